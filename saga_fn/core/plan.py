@@ -1,0 +1,104 @@
+"""The shape of a definition, without its functions: what the core needs to know of a saga."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+import attrs
+import msgspec
+
+from saga_fn.core.ids import PlanId, StepId
+from saga_fn.core.retry import RetrySchedule
+
+
+class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
+    """One step as the core sees it.
+
+    `after` names the steps that must be done first, whether for their data or for the order alone.
+    `compensable` says that a success obliges to an undo when the saga rolls back.
+    """
+
+    step: StepId
+    after: tuple[StepId, ...] = ()
+    retry: RetrySchedule = RetrySchedule()
+    compensable: bool = False
+    undo_retry: RetrySchedule = RetrySchedule()
+
+
+class PlanData(msgspec.Struct, frozen=True, array_like=True):
+    """What is stored of a plan, once per fingerprint, so that a journal can be folded for ever."""
+
+    steps: tuple[PlannedStep, ...]
+    compensate_on_failure: bool = True
+    format: int = 1
+
+
+@attrs.frozen(eq=False)
+class Plan:
+    """A directed acyclic graph of steps in an order in which every step follows what it depends on.
+
+    Build it with `Plan.of`; equality and hash are those of its data.
+
+    >>> plan = Plan.of(PlannedStep(StepId("a")), PlannedStep(StepId("b"), after=(StepId("a"),)))
+    >>> plan.roots
+    ('a',)
+    """
+
+    data: PlanData
+    id: PlanId
+    index: Mapping[StepId, int]
+    roots: tuple[StepId, ...]
+    descendants: Mapping[StepId, frozenset[StepId]]
+    """For each step, every step that must not run before it, near or far."""
+
+    @classmethod
+    def of(cls, *steps: PlannedStep, compensate_on_failure: bool = True) -> Plan:
+        """The plan of these steps, each listed after all that it depends on.
+
+        Raises ValueError for an empty plan, a step listed twice, or a dependency that is not listed before.
+        """
+        return cls.from_data(PlanData(steps, compensate_on_failure))
+
+    @classmethod
+    def from_data(cls, data: PlanData) -> Plan:
+        """The plan that was stored as `data`; raises as `of` does."""
+        if not data.steps:
+            raise ValueError("a plan needs at least one step")
+        index: dict[StepId, int] = {}
+        for place, planned in enumerate(data.steps):
+            if planned.step in index:
+                raise ValueError(f"step {planned.step!r} is listed twice")
+            for needed in planned.after:
+                if needed not in index:
+                    raise ValueError(f"step {planned.step!r} depends on {needed!r}, which is not listed before it")
+            index[planned.step] = place
+        below: dict[StepId, set[StepId]] = {planned.step: set() for planned in data.steps}
+        for planned in reversed(data.steps):
+            for needed in planned.after:
+                below[needed] |= {planned.step} | below[planned.step]
+        return cls(
+            data=data,
+            id=PlanId(hashlib.blake2b(msgspec.msgpack.encode(data), digest_size=16).hexdigest()),
+            index=index,
+            roots=tuple(planned.step for planned in data.steps if not planned.after),
+            descendants={step: frozenset(under) for step, under in below.items()},
+        )
+
+    @property
+    def steps(self) -> tuple[PlannedStep, ...]:
+        """The steps, each after all that it depends on."""
+        return self.data.steps
+
+    def step(self, step: StepId) -> PlannedStep:
+        """The planned step of that name; KeyError if the plan has none."""
+        return self.data.steps[self.index[step]]
+
+    def __contains__(self, step: object) -> bool:
+        return step in self.index
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Plan) and self.id == other.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
