@@ -1,0 +1,94 @@
+"""What is to be done about it, as data. Effects of two kinds, told apart by type.
+
+`Write` effects are committed together with the state. `Action` effects are started after that commit is durable, and
+only then. The interpreter carries them out one by one and decides nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+import attrs
+import msgspec
+from returns.result import Failure, Success
+
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.state import SagaState
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Give the saga up with this very commit. A scan finds it at `due`; with None only a person or an event does."""
+
+    due: Moment | None
+
+
+class RunStep(msgspec.Struct, frozen=True):
+    """Execute the step. `generation` tells apart the idempotency keys of inputs that an event made different."""
+
+    step: StepId
+    attempt: int
+    generation: int
+
+
+class RunCompensation(msgspec.Struct, frozen=True):
+    """Execute the step's compensation, with the input and output in journal entry `seq`."""
+
+    step: StepId
+    attempt: int
+    seq: int
+
+
+class CancelExecution(msgspec.Struct, frozen=True):
+    """Cut short what runs of the step, if anything still does. Its result is no longer wanted."""
+
+    step: StepId
+
+
+Write: TypeAlias = Release
+Action: TypeAlias = RunStep | RunCompensation | CancelExecution
+
+
+@attrs.frozen
+class Transition:
+    """What an accepted event leads to.
+
+    `needs` names the steps that could start now if their inputs were on the event: an owner computes them and asks
+    again, with the same event carrying them; whoever does not own the saga leaves them to the next owner.
+    """
+
+    state: SagaState
+    needs: tuple[StepId, ...]
+    writes: tuple[Write, ...]
+    actions: tuple[Action, ...]
+
+
+class Refusal(enum.StrEnum):
+    """Why an event changes nothing."""
+
+    NOT_STARTED = "not_started"
+    ALREADY_STARTED = "already_started"
+    FINISHED = "finished"
+    UNKNOWN_STEP = "unknown_step"
+    LATE = "late"
+    """The result of an execution that is no longer the current one."""
+    PLAN_MISMATCH = "plan_mismatch"
+    """The plan is not the saga's, or does not fit what the saga has done."""
+    NOTHING_TO_RETRY = "nothing_to_retry"
+    NOTHING_TO_COMPENSATE = "nothing_to_compensate"
+    NOT_WAITING = "not_waiting"
+    """The step is not waiting, so it cannot be skipped."""
+    COMPENSATION_BEGUN = "compensation_begun"
+    """What has begun to be undone cannot go forward again."""
+    TOO_MANY_EVENTS = "too_many_events"
+
+
+@attrs.frozen
+class Rejection:
+    """An event that was refused: the state stays as it is. An expected answer, not an exception."""
+
+    refusal: Refusal
+    step: StepId | None = None
+
+
+Decision: TypeAlias = Success[Transition] | Failure[Rejection]

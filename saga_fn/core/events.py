@@ -1,0 +1,180 @@
+"""What can happen to a saga, in the past tense. Each event says who raises it; folding them gives the state.
+
+`at` is database time. Events that may let a step start carry `inputs`: what the interpreter found when it computed the
+inputs of the steps that `Transition.needs` named. Without them the step stays startable, for any later owner.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+import msgspec
+
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.state import ParkReason
+
+
+class Bound(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """The step's input was computed and encoded; `digest` is its fingerprint."""
+
+    step: StepId
+    digest: Digest
+
+
+class Unbindable(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """The step's input could not be computed or encoded: the definition's fault, not to be retried."""
+
+    step: StepId
+
+
+Binding: TypeAlias = Bound | Unbindable
+
+
+class FailureKind(enum.IntEnum):
+    """What a failed execution says about the world."""
+
+    ERROR = 0
+    """It raised: taken as not done."""
+    UNKNOWN = 1
+    """It was cut short by its timeout: it may have run."""
+    OUTPUT_LOST = 2
+    """It ran, and returned what cannot be stored."""
+    UNREADABLE = 3
+    """It could not be called: a stored payload does not decode."""
+
+
+class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
+    """A caller started the saga. With inputs it is owned and runs at once, without it waits for a claim."""
+
+    at: Moment
+    plan: PlanId
+    inputs: tuple[Binding, ...] = ()
+
+
+class Resumed(msgspec.Struct, frozen=True, array_like=True, tag="resumed"):
+    """A worker claimed the saga. `takeover`: from an owner whose lease had expired. `alone`: nothing else runs there.
+
+    Harmless at any time: when nothing is due the saga is released again.
+    """
+
+    at: Moment
+    takeover: bool = False
+    alone: bool = False
+    inputs: tuple[Binding, ...] = ()
+
+
+class Ticked(msgspec.Struct, frozen=True, array_like=True, tag="ticked"):
+    """A timer of an owned saga came due. Fires every timer whose moment has come, each once."""
+
+    at: Moment
+    inputs: tuple[Binding, ...] = ()
+
+
+class StepSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="step_succeeded"):
+    """The owner's execution `attempt` of the step returned; its input and output are recorded with this event."""
+
+    at: Moment
+    step: StepId
+    attempt: int
+    inputs: tuple[Binding, ...] = ()
+
+
+class StepFailed(msgspec.Struct, frozen=True, array_like=True, tag="step_failed"):
+    """The owner's execution of the step did not return a result. `draw` in [0, 1) feeds the jitter."""
+
+    at: Moment
+    step: StepId
+    attempt: int
+    kind: FailureKind = FailureKind.ERROR
+    draw: float = 0.0
+
+
+class CompensationSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="compensation_succeeded"):
+    """The owner's execution of the step's compensation returned."""
+
+    at: Moment
+    step: StepId
+    attempt: int
+
+
+class CompensationFailed(msgspec.Struct, frozen=True, array_like=True, tag="compensation_failed"):
+    """The owner's execution of the step's compensation did not return."""
+
+    at: Moment
+    step: StepId
+    attempt: int
+    kind: FailureKind = FailureKind.ERROR
+    draw: float = 0.0
+
+
+class StepSkipped(msgspec.Struct, frozen=True, array_like=True, tag="step_skipped"):
+    """An operator gave the output of a step that waits, in place of running it."""
+
+    at: Moment
+    step: StepId
+    inputs: tuple[Binding, ...] = ()
+
+
+class RetryRequested(msgspec.Struct, frozen=True, array_like=True, tag="retry_requested"):
+    """An operator wants what waits to be attempted again, now and with a fresh count."""
+
+    at: Moment
+
+
+class CompensationRequested(msgspec.Struct, frozen=True, array_like=True, tag="compensation_requested"):
+    """An operator wants the saga rolled back, or a failed rollback taken up again."""
+
+    at: Moment
+
+
+class AbortRequested(msgspec.Struct, frozen=True, array_like=True, tag="abort_requested"):
+    """An operator ends the saga as it is. What runs now may run on until `until`."""
+
+    at: Moment
+    until: Moment
+
+
+class EventReceived(msgspec.Struct, frozen=True, array_like=True, tag="event_received"):
+    """The outside world sent something; it is recorded with this event, and waiting retries see it at once."""
+
+    at: Moment
+
+
+class PlanChanged(msgspec.Struct, frozen=True, array_like=True, tag="plan_changed"):
+    """The owner's definition has another plan than the saga was started with."""
+
+    at: Moment
+    plan: PlanId
+
+
+class SagaParked(msgspec.Struct, frozen=True, array_like=True, tag="saga_parked"):
+    """The owner cannot go on with any step of this saga."""
+
+    at: Moment
+    why: ParkReason
+
+
+class HandedBack(msgspec.Struct, frozen=True, array_like=True, tag="handed_back"):
+    """The owner stops: what it was running is cut short, and the saga is anyone's."""
+
+    at: Moment
+
+
+Event: TypeAlias = (
+    Started
+    | Resumed
+    | Ticked
+    | StepSucceeded
+    | StepFailed
+    | CompensationSucceeded
+    | CompensationFailed
+    | StepSkipped
+    | RetryRequested
+    | CompensationRequested
+    | AbortRequested
+    | EventReceived
+    | PlanChanged
+    | SagaParked
+    | HandedBack
+)

@@ -1,0 +1,261 @@
+"""What a state means: facts derived from (plan, state), none of them stored twice.
+
+`project` gives the columns of a saga's row that mirror its state, so that a scan can find it and a person can read it;
+`verify` compares the two.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import assert_never
+
+import attrs
+
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import (
+    Doubt,
+    Exhausted,
+    Goal,
+    Parked,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    Tries,
+    Undoing,
+    UndoFailed,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    Unknown,
+)
+
+
+class SagaStatus(enum.StrEnum):
+    """The status of a saga, as everybody outside sees it.
+
+    `COMPLETED`: every step is done. `COMPENSATED`: it was rolled back, and nothing is left over. `FAILED`: it ended
+    otherwise, and the snapshot's `left_over` lists exactly what is left in the world.
+    """
+
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    COMPENSATING = "COMPENSATING"
+    COMPLETED = "COMPLETED"
+    COMPENSATED = "COMPENSATED"
+    FAILED = "FAILED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the saga has ended."""
+        return self in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
+
+
+class WaitReason(enum.IntFlag):
+    """Why a suspended saga waits; several branches may wait for several things."""
+
+    NOTHING = 0
+    RETRY = 1
+    TIMER = 2
+    EVENT = 4
+    PAUSED = 8
+    PARKED = 16
+
+
+class LeftOverKind(enum.StrEnum):
+    """What is left in the world of a step when its saga has FAILED."""
+
+    NOT_UNDONE = "not undone"
+    UNDO_FAILED = "undo failed"
+    MAY_HAVE_RUN = "may have run"
+    OUTPUT_LOST = "ran, output lost"
+    MAY_STILL_RUN = "may still run"
+
+
+@attrs.frozen
+class LeftOver:
+    """One step that a FAILED saga leaves behind. `until`: when it is certain to have stopped, where that matters."""
+
+    step_id: StepId
+    kind: LeftOverKind
+    until: Moment | None = None
+
+
+@attrs.frozen
+class Projection:
+    """The columns of a saga's row that mirror its state."""
+
+    status: SagaStatus
+    waits: WaitReason
+    due: Moment | None
+    """When an unowned saga is to be claimed; None when no scan shall find it."""
+    retry_counter: int
+    """Failures of the step that is tried now."""
+    current_step: StepId | None
+    """The first step in the plan's order that is being worked on, in either direction."""
+    parked: str | None
+    """Why it waits for a person."""
+
+
+def find(state: SagaState, step: StepId) -> StepState | None:
+    """The step's state, or None if it has not been started."""
+    for candidate in state.steps:
+        if candidate.step == step:
+            return candidate
+    return None
+
+
+def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
+    """The steps never started that may start now: all they follow is done, and the saga heads forward."""
+    if state.goal is not Goal.FORWARD:
+        return ()
+    begun = {step.step for step in state.steps}
+    done = {step.step for step in state.steps if isinstance(step, Succeeded | Skipped)}
+    return tuple(planned.step for planned in plan.steps if planned.step not in begun and done.issuperset(planned.after))
+
+
+def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded, ...]:
+    """The steps whose compensation may start now: the saga rolls back, nothing runs forward any more, and
+    everything that was built upon them is undone (Garcia-Molina & Salem 1987: in reverse order)."""
+    if state.goal is not Goal.ROLLBACK or any(isinstance(step, Running) for step in state.steps):
+        return ()
+    owed = {step.step for step in state.steps if owes_undo(plan, step)}
+    return tuple(
+        step
+        for step in state.steps
+        if isinstance(step, Succeeded) and step.step in owed and owed.isdisjoint(plan.descendants[step.step])
+    )
+
+
+def owes_undo(plan: Plan, step: StepState) -> bool:
+    """Whether the step's effect is in the world and has a compensation that has not succeeded."""
+    match step:
+        case Succeeded():
+            return plan.step(step.step).compensable
+        case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
+            return True
+        case Running() | Retrying() | Unknown() | Parked() | Exhausted() | Skipped() | Undone():
+            return False
+        case _:
+            assert_never(step)
+
+
+def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
+    """What the saga leaves in the world without its owner's consent; nothing unless it is FAILED."""
+    if state.goal is not Goal.FAILED:
+        return ()
+    found = (_left_of(plan, step) for step in state.steps)
+    return tuple(leftover for leftover in found if leftover is not None)
+
+
+def _left_of(plan: Plan, step: StepState) -> LeftOver | None:
+    match step:
+        case Unknown(until=until):
+            return _doubtful(step.step, step.tries.doubt, until)
+        case Running() | Retrying() | Parked() | Exhausted():
+            return _doubtful(step.step, step.tries.doubt, None)
+        case Succeeded():
+            return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
+        case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
+            return LeftOver(step.step, LeftOverKind.UNDO_FAILED)
+        case Skipped() | Undone():
+            return None
+        case _:
+            assert_never(step)
+
+
+def _doubtful(step: StepId, doubt: Doubt, until: Moment | None) -> LeftOver | None:
+    match doubt:
+        case Doubt.NONE:
+            return None
+        case Doubt.MAY_HAVE_RUN:
+            return LeftOver(step, LeftOverKind.MAY_HAVE_RUN)
+        case Doubt.OUTPUT_LOST:
+            return LeftOver(step, LeftOverKind.OUTPUT_LOST)
+        case Doubt.MAY_STILL_RUN:
+            return LeftOver(step, LeftOverKind.MAY_STILL_RUN, until)
+        case _:
+            assert_never(doubt)
+
+
+def needs_owner(state: SagaState) -> bool:
+    """Whether something of the saga is being executed."""
+    return any(isinstance(step, Running | Undoing) for step in state.steps)
+
+
+def ready(plan: Plan, state: SagaState) -> bool:
+    """Whether an owner of the saga has something to do now, timers apart."""
+    if state.ended:
+        return False
+    if needs_owner(state) or startable(plan, state) or undoable(plan, state):
+        return True
+    if state.goal is Goal.FORWARD:
+        return any(isinstance(step, Unknown) for step in state.steps)
+    # A rollback that waits for nothing has only its end to come.
+    return not any(isinstance(step, UndoRetrying | UndoParked) for step in state.steps)
+
+
+def due(plan: Plan, state: SagaState) -> Moment | None:
+    """When the saga, unowned, has something to do; None if it has ended or waits for a person alone."""
+    if ready(plan, state):
+        return state.at
+    if state.ended:
+        return None
+    return min((step.wake for step in state.steps if isinstance(step, Retrying | UndoRetrying)), default=None)
+
+
+def project(plan: Plan, state: SagaState) -> Projection:
+    """The saga's row as its state would have it."""
+    current = _current(plan, state)
+    tries = getattr(current, "tries", Tries())
+    waits = WaitReason.NOTHING
+    status = _status(plan, state)
+    if status is SagaStatus.SUSPENDED:
+        if any(isinstance(step, Retrying | UndoRetrying) for step in state.steps):
+            waits |= WaitReason.RETRY
+        if any(isinstance(step, Parked | UndoParked) for step in state.steps):
+            waits |= WaitReason.PARKED
+    unstarted = startable(plan, state)
+    return Projection(
+        status=status,
+        waits=waits,
+        due=due(plan, state),
+        retry_counter=tries.failures,
+        current_step=current.step if current is not None else (unstarted[0] if unstarted else None),
+        parked=next((step.why.value for step in state.steps if isinstance(step, Parked | UndoParked)), None),
+    )
+
+
+def _current(plan: Plan, state: SagaState) -> StepState | None:
+    """The step that explains the saga's status: what is worked on, else what went wrong."""
+    working = Running | Retrying | Unknown | Parked | Undoing | UndoRetrying | UndoParked
+    for wanted in (working, UndoFailed | Exhausted):
+        for step in state.steps:
+            if isinstance(step, wanted):
+                return step
+    return None
+
+
+def _status(plan: Plan, state: SagaState) -> SagaStatus:
+    match state.goal:
+        case Goal.COMPLETED:
+            return SagaStatus.COMPLETED
+        case Goal.COMPENSATED:
+            return SagaStatus.COMPENSATED
+        case Goal.FAILED:
+            return SagaStatus.FAILED
+        case Goal.ROLLBACK:
+            return SagaStatus.COMPENSATING if ready(plan, state) else SagaStatus.SUSPENDED
+        case Goal.FORWARD | Goal.HALT:
+            return SagaStatus.RUNNING if ready(plan, state) else SagaStatus.SUSPENDED
+        case _:
+            assert_never(state.goal)
+
+
+def verdict(plan: Plan, state: SagaState) -> Goal:
+    """How a rollback that has nothing more to do ends: COMPENSATED only if nothing at all is left over."""
+    as_failed = SagaState(plan=state.plan, rev=state.rev, at=state.at, goal=Goal.FAILED, steps=state.steps)
+    return Goal.FAILED if left_over(plan, as_failed) else Goal.COMPENSATED

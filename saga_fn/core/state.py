@@ -1,0 +1,212 @@
+"""What a saga is at this moment: one state per step, and a goal for the whole.
+
+A step of the plan that does not appear in `SagaState.steps` has not been started. Every other step is in exactly one
+of the states below, each with just the facts that make sense in it. The whole is small, frozen and holds no payload:
+results are named by `seq`, the number of the journal entry that recorded them.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, TypeAlias
+
+import msgspec
+
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+
+
+class Goal(enum.IntEnum):
+    """Where the saga is heading, or how it ended. The last three are ends, and absorbing."""
+
+    FORWARD = 0
+    ROLLBACK = 1
+    HALT = 2
+    """Let the running steps come to their ends, then end FAILED without undoing anything."""
+    COMPLETED = 3
+    COMPENSATED = 4
+    FAILED = 5
+
+
+ENDS: Final = frozenset({Goal.COMPLETED, Goal.COMPENSATED, Goal.FAILED})
+
+
+class Doubt(enum.IntEnum):
+    """What is not known about the effect of a step's earlier attempts."""
+
+    NONE = 0
+    MAY_HAVE_RUN = 1
+    """An attempt was cut short: by its timeout, a crash, a lost lease or a stop."""
+    OUTPUT_LOST = 2
+    """It ran, but its output could not be kept."""
+    MAY_STILL_RUN = 3
+    """It was taken from a worker that may not know it yet."""
+
+
+class ParkReason(enum.StrEnum):
+    """Why a step waits for a person."""
+
+    INPUT_FAILED = "input_failed"
+    """Its `input_map` raised, or gave something that is not its input."""
+    INPUT_CHANGED = "input_changed"
+    """A repeat computed another input than the attempt before it, under the same idempotency key."""
+    OUTPUT_LOST = "output_lost"
+    """It ran and returned something that cannot be stored."""
+    PAYLOAD_UNREADABLE = "payload_unreadable"
+    """A stored payload cannot be decoded by the definition."""
+    PLAN_CHANGED = "plan_changed"
+    """The registered definition does not fit what this saga has already done."""
+    CRASH_LOOP = "crash_loop"
+    """The process died again and again while this saga ran alone in it."""
+    ROW_REFUSED = "row_refused"
+    """The database refused the saga's row."""
+
+
+class Tries(msgspec.Struct, frozen=True, array_like=True):
+    """The attempts of one step in one direction so far.
+
+    `attempt` numbers the executions and never goes back; `failures` counts those the retry policy counts.
+    `digest` is the fingerprint of the input the step was started with, `generation` tells apart the inputs that
+    events made different on purpose, `events` is how many events there were when it was bound.
+    """
+
+    attempt: int = 0
+    failures: int = 0
+    doubt: Doubt = Doubt.NONE
+    digest: Digest = Digest(b"")
+    generation: int = 0
+    events: int = 0
+
+
+class Running(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """Its owner may be executing it."""
+
+    step: StepId
+    tries: Tries
+
+
+class Retrying(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """To be attempted again at `wake`."""
+
+    step: StepId
+    tries: Tries
+    wake: Moment
+
+
+class Unknown(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """Was running when its owner was lost: it may have run. Not before `until` is it certain to have stopped."""
+
+    step: StepId
+    tries: Tries
+    until: Moment
+
+
+class Parked(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """Waits for a person."""
+
+    step: StepId
+    tries: Tries
+    why: ParkReason
+
+
+class Exhausted(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """Failed for good."""
+
+    step: StepId
+    tries: Tries
+
+
+class Succeeded(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """Done; its input and output are in journal entry `seq`."""
+
+    step: StepId
+    seq: int
+
+
+class Skipped(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """Passed over by an operator, who gave the output in journal entry `seq`. Never compensated."""
+
+    step: StepId
+    seq: int
+
+
+class Undoing(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """Its owner may be executing its compensation."""
+
+    step: StepId
+    seq: int
+    tries: Tries
+
+
+class UndoRetrying(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """Its compensation is to be attempted again at `wake`."""
+
+    step: StepId
+    seq: int
+    tries: Tries
+    wake: Moment
+
+
+class UndoParked(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """Its compensation waits for a person."""
+
+    step: StepId
+    seq: int
+    tries: Tries
+    why: ParkReason
+
+
+class UndoFailed(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    """Its compensation failed for good: it is left over."""
+
+    step: StepId
+    seq: int
+    tries: Tries
+
+
+class Undone(msgspec.Struct, frozen=True, array_like=True, tag=12):
+    """Compensated."""
+
+    step: StepId
+    seq: int
+
+
+StepState: TypeAlias = (
+    Running
+    | Retrying
+    | Unknown
+    | Parked
+    | Exhausted
+    | Succeeded
+    | Skipped
+    | Undoing
+    | UndoRetrying
+    | UndoParked
+    | UndoFailed
+    | Undone
+)
+Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted
+"""The forward states of a step that has begun and has no result."""
+
+
+class SagaState(msgspec.Struct, frozen=True, array_like=True):
+    """A saga. `steps` are in the plan's order; `rev` is the number of events folded so far.
+
+    `at` is the latest moment any event brought. `events` are the journal entries of outside events, `latest` the one
+    that the current step may see first. `crashes` counts takeovers without progress; `alone` says that the last of
+    them had a process to itself.
+    """
+
+    plan: PlanId
+    rev: int
+    at: Moment
+    goal: Goal = Goal.FORWARD
+    steps: tuple[StepState, ...] = ()
+    events: tuple[int, ...] = ()
+    latest: int = 0
+    crashes: int = 0
+    alone: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether the saga has come to its end."""
+        return self.goal in ENDS

@@ -1,0 +1,485 @@
+"""The state machine. Everything that changes a saga's state is in this file.
+
+`transition` is total: any event in any state gives a `Success(Transition)` or a `Failure(Rejection)`, never an
+exception. It knows no clock, no database, no payload and no user code.
+
+The law it keeps (the numbers are those of the invariants in `invariants.py`):
+
+- A step starts only when everything it follows is done (I7), and only with an input bound to it.
+- A result counts only for the execution that is running: same step, same direction, same attempt (I6).
+- Once a step has failed for good the saga heads back: nothing new starts forward (I8). Running siblings are awaited;
+  then every success with a compensation is undone, each after all that was built upon it (I9).
+- A rollback ends COMPENSATED only if nothing is left over, else FAILED; a saga is COMPLETED only when every step is
+  done or was skipped by a person (I12). Ends are absorbing, but for an operator's verbs upon FAILED (I11).
+- What was running when its owner was lost may have run. Going forward it is repeated under the same idempotency key
+  and with the same input, or parked; going back it stays unknown, and is listed.
+
+An event is folded in two moves. First its own rule changes the steps it names. Then `_settle` does what the new
+situation asks for: bind inputs, begin or continue the rollback, or end. The effects are read off by comparing before
+and after, so that they can never disagree with the state.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+import msgspec
+from returns.result import Failure, Success
+
+from saga_fn.core.effects import (
+    Action,
+    CancelExecution,
+    Decision,
+    Refusal,
+    Rejection,
+    Release,
+    RunCompensation,
+    RunStep,
+    Transition,
+    Write,
+)
+from saga_fn.core.events import (
+    AbortRequested,
+    Binding,
+    Bound,
+    CompensationFailed,
+    CompensationRequested,
+    CompensationSucceeded,
+    Event,
+    EventReceived,
+    FailureKind,
+    HandedBack,
+    PlanChanged,
+    Resumed,
+    RetryRequested,
+    SagaParked,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    Unbindable,
+)
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import due, find, needs_owner, owes_undo, startable, undoable, verdict
+from saga_fn.core.state import (
+    Doubt,
+    Exhausted,
+    Goal,
+    Parked,
+    ParkReason,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    Tries,
+    Undoing,
+    UndoFailed,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    Unknown,
+)
+
+CRASH_LIMIT = 3
+"""A saga whose takeovers come to this number without progress, the last alone in its process, is parked."""
+EVENT_LIMIT = 1000
+"""A saga takes no more outside events than this."""
+
+_replace = msgspec.structs.replace
+
+
+def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
+    """Fold one event. `state` is None before `Started`; `plan` must be the one the state names.
+
+    >>> plan = Plan.of(PlannedStep(StepId("a")))
+    >>> match transition(plan, None, Started(at=Moment(0), plan=plan.id, inputs=(Bound(StepId("a"), Digest(b"1")),))):
+    ...     case Success(moved): moved.actions
+    (RunStep(step='a', attempt=1, generation=0),)
+    """
+    if state is None:
+        if not isinstance(event, Started):
+            return Failure(Rejection(Refusal.NOT_STARTED))
+        if event.plan != plan.id:
+            return Failure(Rejection(Refusal.PLAN_MISMATCH))
+        return _Fold(plan, SagaState(plan=plan.id, rev=0, at=event.at), event.at).settle(event.inputs)
+    if isinstance(event, Started):
+        return Failure(Rejection(Refusal.ALREADY_STARTED))
+    if state.plan != plan.id and not isinstance(event, PlanChanged):
+        return Failure(Rejection(Refusal.PLAN_MISMATCH))
+    if state.ended and not (state.goal is Goal.FAILED and isinstance(event, RetryRequested | CompensationRequested)):
+        return Failure(Rejection(Refusal.FINISHED))
+    fold = _Fold(plan, state, event.at)
+    match event:
+        case Resumed():
+            return fold.resumed(event)
+        case Ticked():
+            return fold.settle(event.inputs)
+        case StepSucceeded():
+            return fold.step_succeeded(event)
+        case StepFailed():
+            return fold.step_failed(event)
+        case CompensationSucceeded():
+            return fold.compensation_succeeded(event)
+        case CompensationFailed():
+            return fold.compensation_failed(event)
+        case StepSkipped():
+            return fold.step_skipped(event)
+        case RetryRequested():
+            return fold.retry_requested()
+        case CompensationRequested():
+            return fold.compensation_requested()
+        case AbortRequested():
+            return fold.abort_requested(event)
+        case EventReceived():
+            return fold.event_received()
+        case PlanChanged():
+            return fold.plan_changed(event)
+        case SagaParked():
+            return fold.saga_parked(event.why)
+        case HandedBack():
+            return fold.handed_back()
+        case _:
+            assert_never(event)
+
+
+class _Fold:
+    """One event being folded: a draft of the next state, local to one call of `transition`."""
+
+    def __init__(self, plan: Plan, before: SagaState, at: Moment) -> None:
+        self.plan = plan
+        self.before = before
+        self.at = Moment(max(before.at, at))
+        self.rev = before.rev + 1
+        self.goal = before.goal
+        self.steps: dict[StepId, StepState] = {step.step: step for step in before.steps}
+        self.events = before.events
+        self.latest = before.latest
+        self.crashes = 0
+        self.alone = False
+        self.over: StepId | None = None
+        """The step whose execution ended with this event: nothing is left of it to cancel."""
+
+    # The rule of each event.
+
+    def resumed(self, event: Resumed) -> Decision:
+        lost = needs_owner(self.before)
+        self.crashes = self.before.crashes + (1 if event.takeover and lost else 0)
+        self.alone = event.alone
+        if event.takeover and self.crashes >= CRASH_LIMIT and self.before.alone:
+            return self.saga_parked(ParkReason.CRASH_LOOP)
+        self._lose_executions()
+        return self.settle(event.inputs)
+
+    def handed_back(self) -> Decision:
+        self.crashes = self.before.crashes
+        self._lose_executions()
+        return self._decided(())
+
+    def step_succeeded(self, event: StepSucceeded) -> Decision:
+        match self._current(event.step, event.attempt):
+            case Running():
+                self.steps[event.step] = Succeeded(event.step, self.rev)
+                self.latest = 0
+                self.over = event.step
+                return self.settle(event.inputs)
+            case Rejection() as rejection:
+                return Failure(rejection)
+            case _:
+                return Failure(Rejection(Refusal.LATE, event.step))
+
+    def step_failed(self, event: StepFailed) -> Decision:
+        match self._current(event.step, event.attempt):
+            case Running(tries=tries):
+                self.over = event.step
+                self.steps[event.step] = self._after_failure(event, tries)
+                return self.settle(())
+            case Rejection() as rejection:
+                return Failure(rejection)
+            case _:
+                return Failure(Rejection(Refusal.LATE, event.step))
+
+    def _after_failure(self, event: StepFailed, tries: Tries) -> StepState:
+        match event.kind:
+            case FailureKind.OUTPUT_LOST:
+                tries = _replace(tries, doubt=Doubt.OUTPUT_LOST)
+                return Parked(event.step, tries, ParkReason.OUTPUT_LOST)
+            case FailureKind.UNREADABLE:
+                return Parked(event.step, tries, ParkReason.PAYLOAD_UNREADABLE)
+            case FailureKind.UNKNOWN:
+                tries = _replace(tries, doubt=max(tries.doubt, Doubt.MAY_HAVE_RUN))
+            case FailureKind.ERROR:
+                pass
+            case _:
+                assert_never(event.kind)
+        failed = _replace(tries, failures=tries.failures + 1)
+        delay = self.plan.step(event.step).retry.delay_after(failed.failures, draw=event.draw)
+        if delay is None or self.goal is not Goal.FORWARD:
+            return Exhausted(event.step, failed)
+        if delay == 0:
+            return Running(event.step, _next_attempt(failed))
+        return Retrying(event.step, failed, Moment(self.at + delay))
+
+    def compensation_succeeded(self, event: CompensationSucceeded) -> Decision:
+        match self._current(event.step, event.attempt):
+            case Undoing(seq=seq):
+                self.steps[event.step] = Undone(event.step, seq)
+                self.over = event.step
+                return self.settle(())
+            case Rejection() as rejection:
+                return Failure(rejection)
+            case _:
+                return Failure(Rejection(Refusal.LATE, event.step))
+
+    def compensation_failed(self, event: CompensationFailed) -> Decision:
+        match self._current(event.step, event.attempt):
+            case Undoing(seq=seq, tries=tries):
+                self.over = event.step
+                failed = _replace(tries, failures=tries.failures + 1)
+                delay = self.plan.step(event.step).undo_retry.delay_after(failed.failures, draw=event.draw)
+                if event.kind is FailureKind.UNREADABLE:
+                    self.steps[event.step] = UndoParked(event.step, seq, tries, ParkReason.PAYLOAD_UNREADABLE)
+                elif delay is None:
+                    self.steps[event.step] = UndoFailed(event.step, seq, failed)
+                elif delay == 0:
+                    self.steps[event.step] = Undoing(event.step, seq, _next_attempt(failed))
+                else:
+                    self.steps[event.step] = UndoRetrying(event.step, seq, failed, Moment(self.at + delay))
+                return self.settle(())
+            case Rejection() as rejection:
+                return Failure(rejection)
+            case _:
+                return Failure(Rejection(Refusal.LATE, event.step))
+
+    def step_skipped(self, event: StepSkipped) -> Decision:
+        if event.step not in self.plan:
+            return Failure(Rejection(Refusal.UNKNOWN_STEP, event.step))
+        waiting = isinstance(self.steps.get(event.step), Retrying | Parked | Unknown)
+        if self.goal is not Goal.FORWARD or not (waiting or event.step in startable(self.plan, self.before)):
+            return Failure(Rejection(Refusal.NOT_WAITING, event.step))
+        self.steps[event.step] = Skipped(event.step, self.rev)
+        return self.settle(event.inputs)
+
+    def retry_requested(self) -> Decision:
+        if self.goal is Goal.FAILED:
+            if any(isinstance(step, UndoFailed | UndoParked | Undone) for step in self.steps.values()):
+                return Failure(Rejection(Refusal.COMPENSATION_BEGUN))
+            self.goal = Goal.FORWARD
+        self.steps = {step.step: self._again(step) for step in self.before.steps}
+        resumable = self.before.ended and startable(self.plan, self._draft())
+        if tuple(self.steps.values()) == self.before.steps and not resumable:
+            return Failure(Rejection(Refusal.NOTHING_TO_RETRY))
+        return self.settle(())
+
+    def _again(self, step: StepState) -> StepState:
+        """The step as an operator's wish to try again leaves it: due at once, with a fresh count."""
+        match step:
+            case Parked(tries=tries, why=ParkReason.INPUT_CHANGED):
+                # The other input is accepted now; a new generation keeps the old idempotency key out of it.
+                fresh = _replace(tries, failures=0, digest=Digest(b""), generation=tries.generation + 1)
+                return Retrying(step.step, fresh, self.at)
+            case Parked(tries=tries) | Retrying(tries=tries):
+                return Retrying(step.step, _replace(tries, failures=0), self.at)
+            case Exhausted(tries=tries) if self.before.ended:
+                return Retrying(step.step, _replace(tries, failures=0), self.at)
+            case Unknown(tries=tries, until=until) if self.before.ended:
+                return Retrying(step.step, _replace(tries, failures=0), Moment(max(self.at, until)))
+            case UndoRetrying(tries=tries) | UndoParked(tries=tries):
+                return UndoRetrying(step.step, step.seq, _replace(tries, failures=0), self.at)
+            case Running() | Unknown() | Exhausted() | Succeeded() | Skipped() | Undoing() | UndoFailed() | Undone():
+                return step
+            case _:
+                assert_never(step)
+
+    def compensation_requested(self) -> Decision:
+        if self.goal is Goal.FORWARD:
+            self.goal = Goal.ROLLBACK
+            return self.settle(())
+        owed = [step for step in self.before.steps if owes_undo(self.plan, step) and not isinstance(step, Undoing)]
+        for step in owed:
+            if isinstance(step, UndoFailed | UndoRetrying | UndoParked):
+                fresh = _replace(step.tries, failures=0)
+                self.steps[step.step] = UndoRetrying(step.step, step.seq, fresh, self.at)
+        waited = any(isinstance(step, UndoFailed | UndoRetrying | UndoParked) for step in owed)
+        if not owed or not (waited or self.goal is not Goal.ROLLBACK):
+            return Failure(Rejection(Refusal.NOTHING_TO_COMPENSATE))
+        self.goal = Goal.ROLLBACK
+        return self.settle(())
+
+    def abort_requested(self, event: AbortRequested) -> Decision:
+        for step in self.before.steps:
+            match step:
+                case Running(tries=tries):
+                    doubtful = _replace(tries, doubt=Doubt.MAY_STILL_RUN)
+                    self.steps[step.step] = Unknown(step.step, doubtful, event.until)
+                case (
+                    Undoing(seq=seq, tries=tries)
+                    | UndoRetrying(seq=seq, tries=tries)
+                    | UndoParked(seq=seq, tries=tries)
+                ):
+                    self.steps[step.step] = UndoFailed(step.step, seq, tries)
+                case Retrying(tries=tries) | Parked(tries=tries):
+                    self.steps[step.step] = Exhausted(step.step, tries)
+                case Unknown() | Exhausted() | Succeeded() | Skipped() | UndoFailed() | Undone():
+                    pass
+                case _:
+                    assert_never(step)
+        self.goal = Goal.FAILED
+        return self._decided(())
+
+    def event_received(self) -> Decision:
+        if len(self.events) >= EVENT_LIMIT:
+            return Failure(Rejection(Refusal.TOO_MANY_EVENTS))
+        self.events = (*self.events, self.rev)
+        self.latest = self.rev
+        for step in self.before.steps:
+            if isinstance(step, Retrying):
+                self.steps[step.step] = _replace(step, wake=min(step.wake, self.at))
+        return self.settle(())
+
+    def plan_changed(self, event: PlanChanged) -> Decision:
+        done = {step.step for step in self.before.steps if isinstance(step, Succeeded | Skipped)}
+        fits = event.plan == self.plan.id and all(
+            step.step in self.plan
+            and (self.goal is not Goal.FORWARD or done.issuperset(self.plan.step(step.step).after))
+            for step in self.before.steps
+        )
+        if not fits:
+            return Failure(Rejection(Refusal.PLAN_MISMATCH))
+        return self.settle(())
+
+    def saga_parked(self, why: ParkReason) -> Decision:
+        forward = self.goal is Goal.FORWARD
+        self._lose_executions()
+        for step in tuple(self.steps.values()):
+            if isinstance(step, Unknown | Retrying) and forward:
+                self.steps[step.step] = Parked(step.step, step.tries, why)
+            elif isinstance(step, UndoRetrying):
+                self.steps[step.step] = UndoParked(step.step, step.seq, step.tries, why)
+        for unstarted in startable(self.plan, self._draft()):
+            self.steps[unstarted] = Parked(unstarted, Tries(), why)
+        for undo in undoable(self.plan, self._draft()):
+            self.steps[undo.step] = UndoParked(undo.step, undo.seq, Tries(), why)
+        return self.settle(())
+
+    # What rules share.
+
+    def _current(self, step: StepId, attempt: int) -> StepState | Rejection | None:
+        """The step's state if `attempt` is the execution that runs."""
+        if step not in self.plan:
+            return Rejection(Refusal.UNKNOWN_STEP, step)
+        found = self.steps.get(step)
+        return found if isinstance(found, Running | Undoing) and found.tries.attempt == attempt else None
+
+    def _lose_executions(self) -> None:
+        """The owner is gone: what ran forward may have run; a compensation is simply due again."""
+        for step in self.before.steps:
+            if isinstance(step, Running):
+                doubtful = _replace(step.tries, doubt=max(step.tries.doubt, Doubt.MAY_HAVE_RUN))
+                self.steps[step.step] = Unknown(step.step, doubtful, self.at)
+            elif isinstance(step, Undoing):
+                self.steps[step.step] = UndoRetrying(step.step, step.seq, step.tries, self.at)
+
+    # What the new situation asks for.
+
+    def settle(self, inputs: tuple[Binding, ...]) -> Decision:
+        """Start what can start, turn back if a step has failed for good, end if there is nothing more to do."""
+        if self.goal is Goal.FORWARD and any(isinstance(step, Exhausted) for step in self.steps.values()):
+            self.goal = Goal.ROLLBACK if self.plan.data.compensate_on_failure else Goal.HALT
+        match self.goal:
+            case Goal.FORWARD:
+                return self._go_forward({binding.step: binding for binding in inputs})
+            case Goal.ROLLBACK | Goal.HALT:
+                return self._turn_back()
+            case Goal.COMPLETED | Goal.COMPENSATED | Goal.FAILED:
+                return self._decided(())
+            case _:
+                assert_never(self.goal)
+
+    def _go_forward(self, inputs: dict[StepId, Binding]) -> Decision:
+        needs: list[StepId] = []
+        waiting = [
+            (step.step, step.tries)
+            for step in self.steps.values()
+            if isinstance(step, Unknown) or (isinstance(step, Retrying) and step.wake <= self.at)
+        ]
+        for step, tries in [*waiting, *((step, Tries()) for step in startable(self.plan, self._draft()))]:
+            binding = inputs.get(step)
+            if binding is None:
+                needs.append(step)
+            else:
+                self.steps[step] = self._bind(step, tries, binding)
+        if all(isinstance(self.steps.get(planned.step), Succeeded | Skipped) for planned in self.plan.steps):
+            self.goal = Goal.COMPLETED
+        return self._decided(tuple(needs))
+
+    def _bind(self, step: StepId, tries: Tries, binding: Binding) -> StepState:
+        match binding:
+            case Unbindable():
+                return Parked(step, tries, ParkReason.INPUT_FAILED)
+            case Bound(digest=digest):
+                seen = len(self.events)
+                if tries.digest not in (b"", digest):
+                    if tries.events == seen:
+                        return Parked(step, tries, ParkReason.INPUT_CHANGED)
+                    tries = _replace(tries, generation=tries.generation + 1)
+                return Running(step, _next_attempt(_replace(tries, digest=digest, events=seen)))
+            case _:
+                assert_never(binding)
+
+    def _turn_back(self) -> Decision:
+        for step in tuple(self.steps.values()):
+            if isinstance(step, Retrying | Parked):
+                self.steps[step.step] = Exhausted(step.step, step.tries)
+            elif isinstance(step, UndoRetrying) and step.wake <= self.at:
+                self.steps[step.step] = Undoing(step.step, step.seq, _next_attempt(step.tries))
+        for undo in undoable(self.plan, self._draft()):
+            self.steps[undo.step] = Undoing(undo.step, undo.seq, Tries(attempt=1))
+        going = Running | Undoing | UndoRetrying | UndoParked
+        if not any(isinstance(step, going) for step in self.steps.values()):
+            self.goal = Goal.FAILED if self.goal is Goal.HALT else verdict(self.plan, self._draft())
+        return self._decided(())
+
+    def _draft(self) -> SagaState:
+        return SagaState(
+            plan=self.plan.id,
+            rev=self.rev,
+            at=self.at,
+            goal=self.goal,
+            steps=tuple(self.steps[planned.step] for planned in self.plan.steps if planned.step in self.steps),
+            events=self.events,
+            latest=self.latest,
+            crashes=self.crashes,
+            alone=self.alone,
+        )
+
+    def _decided(self, needs: tuple[StepId, ...]) -> Decision:
+        state = self._draft()
+        executing = {
+            (type(step), step.step, step.tries.attempt)
+            for step in self.before.steps
+            if isinstance(step, Running | Undoing)
+        }
+        actions: list[Action] = []
+        for step in state.steps:
+            if not isinstance(step, Running | Undoing):
+                continue
+            execution = (type(step), step.step, step.tries.attempt)
+            if execution in executing:
+                executing.discard(execution)
+            elif isinstance(step, Running):
+                actions.append(RunStep(step.step, step.tries.attempt, step.tries.generation))
+            else:
+                actions.append(RunCompensation(step.step, step.tries.attempt, step.seq))
+        cancelled = tuple(
+            CancelExecution(step) for _, step, _ in sorted(executing, key=lambda e: e[1]) if step != self.over
+        )
+        writes: tuple[Write, ...] = () if needs_owner(state) else (Release(due(self.plan, state)),)
+        return Success(Transition(state, needs, writes, (*cancelled, *actions)))
+
+
+def _next_attempt(tries: Tries) -> Tries:
+    return _replace(tries, attempt=tries.attempt + 1)
