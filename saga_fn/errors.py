@@ -1,0 +1,289 @@
+"""Every exception a user of this library can meet.
+
+One root, one leaf per cause. The facts are attributes; the message is the fact, then a line `HINT:` with the mend.
+
+    SagaError
+    ├── SagaDefinitionError            a saga or a step is put together wrongly
+    │   └── TypeValidationError        ... because of a type that cannot be stored, or that does not fit
+    ├── SagaNotRegisteredError
+    ├── SagaNotFoundError
+    ├── ActiveSagaAlreadyExistsError   the aggregation id is taken
+    ├── StartConflictError             the idempotency key was used with other input
+    ├── SagaStateError                 the operation is not legal in the saga's state
+    ├── SagaNotCompletedError          awaited a result, but the saga ended otherwise
+    │   ├── SagaCompensatedError
+    │   └── SagaFailedError
+    ├── SagaResultTimeoutError         (also a TimeoutError)
+    ├── PayloadError                   a value is not what its type says, or cannot be stored
+    │   └── PayloadTooLargeError
+    └── StoreError
+        ├── StoreUnavailableError
+        ├── SchemaMissingError
+        ├── SchemaTooNewError
+        └── ServerTooOldError
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from saga_fn.snapshot import SagaSnapshot
+
+
+class SagaError(Exception):
+    """The root of all errors of this library.
+
+    `fact` says what is wrong, `hint` what to do about it (None where there is nothing to advise).
+
+    >>> str(SagaError("the cup is empty", hint="fill it"))
+    'the cup is empty\\nHINT: fill it'
+    """
+
+    fact: str
+    hint: str | None
+
+    def __init__(self, fact: str, *, hint: str | None = None) -> None:
+        super().__init__(fact if hint is None else f"{fact}\nHINT: {hint}")
+        self.fact = fact
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The leaves take facts, not messages: without this, none of them would survive pickling or copying.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(cls: type[SagaError], args: tuple[object, ...], attributes: dict[str, object]) -> SagaError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
+
+
+class SagaDefinitionError(SagaError):
+    """A saga, a step or one of their options is put together wrongly."""
+
+
+class TypeValidationError(SagaDefinitionError):
+    """A type in a definition cannot be stored, cannot be found out, or does not fit where it is wired to."""
+
+
+class SagaNotRegisteredError(SagaError):
+    """No saga of this name (and version) is registered with the orchestrator."""
+
+    saga_name: str
+    registered: tuple[str, ...]
+
+    def __init__(self, saga_name: str, *, registered: Iterable[str] = ()) -> None:
+        self.saga_name = saga_name
+        self.registered = tuple(sorted(registered))
+        known = ", ".join(map(repr, self.registered)) or "none"
+        super().__init__(
+            f"no saga named {saga_name!r} is registered with this orchestrator (registered: {known})",
+            hint=f"call orchestrator.register({saga_name!r}, definition) first, in this process",
+        )
+
+
+class SagaNotFoundError(SagaError):
+    """The store holds no saga of this id."""
+
+    saga_id: UUID
+
+    def __init__(self, saga_id: UUID) -> None:
+        self.saga_id = saga_id
+        super().__init__(
+            f"there is no saga {saga_id}",
+            hint="check the id, and that this process uses the same database and schema as the one that started it",
+        )
+
+
+class ActiveSagaAlreadyExistsError(SagaError):
+    """Another saga of this name is active for the same aggregation id. `saga_id` is that saga's id."""
+
+    saga_name: str
+    aggregation_id: str
+    saga_id: UUID
+
+    def __init__(self, saga_name: str, aggregation_id: str, saga_id: UUID) -> None:
+        self.saga_name = saga_name
+        self.aggregation_id = aggregation_id
+        self.saga_id = saga_id
+        super().__init__(
+            f"saga {saga_id} of {saga_name!r} is already active for aggregation id {aggregation_id!r}",
+            hint="await that one with handle.attach(error.saga_id), or start again once it has ended",
+        )
+
+
+class StartConflictError(SagaError):
+    """The idempotency key was used before, with other initial data. `saga_id` is the saga it started then."""
+
+    saga_name: str
+    idempotency_key: str
+    saga_id: UUID
+
+    def __init__(self, saga_name: str, idempotency_key: str, saga_id: UUID) -> None:
+        self.saga_name = saga_name
+        self.idempotency_key = idempotency_key
+        self.saga_id = saga_id
+        super().__init__(
+            f"idempotency key {idempotency_key!r} of {saga_name!r} already started saga {saga_id} with other initial data",
+            hint="one key means one request: use a new key for new data, or send the same data again",
+        )
+
+
+class SagaStateError(SagaError):
+    """The operation is not legal in the state the saga is in. Nothing was changed."""
+
+    saga_id: UUID | None
+
+    def __init__(self, fact: str, *, saga_id: UUID | None = None, hint: str | None = None) -> None:
+        self.saga_id = saga_id
+        super().__init__(fact, hint=hint)
+
+
+class SagaNotCompletedError(SagaError):
+    """A result was awaited, but the saga ended without one.
+
+    `error` is what made it turn back (as text, as stored), `left_over` the ids of the steps whose effects are
+    still in the world, in the order in which they ran.
+    """
+
+    snapshot: SagaSnapshot
+    error: str | None
+    left_over: tuple[str, ...]
+
+    def __init__(
+        self, fact: str, *, snapshot: SagaSnapshot, error: str | None, left_over: Iterable[str] = (), hint: str
+    ) -> None:
+        self.snapshot = snapshot
+        self.error = error
+        self.left_over = tuple(left_over)
+        super().__init__(fact, hint=hint)
+
+
+class SagaCompensatedError(SagaNotCompletedError):
+    """The saga was rolled back: every step that had run was undone, nothing is left over."""
+
+    def __init__(self, saga_id: UUID, *, snapshot: SagaSnapshot, error: str | None) -> None:
+        super().__init__(
+            f"saga {saga_id} was compensated: {error or 'rolled back by an operator'}",
+            snapshot=snapshot,
+            error=error,
+            hint="nothing is left over, it can be started again; run.outcome() returns this end as a value",
+        )
+
+
+class SagaFailedError(SagaNotCompletedError):
+    """The saga failed and `left_over` names the steps whose effects remain."""
+
+    def __init__(
+        self, saga_id: UUID, *, snapshot: SagaSnapshot, error: str | None, left_over: Iterable[str] = ()
+    ) -> None:
+        remaining = tuple(left_over)
+        super().__init__(
+            f"saga {saga_id} failed: {error or 'ended by an operator'}; left over: {', '.join(remaining) or 'nothing'}",
+            snapshot=snapshot,
+            error=error,
+            left_over=remaining,
+            hint="look at it with SagaAdmin.get_saga, mend the cause, then retry_step or compensate_step",
+        )
+
+
+class SagaResultTimeoutError(SagaError, TimeoutError):
+    """The saga did not end within the time given (seconds). The saga itself goes on, untouched."""
+
+    saga_id: UUID
+    timeout: float
+
+    def __init__(self, saga_id: UUID, timeout: float) -> None:
+        self.saga_id = saga_id
+        self.timeout = timeout
+        super().__init__(
+            f"saga {saga_id} did not end within {timeout:g} s",
+            hint="it goes on: await it again with handle.attach(error.saga_id), here or in any other process",
+        )
+
+
+class PayloadError(SagaError):
+    """A value is not what its type says, cannot be stored, or would come back altered.
+
+    `path` says where in the value, as in `$.lines[3].price`, if that is known.
+    """
+
+    path: str | None
+
+    def __init__(self, fact: str, *, path: str | None = None, hint: str | None = None) -> None:
+        self.path = path
+        super().__init__(fact, hint=hint)
+
+
+class PayloadTooLargeError(PayloadError):
+    """An encoded value is longer than the limit. Sizes are in bytes."""
+
+    size: int
+    limit: int
+
+    def __init__(self, what: str, *, size: int, limit: int) -> None:
+        self.size = size
+        self.limit = limit
+        super().__init__(
+            f"{what} takes {size:,} bytes, the limit is {limit:,}",
+            hint="keep large data elsewhere and pass a reference to it, or raise max_payload_bytes",
+        )
+
+
+class StoreError(SagaError):
+    """The database could not do what was asked of it."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database does not answer, or the connection was lost."""
+
+
+class SchemaMissingError(StoreError):
+    """The schema is not there, or older than this library. `found` is its version (0: none), `needed` ours."""
+
+    schema: str
+    found: int
+    needed: int
+
+    def __init__(self, schema: str, *, found: int, needed: int, hint: str) -> None:
+        self.schema = schema
+        self.found = found
+        self.needed = needed
+        state = "holds no saga_fn tables" if found == 0 else f"is at version {found}, this library needs {needed}"
+        super().__init__(f"schema {schema!r} {state}", hint=hint)
+
+
+class SchemaTooNewError(StoreError):
+    """The schema was migrated by a newer library that this one cannot work with."""
+
+    schema: str
+    found: int
+    known: int
+
+    def __init__(self, schema: str, *, found: int, known: int) -> None:
+        self.schema = schema
+        self.found = found
+        self.known = known
+        super().__init__(
+            f"schema {schema!r} is at version {found}, this library knows versions up to {known}",
+            hint="upgrade saga-fn in this process to the version that migrated the schema",
+        )
+
+
+class ServerTooOldError(StoreError):
+    """The PostgreSQL server is older than the oldest one supported. Versions are major versions."""
+
+    found: int
+    needed: int
+
+    def __init__(self, *, found: int, needed: int) -> None:
+        self.found = found
+        self.needed = needed
+        super().__init__(
+            f"the server is PostgreSQL {found}, saga_fn needs {needed} or newer",
+            hint=f"point the DSN to a server of version {needed} or newer",
+        )
