@@ -1,0 +1,31 @@
+-- name: claim_due_sagas :many ClaimedRow
+-- nullable: aggregation_id, previous_owner, ended_at, last_error
+-- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. One index range a
+-- definition: rows of definitions this process does not know, however many, are never walked over. Only what is
+-- returned was claimed. `previous_owner` names the owner whose lease had run out.
+WITH due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan again for each row
+    SELECT d.id, d.owner, d.due_at
+    FROM unnest(:names::text[], :versions::integer[]) AS w (name, version)
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.owner, s.due_at
+        FROM saga_fn.saga AS s
+        WHERE
+            s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
+            AND s.format = ANY(:formats::smallint[])
+        ORDER BY s.due_at
+        LIMIT :batch_size::integer
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS d
+    ORDER BY d.due_at
+    LIMIT :batch_size::integer
+),
+numbered AS (
+    SELECT due.id, due.owner, (:tokens::uuid[])[row_number() OVER (ORDER BY due.due_at)] AS token FROM due
+)
+UPDATE saga_fn.saga AS s
+SET token = n.token, owner = :owner::uuid, due_at = now() + :lease::interval, updated_at = now()
+FROM numbered AS n
+WHERE s.shard = :shard::smallint AND s.id = ANY(ARRAY(SELECT due.id FROM due)) AND s.id = n.id
+RETURNING
+    s.shard, s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.format, s.state, s.rev, s.token,
+    s.signals, s.last_error, s.created_at, s.ended_at, n.owner AS previous_owner, now() AS now

@@ -1,0 +1,19 @@
+-- name: claim_saga :optional ClaimedRow
+-- nullable: aggregation_id, previous_owner, ended_at, last_error
+-- lint: waits, because one named saga is wanted and its caller waits for nothing else
+-- Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running.
+WITH free AS MATERIALIZED (
+    SELECT s.id, s.owner
+    FROM saga_fn.saga AS s
+    WHERE
+        s.shard = :shard::smallint AND s.id = :id::uuid AND s.ended_at IS NULL
+        AND (s.owner IS NULL OR s.due_at <= now())
+    FOR NO KEY UPDATE
+)
+UPDATE saga_fn.saga AS s
+SET token = :token::uuid, owner = :owner::uuid, due_at = now() + :lease::interval, updated_at = now()
+FROM free AS f
+WHERE s.shard = :shard::smallint AND s.id = :id::uuid AND s.id = f.id
+RETURNING
+    s.shard, s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.format, s.state, s.rev, s.token,
+    s.signals, s.last_error, s.created_at, s.ended_at, f.owner AS previous_owner, now() AS now

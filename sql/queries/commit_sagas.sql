@@ -1,0 +1,81 @@
+-- name: commit_sagas :many CommittedRow
+-- nullable: tokens[], next_tokens[], next_owners[], dues[], last_errors[], j_step_ids[], j_attempts[], j_inputs[], j_payloads[], j_tokens[]
+-- Write the next states of sagas with their journal entries and the answers to the letters they folded. Each row is
+-- judged by the token and the revision its writer knows; a row that gives the saga up must also know every letter. What
+-- is not returned was not written, and neither was anything that goes with it. A row locked by somebody else is left
+-- out rather than waited for: its writer tries it again alone.
+WITH given AS (
+    SELECT
+        g.id, g.token, g.rev, g.next_rev, g.next_token, g.next_owner, g.release, g.due, g.seen, g.plan, g.status,
+        g.waits, g.state, g.retry_counter, g.last_error, g.ended
+    FROM unnest(
+        :ids::uuid[], :tokens::uuid[], :revs::bigint[], :next_revs::bigint[], :next_tokens::uuid[],
+        :next_owners::uuid[], :releases::boolean[], :dues::timestamptz[], :seens::bigint[], :plans::text[],
+        :statuses::text[], :waits::smallint[], :states::bytea[], :retry_counters::integer[], :last_errors::text[],
+        :ends::boolean[]
+    ) AS g (
+        id, token, rev, next_rev, next_token, next_owner, release, due, seen, plan, status, waits, state,
+        retry_counter, last_error, ended
+    )
+),
+held AS (
+    SELECT s.id
+    FROM saga_fn.saga AS s
+    WHERE s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[])
+    ORDER BY s.id
+    FOR NO KEY UPDATE SKIP LOCKED
+),
+written AS (
+    UPDATE saga_fn.saga AS s
+    SET
+        rev = g.next_rev,
+        token = g.next_token,
+        owner = g.next_owner,
+        due_at = CASE
+            WHEN g.release THEN g.due
+            WHEN s.owner IS NULL THEN now() + :lease::interval
+            ELSE s.due_at
+        END,
+        plan = g.plan,
+        status = g.status,
+        waits = g.waits,
+        state = g.state,
+        retry_counter = g.retry_counter,
+        last_error = g.last_error,
+        updated_at = now(),
+        ended_at = CASE WHEN g.ended THEN coalesce(s.ended_at, now()) END
+    FROM given AS g
+    JOIN held AS h ON h.id = g.id
+    WHERE
+        s.shard = :shard::smallint
+        AND s.id = ANY(:ids::uuid[])
+        AND s.id = g.id
+        AND s.token IS NOT DISTINCT FROM g.token
+        AND s.rev = g.rev
+        AND (NOT g.release OR s.signals = g.seen)
+    RETURNING s.id, s.signals
+),
+journal AS (
+    INSERT INTO saga_fn.saga_journal (
+        shard, saga_id, seq, kind, step_id, attempt, at, token, write_id, event, input, payload
+    )
+    SELECT
+        :shard::smallint, j.saga_id, j.seq, j.kind, j.step_id, j.attempt, j.at, j.token, j.write_id, j.event, j.input,
+        j.payload
+    FROM unnest(
+        :j_saga_ids::uuid[], :j_seqs::bigint[], :j_kinds::text[], :j_step_ids::text[], :j_attempts::integer[],
+        :j_ats::timestamptz[], :j_tokens::uuid[], :j_write_ids::uuid[], :j_events::bytea[], :j_inputs::bytea[],
+        :j_payloads::bytea[]
+    ) AS j (saga_id, seq, kind, step_id, attempt, at, token, write_id, event, input, payload)
+    JOIN written AS w ON w.id = j.saga_id
+),
+answered AS (
+    UPDATE saga_fn.saga_inbox AS i
+    SET answer = a.answer, answered_at = now()
+    FROM unnest(:a_saga_ids::uuid[], :a_ids::uuid[], :a_answers::text[]) AS a (saga_id, id, answer)
+    JOIN written AS w ON w.id = a.saga_id
+    WHERE
+        i.shard = :shard::smallint AND i.saga_id = ANY(:a_saga_ids::uuid[]) AND i.id = ANY(:a_ids::uuid[])
+        AND i.saga_id = a.saga_id AND i.id = a.id
+)
+SELECT w.id, w.signals, now() AS now FROM written AS w

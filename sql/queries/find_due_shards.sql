@@ -1,0 +1,16 @@
+-- name: find_due_shards :many DueShardRow
+-- The idle poll: which of these shards have something to claim. Takes no lock and writes nothing.
+SELECT w.shard
+FROM unnest(:shards::smallint[]) AS w (shard)
+WHERE EXISTS (
+    SELECT 1
+    FROM unnest(:names::text[], :versions::integer[]) AS d (name, version)
+    CROSS JOIN LATERAL (
+        SELECT 1 AS one
+        FROM saga_fn.saga AS s
+        WHERE
+            s.shard = w.shard AND s.name = d.name AND s.version = d.version AND s.due_at <= now()
+            AND s.format = ANY(:formats::smallint[])
+        LIMIT 1
+    ) AS found
+)

@@ -1,0 +1,38 @@
+-- name: insert_sagas :many InsertedRow
+-- nullable: aggregation_ids[], tokens[], owners[]
+-- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is not
+-- returned: the caller reads which of the two it was. Owned rows get a lease, the others are due at once.
+WITH new AS (
+    SELECT
+        n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.format, n.state,
+        n.token, n.owner, n.write_id, n.at, n.event, n.payload
+    FROM unnest(
+        :ids::uuid[], :names::text[], :versions::integer[], :aggregation_ids::text[], :trace_ids::text[],
+        :requests::bytea[], :plans::text[], :formats::smallint[], :states::bytea[],
+        :tokens::uuid[], :owners::uuid[], :write_ids::uuid[], :ats::timestamptz[], :events::bytea[], :payloads::bytea[]
+    ) AS n (
+        id, name, version, aggregation_id, trace_id, request, plan, format, state,
+        token, owner, write_id, at, event, payload
+    )
+),
+inserted AS (
+    INSERT INTO saga_fn.saga AS s (
+        shard, id, name, version, aggregation_id, trace_id, request, plan, format, status, waits, state, rev,
+        token, owner, due_at
+    )
+    SELECT
+        :shard::smallint, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.format,
+        'RUNNING', 0::smallint, n.state, 1::bigint, n.token, n.owner,
+        CASE WHEN n.owner IS NULL THEN now() ELSE now() + :lease::interval END
+    FROM new AS n
+    ORDER BY n.id
+    ON CONFLICT DO NOTHING
+    RETURNING s.id
+),
+journal AS (
+    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, kind, at, token, write_id, event, payload)
+    SELECT :shard::smallint, n.id, 1, 'started', n.at, n.token, n.write_id, n.event, n.payload
+    FROM new AS n
+    JOIN inserted AS i ON i.id = n.id
+)
+SELECT i.id, now() AS now FROM inserted AS i

@@ -1,0 +1,3 @@
+-- name: notify_workers :exec
+-- Wake listening workers. A hint only: everything is found by the scan as well.
+SELECT pg_notify(:channel::text, :payload::text)

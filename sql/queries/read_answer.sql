@@ -1,0 +1,6 @@
+-- name: read_answer :optional AnswerRow
+-- nullable: answer
+-- What became of a letter; NULL while nobody has read it.
+SELECT i.answer
+FROM saga_fn.saga_inbox AS i
+WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.id = :id::uuid

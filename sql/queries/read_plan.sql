@@ -1,0 +1,3 @@
+-- name: read_plan :optional PlanRow
+-- The plan of a fingerprint.
+SELECT p.data FROM saga_fn.saga_plan AS p WHERE p.shard = :shard::smallint AND p.id = :id::text

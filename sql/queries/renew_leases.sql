@@ -1,0 +1,21 @@
+-- name: renew_leases :many RenewedRow
+-- Extend the leases a process holds, all at once. A row that is not returned was lost, or is locked at this moment: the
+-- caller reads it before it gives it up. Never by revision: a commit in flight must not make a renewal miss.
+WITH given AS (
+    SELECT g.id, g.token FROM unnest(:ids::uuid[], :tokens::uuid[]) AS g (id, token)
+),
+held AS (
+    SELECT s.id
+    FROM saga_fn.saga AS s
+    WHERE s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[])
+    ORDER BY s.id
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE saga_fn.saga AS s
+SET due_at = now() + :lease::interval
+FROM given AS g
+JOIN held AS h ON h.id = g.id
+WHERE
+    s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[]) AND s.id = g.id
+    AND s.token = g.token AND s.owner = :owner::uuid
+RETURNING s.id, s.signals, now() AS now

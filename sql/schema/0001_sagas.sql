@@ -1,0 +1,116 @@
+-- The tables of a saga store. Every key and index is led by `shard`; nothing here needs a sequence, a trigger or a
+-- foreign key, so that the store runs unchanged behind a pooler and on a sharded server.
+
+-- One narrow row a saga, updated in place. No index mentions a column that an ordinary step changes, and the page keeps
+-- room for the row's next versions, so that such an update touches no index (HOT).
+CREATE TABLE saga_fn.saga (
+    shard          smallint    NOT NULL,
+    id             uuid        NOT NULL,
+    name           text        NOT NULL,
+    version        integer     NOT NULL,
+    aggregation_id text,
+    trace_id       text        NOT NULL,
+    -- Fingerprint of the initial data: a start repeated under one idempotency key must bring the same.
+    request        bytea       NOT NULL,
+    -- Fingerprint of the plan that the state was made by; its data is in saga_plan.
+    plan           text        NOT NULL,
+    -- Format of `state` and of the journal's events: a worker claims only what it can read.
+    format         smallint    NOT NULL,
+    status         text        NOT NULL,
+    -- Why a suspended saga waits: 1 retry, 2 timer, 4 event, 8 paused, 16 parked.
+    waits          smallint    NOT NULL,
+    state          bytea       NOT NULL,
+    -- Number of the last journal entry.
+    rev            bigint      NOT NULL,
+    -- Fencing token of the current claim: fresh for each, carried by every write.
+    token          uuid,
+    owner          uuid,
+    -- While owned the end of the lease, while asleep the time to wake.
+    due_at         timestamptz,
+    -- Letters sent so far: a commit that gives the saga up must know them all.
+    signals        bigint      NOT NULL DEFAULT 0,
+    retry_counter  integer     NOT NULL DEFAULT 0,
+    -- Type name and code only; messages are payload and live in the journal.
+    last_error     text,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    updated_at     timestamptz NOT NULL DEFAULT now(),
+    ended_at       timestamptz,
+    PRIMARY KEY (shard, id),
+    CONSTRAINT saga_status_known CHECK (
+        status IN ('RUNNING', 'SUSPENDED', 'COMPENSATING', 'COMPLETED', 'COMPENSATED', 'FAILED')
+    ),
+    CONSTRAINT saga_ended_has_time CHECK (
+        (ended_at IS NOT NULL) = (status IN ('COMPLETED', 'COMPENSATED', 'FAILED'))
+    ),
+    CONSTRAINT saga_suspended_has_reason CHECK ((waits <> 0) = (status = 'SUSPENDED')),
+    CONSTRAINT saga_owner_has_token CHECK ((owner IS NULL) = (token IS NULL)),
+    CONSTRAINT saga_ended_is_free CHECK (ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)),
+    -- No live row that no scan can find: only a person or an event without a timeout may be waited for without a time.
+    CONSTRAINT saga_live_is_due CHECK (
+        due_at IS NOT NULL
+        OR ended_at IS NOT NULL
+        OR (status = 'SUSPENDED' AND owner IS NULL AND waits & 3 = 0)
+    ),
+    CONSTRAINT saga_state_is_small CHECK (octet_length(state) <= 16384)
+) WITH (fillfactor = 45);
+
+-- What a claim scans.
+CREATE INDEX saga_due ON saga_fn.saga (shard, name, version, due_at) WHERE due_at IS NOT NULL;
+
+-- At most one active saga a business key and name.
+CREATE UNIQUE INDEX saga_active_key ON saga_fn.saga (shard, name, aggregation_id)
+WHERE aggregation_id IS NOT NULL AND ended_at IS NULL;
+
+-- Append-only, one row an accepted event. Folding a saga's events gives its state again.
+CREATE TABLE saga_fn.saga_journal (
+    shard       smallint    NOT NULL,
+    saga_id     uuid        NOT NULL,
+    seq         bigint      NOT NULL,
+    kind        text        NOT NULL,
+    step_id     text,
+    attempt     integer,
+    at          timestamptz NOT NULL,
+    token       uuid,
+    -- Names the write that brought this row, so that a commit whose answer was lost can be looked up.
+    write_id    uuid        NOT NULL,
+    -- The event as the core folded it.
+    event       bytea       NOT NULL,
+    -- Payloads: what a step was given, and what came of it (output, error, outside event, initial data).
+    input       bytea,
+    payload     bytea,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (shard, saga_id, seq)
+);
+
+-- Letters to sagas that somebody else may own: operators' verbs and outside events.
+CREATE TABLE saga_fn.saga_inbox (
+    shard       smallint    NOT NULL,
+    saga_id     uuid        NOT NULL,
+    id          uuid        NOT NULL,
+    kind        text        NOT NULL,
+    body        bytea       NOT NULL,
+    sent_at     timestamptz NOT NULL DEFAULT now(),
+    -- What became of it: 'applied', or the core's refusal. NULL while nobody has read it.
+    answer      text,
+    answered_at timestamptz,
+    PRIMARY KEY (shard, saga_id, id)
+);
+
+-- What happened beside the journal: results that came too late, verbs that were refused. Never folded.
+CREATE TABLE saga_fn.saga_note (
+    shard       smallint    NOT NULL,
+    saga_id     uuid        NOT NULL,
+    id          uuid        NOT NULL,
+    kind        text        NOT NULL,
+    detail      text        NOT NULL,
+    recorded_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (shard, saga_id, id)
+);
+
+-- Every plan a saga was ever run by, so that a journal can be folded for ever.
+CREATE TABLE saga_fn.saga_plan (
+    shard smallint NOT NULL,
+    id    text     NOT NULL,
+    data  bytea    NOT NULL,
+    PRIMARY KEY (shard, id)
+);
