@@ -1,0 +1,59 @@
+# Everything a developer runs. Needs python3 (3.11 or newer) and make; the rest is installed into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+# Arguments for pytest, as in: make test PYTEST="-k lease -x"
+PYTEST ?= -n auto
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test check coverage bench generate clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.installed-demo ## Run order fulfilment end to end; ARGS="--help" shows its options
+	@$(BIN)/python -m saga_fn.demo $(ARGS)
+
+test: $(VENV)/.installed-dev ## Run all tests; PYTEST="..." gives pytest's arguments
+	@$(BIN)/python -m pytest $(PYTEST)
+
+check: $(VENV)/.installed-dev ## Run everything that reads the code without running it
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports
+	$(BIN)/python -m saga_fn.store.lint
+	$(BIN)/python -m saga_fn.store.codegen --check
+
+coverage: $(VENV)/.installed-dev ## Measure how much of the core its own tests cover, by branch
+	$(BIN)/python -m pytest tests/core --cov=saga_fn.core --cov-fail-under=100 $(PYTEST)
+
+bench: $(VENV)/.installed-dev ## Run the benchmark, beside pgbench on the same server
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
+	$(BIN)/python -m saga_fn.store.codegen
+
+clean: ## Remove everything that was installed or made here
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamp is older than pyproject.toml when requirements may have changed: then pip looks again.
+$(VENV)/.installed-%: pyproject.toml | $(BIN)/python
+	@echo "Installing what '$*' needs into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[$*]"
+	@touch $@
+
+$(BIN)/python:
+	@for candidate in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+		"$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+		"$$candidate" -c 'import ensurepip, venv' 2>/dev/null || { lame=$$candidate; continue; }; \
+		rm -rf $(VENV); exec "$$candidate" -m venv $(VENV); \
+	done; \
+	if [ -n "$$lame" ]; then \
+		echo "$$lame cannot make a virtual environment. On Debian and Ubuntu: apt install python3-venv" >&2; \
+	else \
+		echo "No Python 3.11 or newer found. Install one, or name it: make PYTHON=/path/to/python3" >&2; \
+	fi; exit 1
