@@ -1,0 +1,82 @@
+"""The saga's steps: what each asks of the services over HTTP, and how it is undone.
+
+Every request carries the step's idempotency key, which stays the same over retries, timeouts and crashes: so a request
+can be repeated by anybody who does not know whether it was answered.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import httpx
+import msgspec
+
+from saga_fn import StepContext
+from saga_fn.demo.messages import (
+    ChargeRequest,
+    Payment,
+    RefundRequest,
+    ReleaseRequest,
+    Reservation,
+    ReserveRequest,
+    Shipment,
+    ShipRequest,
+)
+
+A = TypeVar("A")
+
+
+class ServiceError(Exception):
+    """A service did not do what it was asked: it refused for good, or is unavailable for now."""
+
+
+class Inventory:
+    """The inventory service."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def reserve(self, inp: ReserveRequest, ctx: StepContext) -> Reservation:
+        """Put the order's pieces aside."""
+        return await _ask(self._http, "/inventory/reservations", inp, ctx, Reservation)
+
+    async def release(self, inp: ReserveRequest, out: Reservation, ctx: StepContext) -> None:
+        """Put them back on the shelf."""
+        body = ReleaseRequest(inp.order_id, out.reservation_id)
+        await _ask(self._http, "/inventory/releases", body, ctx, Reservation)
+
+
+class Payments:
+    """The payment service."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def charge(self, inp: ChargeRequest, ctx: StepContext) -> Payment:
+        """Take the money."""
+        return await _ask(self._http, "/payment/charges", inp, ctx, Payment)
+
+    async def refund(self, inp: ChargeRequest, out: Payment, ctx: StepContext) -> None:
+        """Give it back."""
+        body = RefundRequest(inp.order_id, out.payment_id, out.amount_cents)
+        await _ask(self._http, "/payment/refunds", body, ctx, Payment)
+
+
+class Shipping:
+    """The shipping service."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def ship(self, inp: ShipRequest, ctx: StepContext) -> Shipment:
+        """Hand the parcel to the carrier. As the saga's last step it never has to be undone."""
+        return await _ask(self._http, "/shipping/shipments", inp, ctx, Shipment)
+
+
+async def _ask(http: httpx.AsyncClient, path: str, body: msgspec.Struct, ctx: StepContext, expected: type[A]) -> A:
+    response = await http.post(
+        path, content=msgspec.json.encode(body), headers={"Idempotency-Key": ctx.idempotency_key}
+    )
+    if not response.is_success:
+        raise ServiceError(f"{path}: {response.status_code} {response.text}")
+    return msgspec.json.decode(response.content, type=expected)

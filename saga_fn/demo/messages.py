@@ -1,0 +1,64 @@
+"""What the services are asked and what they answer: the same types on both ends of the wire, and in the saga."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class ReserveRequest(msgspec.Struct, frozen=True):
+    """Put these pieces aside for an order."""
+
+    order_id: str
+    pieces: dict[str, int]
+    """SKU to quantity."""
+
+
+class Reservation(msgspec.Struct, frozen=True):
+    """Pieces put aside until they are shipped or released."""
+
+    reservation_id: str
+
+
+class ReleaseRequest(msgspec.Struct, frozen=True):
+    """Put the pieces of a reservation back on the shelf."""
+
+    order_id: str
+    reservation_id: str
+
+
+class ChargeRequest(msgspec.Struct, frozen=True):
+    """Take this much from the customer's card."""
+
+    order_id: str
+    card_token: str
+    amount_cents: int
+
+
+class Payment(msgspec.Struct, frozen=True):
+    """Money taken."""
+
+    payment_id: str
+    amount_cents: int
+
+
+class RefundRequest(msgspec.Struct, frozen=True):
+    """Give the money of a payment back."""
+
+    order_id: str
+    payment_id: str
+    amount_cents: int
+
+
+class ShipRequest(msgspec.Struct, frozen=True):
+    """Hand the reserved pieces to the carrier."""
+
+    order_id: str
+    reservation_id: str
+    recipient: str
+    country: str
+
+
+class Shipment(msgspec.Struct, frozen=True):
+    """A parcel on its way."""
+
+    tracking_number: str

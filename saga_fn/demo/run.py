@@ -1,0 +1,162 @@
+"""The choreography: services, workers, a few hundred orders, one murder, and the verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import assert_never
+
+import asyncpg
+import attrs
+import httpx
+
+from saga_fn import (
+    Compensated,
+    Completed,
+    Failed,
+    SagaAdmin,
+    SagaHandle,
+    SagaOrchestrator,
+    SagaResultTimeoutError,
+    SagaRun,
+)
+from saga_fn.demo.audit import Ending, Finding, audit
+from saga_fn.demo.display import Display, Tally
+from saga_fn.demo.messages import Shipment
+from saga_fn.demo.orders import Order
+from saga_fn.demo.processes import Child
+from saga_fn.demo.saga import make_fulfil_order
+from saga_fn.demo.services.books import Books, Call
+from saga_fn.demo.stage import Stage
+from saga_fn.demo.timeline import Kill, taken_over, timeline
+
+END_TIMEOUT = 100.0
+"""Seconds after which a saga that has not ended is reported as unfinished. A healthy run needs a fifth of it."""
+
+
+@attrs.frozen
+class Options:
+    """What can be chosen on the command line."""
+
+    seed: int = 1
+    """Of the services' refusals, failures and delays."""
+    workers: int = 2
+    kill: bool = True
+    """Whether one worker is killed when half of the sagas have ended."""
+
+
+async def run_demo(dsn: str, orders: Sequence[Order], options: Options, display: Display) -> tuple[Finding, ...]:
+    """Fulfil these orders and audit the books. Returns what the audit finds: nothing, if all is well.
+
+    Everything is kept in two schemas made for this run and dropped at its end. Raises ChildDiedError (in an
+    ExceptionGroup) if a process dies that nobody killed.
+    """
+    async with AsyncExitStack() as stack:
+        schema = f"saga_fn_demo_{uuid.uuid4().hex[:8]}"
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="saga_fn_demo_logs_"))
+        stage = Stage(dsn, schema=schema, books_schema=f"{schema}_books", log_folder=Path(folder))
+        pool = await stack.enter_async_context(asyncpg.create_pool(dsn, min_size=1, max_size=2))
+        books = Books(pool, stage.books_schema)
+        stack.push_async_callback(pool.execute, f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        stack.push_async_callback(books.drop)
+        await books.create()
+
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        services = await stack.enter_async_context(stage.services(options.seed, listening))
+        display.say(f"inventory, payment and shipping: {url}, process {services.pid}")
+
+        # This process only starts sagas and awaits their ends: with concurrency=0 it runs no step itself.
+        orchestrator = SagaOrchestrator(dsn, schema=schema, migrate=True, concurrency=0)
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
+        fulfilment = orchestrator.register(make_fulfil_order(http))
+        await stack.enter_async_context(orchestrator)
+
+        workers: list[Child] = []
+        for number in range(1, options.workers + 1):
+            workers.append(await stack.enter_async_context(stage.worker(number, url)))
+            display.say(f"{workers[-1].name}: process {workers[-1].pid}")
+
+        with display.progress(len(orders)) as tally:
+            show = _Show(fulfilment, books, tally, half=len(orders) // 2, victim=workers[0] if options.kill else None)
+            async with asyncio.TaskGroup() as group:
+                watchers = [group.create_task(process.watch()) for process in (services, *workers)]
+                await http.get("/ready", timeout=None)
+                await show.fulfil(orders)
+                for watcher in watchers:
+                    watcher.cancel()
+
+        display.outcomes(show.endings.values(), show.reasons)
+        calls = await books.calls()
+        for title, order_id in _stories(show, calls):
+            snapshot = await SagaAdmin(orchestrator).get_saga(show.runs[order_id].id)
+            heard = [call for call in calls if call.order_id == order_id]
+            display.timeline(f"{title}: {order_id}", timeline(snapshot, heard, show.kill))
+        findings = audit(await books.entries(), orders, show.endings)
+        display.verdict(findings)
+        return findings
+
+
+@attrs.define
+class _Show:
+    """The middle act: every order's saga is started and awaited, and half-way one worker is killed."""
+
+    fulfilment: SagaHandle[Order, Shipment]
+    books: Books
+    tally: Tally
+    half: int
+    victim: Child | None
+    kill: Kill | None = None
+    runs: dict[str, SagaRun[Shipment]] = attrs.field(factory=dict[str, SagaRun[Shipment]])
+    endings: dict[str, Ending] = attrs.field(factory=dict[str, Ending])
+    reasons: Counter[str] = attrs.field(factory=Counter[str])
+
+    async def fulfil(self, orders: Sequence[Order]) -> None:
+        """Start a saga for each order; returns when all have ended, or have had time enough."""
+        async with asyncio.TaskGroup() as ends:
+            for order in orders:
+                # The key makes a repeated start harmless: one order, one saga.
+                run = await self.fulfilment.start(order, idempotency_key=order.order_id)
+                self.runs[order.order_id] = run
+                ends.create_task(self._await_end(order.order_id, run))
+
+    async def _await_end(self, order_id: str, run: SagaRun[Shipment]) -> None:
+        try:
+            outcome = await run.outcome(timeout=END_TIMEOUT)
+        except SagaResultTimeoutError:
+            ending: Ending = "unfinished"
+        else:
+            match outcome:
+                case Completed():
+                    ending = "completed"
+                case Compensated():
+                    ending = "compensated"
+                    self.reasons[str(outcome.error)] += 1
+                case Failed():
+                    ending = "failed"
+                    self.reasons[str(outcome.error)] += 1
+                case _:
+                    assert_never(outcome)
+        self.endings[order_id] = ending
+        self.tally.count(ending)
+        if self.victim is not None and self.kill is None and self.tally.ended >= self.half:
+            self.victim.kill()
+            self.kill = Kill(self.victim.name, await self.books.now())
+            self.tally.say(f"{self.victim.name} (process {self.victim.pid}) was killed with SIGKILL")
+
+
+def _stories(show: _Show, calls: Sequence[Call]) -> Iterator[tuple[str, str]]:
+    """What is worth telling: a title and an order."""
+    compensated = [order_id for order_id, ending in show.endings.items() if ending == "compensated"]
+    if compensated:
+        busiest = Counter(call.order_id for call in calls if call.order_id in compensated)
+        yield "A saga that was rolled back", busiest.most_common(1)[0][0]
+    if show.kill is not None:
+        for order_id in taken_over(calls, show.kill)[:1]:
+            yield f"A saga that was taken over when {show.kill.worker} was killed", order_id

@@ -1,0 +1,78 @@
+"""What the three services have in common: how a request is answered once, in whatever weather."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TypeVar
+
+import attrs
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from saga_fn.demo.services.books import Books, Entry, EntryKind
+from saga_fn.demo.services.weather import Operation, Weather
+
+TOO_LATE = 2.5
+"""Seconds after which a `late` answer comes: beyond the patience of the saga's steps."""
+
+B = TypeVar("B", bound=msgspec.Struct)
+
+
+@attrs.frozen
+class Posting:
+    """What a request would put into the books."""
+
+    operation: Operation
+    kind: EntryKind
+    order_id: str
+    refusal: str | None = None
+    """What the customer hears if the order is turned down; None: this is never refused."""
+    reference: str | None = None
+    """None: a new one."""
+    amount_cents: int = 0
+
+
+@attrs.frozen
+class Desk:
+    """Where requests arrive."""
+
+    books: Books
+    weather: Weather
+
+    async def serve(self, request: Request, posting: Posting) -> Entry:
+        """Book what is asked, once for each `Idempotency-Key`, however often it is asked.
+
+        Raises HTTPException: 400 without a key, 503 when the weather is bad (ask again), 409 for a refusal (final).
+        """
+        key = request.headers.get("Idempotency-Key")
+        if not key:
+            raise HTTPException(400, "the header Idempotency-Key is missing")
+        order_id, operation = posting.order_id, posting.operation
+        attempt = await self.books.count_call(key, operation, order_id, request.headers.get("Worker", "unknown"))
+        await asyncio.sleep(self.weather.latency(order_id, operation, attempt))
+        mishap = self.weather.mishap(order_id, operation, attempt)
+        if mishap == "unavailable":
+            raise HTTPException(503, "temporarily unavailable")
+        if posting.refusal is not None and self.weather.refuses(order_id, operation):
+            raise HTTPException(409, posting.refusal)
+        reference = posting.reference or f"{operation}-{uuid.uuid4().hex[:12]}"
+        entry = await self.books.record(Entry(key, posting.kind, order_id, reference, posting.amount_cents))
+        if mishap == "late":
+            await asyncio.sleep(TOO_LATE)
+        return entry
+
+
+async def read_body(request: Request, expected: type[B]) -> B:
+    """The request's body. Raises HTTPException 400 if it is not what is expected."""
+    try:
+        return msgspec.json.decode(await request.body(), type=expected)
+    except msgspec.DecodeError as error:
+        raise HTTPException(400, str(error)) from error
+
+
+def answer(body: msgspec.Struct) -> Response:
+    """200, with this body."""
+    return Response(msgspec.json.encode(body), media_type="application/json")
