@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import attrs
 import msgspec
+from typing_extensions import override
 
 from saga_fn.core.ids import PlanId, StepId
 from saga_fn.core.retry import RetrySchedule
@@ -97,8 +98,10 @@ class Plan:
     def __contains__(self, step: object) -> bool:
         return step in self.index
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Plan) and self.id == other.id
 
+    @override
     def __hash__(self) -> int:
         return hash(self.id)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import enum
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 import attrs
 
@@ -25,13 +25,16 @@ from saga_fn.core.state import (
     StepState,
     Succeeded,
     Tries,
-    Undoing,
     UndoFailed,
+    Undoing,
     Undone,
     UndoParked,
     UndoRetrying,
+    Unfinished,
     Unknown,
 )
+
+_Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed
 
 
 class SagaStatus(enum.StrEnum):
@@ -118,9 +121,12 @@ def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
 
 
 def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded, ...]:
-    """The steps whose compensation may start now: the saga rolls back, nothing runs forward any more, and
-    everything that was built upon them is undone (Garcia-Molina & Salem 1987: in reverse order)."""
-    if state.goal is not Goal.ROLLBACK or any(isinstance(step, Running) for step in state.steps):
+    """The steps whose compensation may start now.
+
+    The saga rolls back, nothing runs forward any more, and everything that was built upon them is undone
+    (Garcia-Molina & Salem 1987: in reverse order).
+    """
+    if state.goal is not Goal.ROLLBACK or held(state) or any(isinstance(step, Running) for step in state.steps):
         return ()
     owed = {step.step for step in state.steps if owes_undo(plan, step)}
     return tuple(
@@ -143,47 +149,65 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
             assert_never(step)
 
 
+def held(state: SagaState) -> tuple[Moment, ...]:
+    """The moments up to which executions that were taken from their worker may go on, and hold the saga up.
+
+    Going forward such an execution holds up only its own repetition; a rollback waits for all of them.
+    """
+    match state.goal:
+        case Goal.FORWARD:
+            holding = tuple(step.tries.until for step in state.steps if isinstance(step, Unknown))
+        case Goal.ROLLBACK:
+            holding = tuple(step.tries.until for step in state.steps if isinstance(step, Unfinished))
+        case _:
+            return ()
+    return tuple(until for until in holding if until > state.at)
+
+
 def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
     """What the saga leaves in the world without its owner's consent; nothing unless it is FAILED."""
     if state.goal is not Goal.FAILED:
         return ()
-    found = (_left_of(plan, step) for step in state.steps)
+    found = (_left_of(plan, step, state.at) for step in state.steps)
     return tuple(leftover for leftover in found if leftover is not None)
 
 
-def _left_of(plan: Plan, step: StepState) -> LeftOver | None:
+def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
     match step:
-        case Unknown(until=until):
-            return _doubtful(step.step, step.tries.doubt, until)
-        case Running() | Retrying() | Parked() | Exhausted():
-            return _doubtful(step.step, step.tries.doubt, None)
+        case Running() | Retrying() | Unknown() | Parked() | Exhausted():
+            return _doubtful(step.step, step.tries, at)
         case Succeeded():
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
         case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
-            return LeftOver(step.step, LeftOverKind.UNDO_FAILED)
+            return LeftOver(step.step, LeftOverKind.UNDO_FAILED, step.tries.until if step.tries.until > at else None)
         case Skipped() | Undone():
             return None
         case _:
             assert_never(step)
 
 
-def _doubtful(step: StepId, doubt: Doubt, until: Moment | None) -> LeftOver | None:
-    match doubt:
+def _doubtful(step: StepId, tries: Tries, at: Moment) -> LeftOver | None:
+    if tries.until > at:
+        return LeftOver(step, LeftOverKind.MAY_STILL_RUN, tries.until)
+    match tries.doubt:
         case Doubt.NONE:
             return None
         case Doubt.MAY_HAVE_RUN:
             return LeftOver(step, LeftOverKind.MAY_HAVE_RUN)
         case Doubt.OUTPUT_LOST:
             return LeftOver(step, LeftOverKind.OUTPUT_LOST)
-        case Doubt.MAY_STILL_RUN:
-            return LeftOver(step, LeftOverKind.MAY_STILL_RUN, until)
         case _:
-            assert_never(doubt)
+            assert_never(tries.doubt)
 
 
 def needs_owner(state: SagaState) -> bool:
     """Whether something of the saga is being executed."""
     return any(isinstance(step, Running | Undoing) for step in state.steps)
+
+
+def suspect(state: SagaState, *, takeover: bool) -> bool:
+    """Whether the saga may be what kills its processes: a second takeover without progress. It is to run apart."""
+    return state.crashes + (1 if takeover and needs_owner(state) else 0) >= 2  # noqa: PLR2004 - the second one
 
 
 def ready(plan: Plan, state: SagaState) -> bool:
@@ -193,9 +217,9 @@ def ready(plan: Plan, state: SagaState) -> bool:
     if needs_owner(state) or startable(plan, state) or undoable(plan, state):
         return True
     if state.goal is Goal.FORWARD:
-        return any(isinstance(step, Unknown) for step in state.steps)
+        return any(isinstance(step, Unknown) and step.tries.until <= state.at for step in state.steps)
     # A rollback that waits for nothing has only its end to come.
-    return not any(isinstance(step, UndoRetrying | UndoParked) for step in state.steps)
+    return not held(state) and not any(isinstance(step, UndoRetrying | UndoParked) for step in state.steps)
 
 
 def due(plan: Plan, state: SagaState) -> Moment | None:
@@ -204,18 +228,20 @@ def due(plan: Plan, state: SagaState) -> Moment | None:
         return state.at
     if state.ended:
         return None
-    return min((step.wake for step in state.steps if isinstance(step, Retrying | UndoRetrying)), default=None)
+    wakes = (step.wake for step in state.steps if isinstance(step, Retrying | UndoRetrying))
+    return min((*wakes, *held(state)), default=None)
 
 
 def project(plan: Plan, state: SagaState) -> Projection:
     """The saga's row as its state would have it."""
-    current = _current(plan, state)
-    tries = getattr(current, "tries", Tries())
+    current = _current(state)
     waits = WaitReason.NOTHING
     status = _status(plan, state)
     if status is SagaStatus.SUSPENDED:
         if any(isinstance(step, Retrying | UndoRetrying) for step in state.steps):
             waits |= WaitReason.RETRY
+        if held(state):
+            waits |= WaitReason.TIMER
         if any(isinstance(step, Parked | UndoParked) for step in state.steps):
             waits |= WaitReason.PARKED
     unstarted = startable(plan, state)
@@ -223,20 +249,17 @@ def project(plan: Plan, state: SagaState) -> Projection:
         status=status,
         waits=waits,
         due=due(plan, state),
-        retry_counter=tries.failures,
+        retry_counter=current.tries.failures if current is not None else 0,
         current_step=current.step if current is not None else (unstarted[0] if unstarted else None),
         parked=next((step.why.value for step in state.steps if isinstance(step, Parked | UndoParked)), None),
     )
 
 
-def _current(plan: Plan, state: SagaState) -> StepState | None:
+def _current(state: SagaState) -> _Tried | None:
     """The step that explains the saga's status: what is worked on, else what went wrong."""
-    working = Running | Retrying | Unknown | Parked | Undoing | UndoRetrying | UndoParked
-    for wanted in (working, UndoFailed | Exhausted):
-        for step in state.steps:
-            if isinstance(step, wanted):
-                return step
-    return None
+    tried = [step for step in state.steps if isinstance(step, _Tried)]
+    working = (step for step in tried if not isinstance(step, UndoFailed | Exhausted))
+    return next(working, tried[0] if tried else None)
 
 
 def _status(plan: Plan, state: SagaState) -> SagaStatus:

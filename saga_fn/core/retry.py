@@ -28,20 +28,31 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
     cap: int = LONGEST_DELAY
     jitter: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse with ValueError what is no schedule, wherever it comes from, so that a delay can always be told."""
+        if not 1 <= self.attempts < 1 << 63:
+            raise ValueError(f"attempts must be from 1 to 2**63 - 1, not {self.attempts}")
+        if not 0 <= self.base <= LONGEST_DELAY or not 0 <= self.cap <= LONGEST_DELAY:
+            raise ValueError(f"base and cap must be from 0 to a year, not {self.base} and {self.cap} microseconds")
+        if not 0.0 < self.multiplier < math.inf:
+            raise ValueError(f"multiplier must be a positive number, not {self.multiplier}")
+        if not 0.0 <= self.jitter <= 1.0:
+            raise ValueError(f"jitter must be from 0 to 1, not {self.jitter}")
+
     def delay_after(self, failures: int, *, draw: float) -> int | None:
         """Microseconds to wait after `failures` failed attempts, or None when there is to be no further attempt.
 
-        `draw` in [0, 1) is the randomness, drawn by the caller and recorded on the event.
+        `draw` in [0, 1) is the randomness, drawn by the caller and recorded on the event; anything else, NaN too,
+        counts as 0.
         """
         if failures >= self.attempts:
             return None
-        return int(self._full_delay(failures) * (1.0 - self.jitter * draw))
+        return int(self._full_delay(failures) * (1.0 - self.jitter * (draw if 0.0 <= draw < 1.0 else 0.0)))
 
     def _full_delay(self, failures: int) -> int:
-        # Compared as logarithms first: `multiplier ** n` itself overflows for a large n.
-        cap = min(self.cap, LONGEST_DELAY)
-        if self.base <= 0:
+        if not self.base or not self.cap:
             return 0
-        if math.log(self.base) + (failures - 1) * math.log(self.multiplier) >= math.log(max(cap, 1)):
-            return cap
-        return int(self.base * self.multiplier ** (failures - 1))
+        # Compared as logarithms first: `multiplier ** n` itself overflows for a large n.
+        if math.log(self.base) + (failures - 1) * math.log(self.multiplier) >= math.log(self.cap):
+            return self.cap
+        return min(int(self.base * self.multiplier ** (failures - 1)), self.cap)

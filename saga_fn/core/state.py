@@ -38,8 +38,6 @@ class Doubt(enum.IntEnum):
     """An attempt was cut short: by its timeout, a crash, a lost lease or a stop."""
     OUTPUT_LOST = 2
     """It ran, but its output could not be kept."""
-    MAY_STILL_RUN = 3
-    """It was taken from a worker that may not know it yet."""
 
 
 class ParkReason(enum.StrEnum):
@@ -67,6 +65,9 @@ class Tries(msgspec.Struct, frozen=True, array_like=True):
     `attempt` numbers the executions and never goes back; `failures` counts those the retry policy counts.
     `digest` is the fingerprint of the input the step was started with, `generation` tells apart the inputs that
     events made different on purpose, `events` is how many events there were when it was bound.
+
+    `until` is set when an execution was taken from a worker that may not know it yet: not before that moment is it
+    certain to have stopped, and no other is started before.
     """
 
     attempt: int = 0
@@ -75,6 +76,7 @@ class Tries(msgspec.Struct, frozen=True, array_like=True):
     digest: Digest = Digest(b"")
     generation: int = 0
     events: int = 0
+    until: Moment = Moment(0)
 
 
 class Running(msgspec.Struct, frozen=True, array_like=True, tag=1):
@@ -93,11 +95,10 @@ class Retrying(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 
 class Unknown(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """Was running when its owner was lost: it may have run. Not before `until` is it certain to have stopped."""
+    """Was running when its owner was lost: it may have run. It is repeated from `tries.until` on."""
 
     step: StepId
     tries: Tries
-    until: Moment
 
 
 class Parked(msgspec.Struct, frozen=True, array_like=True, tag=4):

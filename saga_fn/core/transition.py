@@ -62,7 +62,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import due, find, needs_owner, owes_undo, startable, undoable, verdict
+from saga_fn.core.reading import due, held, needs_owner, owes_undo, startable, undoable, verdict
 from saga_fn.core.state import (
     Doubt,
     Exhausted,
@@ -76,8 +76,8 @@ from saga_fn.core.state import (
     StepState,
     Succeeded,
     Tries,
-    Undoing,
     UndoFailed,
+    Undoing,
     Undone,
     UndoParked,
     UndoRetrying,
@@ -95,6 +95,7 @@ _replace = msgspec.structs.replace
 def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     """Fold one event. `state` is None before `Started`; `plan` must be the one the state names.
 
+    >>> from saga_fn.core.plan import PlannedStep
     >>> plan = Plan.of(PlannedStep(StepId("a")))
     >>> match transition(plan, None, Started(at=Moment(0), plan=plan.id, inputs=(Bound(StepId("a"), Digest(b"1")),))):
     ...     case Success(moved): moved.actions
@@ -167,10 +168,12 @@ class _Fold:
 
     def resumed(self, event: Resumed) -> Decision:
         lost = needs_owner(self.before)
-        self.crashes = self.before.crashes + (1 if event.takeover and lost else 0)
+        self.crashes = self.before.crashes
         self.alone = event.alone
-        if event.takeover and self.crashes >= CRASH_LIMIT and self.before.alone:
-            return self.saga_parked(ParkReason.CRASH_LOOP)
+        if event.takeover and lost:
+            self.crashes += 1
+            if self.crashes >= CRASH_LIMIT and self.before.alone:
+                return self.saga_parked(ParkReason.CRASH_LOOP)
         self._lose_executions()
         return self.settle(event.inputs)
 
@@ -269,8 +272,7 @@ class _Fold:
                 return Failure(Rejection(Refusal.COMPENSATION_BEGUN))
             self.goal = Goal.FORWARD
         self.steps = {step.step: self._again(step) for step in self.before.steps}
-        resumable = self.before.ended and startable(self.plan, self._draft())
-        if tuple(self.steps.values()) == self.before.steps and not resumable:
+        if not self.before.ended and tuple(self.steps.values()) == self.before.steps:
             return Failure(Rejection(Refusal.NOTHING_TO_RETRY))
         return self.settle(())
 
@@ -280,15 +282,15 @@ class _Fold:
             case Parked(tries=tries, why=ParkReason.INPUT_CHANGED):
                 # The other input is accepted now; a new generation keeps the old idempotency key out of it.
                 fresh = _replace(tries, failures=0, digest=Digest(b""), generation=tries.generation + 1)
-                return Retrying(step.step, fresh, self.at)
+                return Retrying(step.step, fresh, self._soonest(fresh))
             case Parked(tries=tries) | Retrying(tries=tries):
-                return Retrying(step.step, _replace(tries, failures=0), self.at)
+                return Retrying(step.step, _replace(tries, failures=0), self._soonest(tries))
             case Exhausted(tries=tries) if self.before.ended:
-                return Retrying(step.step, _replace(tries, failures=0), self.at)
-            case Unknown(tries=tries, until=until) if self.before.ended:
-                return Retrying(step.step, _replace(tries, failures=0), Moment(max(self.at, until)))
+                return Retrying(step.step, _replace(tries, failures=0), self._soonest(tries))
+            case Unknown(tries=tries) if self.before.ended:
+                return Unknown(step.step, _replace(tries, failures=0))
             case UndoRetrying(tries=tries) | UndoParked(tries=tries):
-                return UndoRetrying(step.step, step.seq, _replace(tries, failures=0), self.at)
+                return UndoRetrying(step.step, step.seq, _replace(tries, failures=0), self._soonest(tries))
             case Running() | Unknown() | Exhausted() | Succeeded() | Skipped() | Undoing() | UndoFailed() | Undone():
                 return step
             case _:
@@ -302,7 +304,7 @@ class _Fold:
         for step in owed:
             if isinstance(step, UndoFailed | UndoRetrying | UndoParked):
                 fresh = _replace(step.tries, failures=0)
-                self.steps[step.step] = UndoRetrying(step.step, step.seq, fresh, self.at)
+                self.steps[step.step] = UndoRetrying(step.step, step.seq, fresh, self._soonest(fresh))
         waited = any(isinstance(step, UndoFailed | UndoRetrying | UndoParked) for step in owed)
         if not owed or not (waited or self.goal is not Goal.ROLLBACK):
             return Failure(Rejection(Refusal.NOTHING_TO_COMPENSATE))
@@ -313,13 +315,11 @@ class _Fold:
         for step in self.before.steps:
             match step:
                 case Running(tries=tries):
-                    doubtful = _replace(tries, doubt=Doubt.MAY_STILL_RUN)
-                    self.steps[step.step] = Unknown(step.step, doubtful, event.until)
-                case (
-                    Undoing(seq=seq, tries=tries)
-                    | UndoRetrying(seq=seq, tries=tries)
-                    | UndoParked(seq=seq, tries=tries)
-                ):
+                    doubtful = _replace(tries, doubt=max(tries.doubt, Doubt.MAY_HAVE_RUN), until=event.until)
+                    self.steps[step.step] = Unknown(step.step, doubtful)
+                case Undoing(seq=seq, tries=tries):
+                    self.steps[step.step] = UndoFailed(step.step, seq, _replace(tries, until=event.until))
+                case UndoRetrying(seq=seq, tries=tries) | UndoParked(seq=seq, tries=tries):
                     self.steps[step.step] = UndoFailed(step.step, seq, tries)
                 case Retrying(tries=tries) | Parked(tries=tries):
                     self.steps[step.step] = Exhausted(step.step, tries)
@@ -328,7 +328,7 @@ class _Fold:
                 case _:
                     assert_never(step)
         self.goal = Goal.FAILED
-        return self._decided(())
+        return self.settle(())
 
     def event_received(self) -> Decision:
         if len(self.events) >= EVENT_LIMIT:
@@ -337,7 +337,7 @@ class _Fold:
         self.latest = self.rev
         for step in self.before.steps:
             if isinstance(step, Retrying):
-                self.steps[step.step] = _replace(step, wake=min(step.wake, self.at))
+                self.steps[step.step] = _replace(step, wake=min(step.wake, self._soonest(step.tries)))
         return self.settle(())
 
     def plan_changed(self, event: PlanChanged) -> Decision:
@@ -374,12 +374,16 @@ class _Fold:
         found = self.steps.get(step)
         return found if isinstance(found, Running | Undoing) and found.tries.attempt == attempt else None
 
+    def _soonest(self, tries: Tries) -> Moment:
+        """When the next attempt may start: now, or when the one before is certain to have stopped."""
+        return Moment(max(self.at, tries.until))
+
     def _lose_executions(self) -> None:
         """The owner is gone: what ran forward may have run; a compensation is simply due again."""
         for step in self.before.steps:
             if isinstance(step, Running):
                 doubtful = _replace(step.tries, doubt=max(step.tries.doubt, Doubt.MAY_HAVE_RUN))
-                self.steps[step.step] = Unknown(step.step, doubtful, self.at)
+                self.steps[step.step] = Unknown(step.step, doubtful)
             elif isinstance(step, Undoing):
                 self.steps[step.step] = UndoRetrying(step.step, step.seq, step.tries, self.at)
 
@@ -404,7 +408,8 @@ class _Fold:
         waiting = [
             (step.step, step.tries)
             for step in self.steps.values()
-            if isinstance(step, Unknown) or (isinstance(step, Retrying) and step.wake <= self.at)
+            if (isinstance(step, Unknown) and step.tries.until <= self.at)
+            or (isinstance(step, Retrying) and step.wake <= self.at)
         ]
         for step, tries in [*waiting, *((step, Tries()) for step in startable(self.plan, self._draft()))]:
             binding = inputs.get(step)
@@ -439,7 +444,7 @@ class _Fold:
         for undo in undoable(self.plan, self._draft()):
             self.steps[undo.step] = Undoing(undo.step, undo.seq, Tries(attempt=1))
         going = Running | Undoing | UndoRetrying | UndoParked
-        if not any(isinstance(step, going) for step in self.steps.values()):
+        if not any(isinstance(step, going) for step in self.steps.values()) and not held(self._draft()):
             self.goal = Goal.FAILED if self.goal is Goal.HALT else verdict(self.plan, self._draft())
         return self._decided(())
 
@@ -482,4 +487,4 @@ class _Fold:
 
 
 def _next_attempt(tries: Tries) -> Tries:
-    return _replace(tries, attempt=tries.attempt + 1)
+    return _replace(tries, attempt=tries.attempt + 1, until=Moment(0))

@@ -1,0 +1,174 @@
+"""The words the tests of the core are written in: plans by name, and a saga that is told what happens to it."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from returns.result import Failure, Success
+
+from saga_fn.core.effects import Refusal, Transition
+from saga_fn.core.events import (
+    AbortRequested,
+    Bound,
+    CompensationFailed,
+    CompensationSucceeded,
+    Event,
+    FailureKind,
+    Resumed,
+    Started,
+    StepFailed,
+    StepSucceeded,
+    Ticked,
+)
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.reading import Projection, SagaStatus, find, left_over, project
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.state import Running, SagaState, StepState, Undoing
+from saga_fn.core.transition import transition
+
+S = TypeVar("S")
+
+SECOND = 1_000_000
+THRICE = RetrySchedule(attempts=3, base=SECOND)
+AT_ONCE = RetrySchedule(attempts=3)
+
+A, B, C, D = (StepId(name) for name in "abcd")
+
+
+def step(
+    name: str,
+    *after: str,
+    undo: bool = True,
+    retry: RetrySchedule | None = None,
+    undo_retry: RetrySchedule | None = None,
+) -> PlannedStep:
+    return PlannedStep(
+        StepId(name),
+        tuple(StepId(needed) for needed in after),
+        retry or RetrySchedule(),
+        undo,
+        undo_retry or RetrySchedule(),
+    )
+
+
+def sequence(names: str, *, undo: str | None = None, retry: RetrySchedule | None = None) -> Plan:
+    """Steps named by one letter each, every one after the one before; `undo` names those with a compensation."""
+    undone = names if undo is None else undo
+    return Plan.of(
+        *(
+            step(name, *(names[place - 1] if place else ""), undo=name in undone, retry=retry, undo_retry=retry)
+            for place, name in enumerate(names)
+        )
+    )
+
+
+ONE = sequence("a")
+THREE = sequence("abc")
+DIAMOND = Plan.of(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"))
+TWO_ROOTS = Plan.of(step("a"), step("b"), step("c", "a", "b"))
+
+
+class Saga:
+    """A saga under test: `tell` it what happened, look at `state`, and find every accepted event in `journal`."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.current: SagaState | None = None
+        self.journal: list[Event] = []
+        self.now = 0
+
+    @property
+    def state(self) -> SagaState:
+        assert self.current is not None
+        return self.current
+
+    @property
+    def status(self) -> SagaStatus:
+        return self.row.status
+
+    @property
+    def row(self) -> Projection:
+        return project(self.plan, self.state)
+
+    @property
+    def leftovers(self) -> dict[str, str]:
+        return {left.step_id: left.kind.value for left in left_over(self.plan, self.state)}
+
+    def of(self, name: StepId, kind: type[S]) -> S:
+        """The step's state, which must be of that kind."""
+        found = find(self.state, name)
+        assert isinstance(found, kind), found
+        return found
+
+    def kinds(self) -> dict[str, str]:
+        """What has become of each step, by the name of its state."""
+        return {found.step: type(found).__name__ for found in self.state.steps}
+
+    def tell(self, event: Event) -> Transition:
+        """Fold an event that must be accepted."""
+        match transition(self.plan, self.current, event):
+            case Success(moved):
+                self.current = moved.state
+                self.journal.append(event)
+                return moved
+            case Failure(rejection):
+                raise AssertionError(f"refused: {rejection}")
+
+    def refusal(self, event: Event) -> Refusal:
+        """Why an event is refused; it must be, and it must leave everything as it is."""
+        match transition(self.plan, self.current, event):
+            case Failure(rejection):
+                return rejection.refusal
+            case Success(moved):
+                raise AssertionError(f"accepted: {moved.state}")
+
+    def wait(self, microseconds: int) -> Moment:
+        self.now += microseconds
+        return Moment(self.now)
+
+    @property
+    def moment(self) -> Moment:
+        return Moment(self.now)
+
+    def start(self, *bound_steps: StepId) -> Transition:
+        return self.tell(Started(self.moment, self.plan.id, bound(*bound_steps)))
+
+    def succeed(self, name: StepId, *bound_steps: StepId) -> Transition:
+        attempt = self.of(name, Running).tries.attempt
+        return self.tell(StepSucceeded(self.moment, name, attempt, bound(*bound_steps)))
+
+    def fail(self, name: StepId, kind: FailureKind = FailureKind.ERROR, draw: float = 0.0) -> Transition:
+        return self.tell(StepFailed(self.moment, name, self.of(name, Running).tries.attempt, kind, draw))
+
+    def undo(self, name: StepId) -> Transition:
+        return self.tell(CompensationSucceeded(self.moment, name, self.of(name, Undoing).tries.attempt))
+
+    def fail_undo(self, name: StepId, kind: FailureKind = FailureKind.ERROR) -> Transition:
+        return self.tell(CompensationFailed(self.moment, name, self.of(name, Undoing).tries.attempt, kind))
+
+    def resume(self, *bound_steps: StepId) -> Transition:
+        return self.tell(Resumed(self.moment, inputs=bound(*bound_steps)))
+
+    def take_over(self, *bound_steps: StepId, alone: bool = False) -> Transition:
+        return self.tell(Resumed(self.moment, takeover=True, alone=alone, inputs=bound(*bound_steps)))
+
+    def tick(self, *bound_steps: StepId) -> Transition:
+        return self.tell(Ticked(self.moment, bound(*bound_steps)))
+
+    def abort(self, until: int = 0) -> Transition:
+        return self.tell(AbortRequested(self.moment, Moment(until)))
+
+
+def bound(*steps: StepId, digest: bytes = b"input") -> tuple[Bound, ...]:
+    return tuple(Bound(name, Digest(digest)) for name in steps)
+
+
+def started(plan: Plan, *bound_steps: StepId) -> Saga:
+    saga = Saga(plan)
+    saga.start(*bound_steps)
+    return saga
+
+
+def running(saga: Saga) -> set[StepState]:
+    return {found for found in saga.state.steps if isinstance(found, Running | Undoing)}
