@@ -1,0 +1,98 @@
+"""The whole demo as a user runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from saga_fn.demo import __main__ as program
+from saga_fn.demo.audit import Finding, Rule
+from saga_fn.demo.orders import SHIPPED_ORDERS, read_orders
+from saga_fn.demo.services.weather import Weather
+
+SEED = 5
+LIMIT = 40
+
+
+def demo(*arguments: str, dsn: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo as a program, without a terminal."""
+    return subprocess.run(
+        [sys.executable, "-m", "saga_fn.demo", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        env={**os.environ, "SAGA_FN_DSN": dsn, "COLUMNS": "120"},
+    )
+
+
+def row(output: str, name: str) -> str:
+    """The second cell of a table's row."""
+    found = re.search(rf"^\W*{re.escape(name)}\W*?(\w+)\W*$", output, re.MULTILINE)
+    assert found is not None, f"no row {name!r} in:\n{output}"
+    return found.group(1)
+
+
+async def test_orders_are_fulfilled_though_one_worker_is_killed(empty_dsn: str) -> None:
+    run = demo("--limit", str(LIMIT), "--seed", str(SEED), dsn=empty_dsn)
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert run.stderr == ""
+
+    weather = Weather(SEED)
+    refused = sum(
+        any(weather.refuses(order.order_id, operation) for operation in ("reserve", "charge", "ship"))
+        for order in read_orders(SHIPPED_ORDERS)[:LIMIT]
+    )
+    assert 0 < refused < LIMIT
+    assert row(run.stdout, "compensated") == str(refused)
+    assert row(run.stdout, "completed") == str(LIMIT - refused)
+    assert row(run.stdout, "failed") == row(run.stdout, "unfinished") == "0"
+    assert {row(run.stdout, rule.value) for rule in Rule} == {"none"}
+
+    assert re.search(r"^worker-1 \(process \d+\) was killed with SIGKILL$", run.stdout, re.MULTILINE)
+    assert "A saga that was rolled back: order-" in run.stdout
+    assert "A saga that was taken over when worker-1 was killed: order-" in run.stdout
+
+    connection = await asyncpg.connect(empty_dsn)
+    try:
+        left = await connection.fetch("SELECT nspname FROM pg_namespace WHERE nspname LIKE '%saga_fn%'")
+    finally:
+        await connection.close()
+    assert left == [], "the demo cleans up after itself"
+
+
+def test_bad_orders_are_refused_before_anything_is_started(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    path.write_text('{"order_id": 5}\n')
+    run = demo("--orders", str(path), dsn="postgresql://nobody@127.0.0.1:9/nowhere")
+    assert run.returncode == 2
+    assert run.stdout == ""
+    assert run.stderr.startswith(f"{path} cannot be used:\n  line 1: Expected `str`, got `int` - at `$.order_id`\n")
+
+
+def test_a_server_that_does_not_answer_is_named_as_the_cause() -> None:
+    run = demo(dsn="postgresql://nobody@127.0.0.1:9/nowhere")
+    assert run.returncode == 2
+    assert run.stderr.startswith("PostgreSQL cannot be used: ")
+    assert "HINT: SAGA_FN_DSN" in run.stderr
+
+
+def test_the_last_worker_is_not_killed() -> None:
+    run = demo("--workers", "1", dsn="")
+    assert run.returncode == 2
+    assert "--no-kill" in run.stderr
+
+
+def test_a_finding_makes_the_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def found(*_: object) -> tuple[Finding, ...]:
+        return (Finding(Rule.CHARGED_TWICE, "order-0001", "twice"),)
+
+    monkeypatch.setenv("SAGA_FN_DSN", "postgresql://never-used")
+    monkeypatch.setattr(program, "run_demo", found)
+    assert program.main([]) == 1
