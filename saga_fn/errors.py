@@ -29,17 +29,19 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from saga_fn.snapshot import SagaSnapshot
 
 
 class SagaError(Exception):
-    """The root of all errors of this library.
+    r"""The root of all errors of this library.
 
     `fact` says what is wrong, `hint` what to do about it (None where there is nothing to advise).
 
     >>> str(SagaError("the cup is empty", hint="fill it"))
-    'the cup is empty\\nHINT: fill it'
+    'the cup is empty\nHINT: fill it'
     """
 
     fact: str
@@ -50,6 +52,7 @@ class SagaError(Exception):
         self.fact = fact
         self.hint = hint
 
+    @override
     def __reduce__(self) -> tuple[object, ...]:
         # The leaves take facts, not messages: without this, none of them would survive pickling or copying.
         return _restored, (type(self), self.args, self.__dict__)
@@ -128,7 +131,7 @@ class StartConflictError(SagaError):
         self.idempotency_key = idempotency_key
         self.saga_id = saga_id
         super().__init__(
-            f"idempotency key {idempotency_key!r} of {saga_name!r} already started saga {saga_id} with other initial data",
+            f"idempotency key {idempotency_key!r} of {saga_name!r} has started saga {saga_id} with other initial data",
             hint="one key means one request: use a new key for new data, or send the same data again",
         )
 
