@@ -1,0 +1,214 @@
+"""Reads hand-written SQL files: header comments, `:name` parameters, statements. Needs no server.
+
+A query file holds one statement:
+
+    -- name: due_sagas :many DueSaga
+    -- nullable: key
+    -- Up to `batch_size` due sagas of one shard, the longest waiting first.
+    SELECT s.id, s.name, s.aggregation_id AS key
+    FROM saga_fn.saga AS s
+    WHERE s.shard = :shard::int2 AND s.due_at <= now()
+    LIMIT :batch_size::int4;
+
+`:one` raises when there is no row, `:optional` gives None then, `:many` a list, `:exec` nothing, `:execrows` the number of
+rows touched. `nullable:` lists what may be null, and all else is taken as NOT NULL: a bare name is a column of the result (or,
+if it has none of that name, a parameter), `:name` is always the parameter, `name[]` and `:name[]` are an array's elements.
+`not null:` lists columns of the result that share a nullable column's name but are never null in this statement.
+`lint:` lines allow what the linter would refuse, with the reason. All other comment lines at the top are the docstring.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, assert_never
+
+import attrs
+
+from saga_fn.store.schema_name import SCHEMA_MARKER
+
+SCHEMA_IN_SOURCE: Final = "saga_fn"
+"""The schema's name in the files, so that psql can run them as they are."""
+
+# The order matters: what may contain a colon comes before parameters, and `::` before `:name`.
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<comment>--[^\n]*|/\*.*?\*/)
+    | (?P<string>\b[eE]'(?:[^'\\]|\\.|'')*'|'(?:[^']|'')*')
+    | (?P<quoted>"(?:[^"]|"")*")
+    | (?P<dollar>\$(?P<tag>(?:[A-Za-z_]\w*)?)\$.*?\$(?P=tag)\$)
+    | (?P<cast>::)
+    | :(?P<param>[A-Za-z_]\w*)
+    | (?P<positional>\$\d+)
+    | (?P<word>[A-Za-z_][\w$]*)
+    | (?P<end>;)
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class SqlFileError(Exception):
+    """A file under sql/ that the generator does not take. The message names the file, the fault and the mend."""
+
+
+class Cardinality(StrEnum):
+    """How many rows a statement gives, as written after its name."""
+
+    ONE = ":one"
+    OPTIONAL = ":optional"
+    MANY = ":many"
+    EXEC = ":exec"
+    EXECROWS = ":execrows"
+
+    @property
+    def gives_rows(self) -> bool:
+        match self:
+            case Cardinality.ONE | Cardinality.OPTIONAL | Cardinality.MANY:
+                return True
+            case Cardinality.EXEC | Cardinality.EXECROWS:
+                return False
+            case _:
+                assert_never(self)
+
+
+@attrs.frozen
+class Query:
+    """One query file, read."""
+
+    path: Path
+    name: str
+    cardinality: Cardinality
+    row_class: str | None
+    nullable: frozenset[str]
+    not_null: frozenset[str]
+    doc: tuple[str, ...]
+    sql: str
+    """One statement with `$n` for parameters and the marker for the schema, without comments."""
+    parameters: tuple[str, ...]
+    """In the order of their `$n`."""
+
+
+@attrs.frozen
+class MigrationSource:
+    """One file of sql/schema, read. Number 0 is the bootstrap."""
+
+    number: int
+    name: str
+    breaking: bool
+    concurrently: bool
+    statements: tuple[str, ...]
+
+
+@attrs.frozen
+class _Header:
+    name: str
+    cardinality: Cardinality
+    row_class: str | None
+    nullable: frozenset[str]
+    not_null: frozenset[str]
+    doc: tuple[str, ...]
+
+
+def read_query(path: Path) -> Query:
+    """Read one file of sql/queries. Raises SqlFileError."""
+    text = path.read_text(encoding="utf-8")
+    header = _read_header(path, text)
+    parameters: list[str] = []
+    statements = list(_statements(path, text, parameters))
+    if len(statements) != 1:
+        raise SqlFileError(f"{path}: holds {len(statements)} statements.\nHINT: write one statement a file.")
+    return Query(
+        path=path,
+        name=header.name,
+        cardinality=header.cardinality,
+        row_class=header.row_class,
+        nullable=header.nullable,
+        not_null=header.not_null,
+        doc=header.doc,
+        sql=statements[0],
+        parameters=tuple(parameters),
+    )
+
+
+def read_queries(folder: Path) -> tuple[Query, ...]:
+    """Read all of sql/queries, by name."""
+    return tuple(read_query(path) for path in sorted(folder.glob("*.sql")))
+
+
+def read_migrations(folder: Path) -> tuple[MigrationSource, ...]:
+    """Read all of sql/schema, by number. Raises SqlFileError when a number is missing or taken twice."""
+    migrations: list[MigrationSource] = []
+    for expected, path in enumerate(sorted(folder.glob("*.sql"))):
+        named = re.fullmatch(r"(\d{4})_([a-z0-9_]+)", path.stem)
+        if named is None or int(named[1]) != expected:
+            raise SqlFileError(f"{path}: is not number {expected}.\nHINT: name it {expected:04}_what_it_does.sql; gaps are not allowed.")
+        text = path.read_text(encoding="utf-8")
+        marks = set(re.findall(r"^--!\s*(.*?)\s*$", text, re.MULTILINE))
+        if unknown := marks - {"breaking", "concurrently"}:
+            raise SqlFileError(f"{path}: unknown mark {sorted(unknown)}.\nHINT: marks are `--! breaking` and `--! concurrently`.")
+        parameters: list[str] = []
+        statements = tuple(_statements(path, text, parameters))
+        if parameters:
+            raise SqlFileError(f"{path}: has the parameter :{parameters[0]}.\nHINT: a migration takes none.")
+        migrations.append(MigrationSource(expected, named[2], "breaking" in marks, "concurrently" in marks, statements))
+    return tuple(migrations)
+
+
+def _read_header(path: Path, text: str) -> _Header:
+    lines = [line[2:].strip() for line in re.match(r"(?:--[^\n]*\n|[ \t]*\n)*", text)[0].splitlines() if line.startswith("--")]  # type: ignore[index]  # the pattern matches everything
+    named = re.fullmatch(r"name:\s*([a-z][a-z0-9_]*)\s+(:[a-z]+)(?:\s+([A-Z][A-Za-z0-9]*))?", lines[0] if lines else "")
+    if named is None or named[2] not in set(Cardinality):
+        kinds = " ".join(Cardinality)
+        raise SqlFileError(f"{path}: the header is missing or wrong.\nHINT: begin with `-- name: {path.stem} :many RowClass`, one of {kinds}.")
+    if named[1] != path.stem:
+        raise SqlFileError(f"{path}: its header names {named[1]}.\nHINT: file and statement have one name.")
+    cardinality = Cardinality(named[2])
+    if named[3] is not None and not cardinality.gives_rows:
+        raise SqlFileError(f"{path}: {cardinality} gives no rows, so {named[3]} means nothing.\nHINT: drop it, or use :many.")
+    lists: dict[str, set[str]] = {"nullable": set(), "not null": set()}
+    doc: list[str] = []
+    for line in lines[1:]:
+        directive, _, rest = line.partition(":")
+        if directive in lists:
+            lists[directive].update(rest.replace(",", " ").split())
+        elif directive != "lint":
+            doc.append(line)
+    if not any(doc):
+        raise SqlFileError(f"{path}: says nowhere what it does.\nHINT: add a comment line below the header; it becomes the docstring.")
+    return _Header(named[1], cardinality, named[3], frozenset(lists["nullable"]), frozenset(lists["not null"]), tuple(doc))
+
+
+def _statements(path: Path, text: str, parameters: list[str]) -> Iterator[str]:
+    """Split at `;`, drop comments, number the parameters (appending new ones to `parameters`) and mark the schema."""
+    if SCHEMA_MARKER in text:
+        raise SqlFileError(f"{path}: contains {SCHEMA_MARKER}.\nHINT: write the schema as {SCHEMA_IN_SOURCE}.")
+    parts: list[str] = []
+    for token in _TOKEN.finditer(text):
+        match token.lastgroup:
+            case "comment":
+                parts.append(" ")
+            case "param":
+                name = token["param"]
+                if name not in parameters:
+                    parameters.append(name)
+                parts.append(f"${parameters.index(name) + 1}")
+            case "positional":
+                raise SqlFileError(f"{path}: has the positional parameter {token[0]}.\nHINT: write :name.")
+            case "word" if token[0] == SCHEMA_IN_SOURCE:
+                parts.append(SCHEMA_MARKER)
+            case "end":
+                yield _tidied(parts)
+                parts = []
+            case _:
+                parts.append(token[0])
+    if last := _tidied(parts):
+        yield last
+
+
+def _tidied(parts: list[str]) -> str:
+    """Join, without the blanks that removed comments left behind."""
+    lines = (line.rstrip() for line in "".join(parts).splitlines())
+    return "\n".join(line for line in lines if line).strip()

@@ -1,0 +1,13 @@
+"""How a store fails, told apart by what helps: another value, another try, or waiting."""
+
+from __future__ import annotations
+
+from saga_fn.errors import StoreError
+
+
+class RowRefusedError(StoreError):
+    """The store cannot keep a value of this batch. The same call never succeeds; smaller batches find the row."""
+
+
+class StoreBusyError(StoreError):
+    """The store gave this call up for the sake of others: the same call is to be made again."""

@@ -1,0 +1,57 @@
+"""Saga ids: time-ordered UUIDs (version 8) that carry the bucket their shard is computed from.
+
+48 bits of milliseconds, 12 bits of bucket, 62 random bits. The bucket is a hash of the saga's `aggregation_id`, or random
+without one, so that all sagas of one business key share a shard and "one active saga per key" can be a unique index. An
+idempotency key gives the whole id, so that the primary key is the guard against a second start.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from uuid import UUID
+
+from saga_fn.core.ids import PlanId
+
+_BUCKETS = 4096
+_RANDOM_BITS = 62
+_VERSION_AND_VARIANT = (8 << 76) | (2 << 62)
+
+
+def new_saga_id(*, name: str, aggregation_id: str | None = None, idempotency_key: str | None = None) -> UUID:
+    """The id of a saga about to start.
+
+    With an `idempotency_key` the same (name, aggregation_id, key) gives the same id, at any time, in any process;
+    without one every call gives another.
+    """
+    bucket = _bucket_of(aggregation_id)
+    if idempotency_key is None:
+        milliseconds, rest = time.time_ns() // 1_000_000, secrets.randbits(_RANDOM_BITS)
+        if bucket is None:
+            bucket = secrets.randbelow(_BUCKETS)
+    else:
+        parts = (part.encode("utf-8", "surrogatepass") for part in (name, aggregation_id or "", idempotency_key))
+        text = b"".join(len(part).to_bytes(8) + part for part in parts) + (b"" if aggregation_id is None else b"k")
+        digest = int.from_bytes(hashlib.blake2b(text, digest_size=16).digest())
+        milliseconds, rest = digest >> 80, digest & ((1 << _RANDOM_BITS) - 1)
+        if bucket is None:
+            bucket = (digest >> _RANDOM_BITS) % _BUCKETS
+    return UUID(int=(milliseconds & ((1 << 48) - 1)) << 80 | bucket << 64 | _VERSION_AND_VARIANT | rest)
+
+
+def shard_of(saga_id: UUID, shards: int) -> int:
+    """Which of `shards` (1 to 4096) the saga lives in; pure."""
+    return ((saga_id.int >> 64) % _BUCKETS) * shards // _BUCKETS
+
+
+def shard_of_plan(plan: PlanId, shards: int) -> int:
+    """Which shard keeps the plan."""
+    return int(plan[:8], 16) % shards
+
+
+def _bucket_of(aggregation_id: str | None) -> int | None:
+    if aggregation_id is None:
+        return None
+    digest = hashlib.blake2b(aggregation_id.encode("utf-8", "surrogatepass"), digest_size=2).digest()
+    return int.from_bytes(digest) % _BUCKETS

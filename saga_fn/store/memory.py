@@ -1,0 +1,373 @@
+"""A store in this process's memory: for tests of one's own sagas, and as the model the PostgreSQL store is held to.
+
+It gives the answers the PostgreSQL store gives, under a clock that can be moved forward. Nothing survives the process.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import final
+from uuid import UUID, uuid4
+
+import attrs
+
+from saga_fn.core.ids import Moment, PlanId
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import SagaStatus, WaitReason
+from saga_fn.errors import StoreError
+from saga_fn.store.connection import Connection
+from saga_fn.store.ids import shard_of
+from saga_fn.store.records import (
+
+    ClaimedSaga,
+    Committed,
+    DueWork,
+    Entry,
+    Inserted,
+    JournalRecord,
+    Letter,
+    NewSaga,
+    Note,
+    Recorded,
+    SagaRecord,
+    SagaWrite,
+    encode_event,
+    encode_state,
+    moment_of,
+    time_of,
+)
+
+__all__ = ["MemoryStore"]
+
+
+@attrs.define
+class _Mail:
+    letter: Letter
+    answer: str | None = None
+
+
+@attrs.define
+class _Saga:
+    """A row with everything that hangs on it."""
+
+    record: SagaRecord
+    journal: list[JournalRecord] = attrs.field(factory=list)
+    inbox: list[_Mail] = attrs.field(factory=list)
+    notes: list[Note] = attrs.field(factory=list)
+
+
+@final
+class MemoryStore:
+    """Sagas in memory.
+
+    `shards` (1 to 4096) only matters to tests of sharding. `clock` gives seconds and never goes back.
+
+    Example::
+
+        async with SagaOrchestrator(MemoryStore()) as orchestrator: ...
+    """
+
+    def __init__(self, *, shards: int = 1, clock: Callable[[], float] = time.time) -> None:
+        self._shards = shards
+        self._clock = clock
+        self._ahead = 0
+        self._sagas: dict[UUID, _Saga] = {}
+        self._plans: dict[PlanId, Plan] = {}
+        self._listeners: list[Callable[[UUID | None], None]] = []
+
+    @property
+    def shards(self) -> int:
+        """How many shards the store has."""
+        return self._shards
+
+    def now(self) -> Moment:
+        """The store's time."""
+        return Moment(int(self._clock() * 1_000_000) + self._ahead)
+
+    def jump_to(self, moment: Moment) -> None:
+        """Move the store's clock forward to a moment; one that is past changes nothing."""
+        self._ahead += max(0, moment - self.now())
+
+    def next_due(self) -> Moment | None:
+        """When the next saga is due, if any will be by itself."""
+        dues = (saga.record.due_at for saga in self._sagas.values())
+        return min((moment_of(due) for due in dues if due is not None), default=None)
+
+    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
+        """Nothing to connect: only remembers whom to wake."""
+        if listen is not None:
+            self._listeners.append(listen)
+
+    async def close(self) -> None:
+        """Wake nobody any more."""
+        self._listeners.clear()
+
+    async def insert(
+        self, shard: int, sagas: Sequence[NewSaga], *, lease: timedelta, connection: Connection | None = None
+    ) -> Inserted:
+        """Insert those whose id is new and whose business key is free."""
+        if connection is not None:
+            raise StoreError(
+                "a MemoryStore cannot take part in a connection's transaction",
+                hint="leave `connection` out, or use PostgreSQL.",
+            )
+        now = self.now()
+        inserted: set[UUID] = set()
+        for new in sagas:
+            taken = new.aggregation_id is not None and await self.active(shard, new.name, new.aggregation_id)
+            if new.id in self._sagas or taken:
+                continue
+            at = time_of(now)
+            record = SagaRecord(
+                id=new.id,
+                name=new.name,
+                version=new.version,
+                aggregation_id=new.aggregation_id,
+                trace_id=new.trace_id,
+                request=new.request,
+                plan=new.state.plan,
+                status=SagaStatus.RUNNING,
+                waits=WaitReason.NOTHING,
+                state=encode_state(new.state),
+                rev=1,
+                token=new.token,
+                owner=new.owner,
+                due_at=at if new.owner is None else at + lease,
+                signals=0,
+                retry_counter=0,
+                last_error=None,
+                created_at=at,
+                updated_at=at,
+                ended_at=None,
+                leased=new.owner is not None,
+                now=now,
+            )
+            saga = self._sagas[new.id] = _Saga(record)
+            self._journal(saga, 1, [Entry(new.event, payload=new.payload)], new.token, new.write_id, now)
+            inserted.add(new.id)
+        return Inserted(frozenset(inserted), now)
+
+    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, lease: timedelta) -> Committed:
+        """Apply those writes whose saga stands as the writer knows it."""
+        now = self.now()
+        applied: dict[UUID, int] = {}
+        for write in writes:
+            saga = self._sagas.get(write.id)
+            if saga is None:
+                continue
+            row = saga.record
+            stands = row.token == write.token and row.rev == write.rev
+            if not stands or (write.release and row.signals != write.seen):
+                continue
+            self._apply(saga, write, now, lease)
+            applied[write.id] = row.signals
+        return Committed(applied, now)
+
+    def _apply(self, saga: _Saga, write: SagaWrite, now: Moment, lease: timedelta) -> None:
+        row = saga.record
+        at = time_of(now)
+        if write.release:
+            due = None if write.due is None else time_of(write.due)
+        else:
+            due = at + lease if row.owner is None else row.due_at
+        saga.record = attrs.evolve(
+            row,
+            plan=write.state.plan,
+            status=write.projection.status,
+            waits=write.projection.waits,
+            state=encode_state(write.state),
+            rev=write.state.rev,
+            token=write.next_token,
+            owner=write.next_owner,
+            due_at=due,
+            retry_counter=write.projection.retry_counter,
+            last_error=write.last_error,
+            updated_at=at,
+            ended_at=(row.ended_at or at) if write.state.ended else None,
+        )
+        token = write.token if write.next_token is None else write.next_token
+        self._journal(saga, write.rev + 1, write.entries, token, write.write_id, now)
+        answers = dict(write.answers)
+        for mail in saga.inbox:
+            mail.answer = answers.get(mail.letter.id, mail.answer)
+
+    def _journal(
+        self,
+        saga: _Saga,
+        first: int,
+        entries: Iterable[Entry],
+        token: UUID | None,
+        write_id: UUID,
+        now: Moment,
+    ) -> None:
+        for seq, entry in enumerate(entries, first):
+            event = encode_event(entry.event)
+            record = JournalRecord(seq, event, write_id, token, entry.input, entry.payload, time_of(now))
+            saga.journal.append(record)
+
+    async def claim_due(
+        self, shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
+    ) -> list[ClaimedSaga]:
+        """Take at most `limit` due sagas of these definitions, oldest first."""
+        due = sorted(
+            (saga for saga in self._due(shard, definitions)),
+            key=lambda saga: (saga.record.due_at or saga.record.created_at, saga.record.id),
+        )
+        return [self._claimed(saga, owner, lease) for saga in due[:limit]]
+
+    async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:
+        """Take this saga, due or not, unless it has ended or a lease on it is running."""
+        saga = self._sagas.get(saga_id)
+        if saga is None or saga.record.ended_at is not None or self._leased(saga.record):
+            return None
+        return self._claimed(saga, owner, lease)
+
+    def _claimed(self, saga: _Saga, owner: UUID, lease: timedelta) -> ClaimedSaga:
+        row, now, token = saga.record, self.now(), uuid4()
+        saga.record = attrs.evolve(row, token=token, owner=owner, due_at=time_of(now) + lease, updated_at=time_of(now))
+        return ClaimedSaga(
+            id=row.id,
+            name=row.name,
+            version=row.version,
+            aggregation_id=row.aggregation_id,
+            trace_id=row.trace_id,
+            plan=row.plan,
+            state=row.state,
+            rev=row.rev,
+            token=token,
+            signals=row.signals,
+            last_error=row.last_error,
+            created_at=row.created_at,
+            takeover=row.owner is not None,
+            now=now,
+        )
+
+    async def renew(self, shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
+        """Extend the leases on these sagas."""
+        now = self.now()
+        renewed: dict[UUID, int] = {}
+        for saga_id, token in held.items():
+            saga = self._sagas.get(saga_id)
+            if saga is not None and saga.record.token == token and saga.record.owner == owner:
+                saga.record = attrs.evolve(saga.record, due_at=time_of(now) + lease)
+                renewed[saga_id] = saga.record.signals
+        return Committed(renewed, now)
+
+    async def release(self, shard: int, held: Mapping[UUID, UUID]) -> None:
+        """Give back claimed sagas as they are."""
+        for saga_id, token in held.items():
+            saga = self._sagas.get(saga_id)
+            if saga is not None and saga.record.token == token:
+                saga.record = attrs.evolve(saga.record, token=None, owner=None, due_at=time_of(self.now()))
+
+    async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
+        """The shards in which something is due."""
+        return [shard for shard in range(self._shards) if self._due(shard, definitions)]
+
+    def _due(self, shard: int, definitions: Sequence[tuple[str, int]]) -> list[_Saga]:
+        now = time_of(self.now())
+        return [
+            saga
+            for saga_id, saga in self._sagas.items()
+            if saga.record.due_at is not None
+            and saga.record.due_at <= now
+            and (saga.record.name, saga.record.version) in definitions
+            and shard_of(saga_id, self._shards) == shard
+        ]
+
+    async def read(self, saga_id: UUID) -> SagaRecord | None:
+        """The saga's row."""
+        saga = self._sagas.get(saga_id)
+        if saga is None:
+            return None
+        return attrs.evolve(saga.record, leased=self._leased(saga.record), now=self.now())
+
+    def _leased(self, row: SagaRecord) -> bool:
+        return row.owner is not None and row.due_at is not None and row.due_at > time_of(self.now())
+
+    async def journal(self, saga_id: UUID) -> list[JournalRecord]:
+        """The saga's whole journal, in order."""
+        saga = self._sagas.get(saga_id)
+        return [] if saga is None else list(saga.journal)
+
+    async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:
+        """The payloads of exactly these journal entries."""
+        found = {key: self._entry(*key) for key in wanted}
+        return {key: Recorded(entry.input, entry.payload) for key, entry in found.items() if entry is not None}
+
+    async def write_ids(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
+        """Which write brought each of these journal entries."""
+        found = {key: self._entry(*key) for key in wanted}
+        return {key: entry.write_id for key, entry in found.items() if entry is not None}
+
+    def _entry(self, saga_id: UUID, seq: int) -> JournalRecord | None:
+        saga = self._sagas.get(saga_id)
+        return saga.journal[seq - 1] if saga is not None and 0 < seq <= len(saga.journal) else None
+
+    async def active(self, shard: int, name: str, aggregation_id: str) -> UUID | None:
+        """The active saga of that name that holds the business key."""
+        for saga in self._sagas.values():
+            row = saga.record
+            if row.name == name and row.aggregation_id == aggregation_id and row.ended_at is None:
+                return row.id
+        return None
+
+    async def send(self, saga_id: UUID, letter: Letter) -> bool:
+        """Leave a letter for the saga's owner."""
+        saga = self._sagas.get(saga_id)
+        if saga is None or saga.record.ended_at is not None:
+            return False
+        row = saga.record
+        by_person = WaitReason.PARKED | WaitReason.PAUSED
+        due = time_of(self.now()) if row.owner is None and not row.waits & by_person else row.due_at
+        saga.record = attrs.evolve(row, signals=row.signals + 1, due_at=due)
+        saga.inbox.append(_Mail(letter))
+        return True
+
+    async def letters(self, saga_id: UUID) -> list[Letter]:
+        """The letters nobody has answered, oldest first."""
+        saga = self._sagas.get(saga_id)
+        return [] if saga is None else [mail.letter for mail in saga.inbox if mail.answer is None]
+
+    async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:
+        """Answer a letter that changed nothing."""
+        for mail in self._sagas[saga_id].inbox:
+            if mail.letter.id == letter_id and mail.answer is None:
+                mail.answer = answer
+
+    async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
+        """What became of a letter."""
+        saga = self._sagas.get(saga_id)
+        mails = [] if saga is None else saga.inbox
+        return next((mail.answer for mail in mails if mail.letter.id == letter_id), None)
+
+    async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
+        """Remember something beside the journal."""
+        saga = self._sagas.get(saga_id)
+        if saga is not None:
+            saga.notes.append(Note(kind, detail, time_of(self.now())))
+
+    async def notes(self, saga_id: UUID) -> list[Note]:
+        """What happened beside the journal, in order."""
+        saga = self._sagas.get(saga_id)
+        return [] if saga is None else list(saga.notes)
+
+    async def keep_plan(self, plan: Plan) -> None:
+        """Store the plan."""
+        self._plans[plan.id] = plan
+
+    async def plan(self, plan_id: PlanId) -> Plan | None:
+        """The stored plan of that fingerprint."""
+        return self._plans.get(plan_id)
+
+    async def due_work(self, definitions: Sequence[tuple[str, int]]) -> DueWork:
+        """One cheap read for the health check."""
+        waiting = [saga.record.due_at for shard in range(self._shards) for saga in self._due(shard, definitions)]
+        return DueWork(self.now(), min((due for due in waiting if due is not None), default=None))
+
+    async def hint(self, saga_id: UUID | None) -> None:
+        """Wake the listeners."""
+        for listener in self._listeners:
+            listener(saga_id)

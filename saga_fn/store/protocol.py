@@ -1,0 +1,148 @@
+"""What the engine asks of a store. PostgreSQL and memory give the same answers: one conformance suite holds both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID
+
+from saga_fn.core.ids import Moment, PlanId
+from saga_fn.core.plan import Plan
+from saga_fn.store.connection import Connection
+from saga_fn.store.records import (
+    ClaimedSaga,
+    Committed,
+    DueWork,
+    Inserted,
+    JournalRecord,
+    Letter,
+    NewSaga,
+    Note,
+    Recorded,
+    SagaRecord,
+    SagaWrite,
+)
+
+
+class Store(Protocol):
+    """Where sagas live. Every method is one statement, atomic by itself; `shard` is that of every id in the call.
+
+    Raises (all `StoreError`): `RowRefusedError` if a value is one the store cannot keep, `StoreBusyError` if the same call
+    is to be made again, `StoreUnavailableError` if the store does not answer: then a write may or may not have happened.
+    """
+
+    @property
+    def shards(self) -> int:
+        """How many shards the store has."""
+        ...
+
+    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
+        """Connect and check (or bring up to date) the schema; call `listen` at each hint, with the saga it names."""
+        ...
+
+    async def close(self) -> None:
+        """Give back everything held."""
+        ...
+
+    def now(self) -> Moment:
+        """The store's time, estimated: it may lag behind, never lead."""
+        ...
+
+    async def insert(
+        self, shard: int, sagas: Sequence[NewSaga], *, lease: timedelta, connection: Connection | None = None
+    ) -> Inserted:
+        """Insert those whose id is new and whose business key is free, each with its first journal entry.
+
+        With `connection` it happens in that connection's transaction.
+        """
+        ...
+
+    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, lease: timedelta) -> Committed:
+        """Apply those writes whose saga stands as the writer knows it; at most one write a saga."""
+        ...
+
+    async def claim_due(
+        self, shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
+    ) -> list[ClaimedSaga]:
+        """Take at most `limit` due sagas of these (name, version) pairs, oldest first, each under a fresh token."""
+        ...
+
+    async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:
+        """Take this saga, due or not; None if there is none, it has ended, or a lease on it is running."""
+        ...
+
+    async def renew(self, shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
+        """Extend the leases on these sagas (id to token). One that is missing is lost, or locked just now: read it."""
+        ...
+
+    async def release(self, shard: int, held: Mapping[UUID, UUID]) -> None:
+        """Give back claimed sagas (id to token) as they are, due at once."""
+        ...
+
+    async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
+        """The shards in which something is due; takes no lock."""
+        ...
+
+    async def read(self, saga_id: UUID) -> SagaRecord | None:
+        """The saga's row; takes no lock."""
+        ...
+
+    async def journal(self, saga_id: UUID) -> list[JournalRecord]:
+        """The saga's whole journal, in order."""
+        ...
+
+    async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:
+        """The payloads of exactly these journal entries (saga, seq)."""
+        ...
+
+    async def write_ids(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
+        """Which write brought each of these journal entries, where there is one."""
+        ...
+
+    async def active(self, shard: int, name: str, aggregation_id: str) -> UUID | None:
+        """The active saga of that name that holds the business key."""
+        ...
+
+    async def send(self, saga_id: UUID, letter: Letter) -> bool:
+        """Leave a letter for the saga's owner, present or next; False if there is no such live saga."""
+        ...
+
+    async def letters(self, saga_id: UUID) -> list[Letter]:
+        """The letters nobody has answered, oldest first."""
+        ...
+
+    async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:
+        """Answer a letter that changed nothing."""
+        ...
+
+    async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
+        """What became of a letter; None while nobody has read it."""
+        ...
+
+    async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
+        """Remember something beside the journal."""
+        ...
+
+    async def notes(self, saga_id: UUID) -> list[Note]:
+        """What happened beside the journal, in order."""
+        ...
+
+    async def keep_plan(self, plan: Plan) -> None:
+        """Store the plan, unless it is there."""
+        ...
+
+    async def plan(self, plan_id: PlanId) -> Plan | None:
+        """The stored plan of that fingerprint."""
+        ...
+
+    async def due_work(self, definitions: Sequence[tuple[str, int]]) -> DueWork:
+        """One cheap read for the health check."""
+        ...
+
+    async def hint(self, saga_id: UUID | None) -> None:
+        """Tell listening processes that something is due, or that this saga has mail.
+
+        May be lost: they also look by themselves.
+        """
+        ...

@@ -1,0 +1,231 @@
+"""What goes into a store and comes out of it, in the words of the core; and the bytes in between.
+
+States, events and plans are kept as msgpack arrays under a format number. A reader knows every format up to its own.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import attrs
+import msgspec
+
+from saga_fn.core.events import Event, Started
+from saga_fn.core.ids import Moment, PlanId
+from saga_fn.core.plan import PlanData
+from saga_fn.core.reading import Projection, SagaStatus, WaitReason
+from saga_fn.core.state import SagaState
+
+FORMAT: Final = 1
+"""The format this library writes; it reads `READABLE`."""
+READABLE: Final = (1,)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_state = msgspec.msgpack.Decoder(SagaState).decode
+_decode_event: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
+_decode_plan = msgspec.msgpack.Decoder(PlanData).decode
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def encode_state(state: SagaState) -> bytes:
+    """The state as it is stored."""
+    return _encode(state)
+
+
+def decode_state(data: bytes) -> SagaState:
+    """The state that was stored; raises `msgspec.DecodeError` for bytes that are not one."""
+    return _decode_state(data)
+
+
+def encode_event(event: Event) -> bytes:
+    """The event as the journal keeps it."""
+    return _encode(event)
+
+
+def decode_event(data: bytes) -> Event:
+    """The event that was journaled; raises `msgspec.DecodeError` for bytes that are not one."""
+    return _decode_event.decode(data)
+
+
+def encode_plan(plan: PlanData) -> bytes:
+    """The plan as it is stored."""
+    return _encode(plan)
+
+
+def decode_plan(data: bytes) -> PlanData:
+    """The plan that was stored; raises `msgspec.DecodeError` for bytes that are not one."""
+    return _decode_plan(data)
+
+
+def moment_of(time: datetime) -> Moment:
+    """The moment of an aware time, exact to the microsecond."""
+    return Moment((time - _EPOCH) // _MICROSECOND)
+
+
+def time_of(moment: Moment) -> datetime:
+    """The aware UTC time of a moment."""
+    return _EPOCH + timedelta(microseconds=moment)
+
+
+@attrs.frozen
+class NewSaga:
+    """A saga to insert, with its first journal entry. `token` and `owner` are set together, when its process runs it."""
+
+    id: UUID
+    name: str
+    version: int
+    aggregation_id: str | None
+    trace_id: str
+    request: bytes
+    state: SagaState
+    event: Started
+    payload: bytes
+    token: UUID | None
+    owner: UUID | None
+    write_id: UUID
+
+
+@attrs.frozen
+class Entry:
+    """One journal entry to append: an accepted event with the payloads that belong to it."""
+
+    event: Event
+    input: bytes | None = None
+    payload: bytes | None = None
+
+
+@attrs.frozen
+class SagaWrite:
+    """The next state of a saga, to be written only if (`token`, `rev`) still stand, with everything that goes with it.
+
+    `release` gives the saga up, due at `due`; then `seen`, the number of letters the writer knows of, must stand too.
+    """
+
+    id: UUID
+    token: UUID | None
+    rev: int
+    next_token: UUID | None
+    next_owner: UUID | None
+    state: SagaState
+    projection: Projection
+    release: bool
+    due: Moment | None
+    seen: int
+    last_error: str | None
+    entries: tuple[Entry, ...]
+    answers: tuple[tuple[UUID, str], ...]
+    write_id: UUID
+
+
+@attrs.frozen
+class Committed:
+    """The writes that were applied, each with the number of letters its saga has had; and the database's time."""
+
+    signals: dict[UUID, int]
+    now: Moment
+
+
+@attrs.frozen
+class Inserted:
+    """The sagas that were inserted; and the database's time."""
+
+    ids: frozenset[UUID]
+    now: Moment
+
+
+@attrs.frozen
+class ClaimedSaga:
+    """A saga this process now owns under `token`. `takeover`: from an owner whose lease had run out."""
+
+    id: UUID
+    name: str
+    version: int
+    aggregation_id: str | None
+    trace_id: str
+    plan: PlanId
+    state: bytes
+    rev: int
+    token: UUID
+    signals: int
+    last_error: str | None
+    created_at: datetime
+    takeover: bool
+    now: Moment
+
+
+@attrs.frozen
+class SagaRecord:
+    """A saga's row as it stands. `leased`: its owner's lease is running."""
+
+    id: UUID
+    name: str
+    version: int
+    aggregation_id: str | None
+    trace_id: str
+    request: bytes
+    plan: PlanId
+    status: SagaStatus
+    waits: WaitReason
+    state: bytes
+    rev: int
+    token: UUID | None
+    owner: UUID | None
+    due_at: datetime | None
+    signals: int
+    retry_counter: int
+    last_error: str | None
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+    leased: bool
+    now: Moment
+
+
+@attrs.frozen
+class JournalRecord:
+    """One row of a saga's journal."""
+
+    seq: int
+    event: bytes
+    write_id: UUID
+    token: UUID | None
+    input: bytes | None
+    payload: bytes | None
+    recorded_at: datetime
+
+
+@attrs.frozen
+class Recorded:
+    """The payloads of one journal entry."""
+
+    input: bytes | None
+    payload: bytes | None
+
+
+@attrs.frozen
+class Letter:
+    """Something for whoever owns the saga: an operator's verb or an outside event."""
+
+    id: UUID
+    kind: str
+    body: bytes
+
+
+@attrs.frozen
+class Note:
+    """Something that changed nothing: a late result, a refused verb."""
+
+    kind: str
+    detail: str
+    recorded_at: datetime
+
+
+@attrs.frozen
+class DueWork:
+    """What the health check reads: the database's time, and since when the longest waiting saga has been due."""
+
+    now: Moment
+    oldest_due: datetime | None

@@ -1,0 +1,4 @@
+-- name: insert_shard_count :exec
+-- Settle the number of shards. The first to say it decides for all.
+INSERT INTO saga_fn.setting (name, value) VALUES ('shards', :shards::integer::text)
+ON CONFLICT (name) DO NOTHING

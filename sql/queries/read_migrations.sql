@@ -1,0 +1,3 @@
+-- name: read_migrations :many MigrationRow
+-- The migrations this schema has had, in order.
+SELECT m.number, m.breaking FROM saga_fn.migration AS m ORDER BY m.number

@@ -1,0 +1,3 @@
+-- name: read_shard_count :optional
+-- The number of shards; no row before it was settled.
+SELECT t.value::integer AS shards FROM saga_fn.setting AS t WHERE t.name = 'shards'
