@@ -1,0 +1,272 @@
+"""The engine of one process: the sagas it owns, and how they come into its hands and leave them.
+
+`SagaOrchestrator` and `SagaAdmin` are its faces; use those. It is importable on its own for porting only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, final
+from uuid import UUID, uuid4
+
+import msgspec
+from returns.result import Success
+
+from saga_fn.core.effects import Action
+from saga_fn.core.events import PlanChanged, SagaParked
+from saga_fn.core.ids import PlanId
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import suspect
+from saga_fn.core.state import ParkReason, SagaState, Skipped, StepState, Succeeded, Undoing, UndoParked, UndoRetrying
+from saga_fn.core.transition import transition
+from saga_fn.engine.committer import Committer
+from saga_fn.engine.execution import Clock, Incoming
+from saga_fn.engine.fault import Fault
+from saga_fn.engine.interpreter import Interpreter, first_events
+from saga_fn.engine.leases import LeaseKeeper
+from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.options import EngineOptions
+from saga_fn.engine.registry import Registered, Registry
+from saga_fn.errors import StoreError
+from saga_fn.store.ids import shard_of
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
+
+_log = logging.getLogger("saga_fn")
+_LANES = 2
+_RECORDED = Succeeded | Skipped | Undoing | UndoRetrying | UndoParked
+
+
+@final
+class SagaEngine:
+    """What one process does for the sagas it owns. Every process start is an owner of its own."""
+
+    def __init__(self, store: Store, options: EngineOptions | None = None) -> None:
+        self.store = store
+        self.options = EngineOptions() if options is None else options
+        self.registry = Registry()
+        self.owner = uuid4()
+        self.held: dict[UUID, Interpreter] = {}
+        self.committer = Committer(store, lease=self.options.lease, lanes=_LANES)
+        self.clock = Clock(store.now, random.random)
+        self._leases = LeaseKeeper(store, self.held, owner=self.owner, lease=self.options.lease)
+        self._tasks: dict[UUID, asyncio.Task[None]] = {}
+        self._ended: dict[UUID, set[asyncio.Future[None]]] = {}
+        self._kept_plans: set[PlanId] = set()
+        self._turn = asyncio.Lock()
+        self.suspects = 0
+        """Sagas that wait for, or have, this process to themselves: meanwhile nothing else is taken on."""
+        self.on_slot_freed: Callable[[], None] = _nothing
+        self.stopping = False
+
+    # Sagas come in.
+
+    async def keep_plan(self, plan: Plan) -> None:
+        """Make sure that the store has the plan; asks it once a process."""
+        if plan.id not in self._kept_plans:
+            await self.store.keep_plan(plan)
+            self._kept_plans.add(plan.id)
+
+    def drive_started(self, saga: LiveSaga, actions: Sequence[Action]) -> None:
+        """Go on with a saga that was inserted as this process's own."""
+        interpreter = self._interpreter(saga)
+        self._begin(interpreter, interpreter.run([], actions))
+
+    async def drive_claimed(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Task[None]]:
+        """Go on with sagas just claimed (by a request sent at monotonic time `sent`): one task for each.
+
+        What is unreadable in one of them costs the others nothing.
+        """
+        tasks: list[asyncio.Task[None]] = []
+        by_shard: dict[int, list[tuple[ClaimedSaga, SagaState]]] = {}
+        for claim in claims:
+            try:
+                state = decode_state(claim.state)
+            except msgspec.DecodeError as error:
+                _log.error("the state of saga %s cannot be read: %s", claim.id, error, extra={"saga_id": str(claim.id)})
+                continue
+            by_shard.setdefault(shard_of(claim.id, self.store.shards), []).append((claim, state))
+        for shard, group in by_shard.items():
+            wanted = [(claim.id, seq) for claim, state in group for seq in _needed(state)]
+            recorded = await self.store.results(shard, wanted)
+            for claim, state in group:
+                task = await self._drive_claim(claim, state, recorded, sent)
+                if task is not None:
+                    tasks.append(task)
+        return tasks
+
+    async def _drive_claim(
+        self, claim: ClaimedSaga, state: SagaState, recorded: dict[tuple[UUID, int], Recorded], sent: float
+    ) -> asyncio.Task[None] | None:
+        registered = self.registry.find(claim.name, claim.version)
+        if registered is None:
+            await self.store.release(shard_of(claim.id, self.store.shards), {claim.id: claim.token})
+            return None
+        saga = LiveSaga(
+            id=claim.id,
+            registered=registered,
+            plan=registered.definition.plan,
+            state=state,
+            token=claim.token,
+            owner=self.owner,
+            trace_id=claim.trace_id,
+            aggregation_id=claim.aggregation_id,
+            signals=claim.signals,
+            seen=-1,  # unknown: whatever letters there are get read before anything is decided
+            last_error=claim.last_error,
+            deadline=sent + self.options.lease.total_seconds(),
+            max_payload_bytes=self.options.max_payload_bytes,
+            initial=recorded[claim.id, 1].payload or b"",
+            results={step.step: recorded[claim.id, step.seq] for step in state.steps if isinstance(step, _RECORDED)},
+            events={seq: recorded[claim.id, seq].payload or b"null" for seq in state.events},
+        )
+        if not claim.signals:
+            saga.seen = 0
+        interpreter = self._interpreter(saga)
+        first = await self._first_events(claim, saga, state)
+        if first is None:
+            return None
+        if suspect(state, takeover=claim.takeover):
+            return self._begin(interpreter, self._run_apart(interpreter, claim))
+        return self._begin(interpreter, interpreter.run(first))
+
+    async def _first_events(self, claim: ClaimedSaga, saga: LiveSaga, state: SagaState) -> list[Incoming] | None:
+        """What a claim feeds to the core: that it was resumed, and if its plan is another one now, that too."""
+        resumed = first_events(claim.now, takeover=claim.takeover, alone=False)
+        if claim.plan == saga.plan.id:
+            return resumed
+        changed = PlanChanged(claim.now, saga.plan.id)
+        if isinstance(transition(saga.plan, state, changed), Success):
+            await self.keep_plan(saga.plan)
+            return [Incoming(changed), *resumed]
+        old = await self.store.plan(claim.plan)
+        if old is None:
+            _log.error("the plan %s of saga %s is not in the store", claim.plan, claim.id)
+            return None
+        saga.plan = old
+        fault = Fault("PlanChanged", "the registered definition does not fit what this saga has done")
+        return [Incoming(SagaParked(claim.now, ParkReason.PLAN_CHANGED), payload=fault.encode())]
+
+    async def _run_apart(self, interpreter: Interpreter, claim: ClaimedSaga) -> None:
+        """Run a suspect with the process to itself until it has made progress, one suspect at a time."""
+        self.suspects += 1
+        try:
+            async with self._turn:
+                alone = await self._wait_until_alone()
+                resumed = first_events(claim.now, takeover=claim.takeover, alone=alone)
+                running = asyncio.ensure_future(interpreter.run(resumed))
+                progress = asyncio.ensure_future(interpreter.progressed.wait())
+                try:
+                    await asyncio.wait({running, progress}, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    progress.cancel()
+        finally:
+            self.suspects -= 1
+            self.on_slot_freed()
+        await running
+
+    async def _wait_until_alone(self) -> bool:
+        """Whether, within a lease, everything else in this process came to an end."""
+        give_up = time.monotonic() + self.options.lease.total_seconds()
+        while len(self.held) > self.suspects:
+            if time.monotonic() > give_up:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    def _interpreter(self, saga: LiveSaga) -> Interpreter:
+        interpreter = Interpreter(saga, self.store, self.committer, self.clock, on_ended=self._announce_end)
+        if self.stopping:
+            interpreter.drain()
+        return interpreter
+
+    def _begin(self, interpreter: Interpreter, driving: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        saga_id = interpreter.saga.id
+        self.held[saga_id] = interpreter
+        task = self._tasks[saga_id] = asyncio.create_task(self._driven(interpreter, driving))
+        self._leases.ensure_running()
+        return task
+
+    async def _driven(self, interpreter: Interpreter, driving: Coroutine[Any, Any, None]) -> None:
+        """One saga's failure is its own: the others go on, and its lease runs out."""
+        saga_id = interpreter.saga.id
+        try:
+            await driving
+        except Exception:
+            _log.exception("saga %s could not be driven; its lease runs out", saga_id, extra={"saga_id": str(saga_id)})
+        finally:
+            if self.held.get(saga_id) is interpreter:
+                del self.held[saga_id], self._tasks[saga_id]
+            self.on_slot_freed()
+
+    # Sagas end.
+
+    def _announce_end(self, saga: LiveSaga) -> None:
+        for waiter in self._ended.pop(saga.id, set()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    async def wait_for_end(self, saga_id: UUID, timeout: float) -> None:
+        """Return when this process sees the saga end, or after `timeout` seconds: ends elsewhere are not seen here."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiters = self._ended.setdefault(saga_id, set())
+        waiters.add(waiter)
+        try:
+            await asyncio.wait({waiter}, timeout=timeout)
+        finally:
+            waiters.discard(waiter)
+            if not waiters:
+                self._ended.pop(saga_id, None)
+
+    def nudge(self, saga_id: UUID) -> None:
+        """A saga has mail; if it is held here, its interpreter looks now."""
+        interpreter = self.held.get(saga_id)
+        if interpreter is not None:
+            interpreter.nudge()
+
+    def lose(self, saga_id: UUID) -> None:
+        """A saga was taken from this process."""
+        interpreter = self.held.get(saga_id)
+        if interpreter is not None:
+            interpreter.lose()
+
+    # The process stops.
+
+    async def stop(self) -> None:
+        """Finish the steps that run, or hand them back when `stop_timeout` is over; then hold nothing."""
+        self.stopping = True
+        for interpreter in list(self.held.values()):
+            interpreter.drain()
+        await self._wait_for_tasks(self.options.stop_timeout.total_seconds())
+        for interpreter in list(self.held.values()):
+            interpreter.hand_back()
+        await self._wait_for_tasks(self.options.lease.total_seconds())
+        leftover = list(self._tasks.values())
+        for task in leftover:
+            task.cancel()
+        await asyncio.gather(*leftover, return_exceptions=True)
+        await self._leases.stop()
+        self.stopping = False
+
+    async def _wait_for_tasks(self, seconds: float) -> None:
+        if self._tasks:
+            await asyncio.wait(list(self._tasks.values()), timeout=seconds)
+
+
+def _needed(state: SagaState) -> list[int]:
+    """The journal entries it takes to go on: initial data, results, outside events."""
+    return [1, *(step.seq for step in _recorded(state)), *state.events]
+
+
+def _recorded(state: SagaState) -> list[Succeeded | Skipped | Undoing | UndoRetrying | UndoParked]:
+    return [step for step in state.steps if isinstance(step, _RECORDED)]
+
+
+def _nothing() -> None:
+    return None
+
+

@@ -1,0 +1,148 @@
+"""User code, run once: what it does comes back as an event, whatever it does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import attrs
+from returns.result import Failure, Success
+
+from saga_fn.core.effects import RunCompensation, RunStep
+from saga_fn.core.events import CompensationFailed, CompensationSucceeded, Event, FailureKind, StepFailed, StepSucceeded
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.definition import StepContext
+from saga_fn.engine.fault import Fault
+from saga_fn.engine.live import LiveSaga
+from saga_fn.errors import PayloadError
+from saga_fn.store.records import Recorded, time_of
+
+
+@attrs.frozen
+class Incoming:
+    """An event on its way into the core, with the payloads to be recorded with it and the letter that brought it."""
+
+    event: Event
+    input: bytes | None = None
+    payload: bytes | None = None
+    letter: UUID | None = None
+
+
+@attrs.frozen
+class Clock:
+    """What an execution takes from outside: the store's time, and a random number in [0, 1)."""
+
+    now: Callable[[], Moment]
+    draw: Callable[[], float]
+
+
+class StepReturnedFailureError(Exception):
+    """A step returned `returns.result.Failure`: the attempt counts as failed."""
+
+
+async def execute(saga: LiveSaga, action: RunStep | RunCompensation, clock: Clock) -> Incoming:
+    """Run a step or a compensation. Raises only CancelledError, and only when this very task is cancelled."""
+    match action:
+        case RunStep():
+            return await _run_step(saga, action, clock)
+        case RunCompensation():
+            return await _run_compensation(saga, action, clock)
+
+
+async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
+    binding = saga.binding(action.step)
+    given = saga.for_step(action)
+    context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
+    returned = await _call(lambda: binding.execute(given.value, context), binding.timeout)
+    if isinstance(returned, _Raised):
+        return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step))
+    value = returned.value
+    if isinstance(value, Failure):
+        error = StepReturnedFailureError(repr(value.failure()))
+        return _failed(clock, action, FailureKind.ERROR, Fault.of(error, step=action.step))
+    if isinstance(value, Success):
+        value = value.unwrap()
+    try:
+        output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, value)
+    except PayloadError as error:
+        return _failed(clock, action, FailureKind.OUTPUT_LOST, Fault.of(error, step=action.step))
+    saga.record(action.step, Recorded(given.data, output))
+    return Incoming(StepSucceeded(clock.now(), action.step, action.attempt), input=given.data, payload=output)
+
+
+async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Clock) -> Incoming:
+    binding = saga.binding(action.step)
+    context = _context(saga, action.step, "compensate", action.attempt, 0, binding.compensation_timeout, clock)
+    compensate = binding.compensate
+    try:
+        if compensate is None:
+            raise PayloadError(f"the registered definition has no compensation for step {action.step!r}")
+        given, output = saga.for_compensation(action)
+    except PayloadError as error:
+        return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
+    returned = await _call(lambda: compensate(given, output, context), binding.compensation_timeout)
+    if isinstance(returned, _Raised):
+        return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step))
+    return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
+
+
+@attrs.frozen
+class _Returned:
+    value: object
+
+
+@attrs.frozen
+class _Raised:
+    error: BaseException
+    kind: FailureKind
+
+
+async def _call(run: Callable[[], Awaitable[object]], timeout: float | None) -> _Returned | _Raised:
+    """Await user code under its timeout. A timeout leaves open what it has done; anything it raises does not."""
+    task = asyncio.current_task()
+    cancels = task.cancelling() if task is not None else 0
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            return _Returned(await run())
+    except BaseException as error:  # noqa: BLE001 - SystemExit in one step must not end the sagas of all others
+        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > cancels:
+            raise
+        if isinstance(error, TimeoutError) and limit.expired():
+            shown = TimeoutError(f"did not return within {timeout:g} s")
+            return _Raised(shown, FailureKind.UNKNOWN)
+        return _Raised(error, FailureKind.ERROR)
+
+
+def _failed(clock: Clock, action: RunStep | RunCompensation, kind: FailureKind, fault: Fault) -> Incoming:
+    match action:
+        case RunStep():
+            event: Event = StepFailed(clock.now(), action.step, action.attempt, kind, clock.draw())
+        case RunCompensation():
+            event = CompensationFailed(clock.now(), action.step, action.attempt, kind, clock.draw())
+    return Incoming(event, payload=fault.encode())
+
+
+def _context(
+    saga: LiveSaga,
+    step: StepId,
+    direction: str,
+    attempt: int,
+    generation: int,
+    timeout: float | None,
+    clock: Clock,
+) -> StepContext:
+    deadline: datetime | None = None
+    if timeout is not None:
+        deadline = time_of(clock.now()) + timedelta(seconds=timeout)
+    return StepContext(
+        saga_id=saga.id,
+        saga_name=saga.registered.name,
+        step_id=step,
+        attempt=attempt,
+        idempotency_key=f"{saga.id}:{step}:{direction}" + (f":{generation}" if generation else ""),
+        trace_id=saga.trace_id,
+        deadline=deadline,
+    )

@@ -1,0 +1,120 @@
+"""A saga this process owns: its state, what it knows of the store's row, and the payloads its steps need."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+import attrs
+import msgspec
+
+from saga_fn.core.effects import RunCompensation, RunStep
+from saga_fn.core.events import Binding, Bound, Unbindable
+from saga_fn.core.ids import Digest, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import SagaState, Skipped, Succeeded
+from saga_fn.definition import InputContext, StepBinding
+from saga_fn.engine.fault import Fault
+from saga_fn.engine.registry import Registered
+from saga_fn.errors import PayloadError, PayloadTooLargeError
+from saga_fn.store.records import Recorded
+
+
+@attrs.frozen
+class BoundInput:
+    """A step's input, ready to run: the value and its bytes."""
+
+    value: object
+    data: bytes
+
+
+@attrs.define(eq=False)
+class LiveSaga:
+    """One saga between its claim (or start) and its release.
+
+    `signals` counts the letters the store told of, `seen` those that were read. `deadline` is the local monotonic time
+    after which nothing more may be started under the present lease.
+    """
+
+    id: UUID
+    registered: Registered
+    plan: Plan
+    state: SagaState
+    token: UUID
+    owner: UUID
+    trace_id: str
+    aggregation_id: str | None
+    signals: int
+    seen: int
+    last_error: str | None
+    deadline: float
+    max_payload_bytes: int
+    initial: bytes
+    results: dict[StepId, Recorded] = attrs.field(factory=dict)
+    """Input and output of steps that are done, by step."""
+    events: dict[int, bytes] = attrs.field(factory=dict)
+    """Payloads of outside events, by journal entry."""
+    inputs: dict[StepId, BoundInput] = attrs.field(factory=dict)
+    _initial_data: object = attrs.field(default=None, init=False)
+    _outputs: dict[StepId, object] = attrs.field(factory=dict, init=False)
+
+    def binding(self, step: StepId) -> StepBinding:
+        """What it takes to run the step."""
+        return self.registered.definition.steps[step]
+
+    def record(self, step: StepId, recorded: Recorded) -> None:
+        """Remember what a step was given and returned."""
+        self.results[step] = recorded
+        self._outputs.pop(step, None)
+
+    def bind(self, state: SagaState, step: StepId) -> tuple[Binding, Fault | None]:
+        """Compute the step's input in the light of `state`. Whatever user code raises makes it unbindable."""
+        try:
+            binding = self.binding(step)
+            value = binding.input_type.accept(binding.map_input(self._context(state)))
+            data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
+        except Exception as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
+            return Unbindable(step), Fault.of(error, step=step)
+        self.inputs[step] = BoundInput(value, data)
+        return Bound(step, Digest(hashlib.blake2b(data, digest_size=8).digest())), None
+
+    def encoded(self, what: str, encode: Callable[[object], bytes], value: object) -> bytes:
+        """The value's bytes; raises PayloadError if it has none, or too many."""
+        data = encode(value)
+        if len(data) > self.max_payload_bytes:
+            raise PayloadTooLargeError(what, size=len(data), limit=self.max_payload_bytes)
+        return data
+
+    def for_step(self, action: RunStep) -> BoundInput:
+        """The input the step was bound to."""
+        return self.inputs[action.step]
+
+    def for_compensation(self, action: RunCompensation) -> tuple[object, object]:
+        """The recorded input and output of a step; raises PayloadError if the definition cannot read them."""
+        binding = self.binding(action.step)
+        recorded = self.results.get(action.step)
+        if recorded is None or recorded.input is None or recorded.payload is None:
+            raise PayloadError(f"the journal holds no input and output of step {action.step!r}")
+        return binding.input_type.decode(recorded.input), binding.output_type.decode(recorded.payload)
+
+    def _context(self, state: SagaState) -> InputContext[Any]:  # Any: sagas of all types are driven by one engine
+        if self._initial_data is None:
+            self._initial_data = self.registered.definition.initial_type.decode(self.initial)
+        events = [msgspec.json.decode(self.events[seq]) for seq in state.events]
+        return InputContext(
+            saga_id=self.id,
+            initial_data=self._initial_data,
+            step_outputs={
+                step.step: self._output(step.step) for step in state.steps if isinstance(step, Succeeded | Skipped)
+            },
+            events=tuple(events),
+            latest_event=msgspec.json.decode(self.events[state.latest]) if state.latest else None,
+        )
+
+    def _output(self, step: StepId) -> object:
+        if step not in self._outputs:
+            recorded = self.results[step]
+            self._outputs[step] = self.binding(step).output_type.decode(recorded.payload or b"null")
+        return self._outputs[step]

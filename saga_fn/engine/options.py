@@ -1,0 +1,40 @@
+"""What a service can set about the engine."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Final
+
+import attrs
+
+from saga_fn.errors import SagaError
+
+MEBIBYTE: Final = 1024 * 1024
+
+
+def _positive(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: timedelta) -> None:
+    if not isinstance(value, timedelta) or value <= timedelta(0):  # pyright: ignore[reportUnnecessaryIsInstance]: callers may be untyped
+        raise SagaError(f"{attribute.name} must be a positive timedelta, not {value!r}", hint="e.g. timedelta(seconds=15).")
+
+
+def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < math.inf:  # pyright: ignore[reportUnnecessaryIsInstance]: callers may be untyped
+        raise SagaError(f"{attribute.name} must be a whole number, 0 or more, not {value!r}")
+
+
+@attrs.frozen(kw_only=True)
+class EngineOptions:
+    """How an engine works. `lease`, a step's timeout and its retry delay are three different things: the lease only says
+    after what silence of this process another one may take its sagas over; it is renewed for as long as they run.
+    """
+
+    concurrency: int = attrs.field(default=16, validator=_not_negative)
+    """How many sagas this process runs at once; 0 only starts, sends and awaits."""
+    lease: timedelta = attrs.field(default=timedelta(seconds=15), validator=_positive)
+    poll_interval: timedelta = attrs.field(default=timedelta(seconds=1), validator=_positive)
+    """The longest an idle worker waits before it looks for due sagas again."""
+    stop_timeout: timedelta = attrs.field(default=timedelta(seconds=20), validator=_positive)
+    """How long a stopping process waits for running steps before it cuts them short and hands their sagas back."""
+    max_payload_bytes: int = attrs.field(default=MEBIBYTE, validator=_not_negative)
+    """The most bytes one input, output, event or initial data may take, encoded."""

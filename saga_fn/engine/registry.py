@@ -1,0 +1,64 @@
+"""The definitions a process knows, by name and version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from saga_fn.definition import SagaDefinition
+from saga_fn.errors import SagaDefinitionError, SagaNotRegisteredError
+
+
+@attrs.frozen(eq=False)
+class Registered:
+    """A definition under the name and version it was registered by."""
+
+    name: str
+    version: int
+    definition: SagaDefinition[Any, Any]  # Any: sagas of all types stand side by side here
+
+
+class Registry:
+    """Every registered definition. Several versions of a name may live side by side; new sagas take the highest."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[tuple[str, int], Registered] = {}
+        self._latest: dict[str, Registered] = {}
+
+    def add(self, registered: Registered) -> None:
+        """Register; the same definition twice is harmless, another under the same name and version is refused."""
+        key = (registered.name, registered.version)
+        known = self._by_key.get(key)
+        if known is not None and known.definition is not registered.definition:
+            raise SagaDefinitionError(
+                f"saga {registered.name!r} version {registered.version} is registered already, with another definition",
+                hint="register a changed definition under the next version: register(name, definition, version=2).",
+            )
+        self._by_key[key] = registered
+        latest = self._latest.get(registered.name)
+        if latest is None or latest.version <= registered.version:
+            self._latest[registered.name] = registered
+
+    def find(self, name: str, version: int) -> Registered | None:
+        """The definition of that name and version, if this process knows it."""
+        return self._by_key.get((name, version))
+
+    def latest(self, name: str) -> Registered:
+        """The definition new sagas of that name get; raises SagaNotRegisteredError."""
+        found = self._latest.get(name)
+        if found is None:
+            raise SagaNotRegisteredError(name, registered=self._latest)
+        return found
+
+    def of(self, definition: SagaDefinition[Any, Any]) -> Registered:  # Any: looked up by identity
+        """The entry of this very definition; raises SagaNotRegisteredError."""
+        for registered in self._by_key.values():
+            if registered.definition is definition:
+                return registered
+        raise SagaNotRegisteredError(definition.name or "(unnamed)", registered=self._latest)
+
+    @property
+    def pairs(self) -> list[tuple[str, int]]:
+        """Every (name, version) this process can run."""
+        return list(self._by_key)
