@@ -19,7 +19,7 @@ from saga_fn.demo.run import Options, run_demo
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the demo. 0: all is well; 1: the audit found something, or the run broke; 2: it could not start."""
+    """Run the demo. 0: all is well; 1: the audit found something, or a process died; 2: it could not start."""
     parser = argparse.ArgumentParser(prog="python -m saga_fn.demo", description=__doc__)
     parser.add_argument(
         "--orders", type=Path, default=SHIPPED_ORDERS, help="a JSONL file of orders (default: those of the package)"
@@ -43,6 +43,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with postgres() as dsn:
             findings = asyncio.run(run_demo(dsn, orders, options, display))
+    except KeyboardInterrupt:
+        return 130
     except ExceptionGroup as failures:
         deaths = failures.subgroup(ChildDiedError)
         if deaths is None:

@@ -95,7 +95,8 @@ class _Account:
         wrong = [entry for entry in charged + self.of("refunded") if entry.amount_cents != self.order.total_cents]
         if wrong:
             yield Rule.WRONG_AMOUNT, f"{_named(wrong)}; the order's total is {self.order.total_cents} cents"
-        for done, undone in (("reserved", "released"), ("charged", "refunded")):
+        pairs: tuple[tuple[EntryKind, EntryKind], ...] = (("reserved", "released"), ("charged", "refunded"))
+        for done, undone in pairs:
             surplus = Counter(e.reference for e in self.of(undone)) - Counter(e.reference for e in self.of(done))
             if surplus:
                 yield Rule.UNDONE_WRONGLY, f"{undone}: {', '.join(surplus)}"

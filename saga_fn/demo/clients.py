@@ -78,5 +78,5 @@ async def _ask(http: httpx.AsyncClient, path: str, body: msgspec.Struct, ctx: St
         path, content=msgspec.json.encode(body), headers={"Idempotency-Key": ctx.idempotency_key}
     )
     if not response.is_success:
-        raise ServiceError(f"{path}: {response.status_code} {response.text}")
+        raise ServiceError(f"{response.status_code} {response.text}")
     return msgspec.json.decode(response.content, type=expected)

@@ -48,8 +48,8 @@ class Display:
     def outcomes(self, endings: Iterable[Ending], refusals: Mapping[str, int]) -> None:
         """The table of outcomes, and why orders were turned down."""
         table = Table(title="Outcomes", title_justify="left")
-        table.add_column("sagas")
-        table.add_column("", justify="right")
+        table.add_column("end")
+        table.add_column("sagas", justify="right")
         counts = Counter(endings)
         for ending, colour in COLOURS.items():
             table.add_row(f"[{colour}]{ending}", str(counts[ending]))

@@ -33,11 +33,16 @@ from saga_fn.demo.orders import Order
 from saga_fn.demo.processes import Child
 from saga_fn.demo.saga import make_fulfil_order
 from saga_fn.demo.services.books import Books, Call
+from saga_fn.demo.services.weather import Operation
 from saga_fn.demo.stage import Stage
 from saga_fn.demo.timeline import Kill, taken_over, timeline
+from saga_fn.demo.worker import CONCURRENCY
 
 END_TIMEOUT = 100.0
 """Seconds after which a saga that has not ended is reported as unfinished. A healthy run needs a fifth of it."""
+
+OPEN_PER_WORKER = CONCURRENCY * 3 // 2
+"""Orders come in as they are worked off: so many are open at a time, enough for a worker never to be idle."""
 
 
 @attrs.frozen
@@ -84,7 +89,14 @@ async def run_demo(dsn: str, orders: Sequence[Order], options: Options, display:
             display.say(f"{workers[-1].name}: process {workers[-1].pid}")
 
         with display.progress(len(orders)) as tally:
-            show = _Show(fulfilment, books, tally, half=len(orders) // 2, victim=workers[0] if options.kill else None)
+            show = _Show(
+                fulfilment,
+                books,
+                tally,
+                room=asyncio.Semaphore(OPEN_PER_WORKER * len(workers)),
+                half=(len(orders) + 1) // 2,
+                victim=workers[0] if options.kill else None,
+            )
             async with asyncio.TaskGroup() as group:
                 watchers = [group.create_task(process.watch()) for process in (services, *workers)]
                 await http.get("/ready", timeout=None)
@@ -110,6 +122,8 @@ class _Show:
     fulfilment: SagaHandle[Order, Shipment]
     books: Books
     tally: Tally
+    room: asyncio.Semaphore
+    """For sagas that have not ended."""
     half: int
     victim: Child | None
     kill: Kill | None = None
@@ -121,6 +135,7 @@ class _Show:
         """Start a saga for each order; returns when all have ended, or have had time enough."""
         async with asyncio.TaskGroup() as ends:
             for order in orders:
+                await self.room.acquire()
                 # The key makes a repeated start harmless: one order, one saga.
                 run = await self.fulfilment.start(order, idempotency_key=order.order_id)
                 self.runs[order.order_id] = run
@@ -143,20 +158,30 @@ class _Show:
                     self.reasons[str(outcome.error)] += 1
                 case _:
                     assert_never(outcome)
+        self.room.release()
         self.endings[order_id] = ending
         self.tally.count(ending)
-        if self.victim is not None and self.kill is None and self.tally.ended >= self.half:
-            self.victim.kill()
-            self.kill = Kill(self.victim.name, await self.books.now())
-            self.tally.say(f"{self.victim.name} (process {self.victim.pid}) was killed with SIGKILL")
+        if self.victim is not None and self.tally.ended == self.half:
+            await self._kill(self.victim)
+
+    async def _kill(self, victim: Child) -> None:
+        victim.kill()
+        self.kill = Kill(victim.name, await self.books.now())
+        self.tally.say(f"{victim.name} (process {victim.pid}) was killed with SIGKILL")
 
 
 def _stories(show: _Show, calls: Sequence[Call]) -> Iterator[tuple[str, str]]:
     """What is worth telling: a title and an order."""
-    compensated = [order_id for order_id, ending in show.endings.items() if ending == "compensated"]
-    if compensated:
-        busiest = Counter(call.order_id for call in calls if call.order_id in compensated)
-        yield "A saga that was rolled back", busiest.most_common(1)[0][0]
+    asked: dict[str, list[Operation]] = {}
+    for call in calls:
+        if show.endings[call.order_id] == "compensated":
+            asked.setdefault(call.order_id, []).append(call.operation)
+    if asked:
+        # The one that had the most to undo, told in the fewest words.
+        yield (
+            "A saga that was rolled back",
+            max(asked, key=lambda order_id: (len(set(asked[order_id])), -len(asked[order_id]))),
+        )
     if show.kill is not None:
         for order_id in taken_over(calls, show.kill)[:1]:
             yield f"A saga that was taken over when {show.kill.worker} was killed", order_id
