@@ -1,5 +1,6 @@
 -- name: claim_due_sagas :many ClaimedRow
 -- nullable: aggregation_id, previous_owner, ended_at, last_error
+-- not null: token
 -- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. One index range a
 -- definition: rows of definitions this process does not know, however many, are never walked over. Only what is
 -- returned was claimed. `previous_owner` names the owner whose lease had run out.

@@ -1,5 +1,6 @@
 -- name: claim_saga :optional ClaimedRow
 -- nullable: aggregation_id, previous_owner, ended_at, last_error
+-- not null: token
 -- lint: waits, because one named saga is wanted and its caller waits for nothing else
 -- Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running.
 WITH free AS MATERIALIZED (
