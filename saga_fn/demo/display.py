@@ -41,7 +41,12 @@ class Display:
     @contextmanager
     def progress(self, total: int) -> Iterator[Tally]:
         """Show how many of `total` sagas have ended, until the context ends."""
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(complete_style="green"),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
         with Progress(*columns, console=self._console, disable=not self._console.is_terminal) as bars:
             yield Tally(total, bars)
 
