@@ -6,7 +6,12 @@ from saga_fn.errors import StoreError
 
 
 class RowRefusedError(StoreError):
-    """The store cannot keep a value of this batch. The same call never succeeds; smaller batches find the row."""
+    """The store cannot keep a value of this batch. The same call never succeeds; smaller batches find the row.
+
+    `constraint` names the database's rule that was broken, where it was one.
+    """
+
+    constraint: str | None = None
 
 
 class StoreBusyError(StoreError):

@@ -1,0 +1,140 @@
+"""What can be seen of a saga from outside: snapshots and ends, as values of their own."""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Generic, TypeAlias, TypeVar
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.reading import LeftOver, SagaStatus, WaitReason
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+def wait_token(saga_id: UUID, rev: int) -> UUID:
+    """The token of a saga that nobody owns, for `notify`: another one after every change of the saga."""
+    return UUID(bytes=hashlib.blake2b(saga_id.bytes + rev.to_bytes(8), digest_size=16).digest(), version=8)
+
+
+@attrs.frozen
+class SagaSnapshot:
+    """A saga at one moment. Reading it takes no lock."""
+
+    id: UUID
+    saga_name: str
+    version: int
+    aggregation_id: str | None
+    trace_id: str
+    status: SagaStatus
+    waits: WaitReason
+    """Why a SUSPENDED saga waits."""
+    current_step_id: str | None
+    current_step_index: int
+    """How many steps of the plan are done; computed, the saga itself goes by step ids."""
+    retry_counter: int
+    """Failed attempts of the step that is tried now."""
+    deadline_at: datetime | None
+    """While somebody runs it the end of the lease, while it sleeps the time to wake."""
+    step_execution_token: UUID | None
+    """What `notify` wants to be shown; None once the saga has ended."""
+    last_error: str | None
+    """Type name of the last error; messages are in the history."""
+    parked: str | None
+    """Why it waits for a person."""
+    left_over: tuple[LeftOver, ...]
+    """What a FAILED saga leaves in the world."""
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None
+
+
+class HistoryStatus(enum.StrEnum):
+    """What one history entry says."""
+
+    SUCCESS = "SUCCESS"
+    ERROR = "ERROR"
+    INFO = "INFO"
+    """Neither: a start, a claim, an operator's verb, an outside event."""
+
+
+@attrs.frozen
+class HistoryEntry:
+    """One entry of a saga's journal, readable. Payloads are plain JSON values."""
+
+    seq: int
+    kind: str
+    phase: str
+    """`execute`, `compensate` or `saga`."""
+    status: HistoryStatus
+    step_id: str | None
+    attempt: int | None
+    at: datetime
+    token: UUID | None
+    skipped: bool
+    input: Any = None  # Any: JSON of whatever type the step has
+    output: Any = None  # Any: as above
+    error: str | None = None
+
+
+@attrs.frozen
+class SagaAdminSnapshot(SagaSnapshot):
+    """A snapshot with the saga's data and history. `context` has the keys `saga_name`, `initial_data`, `step_outputs`,
+    `events` and, if there is one, `latest_event`; everything in it is plain JSON, and changing it changes nothing.
+    """
+
+    context: Mapping[str, Any]  # Any: JSON of whatever types the saga has
+    step_history: tuple[HistoryEntry, ...]
+    notes: tuple[str, ...]
+    """What happened beside the journal: late results, refused verbs."""
+
+
+@attrs.frozen
+class Completed(Generic[R_co]):
+    """The saga did everything; `result` is its output."""
+
+    result: R_co
+    snapshot: SagaSnapshot
+
+
+@attrs.frozen
+class Compensated:
+    """The saga was rolled back and leaves nothing."""
+
+    snapshot: SagaSnapshot
+    error: str | None
+
+
+@attrs.frozen
+class Failed:
+    """The saga ended and leaves `left_over`."""
+
+    snapshot: SagaSnapshot
+    error: str | None
+
+    @property
+    def left_over(self) -> tuple[LeftOver, ...]:
+        """What is left in the world, step by step."""
+        return self.snapshot.left_over
+
+
+Outcome: TypeAlias = Completed[R_co] | Compensated | Failed
+
+
+@attrs.frozen
+class Health:
+    """Whether this process can do its work, and if not, why."""
+
+    ok: bool
+    database: bool
+    schema: bool
+    worker: bool
+    """The worker loop runs; also True where none is wanted (`concurrency=0`, or not entered)."""
+    in_flight: int
+    oldest_due: datetime | None
+    """Since when the longest waiting saga has been due."""
+    problems: tuple[str, ...]

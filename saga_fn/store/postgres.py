@@ -1,0 +1,488 @@
+"""Sagas in PostgreSQL, through the typed statements generated from `sql/queries`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, final
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from saga_fn.core.ids import Moment, PlanId
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import SagaStatus, WaitReason
+from saga_fn.errors import StoreError, StoreUnavailableError
+from saga_fn.store._queries import ClaimedRow, Queries
+from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections
+from saga_fn.store.faults import RowRefusedError, StoreBusyError
+from saga_fn.store.ids import shard_of, shard_of_plan
+from saga_fn.store.journal_rows import journal_columns
+from saga_fn.store.migrate import check_schema, migrate
+from saga_fn.store.records import (
+    FORMAT,
+    READABLE,
+    ClaimedSaga,
+    Committed,
+    DueWork,
+    Inserted,
+    JournalRecord,
+    Letter,
+    NewSaga,
+    Note,
+    Recorded,
+    SagaRecord,
+    SagaWrite,
+    decode_plan,
+    encode_event,
+    encode_plan,
+    encode_state,
+    moment_of,
+    time_of,
+)
+
+_REFUSED = ("22", "23", "54")
+_BUSY = ("40001", "40P01", "55P03", "57014")
+
+
+@final
+class PostgresStore:
+    """Sagas in one schema of a PostgreSQL database (15 or newer).
+
+    `source` is a DSN, or a pool of the caller's, of which at most `max_connections` are used at once. `listen=False`
+    does without the connection that hears of due sagas sooner than the next look.
+    """
+
+    def __init__(
+        self,
+        source: str | Pool,
+        *,
+        schema: str = "saga_fn",
+        shards: int = 1,
+        pool_size: int = 4,
+        max_connections: int = 2,
+        listen: bool = True,
+    ) -> None:
+        self._queries = Queries(schema)
+        self._schema = schema
+        self._shards = shards
+        self._listen = listen
+        self._source = source
+        if isinstance(source, str):
+            dsn = source.replace("postgresql+asyncpg://", "postgresql://", 1)
+            self._work: Connections = OwnConnections(dsn, size=max(1, pool_size - 1))
+            # Renewals and claims never queue behind commits.
+            self._control: Connections = OwnConnections(dsn, size=1)
+        else:
+            self._work = self._control = BorrowedConnections(source, limit=max_connections)
+        self._ahead = time.time() - time.monotonic()
+        self._listening: asyncio.Task[None] | None = None
+
+    @property
+    def shards(self) -> int:
+        """How many shards the store has."""
+        return self._shards
+
+    @property
+    def opens_by_itself(self) -> bool:
+        """Whether it connects by a DSN, and so has to be opened before anything else."""
+        return isinstance(self._source, str)
+
+    # Connections and time.
+
+    async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
+        """Connect, check or migrate the schema, and begin to listen."""
+        async with self._answering(self._work) as connection:
+            await self._prepare(connection, apply=migrate)
+        if listen is not None and self._listen:
+            self._listening = asyncio.create_task(self._hear(listen))
+
+    async def _prepare(self, connection: Connection, *, apply: bool) -> None:
+        if apply:
+            await migrate(connection, schema=self._schema, shards=self._shards)
+        await check_schema(connection, schema=self._schema, shards=self._shards)
+
+    async def close(self) -> None:
+        """Stop listening and close what is ours."""
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+            self._listening = None
+        await self._work.close()
+        await self._control.close()
+
+    def now(self) -> Moment:
+        """The database's time: its last word, and what this process's monotonic clock says has passed since."""
+        return Moment(int((self._ahead + time.monotonic()) * 1_000_000))
+
+    def _heard(self, now: datetime) -> Moment:
+        """Set the estimate by an answer just received: it was true a moment ago, so the estimate lags and never leads."""
+        moment = moment_of(now)
+        self._ahead = moment / 1_000_000 - time.monotonic()
+        return moment
+
+    @asynccontextmanager
+    async def _answering(self, connections: Connections) -> AsyncIterator[Connection]:
+        """A connection, with the driver's exceptions told apart by what helps."""
+        try:
+            async with connections.connection() as connection:
+                yield connection
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError, OverflowError) as error:
+            raise _fault(error) from error
+
+    async def _hear(self, told: Callable[[UUID | None], None]) -> None:
+        """Keep one connection that hears of due sagas; when it breaks, take another. Only ever shortens a wait."""
+        pause = 0.1
+        while True:
+            gone = asyncio.Event()
+            with contextlib.suppress(StoreError):
+                async with self._listener() as connection:
+                    await connection.add_listener(self._schema, lambda *message: told(_named(str(message[3]))))
+                    connection.add_termination_listener(lambda _: gone.set())
+                    pause = 0.1
+                    told(None)
+                    await gone.wait()
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
+
+    @asynccontextmanager
+    async def _listener(self) -> AsyncIterator[Any]:  # Any: a pool's proxy or a connection, whatever the driver gives
+        if isinstance(self._source, str):
+            assert isinstance(self._work, OwnConnections)
+            try:
+                connection = await self._work.connect()
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+                raise _fault(error) from error
+            try:
+                yield connection
+            finally:
+                connection.terminate()
+        else:
+            async with self._answering(BorrowedConnections(self._source, limit=1)) as borrowed:
+                yield borrowed
+
+    # Writing.
+
+    async def insert(
+        self, shard: int, sagas: Sequence[NewSaga], *, lease: timedelta, connection: Connection | None = None
+    ) -> Inserted:
+        """Insert those whose id is new and whose business key is free."""
+        if connection is not None:
+            return await self._insert(connection, shard, sagas, lease)
+        async with self._answering(self._work) as own:
+            return await self._insert(own, shard, sagas, lease)
+
+    async def _insert(
+        self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta
+    ) -> Inserted:
+        rows = await self._queries.insert_sagas(
+            connection,
+            shard=shard,
+            ids=[new.id for new in sagas],
+            names=[new.name for new in sagas],
+            versions=[new.version for new in sagas],
+            aggregation_ids=[new.aggregation_id for new in sagas],
+            trace_ids=[new.trace_id for new in sagas],
+            requests=[new.request for new in sagas],
+            plans=[new.state.plan for new in sagas],
+            formats=[FORMAT] * len(sagas),
+            states=[encode_state(new.state) for new in sagas],
+            tokens=[new.token for new in sagas],
+            owners=[new.owner for new in sagas],
+            write_ids=[new.write_id for new in sagas],
+            ats=[time_of(new.event.at) for new in sagas],
+            events=[encode_event(new.event) for new in sagas],
+            payloads=[new.payload for new in sagas],
+            lease=lease,
+        )
+        now = self._heard(rows[0].now) if rows else self.now()
+        return Inserted(frozenset(row.id for row in rows), now)
+
+    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, lease: timedelta) -> Committed:
+        """Apply those writes whose saga stands as the writer knows it, in one statement."""
+        answers = [(write.id, letter, answer) for write in writes for letter, answer in write.answers]
+        async with self._answering(self._work) as connection:
+            rows = await self._queries.commit_sagas(
+                connection,
+                shard=shard,
+                lease=lease,
+                ids=[write.id for write in writes],
+                tokens=[write.token for write in writes],
+                revs=[write.rev for write in writes],
+                next_revs=[write.state.rev for write in writes],
+                next_tokens=[write.next_token for write in writes],
+                next_owners=[write.next_owner for write in writes],
+                releases=[write.release for write in writes],
+                dues=[None if write.due is None else time_of(write.due) for write in writes],
+                seens=[write.seen for write in writes],
+                plans=[write.state.plan for write in writes],
+                statuses=[write.projection.status.value for write in writes],
+                waits=[write.projection.waits.value for write in writes],
+                states=[encode_state(write.state) for write in writes],
+                retry_counters=[write.projection.retry_counter for write in writes],
+                last_errors=[write.last_error for write in writes],
+                ends=[write.state.ended for write in writes],
+                **journal_columns(writes),
+                a_saga_ids=[saga for saga, _, _ in answers],
+                a_ids=[letter for _, letter, _ in answers],
+                a_answers=[answer for _, _, answer in answers],
+            )
+        now = self._heard(rows[0].now) if rows else self.now()
+        return Committed({row.id: row.signals for row in rows}, now)
+
+    # Ownership.
+
+    async def claim_due(
+        self, shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
+    ) -> list[ClaimedSaga]:
+        """Take at most `limit` due sagas of these definitions, oldest first."""
+        async with self._answering(self._control) as connection:
+            rows = await self._queries.claim_due_sagas(
+                connection,
+                shard=shard,
+                names=[name for name, _ in definitions],
+                versions=[version for _, version in definitions],
+                formats=list(READABLE),
+                batch_size=limit,
+                tokens=[uuid4() for _ in range(limit)],
+                owner=owner,
+                lease=lease,
+            )
+        return [self._claimed(row) for row in rows]
+
+    async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:
+        """Take this saga, due or not, unless it has ended or a lease on it is running."""
+        async with self._answering(self._control) as connection:
+            row = await self._queries.claim_saga(
+                connection, shard=self._shard(saga_id), id=saga_id, token=uuid4(), owner=owner, lease=lease
+            )
+        return None if row is None else self._claimed(row)
+
+    def _claimed(self, row: ClaimedRow) -> ClaimedSaga:
+        return ClaimedSaga(
+            id=row.id,
+            name=row.name,
+            version=row.version,
+            aggregation_id=row.aggregation_id,
+            trace_id=row.trace_id,
+            plan=PlanId(row.plan),
+            state=row.state,
+            rev=row.rev,
+            token=row.token,
+            signals=row.signals,
+            last_error=row.last_error,
+            created_at=row.created_at,
+            takeover=row.previous_owner is not None,
+            now=moment_of(row.now),
+        )
+
+    async def renew(self, shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
+        """Extend the leases on these sagas, all at once."""
+        ids = sorted(held)
+        async with self._answering(self._control) as connection:
+            rows = await self._queries.renew_leases(
+                connection, shard=shard, ids=ids, tokens=[held[saga] for saga in ids], owner=owner, lease=lease
+            )
+        now = self._heard(rows[0].now) if rows else self.now()
+        return Committed({row.id: row.signals for row in rows}, now)
+
+    async def release(self, shard: int, held: Mapping[UUID, UUID]) -> None:
+        """Give back claimed sagas as they are, due at once."""
+        ids = sorted(held)
+        async with self._answering(self._control) as connection:
+            await self._queries.release_sagas(connection, shard=shard, ids=ids, tokens=[held[saga] for saga in ids])
+
+    # Reading.
+
+    async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
+        """The shards in which something is due; takes no lock."""
+        async with self._answering(self._control) as connection:
+            rows = await self._queries.find_due_shards(
+                connection,
+                shards=list(range(self._shards)),
+                names=[name for name, _ in definitions],
+                versions=[version for _, version in definitions],
+                formats=list(READABLE),
+            )
+        return [row.shard for row in rows]
+
+    async def read(self, saga_id: UUID) -> SagaRecord | None:
+        """The saga's row; takes no lock."""
+        async with self._answering(self._work) as connection:
+            row = await self._queries.read_saga(connection, shard=self._shard(saga_id), id=saga_id)
+        if row is None:
+            return None
+        return SagaRecord(
+            id=row.id,
+            name=row.name,
+            version=row.version,
+            aggregation_id=row.aggregation_id,
+            trace_id=row.trace_id,
+            request=row.request,
+            plan=PlanId(row.plan),
+            status=SagaStatus(row.status),
+            waits=WaitReason(row.waits),
+            state=row.state,
+            rev=row.rev,
+            token=row.token,
+            owner=row.owner,
+            due_at=row.due_at,
+            signals=row.signals,
+            retry_counter=row.retry_counter,
+            last_error=row.last_error,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            ended_at=row.ended_at,
+            leased=row.leased,
+            now=moment_of(row.now),
+        )
+
+    async def journal(self, saga_id: UUID) -> list[JournalRecord]:
+        """The saga's whole journal, in order."""
+        async with self._answering(self._work) as connection:
+            rows = await self._queries.read_journal(connection, shard=self._shard(saga_id), saga_id=saga_id)
+        return [
+            JournalRecord(row.seq, row.event, row.write_id, row.token, row.input, row.payload, row.recorded_at)
+            for row in rows
+        ]
+
+    async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:
+        """The payloads of exactly these journal entries, by primary key."""
+        async with self._answering(self._work) as connection:
+            rows = await self._queries.read_results(
+                connection, shard=shard, saga_ids=[saga for saga, _ in wanted], seqs=[seq for _, seq in wanted]
+            )
+        return {(row.saga_id, row.seq): Recorded(row.input, row.payload) for row in rows}
+
+    async def write_ids(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
+        """Which write brought each of these journal entries."""
+        async with self._answering(self._work) as connection:
+            rows = await self._queries.read_writes(
+                connection, shard=shard, saga_ids=[saga for saga, _ in wanted], seqs=[seq for _, seq in wanted]
+            )
+        return {(row.saga_id, row.seq): row.write_id for row in rows}
+
+    async def active(self, shard: int, name: str, aggregation_id: str) -> UUID | None:
+        """The active saga of that name that holds the business key."""
+        async with self._answering(self._work) as connection:
+            row = await self._queries.read_active(connection, shard=shard, name=name, aggregation_id=aggregation_id)
+        return None if row is None else row.id
+
+    # Mail and notes.
+
+    async def send(self, saga_id: UUID, letter: Letter) -> bool:
+        """Leave a letter for the saga's owner, present or next."""
+        async with self._answering(self._work) as connection:
+            sent = await self._queries.send_letter(
+                connection,
+                shard=self._shard(saga_id),
+                saga_id=saga_id,
+                id=letter.id,
+                kind=letter.kind,
+                body=letter.body,
+            )
+        return sent is not None
+
+    async def letters(self, saga_id: UUID) -> list[Letter]:
+        """The letters nobody has answered, oldest first."""
+        async with self._answering(self._work) as connection:
+            rows = await self._queries.read_letters(connection, shard=self._shard(saga_id), saga_id=saga_id)
+        return [Letter(row.id, row.kind, row.body) for row in rows]
+
+    async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:
+        """Answer a letter that changed nothing."""
+        async with self._answering(self._work) as connection:
+            await self._queries.answer_letter(
+                connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id, answer=answer
+            )
+
+    async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
+        """What became of a letter; None while nobody has read it."""
+        async with self._answering(self._work) as connection:
+            row = await self._queries.read_answer(
+                connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id
+            )
+        return None if row is None else row.answer
+
+    async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
+        """Remember something beside the journal."""
+        async with self._answering(self._work) as connection:
+            await self._queries.insert_note(
+                connection, shard=self._shard(saga_id), saga_id=saga_id, id=uuid4(), kind=kind, detail=detail
+            )
+
+    async def notes(self, saga_id: UUID) -> list[Note]:
+        """What happened beside the journal, in order."""
+        async with self._answering(self._work) as connection:
+            rows = await self._queries.read_notes(connection, shard=self._shard(saga_id), saga_id=saga_id)
+        return [Note(row.kind, row.detail, row.recorded_at) for row in rows]
+
+    # Plans, health, hints.
+
+    async def keep_plan(self, plan: Plan) -> None:
+        """Store the plan, unless it is there."""
+        shard = shard_of_plan(plan.id, self._shards)
+        async with self._answering(self._work) as connection:
+            await self._queries.insert_plan(connection, shard=shard, id=plan.id, data=encode_plan(plan.data))
+
+    async def plan(self, plan_id: PlanId) -> Plan | None:
+        """The stored plan of that fingerprint."""
+        async with self._answering(self._work) as connection:
+            row = await self._queries.read_plan(connection, shard=shard_of_plan(plan_id, self._shards), id=plan_id)
+        return None if row is None else Plan.from_data(decode_plan(row.data))
+
+    async def due_work(self, definitions: Sequence[tuple[str, int]]) -> DueWork:
+        """One cheap read for the health check."""
+        async with self._answering(self._control) as connection:
+            row = await self._queries.read_health(
+                connection,
+                shards=list(range(self._shards)),
+                names=[name for name, _ in definitions],
+                versions=[version for _, version in definitions],
+            )
+        return DueWork(moment_of(row.now), row.oldest_due)
+
+    async def hint(self, saga_id: UUID | None) -> None:
+        """Notify listening processes."""
+        async with self._answering(self._control) as connection:
+            payload = "" if saga_id is None else str(saga_id)
+            await self._queries.notify_workers(connection, channel=self._schema, payload=payload)
+
+    def _shard(self, saga_id: UUID) -> int:
+        return shard_of(saga_id, self._shards)
+
+
+def _named(payload: str) -> UUID | None:
+    """The saga a notification names; anybody may notify, so anything may come."""
+    try:
+        return UUID(payload)
+    except ValueError:
+        return None
+
+
+def _fault(error: Exception) -> StoreError:
+    """A driver's exception, told apart by what helps; the only place that knows them. Parameters are not in the text."""
+    if isinstance(error, asyncpg.DataError | ValueError | OverflowError) and not isinstance(error, asyncpg.PostgresError):
+        return RowRefusedError(f"a value cannot be sent to PostgreSQL: {type(error).__name__}")
+    if isinstance(error, asyncpg.PostgresError):
+        state: str = error.sqlstate or ""
+        if state[:2] in _REFUSED:
+            refused = RowRefusedError(f"PostgreSQL refused the row: {type(error).__name__} ({state})")
+            refused.constraint = error.constraint_name
+            return refused
+        if state in _BUSY:
+            return StoreBusyError(f"PostgreSQL gave the statement up: {type(error).__name__} ({state})")
+        if state[:2] == "42":
+            return StoreError(
+                f"PostgreSQL does not know what this library asks for: {error}",
+                hint="is the schema migrated? python -m saga_fn.store.migrate --dsn ... applies it",
+            )
+        return StoreUnavailableError(f"PostgreSQL cannot work now: {type(error).__name__} ({state})")
+    return StoreUnavailableError(
+        f"PostgreSQL does not answer: {type(error).__name__}", hint="check the DSN, and that the server is running"
+    )
