@@ -1,0 +1,30 @@
+"""What a saga is: steps, references, builders and retry policies. Immutable once built, and without any I/O."""
+
+from saga_fn.definition.builder import SagaBuilder, SagaDefinition, StepBinding, StepDefinition, StepInputMap
+from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
+from saga_fn.definition.retry import ExponentialRetry, FixedRetry, NoRetry, RetryPolicy
+from saga_fn.definition.saga import saga
+from saga_fn.definition.step import BaseStep, ContextStep, Step, StepBase, StepOptions, step
+
+__all__ = [
+    "INITIAL",
+    "BaseStep",
+    "ContextStep",
+    "ExponentialRetry",
+    "FixedRetry",
+    "InputContext",
+    "NoRetry",
+    "RetryPolicy",
+    "SagaBuilder",
+    "SagaDefinition",
+    "Step",
+    "StepBase",
+    "StepBinding",
+    "StepContext",
+    "StepDefinition",
+    "StepInputMap",
+    "StepOptions",
+    "StepRef",
+    "saga",
+    "step",
+]

@@ -1,0 +1,389 @@
+"""A saga put together step by step, and what comes out of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Final, Generic, Literal, TypeVar, cast, final, overload
+
+import attrs
+from typing_extensions import Unpack
+
+from saga_fn.codec import PayloadType
+from saga_fn.core.ids import StepId
+from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
+from saga_fn.definition.retry import ExponentialRetry, NoRetry, checked_policy, seconds_of
+from saga_fn.definition.signature import payload_type
+from saga_fn.definition.step import StepBase, StepOptions, StepParts, parts_of
+from saga_fn.errors import SagaDefinitionError, TypeValidationError
+
+D = TypeVar("D")
+R = TypeVar("R")
+I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
+O = TypeVar("O")  # noqa: E741
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+E = TypeVar("E")
+F = TypeVar("F")
+
+MOST_STEPS: Final = 100
+LONGEST_ID: Final = 64
+"""Characters. With the most steps, a saga's encoded state stays well under its limit of 16 KiB."""
+
+_KNOWN_OPTIONS = frozenset(StepOptions.__annotations__)
+_DEFAULT_UNDO_RETRY: Final = ExponentialRetry(
+    max_attempts=10, base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=1)
+)
+
+
+@final
+@attrs.frozen
+class StepBinding:
+    """What the engine needs to run one step. Timeouts are in seconds."""
+
+    step_id: StepId
+    input_type: PayloadType[Any]  # Any: steps of all types stand side by side
+    output_type: PayloadType[Any]  # Any: as above
+    map_input: Callable[[InputContext[Any]], object]  # Any: as above
+    execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
+    compensate: Callable[[Any, Any, StepContext], Awaitable[None]] | None  # Any: as above
+    timeout: float | None
+    compensation_timeout: float | None
+
+
+@final
+@attrs.frozen(eq=False)
+class SagaDefinition(Generic[D, R]):
+    """A saga from initial data D to result R: immutable, and the same for every run of it."""
+
+    name: str | None
+    """The name `@saga` gave it; one built by `SagaBuilder` gets its name when it is registered."""
+    plan: Plan
+    initial_type: PayloadType[D]
+    output_type: PayloadType[R]
+    output: StepId | None
+    """The step whose output is the result; `INITIAL` for the initial data, None for a saga without a result."""
+    steps: Mapping[StepId, StepBinding]
+    _pin: Callable[[D, R], tuple[D, R]] | None = None  # never set: invariance
+
+
+@final
+class SagaBuilder(Generic[D]):
+    """Collects the steps of a saga. `initial` is the type of its initial data.
+
+    Steps run in the order they are added. With `order="graph"` a step waits only for what it depends on.
+    `compensate_on_failure=False` ends a failed saga FAILED without undoing anything.
+
+    Example::
+
+        builder = SagaBuilder(Order)
+        reserved = builder.add_step(reserve, input_map=lambda ctx: ReserveInput(ctx.initial_data.order_id))
+        charged = builder.add_step(charge, depends_on=reserved, input_map=lambda r: ChargeInput(r.reservation_id))
+        create_order = builder.build(output=charged)        # SagaDefinition[Order, Payment]
+    """
+
+    @overload
+    def __init__(
+        self: SagaBuilder[dict[str, Any]],  # Any: a saga of untyped data, by choice
+        *,
+        compensate_on_failure: bool = ...,
+        order: Literal["sequential", "graph"] = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self, initial: type[D], *, compensate_on_failure: bool = ..., order: Literal["sequential", "graph"] = ...
+    ) -> None: ...
+    def __init__(
+        self,
+        initial: Any = dict,  # Any: see the overloads
+        *,
+        compensate_on_failure: bool = True,
+        order: Literal["sequential", "graph"] = "sequential",
+    ) -> None:
+        if order not in ("sequential", "graph"):
+            raise SagaDefinitionError(f"order must be 'sequential' or 'graph', not {order!r}")
+        self._initial_type: PayloadType[Any] = payload_type(initial, "the initial data")  # Any: see the overloads
+        self._compensate_on_failure = bool(compensate_on_failure)
+        self._sequential = order == "sequential"
+        self._planned: list[PlannedStep] = []
+        self._bindings: dict[StepId, StepBinding] = {}
+        self._built = False
+
+    @property
+    def initial(self) -> StepRef[D]:
+        """The initial data, wherever a step's output can stand."""
+        return StepRef(self, INITIAL)
+
+    @overload
+    def add_step(
+        self, step: StepBase[I, O], *, input_map: Callable[[InputContext[D]], I], **options: Unpack[StepOptions]
+    ) -> StepRef[O]: ...
+    @overload
+    def add_step(
+        self, step: StepBase[I, O], *, depends_on: StepRef[I], **options: Unpack[StepOptions]
+    ) -> StepRef[O]: ...
+    @overload
+    def add_step(
+        self,
+        step: StepBase[I, O],
+        *,
+        depends_on: StepRef[A],
+        input_map: Callable[[A], I],
+        **options: Unpack[StepOptions],
+    ) -> StepRef[O]: ...
+    @overload
+    def add_step(
+        self,
+        step: StepBase[I, O],
+        *,
+        depends_on: tuple[StepRef[A]],
+        input_map: Callable[[A], I],
+        **options: Unpack[StepOptions],
+    ) -> StepRef[O]: ...
+    @overload
+    def add_step(
+        self,
+        step: StepBase[I, O],
+        *,
+        depends_on: tuple[StepRef[A], StepRef[B]],
+        input_map: Callable[[A, B], I],
+        **options: Unpack[StepOptions],
+    ) -> StepRef[O]: ...
+    @overload
+    def add_step(
+        self,
+        step: StepBase[I, O],
+        *,
+        depends_on: tuple[StepRef[A], StepRef[B], StepRef[C]],
+        input_map: Callable[[A, B, C], I],
+        **options: Unpack[StepOptions],
+    ) -> StepRef[O]: ...
+    @overload
+    def add_step(
+        self,
+        step: StepBase[I, O],
+        *,
+        depends_on: tuple[StepRef[A], StepRef[B], StepRef[C], StepRef[E]],
+        input_map: Callable[[A, B, C, E], I],
+        **options: Unpack[StepOptions],
+    ) -> StepRef[O]: ...
+    @overload
+    def add_step(
+        self,
+        step: StepBase[I, O],
+        *,
+        depends_on: tuple[StepRef[A], StepRef[B], StepRef[C], StepRef[E], StepRef[F]],
+        input_map: Callable[[A, B, C, E, F], I],
+        **options: Unpack[StepOptions],
+    ) -> StepRef[O]: ...
+    def add_step(
+        self,
+        step: StepBase[I, O],
+        *,
+        depends_on: Any = None,  # Any: see the overloads
+        input_map: Any = None,  # Any: see the overloads
+        **options: Unpack[StepOptions],
+    ) -> StepRef[O]:
+        """Add a step and get the reference to its output.
+
+        Without `depends_on`, `input_map` is given the InputContext; with it, the outputs of those steps, one argument
+        each. It may be left out where one step's output already is the other's input. Raises SagaDefinitionError.
+        """
+        if depends_on is None:
+            refs: tuple[Any, ...] = ()
+        elif isinstance(depends_on, StepRef):
+            refs = (depends_on,)
+        elif isinstance(depends_on, tuple) and depends_on:
+            refs = cast("tuple[Any, ...]", depends_on)  # judged one by one in `wire`
+        else:
+            raise SagaDefinitionError(
+                f"depends_on must be a StepRef or a tuple of StepRefs, not {depends_on!r:.80}",
+                hint="write depends_on=(first, second), or leave it out",
+            )
+        return cast("StepRef[O]", self.wire(step, refs, input_map, options))  # the overloads above have checked it
+
+    def wire(
+        self,
+        step: StepBase[Any, Any],
+        refs: Sequence[StepRef[Any]],
+        using: Callable[..., object] | None,
+        options: StepOptions,
+    ) -> StepRef[Any]:  # Any throughout: both spellings come here after their overloads were checked
+        """Add a step, untyped: what `add_step` and the traced calls of a `@saga` share."""
+        if self._built:
+            raise SagaDefinitionError("this saga is built already", hint="use another SagaBuilder for another saga")
+        parts = parts_of(step)
+        chosen = cast("StepOptions", {**parts.options, **options})  # a TypedDict merged with itself
+        unknown = sorted(set(chosen) - _KNOWN_OPTIONS)
+        if unknown:
+            raise SagaDefinitionError(
+                f"unknown step option {', '.join(unknown)}", hint=f"options are {', '.join(sorted(_KNOWN_OPTIONS))}"
+            )
+        step_id = self._new_id(chosen.get("step_id", parts.name))
+        for ref in refs:
+            self._check_ref(step_id, ref)
+        after = tuple(dict.fromkeys(ref.step_id for ref in refs if ref.step_id != INITIAL))
+        if self._sequential:
+            after = (self._planned[-1].step,) if self._planned else ()
+        timeout = seconds_of("timeout", chosen.get("timeout"))
+        self._bindings[step_id] = StepBinding(
+            step_id=step_id,
+            input_type=parts.input_type,
+            output_type=parts.output_type,
+            map_input=self._mapping(step_id, parts, refs, using, None if self._sequential else frozenset(after)),
+            execute=parts.execute,
+            compensate=parts.compensate,
+            timeout=timeout,
+            compensation_timeout=seconds_of("compensation_timeout", chosen["compensation_timeout"])
+            if "compensation_timeout" in chosen
+            else timeout,
+        )
+        undo_retry = chosen.get("compensation_retry_policy", _DEFAULT_UNDO_RETRY)
+        self._planned.append(
+            PlannedStep(
+                step=step_id,
+                after=after,
+                retry=checked_policy("retry_policy", chosen.get("retry_policy", NoRetry())).schedule(),
+                compensable=parts.compensate is not None,
+                undo_retry=checked_policy("compensation_retry_policy", undo_retry).schedule(),
+            )
+        )
+        return StepRef(self, step_id)
+
+    @overload
+    def build(self) -> SagaDefinition[D, None]: ...
+    @overload
+    def build(self, *, output: StepRef[R]) -> SagaDefinition[D, R]: ...
+    def build(self, *, output: StepRef[Any] | None = None) -> SagaDefinition[D, Any]:  # Any: see the overloads
+        """The finished saga; `output` is the step whose output is its result. Raises SagaDefinitionError if it is empty."""
+        return self.finish(None, output)
+
+    def finish(self, name: str | None, output: StepRef[Any] | None) -> SagaDefinition[D, Any]:  # Any: see `build`
+        """What `build` and `@saga` share."""
+        if not self._planned:
+            raise SagaDefinitionError("a saga needs at least one step", hint="add one with add_step")
+        if output is not None:
+            self._check_ref("the saga's output", output)
+        self._built = True
+        result: PayloadType[Any] = PayloadType.of(type(None))  # Any: see `build`
+        if output is not None:
+            is_initial = output.step_id == INITIAL
+            result = self._initial_type if is_initial else self._bindings[output.step_id].output_type
+        return SagaDefinition(
+            name=name,
+            plan=Plan.of(*self._planned, compensate_on_failure=self._compensate_on_failure),
+            initial_type=self._initial_type,
+            output_type=result,
+            output=None if output is None else output.step_id,
+            steps=MappingProxyType(dict(self._bindings)),
+        )
+
+    def _new_id(self, wanted: object) -> StepId:
+        if not isinstance(wanted, str) or not 0 < len(wanted) <= LONGEST_ID or not wanted.isprintable():
+            raise SagaDefinitionError(
+                f"step_id must be a string of 1 to {LONGEST_ID} printable characters, not {wanted!r:.100}",
+                hint="give one with step_id=",
+            )
+        if wanted in self._bindings:
+            raise SagaDefinitionError(
+                f"this saga has a step {wanted!r} already", hint="give this one a name of its own with step_id="
+            )
+        if len(self._planned) >= MOST_STEPS:
+            raise SagaDefinitionError(f"a saga has at most {MOST_STEPS} steps", hint="split it into several sagas")
+        return StepId(wanted)
+
+    def _check_ref(self, user: str, ref: object) -> None:
+        if not isinstance(ref, StepRef):
+            raise SagaDefinitionError(
+                f"{user!r} depends on {ref!r:.80}, which is not a StepRef",
+                hint="pass what add_step (or the call of a step) gave; several of them as a tuple",
+            )
+        if ref.builder is not self:
+            raise SagaDefinitionError(
+                f"{user!r} depends on {ref!r} of another saga", hint="use refs only in the saga that made them"
+            )
+
+    def _mapping(
+        self,
+        step_id: StepId,
+        parts: StepParts,
+        refs: Sequence[StepRef[Any]],  # Any: see `wire`
+        using: Callable[..., object] | None,
+        declared: frozenset[StepId] | None,
+    ) -> Callable[[InputContext[Any]], object]:  # Any: see `wire`
+        if using is None:
+            self._check_fit(step_id, parts, refs)
+            only = refs[0] if refs else StepRef[Any](self, INITIAL)
+            return lambda context: context.output(only)
+        arguments = len(refs) or 1
+        if not callable(using) or not _takes(using, arguments):
+            what = "the InputContext" if not refs else f"the output{'s' if arguments > 1 else ''} it depends on"
+            raise SagaDefinitionError(
+                f"the input_map of step {step_id!r} cannot be called with {arguments} argument(s)",
+                hint=f"it is given {what}, in the order of depends_on",
+            )
+        if inspect.iscoroutinefunction(using):
+            raise SagaDefinitionError(
+                f"the input_map of step {step_id!r} is async", hint="make it a plain function; steps do the awaiting"
+            )
+        if refs:
+            return lambda context: using(*(context.output(ref) for ref in refs))
+        if declared is None:
+            return using
+        return lambda context: using(attrs.evolve(context, declared=declared))
+
+    def _check_fit(self, step_id: StepId, parts: StepParts, refs: Sequence[StepRef[Any]]) -> None:  # Any: see `wire`
+        if len(refs) > 1:
+            raise SagaDefinitionError(
+                f"step {step_id!r} depends on {len(refs)} steps, so its input has to be put together",
+                hint="give input_map (using, in a @saga)",
+            )
+        from_type = self._initial_type
+        if refs and refs[0].step_id != INITIAL:
+            from_type = self._bindings[refs[0].step_id].output_type
+        wanted, given = parts.input_type.tp, from_type.tp
+        fits = wanted == given or (isinstance(wanted, type) and isinstance(given, type) and issubclass(given, wanted))
+        if not fits:
+            raise TypeValidationError(
+                f"step {step_id!r} takes {parts.input_type.name}, but is given {from_type.name}",
+                hint="give input_map (using, in a @saga) to make the one from the other",
+            )
+
+
+def _takes(fn: Callable[..., object], arguments: int) -> bool:
+    try:
+        inspect.signature(fn).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not tell
+        return True
+    return True
+
+
+@final
+@attrs.frozen
+class StepInputMap:
+    """Kept for porting from python-saga-orchestrator: an input_map with what it depends on."""
+
+    input_map: Callable[..., object]
+    depends_on: StepRef[Any] | tuple[StepRef[Any], ...] | None = None  # Any: steps of all types
+
+
+@final
+@attrs.frozen
+class StepDefinition:
+    """Kept for porting from python-saga-orchestrator: a step with its wiring, as `add_step` takes them."""
+
+    step: StepBase[Any, Any]  # Any: steps of all types
+    input: StepInputMap
+    options: StepOptions = attrs.field(factory=lambda: StepOptions())
+
+    def add_to(self, builder: SagaBuilder[Any]) -> StepRef[Any]:  # Any: as above
+        """Add the step to a saga."""
+        wanted = self.input.depends_on
+        refs = () if wanted is None else wanted if isinstance(wanted, tuple) else (wanted,)
+        return builder.wire(self.step, refs, self.input.input_map, self.options)

@@ -1,0 +1,112 @@
+"""What stands for a value that will be there when the saga runs, and what user code is given then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, Generic, NoReturn, TypeVar, cast, final
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.ids import StepId
+from saga_fn.errors import SagaDefinitionError
+
+O_co = TypeVar("O_co", covariant=True)
+O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
+D_co = TypeVar("D_co", covariant=True)
+
+INITIAL: Final = StepId("")
+"""Stands where a step's id would, for the saga's initial data."""
+
+
+@final
+class StepRef(Generic[O_co]):
+    """The future output of a step (or the initial data) of the saga that is being built.
+
+    It holds no value: Python's control flow on it is refused, because the saga has not run when it is built.
+    """
+
+    __slots__ = ("builder", "step_id")
+
+    _output: Callable[[], O_co]  # declared, never set: fixes the variance
+
+    builder: object
+    """What made the reference; it is good there only."""
+    step_id: StepId
+
+    def __init__(self, builder: object, step_id: StepId) -> None:
+        self.builder = builder
+        self.step_id = step_id
+
+    def __repr__(self) -> str:
+        return f"StepRef({self.step_id or 'initial data'})"
+
+    def __bool__(self) -> NoReturn:
+        raise SagaDefinitionError(
+            f"{self!r} has no value while the saga is being built, so `if`, `and` and `not` cannot decide by it",
+            hint="decide inside a step, or in its `using` / `input_map`, which run with the value",
+        )
+
+    def __iter__(self) -> NoReturn:
+        raise SagaDefinitionError(
+            f"{self!r} has no value while the saga is being built, so it cannot be iterated or unpacked",
+            hint="take it apart in `using` / `input_map`, which run with the value",
+        )
+
+
+@final
+@attrs.frozen
+class InputContext(Generic[D_co]):
+    """What an `input_map` without `depends_on` is given."""
+
+    saga_id: UUID
+    initial_data: D_co
+    step_outputs: Mapping[StepId, object]
+    """The outputs of the steps that are done, by step id."""
+    events: tuple[Any, ...] = ()  # Any: what the outside world sent, in whatever shape
+    latest_event: Any = None  # Any: as above; None when there is none that the current step has not taken
+    declared: frozenset[StepId] | None = None
+    """The steps whose outputs may be asked for; None: every step before."""
+
+    def output(self, ref: StepRef[O]) -> O:
+        """The output of a step that is done. Raises SagaDefinitionError for one that cannot be relied upon here."""
+        if ref.step_id == INITIAL:
+            return cast("O", self.initial_data)  # the reference was made with this very type
+        if self.declared is not None and ref.step_id not in self.declared:
+            raise SagaDefinitionError(
+                f"the output of step {ref.step_id!r} is not declared by this step",
+                hint="with order='graph' name it in depends_on",
+            )
+        if ref.step_id not in self.step_outputs:
+            raise SagaDefinitionError(
+                f"step {ref.step_id!r} has no output here", hint="a step can only use the outputs of steps before it"
+            )
+        return cast("O", self.step_outputs[ref.step_id])  # decoded by the very type the reference was made with
+
+    @property
+    def context(self) -> dict[str, Any]:  # Any: the seed's untyped view
+        """Everything in one dict, as python-saga-orchestrator had it."""
+        found: dict[str, Any] = {
+            "initial_data": self.initial_data,
+            "step_outputs": dict(self.step_outputs),
+            "events": list(self.events),
+        }
+        return found if self.latest_event is None else {**found, "latest_event": self.latest_event}
+
+
+@final
+@attrs.frozen
+class StepContext:
+    """What a step may ask for beside its input: annotate its next parameter `StepContext`."""
+
+    saga_id: UUID
+    saga_name: str
+    step_id: str
+    attempt: int
+    """1 for the first execution in this direction."""
+    idempotency_key: str
+    """The same over every retry and crash of this step in this direction: hand it to the system you call."""
+    trace_id: str
+    deadline: datetime | None
+    """When this attempt's timeout is over; None without one."""

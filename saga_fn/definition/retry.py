@@ -1,0 +1,122 @@
+"""How often a step is attempted, and how long to wait in between."""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import Final, TypeAlias, final
+
+import attrs
+
+from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
+from saga_fn.errors import SagaDefinitionError
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+_LONGEST: Final = timedelta(microseconds=LONGEST_DELAY)
+_MOST_ATTEMPTS: Final = 1_000_000
+
+
+def _attempts(policy: object, attribute: attrs.Attribute[int], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_ATTEMPTS:
+        raise SagaDefinitionError(
+            f"{type(policy).__name__}.{attribute.name} must be a whole number from 1 to {_MOST_ATTEMPTS}, not {value!r}",
+            hint="it counts attempts: 1 runs the step once, 3 at most three times",
+        )
+
+
+def _delay(policy: object, attribute: attrs.Attribute[timedelta], value: object) -> None:
+    if not isinstance(value, timedelta) or not timedelta(0) <= value <= _LONGEST:
+        raise SagaDefinitionError(
+            f"{type(policy).__name__}.{attribute.name} must be a timedelta from 0 to 365 days, not {value!r}",
+            hint="for example timedelta(seconds=5)",
+        )
+
+
+def _number(low: float, high: float) -> attrs.validators._ValidatorType[float]:  # type: ignore[name-defined]  # attrs names no public alias
+    def check(policy: object, attribute: attrs.Attribute[float], value: object) -> None:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            raise SagaDefinitionError(
+                f"{type(policy).__name__}.{attribute.name} must be a number from {low:g} to {high:g}, not {value!r}"
+            )
+
+    return check
+
+
+@final
+@attrs.frozen
+class NoRetry:
+    """One attempt, and no other."""
+
+    def schedule(self) -> RetrySchedule:
+        """The policy as the core keeps it."""
+        return RetrySchedule(attempts=1)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class FixedRetry:
+    """At most `max_attempts` attempts (1 or more), `delay` apart.
+
+    >>> FixedRetry(max_attempts=3, delay=timedelta(seconds=2)).schedule().attempts
+    3
+    """
+
+    max_attempts: int = attrs.field(validator=_attempts)
+    delay: timedelta = attrs.field(default=timedelta(0), validator=_delay)
+
+    def schedule(self) -> RetrySchedule:
+        """The policy as the core keeps it."""
+        return RetrySchedule(attempts=self.max_attempts, base=self.delay // _MICROSECOND)
+
+
+@final
+@attrs.frozen(kw_only=True)
+class ExponentialRetry:
+    """At most `max_attempts` attempts; the wait grows from `base_delay` by `multiplier` (1 to 1,000) up to `max_delay`.
+
+    `jitter` (0 to 1) takes up to that share off each wait, at random, so that what failed together does not come back
+    together. However many attempts, no wait overflows.
+    """
+
+    max_attempts: int = attrs.field(validator=_attempts)
+    base_delay: timedelta = attrs.field(default=timedelta(seconds=1), validator=_delay)
+    multiplier: float = attrs.field(default=2.0, validator=_number(1.0, 1000.0))
+    max_delay: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_delay))
+    jitter: float = attrs.field(default=0.1, validator=_number(0.0, 1.0))
+
+    def schedule(self) -> RetrySchedule:
+        """The policy as the core keeps it."""
+        cap = _LONGEST if self.max_delay is None else self.max_delay
+        return RetrySchedule(
+            attempts=self.max_attempts,
+            base=self.base_delay // _MICROSECOND,
+            multiplier=float(self.multiplier),
+            cap=cap // _MICROSECOND,
+            jitter=float(self.jitter),
+        )
+
+
+RetryPolicy: TypeAlias = NoRetry | FixedRetry | ExponentialRetry
+"""The closed set of policies; the core knows them all as one schedule."""
+
+
+def checked_policy(name: str, value: object) -> RetryPolicy:
+    """The policy given as an option; raises SagaDefinitionError for anything else."""
+    if isinstance(value, NoRetry | FixedRetry | ExponentialRetry):
+        return value
+    raise SagaDefinitionError(
+        f"{name} must be a NoRetry, FixedRetry or ExponentialRetry, not {value!r}",
+        hint="for example FixedRetry(max_attempts=3, delay=timedelta(seconds=2))",
+    )
+
+
+def seconds_of(name: str, value: object) -> float | None:
+    """A timeout option in seconds; raises SagaDefinitionError if it is not a positive timedelta or None."""
+    if value is None:
+        return None
+    if not isinstance(value, timedelta) or not timedelta(0) < value <= _LONGEST or math.isnan(value.total_seconds()):
+        raise SagaDefinitionError(
+            f"{name} must be a positive timedelta of at most 365 days, or None, not {value!r}",
+            hint="for example timedelta(seconds=30); None sets no limit",
+        )
+    return value.total_seconds()

@@ -1,0 +1,93 @@
+"""A saga as a function of its data flow, traced once. Sugar over `SagaBuilder`, and nothing beside it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin, overload
+
+from saga_fn.definition.builder import SagaBuilder, SagaDefinition
+from saga_fn.definition.refs import StepRef
+from saga_fn.definition.signature import hints_of, name_of
+from saga_fn.errors import SagaDefinitionError, TypeValidationError
+
+D = TypeVar("D")
+R = TypeVar("R")
+
+_current: ContextVar[SagaBuilder[Any] | None] = ContextVar("saga_fn_builder", default=None)  # Any: sagas of all types
+
+
+class _SagaDecorator(Protocol):
+    @overload
+    def __call__(self, fn: Callable[[StepRef[D]], StepRef[R]], /) -> SagaDefinition[D, R]: ...
+    @overload
+    def __call__(self, fn: Callable[[StepRef[D]], None], /) -> SagaDefinition[D, None]: ...
+
+
+def current_builder(what: str) -> SagaBuilder[Any]:  # Any: sagas of all types
+    """The builder of the saga that is being traced; raises SagaDefinitionError outside of one."""
+    builder = _current.get()
+    if builder is None:
+        raise SagaDefinitionError(
+            f"{what} outside of a @saga function",
+            hint="call steps inside a function decorated with @saga, or wire them with SagaBuilder.add_step",
+        )
+    return builder
+
+
+def saga(
+    name: str, /, *, compensate_on_failure: bool = True, order: Literal["sequential", "graph"] = "sequential"
+) -> _SagaDecorator:
+    """Make a saga of a function of its data flow. The function is called once, now, with references in place of values.
+
+    The order of the lines is the order of execution (with `order="graph"` a step waits only for what it is given). Raises
+    SagaDefinitionError or TypeValidationError for whatever could not be run.
+
+    Example::
+
+        @saga("create_order")
+        def create_order(order: StepRef[Order]) -> StepRef[Payment]:
+            reserved = reserve(order, using=lambda o: ReserveInput(o.order_id))
+            return charge(reserved, using=lambda r: ChargeInput(r.reservation_id))
+    """
+    if not isinstance(name, str) or not 0 < len(name) <= 255 or not name.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+        raise SagaDefinitionError(
+            f"a saga's name must be a string of 1 to 255 printable characters, not {name!r:.100}",
+            hint='decorate with the name in parentheses: @saga("create_order")',
+        )
+
+    def trace(fn: Callable[[StepRef[Any]], Any]) -> Any:  # Any: see the decorator's overloads
+        builder = SagaBuilder[Any](
+            _initial_type(fn), compensate_on_failure=compensate_on_failure, order=order
+        )
+        token = _current.set(builder)
+        try:
+            result = fn(builder.initial)
+        finally:
+            _current.reset(token)
+        if result is not None and not isinstance(result, StepRef):
+            raise SagaDefinitionError(
+                f"@saga function {name_of(fn)} returned {result!r:.80}", hint="return a StepRef, or nothing"
+            )
+        return builder.finish(name, result)
+
+    return trace
+
+
+def _initial_type(fn: Callable[..., Any]) -> Any:  # Any: a type of whatever form
+    if inspect.iscoroutinefunction(fn):
+        raise SagaDefinitionError(f"@saga function {name_of(fn)} is async", hint="write it with plain `def`: it only wires")
+    parameters = list(inspect.signature(fn).parameters)
+    if len(parameters) != 1:
+        raise SagaDefinitionError(
+            f"@saga function {name_of(fn)} must take exactly one StepRef",
+            hint="put everything a saga begins with into one type",
+        )
+    annotation = hints_of(fn).get(parameters[0])
+    if get_origin(annotation) is not StepRef:
+        raise TypeValidationError(
+            f"the parameter of @saga function {name_of(fn)} must be annotated StepRef[...]",
+            hint=f"def {getattr(fn, '__name__', 'saga')}({parameters[0]}: StepRef[Order]) -> ...",
+        )
+    return get_args(annotation)[0]
