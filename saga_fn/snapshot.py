@@ -73,7 +73,7 @@ class HistoryEntry:
     status: HistoryStatus
     step_id: str | None
     attempt: int | None
-    at: datetime
+    timestamp: datetime
     token: UUID | None
     skipped: bool
     input: Any = None  # Any: JSON of whatever type the step has

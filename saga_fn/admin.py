@@ -1,0 +1,164 @@
+"""For operators: look into a saga, and decide where it waits for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar, final
+from uuid import UUID
+
+from returns.result import Failure
+
+from saga_fn.core.events import (
+    AbortRequested,
+    CompensationRequested,
+    PlanChanged,
+    RetryRequested,
+    StepSkipped,
+)
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import project
+from saga_fn.core.state import SagaState
+from saga_fn.core.transition import transition
+from saga_fn.definition import StepRef
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.execution import Incoming
+from saga_fn.engine.verbs import apply_verb, lease_end
+from saga_fn.engine.view import admin_snapshot_of, plan_of
+from saga_fn.errors import SagaDefinitionError, SagaError, SagaNotFoundError, SagaNotRegisteredError, SagaStateError
+from saga_fn.orchestrator import SagaOrchestrator
+from saga_fn.snapshot import SagaAdminSnapshot
+from saga_fn.store.records import SagaRecord, decode_event, decode_state
+
+O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
+
+
+@final
+class StepAdmin(Generic[O]):
+    """One step of one saga, with its output type."""
+
+    _pin: Callable[[O], O]  # declared, never set: invariance, so that a skip takes exactly the step's output
+
+    def __init__(self, admin: SagaAdmin, saga_id: UUID, ref: StepRef[O]) -> None:
+        self._admin = admin
+        self._saga_id = saga_id
+        self._step_id = ref.step_id
+
+    async def skip(self, output: O) -> None:
+        """Go on as if the step had returned `output`; it is never compensated. As `SagaAdmin.skip_step`."""
+        await self._admin.skip(self._saga_id, self._step_id, output)
+
+
+@final
+class SagaAdmin:
+    """Operators' verbs. Each waits until it has been applied, and raises SagaStateError with the reason if it is refused.
+
+    Who works on the saga meanwhile is asked to apply it, and does so between two steps. All raise SagaNotFoundError.
+    """
+
+    def __init__(self, orchestrator: SagaOrchestrator | None = None, *, engine: SagaEngine | None = None) -> None:
+        found = orchestrator.engine if orchestrator is not None else engine
+        if found is None:
+            raise SagaError("SagaAdmin needs an orchestrator", hint="SagaAdmin(orchestrator)")
+        self._engine = found
+
+    async def get_saga(self, saga_id: UUID) -> SagaAdminSnapshot:
+        """The saga with its data and history, without a lock."""
+        return await admin_snapshot_of(self._engine, await self._read(saga_id))
+
+    async def retry_step(self, saga_id: UUID) -> None:
+        """Attempt again, now and with a fresh count, what waits for a retry or a person.
+
+        A FAILED saga that has undone nothing goes forward again.
+        """
+        await apply_verb(self._engine, saga_id, lambda at, _: Incoming(RetryRequested(at)))
+
+    async def compensate_step(self, saga_id: UUID) -> None:
+        """Roll the saga back; a FAILED one takes up again what was left undone."""
+        await apply_verb(self._engine, saga_id, lambda at, _: Incoming(CompensationRequested(at)))
+
+    async def skip_step(self, saga_id: UUID, mock_output: object = None) -> None:
+        """Go on as if the step that waits had returned `mock_output` (a value, or a dict that stands for one).
+
+        Checked against the step's output type at run time; `step(saga_id, ref).skip(...)` is checked by the type checkers.
+        """
+        await self.skip(saga_id, None, mock_output)
+
+    def step(self, saga_id: UUID, ref: StepRef[O]) -> StepAdmin[O]:
+        """One step of a saga, typed."""
+        return StepAdmin(self, saga_id, ref)
+
+    async def skip(self, saga_id: UUID, step_id: StepId | None, output: object) -> None:
+        """What every spelling of skipping comes to."""
+        row = await self._read(saga_id)
+        registered = self._engine.registry.find(row.name, row.version)
+        if registered is None:
+            raise SagaNotRegisteredError(row.name, registered=[name for name, _ in self._engine.registry.pairs])
+        plan = registered.definition.plan
+        chosen = step_id or project(plan, decode_state(row.state)).current_step
+        if chosen is None:
+            raise SagaStateError(f"saga {saga_id} waits at no step", saga_id=saga_id, hint="look at it with get_saga")
+        binding = registered.definition.steps.get(chosen)
+        if binding is None:
+            raise SagaDefinitionError(f"saga {row.name!r} has no step {chosen!r}", hint="take the ref of its definition")
+        given = {} if output is None and binding.output_type.tp is not type(None) else output
+        payload = binding.output_type.encode(binding.output_type.accept(given))
+        await apply_verb(self._engine, saga_id, lambda at, _: Incoming(StepSkipped(at, chosen), payload=payload))
+
+    async def abort(self, saga_id: UUID) -> None:
+        """End the saga as it is, FAILED, undoing nothing. What runs now may run on until its owner's lease is over.
+
+        A saga that has ended stays as it is: SagaStateError.
+        """
+        until = lease_end(await self._read(saga_id))
+
+        def make(at: Moment, _: SagaState) -> Incoming:
+            return Incoming(AbortRequested(at, until))
+
+        await apply_verb(self._engine, saga_id, make)
+
+    async def verify(self, saga_id: UUID) -> list[str]:
+        """Fold the saga's journal again and compare: what does not agree with its row, in words; empty when all does."""
+        row = await self._read(saga_id)
+        journal = await self._engine.store.journal(saga_id)
+        if (await self._read(saga_id)).rev != row.rev:
+            return await self.verify(saga_id)
+        state: SagaState | None = None
+        plan: Plan | None = None
+        for place, record in enumerate(journal, 1):
+            event = decode_event(record.event)
+            named = getattr(event, "plan", None)
+            if named is not None:
+                plan = await self._engine.store.plan(named)
+            if plan is None:
+                return [f"entry {place}: its plan is not in the store"]
+            if isinstance(event, PlanChanged) or state is None or state.plan == plan.id:
+                decision = transition(plan, state, event)
+            else:
+                return [f"entry {place}: plan {state.plan} expected"]
+            if isinstance(decision, Failure) or record.seq != place:
+                return [f"entry {place}: {type(event).__name__} is not accepted there"]
+            state = decision.unwrap().state
+        return await self._compare(row, state)
+
+    async def _compare(self, row: SagaRecord, state: SagaState | None) -> list[str]:
+        plan = await plan_of(self._engine, row)
+        if state is None or plan is None:
+            return ["the journal is empty"]
+        shown = project(plan, state)
+        columns = {
+            "state": (state, decode_state(row.state)),
+            "rev": (state.rev, row.rev),
+            "status": (shown.status, row.status),
+            "waits": (shown.waits, row.waits),
+            "retry_counter": (shown.retry_counter, row.retry_counter),
+            "plan": (state.plan, row.plan),
+            "ended": (state.ended, row.ended_at is not None),
+        }
+        return [f"{name}: folded {folded}, stored {stored}" for name, (folded, stored) in columns.items() if folded != stored]
+
+    async def _read(self, saga_id: UUID) -> SagaRecord:
+        row = await self._engine.store.read(saga_id)
+        if row is None:
+            raise SagaNotFoundError(saga_id)
+        return row

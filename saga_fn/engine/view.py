@@ -1,0 +1,162 @@
+"""Snapshots: what a saga's row and journal say, for people. Reading takes no lock and changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import msgspec
+
+from saga_fn.core.events import (
+    CompensationFailed,
+    CompensationSucceeded,
+    Event,
+    EventReceived,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+)
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import left_over, project
+from saga_fn.core.state import SagaState, Skipped, Succeeded, Undone
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.fault import fault_in
+from saga_fn.snapshot import HistoryEntry, HistoryStatus, SagaAdminSnapshot, SagaSnapshot, wait_token
+from saga_fn.store.ids import shard_of
+from saga_fn.store.journal_rows import kind_of, step_of
+from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decode_state, time_of
+
+
+async def snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaSnapshot:
+    """The saga as its row has it."""
+    return SagaSnapshot(**await _fields(engine, row))
+
+
+async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSnapshot:
+    """The saga with its data and history."""
+    journal = await engine.store.journal(row.id)
+    notes = await engine.store.notes(row.id)
+    history = tuple(_entry(record) for record in journal)
+    state = decode_state(row.state)
+    outputs = {
+        step.step: _plain(journal[step.seq - 1].payload)
+        for step in state.steps
+        if isinstance(step, Succeeded | Skipped | Undone)
+    }
+    context: dict[str, Any] = {  # Any: JSON of whatever types the saga has
+        "saga_name": row.name,
+        "initial_data": _plain(journal[0].payload),
+        "step_outputs": outputs,
+        "events": [_plain(journal[seq - 1].payload) for seq in state.events],
+    }
+    if state.latest:
+        context["latest_event"] = _plain(journal[state.latest - 1].payload)
+    return SagaAdminSnapshot(
+        **await _fields(engine, row),
+        context=context,
+        step_history=history,
+        notes=tuple(f"{note.kind}: {note.detail}" for note in notes),
+    )
+
+
+async def output_of(engine: SagaEngine, row: SagaRecord, step: str | None) -> bytes:
+    """The recorded output of a step (None: the initial data)."""
+    seq = 1
+    if step is not None:
+        state = decode_state(row.state)
+        seq = next(s.seq for s in state.steps if s.step == step and isinstance(s, Succeeded | Skipped))
+    recorded = await engine.store.results(shard_of(row.id, engine.store.shards), [(row.id, seq)])
+    return recorded[row.id, seq].payload or b"null"
+
+
+async def error_of(engine: SagaEngine, saga_id: UUID) -> str | None:
+    """What made the saga turn back: the last failure of a step before the first compensation."""
+    found: str | None = None
+    for record in await engine.store.journal(saga_id):
+        event = decode_event(record.event)
+        if isinstance(event, CompensationSucceeded | CompensationFailed):
+            return found or _error(event, record)
+        found = _error(event, record) or found
+    return found
+
+
+async def plan_of(engine: SagaEngine, row: SagaRecord) -> Plan | None:
+    """The plan the saga's state was made by."""
+    registered = engine.registry.find(row.name, row.version)
+    if registered is not None and registered.definition.plan.id == row.plan:
+        return registered.definition.plan
+    return await engine.store.plan(row.plan)
+
+
+async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any: constructor arguments of a snapshot
+    state = decode_state(row.state)
+    plan = await plan_of(engine, row)
+    shown = None if plan is None else project(plan, state)
+    return {
+        "id": row.id,
+        "saga_name": row.name,
+        "version": row.version,
+        "aggregation_id": row.aggregation_id,
+        "trace_id": row.trace_id,
+        "status": row.status,
+        "waits": row.waits,
+        "current_step_id": None if shown is None else shown.current_step,
+        "current_step_index": _done(state),
+        "retry_counter": row.retry_counter,
+        "deadline_at": row.due_at,
+        "step_execution_token": None if row.ended_at else row.token or wait_token(row.id, row.rev),
+        "last_error": row.last_error,
+        "parked": None if shown is None else shown.parked,
+        "left_over": () if plan is None else left_over(plan, state),
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "ended_at": row.ended_at,
+    }
+
+
+def _done(state: SagaState) -> int:
+    return sum(isinstance(step, Succeeded | Skipped) for step in state.steps)
+
+
+def _entry(record: JournalRecord) -> HistoryEntry:
+    event = decode_event(record.event)
+    step, attempt = step_of(event)
+    error = _error(event, record)
+    status = HistoryStatus.INFO
+    if error is not None:
+        status = HistoryStatus.ERROR
+    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped):
+        status = HistoryStatus.SUCCESS
+    carries = isinstance(event, StepSucceeded | StepSkipped | EventReceived | Started)
+    return HistoryEntry(
+        seq=record.seq,
+        kind=kind_of(event),
+        phase=_phase(event),
+        status=status,
+        step_id=step,
+        attempt=attempt,
+        timestamp=time_of(event.at),
+        token=record.token,
+        skipped=isinstance(event, StepSkipped),
+        input=_plain(record.input),
+        output=_plain(record.payload) if carries else None,
+        error=error,
+    )
+
+
+def _phase(event: Event) -> str:
+    if isinstance(event, StepSucceeded | StepFailed | StepSkipped):
+        return "execute"
+    return "compensate" if isinstance(event, CompensationSucceeded | CompensationFailed) else "saga"
+
+
+def _error(event: Event, record: JournalRecord) -> str | None:
+    if isinstance(event, StepSucceeded | StepSkipped | EventReceived | Started):
+        return None
+    fault = fault_in(record.payload)
+    return None if fault is None else str(fault)
+
+
+def _plain(payload: bytes | None) -> Any:  # Any: JSON
+    return None if payload is None else msgspec.json.decode(payload)

@@ -1,0 +1,462 @@
+"""The face of the library: register sagas, start them, await them, and let this process work on them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+import time
+from collections.abc import Mapping
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Generic, TypeVar, cast, final, overload
+from uuid import UUID
+
+import msgspec
+from typing_extensions import Self
+
+from saga_fn.codec import PayloadType
+from saga_fn.definition import INITIAL, SagaDefinition
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.options import MEBIBYTE, EngineOptions
+from saga_fn.engine.registry import Registered
+from saga_fn.engine.starting import StartedSaga, StartRequest, start_saga
+from saga_fn.engine.verbs import announce, notify
+from saga_fn.engine.view import error_of, output_of, snapshot_of
+from saga_fn.engine.worker import Worker, drive_due, drive_one
+from saga_fn.errors import (
+    PayloadTooLargeError,
+    SagaCompensatedError,
+    SagaDefinitionError,
+    SagaError,
+    SagaFailedError,
+    SagaNotFoundError,
+    SagaResultTimeoutError,
+    SchemaMissingError,
+    SchemaTooNewError,
+    ServerTooOldError,
+    StoreError,
+)
+from saga_fn.snapshot import Compensated, Completed, Failed, Health, Outcome, SagaSnapshot
+from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.memory import MemoryStore
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import SagaRecord, time_of
+
+D = TypeVar("D")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+_log = logging.getLogger("saga_fn")
+_LONGEST_POLL = 1.0
+
+
+@final
+class SagaRun(Generic[R_co]):
+    """One saga, started or attached to. Awaiting it, in any process, never touches it."""
+
+    def __init__(self, orchestrator: SagaOrchestrator, saga_id: UUID, *, created: bool, output: PayloadType[R_co]) -> None:
+        self._orchestrator = orchestrator
+        self._output = output
+        self.id = saga_id
+        self.created = created
+        """Whether this very call started it; False for a repeat under the same idempotency key, and when attached."""
+
+    async def result(self, timeout: timedelta | float | None = None) -> R_co:
+        """The saga's result, once it has completed.
+
+        Raises SagaCompensatedError or SagaFailedError if it ended otherwise, SagaResultTimeoutError if it has not ended
+        within `timeout` (seconds, or a timedelta; None waits for ever).
+        """
+        ended = await self.outcome(timeout)
+        match ended:
+            case Completed(result=result):
+                return result
+            case Compensated(snapshot=snapshot, error=error):
+                raise SagaCompensatedError(self.id, snapshot=snapshot, error=error)
+            case Failed(snapshot=snapshot, error=error):
+                left = [f"{left.step_id} ({left.kind.value})" for left in ended.left_over]
+                raise SagaFailedError(self.id, snapshot=snapshot, error=error, left_over=left)
+
+    async def outcome(self, timeout: timedelta | float | None = None) -> Outcome[R_co]:
+        """How the saga ended, for `match`. Raises SagaResultTimeoutError."""
+        return await self._orchestrator.await_end(self.id, self._output, timeout)
+
+    async def snapshot(self) -> SagaSnapshot:
+        """The saga at this moment."""
+        return await self._orchestrator.get_snapshot(self.id)
+
+
+@final
+class SagaHandle(Generic[D, R]):
+    """A registered saga: what it is started with and what comes out are in its type."""
+
+    def __init__(self, orchestrator: SagaOrchestrator, registered: Registered, definition: SagaDefinition[D, R]) -> None:
+        self._orchestrator = orchestrator
+        self._registered = registered
+        self.definition = definition
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under."""
+        return self._registered.name
+
+    async def start(
+        self,
+        data: D,
+        /,
+        *,
+        aggregation_id: str | None = None,
+        idempotency_key: str | None = None,
+        trace_id: str | None = None,
+        connection: Connection | None = None,
+    ) -> SagaRun[R]:
+        """Start a saga; it is durable when this returns, and goes on in the background.
+
+        The same `idempotency_key` gives the same saga, with other data StartConflictError. One active saga a name and
+        `aggregation_id`: a second raises ActiveSagaAlreadyExistsError. With `connection` the start becomes part of that
+        connection's transaction. Raises PayloadError for data that cannot be stored.
+        """
+        request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id, connection)
+        started = await self._orchestrator.start_request(request)
+        return self._run(started)
+
+    async def run(
+        self,
+        data: D,
+        /,
+        *,
+        aggregation_id: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: timedelta | float | None = None,
+    ) -> R:
+        """Start a saga and await its result. Outside of `async with` the saga runs in this very coroutine."""
+        run = await self.start(data, aggregation_id=aggregation_id, idempotency_key=idempotency_key)
+        if not self._orchestrator.entered:
+            await self._orchestrator.drive_to_end(run.id, timeout)
+        return await run.result(timeout)
+
+    def attach(self, saga_id: UUID) -> SagaRun[R]:
+        """A saga that was started before, here or elsewhere."""
+        return self._run(StartedSaga(saga_id, created=False))
+
+    def _run(self, started: StartedSaga) -> SagaRun[R]:
+        return SagaRun(
+            self._orchestrator, started.id, created=started.created, output=self.definition.output_type
+        )
+
+
+@final
+class SagaOrchestrator:
+    """Runs sagas in this process and keeps them in a PostgreSQL schema (or, for tests, in a MemoryStore).
+
+    `store` is a DSN, a pool of the caller's, or a MemoryStore. The constructor and `register` do no I/O. Inside
+    `async with` a worker runs `concurrency` sagas at once (0: this process only starts, sends and awaits). Without it, and
+    with a pool, nothing runs in the background: `start`, `notify`, `run_due`, snapshots and SagaAdmin work all the same.
+
+    `migrate=True` applies the schema; by default it is only checked. `lease` is how long a silent process keeps its sagas
+    before others may take them over, and has nothing to do with a step's timeout.
+
+    Example::
+
+        async with SagaOrchestrator("postgresql://localhost/shop", migrate=True) as orchestrator:
+            orders = orchestrator.register(create_order)
+            payment = await orders.run(Order("order-123"))
+    """
+
+    def __init__(
+        self,
+        store: str | Pool | MemoryStore,
+        *,
+        schema: str = "saga_fn",
+        migrate: bool = False,
+        concurrency: int = 16,
+        lease: timedelta = timedelta(seconds=15),
+        poll_interval: timedelta = timedelta(seconds=1),
+        stop_timeout: timedelta = timedelta(seconds=20),
+        max_payload_bytes: int = MEBIBYTE,
+        shards: int = 1,
+        pool_size: int = 4,
+        max_connections: int = 2,
+        listen: bool = True,
+    ) -> None:
+        options = EngineOptions(
+            concurrency=concurrency,
+            lease=lease,
+            poll_interval=poll_interval,
+            stop_timeout=stop_timeout,
+            max_payload_bytes=max_payload_bytes,
+        )
+        self._needs_entering = isinstance(store, str)
+        self._migrate = migrate
+        self._store = _store(
+            store, schema=schema, shards=shards, pool_size=pool_size, max_connections=max_connections, listen=listen
+        )
+        self.engine = SagaEngine(self._store, options)
+        self._worker = Worker(self.engine)
+        self.entered = False
+
+    # Lifecycle.
+
+    async def __aenter__(self) -> Self:
+        """Connect, check (or apply) the schema, and start the worker."""
+        if self.entered:
+            raise SagaError("this orchestrator is entered already", hint="use one `async with` around its whole life")
+        try:
+            await self._store.open(migrate=self._migrate, listen=self._hear)
+        except BaseException:
+            await self._store.close()
+            raise
+        self.entered = True
+        if self.engine.options.concurrency:
+            self._worker.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Claim nothing more, finish the steps that run or hand their sagas back, disconnect."""
+        self.entered = False
+        await self._worker.stop()
+        await self.engine.stop()
+        await self._store.close()
+
+    async def run_forever(self) -> None:
+        """Work until SIGTERM or SIGINT. The only method that installs signal handlers."""
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(sign, stop.set)
+        try:
+            if self.entered:
+                await stop.wait()
+            else:
+                async with self:
+                    await stop.wait()
+        finally:
+            for sign in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(sign)
+
+    def _hear(self, saga_id: UUID | None) -> None:
+        self._worker.wake()
+        if saga_id is not None:
+            self.engine.nudge(saga_id)
+
+    def _require_open(self) -> None:
+        if self._needs_entering and not self.entered:
+            raise SagaError(
+                "this orchestrator was made with a DSN and is not entered, so it has no connection",
+                hint="use `async with orchestrator:`, or give it a pool of your own.",
+            )
+
+    # Registering.
+
+    @overload
+    def register(self, definition: SagaDefinition[D, R], /, *, version: int = ...) -> SagaHandle[D, R]: ...
+    @overload
+    def register(self, name: str, definition: SagaDefinition[D, R], /, *, version: int = ...) -> SagaHandle[D, R]: ...
+    def register(
+        self, name: str | SagaDefinition[Any, Any], definition: SagaDefinition[Any, Any] | None = None, /, *, version: int = 1
+    ) -> SagaHandle[Any, Any]:  # Any: see the overloads
+        """Make a saga known to this process; only registered ones are started and worked on here.
+
+        Register a changed definition under the next `version`, beside the old one for as long as its sagas live. Raises
+        SagaDefinitionError.
+        """
+        if not isinstance(name, str):
+            name, definition = name.name or "", name
+        if not isinstance(definition, SagaDefinition):
+            raise SagaDefinitionError(
+                f"register wants a SagaDefinition, not {definition!r:.80}", hint="builder.build() or @saga makes one"
+            )
+        if not 0 < len(name) <= 255 or not name.isprintable():  # noqa: PLR2004 - characters
+            raise SagaDefinitionError(
+                f"a saga's name must have 1 to 255 printable characters, not {name!r:.80}",
+                hint='register("create_order", definition)',
+            )
+        if not isinstance(version, int) or not 1 <= version < 2**31:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+            raise SagaDefinitionError(f"version must be a whole number, 1 or more, not {version!r}")
+        registered = Registered(name, version, definition)
+        self.engine.registry.add(registered)
+        self._worker.wake()
+        return SagaHandle(self, registered, definition)
+
+    def handle(self, definition: SagaDefinition[D, R], /) -> SagaHandle[D, R]:
+        """The typed handle of a registered definition, wherever it is wanted. Raises SagaNotRegisteredError."""
+        return SagaHandle(self, self.engine.registry.of(definition), definition)
+
+    # Starting and telling.
+
+    async def start(
+        self,
+        *,
+        saga_name: str,
+        initial_data: object,
+        aggregation_id: str | None = None,
+        idempotency_key: str | None = None,
+        trace_id: str | None = None,
+        connection: Connection | None = None,
+    ) -> UUID:
+        """Start a saga by name and get its id; `initial_data` may be a dict that stands for its type.
+
+        As `SagaHandle.start`, checked at run time. Raises SagaNotRegisteredError as well.
+        """
+        registered = self.engine.registry.latest(saga_name)
+        request = StartRequest(registered, initial_data, aggregation_id, idempotency_key, trace_id, connection)
+        return (await self.start_request(request)).id
+
+    async def start_request(self, request: StartRequest) -> StartedSaga:
+        """What every spelling of a start comes to."""
+        self._require_open()
+        may_own = self.entered and self._worker.may_own_starts()
+        started = await start_saga(self.engine, request, may_own=may_own)
+        if started.created and started.id not in self.engine.held and request.connection is None:
+            await announce(self.engine, None)
+        return started
+
+    async def notify(self, saga_id: UUID, token: UUID, event: Mapping[str, Any] | None = None) -> bool:  # Any: JSON
+        """Hand an event to a saga: True if it was stored for it, False if `token` is not the saga's present one.
+
+        The token is `step_execution_token` of its snapshot. A saga that waits for a retry sees the event at once. Raises
+        SagaNotFoundError, and PayloadError for an event that is not JSON.
+        """
+        self._require_open()
+        payload = PayloadType.of(dict[str, Any]).encode(dict(event or {}))
+        limit = self.engine.options.max_payload_bytes
+        if len(payload) > limit:
+            raise PayloadTooLargeError("the event", size=len(payload), limit=limit)
+        return await notify(self.engine, saga_id, token, payload)
+
+    # Working without a worker.
+
+    async def run_due(self, limit: int = 100) -> int:
+        """Work on what is due now, at most `limit` sagas; returns how many there were. For schedulers."""
+        self._require_open()
+        return await drive_due(self.engine, limit)
+
+    async def resume(self, saga_id: UUID) -> bool:
+        """Work on this saga now, until it ends or waits; False if it has ended or somebody works on it already."""
+        self._require_open()
+        return await drive_one(self.engine, saga_id)
+
+    async def run_until_idle(self) -> None:
+        """Run everything to its end or to where it waits for a person or an event.
+
+        On a MemoryStore retry delays are jumped over, on PostgreSQL they are waited for. For tests.
+        """
+        self._require_open()
+        while True:
+            while await drive_due(self.engine, 1000):
+                pass
+            if self.engine.held:
+                await asyncio.sleep(0.005)
+                continue
+            if not isinstance(self._store, MemoryStore):
+                return
+            due = self._store.next_due()
+            if due is None:
+                return
+            self._store.jump_to(due)
+
+    async def drive_to_end(self, saga_id: UUID, timeout: timedelta | float | None) -> None:
+        """Work on this saga in the caller's coroutine, through its retry delays, until it ends or waits for a person."""
+        give_up = None if timeout is None else time.monotonic() + _seconds(timeout)
+        while give_up is None or time.monotonic() < give_up:
+            await drive_one(self.engine, saga_id)
+            row = await self._read(saga_id)
+            if row.ended_at is not None or row.due_at is None:
+                return
+            wait = (row.due_at - time_of(row.now)).total_seconds()
+            await asyncio.sleep(max(0.0, min(wait, _LONGEST_POLL)))
+
+    # Looking.
+
+    async def get_snapshot(self, saga_id: UUID) -> SagaSnapshot:
+        """The saga at this moment, without a lock. Raises SagaNotFoundError."""
+        self._require_open()
+        return await snapshot_of(self.engine, await self._read(saga_id))
+
+    async def health(self) -> Health:
+        """Whether this process can do its work, by one cheap query; never raises for what it reports."""
+        problems: list[str] = []
+        oldest = None
+        database = schema = True
+        try:
+            self._require_open()
+            oldest = (await self._store.due_work(self.engine.registry.pairs)).oldest_due
+        except (SchemaMissingError, SchemaTooNewError, ServerTooOldError) as error:
+            schema = False
+            problems.append(error.fact)
+        except SagaError as error:
+            database = False
+            problems.append(error.fact)
+        wanted = self.entered and self.engine.options.concurrency > 0
+        worker = not wanted or (self._worker.running and not self._worker.failures)
+        if not worker:
+            problems.append(f"the worker cannot look for due sagas: {self._worker.last_error or 'it does not run'}")
+        if self.engine.committer.stalled:
+            problems.append("commits wait for the database")
+        return Health(
+            ok=not problems,
+            database=database,
+            schema=schema,
+            worker=worker,
+            in_flight=len(self.engine.held),
+            oldest_due=oldest,
+            problems=tuple(problems),
+        )
+
+    async def await_end(
+        self, saga_id: UUID, output: PayloadType[R], timeout: timedelta | float | None
+    ) -> Outcome[R]:
+        """What every spelling of awaiting comes to."""
+        self._require_open()
+        seconds = None if timeout is None else _seconds(timeout)
+        give_up = None if seconds is None else time.monotonic() + seconds
+        pause = 0.02
+        while True:
+            row = await self._read(saga_id)
+            if row.ended_at is not None:
+                return await self._ended(row, output)
+            left = None if give_up is None else give_up - time.monotonic()
+            if left is not None and left <= 0:
+                raise SagaResultTimeoutError(saga_id, seconds or 0.0)
+            wait = pause * random.uniform(0.8, 1.2)
+            await self.engine.wait_for_end(saga_id, wait if left is None else min(wait, left))
+            pause = min(pause * 1.5, _LONGEST_POLL)
+
+    async def _ended(self, row: SagaRecord, output: PayloadType[R]) -> Outcome[R]:
+        snapshot = await snapshot_of(self.engine, row)
+        if snapshot.status == "COMPLETED":
+            registered = self.engine.registry.find(row.name, row.version)
+            step = registered.definition.output if registered is not None else None
+            payload = b"null" if step is None else await output_of(self.engine, row, None if step == INITIAL else step)
+            return Completed(output.decode(payload), snapshot)
+        error = await error_of(self.engine, row.id)
+        return Compensated(snapshot, error) if snapshot.status == "COMPENSATED" else Failed(snapshot, error)
+
+    async def _read(self, saga_id: UUID) -> SagaRecord:
+        row = await self._store.read(saga_id)
+        if row is None:
+            raise SagaNotFoundError(saga_id)
+        return row
+
+
+def _seconds(timeout: timedelta | float) -> float:
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
+
+
+def _store(
+    given: str | Pool | MemoryStore, *, schema: str, shards: int, pool_size: int, max_connections: int, listen: bool
+) -> Store:
+    if isinstance(given, MemoryStore):
+        return given
+    from saga_fn.store.postgres import PostgresStore  # late: it imports the driver, which is slow to import
+
+    try:
+        return PostgresStore(
+            given, schema=schema, shards=shards, pool_size=pool_size, max_connections=max_connections, listen=listen
+        )
+    except ValueError as error:
+        raise StoreError(str(error).partition("\n")[0], hint=str(error).partition("HINT: ")[2] or None) from error
