@@ -1,0 +1,456 @@
+"""Every outcome of a plan, found before the first deploy.
+
+`explore` walks breadth-first through every state that a saga of the plan can reach, over all events: successes, every
+kind of failure, crashes and takeovers, hand-backs, late and duplicate results, every operator's verb, outside events,
+inputs that change or cannot be computed, changes of the plan. In every state and on every edge it checks the promises
+of `invariants.py`; at the end, that every state has a way to an end.
+
+States are compared by a view that leaves out what cannot change a decision:
+
+- Moments: any armed timer may fire at any point, each alone or all at once. This adds orders that real delays exclude
+  and leaves none out, so what holds here holds (safety).
+- Numbers of revisions, journal entries, attempts and generations.
+- Attempts beyond three: a retry policy is cut to a first, a middle and a last attempt. Takeovers before the last that
+  a saga is granted.
+- Whether an outside event has come: one may come at any moment.
+- Inputs of several steps on one event: binding them one after another leads to the same states.
+- Which of several interchangeable steps is which: same policies, same neighbours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import assert_never
+
+import attrs
+import msgspec
+from returns.result import Failure
+from typing_extensions import override
+
+from saga_fn.core.effects import Transition
+from saga_fn.core.events import (
+    AbortRequested,
+    Binding,
+    Bound,
+    CompensationFailed,
+    CompensationRequested,
+    CompensationSucceeded,
+    Event,
+    EventReceived,
+    FailureKind,
+    HandedBack,
+    PlanChanged,
+    Resumed,
+    RetryRequested,
+    SagaParked,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    Unbindable,
+)
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
+from saga_fn.core.plan import Plan, PlanData
+from saga_fn.core.reading import LeftOverKind, SagaStatus, due, left_over, project
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.state import (
+    Exhausted,
+    Parked,
+    ParkReason,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    Tries,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    Unknown,
+)
+from saga_fn.core.transition import CRASH_LIMIT, transition
+
+_NOW = Moment(0)
+_SOON = Moment(1)
+_LATER = Moment(2)
+_SAME, _OTHER = Digest(b"same"), Digest(b"other")
+_replace = msgspec.structs.replace
+
+OPERATOR_VERBS = (StepSkipped, RetryRequested, CompensationRequested, AbortRequested)
+
+
+@attrs.frozen
+class Outcome:
+    """One way for a saga to end, and the shortest story that leads there, event by event."""
+
+    status: SagaStatus
+    left_over: tuple[tuple[StepId, LeftOverKind], ...]
+    story: tuple[str, ...] = attrs.field(eq=False)
+
+
+@attrs.frozen
+class Violation:
+    """A broken promise: its name, the state it was seen in, and the shortest story that leads there."""
+
+    law: str
+    state: SagaState
+    story: tuple[str, ...]
+
+
+@attrs.frozen
+class Exploration:
+    """What was found. Where `bounded`, the budget ran out: there is more than this, and no promise is proved."""
+
+    states: int
+    edges: int
+    ends: tuple[Outcome, ...]
+    moves: frozenset[tuple[SagaStatus | None, str, SagaStatus]]
+    """How events move a saga's status: from (None before it starts), the event's kind, to."""
+    bounded: bool
+    violations: tuple[Violation, ...]
+
+    @override
+    def __str__(self) -> str:
+        extent = f"bounded: the first {self.states} states" if self.bounded else f"all {self.states} states"
+        return f"{extent}, {self.edges} edges, {len(self.ends)} ends, {len(self.violations)} violations"
+
+
+def explore(
+    plan: Plan, *, budget: int = 100_000, changes: Sequence[Plan] = (), skips: int | None = None
+) -> Exploration:
+    """Walk through the states of a saga of this plan, `budget` of them at most.
+
+    `changes` are plans that the saga may be changed to on its way, back and forth. `skips` bounds how many steps an
+    operator passes over in one saga: each possible one doubles the states of what follows. Leaving it out, or having
+    met the bound never, the walk is over all events; else the exploration says that it is bounded.
+
+    >>> from saga_fn.core.plan import PlannedStep
+    >>> found = explore(Plan.of(PlannedStep(StepId("a")), PlannedStep(StepId("b"), after=(StepId("a"),))))
+    >>> found.bounded, found.violations
+    (False, ())
+    >>> sorted({end.status.value for end in found.ends})
+    ['COMPENSATED', 'COMPLETED', 'FAILED']
+    """
+    walk = _Walk([_cut_plan(each) for each in (plan, *changes)], budget, skips)
+    walk.run()
+    return walk.report()
+
+
+def kind_of(event: Event) -> str:
+    """The event's kind, as its journal entry names it."""
+    return str(type(event).__struct_config__.tag)
+
+
+class _Walk:
+    """One exploration under way. States are known by their number, in the order in which they were found."""
+
+    def __init__(self, plans: Sequence[Plan], budget: int, skips: int | None) -> None:
+        self.plans = {plan.id: plan for plan in plans}
+        self.first = plans[0]
+        self.twins = {plan.id: _interchangeable(plan) for plan in plans}
+        self.budget = budget
+        self.skips = len(plans[0].steps) + 1 if skips is None else skips
+        self.bounded = False
+        self.numbers: dict[bytes, int] = {}
+        self.states: list[SagaState] = []
+        self.statuses: list[SagaStatus] = []
+        self.found_by: list[tuple[int | None, Event]] = []
+        self.edges = 0
+        self.moves: set[tuple[SagaStatus | None, str, SagaStatus]] = set()
+        self.violations: list[Violation] = []
+        self.before: tuple[list[set[int]], list[set[int]]] = ([], [])
+        """Who leads to each state: by what happens of itself, and by anything but an abort."""
+
+    def run(self) -> None:
+        for event, moved in _variants(self.first, None, Started(_NOW, self.first.id)):
+            self._arrive(None, None, event, moved)
+        place = 0
+        while place < len(self.states):
+            state = self.states[place]
+            for plan, timed, event in _events(self.plans, state):
+                for variant, moved in _variants(plan, timed, event):
+                    self._arrive(place, Edge.of(plan, timed, variant, moved), variant, moved)
+            place += 1
+        if len(self.states) < self.budget or not self.bounded:
+            self._judge_ways_out()
+
+    def _arrive(self, source: int | None, edge: Edge | None, event: Event, moved: Transition) -> None:
+        self.edges += 1
+        if edge is not None:
+            for law in EDGE_LAWS:
+                if not law(edge):
+                    self.violations.append(Violation(law.__name__, moved.state, (*self._story(source), _tell(event))))
+        number = self._number(source, event, moved.state)
+        if number is None:
+            return
+        self.moves.add((None if source is None else self.statuses[source], kind_of(event), self.statuses[number]))
+        if source is not None and source != number and not isinstance(event, AbortRequested):
+            of_itself, by_anyone = self.before
+            by_anyone[number].add(source)
+            if not isinstance(event, OPERATOR_VERBS):
+                of_itself[number].add(source)
+
+    def _number(self, source: int | None, event: Event, state: SagaState) -> int | None:
+        """The number of the state's view; None if it is out of bounds."""
+        plan = self.plans[state.plan]
+        if isinstance(event, StepSkipped) and sum(isinstance(step, Skipped) for step in state.steps) > self.skips:
+            self.bounded = True
+            return None
+        view = _view(plan, state, self.twins[plan.id])
+        key = msgspec.msgpack.encode(view)
+        number = self.numbers.get(key)
+        if number is not None:
+            return number
+        if len(self.states) >= self.budget:
+            self.bounded = True
+            return None
+        number = self.numbers[key] = len(self.states)
+        self.states.append(view)
+        self.statuses.append(project(plan, view).status)
+        self.found_by.append((source, event))
+        for predecessors in self.before:
+            predecessors.append(set())
+        for law in STATE_LAWS:
+            # The state itself, and as it looks when its timers are still to come.
+            if not (law(plan, view) and law(plan, state)):
+                self.violations.append(Violation(law.__name__, state, self._story(number)))
+        return number
+
+    def _story(self, number: int | None) -> tuple[str, ...]:
+        told: list[str] = []
+        while number is not None:
+            number, event = self.found_by[number]
+            told.append(_tell(event))
+        return tuple(reversed(told))
+
+    def _judge_ways_out(self) -> None:
+        ended = {number for number, state in enumerate(self.states) if state.ended}
+        resting = ended | {n for n, state in enumerate(self.states) if due(self.plans[state.plan], state) is None}
+        of_itself, by_anyone = self.before
+        for law, goals, predecessors in (
+            ("comes to an end or waits for a person, of itself", resting, of_itself),
+            ("has a way to an end other than abort", ended, by_anyone),
+        ):
+            for number in sorted(set(range(len(self.states))) - _leading_to(goals, predecessors)):
+                self.violations.append(Violation(law, self.states[number], self._story(number)))
+
+    def report(self) -> Exploration:
+        ends: dict[Outcome, None] = {}
+        for number, state in enumerate(self.states):
+            if state.ended:
+                left = tuple((left.step_id, left.kind) for left in left_over(self.plans[state.plan], state))
+                ends.setdefault(Outcome(self.statuses[number], left, self._story(number)))
+        return Exploration(
+            states=len(self.states),
+            edges=self.edges,
+            ends=tuple(ends),
+            moves=frozenset(self.moves),
+            bounded=self.bounded,
+            violations=tuple(self.violations),
+        )
+
+
+def _leading_to(goals: Iterable[int], predecessors: Sequence[set[int]]) -> set[int]:
+    reached = set(goals)
+    queue = deque(reached)
+    while queue:
+        fresh = predecessors[queue.popleft()] - reached
+        reached |= fresh
+        queue.extend(fresh)
+    return reached
+
+
+def _tell(event: Event) -> str:
+    step = getattr(event, "step", None)
+    return kind_of(event) if step is None else f"{kind_of(event)} {step}"
+
+
+# What may happen.
+
+
+def _events(plans: dict[PlanId, Plan], state: SagaState) -> Iterator[tuple[Plan, SagaState, Event]]:
+    """Every event worth telling to the state, with the plan to fold it by and the state as timers have it then."""
+    plan = plans[state.plan]
+    for timed in _firing(state):
+        yield plan, timed, Ticked(_SOON)
+    for event in (*_events_of_an_owner(plan), *_events_of_an_operator(plan)):
+        yield plan, state, event
+    for other in plans.values():
+        yield other, state, PlanChanged(_NOW, other.id)
+    # An outside event that came since the inputs were bound excuses other inputs than before.
+    yield plan, _replace(state, events=(0,)), Ticked(_NOW)
+
+
+def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
+    yield Started(_NOW, plan.id)
+    yield Ticked(_NOW)
+    yield Resumed(_NOW)
+    yield Resumed(_NOW, takeover=True)
+    yield Resumed(_NOW, takeover=True, alone=True)
+    yield HandedBack(_NOW)
+    yield SagaParked(_NOW, ParkReason.ROW_REFUSED)
+    yield EventReceived(_NOW)
+    for planned in plan.steps:
+        for attempt in (1, 2):  # the one that runs, and one that never did
+            yield StepSucceeded(_NOW, planned.step, attempt)
+            yield CompensationSucceeded(_NOW, planned.step, attempt)
+            for kind in FailureKind:
+                for draw in _draws(planned.retry):
+                    yield StepFailed(_NOW, planned.step, attempt, kind, draw)
+            for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
+                for draw in _draws(planned.undo_retry):
+                    yield CompensationFailed(_NOW, planned.step, attempt, kind, draw)
+
+
+def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
+    yield RetryRequested(_NOW)
+    yield CompensationRequested(_NOW)
+    yield AbortRequested(_NOW, _NOW)
+    yield AbortRequested(_NOW, _LATER)
+    for planned in plan.steps:
+        yield StepSkipped(_NOW, planned.step)
+
+
+def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:
+    """The event, if it is accepted, without and with the inputs that it then may carry."""
+    decision = transition(plan, state, event)
+    if isinstance(decision, Failure):
+        return
+    moved = decision.unwrap()
+    yield event, moved
+    if not isinstance(event, Started | Resumed | Ticked | StepSucceeded | StepSkipped):
+        return
+    for inputs in _inputs(moved):
+        variant = _replace(event, inputs=inputs)
+        # Inputs never turn an accepted event into a refused one.
+        yield variant, transition(plan, state, variant).unwrap()
+
+
+def _inputs(moved: Transition) -> Iterator[tuple[Binding, ...]]:
+    if len(moved.needs) > 1:
+        yield tuple(Bound(step, _SAME) for step in moved.needs)
+    for step in moved.needs:
+        yield (Bound(step, _SAME),)
+        yield (Unbindable(step),)
+        if any(found.step == step for found in moved.state.steps):
+            yield (Bound(step, _OTHER),)
+
+
+def _firing(state: SagaState) -> Iterator[SagaState]:
+    """The state with its timers set so that one of them fires soon, or all of them."""
+    armed = [step.step for step in state.steps if _later(step)]
+    for fired in ({step} for step in armed):
+        yield _replace(state, steps=tuple(_soon(step) if step.step in fired else step for step in state.steps))
+    if len(armed) > 1:
+        yield _replace(state, steps=tuple(_soon(step) for step in state.steps))
+
+
+def _later(step: StepState) -> bool:
+    if isinstance(step, Retrying | UndoRetrying) and step.wake > _NOW:
+        return True
+    return not isinstance(step, Succeeded | Skipped | Undone) and step.tries.until > _NOW
+
+
+def _soon(step: StepState) -> StepState:
+    if isinstance(step, Succeeded | Skipped | Undone):
+        return step
+    step = _replace(step, tries=_replace(step.tries, until=Moment(min(step.tries.until, _SOON))))
+    return _replace(step, wake=Moment(min(step.wake, _SOON))) if isinstance(step, Retrying | UndoRetrying) else step
+
+
+# What is told apart.
+
+
+def _cut_plan(plan: Plan) -> Plan:
+    """The plan with its policies cut to a first, a middle and a last attempt."""
+    cut = (_replace(step, retry=_cut(step.retry), undo_retry=_cut(step.undo_retry)) for step in plan.steps)
+    return Plan.from_data(PlanData(tuple(cut), plan.data.compensate_on_failure))
+
+
+def _cut(retry: RetrySchedule) -> RetrySchedule:
+    """At most three attempts; delays are none at all, one, or either where the real ones may shrink to nothing."""
+    waits = bool(retry.base and retry.cap)
+    shrinks = waits and (retry.multiplier < 1.0 or retry.jitter == 1.0)
+    return RetrySchedule(attempts=min(retry.attempts, 3), base=_LATER if waits else 0, jitter=1.0 if shrinks else 0.0)
+
+
+def _draws(retry: RetrySchedule) -> tuple[float, ...]:
+    return (0.0, 0.75) if retry.jitter else (0.0,)
+
+
+def _view(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> SagaState:
+    """The state without what cannot change a decision; equal views are one state to the exploration."""
+    steps = tuple(_view_of_step(step, state.at) for step in state.steps)
+    if twins:
+        steps = tuple(_with_twins_sorted(plan, twins, steps))
+    # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
+    last = state.alone and state.crashes > 0
+    return SagaState(state.plan, 0, _NOW, state.goal, steps, crashes=CRASH_LIMIT - 1 if last else 0, alone=last)
+
+
+def _view_of_step(step: StepState, at: Moment) -> StepState:
+    if isinstance(step, Succeeded | Skipped | Undone):
+        return _replace(step, seq=0)
+    # Failures only count while there is a policy left to ask: a person's verb begins a fresh count.
+    counted = not isinstance(step, Exhausted | Parked | UndoParked | UndoFailed)
+    tries = Tries(
+        attempt=1,
+        failures=step.tries.failures if counted else 0,
+        doubt=step.tries.doubt,
+        digest=_SAME if step.tries.digest else Digest(b""),
+        until=_moment(step.tries.until, at),
+    )
+    match step:
+        case Running() | Unknown() | Exhausted():
+            return _replace(step, tries=tries)
+        case Retrying():
+            return _replace(step, tries=tries, wake=_moment(step.wake, at))
+        case Parked():
+            return _replace(step, tries=tries, why=_reason(step.why))
+        case Undoing() | UndoFailed():
+            return _replace(step, tries=tries, seq=0)
+        case UndoRetrying():
+            return _replace(step, tries=tries, seq=0, wake=_moment(step.wake, at))
+        case UndoParked():
+            return _replace(step, tries=tries, seq=0, why=ParkReason.ROW_REFUSED)
+        case _:
+            assert_never(step)
+
+
+def _moment(moment: Moment, at: Moment) -> Moment:
+    return _NOW if moment <= at else _LATER
+
+
+def _reason(why: ParkReason) -> ParkReason:
+    return why if why is ParkReason.INPUT_CHANGED else ParkReason.ROW_REFUSED
+
+
+def _interchangeable(plan: Plan) -> tuple[tuple[StepId, ...], ...]:
+    """The groups of steps that differ in nothing but their names."""
+    groups: dict[tuple[object, ...], list[StepId]] = {}
+    for planned in plan.steps:
+        built_upon = tuple(other.step for other in plan.steps if planned.step in other.after)
+        likeness = (planned.after, planned.retry, planned.compensable, planned.undo_retry, built_upon)
+        groups.setdefault(likeness, []).append(planned.step)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def _with_twins_sorted(
+    plan: Plan, twins: Sequence[tuple[StepId, ...]], steps: Sequence[StepState]
+) -> Iterator[StepState]:
+    """The steps with the states of each group of twins in a fixed order, whichever twin they belong to."""
+    by_name = {step.step: step for step in steps}
+    for group in twins:
+        states = sorted((_replace(by_name.pop(name), step=group[0]) for name in group if name in by_name), key=_encoded)
+        by_name.update({name: _replace(state, step=name) for name, state in zip(group, states, strict=False)})
+    return (by_name[planned.step] for planned in plan.steps if planned.step in by_name)
+
+
+def _encoded(step: StepState) -> bytes:
+    return msgspec.msgpack.encode(step)

@@ -1,0 +1,379 @@
+"""What must hold of every saga, as pure predicates: of a state, and of an edge from one state to the next.
+
+The names carry the numbers that tests, reports and audits use (I3, I6 ...). Nothing here decides anything: the
+predicates are written from the promises, not from the transition function, so that each can catch the other lying.
+
+I10 forbids a compensation after the pivot. A plan has no pivot yet; what stands of I10 is that a saga which has begun
+to undo never goes forward again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import attrs
+
+from saga_fn.core.effects import CancelExecution, Release, RunCompensation, RunStep, Transition
+from saga_fn.core.events import (
+    AbortRequested,
+    CompensationFailed,
+    CompensationRequested,
+    CompensationSucceeded,
+    Event,
+    EventReceived,
+    HandedBack,
+    RetryRequested,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+)
+from saga_fn.core.ids import Moment
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import SagaStatus, WaitReason, left_over, owes_undo, project, startable
+from saga_fn.core.state import (
+    ENDS,
+    Goal,
+    Parked,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    Unfinished,
+    Unknown,
+)
+
+Undo: TypeAlias = Undoing | UndoRetrying | UndoParked | UndoFailed | Undone
+_Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed
+_Result: TypeAlias = StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed
+
+
+@attrs.frozen
+class Edge:
+    """An accepted event: the plan it was folded with, the state before, and what it led to."""
+
+    plan: Plan
+    before: SagaState
+    event: Event
+    moved: Transition
+    steps: tuple[tuple[StepState | None, StepState], ...]
+    """For each step of the state after: what it was before (None if it had not begun), and what it is."""
+
+    @classmethod
+    def of(cls, plan: Plan, before: SagaState, event: Event, moved: Transition) -> Edge:
+        """The edge between these two."""
+        was = {step.step: step for step in before.steps}
+        return cls(plan, before, event, moved, tuple((was.get(now.step), now) for now in moved.state.steps))
+
+    @property
+    def after(self) -> SagaState:
+        """The state that the event led to."""
+        return self.moved.state
+
+
+StateLaw: TypeAlias = Callable[[Plan, SagaState], bool]
+EdgeLaw: TypeAlias = Callable[[Edge], bool]
+
+
+# Of states.
+
+
+def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
+    """No live row that no scan can find: without a due time it has ended, or all it waits for is a person."""
+    row = project(plan, state)
+    if row.due is not None:
+        return not state.ended
+    waits_for_a_person = any(isinstance(step, Parked | UndoParked) for step in state.steps)
+    waits_for_time = any(isinstance(step, Retrying | UndoRetrying | Running | Undoing) for step in state.steps)
+    return state.ended or (waits_for_a_person and not waits_for_time and not startable(plan, state))
+
+
+def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
+    """The derived columns pass the CHECK constraints of the saga table."""
+    row = project(plan, state)
+    if row.status.is_terminal:
+        return row.due is None and row.waits is WaitReason.NOTHING
+    if row.status is SagaStatus.SUSPENDED:
+        timed = bool(row.waits & (WaitReason.RETRY | WaitReason.TIMER))
+        return row.waits is not WaitReason.NOTHING and timed == (row.due is not None)
+    return row.due is not None and row.waits is WaitReason.NOTHING
+
+
+def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool:
+    """A step runs only when everything it follows is done; a saga going forward has begun no other step."""
+    done = {step.step for step in state.steps if isinstance(step, Succeeded | Skipped)}
+    onward = state.goal in (Goal.FORWARD, Goal.COMPLETED)
+    return all(
+        done.issuperset(plan.step(step.step).after) for step in state.steps if onward or isinstance(step, Running)
+    )
+
+
+def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState) -> bool:
+    """Forward and back never at once."""
+    begun = any(isinstance(step, Undo) for step in state.steps)
+    return not (begun and any(isinstance(step, Running | Retrying | Parked) for step in state.steps))
+
+
+def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
+    """A saga that has ended runs nothing, waits for nothing and can start nothing."""
+    going = Running | Retrying | Parked | Undoing | UndoRetrying | UndoParked
+    return not state.ended or not (any(isinstance(step, going) for step in state.steps) or startable(plan, state))
+
+
+def i12_completed_means_all_done(plan: Plan, state: SagaState) -> bool:
+    """COMPLETED: every step of the plan succeeded, or a person passed over it."""
+    done = {step.step for step in state.steps if isinstance(step, Succeeded | Skipped)}
+    return state.goal is not Goal.COMPLETED or done == set(plan.index)
+
+
+def i12_compensated_means_nothing_left(plan: Plan, state: SagaState) -> bool:
+    """COMPENSATED: whatever has a compensation is undone, and nothing may have run unseen."""
+    if state.goal is not Goal.COMPENSATED:
+        return True
+    return not any(
+        owes_undo(plan, step) or (isinstance(step, Unfinished) and (step.tries.doubt or step.tries.until > state.at))
+        for step in state.steps
+    )
+
+
+def i12_failed_lists_what_is_left(plan: Plan, state: SagaState) -> bool:
+    """FAILED: exactly the steps that are owed an undo, or in doubt, are listed."""
+    if state.goal is not Goal.FAILED:
+        return not left_over(plan, state)
+    owed = {
+        step.step
+        for step in state.steps
+        if owes_undo(plan, step) or (isinstance(step, Unfinished) and (step.tries.doubt or step.tries.until > state.at))
+    }
+    return {left.step_id for left in left_over(plan, state)} == owed
+
+
+# Of edges.
+
+
+def i3_revisions_are_gapless(edge: Edge) -> bool:
+    """One accepted event, one revision; database time never runs back."""
+    return edge.after.rev == edge.before.rev + 1 and edge.after.at == max(edge.before.at, edge.event.at)
+
+
+def i4_executions_are_told_apart(edge: Edge) -> bool:
+    """What is started anew has an attempt number that its direction of the step never had."""
+    return all(
+        now.tries.attempt > (was.tries.attempt if isinstance(was, _Tried) and _same_direction(was, now) else 0)
+        for was, now in edge.steps
+        if isinstance(now, Running | Undoing) and _starts(was, now)
+    )
+
+
+def i6_results_are_kept(edge: Edge) -> bool:
+    """A result is recorded once, by the event that brought it for the execution that ran, and stays."""
+    for was, now in edge.steps:
+        if isinstance(was, Succeeded | Skipped | Undo):
+            if not isinstance(now, Succeeded | Skipped | Undo) or now.seq != was.seq:
+                return False
+        elif isinstance(now, Skipped):
+            if not isinstance(edge.event, StepSkipped) or edge.event.step != now.step or now.seq != edge.after.rev:
+                return False
+        elif isinstance(now, Succeeded | Undo):
+            if not isinstance(edge.event, StepSucceeded) or not isinstance(was, Running):
+                return False
+            if (edge.event.step, edge.event.attempt) != (now.step, was.tries.attempt) or now.seq != edge.after.rev:
+                return False
+    return len(edge.steps) >= len(edge.before.steps)
+
+
+def i7_no_successor_starts_early(edge: Edge) -> bool:
+    """A step that starts has everything it follows done, by the plan of this edge."""
+    done = {step.step for step in edge.after.steps if isinstance(step, Succeeded | Skipped)}
+    return all(
+        done.issuperset(edge.plan.step(now.step).after)
+        for was, now in edge.steps
+        if was is None or (isinstance(now, Running) and _starts(was, now))
+    )
+
+
+def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:
+    """No forward step is begun or repeated unless the saga goes forward, and it does so again only from FAILED."""
+    if edge.after.goal in (Goal.FORWARD, Goal.COMPLETED):
+        again = edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested)
+        return edge.before.goal is Goal.FORWARD or again
+    return not any(isinstance(now, Running) and _starts(was, now) for was, now in edge.steps)
+
+
+def i9_only_what_succeeded_is_undone(edge: Edge) -> bool:
+    """A compensation begins for a success that has one, and for nothing else: no skipped step, no failed one."""
+    return all(
+        edge.plan.step(now.step).compensable and not isinstance(was, Skipped)
+        for was, now in edge.steps
+        if isinstance(now, Undo) and not isinstance(was, Undo)
+    )
+
+
+def i9_in_reverse_order(edge: Edge) -> bool:
+    """A compensation begins when everything built upon its step is undone, and nothing runs forward any more."""
+    after = {step.step: step for step in edge.after.steps}
+    return all(
+        not any(
+            isinstance(built, Running | Retrying)
+            or owes_undo(edge.plan, built)
+            or (isinstance(built, Unfinished) and built.tries.until > edge.after.at)
+            for under in edge.plan.descendants[now.step]
+            if (built := after.get(under)) is not None
+        )
+        for was, now in edge.steps
+        if isinstance(now, Undoing) and not isinstance(was, Undo)
+    )
+
+
+def i9_undone_means_its_compensation_returned(edge: Edge) -> bool:
+    """A step is undone only by the success of the compensation that was running."""
+    return all(
+        isinstance(was, Undone) or (isinstance(was, Undoing) and isinstance(edge.event, CompensationSucceeded))
+        for was, now in edge.steps
+        if isinstance(now, Undone)
+    )
+
+
+def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:
+    """A saga that has begun to undo never goes forward again."""
+    begun = any(isinstance(was, Undo) for was, _ in edge.steps)
+    return not (begun and edge.after.goal in (Goal.FORWARD, Goal.COMPLETED))
+
+
+def i11_ends_are_absorbing(edge: Edge) -> bool:
+    """Only an operator's retry or compensation leaves an end, and only FAILED."""
+    if edge.before.goal not in ENDS:
+        return True
+    return edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested | CompensationRequested)
+
+
+def i13_events_are_kept_in_order(edge: Edge) -> bool:
+    """An outside event is recorded once, under its own journal entry, and none is ever dropped."""
+    new = (edge.after.rev,) if isinstance(edge.event, EventReceived) else ()
+    return edge.after.events == (*edge.before.events, *new)
+
+
+def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
+    """A counted failure leads to another attempt only while the policy grants one."""
+    if not isinstance(edge.event, StepFailed | CompensationFailed):
+        return True
+    planned = edge.plan.step(edge.event.step)
+    limit = planned.retry.attempts if isinstance(edge.event, StepFailed) else planned.undo_retry.attempts
+    return all(
+        now.tries.failures < limit
+        for _, now in edge.steps
+        if now.step == edge.event.step and isinstance(now, Running | Retrying | Undoing | UndoRetrying)
+    )
+
+
+def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
+    """No attempt starts before its retry is due, or while one that was taken from its worker may go on."""
+    for was, now in edge.steps:
+        if not isinstance(was, _Tried) or not isinstance(now, Running | Undoing) or not _starts(was, now):
+            continue
+        wake = was.wake if isinstance(was, Retrying | UndoRetrying) else Moment(0)
+        early = wake > edge.after.at and not isinstance(edge.event, RetryRequested | CompensationRequested)
+        if early or was.tries.until > edge.after.at:
+            return False
+    return True
+
+
+def i16_a_cancellation_is_before_or_after_the_end(edge: Edge) -> bool:
+    """`abort` ends a live saga FAILED, a rollback never leads forward; a saga that had ended refuses both (I11)."""
+    match edge.event:
+        case AbortRequested():
+            return edge.after.goal is Goal.FAILED
+        case CompensationRequested():
+            return edge.after.goal in (Goal.ROLLBACK, Goal.COMPENSATED, Goal.FAILED)
+        case _:
+            return True
+
+
+def effects_agree_with_the_state(edge: Edge) -> bool:
+    """Run exactly what is newly running, cancel what no longer is, and give the saga up when nothing runs."""
+    started = {
+        RunStep(now.step, now.tries.attempt, now.tries.generation)
+        if isinstance(now, Running)
+        else RunCompensation(now.step, now.tries.attempt, now.seq)
+        for was, now in edge.steps
+        if isinstance(now, Running | Undoing) and _starts(was, now)
+    }
+    returned = edge.event.step if isinstance(edge.event, _Result) else None
+    stopped = {
+        CancelExecution(was.step)
+        for was, now in edge.steps
+        if isinstance(was, Running | Undoing) and _stops(was, now) and was.step != returned
+    }
+    owned = any(isinstance(now, Running | Undoing) for _, now in edge.steps)
+    released = () if owned else (Release(project(edge.plan, edge.after).due),)
+    asked = len(edge.moved.actions) == len(started) + len(stopped)
+    return asked and set(edge.moved.actions) == started | stopped and edge.moved.writes == released
+
+
+def needs_are_what_could_start(edge: Edge) -> bool:
+    """The steps whose inputs are asked for are those a going-forward saga could start now, each once."""
+    if edge.after.goal is not Goal.FORWARD:
+        return not edge.moved.needs
+    waiting = {
+        now.step
+        for _, now in edge.steps
+        if (isinstance(now, Unknown) and now.tries.until <= edge.after.at)
+        or (isinstance(now, Retrying) and now.wake <= edge.after.at)
+    }
+    could = waiting | set(startable(edge.plan, edge.after))
+    if isinstance(edge.event, HandedBack):  # its owner is leaving
+        return not edge.moved.needs
+    return set(edge.moved.needs) == could and len(edge.moved.needs) == len(could)
+
+
+def _same_direction(was: StepState, now: StepState) -> bool:
+    return isinstance(was, Unfinished) == isinstance(now, Unfinished)
+
+
+def _execution(step: StepState | None) -> tuple[bool, int] | None:
+    return (isinstance(step, Running), step.tries.attempt) if isinstance(step, Running | Undoing) else None
+
+
+def _starts(was: StepState | None, now: StepState) -> bool:
+    return _execution(now) is not None and _execution(was) != _execution(now)
+
+
+def _stops(was: StepState | None, now: StepState) -> bool:
+    return _execution(was) is not None and _execution(was) != _execution(now)
+
+
+STATE_LAWS: Final[tuple[StateLaw, ...]] = (
+    i1_a_scan_finds_it,
+    i1_the_row_keeps_the_tables_rules,
+    i7_nothing_runs_before_what_it_follows,
+    i8_nothing_runs_forward_beside_a_compensation,
+    i11_an_end_is_at_rest,
+    i12_completed_means_all_done,
+    i12_compensated_means_nothing_left,
+    i12_failed_lists_what_is_left,
+)
+EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
+    i3_revisions_are_gapless,
+    i4_executions_are_told_apart,
+    i6_results_are_kept,
+    i7_no_successor_starts_early,
+    i8_nothing_new_starts_once_it_turned_back,
+    i9_only_what_succeeded_is_undone,
+    i9_in_reverse_order,
+    i9_undone_means_its_compensation_returned,
+    i10_no_way_forward_after_an_undo,
+    i11_ends_are_absorbing,
+    i13_events_are_kept_in_order,
+    i15_attempts_stay_within_the_policy,
+    i15_nothing_starts_before_its_time,
+    i16_a_cancellation_is_before_or_after_the_end,
+    effects_agree_with_the_state,
+    needs_are_what_could_start,
+)
