@@ -100,7 +100,9 @@ class SagaAdmin:
             raise SagaStateError(f"saga {saga_id} waits at no step", saga_id=saga_id, hint="look at it with get_saga")
         binding = registered.definition.steps.get(chosen)
         if binding is None:
-            raise SagaDefinitionError(f"saga {row.name!r} has no step {chosen!r}", hint="take the ref of its definition")
+            raise SagaDefinitionError(
+                f"saga {row.name!r} has no step {chosen!r}", hint="take the ref of its definition"
+            )
         given = {} if output is None and binding.output_type.tp is not type(None) else output
         payload = binding.output_type.encode(binding.output_type.accept(given))
         await apply_verb(self._engine, saga_id, lambda at, _: Incoming(StepSkipped(at, chosen), payload=payload))
@@ -155,7 +157,11 @@ class SagaAdmin:
             "plan": (state.plan, row.plan),
             "ended": (state.ended, row.ended_at is not None),
         }
-        return [f"{name}: folded {folded}, stored {stored}" for name, (folded, stored) in columns.items() if folded != stored]
+        return [
+            f"{name}: folded {folded}, stored {stored}"
+            for name, (folded, stored) in columns.items()
+            if folded != stored
+        ]
 
     async def _read(self, saga_id: UUID) -> SagaRecord:
         row = await self._engine.store.read(saga_id)

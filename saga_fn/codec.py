@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 import typing
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from functools import cache
@@ -62,7 +62,7 @@ class PayloadType(Generic[T]):
     def of(cls, tp: object) -> PayloadType[Any]:  # Any: a type read from an annotation is known at run time only
         """The payload type of `tp`, inspected once per process."""
         try:
-            return _cached(cast("Hashable", tp))
+            return _cached(tp)
         except TypeError:  # not hashable after all, as Annotated with a list is not
             return PayloadType(tp)
 

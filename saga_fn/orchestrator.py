@@ -10,11 +10,8 @@ import time
 from collections.abc import Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Generic, TypeVar, cast, final, overload
+from typing import Any, Generic, Self, TypeVar, final, overload
 from uuid import UUID
-
-import msgspec
-from typing_extensions import Self
 
 from saga_fn.codec import PayloadType
 from saga_fn.definition import INITIAL, SagaDefinition
@@ -56,7 +53,9 @@ _LONGEST_POLL = 1.0
 class SagaRun(Generic[R_co]):
     """One saga, started or attached to. Awaiting it, in any process, never touches it."""
 
-    def __init__(self, orchestrator: SagaOrchestrator, saga_id: UUID, *, created: bool, output: PayloadType[R_co]) -> None:
+    def __init__(
+        self, orchestrator: SagaOrchestrator, saga_id: UUID, *, created: bool, output: PayloadType[R_co]
+    ) -> None:
         self._orchestrator = orchestrator
         self._output = output
         self.id = saga_id
@@ -92,7 +91,9 @@ class SagaRun(Generic[R_co]):
 class SagaHandle(Generic[D, R]):
     """A registered saga: what it is started with and what comes out are in its type."""
 
-    def __init__(self, orchestrator: SagaOrchestrator, registered: Registered, definition: SagaDefinition[D, R]) -> None:
+    def __init__(
+        self, orchestrator: SagaOrchestrator, registered: Registered, definition: SagaDefinition[D, R]
+    ) -> None:
         self._orchestrator = orchestrator
         self._registered = registered
         self.definition = definition
@@ -142,9 +143,7 @@ class SagaHandle(Generic[D, R]):
         return self._run(StartedSaga(saga_id, created=False))
 
     def _run(self, started: StartedSaga) -> SagaRun[R]:
-        return SagaRun(
-            self._orchestrator, started.id, created=started.created, output=self.definition.output_type
-        )
+        return SagaRun(self._orchestrator, started.id, created=started.created, output=self.definition.output_type)
 
 
 @final
@@ -257,30 +256,37 @@ class SagaOrchestrator:
     @overload
     def register(self, name: str, definition: SagaDefinition[D, R], /, *, version: int = ...) -> SagaHandle[D, R]: ...
     def register(
-        self, name: str | SagaDefinition[Any, Any], definition: SagaDefinition[Any, Any] | None = None, /, *, version: int = 1
+        self,
+        name: str | SagaDefinition[Any, Any],
+        definition: SagaDefinition[Any, Any] | None = None,
+        /,
+        *,
+        version: int = 1,
     ) -> SagaHandle[Any, Any]:  # Any: see the overloads
         """Make a saga known to this process; only registered ones are started and worked on here.
 
         Register a changed definition under the next `version`, beside the old one for as long as its sagas live. Raises
         SagaDefinitionError.
         """
+        given: object = definition
         if not isinstance(name, str):
-            name, definition = name.name or "", name
-        if not isinstance(definition, SagaDefinition):
+            given, name = name, getattr(name, "name", None) or ""
+        if not isinstance(given, SagaDefinition):
             raise SagaDefinitionError(
-                f"register wants a SagaDefinition, not {definition!r:.80}", hint="builder.build() or @saga makes one"
+                f"register wants a SagaDefinition, not {given!r:.80}", hint="builder.build() or @saga makes one"
             )
         if not 0 < len(name) <= 255 or not name.isprintable():  # noqa: PLR2004 - characters
             raise SagaDefinitionError(
                 f"a saga's name must have 1 to 255 printable characters, not {name!r:.80}",
                 hint='register("create_order", definition)',
             )
-        if not isinstance(version, int) or not 1 <= version < 2**31:  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+        if not _is_version(version):
             raise SagaDefinitionError(f"version must be a whole number, 1 or more, not {version!r}")
-        registered = Registered(name, version, definition)
+        found: SagaDefinition[Any, Any] = given  # Any: see the overloads
+        registered = Registered(name, version, found)
         self.engine.registry.add(registered)
         self._worker.wake()
-        return SagaHandle(self, registered, definition)
+        return SagaHandle(self, registered, found)
 
     def handle(self, definition: SagaDefinition[D, R], /) -> SagaHandle[D, R]:
         """The typed handle of a registered definition, wherever it is wanted. Raises SagaNotRegisteredError."""
@@ -407,9 +413,7 @@ class SagaOrchestrator:
             problems=tuple(problems),
         )
 
-    async def await_end(
-        self, saga_id: UUID, output: PayloadType[R], timeout: timedelta | float | None
-    ) -> Outcome[R]:
+    async def await_end(self, saga_id: UUID, output: PayloadType[R], timeout: timedelta | float | None) -> Outcome[R]:
         """What every spelling of awaiting comes to."""
         self._require_open()
         seconds = None if timeout is None else _seconds(timeout)
@@ -441,6 +445,10 @@ class SagaOrchestrator:
         if row is None:
             raise SagaNotFoundError(saga_id)
         return row
+
+
+def _is_version(version: object) -> bool:
+    return isinstance(version, int) and not isinstance(version, bool) and 1 <= version < 2**31
 
 
 def _seconds(timeout: timedelta | float) -> float:

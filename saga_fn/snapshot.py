@@ -83,7 +83,9 @@ class HistoryEntry:
 
 @attrs.frozen
 class SagaAdminSnapshot(SagaSnapshot):
-    """A snapshot with the saga's data and history. `context` has the keys `saga_name`, `initial_data`, `step_outputs`,
+    """A snapshot with the saga's data and history.
+
+    `context` has the keys `saga_name`, `initial_data`, `step_outputs`,
     `events` and, if there is one, `latest_event`; everything in it is plain JSON, and changing it changes nothing.
     """
 

@@ -198,7 +198,7 @@ class SagaBuilder(Generic[D]):
         elif isinstance(depends_on, StepRef):
             refs = (depends_on,)
         elif isinstance(depends_on, tuple) and depends_on:
-            refs = cast("tuple[Any, ...]", depends_on)  # judged one by one in `wire`
+            refs = depends_on
         else:
             raise SagaDefinitionError(
                 f"depends_on must be a StepRef or a tuple of StepRefs, not {depends_on!r:.80}",
@@ -320,7 +320,7 @@ class SagaBuilder(Generic[D]):
             only = refs[0] if refs else StepRef[Any](self, INITIAL)
             return lambda context: context.output(only)
         arguments = len(refs) or 1
-        if not callable(using) or not _takes(using, arguments):
+        if not _takes(using, arguments):
             what = "the InputContext" if not refs else f"the output{'s' if arguments > 1 else ''} it depends on"
             raise SagaDefinitionError(
                 f"the input_map of step {step_id!r} cannot be called with {arguments} argument(s)",
@@ -354,7 +354,9 @@ class SagaBuilder(Generic[D]):
             )
 
 
-def _takes(fn: Callable[..., object], arguments: int) -> bool:
+def _takes(fn: object, arguments: int) -> bool:
+    if not callable(fn):
+        return False
     try:
         inspect.signature(fn).bind(*[None] * arguments)
     except TypeError:
@@ -380,7 +382,7 @@ class StepDefinition:
 
     step: StepBase[Any, Any]  # Any: steps of all types
     input: StepInputMap
-    options: StepOptions = attrs.field(factory=lambda: StepOptions())
+    options: StepOptions = attrs.field(factory=StepOptions)
 
     def add_to(self, builder: SagaBuilder[Any]) -> StepRef[Any]:  # Any: as above
         """Add the step to a saga."""

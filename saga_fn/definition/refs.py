@@ -8,6 +8,7 @@ from typing import Any, Final, Generic, NoReturn, TypeVar, cast, final
 from uuid import UUID
 
 import attrs
+from typing_extensions import override
 
 from saga_fn.core.ids import StepId
 from saga_fn.errors import SagaDefinitionError
@@ -39,6 +40,7 @@ class StepRef(Generic[O_co]):
         self.builder = builder
         self.step_id = step_id
 
+    @override
     def __repr__(self) -> str:
         return f"StepRef({self.step_id or 'initial data'})"
 

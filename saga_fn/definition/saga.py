@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Literal, Protocol, TypeVar, get_args, get_origin, overload
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args, get_origin, overload
 
 from saga_fn.definition.builder import SagaBuilder, SagaDefinition
 from saga_fn.definition.refs import StepRef
@@ -14,6 +14,9 @@ from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 D = TypeVar("D")
 R = TypeVar("R")
+
+LONGEST_NAME: Final = 255
+"""Characters of a saga's name."""
 
 _current: ContextVar[SagaBuilder[Any] | None] = ContextVar("saga_fn_builder", default=None)  # Any: sagas of all types
 
@@ -51,16 +54,14 @@ def saga(
             reserved = reserve(order, using=lambda o: ReserveInput(o.order_id))
             return charge(reserved, using=lambda r: ChargeInput(r.reservation_id))
     """
-    if not isinstance(name, str) or not 0 < len(name) <= 255 or not name.isprintable():  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+    if not _is_name(name):
         raise SagaDefinitionError(
             f"a saga's name must be a string of 1 to 255 printable characters, not {name!r:.100}",
             hint='decorate with the name in parentheses: @saga("create_order")',
         )
 
     def trace(fn: Callable[[StepRef[Any]], Any]) -> Any:  # Any: see the decorator's overloads
-        builder = SagaBuilder[Any](
-            _initial_type(fn), compensate_on_failure=compensate_on_failure, order=order
-        )
+        builder = SagaBuilder[Any](_initial_type(fn), compensate_on_failure=compensate_on_failure, order=order)
         token = _current.set(builder)
         try:
             result = fn(builder.initial)
@@ -75,9 +76,15 @@ def saga(
     return trace
 
 
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()
+
+
 def _initial_type(fn: Callable[..., Any]) -> Any:  # Any: a type of whatever form
     if inspect.iscoroutinefunction(fn):
-        raise SagaDefinitionError(f"@saga function {name_of(fn)} is async", hint="write it with plain `def`: it only wires")
+        raise SagaDefinitionError(
+            f"@saga function {name_of(fn)} is async", hint="write it with plain `def`: it only wires"
+        )
     parameters = list(inspect.signature(fn).parameters)
     if len(parameters) != 1:
         raise SagaDefinitionError(

@@ -43,7 +43,7 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
             f"{what} is a functools.partial, whose types cannot be found out",
             hint="use a bound method (step(client.charge)) or write a small async function",
         )
-    if not callable(fn) or not inspect.iscoroutinefunction(fn):
+    if not inspect.iscoroutinefunction(fn):
         raise SagaDefinitionError(f"{what} {name_of(fn)} is not an async function", hint="write it with `async def`")
     parameters = list(inspect.signature(fn).parameters.values())
     if parameters and parameters[0].name in ("self", "cls") and not inspect.ismethod(fn):
@@ -84,6 +84,7 @@ _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_O
 
 
 def hints_of(fn: Callable[..., Any]) -> dict[str, Any]:  # Any: whatever a user annotated
+    """The annotations as types; raises TypeValidationError for one that cannot be found at run time."""
     try:
         return typing.get_type_hints(fn, include_extras=True)
     except NameError as error:

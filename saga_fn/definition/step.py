@@ -11,7 +11,7 @@ from uuid import UUID
 
 import attrs
 from returns.result import Result
-from typing_extensions import Unpack
+from typing_extensions import Unpack, override
 
 from saga_fn.codec import PayloadType
 from saga_fn.definition.refs import StepContext, StepRef
@@ -107,6 +107,7 @@ class Step(StepBase[I, O]):
         self._parts = parts
         self._call = call
 
+    @override
     def __repr__(self) -> str:
         return f"<step {self._parts.name}>"
 
@@ -117,9 +118,7 @@ class Step(StepBase[I, O]):
     @overload
     def __call__(self, ref: StepRef[I], /, **options: Unpack[StepOptions]) -> StepRef[O]: ...
     @overload
-    def __call__(
-        self, a: StepRef[A], /, *, using: Callable[[A], I], **options: Unpack[StepOptions]
-    ) -> StepRef[O]: ...
+    def __call__(self, a: StepRef[A], /, *, using: Callable[[A], I], **options: Unpack[StepOptions]) -> StepRef[O]: ...
     @overload
     def __call__(
         self, a: StepRef[A], b: StepRef[B], /, *, using: Callable[[A, B], I], **options: Unpack[StepOptions]
@@ -233,7 +232,8 @@ def step(fn: Any = None, /, *, compensate: Any = None, **options: Unpack[StepOpt
             if compensate is not None:
                 raise SagaDefinitionError("a step object brings its own compensation", hint="leave compensate= out")
             parts = parts_of(given)
-            return Step(attrs.evolve(parts, options=cast("StepOptions", {**parts.options, **options})), given.execute)
+            runs: Any = given  # Any: parts_of has made sure that it is one of the classes with `execute`
+            return Step(attrs.evolve(parts, options=cast("StepOptions", {**parts.options, **options})), runs.execute)
         return _from_function(given, compensate, options)
 
     return make if fn is None else make(fn)
@@ -326,7 +326,6 @@ def _names(types: tuple[object, ...]) -> str:
 
 def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
-
 
 
 def _alone(name: str) -> StepContext:

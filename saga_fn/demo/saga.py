@@ -34,7 +34,8 @@ def make_fulfil_order(http: httpx.AsyncClient) -> SagaDefinition[Order, Shipment
         reserved = reserve(order, using=lambda o: ReserveRequest(o.order_id, {li.sku: li.quantity for li in o.lines}))
         charge(order, using=lambda o: ChargeRequest(o.order_id, o.card_token, o.total_cents))
         return ship(
-            (order, reserved),
+            order,
+            reserved,
             using=lambda o, r: ShipRequest(o.order_id, r.reservation_id, o.customer, o.address.country),
         )
 

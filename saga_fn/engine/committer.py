@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
+from collections.abc import Coroutine
 from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
@@ -107,7 +108,7 @@ class Committer:
         batch.sort(key=lambda pending: pending.write.id)
         return batch
 
-    def _spawn(self, work: asyncio.coroutines.Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -21,7 +21,7 @@ from saga_fn.core.events import PlanChanged, SagaParked
 from saga_fn.core.ids import PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import suspect
-from saga_fn.core.state import ParkReason, SagaState, Skipped, StepState, Succeeded, Undoing, UndoParked, UndoRetrying
+from saga_fn.core.state import ParkReason, SagaState, Skipped, Succeeded, Undoing, UndoParked, UndoRetrying
 from saga_fn.core.transition import transition
 from saga_fn.engine.committer import Committer
 from saga_fn.engine.execution import Clock, Incoming
@@ -30,8 +30,7 @@ from saga_fn.engine.interpreter import Interpreter, first_events
 from saga_fn.engine.leases import LeaseKeeper
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import EngineOptions
-from saga_fn.engine.registry import Registered, Registry
-from saga_fn.errors import StoreError
+from saga_fn.engine.registry import Registry
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
@@ -74,7 +73,7 @@ class SagaEngine:
     def drive_started(self, saga: LiveSaga, actions: Sequence[Action]) -> None:
         """Go on with a saga that was inserted as this process's own."""
         interpreter = self._interpreter(saga)
-        self._begin(interpreter, interpreter.run([], actions))
+        _ = self._begin(interpreter, interpreter.run([], actions))
 
     async def drive_claimed(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Task[None]]:
         """Go on with sagas just claimed (by a request sent at monotonic time `sent`): one task for each.
@@ -196,7 +195,7 @@ class SagaEngine:
         saga_id = interpreter.saga.id
         try:
             await driving
-        except Exception:
+        except Exception:  # noqa: BLE001 - whatever it is, it concerns this saga alone
             _log.exception("saga %s could not be driven; its lease runs out", saga_id, extra={"saga_id": str(saga_id)})
         finally:
             if self.held.get(saga_id) is interpreter:
@@ -268,5 +267,3 @@ def _recorded(state: SagaState) -> list[Succeeded | Skipped | Undoing | UndoRetr
 
 def _nothing() -> None:
     return None
-
-

@@ -107,7 +107,7 @@ async def _call(run: Callable[[], Awaitable[object]], timeout: float | None) -> 
     try:
         async with limit:
             return _Returned(await run())
-    except BaseException as error:  # noqa: BLE001 - SystemExit in one step must not end the sagas of all others
+    except BaseException as error:
         if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > cancels:
             raise
         if isinstance(error, TimeoutError) and limit.expired():
@@ -117,11 +117,8 @@ async def _call(run: Callable[[], Awaitable[object]], timeout: float | None) -> 
 
 
 def _failed(clock: Clock, action: RunStep | RunCompensation, kind: FailureKind, fault: Fault) -> Incoming:
-    match action:
-        case RunStep():
-            event: Event = StepFailed(clock.now(), action.step, action.attempt, kind, clock.draw())
-        case RunCompensation():
-            event = CompensationFailed(clock.now(), action.step, action.attempt, kind, clock.draw())
+    made = StepFailed if isinstance(action, RunStep) else CompensationFailed
+    event: Event = made(clock.now(), action.step, action.attempt, kind, clock.draw())
     return Incoming(event, payload=fault.encode())
 
 

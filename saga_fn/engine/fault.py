@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
+from typing_extensions import override
 
 _LONGEST_MESSAGE: Final = 4096
 
@@ -30,6 +31,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
         """The fault as a journal entry's payload."""
         return msgspec.json.encode(self)
 
+    @override
     def __str__(self) -> str:
         return f"{self.type}: {self.message}" if self.message else self.type
 

@@ -71,13 +71,15 @@ class _Draft:
     def take(self, moved: Transition, entry: Entry) -> None:
         """Adopt an accepted event."""
         self.state, self.needs = moved.state, moved.needs
-        self.release = next((write for write in moved.writes if isinstance(write, Release)), None)
+        self.release = next(iter(moved.writes), None)
         self.actions.extend(moved.actions)
         self.entries.append(entry)
         if isinstance(entry.event, StepSucceeded):
             self.last_error = None
         else:
-            fault = fault_in(entry.payload) if not isinstance(entry.event, EventReceived | StepSkipped | Started) else None
+            fault = (
+                fault_in(entry.payload) if not isinstance(entry.event, EventReceived | StepSkipped | Started) else None
+            )
             self.last_error = fault.type if fault is not None else self.last_error
 
     def standing_actions(self) -> list[Action]:
@@ -146,8 +148,7 @@ class Interpreter:
             self._act(actions)
             incoming = list(first) or await self._wait()
             while not self._lost:
-                draft = await self._decide(incoming)
-                if self._lost or draft.release is not None:
+                if await self._decide(incoming):
                     return
                 incoming = await self._wait()
             await self._note_late(incoming)
@@ -155,32 +156,35 @@ class Interpreter:
             for task in self._running.values():
                 task.cancel()
 
-    async def _decide(self, incoming: Sequence[Incoming]) -> _Draft:
-        """Fold what happened and make it durable, deciding again as often as the store says that it stands otherwise."""
+    async def _decide(self, incoming: Sequence[Incoming]) -> bool:
+        """Fold what happened and make it durable, deciding again as often as the store says that it stands otherwise.
+
+        Whether the saga is no longer ours after that.
+        """
         while True:
             letters = await self._letters()
             draft = self._fold([*incoming, *letters])
             if not draft.entries:
                 await self._report_refusals(draft)
-                return draft
+                return False
             write = self._write(draft)
             outcome = await self._committer.commit(write)
             match outcome:
                 case Applied(signals=signals):
                     self._adopt(draft, signals)
                     await self._report_refusals(draft)
-                    return draft
+                    return self._lost or draft.release is not None
                 case Unread(signals=signals):
                     self.saga.signals = signals
                 case Lost():
                     self._lost = True
                     await self._note_late(incoming)
-                    return draft
+                    return True
                 case Refused(error=error):
                     _log.error("the database refused saga %s: %s", self.saga.id, error.fact, extra=self._extra())
                     if any(isinstance(item.event, SagaParked) for item in incoming):
                         self._lost = True  # not even that can be written: the lease runs out, and this is tried again
-                        return draft
+                        return True
                     for task in self._running.values():
                         task.cancel()
                     parked = SagaParked(self._clock.now(), ParkReason.ROW_REFUSED)

@@ -79,16 +79,16 @@ class LeaseKeeper:
             sent = time.monotonic()
             renewed = await self._store.renew(shard, tokens, owner=self._owner, lease=self._lease)
             for saga_id, token in tokens.items():
-                interpreter = self._held.get(saga_id)
-                if interpreter is None or interpreter.saga.token != token:
+                held = self._held.get(saga_id)
+                if held is None or held.saga.token != token:
                     continue
                 signals = renewed.signals.get(saga_id)
                 if signals is None:
-                    await self._read_back(interpreter)
+                    await self._read_back(held)
                     continue
-                interpreter.saga.deadline = sent + self._lease.total_seconds()
-                if signals > interpreter.saga.signals:
-                    interpreter.nudge(signals)
+                held.saga.deadline = sent + self._lease.total_seconds()
+                if signals > held.saga.signals:
+                    held.nudge(signals)
 
     async def _read_back(self, interpreter: Interpreter) -> None:
         """A row that renewal did not return is lost only if it says so: it may have been locked just then."""

@@ -28,7 +28,6 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base64 of the payload's bytes."""
 
 
-
 def write_mail(item: Incoming) -> Letter:
     """The letter that asks a saga's owner for this event."""
     match item.event:

@@ -13,20 +13,24 @@ from saga_fn.errors import SagaError
 MEBIBYTE: Final = 1024 * 1024
 
 
-def _positive(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: timedelta) -> None:
-    if not isinstance(value, timedelta) or value <= timedelta(0):  # pyright: ignore[reportUnnecessaryIsInstance]: callers may be untyped
-        raise SagaError(f"{attribute.name} must be a positive timedelta, not {value!r}", hint="e.g. timedelta(seconds=15).")
+def _positive(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: object) -> None:
+    if not isinstance(value, timedelta) or value <= timedelta(0):
+        raise SagaError(
+            f"{attribute.name} must be a positive timedelta, not {value!r}", hint="e.g. timedelta(seconds=15)."
+        )
 
 
-def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < math.inf:  # pyright: ignore[reportUnnecessaryIsInstance]: callers may be untyped
+def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < math.inf:
         raise SagaError(f"{attribute.name} must be a whole number, 0 or more, not {value!r}")
 
 
 @attrs.frozen(kw_only=True)
 class EngineOptions:
-    """How an engine works. `lease`, a step's timeout and its retry delay are three different things: the lease only says
-    after what silence of this process another one may take its sagas over; it is renewed for as long as they run.
+    """How an engine works.
+
+    `lease`, a step's timeout and its retry delay are three different things: the lease only says after what silence of
+    this process another one may take its sagas over; it is renewed for as long as they run.
     """
 
     concurrency: int = attrs.field(default=16, validator=_not_negative)

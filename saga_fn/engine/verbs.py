@@ -147,7 +147,7 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
             raise _refusal(row.id, rejection.refusal)
         moved = decision.unwrap()
         state = moved.state
-        release = next((write for write in moved.writes if isinstance(write, Release)), None)
+        release = next(iter(moved.writes), None)
         entries.append(Entry(each.event, each.input, each.payload))
     due = release.due if release is not None else state.at
     write = SagaWrite(

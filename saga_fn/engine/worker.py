@@ -81,7 +81,7 @@ class Worker:
                 self.failures, self.last_error = 0, None
             except asyncio.CancelledError:
                 raise
-            except Exception as error:  # the loop never dies silently: it logs, backs off and goes on
+            except Exception as error:  # noqa: BLE001 - the loop never dies silently: it logs, backs off and goes on
                 self.failures += 1
                 self.last_error = error.fact if isinstance(error, StoreError) else repr(error)
                 log = _log.warning if isinstance(error, StoreError) else _log.exception
@@ -151,7 +151,9 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
                 _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
                 continue
             sent = time.monotonic()
-            claims = await engine.store.claim_due(shard, pairs, owner=engine.owner, limit=free, lease=engine.options.lease)
+            claims = await engine.store.claim_due(
+                shard, pairs, owner=engine.owner, limit=free, lease=engine.options.lease
+            )
             claimed += len(claims)
             mine |= set(await engine.drive_claimed(claims, sent))
             if len(claims) < free:

@@ -18,7 +18,9 @@ class Connection(Protocol):
         """Run a statement and give its command tag, such as `UPDATE 3`."""
         ...
 
-    async def fetch(self, query: str, /, *args: object) -> Sequence[Any]:  # Any: a driver's record, unpacked by position
+    async def fetch(
+        self, query: str, /, *args: object
+    ) -> Sequence[Any]:  # Any: a driver's record, unpacked by position
         """Run a statement and give its rows; each can be unpacked by position."""
         ...
 

@@ -20,7 +20,6 @@ from saga_fn.errors import StoreError
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import (
-
     ClaimedSaga,
     Committed,
     DueWork,

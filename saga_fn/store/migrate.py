@@ -37,7 +37,9 @@ async def migrate(connection: Connection, *, schema: str = "saga_fn", shards: in
     if not 1 <= shards <= 4096:  # noqa: PLR2004 - as many as an id has buckets
         raise StoreError(f"shards must be from 1 to 4096, not {shards}")
     queries = Queries(schema)
-    server = await queries.read_server(connection, schema=schema, migration_table=with_schema("{schema}.migration", schema))
+    server = await queries.read_server(
+        connection, schema=schema, migration_table=with_schema("{schema}.migration", schema)
+    )
     _check_server(server.version)
     for statement in BOOTSTRAP if not server.has_tables else ():
         await _bootstrap(connection, with_schema(statement, schema))
@@ -51,7 +53,9 @@ async def migrate(connection: Connection, *, schema: str = "saga_fn", shards: in
 async def check_schema(connection: Connection, *, schema: str = "saga_fn", shards: int = 1) -> None:
     """Raise SchemaMissingError, SchemaTooNewError or ServerTooOldError if this library cannot work with the schema."""
     queries = Queries(schema)
-    server = await queries.read_server(connection, schema=schema, migration_table=with_schema("{schema}.migration", schema))
+    server = await queries.read_server(
+        connection, schema=schema, migration_table=with_schema("{schema}.migration", schema)
+    )
     _check_server(server.version)
     needed = MIGRATIONS[-1].number
     rows = await _check_newer(queries, connection, schema) if server.has_tables else []

@@ -132,7 +132,14 @@ class PostgresStore:
         try:
             async with connections.connection() as connection:
                 yield connection
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError, OverflowError) as error:
+        except (
+            asyncpg.PostgresError,
+            asyncpg.InterfaceError,
+            OSError,
+            TimeoutError,
+            ValueError,
+            OverflowError,
+        ) as error:
             raise _fault(error) from error
 
     async def _hear(self, told: Callable[[UUID | None], None]) -> None:
@@ -143,7 +150,7 @@ class PostgresStore:
             with contextlib.suppress(StoreError):
                 async with self._listener() as connection:
                     await connection.add_listener(self._schema, lambda *message: told(_named(str(message[3]))))
-                    connection.add_termination_listener(lambda _: gone.set())
+                    connection.add_termination_listener(lambda _, gone=gone: gone.set())
                     pause = 0.1
                     told(None)
                     await gone.wait()
@@ -177,9 +184,7 @@ class PostgresStore:
         async with self._answering(self._work) as own:
             return await self._insert(own, shard, sagas, lease)
 
-    async def _insert(
-        self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta
-    ) -> Inserted:
+    async def _insert(self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta) -> Inserted:
         rows = await self._queries.insert_sagas(
             connection,
             shard=shard,
@@ -404,9 +409,7 @@ class PostgresStore:
     async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
         """What became of a letter; None while nobody has read it."""
         async with self._answering(self._work) as connection:
-            row = await self._queries.read_answer(
-                connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id
-            )
+            row = await self._queries.read_answer(connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id)
         return None if row is None else row.answer
 
     async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
@@ -467,7 +470,9 @@ def _named(payload: str) -> UUID | None:
 
 def _fault(error: Exception) -> StoreError:
     """A driver's exception, told apart by what helps; the only place that knows them. Parameters are not in the text."""
-    if isinstance(error, asyncpg.DataError | ValueError | OverflowError) and not isinstance(error, asyncpg.PostgresError):
+    if isinstance(error, asyncpg.DataError | ValueError | OverflowError) and not isinstance(
+        error, asyncpg.PostgresError
+    ):
         return RowRefusedError(f"a value cannot be sent to PostgreSQL: {type(error).__name__}")
     if isinstance(error, asyncpg.PostgresError):
         state: str = error.sqlstate or ""

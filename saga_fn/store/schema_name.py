@@ -20,7 +20,7 @@ def validate_schema_name(name: str) -> str:
         >>> validate_schema_name("orders_saga")
         'orders_saga'
     """
-    if len(name) > 63:
+    if len(name) > 63:  # noqa: PLR2004 - PostgreSQL's limit
         problem = f"has {len(name)} characters and PostgreSQL keeps only 63"
     elif not _ALLOWED.fullmatch(name):
         problem = "has a character that is not allowed"

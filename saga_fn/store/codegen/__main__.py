@@ -72,7 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _compare_or_write(texts: dict[Path, str], *, write: bool) -> list[Path]:
-    stale = [module for module, text in texts.items() if not module.exists() or module.read_text(encoding="utf-8") != text]
+    stale = [
+        module for module, text in texts.items() if not module.exists() or module.read_text(encoding="utf-8") != text
+    ]
     if write:
         for module in stale:
             module.write_text(texts[module], encoding="utf-8")

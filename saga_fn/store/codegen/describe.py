@@ -109,7 +109,9 @@ async def _describe(conn: asyncpg.Connection, query: Query, nullable_somewhere: 
     _check_nullable_columns(query, names, column_marks, nullable_somewhere)
     parameter_marks = {mark.removeprefix(":") for mark in query.nullable - column_marks}
     if unknown := {mark.removesuffix("[]") for mark in parameter_marks} - set(query.parameters):
-        raise SqlFileError(f"{query.path}: `nullable:` lists {sorted(unknown)}, which it has not.\nHINT: mend the name.")
+        raise SqlFileError(
+            f"{query.path}: `nullable:` lists {sorted(unknown)}, which it has not.\nHINT: mend the name."
+        )
     return Described(
         query=query,
         parameters=tuple(
@@ -123,7 +125,9 @@ async def _describe(conn: asyncpg.Connection, query: Query, nullable_somewhere: 
     )
 
 
-def _check_nullable_columns(query: Query, names: Sequence[str], marks: set[str], nullable_somewhere: frozenset[str]) -> None:
+def _check_nullable_columns(
+    query: Query, names: Sequence[str], marks: set[str], nullable_somewhere: frozenset[str]
+) -> None:
     """A column called like one that is nullable in the schema has to be declared one way or the other."""
     forgotten = set(names) & nullable_somewhere - marks - query.not_null
     if forgotten:
@@ -132,7 +136,9 @@ def _check_nullable_columns(query: Query, names: Sequence[str], marks: set[str],
             "HINT: list it under `-- nullable:`, or, if this statement never gives null for it, under `-- not null:`."
         )
     if unknown := query.not_null - (set(names) & nullable_somewhere - marks):
-        raise SqlFileError(f"{query.path}: `not null:` need not or cannot list {sorted(unknown)}.\nHINT: remove it there.")
+        raise SqlFileError(
+            f"{query.path}: `not null:` need not or cannot list {sorted(unknown)}.\nHINT: remove it there."
+        )
 
 
 def _python_type(query: Query, name: str, type_: _Type, nullable: set[str]) -> str:

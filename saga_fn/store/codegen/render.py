@@ -19,7 +19,9 @@ _BANNER: Final = """\
 # sha256 of the sources: {digest}
 """
 
-_QUERIES_DOC: Final = '"""Every statement of the store as a typed method; the text and the docstrings come from sql/queries."""'
+_QUERIES_DOC: Final = (
+    '"""Every statement of the store as a typed method; the text and the docstrings come from sql/queries."""'
+)
 
 _CLASS_HEAD: Final = '''\
 class Queries:
@@ -115,7 +117,12 @@ def _imports(described: Sequence[Described]) -> str:
     lines.append("from typing import Final")
     lines += ["from uuid import UUID"] if "UUID" in used else []
     lines += ["", "import attrs"] if any(each.query.row_class for each in described) else []
-    lines += ["", "from saga_fn.store.connection import Connection", "from saga_fn.store.schema_name import with_schema", ""]
+    lines += [
+        "",
+        "from saga_fn.store.connection import Connection",
+        "from saga_fn.store.schema_name import with_schema",
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -140,9 +147,13 @@ def _check_scalar(each: Described) -> None:
     if not each.query.cardinality.gives_rows:
         return
     if len(each.columns) != 1:
-        raise SqlFileError(f"{each.query.path}: has {len(each.columns)} columns and no row class.\nHINT: name one after {each.query.cardinality}.")
+        raise SqlFileError(
+            f"{each.query.path}: has {len(each.columns)} columns and no row class.\nHINT: name one after {each.query.cardinality}."
+        )
     if each.query.cardinality is Cardinality.OPTIONAL and each.columns[0].type.endswith("None"):
-        raise SqlFileError(f"{each.query.path}: None could mean no row or a null.\nHINT: name a row class after :optional.")
+        raise SqlFileError(
+            f"{each.query.path}: None could mean no row or a null.\nHINT: name a row class after :optional."
+        )
 
 
 def _row_class(name: str, columns: Sequence[Field], users: Sequence[str]) -> str:
@@ -184,7 +195,9 @@ def _method(each: Described) -> str:
             gives = f"{row or one} | None"
             body = [
                 *_call("row = await conn.fetchrow", arguments),
-                f"return None if row is None else {row}(*row)" if row else f"value: {gives} = None if row is None else row[0]",
+                f"return None if row is None else {row}(*row)"
+                if row
+                else f"value: {gives} = None if row is None else row[0]",
                 *([] if row else ["return value"]),
             ]
         case Cardinality.EXEC:

@@ -144,11 +144,15 @@ def read_migrations(folder: Path) -> tuple[MigrationSource, ...]:
     for expected, path in enumerate(sorted(folder.glob("*.sql"))):
         named = re.fullmatch(r"(\d{4})_([a-z0-9_]+)", path.stem)
         if named is None or int(named[1]) != expected:
-            raise SqlFileError(f"{path}: is not number {expected}.\nHINT: name it {expected:04}_what_it_does.sql; gaps are not allowed.")
+            raise SqlFileError(
+                f"{path}: is not number {expected}.\nHINT: name it {expected:04}_what_it_does.sql; gaps are not allowed."
+            )
         text = path.read_text(encoding="utf-8")
         marks = set(re.findall(r"^--!\s*(.*?)\s*$", text, re.MULTILINE))
         if unknown := marks - {"breaking", "concurrently"}:
-            raise SqlFileError(f"{path}: unknown mark {sorted(unknown)}.\nHINT: marks are `--! breaking` and `--! concurrently`.")
+            raise SqlFileError(
+                f"{path}: unknown mark {sorted(unknown)}.\nHINT: marks are `--! breaking` and `--! concurrently`."
+            )
         parameters: list[str] = []
         statements = tuple(_statements(path, text, parameters))
         if parameters:
@@ -158,16 +162,22 @@ def read_migrations(folder: Path) -> tuple[MigrationSource, ...]:
 
 
 def _read_header(path: Path, text: str) -> _Header:
-    lines = [line[2:].strip() for line in re.match(r"(?:--[^\n]*\n|[ \t]*\n)*", text)[0].splitlines() if line.startswith("--")]  # type: ignore[index]  # the pattern matches everything
+    head = re.match(r"(?:--[^\n]*\n|[ \t]*\n)*", text)
+    assert head is not None, "the pattern matches everything"
+    lines = [line[2:].strip() for line in head[0].splitlines() if line.startswith("--")]
     named = re.fullmatch(r"name:\s*([a-z][a-z0-9_]*)\s+(:[a-z]+)(?:\s+([A-Z][A-Za-z0-9]*))?", lines[0] if lines else "")
     if named is None or named[2] not in set(Cardinality):
         kinds = " ".join(Cardinality)
-        raise SqlFileError(f"{path}: the header is missing or wrong.\nHINT: begin with `-- name: {path.stem} :many RowClass`, one of {kinds}.")
+        raise SqlFileError(
+            f"{path}: the header is missing or wrong.\nHINT: begin with `-- name: {path.stem} :many RowClass`, one of {kinds}."
+        )
     if named[1] != path.stem:
         raise SqlFileError(f"{path}: its header names {named[1]}.\nHINT: file and statement have one name.")
     cardinality = Cardinality(named[2])
     if named[3] is not None and not cardinality.gives_rows:
-        raise SqlFileError(f"{path}: {cardinality} gives no rows, so {named[3]} means nothing.\nHINT: drop it, or use :many.")
+        raise SqlFileError(
+            f"{path}: {cardinality} gives no rows, so {named[3]} means nothing.\nHINT: drop it, or use :many."
+        )
     lists: dict[str, set[str]] = {"nullable": set(), "not null": set()}
     doc: list[str] = []
     for line in lines[1:]:
@@ -177,8 +187,12 @@ def _read_header(path: Path, text: str) -> _Header:
         elif directive != "lint":
             doc.append(line)
     if not any(doc):
-        raise SqlFileError(f"{path}: says nowhere what it does.\nHINT: add a comment line below the header; it becomes the docstring.")
-    return _Header(named[1], cardinality, named[3], frozenset(lists["nullable"]), frozenset(lists["not null"]), tuple(doc))
+        raise SqlFileError(
+            f"{path}: says nowhere what it does.\nHINT: add a comment line below the header; it becomes the docstring."
+        )
+    return _Header(
+        named[1], cardinality, named[3], frozenset(lists["nullable"]), frozenset(lists["not null"]), tuple(doc)
+    )
 
 
 def _statements(path: Path, text: str, parameters: list[str]) -> Iterator[str]:
