@@ -103,7 +103,7 @@ class SagaAdmin:
             raise SagaDefinitionError(
                 f"saga {row.name!r} has no step {chosen!r}", hint="take the ref of its definition"
             )
-        given = {} if output is None and binding.output_type.tp is not type(None) else output
+        given: object = {} if output is None and binding.output_type.tp is not type(None) else output
         payload = binding.output_type.encode(binding.output_type.accept(given))
         await apply_verb(self._engine, saga_id, lambda at, _: Incoming(StepSkipped(at, chosen), payload=payload))
 

@@ -268,22 +268,21 @@ class SagaOrchestrator:
         Register a changed definition under the next `version`, beside the old one for as long as its sagas live. Raises
         SagaDefinitionError.
         """
-        given: object = definition
-        if not isinstance(name, str):
-            given, name = name, getattr(name, "name", None) or ""
+        given: object = definition if isinstance(name, str) else name
+        chosen = name if isinstance(name, str) else (getattr(name, "name", None) or "")
         if not isinstance(given, SagaDefinition):
             raise SagaDefinitionError(
                 f"register wants a SagaDefinition, not {given!r:.80}", hint="builder.build() or @saga makes one"
             )
-        if not 0 < len(name) <= 255 or not name.isprintable():  # noqa: PLR2004 - characters
+        if not 0 < len(chosen) <= 255 or not chosen.isprintable():  # noqa: PLR2004 - characters
             raise SagaDefinitionError(
-                f"a saga's name must have 1 to 255 printable characters, not {name!r:.80}",
+                f"a saga's name must have 1 to 255 printable characters, not {chosen!r:.80}",
                 hint='register("create_order", definition)',
             )
         if not _is_version(version):
             raise SagaDefinitionError(f"version must be a whole number, 1 or more, not {version!r}")
         found: SagaDefinition[Any, Any] = given  # Any: see the overloads
-        registered = Registered(name, version, found)
+        registered = Registered(chosen, version, found)
         self.engine.registry.add(registered)
         self._worker.wake()
         return SagaHandle(self, registered, found)

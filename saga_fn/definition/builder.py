@@ -196,9 +196,9 @@ class SagaBuilder(Generic[D]):
         if depends_on is None:
             refs: tuple[Any, ...] = ()
         elif isinstance(depends_on, StepRef):
-            refs = (depends_on,)
+            refs = cast("tuple[Any, ...]", (depends_on,))  # judged one by one in `wire`, as below
         elif isinstance(depends_on, tuple) and depends_on:
-            refs = depends_on
+            refs = cast("Any", depends_on)  # as above
         else:
             raise SagaDefinitionError(
                 f"depends_on must be a StepRef or a tuple of StepRefs, not {depends_on!r:.80}",

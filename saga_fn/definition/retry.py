@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, TypeAlias, final
 
@@ -32,7 +33,7 @@ def _delay(policy: object, attribute: attrs.Attribute[timedelta], value: object)
         )
 
 
-def _number(low: float, high: float) -> attrs.validators._ValidatorType[float]:  # type: ignore[name-defined]  # attrs names no public alias
+def _number(low: float, high: float) -> Callable[[object, attrs.Attribute[float], object], None]:
     def check(policy: object, attribute: attrs.Attribute[float], value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise SagaDefinitionError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final, Literal, Protocol, TypeVar, get_args, get_origin, overload
+from typing import Any, Final, Literal, Protocol, TypeVar, cast, get_args, get_origin, overload
 
 from saga_fn.definition.builder import SagaBuilder, SagaDefinition
 from saga_fn.definition.refs import StepRef
@@ -71,7 +71,7 @@ def saga(
             raise SagaDefinitionError(
                 f"@saga function {name_of(fn)} returned {result!r:.80}", hint="return a StepRef, or nothing"
             )
-        return builder.finish(name, result)
+        return builder.finish(name, cast("Any", result))  # of whatever type; its builder knows
 
     return trace
 

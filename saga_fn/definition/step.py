@@ -231,8 +231,8 @@ def step(fn: Any = None, /, *, compensate: Any = None, **options: Unpack[StepOpt
         if isinstance(given, StepBase):
             if compensate is not None:
                 raise SagaDefinitionError("a step object brings its own compensation", hint="leave compensate= out")
-            parts = parts_of(given)
-            runs: Any = given  # Any: parts_of has made sure that it is one of the classes with `execute`
+            runs = cast("Any", given)  # parts_of makes sure that it is one of the classes with `execute`
+            parts = parts_of(runs)
             return Step(attrs.evolve(parts, options=cast("StepOptions", {**parts.options, **options})), runs.execute)
         return _from_function(given, compensate, options)
 
@@ -290,7 +290,8 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
         raise TypeValidationError(
             f"{cls.__name__} does not say its input and output types", hint=f"class {cls.__name__}(BaseStep[In, Out])"
         )
-    undo: Any = given.compensate if cls.compensate is not base.compensate else None  # Any: either shape
+    overrides = getattr(cls, "compensate") is not getattr(base, "compensate")  # noqa: B009 - either shape
+    undo: Any = given.compensate if overrides else None  # Any: either shape
     execute: Any = given.execute  # Any: either shape
     wants = isinstance(given, ContextStep)
     return StepParts(
@@ -304,9 +305,10 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
 
 
 def _without_context(fn: Callable[..., Any], values: int) -> Callable[..., Awaitable[Any]]:  # Any: see `step`
-    if values == 1:
-        return lambda inp, _ctx: fn(inp)
-    return lambda inp, out, _ctx: fn(inp, out)
+    def call(*given: object) -> Awaitable[Any]:  # Any: see `step`
+        return cast("Awaitable[Any]", fn(*given[:values]))  # read_signature has made sure that it is async
+
+    return call
 
 
 def _wider(takes: tuple[object, ...], given: tuple[object, ...]) -> bool:

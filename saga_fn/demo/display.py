@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -39,7 +39,7 @@ class Display:
         self._console.print(escape(line))
 
     @contextmanager
-    def progress(self, total: int) -> Iterator[Tally]:
+    def progress(self, total: int) -> Generator[Tally]:
         """Show how many of `total` sagas have ended, until the context ends."""
         columns = (
             TextColumn("{task.description}"),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 from saga_fn.embedded import EmbeddedPostgres
 
 
 @contextmanager
-def postgres() -> Iterator[str]:
+def postgres() -> Generator[str]:
     """The DSN of a server; if it is one of our own it stops, and its data goes, when the context ends."""
     dsn = os.environ.get("SAGA_FN_DSN")
     if dsn:

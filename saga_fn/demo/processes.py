@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -70,7 +70,7 @@ async def child(
     environment: Mapping[str, str],
     log_folder: Path,
     inherit: Sequence[int] = (),
-) -> AsyncIterator[Child]:
+) -> AsyncGenerator[Child]:
     """`python -m module arguments...`, stopped when the context ends. `inherit`: file descriptors it gets."""
     log = log_folder / f"{name}.log"
     with log.open("wb") as output:

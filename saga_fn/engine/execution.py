@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from typing import cast
 from uuid import UUID
 
 import attrs
@@ -60,10 +61,11 @@ async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
         return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step))
     value = returned.value
     if isinstance(value, Failure):
-        error = StepReturnedFailureError(repr(value.failure()))
+        failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
+        error = StepReturnedFailureError(repr(failure))
         return _failed(clock, action, FailureKind.ERROR, Fault.of(error, step=action.step))
     if isinstance(value, Success):
-        value = value.unwrap()
+        value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
         output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, value)
     except PayloadError as error:
@@ -76,9 +78,10 @@ async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Cloc
     binding = saga.binding(action.step)
     context = _context(saga, action.step, "compensate", action.attempt, 0, binding.compensation_timeout, clock)
     compensate = binding.compensate
+    if compensate is None:
+        fault = Fault("NoCompensation", "the registered definition cannot undo this step", action.step)
+        return _failed(clock, action, FailureKind.UNREADABLE, fault)
     try:
-        if compensate is None:
-            raise PayloadError(f"the registered definition has no compensation for step {action.step!r}")
         given, output = saga.for_compensation(action)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))

@@ -11,6 +11,7 @@ from returns.result import Success
 
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
+from saga_fn.core.plan import Plan
 from saga_fn.core.transition import transition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
@@ -82,7 +83,7 @@ def _prepare(
     plan = registered.definition.plan
     at = engine.store.now()
     event = Started(at, plan.id)
-    moved = _accepted(plan_transition(registered, event))
+    moved = _started(plan, event)
     token = uuid4() if owned else None
     trace_id = request.trace_id or str(uuid4())
     saga = None
@@ -113,7 +114,7 @@ def _prepare(
             bound.append(binding)
         if bound:
             event = Started(at, plan.id, tuple(bound))
-            moved = _accepted(plan_transition(registered, event))
+            moved = _started(plan, event)
         if saga is not None:
             saga.state = moved.state
     new = NewSaga(
@@ -133,16 +134,10 @@ def _prepare(
     return new, saga, moved
 
 
-def plan_transition(registered: Registered, event: Started) -> object:
-    """The core's answer to a start."""
-    return transition(registered.definition.plan, None, event)
-
-
-def _accepted(decision: object) -> Transition:
+def _started(plan: Plan, event: Started) -> Transition:
+    decision = transition(plan, None, event)
     assert isinstance(decision, Success), "a start with the definition's own plan is always accepted"
-    moved = decision.unwrap()
-    assert isinstance(moved, Transition)
-    return moved
+    return decision.unwrap()
 
 
 async def _insert(engine: SagaEngine, new: NewSaga, connection: Connection | None) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol
 
@@ -53,7 +53,7 @@ class OwnConnections:
             await _close(connection)
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         """One of the connections; one that broke is replaced by the next that asks."""
         async with self._slots:
             connection = self._idle.pop() if self._idle else await self.connect()
@@ -86,7 +86,7 @@ class BorrowedConnections:
         """Nothing to do: the pool is the caller's."""
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
+    async def connection(self) -> AsyncGenerator[Connection]:
         """A connection for one statement."""
         async with self._slots, self._pool.acquire() as connection:
             yield connection

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, final
@@ -127,7 +127,7 @@ class PostgresStore:
         return moment
 
     @asynccontextmanager
-    async def _answering(self, connections: Connections) -> AsyncIterator[Connection]:
+    async def _answering(self, connections: Connections) -> AsyncGenerator[Connection]:
         """A connection, with the driver's exceptions told apart by what helps."""
         try:
             async with connections.connection() as connection:
@@ -149,8 +149,15 @@ class PostgresStore:
             gone = asyncio.Event()
             with contextlib.suppress(StoreError):
                 async with self._listener() as connection:
-                    await connection.add_listener(self._schema, lambda *message: told(_named(str(message[3]))))
-                    connection.add_termination_listener(lambda _, gone=gone: gone.set())
+
+                    def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+                        told(_named(str(payload)))
+
+                    def ended(_connection: object, gone: asyncio.Event = gone) -> None:
+                        gone.set()
+
+                    await connection.add_listener(self._schema, heard)
+                    connection.add_termination_listener(ended)
                     pause = 0.1
                     told(None)
                     await gone.wait()
@@ -158,7 +165,7 @@ class PostgresStore:
             pause = min(pause * 2, 5.0)
 
     @asynccontextmanager
-    async def _listener(self) -> AsyncIterator[Any]:  # Any: a pool's proxy or a connection, whatever the driver gives
+    async def _listener(self) -> AsyncGenerator[Any]:  # Any: a pool's proxy or a connection, whatever the driver gives
         if isinstance(self._source, str):
             assert isinstance(self._work, OwnConnections)
             try:

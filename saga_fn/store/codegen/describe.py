@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keyword
 import secrets
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
@@ -54,7 +54,7 @@ class _Type(Protocol):
 
 
 @asynccontextmanager
-async def scratch_database(dsn: str, migrations: Iterable[MigrationSource]) -> AsyncIterator[asyncpg.Connection]:
+async def scratch_database(dsn: str, migrations: Iterable[MigrationSource]) -> AsyncGenerator[asyncpg.Connection]:
     """A database of its own on the server behind `dsn`, with the schema applied; dropped at the end."""
     name = f"saga_fn_codegen_{secrets.token_hex(4)}"
     server = await asyncpg.connect(dsn)

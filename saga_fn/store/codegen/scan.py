@@ -65,6 +65,7 @@ class Cardinality(StrEnum):
 
     @property
     def gives_rows(self) -> bool:
+        """Whether the statement is asked for rows."""
         match self:
             case Cardinality.ONE | Cardinality.OPTIONAL | Cardinality.MANY:
                 return True
