@@ -42,6 +42,8 @@ class FailureKind(enum.IntEnum):
     """It ran, and returned what cannot be stored."""
     UNREADABLE = 3
     """It could not be called: a stored payload does not decode."""
+    REFUSED = 4
+    """It answered that it will not be done, and has not been: final, whatever earlier attempts left open."""
 
 
 class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):

@@ -214,6 +214,9 @@ class _Fold:
                 return Parked(event.step, tries, ParkReason.PAYLOAD_UNREADABLE)
             case FailureKind.UNKNOWN:
                 tries = _replace(tries, doubt=max(tries.doubt, Doubt.MAY_HAVE_RUN))
+            case FailureKind.REFUSED:
+                refused = _replace(tries, failures=tries.failures + 1, doubt=Doubt.NONE)
+                return Exhausted(event.step, refused)
             case FailureKind.ERROR:
                 pass
             case _:

@@ -64,7 +64,10 @@ class BaseStep(StepBase[I, O], abc.ABC):
 
     @abc.abstractmethod
     async def execute(self, inp: I, /) -> O | Result[O, object]:
-        """Do it. May be called again after a crash or a failure: make it idempotent."""
+        """Do it. May be called again after a crash or a failure: make it idempotent.
+
+        Raise if it failed, for another attempt; return `returns.result.Failure` if it was refused and has not been done.
+        """
 
     async def compensate(self, inp: I, out: O, /) -> None:
         """Undo it. A step that does not override this needs no undoing: a rollback passes over it."""

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import httpx
 import msgspec
+from returns.result import Failure, Result, Success
 
 from saga_fn import StepContext
 from saga_fn.demo.messages import (
@@ -26,8 +27,11 @@ from saga_fn.demo.messages import (
 A = TypeVar("A")
 
 
+_REFUSED = 409
+
+
 class ServiceError(Exception):
-    """A service did not do what it was asked: it refused for good, or is unavailable for now."""
+    """A service did not do what it was asked, for now: asking again may help."""
 
 
 class Inventory:
@@ -36,14 +40,14 @@ class Inventory:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
-    async def reserve(self, inp: ReserveRequest, ctx: StepContext) -> Reservation:
+    async def reserve(self, inp: ReserveRequest, ctx: StepContext) -> Result[Reservation, str]:
         """Put the order's pieces aside."""
         return await _ask(self._http, "/inventory/reservations", inp, ctx, Reservation)
 
     async def release(self, inp: ReserveRequest, out: Reservation, ctx: StepContext) -> None:
         """Put them back on the shelf."""
         body = ReleaseRequest(inp.order_id, out.reservation_id)
-        await _ask(self._http, "/inventory/releases", body, ctx, Reservation)
+        (await _ask(self._http, "/inventory/releases", body, ctx, Reservation)).unwrap()
 
 
 class Payments:
@@ -52,14 +56,14 @@ class Payments:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
-    async def charge(self, inp: ChargeRequest, ctx: StepContext) -> Payment:
+    async def charge(self, inp: ChargeRequest, ctx: StepContext) -> Result[Payment, str]:
         """Take the money."""
         return await _ask(self._http, "/payment/charges", inp, ctx, Payment)
 
     async def refund(self, inp: ChargeRequest, out: Payment, ctx: StepContext) -> None:
         """Give it back."""
         body = RefundRequest(inp.order_id, out.payment_id, out.amount_cents)
-        await _ask(self._http, "/payment/refunds", body, ctx, Payment)
+        (await _ask(self._http, "/payment/refunds", body, ctx, Payment)).unwrap()
 
 
 class Shipping:
@@ -68,15 +72,20 @@ class Shipping:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self._http = http
 
-    async def ship(self, inp: ShipRequest, ctx: StepContext) -> Shipment:
+    async def ship(self, inp: ShipRequest, ctx: StepContext) -> Result[Shipment, str]:
         """Hand the parcel to the carrier. As the saga's last step it never has to be undone."""
         return await _ask(self._http, "/shipping/shipments", inp, ctx, Shipment)
 
 
-async def _ask(http: httpx.AsyncClient, path: str, body: msgspec.Struct, ctx: StepContext, expected: type[A]) -> A:
+async def _ask(
+    http: httpx.AsyncClient, path: str, body: msgspec.Struct, ctx: StepContext, expected: type[A]
+) -> Result[A, str]:
+    """The answer: what was asked for, or a refusal, which is final and undone. Raises if it is worth asking again."""
     response = await http.post(
         path, content=msgspec.json.encode(body), headers={"Idempotency-Key": ctx.idempotency_key}
     )
+    if response.status_code == _REFUSED:
+        return Failure(f"{response.status_code} {response.text}")
     if not response.is_success:
         raise ServiceError(f"{response.status_code} {response.text}")
-    return msgspec.json.decode(response.content, type=expected)
+    return Success(msgspec.json.decode(response.content, type=expected))

@@ -55,6 +55,8 @@ def timeline(snapshot: SagaAdminSnapshot, calls: Iterable[Call], kill: Kill | No
         asked.add(call.key)
         moments.append(Moment(call.called_at, call.worker, f"asks to {call.operation}{again}"))
     for entry in snapshot.step_history:
+        if entry.step_id is None:
+            continue
         verdict = "done" if entry.status == "SUCCESS" else f"failed: {entry.error}"
         undo = "compensation of " if entry.phase == "compensate" else ""
         moments.append(Moment(entry.timestamp, "saga", f"{undo}{entry.step_id}, attempt {entry.attempt}: {verdict}"))

@@ -39,8 +39,8 @@ class Clock:
     draw: Callable[[], float]
 
 
-class StepReturnedFailureError(Exception):
-    """A step returned `returns.result.Failure`: the attempt counts as failed."""
+class StepRefusedError(Exception):
+    """A step returned `returns.result.Failure`: it was refused and has not been done, so there is nothing to repeat."""
 
 
 async def execute(saga: LiveSaga, action: RunStep | RunCompensation, clock: Clock) -> Incoming:
@@ -62,8 +62,8 @@ async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
     value = returned.value
     if isinstance(value, Failure):
         failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
-        error = StepReturnedFailureError(repr(failure))
-        return _failed(clock, action, FailureKind.ERROR, Fault.of(error, step=action.step))
+        error = StepRefusedError(failure if isinstance(failure, str) else repr(failure))
+        return _failed(clock, action, FailureKind.REFUSED, Fault.of(error, step=action.step))
     if isinstance(value, Success):
         value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
