@@ -369,14 +369,19 @@ def _soon(step: StepState) -> StepState:
 
 def _cut_plan(plan: Plan) -> Plan:
     """The plan with its policies cut to a first, a middle and a last attempt."""
-    cut = (_replace(step, retry=_cut(step.retry), undo_retry=_cut(step.undo_retry)) for step in plan.steps)
+    cut = (
+        _replace(step, retry=cut_schedule(step.retry), undo_retry=cut_schedule(step.undo_retry)) for step in plan.steps
+    )
     return Plan.from_data(PlanData(tuple(cut), plan.data.compensate_on_failure))
 
 
-def _cut(retry: RetrySchedule) -> RetrySchedule:
-    """At most three attempts; delays are none at all, one, or either where the real ones may shrink to nothing."""
+def cut_schedule(retry: RetrySchedule) -> RetrySchedule:
+    """The schedule that stands for `retry` while exploring.
+
+    It has at most three attempts; its delays are none at all, some, or either where the real ones may shrink to none.
+    """
     waits = bool(retry.base and retry.cap)
-    shrinks = waits and (retry.multiplier < 1.0 or retry.jitter == 1.0)
+    shrinks = waits and (retry.multiplier < 1.0 or min(retry.base, retry.cap) * (1.0 - retry.jitter) < 1.0)
     return RetrySchedule(attempts=min(retry.attempts, 3), base=_LATER if waits else 0, jitter=1.0 if shrinks else 0.0)
 
 

@@ -107,12 +107,11 @@ def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
 
 
 def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool:
-    """A step runs only when everything it follows is done; a saga going forward has begun no other step."""
+    """A saga going forward has begun only steps with everything done that they follow."""
+    if state.goal not in (Goal.FORWARD, Goal.COMPLETED):
+        return True  # its plan may have changed while it was rolling back
     done = {step.step for step in state.steps if isinstance(step, Succeeded | Skipped)}
-    onward = state.goal in (Goal.FORWARD, Goal.COMPLETED)
-    return all(
-        done.issuperset(plan.step(step.step).after) for step in state.steps if onward or isinstance(step, Running)
-    )
+    return all(done.issuperset(plan.step(step.step).after) for step in state.steps)
 
 
 def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState) -> bool:

@@ -273,6 +273,8 @@ class _Fold:
         if self.goal is Goal.FAILED:
             if any(isinstance(step, UndoFailed | UndoParked | Undone) for step in self.steps.values()):
                 return Failure(Rejection(Refusal.COMPENSATION_BEGUN))
+            if not self._in_order():  # its plan changed while it was rolling back
+                return Failure(Rejection(Refusal.PLAN_MISMATCH))
             self.goal = Goal.FORWARD
         self.steps = {step.step: self._again(step) for step in self.before.steps}
         if not self.before.ended and tuple(self.steps.values()) == self.before.steps:
@@ -344,13 +346,8 @@ class _Fold:
         return self.settle(())
 
     def plan_changed(self, event: PlanChanged) -> Decision:
-        done = {step.step for step in self.before.steps if isinstance(step, Succeeded | Skipped)}
-        fits = event.plan == self.plan.id and all(
-            step.step in self.plan
-            and (self.goal is not Goal.FORWARD or done.issuperset(self.plan.step(step.step).after))
-            for step in self.before.steps
-        )
-        if not fits:
+        known = event.plan == self.plan.id and all(step.step in self.plan for step in self.before.steps)
+        if not known or (self.goal is Goal.FORWARD and not self._in_order()):
             return Failure(Rejection(Refusal.PLAN_MISMATCH))
         return self.settle(())
 
@@ -376,6 +373,11 @@ class _Fold:
             return Rejection(Refusal.UNKNOWN_STEP, step)
         found = self.steps.get(step)
         return found if isinstance(found, Running | Undoing) and found.tries.attempt == attempt else None
+
+    def _in_order(self) -> bool:
+        """Whether everything that the begun steps follow is done, by this plan: only then is there a way forward."""
+        done = {step.step for step in self.before.steps if isinstance(step, Succeeded | Skipped)}
+        return all(done.issuperset(self.plan.step(step.step).after) for step in self.before.steps)
 
     def _soonest(self, tries: Tries) -> Moment:
         """When the next attempt may start: now, or when the one before is certain to have stopped."""

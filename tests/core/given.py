@@ -73,10 +73,18 @@ class Saga:
     """A saga under test: `tell` it what happened, look at `state`, and find every accepted event in `journal`."""
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
+        self.plans = [plan]
         self.current: SagaState | None = None
         self.journal: list[Event] = []
         self.now = 0
+
+    @property
+    def plan(self) -> Plan:
+        return self.plans[-1]
+
+    @plan.setter
+    def plan(self, changed: Plan) -> None:
+        self.plans.append(changed)
 
     @property
     def state(self) -> SagaState:

@@ -1,0 +1,123 @@
+"""Whole lives of sagas, told event by event: what the golden journals record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from saga_fn.core.events import (
+    Bound,
+    CompensationRequested,
+    EventReceived,
+    FailureKind,
+    HandedBack,
+    PlanChanged,
+    RetryRequested,
+    SagaParked,
+    StepSkipped,
+    Ticked,
+    Unbindable,
+)
+from saga_fn.core.ids import Digest
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import ParkReason
+from tests.core.given import DIAMOND, ONE, SECOND, THREE, THRICE, A, B, C, D, Saga, bound, sequence, started, step
+
+
+def completed() -> Saga:
+    saga = started(THREE, A)
+    saga.succeed(A, B)
+    saga.wait(SECOND)
+    saga.succeed(B, C)
+    saga.succeed(C)
+    return saga
+
+
+def compensated() -> Saga:
+    saga = started(DIAMOND, A)
+    saga.succeed(A, B, C)
+    saga.succeed(C)
+    saga.succeed(B, D)
+    saga.fail(D)
+    saga.undo(C)
+    saga.undo(B)
+    saga.undo(A)
+    return saga
+
+
+def retried() -> Saga:
+    saga = started(sequence("ab", retry=THRICE), A)
+    saga.fail(A, draw=0.25)
+    saga.wait(SECOND)
+    saga.resume(A)
+    saga.succeed(A, B)
+    for _ in range(3):
+        saga.fail(B)
+        saga.wait(SECOND)
+        saga.tick(*([B] if saga.kinds()[B] == "Retrying" else []))
+    saga.fail_undo(A)
+    saga.wait(SECOND)
+    saga.tick()
+    saga.undo(A)
+    return saga
+
+
+def left_over() -> Saga:
+    saga = started(sequence("abc", retry=None), A)
+    saga.succeed(A, B)
+    saga.succeed(B, C)
+    saga.fail(C, FailureKind.UNKNOWN)
+    saga.fail_undo(B)
+    return saga
+
+
+def taken_over_and_parked() -> Saga:
+    saga = started(ONE, A)
+    for _ in range(3):
+        saga.wait(SECOND)
+        saga.take_over(A, alone=True)
+    return saga
+
+
+def aborted_and_retried() -> Saga:
+    saga = started(THREE, A)
+    saga.succeed(A, B)
+    saga.abort(until=30 * SECOND)
+    saga.tell(RetryRequested(saga.moment))
+    saga.wait(30 * SECOND)
+    saga.resume(B)
+    saga.fail(B, FailureKind.OUTPUT_LOST)
+    saga.tell(CompensationRequested(saga.moment))
+    saga.undo(A)
+    return saga
+
+
+def helped_by_a_person() -> Saga:
+    saga = started(THREE)
+    saga.tell(Ticked(saga.moment, (Unbindable(A),)))
+    saga.tell(StepSkipped(saga.moment, A, bound(B)))
+    saga.tell(HandedBack(saga.moment))
+    saga.tell(EventReceived(saga.moment))
+    saga.tell(Ticked(saga.moment, (Bound(B, Digest(b"other")),)))
+    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
+    saga.tell(RetryRequested(saga.moment))
+    saga.tell(Ticked(saga.moment, (Bound(B, Digest(b"other")),)))
+    saga.succeed(B)
+    saga.plan = Plan.of(*THREE.steps, step("d", "c"))
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    saga.resume(C)
+    saga.succeed(C, D)
+    return saga
+
+
+STORIES: Mapping[str, Callable[[], Saga]] = {
+    story.__name__: story
+    for story in (
+        completed,
+        compensated,
+        retried,
+        left_over,
+        taken_over_and_parked,
+        aborted_and_retried,
+        helped_by_a_person,
+    )
+}

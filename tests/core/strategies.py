@@ -1,0 +1,89 @@
+"""Random plans, and random walks that are told to sagas of them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from saga_fn.core.events import (
+    AbortRequested,
+    Bound,
+    CompensationFailed,
+    CompensationRequested,
+    CompensationSucceeded,
+    Event,
+    EventReceived,
+    FailureKind,
+    HandedBack,
+    PlanChanged,
+    Resumed,
+    RetryRequested,
+    SagaParked,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    Unbindable,
+)
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
+from saga_fn.core.state import ParkReason
+
+schedules = st.builds(
+    RetrySchedule,
+    attempts=st.integers(1, 5) | st.integers(1, (1 << 63) - 1),
+    base=st.integers(0, 20) | st.integers(0, LONGEST_DELAY),
+    multiplier=st.floats(0.01, 1000.0) | st.sampled_from([5e-324, 1.0, 2.0, 1e308]),
+    cap=st.integers(0, LONGEST_DELAY),
+    jitter=st.floats(0.0, 1.0),
+)
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> Plan:
+    names = [StepId(name) for name in "abcde"[: draw(st.integers(1, 5))]]
+    steps = [
+        PlannedStep(
+            name,
+            tuple(earlier for earlier in names[:place] if draw(st.booleans())),
+            draw(schedules),
+            draw(st.booleans()),
+            draw(schedules),
+        )
+        for place, name in enumerate(names)
+    ]
+    return Plan.of(*steps, compensate_on_failure=draw(st.booleans()))
+
+
+names = st.sampled_from([StepId(name) for name in "abcde"]) | st.text(max_size=3).map(StepId)
+attempts = st.integers(1, 4) | st.integers()
+moments = (st.integers(0, 60) | st.integers()).map(Moment)
+draws = st.floats(0.0, 1.0) | st.floats()
+bindings = st.builds(Bound, names, st.sampled_from([Digest(b"1"), Digest(b"2"), Digest(b"")])) | st.builds(
+    Unbindable, names
+)
+inputs = st.lists(bindings, max_size=5).map(tuple)
+kinds = st.sampled_from(FailureKind)
+reasons = st.sampled_from(ParkReason)
+
+
+def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
+    """Any event at all, sensible or not."""
+    return st.one_of(
+        st.builds(Started, moments, plan_ids, inputs),
+        st.builds(Resumed, moments, st.booleans(), st.booleans(), inputs),
+        st.builds(Ticked, moments, inputs),
+        st.builds(StepSucceeded, moments, names, attempts, inputs),
+        st.builds(StepFailed, moments, names, attempts, kinds, draws),
+        st.builds(CompensationSucceeded, moments, names, attempts),
+        st.builds(CompensationFailed, moments, names, attempts, kinds, draws),
+        st.builds(StepSkipped, moments, names, inputs),
+        st.builds(RetryRequested, moments),
+        st.builds(CompensationRequested, moments),
+        st.builds(AbortRequested, moments, moments),
+        st.builds(EventReceived, moments),
+        st.builds(PlanChanged, moments, plan_ids),
+        st.builds(SagaParked, moments, reasons),
+        st.builds(HandedBack, moments),
+    )

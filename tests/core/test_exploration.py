@@ -1,0 +1,149 @@
+"""Every reachable state of many plan shapes, all promises checked in each state and on each edge."""
+
+from __future__ import annotations
+
+import pytest
+from returns.result import Failure, Success
+
+from saga_fn.core import explore as exploring
+from saga_fn.core.effects import Decision, Refusal, Rejection
+from saga_fn.core.events import AbortRequested, Event, StepSkipped
+from saga_fn.core.explore import Outcome, explore
+from saga_fn.core.invariants import Edge
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import LeftOverKind, SagaStatus
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.state import Goal, SagaState
+from saga_fn.core.transition import transition
+from tests.core.given import AT_ONCE, DIAMOND, ONE, SECOND, THREE, THRICE, TWO_ROOTS, A, B, sequence, step
+
+SHRINKING = RetrySchedule(attempts=3, base=1, jitter=1.0)
+FOREVER = RetrySchedule(attempts=1 << 40, base=SECOND, multiplier=2.0)
+
+EXHAUSTIVE = {
+    "one step": ONE,
+    "one step without compensation": sequence("a", undo=""),
+    "one step, retried": sequence("a", retry=THRICE),
+    "one step, retried at once": sequence("a", retry=AT_ONCE),
+    "one step, retried at once or later": sequence("a", retry=SHRINKING),
+    "one step, retried for ever": sequence("a", retry=FOREVER),
+    "three in sequence": THREE,
+    "three without compensation": sequence("abc", undo=""),
+    "three, the middle without compensation": sequence("abc", undo="ac"),
+    "three, retried": sequence("abc", retry=THRICE),
+    "three, halting on failure": Plan.of(step("a"), step("b", "a"), step("c", "b"), compensate_on_failure=False),
+    "two roots that join": TWO_ROOTS,
+    "two roots, halting on failure": Plan.of(step("a"), step("b"), compensate_on_failure=False),
+    "diamond": DIAMOND,
+    "two roots, one retried": Plan.of(step("a"), step("b", retry=THRICE, undo=False)),
+}
+
+BOUNDED = {
+    "three that join": (Plan.of(step("a"), step("b"), step("c"), step("d", "a", "b", "c", undo=False)), 1_200),
+    "a long branch beside a short one": (Plan.of(step("a"), step("b", "a"), step("c", undo=False)), 1_200),
+    "fork of four": (Plan.of(step("a"), *(step(name, "a") for name in "bcde")), 1_200),
+    "deep and wide": (
+        Plan.of(
+            *(
+                step(f"{deep}{wide}", *(f"{deep - 1}{w}" for w in range(3) if deep))
+                for deep in range(4)
+                for wide in range(3)
+            )
+        ),
+        500,
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", EXHAUSTIVE)
+def test_every_state_of(shape: str) -> None:
+    found = explore(EXHAUSTIVE[shape])
+    assert not found.bounded
+    assert found.violations == ()
+    assert {end.status for end in found.ends} >= {SagaStatus.COMPLETED, SagaStatus.FAILED}
+
+
+@pytest.mark.parametrize("shape", BOUNDED)
+def test_the_first_states_of(shape: str) -> None:
+    plan, budget = BOUNDED[shape]
+    found = explore(plan, budget=budget)
+    assert found.bounded
+    assert found.states == budget
+    assert found.violations == ()
+
+
+def test_every_state_of_nine_in_sequence_without_skips() -> None:
+    found = explore(sequence("abcdefghi"), skips=0)
+    assert found.bounded  # it says so: skips were left out
+    assert found.violations == ()
+    assert found.states > 3_000
+
+
+def test_every_state_of_two_that_change_their_plan_on_the_way() -> None:
+    inserted = Plan.of(step("a"), step("x", "a"), step("b", "x"))
+    appended = Plan.of(step("a"), step("b", "a", undo=False), step("y", "b"))
+    found = explore(sequence("ab"), changes=(inserted, appended))
+    assert not found.bounded
+    assert found.violations == ()
+
+
+def test_the_ends_of_two_steps_are_these() -> None:
+    ends = {(end.status, end.left_over) for end in explore(sequence("ab", undo="a")).ends}
+    none: tuple[tuple[str, LeftOverKind], ...] = ()
+    assert (SagaStatus.COMPLETED, none) in ends
+    assert (SagaStatus.COMPENSATED, none) in ends
+    failed = {dict(left)[A] for status, left in ends if status is SagaStatus.FAILED and A in dict(left)}
+    assert failed == set(LeftOverKind)
+    assert LeftOverKind.NOT_UNDONE not in {dict(left).get(B) for _, left in ends}
+
+
+def test_an_end_comes_with_the_shortest_story_that_leads_there() -> None:
+    stories = {end.status: end.story for end in reversed(explore(ONE).ends)}
+    assert stories[SagaStatus.COMPLETED] == ("started", "step_skipped a")
+
+
+def test_an_exploration_sums_itself_up() -> None:
+    assert str(explore(ONE)) == f"all 74 states, {explore(ONE).edges} edges, 7 ends, 0 violations"
+    assert str(explore(ONE, budget=2)).startswith("bounded: the first 2 states")
+
+
+def test_interchangeable_steps_are_explored_once() -> None:
+    alike = explore(Plan.of(step("a"), step("b")))
+    told_apart = explore(Plan.of(step("a"), step("b", retry=RetrySchedule(attempts=1, base=1))))
+    assert alike.states < told_apart.states
+    # The same ends, if the two names are taken for one.
+    assert {_nameless(end) for end in alike.ends} == {_nameless(end) for end in told_apart.ends}
+
+
+def _nameless(end: Outcome) -> tuple[SagaStatus, tuple[LeftOverKind, ...]]:
+    return end.status, tuple(sorted(kind for _, kind in end.left_over))
+
+
+def test_a_broken_promise_is_reported_with_its_story(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never_skipped(edge: Edge) -> bool:
+        return not isinstance(edge.event, StepSkipped)
+
+    def never_compensated(plan: Plan, state: SagaState) -> bool:
+        return state.goal is not Goal.COMPENSATED
+
+    monkeypatch.setattr(exploring, "EDGE_LAWS", (never_skipped,))
+    monkeypatch.setattr(exploring, "STATE_LAWS", (never_compensated,))
+    stories = {violation.law: violation.story for violation in reversed(explore(ONE).violations)}
+    assert stories == {
+        "never_skipped": ("started", "step_skipped a"),
+        "never_compensated": ("started", "compensation_requested"),
+    }
+
+
+def test_a_state_without_a_way_out_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if nothing but an abort could ever end a saga."""
+
+    def only_abort_ends(plan: Plan, state: SagaState | None, event: Event) -> Decision:
+        decision = transition(plan, state, event)
+        if isinstance(event, AbortRequested) or not (isinstance(decision, Success) and decision.unwrap().state.ended):
+            return decision
+        return Failure(Rejection(Refusal.LATE))
+
+    monkeypatch.setattr(exploring, "transition", only_abort_ends)
+    laws = {violation.law for violation in explore(ONE).violations}
+    assert laws == {"comes to an end or waits for a person, of itself", "has a way to an end other than abort"}

@@ -1,0 +1,116 @@
+"""Random plans told random stories: no exception, no broken promise, and the journal gives the state again."""
+
+from __future__ import annotations
+
+import msgspec
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from returns.result import Failure, Success
+
+from saga_fn.core.effects import Transition
+from saga_fn.core.events import (
+    Bound,
+    CompensationFailed,
+    CompensationSucceeded,
+    Event,
+    Resumed,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    Unbindable,
+)
+from saga_fn.core.explore import cut_schedule, explore
+from saga_fn.core.ids import Digest, Moment, PlanId
+from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
+from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.reading import find
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.state import Running, SagaState, Undoing
+from saga_fn.core.transition import transition
+from tests.core.given import A
+from tests.core.strategies import draws, events, plans, schedules
+
+SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+quick = settings(deadline=None, suppress_health_check=SLOW)
+
+
+def aimed(state: SagaState | None, event: Event) -> Event:
+    """The event with its attempt number mended to the execution that runs, so that walks get somewhere."""
+    if state is None or not isinstance(event, StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed):
+        return event
+    running = [step for step in state.steps if isinstance(step, Running | Undoing)]
+    if not running or event.attempt < 0:
+        return event
+    chosen = find(state, event.step)
+    if not isinstance(chosen, Running | Undoing):
+        chosen = running[0]
+    return msgspec.structs.replace(event, step=chosen.step, attempt=chosen.tries.attempt)
+
+
+def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]) -> SagaState | None:
+    """Fold one event and check every promise; a refused event changes nothing."""
+    match transition(plan, state, event):
+        case Failure():
+            return state
+        case Success(moved):
+            if isinstance(event, Started | Resumed | Ticked | StepSucceeded | StepSkipped) and not event.inputs:
+                check(plan, state, event, moved)
+                inputs = tuple(Bound(step, Digest(b"1")) for step in moved.needs)
+                event = msgspec.structs.replace(event, inputs=inputs)
+                moved = transition(plan, state, event).unwrap()
+            check(plan, state, event, moved)
+            journal.append(event)
+            return moved.state
+
+
+def check(plan: Plan, state: SagaState | None, event: Event, moved: Transition) -> None:
+    for of_states in STATE_LAWS:
+        assert of_states(plan, moved.state), of_states.__name__
+    if state is not None:
+        edge = Edge.of(plan, state, event, moved)
+        for of_edges in EDGE_LAWS:
+            assert of_edges(edge), of_edges.__name__
+
+
+@quick
+@given(st.data(), plans())
+def test_no_story_raises_or_breaks_a_promise(data: st.DataObject, plan: Plan) -> None:
+    state: SagaState | None = None
+    journal: list[Event] = []
+    state = fold(plan, state, Started(Moment(0), plan.id), journal)
+    for event in data.draw(st.lists(events(st.sampled_from([plan.id, PlanId("other")])), max_size=40)):
+        state = fold(plan, state, aimed(state, event), journal)
+    folded: SagaState | None = None
+    for event in journal:
+        folded = transition(plan, folded, event).unwrap().state
+    assert folded == state
+
+
+@quick
+@given(schedules, st.lists(draws, max_size=6))
+def test_cut_and_real_policies_agree(real: RetrySchedule, drawn: list[float]) -> None:
+    """Whatever a real policy answers, its cut has a run that answers the same: wait, at once, or no more."""
+    cut = cut_schedule(real)
+    for failures, draw in enumerate(drawn, start=1):
+        delay = real.delay_after(failures, draw=draw)
+        # The cut's first, middle and last attempt stand for the real one's.
+        stands_for = failures if failures < cut.attempts else (cut.attempts if delay is None else cut.attempts - 1)
+        answers = {answer(cut.delay_after(stands_for, draw=drawn)) for drawn in ((0.0, 0.75) if cut.jitter else (0.0,))}
+        assert answer(delay) in answers
+
+
+def answer(delay: int | None) -> str:
+    return "no more" if delay is None else "wait" if delay else "at once"
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=SLOW)
+@given(schedules, schedules)
+def test_a_real_policy_leads_to_the_ends_that_its_cut_does(retry: RetrySchedule, undo_retry: RetrySchedule) -> None:
+    plan = Plan.of(PlannedStep(A, (), retry, True, undo_retry))
+    found = explore(plan)
+    assert not found.bounded
+    assert found.violations == ()
+    unbindable = Started(Moment(0), plan.id, (Unbindable(A),))
+    assert isinstance(transition(plan, None, unbindable), Success)
