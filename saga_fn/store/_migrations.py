@@ -31,7 +31,7 @@ MIGRATIONS: Final = (
         name="sagas",
         breaking=False,
         concurrently=False,
-        record="INSERT INTO {schema}.migration (number, name, breaking) VALUES (1, 'sagas', false)",
+        record="INSERT INTO {schema}.migration (number, name, breaking) VALUES (1, 'sagas', false) ON CONFLICT (number) DO NOTHING",
         statements=(
             """\
 CREATE TABLE {schema}.saga (

@@ -79,8 +79,10 @@ async def describe_all(conn: asyncpg.Connection, queries: Sequence[Query]) -> tu
     """Describe each query. Raises SqlFileError for the first that the server or the generator does not take."""
     rows = await conn.fetch(
         "SELECT DISTINCT a.attname FROM pg_catalog.pg_attribute AS a"
-        " JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
-        " WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND NOT a.attnotnull",
+        " JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid"
+        " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
+        " WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0"
+        " AND NOT a.attisdropped AND NOT a.attnotnull",
         SCHEMA_IN_SOURCE,
     )
     nullable_somewhere = frozenset(str(row[0]) for row in rows)
@@ -146,7 +148,8 @@ def _python_type(query: Query, name: str, type_: _Type, nullable: set[str]) -> s
     element = _PYTHON_TYPES.get(type_.name.removesuffix("[]"))
     if element is None:
         raise SqlFileError(
-            f"{query.path}: {name} is of type {type_.name}.\nHINT: cast it to one of {', '.join(_PYTHON_TYPES)} or an array of these."
+            f"{query.path}: {name} is of type {type_.name}.\n"
+            f"HINT: cast it to one of {', '.join(_PYTHON_TYPES)} or an array of these."
         )
     if f"{name}[]" in nullable:
         if not is_array:
