@@ -225,7 +225,7 @@ class _Fold:
         delay = self.plan.step(event.step).retry.delay_after(failed.failures, draw=event.draw)
         if delay is None or self.goal is not Goal.FORWARD:
             return Exhausted(event.step, failed)
-        if delay == 0:
+        if delay == 0 and tries.events == len(self.events):  # with the same input: no event has come since
             return Running(event.step, _next_attempt(failed))
         return Retrying(event.step, failed, Moment(self.at + delay))
 

@@ -1,0 +1,64 @@
+"""A plan is a directed acyclic graph, listed in an order that works."""
+
+from __future__ import annotations
+
+import pytest
+
+from saga_fn.core.ids import StepId
+from saga_fn.core.plan import Plan
+from tests.core.given import DIAMOND, ONE, THREE, THRICE, TWO_ROOTS, A, B, C, D, step
+
+
+def test_roots_and_descendants() -> None:
+    assert TWO_ROOTS.roots == (A, B)
+    assert DIAMOND.descendants == {A: {B, C, D}, B: {D}, C: {D}, D: frozenset()}
+    assert DIAMOND.index == {A: 0, B: 1, C: 2, D: 3}
+
+
+def test_a_step_is_found_by_its_name() -> None:
+    assert DIAMOND.step(B) is DIAMOND.steps[1]
+    assert B in DIAMOND
+    assert StepId("x") not in DIAMOND
+    with pytest.raises(KeyError):
+        DIAMOND.step(StepId("x"))
+
+
+@pytest.mark.parametrize(
+    "steps, message",
+    [
+        ((), "a plan needs at least one step"),
+        ((step("a"), step("a")), "step 'a' is listed twice"),
+        ((step("a", "b"), step("b")), "step 'a' depends on 'b', which is not listed before it"),
+        ((step("a", "a"),), "step 'a' depends on 'a', which is not listed before it"),
+    ],
+)
+def test_what_is_no_plan_is_refused(steps: tuple[object, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        Plan.of(*steps)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - steps, whose type parametrize hides
+
+
+def test_equal_plans_are_one() -> None:
+    again = Plan.of(step("a"))
+    assert again == ONE
+    assert hash(again) == hash(ONE)
+    assert again.id == ONE.id
+    assert len({again, ONE, THREE}) == 2
+    assert again != "a plan"
+
+
+def test_whatever_changes_a_decision_changes_the_id() -> None:
+    different = [
+        Plan.of(step("a")),
+        Plan.of(step("b")),
+        Plan.of(step("a", undo=False)),
+        Plan.of(step("a", retry=THRICE)),
+        Plan.of(step("a", undo_retry=THRICE)),
+        Plan.of(step("a"), compensate_on_failure=False),
+        Plan.of(step("a"), step("b")),
+        Plan.of(step("a"), step("b", "a")),
+    ]
+    assert len({plan.id for plan in different}) == len(different)
+
+
+def test_an_id_is_the_same_in_every_process() -> None:
+    assert ONE.id == Plan.of(step("a")).id == "4fad705301b653da823fdde5568aa251"

@@ -1,0 +1,219 @@
+"""`transition` answers every event in every state: garbage too, and every refusal is reached."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import pytest
+from returns.result import Failure, Success
+
+from saga_fn.core.effects import Refusal, Release
+from saga_fn.core.events import (
+    AbortRequested,
+    Bound,
+    CompensationFailed,
+    CompensationRequested,
+    CompensationSucceeded,
+    Event,
+    EventReceived,
+    FailureKind,
+    HandedBack,
+    PlanChanged,
+    Resumed,
+    RetryRequested,
+    SagaParked,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    Unbindable,
+)
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import ParkReason, SagaState
+from saga_fn.core.transition import EVENT_LIMIT, transition
+from tests.core.given import DIAMOND, ONE, SECOND, THREE, A, B, C, Saga, sequence, started
+from tests.core.stories import STORIES
+
+STEPS = (*(StepId(name) for name in "abcd"), StepId(""), StepId("no such step"), StepId("\x00\ud800"))
+MOMENTS = tuple(Moment(at) for at in (0, -1, -(1 << 70), 1 << 70, 30 * SECOND))
+ATTEMPTS = (1, 0, -1, 2, 1 << 70)
+DRAWS = (0.0, 0.999, 1.0, -1.0, 1e308, math.nan, math.inf, -math.inf)
+
+
+def garbage(plan: Plan) -> Iterator[Event]:
+    """Every kind of event with every kind of value, sensible or not."""
+    everything = tuple(Bound(name, Digest(b"")) for name in STEPS) + tuple(Unbindable(name) for name in STEPS)
+    for at in MOMENTS:
+        for inputs in ((), everything, everything[::-1]):
+            yield Started(at, plan.id, inputs)
+            yield Started(at, PlanId(""), inputs)
+            yield Ticked(at, inputs)
+            for takeover in (False, True):
+                yield Resumed(at, takeover, not takeover, inputs)
+                yield Resumed(at, takeover, takeover, inputs)
+        yield from (HandedBack(at), EventReceived(at), RetryRequested(at), CompensationRequested(at))
+        yield from (AbortRequested(at, until) for until in MOMENTS)
+        yield from (SagaParked(at, why) for why in ParkReason)
+        yield from (PlanChanged(at, plan.id), PlanChanged(at, PlanId("no such plan")))
+    for name in STEPS:
+        yield StepSkipped(Moment(0), name, everything)
+        for attempt in ATTEMPTS:
+            yield StepSucceeded(Moment(0), name, attempt, everything)
+            yield CompensationSucceeded(Moment(0), name, attempt)
+            for kind in FailureKind:
+                for draw in DRAWS:
+                    yield StepFailed(Moment(0), name, attempt, kind, draw)
+                    yield CompensationFailed(Moment(0), name, attempt, kind, draw)
+
+
+def moments_of(saga: Saga) -> Iterator[SagaState | None]:
+    """The saga at every point of its story."""
+    state: SagaState | None = None
+    yield state
+    plan = saga.plans[0]
+    for event in saga.journal:
+        if isinstance(event, PlanChanged):
+            plan = saga.plan
+        state = transition(plan, state, event).unwrap().state
+        yield state
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_no_event_raises_at_any_point_of(name: str) -> None:
+    saga = STORIES[name]()
+    for plan in saga.plans:
+        for state in moments_of(saga):
+            for event in garbage(plan):
+                decision = transition(plan, state, event)
+                assert isinstance(decision, Success | Failure)
+
+
+def refused_not_started() -> tuple[Saga, Event]:
+    return Saga(ONE), Ticked(Moment(0))
+
+
+def refused_already_started() -> tuple[Saga, Event]:
+    return started(ONE), Started(Moment(0), ONE.id)
+
+
+def refused_finished() -> tuple[Saga, Event]:
+    saga = started(ONE, A)
+    saga.succeed(A)
+    return saga, RetryRequested(Moment(0))
+
+
+def refused_unknown_step() -> tuple[Saga, Event]:
+    return started(ONE, A), StepSucceeded(Moment(0), B, 1)
+
+
+def refused_late() -> tuple[Saga, Event]:
+    return started(ONE, A), StepSucceeded(Moment(0), A, 2)
+
+
+def refused_plan_mismatch() -> tuple[Saga, Event]:
+    return started(ONE), PlanChanged(Moment(0), THREE.id)
+
+
+def refused_nothing_to_retry() -> tuple[Saga, Event]:
+    return started(ONE, A), RetryRequested(Moment(0))
+
+
+def refused_nothing_to_compensate() -> tuple[Saga, Event]:
+    saga = started(sequence("a", undo=""), A)
+    saga.abort()
+    return saga, CompensationRequested(Moment(0))
+
+
+def refused_not_waiting() -> tuple[Saga, Event]:
+    return started(ONE, A), StepSkipped(Moment(0), A)
+
+
+def refused_compensation_begun() -> tuple[Saga, Event]:
+    saga = started(sequence("ab"), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    saga.fail_undo(A)
+    return saga, RetryRequested(Moment(0))
+
+
+def refused_too_many_events() -> tuple[Saga, Event]:
+    saga = started(ONE)
+    for _ in range(EVENT_LIMIT):
+        saga.tell(EventReceived(Moment(0)))
+    return saga, EventReceived(Moment(0))
+
+
+REFUSED = {
+    refused.__name__.removeprefix("refused_"): refused
+    for refused in (
+        refused_not_started,
+        refused_already_started,
+        refused_finished,
+        refused_unknown_step,
+        refused_late,
+        refused_plan_mismatch,
+        refused_nothing_to_retry,
+        refused_nothing_to_compensate,
+        refused_not_waiting,
+        refused_compensation_begun,
+        refused_too_many_events,
+    )
+}
+
+
+@pytest.mark.parametrize("refusal", Refusal)
+def test_every_refusal_is_reached(refusal: Refusal) -> None:
+    saga, event = REFUSED[refusal.value]()
+    assert saga.refusal(event) is refusal
+
+
+def test_a_refusal_names_the_step_that_it_is_about() -> None:
+    saga = started(THREE, A)
+    about: list[Event] = [
+        StepSucceeded(Moment(0), B, 1),
+        StepFailed(Moment(0), B, 1),
+        CompensationSucceeded(Moment(0), B, 1),
+        CompensationFailed(Moment(0), B, 1),
+        StepSkipped(Moment(0), B),
+    ]
+    for event in about:
+        assert transition(THREE, saga.state, event).failure().step == B
+    for event in about:
+        of_unknown = transition(ONE, started(ONE, A).state, event).failure()
+        assert (of_unknown.refusal, of_unknown.step) == (Refusal.UNKNOWN_STEP, B)
+
+
+def test_a_state_of_another_plan_is_refused() -> None:
+    saga = started(ONE, A)
+    decision = transition(THREE, saga.state, Ticked(Moment(0)))
+    assert decision.failure().refusal is Refusal.PLAN_MISMATCH
+    assert transition(THREE, None, Started(Moment(0), ONE.id)).failure().refusal is Refusal.PLAN_MISMATCH
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_spurious_events_are_harmless(name: str) -> None:
+    """A tick or a claim that finds nothing to do changes nothing but the count, and asks for what was asked before."""
+    saga = STORIES[name]()
+    plan = saga.plans[0]
+    for state in moments_of(saga):
+        if state is None or state.ended or state.plan != plan.id:
+            continue
+        once = transition(plan, state, Ticked(state.at)).unwrap()
+        twice = transition(plan, once.state, Ticked(state.at)).unwrap()
+        assert (twice.state.steps, twice.state.goal) == (once.state.steps, once.state.goal)
+        assert (twice.needs, twice.writes, twice.actions) == (once.needs, once.writes, ())
+        if isinstance(once.writes[0] if once.writes else None, Release):
+            claimed = transition(plan, once.state, Resumed(state.at)).unwrap()
+            assert (claimed.state.steps, claimed.needs, claimed.writes) == (once.state.steps, once.needs, once.writes)
+
+
+def test_a_duplicate_result_is_late() -> None:
+    saga = started(DIAMOND, A)
+    saga.succeed(A, B, C)
+    assert saga.refusal(StepSucceeded(Moment(0), A, 1)) is Refusal.LATE
+    saga.succeed(B)
+    assert saga.refusal(StepSucceeded(Moment(0), B, 1)) is Refusal.LATE
+    assert saga.refusal(StepFailed(Moment(0), B, 1)) is Refusal.LATE
