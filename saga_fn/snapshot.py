@@ -18,7 +18,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 def wait_token(saga_id: UUID, rev: int) -> UUID:
     """The token of a saga that nobody owns, for `notify`: another one after every change of the saga."""
-    return UUID(bytes=hashlib.blake2b(saga_id.bytes + rev.to_bytes(8), digest_size=16).digest(), version=8)
+    return UUID(bytes=hashlib.blake2b(saga_id.bytes + rev.to_bytes(8), digest_size=16).digest())
 
 
 @attrs.frozen
