@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
@@ -16,8 +17,8 @@ from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
 from saga_fn.definition.retry import ExponentialRetry, NoRetry, checked_policy, seconds_of
-from saga_fn.definition.signature import payload_type
-from saga_fn.definition.step import StepBase, StepOptions, StepParts, parts_of
+from saga_fn.definition.signature import fits, payload_type
+from saga_fn.definition.step import AnyRefs, StepBase, StepOptions, StepParts, check_options, parts_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 D = TypeVar("D")
@@ -33,8 +34,8 @@ F = TypeVar("F")
 MOST_STEPS: Final = 100
 LONGEST_ID: Final = 64
 """Characters. With the most steps, a saga's encoded state stays well under its limit of 16 KiB."""
+_STEP_ID: Final = re.compile(rf"[ -~]{{1,{LONGEST_ID}}}")
 
-_KNOWN_OPTIONS = frozenset(StepOptions.__annotations__)
 _DEFAULT_UNDO_RETRY: Final = ExponentialRetry(
     max_attempts=10, base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=1)
 )
@@ -99,7 +100,7 @@ class SagaBuilder(Generic[D]):
     ) -> None: ...
     def __init__(
         self,
-        initial: Any = dict,  # Any: see the overloads
+        initial: Any = dict[str, Any],  # Any: see the overloads
         *,
         compensate_on_failure: bool = True,
         order: Literal["sequential", "graph"] = "sequential",
@@ -120,11 +121,16 @@ class SagaBuilder(Generic[D]):
 
     @overload
     def add_step(
-        self, step: StepBase[I, O], *, input_map: Callable[[InputContext[D]], I], **options: Unpack[StepOptions]
+        self,
+        step: StepBase[I, O],
+        *,
+        input_map: Callable[[InputContext[D]], I],
+        after: AnyRefs = ...,
+        **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     @overload
     def add_step(
-        self, step: StepBase[I, O], *, depends_on: StepRef[I], **options: Unpack[StepOptions]
+        self, step: StepBase[I, O], *, depends_on: StepRef[I], after: AnyRefs = ..., **options: Unpack[StepOptions]
     ) -> StepRef[O]: ...
     @overload
     def add_step(
@@ -133,6 +139,7 @@ class SagaBuilder(Generic[D]):
         *,
         depends_on: StepRef[A],
         input_map: Callable[[A], I],
+        after: AnyRefs = ...,
         **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     @overload
@@ -142,6 +149,7 @@ class SagaBuilder(Generic[D]):
         *,
         depends_on: tuple[StepRef[A]],
         input_map: Callable[[A], I],
+        after: AnyRefs = ...,
         **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     @overload
@@ -151,6 +159,7 @@ class SagaBuilder(Generic[D]):
         *,
         depends_on: tuple[StepRef[A], StepRef[B]],
         input_map: Callable[[A, B], I],
+        after: AnyRefs = ...,
         **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     @overload
@@ -160,6 +169,7 @@ class SagaBuilder(Generic[D]):
         *,
         depends_on: tuple[StepRef[A], StepRef[B], StepRef[C]],
         input_map: Callable[[A, B, C], I],
+        after: AnyRefs = ...,
         **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     @overload
@@ -169,6 +179,7 @@ class SagaBuilder(Generic[D]):
         *,
         depends_on: tuple[StepRef[A], StepRef[B], StepRef[C], StepRef[E]],
         input_map: Callable[[A, B, C, E], I],
+        after: AnyRefs = ...,
         **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     @overload
@@ -178,6 +189,7 @@ class SagaBuilder(Generic[D]):
         *,
         depends_on: tuple[StepRef[A], StepRef[B], StepRef[C], StepRef[E], StepRef[F]],
         input_map: Callable[[A, B, C, E, F], I],
+        after: AnyRefs = ...,
         **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     def add_step(
@@ -186,12 +198,16 @@ class SagaBuilder(Generic[D]):
         *,
         depends_on: Any = None,  # Any: see the overloads
         input_map: Any = None,  # Any: see the overloads
+        after: AnyRefs = (),
         **options: Unpack[StepOptions],
     ) -> StepRef[O]:
         """Add a step and get the reference to its output.
 
         Without `depends_on`, `input_map` is given the InputContext; with it, the outputs of those steps, one argument
-        each. It may be left out where one step's output already is the other's input. Raises SagaDefinitionError.
+        each. It may be left out where one step's output already is the other's input. It must be pure: it is computed
+        again after a crash. `after` names steps to wait for without taking their output, for `order="graph"`.
+
+        Raises SagaDefinitionError, and TypeValidationError for types that do not fit.
         """
         if depends_on is None:
             refs: tuple[Any, ...] = ()
@@ -204,37 +220,36 @@ class SagaBuilder(Generic[D]):
                 f"depends_on must be a StepRef or a tuple of StepRefs, not {depends_on!r:.80}",
                 hint="write depends_on=(first, second), or leave it out",
             )
-        return cast("StepRef[O]", self.wire(step, refs, input_map, options))  # the overloads above have checked it
+        return cast(
+            "StepRef[O]", self.wire(step, refs, input_map, after, options)
+        )  # the overloads above have checked it
 
     def wire(
         self,
         step: StepBase[Any, Any],
         refs: Sequence[StepRef[Any]],
         using: Callable[..., object] | None,
+        after: AnyRefs,
         options: StepOptions,
     ) -> StepRef[Any]:  # Any throughout: both spellings come here after their overloads were checked
         """Add a step, untyped: what `add_step` and the traced calls of a `@saga` share."""
-        if self._built:
-            raise SagaDefinitionError("this saga is built already", hint="use another SagaBuilder for another saga")
+        self._refuse_built()
         parts = parts_of(step)
+        check_options(options)
         chosen = cast("StepOptions", {**parts.options, **options})  # a TypedDict merged with itself
-        unknown = sorted(set(chosen) - _KNOWN_OPTIONS)
-        if unknown:
-            raise SagaDefinitionError(
-                f"unknown step option {', '.join(unknown)}", hint=f"options are {', '.join(sorted(_KNOWN_OPTIONS))}"
-            )
         step_id = self._new_id(chosen.get("step_id", parts.name))
-        for ref in refs:
+        named = (*refs, *(after if isinstance(after, tuple) else (after,)))
+        for ref in named:
             self._check_ref(step_id, ref)
-        after = tuple(dict.fromkeys(ref.step_id for ref in refs if ref.step_id != INITIAL))
+        follows = tuple(dict.fromkeys(ref.step_id for ref in named if ref.step_id != INITIAL))
         if self._sequential:
-            after = (self._planned[-1].step,) if self._planned else ()
+            follows = (self._planned[-1].step,) if self._planned else ()
         timeout = seconds_of("timeout", chosen.get("timeout"))
         self._bindings[step_id] = StepBinding(
             step_id=step_id,
             input_type=parts.input_type,
             output_type=parts.output_type,
-            map_input=self._mapping(step_id, parts, refs, using, None if self._sequential else frozenset(after)),
+            map_input=self._mapping(step_id, parts, refs, using, None if self._sequential else frozenset(follows)),
             execute=parts.execute,
             compensate=parts.compensate,
             timeout=timeout,
@@ -246,7 +261,7 @@ class SagaBuilder(Generic[D]):
         self._planned.append(
             PlannedStep(
                 step=step_id,
-                after=after,
+                after=follows,
                 retry=checked_policy("retry_policy", chosen.get("retry_policy", NoRetry())).schedule(),
                 compensable=parts.compensate is not None,
                 undo_retry=checked_policy("compensation_retry_policy", undo_retry).schedule(),
@@ -264,6 +279,7 @@ class SagaBuilder(Generic[D]):
 
     def finish(self, name: str | None, output: StepRef[Any] | None) -> SagaDefinition[D, Any]:  # Any: see `build`
         """What `build` and `@saga` share."""
+        self._refuse_built()
         if not self._planned:
             raise SagaDefinitionError("a saga needs at least one step", hint="add one with add_step")
         if output is not None:
@@ -282,10 +298,14 @@ class SagaBuilder(Generic[D]):
             steps=MappingProxyType(dict(self._bindings)),
         )
 
+    def _refuse_built(self) -> None:
+        if self._built:
+            raise SagaDefinitionError("this saga is built already", hint="use another SagaBuilder for another saga")
+
     def _new_id(self, wanted: object) -> StepId:
-        if not isinstance(wanted, str) or not 0 < len(wanted) <= LONGEST_ID or not wanted.isprintable():
+        if not isinstance(wanted, str) or not _STEP_ID.fullmatch(wanted):
             raise SagaDefinitionError(
-                f"step_id must be a string of 1 to {LONGEST_ID} printable characters, not {wanted!r:.100}",
+                f"step_id must be a string of 1 to {LONGEST_ID} printable ASCII characters, not {wanted!r:.100}",
                 hint="give one with step_id=",
             )
         if wanted in self._bindings:
@@ -334,7 +354,7 @@ class SagaBuilder(Generic[D]):
             return lambda context: using(*(context.output(ref) for ref in refs))
         if declared is None:
             return using
-        return lambda context: using(attrs.evolve(context, declared=declared))
+        return lambda context: using(_restricted(context, declared))
 
     def _check_fit(self, step_id: StepId, parts: StepParts, refs: Sequence[StepRef[Any]]) -> None:  # Any: see `wire`
         if len(refs) > 1:
@@ -345,13 +365,17 @@ class SagaBuilder(Generic[D]):
         from_type = self._initial_type
         if refs and refs[0].step_id != INITIAL:
             from_type = self._bindings[refs[0].step_id].output_type
-        wanted, given = parts.input_type.tp, from_type.tp
-        fits = wanted == given or (isinstance(wanted, type) and isinstance(given, type) and issubclass(given, wanted))
-        if not fits:
+        if not fits(from_type.tp, parts.input_type.tp):
             raise TypeValidationError(
                 f"step {step_id!r} takes {parts.input_type.name}, but is given {from_type.name}",
                 hint="give input_map (using, in a @saga) to make the one from the other",
             )
+
+
+def _restricted(context: InputContext[Any], declared: frozenset[StepId]) -> InputContext[Any]:  # Any: see `wire`
+    """In a graph other steps may or may not be done yet: what a step sees must not depend on that."""
+    seen = {step: output for step, output in context.step_outputs.items() if step in declared}
+    return attrs.evolve(context, declared=declared, step_outputs=seen)
 
 
 def _takes(fn: object, arguments: int) -> bool:
@@ -388,4 +412,4 @@ class StepDefinition:
         """Add the step to a saga."""
         wanted = self.input.depends_on
         refs = () if wanted is None else wanted if isinstance(wanted, tuple) else (wanted,)
-        return builder.wire(self.step, refs, self.input.input_map, self.options)
+        return builder.wire(self.step, refs, self.input.input_map, (), self.options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, Generic, NoReturn, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast, final
 from uuid import UUID
 
 import attrs
@@ -56,6 +56,16 @@ class StepRef(Generic[O_co]):
             hint="take it apart in `using` / `input_map`, which run with the value",
         )
 
+    if not TYPE_CHECKING:  # the checkers must go on to refuse unknown attributes
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("__"):  # protocols of Python's own, which ask whether it is there
+                raise AttributeError(name)
+            raise SagaDefinitionError(
+                f"{self!r} has no attribute {name!r}: it has no value while the saga is being built",
+                hint=f"look into it in `using` / `input_map`, as in using=lambda value: value.{name}",
+            )
+
 
 @final
 @attrs.frozen
@@ -78,7 +88,7 @@ class InputContext(Generic[D_co]):
         if self.declared is not None and ref.step_id not in self.declared:
             raise SagaDefinitionError(
                 f"the output of step {ref.step_id!r} is not declared by this step",
-                hint="with order='graph' name it in depends_on",
+                hint="with order='graph' name it in depends_on= or after=",
             )
         if ref.step_id not in self.step_outputs:
             raise SagaDefinitionError(

@@ -71,6 +71,11 @@ def saga(
             raise SagaDefinitionError(
                 f"@saga function {name_of(fn)} returned {result!r:.80}", hint="return a StepRef, or nothing"
             )
+        if result is None and hints_of(fn).get("return", type(None)) is not type(None):
+            raise SagaDefinitionError(
+                f"@saga function {name_of(fn)} returned nothing, but its annotation says that it does",
+                hint="return the StepRef of the saga's result, or annotate it -> None",
+            )
         return builder.finish(name, cast("Any", result))  # of whatever type; its builder knows
 
     return trace
@@ -81,6 +86,8 @@ def _is_name(name: object) -> bool:
 
 
 def _initial_type(fn: Callable[..., Any]) -> Any:  # Any: a type of whatever form
+    if not inspect.isfunction(fn) and not inspect.ismethod(fn):
+        raise SagaDefinitionError(f"{name_of(fn)} is no function", hint="decorate a function with @saga")
     if inspect.iscoroutinefunction(fn):
         raise SagaDefinitionError(
             f"@saga function {name_of(fn)} is async", hint="write it with plain `def`: it only wires"

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 import typing
-from collections.abc import Callable
-from typing import Any, TypeVar, get_args, get_origin
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, ForwardRef, NewType, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
 from returns.result import Result
 
-from saga_fn.codec import PayloadType
+from saga_fn.codec import UNRESOLVED, PayloadType
 from saga_fn.definition.refs import StepContext
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
-_EAGER_HINT = (
-    "import it at run time, not under `if TYPE_CHECKING:`, and define it at module level; with ruff's TC rules set "
-    "runtime-evaluated-decorators = ['saga_fn.step', 'saga_fn.saga'] and "
-    "runtime-evaluated-base-classes = ['saga_fn.BaseStep', 'saga_fn.ContextStep']"
+_FACTORY: Final = (
+    "leave the method undecorated and wrap it where the object is, as in "
+    "def make_saga(pay: Payments): charge = step(pay.charge, compensate=pay.refund)"
 )
 
 
@@ -41,15 +41,17 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
     if isinstance(fn, functools.partial):
         raise SagaDefinitionError(
             f"{what} is a functools.partial, whose types cannot be found out",
-            hint="use a bound method (step(client.charge)) or write a small async function",
+            hint=f"write a small async function, or bind by a method: {_FACTORY}",
         )
+    if isinstance(fn, type):
+        raise SagaDefinitionError(f"{what} {fn.__name__} is a class", hint=f"give an instance: step({fn.__name__}())")
     if not inspect.iscoroutinefunction(fn):
         raise SagaDefinitionError(f"{what} {name_of(fn)} is not an async function", hint="write it with `async def`")
     parameters = list(inspect.signature(fn).parameters.values())
     if parameters and parameters[0].name in ("self", "cls") and not inspect.ismethod(fn):
         raise SagaDefinitionError(
             f"{name_of(fn)} is a method that has no object yet",
-            hint="leave the method undecorated and wrap it where the object is: step(client.charge)",
+            hint=_FACTORY,
         )
     hints = hints_of(fn)
     named = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
@@ -62,7 +64,7 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
         expected = "its input" if values == 1 else "its input and its output"
         raise SagaDefinitionError(
             f"{what} {name_of(fn)} must take {expected}, and may take a StepContext after that",
-            hint=f"annotate the parameter as StepContext, or give it a default: {', '.join(unfilled)}"
+            hint=f"annotate the parameter as StepContext, give it a default, or bind it by a method: {', '.join(unfilled)}"
             if unfilled
             else "add the missing parameter",
         )
@@ -89,21 +91,59 @@ def hints_of(fn: Callable[..., Any]) -> dict[str, Any]:  # Any: whatever a user 
         return typing.get_type_hints(fn, include_extras=True)
     except NameError as error:
         raise TypeValidationError(
-            f"the annotation {error.name!r} of {name_of(fn)} cannot be found at run time", hint=_EAGER_HINT
+            f"the annotation {error.name!r} of {name_of(fn)} cannot be found at run time", hint=UNRESOLVED
+        ) from error
+    except Exception as error:  # whatever evaluating an annotation raises
+        raise TypeValidationError(
+            f"an annotation of {name_of(fn)} cannot be evaluated: {error}", hint="annotate with types, as in -> Payment"
         ) from error
 
 
 def output_type(gives: object) -> object:
-    """The type of a step's output: O for a step that returns O or Result[O, E]."""
-    if isinstance(get_origin(gives), type) and issubclass(typing.cast("type", get_origin(gives)), Result):
-        return get_args(gives)[0]
-    return gives
+    """The type of a step's output: O for a step that returns O, Result[O, E] or a union of these."""
+    if gives is Result:
+        raise TypeValidationError("a bare Result does not say the output's type", hint="write Result[Payment, Refusal]")
+    members = [get_args(tp)[0] if get_origin(tp) is Result else tp for tp in _members(gives)]
+    if members == list(_members(gives)):
+        return gives
+    return cast("Any", Union)[tuple(members)]  # Any: a type of whatever form
+
+
+def fits(given: object, wanted: object) -> bool:
+    """Whether a value of one type can be passed as the other; False only where it surely cannot."""
+    given, wanted = _bare(given), _bare(wanted)
+    if given == wanted or wanted is object or Any in (given, wanted):
+        return True
+    if len(_members(given)) > 1:
+        return all(fits(member, wanted) for member in _members(given))
+    if len(_members(wanted)) > 1:
+        return any(fits(given, member) for member in _members(wanted))
+    one, other = get_origin(given) or given, get_origin(wanted) or wanted
+    if not isinstance(one, type) or not isinstance(other, type):
+        return True
+    try:
+        return issubclass(one, int | float if other is float else other)
+    except TypeError:  # a TypedDict or a Protocol: only a checker can tell
+        return True
+
+
+def _members(tp: object) -> tuple[object, ...]:
+    return get_args(tp) if get_origin(tp) in (Union, types.UnionType) else (tp,)
+
+
+def _bare(tp: object) -> object:
+    """A type without its NewType and Annotated."""
+    if get_origin(tp) is Annotated:
+        return _bare(get_args(tp)[0])
+    return _bare(tp.__supertype__) if isinstance(tp, NewType) else tp
 
 
 def payload_type(tp: object, what: str) -> PayloadType[Any]:  # Any: found at run time
     """How values of a type are stored; raises TypeValidationError naming the step."""
     if isinstance(tp, TypeVar):
         raise TypeValidationError(f"{what} is the type variable {tp}", hint="subclass with concrete types")
+    if isinstance(tp, str | ForwardRef):
+        raise TypeValidationError(f"{what} is only a name: {tp!r}", hint=UNRESOLVED)
     try:
         return PayloadType.of(tp)
     except TypeValidationError as error:
@@ -121,8 +161,18 @@ def type_arguments(cls: type, base: type) -> tuple[object, ...]:
             return given
         above = type_arguments(origin, base)
         known = dict(zip(getattr(origin, "__parameters__", ()), given, strict=False))
-        return tuple(known.get(argument, argument) for argument in above)
+        return tuple(_substituted(argument, known) for argument in above)
     for parent in cls.__bases__:
         if parent is not base and issubclass(parent, base):
             return type_arguments(parent, base)
     return ()
+
+
+def _substituted(argument: object, known: Mapping[object, object]) -> object:
+    """The argument with type variables replaced, within list[T] too."""
+    if isinstance(argument, TypeVar):
+        return known.get(argument, argument)
+    inner: tuple[object, ...] = getattr(argument, "__parameters__", ())
+    if not inner or isinstance(argument, type):
+        return argument
+    return cast("Any", argument)[tuple(known.get(one, one) for one in inner)]  # Any: a generic alias of whatever form

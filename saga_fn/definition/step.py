@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -15,8 +16,8 @@ from typing_extensions import Unpack, override
 
 from saga_fn.codec import PayloadType
 from saga_fn.definition.refs import StepContext, StepRef
-from saga_fn.definition.retry import RetryPolicy
-from saga_fn.definition.signature import name_of, output_type, payload_type, read_signature, type_arguments
+from saga_fn.definition.retry import RetryPolicy, checked_policy, seconds_of
+from saga_fn.definition.signature import fits, name_of, output_type, payload_type, read_signature, type_arguments
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
@@ -44,6 +45,20 @@ class StepOptions(TypedDict, total=False):
 
 
 _OPTIONS = frozenset(StepOptions.__annotations__)
+
+
+def check_options(options: StepOptions) -> None:
+    """Raise SagaDefinitionError for an option that there is not, or whose value cannot be."""
+    unknown = sorted(set(options) - _OPTIONS)
+    if unknown:
+        raise SagaDefinitionError(
+            f"unknown step option {', '.join(unknown)}", hint=f"options are {', '.join(sorted(_OPTIONS))}"
+        )
+    for name, value in options.items():
+        if name in ("timeout", "compensation_timeout"):
+            seconds_of(name, value)
+        elif name != "step_id":
+            checked_policy(name, value)
 
 
 class StepBase(Generic[I, O]):
@@ -87,6 +102,7 @@ class ContextStep(StepBase[I, O], abc.ABC):
 Do: TypeAlias = (
     Callable[[I], Awaitable[O | Result[O, object]]] | Callable[[I, StepContext], Awaitable[O | Result[O, object]]]
 )
+AnyRefs: TypeAlias = StepRef[object] | tuple[StepRef[object], ...]
 Undo: TypeAlias = Callable[[I, O], Awaitable[None]] | Callable[[I, O, StepContext], Awaitable[None]]
 
 
@@ -106,25 +122,43 @@ class StepParts:
 class Step(StepBase[I, O]):
     """A step made of an async function by `step`. Wire it with `SagaBuilder.add_step`, or call it in a `@saga`."""
 
-    def __init__(self, parts: StepParts, call: Callable[[I], Awaitable[O | Result[O, object]]]) -> None:
+    def __init__(self, parts: StepParts) -> None:
         self._parts = parts
-        self._call = call
 
     @override
     def __repr__(self) -> str:
         return f"<step {self._parts.name}>"
 
-    async def execute(self, inp: I, /) -> O | Result[O, object]:
-        """Call the step alone, outside any saga; for tests of one's own."""
-        return await self._call(inp)
+    async def execute(self, inp: I, /) -> O:
+        """Call the step alone, outside any saga; for tests of one's own.
+
+        A Result is unwrapped: for a Failure this raises returns' UnwrapFailedError, which holds it.
+        """
+        returned = await self._parts.execute(inp, _alone(self._parts.name, "execute"))
+        # `step` saw the function's annotation: it gives an O, or a Result of one.
+        return cast("O", returned.unwrap() if isinstance(returned, Result) else returned)
+
+    async def compensate(self, inp: I, out: O, /) -> None:
+        """Call the compensation alone; without one, nothing happens."""
+        if self._parts.compensate is not None:
+            await self._parts.compensate(inp, out, _alone(self._parts.name, "compensate"))
 
     @overload
-    def __call__(self, ref: StepRef[I], /, **options: Unpack[StepOptions]) -> StepRef[O]: ...
-    @overload
-    def __call__(self, a: StepRef[A], /, *, using: Callable[[A], I], **options: Unpack[StepOptions]) -> StepRef[O]: ...
+    def __call__(self, ref: StepRef[I], /, *, after: AnyRefs = ..., **options: Unpack[StepOptions]) -> StepRef[O]: ...
     @overload
     def __call__(
-        self, a: StepRef[A], b: StepRef[B], /, *, using: Callable[[A, B], I], **options: Unpack[StepOptions]
+        self, a: StepRef[A], /, *, using: Callable[[A], I], after: AnyRefs = ..., **options: Unpack[StepOptions]
+    ) -> StepRef[O]: ...
+    @overload
+    def __call__(
+        self,
+        a: StepRef[A],
+        b: StepRef[B],
+        /,
+        *,
+        using: Callable[[A, B], I],
+        after: AnyRefs = ...,
+        **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     @overload
     def __call__(
@@ -135,6 +169,7 @@ class Step(StepBase[I, O]):
         /,
         *,
         using: Callable[[A, B, C], I],
+        after: AnyRefs = ...,
         **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     @overload
@@ -147,6 +182,7 @@ class Step(StepBase[I, O]):
         /,
         *,
         using: Callable[[A, B, C, E], I],
+        after: AnyRefs = ...,
         **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     @overload
@@ -160,15 +196,20 @@ class Step(StepBase[I, O]):
         /,
         *,
         using: Callable[[A, B, C, E, F], I],
+        after: AnyRefs = ...,
         **options: Unpack[StepOptions],
     ) -> StepRef[O]: ...
     def __call__(
         self,
         *refs: StepRef[Any],  # Any: the overloads tell them apart
         using: Callable[..., I] | None = None,
+        after: AnyRefs = (),
         **options: Unpack[StepOptions],
     ) -> StepRef[O]:
-        """Wire the step into the saga that is being traced."""
+        """Wire the step into the saga that is being traced, with what `using` makes of the refs' values as its input.
+
+        `after` names steps to wait for without taking their output, for `order="graph"`.
+        """
         from saga_fn.definition.saga import current_builder
 
         for ref in refs:
@@ -179,7 +220,7 @@ class Step(StepBase[I, O]):
                 )
         builder = current_builder(f"{self!r} was called")
         # The overloads above have checked what the builder takes untyped.
-        return cast("StepRef[O]", builder.wire(self, refs, using, options))
+        return cast("StepRef[O]", builder.wire(self, refs, using, after, options))
 
 
 class _StepDecorator(Protocol):
@@ -224,19 +265,15 @@ def step(fn: Any = None, /, *, compensate: Any = None, **options: Unpack[StepOpt
 
         charge = step(payments.charge, compensate=payments.refund, timeout=timedelta(seconds=10))
     """
-    unknown = sorted(set(options) - _OPTIONS)
-    if unknown:
-        raise SagaDefinitionError(
-            f"unknown step option {', '.join(unknown)}", hint=f"options are compensate, {', '.join(sorted(_OPTIONS))}"
-        )
+    check_options(options)
 
     def make(given: Any) -> Step[Any, Any]:  # Any: see the overloads
         if isinstance(given, StepBase):
             if compensate is not None:
                 raise SagaDefinitionError("a step object brings its own compensation", hint="leave compensate= out")
-            runs = cast("Any", given)  # parts_of makes sure that it is one of the classes with `execute`
-            parts = parts_of(runs)
-            return Step(attrs.evolve(parts, options=cast("StepOptions", {**parts.options, **options})), runs.execute)
+            whole = cast("Any", given)  # isinstance cannot see the type arguments
+            parts = parts_of(whole)
+            return Step(attrs.evolve(parts, options=cast("StepOptions", {**parts.options, **options})))
         return _from_function(given, compensate, options)
 
     return make if fn is None else make(fn)
@@ -246,12 +283,7 @@ def _from_function(fn: Any, compensate: Any, options: StepOptions) -> Step[Any, 
     name = name_of(fn).rpartition(".")[2]
     if name == "<lambda>":
         raise SagaDefinitionError("a lambda cannot be a step", hint="write an async function")
-    parts = _parts(name, fn, compensate, options)
-
-    async def call(inp: object) -> object:
-        return await parts.execute(inp, _alone(parts.name))
-
-    return Step(parts, call)
+    return Step(_parts(name, fn, compensate, options))
 
 
 def _parts(name: str, fn: Any, compensate: Any, options: StepOptions) -> StepParts:  # Any: see `step`
@@ -260,7 +292,7 @@ def _parts(name: str, fn: Any, compensate: Any, options: StepOptions) -> StepPar
     undo = None
     if compensate is not None:
         undoes = read_signature(compensate, values=2, what="compensation")
-        if undoes.takes != (does.takes[0], gives) and not _wider(undoes.takes, (does.takes[0], gives)):
+        if not (fits(does.takes[0], undoes.takes[0]) and fits(gives, undoes.takes[1])):
             raise TypeValidationError(
                 f"compensation {name_of(compensate)} takes {_names(undoes.takes)}, "
                 f"but step {name} has {_names((does.takes[0], gives))}",
@@ -297,6 +329,9 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
     undo: Any = given.compensate if overrides else None  # Any: either shape
     execute: Any = given.execute  # Any: either shape
     wants = isinstance(given, ContextStep)
+    for name, method, values in (("execute", execute, 1), ("compensate", undo, 2)):
+        if method is not None:
+            _check_method(f"{cls.__name__}.{name}", method, values + wants)
     return StepParts(
         name=_snake(cls.__name__),
         input_type=payload_type(types[0], f"the input of step {cls.__name__}"),
@@ -314,17 +349,6 @@ def _without_context(fn: Callable[..., Any], values: int) -> Callable[..., Await
     return call
 
 
-def _wider(takes: tuple[object, ...], given: tuple[object, ...]) -> bool:
-    """Whether each parameter is a base class of what it is given, or says nothing."""
-    return all(
-        take is Any
-        or take is object
-        or take == gave
-        or (isinstance(take, type) and isinstance(gave, type) and issubclass(gave, take))
-        for take, gave in zip(takes, given, strict=True)
-    )
-
-
 def _names(types: tuple[object, ...]) -> str:
     return ", ".join(getattr(tp, "__name__", str(tp)) for tp in types)
 
@@ -333,14 +357,26 @@ def _snake(name: str) -> str:
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def _alone(name: str) -> StepContext:
+def _check_method(name: str, method: Callable[..., object], values: int) -> None:
+    if not inspect.iscoroutinefunction(method):
+        raise SagaDefinitionError(f"{name} is not async", hint="write it with `async def`")
+    try:
+        inspect.signature(method).bind(*[None] * values)
+    except TypeError as error:
+        raise SagaDefinitionError(
+            f"{name} cannot be called with {values} argument(s): {error}",
+            hint="execute takes the input, compensate the input and the output; a ContextStep's also the StepContext",
+        ) from error
+
+
+def _alone(name: str, direction: str) -> StepContext:
     """The context of a step that is called outside any saga."""
     return StepContext(
         saga_id=UUID(int=0),
         saga_name="",
         step_id=name,
         attempt=1,
-        idempotency_key=f"alone:{name}",
+        idempotency_key=f"alone:{name}:{direction}",
         trace_id="",
         deadline=None,
     )
