@@ -1,0 +1,292 @@
+"""Each law catches the lie it is there for: forged states and edges that must be refused."""
+
+from __future__ import annotations
+
+import attrs
+import msgspec
+import pytest
+
+from saga_fn.core import invariants
+from saga_fn.core.effects import Action, CancelExecution, Release, RunStep, Transition, Write
+from saga_fn.core.events import (
+    AbortRequested,
+    CompensationRequested,
+    CompensationSucceeded,
+    Event,
+    EventReceived,
+    HandedBack,
+    RetryRequested,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+)
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import LeftOver, LeftOverKind, Projection, project, suspect
+from saga_fn.core.state import (
+    Doubt,
+    Exhausted,
+    Goal,
+    Parked,
+    ParkReason,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    Tries,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    Unknown,
+)
+from tests.core.given import SECOND, A, B, sequence, started
+
+TWO = sequence("ab")
+BARE = sequence("ab", undo="")
+ONCE, TWICE = Tries(1, digest=Digest(b"x")), Tries(2, digest=Digest(b"x"))
+DOUBTFUL = Tries(1, doubt=Doubt.MAY_HAVE_RUN)
+LATER = Moment(9)
+HELD = Tries(1, until=LATER)
+
+
+def state(*steps: StepState, goal: Goal = Goal.FORWARD, rev: int = 3, events: tuple[int, ...] = ()) -> SagaState:
+    return SagaState(TWO.id, rev, Moment(0), goal, steps, events)
+
+
+def parked(step: StepId) -> Parked:
+    return Parked(step, ONCE, ParkReason.INPUT_FAILED)
+
+
+BROKEN_STATES: dict[str, list[tuple[Plan, SagaState]]] = {
+    # These three compare the state with what is read from it, which is forged below.
+    "i1_a_scan_finds_it": [],
+    "i1_the_row_keeps_the_tables_rules": [],
+    "i7_nothing_runs_before_what_it_follows": [
+        (TWO, state(Running(B, ONCE))),
+        (TWO, state(Running(A, ONCE), Succeeded(B, 2))),
+        (TWO, state(Succeeded(B, 2), goal=Goal.COMPLETED)),
+    ],
+    "i8_nothing_runs_forward_beside_a_compensation": [
+        (TWO, state(Undoing(A, 1, ONCE), Running(B, ONCE), goal=Goal.ROLLBACK)),
+        (TWO, state(Undone(A, 1), Retrying(B, ONCE, LATER), goal=Goal.ROLLBACK)),
+        (TWO, state(UndoFailed(A, 1, ONCE), parked(B), goal=Goal.ROLLBACK)),
+    ],
+    "i11_an_end_is_at_rest": [
+        (TWO, state(going, goal=end))
+        for end in (Goal.COMPLETED, Goal.COMPENSATED, Goal.FAILED)
+        for going in (
+            Running(A, ONCE),
+            Retrying(A, ONCE, LATER),
+            parked(A),
+            Undoing(A, 1, ONCE),
+            UndoRetrying(A, 1, ONCE, LATER),
+            UndoParked(A, 1, ONCE, ParkReason.ROW_REFUSED),
+        )
+    ],
+    "i12_completed_means_all_done": [
+        (TWO, state(goal=Goal.COMPLETED)),
+        (TWO, state(Succeeded(A, 1), Exhausted(B, ONCE), goal=Goal.COMPLETED)),
+        (TWO, state(Succeeded(A, 1), goal=Goal.COMPLETED)),
+    ],
+    "i12_compensated_means_nothing_left": [
+        (TWO, state(Succeeded(A, 1), goal=Goal.COMPENSATED)),
+        (TWO, state(UndoFailed(A, 1, ONCE), goal=Goal.COMPENSATED)),
+        (TWO, state(Unknown(A, DOUBTFUL), goal=Goal.COMPENSATED)),
+        (TWO, state(Exhausted(A, HELD), goal=Goal.COMPENSATED)),
+    ],
+    "i12_failed_lists_what_is_left": [],
+}
+
+
+def moved(
+    after: SagaState, *actions: Action, needs: tuple[StepId, ...] = (), writes: tuple[Write, ...] = ()
+) -> Transition:
+    return Transition(after, needs, writes, actions)
+
+
+def edge(before: SagaState, event: Event, after: Transition | SagaState, plan: Plan = TWO) -> Edge:
+    return Edge.of(plan, before, event, after if isinstance(after, Transition) else moved(after))
+
+
+TICK = Ticked(Moment(0))
+RAN, DONE = state(Running(A, ONCE)), state(Succeeded(A, 4), rev=4)
+SUCCESS = StepSucceeded(Moment(0), A, 1)
+BACK = Goal.ROLLBACK
+
+BROKEN_EDGES: dict[str, list[Edge]] = {
+    "i3_revisions_are_gapless": [
+        edge(state(rev=3), TICK, state(rev=3)),
+        edge(state(rev=3), TICK, state(rev=5)),
+        edge(state(), Ticked(Moment(5)), state(rev=4)),
+        edge(state(), TICK, msgspec.structs.replace(state(rev=4), at=Moment(-1))),
+    ],
+    "i4_executions_are_told_apart": [
+        edge(state(Unknown(A, ONCE)), TICK, state(Running(A, ONCE), rev=4)),
+        edge(state(Running(A, TWICE)), TICK, state(Running(A, ONCE), rev=4)),
+        edge(state(UndoRetrying(A, 1, ONCE, Moment(0)), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
+        edge(state(), TICK, state(Running(A, Tries(0)), rev=4)),
+    ],
+    "i6_results_are_kept": [
+        edge(state(Succeeded(A, 2)), TICK, state(Succeeded(A, 4), rev=4)),
+        edge(state(Skipped(A, 2)), TICK, state(Running(A, ONCE), rev=4)),
+        edge(state(Undone(A, 2)), TICK, state(Undone(A, 4), rev=4)),
+        edge(state(Succeeded(A, 2)), TICK, state(rev=4)),
+        edge(state(parked(A)), TICK, state(Skipped(A, 4), rev=4)),
+        edge(state(parked(A)), StepSkipped(Moment(0), B), state(Skipped(A, 4), rev=4)),
+        edge(state(parked(A)), StepSkipped(Moment(0), A), state(Skipped(A, 3), rev=4)),
+        edge(RAN, TICK, DONE),
+        edge(state(Unknown(A, ONCE)), SUCCESS, DONE),
+        edge(RAN, StepSucceeded(Moment(0), B, 1), DONE),
+        edge(RAN, StepSucceeded(Moment(0), A, 2), DONE),
+        edge(RAN, SUCCESS, state(Succeeded(A, 3), rev=4)),
+    ],
+    "i7_no_successor_starts_early": [
+        edge(RAN, TICK, state(Running(A, ONCE), Running(B, ONCE), rev=4)),
+        edge(RAN, TICK, state(Running(A, ONCE), parked(B), rev=4)),
+        edge(state(Unknown(B, ONCE)), TICK, state(Running(B, TWICE), rev=4)),
+    ],
+    "i8_nothing_new_starts_once_it_turned_back": [
+        edge(state(goal=BACK), TICK, state(Running(A, ONCE), goal=BACK, rev=4)),
+        edge(state(goal=BACK), TICK, state(rev=4)),
+        edge(state(goal=BACK), RetryRequested(Moment(0)), state(rev=4)),
+        edge(state(goal=Goal.FAILED), CompensationRequested(Moment(0)), state(rev=4)),
+        edge(state(goal=Goal.HALT), TICK, state(rev=4, goal=Goal.COMPLETED)),
+    ],
+    "i9_only_what_succeeded_is_undone": [
+        edge(state(Skipped(A, 1), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
+        edge(state(Succeeded(A, 1), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4), BARE),
+    ],
+    "i9_in_reverse_order": [
+        edge(state(Succeeded(A, 1), before, goal=BACK), TICK, state(Undoing(A, 1, ONCE), before, goal=BACK, rev=4))
+        for before in (
+            Succeeded(B, 2),
+            UndoFailed(B, 2, ONCE),
+            Running(B, ONCE),
+            Retrying(B, ONCE, LATER),
+            Unknown(B, HELD),
+        )
+    ],
+    "i9_undone_means_its_compensation_returned": [
+        edge(state(Succeeded(A, 1), goal=BACK), CompensationSucceeded(Moment(0), A, 1), state(Undone(A, 1), rev=4)),
+        edge(state(Undoing(A, 1, ONCE), goal=BACK), TICK, state(Undone(A, 1), rev=4)),
+    ],
+    "i10_no_way_forward_after_an_undo": [
+        edge(state(begun, goal=BACK), RetryRequested(Moment(0)), state(Succeeded(A, 1), goal=goal, rev=4))
+        for begun in (Undone(A, 1), UndoFailed(A, 1, ONCE), Undoing(A, 1, ONCE))
+        for goal in (Goal.FORWARD, Goal.COMPLETED)
+    ],
+    "i11_ends_are_absorbing": [
+        edge(state(goal=Goal.COMPLETED), RetryRequested(Moment(0)), state(rev=4)),
+        edge(state(goal=Goal.COMPENSATED), CompensationRequested(Moment(0)), state(rev=4)),
+        edge(state(goal=Goal.FAILED), AbortRequested(Moment(0), Moment(0)), state(goal=Goal.FAILED, rev=4)),
+    ],
+    "i13_events_are_kept_in_order": [
+        edge(state(), EventReceived(Moment(0)), state(rev=4)),
+        edge(state(events=(2,)), TICK, state(rev=4)),
+        edge(state(), TICK, state(rev=4, events=(4,))),
+        edge(state(events=(2,)), EventReceived(Moment(0)), state(rev=4, events=(4, 2))),
+    ],
+    "i15_attempts_stay_within_the_policy": [
+        edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, Tries(1, 1), LATER), rev=4)),
+        edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, Tries(2, 1)), rev=4)),
+    ],
+    "i15_nothing_starts_before_its_time": [
+        edge(state(Retrying(A, ONCE, LATER)), TICK, state(Running(A, TWICE), rev=4)),
+        edge(state(Unknown(A, HELD)), TICK, state(Running(A, TWICE), rev=4)),
+        edge(
+            state(UndoFailed(A, 1, HELD), goal=Goal.FAILED),
+            CompensationRequested(Moment(0)),
+            state(Undoing(A, 1, TWICE), goal=BACK),
+        ),
+    ],
+    "i16_a_cancellation_is_before_or_after_the_end": [
+        edge(RAN, AbortRequested(Moment(0), Moment(0)), state(goal=Goal.COMPLETED, rev=4)),
+        edge(RAN, AbortRequested(Moment(0), Moment(0)), state(goal=Goal.FORWARD, rev=4)),
+        edge(RAN, CompensationRequested(Moment(0)), state(goal=Goal.FORWARD, rev=4)),
+        edge(RAN, CompensationRequested(Moment(0)), state(goal=Goal.COMPLETED, rev=4)),
+    ],
+    "effects_agree_with_the_state": [
+        edge(state(), TICK, state(Running(A, ONCE), rev=4)),
+        edge(RAN, TICK, moved(state(Running(A, ONCE), rev=4), RunStep(A, 1, 0))),
+        edge(RAN, TICK, moved(state(Unknown(A, ONCE), rev=4), writes=(Release(Moment(0)),))),
+        edge(RAN, TICK, moved(state(Unknown(A, ONCE), rev=4), CancelExecution(A))),
+        edge(RAN, SUCCESS, moved(state(Succeeded(A, 4), rev=4), CancelExecution(A), writes=(Release(Moment(0)),))),
+        edge(RAN, TICK, moved(state(Running(A, ONCE), rev=4), writes=(Release(None),))),
+        edge(state(), TICK, moved(state(Running(A, ONCE), rev=4), RunStep(A, 1, 0), RunStep(A, 1, 0))),
+    ],
+    "needs_are_what_could_start": [
+        edge(state(), TICK, moved(state(rev=4))),
+        edge(state(), TICK, moved(state(rev=4), needs=(A, A))),
+        edge(state(), TICK, moved(state(rev=4), needs=(A, B))),
+        edge(state(), HandedBack(Moment(0)), moved(state(rev=4), needs=(A,))),
+        edge(RAN, TICK, moved(state(Unknown(A, ONCE), rev=4))),
+        edge(RAN, TICK, moved(state(Retrying(A, ONCE, Moment(0)), rev=4))),
+        edge(RAN, TICK, moved(state(Retrying(A, ONCE, LATER), rev=4), needs=(A,))),
+        edge(RAN, TICK, moved(state(Unknown(A, HELD), rev=4), needs=(A,))),
+        edge(RAN, TICK, moved(state(Unknown(A, ONCE), goal=BACK, rev=4), needs=(A,))),
+    ],
+}
+
+
+@pytest.mark.parametrize("law", STATE_LAWS, ids=lambda law: law.__name__)
+def test_a_broken_state_is_caught_by(law: object) -> None:
+    of_states = next(each for each in STATE_LAWS if each is law)
+    for plan, broken in BROKEN_STATES[of_states.__name__]:
+        assert not of_states(plan, broken), broken
+
+
+def test_a_row_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(plan: Plan, state: SagaState) -> Projection:
+        return attrs.evolve(project(plan, state), due=None)
+
+    def found(plan: Plan, state: SagaState) -> Projection:
+        return attrs.evolve(project(plan, state), due=Moment(0))
+
+    live = [RAN, state(), state(Retrying(A, ONCE, LATER)), state(Succeeded(A, 1)), state(parked(A), Running(B, ONCE))]
+    at_rest = [state(parked(A)), state(goal=Goal.FAILED)]
+    monkeypatch.setattr(invariants, "project", lost)
+    assert not [each for each in live if invariants.i1_a_scan_finds_it(TWO, each)]
+    assert not [each for each in live if invariants.i1_the_row_keeps_the_tables_rules(TWO, each)]
+    assert [each for each in at_rest if invariants.i1_a_scan_finds_it(TWO, each)] == at_rest
+    monkeypatch.setattr(invariants, "project", found)
+    assert not [each for each in at_rest if invariants.i1_the_row_keeps_the_tables_rules(TWO, each)]
+    assert not invariants.i1_a_scan_finds_it(TWO, state(goal=Goal.FAILED))
+
+
+def test_a_list_of_leftovers_that_lies_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    owing = state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=Goal.FAILED)
+    assert invariants.i12_failed_lists_what_is_left(TWO, owing)
+
+    def first_only(_plan: Plan, _state: SagaState) -> tuple[LeftOver, ...]:
+        return (LeftOver(A, LeftOverKind.NOT_UNDONE),)
+
+    monkeypatch.setattr(invariants, "left_over", first_only)
+    assert not invariants.i12_failed_lists_what_is_left(TWO, owing)
+    assert not invariants.i12_failed_lists_what_is_left(TWO, state(goal=Goal.COMPENSATED))
+
+
+@pytest.mark.parametrize("law", EDGE_LAWS, ids=lambda law: law.__name__)
+def test_a_broken_edge_is_caught_by(law: object) -> None:
+    of_edges = next(each for each in EDGE_LAWS if each is law)
+    assert BROKEN_EDGES[of_edges.__name__]
+    for broken in BROKEN_EDGES[of_edges.__name__]:
+        assert not of_edges(broken), broken
+
+
+def test_a_crash_loop_is_suspect_from_its_second_takeover() -> None:
+    saga = started(TWO, A)
+    assert not suspect(saga.state, takeover=True)
+    saga.take_over(A)
+    assert not suspect(saga.state, takeover=False)
+    assert suspect(saga.state, takeover=True)
+    saga.tell(HandedBack(Moment(SECOND)))
+    assert not suspect(saga.state, takeover=True)
+    saga.resume(A)
+    saga.take_over(A)
+    assert suspect(saga.state, takeover=False)
