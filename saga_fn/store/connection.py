@@ -18,13 +18,12 @@ class Connection(Protocol):
         """Run a statement and give its command tag, such as `UPDATE 3`."""
         ...
 
-    async def fetch(
-        self, query: str, /, *args: object
-    ) -> Sequence[Any]:  # Any: a driver's record, unpacked by position
+    # Any, here and below: a driver's record, unpacked by position.
+    async def fetch(self, query: str, /, *args: object) -> Sequence[Any]:
         """Run a statement and give its rows; each can be unpacked by position."""
         ...
 
-    async def fetchrow(self, query: str, /, *args: object) -> Any:  # Any: a driver's record, or None
+    async def fetchrow(self, query: str, /, *args: object) -> Any:
         """Run a statement and give its first row, or None."""
         ...
 

@@ -10,64 +10,98 @@ import argparse
 import asyncio
 import random
 import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 import asyncpg
 
 from saga_fn.errors import SchemaMissingError, SchemaTooNewError, ServerTooOldError, StoreError, StoreUnavailableError
 from saga_fn.store._migrations import BOOTSTRAP, MIGRATIONS
-from saga_fn.store._queries import Queries
-from saga_fn.store.connection import Connection
+from saga_fn.store._queries import MigrationRow, Queries, ServerRow
+from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.migration import Migration
 from saga_fn.store.schema_name import with_schema
 
 OLDEST_SERVER: Final = 15
+MOST_SHARDS: Final = 4096  # as many as an id has buckets
+
 # What `CREATE ... IF NOT EXISTS` raises all the same when two sessions run it at once.
-_ALREADY_THERE: Final = ("23505", "42710", "42P06", "42P07")
-_LOCKED: Final = ("55P03", "40P01")
+_ALREADY_THERE: Final = frozenset({"23505", "42710", "42P06", "42P07"})
+# Locks that others hold, and transactions that lost against others.
+_BUSY: Final = frozenset({"40001", "40P01", "55P03"})
+_NOT_ALLOWED: Final = "42501"
+# Whoever waits for a table's lock holds up all who come after: better to let them pass and try again.
 _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
 _TRIES: Final = 30
 
 
-async def migrate(connection: Connection, *, schema: str = "saga_fn", shards: int = 1) -> None:
+async def migrate(target: str | Connection | Pool, *, schema: str = "saga_fn", shards: int = 1) -> None:
     """Bring a schema up to date; harmless when it is. `shards` (1 to 4096) is settled by the first migration for good.
 
-    Raises ServerTooOldError, SchemaTooNewError, and StoreError if the database refuses.
+    `target` is a DSN, or a connection or pool of the caller's. It may be called by many processes at once, and again
+    after it was interrupted. Raises ValueError for a name that cannot be a schema's, StoreUnavailableError if the
+    database does not answer, ServerTooOldError, SchemaTooNewError, and StoreError if the database refuses.
+
+        await migrate("postgresql://localhost/shop", schema="orders_saga")
     """
-    if not 1 <= shards <= 4096:  # noqa: PLR2004 - as many as an id has buckets
-        raise StoreError(f"shards must be from 1 to 4096, not {shards}")
+    if not 1 <= shards <= MOST_SHARDS:
+        raise StoreError(f"shards must be from 1 to {MOST_SHARDS}, not {shards}", hint="leave it at 1 if in doubt")
     queries = Queries(schema)
-    server = await queries.read_server(
-        connection, schema=schema, migration_table=with_schema("{schema}.migration", schema)
-    )
-    _check_server(server.version)
-    for statement in BOOTSTRAP if not server.has_tables else ():
-        await _bootstrap(connection, with_schema(statement, schema))
-    applied = {row.number for row in await _check_newer(queries, connection, schema)}
-    for migration in MIGRATIONS:
-        if migration.number not in applied:
-            await _apply(connection, migration, schema)
-    await queries.insert_shard_count(connection, shards=shards)
+    async with _connected(target) as connection, _explained():
+        server = await _read_server(queries, connection, schema)
+        if not server.has_tables:
+            # Who may not create schemas may still be given one.
+            statements = BOOTSTRAP[1:] if server.has_schema else BOOTSTRAP
+            await _persist(lambda: _bootstrap(connection, schema, statements), "making the schema", _ALREADY_THERE)
+        applied = {row.number for row in await _read_applied(queries, connection, schema)}
+        if await queries.read_shard_count(connection) is None:
+            await queries.insert_shard_count(connection, shards=shards)
+        await _check_shards(queries, connection, schema, shards)
+        for migration in MIGRATIONS:
+            if migration.number not in applied:
+                await _migrate_to(queries, connection, schema, migration)
 
 
 async def check_schema(connection: Connection, *, schema: str = "saga_fn", shards: int = 1) -> None:
-    """Raise SchemaMissingError, SchemaTooNewError or ServerTooOldError if this library cannot work with the schema."""
+    """Raise if this library cannot work with the schema as it is. Reads only.
+
+    Raises SchemaMissingError, SchemaTooNewError, ServerTooOldError, or StoreError for another number of shards.
+    """
     queries = Queries(schema)
-    server = await queries.read_server(
-        connection, schema=schema, migration_table=with_schema("{schema}.migration", schema)
-    )
-    _check_server(server.version)
-    needed = MIGRATIONS[-1].number
-    rows = await _check_newer(queries, connection, schema) if server.has_tables else []
-    found = max((row.number for row in rows), default=0)
-    if not {migration.number for migration in MIGRATIONS} <= {row.number for row in rows}:
+    server = await _read_server(queries, connection, schema)
+    rows = await _read_applied(queries, connection, schema) if server.has_tables else []
+    applied = {row.number for row in rows}
+    if any(migration.number not in applied for migration in MIGRATIONS):
         raise SchemaMissingError(
             schema,
-            found=found,
-            needed=needed,
+            found=max(applied, default=0),
+            needed=MIGRATIONS[-1].number,
             hint="apply it with SagaOrchestrator(..., migrate=True), or "
             f"`python -m saga_fn.store.migrate --dsn ... --schema {schema}`",
         )
+    await _check_shards(queries, connection, schema, shards)
+
+
+async def _read_server(queries: Queries, connection: Connection, schema: str) -> ServerRow:
+    table = with_schema("{schema}.migration", schema)
+    server = await queries.read_server(connection, schema=schema, migration_table=table)
+    major = server.version // 10000
+    if major < OLDEST_SERVER:
+        raise ServerTooOldError(found=major, needed=OLDEST_SERVER)
+    return server
+
+
+async def _read_applied(queries: Queries, connection: Connection, schema: str) -> list[MigrationRow]:
+    rows = await queries.read_migrations(connection)
+    known = MIGRATIONS[-1].number
+    breaking = [row.number for row in rows if row.number > known and row.breaking]
+    if breaking:
+        raise SchemaTooNewError(schema, found=max(breaking), known=known)
+    return rows
+
+
+async def _check_shards(queries: Queries, connection: Connection, schema: str, shards: int) -> None:
     settled = await queries.read_shard_count(connection)
     if settled != shards:
         raise StoreError(
@@ -76,114 +110,133 @@ async def check_schema(connection: Connection, *, schema: str = "saga_fn", shard
         )
 
 
-def _check_server(version: int) -> None:
-    if version // 10000 < OLDEST_SERVER:
-        raise ServerTooOldError(found=version // 10000, needed=OLDEST_SERVER)
+async def _bootstrap(connection: Connection, schema: str, statements: tuple[str, ...]) -> bool:
+    async with connection.transaction():
+        for statement in statements:
+            await connection.execute(with_schema(statement, schema))
+    return True
 
 
-async def _check_newer(queries: Queries, connection: Connection, schema: str) -> list[_Applied]:
-    rows = [_Applied(row.number, row.breaking) for row in await queries.read_migrations(connection)]
-    known = MIGRATIONS[-1].number
-    breaking = [row.number for row in rows if row.number > known and row.breaking]
-    if breaking:
-        raise SchemaTooNewError(schema, found=max(breaking), known=known)
-    return rows
+async def _migrate_to(queries: Queries, connection: Connection, schema: str, migration: Migration) -> None:
+    what = f"migration {migration.number} ({migration.name})"
+    if migration.concurrently:
+        await _persist(lambda: _apply_concurrently(queries, connection, schema, migration), what, _ALREADY_THERE)
+    else:
+        await _persist(lambda: _apply(connection, schema, migration), what)
 
 
-class _Applied:
-    def __init__(self, number: int, breaking: bool) -> None:
-        self.number = number
-        self.breaking = breaking
+async def _apply(connection: Connection, schema: str, migration: Migration) -> bool:
+    async with connection.transaction():
+        await connection.execute(_LOCK_TIMEOUT)
+        tag = await connection.execute(with_schema(migration.record, schema))
+        if tag == "INSERT 0 1":  # else somebody else has done it, perhaps while we waited
+            for statement in migration.statements:
+                await connection.execute(with_schema(statement, schema))
+    return True
 
 
-async def _bootstrap(connection: Connection, statement: str) -> None:
+async def _apply_concurrently(queries: Queries, connection: Connection, schema: str, migration: Migration) -> bool:
+    """The record comes last, since nothing can lock it; gives False while another process builds an index."""
+    for index in await queries.read_invalid_indexes(connection, schema=schema):
+        if index.building:
+            return False
+        await connection.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {index.name}")  # somebody died building it
+    for statement in migration.statements:
+        await connection.execute(with_schema(statement, schema))
+    if await queries.read_invalid_indexes(connection, schema=schema):
+        return False
+    await connection.execute(with_schema(migration.record, schema))
+    return True
+
+
+async def _persist(attempt: Callable[[], Awaitable[bool]], what: str, harmless: frozenset[str] = frozenset()) -> None:
+    """Try until `attempt` gives True; others who are at the same work are no error, only in the way."""
     for _ in range(_TRIES):
         try:
-            await connection.execute(statement)
+            if await attempt():
+                return
         except asyncpg.PostgresError as error:
-            if error.sqlstate not in _ALREADY_THERE:
-                raise _refused(error) from error
-            await asyncio.sleep(random.uniform(0.005, 0.05))
-        else:
-            return
-    raise StoreError("the schema could not be made: others kept making it at the same time")
-
-
-async def _apply(connection: Connection, migration: Migration, schema: str) -> None:
-    """Apply one migration; that somebody else has done so meanwhile is as good."""
-    for _ in range(_TRIES):
-        try:
-            if migration.concurrently:
-                for statement in migration.statements:
-                    await connection.execute(with_schema(statement, schema))
-                await connection.execute(with_schema(migration.record, schema))
-            else:
-                async with connection.transaction():
-                    await connection.execute(_LOCK_TIMEOUT)
-                    await connection.execute(with_schema(migration.record, schema))
-                    for statement in migration.statements:
-                        await connection.execute(with_schema(statement, schema))
-        except asyncpg.UniqueViolationError:
-            return
-        except asyncpg.PostgresError as error:
-            if error.sqlstate not in _LOCKED:
-                raise _refused(error) from error
-            await asyncio.sleep(random.uniform(0.05, 0.5))
-        else:
-            return
+            if error.sqlstate not in _BUSY | harmless:
+                raise
+        await asyncio.sleep(random.uniform(0.01, 0.5))
     raise StoreError(
-        f"migration {migration.number} ({migration.name}) could not get its locks",
+        f"{what} could not get its locks",
         hint="end long transactions on the schema's tables, then migrate again; what was done stays done",
     )
 
 
-def _refused(error: asyncpg.PostgresError) -> StoreError:
-    hint = None
-    if error.sqlstate == "42501":
-        hint = "migrate once with a user who may create schemas and tables; the workers' user needs none of that"
-    return StoreError(f"PostgreSQL refused a migration: {error} ({error.sqlstate})", hint=hint)
+@asynccontextmanager
+async def _connected(target: str | Connection | Pool) -> AsyncGenerator[Connection]:
+    if isinstance(target, Pool):
+        async with target.acquire() as borrowed:
+            yield borrowed
+    elif isinstance(target, str):
+        try:
+            own = await asyncpg.connect(target, timeout=10)
+        except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            # Not the error's text: a DSN that cannot be read is quoted there, and with it the password.
+            reason = str(error) if isinstance(error, asyncpg.PostgresError | OSError) else type(error).__name__
+            raise StoreUnavailableError(
+                f"cannot connect to PostgreSQL: {reason}", hint="check the DSN, and that the server is running"
+            ) from error
+        try:
+            yield own
+        finally:
+            await own.close()
+    else:
+        yield target
 
 
-async def _main(dsn: str, schema: str, shards: int) -> int:
+@asynccontextmanager
+async def _explained() -> AsyncGenerator[None]:
+    """Say what to do where the database refuses."""
     try:
-        connection = await asyncpg.connect(dsn, timeout=10)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-        print(StoreUnavailableError(f"cannot connect: {type(error).__name__}", hint="check the DSN"), file=sys.stderr)
-        return 1
-    try:
-        await migrate(connection, schema=schema, shards=shards)
-    except StoreError as error:
-        print(error, file=sys.stderr)
-        return 1
-    finally:
-        await connection.close()
-    print(f"schema {schema} is at version {MIGRATIONS[-1].number}")
-    return 0
+        yield
+    except asyncpg.PostgresError as error:
+        hint = None
+        if error.sqlstate == _NOT_ALLOWED:
+            hint = "migrate once with a user who may create schemas and tables; the workers' user needs none of that"
+        raise StoreError(f"PostgreSQL refused to migrate: {error} ({error.sqlstate})", hint=hint) from error
+    except (OSError, asyncpg.InterfaceError) as error:
+        raise StoreUnavailableError(
+            f"the connection was lost: {error}", hint="migrate again: what was done stays done"
+        ) from error
+
+
+def _script(schema: str, shards: int) -> str:
+    """All of it as text, for those who apply migrations with a tool of their own."""
+    count = Queries(schema).sql["insert_shard_count"].replace("$1", str(shards))
+    lines = ["BEGIN;", *(f"{with_schema(statement, schema)};" for statement in BOOTSTRAP), f"{count};", "COMMIT;"]
+    for migration in MIGRATIONS:
+        record = f"{with_schema(migration.record, schema)};"
+        statements = [f"{with_schema(statement, schema)};" for statement in migration.statements]
+        lines += [*statements, record] if migration.concurrently else ["BEGIN;", record, *statements, "COMMIT;"]
+    return "\n".join(lines)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line; gives the exit code."""
     parser = argparse.ArgumentParser(prog="python -m saga_fn.store.migrate", description="Bring a schema up to date.")
     parser.add_argument("--dsn", help="the database, such as postgresql://user@host/name")
-    parser.add_argument("--schema", default="saga_fn")
-    parser.add_argument("--shards", type=int, default=1)
-    parser.add_argument("--print", action="store_true", help="print the SQL instead of running it")
+    parser.add_argument("--schema", default="saga_fn", help="default: saga_fn")
+    parser.add_argument("--shards", type=int, default=1, help="settled for good by the first migration; default: 1")
+    parser.add_argument("--print", action="store_true", help="print the SQL of all migrations, and run nothing")
     options = parser.parse_args(arguments)
+    dsn: str | None = options.dsn
     schema: str = options.schema
+    shards: int = options.shards
     try:
-        with_schema("", schema)
-    except ValueError as error:
-        parser.error(str(error))
-    if options.print:
-        for statement in BOOTSTRAP:
-            print(with_schema(statement, schema) + ";")
-        for migration in MIGRATIONS:
-            for statement in (migration.record, *migration.statements):
-                print(with_schema(statement, schema) + ";")
-        return 0
-    if options.dsn is None:
-        parser.error("--dsn is needed")
-    return asyncio.run(_main(options.dsn, schema, options.shards))
+        if options.print:
+            print(_script(schema, shards))
+            return 0
+        if dsn is None:
+            parser.error("give --dsn, or --print to see the SQL")
+        asyncio.run(migrate(dsn, schema=schema, shards=shards))
+    except (StoreError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"schema {schema} is at version {MIGRATIONS[-1].number}")
+    return 0
 
 
 if __name__ == "__main__":

@@ -8,20 +8,21 @@ from typing import Final
 SCHEMA_MARKER: Final = "{schema}"
 """Stands for the quoted schema in the generated SQL."""
 
-_ALLOWED: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
+_ALLOWED: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_LONGEST: Final = 63
 
 
 def validate_schema_name(name: str) -> str:
     """Give `name` back if it can be a schema of ours, else raise ValueError with what to change.
 
-    Allowed are 1 to 63 ASCII letters, digits and underscores, not beginning with a digit or with `pg_`. The name is always
-    quoted, so capitals stay capitals and keywords such as `order` are fine.
+    Allowed are 1 to 63 ASCII letters, digits and underscores, not beginning with a digit or with `pg_`. The name is
+    always quoted, so capitals stay capitals and keywords such as `order` are fine.
 
         >>> validate_schema_name("orders_saga")
         'orders_saga'
     """
-    if len(name) > 63:  # noqa: PLR2004 - PostgreSQL's limit
-        problem = f"has {len(name)} characters and PostgreSQL keeps only 63"
+    if len(name) > _LONGEST:
+        problem = f"has {len(name)} characters and PostgreSQL keeps only {_LONGEST}"
     elif not _ALLOWED.fullmatch(name):
         problem = "has a character that is not allowed"
     elif name.lower().startswith("pg_") or name.lower() == "information_schema":

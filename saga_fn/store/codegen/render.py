@@ -36,6 +36,8 @@ class Queries:
         self.sql = {name: with_schema(text, schema) for name, text in STATEMENTS.items()}
 '''
 
+_RECORD_HEAD: Final = f"INSERT INTO {SCHEMA_MARKER}.migration (number, name, breaking)"
+
 _MIGRATIONS_HEAD: Final = '''\
 """The numbered migrations, as data: nothing is read from sql/ at run time."""
 
@@ -87,10 +89,8 @@ def render_migrations(migrations: Sequence[MigrationSource], digest: str) -> str
         "MIGRATIONS: Final = (",
     ]
     for migration in numbered:
-        record = (
-            f"INSERT INTO {SCHEMA_MARKER}.migration (number, name, breaking) "
-            f"VALUES ({migration.number}, '{migration.name}', {str(migration.breaking).lower()})"
-        )
+        values = f"{migration.number}, '{migration.name}', {str(migration.breaking).lower()}"
+        record = f"{_RECORD_HEAD} VALUES ({values}) ON CONFLICT (number) DO NOTHING"
         lines += [
             "    Migration(",
             f"        number={migration.number},",
@@ -148,7 +148,8 @@ def _check_scalar(each: Described) -> None:
         return
     if len(each.columns) != 1:
         raise SqlFileError(
-            f"{each.query.path}: has {len(each.columns)} columns and no row class.\nHINT: name one after {each.query.cardinality}."
+            f"{each.query.path}: has {len(each.columns)} columns and no row class.\n"
+            f"HINT: name one after {each.query.cardinality}."
         )
     if each.query.cardinality is Cardinality.OPTIONAL and each.columns[0].type.endswith("None"):
         raise SqlFileError(

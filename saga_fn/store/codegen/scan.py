@@ -10,11 +10,12 @@ A query file holds one statement:
     WHERE s.shard = :shard::int2 AND s.due_at <= now()
     LIMIT :batch_size::int4;
 
-`:one` raises when there is no row, `:optional` gives None then, `:many` a list, `:exec` nothing, `:execrows` the number of
-rows touched. `nullable:` lists what may be null, and all else is taken as NOT NULL: a bare name is a column of the result (or,
-if it has none of that name, a parameter), `:name` is always the parameter, `name[]` and `:name[]` are an array's elements.
-`not null:` lists columns of the result that share a nullable column's name but are never null in this statement.
-`lint:` lines allow what the linter would refuse, with the reason. All other comment lines at the top are the docstring.
+`:one` raises when there is no row, `:optional` gives None then, `:many` a list, `:exec` nothing, `:execrows` the number
+of rows touched. `nullable:` lists what may be null, and all else is taken as NOT NULL: a bare name is a column of the
+result (or, if it has none of that name, a parameter), `:name` is always the parameter, `name[]` and `:name[]` are an
+array's elements. `not null:` lists columns of the result that share a nullable column's name but are never null in this
+statement. `lint:` lines allow what the linter would refuse, with the reason. All other comment lines at the top are the
+docstring.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from enum import StrEnum
+from itertools import takewhile
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -65,7 +67,7 @@ class Cardinality(StrEnum):
 
     @property
     def gives_rows(self) -> bool:
-        """Whether the statement is asked for rows."""
+        """Whether the method returns what the statement's columns hold."""
         match self:
             case Cardinality.ONE | Cardinality.OPTIONAL | Cardinality.MANY:
                 return True
@@ -146,7 +148,8 @@ def read_migrations(folder: Path) -> tuple[MigrationSource, ...]:
         named = re.fullmatch(r"(\d{4})_([a-z0-9_]+)", path.stem)
         if named is None or int(named[1]) != expected:
             raise SqlFileError(
-                f"{path}: is not number {expected}.\nHINT: name it {expected:04}_what_it_does.sql; gaps are not allowed."
+                f"{path}: is not number {expected}.\n"
+                f"HINT: name it {expected:04}_what_it_does.sql; gaps are not allowed."
             )
         text = path.read_text(encoding="utf-8")
         marks = set(re.findall(r"^--!\s*(.*?)\s*$", text, re.MULTILINE))
@@ -163,14 +166,14 @@ def read_migrations(folder: Path) -> tuple[MigrationSource, ...]:
 
 
 def _read_header(path: Path, text: str) -> _Header:
-    head = re.match(r"(?:--[^\n]*\n|[ \t]*\n)*", text)
-    assert head is not None, "the pattern matches everything"
-    lines = [line[2:].strip() for line in head[0].splitlines() if line.startswith("--")]
+    top = takewhile(lambda line: line.startswith("--") or not line.strip(), text.splitlines())
+    lines = [line[2:].strip() for line in top if line.startswith("--")]
     named = re.fullmatch(r"name:\s*([a-z][a-z0-9_]*)\s+(:[a-z]+)(?:\s+([A-Z][A-Za-z0-9]*))?", lines[0] if lines else "")
     if named is None or named[2] not in set(Cardinality):
         kinds = " ".join(Cardinality)
         raise SqlFileError(
-            f"{path}: the header is missing or wrong.\nHINT: begin with `-- name: {path.stem} :many RowClass`, one of {kinds}."
+            f"{path}: the header is missing or wrong.\n"
+            f"HINT: begin with `-- name: {path.stem} :many RowClass`, one of {kinds}."
         )
     if named[1] != path.stem:
         raise SqlFileError(f"{path}: its header names {named[1]}.\nHINT: file and statement have one name.")
