@@ -1,0 +1,331 @@
+"""Migrations: by many at once, cut short, refused, and as text."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from uuid import uuid4
+
+import asyncpg
+import pytest
+
+from saga_fn.errors import SchemaMissingError, SchemaTooNewError, ServerTooOldError, StoreError, StoreUnavailableError
+from saga_fn.store._migrations import MIGRATIONS
+from saga_fn.store.connection import Connection
+from saga_fn.store.migrate import check_schema, main, migrate
+from saga_fn.store.migration import Migration
+
+LATEST = MIGRATIONS[-1].number
+TABLES = {"migration", "setting", "saga", "saga_journal", "saga_inbox", "saga_note", "saga_plan"}
+
+
+@pytest.fixture
+async def conn(empty_dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    connection = await asyncpg.connect(empty_dsn)
+    yield connection
+    await connection.close()
+
+
+async def tables(connection: Connection, schema: str = "saga_fn") -> set[str]:
+    rows = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", schema)
+    return {row[0] for row in rows}
+
+
+def later(statement: str, *, concurrently: bool = False) -> tuple[Migration, ...]:
+    """Our migrations and one more."""
+    number = LATEST + 1
+    record = (
+        f"INSERT INTO {{schema}}.migration (number, name, breaking) VALUES ({number}, 'later', false) "
+        "ON CONFLICT (number) DO NOTHING"
+    )
+    more = Migration(number, "later", breaking=False, concurrently=concurrently, record=record, statements=(statement,))
+    return (*MIGRATIONS, more)
+
+
+async def test_a_fresh_database_is_migrated_and_a_second_time_changes_nothing(conn: Connection) -> None:
+    for _ in range(2):
+        await migrate(conn)
+        await check_schema(conn)
+        assert await tables(conn) == TABLES
+        rows = await conn.fetch("SELECT number FROM saga_fn.migration ORDER BY number")
+        assert [row[0] for row in rows] == [migration.number for migration in MIGRATIONS]
+
+
+async def test_a_dsn_a_connection_and_a_pool_will_do(empty_dsn: str, conn: Connection) -> None:
+    await migrate(empty_dsn, schema="by_dsn")
+    await migrate(conn, schema="by_connection")
+    async with asyncpg.create_pool(empty_dsn, min_size=1, max_size=1) as pool:
+        await migrate(pool, schema="by_pool")
+    for schema in ("by_dsn", "by_connection", "by_pool"):
+        await check_schema(conn, schema=schema)
+
+
+async def test_eight_at_once_migrate_once(any_dsn: str) -> None:
+    for number in range(6):
+        schema = f"round_{number}"
+        await asyncio.gather(*(migrate(any_dsn, schema=schema) for _ in range(8)))
+        connection = await asyncpg.connect(any_dsn)
+        try:
+            await check_schema(connection, schema=schema)
+            assert await tables(connection, schema) == TABLES
+        finally:
+            await connection.close()
+
+
+KILLED = """
+import asyncio, sys, attrs
+from saga_fn.store import migrate as module
+last = module.MIGRATIONS[-1]
+module.MIGRATIONS = (*module.MIGRATIONS[:-1], attrs.evolve(last, statements=(*last.statements, "SELECT pg_sleep(3)")))
+asyncio.run(module.migrate(sys.argv[1]))
+"""
+
+
+async def test_what_a_killed_migrator_left_is_taken_up(empty_dsn: str, conn: Connection) -> None:
+    with subprocess.Popen([sys.executable, "-c", KILLED, empty_dsn]) as process:
+        sleeping = "SELECT 1 FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(3)' AND datname = current_database()"
+        while not await conn.fetch(sleeping):
+            await asyncio.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    with pytest.raises(SchemaMissingError):
+        await check_schema(conn)
+    await migrate(conn)  # waits for longer than its lock_timeout: the server has not seen yet that its client died
+    await check_schema(conn)
+    assert await tables(conn) == TABLES
+
+
+async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> None:
+    await migrate(conn)
+    await conn.execute("DROP TABLE saga_fn.saga, saga_fn.saga_journal, saga_fn.saga_inbox")
+    await conn.execute("DROP TABLE saga_fn.saga_note, saga_fn.saga_plan")
+    await conn.execute("DELETE FROM saga_fn.migration")
+    await conn.execute("DELETE FROM saga_fn.setting")
+    with pytest.raises(SchemaMissingError):
+        await check_schema(conn)
+    await migrate(conn)
+    await check_schema(conn)
+
+
+async def test_a_migration_waits_for_its_locks_without_blocking_those_behind_it(
+    empty_dsn: str, conn: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(conn)
+    monkeypatch.setattr("saga_fn.store.migrate.MIGRATIONS", later("ALTER TABLE {schema}.saga ADD COLUMN more text"))
+    reader = conn.transaction()
+    await reader.start()
+    await conn.execute("SELECT 1 FROM saga_fn.saga")
+    migrating = asyncio.create_task(migrate(empty_dsn))
+    await asyncio.sleep(2.5)
+    other = await asyncpg.connect(empty_dsn)
+    await asyncio.wait_for(other.execute("SELECT 1 FROM saga_fn.saga"), 5)
+    await other.close()
+    assert not migrating.done()
+    await reader.commit()
+    await migrating
+    await check_schema(conn)
+
+
+@pytest.mark.parametrize("schema", ["order", "Shop", "_", "x" * 63])
+async def test_unusual_names_of_schemas(conn: Connection, schema: str) -> None:
+    await migrate(conn, schema=schema)
+    await check_schema(conn, schema=schema)
+    assert await tables(conn, schema) == TABLES
+
+
+@pytest.mark.parametrize(
+    "schema", ['a"; DROP TABLE x; --', "a'b", "a.b", "a b", "", "1a", "ö", "x" * 64, "pg_saga", "a\n"]
+)
+async def test_other_names_are_refused_before_anything_happens(conn: Connection, schema: str) -> None:
+    for attempt in (migrate, check_schema):
+        with pytest.raises(ValueError, match=r"schema name .*\nHINT: use ASCII letters"):
+            await attempt(conn, schema=schema)
+
+
+async def test_a_missing_schema_names_the_command(conn: Connection) -> None:
+    with pytest.raises(SchemaMissingError, match=r"python -m saga_fn.store.migrate --dsn ... --schema shop") as caught:
+        await check_schema(conn, schema="shop")
+    assert (caught.value.found, caught.value.needed) == (0, LATEST)
+    assert "migrate=True" in str(caught.value)
+
+
+async def test_an_older_schema_is_missing_something(conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    await migrate(conn)
+    monkeypatch.setattr("saga_fn.store.migrate.MIGRATIONS", later("SELECT 1"))
+    with pytest.raises(SchemaMissingError) as caught:
+        await check_schema(conn)
+    assert (caught.value.found, caught.value.needed) == (LATEST, LATEST + 1)
+
+
+async def test_a_newer_schema_is_refused_only_if_it_breaks_us(conn: Connection) -> None:
+    await migrate(conn)
+    await conn.execute("INSERT INTO saga_fn.migration (number, name, breaking) VALUES (900, 'more', false)")
+    await check_schema(conn)
+    await migrate(conn)
+    await conn.execute("INSERT INTO saga_fn.migration (number, name, breaking) VALUES (901, 'other', true)")
+    for attempt in (migrate, check_schema):
+        with pytest.raises(SchemaTooNewError, match="upgrade") as caught:
+            await attempt(conn)
+        assert (caught.value.found, caught.value.known) == (901, LATEST)
+
+
+class OldServer:
+    """Answers the first question, which is about the version, and no other."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def fetchrow(self, query: str, /, *args: object) -> tuple[int, bool, bool]:
+        self.asked += 1
+        return 140011, False, False
+
+    async def fetch(self, query: str, /, *args: object) -> list[object]:
+        raise AssertionError(query)
+
+    async def execute(self, query: str, /, *args: object) -> str:
+        raise AssertionError(query)
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        raise AssertionError
+
+
+async def test_a_server_that_is_too_old_is_named_and_left_alone() -> None:
+    for attempt in (migrate, check_schema):
+        server = OldServer()
+        with pytest.raises(ServerTooOldError) as caught:
+            await attempt(server)
+        assert (caught.value.found, caught.value.needed, server.asked) == (14, 15, 1)
+
+
+async def test_the_number_of_shards_is_settled_once(conn: Connection) -> None:
+    await migrate(conn, shards=4)
+    await check_schema(conn, shards=4)
+    for attempt in (migrate, check_schema):
+        with pytest.raises(StoreError, match="has 4 shards, this process was told 1\nHINT"):
+            await attempt(conn)
+
+
+@pytest.mark.parametrize("shards", [0, -1, 4097])
+async def test_a_number_of_shards_that_ids_cannot_carry(conn: Connection, shards: int) -> None:
+    with pytest.raises(StoreError, match="shards must be from 1 to 4096"):
+        await migrate(conn, shards=shards)
+    assert await tables(conn) == set()
+
+
+DUPLICATES = "INSERT INTO saga_fn.saga_plan (shard, id, data) VALUES (0, 'a', 'same'), (0, 'b', 'same')"
+
+
+async def test_a_statement_that_fails_is_not_taken_for_work_that_others_did(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(conn)
+    await conn.execute(DUPLICATES)
+    unique = later("CREATE UNIQUE INDEX plan_data ON {schema}.saga_plan (shard, data)")
+    monkeypatch.setattr("saga_fn.store.migrate.MIGRATIONS", unique)
+    with pytest.raises(StoreError, match="23505"):
+        await migrate(conn)
+    with pytest.raises(SchemaMissingError):
+        await check_schema(conn)
+
+
+CONCURRENTLY = "CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS plan_data ON {schema}.saga_plan (shard, data)"
+
+
+async def test_an_index_that_somebody_died_building_is_built_again(
+    conn: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(conn)
+    await conn.execute(DUPLICATES)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await conn.execute(CONCURRENTLY.replace("{schema}", "saga_fn"))
+    await conn.execute("DELETE FROM saga_fn.saga_plan WHERE id = 'b'")
+    valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'saga_fn.plan_data'::regclass"
+    assert (await conn.fetchrow(valid))[0] is False
+
+    monkeypatch.setattr("saga_fn.store.migrate.MIGRATIONS", later(CONCURRENTLY, concurrently=True))
+    await migrate(conn)
+    await check_schema(conn)
+    assert (await conn.fetchrow(valid))[0] is True
+
+
+async def test_eight_at_once_build_one_index(empty_dsn: str, conn: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saga_fn.store.migrate.MIGRATIONS", later(CONCURRENTLY, concurrently=True))
+    await asyncio.gather(*(migrate(empty_dsn) for _ in range(8)))
+    await check_schema(conn)
+    invalid = await conn.fetch("SELECT 1 FROM pg_index WHERE NOT indisvalid")
+    assert invalid == []
+
+
+async def test_who_may_not_is_told_who_may(conn: Connection) -> None:
+    role = f"saga_fn_test_{uuid4().hex}"
+    await conn.execute(f"CREATE ROLE {role}")
+    try:
+        await conn.execute(f"SET ROLE {role}")
+        with pytest.raises(StoreError, match=r"42501.*\nHINT: migrate once with a user who may create"):
+            await migrate(conn)
+        await conn.execute("RESET ROLE")
+        await migrate(conn)
+        await conn.execute(f"GRANT USAGE ON SCHEMA saga_fn TO {role}")
+        await conn.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA saga_fn TO {role}")
+        await conn.execute(f"SET ROLE {role}")
+        await migrate(conn)  # nothing to do, and so no right is missing
+        await check_schema(conn)
+    finally:
+        await conn.execute("RESET ROLE")
+        await conn.execute(f"DROP OWNED BY {role}")
+        await conn.execute(f"DROP ROLE {role}")
+
+
+async def test_a_schema_made_by_somebody_else_is_enough(conn: Connection) -> None:
+    role = f"saga_fn_test_{uuid4().hex}"
+    await conn.execute(f"CREATE ROLE {role}")
+    try:
+        await conn.execute(f"CREATE SCHEMA given AUTHORIZATION {role}")
+        await conn.execute(f"SET ROLE {role}")
+        await migrate(conn, schema="given")
+        await check_schema(conn, schema="given")
+    finally:
+        await conn.execute("RESET ROLE")
+        await conn.execute(f"DROP OWNED BY {role}")
+        await conn.execute(f"DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://u:secret@127.0.0.1:1/x", "no dsn", "postgresql://u:secret@[/x"])
+async def test_a_dsn_that_does_not_answer_keeps_its_password(dsn: str) -> None:
+    with pytest.raises(StoreUnavailableError, match="HINT: check the DSN") as caught:
+        await migrate(dsn)
+    assert "secret" not in str(caught.value)
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "saga_fn.store.migrate", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PGCONNECT_TIMEOUT": "5"}
+    )
+
+
+def test_the_command_line_migrates(empty_dsn: str) -> None:
+    done = run("--dsn", empty_dsn, "--schema", "shop", "--shards", "2")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"schema shop is at version {LATEST}\n", "")
+
+
+def test_the_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dsn", "postgresql://127.0.0.1:1/x"]) == 1
+    assert "HINT: check the DSN" in capsys.readouterr().err
+    assert main(["--dsn", "postgresql://127.0.0.1:1/x", "--schema", 'a"b']) == 1
+    assert "HINT: use ASCII letters" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main([])
+    assert "--dsn" in capsys.readouterr().err
+
+
+async def test_the_printed_sql_does_the_same(conn: Connection, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--print", "--schema", "shop", "--shards", "3"]) == 0
+    await conn.execute(capsys.readouterr().out)
+    await check_schema(conn, schema="shop", shards=3)
+    await migrate(conn, schema="shop", shards=3)
+    assert await tables(conn, "shop") == TABLES
