@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar, cast, get_args, get_o
 
 from saga_fn.definition.builder import SagaBuilder, SagaDefinition
 from saga_fn.definition.refs import StepRef
-from saga_fn.definition.signature import hints_of, name_of
+from saga_fn.definition.signature import fits, hints_of, name_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 D = TypeVar("D")
@@ -71,7 +71,7 @@ def saga(
             raise SagaDefinitionError(
                 f"@saga function {name_of(fn)} returned {result!r:.80}", hint="return a StepRef, or nothing"
             )
-        if result is None and hints_of(fn).get("return", type(None)) is not type(None):
+        if result is None and not fits(type(None), hints_of(fn).get("return", Any)):
             raise SagaDefinitionError(
                 f"@saga function {name_of(fn)} returned nothing, but its annotation says that it does",
                 hint="return the StepRef of the saga's result, or annotate it -> None",
