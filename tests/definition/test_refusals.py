@@ -208,6 +208,11 @@ def to_charge(_: object) -> ChargeInput:
     return ChargeInput("")
 
 
+def unfit() -> None:
+    builder = SagaBuilder(Order)
+    builder.add_step(charge)
+
+
 WIRINGS: list[tuple[str, Callable[[], object], str, str]] = [
     ("empty", lambda: SagaBuilder(Order).build(), "at least one step", "add_step"),
     ("an unknown order", use(lambda b, r: None, order="random"), "order must be", ""),
@@ -264,11 +269,6 @@ WIRINGS: list[tuple[str, Callable[[], object], str, str]] = [
     ("an attribute", use(lambda b, r: r.reservation_id), "no attribute 'reservation_id'", "lambda value"),
     ("an unstorable type", lambda: SagaBuilder(Callable), "initial data", "msgspec Struct"),
 ]
-
-
-def unfit() -> None:
-    builder = SagaBuilder(Order)
-    builder.add_step(charge)
 
 
 @pytest.mark.parametrize("make, fact, mend", [case[1:] for case in WIRINGS], ids=[case[0] for case in WIRINGS])
