@@ -1,0 +1,107 @@
+"""With a pool of the caller's and without `async with`, nothing runs in the background and everything works."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import asyncpg
+import pytest
+
+from saga_fn import Completed, FixedRetry, SagaAdmin, SagaError, SagaOrchestrator, SagaStatus
+from saga_fn.store.migrate import migrate
+from tests.engine.shop import Done, Order, Shop, make_saga
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[asyncpg.Pool]:
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as only_one:
+        yield only_one
+
+
+async def test_a_scheduler_drives_what_is_due_over_a_pool_of_one(pool: asyncpg.Pool) -> None:
+    shop = Shop(fails={"charge": 1})
+    orchestrator = SagaOrchestrator(pool, listen=False)
+    retry = FixedRetry(max_attempts=2, delay=timedelta(milliseconds=20))
+    handle = orchestrator.register("shop", make_saga(shop, retry=retry))
+    run = await handle.start(Order("1"))
+    assert shop.done == [], "a start runs nothing in the caller's coroutine"
+    assert await orchestrator.run_due() == 1
+    assert (await run.snapshot()).status is SagaStatus.SUSPENDED
+    await asyncio.sleep(0.03)  # the retry delay, by the database's clock
+    assert await orchestrator.run_due() == 1
+    assert isinstance(await run.outcome(5), Completed)
+    assert await orchestrator.run_due() == 0
+    assert await SagaAdmin(orchestrator).verify(run.id) == []
+
+
+async def test_run_drives_the_saga_in_the_callers_coroutine(pool: asyncpg.Pool) -> None:
+    orchestrator = SagaOrchestrator(pool, listen=False)
+    handle = orchestrator.register("shop", make_saga(Shop()))
+    assert await handle.run(Order("1"), timeout=10) == Done("ship")
+
+
+async def test_resume_is_a_claim(pool: asyncpg.Pool) -> None:
+    orchestrator = SagaOrchestrator(pool, listen=False)
+    run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
+    assert await orchestrator.resume(run.id)
+    assert not await orchestrator.resume(run.id), "it has ended"
+
+
+async def test_weakness_26_a_start_joins_the_callers_transaction(dsn: str, pool: asyncpg.Pool) -> None:
+    orchestrator = SagaOrchestrator(pool, listen=False)
+    handle = orchestrator.register("shop", make_saga(Shop()))
+    await handle.start(Order("0"))
+    connection = await asyncpg.connect(dsn)
+    try:
+        transaction = connection.transaction()
+        await transaction.start()
+        undone = await handle.start(Order("1"), connection=connection)
+        await transaction.rollback()
+        async with connection.transaction():
+            kept = await handle.start(Order("2"), connection=connection)
+    finally:
+        await connection.close()
+    with pytest.raises(SagaError, match="no saga"):
+        await orchestrator.get_snapshot(undone.id)
+    assert await orchestrator.run_due() == 2
+    assert (await kept.snapshot()).status is SagaStatus.COMPLETED
+
+
+async def test_weakness_11_concurrent_starts_of_one_business_key_make_one_saga(dsn: str) -> None:
+    async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop()))
+        starts = (handle.start(Order("1"), aggregation_id="order-1") for _ in range(20))
+        answers = await asyncio.gather(*starts, return_exceptions=True)
+        assert sum(not isinstance(answer, BaseException) for answer in answers) == 1
+
+
+async def test_a_dsn_has_to_be_entered(dsn: str) -> None:
+    orchestrator = SagaOrchestrator(dsn)
+    orchestrator.register("shop", make_saga(Shop()))
+    with pytest.raises(SagaError, match="async with"):
+        await orchestrator.start(saga_name="shop", initial_data={"order_id": "1"})
+
+
+async def test_a_schema_that_is_missing_is_named_with_the_mend(empty_dsn: str) -> None:
+    with pytest.raises(SagaError, match=r"HINT: .*migrate"):
+        async with SagaOrchestrator(empty_dsn):
+            pass
+    async with SagaOrchestrator(empty_dsn, migrate=True, schema="Other_1") as orchestrator:
+        assert (await orchestrator.health()).ok
+    connection = await asyncpg.connect(empty_dsn)
+    await migrate(connection, schema="Other_1")
+    await connection.close()
+
+
+@pytest.mark.parametrize("schema", ['a"b', "pg_x", "", "a" * 64, "a;b"])
+def test_a_schema_name_that_cannot_be_is_refused(schema: str) -> None:
+    with pytest.raises(SagaError, match="HINT"):
+        SagaOrchestrator("postgresql://nowhere", schema=schema)
+
+
+async def test_a_dsn_that_does_not_answer_says_so() -> None:
+    with pytest.raises(SagaError, match="does not answer"):
+        async with SagaOrchestrator("postgresql://nobody@127.0.0.1:1/nothing"):
+            pass
