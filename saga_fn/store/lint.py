@@ -22,7 +22,11 @@ from saga_fn.store.schema_name import SCHEMA_MARKER
 _ROOT: Final = Path(__file__).parents[2] / "sql"
 _VOLATILE: Final = frozenset({"clock_timestamp", "random", "gen_random_uuid", "nextval", "setval", "timeofday"})
 _UNSHARDED: Final = frozenset({"migration", "setting"})
-_EXEMPT: Final = re.compile(r"^--\s*lint:\s*(waits|one row a store), because \S", re.MULTILINE)
+_EXEMPT: Final = re.compile(r"(waits|listens|one row a store), because \S.*")
+_QUERIES: Final = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"})
+_MIGRATIONS: Final = frozenset({"CreateSchemaStmt", "CreateStmt", "IndexStmt", "AlterTableStmt", "DropStmt"})
+_LISTENS: Final = frozenset({"ListenStmt", "UnlistenStmt", "NotifyStmt"})
+_SCHEMAS: Final = frozenset({None, "saga_fn", "pg_catalog"})  # None is refused by a rule of its own
 
 
 class _Rules(Visitor):
@@ -49,6 +53,8 @@ class _Rules(Visitor):
     def visit_RangeVar(self, _: Any, node: Any) -> None:
         if node.schemaname is None:
             self.unqualified.append(node.relname)
+        if node.schemaname not in _SCHEMAS:
+            self.refuse("no tables of others", "a store reads and writes its own schema")
         if node.relpersistence == "t":
             self.refuse("no temporary tables", "use a CTE")
 
@@ -70,23 +76,35 @@ class _Rules(Visitor):
             self.refuse("locks are skipped, not waited for", "add SKIP LOCKED, or -- lint: waits, because ...")
 
     def visit_SelectStmt(self, _: Any, node: Any) -> None:
-        if node.lockingClause and not _has_shard(node.whereClause):
-            self.refuse("what locks names its shard", "add s.shard = :shard::smallint")
+        if not node.lockingClause:
+            return
+        for table in _tables(node.fromClause):
+            if not _given(node.whereClause, table, "shard"):
+                self.refuse("what locks names its shard", "add s.shard = :shard::smallint")
+            if not node.sortClause and not _given(node.whereClause, table, "id", "saga_id"):
+                self.refuse("rows are locked in one order", "add ORDER BY, so that two batches cannot block each other")
 
     def visit_UpdateStmt(self, _: Any, node: Any) -> None:
         self._mutation(node.relation.relname)
-        if not _has_shard(node.whereClause):
+        if not _given(node.whereClause, node.relation, "shard"):
             self.refuse("what updates names its shard", "add s.shard = :shard::smallint")
-        if node.fromClause and not _has_id(node.whereClause):
-            self.refuse("a batch names its ids", "add s.id = ANY(:ids::uuid[])")
+        self._named_rows(node)
 
     def visit_DeleteStmt(self, _: Any, node: Any) -> None:
         self._mutation(node.relation.relname)
-        if not _has_shard(node.whereClause):
+        if not _given(node.whereClause, node.relation, "shard"):
             self.refuse("what deletes names its shard", "add s.shard = :shard::smallint")
+        self._named_rows(node)
 
     def visit_InsertStmt(self, _: Any, node: Any) -> None:
         self._mutation(node.relation.relname)
+        if node.relation.relname not in _UNSHARDED and "shard" not in [column.name for column in node.cols or ()]:
+            self.refuse("what inserts names its shard", "add shard to the columns")
+
+    def _named_rows(self, node: Any) -> None:
+        where, table = node.whereClause, node.relation
+        if not _given(where, table, "id", "saga_id") and not _any_of(where, table, "id", "saga_id"):
+            self.refuse("a batch names its ids", "add s.id = ANY(:ids::uuid[])")
 
     def _mutation(self, table: str) -> None:
         if table in self.mutated:
@@ -130,14 +148,27 @@ class _Rules(Visitor):
         self.refuse("no transaction control", "the caller begins and commits")
 
 
-def lint_statement(sql: str, *, name: str = "statement", exempt: frozenset[str] = frozenset()) -> list[tuple[str, str]]:
+def lint_statement(
+    sql: str,
+    *,
+    name: str = "statement",
+    exempt: frozenset[str] = frozenset(),
+    kinds: frozenset[str] = _QUERIES | _MIGRATIONS,
+) -> list[tuple[str, str]]:
     """The rules one statement breaks, each with its mend; parameters are `$1`, the schema is `saga_fn`.
 
     >>> lint_statement("SELECT * FROM saga_fn.saga AS s")
     [('no SELECT *', 'list the columns')]
     """
     rules = _Rules(name, exempt)
-    rules(pglast.parse_sql(sql))
+    parsed = pglast.parse_sql(sql)
+    rules(parsed)
+    for raw in parsed:
+        kind = type(raw.stmt).__name__
+        if kind in _LISTENS and "listens" not in exempt:
+            rules.refuse("nothing depends on LISTEN", "find it by a scan, or -- lint: listens, because ...")
+        elif kind not in kinds | _LISTENS:
+            rules.refuse("only plain statements", f"{kind} has no place here")
     for table in rules.unqualified:
         if table not in rules.ctes:
             rules.refuse("every table is qualified", f"write saga_fn.{table}")
@@ -148,22 +179,71 @@ def lint_folder(root: Path) -> Iterator[str]:
     """A line for each rule that a file below `root` breaks."""
     for path in sorted((root / "queries").glob("*.sql")):
         query = read_query(path)
-        exempt = frozenset(match[1] for match in _EXEMPT.finditer(path.read_text(encoding="utf-8")))
+        exempt, broken = _exemptions(path)
         sql = query.sql.replace(SCHEMA_MARKER, "saga_fn")
-        for rule, mend in lint_statement(sql, name=query.name, exempt=exempt):
+        broken += lint_statement(sql, name=query.name, exempt=exempt, kinds=_QUERIES)
+        for rule, mend in broken:
             yield f"{path.relative_to(root.parent)}: {rule}.\nHINT: {mend}."
     for migration in read_migrations(root / "schema"):
-        for statement in migration.statements:
-            for rule, mend in lint_statement(statement.replace(SCHEMA_MARKER, "saga_fn"), name=migration.name):
-                yield f"sql/schema/{migration.number:04d}_{migration.name}.sql: {rule}.\nHINT: {mend}."
+        path = root / "schema" / f"{migration.number:04d}_{migration.name}.sql"
+        statements = [statement.replace(SCHEMA_MARKER, "saga_fn") for statement in migration.statements]
+        _, broken = _exemptions(path)
+        for statement in statements:
+            broken += lint_statement(statement, name=migration.name, kinds=_MIGRATIONS)
+        broken += lint_online(statements, concurrently=migration.concurrently)
+        for rule, mend in broken:
+            yield f"{path.relative_to(root.parent)}: {rule}.\nHINT: {mend}."
 
 
-def _has_shard(where: Any) -> bool:  # Any: a node of the syntax tree
-    return any(_names_column(side, "shard") for side in _equalities(where))
+def lint_online(statements: list[str], *, concurrently: bool) -> list[tuple[str, str]]:
+    """What one migration would do to tables in use: an index on a table it does not make itself blocks every write."""
+    parsed: list[Any] = [pglast.parse_sql(statement)[0].stmt for statement in statements]  # Any: as above
+    made = {each.relation.relname for each in parsed if _is(each, "CreateStmt")}
+    broken: list[tuple[str, str]] = []
+    for each in parsed:
+        again = (_is(each, "IndexStmt") and each.if_not_exists) or (_is(each, "DropStmt") and each.missing_ok)
+        if concurrently and not (again and each.concurrent):
+            mend = "only CREATE INDEX CONCURRENTLY IF NOT EXISTS and DROP INDEX CONCURRENTLY IF EXISTS can be repeated"
+            broken.append(("what runs concurrently can be repeated", mend))
+        if not concurrently and _is(each, "IndexStmt") and (each.concurrent or each.relation.relname not in made):
+            mend = "CREATE INDEX CONCURRENTLY, in a migration of its own marked --! concurrently"
+            broken.append(("an index is built beside the traffic", mend))
+    return broken
 
 
-def _has_id(where: Any) -> bool:  # Any: a node of the syntax tree
-    return any(_names_column(side, "id") or _names_column(side, "saga_id") for side in _anys(where))
+def _exemptions(path: Path) -> tuple[frozenset[str], list[tuple[str, str]]]:
+    """What a file's `lint:` comments exempt it from, and those that are spelled wrongly."""
+    asked = re.findall(r"^--\s*lint:\s*(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    wrong = [f"{each!r} exempts from nothing" for each in asked if not _EXEMPT.fullmatch(each)]
+    mend = "write -- lint: waits, because ... (or listens, or one row a store)"
+    return frozenset(match[1] for each in asked if (match := _EXEMPT.fullmatch(each))), [(each, mend) for each in wrong]
+
+
+def _given(where: Any, table: Any, *columns: str) -> bool:  # Any: nodes of the syntax tree
+    """Whether a column of this very table must equal what the client gives."""
+    for each in _conjuncts(where):
+        if _is(each, "A_Expr") and each.kind.name == "AEXPR_OP" and each.name[0].sval == "=":
+            for column, value in ((each.lexpr, each.rexpr), (each.rexpr, each.lexpr)):
+                if _is_column(column, table, columns) and _is_parameter(value):
+                    return True
+    return False
+
+
+def _any_of(where: Any, table: Any, *columns: str) -> bool:  # Any: nodes of the syntax tree
+    """Whether a column of this very table must be among an array's elements."""
+    return any(
+        _is(each, "A_Expr") and each.kind.name == "AEXPR_OP_ANY" and _is_column(each.lexpr, table, columns)
+        for each in _conjuncts(where)
+    )
+
+
+def _tables(sources: Any) -> Iterator[Any]:  # Any: nodes of the syntax tree
+    """The store's tables of a FROM clause, joined or not."""
+    for source in sources or ():
+        if _is(source, "RangeVar") and source.schemaname is not None:
+            yield source
+        elif _is(source, "JoinExpr"):
+            yield from _tables((source.larg, source.rarg))
 
 
 def _conjuncts(where: Any) -> Iterator[Any]:  # Any: a node of the syntax tree
@@ -174,22 +254,15 @@ def _conjuncts(where: Any) -> Iterator[Any]:  # Any: a node of the syntax tree
         yield where
 
 
-def _equalities(where: Any) -> Iterator[Any]:  # Any: a node of the syntax tree
-    for conjunct in _conjuncts(where):
-        if _is(conjunct, "A_Expr") and conjunct.kind.name == "AEXPR_OP" and conjunct.name[0].sval == "=":
-            yield conjunct.lexpr
+def _is_column(node: Any, table: Any, columns: tuple[str, ...]) -> bool:  # Any: nodes of the syntax tree
+    if not _is(node, "ColumnRef") or any(not _is(field, "String") for field in node.fields):
+        return False
+    names = [field.sval for field in node.fields]
+    return names[-1] in columns and names[:-1] == [table.alias.aliasname if table.alias else table.relname]
 
 
-def _anys(where: Any) -> Iterator[Any]:  # Any: a node of the syntax tree
-    for conjunct in _conjuncts(where):
-        if _is(conjunct, "A_Expr") and conjunct.name[0].sval == "=":
-            by_parameter = conjunct.kind.name == "AEXPR_OP" and not _is(conjunct.rexpr, "ColumnRef")
-            if conjunct.kind.name == "AEXPR_OP_ANY" or by_parameter:
-                yield conjunct.lexpr
-
-
-def _names_column(node: Any, column: str) -> bool:  # Any: a node of the syntax tree
-    return _is(node, "ColumnRef") and _is(node.fields[-1], "String") and bool(node.fields[-1].sval == column)
+def _is_parameter(node: Any) -> bool:  # Any: a node of the syntax tree
+    return _is_parameter(node.arg) if _is(node, "TypeCast") else _is(node, "ParamRef")
 
 
 def _is(node: Any, kind: str) -> bool:  # Any: a node of the syntax tree, whose declared types are all optional

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from saga_fn.store.lint import lint_folder, lint_statement
+from saga_fn.store.lint import lint_folder, lint_online, lint_statement
 
 ROOT = Path(__file__).parents[2] / "sql"
 UPDATE = "UPDATE saga_fn.saga AS s SET rev = 1"
@@ -67,10 +67,42 @@ RULES = [
     ("no functions", "SELECT now()", "DO $$ BEGIN END $$"),
     ("no temporary tables", "SELECT now()", "CREATE TEMP TABLE t (shard smallint)"),
     ("no transaction control", "SELECT now()", "SAVEPOINT a"),
+    (
+        "what updates names its shard",
+        f"{UPDATE} WHERE $1::smallint = s.shard",
+        f"{UPDATE} FROM saga_fn.saga_note AS n WHERE n.shard = $1 AND s.id = n.saga_id",
+    ),
+    ("what updates names its shard", f"{UPDATE} WHERE s.shard = $1", f"{UPDATE} FROM a WHERE s.shard = a.shard"),
+    (
+        "what inserts names its shard",
+        "INSERT INTO saga_fn.saga_note (shard, id) VALUES ($1, $2)",
+        "INSERT INTO saga_fn.saga_note (id) VALUES ($1)",
+    ),
+    (
+        "a batch names its ids",
+        f"{UPDATE} WHERE s.shard = $1 AND s.id = $2",
+        f"{UPDATE} WHERE s.shard = $1 AND s.status = 'FAILED'",
+    ),
+    (
+        "a batch names its ids",
+        "DELETE FROM saga_fn.saga_note AS n WHERE n.shard = $1 AND n.saga_id = ANY($2::uuid[])",
+        "DELETE FROM saga_fn.saga_note AS n USING a WHERE n.shard = $1 AND a.id = ANY($2::uuid[])",
+    ),
+    (
+        "rows are locked in one order",
+        "SELECT s.id FROM saga_fn.saga AS s WHERE s.shard = $1 ORDER BY s.id FOR UPDATE SKIP LOCKED",
+        f"{LOCKING} SKIP LOCKED",
+    ),
+    ("no tables of others", "SELECT s.id FROM saga_fn.saga AS s", "SELECT a.id FROM other.a"),
+    ("nothing depends on LISTEN", "SELECT now()", "LISTEN a"),
+    ("only plain statements", "SELECT now()", "TRUNCATE saga_fn.saga_note"),
+    ("only plain statements", "SELECT now()", "LOCK TABLE saga_fn.saga"),
+    ("only plain statements", "SELECT now()", "SET lock_timeout = 1"),
+    ("only plain statements", "SELECT now()", "CALL saga_fn.f()"),
 ]
 
 
-@pytest.mark.parametrize("rule, good, bad", RULES, ids=[rule for rule, _, _ in RULES])
+@pytest.mark.parametrize("rule, good, bad", RULES, ids=[f"{rule}: {bad[:40]}" for rule, _, bad in RULES])
 def test_each_rule_tells_good_from_bad(rule: str, good: str, bad: str) -> None:
     assert rule not in [broken for broken, _ in lint_statement(good)]
     assert rule in [broken for broken, _ in lint_statement(bad)]
@@ -81,4 +113,29 @@ def test_every_statement_of_the_store_keeps_every_rule() -> None:
 
 
 def test_an_exception_is_named() -> None:
-    assert lint_statement(LOCKING, exempt=frozenset({"waits"})) == []
+    one = LOCKING.replace("$1", "$1 AND s.id = $2")
+    assert lint_statement(one, exempt=frozenset({"waits"})) == []
+    assert lint_statement("LISTEN a", exempt=frozenset({"listens"})) == []
+
+
+def test_an_exception_that_is_misspelt_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sql" / "queries").mkdir(parents=True)
+    query = tmp_path / "sql" / "queries" / "lock.sql"
+    for reason, faults in (("waits, because it may", 0), ("wait, because it may", 2), ("waits", 2)):
+        text = LOCKING.replace("$1", ":shard::smallint AND s.id = :id::uuid")
+        query.write_text(f"-- name: lock :many\n-- lint: {reason}\n-- Lock one.\n{text}\n")
+        assert len(list(lint_folder(tmp_path / "sql"))) == faults
+
+
+CONCURRENTLY = "CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON saga_fn.saga (shard, name)"
+
+
+def test_an_index_on_a_table_in_use_does_not_block_it() -> None:
+    making = "CREATE TABLE saga_fn.saga (shard smallint PRIMARY KEY)"
+    plain = "CREATE INDEX a ON saga_fn.saga (shard, name)"
+    assert lint_online([making, plain], concurrently=False) == []
+    assert lint_online([CONCURRENTLY], concurrently=True) == []
+    for bad in (plain, CONCURRENTLY):
+        assert [rule for rule, _ in lint_online([bad], concurrently=False)] == ["an index is built beside the traffic"]
+    for bad in (plain, making, CONCURRENTLY.replace("IF NOT EXISTS ", ""), "DROP INDEX saga_fn.a"):
+        assert [rule for rule, _ in lint_online([bad], concurrently=True)] == ["what runs concurrently can be repeated"]
