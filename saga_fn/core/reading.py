@@ -280,5 +280,5 @@ def _status(plan: Plan, state: SagaState) -> SagaStatus:
 
 def verdict(plan: Plan, state: SagaState) -> Goal:
     """How a rollback that has nothing more to do ends: COMPENSATED only if nothing at all is left over."""
-    as_failed = SagaState(plan=state.plan, rev=state.rev, at=state.at, goal=Goal.FAILED, steps=state.steps)
-    return Goal.FAILED if left_over(plan, as_failed) else Goal.COMPENSATED
+    left = (_left_of(plan, step, state.at) for step in state.steps)
+    return Goal.FAILED if any(left) else Goal.COMPENSATED

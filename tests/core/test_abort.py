@@ -5,9 +5,10 @@ from __future__ import annotations
 from saga_fn.core.effects import CancelExecution, Refusal, Release, RunCompensation, RunStep
 from saga_fn.core.events import AbortRequested, CompensationRequested, EventReceived, RetryRequested
 from saga_fn.core.ids import Moment
+from saga_fn.core.plan import Plan
 from saga_fn.core.reading import LeftOver, LeftOverKind, SagaStatus, WaitReason, left_over
-from saga_fn.core.state import UndoRetrying
-from tests.core.given import ONE, SECOND, THREE, A, B, C, Saga, sequence, started
+from saga_fn.core.state import Retrying, UndoRetrying, Unknown
+from tests.core.given import ONE, SECOND, THREE, THRICE, A, B, C, Saga, sequence, started, step
 
 LEASE_END = 30 * SECOND
 
@@ -33,6 +34,7 @@ def test_abort_cancels_what_runs_and_releases_the_saga_for_good() -> None:
     moved = saga.abort(until=LEASE_END)
     assert moved.actions == (CancelExecution(A),)
     assert moved.writes == (Release(None),)
+    assert moved.needs == ()
 
 
 def test_weakness_34_abort_never_changes_a_saga_that_has_ended() -> None:
@@ -50,6 +52,33 @@ def test_a_retry_after_abort_does_not_run_beside_the_old_execution() -> None:
     assert saga.kinds()[B] == "Unknown"
     saga.wait(LEASE_END)
     assert RunStep(B, 2, 0) in saga.resume(B).actions
+
+
+def test_a_retry_after_abort_begins_a_fresh_count() -> None:
+    saga = started(sequence("a", retry=THRICE), A)
+    saga.fail(A)
+    saga.wait(SECOND)
+    saga.resume(A)
+    saga.abort(until=LEASE_END)
+    saga.tell(RetryRequested(saga.moment))
+    assert saga.of(A, Unknown).tries.failures == 0
+
+
+def test_one_branch_may_wait_for_its_retry_and_another_for_an_aborted_execution() -> None:
+    saga = started(Plan.of(step("a"), step("b", retry=THRICE)), A, B)
+    saga.abort(until=LEASE_END)
+    saga.tell(RetryRequested(saga.moment))
+    saga.wait(LEASE_END - 1)
+    assert saga.row.waits == WaitReason.TIMER
+    saga.wait(1)
+    saga.resume(B)
+    saga.fail(B)
+    assert not saga.row.waits
+    saga.resume(A)
+    saga.abort(until=saga.now + LEASE_END)
+    saga.tell(RetryRequested(saga.moment))
+    assert saga.of(B, Retrying).wake == saga.moment
+    assert saga.row.waits == WaitReason.RETRY | WaitReason.TIMER
 
 
 def test_asking_twice_for_a_retry_does_not_shorten_the_wait() -> None:
@@ -75,6 +104,8 @@ def test_a_rollback_after_abort_begins_when_nothing_can_run_forward_any_more() -
     assert (saga.status, saga.row.waits) == (SagaStatus.SUSPENDED, WaitReason.TIMER)
     saga.wait(LEASE_END)
     assert saga.resume().actions == (RunCompensation(A, 1, 2),)
+    saga.undo(A)
+    assert saga.leftovers == {B: "may have run"}
 
 
 def test_weakness_02_an_aborted_compensation_is_not_run_beside_itself() -> None:

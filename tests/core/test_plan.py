@@ -10,9 +10,10 @@ from tests.core.given import DIAMOND, ONE, THREE, THRICE, TWO_ROOTS, A, B, C, D,
 
 
 def test_roots_and_descendants() -> None:
-    assert TWO_ROOTS.roots == (A, B)
-    assert DIAMOND.descendants == {A: {B, C, D}, B: {D}, C: {D}, D: frozenset()}
-    assert DIAMOND.index == {A: 0, B: 1, C: 2, D: 3}
+    two_roots, diamond = Plan.from_data(TWO_ROOTS.data), Plan.from_data(DIAMOND.data)
+    assert two_roots.roots == (A, B)
+    assert diamond.descendants == {A: {B, C, D}, B: {D}, C: {D}, D: frozenset()}
+    assert diamond.index == {A: 0, B: 1, C: 2, D: 3}
 
 
 def test_a_step_is_found_by_its_name() -> None:

@@ -8,7 +8,9 @@ from saga_fn.core.effects import CancelExecution, Refusal, Release, RunCompensat
 from saga_fn.core.events import (
     AbortRequested,
     Bound,
+    CompensationFailed,
     CompensationRequested,
+    CompensationSucceeded,
     EventReceived,
     FailureKind,
     HandedBack,
@@ -17,6 +19,7 @@ from saga_fn.core.events import (
     RetryRequested,
     SagaParked,
     Started,
+    StepFailed,
     StepSkipped,
     StepSucceeded,
     Ticked,
@@ -35,6 +38,7 @@ from saga_fn.core.state import (
     Running,
     Skipped,
     Succeeded,
+    Tries,
     UndoFailed,
     Undoing,
     Undone,
@@ -257,6 +261,17 @@ def test_a_payload_that_cannot_be_read_parks_without_counting() -> None:
     assert (parked.why, parked.tries.failures, parked.tries.doubt) == (ParkReason.PAYLOAD_UNREADABLE, 0, Doubt.NONE)
 
 
+def test_a_refusal_is_final_and_leaves_no_doubt() -> None:
+    saga = started(AGAIN, A)
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.wait(SECOND)
+    saga.resume(A)
+    moved = saga.fail(A, FailureKind.REFUSED)
+    assert saga.status is SagaStatus.COMPENSATED
+    assert saga.of(A, Exhausted) == Exhausted(A, Tries(2, 2, Doubt.NONE, Digest(b"input")))
+    assert moved.needs == ()
+
+
 def test_doubt_never_shrinks_with_further_attempts() -> None:
     saga = started(AGAIN, A)
     saga.fail(A, FailureKind.UNKNOWN)
@@ -360,6 +375,30 @@ def test_weakness_28_a_compensation_is_retried_by_its_own_policy() -> None:
     assert saga.tick().actions == (RunCompensation(A, 2, 2),)
 
 
+def test_a_late_or_foreign_result_of_a_compensation_is_refused() -> None:
+    saga = started(sequence("ab"), A)
+    late = (CompensationSucceeded(Moment(0), A, 1), CompensationFailed(Moment(0), A, 1))
+    for event in late:
+        assert saga.refusal(event) is Refusal.LATE
+    saga.succeed(A, B)
+    saga.fail(B)
+    saga.undo(A)
+    assert saga.status is SagaStatus.COMPENSATED
+    saga = started(sequence("ab"), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    assert saga.refusal(StepSucceeded(Moment(0), A, 1)) is Refusal.LATE
+    assert saga.refusal(StepFailed(Moment(0), A, 1)) is Refusal.LATE
+
+
+def test_even_the_shortest_wait_of_a_compensation_is_a_wait() -> None:
+    saga = started(Plan.of(step("a", undo_retry=RetrySchedule(attempts=2, base=1)), step("b", "a")), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    assert saga.fail_undo(A).actions == ()
+    assert saga.of(A, UndoRetrying).wake == 1
+
+
 def test_a_compensation_may_be_repeated_at_once() -> None:
     saga = started(Plan.of(step("a", undo_retry=AT_ONCE), step("b", "a")), A)
     saga.succeed(A, B)
@@ -400,8 +439,7 @@ def test_a_compensation_that_cannot_be_called_waits_for_a_person() -> None:
     assert saga.of(A, UndoParked).why is ParkReason.PAYLOAD_UNREADABLE
     assert saga.of(A, UndoParked).tries.failures == 0
     assert saga.row == Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "payload_unreadable")
-    saga.tell(RetryRequested(Moment(0)))
-    assert saga.of(A, Undoing).tries.attempt == 2
+    assert saga.tell(RetryRequested(Moment(0))).actions == (RunCompensation(A, 2, 2),)
 
 
 def test_a_step_whose_outcome_is_unknown_is_never_called_compensated() -> None:
@@ -543,6 +581,16 @@ def test_a_repeat_with_another_input_is_parked_until_a_person_accepts_it() -> No
     assert saga.row.parked == "input_changed"
     saga.tell(RetryRequested(Moment(0)))
     assert saga.tell(Resumed(Moment(0), inputs=(Bound(A, OTHER),))).actions == (RunStep(A, 2, 1),)
+
+
+def test_accepting_another_input_begins_a_fresh_count() -> None:
+    saga = started(AGAIN, A)
+    saga.fail(A)
+    saga.wait(SECOND)
+    saga.tell(Resumed(saga.moment, inputs=(Bound(A, OTHER),)))
+    assert saga.row == Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 1, A, "input_changed")
+    saga.tell(RetryRequested(saga.moment))
+    assert saga.row.retry_counter == 0
 
 
 def test_an_event_excuses_another_input_which_is_a_new_generation() -> None:
@@ -778,6 +826,7 @@ def test_abort_leaves_a_compensation_that_waits_undone(direction: str) -> None:
     saga.fail_undo(A, FailureKind.ERROR if direction == "waits" else FailureKind.UNREADABLE)
     saga.tell(AbortRequested(Moment(0), Moment(SECOND)))
     assert left_over(saga.plan, saga.state) == (LeftOver(A, LeftOverKind.UNDO_FAILED),)
+    assert saga.of(A, UndoFailed).seq == 2
 
 
 def test_abort_gives_up_what_waits() -> None:
@@ -801,6 +850,7 @@ def test_parking_a_saga_stops_all_of_it_in_place() -> None:
     assert moved.writes == (Release(None),)
     assert moved.needs == ()
     assert saga.kinds() == {A: "Parked", B: "Parked", C: "Parked"}
+    assert {saga.of(name, Parked).why for name in (A, B, C)} == {ParkReason.ROW_REFUSED}
     assert saga.row.parked == "row_refused"
     assert saga.of(A, Parked).tries.doubt is Doubt.MAY_HAVE_RUN
     assert saga.tell(RetryRequested(Moment(0))).needs == (A, B, C)
@@ -824,8 +874,8 @@ def test_parking_a_rollback_that_waits_for_a_step_parks_the_compensations_to_com
     saga.tell(CompensationRequested(Moment(0)))
     saga.tell(SagaParked(Moment(0), ParkReason.ROW_REFUSED))
     assert saga.kinds() == {A: "UndoParked", B: "Unknown"}
-    saga.tell(RetryRequested(Moment(0)))
-    assert saga.of(A, Undoing).tries.attempt == 1
+    assert saga.row.parked == "row_refused"
+    assert saga.tell(RetryRequested(Moment(0))).actions == (RunCompensation(A, 1, 2),)
 
 
 # Plans that change.
