@@ -1,0 +1,212 @@
+"""The plans of the hot statements: found by `id`, whatever the planner knows of the tables.
+
+A table that was empty when a plan was made and is full when it runs, one that was never analysed, and one that was:
+with plans made for the values of each call and with plans made once for all. A batch that is planned as a scan of the
+table works, slowly, and so no other test would notice.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Final, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from saga_fn.store._queries import STATEMENTS
+from saga_fn.store.schema_name import with_schema
+
+ROWS: Final = 20_000
+BATCH: Final = 50
+# Plans are made of these alone, so that no plan test depends on the machine's memory or disks.
+TABLES: Final = ("saga", "saga_journal", "saga_inbox")
+
+FILL: Final = (
+    """
+    INSERT INTO saga_fn.saga (shard, id, name, version, trace_id, request, plan, format, status, waits, state, rev,
+                              token, owner, due_at)
+    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 5, 1, 't', '', 'p', 1, 'RUNNING', 0, 'state', 1,
+           lpad(to_hex(n), 32, 'a')::uuid, lpad('', 32, 'b')::uuid, now() + (n - 1000) * interval '1 second'
+    FROM generate_series(1, $1::integer) AS n
+    """,
+    """
+    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, kind, at, write_id, event)
+    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, seq, 'k', now(), lpad(to_hex(n), 32, '0')::uuid, 'event'
+    FROM generate_series(1, $1::integer) AS n, generate_series(1, 3) AS seq
+    """,
+    """
+    INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body)
+    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n), 32, 'c')::uuid, 'k', 'body'
+    FROM generate_series(1, $1::integer) AS n
+    """,
+)
+
+HOT: Final = (
+    "claim_due_sagas",
+    "claim_saga",
+    "commit_sagas",
+    "find_due_shards",
+    "read_journal",
+    "read_letters",
+    "read_results",
+    "read_saga",
+    "read_writes",
+    "release_sagas",
+    "renew_leases",
+    "send_letter",
+)
+# These look for whatever is due, and may use the index made for that.
+BY_TIME: Final = frozenset({"claim_due_sagas", "find_due_shards"})
+
+# Older servers plan a batch on an empty table as a walk of its shard that filters by id, and a plan made once for all
+# stays until the table is analysed (autovacuum does within minutes) or the driver's statement cache lets go of it.
+SAFE_WHEN_EMPTY: Final = 17
+BATCHES: Final = ("claim_due_sagas,", "commit_sagas,", "release_sagas,", "renew_leases,")
+
+VALUES: Final[Mapping[str, str]] = {
+    "uuid": str(UUID(int=7)),
+    "smallint": "0",
+    "integer": "1",
+    "bigint": "1",
+    "text": "saga 1",
+    "bytea": r"\\x00",
+    "boolean": "false",
+    "interval": "30 s",
+    "timestamptz": "2026-01-01 00:00:00+00",
+}
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+Plan: TypeAlias = "dict[str, Json]"
+
+
+def execution(name: str) -> str:
+    """An EXECUTE with a value for each parameter: batches of 50 rows, and one registered saga."""
+    sql = STATEMENTS[name]
+    types = {int(number): type_ for number, type_ in re.findall(r"\$(\d+)::(\w+(?:\[\])?)", sql)}
+    single = {"claim_due_sagas", "find_due_shards"}  # their arrays are names and shards, not batches
+    values: list[str] = []
+    for _, type_ in sorted(types.items()):
+        element = type_.removesuffix("[]")
+        if element == type_:
+            values.append(f"'{VALUES[type_]}'".replace(r"\\", "\\"))
+        elif element == "uuid":
+            values.append("'{" + ",".join(str(UUID(int=number)) for number in range(1, BATCH + 1)) + "}'")
+        else:
+            values.append("'{" + ",".join([f'"{VALUES[element]}"'] * (1 if name in single else BATCH)) + "}'")
+    return f"EXECUTE {name} ({', '.join(values)})"
+
+
+def scans(plan: Json) -> Iterator[Plan]:
+    """The nodes of a plan that read one of our tables."""
+    if isinstance(plan, list):
+        for part in plan:
+            yield from scans(part)
+    elif isinstance(plan, dict):
+        kind = plan.get("Node Type")
+        if isinstance(kind, str) and "Scan" in kind and (plan.get("Relation Name") in TABLES or "Index Name" in plan):
+            yield plan
+        yield from scans(plan.get("Plan"))
+        yield from scans(plan.get("Plans"))
+
+
+def faults(name: str, plan: Json) -> Iterator[str]:
+    """What is wrong with a plan: a scan that is not led to its rows by their ids."""
+    found = list(scans(plan))
+    if not found:
+        yield "reads none of our tables"
+    for node in found:
+        kind, index, condition = node["Node Type"], node.get("Index Name"), str(node.get("Index Cond", ""))
+        if kind == "Bitmap Heap Scan":
+            continue  # its index scan below is judged
+        by_id = re.search(r"\b(saga_)?id = ", condition) is not None
+        by_time = name in BY_TIME and index == "saga_due" and "due_at" in condition
+        if not (by_id or by_time):
+            yield f"{kind} of {node.get('Relation Name')} by {index}: {condition or 'no condition'}"
+
+
+async def explain(conn: asyncpg.Connection[asyncpg.Record], name: str) -> Json:
+    text = await conn.fetchval(f"EXPLAIN (FORMAT JSON, COSTS OFF) {execution(name)}")
+    plan: Json = json.loads(text)
+    return plan
+
+
+@pytest.fixture
+async def conn(any_dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    connection = await asyncpg.connect(any_dsn, statement_cache_size=0)
+    for table in TABLES:
+        await connection.execute(f"ALTER TABLE saga_fn.{table} SET (autovacuum_enabled = off)")
+    yield connection
+    await connection.close()
+
+
+async def prepare(conn: asyncpg.Connection[asyncpg.Record]) -> None:
+    await conn.execute("DEALLOCATE ALL")
+    for name in HOT:
+        await conn.execute(f"PREPARE {name} AS {with_schema(STATEMENTS[name], 'saga_fn')}")
+
+
+async def check(conn: asyncpg.Connection[asyncpg.Record], when: str) -> list[str]:
+    return [f"{name}, {when}: {fault}" for name in HOT for fault in faults(name, await explain(conn, name))]
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan", "auto"])
+async def test_hot_statements_find_their_rows_by_id(conn: asyncpg.Connection[asyncpg.Record], mode: str) -> None:
+    await conn.execute(f"SET plan_cache_mode = {mode}")
+    await prepare(conn)
+    for _ in range(6):  # "auto" makes a plan for each of the first five, then perhaps one for all
+        await check(conn, "empty: any plan will do, but it must not stay")
+    for statement in FILL:
+        await conn.execute(statement, ROWS)
+    found = await check(conn, "planned when it was empty, then filled")
+    if conn.get_server_version().major < SAFE_WHEN_EMPTY:
+        found = [fault for fault in found if not fault.startswith(BATCHES)]
+    await prepare(conn)
+    found += await check(conn, "never analysed")
+    for table in TABLES:
+        await conn.execute(f"ANALYZE saga_fn.{table}")
+    found += await check(conn, "analysed")
+    assert not found, "\n".join(found)
+
+
+async def test_a_claim_walks_the_index_of_what_is_due(conn: asyncpg.Connection[asyncpg.Record]) -> None:
+    for statement in FILL:
+        await conn.execute(statement, ROWS)
+    for table in TABLES:
+        await conn.execute(f"ANALYZE saga_fn.{table}")
+    await prepare(conn)
+    indexes = [node.get("Index Name") for node in scans(await explain(conn, "claim_due_sagas"))]
+    assert "saga_due" in indexes
+    assert "Sort" not in str(await inner_plan(conn)), "rows come from the index in order"
+
+
+async def inner_plan(conn: asyncpg.Connection[asyncpg.Record]) -> Json:
+    """The part of the claim below its LIMIT, for one definition."""
+
+    def limited(plan: Json) -> Iterator[Plan]:
+        if isinstance(plan, list):
+            for part in plan:
+                yield from limited(part)
+        elif isinstance(plan, dict):
+            if plan.get("Node Type") == "LockRows":
+                yield plan
+            yield from limited(plan.get("Plan"))
+            yield from limited(plan.get("Plans"))
+
+    (locking,) = limited(await explain(conn, "claim_due_sagas"))
+    return locking
+
+
+async def test_the_check_would_see_a_batch_that_does_not_name_its_ids(
+    conn: asyncpg.Connection[asyncpg.Record],
+) -> None:
+    careless = STATEMENTS["release_sagas"].replace("AND s.id = ANY($1::uuid[]) ", "")
+    assert careless != STATEMENTS["release_sagas"]
+    for statement in FILL:
+        await conn.execute(statement, ROWS)
+    await conn.execute("SET plan_cache_mode = force_generic_plan")
+    await conn.execute("SET enable_nestloop = off")
+    await conn.execute(f"PREPARE release_sagas AS {with_schema(careless, 'saga_fn')}")
+    assert list(faults("release_sagas", await explain(conn, "release_sagas")))
