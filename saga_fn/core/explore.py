@@ -5,23 +5,14 @@ kind of failure, crashes and takeovers, hand-backs, late and duplicate results, 
 inputs that change or cannot be computed, changes of the plan. In every state and on every edge it checks the promises
 of `invariants.py`; at the end, that every state has a way to an end.
 
-States are compared by a view that leaves out what cannot change a decision:
-
-- Moments: any armed timer may fire at any point, each alone or all at once. This adds orders that real delays exclude
-  and leaves none out, so what holds here holds (safety).
-- Numbers of revisions, journal entries, attempts and generations.
-- Attempts beyond three: a retry policy is cut to a first, a middle and a last attempt. Takeovers before the last that
-  a saga is granted.
-- Whether an outside event has come: one may come at any moment.
-- Inputs of several steps on one event: binding them one after another leads to the same states.
-- Which of several interchangeable steps is which: same policies, same neighbours.
+States are compared by the view of `view.py`. Of the inputs that one event may carry for several steps, only a few
+combinations are tried: binding them one after another leads to the same states.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from typing import assert_never
 
 import attrs
 import msgspec
@@ -53,33 +44,24 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
-from saga_fn.core.plan import Plan, PlanData
+from saga_fn.core.plan import Plan
 from saga_fn.core.reading import LeftOverKind, SagaStatus, due, left_over, project
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
-    Exhausted,
-    Parked,
     ParkReason,
     Retrying,
-    Running,
     SagaState,
     Skipped,
     StepState,
     Succeeded,
-    Tries,
-    UndoFailed,
-    Undoing,
     Undone,
-    UndoParked,
     UndoRetrying,
-    Unknown,
 )
-from saga_fn.core.transition import CRASH_LIMIT, transition
+from saga_fn.core.transition import transition
+from saga_fn.core.view import LATER, NOW, SAME, cut_plan, interchangeable, view_of
 
-_NOW = Moment(0)
 _SOON = Moment(1)
-_LATER = Moment(2)
-_SAME, _OTHER = Digest(b"same"), Digest(b"other")
+_OTHER = Digest(b"other")
 _replace = msgspec.structs.replace
 
 OPERATOR_VERBS = (StepSkipped, RetryRequested, CompensationRequested, AbortRequested)
@@ -137,7 +119,7 @@ def explore(
     >>> sorted({end.status.value for end in found.ends})
     ['COMPENSATED', 'COMPLETED', 'FAILED']
     """
-    walk = _Walk([_cut_plan(each) for each in (plan, *changes)], budget, skips)
+    walk = _Walk([cut_plan(each) for each in (plan, *changes)], budget, skips)
     walk.run()
     return walk.report()
 
@@ -153,7 +135,7 @@ class _Walk:
     def __init__(self, plans: Sequence[Plan], budget: int, skips: int | None) -> None:
         self.plans = {plan.id: plan for plan in plans}
         self.first = plans[0]
-        self.twins = {plan.id: _interchangeable(plan) for plan in plans}
+        self.twins = {plan.id: interchangeable(plan) for plan in plans}
         self.budget = budget
         self.skips = len(plans[0].steps) + 1 if skips is None else skips
         self.bounded = False
@@ -168,7 +150,7 @@ class _Walk:
         """Who leads to each state: by what happens of itself, and by anything but an abort."""
 
     def run(self) -> None:
-        for event, moved in _variants(self.first, None, Started(_NOW, self.first.id)):
+        for event, moved in _variants(self.first, None, Started(NOW, self.first.id)):
             self._arrive(None, None, event, moved)
         place = 0
         while place < len(self.states):
@@ -202,7 +184,7 @@ class _Walk:
         if isinstance(event, StepSkipped) and sum(isinstance(step, Skipped) for step in state.steps) > self.skips:
             self.bounded = True
             return None
-        view = _view(plan, state, self.twins[plan.id])
+        view = view_of(plan, state, self.twins[plan.id])
         key = msgspec.msgpack.encode(view)
         number = self.numbers.get(key)
         if number is not None:
@@ -282,39 +264,39 @@ def _events(plans: dict[PlanId, Plan], state: SagaState) -> Iterator[tuple[Plan,
     for event in (*_events_of_an_owner(plan), *_events_of_an_operator(plan)):
         yield plan, state, event
     for other in plans.values():
-        yield other, state, PlanChanged(_NOW, other.id)
+        yield other, state, PlanChanged(NOW, other.id)
     # An outside event that came since the inputs were bound excuses other inputs than before.
-    yield plan, _replace(state, events=(0,)), Ticked(_NOW)
+    yield plan, _replace(state, events=(0,)), Ticked(NOW)
 
 
 def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
-    yield Started(_NOW, plan.id)
-    yield Ticked(_NOW)
-    yield Resumed(_NOW)
-    yield Resumed(_NOW, takeover=True)
-    yield Resumed(_NOW, takeover=True, alone=True)
-    yield HandedBack(_NOW)
-    yield SagaParked(_NOW, ParkReason.ROW_REFUSED)
-    yield EventReceived(_NOW)
+    yield Started(NOW, plan.id)
+    yield Ticked(NOW)
+    yield Resumed(NOW)
+    yield Resumed(NOW, takeover=True)
+    yield Resumed(NOW, takeover=True, alone=True)
+    yield HandedBack(NOW)
+    yield SagaParked(NOW, ParkReason.ROW_REFUSED)
+    yield EventReceived(NOW)
     for planned in plan.steps:
         for attempt in (1, 2):  # the one that runs, and one that never did
-            yield StepSucceeded(_NOW, planned.step, attempt)
-            yield CompensationSucceeded(_NOW, planned.step, attempt)
+            yield StepSucceeded(NOW, planned.step, attempt)
+            yield CompensationSucceeded(NOW, planned.step, attempt)
             for kind in FailureKind:
                 for draw in _draws(planned.retry):
-                    yield StepFailed(_NOW, planned.step, attempt, kind, draw)
+                    yield StepFailed(NOW, planned.step, attempt, kind, draw)
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
                 for draw in _draws(planned.undo_retry):
-                    yield CompensationFailed(_NOW, planned.step, attempt, kind, draw)
+                    yield CompensationFailed(NOW, planned.step, attempt, kind, draw)
 
 
 def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
-    yield RetryRequested(_NOW)
-    yield CompensationRequested(_NOW)
-    yield AbortRequested(_NOW, _NOW)
-    yield AbortRequested(_NOW, _LATER)
+    yield RetryRequested(NOW)
+    yield CompensationRequested(NOW)
+    yield AbortRequested(NOW, NOW)
+    yield AbortRequested(NOW, LATER)
     for planned in plan.steps:
-        yield StepSkipped(_NOW, planned.step)
+        yield StepSkipped(NOW, planned.step)
 
 
 def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:
@@ -334,9 +316,9 @@ def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tup
 
 def _inputs(moved: Transition) -> Iterator[tuple[Binding, ...]]:
     if len(moved.needs) > 1:
-        yield tuple(Bound(step, _SAME) for step in moved.needs)
+        yield tuple(Bound(step, SAME) for step in moved.needs)
     for step in moved.needs:
-        yield (Bound(step, _SAME),)
+        yield (Bound(step, SAME),)
         yield (Unbindable(step),)
         if any(found.step == step for found in moved.state.steps):
             yield (Bound(step, _OTHER),)
@@ -352,9 +334,9 @@ def _firing(state: SagaState) -> Iterator[SagaState]:
 
 
 def _later(step: StepState) -> bool:
-    if isinstance(step, Retrying | UndoRetrying) and step.wake > _NOW:
+    if isinstance(step, Retrying | UndoRetrying) and step.wake > NOW:
         return True
-    return not isinstance(step, Succeeded | Skipped | Undone) and step.tries.until > _NOW
+    return not isinstance(step, Succeeded | Skipped | Undone) and step.tries.until > NOW
 
 
 def _soon(step: StepState) -> StepState:
@@ -364,98 +346,5 @@ def _soon(step: StepState) -> StepState:
     return _replace(step, wake=Moment(min(step.wake, _SOON))) if isinstance(step, Retrying | UndoRetrying) else step
 
 
-# What is told apart.
-
-
-def _cut_plan(plan: Plan) -> Plan:
-    """The plan with its policies cut to a first, a middle and a last attempt."""
-    cut = (
-        _replace(step, retry=cut_schedule(step.retry), undo_retry=cut_schedule(step.undo_retry)) for step in plan.steps
-    )
-    return Plan.from_data(PlanData(tuple(cut), plan.data.compensate_on_failure))
-
-
-def cut_schedule(retry: RetrySchedule) -> RetrySchedule:
-    """The schedule that stands for `retry` while exploring.
-
-    It has at most three attempts; its delays are none at all, some, or either where the real ones may shrink to none.
-    """
-    waits = bool(retry.base and retry.cap)
-    shrinks = waits and (retry.multiplier < 1.0 or min(retry.base, retry.cap) * (1.0 - retry.jitter) < 1.0)
-    return RetrySchedule(attempts=min(retry.attempts, 3), base=_LATER if waits else 0, jitter=1.0 if shrinks else 0.0)
-
-
 def _draws(retry: RetrySchedule) -> tuple[float, ...]:
     return (0.0, 0.75) if retry.jitter else (0.0,)
-
-
-def _view(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> SagaState:
-    """The state without what cannot change a decision; equal views are one state to the exploration."""
-    steps = tuple(_view_of_step(step, state.at) for step in state.steps)
-    if twins:
-        steps = tuple(_with_twins_sorted(plan, twins, steps))
-    # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
-    last = state.alone and state.crashes > 0
-    return SagaState(state.plan, 0, _NOW, state.goal, steps, crashes=CRASH_LIMIT - 1 if last else 0, alone=last)
-
-
-def _view_of_step(step: StepState, at: Moment) -> StepState:
-    if isinstance(step, Succeeded | Skipped | Undone):
-        return _replace(step, seq=0)
-    # Failures only count while there is a policy left to ask: a person's verb begins a fresh count.
-    counted = not isinstance(step, Exhausted | Parked | UndoParked | UndoFailed)
-    tries = Tries(
-        attempt=1,
-        failures=step.tries.failures if counted else 0,
-        doubt=step.tries.doubt,
-        digest=_SAME if step.tries.digest else Digest(b""),
-        until=_moment(step.tries.until, at),
-    )
-    match step:
-        case Running() | Unknown() | Exhausted():
-            return _replace(step, tries=tries)
-        case Retrying():
-            return _replace(step, tries=tries, wake=_moment(step.wake, at))
-        case Parked():
-            return _replace(step, tries=tries, why=_reason(step.why))
-        case Undoing() | UndoFailed():
-            return _replace(step, tries=tries, seq=0)
-        case UndoRetrying():
-            return _replace(step, tries=tries, seq=0, wake=_moment(step.wake, at))
-        case UndoParked():
-            return _replace(step, tries=tries, seq=0, why=ParkReason.ROW_REFUSED)
-        case _:
-            assert_never(step)
-
-
-def _moment(moment: Moment, at: Moment) -> Moment:
-    return _NOW if moment <= at else _LATER
-
-
-def _reason(why: ParkReason) -> ParkReason:
-    return why if why is ParkReason.INPUT_CHANGED else ParkReason.ROW_REFUSED
-
-
-def _interchangeable(plan: Plan) -> tuple[tuple[StepId, ...], ...]:
-    """The groups of steps that differ in nothing but their names."""
-    groups: dict[tuple[object, ...], list[StepId]] = {}
-    for planned in plan.steps:
-        built_upon = tuple(other.step for other in plan.steps if planned.step in other.after)
-        likeness = (planned.after, planned.retry, planned.compensable, planned.undo_retry, built_upon)
-        groups.setdefault(likeness, []).append(planned.step)
-    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
-
-
-def _with_twins_sorted(
-    plan: Plan, twins: Sequence[tuple[StepId, ...]], steps: Sequence[StepState]
-) -> Iterator[StepState]:
-    """The steps with the states of each group of twins in a fixed order, whichever twin they belong to."""
-    by_name = {step.step: step for step in steps}
-    for group in twins:
-        states = sorted((_replace(by_name.pop(name), step=group[0]) for name in group if name in by_name), key=_encoded)
-        by_name.update({name: _replace(state, step=name) for name, state in zip(group, states, strict=False)})
-    return (by_name[planned.step] for planned in plan.steps if planned.step in by_name)
-
-
-def _encoded(step: StepState) -> bytes:
-    return msgspec.msgpack.encode(step)

@@ -21,7 +21,7 @@ from saga_fn.core.events import (
     Ticked,
     Unbindable,
 )
-from saga_fn.core.explore import cut_schedule, explore
+from saga_fn.core.explore import explore
 from saga_fn.core.ids import Digest, Moment, PlanId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.plan import Plan, PlannedStep
@@ -29,6 +29,7 @@ from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Running, SagaState, Undoing
 from saga_fn.core.transition import transition
+from saga_fn.core.view import cut_schedule
 from tests.core.given import A
 from tests.core.strategies import draws, events, plans, schedules
 

@@ -1,0 +1,140 @@
+"""What an exploration tells apart.
+
+States are compared by a view that leaves out what cannot change a decision:
+
+- Moments: any armed timer may fire at any point, each alone or all at once. This adds orders that real delays exclude
+  and leaves none out, so what holds here holds (safety).
+- Numbers of revisions, journal entries, attempts and generations.
+- Attempts beyond three: a retry policy is cut to a first, a middle and a last attempt. Takeovers before the last that
+  a saga is granted.
+- Whether an outside event has come: one may come at any moment.
+- Which of several interchangeable steps is which: same policies, same neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+import msgspec
+
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.plan import Plan, PlanData
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.state import (
+    Exhausted,
+    Parked,
+    ParkReason,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    Tries,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    Unknown,
+)
+from saga_fn.core.transition import CRASH_LIMIT
+
+NOW = Moment(0)
+"""Where a view has every moment that has come."""
+LATER = Moment(2)
+"""Where a view has every moment that is still to come."""
+SAME = Digest(b"same")
+"""What a view has for the input that a step was bound to."""
+_replace = msgspec.structs.replace
+
+
+def cut_plan(plan: Plan) -> Plan:
+    """The plan with its policies cut to a first, a middle and a last attempt."""
+    cut = (
+        _replace(step, retry=cut_schedule(step.retry), undo_retry=cut_schedule(step.undo_retry)) for step in plan.steps
+    )
+    return Plan.from_data(PlanData(tuple(cut), plan.data.compensate_on_failure))
+
+
+def cut_schedule(retry: RetrySchedule) -> RetrySchedule:
+    """The schedule that stands for `retry` while exploring.
+
+    It has at most three attempts; its delays are none at all, some, or either where the real ones may shrink to none.
+    """
+    waits = bool(retry.base and retry.cap)
+    shrinks = waits and (retry.multiplier < 1.0 or min(retry.base, retry.cap) * (1.0 - retry.jitter) < 1.0)
+    return RetrySchedule(attempts=min(retry.attempts, 3), base=LATER if waits else 0, jitter=1.0 if shrinks else 0.0)
+
+
+def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> SagaState:
+    """The state without what cannot change a decision; equal views are one state to the exploration."""
+    steps = tuple(_step(step, state.at) for step in state.steps)
+    if twins:
+        steps = tuple(_with_twins_sorted(plan, twins, steps))
+    # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
+    last = state.alone and state.crashes > 0
+    return SagaState(state.plan, 0, NOW, state.goal, steps, crashes=CRASH_LIMIT - 1 if last else 0, alone=last)
+
+
+def _step(step: StepState, at: Moment) -> StepState:
+    if isinstance(step, Succeeded | Skipped | Undone):
+        return _replace(step, seq=0)
+    # Failures only count while there is a policy left to ask: a person's verb begins a fresh count.
+    counted = not isinstance(step, Exhausted | Parked | UndoParked | UndoFailed)
+    tries = Tries(
+        attempt=1,
+        failures=step.tries.failures if counted else 0,
+        doubt=step.tries.doubt,
+        digest=SAME if step.tries.digest else Digest(b""),
+        until=_moment(step.tries.until, at),
+    )
+    match step:
+        case Running() | Unknown() | Exhausted():
+            return _replace(step, tries=tries)
+        case Retrying():
+            return _replace(step, tries=tries, wake=_moment(step.wake, at))
+        case Parked():
+            return _replace(step, tries=tries, why=_reason(step.why))
+        case Undoing() | UndoFailed():
+            return _replace(step, tries=tries, seq=0)
+        case UndoRetrying():
+            return _replace(step, tries=tries, seq=0, wake=_moment(step.wake, at))
+        case UndoParked():
+            return _replace(step, tries=tries, seq=0, why=ParkReason.ROW_REFUSED)
+        case _:
+            assert_never(step)
+
+
+def _moment(moment: Moment, at: Moment) -> Moment:
+    return NOW if moment <= at else LATER
+
+
+def _reason(why: ParkReason) -> ParkReason:
+    return why if why is ParkReason.INPUT_CHANGED else ParkReason.ROW_REFUSED
+
+
+def interchangeable(plan: Plan) -> tuple[tuple[StepId, ...], ...]:
+    """The groups of steps that differ in nothing but their names."""
+    groups: dict[tuple[object, ...], list[StepId]] = {}
+    for planned in plan.steps:
+        built_upon = tuple(other.step for other in plan.steps if planned.step in other.after)
+        likeness = (planned.after, planned.retry, planned.compensable, planned.undo_retry, built_upon)
+        groups.setdefault(likeness, []).append(planned.step)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+def _with_twins_sorted(
+    plan: Plan, twins: Sequence[tuple[StepId, ...]], steps: Sequence[StepState]
+) -> Iterator[StepState]:
+    """The steps with the states of each group of twins in a fixed order, whichever twin they belong to."""
+    by_name = {step.step: step for step in steps}
+    for group in twins:
+        states = sorted((_replace(by_name.pop(name), step=group[0]) for name in group if name in by_name), key=_encoded)
+        by_name.update({name: _replace(state, step=name) for name, state in zip(group, states, strict=False)})
+    return (by_name[planned.step] for planned in plan.steps if planned.step in by_name)
+
+
+def _encoded(step: StepState) -> bytes:
+    return msgspec.msgpack.encode(step)
