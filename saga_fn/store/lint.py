@@ -20,7 +20,10 @@ from saga_fn.store.codegen.scan import read_migrations, read_query
 from saga_fn.store.schema_name import SCHEMA_MARKER
 
 _ROOT: Final = Path(__file__).parents[2] / "sql"
-_VOLATILE: Final = frozenset({"clock_timestamp", "random", "gen_random_uuid", "nextval", "setval", "timeofday"})
+# One answer a statement, and no trace in the session; whatever is not listed is taken for volatile.
+_STEADY: Final = frozenset(
+    {"count", "current_setting", "format", "max", "min", "now", "octet_length", "row_number", "to_regclass", "unnest"}
+)
 _UNSHARDED: Final = frozenset({"migration", "setting"})
 _EXEMPT: Final = re.compile(r"(waits|listens|one row a store), because \S.*")
 _QUERIES: Final = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"})
@@ -57,6 +60,8 @@ class _Rules(Visitor):
             self.refuse("no tables of others", "a store reads and writes its own schema")
         if node.relpersistence == "t":
             self.refuse("no temporary tables", "use a CTE")
+        if node.relpersistence == "u":
+            self.refuse("no unlogged tables", "a crash of the server empties it: leave UNLOGGED out")
 
     def visit_ColumnRef(self, _: Any, node: Any) -> None:
         if any(_is(field, "A_Star") for field in node.fields):
@@ -68,8 +73,8 @@ class _Rules(Visitor):
             self.refuse("no advisory locks", "lock a row")
         if called == "pg_notify" and not self.name.startswith("notify_"):
             self.refuse("pg_notify only in notify_*", "nothing may depend on it: send it apart")
-        if called in _VOLATILE:
-            self.refuse("no volatile functions", f"pass what {called}() would give as a parameter")
+        if called not in _STEADY | {"pg_notify"}:
+            self.refuse("no volatile functions", f"pass what {called}() would give, or list it in _STEADY if it is not")
 
     def visit_LockingClause(self, _: Any, node: Any) -> None:
         if node.waitPolicy != LockWaitPolicy.LockWaitSkip and "waits" not in self.exempt:
@@ -115,6 +120,10 @@ class _Rules(Visitor):
         for element in node.tableElts or ():
             if _is(element, "ColumnDef") and element.typeName.names[-1].sval.endswith("serial"):
                 self.refuse("no sequences", "ids come from the client")
+        constraints = [each for each in node.tableElts or () if _is(each, "Constraint")]
+        constraints += [each for column in node.tableElts or () for each in getattr(column, "constraints", None) or ()]
+        if all(each.contype.name != "CONSTR_PRIMARY" for each in constraints):
+            self.refuse("every table has a primary key", "add PRIMARY KEY (shard, ...)")
 
     def visit_Constraint(self, ancestors: Any, node: Any) -> None:
         kind = node.contype.name

@@ -18,6 +18,18 @@ RULES = [
     ("no advisory locks", "SELECT now()", "SELECT pg_advisory_xact_lock(1)"),
     ("pg_notify only in notify_*", "SELECT now()", "SELECT pg_notify('a', 'b')"),
     ("no volatile functions", "SELECT now()", "SELECT gen_random_uuid()"),
+    ("no volatile functions", "SELECT coalesce($1, 1)", "SELECT uuidv7()"),
+    ("no volatile functions", "SELECT current_setting('a')", "SELECT set_config('a', 'b', false)"),
+    (
+        "every table has a primary key",
+        "CREATE TABLE saga_fn.t (shard smallint, id uuid, PRIMARY KEY (shard, id))",
+        "CREATE TABLE saga_fn.t (shard smallint, id uuid)",
+    ),
+    (
+        "no unlogged tables",
+        "CREATE TABLE saga_fn.t (shard smallint, PRIMARY KEY (shard))",
+        "CREATE UNLOGGED TABLE saga_fn.t (shard smallint, PRIMARY KEY (shard))",
+    ),
     ("locks are skipped, not waited for", f"{LOCKING} SKIP LOCKED", LOCKING),
     (
         "what locks names its shard",
