@@ -468,28 +468,29 @@ class _Fold:
 
     def _decided(self, needs: tuple[StepId, ...]) -> Decision:
         state = self._draft()
-        executing = {
-            (type(step), step.step, step.tries.attempt)
-            for step in self.before.steps
-            if isinstance(step, Running | Undoing)
-        }
-        actions: list[Action] = []
-        for step in state.steps:
-            if not isinstance(step, Running | Undoing):
-                continue
-            execution = (type(step), step.step, step.tries.attempt)
-            if execution in executing:
-                executing.discard(execution)
-            elif isinstance(step, Running):
-                actions.append(RunStep(step.step, step.tries.attempt, step.tries.generation))
-            else:
-                actions.append(RunCompensation(step.step, step.tries.attempt, step.seq))
-        cancelled = tuple(
-            CancelExecution(step) for _, step, _ in sorted(executing, key=lambda e: e[1]) if step != self.over
+        was, now = _executions(self.before), _executions(state)
+        cancelled = (
+            CancelExecution(step.step)
+            for execution, step in was.items()
+            if execution not in now and step.step != self.over
         )
+        started = (_run(step) for execution, step in now.items() if execution not in was)
         writes: tuple[Write, ...] = () if needs_owner(state) else (Release(due(self.plan, state)),)
-        return Success(Transition(state, needs, writes, (*cancelled, *actions)))
+        return Success(Transition(state, needs, writes, (*cancelled, *started)))
 
 
 def _next_attempt(tries: Tries) -> Tries:
     return _replace(tries, attempt=tries.attempt + 1, until=Moment(0))
+
+
+def _executions(state: SagaState) -> dict[tuple[type, StepId, int], Running | Undoing]:
+    """What is being executed, each execution by what tells it from all others of the saga."""
+    return {
+        (type(step), step.step, step.tries.attempt): step for step in state.steps if isinstance(step, Running | Undoing)
+    }
+
+
+def _run(step: Running | Undoing) -> Action:
+    if isinstance(step, Running):
+        return RunStep(step.step, step.tries.attempt, step.tries.generation)
+    return RunCompensation(step.step, step.tries.attempt, step.seq)

@@ -661,6 +661,12 @@ def test_a_hand_back_leaves_nothing_running_and_the_saga_due_at_once() -> None:
     assert saga.kinds() == {A: "Unknown", B: "Unknown"}
 
 
+def test_executions_are_cancelled_in_the_plans_order() -> None:
+    saga = started(Plan.of(step("c", retry=AT_ONCE), step("b"), step("a", retry=AT_ONCE)), A, B, C)
+    saga.fail(C)
+    assert saga.tell(HandedBack(Moment(0))).actions == (CancelExecution(C), CancelExecution(B), CancelExecution(A))
+
+
 def test_a_compensation_that_is_handed_back_is_due_at_once() -> None:
     saga = started(sequence("ab"), A)
     saga.succeed(A, B)
