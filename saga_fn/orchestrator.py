@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, final, overload
 from uuid import UUID
 
 from saga_fn.codec import PayloadType
-from saga_fn.definition import INITIAL, SagaDefinition
+from saga_fn.core.state import Goal
+from saga_fn.definition import SagaDefinition
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import MEBIBYTE, EngineOptions
 from saga_fn.engine.registry import Registered
-from saga_fn.engine.starting import StartedSaga, StartRequest, start_saga
+from saga_fn.engine.starting import StartedSaga, Starter, StartRequest
 from saga_fn.engine.verbs import announce, notify
-from saga_fn.engine.view import error_of, output_of, snapshot_of
+from saga_fn.engine.view import error_of, read_result, record_of, result_of, snapshot_of
 from saga_fn.engine.worker import Worker, drive_due, drive_one
 from saga_fn.errors import (
     PayloadTooLargeError,
@@ -44,9 +45,12 @@ from saga_fn.store.records import SagaRecord, time_of
 D = TypeVar("D")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
 
 _log = logging.getLogger("saga_fn")
 _LONGEST_POLL = 1.0
+_FOR_GOOD = (Goal.COMPLETED, Goal.COMPENSATED)
+"""Ends that nothing changes any more; an operator may take up a FAILED saga again."""
 
 
 @final
@@ -54,12 +58,13 @@ class SagaRun(Generic[R_co]):
     """One saga, started or attached to. Awaiting it, in any process, never touches it."""
 
     def __init__(
-        self, orchestrator: SagaOrchestrator, saga_id: UUID, *, created: bool, output: PayloadType[R_co]
-    ) -> None:
+        self, orchestrator: SagaOrchestrator, started: StartedSaga, definition: SagaDefinition[Any, R_co]
+    ) -> None:  # Any: what it was started with does not matter any more
         self._orchestrator = orchestrator
-        self._output = output
-        self.id = saga_id
-        self.created = created
+        self._definition = definition
+        self._live = started.live
+        self.id = started.id
+        self.created = started.created
         """Whether this very call started it; False for a repeat under the same idempotency key, and when attached."""
 
     async def result(self, timeout: timedelta | float | None = None) -> R_co:
@@ -68,7 +73,10 @@ class SagaRun(Generic[R_co]):
         Raises SagaCompensatedError or SagaFailedError if it ended otherwise, SagaResultTimeoutError if it has not ended
         within `timeout` (seconds, or a timedelta; None waits for ever).
         """
-        ended = await self.outcome(timeout)
+        live = await self._orchestrator.wait_for_end(self.id, self._live, timeout)
+        if live is not None and live.state.goal is Goal.COMPLETED:  # what this process has seen needs not be read
+            return result_of(live, self._definition)
+        ended = await self._orchestrator.ended(self.id, live, self._definition)
         match ended:
             case Completed(result=result):
                 return result
@@ -80,7 +88,8 @@ class SagaRun(Generic[R_co]):
 
     async def outcome(self, timeout: timedelta | float | None = None) -> Outcome[R_co]:
         """How the saga ended, for `match`. Raises SagaResultTimeoutError."""
-        return await self._orchestrator.await_end(self.id, self._output, timeout)
+        live = await self._orchestrator.wait_for_end(self.id, self._live, timeout)
+        return await self._orchestrator.ended(self.id, live, self._definition)
 
     async def snapshot(self) -> SagaSnapshot:
         """The saga at this moment."""
@@ -119,9 +128,28 @@ class SagaHandle(Generic[D, R]):
         `aggregation_id`: a second raises ActiveSagaAlreadyExistsError. With `connection` the start becomes part of that
         connection's transaction. Raises PayloadError for data that cannot be stored.
         """
-        request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id, connection)
-        started = await self._orchestrator.start_request(request)
-        return self._run(started)
+        request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id)
+        return self._run(await self._orchestrator.start_request(request, connection))
+
+    async def start_many(
+        self,
+        data: Iterable[D],
+        /,
+        *,
+        aggregation_id: Callable[[D], str] | None = None,
+        idempotency_key: Callable[[D], str] | None = None,
+    ) -> list[SagaRun[R]]:
+        """Start a saga for each, many a statement; all are durable when this returns, in the order of `data`.
+
+        The keys of each are computed from its data, and mean what they mean to `start`. Data that cannot be stored raises
+        PayloadError before anything is started; what another saga stands in the way of raises when the others are started.
+
+        Example::
+
+            runs = await orders.start_many(new_orders, idempotency_key=lambda order: order.order_id)
+        """
+        started = await self._orchestrator.start_all(self._registered, data, aggregation_id, idempotency_key)
+        return [self._run(each) for each in started]
 
     async def run(
         self,
@@ -143,7 +171,7 @@ class SagaHandle(Generic[D, R]):
         return self._run(StartedSaga(saga_id, created=False))
 
     def _run(self, started: StartedSaga) -> SagaRun[R]:
-        return SagaRun(self._orchestrator, started.id, created=started.created, output=self.definition.output_type)
+        return SagaRun(self._orchestrator, started, self.definition)
 
 
 @final
@@ -194,6 +222,7 @@ class SagaOrchestrator:
         )
         self.engine = SagaEngine(self._store, options)
         self._worker = Worker(self.engine)
+        self._starter = Starter(self.engine)
         self.entered = False
 
     # Lifecycle.
@@ -308,17 +337,57 @@ class SagaOrchestrator:
         As `SagaHandle.start`, checked at run time. Raises SagaNotRegisteredError as well.
         """
         registered = self.engine.registry.latest(saga_name)
-        request = StartRequest(registered, initial_data, aggregation_id, idempotency_key, trace_id, connection)
-        return (await self.start_request(request)).id
+        request = StartRequest(registered, initial_data, aggregation_id, idempotency_key, trace_id)
+        return (await self.start_request(request, connection)).id
 
-    async def start_request(self, request: StartRequest) -> StartedSaga:
+    async def start_many(
+        self,
+        *,
+        saga_name: str,
+        initial_data: Iterable[object],
+        aggregation_id: Callable[[Any], str] | None = None,
+        idempotency_key: Callable[[Any], str] | None = None,
+    ) -> list[UUID]:  # Any: the saga is known by its name alone
+        """Start many sagas of that name, and give their ids in order; see `SagaHandle.start_many`."""
+        registered = self.engine.registry.latest(saga_name)
+        started = await self.start_all(registered, initial_data, aggregation_id, idempotency_key)
+        return [each.id for each in started]
+
+    async def start_request(self, request: StartRequest, connection: Connection | None) -> StartedSaga:
         """What every spelling of a start comes to."""
         self._require_open()
-        may_own = self.entered and self._worker.may_own_starts()
-        started = await start_saga(self.engine, request, may_own=may_own)
-        if started.created and started.id not in self.engine.held and request.connection is None:
-            await announce(self.engine, None)
+        if connection is not None:
+            return await self._starter.start_within(request, connection)
+        started = await self._starter.start(request, slots=self._slots_for_starts())
+        if started.created and started.live is None:
+            announce(self.engine, None)
         return started
+
+    async def start_all(
+        self,
+        registered: Registered,
+        data: Iterable[T],
+        aggregation_id: Callable[[T], str] | None,
+        idempotency_key: Callable[[T], str] | None,
+    ) -> list[StartedSaga]:
+        """What every spelling of many starts comes to."""
+        self._require_open()
+        requests = [
+            StartRequest(
+                registered,
+                each,
+                None if aggregation_id is None else aggregation_id(each),
+                None if idempotency_key is None else idempotency_key(each),
+            )
+            for each in data
+        ]
+        started = await self._starter.start_many(requests, slots=self._slots_for_starts())
+        if any(each.created and each.live is None for each in started):
+            announce(self.engine, None)
+        return started
+
+    def _slots_for_starts(self) -> int:
+        return self._worker.slots_for_starts() if self.entered else 0
 
     async def notify(self, saga_id: UUID, token: UUID, event: Mapping[str, Any] | None = None) -> bool:  # Any: JSON
         """Hand an event to a saga: True if it was stored for it, False if `token` is not the saga's present one.
@@ -412,31 +481,36 @@ class SagaOrchestrator:
             problems=tuple(problems),
         )
 
-    async def await_end(self, saga_id: UUID, output: PayloadType[R], timeout: timedelta | float | None) -> Outcome[R]:
-        """What every spelling of awaiting comes to."""
+    async def wait_for_end(
+        self, saga_id: UUID, live: LiveSaga | None, timeout: timedelta | float | None
+    ) -> LiveSaga | None:
+        """Return when the saga has ended: with what this process has seen of it, or None if that stands in the store.
+
+        Raises SagaNotFoundError, SagaResultTimeoutError.
+        """
         self._require_open()
         seconds = None if timeout is None else _seconds(timeout)
         give_up = None if seconds is None else time.monotonic() + seconds
-        pause = 0.02
-        while True:
-            row = await self._read(saga_id)
-            if row.ended_at is not None:
-                return await self._ended(row, output)
+        while live is None or live.state.goal not in _FOR_GOOD:
+            if saga_id not in self.engine.held and (await self._read(saga_id)).ended_at is not None:
+                return None
             left = None if give_up is None else give_up - time.monotonic()
-            if left is not None and left <= 0:
-                raise SagaResultTimeoutError(saga_id, seconds or 0.0)
-            wait = pause * random.uniform(0.8, 1.2)
-            await self.engine.wait_for_end(saga_id, wait if left is None else min(wait, left))
-            pause = min(pause * 1.5, _LONGEST_POLL)
+            try:
+                live = await self.engine.ends.wait(saga_id, left)
+            except TimeoutError:
+                raise SagaResultTimeoutError(saga_id, seconds or 0.0) from None
+        return live
 
-    async def _ended(self, row: SagaRecord, output: PayloadType[R]) -> Outcome[R]:
+    async def ended(self, saga_id: UUID, live: LiveSaga | None, definition: SagaDefinition[Any, R]) -> Outcome[R]:
+        """The end of a saga that has ended; `live` if it did so here."""  # Any: as in SagaRun
+        row = record_of(live) if live is not None else await self._read(saga_id)
         snapshot = await snapshot_of(self.engine, row)
         if snapshot.status == "COMPLETED":
-            registered = self.engine.registry.find(row.name, row.version)
-            step = registered.definition.output if registered is not None else None
-            payload = b"null" if step is None else await output_of(self.engine, row, None if step == INITIAL else step)
-            return Completed(output.decode(payload), snapshot)
-        error = await error_of(self.engine, row.id)
+            result = (
+                result_of(live, definition) if live is not None else await read_result(self.engine, row, definition)
+            )
+            return Completed(result, snapshot)
+        error = await error_of(self.engine, saga_id)
         return Compensated(snapshot, error) if snapshot.status == "COMPENSATED" else Failed(snapshot, error)
 
     async def _read(self, saga_id: UUID) -> SagaRecord:

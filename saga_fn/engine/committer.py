@@ -1,7 +1,7 @@
-"""Group commit: what becomes ready while a commit is in flight leaves together in the next one.
+"""Group commit: the way of every saga's next state into the store.
 
-There is no timer: a lone write leaves at once. Each write is judged by itself. One that the database refuses, or that
-has lost its saga, costs nobody else in its batch anything.
+Each write is judged by itself. One that the database refuses, or that has lost its saga, costs nobody else in its batch
+anything, and nothing is ever assumed of a commit whose answer was lost.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
 import attrs
 
+from saga_fn.core.ids import Moment
+from saga_fn.engine.lanes import Lanes
 from saga_fn.errors import StoreError
 from saga_fn.store.faults import RowRefusedError, StoreBusyError
 from saga_fn.store.ids import shard_of
@@ -24,16 +25,15 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed, SagaWrite
 
 _log = logging.getLogger("saga_fn")
-_BATCH_ROWS = 500
-_BATCH_BYTES = 4 * 1024 * 1024
 _LONGEST_PAUSE = 2.0
 
 
 @attrs.frozen
 class Applied:
-    """The write is durable. `signals` counts the letters its saga has had."""
+    """The write is durable, since `at`. `signals` counts the letters its saga has had."""
 
     signals: int
+    at: Moment
 
 
 @attrs.frozen
@@ -55,83 +55,75 @@ class Refused:
     error: RowRefusedError
 
 
-Outcome: TypeAlias = Applied | Unread | Lost | Refused
+@attrs.frozen
+class Unsettled:
+    """This process failed to find out; whoever takes the saga over will."""
+
+    error: BaseException
 
 
-@attrs.frozen(eq=False)
+Outcome: TypeAlias = Applied | Unread | Lost | Refused | Unsettled
+
+
 class _Pending:
-    write: SagaWrite
-    settled: asyncio.Future[Outcome]
+    """A write on its way. A plain class: there is one for every step of every saga."""
+
+    __slots__ = ("_tell", "id", "size", "write")
+
+    def __init__(self, write: SagaWrite, tell: Callable[[Outcome], None]) -> None:
+        self.id = write.id
+        self.write = write
+        self._tell: Callable[[Outcome], None] | None = tell
+        self.size = sum(len(entry.payload or b"") + len(entry.input or b"") for entry in write.entries)
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell the writer, once."""
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell(outcome)
 
 
 class Committer:
-    """The way of every saga's next state into the store. `lanes` commits are in flight at most."""
+    """Commits sagas' next states, many sagas a statement. `lanes` commits are in flight at most."""
 
     def __init__(self, store: Store, *, lease: timedelta, lanes: int) -> None:
         self._store = store
         self._lease = lease
-        self._free_lanes = lanes
-        self._waiting: dict[int, deque[_Pending]] = {}
+        self._lanes: Lanes[_Pending] = Lanes(self._send, lanes=lanes)
         self._tasks: set[asyncio.Task[None]] = set()
         self.stalled = False
         """Whether the store does not answer at the moment: no new work shall be taken on."""
 
+    def hand_in(self, write: SagaWrite, settle: Callable[[Outcome], None]) -> None:
+        """Write a saga's next state. `settle` is called when its fate is certain, however long the store is away."""
+        self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle))
+
     async def commit(self, write: SagaWrite) -> Outcome:
-        """Write a saga's next state. Returns when its fate is certain, however long the store is away."""
-        pending = _Pending(write, asyncio.get_running_loop().create_future())
-        self._waiting.setdefault(shard_of(write.id, self._store.shards), deque()).append(pending)
-        self._fill_lanes()
-        return await pending.settled
+        """Write a saga's next state, and wait for its fate."""
+        settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
-    async def drain(self) -> None:
-        """Wait until everything handed in is settled."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        def settle(outcome: Outcome) -> None:
+            if not settled.done():
+                settled.set_result(outcome)
 
-    def _fill_lanes(self) -> None:
-        while self._free_lanes and self._waiting:
-            shard = next(iter(self._waiting))
-            batch = self._take(shard)
-            self._free_lanes -= 1
-            self._spawn(self._lane(shard, batch))
+        self.hand_in(write, settle)
+        return await settled
 
-    def _take(self, shard: int) -> list[_Pending]:
-        queue = self._waiting[shard]
-        batch: list[_Pending] = []
-        size = 0
-        while queue and len(batch) < _BATCH_ROWS and (not batch or size < _BATCH_BYTES):
-            pending = queue.popleft()
-            size += sum(len(entry.payload or b"") + len(entry.input or b"") for entry in pending.write.entries)
-            batch.append(pending)
-        if not queue:
-            del self._waiting[shard]
-        batch.sort(key=lambda pending: pending.write.id)
-        return batch
-
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _lane(self, shard: int, batch: list[_Pending]) -> None:
+    async def _send(self, shard: int, batch: list[_Pending]) -> None:
         try:
             await self._write(shard, batch)
-        except BaseException as error:  # whatever happened, nobody may wait for ever
-            for pending in batch:
-                if not pending.settled.done():
-                    pending.settled.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+        except BaseException as error:
+            for pending in batch:  # whatever happened, nobody may wait for ever
+                pending.settle(Unsettled(error))
             if not isinstance(error, Exception):
                 raise
-        finally:
-            self._free_lanes += 1
-            self._fill_lanes()
 
-    async def _write(self, shard: int, batch: list[_Pending]) -> None:
+    async def _write(self, shard: int, batch: Sequence[_Pending]) -> None:
         try:
             committed = await self._committed(shard, batch)
         except RowRefusedError as error:
             if len(batch) == 1:
-                _settle(batch[0], Refused(error))
+                batch[0].settle(Refused(error))
                 return
             half = len(batch) // 2
             await self._write(shard, batch[:half])
@@ -140,11 +132,11 @@ class Committer:
         for pending in batch:
             signals = committed.signals.get(pending.write.id)
             if signals is not None:
-                _settle(pending, Applied(signals))
+                pending.settle(Applied(signals, committed.now))
             else:
                 self._spawn(self._look_up(shard, pending))
 
-    async def _committed(self, shard: int, batch: list[_Pending]) -> Committed:
+    async def _committed(self, shard: int, batch: Sequence[_Pending]) -> Committed:
         """Send the same bytes until there is an answer: a repeat of what was applied matches nothing, and is looked up."""
         pause = 0.02
         while True:
@@ -164,6 +156,11 @@ class Committer:
                 self.stalled = False
                 return committed
 
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _look_up(self, shard: int, pending: _Pending) -> None:
         """Why a write matched nothing: judged by what stands in the store, never assumed."""
         write = pending.write
@@ -174,13 +171,13 @@ class Committer:
                 if outcome is None:  # the row was locked by somebody else
                     committed = await self._store.commit(shard, [write], lease=self._lease)
                     signals = committed.signals.get(write.id)
-                    outcome = None if signals is None else Applied(signals)
+                    outcome = None if signals is None else Applied(signals, committed.now)
             except RowRefusedError as error:
                 outcome = Refused(error)
             except StoreError:
                 outcome = None
             if outcome is not None:
-                _settle(pending, outcome)
+                pending.settle(outcome)
                 return
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.25)
@@ -192,12 +189,7 @@ class Committer:
         if row is None:
             return Lost()
         if recorded.get((write.id, first)) == write.write_id:
-            return Applied(row.signals)
+            return Applied(row.signals, row.now)
         if row.token != write.token or row.rev != write.rev:
             return Lost()
         return Unread(row.signals) if write.release and row.signals != write.seen else None
-
-
-def _settle(pending: _Pending, outcome: Outcome) -> None:
-    if not pending.settled.done():
-        pending.settled.set_result(outcome)

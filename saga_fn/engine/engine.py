@@ -9,8 +9,9 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, final
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import final
 from uuid import UUID, uuid4
 
 import msgspec
@@ -18,14 +19,16 @@ from returns.result import Success
 
 from saga_fn.core.effects import Action
 from saga_fn.core.events import PlanChanged, SagaParked
-from saga_fn.core.ids import PlanId
+from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import suspect
 from saga_fn.core.state import ParkReason, SagaState, Skipped, Succeeded, Undoing, UndoParked, UndoRetrying
 from saga_fn.core.transition import transition
 from saga_fn.engine.committer import Committer
+from saga_fn.engine.ends import Ends
 from saga_fn.engine.execution import Clock, Incoming
 from saga_fn.engine.fault import Fault
+from saga_fn.engine.hints import Hints
 from saga_fn.engine.interpreter import Interpreter, first_events
 from saga_fn.engine.leases import LeaseKeeper
 from saga_fn.engine.live import LiveSaga
@@ -53,13 +56,18 @@ class SagaEngine:
         self.committer = Committer(store, lease=self.options.lease, lanes=_LANES)
         self.clock = Clock(store.now, random.random)
         self._leases = LeaseKeeper(store, self.held, owner=self.owner, lease=self.options.lease)
-        self._tasks: dict[UUID, asyncio.Task[None]] = {}
-        self._ended: dict[UUID, set[asyncio.Future[None]]] = {}
+        self.ends = Ends(store, self.held)
+        self.hints = Hints(store)
+        self._suspects_apart: dict[UUID, asyncio.Task[None]] = {}
         self._kept_plans: set[PlanId] = set()
         self._turn = asyncio.Lock()
+        self.starting = 0
+        """Sagas on their way into the store as this process's own: each takes a slot."""
         self.suspects = 0
         """Sagas that wait for, or have, this process to themselves: meanwhile nothing else is taken on."""
         self.on_slot_freed: Callable[[], None] = _nothing
+        self.on_due: Callable[[Moment | None], None] = _due_some_time
+        """Told when a saga will be due (None: now)."""
         self.stopping = False
 
     # Sagas come in.
@@ -72,15 +80,14 @@ class SagaEngine:
 
     def drive_started(self, saga: LiveSaga, actions: Sequence[Action]) -> None:
         """Go on with a saga that was inserted as this process's own."""
-        interpreter = self._interpreter(saga)
-        _ = self._begin(interpreter, interpreter.run([], actions))
+        self._hold(self._interpreter(saga)).begin([], actions)
 
-    async def drive_claimed(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Task[None]]:
-        """Go on with sagas just claimed (by a request sent at monotonic time `sent`): one task for each.
+    async def drive_claimed(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Future[None]]:
+        """Go on with sagas just claimed (by a request sent at monotonic time `sent`); gives what is done when they are over.
 
         What is unreadable in one of them costs the others nothing.
         """
-        tasks: list[asyncio.Task[None]] = []
+        driven: list[asyncio.Future[None]] = []
         by_shard: dict[int, list[tuple[ClaimedSaga, SagaState]]] = {}
         for claim in claims:
             try:
@@ -93,14 +100,14 @@ class SagaEngine:
             wanted = [(claim.id, seq) for claim, state in group for seq in _needed(state)]
             recorded = await self.store.results(shard, wanted)
             for claim, state in group:
-                task = await self._drive_claim(claim, state, recorded, sent)
-                if task is not None:
-                    tasks.append(task)
-        return tasks
+                interpreter = await self._drive_claim(claim, state, recorded, sent)
+                if interpreter is not None:
+                    driven.append(interpreter.over)
+        return driven
 
     async def _drive_claim(
         self, claim: ClaimedSaga, state: SagaState, recorded: dict[tuple[UUID, int], Recorded], sent: float
-    ) -> asyncio.Task[None] | None:
+    ) -> Interpreter | None:
         registered = self.registry.find(claim.name, claim.version)
         if registered is None:
             await self.store.release(shard_of(claim.id, self.store.shards), {claim.id: claim.token})
@@ -120,18 +127,21 @@ class SagaEngine:
             deadline=sent + self.options.lease.total_seconds(),
             max_payload_bytes=self.options.max_payload_bytes,
             initial=recorded[claim.id, 1].payload or b"",
+            created_at=claim.created_at,
             results={step.step: recorded[claim.id, step.seq] for step in state.steps if isinstance(step, _RECORDED)},
             events={seq: recorded[claim.id, seq].payload or b"null" for seq in state.events},
         )
         if not claim.signals:
             saga.seen = 0
-        interpreter = self._interpreter(saga)
         first = await self._first_events(claim, saga, state)
         if first is None:
             return None
+        interpreter = self._hold(self._interpreter(saga))
         if suspect(state, takeover=claim.takeover):
-            return self._begin(interpreter, self._run_apart(interpreter, claim))
-        return self._begin(interpreter, interpreter.run(first))
+            self._suspects_apart[claim.id] = asyncio.create_task(self._run_apart(interpreter, claim))
+        else:
+            interpreter.begin(first)
+        return interpreter
 
     async def _first_events(self, claim: ClaimedSaga, saga: LiveSaga, state: SagaState) -> list[Incoming] | None:
         """What a claim feeds to the core: that it was resumed, and if its plan is another one now, that too."""
@@ -156,17 +166,12 @@ class SagaEngine:
         try:
             async with self._turn:
                 alone = await self._wait_until_alone()
-                resumed = first_events(claim.now, takeover=claim.takeover, alone=alone)
-                running = asyncio.ensure_future(interpreter.run(resumed))
-                progress = asyncio.ensure_future(interpreter.progressed.wait())
-                try:
-                    await asyncio.wait({running, progress}, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    progress.cancel()
+                interpreter.begin(first_events(claim.now, takeover=claim.takeover, alone=alone))
+                await asyncio.wait([interpreter.progressed])
         finally:
             self.suspects -= 1
+            del self._suspects_apart[claim.id]
             self.on_slot_freed()
-        await running
 
     async def _wait_until_alone(self) -> bool:
         """Whether, within a lease, everything else in this process came to an end."""
@@ -178,48 +183,25 @@ class SagaEngine:
         return True
 
     def _interpreter(self, saga: LiveSaga) -> Interpreter:
-        interpreter = Interpreter(saga, self.store, self.committer, self.clock, on_ended=self._announce_end)
+        interpreter = Interpreter(saga, self.store, self.committer, self.clock, on_over=self._let_go)
         if self.stopping:
             interpreter.drain()
         return interpreter
 
-    def _begin(self, interpreter: Interpreter, driving: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        saga_id = interpreter.saga.id
-        self.held[saga_id] = interpreter
-        task = self._tasks[saga_id] = asyncio.create_task(self._driven(interpreter, driving))
+    def _hold(self, interpreter: Interpreter) -> Interpreter:
+        self.held[interpreter.saga.id] = interpreter
         self._leases.ensure_running()
-        return task
+        return interpreter
 
-    async def _driven(self, interpreter: Interpreter, driving: Coroutine[Any, Any, None]) -> None:
-        """One saga's failure is its own: the others go on, and its lease runs out."""
-        saga_id = interpreter.saga.id
-        try:
-            await driving
-        except Exception:  # noqa: BLE001 - whatever it is, it concerns this saga alone
-            _log.exception("saga %s could not be driven; its lease runs out", saga_id, extra={"saga_id": str(saga_id)})
-        finally:
-            if self.held.get(saga_id) is interpreter:
-                del self.held[saga_id], self._tasks[saga_id]
-            self.on_slot_freed()
-
-    # Sagas end.
-
-    def _announce_end(self, saga: LiveSaga) -> None:
-        for waiter in self._ended.pop(saga.id, set()):
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def wait_for_end(self, saga_id: UUID, timeout: float) -> None:
-        """Return when this process sees the saga end, or after `timeout` seconds: ends elsewhere are not seen here."""
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiters = self._ended.setdefault(saga_id, set())
-        waiters.add(waiter)
-        try:
-            await asyncio.wait({waiter}, timeout=timeout)
-        finally:
-            waiters.discard(waiter)
-            if not waiters:
-                self._ended.pop(saga_id, None)
+    def _let_go(self, interpreter: Interpreter) -> None:
+        saga = interpreter.saga
+        if self.held.get(saga.id) is interpreter:
+            del self.held[saga.id]
+        if saga.ended_as is not None:
+            self.ends.announce(saga)
+        elif saga.due is not None:
+            self.on_due(saga.due)
+        self.on_slot_freed()
 
     def nudge(self, saga_id: UUID) -> None:
         """A saga has mail; if it is held here, its interpreter looks now."""
@@ -240,20 +222,22 @@ class SagaEngine:
         self.stopping = True
         for interpreter in list(self.held.values()):
             interpreter.drain()
-        await self._wait_for_tasks(self.options.stop_timeout.total_seconds())
+        await self._wait_until_over(self.options.stop_timeout)
         for interpreter in list(self.held.values()):
             interpreter.hand_back()
-        await self._wait_for_tasks(self.options.lease.total_seconds())
-        leftover = list(self._tasks.values())
-        for task in leftover:
+        await self._wait_until_over(self.options.lease)
+        for task in list(self._suspects_apart.values()):
             task.cancel()
-        await asyncio.gather(*leftover, return_exceptions=True)
+        for interpreter in list(self.held.values()):
+            interpreter.abandon()
         await self._leases.stop()
+        await self.ends.stop()
+        await self.hints.stop()
         self.stopping = False
 
-    async def _wait_for_tasks(self, seconds: float) -> None:
-        if self._tasks:
-            await asyncio.wait(list(self._tasks.values()), timeout=seconds)
+    async def _wait_until_over(self, patience: timedelta) -> None:
+        if self.held:
+            await asyncio.wait([held.over for held in self.held.values()], timeout=patience.total_seconds())
 
 
 def _needed(state: SagaState) -> list[int]:
@@ -266,4 +250,8 @@ def _recorded(state: SagaState) -> list[Succeeded | Skipped | Undoing | UndoRetr
 
 
 def _nothing() -> None:
+    return None
+
+
+def _due_some_time(_: Moment | None) -> None:
     return None

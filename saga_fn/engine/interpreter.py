@@ -5,6 +5,9 @@
 One interpreter drives one saga, from its claim or start to its release. At most one commit of it is in flight; what
 happens meanwhile is folded into the next. The interpreter never looks at a saga's status: whether to go on, to give the
 saga up or to turn back is the core's answer, which it carries out.
+
+It has no task of its own: results, letters, timers and settled commits call it, each call ends in a commit handed in or
+in waiting for the next, and only user code runs in tasks.
 """
 
 from __future__ import annotations
@@ -12,122 +15,88 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine, Sequence
 from uuid import uuid4
 
-import attrs
-import msgspec
-from returns.result import Failure, Success
-
-from saga_fn.core.effects import Action, CancelExecution, Rejection, Release, RunCompensation, RunStep, Transition
+from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunStep
 from saga_fn.core.events import (
-    Binding,
     CompensationFailed,
     CompensationSucceeded,
     Event,
-    EventReceived,
     HandedBack,
     Resumed,
     SagaParked,
-    Started,
     StepFailed,
-    StepSkipped,
     StepSucceeded,
     Ticked,
-    Unbindable,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.reading import find, project
-from saga_fn.core.state import ParkReason, Retrying, Running, SagaState, Undoing, UndoRetrying
-from saga_fn.core.transition import transition
-from saga_fn.engine.committer import Applied, Committer, Lost, Refused, Unread
+from saga_fn.core.state import ParkReason, Retrying, UndoRetrying
+from saga_fn.engine.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
+from saga_fn.engine.draft import Draft
 from saga_fn.engine.execution import Clock, Incoming, execute
 from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.mail import read_mail
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Entry, Recorded, SagaWrite
+from saga_fn.store.records import SagaWrite
 
 _log = logging.getLogger("saga_fn")
-_CARRIES_INPUTS = (Started, Resumed, StepSucceeded, StepSkipped, Ticked)
-_Result: TypeAlias = StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed
-
-
-@attrs.define(eq=False)
-class _Draft:
-    """What the next commit would write, while events are folded into it."""
-
-    state: SagaState
-    last_error: str | None
-    entries: list[Entry] = attrs.field(factory=list)
-    actions: list[Action] = attrs.field(factory=list)
-    release: Release | None = None
-    needs: tuple[StepId, ...] = ()
-    accepted: list[Incoming] = attrs.field(factory=list)
-    refused: list[tuple[Incoming, Rejection]] = attrs.field(factory=list)
-
-    def take(self, moved: Transition, entry: Entry) -> None:
-        """Adopt an accepted event."""
-        self.state, self.needs = moved.state, moved.needs
-        self.release = next(iter(moved.writes), None)
-        self.actions.extend(moved.actions)
-        self.entries.append(entry)
-        if isinstance(entry.event, StepSucceeded):
-            self.last_error = None
-        else:
-            fault = (
-                fault_in(entry.payload) if not isinstance(entry.event, EventReceived | StepSkipped | Started) else None
-            )
-            self.last_error = fault.type if fault is not None else self.last_error
-
-    def standing_actions(self) -> list[Action]:
-        """The actions that the last state still wants: an event may have undone what one before it asked for."""
-        return [action for action in self.actions if self._stands(action)]
-
-    def _stands(self, action: Action) -> bool:
-        now = find(self.state, action.step)
-        match action:
-            case RunStep():
-                return isinstance(now, Running) and now.tries.attempt == action.attempt
-            case RunCompensation():
-                return isinstance(now, Undoing) and now.tries.attempt == action.attempt
-            case CancelExecution():
-                return True
+_RESULTS = (StepSucceeded, StepFailed, CompensationSucceeded, CompensationFailed)
 
 
 class Interpreter:
-    """Drives one saga. `run` returns when the saga is no longer this process's."""
+    """Drives one saga, until `over` is done: then it is no longer this process's."""
 
     def __init__(
-        self, saga: LiveSaga, store: Store, committer: Committer, clock: Clock, *, on_ended: Callable[[LiveSaga], None]
+        self,
+        saga: LiveSaga,
+        store: Store,
+        committer: Committer,
+        clock: Clock,
+        *,
+        on_over: Callable[[Interpreter], None],
     ) -> None:
+        loop = asyncio.get_running_loop()
         self.saga = saga
-        self.progressed = asyncio.Event()
-        """Set by the first commit beyond `Resumed`."""
+        self.over: asyncio.Future[None] = loop.create_future()
+        self.progressed: asyncio.Future[None] = loop.create_future()
+        """Done after the first commit beyond `Resumed`, or when it is over without one."""
         self._store = store
         self._committer = committer
         self._clock = clock
-        self._on_ended = on_ended
-        self._arrived: asyncio.Queue[Incoming | None] = asyncio.Queue()
+        self._on_over = on_over
+        self._arrived: list[Incoming] = []
+        self._deciding: list[Incoming] = []
+        self._draft: Draft | None = None
         self._running: dict[StepId, asyncio.Task[None]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._chore: asyncio.Task[None] | None = None
+        """What has to be waited for before anything else is decided; meanwhile `_busy`, as with a commit in flight."""
+        self._busy = False
         self._lost = False
+        self._given_up = False
         self._draining = False
 
     # What others may tell it.
 
+    def begin(self, first: Sequence[Incoming], actions: Sequence[Action] = ()) -> None:
+        """Drive the saga: with the first events after a claim, or the first actions after a start."""
+        self._arrived.extend(first)
+        self._act(actions)
+        self._proceed()
+
     def nudge(self, signals: int | None = None) -> None:
         """There may be mail: `signals` letters, or at least one more than known."""
         self.saga.signals = max(self.saga.signals, self.saga.seen + 1 if signals is None else signals)
-        self._arrived.put_nowait(None)
+        self._proceed()
 
     def lose(self) -> None:
         """The saga is no longer ours: cut short what runs of it, and write nothing more."""
         self._lost = True
-        for task in self._running.values():
-            task.cancel()
-        self._arrived.put_nowait(None)
+        self._cut_short()
+        self._proceed()
 
     def drain(self) -> None:
         """Start no further step: the saga is given up once those that run are done."""
@@ -136,70 +105,91 @@ class Interpreter:
     def hand_back(self) -> None:
         """Cut short what runs and give the saga up now."""
         self._draining = True
-        for task in self._running.values():
-            task.cancel()
-        self._arrived.put_nowait(Incoming(HandedBack(self._clock.now())))
+        self._cut_short()
+        self._arrive(Incoming(HandedBack(self._clock.now())))
 
-    # The loop.
+    def abandon(self) -> None:
+        """Leave everything as it is: the lease runs out, and whoever takes the saga over finds out."""
+        self._finish()
 
-    async def run(self, first: Sequence[Incoming], actions: Sequence[Action] = ()) -> None:
-        """Drive the saga: with the first events after a claim, or the first actions after a start."""
+    def _arrive(self, item: Incoming) -> None:
+        self._arrived.append(item)
+        self._proceed()
+
+    # Deciding.
+
+    def _proceed(self) -> None:
+        """Decide what there is to decide. Called whenever something has come, or something waited for is there."""
+        if self._busy or self.over.done():
+            return
         try:
-            self._act(actions)
-            incoming = list(first) or await self._wait()
-            while not self._lost:
-                if await self._decide(incoming):
-                    return
-                incoming = await self._wait()
-            await self._note_late(incoming)
-        finally:
-            for task in self._running.values():
-                task.cancel()
+            if self._lost or self._given_up:
+                self._leave()
+            elif self.saga.seen != self.saga.signals:
+                self._wait_for(self._read_letters())
+            elif self._arrived:
+                self._decide()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
+            self._break_off(error)
 
-    async def _decide(self, incoming: Sequence[Incoming]) -> bool:
-        """Fold what happened and make it durable, deciding again as often as the store says that it stands otherwise.
+    def _decide(self) -> None:
+        """Fold what has come, and hand in what follows from it."""
+        self._deciding, self._arrived = self._arrived, []
+        draft = Draft.of(self.saga, self._deciding, draining=self._draining, now=self._clock.now)
+        if draft.entries:
+            self._busy = True
+            self._draft = draft
+            self._committer.hand_in(self._write(draft), self._settled)
+        elif draft.refused:
+            self._wait_for(self._report_refusals(draft))
+        else:
+            self._set_timer()
 
-        Whether the saga is no longer ours after that.
-        """
-        while True:
-            letters = await self._letters()
-            draft = self._fold([*incoming, *letters])
-            if not draft.entries:
-                await self._report_refusals(draft)
-                return False
-            write = self._write(draft)
-            outcome = await self._committer.commit(write)
+    def _settled(self, outcome: Outcome) -> None:
+        """What became of the commit: act upon it, or decide again by how the store says that things stand."""
+        draft, self._draft = self._draft, None
+        assert draft is not None, "a commit is settled once"
+        self._busy = False
+        if self.over.done():
+            return  # abandoned meanwhile
+        try:
             match outcome:
-                case Applied(signals=signals):
-                    self._adopt(draft, signals)
-                    await self._report_refusals(draft)
-                    return self._lost or draft.release is not None
+                case Applied():
+                    self._adopt(draft, outcome)
+                    if draft.refused:
+                        self._wait_for(self._report_refusals(draft))
+                        return
                 case Unread(signals=signals):
                     self.saga.signals = signals
+                    self._arrived = [*self._deciding, *self._arrived]
                 case Lost():
                     self._lost = True
-                    await self._note_late(incoming)
-                    return True
+                    self._arrived = [*self._deciding, *self._arrived]
                 case Refused(error=error):
                     _log.error("the database refused saga %s: %s", self.saga.id, error.fact, extra=self._extra())
-                    if any(isinstance(item.event, SagaParked) for item in incoming):
-                        self._lost = True  # not even that can be written: the lease runs out, and this is tried again
-                        return True
-                    for task in self._running.values():
-                        task.cancel()
+                    self._cut_short()
+                    # If not even that can be written, the lease runs out, and this is tried again.
+                    self._lost = any(isinstance(item.event, SagaParked) for item in self._deciding)
                     parked = SagaParked(self._clock.now(), ParkReason.ROW_REFUSED)
-                    incoming = [Incoming(parked, payload=Fault.of(error).encode())]
+                    self._arrived = [Incoming(parked, payload=Fault.of(error).encode())]
+                case Unsettled(error=error):
+                    self._break_off(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
+            self._break_off(error)
+        self._proceed()
 
-    def _adopt(self, draft: _Draft, signals: int) -> None:
+    def _adopt(self, draft: Draft, applied: Applied) -> None:
         """The draft is durable: it is the saga now, and what it asks for may be done."""
-        self.saga.state, self.saga.last_error = draft.state, draft.last_error
-        self.saga.signals = max(self.saga.signals, signals)
-        if any(not isinstance(entry.event, Resumed) for entry in draft.entries):
-            self.progressed.set()
+        saga = self.saga
+        saga.adopt(draft.state, draft.projection, draft.last_error, applied.at)
+        saga.signals = max(saga.signals, applied.signals)
+        self._given_up = draft.release is not None
+        if not self.progressed.done() and any(not isinstance(entry.event, Resumed) for entry in draft.entries):
+            self.progressed.set_result(None)
         self._log_progress(draft)
         self._act(draft.standing_actions())
-        if draft.state.ended:
-            self._on_ended(self.saga)
+        if not self._given_up:
+            self._set_timer()
 
     def _act(self, actions: Sequence[Action]) -> None:
         for action in actions:
@@ -210,94 +200,29 @@ class Interpreter:
                         task.cancel()
                 case RunStep() | RunCompensation():
                     if time.monotonic() >= self.saga.deadline:
-                        self.lose()  # nothing is started after the lease, however late this process woke
+                        self._lost = True  # nothing is started after the lease, however late this process woke
+                        self._cut_short()
                         return
                     self._running[action.step] = asyncio.create_task(self._execute(action))
 
     async def _execute(self, action: RunStep | RunCompensation) -> None:
-        self._arrived.put_nowait(await execute(self.saga, action, self._clock))
+        self._arrive(await execute(self.saga, action, self._clock))
 
-    async def _wait(self) -> list[Incoming]:
-        """What happens next: results, mail, timers. More than one if they came together."""
-        try:
-            async with asyncio.timeout(self._until_timer()):
-                arrived = [await self._arrived.get()]
-        except TimeoutError:
-            return [Incoming(Ticked(self._clock.now()))]
-        while not self._arrived.empty():
-            arrived.append(self._arrived.get_nowait())
-        return [item for item in arrived if item is not None]
-
-    def _until_timer(self) -> float | None:
+    def _set_timer(self) -> None:
+        """Wake for what is to be tried again while siblings run: else the saga would have been given up."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         wakes = [step.wake for step in self.saga.state.steps if isinstance(step, Retrying | UndoRetrying)]
-        return max(0.0, (min(wakes) - self._clock.now()) / 1_000_000) + 0.001 if wakes else None
+        if wakes:
+            wait = max(0.0, (min(wakes) - self._clock.now()) / 1_000_000) + 0.001
+            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
 
-    # Folding.
+    def _tick(self) -> None:
+        self._arrive(Incoming(Ticked(self._clock.now())))
 
-    def _fold(self, incoming: Sequence[Incoming]) -> _Draft:
-        draft = _Draft(self.saga.state, self.saga.last_error)
-        for item in incoming:
-            self._fold_one(draft, item)
-        if draft.needs and not self._draining:
-            self._fold_one(draft, Incoming(Ticked(self._clock.now())))
-        return draft
-
-    def _fold_one(self, draft: _Draft, item: Incoming) -> None:
-        self._remember(draft, item)
-        decision = transition(self.saga.plan, draft.state, item.event)
-        if isinstance(decision, Failure):
-            draft.refused.append((item, decision.failure()))
-            return
-        moved = decision.unwrap()
-        event, payload = item.event, item.payload
-        if moved.needs and not self._draining and isinstance(event, _CARRIES_INPUTS):
-            bound, faults = self._bind(moved.state, moved.needs)
-            if not faults or payload is None:
-                event = msgspec.structs.replace(event, inputs=bound)
-                payload = faults[0].encode() if faults else payload
-                again = transition(self.saga.plan, draft.state, event)
-                assert isinstance(again, Success), "inputs never make an accepted event unacceptable"
-                moved = again.unwrap()
-        draft.take(moved, Entry(event, item.input, payload))
-        draft.accepted.append(item)
-
-    def _bind(self, state: SagaState, needs: tuple[StepId, ...]) -> tuple[tuple[Binding, ...], list[Fault]]:
-        bindings: list[Binding] = []
-        faults: list[Fault] = []
-        for step in needs:
-            binding, fault = self.saga.bind(state, step)
-            bindings.append(binding)
-            if fault is not None:
-                assert isinstance(binding, Unbindable)
-                faults.append(fault)
-        return tuple(bindings), faults
-
-    def _remember(self, draft: _Draft, item: Incoming) -> None:
-        """Keep the payload where the inputs of later steps are computed from."""
-        match item.event:
-            case EventReceived() if item.payload is not None:
-                self.saga.events[draft.state.rev + 1] = item.payload
-            case StepSkipped(step=step):
-                self.saga.record(step, Recorded(None, item.payload))
-            case _:
-                pass
-
-    async def _letters(self) -> list[Incoming]:
-        if self.saga.seen == self.saga.signals:
-            return []
-        self.saga.seen = self.saga.signals
-        while True:
-            try:
-                letters = await self._store.letters(self.saga.id)
-            except StoreError:
-                await asyncio.sleep(0.1)
-            else:
-                return [read_mail(letter, self._clock.now()) for letter in letters]
-
-    def _write(self, draft: _Draft) -> SagaWrite:
+    def _write(self, draft: Draft) -> SagaWrite:
         saga, release = self.saga, draft.release
-        answers = [(item.letter, "applied") for item in draft.accepted if item.letter is not None]
-        answers += [(item.letter, no.refusal.value) for item, no in draft.refused if item.letter is not None]
         return SagaWrite(
             id=saga.id,
             token=saga.token,
@@ -305,19 +230,69 @@ class Interpreter:
             next_token=None if release is not None else saga.token,
             next_owner=None if release is not None else saga.owner,
             state=draft.state,
-            projection=project(saga.plan, draft.state),
+            projection=draft.projection,
             release=release is not None,
             due=release.due if release is not None else None,
             seen=saga.seen,
             last_error=draft.last_error,
             entries=tuple(draft.entries),
-            answers=tuple(answers),
+            answers=draft.answers(),
             write_id=uuid4(),
         )
 
-    # What is told to others.
+    # Its end.
 
-    async def _report_refusals(self, draft: _Draft) -> None:
+    def _leave(self) -> None:
+        late = [item for item in self._arrived if self._lost and isinstance(item.event, _RESULTS)]
+        self._arrived = []
+        if late:
+            self._wait_for(self._note_late(late))
+        else:
+            self._finish()
+
+    def _break_off(self, error: BaseException) -> None:
+        _log.error("saga %s could not be driven; its lease runs out", self.saga.id, exc_info=error, extra=self._extra())
+        self._finish()
+
+    def _finish(self) -> None:
+        self._cut_short()
+        if self._timer is not None:
+            self._timer.cancel()
+        for waited in (self.progressed, self.over):
+            if not waited.done():
+                waited.set_result(None)
+        self._on_over(self)
+
+    def _cut_short(self) -> None:
+        for task in self._running.values():
+            task.cancel()
+
+    # What has to be waited for.
+
+    def _wait_for(self, chore: Coroutine[object, object, None]) -> None:
+        self._busy = True
+        self._chore = asyncio.create_task(self._see_to(chore))
+
+    async def _see_to(self, chore: Coroutine[object, object, None]) -> None:
+        try:
+            await chore
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
+            self._break_off(error)
+        self._busy = False
+        self._proceed()
+
+    async def _read_letters(self) -> None:
+        self.saga.seen = self.saga.signals
+        while not self._lost:
+            try:
+                letters = await self._store.letters(self.saga.id)
+            except StoreError:
+                await asyncio.sleep(0.1)
+            else:
+                self._arrived.extend(read_mail(letter, self._clock.now()) for letter in letters)
+                return
+
+    async def _report_refusals(self, draft: Draft) -> None:
         for item, rejection in draft.refused:
             try:
                 if item.letter is not None and not draft.entries:
@@ -326,17 +301,19 @@ class Interpreter:
             except StoreError as error:
                 _log.warning("a refusal could not be noted: %s", error.fact, extra=self._extra())
 
-    async def _note_late(self, incoming: Sequence[Incoming]) -> None:
+    async def _note_late(self, late: Sequence[Incoming]) -> None:
         """Results that came when the saga was another's: dropped, counted, and remembered beside the journal."""
-        for item in incoming:
-            if isinstance(item.event, _Result):
-                _log.warning("a late result of step %s was dropped", item.event.step, extra=self._extra())
-                try:
-                    await self._store.note(self.saga.id, "late", f"{_name(item.event)} {item.event.step}")
-                except StoreError as error:
-                    _log.warning("a late result could not be noted: %s", error.fact, extra=self._extra())
+        for item in late:
+            assert isinstance(item.event, _RESULTS)
+            _log.warning("a late result of step %s was dropped", item.event.step, extra=self._extra())
+            try:
+                await self._store.note(self.saga.id, "late", f"{_name(item.event)} {item.event.step}")
+            except StoreError as error:
+                _log.warning("a late result could not be noted: %s", error.fact, extra=self._extra())
 
-    def _log_progress(self, draft: _Draft) -> None:
+    # What is told to people.
+
+    def _log_progress(self, draft: Draft) -> None:
         for entry in draft.entries:
             if isinstance(entry.event, StepFailed | CompensationFailed):
                 fault = fault_in(entry.payload)
@@ -347,10 +324,10 @@ class Interpreter:
                     fault.type if fault is not None else entry.event.kind.name,
                     extra=self._extra(entry.event.step, entry.event.attempt),
                 )
-        shown = project(self.saga.plan, draft.state)
+        shown = draft.projection
         if shown.parked is not None and draft.release is not None:
             _log.warning("saga %s is parked: %s", self.saga.id, shown.parked, extra=self._extra(shown.current_step))
-        if draft.state.ended:
+        if draft.state.ended and _log.isEnabledFor(logging.INFO):
             _log.info("saga %s ended: %s", self.saga.id, shown.status.value, extra=self._extra())
 
     def _extra(self, step: StepId | None = None, attempt: int | None = None) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,14 +13,18 @@ import msgspec
 
 from saga_fn.core.effects import RunCompensation, RunStep
 from saga_fn.core.events import Binding, Bound, Unbindable
-from saga_fn.core.ids import Digest, StepId
+from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
+from saga_fn.core.reading import Projection
 from saga_fn.core.state import SagaState, Skipped, Succeeded
 from saga_fn.definition import InputContext, StepBinding
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import PayloadError, PayloadTooLargeError
-from saga_fn.store.records import Recorded
+from saga_fn.store.records import Recorded, time_of
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_LONG_AGO = Moment(0)
 
 
 @attrs.frozen
@@ -35,7 +40,7 @@ class LiveSaga:
     """One saga between its claim (or start) and its release.
 
     `signals` counts the letters the store told of, `seen` those that were read. `deadline` is the local monotonic time
-    after which nothing more may be started under the present lease.
+    after which nothing more may be started under the present lease. A saga that is being inserted has no times yet.
     """
 
     id: UUID
@@ -49,9 +54,16 @@ class LiveSaga:
     signals: int
     seen: int
     last_error: str | None
-    deadline: float
     max_payload_bytes: int
     initial: bytes
+    deadline: float = 0.0
+    created_at: datetime = _NEVER
+    changed: Moment = _LONG_AGO
+    """When the state was last written, by the store's clock."""
+    due: Moment | None = None
+    """When the saga, given up by this process, is to be claimed again."""
+    ended_as: Projection | None = None
+    """The saga's row when it has ended in this process's hands."""
     results: dict[StepId, Recorded] = attrs.field(factory=dict)
     """Input and output of steps that are done, by step."""
     events: dict[int, bytes] = attrs.field(factory=dict)
@@ -59,6 +71,16 @@ class LiveSaga:
     inputs: dict[StepId, BoundInput] = attrs.field(factory=dict)
     _initial_data: object = attrs.field(default=None, init=False)
     _outputs: dict[StepId, object] = attrs.field(factory=dict, init=False)
+
+    def begun(self, at: Moment, *, deadline: float) -> None:
+        """The saga was inserted at that moment; its lease ends at that monotonic time."""
+        self.created_at, self.changed, self.deadline = time_of(at), at, deadline
+
+    def adopt(self, state: SagaState, projection: Projection, last_error: str | None, at: Moment) -> None:
+        """The saga as it was written at that moment."""
+        self.state, self.last_error, self.changed, self.due = state, last_error, at, projection.due
+        if state.ended:
+            self.ended_as = projection
 
     def binding(self, step: StepId) -> StepBinding:
         """What it takes to run the step."""

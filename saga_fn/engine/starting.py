@@ -1,9 +1,16 @@
-"""How a saga begins: one insert with its first journal entry, owned at once by this process if it has a slot for it."""
+"""How a saga begins: one insert with its first journal entry, owned at once by this process if it has a slot for it.
+
+Starts that are ready at the same time share a statement. Those with a key of the caller's go apart from the others: such
+an insert may have to wait for somebody else's transaction, and nobody without a key is to wait with it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import random
 import time
+from collections.abc import Collection, Sequence
 from uuid import UUID, uuid4
 
 import attrs
@@ -11,9 +18,11 @@ from returns.result import Success
 
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
+from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.transition import transition
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.lanes import Lanes
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import (
@@ -25,11 +34,12 @@ from saga_fn.errors import (
     StoreUnavailableError,
 )
 from saga_fn.store.connection import Connection
+from saga_fn.store.faults import RowRefusedError, StoreBusyError
 from saga_fn.store.ids import new_saga_id, shard_of
 from saga_fn.store.records import NewSaga
 
 _LONGEST_KEY = 255
-_UNSURE = 5
+_TRIES = 5
 """How often an insert whose answer was lost is sent again before the caller hears of it."""
 
 
@@ -42,81 +52,199 @@ class StartRequest:
     aggregation_id: str | None = None
     idempotency_key: str | None = None
     trace_id: str | None = None
-    connection: Connection | None = None
 
 
 @attrs.frozen
 class StartedSaga:
-    """A saga that exists now; `created` by this call, or by one before it with the same key."""
+    """A saga that exists now; `created` by this call, or by one before it with the same key. `live` if it runs here."""
 
     id: UUID
     created: bool
+    live: LiveSaga | None = None
 
 
-async def start_saga(engine: SagaEngine, request: StartRequest, *, may_own: bool) -> StartedSaga:
-    """Insert the saga; durable when this returns. Raises before anything is written whatever can be known then."""
-    definition = request.registered.definition
-    payload = definition.initial_type.encode(definition.initial_type.accept(request.initial_data))
-    if len(payload) > engine.options.max_payload_bytes:
-        raise PayloadTooLargeError("the initial data", size=len(payload), limit=engine.options.max_payload_bytes)
-    for name in ("aggregation_id", "idempotency_key", "trace_id"):
-        _check_key(name, getattr(request, name))
-    saga_id = new_saga_id(
-        name=request.registered.name,
-        aggregation_id=request.aggregation_id,
-        idempotency_key=request.idempotency_key,
-    )
-    await engine.keep_plan(definition.plan)
-    new, saga, moved = _prepare(engine, request, saga_id, payload, owned=may_own and request.connection is None)
-    inserted = await _insert(engine, new, request.connection)
-    if not inserted:
-        return await _existing(engine, request, new)
-    if saga is not None:
-        engine.drive_started(saga, moved.actions)
-    return StartedSaga(saga_id, created=True)
+class _Pending:
+    """An insert on its way. A plain class: there is one for every saga."""
+
+    __slots__ = ("actions", "id", "live", "new", "settled", "size")
+
+    def __init__(self, new: NewSaga, live: LiveSaga | None, moved: Transition) -> None:
+        self.id = new.id
+        self.new = new
+        self.live = live
+        self.actions = moved.actions
+        self.settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.size = len(new.payload)
+
+    def settle(self, *, created: bool) -> None:
+        if not self.settled.done():  # its caller may have gone
+            self.settled.set_result(created)
+
+    def fail(self, error: BaseException) -> None:
+        if not self.settled.done():
+            self.settled.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
 
 
-def _prepare(
-    engine: SagaEngine, request: StartRequest, saga_id: UUID, payload: bytes, *, owned: bool
-) -> tuple[NewSaga, LiveSaga | None, Transition]:
+class Starter:
+    """Inserts sagas, many a statement."""
+
+    def __init__(self, engine: SagaEngine) -> None:
+        self._engine = engine
+        self._unkeyed: Lanes[_Pending] = Lanes(self._send, lanes=1)
+        self._keyed: Lanes[_Pending] = Lanes(self._send, lanes=1)
+
+    async def start(self, request: StartRequest, *, slots: int) -> StartedSaga:
+        """Insert the saga; durable when this returns. Raises before anything is written whatever can be known then.
+
+        If the caller is cancelled meanwhile, the saga is inserted all the same.
+        """
+        await self._engine.keep_plan(request.registered.definition.plan)
+        pending = self._hand_in(request, _Pending(*_prepare(self._engine, request, owned=slots > 0)))
+        return await self._settled(request, pending)
+
+    async def start_many(self, requests: Sequence[StartRequest], *, slots: int) -> list[StartedSaga]:
+        """Insert all of them, of which this process runs at most `slots` itself; raises as `start` does.
+
+        What is refused by what is in the store already costs the others nothing: they are there when this raises.
+        """
+        for plan in {request.registered.definition.plan for request in requests}:
+            await self._engine.keep_plan(plan)
+        pendings = [
+            _Pending(*_prepare(self._engine, request, owned=number < slots)) for number, request in enumerate(requests)
+        ]
+        for request, pending in zip(requests, pendings, strict=True):
+            self._hand_in(request, pending)
+        if pendings:
+            await asyncio.wait([pending.settled for pending in pendings])
+        return [await self._settled(request, pending) for request, pending in zip(requests, pendings, strict=True)]
+
+    async def start_within(self, request: StartRequest, connection: Connection) -> StartedSaga:
+        """Insert the saga in the caller's transaction, owned by nobody."""
+        engine = self._engine
+        await engine.keep_plan(request.registered.definition.plan)
+        new, _, _ = _prepare(engine, request, owned=False)
+        shard = shard_of(new.id, engine.store.shards)
+        inserted = await engine.store.insert(shard, [new], lease=engine.options.lease, connection=connection)
+        if new.id not in inserted.ids:
+            return await self._existing(request, new)
+        return StartedSaga(new.id, created=True)
+
+    def _hand_in(self, request: StartRequest, pending: _Pending) -> _Pending:
+        if pending.live is not None:
+            self._engine.starting += 1
+        keyed = request.aggregation_id is not None or request.idempotency_key is not None
+        lanes = self._keyed if keyed else self._unkeyed
+        lanes.add(shard_of(pending.id, self._engine.store.shards), pending)
+        return pending
+
+    async def _settled(self, request: StartRequest, pending: _Pending) -> StartedSaga:
+        if await pending.settled:
+            return StartedSaga(pending.new.id, created=True, live=pending.live)
+        return await self._existing(request, pending.new)
+
+    async def _send(self, shard: int, batch: list[_Pending]) -> None:
+        try:
+            await self._insert(shard, batch)
+        except BaseException as error:
+            for pending in batch:  # whatever happened, nobody may wait for ever
+                pending.fail(error)
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._engine.starting -= sum(pending.live is not None for pending in batch)
+
+    async def _insert(self, shard: int, batch: Sequence[_Pending]) -> None:
+        sent = time.monotonic()
+        try:
+            created, at = await self._created(shard, [pending.new for pending in batch])
+        except RowRefusedError as error:
+            if len(batch) == 1:
+                batch[0].fail(error)
+                return
+            half = len(batch) // 2
+            await self._insert(shard, batch[:half])
+            await self._insert(shard, batch[half:])
+            return
+        for pending in batch:
+            new = pending.new.id in created
+            if new and pending.live is not None:
+                pending.live.begun(at, deadline=sent + self._engine.options.lease.total_seconds())
+                self._engine.drive_started(pending.live, pending.actions)
+            pending.settle(created=new)
+
+    async def _created(self, shard: int, sagas: Sequence[NewSaga]) -> tuple[Collection[UUID], Moment]:
+        """Which of the sagas are new. An insert whose answer was lost is sent again, and what then exists is told apart."""
+        store = self._engine.store
+        for attempt in range(_TRIES):
+            try:
+                inserted = await store.insert(shard, sagas, lease=self._engine.options.lease)
+                if not attempt:
+                    return inserted.ids, inserted.now
+                written = await store.write_ids(shard, [(new.id, 1) for new in sagas])
+            except (StoreUnavailableError, StoreBusyError):
+                if attempt == _TRIES - 1:
+                    raise
+                await asyncio.sleep(random.uniform(0.0, 0.01 * 2**attempt))
+            else:
+                return {new.id for new in sagas if written.get((new.id, 1)) == new.write_id}, inserted.now
+        raise StoreError("a start could not be settled")  # unreachable: the last attempt returns or raises
+
+    async def _existing(self, request: StartRequest, new: NewSaga) -> StartedSaga:
+        """Why nothing was inserted: the same request before, another one under its key, or a taken business key."""
+        store = self._engine.store
+        row = await store.read(new.id)
+        if row is not None:
+            if row.request != new.request:
+                raise StartConflictError(new.name, request.idempotency_key or "", new.id)
+            return StartedSaga(new.id, created=False)
+        if new.aggregation_id is not None:
+            holder = await store.active(shard_of(new.id, store.shards), new.name, new.aggregation_id)
+            if holder is not None:
+                raise ActiveSagaAlreadyExistsError(new.name, new.aggregation_id, holder)
+        # The holder of the key ended between the two looks.
+        return await self.start(request, slots=0)
+
+
+def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple[NewSaga, LiveSaga | None, Transition]:
     registered = request.registered
     plan = registered.definition.plan
+    payload = _payload(engine, request)
+    saga_id = new_saga_id(
+        name=registered.name, aggregation_id=request.aggregation_id, idempotency_key=request.idempotency_key
+    )
     at = engine.store.now()
     event = Started(at, plan.id)
     moved = _started(plan, event)
-    token = uuid4() if owned else None
     trace_id = request.trace_id or str(uuid4())
-    saga = None
-    if token is not None:
-        saga = LiveSaga(
+    live: LiveSaga | None = None
+    if owned:
+        live = LiveSaga(
             id=saga_id,
             registered=registered,
             plan=plan,
             state=moved.state,
-            token=token,
+            token=uuid4(),
             owner=engine.owner,
             trace_id=trace_id,
             aggregation_id=request.aggregation_id,
             signals=0,
             seen=0,
             last_error=None,
-            deadline=time.monotonic() + engine.options.lease.total_seconds(),
             max_payload_bytes=engine.options.max_payload_bytes,
             initial=payload,
         )
-        bound: list[Binding] = []
+        bindings: list[Binding] = []
         for step in moved.needs:
-            binding, fault = saga.bind(moved.state, step)
+            binding, fault = live.bind(moved.state, step)
             if fault is not None:
                 # Left to the first claim, which parks it with the fault in the journal.
-                saga, token, bound = None, None, []
+                live = None
                 break
-            bound.append(binding)
-        if bound:
-            event = Started(at, plan.id, tuple(bound))
+            bindings.append(binding)
+        if live is not None:
+            event = Started(at, plan.id, tuple(bindings))
             moved = _started(plan, event)
-        if saga is not None:
-            saga.state = moved.state
+            live.state = moved.state
     new = NewSaga(
         id=saga_id,
         name=registered.name,
@@ -127,51 +255,31 @@ def _prepare(
         state=moved.state,
         event=event,
         payload=payload,
-        token=token,
-        owner=None if token is None else engine.owner,
+        token=None if live is None else live.token,
+        owner=None if live is None else live.owner,
         write_id=uuid4(),
     )
-    return new, saga, moved
+    return new, live, moved
+
+
+def _payload(engine: SagaEngine, request: StartRequest) -> bytes:
+    initial_type = request.registered.definition.initial_type
+    payload = initial_type.encode(initial_type.accept(request.initial_data))
+    if len(payload) > engine.options.max_payload_bytes:
+        raise PayloadTooLargeError("the initial data", size=len(payload), limit=engine.options.max_payload_bytes)
+    for name, key in (
+        ("aggregation_id", request.aggregation_id),
+        ("idempotency_key", request.idempotency_key),
+        ("trace_id", request.trace_id),
+    ):
+        _check_key(name, key)
+    return payload
 
 
 def _started(plan: Plan, event: Started) -> Transition:
     decision = transition(plan, None, event)
     assert isinstance(decision, Success), "a start with the definition's own plan is always accepted"
     return decision.unwrap()
-
-
-async def _insert(engine: SagaEngine, new: NewSaga, connection: Connection | None) -> bool:
-    """Whether the saga is new. An insert whose answer was lost is sent again, and what then exists is told apart."""
-    shard = shard_of(new.id, engine.store.shards)
-    for attempt in range(_UNSURE):
-        try:
-            inserted = await engine.store.insert(shard, [new], lease=engine.options.lease, connection=connection)
-        except StoreUnavailableError:
-            if connection is not None or attempt == _UNSURE - 1:
-                raise
-            continue
-        if new.id in inserted.ids:
-            return True
-        if attempt:
-            written = await engine.store.write_ids(shard, [(new.id, 1)])
-            return written.get((new.id, 1)) == new.write_id
-        return False
-    raise StoreError("a start could not be settled")  # unreachable: the last attempt returns or raises
-
-
-async def _existing(engine: SagaEngine, request: StartRequest, new: NewSaga) -> StartedSaga:
-    """Why nothing was inserted: the same request before, another one under its key, or a taken business key."""
-    row = await engine.store.read(new.id)
-    if row is not None:
-        if row.request != new.request:
-            raise StartConflictError(new.name, request.idempotency_key or "", new.id)
-        return StartedSaga(new.id, created=False)
-    if new.aggregation_id is not None:
-        holder = await engine.store.active(shard_of(new.id, engine.store.shards), new.name, new.aggregation_id)
-        if holder is not None:
-            raise ActiveSagaAlreadyExistsError(new.name, new.aggregation_id, holder)
-    # The holder of the key ended between the two looks.
-    return await start_saga(engine, request, may_own=False)
 
 
 def _check_key(name: str, value: object) -> None:

@@ -75,7 +75,7 @@ async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes)
             if row.token != token:
                 return False
             if await engine.store.send(saga_id, write_mail(item)):
-                await announce(engine, saga_id)
+                announce(engine, saga_id)
                 return True
             return False
         if token not in (row.token, wait_token(saga_id, row.rev)):
@@ -84,15 +84,13 @@ async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes)
             return True
 
 
-async def announce(engine: SagaEngine, saga_id: UUID | None) -> None:
+def announce(engine: SagaEngine, saga_id: UUID | None) -> None:
     """Tell whoever may want to know, here and elsewhere; a hint that may be lost."""
-    engine.on_slot_freed()
-    if saga_id is not None:
+    if saga_id is None:
+        engine.on_due(None)
+    else:
         engine.nudge(saga_id)
-    try:
-        await engine.store.hint(saga_id)
-    except StoreError:
-        return  # everybody looks by themselves, too
+    engine.hints.send(saga_id)
 
 
 async def _read(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
@@ -107,7 +105,7 @@ async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: f
     letter = write_mail(item)
     if not await engine.store.send(saga_id, letter):
         return False
-    await announce(engine, saga_id)
+    announce(engine, saga_id)
     pause = 0.005
     while time.monotonic() < give_up:
         answer = await engine.store.read_answer(saga_id, letter.id)
@@ -170,7 +168,7 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
         case Applied():
             if isinstance(item.event, AbortRequested):
                 engine.lose(row.id)
-            await announce(engine, None)
+            announce(engine, None)
             return True
         case Refused(error=error):
             if error.constraint == "saga_active_key" and row.aggregation_id is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -20,12 +20,16 @@ from saga_fn.core.events import (
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import left_over, project
 from saga_fn.core.state import SagaState, Skipped, Succeeded, Undone
+from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.fault import fault_in
+from saga_fn.engine.live import LiveSaga
 from saga_fn.snapshot import HistoryEntry, HistoryStatus, SagaAdminSnapshot, SagaSnapshot, wait_token
 from saga_fn.store.ids import shard_of
 from saga_fn.store.journal_rows import kind_of, step_of
-from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decode_state, time_of
+from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decode_state, encode_state, time_of
+
+R = TypeVar("R")
 
 
 async def snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaSnapshot:
@@ -60,14 +64,55 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     )
 
 
-async def output_of(engine: SagaEngine, row: SagaRecord, step: str | None) -> bytes:
-    """The recorded output of a step (None: the initial data)."""
+def result_of(live: LiveSaga, definition: SagaDefinition[Any, R]) -> R:  # Any: what it was started with does not matter
+    """The result of a saga that has completed in this process."""
+    step = definition.output
+    if step is None:
+        return definition.output_type.decode(b"null")
+    return definition.output_type.decode((live.initial if step == INITIAL else live.results[step].payload) or b"null")
+
+
+async def read_result(engine: SagaEngine, row: SagaRecord, definition: SagaDefinition[Any, R]) -> R:  # Any: as above
+    """The result of a completed saga, from the journal."""
+    step = definition.output
+    if step is None:
+        return definition.output_type.decode(b"null")
     seq = 1
-    if step is not None:
+    if step != INITIAL:
         state = decode_state(row.state)
         seq = next(s.seq for s in state.steps if s.step == step and isinstance(s, Succeeded | Skipped))
     recorded = await engine.store.results(shard_of(row.id, engine.store.shards), [(row.id, seq)])
-    return recorded[row.id, seq].payload or b"null"
+    return definition.output_type.decode(recorded[row.id, seq].payload or b"null")
+
+
+def record_of(live: LiveSaga) -> SagaRecord:
+    """The row of a saga that has ended in this process, as its last commit wrote it."""
+    shown = live.ended_as
+    assert shown is not None, "it has not ended here"
+    return SagaRecord(
+        id=live.id,
+        name=live.registered.name,
+        version=live.registered.version,
+        aggregation_id=live.aggregation_id,
+        trace_id=live.trace_id,
+        request=b"",
+        plan=live.plan.id,
+        status=shown.status,
+        waits=shown.waits,
+        state=encode_state(live.state),
+        rev=live.state.rev,
+        token=None,
+        owner=None,
+        due_at=None,
+        signals=live.signals,
+        retry_counter=shown.retry_counter,
+        last_error=live.last_error,
+        created_at=live.created_at,
+        updated_at=time_of(live.changed),
+        ended_at=time_of(live.changed),
+        leased=False,
+        now=live.changed,
+    )
 
 
 async def error_of(engine: SagaEngine, saga_id: UUID) -> str | None:

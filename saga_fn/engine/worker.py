@@ -6,18 +6,20 @@ Nothing depends on being told: a NOTIFY, a start or an end in this process only 
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import random
 import time
+from collections.abc import Sequence
 from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.errors import StoreError
+from saga_fn.store.records import ClaimedSaga
 
 _log = logging.getLogger("saga_fn")
 _SHORTEST_WAIT = 0.05
+_MOST_CLAIMS = 500
 
 
 class Worker:
@@ -27,12 +29,13 @@ class Worker:
         self._engine = engine
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._wakes: list[Moment] = []
-        self._backlog = False
+        self._behind: list[int] = []
+        """Shards that had more to claim than there were slots."""
         self.failures = 0
         """Passes in a row that failed; 0 when the last one went well."""
         self.last_error: str | None = None
-        engine.on_slot_freed = self.wake
+        engine.on_slot_freed = self._slot_freed
+        engine.on_due = self.wake_at
 
     @property
     def running(self) -> bool:
@@ -54,24 +57,32 @@ class Worker:
         """Look now."""
         self._wake.set()
 
-    def wake_at(self, moment: Moment) -> None:
-        """Look when this moment of database time has come."""
-        heapq.heappush(self._wakes, moment)
-        self.wake()
+    def wake_at(self, moment: Moment | None) -> None:
+        """Look when this moment of database time has come (None: now)."""
+        wait = 0.0 if moment is None else (moment - self._engine.store.now()) / 1_000_000
+        if wait <= 0:
+            self.wake()
+        elif self.running and wait < self._engine.options.poll_interval.total_seconds():  # else it is seen in time
+            asyncio.get_running_loop().call_later(wait + 0.001, self.wake)
 
-    def may_own_starts(self) -> bool:
-        """Whether a saga that starts now may go on in this process at once.
+    def _slot_freed(self) -> None:
+        if self._behind and self._free() > self._engine.options.concurrency // 32:
+            self.wake()
+
+    def slots_for_starts(self) -> int:
+        """How many sagas that start now may go on in this process at once.
 
         Not past what is already due: a quarter of the slots never goes to starts, and none do while there is a backlog.
         """
-        free = self._free()
-        return self.running and not self._backlog and free > self._engine.options.concurrency // 4
+        if not self.running or self._behind:
+            return 0
+        return max(0, self._free() - self._engine.options.concurrency // 4)
 
     def _free(self) -> int:
         engine = self._engine
         if engine.stopping or engine.suspects or engine.committer.stalled:
             return 0
-        return engine.options.concurrency - len(engine.held)
+        return engine.options.concurrency - len(engine.held) - engine.starting
 
     async def _run(self) -> None:
         wait = _SHORTEST_WAIT
@@ -88,51 +99,45 @@ class Worker:
                 log("the worker could not look for due sagas: %s", self.last_error)
                 claimed = 0
                 await asyncio.sleep(min(0.1 * 2 ** min(self.failures, 6), 5.0) * random.uniform(0.5, 1.0))
-            if claimed:
-                wait = _SHORTEST_WAIT
-                if self._backlog and self._free() > 0:
-                    continue
-            await self._rest(wait * random.uniform(1.0, 1.2))
-            wait = min(wait * 2, self._engine.options.poll_interval.total_seconds())
+            if claimed and self._behind and self._free() > 0:
+                continue
+            longest = self._engine.options.poll_interval.total_seconds()
+            woken = await self._rest(min(wait, longest) * random.uniform(1.0, 1.2))
+            wait = _SHORTEST_WAIT if woken or claimed else min(wait * 2, longest)
 
     async def _look(self) -> int:
         """One pass: the idle poll, then claims in the shards that have something. Returns how many were claimed."""
         engine = self._engine
         pairs = engine.registry.pairs
-        free = self._free()
-        if free <= 0 or not pairs:
+        if not pairs or self._free() <= 0:
             return 0
-        shards = await engine.store.due_shards(pairs)
+        shards = self._behind or await engine.store.due_shards(pairs)
         random.shuffle(shards)
-        self._backlog = False
+        self._behind = []
         claimed = 0
         for shard in shards:
             asked = self._free()
-            if asked <= 0:
-                self._backlog = True
-                break
-            sent = time.monotonic()
-            claims = await engine.store.claim_due(
-                shard, pairs, owner=engine.owner, limit=asked, lease=engine.options.lease
-            )
-            claimed += len(claims)
-            self._backlog = self._backlog or len(claims) == asked
-            await engine.drive_claimed(claims, sent)
+            claims: Sequence[ClaimedSaga] = []
+            if asked > 0:
+                sent = time.monotonic()
+                claims = await engine.store.claim_due(
+                    shard, pairs, owner=engine.owner, limit=min(asked, _MOST_CLAIMS), lease=engine.options.lease
+                )
+                claimed += len(claims)
+                await engine.drive_claimed(claims, sent)
+            if len(claims) == min(max(asked, 0), _MOST_CLAIMS):
+                self._behind.append(shard)
         return claimed
 
-    async def _rest(self, seconds: float) -> None:
-        now = self._engine.store.now()
-        while self._wakes and self._wakes[0] <= now:
-            heapq.heappop(self._wakes)
-            seconds = 0.0
-        if self._wakes:
-            seconds = min(seconds, (self._wakes[0] - now) / 1_000_000)
+    async def _rest(self, seconds: float) -> bool:
+        """Wait, or be woken sooner: whether it was so."""
         try:
             async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
-            pass
+            return False
         self._wake.clear()
+        return True
 
 
 async def drive_due(engine: SagaEngine, limit: int) -> int:
@@ -143,7 +148,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
     slots = engine.options.concurrency or 16
     pairs = engine.registry.pairs
     claimed = 0
-    mine: set[asyncio.Task[None]] = set()
+    mine: set[asyncio.Future[None]] = set()
     for shard in await engine.store.due_shards(pairs) if pairs else []:
         while claimed < limit:
             free = min(slots - len(mine), limit - claimed)

@@ -286,6 +286,11 @@ class MemoryStore:
     def _leased(self, row: SagaRecord) -> bool:
         return row.owner is not None and row.due_at is not None and row.due_at > time_of(self.now())
 
+    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Which of these sagas are there and have not ended."""
+        found = (self._sagas.get(saga_id) for saga_id in saga_ids)
+        return frozenset(saga.record.id for saga in found if saga is not None and saga.record.ended_at is None)
+
     async def journal(self, saga_id: UUID) -> list[JournalRecord]:
         """The saga's whole journal, in order."""
         saga = self._sagas.get(saga_id)
@@ -366,7 +371,8 @@ class MemoryStore:
         waiting = [saga.record.due_at for shard in range(self._shards) for saga in self._due(shard, definitions)]
         return DueWork(self.now(), min((due for due in waiting if due is not None), default=None))
 
-    async def hint(self, saga_id: UUID | None) -> None:
+    async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Wake the listeners."""
         for listener in self._listeners:
-            listener(saga_id)
+            for saga in sagas:
+                listener(saga)

@@ -354,6 +354,12 @@ class PostgresStore:
             now=moment_of(row.now),
         )
 
+    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Which of these sagas are there and have not ended; takes no lock."""
+        async with self._answering(self._work) as connection:
+            rows = await self._queries.read_live(connection, shard=shard, ids=saga_ids)
+        return frozenset(row.id for row in rows)
+
     async def journal(self, saga_id: UUID) -> list[JournalRecord]:
         """The saga's whole journal, in order."""
         async with self._answering(self._work) as connection:
@@ -457,11 +463,11 @@ class PostgresStore:
             )
         return DueWork(moment_of(row.now), row.oldest_due)
 
-    async def hint(self, saga_id: UUID | None) -> None:
+    async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Notify listening processes."""
         async with self._answering(self._control) as connection:
-            payload = "" if saga_id is None else str(saga_id)
-            await self._queries.notify_workers(connection, channel=self._schema, payload=payload)
+            payloads = ["" if saga is None else str(saga) for saga in sagas]
+            await self._queries.notify_workers(connection, channel=self._schema, payloads=payloads)
 
     def _shard(self, saga_id: UUID) -> int:
         return shard_of(saga_id, self._shards)

@@ -88,6 +88,10 @@ class Store(Protocol):
         """The saga's row; takes no lock."""
         ...
 
+    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Which of these sagas are there and have not ended; takes no lock."""
+        ...
+
     async def journal(self, saga_id: UUID) -> list[JournalRecord]:
         """The saga's whole journal, in order."""
         ...
@@ -140,8 +144,8 @@ class Store(Protocol):
         """One cheap read for the health check."""
         ...
 
-    async def hint(self, saga_id: UUID | None) -> None:
-        """Tell listening processes that something is due, or that this saga has mail.
+    async def hint(self, sagas: Sequence[UUID | None]) -> None:
+        """Tell listening processes that something is due (None), or that these sagas have mail.
 
         May be lost: they also look by themselves.
         """

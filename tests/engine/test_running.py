@@ -207,7 +207,7 @@ async def test_abort_ends_a_running_saga_and_lists_what_may_still_run(make: Make
     async with make() as orchestrator:
         handle = orchestrator.register("shop", make_saga(shop))
         run = await handle.start(Order("1"))
-        while shop.done != ["reserve"]:
+        while not any(":charge:" in key for key in shop.keys):
             await asyncio.sleep(0.005)
         await SagaAdmin(orchestrator).abort(run.id)
         ended = await run.outcome(SOON)
@@ -226,7 +226,7 @@ async def test_a_verb_to_a_saga_at_work_is_answered_by_its_owner(make: Make) -> 
     async with make() as orchestrator:
         handle = orchestrator.register("shop", make_saga(shop))
         run = await handle.start(Order("1"))
-        while shop.done != ["reserve"]:
+        while not any(":charge:" in key for key in shop.keys):
             await asyncio.sleep(0.005)
         admin = SagaAdmin(orchestrator)
         with pytest.raises(SagaStateError, match="nothing that waits"):
@@ -278,7 +278,7 @@ async def test_a_graceful_stop_hands_back_and_another_process_goes_on(make: Make
     definition = make_saga(shop)
     async with make(stop_timeout=timedelta(milliseconds=50)) as first:
         run = await first.register("shop", definition).start(Order("1"))
-        while shop.done != ["reserve"]:
+        while not any(":charge:" in key for key in shop.keys):
             await asyncio.sleep(0.005)
     assert shop.hold is not None
     shop.hold.set()

@@ -1,0 +1,141 @@
+"""What the next commit of a saga would write: the events that have come, folded through the core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import attrs
+import msgspec
+from returns.result import Failure, Success
+
+from saga_fn.core.effects import Action, CancelExecution, Rejection, Release, RunCompensation, RunStep, Transition
+from saga_fn.core.events import (
+    Binding,
+    EventReceived,
+    Resumed,
+    Started,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    Unbindable,
+)
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.reading import Projection, find, project
+from saga_fn.core.state import Running, SagaState, Undoing
+from saga_fn.core.transition import transition
+from saga_fn.engine.execution import Incoming
+from saga_fn.engine.fault import Fault, fault_in
+from saga_fn.engine.live import LiveSaga
+from saga_fn.store.records import Entry, Recorded
+
+_CARRIES_INPUTS = (Started, Resumed, StepSucceeded, StepSkipped, Ticked)
+_CARRIES_OTHER_THAN_FAULTS = (EventReceived, StepSkipped, Started)
+
+
+@attrs.define(eq=False)
+class Draft:
+    """The saga as it would be, with the journal entries that lead there. Nothing of it has happened yet."""
+
+    saga: LiveSaga
+    state: SagaState
+    last_error: str | None
+    draining: bool
+    """No step is to start any more: inputs are left to the next owner."""
+    entries: list[Entry] = attrs.field(factory=list)
+    actions: list[Action] = attrs.field(factory=list)
+    release: Release | None = None
+    needs: tuple[StepId, ...] = ()
+    accepted: list[Incoming] = attrs.field(factory=list)
+    refused: list[tuple[Incoming, Rejection]] = attrs.field(factory=list)
+    _projection: Projection | None = None
+
+    @classmethod
+    def of(cls, saga: LiveSaga, incoming: Sequence[Incoming], *, draining: bool, now: Callable[[], Moment]) -> Draft:
+        """Fold what has come, in order."""
+        draft = cls(saga, saga.state, saga.last_error, draining)
+        for item in incoming:
+            draft._fold(item)
+        if draft.needs and not draining:
+            draft._fold(Incoming(Ticked(now())))
+        return draft
+
+    @property
+    def projection(self) -> Projection:
+        """The saga's row as the state would have it."""
+        if self._projection is None:
+            self._projection = project(self.saga.plan, self.state)
+        return self._projection
+
+    def answers(self) -> tuple[tuple[UUID, str], ...]:
+        """What to answer the letters that were folded."""
+        applied = [(item.letter, "applied") for item in self.accepted if item.letter is not None]
+        refused = [(item.letter, no.refusal.value) for item, no in self.refused if item.letter is not None]
+        return (*applied, *refused)
+
+    def standing_actions(self) -> list[Action]:
+        """The actions that the last state still wants: an event may have undone what one before it asked for."""
+        if len(self.entries) == 1:
+            return self.actions
+        return [action for action in self.actions if self._stands(action)]
+
+    def _stands(self, action: Action) -> bool:
+        now = find(self.state, action.step)
+        match action:
+            case RunStep():
+                return isinstance(now, Running) and now.tries.attempt == action.attempt
+            case RunCompensation():
+                return isinstance(now, Undoing) and now.tries.attempt == action.attempt
+            case CancelExecution():
+                return True
+
+    def _fold(self, item: Incoming) -> None:
+        self._remember(item)
+        decision = transition(self.saga.plan, self.state, item.event)
+        if isinstance(decision, Failure):
+            self.refused.append((item, decision.failure()))
+            return
+        moved = decision.unwrap()
+        event, payload = item.event, item.payload
+        if moved.needs and not self.draining and isinstance(event, _CARRIES_INPUTS):
+            bound, faults = self._bind(moved)
+            if not faults or payload is None:
+                event = msgspec.structs.replace(event, inputs=bound)
+                payload = faults[0].encode() if faults else payload
+                again = transition(self.saga.plan, self.state, event)
+                assert isinstance(again, Success), "inputs never make an accepted event unacceptable"
+                moved = again.unwrap()
+        self._take(moved, Entry(event, item.input, payload))
+        self.accepted.append(item)
+
+    def _take(self, moved: Transition, entry: Entry) -> None:
+        self.state, self.needs = moved.state, moved.needs
+        self.release = next(iter(moved.writes), None)
+        self.actions.extend(moved.actions)
+        self.entries.append(entry)
+        if isinstance(entry.event, StepSucceeded):
+            self.last_error = None
+        elif not isinstance(entry.event, _CARRIES_OTHER_THAN_FAULTS):
+            fault = fault_in(entry.payload)
+            self.last_error = fault.type if fault is not None else self.last_error
+
+    def _bind(self, moved: Transition) -> tuple[tuple[Binding, ...], list[Fault]]:
+        bindings: list[Binding] = []
+        faults: list[Fault] = []
+        for step in moved.needs:
+            binding, fault = self.saga.bind(moved.state, step)
+            bindings.append(binding)
+            if fault is not None:
+                assert isinstance(binding, Unbindable)
+                faults.append(fault)
+        return tuple(bindings), faults
+
+    def _remember(self, item: Incoming) -> None:
+        """Keep the payload where the inputs of later steps are computed from."""
+        match item.event:
+            case EventReceived() if item.payload is not None:
+                self.saga.events[self.state.rev + 1] = item.payload
+            case StepSkipped(step=step):
+                self.saga.record(step, Recorded(None, item.payload))
+            case _:
+                pass

@@ -1,0 +1,87 @@
+"""Waiting for sagas to end: told at once by this process, found by one shared look at the store otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import defaultdict
+from collections.abc import Container
+from uuid import UUID
+
+from saga_fn.engine.live import LiveSaga
+from saga_fn.errors import StoreError
+from saga_fn.store.ids import shard_of
+from saga_fn.store.protocol import Store
+
+_SHORTEST_PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
+
+
+class Ends:
+    """Everybody in this process who waits for a saga to end. `held` are the sagas this process is running."""
+
+    def __init__(self, store: Store, held: Container[UUID]) -> None:
+        self._store = store
+        self._held = held
+        self._waiting: dict[UUID, set[asyncio.Future[LiveSaga | None]]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._pause = _SHORTEST_PAUSE
+
+    def announce(self, saga: LiveSaga) -> None:
+        """The saga has ended here."""
+        self._tell(saga.id, saga)
+
+    async def wait(self, saga_id: UUID, timeout: float | None) -> LiveSaga | None:
+        """Return when the saga has ended: with what this process knows, or None if the store is to be read.
+
+        It may return None early; raises TimeoutError after `timeout` seconds.
+        """
+        told: asyncio.Future[LiveSaga | None] = asyncio.get_running_loop().create_future()
+        waiters = self._waiting.setdefault(saga_id, set())
+        waiters.add(told)
+        self._pause = _SHORTEST_PAUSE
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look_while_anybody_waits())
+        try:
+            if timeout is None:
+                return await told
+            async with asyncio.timeout(timeout):
+                return await told
+        finally:
+            waiters.discard(told)
+            if not waiters and self._waiting.get(saga_id) is waiters:
+                del self._waiting[saga_id]
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    def _tell(self, saga_id: UUID, saga: LiveSaga | None) -> None:
+        for told in self._waiting.pop(saga_id, ()):
+            if not told.done():
+                told.set_result(saga)
+
+    async def _look_while_anybody_waits(self) -> None:
+        try:
+            while self._waiting:
+                await asyncio.sleep(self._pause * random.uniform(0.8, 1.2))
+                self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
+                by_shard: dict[int, list[UUID]] = defaultdict(list)
+                for saga_id in self._waiting:
+                    if saga_id not in self._held:
+                        by_shard[shard_of(saga_id, self._store.shards)].append(saga_id)
+                for shard, ids in by_shard.items():
+                    await self._look(shard, sorted(ids))
+        finally:
+            self._looking = None
+
+    async def _look(self, shard: int, ids: list[UUID]) -> None:
+        try:
+            live = await self._store.live(shard, ids)
+        except StoreError:
+            live = frozenset()  # whoever waits reads for itself, and hears what is wrong
+        for saga_id in ids:
+            if saga_id not in live:
+                self._tell(saga_id, None)

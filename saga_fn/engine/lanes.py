@@ -1,0 +1,92 @@
+"""Natural batching: what becomes ready while a statement is in flight leaves together in the next one.
+
+There is no timer. What is ready alone leaves alone, at the end of the present turn of the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, Generic, Protocol, TypeVar
+from uuid import UUID
+
+BATCH_ROWS: Final = 500
+BATCH_BYTES: Final = 4 * 1024 * 1024
+
+
+class Batched(Protocol):
+    """Something that leaves in a batch."""
+
+    @property
+    def id(self) -> UUID:
+        """The saga it is about: a statement has one row a saga at most, and its rows in this order."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        ...
+
+
+T = TypeVar("T", bound=Batched)
+
+
+class Lanes(Generic[T]):
+    """Queues by shard, emptied in batches; at most `lanes` batches are with `send` at the same time.
+
+    `send` takes a shard and a batch, and does not raise: it settles each item itself.
+    """
+
+    def __init__(self, send: Callable[[int, list[T]], Awaitable[None]], *, lanes: int) -> None:
+        self._send = send
+        self._free = lanes
+        self._waiting: dict[int, deque[T]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    def add(self, shard: int, item: T) -> None:
+        """Send this item with the next batch."""
+        queue = self._waiting.get(shard)
+        if queue is None:
+            queue = self._waiting[shard] = deque()
+        queue.append(item)
+        if self._free and not self._scheduled:
+            # What else becomes ready in this turn of the loop is to go along.
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._fill)
+
+    def _fill(self) -> None:
+        self._scheduled = False
+        while self._free and self._waiting:
+            shard = next(iter(self._waiting))
+            batch = self._take(shard)
+            self._free -= 1
+            task = asyncio.create_task(self._lane(shard, batch))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    def _take(self, shard: int) -> list[T]:
+        """The next batch; what is left of the shard's queue goes behind the other shards."""
+        queue = self._waiting.pop(shard)
+        batch: dict[UUID, T] = {}
+        again: list[T] = []
+        size = 0
+        while queue and len(batch) < BATCH_ROWS and (not batch or size + queue[0].size <= BATCH_BYTES):
+            item = queue.popleft()
+            if item.id in batch:
+                again.append(item)
+            else:
+                batch[item.id] = item
+                size += item.size
+        queue.extendleft(reversed(again))
+        if queue:
+            self._waiting[shard] = queue
+        return [batch[saga_id] for saga_id in sorted(batch)]
+
+    async def _lane(self, shard: int, batch: list[T]) -> None:
+        try:
+            await self._send(shard, batch)
+        finally:
+            self._free += 1
+            self._fill()
