@@ -49,8 +49,7 @@ Write: TypeAlias = Release
 Action: TypeAlias = RunStep | RunCompensation | CancelExecution
 
 
-@attrs.frozen
-class Transition:
+class Transition(msgspec.Struct, frozen=True):
     """What an accepted event leads to.
 
     `needs` names the steps that could start now if their inputs were on the event: an owner computes them and asks

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import TypeAlias, assert_never
 
 import attrs
@@ -14,6 +15,8 @@ import attrs
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
+    DONE,
+    EXECUTING,
     Doubt,
     Exhausted,
     Goal,
@@ -34,6 +37,7 @@ from saga_fn.core.state import (
     Unknown,
 )
 
+_PASSED = DONE | {Undone}
 _Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed
 
 
@@ -115,9 +119,18 @@ def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
     """The steps never started that may start now: all they follow is done, and the saga heads forward."""
     if state.goal is not Goal.FORWARD:
         return ()
-    begun = {step.step for step in state.steps}
-    done = {step.step for step in state.steps if isinstance(step, Succeeded | Skipped)}
-    return tuple(planned.step for planned in plan.steps if planned.step not in begun and done.issuperset(planned.after))
+    return next_steps(plan, {step.step: step for step in state.steps})
+
+
+def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, ...]:
+    """The steps that have not begun and follow only what is done."""
+    return tuple(
+        [
+            planned.step
+            for planned in plan.data.steps
+            if planned.step not in begun and DONE.issuperset([type(begun.get(needed)) for needed in planned.after])
+        ]
+    )
 
 
 def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded, ...]:
@@ -202,7 +215,7 @@ def _doubtful(step: StepId, tries: Tries, at: Moment) -> LeftOver | None:
 
 def needs_owner(state: SagaState) -> bool:
     """Whether something of the saga is being executed."""
-    return any(isinstance(step, Running | Undoing) for step in state.steps)
+    return not EXECUTING.isdisjoint(map(type, state.steps))
 
 
 def suspect(state: SagaState, *, takeover: bool) -> bool:
@@ -224,19 +237,22 @@ def ready(plan: Plan, state: SagaState) -> bool:
 
 def due(plan: Plan, state: SagaState) -> Moment | None:
     """When the saga, unowned, has something to do; None if it has ended or waits for a person alone."""
-    if ready(plan, state):
-        return state.at
+    return _due(state) if not ready(plan, state) else state.at
+
+
+def _due(state: SagaState) -> Moment | None:
     if state.ended:
         return None
-    wakes = (step.wake for step in state.steps if isinstance(step, Retrying | UndoRetrying))
+    wakes = [step.wake for step in state.steps if isinstance(step, Retrying | UndoRetrying)]
     return min((*wakes, *held(state)), default=None)
 
 
 def project(plan: Plan, state: SagaState) -> Projection:
     """The saga's row as its state would have it."""
     current = _current(state)
+    is_ready = ready(plan, state)
+    status = _status(state, is_ready=is_ready)
     waits = WaitReason.NOTHING
-    status = _status(plan, state)
     if status is SagaStatus.SUSPENDED:
         if any(isinstance(step, Retrying | UndoRetrying) for step in state.steps):
             waits |= WaitReason.RETRY
@@ -244,25 +260,29 @@ def project(plan: Plan, state: SagaState) -> Projection:
             waits |= WaitReason.TIMER
         if any(isinstance(step, Parked | UndoParked) for step in state.steps):
             waits |= WaitReason.PARKED
-    unstarted = startable(plan, state)
     return Projection(
         status=status,
         waits=waits,
-        due=due(plan, state),
+        due=state.at if is_ready else _due(state),
         retry_counter=current.tries.failures if current is not None else 0,
-        current_step=current.step if current is not None else (unstarted[0] if unstarted else None),
+        current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
         parked=next((step.why.value for step in state.steps if isinstance(step, Parked | UndoParked)), None),
     )
 
 
 def _current(state: SagaState) -> _Tried | None:
     """The step that explains the saga's status: what is worked on, else what went wrong."""
-    tried = [step for step in state.steps if isinstance(step, _Tried)]
-    working = (step for step in tried if not isinstance(step, UndoFailed | Exhausted))
-    return next(working, tried[0] if tried else None)
+    wrong: _Tried | None = None
+    for step in state.steps:
+        if type(step) in _PASSED or not isinstance(step, _Tried):
+            continue
+        if not isinstance(step, UndoFailed | Exhausted):
+            return step
+        wrong = wrong or step
+    return wrong
 
 
-def _status(plan: Plan, state: SagaState) -> SagaStatus:
+def _status(state: SagaState, *, is_ready: bool) -> SagaStatus:
     match state.goal:
         case Goal.COMPLETED:
             return SagaStatus.COMPLETED
@@ -271,9 +291,9 @@ def _status(plan: Plan, state: SagaState) -> SagaStatus:
         case Goal.FAILED:
             return SagaStatus.FAILED
         case Goal.ROLLBACK:
-            return SagaStatus.COMPENSATING if ready(plan, state) else SagaStatus.SUSPENDED
+            return SagaStatus.COMPENSATING if is_ready else SagaStatus.SUSPENDED
         case Goal.FORWARD | Goal.HALT:
-            return SagaStatus.RUNNING if ready(plan, state) else SagaStatus.SUSPENDED
+            return SagaStatus.RUNNING if is_ready else SagaStatus.SUSPENDED
         case _:
             assert_never(state.goal)
 

@@ -62,8 +62,9 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import due, held, needs_owner, owes_undo, startable, undoable, verdict
+from saga_fn.core.reading import due, held, needs_owner, next_steps, owes_undo, startable, undoable, verdict
 from saga_fn.core.state import (
+    DONE,
     Doubt,
     Exhausted,
     Goal,
@@ -82,6 +83,7 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     Unknown,
+    is_executing,
 )
 
 CRASH_LIMIT = 3
@@ -115,12 +117,12 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
         return Failure(Rejection(Refusal.FINISHED))
     fold = _Fold(plan, state, event.at)
     match event:
+        case StepSucceeded():
+            return fold.step_succeeded(event)
         case Resumed():
             return fold.resumed(event)
         case Ticked():
             return fold.settle(event.inputs)
-        case StepSucceeded():
-            return fold.step_succeeded(event)
         case StepFailed():
             return fold.step_failed(event)
         case CompensationSucceeded():
@@ -156,7 +158,8 @@ class _Fold:
         self.at = Moment(max(before.at, at))
         self.rev = before.rev + 1
         self.goal = before.goal
-        self.steps: dict[StepId, StepState] = {step.step: step for step in before.steps}
+        self.was: dict[StepId, StepState] = {step.step: step for step in before.steps}
+        self.steps = dict(self.was)
         self.events = before.events
         self.latest = before.latest
         self.crashes = 0
@@ -396,7 +399,7 @@ class _Fold:
 
     def settle(self, inputs: tuple[Binding, ...]) -> Decision:
         """Start what can start, turn back if a step has failed for good, end if there is nothing more to do."""
-        if self.goal is Goal.FORWARD and any(isinstance(step, Exhausted) for step in self.steps.values()):
+        if self.goal is Goal.FORWARD and Exhausted in map(type, self.steps.values()):
             self.goal = Goal.ROLLBACK if self.plan.data.compensate_on_failure else Goal.HALT
         match self.goal:
             case Goal.FORWARD:
@@ -413,16 +416,16 @@ class _Fold:
         waiting = [
             (step.step, step.tries)
             for step in self.steps.values()
-            if (isinstance(step, Unknown) and step.tries.until <= self.at)
-            or (isinstance(step, Retrying) and step.wake <= self.at)
+            if (type(step) is Unknown and step.tries.until <= self.at)
+            or (type(step) is Retrying and step.wake <= self.at)
         ]
-        for step, tries in [*waiting, *((step, Tries()) for step in startable(self.plan, self._draft()))]:
+        for step, tries in [*waiting, *((step, Tries()) for step in next_steps(self.plan, self.steps))]:
             binding = inputs.get(step)
             if binding is None:
                 needs.append(step)
             else:
                 self.steps[step] = self._bind(step, tries, binding)
-        if all(isinstance(self.steps.get(planned.step), Succeeded | Skipped) for planned in self.plan.steps):
+        if len(self.steps) == len(self.plan.steps) and DONE.issuperset(map(type, self.steps.values())):
             self.goal = Goal.COMPLETED
         return self._decided(tuple(needs))
 
@@ -459,7 +462,7 @@ class _Fold:
             rev=self.rev,
             at=self.at,
             goal=self.goal,
-            steps=tuple(self.steps[planned.step] for planned in self.plan.steps if planned.step in self.steps),
+            steps=tuple([self.steps[planned.step] for planned in self.plan.data.steps if planned.step in self.steps]),
             events=self.events,
             latest=self.latest,
             crashes=self.crashes,
@@ -468,13 +471,16 @@ class _Fold:
 
     def _decided(self, needs: tuple[StepId, ...]) -> Decision:
         state = self._draft()
-        was, now = _executions(self.before), _executions(state)
-        cancelled = (
+        cancelled = [
             CancelExecution(step.step)
-            for execution, step in was.items()
-            if execution not in now and step.step != self.over
-        )
-        started = (_run(step) for execution, step in now.items() if execution not in was)
+            for step in self.before.steps
+            if is_executing(step) and step.step != self.over and not _same_execution(step, self.steps[step.step])
+        ]
+        started = [
+            _run(step)
+            for step in state.steps
+            if is_executing(step) and not _same_execution(step, self.was.get(step.step))
+        ]
         writes: tuple[Write, ...] = () if needs_owner(state) else (Release(due(self.plan, state)),)
         return Success(Transition(state, needs, writes, (*cancelled, *started)))
 
@@ -483,11 +489,9 @@ def _next_attempt(tries: Tries) -> Tries:
     return _replace(tries, attempt=tries.attempt + 1, until=Moment(0))
 
 
-def _executions(state: SagaState) -> dict[tuple[type, StepId, int], Running | Undoing]:
-    """What is being executed, each execution by what tells it from all others of the saga."""
-    return {
-        (type(step), step.step, step.tries.attempt): step for step in state.steps if isinstance(step, Running | Undoing)
-    }
+def _same_execution(step: Running | Undoing, other: StepState | None) -> bool:
+    """Whether the other state of this step is of the same execution of it."""
+    return is_executing(other) and type(other) is type(step) and other.tries.attempt == step.tries.attempt
 
 
 def _run(step: Running | Undoing) -> Action:
