@@ -109,6 +109,13 @@ class Committer:
         self.hand_in(write, settle)
         return await settled
 
+    async def stop(self, patience: float) -> None:
+        """Give up what the store has not answered in `patience` seconds; nobody is left who could act upon it."""
+        await self._lanes.stop(patience)
+        for task in (tasks := list(self._tasks)):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     async def _send(self, shard: int, batch: list[_Pending]) -> None:
         try:
             await self._write(shard, batch)

@@ -230,6 +230,7 @@ class SagaEngine:
             task.cancel()
         for interpreter in list(self.held.values()):
             interpreter.abandon()
+        await self.committer.stop(self.options.lease.total_seconds())
         await self._leases.stop()
         await self.ends.stop()
         await self.hints.stop()

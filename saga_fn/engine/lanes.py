@@ -56,6 +56,16 @@ class Lanes(Generic[T]):
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._fill)
 
+    async def stop(self, patience: float) -> None:
+        """Wait `patience` seconds for what was added, then cut it short: `send` settles it by what it knows."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience)
+        while self._tasks or self._waiting:
+            await asyncio.sleep(0)  # a task that never began could settle nothing
+            for task in (tasks := list(self._tasks)):
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
     def _fill(self) -> None:
         self._scheduled = False
         while self._free and self._waiting:
