@@ -121,7 +121,10 @@ class PostgresStore:
         return Moment(int((self._ahead + time.monotonic()) * 1_000_000))
 
     def _heard(self, now: datetime) -> Moment:
-        """Set the estimate by an answer just received: it was true a moment ago, so the estimate lags and never leads."""
+        """Set the estimate by an answer just received: it was true a moment ago, so the estimate lags and never leads.
+
+        Every way to a saga hears it first: a start keeps its plan, others read or claim. This machine's clock is never used.
+        """
         moment = moment_of(now)
         self._ahead = moment / 1_000_000 - time.monotonic()
         return moment
@@ -187,9 +190,13 @@ class PostgresStore:
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free."""
         if connection is not None:
-            return await self._insert(connection, shard, sagas, lease)
+            return await self._insert(
+                connection, shard, sagas, lease
+            )  # its now() is when the caller's transaction began
         async with self._answering(self._work) as own:
-            return await self._insert(own, shard, sagas, lease)
+            inserted = await self._insert(own, shard, sagas, lease)
+        self._heard(time_of(inserted.now))
+        return inserted
 
     async def _insert(self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta) -> Inserted:
         rows = await self._queries.insert_sagas(
@@ -212,7 +219,7 @@ class PostgresStore:
             payloads=[new.payload for new in sagas],
             lease=lease,
         )
-        now = self._heard(rows[0].now) if rows else self.now()
+        now = moment_of(rows[0].now) if rows else self.now()
         return Inserted(frozenset(row.id for row in rows), now)
 
     async def commit(self, shard: int, writes: Sequence[SagaWrite], *, lease: timedelta) -> Committed:
@@ -290,7 +297,7 @@ class PostgresStore:
             last_error=row.last_error,
             created_at=row.created_at,
             takeover=row.previous_owner is not None,
-            now=moment_of(row.now),
+            now=self._heard(row.now),
         )
 
     async def renew(self, shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
@@ -351,7 +358,7 @@ class PostgresStore:
             updated_at=row.updated_at,
             ended_at=row.ended_at,
             leased=row.leased,
-            now=moment_of(row.now),
+            now=self._heard(row.now),
         )
 
     async def live(self, shard: int, saga_ids: Sequence[UUID]) -> frozenset[UUID]:
@@ -444,7 +451,8 @@ class PostgresStore:
         """Store the plan, unless it is there."""
         shard = shard_of_plan(plan.id, self._shards)
         async with self._answering(self._work) as connection:
-            await self._queries.insert_plan(connection, shard=shard, id=plan.id, data=encode_plan(plan.data))
+            row = await self._queries.insert_plan(connection, shard=shard, id=plan.id, data=encode_plan(plan.data))
+        self._heard(row.now)
 
     async def plan(self, plan_id: PlanId) -> Plan | None:
         """The stored plan of that fingerprint."""

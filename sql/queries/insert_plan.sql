@@ -1,5 +1,9 @@
--- name: insert_plan :execrows
--- Store a plan under its fingerprint; a plan never changes, so the first is as good as any.
-INSERT INTO saga_fn.saga_plan (shard, id, data)
-VALUES (:shard::smallint, :id::text, :data::bytea)
-ON CONFLICT DO NOTHING
+-- name: insert_plan :one KeptPlanRow
+-- Store a plan under its fingerprint; a plan never changes, so the first is as good as any. It precedes a process's first
+-- start, whose event needs the server's time.
+WITH kept AS (
+    INSERT INTO saga_fn.saga_plan (shard, id, data)
+    VALUES (:shard::smallint, :id::text, :data::bytea)
+    ON CONFLICT DO NOTHING
+)
+SELECT now() AS now

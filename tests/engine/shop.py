@@ -74,12 +74,13 @@ def make_saga(
     shop: Shop,
     *,
     retry: NoRetry | FixedRetry | ExponentialRetry | None = None,
+    undo: FixedRetry | None = None,
     timeout: timedelta | None = None,
     compensate_on_failure: bool = True,
 ) -> SagaDefinition[Order, Done]:
     """Reserve, charge, ship; the first two can be undone."""
     policy = NoRetry() if retry is None else retry
-    undo = FixedRetry(max_attempts=2)
+    undo = FixedRetry(max_attempts=2) if undo is None else undo
     builder = SagaBuilder(Order, compensate_on_failure=compensate_on_failure)
     builder.add_step(
         step(shop.reserve, compensate=shop.release, compensation_retry_policy=undo),
