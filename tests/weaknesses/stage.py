@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 
 import attrs
 
-from saga_fn import SagaBuilder, SagaDefinition, SagaRun, SagaStatus, StepOptions, step
+from saga_fn import SagaBuilder, SagaDefinition, SagaOrchestrator, SagaRun, SagaStatus, StepOptions, step
 from tests.engine.shop import Done, Order
 
 SOON = 20.0
@@ -53,9 +54,17 @@ async def suspended(run: SagaRun[object]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def dies() -> None:
-    """The process dies, as far as one can: everything that goes on in it is cut off, and it writes nothing more."""
+async def born(orchestrator: SagaOrchestrator) -> SagaOrchestrator:
+    """Enter an orchestrator that is never left, because its process `dies`."""
+    return await AsyncExitStack().enter_async_context(orchestrator)
+
+
+async def dies(orchestrator: SagaOrchestrator) -> None:
+    """Its process dies, as far as one can here: whatever goes on is cut off, and nothing more is written."""
+    for interpreter in list(orchestrator.engine.held.values()):
+        interpreter.abandon()
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()
     await asyncio.gather(*rest, return_exceptions=True)
+    await orchestrator.engine.store.close()

@@ -25,7 +25,7 @@ from saga_fn import (
 )
 from tests.engine.conftest import Make, assert_journal_agrees
 from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.weaknesses.stage import SOON, Counted, dies, one_step, until
+from tests.weaknesses.stage import SOON, Counted, born, dies, one_step, until
 
 LEASE = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -34,10 +34,10 @@ HOUR = timedelta(hours=1)
 async def test_weakness_01_a_crash_between_two_steps_loses_nothing(make: Make) -> None:
     shop = Shop(hold=asyncio.Event())
     definition = make_saga(shop)
-    async with make(lease=timedelta(milliseconds=300)) as first:
-        run = await first.register("shop", definition).start(Order("1"))
-        await until(lambda: len(shop.keys) == 2)  # the success of the first step is durable, the next has no result
-        await dies()
+    first = await born(make(lease=timedelta(milliseconds=300)))
+    run = await first.register("shop", definition).start(Order("1"))
+    await until(lambda: len(shop.keys) == 2)  # the success of the first step is durable, the next has no result
+    await dies(first)
     async with make() as second:
         again = second.register("shop", definition).attach(run.id)
         assert (await again.snapshot()).deadline_at is not None, "no live saga is without a time to look at it"
