@@ -17,13 +17,13 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.state import SagaState
 
 
-class Release(msgspec.Struct, frozen=True):
+class Release(msgspec.Struct, frozen=True, gc=False):
     """Give the saga up with this very commit. A scan finds it at `due`; with None only a person or an event does."""
 
     due: Moment | None
 
 
-class RunStep(msgspec.Struct, frozen=True):
+class RunStep(msgspec.Struct, frozen=True, gc=False):
     """Execute the step. `generation` tells apart the idempotency keys of inputs that an event made different."""
 
     step: StepId
@@ -31,7 +31,7 @@ class RunStep(msgspec.Struct, frozen=True):
     generation: int
 
 
-class RunCompensation(msgspec.Struct, frozen=True):
+class RunCompensation(msgspec.Struct, frozen=True, gc=False):
     """Execute the step's compensation, with the input and output in journal entry `seq`."""
 
     step: StepId
@@ -39,7 +39,7 @@ class RunCompensation(msgspec.Struct, frozen=True):
     seq: int
 
 
-class CancelExecution(msgspec.Struct, frozen=True):
+class CancelExecution(msgspec.Struct, frozen=True, gc=False):
     """Cut short what runs of the step, if anything still does. Its result is no longer wanted."""
 
     step: StepId
@@ -49,7 +49,7 @@ Write: TypeAlias = Release
 Action: TypeAlias = RunStep | RunCompensation | CancelExecution
 
 
-class Transition(msgspec.Struct, frozen=True):
+class Transition(msgspec.Struct, frozen=True, gc=False):
     """What an accepted event leads to.
 
     `needs` names the steps that could start now if their inputs were on the event: an owner computes them and asks

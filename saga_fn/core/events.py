@@ -15,14 +15,14 @@ from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.state import ParkReason
 
 
-class Bound(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Bound(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """The step's input was computed and encoded; `digest` is its fingerprint."""
 
     step: StepId
     digest: Digest
 
 
-class Unbindable(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Unbindable(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     """The step's input could not be computed or encoded: the definition's fault, not to be retried."""
 
     step: StepId
@@ -46,7 +46,7 @@ class FailureKind(enum.IntEnum):
     """It answered that it will not be done, and has not been: final, whatever earlier attempts left open."""
 
 
-class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
+class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="started"):
     """A caller started the saga. With inputs it is owned and runs at once, without it waits for a claim."""
 
     at: Moment
@@ -54,7 +54,7 @@ class Started(msgspec.Struct, frozen=True, array_like=True, tag="started"):
     inputs: tuple[Binding, ...] = ()
 
 
-class Resumed(msgspec.Struct, frozen=True, array_like=True, tag="resumed"):
+class Resumed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="resumed"):
     """A worker claimed the saga. `takeover`: from an owner whose lease had expired. `alone`: nothing else runs there.
 
     Harmless at any time: when nothing is due the saga is released again.
@@ -66,14 +66,14 @@ class Resumed(msgspec.Struct, frozen=True, array_like=True, tag="resumed"):
     inputs: tuple[Binding, ...] = ()
 
 
-class Ticked(msgspec.Struct, frozen=True, array_like=True, tag="ticked"):
+class Ticked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="ticked"):
     """A timer of an owned saga came due. Fires every timer whose moment has come, each once."""
 
     at: Moment
     inputs: tuple[Binding, ...] = ()
 
 
-class StepSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="step_succeeded"):
+class StepSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="step_succeeded"):
     """The owner's execution `attempt` of the step returned; its input and output are recorded with this event."""
 
     at: Moment
@@ -82,7 +82,7 @@ class StepSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="step_succ
     inputs: tuple[Binding, ...] = ()
 
 
-class StepFailed(msgspec.Struct, frozen=True, array_like=True, tag="step_failed"):
+class StepFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="step_failed"):
     """The owner's execution of the step did not return a result. `draw` in [0, 1) feeds the jitter."""
 
     at: Moment
@@ -92,7 +92,7 @@ class StepFailed(msgspec.Struct, frozen=True, array_like=True, tag="step_failed"
     draw: float = 0.0
 
 
-class CompensationSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="compensation_succeeded"):
+class CompensationSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="compensation_succeeded"):
     """The owner's execution of the step's compensation returned."""
 
     at: Moment
@@ -100,7 +100,7 @@ class CompensationSucceeded(msgspec.Struct, frozen=True, array_like=True, tag="c
     attempt: int
 
 
-class CompensationFailed(msgspec.Struct, frozen=True, array_like=True, tag="compensation_failed"):
+class CompensationFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="compensation_failed"):
     """The owner's execution of the step's compensation did not return."""
 
     at: Moment
@@ -110,7 +110,7 @@ class CompensationFailed(msgspec.Struct, frozen=True, array_like=True, tag="comp
     draw: float = 0.0
 
 
-class StepSkipped(msgspec.Struct, frozen=True, array_like=True, tag="step_skipped"):
+class StepSkipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="step_skipped"):
     """An operator gave the output of a step that waits, in place of running it."""
 
     at: Moment
@@ -118,46 +118,46 @@ class StepSkipped(msgspec.Struct, frozen=True, array_like=True, tag="step_skippe
     inputs: tuple[Binding, ...] = ()
 
 
-class RetryRequested(msgspec.Struct, frozen=True, array_like=True, tag="retry_requested"):
+class RetryRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="retry_requested"):
     """An operator wants what waits to be attempted again, now and with a fresh count."""
 
     at: Moment
 
 
-class CompensationRequested(msgspec.Struct, frozen=True, array_like=True, tag="compensation_requested"):
+class CompensationRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="compensation_requested"):
     """An operator wants the saga rolled back, or a failed rollback taken up again."""
 
     at: Moment
 
 
-class AbortRequested(msgspec.Struct, frozen=True, array_like=True, tag="abort_requested"):
+class AbortRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="abort_requested"):
     """An operator ends the saga as it is. What runs now may run on until `until`."""
 
     at: Moment
     until: Moment
 
 
-class EventReceived(msgspec.Struct, frozen=True, array_like=True, tag="event_received"):
+class EventReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event_received"):
     """The outside world sent something; it is recorded with this event, and waiting retries see it at once."""
 
     at: Moment
 
 
-class PlanChanged(msgspec.Struct, frozen=True, array_like=True, tag="plan_changed"):
+class PlanChanged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="plan_changed"):
     """The owner's definition has another plan than the saga was started with."""
 
     at: Moment
     plan: PlanId
 
 
-class SagaParked(msgspec.Struct, frozen=True, array_like=True, tag="saga_parked"):
+class SagaParked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="saga_parked"):
     """The owner cannot go on with any step of this saga."""
 
     at: Moment
     why: ParkReason
 
 
-class HandedBack(msgspec.Struct, frozen=True, array_like=True, tag="handed_back"):
+class HandedBack(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="handed_back"):
     """The owner stops: what it was running is cut short, and the saga is anyone's."""
 
     at: Moment

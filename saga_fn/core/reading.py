@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TypeAlias, assert_never
 
 import attrs
+import msgspec
 
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
@@ -91,8 +92,7 @@ class LeftOver:
     until: Moment | None = None
 
 
-@attrs.frozen
-class Projection:
+class Projection(msgspec.Struct, frozen=True, gc=False):
     """The columns of a saga's row that mirror its state."""
 
     status: SagaStatus

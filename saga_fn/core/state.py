@@ -60,7 +60,7 @@ class ParkReason(enum.StrEnum):
     """The database refused the saga's row."""
 
 
-class Tries(msgspec.Struct, frozen=True, array_like=True):
+class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The attempts of one step in one direction so far.
 
     `attempt` numbers the executions and never goes back; `failures` counts those the retry policy counts.
@@ -80,14 +80,14 @@ class Tries(msgspec.Struct, frozen=True, array_like=True):
     until: Moment = Moment(0)
 
 
-class Running(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Running(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """Its owner may be executing it."""
 
     step: StepId
     tries: Tries
 
 
-class Retrying(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Retrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     """To be attempted again at `wake`."""
 
     step: StepId
@@ -95,14 +95,14 @@ class Retrying(msgspec.Struct, frozen=True, array_like=True, tag=2):
     wake: Moment
 
 
-class Unknown(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class Unknown(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     """Was running when its owner was lost: it may have run. It is repeated from `tries.until` on."""
 
     step: StepId
     tries: Tries
 
 
-class Parked(msgspec.Struct, frozen=True, array_like=True, tag=4):
+class Parked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     """Waits for a person."""
 
     step: StepId
@@ -110,28 +110,28 @@ class Parked(msgspec.Struct, frozen=True, array_like=True, tag=4):
     why: ParkReason
 
 
-class Exhausted(msgspec.Struct, frozen=True, array_like=True, tag=5):
+class Exhausted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     """Failed for good."""
 
     step: StepId
     tries: Tries
 
 
-class Succeeded(msgspec.Struct, frozen=True, array_like=True, tag=6):
+class Succeeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     """Done; its input and output are in journal entry `seq`."""
 
     step: StepId
     seq: int
 
 
-class Skipped(msgspec.Struct, frozen=True, array_like=True, tag=7):
+class Skipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
     """Passed over by an operator, who gave the output in journal entry `seq`. Never compensated."""
 
     step: StepId
     seq: int
 
 
-class Undoing(msgspec.Struct, frozen=True, array_like=True, tag=8):
+class Undoing(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     """Its owner may be executing its compensation."""
 
     step: StepId
@@ -139,7 +139,7 @@ class Undoing(msgspec.Struct, frozen=True, array_like=True, tag=8):
     tries: Tries
 
 
-class UndoRetrying(msgspec.Struct, frozen=True, array_like=True, tag=9):
+class UndoRetrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
     """Its compensation is to be attempted again at `wake`."""
 
     step: StepId
@@ -148,7 +148,7 @@ class UndoRetrying(msgspec.Struct, frozen=True, array_like=True, tag=9):
     wake: Moment
 
 
-class UndoParked(msgspec.Struct, frozen=True, array_like=True, tag=10):
+class UndoParked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
     """Its compensation waits for a person."""
 
     step: StepId
@@ -157,7 +157,7 @@ class UndoParked(msgspec.Struct, frozen=True, array_like=True, tag=10):
     why: ParkReason
 
 
-class UndoFailed(msgspec.Struct, frozen=True, array_like=True, tag=11):
+class UndoFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=11):
     """Its compensation failed for good: it is left over."""
 
     step: StepId
@@ -165,7 +165,7 @@ class UndoFailed(msgspec.Struct, frozen=True, array_like=True, tag=11):
     tries: Tries
 
 
-class Undone(msgspec.Struct, frozen=True, array_like=True, tag=12):
+class Undone(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
     """Compensated."""
 
     step: StepId
@@ -200,7 +200,7 @@ def is_executing(step: StepState | None) -> TypeIs[Running | Undoing]:
     return type(step) in EXECUTING
 
 
-class SagaState(msgspec.Struct, frozen=True, array_like=True):
+class SagaState(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """A saga. `steps` are in the plan's order; `rev` is the number of events folded so far.
 
     `at` is the latest moment any event brought. `events` are the journal entries of outside events, `latest` the one

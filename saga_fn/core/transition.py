@@ -431,8 +431,6 @@ class _Fold:
 
     def _bind(self, step: StepId, tries: Tries, binding: Binding) -> StepState:
         match binding:
-            case Unbindable():
-                return Parked(step, tries, ParkReason.INPUT_FAILED)
             case Bound(digest=digest):
                 seen = len(self.events)
                 if tries.digest not in (b"", digest):
@@ -440,6 +438,8 @@ class _Fold:
                         return Parked(step, tries, ParkReason.INPUT_CHANGED)
                     tries = _replace(tries, generation=tries.generation + 1)
                 return Running(step, _next_attempt(_replace(tries, digest=digest, events=seen)))
+            case Unbindable():
+                return Parked(step, tries, ParkReason.INPUT_FAILED)
             case _:
                 assert_never(binding)
 

@@ -29,8 +29,9 @@ from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
 from saga_fn.store.records import Entry, Recorded
 
-_CARRIES_INPUTS = (Started, Resumed, StepSucceeded, StepSkipped, Ticked)
-_CARRIES_OTHER_THAN_FAULTS = (EventReceived, StepSkipped, Started)
+_CARRIES_INPUTS = Started | Resumed | StepSucceeded | StepSkipped | Ticked
+_REMEMBERED = frozenset({EventReceived, StepSkipped})
+_CARRIES_NO_FAULT = frozenset({StepSucceeded, EventReceived, StepSkipped, Started})
 
 
 @attrs.define(eq=False)
@@ -90,7 +91,8 @@ class Draft:
                 return True
 
     def _fold(self, item: Incoming) -> None:
-        self._remember(item)
+        if type(item.event) in _REMEMBERED:
+            self._remember(item)
         decision = transition(self.saga.plan, self.state, item.event)
         if isinstance(decision, Failure):
             self.refused.append((item, decision.failure()))
@@ -113,9 +115,10 @@ class Draft:
         self.release = next(iter(moved.writes), None)
         self.actions.extend(moved.actions)
         self.entries.append(entry)
-        if isinstance(entry.event, StepSucceeded):
+        kind = type(entry.event)
+        if kind is StepSucceeded:
             self.last_error = None
-        elif not isinstance(entry.event, _CARRIES_OTHER_THAN_FAULTS):
+        elif kind not in _CARRIES_NO_FAULT:
             fault = fault_in(entry.payload)
             self.last_error = fault.type if fault is not None else self.last_error
 

@@ -9,6 +9,7 @@ from typing import cast
 from uuid import UUID
 
 import attrs
+import msgspec
 from returns.result import Failure, Success
 
 from saga_fn.core.effects import RunCompensation, RunStep
@@ -21,8 +22,7 @@ from saga_fn.errors import PayloadError
 from saga_fn.store.records import Recorded, time_of
 
 
-@attrs.frozen
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True, gc=False):
     """An event on its way into the core, with the payloads to be recorded with it and the letter that brought it."""
 
     event: Event

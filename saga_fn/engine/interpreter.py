@@ -43,6 +43,7 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import SagaWrite
 
 _log = logging.getLogger("saga_fn")
+_WAITING = frozenset({Retrying, UndoRetrying})
 _RESULTS = (StepSucceeded, StepFailed, CompensationSucceeded, CompensationFailed)
 
 
@@ -184,7 +185,7 @@ class Interpreter:
         saga.adopt(draft.state, draft.projection, draft.last_error, applied.at)
         saga.signals = max(saga.signals, applied.signals)
         self._given_up = draft.release is not None
-        if not self.progressed.done() and any(not isinstance(entry.event, Resumed) for entry in draft.entries):
+        if not self.progressed.done() and any(type(entry.event) is not Resumed for entry in draft.entries):
             self.progressed.set_result(None)
         self._log_progress(draft)
         self._act(draft.standing_actions())
@@ -194,16 +195,16 @@ class Interpreter:
     def _act(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case CancelExecution(step=step):
-                    task = self._running.pop(step, None)
-                    if task is not None:
-                        task.cancel()
                 case RunStep() | RunCompensation():
                     if time.monotonic() >= self.saga.deadline:
                         self._lost = True  # nothing is started after the lease, however late this process woke
                         self._cut_short()
                         return
                     self._running[action.step] = asyncio.create_task(self._execute(action))
+                case CancelExecution(step=step):
+                    task = self._running.pop(step, None)
+                    if task is not None:
+                        task.cancel()
 
     async def _execute(self, action: RunStep | RunCompensation) -> None:
         self._arrive(await execute(self.saga, action, self._clock))
@@ -213,6 +214,8 @@ class Interpreter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if _WAITING.isdisjoint(map(type, self.saga.state.steps)):
+            return
         wakes = [step.wake for step in self.saga.state.steps if isinstance(step, Retrying | UndoRetrying)]
         if wakes:
             wait = max(0.0, (min(wakes) - self._clock.now()) / 1_000_000) + 0.001
@@ -315,7 +318,7 @@ class Interpreter:
 
     def _log_progress(self, draft: Draft) -> None:
         for entry in draft.entries:
-            if isinstance(entry.event, StepFailed | CompensationFailed):
+            if type(entry.event) is StepFailed or type(entry.event) is CompensationFailed:
                 fault = fault_in(entry.payload)
                 _log.warning(
                     "%s: %s (%s)",

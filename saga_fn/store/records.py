@@ -70,8 +70,7 @@ def time_of(moment: Moment) -> datetime:
     return _EPOCH + timedelta(microseconds=moment)
 
 
-@attrs.frozen
-class NewSaga:
+class NewSaga(msgspec.Struct, frozen=True, gc=False):
     """A saga to insert, with its first journal entry. `token` and `owner` are set together, when its process runs it."""
 
     id: UUID
@@ -88,8 +87,7 @@ class NewSaga:
     write_id: UUID
 
 
-@attrs.frozen
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One journal entry to append: an accepted event with the payloads that belong to it."""
 
     event: Event
@@ -97,8 +95,7 @@ class Entry:
     payload: bytes | None = None
 
 
-@attrs.frozen
-class SagaWrite:
+class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     """The next state of a saga, to be written only if (`token`, `rev`) still stand, with everything that goes with it.
 
     `release` gives the saga up, due at `due`; then `seen`, the number of letters the writer knows of, must stand too.
@@ -120,16 +117,14 @@ class SagaWrite:
     write_id: UUID
 
 
-@attrs.frozen
-class Committed:
+class Committed(msgspec.Struct, frozen=True, gc=False):
     """The writes that were applied, each with the number of letters its saga has had; and the database's time."""
 
     signals: dict[UUID, int]
     now: Moment
 
 
-@attrs.frozen
-class Inserted:
+class Inserted(msgspec.Struct, frozen=True, gc=False):
     """The sagas that were inserted; and the database's time."""
 
     ids: frozenset[UUID]
@@ -197,8 +192,7 @@ class JournalRecord:
     recorded_at: datetime
 
 
-@attrs.frozen
-class Recorded:
+class Recorded(msgspec.Struct, frozen=True, gc=False):
     """The payloads of one journal entry."""
 
     input: bytes | None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 import msgspec
 import pytest
 
@@ -243,10 +242,10 @@ def test_a_broken_state_is_caught_by(law: object) -> None:
 
 def test_a_row_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     def lost(plan: Plan, state: SagaState) -> Projection:
-        return attrs.evolve(project(plan, state), due=None)
+        return msgspec.structs.replace(project(plan, state), due=None)
 
     def found(plan: Plan, state: SagaState) -> Projection:
-        return attrs.evolve(project(plan, state), due=Moment(0))
+        return msgspec.structs.replace(project(plan, state), due=Moment(0))
 
     live = [RAN, state(), state(Retrying(A, ONCE, LATER)), state(Succeeded(A, 1)), state(parked(A), Running(B, ONCE))]
     at_rest = [state(parked(A)), state(goal=Goal.FAILED)]
