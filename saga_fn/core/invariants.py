@@ -275,7 +275,7 @@ def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
 def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
     """No attempt starts before its retry is due, or while one that was taken from its worker may go on."""
     for was, now in edge.steps:
-        if not isinstance(was, _Tried) or not isinstance(now, Running | Undoing) or not _starts(was, now):
+        if not isinstance(was, _Tried) or not _starts(was, now):
             continue
         wake = was.wake if isinstance(was, Retrying | UndoRetrying) else Moment(0)
         early = wake > edge.after.at and not isinstance(edge.event, RetryRequested | CompensationRequested)

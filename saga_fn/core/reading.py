@@ -252,17 +252,9 @@ def project(plan: Plan, state: SagaState) -> Projection:
     current = _current(state)
     is_ready = ready(plan, state)
     status = _status(state, is_ready=is_ready)
-    waits = WaitReason.NOTHING
-    if status is SagaStatus.SUSPENDED:
-        if any(isinstance(step, Retrying | UndoRetrying) for step in state.steps):
-            waits |= WaitReason.RETRY
-        if held(state):
-            waits |= WaitReason.TIMER
-        if any(isinstance(step, Parked | UndoParked) for step in state.steps):
-            waits |= WaitReason.PARKED
     return Projection(
         status=status,
-        waits=waits,
+        waits=_waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING,
         due=state.at if is_ready else _due(state),
         retry_counter=current.tries.failures if current is not None else 0,
         current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
@@ -280,6 +272,15 @@ def _current(state: SagaState) -> _Tried | None:
             return step
         wrong = wrong or step
     return wrong
+
+
+def _waits(state: SagaState) -> WaitReason:
+    reasons = (
+        (WaitReason.RETRY, any(isinstance(step, Retrying | UndoRetrying) for step in state.steps)),
+        (WaitReason.TIMER, bool(held(state))),
+        (WaitReason.PARKED, any(isinstance(step, Parked | UndoParked) for step in state.steps)),
+    )
+    return WaitReason(sum(reason for reason, waits in reasons if waits))
 
 
 def _status(state: SagaState, *, is_ready: bool) -> SagaStatus:

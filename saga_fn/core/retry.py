@@ -47,12 +47,14 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
         """
         if failures >= self.attempts:
             return None
-        return int(self._full_delay(failures) * (1.0 - self.jitter * (draw if 0.0 <= draw < 1.0 else 0.0)))
+        share = self.jitter * max(0.0, draw) if draw < 1.0 else 0.0
+        return int(self._full_delay(failures) * (1.0 - share))
 
     def _full_delay(self, failures: int) -> int:
-        if not self.base or not self.cap:
+        if not self.base:
             return 0
-        # Compared as logarithms first: `multiplier ** n` itself overflows for a large n.
-        if math.log(self.base) + (failures - 1) * math.log(self.multiplier) >= math.log(self.cap):
+        try:
+            grown = self.base * self.multiplier ** (failures - 1)
+        except OverflowError:
             return self.cap
-        return min(int(self.base * self.multiplier ** (failures - 1)), self.cap)
+        return int(min(grown, self.cap))

@@ -106,10 +106,8 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     if state is None:
         if not isinstance(event, Started):
             return Failure(Rejection(Refusal.NOT_STARTED))
-        if event.plan != plan.id:
-            return Failure(Rejection(Refusal.PLAN_MISMATCH))
-        return _Fold(plan, SagaState(plan=plan.id, rev=0, at=event.at), event.at).settle(event.inputs)
-    if isinstance(event, Started):
+        state = SagaState(plan=event.plan, rev=0, at=event.at)
+    elif isinstance(event, Started):
         return Failure(Rejection(Refusal.ALREADY_STARTED))
     if state.plan != plan.id and not isinstance(event, PlanChanged):
         return Failure(Rejection(Refusal.PLAN_MISMATCH))
@@ -119,10 +117,10 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     match event:
         case StepSucceeded():
             return fold.step_succeeded(event)
+        case Started() | Ticked():
+            return fold.settle(event.inputs)
         case Resumed():
             return fold.resumed(event)
-        case Ticked():
-            return fold.settle(event.inputs)
         case StepFailed():
             return fold.step_failed(event)
         case CompensationSucceeded():
@@ -183,7 +181,7 @@ class _Fold:
     def handed_back(self) -> Decision:
         self.crashes = self.before.crashes
         self._lose_executions()
-        return self._decided(())
+        return self._decided()
 
     def step_succeeded(self, event: StepSucceeded) -> Decision:
         match self._current(event.step, event.attempt):
@@ -202,7 +200,7 @@ class _Fold:
             case Running(tries=tries):
                 self.over = event.step
                 self.steps[event.step] = self._after_failure(event, tries)
-                return self.settle(())
+                return self.settle()
             case Rejection() as rejection:
                 return Failure(rejection)
             case _:
@@ -237,7 +235,7 @@ class _Fold:
             case Undoing(seq=seq):
                 self.steps[event.step] = Undone(event.step, seq)
                 self.over = event.step
-                return self.settle(())
+                return self.settle()
             case Rejection() as rejection:
                 return Failure(rejection)
             case _:
@@ -257,7 +255,7 @@ class _Fold:
                     self.steps[event.step] = Undoing(event.step, seq, _next_attempt(failed))
                 else:
                     self.steps[event.step] = UndoRetrying(event.step, seq, failed, Moment(self.at + delay))
-                return self.settle(())
+                return self.settle()
             case Rejection() as rejection:
                 return Failure(rejection)
             case _:
@@ -282,7 +280,7 @@ class _Fold:
         self.steps = {step.step: self._again(step) for step in self.before.steps}
         if not self.before.ended and tuple(self.steps.values()) == self.before.steps:
             return Failure(Rejection(Refusal.NOTHING_TO_RETRY))
-        return self.settle(())
+        return self.settle()
 
     def _again(self, step: StepState) -> StepState:
         """The step as an operator's wish to try again leaves it: due at once, with a fresh count."""
@@ -307,7 +305,7 @@ class _Fold:
     def compensation_requested(self) -> Decision:
         if self.goal is Goal.FORWARD:
             self.goal = Goal.ROLLBACK
-            return self.settle(())
+            return self.settle()
         owed = [step for step in self.before.steps if owes_undo(self.plan, step) and not isinstance(step, Undoing)]
         for step in owed:
             if isinstance(step, UndoFailed | UndoRetrying | UndoParked):
@@ -317,7 +315,7 @@ class _Fold:
         if not owed or not (waited or self.goal is not Goal.ROLLBACK):
             return Failure(Rejection(Refusal.NOTHING_TO_COMPENSATE))
         self.goal = Goal.ROLLBACK
-        return self.settle(())
+        return self.settle()
 
     def abort_requested(self, event: AbortRequested) -> Decision:
         for step in self.before.steps:
@@ -336,7 +334,7 @@ class _Fold:
                 case _:
                     assert_never(step)
         self.goal = Goal.FAILED
-        return self.settle(())
+        return self.settle()
 
     def event_received(self) -> Decision:
         if len(self.events) >= EVENT_LIMIT:
@@ -346,13 +344,13 @@ class _Fold:
         for step in self.before.steps:
             if isinstance(step, Retrying):
                 self.steps[step.step] = _replace(step, wake=min(step.wake, self._soonest(step.tries)))
-        return self.settle(())
+        return self.settle()
 
     def plan_changed(self, event: PlanChanged) -> Decision:
         known = event.plan == self.plan.id and all(step.step in self.plan for step in self.before.steps)
         if not known or (self.goal is Goal.FORWARD and not self._in_order()):
             return Failure(Rejection(Refusal.PLAN_MISMATCH))
-        return self.settle(())
+        return self.settle()
 
     def saga_parked(self, why: ParkReason) -> Decision:
         forward = self.goal is Goal.FORWARD
@@ -366,7 +364,7 @@ class _Fold:
             self.steps[unstarted] = Parked(unstarted, Tries(), why)
         for undo in undoable(self.plan, self._draft()):
             self.steps[undo.step] = UndoParked(undo.step, undo.seq, Tries(), why)
-        return self.settle(())
+        return self.settle()
 
     # What rules share.
 
@@ -397,7 +395,7 @@ class _Fold:
 
     # What the new situation asks for.
 
-    def settle(self, inputs: tuple[Binding, ...]) -> Decision:
+    def settle(self, inputs: tuple[Binding, ...] = ()) -> Decision:
         """Start what can start, turn back if a step has failed for good, end if there is nothing more to do."""
         if self.goal is Goal.FORWARD and Exhausted in map(type, self.steps.values()):
             self.goal = Goal.ROLLBACK if self.plan.data.compensate_on_failure else Goal.HALT
@@ -407,7 +405,7 @@ class _Fold:
             case Goal.ROLLBACK | Goal.HALT:
                 return self._turn_back()
             case Goal.COMPLETED | Goal.COMPENSATED | Goal.FAILED:
-                return self._decided(())
+                return self._decided()
             case _:
                 assert_never(self.goal)
 
@@ -454,7 +452,7 @@ class _Fold:
         going = Running | Undoing | UndoRetrying | UndoParked
         if not any(isinstance(step, going) for step in self.steps.values()) and not held(self._draft()):
             self.goal = Goal.FAILED if self.goal is Goal.HALT else verdict(self.plan, self._draft())
-        return self._decided(())
+        return self._decided()
 
     def _draft(self) -> SagaState:
         return SagaState(
@@ -469,7 +467,7 @@ class _Fold:
             alone=self.alone,
         )
 
-    def _decided(self, needs: tuple[StepId, ...]) -> Decision:
+    def _decided(self, needs: tuple[StepId, ...] = ()) -> Decision:
         state = self._draft()
         cancelled = [
             CancelExecution(step.step)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import pytest
 
 from saga_fn.core import invariants
-from saga_fn.core.effects import Action, CancelExecution, Release, RunStep, Transition, Write
+from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunStep, Transition, Write
 from saga_fn.core.events import (
     AbortRequested,
+    CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
     Event,
@@ -23,7 +26,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import LeftOver, LeftOverKind, Projection, project, suspect
+from saga_fn.core.reading import LeftOver, Projection, WaitReason, left_over, project, suspect
 from saga_fn.core.state import (
     Doubt,
     Exhausted,
@@ -44,10 +47,14 @@ from saga_fn.core.state import (
     UndoRetrying,
     Unknown,
 )
-from tests.core.given import SECOND, A, B, sequence, started
+from tests.core.given import SECOND, THRICE, A, B, sequence, started, step
 
 TWO = sequence("ab")
 BARE = sequence("ab", undo="")
+RETRIED, UNDO_RETRIED = (
+    Plan.of(step("a", retry=THRICE), step("b", "a")),
+    Plan.of(step("a", undo_retry=THRICE), step("b", "a")),
+)
 ONCE, TWICE = Tries(1, digest=Digest(b"x")), Tries(2, digest=Digest(b"x"))
 DOUBTFUL = Tries(1, doubt=Doubt.MAY_HAVE_RUN)
 LATER = Moment(9)
@@ -194,10 +201,22 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
     "i15_attempts_stay_within_the_policy": [
         edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, Tries(1, 1), LATER), rev=4)),
         edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, Tries(2, 1)), rev=4)),
+        edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, Tries(2, 1)), rev=4), UNDO_RETRIED),
+        edge(RAN, StepFailed(Moment(0), A, 3), state(Running(A, Tries(4, 3)), rev=4), RETRIED),
+        *(
+            edge(state(Undoing(A, 1, ONCE), goal=BACK), CompensationFailed(Moment(0), A, 1), again, plan)
+            for plan in (TWO, RETRIED)
+            for again in (
+                state(Undoing(A, 1, Tries(2, 1)), goal=BACK, rev=4),
+                state(UndoRetrying(A, 1, Tries(1, 1), LATER), goal=BACK, rev=4),
+            )
+        ),
     ],
     "i15_nothing_starts_before_its_time": [
         edge(state(Retrying(A, ONCE, LATER)), TICK, state(Running(A, TWICE), rev=4)),
         edge(state(Unknown(A, HELD)), TICK, state(Running(A, TWICE), rev=4)),
+        edge(state(Succeeded(A, 1), Unknown(B, HELD)), TICK, state(Succeeded(A, 1), Running(B, TWICE), rev=4)),
+        edge(state(UndoRetrying(A, 1, ONCE, LATER), goal=BACK), TICK, state(Undoing(A, 1, TWICE), goal=BACK, rev=4)),
         edge(
             state(UndoFailed(A, 1, HELD), goal=Goal.FAILED),
             CompensationRequested(Moment(0)),
@@ -233,6 +252,37 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
 }
 
 
+# What looks like a lie and is none: the laws forbid no more than they say.
+HONEST_STATES: list[SagaState] = [
+    state(Succeeded(B, 2), goal=BACK),
+    state(Running(B, ONCE), goal=BACK),
+    state(Exhausted(A, ONCE), goal=Goal.COMPENSATED),
+]
+HONEST_EDGES: list[Edge] = [
+    # Under a plan that changed while the saga rolled back, what runs may follow what is not done.
+    edge(state(Running(B, ONCE), goal=BACK), TICK, state(Running(B, ONCE), goal=BACK, rev=4)),
+    edge(
+        state(Succeeded(B, 1), goal=BACK),
+        TICK,
+        moved(state(Undoing(B, 1, ONCE), goal=BACK, rev=4), RunCompensation(B, 1, 1)),
+    ),
+    # Only a start is too early, not going on.
+    edge(state(Running(A, HELD)), TICK, state(Running(A, HELD), rev=4)),
+]
+
+
+@pytest.mark.parametrize("law", STATE_LAWS, ids=lambda law: law.__name__)
+def test_an_honest_state_passes(law: object) -> None:
+    of_states = next(each for each in STATE_LAWS if each is law)
+    assert [honest for honest in HONEST_STATES if not of_states(TWO, honest)] == []
+
+
+@pytest.mark.parametrize("law", EDGE_LAWS, ids=lambda law: law.__name__)
+def test_an_honest_edge_passes(law: object) -> None:
+    of_edges = next(each for each in EDGE_LAWS if each is law)
+    assert [honest for honest in HONEST_EDGES if not of_edges(honest)] == []
+
+
 @pytest.mark.parametrize("law", STATE_LAWS, ids=lambda law: law.__name__)
 def test_a_broken_state_is_caught_by(law: object) -> None:
     of_states = next(each for each in STATE_LAWS if each is law)
@@ -258,16 +308,42 @@ def test_a_row_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) 
     assert not invariants.i1_a_scan_finds_it(TWO, state(goal=Goal.FAILED))
 
 
+def test_a_row_that_contradicts_its_status_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_waits(waits: WaitReason) -> Callable[[Plan, SagaState], Projection]:
+        return lambda plan, state: msgspec.structs.replace(project(plan, state), waits=waits)
+
+    keeps_the_rules = invariants.i1_the_row_keeps_the_tables_rules
+    ended, waiting, held_up = state(goal=Goal.FAILED), state(Retrying(A, ONCE, LATER)), state(Unknown(A, HELD))
+    for honest in (RAN, ended, waiting, held_up, state(parked(A))):
+        assert keeps_the_rules(TWO, honest)
+    monkeypatch.setattr(invariants, "project", with_waits(WaitReason.RETRY))
+    assert not [each for each in (RAN, ended, state(parked(A))) if keeps_the_rules(TWO, each)]
+    monkeypatch.setattr(invariants, "project", with_waits(WaitReason.NOTHING))
+    assert not [each for each in (waiting, held_up, state(parked(A))) if keeps_the_rules(TWO, each)]
+    monkeypatch.setattr(invariants, "project", with_waits(WaitReason.PARKED))
+    assert not [each for each in (RAN, ended, waiting, held_up) if keeps_the_rules(TWO, each)]
+
+
+def test_an_end_that_could_still_start_something_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def every_root(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
+        return plan.roots if state.rev else ()
+
+    assert invariants.i11_an_end_is_at_rest(TWO, state(goal=Goal.FAILED))
+    monkeypatch.setattr(invariants, "startable", every_root)
+    assert not invariants.i11_an_end_is_at_rest(TWO, state(goal=Goal.FAILED))
+    assert invariants.i11_an_end_is_at_rest(TWO, state())
+
+
 def test_a_list_of_leftovers_that_lies_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     owing = state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=Goal.FAILED)
     assert invariants.i12_failed_lists_what_is_left(TWO, owing)
 
-    def first_only(_plan: Plan, _state: SagaState) -> tuple[LeftOver, ...]:
-        return (LeftOver(A, LeftOverKind.NOT_UNDONE),)
+    def first_only(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
+        return left_over(plan, msgspec.structs.replace(state, goal=Goal.FAILED))[:1]
 
     monkeypatch.setattr(invariants, "left_over", first_only)
     assert not invariants.i12_failed_lists_what_is_left(TWO, owing)
-    assert not invariants.i12_failed_lists_what_is_left(TWO, state(goal=Goal.COMPENSATED))
+    assert not invariants.i12_failed_lists_what_is_left(TWO, state(Succeeded(A, 1), goal=Goal.COMPENSATED))
 
 
 @pytest.mark.parametrize("law", EDGE_LAWS, ids=lambda law: law.__name__)

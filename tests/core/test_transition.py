@@ -25,7 +25,7 @@ from saga_fn.core.events import (
     Ticked,
     Unbindable,
 )
-from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import LeftOver, LeftOverKind, Projection, SagaStatus, WaitReason, find, left_over
 from saga_fn.core.retry import RetrySchedule
@@ -665,6 +665,12 @@ def test_executions_are_cancelled_in_the_plans_order() -> None:
     saga = started(Plan.of(step("c", retry=AT_ONCE), step("b"), step("a", retry=AT_ONCE)), A, B, C)
     saga.fail(C)
     assert saga.tell(HandedBack(Moment(0))).actions == (CancelExecution(C), CancelExecution(B), CancelExecution(A))
+
+
+def test_an_execution_is_cancelled_whatever_its_step_is_called() -> None:
+    nameless = StepId("")
+    saga = started(Plan.of(step(nameless)), nameless)
+    assert saga.tell(HandedBack(Moment(0))).actions == (CancelExecution(nameless),)
 
 
 def test_a_compensation_that_is_handed_back_is_due_at_once() -> None:
