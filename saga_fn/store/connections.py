@@ -56,6 +56,8 @@ class OwnConnections:
     async def connection(self) -> AsyncGenerator[Connection]:
         """One of the connections; one that broke is replaced by the next that asks."""
         async with self._slots:
+            while self._idle and self._idle[-1].is_closed():  # broke while nobody used it
+                self._idle.pop()
             connection = self._idle.pop() if self._idle else await self.connect()
             try:
                 yield connection

@@ -1,0 +1,101 @@
+"""Connections break, wherever in a conversation: nothing is lost, nothing is done twice, and the service is well again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Literal
+
+import asyncpg
+import pytest
+
+from saga_fn import Completed, SagaOrchestrator
+from tests.engine.conftest import assert_journal_agrees
+from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.engine.wire import Wire, wired
+
+SOON = 20.0
+LEASE = timedelta(seconds=2)
+OFTEN = timedelta(milliseconds=100)
+
+
+@pytest.fixture
+async def wire(dsn: str) -> AsyncIterator[Wire]:
+    async with wired(dsn) as made:
+        yield made
+
+
+async def _terminate(dsn: str) -> None:
+    """End every connection that the library has to the database, and wait until none is left of them."""
+    observer = await asyncpg.connect(dsn)
+    try:
+        ended = await observer.fetch(
+            "SELECT pid, pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name LIKE 'saga_fn%'"
+        )
+        assert ended
+    finally:
+        await observer.close()
+
+
+@pytest.mark.parametrize("which", ["request", "answer"])
+async def test_a_start_whose_connection_breaks_is_settled(wire: Wire, which: Literal["request", "answer"]) -> None:
+    shop = Shop()
+    async with SagaOrchestrator(wire.dsn) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop))
+        wire.lose(which, b"broken-start")
+        run = await handle.start(Order("broken-start"))
+        assert run.created
+        assert await run.result(SOON) == Done("ship")
+        assert wire.cuts == 1
+        assert shop.done == ["reserve", "charge", "ship"]
+        await assert_journal_agrees(orchestrator, run.id)
+
+
+@pytest.mark.parametrize("which", ["request", "answer"])
+async def test_a_commit_whose_connection_breaks_is_settled(wire: Wire, which: Literal["request", "answer"]) -> None:
+    shop = Shop(returns=lambda what: Done(f"result-of-{what}"))
+    async with SagaOrchestrator(wire.dsn) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop))
+        wire.lose(which, b"result-of-charge")
+        runs = await handle.start_many([Order(str(number)) for number in range(20)])
+        for run in runs:
+            assert await run.result(SOON) == Done("result-of-ship")
+        assert wire.cuts == 1
+        assert Counter(shop.done) == {"reserve": 20, "charge": 20, "ship": 20}, "what was committed is not done again"
+        assert len(set(shop.keys)) == len(shop.keys)
+        await assert_journal_agrees(orchestrator, *(run.id for run in runs))
+
+
+async def test_all_connections_ended_again_and_again_while_sagas_run(dsn: str) -> None:
+    shop = Shop(hold=asyncio.Event())
+    assert shop.hold is not None
+    async with SagaOrchestrator(dsn, concurrency=64, lease=LEASE, poll_interval=OFTEN) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop))
+        runs = await handle.start_many([Order(str(number)) for number in range(50)])
+        for round_ in range(5):
+            await _terminate(dsn)
+            if round_ == 2:
+                shop.hold.set()
+        for run in runs:
+            assert isinstance(await run.outcome(SOON), Completed)
+        assert set(Counter(shop.keys).values()) <= {1, 2}
+        await assert_journal_agrees(orchestrator, *(run.id for run in runs))
+        connection = await asyncpg.connect(dsn)
+        recorded = await connection.fetch(
+            "SELECT saga_id, step_id, count(*) FROM saga_fn.saga_journal WHERE kind = 'step_succeeded' GROUP BY 1, 2"
+        )
+        await connection.close()
+        assert [row["count"] for row in recorded] == [1] * 150
+
+
+async def test_a_connection_that_broke_while_nobody_used_it_is_replaced_unnoticed(dsn: str) -> None:
+    async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop()))
+        run = await handle.start(Order("1"))
+        assert (await orchestrator.health()).ok
+        await _terminate(dsn)
+        assert (await orchestrator.health()).ok
+        assert (await run.snapshot()).id == run.id

@@ -1,0 +1,139 @@
+"""A wire between the library and PostgreSQL that a test can cut, wherever in a conversation it likes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+_CHUNK = 65536
+
+
+class Wire:
+    """A proxy to a server's socket. `dsn` leads through it."""
+
+    def __init__(self, dsn: str) -> None:
+        self._given = urlsplit(dsn)
+        self._links: set[asyncio.StreamWriter] = set()
+        self._talks: set[asyncio.Task[None]] = set()
+        self._marker: tuple[bytes, Literal["request", "answer"]] | None = None
+        self._port = 0
+        self.down = False
+        """While it is, every new connection is refused."""
+        self.cuts = 0
+        """How often a marked conversation was cut."""
+
+    @property
+    def dsn(self) -> str:
+        """The DSN of the same database, through the wire."""
+        account, _, _ = self._given.netloc.rpartition("@")
+        return self._given._replace(netloc=f"{account}@127.0.0.1:{self._port}", query="").geturl()
+
+    def cut(self) -> None:
+        """Break all connections there are."""
+        for link in list(self._links):
+            link.transport.abort()
+
+    def lose(self, which: Literal["request", "answer"], marker: bytes) -> None:
+        """Break the next connection that sends this marker: before the server hears of it, or after it has answered."""
+        self._marker = (marker, which)
+
+    async def serve(self) -> asyncio.Server:
+        """Open the wire."""
+        server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        self._port = server.sockets[0].getsockname()[1]
+        return server
+
+    async def close(self) -> None:
+        """Hang up, and wait until nobody talks any more."""
+        self.cut()
+        if self._talks:
+            await asyncio.wait(self._talks)
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._talks.add(task)
+        task.add_done_callback(self._talks.discard)
+        if self.down:
+            writer.transport.abort()
+            return
+        up_reader, up_writer = await self._server()
+        ends = (writer, up_writer)
+        self._links.update(ends)
+        muted = asyncio.Event()
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._ask(reader, up_writer, ends, muted))
+                both.create_task(self._answer(up_reader, writer, ends, muted))
+        finally:
+            self._links.difference_update(ends)
+
+    async def _server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        query = parse_qs(self._given.query)
+        if "host" in query:
+            port = query.get("port", ["5432"])[0]
+            return await asyncio.open_unix_connection(f"{query['host'][0]}/.s.PGSQL.{port}")
+        return await asyncio.open_connection(self._given.hostname, self._given.port or 5432)
+
+    async def _ask(
+        self,
+        reader: asyncio.StreamReader,
+        server: asyncio.StreamWriter,
+        ends: tuple[asyncio.StreamWriter, ...],
+        muted: asyncio.Event,
+    ) -> None:
+        heard = b""
+        while data := await _read(reader):
+            heard = (heard + data)[-2 * _CHUNK :]
+            if self._marker is not None and self._marker[0] in heard:
+                _, which = self._marker
+                self._marker = None
+                self.cuts += 1
+                if which == "request":
+                    break
+                muted.set()
+            server.write(data)
+        if not muted.is_set():
+            _hang_up(ends)
+
+    async def _answer(
+        self,
+        reader: asyncio.StreamReader,
+        client: asyncio.StreamWriter,
+        ends: tuple[asyncio.StreamWriter, ...],
+        muted: asyncio.Event,
+    ) -> None:
+        while data := await _read(reader):
+            if not muted.is_set():
+                client.write(data)
+            elif b"Z\x00\x00\x00\x05I" in data:  # ready for the next query: what was asked has been done
+                break
+        _hang_up(ends)
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.read(_CHUNK)
+    except ConnectionError:
+        return b""
+
+
+def _hang_up(ends: tuple[asyncio.StreamWriter, ...]) -> None:
+    for end in ends:
+        end.transport.abort()
+
+
+@asynccontextmanager
+async def wired(dsn: str) -> AsyncGenerator[Wire]:
+    """A wire to the database of that DSN."""
+    wire = Wire(dsn)
+    server = await wire.serve()
+    try:
+        yield wire
+    finally:
+        await wire.close()
+        server.close()
+        await server.wait_closed()
