@@ -1,8 +1,11 @@
-"""The first benchmark: three-step sagas under full durability, beside pgbench on the same server in the same run.
+"""The benchmark: full durability, each figure beside a yardstick taken in the same run on the same server.
 
-    make bench              # or: python -m tests.bench [--sagas N]
+    make bench                          # or: python -m tests.bench
+    make bench ARGS="--only latency"    # one part
+    make bench ARGS="--all"             # with the slow parts: a million sleepers, a transaction left open, memory
 
-Absolute figures are this machine's; the ratio to pgbench is what can be compared.
+Absolute figures are this machine's; ratios are what can be compared. On a machine that is busy with other things the
+benchmark says so.
 """
 
 from __future__ import annotations
@@ -10,94 +13,69 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
-import statistics
-import subprocess
 import time
-from pathlib import Path
 
-import msgspec
-
-from saga_fn import SagaBuilder, SagaDefinition, SagaHandle, SagaOrchestrator, step
 from saga_fn.embedded import EmbeddedPostgres
+from tests.bench import bulk, latency, pressure, storage, throughput
 
-PAYLOAD = "x" * 200
-COMMITS = 4
-"""Durable transitions of a saga of three steps: its start, and each step."""
-
-
-class Data(msgspec.Struct, frozen=True):
-    """Input and output of every step: 200 bytes."""
-
-    text: str = PAYLOAD
+_QUICK = ("throughput", "latency", "storage", "bulk")
+_SLOW = ("sleepers", "open-transaction", "memory")
 
 
-def three_steps() -> SagaDefinition[Data, Data]:
-    """Three steps that do nothing but return."""
-
-    async def work(inp: Data) -> Data:
-        return inp
-
-    builder = SagaBuilder(Data)
-    ref = builder.initial
-    for name in ("one", "two", "three"):
-        ref = builder.add_step(step(work, step_id=name), depends_on=ref)
-    return builder.build(output=ref)
+def busy() -> float:
+    """How many cores somebody else was using in the last half second."""
+    before, begun = _worked(), time.perf_counter()
+    time.sleep(0.5)
+    return (_worked() - before) / os.sysconf("SC_CLK_TCK") / (time.perf_counter() - begun)
 
 
-async def measure(handle: SagaHandle[Data, Data], in_flight: int, sagas: int) -> tuple[float, list[float]]:
-    """Sagas a second, and each one's time from start to end in seconds, with so many in flight."""
-    waiting = iter(range(sagas))
-    took: list[float] = []
-
-    async def one_after_another() -> None:
-        for _ in waiting:
-            begun = time.perf_counter()
-            await (await handle.start(Data())).result(120)
-            took.append(time.perf_counter() - begun)
-
-    begun = time.perf_counter()
-    await asyncio.gather(*(one_after_another() for _ in range(in_flight)))
-    return sagas / (time.perf_counter() - begun), took
+def _worked() -> int:
+    with open("/proc/stat") as stat:  # noqa: PTH123 - not a file in any ordinary sense
+        user, nice, system, _idle, _wait, irq, softirq, steal = map(int, stat.readline().split()[1:9])
+    return user + nice + system + irq + softirq + steal
 
 
-def pgbench(dsn: str, binaries: Path, seconds: int) -> float:
-    """Transactions a second of `pgbench -N -M prepared` with 32 clients."""
-    tool = str(binaries / "pgbench")
-    subprocess.run([tool, "-i", "-q", dsn], check=True, capture_output=True)
-    command = [tool, "-N", "-M", "prepared", "-c", "32", "-j", "2", "-T", str(seconds), "-n", dsn]
-    shown = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found = re.search(r"tps = ([0-9.]+)", shown)
-    assert found is not None, shown
-    return float(found[1])
-
-
-async def run(dsn: str, sagas: int, peer: float) -> None:
-    """Print one line for each number in flight."""
-    print(f"{'in flight':>9} {'sagas/s':>9} {'transitions/s':>14} {'p50 ms':>8} {'p99 ms':>8} {'of pgbench':>11}")
-    for in_flight in (1, 100, 1000):
-        async with SagaOrchestrator(dsn, migrate=True, concurrency=2 * in_flight) as orchestrator:
-            handle = orchestrator.register("bench", three_steps())
-            await measure(handle, in_flight, in_flight)
-            speed, took = await measure(handle, in_flight, max(sagas if in_flight > 1 else sagas // 10, in_flight))
-        cuts = statistics.quantiles(took, n=100) if len(took) > 1 else took * 99
-        print(
-            f"{in_flight:>9} {speed:>9.0f} {speed * COMMITS:>14.0f} {cuts[49] * 1e3:>8.1f} {cuts[98] * 1e3:>8.1f} "
-            f"{speed * COMMITS / peer:>10.2f}x"
-        )
+async def run(parts: set[str], options: argparse.Namespace) -> None:
+    """Each part on a server of its own, which waits for the disk at every commit."""
+    for part in (*_QUICK, *_SLOW):
+        if part not in parts:
+            continue
+        others = busy()
+        if others > 0.2:
+            print(f"\nWARNING: other programs use {others:.1f} of {os.cpu_count()} cores; what follows is too low")
+        with EmbeddedPostgres() as server:
+            match part:
+                case "throughput":
+                    await throughput.run(server, sagas=options.sagas, seconds=options.seconds)
+                case "latency":
+                    await latency.run(server)
+                case "storage":
+                    await storage.run(server)
+                case "bulk":
+                    await bulk.run(server, sagas=options.bulk)
+                case "sleepers":
+                    await pressure.sleepers(server, count=options.sleepers)
+                case "open-transaction":
+                    await pressure.open_transaction(server, seconds=options.open_transaction)
+                case _:
+                    await pressure.memory(server, in_flight=options.in_flight)
 
 
 def main() -> None:
-    """Start a server that waits for the disk at every commit, and measure both on it."""
+    """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sagas", type=int, default=3000)
-    parser.add_argument("--seconds", type=int, default=5, help="how long pgbench runs")
+    parser.add_argument("--only", choices=(*_QUICK, *_SLOW), help="run this part alone")
+    parser.add_argument("--all", action="store_true", help="run the slow parts, too")
+    parser.add_argument("--sagas", type=int, default=10_000, help="for throughput")
+    parser.add_argument("--seconds", type=int, default=5, help="how long pgbench runs, twice")
+    parser.add_argument("--bulk", type=int, default=50_000, help="for start_many")
+    parser.add_argument("--sleepers", type=int, default=1_000_000)
+    parser.add_argument("--open-transaction", type=int, default=300, help="seconds")
+    parser.add_argument("--in-flight", type=int, default=10_000, help="for memory")
     options = parser.parse_args()
-    with EmbeddedPostgres() as server:
-        peer = pgbench(server.dsn, server.bin_dir, options.seconds)
-        load = os.getloadavg()[0]
-        print(f"{os.cpu_count()} cores, load {load:.1f}; pgbench -N -M prepared, 32 clients: {peer:.0f} tps")
-        asyncio.run(run(server.dsn, options.sagas, peer))
+    parts = {options.only} if options.only else {*_QUICK, *(_SLOW if options.all else ())}
+    print(f"{os.cpu_count()} cores")
+    asyncio.run(run(parts, options))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,77 @@
+"""Throughput under what wears databases down: a million sleeping sagas, a transaction left open for minutes, memory."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+
+import asyncpg
+
+from saga_fn import SagaHandle
+from saga_fn.embedded import EmbeddedPostgres
+from tests.bench.sagas import Data, measure, orchestrator, sequence
+from tests.bench.throughput import STEPS
+
+_IN_FLIGHT = 100
+
+
+async def sleepers(server: EmbeddedPostgres, *, count: int) -> None:
+    """Before and after so many sagas were put to sleep in the same table."""
+    async with orchestrator(server.dsn, in_flight=_IN_FLIGHT) as running:
+        handle = running.register("bench", sequence(STEPS))
+        before = await _speed(handle)
+        observer = await asyncpg.connect(server.dsn)
+        # Copies of one saga that has ended, as if each waited for a retry next year.
+        await observer.execute(
+            """
+            INSERT INTO saga_fn.saga (
+                shard, id, name, version, trace_id, request, plan, format, status, waits, state, rev, due_at
+            )
+            SELECT shard, gen_random_uuid(), name, version, trace_id, request, plan, format, 'SUSPENDED', 1, state, rev,
+                now() + make_interval(days => 365, secs => n)
+            FROM (SELECT * FROM saga_fn.saga LIMIT 1) AS one, generate_series(1, $1::bigint) AS n
+            """,
+            count,
+        )
+        await observer.execute("CHECKPOINT")
+        await observer.close()
+        after = await _speed(handle)
+    print(f"\n{count:,} sleeping sagas: {before:,.0f} sagas/s without, {after:,.0f} with ({after / before - 1:+.1%})")
+
+
+async def open_transaction(server: EmbeddedPostgres, *, seconds: int) -> None:
+    """While another session holds the horizon back, so that nothing dead can be cleaned up."""
+    async with orchestrator(server.dsn, in_flight=_IN_FLIGHT) as running:
+        handle = running.register("bench", sequence(STEPS))
+        before = await _speed(handle)
+        holder = await asyncpg.connect(server.dsn)
+        await holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        await holder.fetchval("SELECT count(*) FROM saga_fn.saga")
+        end = asyncio.get_running_loop().time() + seconds
+        during = before
+        while asyncio.get_running_loop().time() < end:
+            during = await _speed(handle)
+        await holder.close()
+    print(
+        f"\na transaction left open for {seconds} s: {before:,.0f} sagas/s before, {during:,.0f} at its end"
+        f" ({during / before - 1:+.1%})"
+    )
+
+
+async def memory(server: EmbeddedPostgres, *, in_flight: int) -> None:
+    """What the process grows by, at most, with so many sagas in flight."""
+    async with orchestrator(server.dsn, in_flight=in_flight) as running:
+        handle = running.register("bench", sequence(STEPS))
+        await measure(handle, in_flight=1, sagas=10)
+        idle = _peak()
+        await measure(handle, in_flight=in_flight, sagas=2 * in_flight)
+    print(f"\n{in_flight:,} sagas in flight: {_peak() - idle:,.0f} MB above the idle process")
+
+
+async def _speed(handle: SagaHandle[Data, Data]) -> float:
+    await measure(handle, in_flight=_IN_FLIGHT, sagas=500)
+    return (await measure(handle, in_flight=_IN_FLIGHT, sagas=5000)).per_second
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
