@@ -226,7 +226,9 @@ class _Fold:
         delay = self.plan.step(event.step).retry.delay_after(failed.failures, draw=event.draw)
         if delay is None or self.goal is not Goal.FORWARD:
             return Exhausted(event.step, failed)
-        if delay == 0 and tries.events == len(self.events):  # with the same input: no event has come since
+        if tries.events != len(self.events):  # an event that this attempt has not seen is what the next one waits for
+            return Retrying(event.step, failed, self.at)
+        if delay == 0:
             return Running(event.step, _next_attempt(failed))
         return Retrying(event.step, failed, Moment(self.at + delay))
 

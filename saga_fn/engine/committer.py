@@ -38,7 +38,7 @@ class Applied:
 
 @attrs.frozen
 class Unread:
-    """The write would have given the saga up past a letter; nothing was written. Read it, then decide again."""
+    """The write would have passed a letter that it must know; nothing was written. Read it, then decide again."""
 
     signals: int
 
@@ -199,4 +199,4 @@ class Committer:
             return Applied(row.signals, row.now)
         if row.token != write.token or row.rev != write.rev:
             return Lost()
-        return Unread(row.signals) if write.release and row.signals != write.seen else None
+        return Unread(row.signals) if write.seen not in (None, row.signals) else None

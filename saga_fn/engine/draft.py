@@ -68,6 +68,11 @@ class Draft:
             self._projection = project(self.saga.plan, self.state)
         return self._projection
 
+    @property
+    def starts_steps(self) -> bool:
+        """Whether a step starts with an input that was computed from what is known."""
+        return any(type(action) is RunStep for action in self.actions)
+
     def answers(self) -> tuple[tuple[UUID, str], ...]:
         """What to answer the letters that were folded."""
         applied = [(item.letter, "applied") for item in self.accepted if item.letter is not None]

@@ -76,6 +76,8 @@ class Interpreter:
         self._chore: asyncio.Task[None] | None = None
         """What has to be waited for before anything else is decided; meanwhile `_busy`, as with a commit in flight."""
         self._busy = False
+        self._hearsay = False
+        """Somebody says that there is mail."""
         self._lost = False
         self._given_up = False
         self._draining = False
@@ -89,8 +91,9 @@ class Interpreter:
         self._proceed()
 
     def nudge(self, signals: int | None = None) -> None:
-        """There may be mail: `signals` letters, or at least one more than known."""
-        self.saga.signals = max(self.saga.signals, self.saga.seen + 1 if signals is None else signals)
+        """There may be mail: so many letters by the store's count, or by hearsay, which is no count to commit by."""
+        self._hearsay = signals is None or self._hearsay
+        self.saga.signals = max(self.saga.signals, signals or 0)
         self._proceed()
 
     def lose(self) -> None:
@@ -126,7 +129,7 @@ class Interpreter:
         try:
             if self._lost or self._given_up:
                 self._leave()
-            elif self.saga.seen != self.saga.signals:
+            elif self._hearsay or self.saga.seen != self.saga.signals:
                 self._wait_for(self._read_letters())
             elif self._arrived:
                 self._decide()
@@ -236,7 +239,8 @@ class Interpreter:
             projection=draft.projection,
             release=release is not None,
             due=release.due if release is not None else None,
-            seen=saga.seen,
+            # A step that starts knows every letter that was there before it.
+            seen=saga.seen if release is not None or draft.starts_steps else None,
             last_error=draft.last_error,
             entries=tuple(draft.entries),
             answers=draft.answers(),
@@ -285,6 +289,7 @@ class Interpreter:
         self._proceed()
 
     async def _read_letters(self) -> None:
+        self._hearsay = False
         self.saga.seen = self.saga.signals
         while not self._lost:
             try:
@@ -292,7 +297,9 @@ class Interpreter:
             except StoreError:
                 await asyncio.sleep(0.1)
             else:
-                self._arrived.extend(read_mail(letter, self._clock.now()) for letter in letters)
+                # All of them anew, ahead of the results that have come: what a step was told, the next is to know.
+                results = [item for item in self._arrived if item.letter is None]
+                self._arrived = [*(read_mail(letter, self._clock.now()) for letter in letters), *results]
                 return
 
     async def _report_refusals(self, draft: Draft) -> None:
@@ -302,17 +309,21 @@ class Interpreter:
                     await self._store.answer(self.saga.id, item.letter, rejection.refusal.value)
                 await self._store.note(self.saga.id, rejection.refusal.value, _name(item.event))
             except StoreError as error:
-                _log.warning("a refusal could not be noted: %s", error.fact, extra=self._extra())
+                _log.warning("saga %s: a refusal could not be noted: %s", self.saga.id, error.fact, extra=self._extra())
 
     async def _note_late(self, late: Sequence[Incoming]) -> None:
         """Results that came when the saga was another's: dropped, counted, and remembered beside the journal."""
         for item in late:
             assert isinstance(item.event, _RESULTS)
-            _log.warning("a late result of step %s was dropped", item.event.step, extra=self._extra())
+            _log.warning(
+                "saga %s: a late result of step %s was dropped", self.saga.id, item.event.step, extra=self._extra()
+            )
             try:
                 await self._store.note(self.saga.id, "late", f"{_name(item.event)} {item.event.step}")
             except StoreError as error:
-                _log.warning("a late result could not be noted: %s", error.fact, extra=self._extra())
+                _log.warning(
+                    "saga %s: a late result could not be noted: %s", self.saga.id, error.fact, extra=self._extra()
+                )
 
     # What is told to people.
 
@@ -321,7 +332,8 @@ class Interpreter:
             if type(entry.event) is StepFailed or type(entry.event) is CompensationFailed:
                 fault = fault_in(entry.payload)
                 _log.warning(
-                    "%s: %s (%s)",
+                    "saga %s: %s: %s (%s)",
+                    self.saga.id,
                     _name(entry.event),
                     entry.event.step,
                     fault.type if fault is not None else entry.event.kind.name,

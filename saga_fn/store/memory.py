@@ -158,7 +158,7 @@ class MemoryStore:
                 continue
             row = saga.record
             stands = row.token == write.token and row.rev == write.rev
-            if not stands or (write.release and row.signals != write.seen):
+            if not stands or write.seen not in (None, row.signals):
                 continue
             self._apply(saga, write, now, lease)
             applied[write.id] = row.signals

@@ -98,7 +98,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     """The next state of a saga, to be written only if (`token`, `rev`) still stand, with everything that goes with it.
 
-    `release` gives the saga up, due at `due`; then `seen`, the number of letters the writer knows of, must stand too.
+    `release` gives the saga up, due at `due`. `seen`, the number of letters the writer knows of, must stand too; None where
+    a letter more does not matter: the saga is kept, and no step starts.
     """
 
     id: UUID
@@ -110,7 +111,7 @@ class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     projection: Projection
     release: bool
     due: Moment | None
-    seen: int
+    seen: int | None
     last_error: str | None
     entries: tuple[Entry, ...]
     answers: tuple[tuple[UUID, str], ...]

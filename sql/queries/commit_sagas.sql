@@ -1,9 +1,9 @@
 -- name: commit_sagas :many CommittedRow
--- nullable: tokens[], next_tokens[], next_owners[], dues[], last_errors[], j_step_ids[], j_attempts[], j_inputs[], j_payloads[], j_tokens[]
+-- nullable: tokens[], next_tokens[], next_owners[], dues[], seens[], last_errors[], j_step_ids[], j_attempts[], j_inputs[], j_payloads[], j_tokens[]
 -- Write the next states of sagas with their journal entries and the answers to the letters they folded. Each row is
--- judged by the token and the revision its writer knows; a row that gives the saga up must also know every letter. What
--- is not returned was not written, and neither was anything that goes with it. A row locked by somebody else is left
--- out rather than waited for: its writer tries it again alone.
+-- judged by the token and the revision its writer knows; one that gives the saga up or starts a step must also know
+-- every letter (`seen`). What is not returned was not written, and neither was anything that goes with it. A row locked
+-- by somebody else is left out rather than waited for: its writer tries it again alone.
 WITH given AS (
     SELECT
         g.id, g.token, g.rev, g.next_rev, g.next_token, g.next_owner, g.release, g.due, g.seen, g.plan, g.status,
@@ -52,7 +52,7 @@ written AS (
         AND s.id = g.id
         AND s.token IS NOT DISTINCT FROM g.token
         AND s.rev = g.rev
-        AND (NOT g.release OR s.signals = g.seen)
+        AND (g.seen IS NULL OR s.signals = g.seen)
     RETURNING s.id, s.signals
 ),
 journal AS (

@@ -637,6 +637,14 @@ def test_weakness_12_an_event_that_comes_while_a_step_runs_is_kept() -> None:
     assert saga.state.events == (2,)
 
 
+def test_weakness_12_an_attempt_that_fails_without_having_seen_an_event_is_repeated_at_once() -> None:
+    saga = started(AGAIN, A)
+    saga.tell(EventReceived(Moment(0)))
+    moved = saga.fail(A)
+    assert moved.needs == (A,)
+    assert (moved.actions, moved.writes) == ((), ())
+
+
 def test_weakness_14_a_failure_keeps_the_latest_event_and_a_success_uses_it_up() -> None:
     saga = started(AGAIN, A)
     saga.tell(EventReceived(Moment(0)))
