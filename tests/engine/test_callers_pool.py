@@ -69,14 +69,6 @@ async def test_weakness_26_a_start_joins_the_callers_transaction(dsn: str, pool:
     assert (await kept.snapshot()).status is SagaStatus.COMPLETED
 
 
-async def test_weakness_11_concurrent_starts_of_one_business_key_make_one_saga(dsn: str) -> None:
-    async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
-        handle = orchestrator.register("shop", make_saga(Shop()))
-        starts = (handle.start(Order("1"), aggregation_id="order-1") for _ in range(20))
-        answers = await asyncio.gather(*starts, return_exceptions=True)
-        assert sum(not isinstance(answer, BaseException) for answer in answers) == 1
-
-
 async def test_a_dsn_has_to_be_entered(dsn: str) -> None:
     orchestrator = SagaOrchestrator(dsn)
     orchestrator.register("shop", make_saga(Shop()))
