@@ -642,7 +642,7 @@ def test_weakness_12_an_attempt_that_fails_without_having_seen_an_event_is_repea
     saga.tell(EventReceived(Moment(0)))
     moved = saga.fail(A)
     assert moved.needs == (A,)
-    assert (moved.actions, moved.writes) == ((), ())
+    assert (moved.actions, moved.writes) == ((), (Release(saga.moment),))
 
 
 def test_weakness_14_a_failure_keeps_the_latest_event_and_a_success_uses_it_up() -> None:
