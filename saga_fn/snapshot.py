@@ -125,6 +125,7 @@ class Failed:
 
 
 Outcome: TypeAlias = Completed[R_co] | Compensated | Failed
+"""How a saga ended: a closed union, for `match`."""
 
 
 @attrs.frozen

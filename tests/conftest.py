@@ -8,6 +8,8 @@ to create databases. Nothing but databases called `saga_fn_test_...` is touched 
 - `any_dsn`: the same as `dsn`; the test runs once for each version of PostgreSQL that is found
 - `server`, `pg15`: the servers themselves
 
+Beside them, `consumer`: a project of somebody else's that has installed the wheel.
+
 When a test with a database ends, nobody may be connected to it any more: a connection left open fails the test.
 """
 
@@ -24,6 +26,7 @@ import asyncpg
 import pytest
 
 from saga_fn.embedded import EmbeddedPostgres
+from tests.consumer import consumer as consumer  # noqa: PLC0414 - a fixture, for whoever asks
 
 PG15 = Path("/usr/lib/postgresql/15/bin")
 GIVEN = os.environ.get("SAGA_FN_TEST_DSN")

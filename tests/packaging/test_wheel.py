@@ -1,0 +1,98 @@
+"""What is in the wheel, what it requires, and that it works where nothing else is installed."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from email.message import Message
+from email.parser import HeaderParser
+from pathlib import PurePosixPath
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from tests.consumer import Consumer
+
+TEN_LINES = """\
+import asyncio
+from saga_fn import MemoryStore, SagaBuilder, SagaOrchestrator, step
+async def double(n: int) -> int:
+    return 2 * n
+async def main() -> None:
+    saga = SagaBuilder(int)
+    doubled = saga.add_step(step(double), depends_on=saga.initial)
+    async with SagaOrchestrator(MemoryStore()) as orchestrator:
+        print(await orchestrator.register("double", saga.build(output=doubled)).run(21, timeout=30))
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def files(consumer: Consumer) -> set[str]:
+    with zipfile.ZipFile(consumer.wheel) as wheel:
+        return set(wheel.namelist())
+
+
+@pytest.fixture
+def about(consumer: Consumer) -> Message:
+    return HeaderParser().parsestr(consumer.distribution.read_text("METADATA") or "")
+
+
+def test_it_is_saga_fn_0_1_0_for_any_platform(consumer: Consumer, about: Message) -> None:
+    assert consumer.wheel.name == "saga_fn-0.1.0-py3-none-any.whl"
+    assert (about["Name"], about["Version"], about["Requires-Python"]) == ("saga-fn", "0.1.0", ">=3.11")
+    assert about["License-Expression"] == "MIT"
+
+
+def test_it_requires_five_packages(about: Message) -> None:
+    required = [Requirement(text) for text in about.get_all("Requires-Dist", [])]
+    names = sorted(canonicalize_name(one.name) for one in required if "extra" not in str(one.marker))
+    assert names == ["asyncpg", "attrs", "msgspec", "returns", "typing-extensions"]
+
+
+def test_what_it_requires_is_all_it_needs(consumer: Consumer) -> None:
+    checked = consumer.run(
+        sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", consumer.python, "check"
+    )
+    assert checked == "No broken requirements found.\n"
+
+
+def test_it_has_what_a_user_needs(files: set[str]) -> None:
+    assert files >= {
+        "saga_fn/py.typed",
+        "saga_fn/store/_migrations.py",
+        "saga_fn/store/_queries.py",
+        "saga_fn/demo/orders.jsonl",
+        "saga_fn-0.1.0.dist-info/licenses/LICENSE",
+    }
+
+
+def test_it_has_nothing_else(files: set[str]) -> None:
+    assert {PurePosixPath(file).parts[0] for file in files} == {"saga_fn", "saga_fn-0.1.0.dist-info"}
+    inside = {PurePosixPath(file) for file in files if file.startswith("saga_fn/")}
+    assert {file.suffix for file in inside} == {".py", ".typed", ".jsonl"}
+    assert not [file for file in inside if file.parts[1:3] == ("store", "codegen") or file.stem == "lint"]
+
+
+def test_every_module_outside_the_extras_can_be_imported(consumer: Consumer, files: set[str]) -> None:
+    extras = ("saga_fn/demo/", "saga_fn/embedded/")
+    names = [file.removesuffix(".py").replace("/", ".") for file in files if file.endswith(".py")]
+    library = sorted(name for name in names if not name.replace(".", "/").startswith(extras))
+    consumer.run_program("import importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in library))
+
+
+def test_ten_lines_run_a_saga(consumer: Consumer) -> None:
+    assert TEN_LINES.count("\n") == 10
+    assert consumer.run_program(TEN_LINES) == "42\n"
+
+
+def test_the_embedded_server_says_what_to_install(consumer: Consumer) -> None:
+    said = consumer.run_program(
+        "from saga_fn.embedded import EmbeddedPostgres, EmbeddedServerError\n"
+        "try:\n"
+        "    EmbeddedPostgres().__enter__()\n"
+        "except EmbeddedServerError as error:\n"
+        "    print(error)\n"
+    )
+    assert "saga-fn[embedded]" in said
