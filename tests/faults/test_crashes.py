@@ -161,7 +161,7 @@ async def test_many_processes_execute_each_step_once(stage: Stage, workers: int)
     await stage.assert_recorded_once(*(run.id for run in runs))
 
 
-async def test_a_saga_that_kills_its_process_is_parked_alone(stage: Stage) -> None:
+async def test_weakness_06_a_saga_that_kills_its_process_is_parked_alone(stage: Stage) -> None:
     runs = [await stage.jobs.start(Job()) for _ in range(10)]
     poison = await stage.jobs.start(Job(kills="two"))
     process = stage.work()
@@ -172,6 +172,7 @@ async def test_a_saga_that_kills_its_process_is_parked_alone(stage: Stage) -> No
             await asyncio.sleep(0.05)
     seen = await SagaAdmin(stage.orchestrator).get_saga(poison.id)
     assert (seen.status, seen.parked) == (SagaStatus.SUSPENDED, "crash_loop")
+    assert [entry.kind for entry in seen.step_history].count("resumed") > 2, "each takeover is in the history"
     for run in runs:
         assert isinstance(await run.outcome(SOON), Completed)
     await stage.assert_recorded_once(poison.id, *(run.id for run in runs))
