@@ -47,6 +47,7 @@ from saga_fn.store.records import (
 )
 
 _REFUSED = ("22", "23", "54")
+_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError, OverflowError)
 _BUSY = ("40001", "40P01", "55P03", "57014")
 
 
@@ -78,8 +79,10 @@ class PostgresStore:
             self._work: Connections = OwnConnections(dsn, size=max(1, pool_size - 1))
             # Renewals and claims never queue behind commits.
             self._control: Connections = OwnConnections(dsn, size=1)
+            self._hearing: Connections = OwnConnections(dsn, size=1)
         else:
             self._work = self._control = BorrowedConnections(source, limit=max_connections)
+            self._hearing = BorrowedConnections(source, limit=1)
         self._ahead = time.time() - time.monotonic()
         self._listening: asyncio.Task[None] | None = None
 
@@ -135,14 +138,7 @@ class PostgresStore:
         try:
             async with connections.connection() as connection:
                 yield connection
-        except (
-            asyncpg.PostgresError,
-            asyncpg.InterfaceError,
-            OSError,
-            TimeoutError,
-            ValueError,
-            OverflowError,
-        ) as error:
+        except _DRIVER as error:
             raise _fault(error) from error
 
     async def _hear(self, told: Callable[[UUID | None], None]) -> None:
@@ -150,38 +146,30 @@ class PostgresStore:
         pause = 0.1
         while True:
             gone = asyncio.Event()
+
+            def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+                told(_named(str(payload)))
+
+            def ended(_connection: object, gone: asyncio.Event = gone) -> None:
+                gone.set()
+
             with contextlib.suppress(StoreError):
-                async with self._listener() as connection:
-
-                    def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-                        told(_named(str(payload)))
-
-                    def ended(_connection: object, gone: asyncio.Event = gone) -> None:
-                        gone.set()
-
+                async with self._answering(self._hearing) as given:
+                    connection: Any = given  # Any: only the driver's connections listen, whatever wraps them
                     await connection.add_listener(self._schema, heard)
                     connection.add_termination_listener(ended)
-                    pause = 0.1
-                    told(None)
-                    await gone.wait()
+                    try:
+                        pause = 0.1
+                        told(None)
+                        await gone.wait()
+                    finally:
+                        if not connection.is_closed():  # a pool wants it back as it was
+                            connection.remove_termination_listener(ended)
+                            with contextlib.suppress(*_DRIVER):
+                                async with asyncio.timeout(1):
+                                    await connection.remove_listener(self._schema, heard)
             await asyncio.sleep(pause)
             pause = min(pause * 2, 5.0)
-
-    @asynccontextmanager
-    async def _listener(self) -> AsyncGenerator[Any]:  # Any: a pool's proxy or a connection, whatever the driver gives
-        if isinstance(self._source, str):
-            assert isinstance(self._work, OwnConnections)
-            try:
-                connection = await self._work.connect()
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
-                raise _fault(error) from error
-            try:
-                yield connection
-            finally:
-                connection.terminate()
-        else:
-            async with self._answering(BorrowedConnections(self._source, limit=1)) as borrowed:
-                yield borrowed
 
     # Writing.
 
