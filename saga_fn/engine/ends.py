@@ -81,7 +81,7 @@ class Ends:
         try:
             live = await self._store.live(shard, ids)
         except StoreError:
-            live = frozenset[UUID]()  # whoever waits reads for itself, and hears what is wrong
+            live = {}  # whoever waits reads for itself, and hears what is wrong
         for saga_id in ids:
             if saga_id not in live:
                 self._tell(saga_id, None)

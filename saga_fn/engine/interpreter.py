@@ -96,6 +96,11 @@ class Interpreter:
         self.saga.signals = max(self.saga.signals, signals or 0)
         self._proceed()
 
+    @property
+    def lost(self) -> bool:
+        """Whether the saga is known to be no longer ours."""
+        return self._lost
+
     def lose(self) -> None:
         """The saga is no longer ours: cut short what runs of it, and write nothing more."""
         self._lost = True

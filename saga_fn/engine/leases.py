@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 
 _log = logging.getLogger("saga_fn")
+_MOST_ROWS = 500
 
 
 class LeaseKeeper:
@@ -52,47 +53,60 @@ class LeaseKeeper:
         while self._held:
             asleep = time.monotonic()
             await asyncio.sleep(pause)
-            lag = time.monotonic() - asleep - pause
-            if lag > self._lease.total_seconds() / 3:
-                _log.warning("the event loop was blocked for %.1f s: a step runs code that does not await", lag)
-            for interpreter in list(self._held.values()):
-                if time.monotonic() >= interpreter.saga.deadline:
-                    _log.warning("the lease on saga %s ran out before it could be renewed", interpreter.saga.id)
-                    interpreter.lose()
+            now = time.monotonic()
+            if now - asleep - pause > self._lease.total_seconds() / 3:
+                blocked = now - asleep - pause
+                _log.warning("the event loop was blocked for %.1f s: a step runs code that does not await", blocked)
+            over = [each for each in self._held.values() if now >= each.saga.deadline and not each.lost]
+            if over:
+                _log.warning(
+                    "the leases on %d sagas ran out before they could be renewed, among them saga %s",
+                    len(over),
+                    over[0].saga.id,
+                )
+            for interpreter in over:
+                interpreter.lose()
 
     async def _renew_for_as_long_as_needed(self) -> None:
-        seconds = self._lease.total_seconds()
         while self._held:
-            await asyncio.sleep(seconds / 4)
+            await asyncio.sleep(self._lease.total_seconds() / 8)
             try:
                 await self._renew_half_spent()
             except StoreError as error:
                 _log.warning("leases could not be renewed: %s", error.fact)
 
     async def _renew_half_spent(self) -> None:
+        """Renew what has less than half of its lease left, the most urgent first; there are three more rounds for each."""
         half = time.monotonic() + self._lease.total_seconds() / 2
-        by_shard: dict[int, dict[UUID, UUID]] = defaultdict(dict)
-        for saga_id, interpreter in sorted(self._held.items()):
-            if interpreter.saga.deadline < half + self._lease.total_seconds() / 4:
-                by_shard[shard_of(saga_id, self._store.shards)][saga_id] = interpreter.saga.token
-        for shard, tokens in by_shard.items():
-            sent = time.monotonic()
-            renewed = await self._store.renew(shard, tokens, owner=self._owner, lease=self._lease)
-            for saga_id, token in tokens.items():
-                held = self._held.get(saga_id)
-                if held is None or held.saga.token != token:
-                    continue
-                signals = renewed.signals.get(saga_id)
-                if signals is None:
-                    await self._read_back(held)
-                    continue
-                held.saga.deadline = sent + self._lease.total_seconds()
-                if signals > held.saga.signals:
-                    held.nudge(signals)
+        spent = [each for each in self._held.values() if each.saga.deadline < half and not each.lost]
+        spent.sort(key=lambda each: each.saga.deadline)
+        by_shard: dict[int, list[Interpreter]] = defaultdict(list)
+        for interpreter in spent:
+            by_shard[shard_of(interpreter.saga.id, self._store.shards)].append(interpreter)
+        for shard, group in by_shard.items():
+            for start in range(0, len(group), _MOST_ROWS):
+                await self._renew(shard, group[start : start + _MOST_ROWS])
 
-    async def _read_back(self, interpreter: Interpreter) -> None:
-        """A row that renewal did not return is lost only if it says so: it may have been locked just then."""
-        row = await self._store.read(interpreter.saga.id)
-        still_live = self._held.get(interpreter.saga.id) is interpreter
-        if still_live and (row is None or row.token != interpreter.saga.token):
-            interpreter.lose()
+    async def _renew(self, shard: int, group: Sequence[Interpreter]) -> None:
+        sent = time.monotonic()
+        tokens = {each.saga.id: each.saga.token for each in group if not each.over.done()}
+        renewed = await self._store.renew(shard, tokens, owner=self._owner, lease=self._lease)
+        missing: list[Interpreter] = []
+        for interpreter in group:
+            saga = interpreter.saga
+            signals = renewed.signals.get(saga.id)
+            if signals is None:
+                missing.append(interpreter)
+                continue
+            saga.deadline = sent + self._lease.total_seconds()
+            if signals > saga.signals:
+                interpreter.nudge(signals)
+        if missing:
+            await self._read_back(shard, [each for each in missing if not each.over.done()])
+
+    async def _read_back(self, shard: int, missing: Sequence[Interpreter]) -> None:
+        """A row that renewal did not return is lost only if it says so: a commit may have had it locked just then."""
+        live = await self._store.live(shard, [each.saga.id for each in missing])
+        for interpreter in missing:
+            if live.get(interpreter.saga.id) != interpreter.saga.token and not interpreter.over.done():
+                interpreter.lose()

@@ -286,10 +286,10 @@ class MemoryStore:
     def _leased(self, row: SagaRecord) -> bool:
         return row.owner is not None and row.due_at is not None and row.due_at > time_of(self.now())
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> frozenset[UUID]:
-        """Which of these sagas are there and have not ended."""
-        found = (self._sagas.get(saga_id) for saga_id in saga_ids)
-        return frozenset(saga.record.id for saga in found if saga is not None and saga.record.ended_at is None)
+    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
+        """The tokens of those of these sagas that are there and have not ended."""
+        found = [saga.record for saga in map(self._sagas.get, saga_ids) if saga is not None]
+        return {row.id: row.token for row in found if row.ended_at is None}
 
     async def journal(self, saga_id: UUID) -> list[JournalRecord]:
         """The saga's whole journal, in order."""

@@ -349,11 +349,11 @@ class PostgresStore:
             now=self._heard(row.now),
         )
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> frozenset[UUID]:
-        """Which of these sagas are there and have not ended; takes no lock."""
+    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
+        """The tokens of those of these sagas that are there and have not ended; takes no lock."""
         async with self._answering(self._work) as connection:
             rows = await self._queries.read_live(connection, shard=shard, ids=saga_ids)
-        return frozenset(row.id for row in rows)
+        return {row.id: row.token for row in rows}
 
     async def journal(self, saga_id: UUID) -> list[JournalRecord]:
         """The saga's whole journal, in order."""

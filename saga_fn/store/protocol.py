@@ -88,8 +88,8 @@ class Store(Protocol):
         """The saga's row; takes no lock."""
         ...
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> frozenset[UUID]:
-        """Which of these sagas are there and have not ended; takes no lock."""
+    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
+        """The tokens of those of these sagas that are there and have not ended; takes no lock."""
         ...
 
     async def journal(self, saga_id: UUID) -> list[JournalRecord]:

@@ -1,0 +1,97 @@
+"""Leases of many sagas at once: renewed in time, judged one by one, and spoken of once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from saga_fn import MemoryStore, SagaBuilder, SagaOrchestrator, step
+from saga_fn.errors import StoreUnavailableError
+from saga_fn.store.records import Committed
+from tests.engine.conftest import Make, assert_journal_agrees
+from tests.engine.shop import Order, Shop, make_saga
+
+SOON = 10.0
+
+
+async def test_many_long_steps_outlive_their_leases_and_run_once(make: Make) -> None:
+    started: list[str] = []
+
+    async def long(inp: Order) -> None:
+        started.append(inp.order_id)
+        await asyncio.sleep(1.2)
+
+    builder = SagaBuilder(Order)
+    builder.add_step(step(long), depends_on=builder.initial)
+    async with make(concurrency=1000, lease=timedelta(milliseconds=400)) as orchestrator:
+        handle = orchestrator.register("long", builder.build())
+        runs = await handle.start_many(Order(str(number)) for number in range(600))
+        for run in runs:
+            await run.result(SOON)
+        assert sorted(started, key=int) == [str(number) for number in range(600)]
+        await assert_journal_agrees(orchestrator, *(run.id for run in runs[:5]))
+
+
+async def test_leases_that_run_out_are_spoken_of_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = MemoryStore()
+
+    async def unreachable(shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
+        raise StoreUnavailableError("out of reach")
+
+    monkeypatch.setattr(store, "renew", unreachable)
+    hold = asyncio.Event()
+    lease = timedelta(milliseconds=300)
+    async with SagaOrchestrator(store, lease=lease, poll_interval=timedelta(seconds=60)) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop(hold=hold)))
+        await handle.start_many(Order(str(number)) for number in range(10))
+        with caplog.at_level(logging.WARNING, "saga_fn"):
+            while sum(_counts(caplog)) < 10:
+                await asyncio.sleep(0.02)
+        hold.set()
+    assert len(_counts(caplog)) <= 2  # all at once, or in two looks if they were started a moment apart
+
+
+def _counts(caplog: pytest.LogCaptureFixture) -> list[int]:
+    told = [record.getMessage() for record in caplog.records if "ran out" in record.getMessage()]
+    return [int(line.split(" on ")[1].split()[0]) for line in told]
+
+
+async def test_a_lease_whose_row_is_another_s_is_given_up_and_the_others_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = MemoryStore()
+    stolen: set[UUID] = set()
+    live = store.live
+
+    async def renew(shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
+        kept = await MemoryStore.renew(store, shard, held, owner=owner, lease=lease)
+        # Half of the others are locked just now: not returned, and still ours.
+        shown = {saga: count for saga, count in kept.signals.items() if saga not in stolen and saga.int % 2}
+        return Committed(shown, kept.now)
+
+    async def read(shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
+        return {saga: UUID(int=0) if saga in stolen else token for saga, token in (await live(shard, saga_ids)).items()}
+
+    monkeypatch.setattr(store, "renew", renew)
+    monkeypatch.setattr(store, "live", read)
+    hold = asyncio.Event()
+    async with SagaOrchestrator(
+        store, lease=timedelta(milliseconds=400), poll_interval=timedelta(seconds=60)
+    ) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop(hold=hold)))
+        runs = await handle.start_many(Order(str(number)) for number in range(10))
+        stolen |= {runs[0].id, runs[1].id}
+        while len(orchestrator.engine.held) > 8:
+            await asyncio.sleep(0.01)
+        assert stolen.isdisjoint(orchestrator.engine.held)
+        hold.set()
+        for run in runs[2:]:
+            if run.id.int % 2:
+                await run.result(SOON)
