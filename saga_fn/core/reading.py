@@ -12,6 +12,7 @@ from typing import TypeAlias, assert_never
 
 import attrs
 import msgspec
+from typing_extensions import TypeIs
 
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
@@ -266,12 +267,15 @@ def _current(state: SagaState) -> _Tried | None:
     """The step that explains the saga's status: what is worked on, else what went wrong."""
     wrong: _Tried | None = None
     for step in state.steps:
-        if type(step) in _PASSED or not isinstance(step, _Tried):
-            continue
-        if not isinstance(step, UndoFailed | Exhausted):
-            return step
-        wrong = wrong or step
+        if _is_tried(step):
+            if not isinstance(step, UndoFailed | Exhausted):
+                return step
+            wrong = wrong or step
     return wrong
+
+
+def _is_tried(step: StepState) -> TypeIs[_Tried]:
+    return type(step) not in _PASSED
 
 
 def _waits(state: SagaState) -> WaitReason:

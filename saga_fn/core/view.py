@@ -131,10 +131,11 @@ def _with_twins_sorted(
     """The steps with the states of each group of twins in a fixed order, whichever twin they belong to."""
     by_name = {step.step: step for step in steps}
     for group in twins:
-        states = sorted((_replace(by_name.pop(name), step=group[0]) for name in group if name in by_name), key=_encoded)
-        by_name.update({name: _replace(state, step=name) for name, state in zip(group, states, strict=False)})
+        states = sorted((by_name.pop(name) for name in group if name in by_name), key=_but_for_its_name)
+        for place, state in enumerate(states):
+            by_name[group[place]] = _replace(state, step=group[place])
     return (by_name[planned.step] for planned in plan.steps if planned.step in by_name)
 
 
-def _encoded(step: StepState) -> bytes:
-    return msgspec.msgpack.encode(step)
+def _but_for_its_name(step: StepState) -> bytes:
+    return msgspec.msgpack.encode((type(step).__name__, *msgspec.structs.astuple(step)[1:]))

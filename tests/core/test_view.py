@@ -1,0 +1,187 @@
+"""What an exploration takes for the same: all that cannot change a decision, and nothing else."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.plan import Plan
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.state import (
+    Doubt,
+    Exhausted,
+    Goal,
+    Parked,
+    ParkReason,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    Tries,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    Unknown,
+)
+from saga_fn.core.view import LATER, NOW, SAME, cut_plan, cut_schedule, interchangeable, view_of
+from tests.core.given import DIAMOND, SECOND, THREE, THRICE, A, B, C, D, step
+
+PAIR = Plan.of(step("a"), step("b"))
+NINE = RetrySchedule(attempts=9, base=5 * SECOND, multiplier=2.0, cap=60 * SECOND, jitter=0.5)
+AT = Moment(10)
+
+
+def state(*steps: StepState, crashes: int = 0, alone: bool = False) -> SagaState:
+    return SagaState(THREE.id, 7, AT, Goal.ROLLBACK, steps, (3, 5), 5, crashes, alone)
+
+
+def view(*steps: StepState) -> tuple[StepState, ...]:
+    return view_of(THREE, state(*steps), ()).steps
+
+
+# Policies.
+
+
+@pytest.mark.parametrize(
+    "real, cut",
+    [
+        pytest.param(RetrySchedule(), RetrySchedule(), id="no retry"),
+        pytest.param(RetrySchedule(attempts=2), RetrySchedule(attempts=2), id="at once"),
+        pytest.param(RetrySchedule(attempts=4), RetrySchedule(attempts=3), id="attempts in the middle are one"),
+        pytest.param(NINE, RetrySchedule(attempts=3, base=LATER), id="any wait is a wait"),
+        pytest.param(
+            RetrySchedule(attempts=3, base=SECOND, cap=0), RetrySchedule(attempts=3), id="a cap of nothing is at once"
+        ),
+        pytest.param(
+            RetrySchedule(attempts=3, base=2, jitter=0.5), RetrySchedule(attempts=3, base=LATER), id="never below one"
+        ),
+        pytest.param(
+            RetrySchedule(attempts=3, base=1, jitter=0.5),
+            RetrySchedule(attempts=3, base=LATER, jitter=1.0),
+            id="jitter may take all of it",
+        ),
+        pytest.param(
+            RetrySchedule(attempts=3, base=SECOND, multiplier=0.5),
+            RetrySchedule(attempts=3, base=LATER, jitter=1.0),
+            id="it may shrink to nothing",
+        ),
+        pytest.param(
+            RetrySchedule(attempts=3, base=SECOND, jitter=1.0),
+            RetrySchedule(attempts=3, base=LATER, jitter=1.0),
+            id="jitter of all of it",
+        ),
+    ],
+)
+def test_a_policy_is_cut_to_what_can_lead_elsewhere(real: RetrySchedule, cut: RetrySchedule) -> None:
+    assert cut_schedule(real) == cut
+
+
+def test_a_plan_is_cut_in_its_policies_alone() -> None:
+    plan = Plan.of(step("a", retry=NINE), step("b", "a", undo_retry=NINE), compensate_on_failure=False)
+    cut = RetrySchedule(attempts=3, base=LATER)
+    assert cut_plan(plan) == Plan.of(step("a", retry=cut), step("b", "a", undo_retry=cut), compensate_on_failure=False)
+
+
+# States.
+
+
+def test_numbers_and_what_has_come_from_outside_do_not_count() -> None:
+    assert view_of(THREE, state(), ()) == SagaState(THREE.id, 0, NOW, Goal.ROLLBACK)
+
+
+@pytest.mark.parametrize("seq", [1, 9])
+def test_a_result_is_a_result_whichever_entry_recorded_it(seq: int) -> None:
+    assert view(Succeeded(A, seq), Skipped(B, seq), Undone(C, seq)) == (Succeeded(A, 0), Skipped(B, 0), Undone(C, 0))
+
+
+TRIED = Tries(4, 2, Doubt.MAY_HAVE_RUN, Digest(b"x"), generation=3, events=1, until=Moment(11))
+SEEN = Tries(1, 2, Doubt.MAY_HAVE_RUN, SAME, until=LATER)
+AFRESH = msgspec.structs.replace(SEEN, failures=0)
+ROW, INPUT = ParkReason.ROW_REFUSED, ParkReason.INPUT_CHANGED
+
+
+@pytest.mark.parametrize(
+    "real, seen",
+    [
+        (Running(A, TRIED), Running(A, SEEN)),
+        (Unknown(A, TRIED), Unknown(A, SEEN)),
+        (Retrying(A, TRIED, Moment(11)), Retrying(A, SEEN, LATER)),
+        (Retrying(A, TRIED, Moment(10)), Retrying(A, SEEN, NOW)),
+        (Undoing(A, 5, TRIED), Undoing(A, 0, SEEN)),
+        (UndoRetrying(A, 5, TRIED, Moment(11)), UndoRetrying(A, 0, SEEN, LATER)),
+        (UndoRetrying(A, 5, TRIED, Moment(10)), UndoRetrying(A, 0, SEEN, NOW)),
+        # A person's verb begins a fresh count: the failures before it say nothing.
+        (Exhausted(A, TRIED), Exhausted(A, AFRESH)),
+        (UndoFailed(A, 5, TRIED), UndoFailed(A, 0, AFRESH)),
+        (Parked(A, TRIED, ParkReason.CRASH_LOOP), Parked(A, AFRESH, ROW)),
+        (Parked(A, TRIED, INPUT), Parked(A, AFRESH, INPUT)),
+        (UndoParked(A, 5, TRIED, ParkReason.CRASH_LOOP), UndoParked(A, 0, AFRESH, ROW)),
+        (Running(A, Tries(4, until=AT)), Running(A, Tries(1))),
+    ],
+)
+def test_a_step_is_seen_with_what_it_may_still_decide(real: StepState, seen: StepState) -> None:
+    assert view(real) == (seen,)
+
+
+@pytest.mark.parametrize(
+    "crashes, alone, seen",
+    [
+        (0, False, (0, False)),
+        (1, False, (0, False)),
+        (2, False, (0, False)),
+        (0, True, (0, False)),
+        (1, True, (2, True)),
+    ],
+)
+def test_of_crashes_only_the_last_that_is_granted_counts(crashes: int, alone: bool, seen: tuple[int, bool]) -> None:
+    looked = view_of(THREE, state(crashes=crashes, alone=alone), ())
+    assert (looked.crashes, looked.alone) == seen
+
+
+# Steps that are alike.
+
+
+def test_steps_are_alike_that_differ_in_nothing_but_their_names() -> None:
+    assert interchangeable(PAIR) == ((A, B),)
+    assert interchangeable(DIAMOND) == ((B, C),)
+    assert interchangeable(THREE) == ()
+    for differs in (
+        step("b", retry=THRICE),
+        step("b", undo_retry=THRICE),
+        step("b", undo=False),
+        step("b", "a"),
+    ):
+        assert interchangeable(Plan.of(step("a"), differs)) == ()
+    assert interchangeable(Plan.of(step("a"), step("b"), step("c", "a"))) == ()
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (Succeeded(A, 0), Exhausted(B, Tries(1))),
+        (Running(A, Tries(1)), Running(B, Tries(1, 1))),
+        (Undone(A, 0), Succeeded(B, 0)),
+    ],
+)
+def test_which_of_two_alike_steps_it_happened_to_makes_no_difference(one: StepState, other: StepState) -> None:
+    swapped = (msgspec.structs.replace(other, step=A), msgspec.structs.replace(one, step=B))
+    looked = view_of(PAIR, state(one, other), ((A, B),))
+    assert looked == view_of(PAIR, state(*swapped), ((A, B),))
+    assert [found.step for found in looked.steps] == [A, B]
+    assert {type(found) for found in looked.steps} == {type(one), type(other)}
+
+
+def test_the_first_of_alike_steps_stands_for_the_only_one_that_has_begun() -> None:
+    assert view_of(PAIR, state(Succeeded(B, 0)), ((A, B),)).steps == (Succeeded(A, 0),)
+
+
+def test_steps_that_are_not_alike_keep_their_own_states_and_the_plans_order() -> None:
+    steps = (Succeeded(A, 0), Exhausted(B, Tries(1)), Succeeded(C, 0), Skipped(D, 0))
+    looked = view_of(DIAMOND, state(*steps), ((B, C),)).steps
+    assert [found.step for found in looked] == [A, B, C, D]
+    assert (looked[0], looked[3]) == (steps[0], steps[3])
