@@ -19,9 +19,6 @@ CREATE TABLE saga_fn.saga (
     status         text        NOT NULL,
     -- Why a suspended saga waits: 1 retry, 2 timer, 4 event, 8 paused, 16 parked.
     waits          smallint    NOT NULL,
-    state          bytea       NOT NULL,
-    -- Number of the last journal entry.
-    rev            bigint      NOT NULL,
     -- Fencing token of the current claim: fresh for each, carried by every write.
     token          uuid,
     owner          uuid,
@@ -33,7 +30,11 @@ CREATE TABLE saga_fn.saga (
     -- Type name and code only; messages are payload and live in the journal.
     last_error     text,
     created_at     timestamptz NOT NULL DEFAULT now(),
+    -- What every step changes stands last: an update logs no byte of what stands before.
+    -- Number of the last journal entry.
+    rev            bigint      NOT NULL,
     updated_at     timestamptz NOT NULL DEFAULT now(),
+    state          bytea       NOT NULL,
     ended_at       timestamptz,
     PRIMARY KEY (shard, id),
     CONSTRAINT saga_status_known CHECK (
