@@ -127,7 +127,7 @@ def pg15() -> Iterator[Server]:
         yield Server(embedded.dsn)
 
 
-async def _database(server: Server, *, migrated: bool) -> AsyncIterator[str]:
+async def database(server: Server, *, migrated: bool) -> AsyncIterator[str]:
     name = await server.create(migrated=migrated)
     yield server.dsn_of(name)
     leaks = await server.drop(name)
@@ -138,14 +138,14 @@ async def _database(server: Server, *, migrated: bool) -> AsyncIterator[str]:
 @pytest.fixture
 async def dsn(server: Server) -> AsyncIterator[str]:
     """A database with the schema in it."""
-    async for name in _database(server, migrated=True):
+    async for name in database(server, migrated=True):
         yield name
 
 
 @pytest.fixture
 async def empty_dsn(server: Server) -> AsyncIterator[str]:
     """A database with nothing in it."""
-    async for name in _database(server, migrated=False):
+    async for name in database(server, migrated=False):
         yield name
 
 
@@ -154,5 +154,5 @@ async def any_dsn(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A database with the schema in it, on each PostgreSQL in turn."""
     chosen = request.getfixturevalue(request.param)
     assert isinstance(chosen, Server)
-    async for name in _database(chosen, migrated=True):
+    async for name in database(chosen, migrated=True):
         yield name

@@ -327,7 +327,8 @@ class MemoryStore:
         by_person = WaitReason.PARKED | WaitReason.PAUSED
         due = time_of(self.now()) if row.owner is None and not row.waits & by_person else row.due_at
         saga.record = attrs.evolve(row, signals=row.signals + 1, due_at=due)
-        saga.inbox.append(_Mail(letter))
+        if all(mail.letter.id != letter.id for mail in saga.inbox):
+            saga.inbox.append(_Mail(letter))
         return True
 
     async def letters(self, saga_id: UUID) -> list[Letter]:

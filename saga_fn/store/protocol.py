@@ -109,7 +109,10 @@ class Store(Protocol):
         ...
 
     async def send(self, saga_id: UUID, letter: Letter) -> bool:
-        """Leave a letter for the saga's owner, present or next; False if there is no such live saga."""
+        """Leave a letter for the saga's owner, present or next; False if there is no such live saga.
+
+        The same letter sent again is there once.
+        """
         ...
 
     async def letters(self, saga_id: UUID) -> list[Letter]:

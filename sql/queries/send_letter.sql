@@ -2,7 +2,7 @@
 -- nullable: owner
 -- Leave a letter for whoever owns the saga or will own it. The counter on the saga's row keeps its owner from giving it
 -- up unread. An unowned saga that waits for no person becomes due. No row: there is no such saga, or it has ended, and
--- no letter was stored.
+-- no letter was stored. A letter sent again, because its answer was lost, is there once.
 WITH told AS (
     UPDATE saga_fn.saga AS s
     SET
@@ -14,5 +14,6 @@ WITH told AS (
 stored AS (
     INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body)
     SELECT :shard::smallint, t.id, :id::uuid, :kind::text, :body::bytea FROM told AS t
+    ON CONFLICT DO NOTHING
 )
 SELECT t.owner, now() AS now FROM told AS t

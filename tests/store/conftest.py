@@ -1,0 +1,27 @@
+"""One suite, every store: in memory, PostgreSQL as embedded (or yours), and the oldest PostgreSQL we support."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from saga_fn import MemoryStore
+from saga_fn.store.postgres import PostgresStore
+from saga_fn.store.protocol import Store
+from tests.conftest import GIVEN, NO_PG15, Server, database
+
+
+@pytest.fixture(params=["memory", "server"] + ([] if GIVEN else [pytest.param("pg15", marks=NO_PG15)]))
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """An empty store."""
+    if request.param == "memory":
+        yield MemoryStore()
+        return
+    server = request.getfixturevalue(request.param)
+    assert isinstance(server, Server)
+    async for dsn in database(server, migrated=True):
+        postgres = PostgresStore(dsn)
+        await postgres.open(migrate=False, listen=None)
+        yield postgres
+        await postgres.close()

@@ -1,0 +1,90 @@
+"""Letters wait for whoever owns the saga; notes stand beside its journal."""
+
+from __future__ import annotations
+
+from uuid import uuid4
+
+from saga_fn.core.events import AbortRequested, SagaParked
+from saga_fn.core.ids import Moment
+from saga_fn.core.state import ParkReason
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import Letter
+from tests.store.given import LONG, SHOP, start
+
+
+def letter(body: bytes = b"{}") -> Letter:
+    return Letter(uuid4(), "event", body)
+
+
+async def test_letters_are_kept_in_order_until_they_are_answered(store: Store) -> None:
+    hand = await start(store)
+    sent = [letter(b"%d" % number) for number in range(5)]
+    for each in sent:
+        assert await store.send(hand.id, each)
+    assert await store.letters(hand.id) == sent
+    await store.answer(hand.id, sent[1].id, "late")
+    assert await store.letters(hand.id) == [sent[0], *sent[2:]]
+    assert await store.read_answer(hand.id, sent[1].id) == "late"
+    await store.answer(hand.id, sent[1].id, "applied")
+    assert await store.read_answer(hand.id, sent[1].id) == "late", "an answer is final"
+    row = await store.read(hand.id)
+    assert row is not None
+    assert row.signals == 5
+
+
+async def test_a_letter_sent_again_is_there_once(store: Store) -> None:
+    hand = await start(store)
+    once = letter()
+    assert await store.send(hand.id, once)
+    assert await store.send(hand.id, once)
+    assert await store.letters(hand.id) == [once]
+
+
+async def test_a_letter_to_a_sleeper_wakes_it(store: Store) -> None:
+    hand = await start(store)
+    await store.commit(0, [hand.failed()], lease=LONG)
+    assert await store.due_shards(SHOP) == []
+    assert await store.send(hand.id, letter())
+    assert await store.due_shards(SHOP) == [0]
+    (claim,) = await store.claim_due(0, SHOP, owner=uuid4(), limit=1, lease=LONG)
+    assert claim.signals == 1
+
+
+async def test_a_letter_does_not_wake_what_waits_for_a_person(store: Store) -> None:
+    hand = await start(store)
+    parked = hand.write(SagaParked(store.now(), ParkReason.ROW_REFUSED))
+    assert (await store.commit(0, [parked], lease=LONG)).signals == {hand.id: 0}
+    assert await store.send(hand.id, letter())
+    row = await store.read(hand.id)
+    assert row is not None
+    assert (row.due_at, row.signals) == (None, 1)
+
+
+async def test_a_letter_does_not_shorten_a_lease(store: Store) -> None:
+    hand = await start(store)
+    before = await store.read(hand.id)
+    assert await store.send(hand.id, letter())
+    after = await store.read(hand.id)
+    assert before is not None
+    assert after is not None
+    assert (after.due_at, after.token) == (before.due_at, before.token)
+
+
+async def test_nobody_writes_to_a_saga_that_has_ended_or_never_was(store: Store) -> None:
+    hand = await start(store)
+    await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))], lease=LONG)
+    late = letter()
+    assert not await store.send(hand.id, late)
+    assert await store.letters(hand.id) == []
+    assert await store.read_answer(hand.id, late.id) is None
+    assert not await store.send(uuid4(), letter())
+
+
+async def test_notes_are_kept_in_order_beside_the_journal(store: Store) -> None:
+    hand = await start(store)
+    for number in range(3):
+        await store.note(hand.id, "late", f"result {number}")
+    assert [(note.kind, note.detail) for note in await store.notes(hand.id)] == [
+        ("late", f"result {number}") for number in range(3)
+    ]
+    assert len(await store.journal(hand.id)) == 1

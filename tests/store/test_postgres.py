@@ -1,0 +1,102 @@
+"""What only a database can do: lock, refuse a value, and hold its own tables to the rules."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import UUID
+
+import asyncpg
+import msgspec
+import pytest
+
+from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.postgres import PostgresStore
+from tests.store.given import LONG, OTHER, OWNER, SHOP, Hand, new_saga, start
+
+
+@pytest.fixture
+async def store(any_dsn: str) -> AsyncIterator[PostgresStore]:
+    postgres = PostgresStore(any_dsn)
+    await postgres.open(migrate=False, listen=None)
+    yield postgres
+    await postgres.close()
+
+
+@pytest.fixture
+async def stranger(any_dsn: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(any_dsn)
+    yield connection
+    await connection.close()
+
+
+async def test_a_value_that_cannot_be_kept_refuses_the_batch_and_nothing_is_inserted(store: PostgresStore) -> None:
+    good, bad = new_saga(store), new_saga(store, name="nul \x00 character")
+    with pytest.raises(RowRefusedError):
+        await store.insert(0, [good, bad], lease=LONG)
+    assert await store.read(good.id) is None
+
+
+async def test_a_row_locked_by_somebody_else_is_left_out_at_once(
+    store: PostgresStore, stranger: asyncpg.Connection
+) -> None:
+    locked, free = await start(store), await start(store)
+    async with asyncio.timeout(30), stranger.transaction():
+        await stranger.execute("SELECT 1 FROM saga_fn.saga WHERE shard = 0 AND id = $1 FOR UPDATE", locked.id)
+        writes = [hand.succeeded() for hand in sorted((locked, free), key=lambda hand: hand.id)]
+        assert set((await store.commit(0, writes, lease=LONG)).signals) == {free.id}
+        assert set((await store.renew(0, _tokens(locked, free), owner=OWNER, lease=LONG)).signals) == {free.id}
+        assert await store.live(0, [locked.id]) == {locked.id: locked.token}
+        assert await store.claim_due(0, SHOP, owner=OTHER, limit=9, lease=LONG) == []
+    assert set((await store.commit(0, [locked.succeeded()], lease=LONG)).signals) == {locked.id}
+
+
+async def test_one_bad_row_refuses_its_batch_by_name(store: PostgresStore) -> None:
+    good, bad = await start(store), await start(store)
+    writes = [good.succeeded(), msgspec.structs.replace(bad.succeeded(), last_error="nul \x00")]
+    with pytest.raises(RowRefusedError):
+        await store.commit(0, writes, lease=LONG)
+    assert len(await store.journal(good.id)) == 1
+    broken = msgspec.structs.replace(bad.failed(), due=None)
+    with pytest.raises(RowRefusedError) as caught:
+        await store.commit(0, [broken], lease=LONG)
+    assert caught.value.constraint == "saga_live_is_due"
+
+
+# Each breaks one rule of the table, and says which.
+BREACHES = {
+    "saga_status_known": "status = 'LOST'",
+    "saga_ended_has_time": "status = 'COMPLETED', owner = NULL, token = NULL, due_at = NULL",
+    "saga_suspended_has_reason": "waits = 1",
+    "saga_owner_has_token": "token = NULL",
+    "saga_ended_is_free": "status = 'FAILED', ended_at = now()",
+    "saga_live_is_due": "due_at = NULL",
+    "saga_state_is_small": "state = convert_to(repeat('x', 16385), 'UTF8')",
+}
+
+
+@pytest.mark.parametrize("rule", BREACHES)
+async def test_the_table_refuses_what_breaks(store: PostgresStore, stranger: asyncpg.Connection, rule: str) -> None:
+    await start(store)
+    with pytest.raises(asyncpg.CheckViolationError) as caught:
+        await stranger.execute(f"UPDATE saga_fn.saga SET {BREACHES[rule]}")
+    assert caught.value.constraint_name == rule
+
+
+async def test_every_rule_of_the_table_is_tried(stranger: asyncpg.Connection) -> None:
+    rows = await stranger.fetch(
+        "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'saga_fn'::regnamespace"
+    )
+    assert {row["conname"] for row in rows} == set(BREACHES)
+
+
+async def test_a_sleeper_that_waits_for_its_time_has_one(store: PostgresStore, stranger: asyncpg.Connection) -> None:
+    hand = await start(store)
+    await store.commit(0, [hand.failed()], lease=LONG)
+    with pytest.raises(asyncpg.CheckViolationError):
+        await stranger.execute("UPDATE saga_fn.saga SET due_at = NULL")
+    await stranger.execute("UPDATE saga_fn.saga SET waits = 16, due_at = NULL")  # parked: a person comes by itself
+
+
+def _tokens(*hands: Hand) -> dict[UUID, UUID]:
+    return {hand.id: hand.token for hand in hands if hand.token is not None}
