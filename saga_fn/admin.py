@@ -21,11 +21,19 @@ from saga_fn.core.reading import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.definition import StepRef
+from saga_fn.engine.arguments import check_id, check_is
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.verbs import apply_verb, lease_end
 from saga_fn.engine.view import admin_snapshot_of, plan_of
-from saga_fn.errors import SagaDefinitionError, SagaError, SagaNotFoundError, SagaNotRegisteredError, SagaStateError
+from saga_fn.errors import (
+    PayloadTooLargeError,
+    SagaDefinitionError,
+    SagaError,
+    SagaNotFoundError,
+    SagaNotRegisteredError,
+    SagaStateError,
+)
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.snapshot import SagaAdminSnapshot
 from saga_fn.store.records import SagaRecord, decode_event, decode_state
@@ -86,6 +94,7 @@ class SagaAdmin:
 
     def step(self, saga_id: UUID, ref: StepRef[O]) -> StepAdmin[O]:
         """One step of a saga, typed."""
+        check_is(ref, StepRef, "a step's StepRef", error=SagaDefinitionError, hint="pass what add_step gave")
         return StepAdmin(self, saga_id, ref)
 
     async def skip(self, saga_id: UUID, step_id: StepId | None, output: object) -> None:
@@ -105,6 +114,9 @@ class SagaAdmin:
             )
         given: object = {} if output is None and binding.output_type.tp is not type(None) else output
         payload = binding.output_type.encode(binding.output_type.accept(given))
+        limit = self._engine.options.max_payload_bytes
+        if len(payload) > limit:
+            raise PayloadTooLargeError(f"the output for step {chosen!r}", size=len(payload), limit=limit)
         await apply_verb(self._engine, saga_id, lambda at, _: Incoming(StepSkipped(at, chosen), payload=payload))
 
     async def abort(self, saga_id: UUID) -> None:
@@ -164,6 +176,8 @@ class SagaAdmin:
         ]
 
     async def _read(self, saga_id: UUID) -> SagaRecord:
+        check_id(saga_id)
+        self._engine.require_open()
         row = await self._engine.store.read(saga_id)
         if row is None:
             raise SagaNotFoundError(saga_id)

@@ -15,6 +15,7 @@ from uuid import UUID
 from saga_fn.codec import PayloadType
 from saga_fn.core.state import Goal
 from saga_fn.definition import SagaDefinition
+from saga_fn.engine.arguments import check_id, check_is, check_whole, seconds_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import MEBIBYTE, EngineOptions
@@ -24,6 +25,7 @@ from saga_fn.engine.verbs import announce, notify
 from saga_fn.engine.view import error_of, read_result, record_of, result_of, snapshot_of
 from saga_fn.engine.worker import Worker, drive_due, drive_one
 from saga_fn.errors import (
+    PayloadError,
     PayloadTooLargeError,
     SagaCompensatedError,
     SagaDefinitionError,
@@ -223,7 +225,9 @@ class SagaOrchestrator:
         self.engine = SagaEngine(self._store, options)
         self._worker = Worker(self.engine)
         self._starter = Starter(self.engine)
+        self.engine.require_open = self._require_open
         self.entered = False
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     # Lifecycle.
 
@@ -237,6 +241,7 @@ class SagaOrchestrator:
             await self._store.close()
             raise
         self.entered = True
+        self._loop = asyncio.get_running_loop()
         if self.engine.options.concurrency:
             self._worker.start()
         return self
@@ -245,6 +250,7 @@ class SagaOrchestrator:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Claim nothing more, finish the steps that run or hand their sagas back, disconnect."""
+        self._require_open()
         self.entered = False
         await self._worker.stop()
         await self.engine.stop()
@@ -276,6 +282,11 @@ class SagaOrchestrator:
             raise SagaError(
                 "this orchestrator was made with a DSN and is not entered, so it has no connection",
                 hint="use `async with orchestrator:`, or give it a pool of your own.",
+            )
+        if self.entered and self._loop is not asyncio.get_running_loop():
+            raise SagaError(
+                "this orchestrator was entered in another event loop",
+                hint="use it there (asyncio.run_coroutine_threadsafe), or enter one in this loop as well",
             )
 
     # Registering.
@@ -309,7 +320,9 @@ class SagaOrchestrator:
                 hint='register("create_order", definition)',
             )
         if not _is_version(version):
-            raise SagaDefinitionError(f"version must be a whole number, 1 or more, not {version!r}")
+            raise SagaDefinitionError(
+                f"version must be a whole number, 1 or more, not {version!r:.40}", hint="version=2"
+            )
         found: SagaDefinition[Any, Any] = given  # Any: see the overloads
         registered = Registered(chosen, version, found)
         self.engine.registry.add(registered)
@@ -318,6 +331,8 @@ class SagaOrchestrator:
 
     def handle(self, definition: SagaDefinition[D, R], /) -> SagaHandle[D, R]:
         """The typed handle of a registered definition, wherever it is wanted. Raises SagaNotRegisteredError."""
+        hint = "builder.build() or @saga makes one"
+        check_is(definition, SagaDefinition, "a SagaDefinition", error=SagaDefinitionError, hint=hint)
         return SagaHandle(self, self.engine.registry.of(definition), definition)
 
     # Starting and telling.
@@ -357,6 +372,8 @@ class SagaOrchestrator:
         """What every spelling of a start comes to."""
         self._require_open()
         if connection is not None:
+            if not hasattr(connection, "fetch"):
+                raise SagaError("connection is no connection", hint="pass an asyncpg connection, in a transaction")
             return await self._starter.start_within(request, connection)
         started = await self._starter.start(request, slots=self._slots_for_starts())
         if started.created and started.live is None:
@@ -396,6 +413,10 @@ class SagaOrchestrator:
         SagaNotFoundError, and PayloadError for an event that is not JSON.
         """
         self._require_open()
+        check_id(saga_id)
+        check_id(token, "a token")
+        if event is not None:
+            check_is(event, Mapping, "a dict of JSON values", error=PayloadError, hint='e.g. {"approved": True}')
         payload = PayloadType.of(dict[str, Any]).encode(dict(event or {}))
         limit = self.engine.options.max_payload_bytes
         if len(payload) > limit:
@@ -407,11 +428,13 @@ class SagaOrchestrator:
     async def run_due(self, limit: int = 100) -> int:
         """Work on what is due now, at most `limit` sagas; returns how many there were. For schedulers."""
         self._require_open()
+        check_whole("limit", limit, least=0)
         return await drive_due(self.engine, limit)
 
     async def resume(self, saga_id: UUID) -> bool:
         """Work on this saga now, until it ends or waits; False if it has ended or somebody works on it already."""
         self._require_open()
+        check_id(saga_id)
         return await drive_one(self.engine, saga_id)
 
     async def run_until_idle(self) -> None:
@@ -435,7 +458,7 @@ class SagaOrchestrator:
 
     async def drive_to_end(self, saga_id: UUID, timeout: timedelta | float | None) -> None:
         """Work on this saga in the caller's coroutine, through its retry delays, until it ends or waits for a person."""
-        give_up = None if timeout is None else time.monotonic() + _seconds(timeout)
+        give_up = None if timeout is None else time.monotonic() + seconds_of(timeout)
         while give_up is None or time.monotonic() < give_up:
             await drive_one(self.engine, saga_id)
             row = await self._read(saga_id)
@@ -489,7 +512,8 @@ class SagaOrchestrator:
         Raises SagaNotFoundError, SagaResultTimeoutError.
         """
         self._require_open()
-        seconds = None if timeout is None else _seconds(timeout)
+        check_id(saga_id)
+        seconds = None if timeout is None else seconds_of(timeout)
         give_up = None if seconds is None else time.monotonic() + seconds
         while live is None or live.state.goal not in _FOR_GOOD:
             if saga_id not in self.engine.held and (await self._read(saga_id)).ended_at is not None:
@@ -514,6 +538,7 @@ class SagaOrchestrator:
         return Compensated(snapshot, error) if snapshot.status == "COMPENSATED" else Failed(snapshot, error)
 
     async def _read(self, saga_id: UUID) -> SagaRecord:
+        check_id(saga_id)
         row = await self._store.read(saga_id)
         if row is None:
             raise SagaNotFoundError(saga_id)
@@ -524,15 +549,16 @@ def _is_version(version: object) -> bool:
     return isinstance(version, int) and not isinstance(version, bool) and 1 <= version < 2**31
 
 
-def _seconds(timeout: timedelta | float) -> float:
-    return timeout.total_seconds() if isinstance(timeout, timedelta) else float(timeout)
-
-
 def _store(
     given: str | Pool | MemoryStore, *, schema: str, shards: int, pool_size: int, max_connections: int, listen: bool
 ) -> Store:
     if isinstance(given, MemoryStore):
         return given
+    check_whole("shards", shards, least=1, most=4096)
+    check_whole("pool_size", pool_size, least=1)
+    check_whole("max_connections", max_connections, least=1)
+    check_is(given, (str, Pool), "a DSN, a pool or a MemoryStore", error=StoreError, hint='e.g. "postgresql://host/db"')
+    check_is(schema, str, "the schema's name", error=StoreError, hint='e.g. "saga_fn"')
     from saga_fn.store.postgres import PostgresStore  # late: it imports the driver, which is slow to import
 
     try:

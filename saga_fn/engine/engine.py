@@ -68,6 +68,8 @@ class SagaEngine:
         self.on_slot_freed: Callable[[], None] = _nothing
         self.on_due: Callable[[Moment | None], None] = _due_some_time
         """Told when a saga will be due (None: now)."""
+        self.require_open: Callable[[], None] = _nothing
+        """Raises if there is no connection to be had; every face asks it first."""
         self.stopping = False
 
     # Sagas come in.

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import Final
 
 import attrs
 
+from saga_fn.engine.arguments import check_whole
 from saga_fn.errors import SagaError
 
 MEBIBYTE: Final = 1024 * 1024
+_LONGEST: Final = timedelta(days=365)
 
 
 def _positive(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: object) -> None:
-    if not isinstance(value, timedelta) or value <= timedelta(0):
+    if not isinstance(value, timedelta) or not timedelta(0) < value <= _LONGEST:
         raise SagaError(
-            f"{attribute.name} must be a positive timedelta, not {value!r}", hint="e.g. timedelta(seconds=15)."
+            f"{attribute.name} must be a positive timedelta of at most a year, not {value!r:.80}",
+            hint="e.g. timedelta(seconds=15)",
         )
 
 
 def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < math.inf:
-        raise SagaError(f"{attribute.name} must be a whole number, 0 or more, not {value!r}")
+    check_whole(attribute.name, value, least=0)
 
 
 @attrs.frozen(kw_only=True)

@@ -291,4 +291,6 @@ def _check_key(name: str, value: object) -> None:
             hint="hash longer keys first",
         )
     if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
-        raise PayloadError(f"{name} holds a character that PostgreSQL cannot store (NUL or a lone surrogate)")
+        raise PayloadError(
+            f"{name} holds a character that PostgreSQL cannot store (NUL or a lone surrogate)", hint="leave it out"
+        )

@@ -21,6 +21,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.reading import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
+from saga_fn.engine.arguments import check_id
 from saga_fn.engine.committer import Applied, Refused
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
@@ -94,6 +95,8 @@ def announce(engine: SagaEngine, saga_id: UUID | None) -> None:
 
 
 async def _read(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
+    check_id(saga_id)
+    engine.require_open()
     row = await engine.store.read(saga_id)
     if row is None:
         raise SagaNotFoundError(saga_id)

@@ -1,0 +1,42 @@
+"""What callers pass, judged before anything is done with it: the type checkers do not see every caller."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID
+
+from saga_fn.errors import PayloadError, SagaError
+
+_YEAR = 365 * 24 * 3600.0
+
+
+def check_id(value: object, what: str = "a saga's id") -> None:
+    """Raise PayloadError for what is no UUID."""
+    if not isinstance(value, UUID):
+        raise PayloadError(f"{what} is a UUID, not a {type(value).__name__}", hint="UUID(text) makes one of its text")
+
+
+def seconds_of(timeout: object) -> float:
+    """A timeout in seconds, a year at most; raises SagaError for what is none."""
+    if isinstance(timeout, timedelta):
+        return min(timeout.total_seconds(), _YEAR)
+    # NaN differs from itself.
+    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout != timeout:  # noqa: PLR0124
+        raise SagaError(
+            f"timeout must be a number of seconds, a timedelta or None, not a {type(timeout).__name__}",
+            hint="e.g. timeout=10, or None to wait as long as it takes",
+        )
+    return float(min(timeout, _YEAR))
+
+
+def check_whole(name: str, value: object, *, least: int, most: int = 2**31 - 1) -> None:
+    """Raise SagaError for what is no whole number from `least` to `most`."""
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        shown = value if isinstance(value, int | float) and abs(value) < most else type(value).__name__
+        raise SagaError(f"{name} must be a whole number, not {shown!r}", hint=f"give one from {least} to {most}")
+
+
+def check_is(value: object, kind: type | tuple[type, ...], what: str, *, error: type[SagaError], hint: str) -> None:
+    """Raise `error` for what is none of these types."""
+    if not isinstance(value, kind):
+        raise error(f"{what} is wanted, not a {type(value).__name__}", hint=hint)
