@@ -65,8 +65,8 @@ class SagaRun(Generic[R_co]):
         self._orchestrator = orchestrator
         self._definition = definition
         self._live = started.live
-        self.id = started.id
-        self.created = started.created
+        self.id: UUID = started.id
+        self.created: bool = started.created
         """Whether this very call started it; False for a repeat under the same idempotency key, and when attached."""
 
     async def result(self, timeout: timedelta | float | None = None) -> R_co:
@@ -222,11 +222,11 @@ class SagaOrchestrator:
         self._store = _store(
             store, schema=schema, shards=shards, pool_size=pool_size, max_connections=max_connections, listen=listen
         )
-        self.engine = SagaEngine(self._store, options)
+        self.engine: SagaEngine = SagaEngine(self._store, options)
         self._worker = Worker(self.engine)
         self._starter = Starter(self.engine)
         self.engine.require_open = self._require_open
-        self.entered = False
+        self.entered: bool = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
     # Lifecycle.

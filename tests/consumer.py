@@ -59,6 +59,7 @@ class Consumer:
         """What a command prints, run in the project's folder with nothing that leads back to this checkout."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "MYPY"))}
         inherited["VIRTUAL_ENV"] = str(self.home / ".venv")
+        inherited["PATH"] = f"{self.python.parent}:{inherited.get('PATH', os.defpath)}"
         done = subprocess.run(
             [str(part) for part in command], cwd=self.home, capture_output=True, text=True, check=False, env=inherited
         )

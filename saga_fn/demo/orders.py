@@ -64,7 +64,7 @@ class OrdersFileError(Exception):
         mend = f'one JSON object a line, as in {SHIPPED_ORDERS}; "order_id" must be unique in the file'
         super().__init__("\n".join([f"{path} cannot be used:", *(f"  {line}" for line in named), f"HINT: {mend}"]))
         self.path = path
-        self.complaints = tuple(complaints)
+        self.complaints: tuple[str, ...] = tuple(complaints)
 
 
 def read_orders(path: Path) -> tuple[Order, ...]:

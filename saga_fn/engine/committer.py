@@ -91,7 +91,7 @@ class Committer:
         self._lease = lease
         self._lanes: Lanes[_Pending] = Lanes(self._send, lanes=lanes)
         self._tasks: set[asyncio.Task[None]] = set()
-        self.stalled = False
+        self.stalled: bool = False
         """Whether the store does not answer at the moment: no new work shall be taken on."""
 
     def hand_in(self, write: SagaWrite, settle: Callable[[Outcome], None]) -> None:

@@ -49,28 +49,28 @@ class SagaEngine:
 
     def __init__(self, store: Store, options: EngineOptions | None = None) -> None:
         self.store = store
-        self.options = EngineOptions() if options is None else options
-        self.registry = Registry()
-        self.owner = uuid4()
+        self.options: EngineOptions = EngineOptions() if options is None else options
+        self.registry: Registry = Registry()
+        self.owner: UUID = uuid4()
         self.held: dict[UUID, Interpreter] = {}
-        self.committer = Committer(store, lease=self.options.lease, lanes=_LANES)
-        self.clock = Clock(store.now, random.random)
+        self.committer: Committer = Committer(store, lease=self.options.lease, lanes=_LANES)
+        self.clock: Clock = Clock(store.now, random.random)
         self._leases = LeaseKeeper(store, self.held, owner=self.owner, lease=self.options.lease)
-        self.ends = Ends(store, self.held)
-        self.hints = Hints(store)
+        self.ends: Ends = Ends(store, self.held)
+        self.hints: Hints = Hints(store)
         self._suspects_apart: dict[UUID, asyncio.Task[None]] = {}
         self._kept_plans: set[PlanId] = set()
         self._turn = asyncio.Lock()
         self.starting = 0
         """Sagas on their way into the store as this process's own: each takes a slot."""
-        self.suspects = 0
+        self.suspects: int = 0
         """Sagas that wait for, or have, this process to themselves: meanwhile nothing else is taken on."""
         self.on_slot_freed: Callable[[], None] = _nothing
         self.on_due: Callable[[Moment | None], None] = _due_some_time
         """Told when a saga will be due (None: now)."""
         self.require_open: Callable[[], None] = _nothing
         """Raises if there is no connection to be had; every face asks it first."""
-        self.stopping = False
+        self.stopping: bool = False
 
     # Sagas come in.
 

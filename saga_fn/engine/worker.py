@@ -31,7 +31,7 @@ class Worker:
         self._task: asyncio.Task[None] | None = None
         self._behind: list[int] = []
         """Shards that had more to claim than there were slots."""
-        self.failures = 0
+        self.failures: int = 0
         """Passes in a row that failed; 0 when the last one went well."""
         self.last_error: str | None = None
         engine.on_slot_freed = self._slot_freed

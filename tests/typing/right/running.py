@@ -1,0 +1,69 @@
+"""From a definition to its result, and what an operator does."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any, assert_never, assert_type
+from uuid import UUID
+
+import asyncpg  # type: ignore[import-untyped,unused-ignore]  # a consumer has no stubs for it, we have
+
+from saga_fn import (
+    Compensated,
+    Completed,
+    Failed,
+    MemoryStore,
+    SagaAdmin,
+    SagaAdminSnapshot,
+    SagaHandle,
+    SagaOrchestrator,
+    SagaRun,
+    SagaSnapshot,
+    StepAdmin,
+)
+from tests.typing.shop import Charged, Order, built, create_order
+
+
+async def main(saga_id: UUID) -> str:
+    definition, charged = built()
+    async with SagaOrchestrator(MemoryStore(), concurrency=0) as orchestrator:
+        orders = orchestrator.register(create_order)
+        assert_type(orders, SagaHandle[Order, Charged])
+        assert_type(orchestrator.register("other", definition, version=2), SagaHandle[Order, Charged])
+        assert_type(orchestrator.handle(definition), SagaHandle[Order, Charged])
+
+        run = await orders.start(Order("1"), aggregation_id="1", idempotency_key="k")
+        assert_type(run, SagaRun[Charged])
+        assert_type(run.id, UUID)
+        assert_type(run.created, bool)
+        assert_type(await run.result(timeout=timedelta(seconds=1)), Charged)
+        assert_type(await orders.run(Order("2"), timeout=1.5), Charged)
+        assert_type(orders.attach(saga_id), SagaRun[Charged])
+        assert_type(await orchestrator.start(saga_name="other", initial_data={"order_id": "3"}), UUID)
+        assert_type(await orchestrator.get_snapshot(saga_id), SagaSnapshot)
+        assert_type(await orchestrator.run_due(limit=5), int)
+        assert_type(await orchestrator.notify(saga_id, saga_id, {"approved": True}), bool)
+
+        admin = SagaAdmin(orchestrator)
+        assert_type(admin.step(saga_id, charged), StepAdmin[Charged])
+        await admin.step(saga_id, charged).skip(Charged("manual"))
+        await SagaAdmin(engine=orchestrator.engine).skip_step(saga_id, mock_output={"payment_id": "manual"})
+        assert_type(await admin.get_saga(saga_id), SagaAdminSnapshot)
+
+        outcome = await run.outcome(timeout=1)
+        match outcome:
+            case Completed():
+                assert_type(outcome.result, Charged)
+                return outcome.result.payment_id
+            case Compensated():
+                return outcome.error or ""
+            case Failed():
+                return ", ".join(left.step_id for left in outcome.snapshot.left_over)
+            case _:
+                assert_never(outcome)
+
+
+def on_a_pool(
+    pool: asyncpg.Pool[Any],  # pyright: ignore[reportInvalidTypeArguments] - without stubs it is not generic
+) -> SagaOrchestrator:  # Any: the record type of asyncpg, by choice
+    return SagaOrchestrator(pool, listen=False)

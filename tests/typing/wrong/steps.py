@@ -1,0 +1,113 @@
+"""What cannot be a step."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from saga_fn import BaseStep, ExponentialRetry, FixedRetry, StepContext, step
+from tests.typing.shop import (
+    Charged,
+    ChargeInput,
+    Order,
+    Payments,
+    Reserved,
+    ReserveInput,
+    ReserveInventory,
+    do_charge,
+    do_reserve,
+    refund,
+    release,
+    reserve,
+)
+
+
+def not_async(inp: Order) -> Charged:
+    return Charged(inp.order_id)
+
+
+async def two_inputs(inp: Order, other: int) -> Charged:
+    return Charged(inp.order_id + str(other))
+
+
+async def context_first(ctx: StepContext, inp: Order) -> Charged:
+    return Charged(inp.order_id + ctx.trace_id)
+
+
+async def undo_one(inp: ReserveInput) -> None: ...
+
+
+def undo_not_async(inp: ReserveInput, out: Reserved) -> None: ...
+
+
+# refused: arg-type | reportArgumentType
+step(not_async)
+# refused: arg-type | reportArgumentType
+step(two_inputs)
+# refused: arg-type | reportArgumentType
+step(context_first)
+# refused: misc | reportArgumentType
+step(do_reserve, compensate=refund)
+# refused: arg-type | reportArgumentType
+step(do_reserve, compensate=undo_one)
+# refused: arg-type | reportArgumentType
+step(do_reserve, compensate=undo_not_async)
+# refused: arg-type | reportArgumentType
+step(compensate=release)(do_charge)
+# refused: arg-type | reportArgumentType
+step(Payments.charge)
+# refused: arg-type | reportArgumentType
+step(ReserveInventory)
+# refused: call-overload | reportArgumentType
+step(ReserveInventory(), compensate=release)
+# refused: call-overload | reportArgumentType
+step(do_reserve, timeout=5)
+# refused: call-overload | reportCallIssue
+step(do_reserve, retries=3)
+# refused: call-overload | reportArgumentType
+step(do_reserve, retry_policy=3)
+# refused: arg-type | reportArgumentType
+FixedRetry(max_attempts="3")
+# refused: arg-type | reportArgumentType
+ExponentialRetry(max_attempts=3, base_delay=5)
+# refused: call-overload | reportArgumentType
+step(do_reserve, timeout=timedelta(seconds=1), step_id=7)
+
+
+# refused: arg-type | reportArgumentType
+@step(compensate=refund)
+async def charge_other(inp: Order) -> Charged:
+    return Charged(inp.order_id)
+
+
+class WrongExecute(BaseStep[ReserveInput, Reserved]):
+    # refused: override | reportIncompatibleMethodOverride
+    async def execute(self, inp: ChargeInput, /) -> Reserved:
+        return Reserved(inp.reservation_id)
+
+
+class WrongOutput(BaseStep[ReserveInput, Reserved]):
+    # refused: override | reportIncompatibleMethodOverride
+    async def execute(self, inp: ReserveInput, /) -> Charged:
+        return Charged(inp.order_id)
+
+
+class WrongUndo(BaseStep[ReserveInput, Reserved]):
+    async def execute(self, inp: ReserveInput, /) -> Reserved:
+        return Reserved(inp.order_id)
+
+    # refused: override | reportIncompatibleMethodOverride
+    async def compensate(self, inp: ReserveInput, out: Charged, /) -> None: ...
+
+
+class NoExecute(BaseStep[ReserveInput, Reserved]): ...
+
+
+# refused: abstract | reportAbstractUsage
+NoExecute()
+
+
+async def alone() -> None:
+    # refused: arg-type | reportArgumentType
+    await reserve.execute(Order("1"))
+    # refused: attr-defined | reportAttributeAccessIssue | cents
+    (await reserve.execute(ReserveInput("1"))).cents
