@@ -42,7 +42,7 @@ from saga_fn.snapshot import Compensated, Completed, Failed, Health, Outcome, Sa
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.memory import MemoryStore
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import SagaRecord, time_of
+from saga_fn.store.records import SagaRecord, moment_of, time_of
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -449,12 +449,14 @@ class SagaOrchestrator:
             if self.engine.held:
                 await asyncio.sleep(0.005)
                 continue
-            if not isinstance(self._store, MemoryStore):
+            work = await self._store.due_work(self.engine.registry.pairs)
+            if work.next_due is None:
                 return
-            due = self._store.next_due()
-            if due is None:
-                return
-            self._store.jump_to(due)
+            if isinstance(self._store, MemoryStore):
+                self._store.jump_to(moment_of(work.next_due))
+            else:
+                wait = (work.next_due - time_of(work.now)).total_seconds()
+                await asyncio.sleep(max(0.005, min(wait, _LONGEST_POLL)))
 
     async def drive_to_end(self, saga_id: UUID, timeout: timedelta | float | None) -> None:
         """Work on this saga in the caller's coroutine, through its retry delays, until it ends or waits for a person."""

@@ -203,6 +203,8 @@ class SagaEngine:
             self.ends.announce(saga)
         elif saga.due is not None:
             self.on_due(saga.due)
+            if self.stopping:  # somebody else shall go on with it
+                self.hints.send(None)
         self.on_slot_freed()
 
     def nudge(self, saga_id: UUID) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from uuid import UUID
 
 from saga_fn.errors import StoreError
@@ -10,6 +11,8 @@ from saga_fn.store.protocol import Store
 
 _PAUSE = 0.05
 """Seconds between two sendings: every NOTIFY takes a lock that all of the server's notifying commits share."""
+_PATIENCE = 1.0
+"""Seconds that a stop waits for hints that are on their way."""
 
 
 class Hints:
@@ -19,6 +22,7 @@ class Hints:
         self._store = store
         self._pending: set[UUID | None] = set()
         self._task: asyncio.Task[None] | None = None
+        self._closing = asyncio.Event()
 
     def send(self, saga_id: UUID | None) -> None:
         """Tell the others that something is due, or that this saga has mail."""
@@ -28,16 +32,20 @@ class Hints:
 
     async def stop(self) -> None:
         """Send what is waiting, and nothing more."""
+        self._closing.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=_PATIENCE)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        await self._send()
+        self._closing.clear()
 
     async def _send_what_there_is(self) -> None:
         try:
             while self._pending:
                 await self._send()
-                await asyncio.sleep(_PAUSE)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._closing.wait(), _PAUSE)
         finally:
             self._task = None
 

@@ -34,7 +34,6 @@ from saga_fn.store.records import (
     SagaWrite,
     encode_event,
     encode_state,
-    moment_of,
     time_of,
 )
 
@@ -88,11 +87,6 @@ class MemoryStore:
     def jump_to(self, moment: Moment) -> None:
         """Move the store's clock forward to a moment; one that is past changes nothing."""
         self._ahead += max(0, moment - self.now())
-
-    def next_due(self) -> Moment | None:
-        """When the next saga is due, if any will be by itself."""
-        dues = (saga.record.due_at for saga in self._sagas.values())
-        return min((moment_of(due) for due in dues if due is not None), default=None)
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
         """Nothing to connect: only remembers whom to wake."""
@@ -369,8 +363,8 @@ class MemoryStore:
 
     async def due_work(self, definitions: Sequence[tuple[str, int]]) -> DueWork:
         """One cheap read for the health check."""
-        waiting = [saga.record.due_at for shard in range(self._shards) for saga in self._due(shard, definitions)]
-        return DueWork(self.now(), min((due for due in waiting if due is not None), default=None))
+        known = [saga.record for saga in self._sagas.values() if (saga.record.name, saga.record.version) in definitions]
+        return DueWork(self.now(), min((record.due_at for record in known if record.due_at is not None), default=None))
 
     async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Wake the listeners."""

@@ -457,7 +457,7 @@ class PostgresStore:
                 names=[name for name, _ in definitions],
                 versions=[version for _, version in definitions],
             )
-        return DueWork(moment_of(row.now), row.oldest_due)
+        return DueWork(moment_of(row.now), row.next_due)
 
     async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Notify listening processes."""

@@ -223,4 +223,10 @@ class DueWork:
     """What the health check reads: the database's time, and since when the longest waiting saga has been due."""
 
     now: Moment
-    oldest_due: datetime | None
+    next_due: datetime | None
+    """When the first of the sagas is due, or since when it has been."""
+
+    @property
+    def oldest_due(self) -> datetime | None:
+        """Since when the longest waiting saga has been due."""
+        return self.next_due if self.next_due is not None and moment_of(self.next_due) <= self.now else None

@@ -1,6 +1,6 @@
 -- name: read_health :one HealthRow
--- nullable: oldest_due
--- The server's time, and since when the longest waiting saga of these definitions has been due.
+-- nullable: next_due
+-- The server's time, and when the first saga of these definitions is or was due.
 SELECT
     now() AS now,
     (
@@ -10,8 +10,8 @@ SELECT
         CROSS JOIN LATERAL (
             SELECT s.due_at
             FROM saga_fn.saga AS s
-            WHERE s.shard = w.shard AND s.name = d.name AND s.version = d.version AND s.due_at <= now()
+            WHERE s.shard = w.shard AND s.name = d.name AND s.version = d.version AND s.due_at IS NOT NULL
             ORDER BY s.due_at
             LIMIT 1
         ) AS found
-    ) AS oldest_due
+    ) AS next_due
