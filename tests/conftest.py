@@ -4,13 +4,15 @@ By default an embedded server runs. `SAGA_FN_TEST_DSN` names a server of your ow
 to create databases. Nothing but databases called `saga_fn_test_...` is touched there.
 
 - `dsn`: a database of the test's own with the schema in it
+- `dsn15`: the same, on PostgreSQL 15
 - `empty_dsn`: the same, without the schema
 - `any_dsn`: the same as `dsn`; the test runs once for each version of PostgreSQL that is found
 - `server`, `pg15`: the servers themselves
 
 Beside them, `consumer`: a project of somebody else's that has installed the wheel.
 
-When a test with a database ends, nobody may be connected to it any more: a connection left open fails the test.
+When a test with a database ends, nobody may be connected to it any more: a connection left open fails the test. And
+every saga in it must be what its journal folds to, unless the test is marked `raw_rows`: it writes rows of its own.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import pytest
 
 from saga_fn.embedded import EmbeddedPostgres
 from tests.consumer import consumer as consumer  # noqa: PLC0414 - a fixture, for whoever asks
+from tests.journals import disagreements
 
 PG15 = Path("/usr/lib/postgresql/15/bin")
 GIVEN = os.environ.get("SAGA_FN_TEST_DSN")
@@ -127,25 +130,38 @@ def pg15() -> Iterator[Server]:
         yield Server(embedded.dsn)
 
 
-async def database(server: Server, *, migrated: bool) -> AsyncIterator[str]:
+async def database(server: Server, *, migrated: bool, folds: bool = False) -> AsyncIterator[str]:
+    """A database for one test; `folds` asks that afterwards each saga in it is what its journal folds to."""
     name = await server.create(migrated=migrated)
     yield server.dsn_of(name)
-    leaks = await server.drop(name)
-    if leaks:
-        pytest.fail("connections left open:\n" + "\n".join(leaks))
+    wrong = await disagreements(server.dsn_of(name)) if folds else []
+    wrong += [f"left open: {leak}" for leak in await server.drop(name)]
+    if wrong:
+        pytest.fail("\n".join(wrong))
+
+
+def _folds(request: pytest.FixtureRequest) -> bool:
+    return request.node.get_closest_marker("raw_rows") is None
 
 
 @pytest.fixture
-async def dsn(server: Server) -> AsyncIterator[str]:
+async def dsn(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[str]:
     """A database with the schema in it."""
-    async for name in database(server, migrated=True):
+    async for name in database(server, migrated=True, folds=_folds(request)):
         yield name
 
 
 @pytest.fixture
-async def empty_dsn(server: Server) -> AsyncIterator[str]:
+async def dsn15(request: pytest.FixtureRequest, pg15: Server) -> AsyncIterator[str]:
+    """A database with the schema in it, on the oldest PostgreSQL we support."""
+    async for name in database(pg15, migrated=True, folds=_folds(request)):
+        yield name
+
+
+@pytest.fixture
+async def empty_dsn(request: pytest.FixtureRequest, server: Server) -> AsyncIterator[str]:
     """A database with nothing in it."""
-    async for name in database(server, migrated=False):
+    async for name in database(server, migrated=False, folds=_folds(request)):
         yield name
 
 
@@ -154,5 +170,5 @@ async def any_dsn(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     """A database with the schema in it, on each PostgreSQL in turn."""
     chosen = request.getfixturevalue(request.param)
     assert isinstance(chosen, Server)
-    async for name in database(chosen, migrated=True):
+    async for name in database(chosen, migrated=True, folds=_folds(request)):
         yield name

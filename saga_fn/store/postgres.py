@@ -137,7 +137,11 @@ class PostgresStore:
         """A connection, with the driver's exceptions told apart by what helps."""
         try:
             async with connections.connection() as connection:
-                yield connection
+                try:
+                    yield connection
+                except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+                    await check_schema(connection, schema=self._schema, shards=self._shards)  # says what is amiss
+                    raise
         except _DRIVER as error:
             raise _fault(error) from error
 

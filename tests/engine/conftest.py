@@ -1,33 +1,36 @@
-"""Every test of this folder runs on both stores: in memory, and in PostgreSQL."""
+"""Every test of this folder that takes `make` runs on all stores: in memory, and in each PostgreSQL that is found."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from saga_fn import MemoryStore, SagaAdmin, SagaOrchestrator
+from saga_fn import MemoryStore, SagaOrchestrator
+from tests.conftest import GIVEN, NO_PG15
+from tests.journals import disagreements_in_memory
 
 Make = Callable[..., SagaOrchestrator]
 
 
-@pytest.fixture(params=["memory", "postgres"])
+@pytest.fixture
+def memory() -> Iterator[MemoryStore]:
+    """A store in memory, in which each saga is afterwards what its journal folds to."""
+    store = MemoryStore()
+    yield store
+    assert asyncio.run(disagreements_in_memory(store)) == []
+
+
+@pytest.fixture(params=["memory", "dsn"] + ([] if GIVEN else [pytest.param("dsn15", marks=NO_PG15)]))
 def make(request: pytest.FixtureRequest) -> Make:
     """Makes orchestrators that share one store of the test's own, with short waits."""
     defaults: dict[str, Any] = {"lease": timedelta(seconds=2), "poll_interval": timedelta(milliseconds=100)}
-    store: MemoryStore | str = MemoryStore() if request.param == "memory" else request.getfixturevalue("dsn")
+    store: MemoryStore | str = request.getfixturevalue(request.param)
 
     def orchestrator(**options: Any) -> SagaOrchestrator:
         return SagaOrchestrator(store, **{**defaults, **options})
 
     return orchestrator
-
-
-async def assert_journal_agrees(orchestrator: SagaOrchestrator, *saga_ids: UUID) -> None:
-    """Every saga's journal, folded through the core, gives the state that is stored."""
-    admin = SagaAdmin(orchestrator)
-    for saga_id in saga_ids:
-        assert await admin.verify(saga_id) == []

@@ -10,7 +10,6 @@ import asyncpg
 
 from saga_fn import Completed, SagaOrchestrator
 from tests.conftest import Server
-from tests.engine.conftest import assert_journal_agrees
 from tests.engine.shop import Done, Order, Shop, make_saga
 
 SOON = 20.0
@@ -54,7 +53,6 @@ async def test_a_saga_of_three_steps_is_four_commits(dsn: str) -> None:
         run = await handle.start(Order("1"))
         assert await run.result(SOON) == Done("ship")
         assert await _count(dsn) == 4
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 async def test_a_saga_that_is_rolled_back_costs_one_commit_for_each_thing_done(dsn: str) -> None:
@@ -65,7 +63,6 @@ async def test_a_saga_that_is_rolled_back_costs_one_commit_for_each_thing_done(d
         run = await handle.start(Order("1"))
         await run.outcome(SOON)
         assert await _count(dsn) == 6, "the start, three steps, two compensations"
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 async def test_a_saga_that_another_process_runs_is_claimed_with_two_commits(dsn: str) -> None:
@@ -78,7 +75,6 @@ async def test_a_saga_that_another_process_runs_is_claimed_with_two_commits(dsn:
             worker.register("shop", definition)
             assert isinstance(await run.outcome(SOON), Completed)
         assert await _count(dsn) == 2 + 3, "the claim, the resumption, three steps"
-        await assert_journal_agrees(starter, run.id)
 
 
 async def test_sagas_that_run_together_share_their_commits(dsn: str) -> None:
@@ -90,7 +86,6 @@ async def test_sagas_that_run_together_share_their_commits(dsn: str) -> None:
         for run in runs:
             assert isinstance(await run.outcome(SOON), Completed)
         assert await _count(dsn) < 100, "not even one commit a saga"
-        await assert_journal_agrees(orchestrator, *(run.id for run in runs))
 
 
 async def test_an_idle_worker_asks_once_a_poll_interval_and_writes_nothing(dsn: str, server: Server) -> None:

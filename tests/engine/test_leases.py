@@ -13,7 +13,7 @@ import pytest
 from saga_fn import MemoryStore, SagaBuilder, SagaOrchestrator, step
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.records import Committed
-from tests.engine.conftest import Make, assert_journal_agrees
+from tests.engine.conftest import Make
 from tests.engine.shop import Order, Shop, make_saga
 
 SOON = 10.0
@@ -34,7 +34,6 @@ async def test_many_long_steps_outlive_their_leases_and_run_once(make: Make) -> 
         for run in runs:
             await run.result(SOON)
         assert sorted(started, key=int) == [str(number) for number in range(600)]
-        await assert_journal_agrees(orchestrator, *(run.id for run in runs[:5]))
 
 
 async def test_leases_that_run_out_are_spoken_of_once(

@@ -12,7 +12,6 @@ import asyncpg
 import pytest
 
 from saga_fn import Completed, SagaOrchestrator
-from tests.engine.conftest import assert_journal_agrees
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.engine.wire import Wire, wired
 
@@ -51,7 +50,6 @@ async def test_a_start_whose_connection_breaks_is_settled(wire: Wire, which: Lit
         assert await run.result(SOON) == Done("ship")
         assert wire.cuts == 1
         assert shop.done == ["reserve", "charge", "ship"]
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 @pytest.mark.parametrize("which", ["request", "answer"])
@@ -66,7 +64,6 @@ async def test_a_commit_whose_connection_breaks_is_settled(wire: Wire, which: Li
         assert wire.cuts == 1
         assert Counter(shop.done) == {"reserve": 20, "charge": 20, "ship": 20}, "what was committed is not done again"
         assert len(set(shop.keys)) == len(shop.keys)
-        await assert_journal_agrees(orchestrator, *(run.id for run in runs))
 
 
 async def test_all_connections_ended_again_and_again_while_sagas_run(dsn: str) -> None:
@@ -82,7 +79,6 @@ async def test_all_connections_ended_again_and_again_while_sagas_run(dsn: str) -
         for run in runs:
             assert isinstance(await run.outcome(SOON), Completed)
         assert set(Counter(shop.keys).values()) <= {1, 2}
-        await assert_journal_agrees(orchestrator, *(run.id for run in runs))
         connection = await asyncpg.connect(dsn)
         recorded = await connection.fetch(
             "SELECT saga_id, step_id, count(*) FROM saga_fn.saga_journal WHERE kind = 'step_succeeded' GROUP BY 1, 2"

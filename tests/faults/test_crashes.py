@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import random
 import signal
 import subprocess
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from pathlib import Path
+from typing import TypeAlias
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from saga_fn import Compensated, Completed, SagaAdmin, SagaHandle, SagaOrchestrator, SagaStatus
+from saga_fn import (
+    Compensated,
+    Completed,
+    Failed,
+    SagaAdmin,
+    SagaHandle,
+    SagaOrchestrator,
+    SagaRun,
+    SagaStateError,
+    SagaStatus,
+)
 from tests.faults.worker import LEDGER, Job, Ledger, definition
 
 ROOT = Path(__file__).parents[2]
 SOON = 30.0
+Execution: TypeAlias = tuple[UUID, str, str]
+"""Saga, step, direction."""
 
 
 class Stage:
@@ -33,9 +47,9 @@ class Stage:
         self.jobs: SagaHandle[Job, Job] = orchestrator.register("job", definition(Ledger(pool)))
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def work(self) -> subprocess.Popen[bytes]:
-        """Begin another worker process."""
-        process = subprocess.Popen([sys.executable, "-m", "tests.faults.worker", self.dsn], cwd=ROOT)
+    def work(self, *point: str) -> subprocess.Popen[bytes]:
+        """Begin another worker process, which may kill itself at a point."""
+        process = subprocess.Popen([sys.executable, "-m", "tests.faults.worker", self.dsn, *point], cwd=ROOT)
         self.processes.append(process)
         return process
 
@@ -53,6 +67,24 @@ class Stage:
                 if pid is not None:
                     return pid
                 await asyncio.sleep(0.02)
+
+    async def committed(self) -> set[Execution]:
+        """What the journals say has been done."""
+        rows = await self.pool.fetch(
+            "SELECT saga_id, step_id, CASE kind WHEN 'step_succeeded' THEN 'execute' ELSE 'compensate' END"
+            " FROM saga_fn.saga_journal WHERE kind IN ('step_succeeded', 'compensation_succeeded')"
+        )
+        return {(saga, step, direction) for saga, step, direction in rows}
+
+    async def executions(self) -> tuple[Counter[Execution], dict[Execution, set[str]]]:
+        """How often each was begun, and under which idempotency keys."""
+        begun: Counter[Execution] = Counter()
+        keys: dict[Execution, set[str]] = defaultdict(set)
+        rows = await self.pool.fetch("SELECT saga, step, direction, key FROM ledger WHERE phase = 'begin'")
+        for saga, step, direction, key in rows:
+            begun[saga, step, direction] += 1
+            keys[saga, step, direction].add(key)
+        return begun, keys
 
     async def release(self) -> None:
         """From now on nothing hangs."""
@@ -131,6 +163,43 @@ async def test_killed_after_a_step_and_before_its_commit(stage: Stage) -> None:
     await stage.assert_recorded_once(run.id)
 
 
+POINTS = [
+    ("claimed", ":"),
+    ("before", "StepSucceeded:one"),
+    ("before", "StepSucceeded:two"),
+    ("before", "StepSucceeded:three"),
+    ("in", "StepSucceeded:two"),
+    ("after", "StepSucceeded:one"),
+    ("after", "StepSucceeded:two"),
+    ("after", "StepSucceeded:three"),
+    ("before", "CompensationSucceeded:two"),
+    ("in", "CompensationSucceeded:two"),
+    ("after", "CompensationSucceeded:two"),
+    ("after", "CompensationSucceeded:one"),
+]
+
+
+@pytest.mark.parametrize("many", [1, 100])
+@pytest.mark.parametrize("point, where", POINTS, ids=[f"{point}-{where}" for point, where in POINTS])
+async def test_killed_at_a_point_with_many_sagas_at_it(stage: Stage, point: str, where: str, many: int) -> None:
+    undoes = where.startswith("Compensation")
+    job = Job(fails="three") if undoes else Job()
+    runs = await stage.jobs.start_many([job] * many)
+    first = stage.work(point, where, str(many))
+    assert await asyncio.to_thread(first.wait, SOON) == -signal.SIGKILL, "it got to that point"
+    written = await stage.committed()
+    stage.work()
+    for run in runs:
+        assert isinstance(await run.outcome(SOON), Compensated if undoes else Completed)
+    await stage.assert_recorded_once(*(run.id for run in runs))
+    begun, keys = await stage.executions()
+    assert all(len(under) == 1 for under in keys.values()), "whatever was repeated had the same idempotency key"
+    assert {begun[each] for each in written} <= {1}, "what was committed was not done again"
+    assert max(begun.values()) <= 2
+    if point == "after":
+        assert len(written) >= many
+
+
 async def test_a_paused_worker_that_lost_its_lease_commits_nothing(stage: Stage) -> None:
     run = await stage.jobs.start(Job(hangs="two"))
     first = stage.work()
@@ -178,14 +247,47 @@ async def test_weakness_06_a_saga_that_kills_its_process_is_parked_alone(stage: 
     await stage.assert_recorded_once(poison.id, *(run.id for run in runs))
 
 
-async def test_abort_races_the_end_of_a_saga(stage: Stage) -> None:
-    stage.work()
+@pytest.mark.parametrize(
+    "job", [Job(), Job(fails="three"), Job(flaky="two"), Job(flaky="undo one", fails="three")], ids=repr
+)
+async def test_abort_races_whatever_another_process_does(stage: Stage, job: Job) -> None:
+    """Completion, rollback, retry of a step and retry of a compensation: I16, an end is one and stays."""
+    worker = stage.work()
+    warm = await stage.jobs.start(Job())
+    await warm.outcome(SOON)
     admin = SagaAdmin(stage.orchestrator)
-    runs = [await stage.jobs.start(Job(fails="three" if number % 2 else "")) for number in range(20)]
-    await asyncio.gather(*(admin.abort(run.id) for run in runs), return_exceptions=True)
-    for run in runs:
-        ended = await run.outcome(timedelta(seconds=SOON))
-        snapshot = await run.snapshot()
-        assert snapshot.status.is_terminal
-        assert (await run.outcome(SOON)) == ended, "an end stays as it is"
+    runs = await stage.jobs.start_many([job] * 60)
+
+    async def abort(run: SagaRun[Job], seconds: float) -> bool:
+        await asyncio.sleep(seconds)
+        try:
+            await admin.abort(run.id)
+        except SagaStateError:
+            return False  # it had ended
+        return True
+
+    aborted = await asyncio.gather(*(abort(run, random.uniform(0.0, 0.6)) for run in runs))
+    ends: Counter[str] = Counter()
+    for run, was_aborted in zip(runs, aborted, strict=True):
+        ended = await run.outcome(SOON)
+        assert isinstance(ended, Failed) == was_aborted, "who was told that it is aborted was told the truth"
+        assert await run.outcome(SOON) == ended
+        assert (await run.snapshot()).status.is_terminal
+        ends[type(ended).__name__] += 1
+    assert len(ends) == 2, f"the race was run, not only won by one side: {ends}"
+    before = await stage.pool.fetch("SELECT id, rev, status FROM saga_fn.saga ORDER BY id")
+    await asyncio.sleep(1.2)  # whatever the worker still had in hand
+    assert await stage.pool.fetch("SELECT id, rev, status FROM saga_fn.saga ORDER BY id") == before
+    assert worker.poll() is None
     await stage.assert_recorded_once(*(run.id for run in runs))
+
+
+async def test_two_processes_that_start_the_same_sagas_start_each_once(stage: Stage) -> None:
+    """By idempotency key and by business key, in any order, all at once."""
+    command = [sys.executable, "-m", "tests.faults.starter", stage.dsn, "100"]
+    starters = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
+    told = [json.loads((await asyncio.to_thread(starter.communicate))[0]) for starter in starters]
+    assert told[0]["by_key"] == told[1]["by_key"], "one saga a key, whoever asks"
+    assert [one + two for one, two in zip(told[0]["created"], told[1]["created"], strict=True)] == [1] * 100
+    assert [one + two for one, two in zip(told[0]["active"], told[1]["active"], strict=True)] == [1] * 100
+    assert await stage.pool.fetchval("SELECT count(*) FROM saga_fn.saga") == 200

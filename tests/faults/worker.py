@@ -1,19 +1,27 @@
-"""A worker process for the crash tests: `python -m tests.faults.worker DSN [MODE]`.
+"""A worker process for the crash tests: `python -m tests.faults.worker DSN [POINT EVENT:STEP MANY]`.
 
 Each execution is written to the table `ledger` of the same database, outside of any saga, before and after what it does.
+
+With POINT the process kills itself where that many sagas have come to it at once: `claimed` (they are this process's,
+and it has done nothing for them), or `before`, `in` or `after` the commit that would say EVENT of STEP.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from saga_fn import FixedRetry, SagaBuilder, SagaDefinition, SagaOrchestrator, StepContext, step
+from saga_fn import FixedRetry, NoRetry, SagaBuilder, SagaDefinition, SagaOrchestrator, StepContext, step
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import ClaimedSaga, Committed, SagaWrite
 
 LEDGER = """CREATE TABLE IF NOT EXISTS ledger (
     saga uuid, step text, direction text, key text, pid int, phase text, at timestamptz DEFAULT clock_timestamp()
@@ -21,18 +29,24 @@ LEDGER = """CREATE TABLE IF NOT EXISTS ledger (
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a saga of the crash tests is started with: the step that hangs, fails or kills, by name."""
+    """What a saga of the crash tests is started with: the step that hangs, fails or kills, by name.
+
+    A flaky one fails at its first attempt.
+    """
 
     hangs: str = ""
     fails: str = ""
     kills: str = ""
+    flaky: str = ""
 
 
 class Ledger:
     """Where every execution is written down."""
 
-    def __init__(self, pool: asyncpg.Pool) -> None:
+    def __init__(self, pool: asyncpg.Pool, together: tuple[str, int] = ("", 1)) -> None:
         self._pool = pool
+        self._step, many = together
+        self._barrier = asyncio.Barrier(many)
 
     async def enter(self, job: Job, ctx: StepContext, direction: str, phase: str) -> None:
         await self._pool.execute(
@@ -52,9 +66,11 @@ class Ledger:
             os._exit(9)
         while job.hangs == name and await self._pool.fetchval("SELECT count(*) FROM released") == 0:
             await asyncio.sleep(0.05)
-        if job.fails == name:
+        if job.fails == name or (job.flaky == name and ctx.attempt == 1):
             raise RuntimeError(f"{name} fails")
         await self.enter(job, ctx, direction, "end")
+        if name == self._step:
+            await self._barrier.wait()  # so that all of them are committed together
 
 
 def definition(ledger: Ledger) -> SagaDefinition[Job, Job]:
@@ -69,23 +85,63 @@ def definition(ledger: Ledger) -> SagaDefinition[Job, Job]:
 
     builder = SagaBuilder(Job)
     ref = builder.initial
+    soon = FixedRetry(max_attempts=3, delay=timedelta(milliseconds=50))
     for name in ("one", "two", "three"):
         ref = builder.add_step(
-            step(do, compensate=undo, step_id=name, compensation_retry_policy=FixedRetry(max_attempts=3)),
+            step(do, compensate=undo, step_id=name, compensation_retry_policy=soon),
             depends_on=ref,
+            retry_policy=soon if name == "two" else NoRetry(),
         )
     return builder.build(output=ref)
 
 
-async def main(dsn: str) -> None:
-    """Work until SIGTERM."""
+def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> None:
+    """Kill this process, as SIGKILL does, where that many sagas have come to that point."""
+    claim_due, commit = store.claim_due, store.commit
+
+    async def claim_and_die(
+        shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
+    ) -> list[ClaimedSaga]:
+        claims = await claim_due(shard, definitions, owner=owner, limit=limit, lease=lease)
+        if len(claims) >= many:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return claims
+
+    async def commit_and_die(shard: int, writes: Sequence[SagaWrite], *, lease: timedelta) -> Committed:
+        said = [entry.event for write in writes for entry in write.entries]
+        here = [each for each in said if type(each).__name__ == event and getattr(each, "step", "") == step_id]
+        if len(here) < many:
+            return await commit(shard, writes, lease=lease)
+        if point == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        committing = asyncio.create_task(commit(shard, writes, lease=lease))
+        if point == "in":
+            await asyncio.sleep(0.001)  # it is on its way, and whether it has been written nobody can say
+            os.kill(os.getpid(), signal.SIGKILL)
+        await committing
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
+
+    if point == "claimed":
+        setattr(store, "claim_due", claim_and_die)  # noqa: B010 - the store's class is final
+    else:
+        setattr(store, "commit", commit_and_die)  # noqa: B010 - as above
+
+
+async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> None:
+    """Work until SIGTERM, or until that point."""
+    event, _, step_id = where.partition(":")
+    name = step_id if event == "StepSucceeded" else f"undo {step_id}"
     async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
         orchestrator = SagaOrchestrator(
-            dsn, lease=timedelta(seconds=1), poll_interval=timedelta(milliseconds=100), pool_size=2
+            dsn, concurrency=128, lease=timedelta(seconds=1), poll_interval=timedelta(milliseconds=100), pool_size=2
         )
-        orchestrator.register("job", definition(Ledger(pool)))
+        together = (name, int(many)) if point in ("before", "in", "after") else ("", 1)
+        orchestrator.register("job", definition(Ledger(pool, together)))
+        if point:
+            die_at(orchestrator.engine.store, point, event, step_id, int(many))
         await orchestrator.run_forever()
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(*sys.argv[1:]))

@@ -58,6 +58,8 @@ HOT: Final = (
     "renew_leases",
     "send_letter",
 )
+
+pytestmark = pytest.mark.raw_rows
 # These look for whatever is due, and may use the index made for that.
 BY_TIME: Final = frozenset({"claim_due_sagas", "find_due_shards"})
 

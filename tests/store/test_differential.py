@@ -33,6 +33,8 @@ VERBS = (
     "renew",
     "release",
 )
+
+pytestmark = pytest.mark.raw_rows
 OPERATION = st.tuples(st.sampled_from((*VERBS, "send", "stale")), st.integers(0, SAGAS - 1))
 
 

@@ -14,6 +14,8 @@ from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.postgres import PostgresStore
 from tests.store.given import LONG, OTHER, OWNER, SHOP, Hand, new_saga, start
 
+pytestmark = pytest.mark.raw_rows
+
 
 @pytest.fixture
 async def store(any_dsn: str) -> AsyncIterator[PostgresStore]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.engine.conftest import make
+from tests.engine.conftest import make, memory
 
-__all__ = ["make"]
+__all__ = ["make", "memory"]

@@ -23,7 +23,7 @@ from saga_fn import (
     SagaStatus,
     step,
 )
-from tests.engine.conftest import Make, assert_journal_agrees
+from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.weaknesses.stage import SOON, Counted, born, dies, one_step, until
 
@@ -45,7 +45,6 @@ async def test_weakness_01_a_crash_between_two_steps_loses_nothing(make: Make) -
         shop.hold.set()
         assert await again.result(SOON) == Done("ship")
         assert shop.done == ["reserve", "charge", "ship"]
-        await assert_journal_agrees(second, run.id)
 
 
 async def test_weakness_02_a_saga_that_runs_cannot_be_run_beside_itself(make: Make) -> None:
@@ -61,7 +60,6 @@ async def test_weakness_02_a_saga_that_runs_cannot_be_run_beside_itself(make: Ma
         shop.hold.set()
         assert await run.result(SOON) == Done("ship")
         assert len(shop.keys) == 3, "each step was begun once"
-        await assert_journal_agrees(one, run.id)
 
 
 async def test_weakness_03_a_backlog_that_takes_longer_than_a_lease_runs_once(make: Make) -> None:
@@ -77,7 +75,6 @@ async def test_weakness_03_a_backlog_that_takes_longer_than_a_lease_runs_once(ma
         for run in runs:
             assert isinstance(await run.outcome(SOON), Completed)
         assert sorted(counted.begun) == ["0", "1", "2", "3"]
-        await assert_journal_agrees(starter, *(run.id for run in runs))
 
 
 async def test_weakness_04_a_timeout_as_long_as_the_lease_counts_and_nobody_steals_the_step(make: Make) -> None:
@@ -97,7 +94,6 @@ async def test_weakness_04_a_timeout_as_long_as_the_lease_counts_and_nobody_stea
             assert [(entry.attempt, entry.error) for entry in history if entry.phase == "execute"] == [
                 (1, "TimeoutError: did not return within 1 s")
             ]
-        await assert_journal_agrees(pollers[0], *(run.id for run in runs))
 
 
 async def test_weakness_05_a_step_longer_than_the_lease_runs_once(make: Make) -> None:
@@ -111,7 +107,6 @@ async def test_weakness_05_a_step_longer_than_the_lease_runs_once(make: Make) ->
         assert counted.begun == ["1"]
         kinds = [entry.kind for entry in (await SagaAdmin(one).get_saga(run.id)).step_history]
         assert kinds == ["started", "step_succeeded"], "nobody took it over"
-        await assert_journal_agrees(one, run.id)
 
 
 async def test_weakness_07_a_poisonous_saga_costs_the_others_of_its_batch_nothing(make: Make) -> None:
@@ -135,9 +130,9 @@ async def test_weakness_07_a_poisonous_saga_costs_the_others_of_its_batch_nothin
         statuses = [(await run.snapshot()).status.value for run in runs]
         assert statuses == ["SUSPENDED", "COMPLETED", "COMPENSATED", "COMPLETED", "COMPLETED"]
         assert (await runs[0].snapshot()).parked == "input_failed"
-        await assert_journal_agrees(orchestrator, *(run.id for run in runs))
 
 
+@pytest.mark.raw_rows
 async def test_weakness_07_a_row_that_cannot_be_read_costs_the_others_nothing(dsn: str) -> None:
     async with SagaOrchestrator(dsn, concurrency=0, lease=HOUR) as orchestrator:
         handle = orchestrator.register("shop", make_saga(Shop()))
@@ -165,7 +160,6 @@ async def test_weakness_08_what_has_waited_longest_goes_first_whatever_its_statu
         assert isinstance(await retried.outcome(SOON), Completed)
         assert isinstance(await undone.outcome(SOON), Compensated)
         assert {(await run.snapshot()).status for run in fresh} == {SagaStatus.RUNNING}, "none of the crowd was taken"
-        await assert_journal_agrees(orchestrator, retried.id, undone.id)
 
 
 @pytest.mark.parametrize("hours", [1, -1])
@@ -193,7 +187,6 @@ async def test_weakness_32_a_worker_whose_clock_is_an_hour_off_steals_and_delays
                 history = (await SagaAdmin(off).get_saga(saga_id)).step_history
                 created = (await off.get_snapshot(saga_id)).created_at
                 assert all(abs(entry.timestamp - created) < timedelta(minutes=30) for entry in history)
-            await assert_journal_agrees(right, run.id, other.id)
 
 
 async def test_weakness_32_a_clock_that_is_off_does_not_hurt_who_only_has_a_pool(

@@ -23,7 +23,7 @@ from saga_fn import (
     SagaStatus,
     step,
 )
-from tests.engine.conftest import Make, assert_journal_agrees
+from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.weaknesses.stage import SOON, one_step, suspended, until
 
@@ -69,7 +69,6 @@ async def test_weakness_01_a_saga_whose_input_map_raised_waits_for_a_person_and_
                 await admin.compensate_step(run.id)
         assert isinstance(await run.outcome(SOON), end)
         assert shop.done == done
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 async def test_weakness_09_a_rollback_passes_over_a_step_without_compensation(make: Make) -> None:
@@ -87,7 +86,6 @@ async def test_weakness_09_a_rollback_passes_over_a_step_without_compensation(ma
         run = await orchestrator.register("announced", builder.build()).start(Order("1"))
         assert isinstance(await run.outcome(SOON), Compensated)
         assert shop.done == ["reserve", "release reserve"]
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 async def test_weakness_10_a_skipped_step_does_not_break_the_rollback_and_is_not_undone(make: Make) -> None:
@@ -103,7 +101,6 @@ async def test_weakness_10_a_skipped_step_does_not_break_the_rollback_and_is_not
         await SagaAdmin(orchestrator).skip_step(run.id, {"what": "by hand"})
         assert isinstance(await run.outcome(SOON), Compensated)
         assert shop.done == ["reserve", "release reserve"], "what never ran is never undone"
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 async def test_weakness_22_a_step_is_called_with_what_its_own_signature_asks_for(make: Make) -> None:
@@ -127,7 +124,6 @@ async def test_weakness_22_a_step_is_called_with_what_its_own_signature_asks_for
         run = await orchestrator.register("old", builder.build(output=output)).start(Order("1"))
         assert await run.result(SOON) == Done("old")
         assert seen == [Order("1"), "my own default", (), {}, Order("1"), (), {}]
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 class Priced(msgspec.Struct, frozen=True):
@@ -155,7 +151,6 @@ async def test_weakness_22_a_deploy_that_cannot_read_what_is_stored_parks_and_un
         await suspended(again)
         assert (await again.snapshot()).parked == "input_failed"
         assert shop.done == ["reserve"], "nothing was rolled back"
-        await assert_journal_agrees(after, run.id)
 
 
 async def undo_priced(inp: Order, out: Priced) -> None:
@@ -192,7 +187,6 @@ async def test_weakness_27_a_step_inserted_ahead_of_a_live_saga_is_run_in_its_pl
         again = after.register("shop", chain(shop, "reserve", "charge", "pack", "ship")).attach(run.id)
         assert isinstance(await again.outcome(SOON), Completed)
         assert begun(shop) == ["reserve", "charge", "charge", "pack", "ship"]
-        await assert_journal_agrees(after, run.id)
 
 
 async def test_weakness_27_a_step_inserted_behind_a_live_saga_parks_it_and_two_versions_live_side_by_side(
@@ -210,7 +204,6 @@ async def test_weakness_27_a_step_inserted_behind_a_live_saga_parks_it_and_two_v
         await suspended(again)
         assert (await again.snapshot()).parked == "plan_changed"
         assert begun(shop) == ["reserve", "charge"], "no step is run in another's place, and none is undone"
-        await assert_journal_agrees(careless, run.id)
     async with make() as careful:
         again = careful.register("shop", old, version=1).attach(run.id)
         fresh = await careful.register("shop", new, version=2).start(Order("2"))
@@ -220,7 +213,6 @@ async def test_weakness_27_a_step_inserted_behind_a_live_saga_parks_it_and_two_v
         of_the_old = [key.split(":")[1] for key in shop.keys if key.startswith(str(run.id))]
         assert of_the_old == ["reserve", "charge", "charge", "ship"]
         assert [(await one.snapshot()).version for one in (again, fresh)] == [1, 2]
-        await assert_journal_agrees(careful, run.id, fresh.id)
 
 
 async def test_weakness_28_a_compensation_has_a_timeout_and_a_policy_of_its_own(make: Make) -> None:
@@ -253,7 +245,6 @@ async def test_weakness_28_a_compensation_has_a_timeout_and_a_policy_of_its_own(
             "TimeoutError: did not return within 0.05 s",
             None,
         ]
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 async def test_weakness_28_the_policy_of_the_step_does_not_retry_its_compensation(make: Make) -> None:
@@ -275,7 +266,6 @@ async def test_weakness_28_the_policy_of_the_step_does_not_retry_its_compensatio
         assert isinstance(ended, Failed)
         assert [(left.step_id, left.kind.value) for left in ended.left_over] == [("reserve", "undo failed")]
         assert begun(shop) == ["reserve", "ship", "reserve"]
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 @pytest.mark.parametrize("asked", [False, True])
@@ -291,7 +281,6 @@ async def test_weakness_29_a_rollback_with_nothing_to_undo_is_over_at_once(make:
         snapshot = await run.snapshot()
         assert (snapshot.status, snapshot.deadline_at) == (SagaStatus.COMPENSATED, None)
         assert await orchestrator.run_due() == 0
-        await assert_journal_agrees(orchestrator, run.id)
 
 
 async def test_weakness_31_a_step_that_returns_none_is_run_once_and_waits_for_a_person(make: Make) -> None:
@@ -313,4 +302,3 @@ async def test_weakness_31_a_step_that_returns_none_is_run_once_and_waits_for_a_
         assert any("None" in (entry.error or "") for entry in seen.step_history)
         await SagaAdmin(orchestrator).skip_step(run.id, {"what": "by hand"})
         assert await run.result(SOON) == Done("by hand")
-        await assert_journal_agrees(orchestrator, run.id)
