@@ -76,7 +76,7 @@ def test_it_has_nothing_else(files: set[str]) -> None:
 
 
 def test_every_module_outside_the_extras_can_be_imported(consumer: Consumer, files: set[str]) -> None:
-    extras = ("saga_fn/demo/", "saga_fn/embedded/")
+    extras = ("saga_fn/demo/", "saga_fn/embedded/", "saga_fn/examples/")
     names = [file.removesuffix(".py").replace("/", ".") for file in files if file.endswith(".py")]
     library = sorted(name for name in names if not name.replace(".", "/").startswith(extras))
     consumer.run_program("import importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in library))
