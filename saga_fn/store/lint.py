@@ -22,7 +22,20 @@ from saga_fn.store.schema_name import SCHEMA_MARKER
 _ROOT: Final = Path(__file__).parents[2] / "sql"
 # One answer a statement, and no trace in the session; whatever is not listed is taken for volatile.
 _STEADY: Final = frozenset(
-    {"count", "current_setting", "format", "max", "min", "now", "octet_length", "row_number", "to_regclass", "unnest"}
+    {
+        "cardinality",
+        "count",
+        "current_setting",
+        "format",
+        "generate_series",
+        "max",
+        "min",
+        "now",
+        "octet_length",
+        "row_number",
+        "to_regclass",
+        "unnest",
+    }
 )
 _UNSHARDED: Final = frozenset({"migration", "setting"})
 _EXEMPT: Final = re.compile(r"(waits|listens|one row a store), because \S.*")

@@ -4,18 +4,23 @@
 -- judged by the token and the revision its writer knows; one that gives the saga up or starts a step must also know
 -- every letter (`seen`). What is not returned was not written, and neither was anything that goes with it. A row locked
 -- by somebody else is left out rather than waited for: its writer tries it again alone.
+-- Work has to grow with the batch and not with its square, whatever the planner believes of unknown arrays:
+-- `generate_series` makes it expect a thousand rows, and so hash them, and IS TRUE keeps IN from becoming a join.
 WITH given AS (
     SELECT
         g.id, g.token, g.rev, g.next_rev, g.next_token, g.next_owner, g.release, g.due, g.seen, g.plan, g.status,
         g.waits, g.state, g.retry_counter, g.last_error, g.ended
-    FROM unnest(
-        :ids::uuid[], :tokens::uuid[], :revs::bigint[], :next_revs::bigint[], :next_tokens::uuid[],
-        :next_owners::uuid[], :releases::boolean[], :dues::timestamptz[], :seens::bigint[], :plans::text[],
-        :statuses::text[], :waits::smallint[], :states::bytea[], :retry_counters::integer[], :last_errors::text[],
-        :ends::boolean[]
+    FROM ROWS FROM (
+        unnest(
+            :ids::uuid[], :tokens::uuid[], :revs::bigint[], :next_revs::bigint[], :next_tokens::uuid[],
+            :next_owners::uuid[], :releases::boolean[], :dues::timestamptz[], :seens::bigint[], :plans::text[],
+            :statuses::text[], :waits::smallint[], :states::bytea[], :retry_counters::integer[],
+            :last_errors::text[], :ends::boolean[]
+        ),
+        generate_series(1, cardinality(:ids::uuid[]))
     ) AS g (
         id, token, rev, next_rev, next_token, next_owner, release, due, seen, plan, status, waits, state,
-        retry_counter, last_error, ended
+        retry_counter, last_error, ended, place
     )
 ),
 held AS (
@@ -45,10 +50,10 @@ written AS (
         updated_at = now(),
         ended_at = CASE WHEN g.ended THEN coalesce(s.ended_at, now()) END
     FROM given AS g
-    JOIN held AS h ON h.id = g.id
     WHERE
         s.shard = :shard::smallint
         AND s.id = ANY(:ids::uuid[])
+        AND (s.id IN (SELECT h.id FROM held AS h)) IS TRUE
         AND s.id = g.id
         AND s.token IS NOT DISTINCT FROM g.token
         AND s.rev = g.rev
@@ -67,7 +72,7 @@ journal AS (
         :j_ats::timestamptz[], :j_tokens::uuid[], :j_write_ids::uuid[], :j_events::bytea[], :j_inputs::bytea[],
         :j_payloads::bytea[]
     ) AS j (saga_id, seq, kind, step_id, attempt, at, token, write_id, event, input, payload)
-    JOIN written AS w ON w.id = j.saga_id
+    WHERE (j.saga_id IN (SELECT w.id FROM written AS w)) IS TRUE
 ),
 answered AS (
     UPDATE saga_fn.saga_inbox AS i

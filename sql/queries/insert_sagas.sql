@@ -33,6 +33,6 @@ journal AS (
     INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, kind, at, token, write_id, event, payload)
     SELECT :shard::smallint, n.id, 1, 'started', n.at, n.token, n.write_id, n.event, n.payload
     FROM new AS n
-    JOIN inserted AS i ON i.id = n.id
+    WHERE (n.id IN (SELECT i.id FROM inserted AS i)) IS TRUE -- a lookup for each row, never a join of all with all
 )
 SELECT i.id, now() AS now FROM inserted AS i

@@ -1,8 +1,12 @@
 -- name: renew_leases :many RenewedRow
 -- Extend the leases a process holds, all at once. A row that is not returned was lost, or is locked at this moment: the
--- caller reads it before it gives it up. Never by revision: a commit in flight must not make a renewal miss.
+-- caller reads it before it gives it up. Never by revision: a commit in flight must not make a renewal miss. Its shape
+-- keeps the work in line with the batch, as in commit_sagas.
 WITH given AS (
-    SELECT g.id, g.token FROM unnest(:ids::uuid[], :tokens::uuid[]) AS g (id, token)
+    SELECT g.id, g.token
+    FROM ROWS FROM (
+        unnest(:ids::uuid[], :tokens::uuid[]), generate_series(1, cardinality(:ids::uuid[]))
+    ) AS g (id, token, place)
 ),
 held AS (
     SELECT s.id
@@ -14,8 +18,8 @@ held AS (
 UPDATE saga_fn.saga AS s
 SET due_at = now() + :lease::interval
 FROM given AS g
-JOIN held AS h ON h.id = g.id
 WHERE
     s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[]) AND s.id = g.id
+    AND (s.id IN (SELECT h.id FROM held AS h)) IS TRUE
     AND s.token = g.token AND s.owner = :owner::uuid
 RETURNING s.id, s.signals, now() AS now

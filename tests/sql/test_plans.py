@@ -27,9 +27,9 @@ TABLES: Final = ("saga", "saga_journal", "saga_inbox")
 FILL: Final = (
     """
     INSERT INTO saga_fn.saga (shard, id, name, version, trace_id, request, plan, format, status, waits, state, rev,
-                              token, owner, due_at)
-    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 5, 1, 't', '', 'p', 1, 'RUNNING', 0, 'state', 1,
-           lpad(to_hex(n), 32, 'a')::uuid, lpad('', 32, 'b')::uuid, now() + (n - 1000) * interval '1 second'
+                              signals, token, owner, due_at)
+    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 5, 1, 't', '', 'p', 1, 'RUNNING', 0, 'state', 9, 9,
+           lpad(to_hex(n), 32, '0')::uuid, lpad('7', 32, '0')::uuid, now() + (n - 1000) * interval '1 second'
     FROM generate_series(1, $1::integer) AS n
     """,
     """
@@ -59,6 +59,16 @@ HOT: Final = (
     "send_letter",
 )
 
+BATCHED: Final = (
+    "claim_due_sagas",
+    "commit_sagas",
+    "insert_sagas",
+    "read_results",
+    "read_writes",
+    "release_sagas",
+    "renew_leases",
+)
+
 pytestmark = pytest.mark.raw_rows
 # These look for whatever is due, and may use the index made for that.
 BY_TIME: Final = frozenset({"claim_due_sagas", "find_due_shards"})
@@ -80,24 +90,28 @@ VALUES: Final[Mapping[str, str]] = {
     "timestamptz": "2026-01-01 00:00:00+00",
 }
 
+COMMIT: Final[Mapping[str, str]] = {**VALUES, "text": "RUNNING", "bigint": "9"}
+"""What the rows of `FILL` are written with: every fence is passed, no journal entry is there twice."""
+
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Plan: TypeAlias = "dict[str, Json]"
 
 
-def execution(name: str) -> str:
-    """An EXECUTE with a value for each parameter: batches of 50 rows, and one registered saga."""
+def execution(name: str, batch: int = BATCH) -> str:
+    """An EXECUTE with a value for each parameter: batches of so many rows, and one registered saga."""
     sql = STATEMENTS[name]
     types = {int(number): type_ for number, type_ in re.findall(r"\$(\d+)::(\w+(?:\[\])?)", sql)}
     single = {"claim_due_sagas", "find_due_shards"}  # their arrays are names and shards, not batches
+    given = COMMIT if name == "commit_sagas" else VALUES
     values: list[str] = []
     for _, type_ in sorted(types.items()):
         element = type_.removesuffix("[]")
         if element == type_:
-            values.append(f"'{VALUES[type_]}'".replace(r"\\", "\\"))
+            values.append(f"'{given[type_]}'".replace(r"\\", "\\"))
         elif element == "uuid":
-            values.append("'{" + ",".join(str(UUID(int=number)) for number in range(1, BATCH + 1)) + "}'")
+            values.append("'{" + ",".join(str(UUID(int=number)) for number in range(1, batch + 1)) + "}'")
         else:
-            values.append("'{" + ",".join([f'"{VALUES[element]}"'] * (1 if name in single else BATCH)) + "}'")
+            values.append("'{" + ",".join([f'"{given[element]}"'] * (1 if name in single else batch)) + "}'")
     return f"EXECUTE {name} ({', '.join(values)})"
 
 
@@ -146,7 +160,7 @@ async def conn(any_dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]
 
 async def prepare(conn: asyncpg.Connection[asyncpg.Record]) -> None:
     await conn.execute("DEALLOCATE ALL")
-    for name in HOT:
+    for name in {*HOT, *BATCHED}:
         await conn.execute(f"PREPARE {name} AS {with_schema(STATEMENTS[name], 'saga_fn')}")
 
 
@@ -171,6 +185,57 @@ async def test_hot_statements_find_their_rows_by_id(conn: asyncpg.Connection[asy
         await conn.execute(f"ANALYZE saga_fn.{table}")
     found += await check(conn, "analysed")
     assert not found, "\n".join(found)
+
+
+LARGE: Final = 400
+PASSES: Final = 60
+"""How often a statement may touch each row of its batch, all nodes of its plan together. A join of all rows with all
+others would come to `LARGE`."""
+
+
+def touched(plan: Json) -> float:
+    """How many rows the nodes of an executed plan gave or threw away, loop by loop."""
+    if isinstance(plan, list):
+        return sum(map(touched, plan))
+    if not isinstance(plan, dict):
+        return 0
+    kinds = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck")
+    loops = plan.get("Actual Loops", 0)
+    here = sum(float(str(plan.get(kind, 0))) for kind in kinds) * float(str(loops))
+    return here + touched(plan.get("Plan")) + touched(plan.get("Plans"))
+
+
+async def work(conn: asyncpg.Connection[asyncpg.Record], name: str) -> float:
+    """How many rows a large batch of that statement touches, for each row of the batch."""
+    transaction = conn.transaction()
+    await transaction.start()
+    if name == "insert_sagas":
+        await conn.execute("DELETE FROM saga_fn.saga; DELETE FROM saga_fn.saga_journal")
+    text = await conn.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {execution(name, LARGE)}")
+    await transaction.rollback()
+    plan: Json = json.loads(text)
+    return touched(plan) / LARGE
+
+
+@pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan", "auto"])
+async def test_work_grows_with_the_batch_and_not_with_its_square(
+    conn: asyncpg.Connection[asyncpg.Record], mode: str
+) -> None:
+    await conn.execute(f"SET plan_cache_mode = {mode}")
+    await prepare(conn)
+    for _ in range(6):
+        await check(conn, "empty")
+    for statement in FILL:
+        await conn.execute(statement, 2_000)
+    found = {f"{name}, planned when it was empty": await work(conn, name) for name in BATCHED}
+    await prepare(conn)
+    found |= {f"{name}, never analysed": await work(conn, name) for name in BATCHED}
+    for table in TABLES:
+        await conn.execute(f"ANALYZE saga_fn.{table}")
+    found |= {f"{name}, analysed": await work(conn, name) for name in BATCHED}
+    if conn.get_server_version().major < SAFE_WHEN_EMPTY:
+        found = {what: passes for what, passes in found.items() if "empty" not in what}
+    assert {what: passes for what, passes in found.items() if passes > PASSES} == {}
 
 
 async def test_a_claim_walks_the_index_of_what_is_due(conn: asyncpg.Connection[asyncpg.Record]) -> None:
