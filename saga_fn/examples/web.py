@@ -17,6 +17,7 @@ from saga_fn import (
     Completed,
     Failed,
     PayloadError,
+    SagaHandle,
     SagaNotFoundError,
     SagaOrchestrator,
     SagaResultTimeoutError,
@@ -51,8 +52,10 @@ def create_order(order: StepRef[Order]) -> StepRef[Payment]:
     return charge(order)
 
 
-orchestrator = SagaOrchestrator(os.environ.get("SAGA_FN_DSN", "postgresql://localhost/shop"), migrate=True)
-orders = orchestrator.register(create_order)
+orchestrator: SagaOrchestrator = SagaOrchestrator(
+    os.environ.get("SAGA_FN_DSN", "postgresql://localhost/shop"), migrate=True
+)
+orders: SagaHandle[Order, Payment] = orchestrator.register(create_order)
 
 
 @asynccontextmanager
@@ -96,9 +99,9 @@ async def health(request: Request) -> Response:
     return JSONResponse({"problems": state.problems, "in_flight": state.in_flight}, 200 if state.ok else 503)
 
 
-routes = [
+routes: list[Route] = [
     Route("/orders", start, methods=["POST"]),
     Route("/orders/{id:uuid}", show),
     Route("/health", health),
 ]
-app = Starlette(routes=routes, lifespan=lifespan)
+app: Starlette = Starlette(routes=routes, lifespan=lifespan)
