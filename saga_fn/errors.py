@@ -205,7 +205,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         self.timeout = timeout
         super().__init__(
             f"saga {saga_id} did not end within {timeout:g} s",
-            hint="it goes on: await it again with handle.attach(error.saga_id), here or in any other process",
+            hint="it goes on wherever a worker runs: await it again with handle.attach(error.saga_id), here or in any other process",
         )
 
 

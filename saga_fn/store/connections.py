@@ -9,6 +9,7 @@ from typing import Protocol
 
 import asyncpg
 
+from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.connection import Connection, Pool
 
 APPLICATION_NAME = "saga_fn"
@@ -16,10 +17,6 @@ APPLICATION_NAME = "saga_fn"
 
 class Connections(Protocol):
     """Where a statement's connection comes from. None is held while user code runs."""
-
-    async def open(self) -> None:
-        """Get ready."""
-        ...
 
     async def close(self) -> None:
         """Give back everything."""
@@ -41,11 +38,6 @@ class OwnConnections:
         self._idle: list[asyncpg.Connection[asyncpg.Record]] = []
         self._slots = asyncio.Semaphore(size)
 
-    async def open(self) -> None:
-        """Connect once, so that a DSN that does not answer is known at once."""
-        async with self.connection():
-            pass
-
     async def close(self) -> None:
         """Close what is open."""
         idle, self._idle = self._idle, []
@@ -58,7 +50,7 @@ class OwnConnections:
         async with self._slots:
             while self._idle and self._idle[-1].is_closed():  # broke while nobody used it
                 self._idle.pop()
-            connection = self._idle.pop() if self._idle else await self.connect()
+            connection = self._idle.pop() if self._idle else await self._connect()
             try:
                 yield connection
             except BaseException:
@@ -69,9 +61,14 @@ class OwnConnections:
                 return
             self._idle.append(connection)
 
-    async def connect(self) -> asyncpg.Connection[asyncpg.Record]:
-        """A connection beside the others, to be closed by its user."""
-        return await asyncpg.connect(self._dsn, timeout=10, server_settings={"application_name": APPLICATION_NAME})
+    async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
+        settings = {"application_name": APPLICATION_NAME}
+        try:
+            return await asyncpg.connect(self._dsn, timeout=10, server_settings=settings)
+        except ValueError as error:
+            raise StoreUnavailableError(  # without the driver's words: they may quote the DSN, and with it the password
+                "the DSN cannot be read", hint="it looks like postgresql://user:password@host:5432/database"
+            ) from error
 
 
 class BorrowedConnections:
@@ -80,9 +77,6 @@ class BorrowedConnections:
     def __init__(self, pool: Pool, *, limit: int) -> None:
         self._pool = pool
         self._slots = asyncio.Semaphore(limit)
-
-    async def open(self) -> None:
-        """Nothing to do: the pool is the caller's."""
 
     async def close(self) -> None:
         """Nothing to do: the pool is the caller's."""
