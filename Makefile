@@ -7,10 +7,10 @@ PYTEST ?= -n auto
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench generate clean
+.PHONY: help demo test check coverage bench bench-quick generate clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-demo ## Run order fulfilment end to end; ARGS="--help" shows its options
 	@$(BIN)/python -m saga_fn.demo $(ARGS)
@@ -33,11 +33,14 @@ coverage: $(VENV)/.installed-dev ## Measure how much of the core its own tests c
 bench: $(VENV)/.installed-dev ## Run the benchmark, beside pgbench on the same server
 	@$(BIN)/python -m tests.bench $(ARGS)
 
+bench-quick: $(VENV)/.installed-dev ## Run the core of the benchmark in under a minute
+	@$(BIN)/python -m tests.bench --quick $(ARGS)
+
 generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
 	$(BIN)/python -m saga_fn.store.codegen
 
 clean: ## Remove everything that was installed or made here
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants
+	rm -rf $(VENV) .bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is older than pyproject.toml when requirements may have changed: then pip looks again.

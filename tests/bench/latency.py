@@ -11,18 +11,18 @@ import asyncpg
 
 from saga_fn import SagaRun
 from saga_fn.embedded import EmbeddedPostgres
-from tests.bench.sagas import PAYLOAD, Data, orchestrator, sequence
-from tests.bench.throughput import STEPS
+from tests.bench.report import Report
+from tests.bench.sagas import STEPS, Data, orchestrator, sequence
 
 _ROUNDS = 8
 _TURNS = 50
 
 
-async def run(server: EmbeddedPostgres) -> None:
+async def run(server: EmbeddedPostgres, report: Report) -> None:
     """Medians, taken in turns so that both sides see the same machine."""
     bare = await asyncpg.connect(server.dsn)
     await bare.execute("CREATE TABLE bare (id uuid PRIMARY KEY, n integer, payload bytea) WITH (fillfactor = 50)")
-    payload = PAYLOAD.encode()
+    payload = Data().text.encode()
 
     async def insert() -> None:
         await bare.execute("INSERT INTO bare VALUES ($1, 0, $2)", uuid4(), payload)
@@ -52,14 +52,18 @@ async def run(server: EmbeddedPostgres) -> None:
                         await started.pop().result(60)
     await bare.close()
     medians = {name: statistics.median(times) * 1e3 for name, times in took.items()}
-    print("\nOne at a time, medians in ms")
-    print(
-        f"start() {medians['start']:.2f}, a bare committed insert {medians['insert']:.2f}:"
-        f" {medians['start'] / medians['insert']:.2f}x"
-    )
-    print(
-        f"a saga of {STEPS} steps {medians['whole']:.2f}, {STEPS + 1} bare commits {medians['commits']:.2f}:"
-        f" {medians['whole'] / medians['commits']:.2f}x"
+    report.table(
+        "One at a time, medians",
+        ["what", "ms", "bare statements ms", "ratio"],
+        [
+            ["start()", medians["start"], medians["insert"], f"{medians['start'] / medians['insert']:.2f}x"],
+            [
+                f"a saga of {STEPS} steps, {STEPS + 1} commits",
+                medians["whole"],
+                medians["commits"],
+                f"{medians['whole'] / medians['commits']:.2f}x",
+            ],
+        ],
     )
 
 

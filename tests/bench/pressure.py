@@ -9,13 +9,13 @@ import asyncpg
 
 from saga_fn import SagaHandle
 from saga_fn.embedded import EmbeddedPostgres
-from tests.bench.sagas import Data, measure, orchestrator, sequence
-from tests.bench.throughput import STEPS
+from tests.bench.report import Report
+from tests.bench.sagas import STEPS, Data, measure, orchestrator, sequence
 
 _IN_FLIGHT = 100
 
 
-async def sleepers(server: EmbeddedPostgres, *, count: int) -> None:
+async def sleepers(server: EmbeddedPostgres, report: Report, *, count: int) -> None:
     """Before and after so many sagas were put to sleep in the same table."""
     async with orchestrator(server.dsn, in_flight=_IN_FLIGHT) as running:
         handle = running.register("bench", sequence(STEPS))
@@ -36,10 +36,10 @@ async def sleepers(server: EmbeddedPostgres, *, count: int) -> None:
         await observer.execute("CHECKPOINT")
         await observer.close()
         after = await _speed(handle)
-    print(f"\n{count:,} sleeping sagas: {before:,.0f} sagas/s without, {after:,.0f} with ({after / before - 1:+.1%})")
+    _compare(report, f"{count:,} sleeping sagas", before, after)
 
 
-async def open_transaction(server: EmbeddedPostgres, *, seconds: int) -> None:
+async def open_transaction(server: EmbeddedPostgres, report: Report, *, seconds: int) -> None:
     """While another session holds the horizon back, so that nothing dead can be cleaned up."""
     async with orchestrator(server.dsn, in_flight=_IN_FLIGHT) as running:
         handle = running.register("bench", sequence(STEPS))
@@ -52,20 +52,25 @@ async def open_transaction(server: EmbeddedPostgres, *, seconds: int) -> None:
         while asyncio.get_running_loop().time() < end:
             during = await _speed(handle)
         await holder.close()
-    print(
-        f"\na transaction left open for {seconds} s: {before:,.0f} sagas/s before, {during:,.0f} at its end"
-        f" ({during / before - 1:+.1%})"
-    )
+    _compare(report, f"at the end of {seconds} s with a transaction open", before, during)
 
 
-async def memory(server: EmbeddedPostgres, *, in_flight: int) -> None:
+async def memory(server: EmbeddedPostgres, report: Report, *, in_flight: int) -> None:
     """What the process grows by, at most, with so many sagas in flight."""
     async with orchestrator(server.dsn, in_flight=in_flight) as running:
         handle = running.register("bench", sequence(STEPS))
         await measure(handle, in_flight=1, sagas=10)
         idle = _peak()
         await measure(handle, in_flight=in_flight, sagas=2 * in_flight)
-    print(f"\n{in_flight:,} sagas in flight: {_peak() - idle:,.0f} MB above the idle process")
+    report.table("Memory above the idle process", ["in flight", "MB"], [[f"{in_flight:,}", _peak() - idle]])
+
+
+def _compare(report: Report, what: str, before: float, after: float) -> None:
+    report.table(
+        f"Under pressure, {STEPS} steps, {_IN_FLIGHT} in flight",
+        ["what", "sagas/s before", "sagas/s then", "change"],
+        [[what, before, after, f"{after / before - 1:+.1%}"]],
+    )
 
 
 async def _speed(handle: SagaHandle[Data, Data]) -> float:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncpg
 
 from saga_fn.embedded import EmbeddedPostgres
+from tests.bench.report import Report, Value
 from tests.bench.sagas import measure, orchestrator, sequence
 
 _SAGAS = 2000
 _LENGTHS = (1, 3, 11)
 
 
-async def run(server: EmbeddedPostgres) -> None:
+async def run(server: EmbeddedPostgres, report: Report) -> None:
     """The price of one more step is the difference between long and short sagas; the rest is start and end."""
     observer = await asyncpg.connect(server.dsn)
     wal: dict[int, float] = {}
-    print("\nWAL and updates")
+    rows: list[list[Value]] = []
     for steps in _LENGTHS:
         await _run(server.dsn, steps, 500)
         await observer.execute("CHECKPOINT")
@@ -26,13 +27,15 @@ async def run(server: EmbeddedPostgres) -> None:
         wal[steps] = (after[0] - before[0]) / _SAGAS
         updates, hot = after[1] - before[1], after[2] - before[2]
         inner = updates - _SAGAS  # the last update of each saga ends it, and leaves the index of what is due
-        kept = f"{hot / inner:.1%} of the updates that end no saga are HOT" if steps > 1 else ""
-        print(f"{steps:>2} steps: {wal[steps]:>7,.0f} bytes of WAL a saga  {kept}")
+        rows.append([f"a saga of {steps}", wal[steps], f"{hot / inner:.1%}" if steps > 1 else None])
     await observer.close()
     first, second, last = _LENGTHS
-    more, later = (wal[second] - wal[first]) / (second - first), (wal[last] - wal[second]) / (last - second)
-    print(
-        f"one more step, input and output of 200 bytes each: {more:,.0f} bytes of WAL ({later:,.0f} in sagas of {last})"
+    rows.append([f"one more step, in a saga of {second}", (wal[second] - wal[first]) / (second - first), None])
+    rows.append([f"one more step, in a saga of {last}", (wal[last] - wal[second]) / (last - second), None])
+    report.table(
+        "What is written; input and output of 200 bytes each",
+        ["steps", "bytes of WAL", "HOT, of the updates that end no saga"],
+        rows,
     )
 
 

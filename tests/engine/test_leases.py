@@ -16,7 +16,7 @@ from saga_fn.store.records import Committed
 from tests.engine.conftest import Make
 from tests.engine.shop import Order, Shop, make_saga
 
-SOON = 10.0
+SOON = 20.0
 
 
 async def test_many_long_steps_outlive_their_leases_and_run_once(make: Make) -> None:
@@ -24,11 +24,11 @@ async def test_many_long_steps_outlive_their_leases_and_run_once(make: Make) -> 
 
     async def long(inp: Order) -> None:
         started.append(inp.order_id)
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(4.0)  # two leases and more
 
     builder = SagaBuilder(Order)
     builder.add_step(step(long), depends_on=builder.initial)
-    async with make(concurrency=1000, lease=timedelta(milliseconds=400)) as orchestrator:
+    async with make(concurrency=1000, lease=timedelta(seconds=1.6)) as orchestrator:
         handle = orchestrator.register("long", builder.build())
         runs = await handle.start_many(Order(str(number)) for number in range(600))
         for run in runs:

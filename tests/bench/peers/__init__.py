@@ -1,0 +1,1 @@
+"""Others, on the same server with the same durability, each in an environment of its own."""
