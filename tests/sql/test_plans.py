@@ -47,6 +47,7 @@ FILL: Final = (
 HOT: Final = (
     "claim_due_sagas",
     "claim_saga",
+    "commit_saga",
     "commit_sagas",
     "find_due_shards",
     "read_journal",
@@ -102,7 +103,7 @@ def execution(name: str, batch: int = BATCH) -> str:
     sql = STATEMENTS[name]
     types = {int(number): type_ for number, type_ in re.findall(r"\$(\d+)::(\w+(?:\[\])?)", sql)}
     single = {"claim_due_sagas", "find_due_shards"}  # their arrays are names and shards, not batches
-    given = COMMIT if name == "commit_sagas" else VALUES
+    given = COMMIT if name.startswith("commit_saga") else VALUES
     values: list[str] = []
     for _, type_ in sorted(types.items()):
         element = type_.removesuffix("[]")

@@ -11,14 +11,18 @@ from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store
 from tests.conftest import GIVEN, NO_PG15, Server, database
 
+SERVERS = ["server", "server batches"] + ([] if GIVEN else [pytest.param("pg15", marks=NO_PG15)])
 
-@pytest.fixture(params=["memory", "server"] + ([] if GIVEN else [pytest.param("pg15", marks=NO_PG15)]))
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    """An empty store."""
+
+@pytest.fixture(params=["memory", *SERVERS])
+async def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
+    """An empty store; one of them sends what is alone as a batch of one."""
     if request.param == "memory":
         yield MemoryStore()
         return
-    server = request.getfixturevalue(request.param)
+    name, _, batches = request.param.partition(" ")
+    monkeypatch.setattr("saga_fn.store.postgres._LONERS", not batches)
+    server = request.getfixturevalue(name)
     assert isinstance(server, Server)
     async for dsn in database(server, migrated=True):
         postgres = PostgresStore(dsn)

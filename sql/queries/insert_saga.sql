@@ -1,0 +1,25 @@
+-- name: insert_saga :optional InsertedRow
+-- nullable: aggregation_id, token, owner
+-- What insert_sagas does, for one saga.
+WITH inserted AS (
+    INSERT INTO saga_fn.saga AS s (
+        shard, id, name, version, aggregation_id, trace_id, request, plan, format, status, waits, state, rev,
+        token, owner, due_at
+    )
+    VALUES (
+        :shard::smallint, :id::uuid, :name::text, :version::integer, :aggregation_id::text, :trace_id::text,
+        :request::bytea, :plan::text, :format::smallint, 'RUNNING', 0::smallint, :state::bytea, 1::bigint,
+        :token::uuid, :owner::uuid,
+        CASE WHEN :owner::uuid IS NULL THEN now() ELSE now() + :lease::interval END
+    )
+    ON CONFLICT DO NOTHING
+    RETURNING s.id
+),
+journal AS (
+    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, kind, at, token, write_id, event, payload)
+    SELECT
+        :shard::smallint, i.id, 1, 'started', :at::timestamptz, :token::uuid, :write_id::uuid, :event::bytea,
+        :payload::bytea
+    FROM inserted AS i
+)
+SELECT i.id, now() AS now FROM inserted AS i
