@@ -11,7 +11,7 @@ from typing import Literal
 import asyncpg
 import pytest
 
-from saga_fn import Completed, SagaOrchestrator
+from saga_fn import Completed, SagaOrchestrator, StoreUnavailableError
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.engine.wire import Wire, wired
 
@@ -95,3 +95,27 @@ async def test_a_connection_that_broke_while_nobody_used_it_is_replaced_unnotice
         await _terminate(dsn)
         assert (await orchestrator.health()).ok
         assert (await run.snapshot()).id == run.id
+
+
+async def test_while_the_database_is_away_nothing_more_is_taken_on(wire: Wire) -> None:
+    shop = Shop(hold=asyncio.Event())
+    assert shop.hold is not None
+    async with SagaOrchestrator(wire.dsn, concurrency=20, poll_interval=OFTEN) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop))
+        runs = await handle.start_many([Order(str(number)) for number in range(40)])
+        async with asyncio.timeout(SOON):
+            while len(orchestrator.engine.held) < 20:
+                await asyncio.sleep(0.01)
+        wire.down = True
+        wire.cut()
+        shop.hold.set()
+        async with asyncio.timeout(SOON):
+            while "commits wait for the database" not in (await orchestrator.health()).problems:
+                await asyncio.sleep(0.01)
+        for answer in await asyncio.gather(*(handle.start(Order("late")) for _ in range(50)), return_exceptions=True):
+            assert isinstance(answer, StoreUnavailableError), "whoever starts hears of it, and nothing queues up"
+        assert len(orchestrator.engine.held) == 20
+        assert orchestrator.engine.starting == 0
+        wire.down = False
+        for run in runs:
+            assert isinstance(await run.outcome(SOON), Completed)
