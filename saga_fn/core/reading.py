@@ -125,13 +125,15 @@ def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
 
 def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, ...]:
     """The steps that have not begun and follow only what is done."""
-    return tuple(
-        [
-            planned.step
-            for planned in plan.data.steps
-            if planned.step not in begun and DONE.issuperset([type(begun.get(needed)) for needed in planned.after])
-        ]
-    )
+    found: list[StepId] = []
+    for planned in plan.data.steps:
+        if planned.step not in begun:
+            for needed in planned.after:
+                if type(begun.get(needed)) not in DONE:
+                    break
+            else:
+                found.append(planned.step)
+    return tuple(found)
 
 
 def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded, ...]:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 from returns.result import Success
@@ -34,7 +34,7 @@ from saga_fn.engine.leases import LeaseKeeper
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.registry import Registry
-from saga_fn.store.ids import shard_of
+from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
 
@@ -51,7 +51,7 @@ class SagaEngine:
         self.store = store
         self.options: EngineOptions = EngineOptions() if options is None else options
         self.registry: Registry = Registry()
-        self.owner: UUID = uuid4()
+        self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
         self.committer: Committer = Committer(store, lease=self.options.lease, lanes=_LANES)
         self.clock: Clock = Clock(store.now, random.random)

@@ -104,16 +104,17 @@ class _Raised:
 
 async def _call(run: Callable[[], Awaitable[object]], timeout: float | None) -> _Returned | _Raised:
     """Await user code under its timeout. A timeout leaves open what it has done; anything it raises does not."""
-    task = asyncio.current_task()
-    cancels = task.cancelling() if task is not None else 0
-    limit = asyncio.timeout(timeout)
+    limit = None if timeout is None else asyncio.timeout(timeout)
     try:
+        if limit is None:
+            return _Returned(await run())
         async with limit:
             return _Returned(await run())
     except BaseException as error:
-        if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > cancels:
+        # Whoever cancels this task means the execution; a step may raise CancelledError by itself.
+        if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
             raise
-        if isinstance(error, TimeoutError) and limit.expired():
+        if limit is not None and isinstance(error, TimeoutError) and limit.expired():
             shown = TimeoutError(f"did not return within {timeout:g} s")
             return _Raised(shown, FailureKind.UNKNOWN)
         return _Raised(error, FailureKind.ERROR)

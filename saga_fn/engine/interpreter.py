@@ -16,7 +16,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from uuid import uuid4
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunStep
 from saga_fn.core.events import (
@@ -39,6 +38,7 @@ from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.mail import read_mail
 from saga_fn.errors import StoreError
+from saga_fn.store.ids import new_uuid
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import SagaWrite
 
@@ -249,7 +249,7 @@ class Interpreter:
             last_error=draft.last_error,
             entries=tuple(draft.entries),
             answers=draft.answers(),
-            write_id=uuid4(),
+            write_id=new_uuid(),
         )
 
     # Its end.

@@ -6,7 +6,7 @@ Only the owner decides, everybody else leaves a letter. Its body is JSON, and it
 from __future__ import annotations
 
 import base64
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import msgspec
 
@@ -19,6 +19,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.engine.execution import Incoming
+from saga_fn.store.ids import new_uuid
 from saga_fn.store.records import Letter
 
 
@@ -66,5 +67,5 @@ def _event(letter: Letter, body: _Body, at: Moment) -> Event:
 
 def _letter(kind: str, step: str | None, payload: bytes | None) -> Letter:
     encoded = None if payload is None else base64.b64encode(payload).decode("ascii")
-    letter_id: UUID = uuid4()
+    letter_id: UUID = new_uuid()
     return Letter(letter_id, kind, msgspec.json.encode(_Body(step, encoded)))

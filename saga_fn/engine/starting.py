@@ -11,7 +11,7 @@ import hashlib
 import random
 import time
 from collections.abc import Collection, Sequence
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import attrs
 from returns.result import Success
@@ -35,7 +35,7 @@ from saga_fn.errors import (
 )
 from saga_fn.store.connection import Connection
 from saga_fn.store.faults import RowRefusedError, StoreBusyError
-from saga_fn.store.ids import new_saga_id, shard_of
+from saga_fn.store.ids import new_saga_id, new_uuid, shard_of
 from saga_fn.store.records import NewSaga
 
 _LONGEST_KEY = 255
@@ -215,7 +215,7 @@ def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
     at = engine.store.now()
     event = Started(at, plan.id)
     moved = _started(plan, event)
-    trace_id = request.trace_id or str(uuid4())
+    trace_id = request.trace_id or str(new_uuid())
     live: LiveSaga | None = None
     if owned:
         live = LiveSaga(
@@ -223,7 +223,7 @@ def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
             registered=registered,
             plan=plan,
             state=moved.state,
-            token=uuid4(),
+            token=new_uuid(),
             owner=engine.owner,
             trace_id=trace_id,
             aggregation_id=request.aggregation_id,
@@ -257,7 +257,7 @@ def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
         payload=payload,
         token=None if live is None else live.token,
         owner=None if live is None else live.owner,
-        write_id=uuid4(),
+        write_id=new_uuid(),
     )
     return new, live, moved
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from returns.result import Failure
 
@@ -28,6 +28,7 @@ from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import write_mail
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoreError
 from saga_fn.snapshot import wait_token
+from saga_fn.store.ids import new_uuid
 from saga_fn.store.records import Entry, SagaRecord, SagaWrite, decode_state, moment_of
 
 _PATIENCE = 60.0
@@ -165,7 +166,7 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
         last_error=row.last_error,
         entries=tuple(entries),
         answers=(),
-        write_id=uuid4(),
+        write_id=new_uuid(),
     )
     match await engine.committer.commit(write):
         case Applied():

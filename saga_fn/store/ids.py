@@ -1,4 +1,4 @@
-"""Saga ids: time-ordered UUIDs (version 8) that carry the bucket their shard is computed from.
+"""Saga ids, time-ordered UUIDs (version 8) that carry the bucket their shard is computed from; and random ids.
 
 48 bits of milliseconds, 12 bits of bucket, 62 random bits. The bucket is a hash of the saga's `aggregation_id`, or random
 without one, so that all sagas of one business key share a shard and "one active saga per key" can be a unique index. An
@@ -8,7 +8,7 @@ idempotency key gives the whole id, so that the primary key is the guard against
 from __future__ import annotations
 
 import hashlib
-import secrets
+import os
 import time
 from uuid import UUID
 
@@ -17,6 +17,11 @@ from saga_fn.core.ids import PlanId
 _BUCKETS = 4096
 _RANDOM_BITS = 62
 _VERSION_AND_VARIANT = (8 << 76) | (2 << 62)
+
+_SOME = 256
+_unused: list[bytes] = []
+"""Random bytes for the next ids, 16 each: to ask the kernel for each id costs more than everything else about it."""
+os.register_at_fork(after_in_child=_unused.clear)  # a child must not give out what its parent does
 
 
 def new_saga_id(*, name: str, aggregation_id: str | None = None, idempotency_key: str | None = None) -> UUID:
@@ -27,9 +32,10 @@ def new_saga_id(*, name: str, aggregation_id: str | None = None, idempotency_key
     """
     bucket = _bucket_of(aggregation_id)
     if idempotency_key is None:
-        milliseconds, rest = time.time_ns() // 1_000_000, secrets.randbits(_RANDOM_BITS)
+        drawn = int.from_bytes(_random())
+        milliseconds, rest = time.time_ns() // 1_000_000, drawn & ((1 << _RANDOM_BITS) - 1)
         if bucket is None:
-            bucket = secrets.randbelow(_BUCKETS)
+            bucket = (drawn >> _RANDOM_BITS) % _BUCKETS
     else:
         parts = (part.encode("utf-8", "surrogatepass") for part in (name, aggregation_id or "", idempotency_key))
         text = b"".join(len(part).to_bytes(8) + part for part in parts) + (b"" if aggregation_id is None else b"k")
@@ -38,6 +44,20 @@ def new_saga_id(*, name: str, aggregation_id: str | None = None, idempotency_key
         if bucket is None:
             bucket = (digest >> _RANDOM_BITS) % _BUCKETS
     return UUID(int=(milliseconds & ((1 << 48) - 1)) << 80 | bucket << 64 | _VERSION_AND_VARIANT | rest)
+
+
+def new_uuid() -> UUID:
+    """A random id (version 4), for what no id need follow: tokens, writes, letters, owners."""
+    return UUID(bytes=_random(), version=4)
+
+
+def _random() -> bytes:
+    while True:
+        try:
+            return _unused.pop()  # atomic, whichever thread asks
+        except IndexError:
+            fresh = os.urandom(16 * _SOME)
+            _unused.extend(fresh[start : start + 16] for start in range(0, len(fresh), 16))
 
 
 def shard_of(saga_id: UUID, shards: int) -> int:

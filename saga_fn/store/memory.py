@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import attrs
 
@@ -18,7 +18,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.reading import SagaStatus, WaitReason
 from saga_fn.errors import StoreError
 from saga_fn.store.connection import Connection
-from saga_fn.store.ids import shard_of
+from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.records import (
     ClaimedSaga,
     Committed,
@@ -218,7 +218,7 @@ class MemoryStore:
         return self._claimed(saga, owner, lease)
 
     def _claimed(self, saga: _Saga, owner: UUID, lease: timedelta) -> ClaimedSaga:
-        row, now, token = saga.record, self.now(), uuid4()
+        row, now, token = saga.record, self.now(), new_uuid()
         saga.record = attrs.evolve(row, token=token, owner=owner, due_at=time_of(now) + lease, updated_at=time_of(now))
         return ClaimedSaga(
             id=row.id,

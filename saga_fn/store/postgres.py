@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any, final
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 
@@ -21,7 +21,7 @@ from saga_fn.store._queries import ClaimedRow, Queries
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections
 from saga_fn.store.faults import RowRefusedError, StoreBusyError
-from saga_fn.store.ids import shard_of, shard_of_plan
+from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan
 from saga_fn.store.journal_rows import journal_columns, kind_of, step_of
 from saga_fn.store.migrate import check_schema, migrate
 from saga_fn.store.records import (
@@ -48,7 +48,15 @@ from saga_fn.store.records import (
 )
 
 _REFUSED = ("22", "23", "54")
-_DRIVER = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError, OverflowError)
+_DRIVER = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what the driver makes of a connection that is ended at the wrong moment
+    OSError,
+    TimeoutError,
+    ValueError,
+    OverflowError,
+)
 _LONERS = True
 """Whether what is alone goes by a statement without arrays; tests do without, so that batches are tried as hard."""
 _BUSY = ("40001", "40P01", "55P03", "57014")
@@ -324,7 +332,7 @@ class PostgresStore:
                 versions=[version for _, version in definitions],
                 formats=list(READABLE),
                 batch_size=limit,
-                tokens=[uuid4() for _ in range(limit)],
+                tokens=[new_uuid() for _ in range(limit)],
                 owner=owner,
                 lease=lease,
             )
@@ -334,7 +342,7 @@ class PostgresStore:
         """Take this saga, due or not, unless it has ended or a lease on it is running."""
         async with self._answering(self._control) as connection:
             row = await self._queries.claim_saga(
-                connection, shard=self._shard(saga_id), id=saga_id, token=uuid4(), owner=owner, lease=lease
+                connection, shard=self._shard(saga_id), id=saga_id, token=new_uuid(), owner=owner, lease=lease
             )
         return None if row is None else self._claimed(row)
 
@@ -492,7 +500,7 @@ class PostgresStore:
         """Remember something beside the journal."""
         async with self._answering(self._work) as connection:
             await self._queries.insert_note(
-                connection, shard=self._shard(saga_id), saga_id=saga_id, id=uuid4(), kind=kind, detail=detail
+                connection, shard=self._shard(saga_id), saga_id=saga_id, id=new_uuid(), kind=kind, detail=detail
             )
 
     async def notes(self, saga_id: UUID) -> list[Note]:

@@ -30,11 +30,12 @@ async def _terminate(dsn: str) -> None:
     """End every connection that the library has to the database, and wait until none is left of them."""
     observer = await asyncpg.connect(dsn)
     try:
-        ended = await observer.fetch(
-            "SELECT pid, pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND application_name LIKE 'saga_fn%'"
-        )
-        assert ended
+        async with asyncio.timeout(SOON):
+            while not await observer.fetch(
+                "SELECT pid, pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND application_name LIKE 'saga_fn%'"
+            ):
+                await asyncio.sleep(0.01)  # it has not come back yet from the last time
     finally:
         await observer.close()
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from uuid import UUID
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from uuid import UUID, uuid4
 
 import asyncpg
 import msgspec
 import pytest
 
+from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.postgres import PostgresStore
 from tests.store.given import LONG, OTHER, OWNER, SHOP, Hand, new_saga, start
@@ -102,3 +104,40 @@ async def test_a_sleeper_that_waits_for_its_time_has_one(store: PostgresStore, s
 
 def _tokens(*hands: Hand) -> dict[UUID, UUID]:
     return {hand.id: hand.token for hand in hands if hand.token is not None}
+
+
+class Broken:
+    """A pool whose only connection fails like that."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    @contextlib.asynccontextmanager
+    async def acquire(self) -> AsyncGenerator[Broken]:
+        yield self
+
+    async def fetch(self, query: str, /, *args: object) -> list[object]:
+        raise self.error
+
+    async def fetchrow(self, query: str, /, *args: object) -> object:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InternalClientError("cannot switch to state 12; another operation (2) is in progress"),
+        asyncpg.ConnectionDoesNotExistError("connection was closed in the middle of operation"),
+        asyncpg.InterfaceError("connection is closed"),
+        asyncpg.AdminShutdownError("terminating connection due to administrator command"),
+        ConnectionResetError(),
+        TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_a_connection_that_breaks_is_an_unavailable_store(error: Exception) -> None:
+    store = PostgresStore(Broken(error))
+    with pytest.raises(StoreUnavailableError):
+        await store.read(uuid4())
+    with pytest.raises(StoreUnavailableError):
+        await store.due_shards([("shop", 1)])
