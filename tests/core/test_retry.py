@@ -100,3 +100,9 @@ def test_a_cap_of_nothing_and_a_base_of_nothing_mean_at_once() -> None:
 def test_a_base_above_the_cap_is_cut() -> None:
     assert RetrySchedule(attempts=2, base=7, cap=5).delay_after(1, draw=0.0) == 5
     assert RetrySchedule(attempts=3, base=7, cap=7, multiplier=0.5).delay_after(2, draw=0.0) == 3
+
+
+def test_the_edges_are_allowed() -> None:
+    widest = RetrySchedule(attempts=(1 << 63) - 1, base=LONGEST_DELAY, multiplier=1e-300, cap=LONGEST_DELAY, jitter=1.0)
+    assert widest.delay_after(1, draw=0.0) == LONGEST_DELAY
+    assert RetrySchedule(attempts=2, base=0, cap=0, jitter=0.0).delay_after(1, draw=0.5) == 0

@@ -41,9 +41,9 @@ from saga_fn.store.ids import new_uuid
 
 new_uuid()  # some are drawn ahead now
 child = os.fork()
-print(*[new_uuid() for _ in range(300)], flush=True)
 if child:
     os.waitpid(child, 0)
+print(*[new_uuid() for _ in range(300)], flush=True)
 """
 
 
