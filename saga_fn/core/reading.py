@@ -40,6 +40,8 @@ from saga_fn.core.state import (
 )
 
 _PASSED = DONE | {Undone}
+_STRAIGHT = DONE | {Running}
+"""All that the steps of a saga are while nothing has gone wrong."""
 _Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed
 
 
@@ -134,6 +136,18 @@ def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, .
             else:
                 found.append(planned.step)
     return tuple(found)
+
+
+def foresee(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]]:
+    """What a step's success will make known, and whose inputs will then be needed, on the straight way; else nothing.
+
+    Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for.
+    """
+    if state.goal is not Goal.FORWARD or not _STRAIGHT.issuperset(map(type, state.steps)):
+        return state, ()
+    begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
+    begun[step] = Succeeded(step, state.rev + 1)
+    return msgspec.structs.replace(state, steps=tuple(begun.values()), latest=0), next_steps(plan, begun)
 
 
 def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded, ...]:

@@ -12,6 +12,7 @@ from returns.result import Failure, Success
 from saga_fn.core.effects import Action, CancelExecution, Rejection, Release, RunCompensation, RunStep, Transition
 from saga_fn.core.events import (
     Binding,
+    Event,
     EventReceived,
     Resumed,
     Started,
@@ -21,7 +22,7 @@ from saga_fn.core.events import (
     Unbindable,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.reading import Projection, find, project
+from saga_fn.core.reading import Projection, find, foresee, project
 from saga_fn.core.state import Running, SagaState, Undoing
 from saga_fn.core.transition import transition
 from saga_fn.engine.execution import Incoming
@@ -98,14 +99,14 @@ class Draft:
     def _fold(self, item: Incoming) -> None:
         if type(item.event) in _REMEMBERED:
             self._remember(item)
-        decision = transition(self.saga.plan, self.state, item.event)
+        event, payload = self._with_inputs(item.event), item.payload
+        decision = transition(self.saga.plan, self.state, event)
         if isinstance(decision, Failure):
             self.refused.append((item, decision.failure()))
             return
         moved = decision.unwrap()
-        event, payload = item.event, item.payload
         if moved.needs and not self.draining and isinstance(event, _CARRIES_INPUTS):
-            bound, faults = self._bind(moved)
+            bound, faults = self._bind(moved.needs, moved.state)
             if not faults or payload is None:
                 event = msgspec.structs.replace(event, inputs=bound)
                 payload = faults[0].encode() if faults else payload
@@ -114,6 +115,16 @@ class Draft:
                 moved = again.unwrap()
         self._take(moved, Entry(event, item.input, payload))
         self.accepted.append(item)
+
+    def _with_inputs(self, event: Event) -> Event:
+        """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do."""
+        if not isinstance(event, StepSucceeded) or self.draining:
+            return event
+        known, needs = foresee(self.saga.plan, self.state, event.step)
+        if not needs:
+            return event
+        bound, faults = self._bind(needs, known)
+        return event if faults else msgspec.structs.replace(event, inputs=bound)
 
     def _take(self, moved: Transition, entry: Entry) -> None:
         self.state, self.needs = moved.state, moved.needs
@@ -127,11 +138,11 @@ class Draft:
             fault = fault_in(entry.payload)
             self.last_error = fault.type if fault is not None else self.last_error
 
-    def _bind(self, moved: Transition) -> tuple[tuple[Binding, ...], list[Fault]]:
+    def _bind(self, steps: Sequence[StepId], known: SagaState) -> tuple[tuple[Binding, ...], list[Fault]]:
         bindings: list[Binding] = []
         faults: list[Fault] = []
-        for step in moved.needs:
-            binding, fault = self.saga.bind(moved.state, step)
+        for step in steps:
+            binding, fault = self.saga.bind(known, step)
             bindings.append(binding)
             if fault is not None:
                 assert isinstance(binding, Unbindable)

@@ -16,7 +16,7 @@ import asyncio
 from pathlib import Path
 
 from saga_fn.embedded import EmbeddedPostgres
-from tests.bench import beside, bulk, latency, pressure, storage, throughput, wake
+from tests.bench import beside, bulk, latency, memory, pressure, storage, throughput, wake
 from tests.bench.machine import describe, warn_if_busy
 from tests.bench.report import Report
 
@@ -58,7 +58,7 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                 case "peers":
                     await beside.run(server, report, rounds=options.rounds, seconds=options.seconds)
                 case "memory":
-                    await pressure.memory(server, report, in_flight=options.in_flight)
+                    await memory.run(server, report, in_flight=options.in_flight)
                 case "sleepers":
                     await pressure.sleepers(server, report, count=options.sleepers)
                 case _:

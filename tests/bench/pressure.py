@@ -1,9 +1,8 @@
-"""Throughput under what wears databases down: a million sleeping sagas, a transaction left open for minutes, memory."""
+"""Throughput under what wears databases down: a million sleeping sagas, a transaction left open for minutes."""
 
 from __future__ import annotations
 
 import asyncio
-import resource
 
 import asyncpg
 
@@ -55,16 +54,6 @@ async def open_transaction(server: EmbeddedPostgres, report: Report, *, seconds:
     _compare(report, f"at the end of {seconds} s with a transaction open", before, during)
 
 
-async def memory(server: EmbeddedPostgres, report: Report, *, in_flight: int) -> None:
-    """What the process grows by, at most, with so many sagas in flight."""
-    async with orchestrator(server.dsn, in_flight=in_flight) as running:
-        handle = running.register("bench", sequence(STEPS))
-        await measure(handle, in_flight=1, sagas=10)
-        idle = _peak()
-        await measure(handle, in_flight=in_flight, sagas=2 * in_flight)
-    report.table("Memory above the idle process", ["in flight", "MB"], [[f"{in_flight:,}", _peak() - idle]])
-
-
 def _compare(report: Report, what: str, before: float, after: float) -> None:
     report.table(
         f"Under pressure, {STEPS} steps, {_IN_FLIGHT} in flight",
@@ -76,7 +65,3 @@ def _compare(report: Report, what: str, before: float, after: float) -> None:
 async def _speed(handle: SagaHandle[Data, Data]) -> float:
     await measure(handle, in_flight=_IN_FLIGHT, sagas=500)
     return (await measure(handle, in_flight=_IN_FLIGHT, sagas=5000)).per_second
-
-
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from returns.result import Failure, Success
 
 from saga_fn.core import explore as exploring
 from saga_fn.core.effects import Decision, Refusal, Rejection
-from saga_fn.core.events import AbortRequested, Event, StepSkipped
+from saga_fn.core.events import AbortRequested, Event, StepSkipped, StepSucceeded
 from saga_fn.core.explore import Outcome, explore
+from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import LeftOverKind, SagaStatus
+from saga_fn.core.reading import LeftOverKind, SagaStatus, foresee
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Goal, SagaState
+from saga_fn.core.state import Goal, Running, SagaState, Skipped, Succeeded, Tries, Unknown
 from saga_fn.core.transition import transition
 from tests.core.given import AT_ONCE, DIAMOND, ONE, SECOND, THREE, THRICE, TWO_ROOTS, A, B, sequence, step
 
@@ -147,3 +149,41 @@ def test_a_state_without_a_way_out_is_reported(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(exploring, "transition", only_abort_ends)
     laws = {violation.law for violation in explore(ONE).violations}
     assert laws == {"comes to an end or waits for a person, of itself", "has a way to an end other than abort"}
+
+
+@pytest.mark.parametrize("shape", ["three in sequence", "three, retried", "diamond", "two roots that join"])
+def test_what_is_foreseen_of_a_success_is_what_comes_of_it(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = 0
+
+    def compared(plan: Plan, state: SagaState | None, event: Event) -> Decision:
+        decision = transition(plan, state, event)
+        if state is not None and isinstance(event, StepSucceeded) and isinstance(decision, Success):
+            known, needs = foresee(plan, state, event.step)
+            if needs:
+                nonlocal told
+                told += 1
+                moved = transition(plan, state, msgspec.structs.replace(event, inputs=())).unwrap()
+                assert needs == moved.needs
+                assert _known(known) == _known(moved.state)
+        return decision
+
+    monkeypatch.setattr(exploring, "transition", compared)
+    assert explore(EXHAUSTIVE[shape]).violations == ()
+    assert told
+
+
+def _known(state: SagaState) -> tuple[object, ...]:
+    """What inputs are computed from."""
+    done = {step for step in state.steps if isinstance(step, Succeeded | Skipped)}
+    return done, state.events, state.latest
+
+
+def test_nothing_is_foreseen_where_something_has_gone_wrong() -> None:
+    plan = sequence("ab")
+    straight = SagaState(plan=plan.id, rev=1, at=Moment(0), steps=(Running(A, Tries(attempt=1)),))
+    assert foresee(plan, straight, A)[1] == (B,)
+    for state in (
+        msgspec.structs.replace(straight, goal=Goal.ROLLBACK),
+        msgspec.structs.replace(straight, steps=(Unknown(A, Tries(attempt=1)),)),
+    ):
+        assert foresee(plan, state, A) == (state, ())
