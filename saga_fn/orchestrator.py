@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
@@ -228,6 +229,7 @@ class SagaOrchestrator:
         self.engine.require_open = self._require_open
         self.entered: bool = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: int | None = None
 
     # Lifecycle.
 
@@ -242,6 +244,7 @@ class SagaOrchestrator:
             raise
         self.entered = True
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         if self.engine.options.concurrency:
             self._worker.start()
         return self
@@ -283,7 +286,8 @@ class SagaOrchestrator:
                 "this orchestrator was made with a DSN and is not entered, so it has no connection",
                 hint="use `async with orchestrator:`, or give it a pool of your own.",
             )
-        if self.entered and self._loop is not asyncio.get_running_loop():
+        # The running loop itself is not asked for: until Python 3.12 that is a call of the kernel, and this is asked often.
+        if self.entered and not (self._thread == threading.get_ident() and self._loop and self._loop.is_running()):
             raise SagaError(
                 "this orchestrator was entered in another event loop",
                 hint="use it there (asyncio.run_coroutine_threadsafe), or enter one in this loop as well",

@@ -36,18 +36,19 @@ class Ends:
 
         It may return None early; raises TimeoutError after `timeout` seconds.
         """
-        told: asyncio.Future[LiveSaga | None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        told: asyncio.Future[LiveSaga | None] = loop.create_future()
+        patience = None if timeout is None else loop.call_later(timeout, _give_up, told)
         waiters = self._waiting.setdefault(saga_id, set())
         waiters.add(told)
         self._pause = _SHORTEST_PAUSE
         if self._looking is None:
-            self._looking = asyncio.create_task(self._look_while_anybody_waits())
+            self._looking = loop.create_task(self._look_while_anybody_waits())
         try:
-            if timeout is None:
-                return await told
-            async with asyncio.timeout(timeout):
-                return await told
+            return await told
         finally:
+            if patience is not None:
+                patience.cancel()
             waiters.discard(told)
             if not waiters and self._waiting.get(saga_id) is waiters:
                 del self._waiting[saga_id]
@@ -85,3 +86,8 @@ class Ends:
         for saga_id in ids:
             if saga_id not in live:
                 self._tell(saga_id, None)
+
+
+def _give_up(told: asyncio.Future[LiveSaga | None]) -> None:
+    if not told.done():
+        told.set_exception(TimeoutError())

@@ -59,10 +59,10 @@ class Interpreter:
         *,
         on_over: Callable[[Interpreter], None],
     ) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = asyncio.get_running_loop()
         self.saga = saga
-        self.over: asyncio.Future[None] = loop.create_future()
-        self.progressed: asyncio.Future[None] = loop.create_future()
+        self.over: asyncio.Future[None] = self._loop.create_future()
+        self.progressed: asyncio.Future[None] = self._loop.create_future()
         """Done after the first commit beyond `Resumed`, or when it is over without one."""
         self._store = store
         self._committer = committer
@@ -208,7 +208,7 @@ class Interpreter:
                         self._lost = True  # nothing is started after the lease, however late this process woke
                         self._cut_short()
                         return
-                    self._running[action.step] = asyncio.create_task(self._execute(action))
+                    self._running[action.step] = self._loop.create_task(self._execute(action))
                 case CancelExecution(step=step):
                     task = self._running.pop(step, None)
                     if task is not None:
@@ -227,7 +227,7 @@ class Interpreter:
         wakes = [step.wake for step in self.saga.state.steps if isinstance(step, Retrying | UndoRetrying)]
         if wakes:
             wait = max(0.0, (min(wakes) - self._clock.now()) / 1_000_000) + 0.001
-            self._timer = asyncio.get_running_loop().call_later(wait, self._tick)
+            self._timer = self._loop.call_later(wait, self._tick)
 
     def _tick(self) -> None:
         self._arrive(Incoming(Ticked(self._clock.now())))
@@ -283,7 +283,7 @@ class Interpreter:
 
     def _wait_for(self, chore: Coroutine[object, object, None]) -> None:
         self._busy = True
-        self._chore = asyncio.create_task(self._see_to(chore))
+        self._chore = self._loop.create_task(self._see_to(chore))
 
     async def _see_to(self, chore: Coroutine[object, object, None]) -> None:
         try:
