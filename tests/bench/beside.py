@@ -57,11 +57,13 @@ async def run(server: EmbeddedPostgres, report: Report, *, rounds: int, seconds:
         try:
             in_flight, speed = await _measure(server, peer, rounds=rounds, seconds=seconds)
         except _CannotRunError as error:
-            rows.append([peer.package, peer.what, None, f"cannot run: {error}", None])
+            rows.append([peer.package, peer.what, None, None, f"cannot run: {error}"])
         else:
             rows.append([peer.package, peer.what, in_flight, speed, f"{ours[best] / speed:.1f}x"])
     report.table(
-        "Three steps, each at its best number in flight", ["who", "what", "in flight", "a second", "ours"], rows
+        "Three steps, each at its best number in flight",
+        ["who", "what", "in flight", "a second", "ours, beside it"],
+        rows,
     )
 
 
