@@ -10,12 +10,11 @@ from saga_fn.core import explore as exploring
 from saga_fn.core.effects import Decision, Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Event, StepSkipped, StepSucceeded
 from saga_fn.core.explore import Outcome, explore
-from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import LeftOverKind, SagaStatus, foresee
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Goal, Running, SagaState, Skipped, Succeeded, Tries, Unknown
+from saga_fn.core.state import Goal, SagaState, Skipped, Succeeded
 from saga_fn.core.transition import transition
 from tests.core.given import AT_ONCE, DIAMOND, ONE, SECOND, THREE, THRICE, TWO_ROOTS, A, B, sequence, step
 
@@ -176,14 +175,3 @@ def _known(state: SagaState) -> tuple[object, ...]:
     """What inputs are computed from."""
     done = {step for step in state.steps if isinstance(step, Succeeded | Skipped)}
     return done, state.events, state.latest
-
-
-def test_nothing_is_foreseen_where_something_has_gone_wrong() -> None:
-    plan = sequence("ab")
-    straight = SagaState(plan=plan.id, rev=1, at=Moment(0), steps=(Running(A, Tries(attempt=1)),))
-    assert foresee(plan, straight, A)[1] == (B,)
-    for state in (
-        msgspec.structs.replace(straight, goal=Goal.ROLLBACK),
-        msgspec.structs.replace(straight, steps=(Unknown(A, Tries(attempt=1)),)),
-    ):
-        assert foresee(plan, state, A) == (state, ())

@@ -1,0 +1,78 @@
+"""Which inputs a success will need, seen ahead; `test_exploration` compares it with what comes of every success."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import foresee
+from saga_fn.core.state import (
+    Exhausted,
+    Goal,
+    Parked,
+    ParkReason,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    Tries,
+    Unknown,
+)
+from tests.core.given import DIAMOND, A, B, sequence, step
+
+C, D = StepId("c"), StepId("d")
+TRIED = Tries(attempt=1)
+
+
+def state_of(plan: Plan, *steps: StepState) -> SagaState:
+    return SagaState(plan=plan.id, rev=4, at=Moment(0), steps=steps, events=(2,), latest=2)
+
+
+def test_the_next_step_will_need_its_input() -> None:
+    plan = sequence("abc")
+    before = state_of(plan, Succeeded(A, 2), Running(B, TRIED))
+    known, needs = foresee(plan, before, B)
+    assert needs == (C,)
+    assert known == msgspec.structs.replace(before, steps=(Succeeded(A, 2), Succeeded(B, 5)), latest=0)
+
+
+def test_after_the_last_nothing_is_needed() -> None:
+    plan = sequence("ab")
+    assert foresee(plan, state_of(plan, Skipped(A, 2), Running(B, TRIED)), B)[1] == ()
+
+
+def test_a_join_waits_for_all_and_a_fork_starts_all() -> None:
+    assert foresee(DIAMOND, state_of(DIAMOND, Running(A, TRIED)), A)[1] == (B, C)
+    half = state_of(DIAMOND, Succeeded(A, 2), Running(B, TRIED), Running(C, TRIED))
+    assert foresee(DIAMOND, half, B)[1] == ()
+    whole = state_of(DIAMOND, Succeeded(A, 2), Running(B, TRIED), Succeeded(C, 4))
+    assert foresee(DIAMOND, whole, B)[1] == (D,)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        Unknown(B, TRIED),
+        Retrying(B, TRIED, Moment(9)),
+        Parked(B, TRIED, ParkReason.INPUT_FAILED),
+        Exhausted(B, TRIED),
+    ],
+    ids=lambda other: type(other).__name__,
+)
+def test_nothing_is_foreseen_where_something_has_gone_wrong(other: StepState) -> None:
+    plan = Plan.of(step("a"), step("b"), step("c", "a"))
+    right = state_of(plan, Running(A, TRIED), Running(B, TRIED))
+    assert foresee(plan, right, A)[1] == (C,)
+    wrong = state_of(plan, Running(A, TRIED), other)
+    assert foresee(plan, wrong, A) == (wrong, ())
+
+
+@pytest.mark.parametrize("goal", [Goal.ROLLBACK, Goal.HALT])
+def test_nothing_is_foreseen_on_the_way_back(goal: Goal) -> None:
+    plan = sequence("ab")
+    back = msgspec.structs.replace(state_of(plan, Running(A, TRIED)), goal=goal)
+    assert foresee(plan, back, A) == (back, ())
