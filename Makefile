@@ -18,7 +18,7 @@ demo: $(VENV)/.installed-demo ## Run order fulfilment end to end; ARGS="--help" 
 test: $(VENV)/.installed-dev ## Run all tests; PYTEST="..." gives pytest's arguments
 	@$(BIN)/python -m pytest $(PYTEST)
 
-check: $(VENV)/.installed-dev ## Run everything that reads the code without running it
+check: $(VENV)/.installed-dev ## Run everything that reads the code, and the code in README
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
@@ -26,6 +26,7 @@ check: $(VENV)/.installed-dev ## Run everything that reads the code without runn
 	$(BIN)/lint-imports
 	$(BIN)/python -m saga_fn.store.lint
 	$(BIN)/python -m saga_fn.store.codegen --check
+	$(BIN)/python -m pytest -q tests/test_readme.py
 
 coverage: $(VENV)/.installed-dev ## Measure how much of the core its own tests cover, by branch
 	$(BIN)/python -m pytest tests/core --cov=saga_fn.core --cov-fail-under=100 $(PYTEST)
