@@ -44,7 +44,8 @@ from saga_fn.errors import (
     StoreUnavailableError,
     TypeValidationError,
 )
-from saga_fn.orchestrator import SagaHandle, SagaOrchestrator, SagaRun
+from saga_fn.handle import SagaHandle, SagaRun
+from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.snapshot import (
     Compensated,
     Completed,

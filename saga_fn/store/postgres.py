@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import Any, final
+from typing import final
 from uuid import UUID
 
 import asyncpg
@@ -16,11 +15,11 @@ import asyncpg
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import SagaStatus, WaitReason
-from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.store._queries import ClaimedRow, Queries
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections
-from saga_fn.store.faults import RowRefusedError, StoreBusyError
+from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
+from saga_fn.store.hearing import hear
 from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan
 from saga_fn.store.journal_rows import journal_columns, kind_of, step_of
 from saga_fn.store.migrate import check_schema, migrate
@@ -47,19 +46,8 @@ from saga_fn.store.records import (
     time_of,
 )
 
-_REFUSED = ("22", "23", "54")
-_DRIVER = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # what the driver makes of a connection that is ended at the wrong moment
-    OSError,
-    TimeoutError,
-    ValueError,
-    OverflowError,
-)
 _LONERS = True
 """Whether what is alone goes by a statement without arrays; tests do without, so that batches are tried as hard."""
-_BUSY = ("40001", "40P01", "55P03", "57014")
 
 
 @final
@@ -114,7 +102,7 @@ class PostgresStore:
         async with self._answering(self._work) as connection:
             await self._prepare(connection, apply=migrate)
         if listen is not None and self._listen:
-            self._listening = asyncio.create_task(self._hear(listen))
+            self._listening = asyncio.create_task(hear(self._schema, lambda: self._answering(self._hearing), listen))
 
     async def _prepare(self, connection: Connection, *, apply: bool) -> None:
         if apply:
@@ -153,38 +141,8 @@ class PostgresStore:
                 except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
                     await check_schema(connection, schema=self._schema, shards=self._shards)  # says what is amiss
                     raise
-        except _DRIVER as error:
-            raise _fault(error) from error
-
-    async def _hear(self, told: Callable[[UUID | None], None]) -> None:
-        """Keep one connection that hears of due sagas; when it breaks, take another. Only ever shortens a wait."""
-        pause = 0.1
-        while True:
-            gone = asyncio.Event()
-
-            def heard(_connection: object, _pid: int, _channel: str, payload: object) -> None:
-                told(_named(str(payload)))
-
-            def ended(_connection: object, gone: asyncio.Event = gone) -> None:
-                gone.set()
-
-            with contextlib.suppress(StoreError):
-                async with self._answering(self._hearing) as given:
-                    connection: Any = given  # Any: only the driver's connections listen, whatever wraps them
-                    await connection.add_listener(self._schema, heard)
-                    connection.add_termination_listener(ended)
-                    try:
-                        pause = 0.1
-                        told(None)
-                        await gone.wait()
-                    finally:
-                        if not connection.is_closed():  # a pool wants it back as it was
-                            connection.remove_termination_listener(ended)
-                            with contextlib.suppress(*_DRIVER):
-                                async with asyncio.timeout(1):
-                                    await connection.remove_listener(self._schema, heard)
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 5.0)
+        except DRIVER_ERRORS as error:
+            raise told_apart(error) from error
 
     # Writing.
 
@@ -543,36 +501,3 @@ class PostgresStore:
 
     def _shard(self, saga_id: UUID) -> int:
         return shard_of(saga_id, self._shards)
-
-
-def _named(payload: str) -> UUID | None:
-    """The saga a notification names; anybody may notify, so anything may come."""
-    try:
-        return UUID(payload)
-    except ValueError:
-        return None
-
-
-def _fault(error: Exception) -> StoreError:
-    """A driver's exception, told apart by what helps; the only place that knows them. Parameters are not in the text."""
-    if isinstance(error, asyncpg.DataError | ValueError | OverflowError) and not isinstance(
-        error, asyncpg.PostgresError
-    ):
-        return RowRefusedError(f"a value cannot be sent to PostgreSQL: {type(error).__name__}")
-    if isinstance(error, asyncpg.PostgresError):
-        state: str = error.sqlstate or ""
-        if state[:2] in _REFUSED:
-            refused = RowRefusedError(f"PostgreSQL refused the row: {type(error).__name__} ({state})")
-            refused.constraint = error.constraint_name
-            return refused
-        if state in _BUSY:
-            return StoreBusyError(f"PostgreSQL gave the statement up: {type(error).__name__} ({state})")
-        if state[:2] == "42":
-            return StoreError(
-                f"PostgreSQL does not know what this library asks for: {error}",
-                hint="is the schema migrated? python -m saga_fn.store.migrate --dsn ... applies it",
-            )
-        return StoreUnavailableError(f"PostgreSQL cannot work now: {type(error).__name__} ({state})")
-    return StoreUnavailableError(
-        f"PostgreSQL does not answer: {type(error).__name__}", hint="check the DSN, and that the server is running"
-    )

@@ -1,0 +1,145 @@
+"""Typed handles: a registered saga, and one run of it. What they promise the orchestrator carries out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
+from uuid import UUID
+
+from saga_fn.core.state import Goal
+from saga_fn.definition import SagaDefinition
+from saga_fn.engine.registry import Registered
+from saga_fn.engine.starting import StartedSaga, StartRequest
+from saga_fn.engine.view import result_of
+from saga_fn.errors import SagaCompensatedError, SagaFailedError
+from saga_fn.snapshot import Compensated, Completed, Failed, Outcome, SagaSnapshot
+from saga_fn.store.connection import Connection
+
+if TYPE_CHECKING:
+    from saga_fn.orchestrator import SagaOrchestrator
+
+D = TypeVar("D")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+@final
+class SagaRun(Generic[R_co]):
+    """One saga, started or attached to. Awaiting it, in any process, never touches it."""
+
+    def __init__(
+        self, orchestrator: SagaOrchestrator, started: StartedSaga, definition: SagaDefinition[Any, R_co]
+    ) -> None:  # Any: what it was started with does not matter any more
+        self._orchestrator = orchestrator
+        self._definition = definition
+        self._live = started.live
+        self.id: UUID = started.id
+        self.created: bool = started.created
+        """Whether this very call started it; False for a repeat under the same idempotency key, and when attached."""
+
+    async def result(self, timeout: timedelta | float | None = None) -> R_co:
+        """The saga's result, once it has completed.
+
+        Raises SagaCompensatedError or SagaFailedError if it ended otherwise, SagaResultTimeoutError if it has not ended
+        within `timeout` (seconds, or a timedelta; None waits for ever).
+        """
+        live = await self._orchestrator.wait_for_end(self.id, self._live, timeout)
+        if live is not None and live.state.goal is Goal.COMPLETED:  # what this process has seen needs not be read
+            return result_of(live, self._definition)
+        ended = await self._orchestrator.ended(self.id, live, self._definition)
+        match ended:
+            case Completed(result=result):
+                return result
+            case Compensated(snapshot=snapshot, error=error):
+                raise SagaCompensatedError(self.id, snapshot=snapshot, error=error)
+            case Failed(snapshot=snapshot, error=error):
+                left = [f"{left.step_id} ({left.kind.value})" for left in ended.left_over]
+                raise SagaFailedError(self.id, snapshot=snapshot, error=error, left_over=left)
+
+    async def outcome(self, timeout: timedelta | float | None = None) -> Outcome[R_co]:
+        """How the saga ended, for `match`. Raises SagaResultTimeoutError."""
+        live = await self._orchestrator.wait_for_end(self.id, self._live, timeout)
+        return await self._orchestrator.ended(self.id, live, self._definition)
+
+    async def snapshot(self) -> SagaSnapshot:
+        """The saga at this moment."""
+        return await self._orchestrator.get_snapshot(self.id)
+
+
+@final
+class SagaHandle(Generic[D, R]):
+    """A registered saga: what it is started with and what comes out are in its type."""
+
+    def __init__(
+        self, orchestrator: SagaOrchestrator, registered: Registered, definition: SagaDefinition[D, R]
+    ) -> None:
+        self._orchestrator = orchestrator
+        self._registered = registered
+        self.definition = definition
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under."""
+        return self._registered.name
+
+    async def start(
+        self,
+        data: D,
+        /,
+        *,
+        aggregation_id: str | None = None,
+        idempotency_key: str | None = None,
+        trace_id: str | None = None,
+        connection: Connection | None = None,
+    ) -> SagaRun[R]:
+        """Start a saga; it is durable when this returns, and goes on in the background.
+
+        The same `idempotency_key` gives the same saga, with other data StartConflictError. One active saga a name and
+        `aggregation_id`: a second raises ActiveSagaAlreadyExistsError. With `connection` the start becomes part of that
+        connection's transaction. Raises PayloadError for data that cannot be stored.
+        """
+        request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id)
+        return self._run(await self._orchestrator.start_request(request, connection))
+
+    async def start_many(
+        self,
+        data: Iterable[D],
+        /,
+        *,
+        aggregation_id: Callable[[D], str] | None = None,
+        idempotency_key: Callable[[D], str] | None = None,
+    ) -> list[SagaRun[R]]:
+        """Start a saga for each, many a statement; all are durable when this returns, in the order of `data`.
+
+        The keys of each are computed from its data, and mean what they mean to `start`. Data that cannot be stored raises
+        PayloadError before anything is started; what another saga stands in the way of raises when the others are started.
+
+        Example::
+
+            runs = await orders.start_many(new_orders, idempotency_key=lambda order: order.order_id)
+        """
+        started = await self._orchestrator.start_all(self._registered, data, aggregation_id, idempotency_key)
+        return [self._run(each) for each in started]
+
+    async def run(
+        self,
+        data: D,
+        /,
+        *,
+        aggregation_id: str | None = None,
+        idempotency_key: str | None = None,
+        timeout: timedelta | float | None = None,
+    ) -> R:
+        """Start a saga and await its result. Outside of `async with` the saga runs in this very coroutine."""
+        run = await self.start(data, aggregation_id=aggregation_id, idempotency_key=idempotency_key)
+        if not self._orchestrator.entered:
+            await self._orchestrator.drive_to_end(run.id, timeout)
+        return await run.result(timeout)
+
+    def attach(self, saga_id: UUID) -> SagaRun[R]:
+        """A saga that was started before, here or elsewhere."""
+        return self._run(StartedSaga(saga_id, created=False))
+
+    def _run(self, started: StartedSaga) -> SagaRun[R]:
+        return SagaRun(self._orchestrator, started, self.definition)
