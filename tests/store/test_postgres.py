@@ -50,6 +50,9 @@ async def test_a_row_locked_by_somebody_else_is_left_out_at_once(
         writes = [hand.succeeded() for hand in sorted((locked, free), key=lambda hand: hand.id)]
         assert set((await store.commit(0, writes, lease=LONG)).signals) == {free.id}
         assert set((await store.renew(0, _tokens(locked, free), owner=OWNER, lease=LONG)).signals) == {free.id}
+        assert set((await store.commit(0, [locked.succeeded()], lease=LONG)).signals) == set()
+        assert await store.live(0, [locked.id]) == {locked.id: locked.token}
+        await store.release(0, _tokens(locked))
         assert await store.live(0, [locked.id]) == {locked.id: locked.token}
         assert await store.claim_due(0, SHOP, owner=OTHER, limit=9, lease=LONG) == []
     assert set((await store.commit(0, [locked.succeeded()], lease=LONG)).signals) == {locked.id}
