@@ -29,18 +29,19 @@ class Peer:
     """A package, pinned, and the program that measures it."""
 
     package: str
-    program: str
     what: str
+    program: str = ""
+    lacks: str = ""
+    """Why there is no program that measures it."""
 
 
 PEERS = (
-    Peer("python-saga-orchestrator==0.7.3", "", "sagas"),
-    Peer("dbos==3.4.0", "dbos_peer.py", "workflows"),
-    Peer("absurd-sdk", "", "workflows"),
-    Peer("procrastinate==3.10.0", "procrastinate_peer.py", "chained jobs"),
-    Peer("pgqueuer[asyncpg]==1.6.0", "pgqueuer_peer.py", "chained jobs"),
+    Peer("python-saga-orchestrator==0.7.3", "sagas", lacks="could not be installed when this was written"),
+    Peer("dbos==3.4.0", "workflows", "dbos_peer.py"),
+    Peer("absurd-sdk", "workflows", lacks="its package comes without its schema"),
+    Peer("procrastinate==3.10.0", "chained jobs", "procrastinate_peer.py"),
+    Peer("pgqueuer[asyncpg]==1.6.0", "chained jobs", "pgqueuer_peer.py"),
 )
-NO_SCHEMA = "its package comes without its schema"
 
 
 async def run(server: EmbeddedPostgres, report: Report, *, rounds: int, seconds: int) -> None:
@@ -74,7 +75,7 @@ class _CannotRunError(Exception):
 async def _measure(server: EmbeddedPostgres, peer: Peer, *, rounds: int, seconds: int) -> tuple[int, float]:
     python = await _environment(peer)
     if not peer.program:
-        raise _CannotRunError(NO_SCHEMA)
+        raise _CannotRunError(peer.lacks)
     speeds: dict[int, list[float]] = {}
     for in_flight in _IN_FLIGHT:
         speeds[in_flight] = [await _once(server, python, peer, in_flight, seconds)]
