@@ -7,7 +7,8 @@ inputs of the steps that `Transition.needs` named. Without them the step stays s
 from __future__ import annotations
 
 import enum
-from typing import TypeAlias
+import re
+from typing import Final, TypeAlias, get_args
 
 import msgspec
 
@@ -46,7 +47,7 @@ class FailureKind(enum.IntEnum):
     """It answered that it will not be done, and has not been: final, whatever earlier attempts left open."""
 
 
-class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="started"):
+class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """A caller started the saga. With inputs it is owned and runs at once, without it waits for a claim."""
 
     at: Moment
@@ -54,7 +55,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="start
     inputs: tuple[Binding, ...] = ()
 
 
-class Resumed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="resumed"):
+class Resumed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     """A worker claimed the saga. `takeover`: from an owner whose lease had expired. `alone`: nothing else runs there.
 
     Harmless at any time: when nothing is due the saga is released again.
@@ -66,14 +67,14 @@ class Resumed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="resum
     inputs: tuple[Binding, ...] = ()
 
 
-class Ticked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="ticked"):
+class Ticked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     """A timer of an owned saga came due. Fires every timer whose moment has come, each once."""
 
     at: Moment
     inputs: tuple[Binding, ...] = ()
 
 
-class StepSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="step_succeeded"):
+class StepSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     """The owner's execution `attempt` of the step returned; its input and output are recorded with this event."""
 
     at: Moment
@@ -82,7 +83,7 @@ class StepSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
     inputs: tuple[Binding, ...] = ()
 
 
-class StepFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="step_failed"):
+class StepFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     """The owner's execution of the step did not return a result. `draw` in [0, 1) feeds the jitter."""
 
     at: Moment
@@ -92,7 +93,7 @@ class StepFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="st
     draw: float = 0.0
 
 
-class CompensationSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="compensation_succeeded"):
+class CompensationSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
     """The owner's execution of the step's compensation returned."""
 
     at: Moment
@@ -100,7 +101,7 @@ class CompensationSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=Tr
     attempt: int
 
 
-class CompensationFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="compensation_failed"):
+class CompensationFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
     """The owner's execution of the step's compensation did not return."""
 
     at: Moment
@@ -110,7 +111,7 @@ class CompensationFailed(msgspec.Struct, frozen=True, gc=False, array_like=True,
     draw: float = 0.0
 
 
-class StepSkipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="step_skipped"):
+class StepSkipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     """An operator gave the output of a step that waits, in place of running it."""
 
     at: Moment
@@ -118,46 +119,46 @@ class StepSkipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="s
     inputs: tuple[Binding, ...] = ()
 
 
-class RetryRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="retry_requested"):
+class RetryRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
     """An operator wants what waits to be attempted again, now and with a fresh count."""
 
     at: Moment
 
 
-class CompensationRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="compensation_requested"):
+class CompensationRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
     """An operator wants the saga rolled back, or a failed rollback taken up again."""
 
     at: Moment
 
 
-class AbortRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="abort_requested"):
+class AbortRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=11):
     """An operator ends the saga as it is. What runs now may run on until `until`."""
 
     at: Moment
     until: Moment
 
 
-class EventReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="event_received"):
+class EventReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
     """The outside world sent something; it is recorded with this event, and waiting retries see it at once."""
 
     at: Moment
 
 
-class PlanChanged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="plan_changed"):
+class PlanChanged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=13):
     """The owner's definition has another plan than the saga was started with."""
 
     at: Moment
     plan: PlanId
 
 
-class SagaParked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="saga_parked"):
+class SagaParked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14):
     """The owner cannot go on with any step of this saga."""
 
     at: Moment
     why: ParkReason
 
 
-class HandedBack(msgspec.Struct, frozen=True, gc=False, array_like=True, tag="handed_back"):
+class HandedBack(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15):
     """The owner stops: what it was running is cut short, and the saga is anyone's."""
 
     at: Moment
@@ -180,3 +181,16 @@ Event: TypeAlias = (
     | SagaParked
     | HandedBack
 )
+
+
+_WORDS: Final = re.compile(r"(?<!^)(?=[A-Z])")
+_NAMES: Final = {kind: _WORDS.sub("_", kind.__name__).lower() for kind in get_args(Event)}
+
+
+def name_of(event: Event) -> str:
+    """The event's name, as journals and people have it: `step_succeeded`. Encoded events carry a number instead.
+
+    >>> name_of(Ticked(Moment(0)))
+    'ticked'
+    """
+    return _NAMES[type(event)]

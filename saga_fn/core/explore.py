@@ -41,6 +41,7 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
     Unbindable,
+    name_of,
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
@@ -124,11 +125,6 @@ def explore(
     return walk.report()
 
 
-def kind_of(event: Event) -> str:
-    """The event's kind, as its journal entry names it."""
-    return str(type(event).__struct_config__.tag)
-
-
 class _Walk:
     """One exploration under way. States are known by their number, in the order in which they were found."""
 
@@ -171,7 +167,7 @@ class _Walk:
         number = self._number(source, event, moved.state)
         if number is None:
             return
-        self.moves.add((None if source is None else self.statuses[source], kind_of(event), self.statuses[number]))
+        self.moves.add((None if source is None else self.statuses[source], name_of(event), self.statuses[number]))
         if source is not None and source != number and not isinstance(event, AbortRequested):
             of_itself, by_anyone = self.before
             by_anyone[number].add(source)
@@ -250,7 +246,7 @@ def _leading_to(goals: Iterable[int], predecessors: Sequence[set[int]]) -> set[i
 
 def _tell(event: Event) -> str:
     step = getattr(event, "step", None)
-    return kind_of(event) if step is None else f"{kind_of(event)} {step}"
+    return name_of(event) if step is None else f"{name_of(event)} {step}"
 
 
 # What may happen.

@@ -16,6 +16,7 @@ from saga_fn.core.events import (
     StepFailed,
     StepSkipped,
     StepSucceeded,
+    name_of,
 )
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import left_over, project
@@ -26,7 +27,7 @@ from saga_fn.engine.fault import fault_in
 from saga_fn.engine.live import LiveSaga
 from saga_fn.snapshot import HistoryEntry, HistoryStatus, SagaAdminSnapshot, SagaSnapshot, wait_token
 from saga_fn.store.ids import shard_of
-from saga_fn.store.journal_rows import kind_of, step_of
+from saga_fn.store.journal_rows import step_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decode_state, encode_state, time_of
 
 R = TypeVar("R")
@@ -176,7 +177,7 @@ def _entry(record: JournalRecord) -> HistoryEntry:
     carries = isinstance(event, StepSucceeded | StepSkipped | EventReceived | Started)
     return HistoryEntry(
         seq=record.seq,
-        kind=kind_of(event),
+        kind=name_of(event),
         phase=_phase(event),
         status=status,
         step_id=step,

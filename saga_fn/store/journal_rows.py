@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
-from saga_fn.core.events import CompensationFailed, CompensationSucceeded, Event, StepFailed, StepSkipped, StepSucceeded
+from saga_fn.core.events import (
+    CompensationFailed,
+    CompensationSucceeded,
+    Event,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    name_of,
+)
 from saga_fn.store.records import SagaWrite, encode_event, time_of
 
 
@@ -25,11 +33,6 @@ class JournalColumns(TypedDict):
     j_events: list[bytes]
     j_inputs: list[bytes | None]
     j_payloads: list[bytes | None]
-
-
-def kind_of(event: Event) -> str:
-    """The event's name in the journal."""
-    return str(event.__struct_config__.tag)
 
 
 def step_of(event: Event) -> tuple[str | None, int | None]:
@@ -61,7 +64,7 @@ def journal_columns(writes: Sequence[SagaWrite]) -> JournalColumns:
             step, attempt = step_of(entry.event)
             columns["j_saga_ids"].append(write.id)
             columns["j_seqs"].append(seq)
-            columns["j_kinds"].append(kind_of(entry.event))
+            columns["j_kinds"].append(name_of(entry.event))
             columns["j_step_ids"].append(step)
             columns["j_attempts"].append(attempt)
             columns["j_ats"].append(time_of(entry.event.at))

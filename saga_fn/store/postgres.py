@@ -12,6 +12,7 @@ from uuid import UUID
 
 import asyncpg
 
+from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import SagaStatus, WaitReason
@@ -21,7 +22,7 @@ from saga_fn.store.connections import BorrowedConnections, Connections, OwnConne
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
 from saga_fn.store.hearing import hear
 from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan
-from saga_fn.store.journal_rows import journal_columns, kind_of, step_of
+from saga_fn.store.journal_rows import journal_columns, step_of
 from saga_fn.store.migrate import check_schema, migrate
 from saga_fn.store.records import (
     FORMAT,
@@ -265,7 +266,7 @@ class PostgresStore:
                 retry_counter=write.projection.retry_counter,
                 last_error=write.last_error,
                 ended=write.state.ended,
-                j_kind=kind_of(entry.event),
+                j_kind=name_of(entry.event),
                 j_step_id=step,
                 j_attempt=attempt,
                 j_at=time_of(entry.event.at),

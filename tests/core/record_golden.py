@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from saga_fn.core.events import name_of
 from tests.core.given import Saga
 from tests.core.stories import STORIES
 
@@ -17,7 +18,7 @@ def record(saga: Saga, plans: list[str]) -> str:
     return json.dumps(
         {
             "plans": plans,
-            "story": [str(type(event).__struct_config__.tag) for event in saga.journal],
+            "story": [name_of(event) for event in saga.journal],
             "journal": [msgspec.msgpack.encode(event).hex() for event in saga.journal],
             "state": msgspec.msgpack.encode(saga.state).hex(),
         },
