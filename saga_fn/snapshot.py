@@ -74,7 +74,8 @@ class HistoryEntry:
     step_id: str | None
     attempt: int | None
     timestamp: datetime
-    token: UUID | None
+    token: UUID
+    """Whose word it is: the token of the claim under which it was written, or an id of its own."""
     skipped: bool
     input: Any = None  # Any: JSON of whatever type the step has
     output: Any = None  # Any: as above

@@ -80,7 +80,7 @@ class Plan:
                 below[needed] |= {planned.step} | below[planned.step]
         return cls(
             data=data,
-            id=PlanId(hashlib.blake2b(msgspec.msgpack.encode(data), digest_size=16).hexdigest()),
+            id=PlanId(hashlib.blake2b(msgspec.msgpack.encode(data), digest_size=8).hexdigest()),
             index=index,
             roots=tuple(planned.step for planned in data.steps if not planned.after),
             descendants={step: frozenset(under) for step, under in below.items()},

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import timedelta
 from typing import TypeAlias
 from uuid import UUID
 
@@ -19,13 +19,15 @@ import attrs
 from saga_fn.core.ids import Moment
 from saga_fn.engine.lanes import Lanes
 from saga_fn.errors import StoreError
-from saga_fn.store.faults import RowRefusedError, StoreBusyError
+from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed, SagaWrite
 
 _log = logging.getLogger("saga_fn")
 _LONGEST_PAUSE = 2.0
+_WARY = 10.0
+"""Seconds."""
 
 
 @attrs.frozen
@@ -86,11 +88,12 @@ class _Pending:
 class Committer:
     """Commits sagas' next states, many sagas a statement. `lanes` commits are in flight at most."""
 
-    def __init__(self, store: Store, *, lease: timedelta, lanes: int) -> None:
+    def __init__(self, store: Store, *, lanes: int) -> None:
         self._store = store
-        self._lease = lease
         self._lanes: Lanes[_Pending] = Lanes(self._send, lanes=lanes)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._wary_until = 0.0
+        """Until then (monotonic time) rows that somebody else keeps locked are passed over from the outset."""
         self.stalled: bool = False
         """Whether the store does not answer at the moment: no new work shall be taken on."""
 
@@ -148,9 +151,13 @@ class Committer:
         pause = 0.02
         while True:
             try:
-                committed = await self._store.commit(shard, [pending.write for pending in batch], lease=self._lease)
+                committed = await self._store.commit(
+                    shard, [pending.write for pending in batch], past_locks=time.monotonic() < self._wary_until
+                )
             except RowRefusedError:
                 raise
+            except RowLockedError:  # those who come next shall not wait for it, too
+                self._wary_until = time.monotonic() + _WARY
             except StoreBusyError:
                 await asyncio.sleep(random.uniform(0.001, 0.02))
             except StoreError as error:
@@ -176,7 +183,7 @@ class Committer:
             try:
                 outcome = await self._judge(shard, write)
                 if outcome is None:  # the row was locked by somebody else
-                    committed = await self._store.commit(shard, [write], lease=self._lease)
+                    committed = await self._store.commit(shard, [write], past_locks=True)
                     signals = committed.signals.get(write.id)
                     outcome = None if signals is None else Applied(signals, committed.now)
             except RowRefusedError as error:
@@ -191,11 +198,11 @@ class Committer:
 
     async def _judge(self, shard: int, write: SagaWrite) -> Outcome | None:
         first = write.rev + 1
-        recorded: dict[tuple[UUID, int], UUID] = await self._store.write_ids(shard, [(write.id, first)])
+        recorded: dict[tuple[UUID, int], UUID] = await self._store.writers(shard, [(write.id, first)])
         row = await self._store.read(write.id)
         if row is None:
             return Lost()
-        if recorded.get((write.id, first)) == write.write_id:
+        if recorded.get((write.id, first)) == write.writer:
             return Applied(row.signals, row.now)
         if row.token != write.token or row.rev != write.rev:
             return Lost()

@@ -53,7 +53,7 @@ class SagaEngine:
         self.registry: Registry = Registry()
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
-        self.committer: Committer = Committer(store, lease=self.options.lease, lanes=_LANES)
+        self.committer: Committer = Committer(store, lanes=_LANES)
         self.clock: Clock = Clock(store.now, random.random)
         self._leases = LeaseKeeper(store, self.held, owner=self.owner, lease=self.options.lease)
         self.ends: Ends = Ends(store, self.held)

@@ -38,7 +38,6 @@ from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.mail import read_mail
 from saga_fn.errors import StoreError
-from saga_fn.store.ids import new_uuid
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import SagaWrite
 
@@ -238,8 +237,6 @@ class Interpreter:
             id=saga.id,
             token=saga.token,
             rev=saga.state.rev,
-            next_token=None if release is not None else saga.token,
-            next_owner=None if release is not None else saga.owner,
             state=draft.state,
             projection=draft.projection,
             release=release is not None,
@@ -249,7 +246,7 @@ class Interpreter:
             last_error=draft.last_error,
             entries=tuple(draft.entries),
             answers=draft.answers(),
-            write_id=new_uuid(),
+            writer=saga.token,
         )
 
     # Its end.

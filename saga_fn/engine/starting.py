@@ -180,13 +180,13 @@ class Starter:
                 inserted = await store.insert(shard, sagas, lease=self._engine.options.lease)
                 if not attempt:
                     return inserted.ids, inserted.now
-                written = await store.write_ids(shard, [(new.id, 1) for new in sagas])
+                written = await store.writers(shard, [(new.id, 1) for new in sagas])
             except (StoreUnavailableError, StoreBusyError):
                 if attempt == _TRIES - 1:
                     raise
                 await asyncio.sleep(random.uniform(0.0, 0.01 * 2**attempt))
             else:
-                return {new.id for new in sagas if written.get((new.id, 1)) == new.write_id}, inserted.now
+                return {new.id for new in sagas if written.get((new.id, 1)) == new.writer}, inserted.now
         raise StoreError("a start could not be settled")  # unreachable: the last attempt returns or raises
 
     async def _existing(self, request: StartRequest, new: NewSaga) -> StartedSaga:
@@ -257,7 +257,7 @@ def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
         payload=payload,
         token=None if live is None else live.token,
         owner=None if live is None else live.owner,
-        write_id=new_uuid(),
+        writer=new_uuid() if live is None else live.token,
     )
     return new, live, moved
 

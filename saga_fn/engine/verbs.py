@@ -156,8 +156,6 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
         id=row.id,
         token=row.token,
         rev=row.rev,
-        next_token=None,
-        next_owner=None,
         state=state,
         projection=project(plan, state),
         release=True,
@@ -166,7 +164,7 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
         last_error=row.last_error,
         entries=tuple(entries),
         answers=(),
-        write_id=new_uuid(),
+        writer=new_uuid(),
     )
     match await engine.committer.commit(write):
         case Applied():

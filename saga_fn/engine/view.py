@@ -183,7 +183,7 @@ def _entry(record: JournalRecord) -> HistoryEntry:
         step_id=step,
         attempt=attempt,
         timestamp=time_of(event.at),
-        token=record.token,
+        token=record.writer,
         skipped=isinstance(event, StepSkipped),
         input=_plain(record.input),
         output=_plain(record.payload) if carries else None,

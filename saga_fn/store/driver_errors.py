@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncpg
 
 from saga_fn.errors import StoreError, StoreUnavailableError
-from saga_fn.store.faults import RowRefusedError, StoreBusyError
+from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
 
 _REFUSED = ("22", "23", "54")
 DRIVER_ERRORS = (
@@ -17,7 +17,7 @@ DRIVER_ERRORS = (
     ValueError,
     OverflowError,
 )
-_BUSY = ("40001", "40P01", "55P03", "57014")
+_BUSY = ("40001", "40P01", "57014")
 
 
 def told_apart(error: Exception) -> StoreError:
@@ -32,6 +32,8 @@ def told_apart(error: Exception) -> StoreError:
             refused = RowRefusedError(f"PostgreSQL refused the row: {type(error).__name__} ({state})")
             refused.constraint = error.constraint_name
             return refused
+        if state == "55P03":
+            return RowLockedError("somebody else keeps a row locked")
         if state in _BUSY:
             return StoreBusyError(f"PostgreSQL gave the statement up: {type(error).__name__} ({state})")
         if state[:2] == "42":

@@ -16,3 +16,7 @@ class RowRefusedError(StoreError):
 
 class StoreBusyError(StoreError):
     """The store gave this call up for the sake of others: the same call is to be made again."""
+
+
+class RowLockedError(StoreBusyError):
+    """Somebody else keeps a row of this batch locked: the same call is to be made past such rows."""

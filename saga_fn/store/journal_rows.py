@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from saga_fn.core.events import (
     StepSucceeded,
     name_of,
 )
-from saga_fn.store.records import SagaWrite, encode_event, time_of
+from saga_fn.store.records import SagaWrite, encode_event
 
 
 class JournalColumns(TypedDict):
@@ -24,14 +23,12 @@ class JournalColumns(TypedDict):
 
     j_saga_ids: list[UUID]
     j_seqs: list[int]
+    j_writers: list[UUID]
     j_kinds: list[str]
     j_step_ids: list[str | None]
-    j_attempts: list[int | None]
-    j_ats: list[datetime]
-    j_tokens: list[UUID | None]
-    j_write_ids: list[UUID]
     j_events: list[bytes]
     j_inputs: list[bytes | None]
+    j_input_ofs: list[int | None]
     j_payloads: list[bytes | None]
 
 
@@ -46,31 +43,15 @@ def step_of(event: Event) -> tuple[str | None, int | None]:
 
 def journal_columns(writes: Sequence[SagaWrite]) -> JournalColumns:
     """The journal entries of all these writes, in order."""
-    columns = JournalColumns(
-        j_saga_ids=[],
-        j_seqs=[],
-        j_kinds=[],
-        j_step_ids=[],
-        j_attempts=[],
-        j_ats=[],
-        j_tokens=[],
-        j_write_ids=[],
-        j_events=[],
-        j_inputs=[],
-        j_payloads=[],
+    rows = [(write, seq, entry) for write in writes for seq, entry in enumerate(write.entries, write.rev + 1)]
+    return JournalColumns(
+        j_saga_ids=[write.id for write, _, _ in rows],
+        j_seqs=[seq for _, seq, _ in rows],
+        j_writers=[write.writer for write, _, _ in rows],
+        j_kinds=[name_of(entry.event) for _, _, entry in rows],
+        j_step_ids=[step_of(entry.event)[0] for _, _, entry in rows],
+        j_events=[encode_event(entry.event) for _, _, entry in rows],
+        j_inputs=[entry.input for _, _, entry in rows],
+        j_input_ofs=[entry.input_of for _, _, entry in rows],
+        j_payloads=[entry.payload for _, _, entry in rows],
     )
-    for write in writes:
-        for seq, entry in enumerate(write.entries, write.rev + 1):
-            step, attempt = step_of(entry.event)
-            columns["j_saga_ids"].append(write.id)
-            columns["j_seqs"].append(seq)
-            columns["j_kinds"].append(name_of(entry.event))
-            columns["j_step_ids"].append(step)
-            columns["j_attempts"].append(attempt)
-            columns["j_ats"].append(time_of(entry.event.at))
-            columns["j_tokens"].append(write.token)
-            columns["j_write_ids"].append(write.write_id)
-            columns["j_events"].append(encode_event(entry.event))
-            columns["j_inputs"].append(entry.input)
-            columns["j_payloads"].append(entry.payload)
-    return columns

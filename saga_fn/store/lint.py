@@ -86,6 +86,8 @@ class _Rules(Visitor):
             self.refuse("no advisory locks", "lock a row")
         if called == "pg_notify" and not self.name.startswith("notify_"):
             self.refuse("pg_notify only in notify_*", "nothing may depend on it: send it apart")
+        if called == "set_config" and _is(node.args[2], "A_Const") and node.args[2].val.boolval:
+            return  # for this transaction only, which is this statement
         if called not in _STEADY | {"pg_notify"}:
             self.refuse("no volatile functions", f"pass what {called}() would give, or list it in _STEADY if it is not")
 

@@ -138,11 +138,11 @@ class MemoryStore:
                 now=now,
             )
             saga = self._sagas[new.id] = _Saga(record)
-            self._journal(saga, 1, [Entry(new.event, payload=new.payload)], new.token, new.write_id, now)
+            self._journal(saga, 1, [Entry(new.event, payload=new.payload)], new.writer)
             inserted.add(new.id)
         return Inserted(frozenset(inserted), now)
 
-    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, lease: timedelta) -> Committed:
+    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it."""
         now = self.now()
         applied: dict[UUID, int] = {}
@@ -154,17 +154,14 @@ class MemoryStore:
             stands = row.token == write.token and row.rev == write.rev
             if not stands or write.seen not in (None, row.signals):
                 continue
-            self._apply(saga, write, now, lease)
+            self._apply(saga, write, now)
             applied[write.id] = row.signals
         return Committed(applied, now)
 
-    def _apply(self, saga: _Saga, write: SagaWrite, now: Moment, lease: timedelta) -> None:
+    def _apply(self, saga: _Saga, write: SagaWrite, now: Moment) -> None:
         row = saga.record
         at = time_of(now)
-        if write.release:  # noqa: SIM108 - three cases read better apart
-            due = None if write.due is None else time_of(write.due)
-        else:
-            due = at + lease if row.owner is None else row.due_at
+        due = None if write.due is None else time_of(write.due)
         saga.record = attrs.evolve(
             row,
             plan=write.state.plan,
@@ -172,33 +169,23 @@ class MemoryStore:
             waits=write.projection.waits,
             state=encode_state(write.state),
             rev=write.state.rev,
-            token=write.next_token,
-            owner=write.next_owner,
-            due_at=due,
+            token=None if write.release else row.token,
+            owner=None if write.release else row.owner,
+            due_at=due if write.release else row.due_at,
             retry_counter=write.projection.retry_counter,
             last_error=write.last_error,
             updated_at=at,
             ended_at=(row.ended_at or at) if write.state.ended else None,
         )
-        token = write.token if write.next_token is None else write.next_token
-        self._journal(saga, write.rev + 1, write.entries, token, write.write_id, now)
+        self._journal(saga, write.rev + 1, write.entries, write.writer)
         answers = dict(write.answers)
         for mail in saga.inbox:
             mail.answer = answers.get(mail.letter.id, mail.answer)
 
-    def _journal(
-        self,
-        saga: _Saga,
-        first: int,
-        entries: Iterable[Entry],
-        token: UUID | None,
-        write_id: UUID,
-        now: Moment,
-    ) -> None:
+    def _journal(self, saga: _Saga, first: int, entries: Iterable[Entry], writer: UUID) -> None:
         for seq, entry in enumerate(entries, first):
-            event = encode_event(entry.event)
-            record = JournalRecord(seq, event, write_id, token, entry.input, entry.payload, time_of(now))
-            saga.journal.append(record)
+            given = entry.input if entry.input_of is None else saga.journal[entry.input_of - 1].payload
+            saga.journal.append(JournalRecord(seq, encode_event(entry.event), writer, given, entry.payload))
 
     async def claim_due(
         self, shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
@@ -295,10 +282,10 @@ class MemoryStore:
         found = {key: self._entry(*key) for key in wanted}
         return {key: Recorded(entry.input, entry.payload) for key, entry in found.items() if entry is not None}
 
-    async def write_ids(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
-        """Which write brought each of these journal entries."""
+    async def writers(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
+        """Who wrote each of these journal entries."""
         found = {key: self._entry(*key) for key in wanted}
-        return {key: entry.write_id for key, entry in found.items() if entry is not None}
+        return {key: entry.writer for key, entry in found.items() if entry is not None}
 
     def _entry(self, saga_id: UUID, seq: int) -> JournalRecord | None:
         saga = self._sagas.get(saga_id)

@@ -50,6 +50,9 @@ from saga_fn.store.records import (
 _LONERS = True
 """Whether what is alone goes by a statement without arrays; tests do without, so that batches are tried as hard."""
 
+_PATIENCE = 20
+"""Milliseconds that a commit waits for a row that somebody else has locked, before the batch goes past it."""
+
 
 @final
 class PostgresStore:
@@ -177,8 +180,7 @@ class PostgresStore:
             states=[encode_state(new.state) for new in sagas],
             tokens=[new.token for new in sagas],
             owners=[new.owner for new in sagas],
-            write_ids=[new.write_id for new in sagas],
-            ats=[time_of(new.event.at) for new in sagas],
+            writers=[new.writer for new in sagas],
             events=[encode_event(new.event) for new in sagas],
             payloads=[new.payload for new in sagas],
             lease=lease,
@@ -202,29 +204,27 @@ class PostgresStore:
             token=new.token,
             owner=new.owner,
             lease=lease,
-            at=time_of(new.event.at),
-            write_id=new.write_id,
+            writer=new.writer,
             event=encode_event(new.event),
             payload=new.payload,
         )
         return Inserted(frozenset(), self.now()) if row is None else Inserted(frozenset((row.id,)), moment_of(row.now))
 
-    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, lease: timedelta) -> Committed:
+    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it, in one statement."""
-        if len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers and _LONERS:
-            return await self._commit_one(shard, writes[0], writes[0].entries[0], lease)
+        if len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers and _LONERS and not past_locks:
+            return await self._commit_one(shard, writes[0], writes[0].entries[0])
         answers = [(write.id, letter, answer) for write in writes for letter, answer in write.answers]
         async with self._answering(self._work) as connection:
             rows = await self._queries.commit_sagas(
                 connection,
                 shard=shard,
-                lease=lease,
+                patience=0 if past_locks else _PATIENCE,
+                past_locks=past_locks,
                 ids=[write.id for write in writes],
                 tokens=[write.token for write in writes],
                 revs=[write.rev for write in writes],
                 next_revs=[write.state.rev for write in writes],
-                next_tokens=[write.next_token for write in writes],
-                next_owners=[write.next_owner for write in writes],
                 releases=[write.release for write in writes],
                 dues=[None if write.due is None else time_of(write.due) for write in writes],
                 seens=[write.seen for write in writes],
@@ -234,7 +234,6 @@ class PostgresStore:
                 states=[encode_state(write.state) for write in writes],
                 retry_counters=[write.projection.retry_counter for write in writes],
                 last_errors=[write.last_error for write in writes],
-                ends=[write.state.ended for write in writes],
                 **journal_columns(writes),
                 a_saga_ids=[saga for saga, _, _ in answers],
                 a_ids=[letter for _, letter, _ in answers],
@@ -243,8 +242,7 @@ class PostgresStore:
         now = self._heard(rows[0].now) if rows else self.now()
         return Committed({row.id: row.signals for row in rows}, now)
 
-    async def _commit_one(self, shard: int, write: SagaWrite, entry: Entry, lease: timedelta) -> Committed:
-        step, attempt = step_of(entry.event)
+    async def _commit_one(self, shard: int, write: SagaWrite, entry: Entry) -> Committed:
         async with self._answering(self._work) as connection:
             row = await self._queries.commit_saga(
                 connection,
@@ -253,11 +251,9 @@ class PostgresStore:
                 token=write.token,
                 rev=write.rev,
                 next_rev=write.state.rev,
-                next_token=write.next_token,
-                next_owner=write.next_owner,
                 release=write.release,
                 due=None if write.due is None else time_of(write.due),
-                lease=lease,
+                patience=_PATIENCE,
                 seen=write.seen,
                 plan=write.state.plan,
                 status=write.projection.status.value,
@@ -265,14 +261,12 @@ class PostgresStore:
                 state=encode_state(write.state),
                 retry_counter=write.projection.retry_counter,
                 last_error=write.last_error,
-                ended=write.state.ended,
                 j_kind=name_of(entry.event),
-                j_step_id=step,
-                j_attempt=attempt,
-                j_at=time_of(entry.event.at),
-                j_write_id=write.write_id,
+                j_step_id=step_of(entry.event)[0],
+                j_writer=write.writer,
                 j_event=encode_event(entry.event),
                 j_input=entry.input,
+                j_input_of=entry.input_of,
                 j_payload=entry.payload,
             )
         return Committed({}, self.now()) if row is None else Committed({row.id: row.signals}, self._heard(row.now))
@@ -394,10 +388,7 @@ class PostgresStore:
         """The saga's whole journal, in order."""
         async with self._answering(self._work) as connection:
             rows = await self._queries.read_journal(connection, shard=self._shard(saga_id), saga_id=saga_id)
-        return [
-            JournalRecord(row.seq, row.event, row.write_id, row.token, row.input, row.payload, row.recorded_at)
-            for row in rows
-        ]
+        return [JournalRecord(row.seq, row.event, row.writer, row.input, row.payload) for row in rows]
 
     async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries, by primary key."""
@@ -407,13 +398,13 @@ class PostgresStore:
             )
         return {(row.saga_id, row.seq): Recorded(row.input, row.payload) for row in rows}
 
-    async def write_ids(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
-        """Which write brought each of these journal entries."""
+    async def writers(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
+        """Who wrote each of these journal entries."""
         async with self._answering(self._work) as connection:
-            rows = await self._queries.read_writes(
+            rows = await self._queries.read_writers(
                 connection, shard=shard, saga_ids=[saga for saga, _ in wanted], seqs=[seq for _, seq in wanted]
             )
-        return {(row.saga_id, row.seq): row.write_id for row in rows}
+        return {(row.saga_id, row.seq): row.writer for row in rows}
 
     async def active(self, shard: int, name: str, aggregation_id: str) -> UUID | None:
         """The active saga of that name that holds the business key."""

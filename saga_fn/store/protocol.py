@@ -58,8 +58,12 @@ class Store(Protocol):
         """
         ...
 
-    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, lease: timedelta) -> Committed:
-        """Apply those writes whose saga stands as the writer knows it; at most one write a saga."""
+    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
+        """Apply those writes whose saga stands as the writer knows it; at most one write a saga.
+
+        Raises `RowLockedError`, and nothing is written, if somebody else keeps a row of them locked; `past_locks` leaves
+        such rows out instead.
+        """
         ...
 
     async def claim_due(
@@ -100,8 +104,8 @@ class Store(Protocol):
         """The payloads of exactly these journal entries (saga, seq)."""
         ...
 
-    async def write_ids(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
-        """Which write brought each of these journal entries, where there is one."""
+    async def writers(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
+        """Who wrote each of these journal entries, where there is one."""
         ...
 
     async def active(self, shard: int, name: str, aggregation_id: str) -> UUID | None:

@@ -84,29 +84,32 @@ class NewSaga(msgspec.Struct, frozen=True, gc=False):
     payload: bytes
     token: UUID | None
     owner: UUID | None
-    write_id: UUID
+    writer: UUID
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One journal entry to append: an accepted event with the payloads that belong to it."""
+    """One journal entry to append: an accepted event with the payloads that belong to it.
+
+    `input_of` names the entry whose payload the input is, where it is just that; `input` is None then.
+    """
 
     event: Event
     input: bytes | None = None
     payload: bytes | None = None
+    input_of: int | None = None
 
 
 class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     """The next state of a saga, to be written only if (`token`, `rev`) still stand, with everything that goes with it.
 
-    `release` gives the saga up, due at `due`. `seen`, the number of letters the writer knows of, must stand too; None where
-    a letter more does not matter: the saga is kept, and no step starts.
+    `release` gives the saga up, due at `due`; else its owner keeps it. `seen`, the number of letters the writer knows of,
+    must stand too; None where a letter more does not matter: the saga is kept, and no step starts. `writer` is the token of
+    the claim, or for an outsider's single write an id of its own: with (`id`, `rev`) it names the write.
     """
 
     id: UUID
     token: UUID | None
     rev: int
-    next_token: UUID | None
-    next_owner: UUID | None
     state: SagaState
     projection: Projection
     release: bool
@@ -115,7 +118,7 @@ class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     last_error: str | None
     entries: tuple[Entry, ...]
     answers: tuple[tuple[UUID, str], ...]
-    write_id: UUID
+    writer: UUID
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):
@@ -186,11 +189,9 @@ class JournalRecord:
 
     seq: int
     event: bytes
-    write_id: UUID
-    token: UUID | None
+    writer: UUID
     input: bytes | None
     payload: bytes | None
-    recorded_at: datetime
 
 
 class Recorded(msgspec.Struct, frozen=True, gc=False):

@@ -1,29 +1,31 @@
 -- name: commit_sagas :many CommittedRow
--- nullable: tokens[], next_tokens[], next_owners[], dues[], seens[], last_errors[], j_step_ids[], j_attempts[], j_inputs[], j_payloads[], j_tokens[]
+-- nullable: tokens[], dues[], seens[], last_errors[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
 -- Write the next states of sagas with their journal entries and the answers to the letters they folded. Each row is
 -- judged by the token and the revision its writer knows; one that gives the saga up or starts a step must also know
--- every letter (`seen`). What is not returned was not written, and neither was anything that goes with it. A row locked
--- by somebody else is left out rather than waited for: its writer tries it again alone.
+-- every letter (`seen`). What is not returned was not written, and neither was anything that goes with it.
+-- Nobody waits long for a row that somebody else has locked: after `patience` milliseconds the statement is given up (55P03), and with
+-- `past_locks` it leaves such rows out. Locks are not taken beforehand by all, because each is a record in the WAL.
 -- Work has to grow with the batch and not with its square, whatever the planner believes of unknown arrays:
 -- `generate_series` makes it expect a thousand rows, and so hash them, and IS TRUE keeps IN from becoming a join.
-WITH given AS (
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+),
+given AS (
     SELECT
-        g.id, g.token, g.rev, g.next_rev, g.next_token, g.next_owner, g.release, g.due, g.seen, g.plan, g.status,
-        g.waits, g.state, g.retry_counter, g.last_error, g.ended
+        g.id, g.token, g.rev, g.next_rev, g.release, g.due, g.seen, g.plan, g.status, g.waits, g.state,
+        g.retry_counter, g.last_error
     FROM ROWS FROM (
         unnest(
-            :ids::uuid[], :tokens::uuid[], :revs::bigint[], :next_revs::bigint[], :next_tokens::uuid[],
-            :next_owners::uuid[], :releases::boolean[], :dues::timestamptz[], :seens::bigint[], :plans::text[],
-            :statuses::text[], :waits::smallint[], :states::bytea[], :retry_counters::integer[],
-            :last_errors::text[], :ends::boolean[]
+            :ids::uuid[], :tokens::uuid[], :revs::bigint[], :next_revs::bigint[], :releases::boolean[],
+            :dues::timestamptz[], :seens::bigint[], :plans::text[], :statuses::text[], :waits::smallint[],
+            :states::bytea[], :retry_counters::integer[], :last_errors::text[]
         ),
         generate_series(1, cardinality(:ids::uuid[]))
     ) AS g (
-        id, token, rev, next_rev, next_token, next_owner, release, due, seen, plan, status, waits, state,
-        retry_counter, last_error, ended, place
+        id, token, rev, next_rev, release, due, seen, plan, status, waits, state, retry_counter, last_error, place
     )
 ),
-held AS (
+free AS (
     SELECT s.id
     FROM saga_fn.saga AS s
     WHERE s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[])
@@ -34,13 +36,9 @@ written AS (
     UPDATE saga_fn.saga AS s
     SET
         rev = g.next_rev,
-        token = g.next_token,
-        owner = g.next_owner,
-        due_at = CASE
-            WHEN g.release THEN g.due
-            WHEN s.owner IS NULL THEN now() + :lease::interval
-            ELSE s.due_at
-        END,
+        token = CASE WHEN NOT g.release THEN s.token END,
+        owner = CASE WHEN NOT g.release THEN s.owner END,
+        due_at = CASE WHEN g.release THEN g.due ELSE s.due_at END,
         plan = g.plan,
         status = g.status,
         waits = g.waits,
@@ -48,12 +46,14 @@ written AS (
         retry_counter = g.retry_counter,
         last_error = g.last_error,
         updated_at = now(),
-        ended_at = CASE WHEN g.ended THEN coalesce(s.ended_at, now()) END
-    FROM given AS g
+        ended_at = CASE
+            WHEN g.status IN ('COMPLETED', 'COMPENSATED', 'FAILED') THEN coalesce(s.ended_at, now())
+        END
+    FROM given AS g CROSS JOIN patience
     WHERE
         s.shard = :shard::smallint
         AND s.id = ANY(:ids::uuid[])
-        AND (s.id IN (SELECT h.id FROM held AS h)) IS TRUE
+        AND (NOT :past_locks::boolean OR (s.id IN (SELECT f.id FROM free AS f)) IS TRUE)
         AND s.id = g.id
         AND s.token IS NOT DISTINCT FROM g.token
         AND s.rev = g.rev
@@ -61,17 +61,13 @@ written AS (
     RETURNING s.id, s.signals
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (
-        shard, saga_id, seq, kind, step_id, attempt, at, token, write_id, event, input, payload
-    )
+    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
     SELECT
-        :shard::smallint, j.saga_id, j.seq, j.kind, j.step_id, j.attempt, j.at, j.token, j.write_id, j.event, j.input,
-        j.payload
+        :shard::smallint, j.saga_id, j.seq, j.writer, j.kind, j.step_id, j.event, j.input, j.input_of, j.payload
     FROM unnest(
-        :j_saga_ids::uuid[], :j_seqs::bigint[], :j_kinds::text[], :j_step_ids::text[], :j_attempts::integer[],
-        :j_ats::timestamptz[], :j_tokens::uuid[], :j_write_ids::uuid[], :j_events::bytea[], :j_inputs::bytea[],
-        :j_payloads::bytea[]
-    ) AS j (saga_id, seq, kind, step_id, attempt, at, token, write_id, event, input, payload)
+        :j_saga_ids::uuid[], :j_seqs::integer[], :j_writers::uuid[], :j_kinds::text[], :j_step_ids::text[],
+        :j_events::bytea[], :j_inputs::bytea[], :j_input_ofs::integer[], :j_payloads::bytea[]
+    ) AS j (saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
     WHERE (j.saga_id IN (SELECT w.id FROM written AS w)) IS TRUE
 ),
 answered AS (

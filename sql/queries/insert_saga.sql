@@ -16,10 +16,9 @@ WITH inserted AS (
     RETURNING s.id
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, kind, at, token, write_id, event, payload)
+    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, event, payload)
     SELECT
-        :shard::smallint, i.id, 1, 'started', :at::timestamptz, :token::uuid, :write_id::uuid, :event::bytea,
-        :payload::bytea
+        :shard::smallint, i.id, 1, :writer::uuid, 'started', :event::bytea, :payload::bytea
     FROM inserted AS i
 )
 SELECT i.id, now() AS now FROM inserted AS i

@@ -5,14 +5,14 @@
 WITH new AS (
     SELECT
         n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.format, n.state,
-        n.token, n.owner, n.write_id, n.at, n.event, n.payload
+        n.token, n.owner, n.writer, n.event, n.payload
     FROM unnest(
         :ids::uuid[], :names::text[], :versions::integer[], :aggregation_ids::text[], :trace_ids::text[],
         :requests::bytea[], :plans::text[], :formats::smallint[], :states::bytea[],
-        :tokens::uuid[], :owners::uuid[], :write_ids::uuid[], :ats::timestamptz[], :events::bytea[], :payloads::bytea[]
+        :tokens::uuid[], :owners::uuid[], :writers::uuid[], :events::bytea[], :payloads::bytea[]
     ) AS n (
         id, name, version, aggregation_id, trace_id, request, plan, format, state,
-        token, owner, write_id, at, event, payload
+        token, owner, writer, event, payload
     )
 ),
 inserted AS (
@@ -30,8 +30,8 @@ inserted AS (
     RETURNING s.id
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, kind, at, token, write_id, event, payload)
-    SELECT :shard::smallint, n.id, 1, 'started', n.at, n.token, n.write_id, n.event, n.payload
+    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, event, payload)
+    SELECT :shard::smallint, n.id, 1, n.writer, 'started', n.event, n.payload
     FROM new AS n
     WHERE (n.id IN (SELECT i.id FROM inserted AS i)) IS TRUE -- a lookup for each row, never a join of all with all
 )

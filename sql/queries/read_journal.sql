@@ -1,7 +1,9 @@
 -- name: read_journal :many JournalRow
--- nullable: step_id, attempt, token, input, payload
+-- nullable: input, payload
 -- A saga's whole journal, in order.
-SELECT j.seq, j.kind, j.step_id, j.attempt, j.at, j.token, j.write_id, j.event, j.input, j.payload, j.recorded_at
+SELECT j.seq, j.writer, j.event, coalesce(j.input, given.payload) AS input, j.payload
 FROM saga_fn.saga_journal AS j
+LEFT JOIN saga_fn.saga_journal AS given
+    ON given.shard = j.shard AND given.saga_id = j.saga_id AND given.seq = j.input_of
 WHERE j.shard = :shard::smallint AND j.saga_id = :saga_id::uuid
 ORDER BY j.seq

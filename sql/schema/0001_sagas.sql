@@ -64,22 +64,24 @@ WHERE aggregation_id IS NOT NULL AND ended_at IS NULL;
 
 -- Append-only, one row an accepted event. Folding a saga's events gives its state again.
 CREATE TABLE saga_fn.saga_journal (
-    shard       smallint    NOT NULL,
+    -- In an order that leaves no gaps between them: every step of every saga writes such a row.
+    recorded_at timestamptz NOT NULL DEFAULT now(),
     saga_id     uuid        NOT NULL,
-    seq         bigint      NOT NULL,
+    -- Who wrote it: the claim, by its token, or an outsider's single write. With `seq` it names the write, so that a commit
+    -- whose answer was lost can be looked up.
+    writer      uuid        NOT NULL,
+    seq         integer     NOT NULL,
+    -- The entry whose payload the step was given, where it was given just that: no payload is kept twice.
+    input_of    integer,
+    shard       smallint    NOT NULL,
+    -- For people: both are in the event.
     kind        text        NOT NULL,
     step_id     text,
-    attempt     integer,
-    at          timestamptz NOT NULL,
-    token       uuid,
-    -- Names the write that brought this row, so that a commit whose answer was lost can be looked up.
-    write_id    uuid        NOT NULL,
     -- The event as the core folded it.
     event       bytea       NOT NULL,
     -- Payloads: what a step was given, and what came of it (output, error, outside event, initial data).
     input       bytea,
     payload     bytea,
-    recorded_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (shard, saga_id, seq)
 );
 

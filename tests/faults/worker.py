@@ -107,14 +107,14 @@ def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
         return claims
 
-    async def commit_and_die(shard: int, writes: Sequence[SagaWrite], *, lease: timedelta) -> Committed:
+    async def commit_and_die(shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
         said = [entry.event for write in writes for entry in write.entries]
         here = [each for each in said if type(each).__name__ == event and getattr(each, "step", "") == step_id]
         if len(here) < many:
-            return await commit(shard, writes, lease=lease)
+            return await commit(shard, writes, past_locks=past_locks)
         if point == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        committing = asyncio.create_task(commit(shard, writes, lease=lease))
+        committing = asyncio.create_task(commit(shard, writes, past_locks=past_locks))
         if point == "in":
             await asyncio.sleep(0.001)  # it is on its way, and whether it has been written nobody can say
             os.kill(os.getpid(), signal.SIGKILL)

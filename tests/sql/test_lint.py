@@ -19,7 +19,8 @@ RULES = [
     ("pg_notify only in notify_*", "SELECT now()", "SELECT pg_notify('a', 'b')"),
     ("no volatile functions", "SELECT now()", "SELECT gen_random_uuid()"),
     ("no volatile functions", "SELECT coalesce($1, 1)", "SELECT uuidv7()"),
-    ("no volatile functions", "SELECT current_setting('a')", "SELECT set_config('a', 'b', false)"),
+    ("no volatile functions", "SELECT set_config('a', 'b', true)", "SELECT set_config('a', 'b', false)"),
+    ("no volatile functions", "SELECT current_setting('a')", "SELECT set_config('a', 'b', $1)"),
     (
         "every table has a primary key",
         "CREATE TABLE saga_fn.t (shard smallint, id uuid, PRIMARY KEY (shard, id))",

@@ -60,8 +60,6 @@ class Hand:
             id=self.id,
             token=self.token,
             rev=self.state.rev,
-            next_token=None if release else self.token,
-            next_owner=None if release else self.owner,
             state=state,
             projection=project(PLAN, state),
             release=release is not None,
@@ -70,7 +68,7 @@ class Hand:
             last_error=None,
             entries=tuple(entries),
             answers=(),
-            write_id=uuid4(),
+            writer=self.token or uuid4(),
         )
 
     def succeeded(self, step: StepId = A) -> SagaWrite:
@@ -88,7 +86,8 @@ class Hand:
 
     def after(self, write: SagaWrite) -> Hand:
         """The hand once that write stands."""
-        return Hand(self.id, write.next_token, write.next_owner, write.state, self.seen)
+        kept = not write.release
+        return Hand(self.id, self.token if kept else None, self.owner if kept else None, write.state, self.seen)
 
 
 def new_saga(
@@ -104,6 +103,7 @@ def new_saga(
     event = Started(store.now(), PLAN.id, bound(A) if owned else ())
     decision = transition(PLAN, None, event)
     assert isinstance(decision, Success)
+    token = uuid4() if owned else None
     return NewSaga(
         id=new_saga_id(name=name, aggregation_id=aggregation_id, idempotency_key=key),
         name=name,
@@ -114,9 +114,9 @@ def new_saga(
         state=decision.unwrap().state,
         event=event,
         payload=payload,
-        token=uuid4() if owned else None,
+        token=token,
         owner=OWNER if owned else None,
-        write_id=uuid4(),
+        writer=token or uuid4(),
     )
 
 

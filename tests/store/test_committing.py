@@ -19,7 +19,7 @@ async def test_a_step_s_commit_keeps_the_lease_as_it_is(store: Store) -> None:
     hand = await start(store)
     before = await store.read(hand.id)
     write = hand.succeeded()
-    assert (await store.commit(0, [write], lease=timedelta(hours=9))).signals == {hand.id: 0}
+    assert (await store.commit(0, [write])).signals == {hand.id: 0}
     row = await store.read(hand.id)
     assert before is not None
     assert row is not None
@@ -33,16 +33,16 @@ async def test_its_journal_entries_come_with_it(store: Store) -> None:
     first = hand.succeeded()
     second = hand.after(first).succeeded(B)
     for write in (first, second):
-        await store.commit(0, [write], lease=LONG)
+        await store.commit(0, [write])
     journal = await store.journal(hand.id)
     assert [entry.seq for entry in journal] == [1, 2, 3]
     assert [decode_event(entry.event) for entry in journal[1:]] == [first.entries[0].event, second.entries[0].event]
     assert [(entry.input, entry.payload) for entry in journal[1:]] == [(b'"in"', b'"out"')] * 2
-    assert [entry.write_id for entry in journal[1:]] == [first.write_id, second.write_id]
-    assert [entry.token for entry in journal] == [hand.token] * 3
-    assert await store.write_ids(0, [(hand.id, 2), (hand.id, 3), (hand.id, 4)]) == {
-        (hand.id, 2): first.write_id,
-        (hand.id, 3): second.write_id,
+    assert [entry.writer for entry in journal[1:]] == [first.writer, second.writer]
+    assert [entry.writer for entry in journal] == [hand.token] * 3
+    assert await store.writers(0, [(hand.id, 2), (hand.id, 3), (hand.id, 4)]) == {
+        (hand.id, 2): first.writer,
+        (hand.id, 3): second.writer,
     }
 
 
@@ -50,8 +50,8 @@ async def test_the_end_gives_the_saga_up_in_the_same_commit(store: Store) -> Non
     hand = await start(store)
     first = hand.succeeded()
     last = hand.after(first).succeeded(B)
-    await store.commit(0, [first], lease=LONG)
-    committed = await store.commit(0, [last], lease=LONG)
+    await store.commit(0, [first])
+    committed = await store.commit(0, [last])
     row = await store.read(hand.id)
     assert row is not None
     assert (row.status, row.token, row.owner, row.due_at) == (SagaStatus.COMPLETED, None, None, None)
@@ -64,7 +64,7 @@ async def test_a_saga_that_waits_is_given_up_until_its_time(store: Store) -> Non
     hand = await start(store)
     write = hand.failed()
     assert write.due is not None
-    await store.commit(0, [write], lease=LONG)
+    await store.commit(0, [write])
     row = await store.read(hand.id)
     assert row is not None
     assert (row.status, row.waits, row.token, row.owner) == (SagaStatus.SUSPENDED, WaitReason.RETRY, None, None)
@@ -77,35 +77,35 @@ async def test_an_old_token_writes_nothing(store: Store) -> None:
     taken = await store.claim(hand.id, owner=OTHER, lease=LONG)
     assert taken is not None
     assert taken.takeover
-    assert (await store.commit(0, [hand.succeeded()], lease=LONG)).signals == {}
+    assert (await store.commit(0, [hand.succeeded()])).signals == {}
     assert len(await store.journal(hand.id)) == 1
     now_theirs = hand_of_claim(taken, OTHER).resumed(taken.now)
-    assert (await store.commit(0, [now_theirs], lease=LONG)).signals == {hand.id: 0}
+    assert (await store.commit(0, [now_theirs])).signals == {hand.id: 0}
 
 
 async def test_an_old_revision_writes_nothing(store: Store) -> None:
     hand = await start(store)
-    await store.commit(0, [hand.succeeded()], lease=LONG)
-    assert (await store.commit(0, [hand.succeeded()], lease=LONG)).signals == {}
+    await store.commit(0, [hand.succeeded()])
+    assert (await store.commit(0, [hand.succeeded()])).signals == {}
     assert len(await store.journal(hand.id)) == 2
 
 
 async def test_the_same_write_sent_again_is_not_written_again_and_can_be_looked_up(store: Store) -> None:
     hand = await start(store)
     write = hand.succeeded()
-    assert (await store.commit(0, [write], lease=LONG)).signals == {hand.id: 0}
-    assert (await store.commit(0, [write], lease=LONG)).signals == {}
-    assert await store.write_ids(0, [(hand.id, 2)]) == {(hand.id, 2): write.write_id}
+    assert (await store.commit(0, [write])).signals == {hand.id: 0}
+    assert (await store.commit(0, [write])).signals == {}
+    assert await store.writers(0, [(hand.id, 2)]) == {(hand.id, 2): write.writer}
 
 
 async def test_each_of_a_batch_is_judged_alone(store: Store) -> None:
     hands = sorted([await start(store) for _ in range(20)], key=lambda hand: hand.id)
     lost, ahead = hands[3], hands[7]
-    await store.commit(0, [ahead.succeeded()], lease=LONG)
+    await store.commit(0, [ahead.succeeded()])
     writes = [hand.succeeded() for hand in hands]
     writes[3] = msgspec.structs.replace(writes[3], token=uuid4())
     gone = Hand(uuid4(), uuid4(), OWNER, hands[0].state)
-    committed = await store.commit(0, [*writes, gone.succeeded()], lease=LONG)
+    committed = await store.commit(0, [*writes, gone.succeeded()])
     assert set(committed.signals) == {hand.id for hand in hands} - {lost.id, ahead.id}
     assert [len(await store.journal(hand.id)) for hand in hands] == [1 if hand is lost else 2 for hand in hands]
 
@@ -113,15 +113,15 @@ async def test_each_of_a_batch_is_judged_alone(store: Store) -> None:
 async def test_a_letter_keeps_the_saga_from_being_given_up_unread(store: Store) -> None:
     hand = await start(store)
     assert await store.send(hand.id, Letter(uuid4(), "event", b"{}"))
-    assert (await store.commit(0, [hand.failed()], lease=LONG)).signals == {}
+    assert (await store.commit(0, [hand.failed()])).signals == {}
     hand.seen = 1
-    assert (await store.commit(0, [hand.failed()], lease=LONG)).signals == {hand.id: 1}
+    assert (await store.commit(0, [hand.failed()])).signals == {hand.id: 1}
 
 
 async def test_a_letter_does_not_hinder_a_commit_that_keeps_the_saga(store: Store) -> None:
     hand = await start(store)
     assert await store.send(hand.id, Letter(uuid4(), "event", b"{}"))
-    assert (await store.commit(0, [hand.succeeded()], lease=LONG)).signals == {hand.id: 1}, (
+    assert (await store.commit(0, [hand.succeeded()])).signals == {hand.id: 1}, (
         "and says that there is mail"
     )
 
@@ -132,10 +132,10 @@ async def test_answers_come_with_the_commit_or_not_at_all(store: Store) -> None:
     for letter in letters:
         await store.send(hand.id, letter)
     lost = msgspec.structs.replace(hand.succeeded(), token=uuid4(), answers=((letters[0].id, "applied"),))
-    await store.commit(0, [lost], lease=LONG)
+    await store.commit(0, [lost])
     assert await store.read_answer(hand.id, letters[0].id) is None
     answers = ((letters[0].id, "applied"), (letters[1].id, "late"))
-    await store.commit(0, [msgspec.structs.replace(hand.succeeded(), answers=answers)], lease=LONG)
+    await store.commit(0, [msgspec.structs.replace(hand.succeeded(), answers=answers)])
     assert [await store.read_answer(hand.id, letter.id) for letter in letters] == ["applied", "late", None]
     assert await store.letters(hand.id) == [letters[2]]
 
@@ -143,8 +143,8 @@ async def test_answers_come_with_the_commit_or_not_at_all(store: Store) -> None:
 async def test_a_write_to_an_unowned_saga_is_judged_by_its_revision(store: Store) -> None:
     hand = await start(store, owned=False)
     abort = hand.write(AbortRequested(store.now(), Moment(0)))
-    assert (await store.commit(0, [msgspec.structs.replace(abort, rev=7)], lease=LONG)).signals == {}
-    assert (await store.commit(0, [abort], lease=LONG)).signals == {hand.id: 0}
+    assert (await store.commit(0, [msgspec.structs.replace(abort, rev=7)])).signals == {}
+    assert (await store.commit(0, [abort])).signals == {hand.id: 0}
     row = await store.read(hand.id)
     assert row is not None
     assert row.status is SagaStatus.FAILED
@@ -154,16 +154,16 @@ async def test_a_saga_may_be_taken_from_its_owner_by_who_knows_its_token(store: 
     hand = await start(store)
     thief = Hand(hand.id, hand.token, None, hand.state)
     steal = thief.write(AbortRequested(store.now(), Moment(0)))
-    assert (await store.commit(0, [steal], lease=LONG)).signals == {hand.id: 0}
-    assert (await store.commit(0, [hand.succeeded()], lease=LONG)).signals == {}
+    assert (await store.commit(0, [steal])).signals == {hand.id: 0}
+    assert (await store.commit(0, [hand.succeeded()])).signals == {}
 
 
 async def test_a_failed_saga_that_goes_on_has_no_end_any_more(store: Store) -> None:
     hand = await start(store)
     aborted = hand.write(AbortRequested(store.now(), Moment(0)))
-    await store.commit(0, [aborted], lease=LONG)
+    await store.commit(0, [aborted])
     again = hand.after(aborted).write(RetryRequested(store.now()))
-    assert (await store.commit(0, [again], lease=LONG)).signals == {hand.id: 0}
+    assert (await store.commit(0, [again])).signals == {hand.id: 0}
     row = await store.read(hand.id)
     assert row is not None
     assert row.ended_at is None

@@ -101,7 +101,7 @@ class Player:
             return "nothing to write"
         if verb == "stale":
             write = msgspec.structs.replace(write, token=uuid4())
-        committed = await self.store.commit(0, [write], lease=LONG)
+        committed = await self.store.commit(0, [write])
         if hand.id in committed.signals:
             self.hands[number] = hand.after(write)
         return committed.signals.get(hand.id)

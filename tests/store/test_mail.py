@@ -42,7 +42,7 @@ async def test_a_letter_sent_again_is_there_once(store: Store) -> None:
 
 async def test_a_letter_to_a_sleeper_wakes_it(store: Store) -> None:
     hand = await start(store)
-    await store.commit(0, [hand.failed()], lease=LONG)
+    await store.commit(0, [hand.failed()])
     assert await store.due_shards(SHOP) == []
     assert await store.send(hand.id, letter())
     assert await store.due_shards(SHOP) == [0]
@@ -53,7 +53,7 @@ async def test_a_letter_to_a_sleeper_wakes_it(store: Store) -> None:
 async def test_a_letter_does_not_wake_what_waits_for_a_person(store: Store) -> None:
     hand = await start(store)
     parked = hand.write(SagaParked(store.now(), ParkReason.ROW_REFUSED))
-    assert (await store.commit(0, [parked], lease=LONG)).signals == {hand.id: 0}
+    assert (await store.commit(0, [parked])).signals == {hand.id: 0}
     assert await store.send(hand.id, letter())
     row = await store.read(hand.id)
     assert row is not None
@@ -72,7 +72,7 @@ async def test_a_letter_does_not_shorten_a_lease(store: Store) -> None:
 
 async def test_nobody_writes_to_a_saga_that_has_ended_or_never_was(store: Store) -> None:
     hand = await start(store)
-    await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))], lease=LONG)
+    await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
     late = letter()
     assert not await store.send(hand.id, late)
     assert await store.letters(hand.id) == []

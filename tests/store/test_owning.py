@@ -51,8 +51,8 @@ async def test_a_running_lease_is_nobody_else_s_and_one_that_ran_out_is(store: S
 
 async def test_a_saga_may_be_claimed_before_its_time_but_not_after_its_end(store: Store) -> None:
     waiting, ended = await start(store), await start(store)
-    await store.commit(0, [waiting.failed()], lease=LONG)
-    await store.commit(0, [ended.write(AbortRequested(store.now(), Moment(0)))], lease=LONG)
+    await store.commit(0, [waiting.failed()])
+    await store.commit(0, [ended.write(AbortRequested(store.now(), Moment(0)))])
     assert await store.claim_due(0, SHOP, owner=OTHER, limit=9, lease=LONG) == []
     claim = await store.claim(waiting.id, owner=OTHER, lease=LONG)
     assert claim is not None
@@ -99,7 +99,7 @@ async def test_a_lease_is_renewed_for_its_owner_and_token_alone(store: Store) ->
 async def test_a_renewal_never_touches_a_saga_that_was_given_up(store: Store) -> None:
     hand = await start(store)
     assert hand.token is not None
-    await store.commit(0, [hand.failed()], lease=LONG)
+    await store.commit(0, [hand.failed()])
     before = await store.read(hand.id)
     assert (await store.renew(0, {hand.id: hand.token}, owner=OWNER, lease=LONG)).signals == {}
     after = await store.read(hand.id)
@@ -128,7 +128,7 @@ async def test_the_first_commit_after_a_claim_keeps_the_lease(store: Store) -> N
     await start(store, owned=False)
     (claim,) = await store.claim_due(0, SHOP, owner=OTHER, limit=1, lease=LONG)
     hand = hand_of_claim(claim, OTHER)
-    assert (await store.commit(0, [hand.resumed(claim.now)], lease=LONG)).signals == {hand.id: 0}
+    assert (await store.commit(0, [hand.resumed(claim.now)])).signals == {hand.id: 0}
     row = await store.read(hand.id)
     assert row is not None
     assert (row.token, row.owner, row.leased, row.rev) == (claim.token, OTHER, True, 2)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from saga_fn.errors import StoreUnavailableError
-from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.faults import RowLockedError, RowRefusedError
 from saga_fn.store.postgres import PostgresStore
 from tests.store.given import LONG, OTHER, OWNER, SHOP, Hand, new_saga, start
 
@@ -41,32 +41,35 @@ async def test_a_value_that_cannot_be_kept_refuses_the_batch_and_nothing_is_inse
     assert await store.read(good.id) is None
 
 
-async def test_a_row_locked_by_somebody_else_is_left_out_at_once(
+async def test_nobody_waits_long_for_a_row_that_somebody_else_has_locked(
     store: PostgresStore, stranger: asyncpg.Connection
 ) -> None:
     locked, free = await start(store), await start(store)
     async with asyncio.timeout(30), stranger.transaction():
         await stranger.execute("SELECT 1 FROM saga_fn.saga WHERE shard = 0 AND id = $1 FOR UPDATE", locked.id)
         writes = [hand.succeeded() for hand in sorted((locked, free), key=lambda hand: hand.id)]
-        assert set((await store.commit(0, writes, lease=LONG)).signals) == {free.id}
+        for patient in (writes, [locked.succeeded()]):
+            with pytest.raises(RowLockedError):
+                await store.commit(0, patient)
+        assert set((await store.commit(0, writes, past_locks=True)).signals) == {free.id}
         assert set((await store.renew(0, _tokens(locked, free), owner=OWNER, lease=LONG)).signals) == {free.id}
-        assert set((await store.commit(0, [locked.succeeded()], lease=LONG)).signals) == set()
+        assert set((await store.commit(0, [locked.succeeded()], past_locks=True)).signals) == set()
         assert await store.live(0, [locked.id]) == {locked.id: locked.token}
         await store.release(0, _tokens(locked))
         assert await store.live(0, [locked.id]) == {locked.id: locked.token}
         assert await store.claim_due(0, SHOP, owner=OTHER, limit=9, lease=LONG) == []
-    assert set((await store.commit(0, [locked.succeeded()], lease=LONG)).signals) == {locked.id}
+    assert set((await store.commit(0, [locked.succeeded()])).signals) == {locked.id}
 
 
 async def test_one_bad_row_refuses_its_batch_by_name(store: PostgresStore) -> None:
     good, bad = await start(store), await start(store)
     writes = [good.succeeded(), msgspec.structs.replace(bad.succeeded(), last_error="nul \x00")]
     with pytest.raises(RowRefusedError):
-        await store.commit(0, writes, lease=LONG)
+        await store.commit(0, writes)
     assert len(await store.journal(good.id)) == 1
     broken = msgspec.structs.replace(bad.failed(), due=None)
     with pytest.raises(RowRefusedError) as caught:
-        await store.commit(0, [broken], lease=LONG)
+        await store.commit(0, [broken])
     assert caught.value.constraint == "saga_live_is_due"
 
 
@@ -99,7 +102,7 @@ async def test_every_rule_of_the_table_is_tried(stranger: asyncpg.Connection) ->
 
 async def test_a_sleeper_that_waits_for_its_time_has_one(store: PostgresStore, stranger: asyncpg.Connection) -> None:
     hand = await start(store)
-    await store.commit(0, [hand.failed()], lease=LONG)
+    await store.commit(0, [hand.failed()])
     with pytest.raises(asyncpg.CheckViolationError):
         await stranger.execute("UPDATE saga_fn.saga SET due_at = NULL")
     await stranger.execute("UPDATE saga_fn.saga SET waits = 16, due_at = NULL")  # parked: a person comes by itself

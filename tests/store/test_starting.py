@@ -39,13 +39,7 @@ async def test_the_first_journal_entry_comes_with_it(store: Store) -> None:
     new = new_saga(store, payload=b'{"order": 1}')
     await store.insert(0, [new], lease=LONG)
     (entry,) = await store.journal(new.id)
-    assert (entry.seq, entry.write_id, entry.token, entry.payload, entry.input) == (
-        1,
-        new.write_id,
-        new.token,
-        b'{"order": 1}',
-        None,
-    )
+    assert (entry.seq, entry.writer, entry.payload, entry.input) == (1, new.token, b'{"order": 1}', None)
     assert decode_event(entry.event) == new.event
 
 
@@ -83,7 +77,7 @@ async def test_a_key_taken_twice_in_one_batch_goes_to_one(store: Store) -> None:
 async def test_the_key_is_free_again_when_its_saga_has_ended(store: Store) -> None:
     first = await start(store, aggregation_id="order 1")
     ending = first.write(AbortRequested(store.now(), Moment(0)))
-    assert (await store.commit(0, [ending], lease=LONG)).signals == {first.id: 0}
+    assert (await store.commit(0, [ending])).signals == {first.id: 0}
     assert await store.active(0, "shop", "order 1") is None
     await start(store, aggregation_id="order 1")
 
@@ -104,7 +98,7 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     assert await store.notes(nobody) == []
     assert await store.letters(nobody) == []
     assert await store.results(0, [(nobody, 1)]) == {}
-    assert await store.write_ids(0, [(nobody, 1)]) == {}
+    assert await store.writers(0, [(nobody, 1)]) == {}
     assert await store.live(0, [nobody]) == {}
 
 
@@ -122,7 +116,7 @@ async def test_results_are_exactly_the_entries_that_were_asked_for(store: Store)
     new = new_saga(store, payload=b"one")
     one = hand_of(new)
     await store.insert(0, [new], lease=LONG)
-    await store.commit(0, [one.succeeded()], lease=LONG)
+    await store.commit(0, [one.succeeded()])
     found = await store.results(0, [(one.id, 1), (one.id, 2), (one.id, 3), (other.id, 1)])
     assert {key: (found[key].input, found[key].payload) for key in found} == {
         (one.id, 1): (None, b"one"),

@@ -116,7 +116,7 @@ def _imports(described: Sequence[Described]) -> str:
         lines.append(f"from datetime import {', '.join(times)}")
     lines.append("from typing import Final")
     lines += ["from uuid import UUID"] if "UUID" in used else []
-    lines += ["", "import attrs"] if any(each.query.row_class for each in described) else []
+    lines += ["", "import msgspec"] if any(each.query.row_class for each in described) else []
     lines += [
         "",
         "from saga_fn.store.connection import Connection",
@@ -160,7 +160,7 @@ def _check_scalar(each: Described) -> None:
 def _row_class(name: str, columns: Sequence[Field], users: Sequence[str]) -> str:
     fields = "\n".join(f"    {column.name}: {column.type}" for column in columns)
     of = ", ".join(f"`{user}`" for user in users)
-    return f'@attrs.frozen\nclass {name}:\n    """One row of {of}."""\n\n{fields}\n'
+    return f'class {name}(msgspec.Struct, frozen=True, gc=False):\n    """One row of {of}."""\n\n{fields}\n'
 
 
 def _statements(described: Sequence[Described]) -> str:

@@ -1,8 +1,0 @@
--- name: read_writes :many WriteRow
--- Which writes brought the named journal entries: settles commits whose answer was lost.
-SELECT j.saga_id, j.seq, j.write_id
-FROM ROWS FROM ( -- as in commit_sagas
-    unnest(:saga_ids::uuid[], :seqs::bigint[]), generate_series(1, cardinality(:saga_ids::uuid[]))
-) AS w (saga_id, seq, place)
-JOIN saga_fn.saga_journal AS j ON j.saga_id = w.saga_id AND j.seq = w.seq
-WHERE j.shard = :shard::smallint AND j.saga_id = ANY(:saga_ids::uuid[])
