@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from uuid import uuid4
 
 import msgspec
@@ -121,9 +120,7 @@ async def test_a_letter_keeps_the_saga_from_being_given_up_unread(store: Store) 
 async def test_a_letter_does_not_hinder_a_commit_that_keeps_the_saga(store: Store) -> None:
     hand = await start(store)
     assert await store.send(hand.id, Letter(uuid4(), "event", b"{}"))
-    assert (await store.commit(0, [hand.succeeded()])).signals == {hand.id: 1}, (
-        "and says that there is mail"
-    )
+    assert (await store.commit(0, [hand.succeeded()])).signals == {hand.id: 1}, "and says that there is mail"
 
 
 async def test_answers_come_with_the_commit_or_not_at_all(store: Store) -> None:
