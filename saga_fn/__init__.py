@@ -2,6 +2,7 @@
 
 from saga_fn.admin import SagaAdmin, StepAdmin
 from saga_fn.core.reading import LeftOver, LeftOverKind, SagaStatus, WaitReason
+from saga_fn.core.steps import StepStatus
 from saga_fn.definition import (
     BaseStep,
     ContextStep,
@@ -56,6 +57,7 @@ from saga_fn.snapshot import (
     Outcome,
     SagaAdminSnapshot,
     SagaSnapshot,
+    StepSnapshot,
 )
 from saga_fn.store.memory import MemoryStore
 
@@ -111,6 +113,8 @@ __all__ = [
     "StepInputMap",
     "StepOptions",
     "StepRef",
+    "StepSnapshot",
+    "StepStatus",
     "StoreError",
     "StoreUnavailableError",
     "TypeValidationError",

@@ -12,6 +12,7 @@ from uuid import UUID
 import attrs
 
 from saga_fn.core.reading import LeftOver, SagaStatus, WaitReason
+from saga_fn.core.steps import StepStatus
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -83,6 +84,22 @@ class HistoryEntry:
 
 
 @attrs.frozen
+class StepSnapshot:
+    """One step of a saga at one moment."""
+
+    step_id: str
+    status: StepStatus
+    attempt: int
+    """How often it was executed in its present direction, forward or back."""
+    failures: int
+    """Failed attempts that its retry policy counts."""
+    wakes_at: datetime | None
+    """When it is tried again."""
+    parked: str | None
+    """Why it waits for a person."""
+
+
+@attrs.frozen
 class SagaAdminSnapshot(SagaSnapshot):
     """A snapshot with the saga's data and history.
 
@@ -94,6 +111,8 @@ class SagaAdminSnapshot(SagaSnapshot):
     step_history: tuple[HistoryEntry, ...]
     notes: tuple[str, ...]
     """What happened beside the journal: late results, refused verbs."""
+    steps: tuple[StepSnapshot, ...]
+    """Every step of the plan, in its order, and what has become of it."""
 
 
 @attrs.frozen

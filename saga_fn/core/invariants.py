@@ -120,6 +120,12 @@ def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState)
     return not (begun and any(isinstance(step, Running | Retrying | Parked) for step in state.steps))
 
 
+def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaState) -> bool:
+    """A saga that turned back and does not await its siblings runs nothing forward."""
+    forward = state.goal in (Goal.FORWARD, Goal.COMPLETED) or not plan.data.cancel_siblings
+    return forward or not any(isinstance(step, Running) for step in state.steps)
+
+
 def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
     """A saga that has ended runs nothing, waits for nothing and can start nothing."""
     going = Running | Retrying | Parked | Undoing | UndoRetrying | UndoParked
@@ -204,6 +210,13 @@ def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:
         again = edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested)
         return edge.before.goal is Goal.FORWARD or again
     return not any(isinstance(now, Running) and _starts(was, now) for was, now in edge.steps)
+
+
+def i8_siblings_are_awaited_unless_declared_otherwise(edge: Edge) -> bool:
+    """The failure of one branch cuts no other short, unless the plan says so."""
+    if edge.plan.data.cancel_siblings or not isinstance(edge.event, StepFailed):
+        return True
+    return not any(isinstance(action, CancelExecution) for action in edge.moved.actions)
 
 
 def i9_only_what_succeeded_is_undone(edge: Edge) -> bool:
@@ -353,6 +366,7 @@ STATE_LAWS: Final[tuple[StateLaw, ...]] = (
     i1_the_row_keeps_the_tables_rules,
     i7_nothing_runs_before_what_it_follows,
     i8_nothing_runs_forward_beside_a_compensation,
+    i8_siblings_are_cut_short_where_that_is_declared,
     i11_an_end_is_at_rest,
     i12_completed_means_all_done,
     i12_compensated_means_nothing_left,
@@ -364,6 +378,7 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i6_results_are_kept,
     i7_no_successor_starts_early,
     i8_nothing_new_starts_once_it_turned_back,
+    i8_siblings_are_awaited_unless_declared_otherwise,
     i9_only_what_succeeded_is_undone,
     i9_in_reverse_order,
     i9_undone_means_its_compensation_returned,

@@ -33,6 +33,8 @@ class PlanData(msgspec.Struct, frozen=True, array_like=True):
     steps: tuple[PlannedStep, ...]
     compensate_on_failure: bool = True
     format: int = 1
+    cancel_siblings: bool = False
+    """When a saga turns back, what still runs forward is cut short instead of awaited."""
 
 
 @attrs.frozen(eq=False)
@@ -54,12 +56,12 @@ class Plan:
     """For each step, every step that must not run before it, near or far."""
 
     @classmethod
-    def of(cls, *steps: PlannedStep, compensate_on_failure: bool = True) -> Plan:
+    def of(cls, *steps: PlannedStep, compensate_on_failure: bool = True, cancel_siblings: bool = False) -> Plan:
         """The plan of these steps, each listed after all that it depends on.
 
         Raises ValueError for an empty plan, a step listed twice, or a dependency that is not listed before.
         """
-        return cls.from_data(PlanData(steps, compensate_on_failure))
+        return cls.from_data(PlanData(steps, compensate_on_failure, cancel_siblings=cancel_siblings))
 
     @classmethod
     def from_data(cls, data: PlanData) -> Plan:

@@ -7,8 +7,9 @@ The law it keeps (the numbers are those of the invariants in `invariants.py`):
 
 - A step starts only when everything it follows is done (I7), and only with an input bound to it.
 - A result counts only for the execution that is running: same step, same direction, same attempt (I6).
-- Once a step has failed for good the saga heads back: nothing new starts forward (I8). Running siblings are awaited;
-  then every success with a compensation is undone, each after all that was built upon it (I9).
+- Once a step has failed for good the saga heads back: nothing new starts forward (I8). Running siblings are awaited, or
+  cut short if the plan says so: those may have run. Then every success with a compensation is undone, each after all
+  that was built upon it, and those at the same time that are not built upon each other (I9).
 - A rollback ends COMPENSATED only if nothing is left over, else FAILED; a saga is COMPLETED only when every step is
   done or was skipped by a person (I12). Ends are absorbing, but for an operator's verbs upon FAILED (I11).
 - What was running when its owner was lost may have run. Going forward it is repeated under the same idempotency key
@@ -390,8 +391,7 @@ class _Fold:
         """The owner is gone: what ran forward may have run; a compensation is simply due again."""
         for step in self.before.steps:
             if isinstance(step, Running):
-                doubtful = _replace(step.tries, doubt=max(step.tries.doubt, Doubt.MAY_HAVE_RUN))
-                self.steps[step.step] = Unknown(step.step, doubtful)
+                self.steps[step.step] = _cut_short(step)
             elif isinstance(step, Undoing):
                 self.steps[step.step] = UndoRetrying(step.step, step.seq, step.tries, self.at)
 
@@ -445,7 +445,9 @@ class _Fold:
 
     def _turn_back(self) -> Decision:
         for step in tuple(self.steps.values()):
-            if isinstance(step, Retrying | Parked):
+            if isinstance(step, Running) and self.plan.data.cancel_siblings:
+                self.steps[step.step] = _cut_short(step)
+            elif isinstance(step, Retrying | Parked):
                 self.steps[step.step] = Exhausted(step.step, step.tries)
             elif isinstance(step, UndoRetrying) and step.wake <= self.at:
                 self.steps[step.step] = Undoing(step.step, step.seq, _next_attempt(step.tries))
@@ -487,6 +489,10 @@ class _Fold:
 
 def _next_attempt(tries: Tries) -> Tries:
     return _replace(tries, attempt=tries.attempt + 1, until=Moment(0))
+
+
+def _cut_short(step: Running) -> Unknown:
+    return Unknown(step.step, _replace(step.tries, doubt=max(step.tries.doubt, Doubt.MAY_HAVE_RUN)))
 
 
 def _same_execution(step: Running | Undoing, other: StepState | None) -> bool:

@@ -19,7 +19,7 @@ from typing import assert_never
 import msgspec
 
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.plan import Plan, PlanData
+from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Exhausted,
@@ -55,7 +55,7 @@ def cut_plan(plan: Plan) -> Plan:
     cut = (
         _replace(step, retry=cut_schedule(step.retry), undo_retry=cut_schedule(step.undo_retry)) for step in plan.steps
     )
-    return Plan.from_data(PlanData(tuple(cut), plan.data.compensate_on_failure))
+    return Plan.from_data(_replace(plan.data, steps=tuple(cut)))
 
 
 def cut_schedule(retry: RetrySchedule) -> RetrySchedule:

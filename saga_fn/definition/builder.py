@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Final, Generic, Literal, TypeVar, cast, final, overload
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, final, overload
 
 import attrs
 from typing_extensions import Unpack
@@ -30,6 +30,9 @@ B = TypeVar("B")
 C = TypeVar("C")
 E = TypeVar("E")
 F = TypeVar("F")
+
+Order: TypeAlias = Literal["sequential", "graph"]
+OnSiblings: TypeAlias = Literal["await", "cancel"]
 
 MOST_STEPS: Final = 100
 LONGEST_ID: Final = 64
@@ -76,7 +79,10 @@ class SagaDefinition(Generic[D, R]):
 class SagaBuilder(Generic[D]):
     """Collects the steps of a saga. `initial` is the type of its initial data.
 
-    Steps run in the order they are added. With `order="graph"` a step waits only for what it depends on.
+    Steps run in the order they are added. With `order="graph"` a step waits only for what it depends on, so that
+    branches run at the same time. When one of them has failed for good, `siblings_on_failure` says what becomes of those
+    that run: "await" (the default) lets them come to their ends, "cancel" cuts them short, and they may have run. Then
+    everything that ran is undone, in reverse, and in parallel where the graph allows.
     `compensate_on_failure=False` ends a failed saga FAILED without undoing anything.
 
     Example::
@@ -92,23 +98,41 @@ class SagaBuilder(Generic[D]):
         self: SagaBuilder[dict[str, Any]],  # Any: a saga of untyped data, by choice
         *,
         compensate_on_failure: bool = ...,
-        order: Literal["sequential", "graph"] = ...,
+        order: Order = ...,
+        siblings_on_failure: OnSiblings = ...,
     ) -> None: ...
     @overload
     def __init__(
-        self, initial: type[D], *, compensate_on_failure: bool = ..., order: Literal["sequential", "graph"] = ...
+        self,
+        initial: type[D],
+        *,
+        compensate_on_failure: bool = ...,
+        order: Order = ...,
+        siblings_on_failure: OnSiblings = ...,
     ) -> None: ...
     def __init__(
         self,
         initial: Any = dict[str, Any],  # Any: see the overloads
         *,
         compensate_on_failure: bool = True,
-        order: Literal["sequential", "graph"] = "sequential",
+        order: Order = "sequential",
+        siblings_on_failure: OnSiblings = "await",
     ) -> None:
         if order not in ("sequential", "graph"):
             raise SagaDefinitionError(f"order must be 'sequential' or 'graph', not {order!r}")
+        if siblings_on_failure not in ("await", "cancel"):
+            raise SagaDefinitionError(
+                f"siblings_on_failure must be 'await' or 'cancel', not {siblings_on_failure!r}",
+                hint="'await' lets the branches that run come to their ends before anything is undone",
+            )
+        if siblings_on_failure == "cancel" and order != "graph":
+            raise SagaDefinitionError(
+                "siblings_on_failure='cancel' says nothing where one step runs after another",
+                hint="with order='graph' branches run at the same time",
+            )
         self._initial_type: PayloadType[Any] = payload_type(initial, "the initial data")  # Any: see the overloads
         self._compensate_on_failure = bool(compensate_on_failure)
+        self._cancel_siblings = siblings_on_failure == "cancel"
         self._sequential = order == "sequential"
         self._planned: list[PlannedStep] = []
         self._bindings: dict[StepId, StepBinding] = {}
@@ -291,7 +315,11 @@ class SagaBuilder(Generic[D]):
             result = self._initial_type if is_initial else self._bindings[output.step_id].output_type
         return SagaDefinition(
             name=name,
-            plan=Plan.of(*self._planned, compensate_on_failure=self._compensate_on_failure),
+            plan=Plan.of(
+                *self._planned,
+                compensate_on_failure=self._compensate_on_failure,
+                cancel_siblings=self._cancel_siblings,
+            ),
             initial_type=self._initial_type,
             output_type=result,
             output=None if output is None else output.step_id,

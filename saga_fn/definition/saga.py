@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, Final, Literal, Protocol, TypeVar, cast, get_args, get_origin, overload
+from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, overload
 
-from saga_fn.definition.builder import SagaBuilder, SagaDefinition
+from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder, SagaDefinition
 from saga_fn.definition.refs import StepRef
 from saga_fn.definition.signature import fits, hints_of, name_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
@@ -40,12 +40,18 @@ def current_builder(what: str) -> SagaBuilder[Any]:  # Any: sagas of all types
 
 
 def saga(
-    name: str, /, *, compensate_on_failure: bool = True, order: Literal["sequential", "graph"] = "sequential"
+    name: str,
+    /,
+    *,
+    compensate_on_failure: bool = True,
+    order: Order = "sequential",
+    siblings_on_failure: OnSiblings = "await",
 ) -> _SagaDecorator:
     """Make a saga of a function of its data flow. The function is called once, now, with references in place of values.
 
-    The order of the lines is the order of execution (with `order="graph"` a step waits only for what it is given). Raises
-    SagaDefinitionError or TypeValidationError for whatever could not be run.
+    The order of the lines is the order of execution (with `order="graph"` a step waits only for what it is given, and
+    branches run at the same time). The options are those of `SagaBuilder`. Raises SagaDefinitionError or
+    TypeValidationError for whatever could not be run.
 
     Example::
 
@@ -61,7 +67,12 @@ def saga(
         )
 
     def trace(fn: Callable[[StepRef[Any]], Any]) -> Any:  # Any: see the decorator's overloads
-        builder = SagaBuilder[Any](_initial_type(fn), compensate_on_failure=compensate_on_failure, order=order)
+        builder = SagaBuilder[Any](
+            _initial_type(fn),
+            compensate_on_failure=compensate_on_failure,
+            order=order,
+            siblings_on_failure=siblings_on_failure,
+        )
         token = _current.set(builder)
         try:
             result = fn(builder.initial)

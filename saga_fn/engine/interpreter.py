@@ -71,6 +71,8 @@ class Interpreter:
         self._deciding: list[Incoming] = []
         self._draft: Draft | None = None
         self._running: dict[StepId, asyncio.Task[None]] = {}
+        self._stopping: set[asyncio.Task[None]] = set()
+        """What was cut short and may still be cleaning up: nothing is undone beside it."""
         self._timer: asyncio.TimerHandle | None = None
         self._chore: asyncio.Task[None] | None = None
         """What has to be waited for before anything else is decided; meanwhile `_busy`, as with a commit in flight."""
@@ -210,10 +212,14 @@ class Interpreter:
                     self._running[action.step] = self._loop.create_task(self._execute(action))
                 case CancelExecution(step=step):
                     task = self._running.pop(step, None)
-                    if task is not None:
+                    if task is not None and not task.done():
                         task.cancel()
+                        self._stopping.add(task)
+                        task.add_done_callback(self._stopping.discard)
 
     async def _execute(self, action: RunStep | RunCompensation) -> None:
+        if self._stopping and type(action) is RunCompensation:
+            await asyncio.wait(self._stopping)
         self._arrive(await execute(self.saga, action, self._clock))
 
     def _set_timer(self) -> None:

@@ -21,11 +21,12 @@ from saga_fn.core.events import (
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import left_over, project
 from saga_fn.core.state import SagaState, Skipped, Succeeded, Undone
+from saga_fn.core.steps import report_of
 from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.fault import fault_in
 from saga_fn.engine.live import LiveSaga
-from saga_fn.snapshot import HistoryEntry, HistoryStatus, SagaAdminSnapshot, SagaSnapshot, wait_token
+from saga_fn.snapshot import HistoryEntry, HistoryStatus, SagaAdminSnapshot, SagaSnapshot, StepSnapshot, wait_token
 from saga_fn.store.ids import shard_of
 from saga_fn.store.journal_rows import step_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decode_state, encode_state, time_of
@@ -57,11 +58,28 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     }
     if state.latest:
         context["latest_event"] = _plain(journal[state.latest - 1].payload)
+    plan = await plan_of(engine, row)
     return SagaAdminSnapshot(
         **await _fields(engine, row),
         context=context,
         step_history=history,
         notes=tuple(f"{note.kind}: {note.detail}" for note in notes),
+        steps=() if plan is None else steps_of(plan, state),
+    )
+
+
+def steps_of(plan: Plan, state: SagaState) -> tuple[StepSnapshot, ...]:
+    """What has become of each step."""
+    return tuple(
+        StepSnapshot(
+            step_id=step.step_id,
+            status=step.status,
+            attempt=step.attempt,
+            failures=step.failures,
+            wakes_at=None if step.wake is None else time_of(step.wake),
+            parked=step.parked,
+        )
+        for step in report_of(plan, state)
     )
 
 

@@ -53,7 +53,7 @@ def plans(draw: st.DrawFn) -> Plan:
         )
         for place, name in enumerate(names)
     ]
-    return Plan.of(*steps, compensate_on_failure=draw(st.booleans()))
+    return Plan.of(*steps, compensate_on_failure=draw(st.booleans()), cancel_siblings=draw(st.booleans()))
 
 
 names = st.sampled_from([StepId(name) for name in "abcde"]) | st.text(max_size=3).map(StepId)

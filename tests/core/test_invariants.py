@@ -51,6 +51,7 @@ from tests.core.given import SECOND, THRICE, A, B, sequence, started, step
 
 TWO = sequence("ab")
 BARE = sequence("ab", undo="")
+CANCELLING = Plan.of(step("a"), step("b", "a"), cancel_siblings=True)
 RETRIED, UNDO_RETRIED = (
     Plan.of(step("a", retry=THRICE), step("b", "a")),
     Plan.of(step("a", undo_retry=THRICE), step("b", "a")),
@@ -82,6 +83,9 @@ BROKEN_STATES: dict[str, list[tuple[Plan, SagaState]]] = {
         (TWO, state(Undoing(A, 1, ONCE), Running(B, ONCE), goal=Goal.ROLLBACK)),
         (TWO, state(Undone(A, 1), Retrying(B, ONCE, LATER), goal=Goal.ROLLBACK)),
         (TWO, state(UndoFailed(A, 1, ONCE), parked(B), goal=Goal.ROLLBACK)),
+    ],
+    "i8_siblings_are_cut_short_where_that_is_declared": [
+        (CANCELLING, state(Succeeded(A, 1), Running(B, ONCE), goal=goal)) for goal in (Goal.ROLLBACK, Goal.HALT)
     ],
     "i11_an_end_is_at_rest": [
         (TWO, state(going, goal=end))
@@ -163,6 +167,13 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(state(goal=BACK), RetryRequested(Moment(0)), state(rev=4)),
         edge(state(goal=Goal.FAILED), CompensationRequested(Moment(0)), state(rev=4)),
         edge(state(goal=Goal.HALT), TICK, state(rev=4, goal=Goal.COMPLETED)),
+    ],
+    "i8_siblings_are_awaited_unless_declared_otherwise": [
+        edge(
+            state(Running(A, ONCE), Running(B, ONCE)),
+            StepFailed(Moment(0), A, 1),
+            moved(state(Exhausted(A, ONCE), Unknown(B, ONCE), goal=BACK, rev=4), CancelExecution(B)),
+        ),
     ],
     "i9_only_what_succeeded_is_undone": [
         edge(state(Skipped(A, 1), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),

@@ -84,6 +84,7 @@ def test_a_policy_is_cut_to_what_can_lead_elsewhere(real: RetrySchedule, cut: Re
 def test_a_plan_is_cut_in_its_policies_alone() -> None:
     plan = Plan.of(step("a", retry=NINE), step("b", "a", undo_retry=NINE), compensate_on_failure=False)
     cut = RetrySchedule(attempts=3, base=LATER)
+    assert cut_plan(Plan.of(step("a"), cancel_siblings=True)).data.cancel_siblings
     assert cut_plan(plan) == Plan.of(step("a", retry=cut), step("b", "a", undo_retry=cut), compensate_on_failure=False)
 
 

@@ -216,6 +216,8 @@ def unfit() -> None:
 WIRINGS: list[tuple[str, Callable[[], object], str, str]] = [
     ("empty", lambda: SagaBuilder(Order).build(), "at least one step", "add_step"),
     ("an unknown order", use(lambda b, r: None, order="random"), "order must be", ""),
+    ("unknown siblings", use(lambda b, r: None, siblings_on_failure="stop"), "'await' or 'cancel'", "'await' lets"),
+    ("siblings of none", use(lambda b, r: None, siblings_on_failure="cancel"), "one step runs after another", "graph"),
     ("the same id twice", use(lambda b, r: b.add_step(reserve, input_map=to_charge)), "already", "step_id="),
     ("an empty id", use(lambda b, r: b.add_step(charge, depends_on=r, input_map=to_charge, step_id="")), "ASCII", ""),
     ("a long id", use(lambda b, r: b.add_step(price, depends_on=b.initial, step_id="x" * 65)), "64", "step_id="),

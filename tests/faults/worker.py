@@ -14,12 +14,13 @@ import signal
 import sys
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
 import msgspec
 
-from saga_fn import FixedRetry, NoRetry, SagaBuilder, SagaDefinition, SagaOrchestrator, StepContext, step
+from saga_fn import FixedRetry, NoRetry, SagaBuilder, SagaDefinition, SagaOrchestrator, Step, StepContext, step
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Committed, SagaWrite
 
@@ -29,15 +30,18 @@ LEDGER = """CREATE TABLE IF NOT EXISTS ledger (
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a saga of the crash tests is started with: the step that hangs, fails or kills, by name.
+    """What a saga of the crash tests is started with: the steps that hang, and the one that fails or kills, by name.
 
-    A flaky one fails at its first attempt.
+    A flaky one fails at its first attempt. `stubborn`: a cancelled step goes on all the same. What
+    fails does so after `linger` seconds.
     """
 
     hangs: str = ""
     fails: str = ""
     kills: str = ""
     flaky: str = ""
+    stubborn: bool = False
+    linger: float = 0.0
 
 
 class Ledger:
@@ -64,9 +68,10 @@ class Ledger:
         await self.enter(job, ctx, direction, "begin")
         if job.kills == name:
             os._exit(9)
-        while job.hangs == name and await self._pool.fetchval("SELECT count(*) FROM released") == 0:
+        while name in job.hangs.split(",") and await self._pool.fetchval("SELECT count(*) FROM released") == 0:
             await asyncio.sleep(0.05)
         if job.fails == name or (job.flaky == name and ctx.attempt == 1):
+            await asyncio.sleep(job.linger)
             raise RuntimeError(f"{name} fails")
         await self.enter(job, ctx, direction, "end")
         if name == self._step:
@@ -93,6 +98,37 @@ def definition(ledger: Ledger) -> SagaDefinition[Job, Job]:
             retry_policy=soon if name == "two" else NoRetry(),
         )
     return builder.build(output=ref)
+
+
+def forked(ledger: Ledger, *, siblings: Literal["await", "cancel"]) -> SagaDefinition[Job, Job]:
+    """A root, three branches that run at the same time, and what joins two of them; all can be undone."""
+
+    async def do(inp: Job, ctx: StepContext) -> Job:
+        working = asyncio.create_task(ledger.work(inp, ctx, "execute"))
+        while not working.done():
+            try:
+                await asyncio.shield(working)
+            except asyncio.CancelledError:
+                if not inp.stubborn:
+                    working.cancel()
+                    raise
+        working.result()
+        return inp
+
+    async def undo(inp: Job, out: Job, ctx: StepContext) -> None:
+        await ledger.work(inp, ctx, "compensate")
+
+    def named(name: str) -> Step[Job, Job]:
+        soon = FixedRetry(max_attempts=3, delay=timedelta(milliseconds=50))
+        return step(do, compensate=undo, step_id=name, compensation_retry_policy=soon)
+
+    builder = SagaBuilder(Job, order="graph", siblings_on_failure=siblings)
+    root = builder.add_step(named("root"), depends_on=builder.initial)
+    left = builder.add_step(named("left"), depends_on=root)
+    right = builder.add_step(named("right"), depends_on=root)
+    other = builder.add_step(named("other"), depends_on=root)
+    join = builder.add_step(named("join"), depends_on=(left, right), after=other, input_map=lambda one, _: one)
+    return builder.build(output=join)
 
 
 def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> None:
@@ -137,7 +173,10 @@ async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> 
             dsn, concurrency=128, lease=timedelta(seconds=1), poll_interval=timedelta(milliseconds=100), pool_size=2
         )
         together = (name, int(many)) if point in ("before", "in", "after") else ("", 1)
-        orchestrator.register("job", definition(Ledger(pool, together)))
+        ledger = Ledger(pool, together)
+        orchestrator.register("job", definition(ledger))
+        orchestrator.register("fork", forked(ledger, siblings="await"))
+        orchestrator.register("cut", forked(ledger, siblings="cancel"))
         if point:
             die_at(orchestrator.engine.store, point, event, step_id, int(many))
         await orchestrator.run_forever()

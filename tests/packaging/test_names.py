@@ -36,6 +36,8 @@ OPERATORS = {
     "SagaSnapshot",
     "SagaStatus",
     "StepAdmin",
+    "StepSnapshot",
+    "StepStatus",
     "WaitReason",
 }
 ERRORS = {

@@ -1,0 +1,118 @@
+"""What has become of each step, in words for people."""
+
+from __future__ import annotations
+
+import enum
+from typing import assert_never
+
+import attrs
+
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import (
+    Exhausted,
+    Parked,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    Unknown,
+)
+
+
+class StepStatus(enum.StrEnum):
+    """The status of one step of a saga."""
+
+    PENDING = "PENDING"
+    """Not begun."""
+    RUNNING = "RUNNING"
+    RETRYING = "RETRYING"
+    """Waits for its next attempt."""
+    UNKNOWN = "UNKNOWN"
+    """Was cut short: it may have run."""
+    PARKED = "PARKED"
+    """Waits for a person."""
+    FAILED = "FAILED"
+    SUCCEEDED = "SUCCEEDED"
+    SKIPPED = "SKIPPED"
+    """Passed over, by a person."""
+    COMPENSATING = "COMPENSATING"
+    COMPENSATION_RETRYING = "COMPENSATION_RETRYING"
+    COMPENSATION_PARKED = "COMPENSATION_PARKED"
+    COMPENSATION_FAILED = "COMPENSATION_FAILED"
+    COMPENSATED = "COMPENSATED"
+
+
+@attrs.frozen
+class StepReport:
+    """One step of a saga at one moment. `attempt` numbers the executions in the step's present direction."""
+
+    step_id: StepId
+    status: StepStatus
+    attempt: int = 0
+    failures: int = 0
+    wake: Moment | None = None
+    """When it is tried again."""
+    parked: str | None = None
+    """Why it waits for a person."""
+
+
+def report_of(plan: Plan, state: SagaState) -> tuple[StepReport, ...]:
+    """Every step of the plan, in its order."""
+    begun = {step.step: step for step in state.steps}
+    return tuple(_report(planned.step, begun.get(planned.step)) for planned in plan.steps)
+
+
+def _report(step_id: StepId, step: StepState | None) -> StepReport:
+    match step:
+        case None:
+            return StepReport(step_id, StepStatus.PENDING)
+        case Succeeded() | Skipped() | Undone():
+            return StepReport(step_id, status_of(step))
+        case _:
+            return StepReport(
+                step_id,
+                status_of(step),
+                attempt=step.tries.attempt,
+                failures=step.tries.failures,
+                wake=step.wake if isinstance(step, Retrying | UndoRetrying) else None,
+                parked=step.why.value if isinstance(step, Parked | UndoParked) else None,
+            )
+
+
+def status_of(step: StepState) -> StepStatus:
+    """The status of a step that has begun."""
+    match step:
+        case Running():
+            return StepStatus.RUNNING
+        case Retrying():
+            return StepStatus.RETRYING
+        case Unknown():
+            return StepStatus.UNKNOWN
+        case Parked():
+            return StepStatus.PARKED
+        case Exhausted():
+            return StepStatus.FAILED
+        case Succeeded():
+            return StepStatus.SUCCEEDED
+        case Skipped():
+            return StepStatus.SKIPPED
+        case Undoing():
+            return StepStatus.COMPENSATING
+        case UndoRetrying():
+            return StepStatus.COMPENSATION_RETRYING
+        case UndoParked():
+            return StepStatus.COMPENSATION_PARKED
+        case UndoFailed():
+            return StepStatus.COMPENSATION_FAILED
+        case Undone():
+            return StepStatus.COMPENSATED
+        case _:
+            assert_never(step)
