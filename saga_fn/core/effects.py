@@ -80,6 +80,8 @@ class Refusal(enum.StrEnum):
     COMPENSATION_BEGUN = "compensation_begun"
     """What has begun to be undone cannot go forward again."""
     TOO_MANY_EVENTS = "too_many_events"
+    PAST_PIVOT = "past_pivot"
+    """The pivot is done: the saga only goes forward."""
 
 
 @attrs.frozen

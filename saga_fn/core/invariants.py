@@ -3,8 +3,7 @@
 The names carry the numbers that tests, reports and audits use (I3, I6 ...). Nothing here decides anything: the
 predicates are written from the promises, not from the transition function, so that each can catch the other lying.
 
-I10 forbids a compensation after the pivot. A plan has no pivot yet; what stands of I10 is that a saga which has begun
-to undo never goes forward again.
+They speak of the pivot by the plan that an edge was folded with: a plan without one has no point of no return.
 """
 
 from __future__ import annotations
@@ -30,9 +29,11 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import SagaStatus, WaitReason, left_over, owes_undo, project, startable
+from saga_fn.core.reading import SagaStatus, WaitReason, find, left_over, owes_undo, past_pivot, project, startable
 from saga_fn.core.state import (
     ENDS,
+    Doubt,
+    Exhausted,
     Goal,
     Parked,
     Retrying,
@@ -121,9 +122,9 @@ def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState)
 
 
 def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaState) -> bool:
-    """A saga that turned back and does not await its siblings runs nothing forward."""
+    """A saga that turned back and does not await its siblings runs nothing forward, but for a pivot: that one decides."""
     forward = state.goal in (Goal.FORWARD, Goal.COMPLETED) or not plan.data.cancel_siblings
-    return forward or not any(isinstance(step, Running) for step in state.steps)
+    return forward or not any(isinstance(step, Running) and step.step != plan.pivot for step in state.steps)
 
 
 def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
@@ -205,10 +206,13 @@ def i7_no_successor_starts_early(edge: Edge) -> bool:
 
 
 def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:
-    """No forward step is begun or repeated unless the saga goes forward, and it does so again only from FAILED."""
+    """No forward step is begun or repeated unless the saga goes forward.
+
+    It does so again only from FAILED, or by the pivot that was running when it was to turn back.
+    """
     if edge.after.goal in (Goal.FORWARD, Goal.COMPLETED):
         again = edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested)
-        return edge.before.goal is Goal.FORWARD or again
+        return edge.before.goal is Goal.FORWARD or again or _the_pivot_says_so(edge)
     return not any(isinstance(now, Running) and _starts(was, now) for was, now in edge.steps)
 
 
@@ -257,6 +261,29 @@ def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:
     """A saga that has begun to undo never goes forward again."""
     begun = any(isinstance(was, Undo) for was, _ in edge.steps)
     return not (begun and edge.after.goal in (Goal.FORWARD, Goal.COMPLETED))
+
+
+def i10_nothing_is_undone_past_the_pivot(plan: Plan, state: SagaState) -> bool:
+    """Once the pivot is done nothing is undone, and the saga goes forward until it has completed or a person ends it."""
+    if not past_pivot(plan, state):
+        return True
+    return state.goal in (Goal.FORWARD, Goal.COMPLETED, Goal.FAILED) and not any(
+        isinstance(step, Undo | Exhausted) and not (state.goal is Goal.FAILED and isinstance(step, Exhausted))
+        for step in state.steps
+    )
+
+
+def i10_only_a_person_ends_it_past_the_pivot(edge: Edge) -> bool:
+    """A saga whose pivot is done fails by an abort alone."""
+    ends = edge.after.goal is Goal.FAILED and past_pivot(edge.plan, edge.after)
+    return not ends or isinstance(edge.event, AbortRequested)
+
+
+def i10_no_way_back_from_a_pivot_in_doubt(edge: Edge) -> bool:
+    """Nothing begins to be undone while the pivot may have run, unless a person has decided to turn back all the same."""
+    begins = any(isinstance(now, Undo) and not isinstance(was, Undo) for was, now in edge.steps)
+    pivot = None if edge.plan.pivot is None else find(edge.after, edge.plan.pivot)
+    return not (begins and isinstance(pivot, Running | Retrying | Unknown | Parked))
 
 
 def i11_ends_are_absorbing(edge: Edge) -> bool:
@@ -345,6 +372,15 @@ def needs_are_what_could_start(edge: Edge) -> bool:
     return set(edge.moved.needs) == could and len(edge.moved.needs) == len(could)
 
 
+def _the_pivot_says_so(edge: Edge) -> bool:
+    """A rollback that has not begun gives way to a pivot that turns out to be done, or that may have been."""
+    if edge.before.goal is not Goal.ROLLBACK or edge.plan.pivot is None:
+        return False
+    pivot = find(edge.after, edge.plan.pivot)
+    in_doubt = isinstance(pivot, Parked) and pivot.tries.doubt is not Doubt.NONE
+    return in_doubt or (isinstance(pivot, Succeeded) and isinstance(edge.event, StepSucceeded))
+
+
 def _same_direction(was: StepState, now: StepState) -> bool:
     return isinstance(was, Unfinished) == isinstance(now, Unfinished)
 
@@ -367,6 +403,7 @@ STATE_LAWS: Final[tuple[StateLaw, ...]] = (
     i7_nothing_runs_before_what_it_follows,
     i8_nothing_runs_forward_beside_a_compensation,
     i8_siblings_are_cut_short_where_that_is_declared,
+    i10_nothing_is_undone_past_the_pivot,
     i11_an_end_is_at_rest,
     i12_completed_means_all_done,
     i12_compensated_means_nothing_left,
@@ -383,6 +420,8 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i9_in_reverse_order,
     i9_undone_means_its_compensation_returned,
     i10_no_way_forward_after_an_undo,
+    i10_only_a_person_ends_it_past_the_pivot,
+    i10_no_way_back_from_a_pivot_in_doubt,
     i11_ends_are_absorbing,
     i13_events_are_kept_in_order,
     i15_attempts_stay_within_the_policy,

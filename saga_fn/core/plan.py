@@ -17,7 +17,8 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     """One step as the core sees it.
 
     `after` names the steps that must be done first, whether for their data or for the order alone.
-    `compensable` says that a success obliges to an undo when the saga rolls back.
+    `compensable` says that a success obliges to an undo when the saga rolls back. A `pivot` is the point of no return:
+    until it is done the saga can be undone, from then on it only goes forward.
     """
 
     step: StepId
@@ -25,6 +26,7 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     retry: RetrySchedule = RetrySchedule()
     compensable: bool = False
     undo_retry: RetrySchedule = RetrySchedule()
+    pivot: bool = False
 
 
 class PlanData(msgspec.Struct, frozen=True, array_like=True):
@@ -54,12 +56,15 @@ class Plan:
     roots: tuple[StepId, ...]
     descendants: Mapping[StepId, frozenset[StepId]]
     """For each step, every step that must not run before it, near or far."""
+    pivot: StepId | None
+    """The point of no return, if there is one: every other step comes before it or after it."""
 
     @classmethod
     def of(cls, *steps: PlannedStep, compensate_on_failure: bool = True, cancel_siblings: bool = False) -> Plan:
         """The plan of these steps, each listed after all that it depends on.
 
-        Raises ValueError for an empty plan, a step listed twice, or a dependency that is not listed before.
+        Raises ValueError for an empty plan, a step listed twice, a dependency that is not listed before, or a pivot that
+        is not the only one, that steps run beside, or that is followed by compensations.
         """
         return cls.from_data(PlanData(steps, compensate_on_failure, cancel_siblings=cancel_siblings))
 
@@ -80,12 +85,14 @@ class Plan:
         for planned in reversed(data.steps):
             for needed in planned.after:
                 below[needed] |= {planned.step} | below[planned.step]
+        descendants = {step: frozenset(under) for step, under in below.items()}
         return cls(
             data=data,
             id=PlanId(hashlib.blake2b(msgspec.msgpack.encode(data), digest_size=8).hexdigest()),
             index=index,
             roots=tuple(planned.step for planned in data.steps if not planned.after),
-            descendants={step: frozenset(under) for step, under in below.items()},
+            descendants=descendants,
+            pivot=_pivot(data.steps, descendants),
         )
 
     @property
@@ -107,3 +114,20 @@ class Plan:
     @override
     def __hash__(self) -> int:
         return hash(self.id)
+
+
+def _pivot(steps: tuple[PlannedStep, ...], descendants: Mapping[StepId, frozenset[StepId]]) -> StepId | None:
+    """The pivot of these steps. Raises ValueError where there would be two ways to go once it is done."""
+    pivots = [planned.step for planned in steps if planned.pivot]
+    if not pivots:
+        return None
+    if len(pivots) > 1:
+        raise ValueError(f"steps {pivots[0]!r} and {pivots[1]!r} are both the pivot")
+    (pivot,) = pivots
+    for planned in steps:
+        after = planned.step == pivot or planned.step in descendants[pivot]
+        if after and planned.compensable:
+            raise ValueError(f"step {planned.step!r} has a compensation, but nothing is undone from pivot {pivot!r} on")
+        if not after and pivot not in descendants[planned.step]:
+            raise ValueError(f"step {planned.step!r} may run beside pivot {pivot!r}")
+    return pivot

@@ -179,6 +179,11 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
             assert_never(step)
 
 
+def past_pivot(plan: Plan, state: SagaState) -> bool:
+    """Whether the plan has a pivot, and it is done: then the only way is forward."""
+    return plan.pivot is not None and type(find(state, plan.pivot)) in DONE
+
+
 def held(state: SagaState) -> tuple[Moment, ...]:
     """The moments up to which executions that were taken from their worker may go on, and hold the saga up.
 

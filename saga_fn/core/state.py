@@ -58,6 +58,10 @@ class ParkReason(enum.StrEnum):
     """The process died again and again while this saga ran alone in it."""
     ROW_REFUSED = "row_refused"
     """The database refused the saga's row."""
+    PAST_PIVOT = "past_pivot"
+    """It failed for good after the pivot, where the only way is forward."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """It may have run, and only a person can find out."""
 
 
 class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):

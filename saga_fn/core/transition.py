@@ -12,6 +12,8 @@ The law it keeps (the numbers are those of the invariants in `invariants.py`):
   that was built upon it, and those at the same time that are not built upon each other (I9).
 - A rollback ends COMPENSATED only if nothing is left over, else FAILED; a saga is COMPLETED only when every step is
   done or was skipped by a person (I12). Ends are absorbing, but for an operator's verbs upon FAILED (I11).
+- Once the pivot is done the only way is forward (I10): what fails for good then waits for a person. So does a pivot that
+  may have run; and if it succeeds while the saga waits to turn back, the saga goes on.
 - What was running when its owner was lost may have run. Going forward it is repeated under the same idempotency key
   and with the same input, or parked; going back it stays unknown, and is listed.
 
@@ -218,7 +220,7 @@ class _Fold:
                 tries = _replace(tries, doubt=max(tries.doubt, Doubt.MAY_HAVE_RUN))
             case FailureKind.REFUSED:
                 refused = _replace(tries, failures=tries.failures + 1, doubt=Doubt.NONE)
-                return Exhausted(event.step, refused)
+                return self._given_up(event.step, refused)
             case FailureKind.ERROR:
                 pass
             case _:
@@ -226,12 +228,22 @@ class _Fold:
         failed = _replace(tries, failures=tries.failures + 1)
         delay = self.plan.step(event.step).retry.delay_after(failed.failures, draw=event.draw)
         if delay is None or self.goal is not Goal.FORWARD:
-            return Exhausted(event.step, failed)
+            return self._given_up(event.step, failed)
         if tries.events != len(self.events):  # an event that this attempt has not seen is what the next one waits for
             return Retrying(event.step, failed, self.at)
         if delay == 0:
             return Running(event.step, _next_attempt(failed))
         return Retrying(event.step, failed, Moment(self.at + delay))
+
+    def _given_up(self, step: StepId, tries: Tries) -> StepState:
+        """The step has failed for good: the saga turns back, where there is a way back."""
+        pivot = self.plan.pivot
+        if pivot is not None:
+            if step in self.plan.descendants[pivot]:
+                return Parked(step, tries, ParkReason.PAST_PIVOT)
+            if step == pivot and tries.doubt:
+                return Parked(step, tries, ParkReason.OUTCOME_UNKNOWN)
+        return Exhausted(step, tries)
 
     def compensation_succeeded(self, event: CompensationSucceeded) -> Decision:
         match self._current(event.step, event.attempt):
@@ -306,6 +318,11 @@ class _Fold:
                 assert_never(step)
 
     def compensation_requested(self) -> Decision:
+        pivot = self.steps.get(self.plan.pivot) if self.plan.pivot is not None else None
+        if type(pivot) in DONE:
+            return Failure(Rejection(Refusal.PAST_PIVOT, self.plan.pivot))
+        if isinstance(pivot, Retrying | Unknown | Parked):  # whatever it has done, a person decides to turn back
+            self.steps[pivot.step] = Exhausted(pivot.step, pivot.tries)
         if self.goal is Goal.FORWARD:
             self.goal = Goal.ROLLBACK
             return self.settle()
@@ -351,13 +368,15 @@ class _Fold:
 
     def plan_changed(self, event: PlanChanged) -> Decision:
         known = event.plan == self.plan.id and all(step.step in self.plan for step in self.before.steps)
-        if not known or (self.goal is Goal.FORWARD and not self._in_order()):
+        if not known or not (self._in_order() if self.goal is Goal.FORWARD else self._can_turn_back()):
             return Failure(Rejection(Refusal.PLAN_MISMATCH))
         return self.settle()
 
     def saga_parked(self, why: ParkReason) -> Decision:
-        forward = self.goal is Goal.FORWARD
         self._lose_executions()
+        if self.plan.pivot is not None:
+            self._mind_the_pivot(self.plan.pivot)
+        forward = self.goal is Goal.FORWARD
         for step in tuple(self.steps.values()):
             if isinstance(step, Unknown | Retrying) and forward:
                 self.steps[step.step] = Parked(step.step, step.tries, why)
@@ -383,6 +402,11 @@ class _Fold:
         done = {step.step for step in self.before.steps if isinstance(step, Succeeded | Skipped)}
         return all(done.issuperset(self.plan.step(step.step).after) for step in self.before.steps)
 
+    def _can_turn_back(self) -> bool:
+        """Whether what by this plan is the pivot has not run, so that the way back is open."""
+        pivot = self.steps.get(self.plan.pivot) if self.plan.pivot is not None else None
+        return pivot is None or isinstance(pivot, Exhausted)
+
     def _soonest(self, tries: Tries) -> Moment:
         """When the next attempt may start: now, or when the one before is certain to have stopped."""
         return Moment(max(self.at, tries.until))
@@ -401,6 +425,8 @@ class _Fold:
         """Start what can start, turn back if a step has failed for good, end if there is nothing more to do."""
         if self.goal is Goal.FORWARD and Exhausted in map(type, self.steps.values()):
             self.goal = Goal.ROLLBACK if self.plan.data.compensate_on_failure else Goal.HALT
+        if self.plan.pivot is not None:
+            self._mind_the_pivot(self.plan.pivot)
         match self.goal:
             case Goal.FORWARD:
                 return self._go_forward({binding.step: binding for binding in inputs})
@@ -410,6 +436,17 @@ class _Fold:
                 return self._decided()
             case _:
                 assert_never(self.goal)
+
+    def _mind_the_pivot(self, pivot: StepId) -> None:
+        """Turn back only from a pivot that has not been done: what ran when the saga was to turn back may decide otherwise."""
+        found = self.steps.get(pivot)
+        if self.goal not in (Goal.ROLLBACK, Goal.HALT):
+            return
+        if type(found) in DONE:
+            self.goal = Goal.FORWARD
+        elif isinstance(found, Retrying | Unknown | Parked) and found.tries.doubt:
+            self.steps[pivot] = Parked(pivot, found.tries, ParkReason.OUTCOME_UNKNOWN)
+            self.goal = Goal.FORWARD
 
     def _go_forward(self, inputs: dict[StepId, Binding]) -> Decision:
         needs: list[StepId] = []
@@ -445,7 +482,7 @@ class _Fold:
 
     def _turn_back(self) -> Decision:
         for step in tuple(self.steps.values()):
-            if isinstance(step, Running) and self.plan.data.cancel_siblings:
+            if isinstance(step, Running) and self.plan.data.cancel_siblings and step.step != self.plan.pivot:
                 self.steps[step.step] = _cut_short(step)
             elif isinstance(step, Retrying | Parked):
                 self.steps[step.step] = Exhausted(step.step, step.tries)

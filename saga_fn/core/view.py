@@ -120,7 +120,7 @@ def interchangeable(plan: Plan) -> tuple[tuple[StepId, ...], ...]:
     groups: dict[tuple[object, ...], list[StepId]] = {}
     for planned in plan.steps:
         built_upon = tuple(other.step for other in plan.steps if planned.step in other.after)
-        likeness = (planned.after, planned.retry, planned.compensable, planned.undo_retry, built_upon)
+        likeness = (planned.after, planned.retry, planned.compensable, planned.undo_retry, planned.pivot, built_upon)
         groups.setdefault(likeness, []).append(planned.step)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 

@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.definition.pivot import check_pivot
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
 from saga_fn.definition.retry import ExponentialRetry, NoRetry, checked_policy, seconds_of
 from saga_fn.definition.signature import fits, payload_type
@@ -289,6 +290,7 @@ class SagaBuilder(Generic[D]):
                 retry=checked_policy("retry_policy", chosen.get("retry_policy", NoRetry())).schedule(),
                 compensable=parts.compensate is not None,
                 undo_retry=checked_policy("compensation_retry_policy", undo_retry).schedule(),
+                pivot=chosen.get("pivot", False),
             )
         )
         return StepRef(self, step_id)
@@ -308,6 +310,7 @@ class SagaBuilder(Generic[D]):
             raise SagaDefinitionError("a saga needs at least one step", hint="add one with add_step")
         if output is not None:
             self._check_ref("the saga's output", output)
+        check_pivot(self._planned)
         self._built = True
         result: PayloadType[Any] = PayloadType.of(type(None))  # Any: see `build`
         if output is not None:

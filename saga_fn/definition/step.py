@@ -42,6 +42,8 @@ class StepOptions(TypedDict, total=False):
     """How often to attempt its compensation; by default 10 times, with growing delays of at most a minute."""
     compensation_timeout: timedelta | None
     """How long one attempt of its compensation may take; by default the step's `timeout`."""
+    pivot: bool
+    """Whether it is the point of no return: before it a failure is undone, after it the saga only goes forward."""
 
 
 _OPTIONS = frozenset(StepOptions.__annotations__)
@@ -57,6 +59,9 @@ def check_options(options: StepOptions) -> None:
     for name, value in options.items():
         if name in ("timeout", "compensation_timeout"):
             seconds_of(name, value)
+        elif name == "pivot":
+            if not isinstance(value, bool):
+                raise SagaDefinitionError(f"pivot must be True or False, not {value!r:.80}")
         elif name != "step_id":
             checked_policy(name, value)
 

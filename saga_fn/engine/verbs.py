@@ -41,6 +41,7 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     Refusal.NOTHING_TO_COMPENSATE: ("has nothing left that could be undone", "look at it with SagaAdmin.get_saga."),
     Refusal.NOT_WAITING: ("does not wait at that step", "only a step that waits (or comes next) can be skipped."),
     Refusal.COMPENSATION_BEGUN: ("has begun to roll back", "continue the rollback with compensate_step."),
+    Refusal.PAST_PIVOT: ("is past its pivot", "from there it only goes forward: use retry_step or skip_step."),
     Refusal.TOO_MANY_EVENTS: ("has had too many events", "start another saga for further ones."),
     Refusal.PLAN_MISMATCH: ("was run by another definition", "register a definition that fits what it has done."),
 }

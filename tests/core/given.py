@@ -42,6 +42,7 @@ def step(
     undo: bool = True,
     retry: RetrySchedule | None = None,
     undo_retry: RetrySchedule | None = None,
+    pivot: bool = False,
 ) -> PlannedStep:
     return PlannedStep(
         StepId(name),
@@ -49,6 +50,7 @@ def step(
         retry or RetrySchedule(),
         undo,
         undo_retry or RetrySchedule(),
+        pivot,
     )
 
 
@@ -66,6 +68,7 @@ def sequence(names: str, *, undo: str | None = None, retry: RetrySchedule | None
 ONE = sequence("a")
 THREE = sequence("abc")
 DIAMOND = Plan.of(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"))
+PIVOTED = Plan.of(step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", undo=False))
 TWO_ROOTS = Plan.of(step("a"), step("b"), step("c", "a", "b"))
 
 

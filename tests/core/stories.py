@@ -20,7 +20,23 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason
-from tests.core.given import DIAMOND, ONE, SECOND, THREE, THRICE, A, B, C, D, Saga, bound, sequence, started, step
+from tests.core.given import (
+    DIAMOND,
+    ONE,
+    PIVOTED,
+    SECOND,
+    THREE,
+    THRICE,
+    A,
+    B,
+    C,
+    D,
+    Saga,
+    bound,
+    sequence,
+    started,
+    step,
+)
 
 
 def completed() -> Saga:
@@ -109,6 +125,19 @@ def helped_by_a_person() -> Saga:
     return saga
 
 
+def past_its_pivot() -> Saga:
+    saga = started(PIVOTED, A)
+    saga.succeed(A, B)
+    saga.tell(CompensationRequested(saga.moment))
+    saga.succeed(B, C)
+    saga.fail(C, FailureKind.REFUSED)
+    saga.tell(RetryRequested(saga.moment))
+    saga.tick(C)
+    saga.fail(C)
+    saga.abort()
+    return saga
+
+
 STORIES: Mapping[str, Callable[[], Saga]] = {
     story.__name__: story
     for story in (
@@ -119,5 +148,6 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         taken_over_and_parked,
         aborted_and_retried,
         helped_by_a_person,
+        past_its_pivot,
     )
 }

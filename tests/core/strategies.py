@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from saga_fn.core.events import (
     AbortRequested,
@@ -53,7 +57,20 @@ def plans(draw: st.DrawFn) -> Plan:
         )
         for place, name in enumerate(names)
     ]
-    return Plan.of(*steps, compensate_on_failure=draw(st.booleans()), cancel_siblings=draw(st.booleans()))
+    plan = Plan.of(*steps, compensate_on_failure=draw(st.booleans()), cancel_siblings=draw(st.booleans()))
+    return draw(st.sampled_from([plan, *_with_a_pivot(plan)]))
+
+
+def _with_a_pivot(plan: Plan) -> Iterator[Plan]:
+    """The plan with each step for its pivot that can be it."""
+    for place, planned in enumerate(plan.steps):
+        after = plan.descendants[planned.step] | {planned.step}
+        steps = [
+            replace(step, pivot=at == place, compensable=step.compensable and step.step not in after)
+            for at, step in enumerate(plan.steps)
+        ]
+        with contextlib.suppress(ValueError):
+            yield Plan.from_data(replace(plan.data, steps=tuple(steps)))
 
 
 names = st.sampled_from([StepId(name) for name in "abcde"]) | st.text(max_size=3).map(StepId)

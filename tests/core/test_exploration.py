@@ -16,7 +16,7 @@ from saga_fn.core.reading import LeftOverKind, SagaStatus, foresee
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Goal, SagaState, Skipped, Succeeded
 from saga_fn.core.transition import transition
-from tests.core.given import AT_ONCE, DIAMOND, ONE, SECOND, THREE, THRICE, TWO_ROOTS, A, B, sequence, step
+from tests.core.given import AT_ONCE, DIAMOND, ONE, PIVOTED, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, sequence, step
 
 SHRINKING = RetrySchedule(attempts=3, base=1, jitter=1.0)
 FOREVER = RetrySchedule(attempts=1 << 40, base=SECOND, multiplier=2.0)
@@ -36,6 +36,20 @@ EXHAUSTIVE = {
     "two roots that join": TWO_ROOTS,
     "two roots, halting on failure": Plan.of(step("a"), step("b"), compensate_on_failure=False),
     "diamond": DIAMOND,
+    "a pivot alone": Plan.of(step("a", undo=False, pivot=True)),
+    "a pivot in the middle": PIVOTED,
+    "a pivot in the middle, retried": Plan.of(
+        step("a", retry=THRICE, undo_retry=THRICE),
+        step("b", "a", undo=False, pivot=True, retry=THRICE),
+        step("c", "b", undo=False, retry=THRICE),
+    ),
+    "two that join in a pivot": Plan.of(step("a"), step("b"), step("c", "a", "b", undo=False, pivot=True)),
+    "two that join in a pivot, cut short": Plan.of(
+        step("a"), step("b"), step("c", "a", "b", undo=False, pivot=True), cancel_siblings=True
+    ),
+    "a pivot, halting on failure": Plan.of(
+        step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", undo=False), compensate_on_failure=False
+    ),
     "two roots, one retried": Plan.of(step("a"), step("b", retry=THRICE, undo=False)),
 }
 
@@ -86,6 +100,17 @@ def test_every_state_of_two_that_change_their_plan_on_the_way() -> None:
     found = explore(sequence("ab"), changes=(inserted, appended))
     assert not found.bounded
     assert found.violations == ()
+
+
+def test_every_state_of_one_that_changes_to_a_plan_with_a_pivot_and_back() -> None:
+    found = explore(sequence("abc"), changes=(PIVOTED,))
+    assert not found.bounded
+    assert found.violations == ()
+
+
+def test_past_the_pivot_only_an_abort_leaves_something() -> None:
+    without_abort = {end.left_over for end in explore(PIVOTED).ends if "abort_requested" not in end.story}
+    assert not any(A in dict(left) and C in dict(left) for left in without_abort)
 
 
 def test_the_ends_of_two_steps_are_these() -> None:

@@ -47,7 +47,7 @@ from saga_fn.core.state import (
     UndoRetrying,
     Unknown,
 )
-from tests.core.given import SECOND, THRICE, A, B, sequence, started, step
+from tests.core.given import PIVOTED, SECOND, THRICE, A, B, C, sequence, started, step
 
 TWO = sequence("ab")
 BARE = sequence("ab", undo="")
@@ -57,6 +57,7 @@ RETRIED, UNDO_RETRIED = (
     Plan.of(step("a", undo_retry=THRICE), step("b", "a")),
 )
 ONCE, TWICE = Tries(1, digest=Digest(b"x")), Tries(2, digest=Digest(b"x"))
+BACK = Goal.ROLLBACK
 DOUBTFUL = Tries(1, doubt=Doubt.MAY_HAVE_RUN)
 LATER = Moment(9)
 HELD = Tries(1, until=LATER)
@@ -86,6 +87,14 @@ BROKEN_STATES: dict[str, list[tuple[Plan, SagaState]]] = {
     ],
     "i8_siblings_are_cut_short_where_that_is_declared": [
         (CANCELLING, state(Succeeded(A, 1), Running(B, ONCE), goal=goal)) for goal in (Goal.ROLLBACK, Goal.HALT)
+    ],
+    "i10_nothing_is_undone_past_the_pivot": [
+        (PIVOTED, state(Undoing(A, 1, ONCE), Succeeded(B, 2), goal=BACK)),
+        (PIVOTED, state(Succeeded(A, 1), Succeeded(B, 2), goal=BACK)),
+        (PIVOTED, state(Succeeded(A, 1), Skipped(B, 2), goal=Goal.HALT)),
+        (PIVOTED, state(Undone(A, 1), Succeeded(B, 2), goal=Goal.COMPENSATED)),
+        (PIVOTED, state(Undone(A, 1), Succeeded(B, 2), goal=Goal.FAILED)),
+        (PIVOTED, state(Succeeded(A, 1), Succeeded(B, 2), Exhausted(C, ONCE))),
     ],
     "i11_an_end_is_at_rest": [
         (TWO, state(going, goal=end))
@@ -127,7 +136,7 @@ def edge(before: SagaState, event: Event, after: Transition | SagaState, plan: P
 TICK = Ticked(Moment(0))
 RAN, DONE = state(Running(A, ONCE)), state(Succeeded(A, 4), rev=4)
 SUCCESS = StepSucceeded(Moment(0), A, 1)
-BACK = Goal.ROLLBACK
+PAST: tuple[StepState, ...] = (Succeeded(A, 1), Succeeded(B, 2))
 
 BROKEN_EDGES: dict[str, list[Edge]] = {
     "i3_revisions_are_gapless": [
@@ -164,6 +173,10 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
     "i8_nothing_new_starts_once_it_turned_back": [
         edge(state(goal=BACK), TICK, state(Running(A, ONCE), goal=BACK, rev=4)),
         edge(state(goal=BACK), TICK, state(rev=4)),
+        edge(state(goal=BACK), TICK, state(rev=4), PIVOTED),
+        edge(state(Running(B, ONCE), goal=BACK), TICK, state(Running(B, ONCE), rev=4), PIVOTED),
+        edge(state(Running(B, ONCE), goal=BACK), TICK, state(parked(B), rev=4), PIVOTED),
+        edge(state(Running(B, ONCE), goal=BACK), TICK, state(Succeeded(B, 4), rev=4), PIVOTED),
         edge(state(goal=BACK), RetryRequested(Moment(0)), state(rev=4)),
         edge(state(goal=Goal.FAILED), CompensationRequested(Moment(0)), state(rev=4)),
         edge(state(goal=Goal.HALT), TICK, state(rev=4, goal=Goal.COMPLETED)),
@@ -197,6 +210,18 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(state(begun, goal=BACK), RetryRequested(Moment(0)), state(Succeeded(A, 1), goal=goal, rev=4))
         for begun in (Undone(A, 1), UndoFailed(A, 1, ONCE), Undoing(A, 1, ONCE))
         for goal in (Goal.FORWARD, Goal.COMPLETED)
+    ],
+    "i10_only_a_person_ends_it_past_the_pivot": [
+        edge(state(*PAST), StepFailed(Moment(0), C, 1), state(*PAST, goal=Goal.FAILED, rev=4), PIVOTED),
+    ],
+    "i10_no_way_back_from_a_pivot_in_doubt": [
+        edge(
+            state(Succeeded(A, 1), pivot, goal=BACK),
+            TICK,
+            state(Undoing(A, 1, ONCE), pivot, goal=BACK, rev=4),
+            PIVOTED,
+        )
+        for pivot in (Running(B, ONCE), Retrying(B, DOUBTFUL, LATER), Unknown(B, DOUBTFUL), parked(B))
     ],
     "i11_ends_are_absorbing": [
         edge(state(goal=Goal.COMPLETED), RetryRequested(Moment(0)), state(rev=4)),
@@ -276,6 +301,19 @@ HONEST_EDGES: list[Edge] = [
         state(Succeeded(B, 1), goal=BACK),
         TICK,
         moved(state(Undoing(B, 1, ONCE), goal=BACK, rev=4), RunCompensation(B, 1, 1)),
+    ),
+    # A pivot that ran when the saga was to turn back decides.
+    edge(
+        state(Succeeded(A, 1), Running(B, ONCE), goal=BACK),
+        StepSucceeded(Moment(0), B, 1),
+        moved(state(Succeeded(A, 1), Succeeded(B, 4), rev=4), needs=(C,), writes=(Release(Moment(0)),)),
+        PIVOTED,
+    ),
+    edge(
+        state(Succeeded(A, 1), Running(B, ONCE), goal=BACK),
+        StepFailed(Moment(0), B, 1),
+        moved(state(Succeeded(A, 1), Parked(B, DOUBTFUL, ParkReason.OUTCOME_UNKNOWN), rev=4), writes=(Release(None),)),
+        PIVOTED,
     ),
     # Only a start is too early, not going on.
     edge(state(Running(A, HELD)), TICK, state(Running(A, HELD), rev=4)),

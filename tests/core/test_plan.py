@@ -6,7 +6,9 @@ import pytest
 
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
-from tests.core.given import DIAMOND, ONE, THREE, THRICE, TWO_ROOTS, A, B, C, D, step
+from tests.core.given import DIAMOND, ONE, PIVOTED, THREE, THRICE, TWO_ROOTS, A, B, C, D, step
+
+PIVOT = step("a", undo=False, pivot=True)
 
 
 def test_roots_and_descendants() -> None:
@@ -31,11 +33,21 @@ def test_a_step_is_found_by_its_name() -> None:
         ((step("a"), step("a")), "step 'a' is listed twice"),
         ((step("a", "b"), step("b")), "step 'a' depends on 'b', which is not listed before it"),
         ((step("a", "a"),), "step 'a' depends on 'a', which is not listed before it"),
+        ((PIVOT, step("b", "a", undo=False, pivot=True)), "steps 'a' and 'b' are both the pivot"),
+        ((step("a", pivot=True),), "step 'a' has a compensation, but nothing is undone from pivot 'a' on"),
+        ((PIVOT, step("b", "a")), "step 'b' has a compensation, but nothing is undone from pivot 'a' on"),
+        ((PIVOT, step("b")), "step 'b' may run beside pivot 'a'"),
     ],
 )
 def test_what_is_no_plan_is_refused(steps: tuple[object, ...], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         Plan.of(*steps)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - steps, whose type parametrize hides
+
+
+def test_steps_come_before_the_pivot_or_after_it() -> None:
+    assert PIVOTED.pivot == B
+    assert Plan.of(step("a"), step("b"), step("c", "a", "b", undo=False, pivot=True)).pivot == C
+    assert THREE.pivot is None
 
 
 def test_equal_plans_are_one() -> None:
@@ -54,6 +66,7 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
         Plan.of(step("a", undo=False)),
         Plan.of(step("a", retry=THRICE)),
         Plan.of(step("a", undo_retry=THRICE)),
+        Plan.of(step("a", undo=False, pivot=True)),
         Plan.of(step("a"), compensate_on_failure=False),
         Plan.of(step("a"), step("b")),
         Plan.of(step("a"), step("b", "a")),
@@ -62,4 +75,4 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
 
 
 def test_an_id_is_the_same_in_every_process() -> None:
-    assert ONE.id == Plan.of(step("a")).id == "18db25c8616c175b"
+    assert ONE.id == Plan.of(step("a")).id == "59c4b2c03230a8bf"

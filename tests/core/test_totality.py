@@ -34,7 +34,7 @@ from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import EVENT_LIMIT, transition
-from tests.core.given import DIAMOND, ONE, SECOND, THREE, A, B, C, Saga, sequence, started
+from tests.core.given import DIAMOND, ONE, PIVOTED, SECOND, THREE, A, B, C, Saga, sequence, started
 from tests.core.stories import STORIES
 
 STEPS = (*(StepId(name) for name in "abcd"), StepId(""), StepId("no such step"), StepId("\x00\ud800"))
@@ -131,6 +131,13 @@ def refused_not_waiting() -> tuple[Saga, Event]:
     return started(ONE, A), StepSkipped(Moment(0), A)
 
 
+def refused_past_pivot() -> tuple[Saga, Event]:
+    saga = started(PIVOTED, A)
+    saga.succeed(A, B)
+    saga.succeed(B, C)
+    return saga, CompensationRequested(Moment(0))
+
+
 def refused_compensation_begun() -> tuple[Saga, Event]:
     saga = started(sequence("ab"), A)
     saga.succeed(A, B)
@@ -159,6 +166,7 @@ REFUSED = {
         refused_nothing_to_compensate,
         refused_not_waiting,
         refused_compensation_begun,
+        refused_past_pivot,
         refused_too_many_events,
     )
 }

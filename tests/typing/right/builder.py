@@ -75,6 +75,10 @@ by_context_class = builder.add_step(
 assert_type(by_context_class, StepRef[Charged])
 assert_type(builder.build(output=five), SagaDefinition[Order, Charged])
 
+paid = SagaBuilder(Order)
+paid.add_step(reserve, input_map=lambda ctx: ReserveInput(ctx.initial_data.order_id))
+assert_type(paid.add_step(quote, depends_on=paid.initial, pivot=True), StepRef[Quoted])
+
 quiet = SagaBuilder(Order, order="graph", compensate_on_failure=False)
 quiet.add_step(quote, depends_on=quiet.initial)
 assert_type(quiet.build(), SagaDefinition[Order, None])

@@ -64,6 +64,8 @@ step(do_reserve, timeout=5)
 # refused: call-overload | reportCallIssue
 step(do_reserve, retries=3)
 # refused: call-overload | reportArgumentType
+step(do_reserve, pivot="yes")
+# refused: call-overload | reportArgumentType
 step(do_reserve, retry_policy=3)
 # refused: arg-type | reportArgumentType
 FixedRetry(max_attempts="3")
