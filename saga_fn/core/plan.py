@@ -58,6 +58,8 @@ class Plan:
     """For each step, every step that must not run before it, near or far."""
     pivot: StepId | None
     """The point of no return, if there is one: every other step comes before it or after it."""
+    is_chain: bool
+    """Whether each step follows just the one before it."""
 
     @classmethod
     def of(cls, *steps: PlannedStep, compensate_on_failure: bool = True, cancel_siblings: bool = False) -> Plan:
@@ -93,6 +95,10 @@ class Plan:
             roots=tuple(planned.step for planned in data.steps if not planned.after),
             descendants=descendants,
             pivot=_pivot(data.steps, descendants),
+            is_chain=all(
+                planned.after == (() if not place else (data.steps[place - 1].step,))
+                for place, planned in enumerate(data.steps)
+            ),
         )
 
     @property

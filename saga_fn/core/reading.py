@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 import attrs
 import msgspec
@@ -38,6 +38,7 @@ from saga_fn.core.state import (
     Unfinished,
     Unknown,
 )
+from saga_fn.core.straight import after_success
 
 _PASSED = DONE | {Undone}
 _STRAIGHT = DONE | {Running}
@@ -110,6 +111,9 @@ class Projection(msgspec.Struct, frozen=True, gc=False):
     """Why it waits for a person."""
 
 
+_COMPLETED: Final = Projection(SagaStatus.COMPLETED, WaitReason.NOTHING, None, 0, None, None)
+
+
 def find(state: SagaState, step: StepId) -> StepState | None:
     """The step's state, or None if it has not been started."""
     for candidate in state.steps:
@@ -143,6 +147,8 @@ def foresee(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tupl
 
     Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for.
     """
+    if (known := after_success(plan, state, step)) is not None:
+        return known
     if state.goal is not Goal.FORWARD or not _STRAIGHT.issuperset(map(type, state.steps)):
         return state, ()
     begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
@@ -271,6 +277,14 @@ def _due(state: SagaState) -> Moment | None:
 
 def project(plan: Plan, state: SagaState) -> Projection:
     """The saga's row as its state would have it."""
+    if state.goal is Goal.COMPLETED:
+        return _COMPLETED
+    if state.goal is Goal.FORWARD and _STRAIGHT.issuperset(map(type, state.steps)):
+        for step in state.steps:
+            if type(step) is Running:
+                return Projection(
+                    SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.tries.failures, step.step, None
+                )
     current = _current(state)
     is_ready = ready(plan, state)
     status = _status(state, is_ready=is_ready)
@@ -310,12 +324,8 @@ def _waits(state: SagaState) -> WaitReason:
 
 def _status(state: SagaState, *, is_ready: bool) -> SagaStatus:
     match state.goal:
-        case Goal.COMPLETED:
-            return SagaStatus.COMPLETED
-        case Goal.COMPENSATED:
-            return SagaStatus.COMPENSATED
-        case Goal.FAILED:
-            return SagaStatus.FAILED
+        case Goal.COMPLETED | Goal.COMPENSATED | Goal.FAILED:
+            return SagaStatus[state.goal.name]
         case Goal.ROLLBACK:
             return SagaStatus.COMPENSATING if is_ready else SagaStatus.SUSPENDED
         case Goal.FORWARD | Goal.HALT:

@@ -88,6 +88,7 @@ from saga_fn.core.state import (
     Unknown,
     is_executing,
 )
+from saga_fn.core.straight import advance, begin
 
 CRASH_LIMIT = 3
 """A saga whose takeovers come to this number without progress, the last alone in its process, is parked."""
@@ -106,6 +107,16 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     ...     case Success(moved): moved.actions
     (RunStep(step='a', attempt=1, generation=0),)
     """
+    moved: Transition | None = None
+    if type(event) is StepSucceeded and state is not None:
+        moved = advance(plan, state, event)
+    elif type(event) is Started and state is None and event.plan == plan.id:
+        moved = begin(plan, event)
+    return in_general(plan, state, event) if moved is None else Success(moved)
+
+
+def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
+    """What `transition` answers, by the rules themselves: `straight.py` only knows some of the answers in short."""
     if state is None:
         if not isinstance(event, Started):
             return Failure(Rejection(Refusal.NOT_STARTED))

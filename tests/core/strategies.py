@@ -47,10 +47,11 @@ schedules = st.builds(
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     names = [StepId(name) for name in "abcde"[: draw(st.integers(1, 5))]]
+    chain = draw(st.booleans())
     steps = [
         PlannedStep(
             name,
-            tuple(earlier for earlier in names[:place] if draw(st.booleans())),
+            tuple(names[max(0, place - 1) : place] if chain else [n for n in names[:place] if draw(st.booleans())]),
             draw(schedules),
             draw(st.booleans()),
             draw(schedules),

@@ -28,7 +28,7 @@ from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Running, SagaState, Undoing
-from saga_fn.core.transition import transition
+from saga_fn.core.transition import in_general, transition
 from saga_fn.core.view import cut_schedule
 from tests.core.given import A
 from tests.core.strategies import draws, events, plans, schedules
@@ -52,6 +52,7 @@ def aimed(state: SagaState | None, event: Event) -> Event:
 
 def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]) -> SagaState | None:
     """Fold one event and check every promise; a refused event changes nothing."""
+    assert transition(plan, state, event) == in_general(plan, state, event), "in short as at length"
     match transition(plan, state, event):
         case Failure():
             return state
@@ -60,6 +61,7 @@ def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]
                 check(plan, state, event, moved)
                 inputs = tuple(Bound(step, Digest(b"1")) for step in moved.needs)
                 event = msgspec.structs.replace(event, inputs=inputs)
+                assert transition(plan, state, event) == in_general(plan, state, event), "in short as at length"
                 moved = transition(plan, state, event).unwrap()
             check(plan, state, event, moved)
             journal.append(event)

@@ -1,0 +1,78 @@
+"""The straight way through a chain of steps, in short: what `transition` answers while nothing goes wrong.
+
+Nearly every event of nearly every saga is a start, or the success of the one step that runs. For a chain, where each step
+follows just the one before it, the answer to those needs no search. These functions give exactly what the general fold
+would, or None where they do not know; a test compares the two on everything that the exploration reaches.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from saga_fn.core.effects import Release, RunStep, Transition
+from saga_fn.core.events import Binding, Bound, Started, StepSucceeded
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import Doubt, Goal, Running, SagaState, Succeeded, Tries
+
+_GIVEN_UP: Final = (Release(None),)
+
+
+def begin(plan: Plan, event: Started) -> Transition | None:
+    """The start of a saga whose first step's input came with it."""
+    if not plan.is_chain or not event.inputs:
+        return None
+    running = _bound(plan, 0, event.inputs[0], events=0)
+    if running is None:
+        return None
+    state = SagaState(event.plan, 1, event.at, Goal.FORWARD, (running,))
+    return Transition(state, (), (), (RunStep(running.step, 1, 0),))
+
+
+def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | None:
+    """The success of a step that runs alone: the next one starts with the input that came with it, or the saga ends."""
+    last = _alone(plan, state, event.step)
+    if last is None or last.tries.attempt != event.attempt:
+        return None
+    rev = state.rev + 1
+    at = max(state.at, event.at)
+    done = (*state.steps[:-1], Succeeded(last.step, rev))
+    if len(done) == len(plan.data.steps):
+        ended = SagaState(state.plan, rev, at, Goal.COMPLETED, done, state.events)
+        return Transition(ended, (), _GIVEN_UP, ())
+    running = _bound(plan, len(done), event.inputs[0], events=len(state.events)) if event.inputs else None
+    if running is None:
+        return None
+    moved = SagaState(state.plan, rev, at, Goal.FORWARD, (*done, running), state.events)
+    return Transition(moved, (), (), (RunStep(running.step, 1, 0),))
+
+
+def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]] | None:
+    """The state in which the next step's input is computed once this one has succeeded, and whose input that is."""
+    last = _alone(plan, state, step)
+    if last is None:
+        return None
+    done = (*state.steps[:-1], Succeeded(step, state.rev + 1))
+    known = SagaState(
+        state.plan, state.rev, state.at, Goal.FORWARD, done, state.events, 0, state.crashes, alone=state.alone
+    )
+    following = plan.data.steps[len(done) : len(done) + 1]
+    return known, (following[0].step,) if following else ()
+
+
+def _alone(plan: Plan, state: SagaState, step: StepId) -> Running | None:
+    """The step, if it runs, all before it in the chain is done, and nothing else has begun."""
+    if not plan.is_chain or state.goal is not Goal.FORWARD or not state.steps or state.plan != plan.id:
+        return None
+    last = state.steps[-1]
+    # In a chain no step begins before the one that it follows is done: if this is the n-th, the others are, too.
+    if type(last) is not Running or last.step != step or plan.index.get(step) != len(state.steps) - 1:
+        return None
+    return last
+
+
+def _bound(plan: Plan, place: int, binding: Binding, *, events: int) -> Running | None:
+    step = plan.data.steps[place].step
+    if type(binding) is not Bound or binding.step != step:
+        return None
+    return Running(step, Tries(1, 0, Doubt.NONE, binding.digest, 0, events, Moment(0)))

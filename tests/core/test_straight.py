@@ -1,0 +1,80 @@
+"""The straight way in short: the same answers as the general rules give, and none where it does not know."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+
+from saga_fn.core.events import Binding, Bound, Event, EventReceived, Resumed, Started, StepSucceeded, Unbindable
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import SagaState
+from saga_fn.core.straight import advance, after_success, begin
+from saga_fn.core.transition import in_general, transition
+from tests.core.given import DIAMOND, ONE, THREE, TWO_ROOTS, A, B, C
+
+INPUTS: tuple[tuple[Binding, ...], ...] = (
+    (),
+    (Bound(A, Digest(b"1")),),
+    (Bound(B, Digest(b"2")),),
+    (Bound(C, Digest(b"3")),),
+    (Unbindable(B),),
+    (Bound(B, Digest(b"2")), Bound(C, Digest(b"3"))),
+    (Bound(C, Digest(b"3")), Bound(B, Digest(b"2"))),
+)
+EVENTS: tuple[Event, ...] = (
+    *(Started(Moment(5), THREE.id, inputs) for inputs in INPUTS),
+    *(
+        StepSucceeded(Moment(at), step, attempt, inputs)
+        for at, step, attempt, inputs in itertools.product((0, 9), (A, B, C, StepId("z")), (1, 2), INPUTS)
+    ),
+    EventReceived(Moment(6)),
+    Resumed(Moment(7)),
+    Resumed(Moment(7), takeover=True, alone=True, inputs=INPUTS[1]),
+)
+
+
+def states_of(plan: Plan) -> list[SagaState | None]:
+    """Every state that any of the events lead to, one after another."""
+    found: dict[bytes, SagaState | None] = {b"": None}
+    waiting: list[SagaState | None] = [None]
+    while waiting:
+        state = waiting.pop()
+        if state is not None and state.rev > len(plan.steps) + 2:
+            continue
+        for event in EVENTS:
+            told = msgspec.structs.replace(event, plan=plan.id) if isinstance(event, Started) else event
+            moved = in_general(plan, state, told).value_or(None)
+            if moved is not None and found.setdefault(msgspec.msgpack.encode(moved.state), moved.state) is moved.state:
+                waiting.append(moved.state)
+    return list(found.values())
+
+
+@pytest.mark.parametrize("plan", [ONE, THREE, DIAMOND, TWO_ROOTS], ids=["one", "three", "diamond", "two roots"])
+def test_every_answer_is_what_the_general_rules_answer(plan: Plan) -> None:
+    for state, event in itertools.product(states_of(plan), EVENTS):
+        told = msgspec.structs.replace(event, plan=plan.id) if isinstance(event, Started) else event
+        assert transition(plan, state, told) == in_general(plan, state, told), (state, told)
+
+
+def test_it_answers_all_the_way_of_a_chain() -> None:
+    begun = begin(THREE, Started(Moment(0), THREE.id, INPUTS[1]))
+    assert begun is not None
+    state = begun.state
+    for step, inputs, following in ((A, INPUTS[2], (B,)), (B, INPUTS[3], (C,)), (C, (), ())):
+        foreseen = after_success(THREE, state, step)
+        assert foreseen is not None
+        assert foreseen[1] == following
+        moved = advance(THREE, state, StepSucceeded(Moment(1), step, 1, inputs))
+        assert moved is not None
+        state = moved.state
+    assert state.ended
+
+
+def test_it_does_not_know_what_is_not_a_chain() -> None:
+    assert begin(TWO_ROOTS, Started(Moment(0), TWO_ROOTS.id, INPUTS[1])) is None
+    state = in_general(DIAMOND, None, Started(Moment(0), DIAMOND.id, INPUTS[1])).unwrap().state
+    assert advance(DIAMOND, state, StepSucceeded(Moment(1), A, 1, INPUTS[5])) is None
+    assert after_success(DIAMOND, state, A) is None
