@@ -112,8 +112,9 @@ class SagaAdmin:
             raise SagaDefinitionError(
                 f"saga {row.name!r} has no step {chosen!r}", hint="take the ref of its definition"
             )
-        given: object = {} if output is None and binding.output_type.tp is not type(None) else output
-        payload = binding.output_type.encode(binding.output_type.accept(given))
+        wants_none = binding.when is not None or binding.output_type.tp is type(None)
+        given: object = {} if output is None and not wants_none else output
+        payload = binding.result_type.encode(binding.result_type.accept(given))
         limit = self._engine.options.max_payload_bytes
         if len(payload) > limit:
             raise PayloadTooLargeError(f"the output for step {chosen!r}", size=len(payload), limit=limit)

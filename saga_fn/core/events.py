@@ -29,7 +29,13 @@ class Unbindable(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     step: StepId
 
 
-Binding: TypeAlias = Bound | Unbindable
+class Declined(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
+    """The step's input was computed, and its condition does not hold: the step is not to be taken."""
+
+    step: StepId
+
+
+Binding: TypeAlias = Bound | Unbindable | Declined
 
 
 class FailureKind(enum.IntEnum):

@@ -27,6 +27,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    Declined,
     Event,
     EventReceived,
     FailureKind,
@@ -49,6 +50,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.reading import LeftOverKind, SagaStatus, due, left_over, project
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
+    NotTaken,
     ParkReason,
     Retrying,
     SagaState,
@@ -304,18 +306,20 @@ def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tup
     yield event, moved
     if not isinstance(event, Started | Resumed | Ticked | StepSucceeded | StepSkipped):
         return
-    for inputs in _inputs(moved):
+    for inputs in _inputs(plan, moved):
         variant = _replace(event, inputs=inputs)
         # Inputs never turn an accepted event into a refused one.
         yield variant, transition(plan, state, variant).unwrap()
 
 
-def _inputs(moved: Transition) -> Iterator[tuple[Binding, ...]]:
+def _inputs(plan: Plan, moved: Transition) -> Iterator[tuple[Binding, ...]]:
     if len(moved.needs) > 1:
         yield tuple(Bound(step, SAME) for step in moved.needs)
     for step in moved.needs:
         yield (Bound(step, SAME),)
         yield (Unbindable(step),)
+        if plan.step(step).conditional:
+            yield (Declined(step),)
         if any(found.step == step for found in moved.state.steps):
             yield (Bound(step, _OTHER),)
 
@@ -332,11 +336,11 @@ def _firing(state: SagaState) -> Iterator[SagaState]:
 def _later(step: StepState) -> bool:
     if isinstance(step, Retrying | UndoRetrying) and step.wake > NOW:
         return True
-    return not isinstance(step, Succeeded | Skipped | Undone) and step.tries.until > NOW
+    return not isinstance(step, Succeeded | Skipped | NotTaken | Undone) and step.tries.until > NOW
 
 
 def _soon(step: StepState) -> StepState:
-    if isinstance(step, Succeeded | Skipped | Undone):
+    if isinstance(step, Succeeded | Skipped | NotTaken | Undone):
         return step
     step = _replace(step, tries=_replace(step.tries, until=Moment(min(step.tries.until, _SOON))))
     return _replace(step, wake=Moment(min(step.wake, _SOON))) if isinstance(step, Retrying | UndoRetrying) else step

@@ -19,6 +19,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    Declined,
     Event,
     EventReceived,
     HandedBack,
@@ -35,6 +36,7 @@ from saga_fn.core.state import (
     Doubt,
     Exhausted,
     Goal,
+    NotTaken,
     Parked,
     Retrying,
     Running,
@@ -49,6 +51,7 @@ from saga_fn.core.state import (
     UndoRetrying,
     Unfinished,
     Unknown,
+    is_done,
 )
 
 Undo: TypeAlias = Undoing | UndoRetrying | UndoParked | UndoFailed | Undone
@@ -111,7 +114,7 @@ def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool
     """A saga going forward has begun only steps with everything done that they follow."""
     if state.goal not in (Goal.FORWARD, Goal.COMPLETED):
         return True  # its plan may have changed while it was rolling back
-    done = {step.step for step in state.steps if isinstance(step, Succeeded | Skipped)}
+    done = {step.step for step in state.steps if is_done(step)}
     return all(done.issuperset(plan.step(step.step).after) for step in state.steps)
 
 
@@ -134,8 +137,8 @@ def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
 
 
 def i12_completed_means_all_done(plan: Plan, state: SagaState) -> bool:
-    """COMPLETED: every step of the plan succeeded, or a person passed over it."""
-    done = {step.step for step in state.steps if isinstance(step, Succeeded | Skipped)}
+    """COMPLETED: every step of the plan succeeded, or was passed over by a person or by its condition."""
+    done = {step.step for step in state.steps if is_done(step)}
     return state.goal is not Goal.COMPLETED or done == set(plan.index)
 
 
@@ -181,7 +184,10 @@ def i4_executions_are_told_apart(edge: Edge) -> bool:
 def i6_results_are_kept(edge: Edge) -> bool:
     """A result is recorded once, by the event that brought it for the execution that ran, and stays."""
     for was, now in edge.steps:
-        if isinstance(was, Succeeded | Skipped | Undo):
+        if isinstance(was, NotTaken):
+            if now != was:
+                return False
+        elif isinstance(was, Succeeded | Skipped | Undo):
             if not isinstance(now, Succeeded | Skipped | Undo) or now.seq != was.seq:
                 return False
         elif isinstance(now, Skipped):
@@ -197,12 +203,27 @@ def i6_results_are_kept(edge: Edge) -> bool:
 
 def i7_no_successor_starts_early(edge: Edge) -> bool:
     """A step that starts has everything it follows done, by the plan of this edge."""
-    done = {step.step for step in edge.after.steps if isinstance(step, Succeeded | Skipped)}
+    done = {step.step for step in edge.after.steps if is_done(step)}
     return all(
         done.issuperset(edge.plan.step(now.step).after)
         for was, now in edge.steps
         if was is None or (isinstance(now, Running) and _starts(was, now))
     )
+
+
+def i7_only_a_condition_passes_over(edge: Edge) -> bool:
+    """What is not taken was declined by the input of a conditional step, and no attempt of it may have run."""
+    declined = {bound.step for bound in getattr(edge.event, "inputs", ()) if isinstance(bound, Declined)}
+    return all(
+        isinstance(was, NotTaken)
+        or (now.step in declined and edge.plan.step(now.step).conditional and _surely_not_run(was))
+        for was, now in edge.steps
+        if isinstance(now, NotTaken)
+    )
+
+
+def _surely_not_run(was: StepState | None) -> bool:
+    return was is None or (isinstance(was, Retrying) and was.tries.doubt is Doubt.NONE)
 
 
 def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:
@@ -414,6 +435,7 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i4_executions_are_told_apart,
     i6_results_are_kept,
     i7_no_successor_starts_early,
+    i7_only_a_condition_passes_over,
     i8_nothing_new_starts_once_it_turned_back,
     i8_siblings_are_awaited_unless_declared_otherwise,
     i9_only_what_succeeded_is_undone,

@@ -27,6 +27,8 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     compensable: bool = False
     undo_retry: RetrySchedule = RetrySchedule()
     pivot: bool = False
+    conditional: bool = False
+    """Whether it is taken is decided by its input, when that is there."""
 
 
 class PlanData(msgspec.Struct, frozen=True, array_like=True):

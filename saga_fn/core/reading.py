@@ -22,6 +22,7 @@ from saga_fn.core.state import (
     Doubt,
     Exhausted,
     Goal,
+    NotTaken,
     Parked,
     Retrying,
     Running,
@@ -179,7 +180,7 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
             return plan.step(step.step).compensable
         case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
             return True
-        case Running() | Retrying() | Unknown() | Parked() | Exhausted() | Skipped() | Undone():
+        case Running() | Retrying() | Unknown() | Parked() | Exhausted() | Skipped() | NotTaken() | Undone():
             return False
         case _:
             assert_never(step)
@@ -221,7 +222,7 @@ def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
         case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
             return LeftOver(step.step, LeftOverKind.UNDO_FAILED, step.tries.until if step.tries.until > at else None)
-        case Skipped() | Undone():
+        case Skipped() | NotTaken() | Undone():
             return None
         case _:
             assert_never(step)

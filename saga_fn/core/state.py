@@ -176,6 +176,12 @@ class Undone(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
     seq: int
 
 
+class NotTaken(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=13):
+    """Passed over because its condition did not hold: what follows it finds None. Never compensated."""
+
+    step: StepId
+
+
 StepState: TypeAlias = (
     Running
     | Retrying
@@ -189,6 +195,7 @@ StepState: TypeAlias = (
     | UndoParked
     | UndoFailed
     | Undone
+    | NotTaken
 )
 Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted
 """The forward states of a step that has begun and has no result."""
@@ -196,7 +203,12 @@ Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted
 # Sets of types are looked into by `type(step) in ...`: isinstance on these classes is slow where it says no, and every
 # step of every saga comes by here several times.
 EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing})
-DONE: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped})
+DONE: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped, NotTaken})
+
+
+def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken]:
+    """Whether nothing more is to come of the step on the way forward."""
+    return type(step) in DONE
 
 
 def is_executing(step: StepState | None) -> TypeIs[Running | Undoing]:

@@ -11,6 +11,7 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     Exhausted,
+    NotTaken,
     Parked,
     Retrying,
     Running,
@@ -42,7 +43,7 @@ class StepStatus(enum.StrEnum):
     FAILED = "FAILED"
     SUCCEEDED = "SUCCEEDED"
     SKIPPED = "SKIPPED"
-    """Passed over, by a person."""
+    """Passed over, by a person or because its condition did not hold."""
     COMPENSATING = "COMPENSATING"
     COMPENSATION_RETRYING = "COMPENSATION_RETRYING"
     COMPENSATION_PARKED = "COMPENSATION_PARKED"
@@ -74,7 +75,7 @@ def _report(step_id: StepId, step: StepState | None) -> StepReport:
     match step:
         case None:
             return StepReport(step_id, StepStatus.PENDING)
-        case Succeeded() | Skipped() | Undone():
+        case Succeeded() | Skipped() | NotTaken() | Undone():
             return StepReport(step_id, status_of(step))
         case _:
             return StepReport(
@@ -102,7 +103,7 @@ def status_of(step: StepState) -> StepStatus:
             return StepStatus.FAILED
         case Succeeded():
             return StepStatus.SUCCEEDED
-        case Skipped():
+        case Skipped() | NotTaken():
             return StepStatus.SKIPPED
         case Undoing():
             return StepStatus.COMPENSATING

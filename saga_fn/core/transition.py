@@ -5,7 +5,8 @@ exception. It knows no clock, no database, no payload and no user code.
 
 The law it keeps (the numbers are those of the invariants in `invariants.py`):
 
-- A step starts only when everything it follows is done (I7), and only with an input bound to it.
+- A step starts only when everything it follows is done (I7), and only with an input bound to it. A conditional step whose
+  input says so is done without having run; not after an attempt that may have run.
 - A result counts only for the execution that is running: same step, same direction, same attempt (I6).
 - Once a step has failed for good the saga heads back: nothing new starts forward (I8). Running siblings are awaited, or
   cut short if the plan says so: those may have run. Then every success with a compensation is undone, each after all
@@ -48,6 +49,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    Declined,
     Event,
     EventReceived,
     FailureKind,
@@ -71,6 +73,7 @@ from saga_fn.core.state import (
     Doubt,
     Exhausted,
     Goal,
+    NotTaken,
     Parked,
     ParkReason,
     Retrying,
@@ -86,6 +89,7 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     Unknown,
+    is_done,
     is_executing,
 )
 from saga_fn.core.straight import advance, begin
@@ -323,7 +327,9 @@ class _Fold:
                 return Unknown(step.step, _replace(tries, failures=0))
             case UndoRetrying(tries=tries) | UndoParked(tries=tries):
                 return UndoRetrying(step.step, step.seq, _replace(tries, failures=0), self._soonest(tries))
-            case Running() | Unknown() | Exhausted() | Succeeded() | Skipped() | Undoing() | UndoFailed() | Undone():
+            case Running() | Unknown() | Exhausted() | Undoing() | UndoFailed():
+                return step
+            case Succeeded() | Skipped() | NotTaken() | Undone():
                 return step
             case _:
                 assert_never(step)
@@ -360,7 +366,7 @@ class _Fold:
                     self.steps[step.step] = UndoFailed(step.step, seq, tries)
                 case Retrying(tries=tries) | Parked(tries=tries):
                     self.steps[step.step] = Exhausted(step.step, tries)
-                case Unknown() | Exhausted() | Succeeded() | Skipped() | UndoFailed() | Undone():
+                case Unknown() | Exhausted() | Succeeded() | Skipped() | NotTaken() | UndoFailed() | Undone():
                     pass
                 case _:
                     assert_never(step)
@@ -409,9 +415,16 @@ class _Fold:
         return found if isinstance(found, Running | Undoing) and found.tries.attempt == attempt else None
 
     def _in_order(self) -> bool:
-        """Whether everything that the begun steps follow is done, by this plan: only then is there a way forward."""
-        done = {step.step for step in self.before.steps if isinstance(step, Succeeded | Skipped)}
-        return all(done.issuperset(self.plan.step(step.step).after) for step in self.before.steps)
+        """Whether everything that the begun steps follow is done, by this plan: only then is there a way forward.
+
+        What was not taken has no output to give to those that now take one for granted.
+        """
+        done = {step.step for step in self.before.steps if is_done(step)}
+        return all(
+            done.issuperset(self.plan.step(step.step).after)
+            and (self.plan.step(step.step).conditional or not isinstance(step, NotTaken))
+            for step in self.before.steps
+        )
 
     def _can_turn_back(self) -> bool:
         """Whether what by this plan is the pivot has not run, so that the way back is open."""
@@ -461,6 +474,17 @@ class _Fold:
 
     def _go_forward(self, inputs: dict[StepId, Binding]) -> Decision:
         needs: list[StepId] = []
+        opened = True
+        while opened:
+            needs, opened = self._start(inputs)
+        if len(self.steps) == len(self.plan.steps) and DONE.issuperset(map(type, self.steps.values())):
+            self.goal = Goal.COMPLETED
+        return self._decided(tuple(needs))
+
+    def _start(self, inputs: dict[StepId, Binding]) -> tuple[list[StepId], bool]:
+        """Bind what may start. Gives what has no input yet, and whether that let others start in their turn."""
+        needs: list[StepId] = []
+        opened = False
         waiting = [
             (step.step, step.tries)
             for step in self.steps.values()
@@ -472,10 +496,9 @@ class _Fold:
             if binding is None:
                 needs.append(step)
             else:
-                self.steps[step] = self._bind(step, tries, binding)
-        if len(self.steps) == len(self.plan.steps) and DONE.issuperset(map(type, self.steps.values())):
-            self.goal = Goal.COMPLETED
-        return self._decided(tuple(needs))
+                bound = self.steps[step] = self._bind(step, tries, binding)
+                opened = opened or type(bound) in DONE
+        return needs, opened
 
     def _bind(self, step: StepId, tries: Tries, binding: Binding) -> StepState:
         match binding:
@@ -486,6 +509,12 @@ class _Fold:
                         return Parked(step, tries, ParkReason.INPUT_CHANGED)
                     tries = _replace(tries, generation=tries.generation + 1)
                 return Running(step, _next_attempt(_replace(tries, digest=digest, events=seen)))
+            case Declined():
+                if not self.plan.step(step).conditional:
+                    return Parked(step, tries, ParkReason.INPUT_FAILED)
+                if tries.doubt or (tries.digest and tries.events == len(self.events)):
+                    return Parked(step, tries, ParkReason.INPUT_CHANGED)
+                return NotTaken(step)
             case Unbindable():
                 return Parked(step, tries, ParkReason.INPUT_FAILED)
             case _:

@@ -23,6 +23,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Exhausted,
+    NotTaken,
     Parked,
     ParkReason,
     Retrying,
@@ -79,6 +80,8 @@ def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -
 
 
 def _step(step: StepState, at: Moment) -> StepState:
+    if isinstance(step, NotTaken):
+        return step
     if isinstance(step, Succeeded | Skipped | Undone):
         return _replace(step, seq=0)
     # Failures only count while there is a policy left to ask: a person's verb begins a fresh count.
@@ -120,7 +123,7 @@ def interchangeable(plan: Plan) -> tuple[tuple[StepId, ...], ...]:
     groups: dict[tuple[object, ...], list[StepId]] = {}
     for planned in plan.steps:
         built_upon = tuple(other.step for other in plan.steps if planned.step in other.after)
-        likeness = (planned.after, planned.retry, planned.compensable, planned.undo_retry, planned.pivot, built_upon)
+        likeness = (_replace(planned, step=StepId("")), built_upon)
         groups.setdefault(likeness, []).append(planned.step)
     return tuple(tuple(group) for group in groups.values() if len(group) > 1)
 

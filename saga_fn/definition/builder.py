@@ -12,13 +12,13 @@ from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, final
 import attrs
 from typing_extensions import Unpack
 
-from saga_fn.codec import PayloadType
+from saga_fn.codec import PayloadType, type_name
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.definition.pivot import check_pivot
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
 from saga_fn.definition.retry import ExponentialRetry, NoRetry, checked_policy, seconds_of
-from saga_fn.definition.signature import fits, payload_type
+from saga_fn.definition.signature import fits, hints_of, payload_type, takes
 from saga_fn.definition.step import AnyRefs, StepBase, StepOptions, StepParts, check_options, parts_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
@@ -58,6 +58,9 @@ class StepBinding:
     compensate: Callable[[Any, Any, StepContext], Awaitable[None]] | None  # Any: as above
     timeout: float | None
     compensation_timeout: float | None
+    result_type: PayloadType[Any]  # Any: as above
+    """What those that follow the step are given: None too, if it is conditional."""
+    when: Callable[[Any], object] | None = None  # Any: as above
 
 
 @final
@@ -281,6 +284,8 @@ class SagaBuilder(Generic[D]):
             compensation_timeout=seconds_of("compensation_timeout", chosen["compensation_timeout"])
             if "compensation_timeout" in chosen
             else timeout,
+            result_type=parts.result_type,
+            when=parts.when,
         )
         undo_retry = chosen.get("compensation_retry_policy", _DEFAULT_UNDO_RETRY)
         self._planned.append(
@@ -291,6 +296,7 @@ class SagaBuilder(Generic[D]):
                 compensable=parts.compensate is not None,
                 undo_retry=checked_policy("compensation_retry_policy", undo_retry).schedule(),
                 pivot=chosen.get("pivot", False),
+                conditional=parts.when is not None,
             )
         )
         return StepRef(self, step_id)
@@ -315,7 +321,7 @@ class SagaBuilder(Generic[D]):
         result: PayloadType[Any] = PayloadType.of(type(None))  # Any: see `build`
         if output is not None:
             is_initial = output.step_id == INITIAL
-            result = self._initial_type if is_initial else self._bindings[output.step_id].output_type
+            result = self._initial_type if is_initial else self._bindings[output.step_id].result_type
         return SagaDefinition(
             name=name,
             plan=Plan.of(
@@ -371,7 +377,7 @@ class SagaBuilder(Generic[D]):
             only = refs[0] if refs else StepRef[Any](self, INITIAL)
             return lambda context: context.output(only)
         arguments = len(refs) or 1
-        if not _takes(using, arguments):
+        if not takes(using, arguments):
             what = "the InputContext" if not refs else f"the output{'s' if arguments > 1 else ''} it depends on"
             raise SagaDefinitionError(
                 f"the input_map of step {step_id!r} cannot be called with {arguments} argument(s)",
@@ -381,6 +387,7 @@ class SagaBuilder(Generic[D]):
             raise SagaDefinitionError(
                 f"the input_map of step {step_id!r} is async", hint="make it a plain function; steps do the awaiting"
             )
+        self._check_awaits_none(step_id, refs, using)
         if refs:
             return lambda context: using(*(context.output(ref) for ref in refs))
         if declared is None:
@@ -395,30 +402,39 @@ class SagaBuilder(Generic[D]):
             )
         from_type = self._initial_type
         if refs and refs[0].step_id != INITIAL:
-            from_type = self._bindings[refs[0].step_id].output_type
+            from_type = self._bindings[refs[0].step_id].result_type
         if not fits(from_type.tp, parts.input_type.tp):
             raise TypeValidationError(
                 f"step {step_id!r} takes {parts.input_type.name}, but is given {from_type.name}",
                 hint="give input_map (using, in a @saga) to make the one from the other",
             )
 
+    def _check_awaits_none(
+        self,
+        step_id: StepId,
+        refs: Sequence[StepRef[Any]],  # Any: see `wire`
+        using: Callable[..., object],
+    ) -> None:
+        """Refuse what says by its annotations that it does not take the None of a step that was not taken."""
+        if not any(ref.step_id != INITIAL and self._bindings[ref.step_id].when for ref in refs):
+            return
+        if not inspect.isfunction(using) and not inspect.ismethod(using):
+            return
+        hints = hints_of(using)
+        for ref, parameter in zip(refs, inspect.signature(using).parameters, strict=False):
+            maybe = ref.step_id != INITIAL and self._bindings[ref.step_id].when is not None
+            if maybe and parameter in hints and not fits(type(None), hints[parameter]):
+                raise TypeValidationError(
+                    f"the input_map of step {step_id!r} takes a {type_name(hints[parameter])}, "
+                    f"but step {ref.step_id!r} is conditional and may give None",
+                    hint=f"annotate it {type_name(hints[parameter])} | None, and say what to do without it",
+                )
+
 
 def _restricted(context: InputContext[Any], declared: frozenset[StepId]) -> InputContext[Any]:  # Any: see `wire`
     """In a graph other steps may or may not be done yet: what a step sees must not depend on that."""
     seen = {step: output for step, output in context.step_outputs.items() if step in declared}
     return attrs.evolve(context, declared=declared, step_outputs=seen)
-
-
-def _takes(fn: object, arguments: int) -> bool:
-    if not callable(fn):
-        return False
-    try:
-        inspect.signature(fn).bind(*[None] * arguments)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin that does not tell
-        return True
-    return True
 
 
 @final

@@ -127,6 +127,19 @@ def fits(given: object, wanted: object) -> bool:
         return True
 
 
+def takes(fn: object, arguments: int) -> bool:
+    """Whether it can be called with so many arguments, as far as it tells."""
+    if not callable(fn):
+        return False
+    try:
+        inspect.signature(fn).bind(*[None] * arguments)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin that does not tell
+        return True
+    return True
+
+
 def _members(tp: object) -> tuple[object, ...]:
     return get_args(tp) if get_origin(tp) in (Union, types.UnionType) else (tp,)
 

@@ -17,7 +17,7 @@ from typing_extensions import Unpack, override
 from saga_fn.codec import PayloadType
 from saga_fn.definition.refs import StepContext, StepRef
 from saga_fn.definition.retry import RetryPolicy, checked_policy, seconds_of
-from saga_fn.definition.signature import fits, name_of, output_type, payload_type, read_signature, type_arguments
+from saga_fn.definition.signature import fits, name_of, output_type, payload_type, read_signature, takes, type_arguments
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
@@ -121,6 +121,12 @@ class StepParts:
     execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
     compensate: Callable[[Any, Any, StepContext], Awaitable[None]] | None  # Any: as above
     options: StepOptions
+    when: Callable[[Any], object] | None = None  # Any: as above
+
+    @property
+    def result_type(self) -> PayloadType[Any]:  # Any: as above
+        """What those that follow the step are given."""
+        return self.output_type if self.when is None else PayloadType.of(cast("Any", self.output_type.tp) | None)
 
 
 @final
@@ -137,16 +143,34 @@ class Step(StepBase[I, O]):
     async def execute(self, inp: I, /) -> O:
         """Call the step alone, outside any saga; for tests of one's own.
 
-        A Result is unwrapped: for a Failure this raises returns' UnwrapFailedError, which holds it.
+        A Result is unwrapped: for a Failure this raises returns' UnwrapFailedError, which holds it. None where its
+        condition does not hold.
         """
+        if self._parts.when is not None and not holds(self._parts.name, self._parts.when, inp):
+            return cast("O", None)  # `when` has made the O one that may be None
         returned = await self._parts.execute(inp, _alone(self._parts.name, "execute"))
         # `step` saw the function's annotation: it gives an O, or a Result of one.
         return cast("O", returned.unwrap() if isinstance(returned, Result) else returned)
 
     async def compensate(self, inp: I, out: O, /) -> None:
         """Call the compensation alone; without one, nothing happens."""
-        if self._parts.compensate is not None:
+        if self._parts.compensate is not None and not (self._parts.when is not None and out is None):
             await self._parts.compensate(inp, out, _alone(self._parts.name, "compensate"))
+
+    def when(self, condition: Callable[[I], bool], /) -> Step[I, O | None]:
+        """The step, taken only if its input meets the condition; else it is SKIPPED, and what follows it is given None.
+
+        The condition must be pure, as `using` and `input_map` are: it is asked again after a crash. A step that was not
+        taken is never compensated.
+
+        Example::
+
+            insured = insure.when(lambda order: order.value > 100)(order)        # StepRef[Policy | None]
+        """
+        if self._parts.when is not None:
+            raise SagaDefinitionError(f"{self!r} has a condition already", hint="put both into one, with `and`")
+        check_condition(self._parts.name, condition)
+        return Step(attrs.evolve(self._parts, when=condition))
 
     @overload
     def __call__(self, ref: StepRef[I], /, *, after: AnyRefs = ..., **options: Unpack[StepOptions]) -> StepRef[O]: ...
@@ -345,6 +369,30 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
         compensate=None if undo is None else (undo if wants else _without_context(undo, 2)),
         options={},
     )
+
+
+def check_condition(name: str, condition: object) -> None:
+    """Raise SagaDefinitionError for what cannot be asked whether a step is to be taken."""
+    if inspect.iscoroutinefunction(condition):
+        raise SagaDefinitionError(
+            f"the condition of step {name!r} is async", hint="make it a plain function of the step's input"
+        )
+    if not takes(condition, 1):
+        raise SagaDefinitionError(
+            f"the condition of step {name!r} cannot be called with the step's input, and nothing else",
+            hint=f"write {name}.when(lambda inp: ...), which says True or False",
+        )
+
+
+def holds(name: str, condition: Callable[[Any], object], value: object) -> bool:  # Any: steps of all types
+    """Whether the condition holds for that input; raises SagaDefinitionError if it does not say True or False."""
+    answer = condition(value)
+    if not isinstance(answer, bool):
+        raise SagaDefinitionError(
+            f"the condition of step {name!r} returned a {type(answer).__name__}, which is not a bool",
+            hint="make it say True or False, as in .when(lambda inp: bool(inp.items))",
+        )
+    return answer
 
 
 def _without_context(fn: Callable[..., Any], values: int) -> Callable[..., Awaitable[Any]]:  # Any: see `step`

@@ -105,14 +105,16 @@ class Draft:
             self.refused.append((item, decision.failure()))
             return
         moved = decision.unwrap()
-        if moved.needs and not self.draining and isinstance(event, _CARRIES_INPUTS):
+        # An input may decide that its step is not taken: then others are needed in their turn.
+        while moved.needs and not self.draining and isinstance(event, _CARRIES_INPUTS):
             bound, faults = self._bind(moved.needs, moved.state)
-            if not faults or payload is None:
-                event = msgspec.structs.replace(event, inputs=bound)
-                payload = faults[0].encode() if faults else payload
-                again = transition(self.saga.plan, self.state, event)
-                assert isinstance(again, Success), "inputs never make an accepted event unacceptable"
-                moved = again.unwrap()
+            if faults and item.payload is not None:
+                break
+            event = msgspec.structs.replace(event, inputs=(*event.inputs, *bound))
+            payload = faults[0].encode() if faults and payload is None else payload
+            again = transition(self.saga.plan, self.state, event)
+            assert isinstance(again, Success), "inputs never make an accepted event unacceptable"
+            moved = again.unwrap()
         self._take(moved, Entry(event, item.input, payload))
         self.accepted.append(item)
 

@@ -12,12 +12,13 @@ import attrs
 import msgspec
 
 from saga_fn.core.effects import RunCompensation, RunStep
-from saga_fn.core.events import Binding, Bound, Unbindable
+from saga_fn.core.events import Binding, Bound, Declined, Unbindable
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import Projection
-from saga_fn.core.state import SagaState, Skipped, Succeeded
+from saga_fn.core.state import NotTaken, SagaState, is_done
 from saga_fn.definition import InputContext, StepBinding
+from saga_fn.definition.step import holds
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import PayloadError, PayloadTooLargeError
@@ -96,6 +97,8 @@ class LiveSaga:
         try:
             binding = self.binding(step)
             value = binding.input_type.accept(binding.map_input(self._context(state)))
+            if binding.when is not None and not holds(step, binding.when, value):
+                return Declined(step), None
             data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
         except Exception as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
             return Unbindable(step), Fault.of(error, step=step)
@@ -129,7 +132,9 @@ class LiveSaga:
             saga_id=self.id,
             initial_data=self._initial_data,
             step_outputs={
-                step.step: self._output(step.step) for step in state.steps if isinstance(step, Succeeded | Skipped)
+                step.step: None if type(step) is NotTaken else self._output(step.step)
+                for step in state.steps
+                if is_done(step)
             },
             events=tuple(events),
             latest_event=msgspec.json.decode(self.events[state.latest]) if state.latest else None,
@@ -138,5 +143,5 @@ class LiveSaga:
     def _output(self, step: StepId) -> object:
         if step not in self._outputs:
             recorded = self.results[step]
-            self._outputs[step] = self.binding(step).output_type.decode(recorded.payload or b"null")
+            self._outputs[step] = self.binding(step).result_type.decode(recorded.payload or b"null")
         return self._outputs[step]

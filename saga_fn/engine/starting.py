@@ -233,17 +233,11 @@ def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
             max_payload_bytes=engine.options.max_payload_bytes,
             initial=payload,
         )
-        bindings: list[Binding] = []
-        for step in moved.needs:
-            binding, fault = live.bind(moved.state, step)
-            if fault is not None:
-                # Left to the first claim, which parks it with the fault in the journal.
-                live = None
-                break
-            bindings.append(binding)
-        if live is not None:
-            event = Started(at, plan.id, tuple(bindings))
-            moved = _started(plan, event)
+        bound = _bound(live, event, moved)
+        if bound is None:
+            live = None
+        else:
+            event, moved = bound
             live.state = moved.state
     new = NewSaga(
         id=saga_id,
@@ -260,6 +254,23 @@ def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
         writer=new_uuid() if live is None else live.token,
     )
     return new, live, moved
+
+
+def _bound(live: LiveSaga, event: Started, moved: Transition) -> tuple[Started, Transition] | None:
+    """The start with the inputs of what it starts; None if it is to be left to the first claim.
+
+    That parks it with the fault in the journal if an input cannot be computed, and goes on if nothing is there to run.
+    """
+    bindings: list[Binding] = []
+    while moved.needs:
+        for step in moved.needs:
+            binding, fault = live.bind(moved.state, step)
+            if fault is not None:
+                return None
+            bindings.append(binding)
+        event = Started(event.at, event.plan, tuple(bindings))
+        moved = _started(live.plan, event)
+    return None if moved.writes else (event, moved)
 
 
 def _payload(engine: SagaEngine, request: StartRequest) -> bytes:

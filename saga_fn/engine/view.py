@@ -20,7 +20,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import left_over, project
-from saga_fn.core.state import SagaState, Skipped, Succeeded, Undone
+from saga_fn.core.state import NotTaken, SagaState, Skipped, Succeeded, Undone, is_done
 from saga_fn.core.steps import report_of
 from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.engine import SagaEngine
@@ -46,9 +46,9 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     history = tuple(_entry(record) for record in journal)
     state = decode_state(row.state)
     outputs = {
-        step.step: _plain(journal[step.seq - 1].payload)
+        step.step: None if isinstance(step, NotTaken) else _plain(journal[step.seq - 1].payload)
         for step in state.steps
-        if isinstance(step, Succeeded | Skipped | Undone)
+        if isinstance(step, Succeeded | Skipped | NotTaken | Undone)
     }
     context: dict[str, Any] = {  # Any: JSON of whatever types the saga has
         "saga_name": row.name,
@@ -88,7 +88,10 @@ def result_of(live: LiveSaga, definition: SagaDefinition[Any, R]) -> R:  # Any: 
     step = definition.output
     if step is None:
         return definition.output_type.decode(b"null")
-    return definition.output_type.decode((live.initial if step == INITIAL else live.results[step].payload) or b"null")
+    if step == INITIAL:
+        return definition.output_type.decode(live.initial)
+    recorded = live.results.get(step)  # nothing, if it was not taken
+    return definition.output_type.decode((recorded and recorded.payload) or b"null")
 
 
 async def read_result(engine: SagaEngine, row: SagaRecord, definition: SagaDefinition[Any, R]) -> R:  # Any: as above
@@ -98,8 +101,10 @@ async def read_result(engine: SagaEngine, row: SagaRecord, definition: SagaDefin
         return definition.output_type.decode(b"null")
     seq = 1
     if step != INITIAL:
-        state = decode_state(row.state)
-        seq = next(s.seq for s in state.steps if s.step == step and isinstance(s, Succeeded | Skipped))
+        found = next(s for s in decode_state(row.state).steps if s.step == step)
+        if not isinstance(found, Succeeded | Skipped):  # it was not taken
+            return definition.output_type.decode(b"null")
+        seq = found.seq
     recorded = await engine.store.results(shard_of(row.id, engine.store.shards), [(row.id, seq)])
     return definition.output_type.decode(recorded[row.id, seq].payload or b"null")
 
@@ -180,7 +185,7 @@ async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any
 
 
 def _done(state: SagaState) -> int:
-    return sum(isinstance(step, Succeeded | Skipped) for step in state.steps)
+    return sum(is_done(step) for step in state.steps)
 
 
 def _entry(record: JournalRecord) -> HistoryEntry:

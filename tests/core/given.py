@@ -43,6 +43,7 @@ def step(
     retry: RetrySchedule | None = None,
     undo_retry: RetrySchedule | None = None,
     pivot: bool = False,
+    when: bool = False,
 ) -> PlannedStep:
     return PlannedStep(
         StepId(name),
@@ -51,6 +52,7 @@ def step(
         undo,
         undo_retry or RetrySchedule(),
         pivot,
+        conditional=when,
     )
 
 

@@ -14,6 +14,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    Declined,
     Event,
     EventReceived,
     FailureKind,
@@ -55,6 +56,7 @@ def plans(draw: st.DrawFn) -> Plan:
             draw(schedules),
             draw(st.booleans()),
             draw(schedules),
+            conditional=draw(st.booleans()),
         )
         for place, name in enumerate(names)
     ]
@@ -78,8 +80,10 @@ names = st.sampled_from([StepId(name) for name in "abcde"]) | st.text(max_size=3
 attempts = st.integers(1, 4) | st.integers()
 moments = (st.integers(0, 60) | st.integers()).map(Moment)
 draws = st.floats(0.0, 1.0) | st.floats()
-bindings = st.builds(Bound, names, st.sampled_from([Digest(b"1"), Digest(b"2"), Digest(b"")])) | st.builds(
-    Unbindable, names
+bindings = (
+    st.builds(Bound, names, st.sampled_from([Digest(b"1"), Digest(b"2"), Digest(b"")]))
+    | st.builds(Unbindable, names)
+    | st.builds(Declined, names)
 )
 inputs = st.lists(bindings, max_size=5).map(tuple)
 kinds = st.sampled_from(FailureKind)

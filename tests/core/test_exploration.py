@@ -14,7 +14,7 @@ from saga_fn.core.invariants import Edge
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import LeftOverKind, SagaStatus, foresee
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Goal, SagaState, Skipped, Succeeded
+from saga_fn.core.state import Goal, SagaState, is_done
 from saga_fn.core.transition import transition
 from tests.core.given import AT_ONCE, DIAMOND, ONE, PIVOTED, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, sequence, step
 
@@ -50,6 +50,14 @@ EXHAUSTIVE = {
     "a pivot, halting on failure": Plan.of(
         step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", undo=False), compensate_on_failure=False
     ),
+    "a conditional pivot": Plan.of(
+        step("a"), step("b", "a", undo=False, pivot=True, when=True), step("c", "b", undo=False)
+    ),
+    "one step, conditional": Plan.of(step("a", when=True)),
+    "one step, conditional and retried": Plan.of(step("a", retry=THRICE, when=True)),
+    "three, the middle conditional": Plan.of(step("a"), step("b", "a", when=True), step("c", "b")),
+    "three, all conditional": Plan.of(step("a", when=True), step("b", "a", when=True), step("c", "b", when=True)),
+    "two roots, one conditional": Plan.of(step("a", when=True), step("b"), step("c", "a", "b", undo=False)),
     "two roots, one retried": Plan.of(step("a"), step("b", retry=THRICE, undo=False)),
 }
 
@@ -104,6 +112,13 @@ def test_every_state_of_two_that_change_their_plan_on_the_way() -> None:
 
 def test_every_state_of_one_that_changes_to_a_plan_with_a_pivot_and_back() -> None:
     found = explore(sequence("abc"), changes=(PIVOTED,))
+    assert not found.bounded
+    assert found.violations == ()
+
+
+def test_every_state_of_two_whose_condition_comes_and_goes() -> None:
+    always = Plan.of(step("a"), step("b", "a"))
+    found = explore(Plan.of(step("a", when=True), step("b", "a")), changes=(always,))
     assert not found.bounded
     assert found.violations == ()
 
@@ -198,5 +213,5 @@ def test_what_is_foreseen_of_a_success_is_what_comes_of_it(shape: str, monkeypat
 
 def _known(state: SagaState) -> tuple[object, ...]:
     """What inputs are computed from."""
-    done = {step for step in state.steps if isinstance(step, Succeeded | Skipped)}
+    done = {step for step in state.steps if is_done(step)}
     return done, state.events, state.latest

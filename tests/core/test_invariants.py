@@ -14,6 +14,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    Declined,
     Event,
     EventReceived,
     HandedBack,
@@ -31,6 +32,7 @@ from saga_fn.core.state import (
     Doubt,
     Exhausted,
     Goal,
+    NotTaken,
     Parked,
     ParkReason,
     Retrying,
@@ -51,6 +53,7 @@ from tests.core.given import PIVOTED, SECOND, THRICE, A, B, C, sequence, started
 
 TWO = sequence("ab")
 BARE = sequence("ab", undo="")
+CONDITIONAL = Plan.of(step("a", when=True), step("b", "a"))
 CANCELLING = Plan.of(step("a"), step("b", "a"), cancel_siblings=True)
 RETRIED, UNDO_RETRIED = (
     Plan.of(step("a", retry=THRICE), step("b", "a")),
@@ -134,6 +137,7 @@ def edge(before: SagaState, event: Event, after: Transition | SagaState, plan: P
 
 
 TICK = Ticked(Moment(0))
+DECLINED = Ticked(Moment(0), (Declined(A),))
 RAN, DONE = state(Running(A, ONCE)), state(Succeeded(A, 4), rev=4)
 SUCCESS = StepSucceeded(Moment(0), A, 1)
 PAST: tuple[StepState, ...] = (Succeeded(A, 1), Succeeded(B, 2))
@@ -164,11 +168,22 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(RAN, StepSucceeded(Moment(0), B, 1), DONE),
         edge(RAN, StepSucceeded(Moment(0), A, 2), DONE),
         edge(RAN, SUCCESS, state(Succeeded(A, 3), rev=4)),
+        edge(state(NotTaken(A)), TICK, state(Running(A, ONCE), rev=4)),
+        edge(state(NotTaken(A)), StepSkipped(Moment(0), A), state(Skipped(A, 4), rev=4)),
     ],
     "i7_no_successor_starts_early": [
         edge(RAN, TICK, state(Running(A, ONCE), Running(B, ONCE), rev=4)),
         edge(RAN, TICK, state(Running(A, ONCE), parked(B), rev=4)),
         edge(state(Unknown(B, ONCE)), TICK, state(Running(B, TWICE), rev=4)),
+    ],
+    "i7_only_a_condition_passes_over": [
+        edge(state(), DECLINED, state(NotTaken(A), rev=4)),
+        edge(state(), TICK, state(NotTaken(A), rev=4), CONDITIONAL),
+        edge(state(), Ticked(Moment(0), (Declined(B),)), state(NotTaken(A), rev=4), CONDITIONAL),
+        *(
+            edge(state(begun), DECLINED, state(NotTaken(A), rev=4), CONDITIONAL)
+            for begun in (Running(A, ONCE), Unknown(A, DOUBTFUL), Retrying(A, DOUBTFUL, Moment(0)), Succeeded(A, 2))
+        ),
     ],
     "i8_nothing_new_starts_once_it_turned_back": [
         edge(state(goal=BACK), TICK, state(Running(A, ONCE), goal=BACK, rev=4)),
@@ -295,6 +310,12 @@ HONEST_STATES: list[SagaState] = [
     state(Exhausted(A, ONCE), goal=Goal.COMPENSATED),
 ]
 HONEST_EDGES: list[Edge] = [
+    edge(
+        state(Retrying(A, ONCE, Moment(0))),
+        DECLINED,
+        moved(state(NotTaken(A), rev=4), needs=(B,), writes=(Release(Moment(0)),)),
+        CONDITIONAL,
+    ),
     # Under a plan that changed while the saga rolled back, what runs may follow what is not done.
     edge(state(Running(B, ONCE), goal=BACK), TICK, state(Running(B, ONCE), goal=BACK, rev=4)),
     edge(

@@ -10,6 +10,7 @@ from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.state import (
     Exhausted,
     Goal,
+    NotTaken,
     Parked,
     ParkReason,
     Retrying,
@@ -41,6 +42,7 @@ SAID: list[tuple[StepState, StepReport]] = [
     (Exhausted(A, TRIED), StepReport(A, StepStatus.FAILED, 3, 2)),
     (Succeeded(A, 2), StepReport(A, StepStatus.SUCCEEDED)),
     (Skipped(A, 2), StepReport(A, StepStatus.SKIPPED)),
+    (NotTaken(A), StepReport(A, StepStatus.SKIPPED)),
     (Undoing(A, 2, TRIED), StepReport(A, StepStatus.COMPENSATING, 3, 2)),
     (UndoRetrying(A, 2, TRIED, AT), StepReport(A, StepStatus.COMPENSATION_RETRYING, 3, 2, wake=AT)),
     (UndoParked(A, 2, TRIED, WHY), StepReport(A, StepStatus.COMPENSATION_PARKED, 3, 2, parked="row_refused")),

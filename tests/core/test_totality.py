@@ -15,6 +15,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    Declined,
     Event,
     EventReceived,
     FailureKind,
@@ -46,8 +47,9 @@ DRAWS = (0.0, 0.999, 1.0, -1.0, 1e308, math.nan, math.inf, -math.inf)
 def garbage(plan: Plan) -> Iterator[Event]:
     """Every kind of event with every kind of value, sensible or not."""
     everything = tuple(Bound(name, Digest(b"")) for name in STEPS) + tuple(Unbindable(name) for name in STEPS)
+    declined = tuple(Declined(name) for name in STEPS)
     for at in MOMENTS:
-        for inputs in ((), everything, everything[::-1]):
+        for inputs in ((), everything, everything[::-1], declined):
             yield Started(at, plan.id, inputs)
             yield Started(at, PlanId(""), inputs)
             yield Ticked(at, inputs)

@@ -355,3 +355,71 @@ def test_after_a_failed_trace_no_saga_is_being_traced() -> None:
         trace(traced_if)()
     with pytest.raises(SagaDefinitionError, match="outside of a @saga"):
         price(other_ref())
+
+
+# --- conditions
+
+
+def asks(order: Order) -> bool:
+    return order.order_id != ""
+
+
+async def asks_async(order: Order) -> bool:
+    return True
+
+
+def wants_int(cents: int) -> Order:
+    return Order(str(cents))
+
+
+def takes_none(cents: int | None) -> Order:
+    return Order(str(cents))
+
+
+def maybe(builder: SagaBuilder) -> StepRef[int | None]:
+    return builder.add_step(price.when(asks), depends_on=builder.initial)
+
+
+CONDITIONS: list[tuple[str, Callable[[], object], str, str]] = [
+    ("async", lambda: price.when(asks_async), "is async", "plain function"),
+    ("no function", lambda: price.when(True), "cannot be called", "price.when(lambda inp"),
+    ("two arguments", lambda: price.when(lambda one, two: True), "cannot be called", "price.when(lambda inp"),
+    ("twice", lambda: price.when(asks).when(asks), "has a condition already", "`and`"),
+    (
+        "taken for granted",
+        use(lambda b, r: b.add_step(step(take_int), depends_on=maybe(b))),
+        "takes int, but is given int | None",
+        "input_map",
+    ),
+    (
+        "taken for granted by an input_map",
+        use(lambda b, r: b.add_step(price, depends_on=maybe(b), step_id="again", input_map=wants_int)),
+        "takes a int, but step 'price' is conditional and may give None",
+        "annotate it int | None",
+    ),
+    (
+        "taken for granted by a join",
+        use(
+            lambda b, r: b.add_step(
+                price, depends_on=(r, maybe(b)), step_id="again", input_map=lambda one, two: Order(one)
+            )
+        ),
+        "",
+        "",
+    ),
+]
+
+
+@pytest.mark.parametrize("make, fact, mend", [case[1:] for case in CONDITIONS], ids=[case[0] for case in CONDITIONS])
+def test_what_cannot_be_a_condition_is_refused(make: Callable[[], object], fact: str, mend: str) -> None:
+    if not fact:  # nothing says what it takes: that is for the checkers
+        make()
+        return
+    with pytest.raises(SagaDefinitionError) as refusal:
+        make()
+    assert fact in refusal.value.fact
+    assert mend in (refusal.value.hint or "")
+
+
+def test_what_says_that_it_takes_none_is_accepted() -> None:
+    use(lambda b, r: b.add_step(price, depends_on=maybe(b), step_id="again", input_map=takes_none))()
