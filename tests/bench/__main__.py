@@ -4,6 +4,7 @@
     make bench-quick                    # the core of it, in under a minute
     make bench ARGS="--only latency"    # one part
     make bench ARGS="--json bench.json"
+    PIP_FIND_LINKS=/path/to/wheels make bench ARGS="--only peers"    # offers a peer that no index here has
 
 Absolute figures are this machine's; ratios are what can be compared. On a machine that is busy with other things the
 benchmark says so.

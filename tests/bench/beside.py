@@ -2,12 +2,17 @@
 
 Each is installed into an environment of its own and runs at the number in flight that suits it best. One that cannot run
 here is listed with the reason.
+
+pip looks where its own settings say: a peer that no index has can be offered as a wheel, in a folder of your choice. One
+that needs a newer Python than ours gets it if one is on PATH.
+
+    PIP_FIND_LINKS=/path/to/wheels make bench ARGS="--only peers"
 """
 
 from __future__ import annotations
 
 import asyncio
-import venv
+import sys
 from pathlib import Path
 
 import asyncpg
@@ -20,7 +25,7 @@ from tests.bench.throughput import once
 
 HERE = Path(__file__).parent / "peers"
 ENVIRONMENTS = Path(__file__).parents[2] / ".bench"
-_IN_FLIGHT = (16, 100, 400)
+_IN_FLIGHT = (4, 16, 100, 400)
 _PATIENCE = 180
 
 
@@ -30,16 +35,18 @@ class Peer:
 
     package: str
     what: str
-    program: str = ""
-    lacks: str = ""
-    """Why there is no program that measures it."""
+    program: str
+    beside: tuple[str, ...] = ()
+    """What else it needs to run, or to run at its best."""
+    python: tuple[int, int] = (3, 11)
+    """The oldest that it runs with."""
 
 
 PEERS = (
-    Peer("python-saga-orchestrator==0.7.3", "sagas", lacks="could not be installed when this was written"),
+    Peer("python-saga-orchestrator==0.7.3", "sagas", "saga_orchestrator_peer.py", python=(3, 12)),
     Peer("dbos==3.4.0", "workflows", "dbos_peer.py"),
-    Peer("absurd-sdk", "workflows", lacks="its package comes without its schema"),
-    Peer("procrastinate==3.10.0", "chained jobs", "procrastinate_peer.py"),
+    Peer("absurd-sdk==0.5.1", "workflows", "absurd_peer.py", beside=("absurdctl==0.5.1",)),
+    Peer("procrastinate==3.10.0", "chained jobs", "procrastinate_peer.py", beside=("psycopg[binary]",)),
     Peer("pgqueuer[asyncpg]==1.6.0", "chained jobs", "pgqueuer_peer.py"),
 )
 
@@ -74,11 +81,15 @@ class _CannotRunError(Exception):
 
 async def _measure(server: EmbeddedPostgres, peer: Peer, *, rounds: int, seconds: int) -> tuple[int, float]:
     python = await _environment(peer)
-    if not peer.program:
-        raise _CannotRunError(peer.lacks)
     speeds: dict[int, list[float]] = {}
+    failed: _CannotRunError | None = None
     for in_flight in _IN_FLIGHT:
-        speeds[in_flight] = [await _once(server, python, peer, in_flight, seconds)]
+        try:
+            speeds[in_flight] = [await _once(server, python, peer, in_flight, seconds)]
+        except _CannotRunError as error:
+            failed = error
+    if failed is not None and not speeds:
+        raise failed
     best = max(speeds, key=lambda in_flight: speeds[in_flight][0])
     for _ in range(rounds - 1):
         speeds[best].append(await _once(server, python, peer, best, seconds))
@@ -99,12 +110,26 @@ async def _once(server: EmbeddedPostgres, python: Path, peer: Peer, in_flight: i
 
 async def _environment(peer: Peer) -> Path:
     place = ENVIRONMENTS / peer.package.partition("=")[0].partition("[")[0]
-    python = place / "bin" / "python"
-    if not (place / "installed").exists():
-        await asyncio.to_thread(venv.create, place, with_pip=True, clear=True)
-        await _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", peer.package)
-        (place / "installed").touch()
+    python, stamp = place / "bin" / "python", place / "installed"
+    wanted = "\n".join((peer.package, *peer.beside))
+    if not stamp.exists() or stamp.read_text() != wanted:
+        await _run(await _interpreter(peer.python), "-m", "venv", "--clear", str(place))
+        pip = (str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check")
+        await _run(*pip, peer.package, *peer.beside)
+        stamp.write_text(wanted)
     return python
+
+
+async def _interpreter(oldest: tuple[int, int]) -> str:
+    """Ours if it is new enough, or else the nearest on PATH that runs: a name there may be a shim without a Python."""
+    able = f"import ensurepip, sys, venv; sys.exit(sys.version_info < {oldest})"
+    for candidate in (sys.executable, "python3.12", "python3.13", "python3.14"):
+        try:
+            await _run(candidate, "-c", able)
+        except (OSError, _CannotRunError):
+            continue
+        return candidate
+    raise _CannotRunError(f"needs Python {oldest[0]}.{oldest[1]}, none found")
 
 
 async def _run(*command: str) -> str:
