@@ -1,4 +1,7 @@
-"""pgqueuer: three chained jobs. `python pgqueuer_peer.py DSN IN_FLIGHT SECONDS` prints chains a second."""
+"""pgqueuer: three chained jobs. `python pgqueuer_peer.py DSN IN_FLIGHT SECONDS` prints chains a second.
+
+Its own runner uses uvloop, so this does.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import time
 from datetime import timedelta
 
 import asyncpg
+import uvloop
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver
 from pgqueuer.models import Job
@@ -21,7 +25,7 @@ ended: dict[int, asyncio.Future[None]] = {}
 
 async def main() -> None:
     connection = await asyncpg.connect(dsn)
-    async with asyncpg.create_pool(dsn, min_size=4, max_size=20) as pool:
+    async with asyncpg.create_pool(dsn, min_size=20, max_size=20) as pool:
         await Queries(AsyncpgDriver(connection)).install()
         queries = Queries(AsyncpgPoolDriver(pool))
         queue = PgQueuer(AsyncpgPoolDriver(pool))
@@ -61,4 +65,4 @@ async def main() -> None:
     await connection.close()
 
 
-asyncio.run(main())
+uvloop.run(main())

@@ -1,4 +1,8 @@
-"""procrastinate: three chained jobs. `python procrastinate_peer.py DSN IN_FLIGHT SECONDS` prints chains a second."""
+"""procrastinate: three chained jobs. `python procrastinate_peer.py DSN IN_FLIGHT SECONDS` prints chains a second.
+
+A worker fetches one job after another, so there are several; each keeps a connection to listen on. Its driver is the
+compiled one.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,8 @@ import procrastinate
 TEXT = "x" * 200
 dsn, in_flight, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 logging.disable(logging.CRITICAL)
-app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=dsn, min_size=4, max_size=20))
+app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=dsn, min_size=30, max_size=30))
+WORKERS = min(in_flight, 8)
 ended: dict[int, asyncio.Future[None]] = {}
 
 
@@ -34,8 +39,16 @@ async def one(number: int, text: str) -> None:
 async def main() -> None:
     async with app.open_async():
         await app.schema_manager.apply_schema_async()
-        worker = asyncio.create_task(
-            app.run_worker_async(concurrency=in_flight, install_signal_handlers=False, fetch_job_polling_interval=1)
+        workers = asyncio.gather(
+            *(
+                app.run_worker_async(
+                    name=str(number),
+                    concurrency=in_flight // WORKERS,
+                    install_signal_handlers=False,
+                    fetch_job_polling_interval=1,
+                )
+                for number in range(WORKERS)
+            )
         )
         numbers = iter(range(10**9))
 
@@ -53,8 +66,8 @@ async def main() -> None:
         begun = time.perf_counter()
         done = sum(await asyncio.gather(*(one_after_another(begun + seconds) for _ in range(in_flight))))
         print(done / (time.perf_counter() - begun))
-        worker.cancel()
-        await asyncio.gather(worker, return_exceptions=True)
+        workers.cancel()
+        await asyncio.gather(workers, return_exceptions=True)
 
 
 asyncio.run(main())
