@@ -57,6 +57,7 @@ from saga_fn.snapshot import (
     Outcome,
     SagaAdminSnapshot,
     SagaSnapshot,
+    StepFailure,
     StepSnapshot,
 )
 from saga_fn.store.memory import MemoryStore
@@ -110,6 +111,7 @@ __all__ = [
     "StepBase",
     "StepContext",
     "StepDefinition",
+    "StepFailure",
     "StepInputMap",
     "StepOptions",
     "StepRef",

@@ -178,6 +178,12 @@ class _Traits:
                     if custom is not object and not _is_pydantic(custom):
                         raise TypeValidationError(f"values of {type_name(custom)} cannot be stored", hint=SUPPORTED)
                     hides = True
+                case msgspec.inspect.DataclassType(cls=data) if issubclass(data, BaseException):
+                    # msgspec makes objects without asking the class, which crashes the interpreter for exceptions.
+                    raise TypeValidationError(
+                        f"{type_name(data)} is an exception, and cannot be stored as a value",
+                        hint="return returns.result.Failure(error), or raise it and name it in give_up_on=",
+                    )
                 case msgspec.inspect.StructType(cls=struct) if not struct.__struct_config__.eq:
                     raise _without_equality(struct)
                 case msgspec.inspect.DataclassType(cls=data) if getattr_static(data, "__eq__") is object.__eq__:

@@ -32,7 +32,7 @@ from uuid import UUID
 from typing_extensions import override
 
 if TYPE_CHECKING:
-    from saga_fn.snapshot import SagaSnapshot
+    from saga_fn.snapshot import SagaSnapshot, StepFailure
 
 
 class SagaError(Exception):
@@ -149,19 +149,28 @@ class SagaStateError(SagaError):
 class SagaNotCompletedError(SagaError):
     """A result was awaited, but the saga ended without one.
 
-    `error` is what made it turn back (as text, as stored), `left_over` the ids of the steps whose effects are
-    still in the world, in the order in which they ran.
+    `error` is what made it turn back (as text, as stored), `failure` the same with the step and its business error,
+    `left_over` the ids of the steps whose effects are still in the world, in the order in which they ran.
     """
 
     snapshot: SagaSnapshot
     error: str | None
+    failure: StepFailure | None
     left_over: tuple[str, ...]
 
     def __init__(
-        self, fact: str, *, snapshot: SagaSnapshot, error: str | None, left_over: Iterable[str] = (), hint: str
+        self,
+        fact: str,
+        *,
+        snapshot: SagaSnapshot,
+        error: str | None,
+        failure: StepFailure | None = None,
+        left_over: Iterable[str] = (),
+        hint: str,
     ) -> None:
         self.snapshot = snapshot
         self.error = error
+        self.failure = failure
         self.left_over = tuple(left_over)
         super().__init__(fact, hint=hint)
 
@@ -169,11 +178,14 @@ class SagaNotCompletedError(SagaError):
 class SagaCompensatedError(SagaNotCompletedError):
     """The saga was rolled back: every step that had run was undone, nothing is left over."""
 
-    def __init__(self, saga_id: UUID, *, snapshot: SagaSnapshot, error: str | None) -> None:
+    def __init__(
+        self, saga_id: UUID, *, snapshot: SagaSnapshot, error: str | None, failure: StepFailure | None = None
+    ) -> None:
         super().__init__(
             f"saga {saga_id} was compensated: {error or 'rolled back by an operator'}",
             snapshot=snapshot,
             error=error,
+            failure=failure,
             hint="nothing is left over, it can be started again; run.outcome() returns this end as a value",
         )
 
@@ -182,13 +194,20 @@ class SagaFailedError(SagaNotCompletedError):
     """The saga failed and `left_over` names the steps whose effects remain."""
 
     def __init__(
-        self, saga_id: UUID, *, snapshot: SagaSnapshot, error: str | None, left_over: Iterable[str] = ()
+        self,
+        saga_id: UUID,
+        *,
+        snapshot: SagaSnapshot,
+        error: str | None,
+        failure: StepFailure | None = None,
+        left_over: Iterable[str] = (),
     ) -> None:
         remaining = tuple(left_over)
         super().__init__(
             f"saga {saga_id} failed: {error or 'ended by an operator'}; left over: {', '.join(remaining) or 'nothing'}",
             snapshot=snapshot,
             error=error,
+            failure=failure,
             left_over=remaining,
             hint="look at it with SagaAdmin.get_saga, mend the cause, then retry_step or compensate_step",
         )

@@ -51,11 +51,11 @@ class SagaRun(Generic[R_co]):
         match ended:
             case Completed(result=result):
                 return result
-            case Compensated(snapshot=snapshot, error=error):
-                raise SagaCompensatedError(self.id, snapshot=snapshot, error=error)
-            case Failed(snapshot=snapshot, error=error):
+            case Compensated(snapshot=snapshot, error=error, failure=failure):
+                raise SagaCompensatedError(self.id, snapshot=snapshot, error=error, failure=failure)
+            case Failed(snapshot=snapshot, error=error, failure=failure):
                 left = [f"{left.step_id} ({left.kind.value})" for left in ended.left_over]
-                raise SagaFailedError(self.id, snapshot=snapshot, error=error, left_over=left)
+                raise SagaFailedError(self.id, snapshot=snapshot, error=error, failure=failure, left_over=left)
 
     async def outcome(self, timeout: timedelta | float | None = None) -> Outcome[R_co]:
         """How the saga ended, for `match`. Raises SagaResultTimeoutError."""

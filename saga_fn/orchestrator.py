@@ -23,7 +23,7 @@ from saga_fn.engine.options import MEBIBYTE, EngineOptions
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.starting import StartedSaga, Starter, StartRequest
 from saga_fn.engine.verbs import announce, notify
-from saga_fn.engine.view import error_of, read_result, record_of, result_of, snapshot_of
+from saga_fn.engine.view import failure_of, read_result, record_of, result_of, snapshot_of
 from saga_fn.engine.worker import Worker, drive_due, drive_one
 from saga_fn.errors import (
     PayloadError,
@@ -418,8 +418,9 @@ class SagaOrchestrator:
                 result_of(live, definition) if live is not None else await read_result(self.engine, row, definition)
             )
             return Completed(result, snapshot)
-        error = await error_of(self.engine, saga_id)
-        return Compensated(snapshot, error) if snapshot.status == "COMPENSATED" else Failed(snapshot, error)
+        error, failure = await failure_of(self.engine, row)
+        kind = Compensated if snapshot.status == "COMPENSATED" else Failed
+        return kind(snapshot, error, failure)
 
     async def _read(self, saga_id: UUID) -> SagaRecord:
         check_id(saga_id)

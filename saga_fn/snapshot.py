@@ -81,6 +81,22 @@ class HistoryEntry:
     input: Any = None  # Any: JSON of whatever type the step has
     output: Any = None  # Any: as above
     error: str | None = None
+    business_error: Any = None  # Any: JSON of whatever business error the step declares
+
+
+@attrs.frozen
+class StepFailure:
+    """What made a saga turn back, or wait for a person: the failure of one step."""
+
+    step_id: str
+    type: str
+    """The name of the error's type."""
+    message: str
+    error: object = None
+    """The business error itself, as the type the step declares: the E of its `Result[O, E]`, or a class in `give_up_on`.
+
+    Plain JSON where this process does not know the definition; None where only the message could be kept.
+    """
 
 
 @attrs.frozen
@@ -113,6 +129,8 @@ class SagaAdminSnapshot(SagaSnapshot):
     """What happened beside the journal: late results, refused verbs."""
     steps: tuple[StepSnapshot, ...]
     """Every step of the plan, in its order, and what has become of it."""
+    failure: StepFailure | None = None
+    """The last failure of a step before the first compensation."""
 
 
 @attrs.frozen
@@ -129,6 +147,8 @@ class Compensated:
 
     snapshot: SagaSnapshot
     error: str | None
+    failure: StepFailure | None = None
+    """Which step made it turn back, and its business error, if there was one."""
 
 
 @attrs.frozen
@@ -137,6 +157,8 @@ class Failed:
 
     snapshot: SagaSnapshot
     error: str | None
+    failure: StepFailure | None = None
+    """Which step made it turn back, and its business error, if there was one."""
 
     @property
     def left_over(self) -> tuple[LeftOver, ...]:

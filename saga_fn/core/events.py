@@ -51,6 +51,8 @@ class FailureKind(enum.IntEnum):
     """It could not be called: a stored payload does not decode."""
     REFUSED = 4
     """It answered that it will not be done, and has not been: final, whatever earlier attempts left open."""
+    FATAL = 5
+    """It raised what is not to be tried again: taken as not done, and final."""
 
 
 class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):

@@ -61,7 +61,7 @@ from saga_fn.core.state import (
     UndoRetrying,
 )
 from saga_fn.core.transition import transition
-from saga_fn.core.view import LATER, NOW, SAME, cut_plan, interchangeable, view_of
+from saga_fn.core.view import LATER, NOW, SAME, TOO_LATE, cut_plan, interchangeable, view_of
 
 _SOON = Moment(1)
 _OTHER = Digest(b"other")
@@ -281,11 +281,11 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
             yield StepSucceeded(NOW, planned.step, attempt)
             yield CompensationSucceeded(NOW, planned.step, attempt)
             for kind in FailureKind:
-                for draw in _draws(planned.retry):
-                    yield StepFailed(NOW, planned.step, attempt, kind, draw)
+                for at, draw in _failings(planned.retry):
+                    yield StepFailed(at, planned.step, attempt, kind, draw)
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
-                for draw in _draws(planned.undo_retry):
-                    yield CompensationFailed(NOW, planned.step, attempt, kind, draw)
+                for at, draw in _failings(planned.undo_retry):
+                    yield CompensationFailed(at, planned.step, attempt, kind, draw)
 
 
 def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
@@ -346,5 +346,9 @@ def _soon(step: StepState) -> StepState:
     return _replace(step, wake=Moment(min(step.wake, _SOON))) if isinstance(step, Retrying | UndoRetrying) else step
 
 
-def _draws(retry: RetrySchedule) -> tuple[float, ...]:
-    return (0.0, 0.75) if retry.jitter else (0.0,)
+def _failings(retry: RetrySchedule) -> Iterator[tuple[Moment, float]]:
+    """When an attempt may fail, and what may be drawn for the next."""
+    for draw in (0.0, 0.75) if retry.jitter else (0.0,):
+        yield NOW, draw
+        if retry.within:
+            yield TOO_LATE, draw

@@ -22,6 +22,7 @@ from saga_fn.core.events import (
     Declined,
     Event,
     EventReceived,
+    FailureKind,
     HandedBack,
     RetryRequested,
     StepFailed,
@@ -321,15 +322,25 @@ def i13_events_are_kept_in_order(edge: Edge) -> bool:
 
 
 def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
-    """A counted failure leads to another attempt only while the policy grants one."""
+    """A counted failure leads to another attempt only while the policy grants one, and within its budget in time.
+
+    What was refused, or is not to be tried again, leads to none.
+    """
     if not isinstance(edge.event, StepFailed | CompensationFailed):
         return True
     planned = edge.plan.step(edge.event.step)
-    limit = planned.retry.attempts if isinstance(edge.event, StepFailed) else planned.undo_retry.attempts
-    return all(
-        now.tries.failures < limit
+    retry = planned.retry if isinstance(edge.event, StepFailed) else planned.undo_retry
+    again = [
+        now
         for _, now in edge.steps
         if now.step == edge.event.step and isinstance(now, Running | Retrying | Undoing | UndoRetrying)
+    ]
+    if isinstance(edge.event, StepFailed) and edge.event.kind in (FailureKind.REFUSED, FailureKind.FATAL):
+        return not again
+    return all(
+        now.tries.failures < retry.attempts
+        and (not retry.within or _begins(edge, now) - now.tries.since <= retry.within)
+        for now in again
     )
 
 
@@ -391,6 +402,13 @@ def needs_are_what_could_start(edge: Edge) -> bool:
     if isinstance(edge.event, HandedBack):  # its owner is leaving
         return not edge.moved.needs
     return set(edge.moved.needs) == could and len(edge.moved.needs) == len(could)
+
+
+def _begins(edge: Edge, now: Running | Retrying | Undoing | UndoRetrying) -> Moment:
+    """When the next attempt begins; what has no beginning of a budget yet has all of it."""
+    if not now.tries.since:
+        return Moment(0)
+    return now.wake if isinstance(now, Retrying | UndoRetrying) else edge.after.at
 
 
 def _the_pivot_says_so(edge: Edge) -> bool:

@@ -62,6 +62,8 @@ class Plan:
     """The point of no return, if there is one: every other step comes before it or after it."""
     is_chain: bool
     """Whether each step follows just the one before it."""
+    budgets: bool
+    """Whether a retry policy of it has a budget in time."""
 
     @classmethod
     def of(cls, *steps: PlannedStep, compensate_on_failure: bool = True, cancel_siblings: bool = False) -> Plan:
@@ -101,6 +103,7 @@ class Plan:
                 planned.after == (() if not place else (data.steps[place - 1].step,))
                 for place, planned in enumerate(data.steps)
             ),
+            budgets=any(planned.retry.within or planned.undo_retry.within for planned in data.steps),
         )
 
     @property

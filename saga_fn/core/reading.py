@@ -17,6 +17,7 @@ from typing_extensions import TypeIs
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
+    COMMITTED,
     DONE,
     EXECUTING,
     Doubt,
@@ -188,7 +189,7 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
 
 def past_pivot(plan: Plan, state: SagaState) -> bool:
     """Whether the plan has a pivot, and it is done: then the only way is forward."""
-    return plan.pivot is not None and type(find(state, plan.pivot)) in DONE
+    return plan.pivot is not None and type(find(state, plan.pivot)) in COMMITTED
 
 
 def held(state: SagaState) -> tuple[Moment, ...]:

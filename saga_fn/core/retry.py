@@ -14,7 +14,8 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
     """How often an attempt may fail, and how long to wait in between. All times are whole microseconds.
 
     `attempts` counts attempts, not retries: 3 runs at most 3 times. The wait after the n-th failure is
-    `base * multiplier ** (n - 1)`, at most `cap`, less a share of up to `jitter` (0 to 1) of itself.
+    `base * multiplier ** (n - 1)`, at most `cap`, less a share of up to `jitter` (0 to 1) of itself. With `within`, no
+    attempt begins later than that after the first; 0 sets no such limit.
 
     >>> RetrySchedule(attempts=3, base=1_000_000, multiplier=2.0).delay_after(2, draw=0.0)
     2000000
@@ -27,6 +28,7 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
     multiplier: float = 1.0
     cap: int = LONGEST_DELAY
     jitter: float = 0.0
+    within: int = 0
 
     def __post_init__(self) -> None:
         """Refuse with ValueError what is no schedule, wherever it comes from, so that a delay can always be told."""
@@ -34,21 +36,25 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
             raise ValueError(f"attempts must be from 1 to 2**63 - 1, not {self.attempts}")
         if not 0 <= self.base <= LONGEST_DELAY or not 0 <= self.cap <= LONGEST_DELAY:
             raise ValueError(f"base and cap must be from 0 to a year, not {self.base} and {self.cap} microseconds")
+        if not 0 <= self.within <= LONGEST_DELAY:
+            raise ValueError(f"within must be from 0 to a year, not {self.within} microseconds")
         if not 0.0 < self.multiplier < math.inf:
             raise ValueError(f"multiplier must be a positive number, not {self.multiplier}")
         if not 0.0 <= self.jitter <= 1.0:
             raise ValueError(f"jitter must be from 0 to 1, not {self.jitter}")
 
-    def delay_after(self, failures: int, *, draw: float) -> int | None:
+    def delay_after(self, failures: int, *, draw: float, spent: int = 0) -> int | None:
         """Microseconds to wait after `failures` failed attempts, or None when there is to be no further attempt.
 
+        `spent` is the time since the first attempt began.
         `draw` in [0, 1) is the randomness, drawn by the caller and recorded on the event; anything else, NaN too,
         counts as 0.
         """
         if failures >= self.attempts:
             return None
         share = self.jitter * max(0.0, draw) if draw < 1.0 else 0.0
-        return int(self._full_delay(failures) * (1.0 - share))
+        delay = int(self._full_delay(failures) * (1.0 - share))
+        return None if self.within and spent + delay > self.within else delay
 
     def _full_delay(self, failures: int) -> int:
         if not self.base:

@@ -71,6 +71,8 @@ class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
     `digest` is the fingerprint of the input the step was started with, `generation` tells apart the inputs that
     events made different on purpose, `events` is how many events there were when it was bound.
 
+    `since` is when the first attempt began, where the retry policy has a budget in time, else 0.
+
     `until` is set when an execution was taken from a worker that may not know it yet: not before that moment is it
     certain to have stopped, and no other is started before.
     """
@@ -82,6 +84,7 @@ class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
     generation: int = 0
     events: int = 0
     until: Moment = Moment(0)
+    since: Moment = Moment(0)
 
 
 class Running(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
@@ -203,7 +206,8 @@ Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted
 # Sets of types are looked into by `type(step) in ...`: isinstance on these classes is slow where it says no, and every
 # step of every saga comes by here several times.
 EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing})
-DONE: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped, NotTaken})
+COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped})
+DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken}
 
 
 def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken]:

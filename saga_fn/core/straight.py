@@ -73,6 +73,6 @@ def _alone(plan: Plan, state: SagaState, step: StepId) -> Running | None:
 
 def _bound(plan: Plan, place: int, binding: Binding, *, events: int) -> Running | None:
     step = plan.data.steps[place].step
-    if type(binding) is not Bound or binding.step != step:
+    if type(binding) is not Bound or binding.step != step or plan.budgets:
         return None
     return Running(step, Tries(1, 0, Doubt.NONE, binding.digest, 0, events, Moment(0)))

@@ -68,7 +68,9 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import due, held, needs_owner, next_steps, owes_undo, startable, undoable, verdict
+from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
+    COMMITTED,
     DONE,
     Doubt,
     Exhausted,
@@ -236,13 +238,13 @@ class _Fold:
             case FailureKind.REFUSED:
                 refused = _replace(tries, failures=tries.failures + 1, doubt=Doubt.NONE)
                 return self._given_up(event.step, refused)
-            case FailureKind.ERROR:
+            case FailureKind.ERROR | FailureKind.FATAL:
                 pass
             case _:
                 assert_never(event.kind)
         failed = _replace(tries, failures=tries.failures + 1)
-        delay = self.plan.step(event.step).retry.delay_after(failed.failures, draw=event.draw)
-        if delay is None or self.goal is not Goal.FORWARD:
+        delay = self._delay(self.plan.step(event.step).retry, failed, event.draw)
+        if delay is None or self.goal is not Goal.FORWARD or event.kind is FailureKind.FATAL:
             return self._given_up(event.step, failed)
         if tries.events != len(self.events):  # an event that this attempt has not seen is what the next one waits for
             return Retrying(event.step, failed, self.at)
@@ -254,7 +256,7 @@ class _Fold:
         """The step has failed for good: the saga turns back, where there is a way back."""
         pivot = self.plan.pivot
         if pivot is not None:
-            if step in self.plan.descendants[pivot]:
+            if type(self.steps.get(pivot)) in COMMITTED:
                 return Parked(step, tries, ParkReason.PAST_PIVOT)
             if step == pivot and tries.doubt:
                 return Parked(step, tries, ParkReason.OUTCOME_UNKNOWN)
@@ -276,7 +278,7 @@ class _Fold:
             case Undoing(seq=seq, tries=tries):
                 self.over = event.step
                 failed = _replace(tries, failures=tries.failures + 1)
-                delay = self.plan.step(event.step).undo_retry.delay_after(failed.failures, draw=event.draw)
+                delay = self._delay(self.plan.step(event.step).undo_retry, failed, event.draw)
                 if event.kind is FailureKind.UNREADABLE:
                     self.steps[event.step] = UndoParked(event.step, seq, tries, ParkReason.PAYLOAD_UNREADABLE)
                 elif delay is None:
@@ -317,16 +319,16 @@ class _Fold:
         match step:
             case Parked(tries=tries, why=ParkReason.INPUT_CHANGED):
                 # The other input is accepted now; a new generation keeps the old idempotency key out of it.
-                fresh = _replace(tries, failures=0, digest=Digest(b""), generation=tries.generation + 1)
+                fresh = _replace(_fresh(tries), digest=Digest(b""), generation=tries.generation + 1)
                 return Retrying(step.step, fresh, self._soonest(fresh))
             case Parked(tries=tries) | Retrying(tries=tries):
-                return Retrying(step.step, _replace(tries, failures=0), self._soonest(tries))
+                return Retrying(step.step, _fresh(tries), self._soonest(tries))
             case Exhausted(tries=tries) if self.before.ended:
-                return Retrying(step.step, _replace(tries, failures=0), self._soonest(tries))
+                return Retrying(step.step, _fresh(tries), self._soonest(tries))
             case Unknown(tries=tries) if self.before.ended:
-                return Unknown(step.step, _replace(tries, failures=0))
+                return Unknown(step.step, _fresh(tries))
             case UndoRetrying(tries=tries) | UndoParked(tries=tries):
-                return UndoRetrying(step.step, step.seq, _replace(tries, failures=0), self._soonest(tries))
+                return UndoRetrying(step.step, step.seq, _fresh(tries), self._soonest(tries))
             case Running() | Unknown() | Exhausted() | Undoing() | UndoFailed():
                 return step
             case Succeeded() | Skipped() | NotTaken() | Undone():
@@ -336,7 +338,7 @@ class _Fold:
 
     def compensation_requested(self) -> Decision:
         pivot = self.steps.get(self.plan.pivot) if self.plan.pivot is not None else None
-        if type(pivot) in DONE:
+        if type(pivot) in COMMITTED:
             return Failure(Rejection(Refusal.PAST_PIVOT, self.plan.pivot))
         if isinstance(pivot, Retrying | Unknown | Parked):  # whatever it has done, a person decides to turn back
             self.steps[pivot.step] = Exhausted(pivot.step, pivot.tries)
@@ -346,7 +348,7 @@ class _Fold:
         owed = [step for step in self.before.steps if owes_undo(self.plan, step) and not isinstance(step, Undoing)]
         for step in owed:
             if isinstance(step, UndoFailed | UndoRetrying | UndoParked):
-                fresh = _replace(step.tries, failures=0)
+                fresh = _fresh(step.tries)
                 self.steps[step.step] = UndoRetrying(step.step, step.seq, fresh, self._soonest(fresh))
         waited = any(isinstance(step, UndoFailed | UndoRetrying | UndoParked) for step in owed)
         if not owed or not (waited or self.goal is not Goal.ROLLBACK):
@@ -429,7 +431,16 @@ class _Fold:
     def _can_turn_back(self) -> bool:
         """Whether what by this plan is the pivot has not run, so that the way back is open."""
         pivot = self.steps.get(self.plan.pivot) if self.plan.pivot is not None else None
-        return pivot is None or isinstance(pivot, Exhausted)
+        return pivot is None or isinstance(pivot, Exhausted | NotTaken)
+
+    def _delay(self, retry: RetrySchedule, failed: Tries, draw: float) -> int | None:
+        """How long to wait after this failure; None if there is to be no further attempt."""
+        spent = self.at - failed.since if failed.since else 0
+        return retry.delay_after(failed.failures, draw=draw, spent=spent)
+
+    def _begun(self, tries: Tries, retry: RetrySchedule) -> Tries:
+        """The tries with the time when their first attempt began, if there is a budget that runs from it."""
+        return _replace(tries, since=self.at) if retry.within and not tries.since else tries
 
     def _soonest(self, tries: Tries) -> Moment:
         """When the next attempt may start: now, or when the one before is certain to have stopped."""
@@ -466,7 +477,7 @@ class _Fold:
         found = self.steps.get(pivot)
         if self.goal not in (Goal.ROLLBACK, Goal.HALT):
             return
-        if type(found) in DONE:
+        if type(found) in COMMITTED:
             self.goal = Goal.FORWARD
         elif isinstance(found, Retrying | Unknown | Parked) and found.tries.doubt:
             self.steps[pivot] = Parked(pivot, found.tries, ParkReason.OUTCOME_UNKNOWN)
@@ -508,6 +519,8 @@ class _Fold:
                     if tries.events == seen:
                         return Parked(step, tries, ParkReason.INPUT_CHANGED)
                     tries = _replace(tries, generation=tries.generation + 1)
+                if self.plan.budgets:
+                    tries = self._begun(tries, self.plan.step(step).retry)
                 return Running(step, _next_attempt(_replace(tries, digest=digest, events=seen)))
             case Declined():
                 if not self.plan.step(step).conditional:
@@ -527,9 +540,11 @@ class _Fold:
             elif isinstance(step, Retrying | Parked):
                 self.steps[step.step] = Exhausted(step.step, step.tries)
             elif isinstance(step, UndoRetrying) and step.wake <= self.at:
-                self.steps[step.step] = Undoing(step.step, step.seq, _next_attempt(step.tries))
+                tries = self._begun(step.tries, self.plan.step(step.step).undo_retry)
+                self.steps[step.step] = Undoing(step.step, step.seq, _next_attempt(tries))
         for undo in undoable(self.plan, self._draft()):
-            self.steps[undo.step] = Undoing(undo.step, undo.seq, Tries(attempt=1))
+            first = self._begun(Tries(attempt=1), self.plan.step(undo.step).undo_retry)
+            self.steps[undo.step] = Undoing(undo.step, undo.seq, first)
         going = Running | Undoing | UndoRetrying | UndoParked
         if not any(isinstance(step, going) for step in self.steps.values()) and not held(self._draft()):
             self.goal = Goal.FAILED if self.goal is Goal.HALT else verdict(self.plan, self._draft())
@@ -570,6 +585,11 @@ def _next_attempt(tries: Tries) -> Tries:
 
 def _cut_short(step: Running) -> Unknown:
     return Unknown(step.step, _replace(step.tries, doubt=max(step.tries.doubt, Doubt.MAY_HAVE_RUN)))
+
+
+def _fresh(tries: Tries) -> Tries:
+    """The tries as a person's wish to try again leaves them: with a fresh count and a fresh budget."""
+    return _replace(tries, failures=0, since=Moment(0))
 
 
 def _same_execution(step: Running | Undoing, other: StepState | None) -> bool:

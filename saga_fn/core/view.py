@@ -5,6 +5,7 @@ States are compared by a view that leaves out what cannot change a decision:
 - Moments: any armed timer may fire at any point, each alone or all at once. This adds orders that real delays exclude
   and leaves none out, so what holds here holds (safety).
 - Numbers of revisions, journal entries, attempts and generations.
+- When the budget of a retry policy began: it may be over at any failure.
 - Attempts beyond three: a retry policy is cut to a first, a middle and a last attempt. Takeovers before the last that
   a saga is granted.
 - Whether an outside event has come: one may come at any moment.
@@ -44,8 +45,12 @@ from saga_fn.core.transition import CRASH_LIMIT
 
 NOW = Moment(0)
 """Where a view has every moment that has come."""
+BEFORE = Moment(-1)
+"""Where a view has the beginning of a budget in time: a delay from `NOW` on stays within it, one from `TOO_LATE` does not."""
 LATER = Moment(2)
 """Where a view has every moment that is still to come."""
+TOO_LATE = Moment(3)
+"""When every budget in time is over."""
 SAME = Digest(b"same")
 """What a view has for the input that a step was bound to."""
 _replace = msgspec.structs.replace
@@ -66,12 +71,17 @@ def cut_schedule(retry: RetrySchedule) -> RetrySchedule:
     """
     waits = bool(retry.base and retry.cap)
     shrinks = waits and (retry.multiplier < 1.0 or min(retry.base, retry.cap) * (1.0 - retry.jitter) < 1.0)
-    return RetrySchedule(attempts=min(retry.attempts, 3), base=LATER if waits else 0, jitter=1.0 if shrinks else 0.0)
+    return RetrySchedule(
+        attempts=min(retry.attempts, 3),
+        base=LATER if waits else 0,
+        jitter=1.0 if shrinks else 0.0,
+        within=LATER - BEFORE if retry.within else 0,
+    )
 
 
 def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> SagaState:
     """The state without what cannot change a decision; equal views are one state to the exploration."""
-    steps = tuple(_step(step, state.at) for step in state.steps)
+    steps = tuple(_step(plan, step, state.at) for step in state.steps)
     if twins:
         steps = tuple(_with_twins_sorted(plan, twins, steps))
     # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
@@ -79,7 +89,7 @@ def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -
     return SagaState(state.plan, 0, NOW, state.goal, steps, crashes=CRASH_LIMIT - 1 if last else 0, alone=last)
 
 
-def _step(step: StepState, at: Moment) -> StepState:
+def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
     if isinstance(step, NotTaken):
         return step
     if isinstance(step, Succeeded | Skipped | Undone):
@@ -92,6 +102,7 @@ def _step(step: StepState, at: Moment) -> StepState:
         doubt=step.tries.doubt,
         digest=SAME if step.tries.digest else Digest(b""),
         until=_moment(step.tries.until, at),
+        since=BEFORE if _has_budget(plan, step) else NOW,
     )
     match step:
         case Running() | Unknown() | Exhausted():
@@ -108,6 +119,12 @@ def _step(step: StepState, at: Moment) -> StepState:
             return _replace(step, tries=tries, seq=0, why=ParkReason.ROW_REFUSED)
         case _:
             assert_never(step)
+
+
+def _has_budget(plan: Plan, step: StepState) -> bool:
+    planned = plan.step(step.step)
+    back = isinstance(step, Undoing | UndoRetrying | UndoParked | UndoFailed)
+    return bool(planned.undo_retry.within if back else planned.retry.within)
 
 
 def _moment(moment: Moment, at: Moment) -> Moment:

@@ -1,6 +1,7 @@
 """What a saga is: steps, references, builders and retry policies. Immutable once built, and without any I/O."""
 
 from saga_fn.definition.builder import SagaBuilder, SagaDefinition, StepBinding, StepDefinition, StepInputMap
+from saga_fn.definition.failing import ErrorTypes, Refusals
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
 from saga_fn.definition.retry import ExponentialRetry, FixedRetry, NoRetry, RetryPolicy
 from saga_fn.definition.saga import saga
@@ -10,10 +11,12 @@ __all__ = [
     "INITIAL",
     "BaseStep",
     "ContextStep",
+    "ErrorTypes",
     "ExponentialRetry",
     "FixedRetry",
     "InputContext",
     "NoRetry",
+    "Refusals",
     "RetryPolicy",
     "SagaBuilder",
     "SagaDefinition",

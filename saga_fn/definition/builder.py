@@ -15,6 +15,7 @@ from typing_extensions import Unpack
 from saga_fn.codec import PayloadType, type_name
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.definition.failing import Refusals
 from saga_fn.definition.pivot import check_pivot
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
 from saga_fn.definition.retry import ExponentialRetry, NoRetry, checked_policy, seconds_of
@@ -58,6 +59,7 @@ class StepBinding:
     compensate: Callable[[Any, Any, StepContext], Awaitable[None]] | None  # Any: as above
     timeout: float | None
     compensation_timeout: float | None
+    refusals: Refusals
     result_type: PayloadType[Any]  # Any: as above
     """What those that follow the step are given: None too, if it is conditional."""
     when: Callable[[Any], object] | None = None  # Any: as above
@@ -286,6 +288,7 @@ class SagaBuilder(Generic[D]):
             else timeout,
             result_type=parts.result_type,
             when=parts.when,
+            refusals=Refusals.of(chosen, parts.errors),
         )
         undo_retry = chosen.get("compensation_retry_policy", _DEFAULT_UNDO_RETRY)
         self._planned.append(

@@ -33,6 +33,24 @@ def _delay(policy: object, attribute: attrs.Attribute[timedelta], value: object)
         )
 
 
+def _budget(policy: object, attribute: attrs.Attribute[timedelta | None], value: object) -> None:
+    if value is not None and (not isinstance(value, timedelta) or not timedelta(0) < value <= _LONGEST):
+        raise SagaDefinitionError(
+            f"{type(policy).__name__}.{attribute.name} must be a positive timedelta of at most 365 days, not {value!r}",
+            hint="for example timedelta(minutes=10): no attempt begins later than that after the first",
+        )
+
+
+def _bounded(policy: FixedRetry | ExponentialRetry) -> int:
+    """How many attempts the policy grants; raises SagaDefinitionError for one without any limit."""
+    if policy.max_attempts is None and policy.within is None:
+        raise SagaDefinitionError(
+            f"{type(policy).__name__} has no limit",
+            hint="give max_attempts=, within= (a budget in time), or both",
+        )
+    return _MOST_ATTEMPTS if policy.max_attempts is None else policy.max_attempts
+
+
 def _number(low: float, high: float) -> Callable[[object, attrs.Attribute[float], object], None]:
     def check(policy: object, attribute: attrs.Attribute[float], value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
@@ -56,18 +74,25 @@ class NoRetry:
 @final
 @attrs.frozen(kw_only=True)
 class FixedRetry:
-    """At most `max_attempts` attempts (1 or more), `delay` apart.
+    """At most `max_attempts` attempts (1 or more), `delay` apart; none begins later than `within` after the first.
 
     >>> FixedRetry(max_attempts=3, delay=timedelta(seconds=2)).schedule().attempts
     3
     """
 
-    max_attempts: int = attrs.field(validator=_attempts)
+    max_attempts: int | None = attrs.field(default=None, validator=attrs.validators.optional(_attempts))
     delay: timedelta = attrs.field(default=timedelta(0), validator=_delay)
+    within: timedelta | None = attrs.field(default=None, validator=_budget)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse with SagaDefinitionError a policy without any limit."""
+        _bounded(self)
 
     def schedule(self) -> RetrySchedule:
         """The policy as the core keeps it."""
-        return RetrySchedule(attempts=self.max_attempts, base=self.delay // _MICROSECOND)
+        return RetrySchedule(
+            attempts=_bounded(self), base=self.delay // _MICROSECOND, within=_microseconds(self.within)
+        )
 
 
 @final
@@ -75,30 +100,42 @@ class FixedRetry:
 class ExponentialRetry:
     """At most `max_attempts` attempts; the wait grows from `base_delay` by `multiplier` (1 to 1,000) up to `max_delay`.
 
+    No attempt begins later than `within` after the first: a budget in time, beside the one in attempts or in its place.
+
     `jitter` (0 to 1) takes up to that share off each wait, at random, so that what failed together does not come back
     together. However many attempts, no wait overflows.
     """
 
-    max_attempts: int = attrs.field(validator=_attempts)
+    max_attempts: int | None = attrs.field(default=None, validator=attrs.validators.optional(_attempts))
     base_delay: timedelta = attrs.field(default=timedelta(seconds=1), validator=_delay)
     multiplier: float = attrs.field(default=2.0, validator=_number(1.0, 1000.0))
     max_delay: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_delay))
     jitter: float = attrs.field(default=0.1, validator=_number(0.0, 1.0))
+    within: timedelta | None = attrs.field(default=None, validator=_budget)
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse with SagaDefinitionError a policy without any limit."""
+        _bounded(self)
 
     def schedule(self) -> RetrySchedule:
         """The policy as the core keeps it."""
         cap = _LONGEST if self.max_delay is None else self.max_delay
         return RetrySchedule(
-            attempts=self.max_attempts,
+            attempts=_bounded(self),
             base=self.base_delay // _MICROSECOND,
             multiplier=float(self.multiplier),
             cap=cap // _MICROSECOND,
             jitter=float(self.jitter),
+            within=_microseconds(self.within),
         )
 
 
 RetryPolicy: TypeAlias = NoRetry | FixedRetry | ExponentialRetry
 """The closed set of policies; the core knows them all as one schedule."""
+
+
+def _microseconds(budget: timedelta | None) -> int:
+    return 0 if budget is None else budget // _MICROSECOND
 
 
 def checked_policy(name: str, value: object) -> RetryPolicy:

@@ -85,7 +85,7 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
-def hints_of(fn: Callable[..., Any]) -> dict[str, Any]:  # Any: whatever a user annotated
+def hints_of(fn: Callable[..., Any] | type) -> dict[str, Any]:  # Any: whatever a user annotated
     """The annotations as types; raises TypeValidationError for one that cannot be found at run time."""
     try:
         return typing.get_type_hints(fn, include_extras=True)

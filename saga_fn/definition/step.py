@@ -15,6 +15,14 @@ from returns.result import Result
 from typing_extensions import Unpack, override
 
 from saga_fn.codec import PayloadType
+from saga_fn.definition.failing import (
+    ErrorTypes,
+    Returned,
+    check_errors,
+    error_types,
+    errors_of_method,
+    returned_errors,
+)
 from saga_fn.definition.refs import StepContext, StepRef
 from saga_fn.definition.retry import RetryPolicy, checked_policy, seconds_of
 from saga_fn.definition.signature import fits, name_of, output_type, payload_type, read_signature, takes, type_arguments
@@ -44,6 +52,10 @@ class StepOptions(TypedDict, total=False):
     """How long one attempt of its compensation may take; by default the step's `timeout`."""
     pivot: bool
     """Whether it is the point of no return: before it a failure is undone, after it the saga only goes forward."""
+    retry_on: ErrorTypes
+    """The exceptions after which it is tried again; any other ends its attempts. By default, whatever it raises."""
+    give_up_on: ErrorTypes
+    """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again."""
 
 
 _OPTIONS = frozenset(StepOptions.__annotations__)
@@ -62,8 +74,11 @@ def check_options(options: StepOptions) -> None:
         elif name == "pivot":
             if not isinstance(value, bool):
                 raise SagaDefinitionError(f"pivot must be True or False, not {value!r:.80}")
+        elif name in ("retry_on", "give_up_on"):
+            error_types(name, value)
         elif name != "step_id":
             checked_policy(name, value)
+    check_errors(options)
 
 
 class StepBase(Generic[I, O]):
@@ -122,6 +137,8 @@ class StepParts:
     compensate: Callable[[Any, Any, StepContext], Awaitable[None]] | None  # Any: as above
     options: StepOptions
     when: Callable[[Any], object] | None = None  # Any: as above
+    errors: Returned | None = None
+    """The business errors that it returns in a Failure."""
 
     @property
     def result_type(self) -> PayloadType[Any]:  # Any: as above
@@ -335,6 +352,7 @@ def _parts(name: str, fn: Any, compensate: Any, options: StepOptions) -> StepPar
         execute=fn if does.wants_context else _without_context(fn, 1),
         compensate=undo,
         options=options,
+        errors=returned_errors(does.gives),
     )
 
 
@@ -368,6 +386,7 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
         execute=execute if wants else _without_context(execute, 1),
         compensate=None if undo is None else (undo if wants else _without_context(undo, 2)),
         options={},
+        errors=errors_of_method(execute),
     )
 
 

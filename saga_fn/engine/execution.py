@@ -15,7 +15,7 @@ from returns.result import Failure, Success
 from saga_fn.core.effects import RunCompensation, RunStep
 from saga_fn.core.events import CompensationFailed, CompensationSucceeded, Event, FailureKind, StepFailed, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.definition import StepContext
+from saga_fn.definition import Refusals, StepContext
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
 from saga_fn.errors import PayloadError
@@ -39,10 +39,6 @@ class Clock:
     draw: Callable[[], float]
 
 
-class StepRefusedError(Exception):
-    """A step returned `returns.result.Failure`: it was refused and has not been done, so there is nothing to repeat."""
-
-
 async def execute(saga: LiveSaga, action: RunStep | RunCompensation, clock: Clock) -> Incoming:
     """Run a step or a compensation. Raises only CancelledError, and only when this very task is cancelled."""
     match action:
@@ -58,12 +54,11 @@ async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
     context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
     returned = await _call(lambda: binding.execute(given.value, context), binding.timeout)
     if isinstance(returned, _Raised):
-        return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step))
+        return _raised(clock, action, returned, binding.refusals)
     value = returned.value
     if isinstance(value, Failure):
         failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
-        error = StepRefusedError(failure if isinstance(failure, str) else repr(failure))
-        return _failed(clock, action, FailureKind.REFUSED, Fault.of(error, step=action.step))
+        return _refused(clock, action, failure, binding.refusals)
     if isinstance(value, Success):
         value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
@@ -118,6 +113,21 @@ async def _call(run: Callable[[], Awaitable[object]], timeout: float | None) -> 
             shown = TimeoutError(f"did not return within {timeout:g} s")
             return _Raised(shown, FailureKind.UNKNOWN)
         return _Raised(error, FailureKind.ERROR)
+
+
+def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: Refusals) -> Incoming:
+    """What an exception means is what the step's options say of it; that it was cut short says what it is by itself."""
+    kind = raised.kind
+    if kind is FailureKind.ERROR:
+        if refusals.is_final(raised.error):
+            return _refused(clock, action, raised.error, refusals)
+        kind = FailureKind.FATAL if refusals.is_fatal(raised.error) else kind
+    return _failed(clock, action, kind, Fault.of(raised.error, step=action.step))
+
+
+def _refused(clock: Clock, action: RunStep, error: object, refusals: Refusals) -> Incoming:
+    fault = Fault.of(error, step=action.step, data=refusals.encode(error))
+    return _failed(clock, action, FailureKind.REFUSED, fault)
 
 
 def _failed(clock: Clock, action: RunStep | RunCompensation, kind: FailureKind, fault: Fault) -> Incoming:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
-from uuid import UUID
 
 import msgspec
 
@@ -18,15 +18,25 @@ from saga_fn.core.events import (
     StepSucceeded,
     name_of,
 )
+from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import left_over, project
 from saga_fn.core.state import NotTaken, SagaState, Skipped, Succeeded, Undone, is_done
 from saga_fn.core.steps import report_of
 from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.fault import fault_in
+from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
-from saga_fn.snapshot import HistoryEntry, HistoryStatus, SagaAdminSnapshot, SagaSnapshot, StepSnapshot, wait_token
+from saga_fn.errors import PayloadError
+from saga_fn.snapshot import (
+    HistoryEntry,
+    HistoryStatus,
+    SagaAdminSnapshot,
+    SagaSnapshot,
+    StepFailure,
+    StepSnapshot,
+    wait_token,
+)
 from saga_fn.store.ids import shard_of
 from saga_fn.store.journal_rows import step_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decode_state, encode_state, time_of
@@ -61,6 +71,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     plan = await plan_of(engine, row)
     return SagaAdminSnapshot(
         **await _fields(engine, row),
+        failure=_what_failed(engine, row, journal)[1],
         context=context,
         step_history=history,
         notes=tuple(f"{note.kind}: {note.detail}" for note in notes),
@@ -139,15 +150,41 @@ def record_of(live: LiveSaga) -> SagaRecord:
     )
 
 
-async def error_of(engine: SagaEngine, saga_id: UUID) -> str | None:
-    """What made the saga turn back: the last failure of a step before the first compensation."""
-    found: str | None = None
-    for record in await engine.store.journal(saga_id):
+async def failure_of(engine: SagaEngine, row: SagaRecord) -> tuple[str | None, StepFailure | None]:
+    """What made the saga turn back, as text, and as what it was if it was a step that failed."""
+    return _what_failed(engine, row, await engine.store.journal(row.id))
+
+
+def _what_failed(
+    engine: SagaEngine, row: SagaRecord, journal: Sequence[JournalRecord]
+) -> tuple[str | None, StepFailure | None]:
+    """The last failure before the first compensation; of the compensation itself, if there was none before."""
+    fault: Fault | None = None
+    failure: StepFailure | None = None
+    for record in journal:
         event = decode_event(record.event)
-        if isinstance(event, CompensationSucceeded | CompensationFailed):
-            return found or _error(event, record)
-        found = _error(event, record) or found
-    return found
+        undoing = isinstance(event, CompensationSucceeded | CompensationFailed)
+        if undoing and fault is not None:
+            break
+        found = _fault(event, record)
+        if found is not None:
+            fault = found
+            failure = _failure(engine, row, event.step, found) if isinstance(event, StepFailed) else None
+        if undoing:
+            break
+    return None if fault is None else str(fault), failure
+
+
+def _failure(engine: SagaEngine, row: SagaRecord, step: StepId, fault: Fault) -> StepFailure:
+    error: object = None
+    if fault.data is not None:
+        registered = engine.registry.find(row.name, row.version)
+        binding = None if registered is None else registered.definition.steps.get(step)
+        try:
+            error = _plain(fault.data) if binding is None else binding.refusals.decode(fault.type, fault.data)
+        except PayloadError:  # the definition declares another error by now
+            error = _plain(fault.data)
+    return StepFailure(step, fault.type, fault.message, error)
 
 
 async def plan_of(engine: SagaEngine, row: SagaRecord) -> Plan | None:
@@ -191,9 +228,9 @@ def _done(state: SagaState) -> int:
 def _entry(record: JournalRecord) -> HistoryEntry:
     event = decode_event(record.event)
     step, attempt = step_of(event)
-    error = _error(event, record)
+    fault = _fault(event, record)
     status = HistoryStatus.INFO
-    if error is not None:
+    if fault is not None:
         status = HistoryStatus.ERROR
     elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped):
         status = HistoryStatus.SUCCESS
@@ -210,7 +247,8 @@ def _entry(record: JournalRecord) -> HistoryEntry:
         skipped=isinstance(event, StepSkipped),
         input=_plain(record.input),
         output=_plain(record.payload) if carries else None,
-        error=error,
+        error=None if fault is None else str(fault),
+        business_error=None if fault is None else _plain(fault.data),
     )
 
 
@@ -220,11 +258,10 @@ def _phase(event: Event) -> str:
     return "compensate" if isinstance(event, CompensationSucceeded | CompensationFailed) else "saga"
 
 
-def _error(event: Event, record: JournalRecord) -> str | None:
+def _fault(event: Event, record: JournalRecord) -> Fault | None:
     if isinstance(event, StepSucceeded | StepSkipped | EventReceived | Started):
         return None
-    fault = fault_in(record.payload)
-    return None if fault is None else str(fault)
+    return fault_in(record.payload)
 
 
 def _plain(payload: bytes | None) -> Any:  # Any: JSON

@@ -42,6 +42,7 @@ schedules = st.builds(
     multiplier=st.floats(0.01, 1000.0) | st.sampled_from([5e-324, 1.0, 2.0, 1e308]),
     cap=st.integers(0, LONGEST_DELAY),
     jitter=st.floats(0.0, 1.0),
+    within=st.just(0) | st.integers(0, 60) | st.integers(0, LONGEST_DELAY),
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 from returns.result import Failure, Success
 
 from saga_fn.core import explore as exploring
@@ -19,6 +20,7 @@ from saga_fn.core.transition import transition
 from tests.core.given import AT_ONCE, DIAMOND, ONE, PIVOTED, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, sequence, step
 
 SHRINKING = RetrySchedule(attempts=3, base=1, jitter=1.0)
+BUDGET = RetrySchedule(attempts=3, base=SECOND, within=10 * SECOND)
 FOREVER = RetrySchedule(attempts=1 << 40, base=SECOND, multiplier=2.0)
 
 EXHAUSTIVE = {
@@ -36,6 +38,9 @@ EXHAUSTIVE = {
     "two roots that join": TWO_ROOTS,
     "two roots, halting on failure": Plan.of(step("a"), step("b"), compensate_on_failure=False),
     "diamond": DIAMOND,
+    "two, within a time": Plan.of(
+        step("a", retry=BUDGET, undo_retry=BUDGET), step("b", "a", retry=RetrySchedule(attempts=3, within=SECOND))
+    ),
     "a pivot alone": Plan.of(step("a", undo=False, pivot=True)),
     "a pivot in the middle": PIVOTED,
     "a pivot in the middle, retried": Plan.of(
@@ -46,6 +51,9 @@ EXHAUSTIVE = {
     "two that join in a pivot": Plan.of(step("a"), step("b"), step("c", "a", "b", undo=False, pivot=True)),
     "two that join in a pivot, cut short": Plan.of(
         step("a"), step("b"), step("c", "a", "b", undo=False, pivot=True), cancel_siblings=True
+    ),
+    "a pivot that may not be taken": Plan.of(
+        step("a"), replace(step("b", "a", undo=False, pivot=True), conditional=True), step("c", "b", undo=False)
     ),
     "a pivot, halting on failure": Plan.of(
         step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", undo=False), compensate_on_failure=False

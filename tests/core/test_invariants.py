@@ -17,6 +17,7 @@ from saga_fn.core.events import (
     Declined,
     Event,
     EventReceived,
+    FailureKind,
     HandedBack,
     RetryRequested,
     StepFailed,
@@ -28,6 +29,7 @@ from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import LeftOver, Projection, WaitReason, left_over, project, suspect
+from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Doubt,
     Exhausted,
@@ -63,6 +65,8 @@ ONCE, TWICE = Tries(1, digest=Digest(b"x")), Tries(2, digest=Digest(b"x"))
 BACK = Goal.ROLLBACK
 DOUBTFUL = Tries(1, doubt=Doubt.MAY_HAVE_RUN)
 LATER = Moment(9)
+SPENT = Tries(1, 1, since=Moment(-9))
+BUDGETED = Plan.of(step("a", retry=RetrySchedule(attempts=3, within=5)), step("b", "a"))
 HELD = Tries(1, until=LATER)
 
 
@@ -255,6 +259,12 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, Tries(2, 1)), rev=4), UNDO_RETRIED),
         edge(RAN, StepFailed(Moment(0), A, 3), state(Running(A, Tries(4, 3)), rev=4), RETRIED),
         *(
+            edge(RAN, StepFailed(Moment(0), A, 1, kind), state(Retrying(A, Tries(1, 1), LATER), rev=4), RETRIED)
+            for kind in (FailureKind.REFUSED, FailureKind.FATAL)
+        ),
+        edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, SPENT, LATER), rev=4), BUDGETED),
+        edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, SPENT), rev=4), BUDGETED),
+        *(
             edge(state(Undoing(A, 1, ONCE), goal=BACK), CompensationFailed(Moment(0), A, 1), again, plan)
             for plan in (TWO, RETRIED)
             for again in (
@@ -335,6 +345,19 @@ HONEST_EDGES: list[Edge] = [
         StepFailed(Moment(0), B, 1),
         moved(state(Succeeded(A, 1), Parked(B, DOUBTFUL, ParkReason.OUTCOME_UNKNOWN), rev=4), writes=(Release(None),)),
         PIVOTED,
+    ),
+    # A budget in time that has only begun, or not even that.
+    edge(
+        RAN,
+        StepFailed(Moment(0), A, 1),
+        moved(state(Retrying(A, Tries(1, 1, since=Moment(5)), LATER), rev=4), writes=(Release(LATER),)),
+        BUDGETED,
+    ),
+    edge(
+        RAN,
+        StepFailed(Moment(0), A, 1),
+        moved(state(Retrying(A, Tries(1, 1), Moment(99)), rev=4), writes=(Release(Moment(99)),)),
+        BUDGETED,
     ),
     # Only a start is too early, not going on.
     edge(state(Running(A, HELD)), TICK, state(Running(A, HELD), rev=4)),

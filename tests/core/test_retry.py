@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,10 +49,16 @@ def test_a_huge_attempt_number_never_overflows() -> None:
 @given(schedules, st.integers(1, (1 << 63) - 1) | st.integers(1, 10), draws)
 def test_a_delay_is_within_its_bounds(schedule: RetrySchedule, failures: int, draw: float) -> None:
     delay = schedule.delay_after(failures, draw=draw)
-    assert (delay is None) == (failures >= schedule.attempts)
+    timeless = msgspec.structs.replace(schedule, within=0)
+    full = timeless.delay_after(failures, draw=0.0)
+    assert (full is None) == (failures >= schedule.attempts)
+    if delay is None and full is not None:
+        unbounded = timeless.delay_after(failures, draw=draw)
+        assert unbounded is not None
+        assert unbounded > schedule.within > 0
     if delay is not None:
-        full = schedule.delay_after(failures, draw=0.0)
         assert full is not None
+        assert not schedule.within or delay <= schedule.within
         assert 0 <= delay <= full <= schedule.cap
         assert delay >= math.floor(full * (1.0 - schedule.jitter)) - 1
 
@@ -86,6 +93,7 @@ def test_what_is_no_schedule_is_refused(wrong: dict[str, float], message: str) -
         RetrySchedule(base=0, cap=0),
         RetrySchedule(base=LONGEST_DELAY, cap=LONGEST_DELAY),
         RetrySchedule(jitter=1.0),
+        RetrySchedule(within=LONGEST_DELAY),
     ],
 )
 def test_the_bounds_themselves_are_allowed(edge: RetrySchedule) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -29,7 +31,7 @@ from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Running, SagaState, Undoing
 from saga_fn.core.transition import in_general, transition
-from saga_fn.core.view import cut_schedule
+from saga_fn.core.view import BEFORE, NOW, TOO_LATE, cut_schedule
 from tests.core.given import A
 from tests.core.strategies import draws, events, plans, schedules
 
@@ -92,15 +94,18 @@ def test_no_story_raises_or_breaks_a_promise(data: st.DataObject, plan: Plan) ->
 
 
 @quick
-@given(schedules, st.lists(draws, max_size=6))
-def test_cut_and_real_policies_agree(real: RetrySchedule, drawn: list[float]) -> None:
+@given(schedules, st.lists(draws, max_size=6), st.integers(0, 60))
+def test_cut_and_real_policies_agree(real: RetrySchedule, drawn: list[float], spent: int) -> None:
     """Whatever a real policy answers, its cut has a run that answers the same: wait, at once, or no more."""
     cut = cut_schedule(real)
     for failures, draw in enumerate(drawn, start=1):
-        delay = real.delay_after(failures, draw=draw)
+        delay = real.delay_after(failures, draw=draw, spent=spent)
         # The cut's first, middle and last attempt stand for the real one's.
         stands_for = failures if failures < cut.attempts else (cut.attempts if delay is None else cut.attempts - 1)
-        answers = {answer(cut.delay_after(stands_for, draw=drawn)) for drawn in ((0.0, 0.75) if cut.jitter else (0.0,))}
+        answers = {
+            answer(cut.delay_after(stands_for, draw=draw, spent=at - BEFORE))
+            for at, draw in itertools.product((NOW, TOO_LATE), (0.0, 0.75) if cut.jitter else (0.0,))
+        }
         assert answer(delay) in answers
 
 

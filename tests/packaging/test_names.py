@@ -27,7 +27,7 @@ STEPS_AND_SAGAS = {
 }
 RETRY_POLICIES = {"ExponentialRetry", "FixedRetry", "NoRetry", "RetryPolicy"}
 RUNNING = {"Health", "MemoryStore", "SagaHandle", "SagaOrchestrator", "SagaRun"}
-ENDS = {"Compensated", "Completed", "Failed", "LeftOver", "LeftOverKind", "Outcome"}
+ENDS = {"Compensated", "Completed", "Failed", "LeftOver", "LeftOverKind", "Outcome", "StepFailure"}
 OPERATORS = {
     "HistoryEntry",
     "HistoryStatus",

@@ -171,6 +171,7 @@ def test_the_type_of_every_public_name_is_known_in_full(consumer: Consumer) -> N
 # Where Any stands in a public signature, and why it does.
 CHOSEN_ANY = {
     "HistoryEntry.__init__": "JSON of whatever types the saga has",
+    "HistoryEntry.business_error": "JSON of whatever business error the step declares",
     "HistoryEntry.input": "JSON of whatever types the saga has",
     "HistoryEntry.output": "JSON of whatever types the saga has",
     "InputContext.__init__": "what the outside world sent, in whatever shape",

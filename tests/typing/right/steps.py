@@ -66,6 +66,21 @@ async def refusing_with_options(inp: Order, ctx: StepContext) -> Result[Charged,
     return Success(Charged(inp.order_id + ctx.trace_id))
 
 
+class DeclinedError(Exception): ...
+
+
+@step(
+    pivot=True,
+    retry_on=(ConnectionError, TimeoutError),
+    give_up_on=DeclinedError,
+    retry_policy=ExponentialRetry(base_delay=timedelta(seconds=1), within=timedelta(minutes=10)),
+)
+async def with_errors(inp: Order) -> Charged:
+    return Charged(inp.order_id)
+
+
+assert_type(with_errors, Step[Order, Charged])
+assert_type(step(do_charge, compensate=refund, give_up_on=(DeclinedError, KeyError)), Step[ChargeInput, Charged])
 assert_type(plain, Step[Order, Charged])
 assert_type(with_context, Step[Order, Charged])
 assert_type(may_refuse, Step[Order, Charged])

@@ -66,6 +66,12 @@ step(do_reserve, retries=3)
 # refused: call-overload | reportArgumentType
 step(do_reserve, pivot="yes")
 # refused: call-overload | reportArgumentType
+step(do_reserve, retry_on="TimeoutError")
+# refused: call-overload | reportArgumentType
+step(do_reserve, give_up_on=[ValueError])
+# refused: arg-type | reportArgumentType
+FixedRetry(max_attempts=3, within=5)
+# refused: call-overload | reportArgumentType
 step(do_reserve, retry_policy=3)
 # refused: arg-type | reportArgumentType
 FixedRetry(max_attempts="3")

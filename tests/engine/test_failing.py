@@ -1,0 +1,216 @@
+"""Failures that mean something: business errors, errors that are tried again and those that are not. On all stores."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from datetime import timedelta
+
+import msgspec
+import pytest
+from returns.result import Failure, Result, Success
+
+from saga_fn import (
+    Compensated,
+    Failed,
+    FixedRetry,
+    SagaAdmin,
+    SagaBuilder,
+    SagaCompensatedError,
+    SagaDefinition,
+    Step,
+    StepFailure,
+    StepOptions,
+    step,
+)
+from tests.engine.conftest import Make
+from tests.engine.shop import Done, Order, Shop
+from tests.weaknesses.stage import SOON
+
+
+class Declined(msgspec.Struct, frozen=True):
+    code: int
+
+
+@dataclasses.dataclass
+class CardDeclinedError(Exception):
+    code: int
+
+
+def failing(
+    shop: Shop,
+    charge: Step[Order, Done],
+    options: StepOptions | None = None,
+) -> SagaDefinition[Order, Done]:
+    """Reserve, which can be undone, then a charge that fails in some way, and could be tried four times."""
+    builder = SagaBuilder(Order)
+    builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
+    chosen: StepOptions = {"retry_policy": FixedRetry(max_attempts=4), "step_id": "charge"}
+    chosen.update(options or {})
+    charged = builder.add_step(charge, depends_on=builder.initial, **chosen)
+    return builder.build(output=charged)
+
+
+async def test_a_returned_failure_is_not_tried_again_and_its_error_is_kept_typed(make: Make) -> None:
+    shop, tries = Shop(), 0
+
+    async def charge(inp: Order) -> Result[Done, Declined]:
+        nonlocal tries
+        tries += 1
+        return Failure(Declined(7)) if inp.amount else Success(Done("charge"))
+
+    async with make() as orchestrator:
+        run = await orchestrator.register("failing", failing(shop, step(charge))).start(Order("1"))
+        ended = await run.outcome(SOON)
+        assert isinstance(ended, Compensated)
+        assert ended.failure == StepFailure("charge", "Declined", "Declined(code=7)", Declined(7))
+        with pytest.raises(SagaCompensatedError, match="code=7") as caught:
+            await run.result(SOON)
+        assert caught.value.failure == ended.failure
+        assert ended.snapshot.last_error == "Declined"
+        seen = await SagaAdmin(orchestrator).get_saga(run.id)
+        assert seen.failure == ended.failure
+        assert [entry.business_error for entry in seen.step_history if entry.kind == "step_failed"] == [{"code": 7}]
+    assert tries == 1
+    assert shop.done == ["reserve", "release reserve"]
+
+
+async def test_a_declared_business_error_is_not_tried_again_and_is_kept_typed(make: Make) -> None:
+    shop, tries = Shop(), 0
+
+    async def charge(inp: Order) -> Done:
+        nonlocal tries
+        tries += 1
+        raise CardDeclinedError(9)
+
+    async with make() as orchestrator:
+        saga = failing(shop, step(charge), {"give_up_on": CardDeclinedError})
+        ended = await (await orchestrator.register("failing", saga).start(Order("1"))).outcome(SOON)
+        assert isinstance(ended, Compensated)
+        assert ended.failure is not None
+        match ended.failure.error:
+            case CardDeclinedError(code=code):
+                assert code == 9
+            case other:
+                raise AssertionError(other)
+    assert tries == 1
+
+
+async def test_who_does_not_know_the_definition_sees_plain_data(make: Make) -> None:
+    async def charge(inp: Order) -> Result[Done, Declined]:
+        return Failure(Declined(7))
+
+    shop = Shop()
+    async with make() as orchestrator:
+        run = await orchestrator.register("failing", failing(shop, step(charge))).start(Order("1"))
+        assert isinstance(await run.outcome(SOON), Compensated)
+        async with make(concurrency=0) as stranger:
+            seen = await SagaAdmin(stranger).get_saga(run.id)
+            assert seen.failure is not None
+            assert seen.failure.error == {"code": 7}
+
+    async def changed(inp: Order) -> Done:
+        return Done("charge")
+
+    async with make(concurrency=0) as successor:
+        successor.register("failing", failing(shop, step(changed)))
+        seen = await SagaAdmin(successor).get_saga(run.id)
+        assert seen.failure is not None
+        assert seen.failure.error == {"code": 7}
+
+
+@pytest.mark.parametrize(
+    "options, tries",
+    [
+        ({}, 4),
+        ({"retry_on": ConnectionError}, 4),
+        ({"retry_on": (KeyError, OSError)}, 4),
+        ({"retry_on": KeyError}, 1),
+        ({"give_up_on": ConnectionResetError}, 1),
+        ({"give_up_on": ConnectionResetError, "retry_on": ConnectionError}, 1),
+        ({"give_up_on": KeyError}, 4),
+    ],
+)
+async def test_retry_on_and_give_up_on_say_how_often_it_is_tried(make: Make, options: StepOptions, tries: int) -> None:
+    shop, tried = Shop(), 0
+
+    async def charge(inp: Order) -> Done:
+        nonlocal tried
+        tried += 1
+        raise ConnectionResetError("gone")
+
+    async with make() as orchestrator:
+        run = await orchestrator.register("failing", failing(shop, step(charge), options)).start(Order("1"))
+        ended = await run.outcome(SOON)
+        assert isinstance(ended, Compensated)
+        assert ended.failure == StepFailure("charge", "ConnectionResetError", "gone")
+    assert tried == tries
+
+
+async def test_a_budget_in_time_ends_the_attempts(make: Make) -> None:
+    shop, tried = Shop(), 0
+
+    async def charge(inp: Order) -> Done:
+        nonlocal tried
+        tried += 1
+        raise ConnectionResetError("gone")
+
+    policy = FixedRetry(delay=timedelta(milliseconds=60), within=timedelta(milliseconds=150))
+    async with make() as orchestrator:
+        run = await orchestrator.register("failing", failing(shop, step(charge), {"retry_policy": policy})).start(
+            Order("1")
+        )
+        assert isinstance(await run.outcome(SOON), Compensated)
+    assert 1 <= tried <= 3
+
+
+async def test_a_timeout_says_nothing_about_the_business(make: Make) -> None:
+    """Whatever retry_on names: a timeout leaves open what happened, and goes by the retry policy alone."""
+    shop, tried = Shop(), 0
+
+    async def charge(inp: Order) -> Done:
+        nonlocal tried
+        tried += 1
+        if tried < 3:
+            await asyncio.Event().wait()
+        return Done("charge")
+
+    options: StepOptions = {"retry_on": KeyError, "give_up_on": TimeoutError, "timeout": timedelta(milliseconds=30)}
+    async with make() as orchestrator:
+        run = await orchestrator.register("failing", failing(shop, step(charge), options)).start(Order("1"))
+        assert await run.result(SOON) == Done("charge")
+
+
+async def test_a_business_error_of_a_retried_step_settles_an_earlier_timeout(make: Make) -> None:
+    shop, tried = Shop(), 0
+
+    async def charge(inp: Order) -> Done:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            await asyncio.Event().wait()
+        raise CardDeclinedError(1)
+
+    options: StepOptions = {"give_up_on": CardDeclinedError, "timeout": timedelta(milliseconds=30)}
+    async with make() as orchestrator:
+        run = await orchestrator.register("failing", failing(shop, step(charge), options)).start(Order("1"))
+        assert isinstance(await run.outcome(SOON), Compensated)
+
+
+async def test_a_fatal_error_does_not_settle_it(make: Make) -> None:
+    shop, tried = Shop(), 0
+
+    async def charge(inp: Order) -> Done:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            await asyncio.Event().wait()
+        raise ValueError("a bug")
+
+    options: StepOptions = {"retry_on": ConnectionError, "timeout": timedelta(milliseconds=30)}
+    async with make() as orchestrator:
+        run = await orchestrator.register("failing", failing(shop, step(charge), options)).start(Order("1"))
+        ended = await run.outcome(SOON)
+        assert isinstance(ended, Failed)
+        assert [(left.step_id, left.kind.value) for left in ended.left_over] == [("charge", "may have run")]
+        assert ended.failure == StepFailure("charge", "ValueError", "a bug")
