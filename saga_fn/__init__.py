@@ -6,6 +6,7 @@ from saga_fn.core.steps import StepStatus
 from saga_fn.definition import (
     BaseStep,
     ContextStep,
+    Event,
     ExponentialRetry,
     FixedRetry,
     InputContext,
@@ -20,10 +21,13 @@ from saga_fn.definition import (
     StepInputMap,
     StepOptions,
     StepRef,
+    any_of,
     saga,
+    sleep,
     step,
 )
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.sending import Delivery
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
     PayloadError,
@@ -47,6 +51,7 @@ from saga_fn.errors import (
 )
 from saga_fn.handle import SagaHandle, SagaRun
 from saga_fn.orchestrator import SagaOrchestrator
+from saga_fn.sender import EventSender
 from saga_fn.snapshot import (
     Compensated,
     Completed,
@@ -59,6 +64,7 @@ from saga_fn.snapshot import (
     SagaSnapshot,
     StepFailure,
     StepSnapshot,
+    Wait,
 )
 from saga_fn.store.memory import MemoryStore
 
@@ -68,6 +74,9 @@ __all__ = [
     "Compensated",
     "Completed",
     "ContextStep",
+    "Delivery",
+    "Event",
+    "EventSender",
     "ExponentialRetry",
     "Failed",
     "FixedRetry",
@@ -120,7 +129,10 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "TypeValidationError",
+    "Wait",
     "WaitReason",
+    "any_of",
     "saga",
+    "sleep",
     "step",
 ]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from saga_fn.core.state import Goal
 from saga_fn.definition import SagaDefinition
+from saga_fn.engine.arguments import micros_of_delay
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.starting import StartedSaga, StartRequest
 from saga_fn.engine.view import result_of
@@ -91,15 +92,17 @@ class SagaHandle(Generic[D, R]):
         aggregation_id: str | None = None,
         idempotency_key: str | None = None,
         trace_id: str | None = None,
+        delay: timedelta | None = None,
         connection: Connection | None = None,
     ) -> SagaRun[R]:
-        """Start a saga; it is durable when this returns, and goes on in the background.
+        """Start a saga; it is durable when this returns, and goes on in the background, after `delay` if there is one.
 
         The same `idempotency_key` gives the same saga, with other data StartConflictError. One active saga a name and
         `aggregation_id`: a second raises ActiveSagaAlreadyExistsError. With `connection` the start becomes part of that
         connection's transaction. Raises PayloadError for data that cannot be stored.
         """
-        request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id)
+        micros = micros_of_delay(delay)
+        request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id, micros)
         return self._run(await self._orchestrator.start_request(request, connection))
 
     async def start_many(

@@ -15,14 +15,15 @@ from uuid import UUID
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.state import Goal
-from saga_fn.definition import SagaDefinition
-from saga_fn.engine.arguments import check_id, check_is, check_whole, seconds_of
+from saga_fn.definition import Event, SagaDefinition
+from saga_fn.engine.arguments import check_id, check_is, check_whole, micros_of_delay, seconds_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import MEBIBYTE, EngineOptions
 from saga_fn.engine.registry import Registered
+from saga_fn.engine.sending import Delivery, enveloped, send_to_saga
 from saga_fn.engine.starting import StartedSaga, Starter, StartRequest
-from saga_fn.engine.verbs import announce, notify
+from saga_fn.engine.verbs import announce, holds, notify
 from saga_fn.engine.view import failure_of, read_result, record_of, result_of, snapshot_of
 from saga_fn.engine.worker import Worker, drive_due, drive_one
 from saga_fn.errors import (
@@ -38,6 +39,7 @@ from saga_fn.errors import (
     StoreError,
 )
 from saga_fn.handle import SagaHandle
+from saga_fn.sender import EventSender
 from saga_fn.snapshot import Compensated, Completed, Failed, Health, Outcome, SagaSnapshot
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.memory import MemoryStore
@@ -227,6 +229,7 @@ class SagaOrchestrator:
         aggregation_id: str | None = None,
         idempotency_key: str | None = None,
         trace_id: str | None = None,
+        delay: timedelta | None = None,
         connection: Connection | None = None,
     ) -> UUID:
         """Start a saga by name and get its id; `initial_data` may be a dict that stands for its type.
@@ -234,7 +237,8 @@ class SagaOrchestrator:
         As `SagaHandle.start`, checked at run time. Raises SagaNotRegisteredError as well.
         """
         registered = self.engine.registry.latest(saga_name)
-        request = StartRequest(registered, initial_data, aggregation_id, idempotency_key, trace_id)
+        micros = micros_of_delay(delay)
+        request = StartRequest(registered, initial_data, aggregation_id, idempotency_key, trace_id, micros)
         return (await self.start_request(request, connection)).id
 
     async def start_many(
@@ -288,11 +292,23 @@ class SagaOrchestrator:
     def _slots_for_starts(self) -> int:
         return self._worker.slots_for_starts() if self.entered else 0
 
+    def to(self, saga_id: UUID, event: Event[T], /) -> EventSender[T]:
+        """Where to send an event that a saga waits for, or will wait for.
+
+        Example::
+
+            await orchestrator.to(saga_id, approval).send(Approval(by="ann"), event_id=message.id)
+        """
+        check_id(saga_id)
+        check_is(event, Event, "an Event", error=SagaDefinitionError, hint='Event("approval", Approval)')
+        return EventSender(self.engine, saga_id, event)
+
     async def notify(self, saga_id: UUID, token: UUID, event: Mapping[str, Any] | None = None) -> bool:  # Any: JSON
         """Hand an event to a saga: True if it was stored for it, False if `token` is not the saga's present one.
 
-        The token is `step_execution_token` of its snapshot. A saga that waits for a retry sees the event at once. Raises
-        SagaNotFoundError, and PayloadError for an event that is not JSON.
+        The token is `step_execution_token` of its snapshot. A saga that waits for a retry sees the event at once. One with
+        the keys `event_type` and `payload` (and `event_id`, `correlation_id`) is for whatever waits for that name. Raises
+        SagaNotFoundError, PayloadError for an event that is not JSON, SagaStateError if it waits for no such event.
         """
         self._require_open()
         check_id(saga_id)
@@ -303,7 +319,13 @@ class SagaOrchestrator:
         limit = self.engine.options.max_payload_bytes
         if len(payload) > limit:
             raise PayloadTooLargeError("the event", size=len(payload), limit=limit)
-        return await notify(self.engine, saga_id, token, payload)
+        named = enveloped(event or {})
+        if named is None:
+            return await notify(self.engine, saga_id, token, payload)
+        return await holds(self.engine, saga_id, token) and await send_to_saga(self.engine, saga_id, named) in (
+            Delivery.ACCEPTED,
+            Delivery.BUFFERED,
+        )
 
     # Working without a worker.
 

@@ -23,6 +23,16 @@ def wait_token(saga_id: UUID, rev: int) -> UUID:
 
 
 @attrs.frozen
+class Wait:
+    """What one step of a saga waits for outside: any of these events, or (without events) a moment alone."""
+
+    step_id: str
+    events: tuple[str, ...]
+    until: datetime | None
+    """When the wait is over; None if it may last for ever."""
+
+
+@attrs.frozen
 class SagaSnapshot:
     """A saga at one moment. Reading it takes no lock."""
 
@@ -49,6 +59,14 @@ class SagaSnapshot:
     """Why it waits for a person."""
     left_over: tuple[LeftOver, ...]
     """What a FAILED saga leaves in the world."""
+    waiting_for: tuple[Wait, ...]
+    """The events and moments it waits for now."""
+    buffered_events: tuple[str, ...]
+    """The names of events that came and that nothing has taken yet, in order."""
+    begins_at: datetime | None
+    """When it begins, if it was started with a delay that is not over."""
+    rolls_back_at: datetime | None
+    """Its deadline, for as long as it goes forward."""
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
@@ -82,6 +100,8 @@ class HistoryEntry:
     output: Any = None  # Any: as above
     error: str | None = None
     business_error: Any = None  # Any: JSON of whatever business error the step declares
+    event: str | None = None
+    """The name of an outside event that has one."""
 
 
 @attrs.frozen
@@ -110,7 +130,7 @@ class StepSnapshot:
     failures: int
     """Failed attempts that its retry policy counts."""
     wakes_at: datetime | None
-    """When it is tried again."""
+    """When it is tried again, or its wait is over."""
     parked: str | None
     """Why it waits for a person."""
 

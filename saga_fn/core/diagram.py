@@ -6,13 +6,13 @@ from collections import defaultdict
 
 from saga_fn.core.explore import explore
 from saga_fn.core.ids import StepId
-from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
 from saga_fn.core.reading import SagaStatus
 from saga_fn.core.retry import RetrySchedule
 
 
 def state_diagram() -> str:
-    """A Mermaid diagram of how events move a saga's status, found by exploring a plan of two steps.
+    """A Mermaid diagram of how events move a saga's status, found by exploring a plan of two steps, and one that waits.
 
     Events that leave the status as it is are not drawn.
     """
@@ -24,8 +24,22 @@ def state_diagram() -> str:
             PlannedStep(second, after=(first,), retry=twice),
         )
     )
+    waiting = explore(
+        Plan.of(
+            PlannedStep(first, compensable=True),
+            PlannedStep(
+                second,
+                after=(first,),
+                kind=StepKind.EVENT,
+                waits_for=("event",),
+                limit=1,
+                on_timeout=OnTimeout.DEFAULT,
+            ),
+            deadline=2,
+        )
+    )
     labels: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for before, kind, after in found.moves:
+    for before, kind, after in found.moves | waiting.moves:
         if before is not after:
             labels["[*]" if before is None else before.value, after.value].append(kind)
     lines = ["stateDiagram-v2"]

@@ -54,12 +54,17 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
 
     `needs` names the steps that could start now if their inputs were on the event: an owner computes them and asks
     again, with the same event carrying them; whoever does not own the saga leaves them to the next owner.
+
+    `defaults` names the waits that are over and have a value declared for this, which an owner then gives them.
+    `timed_out` names the wait whose time ran out for good with this event; the saga's own deadline has no name.
     """
 
     state: SagaState
     needs: tuple[StepId, ...]
     writes: tuple[Write, ...]
     actions: tuple[Action, ...]
+    defaults: tuple[StepId, ...] = ()
+    timed_out: StepId | None = None
 
 
 class Refusal(enum.StrEnum):
@@ -82,6 +87,12 @@ class Refusal(enum.StrEnum):
     TOO_MANY_EVENTS = "too_many_events"
     PAST_PIVOT = "past_pivot"
     """The pivot is done: the saga only goes forward."""
+    UNKNOWN_EVENT = "unknown_event"
+    """Nothing in the plan waits for an event of that name."""
+    EXPIRED = "expired"
+    """The event was void when it came."""
+    NOT_OVER = "not_over"
+    """The wait is not over, or has no default."""
 
 
 @attrs.frozen

@@ -35,7 +35,14 @@ class Declined(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     step: StepId
 
 
-Binding: TypeAlias = Bound | Unbindable | Declined
+class Until(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
+    """The moment that a sleep lasts until was computed."""
+
+    step: StepId
+    moment: Moment
+
+
+Binding: TypeAlias = Bound | Unbindable | Declined | Until
 
 
 class FailureKind(enum.IntEnum):
@@ -61,6 +68,8 @@ class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     at: Moment
     plan: PlanId
     inputs: tuple[Binding, ...] = ()
+    delay: int = 0
+    """How many microseconds later it is to begin."""
 
 
 class Resumed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
@@ -147,9 +156,16 @@ class AbortRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
 
 
 class EventReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
-    """The outside world sent something; it is recorded with this event, and waiting retries see it at once."""
+    """The outside world sent something; it is recorded with this event.
+
+    With a name it is for whatever waits for that name, now or later, about the same thing (`about`, a fingerprint), and
+    is void from `expires` on. Without one every step sees it, and waiting retries at once.
+    """
 
     at: Moment
+    name: str = ""
+    about: Digest = Digest(b"")
+    expires: Moment | None = None
 
 
 class PlanChanged(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=13):
@@ -172,6 +188,14 @@ class HandedBack(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15)
     at: Moment
 
 
+class WaitDefaulted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=16):
+    """A wait for an event was over without one; the value that was declared for this is recorded with this event."""
+
+    at: Moment
+    step: StepId
+    inputs: tuple[Binding, ...] = ()
+
+
 Event: TypeAlias = (
     Started
     | Resumed
@@ -188,6 +212,7 @@ Event: TypeAlias = (
     | PlanChanged
     | SagaParked
     | HandedBack
+    | WaitDefaulted
 )
 
 

@@ -42,11 +42,13 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
     Unbindable,
+    Until,
+    WaitDefaulted,
     name_of,
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.reading import LeftOverKind, SagaStatus, due, left_over, project
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
@@ -55,10 +57,12 @@ from saga_fn.core.state import (
     Retrying,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     Undone,
     UndoRetrying,
+    Waiting,
 )
 from saga_fn.core.transition import transition
 from saga_fn.core.view import LATER, NOW, SAME, TOO_LATE, cut_plan, interchangeable, view_of
@@ -148,8 +152,9 @@ class _Walk:
         """Who leads to each state: by what happens of itself, and by anything but an abort."""
 
     def run(self) -> None:
-        for event, moved in _variants(self.first, None, Started(NOW, self.first.id)):
-            self._arrive(None, None, event, moved)
+        for delay in (0, LATER):
+            for event, moved in _variants(self.first, None, Started(NOW, self.first.id, delay=delay)):
+                self._arrive(None, None, event, moved)
         place = 0
         while place < len(self.states):
             state = self.states[place]
@@ -263,6 +268,8 @@ def _events(plans: dict[PlanId, Plan], state: SagaState) -> Iterator[tuple[Plan,
         yield plan, state, event
     for other in plans.values():
         yield other, state, PlanChanged(NOW, other.id)
+    for event in _events_of_waits(plan):
+        yield plan, state, event
     # An outside event that came since the inputs were bound excuses other inputs than before.
     yield plan, _replace(state, events=(0,)), Ticked(NOW)
 
@@ -288,6 +295,20 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
                     yield CompensationFailed(at, planned.step, attempt, kind, draw)
 
 
+def _events_of_waits(plan: Plan) -> Iterator[Event]:
+    if not plan.waits:
+        return
+    for planned in plan.steps:
+        yield WaitDefaulted(NOW, planned.step)
+    yield EventReceived(NOW, "no such event")
+    for name in sorted(plan.events):
+        yield EventReceived(NOW, name)
+        yield EventReceived(NOW, name, expires=NOW)
+        yield EventReceived(NOW, name, expires=LATER)
+        if any(planned.correlated for planned in plan.steps if name in planned.waits_for):
+            yield EventReceived(NOW, name, SAME)
+
+
 def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
     yield RetryRequested(NOW)
     yield CompensationRequested(NOW)
@@ -304,7 +325,7 @@ def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tup
         return
     moved = decision.unwrap()
     yield event, moved
-    if not isinstance(event, Started | Resumed | Ticked | StepSucceeded | StepSkipped):
+    if not isinstance(event, Started | Resumed | Ticked | StepSucceeded | StepSkipped | WaitDefaulted):
         return
     for inputs in _inputs(plan, moved):
         variant = _replace(event, inputs=inputs)
@@ -314,14 +335,18 @@ def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tup
 
 def _inputs(plan: Plan, moved: Transition) -> Iterator[tuple[Binding, ...]]:
     if len(moved.needs) > 1:
-        yield tuple(Bound(step, SAME) for step in moved.needs)
+        yield tuple(_bound(plan, step) for step in moved.needs)
     for step in moved.needs:
-        yield (Bound(step, SAME),)
+        yield (_bound(plan, step),)
         yield (Unbindable(step),)
         if plan.step(step).conditional:
             yield (Declined(step),)
         if any(found.step == step for found in moved.state.steps):
             yield (Bound(step, _OTHER),)
+
+
+def _bound(plan: Plan, step: StepId) -> Binding:
+    return Until(step, LATER) if plan.step(step).kind is StepKind.SLEEP else Bound(step, SAME)
 
 
 def _firing(state: SagaState) -> Iterator[SagaState]:
@@ -331,17 +356,41 @@ def _firing(state: SagaState) -> Iterator[SagaState]:
         yield _replace(state, steps=tuple(_soon(step) if step.step in fired else step for step in state.steps))
     if len(armed) > 1:
         yield _replace(state, steps=tuple(_soon(step) for step in state.steps))
+    own = [each for each in _own_timers(state) if each != state]
+    yield from own
+    if own and armed:
+        for each in own:
+            yield _replace(each, steps=tuple(_soon(step) for step in state.steps))
+
+
+def _own_timers(state: SagaState) -> Iterator[SagaState]:
+    """The state with a moment of the saga itself set to come soon."""
+    yield _replace(state, begins=min(state.begins, _SOON))
+    yield _replace(state, deadline=_sooner(state.deadline))
+    yield _replace(state, buffered=tuple(_replace(each, expires=_sooner(each.expires)) for each in state.buffered))
+
+
+def _sooner(moment: Moment | None) -> Moment | None:
+    return None if moment is None else min(moment, _SOON)
 
 
 def _later(step: StepState) -> bool:
     if isinstance(step, Retrying | UndoRetrying) and step.wake > NOW:
         return True
+    if isinstance(step, Sleeping):
+        return step.wake > NOW
+    if isinstance(step, Waiting):
+        return step.until is not None and step.until > NOW
     return not isinstance(step, Succeeded | Skipped | NotTaken | Undone) and step.tries.until > NOW
 
 
 def _soon(step: StepState) -> StepState:
     if isinstance(step, Succeeded | Skipped | NotTaken | Undone):
         return step
+    if isinstance(step, Sleeping):
+        return _replace(step, wake=min(step.wake, _SOON))
+    if isinstance(step, Waiting):
+        return _replace(step, until=_sooner(step.until))
     step = _replace(step, tries=_replace(step.tries, until=Moment(min(step.tries.until, _SOON))))
     return _replace(step, wake=Moment(min(step.wake, _SOON))) if isinstance(step, Retrying | UndoRetrying) else step
 

@@ -8,6 +8,7 @@ They speak of the pivot by the plan that an edge was folded with: a plan without
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final, TypeAlias
 
@@ -24,13 +25,16 @@ from saga_fn.core.events import (
     EventReceived,
     FailureKind,
     HandedBack,
+    Resumed,
     RetryRequested,
     StepFailed,
     StepSkipped,
     StepSucceeded,
+    Ticked,
+    WaitDefaulted,
 )
 from saga_fn.core.ids import Moment
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
 from saga_fn.core.reading import SagaStatus, WaitReason, find, left_over, owes_undo, past_pivot, project, startable
 from saga_fn.core.state import (
     ENDS,
@@ -43,6 +47,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     UndoFailed,
@@ -52,6 +57,7 @@ from saga_fn.core.state import (
     UndoRetrying,
     Unfinished,
     Unknown,
+    Waiting,
     is_done,
 )
 
@@ -91,13 +97,16 @@ EdgeLaw: TypeAlias = Callable[[Edge], bool]
 
 
 def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
-    """No live row that no scan can find: without a due time it has ended, or all it waits for is a person."""
+    """No live row that no scan can find: without a due time it waits only for a person, or an event for ever."""
     row = project(plan, state)
     if row.due is not None:
         return not state.ended
-    waits_for_a_person = any(isinstance(step, Parked | UndoParked) for step in state.steps)
+    waits_outside = any(isinstance(step, Parked | UndoParked | Waiting) for step in state.steps)
     waits_for_time = any(isinstance(step, Retrying | UndoRetrying | Running | Undoing) for step in state.steps)
-    return state.ended or (waits_for_a_person and not waits_for_time and not startable(plan, state))
+    waits_for_time = waits_for_time or any(
+        isinstance(step, Sleeping) or (isinstance(step, Waiting) and step.until is not None) for step in state.steps
+    )
+    return state.ended or (waits_outside and not waits_for_time and not startable(plan, state))
 
 
 def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
@@ -107,7 +116,9 @@ def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
         return row.due is None and row.waits is WaitReason.NOTHING
     if row.status is SagaStatus.SUSPENDED:
         timed = bool(row.waits & (WaitReason.RETRY | WaitReason.TIMER))
-        return row.waits is not WaitReason.NOTHING and timed == (row.due is not None)
+        may_be_timed = timed or bool(row.waits & WaitReason.EVENT)
+        is_due = row.due is not None
+        return row.waits is not WaitReason.NOTHING and timed <= is_due <= may_be_timed
     return row.due is not None and row.waits is WaitReason.NOTHING
 
 
@@ -122,7 +133,8 @@ def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool
 def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState) -> bool:
     """Forward and back never at once."""
     begun = any(isinstance(step, Undo) for step in state.steps)
-    return not (begun and any(isinstance(step, Running | Retrying | Parked) for step in state.steps))
+    going = Running | Retrying | Parked | Waiting | Sleeping
+    return not (begun and any(isinstance(step, going) for step in state.steps))
 
 
 def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaState) -> bool:
@@ -133,7 +145,7 @@ def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaStat
 
 def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
     """A saga that has ended runs nothing, waits for nothing and can start nothing."""
-    going = Running | Retrying | Parked | Undoing | UndoRetrying | UndoParked
+    going = Running | Retrying | Parked | Undoing | UndoRetrying | UndoParked | Waiting | Sleeping
     return not state.ended or not (any(isinstance(step, going) for step in state.steps) or startable(plan, state))
 
 
@@ -194,12 +206,30 @@ def i6_results_are_kept(edge: Edge) -> bool:
         elif isinstance(now, Skipped):
             if not isinstance(edge.event, StepSkipped) or edge.event.step != now.step or now.seq != edge.after.rev:
                 return False
+        elif isinstance(now, Succeeded) and edge.plan.step(now.step).kind is not StepKind.STEP:
+            if not _waited_for(edge, edge.plan.step(now.step), was, now):
+                return False
         elif isinstance(now, Succeeded | Undo):
             if not isinstance(edge.event, StepSucceeded) or not isinstance(was, Running):
                 return False
             if (edge.event.step, edge.event.attempt) != (now.step, was.tries.attempt) or now.seq != edge.after.rev:
                 return False
     return len(edge.steps) >= len(edge.before.steps)
+
+
+def _waited_for(edge: Edge, planned: PlannedStep, was: StepState | None, now: Succeeded) -> bool:
+    """Whether what the step waited for is what this edge brought."""
+    match edge.event:
+        case EventReceived(name=name) if now.seq == edge.after.rev:
+            return isinstance(was, Waiting) and name in planned.waits_for
+        case WaitDefaulted(step=step) if now.seq == edge.after.rev:
+            over = isinstance(was, Waiting) and was.until is not None and was.until <= edge.after.at
+            return over and step == now.step and planned.on_timeout is OnTimeout.DEFAULT
+        case Ticked() | Resumed() if now.seq == edge.after.rev:
+            return isinstance(was, Sleeping) and was.wake <= edge.after.at
+        case _:
+            kept = [event for event in edge.before.buffered if event.seq == now.seq]
+            return any(event.name in planned.waits_for for event in kept)
 
 
 def i7_no_successor_starts_early(edge: Edge) -> bool:
@@ -316,9 +346,61 @@ def i11_ends_are_absorbing(edge: Edge) -> bool:
 
 
 def i13_events_are_kept_in_order(edge: Edge) -> bool:
-    """An outside event is recorded once, under its own journal entry, and none is ever dropped."""
-    new = (edge.after.rev,) if isinstance(edge.event, EventReceived) else ()
+    """An unnamed outside event is recorded once, under its own journal entry, and none is ever dropped."""
+    new = (edge.after.rev,) if isinstance(edge.event, EventReceived) and not edge.event.name else ()
     return edge.after.events == (*edge.before.events, *new)
+
+
+def i13_a_named_event_is_taken_once(edge: Edge) -> bool:
+    """What was kept and what came is now taken by one wait, or still kept; only what is void may be dropped."""
+    had = Counter(event.seq for event in edge.before.buffered)
+    if isinstance(edge.event, EventReceived) and edge.event.name:
+        had[edge.after.rev] += 1
+    has = Counter(event.seq for event in edge.after.buffered)
+    for was, now in edge.steps:
+        if isinstance(now, Succeeded) and now != was and edge.plan.step(now.step).kind is StepKind.EVENT:
+            has[now.seq] += not isinstance(edge.event, WaitDefaulted) or edge.event.step != now.step
+    void = Counter(e.seq for e in edge.before.buffered if e.expires is not None and e.expires <= edge.after.at)
+    return not has - had and not had - has - void
+
+
+def i13_events_wait_in_order(edge: Edge) -> bool:
+    """Of two events for the same wait the one that came first is taken first: what is kept stays in its order."""
+    new = 1 if isinstance(edge.event, EventReceived) and edge.after.buffered[-1:] != edge.before.buffered[-1:] else 0
+    before = iter(edge.before.buffered)
+    return all(event in before for event in edge.after.buffered[: len(edge.after.buffered) - new])
+
+
+def i14_no_timer_fires_early(edge: Edge) -> bool:
+    """What says that a time ran out is told so by the clock, of a moment that has come, and the saga turns back."""
+    if edge.moved.timed_out is None:
+        return True
+    if not isinstance(edge.event, Ticked | Resumed) or edge.before.goal is not Goal.FORWARD:
+        return False
+    over = {was.step: was.until for was, _ in edge.steps if isinstance(was, Waiting)}
+    moment = over[edge.moved.timed_out] if edge.moved.timed_out else edge.before.deadline
+    # From a pivot, or past it, there may be no way back: then a person is waited for.
+    back = edge.after.goal is not Goal.FORWARD or edge.plan.pivot is not None
+    return moment is not None and moment <= edge.after.at and back
+
+
+def i14_what_is_due_fires(edge: Edge) -> bool:
+    """When the clock has told, nothing of a saga that goes forward waits for a moment that has come."""
+    after, told = edge.after, edge.event
+    if not isinstance(told, Ticked | Resumed) or after.goal is not Goal.FORWARD:
+        return True
+    begun = {now.step for was, now in edge.steps if type(was) is not type(now)}
+    for step in after.steps:
+        moment = step.wake if isinstance(step, Sleeping) else step.until if isinstance(step, Waiting) else None
+        if moment is not None and moment <= after.at and step.step not in begun | set(edge.moved.defaults):
+            return False
+    parked = any(isinstance(now, Parked) and not isinstance(was, Parked) for was, now in edge.steps)
+    return parked or after.deadline is None or after.deadline > after.at
+
+
+def i14_nothing_begins_before_its_saga(edge: Edge) -> bool:
+    """A saga that is to begin later has begun nothing yet."""
+    return edge.after.begins <= edge.after.at or not edge.after.steps
 
 
 def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
@@ -464,6 +546,11 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i10_no_way_back_from_a_pivot_in_doubt,
     i11_ends_are_absorbing,
     i13_events_are_kept_in_order,
+    i13_a_named_event_is_taken_once,
+    i13_events_wait_in_order,
+    i14_no_timer_fires_early,
+    i14_what_is_due_fires,
+    i14_nothing_begins_before_its_saga,
     i15_attempts_stay_within_the_policy,
     i15_nothing_starts_before_its_time,
     i16_a_cancellation_is_before_or_after_the_end,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import enum
 import hashlib
 from collections.abc import Mapping
+from typing import assert_never
 
 import attrs
 import msgspec
@@ -13,12 +15,36 @@ from saga_fn.core.ids import PlanId, StepId
 from saga_fn.core.retry import RetrySchedule
 
 
+class StepKind(enum.IntEnum):
+    """What stands at a step's place in the plan."""
+
+    STEP = 0
+    """User code."""
+    EVENT = 1
+    """A wait for something from outside."""
+    SLEEP = 2
+    """A wait for a moment."""
+
+
+class OnTimeout(enum.IntEnum):
+    """What becomes of a wait for an event whose time is over."""
+
+    FAIL = 0
+    """It has failed, and the saga rolls back."""
+    DEFAULT = 1
+    """It is done, with a value that was declared beforehand."""
+
+
 class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     """One step as the core sees it.
 
     `after` names the steps that must be done first, whether for their data or for the order alone.
     `compensable` says that a success obliges to an undo when the saga rolls back. A `pivot` is the point of no return:
     until it is done the saga can be undone, from then on it only goes forward.
+
+    A wait for an event ends with one of those that `waits_for` names, or when its `limit` is over (None: it never is).
+    `correlated`: only with one that is about the same thing, which has to be computed. A sleep takes its `limit`, or
+    lasts until a moment that has to be computed. All times are whole microseconds.
     """
 
     step: StepId
@@ -29,6 +55,24 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     pivot: bool = False
     conditional: bool = False
     """Whether it is taken is decided by its input, when that is there."""
+    kind: StepKind = StepKind.STEP
+    limit: int | None = None
+    on_timeout: OnTimeout = OnTimeout.FAIL
+    waits_for: tuple[str, ...] = ()
+    correlated: bool = False
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether something has to be computed before it can begin."""
+        match self.kind:
+            case StepKind.STEP:
+                return True
+            case StepKind.EVENT:
+                return self.correlated
+            case StepKind.SLEEP:
+                return self.limit is None
+            case _:
+                assert_never(self.kind)
 
 
 class PlanData(msgspec.Struct, frozen=True, array_like=True):
@@ -39,6 +83,8 @@ class PlanData(msgspec.Struct, frozen=True, array_like=True):
     format: int = 1
     cancel_siblings: bool = False
     """When a saga turns back, what still runs forward is cut short instead of awaited."""
+    deadline: int | None = None
+    """How long the saga may take, in microseconds; then it rolls back."""
 
 
 @attrs.frozen(eq=False)
@@ -61,18 +107,28 @@ class Plan:
     pivot: StepId | None
     """The point of no return, if there is one: every other step comes before it or after it."""
     is_chain: bool
-    """Whether each step follows just the one before it."""
+    """Whether each step follows just the one before it, and nothing waits for an event or a moment."""
     budgets: bool
     """Whether a retry policy of it has a budget in time."""
+    waits: bool
+    """Whether anything in it waits for an event or a moment, the deadline apart."""
+    events: frozenset[str]
+    """The names of all events that it may wait for."""
 
     @classmethod
-    def of(cls, *steps: PlannedStep, compensate_on_failure: bool = True, cancel_siblings: bool = False) -> Plan:
+    def of(
+        cls,
+        *steps: PlannedStep,
+        compensate_on_failure: bool = True,
+        cancel_siblings: bool = False,
+        deadline: int | None = None,
+    ) -> Plan:
         """The plan of these steps, each listed after all that it depends on.
 
         Raises ValueError for an empty plan, a step listed twice, a dependency that is not listed before, or a pivot that
         is not the only one, that steps run beside, or that is followed by compensations.
         """
-        return cls.from_data(PlanData(steps, compensate_on_failure, cancel_siblings=cancel_siblings))
+        return cls.from_data(PlanData(steps, compensate_on_failure, cancel_siblings=cancel_siblings, deadline=deadline))
 
     @classmethod
     def from_data(cls, data: PlanData) -> Plan:
@@ -99,11 +155,14 @@ class Plan:
             roots=tuple(planned.step for planned in data.steps if not planned.after),
             descendants=descendants,
             pivot=_pivot(data.steps, descendants),
-            is_chain=all(
-                planned.after == (() if not place else (data.steps[place - 1].step,))
+            is_chain=data.deadline is None
+            and all(
+                planned.after == (() if not place else (data.steps[place - 1].step,)) and planned.kind is StepKind.STEP
                 for place, planned in enumerate(data.steps)
             ),
             budgets=any(planned.retry.within or planned.undo_retry.within for planned in data.steps),
+            waits=any(planned.kind is not StepKind.STEP for planned in data.steps),
+            events=frozenset(name for planned in data.steps for name in planned.waits_for),
         )
 
     @property
@@ -114,6 +173,10 @@ class Plan:
     def step(self, step: StepId) -> PlannedStep:
         """The planned step of that name; KeyError if the plan has none."""
         return self.data.steps[self.index[step]]
+
+    def gives(self, step: StepId) -> bool:
+        """Whether the journal entry of the step's end holds what it gave: not that of a sleep, which gives nothing."""
+        return not self.waits or step not in self.index or self.step(step).kind is not StepKind.SLEEP
 
     def __contains__(self, step: object) -> bool:
         return step in self.index

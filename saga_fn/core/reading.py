@@ -17,6 +17,7 @@ from typing_extensions import TypeIs
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
+    ABIDING,
     COMMITTED,
     DONE,
     EXECUTING,
@@ -29,6 +30,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     Tries,
@@ -39,13 +41,16 @@ from saga_fn.core.state import (
     UndoRetrying,
     Unfinished,
     Unknown,
+    Waiting,
 )
 from saga_fn.core.straight import after_success
+from saga_fn.core.waiting import alarms
 
 _PASSED = DONE | {Undone}
 _STRAIGHT = DONE | {Running}
 """All that the steps of a saga are while nothing has gone wrong."""
 _Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed
+_Open: TypeAlias = _Tried | Waiting | Sleeping
 
 
 class SagaStatus(enum.StrEnum):
@@ -126,7 +131,7 @@ def find(state: SagaState, step: StepId) -> StepState | None:
 
 def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
     """The steps never started that may start now: all they follow is done, and the saga heads forward."""
-    if state.goal is not Goal.FORWARD:
+    if state.goal is not Goal.FORWARD or state.begins > state.at:
         return ()
     return next_steps(plan, {step.step: step for step in state.steps})
 
@@ -155,7 +160,10 @@ def foresee(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tupl
         return state, ()
     begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
     begun[step] = Succeeded(step, state.rev + 1)
-    return msgspec.structs.replace(state, steps=tuple(begun.values()), latest=0), next_steps(plan, begun)
+    needs = next_steps(plan, begun)
+    if plan.waits:
+        needs = tuple(step for step in needs if plan.step(step).needs_input)
+    return msgspec.structs.replace(state, steps=tuple(begun.values()), latest=0), needs
 
 
 def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded, ...]:
@@ -182,6 +190,8 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
         case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
             return True
         case Running() | Retrying() | Unknown() | Parked() | Exhausted() | Skipped() | NotTaken() | Undone():
+            return False
+        case Waiting() | Sleeping():
             return False
         case _:
             assert_never(step)
@@ -223,7 +233,7 @@ def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
         case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
             return LeftOver(step.step, LeftOverKind.UNDO_FAILED, step.tries.until if step.tries.until > at else None)
-        case Skipped() | NotTaken() | Undone():
+        case Skipped() | NotTaken() | Undone() | Waiting() | Sleeping():
             return None
         case _:
             assert_never(step)
@@ -274,7 +284,7 @@ def _due(state: SagaState) -> Moment | None:
     if state.ended:
         return None
     wakes = [step.wake for step in state.steps if isinstance(step, Retrying | UndoRetrying)]
-    return min((*wakes, *held(state)), default=None)
+    return min((*wakes, *held(state), *alarms(state)), default=None)
 
 
 def project(plan: Plan, state: SagaState) -> Projection:
@@ -294,34 +304,48 @@ def project(plan: Plan, state: SagaState) -> Projection:
         status=status,
         waits=_waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING,
         due=state.at if is_ready else _due(state),
-        retry_counter=current.tries.failures if current is not None else 0,
+        retry_counter=0 if current is None or _abides(current) else current.tries.failures,
         current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
         parked=next((step.why.value for step in state.steps if isinstance(step, Parked | UndoParked)), None),
     )
 
 
-def _current(state: SagaState) -> _Tried | None:
+def _current(state: SagaState) -> _Open | None:
     """The step that explains the saga's status: what is worked on, else what went wrong."""
-    wrong: _Tried | None = None
+    wrong: _Open | None = None
     for step in state.steps:
-        if _is_tried(step):
+        if _is_open(step):
             if not isinstance(step, UndoFailed | Exhausted):
                 return step
             wrong = wrong or step
     return wrong
 
 
-def _is_tried(step: StepState) -> TypeIs[_Tried]:
+def _is_open(step: StepState) -> TypeIs[_Open]:
     return type(step) not in _PASSED
+
+
+def _abides(step: StepState) -> TypeIs[Waiting | Sleeping]:
+    return type(step) in ABIDING
 
 
 def _waits(state: SagaState) -> WaitReason:
     reasons = (
         (WaitReason.RETRY, any(isinstance(step, Retrying | UndoRetrying) for step in state.steps)),
-        (WaitReason.TIMER, bool(held(state))),
+        (WaitReason.TIMER, bool(held(state)) or _waits_for_a_moment(state)),
+        (WaitReason.EVENT, any(isinstance(step, Waiting) for step in state.steps)),
         (WaitReason.PARKED, any(isinstance(step, Parked | UndoParked) for step in state.steps)),
     )
     return WaitReason(sum(reason for reason, waits in reasons if waits))
+
+
+def _waits_for_a_moment(state: SagaState) -> bool:
+    """Whether the saga itself waits for a moment, or a sleep does; that a wait for an event may end by itself is apart."""
+    if state.goal is not Goal.FORWARD:
+        return False
+    return (
+        state.deadline is not None or state.begins > state.at or any(isinstance(step, Sleeping) for step in state.steps)
+    )
 
 
 def _status(state: SagaState, *, is_ready: bool) -> SagaStatus:

@@ -185,6 +185,21 @@ class NotTaken(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=13):
     step: StepId
 
 
+class Waiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14):
+    """Waits for an event, until that moment (None: for as long as it takes); if `about` is set, about the same thing only."""
+
+    step: StepId
+    until: Moment | None = None
+    about: Digest = Digest(b"")
+
+
+class Sleeping(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15):
+    """Waits for the moment `wake`."""
+
+    step: StepId
+    wake: Moment
+
+
 StepState: TypeAlias = (
     Running
     | Retrying
@@ -199,6 +214,8 @@ StepState: TypeAlias = (
     | UndoFailed
     | Undone
     | NotTaken
+    | Waiting
+    | Sleeping
 )
 Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted
 """The forward states of a step that has begun and has no result."""
@@ -208,6 +225,8 @@ Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted
 EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing})
 COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped})
 DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken}
+ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
+"""What waits for the outside world or a moment, and nothing else."""
 
 
 def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken]:
@@ -218,6 +237,15 @@ def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken]:
 def is_executing(step: StepState | None) -> TypeIs[Running | Undoing]:
     """Whether its owner may be executing something of the step."""
     return type(step) in EXECUTING
+
+
+class Buffered(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An event that came before anything waited for it; its payload is in journal entry `seq`. Void from `expires` on."""
+
+    seq: int
+    name: str
+    about: Digest = Digest(b"")
+    expires: Moment | None = None
 
 
 class SagaState(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -237,6 +265,12 @@ class SagaState(msgspec.Struct, frozen=True, gc=False, array_like=True):
     latest: int = 0
     crashes: int = 0
     alone: bool = False
+    begins: Moment = Moment(0)
+    """No step starts before."""
+    deadline: Moment | None = None
+    """When a saga that still goes forward turns back; None if it may take as long as it takes."""
+    buffered: tuple[Buffered, ...] = ()
+    """Named events that nothing has taken yet, in the order they came."""
 
     @property
     def ended(self) -> bool:

@@ -17,6 +17,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     UndoFailed,
@@ -25,6 +26,7 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     Unknown,
+    Waiting,
 )
 
 
@@ -44,6 +46,10 @@ class StepStatus(enum.StrEnum):
     SUCCEEDED = "SUCCEEDED"
     SKIPPED = "SKIPPED"
     """Passed over, by a person or because its condition did not hold."""
+    WAITING = "WAITING"
+    """Waits for an event from outside."""
+    SLEEPING = "SLEEPING"
+    """Waits for a moment."""
     COMPENSATING = "COMPENSATING"
     COMPENSATION_RETRYING = "COMPENSATION_RETRYING"
     COMPENSATION_PARKED = "COMPENSATION_PARKED"
@@ -60,7 +66,7 @@ class StepReport:
     attempt: int = 0
     failures: int = 0
     wake: Moment | None = None
-    """When it is tried again."""
+    """When it is tried again, or its wait is over."""
     parked: str | None = None
     """Why it waits for a person."""
 
@@ -77,6 +83,10 @@ def _report(step_id: StepId, step: StepState | None) -> StepReport:
             return StepReport(step_id, StepStatus.PENDING)
         case Succeeded() | Skipped() | NotTaken() | Undone():
             return StepReport(step_id, status_of(step))
+        case Waiting(until=until):
+            return StepReport(step_id, StepStatus.WAITING, wake=until)
+        case Sleeping(wake=wake):
+            return StepReport(step_id, StepStatus.SLEEPING, wake=wake)
         case _:
             return StepReport(
                 step_id,
@@ -115,5 +125,9 @@ def status_of(step: StepState) -> StepStatus:
             return StepStatus.COMPENSATION_FAILED
         case Undone():
             return StepStatus.COMPENSATED
+        case Waiting():
+            return StepStatus.WAITING
+        case Sleeping():
+            return StepStatus.SLEEPING
         case _:
             assert_never(step)

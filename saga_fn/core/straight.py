@@ -20,7 +20,7 @@ _GIVEN_UP: Final = (Release(None),)
 
 def begin(plan: Plan, event: Started) -> Transition | None:
     """The start of a saga whose first step's input came with it."""
-    if not plan.is_chain or not event.inputs:
+    if not plan.is_chain or not event.inputs or event.delay:
         return None
     running = _bound(plan, 0, event.inputs[0], events=0)
     if running is None:
@@ -63,6 +63,8 @@ def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState
 def _alone(plan: Plan, state: SagaState, step: StepId) -> Running | None:
     """The step, if it runs, all before it in the chain is done, and nothing else has begun."""
     if not plan.is_chain or state.goal is not Goal.FORWARD or not state.steps or state.plan != plan.id:
+        return None
+    if state.deadline is not None or state.buffered:  # of an earlier plan
         return None
     last = state.steps[-1]
     # In a chain no step begins before the one that it follows is done: if this is the n-th, the others are, too.

@@ -64,14 +64,18 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
     Unbindable,
+    Until,
+    WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
 from saga_fn.core.reading import due, held, needs_owner, next_steps, owes_undo, startable, undoable, verdict
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
+    ABIDING,
     COMMITTED,
     DONE,
+    Buffered,
     Doubt,
     Exhausted,
     Goal,
@@ -82,6 +86,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     Tries,
@@ -91,10 +96,12 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     Unknown,
+    Waiting,
     is_done,
     is_executing,
 )
 from saga_fn.core.straight import advance, begin
+from saga_fn.core.waiting import BUFFER_LIMIT, defaulting, first_for, is_over, is_void, wants
 
 CRASH_LIMIT = 3
 """A saga whose takeovers come to this number without progress, the last alone in its process, is parked."""
@@ -126,7 +133,7 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     if state is None:
         if not isinstance(event, Started):
             return Failure(Rejection(Refusal.NOT_STARTED))
-        state = SagaState(plan=event.plan, rev=0, at=event.at)
+        state = _unborn(plan, event)
     elif isinstance(event, Started):
         return Failure(Rejection(Refusal.ALREADY_STARTED))
     if state.plan != plan.id and not isinstance(event, PlanChanged):
@@ -137,8 +144,10 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     match event:
         case StepSucceeded():
             return fold.step_succeeded(event)
-        case Started() | Ticked():
+        case Started():
             return fold.settle(event.inputs)
+        case Ticked():
+            return fold.ticked(event)
         case Resumed():
             return fold.resumed(event)
         case StepFailed():
@@ -156,15 +165,25 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
         case AbortRequested():
             return fold.abort_requested(event)
         case EventReceived():
-            return fold.event_received()
+            return fold.event_received(event)
         case PlanChanged():
             return fold.plan_changed(event)
         case SagaParked():
             return fold.saga_parked(event.why)
         case HandedBack():
             return fold.handed_back()
+        case WaitDefaulted():
+            return fold.wait_defaulted(event)
         case _:
             assert_never(event)
+
+
+def _unborn(plan: Plan, event: Started) -> SagaState:
+    """The saga before its first event, with the moments that its start sets."""
+    begins = Moment(event.at + event.delay) if event.delay > 0 else Moment(0)
+    limit = plan.data.deadline
+    deadline = None if limit is None else Moment(max(event.at, begins) + limit)
+    return SagaState(plan=event.plan, rev=0, at=event.at, begins=begins, deadline=deadline)
 
 
 class _Fold:
@@ -182,6 +201,11 @@ class _Fold:
         self.latest = before.latest
         self.crashes = 0
         self.alone = False
+        self.begins = before.begins
+        self.deadline = before.deadline
+        self.buffered = before.buffered
+        self.timed_out: StepId | None = None
+        """Whose time ran out for good with this event."""
         self.over: StepId | None = None
         """The step whose execution ended with this event: nothing is left of it to cancel."""
 
@@ -196,6 +220,43 @@ class _Fold:
             if self.crashes >= CRASH_LIMIT and self.before.alone:
                 return self.saga_parked(ParkReason.CRASH_LOOP)
         self._lose_executions()
+        self._fire()
+        return self.settle(event.inputs)
+
+    def ticked(self, event: Ticked) -> Decision:
+        self._fire()
+        return self.settle(event.inputs)
+
+    def _fire(self) -> None:
+        """What waits for a moment that has come, each once: sleeps are over, waits have failed, the saga turns back."""
+        if self.goal is not Goal.FORWARD:
+            return
+        if self.plan.waits:
+            for step in tuple(self.steps.values()):
+                if isinstance(step, Sleeping) and is_over(step, self.at):
+                    self.steps[step.step] = Succeeded(step.step, self.rev)
+                elif isinstance(step, Waiting) and is_over(step, self.at) and self._fails_then(step):
+                    self.steps[step.step] = self._given_up(step.step, Tries())
+                    self.timed_out = self.timed_out or step.step
+        if self.deadline is not None and self.deadline <= self.at:
+            self.goal = self._back()
+            self.deadline = None
+            self.timed_out = self.timed_out or StepId("")
+
+    def _fails_then(self, step: Waiting) -> bool:
+        return self.plan.step(step.step).on_timeout is OnTimeout.FAIL
+
+    def _back(self) -> Goal:
+        return Goal.ROLLBACK if self.plan.data.compensate_on_failure else Goal.HALT
+
+    def wait_defaulted(self, event: WaitDefaulted) -> Decision:
+        if event.step not in self.plan:
+            return Failure(Rejection(Refusal.UNKNOWN_STEP, event.step))
+        step = self.steps.get(event.step)
+        over = isinstance(step, Waiting) and is_over(step, self.at) and not self._fails_then(step)
+        if not over or self.goal is not Goal.FORWARD:
+            return Failure(Rejection(Refusal.NOT_OVER, event.step))
+        self.steps[event.step] = Succeeded(event.step, self.rev)
         return self.settle(event.inputs)
 
     def handed_back(self) -> Decision:
@@ -296,7 +357,7 @@ class _Fold:
     def step_skipped(self, event: StepSkipped) -> Decision:
         if event.step not in self.plan:
             return Failure(Rejection(Refusal.UNKNOWN_STEP, event.step))
-        waiting = isinstance(self.steps.get(event.step), Retrying | Parked | Unknown)
+        waiting = isinstance(self.steps.get(event.step), Retrying | Parked | Unknown | Waiting | Sleeping)
         if self.goal is not Goal.FORWARD or not (waiting or event.step in startable(self.plan, self.before)):
             return Failure(Rejection(Refusal.NOT_WAITING, event.step))
         self.steps[event.step] = Skipped(event.step, self.rev)
@@ -309,6 +370,8 @@ class _Fold:
             if not self._in_order():  # its plan changed while it was rolling back
                 return Failure(Rejection(Refusal.PLAN_MISMATCH))
             self.goal = Goal.FORWARD
+            if self.deadline is not None and self.deadline <= self.at:
+                self.deadline = None  # a person goes on with it, knowing that it is late
         self.steps = {step.step: self._again(step) for step in self.before.steps}
         if not self.before.ended and tuple(self.steps.values()) == self.before.steps:
             return Failure(Rejection(Refusal.NOTHING_TO_RETRY))
@@ -332,6 +395,8 @@ class _Fold:
             case Running() | Unknown() | Exhausted() | Undoing() | UndoFailed():
                 return step
             case Succeeded() | Skipped() | NotTaken() | Undone():
+                return step
+            case Waiting() | Sleeping():
                 return step
             case _:
                 assert_never(step)
@@ -368,6 +433,8 @@ class _Fold:
                     self.steps[step.step] = UndoFailed(step.step, seq, tries)
                 case Retrying(tries=tries) | Parked(tries=tries):
                     self.steps[step.step] = Exhausted(step.step, tries)
+                case Waiting() | Sleeping():
+                    self.steps[step.step] = Exhausted(step.step, Tries())
                 case Unknown() | Exhausted() | Succeeded() | Skipped() | NotTaken() | UndoFailed() | Undone():
                     pass
                 case _:
@@ -375,7 +442,9 @@ class _Fold:
         self.goal = Goal.FAILED
         return self.settle()
 
-    def event_received(self) -> Decision:
+    def event_received(self, event: EventReceived) -> Decision:
+        if event.name:
+            return self._named_event_received(Buffered(self.rev, event.name, event.about, event.expires))
         if len(self.events) >= EVENT_LIMIT:
             return Failure(Rejection(Refusal.TOO_MANY_EVENTS))
         self.events = (*self.events, self.rev)
@@ -385,9 +454,28 @@ class _Fold:
                 self.steps[step.step] = _replace(step, wake=min(step.wake, self._soonest(step.tries)))
         return self.settle()
 
+    def _named_event_received(self, event: Buffered) -> Decision:
+        """The first wait for it takes it, over or not: until its end is told, it is not over. Else it is kept for one."""
+        if event.name not in self.plan.events:
+            return Failure(Rejection(Refusal.UNKNOWN_EVENT))
+        if is_void(event, self.at):
+            return Failure(Rejection(Refusal.EXPIRED))
+        for planned in self.plan.steps:
+            waiting = self.steps.get(planned.step)
+            if isinstance(waiting, Waiting) and wants(planned, waiting.about, event):
+                self.steps[planned.step] = Succeeded(planned.step, self.rev)
+                return self.settle()
+        kept = tuple(each for each in self.buffered if not is_void(each, self.at))
+        if len(kept) >= BUFFER_LIMIT:
+            return Failure(Rejection(Refusal.TOO_MANY_EVENTS))
+        self.buffered = (*kept, event)
+        return self.settle()
+
     def plan_changed(self, event: PlanChanged) -> Decision:
         known = event.plan == self.plan.id and all(step.step in self.plan for step in self.before.steps)
-        if not known or not (self._in_order() if self.goal is Goal.FORWARD else self._can_turn_back()):
+        if not known or not self._kinds_fit():
+            return Failure(Rejection(Refusal.PLAN_MISMATCH))
+        if not (self._in_order() if self.goal is Goal.FORWARD else self._can_turn_back()):
             return Failure(Rejection(Refusal.PLAN_MISMATCH))
         return self.settle()
 
@@ -399,6 +487,8 @@ class _Fold:
         for step in tuple(self.steps.values()):
             if isinstance(step, Unknown | Retrying) and forward:
                 self.steps[step.step] = Parked(step.step, step.tries, why)
+            elif isinstance(step, Waiting | Sleeping):
+                self.steps[step.step] = Parked(step.step, Tries(), why)
             elif isinstance(step, UndoRetrying):
                 self.steps[step.step] = UndoParked(step.step, step.seq, step.tries, why)
         for unstarted in startable(self.plan, self._draft()):
@@ -442,6 +532,25 @@ class _Fold:
         """The tries with the time when their first attempt began, if there is a budget that runs from it."""
         return _replace(tries, since=self.at) if retry.within and not tries.since else tries
 
+    def _kinds_fit(self) -> bool:
+        """Whether everything that has begun is, by this plan, of the kind that it began as."""
+        for step in self.before.steps:
+            kind = self.plan.step(step.step).kind
+            match step:
+                case Waiting():
+                    fits = kind is StepKind.EVENT
+                case Sleeping():
+                    fits = kind is StepKind.SLEEP
+                case Running() | Unknown() | Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
+                    fits = kind is StepKind.STEP
+                case Retrying() | Parked() | Exhausted() | Succeeded() | Skipped() | NotTaken() | Undone():
+                    fits = True
+                case _:
+                    assert_never(step)
+            if not fits:
+                return False
+        return True
+
     def _soonest(self, tries: Tries) -> Moment:
         """When the next attempt may start: now, or when the one before is certain to have stopped."""
         return Moment(max(self.at, tries.until))
@@ -459,7 +568,7 @@ class _Fold:
     def settle(self, inputs: tuple[Binding, ...] = ()) -> Decision:
         """Start what can start, turn back if a step has failed for good, end if there is nothing more to do."""
         if self.goal is Goal.FORWARD and Exhausted in map(type, self.steps.values()):
-            self.goal = Goal.ROLLBACK if self.plan.data.compensate_on_failure else Goal.HALT
+            self.goal = self._back()
         if self.plan.pivot is not None:
             self._mind_the_pivot(self.plan.pivot)
         match self.goal:
@@ -475,6 +584,8 @@ class _Fold:
     def _mind_the_pivot(self, pivot: StepId) -> None:
         """Turn back only from a pivot that has not been done: what ran when the saga was to turn back may decide otherwise."""
         found = self.steps.get(pivot)
+        if type(found) in COMMITTED:
+            self.deadline = None  # there is no way back any more
         if self.goal not in (Goal.ROLLBACK, Goal.HALT):
             return
         if type(found) in COMMITTED:
@@ -484,9 +595,15 @@ class _Fold:
             self.goal = Goal.FORWARD
 
     def _go_forward(self, inputs: dict[StepId, Binding]) -> Decision:
+        if self.begins:
+            if self.begins > self.at:
+                return self._decided()
+            self.begins = Moment(0)
         needs: list[StepId] = []
         opened = True
         while opened:
+            if self.plan.waits:
+                self._begin_waits(inputs)
             needs, opened = self._start(inputs)
         if len(self.steps) == len(self.plan.steps) and DONE.issuperset(map(type, self.steps.values())):
             self.goal = Goal.COMPLETED
@@ -511,6 +628,37 @@ class _Fold:
                 opened = opened or type(bound) in DONE
         return needs, opened
 
+    def _begin_waits(self, inputs: dict[StepId, Binding]) -> None:
+        """Begin what waits for an event or a moment, as far as one leads to the next."""
+        begun = True
+        while begun:
+            again = [step.step for step in self.steps.values() if isinstance(step, Retrying) and step.wake <= self.at]
+            begun = False
+            for step in (*again, *next_steps(self.plan, self.steps)):
+                planned = self.plan.step(step)
+                if planned.kind is not StepKind.STEP and (not planned.needs_input or step in inputs):
+                    self.steps[step] = self._begin_wait(planned, inputs.get(step))
+                    begun = True
+
+    def _begin_wait(self, planned: PlannedStep, binding: Binding | None) -> StepState:
+        step = planned.step
+        if planned.kind is StepKind.SLEEP:
+            if planned.limit is not None:
+                return Sleeping(step, Moment(self.at + planned.limit))
+            if isinstance(binding, Until):
+                return Sleeping(step, binding.moment)
+            return Parked(step, Tries(), ParkReason.INPUT_FAILED)
+        about = Digest(b"")
+        if planned.correlated:
+            if not isinstance(binding, Bound):
+                return Parked(step, Tries(), ParkReason.INPUT_FAILED)
+            about = binding.digest
+        event = first_for(planned, about, self.buffered, self.at)
+        if event is None:
+            return Waiting(step, None if planned.limit is None else Moment(self.at + planned.limit), about)
+        self.buffered = tuple(each for each in self.buffered if each is not event)
+        return Succeeded(step, event.seq)
+
     def _bind(self, step: StepId, tries: Tries, binding: Binding) -> StepState:
         match binding:
             case Bound(digest=digest):
@@ -528,7 +676,7 @@ class _Fold:
                 if tries.doubt or (tries.digest and tries.events == len(self.events)):
                     return Parked(step, tries, ParkReason.INPUT_CHANGED)
                 return NotTaken(step)
-            case Unbindable():
+            case Unbindable() | Until():
                 return Parked(step, tries, ParkReason.INPUT_FAILED)
             case _:
                 assert_never(binding)
@@ -539,6 +687,8 @@ class _Fold:
                 self.steps[step.step] = _cut_short(step)
             elif isinstance(step, Retrying | Parked):
                 self.steps[step.step] = Exhausted(step.step, step.tries)
+            elif type(step) in ABIDING:
+                self.steps[step.step] = Exhausted(step.step, Tries())
             elif isinstance(step, UndoRetrying) and step.wake <= self.at:
                 tries = self._begun(step.tries, self.plan.step(step.step).undo_retry)
                 self.steps[step.step] = Undoing(step.step, step.seq, _next_attempt(tries))
@@ -561,6 +711,9 @@ class _Fold:
             latest=self.latest,
             crashes=self.crashes,
             alone=self.alone,
+            begins=self.begins,
+            deadline=self.deadline,
+            buffered=self.buffered,
         )
 
     def _decided(self, needs: tuple[StepId, ...] = ()) -> Decision:
@@ -576,7 +729,8 @@ class _Fold:
             if is_executing(step) and not _same_execution(step, self.was.get(step.step))
         ]
         writes: tuple[Write, ...] = () if needs_owner(state) else (Release(due(self.plan, state)),)
-        return Success(Transition(state, needs, writes, (*cancelled, *started)))
+        defaults = tuple(step.step for step in defaulting(self.plan, state)) if self.plan.waits else ()
+        return Success(Transition(state, needs, writes, (*cancelled, *started), defaults, self.timed_out))
 
 
 def _next_attempt(tries: Tries) -> Tries:

@@ -8,7 +8,8 @@ States are compared by a view that leaves out what cannot change a decision:
 - When the budget of a retry policy began: it may be over at any failure.
 - Attempts beyond three: a retry policy is cut to a first, a middle and a last attempt. Takeovers before the last that
   a saga is granted.
-- Whether an outside event has come: one may come at any moment.
+- Whether an unnamed outside event has come: one may come at any moment. Of named ones that nothing has taken yet, those
+  that are void, and those that are alike beyond as many as there are waits for the name; so the buffer is never full.
 - Which of several interchangeable steps is which: same policies, same neighbours.
 """
 
@@ -23,6 +24,7 @@ from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
+    Buffered,
     Exhausted,
     NotTaken,
     Parked,
@@ -31,6 +33,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     Tries,
@@ -40,8 +43,10 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     Unknown,
+    Waiting,
 )
 from saga_fn.core.transition import CRASH_LIMIT
+from saga_fn.core.waiting import is_void
 
 NOW = Moment(0)
 """Where a view has every moment that has come."""
@@ -57,11 +62,21 @@ _replace = msgspec.structs.replace
 
 
 def cut_plan(plan: Plan) -> Plan:
-    """The plan with its policies cut to a first, a middle and a last attempt."""
+    """The plan with its policies cut to a first, a middle and a last attempt, and its times to some or none."""
     cut = (
-        _replace(step, retry=cut_schedule(step.retry), undo_retry=cut_schedule(step.undo_retry)) for step in plan.steps
+        _replace(
+            step,
+            retry=cut_schedule(step.retry),
+            undo_retry=cut_schedule(step.undo_retry),
+            limit=_cut_limit(step.limit),
+        )
+        for step in plan.steps
     )
-    return Plan.from_data(_replace(plan.data, steps=tuple(cut)))
+    return Plan.from_data(_replace(plan.data, steps=tuple(cut), deadline=_cut_limit(plan.data.deadline)))
+
+
+def _cut_limit(limit: int | None) -> int | None:
+    return LATER if limit else limit
 
 
 def cut_schedule(retry: RetrySchedule) -> RetrySchedule:
@@ -86,7 +101,33 @@ def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -
         steps = tuple(_with_twins_sorted(plan, twins, steps))
     # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
     last = state.alone and state.crashes > 0
-    return SagaState(state.plan, 0, NOW, state.goal, steps, crashes=CRASH_LIMIT - 1 if last else 0, alone=last)
+    return SagaState(
+        state.plan,
+        0,
+        NOW,
+        state.goal,
+        steps,
+        crashes=CRASH_LIMIT - 1 if last else 0,
+        alone=last,
+        begins=_moment(state.begins, state.at),
+        deadline=_perhaps(state.deadline, state.at),
+        buffered=_untaken(plan, state),
+    )
+
+
+def _untaken(plan: Plan, state: SagaState) -> tuple[Buffered, ...]:
+    """The events that may still be taken, no more that are alike than there are waits for them."""
+    if not state.buffered:
+        return ()
+    left: dict[Buffered, int] = {}
+    kept: list[Buffered] = []
+    for event in state.buffered:
+        seen = _replace(event, seq=0, expires=_perhaps(event.expires, state.at))
+        waits = sum(event.name in planned.waits_for for planned in plan.steps)
+        if not is_void(event, state.at) and left.setdefault(seen, waits):
+            left[seen] -= 1
+            kept.append(seen)
+    return tuple(kept)
 
 
 def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
@@ -94,6 +135,10 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
         return step
     if isinstance(step, Succeeded | Skipped | Undone):
         return _replace(step, seq=0)
+    if isinstance(step, Waiting):
+        return _replace(step, until=_perhaps(step.until, at))
+    if isinstance(step, Sleeping):
+        return _replace(step, wake=_moment(step.wake, at))
     # Failures only count while there is a policy left to ask: a person's verb begins a fresh count.
     counted = not isinstance(step, Exhausted | Parked | UndoParked | UndoFailed)
     tries = Tries(
@@ -129,6 +174,10 @@ def _has_budget(plan: Plan, step: StepState) -> bool:
 
 def _moment(moment: Moment, at: Moment) -> Moment:
     return NOW if moment <= at else LATER
+
+
+def _perhaps(moment: Moment | None, at: Moment) -> Moment | None:
+    return None if moment is None else _moment(moment, at)
 
 
 def _reason(why: ParkReason) -> ParkReason:

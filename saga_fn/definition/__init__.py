@@ -1,6 +1,7 @@
 """What a saga is: steps, references, builders and retry policies. Immutable once built, and without any I/O."""
 
 from saga_fn.definition.builder import SagaBuilder, SagaDefinition, StepBinding, StepDefinition, StepInputMap
+from saga_fn.definition.event import Event, Expected, any_of, sleep
 from saga_fn.definition.failing import ErrorTypes, Refusals
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
 from saga_fn.definition.retry import ExponentialRetry, FixedRetry, NoRetry, RetryPolicy
@@ -12,6 +13,8 @@ __all__ = [
     "BaseStep",
     "ContextStep",
     "ErrorTypes",
+    "Event",
+    "Expected",
     "ExponentialRetry",
     "FixedRetry",
     "InputContext",
@@ -28,6 +31,8 @@ __all__ = [
     "StepInputMap",
     "StepOptions",
     "StepRef",
+    "any_of",
     "saga",
+    "sleep",
     "step",
 ]

@@ -10,17 +10,19 @@ from types import MappingProxyType
 from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, final, overload
 
 import attrs
-from typing_extensions import Unpack
+from typing_extensions import Unpack, override
 
 from saga_fn.codec import PayloadType, type_name
 from saga_fn.core.ids import StepId
-from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
+from saga_fn.definition.event import WaitParts, micros_of
 from saga_fn.definition.failing import Refusals
 from saga_fn.definition.pivot import check_pivot
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
 from saga_fn.definition.retry import ExponentialRetry, NoRetry, checked_policy, seconds_of
 from saga_fn.definition.signature import fits, hints_of, payload_type, takes
 from saga_fn.definition.step import AnyRefs, StepBase, StepOptions, StepParts, check_options, parts_of
+from saga_fn.definition.waits import WaitingBuilder
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 D = TypeVar("D")
@@ -63,6 +65,10 @@ class StepBinding:
     result_type: PayloadType[Any]  # Any: as above
     """What those that follow the step are given: None too, if it is conditional."""
     when: Callable[[Any], object] | None = None  # Any: as above
+    kind: StepKind = StepKind.STEP
+    """Of a wait `map_input` computes what it is about, or the moment that it lasts until."""
+    default: bytes | None = None
+    """What a wait gives that is over, where it has such a value."""
 
 
 @final
@@ -82,14 +88,15 @@ class SagaDefinition(Generic[D, R]):
 
 
 @final
-class SagaBuilder(Generic[D]):
+class SagaBuilder(WaitingBuilder[D]):
     """Collects the steps of a saga. `initial` is the type of its initial data.
 
     Steps run in the order they are added. With `order="graph"` a step waits only for what it depends on, so that
     branches run at the same time. When one of them has failed for good, `siblings_on_failure` says what becomes of those
     that run: "await" (the default) lets them come to their ends, "cancel" cuts them short, and they may have run. Then
     everything that ran is undone, in reverse, and in parallel where the graph allows.
-    `compensate_on_failure=False` ends a failed saga FAILED without undoing anything.
+    `compensate_on_failure=False` ends a failed saga FAILED without undoing anything. When `deadline` is over, a saga that
+    still goes forward rolls back.
 
     Example::
 
@@ -106,6 +113,7 @@ class SagaBuilder(Generic[D]):
         compensate_on_failure: bool = ...,
         order: Order = ...,
         siblings_on_failure: OnSiblings = ...,
+        deadline: timedelta | None = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -115,6 +123,7 @@ class SagaBuilder(Generic[D]):
         compensate_on_failure: bool = ...,
         order: Order = ...,
         siblings_on_failure: OnSiblings = ...,
+        deadline: timedelta | None = ...,
     ) -> None: ...
     def __init__(
         self,
@@ -123,6 +132,7 @@ class SagaBuilder(Generic[D]):
         compensate_on_failure: bool = True,
         order: Order = "sequential",
         siblings_on_failure: OnSiblings = "await",
+        deadline: timedelta | None = None,
     ) -> None:
         if order not in ("sequential", "graph"):
             raise SagaDefinitionError(f"order must be 'sequential' or 'graph', not {order!r}")
@@ -140,6 +150,7 @@ class SagaBuilder(Generic[D]):
         self._compensate_on_failure = bool(compensate_on_failure)
         self._cancel_siblings = siblings_on_failure == "cancel"
         self._sequential = order == "sequential"
+        self._deadline = None if deadline is None else micros_of("deadline", deadline, least=1)
         self._planned: list[PlannedStep] = []
         self._bindings: dict[StepId, StepBinding] = {}
         self._built = False
@@ -269,11 +280,7 @@ class SagaBuilder(Generic[D]):
         chosen = cast("StepOptions", {**parts.options, **options})  # a TypedDict merged with itself
         step_id = self._new_id(chosen.get("step_id", parts.name))
         named = (*refs, *(after if isinstance(after, tuple) else (after,)))
-        for ref in named:
-            self._check_ref(step_id, ref)
-        follows = tuple(dict.fromkeys(ref.step_id for ref in named if ref.step_id != INITIAL))
-        if self._sequential:
-            follows = (self._planned[-1].step,) if self._planned else ()
+        follows = self._follows(step_id, named)
         timeout = seconds_of("timeout", chosen.get("timeout"))
         self._bindings[step_id] = StepBinding(
             step_id=step_id,
@@ -304,6 +311,45 @@ class SagaBuilder(Generic[D]):
         )
         return StepRef(self, step_id)
 
+    @override
+    def wire_wait(self, parts: WaitParts, after: AnyRefs) -> StepRef[Any]:  # Any: waits for events of all types
+        """Add a wait, untyped: what all its spellings share."""
+        self._refuse_built()
+        step_id = self._new_id(parts.step_id)
+        named = (*parts.refs, *(after if isinstance(after, tuple) else (after,)))
+        follows = self._follows(step_id, named)
+        declared = None if self._sequential else frozenset(follows)
+        compute: Callable[[InputContext[Any]], object] = _nothing_to_compute  # Any: as above
+        if parts.compute is not None:
+            what = "what the wait for it is about" if parts.kind is StepKind.EVENT else "the moment to sleep until"
+            compute = self._computed(step_id, parts.refs, parts.compute, declared, what)
+        self._bindings[step_id] = StepBinding(
+            step_id=step_id,
+            input_type=_NOTHING,
+            output_type=parts.output_type,
+            map_input=compute,
+            execute=_never_executed,
+            compensate=None,
+            timeout=None,
+            compensation_timeout=None,
+            result_type=parts.output_type,
+            refusals=Refusals(),
+            kind=parts.kind,
+            default=parts.default,
+        )
+        self._planned.append(
+            PlannedStep(
+                step=step_id,
+                after=follows,
+                kind=parts.kind,
+                limit=parts.limit,
+                on_timeout=OnTimeout.FAIL if parts.default is None else OnTimeout.DEFAULT,
+                waits_for=parts.names,
+                correlated=parts.kind is StepKind.EVENT and parts.compute is not None,
+            )
+        )
+        return StepRef(self, step_id)
+
     @overload
     def build(self) -> SagaDefinition[D, None]: ...
     @overload
@@ -320,6 +366,8 @@ class SagaBuilder(Generic[D]):
         if output is not None:
             self._check_ref("the saga's output", output)
         check_pivot(self._planned)
+        if self._deadline is not None:
+            self._check_deadline(self._deadline)
         self._built = True
         result: PayloadType[Any] = PayloadType.of(type(None))  # Any: see `build`
         if output is not None:
@@ -331,12 +379,35 @@ class SagaBuilder(Generic[D]):
                 *self._planned,
                 compensate_on_failure=self._compensate_on_failure,
                 cancel_siblings=self._cancel_siblings,
+                deadline=self._deadline,
             ),
             initial_type=self._initial_type,
             output_type=result,
             output=None if output is None else output.step_id,
             steps=MappingProxyType(dict(self._bindings)),
         )
+
+    def _follows(self, step_id: StepId, named: Sequence[StepRef[object]]) -> tuple[StepId, ...]:
+        for ref in named:
+            self._check_ref(step_id, ref)
+        if self._sequential:
+            return (self._planned[-1].step,) if self._planned else ()
+        return tuple(dict.fromkeys(ref.step_id for ref in named if ref.step_id != INITIAL))
+
+    def _check_deadline(self, deadline: int) -> None:
+        """No wait may be meant to last longer than the saga may."""
+        for planned in self._planned:
+            if planned.kind is StepKind.EVENT and planned.limit is None:
+                raise SagaDefinitionError(
+                    f"the wait {planned.step!r} has no timeout, but the saga has a deadline",
+                    hint="give it a timeout shorter than the deadline, and say with default= if the saga then goes on",
+                )
+            if planned.limit is not None and planned.limit >= deadline:
+                raise SagaDefinitionError(
+                    f"the wait {planned.step!r} may take {timedelta(microseconds=planned.limit)}, but the saga's "
+                    f"deadline is {timedelta(microseconds=deadline)}",
+                    hint="make the one shorter, or the other longer",
+                )
 
     def _refuse_built(self) -> None:
         if self._built:
@@ -379,16 +450,26 @@ class SagaBuilder(Generic[D]):
             self._check_fit(step_id, parts, refs)
             only = refs[0] if refs else StepRef[Any](self, INITIAL)
             return lambda context: context.output(only)
+        return self._computed(step_id, refs, using, declared, "the input_map")
+
+    def _computed(
+        self,
+        step_id: StepId,
+        refs: Sequence[StepRef[Any]],  # Any: see `wire`
+        using: Callable[..., object],
+        declared: frozenset[StepId] | None,
+        what: str,
+    ) -> Callable[[InputContext[Any]], object]:  # Any: see `wire`
         arguments = len(refs) or 1
         if not takes(using, arguments):
-            what = "the InputContext" if not refs else f"the output{'s' if arguments > 1 else ''} it depends on"
+            given = "the InputContext" if not refs else f"the output{'s' if arguments > 1 else ''} it depends on"
             raise SagaDefinitionError(
-                f"the input_map of step {step_id!r} cannot be called with {arguments} argument(s)",
-                hint=f"it is given {what}, in the order of depends_on",
+                f"{what} of step {step_id!r} cannot be called with {arguments} argument(s)",
+                hint=f"it is given {given}, in the order of depends_on",
             )
         if inspect.iscoroutinefunction(using):
             raise SagaDefinitionError(
-                f"the input_map of step {step_id!r} is async", hint="make it a plain function; steps do the awaiting"
+                f"{what} of step {step_id!r} is async", hint="make it a plain function; steps do the awaiting"
             )
         self._check_awaits_none(step_id, refs, using)
         if refs:
@@ -438,6 +519,18 @@ def _restricted(context: InputContext[Any], declared: frozenset[StepId]) -> Inpu
     """In a graph other steps may or may not be done yet: what a step sees must not depend on that."""
     seen = {step: output for step, output in context.step_outputs.items() if step in declared}
     return attrs.evolve(context, declared=declared, step_outputs=seen)
+
+
+_NOTHING: Final = PayloadType[None].of(type(None))
+
+
+def _nothing_to_compute(_: InputContext[Any]) -> object:  # Any: sagas of all types
+    """What a wait is about that is about nothing in particular."""
+    return None
+
+
+async def _never_executed(_: object, context: StepContext) -> object:
+    raise AssertionError(f"{context.step_id} waits, there is nothing to execute")
 
 
 @final

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
+from datetime import timedelta
 from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, overload
 
 from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder, SagaDefinition
@@ -46,6 +47,7 @@ def saga(
     compensate_on_failure: bool = True,
     order: Order = "sequential",
     siblings_on_failure: OnSiblings = "await",
+    deadline: timedelta | None = None,
 ) -> _SagaDecorator:
     """Make a saga of a function of its data flow. The function is called once, now, with references in place of values.
 
@@ -72,6 +74,7 @@ def saga(
             compensate_on_failure=compensate_on_failure,
             order=order,
             siblings_on_failure=siblings_on_failure,
+            deadline=deadline,
         )
         token = _current.set(builder)
         try:

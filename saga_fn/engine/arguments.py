@@ -8,6 +8,7 @@ from uuid import UUID
 from saga_fn.errors import PayloadError, SagaError
 
 _YEAR = 365 * 24 * 3600.0
+_LONGEST_KEY = 255
 
 
 def check_id(value: object, what: str = "a saga's id") -> None:
@@ -40,3 +41,29 @@ def check_is(value: object, kind: type | tuple[type, ...], what: str, *, error: 
     """Raise `error` for what is none of these types."""
     if not isinstance(value, kind):
         raise error(f"{what} is wanted, not a {type(value).__name__}", hint=hint)
+
+
+def check_key(name: str, value: object) -> None:
+    """Raise PayloadError for what is neither None nor a string that can be stored as a key."""
+    if value is None:
+        return
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_KEY:
+        raise PayloadError(
+            f"{name} must be a string of 1 to {_LONGEST_KEY} characters, not {value!r:.80}",
+            hint="hash longer keys first",
+        )
+    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        raise PayloadError(
+            f"{name} holds a character that PostgreSQL cannot store (NUL or a lone surrogate)", hint="leave it out"
+        )
+
+
+def micros_of_delay(delay: object) -> int:
+    """A delay in microseconds, a year at most; raises SagaError for what is none, or negative."""
+    if delay is None:
+        return 0
+    if not isinstance(delay, timedelta) or not timedelta(0) <= delay <= timedelta(seconds=_YEAR):
+        raise SagaError(
+            f"delay must be a timedelta from 0 to 365 days, not {delay!r:.80}", hint="for example timedelta(hours=1)"
+        )
+    return delay // timedelta(microseconds=1)

@@ -20,6 +20,7 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
     Unbindable,
+    WaitDefaulted,
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.reading import Projection, find, foresee, project
@@ -28,11 +29,13 @@ from saga_fn.core.transition import transition
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.mail import answer_to
+from saga_fn.engine.waits import timeout_fault
 from saga_fn.store.records import Entry, Recorded
 
-_CARRIES_INPUTS = Started | Resumed | StepSucceeded | StepSkipped | Ticked
-_REMEMBERED = frozenset({EventReceived, StepSkipped})
-_CARRIES_NO_FAULT = frozenset({StepSucceeded, EventReceived, StepSkipped, Started})
+_CARRIES_INPUTS = Started | Resumed | StepSucceeded | StepSkipped | Ticked | WaitDefaulted
+_REMEMBERED = frozenset({EventReceived, StepSkipped, WaitDefaulted})
+_CARRIES_NO_FAULT = frozenset({StepSucceeded, EventReceived, StepSkipped, Started, WaitDefaulted})
 
 
 @attrs.define(eq=False)
@@ -48,7 +51,9 @@ class Draft:
     actions: list[Action] = attrs.field(factory=list)
     release: Release | None = None
     needs: tuple[StepId, ...] = ()
-    accepted: list[Incoming] = attrs.field(factory=list)
+    defaults: tuple[StepId, ...] = ()
+    accepted: list[tuple[Incoming, str]] = attrs.field(factory=list)
+    """With what is answered, if it came as a letter."""
     refused: list[tuple[Incoming, Rejection]] = attrs.field(factory=list)
     _projection: Projection | None = None
 
@@ -58,6 +63,8 @@ class Draft:
         draft = cls(saga, saga.state, saga.last_error, draining)
         for item in incoming:
             draft._fold(item)
+        if draft.defaults and not draining:
+            draft._give_defaults(now())
         if draft.needs and not draining:
             draft._fold(Incoming(Ticked(now())))
         return draft
@@ -76,7 +83,7 @@ class Draft:
 
     def answers(self) -> tuple[tuple[UUID, str], ...]:
         """What to answer the letters that were folded."""
-        applied = [(item.letter, "applied") for item in self.accepted if item.letter is not None]
+        applied = [(item.letter, answer) for item, answer in self.accepted if item.letter is not None]
         refused = [(item.letter, no.refusal.value) for item, no in self.refused if item.letter is not None]
         return (*applied, *refused)
 
@@ -115,8 +122,17 @@ class Draft:
             again = transition(self.saga.plan, self.state, event)
             assert isinstance(again, Success), "inputs never make an accepted event unacceptable"
             moved = again.unwrap()
+        if moved.timed_out is not None and payload is None:
+            payload = timeout_fault(self.saga.plan, moved.timed_out).encode()
         self._take(moved, Entry(event, item.input, payload))
-        self.accepted.append(item)
+        if item.letter is not None:
+            self.accepted.append((item, answer_to(event, self.state)))
+
+    def _give_defaults(self, at: Moment) -> None:
+        """Go on where a wait is over that has a value for this."""
+        while self.defaults:
+            step = self.defaults[0]
+            self._fold(Incoming(WaitDefaulted(at, step), payload=self.saga.binding(step).default or b"null"))
 
     def _with_inputs(self, event: Event) -> Event:
         """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do."""
@@ -129,7 +145,7 @@ class Draft:
         return event if faults else msgspec.structs.replace(event, inputs=bound)
 
     def _take(self, moved: Transition, entry: Entry) -> None:
-        self.state, self.needs = moved.state, moved.needs
+        self.state, self.needs, self.defaults = moved.state, moved.needs, moved.defaults
         self.release = next(iter(moved.writes), None)
         self.actions.extend(moved.actions)
         self.entries.append(entry)
@@ -156,7 +172,7 @@ class Draft:
         match item.event:
             case EventReceived() if item.payload is not None:
                 self.saga.events[self.state.rev + 1] = item.payload
-            case StepSkipped(step=step):
+            case StepSkipped(step=step) | WaitDefaulted(step=step):
                 self.saga.record(step, Recorded(None, item.payload))
             case _:
                 pass

@@ -130,8 +130,12 @@ class SagaEngine:
             max_payload_bytes=self.options.max_payload_bytes,
             initial=recorded[claim.id, 1].payload or b"",
             created_at=claim.created_at,
-            results={step.step: recorded[claim.id, step.seq] for step in state.steps if isinstance(step, _RECORDED)},
-            events={seq: recorded[claim.id, seq].payload or b"null" for seq in state.events},
+            results={
+                step.step: recorded[claim.id, step.seq]
+                for step in _recorded(state)
+                if registered.definition.plan.gives(step.step)
+            },
+            events={seq: recorded[claim.id, seq].payload or b"null" for seq in _events(state)},
         )
         if not claim.signals:
             saga.seen = 0
@@ -247,7 +251,11 @@ class SagaEngine:
 
 def _needed(state: SagaState) -> list[int]:
     """The journal entries it takes to go on: initial data, results, outside events."""
-    return [1, *(step.seq for step in _recorded(state)), *state.events]
+    return [1, *(step.seq for step in _recorded(state)), *_events(state)]
+
+
+def _events(state: SagaState) -> list[int]:
+    return [*state.events, *(event.seq for event in state.buffered)]
 
 
 def _recorded(state: SagaState) -> list[Succeeded | Skipped | Undoing | UndoRetrying | UndoParked]:

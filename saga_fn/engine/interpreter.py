@@ -22,6 +22,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
     Event,
+    EventReceived,
     HandedBack,
     Resumed,
     SagaParked,
@@ -31,15 +32,17 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.state import ParkReason, Retrying, UndoRetrying
+from saga_fn.core.waiting import alarms
 from saga_fn.engine.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.draft import Draft
 from saga_fn.engine.execution import Clock, Incoming, execute
 from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.mail import read_mail
+from saga_fn.engine.waits import unreadable
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import SagaWrite
+from saga_fn.store.records import Letter, SagaWrite
 
 _log = logging.getLogger("saga_fn")
 _WAITING = frozenset({Retrying, UndoRetrying})
@@ -89,6 +92,8 @@ class Interpreter:
         """Drive the saga: with the first events after a claim, or the first actions after a start."""
         self._arrived.extend(first)
         self._act(actions)
+        if actions:
+            self._set_timer()
         self._proceed()
 
     def nudge(self, signals: int | None = None) -> None:
@@ -223,13 +228,16 @@ class Interpreter:
         self._arrive(await execute(self.saga, action, self._clock))
 
     def _set_timer(self) -> None:
-        """Wake for what is to be tried again while siblings run: else the saga would have been given up."""
+        """Wake for what waits for a moment while siblings run: else the saga would have been given up."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if _WAITING.isdisjoint(map(type, self.saga.state.steps)):
+        state = self.saga.state
+        timed = self.saga.plan.waits or state.deadline is not None
+        if self._draining or (not timed and _WAITING.isdisjoint(map(type, state.steps))):
             return
-        wakes = [step.wake for step in self.saga.state.steps if isinstance(step, Retrying | UndoRetrying)]
+        wakes = [step.wake for step in state.steps if isinstance(step, Retrying | UndoRetrying)]
+        wakes += alarms(state)
         if wakes:
             wait = max(0.0, (min(wakes) - self._clock.now()) / 1_000_000) + 0.001
             self._timer = self._loop.call_later(wait, self._tick)
@@ -305,10 +313,30 @@ class Interpreter:
             except StoreError:
                 await asyncio.sleep(0.1)
             else:
+                letters = await self._readable(letters)
                 # All of them anew, ahead of the results that have come: what a step was told, the next is to know.
                 results = [item for item in self._arrived if item.letter is None]
                 self._arrived = [*(read_mail(letter, self._clock.now()) for letter in letters), *results]
                 return
+
+    async def _readable(self, letters: Sequence[Letter]) -> list[Letter]:
+        """The letters without the events that no wait of this saga could read: those are answered, and noted."""
+        found: list[Letter] = []
+        for letter in letters:
+            item = read_mail(letter, self._clock.now())
+            flaw = None
+            if isinstance(item.event, EventReceived) and item.event.name:
+                definition = self.saga.registered.definition
+                flaw = unreadable(definition, item.event.name, item.payload or b"null")
+            if flaw is None:
+                found.append(letter)
+                continue
+            try:
+                await self._store.answer(self.saga.id, letter.id, "unreadable")
+                await self._store.note(self.saga.id, "unreadable", flaw.fact)
+            except StoreError as error:
+                _log.warning("saga %s: an event could not be answered: %s", self.saga.id, error.fact)
+        return found
 
     async def _report_refusals(self, draft: Draft) -> None:
         for item, rejection in draft.refused:

@@ -14,13 +14,14 @@ import msgspec
 from saga_fn.core.effects import RunCompensation, RunStep
 from saga_fn.core.events import Binding, Bound, Declined, Unbindable
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.reading import Projection
-from saga_fn.core.state import NotTaken, SagaState, is_done
+from saga_fn.core.state import NotTaken, SagaState, Skipped, Succeeded, is_done
 from saga_fn.definition import InputContext, StepBinding
 from saga_fn.definition.step import holds
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.registry import Registered
+from saga_fn.engine.waits import bind_wait
 from saga_fn.errors import PayloadError, PayloadTooLargeError
 from saga_fn.store.records import Recorded, time_of
 
@@ -96,6 +97,8 @@ class LiveSaga:
         """Compute the step's input in the light of `state`. Whatever user code raises makes it unbindable."""
         try:
             binding = self.binding(step)
+            if binding.kind is not StepKind.STEP:
+                return bind_wait(binding, self._context(state)), None
             value = binding.input_type.accept(binding.map_input(self._context(state)))
             if binding.when is not None and not holds(step, binding.when, value):
                 return Declined(step), None
@@ -132,7 +135,7 @@ class LiveSaga:
             saga_id=self.id,
             initial_data=self._initial_data,
             step_outputs={
-                step.step: None if type(step) is NotTaken else self._output(step.step)
+                step.step: None if isinstance(step, NotTaken) else self._output(step)
                 for step in state.steps
                 if is_done(step)
             },
@@ -140,8 +143,14 @@ class LiveSaga:
             latest_event=msgspec.json.decode(self.events[state.latest]) if state.latest else None,
         )
 
-    def _output(self, step: StepId) -> object:
+    def _output(self, done: Succeeded | Skipped) -> object:
+        step = done.step
         if step not in self._outputs:
-            recorded = self.results[step]
-            self._outputs[step] = self.binding(step).result_type.decode(recorded.payload or b"null")
+            self._outputs[step] = self.binding(step).result_type.decode(self.output_of(done))
         return self._outputs[step]
+
+    def output_of(self, done: Succeeded | Skipped) -> bytes:
+        """What a step that is done gave, as it is stored. A wait gave an event's payload, a sleep gave nothing."""
+        recorded = self.results.get(done.step)
+        payload = self.events.get(done.seq) if recorded is None else recorded.payload
+        return payload or b"null"

@@ -20,14 +20,15 @@ from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
+from saga_fn.core.reading import SagaStatus, WaitReason, project
 from saga_fn.core.transition import transition
+from saga_fn.engine.arguments import check_key
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.lanes import Lanes
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
-    PayloadError,
     PayloadTooLargeError,
     StartConflictError,
     StoreError,
@@ -38,7 +39,6 @@ from saga_fn.store.faults import RowRefusedError, StoreBusyError
 from saga_fn.store.ids import new_saga_id, new_uuid, shard_of
 from saga_fn.store.records import NewSaga
 
-_LONGEST_KEY = 255
 _TRIES = 5
 """How often an insert whose answer was lost is sent again before the caller hears of it."""
 
@@ -52,6 +52,8 @@ class StartRequest:
     aggregation_id: str | None = None
     idempotency_key: str | None = None
     trace_id: str | None = None
+    delay: int = 0
+    """How many microseconds later it is to begin."""
 
 
 @attrs.frozen
@@ -170,6 +172,8 @@ class Starter:
             if new and pending.live is not None:
                 pending.live.begun(at, deadline=sent + self._engine.options.lease.total_seconds())
                 self._engine.drive_started(pending.live, pending.actions)
+            elif new and pending.new.due is not None:
+                self._engine.on_due(pending.new.due)
             pending.settle(created=new)
 
     async def _created(self, shard: int, sagas: Sequence[NewSaga]) -> tuple[Collection[UUID], Moment]:
@@ -213,7 +217,7 @@ def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
         name=registered.name, aggregation_id=request.aggregation_id, idempotency_key=request.idempotency_key
     )
     at = engine.store.now()
-    event = Started(at, plan.id)
+    event = Started(at, plan.id, delay=request.delay)
     moved = _started(plan, event)
     trace_id = request.trace_id or str(new_uuid())
     live: LiveSaga | None = None
@@ -239,6 +243,7 @@ def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
         else:
             event, moved = bound
             live.state = moved.state
+    shown = project(plan, moved.state) if plan.waits or request.delay else None
     new = NewSaga(
         id=saga_id,
         name=registered.name,
@@ -252,6 +257,9 @@ def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
         token=None if live is None else live.token,
         owner=None if live is None else live.owner,
         writer=new_uuid() if live is None else live.token,
+        status=SagaStatus.RUNNING if shown is None else shown.status,
+        waits=WaitReason.NOTHING if shown is None else shown.waits,
+        due=None if shown is None else shown.due,
     )
     return new, live, moved
 
@@ -268,7 +276,7 @@ def _bound(live: LiveSaga, event: Started, moved: Transition) -> tuple[Started, 
             if fault is not None:
                 return None
             bindings.append(binding)
-        event = Started(event.at, event.plan, tuple(bindings))
+        event = Started(event.at, event.plan, tuple(bindings), event.delay)
         moved = _started(live.plan, event)
     return None if moved.writes else (event, moved)
 
@@ -283,7 +291,7 @@ def _payload(engine: SagaEngine, request: StartRequest) -> bytes:
         ("idempotency_key", request.idempotency_key),
         ("trace_id", request.trace_id),
     ):
-        _check_key(name, key)
+        check_key(name, key)
     return payload
 
 
@@ -291,17 +299,3 @@ def _started(plan: Plan, event: Started) -> Transition:
     decision = transition(plan, None, event)
     assert isinstance(decision, Success), "a start with the definition's own plan is always accepted"
     return decision.unwrap()
-
-
-def _check_key(name: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_KEY:
-        raise PayloadError(
-            f"{name} must be a string of 1 to {_LONGEST_KEY} characters, not {value!r:.80}",
-            hint="hash longer keys first",
-        )
-    if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
-        raise PayloadError(
-            f"{name} holds a character that PostgreSQL cannot store (NUL or a lone surrogate)", hint="leave it out"
-        )

@@ -29,7 +29,7 @@ from saga_fn.engine.mail import write_mail
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoreError
 from saga_fn.snapshot import wait_token
 from saga_fn.store.ids import new_uuid
-from saga_fn.store.records import Entry, SagaRecord, SagaWrite, decode_state, moment_of
+from saga_fn.store.records import Entry, Posted, SagaRecord, SagaWrite, decode_state, moment_of
 
 _PATIENCE = 60.0
 """Seconds a verb waits for the owner's answer."""
@@ -43,6 +43,8 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     Refusal.COMPENSATION_BEGUN: ("has begun to roll back", "continue the rollback with compensate_step."),
     Refusal.PAST_PIVOT: ("is past its pivot", "from there it only goes forward: use retry_step or skip_step."),
     Refusal.TOO_MANY_EVENTS: ("has had too many events", "start another saga for further ones."),
+    Refusal.UNKNOWN_EVENT: ("never waits for an event of that name", "add the wait to its definition."),
+    Refusal.EXPIRED: ("was sent an event that is void by now", "send it without an expiry, or with a later one."),
     Refusal.PLAN_MISMATCH: ("was run by another definition", "register a definition that fits what it has done."),
 }
 
@@ -51,7 +53,7 @@ async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Moment, 
     """Apply a verb, or raise SagaStateError with the core's reason, SagaNotFoundError if there is no such saga."""
     give_up = time.monotonic() + _PATIENCE
     while time.monotonic() < give_up:
-        row = await _read(engine, saga_id)
+        row = await read_row(engine, saga_id)
         item = make(row.now, decode_state(row.state))
         steal = isinstance(item.event, AbortRequested)
         if row.leased and not steal:
@@ -70,21 +72,27 @@ async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Moment, 
 async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes) -> bool:
     """Hand an event to a saga whose present token is `token`; False, and nothing stored, if it is another by now."""
     while True:
-        row = await _read(engine, saga_id)
+        row = await read_row(engine, saga_id)
         if row.ended_at is not None:
             return False
         item = Incoming(EventReceived(row.now), payload=payload)
         if row.token is not None and row.leased:
             if row.token != token:
                 return False
-            if await engine.store.send(saga_id, write_mail(item)):
-                announce(engine, saga_id)
-                return True
-            return False
+            if await engine.store.send(saga_id, write_mail(item)) is Posted.NOBODY:
+                return False
+            announce(engine, saga_id)
+            return True
         if token not in (row.token, wait_token(saga_id, row.rev)):
             return False
         if await _directly(engine, row, item):
             return True
+
+
+async def holds(engine: SagaEngine, saga_id: UUID, token: UUID) -> bool:
+    """Whether that is the saga's present token, of its owner or of its wait."""
+    row = await read_row(engine, saga_id)
+    return row.ended_at is None and token in (row.token, wait_token(saga_id, row.rev))
 
 
 def announce(engine: SagaEngine, saga_id: UUID | None) -> None:
@@ -96,7 +104,8 @@ def announce(engine: SagaEngine, saga_id: UUID | None) -> None:
     engine.hints.send(saga_id)
 
 
-async def _read(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
+async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
+    """The saga's row as it stands; raises SagaNotFoundError."""
     check_id(saga_id)
     engine.require_open()
     row = await engine.store.read(saga_id)
@@ -108,7 +117,7 @@ async def _read(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
 async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: float) -> bool:
     """Leave a letter and wait for its answer. False if the saga ended meanwhile: then look again."""
     letter = write_mail(item)
-    if not await engine.store.send(saga_id, letter):
+    if await engine.store.send(saga_id, letter) is Posted.NOBODY:
         return False
     announce(engine, saga_id)
     pause = 0.005
@@ -118,7 +127,7 @@ async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: f
             return True
         if answer is not None:
             raise _refusal(saga_id, answer)
-        row = await _read(engine, saga_id)
+        row = await read_row(engine, saga_id)
         if row.ended_at is not None:
             raise _refusal(saga_id, Refusal.FINISHED)
         await asyncio.sleep(pause)
@@ -129,14 +138,14 @@ async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: f
 async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool:
     """Apply an event to a saga as it was read. False if it is another by now."""
     state = decode_state(row.state)
-    plan = await _plan(engine, row)
+    plan = await plan_of_row(engine, row)
     items = [item]
     if row.owner is not None and not isinstance(item.event, AbortRequested):
         # Its owner is gone: take it over by the store's own judgement, then decide.
         claim = await engine.store.claim(row.id, owner=engine.owner, lease=engine.options.lease)
         if claim is None:
             return False
-        taken = await _read(engine, row.id)
+        taken = await read_row(engine, row.id)
         row, items = taken, [Incoming(Resumed(claim.now, takeover=True)), item]
     entries: list[Entry] = []
     release: Release | None = None
@@ -153,6 +162,8 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
         release = next(iter(moved.writes), None)
         entries.append(Entry(each.event, each.input, each.payload))
     due = release.due if release is not None else state.at
+    if row.signals and await engine.store.letters(row.id):
+        due = row.now  # there is mail that nobody has read: who claims it next does
     write = SagaWrite(
         id=row.id,
         token=row.token,
@@ -182,7 +193,8 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
             return False
 
 
-async def _plan(engine: SagaEngine, row: SagaRecord) -> Plan:
+async def plan_of_row(engine: SagaEngine, row: SagaRecord) -> Plan:
+    """The plan that the saga's state was made by."""
     registered = engine.registry.find(row.name, row.version)
     if registered is not None and registered.definition.plan.id == row.plan:
         return registered.definition.plan

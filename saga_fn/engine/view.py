@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -16,17 +17,30 @@ from saga_fn.core.events import (
     StepFailed,
     StepSkipped,
     StepSucceeded,
+    WaitDefaulted,
     name_of,
 )
-from saga_fn.core.ids import StepId
-from saga_fn.core.plan import Plan
-from saga_fn.core.reading import left_over, project
-from saga_fn.core.state import NotTaken, SagaState, Skipped, Succeeded, Undone, is_done
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.reading import find, left_over, project
+from saga_fn.core.state import (
+    Goal,
+    NotTaken,
+    SagaState,
+    Skipped,
+    Sleeping,
+    StepState,
+    Succeeded,
+    Undone,
+    Waiting,
+    is_done,
+)
 from saga_fn.core.steps import report_of
 from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.waits import WAIT_TIMEOUT
 from saga_fn.errors import PayloadError
 from saga_fn.snapshot import (
     HistoryEntry,
@@ -35,6 +49,7 @@ from saga_fn.snapshot import (
     SagaSnapshot,
     StepFailure,
     StepSnapshot,
+    Wait,
     wait_token,
 )
 from saga_fn.store.ids import shard_of
@@ -42,6 +57,9 @@ from saga_fn.store.journal_rows import step_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decode_state, encode_state, time_of
 
 R = TypeVar("R")
+
+_CARRIES = StepSucceeded | StepSkipped | WaitDefaulted | EventReceived | Started
+"""Events whose payload is a value, not a fault."""
 
 
 async def snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaSnapshot:
@@ -55,8 +73,11 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     notes = await engine.store.notes(row.id)
     history = tuple(_entry(record) for record in journal)
     state = decode_state(row.state)
+    plan = await plan_of(engine, row)
     outputs = {
-        step.step: None if isinstance(step, NotTaken) else _plain(journal[step.seq - 1].payload)
+        step.step: None
+        if isinstance(step, NotTaken) or not _gives(plan, step)
+        else _plain(journal[step.seq - 1].payload)
         for step in state.steps
         if isinstance(step, Succeeded | Skipped | NotTaken | Undone)
     }
@@ -68,7 +89,6 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     }
     if state.latest:
         context["latest_event"] = _plain(journal[state.latest - 1].payload)
-    plan = await plan_of(engine, row)
     return SagaAdminSnapshot(
         **await _fields(engine, row),
         failure=_what_failed(engine, row, journal)[1],
@@ -101,14 +121,15 @@ def result_of(live: LiveSaga, definition: SagaDefinition[Any, R]) -> R:  # Any: 
         return definition.output_type.decode(b"null")
     if step == INITIAL:
         return definition.output_type.decode(live.initial)
-    recorded = live.results.get(step)  # nothing, if it was not taken
-    return definition.output_type.decode((recorded and recorded.payload) or b"null")
+    done = find(live.state, step)
+    payload = live.output_of(done) if isinstance(done, Succeeded | Skipped) else b"null"  # if it was not taken
+    return definition.output_type.decode(payload)
 
 
 async def read_result(engine: SagaEngine, row: SagaRecord, definition: SagaDefinition[Any, R]) -> R:  # Any: as above
     """The result of a completed saga, from the journal."""
     step = definition.output
-    if step is None:
+    if step is None or (step != INITIAL and definition.steps[step].kind is StepKind.SLEEP):
         return definition.output_type.decode(b"null")
     seq = 1
     if step != INITIAL:
@@ -169,7 +190,8 @@ def _what_failed(
         found = _fault(event, record)
         if found is not None:
             fault = found
-            failure = _failure(engine, row, event.step, found) if isinstance(event, StepFailed) else None
+            step = event.step if isinstance(event, StepFailed) else found.step if found.type == WAIT_TIMEOUT else None
+            failure = None if step is None else _failure(engine, row, StepId(step), found)
         if undoing:
             break
     return None if fault is None else str(fault), failure
@@ -215,10 +237,36 @@ async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any
         "last_error": row.last_error,
         "parked": None if shown is None else shown.parked,
         "left_over": () if plan is None else left_over(plan, state),
+        "waiting_for": _waits_of(plan, state),
+        "buffered_events": tuple(event.name for event in state.buffered),
+        "begins_at": time_of(state.begins) if state.begins > state.at else None,
+        "rolls_back_at": _time_of(state.deadline) if state.goal is Goal.FORWARD else None,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
         "ended_at": row.ended_at,
     }
+
+
+def _gives(plan: Plan | None, step: StepState) -> bool:
+    return plan is None or plan.gives(step.step)
+
+
+def _waits_of(plan: Plan | None, state: SagaState) -> tuple[Wait, ...]:
+    found: list[Wait] = []
+    for step in state.steps:
+        match step:
+            case Waiting(step=name, until=until):
+                names = () if plan is None else plan.step(name).waits_for
+                found.append(Wait(name, names, _time_of(until)))
+            case Sleeping(step=name, wake=wake):
+                found.append(Wait(name, (), time_of(wake)))
+            case _:
+                pass
+    return tuple(found)
+
+
+def _time_of(moment: Moment | None) -> datetime | None:
+    return None if moment is None else time_of(moment)
 
 
 def _done(state: SagaState) -> int:
@@ -232,9 +280,9 @@ def _entry(record: JournalRecord) -> HistoryEntry:
     status = HistoryStatus.INFO
     if fault is not None:
         status = HistoryStatus.ERROR
-    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped):
+    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped | WaitDefaulted):
         status = HistoryStatus.SUCCESS
-    carries = isinstance(event, StepSucceeded | StepSkipped | EventReceived | Started)
+    carries = isinstance(event, _CARRIES)
     return HistoryEntry(
         seq=record.seq,
         kind=name_of(event),
@@ -249,17 +297,18 @@ def _entry(record: JournalRecord) -> HistoryEntry:
         output=_plain(record.payload) if carries else None,
         error=None if fault is None else str(fault),
         business_error=None if fault is None else _plain(fault.data),
+        event=event.name or None if isinstance(event, EventReceived) else None,
     )
 
 
 def _phase(event: Event) -> str:
-    if isinstance(event, StepSucceeded | StepFailed | StepSkipped):
+    if isinstance(event, StepSucceeded | StepFailed | StepSkipped | WaitDefaulted):
         return "execute"
     return "compensate" if isinstance(event, CompensationSucceeded | CompensationFailed) else "saga"
 
 
 def _fault(event: Event, record: JournalRecord) -> Fault | None:
-    if isinstance(event, StepSucceeded | StepSkipped | EventReceived | Started):
+    if isinstance(event, _CARRIES):
         return None
     return fault_in(record.payload)
 

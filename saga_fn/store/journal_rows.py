@@ -13,6 +13,7 @@ from saga_fn.core.events import (
     StepFailed,
     StepSkipped,
     StepSucceeded,
+    WaitDefaulted,
     name_of,
 )
 from saga_fn.store.records import SagaWrite, encode_event
@@ -34,7 +35,7 @@ class JournalColumns(TypedDict):
 
 def step_of(event: Event) -> tuple[str | None, int | None]:
     """The step an event is about, and the attempt, where it has them."""
-    if isinstance(event, StepSkipped):
+    if isinstance(event, StepSkipped | WaitDefaulted):
         return event.step, None
     if isinstance(event, StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed):
         return event.step, event.attempt

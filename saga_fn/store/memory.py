@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import final
 from uuid import UUID
 
@@ -29,6 +29,7 @@ from saga_fn.store.records import (
     Letter,
     NewSaga,
     Note,
+    Posted,
     Recorded,
     SagaRecord,
     SagaWrite,
@@ -121,13 +122,13 @@ class MemoryStore:
                 trace_id=new.trace_id,
                 request=new.request,
                 plan=new.state.plan,
-                status=SagaStatus.RUNNING,
-                waits=WaitReason.NOTHING,
+                status=new.status,
+                waits=new.waits,
                 state=encode_state(new.state),
                 rev=1,
                 token=new.token,
                 owner=new.owner,
-                due_at=at if new.owner is None else at + lease,
+                due_at=_due_of(new, at, lease),
                 signals=0,
                 retry_counter=0,
                 last_error=None,
@@ -299,18 +300,19 @@ class MemoryStore:
                 return row.id
         return None
 
-    async def send(self, saga_id: UUID, letter: Letter) -> bool:
+    async def send(self, saga_id: UUID, letter: Letter) -> Posted:
         """Leave a letter for the saga's owner."""
         saga = self._sagas.get(saga_id)
         if saga is None or saga.record.ended_at is not None:
-            return False
+            return Posted.NOBODY
         row = saga.record
-        by_person = WaitReason.PARKED | WaitReason.PAUSED
-        due = time_of(self.now()) if row.owner is None and not row.waits & by_person else row.due_at
+        for_a_person = row.waits & (WaitReason.PARKED | WaitReason.PAUSED) and not row.waits & WaitReason.EVENT
+        due = time_of(self.now()) if row.owner is None and not for_a_person else row.due_at
         saga.record = attrs.evolve(row, signals=row.signals + 1, due_at=due)
-        if all(mail.letter.id != letter.id for mail in saga.inbox):
-            saga.inbox.append(_Mail(letter))
-        return True
+        if any(mail.letter.id == letter.id for mail in saga.inbox):
+            return Posted.KNOWN
+        saga.inbox.append(_Mail(letter))
+        return Posted.STORED
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
         """The letters nobody has answered, oldest first."""
@@ -358,3 +360,11 @@ class MemoryStore:
         for listener in self._listeners:
             for saga in sagas:
                 listener(saga)
+
+
+def _due_of(new: NewSaga, at: datetime, lease: timedelta) -> datetime | None:
+    if new.owner is not None:
+        return at + lease
+    if new.status is SagaStatus.RUNNING:
+        return at
+    return None if new.due is None else time_of(new.due)

@@ -36,6 +36,7 @@ from saga_fn.store.records import (
     Letter,
     NewSaga,
     Note,
+    Posted,
     Recorded,
     SagaRecord,
     SagaWrite,
@@ -183,6 +184,9 @@ class PostgresStore:
             writers=[new.writer for new in sagas],
             events=[encode_event(new.event) for new in sagas],
             payloads=[new.payload for new in sagas],
+            statuses=[new.status.value for new in sagas],
+            waits=[new.waits.value for new in sagas],
+            dues=[None if new.due is None else time_of(new.due) for new in sagas],
             lease=lease,
         )
         now = moment_of(rows[0].now) if rows else self.now()
@@ -207,6 +211,9 @@ class PostgresStore:
             writer=new.writer,
             event=encode_event(new.event),
             payload=new.payload,
+            status=new.status.value,
+            waits=new.waits.value,
+            due=None if new.due is None else time_of(new.due),
         )
         return Inserted(frozenset(), self.now()) if row is None else Inserted(frozenset((row.id,)), moment_of(row.now))
 
@@ -414,7 +421,7 @@ class PostgresStore:
 
     # Mail and notes.
 
-    async def send(self, saga_id: UUID, letter: Letter) -> bool:
+    async def send(self, saga_id: UUID, letter: Letter) -> Posted:
         """Leave a letter for the saga's owner, present or next."""
         async with self._answering(self._work) as connection:
             sent = await self._queries.send_letter(
@@ -425,7 +432,9 @@ class PostgresStore:
                 kind=letter.kind,
                 body=letter.body,
             )
-        return sent is not None
+        if sent is None:
+            return Posted.NOBODY
+        return Posted.STORED if sent.stored else Posted.KNOWN
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
         """The letters nobody has answered, oldest first."""

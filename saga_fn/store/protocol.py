@@ -19,6 +19,7 @@ from saga_fn.store.records import (
     Letter,
     NewSaga,
     Note,
+    Posted,
     Recorded,
     SagaRecord,
     SagaWrite,
@@ -112,11 +113,8 @@ class Store(Protocol):
         """The active saga of that name that holds the business key."""
         ...
 
-    async def send(self, saga_id: UUID, letter: Letter) -> bool:
-        """Leave a letter for the saga's owner, present or next; False if there is no such live saga.
-
-        The same letter sent again is there once.
-        """
+    async def send(self, saga_id: UUID, letter: Letter) -> Posted:
+        """Leave a letter for the saga's owner, present or next. The same letter sent again is there once."""
         ...
 
     async def letters(self, saga_id: UUID) -> list[Letter]:

@@ -5,6 +5,7 @@ States, events and plans are kept as msgpack arrays under a format number. A rea
 
 from __future__ import annotations
 
+import enum
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -85,6 +86,10 @@ class NewSaga(msgspec.Struct, frozen=True, gc=False):
     token: UUID | None
     owner: UUID | None
     writer: UUID
+    status: SagaStatus = SagaStatus.RUNNING
+    waits: WaitReason = WaitReason.NOTHING
+    due: Moment | None = None
+    """When it is to be claimed, if it begins by waiting; None when no scan shall find it."""
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -208,6 +213,16 @@ class Letter:
     id: UUID
     kind: str
     body: bytes
+
+
+class Posted(enum.Enum):
+    """What became of a letter that was left for a saga."""
+
+    STORED = enum.auto()
+    KNOWN = enum.auto()
+    """It was there already."""
+    NOBODY = enum.auto()
+    """There is no such saga, or it has ended: nothing was stored."""
 
 
 @attrs.frozen

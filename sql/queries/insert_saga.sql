@@ -1,5 +1,5 @@
 -- name: insert_saga :optional InsertedRow
--- nullable: aggregation_id, token, owner
+-- nullable: aggregation_id, token, owner, due
 -- What insert_sagas does, for one saga.
 WITH inserted AS (
     INSERT INTO saga_fn.saga AS s (
@@ -8,9 +8,13 @@ WITH inserted AS (
     )
     VALUES (
         :shard::smallint, :id::uuid, :name::text, :version::integer, :aggregation_id::text, :trace_id::text,
-        :request::bytea, :plan::text, :format::smallint, 'RUNNING', 0::smallint, :state::bytea, 1::bigint,
+        :request::bytea, :plan::text, :format::smallint, :status::text, :waits::smallint, :state::bytea, 1::bigint,
         :token::uuid, :owner::uuid,
-        CASE WHEN :owner::uuid IS NULL THEN now() ELSE now() + :lease::interval END
+        CASE
+            WHEN :owner::uuid IS NOT NULL THEN now() + :lease::interval
+            WHEN :status::text = 'RUNNING' THEN now()
+            ELSE :due::timestamptz
+        END
     )
     ON CONFLICT DO NOTHING
     RETURNING s.id

@@ -1,18 +1,20 @@
 -- name: insert_sagas :many InsertedRow
--- nullable: aggregation_ids[], tokens[], owners[]
+-- nullable: aggregation_ids[], tokens[], owners[], dues[]
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is not
--- returned: the caller reads which of the two it was. Owned rows get a lease, the others are due at once.
+-- returned: the caller reads which of the two it was. Owned rows get a lease;
+-- of the others those that could go on are due at once, those that begin by waiting when that is over.
 WITH new AS (
     SELECT
         n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.format, n.state,
-        n.token, n.owner, n.writer, n.event, n.payload
+        n.token, n.owner, n.writer, n.event, n.payload, n.status, n.waits, n.due
     FROM unnest(
         :ids::uuid[], :names::text[], :versions::integer[], :aggregation_ids::text[], :trace_ids::text[],
         :requests::bytea[], :plans::text[], :formats::smallint[], :states::bytea[],
-        :tokens::uuid[], :owners::uuid[], :writers::uuid[], :events::bytea[], :payloads::bytea[]
+        :tokens::uuid[], :owners::uuid[], :writers::uuid[], :events::bytea[], :payloads::bytea[],
+        :statuses::text[], :waits::smallint[], :dues::timestamptz[]
     ) AS n (
         id, name, version, aggregation_id, trace_id, request, plan, format, state,
-        token, owner, writer, event, payload
+        token, owner, writer, event, payload, status, waits, due
     )
 ),
 inserted AS (
@@ -22,8 +24,8 @@ inserted AS (
     )
     SELECT
         :shard::smallint, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.format,
-        'RUNNING', 0::smallint, n.state, 1::bigint, n.token, n.owner,
-        CASE WHEN n.owner IS NULL THEN now() ELSE now() + :lease::interval END
+        n.status, n.waits, n.state, 1::bigint, n.token, n.owner,
+        CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval WHEN n.status = 'RUNNING' THEN now() ELSE n.due END
     FROM new AS n
     ORDER BY n.id
     ON CONFLICT DO NOTHING

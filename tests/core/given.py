@@ -13,15 +13,17 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
     Event,
+    EventReceived,
     FailureKind,
     Resumed,
     Started,
     StepFailed,
     StepSucceeded,
     Ticked,
+    WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
 from saga_fn.core.reading import Projection, SagaStatus, find, left_over, project
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Running, SagaState, StepState, Undoing
@@ -54,6 +56,31 @@ def step(
         pivot,
         conditional=when,
     )
+
+
+def wait(
+    name: str,
+    *after: str,
+    names: tuple[str, ...] = ("paid",),
+    limit: int | None = None,
+    default: bool = False,
+    correlated: bool = False,
+) -> PlannedStep:
+    """A wait for one of these events."""
+    return PlannedStep(
+        StepId(name),
+        tuple(StepId(needed) for needed in after),
+        kind=StepKind.EVENT,
+        limit=limit,
+        on_timeout=OnTimeout.DEFAULT if default else OnTimeout.FAIL,
+        waits_for=names,
+        correlated=correlated,
+    )
+
+
+def sleep(name: str, *after: str, limit: int | None = None) -> PlannedStep:
+    """A sleep of that long, or until a moment that has to be computed."""
+    return PlannedStep(StepId(name), tuple(StepId(needed) for needed in after), kind=StepKind.SLEEP, limit=limit)
 
 
 def sequence(names: str, *, undo: str | None = None, retry: RetrySchedule | None = None) -> Plan:
@@ -168,6 +195,13 @@ class Saga:
 
     def tick(self, *bound_steps: StepId) -> Transition:
         return self.tell(Ticked(self.moment, bound(*bound_steps)))
+
+    def receive(self, name: str, about: bytes = b"", expires: int | None = None) -> Transition:
+        void = None if expires is None else Moment(expires)
+        return self.tell(EventReceived(self.moment, name, Digest(about), void))
+
+    def default(self, name: StepId, *bound_steps: StepId) -> Transition:
+        return self.tell(WaitDefaulted(self.moment, name, bound(*bound_steps)))
 
     def abort(self, until: int = 0) -> Transition:
         return self.tell(AbortRequested(self.moment, Moment(until)))

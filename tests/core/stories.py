@@ -13,11 +13,13 @@ from saga_fn.core.events import (
     PlanChanged,
     RetryRequested,
     SagaParked,
+    Started,
     StepSkipped,
     Ticked,
     Unbindable,
+    Until,
 )
-from saga_fn.core.ids import Digest
+from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason
 from tests.core.given import (
@@ -34,8 +36,10 @@ from tests.core.given import (
     Saga,
     bound,
     sequence,
+    sleep,
     started,
     step,
+    wait,
 )
 
 
@@ -138,6 +142,52 @@ def past_its_pivot() -> Saga:
     return saga
 
 
+WAITING = Plan.of(
+    step("a"),
+    wait("b", "a", names=("paid", "sent"), limit=60 * SECOND, correlated=True),
+    sleep("c", "b", limit=SECOND),
+    wait("d", "c", limit=SECOND, default=True),
+    deadline=600 * SECOND,
+)
+
+
+def waited() -> Saga:
+    saga = Saga(WAITING)
+    saga.tell(Started(saga.moment, WAITING.id, delay=SECOND))
+    saga.receive("sent", b"other")
+    saga.wait(SECOND)
+    saga.resume(A)
+    saga.receive("paid", expires=SECOND + 1)
+    saga.succeed(A, B)
+    saga.receive("sent", b"input")
+    saga.wait(SECOND)
+    saga.resume()
+    saga.wait(SECOND)
+    saga.resume()
+    saga.default(D)
+    return saga
+
+
+def waited_in_vain() -> Saga:
+    plan = Plan.of(step("a"), wait("b", "a", limit=SECOND), sleep("c"), deadline=60 * SECOND)
+    saga = Saga(plan)
+    saga.tell(Started(saga.moment, plan.id, (*bound(A), Until(C, Moment(90 * SECOND)))))
+    saga.succeed(A)
+    saga.wait(SECOND)
+    saga.resume()
+    saga.undo(A)
+    return saga
+
+
+def late() -> Saga:
+    plan = Plan.of(sleep("a"), step("b", "a"), deadline=60 * SECOND)
+    saga = Saga(plan)
+    saga.tell(Started(saga.moment, plan.id, (Until(A, Moment(90 * SECOND)),)))
+    saga.wait(60 * SECOND)
+    saga.resume()
+    return saga
+
+
 STORIES: Mapping[str, Callable[[], Saga]] = {
     story.__name__: story
     for story in (
@@ -149,5 +199,8 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         aborted_and_retried,
         helped_by_a_person,
         past_its_pivot,
+        waited,
+        waited_in_vain,
+        late,
     )
 }

@@ -29,9 +29,11 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
     Unbindable,
+    Until,
+    WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
-from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
 from saga_fn.core.state import ParkReason
 
@@ -46,22 +48,53 @@ schedules = st.builds(
 )
 
 
+limits = st.none() | st.integers(0, 20) | st.integers(0, LONGEST_DELAY)
+event_names = st.sampled_from(["paid", "sent"])
+abouts = st.sampled_from([Digest(b""), Digest(b"1"), Digest(b"2")])
+
+
+@st.composite
+def kinds_of_steps(draw: st.DrawFn) -> dict[str, object]:
+    """What makes a planned step a wait, more often than not nothing."""
+    match draw(st.sampled_from([StepKind.STEP, StepKind.STEP, StepKind.EVENT, StepKind.SLEEP])):
+        case StepKind.STEP:
+            return {}
+        case StepKind.SLEEP:
+            return {"kind": StepKind.SLEEP, "limit": draw(limits), "compensable": False, "conditional": False}
+        case StepKind.EVENT:
+            limit = draw(limits)
+            return {
+                "kind": StepKind.EVENT,
+                "limit": limit,
+                "on_timeout": OnTimeout.FAIL if limit is None else draw(st.sampled_from(OnTimeout)),
+                "waits_for": tuple(draw(st.lists(event_names, min_size=1, unique=True))),
+                "correlated": draw(st.booleans()),
+                "compensable": False,
+                "conditional": False,
+            }
+
+
 @st.composite
 def plans(draw: st.DrawFn) -> Plan:
     names = [StepId(name) for name in "abcde"[: draw(st.integers(1, 5))]]
     chain = draw(st.booleans())
     steps = [
-        PlannedStep(
-            name,
-            tuple(names[max(0, place - 1) : place] if chain else [n for n in names[:place] if draw(st.booleans())]),
-            draw(schedules),
-            draw(st.booleans()),
-            draw(schedules),
-            conditional=draw(st.booleans()),
+        replace(
+            PlannedStep(
+                name,
+                tuple(names[max(0, place - 1) : place] if chain else [n for n in names[:place] if draw(st.booleans())]),
+                draw(schedules),
+                draw(st.booleans()),
+                draw(schedules),
+                conditional=draw(st.booleans()),
+            ),
+            **draw(kinds_of_steps()),
         )
         for place, name in enumerate(names)
     ]
-    plan = Plan.of(*steps, compensate_on_failure=draw(st.booleans()), cancel_siblings=draw(st.booleans()))
+    plan = Plan.of(
+        *steps, compensate_on_failure=draw(st.booleans()), cancel_siblings=draw(st.booleans()), deadline=draw(limits)
+    )
     return draw(st.sampled_from([plan, *_with_a_pivot(plan)]))
 
 
@@ -81,8 +114,10 @@ names = st.sampled_from([StepId(name) for name in "abcde"]) | st.text(max_size=3
 attempts = st.integers(1, 4) | st.integers()
 moments = (st.integers(0, 60) | st.integers()).map(Moment)
 draws = st.floats(0.0, 1.0) | st.floats()
+expiries = st.none() | moments
 bindings = (
-    st.builds(Bound, names, st.sampled_from([Digest(b"1"), Digest(b"2"), Digest(b"")]))
+    st.builds(Until, names, moments)
+    | st.builds(Bound, names, st.sampled_from([Digest(b"1"), Digest(b"2"), Digest(b"")]))
     | st.builds(Unbindable, names)
     | st.builds(Declined, names)
 )
@@ -94,7 +129,7 @@ reasons = st.sampled_from(ParkReason)
 def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
     """Any event at all, sensible or not."""
     return st.one_of(
-        st.builds(Started, moments, plan_ids, inputs),
+        st.builds(Started, moments, plan_ids, inputs, st.just(0) | st.integers()),
         st.builds(Resumed, moments, st.booleans(), st.booleans(), inputs),
         st.builds(Ticked, moments, inputs),
         st.builds(StepSucceeded, moments, names, attempts, inputs),
@@ -106,6 +141,8 @@ def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
         st.builds(CompensationRequested, moments),
         st.builds(AbortRequested, moments, moments),
         st.builds(EventReceived, moments),
+        st.builds(EventReceived, moments, event_names | st.text(max_size=3), abouts, expiries),
+        st.builds(WaitDefaulted, moments, names, inputs),
         st.builds(PlanChanged, moments, plan_ids),
         st.builds(SagaParked, moments, reasons),
         st.builds(HandedBack, moments),

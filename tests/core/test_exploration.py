@@ -12,16 +12,41 @@ from saga_fn.core.effects import Decision, Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Event, StepSkipped, StepSucceeded
 from saga_fn.core.explore import Outcome, explore
 from saga_fn.core.invariants import Edge
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.reading import LeftOverKind, SagaStatus, foresee
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Goal, SagaState, is_done
 from saga_fn.core.transition import transition
-from tests.core.given import AT_ONCE, DIAMOND, ONE, PIVOTED, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, sequence, step
+from tests.core.given import (
+    AT_ONCE,
+    DIAMOND,
+    ONE,
+    PIVOTED,
+    SECOND,
+    THREE,
+    THRICE,
+    TWO_ROOTS,
+    A,
+    B,
+    C,
+    sequence,
+    sleep,
+    step,
+    wait,
+)
 
 SHRINKING = RetrySchedule(attempts=3, base=1, jitter=1.0)
 BUDGET = RetrySchedule(attempts=3, base=SECOND, within=10 * SECOND)
 FOREVER = RetrySchedule(attempts=1 << 40, base=SECOND, multiplier=2.0)
+
+
+def pivot(name: str, *after: str) -> PlannedStep:
+    return step(name, *after, undo=False, pivot=True)
+
+
+def undo_free(name: str, *after: str, when: bool = False) -> PlannedStep:
+    return step(name, *after, undo=False, when=when)
+
 
 EXHAUSTIVE = {
     "one step": ONE,
@@ -66,11 +91,32 @@ EXHAUSTIVE = {
     "three, the middle conditional": Plan.of(step("a"), step("b", "a", when=True), step("c", "b")),
     "three, all conditional": Plan.of(step("a", when=True), step("b", "a", when=True), step("c", "b", when=True)),
     "two roots, one conditional": Plan.of(step("a", when=True), step("b"), step("c", "a", "b", undo=False)),
+    "a wait past the pivot": Plan.of(undo_free("a"), pivot("b", "a"), wait("c", "b", limit=SECOND)),
+    "a deadline and a pivot": Plan.of(step("a"), pivot("b", "a"), deadline=SECOND),
+    "a wait after a condition": Plan.of(undo_free("a", when=True), wait("b", "a"), undo_free("c", "b", when=True)),
+    "a wait": Plan.of(wait("a")),
+    "a wait with a limit": Plan.of(step("a"), wait("b", "a", limit=SECOND)),
+    "a wait with a default": Plan.of(wait("a", limit=SECOND, default=True), step("b", "a")),
+    "two waits for one event": Plan.of(wait("a"), wait("b", limit=SECOND)),
+    "a wait for any of two": Plan.of(wait("a", names=("paid", "sent"))),
+    "a wait about something": Plan.of(wait("a", correlated=True, limit=SECOND), undo_free("b", "a")),
+    "a sleep": Plan.of(step("a"), sleep("b", "a", limit=SECOND)),
+    "a sleep until a moment": Plan.of(undo_free("a"), sleep("b", "a")),
+    "a deadline": Plan.of(step("a"), undo_free("b", "a"), deadline=SECOND),
+    "a deadline and a wait, halting": Plan.of(
+        undo_free("a"), wait("b", "a", limit=SECOND), deadline=2 * SECOND, compensate_on_failure=False
+    ),
     "two roots, one retried": Plan.of(step("a"), step("b", retry=THRICE, undo=False)),
 }
 
 BOUNDED = {
     "three that join": (Plan.of(step("a"), step("b"), step("c"), step("d", "a", "b", "c", undo=False)), 1_200),
+    "waits beside steps": (
+        Plan.of(
+            step("a"), wait("b", "a", limit=SECOND), sleep("c", limit=SECOND), step("d", "b", "c"), deadline=SECOND
+        ),
+        1_200,
+    ),
     "a long branch beside a short one": (Plan.of(step("a"), step("b", "a"), step("c", undo=False)), 1_200),
     "fork of four": (Plan.of(step("a"), *(step(name, "a") for name in "bcde")), 1_200),
     "deep and wide": (
@@ -152,7 +198,7 @@ def test_an_end_comes_with_the_shortest_story_that_leads_there() -> None:
 
 
 def test_an_exploration_sums_itself_up() -> None:
-    assert str(explore(ONE)) == f"all 74 states, {explore(ONE).edges} edges, 7 ends, 0 violations"
+    assert str(explore(ONE)) == f"all 77 states, {explore(ONE).edges} edges, 7 ends, 0 violations"
     assert str(explore(ONE, budget=2)).startswith("bounded: the first 2 states")
 
 
@@ -198,7 +244,9 @@ def test_a_state_without_a_way_out_is_reported(monkeypatch: pytest.MonkeyPatch) 
     assert laws == {"comes to an end or waits for a person, of itself", "has a way to an end other than abort"}
 
 
-@pytest.mark.parametrize("shape", ["three in sequence", "three, retried", "diamond", "two roots that join"])
+@pytest.mark.parametrize(
+    "shape", ["three in sequence", "three, retried", "diamond", "two roots that join", "a sleep until a moment"]
+)
 def test_what_is_foreseen_of_a_success_is_what_comes_of_it(shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     told = 0
 

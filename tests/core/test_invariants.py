@@ -19,11 +19,13 @@ from saga_fn.core.events import (
     EventReceived,
     FailureKind,
     HandedBack,
+    Resumed,
     RetryRequested,
     StepFailed,
     StepSkipped,
     StepSucceeded,
     Ticked,
+    WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
@@ -31,6 +33,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.reading import LeftOver, Projection, WaitReason, left_over, project, suspect
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
+    Buffered,
     Doubt,
     Exhausted,
     Goal,
@@ -41,6 +44,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     Tries,
@@ -50,8 +54,9 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     Unknown,
+    Waiting,
 )
-from tests.core.given import PIVOTED, SECOND, THRICE, A, B, C, sequence, started, step
+from tests.core.given import PIVOTED, SECOND, THRICE, A, B, C, sequence, sleep, started, step, wait
 
 TWO = sequence("ab")
 BARE = sequence("ab", undo="")
@@ -74,6 +79,25 @@ def state(*steps: StepState, goal: Goal = Goal.FORWARD, rev: int = 3, events: tu
     return SagaState(TWO.id, rev, Moment(0), goal, steps, events)
 
 
+EVENTFUL = Plan.of(wait("a", limit=9), wait("b", names=("sent",), limit=9, default=True), deadline=20)
+SLEEPY = Plan.of(sleep("a", limit=9), step("b", "a"))
+WAITS = Waiting(A, Moment(9))
+
+
+def eventful(
+    *steps: StepState,
+    kept: tuple[int, ...] = (),
+    at: int = 0,
+    rev: int = 3,
+    goal: Goal = Goal.FORWARD,
+    begins: int = 0,
+    deadline: int | None = None,
+) -> SagaState:
+    buffered = tuple(Buffered(seq, "paid") for seq in kept)
+    over = None if deadline is None else Moment(deadline)
+    return SagaState(TWO.id, rev, Moment(at), goal, steps, begins=Moment(begins), deadline=over, buffered=buffered)
+
+
 def parked(step: StepId) -> Parked:
     return Parked(step, ONCE, ParkReason.INPUT_FAILED)
 
@@ -91,6 +115,8 @@ BROKEN_STATES: dict[str, list[tuple[Plan, SagaState]]] = {
         (TWO, state(Undoing(A, 1, ONCE), Running(B, ONCE), goal=Goal.ROLLBACK)),
         (TWO, state(Undone(A, 1), Retrying(B, ONCE, LATER), goal=Goal.ROLLBACK)),
         (TWO, state(UndoFailed(A, 1, ONCE), parked(B), goal=Goal.ROLLBACK)),
+        (TWO, state(Undoing(A, 1, ONCE), Waiting(B), goal=Goal.ROLLBACK)),
+        (TWO, state(Undoing(A, 1, ONCE), Sleeping(B, LATER), goal=Goal.ROLLBACK)),
     ],
     "i8_siblings_are_cut_short_where_that_is_declared": [
         (CANCELLING, state(Succeeded(A, 1), Running(B, ONCE), goal=goal)) for goal in (Goal.ROLLBACK, Goal.HALT)
@@ -113,6 +139,8 @@ BROKEN_STATES: dict[str, list[tuple[Plan, SagaState]]] = {
             Undoing(A, 1, ONCE),
             UndoRetrying(A, 1, ONCE, LATER),
             UndoParked(A, 1, ONCE, ParkReason.ROW_REFUSED),
+            WAITS,
+            Sleeping(A, LATER),
         )
     ],
     "i12_completed_means_all_done": [
@@ -134,6 +162,10 @@ def moved(
     after: SagaState, *actions: Action, needs: tuple[StepId, ...] = (), writes: tuple[Write, ...] = ()
 ) -> Transition:
     return Transition(after, needs, writes, actions)
+
+
+def out_of_time(step: StepId, after: SagaState) -> Transition:
+    return msgspec.structs.replace(moved(after), timed_out=step)
 
 
 def edge(before: SagaState, event: Event, after: Transition | SagaState, plan: Plan = TWO) -> Edge:
@@ -174,6 +206,23 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(RAN, SUCCESS, state(Succeeded(A, 3), rev=4)),
         edge(state(NotTaken(A)), TICK, state(Running(A, ONCE), rev=4)),
         edge(state(NotTaken(A)), StepSkipped(Moment(0), A), state(Skipped(A, 4), rev=4)),
+        # What a wait takes is what it waits for, when it comes, or what was kept for it.
+        edge(eventful(WAITS), EventReceived(Moment(0), "sent"), eventful(Succeeded(A, 4), rev=4), EVENTFUL),
+        edge(eventful(), EventReceived(Moment(0), "paid"), eventful(Succeeded(A, 4), rev=4), EVENTFUL),
+        edge(eventful(WAITS), TICK, eventful(Succeeded(A, 4), rev=4), EVENTFUL),
+        edge(eventful(WAITS), TICK, eventful(Succeeded(A, 2), rev=4), EVENTFUL),
+        edge(eventful(Waiting(B, LATER), kept=(2,)), TICK, eventful(Succeeded(B, 2), rev=4), EVENTFUL),
+        edge(eventful(Waiting(B, LATER)), WaitDefaulted(Moment(0), B), eventful(Succeeded(B, 4), rev=4), EVENTFUL),
+        edge(eventful(WAITS), WaitDefaulted(LATER, A), eventful(Succeeded(A, 4), at=9, rev=4), EVENTFUL),
+        edge(
+            eventful(Waiting(A, LATER), Waiting(B, LATER)),
+            WaitDefaulted(LATER, A),
+            eventful(Waiting(A, LATER), Succeeded(B, 4), at=9, rev=4),
+            EVENTFUL,
+        ),
+        edge(eventful(Waiting(B)), WaitDefaulted(LATER, B), eventful(Succeeded(B, 4), at=9, rev=4), EVENTFUL),
+        edge(eventful(Sleeping(A, LATER)), TICK, eventful(Succeeded(A, 4), rev=4), SLEEPY),
+        edge(eventful(), TICK, eventful(Succeeded(A, 4), rev=4), SLEEPY),
     ],
     "i7_no_successor_starts_early": [
         edge(RAN, TICK, state(Running(A, ONCE), Running(B, ONCE), rev=4)),
@@ -252,6 +301,46 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(state(events=(2,)), TICK, state(rev=4)),
         edge(state(), TICK, state(rev=4, events=(4,))),
         edge(state(events=(2,)), EventReceived(Moment(0)), state(rev=4, events=(4, 2))),
+    ],
+    "i13_a_named_event_is_taken_once": [
+        # kept, and gone; come, and gone; taken, and still kept; come, and here twice
+        edge(eventful(kept=(2,)), TICK, eventful(rev=4), EVENTFUL),
+        edge(eventful(), EventReceived(Moment(0), "paid"), eventful(rev=4), EVENTFUL),
+        edge(eventful(kept=(2,)), TICK, eventful(Succeeded(A, 2), kept=(2,), rev=4), EVENTFUL),
+        edge(eventful(WAITS), EventReceived(Moment(0), "paid"), eventful(Succeeded(A, 4), kept=(4,), rev=4), EVENTFUL),
+        edge(eventful(), TICK, eventful(kept=(4,), rev=4), EVENTFUL),
+        edge(eventful(WAITS), TICK, eventful(Succeeded(A, 4), rev=4), EVENTFUL),
+        edge(eventful(kept=(2,)), TICK, eventful(Succeeded(A, 2), Succeeded(B, 2), rev=4), EVENTFUL),
+    ],
+    "i13_events_wait_in_order": [
+        edge(eventful(kept=(1, 2)), TICK, eventful(kept=(2, 1), rev=4), EVENTFUL),
+        edge(eventful(kept=(1, 2)), EventReceived(Moment(0), "paid"), eventful(kept=(4, 1, 2), rev=4), EVENTFUL),
+    ],
+    "i14_no_timer_fires_early": [
+        edge(eventful(WAITS), TICK, out_of_time(A, eventful(Exhausted(A, ONCE), goal=BACK, rev=4)), EVENTFUL),
+        edge(eventful(deadline=20), TICK, out_of_time(StepId(""), eventful(goal=BACK, rev=4)), EVENTFUL),
+        edge(eventful(), TICK, out_of_time(StepId(""), eventful(goal=BACK, rev=4)), EVENTFUL),
+        edge(
+            eventful(WAITS, at=9),
+            EventReceived(Moment(9)),
+            out_of_time(A, eventful(Exhausted(A, ONCE), goal=BACK, at=9, rev=4)),
+            EVENTFUL,
+        ),
+        edge(eventful(WAITS, at=9), TICK, out_of_time(A, eventful(Exhausted(A, ONCE), at=9, rev=4)), EVENTFUL),
+        edge(
+            eventful(WAITS, at=9, goal=BACK),
+            TICK,
+            out_of_time(A, eventful(Exhausted(A, ONCE), at=9, goal=BACK, rev=4)),
+            EVENTFUL,
+        ),
+    ],
+    "i14_what_is_due_fires": [
+        edge(eventful(WAITS), Ticked(LATER), eventful(WAITS, at=9, rev=4), EVENTFUL),
+        edge(eventful(Sleeping(A, LATER)), Resumed(LATER), eventful(Sleeping(A, LATER), at=9, rev=4), SLEEPY),
+        edge(eventful(WAITS, deadline=9), Ticked(LATER), eventful(Waiting(A), deadline=9, at=9, rev=4), EVENTFUL),
+    ],
+    "i14_nothing_begins_before_its_saga": [
+        edge(eventful(begins=5), TICK, eventful(WAITS, begins=5, rev=4), EVENTFUL),
     ],
     "i15_attempts_stay_within_the_policy": [
         edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, Tries(1, 1), LATER), rev=4)),
@@ -359,6 +448,25 @@ HONEST_EDGES: list[Edge] = [
         moved(state(Retrying(A, Tries(1, 1), Moment(99)), rev=4), writes=(Release(Moment(99)),)),
         BUDGETED,
     ),
+    *(
+        edge(
+            eventful(Waiting(A), Waiting(B, LATER), kept=kept),
+            event,
+            msgspec.structs.replace(moved(after, writes=(Release(project(EVENTFUL, after).due),)), defaults=defaults),
+            EVENTFUL,
+        )
+        for kept, event, after, defaults in (
+            ((), EventReceived(Moment(0), "paid"), eventful(Succeeded(A, 4), Waiting(B, LATER), rev=4), ()),
+            (
+                (2,),
+                EventReceived(Moment(0), "paid"),
+                eventful(Waiting(A), Waiting(B, LATER), kept=(2, 4), rev=4),
+                (),
+            ),
+            ((), WaitDefaulted(LATER, B), eventful(Waiting(A), Succeeded(B, 4), at=9, rev=4), ()),
+            ((), Ticked(LATER), eventful(Waiting(A), Waiting(B, LATER), at=9, rev=4), (B,)),
+        )
+    ),
     # Only a start is too early, not going on.
     edge(state(Running(A, HELD)), TICK, state(Running(A, HELD), rev=4)),
 ]
@@ -399,6 +507,24 @@ def test_a_row_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(invariants, "project", found)
     assert not [each for each in at_rest if invariants.i1_the_row_keeps_the_tables_rules(TWO, each)]
     assert not invariants.i1_a_scan_finds_it(TWO, state(goal=Goal.FAILED))
+
+
+def test_a_wait_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def lost(plan: Plan, state: SagaState) -> Projection:
+        return msgspec.structs.replace(project(plan, state), due=None)
+
+    finds, keeps = invariants.i1_a_scan_finds_it, invariants.i1_the_row_keeps_the_tables_rules
+    for_ever = started(Plan.of(wait("a"))).state
+    for_a_while, asleep = started(Plan.of(wait("a", limit=9))).state, started(Plan.of(sleep("a", limit=9))).state
+    one, other = Plan.of(wait("a")), Plan.of(sleep("a"))
+    for each in (for_ever, for_a_while, asleep):
+        assert finds(one, each)
+        assert keeps(one, each)
+    monkeypatch.setattr(invariants, "project", lost)
+    assert finds(one, for_ever)
+    assert not finds(one, for_a_while)
+    assert not finds(other, asleep)
+    assert not keeps(other, asleep)
 
 
 def test_a_row_that_contradicts_its_status_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
-from tests.core.given import DIAMOND, ONE, PIVOTED, THREE, THRICE, TWO_ROOTS, A, B, C, D, step
+from tests.core.given import DIAMOND, ONE, PIVOTED, THREE, THRICE, TWO_ROOTS, A, B, C, D, sleep, step, wait
 
 PIVOT = step("a", undo=False, pivot=True)
 
@@ -70,9 +70,17 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
         Plan.of(step("a"), compensate_on_failure=False),
         Plan.of(step("a"), step("b")),
         Plan.of(step("a"), step("b", "a")),
+        Plan.of(step("a"), deadline=1),
+        Plan.of(wait("a")),
+        Plan.of(wait("a", names=("sent",))),
+        Plan.of(wait("a", correlated=True)),
+        Plan.of(wait("a", limit=1)),
+        Plan.of(wait("a", limit=1, default=True)),
+        Plan.of(sleep("a", limit=1)),
+        Plan.of(sleep("a")),
     ]
     assert len({plan.id for plan in different}) == len(different)
 
 
 def test_an_id_is_the_same_in_every_process() -> None:
-    assert ONE.id == Plan.of(step("a")).id == "98413044652ce42f"
+    assert ONE.id == Plan.of(step("a")).id == "ab8a57b9850ba8f8"

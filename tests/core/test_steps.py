@@ -17,6 +17,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     Tries,
@@ -26,6 +27,7 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     Unknown,
+    Waiting,
 )
 from saga_fn.core.steps import StepReport, StepStatus, report_of, status_of
 from tests.core.given import THREE, A, B, C
@@ -48,6 +50,8 @@ SAID: list[tuple[StepState, StepReport]] = [
     (UndoParked(A, 2, TRIED, WHY), StepReport(A, StepStatus.COMPENSATION_PARKED, 3, 2, parked="row_refused")),
     (UndoFailed(A, 2, TRIED), StepReport(A, StepStatus.COMPENSATION_FAILED, 3, 2)),
     (Undone(A, 2), StepReport(A, StepStatus.COMPENSATED)),
+    (Waiting(A, AT), StepReport(A, StepStatus.WAITING, wake=AT)),
+    (Sleeping(A, AT), StepReport(A, StepStatus.SLEEPING, wake=AT)),
 ]
 
 

@@ -30,12 +30,15 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
     Unbindable,
+    Until,
+    WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import EVENT_LIMIT, transition
-from tests.core.given import DIAMOND, ONE, PIVOTED, SECOND, THREE, A, B, C, Saga, sequence, started
+from saga_fn.core.waiting import BUFFER_LIMIT
+from tests.core.given import DIAMOND, ONE, PIVOTED, SECOND, THREE, A, B, C, Saga, sequence, started, step, wait
 from tests.core.stories import STORIES
 
 STEPS = (*(StepId(name) for name in "abcd"), StepId(""), StepId("no such step"), StepId("\x00\ud800"))
@@ -48,15 +51,23 @@ def garbage(plan: Plan) -> Iterator[Event]:
     """Every kind of event with every kind of value, sensible or not."""
     everything = tuple(Bound(name, Digest(b"")) for name in STEPS) + tuple(Unbindable(name) for name in STEPS)
     declined = tuple(Declined(name) for name in STEPS)
+    moments = tuple(Until(name, at) for name in STEPS for at in MOMENTS[:3])
     for at in MOMENTS:
-        for inputs in ((), everything, everything[::-1], declined):
+        for inputs in ((), everything, everything[::-1], declined, moments):
             yield Started(at, plan.id, inputs)
+            yield Started(at, plan.id, inputs, -1)
+            yield Started(at, plan.id, inputs, SECOND)
             yield Started(at, PlanId(""), inputs)
             yield Ticked(at, inputs)
             for takeover in (False, True):
                 yield Resumed(at, takeover, not takeover, inputs)
                 yield Resumed(at, takeover, takeover, inputs)
         yield from (HandedBack(at), EventReceived(at), RetryRequested(at), CompensationRequested(at))
+        for name in ("", "paid", "no such event"):
+            for expires in (None, *MOMENTS):
+                yield EventReceived(at, name, Digest(b""), expires)
+            yield EventReceived(at, name, Digest(b"about"))
+        yield from (WaitDefaulted(at, name, everything) for name in STEPS)
         yield from (AbortRequested(at, until) for until in MOMENTS)
         yield from (SagaParked(at, why) for why in ParkReason)
         yield from (PlanChanged(at, plan.id), PlanChanged(at, PlanId("no such plan")))
@@ -155,6 +166,18 @@ def refused_too_many_events() -> tuple[Saga, Event]:
     return saga, EventReceived(Moment(0))
 
 
+def refused_unknown_event() -> tuple[Saga, Event]:
+    return started(Plan.of(wait("a"))), EventReceived(Moment(0), "sent")
+
+
+def refused_expired() -> tuple[Saga, Event]:
+    return started(Plan.of(wait("a"))), EventReceived(Moment(0), "paid", expires=Moment(0))
+
+
+def refused_not_over() -> tuple[Saga, Event]:
+    return started(Plan.of(wait("a", limit=SECOND, default=True))), WaitDefaulted(Moment(0), A)
+
+
 REFUSED = {
     refused.__name__.removeprefix("refused_"): refused
     for refused in (
@@ -170,6 +193,9 @@ REFUSED = {
         refused_compensation_begun,
         refused_past_pivot,
         refused_too_many_events,
+        refused_unknown_event,
+        refused_expired,
+        refused_not_over,
     )
 }
 
@@ -178,6 +204,14 @@ REFUSED = {
 def test_every_refusal_is_reached(refusal: Refusal) -> None:
     saga, event = REFUSED[refusal.value]()
     assert saga.refusal(event) is refusal
+
+
+def test_no_more_events_are_kept_than_fit_into_a_state() -> None:
+    saga = started(Plan.of(step("a"), wait("b", "a")), A)
+    for _ in range(BUFFER_LIMIT):
+        saga.tell(EventReceived(Moment(0), "paid"))
+    assert saga.refusal(EventReceived(Moment(0), "paid")) is Refusal.TOO_MANY_EVENTS
+    assert saga.refusal(WaitDefaulted(Moment(0), StepId("x"))) is Refusal.UNKNOWN_STEP
 
 
 def test_a_refusal_names_the_step_that_it_is_about() -> None:

@@ -9,6 +9,7 @@ from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
+    Buffered,
     Doubt,
     Exhausted,
     Goal,
@@ -18,6 +19,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     Tries,
@@ -27,9 +29,10 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     Unknown,
+    Waiting,
 )
 from saga_fn.core.view import LATER, NOW, SAME, cut_plan, cut_schedule, interchangeable, view_of
-from tests.core.given import DIAMOND, SECOND, THREE, THRICE, A, B, C, D, step
+from tests.core.given import DIAMOND, SECOND, THREE, THRICE, A, B, C, D, sleep, step, wait
 
 PAIR = Plan.of(step("a"), step("b"))
 NINE = RetrySchedule(attempts=9, base=5 * SECOND, multiplier=2.0, cap=60 * SECOND, jitter=0.5)
@@ -123,10 +126,43 @@ ROW, INPUT = ParkReason.ROW_REFUSED, ParkReason.INPUT_CHANGED
         (Parked(A, TRIED, INPUT), Parked(A, AFRESH, INPUT)),
         (UndoParked(A, 5, TRIED, ParkReason.CRASH_LOOP), UndoParked(A, 0, AFRESH, ROW)),
         (Running(A, Tries(4, until=AT)), Running(A, Tries(1))),
+        (Waiting(A, None, SAME), Waiting(A, None, SAME)),
+        (Waiting(A, Moment(11)), Waiting(A, LATER)),
+        (Waiting(A, Moment(10)), Waiting(A, NOW)),
+        (Sleeping(A, Moment(11)), Sleeping(A, LATER)),
+        (Sleeping(A, Moment(10)), Sleeping(A, NOW)),
     ],
 )
 def test_a_step_is_seen_with_what_it_may_still_decide(real: StepState, seen: StepState) -> None:
     assert view(real) == (seen,)
+
+
+def test_the_moments_of_the_saga_itself_have_come_or_not() -> None:
+    live = msgspec.structs.replace(state(), begins=Moment(11), deadline=Moment(12))
+    seen = view_of(THREE, live, ())
+    assert (seen.begins, seen.deadline) == (LATER, LATER)
+    over = view_of(THREE, msgspec.structs.replace(live, begins=AT, deadline=AT), ())
+    assert (over.begins, over.deadline) == (NOW, NOW)
+    assert view_of(THREE, state(), ()).deadline is None
+
+
+def test_of_events_that_are_alike_no_more_count_than_there_are_waits_for_them() -> None:
+    plan = Plan.of(wait("a"), wait("b", names=("paid", "sent")))
+    paid, mine = Buffered(3, "paid"), Buffered(4, "paid", SAME)
+    void, soon = Buffered(5, "sent", expires=AT), Buffered(6, "sent", expires=Moment(11))
+    live = msgspec.structs.replace(state(), buffered=(paid, mine, paid, paid, void, soon, soon))
+    seen = view_of(plan, live, ()).buffered
+    assert seen == (
+        Buffered(0, "paid"),
+        Buffered(0, "paid", SAME),
+        Buffered(0, "paid"),
+        Buffered(0, "sent", expires=LATER),
+    )
+
+
+def test_a_plan_is_cut_in_its_times_too() -> None:
+    plan = Plan.of(wait("a", limit=SECOND), sleep("b", limit=0), sleep("c"), deadline=SECOND)
+    assert cut_plan(plan) == Plan.of(wait("a", limit=LATER), sleep("b", limit=0), sleep("c"), deadline=LATER)
 
 
 @pytest.mark.parametrize(
@@ -156,6 +192,8 @@ def test_steps_are_alike_that_differ_in_nothing_but_their_names() -> None:
         step("b", undo_retry=THRICE),
         step("b", undo=False),
         step("b", "a"),
+        wait("b"),
+        sleep("b"),
     ):
         assert interchangeable(Plan.of(step("a"), differs)) == ()
     assert interchangeable(Plan.of(step("a"), step("b"), step("c", "a"))) == ()

@@ -22,19 +22,22 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
     Unbindable,
+    Until,
+    WaitDefaulted,
 )
 from saga_fn.core.explore import explore
-from saga_fn.core.ids import Digest, Moment, PlanId
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
-from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Running, SagaState, Undoing
+from saga_fn.core.state import Running, SagaState, Succeeded, Undoing
 from saga_fn.core.transition import in_general, transition
 from saga_fn.core.view import BEFORE, NOW, TOO_LATE, cut_schedule
 from tests.core.given import A
 from tests.core.strategies import draws, events, plans, schedules
 
+CARRIES = (Started, Resumed, Ticked, StepSucceeded, StepSkipped, WaitDefaulted)
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 quick = settings(deadline=None, suppress_health_check=SLOW)
 
@@ -59,15 +62,21 @@ def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]
         case Failure():
             return state
         case Success(moved):
-            if isinstance(event, Started | Resumed | Ticked | StepSucceeded | StepSkipped) and not event.inputs:
+            if isinstance(event, CARRIES) and not event.inputs:
                 check(plan, state, event, moved)
-                inputs = tuple(Bound(step, Digest(b"1")) for step in moved.needs)
+                inputs = tuple(binding(plan, moved.state, step) for step in moved.needs)
                 event = msgspec.structs.replace(event, inputs=inputs)
                 assert transition(plan, state, event) == in_general(plan, state, event), "in short as at length"
                 moved = transition(plan, state, event).unwrap()
             check(plan, state, event, moved)
             journal.append(event)
             return moved.state
+
+
+def binding(plan: Plan, state: SagaState, step: StepId) -> Bound | Until:
+    if plan.step(step).kind is StepKind.SLEEP:
+        return Until(step, Moment(state.at + 5))
+    return Bound(step, Digest(b"1"))
 
 
 def check(plan: Plan, state: SagaState | None, event: Event, moved: Transition) -> None:
@@ -91,6 +100,11 @@ def test_no_story_raises_or_breaks_a_promise(data: st.DataObject, plan: Plan) ->
     for event in journal:
         folded = transition(plan, folded, event).unwrap().state
     assert folded == state
+    if state is not None:  # each outside event is in one place at most: with the wait that took it, or in the buffer
+        waits = {planned.step for planned in plan.steps if planned.kind is StepKind.EVENT}
+        taken = [done.seq for done in state.steps if isinstance(done, Succeeded) and done.step in waits]
+        places = [*taken, *(event.seq for event in state.buffered), *state.events]
+        assert len(set(places)) == len(places)
 
 
 @quick

@@ -93,6 +93,7 @@ VALUES: Final[Mapping[str, str]] = {
 
 COMMIT: Final[Mapping[str, str]] = {**VALUES, "text": "RUNNING", "integer": "9", "bigint": "9"}
 """What the rows of `FILL` are written with: every fence is passed, no journal entry is there twice."""
+INSERT: Final[Mapping[str, str]] = {**VALUES, "text": "RUNNING"}
 
 Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
 Plan: TypeAlias = "dict[str, Json]"
@@ -103,7 +104,7 @@ def execution(name: str, batch: int = BATCH, *, flag: bool = False) -> str:
     sql = STATEMENTS[name]
     types = {int(number): type_ for number, type_ in re.findall(r"\$(\d+)::(\w+(?:\[\])?)", sql)}
     single = {"claim_due_sagas", "find_due_shards"}  # their arrays are names and shards, not batches
-    given = COMMIT if name.startswith("commit_saga") else VALUES
+    given = COMMIT if name.startswith("commit_saga") else INSERT if name.startswith("insert_saga") else VALUES
     values: list[str] = []
     for _, type_ in sorted(types.items()):
         element = type_.removesuffix("[]")

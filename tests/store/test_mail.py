@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from uuid import uuid4
 
+import msgspec
+
 from saga_fn.core.events import AbortRequested, SagaParked
 from saga_fn.core.ids import Moment
+from saga_fn.core.reading import SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Letter
-from tests.store.given import LONG, SHOP, start
+from saga_fn.store.records import Letter, Posted, time_of
+from tests.store.given import LONG, SHOP, new_saga, start
 
 
 def letter(body: bytes = b"{}") -> Letter:
@@ -20,7 +23,7 @@ async def test_letters_are_kept_in_order_until_they_are_answered(store: Store) -
     hand = await start(store)
     sent = [letter(b"%d" % number) for number in range(5)]
     for each in sent:
-        assert await store.send(hand.id, each)
+        assert await store.send(hand.id, each) is Posted.STORED
     assert await store.letters(hand.id) == sent
     await store.answer(hand.id, sent[1].id, "late")
     assert await store.letters(hand.id) == [sent[0], *sent[2:]]
@@ -35,8 +38,8 @@ async def test_letters_are_kept_in_order_until_they_are_answered(store: Store) -
 async def test_a_letter_sent_again_is_there_once(store: Store) -> None:
     hand = await start(store)
     once = letter()
-    assert await store.send(hand.id, once)
-    assert await store.send(hand.id, once)
+    assert await store.send(hand.id, once) is Posted.STORED
+    assert await store.send(hand.id, once) is Posted.KNOWN
     assert await store.letters(hand.id) == [once]
 
 
@@ -44,7 +47,7 @@ async def test_a_letter_to_a_sleeper_wakes_it(store: Store) -> None:
     hand = await start(store)
     await store.commit(0, [hand.failed()])
     assert await store.due_shards(SHOP) == []
-    assert await store.send(hand.id, letter())
+    assert await store.send(hand.id, letter()) is Posted.STORED
     assert await store.due_shards(SHOP) == [0]
     (claim,) = await store.claim_due(0, SHOP, owner=uuid4(), limit=1, lease=LONG)
     assert claim.signals == 1
@@ -54,16 +57,39 @@ async def test_a_letter_does_not_wake_what_waits_for_a_person(store: Store) -> N
     hand = await start(store)
     parked = hand.write(SagaParked(store.now(), ParkReason.ROW_REFUSED))
     assert (await store.commit(0, [parked])).signals == {hand.id: 0}
-    assert await store.send(hand.id, letter())
+    assert await store.send(hand.id, letter()) is Posted.STORED
     row = await store.read(hand.id)
     assert row is not None
     assert (row.due_at, row.signals) == (None, 1)
 
 
+async def test_a_letter_wakes_what_waits_for_an_event_whatever_else_it_waits_for(store: Store) -> None:
+    """A branch that waits for a person does not keep the others from what they wait for."""
+    both = WaitReason.EVENT | WaitReason.PARKED
+    saga = msgspec.structs.replace(new_saga(store, owned=False), status=SagaStatus.SUSPENDED, waits=both, due=None)
+    await store.insert(0, [saga], lease=LONG)
+    row = await store.read(saga.id)
+    assert row is not None
+    assert (row.status, row.waits, row.due_at) == (SagaStatus.SUSPENDED, both, None)
+    assert await store.send(saga.id, letter()) is Posted.STORED
+    assert await store.due_shards(SHOP) == [0]
+
+
+async def test_a_saga_is_inserted_due_when_it_is_to_begin(store: Store) -> None:
+    later = Moment(store.now() + 3_600_000_000)
+    saga = new_saga(store, owned=False)
+    waits = msgspec.structs.replace(saga, status=SagaStatus.SUSPENDED, waits=WaitReason.TIMER, due=later)
+    await store.insert(0, [waits], lease=LONG)
+    row = await store.read(saga.id)
+    assert row is not None
+    assert row.due_at == time_of(later)
+    assert await store.due_shards(SHOP) == []
+
+
 async def test_a_letter_does_not_shorten_a_lease(store: Store) -> None:
     hand = await start(store)
     before = await store.read(hand.id)
-    assert await store.send(hand.id, letter())
+    assert await store.send(hand.id, letter()) is Posted.STORED
     after = await store.read(hand.id)
     assert before is not None
     assert after is not None
@@ -74,10 +100,10 @@ async def test_nobody_writes_to_a_saga_that_has_ended_or_never_was(store: Store)
     hand = await start(store)
     await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
     late = letter()
-    assert not await store.send(hand.id, late)
+    assert await store.send(hand.id, late) is Posted.NOBODY
     assert await store.letters(hand.id) == []
     assert await store.read_answer(hand.id, late.id) is None
-    assert not await store.send(uuid4(), letter())
+    assert await store.send(uuid4(), letter()) is Posted.NOBODY
 
 
 async def test_notes_are_kept_in_order_beside_the_journal(store: Store) -> None:

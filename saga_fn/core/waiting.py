@@ -1,0 +1,68 @@
+"""Waits for events and moments: which event a wait takes, what is over, and what an unowned saga is to be woken for.
+
+Events are served in the order they came; each is taken once. A wait that is about something takes only an event that
+is about the same, any other takes the first of its name. An event that is void is never taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.plan import OnTimeout, Plan, PlannedStep
+from saga_fn.core.state import Buffered, Goal, SagaState, Sleeping, StepState, Waiting
+
+BUFFER_LIMIT = 32
+"""A saga keeps no more events than this that nothing has taken."""
+
+
+def wants(planned: PlannedStep, about: Digest, event: Buffered) -> bool:
+    """Whether a wait for that step, about that, is one for this event."""
+    return event.name in planned.waits_for and about in (b"", event.about)
+
+
+def is_void(event: Buffered, at: Moment) -> bool:
+    """Whether nothing may take the event any more."""
+    return event.expires is not None and event.expires <= at
+
+
+def first_for(planned: PlannedStep, about: Digest, buffered: Iterable[Buffered], at: Moment) -> Buffered | None:
+    """The event that a wait which begins now takes at once."""
+    return next((event for event in buffered if wants(planned, about, event) and not is_void(event, at)), None)
+
+
+def is_over(step: StepState, at: Moment) -> bool:
+    """Whether the moment that the step waits until has come."""
+    match step:
+        case Waiting(until=until):
+            return until is not None and until <= at
+        case Sleeping(wake=wake):
+            return wake <= at
+        case _:
+            return False
+
+
+def defaulting(plan: Plan, state: SagaState) -> tuple[Waiting, ...]:
+    """The waits that are over, and go on with the value that was declared for this."""
+    if not plan.waits or state.goal is not Goal.FORWARD:
+        return ()
+    return tuple(
+        step
+        for step in state.steps
+        if isinstance(step, Waiting)
+        and is_over(step, state.at)
+        and plan.step(step.step).on_timeout is OnTimeout.DEFAULT
+    )
+
+
+def alarms(state: SagaState) -> tuple[Moment, ...]:
+    """The moments that the saga itself, its waits and its sleeps wait for; they may have come."""
+    if state.goal is not Goal.FORWARD:
+        return ()
+    moments = [
+        step.wake if isinstance(step, Sleeping) else step.until
+        for step in state.steps
+        if isinstance(step, Waiting | Sleeping)
+    ]
+    begins = state.begins if state.begins > state.at else None
+    return tuple(moment for moment in (*moments, begins, state.deadline) if moment is not None)

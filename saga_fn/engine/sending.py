@@ -1,0 +1,248 @@
+"""Sending an event to a saga: stored first, matched second.
+
+The event is a letter in the saga's inbox before anything else happens to it; its id follows from the `event_id` of whoever
+sends it, so that the inbox itself refuses a repetition. Whoever owns the saga reads it before it gives the saga up, starts
+a step of it or ends it. If nobody owns it, the sender reads the inbox in the owner's stead, if it knows the definition; if
+it dies before it has, the saga is due, and whoever claims it reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+import attrs
+import msgspec
+from returns.result import Failure
+
+from saga_fn.core.effects import Refusal, Release
+from saga_fn.core.events import EventReceived
+from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import project
+from saga_fn.core.state import SagaState
+from saga_fn.core.transition import transition
+from saga_fn.engine.arguments import check_key
+from saga_fn.engine.committer import Applied
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.mail import answer_to, event_letter, read_mail
+from saga_fn.engine.verbs import announce, plan_of_row, read_row
+from saga_fn.engine.waits import about, unreadable
+from saga_fn.errors import PayloadError, SagaStateError
+from saga_fn.store.ids import new_uuid
+from saga_fn.store.records import Entry, Letter, Posted, SagaRecord, SagaWrite, decode_state
+
+_PATIENCE = 2.0
+"""Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
+
+
+class Delivery(enum.StrEnum):
+    """What has become of an event when `send` returns. Whatever it says, the event was dealt with, or is safely stored."""
+
+    ACCEPTED = "accepted"
+    """A wait has taken it: the saga goes on with it."""
+    BUFFERED = "buffered"
+    """It is stored for the saga, which will take it when it waits for one."""
+    KEPT = "kept"
+    """No saga of that key is active: it is stored for the next that starts, until it expires."""
+    DUPLICATE = "duplicate"
+    """An event with this `event_id` was accepted before; this one was dropped."""
+    EXPIRED = "expired"
+    """It was void when it came."""
+    ENDED = "ended"
+    """The saga had ended; it was dropped."""
+
+
+@attrs.frozen
+class OutsideEvent:
+    """An event on its way to a saga. Its id, which makes it one of a kind, is that of its letter."""
+
+    id: UUID
+    name: str
+    payload: bytes
+    correlation_id: str | None = None
+    expires: Moment | None = None
+
+    def received(self, at: Moment) -> EventReceived:
+        """What the core is told of it."""
+        correlation = Digest(b"") if self.correlation_id is None else about(self.correlation_id)
+        return EventReceived(at, self.name, correlation, self.expires)
+
+    def letter(self) -> Letter:
+        """It, as it lies in an inbox."""
+        return event_letter(self.id, self.received(Moment(0)), self.payload)
+
+
+def id_of(event_id: str | None) -> UUID:
+    """The id that an event gets: always the same for the same `event_id`."""
+    if event_id is None:
+        return new_uuid()
+    return UUID(bytes=hashlib.blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=16).digest(), version=5)
+
+
+def enveloped(event: Mapping[str, Any]) -> OutsideEvent | None:  # Any: JSON
+    """The event that a dict with the keys of an envelope stands for; None for any other dict. Raises PayloadError."""
+    name, payload = event.get("event_type"), event.get("payload")
+    if not isinstance(name, str) or "payload" not in event:
+        return None
+    event_id, correlation_id = event.get("event_id"), event.get("correlation_id")
+    check_key("event_id", event_id)
+    if correlation_id is not None:
+        about(correlation_id)
+    return OutsideEvent(id_of(event_id), name, msgspec.json.encode(payload), correlation_id)
+
+
+async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
+    """Store the event for this saga, and find out what becomes of it.
+
+    Raises SagaNotFoundError, SagaStateError if the saga waits for no such event, PayloadError for a payload that it could
+    not read.
+    """
+    row = await read_row(engine, saga_id)
+    await _check(engine, row, event)
+    if event.expires is not None and event.expires <= row.now:
+        return Delivery.EXPIRED
+    posted = Posted.NOBODY
+    if row.ended_at is None:
+        posted = await engine.store.send(saga_id, event.letter())
+    match posted:
+        case Posted.NOBODY:
+            known = await engine.store.read_answer(saga_id, event.id)
+            return Delivery.ENDED if known is None else Delivery.DUPLICATE
+        case Posted.KNOWN:
+            return Delivery.DUPLICATE
+        case Posted.STORED:
+            return await follow(engine, saga_id, event)
+
+
+async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
+    """See to it that the stored letter is read, and tell what became of it."""
+    announce(engine, saga_id)
+    give_up = time.monotonic() + _PATIENCE
+    pause = 0.002
+    while time.monotonic() < give_up:
+        row = await read_row(engine, saga_id)
+        if row.owner is None and row.ended_at is None:
+            await read_inbox(engine, row)
+        answer = await engine.store.read_answer(saga_id, event.id)
+        if answer is not None:
+            return _delivery(saga_id, event, answer)
+        if row.ended_at is not None:
+            return Delivery.ENDED
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 0.1)
+    return Delivery.BUFFERED
+
+
+def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
+    match answer:
+        case Delivery.ACCEPTED | "applied":
+            return Delivery.ACCEPTED
+        case Delivery.BUFFERED:
+            return Delivery.BUFFERED
+        case Refusal.EXPIRED:
+            return Delivery.EXPIRED
+        case Refusal.FINISHED:
+            return Delivery.ENDED
+        case "unreadable":
+            raise PayloadError(
+                f"saga {saga_id} cannot read what event {event.name!r} brings",
+                hint="use the same Event, with the same type, where it is sent and where it is waited for",
+            )
+        case Refusal.TOO_MANY_EVENTS:
+            raise SagaStateError(
+                f"saga {saga_id} keeps as many events as it may that nothing has taken yet",
+                saga_id=saga_id,
+                hint="send an event when it is wanted, or give it an expiry",
+            )
+        case _:
+            raise unknown_event(saga_id, event.name, ())
+
+
+def unknown_event(saga_id: UUID, name: str, known: tuple[str, ...]) -> SagaStateError:
+    """Nothing in the saga waits for an event of that name."""
+    shown = ", ".join(repr(each) for each in known) or "no event at all"
+    return SagaStateError(
+        f"saga {saga_id} never waits for an event {name!r}",
+        saga_id=saga_id,
+        hint=f"it waits for {shown}; add the wait to its definition, or send the event to another saga",
+    )
+
+
+async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> None:
+    plan = await plan_of_row(engine, row)
+    if event.name not in plan.events:
+        raise unknown_event(row.id, event.name, tuple(sorted(plan.events)))
+    registered = engine.registry.find(row.name, row.version)
+    flaw = None if registered is None else unreadable(registered.definition, event.name, event.payload)
+    if flaw is not None:
+        raise flaw
+
+
+async def read_inbox(engine: SagaEngine, row: SagaRecord) -> None:
+    """Read the letters of a saga that nobody owns, as its next owner would, by one compare-and-set.
+
+    Nothing is done if anything has changed since `row` was read, or if this process could not judge all that is there.
+    """
+    registered = engine.registry.find(row.name, row.version)
+    if registered is None or registered.definition.plan.id != row.plan:
+        return
+    letters = await engine.store.letters(row.id)
+    mail = [read_mail(letter, row.now) for letter in letters]
+    events = [(item, item.event) for item in mail if isinstance(item.event, EventReceived)]
+    if not events or len(events) < len(mail):
+        return
+    plan, state = registered.definition.plan, decode_state(row.state)
+    release: Release | None = None
+    entries: list[Entry] = []
+    answers: list[tuple[UUID, str]] = []
+    for item, received in events:
+        assert item.letter is not None, "it came as a letter"
+        if received.name and unreadable(registered.definition, received.name, item.payload or b"null") is not None:
+            answers.append((item.letter, "unreadable"))
+            continue
+        decision = transition(plan, state, received)
+        if isinstance(decision, Failure):
+            answers.append((item.letter, decision.failure().refusal.value))
+            continue
+        moved = decision.unwrap()
+        state, release = moved.state, next(iter(moved.writes), None)
+        entries.append(Entry(received, payload=item.payload))
+        answers.append((item.letter, answer_to(received, state)))
+    if not entries:
+        for letter, answer in answers:
+            await engine.store.answer(row.id, letter, answer)
+        return
+    if await _write(engine, row, plan, state, release, entries, answers):
+        announce(engine, None)
+
+
+async def _write(
+    engine: SagaEngine,
+    row: SagaRecord,
+    plan: Plan,
+    state: SagaState,
+    release: Release | None,
+    entries: list[Entry],
+    answers: list[tuple[UUID, str]],
+) -> bool:
+    write = SagaWrite(
+        id=row.id,
+        token=None,
+        rev=row.rev,
+        state=state,
+        projection=project(plan, state),
+        release=True,
+        due=release.due if release is not None else state.at,
+        seen=row.signals,
+        last_error=row.last_error,
+        entries=tuple(entries),
+        answers=tuple(answers),
+        writer=new_uuid(),
+    )
+    return isinstance(await engine.committer.commit(write), Applied)

@@ -1,0 +1,80 @@
+"""What waits need of the engine: what they are about, the moment they last until, and what is said when one is over."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+from saga_fn.core.events import Binding, Bound, Until
+from saga_fn.core.ids import Digest, StepId
+from saga_fn.core.plan import Plan, StepKind
+from saga_fn.definition import InputContext, SagaDefinition, StepBinding
+from saga_fn.engine.fault import Fault
+from saga_fn.errors import PayloadError
+from saga_fn.store.records import moment_of
+
+LONGEST_CORRELATION = 255
+WAIT_TIMEOUT = "WaitTimeoutError"
+"""The type of the failure of a wait whose time ran out."""
+
+
+def bind_wait(binding: StepBinding, context: InputContext[Any]) -> Binding:  # Any: sagas of all types
+    """Compute what a wait is about, or the moment that a sleep lasts until. Raises PayloadError, or what user code does."""
+    value = binding.map_input(context)
+    if binding.kind is StepKind.EVENT:
+        return Bound(binding.step_id, about(value))
+    if not isinstance(value, datetime):
+        raise PayloadError(
+            f"the moment that {binding.step_id!r} lasts until is a {type(value).__name__}",
+            hint="give a datetime that knows its time zone, such as datetime.now(UTC) + timedelta(hours=1)",
+        )
+    return Until(binding.step_id, moment_of(aware(f"the moment that {binding.step_id!r} lasts until", value)))
+
+
+def about(correlation: object) -> Digest:
+    """The fingerprint of a correlation id; raises PayloadError for what is none."""
+    if not isinstance(correlation, str) or not 0 < len(correlation) <= LONGEST_CORRELATION:
+        raise PayloadError(
+            f"a correlation id must be a string of 1 to {LONGEST_CORRELATION} characters, not {correlation!r:.80}",
+            hint="hash longer ones first",
+        )
+    return Digest(hashlib.blake2b(correlation.encode("utf-8", "surrogatepass"), digest_size=8).digest())
+
+
+def aware(what: str, moment: datetime) -> datetime:
+    """The moment; raises PayloadError if it does not say in which time zone it is meant."""
+    if moment.utcoffset() is None:
+        raise PayloadError(
+            f"{what} is a naive datetime, which could be anywhere in the world",
+            hint="make it aware: datetime.now(UTC), or moment.replace(tzinfo=...)",
+        )
+    return moment
+
+
+def unreadable(
+    definition: SagaDefinition[Any, Any],
+    name: str,
+    payload: bytes,  # Any: sagas of all types
+) -> PayloadError | None:
+    """Why no wait of the saga could read an event of that name; None if one can, or if none waits for it."""
+    flaw: PayloadError | None = None
+    for planned in definition.plan.steps:
+        if name in planned.waits_for:
+            try:
+                definition.steps[planned.step].output_type.decode(payload)
+            except PayloadError as error:
+                flaw = error
+            else:
+                return None
+    return flaw
+
+
+def timeout_fault(plan: Plan, step: StepId) -> Fault:
+    """What is told of a wait whose time ran out; with an empty name, of the saga's own deadline."""
+    if not step:
+        seconds = (plan.data.deadline or 0) / 1_000_000
+        return Fault("SagaDeadlineError", f"the saga's deadline of {seconds:g} s was over")
+    planned = plan.step(step)
+    names = " or ".join(repr(name) for name in planned.waits_for)
+    return Fault(WAIT_TIMEOUT, f"no event {names} came within {(planned.limit or 0) / 1_000_000:g} s", step)

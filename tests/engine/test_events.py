@@ -1,0 +1,447 @@
+"""Events: typed from who sends them to who waits for them, stored first and matched second, each taken once."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+import msgspec
+import pytest
+
+from saga_fn import (
+    Compensated,
+    Completed,
+    Delivery,
+    Event,
+    MemoryStore,
+    PayloadError,
+    PayloadTooLargeError,
+    SagaAdmin,
+    SagaBuilder,
+    SagaDefinition,
+    SagaDefinitionError,
+    SagaHandle,
+    SagaNotFoundError,
+    SagaOrchestrator,
+    SagaStateError,
+    SagaStatus,
+    StepRef,
+    WaitReason,
+    any_of,
+    saga,
+    step,
+)
+from saga_fn.store.records import Letter
+from tests.engine.conftest import Make
+from tests.engine.shop import Done, Order, Shop
+from tests.weaknesses.stage import SOON, suspended
+
+HOUR = timedelta(hours=1)
+
+
+class Approval(msgspec.Struct, frozen=True):
+    by: str
+
+
+class Approved(msgspec.Struct, frozen=True, tag=True):
+    by: str
+
+
+class Rejected(msgspec.Struct, frozen=True, tag=True):
+    why: str
+
+
+approval = Event("approval", Approval)
+
+
+def approved(
+    shop: Shop, *, timeout: timedelta | None = None, default: Approval | None = None
+) -> SagaDefinition[Order, Approval]:
+    """Reserve, wait to be approved, ship; the result is the approval."""
+    builder = SagaBuilder(Order)
+    builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
+    if default is not None:
+        assert timeout is not None
+        answer = builder.add_event(approval, timeout=timeout, default=default)
+    else:
+        answer = builder.add_event(approval, timeout=timeout)
+    builder.add_step(step(shop.ship), depends_on=answer, input_map=lambda a: Order(a.by))
+    return builder.build(output=answer)
+
+
+# The straight way.
+
+
+async def test_a_saga_waits_for_an_event_and_goes_on_with_what_it_brings(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
+        await suspended(run)
+        seen = await run.snapshot()
+        assert (seen.waits, seen.deadline_at) == (WaitReason.EVENT, None)
+        assert [(wait.step_id, wait.events, wait.until) for wait in seen.waiting_for] == [
+            ("approval", ("approval",), None)
+        ]
+        assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("ann")
+        history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
+    assert shop.done == ["reserve", "ship"]
+    received = next(entry for entry in history if entry.kind == "event_received")
+    assert (received.event, received.output) == ("approval", {"by": "ann"})
+
+
+async def test_an_event_that_comes_early_waits_for_the_saga(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    builder = SagaBuilder(Order)
+    builder.add_step(step(shop.charge), depends_on=builder.initial)
+    answer = builder.add_event(approval)
+    async with make() as orchestrator:
+        run = await orchestrator.register("early", builder.build(output=answer)).start(Order("1"))
+        assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.BUFFERED
+        assert (await run.snapshot()).buffered_events == ("approval",)
+        assert shop.hold is not None
+        shop.hold.set()
+        assert await run.result(SOON) == Approval("ann")
+        assert (await run.snapshot()).buffered_events == ()
+
+
+async def test_an_event_can_be_sent_from_a_process_that_works_on_nothing(make: Make) -> None:
+    shop = Shop()
+    async with make(concurrency=0) as sender, make() as worker:
+        run = await worker.register("approved", approved(shop)).start(Order("1"))
+        await suspended(run)
+        answer = await sender.to(run.id, approval).send(Approval("ann"))
+        assert answer is Delivery.ACCEPTED, "though it does not even know the definition"
+        assert await run.result(SOON) == Approval("ann")
+
+
+async def test_where_nobody_works_the_sender_itself_finds_out_what_became_of_it(memory: MemoryStore) -> None:
+    shop = Shop()
+    orchestrator = SagaOrchestrator(memory)
+    handle = orchestrator.register("approved", approved(shop))
+    run = await handle.start(Order("1"))
+    assert await orchestrator.to(run.id, approval).send(Approval("early")) is Delivery.BUFFERED
+    await orchestrator.run_due()
+    assert await run.result(SOON) == Approval("early")
+    other = await handle.start(Order("2"))
+    await orchestrator.run_due()
+    assert await orchestrator.to(other.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+    assert shop.done == ["reserve", "ship", "reserve"], "it has not run the saga itself"
+    await orchestrator.run_due()
+    assert await other.result(SOON) == Approval("ann")
+
+
+async def test_an_event_before_the_first_claim_is_taken_with_it(make: Make) -> None:
+    builder = SagaBuilder(Order)
+    answer = builder.add_event(approval)
+    async with make() as orchestrator:
+        run = await orchestrator.register("at once", builder.build(output=answer)).start(Order("1"))
+        assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("ann")
+
+
+# Once, in order, about the same thing.
+
+
+async def test_of_two_with_one_event_id_a_saga_gets_one(make: Make) -> None:
+    builder = SagaBuilder(Order)
+    first = builder.add_event(approval)
+    second = builder.add_event(approval, step_id="again")
+    both = builder.add_step(step(_names), depends_on=(first, second), input_map=lambda a, b: [a.by, b.by])
+    async with make() as orchestrator:
+        run = await orchestrator.register("twice", builder.build(output=both)).start(Order("1"))
+        to = orchestrator.to(run.id, approval)
+        assert await to.send(Approval("ann"), event_id="m1") is Delivery.ACCEPTED
+        assert await to.send(Approval("ann"), event_id="m1") is Delivery.DUPLICATE
+        assert await to.send(Approval("bob"), event_id="m2") is Delivery.ACCEPTED
+        assert await run.result(SOON) == ["ann", "bob"]
+        assert await to.send(Approval("bob"), event_id="m2") is Delivery.DUPLICATE
+        assert await to.send(Approval("eve"), event_id="m3") is Delivery.ENDED
+
+
+async def _names(inp: list[str]) -> list[str]:
+    return inp
+
+
+async def test_many_senders_of_one_event_id_at_once_are_one(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
+        to = orchestrator.to(run.id, approval)
+        answers = await asyncio.gather(*(to.send(Approval("ann"), event_id="m1") for _ in range(8)))
+        assert await run.result(SOON) == Approval("ann")
+        history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
+    assert sorted(answers).count(Delivery.DUPLICATE) == 7
+    assert [entry.kind for entry in history].count("event_received") == 1
+
+
+async def test_only_what_is_about_the_same_thing_is_taken(make: Make) -> None:
+    shop = Shop()
+    builder = SagaBuilder(Order)
+    reserved = builder.add_step(step(shop.reserve), depends_on=builder.initial)
+    answer = builder.add_event(approval, depends_on=reserved, correlate=lambda done: done.what)
+    async with make() as orchestrator:
+        run = await orchestrator.register("about", builder.build(output=answer)).start(Order("1"))
+        await suspended(run)
+        to = orchestrator.to(run.id, approval)
+        assert await to.send(Approval("nobody")) is Delivery.BUFFERED
+        assert await to.send(Approval("other"), correlation_id="ship") is Delivery.BUFFERED
+        assert await to.send(Approval("right"), correlation_id="reserve") is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("right")
+        assert (await run.snapshot()).buffered_events == ("approval", "approval")
+
+
+async def test_whichever_of_several_events_comes_first(make: Make) -> None:
+    yes, no = Event("yes", Approved), Event("no", Rejected)
+
+    @saga("any")
+    def either(order: StepRef[Order]) -> StepRef[Approved | Rejected]:
+        return any_of(yes, no).wait()
+
+    decision = Event[Approved | Rejected]("decision")
+
+    @saga("union")
+    def union(order: StepRef[Order]) -> StepRef[Approved | Rejected]:
+        return decision.wait()
+
+    async with make() as orchestrator:
+        sagas = orchestrator.register(either)
+        one, other = await sagas.start(Order("1")), await sagas.start(Order("2"))
+        await orchestrator.to(one.id, yes).send(Approved("ann"))
+        await orchestrator.to(other.id, no).send(Rejected("too dear"))
+        assert await one.result(SOON) == Approved("ann")
+        assert await other.result(SOON) == Rejected("too dear")
+        third = await orchestrator.register(union).start(Order("3"))
+        await orchestrator.to(third.id, decision).send(Rejected("no"))
+        assert await third.result(SOON) == Rejected("no")
+
+
+# Its end by the clock.
+
+
+async def test_a_wait_that_is_over_rolls_the_saga_back(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        definition = approved(shop, timeout=timedelta(milliseconds=200))
+        run = await orchestrator.register("approved", definition).start(Order("1"))
+        ended = await run.outcome(SOON)
+        assert isinstance(ended, Compensated)
+        assert ended.error == "WaitTimeoutError: no event 'approval' came within 0.2 s"
+        assert await orchestrator.to(run.id, approval).send(Approval("late")) is Delivery.ENDED
+    assert shop.done == ["reserve", "release reserve"]
+
+
+async def test_a_wait_that_is_over_goes_on_with_its_default(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        definition = approved(shop, timeout=timedelta(milliseconds=200), default=Approval("nobody"))
+        run = await orchestrator.register("approved", definition).start(Order("1"))
+        assert await run.result(SOON) == Approval("nobody")
+        seen = await SagaAdmin(orchestrator).get_saga(run.id)
+    assert seen.context["step_outputs"]["approval"] == {"by": "nobody"}
+    entry = next(entry for entry in seen.step_history if entry.kind == "wait_defaulted")
+    assert (entry.step_id, entry.output, entry.status) == ("approval", {"by": "nobody"}, "SUCCESS")
+    assert shop.done == ["reserve", "ship"]
+
+
+async def test_a_default_of_none_is_one(memory: MemoryStore) -> None:
+    builder = SagaBuilder(Order)
+    answer = builder.add_event(approval, timeout=HOUR, default=None)
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("perhaps", builder.build(output=answer)).start(Order("1"))
+    await orchestrator.run_until_idle()
+    assert await run.result(SOON) is None
+
+
+async def test_several_waits_that_are_over_at_once_all_go_on(memory: MemoryStore) -> None:
+    builder = SagaBuilder(Order, order="graph")
+    waits = [builder.add_event(approval, timeout=HOUR, default=Approval(name), step_id=name) for name in ("one", "two")]
+    both = builder.add_step(step(_names), depends_on=(waits[0], waits[1]), input_map=lambda a, b: [a.by, b.by])
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("both", builder.build(output=both)).start(Order("1"))
+    await orchestrator.run_until_idle()
+    assert await run.result(SOON) == ["one", "two"]
+
+
+async def test_an_event_is_void_once_it_has_expired(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    builder = SagaBuilder(Order)
+    builder.add_step(step(shop.charge), depends_on=builder.initial)
+    answer = builder.add_event(approval)
+    async with make() as orchestrator:
+        run = await orchestrator.register("early", builder.build(output=answer)).start(Order("1"))
+        to = orchestrator.to(run.id, approval)
+        assert await to.send(Approval("old"), expires=timedelta(milliseconds=500)) is Delivery.BUFFERED
+        past = datetime.now(UTC) - HOUR
+        assert await to.send(Approval("older"), expires=past) is Delivery.EXPIRED
+        await asyncio.sleep(0.6)
+        assert shop.hold is not None
+        shop.hold.set()
+        await suspended(run)
+        assert await to.send(Approval("new"), expires=datetime.now(UTC) + HOUR) is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("new")
+
+
+# Beside everything else.
+
+
+async def test_an_operator_may_skip_a_wait(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
+        await suspended(run)
+        await SagaAdmin(orchestrator).skip_step(run.id, {"by": "the operator"})
+        assert await run.result(SOON) == Approval("the operator")
+
+
+async def test_a_branch_that_waits_lets_the_others_go_on(make: Make) -> None:
+    shop = Shop()
+    builder = SagaBuilder(Order, order="graph")
+    answer = builder.add_event(approval)
+    reserved = builder.add_step(step(shop.reserve), depends_on=builder.initial)
+    shipped = builder.add_step(step(shop.ship), depends_on=(answer, reserved), input_map=lambda a, r: Order(a.by))
+    async with make() as orchestrator:
+        run = await orchestrator.register("branches", builder.build(output=shipped)).start(Order("1"))
+        await suspended(run)
+        assert shop.done == ["reserve"]
+        await orchestrator.to(run.id, approval).send(Approval("ann"))
+        assert await run.result(SOON) == Done("ship")
+
+
+async def test_the_seeds_notify_goes_the_same_way(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
+        await suspended(run)
+        token = (await run.snapshot()).step_execution_token
+        assert token is not None
+        assert not await orchestrator.notify(run.id, uuid4(), {"event_type": "approval", "payload": {"by": "eve"}})
+        event = {"event_type": "approval", "event_id": "m1", "payload": {"by": "ann"}}
+        assert await orchestrator.notify(run.id, token, event)
+        assert await run.result(SOON) == Approval("ann")
+
+
+async def test_two_events_for_one_saga_at_once_are_both_read(memory: MemoryStore) -> None:
+    """One of them is folded by its own sender: the other must not be passed over."""
+    builder = SagaBuilder(Order)
+    first, second = builder.add_event(approval), builder.add_event(approval, step_id="again")
+    both = builder.add_step(step(_names), depends_on=(first, second), input_map=lambda a, b: [a.by, b.by])
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("twice", builder.build(output=both)).start(Order("1"))
+    body = b'{"name":"approval","payload":"eyJieSI6ImJvYiJ9"}'  # of a sender that died when it had stored this
+    await memory.send(run.id, Letter(uuid4(), "event", body))
+    assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+    await orchestrator.run_due()
+    assert await run.result(SOON) == ["bob", "ann"]
+
+
+async def test_a_verb_does_not_put_a_saga_to_sleep_over_a_letter(memory: MemoryStore) -> None:
+    shop = Shop()
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
+    await orchestrator.run_due()
+    body = b'{"name":"approval","payload":"eyJieSI6ImJvYiJ9"}'
+    await memory.send(run.id, Letter(uuid4(), "event", body))
+    token = (await run.snapshot()).step_execution_token
+    assert token is not None
+    assert await orchestrator.notify(run.id, token, {"unnamed": True})
+    await orchestrator.run_due()
+    assert await run.result(SOON) == Approval("bob")
+
+
+# Bad input.
+
+
+async def waiting(orchestrator: SagaOrchestrator) -> tuple[SagaHandle[Order, Approval], UUID]:
+    handle = orchestrator.register("approved", approved(Shop()))
+    return handle, (await handle.start(Order("1"))).id
+
+
+async def test_an_event_that_the_saga_never_waits_for_is_refused_and_says_for_which_it_does(make: Make) -> None:
+    async with make() as orchestrator:
+        _, saga_id = await waiting(orchestrator)
+        with pytest.raises(SagaStateError, match=r"never waits for an event 'aproval'[\s\S]*waits for 'approval'"):
+            await orchestrator.to(saga_id, Event("aproval", Approval)).send(Approval("ann"))
+        assert (await orchestrator.get_snapshot(saga_id)).buffered_events == ()
+
+
+async def test_a_payload_that_the_event_does_not_bring_is_refused(memory: MemoryStore) -> None:
+    orchestrator = SagaOrchestrator(memory)
+    _, saga_id = await waiting(orchestrator)
+    with pytest.raises(PayloadError, match="is no valid Approval"):
+        await orchestrator.to(saga_id, approval).send({"who": "ann"})  # type: ignore[arg-type]
+    with pytest.raises(PayloadError, match="is no valid Approval"):  # the same name with another type
+        await orchestrator.to(saga_id, Event("approval", Done)).send(Done("ann"))
+    assert (await orchestrator.get_snapshot(saga_id)).buffered_events == ()
+
+
+async def test_a_payload_that_no_wait_could_read_is_refused_by_whoever_knows_the_definition(make: Make) -> None:
+    async with make(concurrency=0) as stranger, make() as worker:
+        _, saga_id = await waiting(worker)
+        with pytest.raises(PayloadError, match="cannot read what event 'approval' brings"):
+            await stranger.to(saga_id, Event("approval", Done)).send(Done("ann"))
+        seen = await SagaAdmin(worker).get_saga(saga_id)
+    assert [note.partition(":")[0] for note in seen.notes] == ["unreadable"]
+    assert seen.status is SagaStatus.SUSPENDED
+
+
+async def test_what_else_is_refused_of_an_event(memory: MemoryStore) -> None:
+    orchestrator = SagaOrchestrator(memory, max_payload_bytes=200)
+    _, saga_id = await waiting(orchestrator)
+    to = orchestrator.to(saga_id, approval)
+    with pytest.raises(PayloadTooLargeError):
+        await to.send(Approval("a" * 300))
+    for expires in (timedelta(0), -HOUR, timedelta(days=400), 5):
+        with pytest.raises(PayloadError, match="expires must be a positive timedelta"):
+            await to.send(Approval("ann"), expires=expires)  # type: ignore[arg-type]
+    with pytest.raises(PayloadError, match=r"naive datetime[\s\S]*datetime\.now\(UTC\)"):
+        await to.send(Approval("ann"), expires=datetime(2030, 1, 1))  # noqa: DTZ001 - the very point
+    for correlation_id in ("", "a" * 256, 5):
+        with pytest.raises(PayloadError, match="correlation id must be a string of 1 to 255"):
+            await to.send(Approval("ann"), correlation_id=correlation_id)  # type: ignore[arg-type]
+    with pytest.raises(PayloadError, match="event_id must be a string"):
+        await to.send(Approval("ann"), event_id="")
+    with pytest.raises(PayloadError, match="a saga's id is a UUID"):
+        orchestrator.to("1", approval)  # type: ignore[arg-type]
+    with pytest.raises(SagaDefinitionError, match="an Event is wanted"):
+        orchestrator.to(saga_id, "approval")  # type: ignore[arg-type]
+    with pytest.raises(SagaNotFoundError):
+        await orchestrator.to(uuid4(), approval).send(Approval("ann"))
+
+
+async def test_a_saga_that_keeps_all_it_may_says_so(memory: MemoryStore) -> None:
+    shop = Shop()
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
+    to = orchestrator.to(run.id, approval)
+    for _ in range(32):
+        assert await to.send(Approval("ann")) is Delivery.BUFFERED
+    with pytest.raises(SagaStateError, match="as many events as it may"):
+        await to.send(Approval("ann"))
+    await orchestrator.run_due()
+    assert await run.result(SOON) == Approval("ann")
+
+
+async def test_what_a_wait_is_about_has_to_be_a_string(memory: MemoryStore) -> None:
+    builder = SagaBuilder(Order)
+    answer = builder.add_event(approval, correlate=lambda ctx: ctx.initial_data.amount)  # type: ignore[arg-type,return-value]
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("odd", builder.build(output=answer)).start(Order("1"))
+    await orchestrator.run_due()
+    assert (await run.snapshot()).parked == "input_failed"
+
+
+async def test_completed_sagas_leave_nothing_unread(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        handle = orchestrator.register("approved", approved(shop))
+        runs = await handle.start_many([Order(str(number)) for number in range(20)])
+        answers = await asyncio.gather(
+            *(orchestrator.to(run.id, approval).send(Approval(str(place))) for place, run in enumerate(runs))
+        )
+        for place, run in enumerate(runs):
+            ended = await run.outcome(SOON)
+            assert isinstance(ended, Completed)
+            assert ended.result == Approval(str(place))
+    assert set(answers) <= {Delivery.ACCEPTED, Delivery.BUFFERED}
