@@ -90,11 +90,12 @@ class InputContext(Generic[D_co]):
                 f"the output of step {ref.step_id!r} is not declared by this step",
                 hint="with order='graph' name it in depends_on= or after=",
             )
-        if ref.step_id not in self.step_outputs:
+        try:
+            return cast("O", self.step_outputs[ref.step_id])  # decoded by the very type the reference was made with
+        except KeyError:
             raise SagaDefinitionError(
                 f"step {ref.step_id!r} has no output here", hint="a step can only use the outputs of steps before it"
-            )
-        return cast("O", self.step_outputs[ref.step_id])  # decoded by the very type the reference was made with
+            ) from None
 
     @property
     def context(self) -> dict[str, Any]:  # Any: the seed's untyped view

@@ -344,12 +344,12 @@ def _parts(name: str, fn: Any, compensate: Any, options: StepOptions) -> StepPar
                 f"but step {name} has {_names((does.takes[0], gives))}",
                 hint="a compensation takes exactly the step's input and its output",
             )
-        undo = compensate if undoes.wants_context else _without_context(compensate, 2)
+        undo = compensate if undoes.wants_context else WithoutContext(compensate, 2)
     return StepParts(
         name=_snake(name),
         input_type=payload_type(does.takes[0], f"the input of step {name}"),
         output_type=payload_type(gives, f"the output of step {name}"),
-        execute=fn if does.wants_context else _without_context(fn, 1),
+        execute=fn if does.wants_context else WithoutContext(fn, 1),
         compensate=undo,
         options=options,
         errors=returned_errors(does.gives),
@@ -383,8 +383,8 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
         name=_snake(cls.__name__),
         input_type=payload_type(types[0], f"the input of step {cls.__name__}"),
         output_type=payload_type(output_type(types[1]), f"the output of step {cls.__name__}"),
-        execute=execute if wants else _without_context(execute, 1),
-        compensate=None if undo is None else (undo if wants else _without_context(undo, 2)),
+        execute=execute if wants else WithoutContext(execute, 1),
+        compensate=None if undo is None else (undo if wants else WithoutContext(undo, 2)),
         options={},
         errors=errors_of_method(execute),
     )
@@ -414,11 +414,17 @@ def holds(name: str, condition: Callable[[Any], object], value: object) -> bool:
     return answer
 
 
-def _without_context(fn: Callable[..., Any], values: int) -> Callable[..., Awaitable[Any]]:  # Any: see `step`
-    def call(*given: object) -> Awaitable[Any]:  # Any: see `step`
-        return cast("Awaitable[Any]", fn(*given[:values]))  # read_signature has made sure that it is async
+@final
+@attrs.frozen(eq=False)
+class WithoutContext:
+    """A function of so many values, to be called as one that is given a StepContext, too."""
 
-    return call
+    fn: Callable[..., Awaitable[Any]]  # Any: see `step`
+    values: int
+
+    def __call__(self, *given: object) -> Awaitable[Any]:  # Any: see `step`
+        """Call it without the context."""
+        return self.fn(*given[: self.values])
 
 
 def _names(types: tuple[object, ...]) -> str:

@@ -124,7 +124,7 @@ class Draft:
             moved = again.unwrap()
         if moved.timed_out is not None and payload is None:
             payload = timeout_fault(self.saga.plan, moved.timed_out).encode()
-        self._take(moved, Entry(event, item.input, payload))
+        self._take(moved, Entry(event, item.input, payload, item.input_of))
         if item.letter is not None:
             self.accepted.append((item, answer_to(event, self.state)))
 

@@ -104,7 +104,7 @@ class SagaEngine:
             for claim, state in group:
                 interpreter = await self._drive_claim(claim, state, recorded, sent)
                 if interpreter is not None:
-                    driven.append(interpreter.over)
+                    driven.append(interpreter.until_over())
         return driven
 
     async def _drive_claim(
@@ -173,7 +173,7 @@ class SagaEngine:
             async with self._turn:
                 alone = await self._wait_until_alone()
                 interpreter.begin(first_events(claim.now, takeover=claim.takeover, alone=alone))
-                await asyncio.wait([interpreter.progressed])
+                await asyncio.wait([interpreter.until_progress()])
         finally:
             self.suspects -= 1
             del self._suspects_apart[claim.id]
@@ -246,7 +246,7 @@ class SagaEngine:
 
     async def _wait_until_over(self, patience: timedelta) -> None:
         if self.held:
-            await asyncio.wait([held.over for held in self.held.values()], timeout=patience.total_seconds())
+            await asyncio.wait([held.until_over() for held in self.held.values()], timeout=patience.total_seconds())
 
 
 def _needed(state: SagaState) -> list[int]:

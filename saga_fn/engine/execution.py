@@ -16,6 +16,7 @@ from saga_fn.core.effects import RunCompensation, RunStep
 from saga_fn.core.events import CompensationFailed, CompensationSucceeded, Event, FailureKind, StepFailed, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.definition import Refusals, StepContext
+from saga_fn.definition.step import WithoutContext
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
 from saga_fn.errors import PayloadError
@@ -29,6 +30,8 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     input: bytes | None = None
     payload: bytes | None = None
     letter: UUID | None = None
+    input_of: int | None = None
+    """The journal entry whose payload the input is; `input` is None then."""
 
 
 @attrs.frozen
@@ -51,22 +54,30 @@ async def execute(saga: LiveSaga, action: RunStep | RunCompensation, clock: Cloc
 async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
     binding = saga.binding(action.step)
     given = saga.for_step(action)
-    context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
-    returned = await _call(lambda: binding.execute(given.value, context), binding.timeout)
-    if isinstance(returned, _Raised):
-        return _raised(clock, action, returned, binding.refusals)
-    value = returned.value
-    if isinstance(value, Failure):
+    run = binding.execute
+    if isinstance(run, WithoutContext):
+        value = await _call(run.fn, (given.value,), binding.timeout)
+    else:
+        context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
+        value = await _call(run, (given.value, context), binding.timeout)
+    if type(value) is _Raised:
+        return _raised(clock, action, value, binding.refusals)
+    if type(value) is Failure:
         failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
         return _refused(clock, action, failure, binding.refusals)
-    if isinstance(value, Success):
+    if type(value) is Success:
         value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
         output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, value)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.OUTPUT_LOST, Fault.of(error, step=action.step))
     saga.record(action.step, Recorded(given.data, output))
-    return Incoming(StepSucceeded(clock.now(), action.step, action.attempt), input=given.data, payload=output)
+    return Incoming(
+        StepSucceeded(clock.now(), action.step, action.attempt),
+        input=given.data if given.same_as is None else None,
+        payload=output,
+        input_of=given.same_as,
+    )
 
 
 async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Clock) -> Incoming:
@@ -80,15 +91,10 @@ async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Cloc
         given, output = saga.for_compensation(action)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
-    returned = await _call(lambda: compensate(given, output, context), binding.compensation_timeout)
-    if isinstance(returned, _Raised):
+    returned = await _call(compensate, (given, output, context), binding.compensation_timeout)
+    if type(returned) is _Raised:
         return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step))
     return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
-
-
-@attrs.frozen
-class _Returned:
-    value: object
 
 
 @attrs.frozen
@@ -97,14 +103,16 @@ class _Raised:
     kind: FailureKind
 
 
-async def _call(run: Callable[[], Awaitable[object]], timeout: float | None) -> _Returned | _Raised:
+async def _call(
+    run: Callable[..., Awaitable[object]], given: tuple[object, ...], timeout: float | None
+) -> object | _Raised:
     """Await user code under its timeout. A timeout leaves open what it has done; anything it raises does not."""
     limit = None if timeout is None else asyncio.timeout(timeout)
     try:
         if limit is None:
-            return _Returned(await run())
+            return await run(*given)
         async with limit:
-            return _Returned(await run())
+            return await run(*given)
     except BaseException as error:
         # Whoever cancels this task means the execution; a step may raise CancelledError by itself.
         if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():

@@ -50,7 +50,7 @@ _RESULTS = (StepSucceeded, StepFailed, CompensationSucceeded, CompensationFailed
 
 
 class Interpreter:
-    """Drives one saga, until `over` is done: then it is no longer this process's."""
+    """Drives one saga, until it is `over`: then it is no longer this process's."""
 
     def __init__(
         self,
@@ -63,9 +63,11 @@ class Interpreter:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.saga = saga
-        self.over: asyncio.Future[None] = self._loop.create_future()
-        self.progressed: asyncio.Future[None] = self._loop.create_future()
-        """Done after the first commit beyond `Resumed`, or when it is over without one."""
+        self.over = False
+        """Whether the saga is no longer driven."""
+        self._progressed = False
+        self._told_over: asyncio.Future[None] | None = None
+        self._told_progress: asyncio.Future[None] | None = None
         self._store = store
         self._committer = committer
         self._clock = clock
@@ -107,6 +109,22 @@ class Interpreter:
         """Whether the saga is known to be no longer ours."""
         return self._lost
 
+    def until_over(self) -> asyncio.Future[None]:
+        """Done when it is over."""
+        if self._told_over is None:
+            self._told_over = self._loop.create_future()
+            if self.over:
+                self._told_over.set_result(None)
+        return self._told_over
+
+    def until_progress(self) -> asyncio.Future[None]:
+        """Done after the first commit beyond `Resumed`, or when it is over without one."""
+        if self._told_progress is None:
+            self._told_progress = self._loop.create_future()
+            if self._progressed or self.over:
+                self._told_progress.set_result(None)
+        return self._told_progress
+
     def lose(self) -> None:
         """The saga is no longer ours: cut short what runs of it, and write nothing more."""
         self._lost = True
@@ -135,7 +153,7 @@ class Interpreter:
 
     def _proceed(self) -> None:
         """Decide what there is to decide. Called whenever something has come, or something waited for is there."""
-        if self._busy or self.over.done():
+        if self._busy or self.over:
             return
         try:
             if self._lost or self._given_up:
@@ -165,7 +183,7 @@ class Interpreter:
         draft, self._draft = self._draft, None
         assert draft is not None, "a commit is settled once"
         self._busy = False
-        if self.over.done():
+        if self.over:
             return  # abandoned meanwhile
         try:
             match outcome:
@@ -199,8 +217,9 @@ class Interpreter:
         saga.adopt(draft.state, draft.projection, draft.last_error, applied.at)
         saga.signals = max(saga.signals, applied.signals)
         self._given_up = draft.release is not None
-        if not self.progressed.done() and any(type(entry.event) is not Resumed for entry in draft.entries):
-            self.progressed.set_result(None)
+        if not self._progressed and any(type(entry.event) is not Resumed for entry in draft.entries):
+            self._progressed = True
+            _tell(self._told_progress)
         self._log_progress(draft)
         self._act(draft.standing_actions())
         if not self._given_up:
@@ -281,9 +300,9 @@ class Interpreter:
         self._cut_short()
         if self._timer is not None:
             self._timer.cancel()
-        for waited in (self.progressed, self.over):
-            if not waited.done():
-                waited.set_result(None)
+        self.over = True
+        _tell(self._told_progress)
+        _tell(self._told_over)
         self._on_over(self)
 
     def _cut_short(self) -> None:
@@ -389,6 +408,11 @@ class Interpreter:
             "step": step,
             "attempt": attempt,
         }
+
+
+def _tell(waiting: asyncio.Future[None] | None) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(None)
 
 
 def _name(event: Event) -> str:

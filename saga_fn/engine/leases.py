@@ -89,7 +89,7 @@ class LeaseKeeper:
 
     async def _renew(self, shard: int, group: Sequence[Interpreter]) -> None:
         sent = time.monotonic()
-        tokens = {each.saga.id: each.saga.token for each in group if not each.over.done()}
+        tokens = {each.saga.id: each.saga.token for each in group if not each.over}
         renewed = await self._store.renew(shard, tokens, owner=self._owner, lease=self._lease)
         missing: list[Interpreter] = []
         for interpreter in group:
@@ -102,11 +102,11 @@ class LeaseKeeper:
             if signals > saga.signals:
                 interpreter.nudge(signals)
         if missing:
-            await self._read_back(shard, [each for each in missing if not each.over.done()])
+            await self._read_back(shard, [each for each in missing if not each.over])
 
     async def _read_back(self, shard: int, missing: Sequence[Interpreter]) -> None:
         """A row that renewal did not return is lost only if it says so: a commit may have had it locked just then."""
         live = await self._store.live(shard, [each.saga.id for each in missing])
         for interpreter in missing:
-            if live.get(interpreter.saga.id) != interpreter.saga.token and not interpreter.over.done():
+            if live.get(interpreter.saga.id) != interpreter.saga.token and not interpreter.over:
                 interpreter.lose()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, final
 from uuid import UUID
 
 import attrs
 import msgspec
+from typing_extensions import override
 
 from saga_fn.core.effects import RunCompensation, RunStep
 from saga_fn.core.events import Binding, Bound, Declined, Unbindable
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.reading import Projection
-from saga_fn.core.state import NotTaken, SagaState, Skipped, Succeeded, is_done
+from saga_fn.core.state import NotTaken, SagaState, Skipped, StepState, Succeeded, is_done
 from saga_fn.definition import InputContext, StepBinding
 from saga_fn.definition.step import holds
 from saga_fn.engine.fault import Fault
@@ -31,10 +32,11 @@ _LONG_AGO = Moment(0)
 
 @attrs.frozen
 class BoundInput:
-    """A step's input, ready to run: the value and its bytes."""
+    """A step's input, ready to run: the value and its bytes, and the journal entry whose payload it is, if it is one."""
 
     value: object
     data: bytes
+    same_as: int | None
 
 
 @attrs.define(eq=False)
@@ -105,7 +107,7 @@ class LiveSaga:
             data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
         except Exception as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
             return Unbindable(step), Fault.of(error, step=step)
-        self.inputs[step] = BoundInput(value, data)
+        self.inputs[step] = BoundInput(value, data, self._payload_like(data, state, step))
         return Bound(step, Digest(hashlib.blake2b(data, digest_size=8).digest())), None
 
     def encoded(self, what: str, encode: Callable[[object], bytes], value: object) -> bytes:
@@ -114,6 +116,14 @@ class LiveSaga:
         if len(data) > self.max_payload_bytes:
             raise PayloadTooLargeError(what, size=len(data), limit=self.max_payload_bytes)
         return data
+
+    def _payload_like(self, data: bytes, state: SagaState, step: StepId) -> int | None:
+        """The journal entry with just these bytes: the initial data, or the output of a step that this one follows."""
+        followed = self.plan.step(step).after
+        for done in state.steps:
+            if type(done) is Succeeded and done.step in followed and self.output_of(done) == data:
+                return done.seq
+        return 1 if data == self.initial else None
 
     def for_step(self, action: RunStep) -> BoundInput:
         """The input the step was bound to."""
@@ -134,11 +144,7 @@ class LiveSaga:
         return InputContext(
             saga_id=self.id,
             initial_data=self._initial_data,
-            step_outputs={
-                step.step: None if isinstance(step, NotTaken) else self._output(step)
-                for step in state.steps
-                if is_done(step)
-            },
+            step_outputs=_Outputs(self._output, state.steps),
             events=tuple(events),
             latest_event=msgspec.json.decode(self.events[state.latest]) if state.latest else None,
         )
@@ -154,3 +160,29 @@ class LiveSaga:
         recorded = self.results.get(done.step)
         payload = self.events.get(done.seq) if recorded is None else recorded.payload
         return payload or b"null"
+
+
+@final
+class _Outputs(Mapping[StepId, object]):
+    """The outputs of the steps that are done, each decoded when it is asked for."""
+
+    __slots__ = ("_output", "_steps")
+
+    def __init__(self, output: Callable[[Succeeded | Skipped], object], steps: tuple[StepState, ...]) -> None:
+        self._output = output
+        self._steps = steps
+
+    @override
+    def __getitem__(self, step: StepId) -> object:
+        for done in self._steps:
+            if done.step == step and is_done(done):
+                return None if isinstance(done, NotTaken) else self._output(done)
+        raise KeyError(step)
+
+    @override
+    def __iter__(self) -> Iterator[StepId]:
+        return (step.step for step in self._steps if is_done(step))
+
+    @override
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Callable
 from uuid import UUID
 
 from saga_fn.core.ids import PlanId
@@ -20,8 +21,16 @@ _VERSION_AND_VARIANT = (8 << 76) | (2 << 62)
 
 _SOME = 256
 _unused: list[bytes] = []
-"""Random bytes for the next ids, 16 each: to ask the kernel for each id costs more than everything else about it."""
+"""The next random ids: to ask the kernel for each costs more than everything else about it."""
 os.register_at_fork(after_in_child=_unused.clear)  # a child must not give out what its parent does
+
+_uuid: Callable[[bytes], UUID] = lambda data: UUID(bytes=data)  # noqa: E731 - replaced by a class
+
+
+def make_ids_by(kind: Callable[[bytes], UUID]) -> None:
+    """Make ids of this kind of UUID from now on: a driver may have one that is as good, and made in C."""
+    global _uuid  # noqa: PLW0603 - which class stands for a UUID is one choice for the whole process
+    _uuid = kind
 
 
 def new_saga_id(*, name: str, aggregation_id: str | None = None, idempotency_key: str | None = None) -> UUID:
@@ -35,7 +44,7 @@ def new_saga_id(*, name: str, aggregation_id: str | None = None, idempotency_key
         drawn = int.from_bytes(_random())
         milliseconds, rest = time.time_ns() // 1_000_000, drawn & ((1 << _RANDOM_BITS) - 1)
         if bucket is None:
-            bucket = (drawn >> _RANDOM_BITS) % _BUCKETS
+            bucket = (drawn >> 64) % _BUCKETS
     else:
         parts = (part.encode("utf-8", "surrogatepass") for part in (name, aggregation_id or "", idempotency_key))
         text = b"".join(len(part).to_bytes(8) + part for part in parts) + (b"" if aggregation_id is None else b"k")
@@ -43,12 +52,13 @@ def new_saga_id(*, name: str, aggregation_id: str | None = None, idempotency_key
         milliseconds, rest = digest >> 80, digest & ((1 << _RANDOM_BITS) - 1)
         if bucket is None:
             bucket = (digest >> _RANDOM_BITS) % _BUCKETS
-    return UUID(int=(milliseconds & ((1 << 48) - 1)) << 80 | bucket << 64 | _VERSION_AND_VARIANT | rest)
+    number = (milliseconds & ((1 << 48) - 1)) << 80 | bucket << 64 | _VERSION_AND_VARIANT | rest
+    return _uuid(number.to_bytes(16))
 
 
 def new_uuid() -> UUID:
     """A random id (version 4), for what no id need follow: tokens, writes, letters, owners."""
-    return UUID(bytes=_random(), version=4)
+    return _uuid(_random())
 
 
 def _random() -> bytes:
@@ -56,12 +66,17 @@ def _random() -> bytes:
         try:
             return _unused.pop()  # atomic, whichever thread asks
         except IndexError:
-            fresh = os.urandom(16 * _SOME)
-            _unused.extend(fresh[start : start + 16] for start in range(0, len(fresh), 16))
+            fresh = bytearray(os.urandom(16 * _SOME))
+            for start in range(0, len(fresh), 16):
+                fresh[start + 6] = fresh[start + 6] & 0x0F | 0x40  # version 4
+                fresh[start + 8] = fresh[start + 8] & 0x3F | 0x80  # and its variant
+                _unused.append(bytes(fresh[start : start + 16]))
 
 
 def shard_of(saga_id: UUID, shards: int) -> int:
     """Which of `shards` (1 to 4096) the saga lives in; pure."""
+    if shards == 1:
+        return 0
     return ((saga_id.int >> 64) % _BUCKETS) * shards // _BUCKETS
 
 

@@ -11,6 +11,7 @@ from typing import final
 from uuid import UUID
 
 import asyncpg
+from asyncpg.pgproto import pgproto
 
 from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
@@ -21,7 +22,7 @@ from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
 from saga_fn.store.hearing import hear
-from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan
+from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
 from saga_fn.store.journal_rows import journal_columns, step_of
 from saga_fn.store.migrate import check_schema, migrate
 from saga_fn.store.records import (
@@ -47,6 +48,8 @@ from saga_fn.store.records import (
     moment_of,
     time_of,
 )
+
+make_ids_by(pgproto.UUID)
 
 _LONERS = True
 """Whether what is alone goes by a statement without arrays; tests do without, so that batches are tried as hard."""
@@ -236,8 +239,8 @@ class PostgresStore:
                 dues=[None if write.due is None else time_of(write.due) for write in writes],
                 seens=[write.seen for write in writes],
                 plans=[write.state.plan for write in writes],
-                statuses=[write.projection.status.value for write in writes],
-                waits=[write.projection.waits.value for write in writes],
+                statuses=[write.projection.status for write in writes],
+                waits=[int(write.projection.waits) for write in writes],  # an IntFlag would be taken for an array
                 states=[encode_state(write.state) for write in writes],
                 retry_counters=[write.projection.retry_counter for write in writes],
                 last_errors=[write.last_error for write in writes],
@@ -263,8 +266,8 @@ class PostgresStore:
                 patience=_PATIENCE,
                 seen=write.seen,
                 plan=write.state.plan,
-                status=write.projection.status.value,
-                waits=write.projection.waits.value,
+                status=write.projection.status,
+                waits=int(write.projection.waits),
                 state=encode_state(write.state),
                 retry_counter=write.projection.retry_counter,
                 last_error=write.last_error,
