@@ -19,6 +19,7 @@ from saga_fn.definition.step import AnyRefs
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -53,22 +54,24 @@ class WaitParts:
     refs: tuple[StepRef[Any], ...] = ()  # Any: as above
 
 
-class Expected(Generic[T]):
+class Expected(Generic[T_co]):
     """One event, or any of several, that a saga may wait for."""
 
     names: tuple[str, ...]
 
     @property
-    def payload(self) -> PayloadType[T]:
+    def payload(self) -> PayloadType[T_co]:
         """How what it brings is stored."""
         raise NotImplementedError
 
     @overload
-    def wait(self, /, *, timeout: timedelta | None = ..., after: AnyRefs = ..., step_id: str = ...) -> StepRef[T]: ...
+    def wait(
+        self, /, *, timeout: timedelta | None = ..., after: AnyRefs = ..., step_id: str = ...
+    ) -> StepRef[T_co]: ...
     @overload
     def wait(
         self, /, *, timeout: timedelta, default: U, after: AnyRefs = ..., step_id: str = ...
-    ) -> StepRef[T | U]: ...
+    ) -> StepRef[T_co | U]: ...
     @overload
     def wait(
         self,
@@ -79,7 +82,7 @@ class Expected(Generic[T]):
         timeout: timedelta | None = ...,
         after: AnyRefs = ...,
         step_id: str = ...,
-    ) -> StepRef[T]: ...
+    ) -> StepRef[T_co]: ...
     @overload
     def wait(
         self,
@@ -91,7 +94,7 @@ class Expected(Generic[T]):
         default: U,
         after: AnyRefs = ...,
         step_id: str = ...,
-    ) -> StepRef[T | U]: ...
+    ) -> StepRef[T_co | U]: ...
     def wait(
         self,
         ref: StepRef[Any] | None = None,  # Any: the overloads have checked it
@@ -141,7 +144,7 @@ class Event(Expected[T]):
                 hint='Event("approval", Approval)',
             )
         self.name: str = name
-        self.names = (name,)
+        self.names: tuple[str, ...] = (name,)
         self._given: object = payload
         self._payload: PayloadType[T] | None = None
         if payload is not None:
@@ -171,14 +174,14 @@ def _is_name(name: object) -> bool:
 
 
 @final
-class _AnyOf(Expected[T]):
-    def __init__(self, events: tuple[Event[Any], ...], payload: PayloadType[T]) -> None:  # Any: events of all types
-        self.names = tuple(event.name for event in events)
+class _AnyOf(Expected[T_co]):
+    def __init__(self, names: tuple[str, ...], payload: PayloadType[T_co]) -> None:
+        self.names: tuple[str, ...] = names
         self._payload = payload
 
     @property
     @override
-    def payload(self) -> PayloadType[T]:
+    def payload(self) -> PayloadType[T_co]:
         return self._payload
 
     @override
@@ -187,12 +190,12 @@ class _AnyOf(Expected[T]):
 
 
 @overload
-def any_of(a: Event[A], b: Event[B], /) -> Expected[A | B]: ...
+def any_of(a: Expected[A], b: Expected[B], /) -> Expected[A | B]: ...
 @overload
-def any_of(a: Event[A], b: Event[B], c: Event[C], /) -> Expected[A | B | C]: ...
+def any_of(a: Expected[A], b: Expected[B], c: Expected[C], /) -> Expected[A | B | C]: ...
 @overload
-def any_of(a: Event[A], b: Event[B], c: Event[C], d: Event[E], /) -> Expected[A | B | C | E]: ...
-def any_of(*events: Event[Any]) -> Expected[Any]:  # Any: see the overloads
+def any_of(a: Expected[A], b: Expected[B], c: Expected[C], d: Expected[E], /) -> Expected[A | B | C | E]: ...
+def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
     """Whichever of these events comes first. What they bring has to be told apart: structs with tag=True, say.
 
     Example::
@@ -201,13 +204,13 @@ def any_of(*events: Event[Any]) -> Expected[Any]:  # Any: see the overloads
     """
     for event in events:
         _check_event(event)
-    if len({event.name for event in events}) < max(2, len(events)):
+    names = [name for event in events for name in event.names]
+    if len(set(names)) < max(2, len(names)):
         raise SagaDefinitionError("any_of takes two or more different events", hint="any_of(approved, rejected)")
     union: Any = cast("Any", events[0].payload.tp)  # a type of whatever form
     for event in events[1:]:
         union = union | event.payload.tp
-    names = ", ".join(event.name for event in events)
-    return _AnyOf(events, payload_type(union, f"what the events {names} bring"))
+    return _AnyOf(tuple(names), payload_type(union, f"what the events {', '.join(names)} bring"))
 
 
 def _check_event(event: object) -> None:

@@ -183,6 +183,7 @@ CHOSEN_ANY = {
     "SagaBuilder.__init__": "a saga of untyped data is made by naming no type",
     "SagaBuilder.finish": "where steps of all types stand side by side",
     "SagaBuilder.wire": "where steps of all types stand side by side",
+    "SagaBuilder.wire_wait": "where waits for events of all types stand side by side",
     "SagaOrchestrator.ended": "what a saga was started with does not matter to its end",
     "SagaOrchestrator.notify": "an event is a JSON object",
     "SagaOrchestrator.start_many": "the saga is known by its name alone",

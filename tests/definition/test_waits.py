@@ -1,0 +1,166 @@
+# type: ignore  # noqa: PGH003 - every case is a mistake that the checkers refuse; here it is made at run time
+"""Waits and sleeps that could not be meant, refused when the saga is built, with what to do about it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from saga_fn import (
+    Event,
+    PayloadError,
+    SagaBuilder,
+    SagaDefinitionError,
+    StepRef,
+    TypeValidationError,
+    any_of,
+    saga,
+    sleep,
+)
+from saga_fn.core.plan import OnTimeout, StepKind
+from tests.definition.shop import Order, reserve
+
+HOUR = timedelta(hours=1)
+
+
+class Approval(msgspec.Struct, frozen=True):
+    by: str
+
+
+class Other(msgspec.Struct, frozen=True):
+    by: str
+
+
+approval = Event("approval", Approval)
+other = Event("other", Other)
+
+
+def built(make: Callable[[SagaBuilder], object], **options: object) -> object:
+    builder = SagaBuilder(Order, **options)
+    made = make(builder)
+    builder.build()
+    return made
+
+
+REFUSED = {
+    "a name that is none": (lambda _: Event("", Approval), "an event's name must be", 'Event("approval"'),
+    "a name that is no string": (lambda _: Event(Approval, "approval"), "an event's name must be", 'Event("approval"'),
+    "a negative timeout": (lambda b: b.add_event(approval, timeout=-HOUR), "timeout must be a positive", "hours=1"),
+    "a timeout of nothing": (lambda b: b.add_event(approval, timeout=timedelta(0)), "must be a positive", "hours=1"),
+    "a timeout over a year": (lambda b: b.add_event(approval, timeout=9000 * HOUR), "at most 365 days", "hours=1"),
+    "a timeout that is a number": (lambda b: b.add_event(approval, timeout=5), "timeout must be", "timedelta(hours=1)"),
+    "a default without a timeout": (
+        lambda b: b.add_event(approval, default=Approval("x")),
+        "has a default, but no timeout",
+        "give timeout=",
+    ),
+    "no event": (lambda b: b.add_event("approval"), "'approval' is not an event", 'Event("approval", Approval)'),
+    "a ref for nothing": (
+        lambda b: b.add_event(approval, depends_on=b.initial),
+        "not what to do with it",
+        "correlate=lambda",
+    ),
+    "a correlation of the wrong shape": (
+        lambda b: b.add_event(approval, correlate=lambda: "x"),
+        "what the wait for it is about",
+        "it is given the InputContext",
+    ),
+    "the same wait twice": (
+        lambda b: (b.add_event(approval), b.add_event(approval)),
+        "has a step 'approval' already",
+        "step_id=",
+    ),
+    "a sleep of nothing at all": (lambda b: b.add_sleep(), "either a duration, or the moment", "sleep(until="),
+    "a sleep of both": (lambda b: b.add_sleep(HOUR, until=b.initial), "either a duration", "sleep(until="),
+    "a negative sleep": (lambda b: b.add_sleep(-HOUR), "must be a timedelta of 0 to 365 days", "hours=1"),
+    "a sleep of a number": (lambda b: b.add_sleep(5), "must be a timedelta of 0 to 365 days", "hours=1"),
+    "a moment known beforehand": (
+        lambda b: b.add_sleep(until=datetime(2030, 1, 1, tzinfo=UTC)),
+        "until must be a StepRef",
+        "the initial data is one",
+    ),
+    "a duration with an input_map": (lambda b: b.add_sleep(HOUR, input_map=lambda _: None), "using is for", "until="),
+    "one event of one": (lambda _: any_of(approval), "two or more different events", "any_of(approved, rejected)"),
+    "one event twice": (lambda _: any_of(approval, approval), "two or more different events", "any_of("),
+    "any of what is none": (lambda _: any_of(approval, "other"), "is not an event", "make one"),
+    "a wait outside of a saga": (lambda _: approval.wait(), "outside of a @saga", "inside a function"),
+    "a sleep outside of a saga": (lambda _: sleep(HOUR), "outside of a @saga", "inside a function"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused_with_the_mend(what: str) -> None:
+    make, fact, hint = REFUSED[what]
+    with pytest.raises(SagaDefinitionError, match=f"(?s){re.escape(fact)}.*HINT: .*{re.escape(hint)}"):
+        built(make)
+
+
+DEADLINES = {
+    "a wait for ever": (lambda b: b.add_event(approval), "has no timeout, but the saga has a deadline"),
+    "a longer wait": (lambda b: b.add_event(approval, timeout=2 * HOUR), "may take 2:00:00, but the saga's deadline"),
+    "a wait as long": (lambda b: b.add_event(approval, timeout=HOUR), "may take 1:00:00, but the saga's deadline"),
+    "a longer sleep": (lambda b: b.add_sleep(2 * HOUR), "may take 2:00:00, but the saga's deadline is 1:00:00"),
+}
+
+
+@pytest.mark.parametrize("what", DEADLINES)
+def test_a_wait_that_outlasts_its_saga_is_refused(what: str) -> None:
+    make, fact = DEADLINES[what]
+    with pytest.raises(SagaDefinitionError, match=f"(?s){re.escape(fact)}.*HINT: "):
+        built(make, deadline=HOUR)
+
+
+@pytest.mark.parametrize("deadline", [timedelta(0), -HOUR, timedelta(days=366), 5, "soon"])
+def test_a_deadline_that_is_none_is_refused(deadline: object) -> None:
+    with pytest.raises(SagaDefinitionError, match=r"(?s)deadline must be a positive timedelta.*HINT: "):
+        SagaBuilder(Order, deadline=deadline)
+
+
+def test_a_payload_that_cannot_be_stored_is_refused_with_its_event() -> None:
+    with pytest.raises(TypeValidationError, match="the payload of event 'odd'"):
+        Event("odd", type("Odd", (), {}))
+    with pytest.raises(TypeValidationError, match=r"(?s)does not say what it brings.*Event\[Approved \| Rejected\]"):
+        built(lambda b: b.add_event(Event("bare")))
+
+
+def test_events_whose_payloads_cannot_be_told_apart_are_refused() -> None:
+    with pytest.raises(TypeValidationError, match="what the events approval, other bring"):
+        any_of(approval, other)
+
+
+def test_a_default_of_another_type_is_refused() -> None:
+    with pytest.raises(PayloadError, match="is no valid Approval"):
+        built(lambda b: b.add_event(approval, timeout=HOUR, default=5))
+
+
+def test_a_wait_is_planned_as_it_was_written() -> None:
+    builder = SagaBuilder(Order, deadline=5 * HOUR, order="graph")
+    reserved = builder.add_step(reserve, input_map=lambda ctx: ctx.initial_data)
+    builder.add_event(approval, timeout=HOUR, default=None, after=reserved)
+    builder.add_event(
+        approval, depends_on=reserved, correlate=lambda r: r.reservation_id, timeout=HOUR, step_id="about"
+    )
+    builder.add_sleep(HOUR, after=reserved)
+    plan = builder.build().plan
+    assert plan.data.deadline == 5 * 3600 * 1_000_000
+    _, once, about, asleep = plan.steps
+    assert (once.kind, once.waits_for, once.on_timeout) == (StepKind.EVENT, ("approval",), OnTimeout.DEFAULT)
+    assert (about.correlated, about.after, about.on_timeout) == (True, ("reserve",), OnTimeout.FAIL)
+    assert (asleep.kind, asleep.limit, asleep.after) == (StepKind.SLEEP, 3600 * 1_000_000, ("reserve",))
+
+
+def test_a_traced_saga_and_a_built_one_are_one() -> None:
+    @saga("traced", deadline=9 * HOUR)
+    def traced(order: StepRef[Order]) -> StepRef[Approval]:
+        answer = approval.wait(order, correlate=lambda o: o.order_id, timeout=HOUR)
+        sleep(HOUR)
+        return answer
+
+    builder = SagaBuilder(Order, deadline=9 * HOUR)
+    answer = builder.add_event(approval, depends_on=builder.initial, correlate=lambda o: o.order_id, timeout=HOUR)
+    builder.add_sleep(HOUR)
+    assert builder.build(output=answer).plan == traced.plan
