@@ -24,6 +24,7 @@ from saga_fn.definition import StepRef
 from saga_fn.engine.arguments import check_id, check_is
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
+from saga_fn.engine.mail import payload_in
 from saga_fn.engine.verbs import apply_verb, lease_end
 from saga_fn.engine.view import admin_snapshot_of, plan_of
 from saga_fn.errors import (
@@ -35,7 +36,8 @@ from saga_fn.errors import (
     SagaStateError,
 )
 from saga_fn.orchestrator import SagaOrchestrator
-from saga_fn.snapshot import SagaAdminSnapshot
+from saga_fn.snapshot import KeptEvent, SagaAdminSnapshot
+from saga_fn.store.ids import shard_of_key
 from saga_fn.store.records import SagaRecord, decode_event, decode_state
 
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
@@ -131,6 +133,26 @@ class SagaAdmin:
             return Incoming(AbortRequested(at, until))
 
         await apply_verb(self._engine, saga_id, make)
+
+    async def kept_events(
+        self, saga_name: str | None = None, aggregation_id: str | None = None
+    ) -> tuple[KeptEvent, ...]:
+        """Events for sagas that are not there yet, of that name and business key, or of any; the oldest first."""
+        self._engine.require_open()
+        store = self._engine.store
+        shards = range(store.shards) if aggregation_id is None else (shard_of_key(aggregation_id, store.shards),)
+        found = [each for shard in shards for each in await store.kept_events(shard, saga_name, aggregation_id)]
+        return tuple(
+            KeptEvent(
+                saga_name=each.name,
+                aggregation_id=each.aggregation_id,
+                event=each.event,
+                payload=payload_in(each.body),
+                sent_at=each.sent_at,
+                expires_at=each.expires_at,
+            )
+            for each in sorted(found, key=lambda each: each.sent_at)
+        )
 
     async def verify(self, saga_id: UUID) -> list[str]:
         """Fold the saga's journal again and compare: what does not agree with its row, in words; empty when all does."""

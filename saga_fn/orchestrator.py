@@ -16,7 +16,7 @@ from uuid import UUID
 from saga_fn.codec import PayloadType
 from saga_fn.core.state import Goal
 from saga_fn.definition import Event, SagaDefinition
-from saga_fn.engine.arguments import check_id, check_is, check_whole, micros_of_delay, seconds_of
+from saga_fn.engine.arguments import check_id, check_is, check_target, check_whole, micros_of_delay, seconds_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import MEBIBYTE, EngineOptions
@@ -292,16 +292,22 @@ class SagaOrchestrator:
     def _slots_for_starts(self) -> int:
         return self._worker.slots_for_starts() if self.entered else 0
 
-    def to(self, saga_id: UUID, event: Event[T], /) -> EventSender[T]:
+    def to(self, target: UUID | tuple[str, str], event: Event[T], /) -> EventSender[T]:
         """Where to send an event that a saga waits for, or will wait for.
+
+        The saga is named by its id, or by its name and `aggregation_id`: then it is the one that is active under them, or,
+        where there is none, the next that starts.
 
         Example::
 
-            await orchestrator.to(saga_id, approval).send(Approval(by="ann"), event_id=message.id)
+            await orchestrator.to(("create_order", "order-123"), approval).send(Approval(by="ann"), event_id=message.id)
         """
-        check_id(saga_id)
+        if isinstance(target, tuple):
+            check_target(target)
+        else:
+            check_id(target)
         check_is(event, Event, "an Event", error=SagaDefinitionError, hint='Event("approval", Approval)')
-        return EventSender(self.engine, saga_id, event)
+        return EventSender(self.engine, target, event)
 
     async def notify(self, saga_id: UUID, token: UUID, event: Mapping[str, Any] | None = None) -> bool:  # Any: JSON
         """Hand an event to a saga: True if it was stored for it, False if `token` is not the saga's present one.

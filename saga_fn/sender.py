@@ -10,7 +10,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.definition import Event
 from saga_fn.engine.arguments import check_key
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.sending import Delivery, OutsideEvent, id_of, send_to_saga
+from saga_fn.engine.sending import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
 from saga_fn.engine.waits import about, aware
 from saga_fn.errors import PayloadError, PayloadTooLargeError
 from saga_fn.store.records import moment_of
@@ -25,9 +25,9 @@ _MICROSECOND = timedelta(microseconds=1)
 class EventSender(Generic[T]):
     """Sends one kind of event to one saga. `SagaOrchestrator.to` makes it."""
 
-    def __init__(self, engine: SagaEngine, saga_id: UUID, event: Event[T]) -> None:
+    def __init__(self, engine: SagaEngine, target: UUID | tuple[str, str], event: Event[T]) -> None:
         self._engine = engine
-        self._saga_id = saga_id
+        self._target = target
         self._event = event
 
     async def send(
@@ -43,8 +43,8 @@ class EventSender(Generic[T]):
 
         Of two with the same `event_id` (that of the message it came with, say) the saga gets one. `correlation_id` says
         what it is about, where a wait wants to know. What `expires` is void after that long, or from that moment on, if
-        nothing has taken it. Raises PayloadError for what the event does not bring, SagaNotFoundError, and SagaStateError
-        if the saga waits for no such event.
+        nothing has taken it; what is kept for a business key, after a week at most. Raises PayloadError for what the event
+        does not bring, SagaNotFoundError, and SagaStateError if the saga waits for no such event.
         """
         engine = self._engine
         engine.require_open()
@@ -57,7 +57,9 @@ class EventSender(Generic[T]):
         if correlation_id is not None:
             about(correlation_id)
         event = OutsideEvent(id_of(event_id), self._event.name, data, correlation_id, self._void_from(expires))
-        return await send_to_saga(engine, self._saga_id, event)
+        if isinstance(self._target, UUID):
+            return await send_to_saga(engine, self._target, event)
+        return await send_to_key(engine, self._target, event)
 
     def _void_from(self, expires: object) -> Moment | None:
         match expires:

@@ -72,6 +72,19 @@ class SagaSnapshot:
     ended_at: datetime | None
 
 
+@attrs.frozen
+class KeptEvent:
+    """An event for a business key under which no saga is active yet."""
+
+    saga_name: str
+    aggregation_id: str
+    event: str
+    payload: object
+    """Plain JSON."""
+    sent_at: datetime
+    expires_at: datetime
+
+
 class HistoryStatus(enum.StrEnum):
     """What one history entry says."""
 

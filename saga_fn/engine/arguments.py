@@ -58,6 +58,17 @@ def check_key(name: str, value: object) -> None:
         )
 
 
+def check_target(target: tuple[object, ...]) -> None:
+    """Raise PayloadError for what is no pair of a saga's name and its business key."""
+    if len(target) != 2 or None in target:  # noqa: PLR2004 - a pair
+        raise PayloadError(
+            f"a saga is named by its id, or by (name, aggregation_id), not by {target!r:.80}",
+            hint='to(("create_order", "order-123"), approval)',
+        )
+    check_key("the saga's name", target[0])
+    check_key("aggregation_id", target[1])
+
+
 def micros_of_delay(delay: object) -> int:
     """A delay in microseconds, a year at most; raises SagaError for what is none, or negative."""
     if delay is None:

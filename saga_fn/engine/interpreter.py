@@ -63,7 +63,7 @@ class Interpreter:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.saga = saga
-        self.over = False
+        self.over: bool = False
         """Whether the saga is no longer driven."""
         self._progressed = False
         self._told_over: asyncio.Future[None] | None = None

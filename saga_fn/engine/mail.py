@@ -76,6 +76,12 @@ def event_letter(letter_id: UUID, event: EventReceived, payload: bytes | None) -
     return Letter(letter_id, "event", msgspec.json.encode(body))
 
 
+def payload_in(body: bytes) -> object:
+    """What a letter brings, as plain JSON."""
+    payload = msgspec.json.decode(body, type=_Body).payload
+    return None if payload is None else msgspec.json.decode(base64.b64decode(payload))
+
+
 def answer_to(event: Event, state: SagaState) -> str:
     """What to answer a letter that was folded, and led to that state."""
     if not isinstance(event, EventReceived) or not event.name:

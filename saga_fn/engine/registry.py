@@ -44,6 +44,15 @@ class Registry:
         """The definition of that name and version, if this process knows it."""
         return self._by_key.get((name, version))
 
+    def newest(self, name: str) -> Registered | None:
+        """The definition new sagas of that name get, if this process knows one."""
+        return self._latest.get(name)
+
+    @property
+    def awaits_events(self) -> bool:
+        """Whether any of the definitions may wait for an event."""
+        return any(registered.definition.plan.events for registered in self._by_key.values())
+
     def latest(self, name: str) -> Registered:
         """The definition new sagas of that name get; raises SagaNotRegisteredError."""
         found = self._latest.get(name)

@@ -34,7 +34,7 @@ from saga_fn.engine.mail import answer_to, event_letter, read_mail
 from saga_fn.engine.verbs import announce, plan_of_row, read_row
 from saga_fn.engine.waits import about, unreadable
 from saga_fn.errors import PayloadError, SagaStateError
-from saga_fn.store.ids import new_uuid
+from saga_fn.store.ids import new_uuid, shard_of_key
 from saga_fn.store.records import Entry, Letter, Posted, SagaRecord, SagaWrite, decode_state
 
 _PATIENCE = 2.0
@@ -120,6 +120,53 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
             return await follow(engine, saga_id, event)
 
 
+async def send_to_key(engine: SagaEngine, key: tuple[str, str], event: OutsideEvent) -> Delivery:
+    """Store the event for whatever saga is active under the (name, aggregation_id), or the next that is.
+
+    Raises SagaStateError and PayloadError as `send_to_saga` does, as far as this process knows the saga.
+    """
+    name, aggregation_id = key
+    store = engine.store
+    known = engine.registry.newest(name)
+    if known is not None:
+        if event.name not in known.definition.plan.events:
+            raise unknown_event(f"{name!r}", event.name, tuple(sorted(known.definition.plan.events)))
+        flaw = unreadable(known.definition, event.name, event.payload)
+        if flaw is not None:
+            raise flaw
+    if event.expires is not None and event.expires <= store.now():
+        return Delivery.EXPIRED
+    shard = shard_of_key(aggregation_id, store.shards)
+    match await store.keep_event(shard, key, event.letter(), event.name, expires=event.expires):
+        case Posted.KNOWN:
+            return Delivery.DUPLICATE
+        case Posted.NOBODY:
+            raise SagaStateError(
+                f"as many events wait for saga {name!r} of {aggregation_id!r} as one may take",
+                hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
+            )
+        case Posted.STORED:
+            saga_id = await store.hand_over_events(shard, key)
+            if saga_id is None:  # or somebody else has done it
+                saga_id = await store.event_taker(shard, key, event.id)
+            return Delivery.KEPT if saga_id is None else await follow(engine, saga_id, event)
+
+
+async def hand_over(engine: SagaEngine, key: tuple[str, str]) -> None:
+    """Give the saga that is active under the key what was kept for it."""
+    saga_id = await engine.store.hand_over_events(shard_of_key(key[1], engine.store.shards), key)
+    if saga_id is not None:
+        announce(engine, saga_id)
+
+
+async def sweep(engine: SagaEngine) -> None:
+    """Hand over what whoever was to do it has left behind, and forget what has expired."""
+    for shard in range(engine.store.shards):
+        for key in await engine.store.stranded_events(shard):
+            await hand_over(engine, key)
+        await engine.store.drop_expired_events(shard)
+
+
 async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
     """See to it that the stored letter is read, and tell what became of it."""
     announce(engine, saga_id)
@@ -164,12 +211,12 @@ def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
             raise unknown_event(saga_id, event.name, ())
 
 
-def unknown_event(saga_id: UUID, name: str, known: tuple[str, ...]) -> SagaStateError:
+def unknown_event(saga: UUID | str, name: str, known: tuple[str, ...]) -> SagaStateError:
     """Nothing in the saga waits for an event of that name."""
     shown = ", ".join(repr(each) for each in known) or "no event at all"
     return SagaStateError(
-        f"saga {saga_id} never waits for an event {name!r}",
-        saga_id=saga_id,
+        f"saga {saga} never waits for an event {name!r}",
+        saga_id=saga if isinstance(saga, UUID) else None,
         hint=f"it waits for {shown}; add the wait to its definition, or send the event to another saga",
     )
 

@@ -7,6 +7,7 @@ an insert may have to wait for somebody else's transaction, and nobody without a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import random
 import time
@@ -36,7 +37,7 @@ from saga_fn.errors import (
 )
 from saga_fn.store.connection import Connection
 from saga_fn.store.faults import RowRefusedError, StoreBusyError
-from saga_fn.store.ids import new_saga_id, new_uuid, shard_of
+from saga_fn.store.ids import new_saga_id, new_uuid, shard_of, shard_of_key
 from saga_fn.store.records import NewSaga
 
 _TRIES = 5
@@ -141,8 +142,19 @@ class Starter:
 
     async def _settled(self, request: StartRequest, pending: _Pending) -> StartedSaga:
         if await pending.settled:
+            if request.aggregation_id is not None and request.registered.definition.plan.events:
+                await self._hand_over(pending.new.name, request.aggregation_id)
             return StartedSaga(pending.new.id, created=True, live=pending.live)
         return await self._existing(request, pending.new)
+
+    async def _hand_over(self, name: str, aggregation_id: str) -> None:
+        """Give a saga that has just begun what was sent to its business key before. What goes wrong here a sweep mends."""
+        store = self._engine.store
+        with contextlib.suppress(StoreError):
+            saga_id = await store.hand_over_events(shard_of_key(aggregation_id, store.shards), (name, aggregation_id))
+            if saga_id is not None:
+                self._engine.nudge(saga_id)
+                self._engine.on_due(None)
 
     async def _send(self, shard: int, batch: list[_Pending]) -> None:
         try:

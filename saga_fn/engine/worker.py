@@ -14,12 +14,15 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.sending import sweep
 from saga_fn.errors import StoreError
 from saga_fn.store.records import ClaimedSaga
 
 _log = logging.getLogger("saga_fn")
 _SHORTEST_WAIT = 0.05
 _MOST_CLAIMS = 500
+_SWEEP_EVERY = 10
+"""Poll intervals."""
 
 
 class Worker:
@@ -34,6 +37,7 @@ class Worker:
         self.failures: int = 0
         """Passes in a row that failed; 0 when the last one went well."""
         self.last_error: str | None = None
+        self._next_sweep = 0.0
         engine.on_slot_freed = self._slot_freed
         engine.on_due = self.wake_at
 
@@ -89,6 +93,7 @@ class Worker:
         while True:
             try:
                 claimed = await self._look()
+                await self._sweep()
                 self.failures, self.last_error = 0, None
             except asyncio.CancelledError:
                 raise
@@ -104,6 +109,13 @@ class Worker:
             longest = self._engine.options.poll_interval.total_seconds()
             woken = await self._rest(min(wait, longest) * random.uniform(1.0, 1.2))
             wait = _SHORTEST_WAIT if woken or claimed else min(wait * 2, longest)
+
+    async def _sweep(self) -> None:
+        """Now and then: hand over events that were left behind on their way to a business key's saga."""
+        if time.monotonic() >= self._next_sweep and self._engine.registry.awaits_events:
+            every = _SWEEP_EVERY * self._engine.options.poll_interval.total_seconds()
+            self._next_sweep = time.monotonic() + every * random.uniform(0.5, 1.0)
+            await sweep(self._engine)
 
     async def _look(self) -> int:
         """One pass: the idle poll, then claims in the shards that have something. Returns how many were claimed."""
@@ -146,6 +158,8 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
     Returns how many were claimed, when each of them was given up again.
     """
     slots = engine.options.concurrency or 16
+    if engine.registry.awaits_events:
+        await sweep(engine)
     pairs = engine.registry.pairs
     claimed = 0
     mine: set[asyncio.Future[None]] = set()

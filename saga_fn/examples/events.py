@@ -36,9 +36,9 @@ class Payment(msgspec.Struct, frozen=True):
     cents: int
 
 
-approved = Event("approved", Approved)
-rejected = Event("rejected", Rejected)
-payment = Event("payment", Payment)
+approved: Event[Approved] = Event("approved", Approved)
+rejected: Event[Rejected] = Event("rejected", Rejected)
+payment: Event[Payment] = Event("payment", Payment)
 
 
 class NotApprovedError(Exception):

@@ -80,13 +80,20 @@ def shard_of(saga_id: UUID, shards: int) -> int:
     return ((saga_id.int >> 64) % _BUCKETS) * shards // _BUCKETS
 
 
+def shard_of_key(aggregation_id: str, shards: int) -> int:
+    """The shard that all sagas of this business key live in."""
+    return _bucket(aggregation_id) * shards // _BUCKETS
+
+
 def shard_of_plan(plan: PlanId, shards: int) -> int:
     """Which shard keeps the plan."""
     return int(plan[:8], 16) % shards
 
 
 def _bucket_of(aggregation_id: str | None) -> int | None:
-    if aggregation_id is None:
-        return None
+    return None if aggregation_id is None else _bucket(aggregation_id)
+
+
+def _bucket(aggregation_id: str) -> int:
     digest = hashlib.blake2b(aggregation_id.encode("utf-8", "surrogatepass"), digest_size=2).digest()
     return int.from_bytes(digest) % _BUCKETS

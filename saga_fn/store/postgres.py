@@ -27,6 +27,8 @@ from saga_fn.store.journal_rows import journal_columns, step_of
 from saga_fn.store.migrate import check_schema, migrate
 from saga_fn.store.records import (
     FORMAT,
+    KEPT_FOR,
+    MOST_KEPT,
     READABLE,
     ClaimedSaga,
     Committed,
@@ -34,6 +36,7 @@ from saga_fn.store.records import (
     Entry,
     Inserted,
     JournalRecord,
+    KeptEvent,
     Letter,
     NewSaga,
     Note,
@@ -457,6 +460,61 @@ class PostgresStore:
         async with self._answering(self._work) as connection:
             row = await self._queries.read_answer(connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id)
         return None if row is None else row.answer
+
+    # Events for business keys.
+
+    async def keep_event(
+        self, shard: int, key: tuple[str, str], letter: Letter, event: str, *, expires: Moment | None
+    ) -> Posted:
+        """Store an event for whatever saga is, or will be, active under that key, if there is room for it."""
+        async with self._answering(self._work) as connection:
+            row = await self._queries.keep_event(
+                connection,
+                shard=shard,
+                name=key[0],
+                aggregation_id=key[1],
+                id=letter.id,
+                event=event,
+                body=letter.body,
+                expires_at=None if expires is None else time_of(expires),
+                keep=KEPT_FOR,
+                most=MOST_KEPT,
+            )
+        return Posted.STORED if row.stored else Posted.KNOWN if row.known else Posted.NOBODY
+
+    async def hand_over_events(self, shard: int, key: tuple[str, str]) -> UUID | None:
+        """Put what is kept for the key into the inbox of its active saga, in one statement."""
+        async with self._answering(self._work) as connection:
+            row = await self._queries.hand_over_events(connection, shard=shard, name=key[0], aggregation_id=key[1])
+        return None if row is None else row.id
+
+    async def event_taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | None:
+        """The saga that has got this event for a key."""
+        async with self._answering(self._work) as connection:
+            row = await self._queries.read_event_taker(
+                connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id
+            )
+        return None if row is None else row.taken_by
+
+    async def stranded_events(self, shard: int) -> list[tuple[str, str]]:
+        """Keys with kept events and an active saga; takes no lock."""
+        async with self._answering(self._control) as connection:
+            rows = await self._queries.find_stranded_events(connection, shard=shard)
+        return [(row.name, row.aggregation_id) for row in rows]
+
+    async def drop_expired_events(self, shard: int) -> None:
+        """Forget some of the events for keys that have expired."""
+        async with self._answering(self._control) as connection:
+            await self._queries.drop_expired_events(connection, shard=shard)
+
+    async def kept_events(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:
+        """The events that wait for a saga of that name and key; takes no lock."""
+        async with self._answering(self._work) as connection:
+            rows = await self._queries.read_kept_events(connection, shard=shard, of_name=name, of_key=aggregation_id)
+        return [
+            KeptEvent(row.name, row.aggregation_id, row.id, row.event, row.body, row.sent_at, row.expires_at)
+            for row in rows
+        ]
 
     async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""

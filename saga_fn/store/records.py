@@ -18,7 +18,12 @@ from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import PlanData
 from saga_fn.core.reading import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import SagaState
+from saga_fn.core.waiting import BUFFER_LIMIT
 
+KEPT_FOR: Final = timedelta(days=7)
+"""How long an event for a business key is kept that does not say when it expires."""
+MOST_KEPT: Final = BUFFER_LIMIT
+"""No more events wait for a business key than a saga takes that does not wait for any of them yet."""
 FORMAT: Final = 1
 """The format this library writes; it reads `READABLE`."""
 READABLE: Final = (1,)
@@ -223,6 +228,19 @@ class Posted(enum.Enum):
     """It was there already."""
     NOBODY = enum.auto()
     """There is no such saga, or it has ended: nothing was stored."""
+
+
+@attrs.frozen
+class KeptEvent:
+    """An event for whatever saga of that name is, or will be, active under a business key; a letter until then."""
+
+    name: str
+    aggregation_id: str
+    id: UUID
+    event: str
+    body: bytes
+    sent_at: datetime
+    expires_at: datetime
 
 
 @attrs.frozen

@@ -99,6 +99,27 @@ CREATE TABLE saga_fn.saga_inbox (
     PRIMARY KEY (shard, saga_id, id)
 );
 
+-- Events for whatever saga of a name is, or will be, active under a business key. Each is stored here before anything else
+-- happens to it, and stands here until it expires, so that a repetition is known.
+CREATE TABLE saga_fn.saga_event (
+    shard          smallint    NOT NULL,
+    -- Of the saga.
+    name           text        NOT NULL,
+    aggregation_id text        NOT NULL,
+    id             uuid        NOT NULL,
+    event          text        NOT NULL,
+    body           bytea       NOT NULL,
+    sent_at        timestamptz NOT NULL DEFAULT now(),
+    expires_at     timestamptz NOT NULL,
+    -- Whose inbox it was put into; NULL while no saga has got it.
+    taken_by       uuid,
+    PRIMARY KEY (shard, name, aggregation_id, id)
+);
+
+CREATE INDEX saga_event_kept ON saga_fn.saga_event (shard, name, aggregation_id) WHERE taken_by IS NULL;
+
+CREATE INDEX saga_event_expiry ON saga_fn.saga_event (shard, expires_at);
+
 -- What happened beside the journal: results that came too late, verbs that were refused. Never folded.
 CREATE TABLE saga_fn.saga_note (
     shard       smallint    NOT NULL,

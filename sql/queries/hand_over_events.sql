@@ -1,0 +1,45 @@
+-- name: hand_over_events :optional HandedOverRow
+-- Put the events that are kept for a business key into the inbox of the saga that is active under it, in the order they
+-- came, and count them there as send_letter does. No row: there is no such saga, or no such event. What somebody else is
+-- handing over at this moment is left to him.
+WITH kept AS MATERIALIZED (
+    SELECT w.id, w.body, w.sent_at, s.id AS saga_id
+    FROM (
+        SELECT e.id, e.body, e.sent_at
+        FROM saga_fn.saga_event AS e
+        WHERE
+            e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text
+            AND e.taken_by IS NULL AND e.expires_at > now()
+        ORDER BY e.sent_at, e.id
+        FOR NO KEY UPDATE SKIP LOCKED
+    ) AS w
+    JOIN saga_fn.saga AS s
+        ON
+            s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
+            AND s.ended_at IS NULL
+),
+told AS (
+    UPDATE saga_fn.saga AS s
+    SET
+        signals = s.signals + (SELECT count(*) FROM kept),
+        due_at = CASE WHEN s.owner IS NULL AND (s.waits & 24 = 0 OR s.waits & 4 <> 0) THEN now() ELSE s.due_at END
+    WHERE s.shard = :shard::smallint AND s.id = ANY(ARRAY(SELECT k.saga_id FROM kept AS k)) AND s.ended_at IS NULL
+    RETURNING s.id
+),
+stored AS (
+    INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body, sent_at)
+    SELECT :shard::smallint, k.saga_id, k.id, 'event', k.body, k.sent_at
+    FROM kept AS k
+    WHERE k.saga_id IN (SELECT t.id FROM told AS t)
+    ON CONFLICT DO NOTHING
+),
+marked AS (
+    UPDATE saga_fn.saga_event AS e
+    SET taken_by = k.saga_id
+    FROM kept AS k
+    WHERE
+        e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text
+        AND e.id = ANY(ARRAY(SELECT each.id FROM kept AS each)) AND e.id = k.id
+        AND k.saga_id IN (SELECT t.id FROM told AS t)
+)
+SELECT t.id, now() AS now FROM told AS t

@@ -1,0 +1,113 @@
+"""Events sent to a saga's name and business key: to the one that is active, or kept for the next that starts."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from saga_fn import Delivery, Event, MemoryStore, PayloadError, SagaAdmin, SagaOrchestrator, SagaStateError
+from tests.engine.conftest import Make
+from tests.engine.shop import Done, Order, Shop
+from tests.engine.test_events import Approval, approval, approved
+from tests.weaknesses.stage import SOON, suspended
+
+KEY = ("approved", "order-1")
+
+
+async def test_an_event_reaches_the_saga_that_is_active_under_its_key(make: Make) -> None:
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+        to = orchestrator.to(KEY, approval)
+        assert await to.send(Approval("ann"), event_id="m1") is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("ann")
+        assert await to.send(Approval("ann"), event_id="m1") is Delivery.DUPLICATE, "though that saga has ended"
+        assert await SagaAdmin(orchestrator).kept_events() == ()
+
+
+async def test_an_event_for_nobody_is_kept_and_seen_and_the_next_saga_of_its_key_gets_it(make: Make) -> None:
+    async with make() as orchestrator:
+        sagas = orchestrator.register("approved", approved(Shop()))
+        assert await orchestrator.to(KEY, approval).send(Approval("ann"), event_id="m1") is Delivery.KEPT
+        assert await orchestrator.to(KEY, approval).send(Approval("ann"), event_id="m1") is Delivery.DUPLICATE
+        (kept,) = await SagaAdmin(orchestrator).kept_events("approved", "order-1")
+        assert (kept.saga_name, kept.aggregation_id, kept.event, kept.payload) == (*KEY, "approval", {"by": "ann"})
+        assert (kept.expires_at - kept.sent_at).days == 7
+        other = await sagas.start(Order("2"), aggregation_id="order-2")
+        run = await sagas.start(Order("1"), aggregation_id="order-1")
+        assert await run.result(SOON) == Approval("ann")
+        assert await SagaAdmin(orchestrator).kept_events() == ()
+        assert (await other.snapshot()).buffered_events == ()
+
+
+async def test_what_its_sender_left_behind_is_handed_over_by_a_sweep(make: Make) -> None:
+    """As if it had died between storing the event and looking for the saga; and as if the start had, too."""
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+        store = orchestrator.engine.store
+        hand_over = store.hand_over_events
+        setattr(store, "hand_over_events", _nobody)  # noqa: B010 - the store's class is final
+        assert await orchestrator.to(KEY, approval).send(Approval("ann")) is Delivery.KEPT
+        setattr(store, "hand_over_events", hand_over)  # noqa: B010 - as above
+        assert await run.result(SOON) == Approval("ann")
+
+
+async def _nobody(shard: int, key: tuple[str, str]) -> None:
+    return None
+
+
+async def test_a_scheduler_hands_over_what_was_left_behind_too(memory: MemoryStore) -> None:
+    orchestrator = SagaOrchestrator(memory)
+    sagas = orchestrator.register("approved", approved(Shop()))
+    hand_over = memory.hand_over_events
+    setattr(memory, "hand_over_events", _nobody)  # noqa: B010 - as above
+    await orchestrator.to(KEY, approval).send(Approval("ann"))
+    run = await sagas.start(Order("1"), aggregation_id="order-1")
+    setattr(memory, "hand_over_events", hand_over)  # noqa: B010 - as above
+    await orchestrator.run_due()
+    await orchestrator.run_due()
+    assert await run.result(SOON) == Approval("ann")
+
+
+async def test_a_kept_event_expires(make: Make) -> None:
+    async with make() as orchestrator:
+        sagas = orchestrator.register("approved", approved(Shop()))
+        to = orchestrator.to(KEY, approval)
+        assert await to.send(Approval("old"), expires=timedelta(milliseconds=300)) is Delivery.KEPT
+        await asyncio.sleep(0.4)
+        assert await SagaAdmin(orchestrator).kept_events() == ()
+        run = await sagas.start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+        assert await to.send(Approval("new")) is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("new")
+
+
+async def test_starts_and_events_of_many_keys_at_once_all_meet(make: Make) -> None:
+    async with make() as orchestrator:
+        sagas = orchestrator.register("approved", approved(Shop()))
+        keys = [f"order-{number}" for number in range(30)]
+        sending = [
+            asyncio.create_task(orchestrator.to(("approved", key), approval).send(Approval(key))) for key in keys
+        ]
+        runs = await sagas.start_many([Order(key) for key in keys], aggregation_id=lambda order: order.order_id)
+        assert [await run.result(SOON) for run in runs] == [Approval(key) for key in keys]
+        assert {await each for each in sending} <= {Delivery.ACCEPTED, Delivery.BUFFERED, Delivery.KEPT}
+
+
+async def test_what_is_refused_of_an_event_for_a_key(memory: MemoryStore) -> None:
+    orchestrator = SagaOrchestrator(memory)
+    orchestrator.register("approved", approved(Shop()))
+    with pytest.raises(SagaStateError, match=r"'approved' never waits for an event 'other'[\s\S]*waits for 'approval'"):
+        await orchestrator.to(KEY, Event("other", Approval)).send(Approval("ann"))
+    with pytest.raises(PayloadError, match="no valid Approval"):
+        await orchestrator.to(KEY, Event("approval", Done)).send(Done("ann"))
+    for target in (("approved",), ("approved", ""), ("approved", None), ("", "order-1"), ("approved", "a" * 256)):
+        with pytest.raises(PayloadError):
+            orchestrator.to(target, approval)  # type: ignore[arg-type]
+    for number in range(32):
+        assert await orchestrator.to(KEY, approval).send(Approval(str(number))) is Delivery.KEPT
+    with pytest.raises(SagaStateError, match="as many events wait for saga 'approved' of 'order-1' as one may take"):
+        await orchestrator.to(KEY, approval).send(Approval("ann"))
