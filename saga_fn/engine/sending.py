@@ -37,7 +37,7 @@ from saga_fn.errors import PayloadError, SagaStateError
 from saga_fn.store.ids import new_uuid, shard_of_key
 from saga_fn.store.records import Entry, Letter, Posted, SagaRecord, SagaWrite, decode_state
 
-_PATIENCE = 2.0
+_PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
 
 
