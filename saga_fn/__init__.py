@@ -4,13 +4,16 @@ from saga_fn.admin import SagaAdmin, StepAdmin
 from saga_fn.core.reading import LeftOver, LeftOverKind, SagaStatus, WaitReason
 from saga_fn.core.steps import StepStatus
 from saga_fn.definition import (
+    NOT_DONE,
     BaseStep,
     ContextStep,
+    Done,
     Event,
     ExponentialRetry,
     FixedRetry,
     InputContext,
     NoRetry,
+    NotDone,
     RetryPolicy,
     SagaBuilder,
     SagaDefinition,
@@ -70,12 +73,14 @@ from saga_fn.snapshot import (
 from saga_fn.store.memory import MemoryStore
 
 __all__ = [
+    "NOT_DONE",
     "ActiveSagaAlreadyExistsError",
     "BaseStep",
     "Compensated",
     "Completed",
     "ContextStep",
     "Delivery",
+    "Done",
     "Event",
     "EventSender",
     "ExponentialRetry",
@@ -90,6 +95,7 @@ __all__ = [
     "LeftOverKind",
     "MemoryStore",
     "NoRetry",
+    "NotDone",
     "Outcome",
     "PayloadError",
     "PayloadTooLargeError",

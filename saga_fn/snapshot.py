@@ -101,7 +101,7 @@ class HistoryEntry:
     seq: int
     kind: str
     phase: str
-    """`execute`, `compensate` or `saga`."""
+    """`execute`, `compensate`, `probe` or `saga`."""
     status: HistoryStatus
     step_id: str | None
     attempt: int | None

@@ -32,11 +32,22 @@ class RunStep(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunCompensation(msgspec.Struct, frozen=True, gc=False):
-    """Execute the step's compensation, with the input and output in journal entry `seq`."""
+    """Execute the step's compensation, with the input and output in journal entry `seq`.
+
+    0: it may have run, there is no output, and its input is computed again.
+    """
 
     step: StepId
     attempt: int
     seq: int
+
+
+class RunProbe(msgspec.Struct, frozen=True, gc=False):
+    """Find out whether the step has run. `generation` is that of the execution in question."""
+
+    step: StepId
+    attempt: int
+    generation: int
 
 
 class CancelExecution(msgspec.Struct, frozen=True, gc=False):
@@ -46,7 +57,7 @@ class CancelExecution(msgspec.Struct, frozen=True, gc=False):
 
 
 Write: TypeAlias = Release
-Action: TypeAlias = RunStep | RunCompensation | CancelExecution
+Action: TypeAlias = RunStep | RunCompensation | RunProbe | CancelExecution
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):

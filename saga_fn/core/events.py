@@ -128,6 +128,26 @@ class CompensationFailed(msgspec.Struct, frozen=True, gc=False, array_like=True,
     draw: float = 0.0
 
 
+class ProbeAnswered(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
+    """The owner's probe number `attempt` found out: the step is `done`, and its output recorded here, or not done."""
+
+    at: Moment
+    step: StepId
+    attempt: int
+    done: bool
+    inputs: tuple[Binding, ...] = ()
+
+
+class ProbeFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=18):
+    """The owner's probe did not find out."""
+
+    at: Moment
+    step: StepId
+    attempt: int
+    kind: FailureKind = FailureKind.ERROR
+    draw: float = 0.0
+
+
 class StepSkipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
     """An operator gave the output of a step that waits, in place of running it."""
 
@@ -213,6 +233,8 @@ Event: TypeAlias = (
     | SagaParked
     | HandedBack
     | WaitDefaulted
+    | ProbeAnswered
+    | ProbeFailed
 )
 
 

@@ -33,6 +33,8 @@ from saga_fn.core.events import (
     FailureKind,
     HandedBack,
     PlanChanged,
+    ProbeAnswered,
+    ProbeFailed,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -48,7 +50,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
-from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.reading import LeftOverKind, SagaStatus, due, left_over, project
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
@@ -62,6 +64,7 @@ from saga_fn.core.state import (
     Succeeded,
     Undone,
     UndoRetrying,
+    Unknown,
     Waiting,
 )
 from saga_fn.core.transition import transition
@@ -293,6 +296,12 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
                 for at, draw in _failings(planned.undo_retry):
                     yield CompensationFailed(at, planned.step, attempt, kind, draw)
+            if planned.on_unknown is OnUnknown.PROBE:
+                for done in (True, False):
+                    yield ProbeAnswered(NOW, planned.step, attempt, done)
+                for kind in (FailureKind.ERROR, FailureKind.OUTPUT_LOST, FailureKind.UNREADABLE):  # as above
+                    for at, draw in _failings(planned.probe_retry):
+                        yield ProbeFailed(at, planned.step, attempt, kind, draw)
 
 
 def _events_of_waits(plan: Plan) -> Iterator[Event]:
@@ -325,7 +334,7 @@ def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tup
         return
     moved = decision.unwrap()
     yield event, moved
-    if not isinstance(event, Started | Resumed | Ticked | StepSucceeded | StepSkipped | WaitDefaulted):
+    if not isinstance(event, Started | Resumed | Ticked | StepSucceeded | StepSkipped | WaitDefaulted | ProbeAnswered):
         return
     for inputs in _inputs(plan, moved):
         variant = _replace(event, inputs=inputs)
@@ -375,7 +384,7 @@ def _sooner(moment: Moment | None) -> Moment | None:
 
 
 def _later(step: StepState) -> bool:
-    if isinstance(step, Retrying | UndoRetrying) and step.wake > NOW:
+    if isinstance(step, Retrying | UndoRetrying | Unknown) and step.wake > NOW:
         return True
     if isinstance(step, Sleeping):
         return step.wake > NOW
@@ -392,7 +401,11 @@ def _soon(step: StepState) -> StepState:
     if isinstance(step, Waiting):
         return _replace(step, until=_sooner(step.until))
     step = _replace(step, tries=_replace(step.tries, until=Moment(min(step.tries.until, _SOON))))
-    return _replace(step, wake=Moment(min(step.wake, _SOON))) if isinstance(step, Retrying | UndoRetrying) else step
+    return (
+        _replace(step, wake=Moment(min(step.wake, _SOON)))
+        if isinstance(step, Retrying | UndoRetrying | Unknown)
+        else step
+    )
 
 
 def _failings(retry: RetrySchedule) -> Iterator[tuple[Moment, float]]:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, assert_never
 
 import attrs
 
-from saga_fn.core.effects import CancelExecution, Release, RunCompensation, RunStep, Transition
+from saga_fn.core.effects import CancelExecution, Release, RunCompensation, RunProbe, RunStep, Transition
 from saga_fn.core.events import (
     AbortRequested,
     CompensationFailed,
@@ -25,6 +25,8 @@ from saga_fn.core.events import (
     EventReceived,
     FailureKind,
     HandedBack,
+    ProbeAnswered,
+    ProbeFailed,
     Resumed,
     RetryRequested,
     StepFailed,
@@ -33,8 +35,8 @@ from saga_fn.core.events import (
     Ticked,
     WaitDefaulted,
 )
-from saga_fn.core.ids import Moment
-from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.reading import SagaStatus, WaitReason, find, left_over, owes_undo, past_pivot, project, startable
 from saga_fn.core.state import (
     ENDS,
@@ -43,6 +45,7 @@ from saga_fn.core.state import (
     Goal,
     NotTaken,
     Parked,
+    Probing,
     Retrying,
     Running,
     SagaState,
@@ -58,12 +61,16 @@ from saga_fn.core.state import (
     Unfinished,
     Unknown,
     Waiting,
+    execution_of,
     is_done,
+    is_executing,
 )
 
 Undo: TypeAlias = Undoing | UndoRetrying | UndoParked | UndoFailed | Undone
 _Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed
-_Result: TypeAlias = StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed
+_Result: TypeAlias = (
+    StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed | ProbeAnswered | ProbeFailed
+)
 
 
 @attrs.frozen
@@ -102,7 +109,9 @@ def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
     if row.due is not None:
         return not state.ended
     waits_outside = any(isinstance(step, Parked | UndoParked | Waiting) for step in state.steps)
-    waits_for_time = any(isinstance(step, Retrying | UndoRetrying | Running | Undoing) for step in state.steps)
+    waits_for_time = any(
+        isinstance(step, Retrying | UndoRetrying | Running | Undoing | Probing) for step in state.steps
+    )
     waits_for_time = waits_for_time or any(
         isinstance(step, Sleeping) or (isinstance(step, Waiting) and step.until is not None) for step in state.steps
     )
@@ -133,7 +142,7 @@ def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool
 def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState) -> bool:
     """Forward and back never at once."""
     begun = any(isinstance(step, Undo) for step in state.steps)
-    going = Running | Retrying | Parked | Waiting | Sleeping
+    going = Running | Retrying | Parked | Waiting | Sleeping | Probing
     return not (begun and any(isinstance(step, going) for step in state.steps))
 
 
@@ -145,7 +154,7 @@ def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaStat
 
 def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
     """A saga that has ended runs nothing, waits for nothing and can start nothing."""
-    going = Running | Retrying | Parked | Undoing | UndoRetrying | UndoParked | Waiting | Sleeping
+    going = Running | Retrying | Parked | Undoing | UndoRetrying | UndoParked | Waiting | Sleeping | Probing
     return not state.ended or not (any(isinstance(step, going) for step in state.steps) or startable(plan, state))
 
 
@@ -188,9 +197,9 @@ def i3_revisions_are_gapless(edge: Edge) -> bool:
 def i4_executions_are_told_apart(edge: Edge) -> bool:
     """What is started anew has an attempt number that its direction of the step never had."""
     return all(
-        now.tries.attempt > (was.tries.attempt if isinstance(was, _Tried) and _same_direction(was, now) else 0)
+        execution_of(now) > (_last_of(now, was) if isinstance(was, _Tried) and _same_direction(was, now) else 0)
         for was, now in edge.steps
-        if isinstance(now, Running | Undoing) and _starts(was, now)
+        if is_executing(now) and _starts(was, now)
     )
 
 
@@ -210,10 +219,11 @@ def i6_results_are_kept(edge: Edge) -> bool:
             if not _waited_for(edge, edge.plan.step(now.step), was, now):
                 return False
         elif isinstance(now, Succeeded | Undo):
-            if not isinstance(edge.event, StepSucceeded) or not isinstance(was, Running):
-                return False
-            if (edge.event.step, edge.event.attempt) != (now.step, was.tries.attempt) or now.seq != edge.after.rev:
-                return False
+            if _brings_its_result(edge.event, was):
+                if now.seq != edge.after.rev:
+                    return False
+            elif isinstance(now, Succeeded) or now.seq or not isinstance(was, Unfinished):
+                return False  # but for what is undone because it may have run, see I9
     return len(edge.steps) >= len(edge.before.steps)
 
 
@@ -230,6 +240,17 @@ def _waited_for(edge: Edge, planned: PlannedStep, was: StepState | None, now: Su
         case _:
             kept = [event for event in edge.before.buffered if event.seq == now.seq]
             return any(event.name in planned.waits_for for event in kept)
+
+
+def _brings_its_result(event: Event, was: StepState | None) -> bool:
+    """Whether the event is the success of the execution that ran, or the answer of the probe that asked for it."""
+    match event:
+        case StepSucceeded():
+            return isinstance(was, Running) and (event.step, event.attempt) == (was.step, was.tries.attempt)
+        case ProbeAnswered(done=True):
+            return isinstance(was, Probing) and (event.step, event.attempt) == (was.step, was.tries.probes)
+        case _:
+            return False
 
 
 def i7_no_successor_starts_early(edge: Edge) -> bool:
@@ -276,12 +297,60 @@ def i8_siblings_are_awaited_unless_declared_otherwise(edge: Edge) -> bool:
 
 
 def i9_only_what_succeeded_is_undone(edge: Edge) -> bool:
-    """A compensation begins for a success that has one, and for nothing else: no skipped step, no failed one."""
+    """A compensation begins for a success that has one, or for what may have run where that is declared.
+
+    For nothing else: no skipped step, none that is known not to have run.
+    """
     return all(
-        edge.plan.step(now.step).compensable and not isinstance(was, Skipped)
+        edge.plan.step(now.step).compensable
+        and (isinstance(was, Succeeded) or _brings_its_result(edge.event, was) or _may_have_run(edge, was, now.step))
         for was, now in edge.steps
         if isinstance(now, Undo) and not isinstance(was, Undo)
     )
+
+
+def _may_have_run(edge: Edge, was: StepState | None, step: StepId) -> bool:
+    """Whether the step was in doubt, or came to be by this event, and is to be undone then."""
+    if not isinstance(was, Unfinished) or edge.plan.step(step).on_unknown is not OnUnknown.UNDO:
+        return False
+    known = (FailureKind.ERROR, FailureKind.REFUSED, FailureKind.FATAL, FailureKind.UNREADABLE)
+    told = isinstance(edge.event, StepFailed) and edge.event.step == step and edge.event.kind in known
+    return bool(was.tries.doubt) or (isinstance(was, Running) and not told)
+
+
+def i9_what_can_be_found_out_is_before_anything_is_undone(edge: Edge) -> bool:
+    """No compensation begins while a step may have run and its probe has not given up."""
+    begins = any(isinstance(now, Undo) and not isinstance(was, Undo) for was, now in edge.steps)
+    return not begins or not any(
+        isinstance(now, Probing)
+        or (isinstance(now, Unknown) and edge.plan.step(now.step).on_unknown is OnUnknown.PROBE)
+        for _, now in edge.steps
+    )
+
+
+def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
+    """A step that may have run is repeated where that is declared, or once its probe has said that it has not run.
+
+    A person may wish it repeated that was left to a person. One that is to be undone is never repeated.
+    """
+    for was, now in edge.steps:
+        if not isinstance(now, Running) or not isinstance(was, _Tried) or not was.tries.doubt or not _starts(was, now):
+            continue
+        way = edge.plan.step(now.step).on_unknown
+        match way:
+            case OnUnknown.REPEAT:
+                pass
+            case OnUnknown.PARK:
+                if not isinstance(was, Running | Retrying | Parked | Exhausted):
+                    return False
+            case OnUnknown.PROBE:
+                if not isinstance(edge.event, ProbeAnswered) or edge.event.done:
+                    return False
+            case OnUnknown.UNDO:
+                return False
+            case _:
+                assert_never(way)
+    return True
 
 
 def i9_in_reverse_order(edge: Edge) -> bool:
@@ -335,7 +404,7 @@ def i10_no_way_back_from_a_pivot_in_doubt(edge: Edge) -> bool:
     """Nothing begins to be undone while the pivot may have run, unless a person has decided to turn back all the same."""
     begins = any(isinstance(now, Undo) and not isinstance(was, Undo) for was, now in edge.steps)
     pivot = None if edge.plan.pivot is None else find(edge.after, edge.plan.pivot)
-    return not (begins and isinstance(pivot, Running | Retrying | Unknown | Parked))
+    return not (begins and isinstance(pivot, Running | Retrying | Unknown | Parked | Probing))
 
 
 def i11_ends_are_absorbing(edge: Edge) -> bool:
@@ -408,6 +477,8 @@ def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
 
     What was refused, or is not to be tried again, leads to none.
     """
+    if isinstance(edge.event, ProbeFailed):
+        return _probes_within_the_policy(edge, edge.event.step)
     if not isinstance(edge.event, StepFailed | CompensationFailed):
         return True
     planned = edge.plan.step(edge.event.step)
@@ -426,12 +497,23 @@ def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
     )
 
 
+def _probes_within_the_policy(edge: Edge, step: StepId) -> bool:
+    retry = edge.plan.step(step).probe_retry
+    for _, now in edge.steps:
+        if now.step == step and isinstance(now, Unknown | Probing):
+            begins = now.wake if isinstance(now, Unknown) else edge.after.at
+            late = retry.within and now.since and begins - now.since > retry.within
+            if late or now.failures >= retry.attempts:
+                return False
+    return True
+
+
 def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
     """No attempt starts before its retry is due, or while one that was taken from its worker may go on."""
     for was, now in edge.steps:
         if not isinstance(was, _Tried) or not _starts(was, now):
             continue
-        wake = was.wake if isinstance(was, Retrying | UndoRetrying) else Moment(0)
+        wake = was.wake if isinstance(was, Retrying | UndoRetrying | Unknown) else Moment(0)
         early = wake > edge.after.at and not isinstance(edge.event, RetryRequested | CompensationRequested)
         if early or was.tries.until > edge.after.at:
             return False
@@ -451,23 +533,29 @@ def i16_a_cancellation_is_before_or_after_the_end(edge: Edge) -> bool:
 
 def effects_agree_with_the_state(edge: Edge) -> bool:
     """Run exactly what is newly running, cancel what no longer is, and give the saga up when nothing runs."""
-    started = {
-        RunStep(now.step, now.tries.attempt, now.tries.generation)
-        if isinstance(now, Running)
-        else RunCompensation(now.step, now.tries.attempt, now.seq)
-        for was, now in edge.steps
-        if isinstance(now, Running | Undoing) and _starts(was, now)
-    }
+    started = {_asked_for(now) for was, now in edge.steps if is_executing(now) and _starts(was, now)}
     returned = edge.event.step if isinstance(edge.event, _Result) else None
     stopped = {
         CancelExecution(was.step)
         for was, now in edge.steps
-        if isinstance(was, Running | Undoing) and _stops(was, now) and was.step != returned
+        if is_executing(was) and _stops(was, now) and was.step != returned
     }
-    owned = any(isinstance(now, Running | Undoing) for _, now in edge.steps)
+    owned = any(is_executing(now) for _, now in edge.steps)
     released = () if owned else (Release(project(edge.plan, edge.after).due),)
     asked = len(edge.moved.actions) == len(started) + len(stopped)
     return asked and set(edge.moved.actions) == started | stopped and edge.moved.writes == released
+
+
+def _asked_for(step: Running | Undoing | Probing) -> RunStep | RunCompensation | RunProbe:
+    match step:
+        case Running():
+            return RunStep(step.step, step.tries.attempt, step.tries.generation)
+        case Undoing():
+            return RunCompensation(step.step, step.tries.attempt, step.seq)
+        case Probing():
+            return RunProbe(step.step, step.tries.probes, step.tries.generation)
+        case _:
+            assert_never(step)
 
 
 def needs_are_what_could_start(edge: Edge) -> bool:
@@ -477,7 +565,11 @@ def needs_are_what_could_start(edge: Edge) -> bool:
     waiting = {
         now.step
         for _, now in edge.steps
-        if (isinstance(now, Unknown) and now.tries.until <= edge.after.at)
+        if (
+            isinstance(now, Unknown)
+            and now.tries.until <= edge.after.at
+            and edge.plan.step(now.step).on_unknown is not OnUnknown.PROBE
+        )
         or (isinstance(now, Retrying) and now.wake <= edge.after.at)
     }
     could = waiting | set(startable(edge.plan, edge.after))
@@ -499,15 +591,20 @@ def _the_pivot_says_so(edge: Edge) -> bool:
         return False
     pivot = find(edge.after, edge.plan.pivot)
     in_doubt = isinstance(pivot, Parked) and pivot.tries.doubt is not Doubt.NONE
-    return in_doubt or (isinstance(pivot, Succeeded) and isinstance(edge.event, StepSucceeded))
+    return in_doubt or (isinstance(pivot, Succeeded) and isinstance(edge.event, StepSucceeded | ProbeAnswered))
 
 
 def _same_direction(was: StepState, now: StepState) -> bool:
     return isinstance(was, Unfinished) == isinstance(now, Unfinished)
 
 
-def _execution(step: StepState | None) -> tuple[bool, int] | None:
-    return (isinstance(step, Running), step.tries.attempt) if isinstance(step, Running | Undoing) else None
+def _last_of(now: Running | Undoing | Probing, was: _Tried) -> int:
+    """The number of the last execution of that kind, as far as the state before knows it."""
+    return was.tries.probes if isinstance(now, Probing) else was.tries.attempt
+
+
+def _execution(step: StepState | None) -> tuple[type[StepState], int] | None:
+    return (type(step), execution_of(step)) if is_executing(step) else None
 
 
 def _starts(was: StepState | None, now: StepState) -> bool:
@@ -539,6 +636,8 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i8_nothing_new_starts_once_it_turned_back,
     i8_siblings_are_awaited_unless_declared_otherwise,
     i9_only_what_succeeded_is_undone,
+    i9_what_can_be_found_out_is_before_anything_is_undone,
+    i9_what_may_have_run_is_settled_as_declared,
     i9_in_reverse_order,
     i9_undone_means_its_compensation_returned,
     i10_no_way_forward_after_an_undo,

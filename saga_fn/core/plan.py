@@ -35,6 +35,19 @@ class OnTimeout(enum.IntEnum):
     """It is done, with a value that was declared beforehand."""
 
 
+class OnUnknown(enum.IntEnum):
+    """What to do about a step that may have run."""
+
+    REPEAT = 0
+    """Run it again: it is idempotent."""
+    PROBE = 1
+    """Find out."""
+    UNDO = 2
+    """Turn back, and undo it as what may have run."""
+    PARK = 3
+    """Let a person find out."""
+
+
 class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     """One step as the core sees it.
 
@@ -53,6 +66,10 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     compensable: bool = False
     undo_retry: RetrySchedule = RetrySchedule()
     pivot: bool = False
+    on_unknown: OnUnknown = OnUnknown.REPEAT
+    """What to do when it may have run."""
+    probe_retry: RetrySchedule = RetrySchedule()
+    """How often to try to find out whether it has."""
     conditional: bool = False
     """Whether it is taken is decided by its input, when that is there."""
     kind: StepKind = StepKind.STEP
@@ -114,6 +131,8 @@ class Plan:
     """Whether anything in it waits for an event or a moment, the deadline apart."""
     events: frozenset[str]
     """The names of all events that it may wait for."""
+    settles: bool
+    """Whether anything but repeating it is to be done about a step that may have run."""
 
     @classmethod
     def of(
@@ -125,8 +144,9 @@ class Plan:
     ) -> Plan:
         """The plan of these steps, each listed after all that it depends on.
 
-        Raises ValueError for an empty plan, a step listed twice, a dependency that is not listed before, or a pivot that
-        is not the only one, that steps run beside, or that is followed by compensations.
+        Raises ValueError for an empty plan, a step listed twice, a dependency that is not listed before, a pivot that is
+        not the only one, that steps run beside, or that is followed by compensations, or a step that is to be undone as
+        what may have run and has no compensation.
         """
         return cls.from_data(PlanData(steps, compensate_on_failure, cancel_siblings=cancel_siblings, deadline=deadline))
 
@@ -142,6 +162,8 @@ class Plan:
             for needed in planned.after:
                 if needed not in index:
                     raise ValueError(f"step {planned.step!r} depends on {needed!r}, which is not listed before it")
+            if planned.on_unknown is OnUnknown.UNDO and not planned.compensable:
+                raise ValueError(f"step {planned.step!r} is to be undone if it may have run, but has no compensation")
             index[planned.step] = place
         below: dict[StepId, set[StepId]] = {planned.step: set() for planned in data.steps}
         for planned in reversed(data.steps):
@@ -160,6 +182,7 @@ class Plan:
                 planned.after == (() if not place else (data.steps[place - 1].step,)) and planned.kind is StepKind.STEP
                 for place, planned in enumerate(data.steps)
             ),
+            settles=any(planned.on_unknown is not OnUnknown.REPEAT for planned in data.steps),
             budgets=any(planned.retry.within or planned.undo_retry.within for planned in data.steps),
             waits=any(planned.kind is not StepKind.STEP for planned in data.steps),
             events=frozenset(name for planned in data.steps for name in planned.waits_for),

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from typing import Final, TypeAlias, assert_never
+from typing import Final, TypeAlias, TypeGuard, assert_never
 
 import attrs
 import msgspec
 from typing_extensions import TypeIs
 
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
     ABIDING,
     COMMITTED,
@@ -26,6 +26,7 @@ from saga_fn.core.state import (
     Goal,
     NotTaken,
     Parked,
+    Probing,
     Retrying,
     Running,
     SagaState,
@@ -166,35 +167,46 @@ def foresee(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tupl
     return msgspec.structs.replace(state, steps=tuple(begun.values()), latest=0), needs
 
 
-def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded, ...]:
+def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Unknown | Exhausted, ...]:
     """The steps whose compensation may start now.
 
-    The saga rolls back, nothing runs forward any more, and everything that was built upon them is undone
-    (Garcia-Molina & Salem 1987: in reverse order).
+    The saga rolls back, nothing runs forward any more, what can be found out is, and everything that was built upon them
+    is undone (Garcia-Molina & Salem 1987: in reverse order).
     """
-    if state.goal is not Goal.ROLLBACK or held(state) or any(isinstance(step, Running) for step in state.steps):
+    if state.goal is not Goal.ROLLBACK or held(state):
+        return ()
+    if any(isinstance(step, Running | Probing) or to_probe(step, plan) for step in state.steps):
         return ()
     owed = {step.step for step in state.steps if owes_undo(plan, step)}
     return tuple(
         step
         for step in state.steps
-        if isinstance(step, Succeeded) and step.step in owed and owed.isdisjoint(plan.descendants[step.step])
+        if isinstance(step, Succeeded | Unknown | Exhausted)
+        and step.step in owed
+        and owed.isdisjoint(plan.descendants[step.step])
     )
 
 
 def owes_undo(plan: Plan, step: StepState) -> bool:
-    """Whether the step's effect is in the world and has a compensation that has not succeeded."""
+    """Whether the step's effect is in the world, or may be, and has a compensation for that which has not succeeded."""
     match step:
         case Succeeded():
             return plan.step(step.step).compensable
         case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
             return True
-        case Running() | Retrying() | Unknown() | Parked() | Exhausted() | Skipped() | NotTaken() | Undone():
+        case Unknown() | Exhausted():
+            return bool(step.tries.doubt) and plan.step(step.step).on_unknown is OnUnknown.UNDO
+        case Running() | Retrying() | Parked() | Probing() | Skipped() | NotTaken() | Undone():
             return False
         case Waiting() | Sleeping():
             return False
         case _:
             assert_never(step)
+
+
+def to_probe(step: StepState, plan: Plan) -> TypeGuard[Unknown]:
+    """Whether the step may have run, and its probe is to find out."""
+    return plan.settles and type(step) is Unknown and plan.step(step.step).on_unknown is OnUnknown.PROBE
 
 
 def past_pivot(plan: Plan, state: SagaState) -> bool:
@@ -227,7 +239,7 @@ def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
 
 def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
     match step:
-        case Running() | Retrying() | Unknown() | Parked() | Exhausted():
+        case Running() | Retrying() | Unknown() | Parked() | Exhausted() | Probing():
             return _doubtful(step.step, step.tries, at)
         case Succeeded():
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
@@ -270,9 +282,16 @@ def ready(plan: Plan, state: SagaState) -> bool:
     if needs_owner(state) or startable(plan, state) or undoable(plan, state):
         return True
     if state.goal is Goal.FORWARD:
-        return any(isinstance(step, Unknown) and step.tries.until <= state.at for step in state.steps)
+        return any(isinstance(step, Unknown) and looked_into(step) <= state.at for step in state.steps)
+    if state.goal is Goal.ROLLBACK and (pending := [step for step in state.steps if to_probe(step, plan)]):
+        return any(looked_into(step) <= state.at for step in pending)
     # A rollback that waits for nothing has only its end to come.
     return not held(state) and not any(isinstance(step, UndoRetrying | UndoParked) for step in state.steps)
+
+
+def looked_into(step: Unknown) -> Moment:
+    """From when on something is to be done about the step."""
+    return max(step.tries.until, step.wake)
 
 
 def due(plan: Plan, state: SagaState) -> Moment | None:
@@ -283,7 +302,11 @@ def due(plan: Plan, state: SagaState) -> Moment | None:
 def _due(state: SagaState) -> Moment | None:
     if state.ended:
         return None
-    wakes = [step.wake for step in state.steps if isinstance(step, Retrying | UndoRetrying)]
+    wakes = [
+        step.wake
+        for step in state.steps
+        if isinstance(step, Retrying | UndoRetrying) or (isinstance(step, Unknown) and step.wake > state.at)
+    ]
     return min((*wakes, *held(state), *alarms(state)), default=None)
 
 
@@ -331,7 +354,7 @@ def _abides(step: StepState) -> TypeIs[Waiting | Sleeping]:
 
 def _waits(state: SagaState) -> WaitReason:
     reasons = (
-        (WaitReason.RETRY, any(isinstance(step, Retrying | UndoRetrying) for step in state.steps)),
+        (WaitReason.RETRY, any(_waits_for_a_try(step, state.at) for step in state.steps)),
         (WaitReason.TIMER, bool(held(state)) or _waits_for_a_moment(state)),
         (WaitReason.EVENT, any(isinstance(step, Waiting) for step in state.steps)),
         (WaitReason.PARKED, any(isinstance(step, Parked | UndoParked) for step in state.steps)),
@@ -346,6 +369,10 @@ def _waits_for_a_moment(state: SagaState) -> bool:
     return (
         state.deadline is not None or state.begins > state.at or any(isinstance(step, Sleeping) for step in state.steps)
     )
+
+
+def _waits_for_a_try(step: StepState, at: Moment) -> bool:
+    return isinstance(step, Retrying | UndoRetrying) or (isinstance(step, Unknown) and step.wake > at)
 
 
 def _status(state: SagaState, *, is_ready: bool) -> SagaStatus:

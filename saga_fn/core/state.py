@@ -71,6 +71,8 @@ class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
     `digest` is the fingerprint of the input the step was started with, `generation` tells apart the inputs that
     events made different on purpose, `events` is how many events there were when it was bound.
 
+    `probes` numbers the times it was asked whether it has run, and never goes back.
+
     `since` is when the first attempt began, where the retry policy has a budget in time, else 0.
 
     `until` is set when an execution was taken from a worker that may not know it yet: not before that moment is it
@@ -85,6 +87,7 @@ class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
     events: int = 0
     until: Moment = Moment(0)
     since: Moment = Moment(0)
+    probes: int = 0
 
 
 class Running(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
@@ -103,10 +106,17 @@ class Retrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
-    """Was running when its owner was lost: it may have run. It is repeated from `tries.until` on."""
+    """Was running when its owner was lost, or timed out: it may have run.
+
+    From `tries.until` on it is repeated, or what else its plan says is done about it. With a probe it stays so until that
+    has found out: `wake` is when to ask again after `failures` times, `since` when that began if there is a budget.
+    """
 
     step: StepId
     tries: Tries
+    wake: Moment = Moment(0)
+    failures: int = 0
+    since: Moment = Moment(0)
 
 
 class Parked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
@@ -139,7 +149,10 @@ class Skipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
 
 
 class Undoing(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
-    """Its owner may be executing its compensation."""
+    """Its owner may be executing its compensation.
+
+    Here and below `seq` is 0 for a step that is undone because it may have run: there is no entry with its output.
+    """
 
     step: StepId
     seq: int
@@ -200,6 +213,15 @@ class Sleeping(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15):
     wake: Moment
 
 
+class Probing(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=16):
+    """May have run, and its owner may be finding out."""
+
+    step: StepId
+    tries: Tries
+    failures: int = 0
+    since: Moment = Moment(0)
+
+
 StepState: TypeAlias = (
     Running
     | Retrying
@@ -216,13 +238,14 @@ StepState: TypeAlias = (
     | NotTaken
     | Waiting
     | Sleeping
+    | Probing
 )
-Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted
+Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted | Probing
 """The forward states of a step that has begun and has no result."""
 
 # Sets of types are looked into by `type(step) in ...`: isinstance on these classes is slow where it says no, and every
 # step of every saga comes by here several times.
-EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing})
+EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing, Probing})
 COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped})
 DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken}
 ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
@@ -234,9 +257,14 @@ def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken]:
     return type(step) in DONE
 
 
-def is_executing(step: StepState | None) -> TypeIs[Running | Undoing]:
+def is_executing(step: StepState | None) -> TypeIs[Running | Undoing | Probing]:
     """Whether its owner may be executing something of the step."""
     return type(step) in EXECUTING
+
+
+def execution_of(step: Running | Undoing | Probing) -> int:
+    """The number of the execution, of those of its kind."""
+    return step.tries.probes if type(step) is Probing else step.tries.attempt
 
 
 class Buffered(msgspec.Struct, frozen=True, gc=False, array_like=True):

@@ -13,6 +13,7 @@ from saga_fn.core.state import (
     Exhausted,
     NotTaken,
     Parked,
+    Probing,
     Retrying,
     Running,
     SagaState,
@@ -40,6 +41,8 @@ class StepStatus(enum.StrEnum):
     """Waits for its next attempt."""
     UNKNOWN = "UNKNOWN"
     """Was cut short: it may have run."""
+    PROBING = "PROBING"
+    """May have run, and that is being found out."""
     PARKED = "PARKED"
     """Waits for a person."""
     FAILED = "FAILED"
@@ -93,9 +96,13 @@ def _report(step_id: StepId, step: StepState | None) -> StepReport:
                 status_of(step),
                 attempt=step.tries.attempt,
                 failures=step.tries.failures,
-                wake=step.wake if isinstance(step, Retrying | UndoRetrying) else None,
+                wake=_wake(step),
                 parked=step.why.value if isinstance(step, Parked | UndoParked) else None,
             )
+
+
+def _wake(step: StepState) -> Moment | None:
+    return step.wake or None if isinstance(step, Retrying | UndoRetrying | Unknown) else None
 
 
 def status_of(step: StepState) -> StepStatus:
@@ -107,6 +114,8 @@ def status_of(step: StepState) -> StepStatus:
             return StepStatus.RETRYING
         case Unknown():
             return StepStatus.UNKNOWN
+        case Probing():
+            return StepStatus.PROBING
         case Parked():
             return StepStatus.PARKED
         case Exhausted():

@@ -15,8 +15,10 @@ The law it keeps (the numbers are those of the invariants in `invariants.py`):
   done or was skipped by a person (I12). Ends are absorbing, but for an operator's verbs upon FAILED (I11).
 - Once the pivot is done the only way is forward (I10): what fails for good then waits for a person. So does a pivot that
   may have run; and if it succeeds while the saga waits to turn back, the saga goes on.
-- What was running when its owner was lost may have run. Going forward it is repeated under the same idempotency key
-  and with the same input, or parked; going back it stays unknown, and is listed.
+- What was running when its owner was lost, or timed out, may have run. Going forward it is repeated under the same
+  idempotency key and with the same input, unless its plan says to find out first, to turn back and undo it as what may
+  have run, or to leave it to a person. A rollback finds out what can be found out before it undoes anything; what stays
+  unknown is listed.
 
 An event is folded in two moves. First its own rule changes the steps it names. Then `_settle` does what the new
 situation asks for: bind inputs, begin or continue the rollback, or end. The effects are read off by comparing before
@@ -38,6 +40,7 @@ from saga_fn.core.effects import (
     Rejection,
     Release,
     RunCompensation,
+    RunProbe,
     RunStep,
     Transition,
     Write,
@@ -55,6 +58,8 @@ from saga_fn.core.events import (
     FailureKind,
     HandedBack,
     PlanChanged,
+    ProbeAnswered,
+    ProbeFailed,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -68,8 +73,19 @@ from saga_fn.core.events import (
     WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
-from saga_fn.core.reading import due, held, needs_owner, next_steps, owes_undo, startable, undoable, verdict
+from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
+from saga_fn.core.reading import (
+    due,
+    held,
+    looked_into,
+    needs_owner,
+    next_steps,
+    owes_undo,
+    startable,
+    to_probe,
+    undoable,
+    verdict,
+)
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     ABIDING,
@@ -82,6 +98,7 @@ from saga_fn.core.state import (
     NotTaken,
     Parked,
     ParkReason,
+    Probing,
     Retrying,
     Running,
     SagaState,
@@ -95,8 +112,10 @@ from saga_fn.core.state import (
     Undone,
     UndoParked,
     UndoRetrying,
+    Unfinished,
     Unknown,
     Waiting,
+    execution_of,
     is_done,
     is_executing,
 )
@@ -156,6 +175,10 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
             return fold.compensation_succeeded(event)
         case CompensationFailed():
             return fold.compensation_failed(event)
+        case ProbeAnswered():
+            return fold.probe_answered(event)
+        case ProbeFailed():
+            return fold.probe_failed(event)
         case StepSkipped():
             return fold.step_skipped(event)
         case RetryRequested():
@@ -296,6 +319,8 @@ class _Fold:
                 return Parked(event.step, tries, ParkReason.PAYLOAD_UNREADABLE)
             case FailureKind.UNKNOWN:
                 tries = _replace(tries, doubt=max(tries.doubt, Doubt.MAY_HAVE_RUN))
+                if self.plan.settles and self._on_unknown(event.step) is not OnUnknown.REPEAT:
+                    return Unknown(event.step, _replace(tries, failures=tries.failures + 1))
             case FailureKind.REFUSED:
                 refused = _replace(tries, failures=tries.failures + 1, doubt=Doubt.NONE)
                 return self._given_up(event.step, refused)
@@ -322,6 +347,57 @@ class _Fold:
             if step == pivot and tries.doubt:
                 return Parked(step, tries, ParkReason.OUTCOME_UNKNOWN)
         return Exhausted(step, tries)
+
+    def probe_answered(self, event: ProbeAnswered) -> Decision:
+        match self._current(event.step, event.attempt):
+            case Probing(tries=tries):
+                self.over = event.step
+                if event.done:
+                    self.steps[event.step] = Succeeded(event.step, self.rev)
+                    self.latest = 0
+                else:
+                    self.steps[event.step] = self._after_all_not_done(event.step, tries)
+                return self.settle(event.inputs)
+            case Rejection() as rejection:
+                return Failure(rejection)
+            case _:
+                return Failure(Rejection(Refusal.LATE, event.step))
+
+    def _after_all_not_done(self, step: StepId, tries: Tries) -> StepState:
+        """The step has not run: what failed of it counts, and nothing of it is in doubt any more."""
+        tries = _replace(tries, doubt=Doubt.NONE)
+        delay = self._delay(self.plan.step(step).retry, tries, 0.0) if tries.failures else 0
+        if delay is None or self.goal is not Goal.FORWARD:
+            return self._given_up(step, tries)
+        return Retrying(step, tries, Moment(self.at + delay))
+
+    def probe_failed(self, event: ProbeFailed) -> Decision:
+        match self._current(event.step, event.attempt):
+            case Probing(tries=tries, failures=failures, since=since):
+                self.over = event.step
+                failures += 1
+                spent = self.at - since if since else 0
+                retry = self.plan.step(event.step).probe_retry
+                delay = retry.delay_after(failures, draw=event.draw, spent=spent)
+                if event.kind is FailureKind.OUTPUT_LOST:
+                    lost = _replace(tries, doubt=Doubt.OUTPUT_LOST)
+                    self.steps[event.step] = self._open_end(event.step, lost, ParkReason.OUTPUT_LOST)
+                elif event.kind is FailureKind.UNREADABLE:
+                    self.steps[event.step] = self._open_end(event.step, tries, ParkReason.PAYLOAD_UNREADABLE)
+                elif delay is None:
+                    self.steps[event.step] = self._open_end(event.step, tries, ParkReason.OUTCOME_UNKNOWN)
+                else:
+                    self.steps[event.step] = Unknown(event.step, tries, Moment(self.at + delay), failures, since)
+                return self.settle()
+            case Rejection() as rejection:
+                return Failure(rejection)
+            case _:
+                return Failure(Rejection(Refusal.LATE, event.step))
+
+    def _open_end(self, step: StepId, tries: Tries, why: ParkReason) -> StepState:
+        """Nobody but a person can find out. A rollback does not wait for that, unless it is about the pivot."""
+        waits = self.goal is Goal.FORWARD or step == self.plan.pivot
+        return Parked(step, tries, why) if waits else Exhausted(step, tries)
 
     def compensation_succeeded(self, event: CompensationSucceeded) -> Decision:
         match self._current(event.step, event.attempt):
@@ -379,6 +455,8 @@ class _Fold:
 
     def _again(self, step: StepState) -> StepState:
         """The step as an operator's wish to try again leaves it: due at once, with a fresh count."""
+        if self.plan.settles and isinstance(step, Unfinished) and self._settled_otherwise(step):
+            return Unknown(step.step, _fresh(step.tries))  # not repeated blindly, whoever wishes it
         match step:
             case Parked(tries=tries, why=ParkReason.INPUT_CHANGED):
                 # The other input is accepted now; a new generation keeps the old idempotency key out of it.
@@ -392,7 +470,7 @@ class _Fold:
                 return Unknown(step.step, _fresh(tries))
             case UndoRetrying(tries=tries) | UndoParked(tries=tries):
                 return UndoRetrying(step.step, step.seq, _fresh(tries), self._soonest(tries))
-            case Running() | Unknown() | Exhausted() | Undoing() | UndoFailed():
+            case Running() | Unknown() | Exhausted() | Probing() | Undoing() | UndoFailed():
                 return step
             case Succeeded() | Skipped() | NotTaken() | Undone():
                 return step
@@ -401,11 +479,19 @@ class _Fold:
             case _:
                 assert_never(step)
 
+    def _settled_otherwise(self, step: Unfinished) -> bool:
+        """Whether the step waits, may have run, and is not to be repeated before that is settled."""
+        if not step.tries.doubt or self._on_unknown(step.step) not in (OnUnknown.PROBE, OnUnknown.UNDO):
+            return False
+        return isinstance(step, Parked | Unknown) or (isinstance(step, Exhausted) and self.before.ended)
+
     def compensation_requested(self) -> Decision:
         pivot = self.steps.get(self.plan.pivot) if self.plan.pivot is not None else None
         if type(pivot) in COMMITTED:
             return Failure(Rejection(Refusal.PAST_PIVOT, self.plan.pivot))
-        if isinstance(pivot, Retrying | Unknown | Parked):  # whatever it has done, a person decides to turn back
+        if isinstance(pivot, Retrying | Unknown | Parked) and not to_probe(
+            pivot, self.plan
+        ):  # whatever it has done, a person decides to turn back
             self.steps[pivot.step] = Exhausted(pivot.step, pivot.tries)
         if self.goal is Goal.FORWARD:
             self.goal = Goal.ROLLBACK
@@ -416,7 +502,9 @@ class _Fold:
                 fresh = _fresh(step.tries)
                 self.steps[step.step] = UndoRetrying(step.step, step.seq, fresh, self._soonest(fresh))
         waited = any(isinstance(step, UndoFailed | UndoRetrying | UndoParked) for step in owed)
-        if not owed or not (waited or self.goal is not Goal.ROLLBACK):
+        open_ends = [step for step in self.before.steps if to_probe(step, self.plan)]
+        opened = self.goal is not Goal.ROLLBACK and bool(owed or open_ends)
+        if not (waited or opened):
             return Failure(Rejection(Refusal.NOTHING_TO_COMPENSATE))
         self.goal = Goal.ROLLBACK
         return self.settle()
@@ -435,6 +523,8 @@ class _Fold:
                     self.steps[step.step] = Exhausted(step.step, tries)
                 case Waiting() | Sleeping():
                     self.steps[step.step] = Exhausted(step.step, Tries())
+                case Probing(tries=tries):
+                    self.steps[step.step] = Unknown(step.step, tries)
                 case Unknown() | Exhausted() | Succeeded() | Skipped() | NotTaken() | UndoFailed() | Undone():
                     pass
                 case _:
@@ -481,6 +571,10 @@ class _Fold:
 
     def saga_parked(self, why: ParkReason) -> Decision:
         self._lose_executions()
+        if self.goal is not Goal.FORWARD:  # its probe may be what is wrong with the saga
+            for step in tuple(self.steps.values()):
+                if to_probe(step, self.plan):
+                    self.steps[step.step] = self._open_end(step.step, step.tries, ParkReason.OUTCOME_UNKNOWN)
         if self.plan.pivot is not None:
             self._mind_the_pivot(self.plan.pivot)
         forward = self.goal is Goal.FORWARD
@@ -494,7 +588,8 @@ class _Fold:
         for unstarted in startable(self.plan, self._draft()):
             self.steps[unstarted] = Parked(unstarted, Tries(), why)
         for undo in undoable(self.plan, self._draft()):
-            self.steps[undo.step] = UndoParked(undo.step, undo.seq, Tries(), why)
+            seq, tries = _undone(undo)
+            self.steps[undo.step] = UndoParked(undo.step, seq, tries, why)
         return self.settle()
 
     # What rules share.
@@ -504,7 +599,10 @@ class _Fold:
         if step not in self.plan:
             return Rejection(Refusal.UNKNOWN_STEP, step)
         found = self.steps.get(step)
-        return found if isinstance(found, Running | Undoing) and found.tries.attempt == attempt else None
+        return found if is_executing(found) and execution_of(found) == attempt else None
+
+    def _on_unknown(self, step: StepId) -> OnUnknown:
+        return self.plan.step(step).on_unknown
 
     def _in_order(self) -> bool:
         """Whether everything that the begun steps follow is done, by this plan: only then is there a way forward.
@@ -541,7 +639,7 @@ class _Fold:
                     fits = kind is StepKind.EVENT
                 case Sleeping():
                     fits = kind is StepKind.SLEEP
-                case Running() | Unknown() | Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
+                case Running() | Unknown() | Probing() | Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
                     fits = kind is StepKind.STEP
                 case Retrying() | Parked() | Exhausted() | Succeeded() | Skipped() | NotTaken() | Undone():
                     fits = True
@@ -562,11 +660,15 @@ class _Fold:
                 self.steps[step.step] = _cut_short(step)
             elif isinstance(step, Undoing):
                 self.steps[step.step] = UndoRetrying(step.step, step.seq, step.tries, self.at)
+            elif isinstance(step, Probing):
+                self.steps[step.step] = Unknown(step.step, step.tries, failures=step.failures, since=step.since)
 
     # What the new situation asks for.
 
     def settle(self, inputs: tuple[Binding, ...] = ()) -> Decision:
         """Start what can start, turn back if a step has failed for good, end if there is nothing more to do."""
+        if self.plan.settles:
+            self._look_into_the_unknown()
         if self.goal is Goal.FORWARD and Exhausted in map(type, self.steps.values()):
             self.goal = self._back()
         if self.plan.pivot is not None:
@@ -581,6 +683,24 @@ class _Fold:
             case _:
                 assert_never(self.goal)
 
+    def _look_into_the_unknown(self) -> None:
+        """Do about each step that may have run what its plan says; `Unknown` is what stays for later, or for ever."""
+        for step in tuple(self.steps.values()):
+            if not isinstance(step, Unknown):
+                continue
+            match self._on_unknown(step.step):
+                case OnUnknown.PROBE if self.goal in (Goal.FORWARD, Goal.ROLLBACK) and looked_into(step) <= self.at:
+                    within = self.plan.step(step.step).probe_retry.within
+                    since = self.at if within and not step.since else step.since
+                    probed = _replace(step.tries, probes=step.tries.probes + 1, until=Moment(0))
+                    self.steps[step.step] = Probing(step.step, probed, step.failures, since)
+                case OnUnknown.PARK if self.goal is Goal.FORWARD:
+                    self.steps[step.step] = Parked(step.step, step.tries, ParkReason.OUTCOME_UNKNOWN)
+                case OnUnknown.UNDO if self.goal is Goal.FORWARD:
+                    self.steps[step.step] = Exhausted(step.step, step.tries)
+                case _:
+                    pass
+
     def _mind_the_pivot(self, pivot: StepId) -> None:
         """Turn back only from a pivot that has not been done: what ran when the saga was to turn back may decide otherwise."""
         found = self.steps.get(pivot)
@@ -590,7 +710,7 @@ class _Fold:
             return
         if type(found) in COMMITTED:
             self.goal = Goal.FORWARD
-        elif isinstance(found, Retrying | Unknown | Parked) and found.tries.doubt:
+        elif isinstance(found, Retrying | Unknown | Parked) and found.tries.doubt and not to_probe(found, self.plan):
             self.steps[pivot] = Parked(pivot, found.tries, ParkReason.OUTCOME_UNKNOWN)
             self.goal = Goal.FORWARD
 
@@ -616,7 +736,7 @@ class _Fold:
         waiting = [
             (step.step, step.tries)
             for step in self.steps.values()
-            if (type(step) is Unknown and step.tries.until <= self.at)
+            if (type(step) is Unknown and step.tries.until <= self.at and not to_probe(step, self.plan))
             or (type(step) is Retrying and step.wake <= self.at)
         ]
         for step, tries in [*waiting, *((step, Tries()) for step in next_steps(self.plan, self.steps))]:
@@ -693,12 +813,18 @@ class _Fold:
                 tries = self._begun(step.tries, self.plan.step(step.step).undo_retry)
                 self.steps[step.step] = Undoing(step.step, step.seq, _next_attempt(tries))
         for undo in undoable(self.plan, self._draft()):
-            first = self._begun(Tries(attempt=1), self.plan.step(undo.step).undo_retry)
-            self.steps[undo.step] = Undoing(undo.step, undo.seq, first)
-        going = Running | Undoing | UndoRetrying | UndoParked
-        if not any(isinstance(step, going) for step in self.steps.values()) and not held(self._draft()):
+            seq, tries = _undone(undo)
+            first = self._begun(_next_attempt(tries), self.plan.step(undo.step).undo_retry)
+            self.steps[undo.step] = Undoing(undo.step, seq, first)
+        if not any(self._goes_on(step) for step in self.steps.values()) and not held(self._draft()):
             self.goal = Goal.FAILED if self.goal is Goal.HALT else verdict(self.plan, self._draft())
         return self._decided()
+
+    def _goes_on(self, step: StepState) -> bool:
+        """Whether the rollback cannot end before something has become of the step."""
+        if isinstance(step, Running | Probing | Undoing | UndoRetrying | UndoParked):
+            return True
+        return self.goal is Goal.ROLLBACK and to_probe(step, self.plan)
 
     def _draft(self) -> SagaState:
         return SagaState(
@@ -746,12 +872,26 @@ def _fresh(tries: Tries) -> Tries:
     return _replace(tries, failures=0, since=Moment(0))
 
 
-def _same_execution(step: Running | Undoing, other: StepState | None) -> bool:
+def _undone(step: Succeeded | Unknown | Exhausted) -> tuple[int, Tries]:
+    """Where the output of the step is that is to be undone, and the tries of that to begin with.
+
+    What only may have run has no output; its input is told by the fingerprint it was started with.
+    """
+    return (step.seq, Tries()) if isinstance(step, Succeeded) else (0, Tries(digest=step.tries.digest))
+
+
+def _same_execution(step: Running | Undoing | Probing, other: StepState | None) -> bool:
     """Whether the other state of this step is of the same execution of it."""
-    return is_executing(other) and type(other) is type(step) and other.tries.attempt == step.tries.attempt
+    return is_executing(other) and type(other) is type(step) and execution_of(other) == execution_of(step)
 
 
-def _run(step: Running | Undoing) -> Action:
-    if isinstance(step, Running):
-        return RunStep(step.step, step.tries.attempt, step.tries.generation)
-    return RunCompensation(step.step, step.tries.attempt, step.seq)
+def _run(step: Running | Undoing | Probing) -> Action:
+    match step:
+        case Running():
+            return RunStep(step.step, step.tries.attempt, step.tries.generation)
+        case Undoing():
+            return RunCompensation(step.step, step.tries.attempt, step.seq)
+        case Probing():
+            return RunProbe(step.step, step.tries.probes, step.tries.generation)
+        case _:
+            assert_never(step)

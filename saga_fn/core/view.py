@@ -29,6 +29,7 @@ from saga_fn.core.state import (
     NotTaken,
     Parked,
     ParkReason,
+    Probing,
     Retrying,
     Running,
     SagaState,
@@ -68,6 +69,7 @@ def cut_plan(plan: Plan) -> Plan:
             step,
             retry=cut_schedule(step.retry),
             undo_retry=cut_schedule(step.undo_retry),
+            probe_retry=cut_schedule(step.probe_retry),
             limit=_cut_limit(step.limit),
         )
         for step in plan.steps
@@ -150,8 +152,12 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
         since=BEFORE if _has_budget(plan, step) else NOW,
     )
     match step:
-        case Running() | Unknown() | Exhausted():
+        case Running() | Exhausted():
             return _replace(step, tries=tries)
+        case Unknown():
+            return _replace(step, tries=tries, wake=_moment(step.wake, at), since=_probing_since(plan, step))
+        case Probing():
+            return _replace(step, tries=_replace(tries, probes=1), since=_probing_since(plan, step))
         case Retrying():
             return _replace(step, tries=tries, wake=_moment(step.wake, at))
         case Parked():
@@ -170,6 +176,10 @@ def _has_budget(plan: Plan, step: StepState) -> bool:
     planned = plan.step(step.step)
     back = isinstance(step, Undoing | UndoRetrying | UndoParked | UndoFailed)
     return bool(planned.undo_retry.within if back else planned.retry.within)
+
+
+def _probing_since(plan: Plan, step: Unknown | Probing) -> Moment:
+    return BEFORE if plan.step(step.step).probe_retry.within else NOW
 
 
 def _moment(moment: Moment, at: Moment) -> Moment:

@@ -1,6 +1,7 @@
 """What a saga is: steps, references, builders and retry policies. Immutable once built, and without any I/O."""
 
 from saga_fn.definition.builder import SagaBuilder, SagaDefinition, StepBinding, StepDefinition, StepInputMap
+from saga_fn.definition.doubt import NOT_DONE, Done, NotDone
 from saga_fn.definition.event import Event, Expected, any_of, sleep
 from saga_fn.definition.failing import ErrorTypes, Refusals
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
@@ -10,8 +11,10 @@ from saga_fn.definition.step import BaseStep, ContextStep, Step, StepBase, StepO
 
 __all__ = [
     "INITIAL",
+    "NOT_DONE",
     "BaseStep",
     "ContextStep",
+    "Done",
     "ErrorTypes",
     "Event",
     "Expected",
@@ -19,6 +22,7 @@ __all__ = [
     "FixedRetry",
     "InputContext",
     "NoRetry",
+    "NotDone",
     "Refusals",
     "RetryPolicy",
     "SagaBuilder",

@@ -15,6 +15,8 @@ from typing_extensions import Unpack, override
 from saga_fn.codec import PayloadType, type_name
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.definition.doubt import way_of
 from saga_fn.definition.event import WaitParts, micros_of
 from saga_fn.definition.failing import Refusals
 from saga_fn.definition.pivot import check_pivot
@@ -69,6 +71,8 @@ class StepBinding:
     """Of a wait `map_input` computes what it is about, or the moment that it lasts until."""
     default: bytes | None = None
     """What a wait gives that is over, where it has such a value."""
+    probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
+    probe_timeout: float | None = None
 
 
 @final
@@ -296,6 +300,10 @@ class SagaBuilder(WaitingBuilder[D]):
             result_type=parts.result_type,
             when=parts.when,
             refusals=Refusals.of(chosen, parts.errors),
+            probe=parts.probe,
+            probe_timeout=seconds_of("probe_timeout", chosen["probe_timeout"])
+            if "probe_timeout" in chosen
+            else timeout,
         )
         undo_retry = chosen.get("compensation_retry_policy", _DEFAULT_UNDO_RETRY)
         self._planned.append(
@@ -306,6 +314,17 @@ class SagaBuilder(WaitingBuilder[D]):
                 compensable=parts.compensate is not None,
                 undo_retry=checked_policy("compensation_retry_policy", undo_retry).schedule(),
                 pivot=chosen.get("pivot", False),
+                on_unknown=way_of(
+                    step_id,
+                    chosen.get("on_unknown"),
+                    probes=parts.probe is not None,
+                    undo_takes=parts.undo_takes,
+                ),
+                probe_retry=checked_policy(
+                    "probe_retry_policy", chosen.get("probe_retry_policy", _DEFAULT_UNDO_RETRY)
+                ).schedule()
+                if parts.probe is not None
+                else RetrySchedule(),
                 conditional=parts.when is not None,
             )
         )

@@ -123,3 +123,8 @@ class StepContext:
     trace_id: str
     deadline: datetime | None
     """When this attempt's timeout is over; None without one."""
+
+    @property
+    def operation(self) -> str:
+        """Names what this step does in this saga, the same in every direction: for a participant's guard."""
+        return f"{self.saga_id}:{self.step_id}"

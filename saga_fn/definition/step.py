@@ -7,7 +7,7 @@ import inspect
 import re
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Generic, Protocol, TypeAlias, TypedDict, TypeVar, cast, final, overload
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar, cast, final, overload
 from uuid import UUID
 
 import attrs
@@ -15,6 +15,7 @@ from returns.result import Result
 from typing_extensions import Unpack, override
 
 from saga_fn.codec import PayloadType
+from saga_fn.definition.doubt import Done, NotDone, Settling, check_probe, check_way, way_of
 from saga_fn.definition.failing import (
     ErrorTypes,
     Returned,
@@ -25,7 +26,16 @@ from saga_fn.definition.failing import (
 )
 from saga_fn.definition.refs import StepContext, StepRef
 from saga_fn.definition.retry import RetryPolicy, checked_policy, seconds_of
-from saga_fn.definition.signature import fits, name_of, output_type, payload_type, read_signature, takes, type_arguments
+from saga_fn.definition.signature import (
+    fits,
+    hints_of,
+    name_of,
+    output_type,
+    payload_type,
+    read_signature,
+    takes,
+    type_arguments,
+)
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
@@ -37,8 +47,8 @@ E = TypeVar("E")
 F = TypeVar("F")
 
 
-class StepOptions(TypedDict, total=False):
-    """What can be set on a step, and again where it is wired: the wiring wins."""
+class CommonOptions(TypedDict, total=False):
+    """What can be set on a step, and again where it is wired: the wiring wins. Beside it, see `StepOptions`."""
 
     step_id: str
     """The step's name in its saga; by default the function's or class's name in snake_case."""
@@ -56,6 +66,20 @@ class StepOptions(TypedDict, total=False):
     """The exceptions after which it is tried again; any other ends its attempts. By default, whatever it raises."""
     give_up_on: ErrorTypes
     """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again."""
+    probe_retry_policy: RetryPolicy
+    """How often to ask its probe; by default as often as its compensation is attempted."""
+    probe_timeout: timedelta | None
+    """How long its probe may take; by default the step's `timeout`."""
+
+
+class StepOptions(CommonOptions, total=False):
+    """What can be set on a step, and again where it is wired: the wiring wins."""
+
+    on_unknown: Settling
+    """What to do when it may have run: `repeat` it (the default), or `park` it for a person.
+
+    On the step itself there is also `undo`, or a `probe` that finds out: see `step`.
+    """
 
 
 _OPTIONS = frozenset(StepOptions.__annotations__)
@@ -69,11 +93,13 @@ def check_options(options: StepOptions) -> None:
             f"unknown step option {', '.join(unknown)}", hint=f"options are {', '.join(sorted(_OPTIONS))}"
         )
     for name, value in options.items():
-        if name in ("timeout", "compensation_timeout"):
+        if name in ("timeout", "compensation_timeout", "probe_timeout"):
             seconds_of(name, value)
         elif name == "pivot":
             if not isinstance(value, bool):
                 raise SagaDefinitionError(f"pivot must be True or False, not {value!r:.80}")
+        elif name == "on_unknown":
+            check_way(value)
         elif name in ("retry_on", "give_up_on"):
             error_types(name, value)
         elif name != "step_id":
@@ -107,6 +133,10 @@ class BaseStep(StepBase[I, O], abc.ABC):
     async def compensate(self, inp: I, out: O, /) -> None:
         """Undo it. A step that does not override this needs no undoing: a rollback passes over it."""
 
+    async def probe(self, inp: I, /) -> Done[O] | NotDone:
+        """Find out whether it has run. Without this it is repeated when it may have."""
+        raise NotImplementedError
+
 
 class ContextStep(StepBase[I, O], abc.ABC):
     """A step as a class that wants the StepContext."""
@@ -118,12 +148,23 @@ class ContextStep(StepBase[I, O], abc.ABC):
     async def compensate(self, inp: I, out: O, ctx: StepContext, /) -> None:
         """Undo it. A step that does not override this needs no undoing: a rollback passes over it."""
 
+    async def probe(self, inp: I, ctx: StepContext, /) -> Done[O] | NotDone:
+        """Find out whether it has run; `ctx.idempotency_key` is that of the execution in question."""
+        raise NotImplementedError
+
 
 Do: TypeAlias = (
     Callable[[I], Awaitable[O | Result[O, object]]] | Callable[[I, StepContext], Awaitable[O | Result[O, object]]]
 )
 AnyRefs: TypeAlias = StepRef[object] | tuple[StepRef[object], ...]
 Undo: TypeAlias = Callable[[I, O], Awaitable[None]] | Callable[[I, O, StepContext], Awaitable[None]]
+UndoInDoubt: TypeAlias = (
+    Callable[[I, O | None], Awaitable[None]] | Callable[[I, O | None, StepContext], Awaitable[None]]
+)
+"""A compensation that can do without an output: the step may have run, or not."""
+Probe: TypeAlias = (
+    Callable[[I], Awaitable[Done[O] | NotDone]] | Callable[[I, StepContext], Awaitable[Done[O] | NotDone]]
+)
 
 
 @attrs.frozen
@@ -139,6 +180,9 @@ class StepParts:
     when: Callable[[Any], object] | None = None  # Any: as above
     errors: Returned | None = None
     """The business errors that it returns in a Failure."""
+    probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
+    undo_takes: object = None
+    """What its compensation takes for the output; None without one."""
 
     @property
     def result_type(self) -> PayloadType[Any]:  # Any: as above
@@ -281,7 +325,20 @@ class _StepDecorator(Protocol):
 
 
 @overload
-def step(fn: Do[I, O], /, *, compensate: Undo[I, O], **options: Unpack[StepOptions]) -> Step[I, O]: ...
+def step(
+    fn: Do[I, O],
+    /,
+    *,
+    compensate: UndoInDoubt[I, O],
+    on_unknown: Literal["undo"],
+    **options: Unpack[CommonOptions],
+) -> Step[I, O]: ...
+@overload
+def step(
+    fn: Do[I, O], /, *, compensate: Undo[I, O], probe: Probe[I, O] = ..., **options: Unpack[StepOptions]
+) -> Step[I, O]: ...
+@overload
+def step(fn: Do[I, O], /, *, probe: Probe[I, O], **options: Unpack[StepOptions]) -> Step[I, O]: ...
 @overload
 def step(fn: Callable[[I], Awaitable[Result[O, object]]], /, **options: Unpack[StepOptions]) -> Step[I, O]: ...
 @overload
@@ -293,13 +350,36 @@ def step(fn: Callable[[I], Awaitable[O]], /, **options: Unpack[StepOptions]) -> 
 @overload
 def step(fn: Callable[[I, StepContext], Awaitable[O]], /, **options: Unpack[StepOptions]) -> Step[I, O]: ...
 @overload
+def step(
+    fn: BaseStep[I, O] | ContextStep[I, O], /, *, on_unknown: Literal["undo"], **options: Unpack[CommonOptions]
+) -> Step[I, O]: ...
+@overload
 def step(fn: BaseStep[I, O] | ContextStep[I, O], /, **options: Unpack[StepOptions]) -> Step[I, O]: ...
 @overload
-def step(*, compensate: Undo[I, O], **options: Unpack[StepOptions]) -> Callable[[Do[I, O]], Step[I, O]]: ...
+def step(
+    *, compensate: UndoInDoubt[I, O], on_unknown: Literal["undo"], **options: Unpack[CommonOptions]
+) -> Callable[[Do[I, O]], Step[I, O]]: ...
+@overload
+def step(
+    *, compensate: Undo[I, O], probe: Probe[I, O] = ..., **options: Unpack[StepOptions]
+) -> Callable[[Do[I, O]], Step[I, O]]: ...
+@overload
+def step(*, probe: Probe[I, O], **options: Unpack[StepOptions]) -> Callable[[Do[I, O]], Step[I, O]]: ...
 @overload
 def step(**options: Unpack[StepOptions]) -> _StepDecorator: ...
-def step(fn: Any = None, /, *, compensate: Any = None, **options: Unpack[StepOptions]) -> Any:  # Any: see the overloads
+def step(
+    fn: Any = None,  # Any: see the overloads
+    /,
+    *,
+    compensate: Any = None,  # Any: as above
+    probe: Any = None,  # Any: as above
+    **options: Any,  # Any: as above
+) -> Any:  # Any: as above
     """Make a step of an async function (or bound method, or step object), with or without a compensation.
+
+    A step that was cut short (by its timeout, a crash, a lost lease) may have run. `on_unknown` says what then: `repeat`
+    it, `undo` it by a compensation that is given None for the output, `park` it. A `probe` finds out instead: it returns
+    `Done(output)` or `NOT_DONE`, is asked again if it raises, and may take a StepContext, with the step's own key in it.
 
     The function takes its input, and a StepContext if its second parameter is annotated so. Raises SagaDefinitionError
     or TypeValidationError, when the step is made, for whatever could not be run.
@@ -311,31 +391,45 @@ def step(fn: Any = None, /, *, compensate: Any = None, **options: Unpack[StepOpt
 
         charge = step(payments.charge, compensate=payments.refund, timeout=timedelta(seconds=10))
     """
-    check_options(options)
+    chosen = cast("StepOptions", options)  # judged right here
+    check_options(chosen)
 
     def make(given: Any) -> Step[Any, Any]:  # Any: see the overloads
         if isinstance(given, StepBase):
+            if probe is not None:
+                raise SagaDefinitionError("a step object brings its own probe", hint="leave probe= out, override probe")
             if compensate is not None:
                 raise SagaDefinitionError("a step object brings its own compensation", hint="leave compensate= out")
             whole = cast("Any", given)  # isinstance cannot see the type arguments
             parts = parts_of(whole)
-            return Step(attrs.evolve(parts, options=cast("StepOptions", {**parts.options, **options})))
-        return _from_function(given, compensate, options)
+            return _checked(attrs.evolve(parts, options=cast("StepOptions", {**parts.options, **chosen})))
+        return _from_function(given, compensate, probe, chosen)
 
     return make if fn is None else make(fn)
 
 
-def _from_function(fn: Any, compensate: Any, options: StepOptions) -> Step[Any, Any]:  # Any: see `step`
+def _checked(parts: StepParts) -> Step[Any, Any]:  # Any: steps of all types
+    """The step; refused if it cannot do what it says about unknown outcomes."""
+    way_of(parts.name, parts.options.get("on_unknown"), probes=parts.probe is not None, undo_takes=parts.undo_takes)
+    return Step(parts)
+
+
+def _from_function(fn: Any, compensate: Any, probe: Any, options: StepOptions) -> Step[Any, Any]:  # Any: see `step`
     name = name_of(fn).rpartition(".")[2]
     if name == "<lambda>":
         raise SagaDefinitionError("a lambda cannot be a step", hint="write an async function")
-    return Step(_parts(name, fn, compensate, options))
+    if probe is not None and "on_unknown" in options:
+        raise SagaDefinitionError(
+            f"step {name} has a probe and on_unknown={options['on_unknown']!r}",
+            hint="a probe is what is to be done when it may have run: leave on_unknown out",
+        )
+    return _checked(_parts(name, fn, compensate, probe, options))
 
 
-def _parts(name: str, fn: Any, compensate: Any, options: StepOptions) -> StepParts:  # Any: see `step`
+def _parts(name: str, fn: Any, compensate: Any, probe: Any, options: StepOptions) -> StepParts:  # Any: see `step`
     does = read_signature(fn, values=1, what="step")
     gives = output_type(does.gives)
-    undo = None
+    undo, undo_takes = None, None
     if compensate is not None:
         undoes = read_signature(compensate, values=2, what="compensation")
         if not (fits(does.takes[0], undoes.takes[0]) and fits(gives, undoes.takes[1])):
@@ -345,6 +439,12 @@ def _parts(name: str, fn: Any, compensate: Any, options: StepOptions) -> StepPar
                 hint="a compensation takes exactly the step's input and its output",
             )
         undo = compensate if undoes.wants_context else WithoutContext(compensate, 2)
+        undo_takes = undoes.takes[1]
+    asks = None
+    if probe is not None:
+        probes = read_signature(probe, values=1, what="probe")
+        check_probe(name, probe, probes, takes=does.takes[0], gives=gives)
+        asks = probe if probes.wants_context else WithoutContext(probe, 1)
     return StepParts(
         name=_snake(name),
         input_type=payload_type(does.takes[0], f"the input of step {name}"),
@@ -353,6 +453,8 @@ def _parts(name: str, fn: Any, compensate: Any, options: StepOptions) -> StepPar
         compensate=undo,
         options=options,
         errors=returned_errors(does.gives),
+        probe=asks,
+        undo_takes=undo_takes,
     )
 
 
@@ -376,7 +478,8 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
     undo: Any = given.compensate if overrides else None  # Any: either shape
     execute: Any = given.execute  # Any: either shape
     wants = isinstance(given, ContextStep)
-    for name, method, values in (("execute", execute, 1), ("compensate", undo, 2)):
+    asks: Any = given.probe if getattr(cls, "probe") is not getattr(base, "probe") else None  # noqa: B009  # Any: as above
+    for name, method, values in (("execute", execute, 1), ("compensate", undo, 2), ("probe", asks, 1)):
         if method is not None:
             _check_method(f"{cls.__name__}.{name}", method, values + wants)
     return StepParts(
@@ -387,6 +490,8 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
         compensate=None if undo is None else (undo if wants else WithoutContext(undo, 2)),
         options={},
         errors=errors_of_method(execute),
+        probe=None if asks is None else (asks if wants else WithoutContext(asks, 1)),
+        undo_takes=None if undo is None else _undo_takes(undo),
     )
 
 
@@ -412,6 +517,15 @@ def holds(name: str, condition: Callable[[Any], object], value: object) -> bool:
             hint="make it say True or False, as in .when(lambda inp: bool(inp.items))",
         )
     return answer
+
+
+def _undo_takes(compensate: Callable[..., object]) -> object:
+    """What a compensation's second parameter says it takes; the step's output where that cannot be told."""
+    second = list(inspect.signature(compensate).parameters)[1]
+    try:
+        return hints_of(compensate).get(second, Any)
+    except TypeValidationError:
+        return Any
 
 
 @final

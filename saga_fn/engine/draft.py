@@ -9,11 +9,21 @@ import attrs
 import msgspec
 from returns.result import Failure, Success
 
-from saga_fn.core.effects import Action, CancelExecution, Rejection, Release, RunCompensation, RunStep, Transition
+from saga_fn.core.effects import (
+    Action,
+    CancelExecution,
+    Rejection,
+    Release,
+    RunCompensation,
+    RunProbe,
+    RunStep,
+    Transition,
+)
 from saga_fn.core.events import (
     Binding,
     Event,
     EventReceived,
+    ProbeAnswered,
     Resumed,
     Started,
     StepSkipped,
@@ -24,7 +34,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.reading import Projection, find, foresee, project
-from saga_fn.core.state import Running, SagaState, Undoing
+from saga_fn.core.state import Probing, Running, SagaState, Undoing
 from saga_fn.core.transition import transition
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.fault import Fault, fault_in
@@ -33,9 +43,9 @@ from saga_fn.engine.mail import answer_to
 from saga_fn.engine.waits import timeout_fault
 from saga_fn.store.records import Entry, Recorded
 
-_CARRIES_INPUTS = Started | Resumed | StepSucceeded | StepSkipped | Ticked | WaitDefaulted
+_CARRIES_INPUTS = Started | Resumed | StepSucceeded | StepSkipped | Ticked | WaitDefaulted | ProbeAnswered
 _REMEMBERED = frozenset({EventReceived, StepSkipped, WaitDefaulted})
-_CARRIES_NO_FAULT = frozenset({StepSucceeded, EventReceived, StepSkipped, Started, WaitDefaulted})
+_CARRIES_NO_FAULT = frozenset({StepSucceeded, EventReceived, StepSkipped, Started, WaitDefaulted, ProbeAnswered})
 
 
 @attrs.define(eq=False)
@@ -100,6 +110,8 @@ class Draft:
                 return isinstance(now, Running) and now.tries.attempt == action.attempt
             case RunCompensation():
                 return isinstance(now, Undoing) and now.tries.attempt == action.attempt
+            case RunProbe():
+                return isinstance(now, Probing) and now.tries.probes == action.attempt
             case CancelExecution():
                 return True
 
@@ -150,7 +162,7 @@ class Draft:
         self.actions.extend(moved.actions)
         self.entries.append(entry)
         kind = type(entry.event)
-        if kind is StepSucceeded:
+        if kind is StepSucceeded or (isinstance(entry.event, ProbeAnswered) and entry.event.done):
             self.last_error = None
         elif kind not in _CARRIES_NO_FAULT:
             fault = fault_in(entry.payload)

@@ -259,7 +259,8 @@ def _events(state: SagaState) -> list[int]:
 
 
 def _recorded(state: SagaState) -> list[Succeeded | Skipped | Undoing | UndoRetrying | UndoParked]:
-    return [step for step in state.steps if isinstance(step, _RECORDED)]
+    # What is undone because it may have run has no entry with its output.
+    return [step for step in state.steps if isinstance(step, _RECORDED) and step.seq]
 
 
 def _nothing() -> None:

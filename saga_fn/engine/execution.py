@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
-from typing import cast
+from typing import Final, cast
 from uuid import UUID
 
 import attrs
 import msgspec
 from returns.result import Failure, Success
 
-from saga_fn.core.effects import RunCompensation, RunStep
-from saga_fn.core.events import CompensationFailed, CompensationSucceeded, Event, FailureKind, StepFailed, StepSucceeded
+from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
+from saga_fn.core.events import (
+    CompensationFailed,
+    CompensationSucceeded,
+    Event,
+    FailureKind,
+    ProbeAnswered,
+    ProbeFailed,
+    StepFailed,
+    StepSucceeded,
+)
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.definition import Refusals, StepContext
+from saga_fn.definition import NOT_DONE, Done, Refusals, StepContext
 from saga_fn.definition.step import WithoutContext
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
@@ -42,13 +51,15 @@ class Clock:
     draw: Callable[[], float]
 
 
-async def execute(saga: LiveSaga, action: RunStep | RunCompensation, clock: Clock) -> Incoming:
-    """Run a step or a compensation. Raises only CancelledError, and only when this very task is cancelled."""
+async def execute(saga: LiveSaga, action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
+    """Run a step, its compensation or its probe. Raises only CancelledError, and only when this very task is cancelled."""
     match action:
         case RunStep():
             return await _run_step(saga, action, clock)
         case RunCompensation():
             return await _run_compensation(saga, action, clock)
+        case RunProbe():
+            return await _run_probe(saga, action, clock)
 
 
 async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
@@ -97,6 +108,42 @@ async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Cloc
     return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
 
 
+async def _run_probe(saga: LiveSaga, action: RunProbe, clock: Clock) -> Incoming:
+    binding = saga.binding(action.step)
+    # The key is that of the execution in question, so that it can be looked up where it may have arrived.
+    context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.probe_timeout, clock)
+    probe = binding.probe
+    if probe is None:
+        fault = Fault("NoProbe", "the registered definition cannot find out whether this step has run", action.step)
+        return _failed(clock, action, FailureKind.UNREADABLE, fault)
+    try:
+        given = saga.for_doubtful(action.step)
+    except PayloadError as error:
+        return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
+    answer = await _call(probe, (given.value, context), binding.probe_timeout)
+    if type(answer) is _Raised:
+        return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step))
+    if answer is NOT_DONE:
+        return Incoming(ProbeAnswered(clock.now(), action.step, action.attempt, done=False))
+    if not isinstance(answer, Done):
+        fault = Fault(
+            "NoAnswer", f"the probe returned a {type(answer).__name__}, not Done(output) or NOT_DONE", action.step
+        )
+        return _failed(clock, action, FailureKind.UNREADABLE, fault)
+    found = cast("object", answer.output)  # pyright: ignore[reportUnknownMemberType]  # encode judges it
+    try:
+        output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, found)
+    except PayloadError as error:
+        return _failed(clock, action, FailureKind.OUTPUT_LOST, Fault.of(error, step=action.step))
+    saga.record(action.step, Recorded(given.data, output))
+    return Incoming(
+        ProbeAnswered(clock.now(), action.step, action.attempt, done=True),
+        input=given.data if given.same_as is None else None,
+        payload=output,
+        input_of=given.same_as,
+    )
+
+
 @attrs.frozen
 class _Raised:
     error: BaseException
@@ -138,10 +185,18 @@ def _refused(clock: Clock, action: RunStep, error: object, refusals: Refusals) -
     return _failed(clock, action, FailureKind.REFUSED, fault)
 
 
-def _failed(clock: Clock, action: RunStep | RunCompensation, kind: FailureKind, fault: Fault) -> Incoming:
-    made = StepFailed if isinstance(action, RunStep) else CompensationFailed
-    event: Event = made(clock.now(), action.step, action.attempt, kind, clock.draw())
-    return Incoming(event, payload=fault.encode())
+def _failed(clock: Clock, action: RunStep | RunCompensation | RunProbe, kind: FailureKind, fault: Fault) -> Incoming:
+    made = _FAILED[type(action)]
+    return Incoming(made(clock.now(), action.step, action.attempt, kind, clock.draw()), payload=fault.encode())
+
+
+_FAILED: Final[
+    Mapping[type[RunStep | RunCompensation | RunProbe], type[StepFailed | CompensationFailed | ProbeFailed]]
+] = {
+    RunStep: StepFailed,
+    RunCompensation: CompensationFailed,
+    RunProbe: ProbeFailed,
+}
 
 
 def _context(

@@ -17,13 +17,15 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Sequence
 
-from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunStep
+from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
     Event,
     EventReceived,
     HandedBack,
+    ProbeAnswered,
+    ProbeFailed,
     Resumed,
     SagaParked,
     StepFailed,
@@ -31,7 +33,7 @@ from saga_fn.core.events import (
     Ticked,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.state import ParkReason, Retrying, UndoRetrying
+from saga_fn.core.state import ParkReason, Retrying, UndoRetrying, Unknown
 from saga_fn.core.waiting import alarms
 from saga_fn.engine.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.draft import Draft
@@ -45,8 +47,9 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import Letter, SagaWrite
 
 _log = logging.getLogger("saga_fn")
-_WAITING = frozenset({Retrying, UndoRetrying})
-_RESULTS = (StepSucceeded, StepFailed, CompensationSucceeded, CompensationFailed)
+_WAITING = frozenset({Retrying, UndoRetrying, Unknown})
+_FAILURES = (StepFailed, CompensationFailed, ProbeFailed)
+_RESULTS = (StepSucceeded, CompensationSucceeded, ProbeAnswered, *_FAILURES)
 
 
 class Interpreter:
@@ -228,7 +231,7 @@ class Interpreter:
     def _act(self, actions: Sequence[Action]) -> None:
         for action in actions:
             match action:
-                case RunStep() | RunCompensation():
+                case RunStep() | RunCompensation() | RunProbe():
                     if time.monotonic() >= self.saga.deadline:
                         self._lost = True  # nothing is started after the lease, however late this process woke
                         self._cut_short()
@@ -241,8 +244,8 @@ class Interpreter:
                         self._stopping.add(task)
                         task.add_done_callback(self._stopping.discard)
 
-    async def _execute(self, action: RunStep | RunCompensation) -> None:
-        if self._stopping and type(action) is RunCompensation:
+    async def _execute(self, action: RunStep | RunCompensation | RunProbe) -> None:
+        if self._stopping and type(action) is not RunStep:
             await asyncio.wait(self._stopping)
         self._arrive(await execute(self.saga, action, self._clock))
 
@@ -255,7 +258,11 @@ class Interpreter:
         timed = self.saga.plan.waits or state.deadline is not None
         if self._draining or (not timed and _WAITING.isdisjoint(map(type, state.steps))):
             return
-        wakes = [step.wake for step in state.steps if isinstance(step, Retrying | UndoRetrying)]
+        wakes = [
+            step.wake
+            for step in state.steps
+            if isinstance(step, Retrying | UndoRetrying) or (isinstance(step, Unknown) and step.wake)
+        ]
         wakes += alarms(state)
         if wakes:
             wait = max(0.0, (min(wakes) - self._clock.now()) / 1_000_000) + 0.001
@@ -384,7 +391,7 @@ class Interpreter:
 
     def _log_progress(self, draft: Draft) -> None:
         for entry in draft.entries:
-            if type(entry.event) is StepFailed or type(entry.event) is CompensationFailed:
+            if isinstance(entry.event, _FAILURES):
                 fault = fault_in(entry.payload)
                 _log.warning(
                     "saga %s: %s: %s (%s)",

@@ -16,8 +16,8 @@ from saga_fn.core.effects import RunCompensation, RunStep
 from saga_fn.core.events import Binding, Bound, Declined, Unbindable
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.core.reading import Projection
-from saga_fn.core.state import NotTaken, SagaState, Skipped, StepState, Succeeded, is_done
+from saga_fn.core.reading import Projection, find
+from saga_fn.core.state import NotTaken, Probing, SagaState, Skipped, StepState, Succeeded, Undoing, is_done
 from saga_fn.definition import InputContext, StepBinding
 from saga_fn.definition.step import holds
 from saga_fn.engine.fault import Fault
@@ -108,7 +108,7 @@ class LiveSaga:
         except Exception as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
             return Unbindable(step), Fault.of(error, step=step)
         self.inputs[step] = BoundInput(value, data, self._payload_like(data, state, step))
-        return Bound(step, Digest(hashlib.blake2b(data, digest_size=8).digest())), None
+        return Bound(step, digest_of(data)), None
 
     def encoded(self, what: str, encode: Callable[[object], bytes], value: object) -> bytes:
         """The value's bytes; raises PayloadError if it has none, or too many."""
@@ -129,8 +129,33 @@ class LiveSaga:
         """The input the step was bound to."""
         return self.inputs[action.step]
 
+    def for_doubtful(self, step: StepId) -> BoundInput:
+        """The input of a step that may have run: the one it was started with, computed again where it is not at hand.
+
+        Raises PayloadError if it cannot be, or has become another.
+        """
+        known = find(self.state, step)
+        digest = known.tries.digest if isinstance(known, Probing | Undoing) else Digest(b"")
+        found = self.inputs.get(step)
+        if found is None or digest_of(found.data) != digest:
+            binding, fault = self.bind(self.state, step)
+            if not isinstance(binding, Bound):
+                raise PayloadError(f"the input of step {step!r} cannot be computed again: {fault or binding}")
+            if binding.digest != digest:
+                raise PayloadError(
+                    f"the input of step {step!r} is not the one it was started with",
+                    hint="an input_map must be pure: make it give the same for the same outputs, then retry_step",
+                )
+            found = self.inputs[step]
+        return found
+
     def for_compensation(self, action: RunCompensation) -> tuple[object, object]:
-        """The recorded input and output of a step; raises PayloadError if the definition cannot read them."""
+        """The recorded input and output of a step; raises PayloadError if the definition cannot read them.
+
+        None for the output of one that only may have run.
+        """
+        if not action.seq:
+            return self.for_doubtful(action.step).value, None
         binding = self.binding(action.step)
         recorded = self.results.get(action.step)
         if recorded is None or recorded.input is None or recorded.payload is None:
@@ -186,3 +211,8 @@ class _Outputs(Mapping[StepId, object]):
     @override
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def digest_of(data: bytes) -> Digest:
+    """The fingerprint of an encoded input."""
+    return Digest(hashlib.blake2b(data, digest_size=8).digest())

@@ -13,6 +13,8 @@ from saga_fn.core.events import (
     CompensationSucceeded,
     Event,
     EventReceived,
+    ProbeAnswered,
+    ProbeFailed,
     Started,
     StepFailed,
     StepSkipped,
@@ -58,7 +60,7 @@ from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decod
 
 R = TypeVar("R")
 
-_CARRIES = StepSucceeded | StepSkipped | WaitDefaulted | EventReceived | Started
+_CARRIES = StepSucceeded | StepSkipped | WaitDefaulted | ProbeAnswered | EventReceived | Started
 """Events whose payload is a value, not a fault."""
 
 
@@ -79,7 +81,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
         if isinstance(step, NotTaken) or not _gives(plan, step)
         else _plain(journal[step.seq - 1].payload)
         for step in state.steps
-        if isinstance(step, Succeeded | Skipped | NotTaken | Undone)
+        if isinstance(step, NotTaken) or (isinstance(step, Succeeded | Skipped | Undone) and step.seq)
     }
     context: dict[str, Any] = {  # Any: JSON of whatever types the saga has
         "saga_name": row.name,
@@ -188,7 +190,7 @@ def _what_failed(
         if undoing and fault is not None:
             break
         found = _fault(event, record)
-        if found is not None:
+        if found is not None and not isinstance(event, ProbeFailed):
             fault = found
             step = event.step if isinstance(event, StepFailed) else found.step if found.type == WAIT_TIMEOUT else None
             failure = None if step is None else _failure(engine, row, StepId(step), found)
@@ -280,7 +282,7 @@ def _entry(record: JournalRecord) -> HistoryEntry:
     status = HistoryStatus.INFO
     if fault is not None:
         status = HistoryStatus.ERROR
-    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped | WaitDefaulted):
+    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped | WaitDefaulted | ProbeAnswered):
         status = HistoryStatus.SUCCESS
     carries = isinstance(event, _CARRIES)
     return HistoryEntry(
@@ -304,6 +306,8 @@ def _entry(record: JournalRecord) -> HistoryEntry:
 def _phase(event: Event) -> str:
     if isinstance(event, StepSucceeded | StepFailed | StepSkipped | WaitDefaulted):
         return "execute"
+    if isinstance(event, ProbeAnswered | ProbeFailed):
+        return "probe"
     return "compensate" if isinstance(event, CompensationSucceeded | CompensationFailed) else "saga"
 
 

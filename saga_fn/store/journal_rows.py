@@ -10,6 +10,8 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
     Event,
+    ProbeAnswered,
+    ProbeFailed,
     StepFailed,
     StepSkipped,
     StepSucceeded,
@@ -33,11 +35,14 @@ class JournalColumns(TypedDict):
     j_payloads: list[bytes | None]
 
 
+_OF_AN_EXECUTION = StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed | ProbeAnswered | ProbeFailed
+
+
 def step_of(event: Event) -> tuple[str | None, int | None]:
     """The step an event is about, and the attempt, where it has them."""
     if isinstance(event, StepSkipped | WaitDefaulted):
         return event.step, None
-    if isinstance(event, StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed):
+    if isinstance(event, _OF_AN_EXECUTION):
         return event.step, event.attempt
     return None, None
 

@@ -15,6 +15,8 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     FailureKind,
+    ProbeAnswered,
+    ProbeFailed,
     Resumed,
     Started,
     StepFailed,
@@ -23,10 +25,10 @@ from saga_fn.core.events import (
     WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
+from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.reading import Projection, SagaStatus, find, left_over, project
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Running, SagaState, StepState, Undoing
+from saga_fn.core.state import Probing, Running, SagaState, StepState, Undoing
 from saga_fn.core.transition import transition
 
 S = TypeVar("S")
@@ -46,6 +48,8 @@ def step(
     undo_retry: RetrySchedule | None = None,
     pivot: bool = False,
     when: bool = False,
+    on_unknown: OnUnknown = OnUnknown.REPEAT,
+    probe_retry: RetrySchedule | None = None,
 ) -> PlannedStep:
     return PlannedStep(
         StepId(name),
@@ -54,6 +58,8 @@ def step(
         undo,
         undo_retry or RetrySchedule(),
         pivot,
+        on_unknown,
+        probe_retry or RetrySchedule(),
         conditional=when,
     )
 
@@ -186,6 +192,13 @@ class Saga:
 
     def fail_undo(self, name: StepId, kind: FailureKind = FailureKind.ERROR) -> Transition:
         return self.tell(CompensationFailed(self.moment, name, self.of(name, Undoing).tries.attempt, kind))
+
+    def found(self, name: StepId, *bound_steps: StepId, done: bool = True) -> Transition:
+        number = self.of(name, Probing).tries.probes
+        return self.tell(ProbeAnswered(self.moment, name, number, done, bound(*bound_steps)))
+
+    def fail_probe(self, name: StepId, kind: FailureKind = FailureKind.ERROR) -> Transition:
+        return self.tell(ProbeFailed(self.moment, name, self.of(name, Probing).tries.probes, kind))
 
     def resume(self, *bound_steps: StepId) -> Transition:
         return self.tell(Resumed(self.moment, inputs=bound(*bound_steps)))

@@ -20,7 +20,7 @@ from saga_fn.core.events import (
     Until,
 )
 from saga_fn.core.ids import Digest, Moment
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import ParkReason
 from tests.core.given import (
     DIAMOND,
@@ -188,6 +188,44 @@ def late() -> Saga:
     return saga
 
 
+def found_out() -> Saga:
+    asked = Plan.of(
+        step("a"),
+        step("b", "a", retry=THRICE, on_unknown=OnUnknown.PROBE, probe_retry=THRICE),
+        step("c", "b", on_unknown=OnUnknown.PROBE),
+    )
+    saga = started(asked, A)
+    saga.succeed(A, B)
+    saga.fail(B, FailureKind.UNKNOWN)
+    saga.fail_probe(B)
+    saga.wait(SECOND)
+    saga.resume()
+    saga.take_over()
+    saga.found(B, done=False)
+    saga.wait(SECOND)
+    saga.tick(B)
+    saga.take_over()
+    saga.found(B, C)
+    saga.fail(C, FailureKind.UNKNOWN)
+    saga.fail_probe(C)
+    saga.tell(CompensationRequested(saga.moment))
+    saga.undo(B)
+    saga.undo(A)
+    return saga
+
+
+def undone_in_doubt() -> Saga:
+    saga = started(Plan.of(step("a"), step("b", "a", undo_retry=THRICE, on_unknown=OnUnknown.UNDO)), A)
+    saga.succeed(A, B)
+    saga.take_over()
+    saga.fail_undo(B)
+    saga.wait(SECOND)
+    saga.resume()
+    saga.undo(B)
+    saga.undo(A)
+    return saga
+
+
 STORIES: Mapping[str, Callable[[], Saga]] = {
     story.__name__: story
     for story in (
@@ -199,6 +237,8 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         aborted_and_retried,
         helped_by_a_person,
         past_its_pivot,
+        found_out,
+        undone_in_doubt,
         waited,
         waited_in_vain,
         late,

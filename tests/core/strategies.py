@@ -20,6 +20,8 @@ from saga_fn.core.events import (
     FailureKind,
     HandedBack,
     PlanChanged,
+    ProbeAnswered,
+    ProbeFailed,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -33,7 +35,7 @@ from saga_fn.core.events import (
     WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
-from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
+from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
 from saga_fn.core.state import ParkReason
 
@@ -95,7 +97,26 @@ def plans(draw: st.DrawFn) -> Plan:
     plan = Plan.of(
         *steps, compensate_on_failure=draw(st.booleans()), cancel_siblings=draw(st.booleans()), deadline=draw(limits)
     )
-    return draw(st.sampled_from([plan, *_with_a_pivot(plan)]))
+    plan = draw(st.sampled_from([plan, *_with_a_pivot(plan)]))
+    return draw(_with_unknown_outcomes(plan)) if draw(st.booleans()) else plan
+
+
+@st.composite
+def _with_unknown_outcomes(draw: st.DrawFn, plan: Plan) -> Plan:
+    """The plan with whatever can be done about each step that may have run."""
+    steps = [
+        replace(
+            step,
+            on_unknown=draw(
+                st.sampled_from([way for way in OnUnknown if step.compensable or way is not OnUnknown.UNDO])
+            ),
+            probe_retry=draw(schedules),
+        )
+        if step.kind is StepKind.STEP
+        else step
+        for step in plan.steps
+    ]
+    return Plan.from_data(replace(plan.data, steps=tuple(steps)))
 
 
 def _with_a_pivot(plan: Plan) -> Iterator[Plan]:
@@ -146,4 +167,6 @@ def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
         st.builds(PlanChanged, moments, plan_ids),
         st.builds(SagaParked, moments, reasons),
         st.builds(HandedBack, moments),
+        st.builds(ProbeAnswered, moments, names, attempts, st.booleans(), inputs),
+        st.builds(ProbeFailed, moments, names, attempts, kinds, draws),
     )

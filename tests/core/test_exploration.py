@@ -12,7 +12,7 @@ from saga_fn.core.effects import Decision, Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Event, StepSkipped, StepSucceeded
 from saga_fn.core.explore import Outcome, explore
 from saga_fn.core.invariants import Edge
-from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
 from saga_fn.core.reading import LeftOverKind, SagaStatus, foresee
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Goal, SagaState, is_done
@@ -65,6 +65,30 @@ EXHAUSTIVE = {
     "diamond": DIAMOND,
     "two, within a time": Plan.of(
         step("a", retry=BUDGET, undo_retry=BUDGET), step("b", "a", retry=RetrySchedule(attempts=3, within=SECOND))
+    ),
+    "one that is found out": Plan.of(step("a", retry=THRICE, on_unknown=OnUnknown.PROBE, probe_retry=THRICE)),
+    "one that is found out, within a time": Plan.of(step("a", on_unknown=OnUnknown.PROBE, probe_retry=BUDGET)),
+    "two, the second found out": Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PROBE, probe_retry=AT_ONCE)),
+    "two, undone if they may have run": Plan.of(
+        step("a", on_unknown=OnUnknown.UNDO), step("b", "a", retry=THRICE, on_unknown=OnUnknown.UNDO)
+    ),
+    "two, left to a person": Plan.of(step("a", on_unknown=OnUnknown.PARK), step("b", "a", on_unknown=OnUnknown.PARK)),
+    "two at once, found out and undone": Plan.of(
+        step("a", on_unknown=OnUnknown.PROBE), step("b", on_unknown=OnUnknown.UNDO)
+    ),
+    "two at once, found out and undone, cut short": Plan.of(
+        step("a", on_unknown=OnUnknown.PROBE), step("b", on_unknown=OnUnknown.UNDO), cancel_siblings=True
+    ),
+    "two at once, found out and undone, halting": Plan.of(
+        step("a", on_unknown=OnUnknown.PROBE), step("b", on_unknown=OnUnknown.UNDO), compensate_on_failure=False
+    ),
+    "a pivot that is found out": Plan.of(
+        step("a"),
+        step("b", "a", undo=False, pivot=True, on_unknown=OnUnknown.PROBE, probe_retry=THRICE),
+        step("c", "b", undo=False, on_unknown=OnUnknown.PROBE),
+    ),
+    "a pivot that is left to a person, with a deadline": Plan.of(
+        step("a"), step("b", "a", undo=False, pivot=True, on_unknown=OnUnknown.PARK), deadline=SECOND
     ),
     "a pivot alone": Plan.of(step("a", undo=False, pivot=True)),
     "a pivot in the middle": PIVOTED,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from saga_fn.core import invariants
-from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunStep, Transition, Write
+from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep, Transition, Write
 from saga_fn.core.events import (
     AbortRequested,
     CompensationFailed,
@@ -19,6 +19,8 @@ from saga_fn.core.events import (
     EventReceived,
     FailureKind,
     HandedBack,
+    ProbeAnswered,
+    ProbeFailed,
     Resumed,
     RetryRequested,
     StepFailed,
@@ -29,7 +31,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.reading import LeftOver, Projection, WaitReason, left_over, project, suspect
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
@@ -40,6 +42,7 @@ from saga_fn.core.state import (
     NotTaken,
     Parked,
     ParkReason,
+    Probing,
     Retrying,
     Running,
     SagaState,
@@ -70,6 +73,13 @@ ONCE, TWICE = Tries(1, digest=Digest(b"x")), Tries(2, digest=Digest(b"x"))
 BACK = Goal.ROLLBACK
 DOUBTFUL = Tries(1, doubt=Doubt.MAY_HAVE_RUN)
 LATER = Moment(9)
+ASKED_ONCE = Tries(1, doubt=Doubt.MAY_HAVE_RUN, digest=Digest(b"x"), probes=1)
+ASKED = Plan.of(
+    step("a"),
+    step("b", "a", on_unknown=OnUnknown.PROBE, probe_retry=RetrySchedule(attempts=3, base=1, within=9)),
+)
+UNDONE_IN_DOUBT = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.UNDO))
+LEFT_TO_A_PERSON = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PARK))
 SPENT = Tries(1, 1, since=Moment(-9))
 BUDGETED = Plan.of(step("a", retry=RetrySchedule(attempts=3, within=5)), step("b", "a"))
 HELD = Tries(1, until=LATER)
@@ -190,6 +200,7 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(state(Running(A, TWICE)), TICK, state(Running(A, ONCE), rev=4)),
         edge(state(UndoRetrying(A, 1, ONCE, Moment(0)), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
         edge(state(), TICK, state(Running(A, Tries(0)), rev=4)),
+        edge(state(Unknown(A, ASKED_ONCE)), TICK, state(Probing(A, ASKED_ONCE), rev=4)),
     ],
     "i6_results_are_kept": [
         edge(state(Succeeded(A, 2)), TICK, state(Succeeded(A, 4), rev=4)),
@@ -204,6 +215,13 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(RAN, StepSucceeded(Moment(0), B, 1), DONE),
         edge(RAN, StepSucceeded(Moment(0), A, 2), DONE),
         edge(RAN, SUCCESS, state(Succeeded(A, 3), rev=4)),
+        edge(state(Probing(A, ASKED_ONCE)), TICK, DONE),
+        edge(state(Probing(A, ASKED_ONCE)), ProbeAnswered(Moment(0), A, 1, done=False), DONE),
+        edge(state(Probing(A, ASKED_ONCE)), ProbeAnswered(Moment(0), A, 2, done=True), DONE),
+        edge(state(Probing(A, ASKED_ONCE)), ProbeAnswered(Moment(0), B, 1, done=True), DONE),
+        edge(state(Probing(A, ASKED_ONCE)), ProbeAnswered(Moment(0), A, 1, done=True), state(Succeeded(A, 3), rev=4)),
+        edge(state(Unknown(A, DOUBTFUL)), ProbeAnswered(Moment(0), A, 0, done=True), DONE),
+        edge(state(Unknown(A, DOUBTFUL)), TICK, state(Undoing(A, 4, ONCE), goal=BACK, rev=4), UNDONE_IN_DOUBT),
         edge(state(NotTaken(A)), TICK, state(Running(A, ONCE), rev=4)),
         edge(state(NotTaken(A)), StepSkipped(Moment(0), A), state(Skipped(A, 4), rev=4)),
         # What a wait takes is what it waits for, when it comes, or what was kept for it.
@@ -259,6 +277,17 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
     "i9_only_what_succeeded_is_undone": [
         edge(state(Skipped(A, 1), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
         edge(state(Succeeded(A, 1), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4), BARE),
+        edge(state(Exhausted(B, DOUBTFUL), goal=BACK), TICK, state(Undoing(B, 0, ONCE), goal=BACK, rev=4)),
+        edge(state(Exhausted(B, ONCE), goal=BACK), TICK, state(Undoing(B, 0, ONCE), goal=BACK, rev=4), UNDONE_IN_DOUBT),
+        *(
+            edge(
+                state(Running(B, ONCE)),
+                StepFailed(Moment(0), B, 1, kind),
+                state(Undoing(B, 0, ONCE), goal=BACK, rev=4),
+                UNDONE_IN_DOUBT,
+            )
+            for kind in (FailureKind.ERROR, FailureKind.REFUSED, FailureKind.FATAL, FailureKind.UNREADABLE)
+        ),
     ],
     "i9_in_reverse_order": [
         edge(state(Succeeded(A, 1), before, goal=BACK), TICK, state(Undoing(A, 1, ONCE), before, goal=BACK, rev=4))
@@ -268,6 +297,23 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
             Running(B, ONCE),
             Retrying(B, ONCE, LATER),
             Unknown(B, HELD),
+        )
+    ],
+    "i9_what_can_be_found_out_is_before_anything_is_undone": [
+        edge(
+            state(Succeeded(A, 1), before, goal=BACK), TICK, state(Undoing(A, 1, ONCE), before, goal=BACK, rev=4), ASKED
+        )
+        for before in (Probing(B, DOUBTFUL), Unknown(B, DOUBTFUL))
+    ],
+    "i9_what_may_have_run_is_settled_as_declared": [
+        edge(state(Succeeded(A, 1), before), event, state(Succeeded(A, 1), Running(B, TWICE), rev=4), plan)
+        for before, event, plan in (
+            (Unknown(B, DOUBTFUL), TICK, ASKED),
+            (Probing(B, DOUBTFUL), ProbeAnswered(Moment(0), B, 0, done=True), ASKED),
+            (Parked(B, DOUBTFUL, ParkReason.OUTCOME_UNKNOWN), RetryRequested(Moment(0)), ASKED),
+            (Unknown(B, DOUBTFUL), TICK, LEFT_TO_A_PERSON),
+            (Unknown(B, DOUBTFUL), TICK, UNDONE_IN_DOUBT),
+            (Parked(B, DOUBTFUL, ParkReason.ROW_REFUSED), RetryRequested(Moment(0)), UNDONE_IN_DOUBT),
         )
     ],
     "i9_undone_means_its_compensation_returned": [
@@ -289,7 +335,13 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
             state(Undoing(A, 1, ONCE), pivot, goal=BACK, rev=4),
             PIVOTED,
         )
-        for pivot in (Running(B, ONCE), Retrying(B, DOUBTFUL, LATER), Unknown(B, DOUBTFUL), parked(B))
+        for pivot in (
+            Running(B, ONCE),
+            Retrying(B, DOUBTFUL, LATER),
+            Unknown(B, DOUBTFUL),
+            parked(B),
+            Probing(B, DOUBTFUL),
+        )
     ],
     "i11_ends_are_absorbing": [
         edge(state(goal=Goal.COMPLETED), RetryRequested(Moment(0)), state(rev=4)),
@@ -354,6 +406,15 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, SPENT, LATER), rev=4), BUDGETED),
         edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, SPENT), rev=4), BUDGETED),
         *(
+            edge(state(Probing(B, ASKED_ONCE)), ProbeFailed(Moment(0), B, 1), state(again, rev=4), ASKED)
+            for again in (
+                Unknown(B, ASKED_ONCE, LATER, failures=3),
+                Probing(B, ASKED_ONCE, failures=3),
+                Unknown(B, ASKED_ONCE, LATER, failures=1, since=Moment(-1)),
+                Probing(B, ASKED_ONCE, failures=1, since=Moment(-11)),
+            )
+        ),
+        *(
             edge(state(Undoing(A, 1, ONCE), goal=BACK), CompensationFailed(Moment(0), A, 1), again, plan)
             for plan in (TWO, RETRIED)
             for again in (
@@ -365,6 +426,7 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
     "i15_nothing_starts_before_its_time": [
         edge(state(Retrying(A, ONCE, LATER)), TICK, state(Running(A, TWICE), rev=4)),
         edge(state(Unknown(A, HELD)), TICK, state(Running(A, TWICE), rev=4)),
+        edge(state(Unknown(A, ONCE, LATER)), TICK, state(Probing(A, ASKED_ONCE), rev=4)),
         edge(state(Succeeded(A, 1), Unknown(B, HELD)), TICK, state(Succeeded(A, 1), Running(B, TWICE), rev=4)),
         edge(state(UndoRetrying(A, 1, ONCE, LATER), goal=BACK), TICK, state(Undoing(A, 1, TWICE), goal=BACK, rev=4)),
         edge(
@@ -466,6 +528,39 @@ HONEST_EDGES: list[Edge] = [
             ((), WaitDefaulted(LATER, B), eventful(Waiting(A), Succeeded(B, 4), at=9, rev=4), ()),
             ((), Ticked(LATER), eventful(Waiting(A), Waiting(B, LATER), at=9, rev=4), (B,)),
         )
+    ),
+    # What may have run is undone where that is declared, repeated when it is known not to have run, or a person says so.
+    edge(
+        state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=BACK),
+        TICK,
+        moved(state(Succeeded(A, 1), Undoing(B, 0, ONCE), goal=BACK, rev=4), RunCompensation(B, 1, 0)),
+        UNDONE_IN_DOUBT,
+    ),
+    edge(
+        state(Succeeded(A, 1), Probing(B, ASKED_ONCE)),
+        ProbeAnswered(Moment(0), B, 1, done=False),
+        moved(state(Succeeded(A, 1), Running(B, TWICE), rev=4), RunStep(B, 2, 0)),
+        ASKED,
+    ),
+    edge(
+        state(Succeeded(A, 1), Retrying(B, DOUBTFUL, Moment(0))),
+        TICK,
+        moved(state(Succeeded(A, 1), Running(B, TWICE), rev=4), RunStep(B, 2, 0)),
+        LEFT_TO_A_PERSON,
+    ),
+    edge(
+        state(Succeeded(A, 1), Unknown(B, ASKED_ONCE)),
+        TICK,
+        moved(
+            state(Succeeded(A, 1), Probing(B, msgspec.structs.replace(ASKED_ONCE, probes=2)), rev=4), RunProbe(B, 2, 0)
+        ),
+        ASKED,
+    ),
+    edge(
+        state(Succeeded(A, 1), Probing(B, ASKED_ONCE)),
+        ProbeFailed(Moment(0), B, 1),
+        moved(state(Succeeded(A, 1), Unknown(B, ASKED_ONCE, LATER, failures=1), rev=4), writes=(Release(LATER),)),
+        ASKED,
     ),
     # Only a start is too early, not going on.
     edge(state(Running(A, HELD)), TICK, state(Running(A, HELD), rev=4)),

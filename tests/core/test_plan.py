@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saga_fn.core.ids import StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnUnknown, Plan
 from tests.core.given import DIAMOND, ONE, PIVOTED, THREE, THRICE, TWO_ROOTS, A, B, C, D, sleep, step, wait
 
 PIVOT = step("a", undo=False, pivot=True)
@@ -37,6 +37,10 @@ def test_a_step_is_found_by_its_name() -> None:
         ((step("a", pivot=True),), "step 'a' has a compensation, but nothing is undone from pivot 'a' on"),
         ((PIVOT, step("b", "a")), "step 'b' has a compensation, but nothing is undone from pivot 'a' on"),
         ((PIVOT, step("b")), "step 'b' may run beside pivot 'a'"),
+        (
+            (step("a", undo=False, on_unknown=OnUnknown.UNDO),),
+            "step 'a' is to be undone if it may have run, but has no compensation",
+        ),
     ],
 )
 def test_what_is_no_plan_is_refused(steps: tuple[object, ...], message: str) -> None:
@@ -67,6 +71,9 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
         Plan.of(step("a", retry=THRICE)),
         Plan.of(step("a", undo_retry=THRICE)),
         Plan.of(step("a", undo=False, pivot=True)),
+        Plan.of(step("a", on_unknown=OnUnknown.PARK)),
+        Plan.of(step("a", on_unknown=OnUnknown.PROBE)),
+        Plan.of(step("a", on_unknown=OnUnknown.PROBE, probe_retry=THRICE)),
         Plan.of(step("a"), compensate_on_failure=False),
         Plan.of(step("a"), step("b")),
         Plan.of(step("a"), step("b", "a")),
@@ -83,4 +90,4 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
 
 
 def test_an_id_is_the_same_in_every_process() -> None:
-    assert ONE.id == Plan.of(step("a")).id == "ab8a57b9850ba8f8"
+    assert ONE.id == Plan.of(step("a")).id == "1429ac1c61d3d152"

@@ -13,6 +13,7 @@ from saga_fn.core.state import (
     NotTaken,
     Parked,
     ParkReason,
+    Probing,
     Retrying,
     Running,
     SagaState,
@@ -50,6 +51,8 @@ SAID: list[tuple[StepState, StepReport]] = [
     (UndoParked(A, 2, TRIED, WHY), StepReport(A, StepStatus.COMPENSATION_PARKED, 3, 2, parked="row_refused")),
     (UndoFailed(A, 2, TRIED), StepReport(A, StepStatus.COMPENSATION_FAILED, 3, 2)),
     (Undone(A, 2), StepReport(A, StepStatus.COMPENSATED)),
+    (Unknown(A, TRIED, wake=AT), StepReport(A, StepStatus.UNKNOWN, 3, 2, wake=AT)),
+    (Probing(A, TRIED), StepReport(A, StepStatus.PROBING, 3, 2)),
     (Waiting(A, AT), StepReport(A, StepStatus.WAITING, wake=AT)),
     (Sleeping(A, AT), StepReport(A, StepStatus.SLEEPING, wake=AT)),
 ]

@@ -21,6 +21,8 @@ from saga_fn.core.events import (
     FailureKind,
     HandedBack,
     PlanChanged,
+    ProbeAnswered,
+    ProbeFailed,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -80,6 +82,9 @@ def garbage(plan: Plan) -> Iterator[Event]:
                 for draw in DRAWS:
                     yield StepFailed(Moment(0), name, attempt, kind, draw)
                     yield CompensationFailed(Moment(0), name, attempt, kind, draw)
+                    yield ProbeFailed(Moment(0), name, attempt, kind, draw)
+            for done in (True, False):
+                yield ProbeAnswered(Moment(0), name, attempt, done, everything)
 
 
 def moments_of(saga: Saga) -> Iterator[SagaState | None]:
@@ -221,6 +226,8 @@ def test_a_refusal_names_the_step_that_it_is_about() -> None:
         StepFailed(Moment(0), B, 1),
         CompensationSucceeded(Moment(0), B, 1),
         CompensationFailed(Moment(0), B, 1),
+        ProbeAnswered(Moment(0), B, 1, done=True),
+        ProbeFailed(Moment(0), B, 1),
         StepSkipped(Moment(0), B),
     ]
     for event in about:

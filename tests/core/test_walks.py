@@ -15,6 +15,8 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
     Event,
+    ProbeAnswered,
+    ProbeFailed,
     Resumed,
     Started,
     StepFailed,
@@ -31,7 +33,7 @@ from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Running, SagaState, Succeeded, Undoing
+from saga_fn.core.state import Probing, Running, SagaState, Succeeded, Undoing, execution_of
 from saga_fn.core.transition import in_general, transition
 from saga_fn.core.view import BEFORE, NOW, TOO_LATE, cut_schedule
 from tests.core.given import A
@@ -44,15 +46,18 @@ quick = settings(deadline=None, suppress_health_check=SLOW)
 
 def aimed(state: SagaState | None, event: Event) -> Event:
     """The event with its attempt number mended to the execution that runs, so that walks get somewhere."""
-    if state is None or not isinstance(event, StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed):
+    if state is None or not isinstance(
+        event,
+        StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed | ProbeAnswered | ProbeFailed,
+    ):
         return event
-    running = [step for step in state.steps if isinstance(step, Running | Undoing)]
+    running = [step for step in state.steps if isinstance(step, Running | Undoing | Probing)]
     if not running or event.attempt < 0:
         return event
     chosen = find(state, event.step)
-    if not isinstance(chosen, Running | Undoing):
+    if not isinstance(chosen, Running | Undoing | Probing):
         chosen = running[0]
-    return msgspec.structs.replace(event, step=chosen.step, attempt=chosen.tries.attempt)
+    return msgspec.structs.replace(event, step=chosen.step, attempt=execution_of(chosen))
 
 
 def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]) -> SagaState | None:

@@ -1,0 +1,103 @@
+"""What is to be done about a step that may have run: repeat it, find out, undo it as what may have run, or ask a person."""
+
+from __future__ import annotations
+
+import enum
+import types
+from typing import Any, Final, Generic, Literal, TypeVar, Union, final, get_args, get_origin
+
+import attrs
+
+from saga_fn.core.plan import OnUnknown
+from saga_fn.definition.signature import Signature, fits, name_of
+from saga_fn.errors import SagaDefinitionError, TypeValidationError
+
+O_co = TypeVar("O_co", covariant=True)
+
+Settling = Literal["repeat", "park"]
+"""What the wiring may say; `undo` and `probe` need functions that belong to the step."""
+
+
+@final
+@attrs.frozen
+class Done(Generic[O_co]):
+    """What a probe answers if the step has run: with this output."""
+
+    output: O_co
+
+
+@final
+class NotDone(enum.Enum):
+    """What a probe answers if the step has not run, and will not."""
+
+    NOT_DONE = "not done"
+
+
+NOT_DONE: Final = NotDone.NOT_DONE
+
+_WAYS: Final = {
+    "repeat": OnUnknown.REPEAT,
+    "probe": OnUnknown.PROBE,
+    "undo": OnUnknown.UNDO,
+    "park": OnUnknown.PARK,
+}
+
+
+def check_way(value: object) -> None:
+    """Raise SagaDefinitionError for what is no way to settle an unknown outcome."""
+    if not isinstance(value, str) or value not in _WAYS:
+        raise SagaDefinitionError(
+            f"on_unknown must be one of {', '.join(map(repr, _WAYS))}, not {value!r:.80}",
+            hint="'repeat' for a step that is idempotent, 'park' to let a person find out; "
+            "or give probe=, a function that finds out",
+        )
+
+
+def way_of(name: str, wanted: object, *, probes: bool, undo_takes: object) -> OnUnknown:
+    """How the outcome of a step is settled. `undo_takes` is what its compensation takes for its output, None without one.
+
+    Raises SagaDefinitionError for a way that the step has not what it takes for.
+    """
+    if wanted is None:
+        return OnUnknown.PROBE if probes else OnUnknown.REPEAT
+    check_way(wanted)
+    way = _WAYS[str(wanted)]
+    if way is OnUnknown.PROBE and not probes:
+        raise SagaDefinitionError(
+            f"step {name!r} has on_unknown='probe', but no probe",
+            hint="give probe=, an async function of its input that returns Done(output) or NOT_DONE",
+        )
+    if way is OnUnknown.UNDO and undo_takes is None:
+        raise SagaDefinitionError(
+            f"step {name!r} has on_unknown='undo', but no compensation",
+            hint="give compensate=, a function that also undoes what only may have been done",
+        )
+    if way is OnUnknown.UNDO and not fits(type(None), undo_takes):
+        raise SagaDefinitionError(
+            f"step {name!r} has on_unknown='undo', but its compensation does not accept a missing output",
+            hint="if the step may have run there is no output: annotate it `out: Payment | None`, and undo by the input alone",
+        )
+    return way
+
+
+def check_probe(name: str, probe: object, read: Signature, *, takes: object, gives: object) -> None:
+    """Raise TypeValidationError for a probe that does not ask about this step, or does not answer for it."""
+    if not fits(takes, read.takes[0]):
+        raise TypeValidationError(
+            f"probe {name_of(probe)} takes {_shown(read.takes[0])}, but step {name} takes {_shown(takes)}",
+            hint="a probe takes exactly the step's input",
+        )
+    answers = get_args(read.gives) if get_origin(read.gives) in (Union, types.UnionType) else (read.gives,)
+    for answer in answers:
+        if answer is NotDone:
+            continue
+        found: Any = get_args(answer)[0] if get_origin(answer) is Done else None  # Any: a type of whatever form
+        if found is None or not fits(found, gives):
+            raise TypeValidationError(
+                f"probe {name_of(probe)} returns {_shown(read.gives)}, but step {name} gives {_shown(gives)}",
+                hint=f"annotate it -> Done[{_shown(gives)}] | NotDone",
+            )
+
+
+def _shown(tp: object) -> str:
+    return str(getattr(tp, "__name__", tp)) if not get_args(tp) else str(tp)
