@@ -12,7 +12,7 @@ from saga_fn.core.plan import OnUnknown
 from saga_fn.definition.signature import Signature, fits, name_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
-O_co = TypeVar("O_co", covariant=True)
+O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
 Settling = Literal["repeat", "park"]
 """What the wiring may say; `undo` and `probe` need functions that belong to the step."""
@@ -20,10 +20,10 @@ Settling = Literal["repeat", "park"]
 
 @final
 @attrs.frozen
-class Done(Generic[O_co]):
+class Done(Generic[O]):
     """What a probe answers if the step has run: with this output."""
 
-    output: O_co
+    output: O
 
 
 @final

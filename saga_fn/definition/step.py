@@ -40,6 +40,9 @@ from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
 O = TypeVar("O")  # noqa: E741
+M = TypeVar("M")
+I_co = TypeVar("I_co", covariant=True)
+M_co = TypeVar("M_co", covariant=True)
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
@@ -324,6 +327,12 @@ class _StepDecorator(Protocol):
     def __call__(self, fn: Callable[[I, StepContext], Awaitable[O]], /) -> Step[I, O]: ...
 
 
+class _InDoubt(Protocol[I_co, M_co]):
+    """Makes a step of a function whose compensation is given an M: it has to be the output, or None."""
+
+    def __call__(self: _InDoubt[I, O | None], fn: Do[I, O], /) -> Step[I, O]: ...
+
+
 @overload
 def step(
     fn: Do[I, O],
@@ -357,8 +366,11 @@ def step(
 def step(fn: BaseStep[I, O] | ContextStep[I, O], /, **options: Unpack[StepOptions]) -> Step[I, O]: ...
 @overload
 def step(
-    *, compensate: UndoInDoubt[I, O], on_unknown: Literal["undo"], **options: Unpack[CommonOptions]
-) -> Callable[[Do[I, O]], Step[I, O]]: ...
+    *,
+    compensate: Callable[[I, M], Awaitable[None]] | Callable[[I, M, StepContext], Awaitable[None]],
+    on_unknown: Literal["undo"],
+    **options: Unpack[CommonOptions],
+) -> _InDoubt[I, M]: ...
 @overload
 def step(
     *, compensate: Undo[I, O], probe: Probe[I, O] = ..., **options: Unpack[StepOptions]

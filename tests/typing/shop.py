@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from returns.result import Result, Success
 from typing_extensions import override
 
-from saga_fn import BaseStep, ContextStep, SagaBuilder, SagaDefinition, StepContext, StepRef, saga, step
+from saga_fn import (
+    NOT_DONE,
+    BaseStep,
+    ContextStep,
+    Done,
+    NotDone,
+    SagaBuilder,
+    SagaDefinition,
+    StepContext,
+    StepRef,
+    saga,
+    step,
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +77,20 @@ async def do_charge(inp: ChargeInput) -> Charged:
 
 
 async def refund(inp: ChargeInput, out: Charged) -> None: ...
+
+
+async def refund_perhaps(inp: ChargeInput, out: Charged | None) -> None: ...
+
+
+async def refund_perhaps_with_context(inp: ChargeInput, out: Charged | None, ctx: StepContext) -> None: ...
+
+
+async def find_charge(inp: ChargeInput) -> Done[Charged] | NotDone:
+    return Done(Charged(inp.reservation_id)) if inp.cents else NOT_DONE
+
+
+async def find_charge_by_key(inp: ChargeInput, ctx: StepContext) -> Done[Charged] | NotDone:
+    return Done(Charged(ctx.idempotency_key))
 
 
 async def try_charge(inp: ChargeInput) -> Result[Charged, str]:

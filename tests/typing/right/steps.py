@@ -8,7 +8,19 @@ from typing import Generic, TypeVar, assert_type
 from returns.result import Failure, Result, Success
 from typing_extensions import override
 
-from saga_fn import BaseStep, ExponentialRetry, FixedRetry, NoRetry, RetryPolicy, Step, StepContext, StepOptions, step
+from saga_fn import (
+    BaseStep,
+    Done,
+    ExponentialRetry,
+    FixedRetry,
+    NoRetry,
+    NotDone,
+    RetryPolicy,
+    Step,
+    StepContext,
+    StepOptions,
+    step,
+)
 from tests.typing.shop import (
     ChargeCard,
     Charged,
@@ -21,7 +33,11 @@ from tests.typing.shop import (
     do_charge,
     do_reserve,
     do_reserve_with_context,
+    find_charge,
+    find_charge_by_key,
     refund,
+    refund_perhaps,
+    refund_perhaps_with_context,
     release,
     release_with_context,
     reserve,
@@ -79,6 +95,44 @@ async def with_errors(inp: Order) -> Charged:
     return Charged(inp.order_id)
 
 
+@step(compensate=refund_perhaps, on_unknown="undo", retry_policy=NoRetry())
+async def undone_in_doubt(inp: ChargeInput) -> Charged:
+    return Charged(inp.reservation_id)
+
+
+@step(probe=find_charge, probe_timeout=timedelta(seconds=1))
+async def found_out(inp: ChargeInput) -> Charged:
+    return Charged(inp.reservation_id)
+
+
+@step(compensate=refund, probe=find_charge_by_key, probe_retry_policy=FixedRetry(max_attempts=3))
+async def found_out_and_undone(inp: ChargeInput, ctx: StepContext) -> Result[Charged, str]:
+    return Success(Charged(ctx.idempotency_key))
+
+
+class ChargeInDoubt(BaseStep[ChargeInput, Charged]):
+    @override
+    async def execute(self, inp: ChargeInput, /) -> Charged:
+        return Charged(inp.reservation_id)
+
+    @override
+    async def compensate(self, inp: ChargeInput, out: Charged | None, /) -> None: ...
+
+    @override
+    async def probe(self, inp: ChargeInput, /) -> Done[Charged] | NotDone:
+        return Done(Charged(inp.reservation_id))
+
+
+assert_type(undone_in_doubt, Step[ChargeInput, Charged])
+assert_type(found_out, Step[ChargeInput, Charged])
+assert_type(found_out_and_undone, Step[ChargeInput, Charged])
+assert_type(step(do_charge, on_unknown="park"), Step[ChargeInput, Charged])
+assert_type(step(do_charge, probe=find_charge), Step[ChargeInput, Charged])
+assert_type(step(do_charge, compensate=refund, probe=find_charge), Step[ChargeInput, Charged])
+assert_type(step(try_charge, probe=find_charge), Step[ChargeInput, Charged])
+assert_type(step(do_charge, compensate=refund_perhaps_with_context, on_unknown="undo"), Step[ChargeInput, Charged])
+assert_type(step(ChargeInDoubt()), Step[ChargeInput, Charged])
+assert_type(step(ChargeInDoubt(), on_unknown="undo"), Step[ChargeInput, Charged])
 assert_type(with_errors, Step[Order, Charged])
 assert_type(step(do_charge, compensate=refund, give_up_on=(DeclinedError, KeyError)), Step[ChargeInput, Charged])
 assert_type(plain, Step[Order, Charged])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from saga_fn import BaseStep, ExponentialRetry, FixedRetry, StepContext, step
+from saga_fn import BaseStep, Done, NotDone, ExponentialRetry, FixedRetry, StepContext, step
 from tests.typing.shop import (
     Charged,
     ChargeInput,
@@ -15,6 +15,7 @@ from tests.typing.shop import (
     ReserveInventory,
     do_charge,
     do_reserve,
+    find_charge,
     refund,
     release,
     reserve,
@@ -34,6 +35,14 @@ async def context_first(ctx: StepContext, inp: Order) -> Charged:
 
 
 async def undo_one(inp: ReserveInput) -> None: ...
+
+
+async def find_nothing(inp: ChargeInput) -> Charged | None:
+    return None
+
+
+async def find_reserved(inp: ChargeInput) -> Done[Reserved] | NotDone:
+    return Done(Reserved(inp.reservation_id))
 
 
 def undo_not_async(inp: ReserveInput, out: Reserved) -> None: ...
@@ -65,6 +74,18 @@ step(do_reserve, timeout=5)
 step(do_reserve, retries=3)
 # refused: call-overload | reportArgumentType
 step(do_reserve, pivot="yes")
+# refused: call-overload | reportArgumentType
+step(do_reserve, on_unknown="forget")
+# refused: call-overload | reportCallIssue
+step(do_reserve, on_unknown="undo")
+# refused: call-overload | reportArgumentType
+step(do_reserve, compensate=release, on_unknown="undo")
+# refused: arg-type | reportArgumentType
+step(do_charge, probe=find_nothing)
+# refused: misc | reportArgumentType
+step(do_charge, probe=find_reserved)
+# refused: misc | reportArgumentType
+step(do_reserve, probe=find_charge)
 # refused: call-overload | reportArgumentType
 step(do_reserve, retry_on="TimeoutError")
 # refused: call-overload | reportArgumentType
