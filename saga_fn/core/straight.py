@@ -19,9 +19,11 @@ _GIVEN_UP: Final = (Release(None),)
 
 
 def begin(plan: Plan, event: Started) -> Transition | None:
-    """The start of a saga whose first step's input came with it."""
-    if not plan.is_chain or not event.inputs or event.delay:
+    """The start of a saga; it runs at once if its first step's input came with it."""
+    if not plan.is_chain or event.delay:
         return None
+    if not event.inputs:
+        return Transition(SagaState(event.plan, 1, event.at), plan.roots, (Release(event.at),), ())
     running = _bound(plan, 0, event.inputs[0], events=0)
     if running is None:
         return None

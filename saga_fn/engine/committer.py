@@ -15,6 +15,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 import attrs
+import msgspec
 
 from saga_fn.core.ids import Moment
 from saga_fn.engine.lanes import Lanes
@@ -30,8 +31,7 @@ _WARY = 10.0
 """Seconds."""
 
 
-@attrs.frozen
-class Applied:
+class Applied(msgspec.Struct, frozen=True, gc=False):
     """The write is durable, since `at`. `signals` counts the letters its saga has had."""
 
     signals: int
@@ -76,7 +76,9 @@ class _Pending:
         self.id = write.id
         self.write = write
         self._tell: Callable[[Outcome], None] | None = tell
-        self.size = sum(len(entry.payload or b"") + len(entry.input or b"") for entry in write.entries)
+        self.size = 0
+        for entry in write.entries:
+            self.size += len(entry.payload or b"") + len(entry.input or b"")
 
     def settle(self, outcome: Outcome) -> None:
         """Tell the writer, once."""

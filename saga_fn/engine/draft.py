@@ -120,7 +120,7 @@ class Draft:
             self._remember(item)
         event, payload = self._with_inputs(item.event), item.payload
         decision = transition(self.saga.plan, self.state, event)
-        if isinstance(decision, Failure):
+        if type(decision) is Failure:
             self.refused.append((item, decision.failure()))
             return
         moved = decision.unwrap()
@@ -132,7 +132,7 @@ class Draft:
             event = msgspec.structs.replace(event, inputs=(*event.inputs, *bound))
             payload = faults[0].encode() if faults and payload is None else payload
             again = transition(self.saga.plan, self.state, event)
-            assert isinstance(again, Success), "inputs never make an accepted event unacceptable"
+            assert type(again) is Success, "inputs never make an accepted event unacceptable"
             moved = again.unwrap()
         if moved.timed_out is not None and payload is None:
             payload = timeout_fault(self.saga.plan, moved.timed_out).encode()
@@ -148,7 +148,7 @@ class Draft:
 
     def _with_inputs(self, event: Event) -> Event:
         """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do."""
-        if not isinstance(event, StepSucceeded) or self.draining:
+        if type(event) is not StepSucceeded or self.draining:
             return event
         known, needs = foresee(self.saga.plan, self.state, event.step)
         if not needs:

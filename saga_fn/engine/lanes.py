@@ -43,7 +43,7 @@ class Lanes(Generic[T]):
         self._free = lanes
         self._waiting: dict[int, deque[T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._scheduled = False
+        self._beginning = False
 
     def add(self, shard: int, item: T) -> None:
         """Send this item with the next batch."""
@@ -51,10 +51,9 @@ class Lanes(Generic[T]):
         if queue is None:
             queue = self._waiting[shard] = deque()
         queue.append(item)
-        if self._free and not self._scheduled:
-            # What else becomes ready in this turn of the loop is to go along.
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._fill)
+        if self._free and not self._beginning:
+            # It begins when this turn of the loop is over: what else becomes ready until then goes along.
+            self._begin()
 
     async def stop(self, patience: float) -> None:
         """Wait `patience` seconds for what was added, then cut it short: `send` settles it by what it knows."""
@@ -66,15 +65,26 @@ class Lanes(Generic[T]):
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _fill(self) -> None:
-        self._scheduled = False
-        while self._free and self._waiting:
-            shard = next(iter(self._waiting))
-            batch = self._take(shard)
-            self._free -= 1
-            task = asyncio.create_task(self._lane(shard, batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _begin(self) -> None:
+        self._free -= 1
+        self._beginning = True
+        task = asyncio.create_task(self._lane())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _lane(self) -> None:
+        self._beginning = False
+        try:
+            while self._waiting:
+                shard = next(iter(self._waiting))
+                batch = self._take(shard)
+                if self._waiting and self._free:
+                    self._begin()
+                await self._send(shard, batch)
+        finally:
+            self._free += 1
+            if self._waiting and not self._beginning:  # cut short
+                self._begin()
 
     def _take(self, shard: int) -> list[T]:
         """The next batch; what is left of the shard's queue goes behind the other shards."""
@@ -93,10 +103,3 @@ class Lanes(Generic[T]):
         if queue:
             self._waiting[shard] = queue
         return [batch[saga_id] for saga_id in sorted(batch)]
-
-    async def _lane(self, shard: int, batch: list[T]) -> None:
-        try:
-            await self._send(shard, batch)
-        finally:
-            self._free += 1
-            self._fill()

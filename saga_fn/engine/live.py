@@ -30,8 +30,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _LONG_AGO = Moment(0)
 
 
-@attrs.frozen
-class BoundInput:
+class BoundInput(msgspec.Struct, frozen=True):
     """A step's input, ready to run: the value and its bytes, and the journal entry whose payload it is, if it is one."""
 
     value: object

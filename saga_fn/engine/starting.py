@@ -309,5 +309,5 @@ def _payload(engine: SagaEngine, request: StartRequest) -> bytes:
 
 def _started(plan: Plan, event: Started) -> Transition:
     decision = transition(plan, None, event)
-    assert isinstance(decision, Success), "a start with the definition's own plan is always accepted"
+    assert type(decision) is Success, "a start with the definition's own plan is always accepted"
     return decision.unwrap()

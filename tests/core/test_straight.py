@@ -60,6 +60,9 @@ def test_every_answer_is_what_the_general_rules_answer(plan: Plan) -> None:
 
 
 def test_it_answers_all_the_way_of_a_chain() -> None:
+    alone = begin(THREE, Started(Moment(0), THREE.id))
+    assert alone is not None
+    assert alone.needs == (A,)
     begun = begin(THREE, Started(Moment(0), THREE.id, INPUTS[1]))
     assert begun is not None
     state = begun.state
