@@ -81,6 +81,7 @@ class Lanes(Generic[T]):
                 if self._waiting and self._free:
                     self._begin()
                 await self._send(shard, batch)
+                await asyncio.sleep(0)  # what follows at once from this batch goes with the next
         finally:
             self._free += 1
             if self._waiting and not self._beginning:  # cut short

@@ -181,12 +181,12 @@ class Starter:
             return
         for pending in batch:
             new = pending.new.id in created
+            pending.settle(created=new)  # its caller goes on before its first step does
             if new and pending.live is not None:
                 pending.live.begun(at, deadline=sent + self._engine.options.lease.total_seconds())
                 self._engine.drive_started(pending.live, pending.actions)
             elif new and pending.new.due is not None:
                 self._engine.on_due(pending.new.due)
-            pending.settle(created=new)
 
     async def _created(self, shard: int, sagas: Sequence[NewSaga]) -> tuple[Collection[UUID], Moment]:
         """Which of the sagas are new. An insert whose answer was lost is sent again, and what then exists is told apart."""
