@@ -62,9 +62,9 @@ class Draft:
     release: Release | None = None
     needs: tuple[StepId, ...] = ()
     defaults: tuple[StepId, ...] = ()
-    accepted: list[tuple[Incoming, str]] = attrs.field(factory=list)
-    """With what is answered, if it came as a letter."""
-    refused: list[tuple[Incoming, Rejection]] = attrs.field(factory=list)
+    answered: tuple[tuple[UUID, str], ...] = ()
+    """The letters that were accepted, with their answers."""
+    refused: tuple[tuple[Incoming, Rejection], ...] = ()
     _projection: Projection | None = None
 
     @classmethod
@@ -93,9 +93,10 @@ class Draft:
 
     def answers(self) -> tuple[tuple[UUID, str], ...]:
         """What to answer the letters that were folded."""
-        applied = [(item.letter, answer) for item, answer in self.accepted if item.letter is not None]
+        if not self.refused:
+            return self.answered
         refused = [(item.letter, no.refusal.value) for item, no in self.refused if item.letter is not None]
-        return (*applied, *refused)
+        return (*self.answered, *refused)
 
     def standing_actions(self) -> list[Action]:
         """The actions that the last state still wants: an event may have undone what one before it asked for."""
@@ -121,7 +122,7 @@ class Draft:
         event, payload = self._with_inputs(item.event), item.payload
         decision = transition(self.saga.plan, self.state, event)
         if type(decision) is Failure:
-            self.refused.append((item, decision.failure()))
+            self.refused = (*self.refused, (item, decision.failure()))
             return
         moved = decision.unwrap()
         # An input may decide that its step is not taken: then others are needed in their turn.
@@ -138,7 +139,7 @@ class Draft:
             payload = timeout_fault(self.saga.plan, moved.timed_out).encode()
         self._take(moved, Entry(event, item.input, payload, item.input_of))
         if item.letter is not None:
-            self.accepted.append((item, answer_to(event, self.state)))
+            self.answered = (*self.answered, (item.letter, answer_to(event, self.state)))
 
     def _give_defaults(self, at: Moment) -> None:
         """Go on where a wait is over that has a value for this."""

@@ -55,6 +55,31 @@ _RESULTS = (StepSucceeded, CompensationSucceeded, ProbeAnswered, *_FAILURES)
 class Interpreter:
     """Drives one saga, until it is `over`: then it is no longer this process's."""
 
+    __slots__ = (
+        "_arrived",
+        "_busy",
+        "_chore",
+        "_clock",
+        "_committer",
+        "_deciding",
+        "_draft",
+        "_draining",
+        "_given_up",
+        "_hearsay",
+        "_loop",
+        "_lost",
+        "_on_over",
+        "_progressed",
+        "_running",
+        "_stopping",
+        "_store",
+        "_timer",
+        "_told_over",
+        "_told_progress",
+        "over",
+        "saga",
+    )
+
     def __init__(
         self,
         saga: LiveSaga,
@@ -79,7 +104,7 @@ class Interpreter:
         self._deciding: list[Incoming] = []
         self._draft: Draft | None = None
         self._running: dict[StepId, asyncio.Task[None]] = {}
-        self._stopping: set[asyncio.Task[None]] = set()
+        self._stopping: set[asyncio.Task[None]] | None = None
         """What was cut short and may still be cleaning up: nothing is undone beside it."""
         self._timer: asyncio.TimerHandle | None = None
         self._chore: asyncio.Task[None] | None = None
@@ -241,6 +266,8 @@ class Interpreter:
                     task = self._running.pop(step, None)
                     if task is not None and not task.done():
                         task.cancel()
+                        if self._stopping is None:
+                            self._stopping = set()
                         self._stopping.add(task)
                         task.add_done_callback(self._stopping.discard)
 
