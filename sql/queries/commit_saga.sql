@@ -35,7 +35,7 @@ journal AS (
     INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
     SELECT
         :shard::smallint, w.id, :next_rev::bigint, :j_writer::uuid, :j_kind::text, :j_step_id::text, :j_event::bytea,
-        :j_input::bytea, :j_input_of::integer, :j_payload::bytea
+        :j_input::bytea, :j_input_of::bigint, :j_payload::bytea
     FROM written AS w
 )
 SELECT w.id, w.signals, now() AS now FROM written AS w

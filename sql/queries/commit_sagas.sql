@@ -65,8 +65,8 @@ journal AS (
     SELECT
         :shard::smallint, j.saga_id, j.seq, j.writer, j.kind, j.step_id, j.event, j.input, j.input_of, j.payload
     FROM unnest(
-        :j_saga_ids::uuid[], :j_seqs::integer[], :j_writers::uuid[], :j_kinds::text[], :j_step_ids::text[],
-        :j_events::bytea[], :j_inputs::bytea[], :j_input_ofs::integer[], :j_payloads::bytea[]
+        :j_saga_ids::uuid[], :j_seqs::bigint[], :j_writers::uuid[], :j_kinds::text[], :j_step_ids::text[],
+        :j_events::bytea[], :j_inputs::bytea[], :j_input_ofs::bigint[], :j_payloads::bytea[]
     ) AS j (saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
     WHERE (j.saga_id IN (SELECT w.id FROM written AS w)) IS TRUE
 ),

@@ -11,7 +11,7 @@ SELECT
     )) AS input,
     j.payload
 FROM ROWS FROM ( -- as in commit_sagas
-    unnest(:saga_ids::uuid[], :seqs::integer[]), generate_series(1, cardinality(:saga_ids::uuid[]))
+    unnest(:saga_ids::uuid[], :seqs::bigint[]), generate_series(1, cardinality(:saga_ids::uuid[]))
 ) AS w (saga_id, seq, place)
 JOIN saga_fn.saga_journal AS j ON j.saga_id = w.saga_id AND j.seq = w.seq
 WHERE j.shard = :shard::smallint AND j.saga_id = ANY(:saga_ids::uuid[])

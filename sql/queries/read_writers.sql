@@ -2,7 +2,7 @@
 -- Who wrote the named journal entries: settles commits whose answer was lost.
 SELECT j.saga_id, j.seq, j.writer
 FROM ROWS FROM ( -- as in commit_sagas
-    unnest(:saga_ids::uuid[], :seqs::integer[]), generate_series(1, cardinality(:saga_ids::uuid[]))
+    unnest(:saga_ids::uuid[], :seqs::bigint[]), generate_series(1, cardinality(:saga_ids::uuid[]))
 ) AS w (saga_id, seq, place)
 JOIN saga_fn.saga_journal AS j ON j.saga_id = w.saga_id AND j.seq = w.seq
 WHERE j.shard = :shard::smallint AND j.saga_id = ANY(:saga_ids::uuid[])

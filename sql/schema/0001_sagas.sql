@@ -66,13 +66,13 @@ WHERE aggregation_id IS NOT NULL AND ended_at IS NULL;
 CREATE TABLE saga_fn.saga_journal (
     -- In an order that leaves no gaps between them: every step of every saga writes such a row.
     recorded_at timestamptz NOT NULL DEFAULT now(),
+    seq         bigint      NOT NULL,
     saga_id     uuid        NOT NULL,
     -- Who wrote it: the claim, by its token, or an outsider's single write. With `seq` it names the write, so that a commit
     -- whose answer was lost can be looked up.
     writer      uuid        NOT NULL,
-    seq         integer     NOT NULL,
     -- The entry whose payload the step was given, where it was given just that: no payload is kept twice.
-    input_of    integer,
+    input_of    bigint,
     shard       smallint    NOT NULL,
     -- For people: both are in the event.
     kind        text        NOT NULL,
