@@ -276,7 +276,13 @@ class Buffered(msgspec.Struct, frozen=True, gc=False, array_like=True):
     expires: Moment | None = None
 
 
-class SagaState(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class _OfPlan(msgspec.Struct, frozen=True, gc=False, array_like=True, kw_only=True):
+    """What no event but a change of plan changes: encoded last, so that a database that logs differences can leave it out."""
+
+    plan: PlanId
+
+
+class SagaState(_OfPlan, frozen=True, gc=False, array_like=True):
     """A saga. `steps` are in the plan's order; `rev` is the number of events folded so far.
 
     `at` is the latest moment any event brought. `events` are the journal entries of outside events, `latest` the one
@@ -284,7 +290,6 @@ class SagaState(msgspec.Struct, frozen=True, gc=False, array_like=True):
     them had a process to itself.
     """
 
-    plan: PlanId
     rev: int
     at: Moment
     goal: Goal = Goal.FORWARD

@@ -23,11 +23,11 @@ def begin(plan: Plan, event: Started) -> Transition | None:
     if not plan.is_chain or event.delay:
         return None
     if not event.inputs:
-        return Transition(SagaState(event.plan, 1, event.at), plan.roots, (Release(event.at),), ())
+        return Transition(SagaState(1, event.at, plan=event.plan), plan.roots, (Release(event.at),), ())
     running = _bound(plan, 0, event.inputs[0], events=0)
     if running is None:
         return None
-    state = SagaState(event.plan, 1, event.at, Goal.FORWARD, (running,))
+    state = SagaState(1, event.at, Goal.FORWARD, (running,), plan=event.plan)
     return Transition(state, (), (), (RunStep(running.step, 1, 0),))
 
 
@@ -40,12 +40,12 @@ def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | 
     at = max(state.at, event.at)
     done = (*state.steps[:-1], Succeeded(last.step, rev))
     if len(done) == len(plan.data.steps):
-        ended = SagaState(state.plan, rev, at, Goal.COMPLETED, done, state.events)
+        ended = SagaState(rev, at, Goal.COMPLETED, done, state.events, plan=state.plan)
         return Transition(ended, (), _GIVEN_UP, ())
     running = _bound(plan, len(done), event.inputs[0], events=len(state.events)) if event.inputs else None
     if running is None:
         return None
-    moved = SagaState(state.plan, rev, at, Goal.FORWARD, (*done, running), state.events)
+    moved = SagaState(rev, at, Goal.FORWARD, (*done, running), state.events, plan=state.plan)
     return Transition(moved, (), (), (RunStep(running.step, 1, 0),))
 
 
@@ -56,7 +56,7 @@ def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState
         return None
     done = (*state.steps[:-1], Succeeded(step, state.rev + 1))
     known = SagaState(
-        state.plan, state.rev, state.at, Goal.FORWARD, done, state.events, 0, state.crashes, alone=state.alone
+        state.rev, state.at, Goal.FORWARD, done, state.events, 0, state.crashes, state.alone, plan=state.plan
     )
     following = plan.data.steps[len(done) : len(done) + 1]
     return known, (following[0].step,) if following else ()

@@ -104,11 +104,11 @@ def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -
     # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
     last = state.alone and state.crashes > 0
     return SagaState(
-        state.plan,
         0,
         NOW,
         state.goal,
         steps,
+        plan=state.plan,
         crashes=CRASH_LIMIT - 1 if last else 0,
         alone=last,
         begins=_moment(state.begins, state.at),

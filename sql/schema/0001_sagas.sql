@@ -34,8 +34,9 @@ CREATE TABLE saga_fn.saga (
     -- Number of the last journal entry.
     rev            bigint      NOT NULL,
     updated_at     timestamptz NOT NULL DEFAULT now(),
-    state          bytea       NOT NULL,
     ended_at       timestamptz,
+    -- Its end is the same from step to step, and is not logged either.
+    state          bytea       NOT NULL,
     PRIMARY KEY (shard, id),
     CONSTRAINT saga_status_known CHECK (
         status IN ('RUNNING', 'SUSPENDED', 'COMPENSATING', 'COMPLETED', 'COMPENSATED', 'FAILED')

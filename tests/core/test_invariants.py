@@ -86,7 +86,7 @@ HELD = Tries(1, until=LATER)
 
 
 def state(*steps: StepState, goal: Goal = Goal.FORWARD, rev: int = 3, events: tuple[int, ...] = ()) -> SagaState:
-    return SagaState(TWO.id, rev, Moment(0), goal, steps, events)
+    return SagaState(rev, Moment(0), goal, steps, events, plan=TWO.id)
 
 
 EVENTFUL = Plan.of(wait("a", limit=9), wait("b", names=("sent",), limit=9, default=True), deadline=20)
@@ -105,7 +105,7 @@ def eventful(
 ) -> SagaState:
     buffered = tuple(Buffered(seq, "paid") for seq in kept)
     over = None if deadline is None else Moment(deadline)
-    return SagaState(TWO.id, rev, Moment(at), goal, steps, begins=Moment(begins), deadline=over, buffered=buffered)
+    return SagaState(rev, Moment(at), goal, steps, begins=Moment(begins), deadline=over, buffered=buffered, plan=TWO.id)
 
 
 def parked(step: StepId) -> Parked:

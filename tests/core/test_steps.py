@@ -62,7 +62,7 @@ SAID: list[tuple[StepState, StepReport]] = [
 def test_of_a_step_that_has_begun(step: StepState, said: StepReport) -> None:
     assert status_of(step) is said.status
     pending = (StepReport(B, StepStatus.PENDING), StepReport(C, StepStatus.PENDING))
-    assert report_of(THREE, SagaState(THREE.id, 3, AT, Goal.FORWARD, (step,))) == (said, *pending)
+    assert report_of(THREE, SagaState(3, AT, Goal.FORWARD, (step,), plan=THREE.id)) == (said, *pending)
 
 
 def test_every_state_is_told() -> None:

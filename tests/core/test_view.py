@@ -40,7 +40,7 @@ AT = Moment(10)
 
 
 def state(*steps: StepState, crashes: int = 0, alone: bool = False) -> SagaState:
-    return SagaState(THREE.id, 7, AT, Goal.ROLLBACK, steps, (3, 5), 5, crashes, alone)
+    return SagaState(7, AT, Goal.ROLLBACK, steps, (3, 5), 5, crashes, alone, plan=THREE.id)
 
 
 def view(*steps: StepState) -> tuple[StepState, ...]:
@@ -95,7 +95,7 @@ def test_a_plan_is_cut_in_its_policies_alone() -> None:
 
 
 def test_numbers_and_what_has_come_from_outside_do_not_count() -> None:
-    assert view_of(THREE, state(), ()) == SagaState(THREE.id, 0, NOW, Goal.ROLLBACK)
+    assert view_of(THREE, state(), ()) == SagaState(0, NOW, Goal.ROLLBACK, plan=THREE.id)
 
 
 @pytest.mark.parametrize("seq", [1, 9])
