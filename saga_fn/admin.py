@@ -15,7 +15,7 @@ from saga_fn.core.events import (
     RetryRequested,
     StepSkipped,
 )
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import Moment, StepId, owner_of
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import project
 from saga_fn.core.state import SagaState
@@ -109,14 +109,16 @@ class SagaAdmin:
         chosen = step_id or project(plan, decode_state(row.state)).current_step
         if chosen is None:
             raise SagaStateError(f"saga {saga_id} waits at no step", saga_id=saga_id, hint="look at it with get_saga")
-        binding = registered.definition.steps.get(chosen)
+        binding = registered.definition.steps.get(chosen) or registered.definition.steps.get(owner_of(chosen))
         if binding is None:
             raise SagaDefinitionError(
                 f"saga {row.name!r} has no step {chosen!r}", hint="take the ref of its definition"
             )
-        wants_none = binding.when is not None or binding.output_type.tp is type(None)
+        # Of a fan-out each item is skipped by itself, or the whole before it has begun.
+        kept = binding.result_type if chosen == binding.step_id else binding.output_type
+        wants_none = binding.when is not None or kept.tp is type(None)
         given: object = {} if output is None and not wants_none else output
-        payload = binding.result_type.encode(binding.result_type.accept(given))
+        payload = kept.encode(kept.accept(given))
         limit = self._engine.options.max_payload_bytes
         if len(payload) > limit:
             raise PayloadTooLargeError(f"the output for step {chosen!r}", size=len(payload), limit=limit)

@@ -42,7 +42,18 @@ class Until(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     moment: Moment
 
 
-Binding: TypeAlias = Bound | Unbindable | Declined | Until
+class BoundEach(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
+    """The list that a step fans out over was computed and encoded; `digest` is the fingerprint of all of it.
+
+    Its items are then bound one by one, each with this same digest: it says that the list is still the same.
+    """
+
+    step: StepId
+    items: int
+    digest: Digest
+
+
+Binding: TypeAlias = Bound | Unbindable | Declined | Until | BoundEach
 
 
 class FailureKind(enum.IntEnum):

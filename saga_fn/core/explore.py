@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeAlias
 
 import attrs
 import msgspec
@@ -24,6 +25,7 @@ from saga_fn.core.events import (
     AbortRequested,
     Binding,
     Bound,
+    BoundEach,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -48,18 +50,20 @@ from saga_fn.core.events import (
     WaitDefaulted,
     name_of,
 )
-from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId, item_of
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.reading import LeftOverKind, SagaStatus, due, left_over, project
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
+    Gathered,
     NotTaken,
     ParkReason,
     Retrying,
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     Undone,
@@ -68,11 +72,12 @@ from saga_fn.core.state import (
     Waiting,
 )
 from saga_fn.core.transition import transition
-from saga_fn.core.view import LATER, NOW, SAME, TOO_LATE, cut_plan, interchangeable, view_of
+from saga_fn.core.view import LATER, MOST_ITEMS, NOW, SAME, TOO_LATE, cut_plan, interchangeable, view_of
 
 _SOON = Moment(1)
 _OTHER = Digest(b"other")
 _replace = msgspec.structs.replace
+_TIMELESS: TypeAlias = Succeeded | Skipped | NotTaken | Spread | Gathered | Undone
 
 OPERATOR_VERBS = (StepSkipped, RetryRequested, CompensationRequested, AbortRequested)
 
@@ -142,7 +147,7 @@ class _Walk:
         self.first = plans[0]
         self.twins = {plan.id: interchangeable(plan) for plan in plans}
         self.budget = budget
-        self.skips = len(plans[0].steps) + 1 if skips is None else skips
+        self.skips = len(_steps(plans[0])) + 1 if skips is None else skips
         self.bounded = False
         self.numbers: dict[bytes, int] = {}
         self.states: list[SagaState] = []
@@ -286,22 +291,23 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
     yield HandedBack(NOW)
     yield SagaParked(NOW, ParkReason.ROW_REFUSED)
     yield EventReceived(NOW)
-    for planned in plan.steps:
+    for step in _steps(plan):
+        planned = plan.step(step)
         for attempt in (1, 2):  # the one that runs, and one that never did
-            yield StepSucceeded(NOW, planned.step, attempt)
-            yield CompensationSucceeded(NOW, planned.step, attempt)
+            yield StepSucceeded(NOW, step, attempt)
+            yield CompensationSucceeded(NOW, step, attempt)
             for kind in FailureKind:
                 for at, draw in _failings(planned.retry):
-                    yield StepFailed(at, planned.step, attempt, kind, draw)
+                    yield StepFailed(at, step, attempt, kind, draw)
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
                 for at, draw in _failings(planned.undo_retry):
-                    yield CompensationFailed(at, planned.step, attempt, kind, draw)
+                    yield CompensationFailed(at, step, attempt, kind, draw)
             if planned.on_unknown is OnUnknown.PROBE:
                 for done in (True, False):
-                    yield ProbeAnswered(NOW, planned.step, attempt, done)
+                    yield ProbeAnswered(NOW, step, attempt, done)
                 for kind in (FailureKind.ERROR, FailureKind.OUTPUT_LOST, FailureKind.UNREADABLE):  # as above
                     for at, draw in _failings(planned.probe_retry):
-                        yield ProbeFailed(at, planned.step, attempt, kind, draw)
+                        yield ProbeFailed(at, step, attempt, kind, draw)
 
 
 def _events_of_waits(plan: Plan) -> Iterator[Event]:
@@ -318,13 +324,23 @@ def _events_of_waits(plan: Plan) -> Iterator[Event]:
             yield EventReceived(NOW, name, SAME)
 
 
+def _steps(plan: Plan) -> list[StepId]:
+    """The steps of the plan, and the items that its fan-outs may have."""
+    steps: list[StepId] = []
+    for planned in plan.steps:
+        steps.append(planned.step)
+        if planned.width:
+            steps += [item_of(planned.step, number) for number in range(MOST_ITEMS)]
+    return steps
+
+
 def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
     yield RetryRequested(NOW)
     yield CompensationRequested(NOW)
     yield AbortRequested(NOW, NOW)
     yield AbortRequested(NOW, LATER)
-    for planned in plan.steps:
-        yield StepSkipped(NOW, planned.step)
+    for step in _steps(plan):
+        yield StepSkipped(NOW, step)
 
 
 def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:
@@ -348,13 +364,18 @@ def _inputs(plan: Plan, moved: Transition) -> Iterator[tuple[Binding, ...]]:
     for step in moved.needs:
         yield (_bound(plan, step),)
         yield (Unbindable(step),)
-        if plan.step(step).conditional:
+        if plan.step(step).conditional and step in plan.index:
             yield (Declined(step),)
-        if any(found.step == step for found in moved.state.steps):
+        if step in plan.widths:
+            for items in range(MOST_ITEMS):
+                yield (BoundEach(step, items, SAME),)
+        elif plan.owner(step) != step or any(found.step == step for found in moved.state.steps):
             yield (Bound(step, _OTHER),)
 
 
 def _bound(plan: Plan, step: StepId) -> Binding:
+    if step in plan.widths:
+        return BoundEach(step, MOST_ITEMS, SAME)
     return Until(step, LATER) if plan.step(step).kind is StepKind.SLEEP else Bound(step, SAME)
 
 
@@ -390,11 +411,11 @@ def _later(step: StepState) -> bool:
         return step.wake > NOW
     if isinstance(step, Waiting):
         return step.until is not None and step.until > NOW
-    return not isinstance(step, Succeeded | Skipped | NotTaken | Undone) and step.tries.until > NOW
+    return not isinstance(step, _TIMELESS) and step.tries.until > NOW
 
 
 def _soon(step: StepState) -> StepState:
-    if isinstance(step, Succeeded | Skipped | NotTaken | Undone):
+    if isinstance(step, _TIMELESS):
         return step
     if isinstance(step, Sleeping):
         return _replace(step, wake=min(step.wake, _SOON))

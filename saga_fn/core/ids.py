@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NewType
+import re
+from typing import Final, NewType
 
 StepId = NewType("StepId", str)
 """A step's name within its plan. Steps are addressed by it, never by position."""
@@ -15,3 +16,34 @@ Digest = NewType("Digest", bytes)
 
 PlanId = NewType("PlanId", str)
 """Fingerprint of a plan: equal plans have equal ids, in every process."""
+
+_ITEM: Final = re.compile(r"(.*)\[(0|[1-9][0-9]{0,2})\]", re.DOTALL)
+
+
+def item_of(step: StepId, number: int) -> StepId:
+    """The id of one item.
+
+    >>> item_of(StepId("charge"), 3)
+    'charge[3]'
+    """
+    return StepId(f"{step}[{number}]")
+
+
+def number_of(item: StepId) -> int | None:
+    """The number of an item; None for what is no item's id.
+
+    >>> number_of(StepId("charge[3]"))
+    3
+    """
+    found = _ITEM.fullmatch(item)
+    return None if found is None else int(found[2])
+
+
+def owner_of(step: StepId) -> StepId:
+    """The step whose item has that id; the id itself if it is no item's.
+
+    >>> owner_of(StepId("charge[3]"))
+    'charge'
+    """
+    found = _ITEM.fullmatch(step)
+    return step if found is None else StepId(found[1])

@@ -35,13 +35,14 @@ from saga_fn.core.events import (
     Ticked,
     WaitDefaulted,
 )
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import Moment, StepId, item_of, owner_of
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.reading import SagaStatus, WaitReason, find, left_over, owes_undo, past_pivot, project, startable
 from saga_fn.core.state import (
     ENDS,
     Doubt,
     Exhausted,
+    Gathered,
     Goal,
     NotTaken,
     Parked,
@@ -51,6 +52,7 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     UndoFailed,
@@ -139,6 +141,20 @@ def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool
     return all(done.issuperset(plan.step(step.step).after) for step in state.steps)
 
 
+def i7_items_belong_to_a_list(plan: Plan, state: SagaState) -> bool:
+    """Every item is one of a step that has fanned out into so many; such a step is done, going forward, if its items are."""
+    found = {step.step: step for step in state.steps}
+    spreads = {step.step: step for step in state.steps if isinstance(step, Spread | Gathered)}
+    every = {item_of(step, number) for step, spread in spreads.items() for number in range(spread.items)}
+    items = {step for step in found if step not in plan.index}
+    forward = state.goal in (Goal.FORWARD, Goal.COMPLETED)
+    return items <= every and not any(
+        forward and isinstance(spread, Gathered) and not is_done(found.get(item_of(step, number)))
+        for step, spread in spreads.items()
+        for number in range(spread.items)
+    )
+
+
 def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState) -> bool:
     """Forward and back never at once."""
     begun = any(isinstance(step, Undo) for step in state.steps)
@@ -161,7 +177,7 @@ def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
 def i12_completed_means_all_done(plan: Plan, state: SagaState) -> bool:
     """COMPLETED: every step of the plan succeeded, or was passed over by a person or by its condition."""
     done = {step.step for step in state.steps if is_done(step)}
-    return state.goal is not Goal.COMPLETED or done == set(plan.index)
+    return state.goal is not Goal.COMPLETED or (done >= set(plan.index) and len(done) == len(state.steps))
 
 
 def i12_compensated_means_nothing_left(plan: Plan, state: SagaState) -> bool:
@@ -206,8 +222,11 @@ def i4_executions_are_told_apart(edge: Edge) -> bool:
 def i6_results_are_kept(edge: Edge) -> bool:
     """A result is recorded once, by the event that brought it for the execution that ran, and stays."""
     for was, now in edge.steps:
-        if isinstance(was, NotTaken):
+        if isinstance(was, NotTaken | Gathered):
             if now != was:
+                return False
+        elif isinstance(was, Spread):
+            if now not in (was, Gathered(was.step, was.items)):
                 return False
         elif isinstance(was, Succeeded | Skipped | Undo):
             if not isinstance(now, Succeeded | Skipped | Undo) or now.seq != was.seq:
@@ -355,14 +374,13 @@ def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
 
 def i9_in_reverse_order(edge: Edge) -> bool:
     """A compensation begins when everything built upon its step is undone, and nothing runs forward any more."""
-    after = {step.step: step for step in edge.after.steps}
     return all(
         not any(
             isinstance(built, Running | Retrying)
             or owes_undo(edge.plan, built)
             or (isinstance(built, Unfinished) and built.tries.until > edge.after.at)
-            for under in edge.plan.descendants[now.step]
-            if (built := after.get(under)) is not None
+            for built in edge.after.steps
+            if edge.plan.owner(built.step) in edge.plan.descendants[edge.plan.owner(now.step)]
         )
         for was, now in edge.steps
         if isinstance(now, Undoing) and not isinstance(was, Undo)
@@ -520,6 +538,18 @@ def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
     return True
 
 
+def i15_no_more_items_at_once_than_declared(edge: Edge) -> bool:
+    """No item starts, forward or back, beside as many others of its step as the plan lets run at once."""
+    started = {
+        edge.plan.owner(now.step) for was, now in edge.steps if isinstance(now, Running | Undoing) and _starts(was, now)
+    }
+    return all(_at_once(edge.after, step) <= width for step, width in edge.plan.widths.items() if step in started)
+
+
+def _at_once(state: SagaState, owner: StepId) -> int:
+    return sum(is_executing(step) and owner_of(step.step) == owner for step in state.steps)
+
+
 def i16_a_cancellation_is_before_or_after_the_end(edge: Edge) -> bool:
     """`abort` ends a live saga FAILED, a rollback never leads forward; a saga that had ended refuses both (I11)."""
     match edge.event:
@@ -559,7 +589,10 @@ def _asked_for(step: Running | Undoing | Probing) -> RunStep | RunCompensation |
 
 
 def needs_are_what_could_start(edge: Edge) -> bool:
-    """The steps whose inputs are asked for are those a going-forward saga could start now, each once."""
+    """The steps whose inputs are asked for are those a going-forward saga could start now, each once.
+
+    Of items as many are asked for as may run beside those that do.
+    """
     if edge.after.goal is not Goal.FORWARD:
         return not edge.moved.needs
     waiting = {
@@ -575,7 +608,15 @@ def needs_are_what_could_start(edge: Edge) -> bool:
     could = waiting | set(startable(edge.plan, edge.after))
     if isinstance(edge.event, HandedBack):  # its owner is leaving
         return not edge.moved.needs
-    return set(edge.moved.needs) == could and len(edge.moved.needs) == len(could)
+    asked = list(edge.moved.needs)
+    for step, width in edge.plan.widths.items():
+        items = {item for item in could if item != step and edge.plan.owner(item) == step}
+        chosen = [item for item in asked if item in items]
+        if len(chosen) != min(len(items), max(0, width - _at_once(edge.after, step))):
+            return False
+        could -= items
+        asked = [item for item in asked if item not in items]
+    return set(asked) == could and len(asked) == len(could) and len(set(edge.moved.needs)) == len(edge.moved.needs)
 
 
 def _begins(edge: Edge, now: Running | Retrying | Undoing | UndoRetrying) -> Moment:
@@ -619,6 +660,7 @@ STATE_LAWS: Final[tuple[StateLaw, ...]] = (
     i1_a_scan_finds_it,
     i1_the_row_keeps_the_tables_rules,
     i7_nothing_runs_before_what_it_follows,
+    i7_items_belong_to_a_list,
     i8_nothing_runs_forward_beside_a_compensation,
     i8_siblings_are_cut_short_where_that_is_declared,
     i10_nothing_is_undone_past_the_pivot,
@@ -652,6 +694,7 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i14_nothing_begins_before_its_saga,
     i15_attempts_stay_within_the_policy,
     i15_nothing_starts_before_its_time,
+    i15_no_more_items_at_once_than_declared,
     i16_a_cancellation_is_before_or_after_the_end,
     effects_agree_with_the_state,
     needs_are_what_could_start,

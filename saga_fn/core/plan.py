@@ -11,7 +11,7 @@ import attrs
 import msgspec
 from typing_extensions import override
 
-from saga_fn.core.ids import PlanId, StepId
+from saga_fn.core.ids import PlanId, StepId, owner_of
 from saga_fn.core.retry import RetrySchedule
 
 
@@ -77,6 +77,8 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     on_timeout: OnTimeout = OnTimeout.FAIL
     waits_for: tuple[str, ...] = ()
     correlated: bool = False
+    width: int = 0
+    """For a fan-out, done once for each item of a list: how many items may run at once. 0: it is none."""
 
     @property
     def needs_input(self) -> bool:
@@ -124,7 +126,7 @@ class Plan:
     pivot: StepId | None
     """The point of no return, if there is one: every other step comes before it or after it."""
     is_chain: bool
-    """Whether each step follows just the one before it, and nothing waits for an event or a moment."""
+    """Whether each step follows just the one before it, none fans out, and nothing waits for an event or a moment."""
     budgets: bool
     """Whether a retry policy of it has a budget in time."""
     waits: bool
@@ -133,6 +135,8 @@ class Plan:
     """The names of all events that it may wait for."""
     settles: bool
     """Whether anything but repeating it is to be done about a step that may have run."""
+    widths: Mapping[StepId, int]
+    """The fan-outs, and how many items of each may run at once."""
 
     @classmethod
     def of(
@@ -165,6 +169,12 @@ class Plan:
             if planned.on_unknown is OnUnknown.UNDO and not planned.compensable:
                 raise ValueError(f"step {planned.step!r} is to be undone if it may have run, but has no compensation")
             index[planned.step] = place
+        widths = {planned.step: planned.width for planned in data.steps if planned.width}
+        for planned in data.steps:
+            if planned.width < 0 or (planned.width and planned.kind is not StepKind.STEP):
+                raise ValueError(f"step {planned.step!r} cannot fan out to {planned.width} items at once")
+            if (clash := owner_of(planned.step)) != planned.step and clash in widths:
+                raise ValueError(f"step {planned.step!r} has the name of an item of step {clash!r}")
         below: dict[StepId, set[StepId]] = {planned.step: set() for planned in data.steps}
         for planned in reversed(data.steps):
             for needed in planned.after:
@@ -177,7 +187,9 @@ class Plan:
             roots=tuple(planned.step for planned in data.steps if not planned.after),
             descendants=descendants,
             pivot=_pivot(data.steps, descendants),
+            widths=widths,
             is_chain=data.deadline is None
+            and not widths
             and all(
                 planned.after == (() if not place else (data.steps[place - 1].step,)) and planned.kind is StepKind.STEP
                 for place, planned in enumerate(data.steps)
@@ -195,14 +207,21 @@ class Plan:
 
     def step(self, step: StepId) -> PlannedStep:
         """The planned step of that name; KeyError if the plan has none."""
-        return self.data.steps[self.index[step]]
+        return self.data.steps[self.index[self.owner(step)]]
 
     def gives(self, step: StepId) -> bool:
         """Whether the journal entry of the step's end holds what it gave: not that of a sleep, which gives nothing."""
         return not self.waits or step not in self.index or self.step(step).kind is not StepKind.SLEEP
 
-    def __contains__(self, step: object) -> bool:
-        return step in self.index
+    def owner(self, step: StepId) -> StepId:
+        """The step of the plan that it is an item of; any other step itself."""
+        if not self.widths or step in self.index:
+            return step
+        owner = owner_of(step)
+        return owner if owner in self.widths else step
+
+    def __contains__(self, step: StepId) -> bool:
+        return self.owner(step) in self.index
 
     @override
     def __eq__(self, other: object) -> bool:
@@ -218,6 +237,8 @@ def _pivot(steps: tuple[PlannedStep, ...], descendants: Mapping[StepId, frozense
     pivots = [planned.step for planned in steps if planned.pivot]
     if not pivots:
         return None
+    if any(planned.pivot and planned.width for planned in steps):
+        raise ValueError(f"step {pivots[0]!r} fans out and cannot be the pivot")
     if len(pivots) > 1:
         raise ValueError(f"steps {pivots[0]!r} and {pivots[1]!r} are both the pivot")
     (pivot,) = pivots

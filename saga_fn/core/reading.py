@@ -15,6 +15,7 @@ import msgspec
 from typing_extensions import TypeIs
 
 from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.items import Places, items_of
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
     ABIDING,
@@ -23,6 +24,7 @@ from saga_fn.core.state import (
     EXECUTING,
     Doubt,
     Exhausted,
+    Gathered,
     Goal,
     NotTaken,
     Parked,
@@ -32,6 +34,7 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     Tries,
@@ -47,7 +50,7 @@ from saga_fn.core.state import (
 from saga_fn.core.straight import after_success
 from saga_fn.core.waiting import alarms
 
-_PASSED = DONE | {Undone}
+_PASSED = DONE | {Undone, Spread}
 _STRAIGHT = DONE | {Running}
 """All that the steps of a saga are while nothing has gone wrong."""
 _Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed
@@ -138,7 +141,7 @@ def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
 
 
 def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, ...]:
-    """The steps that have not begun and follow only what is done."""
+    """The steps that have not begun and follow only what is done, and the items of those that have fanned out."""
     found: list[StepId] = []
     for planned in plan.data.steps:
         if planned.step not in begun:
@@ -147,6 +150,8 @@ def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, .
                     break
             else:
                 found.append(planned.step)
+        elif planned.width and isinstance(spread := begun[planned.step], Spread):
+            found += [item for item in items_of(spread) if item not in begun]
     return tuple(found)
 
 
@@ -177,14 +182,18 @@ def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Unknown | Exhaus
         return ()
     if any(isinstance(step, Running | Probing) or to_probe(step, plan) for step in state.steps):
         return ()
-    owed = {step.step for step in state.steps if owes_undo(plan, step)}
-    return tuple(
+    owed = {plan.owner(step.step) for step in state.steps if owes_undo(plan, step)}
+    found = [
         step
         for step in state.steps
         if isinstance(step, Succeeded | Unknown | Exhausted)
-        and step.step in owed
-        and owed.isdisjoint(plan.descendants[step.step])
-    )
+        and owes_undo(plan, step)
+        and owed.isdisjoint(plan.descendants[plan.owner(step.step)])
+    ]
+    if plan.widths:
+        places = Places(plan, state.steps)
+        found = [step for step in found if places.take(step.step)]
+    return tuple(found)
 
 
 def owes_undo(plan: Plan, step: StepState) -> bool:
@@ -196,7 +205,9 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
             return True
         case Unknown() | Exhausted():
             return bool(step.tries.doubt) and plan.step(step.step).on_unknown is OnUnknown.UNDO
-        case Running() | Retrying() | Parked() | Probing() | Skipped() | NotTaken() | Undone():
+        case Running() | Retrying() | Parked() | Probing() | Undone():
+            return False
+        case Skipped() | NotTaken() | Spread() | Gathered():
             return False
         case Waiting() | Sleeping():
             return False
@@ -245,7 +256,7 @@ def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
         case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
             return LeftOver(step.step, LeftOverKind.UNDO_FAILED, step.tries.until if step.tries.until > at else None)
-        case Skipped() | NotTaken() | Undone() | Waiting() | Sleeping():
+        case Skipped() | NotTaken() | Spread() | Gathered() | Undone() | Waiting() | Sleeping():
             return None
         case _:
             assert_never(step)

@@ -222,6 +222,27 @@ class Probing(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=16):
     since: Moment = Moment(0)
 
 
+class Spread(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
+    """Fanned out into that many items, each of which is a step of its own beside this one in `SagaState.steps`.
+
+    `digest` is the fingerprint of the whole list. `events` is how many events there were when it was computed, `latest`
+    the one that it could see first: whoever computes it again does so from the same.
+    """
+
+    step: StepId
+    items: int
+    digest: Digest
+    events: int = 0
+    latest: int = 0
+
+
+class Gathered(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=18):
+    """All its items are done: their outputs, in order, are its own."""
+
+    step: StepId
+    items: int
+
+
 StepState: TypeAlias = (
     Running
     | Retrying
@@ -239,6 +260,8 @@ StepState: TypeAlias = (
     | Waiting
     | Sleeping
     | Probing
+    | Spread
+    | Gathered
 )
 Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted | Probing
 """The forward states of a step that has begun and has no result."""
@@ -247,12 +270,12 @@ Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted | Prob
 # step of every saga comes by here several times.
 EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing, Probing})
 COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped})
-DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken}
+DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken, Gathered}
 ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
 """What waits for the outside world or a moment, and nothing else."""
 
 
-def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken]:
+def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken | Gathered]:
     """Whether nothing more is to come of the step on the way forward."""
     return type(step) in DONE
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import enum
-from typing import assert_never
+from collections.abc import Iterable
+from typing import Final, assert_never
 
 import attrs
 
 from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.items import items_of
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     Exhausted,
+    Gathered,
     NotTaken,
     Parked,
     Probing,
@@ -19,6 +22,7 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     UndoFailed,
@@ -75,16 +79,45 @@ class StepReport:
 
 
 def report_of(plan: Plan, state: SagaState) -> tuple[StepReport, ...]:
-    """Every step of the plan, in its order."""
+    """Every step of the plan, in its order, and its items after a step that fanned out."""
     begun = {step.step: step for step in state.steps}
-    return tuple(_report(planned.step, begun.get(planned.step)) for planned in plan.steps)
+    found: list[StepReport] = []
+    for planned in plan.steps:
+        step = begun.get(planned.step)
+        if isinstance(step, Spread | Gathered):
+            items = [_report(item, begun.get(item)) for item in items_of(step)]
+            found += [StepReport(step.step, _status_of_all(step, items)), *items]
+        else:
+            found.append(_report(planned.step, step))
+    return tuple(found)
+
+
+_TELLING: Final = (
+    StepStatus.RUNNING,
+    StepStatus.COMPENSATING,
+    StepStatus.PARKED,
+    StepStatus.COMPENSATION_PARKED,
+    StepStatus.RETRYING,
+    StepStatus.COMPENSATION_RETRYING,
+    StepStatus.COMPENSATION_FAILED,
+    StepStatus.FAILED,
+    StepStatus.UNKNOWN,
+    StepStatus.COMPENSATED,
+)
+"""What one item says of the whole fan-out, first come first."""
+
+
+def _status_of_all(step: Spread | Gathered, items: Iterable[StepReport]) -> StepStatus:
+    among = {item.status for item in items}
+    telling = next((status for status in _TELLING if status in among), None)
+    return telling or status_of(step)
 
 
 def _report(step_id: StepId, step: StepState | None) -> StepReport:
     match step:
         case None:
             return StepReport(step_id, StepStatus.PENDING)
-        case Succeeded() | Skipped() | NotTaken() | Undone():
+        case Succeeded() | Skipped() | NotTaken() | Spread() | Gathered() | Undone():
             return StepReport(step_id, status_of(step))
         case Waiting(until=until):
             return StepReport(step_id, StepStatus.WAITING, wake=until)
@@ -108,7 +141,7 @@ def _wake(step: StepState) -> Moment | None:
 def status_of(step: StepState) -> StepStatus:
     """The status of a step that has begun."""
     match step:
-        case Running():
+        case Running() | Spread():
             return StepStatus.RUNNING
         case Retrying():
             return StepStatus.RETRYING
@@ -120,7 +153,7 @@ def status_of(step: StepState) -> StepStatus:
             return StepStatus.PARKED
         case Exhausted():
             return StepStatus.FAILED
-        case Succeeded():
+        case Succeeded() | Gathered():
             return StepStatus.SUCCEEDED
         case Skipped() | NotTaken():
             return StepStatus.SKIPPED

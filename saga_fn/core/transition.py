@@ -19,6 +19,8 @@ The law it keeps (the numbers are those of the invariants in `invariants.py`):
   idempotency key and with the same input, unless its plan says to find out first, to turn back and undo it as what may
   have run, or to leave it to a person. A rollback finds out what can be found out before it undoes anything; what stays
   unknown is listed.
+- A step that fans out is done when each of its items is; items are steps of their own, of which no more run at once than
+  the plan says.
 
 An event is folded in two moves. First its own rule changes the steps it names. Then `_settle` does what the new
 situation asks for: bind inputs, begin or continue the rollback, or end. The effects are read off by comparing before
@@ -49,6 +51,7 @@ from saga_fn.core.events import (
     AbortRequested,
     Binding,
     Bound,
+    BoundEach,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -73,6 +76,7 @@ from saga_fn.core.events import (
     WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.items import ITEM_LIMIT, Places, gathered, in_order, item_count
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.reading import (
     due,
@@ -94,6 +98,7 @@ from saga_fn.core.state import (
     Buffered,
     Doubt,
     Exhausted,
+    Gathered,
     Goal,
     NotTaken,
     Parked,
@@ -104,6 +109,7 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     Tries,
@@ -458,7 +464,7 @@ class _Fold:
         if self.plan.settles and isinstance(step, Unfinished) and self._settled_otherwise(step):
             return Unknown(step.step, _fresh(step.tries))  # not repeated blindly, whoever wishes it
         match step:
-            case Parked(tries=tries, why=ParkReason.INPUT_CHANGED):
+            case Parked(tries=tries, why=ParkReason.INPUT_CHANGED) if self.plan.owner(step.step) == step.step:
                 # The other input is accepted now; a new generation keeps the old idempotency key out of it.
                 fresh = _replace(_fresh(tries), digest=Digest(b""), generation=tries.generation + 1)
                 return Retrying(step.step, fresh, self._soonest(fresh))
@@ -472,7 +478,7 @@ class _Fold:
                 return UndoRetrying(step.step, step.seq, _fresh(tries), self._soonest(tries))
             case Running() | Unknown() | Exhausted() | Probing() | Undoing() | UndoFailed():
                 return step
-            case Succeeded() | Skipped() | NotTaken() | Undone():
+            case Succeeded() | Skipped() | NotTaken() | Spread() | Gathered() | Undone():
                 return step
             case Waiting() | Sleeping():
                 return step
@@ -525,7 +531,9 @@ class _Fold:
                     self.steps[step.step] = Exhausted(step.step, Tries())
                 case Probing(tries=tries):
                     self.steps[step.step] = Unknown(step.step, tries)
-                case Unknown() | Exhausted() | Succeeded() | Skipped() | NotTaken() | UndoFailed() | Undone():
+                case Unknown() | Exhausted() | UndoFailed() | Undone():
+                    pass
+                case Succeeded() | Skipped() | NotTaken() | Spread() | Gathered():
                     pass
                 case _:
                     assert_never(step)
@@ -562,7 +570,9 @@ class _Fold:
         return self.settle()
 
     def plan_changed(self, event: PlanChanged) -> Decision:
-        known = event.plan == self.plan.id and all(step.step in self.plan for step in self.before.steps)
+        known = event.plan == self.plan.id and all(
+            step.step in self.plan and self._is_of_its_kind(step) for step in self.before.steps
+        )
         if not known or not self._kinds_fit():
             return Failure(Rejection(Refusal.PLAN_MISMATCH))
         if not (self._in_order() if self.goal is Goal.FORWARD else self._can_turn_back()):
@@ -616,6 +626,14 @@ class _Fold:
             for step in self.before.steps
         )
 
+    def _is_of_its_kind(self, step: StepState) -> bool:
+        """Whether by this plan the step fans out if it has, and has not been done as a whole if it is to fan out."""
+        if step.step not in self.plan.widths:
+            return not isinstance(step, Spread | Gathered)
+        if isinstance(step, Retrying | Parked):
+            return not step.tries.attempt
+        return isinstance(step, Spread | Gathered | Skipped | NotTaken)
+
     def _can_turn_back(self) -> bool:
         """Whether what by this plan is the pivot has not run, so that the way back is open."""
         pivot = self.steps.get(self.plan.pivot) if self.plan.pivot is not None else None
@@ -643,6 +661,8 @@ class _Fold:
                     fits = kind is StepKind.STEP
                 case Retrying() | Parked() | Exhausted() | Succeeded() | Skipped() | NotTaken() | Undone():
                     fits = True
+                case Spread() | Gathered():
+                    fits = True  # as `_is_of_its_kind` says
                 case _:
                     assert_never(step)
             if not fits:
@@ -722,10 +742,13 @@ class _Fold:
         needs: list[StepId] = []
         opened = True
         while opened:
+            if self.plan.widths:
+                self.steps.update((whole.step, whole) for whole in gathered(self.plan, self.steps))
             if self.plan.waits:
                 self._begin_waits(inputs)
             needs, opened = self._start(inputs)
-        if len(self.steps) == len(self.plan.steps) and DONE.issuperset(map(type, self.steps.values())):
+        steps = len(self.plan.steps) + (item_count(self.steps.values()) if self.plan.widths else 0)
+        if len(self.steps) == steps and DONE.issuperset(map(type, self.steps.values())):
             self.goal = Goal.COMPLETED
         return self._decided(tuple(needs))
 
@@ -739,13 +762,16 @@ class _Fold:
             if (type(step) is Unknown and step.tries.until <= self.at and not to_probe(step, self.plan))
             or (type(step) is Retrying and step.wake <= self.at)
         ]
+        places = Places(self.plan, self.steps.values()) if self.plan.widths else None
         for step, tries in [*waiting, *((step, Tries()) for step in next_steps(self.plan, self.steps))]:
+            if places is not None and not places.take(step):
+                continue
             binding = inputs.get(step)
             if binding is None:
                 needs.append(step)
             else:
                 bound = self.steps[step] = self._bind(step, tries, binding)
-                opened = opened or type(bound) in DONE
+                opened = opened or type(bound) is not Running
         return needs, opened
 
     def _begin_waits(self, inputs: dict[StepId, Binding]) -> None:
@@ -783,6 +809,9 @@ class _Fold:
         match binding:
             case Bound(digest=digest):
                 seen = len(self.events)
+                owner = self.plan.owner(step)
+                if owner in self.plan.widths:
+                    return self._bind_item(step, tries, digest, self.steps.get(owner))
                 if tries.digest not in (b"", digest):
                     if tries.events == seen:
                         return Parked(step, tries, ParkReason.INPUT_CHANGED)
@@ -791,17 +820,33 @@ class _Fold:
                     tries = self._begun(tries, self.plan.step(step).retry)
                 return Running(step, _next_attempt(_replace(tries, digest=digest, events=seen)))
             case Declined():
-                if not self.plan.step(step).conditional:
+                if not self.plan.step(step).conditional or step not in self.plan.index:
                     return Parked(step, tries, ParkReason.INPUT_FAILED)
                 if tries.doubt or (tries.digest and tries.events == len(self.events)):
                     return Parked(step, tries, ParkReason.INPUT_CHANGED)
                 return NotTaken(step)
+            case BoundEach(items=items, digest=digest):
+                fits = 0 <= items <= ITEM_LIMIT - item_count(self.steps.values())
+                if step not in self.plan.widths or not fits:
+                    return Parked(step, tries, ParkReason.INPUT_FAILED)
+                return Spread(step, items, digest, len(self.events), self.latest)
             case Unbindable() | Until():
                 return Parked(step, tries, ParkReason.INPUT_FAILED)
             case _:
                 assert_never(binding)
 
+    def _bind_item(self, step: StepId, tries: Tries, digest: Digest, spread: StepState | None) -> StepState:
+        """An item starts if the list is what it was when the step fanned out; it is kept there, not with each item."""
+        if not isinstance(spread, Spread) or spread.step == step:
+            return Parked(step, tries, ParkReason.INPUT_FAILED)
+        if digest != spread.digest:
+            return Parked(step, tries, ParkReason.INPUT_CHANGED)
+        if self.plan.budgets:
+            tries = self._begun(tries, self.plan.step(step).retry)
+        return Running(step, _next_attempt(_replace(tries, events=len(self.events))))
+
     def _turn_back(self) -> Decision:
+        places = Places(self.plan, self.steps.values()) if self.plan.widths else None
         for step in tuple(self.steps.values()):
             if isinstance(step, Running) and self.plan.data.cancel_siblings and step.step != self.plan.pivot:
                 self.steps[step.step] = _cut_short(step)
@@ -809,7 +854,7 @@ class _Fold:
                 self.steps[step.step] = Exhausted(step.step, step.tries)
             elif type(step) in ABIDING:
                 self.steps[step.step] = Exhausted(step.step, Tries())
-            elif isinstance(step, UndoRetrying) and step.wake <= self.at:
+            elif isinstance(step, UndoRetrying) and step.wake <= self.at and (places is None or places.take(step.step)):
                 tries = self._begun(step.tries, self.plan.step(step.step).undo_retry)
                 self.steps[step.step] = Undoing(step.step, step.seq, _next_attempt(tries))
         for undo in undoable(self.plan, self._draft()):
@@ -832,7 +877,7 @@ class _Fold:
             rev=self.rev,
             at=self.at,
             goal=self.goal,
-            steps=tuple([self.steps[planned.step] for planned in self.plan.data.steps if planned.step in self.steps]),
+            steps=tuple([self.steps[step] for step in in_order(self.plan, self.steps) if step in self.steps]),
             events=self.events,
             latest=self.latest,
             crashes=self.crashes,

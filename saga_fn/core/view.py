@@ -20,12 +20,14 @@ from typing import assert_never
 
 import msgspec
 
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.ids import Digest, Moment, StepId, item_of
+from saga_fn.core.items import in_order
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Buffered,
     Exhausted,
+    Gathered,
     NotTaken,
     Parked,
     ParkReason,
@@ -35,6 +37,7 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     Tries,
@@ -57,6 +60,8 @@ LATER = Moment(2)
 """Where a view has every moment that is still to come."""
 TOO_LATE = Moment(3)
 """When every budget in time is over."""
+MOST_ITEMS = 2
+"""A fan-out is explored with none, one and two items: more of them differ in nothing."""
 SAME = Digest(b"same")
 """What a view has for the input that a step was bound to."""
 _replace = msgspec.structs.replace
@@ -71,6 +76,7 @@ def cut_plan(plan: Plan) -> Plan:
             undo_retry=cut_schedule(step.undo_retry),
             probe_retry=cut_schedule(step.probe_retry),
             limit=_cut_limit(step.limit),
+            width=min(step.width, MOST_ITEMS),
         )
         for step in plan.steps
     )
@@ -133,8 +139,10 @@ def _untaken(plan: Plan, state: SagaState) -> tuple[Buffered, ...]:
 
 
 def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
-    if isinstance(step, NotTaken):
+    if isinstance(step, NotTaken | Gathered):
         return step
+    if isinstance(step, Spread):
+        return Spread(step.step, step.items, SAME)
     if isinstance(step, Succeeded | Skipped | Undone):
         return _replace(step, seq=0)
     if isinstance(step, Waiting):
@@ -198,10 +206,13 @@ def interchangeable(plan: Plan) -> tuple[tuple[StepId, ...], ...]:
     """The groups of steps that differ in nothing but their names."""
     groups: dict[tuple[object, ...], list[StepId]] = {}
     for planned in plan.steps:
+        if planned.width:  # its items go with it: it cannot be taken for another
+            continue
         built_upon = tuple(other.step for other in plan.steps if planned.step in other.after)
         likeness = (_replace(planned, step=StepId("")), built_upon)
         groups.setdefault(likeness, []).append(planned.step)
-    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+    items = [[item_of(step, number) for number in range(MOST_ITEMS)] for step in plan.widths]
+    return tuple(tuple(group) for group in (*groups.values(), *items) if len(group) > 1)
 
 
 def _with_twins_sorted(
@@ -213,7 +224,7 @@ def _with_twins_sorted(
         states = sorted((by_name.pop(name) for name in group if name in by_name), key=_but_for_its_name)
         for place, state in enumerate(states):
             by_name[group[place]] = _replace(state, step=group[place])
-    return (by_name[planned.step] for planned in plan.steps if planned.step in by_name)
+    return (by_name[name] for name in in_order(plan, by_name) if name in by_name)
 
 
 def _but_for_its_name(step: StepState) -> bytes:

@@ -7,13 +7,13 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, final, overload
+from typing import Any, Final, Generic, Literal, TypeAlias, TypeVar, cast, final, get_args, overload
 
 import attrs
 from typing_extensions import Unpack, override
 
 from saga_fn.codec import PayloadType, type_name
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.definition.doubt import way_of
@@ -43,6 +43,8 @@ OnSiblings: TypeAlias = Literal["await", "cancel"]
 MOST_STEPS: Final = 100
 LONGEST_ID: Final = 64
 """Characters. With the most steps, a saga's encoded state stays well under its limit of 16 KiB."""
+LONGEST_FAN_OUT_ID: Final = 32
+"""Characters. With the most items, the same."""
 _STEP_ID: Final = re.compile(rf"[ -~]{{1,{LONGEST_ID}}}")
 
 _DEFAULT_UNDO_RETRY: Final = ExponentialRetry(
@@ -65,7 +67,7 @@ class StepBinding:
     compensation_timeout: float | None
     refusals: Refusals
     result_type: PayloadType[Any]  # Any: as above
-    """What those that follow the step are given: None too, if it is conditional."""
+    """What those that follow the step are given: a list if it fans out, None too if it is conditional."""
     when: Callable[[Any], object] | None = None  # Any: as above
     kind: StepKind = StepKind.STEP
     """Of a wait `map_input` computes what it is about, or the moment that it lasts until."""
@@ -73,6 +75,8 @@ class StepBinding:
     """What a wait gives that is over, where it has such a value."""
     probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
     probe_timeout: float | None = None
+    fans_out: bool = False
+    """It is done once for each item of what `map_input` gives; the other types are those of one item."""
 
 
 @final
@@ -285,6 +289,7 @@ class SagaBuilder(WaitingBuilder[D]):
         step_id = self._new_id(chosen.get("step_id", parts.name))
         named = (*refs, *(after if isinstance(after, tuple) else (after,)))
         follows = self._follows(step_id, named)
+        self._check_items(step_id, parts.width, pivot=bool(chosen.get("pivot")))
         timeout = seconds_of("timeout", chosen.get("timeout"))
         self._bindings[step_id] = StepBinding(
             step_id=step_id,
@@ -304,6 +309,7 @@ class SagaBuilder(WaitingBuilder[D]):
             probe_timeout=seconds_of("probe_timeout", chosen["probe_timeout"])
             if "probe_timeout" in chosen
             else timeout,
+            fans_out=bool(parts.width),
         )
         undo_retry = chosen.get("compensation_retry_policy", _DEFAULT_UNDO_RETRY)
         self._planned.append(
@@ -326,6 +332,7 @@ class SagaBuilder(WaitingBuilder[D]):
                 if parts.probe is not None
                 else RetrySchedule(),
                 conditional=parts.when is not None,
+                width=parts.width,
             )
         )
         return StepRef(self, step_id)
@@ -337,6 +344,7 @@ class SagaBuilder(WaitingBuilder[D]):
         step_id = self._new_id(parts.step_id)
         named = (*parts.refs, *(after if isinstance(after, tuple) else (after,)))
         follows = self._follows(step_id, named)
+        self._check_items(step_id, 0, pivot=False)
         declared = None if self._sequential else frozenset(follows)
         compute: Callable[[InputContext[Any]], object] = _nothing_to_compute  # Any: as above
         if parts.compute is not None:
@@ -446,6 +454,26 @@ class SagaBuilder(WaitingBuilder[D]):
             raise SagaDefinitionError(f"a saga has at most {MOST_STEPS} steps", hint="split it into several sagas")
         return StepId(wanted)
 
+    def _check_items(self, step_id: StepId, width: int, *, pivot: bool) -> None:
+        """Items are steps, whose ids are made of the fan-out's and a number."""
+        if width and len(step_id) > LONGEST_FAN_OUT_ID:
+            raise SagaDefinitionError(
+                f"step {step_id!r} is done for each item, so its id may have {LONGEST_FAN_OUT_ID} characters at most",
+                hint="give it a shorter one with step_id=",
+            )
+        if width and pivot:
+            raise SagaDefinitionError(
+                f"step {step_id!r} is done for each item, so it cannot be the pivot",
+                hint="there is one point of no return: make a step before or after it the pivot",
+            )
+        fan_outs = {planned.step for planned in self._planned if planned.width}
+        items = [known for known in self._bindings if width and owner_of(known) == step_id]
+        if items or owner_of(step_id) in fan_outs:
+            raise SagaDefinitionError(
+                f"steps {step_id!r} and {(items or [owner_of(step_id)])[0]!r} cannot be told from each other's items",
+                hint="give one of them another step_id=",
+            )
+
     def _check_ref(self, user: str, ref: object) -> None:
         if not isinstance(ref, StepRef):
             raise SagaDefinitionError(
@@ -506,9 +534,9 @@ class SagaBuilder(WaitingBuilder[D]):
         from_type = self._initial_type
         if refs and refs[0].step_id != INITIAL:
             from_type = self._bindings[refs[0].step_id].result_type
-        if not fits(from_type.tp, parts.input_type.tp):
+        if not fits(from_type.tp, parts.taken_type) or (parts.width and not _items_fit(from_type.tp, parts)):
             raise TypeValidationError(
-                f"step {step_id!r} takes {parts.input_type.name}, but is given {from_type.name}",
+                f"step {step_id!r} takes {type_name(parts.taken_type)}, but is given {from_type.name}",
                 hint="give input_map (using, in a @saga) to make the one from the other",
             )
 
@@ -532,6 +560,14 @@ class SagaBuilder(WaitingBuilder[D]):
                     f"but step {ref.step_id!r} is conditional and may give None",
                     hint=f"annotate it {type_name(hints[parameter])} | None, and say what to do without it",
                 )
+
+
+def _items_fit(given: object, parts: StepParts) -> bool:
+    """Whether what a list holds can be an item's input; a string holds no items."""
+    if isinstance(given, type) and issubclass(given, str | bytes | bytearray):
+        return False
+    held = get_args(given)
+    return not held or all(fits(one, parts.input_type.tp) for one in held if one is not ...)
 
 
 def _restricted(context: InputContext[Any], declared: frozenset[StepId]) -> InputContext[Any]:  # Any: see `wire`

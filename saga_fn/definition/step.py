@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import inspect
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any, Generic, Literal, Protocol, TypeAlias, TypedDict, TypeVar, cast, final, overload
 from uuid import UUID
@@ -15,6 +15,7 @@ from returns.result import Result
 from typing_extensions import Unpack, override
 
 from saga_fn.codec import PayloadType
+from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.definition.doubt import Done, NotDone, Settling, check_probe, check_way, way_of
 from saga_fn.definition.failing import (
     ErrorTypes,
@@ -186,11 +187,23 @@ class StepParts:
     probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
     undo_takes: object = None
     """What its compensation takes for the output; None without one."""
+    width: int = 0
+    """For a fan-out, whose types are those of one item: how many items run at once. 0: it is none."""
+
+    @property
+    def taken_type(self) -> object:
+        """What the step as a whole is given."""
+        if not self.width:
+            return self.input_type.tp
+        sequence: Any = Sequence  # Any: subscribed with a type that is known at run time only
+        return sequence[self.input_type.tp]
 
     @property
     def result_type(self) -> PayloadType[Any]:  # Any: as above
         """What those that follow the step are given."""
-        return self.output_type if self.when is None else PayloadType.of(cast("Any", self.output_type.tp) | None)
+        whole: Any = list  # Any: as in `taken_type`
+        whole = whole[self.output_type.tp] if self.width else self.output_type.tp
+        return PayloadType.of(whole if self.when is None else whole | None)
 
 
 @final
@@ -212,13 +225,24 @@ class Step(StepBase[I, O]):
         """
         if self._parts.when is not None and not holds(self._parts.name, self._parts.when, inp):
             return cast("O", None)  # `when` has made the O one that may be None
+        if self._parts.width:
+            one = Step[Any, Any](attrs.evolve(self._parts, width=0, when=None))
+            return cast(
+                "O", [await one.execute(item) for item in cast("Sequence[Any]", inp)]
+            )  # `each` has made them so
         returned = await self._parts.execute(inp, _alone(self._parts.name, "execute"))
         # `step` saw the function's annotation: it gives an O, or a Result of one.
         return cast("O", returned.unwrap() if isinstance(returned, Result) else returned)
 
     async def compensate(self, inp: I, out: O, /) -> None:
         """Call the compensation alone; without one, nothing happens."""
-        if self._parts.compensate is not None and not (self._parts.when is not None and out is None):
+        if self._parts.compensate is None or (self._parts.when is not None and out is None):
+            return
+        if self._parts.width:
+            pairs = zip(cast("Sequence[Any]", inp), cast("list[Any]", out), strict=True)  # `each` has made them so
+            for given, made in reversed(list(pairs)):
+                await self._parts.compensate(given, made, _alone(self._parts.name, "compensate"))
+        else:
             await self._parts.compensate(inp, out, _alone(self._parts.name, "compensate"))
 
     def when(self, condition: Callable[[I], bool], /) -> Step[I, O | None]:
@@ -235,6 +259,31 @@ class Step(StepBase[I, O]):
             raise SagaDefinitionError(f"{self!r} has a condition already", hint="put both into one, with `and`")
         check_condition(self._parts.name, condition)
         return Step(attrs.evolve(self._parts, when=condition))
+
+    def each(self, *, concurrency: int) -> Step[Sequence[I], list[O]]:
+        """The step, done once for each item of a list (at most 200 a saga), at most `concurrency` of them at once.
+
+        Each item has its own attempts, idempotency key and compensation, by this step's options; its id is the step's with
+        the item's number, as in `charge[3]`. The outputs come as a list in the items' order. Where one item has failed
+        for good, those that are done are undone.
+
+        Example::
+
+            payments = charge.each(concurrency=3)(bills)        # StepRef[list[Bill]] gives StepRef[list[Payment]]
+        """
+        if self._parts.width:
+            raise SagaDefinitionError(f"{self!r} is done for each item already", hint="flatten the list of lists first")
+        if self._parts.when is not None:
+            raise SagaDefinitionError(
+                f"{self!r} has a condition, which would be asked of the whole list",
+                hint=f"leave items out in `using` / `input_map`, or write {self._parts.name}.each(...).when(...)",
+            )
+        if not _is_count(concurrency):
+            raise SagaDefinitionError(
+                f"concurrency must be a whole number of 1 or more, not {concurrency!r:.100}",
+                hint="it says how many items run at once: 1 does one after another",
+            )
+        return Step(attrs.evolve(self._parts, width=min(concurrency, ITEM_LIMIT)))
 
     @overload
     def __call__(self, ref: StepRef[I], /, *, after: AnyRefs = ..., **options: Unpack[StepOptions]) -> StepRef[O]: ...
@@ -551,6 +600,10 @@ class WithoutContext:
     def __call__(self, *given: object) -> Awaitable[Any]:  # Any: see `step`
         """Call it without the context."""
         return self.fn(*given[: self.values])
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def _names(types: tuple[object, ...]) -> str:

@@ -285,10 +285,11 @@ class Interpreter:
         timed = self.saga.plan.waits or state.deadline is not None
         if self._draining or (not timed and _WAITING.isdisjoint(map(type, state.steps))):
             return
+        # What is due already waits for another item to make room.
         wakes = [
             step.wake
             for step in state.steps
-            if isinstance(step, Retrying | UndoRetrying) or (isinstance(step, Unknown) and step.wake)
+            if isinstance(step, Retrying | UndoRetrying | Unknown) and step.wake > state.at
         ]
         wakes += alarms(state)
         if wakes:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, final
+from typing import Any, cast, final
 from uuid import UUID
 
 import attrs
@@ -13,11 +13,23 @@ import msgspec
 from typing_extensions import override
 
 from saga_fn.core.effects import RunCompensation, RunStep
-from saga_fn.core.events import Binding, Bound, Declined, Unbindable
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable
+from saga_fn.core.ids import Digest, Moment, StepId, number_of, owner_of
+from saga_fn.core.items import ITEM_LIMIT, item_count, items_of
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.reading import Projection, find
-from saga_fn.core.state import NotTaken, Probing, SagaState, Skipped, StepState, Succeeded, Undoing, is_done
+from saga_fn.core.state import (
+    Gathered,
+    NotTaken,
+    Probing,
+    SagaState,
+    Skipped,
+    Spread,
+    StepState,
+    Succeeded,
+    Undoing,
+    is_done,
+)
 from saga_fn.definition import InputContext, StepBinding
 from saga_fn.definition.step import holds
 from saga_fn.engine.fault import Fault
@@ -36,6 +48,14 @@ class BoundInput(msgspec.Struct, frozen=True):
     value: object
     data: bytes
     same_as: int | None
+
+
+@attrs.frozen
+class BoundList:
+    """The inputs of a fan-out's items, and the fingerprint of them all."""
+
+    inputs: tuple[BoundInput, ...]
+    digest: Digest
 
 
 @attrs.define(eq=False)
@@ -72,6 +92,8 @@ class LiveSaga:
     events: dict[int, bytes] = attrs.field(factory=dict)
     """Payloads of outside events, by journal entry."""
     inputs: dict[StepId, BoundInput] = attrs.field(factory=dict)
+    lists: dict[StepId, BoundList] = attrs.field(factory=dict)
+    """What the steps that have fanned out are done for."""
     _initial_data: object = attrs.field(default=None, init=False)
     _outputs: dict[StepId, object] = attrs.field(factory=dict, init=False)
 
@@ -86,8 +108,9 @@ class LiveSaga:
             self.ended_as = projection
 
     def binding(self, step: StepId) -> StepBinding:
-        """What it takes to run the step."""
-        return self.registered.definition.steps[step]
+        """What it takes to run the step, or the item."""
+        steps = self.registered.definition.steps
+        return steps[step] if step in steps else steps[owner_of(step)]
 
     def record(self, step: StepId, recorded: Recorded) -> None:
         """Remember what a step was given and returned."""
@@ -100,6 +123,8 @@ class LiveSaga:
             binding = self.binding(step)
             if binding.kind is not StepKind.STEP:
                 return bind_wait(binding, self._context(state)), None
+            if binding.fans_out:
+                return self._bind_each(state, step, binding), None
             value = binding.input_type.accept(binding.map_input(self._context(state)))
             if binding.when is not None and not holds(step, binding.when, value):
                 return Declined(step), None
@@ -108,6 +133,49 @@ class LiveSaga:
             return Unbindable(step), Fault.of(error, step=step)
         self.inputs[step] = BoundInput(value, data, self._payload_like(data, state, step))
         return Bound(step, digest_of(data)), None
+
+    def _bind_each(self, state: SagaState, step: StepId, binding: StepBinding) -> Binding:
+        """Compute the list that a step fans out over, or give one item its input of it; raises whatever user code does."""
+        number = None if step == binding.step_id else number_of(step)
+        if number is None:
+            given = self._items(step, binding.map_input(self._context(state)))
+            room = ITEM_LIMIT - item_count(state.steps)
+            if len(given) > room:
+                raise PayloadError(
+                    f"step {step!r} is given {len(given)} items; a saga has at most {ITEM_LIMIT} in all, and {room} are left",
+                    hint="split the list over several sagas, or give each item several pieces of work",
+                )
+            if binding.when is not None and not holds(step, binding.when, given):
+                return Declined(step)
+            found = self.lists[step] = self._bound_list(step, binding, given)
+            return BoundEach(step, len(found.inputs), found.digest)
+        if (known := self.lists.get(binding.step_id)) is None:
+            # Somebody else fanned it out: what it saw then is seen again, whatever has come from outside since.
+            spread = next(each for each in state.steps if isinstance(each, Spread) and each.step == binding.step_id)
+            then = msgspec.structs.replace(state, events=state.events[: spread.events], latest=spread.latest)
+            given = self._items(binding.step_id, binding.map_input(self._context(then)))
+            known = self.lists[binding.step_id] = self._bound_list(binding.step_id, binding, given)
+        if number < len(known.inputs):
+            self.inputs[step] = known.inputs[number]
+        return Bound(step, known.digest)
+
+    def _items(self, step: StepId, given: object) -> list[object]:
+        if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray):
+            raise PayloadError(
+                f"step {step!r} is done for each item, but its input_map gave a {type(given).__name__}",
+                hint="give it a list",
+            )
+        return list(cast("Sequence[object]", given))
+
+    def _bound_list(self, step: StepId, binding: StepBinding, given: Sequence[object]) -> BoundList:
+        inputs: list[BoundInput] = []
+        digest = hashlib.blake2b(digest_size=8)
+        for number, item in enumerate(given):
+            value = binding.input_type.accept(item)
+            data = self.encoded(f"input {number} of step {step!r}", binding.input_type.encode, value)
+            digest.update(len(data).to_bytes(8) + data)
+            inputs.append(BoundInput(value, data, None))
+        return BoundList(tuple(inputs), Digest(digest.digest()))
 
     def encoded(self, what: str, encode: Callable[[object], bytes], value: object) -> bytes:
         """The value's bytes; raises PayloadError if it has none, or too many."""
@@ -133,9 +201,11 @@ class LiveSaga:
 
         Raises PayloadError if it cannot be, or has become another.
         """
-        known = find(self.state, step)
+        known, spread = find(self.state, step), find(self.state, self.plan.owner(step))
         digest = known.tries.digest if isinstance(known, Probing | Undoing) else Digest(b"")
         found = self.inputs.get(step)
+        if isinstance(spread, Spread):  # an item's is that of the whole list
+            digest, found = spread.digest, None
         if found is None or digest_of(found.data) != digest:
             binding, fault = self.bind(self.state, step)
             if not isinstance(binding, Bound):
@@ -168,15 +238,27 @@ class LiveSaga:
         return InputContext(
             saga_id=self.id,
             initial_data=self._initial_data,
-            step_outputs=_Outputs(self._output, state.steps),
+            step_outputs=_Outputs(self._output, self._of_the_plan(state)),
             events=tuple(events),
             latest_event=msgspec.json.decode(self.events[state.latest]) if state.latest else None,
         )
 
-    def _output(self, done: Succeeded | Skipped) -> object:
+    def _of_the_plan(self, state: SagaState) -> tuple[StepState, ...]:
+        """The steps whose outputs others are given: of a fan-out the whole, not its items."""
+        if not self.plan.widths:
+            return state.steps
+        return tuple(step for step in state.steps if step.step in self.plan.index)
+
+    def _output(self, done: Succeeded | Skipped | Gathered) -> object:
         step = done.step
         if step not in self._outputs:
-            self._outputs[step] = self.binding(step).result_type.decode(self.output_of(done))
+            binding = self.binding(step)
+            if isinstance(done, Gathered):
+                self._outputs[step] = [
+                    binding.output_type.decode(self.results[item].payload or b"null") for item in items_of(done)
+                ]
+            else:
+                self._outputs[step] = binding.result_type.decode(self.output_of(done))
         return self._outputs[step]
 
     def output_of(self, done: Succeeded | Skipped) -> bytes:
@@ -192,7 +274,9 @@ class _Outputs(Mapping[StepId, object]):
 
     __slots__ = ("_output", "_steps")
 
-    def __init__(self, output: Callable[[Succeeded | Skipped], object], steps: tuple[StepState, ...]) -> None:
+    def __init__(
+        self, output: Callable[[Succeeded | Skipped | Gathered], object], steps: tuple[StepState, ...]
+    ) -> None:
         self._output = output
         self._steps = steps
 

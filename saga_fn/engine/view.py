@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -23,14 +23,17 @@ from saga_fn.core.events import (
     name_of,
 )
 from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.items import items_of
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.reading import find, left_over, project
 from saga_fn.core.state import (
+    Gathered,
     Goal,
     NotTaken,
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     Undone,
@@ -77,12 +80,14 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     state = decode_state(row.state)
     plan = await plan_of(engine, row)
     outputs = {
-        step.step: None
-        if isinstance(step, NotTaken) or not _gives(plan, step)
-        else _plain(journal[step.seq - 1].payload)
+        step.step: _plain(journal[step.seq - 1].payload) if _gives(plan, step) else None
         for step in state.steps
-        if isinstance(step, NotTaken) or (isinstance(step, Succeeded | Skipped | Undone) and step.seq)
+        if isinstance(step, Succeeded | Skipped | Undone) and step.seq
     }
+    outputs |= {step.step: None for step in state.steps if isinstance(step, NotTaken)}
+    for step in state.steps:
+        if isinstance(step, Gathered) and outputs.keys() >= set(items_of(step)):
+            outputs[step.step] = [outputs[item] for item in items_of(step)]
     context: dict[str, Any] = {  # Any: JSON of whatever types the saga has
         "saga_name": row.name,
         "initial_data": _plain(journal[0].payload),
@@ -123,6 +128,9 @@ def result_of(live: LiveSaga, definition: SagaDefinition[Any, R]) -> R:  # Any: 
         return definition.output_type.decode(b"null")
     if step == INITIAL:
         return definition.output_type.decode(live.initial)
+    items = _items(live.state, step)
+    if items is not None:
+        return definition.output_type.decode(_joined(live.results[item].payload for item in items))
     done = find(live.state, step)
     payload = live.output_of(done) if isinstance(done, Succeeded | Skipped) else b"null"  # if it was not taken
     return definition.output_type.decode(payload)
@@ -133,14 +141,25 @@ async def read_result(engine: SagaEngine, row: SagaRecord, definition: SagaDefin
     step = definition.output
     if step is None or (step != INITIAL and definition.steps[step].kind is StepKind.SLEEP):
         return definition.output_type.decode(b"null")
-    seq = 1
-    if step != INITIAL:
-        found = next(s for s in decode_state(row.state).steps if s.step == step)
-        if not isinstance(found, Succeeded | Skipped):  # it was not taken
-            return definition.output_type.decode(b"null")
-        seq = found.seq
-    recorded = await engine.store.results(shard_of(row.id, engine.store.shards), [(row.id, seq)])
-    return definition.output_type.decode(recorded[row.id, seq].payload or b"null")
+    state = decode_state(row.state)
+    seqs = {step.step: step.seq for step in state.steps if isinstance(step, Succeeded | Skipped)} | {INITIAL: 1}
+    items = _items(state, step)
+    wanted = [(row.id, seqs[one]) for one in ([step] if items is None else items) if one in seqs]
+    recorded = await engine.store.results(shard_of(row.id, engine.store.shards), wanted)
+    if items is not None:
+        return definition.output_type.decode(_joined(recorded[key].payload for key in wanted))
+    # Nothing is recorded of what was not taken.
+    payload = recorded[wanted[0]].payload if wanted else None
+    return definition.output_type.decode(payload or b"null")
+
+
+def _items(state: SagaState, step: StepId) -> list[StepId] | None:
+    """The items of the step, if it fanned out."""
+    return next((items_of(one) for one in state.steps if isinstance(one, Gathered) and one.step == step), None)
+
+
+def _joined(payloads: Iterable[bytes | None]) -> bytes:
+    return b"[" + b",".join(payload or b"null" for payload in payloads) + b"]"
 
 
 def record_of(live: LiveSaga) -> SagaRecord:
@@ -272,7 +291,8 @@ def _time_of(moment: Moment | None) -> datetime | None:
 
 
 def _done(state: SagaState) -> int:
-    return sum(is_done(step) for step in state.steps)
+    items = {item for step in state.steps if isinstance(step, Spread | Gathered) for item in items_of(step)}
+    return sum(is_done(step) and step.step not in items for step in state.steps)
 
 
 def _entry(record: JournalRecord) -> HistoryEntry:

@@ -50,6 +50,7 @@ def step(
     when: bool = False,
     on_unknown: OnUnknown = OnUnknown.REPEAT,
     probe_retry: RetrySchedule | None = None,
+    width: int = 0,
 ) -> PlannedStep:
     return PlannedStep(
         StepId(name),
@@ -61,6 +62,7 @@ def step(
         on_unknown,
         probe_retry or RetrySchedule(),
         conditional=when,
+        width=width,
     )
 
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from saga_fn.core.events import (
     AbortRequested,
     Bound,
+    BoundEach,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -60,7 +61,7 @@ def kinds_of_steps(draw: st.DrawFn) -> dict[str, object]:
     """What makes a planned step a wait, more often than not nothing."""
     match draw(st.sampled_from([StepKind.STEP, StepKind.STEP, StepKind.EVENT, StepKind.SLEEP])):
         case StepKind.STEP:
-            return {}
+            return {"width": draw(st.sampled_from([0, 0, 0, 1, 2]))}
         case StepKind.SLEEP:
             return {"kind": StepKind.SLEEP, "limit": draw(limits), "compensable": False, "conditional": False}
         case StepKind.EVENT:
@@ -131,7 +132,11 @@ def _with_a_pivot(plan: Plan) -> Iterator[Plan]:
             yield Plan.from_data(replace(plan.data, steps=tuple(steps)))
 
 
-names = st.sampled_from([StepId(name) for name in "abcde"]) | st.text(max_size=3).map(StepId)
+names = (
+    st.sampled_from([StepId(name) for name in "abcde"])
+    | st.sampled_from([StepId(f"{name}[{item}]") for name in "abcde" for item in (0, 1)])
+    | st.text(max_size=3).map(StepId)
+)
 attempts = st.integers(1, 4) | st.integers()
 moments = (st.integers(0, 60) | st.integers()).map(Moment)
 draws = st.floats(0.0, 1.0) | st.floats()
@@ -141,6 +146,7 @@ bindings = (
     | st.builds(Bound, names, st.sampled_from([Digest(b"1"), Digest(b"2"), Digest(b"")]))
     | st.builds(Unbindable, names)
     | st.builds(Declined, names)
+    | st.builds(BoundEach, names, st.integers(-1, 3) | st.integers(), st.sampled_from([Digest(b"1"), Digest(b"2")]))
 )
 inputs = st.lists(bindings, max_size=5).map(tuple)
 kinds = st.sampled_from(FailureKind)

@@ -107,6 +107,18 @@ EXHAUSTIVE = {
     "a pivot, halting on failure": Plan.of(
         step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", undo=False), compensate_on_failure=False
     ),
+    "a fan-out": Plan.of(step("a", width=2)),
+    "a fan-out, one at a time": Plan.of(step("a", width=1)),
+    "a fan-out, conditional": Plan.of(step("a", width=2, when=True)),
+    "a fan-out without compensation, retried": Plan.of(step("a", width=1, retry=RetrySchedule(2, base=1), undo=False)),
+    "a fan-out, cut short": Plan.of(step("a", width=2), cancel_siblings=True),
+    "a fan-out, halting on failure": Plan.of(step("a", width=2), compensate_on_failure=False),
+    "a fan-out and what follows it": Plan.of(step("a", width=2), step("b", "a", undo=False)),
+    "a fan-out and what it follows": Plan.of(step("a"), step("b", "a", width=1)),
+    "a fan-out that finds out what may have run": Plan.of(
+        step("a", width=1, undo=False, on_unknown=OnUnknown.PROBE),
+    ),
+    "a fan-out that undoes what may have run": Plan.of(step("a", width=2, on_unknown=OnUnknown.UNDO)),
     "a conditional pivot": Plan.of(
         step("a"), step("b", "a", undo=False, pivot=True, when=True), step("c", "b", undo=False)
     ),
@@ -134,6 +146,12 @@ EXHAUSTIVE = {
 }
 
 BOUNDED = {
+    "a fan-out beside a step": (Plan.of(step("a", width=2), step("b", undo=False)), 500),
+    "two fan-outs": (Plan.of(step("a", width=2), step("b", "a", width=1)), 500),
+    "a fan-out past the pivot": (
+        Plan.of(step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", width=2, undo=False)),
+        500,
+    ),
     "three that join": (Plan.of(step("a"), step("b"), step("c"), step("d", "a", "b", "c", undo=False)), 1_200),
     "waits beside steps": (
         Plan.of(
@@ -204,6 +222,13 @@ def test_every_state_of_two_whose_condition_comes_and_goes() -> None:
 def test_past_the_pivot_only_an_abort_leaves_something() -> None:
     without_abort = {end.left_over for end in explore(PIVOTED).ends if "abort_requested" not in end.story}
     assert not any(A in dict(left) and C in dict(left) for left in without_abort)
+
+
+def test_every_state_of_a_fan_out_that_becomes_narrower_or_a_plain_step() -> None:
+    for other in (Plan.of(step("a", width=1)), ONE):
+        found = explore(Plan.of(step("a", width=2)), changes=(other,))
+        assert not found.bounded
+        assert found.violations == ()
 
 
 def test_the_ends_of_two_steps_are_these() -> None:

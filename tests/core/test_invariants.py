@@ -38,6 +38,7 @@ from saga_fn.core.state import (
     Buffered,
     Doubt,
     Exhausted,
+    Gathered,
     Goal,
     NotTaken,
     Parked,
@@ -48,6 +49,7 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     Tries,
@@ -63,6 +65,8 @@ from tests.core.given import PIVOTED, SECOND, THRICE, A, B, C, sequence, sleep, 
 
 TWO = sequence("ab")
 BARE = sequence("ab", undo="")
+A0, A1, SEEN = StepId("a[0]"), StepId("a[1]"), Digest(b"x")
+FANNED = Plan.of(step("a", width=1), step("b", "a"))
 CONDITIONAL = Plan.of(step("a", when=True), step("b", "a"))
 CANCELLING = Plan.of(step("a"), step("b", "a"), cancel_siblings=True)
 RETRIED, UNDO_RETRIED = (
@@ -120,6 +124,13 @@ BROKEN_STATES: dict[str, list[tuple[Plan, SagaState]]] = {
         (TWO, state(Running(B, ONCE))),
         (TWO, state(Running(A, ONCE), Succeeded(B, 2))),
         (TWO, state(Succeeded(B, 2), goal=Goal.COMPLETED)),
+    ],
+    "i7_items_belong_to_a_list": [
+        (FANNED, state(Running(A0, ONCE))),
+        (FANNED, state(Spread(A, 1, SEEN), Running(A1, ONCE))),
+        (FANNED, state(Gathered(A, 1))),
+        (FANNED, state(Gathered(A, 1), Running(A0, ONCE))),
+        (FANNED, state(Gathered(A, 2), Succeeded(A0, 2), goal=Goal.COMPLETED)),
     ],
     "i8_nothing_runs_forward_beside_a_compensation": [
         (TWO, state(Undoing(A, 1, ONCE), Running(B, ONCE), goal=Goal.ROLLBACK)),
@@ -183,6 +194,7 @@ def edge(before: SagaState, event: Event, after: Transition | SagaState, plan: P
 
 
 TICK = Ticked(Moment(0))
+FANNING = state(Spread(A, 3, SEEN), Running(A0, ONCE))
 DECLINED = Ticked(Moment(0), (Declined(A),))
 RAN, DONE = state(Running(A, ONCE)), state(Succeeded(A, 4), rev=4)
 SUCCESS = StepSucceeded(Moment(0), A, 1)
@@ -223,6 +235,9 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(state(Unknown(A, DOUBTFUL)), ProbeAnswered(Moment(0), A, 0, done=True), DONE),
         edge(state(Unknown(A, DOUBTFUL)), TICK, state(Undoing(A, 4, ONCE), goal=BACK, rev=4), UNDONE_IN_DOUBT),
         edge(state(NotTaken(A)), TICK, state(Running(A, ONCE), rev=4)),
+        edge(state(Spread(A, 2, SEEN)), TICK, state(Spread(A, 1, SEEN), rev=4)),
+        edge(state(Spread(A, 2, SEEN)), TICK, state(Gathered(A, 1), rev=4)),
+        edge(state(Gathered(A, 2)), TICK, state(Spread(A, 2, SEEN), rev=4)),
         edge(state(NotTaken(A)), StepSkipped(Moment(0), A), state(Skipped(A, 4), rev=4)),
         # What a wait takes is what it waits for, when it comes, or what was kept for it.
         edge(eventful(WAITS), EventReceived(Moment(0), "sent"), eventful(Succeeded(A, 4), rev=4), EVENTFUL),
@@ -435,6 +450,15 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
             state(Undoing(A, 1, TWICE), goal=BACK),
         ),
     ],
+    "i15_no_more_items_at_once_than_declared": [
+        edge(FANNING, TICK, state(Spread(A, 3, SEEN), Running(A0, ONCE), Running(A1, ONCE), rev=4), FANNED),
+        edge(
+            state(Gathered(A, 2), Succeeded(A0, 1), Succeeded(A1, 2), goal=BACK),
+            TICK,
+            state(Gathered(A, 2), Undoing(A0, 1, ONCE), Undoing(A1, 2, ONCE), goal=BACK, rev=4),
+            FANNED,
+        ),
+    ],
     "i16_a_cancellation_is_before_or_after_the_end": [
         edge(RAN, AbortRequested(Moment(0), Moment(0)), state(goal=Goal.COMPLETED, rev=4)),
         edge(RAN, AbortRequested(Moment(0), Moment(0)), state(goal=Goal.FORWARD, rev=4)),
@@ -460,6 +484,10 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(RAN, TICK, moved(state(Retrying(A, ONCE, LATER), rev=4), needs=(A,))),
         edge(RAN, TICK, moved(state(Unknown(A, HELD), rev=4), needs=(A,))),
         edge(RAN, TICK, moved(state(Unknown(A, ONCE), goal=BACK, rev=4), needs=(A,))),
+        edge(FANNING, TICK, moved(state(*FANNING.steps, rev=4), needs=(A1,)), FANNED),
+        edge(state(Spread(A, 3, SEEN)), TICK, moved(state(Spread(A, 3, SEEN), rev=4)), FANNED),
+        edge(state(Spread(A, 3, SEEN)), TICK, moved(state(Spread(A, 3, SEEN), rev=4), needs=(A0, A1)), FANNED),
+        edge(state(Spread(A, 3, SEEN)), TICK, moved(state(Spread(A, 3, SEEN), rev=4), needs=(A0, B)), FANNED),
     ],
 }
 

@@ -6,9 +6,11 @@ from typing import get_args
 
 import pytest
 
-from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     Exhausted,
+    Gathered,
     Goal,
     NotTaken,
     Parked,
@@ -19,6 +21,7 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     Tries,
@@ -31,7 +34,7 @@ from saga_fn.core.state import (
     Waiting,
 )
 from saga_fn.core.steps import StepReport, StepStatus, report_of, status_of
-from tests.core.given import THREE, A, B, C
+from tests.core.given import THREE, A, B, C, step
 
 TRIED = Tries(3, 2, digest=Digest(b"x"))
 WHY = ParkReason.ROW_REFUSED
@@ -46,6 +49,8 @@ SAID: list[tuple[StepState, StepReport]] = [
     (Succeeded(A, 2), StepReport(A, StepStatus.SUCCEEDED)),
     (Skipped(A, 2), StepReport(A, StepStatus.SKIPPED)),
     (NotTaken(A), StepReport(A, StepStatus.SKIPPED)),
+    (Spread(A, 0, Digest(b"x")), StepReport(A, StepStatus.RUNNING)),
+    (Gathered(A, 0), StepReport(A, StepStatus.SUCCEEDED)),
     (Undoing(A, 2, TRIED), StepReport(A, StepStatus.COMPENSATING, 3, 2)),
     (UndoRetrying(A, 2, TRIED, AT), StepReport(A, StepStatus.COMPENSATION_RETRYING, 3, 2, wake=AT)),
     (UndoParked(A, 2, TRIED, WHY), StepReport(A, StepStatus.COMPENSATION_PARKED, 3, 2, parked="row_refused")),
@@ -58,12 +63,35 @@ SAID: list[tuple[StepState, StepReport]] = [
 ]
 
 
-@pytest.mark.parametrize("step, said", SAID, ids=[type(step).__name__ for step, _ in SAID])
-def test_of_a_step_that_has_begun(step: StepState, said: StepReport) -> None:
-    assert status_of(step) is said.status
+@pytest.mark.parametrize("begun, said", SAID, ids=[type(begun).__name__ for begun, _ in SAID])
+def test_of_a_step_that_has_begun(begun: StepState, said: StepReport) -> None:
+    assert status_of(begun) is said.status
     pending = (StepReport(B, StepStatus.PENDING), StepReport(C, StepStatus.PENDING))
-    assert report_of(THREE, SagaState(3, AT, Goal.FORWARD, (step,), plan=THREE.id)) == (said, *pending)
+    assert report_of(THREE, SagaState(3, AT, Goal.FORWARD, (begun,), plan=THREE.id)) == (said, *pending)
+
+
+FIRST, SECOND = StepId("a[0]"), StepId("a[1]")
+
+
+@pytest.mark.parametrize(
+    "items, whole",
+    [
+        ((), StepStatus.RUNNING),
+        ((Succeeded(FIRST, 2),), StepStatus.RUNNING),
+        ((Succeeded(FIRST, 2), Running(SECOND, TRIED)), StepStatus.RUNNING),
+        ((Exhausted(FIRST, TRIED), Running(SECOND, TRIED)), StepStatus.RUNNING),
+        ((Exhausted(FIRST, TRIED), Undoing(SECOND, 2, TRIED)), StepStatus.COMPENSATING),
+        ((Exhausted(FIRST, TRIED), Undone(SECOND, 2)), StepStatus.FAILED),
+        ((Undone(FIRST, 2), Undone(SECOND, 2)), StepStatus.COMPENSATED),
+    ],
+)
+def test_of_a_fan_out_the_most_telling_of_its_items(items: tuple[StepState, ...], whole: StepStatus) -> None:
+    plan = Plan.of(step("a", width=2), step("b", "a"))
+    found = report_of(plan, SagaState(3, AT, Goal.FORWARD, (Spread(A, 2, Digest(b"x")), *items), plan=plan.id))
+    assert [one.step_id for one in found] == [A, FIRST, SECOND, B]
+    assert found[0] == StepReport(A, whole)
+    assert [one.status for one in found[len(items) + 1 :]] == [StepStatus.PENDING] * (3 - len(items))
 
 
 def test_every_state_is_told() -> None:
-    assert {type(step) for step, _ in SAID} == set(get_args(StepState))
+    assert {type(begun) for begun, _ in SAID} == set(get_args(StepState))

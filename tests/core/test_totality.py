@@ -12,6 +12,7 @@ from saga_fn.core.effects import Refusal, Release
 from saga_fn.core.events import (
     AbortRequested,
     Bound,
+    BoundEach,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -43,7 +44,13 @@ from saga_fn.core.waiting import BUFFER_LIMIT
 from tests.core.given import DIAMOND, ONE, PIVOTED, SECOND, THREE, A, B, C, Saga, sequence, started, step, wait
 from tests.core.stories import STORIES
 
-STEPS = (*(StepId(name) for name in "abcd"), StepId(""), StepId("no such step"), StepId("\x00\ud800"))
+STEPS = (
+    *(StepId(name) for name in "abcd"),
+    StepId(""),
+    StepId("a[0]"),
+    StepId("no such step[7]"),
+    StepId("\x00\ud800"),
+)
 MOMENTS = tuple(Moment(at) for at in (0, -1, -(1 << 70), 1 << 70, 30 * SECOND))
 ATTEMPTS = (1, 0, -1, 2, 1 << 70)
 DRAWS = (0.0, 0.999, 1.0, -1.0, 1e308, math.nan, math.inf, -math.inf)
@@ -53,9 +60,10 @@ def garbage(plan: Plan) -> Iterator[Event]:
     """Every kind of event with every kind of value, sensible or not."""
     everything = tuple(Bound(name, Digest(b"")) for name in STEPS) + tuple(Unbindable(name) for name in STEPS)
     declined = tuple(Declined(name) for name in STEPS)
+    lists = tuple(BoundEach(name, items, Digest(b"")) for name in STEPS for items in (-1, 1 << 70, 2))
     moments = tuple(Until(name, at) for name in STEPS for at in MOMENTS[:3])
     for at in MOMENTS:
-        for inputs in ((), everything, everything[::-1], declined, moments):
+        for inputs in ((), everything, everything[::-1], declined, moments, lists):
             yield Started(at, plan.id, inputs)
             yield Started(at, plan.id, inputs, -1)
             yield Started(at, plan.id, inputs, SECOND)

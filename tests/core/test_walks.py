@@ -12,6 +12,7 @@ from returns.result import Failure, Success
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import (
     Bound,
+    BoundEach,
     CompensationFailed,
     CompensationSucceeded,
     Event,
@@ -78,7 +79,9 @@ def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]
             return moved.state
 
 
-def binding(plan: Plan, state: SagaState, step: StepId) -> Bound | Until:
+def binding(plan: Plan, state: SagaState, step: StepId) -> Bound | BoundEach | Until:
+    if step in plan.widths:
+        return BoundEach(step, state.rev % 3, Digest(b"1"))
     if plan.step(step).kind is StepKind.SLEEP:
         return Until(step, Moment(state.at + 5))
     return Bound(step, Digest(b"1"))

@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 from saga_fn import SagaAdmin, SagaHandle, SagaOrchestrator
-from tests.faults.worker import LEDGER, Job, Ledger, definition, forked
+from tests.faults.worker import LEDGER, Job, Ledger, definition, forked, spread
 
 ROOT = Path(__file__).parents[2]
 SOON = 30.0
@@ -35,6 +35,7 @@ class Stage:
         ledger = Ledger(pool)
         self.jobs: SagaHandle[Job, Job] = orchestrator.register("job", definition(ledger))
         self.forks: SagaHandle[Job, Job] = orchestrator.register("fork", forked(ledger, siblings="await"))
+        self.spreads: SagaHandle[Job, Job] = orchestrator.register("spread", spread(ledger))
         self.cuts: SagaHandle[Job, Job] = orchestrator.register("cut", forked(ledger, siblings="cancel"))
         self.processes: list[subprocess.Popen[bytes]] = []
 

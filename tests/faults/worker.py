@@ -131,6 +131,25 @@ def forked(ledger: Ledger, *, siblings: Literal["await", "cancel"]) -> SagaDefin
     return builder.build(output=join)
 
 
+def spread(ledger: Ledger) -> SagaDefinition[Job, Job]:
+    """A step, one that is done for each of six items, two at once, and what follows them all; all can be undone."""
+
+    async def do(inp: Job, ctx: StepContext) -> Job:
+        await ledger.work(inp, ctx, "execute")
+        return inp
+
+    async def undo(inp: Job, out: Job, ctx: StepContext) -> None:
+        await ledger.work(inp, ctx, "compensate")
+
+    soon = FixedRetry(max_attempts=3, delay=timedelta(milliseconds=50))
+    work = step(do, compensate=undo, compensation_retry_policy=soon)
+    builder = SagaBuilder(Job)
+    root = builder.add_step(work, step_id="root", depends_on=builder.initial)
+    many = builder.add_step(work.each(concurrency=2), step_id="many", depends_on=root, input_map=lambda job: [job] * 6)
+    last = builder.add_step(work, step_id="last", depends_on=many, input_map=lambda jobs: jobs[0])
+    return builder.build(output=last)
+
+
 def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> None:
     """Kill this process, as SIGKILL does, where that many sagas have come to that point."""
     claim_due, commit = store.claim_due, store.commit
@@ -176,6 +195,7 @@ async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> 
         ledger = Ledger(pool, together)
         orchestrator.register("job", definition(ledger))
         orchestrator.register("fork", forked(ledger, siblings="await"))
+        orchestrator.register("spread", spread(ledger))
         orchestrator.register("cut", forked(ledger, siblings="cancel"))
         if point:
             die_at(orchestrator.engine.store, point, event, step_id, int(many))

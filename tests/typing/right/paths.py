@@ -1,7 +1,8 @@
-"""Graphs, conditional steps: what is not taken is None in the types."""
+"""Graphs, conditional steps and fan-outs: what is not taken is None in the types, and a list is a list."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import assert_type
 
 from saga_fn import InputContext, SagaBuilder, SagaDefinition, Step, StepRef, StepSnapshot, StepStatus, saga, step
@@ -56,9 +57,47 @@ assert_type(charged, StepRef[Charged])
 assert_type(builder.build(output=quoted), SagaDefinition[Order, Quoted | None])
 
 
+assert_type(charge.each(concurrency=3), Step[Sequence[ChargeInput], list[Charged]])
+assert_type(step(ReserveInventory()).each(concurrency=1), Step[Sequence[ReserveInput], list[Reserved]])
+assert_type(
+    charge.each(concurrency=3).when(lambda inputs: len(inputs) > 0), Step[Sequence[ChargeInput], list[Charged] | None]
+)
+
+
+@step
+async def split(order: Order) -> list[Order]:
+    return [order, order]
+
+
+@step
+async def add_up(quotes: list[Quoted]) -> Quoted:
+    return Quoted(sum(one.cents for one in quotes))
+
+
+@saga("many")
+def many(order: StepRef[Order]) -> StepRef[list[Charged]]:
+    orders = split(order)
+    quotes = quote.each(concurrency=2)(orders, using=lambda found: found)
+    assert_type(quotes, StepRef[list[Quoted]])
+    total = add_up(quotes)
+    return charge.each(concurrency=3)(
+        quotes, total, using=lambda found, all_of: [ChargeInput("", one.cents + all_of.cents) for one in found]
+    )
+
+
+assert_type(many, SagaDefinition[Order, list[Charged]])
+
+each_builder = SagaBuilder(Order)
+each_quote = each_builder.add_step(quote.each(concurrency=2), input_map=lambda ctx: [ctx.initial_data])
+assert_type(each_quote, StepRef[list[Quoted]])
+added = each_builder.add_step(add_up, depends_on=each_quote)
+assert_type(added, StepRef[Quoted])
+
+
 def shown(snapshot: StepSnapshot) -> None:
     assert_type(snapshot.status, StepStatus)
 
 
 async def alone() -> None:
     assert_type(await quote.when(is_dear).execute(Order("1")), Quoted | None)
+    assert_type(await quote.each(concurrency=1).execute([Order("1")]), list[Quoted])

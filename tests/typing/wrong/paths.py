@@ -1,4 +1,4 @@
-"""What a step that may not be taken does not allow, and what cannot be said of branches."""
+"""What a step that may not be taken, or is done for each item, does not allow, and what cannot be said of branches."""
 
 from __future__ import annotations
 
@@ -56,3 +56,26 @@ held = builder.add_step(
 )
 # refused: arg-type | reportArgumentType
 kept(held)
+
+# refused: call-arg | reportCallIssue
+charge.each()
+# refused: arg-type | reportArgumentType
+charge.each(concurrency="3")
+# refused: call-arg | reportCallIssue
+charge.each(3)
+
+
+@saga("lists")
+def lists(order: StepRef[Order]) -> StepRef[Charged]:
+    # refused: arg-type | reportArgumentType
+    quote.each(concurrency=2)(order)
+    quotes = quote.each(concurrency=2)(order, using=lambda o: [o], step_id="quotes")
+    # refused: arg-type | reportArgumentType
+    file(quotes)
+    # refused: attr-defined | reportAttributeAccessIssue | cents
+    charge(quotes, using=lambda q: ChargeInput("", q.cents))
+    # refused: arg-type | reportArgumentType
+    charge.each(concurrency=2)(quotes, using=lambda q: q)
+    paid = charge.each(concurrency=2)(quotes, using=lambda found: [ChargeInput("", one.cents) for one in found])
+    # refused: return-value | reportReturnType
+    return paid

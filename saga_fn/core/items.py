@@ -1,0 +1,67 @@
+"""The items of a fan-out: a step that is done once for each item of a list.
+
+Each item is a step of its own, with its own attempts, result and compensation; its id is that of the step in the plan
+with the item's number. How many of them run at once the plan says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from saga_fn.core.ids import StepId, item_of
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import Gathered, Spread, StepState, is_done, is_executing
+
+ITEM_LIMIT: Final = 200
+"""A saga has no more items than this."""
+
+
+class Places:
+    """How many more items of each step may run: none, while as many run as the plan lets run at once."""
+
+    def __init__(self, plan: Plan, steps: Iterable[StepState]) -> None:
+        self._plan = plan
+        self._free = dict(plan.widths)
+        for step in steps:
+            if is_executing(step):
+                self.take(step.step)
+
+    def take(self, step: StepId) -> bool:
+        """Take a place for the step; False if there is none. Whatever is no item needs none."""
+        owner = self._plan.owner(step)
+        if owner == step or owner not in self._free:
+            return True
+        self._free[owner] -= 1
+        return self._free[owner] >= 0
+
+
+def item_count(steps: Iterable[StepState]) -> int:
+    """How many items there are in all."""
+    return sum(step.items for step in steps if isinstance(step, Spread | Gathered))
+
+
+def gathered(plan: Plan, begun: Mapping[StepId, StepState]) -> list[Gathered]:
+    """The fan-outs of which every item is done now."""
+    return [
+        Gathered(spread.step, spread.items)
+        for owner in plan.widths
+        if isinstance(spread := begun.get(owner), Spread) and all(is_done(begun.get(item)) for item in items_of(spread))
+    ]
+
+
+def in_order(plan: Plan, begun: Mapping[StepId, StepState]) -> Iterable[StepId]:
+    """The plan's steps in its order, each that has fanned out with its items after it."""
+    if not plan.widths:
+        return plan.index
+    order: list[StepId] = []
+    for planned in plan.data.steps:
+        order.append(planned.step)
+        if planned.width and isinstance(spread := begun.get(planned.step), Spread | Gathered):
+            order += items_of(spread)
+    return order
+
+
+def items_of(spread: Spread | Gathered) -> list[StepId]:
+    """The ids of its items, in order."""
+    return [item_of(spread.step, number) for number in range(spread.items)]
