@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 
 from saga_fn.core.events import (
     Bound,
+    BoundEach,
     CompensationRequested,
+    Declined,
     EventReceived,
     FailureKind,
     HandedBack,
@@ -15,11 +17,12 @@ from saga_fn.core.events import (
     SagaParked,
     Started,
     StepSkipped,
+    StepSucceeded,
     Ticked,
     Unbindable,
     Until,
 )
-from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import ParkReason
 from tests.core.given import (
@@ -226,6 +229,40 @@ def undone_in_doubt() -> Saga:
     return saga
 
 
+def passed_over() -> Saga:
+    saga = started(Plan.of(step("a"), step("b", "a", when=True), step("c", "b")), A)
+    saga.tell(StepSucceeded(saga.moment, A, 1, (Declined(B), *bound(C))))
+    saga.succeed(C)
+    return saga
+
+
+def fanned_out() -> Saga:
+    items = [StepId(f"b[{number}]") for number in range(3)]
+    saga = started(Plan.of(step("a"), step("b", "a", width=2, retry=THRICE), step("c", "b")), A)
+    each = (BoundEach(B, 3, Digest(b"input")), *bound(*items[:2]))
+    saga.tell(StepSucceeded(saga.moment, A, 1, each))
+    saga.fail(items[0])
+    saga.tick(items[2])
+    saga.wait(SECOND)
+    saga.take_over(items[0], items[1])
+    saga.succeed(items[0], items[2])
+    saga.succeed(items[2])
+    saga.succeed(items[1], C)
+    saga.fail(C)
+    for item in items:
+        saga.undo(item)
+    saga.undo(A)
+    return saga
+
+
+def cut_short() -> Saga:
+    saga = started(Plan.of(step("a"), step("b"), step("c"), cancel_siblings=True), A, B, C)
+    saga.succeed(C)
+    saga.fail(B)
+    saga.undo(C)
+    return saga
+
+
 STORIES: Mapping[str, Callable[[], Saga]] = {
     story.__name__: story
     for story in (
@@ -242,5 +279,8 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         waited,
         waited_in_vain,
         late,
+        passed_over,
+        fanned_out,
+        cut_short,
     )
 }
