@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from saga_fn.core.events import (
+    Binding,
     Bound,
     BoundEach,
     CompensationRequested,
@@ -239,7 +240,7 @@ def passed_over() -> Saga:
 def fanned_out() -> Saga:
     items = [StepId(f"b[{number}]") for number in range(3)]
     saga = started(Plan.of(step("a"), step("b", "a", width=2, retry=THRICE), step("c", "b")), A)
-    each = (BoundEach(B, 3, Digest(b"input")), *bound(*items[:2]))
+    each: tuple[Binding, ...] = (BoundEach(B, 3, Digest(b"input")), *bound(*items[:2]))
     saga.tell(StepSucceeded(saga.moment, A, 1, each))
     saga.fail(items[0])
     saga.tick(items[2])
