@@ -90,7 +90,7 @@ class Interpreter:
         on_over: Callable[[Interpreter], None],
     ) -> None:
         self._loop = asyncio.get_running_loop()
-        self.saga = saga
+        self.saga: LiveSaga = saga
         self.over: bool = False
         """Whether the saga is no longer driven."""
         self._progressed = False
