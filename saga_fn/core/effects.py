@@ -34,12 +34,14 @@ class RunStep(msgspec.Struct, frozen=True, gc=False):
 class RunCompensation(msgspec.Struct, frozen=True, gc=False):
     """Execute the step's compensation, with the input and output in journal entry `seq`.
 
-    0: it may have run, there is no output, and its input is computed again.
+    `seq` 0: it may have run, there is no output, and its input is computed again. `heard` is the journal entry of the
+    event that it waited for, 0 if there is none.
     """
 
     step: StepId
     attempt: int
     seq: int
+    heard: int = 0
 
 
 class RunProbe(msgspec.Struct, frozen=True, gc=False):
@@ -102,6 +104,8 @@ class Refusal(enum.StrEnum):
     """Nothing in the plan waits for an event of that name."""
     EXPIRED = "expired"
     """The event was void when it came."""
+    UNDECLARED_EVENT = "undeclared_event"
+    """The compensation waits for an event that its step does not declare."""
     NOT_OVER = "not_over"
     """The wait is not over, or has no default."""
 

@@ -227,6 +227,20 @@ class WaitDefaulted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
     inputs: tuple[Binding, ...] = ()
 
 
+class CompensationWaits(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19):
+    """The owner's execution of the step's compensation returned, and wants to be called again with an event.
+
+    That has the name, came within `limit` microseconds (None: whenever), and is about the same, if `about` is set.
+    """
+
+    at: Moment
+    step: StepId
+    attempt: int
+    name: str
+    limit: int | None = None
+    about: Digest = Digest(b"")
+
+
 Event: TypeAlias = (
     Started
     | Resumed
@@ -246,6 +260,7 @@ Event: TypeAlias = (
     | WaitDefaulted
     | ProbeAnswered
     | ProbeFailed
+    | CompensationWaits
 )
 
 

@@ -29,6 +29,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    CompensationWaits,
     Declined,
     Event,
     EventReceived,
@@ -68,6 +69,7 @@ from saga_fn.core.state import (
     Succeeded,
     Undone,
     UndoRetrying,
+    UndoWaiting,
     Unknown,
     Waiting,
 )
@@ -315,6 +317,11 @@ def _events_of_waits(plan: Plan) -> Iterator[Event]:
         return
     for planned in plan.steps:
         yield WaitDefaulted(NOW, planned.step)
+    for step in _steps(plan):
+        for name in plan.step(step).undo_waits_for:
+            yield CompensationWaits(NOW, step, 1, "no such event")
+            yield CompensationWaits(NOW, step, 1, name)
+            yield CompensationWaits(NOW, step, 1, name, LATER)
     yield EventReceived(NOW, "no such event")
     for name in sorted(plan.events):
         yield EventReceived(NOW, name)
@@ -409,8 +416,10 @@ def _later(step: StepState) -> bool:
         return True
     if isinstance(step, Sleeping):
         return step.wake > NOW
+    if isinstance(step, Waiting | UndoWaiting) and step.until is not None and step.until > NOW:
+        return True
     if isinstance(step, Waiting):
-        return step.until is not None and step.until > NOW
+        return False
     return not isinstance(step, _TIMELESS) and step.tries.until > NOW
 
 
@@ -421,6 +430,8 @@ def _soon(step: StepState) -> StepState:
         return _replace(step, wake=min(step.wake, _SOON))
     if isinstance(step, Waiting):
         return _replace(step, until=_sooner(step.until))
+    if isinstance(step, UndoWaiting):
+        step = _replace(step, until=_sooner(step.until))
     step = _replace(step, tries=_replace(step.tries, until=Moment(min(step.tries.until, _SOON))))
     return (
         _replace(step, wake=Moment(min(step.wake, _SOON)))

@@ -20,6 +20,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    CompensationWaits,
     Declined,
     Event,
     EventReceived,
@@ -60,6 +61,7 @@ from saga_fn.core.state import (
     Undone,
     UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unfinished,
     Unknown,
     Waiting,
@@ -68,10 +70,16 @@ from saga_fn.core.state import (
     is_executing,
 )
 
-Undo: TypeAlias = Undoing | UndoRetrying | UndoParked | UndoFailed | Undone
-_Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed
+Undo: TypeAlias = Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFailed | Undone
+_Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFailed
 _Result: TypeAlias = (
-    StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed | ProbeAnswered | ProbeFailed
+    StepSucceeded
+    | StepFailed
+    | CompensationSucceeded
+    | CompensationFailed
+    | CompensationWaits
+    | ProbeAnswered
+    | ProbeFailed
 )
 
 
@@ -110,12 +118,13 @@ def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
     row = project(plan, state)
     if row.due is not None:
         return not state.ended
-    waits_outside = any(isinstance(step, Parked | UndoParked | Waiting) for step in state.steps)
+    waits_outside = any(isinstance(step, Parked | UndoParked | Waiting | UndoWaiting) for step in state.steps)
     waits_for_time = any(
         isinstance(step, Retrying | UndoRetrying | Running | Undoing | Probing) for step in state.steps
     )
     waits_for_time = waits_for_time or any(
-        isinstance(step, Sleeping) or (isinstance(step, Waiting) and step.until is not None) for step in state.steps
+        isinstance(step, Sleeping) or (isinstance(step, Waiting | UndoWaiting) and step.until is not None)
+        for step in state.steps
     )
     return state.ended or (waits_outside and not waits_for_time and not startable(plan, state))
 
@@ -170,7 +179,8 @@ def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaStat
 
 def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
     """A saga that has ended runs nothing, waits for nothing and can start nothing."""
-    going = Running | Retrying | Parked | Undoing | UndoRetrying | UndoParked | Waiting | Sleeping | Probing
+    back = Undoing | UndoRetrying | UndoWaiting | UndoParked
+    going = back | Running | Retrying | Parked | Waiting | Sleeping | Probing
     return not state.ended or not (any(isinstance(step, going) for step in state.steps) or startable(plan, state))
 
 
@@ -447,8 +457,17 @@ def i13_a_named_event_is_taken_once(edge: Edge) -> bool:
     for was, now in edge.steps:
         if isinstance(now, Succeeded) and now != was and edge.plan.step(now.step).kind is StepKind.EVENT:
             has[now.seq] += not isinstance(edge.event, WaitDefaulted) or edge.event.step != now.step
+        elif isinstance(now, Undoing | UndoRetrying) and _was_waiting(edge, was):
+            has[now.tries.generation] += 1
     void = Counter(e.seq for e in edge.before.buffered if e.expires is not None and e.expires <= edge.after.at)
     return not has - had and not had - has - void
+
+
+def _was_waiting(edge: Edge, was: StepState | None) -> bool:
+    """Whether a compensation that starts anew is called with an event, and not because its wait was over."""
+    if isinstance(edge.event, CompensationWaits):
+        return was is not None and was.step == edge.event.step
+    return isinstance(was, UndoWaiting) and isinstance(edge.event, EventReceived)
 
 
 def i13_events_wait_in_order(edge: Edge) -> bool:
@@ -462,7 +481,13 @@ def i14_no_timer_fires_early(edge: Edge) -> bool:
     """What says that a time ran out is told so by the clock, of a moment that has come, and the saga turns back."""
     if edge.moved.timed_out is None:
         return True
-    if not isinstance(edge.event, Ticked | Resumed) or edge.before.goal is not Goal.FORWARD:
+    if not isinstance(edge.event, Ticked | Resumed):
+        return False
+    undone = {was.step: was.until for was, _ in edge.steps if isinstance(was, UndoWaiting)}
+    if edge.before.goal is Goal.ROLLBACK and edge.moved.timed_out in undone:
+        until = undone[edge.moved.timed_out]
+        return until is not None and until <= edge.after.at
+    if edge.before.goal is not Goal.FORWARD:
         return False
     over = {was.step: was.until for was, _ in edge.steps if isinstance(was, Waiting)}
     moment = over[edge.moved.timed_out] if edge.moved.timed_out else edge.before.deadline
@@ -581,7 +606,7 @@ def _asked_for(step: Running | Undoing | Probing) -> RunStep | RunCompensation |
         case Running():
             return RunStep(step.step, step.tries.attempt, step.tries.generation)
         case Undoing():
-            return RunCompensation(step.step, step.tries.attempt, step.seq)
+            return RunCompensation(step.step, step.tries.attempt, step.seq, step.tries.generation)
         case Probing():
             return RunProbe(step.step, step.tries.probes, step.tries.generation)
         case _:

@@ -79,6 +79,8 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     correlated: bool = False
     width: int = 0
     """For a fan-out, done once for each item of a list: how many items may run at once. 0: it is none."""
+    undo_waits_for: tuple[str, ...] = ()
+    """The events that its compensation may wait for."""
 
     @property
     def needs_input(self) -> bool:
@@ -196,8 +198,8 @@ class Plan:
             ),
             settles=any(planned.on_unknown is not OnUnknown.REPEAT for planned in data.steps),
             budgets=any(planned.retry.within or planned.undo_retry.within for planned in data.steps),
-            waits=any(planned.kind is not StepKind.STEP for planned in data.steps),
-            events=frozenset(name for planned in data.steps for name in planned.waits_for),
+            waits=any(planned.kind is not StepKind.STEP or planned.undo_waits_for for planned in data.steps),
+            events=frozenset(name for planned in data.steps for name in (*planned.waits_for, *planned.undo_waits_for)),
         )
 
     @property

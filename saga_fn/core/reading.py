@@ -43,6 +43,7 @@ from saga_fn.core.state import (
     Undone,
     UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unfinished,
     Unknown,
     Waiting,
@@ -53,7 +54,7 @@ from saga_fn.core.waiting import alarms
 _PASSED = DONE | {Undone, Spread}
 _STRAIGHT = DONE | {Running}
 """All that the steps of a saga are while nothing has gone wrong."""
-_Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed
+_Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed | UndoWaiting
 _Open: TypeAlias = _Tried | Waiting | Sleeping
 
 
@@ -201,7 +202,7 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
     match step:
         case Succeeded():
             return plan.step(step.step).compensable
-        case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
+        case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():
             return True
         case Unknown() | Exhausted():
             return bool(step.tries.doubt) and plan.step(step.step).on_unknown is OnUnknown.UNDO
@@ -254,7 +255,7 @@ def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
             return _doubtful(step.step, step.tries, at)
         case Succeeded():
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
-        case Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
+        case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():
             return LeftOver(step.step, LeftOverKind.UNDO_FAILED, step.tries.until if step.tries.until > at else None)
         case Skipped() | NotTaken() | Spread() | Gathered() | Undone() | Waiting() | Sleeping():
             return None
@@ -297,7 +298,9 @@ def ready(plan: Plan, state: SagaState) -> bool:
     if state.goal is Goal.ROLLBACK and (pending := [step for step in state.steps if to_probe(step, plan)]):
         return any(looked_into(step) <= state.at for step in pending)
     # A rollback that waits for nothing has only its end to come.
-    return not held(state) and not any(isinstance(step, UndoRetrying | UndoParked) for step in state.steps)
+    return not held(state) and not any(
+        isinstance(step, UndoRetrying | UndoWaiting | UndoParked) for step in state.steps
+    )
 
 
 def looked_into(step: Unknown) -> Moment:
@@ -367,7 +370,7 @@ def _waits(state: SagaState) -> WaitReason:
     reasons = (
         (WaitReason.RETRY, any(_waits_for_a_try(step, state.at) for step in state.steps)),
         (WaitReason.TIMER, bool(held(state)) or _waits_for_a_moment(state)),
-        (WaitReason.EVENT, any(isinstance(step, Waiting) for step in state.steps)),
+        (WaitReason.EVENT, any(isinstance(step, Waiting | UndoWaiting) for step in state.steps)),
         (WaitReason.PARKED, any(isinstance(step, Parked | UndoParked) for step in state.steps)),
     )
     return WaitReason(sum(reason for reason, waits in reasons if waits))

@@ -69,7 +69,8 @@ class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     `attempt` numbers the executions and never goes back; `failures` counts those the retry policy counts.
     `digest` is the fingerprint of the input the step was started with, `generation` tells apart the inputs that
-    events made different on purpose, `events` is how many events there were when it was bound.
+    events made different on purpose (of a compensation it is the journal entry of the event it is called with),
+    `events` is how many events there were when it was bound.
 
     `probes` numbers the times it was asked whether it has run, and never goes back.
 
@@ -206,6 +207,17 @@ class Waiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14):
     about: Digest = Digest(b"")
 
 
+class UndoWaiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19):
+    """Its compensation waits for the event `name`, as `Waiting` does; then it is called again, with the event."""
+
+    step: StepId
+    seq: int
+    tries: Tries
+    name: str
+    until: Moment | None = None
+    about: Digest = Digest(b"")
+
+
 class Sleeping(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15):
     """Waits for the moment `wake`."""
 
@@ -262,6 +274,7 @@ StepState: TypeAlias = (
     | Probing
     | Spread
     | Gathered
+    | UndoWaiting
 )
 Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted | Probing
 """The forward states of a step that has begun and has no result."""

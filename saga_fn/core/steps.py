@@ -30,6 +30,7 @@ from saga_fn.core.state import (
     Undone,
     UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unknown,
     Waiting,
 )
@@ -59,6 +60,8 @@ class StepStatus(enum.StrEnum):
     """Waits for a moment."""
     COMPENSATING = "COMPENSATING"
     COMPENSATION_RETRYING = "COMPENSATION_RETRYING"
+    COMPENSATION_WAITING = "COMPENSATION_WAITING"
+    """Its compensation waits for an event from outside."""
     COMPENSATION_PARKED = "COMPENSATION_PARKED"
     COMPENSATION_FAILED = "COMPENSATION_FAILED"
     COMPENSATED = "COMPENSATED"
@@ -135,6 +138,8 @@ def _report(step_id: StepId, step: StepState | None) -> StepReport:
 
 
 def _wake(step: StepState) -> Moment | None:
+    if isinstance(step, UndoWaiting):
+        return step.until
     return step.wake or None if isinstance(step, Retrying | UndoRetrying | Unknown) else None
 
 
@@ -171,5 +176,7 @@ def status_of(step: StepState) -> StepStatus:
             return StepStatus.WAITING
         case Sleeping():
             return StepStatus.SLEEPING
+        case UndoWaiting():
+            return StepStatus.COMPENSATION_WAITING
         case _:
             assert_never(step)

@@ -55,6 +55,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    CompensationWaits,
     Declined,
     Event,
     EventReceived,
@@ -118,6 +119,7 @@ from saga_fn.core.state import (
     Undone,
     UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unfinished,
     Unknown,
     Waiting,
@@ -126,7 +128,7 @@ from saga_fn.core.state import (
     is_executing,
 )
 from saga_fn.core.straight import advance, begin
-from saga_fn.core.waiting import BUFFER_LIMIT, defaulting, first_for, is_over, is_void, wants
+from saga_fn.core.waiting import BUFFER_LIMIT, defaulting, first_for, is_over, is_void, undo_wants, wants
 
 CRASH_LIMIT = 3
 """A saga whose takeovers come to this number without progress, the last alone in its process, is parked."""
@@ -203,6 +205,8 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
             return fold.handed_back()
         case WaitDefaulted():
             return fold.wait_defaulted(event)
+        case CompensationWaits():
+            return fold.compensation_waits(event)
         case _:
             assert_never(event)
 
@@ -258,6 +262,11 @@ class _Fold:
 
     def _fire(self) -> None:
         """What waits for a moment that has come, each once: sleeps are over, waits have failed, the saga turns back."""
+        if self.goal is Goal.ROLLBACK and self.plan.waits:
+            for step in tuple(self.steps.values()):
+                if isinstance(step, UndoWaiting) and is_over(step, self.at):
+                    self.steps[step.step] = self._after_failed_undo(step.step, step.seq, step.tries, 0.0)
+                    self.timed_out = self.timed_out or step.step
         if self.goal is not Goal.FORWARD:
             return
         if self.plan.waits:
@@ -420,21 +429,46 @@ class _Fold:
         match self._current(event.step, event.attempt):
             case Undoing(seq=seq, tries=tries):
                 self.over = event.step
-                failed = _replace(tries, failures=tries.failures + 1)
-                delay = self._delay(self.plan.step(event.step).undo_retry, failed, event.draw)
                 if event.kind is FailureKind.UNREADABLE:
                     self.steps[event.step] = UndoParked(event.step, seq, tries, ParkReason.PAYLOAD_UNREADABLE)
-                elif delay is None:
-                    self.steps[event.step] = UndoFailed(event.step, seq, failed)
-                elif delay == 0:
-                    self.steps[event.step] = Undoing(event.step, seq, _next_attempt(failed))
                 else:
-                    self.steps[event.step] = UndoRetrying(event.step, seq, failed, Moment(self.at + delay))
+                    self.steps[event.step] = self._after_failed_undo(event.step, seq, tries, event.draw)
                 return self.settle()
             case Rejection() as rejection:
                 return Failure(rejection)
             case _:
                 return Failure(Rejection(Refusal.LATE, event.step))
+
+    def _after_failed_undo(self, step: StepId, seq: int, tries: Tries, draw: float) -> StepState:
+        failed = _replace(tries, failures=tries.failures + 1)
+        delay = self._delay(self.plan.step(step).undo_retry, failed, draw)
+        if delay is None:
+            return UndoFailed(step, seq, failed)
+        if delay == 0:
+            return Undoing(step, seq, _next_attempt(failed))
+        return UndoRetrying(step, seq, failed, Moment(self.at + delay))
+
+    def compensation_waits(self, event: CompensationWaits) -> Decision:
+        match self._current(event.step, event.attempt):
+            case Undoing(seq=seq, tries=tries):
+                if event.name not in self.plan.step(event.step).undo_waits_for:
+                    return Failure(Rejection(Refusal.UNDECLARED_EVENT, event.step))
+                self.over = event.step
+                until = None if event.limit is None else Moment(self.at + event.limit)
+                waiting = UndoWaiting(event.step, seq, tries, event.name, until, event.about)
+                came = (each for each in self.buffered if undo_wants(waiting, each) and not is_void(each, self.at))
+                first = next(came, None)
+                self.steps[event.step] = waiting if first is None else self._heard(waiting, first.seq)
+                self.buffered = tuple(each for each in self.buffered if each is not first)
+                return self.settle()
+            case Rejection() as rejection:
+                return Failure(rejection)
+            case _:
+                return Failure(Rejection(Refusal.LATE, event.step))
+
+    def _heard(self, waiting: UndoWaiting, seq: int) -> UndoRetrying:
+        """The compensation is to be called again, now, with the event in that journal entry."""
+        return UndoRetrying(waiting.step, waiting.seq, _replace(waiting.tries, generation=seq), self.at)
 
     def step_skipped(self, event: StepSkipped) -> Decision:
         if event.step not in self.plan:
@@ -480,7 +514,7 @@ class _Fold:
                 return step
             case Succeeded() | Skipped() | NotTaken() | Spread() | Gathered() | Undone():
                 return step
-            case Waiting() | Sleeping():
+            case Waiting() | Sleeping() | UndoWaiting():
                 return step
             case _:
                 assert_never(step)
@@ -525,6 +559,8 @@ class _Fold:
                     self.steps[step.step] = UndoFailed(step.step, seq, _replace(tries, until=event.until))
                 case UndoRetrying(seq=seq, tries=tries) | UndoParked(seq=seq, tries=tries):
                     self.steps[step.step] = UndoFailed(step.step, seq, tries)
+                case UndoWaiting(seq=seq, tries=tries):
+                    self.steps[step.step] = UndoFailed(step.step, seq, tries)
                 case Retrying(tries=tries) | Parked(tries=tries):
                     self.steps[step.step] = Exhausted(step.step, tries)
                 case Waiting() | Sleeping():
@@ -558,10 +594,12 @@ class _Fold:
             return Failure(Rejection(Refusal.UNKNOWN_EVENT))
         if is_void(event, self.at):
             return Failure(Rejection(Refusal.EXPIRED))
-        for planned in self.plan.steps:
-            waiting = self.steps.get(planned.step)
-            if isinstance(waiting, Waiting) and wants(planned, waiting.about, event):
-                self.steps[planned.step] = Succeeded(planned.step, self.rev)
+        for waiting in self.before.steps:
+            if isinstance(waiting, Waiting) and wants(self.plan.step(waiting.step), waiting.about, event):
+                self.steps[waiting.step] = Succeeded(waiting.step, self.rev)
+                return self.settle()
+            if isinstance(waiting, UndoWaiting) and undo_wants(waiting, event):
+                self.steps[waiting.step] = self._heard(waiting, self.rev)
                 return self.settle()
         kept = tuple(each for each in self.buffered if not is_void(each, self.at))
         if len(kept) >= BUFFER_LIMIT:
@@ -593,7 +631,7 @@ class _Fold:
                 self.steps[step.step] = Parked(step.step, step.tries, why)
             elif isinstance(step, Waiting | Sleeping):
                 self.steps[step.step] = Parked(step.step, Tries(), why)
-            elif isinstance(step, UndoRetrying):
+            elif isinstance(step, UndoRetrying | UndoWaiting):
                 self.steps[step.step] = UndoParked(step.step, step.seq, step.tries, why)
         for unstarted in startable(self.plan, self._draft()):
             self.steps[unstarted] = Parked(unstarted, Tries(), why)
@@ -658,6 +696,8 @@ class _Fold:
                 case Sleeping():
                     fits = kind is StepKind.SLEEP
                 case Running() | Unknown() | Probing() | Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
+                    fits = kind is StepKind.STEP
+                case UndoWaiting():
                     fits = kind is StepKind.STEP
                 case Retrying() | Parked() | Exhausted() | Succeeded() | Skipped() | NotTaken() | Undone():
                     fits = True
@@ -867,7 +907,7 @@ class _Fold:
 
     def _goes_on(self, step: StepState) -> bool:
         """Whether the rollback cannot end before something has become of the step."""
-        if isinstance(step, Running | Probing | Undoing | UndoRetrying | UndoParked):
+        if isinstance(step, Running | Probing | Undoing | UndoRetrying | UndoWaiting | UndoParked):
             return True
         return self.goal is Goal.ROLLBACK and to_probe(step, self.plan)
 
@@ -935,7 +975,7 @@ def _run(step: Running | Undoing | Probing) -> Action:
         case Running():
             return RunStep(step.step, step.tries.attempt, step.tries.generation)
         case Undoing():
-            return RunCompensation(step.step, step.tries.attempt, step.seq)
+            return RunCompensation(step.step, step.tries.attempt, step.seq, step.tries.generation)
         case Probing():
             return RunProbe(step.step, step.tries.probes, step.tries.generation)
         case _:

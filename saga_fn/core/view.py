@@ -46,6 +46,7 @@ from saga_fn.core.state import (
     Undone,
     UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unknown,
     Waiting,
 )
@@ -131,7 +132,11 @@ def _untaken(plan: Plan, state: SagaState) -> tuple[Buffered, ...]:
     kept: list[Buffered] = []
     for event in state.buffered:
         seen = _replace(event, seq=0, expires=_perhaps(event.expires, state.at))
-        waits = sum(event.name in planned.waits_for for planned in plan.steps)
+        waits = sum(
+            event.name in (*planned.waits_for, *planned.undo_waits_for)
+            for planned in plan.steps
+            for _ in range(MOST_ITEMS if planned.width else 1)
+        )
         if not is_void(event, state.at) and left.setdefault(seen, waits):
             left[seen] -= 1
             kept.append(seen)
@@ -174,6 +179,8 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
             return _replace(step, tries=tries, seq=0)
         case UndoRetrying():
             return _replace(step, tries=tries, seq=0, wake=_moment(step.wake, at))
+        case UndoWaiting():
+            return _replace(step, tries=tries, seq=0, until=_perhaps(step.until, at))
         case UndoParked():
             return _replace(step, tries=tries, seq=0, why=ParkReason.ROW_REFUSED)
         case _:

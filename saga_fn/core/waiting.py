@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep
-from saga_fn.core.state import Buffered, Goal, SagaState, Sleeping, StepState, Waiting
+from saga_fn.core.state import Buffered, Goal, SagaState, Sleeping, StepState, UndoWaiting, Waiting
 
 BUFFER_LIMIT = 32
 """A saga keeps no more events than this that nothing has taken."""
@@ -19,6 +19,11 @@ BUFFER_LIMIT = 32
 def wants(planned: PlannedStep, about: Digest, event: Buffered) -> bool:
     """Whether a wait for that step, about that, is one for this event."""
     return event.name in planned.waits_for and about in (b"", event.about)
+
+
+def undo_wants(waiting: UndoWaiting, event: Buffered) -> bool:
+    """Whether a compensation waits for this event."""
+    return event.name == waiting.name and waiting.about in (b"", event.about)
 
 
 def is_void(event: Buffered, at: Moment) -> bool:
@@ -34,7 +39,7 @@ def first_for(planned: PlannedStep, about: Digest, buffered: Iterable[Buffered],
 def is_over(step: StepState, at: Moment) -> bool:
     """Whether the moment that the step waits until has come."""
     match step:
-        case Waiting(until=until):
+        case Waiting(until=until) | UndoWaiting(until=until):
             return until is not None and until <= at
         case Sleeping(wake=wake):
             return wake <= at
@@ -57,6 +62,9 @@ def defaulting(plan: Plan, state: SagaState) -> tuple[Waiting, ...]:
 
 def alarms(state: SagaState) -> tuple[Moment, ...]:
     """The moments that the saga itself, its waits and its sleeps wait for; they may have come."""
+    if state.goal is Goal.ROLLBACK:
+        untils = (step.until for step in state.steps if isinstance(step, UndoWaiting))
+        return tuple(until for until in untils if until is not None)
     if state.goal is not Goal.FORWARD:
         return ()
     moments = [

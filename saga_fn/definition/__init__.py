@@ -2,7 +2,7 @@
 
 from saga_fn.definition.builder import SagaBuilder, SagaDefinition, StepBinding, StepDefinition, StepInputMap
 from saga_fn.definition.doubt import NOT_DONE, Done, NotDone
-from saga_fn.definition.event import Event, Expected, any_of, sleep
+from saga_fn.definition.event import Event, Expected, WaitFor, any_of, sleep
 from saga_fn.definition.failing import ErrorTypes, Refusals
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
 from saga_fn.definition.retry import ExponentialRetry, FixedRetry, NoRetry, RetryPolicy
@@ -35,6 +35,7 @@ __all__ = [
     "StepInputMap",
     "StepOptions",
     "StepRef",
+    "WaitFor",
     "any_of",
     "saga",
     "sleep",

@@ -17,7 +17,7 @@ from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.definition.doubt import way_of
-from saga_fn.definition.event import WaitParts, micros_of
+from saga_fn.definition.event import Expected, WaitFor, WaitParts, micros_of
 from saga_fn.definition.failing import Refusals
 from saga_fn.definition.pivot import check_pivot
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
@@ -62,7 +62,7 @@ class StepBinding:
     output_type: PayloadType[Any]  # Any: as above
     map_input: Callable[[InputContext[Any]], object]  # Any: as above
     execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
-    compensate: Callable[[Any, Any, StepContext], Awaitable[None]] | None  # Any: as above
+    compensate: Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]] | None  # Any: as above
     timeout: float | None
     compensation_timeout: float | None
     refusals: Refusals
@@ -71,6 +71,7 @@ class StepBinding:
     when: Callable[[Any], object] | None = None  # Any: as above
     kind: StepKind = StepKind.STEP
     """Of a wait `map_input` computes what it is about, or the moment that it lasts until."""
+    compensation_waits_for: Expected[object] | None = None
     default: bytes | None = None
     """What a wait gives that is over, where it has such a value."""
     probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
@@ -303,6 +304,7 @@ class SagaBuilder(WaitingBuilder[D]):
             if "compensation_timeout" in chosen
             else timeout,
             result_type=parts.result_type,
+            compensation_waits_for=chosen.get("compensation_waits_for"),
             when=parts.when,
             refusals=Refusals.of(chosen, parts.errors),
             probe=parts.probe,
@@ -331,6 +333,7 @@ class SagaBuilder(WaitingBuilder[D]):
                 ).schedule()
                 if parts.probe is not None
                 else RetrySchedule(),
+                undo_waits_for=chosen["compensation_waits_for"].names if "compensation_waits_for" in chosen else (),
                 conditional=parts.when is not None,
                 width=parts.width,
             )

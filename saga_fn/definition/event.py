@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final, Generic, TypeVar, cast, final, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final, get_args, overload
 
 import attrs
 from typing_extensions import override
@@ -15,8 +15,10 @@ from saga_fn.core.plan import StepKind
 from saga_fn.core.retry import LONGEST_DELAY
 from saga_fn.definition.refs import StepRef
 from saga_fn.definition.signature import payload_type
-from saga_fn.definition.step import AnyRefs
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
+
+if TYPE_CHECKING:
+    from saga_fn.definition.step import AnyRefs
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -171,6 +173,24 @@ class Event(Expected[T]):
 
 def _is_name(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
+
+
+@final
+@attrs.frozen
+class WaitFor:
+    """What a compensation returns that is to be called again when an event has come: see `StepContext.received`.
+
+    The step says `compensation_waits_for=` that event. When `timeout` is over, the attempt has failed; with a
+    `correlation_id` only an event that was sent with the same is taken.
+    """
+
+    event: Expected[object]
+    timeout: timedelta | None = attrs.field(default=None, kw_only=True)
+    correlation_id: str | None = attrs.field(default=None, kw_only=True)
+
+    def limit(self) -> int | None:
+        """The timeout in microseconds; raises SagaDefinitionError for what is none."""
+        return None if self.timeout is None else micros_of("timeout", self.timeout, least=1)
 
 
 @final

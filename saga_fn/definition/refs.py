@@ -13,7 +13,11 @@ from typing_extensions import override
 from saga_fn.core.ids import StepId
 from saga_fn.errors import SagaDefinitionError
 
+if TYPE_CHECKING:
+    from saga_fn.definition.event import Event
+
 O_co = TypeVar("O_co", covariant=True)
+T = TypeVar("T")
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 D_co = TypeVar("D_co", covariant=True)
 
@@ -123,8 +127,16 @@ class StepContext:
     trace_id: str
     deadline: datetime | None
     """When this attempt's timeout is over; None without one."""
+    heard: tuple[str, bytes] | None = None
+    """The name and the payload of the event that a compensation has waited for; ask `received` for it."""
 
     @property
     def operation(self) -> str:
         """Names what this step does in this saga, the same in every direction: for a participant's guard."""
         return f"{self.saga_id}:{self.step_id}"
+
+    def received(self, event: Event[T]) -> T | None:
+        """What the event brought that the compensation was waiting for; None if it is called for another reason."""
+        if self.heard is None or self.heard[0] != event.name:
+            return None
+        return event.payload.decode(self.heard[1])

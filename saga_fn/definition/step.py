@@ -17,6 +17,7 @@ from typing_extensions import Unpack, override
 from saga_fn.codec import PayloadType
 from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.definition.doubt import Done, NotDone, Settling, check_probe, check_way, way_of
+from saga_fn.definition.event import Event, Expected, WaitFor
 from saga_fn.definition.failing import (
     ErrorTypes,
     Returned,
@@ -62,6 +63,8 @@ class CommonOptions(TypedDict, total=False):
     """How often to attempt it; by default once."""
     compensation_retry_policy: RetryPolicy
     """How often to attempt its compensation; by default 10 times, with growing delays of at most a minute."""
+    compensation_waits_for: Expected[object]
+    """The event that its compensation may wait for, by returning `WaitFor(event)`."""
     compensation_timeout: timedelta | None
     """How long one attempt of its compensation may take; by default the step's `timeout`."""
     pivot: bool
@@ -99,6 +102,11 @@ def check_options(options: StepOptions) -> None:
     for name, value in options.items():
         if name in ("timeout", "compensation_timeout", "probe_timeout"):
             seconds_of(name, value)
+        elif name == "compensation_waits_for":
+            if not isinstance(value, Event):
+                raise SagaDefinitionError(
+                    f"compensation_waits_for must be an Event, not {value!r:.80}", hint='Event("refunded", Refund)'
+                )
         elif name == "pivot":
             if not isinstance(value, bool):
                 raise SagaDefinitionError(f"pivot must be True or False, not {value!r:.80}")
@@ -134,7 +142,7 @@ class BaseStep(StepBase[I, O], abc.ABC):
         Raise if it failed, for another attempt; return `returns.result.Failure` if it was refused and has not been done.
         """
 
-    async def compensate(self, inp: I, out: O, /) -> None:
+    async def compensate(self, inp: I, out: O, /) -> WaitFor | None:
         """Undo it. A step that does not override this needs no undoing: a rollback passes over it."""
 
     async def probe(self, inp: I, /) -> Done[O] | NotDone:
@@ -149,7 +157,7 @@ class ContextStep(StepBase[I, O], abc.ABC):
     async def execute(self, inp: I, ctx: StepContext, /) -> O | Result[O, object]:
         """Do it; `ctx.idempotency_key` is the same over every repeat."""
 
-    async def compensate(self, inp: I, out: O, ctx: StepContext, /) -> None:
+    async def compensate(self, inp: I, out: O, ctx: StepContext, /) -> WaitFor | None:
         """Undo it. A step that does not override this needs no undoing: a rollback passes over it."""
 
     async def probe(self, inp: I, ctx: StepContext, /) -> Done[O] | NotDone:
@@ -161,9 +169,9 @@ Do: TypeAlias = (
     Callable[[I], Awaitable[O | Result[O, object]]] | Callable[[I, StepContext], Awaitable[O | Result[O, object]]]
 )
 AnyRefs: TypeAlias = StepRef[object] | tuple[StepRef[object], ...]
-Undo: TypeAlias = Callable[[I, O], Awaitable[None]] | Callable[[I, O, StepContext], Awaitable[None]]
+Undo: TypeAlias = Callable[[I, O], Awaitable[WaitFor | None]] | Callable[[I, O, StepContext], Awaitable[WaitFor | None]]
 UndoInDoubt: TypeAlias = (
-    Callable[[I, O | None], Awaitable[None]] | Callable[[I, O | None, StepContext], Awaitable[None]]
+    Callable[[I, O | None], Awaitable[WaitFor | None]] | Callable[[I, O | None, StepContext], Awaitable[WaitFor | None]]
 )
 """A compensation that can do without an output: the step may have run, or not."""
 Probe: TypeAlias = (
@@ -179,7 +187,7 @@ class StepParts:
     input_type: PayloadType[Any]  # Any: steps of all types
     output_type: PayloadType[Any]  # Any: as above
     execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
-    compensate: Callable[[Any, Any, StepContext], Awaitable[None]] | None  # Any: as above
+    compensate: Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]] | None  # Any: as above
     options: StepOptions
     when: Callable[[Any], object] | None = None  # Any: as above
     errors: Returned | None = None

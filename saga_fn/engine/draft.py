@@ -21,6 +21,7 @@ from saga_fn.core.effects import (
 )
 from saga_fn.core.events import (
     Binding,
+    CompensationWaits,
     Event,
     EventReceived,
     ProbeAnswered,
@@ -45,7 +46,9 @@ from saga_fn.store.records import Entry, Recorded
 
 _CARRIES_INPUTS = Started | Resumed | StepSucceeded | StepSkipped | Ticked | WaitDefaulted | ProbeAnswered
 _REMEMBERED = frozenset({EventReceived, StepSkipped, WaitDefaulted})
-_CARRIES_NO_FAULT = frozenset({StepSucceeded, EventReceived, StepSkipped, Started, WaitDefaulted, ProbeAnswered})
+_CARRIES_NO_FAULT = frozenset(
+    {StepSucceeded, EventReceived, StepSkipped, Started, WaitDefaulted, ProbeAnswered, CompensationWaits}
+)
 
 
 @attrs.define(eq=False)

@@ -22,7 +22,7 @@ from saga_fn.core.events import PlanChanged, SagaParked
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import suspect
-from saga_fn.core.state import ParkReason, SagaState, Skipped, Succeeded, Undoing, UndoParked, UndoRetrying
+from saga_fn.core.state import ParkReason, SagaState, Skipped, Succeeded, Undoing, UndoParked, UndoRetrying, UndoWaiting
 from saga_fn.core.transition import transition
 from saga_fn.engine.committer import Committer
 from saga_fn.engine.ends import Ends
@@ -40,7 +40,8 @@ from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
 
 _log = logging.getLogger("saga_fn")
 _LANES = 2
-_RECORDED = Succeeded | Skipped | Undoing | UndoRetrying | UndoParked
+_UNDOING = Undoing | UndoRetrying | UndoWaiting | UndoParked
+_RECORDED = Succeeded | Skipped | _UNDOING
 
 
 @final
@@ -255,10 +256,11 @@ def _needed(state: SagaState) -> list[int]:
 
 
 def _events(state: SagaState) -> list[int]:
-    return [*state.events, *(event.seq for event in state.buffered)]
+    undone = (step.tries.generation for step in state.steps if isinstance(step, _UNDOING))
+    return [*state.events, *(event.seq for event in state.buffered), *(heard for heard in undone if heard)]
 
 
-def _recorded(state: SagaState) -> list[Succeeded | Skipped | Undoing | UndoRetrying | UndoParked]:
+def _recorded(state: SagaState) -> list[Succeeded | Skipped | Undoing | UndoRetrying | UndoWaiting | UndoParked]:
     # What is undone because it may have run has no entry with its output.
     return [step for step in state.steps if isinstance(step, _RECORDED) and step.seq]
 

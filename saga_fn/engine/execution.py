@@ -16,6 +16,7 @@ from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
+    CompensationWaits,
     Event,
     FailureKind,
     ProbeAnswered,
@@ -23,12 +24,13 @@ from saga_fn.core.events import (
     StepFailed,
     StepSucceeded,
 )
-from saga_fn.core.ids import Moment, StepId
-from saga_fn.definition import NOT_DONE, Done, Refusals, StepContext
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.definition import NOT_DONE, Done, Refusals, StepBinding, StepContext, WaitFor
 from saga_fn.definition.step import WithoutContext
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
-from saga_fn.errors import PayloadError
+from saga_fn.engine.waits import about
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
 from saga_fn.store.records import Recorded, time_of
 
 
@@ -93,7 +95,8 @@ async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
 
 async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Clock) -> Incoming:
     binding = saga.binding(action.step)
-    context = _context(saga, action.step, "compensate", action.attempt, 0, binding.compensation_timeout, clock)
+    timeout = binding.compensation_timeout
+    context = _context(saga, action.step, "compensate", action.attempt, action.heard, timeout, clock)
     compensate = binding.compensate
     if compensate is None:
         fault = Fault("NoCompensation", "the registered definition cannot undo this step", action.step)
@@ -102,9 +105,11 @@ async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Cloc
         given, output = saga.for_compensation(action)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
-    returned = await _call(compensate, (given, output, context), binding.compensation_timeout)
+    returned = await _call(compensate, (given, output, context), timeout)
     if type(returned) is _Raised:
         return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step))
+    if isinstance(returned, WaitFor):
+        return _waiting(clock, action, returned, binding)
     return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
 
 
@@ -142,6 +147,22 @@ async def _run_probe(saga: LiveSaga, action: RunProbe, clock: Clock) -> Incoming
         payload=output,
         input_of=given.same_as,
     )
+
+
+def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: StepBinding) -> Incoming:
+    """The compensation wants to be called again with an event."""
+    try:
+        if binding.compensation_waits_for is None or binding.compensation_waits_for.names != wanted.event.names:
+            raise SagaDefinitionError(
+                f"the compensation of step {action.step!r} waits for {wanted.event!r}, which the step does not declare",
+                hint="step(..., compensation_waits_for=that_event)",
+            )
+        correlation = Digest(b"") if wanted.correlation_id is None else about(wanted.correlation_id)
+        limit = wanted.limit()
+    except SagaError as error:
+        return _failed(clock, action, FailureKind.ERROR, Fault.of(error, step=action.step))
+    (name,) = wanted.event.names  # the step declares one event
+    return Incoming(CompensationWaits(clock.now(), action.step, action.attempt, name, limit, correlation))
 
 
 @attrs.frozen
@@ -219,4 +240,10 @@ def _context(
         idempotency_key=f"{saga.id}:{step}:{direction}" + (f":{generation}" if generation else ""),
         trace_id=saga.trace_id,
         deadline=deadline,
+        heard=_heard(saga, step, generation) if direction == "compensate" and generation else None,
     )
+
+
+def _heard(saga: LiveSaga, step: StepId, seq: int) -> tuple[str, bytes] | None:
+    event = saga.binding(step).compensation_waits_for
+    return None if event is None else (event.names[0], saga.events[seq])

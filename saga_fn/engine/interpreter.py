@@ -21,6 +21,7 @@ from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunPr
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
+    CompensationWaits,
     Event,
     EventReceived,
     HandedBack,
@@ -49,7 +50,7 @@ from saga_fn.store.records import Letter, SagaWrite
 _log = logging.getLogger("saga_fn")
 _WAITING = frozenset({Retrying, UndoRetrying, Unknown})
 _FAILURES = (StepFailed, CompensationFailed, ProbeFailed)
-_RESULTS = (StepSucceeded, CompensationSucceeded, ProbeAnswered, *_FAILURES)
+_RESULTS = (StepSucceeded, CompensationSucceeded, CompensationWaits, ProbeAnswered, *_FAILURES)
 
 
 class Interpreter:

@@ -11,6 +11,7 @@ import msgspec
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
+    CompensationWaits,
     Event,
     EventReceived,
     ProbeAnswered,
@@ -37,6 +38,7 @@ from saga_fn.core.state import (
     StepState,
     Succeeded,
     Undone,
+    UndoWaiting,
     Waiting,
     is_done,
 )
@@ -279,6 +281,8 @@ def _waits_of(plan: Plan | None, state: SagaState) -> tuple[Wait, ...]:
             case Waiting(step=name, until=until):
                 names = () if plan is None else plan.step(name).waits_for
                 found.append(Wait(name, names, _time_of(until)))
+            case UndoWaiting(step=name, name=event, until=until):
+                found.append(Wait(name, (event,), _time_of(until)))
             case Sleeping(step=name, wake=wake):
                 found.append(Wait(name, (), time_of(wake)))
             case _:
@@ -328,7 +332,8 @@ def _phase(event: Event) -> str:
         return "execute"
     if isinstance(event, ProbeAnswered | ProbeFailed):
         return "probe"
-    return "compensate" if isinstance(event, CompensationSucceeded | CompensationFailed) else "saga"
+    undoing = isinstance(event, CompensationSucceeded | CompensationFailed | CompensationWaits)
+    return "compensate" if undoing else "saga"
 
 
 def _fault(event: Event, record: JournalRecord) -> Fault | None:

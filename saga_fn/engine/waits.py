@@ -60,9 +60,13 @@ def unreadable(
     """Why no wait of the saga could read an event of that name; None if one can, or if none waits for it."""
     flaw: PayloadError | None = None
     for planned in definition.plan.steps:
-        if name in planned.waits_for:
+        binding = definition.steps[planned.step]
+        readers = [binding.output_type] if name in planned.waits_for else []
+        if binding.compensation_waits_for is not None and name in binding.compensation_waits_for.names:
+            readers.append(binding.compensation_waits_for.payload)
+        for reader in readers:
             try:
-                definition.steps[planned.step].output_type.decode(payload)
+                reader.decode(payload)
             except PayloadError as error:
                 flaw = error
             else:
@@ -76,5 +80,8 @@ def timeout_fault(plan: Plan, step: StepId) -> Fault:
         seconds = (plan.data.deadline or 0) / 1_000_000
         return Fault("SagaDeadlineError", f"the saga's deadline of {seconds:g} s was over")
     planned = plan.step(step)
+    if planned.kind is StepKind.STEP:
+        names = " or ".join(repr(name) for name in planned.undo_waits_for)
+        return Fault(WAIT_TIMEOUT, f"no event {names} came in time for the compensation", step)
     names = " or ".join(repr(name) for name in planned.waits_for)
     return Fault(WAIT_TIMEOUT, f"no event {names} came within {(planned.limit or 0) / 1_000_000:g} s", step)

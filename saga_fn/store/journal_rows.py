@@ -9,6 +9,7 @@ from uuid import UUID
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
+    CompensationWaits,
     Event,
     ProbeAnswered,
     ProbeFailed,
@@ -35,7 +36,8 @@ class JournalColumns(TypedDict):
     j_payloads: list[bytes | None]
 
 
-_OF_AN_EXECUTION = StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed | ProbeAnswered | ProbeFailed
+_UNDOING = CompensationSucceeded | CompensationFailed | CompensationWaits
+_OF_AN_EXECUTION = StepSucceeded | StepFailed | _UNDOING | ProbeAnswered | ProbeFailed
 
 
 def step_of(event: Event) -> tuple[str | None, int | None]:

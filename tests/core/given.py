@@ -12,6 +12,7 @@ from saga_fn.core.events import (
     Bound,
     CompensationFailed,
     CompensationSucceeded,
+    CompensationWaits,
     Event,
     EventReceived,
     FailureKind,
@@ -46,6 +47,7 @@ def step(
     undo: bool = True,
     retry: RetrySchedule | None = None,
     undo_retry: RetrySchedule | None = None,
+    undo_waits: tuple[str, ...] = (),
     pivot: bool = False,
     when: bool = False,
     on_unknown: OnUnknown = OnUnknown.REPEAT,
@@ -63,6 +65,7 @@ def step(
         probe_retry or RetrySchedule(),
         conditional=when,
         width=width,
+        undo_waits_for=undo_waits,
     )
 
 
@@ -201,6 +204,10 @@ class Saga:
 
     def fail_probe(self, name: StepId, kind: FailureKind = FailureKind.ERROR) -> Transition:
         return self.tell(ProbeFailed(self.moment, name, self.of(name, Probing).tries.probes, kind))
+
+    def undo_waits(self, name: StepId, event: str = "paid", limit: int | None = None, about: bytes = b"") -> Transition:
+        attempt = self.of(name, Undoing).tries.attempt
+        return self.tell(CompensationWaits(self.moment, name, attempt, event, limit, Digest(about)))
 
     def resume(self, *bound_steps: StepId) -> Transition:
         return self.tell(Resumed(self.moment, inputs=bound(*bound_steps)))

@@ -183,6 +183,21 @@ def waited_in_vain() -> Saga:
     return saga
 
 
+def undone_in_two_moves() -> Saga:
+    saga = started(Plan.of(step("a", undo_waits=("paid",), undo_retry=THRICE), step("b", "a")), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    saga.undo_waits(A, limit=SECOND)
+    saga.wait(SECOND)
+    saga.resume()
+    saga.wait(SECOND)
+    saga.resume()
+    saga.undo_waits(A)
+    saga.receive("paid")
+    saga.undo(A)
+    return saga
+
+
 def late() -> Saga:
     plan = Plan.of(sleep("a"), step("b", "a"), deadline=60 * SECOND)
     saga = Saga(plan)
@@ -283,5 +298,6 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         passed_over,
         fanned_out,
         cut_short,
+        undone_in_two_moves,
     )
 }

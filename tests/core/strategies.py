@@ -15,6 +15,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    CompensationWaits,
     Declined,
     Event,
     EventReceived,
@@ -61,7 +62,7 @@ def kinds_of_steps(draw: st.DrawFn) -> dict[str, object]:
     """What makes a planned step a wait, more often than not nothing."""
     match draw(st.sampled_from([StepKind.STEP, StepKind.STEP, StepKind.EVENT, StepKind.SLEEP])):
         case StepKind.STEP:
-            return {"width": draw(st.sampled_from([0, 0, 0, 1, 2]))}
+            return draw(st.sampled_from([{}, {}, {"width": 1}, {"width": 2}, {"undo_waits_for": ("paid",)}]))
         case StepKind.SLEEP:
             return {"kind": StepKind.SLEEP, "limit": draw(limits), "compensable": False, "conditional": False}
         case StepKind.EVENT:
@@ -163,6 +164,7 @@ def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
         st.builds(StepFailed, moments, names, attempts, kinds, draws),
         st.builds(CompensationSucceeded, moments, names, attempts),
         st.builds(CompensationFailed, moments, names, attempts, kinds, draws),
+        st.builds(CompensationWaits, moments, names, attempts, event_names, limits, abouts),
         st.builds(StepSkipped, moments, names, inputs),
         st.builds(RetryRequested, moments),
         st.builds(CompensationRequested, moments),

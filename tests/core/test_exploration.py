@@ -130,6 +130,10 @@ EXHAUSTIVE = {
     "a wait past the pivot": Plan.of(undo_free("a"), pivot("b", "a"), wait("c", "b", limit=SECOND)),
     "a deadline and a pivot": Plan.of(step("a"), pivot("b", "a"), deadline=SECOND),
     "a wait after a condition": Plan.of(undo_free("a", when=True), wait("b", "a"), undo_free("c", "b", when=True)),
+    "a compensation that waits": Plan.of(step("a", undo_waits=("paid",))),
+    "a compensation that waits, retried": Plan.of(
+        step("a", undo_waits=("paid",), undo_retry=THRICE), undo_free("b", "a")
+    ),
     "a wait": Plan.of(wait("a")),
     "a wait with a limit": Plan.of(step("a"), wait("b", "a", limit=SECOND)),
     "a wait with a default": Plan.of(wait("a", limit=SECOND, default=True), step("b", "a")),
@@ -153,6 +157,7 @@ BOUNDED = {
         500,
     ),
     "three that join": (Plan.of(step("a"), step("b"), step("c"), step("d", "a", "b", "c", undo=False)), 1_200),
+    "a fan-out whose items are undone in two moves": (Plan.of(step("a", width=1, undo_waits=("paid",))), 1_200),
     "waits beside steps": (
         Plan.of(
             step("a"), wait("b", "a", limit=SECOND), sleep("c", limit=SECOND), step("d", "b", "c"), deadline=SECOND

@@ -14,6 +14,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    CompensationWaits,
     Declined,
     Event,
     EventReceived,
@@ -58,6 +59,7 @@ from saga_fn.core.state import (
     Undone,
     UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unknown,
     Waiting,
 )
@@ -96,6 +98,7 @@ def state(*steps: StepState, goal: Goal = Goal.FORWARD, rev: int = 3, events: tu
 EVENTFUL = Plan.of(wait("a", limit=9), wait("b", names=("sent",), limit=9, default=True), deadline=20)
 SLEEPY = Plan.of(sleep("a", limit=9), step("b", "a"))
 WAITS = Waiting(A, Moment(9))
+HEARD = Tries(2, generation=4)
 
 
 def eventful(
@@ -162,6 +165,7 @@ BROKEN_STATES: dict[str, list[tuple[Plan, SagaState]]] = {
             UndoParked(A, 1, ONCE, ParkReason.ROW_REFUSED),
             WAITS,
             Sleeping(A, LATER),
+            UndoWaiting(A, 1, ONCE, "paid"),
         )
     ],
     "i12_completed_means_all_done": [
@@ -378,6 +382,17 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
         edge(eventful(), TICK, eventful(kept=(4,), rev=4), EVENTFUL),
         edge(eventful(WAITS), TICK, eventful(Succeeded(A, 4), rev=4), EVENTFUL),
         edge(eventful(kept=(2,)), TICK, eventful(Succeeded(A, 2), Succeeded(B, 2), rev=4), EVENTFUL),
+        # of a compensation: called with what it took, and still kept; waiting, and called with what nobody sent
+        edge(
+            state(UndoWaiting(A, 1, ONCE, "paid"), goal=BACK),
+            EventReceived(Moment(0), "paid"),
+            msgspec.structs.replace(state(Undoing(A, 1, HEARD), goal=BACK, rev=4), buffered=(Buffered(4, "paid"),)),
+        ),
+        edge(
+            state(Undoing(A, 1, ONCE), goal=BACK),
+            CompensationWaits(Moment(0), A, 1, "paid"),
+            state(Undoing(A, 1, HEARD), goal=BACK, rev=4),
+        ),
     ],
     "i13_events_wait_in_order": [
         edge(eventful(kept=(1, 2)), TICK, eventful(kept=(2, 1), rev=4), EVENTFUL),
@@ -386,6 +401,14 @@ BROKEN_EDGES: dict[str, list[Edge]] = {
     "i14_no_timer_fires_early": [
         edge(eventful(WAITS), TICK, out_of_time(A, eventful(Exhausted(A, ONCE), goal=BACK, rev=4)), EVENTFUL),
         edge(eventful(deadline=20), TICK, out_of_time(StepId(""), eventful(goal=BACK, rev=4)), EVENTFUL),
+        *(
+            edge(
+                state(UndoWaiting(A, 1, ONCE, "paid", until), goal=BACK),
+                TICK,
+                out_of_time(A, state(UndoFailed(A, 1, ONCE), goal=BACK, rev=4)),
+            )
+            for until in (LATER, None)
+        ),
         edge(eventful(), TICK, out_of_time(StepId(""), eventful(goal=BACK, rev=4)), EVENTFUL),
         edge(
             eventful(WAITS, at=9),

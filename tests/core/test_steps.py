@@ -30,6 +30,7 @@ from saga_fn.core.state import (
     Undone,
     UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unknown,
     Waiting,
 )
@@ -59,6 +60,7 @@ SAID: list[tuple[StepState, StepReport]] = [
     (Unknown(A, TRIED, wake=AT), StepReport(A, StepStatus.UNKNOWN, 3, 2, wake=AT)),
     (Probing(A, TRIED), StepReport(A, StepStatus.PROBING, 3, 2)),
     (Waiting(A, AT), StepReport(A, StepStatus.WAITING, wake=AT)),
+    (UndoWaiting(A, 2, TRIED, "paid", AT), StepReport(A, StepStatus.COMPENSATION_WAITING, 3, 2, wake=AT)),
     (Sleeping(A, AT), StepReport(A, StepStatus.SLEEPING, wake=AT)),
 ]
 

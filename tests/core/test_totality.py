@@ -16,6 +16,7 @@ from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
+    CompensationWaits,
     Declined,
     Event,
     EventReceived,
@@ -84,6 +85,8 @@ def garbage(plan: Plan) -> Iterator[Event]:
     for name in STEPS:
         yield StepSkipped(Moment(0), name, everything)
         for attempt in ATTEMPTS:
+            yield CompensationWaits(Moment(0), name, attempt, "paid")
+            yield CompensationWaits(Moment(0), name, attempt, "", -1, Digest(b"about"))
             yield StepSucceeded(Moment(0), name, attempt, everything)
             yield CompensationSucceeded(Moment(0), name, attempt)
             for kind in FailureKind:
@@ -187,6 +190,13 @@ def refused_expired() -> tuple[Saga, Event]:
     return started(Plan.of(wait("a"))), EventReceived(Moment(0), "paid", expires=Moment(0))
 
 
+def refused_undeclared_event() -> tuple[Saga, Event]:
+    saga = started(sequence("ab"), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    return saga, CompensationWaits(Moment(0), A, 1, "paid")
+
+
 def refused_not_over() -> tuple[Saga, Event]:
     return started(Plan.of(wait("a", limit=SECOND, default=True))), WaitDefaulted(Moment(0), A)
 
@@ -209,6 +219,7 @@ REFUSED = {
         refused_unknown_event,
         refused_expired,
         refused_not_over,
+        refused_undeclared_event,
     )
 }
 
@@ -236,6 +247,7 @@ def test_a_refusal_names_the_step_that_it_is_about() -> None:
         CompensationFailed(Moment(0), B, 1),
         ProbeAnswered(Moment(0), B, 1, done=True),
         ProbeFailed(Moment(0), B, 1),
+        CompensationWaits(Moment(0), B, 1, "paid"),
         StepSkipped(Moment(0), B),
     ]
     for event in about:

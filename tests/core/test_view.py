@@ -28,6 +28,7 @@ from saga_fn.core.state import (
     Undone,
     UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unknown,
     Waiting,
 )
@@ -129,6 +130,8 @@ ROW, INPUT = ParkReason.ROW_REFUSED, ParkReason.INPUT_CHANGED
         (Waiting(A, None, SAME), Waiting(A, None, SAME)),
         (Waiting(A, Moment(11)), Waiting(A, LATER)),
         (Waiting(A, Moment(10)), Waiting(A, NOW)),
+        (UndoWaiting(A, 5, TRIED, "paid", Moment(11), SAME), UndoWaiting(A, 0, SEEN, "paid", LATER, SAME)),
+        (UndoWaiting(A, 5, TRIED, "paid"), UndoWaiting(A, 0, SEEN, "paid")),
         (Sleeping(A, Moment(11)), Sleeping(A, LATER)),
         (Sleeping(A, Moment(10)), Sleeping(A, NOW)),
     ],
@@ -194,6 +197,7 @@ def test_steps_are_alike_that_differ_in_nothing_but_their_names() -> None:
         step("b", "a"),
         wait("b"),
         sleep("b"),
+        step("b", undo_waits=("paid",)),
     ):
         assert interchangeable(Plan.of(step("a"), differs)) == ()
     assert interchangeable(Plan.of(step("a"), step("b"), step("c", "a"))) == ()

@@ -15,6 +15,7 @@ from saga_fn.core.events import (
     BoundEach,
     CompensationFailed,
     CompensationSucceeded,
+    CompensationWaits,
     Event,
     ProbeAnswered,
     ProbeFailed,
@@ -40,6 +41,15 @@ from saga_fn.core.view import BEFORE, NOW, TOO_LATE, cut_schedule
 from tests.core.given import A
 from tests.core.strategies import draws, events, plans, schedules
 
+ABOUT_AN_EXECUTION = (
+    StepSucceeded,
+    StepFailed,
+    CompensationSucceeded,
+    CompensationFailed,
+    CompensationWaits,
+    ProbeAnswered,
+    ProbeFailed,
+)
 CARRIES = (Started, Resumed, Ticked, StepSucceeded, StepSkipped, WaitDefaulted)
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 quick = settings(deadline=None, suppress_health_check=SLOW)
@@ -47,10 +57,7 @@ quick = settings(deadline=None, suppress_health_check=SLOW)
 
 def aimed(state: SagaState | None, event: Event) -> Event:
     """The event with its attempt number mended to the execution that runs, so that walks get somewhere."""
-    if state is None or not isinstance(
-        event,
-        StepSucceeded | StepFailed | CompensationSucceeded | CompensationFailed | ProbeAnswered | ProbeFailed,
-    ):
+    if state is None or not isinstance(event, ABOUT_AN_EXECUTION):
         return event
     running = [step for step in state.steps if isinstance(step, Running | Undoing | Probing)]
     if not running or event.attempt < 0:

@@ -25,7 +25,7 @@ STEPS_AND_SAGAS = {
     "StepOptions",
     "StepRef",
 }
-WAITING = {"Delivery", "Event", "EventSender", "KeptEvent", "Wait", "any_of", "sleep"}
+WAITING = {"Delivery", "Event", "EventSender", "KeptEvent", "Wait", "WaitFor", "any_of", "sleep"}
 UNKNOWN_OUTCOMES = {"NOT_DONE", "Done", "NotDone"}
 RETRY_POLICIES = {"ExponentialRetry", "FixedRetry", "NoRetry", "RetryPolicy"}
 RUNNING = {"Health", "MemoryStore", "SagaHandle", "SagaOrchestrator", "SagaRun"}

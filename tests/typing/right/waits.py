@@ -14,10 +14,14 @@ from saga_fn import (
     SagaBuilder,
     SagaDefinition,
     SagaOrchestrator,
+    Step,
+    StepContext,
     StepRef,
+    WaitFor,
     any_of,
     saga,
     sleep,
+    step,
 )
 from tests.typing.shop import Charged, ChargeInput, Order, Quoted, Reserved, ReserveInput, charge, quote, reserve
 
@@ -75,3 +79,16 @@ async def tell(saga_id: UUID) -> None:
     assert_type(to, EventSender[Charged])
     assert_type(await to.send(Charged("p"), event_id="m1", correlation_id="r", expires=DAY), Delivery)
     await orchestrator.to(saga_id, either).send(Quoted(1), expires=datetime.now(UTC) + DAY)
+
+
+async def refund(inp: ChargeInput, out: Charged, ctx: StepContext) -> WaitFor | None:
+    answer = ctx.received(paid)
+    assert_type(answer, Charged | None)
+    return WaitFor(paid, timeout=DAY, correlation_id=out.payment_id) if answer is None else None
+
+
+async def do_charge(inp: ChargeInput) -> Charged:
+    return Charged(inp.reservation_id)
+
+
+assert_type(step(do_charge, compensate=refund, compensation_waits_for=paid), Step[ChargeInput, Charged])

@@ -5,7 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
-from saga_fn import Event, MemoryStore, SagaBuilder, SagaOrchestrator, StepRef, any_of, saga, sleep
+from saga_fn import (
+    Event,
+    MemoryStore,
+    SagaBuilder,
+    SagaOrchestrator,
+    StepContext,
+    StepOptions,
+    StepRef,
+    WaitFor,
+    any_of,
+    saga,
+    sleep,
+)
 from tests.typing.shop import Charged, ChargeInput, Order, Quoted, ReserveInput, charge, reserve
 
 DAY = timedelta(days=1)
@@ -65,3 +77,19 @@ async def tell(saga_id: UUID) -> None:
     await orchestrator.to(saga_id, paid).send(Charged("p"), expires=5)
     # refused: arg-type | reportArgumentType
     await orchestrator.register(waits).start(Order("1"), delay=5)
+
+
+async def refund(inp: ChargeInput, out: Charged, ctx: StepContext) -> WaitFor | None:
+    answer = ctx.received(quoted)
+    # refused: union-attr | reportOptionalMemberAccess | cents
+    print(answer.cents)
+    # refused: arg-type | reportArgumentType
+    return WaitFor("paid")
+
+
+async def do_charge(inp: ChargeInput) -> Charged:
+    return Charged(inp.reservation_id)
+
+
+# refused: typeddict-item | reportAssignmentType
+options: StepOptions = {"compensation_waits_for": "paid"}
