@@ -17,7 +17,7 @@ import asyncpg
 import pytest
 
 from saga_fn import SagaAdmin, SagaHandle, SagaOrchestrator
-from tests.faults.worker import LEDGER, Job, Ledger, definition, forked, spread
+from tests.faults.worker import LEDGER, Job, Ledger, definition, doubtful, forked, spread
 
 ROOT = Path(__file__).parents[2]
 SOON = 30.0
@@ -37,6 +37,8 @@ class Stage:
         self.forks: SagaHandle[Job, Job] = orchestrator.register("fork", forked(ledger, siblings="await"))
         self.spreads: SagaHandle[Job, Job] = orchestrator.register("spread", spread(ledger))
         self.cuts: SagaHandle[Job, Job] = orchestrator.register("cut", forked(ledger, siblings="cancel"))
+        self.asked: SagaHandle[Job, Job] = orchestrator.register("asked", doubtful(ledger, probes=True))
+        self.perhaps: SagaHandle[Job, Job] = orchestrator.register("perhaps", doubtful(ledger, probes=False))
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def work(self, *point: str) -> subprocess.Popen[bytes]:

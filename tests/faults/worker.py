@@ -20,7 +20,19 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from saga_fn import FixedRetry, NoRetry, SagaBuilder, SagaDefinition, SagaOrchestrator, Step, StepContext, step
+from saga_fn import (
+    NOT_DONE,
+    Done,
+    FixedRetry,
+    NoRetry,
+    NotDone,
+    SagaBuilder,
+    SagaDefinition,
+    SagaOrchestrator,
+    Step,
+    StepContext,
+    step,
+)
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Committed, SagaWrite
 
@@ -64,7 +76,7 @@ class Ledger:
         )
 
     async def work(self, job: Job, ctx: StepContext, direction: str) -> None:
-        name = ctx.step_id if direction == "execute" else f"undo {ctx.step_id}"
+        name = _name(ctx.step_id, direction)
         await self.enter(job, ctx, direction, "begin")
         if job.kills == name:
             os._exit(9)
@@ -76,6 +88,16 @@ class Ledger:
         await self.enter(job, ctx, direction, "end")
         if name == self._step:
             await self._barrier.wait()  # so that all of them are committed together
+
+    async def ended(self, ctx: StepContext) -> bool:
+        """Whether an execution under that key came to its end."""
+        asked = "SELECT count(*) FROM ledger WHERE key = $1 AND direction = 'execute' AND phase = 'end'"
+        return bool(await self._pool.fetchval(asked, ctx.idempotency_key))
+
+
+def _name(step_id: str, direction: str) -> str:
+    """What a job calls it."""
+    return {"execute": step_id, "compensate": f"undo {step_id}"}.get(direction, f"{direction} {step_id}")
 
 
 def definition(ledger: Ledger) -> SagaDefinition[Job, Job]:
@@ -98,6 +120,28 @@ def definition(ledger: Ledger) -> SagaDefinition[Job, Job]:
             retry_policy=soon if name == "two" else NoRetry(),
         )
     return builder.build(output=ref)
+
+
+def doubtful(ledger: Ledger, *, probes: bool) -> SagaDefinition[Job, Job]:
+    """Three steps; of the second it is found out whether it has run, or it is undone as what may have run."""
+
+    async def do(inp: Job, ctx: StepContext) -> Job:
+        await ledger.work(inp, ctx, "execute")
+        return inp
+
+    async def find(inp: Job, ctx: StepContext) -> Done[Job] | NotDone:
+        await ledger.work(inp, ctx, "probe")
+        return Done(inp) if await ledger.ended(ctx) else NOT_DONE
+
+    async def undo(inp: Job, out: Job | None, ctx: StepContext) -> None:
+        await ledger.work(inp, ctx, "compensate")
+
+    builder = SagaBuilder(Job)
+    one = builder.add_step(step(do, compensate=undo, step_id="one"), depends_on=builder.initial)
+    asked = step(do, compensate=undo, probe=find, step_id="two")
+    perhaps = step(do, compensate=undo, on_unknown="undo", step_id="two")
+    two = builder.add_step(asked if probes else perhaps, depends_on=one)
+    return builder.build(output=builder.add_step(step(do, step_id="three"), depends_on=two))
 
 
 def forked(ledger: Ledger, *, siblings: Literal["await", "cancel"]) -> SagaDefinition[Job, Job]:
@@ -186,7 +230,8 @@ def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> Non
 async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> None:
     """Work until SIGTERM, or until that point."""
     event, _, step_id = where.partition(":")
-    name = step_id if event == "StepSucceeded" else f"undo {step_id}"
+    directions = {"StepSucceeded": "execute", "ProbeAnswered": "probe"}
+    name = _name(step_id, directions.get(event, "compensate"))
     async with asyncpg.create_pool(dsn, min_size=1, max_size=4) as pool:
         orchestrator = SagaOrchestrator(
             dsn, concurrency=128, lease=timedelta(seconds=1), poll_interval=timedelta(milliseconds=100), pool_size=2
@@ -197,6 +242,8 @@ async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> 
         orchestrator.register("fork", forked(ledger, siblings="await"))
         orchestrator.register("spread", spread(ledger))
         orchestrator.register("cut", forked(ledger, siblings="cancel"))
+        orchestrator.register("asked", doubtful(ledger, probes=True))
+        orchestrator.register("perhaps", doubtful(ledger, probes=False))
         if point:
             die_at(orchestrator.engine.store, point, event, step_id, int(many))
         await orchestrator.run_forever()
