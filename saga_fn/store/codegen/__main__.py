@@ -10,14 +10,18 @@ from pathlib import Path
 from typing import Final
 
 from saga_fn.store.codegen.describe import describe_all, scratch_database
-from saga_fn.store.codegen.render import digest_in, digest_of, render_migrations, render_queries
-from saga_fn.store.codegen.scan import SqlFileError, read_migrations, read_queries
+from saga_fn.store.codegen.render import digest_in, digest_of, render_guard, render_migrations, render_queries
+from saga_fn.store.codegen.scan import SCHEMA_IN_SOURCE, SqlFileError, read_migrations, read_queries
+from saga_fn.store.schema_name import with_schema
 
 _ROOT: Final = Path(__file__).parents[3]
 SCHEMA: Final = _ROOT / "sql" / "schema"
 QUERIES: Final = _ROOT / "sql" / "queries"
 QUERIES_MODULE: Final = _ROOT / "saga_fn" / "store" / "_queries.py"
 MIGRATIONS_MODULE: Final = _ROOT / "saga_fn" / "store" / "_migrations.py"
+GUARD: Final = _ROOT / "sql" / "guard"
+"""The participant's guard: a schema and queries of its own."""
+GUARD_MODULE: Final = _ROOT / "saga_fn" / "guard" / "_queries.py"
 
 
 async def generate(dsn: str) -> dict[Path, str]:
@@ -26,10 +30,16 @@ async def generate(dsn: str) -> dict[Path, str]:
     queries = read_queries(QUERIES)
     async with scratch_database(dsn, migrations) as conn:
         described = await describe_all(conn, queries)
+    table, guard_queries = read_migrations(GUARD / "schema"), read_queries(GUARD / "queries")
+    async with scratch_database(dsn, read_migrations(SCHEMA)[:1]) as conn:
+        for statement in table[0].statements:
+            await conn.execute(with_schema(statement, SCHEMA_IN_SOURCE))
+        guard_described = await describe_all(conn, guard_queries)
     digests = _digests()
     return {
         MIGRATIONS_MODULE: render_migrations(migrations, digests[MIGRATIONS_MODULE]),
         QUERIES_MODULE: render_queries(described, digests[QUERIES_MODULE]),
+        GUARD_MODULE: render_guard(guard_described, table[0], digests[GUARD_MODULE]),
     }
 
 
@@ -40,7 +50,11 @@ def out_of_date() -> list[Path]:
 
 def _digests() -> dict[Path, str]:
     schema = list(SCHEMA.glob("*.sql"))
-    return {MIGRATIONS_MODULE: digest_of(schema), QUERIES_MODULE: digest_of([*schema, *QUERIES.glob("*.sql")])}
+    return {
+        MIGRATIONS_MODULE: digest_of(schema),
+        QUERIES_MODULE: digest_of([*schema, *QUERIES.glob("*.sql")]),
+        GUARD_MODULE: digest_of(GUARD.glob("*/*.sql")),
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:

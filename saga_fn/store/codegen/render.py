@@ -23,6 +23,10 @@ _QUERIES_DOC: Final = (
     '"""Every statement of the store as a typed method; the text and the docstrings come from sql/queries."""'
 )
 
+_GUARD_DOC: Final = (
+    '"""The statements of the participant\'s guard as typed methods; text and docstrings come from sql/guard."""'
+)
+
 _CLASS_HEAD: Final = '''\
 class Queries:
     """The store's statements for one schema. Raises ValueError if `schema` cannot be the name of one."""
@@ -66,14 +70,27 @@ def digest_in(module: Path) -> str | None:
     return found[1] if found else None
 
 
-def render_queries(described: Sequence[Described], digest: str) -> str:
+def render_queries(
+    described: Sequence[Described],
+    digest: str,
+    *,
+    sources: str = "sql/schema and sql/queries",
+    doc: str = _QUERIES_DOC,
+) -> str:
     """The text of `_queries.py`."""
-    banner = _BANNER.format(sources="sql/schema and sql/queries", digest=digest)
-    parts = [f"{banner}{_QUERIES_DOC}\n\n{_imports(described)}"]
+    banner = _BANNER.format(sources=sources, digest=digest)
+    parts = [f"{banner}{doc}\n\n{_imports(described)}"]
     parts += [_row_class(name, columns, users) for name, (columns, users) in sorted(_row_classes(described).items())]
     parts.append(_statements(described))
     parts.append("\n".join([_CLASS_HEAD, *(_method(each) for each in described)]))
     return "\n\n".join(parts)
+
+
+def render_guard(described: Sequence[Described], table: MigrationSource, digest: str) -> str:
+    """The text of the guard's `_queries.py`: its statements, and the one that makes its table."""
+    text = render_queries(described, digest, sources="sql/guard", doc=_GUARD_DOC)
+    (statement,) = table.statements
+    return f'{text}\n\nTABLE: Final = {_literal(statement)}\n"""Makes the guard\'s table."""\n'
 
 
 def render_migrations(migrations: Sequence[MigrationSource], digest: str) -> str:

@@ -1,0 +1,11 @@
+-- The participant's guard: one table in the schema of a service that takes part in sagas. It needs nothing else of ours.
+CREATE TABLE IF NOT EXISTS saga_fn.saga_guard (
+    -- What is done and undone: a step of a saga, as StepContext.operation names it.
+    operation text        PRIMARY KEY,
+    done_at   timestamptz,
+    -- When it was undone, or was to be undone before it had been done: from then on it must not be done any more.
+    undone_at timestamptz,
+    -- How often it was asked for again.
+    repeats   integer     NOT NULL DEFAULT 0,
+    undos     integer     NOT NULL DEFAULT 0
+);

@@ -1,0 +1,136 @@
+"""The participant's guard: whatever is repeated, comes late or never came, the books stay right."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from saga_fn import SagaDefinitionError, SagaStateError
+from saga_fn.guard import Doing, Guard, Undoing
+
+
+@pytest.fixture
+async def pool(empty_dsn: str) -> AsyncIterator[asyncpg.Pool]:
+    async with asyncpg.create_pool(empty_dsn, min_size=2, max_size=8) as made:
+        async with made.acquire() as connection:
+            await Guard().create(connection)
+        await made.execute("CREATE TABLE book (operation text, what text)")
+        yield made
+
+
+async def do(pool: asyncpg.Pool, operation: str = "s:charge") -> Doing:
+    async with pool.acquire() as connection, connection.transaction():
+        verdict = await Guard().done(connection, operation)
+        if verdict is Doing.FIRST:
+            await connection.execute("INSERT INTO book VALUES ($1, 'done')", operation)
+        return verdict
+
+
+async def undo(pool: asyncpg.Pool, operation: str = "s:charge") -> Undoing:
+    async with pool.acquire() as connection, connection.transaction():
+        verdict = await Guard().undone(connection, operation)
+        if verdict is Undoing.NEEDED:
+            await connection.execute("INSERT INTO book VALUES ($1, 'undone')", operation)
+        return verdict
+
+
+async def booked(pool: asyncpg.Pool, operation: str = "s:charge") -> list[str]:
+    rows = await pool.fetch("SELECT what FROM book WHERE operation = $1 ORDER BY what", operation)
+    return [row[0] for row in rows]
+
+
+async def test_what_is_repeated_is_done_once_and_undone_once(pool: asyncpg.Pool) -> None:
+    assert [await do(pool) for _ in range(3)] == [Doing.FIRST, Doing.AGAIN, Doing.AGAIN]
+    assert [await undo(pool) for _ in range(3)] == [Undoing.NEEDED, Undoing.AGAIN, Undoing.AGAIN]
+    assert await booked(pool) == ["done", "undone"]
+
+
+async def test_what_never_came_needs_no_undoing_and_is_refused_when_it_comes(pool: asyncpg.Pool) -> None:
+    assert [await undo(pool), await undo(pool)] == [Undoing.NOTHING, Undoing.NOTHING]
+    assert [await do(pool), await do(pool)] == [Doing.LATE, Doing.LATE]
+    assert await undo(pool) is Undoing.NOTHING
+    assert await booked(pool) == []
+
+
+async def test_what_was_undone_is_not_done_again(pool: asyncpg.Pool) -> None:
+    await do(pool)
+    await undo(pool)
+    assert await do(pool) is Doing.LATE
+    assert await booked(pool) == ["done", "undone"]
+
+
+async def test_a_transaction_that_is_rolled_back_leaves_no_mark(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        assert await Guard().done(connection, "s:charge") is Doing.FIRST
+        await transaction.rollback()
+    assert await do(pool) is Doing.FIRST
+
+
+async def test_who_comes_meanwhile_waits_and_is_told_the_truth(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            assert await Guard().undone(connection, "s:charge") is Undoing.NOTHING
+            late = asyncio.create_task(do(pool))
+            await asyncio.sleep(0.1)
+            assert not late.done()
+        assert await late is Doing.LATE
+    assert await booked(pool) == []
+
+
+async def test_however_they_meet_the_books_are_right(pool: asyncpg.Pool) -> None:
+    """Requests to do and to undo the same things, many at once and in any order: done and not undone never stays."""
+    draw = random.Random(7)
+    operations = [f"s:{number}" for number in range(100)]
+    calls = [(act, operation) for operation in operations for act in (do, do, undo, undo)]
+    draw.shuffle(calls)
+    await asyncio.gather(*(act(pool, operation) for act, operation in calls))
+    for operation in operations:
+        assert await booked(pool, operation) in ([], ["done", "undone"])
+
+
+async def test_operations_do_not_know_each_other(pool: asyncpg.Pool) -> None:
+    await undo(pool, "s:charge")
+    assert await do(pool, "s:reserve") is Doing.FIRST
+
+
+async def test_it_lives_where_the_service_says(empty_dsn: str) -> None:
+    connection = await asyncpg.connect(empty_dsn)
+    try:
+        await connection.execute('CREATE SCHEMA "Shop"')
+        guard = Guard("Shop")
+        await guard.create(connection)
+        await guard.create(connection)
+        async with connection.transaction():
+            assert await guard.done(connection, "s:charge") is Doing.FIRST
+        assert await connection.fetchval('SELECT count(*) FROM "Shop".saga_guard') == 1
+    finally:
+        await connection.close()
+
+
+async def test_outside_of_a_transaction_it_is_refused(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        for call in (Guard().done, Guard().undone):
+            with pytest.raises(SagaStateError, match="outside of a transaction") as refused:
+                await call(connection, "s:charge")
+            assert "connection.transaction()" in str(refused.value)
+
+
+@pytest.mark.parametrize("operation", ["", "x" * 513, "a\x00b", 7, None])
+async def test_what_is_no_operation_is_refused(pool: asyncpg.Pool, operation: Any) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        with pytest.raises(SagaDefinitionError, match="an operation is a text") as refused:
+            await Guard().done(connection, operation)
+    assert "StepContext.operation" in str(refused.value)
+
+
+@pytest.mark.parametrize("schema", ["", "a;b", "pg_shop", "x" * 64])
+def test_what_is_no_schema_is_refused(schema: str) -> None:
+    with pytest.raises(SagaDefinitionError, match="schema name"):
+        Guard(schema)
