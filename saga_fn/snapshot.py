@@ -91,7 +91,7 @@ class HistoryStatus(enum.StrEnum):
     SUCCESS = "SUCCESS"
     ERROR = "ERROR"
     INFO = "INFO"
-    """Neither: a start, a claim, an operator's verb, an outside event."""
+    """Neither: a start, a claim, an operator's verb, an outside event, a probe that says that it has not run."""
 
 
 @attrs.frozen

@@ -1,7 +1,8 @@
 """The saga's steps: what each asks of the services over HTTP, and how it is undone.
 
 Every request carries the step's idempotency key, which stays the same over retries, timeouts and crashes: so a request
-can be repeated by anybody who does not know whether it was answered.
+can be repeated by anybody who does not know whether it was answered. It also carries the operation, which a step and its
+compensation have in common: so a service can refuse what comes when it has been undone already.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import httpx
 import msgspec
 from returns.result import Failure, Result, Success
 
-from saga_fn import StepContext
+from saga_fn import NOT_DONE, Done, NotDone, StepContext
 from saga_fn.demo.messages import (
     ChargeRequest,
     Payment,
@@ -28,6 +29,7 @@ A = TypeVar("A")
 
 
 _REFUSED = 409
+_UNKNOWN = 404
 
 
 class ServiceError(Exception):
@@ -73,19 +75,30 @@ class Shipping:
         self._http = http
 
     async def ship(self, inp: ShipRequest, ctx: StepContext) -> Result[Shipment, str]:
-        """Hand the parcel to the carrier. As the saga's last step it never has to be undone."""
+        """Hand the parcel to the carrier. Nobody gets it back from there."""
         return await _ask(self._http, "/shipping/shipments", inp, ctx, Shipment)
+
+    async def find(self, _: ShipRequest, ctx: StepContext) -> Done[Shipment] | NotDone:
+        """Find out whether the carrier has the parcel of a request that was not answered."""
+        response = await self._http.get("/shipping/shipments", headers=_headers(ctx))
+        if response.status_code == _UNKNOWN:
+            return NOT_DONE
+        if not response.is_success:
+            raise ServiceError(f"{response.status_code} {response.text}")
+        return Done(msgspec.json.decode(response.content, type=Shipment))
 
 
 async def _ask(
     http: httpx.AsyncClient, path: str, body: msgspec.Struct, ctx: StepContext, expected: type[A]
 ) -> Result[A, str]:
     """The answer: what was asked for, or a refusal, which is final and undone. Raises if it is worth asking again."""
-    response = await http.post(
-        path, content=msgspec.json.encode(body), headers={"Idempotency-Key": ctx.idempotency_key}
-    )
+    response = await http.post(path, content=msgspec.json.encode(body), headers=_headers(ctx))
     if response.status_code == _REFUSED:
         return Failure(f"{response.status_code} {response.text}")
     if not response.is_success:
         raise ServiceError(f"{response.status_code} {response.text}")
     return Success(msgspec.json.decode(response.content, type=expected))
+
+
+def _headers(ctx: StepContext) -> dict[str, str]:
+    return {"Idempotency-Key": ctx.idempotency_key, "Operation": ctx.operation}

@@ -22,12 +22,15 @@ PATIENCE = StepOptions(
 def make_fulfil_order(http: httpx.AsyncClient) -> SagaDefinition[Order, Shipment]:
     """Reserve, charge, ship; whatever was done is undone, last first, when a later step is turned down.
 
+    Reserving and charging are simply repeated when they were not answered. What the carrier has it keeps: shipping is the
+    pivot, and whether it has happened is found out before anything else is done.
+
     `http` is a client whose base URL is where the services are.
     """
     inventory, payments, shipping = Inventory(http), Payments(http), Shipping(http)
     reserve = step(inventory.reserve, compensate=inventory.release, **PATIENCE)
     charge = step(payments.charge, compensate=payments.refund, **PATIENCE)
-    ship = step(shipping.ship, **PATIENCE)
+    ship = step(shipping.ship, probe=shipping.find, **PATIENCE)
 
     @saga("fulfil_order")
     def fulfil_order(order: StepRef[Order]) -> StepRef[Shipment]:
@@ -37,6 +40,7 @@ def make_fulfil_order(http: httpx.AsyncClient) -> SagaDefinition[Order, Shipment
             order,
             reserved,
             using=lambda o, r: ShipRequest(o.order_id, r.reservation_id, o.customer, o.address.country),
+            pivot=True,
         )
 
     return fulfil_order

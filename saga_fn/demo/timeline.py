@@ -58,7 +58,9 @@ def timeline(snapshot: SagaAdminSnapshot, calls: Iterable[Call], kill: Kill | No
         if entry.step_id is None:
             continue
         verdict = "done" if entry.status == "SUCCESS" else f"failed: {entry.error}"
-        undo = "compensation of " if entry.phase == "compensate" else ""
+        undo = {"compensate": "compensation of ", "probe": "probe of "}.get(entry.phase, "")
+        if entry.phase == "probe" and entry.error is None:
+            verdict = "it has been done" if entry.status == "SUCCESS" else "it has not been done"
         moments.append(Moment(entry.timestamp, "saga", f"{undo}{entry.step_id}, attempt {entry.attempt}: {verdict}"))
     moments.sort(key=lambda moment: moment.at)
     if kill is not None and moments and moments[0].at <= kill.at <= moments[-1].at:

@@ -306,7 +306,9 @@ def _entry(record: JournalRecord) -> HistoryEntry:
     status = HistoryStatus.INFO
     if fault is not None:
         status = HistoryStatus.ERROR
-    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped | WaitDefaulted | ProbeAnswered):
+    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped | WaitDefaulted) or (
+        isinstance(event, ProbeAnswered) and event.done
+    ):
         status = HistoryStatus.SUCCESS
     carries = isinstance(event, _CARRIES)
     return HistoryEntry(

@@ -134,7 +134,8 @@ async def test_undoing_is_booked_under_the_reference_of_what_was_done(books: Boo
     payment = (await charge(http, order_id, "key-1")).json()
     refund = {"order_id": order_id, **payment}
     for _ in range(2):
-        answer = await http.post("/payment/refunds", json=refund, headers={"Idempotency-Key": "key-2"})
+        headers = {"Idempotency-Key": "key-2", "Operation": "key-1"}  # of a charge that names none, it is its key
+        answer = await http.post("/payment/refunds", json=refund, headers=headers)
         assert answer.status_code == 200
     charged, refunded = await books.entries()
     assert (charged.kind, refunded.kind) == ("charged", "refunded")
@@ -153,3 +154,27 @@ async def test_requests_that_make_no_sense_are_refused(books: Books, http: httpx
 def test_books_are_kept_only_under_a_plain_name() -> None:
     with pytest.raises(ValueError, match="is not a plain lower-case identifier"):
         Books(None, 'x"; DROP SCHEMA public; --')  # type: ignore[arg-type]  # refused before the pool is looked at
+
+
+async def test_what_was_not_answered_can_be_found_out(books: Books, http: httpx.AsyncClient) -> None:
+    order_id = order_with("ship", None)
+    headers = {"Idempotency-Key": "key-1"}
+    assert (await http.get("/shipping/shipments", headers=headers)).status_code == 404
+    body = {"order_id": order_id, "reservation_id": "r", "recipient": "Ada", "country": "SE"}
+    shipped = await http.post("/shipping/shipments", json=body, headers=headers)
+    found = await http.get("/shipping/shipments", headers=headers)
+    assert (found.status_code, found.json()) == (200, shipped.json())
+    assert (await http.get("/shipping/shipments")).status_code == 400
+
+
+async def test_what_comes_after_its_undoing_is_refused(books: Books, http: httpx.AsyncClient) -> None:
+    order_id = order_with("charge", None, operation_after="refund")
+    guarded = {"Operation": "saga-1:charge"}
+    refund = {"order_id": order_id, "payment_id": "unknown", "amount_cents": 500}
+    undone = await http.post("/payment/refunds", json=refund, headers={**guarded, "Idempotency-Key": "key-2"})
+    assert undone.status_code == 200
+    assert await books.entries() == ()
+    body = {"order_id": order_id, "card_token": "card", "amount_cents": 500}
+    late = await http.post("/payment/charges", json=body, headers={**guarded, "Idempotency-Key": "key-1"})
+    assert (late.status_code, late.text) == (409, "undone before it came")
+    assert await books.entries() == ()

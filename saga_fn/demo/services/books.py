@@ -14,8 +14,10 @@ import asyncpg
 import attrs
 
 from saga_fn.demo.services.weather import Operation
+from saga_fn.guard import Doing, Guard, Undoing
 
 EntryKind = Literal["reserved", "released", "charged", "refunded", "shipped"]
+UNDOING: frozenset[EntryKind] = frozenset({"released", "refunded"})
 
 
 @attrs.frozen
@@ -74,6 +76,7 @@ ON CONFLICT (key) DO UPDATE SET key = excluded.key
 RETURNING key, kind, order_id, reference, amount_cents
 """
 
+FIND = "SELECT key, kind, order_id, reference, amount_cents FROM books.entry WHERE key = $1"
 READ_ENTRIES = "SELECT key, kind, order_id, reference, amount_cents FROM books.entry ORDER BY recorded_at, key"
 READ_CALLS = "SELECT key, operation, order_id, worker, called_at FROM books.call ORDER BY called_at, key"
 DROP = "DROP SCHEMA IF EXISTS books CASCADE"
@@ -90,10 +93,13 @@ class Books:
             raise ValueError(f"{schema!r} is not a plain lower-case identifier")
         self._pool = pool
         self._schema = schema
+        self._guard = Guard(schema)
 
     async def create(self) -> None:
         """Open empty books."""
-        await self._pool.execute(self._here(CREATE))
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(self._here(CREATE))
+            await self._guard.create(connection)
 
     async def drop(self) -> None:
         """Burn them."""
@@ -109,12 +115,28 @@ class Books:
         count: int = await self._pool.fetchval(self._here(COUNT_CALL), key, operation, order_id, worker)
         return count
 
-    async def record(self, entry: Entry) -> Entry:
-        """Book this, unless its key is booked already; the entry that stands under the key."""
-        (row,) = await self._pool.fetch(
-            self._here(RECORD), entry.key, entry.kind, entry.order_id, entry.reference, entry.amount_cents
-        )
-        return Entry(*row)
+    async def record(self, entry: Entry, operation: str) -> Entry | None:
+        """Book this, unless its key is booked already; the entry that stands under the key.
+
+        The operation is guarded: None, and nothing is booked, if it has been undone already, or is to be undone and has
+        never been done.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            if entry.kind in UNDOING:
+                refused = await self._guard.undone(connection, operation) is Undoing.NOTHING
+            else:
+                refused = await self._guard.done(connection, operation) is Doing.LATE
+            if refused:
+                return None
+            (row,) = await connection.fetch(
+                self._here(RECORD), entry.key, entry.kind, entry.order_id, entry.reference, entry.amount_cents
+            )
+            return Entry(*row)
+
+    async def find(self, key: str) -> Entry | None:
+        """What is booked under the key."""
+        rows = await self._pool.fetch(self._here(FIND), key)
+        return Entry(*rows[0]) if rows else None
 
     async def entries(self) -> tuple[Entry, ...]:
         """All that was done, in the order in which it was booked."""

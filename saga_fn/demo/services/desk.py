@@ -45,11 +45,11 @@ class Desk:
     async def serve(self, request: Request, posting: Posting) -> Entry:
         """Book what is asked, once for each `Idempotency-Key`, however often it is asked.
 
+        `Operation` names what is done and undone, for the guard; without it, each key is an operation of its own.
+
         Raises HTTPException: 400 without a key, 503 when the weather is bad (ask again), 409 for a refusal (final).
         """
-        key = request.headers.get("Idempotency-Key")
-        if not key:
-            raise HTTPException(400, "the header Idempotency-Key is missing")
+        key = _key(request)
         order_id, operation = posting.order_id, posting.operation
         attempt = await self.books.count_call(key, operation, order_id, request.headers.get("Worker", "unknown"))
         await asyncio.sleep(self.weather.latency(order_id, operation, attempt))
@@ -59,10 +59,28 @@ class Desk:
         if posting.refusal is not None and self.weather.refuses(order_id, operation):
             raise HTTPException(409, posting.refusal)
         reference = posting.reference or f"{operation}-{uuid.uuid4().hex[:12]}"
-        entry = await self.books.record(Entry(key, posting.kind, order_id, reference, posting.amount_cents))
+        asked = Entry(key, posting.kind, order_id, reference, posting.amount_cents)
+        entry = await self.books.record(asked, request.headers.get("Operation", key))
+        if entry is None and posting.refusal is not None:
+            raise HTTPException(409, "undone before it came")
+        entry = entry or asked  # what was never done is undone
         if mishap == "late":
             await asyncio.sleep(TOO_LATE)
         return entry
+
+    async def find(self, request: Request) -> Entry:
+        """What has been booked for this `Idempotency-Key`. Raises HTTPException: 400 without one, 404 if nothing has."""
+        entry = await self.books.find(_key(request))
+        if entry is None:
+            raise HTTPException(404, "never heard of it")
+        return entry
+
+
+def _key(request: Request) -> str:
+    key = request.headers.get("Idempotency-Key")
+    if not key:
+        raise HTTPException(400, "the header Idempotency-Key is missing")
+    return key
 
 
 async def read_body(request: Request, expected: type[B]) -> B:

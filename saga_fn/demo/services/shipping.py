@@ -11,11 +11,14 @@ from saga_fn.demo.services.desk import Desk, Posting, answer, read_body
 
 
 def shipping_routes(desk: Desk) -> list[Route]:
-    """The service's one end point."""
+    """The service's two end points."""
 
     async def ship(request: Request) -> Response:
         wanted = await read_body(request, ShipRequest)
         posting = Posting("ship", "shipped", wanted.order_id, refusal="address not serviceable")
         return answer(Shipment((await desk.serve(request, posting)).reference))
 
-    return [Route("/shipments", ship, methods=["POST"])]
+    async def find(request: Request) -> Response:
+        return answer(Shipment((await desk.find(request)).reference))
+
+    return [Route("/shipments", ship, methods=["POST"]), Route("/shipments", find, methods=["GET"])]
