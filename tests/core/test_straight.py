@@ -81,3 +81,13 @@ def test_it_does_not_know_what_is_not_a_chain() -> None:
     state = in_general(DIAMOND, None, Started(Moment(0), DIAMOND.id, INPUTS[1])).unwrap().state
     assert advance(DIAMOND, state, StepSucceeded(Moment(1), A, 1, INPUTS[5])) is None
     assert after_success(DIAMOND, state, A) is None
+
+
+def test_it_leaves_what_an_earlier_plan_left_to_the_general_rules() -> None:
+    begun = begin(THREE, Started(Moment(0), THREE.id, INPUTS[1]))
+    assert begun is not None
+    told = StepSucceeded(Moment(1), A, 1, INPUTS[2])
+    timed = msgspec.structs.replace(begun.state, deadline=Moment(9))
+    assert advance(THREE, timed, told) is None
+    assert after_success(THREE, timed, A) is None
+    assert transition(THREE, timed, told) == in_general(THREE, timed, told)

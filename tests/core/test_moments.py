@@ -1,0 +1,39 @@
+"""What has to be known before a step can begin, and when a wait is over."""
+
+from __future__ import annotations
+
+import pytest
+
+from saga_fn.core.ids import Moment
+from saga_fn.core.plan import PlannedStep, StepKind
+from saga_fn.core.state import Sleeping, StepState, Waiting
+from saga_fn.core.waiting import is_over
+from tests.core.given import A, B
+
+
+@pytest.mark.parametrize(
+    "planned, needs",
+    [
+        (PlannedStep(A), True),
+        (PlannedStep(A, kind=StepKind.EVENT, waits_for=("paid",)), False),
+        (PlannedStep(A, kind=StepKind.EVENT, waits_for=("paid",), correlated=True), True),
+        (PlannedStep(A, kind=StepKind.SLEEP, limit=5), False),
+        (PlannedStep(A, kind=StepKind.SLEEP), True),
+    ],
+)
+def test_an_input_is_needed_where_something_is_to_be_computed(planned: PlannedStep, needs: bool) -> None:
+    assert planned.needs_input is needs
+
+
+@pytest.mark.parametrize(
+    "step, over",
+    [
+        (Waiting(A, None), False),
+        (Waiting(A, Moment(6)), False),
+        (Waiting(A, Moment(5)), True),
+        (Sleeping(B, Moment(6)), False),
+        (Sleeping(B, Moment(5)), True),
+    ],
+)
+def test_a_wait_is_over_when_its_moment_has_come(step: StepState, over: bool) -> None:
+    assert is_over(step, Moment(5)) is over
