@@ -6,9 +6,9 @@ import pytest
 
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import PlannedStep, StepKind
-from saga_fn.core.state import Sleeping, StepState, Waiting
-from saga_fn.core.waiting import is_over
-from tests.core.given import A, B
+from saga_fn.core.state import Goal, Running, SagaState, Sleeping, StepState, Tries, Waiting
+from saga_fn.core.waiting import alarms, is_over
+from tests.core.given import ONE, A, B
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,16 @@ def test_an_input_is_needed_where_something_is_to_be_computed(planned: PlannedSt
         (Waiting(A, Moment(5)), True),
         (Sleeping(B, Moment(6)), False),
         (Sleeping(B, Moment(5)), True),
+        (Running(A, Tries()), False),
     ],
 )
 def test_a_wait_is_over_when_its_moment_has_come(step: StepState, over: bool) -> None:
     assert is_over(step, Moment(5)) is over
+
+
+@pytest.mark.parametrize(
+    "goal, moments", [(Goal.FORWARD, (Moment(7), Moment(9))), (Goal.HALT, ()), (Goal.ROLLBACK, ()), (Goal.FAILED, ())]
+)
+def test_waits_and_sleeps_have_alarms_only_on_the_way_forward(goal: Goal, moments: tuple[Moment, ...]) -> None:
+    waiting = SagaState(3, Moment(5), goal, (Waiting(A, Moment(7)), Sleeping(B, Moment(9))), plan=ONE.id)
+    assert alarms(waiting) == moments
