@@ -190,12 +190,17 @@ class SagaEngine:
         return True
 
     def _interpreter(self, saga: LiveSaga) -> Interpreter:
-        interpreter = Interpreter(saga, self.store, self.committer, self.clock, on_over=self._let_go)
+        interpreter = Interpreter(
+            saga, self.store, self.committer, self.clock, on_over=self._let_go, renew=self._leases.renew
+        )
         if self.stopping:
             interpreter.drain()
         return interpreter
 
     def _hold(self, interpreter: Interpreter) -> Interpreter:
+        before = self.held.get(interpreter.saga.id)
+        if before is not None:  # its row was locked for longer than its lease, and free before it could be renewed
+            before.lose()
         self.held[interpreter.saga.id] = interpreter
         self._leases.ensure_running()
         return interpreter

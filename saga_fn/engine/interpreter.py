@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
@@ -71,12 +71,14 @@ class Interpreter:
         "_lost",
         "_on_over",
         "_progressed",
+        "_renew",
         "_running",
         "_stopping",
         "_store",
         "_timer",
         "_told_over",
         "_told_progress",
+        "_unstarted",
         "over",
         "saga",
     )
@@ -89,6 +91,7 @@ class Interpreter:
         clock: Clock,
         *,
         on_over: Callable[[Interpreter], None],
+        renew: Callable[[Interpreter], Awaitable[bool]],
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.saga: LiveSaga = saga
@@ -101,12 +104,15 @@ class Interpreter:
         self._committer = committer
         self._clock = clock
         self._on_over = on_over
+        self._renew = renew
         self._arrived: list[Incoming] = []
         self._deciding: list[Incoming] = []
         self._draft: Draft | None = None
         self._running: dict[StepId, asyncio.Task[None]] = {}
         self._stopping: set[asyncio.Task[None]] | None = None
         """What was cut short and may still be cleaning up: nothing is undone beside it."""
+        self._unstarted: Sequence[Action] = ()
+        """What may be done as soon as the lease, which has run out, is renewed."""
         self._timer: asyncio.TimerHandle | None = None
         self._chore: asyncio.Task[None] | None = None
         """What has to be waited for before anything else is decided; meanwhile `_busy`, as with a commit in flight."""
@@ -187,6 +193,8 @@ class Interpreter:
         try:
             if self._lost or self._given_up:
                 self._leave()
+            elif self._unstarted:
+                self._wait_for(self._renew_and_act())
             elif self._hearsay or self.saga.seen != self.saga.signals:
                 self._wait_for(self._read_letters())
             elif self._arrived:
@@ -255,13 +263,12 @@ class Interpreter:
             self._set_timer()
 
     def _act(self, actions: Sequence[Action]) -> None:
+        if actions and time.monotonic() >= self.saga.deadline:
+            self._unstarted = actions  # nothing is started after the lease, however late this process woke
+            return
         for action in actions:
             match action:
                 case RunStep() | RunCompensation() | RunProbe():
-                    if time.monotonic() >= self.saga.deadline:
-                        self._lost = True  # nothing is started after the lease, however late this process woke
-                        self._cut_short()
-                        return
                     self._running[action.step] = self._loop.create_task(self._execute(action))
                 case CancelExecution(step=step):
                     task = self._running.pop(step, None)
@@ -358,6 +365,15 @@ class Interpreter:
             self._break_off(error)
         self._busy = False
         self._proceed()
+
+    async def _renew_and_act(self) -> None:
+        """Renew the lease, or be told that the saga is lost; a row that somebody has locked may take a while."""
+        actions, self._unstarted = self._unstarted, ()
+        while not self._lost:
+            if await self._renew(self):
+                self._act(actions)
+                return
+            await asyncio.sleep(0.05)
 
     async def _read_letters(self) -> None:
         self._hearsay = False

@@ -2,6 +2,9 @@
 
 A lease is compared only with the database's clock. This process keeps a local deadline beside it, measured from before
 the request was sent: past that it starts nothing, cuts short what runs, and leaves the saga to whoever takes it over.
+
+A row that a stranger has locked cannot be renewed, but nobody can claim it either. As long as frequent looks find it ours,
+what runs of it may go on past the deadline; nothing is started before the lease is renewed.
 """
 
 from __future__ import annotations
@@ -21,6 +24,10 @@ from saga_fn.store.protocol import Store
 
 _log = logging.getLogger("saga_fn")
 _MOST_ROWS = 500
+_LOOK_EVERY = 0.25
+"""Seconds between two looks at a row whose lease would have run out if somebody else did not keep it locked."""
+_TRUST = 4 * _LOOK_EVERY
+"""Seconds for which such a look is believed."""
 
 
 class LeaseKeeper:
@@ -33,6 +40,8 @@ class LeaseKeeper:
         self._lease = lease
         self._task: asyncio.Task[None] | None = None
         self._watch: asyncio.Task[None] | None = None
+        self._found_locked: dict[UUID, float] = {}
+        """When (monotonic time) a saga was last asked for that is ours and could not be renewed."""
 
     def ensure_running(self) -> None:
         """Begin to renew, unless it goes on already. It stops by itself when nothing is held."""
@@ -58,6 +67,7 @@ class LeaseKeeper:
                 blocked = now - asleep - pause
                 _log.warning("the event loop was blocked for %.1f s: a step runs code that does not await", blocked)
             over = [each for each in self._held.values() if now >= each.saga.deadline and not each.lost]
+            over = [each for each in over if now >= self._found_locked.get(each.saga.id, 0.0) + _TRUST]
             if over:
                 _log.warning(
                     "the leases on %d sagas ran out before they could be renewed, among them saga %s",
@@ -69,7 +79,8 @@ class LeaseKeeper:
 
     async def _renew_for_as_long_as_needed(self) -> None:
         while self._held:
-            await asyncio.sleep(self._lease.total_seconds() / 8)
+            pause = self._lease.total_seconds() / 8
+            await asyncio.sleep(min(pause, _LOOK_EVERY) if self._found_locked else pause)
             try:
                 await self._renew_half_spent()
             except StoreError as error:
@@ -77,6 +88,7 @@ class LeaseKeeper:
 
     async def _renew_half_spent(self) -> None:
         """Renew what has less than half of its lease left, the most urgent first; there are three more rounds for each."""
+        self._found_locked = {saga: at for saga, at in self._found_locked.items() if saga in self._held}
         half = time.monotonic() + self._lease.total_seconds() / 2
         spent = [each for each in self._held.values() if each.saga.deadline < half and not each.lost]
         spent.sort(key=lambda each: each.saga.deadline)
@@ -86,6 +98,14 @@ class LeaseKeeper:
         for shard, group in by_shard.items():
             for start in range(0, len(group), _MOST_ROWS):
                 await self._renew(shard, group[start : start + _MOST_ROWS])
+
+    async def renew(self, interpreter: Interpreter) -> bool:
+        """Renew one lease now: whether it runs. If the saga turns out to be another's, its interpreter is told."""
+        try:
+            await self._renew(shard_of(interpreter.saga.id, self._store.shards), [interpreter])
+        except StoreError as error:
+            _log.warning("the lease on saga %s could not be renewed: %s", interpreter.saga.id, error.fact)
+        return time.monotonic() < interpreter.saga.deadline
 
     async def _renew(self, shard: int, group: Sequence[Interpreter]) -> None:
         sent = time.monotonic()
@@ -99,14 +119,20 @@ class LeaseKeeper:
                 missing.append(interpreter)
                 continue
             saga.deadline = sent + self._lease.total_seconds()
+            self._found_locked.pop(saga.id, None)
             if signals > saga.signals:
                 interpreter.nudge(signals)
         if missing:
-            await self._read_back(shard, [each for each in missing if not each.over])
+            await self._read_back(shard, [each for each in missing if not each.over], sent)
 
-    async def _read_back(self, shard: int, missing: Sequence[Interpreter]) -> None:
-        """A row that renewal did not return is lost only if it says so: a commit may have had it locked just then."""
+    async def _read_back(self, shard: int, missing: Sequence[Interpreter], sent: float) -> None:
+        """A row that renewal did not return is lost only if it says so: a commit, or a stranger, may have it locked."""
         live = await self._store.live(shard, [each.saga.id for each in missing])
         for interpreter in missing:
-            if live.get(interpreter.saga.id) != interpreter.saga.token and not interpreter.over:
+            saga = interpreter.saga
+            if interpreter.over:
+                continue
+            if live.get(saga.id) == saga.token:
+                self._found_locked[saga.id] = sent
+            else:
                 interpreter.lose()

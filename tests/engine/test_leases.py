@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from saga_fn import MemoryStore, SagaBuilder, SagaOrchestrator, step
+from saga_fn import MemoryStore, SagaAdmin, SagaBuilder, SagaOrchestrator, step
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.records import Committed
 from tests.engine.conftest import Make
@@ -94,3 +94,71 @@ async def test_a_lease_whose_row_is_another_s_is_given_up_and_the_others_are_kep
         for run in runs[2:]:
             if run.id.int % 2:
                 await run.result(SOON)
+
+
+async def test_what_a_process_claims_while_it_holds_it_is_cut_short_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+
+    async def locked(shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
+        return Committed({}, store.now())  # and `live` finds it ours
+
+    monkeypatch.setattr(store, "renew", locked)
+    begun: list[str] = []
+    cut_short = asyncio.Event()
+
+    async def long(inp: Order) -> None:
+        begun.append(inp.order_id)
+        if len(begun) == 1:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cut_short.set()
+
+    builder = SagaBuilder(Order)
+    builder.add_step(step(long), depends_on=builder.initial)
+    async with SagaOrchestrator(
+        store, lease=timedelta(milliseconds=400), poll_interval=timedelta(milliseconds=20)
+    ) as orchestrator:
+        run = await orchestrator.register("long", builder.build()).start(Order("1"))
+        await run.result(SOON)
+        async with asyncio.timeout(SOON):
+            await cut_short.wait()
+    assert begun == ["1", "1"], "the row was free before its lease could be renewed: it was claimed"
+
+
+async def test_nothing_is_started_before_a_lease_that_has_run_out_is_renewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+    free = asyncio.Event()
+    looks = 0
+
+    async def locked(shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
+        nonlocal looks
+        looks += 1
+        if free.is_set():
+            return await MemoryStore.renew(store, shard, held, owner=owner, lease=lease)
+        return Committed({}, store.now())  # and `live` finds it ours
+
+    async def nothing(definitions: Sequence[tuple[str, int]]) -> list[int]:
+        return []  # nobody can claim it
+
+    monkeypatch.setattr(store, "renew", locked)
+    monkeypatch.setattr(store, "due_shards", nothing)
+    hold = asyncio.Event()
+    shop = Shop(hold=hold)
+    async with SagaOrchestrator(store, lease=timedelta(milliseconds=400)) as orchestrator:
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        async with asyncio.timeout(SOON):
+            while looks < 12:  # past the lease: its last half has room for four
+                await asyncio.sleep(0.01)
+            hold.set()
+            while (await run.snapshot()).current_step_id != "ship":
+                await asyncio.sleep(0.01)
+            seen = looks
+            while looks < seen + 3:
+                await asyncio.sleep(0.01)
+            assert len(shop.keys) == 2, "its start is durable, and waits for the lease"
+            free.set()
+        await run.result(SOON)
+        assert len(shop.keys) == 3
+        kinds = [entry.kind for entry in (await SagaAdmin(orchestrator).get_saga(run.id)).step_history]
+        assert kinds == ["started", *["step_succeeded"] * 3], "nobody took it over"
