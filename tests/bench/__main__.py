@@ -31,6 +31,7 @@ PARTS = (
     "memory",
     "sleepers",
     "open-transaction",
+    "locked-row",
 )
 QUICK = ("throughput", "latency", "storage", "bulk")
 
@@ -62,8 +63,10 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     await memory.run(server, report, in_flight=options.in_flight)
                 case "sleepers":
                     await pressure.sleepers(server, report, count=options.sleepers)
-                case _:
+                case "open-transaction":
                     await pressure.open_transaction(server, report, seconds=options.open_transaction)
+                case _:
+                    await pressure.locked_row(server, report, seconds=options.locked_row)
 
 
 def main() -> None:
@@ -77,6 +80,7 @@ def main() -> None:
     parser.add_argument("--bulk", type=int, default=50_000, help="sagas for start_many")
     parser.add_argument("--sleepers", type=int, default=1_000_000)
     parser.add_argument("--open-transaction", type=int, default=300, help="seconds")
+    parser.add_argument("--locked-row", type=int, default=60, help="seconds")
     parser.add_argument("--in-flight", type=int, default=10_000, help="for memory")
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)
