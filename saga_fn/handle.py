@@ -112,17 +112,20 @@ class SagaHandle(Generic[D, R]):
         *,
         aggregation_id: Callable[[D], str] | None = None,
         idempotency_key: Callable[[D], str] | None = None,
+        delay: timedelta | None = None,
     ) -> list[SagaRun[R]]:
         """Start a saga for each, many a statement; all are durable when this returns, in the order of `data`.
 
-        The keys of each are computed from its data, and mean what they mean to `start`. Data that cannot be stored raises
-        PayloadError before anything is started; what another saga stands in the way of raises when the others are started.
+        The keys of each are computed from its data, and mean what they mean to `start`; so does `delay`. Data that cannot be
+        stored raises PayloadError before anything is started; what another saga stands in the way of raises when the others
+        are started.
 
         Example::
 
             runs = await orders.start_many(new_orders, idempotency_key=lambda order: order.order_id)
         """
-        started = await self._orchestrator.start_all(self._registered, data, aggregation_id, idempotency_key)
+        micros = micros_of_delay(delay)
+        started = await self._orchestrator.start_all(self._registered, data, aggregation_id, idempotency_key, micros)
         return [self._run(each) for each in started]
 
     async def run(

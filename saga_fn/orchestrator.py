@@ -248,10 +248,12 @@ class SagaOrchestrator:
         initial_data: Iterable[object],
         aggregation_id: Callable[[Any], str] | None = None,
         idempotency_key: Callable[[Any], str] | None = None,
+        delay: timedelta | None = None,
     ) -> list[UUID]:  # Any: the saga is known by its name alone
         """Start many sagas of that name, and give their ids in order; see `SagaHandle.start_many`."""
         registered = self.engine.registry.latest(saga_name)
-        started = await self.start_all(registered, initial_data, aggregation_id, idempotency_key)
+        micros = micros_of_delay(delay)
+        started = await self.start_all(registered, initial_data, aggregation_id, idempotency_key, micros)
         return [each.id for each in started]
 
     async def start_request(self, request: StartRequest, connection: Connection | None) -> StartedSaga:
@@ -272,6 +274,7 @@ class SagaOrchestrator:
         data: Iterable[T],
         aggregation_id: Callable[[T], str] | None,
         idempotency_key: Callable[[T], str] | None,
+        delay: int,
     ) -> list[StartedSaga]:
         """What every spelling of many starts comes to."""
         self._require_open()
@@ -281,6 +284,7 @@ class SagaOrchestrator:
                 each,
                 None if aggregation_id is None else aggregation_id(each),
                 None if idempotency_key is None else idempotency_key(each),
+                delay=delay,
             )
             for each in data
         ]

@@ -77,11 +77,12 @@ def make_saga(
     undo: FixedRetry | None = None,
     timeout: timedelta | None = None,
     compensate_on_failure: bool = True,
+    deadline: timedelta | None = None,
 ) -> SagaDefinition[Order, Done]:
     """Reserve, charge, ship; the first two can be undone."""
     policy = NoRetry() if retry is None else retry
     undo = FixedRetry(max_attempts=2) if undo is None else undo
-    builder = SagaBuilder(Order, compensate_on_failure=compensate_on_failure)
+    builder = SagaBuilder(Order, compensate_on_failure=compensate_on_failure, deadline=deadline)
     builder.add_step(
         step(shop.reserve, compensate=shop.release, compensation_retry_policy=undo),
         input_map=lambda ctx: ctx.initial_data,

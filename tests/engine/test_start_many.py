@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
-from saga_fn import ActiveSagaAlreadyExistsError, PayloadError, SagaBuilder, step
+from saga_fn import (
+    ActiveSagaAlreadyExistsError,
+    MemoryStore,
+    PayloadError,
+    SagaAdmin,
+    SagaBuilder,
+    SagaError,
+    SagaOrchestrator,
+    SagaStatus,
+    WaitReason,
+    step,
+)
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop, make_saga
 
 SOON = 10.0
+HOUR = timedelta(hours=1)
 
 
 async def test_many_sagas_start_and_end_in_the_order_they_were_given(make: Make) -> None:
@@ -76,3 +89,55 @@ async def test_by_name_many_starts_give_their_ids_in_order(make: Make) -> None:
         await orchestrator.run_until_idle()
         orders = [(await orchestrator.get_snapshot(saga_id)).status for saga_id in ids]
         assert orders == ["COMPLETED", "COMPLETED"]
+
+
+async def test_many_begin_when_their_delay_is_over(make: Make) -> None:
+    delay = timedelta(milliseconds=200)
+    async with make() as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop()))
+        runs = await handle.start_many([Order(str(number)) for number in range(40)], delay=delay)
+        assert [await run.result(SOON) for run in runs] == [Done("ship")] * 40
+        for run in runs:
+            history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
+            begun = next(entry for entry in history if entry.kind == "resumed")
+            assert begun.timestamp - history[0].timestamp >= delay
+
+
+async def test_many_that_are_delayed_wait_for_no_slot_and_their_deadline_counts_from_when_they_begin(
+    make: Make,
+) -> None:
+    shop = Shop()
+    async with make(concurrency=2) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop, deadline=HOUR))
+        late = await handle.start_many([Order(str(number)) for number in range(20)], delay=5 * HOUR)
+        assert await handle.run(Order("now"), timeout=SOON) == Done("ship")
+        for run in late:
+            seen = await run.snapshot()
+            assert (seen.status, seen.waits) == (SagaStatus.SUSPENDED, WaitReason.TIMER)
+            assert seen.begins_at is not None
+            assert seen.begins_at - seen.created_at >= 4 * HOUR
+            assert seen.rolls_back_at == seen.begins_at + HOUR
+    assert shop.done == ["reserve", "charge", "ship"]
+
+
+async def test_by_name_many_are_delayed_and_another_process_begins_them(make: Make) -> None:
+    definition = make_saga(Shop())
+    async with make(concurrency=0) as starter:
+        starter.register("shop", definition)
+        data = [{"order_id": "1"}, {"order_id": "2"}]
+        delay = timedelta(milliseconds=150)
+        ids = await starter.start_many(saga_name="shop", initial_data=data, delay=delay)
+    async with make() as other:
+        handle = other.register("shop", definition)
+        assert [await handle.attach(saga_id).result(SOON) for saga_id in ids] == [Done("ship")] * 2
+
+
+@pytest.mark.parametrize("delay", [timedelta(seconds=-1), timedelta(days=366), 5, "soon"])
+async def test_a_delay_that_is_none_is_refused_before_anything_starts(memory: MemoryStore, delay: object) -> None:
+    orchestrator = SagaOrchestrator(memory)
+    handle = orchestrator.register("shop", make_saga(Shop()))
+    with pytest.raises(SagaError, match="delay must be a timedelta from 0 to 365 days"):
+        await handle.start_many([Order("1")], delay=delay)  # type: ignore[arg-type]
+    with pytest.raises(SagaError, match="delay must be a timedelta from 0 to 365 days"):
+        await orchestrator.start_many(saga_name="shop", initial_data=[Order("1")], delay=delay)  # type: ignore[arg-type]
+    assert await orchestrator.run_due() == 0

@@ -14,6 +14,7 @@ from saga_fn import (
     SagaBuilder,
     SagaDefinition,
     SagaOrchestrator,
+    SagaRun,
     Step,
     StepContext,
     StepRef,
@@ -75,6 +76,8 @@ async def tell(saga_id: UUID) -> None:
     orchestrator = SagaOrchestrator(MemoryStore())
     handle = orchestrator.register(waits)
     run = await handle.start(Order("1"), delay=DAY)
+    assert_type(await handle.start_many([Order("1")], delay=DAY), list[SagaRun[Charged]])
+    assert_type(await orchestrator.start_many(saga_name="waits", initial_data=[Order("1")], delay=DAY), list[UUID])
     to = orchestrator.to(run.id, paid)
     assert_type(to, EventSender[Charged])
     assert_type(await to.send(Charged("p"), event_id="m1", correlation_id="r", expires=DAY), Delivery)

@@ -77,6 +77,10 @@ async def tell(saga_id: UUID) -> None:
     await orchestrator.to(saga_id, paid).send(Charged("p"), expires=5)
     # refused: arg-type | reportArgumentType
     await orchestrator.register(waits).start(Order("1"), delay=5)
+    # refused: arg-type | reportArgumentType
+    await orchestrator.register(waits).start_many([Order("1")], delay=[DAY])
+    # refused: arg-type | reportArgumentType
+    await orchestrator.start_many(saga_name="waits", initial_data=[Order("1")], delay=5)
 
 
 async def refund(inp: ChargeInput, out: Charged, ctx: StepContext) -> WaitFor | None:
