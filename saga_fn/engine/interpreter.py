@@ -13,24 +13,14 @@ in waiting for the next, and only user code runs in tasks.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
-    CompensationFailed,
-    CompensationSucceeded,
-    CompensationWaits,
-    Event,
-    EventReceived,
     HandedBack,
-    ProbeAnswered,
-    ProbeFailed,
     Resumed,
     SagaParked,
-    StepFailed,
-    StepSucceeded,
     Ticked,
 )
 from saga_fn.core.ids import Moment, StepId
@@ -39,18 +29,15 @@ from saga_fn.core.waiting import alarms
 from saga_fn.engine.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.draft import Draft
 from saga_fn.engine.execution import Clock, Incoming, execute
-from saga_fn.engine.fault import Fault, fault_in
+from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
-from saga_fn.engine.mail import read_mail
-from saga_fn.engine.waits import unreadable
+from saga_fn.engine.log import LOG, about, log_progress
+from saga_fn.engine.notes import Result, note_late, note_refused, readable
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Letter, SagaWrite
+from saga_fn.store.records import SagaWrite
 
-_log = logging.getLogger("saga_fn")
 _WAITING = frozenset({Retrying, UndoRetrying, Unknown})
-_FAILURES = (StepFailed, CompensationFailed, ProbeFailed)
-_RESULTS = (StepSucceeded, CompensationSucceeded, CompensationWaits, ProbeAnswered, *_FAILURES)
 
 
 class Interpreter:
@@ -211,7 +198,7 @@ class Interpreter:
             self._draft = draft
             self._committer.hand_in(self._write(draft), self._settled)
         elif draft.refused:
-            self._wait_for(self._report_refusals(draft))
+            self._wait_for(self._note_refused(draft))
         else:
             self._set_timer()
 
@@ -227,7 +214,7 @@ class Interpreter:
                 case Applied():
                     self._adopt(draft, outcome)
                     if draft.refused:
-                        self._wait_for(self._report_refusals(draft))
+                        self._wait_for(self._note_refused(draft))
                         return
                 case Unread(signals=signals):
                     self.saga.signals = signals
@@ -236,7 +223,7 @@ class Interpreter:
                     self._lost = True
                     self._arrived = [*self._deciding, *self._arrived]
                 case Refused(error=error):
-                    _log.error("the database refused saga %s: %s", self.saga.id, error.fact, extra=self._extra())
+                    LOG.error("the database refused saga %s: %s", self.saga.id, error.fact, extra=about(self.saga))
                     self._cut_short()
                     # If not even that can be written, the lease runs out, and this is tried again.
                     self._lost = any(isinstance(item.event, SagaParked) for item in self._deciding)
@@ -257,7 +244,7 @@ class Interpreter:
         if not self._progressed and any(type(entry.event) is not Resumed for entry in draft.entries):
             self._progressed = True
             _tell(self._told_progress)
-        self._log_progress(draft)
+        log_progress(saga, draft)
         self._act(draft.standing_actions())
         if not self._given_up:
             self._set_timer()
@@ -328,15 +315,17 @@ class Interpreter:
     # Its end.
 
     def _leave(self) -> None:
-        late = [item for item in self._arrived if self._lost and isinstance(item.event, _RESULTS)]
+        late = [item for item in self._arrived if self._lost and isinstance(item.event, Result)]
         self._arrived = []
         if late:
-            self._wait_for(self._note_late(late))
+            self._wait_for(note_late(self._store, self.saga, late))
         else:
             self._finish()
 
     def _break_off(self, error: BaseException) -> None:
-        _log.error("saga %s could not be driven; its lease runs out", self.saga.id, exc_info=error, extra=self._extra())
+        LOG.error(
+            "saga %s could not be driven; its lease runs out", self.saga.id, exc_info=error, extra=about(self.saga)
+        )
         self._finish()
 
     def _finish(self) -> None:
@@ -384,91 +373,19 @@ class Interpreter:
             except StoreError:
                 await asyncio.sleep(0.1)
             else:
-                letters = await self._readable(letters)
+                told = await readable(self._store, self.saga, letters, self._clock.now())
                 # All of them anew, ahead of the results that have come: what a step was told, the next is to know.
-                results = [item for item in self._arrived if item.letter is None]
-                self._arrived = [*(read_mail(letter, self._clock.now()) for letter in letters), *results]
+                self._arrived = [*told, *(item for item in self._arrived if item.letter is None)]
                 return
 
-    async def _readable(self, letters: Sequence[Letter]) -> list[Letter]:
-        """The letters without the events that no wait of this saga could read: those are answered, and noted."""
-        found: list[Letter] = []
-        for letter in letters:
-            item = read_mail(letter, self._clock.now())
-            flaw = None
-            if isinstance(item.event, EventReceived) and item.event.name:
-                definition = self.saga.registered.definition
-                flaw = unreadable(definition, item.event.name, item.payload or b"null")
-            if flaw is None:
-                found.append(letter)
-                continue
-            try:
-                await self._store.answer(self.saga.id, letter.id, "unreadable")
-                await self._store.note(self.saga.id, "unreadable", flaw.fact)
-            except StoreError as error:
-                _log.warning("saga %s: an event could not be answered: %s", self.saga.id, error.fact)
-        return found
-
-    async def _report_refusals(self, draft: Draft) -> None:
+    async def _note_refused(self, draft: Draft) -> None:
         for item, rejection in draft.refused:
-            try:
-                if item.letter is not None and not draft.entries:
-                    await self._store.answer(self.saga.id, item.letter, rejection.refusal.value)
-                await self._store.note(self.saga.id, rejection.refusal.value, _name(item.event))
-            except StoreError as error:
-                _log.warning("saga %s: a refusal could not be noted: %s", self.saga.id, error.fact, extra=self._extra())
-
-    async def _note_late(self, late: Sequence[Incoming]) -> None:
-        """Results that came when the saga was another's: dropped, counted, and remembered beside the journal."""
-        for item in late:
-            assert isinstance(item.event, _RESULTS)
-            _log.warning(
-                "saga %s: a late result of step %s was dropped", self.saga.id, item.event.step, extra=self._extra()
-            )
-            try:
-                await self._store.note(self.saga.id, "late", f"{_name(item.event)} {item.event.step}")
-            except StoreError as error:
-                _log.warning(
-                    "saga %s: a late result could not be noted: %s", self.saga.id, error.fact, extra=self._extra()
-                )
-
-    # What is told to people.
-
-    def _log_progress(self, draft: Draft) -> None:
-        for entry in draft.entries:
-            if isinstance(entry.event, _FAILURES):
-                fault = fault_in(entry.payload)
-                _log.warning(
-                    "saga %s: %s: %s (%s)",
-                    self.saga.id,
-                    _name(entry.event),
-                    entry.event.step,
-                    fault.type if fault is not None else entry.event.kind.name,
-                    extra=self._extra(entry.event.step, entry.event.attempt),
-                )
-        shown = draft.projection
-        if shown.parked is not None and draft.release is not None:
-            _log.warning("saga %s is parked: %s", self.saga.id, shown.parked, extra=self._extra(shown.current_step))
-        if draft.state.ended and _log.isEnabledFor(logging.INFO):
-            _log.info("saga %s ended: %s", self.saga.id, shown.status.value, extra=self._extra())
-
-    def _extra(self, step: StepId | None = None, attempt: int | None = None) -> dict[str, object]:
-        return {
-            "saga_id": str(self.saga.id),
-            "saga_name": self.saga.registered.name,
-            "trace_id": self.saga.trace_id,
-            "step": step,
-            "attempt": attempt,
-        }
+            await note_refused(self._store, self.saga, item, rejection, answered=bool(draft.entries))
 
 
 def _tell(waiting: asyncio.Future[None] | None) -> None:
     if waiting is not None and not waiting.done():
         waiting.set_result(None)
-
-
-def _name(event: Event) -> str:
-    return type(event).__name__
 
 
 def first_events(at: Moment, *, takeover: bool, alone: bool) -> list[Incoming]:

@@ -1,0 +1,82 @@
+"""What is remembered beside a saga's journal, outside its fold: what was refused, came too late, or could not be read.
+
+A note that the store does not take is logged and let go: nothing waits for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+from saga_fn.core.effects import Rejection
+from saga_fn.core.events import (
+    CompensationFailed,
+    CompensationSucceeded,
+    CompensationWaits,
+    EventReceived,
+    ProbeAnswered,
+    ProbeFailed,
+    StepFailed,
+    StepSucceeded,
+)
+from saga_fn.core.ids import Moment
+from saga_fn.engine.execution import Incoming
+from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.log import LOG, about
+from saga_fn.engine.mail import read_mail
+from saga_fn.engine.waits import unreadable
+from saga_fn.errors import StoreError
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import Letter
+
+Result: TypeAlias = (
+    StepSucceeded
+    | StepFailed
+    | CompensationSucceeded
+    | CompensationFailed
+    | CompensationWaits
+    | ProbeAnswered
+    | ProbeFailed
+)
+"""What becomes of an execution."""
+
+
+async def note_refused(store: Store, saga: LiveSaga, item: Incoming, no: Rejection, *, answered: bool) -> None:
+    """The core refused an event; if it came by a letter that no commit has answered yet, that is answered."""
+    try:
+        if item.letter is not None and not answered:
+            await store.answer(saga.id, item.letter, no.refusal.value)
+        await store.note(saga.id, no.refusal.value, type(item.event).__name__)
+    except StoreError as error:
+        LOG.warning("saga %s: a refusal could not be noted: %s", saga.id, error.fact, extra=about(saga))
+
+
+async def note_late(store: Store, saga: LiveSaga, late: Sequence[Incoming]) -> None:
+    """Results came when the saga was another's: they are dropped."""
+    for item in late:
+        assert isinstance(item.event, Result)
+        step = item.event.step
+        LOG.warning("saga %s: a late result of step %s was dropped", saga.id, step, extra=about(saga))
+        try:
+            await store.note(saga.id, "late", f"{type(item.event).__name__} {step}")
+        except StoreError as error:
+            LOG.warning("saga %s: a late result could not be noted: %s", saga.id, error.fact, extra=about(saga))
+
+
+async def readable(store: Store, saga: LiveSaga, letters: Sequence[Letter], at: Moment) -> list[Incoming]:
+    """What the letters bring, without the events that no wait of this saga could read: those are answered here."""
+    found: list[Incoming] = []
+    for letter in letters:
+        item = read_mail(letter, at)
+        flaw = None
+        if isinstance(item.event, EventReceived) and item.event.name:
+            flaw = unreadable(saga.registered.definition, item.event.name, item.payload or b"null")
+        if flaw is None:
+            found.append(item)
+            continue
+        try:
+            await store.answer(saga.id, letter.id, "unreadable")
+            await store.note(saga.id, "unreadable", flaw.fact)
+        except StoreError as error:
+            LOG.warning("saga %s: an event could not be answered: %s", saga.id, error.fact, extra=about(saga))
+    return found
