@@ -16,6 +16,7 @@ from saga_fn.codec import PayloadType, type_name
 from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.definition.deadline import check_deadline
 from saga_fn.definition.doubt import way_of
 from saga_fn.definition.event import Expected, WaitFor, WaitParts, micros_of
 from saga_fn.definition.failing import Refusals
@@ -105,7 +106,7 @@ class SagaBuilder(WaitingBuilder[D]):
     that run: "await" (the default) lets them come to their ends, "cancel" cuts them short, and they may have run. Then
     everything that ran is undone, in reverse, and in parallel where the graph allows.
     `compensate_on_failure=False` ends a failed saga FAILED without undoing anything. When `deadline` is over, a saga that
-    still goes forward rolls back.
+    still goes forward rolls back, unless it is past its pivot; what could never be in time is refused.
 
     Example::
 
@@ -396,8 +397,13 @@ class SagaBuilder(WaitingBuilder[D]):
         if output is not None:
             self._check_ref("the saga's output", output)
         check_pivot(self._planned)
-        if self._deadline is not None:
-            self._check_deadline(self._deadline)
+        plan = Plan.of(
+            *self._planned,
+            compensate_on_failure=self._compensate_on_failure,
+            cancel_siblings=self._cancel_siblings,
+            deadline=self._deadline,
+        )
+        check_deadline(plan)
         self._built = True
         result: PayloadType[Any] = PayloadType.of(type(None))  # Any: see `build`
         if output is not None:
@@ -405,12 +411,7 @@ class SagaBuilder(WaitingBuilder[D]):
             result = self._initial_type if is_initial else self._bindings[output.step_id].result_type
         return SagaDefinition(
             name=name,
-            plan=Plan.of(
-                *self._planned,
-                compensate_on_failure=self._compensate_on_failure,
-                cancel_siblings=self._cancel_siblings,
-                deadline=self._deadline,
-            ),
+            plan=plan,
             initial_type=self._initial_type,
             output_type=result,
             output=None if output is None else output.step_id,
@@ -423,21 +424,6 @@ class SagaBuilder(WaitingBuilder[D]):
         if self._sequential:
             return (self._planned[-1].step,) if self._planned else ()
         return tuple(dict.fromkeys(ref.step_id for ref in named if ref.step_id != INITIAL))
-
-    def _check_deadline(self, deadline: int) -> None:
-        """No wait may be meant to last longer than the saga may."""
-        for planned in self._planned:
-            if planned.kind is StepKind.EVENT and planned.limit is None:
-                raise SagaDefinitionError(
-                    f"the wait {planned.step!r} has no timeout, but the saga has a deadline",
-                    hint="give it a timeout shorter than the deadline, and say with default= if the saga then goes on",
-                )
-            if planned.limit is not None and planned.limit >= deadline:
-                raise SagaDefinitionError(
-                    f"the wait {planned.step!r} may take {timedelta(microseconds=planned.limit)}, but the saga's "
-                    f"deadline is {timedelta(microseconds=deadline)}",
-                    hint="make the one shorter, or the other longer",
-                )
 
     def _refuse_built(self) -> None:
         if self._built:

@@ -99,27 +99,6 @@ def test_refused_with_the_mend(what: str) -> None:
         built(make)
 
 
-DEADLINES = {
-    "a wait for ever": (lambda b: b.add_event(approval), "has no timeout, but the saga has a deadline"),
-    "a longer wait": (lambda b: b.add_event(approval, timeout=2 * HOUR), "may take 2:00:00, but the saga's deadline"),
-    "a wait as long": (lambda b: b.add_event(approval, timeout=HOUR), "may take 1:00:00, but the saga's deadline"),
-    "a longer sleep": (lambda b: b.add_sleep(2 * HOUR), "may take 2:00:00, but the saga's deadline is 1:00:00"),
-}
-
-
-@pytest.mark.parametrize("what", DEADLINES)
-def test_a_wait_that_outlasts_its_saga_is_refused(what: str) -> None:
-    make, fact = DEADLINES[what]
-    with pytest.raises(SagaDefinitionError, match=f"(?s){re.escape(fact)}.*HINT: "):
-        built(make, deadline=HOUR)
-
-
-@pytest.mark.parametrize("deadline", [timedelta(0), -HOUR, timedelta(days=366), 5, "soon"])
-def test_a_deadline_that_is_none_is_refused(deadline: object) -> None:
-    with pytest.raises(SagaDefinitionError, match=r"(?s)deadline must be a positive timedelta.*HINT: "):
-        SagaBuilder(Order, deadline=deadline)
-
-
 def test_a_payload_that_cannot_be_stored_is_refused_with_its_event() -> None:
     with pytest.raises(TypeValidationError, match="the payload of event 'odd'"):
         Event("odd", type("Odd", (), {}))

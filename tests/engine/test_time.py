@@ -227,6 +227,31 @@ async def test_without_compensation_a_late_saga_ends_failed_and_a_person_may_go_
     assert isinstance(await run.outcome(SOON), Completed), "the deadline that is over does not count again"
 
 
+async def test_past_its_pivot_a_saga_may_sleep_longer_than_its_deadline(memory: MemoryStore) -> None:
+    shop = Shop()
+    builder = SagaBuilder(Order, deadline=HOUR)
+    builder.add_step(step(shop.charge), depends_on=builder.initial, pivot=True)
+    builder.add_sleep(24 * HOUR)
+    builder.add_step(step(shop.ship), depends_on=builder.initial)
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("patient", builder.build()).start(Order("1"))
+    await orchestrator.run_until_idle()
+    assert isinstance(await run.outcome(SOON), Completed)
+    assert shop.done == ["charge", "ship"]
+
+
+async def test_sleeps_that_just_fit_into_the_deadline_do(memory: MemoryStore) -> None:
+    shop = Shop()
+    builder = SagaBuilder(Order, deadline=HOUR)
+    builder.add_sleep(timedelta(minutes=40))
+    builder.add_sleep(timedelta(minutes=19), step_id="again")
+    builder.add_step(step(shop.ship), depends_on=builder.initial)
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("patient", builder.build()).start(Order("1"))
+    await orchestrator.run_until_idle()
+    assert isinstance(await run.outcome(SOON), Completed)
+
+
 # Delayed starts.
 
 
