@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, final, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast, final, get_args, overload
 
 import attrs
 from typing_extensions import override
@@ -31,6 +31,15 @@ U = TypeVar("U")
 _MICROSECOND: Final = timedelta(microseconds=1)
 _LONGEST: Final = timedelta(microseconds=LONGEST_DELAY)
 _NAME: Final = re.compile(r"[ -~]{1,64}")
+
+
+_OF_STEPS: Final = {
+    "each": "wait once, for an event that tells of all items, or start a saga for each",
+    "when": "where nothing will come, let a step before the wait send the event, or give it a default and a short timeout",
+}
+_ALL_STEPS: Final = (
+    "conditions, fan-outs, pivots, retries, probes and compensations belong to the steps before and after it"
+)
 
 
 @final
@@ -65,6 +74,13 @@ class Expected(Generic[T_co]):
     def payload(self) -> PayloadType[T_co]:
         """How what it brings is stored."""
         raise NotImplementedError
+
+    if not TYPE_CHECKING:  # the checkers refuse them by themselves
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name in _OF_STEPS:
+                raise SagaDefinitionError(f"{self!r} has no {name!r}: it is not a step", hint=_OF_STEPS[name])
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @overload
     def wait(
@@ -107,6 +123,7 @@ class Expected(Generic[T_co]):
         default: object = NO_DEFAULT,
         after: AnyRefs = (),
         step_id: str | None = None,
+        **others: object,
     ) -> StepRef[Any]:  # Any: as above
         """Wait for it, in the saga that is being traced; the reference stands for what it brings.
 
@@ -119,6 +136,7 @@ class Expected(Generic[T_co]):
         """
         from saga_fn.definition.saga import current_builder
 
+        check_wait_options(others, "correlate", "timeout", "default")
         refs = () if ref is None else (ref,)
         parts = wait_parts(self, refs=refs, correlate=correlate, timeout=timeout, default=default, step_id=step_id)
         return current_builder(f"{self!r}.wait was called").wire_wait(parts, after)
@@ -296,6 +314,35 @@ def sleep_parts(
     return WaitParts(StepKind.SLEEP, step_id, nothing, compute=using or _itself, refs=(until,))
 
 
+def check_wait_options(others: Mapping[str, object], *takes: str) -> None:
+    """Raise SagaDefinitionError for options that a wait or a sleep does not have."""
+    if others:
+        raise SagaDefinitionError(
+            f"a wait has no option {', '.join(sorted(others))}",
+            hint=f"options here are {', '.join((*takes, 'after', 'step_id'))}; {_ALL_STEPS}",
+        )
+
+
+def refuse_wait(given: object) -> None:
+    """Raise SagaDefinitionError for a wait that is passed as a step."""
+    if given is sleep or isinstance(getattr(given, "__self__", given), Expected):
+        raise SagaDefinitionError(
+            f"{given!r:.80} is not a step",
+            hint="wait between steps: approval.wait(...) or sleep(...) in a @saga, add_event or add_sleep in a builder; "
+            + _ALL_STEPS,
+        )
+
+
+def refuse_waiting(name: str, gives: object) -> None:
+    """Raise SagaDefinitionError for a step whose output would be a WaitFor."""
+    if WaitFor in (gives, *get_args(gives)):
+        raise SagaDefinitionError(
+            f"step {name} returns a WaitFor, which only a compensation can",
+            hint="going forward wait between steps: approval.wait(...) in a @saga, add_event in a builder; instead of "
+            f"waiting for each item of a list, {_OF_STEPS['each']}",
+        )
+
+
 def _itself(value: object) -> object:
     return value
 
@@ -327,6 +374,7 @@ def sleep(
     using: Callable[[Any], datetime] | None = None,  # Any: see the overloads
     after: AnyRefs = (),
     step_id: str = "sleep",
+    **others: object,
 ) -> StepRef[None]:
     """Let the saga that is being traced sleep here: for a while, or until a moment (aware) from an earlier output.
 
@@ -339,5 +387,6 @@ def sleep(
     """
     from saga_fn.definition.saga import current_builder
 
+    check_wait_options(others, "until", "using")
     parts = sleep_parts(duration, until, using, step_id)
     return cast("StepRef[None]", current_builder("sleep was called").wire_wait(parts, after))  # a sleep gives nothing

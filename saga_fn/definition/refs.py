@@ -57,7 +57,7 @@ class StepRef(Generic[O_co]):
     def __iter__(self) -> NoReturn:
         raise SagaDefinitionError(
             f"{self!r} has no value while the saga is being built, so it cannot be iterated or unpacked",
-            hint="take it apart in `using` / `input_map`, which run with the value",
+            hint="take it apart in `using` / `input_map`, which run with the value, or do a step for each item: step.each(...)",
         )
 
     if not TYPE_CHECKING:  # the checkers must go on to refuse unknown attributes
@@ -65,6 +65,12 @@ class StepRef(Generic[O_co]):
         def __getattr__(self, name: str) -> NoReturn:
             if name.startswith("__"):  # protocols of Python's own, which ask whether it is there
                 raise AttributeError(name)
+            if name in ("when", "each"):
+                raise SagaDefinitionError(
+                    f"{self!r} has no {name!r}: it is what a step gives, not a step",
+                    hint="say it of the step, before it is wired: charge.when(...)(order), charge.each(concurrency=3)(orders); "
+                    "a wait and a sleep have neither",
+                )
             raise SagaDefinitionError(
                 f"{self!r} has no attribute {name!r}: it has no value while the saga is being built",
                 hint=f"look into it in `using` / `input_map`, as in using=lambda value: value.{name}",

@@ -17,7 +17,7 @@ from typing_extensions import Unpack, override
 from saga_fn.codec import PayloadType
 from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.definition.doubt import Done, NotDone, Settling, check_probe, check_way, way_of
-from saga_fn.definition.event import Event, Expected, WaitFor
+from saga_fn.definition.event import Event, Expected, WaitFor, refuse_wait, refuse_waiting
 from saga_fn.definition.failing import (
     ErrorTypes,
     Returned,
@@ -273,7 +273,7 @@ class Step(StepBase[I, O]):
 
         Each item has its own attempts, idempotency key and compensation, by this step's options; its id is the step's with
         the item's number, as in `charge[3]`. The outputs come as a list in the items' order. Where one item has failed
-        for good, those that are done are undone.
+        for good, those that are done are undone. Only steps can be: wait once, for an event that tells of all items.
 
         Example::
 
@@ -484,6 +484,7 @@ def _checked(parts: StepParts) -> Step[Any, Any]:  # Any: steps of all types
 
 
 def _from_function(fn: Any, compensate: Any, probe: Any, options: StepOptions) -> Step[Any, Any]:  # Any: see `step`
+    refuse_wait(fn)
     name = name_of(fn).rpartition(".")[2]
     if name == "<lambda>":
         raise SagaDefinitionError("a lambda cannot be a step", hint="write an async function")
@@ -517,7 +518,7 @@ def _parts(name: str, fn: Any, compensate: Any, probe: Any, options: StepOptions
     return StepParts(
         name=_snake(name),
         input_type=payload_type(does.takes[0], f"the input of step {name}"),
-        output_type=payload_type(gives, f"the output of step {name}"),
+        output_type=_output(name, gives),
         execute=fn if does.wants_context else WithoutContext(fn, 1),
         compensate=undo,
         options=options,
@@ -531,6 +532,7 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
     """What any step is made of. Raises SagaDefinitionError for what is not one."""
     if isinstance(given, Step):
         return given._parts  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the same module
+    refuse_wait(given)
     if not isinstance(given, BaseStep | ContextStep):
         raise SagaDefinitionError(
             f"{given!r:.80} is not a step",
@@ -554,7 +556,7 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
     return StepParts(
         name=_snake(cls.__name__),
         input_type=payload_type(types[0], f"the input of step {cls.__name__}"),
-        output_type=payload_type(output_type(types[1]), f"the output of step {cls.__name__}"),
+        output_type=_output(cls.__name__, output_type(types[1])),
         execute=execute if wants else WithoutContext(execute, 1),
         compensate=None if undo is None else (undo if wants else WithoutContext(undo, 2)),
         options={},
@@ -562,6 +564,11 @@ def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
         probe=None if asks is None else (asks if wants else WithoutContext(asks, 1)),
         undo_takes=None if undo is None else _undo_takes(undo),
     )
+
+
+def _output(name: str, gives: object) -> PayloadType[Any]:  # Any: found at run time
+    refuse_waiting(name, gives)
+    return payload_type(gives, f"the output of step {name}")
 
 
 def check_condition(name: str, condition: object) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, overload
 
-from saga_fn.definition.event import NO_DEFAULT, Expected, WaitParts, sleep_parts, wait_parts
+from saga_fn.definition.event import NO_DEFAULT, Expected, WaitParts, check_wait_options, sleep_parts, wait_parts
 from saga_fn.definition.refs import InputContext, StepRef
 from saga_fn.definition.step import AnyRefs
 
@@ -86,6 +86,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         default: object = NO_DEFAULT,
         after: AnyRefs = (),
         step_id: str | None = None,
+        **others: object,
     ) -> StepRef[Any]:  # Any: see the overloads
         """Wait here for an event from outside, and get the reference to what it brings.
 
@@ -93,6 +94,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         `default` if there is one. With `correlate` (of the output of `depends_on`, else of the InputContext) only an
         event sent with the same `correlation_id` is taken. Raises SagaDefinitionError.
         """
+        check_wait_options(others, "depends_on", "correlate", "timeout", "default")
         refs = () if depends_on is None else (depends_on,)
         parts = wait_parts(event, refs=refs, correlate=correlate, timeout=timeout, default=default, step_id=step_id)
         return self.wire_wait(parts, after)
@@ -114,9 +116,11 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         input_map: Callable[[Any], datetime] | None = None,  # Any: see the overloads
         after: AnyRefs = (),
         step_id: str = "sleep",
+        **others: object,
     ) -> StepRef[None]:
         """Sleep here for a while, or until a moment (aware) from an earlier output. Raises SagaDefinitionError.
 
         It sleeps in the store, however long: nothing waits in this process, and no restart cuts it short.
         """
+        check_wait_options(others, "until", "input_map")
         return self.wire_wait(sleep_parts(duration, until, input_map, step_id), after)

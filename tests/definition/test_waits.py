@@ -9,17 +9,21 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from returns.result import Result, Success
 
 from saga_fn import (
+    BaseStep,
     Event,
     PayloadError,
     SagaBuilder,
     SagaDefinitionError,
     StepRef,
     TypeValidationError,
+    WaitFor,
     any_of,
     saga,
     sleep,
+    step,
 )
 from saga_fn.core.plan import OnTimeout, StepKind
 from tests.definition.shop import Order, reserve
@@ -37,6 +41,19 @@ class Other(msgspec.Struct, frozen=True):
 
 approval = Event("approval", Approval)
 other = Event("other", Other)
+
+
+async def asks(order: Order) -> WaitFor:
+    return WaitFor(approval)
+
+
+async def may_ask(order: Order) -> Result[Order | WaitFor, str]:
+    return Success(WaitFor(approval))
+
+
+class MayAsk(BaseStep[Order, Order | WaitFor]):
+    async def execute(self, inp: Order, /) -> WaitFor:
+        return WaitFor(approval)
 
 
 def built(make: Callable[[SagaBuilder], object], **options: object) -> object:
@@ -89,6 +106,47 @@ REFUSED = {
     "any of what is none": (lambda _: any_of(approval, "other"), "is not an event", "make one"),
     "a wait outside of a saga": (lambda _: approval.wait(), "outside of a @saga", "inside a function"),
     "a sleep outside of a saga": (lambda _: sleep(HOUR), "outside of a @saga", "inside a function"),
+    "an event for each item": (lambda _: approval.each(concurrency=2), "has no 'each'", "an event that tells of all"),
+    "any event for each item": (
+        lambda _: any_of(approval, Event("number", int)).each(concurrency=2),
+        "<any of the events approval, number> has no 'each'",
+        "start a saga for each",
+    ),
+    "an event on a condition": (lambda _: approval.when(bool), "has no 'when'", "let a step before the wait send"),
+    "a wait for each item": (
+        lambda b: b.add_event(approval).each(concurrency=2),
+        "has no 'each'",
+        "of the step, before it is wired",
+    ),
+    "a sleep on a condition": (lambda b: b.add_sleep(HOUR).when(bool), "has no 'when'", "a sleep have neither"),
+    "a loop over a list that is not there yet": (
+        lambda b: [b.add_event(approval, step_id=str(each)) for each in b.initial],
+        "cannot be iterated",
+        "step.each(...)",
+    ),
+    "a wait on a condition": (lambda b: b.add_event(approval, when=bool), "no option when", "belong to the steps"),
+    "a wait for each": (lambda b: b.add_event(approval, each=3), "no option each", "depends_on, correlate, timeout"),
+    "a wait as the pivot": (lambda b: b.add_event(approval, pivot=True), "no option pivot", "pivots"),
+    "a probe of a wait": (lambda b: b.add_event(approval, probe=reserve), "no option probe", "probes"),
+    "a wait in doubt": (lambda b: b.add_event(approval, on_unknown="park"), "no option on_unknown", "belong to"),
+    "a sleep as the pivot": (lambda b: b.add_sleep(HOUR, pivot=True), "no option pivot", "until, input_map, after"),
+    "a traced wait as the pivot": (
+        lambda _: approval.wait(pivot=True, when=bool),
+        "no option pivot, when",
+        "options here are correlate, timeout, default, after, step_id",
+    ),
+    "a traced sleep as the pivot": (lambda _: sleep(HOUR, pivot=True), "no option pivot", "until, using, after"),
+    "an event as a step": (lambda b: b.add_step(approval), "<event approval> is not a step", "add_event"),
+    "a step made of an event": (lambda _: step(approval), "<event approval> is not a step", "approval.wait(...)"),
+    "a step made of a wait": (lambda _: step(approval.wait), "is not a step", "approval.wait(...)"),
+    "a step made of a sleep": (lambda _: step(sleep), "is not a step", "sleep(...)"),
+    "a step that waits by itself": (lambda _: step(asks), "step asks returns a WaitFor", "instead of waiting for each"),
+    "a step that may wait by itself": (
+        lambda _: step(may_ask, compensation_waits_for=approval),
+        "step may_ask returns a WaitFor, which only a compensation can",
+        "add_event",
+    ),
+    "a class that may wait by itself": (lambda _: step(MayAsk()), "step MayAsk returns a WaitFor", "add_event"),
 }
 
 
@@ -97,6 +155,10 @@ def test_refused_with_the_mend(what: str) -> None:
     make, fact, hint = REFUSED[what]
     with pytest.raises(SagaDefinitionError, match=f"(?s){re.escape(fact)}.*HINT: .*{re.escape(hint)}"):
         built(make)
+
+
+def test_an_event_has_no_other_attributes_as_any_object() -> None:
+    assert not hasattr(approval, "each_item")
 
 
 def test_a_payload_that_cannot_be_stored_is_refused_with_its_event() -> None:

@@ -26,6 +26,7 @@ from saga_fn import (
     SagaOrchestrator,
     SagaStateError,
     SagaStatus,
+    StepContext,
     StepRef,
     WaitReason,
     any_of,
@@ -71,6 +72,28 @@ def approved(
 
 
 # The straight way.
+
+
+async def test_a_step_that_knows_that_nothing_will_come_sends_the_event_itself(make: Make) -> None:
+    async with make() as orchestrator:
+
+        @step
+        async def ask(order: Order, ctx: StepContext) -> None:
+            if order.amount < 100:
+                here = orchestrator.to(ctx.saga_id, approval)
+                await here.send(Approval("nobody"), event_id=ctx.idempotency_key)
+
+        @saga("cheap")
+        def cheap(order: StepRef[Order]) -> StepRef[Approval]:
+            ask(order)
+            return approval.wait()
+
+        orders = orchestrator.register(cheap)
+        assert await orders.run(Order("1", amount=5), timeout=SOON) == Approval("nobody")
+        run = await orders.start(Order("2", amount=500))
+        await suspended(run)
+        await orchestrator.to(run.id, approval).send(Approval("ann"))
+        assert await run.result(SOON) == Approval("ann")
 
 
 async def test_a_saga_waits_for_an_event_and_goes_on_with_what_it_brings(make: Make) -> None:

@@ -195,6 +195,40 @@ async def test_what_a_compensation_cannot_wait_for_fails_it_and_says_why(
     assert any(told in (entry.error or "") for entry in history)
 
 
+async def test_the_compensation_of_each_item_waits_for_what_is_about_it(make: Make) -> None:
+    asked: list[str] = []
+
+    async def charge(inp: Order) -> Done:
+        return Done(inp.order_id)
+
+    async def refund(inp: Order, out: Done, ctx: StepContext) -> WaitFor | None:
+        asked.append(inp.order_id)
+        return None if ctx.received(refunded) else WaitFor(refunded, correlation_id=out.what)
+
+    async def fail(inp: Order) -> Done:
+        raise ConnectionError(inp.order_id)
+
+    builder = SagaBuilder(Order)
+    each = step(charge, compensate=refund, compensation_waits_for=refunded).each(concurrency=3)
+    builder.add_step(
+        each, depends_on=builder.initial, input_map=lambda order: [Order(f"{order.order_id}{n}") for n in "abc"]
+    )
+    builder.add_step(step(fail), depends_on=builder.initial)
+    async with make() as orchestrator:
+        run = await orchestrator.register("items", builder.build()).start(Order("1"))
+        async with asyncio.timeout(SOON):
+            while len((await run.snapshot()).waiting_for) < 3:
+                await asyncio.sleep(0.005)
+        waits = {wait.step_id for wait in (await run.snapshot()).waiting_for}
+        assert waits == {"charge[0]", "charge[1]", "charge[2]"}
+        to = orchestrator.to(run.id, refunded)
+        for item in ("1c", "1a", "1b"):
+            assert await to.send(Refund(accepted=True), correlation_id=item) is Delivery.ACCEPTED
+        assert isinstance(await run.outcome(SOON), Compensated)
+        assert await SagaAdmin(orchestrator).verify(run.id) == []
+    assert sorted(asked) == ["1a", "1a", "1b", "1b", "1c", "1c"]
+
+
 def test_an_event_that_is_none_is_refused_where_the_step_is_made() -> None:
     bank = Bank()
     with pytest.raises(SagaDefinitionError, match="compensation_waits_for must be an Event"):

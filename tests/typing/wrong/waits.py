@@ -17,6 +17,7 @@ from saga_fn import (
     any_of,
     saga,
     sleep,
+    step,
 )
 from tests.typing.shop import Charged, ChargeInput, Order, Quoted, ReserveInput, charge, reserve
 
@@ -55,12 +56,40 @@ builder.add_sleep(until=reserved, input_map=lambda r: r.reservation_id)
 any_of(paid)
 # refused: call-overload | reportArgumentType
 SagaBuilder(Order, deadline=5)
+# refused: attr-defined | reportAttributeAccessIssue | each
+paid.each(concurrency=2)
+# refused: attr-defined | reportAttributeAccessIssue | when
+paid.when(lambda order: order.order_id != "")
+# refused: attr-defined | reportAttributeAccessIssue | each
+any_of(paid, quoted).each(concurrency=2)
+# refused: attr-defined | reportAttributeAccessIssue | each
+answer.each(concurrency=2)
+# refused: attr-defined | reportFunctionMemberAccess | when
+sleep.when(lambda order: order.order_id != "")
+# refused: call-overload | reportCallIssue
+builder.add_event(paid, pivot=True)
+# refused: call-overload | reportCallIssue
+builder.add_event(paid, when=lambda order: True)
+# refused: call-overload | reportCallIssue
+builder.add_event(paid, on_unknown="park")
+# refused: call-overload | reportCallIssue
+builder.add_sleep(DAY, pivot=True)
+# refused: call-overload | reportArgumentType
+builder.add_step(paid, depends_on=reserved)
+# refused: call-overload | reportCallIssue
+step(paid)
+# refused: arg-type | reportArgumentType
+step(paid.wait)
 
 
 @saga("waits")
 def waits(order: StepRef[Order]) -> StepRef[Charged]:
     # refused: call-overload | reportCallIssue
     paid.wait(order)
+    # refused: call-overload | reportCallIssue
+    paid.wait(probe=reserve)
+    # refused: call-overload | reportCallIssue
+    sleep(DAY, when=lambda order: True)
     # refused: call-overload | reportArgumentType
     sleep(until="tomorrow")
     # refused: arg-type | reportReturnType
