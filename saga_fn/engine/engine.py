@@ -57,6 +57,8 @@ class SagaEngine:
         self.committer: Committer = Committer(store, lanes=_LANES)
         self.clock: Clock = Clock(store.now, random.random)
         self._leases = LeaseKeeper(store, self.held, owner=self.owner, lease=self.options.lease)
+        self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
+        self._on_over = self._let_go
         self.ends: Ends = Ends(store, self.held)
         self.hints: Hints = Hints(store)
         self._suspects_apart: dict[UUID, asyncio.Task[None]] = {}
@@ -191,7 +193,7 @@ class SagaEngine:
 
     def _interpreter(self, saga: LiveSaga) -> Interpreter:
         interpreter = Interpreter(
-            saga, self.store, self.committer, self.clock, on_over=self._let_go, renew=self._leases.renew
+            saga, self.store, self.committer, self.clock, on_over=self._on_over, renew=self._renew
         )
         if self.stopping:
             interpreter.drain()

@@ -42,7 +42,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 _LONG_AGO = Moment(0)
 
 
-class BoundInput(msgspec.Struct, frozen=True):
+class BoundInput(msgspec.Struct, frozen=True, gc=False):  # no value of a user's leads back to it
     """A step's input, ready to run: the value and its bytes, and the journal entry whose payload it is, if it is one."""
 
     value: object

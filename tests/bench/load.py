@@ -18,10 +18,10 @@ async def main(dsn: str, schema: str, shape: Shape, sagas: int) -> None:
     in_flight = max(1, shape.in_flight // shape.processes)
     async with orchestrator(dsn, in_flight=in_flight, schema=schema) as running:
         handle = running.register("bench", sequence(shape.steps, fails=shape.fails))
-        await measure(handle, in_flight=in_flight, sagas=max(100, in_flight), bytes_=shape.bytes)
+        await measure(handle, in_flight=in_flight, sagas=max(100, in_flight), bytes_=shape.bytes, fails=shape.fails)
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)
-        measured = await measure(handle, in_flight=in_flight, sagas=sagas, bytes_=shape.bytes)
+        measured = await measure(handle, in_flight=in_flight, sagas=sagas, bytes_=shape.bytes, fails=shape.fails)
     print(msgspec.json.encode(measured).decode())
 
 
