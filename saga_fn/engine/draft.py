@@ -120,14 +120,14 @@ class Draft:
                 return True
 
     def _fold(self, item: Incoming) -> None:
-        if type(item.event) in _REMEMBERED:
-            self._remember(item)
         event, payload = self._with_inputs(item.event), item.payload
         decision = transition(self.saga.plan, self.state, event)
         if type(decision) is Failure:
             self.refused = (*self.refused, (item, decision.failure()))
             return
         moved = decision.unwrap()
+        if type(event) in _REMEMBERED:
+            self._remember(item)
         # An input may decide that its step is not taken: then others are needed in their turn.
         while moved.needs and not self.draining and isinstance(event, _CARRIES_INPUTS):
             bound, faults = self._bind(moved.needs, moved.state)

@@ -209,6 +209,8 @@ class Interpreter:
         self._busy = False
         if self.over:
             return  # abandoned meanwhile
+        if not isinstance(outcome, Applied):
+            self.saga.forget(draft.entries)
         try:
             match outcome:
                 case Applied():

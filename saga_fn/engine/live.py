@@ -13,7 +13,7 @@ import msgspec
 from typing_extensions import override
 
 from saga_fn.core.effects import RunCompensation, RunStep
-from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable
+from saga_fn.core.events import Binding, Bound, BoundEach, Declined, StepSkipped, Unbindable, WaitDefaulted
 from saga_fn.core.ids import Digest, Moment, StepId, number_of, owner_of
 from saga_fn.core.items import ITEM_LIMIT, item_count, items_of
 from saga_fn.core.plan import Plan, StepKind
@@ -36,7 +36,7 @@ from saga_fn.engine.fault import Fault
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.waits import bind_wait
 from saga_fn.errors import PayloadError, PayloadTooLargeError
-from saga_fn.store.records import Recorded, time_of
+from saga_fn.store.records import Entry, Recorded, time_of
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _LONG_AGO = Moment(0)
@@ -116,6 +116,14 @@ class LiveSaga:
         """Remember what a step was given and returned."""
         self.results[step] = recorded
         self._outputs.pop(step, None)
+
+    def forget(self, entries: Sequence[Entry]) -> None:
+        """Forget what entries that have not been written after all brought: what is decided now may be another thing."""
+        self._outputs.clear()
+        for seq, entry in enumerate(entries, self.state.rev + 1):
+            self.events.pop(seq, None)
+            if isinstance(entry.event, StepSkipped | WaitDefaulted):
+                self.results.pop(entry.event.step, None)
 
     def bind(self, state: SagaState, step: StepId) -> tuple[Binding, Fault | None]:
         """Compute the step's input in the light of `state`. Whatever user code raises makes it unbindable."""

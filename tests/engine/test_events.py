@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -33,7 +34,8 @@ from saga_fn import (
     saga,
     step,
 )
-from saga_fn.store.records import Letter
+from saga_fn.core.events import WaitDefaulted
+from saga_fn.store.records import Committed, Letter, SagaWrite
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop
 from tests.weaknesses.stage import SOON, suspended
@@ -304,6 +306,36 @@ async def test_an_event_is_void_once_it_has_expired(make: Make) -> None:
         await suspended(run)
         assert await to.send(Approval("new"), expires=datetime.now(UTC) + HOUR) is Delivery.ACCEPTED
         assert await run.result(SOON) == Approval("new")
+
+
+async def test_an_event_that_comes_while_the_default_is_being_written_is_what_the_saga_goes_on_with(make: Make) -> None:
+    """The default has been taken already, the next step's input computed from it; then the commit finds the letter."""
+    given: list[Approval] = []
+
+    async def take(inp: Approval) -> Approval:
+        given.append(inp)
+        return inp
+
+    builder = SagaBuilder(Order)
+    answer = builder.add_event(approval, timeout=timedelta(milliseconds=200), default=Approval("nobody"))
+    taken = builder.add_step(step(take), depends_on=answer)
+    async with make() as orchestrator:
+        store = orchestrator.engine.store
+        commit, sent = store.commit, asyncio.Event()
+
+        async def just_before(shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
+            if not sent.is_set() and any(isinstance(e.event, WaitDefaulted) for write in writes for e in write.entries):
+                sent.set()
+                await store.send(run.id, Letter(uuid4(), "event", b'{"name":"approval","payload":"eyJieSI6ImJvYiJ9"}'))
+            return await commit(shard, writes, past_locks=past_locks)
+
+        setattr(store, "commit", just_before)  # noqa: B010 - the store's class is final
+        run = await orchestrator.register("late", builder.build(output=taken)).start(Order("1"))
+        assert await run.result(SOON) == Approval("bob")
+        seen = await SagaAdmin(orchestrator).get_saga(run.id)
+    assert sent.is_set()
+    assert given == [Approval("bob")]
+    assert "wait_defaulted" not in [entry.kind for entry in seen.step_history]
 
 
 # Beside everything else.

@@ -33,6 +33,7 @@ from saga_fn import (
 )
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.weaknesses.stage import until
 
 SOON = 10.0
 
@@ -230,6 +231,24 @@ async def test_a_verb_to_a_saga_at_work_is_answered_by_its_owner(make: Make) -> 
         await asking
         assert isinstance(await run.outcome(SOON), Compensated)
         assert shop.done == ["reserve", "charge", "refund charge", "release reserve"]
+
+
+async def test_a_verb_that_is_refused_leaves_no_trace_in_what_the_saga_knows(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event(), fails={"ship": 1})
+    assert shop.hold is not None
+    builder = SagaBuilder(Order)
+    reserved = builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
+    builder.add_step(step(shop.charge), depends_on=builder.initial)
+    builder.add_step(step(shop.ship), depends_on=reserved, input_map=lambda done: Order(done.what))
+    async with make() as orchestrator:
+        run = await orchestrator.register("refused", builder.build()).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+        admin = SagaAdmin(orchestrator)
+        with pytest.raises(SagaStateError, match="does not wait at that step"):
+            await admin.step(run.id, reserved).skip(Done("the operator's"))
+        shop.hold.set()
+        assert isinstance(await run.outcome(SOON), Compensated)
+    assert shop.done == ["reserve", "charge", "release reserve"], "by what it returned itself"
 
 
 async def test_an_event_wakes_a_saga_that_waits_for_its_retry(make: Make) -> None:
