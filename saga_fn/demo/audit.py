@@ -26,6 +26,7 @@ class Rule(Enum):
     RESERVED_AND_NOT_RELEASED = "nothing is reserved and neither shipped nor released"
     CHARGED_TWICE = "nothing is charged twice"
     SHIPPED_TWICE = "nothing is shipped twice"
+    NOT_APPROVED = "nothing is charged or shipped without an approval"
     SHIPPED_AND_NOT_PAID = "nothing is shipped without reservation and payment"
     WRONG_AMOUNT = "every charge is the order's total, every refund the charge"
     UNDONE_WRONGLY = "nothing is undone twice, or without having been done"
@@ -90,6 +91,8 @@ class _Account:
             yield Rule.CHARGED_TWICE, _named(charged)
         if len(shipped) > 1:
             yield Rule.SHIPPED_TWICE, _named(shipped)
+        if (charged or shipped) and not self.of("approved"):
+            yield Rule.NOT_APPROVED, _named(charged + shipped)
         if shipped and not (paid and reserved):
             yield Rule.SHIPPED_AND_NOT_PAID, _named(shipped)
         wrong = [entry for entry in charged + self.of("refunded") if entry.amount_cents != self.order.total_cents]

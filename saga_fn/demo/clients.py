@@ -16,11 +16,14 @@ from returns.result import Failure, Result, Success
 from saga_fn import NOT_DONE, Done, NotDone, StepContext
 from saga_fn.demo.messages import (
     ChargeRequest,
+    Decision,
     Payment,
     RefundRequest,
     ReleaseRequest,
     Reservation,
     ReserveRequest,
+    Review,
+    ReviewRequest,
     Shipment,
     ShipRequest,
 )
@@ -34,6 +37,22 @@ _UNKNOWN = 404
 
 class ServiceError(Exception):
     """A service did not do what it was asked, for now: asking again may help."""
+
+
+class RiskOffice:
+    """The risk office, which answers a question later, by an event."""
+
+    def __init__(self, http: httpx.AsyncClient) -> None:
+        self._http = http
+
+    async def review(self, inp: ReviewRequest, ctx: StepContext) -> Result[Review, str]:
+        """Ask whether the order may be carried out. Nothing of this has to be undone."""
+        return await _ask(self._http, "/risk/reviews", inp, ctx, Review)
+
+
+async def require_approval(inp: Decision) -> Result[Decision, str]:
+    """Go on only with an order that was approved."""
+    return Success(inp) if inp.approved else Failure(f"refused by {inp.by} of the risk office")
 
 
 class Inventory:

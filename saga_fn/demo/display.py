@@ -12,7 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from saga_fn.demo.audit import Ending, Finding, Rule
-from saga_fn.demo.timeline import Moment
+from saga_fn.demo.services.books import Entry, Notice
+from saga_fn.demo.timeline import BECAME, Moment
 
 COLOURS: Mapping[Ending, str] = {
     "completed": "green",
@@ -60,6 +61,19 @@ class Display:
             table.add_row(f"[{colour}]{ending}", str(counts[ending]))
         for reason, count in sorted(refusals.items()):
             table.add_row(f"  {escape(reason)}", str(count), style="dim")
+        self._console.print(table)
+
+    def decisions(self, entries: Iterable[Entry], notices: Iterable[Notice]) -> None:
+        """What the risk office said, and what became of it."""
+        said = Counter(entry.kind for entry in entries)
+        table = Table(title="Decisions of the risk office", title_justify="left")
+        table.add_column("decision")
+        table.add_column("orders", justify="right")
+        table.add_row("[green]approved", str(said["approved"]))
+        table.add_row("[yellow]rejected", str(said["rejected"]))
+        table.add_row("[magenta]none", str(said["asked"] - said["approved"] - said["rejected"]))
+        for delivery, count in Counter(notice.delivery for notice in notices).most_common():
+            table.add_row(f"  {BECAME[delivery]}", str(count), style="dim")
         self._console.print(table)
 
     def timeline(self, title: str, moments: Sequence[Moment]) -> None:

@@ -4,6 +4,36 @@ from __future__ import annotations
 
 import msgspec
 
+from saga_fn import Event
+
+SAGA = "fulfil_order"
+"""The name of an order's saga: with the order's number it says where an event is to go."""
+
+
+class ReviewRequest(msgspec.Struct, frozen=True):
+    """Say whether this order may be carried out."""
+
+    order_id: str
+    amount_cents: int
+
+
+class Review(msgspec.Struct, frozen=True):
+    """A decision that is being made."""
+
+    review_id: str
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """What the risk office says of an order, some time after it was asked."""
+
+    approved: bool
+    by: str
+    """A rule, or a person."""
+
+
+decision: Event[Decision] = Event("decision", Decision)
+"""The same object types the saga that waits for it and the office that sends it."""
+
 
 class ReserveRequest(msgspec.Struct, frozen=True):
     """Put these pieces aside for an order."""

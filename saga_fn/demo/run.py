@@ -9,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
+from itertools import islice
 from pathlib import Path
 from typing import assert_never
 
@@ -41,8 +42,8 @@ from saga_fn.demo.worker import CONCURRENCY
 END_TIMEOUT = 100.0
 """Seconds after which a saga that has not ended is reported as unfinished. A healthy run needs a fifth of it."""
 
-OPEN_PER_WORKER = CONCURRENCY * 3 // 2
-"""Orders come in as they are worked off: so many are open at a time, enough for a worker never to be idle."""
+OPEN_PER_WORKER = CONCURRENCY * 2
+"""Orders come in as they are worked off: so many are open at a time, as those that wait are in no worker's hands."""
 
 
 @attrs.frozen
@@ -74,8 +75,6 @@ async def run_demo(dsn: str, orders: Sequence[Order], options: Options, display:
 
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        services = await stack.enter_async_context(stage.services(options.seed, listening))
-        display.say(f"inventory, payment and shipping: {url}, process {services.pid}")
 
         # This process only starts sagas and awaits their ends: with concurrency=0 it runs no step itself.
         orchestrator = SagaOrchestrator(dsn, schema=schema, migrate=True, concurrency=0)
@@ -83,6 +82,8 @@ async def run_demo(dsn: str, orders: Sequence[Order], options: Options, display:
         fulfilment = orchestrator.register(make_fulfil_order(http))
         await stack.enter_async_context(orchestrator)
 
+        services = await stack.enter_async_context(stage.services(options.seed, listening))
+        display.say(f"services: {url}, process {services.pid}")
         workers: list[Child] = []
         for number in range(1, options.workers + 1):
             workers.append(await stack.enter_async_context(stage.worker(number, url)))
@@ -104,13 +105,15 @@ async def run_demo(dsn: str, orders: Sequence[Order], options: Options, display:
                 for watcher in watchers:
                     watcher.cancel()
 
-        display.outcomes(show.endings.values(), show.reasons)
-        calls = await books.calls()
+        display.outcomes(show.endings.values(), Counter(str(end.error) for end in show.unfulfilled.values()))
+        entries, calls, notices = await books.entries(), await books.calls(), await books.notices()
+        display.decisions(entries, notices)
         for title, order_id in _stories(show, calls):
             snapshot = await SagaAdmin(orchestrator).get_saga(show.runs[order_id].id)
-            heard = [call for call in calls if call.order_id == order_id]
-            display.timeline(f"{title}: {order_id}", timeline(snapshot, heard, show.kill))
-        findings = audit(await books.entries(), orders, show.endings)
+            asked = [call for call in calls if call.order_id == order_id]
+            told = [notice for notice in notices if notice.order_id == order_id]
+            display.timeline(f"{title}: {order_id}", timeline(snapshot, asked, told, show.kill))
+        findings = audit(entries, orders, show.endings)
         display.verdict(findings)
         return findings
 
@@ -129,15 +132,15 @@ class _Show:
     kill: Kill | None = None
     runs: dict[str, SagaRun[Shipment]] = attrs.field(factory=dict[str, SagaRun[Shipment]])
     endings: dict[str, Ending] = attrs.field(factory=dict[str, Ending])
-    reasons: Counter[str] = attrs.field(factory=Counter[str])
+    unfulfilled: dict[str, Compensated | Failed] = attrs.field(factory=dict[str, Compensated | Failed])
 
     async def fulfil(self, orders: Sequence[Order]) -> None:
         """Start a saga for each order; returns when all have ended, or have had time enough."""
         async with asyncio.TaskGroup() as ends:
             for order in orders:
                 await self.room.acquire()
-                # The key makes a repeated start harmless: one order, one saga.
-                run = await self.fulfilment.start(order, idempotency_key=order.order_id)
+                # The key makes a repeated start harmless: one order, one saga. Decisions find it by its business key.
+                run = await self.fulfilment.start(order, idempotency_key=order.order_id, aggregation_id=order.order_id)
                 self.runs[order.order_id] = run
                 ends.create_task(self._await_end(order.order_id, run))
 
@@ -152,10 +155,10 @@ class _Show:
                     ending = "completed"
                 case Compensated():
                     ending = "compensated"
-                    self.reasons[str(outcome.error)] += 1
+                    self.unfulfilled[order_id] = outcome
                 case Failed():
                     ending = "failed"
-                    self.reasons[str(outcome.error)] += 1
+                    self.unfulfilled[order_id] = outcome
                 case _:
                     assert_never(outcome)
         self.room.release()
@@ -182,6 +185,9 @@ def _stories(show: _Show, calls: Sequence[Call]) -> Iterator[tuple[str, str]]:
             "A saga that was rolled back",
             max(asked, key=lambda order_id: (len(set(asked[order_id])), -len(asked[order_id]))),
         )
+    in_vain = (each for each, end in show.unfulfilled.items() if end.failure and end.failure.type == "WaitTimeoutError")
+    for order_id in islice(in_vain, 1):
+        yield "A saga that waited in vain for a decision", order_id
     if show.kill is not None:
         for order_id in taken_over(calls, show.kill)[:1]:
             yield f"A saga that was taken over when {show.kill.worker} was killed", order_id

@@ -23,8 +23,9 @@ class Stage:
     log_folder: Path
 
     def services(self, seed: int, listening: socket.socket) -> AbstractAsyncContextManager[Child]:
-        """The process of the three services, answering on this socket."""
-        arguments = ["--schema", self.books_schema, "--seed", str(seed), "--fd", str(listening.fileno())]
+        """The process of the four services, answering on this socket."""
+        arguments = ["--schema", self.books_schema, "--sagas-schema", self.schema]
+        arguments += ["--seed", str(seed), "--fd", str(listening.fileno())]
         return self._child("services", "saga_fn.demo.services", arguments, inherit=[listening.fileno()])
 
     def worker(self, number: int, services_url: str) -> AbstractAsyncContextManager[Child]:

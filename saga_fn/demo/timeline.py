@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
 
 import attrs
 
-from saga_fn import SagaAdminSnapshot
-from saga_fn.demo.services.books import Call
+from saga_fn import Delivery, SagaAdminSnapshot
+from saga_fn.demo.services.books import Call, Notice
+
+BECAME: Mapping[Delivery, str] = {
+    Delivery.ACCEPTED: "taken by the waiting saga",
+    Delivery.BUFFERED: "came before the saga waited",
+    Delivery.KEPT: "no saga of the order was active",
+    Delivery.DUPLICATE: "had come before",
+    Delivery.EXPIRED: "was void when it came",
+    Delivery.ENDED: "the saga had ended",
+}
+"""What has become of a decision that was sent."""
 
 
 @attrs.frozen
@@ -46,16 +56,23 @@ def taken_over(calls: Iterable[Call], kill: Kill) -> list[str]:
     return [order_id for _, _, order_id in sorted(found, reverse=True)]
 
 
-def timeline(snapshot: SagaAdminSnapshot, calls: Iterable[Call], kill: Kill | None) -> Sequence[Moment]:
-    """What happened to one saga, merged from both sides; the kill is shown if it came while the saga ran."""
+def timeline(
+    snapshot: SagaAdminSnapshot, calls: Iterable[Call], notices: Iterable[Notice], kill: Kill | None
+) -> Sequence[Moment]:
+    """What happened to one saga, merged from all sides; the kill is shown if it came while the saga ran."""
     moments: list[Moment] = []
     asked: set[str] = set()
     for call in calls:
         again = " again, with the same idempotency key" if call.key in asked else ""
         asked.add(call.key)
         moments.append(Moment(call.called_at, call.worker, f"asks to {call.operation}{again}"))
+    for notice in notices:
+        what = f"{notice.verdict}, by {notice.by}: {BECAME[notice.delivery]}"
+        moments.append(Moment(notice.sent_at, "risk office", what))
     for entry in snapshot.step_history:
         if entry.step_id is None:
+            if entry.error is not None:
+                moments.append(Moment(entry.timestamp, "saga", f"turns back: {entry.error}"))
             continue
         verdict = "done" if entry.status == "SUCCESS" else f"failed: {entry.error}"
         undo = {"compensate": "compensation of ", "probe": "probe of "}.get(entry.phase, "")

@@ -19,7 +19,7 @@ from saga_fn.demo.saga import make_fulfil_order
 LEASE = timedelta(seconds=3)
 """How long the sagas of a killed worker wait until another takes them over. Renewed while the worker lives."""
 
-CONCURRENCY = 12
+CONCURRENCY = 16
 """Sagas that one worker has in hand at a time."""
 
 

@@ -18,6 +18,8 @@ def entry(kind: EntryKind, reference: str, amount: int = 0, *, key: str = "", or
     return Entry(key or f"{kind}-{reference}", kind, order_id, reference, amount)
 
 
+APPROVED = entry("approved", "review-1")
+REJECTED = entry("rejected", "review-1")
 RESERVED = entry("reserved", "res-1")
 RELEASED = entry("released", "res-1")
 CHARGED = entry("charged", "pay-1", TOTAL)
@@ -28,10 +30,11 @@ SHIPPED = entry("shipped", "parcel-1")
 @pytest.mark.parametrize(
     "entries, ending",
     [
-        ([RESERVED, CHARGED, SHIPPED], "completed"),
+        ([APPROVED, RESERVED, CHARGED, SHIPPED], "completed"),
         ([], "compensated"),
         ([RESERVED, RELEASED], "compensated"),
-        ([RESERVED, CHARGED, REFUNDED, RELEASED], "compensated"),
+        ([REJECTED, RESERVED, RELEASED], "compensated"),
+        ([APPROVED, RESERVED, CHARGED, REFUNDED, RELEASED], "compensated"),
     ],
 )
 def test_books_in_order_have_no_finding(entries: Sequence[Entry], ending: Ending) -> None:
@@ -41,45 +44,48 @@ def test_books_in_order_have_no_finding(entries: Sequence[Entry], ending: Ending
 @pytest.mark.parametrize(
     "entries, ending, rules",
     [
-        ([RESERVED, CHARGED, RELEASED], "compensated", {Rule.CHARGED_AND_NOT_SHIPPED}),
-        ([RESERVED, CHARGED, REFUNDED], "compensated", {Rule.RESERVED_AND_NOT_RELEASED}),
+        ([APPROVED, RESERVED, CHARGED, RELEASED], "compensated", {Rule.CHARGED_AND_NOT_SHIPPED}),
+        ([APPROVED, RESERVED, CHARGED, REFUNDED], "compensated", {Rule.RESERVED_AND_NOT_RELEASED}),
         (
-            [RESERVED, entry("reserved", "res-2"), CHARGED, SHIPPED],
+            [APPROVED, RESERVED, entry("reserved", "res-2"), CHARGED, SHIPPED],
             "completed",
             {Rule.RESERVED_AND_NOT_RELEASED},
         ),
-        ([RESERVED, CHARGED, entry("charged", "pay-2", TOTAL), SHIPPED], "completed", {Rule.CHARGED_TWICE}),
+        ([APPROVED, RESERVED, CHARGED, entry("charged", "pay-2", TOTAL), SHIPPED], "completed", {Rule.CHARGED_TWICE}),
         (
-            [RESERVED, CHARGED, REFUNDED, entry("charged", "pay-2", TOTAL), SHIPPED],
+            [APPROVED, RESERVED, CHARGED, REFUNDED, entry("charged", "pay-2", TOTAL), SHIPPED],
             "completed",
             {Rule.CHARGED_TWICE},
         ),
         (
-            [RESERVED, CHARGED, SHIPPED, entry("shipped", "parcel-2")],
+            [APPROVED, RESERVED, CHARGED, SHIPPED, entry("shipped", "parcel-2")],
             "completed",
             {Rule.SHIPPED_TWICE},
         ),
-        ([RESERVED, SHIPPED], "completed", {Rule.SHIPPED_AND_NOT_PAID}),
-        ([RESERVED, CHARGED, REFUNDED, SHIPPED], "completed", {Rule.SHIPPED_AND_NOT_PAID}),
-        ([CHARGED, SHIPPED], "completed", {Rule.SHIPPED_AND_NOT_PAID}),
-        ([RESERVED, entry("charged", "pay-1", TOTAL + 1), SHIPPED], "completed", {Rule.WRONG_AMOUNT}),
+        ([APPROVED, RESERVED, SHIPPED], "completed", {Rule.SHIPPED_AND_NOT_PAID}),
+        ([APPROVED, RESERVED, CHARGED, REFUNDED, SHIPPED], "completed", {Rule.SHIPPED_AND_NOT_PAID}),
+        ([APPROVED, CHARGED, SHIPPED], "completed", {Rule.SHIPPED_AND_NOT_PAID}),
+        ([RESERVED, CHARGED, SHIPPED], "completed", {Rule.NOT_APPROVED}),
+        ([REJECTED, RESERVED, CHARGED, SHIPPED], "completed", {Rule.NOT_APPROVED}),
+        ([RESERVED, CHARGED, REFUNDED, RELEASED], "compensated", {Rule.NOT_APPROVED}),
+        ([APPROVED, RESERVED, entry("charged", "pay-1", TOTAL + 1), SHIPPED], "completed", {Rule.WRONG_AMOUNT}),
         (
-            [RESERVED, CHARGED, entry("refunded", "pay-1", TOTAL - 1), RELEASED],
+            [APPROVED, RESERVED, CHARGED, entry("refunded", "pay-1", TOTAL - 1), RELEASED],
             "compensated",
             {Rule.WRONG_AMOUNT},
         ),
         ([entry("released", "res-9")], "compensated", {Rule.UNDONE_WRONGLY}),
         (
-            [RESERVED, CHARGED, REFUNDED, entry("refunded", "pay-1", TOTAL, key="again"), RELEASED],
+            [APPROVED, RESERVED, CHARGED, REFUNDED, entry("refunded", "pay-1", TOTAL, key="again"), RELEASED],
             "compensated",
             {Rule.UNDONE_WRONGLY},
         ),
         ([RESERVED, RELEASED], "completed", {Rule.UNTRUE_END}),
-        ([RESERVED, CHARGED, SHIPPED], "compensated", {Rule.UNTRUE_END}),
-        ([RESERVED, CHARGED, SHIPPED], "failed", {Rule.UNFINISHED}),
+        ([APPROVED, RESERVED, CHARGED, SHIPPED], "compensated", {Rule.UNTRUE_END}),
+        ([APPROVED, RESERVED, CHARGED, SHIPPED], "failed", {Rule.UNFINISHED}),
         ([], "unfinished", {Rule.UNFINISHED}),
         (
-            [RESERVED, CHARGED, SHIPPED, entry("charged", "pay-3", 1, order_id="order-9999")],
+            [APPROVED, RESERVED, CHARGED, SHIPPED, entry("charged", "pay-3", 1, order_id="order-9999")],
             "completed",
             {Rule.UNKNOWN_ORDER},
         ),
@@ -90,5 +96,5 @@ def test_tampered_books_are_found_out(entries: Sequence[Entry], ending: Ending, 
 
 
 def test_an_order_whose_saga_nobody_heard_of_counts_as_unfinished() -> None:
-    (finding,) = audit([RESERVED, CHARGED, SHIPPED], [ORDER], {})
+    (finding,) = audit([APPROVED, RESERVED, CHARGED, SHIPPED], [ORDER], {})
     assert (finding.rule, finding.order_id) == (Rule.UNFINISHED, ORDER.order_id)

@@ -14,9 +14,10 @@ import pytest
 from saga_fn.demo import __main__ as program
 from saga_fn.demo.audit import Finding, Rule
 from saga_fn.demo.orders import SHIPPED_ORDERS, read_orders
+from saga_fn.demo.services.risk import verdict_on
 from saga_fn.demo.services.weather import Weather
 
-SEED = 5
+SEED = 6
 LIMIT = 40
 
 
@@ -47,16 +48,21 @@ async def test_orders_are_fulfilled_though_one_worker_is_killed(empty_dsn: str) 
     weather = Weather(SEED)
     refused = sum(
         any(weather.refuses(order.order_id, operation) for operation in ("reserve", "charge", "ship"))
+        or verdict_on(weather, order.order_id, order.total_cents) != "approved"
         for order in read_orders(SHIPPED_ORDERS)[:LIMIT]
     )
     assert 0 < refused < LIMIT
     assert row(run.stdout, "compensated") == str(refused)
     assert row(run.stdout, "completed") == str(LIMIT - refused)
     assert row(run.stdout, "failed") == row(run.stdout, "unfinished") == "0"
+    assert int(row(run.stdout, "approved")) >= LIMIT - refused
     assert {row(run.stdout, rule.value) for rule in Rule} == {"none"}
 
     assert re.search(r"^worker-1 \(process \d+\) was killed with SIGKILL$", run.stdout, re.MULTILINE)
     assert "A saga that was rolled back: order-" in run.stdout
+    assert "A saga that waited in vain for a decision: order-" in run.stdout
+    assert "turns back: WaitTimeoutError: no event 'decision' came within 4 s" in run.stdout
+    assert re.search(r"risk office\W+approved, by a (rule|person): (taken|came)", run.stdout)
     assert "A saga that was taken over when worker-1 was killed: order-" in run.stdout
 
     connection = await asyncpg.connect(empty_dsn)

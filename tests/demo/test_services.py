@@ -1,4 +1,4 @@
-"""The three services, over real HTTP, in their own process, with their books in PostgreSQL."""
+"""The four services, over real HTTP, in their own process, with their books in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,19 +11,30 @@ from pathlib import Path
 import asyncpg
 import httpx
 import pytest
+from returns.result import Failure, Success
 
+from saga_fn import Delivery, SagaOrchestrator, StepRef, saga
+from saga_fn.demo.clients import require_approval
+from saga_fn.demo.messages import SAGA, Decision, decision
 from saga_fn.demo.services.books import Books
 from saga_fn.demo.services.desk import TOO_LATE
-from saga_fn.demo.services.weather import Operation, Weather
+from saga_fn.demo.services.risk import DEAR
+from saga_fn.demo.services.weather import Operation, Verdict, Weather
 from saga_fn.demo.stage import Stage
 
 SEED = 11
+SOON = 20.0
 WEATHER = Weather(SEED)
 REFUSALS = {"reserve": "out of stock", "charge": "card declined", "ship": "address not serviceable"}
 
 
 def order_with(
-    operation: Operation, *mishaps: str | None, refused: bool = False, operation_after: Operation | None = None
+    operation: Operation,
+    *mishaps: str | None,
+    refused: bool = False,
+    operation_after: Operation | None = None,
+    verdict: Verdict = "approved",
+    stutters: bool | None = None,
 ) -> str:
     """An order that has just this weather at its first attempts of the operation."""
     for number in range(100_000):
@@ -32,22 +43,24 @@ def order_with(
             continue
         if operation_after is not None and WEATHER.mishap(order_id, operation_after, 1) is not None:
             continue
+        if WEATHER.verdict(order_id) != verdict or stutters not in (None, WEATHER.stutters(order_id)):
+            continue
         if WEATHER.refuses(order_id, operation) is refused:
             return order_id
     raise AssertionError("no such order")
 
 
 @pytest.fixture
-async def books(empty_dsn: str) -> AsyncIterator[Books]:
-    async with asyncpg.create_pool(empty_dsn, min_size=1, max_size=2) as pool:
+async def books(dsn: str) -> AsyncIterator[Books]:
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as pool:
         books = Books(pool, "shop_books")
         await books.create()
         yield books
 
 
 @pytest.fixture
-async def http(books: Books, empty_dsn: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    stage = Stage(empty_dsn, schema="unused", books_schema="shop_books", log_folder=tmp_path)
+async def http(books: Books, dsn: str, tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
+    stage = Stage(dsn, schema="saga_fn", books_schema="shop_books", log_folder=tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         async with (
@@ -178,3 +191,69 @@ async def test_what_comes_after_its_undoing_is_refused(books: Books, http: httpx
     late = await http.post("/payment/charges", json=body, headers={**guarded, "Idempotency-Key": "key-1"})
     assert (late.status_code, late.text) == (409, "undone before it came")
     assert await books.entries() == ()
+
+
+@saga(SAGA)
+def waiting(order_id: StepRef[str]) -> StepRef[Decision]:
+    return decision.wait()
+
+
+async def ask_for_review(http: httpx.AsyncClient, order_id: str, amount: int) -> None:
+    body = {"order_id": order_id, "amount_cents": amount}
+    asked = await http.post("/risk/reviews", json=body, headers={"Idempotency-Key": f"review of {order_id}"})
+    assert asked.status_code == 200
+
+
+async def told(books: Books, times: int) -> list[tuple[str, str, Delivery]]:
+    """What sagas were told, once they were told so often."""
+    async with asyncio.timeout(SOON):
+        while len(notices := await books.notices()) < times:
+            await asyncio.sleep(0.02)
+    return [(notice.verdict, notice.by, notice.delivery) for notice in notices]
+
+
+async def test_a_decision_reaches_the_saga_of_its_order_once(books: Books, http: httpx.AsyncClient, dsn: str) -> None:
+    cheap, dear = order_with("review", None, stutters=False), order_with("review", None, stutters=True)
+    async with SagaOrchestrator(dsn) as orchestrator:
+        sagas = orchestrator.register(waiting)
+        runs = [await sagas.start(order_id, aggregation_id=order_id) for order_id in (cheap, dear)]
+        await ask_for_review(http, cheap, DEAR - 1)
+        assert await runs[0].result(SOON) == Decision(approved=True, by="a rule")
+        await ask_for_review(http, dear, DEAR)
+        assert await runs[1].result(SOON) == Decision(approved=True, by="a person")
+        assert await told(books, 3) == [
+            ("approved", "a rule", Delivery.ACCEPTED),
+            ("approved", "a person", Delivery.ACCEPTED),
+            ("approved", "a person", Delivery.DUPLICATE),
+        ]
+    assert Counter(entry.kind for entry in await books.entries()) == {"asked": 2, "approved": 2}
+
+
+async def test_who_is_asked_again_decides_as_before_and_an_early_decision_is_kept(
+    books: Books, http: httpx.AsyncClient, dsn: str
+) -> None:
+    order_id = order_with("review", None, None, verdict="rejected", stutters=False)
+    for _ in range(2):
+        await ask_for_review(http, order_id, DEAR)
+    assert Counter(await told(books, 2)) == {
+        ("rejected", "a person", Delivery.KEPT): 1,
+        ("rejected", "a person", Delivery.DUPLICATE): 1,
+    }
+    assert Counter(entry.kind for entry in await books.entries()) == {"asked": 1, "rejected": 1}
+    async with SagaOrchestrator(dsn) as orchestrator:
+        run = await orchestrator.register(waiting).start(order_id, aggregation_id=order_id)
+        assert await run.result(SOON) == Decision(approved=False, by="a person")
+
+
+async def test_a_forgotten_order_is_asked_about_and_never_decided_on(books: Books, http: httpx.AsyncClient) -> None:
+    forgotten = order_with("review", None, verdict="forgotten")
+    await ask_for_review(http, forgotten, DEAR)
+    await ask_for_review(http, order_with("review", None, stutters=False), DEAR)
+    assert await told(books, 1) == [("approved", "a person", Delivery.KEPT)]
+    assert [entry.kind for entry in await books.entries() if entry.order_id == forgotten] == ["asked"]
+
+
+async def test_only_what_was_approved_goes_on() -> None:
+    approval, refusal = Decision(approved=True, by="a rule"), Decision(approved=False, by="a person")
+    assert await require_approval(approval) == Success(approval)
+    assert await require_approval(refusal) == Failure("refused by a person of the risk office")

@@ -2,13 +2,23 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
 from saga_fn.demo.orders import SHIPPED_ORDERS, read_orders
-from saga_fn.demo.services.weather import MOST_MISHAPS, REFUSAL_RATE, Operation, Weather
+from saga_fn.demo.saga import DECISION_TIMEOUT
+from saga_fn.demo.services.weather import (
+    FORGOTTEN_RATE,
+    MOST_MISHAPS,
+    REFUSAL_RATE,
+    REJECTED_RATE,
+    STUTTER_RATE,
+    Operation,
+    Weather,
+)
 
-OPERATIONS: tuple[Operation, ...] = ("reserve", "release", "charge", "refund", "ship")
+OPERATIONS: tuple[Operation, ...] = ("review", "reserve", "release", "charge", "refund", "ship")
 ORDER_IDS = [order.order_id for order in read_orders(SHIPPED_ORDERS)]
 
 
@@ -42,6 +52,18 @@ def test_every_mishap_happens_and_none_after_the_last_bad_attempt(operation: Ope
     }
     assert early == {None, "unavailable", "late"}
     assert {weather.mishap(order_id, operation, MOST_MISHAPS + 1) for order_id in ORDER_IDS} == {None}
+
+
+def test_people_decide_as_announced() -> None:
+    said = Counter(Weather(seed).verdict(order_id) for seed in range(10) for order_id in ORDER_IDS)
+    assert said["rejected"] == pytest.approx(10 * len(ORDER_IDS) * REJECTED_RATE, rel=0.25)
+    assert said["forgotten"] == pytest.approx(10 * len(ORDER_IDS) * FORGOTTEN_RATE, rel=0.25)
+    twice = sum(Weather(seed).stutters(order_id) for seed in range(10) for order_id in ORDER_IDS)
+    assert twice == pytest.approx(10 * len(ORDER_IDS) * STUTTER_RATE, rel=0.25)
+
+
+def test_people_decide_before_an_order_stops_waiting() -> None:
+    assert max(Weather(1).reflection(order_id) for order_id in ORDER_IDS) < DECISION_TIMEOUT.total_seconds() / 2
 
 
 def test_latency_stays_far_below_the_patience_of_a_step() -> None:

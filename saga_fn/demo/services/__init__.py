@@ -1,1 +1,1 @@
-"""The world outside: inventory, payment and shipping, which refuse, fail and dawdle, but honour idempotency keys."""
+"""The world outside: a risk office, inventory, payment and shipping, which refuse, fail and dawdle, but honour idempotency keys."""

@@ -13,10 +13,11 @@ from typing import Literal
 import asyncpg
 import attrs
 
-from saga_fn.demo.services.weather import Operation
+from saga_fn import Delivery
+from saga_fn.demo.services.weather import Operation, Verdict
 from saga_fn.guard import Doing, Guard, Undoing
 
-EntryKind = Literal["reserved", "released", "charged", "refunded", "shipped"]
+EntryKind = Literal["asked", "approved", "rejected", "reserved", "released", "charged", "refunded", "shipped"]
 UNDOING: frozenset[EntryKind] = frozenset({"released", "refunded"})
 
 
@@ -28,7 +29,7 @@ class Entry:
     kind: EntryKind
     order_id: str
     reference: str
-    """The reservation, payment or parcel that it is about."""
+    """The review, reservation, payment or parcel that it is about."""
     amount_cents: int = 0
 
 
@@ -44,11 +45,24 @@ class Call:
     called_at: datetime
 
 
+@attrs.frozen
+class Notice:
+    """A decision that was sent to an order's saga, and what had become of it when it was safely stored."""
+
+    order_id: str
+    verdict: Verdict
+    by: str
+    delivery: Delivery
+    sent_at: datetime
+
+
 CREATE = """
 CREATE SCHEMA books;
 CREATE TABLE books.entry (
     key          text PRIMARY KEY,
-    kind         text NOT NULL CHECK (kind IN ('reserved', 'released', 'charged', 'refunded', 'shipped')),
+    kind         text NOT NULL CHECK (kind IN (
+        'asked', 'approved', 'rejected', 'reserved', 'released', 'charged', 'refunded', 'shipped'
+    )),
     order_id     text NOT NULL,
     reference    text NOT NULL,
     amount_cents bigint NOT NULL,
@@ -62,6 +76,13 @@ CREATE TABLE books.call (
     called_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX ON books.call (key);
+CREATE TABLE books.notice (
+    order_id text NOT NULL,
+    verdict  text NOT NULL,
+    by_whom  text NOT NULL,
+    delivery text NOT NULL,
+    sent_at  timestamptz NOT NULL
+);
 """
 
 COUNT_CALL = """
@@ -79,11 +100,13 @@ RETURNING key, kind, order_id, reference, amount_cents
 FIND = "SELECT key, kind, order_id, reference, amount_cents FROM books.entry WHERE key = $1"
 READ_ENTRIES = "SELECT key, kind, order_id, reference, amount_cents FROM books.entry ORDER BY recorded_at, key"
 READ_CALLS = "SELECT key, operation, order_id, worker, called_at FROM books.call ORDER BY called_at, key"
+NOTE_SENT = "INSERT INTO books.notice (order_id, verdict, by_whom, delivery, sent_at) VALUES ($1, $2, $3, $4, $5)"
+READ_NOTICES = "SELECT order_id, verdict, by_whom, delivery, sent_at FROM books.notice ORDER BY sent_at"
 DROP = "DROP SCHEMA IF EXISTS books CASCADE"
 
 
 class Books:
-    """The tables `entry` and `call` in a schema of their own.
+    """The tables `entry`, `call` and `notice` in a schema of their own.
 
     `schema` is a plain lower-case identifier; ValueError otherwise.
     """
@@ -133,6 +156,10 @@ class Books:
             )
             return Entry(*row)
 
+    async def note_sent(self, notice: Notice) -> None:
+        """Note what a saga was told."""
+        await self._pool.execute(self._here(NOTE_SENT), *attrs.astuple(notice))
+
     async def find(self, key: str) -> Entry | None:
         """What is booked under the key."""
         rows = await self._pool.fetch(self._here(FIND), key)
@@ -145,6 +172,11 @@ class Books:
     async def calls(self) -> tuple[Call, ...]:
         """All that was asked, in the order in which it was asked."""
         return tuple(Call(*row) for row in await self._pool.fetch(self._here(READ_CALLS)))
+
+    async def notices(self) -> tuple[Notice, ...]:
+        """All that the sagas were told, in the order in which they were told."""
+        rows = await self._pool.fetch(self._here(READ_NOTICES))
+        return tuple(Notice(order_id, verdict, by, Delivery(stored), at) for order_id, verdict, by, stored, at in rows)
 
     def _here(self, statement: str) -> str:
         """The statement with the schema `books` under its real name."""

@@ -1,4 +1,4 @@
-"""What the three services have in common: how a request is answered once, in whatever weather."""
+"""What the services have in common: how a request is answered once, in whatever weather."""
 
 from __future__ import annotations
 

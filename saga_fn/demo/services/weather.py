@@ -11,10 +11,18 @@ from typing import Final, Literal
 
 import attrs
 
-Operation = Literal["reserve", "release", "charge", "refund", "ship"]
+Operation = Literal["review", "reserve", "release", "charge", "refund", "ship"]
+Verdict = Literal["approved", "rejected", "forgotten"]
 
 REFUSAL_RATE: Final[dict[Operation, float]] = {"reserve": 0.07, "charge": 0.08, "ship": 0.06}
 """How many orders a service turns down for good. Undoing is never refused."""
+
+REJECTED_RATE: Final = 0.06
+FORGOTTEN_RATE: Final = 0.04
+"""How many of the orders that a person looks at are rejected, or never decided on."""
+
+STUTTER_RATE: Final = 0.1
+"""How many decisions are sent twice."""
 
 LATE_RATE: Final = 0.03
 UNAVAILABLE_RATE: Final = 0.12
@@ -54,6 +62,21 @@ class Weather:
     def latency(self, order_id: str, operation: Operation, attempt: int) -> float:
         """Seconds that the service takes to think: 20 ms to 300 ms, mostly short."""
         return 0.02 + 0.28 * self._draw("latency", order_id, operation, attempt) ** 2
+
+    def verdict(self, order_id: str) -> Verdict:
+        """What a person says who looks at the order."""
+        draw = self._draw("person", order_id)
+        if draw < REJECTED_RATE:
+            return "rejected"
+        return "forgotten" if draw < REJECTED_RATE + FORGOTTEN_RATE else "approved"
+
+    def reflection(self, order_id: str) -> float:
+        """Seconds that a person takes to decide: up to one."""
+        return self._draw("reflection", order_id)
+
+    def stutters(self, order_id: str) -> bool:
+        """Whether a decision is sent twice, as by a queue that delivers at least once."""
+        return self._draw("stutter", order_id) < STUTTER_RATE
 
     def _draw(self, *what: object) -> float:
         """A number in [0, 1), the same for the same seed and arguments on every machine."""
