@@ -1,10 +1,10 @@
-"""The examples of events and of time tell what they promise."""
+"""The examples of events, of compensations that wait for one, and of time tell what they promise."""
 
 from __future__ import annotations
 
 import pytest
 
-from saga_fn.examples import events, time
+from saga_fn.examples import events, time, waiting_undo
 
 
 async def test_events_are_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,6 +16,20 @@ async def test_events_are_waited_for(capsys: pytest.CaptureFixture[str]) -> None
         "order-2: Compensated",
         "  released goods of order-3",
         "order-3: Compensated",
+    ]
+
+
+async def test_a_compensation_waits(capsys: pytest.CaptureFixture[str]) -> None:
+    await waiting_undo.main()
+    assert capsys.readouterr().out.splitlines() == [
+        "  the bank is asked to give back payment-of-order-1",
+        "  the bank has given back payment-of-order-1",
+        "order-1: COMPENSATED",
+        "  the bank is asked to give back payment-of-order-2",
+        "order-2: FAILED, pay: undo failed",
+        "  the bank is asked to give back payment-of-order-3",
+        "  the bank is asked to give back payment-of-order-3",
+        "order-3: FAILED, pay: undo failed",
     ]
 
 
