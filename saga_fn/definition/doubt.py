@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-import types
-from typing import Any, Final, Generic, Literal, TypeVar, Union, final, get_args, get_origin
+from typing import Any, Final, Generic, Literal, TypeVar, final, get_args, get_origin
 
 import attrs
 
+from saga_fn.codec import type_name
 from saga_fn.core.plan import OnUnknown
-from saga_fn.definition.signature import Signature, fits, name_of
+from saga_fn.definition.signature import Signature, fits, members, name_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
@@ -43,11 +43,11 @@ _WAYS: Final = {
 }
 
 
-def check_way(value: object) -> None:
+def check_way(name: str, value: object) -> None:
     """Raise SagaDefinitionError for what is no way to settle an unknown outcome."""
     if not isinstance(value, str) or value not in _WAYS:
         raise SagaDefinitionError(
-            f"on_unknown must be one of {', '.join(map(repr, _WAYS))}, not {value!r:.80}",
+            f"{name} must be one of {', '.join(map(repr, _WAYS))}, not {value!r:.80}",
             hint="'repeat' for a step that is idempotent, 'park' to let a person find out; "
             "or give probe=, a function that finds out",
         )
@@ -60,7 +60,7 @@ def way_of(name: str, wanted: object, *, probes: bool, undo_takes: object) -> On
     """
     if wanted is None:
         return OnUnknown.PROBE if probes else OnUnknown.REPEAT
-    check_way(wanted)
+    check_way("on_unknown", wanted)
     way = _WAYS[str(wanted)]
     if way is OnUnknown.PROBE and not probes:
         raise SagaDefinitionError(
@@ -84,20 +84,15 @@ def check_probe(name: str, probe: object, read: Signature, *, takes: object, giv
     """Raise TypeValidationError for a probe that does not ask about this step, or does not answer for it."""
     if not fits(takes, read.takes[0]):
         raise TypeValidationError(
-            f"probe {name_of(probe)} takes {_shown(read.takes[0])}, but step {name} takes {_shown(takes)}",
+            f"probe {name_of(probe)} takes {type_name(read.takes[0])}, but step {name} takes {type_name(takes)}",
             hint="a probe takes exactly the step's input",
         )
-    answers = get_args(read.gives) if get_origin(read.gives) in (Union, types.UnionType) else (read.gives,)
-    for answer in answers:
+    for answer in members(read.gives):
         if answer is NotDone:
             continue
         found: Any = get_args(answer)[0] if get_origin(answer) is Done else None  # Any: a type of whatever form
         if found is None or not fits(found, gives):
             raise TypeValidationError(
-                f"probe {name_of(probe)} returns {_shown(read.gives)}, but step {name} gives {_shown(gives)}",
-                hint=f"annotate it -> Done[{_shown(gives)}] | NotDone",
+                f"probe {name_of(probe)} returns {type_name(read.gives)}, but step {name} gives {type_name(gives)}",
+                hint=f"annotate it -> Done[{type_name(gives)}] | NotDone",
             )
-
-
-def _shown(tp: object) -> str:
-    return str(getattr(tp, "__name__", tp)) if not get_args(tp) else str(tp)

@@ -1,24 +1,20 @@
-"""What a saga may wait for: events from outside with a name and a typed payload, and moments."""
+"""What may come from outside: events with a name and a typed payload, alone or several of them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast, final, get_args, overload
 
 import attrs
 from typing_extensions import override
 
 from saga_fn.codec import PayloadType
-from saga_fn.core.plan import StepKind
-from saga_fn.core.retry import LONGEST_DELAY
-from saga_fn.definition.refs import StepRef
+from saga_fn.definition.refs import AnyRefs, StepRef
 from saga_fn.definition.signature import payload_type
+from saga_fn.duration import micros_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
-
-if TYPE_CHECKING:
-    from saga_fn.definition.step import AnyRefs
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -28,18 +24,16 @@ C = TypeVar("C")
 E = TypeVar("E")
 U = TypeVar("U")
 
-_MICROSECOND: Final = timedelta(microseconds=1)
-_LONGEST: Final = timedelta(microseconds=LONGEST_DELAY)
 _NAME: Final = re.compile(r"[ -~]{1,64}")
 
-
-_OF_STEPS: Final = {
-    "each": "wait once, for an event that tells of all items, or start a saga for each",
-    "when": "where nothing will come, let a step before the wait send the event, or give it a default and a short timeout",
-}
-_ALL_STEPS: Final = (
+ALL_AT_ONCE: Final = "wait once, for an event that tells of all items, or start a saga for each"
+OF_STEPS: Final = (
     "conditions, fan-outs, pivots, retries, probes and compensations belong to the steps before and after it"
 )
+_MENDS: Final = {
+    "each": ALL_AT_ONCE,
+    "when": "where nothing will come, let a step before the wait send the event, or give it a default and a short timeout",
+}
 
 
 @final
@@ -48,21 +42,6 @@ class NoDefault:
 
 
 NO_DEFAULT: Final = NoDefault()
-
-
-@attrs.frozen
-class WaitParts:
-    """What a wait is made of, whatever its spelling."""
-
-    kind: StepKind
-    step_id: object
-    output_type: PayloadType[Any]  # Any: waits for events of all types
-    names: tuple[str, ...] = ()
-    limit: int | None = None
-    default: bytes | None = None
-    compute: Callable[..., object] | None = None
-    """What the wait is about, or the moment that it lasts until."""
-    refs: tuple[StepRef[Any], ...] = ()  # Any: as above
 
 
 class Expected(Generic[T_co]):
@@ -78,8 +57,8 @@ class Expected(Generic[T_co]):
     if not TYPE_CHECKING:  # the checkers refuse them by themselves
 
         def __getattr__(self, name: str) -> NoReturn:
-            if name in _OF_STEPS:
-                raise SagaDefinitionError(f"{self!r} has no {name!r}: it is not a step", hint=_OF_STEPS[name])
+            if name in _MENDS:
+                raise SagaDefinitionError(f"{self!r} has no {name!r}: it is not a step", hint=_MENDS[name])
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @overload
@@ -136,10 +115,9 @@ class Expected(Generic[T_co]):
         """
         from saga_fn.definition.saga import current_builder
 
-        check_wait_options(others, "correlate", "timeout", "default")
-        refs = () if ref is None else (ref,)
-        parts = wait_parts(self, refs=refs, correlate=correlate, timeout=timeout, default=default, step_id=step_id)
-        return current_builder(f"{self!r}.wait was called").wire_wait(parts, after)
+        builder: Any = current_builder(f"{self!r}.wait was called")  # Any: the overloads have checked what it is given
+        given = {"correlate": correlate, "timeout": timeout, "default": default, "after": after, "step_id": step_id}
+        return cast("StepRef[Any]", builder.add_event(self, depends_on=ref, **given, **others))
 
 
 class Event(Expected[T]):
@@ -208,7 +186,7 @@ class WaitFor:
 
     def limit(self) -> int | None:
         """The timeout in microseconds; raises SagaDefinitionError for what is none."""
-        return None if self.timeout is None else micros_of("timeout", self.timeout, least=1)
+        return None if self.timeout is None else micros_of("timeout", self.timeout)
 
 
 @final
@@ -241,7 +219,7 @@ def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
         answer = any_of(approved, rejected).wait(timeout=timedelta(days=3))       # StepRef[Approved | Rejected]
     """
     for event in events:
-        _check_event(event)
+        check_event(event)
     names = [name for event in events for name in event.names]
     if len(set(names)) < max(2, len(names)):
         raise SagaDefinitionError("any_of takes two or more different events", hint="any_of(approved, rejected)")
@@ -251,142 +229,7 @@ def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
     return _AnyOf(tuple(names), payload_type(union, f"what the events {', '.join(names)} bring"))
 
 
-def _check_event(event: object) -> None:
+def check_event(event: object) -> None:
+    """Raise SagaDefinitionError for what cannot be waited for."""
     if not isinstance(event, Expected):
         raise SagaDefinitionError(f"{event!r:.80} is not an event", hint='make one: Event("approval", Approval)')
-
-
-def wait_parts(
-    event: Expected[Any],  # Any: events of all types
-    *,
-    refs: tuple[StepRef[Any], ...],  # Any: as above
-    correlate: Callable[..., object] | None,
-    timeout: timedelta | None,
-    default: object,
-    step_id: object,
-) -> WaitParts:
-    """What every spelling of a wait for an event comes to. Raises SagaDefinitionError."""
-    _check_event(event)
-    what = " or ".join(repr(name) for name in event.names)
-    if refs and correlate is None:
-        raise SagaDefinitionError(
-            f"the wait for {what} is given {refs[0]!r}, but not what to do with it",
-            hint="correlate=lambda payment: payment.payment_id; to wait after a step alone, name it in after=",
-        )
-    limit = None if timeout is None else micros_of("timeout", timeout, least=1)
-    output = event.payload
-    encoded = None
-    if default is not NO_DEFAULT:
-        if limit is None:
-            raise SagaDefinitionError(
-                f"the wait for {what} has a default, but no timeout after which it would be taken",
-                hint="give timeout=timedelta(...), or leave default= out",
-            )
-        tp: Any = cast("Any", output.tp)  # a type of whatever form
-        if default is None:
-            output = payload_type(tp | None, f"what the wait for {what} gives")
-        encoded = output.encode(output.accept(default))
-    chosen = step_id if step_id is not None else "_or_".join(event.names)
-    return WaitParts(StepKind.EVENT, chosen, output, event.names, limit, encoded, correlate, refs)
-
-
-def sleep_parts(
-    duration: timedelta | None, until: StepRef[Any] | None, using: Callable[..., object] | None, step_id: object
-) -> WaitParts:  # Any: whatever the moment is taken from
-    """What every spelling of a sleep comes to. Raises SagaDefinitionError."""
-    nothing = PayloadType[None].of(type(None))
-    if (duration is None) == (until is None):
-        raise SagaDefinitionError(
-            "a sleep takes either a duration, or the moment it lasts until",
-            hint="sleep(timedelta(hours=1)), or sleep(until=shipped, using=lambda s: s.arrives_at)",
-        )
-    if duration is not None:
-        if using is not None:
-            raise SagaDefinitionError("using is for a sleep until a moment", hint="leave it out, or give until=")
-        return WaitParts(
-            StepKind.SLEEP, step_id, nothing, limit=micros_of("the duration of a sleep", duration, least=0)
-        )
-    if not isinstance(until, StepRef):
-        raise SagaDefinitionError(
-            f"until must be a StepRef, not {until!r:.80}",
-            hint="pass the one that the moment is in, as in until=order, using=lambda o: o.due; the initial data is one",
-        )
-    return WaitParts(StepKind.SLEEP, step_id, nothing, compute=using or _itself, refs=(until,))
-
-
-def check_wait_options(others: Mapping[str, object], *takes: str) -> None:
-    """Raise SagaDefinitionError for options that a wait or a sleep does not have."""
-    if others:
-        raise SagaDefinitionError(
-            f"a wait has no option {', '.join(sorted(others))}",
-            hint=f"options here are {', '.join((*takes, 'after', 'step_id'))}; {_ALL_STEPS}",
-        )
-
-
-def refuse_wait(given: object) -> None:
-    """Raise SagaDefinitionError for a wait that is passed as a step."""
-    if given is sleep or isinstance(getattr(given, "__self__", given), Expected):
-        raise SagaDefinitionError(
-            f"{given!r:.80} is not a step",
-            hint="wait between steps: approval.wait(...) or sleep(...) in a @saga, add_event or add_sleep in a builder; "
-            + _ALL_STEPS,
-        )
-
-
-def refuse_waiting(name: str, gives: object) -> None:
-    """Raise SagaDefinitionError for a step whose output would be a WaitFor."""
-    if WaitFor in (gives, *get_args(gives)):
-        raise SagaDefinitionError(
-            f"step {name} returns a WaitFor, which only a compensation can",
-            hint="going forward wait between steps: approval.wait(...) in a @saga, add_event in a builder; instead of "
-            f"waiting for each item of a list, {_OF_STEPS['each']}",
-        )
-
-
-def _itself(value: object) -> object:
-    return value
-
-
-def micros_of(name: str, value: object, *, least: int) -> int:
-    """A length of time in microseconds; raises SagaDefinitionError for what is none, is negative, or over a year."""
-    if not isinstance(value, timedelta) or not least * _MICROSECOND <= value <= _LONGEST:
-        size = "positive timedelta of" if least else "timedelta of 0 to"
-        raise SagaDefinitionError(
-            f"{name} must be a {size} at most 365 days, not {value!r}".replace("to at most", "to"),
-            hint="for example timedelta(hours=1)",
-        )
-    return value // _MICROSECOND
-
-
-@overload
-def sleep(duration: timedelta, /, *, after: AnyRefs = ..., step_id: str = ...) -> StepRef[None]: ...
-@overload
-def sleep(*, until: StepRef[datetime], after: AnyRefs = ..., step_id: str = ...) -> StepRef[None]: ...
-@overload
-def sleep(
-    *, until: StepRef[A], using: Callable[[A], datetime], after: AnyRefs = ..., step_id: str = ...
-) -> StepRef[None]: ...
-def sleep(
-    duration: timedelta | None = None,
-    /,
-    *,
-    until: StepRef[Any] | None = None,  # Any: see the overloads
-    using: Callable[[Any], datetime] | None = None,  # Any: see the overloads
-    after: AnyRefs = (),
-    step_id: str = "sleep",
-    **others: object,
-) -> StepRef[None]:
-    """Let the saga that is being traced sleep here: for a while, or until a moment (aware) from an earlier output.
-
-    It sleeps in the store, however long: nothing waits in this process, and no restart cuts it short.
-
-    Example::
-
-        sleep(timedelta(days=14))
-        sleep(until=shipped, using=lambda s: s.arrives_at, step_id="arrival")
-    """
-    from saga_fn.definition.saga import current_builder
-
-    check_wait_options(others, "until", "using")
-    parts = sleep_parts(duration, until, using, step_id)
-    return cast("StepRef[None]", current_builder("sleep was called").wire_wait(parts, after))  # a sleep gives nothing

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import types
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias, TypeGuard, Union, cast, final, get_args, get_origin
 
@@ -12,7 +11,7 @@ import msgspec
 from returns.result import Result
 
 from saga_fn.codec import PayloadType
-from saga_fn.definition.signature import hints_of
+from saga_fn.definition.signature import hints_of, members
 from saga_fn.errors import PayloadError, SagaDefinitionError, TypeValidationError
 
 ErrorTypes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
@@ -109,10 +108,10 @@ class Returned:
 
 def returned_errors(gives: object) -> Returned | None:
     """What a step may return in a Failure, by its annotation; None where it returns none."""
-    results = [member for member in _members(gives) if get_origin(member) is Result]
+    results = [member for member in members(gives) if get_origin(member) is Result]
     if not results:
         return None
-    errors = [error for result in results for error in _members(get_args(result)[1])]
+    errors = [error for result in results for error in members(get_args(result)[1])]
     exceptions = tuple(each for each in errors if _is_exception(each))
     values = [each for each in errors if not _is_exception(each)]
     if not values or object in values or Any in values:
@@ -134,10 +133,6 @@ def errors_of_method(execute: Callable[..., Any]) -> Returned | None:  # Any: a 
 
 def _is_exception(tp: object) -> TypeGuard[type[Exception]]:
     return isinstance(tp, type) and issubclass(tp, Exception)
-
-
-def _members(tp: object) -> tuple[object, ...]:
-    return get_args(tp) if get_origin(tp) in (Union, types.UnionType) else (tp,)
 
 
 @attrs.frozen

@@ -20,6 +20,11 @@ def check_pivot(steps: Sequence[PlannedStep]) -> None:
     if not pivots:
         return
     (pivot,) = pivots
+    if any(planned.pivot and planned.width for planned in steps):
+        raise SagaDefinitionError(
+            f"step {pivot!r} is done for each item, so it cannot be the pivot",
+            hint="there is one point of no return: make a step before or after it the pivot",
+        )
     after, before = _following(steps, pivot), _preceding(steps, pivot)
     for planned in steps:
         if planned.step == pivot and planned.compensable:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast, final
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast, final
 from uuid import UUID
 
 import attrs
@@ -75,6 +75,10 @@ class StepRef(Generic[O_co]):
                 f"{self!r} has no attribute {name!r}: it has no value while the saga is being built",
                 hint=f"look into it in `using` / `input_map`, as in using=lambda value: value.{name}",
             )
+
+
+AnyRefs: TypeAlias = StepRef[object] | tuple[StepRef[object], ...]
+"""One reference or several, of steps to wait for."""
 
 
 @final

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, TypeAlias, final
@@ -10,10 +9,10 @@ from typing import Final, TypeAlias, final
 import attrs
 
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
+from saga_fn.duration import micros_of
 from saga_fn.errors import SagaDefinitionError
 
 _MICROSECOND: Final = timedelta(microseconds=1)
-_LONGEST: Final = timedelta(microseconds=LONGEST_DELAY)
 _MOST_ATTEMPTS: Final = 1_000_000
 
 
@@ -26,19 +25,12 @@ def _attempts(policy: object, attribute: attrs.Attribute[int], value: object) ->
 
 
 def _delay(policy: object, attribute: attrs.Attribute[timedelta], value: object) -> None:
-    if not isinstance(value, timedelta) or not timedelta(0) <= value <= _LONGEST:
-        raise SagaDefinitionError(
-            f"{type(policy).__name__}.{attribute.name} must be a timedelta from 0 to 365 days, not {value!r}",
-            hint="for example timedelta(seconds=5)",
-        )
+    micros_of(f"{type(policy).__name__}.{attribute.name}", value, least=0, hint="for example timedelta(seconds=5)")
 
 
-def _budget(policy: object, attribute: attrs.Attribute[timedelta | None], value: object) -> None:
-    if value is not None and (not isinstance(value, timedelta) or not timedelta(0) < value <= _LONGEST):
-        raise SagaDefinitionError(
-            f"{type(policy).__name__}.{attribute.name} must be a positive timedelta of at most 365 days, not {value!r}",
-            hint="for example timedelta(minutes=10): no attempt begins later than that after the first",
-        )
+def _budget(policy: object, attribute: attrs.Attribute[timedelta], value: object) -> None:
+    hint = "for example timedelta(minutes=10): no attempt begins later than that after the first"
+    micros_of(f"{type(policy).__name__}.{attribute.name}", value, hint=hint)
 
 
 def _bounded(policy: FixedRetry | ExponentialRetry) -> int:
@@ -82,7 +74,7 @@ class FixedRetry:
 
     max_attempts: int | None = attrs.field(default=None, validator=attrs.validators.optional(_attempts))
     delay: timedelta = attrs.field(default=timedelta(0), validator=_delay)
-    within: timedelta | None = attrs.field(default=None, validator=_budget)
+    within: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_budget))
 
     def __attrs_post_init__(self) -> None:
         """Refuse with SagaDefinitionError a policy without any limit."""
@@ -111,7 +103,7 @@ class ExponentialRetry:
     multiplier: float = attrs.field(default=2.0, validator=_number(1.0, 1000.0))
     max_delay: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_delay))
     jitter: float = attrs.field(default=0.1, validator=_number(0.0, 1.0))
-    within: timedelta | None = attrs.field(default=None, validator=_budget)
+    within: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_budget))
 
     def __attrs_post_init__(self) -> None:
         """Refuse with SagaDefinitionError a policy without any limit."""
@@ -119,12 +111,11 @@ class ExponentialRetry:
 
     def schedule(self) -> RetrySchedule:
         """The policy as the core keeps it."""
-        cap = _LONGEST if self.max_delay is None else self.max_delay
         return RetrySchedule(
             attempts=_bounded(self),
             base=self.base_delay // _MICROSECOND,
             multiplier=float(self.multiplier),
-            cap=cap // _MICROSECOND,
+            cap=LONGEST_DELAY if self.max_delay is None else self.max_delay // _MICROSECOND,
             jitter=float(self.jitter),
             within=_microseconds(self.within),
         )
@@ -138,23 +129,10 @@ def _microseconds(budget: timedelta | None) -> int:
     return 0 if budget is None else budget // _MICROSECOND
 
 
-def checked_policy(name: str, value: object) -> RetryPolicy:
-    """The policy given as an option; raises SagaDefinitionError for anything else."""
-    if isinstance(value, NoRetry | FixedRetry | ExponentialRetry):
-        return value
-    raise SagaDefinitionError(
-        f"{name} must be a NoRetry, FixedRetry or ExponentialRetry, not {value!r}",
-        hint="for example FixedRetry(max_attempts=3, delay=timedelta(seconds=2))",
-    )
-
-
-def seconds_of(name: str, value: object) -> float | None:
-    """A timeout option in seconds; raises SagaDefinitionError if it is not a positive timedelta or None."""
-    if value is None:
-        return None
-    if not isinstance(value, timedelta) or not timedelta(0) < value <= _LONGEST or math.isnan(value.total_seconds()):
+def check_policy(name: str, value: object) -> None:
+    """Raise SagaDefinitionError for what is no policy."""
+    if not isinstance(value, NoRetry | FixedRetry | ExponentialRetry):
         raise SagaDefinitionError(
-            f"{name} must be a positive timedelta of at most 365 days, or None, not {value!r}",
-            hint="for example timedelta(seconds=30); None sets no limit",
+            f"{name} must be a NoRetry, FixedRetry or ExponentialRetry, not {value!r}",
+            hint="for example FixedRetry(max_attempts=3, delay=timedelta(seconds=2))",
         )
-    return value.total_seconds()

@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from contextvars import ContextVar
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, overload
 
 from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder, SagaDefinition
-from saga_fn.definition.refs import StepRef
+from saga_fn.definition.refs import AnyRefs, StepRef
 from saga_fn.definition.signature import fits, hints_of, name_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 D = TypeVar("D")
 R = TypeVar("R")
+A = TypeVar("A")
 
 LONGEST_NAME: Final = 255
 """Characters of a saga's name."""
@@ -93,6 +94,38 @@ def saga(
         return builder.finish(name, cast("Any", result))  # of whatever type; its builder knows
 
     return trace
+
+
+@overload
+def sleep(duration: timedelta, /, *, after: AnyRefs = ..., step_id: str = ...) -> StepRef[None]: ...
+@overload
+def sleep(*, until: StepRef[datetime], after: AnyRefs = ..., step_id: str = ...) -> StepRef[None]: ...
+@overload
+def sleep(
+    *, until: StepRef[A], using: Callable[[A], datetime], after: AnyRefs = ..., step_id: str = ...
+) -> StepRef[None]: ...
+def sleep(
+    duration: timedelta | None = None,
+    /,
+    *,
+    until: StepRef[Any] | None = None,  # Any: see the overloads
+    using: Callable[[Any], datetime] | None = None,  # Any: see the overloads
+    after: AnyRefs = (),
+    step_id: str = "sleep",
+    **others: object,
+) -> StepRef[None]:
+    """Let the saga that is being traced sleep here: for a while, or until a moment (aware) from an earlier output.
+
+    It sleeps in the store, however long: nothing waits in this process, and no restart cuts it short.
+
+    Example::
+
+        sleep(timedelta(days=14))
+        sleep(until=shipped, using=lambda s: s.arrives_at, step_id="arrival")
+    """
+    builder: Any = current_builder("sleep was called")  # Any: the overloads have checked what it is given
+    given = {"until": until, "input_map": using, "after": after, "step_id": step_id}
+    return cast("StepRef[None]", builder.add_sleep(duration, **given, **others))
 
 
 def _is_name(name: object) -> bool:

@@ -103,10 +103,10 @@ def output_type(gives: object) -> object:
     """The type of a step's output: O for a step that returns O, Result[O, E] or a union of these."""
     if gives is Result:
         raise TypeValidationError("a bare Result does not say the output's type", hint="write Result[Payment, Refusal]")
-    members = [get_args(tp)[0] if get_origin(tp) is Result else tp for tp in _members(gives)]
-    if members == list(_members(gives)):
+    outputs = tuple(get_args(tp)[0] if get_origin(tp) is Result else tp for tp in members(gives))
+    if outputs == members(gives):
         return gives
-    return cast("Any", Union)[tuple(members)]  # Any: a type of whatever form
+    return cast("Any", Union)[outputs]  # Any: a type of whatever form
 
 
 def fits(given: object, wanted: object) -> bool:
@@ -114,10 +114,10 @@ def fits(given: object, wanted: object) -> bool:
     given, wanted = _bare(given), _bare(wanted)
     if given == wanted or wanted is object or Any in (given, wanted):
         return True
-    if len(_members(given)) > 1:
-        return all(fits(member, wanted) for member in _members(given))
-    if len(_members(wanted)) > 1:
-        return any(fits(given, member) for member in _members(wanted))
+    if len(members(given)) > 1:
+        return all(fits(member, wanted) for member in members(given))
+    if len(members(wanted)) > 1:
+        return any(fits(given, member) for member in members(wanted))
     one, other = get_origin(given) or given, get_origin(wanted) or wanted
     if not isinstance(one, type) or not isinstance(other, type):
         return True
@@ -140,7 +140,8 @@ def takes(fn: object, arguments: int) -> bool:
     return True
 
 
-def _members(tp: object) -> tuple[object, ...]:
+def members(tp: object) -> tuple[object, ...]:
+    """The types a union is of; any other type alone."""
     return get_args(tp) if get_origin(tp) in (Union, types.UnionType) else (tp,)
 
 

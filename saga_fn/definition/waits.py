@@ -1,20 +1,41 @@
-"""What a builder adds beside steps: waits for events and for moments."""
+"""Waits for events and for moments: what they are made of, and how a builder adds them."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar, cast, overload
 
-from saga_fn.definition.event import NO_DEFAULT, Expected, WaitParts, check_wait_options, sleep_parts, wait_parts
-from saga_fn.definition.refs import InputContext, StepRef
-from saga_fn.definition.step import AnyRefs
+import attrs
+
+from saga_fn.codec import PayloadType
+from saga_fn.core.plan import StepKind
+from saga_fn.definition.event import NO_DEFAULT, OF_STEPS, Expected, check_event
+from saga_fn.definition.refs import AnyRefs, InputContext, StepRef
+from saga_fn.definition.signature import payload_type
+from saga_fn.duration import micros_of
+from saga_fn.errors import SagaDefinitionError
 
 D = TypeVar("D")
 T = TypeVar("T")
 U = TypeVar("U")
 A = TypeVar("A")
+
+
+@attrs.frozen
+class WaitParts:
+    """What a wait is made of, whatever its spelling."""
+
+    kind: StepKind
+    step_id: object
+    output_type: PayloadType[Any]  # Any: waits for events of all types
+    names: tuple[str, ...] = ()
+    limit: int | None = None
+    default: bytes | None = None
+    compute: Callable[..., object] | None = None
+    """What the wait is about, or the moment that it lasts until."""
+    refs: tuple[StepRef[Any], ...] = ()  # Any: as above
 
 
 class WaitingBuilder(abc.ABC, Generic[D]):
@@ -94,9 +115,9 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         `default` if there is one. With `correlate` (of the output of `depends_on`, else of the InputContext) only an
         event sent with the same `correlation_id` is taken. Raises SagaDefinitionError.
         """
-        check_wait_options(others, "depends_on", "correlate", "timeout", "default")
+        _check_options(others, "correlate", "timeout", "default")
         refs = () if depends_on is None else (depends_on,)
-        parts = wait_parts(event, refs=refs, correlate=correlate, timeout=timeout, default=default, step_id=step_id)
+        parts = _wait_parts(event, refs=refs, correlate=correlate, timeout=timeout, default=default, step_id=step_id)
         return self.wire_wait(parts, after)
 
     @overload
@@ -122,5 +143,76 @@ class WaitingBuilder(abc.ABC, Generic[D]):
 
         It sleeps in the store, however long: nothing waits in this process, and no restart cuts it short.
         """
-        check_wait_options(others, "until", "input_map")
-        return self.wire_wait(sleep_parts(duration, until, input_map, step_id), after)
+        _check_options(others, "until")
+        return self.wire_wait(_sleep_parts(duration, until, input_map, step_id), after)
+
+
+def _wait_parts(
+    event: Expected[Any],  # Any: events of all types
+    *,
+    refs: tuple[StepRef[Any], ...],  # Any: as above
+    correlate: Callable[..., object] | None,
+    timeout: timedelta | None,
+    default: object,
+    step_id: object,
+) -> WaitParts:
+    """What a wait for an event is made of. Raises SagaDefinitionError."""
+    check_event(event)
+    what = " or ".join(repr(name) for name in event.names)
+    if refs and correlate is None:
+        raise SagaDefinitionError(
+            f"the wait for {what} is given {refs[0]!r}, but not what to do with it",
+            hint="correlate=lambda payment: payment.payment_id; to wait after a step alone, name it in after=",
+        )
+    limit = None if timeout is None else micros_of("timeout", timeout)
+    output = event.payload
+    encoded = None
+    if default is not NO_DEFAULT:
+        if limit is None:
+            raise SagaDefinitionError(
+                f"the wait for {what} has a default, but no timeout after which it would be taken",
+                hint="give timeout=timedelta(...), or leave default= out",
+            )
+        tp: Any = cast("Any", output.tp)  # a type of whatever form
+        if default is None:
+            output = payload_type(tp | None, f"what the wait for {what} gives")
+        encoded = output.encode(output.accept(default))
+    chosen = step_id if step_id is not None else "_or_".join(event.names)
+    return WaitParts(StepKind.EVENT, chosen, output, event.names, limit, encoded, correlate, refs)
+
+
+def _sleep_parts(
+    duration: timedelta | None, until: StepRef[Any] | None, using: Callable[..., object] | None, step_id: object
+) -> WaitParts:  # Any: whatever the moment is taken from
+    """What a sleep is made of. Raises SagaDefinitionError."""
+    nothing = PayloadType[None].of(type(None))
+    if (duration is None) == (until is None):
+        raise SagaDefinitionError(
+            "a sleep takes either a duration, or the moment it lasts until",
+            hint="sleep(timedelta(hours=1)), or sleep(until=shipped, using=lambda s: s.arrives_at)",
+        )
+    if duration is not None:
+        if using is not None:
+            raise SagaDefinitionError("using is for a sleep until a moment", hint="leave it out, or give until=")
+        return WaitParts(
+            StepKind.SLEEP, step_id, nothing, limit=micros_of("the duration of a sleep", duration, least=0)
+        )
+    if not isinstance(until, StepRef):
+        raise SagaDefinitionError(
+            f"until must be a StepRef, not {until!r:.80}",
+            hint="pass the one that the moment is in, as in until=order, using=lambda o: o.due; the initial data is one",
+        )
+    return WaitParts(StepKind.SLEEP, step_id, nothing, compute=using or _itself, refs=(until,))
+
+
+def _check_options(others: Mapping[str, object], *takes: str) -> None:
+    """Raise SagaDefinitionError for options that a wait or a sleep does not have."""
+    if others:
+        raise SagaDefinitionError(
+            f"a wait has no option {', '.join(sorted(others))}",
+            hint=f"options here are {', '.join((*takes, 'after', 'step_id'))}; {OF_STEPS}",
+        )
+
+
+def _itself(value: object) -> object:
+    return value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import UUID
 
+from saga_fn.duration import micros_of
 from saga_fn.errors import PayloadError, SagaError
 
 _YEAR = 365 * 24 * 3600.0
@@ -71,10 +72,4 @@ def check_target(target: tuple[object, ...]) -> None:
 
 def micros_of_delay(delay: object) -> int:
     """A delay in microseconds, a year at most; raises SagaError for what is none, or negative."""
-    if delay is None:
-        return 0
-    if not isinstance(delay, timedelta) or not timedelta(0) <= delay <= timedelta(seconds=_YEAR):
-        raise SagaError(
-            f"delay must be a timedelta from 0 to 365 days, not {delay!r:.80}", hint="for example timedelta(hours=1)"
-        )
-    return delay // timedelta(microseconds=1)
+    return 0 if delay is None else micros_of("delay", delay, least=0, error=SagaError)

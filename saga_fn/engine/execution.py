@@ -26,7 +26,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.definition import NOT_DONE, Done, Refusals, StepBinding, StepContext, WaitFor
-from saga_fn.definition.step import WithoutContext
+from saga_fn.definition.parts import WithoutContext
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.waits import about

@@ -31,7 +31,7 @@ from saga_fn.core.state import (
     is_done,
 )
 from saga_fn.definition import InputContext, StepBinding
-from saga_fn.definition.step import holds
+from saga_fn.definition.condition import holds
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.waits import bind_wait

@@ -7,19 +7,15 @@ from typing import Final
 
 import attrs
 
+from saga_fn.duration import micros_of
 from saga_fn.engine.arguments import check_whole
 from saga_fn.errors import SagaError
 
 MEBIBYTE: Final = 1024 * 1024
-_LONGEST: Final = timedelta(days=365)
 
 
 def _positive(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: object) -> None:
-    if not isinstance(value, timedelta) or not timedelta(0) < value <= _LONGEST:
-        raise SagaError(
-            f"{attribute.name} must be a positive timedelta of at most a year, not {value!r:.80}",
-            hint="e.g. timedelta(seconds=15)",
-        )
+    micros_of(attribute.name, value, error=SagaError, hint="e.g. timedelta(seconds=15)")
 
 
 def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: object) -> None:

@@ -474,7 +474,7 @@ FAN_OUTS: list[tuple[str, Callable[[], object], str, str]] = [
         "input_map",
     ),
     ("a long name", use(lambda b, r: many(b, step_id="x" * 33)), "32 characters at most", "step_id="),
-    ("the pivot", use(lambda b, r: many(b, pivot=True)), "cannot be the pivot", "before or after"),
+    ("the pivot", use(lambda b, r: b.build(output=many(b, pivot=True))), "cannot be the pivot", "before or after"),
     (
         "the name of an item",
         use(lambda b, r: (many(b), b.add_step(price, step_id="price[3]", depends_on=b.initial))),

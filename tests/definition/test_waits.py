@@ -43,6 +43,12 @@ approval = Event("approval", Approval)
 other = Event("other", Other)
 
 
+def traced(wire: Callable[[StepRef[Order]], object]) -> None:
+    @saga("traced")
+    def trace(order: StepRef[Order]) -> None:
+        wire(order)
+
+
 async def asks(order: Order) -> WaitFor:
     return WaitFor(approval)
 
@@ -93,8 +99,8 @@ REFUSED = {
     ),
     "a sleep of nothing at all": (lambda b: b.add_sleep(), "either a duration, or the moment", "sleep(until="),
     "a sleep of both": (lambda b: b.add_sleep(HOUR, until=b.initial), "either a duration", "sleep(until="),
-    "a negative sleep": (lambda b: b.add_sleep(-HOUR), "must be a timedelta of 0 to 365 days", "hours=1"),
-    "a sleep of a number": (lambda b: b.add_sleep(5), "must be a timedelta of 0 to 365 days", "hours=1"),
+    "a negative sleep": (lambda b: b.add_sleep(-HOUR), "must be a timedelta from 0 to 365 days", "hours=1"),
+    "a sleep of a number": (lambda b: b.add_sleep(5), "must be a timedelta from 0 to 365 days", "hours=1"),
     "a moment known beforehand": (
         lambda b: b.add_sleep(until=datetime(2030, 1, 1, tzinfo=UTC)),
         "until must be a StepRef",
@@ -125,21 +131,24 @@ REFUSED = {
         "step.each(...)",
     ),
     "a wait on a condition": (lambda b: b.add_event(approval, when=bool), "no option when", "belong to the steps"),
-    "a wait for each": (lambda b: b.add_event(approval, each=3), "no option each", "depends_on, correlate, timeout"),
+    "a wait for each": (lambda b: b.add_event(approval, each=3), "no option each", "correlate, timeout, default"),
     "a wait as the pivot": (lambda b: b.add_event(approval, pivot=True), "no option pivot", "pivots"),
     "a probe of a wait": (lambda b: b.add_event(approval, probe=reserve), "no option probe", "probes"),
     "a wait in doubt": (lambda b: b.add_event(approval, on_unknown="park"), "no option on_unknown", "belong to"),
-    "a sleep as the pivot": (lambda b: b.add_sleep(HOUR, pivot=True), "no option pivot", "until, input_map, after"),
+    "a sleep as the pivot": (lambda b: b.add_sleep(HOUR, pivot=True), "no option pivot", "until, after"),
     "a traced wait as the pivot": (
-        lambda _: approval.wait(pivot=True, when=bool),
+        lambda _: traced(lambda order: approval.wait(pivot=True, when=bool)),
         "no option pivot, when",
         "options here are correlate, timeout, default, after, step_id",
     ),
-    "a traced sleep as the pivot": (lambda _: sleep(HOUR, pivot=True), "no option pivot", "until, using, after"),
+    "a traced sleep as the pivot": (
+        lambda _: traced(lambda order: sleep(HOUR, pivot=True)),
+        "no option pivot",
+        "until, after",
+    ),
     "an event as a step": (lambda b: b.add_step(approval), "<event approval> is not a step", "add_event"),
     "a step made of an event": (lambda _: step(approval), "<event approval> is not a step", "approval.wait(...)"),
     "a step made of a wait": (lambda _: step(approval.wait), "is not a step", "approval.wait(...)"),
-    "a step made of a sleep": (lambda _: step(sleep), "is not a step", "sleep(...)"),
     "a step that waits by itself": (lambda _: step(asks), "step asks returns a WaitFor", "instead of waiting for each"),
     "a step that may wait by itself": (
         lambda _: step(may_ask, compensation_waits_for=approval),

@@ -95,3 +95,21 @@ async def do_charge(inp: ChargeInput) -> Charged:
 
 
 assert_type(step(do_charge, compensate=refund, compensation_waits_for=paid), Step[ChargeInput, Charged])
+
+
+@step(compensate=refund, compensation_waits_for=paid)
+async def pay(inp: ChargeInput) -> Charged:
+    return Charged(inp.reservation_id)
+
+
+async def refund_perhaps(inp: ChargeInput, out: Charged | None, ctx: StepContext) -> WaitFor | None:
+    return None if ctx.received(paid) else WaitFor(paid)
+
+
+@step(compensate=refund_perhaps, compensation_waits_for=paid, on_unknown="undo")
+async def pay_once(inp: ChargeInput) -> Charged:
+    return Charged(inp.reservation_id)
+
+
+assert_type(pay, Step[ChargeInput, Charged])
+assert_type(pay_once, Step[ChargeInput, Charged])

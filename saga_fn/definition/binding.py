@@ -1,0 +1,138 @@
+"""What the engine runs of a step, and what the core plans with: both made of its parts and its options."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any, Final, final
+
+import attrs
+
+from saga_fn.codec import PayloadType
+from saga_fn.core.ids import StepId
+from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.definition.doubt import way_of
+from saga_fn.definition.event import Expected, WaitFor
+from saga_fn.definition.failing import Refusals
+from saga_fn.definition.mapping import Mapped
+from saga_fn.definition.options import StepOptions
+from saga_fn.definition.parts import StepParts
+from saga_fn.definition.refs import InputContext, StepContext
+from saga_fn.definition.retry import ExponentialRetry, NoRetry
+from saga_fn.definition.waits import WaitParts
+from saga_fn.duration import seconds_of
+
+_DEFAULT_UNDO_RETRY: Final = ExponentialRetry(
+    max_attempts=10, base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=1)
+)
+_NOTHING: Final = PayloadType[None].of(type(None))
+
+
+@final
+@attrs.frozen
+class StepBinding:
+    """What the engine needs to run one step. Timeouts are in seconds."""
+
+    step_id: StepId
+    input_type: PayloadType[Any]  # Any: steps of all types stand side by side
+    output_type: PayloadType[Any]  # Any: as above
+    map_input: Callable[[InputContext[Any]], object]  # Any: as above
+    execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
+    compensate: Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]] | None  # Any: as above
+    timeout: float | None
+    compensation_timeout: float | None
+    refusals: Refusals
+    result_type: PayloadType[Any]  # Any: as above
+    """What those that follow the step are given: a list if it fans out, None too if it is conditional."""
+    when: Callable[[Any], object] | None = None  # Any: as above
+    kind: StepKind = StepKind.STEP
+    """Of a wait `map_input` computes what it is about, or the moment that it lasts until."""
+    compensation_waits_for: Expected[object] | None = None
+    default: bytes | None = None
+    """What a wait gives that is over, where it has such a value."""
+    probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
+    probe_timeout: float | None = None
+    fans_out: bool = False
+    """It is done once for each item of what `map_input` gives; the other types are those of one item."""
+
+
+def bind_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input: Mapped) -> StepBinding:
+    """A step as the engine runs it. Raises SagaDefinitionError for options that contradict each other."""
+    timeout = options.get("timeout")
+    return StepBinding(
+        step_id=step_id,
+        input_type=parts.input_type,
+        output_type=parts.output_type,
+        map_input=map_input,
+        execute=parts.execute,
+        compensate=parts.compensate,
+        timeout=seconds_of("timeout", timeout),
+        compensation_timeout=seconds_of("compensation_timeout", options.get("compensation_timeout", timeout)),
+        refusals=Refusals.of(options, parts.errors),
+        result_type=parts.result_type,
+        when=parts.when,
+        compensation_waits_for=options.get("compensation_waits_for"),
+        probe=parts.probe,
+        probe_timeout=seconds_of("probe_timeout", options.get("probe_timeout", timeout)),
+        fans_out=bool(parts.width),
+    )
+
+
+def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tuple[StepId, ...]) -> PlannedStep:
+    """A step as the core sees it. Raises SagaDefinitionError for a way to settle doubt that it has not what it takes for."""
+    probes = parts.probe is not None
+    event = options.get("compensation_waits_for")
+    return PlannedStep(
+        step=step_id,
+        after=after,
+        retry=options.get("retry_policy", NoRetry()).schedule(),
+        compensable=parts.compensate is not None,
+        undo_retry=options.get("compensation_retry_policy", _DEFAULT_UNDO_RETRY).schedule(),
+        pivot=options.get("pivot", False),
+        on_unknown=way_of(step_id, options.get("on_unknown"), probes=probes, undo_takes=parts.undo_takes),
+        probe_retry=options.get("probe_retry_policy", _DEFAULT_UNDO_RETRY).schedule() if probes else RetrySchedule(),
+        undo_waits_for=() if event is None else event.names,
+        conditional=parts.when is not None,
+        width=parts.width,
+    )
+
+
+def bind_wait(step_id: StepId, parts: WaitParts, map_input: Mapped | None) -> StepBinding:
+    """A wait as the engine knows it; `map_input` says what it is about, or the moment that it lasts until."""
+    return StepBinding(
+        step_id=step_id,
+        input_type=_NOTHING,
+        output_type=parts.output_type,
+        map_input=_nothing_to_compute if map_input is None else map_input,
+        execute=_never_executed,
+        compensate=None,
+        timeout=None,
+        compensation_timeout=None,
+        refusals=Refusals(),
+        result_type=parts.output_type,
+        kind=parts.kind,
+        default=parts.default,
+    )
+
+
+def plan_wait(step_id: StepId, parts: WaitParts, after: tuple[StepId, ...]) -> PlannedStep:
+    """A wait as the core sees it."""
+    return PlannedStep(
+        step=step_id,
+        after=after,
+        kind=parts.kind,
+        limit=parts.limit,
+        on_timeout=OnTimeout.FAIL if parts.default is None else OnTimeout.DEFAULT,
+        waits_for=parts.names,
+        correlated=parts.kind is StepKind.EVENT and parts.compute is not None,
+    )
+
+
+def _nothing_to_compute(_: InputContext[Any]) -> object:  # Any: sagas of all types
+    """What a wait is about that is about nothing in particular."""
+    return None
+
+
+async def _never_executed(_: object, context: StepContext) -> object:
+    raise AssertionError(f"{context.step_id} waits, there is nothing to execute")

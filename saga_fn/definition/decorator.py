@@ -1,0 +1,147 @@
+"""`step`: makes a step of an async function, or gives a step object its options."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, overload
+
+import attrs
+from returns.result import Result
+from typing_extensions import Unpack
+
+from saga_fn.definition.base import BaseStep, ContextStep, StepBase
+from saga_fn.definition.doubt import Done, NotDone, way_of
+from saga_fn.definition.event import WaitFor
+from saga_fn.definition.options import CommonOptions, StepOptions, check_options
+from saga_fn.definition.parts import StepParts, parts_of_function
+from saga_fn.definition.refs import StepContext
+from saga_fn.definition.step import Step, parts_of
+from saga_fn.errors import SagaDefinitionError
+
+I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
+O = TypeVar("O")  # noqa: E741
+M = TypeVar("M")
+I_co = TypeVar("I_co", covariant=True)
+M_co = TypeVar("M_co", covariant=True)
+
+Do: TypeAlias = (
+    Callable[[I], Awaitable[O | Result[O, object]]] | Callable[[I, StepContext], Awaitable[O | Result[O, object]]]
+)
+Undo: TypeAlias = Callable[[I, O], Awaitable[WaitFor | None]] | Callable[[I, O, StepContext], Awaitable[WaitFor | None]]
+UndoInDoubt: TypeAlias = (
+    Callable[[I, O | None], Awaitable[WaitFor | None]] | Callable[[I, O | None, StepContext], Awaitable[WaitFor | None]]
+)
+"""A compensation that can do without an output: the step may have run, or not."""
+Probe: TypeAlias = (
+    Callable[[I], Awaitable[Done[O] | NotDone]] | Callable[[I, StepContext], Awaitable[Done[O] | NotDone]]
+)
+
+
+class _StepDecorator(Protocol):
+    @overload
+    def __call__(self, fn: Callable[[I], Awaitable[Result[O, object]]], /) -> Step[I, O]: ...
+    @overload
+    def __call__(self, fn: Callable[[I, StepContext], Awaitable[Result[O, object]]], /) -> Step[I, O]: ...
+    @overload
+    def __call__(self, fn: Callable[[I], Awaitable[O]], /) -> Step[I, O]: ...
+    @overload
+    def __call__(self, fn: Callable[[I, StepContext], Awaitable[O]], /) -> Step[I, O]: ...
+
+
+class _InDoubt(Protocol[I_co, M_co]):
+    """Makes a step of a function whose compensation is given an M: it has to be the output, or None."""
+
+    def __call__(self: _InDoubt[I, O | None], fn: Do[I, O], /) -> Step[I, O]: ...
+
+
+@overload
+def step(
+    fn: Do[I, O],
+    /,
+    *,
+    compensate: UndoInDoubt[I, O],
+    on_unknown: Literal["undo"],
+    **options: Unpack[CommonOptions],
+) -> Step[I, O]: ...
+@overload
+def step(
+    fn: Do[I, O], /, *, compensate: Undo[I, O], probe: Probe[I, O] = ..., **options: Unpack[StepOptions]
+) -> Step[I, O]: ...
+@overload
+def step(fn: Do[I, O], /, *, probe: Probe[I, O], **options: Unpack[StepOptions]) -> Step[I, O]: ...
+@overload
+def step(fn: Callable[[I], Awaitable[Result[O, object]]], /, **options: Unpack[StepOptions]) -> Step[I, O]: ...
+@overload
+def step(
+    fn: Callable[[I, StepContext], Awaitable[Result[O, object]]], /, **options: Unpack[StepOptions]
+) -> Step[I, O]: ...
+@overload
+def step(fn: Callable[[I], Awaitable[O]], /, **options: Unpack[StepOptions]) -> Step[I, O]: ...
+@overload
+def step(fn: Callable[[I, StepContext], Awaitable[O]], /, **options: Unpack[StepOptions]) -> Step[I, O]: ...
+@overload
+def step(
+    fn: BaseStep[I, O] | ContextStep[I, O], /, *, on_unknown: Literal["undo"], **options: Unpack[CommonOptions]
+) -> Step[I, O]: ...
+@overload
+def step(fn: BaseStep[I, O] | ContextStep[I, O], /, **options: Unpack[StepOptions]) -> Step[I, O]: ...
+@overload
+def step(
+    *,
+    compensate: Undo[I, M],
+    on_unknown: Literal["undo"],
+    **options: Unpack[CommonOptions],
+) -> _InDoubt[I, M]: ...
+@overload
+def step(
+    *, compensate: Undo[I, O], probe: Probe[I, O] = ..., **options: Unpack[StepOptions]
+) -> Callable[[Do[I, O]], Step[I, O]]: ...
+@overload
+def step(*, probe: Probe[I, O], **options: Unpack[StepOptions]) -> Callable[[Do[I, O]], Step[I, O]]: ...
+@overload
+def step(**options: Unpack[StepOptions]) -> _StepDecorator: ...
+def step(
+    fn: Any = None,  # Any: see the overloads
+    /,
+    *,
+    compensate: Any = None,  # Any: as above
+    probe: Any = None,  # Any: as above
+    **options: Any,  # Any: as above
+) -> Any:  # Any: as above
+    """Make a step of an async function (or bound method, or step object), with or without a compensation.
+
+    A step that was cut short (by its timeout, a crash, a lost lease) may have run. `on_unknown` says what then: `repeat`
+    it, `undo` it by a compensation that is given None for the output, `park` it. A `probe` finds out instead: it returns
+    `Done(output)` or `NOT_DONE`, is asked again if it raises, and may take a StepContext, with the step's own key in it.
+
+    The function takes its input, and a StepContext if its second parameter is annotated so. Raises SagaDefinitionError
+    or TypeValidationError, when the step is made, for whatever could not be run.
+
+    Example::
+
+        @step(compensate=release)
+        async def reserve(inp: ReserveInput) -> Reservation: ...
+
+        charge = step(payments.charge, compensate=payments.refund, timeout=timedelta(seconds=10))
+    """
+    chosen = cast("StepOptions", options)  # judged right here
+    check_options(chosen)
+
+    def make(given: Any) -> Step[Any, Any]:  # Any: see the overloads
+        if isinstance(given, StepBase):
+            if probe is not None:
+                raise SagaDefinitionError("a step object brings its own probe", hint="leave probe= out, override probe")
+            if compensate is not None:
+                raise SagaDefinitionError("a step object brings its own compensation", hint="leave compensate= out")
+            whole = cast("Any", given)  # isinstance cannot see the type arguments
+            parts = parts_of(whole)
+            return _checked(attrs.evolve(parts, options=cast("StepOptions", {**parts.options, **chosen})))
+        return _checked(parts_of_function(given, compensate, probe, chosen))
+
+    return make if fn is None else make(fn)
+
+
+def _checked(parts: StepParts) -> Step[Any, Any]:  # Any: steps of all types
+    """The step; refused if it cannot do what it says about unknown outcomes."""
+    way_of(parts.name, parts.options.get("on_unknown"), probes=parts.probe is not None, undo_takes=parts.undo_takes)
+    return Step(parts)

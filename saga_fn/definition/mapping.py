@@ -1,0 +1,107 @@
+"""How the input of a step is made of what others give, judged before anything runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias, get_args
+
+import attrs
+
+from saga_fn.codec import PayloadType, type_name
+from saga_fn.core.ids import StepId
+from saga_fn.definition.parts import StepParts
+from saga_fn.definition.refs import InputContext, StepRef
+from saga_fn.definition.signature import fits, hints_of, takes
+from saga_fn.errors import SagaDefinitionError, TypeValidationError
+
+Mapped: TypeAlias = Callable[[InputContext[Any]], object]  # Any: sagas of all types
+
+
+@attrs.frozen
+class Source:
+    """What a reference stands for."""
+
+    ref: StepRef[Any]  # Any: steps of all types
+    gives: PayloadType[Any]  # Any: as above
+    conditional: bool
+    """Its step may not be taken, and then gives None."""
+
+
+def handed_on(step_id: StepId, parts: StepParts, sources: Sequence[Source]) -> Mapped:
+    """The output of one step as the input of another. Raises SagaDefinitionError, TypeValidationError."""
+    if len(sources) > 1:
+        raise SagaDefinitionError(
+            f"step {step_id!r} depends on {len(sources)} steps, so its input has to be put together",
+            hint="give input_map (using, in a @saga)",
+        )
+    (source,) = sources
+    if not fits(source.gives.tp, parts.taken_type) or (parts.width and not _items_fit(source.gives.tp, parts)):
+        raise TypeValidationError(
+            f"step {step_id!r} takes {type_name(parts.taken_type)}, but is given {source.gives.name}",
+            hint="give input_map (using, in a @saga) to make the one from the other",
+        )
+    return lambda context: context.output(source.ref)
+
+
+def computed(
+    step_id: StepId,
+    sources: Sequence[Source],
+    using: Callable[..., object],
+    *,
+    what: str,
+    declared: frozenset[StepId] | None,
+) -> Mapped:
+    """What `using` makes of the sources; without any, of the InputContext, of which only `declared` steps are shown.
+
+    Raises SagaDefinitionError, TypeValidationError.
+    """
+    arguments = len(sources) or 1
+    if not takes(using, arguments):
+        given = "the InputContext" if not sources else f"the output{'s' if arguments > 1 else ''} it depends on"
+        raise SagaDefinitionError(
+            f"{what} of step {step_id!r} cannot be called with {arguments} argument(s)",
+            hint=f"it is given {given}, in the order of depends_on",
+        )
+    if inspect.iscoroutinefunction(using):
+        raise SagaDefinitionError(
+            f"{what} of step {step_id!r} is async", hint="make it a plain function; steps do the awaiting"
+        )
+    if any(source.conditional for source in sources):
+        _check_takes_none(step_id, sources, using)
+    if sources:
+        refs = tuple(source.ref for source in sources)
+        return lambda context: using(*(context.output(ref) for ref in refs))
+    if declared is None:
+        return using
+    return lambda context: using(_restricted(context, declared))
+
+
+def _items_fit(given: object, parts: StepParts) -> bool:
+    """Whether what a list holds can be an item's input; a string holds no items."""
+    if isinstance(given, type) and issubclass(given, str | bytes | bytearray):
+        return False
+    held = get_args(given)
+    return not held or all(fits(one, parts.input_type.tp) for one in held if one is not ...)
+
+
+def _check_takes_none(step_id: StepId, sources: Sequence[Source], using: Callable[..., object]) -> None:
+    """Refuse what says by its annotations that it does not take the None of a step that was not taken."""
+    if not inspect.isfunction(using) and not inspect.ismethod(using):
+        return
+    hints = hints_of(using)
+    for source, parameter in zip(sources, inspect.signature(using).parameters, strict=False):
+        if source.conditional and parameter in hints and not fits(type(None), hints[parameter]):
+            raise TypeValidationError(
+                f"the input_map of step {step_id!r} takes a {type_name(hints[parameter])}, "
+                f"but step {source.ref.step_id!r} is conditional and may give None",
+                hint=f"annotate it {type_name(hints[parameter])} | None, and say what to do without it",
+            )
+
+
+def _restricted(
+    context: InputContext[Any], declared: frozenset[StepId]
+) -> InputContext[Any]:  # Any: sagas of all types
+    """In a graph other steps may or may not be done yet: what a step sees must not depend on that."""
+    seen = {step: output for step, output in context.step_outputs.items() if step in declared}
+    return attrs.evolve(context, declared=declared, step_outputs=seen)

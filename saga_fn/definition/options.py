@@ -1,0 +1,93 @@
+"""What can be set on a step, and again where it is wired."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Final, TypedDict
+
+from saga_fn.definition.doubt import Settling, check_way
+from saga_fn.definition.event import Event, Expected
+from saga_fn.definition.failing import ErrorTypes, check_errors, error_types
+from saga_fn.definition.retry import RetryPolicy, check_policy
+from saga_fn.duration import seconds_of
+from saga_fn.errors import SagaDefinitionError
+
+
+class CommonOptions(TypedDict, total=False):
+    """What can be set on a step, and again where it is wired: the wiring wins. Beside it, see `StepOptions`."""
+
+    step_id: str
+    """The step's name in its saga; by default the function's or class's name in snake_case."""
+    timeout: timedelta | None
+    """How long one attempt may take; None (the default) sets no limit."""
+    retry_policy: RetryPolicy
+    """How often to attempt it; by default once."""
+    compensation_retry_policy: RetryPolicy
+    """How often to attempt its compensation; by default 10 times, with growing delays of at most a minute."""
+    compensation_waits_for: Expected[object]
+    """The event that its compensation may wait for, by returning `WaitFor(event)`."""
+    compensation_timeout: timedelta | None
+    """How long one attempt of its compensation may take; by default the step's `timeout`."""
+    pivot: bool
+    """Whether it is the point of no return: before it a failure is undone, after it the saga only goes forward."""
+    retry_on: ErrorTypes
+    """The exceptions after which it is tried again; any other ends its attempts. By default, whatever it raises."""
+    give_up_on: ErrorTypes
+    """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again."""
+    probe_retry_policy: RetryPolicy
+    """How often to ask its probe; by default 10 times, with growing delays of at most a minute."""
+    probe_timeout: timedelta | None
+    """How long its probe may take; by default the step's `timeout`."""
+
+
+class StepOptions(CommonOptions, total=False):
+    """What can be set on a step, and again where it is wired: the wiring wins."""
+
+    on_unknown: Settling
+    """What to do when it may have run: `repeat` it (the default), or `park` it for a person.
+
+    On the step itself there is also `undo`, or a `probe` that finds out: see `step`.
+    """
+
+
+def _check_event(name: str, value: object) -> None:
+    if not isinstance(value, Event):
+        raise SagaDefinitionError(f"{name} must be an Event, not {value!r:.80}", hint='Event("refunded", Refund)')
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise SagaDefinitionError(f"{name} must be True or False, not {value!r:.80}")
+
+
+def _check_later(_name: str, _value: object) -> None:
+    """A step's id is judged in its saga, where it may be given by the step's name, too."""
+
+
+_JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
+    "step_id": _check_later,
+    "timeout": seconds_of,
+    "retry_policy": check_policy,
+    "compensation_retry_policy": check_policy,
+    "compensation_waits_for": _check_event,
+    "compensation_timeout": seconds_of,
+    "pivot": _check_flag,
+    "retry_on": error_types,
+    "give_up_on": error_types,
+    "probe_retry_policy": check_policy,
+    "probe_timeout": seconds_of,
+    "on_unknown": check_way,
+}
+
+
+def check_options(options: StepOptions) -> None:
+    """Raise SagaDefinitionError for an option that there is not, or whose value cannot be."""
+    unknown = sorted(set(options) - set(_JUDGES))
+    if unknown:
+        raise SagaDefinitionError(
+            f"unknown step option {', '.join(unknown)}", hint=f"options are {', '.join(sorted(_JUDGES))}"
+        )
+    for name, value in options.items():
+        _JUDGES[name](name, value)
+    check_errors(options)

@@ -1,0 +1,204 @@
+"""What a step is made of, read off its functions or its class, whatever the spelling."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, final
+
+import attrs
+
+from saga_fn.codec import PayloadType, type_name
+from saga_fn.definition.base import BaseStep, ContextStep, StepBase
+from saga_fn.definition.doubt import check_probe
+from saga_fn.definition.event import ALL_AT_ONCE, OF_STEPS, Expected, WaitFor
+from saga_fn.definition.failing import Returned, errors_of_method, returned_errors
+from saga_fn.definition.options import StepOptions
+from saga_fn.definition.refs import StepContext
+from saga_fn.definition.signature import (
+    fits,
+    hints_of,
+    members,
+    name_of,
+    output_type,
+    payload_type,
+    read_signature,
+    type_arguments,
+)
+from saga_fn.errors import SagaDefinitionError, TypeValidationError
+
+
+@attrs.frozen
+class StepParts:
+    """What a step is made of, whatever its spelling."""
+
+    name: str
+    input_type: PayloadType[Any]  # Any: steps of all types
+    output_type: PayloadType[Any]  # Any: as above
+    execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
+    compensate: Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]] | None  # Any: as above
+    options: StepOptions
+    when: Callable[[Any], object] | None = None  # Any: as above
+    errors: Returned | None = None
+    """The business errors that it returns in a Failure."""
+    probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
+    undo_takes: object = None
+    """What its compensation takes for the output; None without one."""
+    width: int = 0
+    """For a fan-out, whose types are those of one item: how many items run at once. 0: it is none."""
+
+    @property
+    def taken_type(self) -> object:
+        """What the step as a whole is given."""
+        if not self.width:
+            return self.input_type.tp
+        sequence: Any = Sequence  # Any: subscribed with a type that is known at run time only
+        return sequence[self.input_type.tp]
+
+    @property
+    def result_type(self) -> PayloadType[Any]:  # Any: as above
+        """What those that follow the step are given."""
+        whole: Any = list  # Any: as in `taken_type`
+        whole = whole[self.output_type.tp] if self.width else self.output_type.tp
+        return PayloadType.of(whole if self.when is None else whole | None)
+
+
+@final
+@attrs.frozen(eq=False)
+class WithoutContext:
+    """A function of so many values, to be called as one that is given a StepContext, too."""
+
+    fn: Callable[..., Awaitable[Any]]  # Any: functions of all types
+    values: int
+
+    def __call__(self, *given: object) -> Awaitable[Any]:  # Any: as above
+        """Call it without the context."""
+        return self.fn(*given[: self.values])
+
+
+def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions) -> StepParts:  # Any: judged here
+    """What a step is made of that is a function. Raises SagaDefinitionError for what cannot be run."""
+    _refuse_wait(fn)
+    name = name_of(fn).rpartition(".")[2]
+    if name == "<lambda>":
+        raise SagaDefinitionError("a lambda cannot be a step", hint="write an async function")
+    if probe is not None and "on_unknown" in options:
+        raise SagaDefinitionError(
+            f"step {name} has a probe and on_unknown={options['on_unknown']!r}",
+            hint="a probe is what is to be done when it may have run: leave on_unknown out",
+        )
+    does = read_signature(fn, values=1, what="step")
+    gives = output_type(does.gives)
+    undo, undo_takes = None, None
+    if compensate is not None:
+        undoes = read_signature(compensate, values=2, what="compensation")
+        if not (fits(does.takes[0], undoes.takes[0]) and fits(gives, undoes.takes[1])):
+            raise TypeValidationError(
+                f"compensation {name_of(compensate)} takes {', '.join(map(type_name, undoes.takes))}, "
+                f"but step {name} has {type_name(does.takes[0])}, {type_name(gives)}",
+                hint="a compensation takes exactly the step's input and its output",
+            )
+        undo = _with_context(compensate, 2, wants=undoes.wants_context)
+        undo_takes = undoes.takes[1]
+    asks = None
+    if probe is not None:
+        probes = read_signature(probe, values=1, what="probe")
+        check_probe(name, probe, probes, takes=does.takes[0], gives=gives)
+        asks = _with_context(probe, 1, wants=probes.wants_context)
+    return StepParts(
+        name=_snake(name),
+        input_type=payload_type(does.takes[0], f"the input of step {name}"),
+        output_type=_output(name, gives),
+        execute=_with_context(fn, 1, wants=does.wants_context),
+        compensate=undo,
+        options=options,
+        errors=returned_errors(does.gives),
+        probe=asks,
+        undo_takes=undo_takes,
+    )
+
+
+def parts_of_object(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
+    """What a step is made of that is an object. Raises SagaDefinitionError for what is not one."""
+    _refuse_wait(given)
+    if not isinstance(given, BaseStep | ContextStep):
+        raise SagaDefinitionError(
+            f"{given!r:.80} is not a step",
+            hint="wrap a function with step(...), and give a step object, not its class",
+        )
+    cls = type(given)
+    base = BaseStep if isinstance(given, BaseStep) else ContextStep
+    types = type_arguments(cls, base)
+    if len(types) != 2:  # noqa: PLR2004 - input and output
+        raise TypeValidationError(
+            f"{cls.__name__} does not say its input and output types", hint=f"class {cls.__name__}(BaseStep[In, Out])"
+        )
+    wants = base is ContextStep
+    execute = _method(given, base, "execute", 1 + wants)
+    undo = _method(given, base, "compensate", 2 + wants)
+    asks = _method(given, base, "probe", 1 + wants)
+    return StepParts(
+        name=_snake(cls.__name__),
+        input_type=payload_type(types[0], f"the input of step {cls.__name__}"),
+        output_type=_output(cls.__name__, output_type(types[1])),
+        execute=_with_context(execute, 1, wants=wants),
+        compensate=undo and _with_context(undo, 2, wants=wants),
+        options={},
+        errors=errors_of_method(execute),
+        probe=asks and _with_context(asks, 1, wants=wants),
+        undo_takes=undo and _undo_takes(undo),
+    )
+
+
+def _with_context(fn: Any, values: int, *, wants: bool) -> Any:  # Any: functions of all types
+    return fn if wants else WithoutContext(fn, values)
+
+
+def _method(given: object, base: type, name: str, values: int) -> Any:  # Any: a method of whatever types
+    """What the step's class puts in place of the base's; None if it leaves that as it is."""
+    cls = type(given)
+    if getattr(cls, name) is getattr(base, name):
+        return None
+    method = getattr(given, name)
+    if not inspect.iscoroutinefunction(method):
+        raise SagaDefinitionError(f"{cls.__name__}.{name} is not async", hint="write it with `async def`")
+    try:
+        inspect.signature(method).bind(*[None] * values)
+    except TypeError as error:
+        raise SagaDefinitionError(
+            f"{cls.__name__}.{name} cannot be called with {values} argument(s): {error}",
+            hint="execute takes the input, compensate the input and the output; a ContextStep's also the StepContext",
+        ) from error
+    return method
+
+
+def _undo_takes(compensate: Callable[..., object]) -> object:
+    """What a compensation's second parameter says it takes; the step's output where that cannot be told."""
+    second = list(inspect.signature(compensate).parameters)[1]
+    try:
+        return hints_of(compensate).get(second, Any)
+    except TypeValidationError:
+        return Any
+
+
+def _output(name: str, gives: object) -> PayloadType[Any]:  # Any: found at run time
+    if WaitFor in members(gives):
+        raise SagaDefinitionError(
+            f"step {name} returns a WaitFor, which only a compensation can",
+            hint="going forward wait between steps: approval.wait(...) in a @saga, add_event in a builder; instead of "
+            f"waiting for each item of a list, {ALL_AT_ONCE}",
+        )
+    return payload_type(gives, f"the output of step {name}")
+
+
+def _refuse_wait(given: object) -> None:
+    if isinstance(getattr(given, "__self__", given), Expected):
+        raise SagaDefinitionError(
+            f"{given!r:.80} is not a step",
+            hint=f"wait between steps: approval.wait(...) in a @saga, add_event in a builder; {OF_STEPS}",
+        )
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
