@@ -15,10 +15,10 @@ from saga_fn.core.retry import RetrySchedule
 from saga_fn.definition.doubt import way_of
 from saga_fn.definition.event import Expected, WaitFor
 from saga_fn.definition.failing import Refusals
-from saga_fn.definition.mapping import Mapped
+from saga_fn.definition.mapping import Known, Mapped
 from saga_fn.definition.options import StepOptions
 from saga_fn.definition.parts import StepParts
-from saga_fn.definition.refs import InputContext, StepContext
+from saga_fn.definition.refs import StepContext
 from saga_fn.definition.retry import ExponentialRetry, NoRetry
 from saga_fn.definition.waits import WaitParts
 from saga_fn.duration import seconds_of
@@ -37,7 +37,7 @@ class StepBinding:
     step_id: StepId
     input_type: PayloadType[Any]  # Any: steps of all types stand side by side
     output_type: PayloadType[Any]  # Any: as above
-    map_input: Callable[[InputContext[Any]], object]  # Any: as above
+    map_input: Mapped
     execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
     compensate: Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]] | None  # Any: as above
     timeout: float | None
@@ -129,7 +129,7 @@ def plan_wait(step_id: StepId, parts: WaitParts, after: tuple[StepId, ...]) -> P
     )
 
 
-def _nothing_to_compute(_: InputContext[Any]) -> object:  # Any: sagas of all types
+def _nothing_to_compute(_: Known) -> object:
     """What a wait is about that is about nothing in particular."""
     return None
 

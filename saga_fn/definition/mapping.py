@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias, get_args
+from typing import Any, Protocol, TypeAlias, get_args
 
 import attrs
 
@@ -15,7 +15,21 @@ from saga_fn.definition.refs import InputContext, StepRef
 from saga_fn.definition.signature import fits, hints_of, takes
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
-Mapped: TypeAlias = Callable[[InputContext[Any]], object]  # Any: sagas of all types
+
+class Known(Protocol):
+    """What is known of a saga at the moment in which an input is computed."""
+
+    def output(self, ref: StepRef[Any]) -> object:  # Any: steps of all types
+        """The output of a step that is done. Raises SagaDefinitionError for any other."""
+        ...
+
+    @property
+    def whole(self) -> InputContext[Any]:  # Any: sagas of all types
+        """All of it; made only for those who ask."""
+        ...
+
+
+Mapped: TypeAlias = Callable[[Known], object]
 
 
 @attrs.frozen
@@ -41,7 +55,8 @@ def handed_on(step_id: StepId, parts: StepParts, sources: Sequence[Source]) -> M
             f"step {step_id!r} takes {type_name(parts.taken_type)}, but is given {source.gives.name}",
             hint="give input_map (using, in a @saga) to make the one from the other",
         )
-    return lambda context: context.output(source.ref)
+    ref = source.ref
+    return lambda known: known.output(ref)
 
 
 def computed(
@@ -71,10 +86,10 @@ def computed(
         _check_takes_none(step_id, sources, using)
     if sources:
         refs = tuple(source.ref for source in sources)
-        return lambda context: using(*(context.output(ref) for ref in refs))
+        return lambda known: using(*[known.output(ref) for ref in refs])
     if declared is None:
-        return using
-    return lambda context: using(_restricted(context, declared))
+        return lambda known: using(known.whole)
+    return lambda known: using(_restricted(known.whole, declared))
 
 
 def _items_fit(given: object, parts: StepParts) -> bool:

@@ -25,12 +25,11 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Spread,
-    StepState,
     Succeeded,
     Undoing,
     is_done,
 )
-from saga_fn.definition import InputContext, StepBinding
+from saga_fn.definition import INITIAL, InputContext, StepBinding, StepRef
 from saga_fn.definition.condition import holds
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.registry import Registered
@@ -130,10 +129,10 @@ class LiveSaga:
         try:
             binding = self.binding(step)
             if binding.kind is not StepKind.STEP:
-                return bind_wait(binding, self._context(state)), None
+                return bind_wait(binding, _Known(self, state)), None
             if binding.fans_out:
                 return self._bind_each(state, step, binding), None
-            value = binding.input_type.accept(binding.map_input(self._context(state)))
+            value = binding.input_type.accept(binding.map_input(_Known(self, state)))
             if binding.when is not None and not holds(step, binding.when, value):
                 return Declined(step), None
             data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
@@ -146,7 +145,7 @@ class LiveSaga:
         """Compute the list that a step fans out over, or give one item its input of it; raises whatever user code does."""
         number = None if step == binding.step_id else number_of(step)
         if number is None:
-            given = self._items(step, binding.map_input(self._context(state)))
+            given = self._items(step, binding.map_input(_Known(self, state)))
             room = ITEM_LIMIT - item_count(state.steps)
             if len(given) > room:
                 raise PayloadError(
@@ -161,7 +160,7 @@ class LiveSaga:
             # Somebody else fanned it out: what it saw then is seen again, whatever has come from outside since.
             spread = next(each for each in state.steps if isinstance(each, Spread) and each.step == binding.step_id)
             then = msgspec.structs.replace(state, events=state.events[: spread.events], latest=spread.latest)
-            given = self._items(binding.step_id, binding.map_input(self._context(then)))
+            given = self._items(binding.step_id, binding.map_input(_Known(self, then)))
             known = self.lists[binding.step_id] = self._bound_list(binding.step_id, binding, given)
         if number < len(known.inputs):
             self.inputs[step] = known.inputs[number]
@@ -239,25 +238,15 @@ class LiveSaga:
             raise PayloadError(f"the journal holds no input and output of step {action.step!r}")
         return binding.input_type.decode(recorded.input), binding.output_type.decode(recorded.payload)
 
-    def _context(self, state: SagaState) -> InputContext[Any]:  # Any: sagas of all types are driven by one engine
+    @property
+    def initial_data(self) -> object:
+        """What the saga was started with, decoded once."""
         if self._initial_data is None:
             self._initial_data = self.registered.definition.initial_type.decode(self.initial)
-        events = [msgspec.json.decode(self.events[seq]) for seq in state.events]
-        return InputContext(
-            saga_id=self.id,
-            initial_data=self._initial_data,
-            step_outputs=_Outputs(self._output, self._of_the_plan(state)),
-            events=tuple(events),
-            latest_event=msgspec.json.decode(self.events[state.latest]) if state.latest else None,
-        )
+        return self._initial_data
 
-    def _of_the_plan(self, state: SagaState) -> tuple[StepState, ...]:
-        """The steps whose outputs others are given: of a fan-out the whole, not its items."""
-        if not self.plan.widths:
-            return state.steps
-        return tuple(step for step in state.steps if step.step in self.plan.index)
-
-    def _output(self, done: Succeeded | Skipped | Gathered) -> object:
+    def output(self, done: Succeeded | Skipped | Gathered) -> object:
+        """What a step that is done gave, decoded once; of a fan-out a list."""
         step = done.step
         if step not in self._outputs:
             binding = self.binding(step)
@@ -277,31 +266,58 @@ class LiveSaga:
 
 
 @final
+class _Known:
+    """What inputs are computed from: a saga as it stands at a state, which may not be written yet."""
+
+    __slots__ = ("_saga", "_state")
+
+    def __init__(self, saga: LiveSaga, state: SagaState) -> None:
+        self._saga = saga
+        self._state = state
+
+    def output(self, ref: StepRef[Any]) -> object:  # Any: steps of all types
+        """The output of a step that is done, or the initial data. Raises SagaDefinitionError if there is none."""
+        step = ref.step_id
+        if step == INITIAL:
+            return self._saga.initial_data
+        for done in self._state.steps:
+            if done.step == step and is_done(done):
+                return None if isinstance(done, NotTaken) else self._saga.output(done)
+        return self.whole.output(ref)  # which says what is wrong
+
+    @property
+    def whole(self) -> InputContext[Any]:  # Any: sagas of all types are driven by one engine
+        """All of it."""
+        saga, state = self._saga, self._state
+        return InputContext(
+            saga_id=saga.id,
+            initial_data=saga.initial_data,
+            step_outputs=_Outputs(saga, state),
+            events=tuple(msgspec.json.decode(saga.events[seq]) for seq in state.events),
+            latest_event=msgspec.json.decode(saga.events[state.latest]) if state.latest else None,
+        )
+
+
+@final
 class _Outputs(Mapping[StepId, object]):
-    """The outputs of the steps that are done, each decoded when it is asked for."""
+    """The outputs of the steps that are done, each decoded when it is asked for; of a fan-out the whole, not its items."""
 
-    __slots__ = ("_output", "_steps")
-
-    def __init__(
-        self, output: Callable[[Succeeded | Skipped | Gathered], object], steps: tuple[StepState, ...]
-    ) -> None:
-        self._output = output
-        self._steps = steps
+    def __init__(self, saga: LiveSaga, state: SagaState) -> None:
+        self._saga = saga
+        self._done = {each.step: each for each in state.steps if is_done(each) and each.step in saga.plan.index}
 
     @override
     def __getitem__(self, step: StepId) -> object:
-        for done in self._steps:
-            if done.step == step and is_done(done):
-                return None if isinstance(done, NotTaken) else self._output(done)
-        raise KeyError(step)
+        done = self._done[step]
+        return None if isinstance(done, NotTaken) else self._saga.output(done)
 
     @override
     def __iter__(self) -> Iterator[StepId]:
-        return (step.step for step in self._steps if is_done(step))
+        return iter(self._done)
 
     @override
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._done)
 
 
 def digest_of(data: bytes) -> Digest:

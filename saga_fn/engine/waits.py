@@ -9,7 +9,8 @@ from typing import Any
 from saga_fn.core.events import Binding, Bound, Until
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.definition import InputContext, SagaDefinition, StepBinding
+from saga_fn.definition import SagaDefinition, StepBinding
+from saga_fn.definition.mapping import Known
 from saga_fn.engine.fault import Fault
 from saga_fn.errors import PayloadError
 from saga_fn.store.records import moment_of
@@ -19,9 +20,9 @@ WAIT_TIMEOUT = "WaitTimeoutError"
 """The type of the failure of a wait whose time ran out."""
 
 
-def bind_wait(binding: StepBinding, context: InputContext[Any]) -> Binding:  # Any: sagas of all types
+def bind_wait(binding: StepBinding, known: Known) -> Binding:
     """Compute what a wait is about, or the moment that a sleep lasts until. Raises PayloadError, or what user code does."""
-    value = binding.map_input(context)
+    value = binding.map_input(known)
     if binding.kind is StepKind.EVENT:
         return Bound(binding.step_id, about(value))
     if not isinstance(value, datetime):

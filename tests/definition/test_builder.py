@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,16 @@ def context(initial: object, **outputs: object) -> InputContext[Any]:  # Any: sa
     return InputContext(
         saga_id=uuid4(), initial_data=initial, step_outputs={StepId(step): out for step, out in outputs.items()}
     )
+
+
+@attrs.frozen
+class Seen:
+    """What is known of a saga is its InputContext."""
+
+    whole: InputContext[Any]  # Any: as above
+
+    def output(self, ref: StepRef[Any]) -> object:  # Any: as above
+        return self.whole.output(ref)
 
 
 def chained(order: Any = "sequential") -> SagaDefinition[Order, Charged]:  # Any: wrong ones too
@@ -61,9 +72,9 @@ def test_steps_of_a_graph_follow_what_they_name() -> None:
 def test_inputs_are_made_of_outputs() -> None:
     steps = chained().steps
     given_ = context(Order("7"), reserve=Reserved("r"), price=5)
-    assert steps[StepId("reserve")].map_input(given_) == ReserveInput("7")
-    assert steps[StepId("price")].map_input(given_) == Order("7")
-    assert steps[StepId("charge")].map_input(given_) == ChargeInput("r", 5)
+    assert steps[StepId("reserve")].map_input(Seen(given_)) == ReserveInput("7")
+    assert steps[StepId("price")].map_input(Seen(given_)) == Order("7")
+    assert steps[StepId("charge")].map_input(Seen(given_)) == ChargeInput("r", 5)
 
 
 def test_in_a_graph_only_declared_outputs_can_be_read() -> None:
@@ -81,11 +92,11 @@ def test_in_a_graph_only_declared_outputs_can_be_read() -> None:
     builder.add_step(charge, input_map=read, after=(reserved, priced), step_id="third")
     definition = builder.build()
     done = context(Order("7"), reserve=Reserved("r"), price=5)
-    assert definition.steps[StepId("charge")].map_input(done) == ChargeInput("r")
+    assert definition.steps[StepId("charge")].map_input(Seen(done)) == ChargeInput("r")
     assert definition.plan.step(StepId("charge")).after == ("reserve",)
     assert definition.plan.step(StepId("third")).after == ("reserve", "price")
     with pytest.raises(SagaDefinitionError, match="after="):
-        definition.steps[StepId("second")].map_input(done)
+        definition.steps[StepId("second")].map_input(Seen(done))
 
 
 def test_an_output_that_is_not_there_yet_is_refused() -> None:
@@ -118,7 +129,7 @@ def test_the_initial_data_can_be_the_result() -> None:
 def test_without_a_map_the_first_step_takes_the_initial_data() -> None:
     builder: Any = SagaBuilder(Order)  # Any: the checkers ask for depends_on=builder.initial
     builder.add_step(price)
-    assert builder.build().steps["price"].map_input(context(Order("7"))) == Order("7")
+    assert builder.build().steps["price"].map_input(Seen(context(Order("7")))) == Order("7")
 
 
 def test_a_definition_cannot_be_changed() -> None:
@@ -216,5 +227,5 @@ def test_a_traced_saga_is_what_the_builder_builds(
     assert list(traced.steps) == list(built_saga.steps)
     seen = context(1, **{f"s{place}": place + 2 for place in range(len(shape))})
     for one, other in zip(traced.steps.values(), built_saga.steps.values(), strict=True):
-        assert one.map_input(seen) == other.map_input(seen)
+        assert one.map_input(Seen(seen)) == other.map_input(Seen(seen))
         assert (one.timeout, one.compensation_timeout) == (other.timeout, other.compensation_timeout)
