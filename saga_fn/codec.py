@@ -42,7 +42,7 @@ class PayloadType(Generic[T]):
     [1, 2]
     """
 
-    __slots__ = ("_decoder", "_encoder", "_searched", "name", "tp")
+    __slots__ = ("_class", "_decoder", "_encoder", "_searched", "name", "tp")
 
     tp: object
     """The type as it was given: a class, a generic alias, a union."""
@@ -52,6 +52,7 @@ class PayloadType(Generic[T]):
     def __init__(self, tp: object) -> None:
         self.tp = tp
         self.name = type_name(tp)
+        self._class: type | None = tp if _is_class(tp) else None
         traits = _Traits.of(tp)
         self._searched = traits.can_hide_flaws
         self._encoder = _SORTING_ENCODER if traits.holds_sets else _ENCODER
@@ -106,7 +107,7 @@ class PayloadType(Generic[T]):
         >>> PayloadType.of(tuple[int, ...]).accept([1, 2])
         (1, 2)
         """
-        if _is_instance(value, self.tp):
+        if self._class is not None and isinstance(value, self._class):
             return cast("T", value)  # just checked, but `tp` is no `type[T]` to a checker
         try:
             # Any: `tp` may be any form of type, which no overload of convert covers.
@@ -129,7 +130,9 @@ class PayloadType(Generic[T]):
         if isinstance(cause, RecursionError):
             fact, hint = "it is nested too deeply", "flatten it, or keep it elsewhere and pass a reference"
             return PayloadError(f"this {self.name} cannot be stored: {fact}", hint=hint)
-        if isinstance(cause, msgspec.ValidationError) or (_is_class(self.tp) and not _is_instance(value, self.tp)):
+        if isinstance(cause, msgspec.ValidationError) or (
+            self._class is not None and not isinstance(value, self._class)
+        ):
             fact, path = _split(cause) if isinstance(cause, Exception) else (f"it is a {type_name(type(value))}", None)
             return PayloadError(
                 f"{_shown(value)} is no valid {self.name}: {fact}",
@@ -253,10 +256,6 @@ def _is_class(tp: object) -> TypeGuard[type]:
         and not typing.is_typeddict(tp)
         and tp not in (float, object, Any)
     )
-
-
-def _is_instance(value: object, tp: object) -> bool:
-    return _is_class(tp) and isinstance(value, tp)
 
 
 # --- what a value hides ---------------------------------------------------------------------------------------------
