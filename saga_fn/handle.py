@@ -10,9 +10,13 @@ from uuid import UUID
 from saga_fn.core.state import Goal
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.arguments import micros_of_delay
+from saga_fn.engine.awaiting import drive_to_end, end_of, outcome_of
+from saga_fn.engine.beginning import StartRequest
+from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
-from saga_fn.engine.starting import StartedSaga, StartRequest
-from saga_fn.engine.view import result_of
+from saga_fn.engine.starting import StartedSaga, Starter
+from saga_fn.engine.verbs import read_row
+from saga_fn.engine.view import result_of, snapshot_of
 from saga_fn.errors import SagaCompensatedError, SagaFailedError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome, SagaSnapshot
 from saga_fn.store.connection import Connection
@@ -30,9 +34,9 @@ class SagaRun(Generic[R_co]):
     """One saga, started or attached to. Awaiting it, in any process, never touches it."""
 
     def __init__(
-        self, orchestrator: SagaOrchestrator, started: StartedSaga, definition: SagaDefinition[Any, R_co]
+        self, engine: SagaEngine, started: StartedSaga, definition: SagaDefinition[Any, R_co]
     ) -> None:  # Any: what it was started with does not matter any more
-        self._orchestrator = orchestrator
+        self._engine = engine
         self._definition = definition
         self._live = started.live
         self.id: UUID = started.id
@@ -45,10 +49,10 @@ class SagaRun(Generic[R_co]):
         Raises SagaCompensatedError or SagaFailedError if it ended otherwise, SagaResultTimeoutError if it has not ended
         within `timeout` (seconds, or a timedelta; None waits for ever).
         """
-        live = await self._orchestrator.wait_for_end(self.id, self._live, timeout)
+        live = await end_of(self._engine, self.id, self._live, timeout)
         if live is not None and live.state.goal is Goal.COMPLETED:  # what this process has seen needs not be read
             return result_of(live, self._definition)
-        ended = await self._orchestrator.ended(self.id, live, self._definition)
+        ended = await outcome_of(self._engine, self.id, live, self._definition)
         match ended:
             case Completed(result=result):
                 return result
@@ -60,12 +64,12 @@ class SagaRun(Generic[R_co]):
 
     async def outcome(self, timeout: timedelta | float | None = None) -> Outcome[R_co]:
         """How the saga ended, for `match`. Raises SagaResultTimeoutError."""
-        live = await self._orchestrator.wait_for_end(self.id, self._live, timeout)
-        return await self._orchestrator.ended(self.id, live, self._definition)
+        live = await end_of(self._engine, self.id, self._live, timeout)
+        return await outcome_of(self._engine, self.id, live, self._definition)
 
     async def snapshot(self) -> SagaSnapshot:
         """The saga at this moment."""
-        return await self._orchestrator.get_snapshot(self.id)
+        return await snapshot_of(self._engine, await read_row(self._engine, self.id))
 
 
 @final
@@ -73,9 +77,14 @@ class SagaHandle(Generic[D, R]):
     """A registered saga: what it is started with and what comes out are in its type."""
 
     def __init__(
-        self, orchestrator: SagaOrchestrator, registered: Registered, definition: SagaDefinition[D, R]
+        self,
+        orchestrator: SagaOrchestrator,
+        starter: Starter,
+        registered: Registered,
+        definition: SagaDefinition[D, R],
     ) -> None:
         self._orchestrator = orchestrator
+        self._starter = starter
         self._registered = registered
         self.definition = definition
 
@@ -103,7 +112,7 @@ class SagaHandle(Generic[D, R]):
         """
         micros = micros_of_delay(delay)
         request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id, micros)
-        return self._run(await self._orchestrator.start_request(request, connection))
+        return self._run(await self._starter.start(request, connection))
 
     async def start_many(
         self,
@@ -124,8 +133,9 @@ class SagaHandle(Generic[D, R]):
 
             runs = await orders.start_many(new_orders, idempotency_key=lambda order: order.order_id)
         """
-        micros = micros_of_delay(delay)
-        started = await self._orchestrator.start_all(self._registered, data, aggregation_id, idempotency_key, micros)
+        started = await self._starter.start_many(
+            self._registered, data, aggregation_id=aggregation_id, idempotency_key=idempotency_key, delay=delay
+        )
         return [self._run(each) for each in started]
 
     async def run(
@@ -140,7 +150,7 @@ class SagaHandle(Generic[D, R]):
         """Start a saga and await its result. Outside of `async with` the saga runs in this very coroutine."""
         run = await self.start(data, aggregation_id=aggregation_id, idempotency_key=idempotency_key)
         if not self._orchestrator.entered:
-            await self._orchestrator.drive_to_end(run.id, timeout)
+            await drive_to_end(self._orchestrator.engine, run.id, timeout)
         return await run.result(timeout)
 
     def attach(self, saga_id: UUID) -> SagaRun[R]:
@@ -148,4 +158,4 @@ class SagaHandle(Generic[D, R]):
         return self._run(StartedSaga(saga_id, created=False))
 
     def _run(self, started: StartedSaga) -> SagaRun[R]:
-        return SagaRun(self._orchestrator, started, self.definition)
+        return SagaRun(self._orchestrator.engine, started, self.definition)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
@@ -14,25 +12,23 @@ from typing import Any, Self, TypeVar, final, overload
 from uuid import UUID
 
 from saga_fn.codec import PayloadType
-from saga_fn.core.state import Goal
 from saga_fn.definition import Event, SagaDefinition
-from saga_fn.engine.arguments import check_id, check_is, check_target, check_whole, micros_of_delay, seconds_of
+from saga_fn.engine.arguments import check_id, check_is, check_target, check_whole, micros_of_delay
+from saga_fn.engine.awaiting import LONGEST_POLL
+from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import MEBIBYTE, EngineOptions
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.sending import Delivery, enveloped, send_to_saga
-from saga_fn.engine.starting import StartedSaga, Starter, StartRequest
-from saga_fn.engine.verbs import announce, holds, notify
-from saga_fn.engine.view import failure_of, read_result, record_of, result_of, snapshot_of
+from saga_fn.engine.starting import Starter
+from saga_fn.engine.verbs import holds, notify, read_row
+from saga_fn.engine.view import snapshot_of
 from saga_fn.engine.worker import Worker, drive_due, drive_one
 from saga_fn.errors import (
     PayloadError,
     PayloadTooLargeError,
     SagaDefinitionError,
     SagaError,
-    SagaNotFoundError,
-    SagaResultTimeoutError,
     SchemaMissingError,
     SchemaTooNewError,
     ServerTooOldError,
@@ -40,21 +36,15 @@ from saga_fn.errors import (
 )
 from saga_fn.handle import SagaHandle
 from saga_fn.sender import EventSender
-from saga_fn.snapshot import Compensated, Completed, Failed, Health, Outcome, SagaSnapshot
+from saga_fn.snapshot import Health, SagaSnapshot
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.memory import MemoryStore
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import SagaRecord, moment_of, time_of
+from saga_fn.store.records import moment_of, time_of
 
 D = TypeVar("D")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-
-_log = logging.getLogger("saga_fn")
-_LONGEST_POLL = 1.0
-_FOR_GOOD = (Goal.COMPLETED, Goal.COMPENSATED)
-"""Ends that nothing changes any more; an operator may take up a FAILED saga again."""
 
 
 @final
@@ -105,7 +95,7 @@ class SagaOrchestrator:
         )
         self.engine: SagaEngine = SagaEngine(self._store, options)
         self._worker = Worker(self.engine)
-        self._starter = Starter(self.engine)
+        self._starter = Starter(self.engine, self._slots_for_starts)
         self.engine.require_open = self._require_open
         self.entered: bool = False
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -211,13 +201,13 @@ class SagaOrchestrator:
         registered = Registered(chosen, version, found)
         self.engine.registry.add(registered)
         self._worker.wake()
-        return SagaHandle(self, registered, found)
+        return SagaHandle(self, self._starter, registered, found)
 
     def handle(self, definition: SagaDefinition[D, R], /) -> SagaHandle[D, R]:
         """The typed handle of a registered definition, wherever it is wanted. Raises SagaNotRegisteredError."""
         hint = "builder.build() or @saga makes one"
         check_is(definition, SagaDefinition, "a SagaDefinition", error=SagaDefinitionError, hint=hint)
-        return SagaHandle(self, self.engine.registry.of(definition), definition)
+        return SagaHandle(self, self._starter, self.engine.registry.of(definition), definition)
 
     # Starting and telling.
 
@@ -239,7 +229,7 @@ class SagaOrchestrator:
         registered = self.engine.registry.latest(saga_name)
         micros = micros_of_delay(delay)
         request = StartRequest(registered, initial_data, aggregation_id, idempotency_key, trace_id, micros)
-        return (await self.start_request(request, connection)).id
+        return (await self._starter.start(request, connection)).id
 
     async def start_many(
         self,
@@ -252,46 +242,10 @@ class SagaOrchestrator:
     ) -> list[UUID]:  # Any: the saga is known by its name alone
         """Start many sagas of that name, and give their ids in order; see `SagaHandle.start_many`."""
         registered = self.engine.registry.latest(saga_name)
-        micros = micros_of_delay(delay)
-        started = await self.start_all(registered, initial_data, aggregation_id, idempotency_key, micros)
+        started = await self._starter.start_many(
+            registered, initial_data, aggregation_id=aggregation_id, idempotency_key=idempotency_key, delay=delay
+        )
         return [each.id for each in started]
-
-    async def start_request(self, request: StartRequest, connection: Connection | None) -> StartedSaga:
-        """What every spelling of a start comes to."""
-        self._require_open()
-        if connection is not None:
-            if not hasattr(connection, "fetch"):
-                raise SagaError("connection is no connection", hint="pass an asyncpg connection, in a transaction")
-            return await self._starter.start_within(request, connection)
-        started = await self._starter.start(request, slots=self._slots_for_starts())
-        if started.created and started.live is None:
-            announce(self.engine, None)
-        return started
-
-    async def start_all(
-        self,
-        registered: Registered,
-        data: Iterable[T],
-        aggregation_id: Callable[[T], str] | None,
-        idempotency_key: Callable[[T], str] | None,
-        delay: int,
-    ) -> list[StartedSaga]:
-        """What every spelling of many starts comes to."""
-        self._require_open()
-        requests = [
-            StartRequest(
-                registered,
-                each,
-                None if aggregation_id is None else aggregation_id(each),
-                None if idempotency_key is None else idempotency_key(each),
-                delay=delay,
-            )
-            for each in data
-        ]
-        started = await self._starter.start_many(requests, slots=self._slots_for_starts())
-        if any(each.created and each.live is None for each in started):
-            announce(self.engine, None)
-        return started
 
     def _slots_for_starts(self) -> int:
         return self._worker.slots_for_starts() if self.entered else 0
@@ -370,25 +324,13 @@ class SagaOrchestrator:
                 self._store.jump_to(moment_of(work.next_due))
             else:
                 wait = (work.next_due - time_of(work.now)).total_seconds()
-                await asyncio.sleep(max(0.005, min(wait, _LONGEST_POLL)))
-
-    async def drive_to_end(self, saga_id: UUID, timeout: timedelta | float | None) -> None:
-        """Work on this saga in the caller's coroutine, through its retry delays, until it ends or waits for a person."""
-        give_up = None if timeout is None else time.monotonic() + seconds_of(timeout)
-        while give_up is None or time.monotonic() < give_up:
-            await drive_one(self.engine, saga_id)
-            row = await self._read(saga_id)
-            if row.ended_at is not None or row.due_at is None:
-                return
-            wait = (row.due_at - time_of(row.now)).total_seconds()
-            await asyncio.sleep(max(0.0, min(wait, _LONGEST_POLL)))
+                await asyncio.sleep(max(0.005, min(wait, LONGEST_POLL)))
 
     # Looking.
 
     async def get_snapshot(self, saga_id: UUID) -> SagaSnapshot:
         """The saga at this moment, without a lock. Raises SagaNotFoundError."""
-        self._require_open()
-        return await snapshot_of(self.engine, await self._read(saga_id))
+        return await snapshot_of(self.engine, await read_row(self.engine, saga_id))
 
     async def health(self) -> Health:
         """Whether this process can do its work, by one cheap query; never raises for what it reports."""
@@ -419,47 +361,6 @@ class SagaOrchestrator:
             oldest_due=oldest,
             problems=tuple(problems),
         )
-
-    async def wait_for_end(
-        self, saga_id: UUID, live: LiveSaga | None, timeout: timedelta | float | None
-    ) -> LiveSaga | None:
-        """Return when the saga has ended: with what this process has seen of it, or None if that stands in the store.
-
-        Raises SagaNotFoundError, SagaResultTimeoutError.
-        """
-        self._require_open()
-        check_id(saga_id)
-        seconds = None if timeout is None else seconds_of(timeout)
-        give_up = None if seconds is None else time.monotonic() + seconds
-        while live is None or live.state.goal not in _FOR_GOOD:
-            if saga_id not in self.engine.held and (await self._read(saga_id)).ended_at is not None:
-                return None
-            left = None if give_up is None else give_up - time.monotonic()
-            try:
-                live = await self.engine.ends.wait(saga_id, left)
-            except TimeoutError:
-                raise SagaResultTimeoutError(saga_id, seconds or 0.0) from None
-        return live
-
-    async def ended(self, saga_id: UUID, live: LiveSaga | None, definition: SagaDefinition[Any, R]) -> Outcome[R]:
-        """The end of a saga that has ended; `live` if it did so here."""  # Any: as in SagaRun
-        row = record_of(live) if live is not None else await self._read(saga_id)
-        snapshot = await snapshot_of(self.engine, row)
-        if snapshot.status == "COMPLETED":
-            result = (
-                result_of(live, definition) if live is not None else await read_result(self.engine, row, definition)
-            )
-            return Completed(result, snapshot)
-        error, failure = await failure_of(self.engine, row)
-        kind = Compensated if snapshot.status == "COMPENSATED" else Failed
-        return kind(snapshot, error, failure)
-
-    async def _read(self, saga_id: UUID) -> SagaRecord:
-        check_id(saga_id)
-        row = await self._store.read(saga_id)
-        if row is None:
-            raise SagaNotFoundError(saga_id)
-        return row
 
 
 def _is_version(version: object) -> bool:

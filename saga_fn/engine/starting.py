@@ -8,53 +8,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import random
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import timedelta
+from typing import TypeVar
 from uuid import UUID
 
 import attrs
-from returns.result import Success
 
 from saga_fn.core.effects import Transition
-from saga_fn.core.events import Binding, Started
 from saga_fn.core.ids import Moment
-from saga_fn.core.plan import Plan
-from saga_fn.core.reading import SagaStatus, WaitReason, project
-from saga_fn.core.transition import transition
-from saga_fn.engine.arguments import check_key
+from saga_fn.engine.arguments import micros_of_delay
+from saga_fn.engine.beginning import StartRequest, first_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.lanes import Lanes
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.registry import Registered
+from saga_fn.engine.verbs import announce
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
-    PayloadTooLargeError,
+    SagaError,
     StartConflictError,
     StoreError,
     StoreUnavailableError,
 )
 from saga_fn.store.connection import Connection
 from saga_fn.store.faults import RowRefusedError, StoreBusyError
-from saga_fn.store.ids import new_saga_id, new_uuid, shard_of, shard_of_key
+from saga_fn.store.ids import shard_of, shard_of_key
 from saga_fn.store.records import NewSaga
+
+T = TypeVar("T")
 
 _TRIES = 5
 """How often an insert whose answer was lost is sent again before the caller hears of it."""
-
-
-@attrs.frozen
-class StartRequest:
-    """What a caller wants started."""
-
-    registered: Registered
-    initial_data: object
-    aggregation_id: str | None = None
-    idempotency_key: str | None = None
-    trace_id: str | None = None
-    delay: int = 0
-    """How many microseconds later it is to begin."""
 
 
 @attrs.frozen
@@ -91,46 +78,86 @@ class _Pending:
 class Starter:
     """Inserts sagas, many a statement."""
 
-    def __init__(self, engine: SagaEngine) -> None:
+    def __init__(self, engine: SagaEngine, slots: Callable[[], int]) -> None:
+        """`slots` tells how many sagas more this process may run itself."""
         self._engine = engine
+        self._slots = slots
         self._unkeyed: Lanes[_Pending] = Lanes(self._send, lanes=1)
         self._keyed: Lanes[_Pending] = Lanes(self._send, lanes=1)
 
-    async def start(self, request: StartRequest, *, slots: int) -> StartedSaga:
-        """Insert the saga; durable when this returns. Raises before anything is written whatever can be known then.
+    async def start(self, request: StartRequest, connection: Connection | None = None) -> StartedSaga:
+        """Insert the saga; durable when this returns, or part of the connection's transaction, and then owned by nobody.
 
-        If the caller is cancelled meanwhile, the saga is inserted all the same.
+        Raises before anything is written whatever can be known then. If the caller is cancelled meanwhile, the saga is
+        inserted all the same.
         """
-        await self._engine.keep_plan(request.registered.definition.plan)
-        pending = self._hand_in(request, _Pending(*_prepare(self._engine, request, owned=slots > 0)))
-        return await self._settled(request, pending)
+        self._engine.require_open()
+        if connection is not None:
+            return await self._start_within(request, connection)
+        started = await self._start(request, slots=self._slots())
+        self._announce([started])
+        return started
 
-    async def start_many(self, requests: Sequence[StartRequest], *, slots: int) -> list[StartedSaga]:
-        """Insert all of them, of which this process runs at most `slots` itself; raises as `start` does.
+    async def start_many(
+        self,
+        registered: Registered,
+        data: Iterable[T],
+        *,
+        aggregation_id: Callable[[T], str] | None,
+        idempotency_key: Callable[[T], str] | None,
+        delay: timedelta | None,
+    ) -> list[StartedSaga]:
+        """Insert a saga for each, of which this process runs as many itself as it has slots; raises as `start` does.
 
         What is refused by what is in the store already costs the others nothing: they are there when this raises.
         """
-        for plan in {request.registered.definition.plan for request in requests}:
-            await self._engine.keep_plan(plan)
+        engine = self._engine
+        engine.require_open()
+        micros = micros_of_delay(delay)
+        requests = [
+            StartRequest(
+                registered,
+                each,
+                None if aggregation_id is None else aggregation_id(each),
+                None if idempotency_key is None else idempotency_key(each),
+                delay=micros,
+            )
+            for each in data
+        ]
+        slots = self._slots()
+        await engine.keep_plan(registered.definition.plan)
         pendings = [
-            _Pending(*_prepare(self._engine, request, owned=number < slots)) for number, request in enumerate(requests)
+            _Pending(*first_of(engine, request, owned=number < slots)) for number, request in enumerate(requests)
         ]
         for request, pending in zip(requests, pendings, strict=True):
             self._hand_in(request, pending)
         if pendings:
             await asyncio.wait([pending.settled for pending in pendings])
-        return [await self._settled(request, pending) for request, pending in zip(requests, pendings, strict=True)]
+        started = [await self._settled(request, pending) for request, pending in zip(requests, pendings, strict=True)]
+        self._announce(started)
+        return started
 
-    async def start_within(self, request: StartRequest, connection: Connection) -> StartedSaga:
-        """Insert the saga in the caller's transaction, owned by nobody."""
+    async def _start(self, request: StartRequest, *, slots: int) -> StartedSaga:
+        await self._engine.keep_plan(request.registered.definition.plan)
+        pending = self._hand_in(request, _Pending(*first_of(self._engine, request, owned=slots > 0)))
+        return await self._settled(request, pending)
+
+    async def _start_within(self, request: StartRequest, connection: Connection) -> StartedSaga:
+        if not hasattr(connection, "fetch"):
+            raise SagaError("connection is no connection", hint="pass an asyncpg connection, in a transaction")
         engine = self._engine
         await engine.keep_plan(request.registered.definition.plan)
-        new, _, _ = _prepare(engine, request, owned=False)
+        new, _, _ = first_of(engine, request, owned=False)
         shard = shard_of(new.id, engine.store.shards)
         inserted = await engine.store.insert(shard, [new], lease=engine.options.lease, connection=connection)
         if new.id not in inserted.ids:
             return await self._existing(request, new)
         return StartedSaga(new.id, created=True)
+
+    def _announce(self, started: Iterable[StartedSaga]) -> None:
+        """Tell other processes that there is work which this one does not do."""
+        if any(each.created and each.live is None for each in started):
+            announce(self._engine, None)
 
     def _hand_in(self, request: StartRequest, pending: _Pending) -> _Pending:
         if pending.live is not None:
@@ -218,96 +245,4 @@ class Starter:
             if holder is not None:
                 raise ActiveSagaAlreadyExistsError(new.name, new.aggregation_id, holder)
         # The holder of the key ended between the two looks.
-        return await self.start(request, slots=0)
-
-
-def _prepare(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple[NewSaga, LiveSaga | None, Transition]:
-    registered = request.registered
-    plan = registered.definition.plan
-    payload = _payload(engine, request)
-    saga_id = new_saga_id(
-        name=registered.name, aggregation_id=request.aggregation_id, idempotency_key=request.idempotency_key
-    )
-    at = engine.store.now()
-    event = Started(at, plan.id, delay=request.delay)
-    moved = _started(plan, event)
-    trace_id = request.trace_id or str(new_uuid())
-    live: LiveSaga | None = None
-    if owned:
-        live = LiveSaga(
-            id=saga_id,
-            registered=registered,
-            plan=plan,
-            state=moved.state,
-            token=new_uuid(),
-            owner=engine.owner,
-            trace_id=trace_id,
-            aggregation_id=request.aggregation_id,
-            signals=0,
-            seen=0,
-            last_error=None,
-            max_payload_bytes=engine.options.max_payload_bytes,
-            initial=payload,
-        )
-        bound = _bound(live, event, moved)
-        if bound is None:
-            live = None
-        else:
-            event, moved = bound
-            live.state = moved.state
-    shown = project(plan, moved.state) if plan.waits or request.delay else None
-    new = NewSaga(
-        id=saga_id,
-        name=registered.name,
-        version=registered.version,
-        aggregation_id=request.aggregation_id,
-        trace_id=trace_id,
-        request=hashlib.blake2b(payload, digest_size=16).digest(),
-        state=moved.state,
-        event=event,
-        payload=payload,
-        token=None if live is None else live.token,
-        owner=None if live is None else live.owner,
-        writer=new_uuid() if live is None else live.token,
-        status=SagaStatus.RUNNING if shown is None else shown.status,
-        waits=WaitReason.NOTHING if shown is None else shown.waits,
-        due=None if shown is None else shown.due,
-    )
-    return new, live, moved
-
-
-def _bound(live: LiveSaga, event: Started, moved: Transition) -> tuple[Started, Transition] | None:
-    """The start with the inputs of what it starts; None if it is to be left to the first claim.
-
-    That parks it with the fault in the journal if an input cannot be computed, and goes on if nothing is there to run.
-    """
-    bindings: list[Binding] = []
-    while moved.needs:
-        for step in moved.needs:
-            binding, fault = live.bind(moved.state, step)
-            if fault is not None:
-                return None
-            bindings.append(binding)
-        event = Started(event.at, event.plan, tuple(bindings), event.delay)
-        moved = _started(live.plan, event)
-    return None if moved.writes else (event, moved)
-
-
-def _payload(engine: SagaEngine, request: StartRequest) -> bytes:
-    initial_type = request.registered.definition.initial_type
-    payload = initial_type.encode(initial_type.accept(request.initial_data))
-    if len(payload) > engine.options.max_payload_bytes:
-        raise PayloadTooLargeError("the initial data", size=len(payload), limit=engine.options.max_payload_bytes)
-    for name, key in (
-        ("aggregation_id", request.aggregation_id),
-        ("idempotency_key", request.idempotency_key),
-        ("trace_id", request.trace_id),
-    ):
-        check_key(name, key)
-    return payload
-
-
-def _started(plan: Plan, event: Started) -> Transition:
-    decision = transition(plan, None, event)
-    assert type(decision) is Success, "a start with the definition's own plan is always accepted"
-    return decision.unwrap()
+        return await self._start(request, slots=0)

@@ -185,7 +185,6 @@ CHOSEN_ANY = {
     "SagaBuilder.finish": "where steps of all types stand side by side",
     "SagaBuilder.wire": "where steps of all types stand side by side",
     "SagaBuilder.wire_wait": "where waits for events of all types stand side by side",
-    "SagaOrchestrator.ended": "what a saga was started with does not matter to its end",
     "SagaOrchestrator.notify": "an event is a JSON object",
     "SagaOrchestrator.start_many": "the saga is known by its name alone",
     "SagaRun.__init__": "what a saga was started with does not matter to its end",

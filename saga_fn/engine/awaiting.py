@@ -1,0 +1,76 @@
+"""Waiting for the end of one saga, and reading what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from saga_fn.core.state import Goal
+from saga_fn.definition import SagaDefinition
+from saga_fn.engine.arguments import check_id, seconds_of
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.verbs import read_row
+from saga_fn.engine.view import failure_of, read_result, record_of, result_of, snapshot_of
+from saga_fn.engine.worker import drive_one
+from saga_fn.errors import SagaResultTimeoutError
+from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
+from saga_fn.store.records import time_of
+
+R = TypeVar("R")
+
+LONGEST_POLL: Final = 1.0
+"""Seconds between two looks at what may have changed."""
+_FOR_GOOD: Final = (Goal.COMPLETED, Goal.COMPENSATED)
+"""Ends that nothing changes any more; an operator may take up a FAILED saga again."""
+
+
+async def end_of(
+    engine: SagaEngine, saga_id: UUID, live: LiveSaga | None, timeout: timedelta | float | None
+) -> LiveSaga | None:
+    """Return when the saga has ended: with what this process has seen of it, or None if that stands in the store.
+
+    Raises SagaNotFoundError, SagaResultTimeoutError.
+    """
+    engine.require_open()
+    check_id(saga_id)
+    seconds = None if timeout is None else seconds_of(timeout)
+    give_up = None if seconds is None else time.monotonic() + seconds
+    while live is None or live.state.goal not in _FOR_GOOD:
+        if saga_id not in engine.held and (await read_row(engine, saga_id)).ended_at is not None:
+            return None
+        left = None if give_up is None else give_up - time.monotonic()
+        try:
+            live = await engine.ends.wait(saga_id, left)
+        except TimeoutError:
+            raise SagaResultTimeoutError(saga_id, seconds or 0.0) from None
+    return live
+
+
+async def outcome_of(
+    engine: SagaEngine, saga_id: UUID, live: LiveSaga | None, definition: SagaDefinition[Any, R]
+) -> Outcome[R]:  # Any: what it was started with does not matter any more
+    """How a saga ended that has; `live` if it did so here."""
+    row = record_of(live) if live is not None else await read_row(engine, saga_id)
+    snapshot = await snapshot_of(engine, row)
+    if snapshot.status == "COMPLETED":
+        read = result_of(live, definition) if live is not None else await read_result(engine, row, definition)
+        return Completed(read, snapshot)
+    error, failure = await failure_of(engine, row)
+    kind = Compensated if snapshot.status == "COMPENSATED" else Failed
+    return kind(snapshot, error, failure)
+
+
+async def drive_to_end(engine: SagaEngine, saga_id: UUID, timeout: timedelta | float | None) -> None:
+    """Work on this saga in the caller's coroutine, through its retry delays, until it ends or waits for a person."""
+    give_up = None if timeout is None else time.monotonic() + seconds_of(timeout)
+    while give_up is None or time.monotonic() < give_up:
+        await drive_one(engine, saga_id)
+        row = await read_row(engine, saga_id)
+        if row.ended_at is not None or row.due_at is None:
+            return
+        wait = (row.due_at - time_of(row.now)).total_seconds()
+        await asyncio.sleep(max(0.0, min(wait, LONGEST_POLL)))
