@@ -18,24 +18,19 @@ from uuid import UUID
 
 import attrs
 import msgspec
-from returns.result import Failure
 
-from saga_fn.core.effects import Refusal, Release
+from saga_fn.core.effects import Refusal
 from saga_fn.core.events import EventReceived
 from saga_fn.core.ids import Digest, Moment
-from saga_fn.core.plan import Plan
-from saga_fn.core.reading import project
-from saga_fn.core.state import SagaState
-from saga_fn.core.transition import transition
 from saga_fn.engine.arguments import check_key
-from saga_fn.engine.committer import Applied
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.mail import answer_to, event_letter, read_mail
+from saga_fn.engine.inbox import read_inbox
+from saga_fn.engine.mail import event_letter
 from saga_fn.engine.verbs import announce, plan_of_row, read_row
 from saga_fn.engine.waits import about, unreadable
 from saga_fn.errors import PayloadError, SagaStateError
 from saga_fn.store.ids import new_uuid, shard_of_key
-from saga_fn.store.records import Entry, Letter, Posted, SagaRecord, SagaWrite, decode_state
+from saga_fn.store.records import Letter, Posted, SagaRecord
 
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
@@ -229,67 +224,3 @@ async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> No
     flaw = None if registered is None else unreadable(registered.definition, event.name, event.payload)
     if flaw is not None:
         raise flaw
-
-
-async def read_inbox(engine: SagaEngine, row: SagaRecord) -> None:
-    """Read the letters of a saga that nobody owns, as its next owner would, by one compare-and-set.
-
-    Nothing is done if anything has changed since `row` was read, or if this process could not judge all that is there.
-    """
-    registered = engine.registry.find(row.name, row.version)
-    if registered is None or registered.definition.plan.id != row.plan:
-        return
-    letters = await engine.store.letters(row.id)
-    mail = [read_mail(letter, row.now) for letter in letters]
-    events = [(item, item.event) for item in mail if isinstance(item.event, EventReceived)]
-    if not events or len(events) < len(mail):
-        return
-    plan, state = registered.definition.plan, decode_state(row.state)
-    release: Release | None = None
-    entries: list[Entry] = []
-    answers: list[tuple[UUID, str]] = []
-    for item, received in events:
-        assert item.letter is not None, "it came as a letter"
-        if received.name and unreadable(registered.definition, received.name, item.payload or b"null") is not None:
-            answers.append((item.letter, "unreadable"))
-            continue
-        decision = transition(plan, state, received)
-        if isinstance(decision, Failure):
-            answers.append((item.letter, decision.failure().refusal.value))
-            continue
-        moved = decision.unwrap()
-        state, release = moved.state, next(iter(moved.writes), None)
-        entries.append(Entry(received, payload=item.payload))
-        answers.append((item.letter, answer_to(received, state)))
-    if not entries:
-        for letter, answer in answers:
-            await engine.store.answer(row.id, letter, answer)
-        return
-    if await _write(engine, row, plan, state, release, entries, answers):
-        announce(engine, None)
-
-
-async def _write(
-    engine: SagaEngine,
-    row: SagaRecord,
-    plan: Plan,
-    state: SagaState,
-    release: Release | None,
-    entries: list[Entry],
-    answers: list[tuple[UUID, str]],
-) -> bool:
-    write = SagaWrite(
-        id=row.id,
-        token=None,
-        rev=row.rev,
-        state=state,
-        projection=project(plan, state),
-        release=True,
-        due=release.due if release is not None else state.at,
-        seen=row.signals,
-        last_error=row.last_error,
-        entries=tuple(entries),
-        answers=tuple(answers),
-        writer=new_uuid(),
-    )
-    return isinstance(await engine.committer.commit(write), Applied)

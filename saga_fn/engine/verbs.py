@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from returns.result import Failure
@@ -28,7 +28,7 @@ from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import write_mail
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoreError
 from saga_fn.snapshot import wait_token
-from saga_fn.store.ids import new_uuid
+from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.records import Entry, Posted, SagaRecord, SagaWrite, decode_state, moment_of
 
 _PATIENCE = 60.0
@@ -164,20 +164,7 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
     due = release.due if release is not None else state.at
     if row.signals and await engine.store.letters(row.id):
         due = row.now  # there is mail that nobody has read: who claims it next does
-    write = SagaWrite(
-        id=row.id,
-        token=row.token,
-        rev=row.rev,
-        state=state,
-        projection=project(plan, state),
-        release=True,
-        due=due,
-        seen=row.signals,
-        last_error=row.last_error,
-        entries=tuple(entries),
-        answers=(),
-        writer=new_uuid(),
-    )
+    write = unowned_write(row, plan, state, due=due, entries=entries)
     match await engine.committer.commit(write):
         case Applied():
             if isinstance(item.event, AbortRequested):
@@ -191,6 +178,32 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
             raise error
         case _:
             return False
+
+
+def unowned_write(
+    row: SagaRecord,
+    plan: Plan,
+    state: SagaState,
+    *,
+    due: Moment | None,
+    entries: Sequence[Entry],
+    answers: Sequence[tuple[UUID, str]] = (),
+) -> SagaWrite:
+    """The next state of a saga as a compare-and-set by whoever decided it from `row`: nobody owns it afterwards."""
+    return SagaWrite(
+        id=row.id,
+        token=row.token,
+        rev=row.rev,
+        state=state,
+        projection=project(plan, state),
+        release=True,
+        due=due,
+        seen=row.signals,
+        last_error=row.last_error,
+        entries=tuple(entries),
+        answers=tuple(answers),
+        writer=new_uuid(),
+    )
 
 
 async def plan_of_row(engine: SagaEngine, row: SagaRecord) -> Plan:
@@ -215,8 +228,6 @@ def lease_end(row: SagaRecord) -> Moment:
 
 
 def _shard(engine: SagaEngine, saga_id: UUID) -> int:
-    from saga_fn.store.ids import shard_of
-
     return shard_of(saga_id, engine.store.shards)
 
 
