@@ -15,7 +15,7 @@ from saga_fn.core.events import (
     RetryRequested,
     StepSkipped,
 )
-from saga_fn.core.ids import Moment, StepId, owner_of
+from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import project
 from saga_fn.core.state import SagaState
@@ -109,7 +109,7 @@ class SagaAdmin:
         chosen = step_id or project(plan, decode_state(row.state)).current_step
         if chosen is None:
             raise SagaStateError(f"saga {saga_id} waits at no step", saga_id=saga_id, hint="look at it with get_saga")
-        binding = registered.definition.steps.get(chosen) or registered.definition.steps.get(owner_of(chosen))
+        binding = registered.definition.binding(chosen)
         if binding is None:
             raise SagaDefinitionError(
                 f"saga {row.name!r} has no step {chosen!r}", hint="take the ref of its definition"

@@ -163,7 +163,7 @@ class SagaAdminSnapshot(SagaSnapshot):
     steps: tuple[StepSnapshot, ...]
     """Every step of the plan, in its order, and what has become of it."""
     failure: StepFailure | None = None
-    """The last failure of a step before the first compensation."""
+    """What made it turn back; while it goes forward, what failed last and has not been done since."""
 
 
 @attrs.frozen

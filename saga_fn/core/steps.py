@@ -14,6 +14,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     Exhausted,
     Gathered,
+    Goal,
     NotTaken,
     Parked,
     Probing,
@@ -40,7 +41,7 @@ class StepStatus(enum.StrEnum):
     """The status of one step of a saga."""
 
     PENDING = "PENDING"
-    """Not begun."""
+    """Not begun; of a fan-out in a saga that turned back: not all of its items were."""
     RUNNING = "RUNNING"
     RETRYING = "RETRYING"
     """Waits for its next attempt."""
@@ -89,7 +90,7 @@ def report_of(plan: Plan, state: SagaState) -> tuple[StepReport, ...]:
         step = begun.get(planned.step)
         if isinstance(step, Spread | Gathered):
             items = [_report(item, begun.get(item)) for item in items_of(step)]
-            found += [StepReport(step.step, _status_of_all(step, items)), *items]
+            found += [StepReport(step.step, _status_of_all(step, items, state.goal)), *items]
         else:
             found.append(_report(planned.step, step))
     return tuple(found)
@@ -97,11 +98,13 @@ def report_of(plan: Plan, state: SagaState) -> tuple[StepReport, ...]:
 
 _TELLING: Final = (
     StepStatus.RUNNING,
+    StepStatus.PROBING,
     StepStatus.COMPENSATING,
     StepStatus.PARKED,
     StepStatus.COMPENSATION_PARKED,
     StepStatus.RETRYING,
     StepStatus.COMPENSATION_RETRYING,
+    StepStatus.COMPENSATION_WAITING,
     StepStatus.COMPENSATION_FAILED,
     StepStatus.FAILED,
     StepStatus.UNKNOWN,
@@ -110,9 +113,11 @@ _TELLING: Final = (
 """What one item says of the whole fan-out, first come first."""
 
 
-def _status_of_all(step: Spread | Gathered, items: Iterable[StepReport]) -> StepStatus:
+def _status_of_all(step: Spread | Gathered, items: Iterable[StepReport], goal: Goal) -> StepStatus:
     among = {item.status for item in items}
     telling = next((status for status in _TELLING if status in among), None)
+    if telling is None and isinstance(step, Spread) and goal is not Goal.FORWARD:
+        return StepStatus.PENDING
     return telling or status_of(step)
 
 

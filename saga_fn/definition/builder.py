@@ -11,7 +11,7 @@ import attrs
 from typing_extensions import Unpack, override
 
 from saga_fn.codec import PayloadType
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.definition.base import StepBase
 from saga_fn.definition.binding import StepBinding, bind_step, bind_wait, plan_step, plan_wait
@@ -57,6 +57,10 @@ class SagaDefinition(Generic[D, R]):
     _pin: Callable[[D, R], tuple[D, R]] | None = attrs.field(
         default=None, init=False, repr=False
     )  # never set: invariance
+
+    def binding(self, step: StepId) -> StepBinding | None:
+        """What it takes to run the step, or the item of a fan-out; None if there is no such step."""
+        return self.steps.get(step) or self.steps.get(owner_of(step))
 
 
 @final

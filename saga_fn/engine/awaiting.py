@@ -11,10 +11,11 @@ from uuid import UUID
 from saga_fn.core.state import Goal
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.arguments import check_id, seconds_of
+from saga_fn.engine.cause import failure_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.verbs import read_row
-from saga_fn.engine.view import failure_of, read_result, record_of, result_of, snapshot_of
+from saga_fn.engine.view import read_result, record_of, result_of, snapshot_of
 from saga_fn.engine.worker import drive_one
 from saga_fn.errors import SagaResultTimeoutError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
@@ -59,7 +60,7 @@ async def outcome_of(
     if snapshot.status == "COMPLETED":
         read = result_of(live, definition) if live is not None else await read_result(engine, row, definition)
         return Completed(read, snapshot)
-    error, failure = await failure_of(engine, row)
+    error, failure = await failure_of(engine, row, await engine.store.journal(row.id))
     kind = Compensated if snapshot.status == "COMPENSATED" else Failed
     return kind(snapshot, error, failure)
 

@@ -100,11 +100,10 @@ def _bound(live: LiveSaga, event: Started, moved: Transition) -> tuple[Started, 
     """
     bindings: list[Binding] = []
     while moved.needs:
-        for step in moved.needs:
-            binding, fault = live.bind(moved.state, step)
-            if fault is not None:
-                return None
-            bindings.append(binding)
+        bound, faults = live.bind_all(moved.state, moved.needs)
+        if faults:
+            return None
+        bindings += bound
         event = Started(event.at, event.plan, tuple(bindings), event.delay)
         moved = _started(live.plan, event)
     return None if moved.writes else (event, moved)

@@ -20,7 +20,6 @@ from saga_fn.core.effects import (
     Transition,
 )
 from saga_fn.core.events import (
-    Binding,
     CompensationWaits,
     Event,
     EventReceived,
@@ -30,7 +29,6 @@ from saga_fn.core.events import (
     StepSkipped,
     StepSucceeded,
     Ticked,
-    Unbindable,
     WaitDefaulted,
 )
 from saga_fn.core.ids import Moment, StepId
@@ -38,7 +36,7 @@ from saga_fn.core.reading import Projection, find, foresee, project
 from saga_fn.core.state import Probing, Running, SagaState, Undoing
 from saga_fn.core.transition import transition
 from saga_fn.engine.execution import Incoming
-from saga_fn.engine.fault import Fault, fault_in
+from saga_fn.engine.fault import fault_in
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.mail import answer_to
 from saga_fn.engine.waits import timeout_fault
@@ -130,7 +128,7 @@ class Draft:
             self._remember(item)
         # An input may decide that its step is not taken: then others are needed in their turn.
         while moved.needs and not self.draining and isinstance(event, _CARRIES_INPUTS):
-            bound, faults = self._bind(moved.needs, moved.state)
+            bound, faults = self.saga.bind_all(moved.state, moved.needs)
             if faults and item.payload is not None:
                 break
             event = msgspec.structs.replace(event, inputs=(*event.inputs, *bound))
@@ -157,8 +155,8 @@ class Draft:
         known, needs = foresee(self.saga.plan, self.state, event.step)
         if not needs:
             return event
-        bound, faults = self._bind(needs, known)
-        return event if faults else msgspec.structs.replace(event, inputs=bound)
+        bound, faults = self.saga.bind_all(known, needs)
+        return event if faults else msgspec.structs.replace(event, inputs=tuple(bound))
 
     def _take(self, moved: Transition, entry: Entry) -> None:
         self.state, self.needs, self.defaults = moved.state, moved.needs, moved.defaults
@@ -171,17 +169,6 @@ class Draft:
         elif kind not in _CARRIES_NO_FAULT:
             fault = fault_in(entry.payload)
             self.last_error = fault.type if fault is not None else self.last_error
-
-    def _bind(self, steps: Sequence[StepId], known: SagaState) -> tuple[tuple[Binding, ...], list[Fault]]:
-        bindings: list[Binding] = []
-        faults: list[Fault] = []
-        for step in steps:
-            binding, fault = self.saga.bind(known, step)
-            bindings.append(binding)
-            if fault is not None:
-                assert isinstance(binding, Unbindable)
-                faults.append(fault)
-        return tuple(bindings), faults
 
     def _remember(self, item: Incoming) -> None:
         """Keep the payload where the inputs of later steps are computed from."""

@@ -124,6 +124,20 @@ class LiveSaga:
             if isinstance(entry.event, StepSkipped | WaitDefaulted):
                 self.results.pop(entry.event.step, None)
 
+    def bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
+        """Compute the inputs of steps that may begin together."""
+        bindings: list[Binding] = []
+        faults: list[Fault] = []
+        for step in steps:
+            binding, fault = self.bind(state, step)
+            bindings.append(binding)
+            if fault is not None:
+                faults.append(fault)
+            elif isinstance(binding, BoundEach):  # its items leave less room for those of the next
+                spread = Spread(step, binding.items, binding.digest, len(state.events), state.latest)
+                state = msgspec.structs.replace(state, steps=(*state.steps, spread))
+        return bindings, faults
+
     def bind(self, state: SagaState, step: StepId) -> tuple[Binding, Fault | None]:
         """Compute the step's input in the light of `state`. Whatever user code raises makes it unbindable."""
         try:

@@ -44,9 +44,10 @@ class Registry:
         """The definition of that name and version, if this process knows it."""
         return self._by_key.get((name, version))
 
-    def newest(self, name: str) -> Registered | None:
-        """The definition new sagas of that name get, if this process knows one."""
-        return self._latest.get(name)
+    def versions(self, name: str) -> list[Registered]:
+        """Every definition of that name that this process knows, the newest last."""
+        found = [registered for registered in self._by_key.values() if registered.name == name]
+        return sorted(found, key=lambda registered: registered.version)
 
     @property
     def awaits_events(self) -> bool:

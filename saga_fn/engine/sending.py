@@ -122,13 +122,7 @@ async def send_to_key(engine: SagaEngine, key: tuple[str, str], event: OutsideEv
     """
     name, aggregation_id = key
     store = engine.store
-    known = engine.registry.newest(name)
-    if known is not None:
-        if event.name not in known.definition.plan.events:
-            raise unknown_event(f"{name!r}", event.name, tuple(sorted(known.definition.plan.events)))
-        flaw = unreadable(known.definition, event.name, event.payload)
-        if flaw is not None:
-            raise flaw
+    _check_versions(engine, name, event)
     if event.expires is not None and event.expires <= store.now():
         return Delivery.EXPIRED
     shard = shard_of_key(aggregation_id, store.shards)
@@ -214,6 +208,18 @@ def unknown_event(saga: UUID | str, name: str, known: tuple[str, ...]) -> SagaSt
         saga_id=saga if isinstance(saga, UUID) else None,
         hint=f"it waits for {shown}; add the wait to its definition, or send the event to another saga",
     )
+
+
+def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
+    """What is sent to a key is for a saga of whatever version: one of them has to wait for it, and be able to read it."""
+    known = engine.registry.versions(name)
+    waiting = [each.definition for each in known if event.name in each.definition.plan.events]
+    if known and not waiting:
+        names = {each for registered in known for each in registered.definition.plan.events}
+        raise unknown_event(f"{name!r}", event.name, tuple(sorted(names)))
+    flaws = [unreadable(each, event.name, event.payload) for each in waiting]
+    if flaws and flaws[-1] is not None and None not in flaws:
+        raise flaws[-1]
 
 
 async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -16,7 +16,6 @@ from saga_fn.core.events import (
     EventReceived,
     ProbeAnswered,
     ProbeFailed,
-    Started,
     StepFailed,
     StepSkipped,
     StepSucceeded,
@@ -43,18 +42,16 @@ from saga_fn.core.state import (
     is_done,
 )
 from saga_fn.core.steps import report_of
+from saga_fn.core.waiting import is_void
 from saga_fn.definition import INITIAL, SagaDefinition
+from saga_fn.engine.cause import CARRIES, failure_of, fault_of
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
-from saga_fn.engine.waits import WAIT_TIMEOUT
-from saga_fn.errors import PayloadError
 from saga_fn.snapshot import (
     HistoryEntry,
     HistoryStatus,
     SagaAdminSnapshot,
     SagaSnapshot,
-    StepFailure,
     StepSnapshot,
     Wait,
     wait_token,
@@ -64,9 +61,6 @@ from saga_fn.store.journal_rows import step_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decode_state, encode_state, time_of
 
 R = TypeVar("R")
-
-_CARRIES = StepSucceeded | StepSkipped | WaitDefaulted | ProbeAnswered | EventReceived | Started
-"""Events whose payload is a value, not a fault."""
 
 
 async def snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaSnapshot:
@@ -100,7 +94,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
         context["latest_event"] = _plain(journal[state.latest - 1].payload)
     return SagaAdminSnapshot(
         **await _fields(engine, row),
-        failure=_what_failed(engine, row, journal)[1],
+        failure=(await failure_of(engine, row, journal))[1],
         context=context,
         step_history=history,
         notes=tuple(f"{note.kind}: {note.detail}" for note in notes),
@@ -194,44 +188,6 @@ def record_of(live: LiveSaga) -> SagaRecord:
     )
 
 
-async def failure_of(engine: SagaEngine, row: SagaRecord) -> tuple[str | None, StepFailure | None]:
-    """What made the saga turn back, as text, and as what it was if it was a step that failed."""
-    return _what_failed(engine, row, await engine.store.journal(row.id))
-
-
-def _what_failed(
-    engine: SagaEngine, row: SagaRecord, journal: Sequence[JournalRecord]
-) -> tuple[str | None, StepFailure | None]:
-    """The last failure before the first compensation; of the compensation itself, if there was none before."""
-    fault: Fault | None = None
-    failure: StepFailure | None = None
-    for record in journal:
-        event = decode_event(record.event)
-        undoing = isinstance(event, CompensationSucceeded | CompensationFailed)
-        if undoing and fault is not None:
-            break
-        found = _fault(event, record)
-        if found is not None and not isinstance(event, ProbeFailed):
-            fault = found
-            step = event.step if isinstance(event, StepFailed) else found.step if found.type == WAIT_TIMEOUT else None
-            failure = None if step is None else _failure(engine, row, StepId(step), found)
-        if undoing:
-            break
-    return None if fault is None else str(fault), failure
-
-
-def _failure(engine: SagaEngine, row: SagaRecord, step: StepId, fault: Fault) -> StepFailure:
-    error: object = None
-    if fault.data is not None:
-        registered = engine.registry.find(row.name, row.version)
-        binding = None if registered is None else registered.definition.steps.get(step)
-        try:
-            error = _plain(fault.data) if binding is None else binding.refusals.decode(fault.type, fault.data)
-        except PayloadError:  # the definition declares another error by now
-            error = _plain(fault.data)
-    return StepFailure(step, fault.type, fault.message, error)
-
-
 async def plan_of(engine: SagaEngine, row: SagaRecord) -> Plan | None:
     """The plan the saga's state was made by."""
     registered = engine.registry.find(row.name, row.version)
@@ -261,7 +217,7 @@ async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any
         "parked": None if shown is None else shown.parked,
         "left_over": () if plan is None else left_over(plan, state),
         "waiting_for": _waits_of(plan, state),
-        "buffered_events": tuple(event.name for event in state.buffered),
+        "buffered_events": tuple(event.name for event in state.buffered if not is_void(event, row.now)),
         "begins_at": time_of(state.begins) if state.begins > state.at else None,
         "rolls_back_at": _time_of(state.deadline) if state.goal is Goal.FORWARD else None,
         "created_at": row.created_at,
@@ -302,7 +258,7 @@ def _done(state: SagaState) -> int:
 def _entry(record: JournalRecord) -> HistoryEntry:
     event = decode_event(record.event)
     step, attempt = step_of(event)
-    fault = _fault(event, record)
+    fault = fault_of(event, record)
     status = HistoryStatus.INFO
     if fault is not None:
         status = HistoryStatus.ERROR
@@ -310,7 +266,7 @@ def _entry(record: JournalRecord) -> HistoryEntry:
         isinstance(event, ProbeAnswered) and event.done
     ):
         status = HistoryStatus.SUCCESS
-    carries = isinstance(event, _CARRIES)
+    carries = isinstance(event, CARRIES)
     return HistoryEntry(
         seq=record.seq,
         kind=name_of(event),
@@ -336,12 +292,6 @@ def _phase(event: Event) -> str:
         return "probe"
     undoing = isinstance(event, CompensationSucceeded | CompensationFailed | CompensationWaits)
     return "compensate" if undoing else "saga"
-
-
-def _fault(event: Event, record: JournalRecord) -> Fault | None:
-    if isinstance(event, _CARRIES):
-        return None
-    return fault_in(record.payload)
 
 
 def _plain(payload: bytes | None) -> Any:  # Any: JSON

@@ -85,6 +85,8 @@ FIRST, SECOND = StepId("a[0]"), StepId("a[1]")
         ((Exhausted(FIRST, TRIED), Undoing(SECOND, 2, TRIED)), StepStatus.COMPENSATING),
         ((Exhausted(FIRST, TRIED), Undone(SECOND, 2)), StepStatus.FAILED),
         ((Undone(FIRST, 2), Undone(SECOND, 2)), StepStatus.COMPENSATED),
+        ((Succeeded(FIRST, 2), Probing(SECOND, TRIED)), StepStatus.PROBING),
+        ((UndoWaiting(FIRST, 2, TRIED, "paid"), Undone(SECOND, 2)), StepStatus.COMPENSATION_WAITING),
     ],
 )
 def test_of_a_fan_out_the_most_telling_of_its_items(items: tuple[StepState, ...], whole: StepStatus) -> None:
@@ -93,6 +95,17 @@ def test_of_a_fan_out_the_most_telling_of_its_items(items: tuple[StepState, ...]
     assert [one.step_id for one in found] == [A, FIRST, SECOND, B]
     assert found[0] == StepReport(A, whole)
     assert [one.status for one in found[len(items) + 1 :]] == [StepStatus.PENDING] * (3 - len(items))
+
+
+@pytest.mark.parametrize("goal", set(Goal) - {Goal.FORWARD, Goal.COMPLETED})
+def test_of_a_fan_out_that_nothing_goes_on_with_it_does_not_run(goal: Goal) -> None:
+    plan = Plan.of(step("a", width=1))
+    state = SagaState(3, AT, goal, (Spread(A, 2, Digest(b"x")), Succeeded(FIRST, 2)), plan=plan.id)
+    assert [one.status for one in report_of(plan, state)] == [
+        StepStatus.PENDING,
+        StepStatus.SUCCEEDED,
+        StepStatus.PENDING,
+    ]
 
 
 def test_every_state_is_told() -> None:

@@ -302,6 +302,7 @@ async def test_an_event_is_void_once_it_has_expired(make: Make) -> None:
         assert await to.send(Approval("older"), expires=past) is Delivery.EXPIRED
         await asyncio.sleep(0.6)
         assert shop.hold is not None
+        assert (await run.snapshot()).buffered_events == ()
         shop.hold.set()
         await suspended(run)
         assert await to.send(Approval("new"), expires=datetime.now(UTC) + HOUR) is Delivery.ACCEPTED

@@ -12,6 +12,7 @@ from returns.result import Failure, Result, Success
 
 from saga_fn import (
     Compensated,
+    Event,
     Failed,
     FixedRetry,
     SagaAdmin,
@@ -25,7 +26,7 @@ from saga_fn import (
 )
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON
+from tests.weaknesses.stage import SOON, suspended
 
 
 class Declined(msgspec.Struct, frozen=True):
@@ -214,3 +215,82 @@ async def test_a_fatal_error_does_not_settle_it(make: Make) -> None:
         assert isinstance(ended, Failed)
         assert [(left.step_id, left.kind.value) for left in ended.left_over] == [("charge", "may have run")]
         assert ended.failure == StepFailure("charge", "ValueError", "a bug")
+
+
+# Which failure it was.
+
+
+async def declined(inp: Order) -> Done:
+    if inp.order_id == "bad":
+        raise CardDeclinedError(7)
+    return Done(inp.order_id)
+
+
+async def test_the_error_of_an_item_is_kept_typed_too(make: Make) -> None:
+    builder = SagaBuilder(list[Order])
+    builder.add_step(step(declined, give_up_on=CardDeclinedError).each(concurrency=2), depends_on=builder.initial)
+    async with make() as orchestrator:
+        run = await orchestrator.register("items", builder.build()).start([Order("good"), Order("bad")])
+        ended = await run.outcome(SOON)
+    assert isinstance(ended, Compensated)
+    assert ended.failure is not None
+    assert (ended.failure.step_id, ended.failure.error) == ("declined[1]", CardDeclinedError(7))
+
+
+async def test_what_made_a_saga_turn_back_is_not_what_failed_of_its_siblings_afterwards(make: Make) -> None:
+    turned = asyncio.Event()
+
+    async def fails_too(inp: Order) -> Done:
+        await turned.wait()
+        raise ValueError("a bug")
+
+    builder = SagaBuilder(Order, order="graph")
+    builder.add_step(step(declined, give_up_on=CardDeclinedError), depends_on=builder.initial)
+    builder.add_step(step(fails_too), depends_on=builder.initial)
+    async with make() as orchestrator:
+        run = await orchestrator.register("siblings", builder.build()).start(Order("bad"))
+        admin = SagaAdmin(orchestrator)
+        while (first := (await admin.get_saga(run.id)).failure) is None:
+            await asyncio.sleep(0.005)
+        assert first.step_id == "declined"
+        turned.set()
+        ended = await run.outcome(SOON)
+        assert isinstance(ended, Compensated)
+        assert ended.failure == first == (await admin.get_saga(run.id)).failure
+    assert ended.error is not None
+    assert ended.error.startswith("CardDeclinedError")
+
+
+async def test_what_failed_and_was_done_after_all_is_not_why_a_person_turned_a_saga_back(make: Make) -> None:
+    shop = Shop(fails={"reserve": 1})
+    builder = SagaBuilder(Order)
+    again = FixedRetry(max_attempts=2)
+    builder.add_step(step(shop.reserve, compensate=shop.release, retry_policy=again), depends_on=builder.initial)
+    builder.add_event(Event("approval", str))
+    async with make() as orchestrator:
+        run = await orchestrator.register("waits", builder.build()).start(Order("1"))
+        await suspended(run)
+        assert (await SagaAdmin(orchestrator).get_saga(run.id)).failure is None
+        await SagaAdmin(orchestrator).compensate_step(run.id)
+        ended = await run.outcome(SOON)
+    assert isinstance(ended, Compensated)
+    assert (ended.failure, ended.error) == (None, None)
+
+
+async def test_a_saga_that_was_taken_up_again_is_told_by_what_failed_then(make: Make) -> None:
+    shop = Shop(fails={"charge": 1})
+    late = timedelta(milliseconds=200)
+    builder = SagaBuilder(Order, compensate_on_failure=False)
+    builder.add_step(step(shop.charge), depends_on=builder.initial)
+    builder.add_event(Event("approval", str), timeout=late)
+    async with make() as orchestrator:
+        sagas = orchestrator.register("again", builder.build())
+        run = await sagas.start(Order("1"))
+        first = await run.outcome(SOON)
+        assert isinstance(first, Failed)
+        assert first.failure == StepFailure("charge", "ShopError", "charge failed")
+        await SagaAdmin(orchestrator).retry_step(run.id)
+        ended = await sagas.attach(run.id).outcome(SOON)
+    assert isinstance(ended, Failed)
+    assert ended.failure is not None
+    assert (ended.failure.step_id, ended.failure.type) == ("approval", "WaitTimeoutError")

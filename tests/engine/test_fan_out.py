@@ -156,6 +156,26 @@ async def test_more_than_200_items_park_the_saga_with_what_to_do(make: Make) -> 
         assert "HINT: split the list over several sagas" in error
 
 
+async def test_lists_that_are_too_long_together_park_the_saga_with_what_to_do(make: Make) -> None:
+    """They begin together: the second finds no room, though there was enough before the first."""
+    builder = SagaBuilder(Cart, order="graph")
+    for name in ("one", "two"):
+        pack = step(House(pause=0).pack).each(concurrency=200)
+        builder.add_step(pack, depends_on=builder.initial, input_map=_pieces, step_id=name)
+    async with make() as orchestrator:
+        run = await orchestrator.register("two", builder.build()).start(cart(101))
+        await suspended(run)
+        seen = await SagaAdmin(orchestrator).get_saga(run.id)
+    assert seen.parked == "input_failed"
+    (error,) = [entry.error for entry in seen.step_history if entry.error is not None]
+    assert "step 'two' is given 101 items; a saga has at most 200 in all, and 99 are left" in error
+    assert "split the list" in error
+
+
+def _pieces(inp: Cart) -> list[Piece]:
+    return [Piece(name) for name in inp.names]
+
+
 async def test_what_is_no_list_parks_the_saga_with_what_to_do(make: Make) -> None:
     builder = SagaBuilder(Cart)
     each = step(House().pack).each(concurrency=1)

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from saga_fn import Delivery, Event, MemoryStore, PayloadError, SagaAdmin, SagaOrchestrator, SagaStateError
+from saga_fn import Delivery, Event, MemoryStore, PayloadError, SagaAdmin, SagaBuilder, SagaOrchestrator, SagaStateError
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop
 from tests.engine.test_events import Approval, approval, approved
@@ -95,6 +95,24 @@ async def test_starts_and_events_of_many_keys_at_once_all_meet(make: Make) -> No
         runs = await sagas.start_many([Order(key) for key in keys], aggregation_id=lambda order: order.order_id)
         assert [await run.result(SOON) for run in runs] == [Approval(key) for key in keys]
         assert {await each for each in sending} <= {Delivery.ACCEPTED, Delivery.BUFFERED, Delivery.KEPT}
+
+
+async def test_an_event_of_an_older_version_reaches_the_saga_that_still_waits_for_it(make: Make) -> None:
+    old, new = Event("old", Approval), Event("new", Approval)
+    first, second = SagaBuilder(Order), SagaBuilder(Order)
+    answer = first.add_event(old)
+    second.add_event(new)
+    async with make() as orchestrator:
+        sagas = orchestrator.register("approved", first.build(output=answer))
+        run = await sagas.start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+        orchestrator.register("approved", second.build(), version=2)
+        assert await orchestrator.to(KEY, old).send(Approval("ann")) is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("ann")
+        with pytest.raises(SagaStateError, match=r"never waits for an event 'other'[\s\S]*waits for 'new', 'old'"):
+            await orchestrator.to(KEY, Event("other", Approval)).send(Approval("ann"))
+        with pytest.raises(PayloadError, match="no valid Approval"):
+            await orchestrator.to(KEY, Event("old", Done)).send(Done("ann"))
 
 
 async def test_what_is_refused_of_an_event_for_a_key(memory: MemoryStore) -> None:

@@ -1,0 +1,102 @@
+"""What made a saga turn back: told by folding its journal again, for only the state machine knows when it turned."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from returns.result import Failure
+
+from saga_fn.core.events import (
+    Event,
+    EventReceived,
+    PlanChanged,
+    ProbeAnswered,
+    ProbeFailed,
+    RetryRequested,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    WaitDefaulted,
+)
+from saga_fn.core.ids import PlanId, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import find
+from saga_fn.core.state import Goal, SagaState, is_done
+from saga_fn.core.transition import transition
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.fault import Fault, fault_in
+from saga_fn.engine.waits import WAIT_TIMEOUT
+from saga_fn.errors import PayloadError
+from saga_fn.snapshot import StepFailure
+from saga_fn.store.records import JournalRecord, SagaRecord, decode_event
+
+CARRIES: Final = StepSucceeded | StepSkipped | WaitDefaulted | ProbeAnswered | EventReceived | Started
+"""Events whose payload is a value, not a fault."""
+
+
+def fault_of(event: Event, record: JournalRecord) -> Fault | None:
+    """The fault that a journal entry tells of, if it does."""
+    return None if isinstance(event, CARRIES) else fault_in(record.payload)
+
+
+async def failure_of(
+    engine: SagaEngine, row: SagaRecord, journal: Sequence[JournalRecord]
+) -> tuple[str | None, StepFailure | None]:
+    """What made the saga turn back, as text, and as what it was if it was a step that failed.
+
+    Of one that goes forward: what failed last, and has not been done since. Of one that was turned back by a person, that
+    too; if nothing had failed, the failure of a compensation.
+    """
+    told: Fault | None = None
+    failed: StepId | None = None
+    state: SagaState | None = None
+    plan: Plan | None = None
+    for record in journal:
+        event = decode_event(record.event)
+        if isinstance(event, Started | PlanChanged):
+            plan = await _plan(engine, row, event.plan)
+        decision = None if plan is None else transition(plan, state, event)
+        if decision is None or isinstance(decision, Failure):
+            break  # `SagaAdmin.verify` says what is wrong with the journal
+        forward = state is None or state.goal is Goal.FORWARD
+        state = decision.unwrap().state
+        fault = fault_of(event, record)
+        if fault is not None and not isinstance(event, ProbeFailed) and (forward or told is None):
+            told = fault
+            failed = event.step if isinstance(event, StepFailed) else None
+            if fault.type == WAIT_TIMEOUT and fault.step is not None:
+                failed = StepId(fault.step)
+        elif told is not None and _is_past(told, event, state):
+            told = failed = None
+    if told is None:
+        return None, None
+    return str(told), None if failed is None else _failure(engine, row, failed, told)
+
+
+def _is_past(told: Fault, event: Event, state: SagaState) -> bool:
+    """Whether the step that failed has been done since; what was no step's fault is past when a person says go on."""
+    if not told.step:
+        return isinstance(event, RetryRequested)
+    return state.goal in (Goal.FORWARD, Goal.COMPLETED) and is_done(find(state, StepId(told.step)))
+
+
+async def _plan(engine: SagaEngine, row: SagaRecord, plan: PlanId) -> Plan | None:
+    registered = engine.registry.find(row.name, row.version)
+    if registered is not None and registered.definition.plan.id == plan:
+        return registered.definition.plan
+    return await engine.store.plan(plan)
+
+
+def _failure(engine: SagaEngine, row: SagaRecord, step: StepId, fault: Fault) -> StepFailure:
+    error: object = None
+    if fault.data is not None:
+        registered = engine.registry.find(row.name, row.version)
+        error = msgspec.json.decode(fault.data)
+        with contextlib.suppress(PayloadError):  # the definition declares another error by now
+            binding = None if registered is None else registered.definition.binding(step)
+            error = error if binding is None else binding.refusals.decode(fault.type, fault.data)
+    return StepFailure(step, fault.type, fault.message, error)
