@@ -3,7 +3,7 @@
 `transition` is total: any event in any state gives a `Success(Transition)` or a `Failure(Rejection)`, never an
 exception. It knows no clock, no database, no payload and no user code.
 
-The law it keeps (the numbers are those of the invariants in `invariants.py`):
+The law it keeps (the numbers are those of the invariants in `invariants/`):
 
 - A step starts only when everything it follows is done (I7), and only with an input bound to it. A conditional step whose
   input says so is done without having run; not after an attempt that may have run.

@@ -1,0 +1,103 @@
+"""What must hold of every saga, as pure predicates: of a state, and of an edge from one state to the next.
+
+The names carry the numbers that tests, reports and audits use; I2 and I5 are of the store: one saga for each key, one
+owner at a time. Nothing here decides anything: the predicates are written from the promises, not from the transition
+function, so that each can catch the other lying.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from saga_fn.core.invariants.branches import (
+    i7_no_successor_starts_early,
+    i7_nothing_runs_before_what_it_follows,
+    i7_only_a_condition_passes_over,
+    i8_siblings_are_awaited_unless_declared_otherwise,
+    i8_siblings_are_cut_short_where_that_is_declared,
+)
+from saga_fn.core.invariants.doubt import (
+    i9_what_can_be_found_out_is_before_anything_is_undone,
+    i9_what_may_have_run_is_settled_as_declared,
+)
+from saga_fn.core.invariants.edge import Edge, EdgeLaw, StateLaw
+from saga_fn.core.invariants.effects import effects_agree_with_the_state, needs_are_what_could_start
+from saga_fn.core.invariants.ends import (
+    i11_an_end_is_at_rest,
+    i11_ends_are_absorbing,
+    i12_compensated_means_nothing_left,
+    i12_completed_means_all_done,
+    i12_failed_lists_what_is_left,
+    i16_a_cancellation_is_before_or_after_the_end,
+)
+from saga_fn.core.invariants.history import i3_revisions_are_gapless, i4_executions_are_told_apart, i6_results_are_kept
+from saga_fn.core.invariants.items import i7_items_belong_to_a_list, i15_no_more_items_at_once_than_declared
+from saga_fn.core.invariants.pivot import (
+    i10_no_way_back_from_a_pivot_in_doubt,
+    i10_nothing_is_undone_past_the_pivot,
+    i10_only_a_person_ends_it_past_the_pivot,
+)
+from saga_fn.core.invariants.retries import i15_attempts_stay_within_the_policy, i15_nothing_starts_before_its_time
+from saga_fn.core.invariants.rollback import (
+    i8_nothing_new_starts_once_it_turned_back,
+    i8_nothing_runs_forward_beside_a_compensation,
+    i9_in_reverse_order,
+    i9_only_what_succeeded_is_undone,
+    i9_undone_means_its_compensation_returned,
+    i10_no_way_forward_after_an_undo,
+)
+from saga_fn.core.invariants.rows import i1_a_scan_finds_it, i1_the_row_keeps_the_tables_rules
+from saga_fn.core.invariants.waits import (
+    i13_a_named_event_is_taken_once,
+    i13_events_are_kept_in_order,
+    i13_events_wait_in_order,
+    i14_no_timer_fires_early,
+    i14_nothing_begins_before_its_saga,
+    i14_what_is_due_fires,
+)
+
+__all__ = ["EDGE_LAWS", "STATE_LAWS", "Edge", "EdgeLaw", "StateLaw"]
+
+STATE_LAWS: Final[tuple[StateLaw, ...]] = (
+    i1_a_scan_finds_it,
+    i1_the_row_keeps_the_tables_rules,
+    i7_nothing_runs_before_what_it_follows,
+    i7_items_belong_to_a_list,
+    i8_nothing_runs_forward_beside_a_compensation,
+    i8_siblings_are_cut_short_where_that_is_declared,
+    i10_nothing_is_undone_past_the_pivot,
+    i11_an_end_is_at_rest,
+    i12_completed_means_all_done,
+    i12_compensated_means_nothing_left,
+    i12_failed_lists_what_is_left,
+)
+EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
+    i3_revisions_are_gapless,
+    i4_executions_are_told_apart,
+    i6_results_are_kept,
+    i7_no_successor_starts_early,
+    i7_only_a_condition_passes_over,
+    i8_nothing_new_starts_once_it_turned_back,
+    i8_siblings_are_awaited_unless_declared_otherwise,
+    i9_only_what_succeeded_is_undone,
+    i9_what_can_be_found_out_is_before_anything_is_undone,
+    i9_what_may_have_run_is_settled_as_declared,
+    i9_in_reverse_order,
+    i9_undone_means_its_compensation_returned,
+    i10_no_way_forward_after_an_undo,
+    i10_only_a_person_ends_it_past_the_pivot,
+    i10_no_way_back_from_a_pivot_in_doubt,
+    i11_ends_are_absorbing,
+    i13_events_are_kept_in_order,
+    i13_a_named_event_is_taken_once,
+    i13_events_wait_in_order,
+    i14_no_timer_fires_early,
+    i14_what_is_due_fires,
+    i14_nothing_begins_before_its_saga,
+    i15_attempts_stay_within_the_policy,
+    i15_nothing_starts_before_its_time,
+    i15_no_more_items_at_once_than_declared,
+    i16_a_cancellation_is_before_or_after_the_end,
+    effects_agree_with_the_state,
+    needs_are_what_could_start,
+)

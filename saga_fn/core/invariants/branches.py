@@ -1,0 +1,55 @@
+"""I7, I8: of branches. What follows what, and what the failure of one does to the others."""
+
+from __future__ import annotations
+
+from saga_fn.core.effects import CancelExecution
+from saga_fn.core.events import Declined, StepFailed
+from saga_fn.core.invariants.edge import Edge, starts
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import Doubt, Goal, NotTaken, Retrying, Running, SagaState, StepState, is_done
+
+
+def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool:
+    """A saga going forward has begun only steps with everything done that they follow."""
+    if state.goal not in (Goal.FORWARD, Goal.COMPLETED):
+        return True  # its plan may have changed while it was rolling back
+    done = {step.step for step in state.steps if is_done(step)}
+    return all(done.issuperset(plan.step(step.step).after) for step in state.steps)
+
+
+def i7_no_successor_starts_early(edge: Edge) -> bool:
+    """A step that starts has everything it follows done, by the plan of this edge."""
+    done = {step.step for step in edge.after.steps if is_done(step)}
+    return all(
+        done.issuperset(edge.plan.step(now.step).after)
+        for was, now in edge.steps
+        if was is None or (isinstance(now, Running) and starts(was, now))
+    )
+
+
+def i7_only_a_condition_passes_over(edge: Edge) -> bool:
+    """What is not taken was declined by the input of a conditional step, and no attempt of it may have run."""
+    declined = {bound.step for bound in getattr(edge.event, "inputs", ()) if isinstance(bound, Declined)}
+    return all(
+        isinstance(was, NotTaken)
+        or (now.step in declined and edge.plan.step(now.step).conditional and _surely_not_run(was))
+        for was, now in edge.steps
+        if isinstance(now, NotTaken)
+    )
+
+
+def _surely_not_run(was: StepState | None) -> bool:
+    return was is None or (isinstance(was, Retrying) and was.tries.doubt is Doubt.NONE)
+
+
+def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaState) -> bool:
+    """A saga that turned back and does not await its siblings runs nothing forward, but for a pivot: that one decides."""
+    forward = state.goal in (Goal.FORWARD, Goal.COMPLETED) or not plan.data.cancel_siblings
+    return forward or not any(isinstance(step, Running) and step.step != plan.pivot for step in state.steps)
+
+
+def i8_siblings_are_awaited_unless_declared_otherwise(edge: Edge) -> bool:
+    """The failure of one branch cuts no other short, unless the plan says so."""
+    if edge.plan.data.cancel_siblings or not isinstance(edge.event, StepFailed):
+        return True
+    return not any(isinstance(action, CancelExecution) for action in edge.moved.actions)

@@ -1,0 +1,92 @@
+"""What laws speak of: an edge from one state to the next, and what begins or ends with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+import attrs
+
+from saga_fn.core.effects import Transition
+from saga_fn.core.events import Event, ProbeAnswered, StepSucceeded
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import (
+    Parked,
+    Probing,
+    Retrying,
+    Running,
+    SagaState,
+    Sleeping,
+    StepState,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unfinished,
+    Waiting,
+    execution_of,
+    is_executing,
+)
+
+GoingForward: TypeAlias = Running | Retrying | Parked | Waiting | Sleeping | Probing
+Undo: TypeAlias = Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFailed | Undone
+Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFailed
+
+
+@attrs.frozen
+class Edge:
+    """An accepted event: the plan it was folded with, the state before, and what it led to."""
+
+    plan: Plan
+    before: SagaState
+    event: Event
+    moved: Transition
+    steps: tuple[tuple[StepState | None, StepState], ...]
+    """For each step of the state after: what it was before (None if it had not begun), and what it is."""
+
+    @classmethod
+    def of(cls, plan: Plan, before: SagaState, event: Event, moved: Transition) -> Edge:
+        """The edge between these two."""
+        was = {step.step: step for step in before.steps}
+        return cls(plan, before, event, moved, tuple((was.get(now.step), now) for now in moved.state.steps))
+
+    @property
+    def after(self) -> SagaState:
+        """The state that the event led to."""
+        return self.moved.state
+
+
+StateLaw: TypeAlias = Callable[[Plan, SagaState], bool]
+EdgeLaw: TypeAlias = Callable[[Edge], bool]
+
+
+def starts(was: StepState | None, now: StepState) -> bool:
+    """Whether an execution of the step starts."""
+    return _execution(now) is not None and _execution(was) != _execution(now)
+
+
+def stops(was: StepState | None, now: StepState) -> bool:
+    """Whether the execution of the step that was running does no more."""
+    return _execution(was) is not None and _execution(was) != _execution(now)
+
+
+def _execution(step: StepState | None) -> tuple[type[StepState], int] | None:
+    return (type(step), execution_of(step)) if is_executing(step) else None
+
+
+def begins_undo(was: StepState | None, now: StepState) -> bool:
+    """Whether the step begins to be undone."""
+    return isinstance(now, Undo) and not isinstance(was, Undo)
+
+
+def brings_its_result(event: Event, was: StepState | None) -> bool:
+    """Whether the event is the success of the execution that ran, or the answer of the probe that asked for it."""
+    match event:
+        case StepSucceeded():
+            return isinstance(was, Running) and (event.step, event.attempt) == (was.step, was.tries.attempt)
+        case ProbeAnswered(done=True):
+            return isinstance(was, Probing) and (event.step, event.attempt) == (was.step, was.tries.probes)
+        case _:
+            return False

@@ -1,0 +1,88 @@
+"""Of what is asked for: effects and inputs agree with the state."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, assert_never
+
+from saga_fn.core.effects import CancelExecution, Release, RunCompensation, RunProbe, RunStep
+from saga_fn.core.events import (
+    CompensationFailed,
+    CompensationSucceeded,
+    CompensationWaits,
+    HandedBack,
+    ProbeAnswered,
+    ProbeFailed,
+    StepFailed,
+    StepSucceeded,
+)
+from saga_fn.core.invariants.edge import Edge, starts, stops
+from saga_fn.core.invariants.items import at_once
+from saga_fn.core.plan import OnUnknown
+from saga_fn.core.reading import project, startable
+from saga_fn.core.state import Goal, Probing, Retrying, Running, Undoing, Unknown, is_executing
+
+_Result: TypeAlias = (
+    StepSucceeded
+    | StepFailed
+    | CompensationSucceeded
+    | CompensationFailed
+    | CompensationWaits
+    | ProbeAnswered
+    | ProbeFailed
+)
+
+
+def effects_agree_with_the_state(edge: Edge) -> bool:
+    """Run exactly what is newly running, cancel what no longer is, and give the saga up when nothing runs."""
+    started = {_asked_for(now) for was, now in edge.steps if is_executing(now) and starts(was, now)}
+    returned = edge.event.step if isinstance(edge.event, _Result) else None
+    stopped = {
+        CancelExecution(was.step)
+        for was, now in edge.steps
+        if is_executing(was) and stops(was, now) and was.step != returned
+    }
+    owned = any(is_executing(now) for _, now in edge.steps)
+    released = () if owned else (Release(project(edge.plan, edge.after).due),)
+    asked = len(edge.moved.actions) == len(started) + len(stopped)
+    return asked and set(edge.moved.actions) == started | stopped and edge.moved.writes == released
+
+
+def _asked_for(step: Running | Undoing | Probing) -> RunStep | RunCompensation | RunProbe:
+    match step:
+        case Running():
+            return RunStep(step.step, step.tries.attempt, step.tries.generation)
+        case Undoing():
+            return RunCompensation(step.step, step.tries.attempt, step.seq, step.tries.generation)
+        case Probing():
+            return RunProbe(step.step, step.tries.probes, step.tries.generation)
+        case _:
+            assert_never(step)
+
+
+def needs_are_what_could_start(edge: Edge) -> bool:
+    """The steps whose inputs are asked for are those a going-forward saga could start now, each once.
+
+    Of items as many are asked for as may run beside those that do.
+    """
+    if edge.after.goal is not Goal.FORWARD or isinstance(edge.event, HandedBack):  # then its owner is leaving
+        return not edge.moved.needs
+    waiting = {
+        now.step
+        for _, now in edge.steps
+        if (
+            isinstance(now, Unknown)
+            and now.tries.until <= edge.after.at
+            and edge.plan.step(now.step).on_unknown is not OnUnknown.PROBE
+        )
+        or (isinstance(now, Retrying) and now.wake <= edge.after.at)
+    }
+    could = waiting | set(startable(edge.plan, edge.after))
+    asked = list(edge.moved.needs)
+    for step, width in edge.plan.widths.items():
+        items = {item for item in could if item != step and edge.plan.owner(item) == step}
+        chosen = [item for item in asked if item in items]
+        if len(chosen) != min(len(items), max(0, width - at_once(edge.after, step))):
+            return False
+        could -= items
+        asked = [item for item in asked if item not in items]
+    return set(asked) == could and len(asked) == len(could) and len(set(edge.moved.needs)) == len(edge.moved.needs)

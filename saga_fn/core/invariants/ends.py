@@ -1,0 +1,70 @@
+"""I11, I12, I16: of ends. What each of them says, that it is at rest, and what leads there or away from there."""
+
+from __future__ import annotations
+
+from saga_fn.core.events import AbortRequested, CompensationRequested, RetryRequested
+from saga_fn.core.ids import StepId
+from saga_fn.core.invariants.edge import Edge, GoingForward
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import left_over, owes_undo, startable
+from saga_fn.core.state import (
+    ENDS,
+    Goal,
+    SagaState,
+    Undoing,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unfinished,
+    is_done,
+)
+
+
+def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
+    """A saga that has ended runs nothing, waits for nothing and can start nothing."""
+    going = GoingForward | Undoing | UndoRetrying | UndoWaiting | UndoParked
+    return not state.ended or not (any(isinstance(step, going) for step in state.steps) or startable(plan, state))
+
+
+def i11_ends_are_absorbing(edge: Edge) -> bool:
+    """Only an operator's retry or compensation leaves an end, and only FAILED."""
+    if edge.before.goal not in ENDS:
+        return True
+    return edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested | CompensationRequested)
+
+
+def i12_completed_means_all_done(plan: Plan, state: SagaState) -> bool:
+    """COMPLETED: every step of the plan succeeded, or was passed over by a person or by its condition."""
+    done = {step.step for step in state.steps if is_done(step)}
+    return state.goal is not Goal.COMPLETED or (done >= set(plan.index) and len(done) == len(state.steps))
+
+
+def i12_compensated_means_nothing_left(plan: Plan, state: SagaState) -> bool:
+    """COMPENSATED: whatever has a compensation is undone, and nothing may have run unseen."""
+    return state.goal is not Goal.COMPENSATED or not _owed(plan, state)
+
+
+def i12_failed_lists_what_is_left(plan: Plan, state: SagaState) -> bool:
+    """FAILED: exactly the steps that are owed an undo, or in doubt, are listed."""
+    owed = _owed(plan, state) if state.goal is Goal.FAILED else set[StepId]()
+    return {left.step_id for left in left_over(plan, state)} == owed
+
+
+def _owed(plan: Plan, state: SagaState) -> set[StepId]:
+    """The steps that are owed an undo, or may have run unseen."""
+    return {
+        step.step
+        for step in state.steps
+        if owes_undo(plan, step) or (isinstance(step, Unfinished) and (step.tries.doubt or step.tries.until > state.at))
+    }
+
+
+def i16_a_cancellation_is_before_or_after_the_end(edge: Edge) -> bool:
+    """`abort` ends a live saga FAILED, a rollback never leads forward; a saga that had ended refuses both (I11)."""
+    match edge.event:
+        case AbortRequested():
+            return edge.after.goal is Goal.FAILED
+        case CompensationRequested():
+            return edge.after.goal in (Goal.ROLLBACK, Goal.COMPENSATED, Goal.FAILED)
+        case _:
+            return True

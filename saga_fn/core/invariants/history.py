@@ -1,0 +1,88 @@
+"""I3, I4, I6: of a whole history. Its revisions, its executions, and the results that they brought."""
+
+from __future__ import annotations
+
+from saga_fn.core.events import EventReceived, Resumed, StepSkipped, Ticked, WaitDefaulted
+from saga_fn.core.invariants.edge import Edge, Tried, Undo, brings_its_result, starts
+from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
+from saga_fn.core.state import (
+    Gathered,
+    NotTaken,
+    Probing,
+    Running,
+    Skipped,
+    Sleeping,
+    Spread,
+    StepState,
+    Succeeded,
+    Undoing,
+    Unfinished,
+    Waiting,
+    execution_of,
+    is_executing,
+)
+
+
+def i3_revisions_are_gapless(edge: Edge) -> bool:
+    """One accepted event, one revision; database time never runs back."""
+    return edge.after.rev == edge.before.rev + 1 and edge.after.at == max(edge.before.at, edge.event.at)
+
+
+def i4_executions_are_told_apart(edge: Edge) -> bool:
+    """What is started anew has an attempt number that its direction of the step never had."""
+    return all(
+        execution_of(now) > (_last_of(now, was) if isinstance(was, Tried) and _same_direction(was, now) else 0)
+        for was, now in edge.steps
+        if is_executing(now) and starts(was, now)
+    )
+
+
+def _same_direction(was: StepState, now: StepState) -> bool:
+    return isinstance(was, Unfinished) == isinstance(now, Unfinished)
+
+
+def _last_of(now: Running | Undoing | Probing, was: Tried) -> int:
+    """The number of the last execution of that kind, as far as the state before knows it."""
+    return was.tries.probes if isinstance(now, Probing) else was.tries.attempt
+
+
+def i6_results_are_kept(edge: Edge) -> bool:
+    """A result is recorded once, by the event that brought it for the execution that ran, and stays."""
+    for was, now in edge.steps:
+        if isinstance(was, NotTaken | Gathered):
+            if now != was:
+                return False
+        elif isinstance(was, Spread):
+            if now not in (was, Gathered(was.step, was.items)):
+                return False
+        elif isinstance(was, Succeeded | Skipped | Undo):
+            if not isinstance(now, Succeeded | Skipped | Undo) or now.seq != was.seq:
+                return False
+        elif isinstance(now, Skipped):
+            if not isinstance(edge.event, StepSkipped) or edge.event.step != now.step or now.seq != edge.after.rev:
+                return False
+        elif isinstance(now, Succeeded) and edge.plan.step(now.step).kind is not StepKind.STEP:
+            if not _waited_for(edge, edge.plan.step(now.step), was, now):
+                return False
+        elif isinstance(now, Succeeded | Undo):
+            if brings_its_result(edge.event, was):
+                if now.seq != edge.after.rev:
+                    return False
+            elif isinstance(now, Succeeded) or now.seq or not isinstance(was, Unfinished):
+                return False  # but for what is undone because it may have run, see I9
+    return len(edge.steps) >= len(edge.before.steps)
+
+
+def _waited_for(edge: Edge, planned: PlannedStep, was: StepState | None, now: Succeeded) -> bool:
+    """Whether what the step waited for is what this edge brought."""
+    match edge.event:
+        case EventReceived(name=name) if now.seq == edge.after.rev:
+            return isinstance(was, Waiting) and name in planned.waits_for
+        case WaitDefaulted(step=step) if now.seq == edge.after.rev:
+            over = isinstance(was, Waiting) and was.until is not None and was.until <= edge.after.at
+            return over and step == now.step and planned.on_timeout is OnTimeout.DEFAULT
+        case Ticked() | Resumed() if now.seq == edge.after.rev:
+            return isinstance(was, Sleeping) and was.wake <= edge.after.at
+        case _:
+            kept = [event for event in edge.before.buffered if event.seq == now.seq]
+            return any(event.name in planned.waits_for for event in kept)

@@ -1,0 +1,41 @@
+"""I10: of the pivot, by the plan that an edge was folded with: a plan without one has no point of no return."""
+
+from __future__ import annotations
+
+from saga_fn.core.events import AbortRequested, ProbeAnswered, StepSucceeded
+from saga_fn.core.invariants.edge import Edge, Undo, begins_undo
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import find, past_pivot
+from saga_fn.core.state import Doubt, Exhausted, Goal, Parked, Probing, Retrying, Running, SagaState, Succeeded, Unknown
+
+
+def i10_nothing_is_undone_past_the_pivot(plan: Plan, state: SagaState) -> bool:
+    """Once the pivot is done nothing is undone, and the saga goes forward until it has completed or a person ends it."""
+    if not past_pivot(plan, state):
+        return True
+    return state.goal in (Goal.FORWARD, Goal.COMPLETED, Goal.FAILED) and not any(
+        isinstance(step, Undo | Exhausted) and not (state.goal is Goal.FAILED and isinstance(step, Exhausted))
+        for step in state.steps
+    )
+
+
+def i10_only_a_person_ends_it_past_the_pivot(edge: Edge) -> bool:
+    """A saga whose pivot is done fails by an abort alone."""
+    ends = edge.after.goal is Goal.FAILED and past_pivot(edge.plan, edge.after)
+    return not ends or isinstance(edge.event, AbortRequested)
+
+
+def i10_no_way_back_from_a_pivot_in_doubt(edge: Edge) -> bool:
+    """Nothing begins to be undone while the pivot may have run, unless a person has decided to turn back all the same."""
+    begins = any(begins_undo(was, now) for was, now in edge.steps)
+    pivot = None if edge.plan.pivot is None else find(edge.after, edge.plan.pivot)
+    return not (begins and isinstance(pivot, Running | Retrying | Unknown | Parked | Probing))
+
+
+def the_pivot_says_so(edge: Edge) -> bool:
+    """A rollback that has not begun gives way to a pivot that turns out to be done, or that may have been."""
+    if edge.before.goal is not Goal.ROLLBACK or edge.plan.pivot is None:
+        return False
+    pivot = find(edge.after, edge.plan.pivot)
+    in_doubt = isinstance(pivot, Parked) and pivot.tries.doubt is not Doubt.NONE
+    return in_doubt or (isinstance(pivot, Succeeded) and isinstance(edge.event, StepSucceeded | ProbeAnswered))

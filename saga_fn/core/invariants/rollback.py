@@ -1,0 +1,71 @@
+"""I8, I9, I10: of the way back. Never forward at once, what is undone, in which order, and that there is no return."""
+
+from __future__ import annotations
+
+from saga_fn.core.events import CompensationSucceeded, RetryRequested
+from saga_fn.core.invariants.doubt import may_have_run
+from saga_fn.core.invariants.edge import Edge, GoingForward, Undo, begins_undo, brings_its_result, starts
+from saga_fn.core.invariants.pivot import the_pivot_says_so
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import owes_undo
+from saga_fn.core.state import Goal, Retrying, Running, SagaState, Succeeded, Undoing, Undone, Unfinished
+
+
+def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState) -> bool:
+    """Forward and back never at once."""
+    begun = any(isinstance(step, Undo) for step in state.steps)
+    return not (begun and any(isinstance(step, GoingForward) for step in state.steps))
+
+
+def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:
+    """No forward step is begun or repeated unless the saga goes forward.
+
+    It does so again only from FAILED, or by the pivot that was running when it was to turn back.
+    """
+    if edge.after.goal in (Goal.FORWARD, Goal.COMPLETED):
+        again = edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested)
+        return edge.before.goal is Goal.FORWARD or again or the_pivot_says_so(edge)
+    return not any(isinstance(now, Running) and starts(was, now) for was, now in edge.steps)
+
+
+def i9_only_what_succeeded_is_undone(edge: Edge) -> bool:
+    """A compensation begins for a success that has one, or for what may have run where that is declared.
+
+    For nothing else: no skipped step, none that is known not to have run.
+    """
+    return all(
+        edge.plan.step(now.step).compensable
+        and (isinstance(was, Succeeded) or brings_its_result(edge.event, was) or may_have_run(edge, was, now.step))
+        for was, now in edge.steps
+        if begins_undo(was, now)
+    )
+
+
+def i9_in_reverse_order(edge: Edge) -> bool:
+    """A compensation begins when everything built upon its step is undone, and nothing runs forward any more."""
+    return all(
+        not any(
+            isinstance(built, Running | Retrying)
+            or owes_undo(edge.plan, built)
+            or (isinstance(built, Unfinished) and built.tries.until > edge.after.at)
+            for built in edge.after.steps
+            if edge.plan.owner(built.step) in edge.plan.descendants[edge.plan.owner(now.step)]
+        )
+        for was, now in edge.steps
+        if isinstance(now, Undoing) and not isinstance(was, Undo)
+    )
+
+
+def i9_undone_means_its_compensation_returned(edge: Edge) -> bool:
+    """A step is undone only by the success of the compensation that was running."""
+    return all(
+        isinstance(was, Undone) or (isinstance(was, Undoing) and isinstance(edge.event, CompensationSucceeded))
+        for was, now in edge.steps
+        if isinstance(now, Undone)
+    )
+
+
+def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:
+    """A saga that has begun to undo never goes forward again."""
+    begun = any(isinstance(was, Undo) for was, _ in edge.steps)
+    return not (begun and edge.after.goal in (Goal.FORWARD, Goal.COMPLETED))

@@ -1,0 +1,46 @@
+"""I1: of the row that mirrors a saga, so that a scan can find it."""
+
+from __future__ import annotations
+
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import SagaStatus, WaitReason, project, startable
+from saga_fn.core.state import (
+    Parked,
+    Probing,
+    Retrying,
+    Running,
+    SagaState,
+    Sleeping,
+    Undoing,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Waiting,
+)
+
+
+def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
+    """No live row that no scan can find: without a due time it waits only for a person, or an event for ever."""
+    row = project(plan, state)
+    if row.due is not None:
+        return not state.ended
+    waits_outside = any(isinstance(step, Parked | UndoParked | Waiting | UndoWaiting) for step in state.steps)
+    waits_for_time = any(
+        isinstance(step, Retrying | UndoRetrying | Running | Undoing | Probing | Sleeping)
+        or (isinstance(step, Waiting | UndoWaiting) and step.until is not None)
+        for step in state.steps
+    )
+    return state.ended or (waits_outside and not waits_for_time and not startable(plan, state))
+
+
+def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
+    """The derived columns pass the CHECK constraints of the saga table."""
+    row = project(plan, state)
+    if row.status.is_terminal:
+        return row.due is None and row.waits is WaitReason.NOTHING
+    if row.status is SagaStatus.SUSPENDED:
+        timed = bool(row.waits & (WaitReason.RETRY | WaitReason.TIMER))
+        may_be_timed = timed or bool(row.waits & WaitReason.EVENT)
+        is_due = row.due is not None
+        return row.waits is not WaitReason.NOTHING and timed <= is_due <= may_be_timed
+    return row.due is not None and row.waits is WaitReason.NOTHING

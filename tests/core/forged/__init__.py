@@ -1,0 +1,28 @@
+"""Forged states and edges by the law that must refuse them, and honest ones that look forged: a file for each family."""
+
+from __future__ import annotations
+
+from tests.core.forged import branches, doubt, effects, ends, history, items, pivot, retries, rollback, waits
+
+BROKEN_STATES = branches.STATES | ends.STATES | items.STATES | pivot.STATES | rollback.STATES
+BROKEN_EDGES = (
+    branches.EDGES
+    | doubt.EDGES
+    | effects.EDGES
+    | ends.EDGES
+    | history.EDGES
+    | items.EDGES
+    | pivot.EDGES
+    | retries.EDGES
+    | rollback.EDGES
+    | waits.EDGES
+)
+HONEST_STATES = branches.HONEST_STATES + ends.HONEST_STATES
+HONEST_EDGES = (
+    branches.HONEST_EDGES
+    + doubt.HONEST_EDGES
+    + pivot.HONEST_EDGES
+    + retries.HONEST_EDGES
+    + rollback.HONEST_EDGES
+    + waits.HONEST_EDGES
+)

@@ -1,0 +1,91 @@
+"""Forged states and edges that the laws of `invariants/doubt.py` must refuse."""
+
+from __future__ import annotations
+
+import msgspec
+
+from saga_fn.core.effects import Release, RunCompensation, RunProbe, RunStep
+from saga_fn.core.events import ProbeAnswered, ProbeFailed, RetryRequested
+from saga_fn.core.ids import Moment
+from saga_fn.core.invariants import Edge
+from saga_fn.core.invariants.doubt import (
+    i9_what_can_be_found_out_is_before_anything_is_undone,
+    i9_what_may_have_run_is_settled_as_declared,
+)
+from saga_fn.core.invariants.edge import EdgeLaw
+from saga_fn.core.plan import OnUnknown, Plan
+from saga_fn.core.state import Exhausted, Parked, ParkReason, Probing, Retrying, Running, Succeeded, Undoing, Unknown
+from tests.core.forged.given import (
+    ASKED,
+    ASKED_ONCE,
+    BACK,
+    DOUBTFUL,
+    LATER,
+    ONCE,
+    TICK,
+    TWICE,
+    UNDONE_IN_DOUBT,
+    edge,
+    moved,
+    state,
+)
+from tests.core.given import A, B, step
+
+LEFT_TO_A_PERSON = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PARK))
+
+EDGES: dict[EdgeLaw, list[Edge]] = {
+    i9_what_can_be_found_out_is_before_anything_is_undone: [
+        edge(
+            state(Succeeded(A, 1), before, goal=BACK), TICK, state(Undoing(A, 1, ONCE), before, goal=BACK, rev=4), ASKED
+        )
+        for before in (Probing(B, DOUBTFUL), Unknown(B, DOUBTFUL))
+    ],
+    i9_what_may_have_run_is_settled_as_declared: [
+        edge(state(Succeeded(A, 1), before), event, state(Succeeded(A, 1), Running(B, TWICE), rev=4), plan)
+        for before, event, plan in (
+            (Unknown(B, DOUBTFUL), TICK, ASKED),
+            (Probing(B, DOUBTFUL), ProbeAnswered(Moment(0), B, 0, done=True), ASKED),
+            (Parked(B, DOUBTFUL, ParkReason.OUTCOME_UNKNOWN), RetryRequested(Moment(0)), ASKED),
+            (Unknown(B, DOUBTFUL), TICK, LEFT_TO_A_PERSON),
+            (Unknown(B, DOUBTFUL), TICK, UNDONE_IN_DOUBT),
+            (Parked(B, DOUBTFUL, ParkReason.ROW_REFUSED), RetryRequested(Moment(0)), UNDONE_IN_DOUBT),
+        )
+    ],
+}
+
+# What looks like a lie and is none: no law forbids it.
+HONEST_EDGES: list[Edge] = [
+    # What may have run is undone where that is declared, repeated when it is known not to have run, or a person says so.
+    edge(
+        state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=BACK),
+        TICK,
+        moved(state(Succeeded(A, 1), Undoing(B, 0, ONCE), goal=BACK, rev=4), RunCompensation(B, 1, 0)),
+        UNDONE_IN_DOUBT,
+    ),
+    edge(
+        state(Succeeded(A, 1), Probing(B, ASKED_ONCE)),
+        ProbeAnswered(Moment(0), B, 1, done=False),
+        moved(state(Succeeded(A, 1), Running(B, TWICE), rev=4), RunStep(B, 2, 0)),
+        ASKED,
+    ),
+    edge(
+        state(Succeeded(A, 1), Retrying(B, DOUBTFUL, Moment(0))),
+        TICK,
+        moved(state(Succeeded(A, 1), Running(B, TWICE), rev=4), RunStep(B, 2, 0)),
+        LEFT_TO_A_PERSON,
+    ),
+    edge(
+        state(Succeeded(A, 1), Unknown(B, ASKED_ONCE)),
+        TICK,
+        moved(
+            state(Succeeded(A, 1), Probing(B, msgspec.structs.replace(ASKED_ONCE, probes=2)), rev=4), RunProbe(B, 2, 0)
+        ),
+        ASKED,
+    ),
+    edge(
+        state(Succeeded(A, 1), Probing(B, ASKED_ONCE)),
+        ProbeFailed(Moment(0), B, 1),
+        moved(state(Succeeded(A, 1), Unknown(B, ASKED_ONCE, LATER, failures=1), rev=4), writes=(Release(LATER),)),
+        ASKED,
+    ),
+]
