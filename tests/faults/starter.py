@@ -14,7 +14,8 @@ from typing import Any
 import asyncpg
 
 from saga_fn import ActiveSagaAlreadyExistsError, SagaHandle, SagaOrchestrator
-from tests.faults.worker import Job, Ledger, definition
+from tests.faults.ledger import Job, Ledger
+from tests.faults.sagas import Sagas
 
 
 async def _active(jobs: SagaHandle[Job, Job], number: int) -> bool:
@@ -29,7 +30,7 @@ async def main(dsn: str, count: int) -> None:
     """Start them all at once."""
     order = random.sample(range(count), count)
     async with asyncpg.create_pool(dsn, min_size=1) as pool, SagaOrchestrator(dsn, concurrency=0) as orchestrator:
-        jobs = orchestrator.register("job", definition(Ledger(pool)))
+        jobs = Sagas(orchestrator, Ledger(pool)).jobs
         runs, active = await asyncio.gather(
             asyncio.gather(*(jobs.start(Job(), idempotency_key=f"key-{number}") for number in order)),
             asyncio.gather(*(_active(jobs, number) for number in order)),

@@ -24,54 +24,41 @@ from saga_fn import (
     SagaStateError,
     SagaStatus,
 )
-from tests.faults.conftest import ROOT, SOON, Stage
-from tests.faults.worker import Job
+from tests.faults.ledger import Job
+from tests.faults.processes import ROOT, SOON
+from tests.faults.stage import Stage
 
 
 @pytest.mark.parametrize("step", ["one", "two", "three"])
 async def test_killed_in_a_step(stage: Stage, step: str) -> None:
-    run = await stage.jobs.start(Job(hangs=step))
-    first = stage.work()
-    assert await stage.entered(run.id, step) == first.pid
-    first.kill()
-    await stage.release()
-    stage.work()
-    assert isinstance(await run.outcome(SOON), Completed)
-    await stage.assert_recorded_once(run.id)
-    keys: list[str] = [
-        row[0] for row in await stage.pool.fetch("SELECT key FROM ledger WHERE step = $1 AND phase = 'begin'", step)
-    ]
-    assert len(keys) == 2, "it was repeated"
-    assert len(set(keys)) == 1, "under the same idempotency key"
+    run = await stage.sagas.jobs.start(Job(hangs=step))
+    with stage.processes.killed():
+        await stage.entered(run, step)
+    await stage.takes_over(run, end=Completed)
+    assert (await stage.executions()).by_step() == {"one": 1, "two": 1, "three": 1, step: 2}
 
 
 async def test_killed_in_a_compensation(stage: Stage) -> None:
-    run = await stage.jobs.start(Job(fails="three", hangs="undo one"))
-    first = stage.work()
-    await stage.entered(run.id, "one", "compensate")
-    first.kill()
-    await stage.release()
-    stage.work()
-    assert isinstance(await run.outcome(SOON), Compensated)
-    await stage.assert_recorded_once(run.id)
+    run = await stage.sagas.jobs.start(Job(fails="three", hangs="undo one"))
+    with stage.processes.killed():
+        await stage.entered(run, "one", direction="compensate")
+    await stage.takes_over(run, end=Compensated)
+    assert (await stage.executions()).by_step("compensate") == {"two": 1, "one": 2}
 
 
-async def test_killed_after_a_step_and_before_its_commit(stage: Stage) -> None:
-    run = await stage.jobs.start(Job(hangs="two"))
-    first = stage.work()
-    await stage.entered(run.id, "two")
-    holder = await asyncpg.connect(stage.dsn)
-    transaction = holder.transaction()
-    await transaction.start()
-    await holder.fetch("SELECT 1 FROM saga_fn.saga FOR UPDATE")  # a commit of this saga cannot pass
-    await stage.release()
-    await stage.entered(run.id, "two", phase="end")
-    first.kill()
+async def test_killed_after_a_step_and_before_its_commit(stage: Stage, dsn: str) -> None:
+    run = await stage.sagas.jobs.start(Job(hangs="two"))
+    with stage.processes.killed():
+        await stage.entered(run, "two")
+        holder = await asyncpg.connect(dsn)
+        transaction = holder.transaction()
+        await transaction.start()
+        await holder.fetch("SELECT 1 FROM saga_fn.saga FOR UPDATE")  # a commit of this saga cannot pass
+        await stage.release()
+        await stage.entered(run, "two", phase="end")
     await transaction.rollback()
     await holder.close()
-    stage.work()
-    assert isinstance(await run.outcome(SOON), Completed)
-    await stage.assert_recorded_once(run.id)
+    await stage.takes_over(run, end=Completed)
 
 
 POINTS = [
@@ -94,68 +81,59 @@ POINTS = [
 @pytest.mark.parametrize("point, where", POINTS, ids=[f"{point}-{where}" for point, where in POINTS])
 async def test_killed_at_a_point_with_many_sagas_at_it(stage: Stage, point: str, where: str, many: int) -> None:
     undoes = where.startswith("Compensation")
-    job = Job(fails="three") if undoes else Job()
-    runs = await stage.jobs.start_many([job] * many)
-    first = stage.work(point, where, str(many))
-    assert await asyncio.to_thread(first.wait, SOON) == -signal.SIGKILL, "it got to that point"
-    written = await stage.committed()
-    stage.work()
-    for run in runs:
-        assert isinstance(await run.outcome(SOON), Compensated if undoes else Completed)
-    await stage.assert_recorded_once(*(run.id for run in runs))
-    begun, keys = await stage.executions()
-    assert all(len(under) == 1 for under in keys.values()), "whatever was repeated had the same idempotency key"
-    assert {begun[each] for each in written} <= {1}, "what was committed was not done again"
-    assert max(begun.values()) <= 2
+    runs = await stage.sagas.jobs.start_many([Job(fails="three") if undoes else Job()] * many)
+    await stage.processes.one_dies_at(point, where, many)
+    committed = await stage.committed()
+    await stage.takes_over(*runs, end=Compensated if undoes else Completed)
+    await stage.assert_repeated_at_most_what_was_not(committed)
     if point == "after":
-        assert len(written) >= many
+        assert len(committed) >= many
 
 
 async def test_a_paused_worker_that_lost_its_lease_commits_nothing(stage: Stage) -> None:
-    run = await stage.jobs.start(Job(hangs="two"))
-    first = stage.work()
-    await stage.entered(run.id, "two")
+    run = await stage.sagas.jobs.start(Job(hangs="two"))
+    first = stage.processes.begin()
+    await stage.entered(run, "two")
     os.kill(first.pid, signal.SIGSTOP)
-    stage.work()
-    async with asyncio.timeout(SOON):
-        while await stage.pool.fetchval("SELECT count(DISTINCT pid) FROM ledger WHERE step = 'two'") < 2:
-            await asyncio.sleep(0.05)
+    stage.processes.begin()
+    await stage.until("SELECT count(DISTINCT pid) = 2 FROM ledger WHERE step = 'two'")
     await stage.release()
     assert isinstance(await run.outcome(SOON), Completed)
     before = len((await SagaAdmin(stage.orchestrator).get_saga(run.id)).step_history)
     os.kill(first.pid, signal.SIGCONT)
     await asyncio.sleep(0.5)  # time for the late worker to do what it must not
     assert len((await SagaAdmin(stage.orchestrator).get_saga(run.id)).step_history) == before
-    await stage.assert_recorded_once(run.id)
+    await stage.assert_recorded_once(run)
 
 
 @pytest.mark.parametrize("workers", [2, 8])
 async def test_many_processes_execute_each_step_once(stage: Stage, workers: int) -> None:
-    runs = [await stage.jobs.start(Job()) for _ in range(40)]
+    runs = [await stage.sagas.jobs.start(Job()) for _ in range(40)]
     for _ in range(workers):
-        stage.work()
+        stage.processes.begin()
     for run in runs:
         assert isinstance(await run.outcome(SOON), Completed)
-    executed = await stage.pool.fetch("SELECT saga, step FROM ledger WHERE phase = 'begin'")
-    assert len(executed) == len({(row[0], row[1]) for row in executed}) == 3 * len(runs)
-    await stage.assert_recorded_once(*(run.id for run in runs))
+    begun = (await stage.executions()).begun
+    assert set(begun.values()) == {1}
+    assert len(begun) == 3 * len(runs)
+    await stage.assert_recorded_once(*runs)
 
 
 async def test_weakness_06_a_saga_that_kills_its_process_is_parked_alone(stage: Stage) -> None:
-    runs = [await stage.jobs.start(Job()) for _ in range(10)]
-    poison = await stage.jobs.start(Job(kills="two"))
-    process = stage.work()
+    runs = [await stage.sagas.jobs.start(Job()) for _ in range(10)]
+    poison = await stage.sagas.jobs.start(Job(kills="two"))
+    process = stage.processes.begin()
     async with asyncio.timeout(60):
         while (await poison.snapshot()).parked is None:
             if process.poll() is not None:
-                process = stage.work()
+                process = stage.processes.begin()
             await asyncio.sleep(0.05)
     seen = await SagaAdmin(stage.orchestrator).get_saga(poison.id)
     assert (seen.status, seen.parked) == (SagaStatus.SUSPENDED, "crash_loop")
     assert [entry.kind for entry in seen.step_history].count("resumed") > 2, "each takeover is in the history"
     for run in runs:
         assert isinstance(await run.outcome(SOON), Completed)
-    await stage.assert_recorded_once(poison.id, *(run.id for run in runs))
+    await stage.assert_recorded_once(poison, *runs)
 
 
 @pytest.mark.parametrize(
@@ -163,15 +141,15 @@ async def test_weakness_06_a_saga_that_kills_its_process_is_parked_alone(stage: 
 )
 async def test_abort_races_whatever_another_process_does(stage: Stage, job: Job) -> None:
     """Completion, rollback, retry of a step and retry of a compensation: I16, an end is one and stays."""
-    worker = stage.work()
+    worker = stage.processes.begin()
     takes = 0.0
     for _ in range(2):  # the first time they wait for the worker to begin
         begun = time.monotonic()
-        for run in await stage.jobs.start_many([job] * 60):
+        for run in await stage.sagas.jobs.start_many([job] * 60):
             await run.outcome(SOON)
         takes = time.monotonic() - begun
     admin = SagaAdmin(stage.orchestrator)
-    runs = await stage.jobs.start_many([job] * 60)
+    runs = await stage.sagas.jobs.start_many([job] * 60)
 
     async def abort(run: SagaRun[Job], seconds: float) -> bool:
         await asyncio.sleep(seconds)
@@ -194,12 +172,12 @@ async def test_abort_races_whatever_another_process_does(stage: Stage, job: Job)
     await asyncio.sleep(1.2)  # whatever the worker still had in hand
     assert await stage.pool.fetch("SELECT id, rev, status FROM saga_fn.saga ORDER BY id") == before
     assert worker.poll() is None
-    await stage.assert_recorded_once(*(run.id for run in runs))
+    await stage.assert_recorded_once(*runs)
 
 
-async def test_two_processes_that_start_the_same_sagas_start_each_once(stage: Stage) -> None:
+async def test_two_processes_that_start_the_same_sagas_start_each_once(stage: Stage, dsn: str) -> None:
     """By idempotency key and by business key, in any order, all at once."""
-    command = [sys.executable, "-m", "tests.faults.starter", stage.dsn, "100"]
+    command = [sys.executable, "-m", "tests.faults.starter", dsn, "100"]
     starters = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) for _ in range(2)]
     told = [json.loads((await asyncio.to_thread(starter.communicate))[0]) for starter in starters]
     assert told[0]["by_key"] == told[1]["by_key"], "one saga a key, whoever asks"

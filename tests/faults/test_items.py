@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
-
 import pytest
 
-from saga_fn import Compensated, Completed, Failed
-from tests.faults.conftest import SOON, Stage
-from tests.faults.worker import Job
+from saga_fn import Compensated, Completed
+from tests.faults.ledger import Job
+from tests.faults.stage import Stage
+
+INTERRUPTED = {f"many[{number}]": 2 if number in (2, 3) else 1 for number in range(6)}
+"""How often each item was begun, if a process died in two of them."""
 
 
 async def test_killed_between_items(stage: Stage) -> None:
     """What was done of them stands, what ran is repeated under its key, what had not begun begins."""
-    run = await stage.spreads.start(Job(hangs="many[2],many[3]"))
-    first = stage.work()
-    await stage.entered(run.id, "many[2]")
-    await stage.entered(run.id, "many[3]")
-    first.kill()
-    await stage.release()
-    stage.work()
-    assert isinstance(await run.outcome(SOON), Completed)
-    await stage.assert_recorded_once(run.id)
-    begun, keys = await stage.executions()
-    assert {step: count for (_, step, _), count in begun.items()} == {
-        "root": 1,
-        **{f"many[{number}]": 2 if number in (2, 3) else 1 for number in range(6)},
-        "last": 1,
-    }
-    assert all(len(under) == 1 for under in keys.values())
-    assert len({key for under in keys.values() for key in under}) == 8
+    run = await stage.sagas.spreads.start(Job(hangs="many[2],many[3]"))
+    with stage.processes.killed():
+        await stage.entered(run, "many[2]", "many[3]")
+    await stage.takes_over(run, end=Completed)
+    executions = await stage.executions()
+    assert executions.by_step() == {"root": 1, **INTERRUPTED, "last": 1}
+    assert len({key for under in executions.keys.values() for key in under}) == 8, "each item has a key of its own"
 
 
 async def test_killed_while_items_are_undone(stage: Stage) -> None:
-    run = await stage.spreads.start(Job(fails="last", hangs="undo many[2],undo many[3]"))
-    first = stage.work()
-    await stage.entered(run.id, "many[2]", "compensate")
-    await stage.entered(run.id, "many[3]", "compensate")
-    first.kill()
-    await stage.release()
-    stage.work()
-    assert isinstance(await run.outcome(SOON), Compensated)
-    await stage.assert_recorded_once(run.id)
-    begun, _ = await stage.executions()
-    undone = {step: count for (_, step, way), count in begun.items() if way == "compensate"}
-    assert undone == {"root": 1, **{f"many[{number}]": 2 if number in (2, 3) else 1 for number in range(6)}}
+    run = await stage.sagas.spreads.start(Job(fails="last", hangs="undo many[2],undo many[3]"))
+    with stage.processes.killed():
+        await stage.entered(run, "many[2]", "many[3]", direction="compensate")
+    await stage.takes_over(run, end=Compensated)
+    assert (await stage.executions()).by_step("compensate") == {"root": 1, **INTERRUPTED}
 
 
 @pytest.mark.parametrize("point", ["before", "in", "after"])
@@ -55,20 +38,11 @@ async def test_killed_while_items_are_undone(stage: Stage) -> None:
 )
 async def test_killed_at_a_point_of_one_item(stage: Stage, point: str, where: str) -> None:
     undoes = where.startswith("Compensation")
-    runs = await stage.spreads.start_many([Job(fails="last") if undoes else Job()] * 20)
-    first = stage.work(point, where)
-    assert await asyncio.to_thread(first.wait, SOON) == -signal.SIGKILL, "it got to that point"
-    written = await stage.committed()
-    stage.work()
-    for run in runs:
-        ended = await run.outcome(SOON)
-        if isinstance(ended, Failed):  # another of the sagas was in its last step when the process died
-            assert undoes
-            assert [(left.step_id, left.kind.value) for left in ended.left_over] == [("last", "may have run")]
-        else:
-            assert isinstance(ended, Compensated if undoes else Completed)
-    await stage.assert_recorded_once(*(run.id for run in runs))
-    begun, keys = await stage.executions()
-    assert all(len(under) == 1 for under in keys.values())
-    assert {begun[each] for each in written} <= {1}, "what was committed was not done again"
-    assert max(begun.values()) <= 2
+    runs = await stage.sagas.spreads.start_many([Job(fails="last") if undoes else Job()] * 20)
+    await stage.processes.one_dies_at(point, where)
+    committed = await stage.committed()
+    if undoes:
+        await stage.takes_over(*runs, end=Compensated, perhaps_left="last")
+    else:
+        await stage.takes_over(*runs, end=Completed)
+    await stage.assert_repeated_at_most_what_was_not(committed)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from uuid import UUID
 
-import attrs
 import pytest
 
 from saga_fn import (
@@ -23,11 +20,11 @@ from saga_fn import (
     SagaAdmin,
     SagaOrchestrator,
     SagaRun,
-    SagaStatus,
 )
 from saga_fn.engine.sending import OutsideEvent, id_of
-from tests.faults.conftest import ROOT, SOON
-from tests.faults.waiter import ROUNDS, Answer, Start, answer, content, impatient, race, sleepy, waits
+from tests.faults.processes import ROOT, SOON, Processes, processes
+from tests.faults.waiter import DEFINITIONS, ROUNDS, Answer, Start, answer, content, impatient, race, sleepy, waits
+from tests.weaknesses.stage import suspended
 
 TRIES = int(os.environ.get("SAGA_FN_RACES", "10000"))
 """How often an event is sent in the moment in which a saga gives itself up."""
@@ -35,91 +32,72 @@ AT_ONCE = 250
 SENDERS = 64
 
 
-@attrs.define
-class Stage:
-    """One database, the processes that work on it, and this process, which starts, sends and looks."""
-
-    dsn: str
-    orchestrator: SagaOrchestrator
-    stranger: SagaOrchestrator
-    """Knows no definition, so that it can do no more than leave a letter."""
-    processes: list[subprocess.Popen[bytes]] = attrs.field(factory=list)
-
-    def work(self, *point: str) -> subprocess.Popen[bytes]:
-        """Begin another worker process, which may kill itself at a point."""
-        process = subprocess.Popen([sys.executable, "-m", "tests.faults.waiter", self.dsn, *point], cwd=ROOT)
-        self.processes.append(process)
-        return process
-
-    async def suspended(self, run: SagaRun[object]) -> None:
-        """Return when the saga waits."""
-        async with asyncio.timeout(SOON):
-            while (await run.snapshot()).status is not SagaStatus.SUSPENDED:
-                await asyncio.sleep(0.01)
-
-    async def assert_told_once(self, run: SagaRun[object], kind: str, times: int = 1) -> None:
-        """The journal says so that often, and folds to the stored state."""
-        admin = SagaAdmin(self.orchestrator)
-        history = (await admin.get_saga(run.id)).step_history
-        assert [entry.kind for entry in history].count(kind) == times
-        assert await admin.verify(run.id) == []
+@pytest.fixture
+async def sagas(dsn: str) -> AsyncIterator[SagaOrchestrator]:
+    """This process, which starts, sends and looks."""
+    async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
+        for definition in DEFINITIONS:
+            orchestrator.register(definition)
+        yield orchestrator
 
 
 @pytest.fixture
-async def stage(dsn: str) -> AsyncIterator[Stage]:
-    async with SagaOrchestrator(dsn, concurrency=0) as knowing, SagaOrchestrator(dsn, concurrency=0) as stranger:
-        for definition in (waits, impatient, content, sleepy):
-            knowing.register(definition)
-        made = Stage(dsn, knowing, stranger)
-        yield made
-        for process in made.processes:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+def workers(dsn: str) -> Iterator[Processes]:
+    """Those who wait."""
+    with processes("tests.faults.waiter", dsn) as begun:
+        yield begun
 
 
-async def test_killed_while_a_saga_waits(stage: Stage) -> None:
-    run = await stage.orchestrator.handle(waits).start(Start())
-    worker = stage.work()
-    await stage.suspended(run)
-    worker.kill()
-    worker.wait()
-    assert await stage.orchestrator.to(run.id, answer).send(Answer(7)) is Delivery.ACCEPTED
-    stage.work()
+async def assert_told_once(sagas: SagaOrchestrator, run: SagaRun[object], kind: str, times: int = 1) -> None:
+    """The journal says so that often, and folds to the stored state."""
+    admin = SagaAdmin(sagas)
+    history = (await admin.get_saga(run.id)).step_history
+    assert [entry.kind for entry in history].count(kind) == times
+    assert await admin.verify(run.id) == []
+
+
+async def test_killed_while_a_saga_waits(sagas: SagaOrchestrator, workers: Processes) -> None:
+    run = await sagas.handle(waits).start(Start())
+    with workers.killed():
+        await suspended(run)
+    assert await sagas.to(run.id, answer).send(Answer(7)) is Delivery.ACCEPTED
+    workers.begin()
     assert await run.result(SOON) == 7
-    await stage.assert_told_once(run, "event_received")
+    await assert_told_once(sagas, run, "event_received")
 
 
-async def test_the_sender_is_killed_between_the_letter_and_its_match(stage: Stage) -> None:
+async def test_the_sender_is_killed_between_the_letter_and_its_match(
+    sagas: SagaOrchestrator, workers: Processes, stranger: SagaOrchestrator
+) -> None:
     """What it has left is found by the scan, though nobody was told of it."""
-    run = await stage.orchestrator.handle(waits).start(Start())
-    stage.work()
-    await stage.suspended(run)
+    run = await sagas.handle(waits).start(Start())
+    workers.begin()
+    await suspended(run)
     letter = OutsideEvent(id_of("m1"), "answer", b'{"number":7}').letter()
-    await stage.stranger.engine.store.send(run.id, letter)
+    await stranger.engine.store.send(run.id, letter)
     assert await run.result(SOON) == 7
-    await stage.assert_told_once(run, "event_received")
+    await assert_told_once(sagas, run, "event_received")
 
 
 POINTS = [("claimed", ":"), ("before", "EventReceived:"), ("in", "EventReceived:"), ("after", "EventReceived:")]
 
 
 @pytest.mark.parametrize("point, where", POINTS, ids=[point for point, _ in POINTS])
-async def test_killed_between_the_letter_and_its_match(stage: Stage, point: str, where: str) -> None:
-    run = await stage.orchestrator.handle(waits).start(Start())
-    waiting = stage.work()
-    await stage.suspended(run)
-    waiting.kill()
-    waiting.wait()
-    first = stage.work(point, where)
+async def test_killed_between_the_letter_and_its_match(
+    sagas: SagaOrchestrator, workers: Processes, stranger: SagaOrchestrator, point: str, where: str
+) -> None:
+    run = await sagas.handle(waits).start(Start())
+    with workers.killed():
+        await suspended(run)
+    reader = workers.begin(point, where)
     await asyncio.sleep(0.5)  # it is there, and looks
-    sending = asyncio.create_task(stage.stranger.to(run.id, answer).send(Answer(7), event_id="m1"))
-    assert await asyncio.to_thread(first.wait, SOON) == -signal.SIGKILL, "it got to that point"
-    stage.work()
+    sending = asyncio.create_task(stranger.to(run.id, answer).send(Answer(7), event_id="m1"))
+    await workers.died(reader)
+    workers.begin()
     assert await run.result(SOON) == 7
     assert await sending in (Delivery.ACCEPTED, Delivery.BUFFERED)
-    assert await stage.stranger.to(run.id, answer).send(Answer(8), event_id="m1") is Delivery.DUPLICATE
-    await stage.assert_told_once(run, "event_received")
+    assert await stranger.to(run.id, answer).send(Answer(8), event_id="m1") is Delivery.DUPLICATE
+    await assert_told_once(sagas, run, "event_received")
 
 
 TIMED = [
@@ -130,7 +108,7 @@ TIMED = [
 
 
 @pytest.mark.parametrize("point, where", TIMED, ids=[f"{point}-{where}" for point, where in TIMED])
-async def test_killed_around_a_timer(stage: Stage, point: str, where: str) -> None:
+async def test_killed_around_a_timer(sagas: SagaOrchestrator, workers: Processes, point: str, where: str) -> None:
     """As a wait or a sleep begins, as it is over, and as a default is given: it is over once, and not before its time."""
     if where.startswith("Wait"):
         definitions = [content]
@@ -138,36 +116,37 @@ async def test_killed_around_a_timer(stage: Stage, point: str, where: str) -> No
         definitions = [impatient, sleepy]
     else:
         definitions = [impatient, content, sleepy]
-    runs = [await stage.orchestrator.handle(each).start(Start()) for each in definitions]
-    first = stage.work(point, where)
-    assert await asyncio.to_thread(first.wait, SOON) == -signal.SIGKILL, "it got to that point"
-    stage.work()
+    runs = [await sagas.handle(each).start(Start()) for each in definitions]
+    await workers.one_dies_at(point, where)
+    workers.begin()
     ends: list[Outcome[int]] = [await run.outcome(SOON) for run in runs]
     for run, definition, end in zip(runs, definitions, ends, strict=True):
         assert isinstance(end, Compensated if definition is impatient else Completed), (definition.name, end)
-        await stage.assert_told_once(run, "wait_defaulted", times=1 if definition is content else 0)
+        await assert_told_once(sagas, run, "wait_defaulted", times=1 if definition is content else 0)
 
 
-async def test_an_event_and_a_suspension_never_miss_each_other(stage: Stage) -> None:
+async def test_an_event_and_a_suspension_never_miss_each_other(
+    sagas: SagaOrchestrator, stranger: SagaOrchestrator, dsn: str
+) -> None:
     """Another process runs the sagas; whenever one is about to wait, this one sends it what it is going to wait for."""
-    races = stage.orchestrator.register("race", race())
+    races = sagas.register("race", race())
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.faults.waiter", stage.dsn, cwd=ROOT, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "tests.faults.waiter", dsn, cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert worker.stdout is not None
-    sagas = -(-TRIES // ROUNDS)
+    wanted = -(-TRIES // ROUNDS)
     sent: Counter[UUID] = Counter()
     answers: Counter[Delivery] = Counter()
     slots = asyncio.Semaphore(SENDERS)
     deadline = time.monotonic() + 600
 
     async def send(saga_id: UUID, number: int) -> None:
-        sender = stage.stranger if number % 2 else stage.orchestrator  # who may, reads the letter in the owner's stead
+        sender = stranger if number % 2 else sagas  # who may, reads the letter in the owner's stead
         async with slots:
             answers[await sender.to(saga_id, answer).send(Answer(number), event_id=f"m{number}")] += 1
 
     async def hear(lines: asyncio.StreamReader, tasks: asyncio.TaskGroup) -> None:
-        for _ in range(sagas * ROUNDS):
+        for _ in range(wanted * ROUNDS):
             line = await asyncio.wait_for(lines.readline(), deadline - time.monotonic())
             saga_id = UUID(line.decode().strip())
             tasks.create_task(send(saga_id, sent[saga_id]))
@@ -177,8 +156,8 @@ async def test_an_event_and_a_suspension_never_miss_each_other(stage: Stage) -> 
         async with asyncio.TaskGroup() as tasks:
             hearing = tasks.create_task(hear(worker.stdout, tasks))
             runs: list[SagaRun[list[int]]] = []
-            while len(runs) < sagas:
-                runs += await races.start_many([Start()] * min(AT_ONCE, sagas - len(runs)))
+            while len(runs) < wanted:
+                runs += await races.start_many([Start()] * min(AT_ONCE, wanted - len(runs)))
                 await asyncio.gather(*(run.result(SOON) for run in runs[-AT_ONCE:]))
             await hearing
     finally:

@@ -1,6 +1,6 @@
-"""A worker process whose sagas wait: `python -m tests.faults.waiter DSN [POINT EVENT:STEP]`.
+"""A worker process whose sagas wait: `python -m tests.faults.waiter DSN [POINT EVENT:STEP MANY]`.
 
-With POINT it kills itself there, as in `tests.faults.worker`. A saga `race` says on standard output when each of its steps
+With POINT it kills itself there, see `tests.faults.death`. A saga `race` says on standard output when each of its steps
 is about to return, so that somebody else can send it an event just then.
 """
 
@@ -15,7 +15,7 @@ from uuid import UUID
 import msgspec
 
 from saga_fn import Event, SagaBuilder, SagaDefinition, SagaOrchestrator, StepContext, StepRef, saga, sleep, step
-from tests.faults.worker import die_at
+from tests.faults.death import die_at
 
 ROUNDS = 4
 SOON = timedelta(milliseconds=300)
@@ -98,7 +98,7 @@ def sleepy(start: StepRef[Start]) -> StepRef[int]:
 DEFINITIONS = (waits, impatient, content, sleepy)
 
 
-async def main(dsn: str, point: str = "", where: str = ":") -> None:
+async def main(dsn: str, point: str = "", where: str = ":", many: str = "1") -> None:
     """Work until SIGTERM, or until that point."""
     event, _, step_id = where.partition(":")
     orchestrator = SagaOrchestrator(
@@ -108,7 +108,7 @@ async def main(dsn: str, point: str = "", where: str = ":") -> None:
     for definition in DEFINITIONS:
         orchestrator.register(definition)
     if point:
-        die_at(orchestrator.engine.store, point, event, step_id, 1)
+        die_at(orchestrator.engine.store, point, event, step_id, int(many))
     await orchestrator.run_forever()
 
 

@@ -1,0 +1,50 @@
+"""How a process of the crash tests kills itself, as SIGKILL does, at a point of its own choice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import UUID
+
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import ClaimedSaga, Committed, SagaWrite
+
+
+def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> None:
+    """Kill this process where that many sagas have come to that point at once.
+
+    `claimed`: they are this process's, and it has done nothing for them; or `before`, `in` or `after` the commit that would
+    say `event` of that step.
+    """
+    claim_due, commit = store.claim_due, store.commit
+
+    async def claim_and_die(
+        shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
+    ) -> list[ClaimedSaga]:
+        claims = await claim_due(shard, definitions, owner=owner, limit=limit, lease=lease)
+        if len(claims) >= many:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return claims
+
+    async def commit_and_die(shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
+        said = [entry.event for write in writes for entry in write.entries]
+        here = [each for each in said if type(each).__name__ == event and getattr(each, "step", "") == step_id]
+        if len(here) < many:
+            return await commit(shard, writes, past_locks=past_locks)
+        if point == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        committing = asyncio.create_task(commit(shard, writes, past_locks=past_locks))
+        if point == "in":
+            await asyncio.sleep(0.001)  # it is on its way, and whether it has been written nobody can say
+            os.kill(os.getpid(), signal.SIGKILL)
+        await committing
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("unreachable")
+
+    if point == "claimed":
+        setattr(store, "claim_due", claim_and_die)  # noqa: B010 - the store's class is final
+    else:
+        setattr(store, "commit", commit_and_die)  # noqa: B010 - as above
