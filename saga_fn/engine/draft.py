@@ -33,7 +33,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.reading import Projection, find, foresee, project
-from saga_fn.core.state import Probing, Running, SagaState, Undoing
+from saga_fn.core.state import Goal, Probing, Running, SagaState, Undoing, Unfinished
 from saga_fn.core.transition import transition
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.fault import fault_in
@@ -165,7 +165,8 @@ class Draft:
         self.entries.append(entry)
         kind = type(entry.event)
         if kind is StepSucceeded or (isinstance(entry.event, ProbeAnswered) and entry.event.done):
-            self.last_error = None
+            if self.last_error is not None and not _is_in_trouble(self.state):
+                self.last_error = None
         elif kind not in _CARRIES_NO_FAULT:
             fault = fault_in(entry.payload)
             self.last_error = fault.type if fault is not None else self.last_error
@@ -179,3 +180,10 @@ class Draft:
                 self.saga.record(step, Recorded(None, item.payload))
             case _:
                 pass
+
+
+def _is_in_trouble(state: SagaState) -> bool:
+    """Whether something has failed that has not been done since."""
+    return state.goal not in (Goal.FORWARD, Goal.COMPLETED) or any(
+        isinstance(step, Unfinished) and (step.tries.failures or type(step) is not Running) for step in state.steps
+    )

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
     HandedBack,
+    PlanChanged,
     Resumed,
     SagaParked,
     Ticked,
@@ -376,8 +377,11 @@ class Interpreter:
                 await asyncio.sleep(0.1)
             else:
                 told = await readable(self._store, self.saga, letters, self._clock.now())
-                # All of them anew, ahead of the results that have come: what a step was told, the next is to know.
-                self._arrived = [*told, *(item for item in self._arrived if item.letter is None)]
+                # All of them anew, ahead of the results that have come: what a step was told, the next is to know. By the
+                # plan that the saga has now.
+                changed = [item for item in self._arrived if isinstance(item.event, PlanChanged)]
+                rest = [item for item in self._arrived if item.letter is None and item not in changed]
+                self._arrived = [*changed, *told, *rest]
                 return
 
     async def _note_refused(self, draft: Draft) -> None:

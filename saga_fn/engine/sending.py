@@ -166,6 +166,9 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
         if row.owner is None and row.ended_at is None:
             await read_inbox(engine, row)
         answer = await engine.store.read_answer(saga_id, event.id)
+        if answer == Refusal.UNKNOWN_EVENT:
+            plan = await plan_of_row(engine, await read_row(engine, saga_id))
+            raise unknown_event(saga_id, event.name, tuple(sorted(plan.events)))
         if answer is not None:
             return _delivery(saga_id, event, answer)
         if row.ended_at is not None:
@@ -197,7 +200,11 @@ def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
                 hint="send an event when it is wanted, or give it an expiry",
             )
         case _:
-            raise unknown_event(saga_id, event.name, ())
+            raise SagaStateError(
+                f"saga {saga_id} has refused event {event.name!r}: {answer}",
+                saga_id=saga_id,
+                hint="look at it with SagaAdmin.get_saga.",
+            )
 
 
 def unknown_event(saga: UUID | str, name: str, known: tuple[str, ...]) -> SagaStateError:
@@ -223,10 +230,12 @@ def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
 
 
 async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> None:
-    plan = await plan_of_row(engine, row)
-    if event.name not in plan.events:
-        raise unknown_event(row.id, event.name, tuple(sorted(plan.events)))
     registered = engine.registry.find(row.name, row.version)
+    names = (await plan_of_row(engine, row)).events
+    if registered is not None:  # whoever reads it may go by a newer plan than the saga has now
+        names |= registered.definition.plan.events
+    if event.name not in names:
+        raise unknown_event(row.id, event.name, tuple(sorted(names)))
     flaw = None if registered is None else unreadable(registered.definition, event.name, event.payload)
     if flaw is not None:
         raise flaw

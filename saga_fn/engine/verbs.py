@@ -15,7 +15,7 @@ from uuid import UUID
 from returns.result import Failure
 
 from saga_fn.core.effects import Refusal, Rejection, Release
-from saga_fn.core.events import AbortRequested, EventReceived, Resumed
+from saga_fn.core.events import AbortRequested, EventReceived, HandedBack
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import project
@@ -141,12 +141,13 @@ async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool
     plan = await plan_of_row(engine, row)
     items = [item]
     if row.owner is not None and not isinstance(item.event, AbortRequested):
-        # Its owner is gone: take it over by the store's own judgement, then decide.
+        # Its owner is gone: take it over by the store's own judgement, then decide. No timer fires: who has read the letters
+        # sees to that.
         claim = await engine.store.claim(row.id, owner=engine.owner, lease=engine.options.lease)
         if claim is None:
             return False
         taken = await read_row(engine, row.id)
-        row, items = taken, [Incoming(Resumed(claim.now, takeover=True)), item]
+        row, items = taken, [Incoming(HandedBack(claim.now)), item]
     entries: list[Entry] = []
     release: Release | None = None
     for each in items:

@@ -35,10 +35,10 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.events import WaitDefaulted
-from saga_fn.store.records import Committed, Letter, SagaWrite
+from saga_fn.store.records import Committed, Letter, SagaWrite, time_of
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON, suspended
+from tests.weaknesses.stage import SOON, born, dies, suspended
 
 HOUR = timedelta(hours=1)
 
@@ -363,6 +363,75 @@ async def test_a_branch_that_waits_lets_the_others_go_on(make: Make) -> None:
         assert shop.done == ["reserve"]
         await orchestrator.to(run.id, approval).send(Approval("ann"))
         assert await run.result(SOON) == Done("ship")
+
+
+def answered(event: Event[Approval], *, then: str) -> SagaDefinition[Order, str]:
+    """Wait for the event and, in a step of that name, say who it was by."""
+
+    async def say(inp: Approval) -> str:
+        return f"{then} {inp.by}"
+
+    builder = SagaBuilder(Order)
+    answer = builder.add_event(event, step_id="answer")
+    return builder.build(output=builder.add_step(step(say), depends_on=answer, step_id=then))
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+@pytest.mark.parametrize("renamed", [False, True])
+async def test_an_event_reaches_a_saga_that_was_not_touched_since_its_definition_changed(
+    make: Make, by_key: bool, renamed: bool
+) -> None:
+    async with make() as before:
+        run = await before.register("answered", answered(approval, then="thank")).start(Order("1"), aggregation_id="1")
+        await suspended(run)
+    event = Event("consent", Approval) if renamed else approval
+    async with make() as after:
+        sagas = after.register("answered", answered(event, then="praise"))
+        delivery = await after.to(("answered", "1") if by_key else run.id, event).send(Approval("ann"))
+        assert delivery is Delivery.ACCEPTED
+        assert await sagas.attach(run.id).result(SOON) == "praise ann"
+
+
+async def test_an_event_of_another_name_than_the_changed_definition_waits_for_is_refused_and_says_so(
+    make: Make,
+) -> None:
+    consent = Event("consent", Approval)
+    async with make() as before:
+        run = await before.register("answered", answered(approval, then="thank")).start(Order("1"))
+        await suspended(run)
+    async with make() as after:
+        after.register("answered", answered(consent, then="praise"))
+        with pytest.raises(SagaStateError, match=r"never waits for an event 'approval'[\s\S]*waits for 'consent'"):
+            await after.to(run.id, approval).send(Approval("ann"))
+
+
+async def test_a_verb_to_a_saga_whose_owner_died_ends_no_wait_before_its_letters_are_read(make: Make) -> None:
+    begun = asyncio.Event()
+
+    async def hang(inp: Order) -> Done:
+        begun.set()
+        await asyncio.Event().wait()
+        return Done("never")
+
+    builder = SagaBuilder(Order, order="graph")
+    answer = builder.add_event(approval, timeout=timedelta(seconds=1))
+    hangs = builder.add_step(step(hang), depends_on=builder.initial)
+    definition = builder.build(output=answer)
+    dying = await born(make(lease=timedelta(milliseconds=300)))
+    run = await dying.register("letters", definition).start(Order("1"))
+    await begun.wait()
+    (wait,) = (await run.snapshot()).waiting_for
+    await dies(dying)
+    async with make(concurrency=0) as operator:
+        operator.register("letters", definition)
+        letter = Letter(uuid4(), "event", b'{"name":"approval","payload":"eyJieSI6ImFubiJ9"}')
+        await operator.engine.store.send(run.id, letter)  # in time, and nobody has read it
+        assert wait.until is not None
+        while time_of(operator.engine.store.now()) <= wait.until:
+            await asyncio.sleep(0.05)
+        await SagaAdmin(operator).step(run.id, hangs).skip(Done("by hand"))
+    async with make() as orchestrator:
+        assert await orchestrator.register("letters", definition).attach(run.id).result(SOON) == Approval("ann")
 
 
 async def test_the_seeds_notify_goes_the_same_way(make: Make) -> None:

@@ -261,6 +261,24 @@ async def test_what_made_a_saga_turn_back_is_not_what_failed_of_its_siblings_aft
     assert ended.error.startswith("CardDeclinedError")
 
 
+async def test_a_sibling_that_succeeds_does_not_make_a_row_forget_the_error(make: Make) -> None:
+    turned = asyncio.Event()
+
+    async def succeeds(inp: Order) -> Done:
+        await turned.wait()
+        return Done("after all")
+
+    builder = SagaBuilder(Order, order="graph")
+    builder.add_step(step(declined, give_up_on=CardDeclinedError), depends_on=builder.initial)
+    builder.add_step(step(succeeds), depends_on=builder.initial)
+    async with make() as orchestrator:
+        run = await orchestrator.register("siblings", builder.build()).start(Order("bad"))
+        while (await run.snapshot()).last_error is None:
+            await asyncio.sleep(0.005)
+        turned.set()
+        assert (await run.outcome(SOON)).snapshot.last_error == "CardDeclinedError"
+
+
 async def test_what_failed_and_was_done_after_all_is_not_why_a_person_turned_a_saga_back(make: Make) -> None:
     shop = Shop(fails={"reserve": 1})
     builder = SagaBuilder(Order)
