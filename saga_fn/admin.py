@@ -143,7 +143,7 @@ class SagaAdmin:
         self._engine.require_open()
         store = self._engine.store
         shards = range(store.shards) if aggregation_id is None else (shard_of_key(aggregation_id, store.shards),)
-        found = [each for shard in shards for each in await store.kept_events(shard, saga_name, aggregation_id)]
+        found = [each for shard in shards for each in await store.kept_events.read(shard, saga_name, aggregation_id)]
         return tuple(
             KeptEvent(
                 saga_name=each.name,

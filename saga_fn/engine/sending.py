@@ -126,7 +126,7 @@ async def send_to_key(engine: SagaEngine, key: tuple[str, str], event: OutsideEv
     if event.expires is not None and event.expires <= store.now():
         return Delivery.EXPIRED
     shard = shard_of_key(aggregation_id, store.shards)
-    match await store.keep_event(shard, key, event.letter(), event.name, expires=event.expires):
+    match await store.kept_events.keep(shard, key, event.letter(), event.name, expires=event.expires):
         case Posted.KNOWN:
             return Delivery.DUPLICATE
         case Posted.NOBODY:
@@ -135,15 +135,15 @@ async def send_to_key(engine: SagaEngine, key: tuple[str, str], event: OutsideEv
                 hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
             )
         case Posted.STORED:
-            saga_id = await store.hand_over_events(shard, key)
+            saga_id = await store.kept_events.hand_over(shard, key)
             if saga_id is None:  # or somebody else has done it
-                saga_id = await store.event_taker(shard, key, event.id)
+                saga_id = await store.kept_events.taker(shard, key, event.id)
             return Delivery.KEPT if saga_id is None else await follow(engine, saga_id, event)
 
 
 async def hand_over(engine: SagaEngine, key: tuple[str, str]) -> None:
     """Give the saga that is active under the key what was kept for it."""
-    saga_id = await engine.store.hand_over_events(shard_of_key(key[1], engine.store.shards), key)
+    saga_id = await engine.store.kept_events.hand_over(shard_of_key(key[1], engine.store.shards), key)
     if saga_id is not None:
         announce(engine, saga_id)
 
@@ -151,9 +151,9 @@ async def hand_over(engine: SagaEngine, key: tuple[str, str]) -> None:
 async def sweep(engine: SagaEngine) -> None:
     """Hand over what whoever was to do it has left behind, and forget what has expired."""
     for shard in range(engine.store.shards):
-        for key in await engine.store.stranded_events(shard):
+        for key in await engine.store.kept_events.stranded(shard):
             await hand_over(engine, key)
-        await engine.store.drop_expired_events(shard)
+        await engine.store.kept_events.drop_expired(shard)
 
 
 async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:

@@ -178,7 +178,9 @@ class Starter:
         """Give a saga that has just begun what was sent to its business key before. What goes wrong here a sweep mends."""
         store = self._engine.store
         with contextlib.suppress(StoreError):
-            saga_id = await store.hand_over_events(shard_of_key(aggregation_id, store.shards), (name, aggregation_id))
+            saga_id = await store.kept_events.hand_over(
+                shard_of_key(aggregation_id, store.shards), (name, aggregation_id)
+            )
             if saga_id is not None:
                 self._engine.nudge(saga_id)
                 self._engine.on_due(None)

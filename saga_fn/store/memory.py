@@ -18,17 +18,15 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.reading import SagaStatus, WaitReason
 from saga_fn.errors import StoreError
 from saga_fn.store.connection import Connection
-from saga_fn.store.ids import new_uuid, shard_of, shard_of_key
+from saga_fn.store.ids import new_uuid, shard_of
+from saga_fn.store.memory_events import MemoryKeptEvents
 from saga_fn.store.records import (
-    KEPT_FOR,
-    MOST_KEPT,
     ClaimedSaga,
     Committed,
     DueWork,
     Entry,
     Inserted,
     JournalRecord,
-    KeptEvent,
     Letter,
     NewSaga,
     Note,
@@ -48,13 +46,6 @@ __all__ = ["MemoryStore"]
 class _Mail:
     letter: Letter
     answer: str | None = None
-
-
-@attrs.define
-class _Event:
-    kept: KeptEvent
-    saga_id: UUID | None = None
-    """Whose inbox it was put into."""
 
 
 @attrs.define
@@ -84,7 +75,7 @@ class MemoryStore:
         self._ahead = 0
         self._sagas: dict[UUID, _Saga] = {}
         self._plans: dict[PlanId, Plan] = {}
-        self._events: dict[tuple[str, str, UUID], _Event] = {}
+        self.kept_events: MemoryKeptEvents = MemoryKeptEvents(self)
         self._listeners: list[Callable[[UUID | None], None]] = []
 
     @property
@@ -341,60 +332,6 @@ class MemoryStore:
         saga = self._sagas.get(saga_id)
         mails = [] if saga is None else saga.inbox
         return next((mail.answer for mail in mails if mail.letter.id == letter_id), None)
-
-    async def keep_event(
-        self, shard: int, key: tuple[str, str], letter: Letter, event: str, *, expires: Moment | None
-    ) -> Posted:
-        """Store an event for whatever saga is, or will be, active under that key, if there is room for it."""
-        if (*key, letter.id) in self._events:
-            return Posted.KNOWN
-        if len([each for each in self._kept() if (each.kept.name, each.kept.aggregation_id) == key]) >= MOST_KEPT:
-            return Posted.NOBODY
-        at = time_of(self.now())
-        until = at + KEPT_FOR if expires is None else time_of(expires)
-        self._events[*key, letter.id] = _Event(KeptEvent(*key, letter.id, event, letter.body, at, until))
-        return Posted.STORED
-
-    async def hand_over_events(self, shard: int, key: tuple[str, str]) -> UUID | None:
-        """Put what is kept for the key into the inbox of its active saga."""
-        kept = [each for each in self._kept() if (each.kept.name, each.kept.aggregation_id) == key]
-        saga_id = await self.active(shard, *key)
-        if saga_id is None or not kept:
-            return None
-        for each in kept:
-            await self.send(saga_id, Letter(each.kept.id, "event", each.kept.body))
-            each.saga_id = saga_id
-        return saga_id
-
-    async def event_taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | None:
-        """The saga that has got this event for a key."""
-        found = self._events.get((*key, event_id))
-        return None if found is None else found.saga_id
-
-    async def stranded_events(self, shard: int) -> list[tuple[str, str]]:
-        """Keys with kept events and an active saga."""
-        keys = dict.fromkeys((each.kept.name, each.kept.aggregation_id) for each in self._kept())
-        here = [key for key in keys if shard_of_key(key[1], self._shards) == shard]
-        return [key for key in here if await self.active(shard, *key) is not None]
-
-    async def drop_expired_events(self, shard: int) -> None:
-        """Forget the events for keys that have expired."""
-        now = time_of(self.now())
-        self._events = {key: each for key, each in self._events.items() if each.kept.expires_at > now}
-
-    async def kept_events(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:
-        """The events that wait for a saga of that name and key, the oldest first."""
-        return [
-            each.kept
-            for each in self._kept()
-            if shard_of_key(each.kept.aggregation_id, self._shards) == shard
-            and name in (None, each.kept.name)
-            and aggregation_id in (None, each.kept.aggregation_id)
-        ]
-
-    def _kept(self) -> list[_Event]:
-        now = time_of(self.now())
-        return [each for each in self._events.values() if each.saga_id is None and each.kept.expires_at > now]
 
     async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""

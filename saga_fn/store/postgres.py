@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from typing import final
 from uuid import UUID
 
-import asyncpg
 from asyncpg.pgproto import pgproto
 
 from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import SagaStatus, WaitReason
-from saga_fn.store._queries import ClaimedRow, Queries
+from saga_fn.store._queries import ClaimedRow
 from saga_fn.store.connection import Connection, Pool
-from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections
-from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
-from saga_fn.store.hearing import hear
+from saga_fn.store.database import Database
 from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
 from saga_fn.store.journal_rows import journal_columns, step_of
-from saga_fn.store.migrate import check_schema, migrate
+from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.records import (
     FORMAT,
-    KEPT_FOR,
-    MOST_KEPT,
     READABLE,
     ClaimedSaga,
     Committed,
@@ -36,7 +28,6 @@ from saga_fn.store.records import (
     Entry,
     Inserted,
     JournalRecord,
-    KeptEvent,
     Letter,
     NewSaga,
     Note,
@@ -79,81 +70,33 @@ class PostgresStore:
         max_connections: int = 2,
         listen: bool = True,
     ) -> None:
-        self._queries = Queries(schema)
-        self._schema = schema
+        self._database = Database(
+            source,
+            schema=schema,
+            shards=shards,
+            pool_size=pool_size,
+            max_connections=max_connections,
+            listen=listen,
+        )
         self._shards = shards
-        self._listen = listen
-        self._source = source
-        if isinstance(source, str):
-            dsn = source.replace("postgresql+asyncpg://", "postgresql://", 1)
-            self._work: Connections = OwnConnections(dsn, size=max(1, pool_size - 1))
-            # Renewals and claims never queue behind commits.
-            self._control: Connections = OwnConnections(dsn, size=1)
-            self._hearing: Connections = OwnConnections(dsn, size=1)
-        else:
-            self._work = self._control = BorrowedConnections(source, limit=max_connections)
-            self._hearing = BorrowedConnections(source, limit=1)
-        self._ahead = time.time() - time.monotonic()
-        self._listening: asyncio.Task[None] | None = None
+        self.kept_events: PostgresKeptEvents = PostgresKeptEvents(self._database)
 
     @property
     def shards(self) -> int:
         """How many shards the store has."""
         return self._shards
 
-    @property
-    def opens_by_itself(self) -> bool:
-        """Whether it connects by a DSN, and so has to be opened before anything else."""
-        return isinstance(self._source, str)
-
-    # Connections and time.
-
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
         """Connect, check or migrate the schema, and begin to listen."""
-        async with self._answering(self._work) as connection:
-            await self._prepare(connection, apply=migrate)
-        if listen is not None and self._listen:
-            self._listening = asyncio.create_task(hear(self._schema, lambda: self._answering(self._hearing), listen))
-
-    async def _prepare(self, connection: Connection, *, apply: bool) -> None:
-        if apply:
-            await migrate(connection, schema=self._schema, shards=self._shards)
-        await check_schema(connection, schema=self._schema, shards=self._shards)
+        await self._database.open(migrate=migrate, listen=listen)
 
     async def close(self) -> None:
         """Stop listening and close what is ours."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-            self._listening = None
-        await self._work.close()
-        await self._control.close()
+        await self._database.close()
 
     def now(self) -> Moment:
         """The database's time: its last word, and what this process's monotonic clock says has passed since."""
-        return Moment(int((self._ahead + time.monotonic()) * 1_000_000))
-
-    def _heard(self, now: datetime) -> Moment:
-        """Set the estimate by an answer just received: it was true a moment ago, so the estimate lags and never leads.
-
-        Every way to a saga hears it first: a start keeps its plan, others read or claim. This machine's clock is never used.
-        """
-        moment = moment_of(now)
-        self._ahead = moment / 1_000_000 - time.monotonic()
-        return moment
-
-    @asynccontextmanager
-    async def _answering(self, connections: Connections) -> AsyncGenerator[Connection]:
-        """A connection, with the driver's exceptions told apart by what helps."""
-        try:
-            async with connections.connection() as connection:
-                try:
-                    yield connection
-                except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-                    await check_schema(connection, schema=self._schema, shards=self._shards)  # says what is amiss
-                    raise
-        except DRIVER_ERRORS as error:
-            raise told_apart(error) from error
+        return self._database.now()
 
     # Writing.
 
@@ -165,15 +108,15 @@ class PostgresStore:
             return await self._insert(
                 connection, shard, sagas, lease
             )  # its now() is when the caller's transaction began
-        async with self._answering(self._work) as own:
+        async with self._database.work() as own:
             inserted = await self._insert(own, shard, sagas, lease)
-        self._heard(time_of(inserted.now))
+        self._database.heard(time_of(inserted.now))
         return inserted
 
     async def _insert(self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta) -> Inserted:
         if len(sagas) == 1 and _LONERS:
             return await self._insert_one(connection, shard, sagas[0], lease)
-        rows = await self._queries.insert_sagas(
+        rows = await self._database.queries.insert_sagas(
             connection,
             shard=shard,
             ids=[new.id for new in sagas],
@@ -199,7 +142,7 @@ class PostgresStore:
         return Inserted(frozenset(row.id for row in rows), now)
 
     async def _insert_one(self, connection: Connection, shard: int, new: NewSaga, lease: timedelta) -> Inserted:
-        row = await self._queries.insert_saga(
+        row = await self._database.queries.insert_saga(
             connection,
             shard=shard,
             id=new.id,
@@ -228,8 +171,8 @@ class PostgresStore:
         if len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers and _LONERS and not past_locks:
             return await self._commit_one(shard, writes[0], writes[0].entries[0])
         answers = [(write.id, letter, answer) for write in writes for letter, answer in write.answers]
-        async with self._answering(self._work) as connection:
-            rows = await self._queries.commit_sagas(
+        async with self._database.work() as connection:
+            rows = await self._database.queries.commit_sagas(
                 connection,
                 shard=shard,
                 patience=0 if past_locks else _PATIENCE,
@@ -252,12 +195,12 @@ class PostgresStore:
                 a_ids=[letter for _, letter, _ in answers],
                 a_answers=[answer for _, _, answer in answers],
             )
-        now = self._heard(rows[0].now) if rows else self.now()
+        now = self._database.heard(rows[0].now) if rows else self.now()
         return Committed({row.id: row.signals for row in rows}, now)
 
     async def _commit_one(self, shard: int, write: SagaWrite, entry: Entry) -> Committed:
-        async with self._answering(self._work) as connection:
-            row = await self._queries.commit_saga(
+        async with self._database.work() as connection:
+            row = await self._database.queries.commit_saga(
                 connection,
                 shard=shard,
                 id=write.id,
@@ -282,7 +225,11 @@ class PostgresStore:
                 j_input_of=entry.input_of,
                 j_payload=entry.payload,
             )
-        return Committed({}, self.now()) if row is None else Committed({row.id: row.signals}, self._heard(row.now))
+        return (
+            Committed({}, self.now())
+            if row is None
+            else Committed({row.id: row.signals}, self._database.heard(row.now))
+        )
 
     # Ownership.
 
@@ -290,8 +237,8 @@ class PostgresStore:
         self, shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these definitions, oldest first."""
-        async with self._answering(self._control) as connection:
-            rows = await self._queries.claim_due_sagas(
+        async with self._database.control() as connection:
+            rows = await self._database.queries.claim_due_sagas(
                 connection,
                 shard=shard,
                 names=[name for name, _ in definitions],
@@ -306,8 +253,8 @@ class PostgresStore:
 
     async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:
         """Take this saga, due or not, unless it has ended or a lease on it is running."""
-        async with self._answering(self._control) as connection:
-            row = await self._queries.claim_saga(
+        async with self._database.control() as connection:
+            row = await self._database.queries.claim_saga(
                 connection, shard=self._shard(saga_id), id=saga_id, token=new_uuid(), owner=owner, lease=lease
             )
         return None if row is None else self._claimed(row)
@@ -327,31 +274,33 @@ class PostgresStore:
             last_error=row.last_error,
             created_at=row.created_at,
             takeover=row.previous_owner is not None,
-            now=self._heard(row.now),
+            now=self._database.heard(row.now),
         )
 
     async def renew(self, shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
         """Extend the leases on these sagas, all at once."""
         ids = sorted(held)
-        async with self._answering(self._control) as connection:
-            rows = await self._queries.renew_leases(
+        async with self._database.control() as connection:
+            rows = await self._database.queries.renew_leases(
                 connection, shard=shard, ids=ids, tokens=[held[saga] for saga in ids], owner=owner, lease=lease
             )
-        now = self._heard(rows[0].now) if rows else self.now()
+        now = self._database.heard(rows[0].now) if rows else self.now()
         return Committed({row.id: row.signals for row in rows}, now)
 
     async def release(self, shard: int, held: Mapping[UUID, UUID]) -> None:
         """Give back claimed sagas as they are, due at once."""
         ids = sorted(held)
-        async with self._answering(self._control) as connection:
-            await self._queries.release_sagas(connection, shard=shard, ids=ids, tokens=[held[saga] for saga in ids])
+        async with self._database.control() as connection:
+            await self._database.queries.release_sagas(
+                connection, shard=shard, ids=ids, tokens=[held[saga] for saga in ids]
+            )
 
     # Reading.
 
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         """The shards in which something is due; takes no lock."""
-        async with self._answering(self._control) as connection:
-            rows = await self._queries.find_due_shards(
+        async with self._database.control() as connection:
+            rows = await self._database.queries.find_due_shards(
                 connection,
                 shards=list(range(self._shards)),
                 names=[name for name, _ in definitions],
@@ -362,8 +311,8 @@ class PostgresStore:
 
     async def read(self, saga_id: UUID) -> SagaRecord | None:
         """The saga's row; takes no lock."""
-        async with self._answering(self._work) as connection:
-            row = await self._queries.read_saga(connection, shard=self._shard(saga_id), id=saga_id)
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_saga(connection, shard=self._shard(saga_id), id=saga_id)
         if row is None:
             return None
         return SagaRecord(
@@ -388,49 +337,51 @@ class PostgresStore:
             updated_at=row.updated_at,
             ended_at=row.ended_at,
             leased=row.leased,
-            now=self._heard(row.now),
+            now=self._database.heard(row.now),
         )
 
     async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
         """The tokens of those of these sagas that are there and have not ended; takes no lock."""
-        async with self._answering(self._work) as connection:
-            rows = await self._queries.read_live(connection, shard=shard, ids=saga_ids)
+        async with self._database.work() as connection:
+            rows = await self._database.queries.read_live(connection, shard=shard, ids=saga_ids)
         return {row.id: row.token for row in rows}
 
     async def journal(self, saga_id: UUID) -> list[JournalRecord]:
         """The saga's whole journal, in order."""
-        async with self._answering(self._work) as connection:
-            rows = await self._queries.read_journal(connection, shard=self._shard(saga_id), saga_id=saga_id)
+        async with self._database.work() as connection:
+            rows = await self._database.queries.read_journal(connection, shard=self._shard(saga_id), saga_id=saga_id)
         return [JournalRecord(row.seq, row.event, row.writer, row.input, row.payload) for row in rows]
 
     async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries, by primary key."""
-        async with self._answering(self._work) as connection:
-            rows = await self._queries.read_results(
+        async with self._database.work() as connection:
+            rows = await self._database.queries.read_results(
                 connection, shard=shard, saga_ids=[saga for saga, _ in wanted], seqs=[seq for _, seq in wanted]
             )
         return {(row.saga_id, row.seq): Recorded(row.input, row.payload) for row in rows}
 
     async def writers(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
         """Who wrote each of these journal entries."""
-        async with self._answering(self._work) as connection:
-            rows = await self._queries.read_writers(
+        async with self._database.work() as connection:
+            rows = await self._database.queries.read_writers(
                 connection, shard=shard, saga_ids=[saga for saga, _ in wanted], seqs=[seq for _, seq in wanted]
             )
         return {(row.saga_id, row.seq): row.writer for row in rows}
 
     async def active(self, shard: int, name: str, aggregation_id: str) -> UUID | None:
         """The active saga of that name that holds the business key."""
-        async with self._answering(self._work) as connection:
-            row = await self._queries.read_active(connection, shard=shard, name=name, aggregation_id=aggregation_id)
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_active(
+                connection, shard=shard, name=name, aggregation_id=aggregation_id
+            )
         return None if row is None else row.id
 
     # Mail and notes.
 
     async def send(self, saga_id: UUID, letter: Letter) -> Posted:
         """Leave a letter for the saga's owner, present or next."""
-        async with self._answering(self._work) as connection:
-            sent = await self._queries.send_letter(
+        async with self._database.work() as connection:
+            sent = await self._database.queries.send_letter(
                 connection,
                 shard=self._shard(saga_id),
                 saga_id=saga_id,
@@ -444,89 +395,36 @@ class PostgresStore:
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
         """The letters nobody has answered, oldest first."""
-        async with self._answering(self._work) as connection:
-            rows = await self._queries.read_letters(connection, shard=self._shard(saga_id), saga_id=saga_id)
+        async with self._database.work() as connection:
+            rows = await self._database.queries.read_letters(connection, shard=self._shard(saga_id), saga_id=saga_id)
         return [Letter(row.id, row.kind, row.body) for row in rows]
 
     async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:
         """Answer a letter that changed nothing."""
-        async with self._answering(self._work) as connection:
-            await self._queries.answer_letter(
+        async with self._database.work() as connection:
+            await self._database.queries.answer_letter(
                 connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id, answer=answer
             )
 
     async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
         """What became of a letter; None while nobody has read it."""
-        async with self._answering(self._work) as connection:
-            row = await self._queries.read_answer(connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id)
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_answer(
+                connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id
+            )
         return None if row is None else row.answer
-
-    # Events for business keys.
-
-    async def keep_event(
-        self, shard: int, key: tuple[str, str], letter: Letter, event: str, *, expires: Moment | None
-    ) -> Posted:
-        """Store an event for whatever saga is, or will be, active under that key, if there is room for it."""
-        async with self._answering(self._work) as connection:
-            row = await self._queries.keep_event(
-                connection,
-                shard=shard,
-                name=key[0],
-                aggregation_id=key[1],
-                id=letter.id,
-                event=event,
-                body=letter.body,
-                expires_at=None if expires is None else time_of(expires),
-                keep=KEPT_FOR,
-                most=MOST_KEPT,
-            )
-        return Posted.STORED if row.stored else Posted.KNOWN if row.known else Posted.NOBODY
-
-    async def hand_over_events(self, shard: int, key: tuple[str, str]) -> UUID | None:
-        """Put what is kept for the key into the inbox of its active saga, in one statement."""
-        async with self._answering(self._work) as connection:
-            row = await self._queries.hand_over_events(connection, shard=shard, name=key[0], aggregation_id=key[1])
-        return None if row is None else row.id
-
-    async def event_taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | None:
-        """The saga that has got this event for a key."""
-        async with self._answering(self._work) as connection:
-            row = await self._queries.read_event_taker(
-                connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id
-            )
-        return None if row is None else row.taken_by
-
-    async def stranded_events(self, shard: int) -> list[tuple[str, str]]:
-        """Keys with kept events and an active saga; takes no lock."""
-        async with self._answering(self._control) as connection:
-            rows = await self._queries.find_stranded_events(connection, shard=shard)
-        return [(row.name, row.aggregation_id) for row in rows]
-
-    async def drop_expired_events(self, shard: int) -> None:
-        """Forget some of the events for keys that have expired."""
-        async with self._answering(self._control) as connection:
-            await self._queries.drop_expired_events(connection, shard=shard)
-
-    async def kept_events(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:
-        """The events that wait for a saga of that name and key; takes no lock."""
-        async with self._answering(self._work) as connection:
-            rows = await self._queries.read_kept_events(connection, shard=shard, of_name=name, of_key=aggregation_id)
-        return [
-            KeptEvent(row.name, row.aggregation_id, row.id, row.event, row.body, row.sent_at, row.expires_at)
-            for row in rows
-        ]
 
     async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""
-        async with self._answering(self._work) as connection:
-            await self._queries.insert_note(
+        async with self._database.work() as connection:
+            await self._database.queries.insert_note(
                 connection, shard=self._shard(saga_id), saga_id=saga_id, id=new_uuid(), kind=kind, detail=detail
             )
 
     async def notes(self, saga_id: UUID) -> list[Note]:
         """What happened beside the journal, in order."""
-        async with self._answering(self._work) as connection:
-            rows = await self._queries.read_notes(connection, shard=self._shard(saga_id), saga_id=saga_id)
+        async with self._database.work() as connection:
+            rows = await self._database.queries.read_notes(connection, shard=self._shard(saga_id), saga_id=saga_id)
         return [Note(row.kind, row.detail, row.recorded_at) for row in rows]
 
     # Plans, health, hints.
@@ -534,20 +432,24 @@ class PostgresStore:
     async def keep_plan(self, plan: Plan) -> None:
         """Store the plan, unless it is there."""
         shard = shard_of_plan(plan.id, self._shards)
-        async with self._answering(self._work) as connection:
-            row = await self._queries.insert_plan(connection, shard=shard, id=plan.id, data=encode_plan(plan.data))
-        self._heard(row.now)
+        async with self._database.work() as connection:
+            row = await self._database.queries.insert_plan(
+                connection, shard=shard, id=plan.id, data=encode_plan(plan.data)
+            )
+        self._database.heard(row.now)
 
     async def plan(self, plan_id: PlanId) -> Plan | None:
         """The stored plan of that fingerprint."""
-        async with self._answering(self._work) as connection:
-            row = await self._queries.read_plan(connection, shard=shard_of_plan(plan_id, self._shards), id=plan_id)
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_plan(
+                connection, shard=shard_of_plan(plan_id, self._shards), id=plan_id
+            )
         return None if row is None else Plan.from_data(decode_plan(row.data))
 
     async def due_work(self, definitions: Sequence[tuple[str, int]]) -> DueWork:
         """One cheap read for the health check."""
-        async with self._answering(self._control) as connection:
-            row = await self._queries.read_health(
+        async with self._database.control() as connection:
+            row = await self._database.queries.read_health(
                 connection,
                 shards=list(range(self._shards)),
                 names=[name for name, _ in definitions],
@@ -557,9 +459,9 @@ class PostgresStore:
 
     async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Notify listening processes."""
-        async with self._answering(self._control) as connection:
+        async with self._database.control() as connection:
             payloads = ["" if saga is None else str(saga) for saga in sagas]
-            await self._queries.notify_workers(connection, channel=self._schema, payloads=payloads)
+            await self._database.queries.notify_workers(connection, channel=self._database.schema, payloads=payloads)
 
     def _shard(self, saga_id: UUID) -> int:
         return shard_of(saga_id, self._shards)

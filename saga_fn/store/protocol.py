@@ -27,6 +27,39 @@ from saga_fn.store.records import (
 )
 
 
+class KeptEvents(Protocol):
+    """Events for a saga's name and business key, kept until a saga is active under them; see `Store`."""
+
+    async def keep(
+        self, shard: int, key: tuple[str, str], letter: Letter, event: str, *, expires: Moment | None
+    ) -> Posted:
+        """Store an event for whatever saga is, or will be, active under that (name, aggregation_id).
+
+        `NOBODY` if `MOST_KEPT` wait for it already. Without `expires` it is kept for `KEPT_FOR`.
+        """
+        ...
+
+    async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
+        """Put what is kept for the key into the inbox of its active saga; None if there is neither or one of them."""
+        ...
+
+    async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | None:
+        """The saga that has got this event for a key; None while none has."""
+        ...
+
+    async def stranded(self, shard: int) -> list[tuple[str, str]]:
+        """Keys with kept events and an active saga; takes no lock."""
+        ...
+
+    async def drop_expired(self, shard: int) -> None:
+        """Forget some of the events for keys that have expired."""
+        ...
+
+    async def read(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:
+        """The events that wait for a saga of that name and key (None: of any), the oldest first."""
+        ...
+
+
 class Store(Protocol):
     """Where sagas live. Every method is one statement, atomic by itself; `shard` is that of every id in the call.
 
@@ -37,6 +70,11 @@ class Store(Protocol):
     @property
     def shards(self) -> int:
         """How many shards the store has."""
+        ...
+
+    @property
+    def kept_events(self) -> KeptEvents:
+        """Events for business keys."""
         ...
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
@@ -128,35 +166,6 @@ class Store(Protocol):
 
     async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
         """What became of a letter; None while nobody has read it."""
-        ...
-
-    async def keep_event(
-        self, shard: int, key: tuple[str, str], letter: Letter, event: str, *, expires: Moment | None
-    ) -> Posted:
-        """Store an event for whatever saga is, or will be, active under that (name, aggregation_id).
-
-        `NOBODY` if `MOST_KEPT` wait for it already. Without `expires` it is kept for `KEPT_FOR`.
-        """
-        ...
-
-    async def hand_over_events(self, shard: int, key: tuple[str, str]) -> UUID | None:
-        """Put what is kept for the key into the inbox of its active saga; None if there is neither or one of them."""
-        ...
-
-    async def event_taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | None:
-        """The saga that has got this event for a key; None while none has."""
-        ...
-
-    async def stranded_events(self, shard: int) -> list[tuple[str, str]]:
-        """Keys with kept events and an active saga; takes no lock."""
-        ...
-
-    async def drop_expired_events(self, shard: int) -> None:
-        """Forget some of the events for keys that have expired."""
-        ...
-
-    async def kept_events(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:
-        """The events that wait for a saga of that name and key (None: of any), the oldest first."""
         ...
 
     async def note(self, saga_id: UUID, kind: str, detail: str) -> None:

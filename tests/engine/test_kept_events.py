@@ -47,11 +47,11 @@ async def test_what_its_sender_left_behind_is_handed_over_by_a_sweep(make: Make)
     async with make() as orchestrator:
         run = await orchestrator.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
         await suspended(run)
-        store = orchestrator.engine.store
-        hand_over = store.hand_over_events
-        setattr(store, "hand_over_events", _nobody)  # noqa: B010 - the store's class is final
+        kept = orchestrator.engine.store.kept_events
+        hand_over = kept.hand_over
+        setattr(kept, "hand_over", _nobody)  # noqa: B010 - the store's class is final
         assert await orchestrator.to(KEY, approval).send(Approval("ann")) is Delivery.KEPT
-        setattr(store, "hand_over_events", hand_over)  # noqa: B010 - as above
+        setattr(kept, "hand_over", hand_over)  # noqa: B010 - as above
         assert await run.result(SOON) == Approval("ann")
 
 
@@ -62,11 +62,11 @@ async def _nobody(shard: int, key: tuple[str, str]) -> None:
 async def test_a_scheduler_hands_over_what_was_left_behind_too(memory: MemoryStore) -> None:
     orchestrator = SagaOrchestrator(memory)
     sagas = orchestrator.register("approved", approved(Shop()))
-    hand_over = memory.hand_over_events
-    setattr(memory, "hand_over_events", _nobody)  # noqa: B010 - as above
+    hand_over = memory.kept_events.hand_over
+    setattr(memory.kept_events, "hand_over", _nobody)  # noqa: B010 - as above
     await orchestrator.to(KEY, approval).send(Approval("ann"))
     run = await sagas.start(Order("1"), aggregation_id="order-1")
-    setattr(memory, "hand_over_events", hand_over)  # noqa: B010 - as above
+    setattr(memory.kept_events, "hand_over", hand_over)  # noqa: B010 - as above
     await orchestrator.run_due()
     await orchestrator.run_due()
     assert await run.result(SOON) == Approval("ann")

@@ -1,0 +1,75 @@
+"""Events for business keys in PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import final
+from uuid import UUID
+
+from saga_fn.core.ids import Moment
+from saga_fn.store.database import Database
+from saga_fn.store.records import KEPT_FOR, MOST_KEPT, KeptEvent, Letter, Posted, time_of
+
+
+@final
+class PostgresKeptEvents:
+    """What was sent to a name and a business key, until a saga is active under them."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def keep(
+        self, shard: int, key: tuple[str, str], letter: Letter, event: str, *, expires: Moment | None
+    ) -> Posted:
+        """Store an event for whatever saga is, or will be, active under that key, if there is room for it."""
+        async with self._database.work() as connection:
+            row = await self._database.queries.keep_event(
+                connection,
+                shard=shard,
+                name=key[0],
+                aggregation_id=key[1],
+                id=letter.id,
+                event=event,
+                body=letter.body,
+                expires_at=None if expires is None else time_of(expires),
+                keep=KEPT_FOR,
+                most=MOST_KEPT,
+            )
+        return Posted.STORED if row.stored else Posted.KNOWN if row.known else Posted.NOBODY
+
+    async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
+        """Put what is kept for the key into the inbox of its active saga, in one statement."""
+        async with self._database.work() as connection:
+            row = await self._database.queries.hand_over_events(
+                connection, shard=shard, name=key[0], aggregation_id=key[1]
+            )
+        return None if row is None else row.id
+
+    async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | None:
+        """The saga that has got this event for a key."""
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_event_taker(
+                connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id
+            )
+        return None if row is None else row.taken_by
+
+    async def stranded(self, shard: int) -> list[tuple[str, str]]:
+        """Keys with kept events and an active saga; takes no lock."""
+        async with self._database.control() as connection:
+            rows = await self._database.queries.find_stranded_events(connection, shard=shard)
+        return [(row.name, row.aggregation_id) for row in rows]
+
+    async def drop_expired(self, shard: int) -> None:
+        """Forget some of the events for keys that have expired."""
+        async with self._database.control() as connection:
+            await self._database.queries.drop_expired_events(connection, shard=shard)
+
+    async def read(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:
+        """The events that wait for a saga of that name and key; takes no lock."""
+        async with self._database.work() as connection:
+            rows = await self._database.queries.read_kept_events(
+                connection, shard=shard, of_name=name, of_key=aggregation_id
+            )
+        return [
+            KeptEvent(row.name, row.aggregation_id, row.id, row.event, row.body, row.sent_at, row.expires_at)
+            for row in rows
+        ]
