@@ -1,7 +1,8 @@
 """Sagas in an asyncio service, kept in its own PostgreSQL. These are the public names; README shows them at work."""
 
 from saga_fn.admin import SagaAdmin, StepAdmin
-from saga_fn.core.reading import LeftOver, LeftOverKind, SagaStatus, WaitReason
+from saga_fn.core.leftovers import LeftOver, LeftOverKind
+from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.steps import StepStatus
 from saga_fn.definition import (
     NOT_DONE,

@@ -11,7 +11,8 @@ from uuid import UUID
 
 import attrs
 
-from saga_fn.core.reading import LeftOver, SagaStatus, WaitReason
+from saga_fn.core.leftovers import LeftOver
+from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.steps import StepStatus
 
 R_co = TypeVar("R_co", covariant=True)

@@ -7,7 +7,7 @@ from collections import defaultdict
 from saga_fn.core.explore import explore
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
-from saga_fn.core.reading import SagaStatus
+from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retry import RetrySchedule
 
 

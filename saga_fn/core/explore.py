@@ -53,8 +53,10 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId, item_of
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
+from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
-from saga_fn.core.reading import LeftOverKind, SagaStatus, due, left_over, project
+from saga_fn.core.projection import SagaStatus, project
+from saga_fn.core.reading import due
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Gathered,

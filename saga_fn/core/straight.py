@@ -13,8 +13,10 @@ from saga_fn.core.effects import Release, RunStep, Transition
 from saga_fn.core.events import Binding, Bound, Started, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import Doubt, Goal, Running, SagaState, Succeeded, Tries
+from saga_fn.core.state import DONE, Doubt, Goal, Running, SagaState, Succeeded, Tries
 
+STRAIGHT: Final = DONE | {Running}
+"""All that the steps of a saga are while nothing has gone wrong."""
 _GIVEN_UP: Final = (Release(None),)
 
 

@@ -78,6 +78,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.items import ITEM_LIMIT, Places, gathered, in_order, item_count
+from saga_fn.core.leftovers import verdict
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.reading import (
     due,
@@ -89,7 +90,6 @@ from saga_fn.core.reading import (
     startable,
     to_probe,
     undoable,
-    verdict,
 )
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (

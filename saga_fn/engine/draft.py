@@ -32,7 +32,8 @@ from saga_fn.core.events import (
     WaitDefaulted,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.reading import Projection, find, foresee, project
+from saga_fn.core.projection import Projection, project
+from saga_fn.core.reading import find, foresee
 from saga_fn.core.state import Goal, Probing, Running, SagaState, Undoing, Unfinished
 from saga_fn.core.transition import transition
 from saga_fn.engine.execution import Incoming

@@ -17,7 +17,8 @@ from saga_fn.core.events import Binding, Bound, BoundEach, Declined, StepSkipped
 from saga_fn.core.ids import Digest, Moment, StepId, number_of, owner_of
 from saga_fn.core.items import ITEM_LIMIT, item_count, items_of
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.core.reading import Projection, find
+from saga_fn.core.projection import Projection
+from saga_fn.core.reading import find
 from saga_fn.core.state import (
     Gathered,
     NotTaken,

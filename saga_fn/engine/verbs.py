@@ -18,7 +18,7 @@ from saga_fn.core.effects import Refusal, Rejection, Release
 from saga_fn.core.events import AbortRequested, EventReceived, HandedBack
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import project
+from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.arguments import check_id

@@ -24,8 +24,10 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.items import items_of
+from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.core.reading import find, left_over, project
+from saga_fn.core.projection import project
+from saga_fn.core.reading import find
 from saga_fn.core.state import (
     Gathered,
     Goal,

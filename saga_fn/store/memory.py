@@ -15,7 +15,7 @@ import attrs
 
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import SagaStatus, WaitReason
+from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.errors import StoreError
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of

@@ -12,7 +12,7 @@ from asyncpg.pgproto import pgproto
 from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import SagaStatus, WaitReason
+from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.store._queries import ClaimedRow
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.database import Database

@@ -16,7 +16,7 @@ import msgspec
 from saga_fn.core.events import Event, Started
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import PlanData
-from saga_fn.core.reading import Projection, SagaStatus, WaitReason
+from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import SagaState
 from saga_fn.core.waiting import BUFFER_LIMIT
 

@@ -26,8 +26,10 @@ from saga_fn.core.events import (
     WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
-from saga_fn.core.reading import Projection, SagaStatus, find, left_over, project
+from saga_fn.core.projection import Projection, SagaStatus, project
+from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Probing, Running, SagaState, StepState, Undoing
 from saga_fn.core.transition import transition

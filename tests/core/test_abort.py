@@ -5,8 +5,9 @@ from __future__ import annotations
 from saga_fn.core.effects import CancelExecution, Refusal, Release, RunCompensation, RunStep
 from saga_fn.core.events import AbortRequested, CompensationRequested, EventReceived, RetryRequested
 from saga_fn.core.ids import Moment
+from saga_fn.core.leftovers import LeftOver, LeftOverKind, left_over
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import LeftOver, LeftOverKind, SagaStatus, WaitReason, left_over
+from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import Retrying, UndoRetrying, Unknown
 from tests.core.given import ONE, SECOND, THREE, THRICE, A, B, C, Saga, sequence, started, step
 

@@ -7,7 +7,7 @@ import pytest
 from saga_fn.core.effects import CancelExecution, RunCompensation, RunStep
 from saga_fn.core.explore import explore
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import SagaStatus
+from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import Goal, Undone
 from tests.core.given import AT_ONCE, DIAMOND, TWO_ROOTS, A, B, C, D, Saga, started, step
 

@@ -7,7 +7,7 @@ import pytest
 from saga_fn.core.events import CompensationRequested, EventReceived, FailureKind, RetryRequested
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import SagaStatus
+from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
 from saga_fn.core.state import Doubt, Exhausted, Retrying, Running, Undoing, UndoRetrying
 from tests.core.given import SECOND, THRICE, A, B, Saga, started, step

@@ -21,7 +21,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import SagaStatus
+from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import NotTaken, Parked, ParkReason, Retrying, Unknown
 from tests.core.given import THRICE, A, B, C, Saga, bound, sequence, started, step
 

@@ -12,8 +12,10 @@ from saga_fn.core.effects import Decision, Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Event, StepSkipped, StepSucceeded
 from saga_fn.core.explore import Outcome, explore
 from saga_fn.core.invariants import Edge
+from saga_fn.core.leftovers import LeftOverKind
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
-from saga_fn.core.reading import LeftOverKind, SagaStatus, foresee
+from saga_fn.core.projection import SagaStatus
+from saga_fn.core.reading import foresee
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Goal, SagaState, is_done
 from saga_fn.core.transition import transition

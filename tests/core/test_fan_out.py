@@ -23,8 +23,10 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, StepId, item_of, number_of, owner_of
 from saga_fn.core.items import ITEM_LIMIT
+from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import LeftOverKind, SagaStatus, left_over, owes_undo, ready
+from saga_fn.core.projection import SagaStatus
+from saga_fn.core.reading import owes_undo, ready
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Doubt,

@@ -11,8 +11,9 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, EdgeLaw, StateLaw, ends, rows
 from saga_fn.core.invariants.ends import i11_an_end_is_at_rest, i12_failed_lists_what_is_left
 from saga_fn.core.invariants.rows import i1_a_scan_finds_it, i1_the_row_keeps_the_tables_rules
+from saga_fn.core.leftovers import LeftOver, left_over
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import LeftOver, Projection, WaitReason, left_over, project
+from saga_fn.core.projection import Projection, WaitReason, project
 from saga_fn.core.state import Exhausted, Goal, Retrying, Running, SagaState, Succeeded, Unknown
 from tests.core import forged
 from tests.core.forged.given import DOUBTFUL, HELD, LATER, ONCE, RAN, TWO, parked, state

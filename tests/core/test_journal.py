@@ -10,7 +10,7 @@ from hypothesis import given, settings
 
 from saga_fn.core.events import Event, PlanChanged, Started
 from saga_fn.core.plan import Plan, PlanData
-from saga_fn.core.reading import project
+from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from tests.core.record_golden import GOLDEN

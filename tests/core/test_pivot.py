@@ -7,7 +7,7 @@ import pytest
 from saga_fn.core.effects import Refusal
 from saga_fn.core.events import CompensationRequested, FailureKind, PlanChanged, RetryRequested, SagaParked, StepSkipped
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import SagaStatus
+from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import Goal, Parked, ParkReason
 from tests.core.given import PIVOTED, SECOND, THRICE, A, B, C, Saga, bound, sequence, started, step
 

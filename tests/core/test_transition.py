@@ -26,8 +26,10 @@ from saga_fn.core.events import (
     Unbindable,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.leftovers import LeftOver, LeftOverKind, left_over
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import LeftOver, LeftOverKind, Projection, SagaStatus, WaitReason, find, left_over
+from saga_fn.core.projection import Projection, SagaStatus, WaitReason
+from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Doubt,

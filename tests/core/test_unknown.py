@@ -15,7 +15,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.plan import OnUnknown, Plan
-from saga_fn.core.reading import SagaStatus, WaitReason
+from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Doubt, Goal, Parked, ParkReason, Probing, Retrying, Undoing, Unknown
 from tests.core.given import AT_ONCE, SECOND, THRICE, A, B, C, Saga, started, step

@@ -23,7 +23,8 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.core.reading import SagaStatus, WaitReason, foresee
+from saga_fn.core.projection import SagaStatus, WaitReason
+from saga_fn.core.reading import foresee
 from saga_fn.core.state import (
     Exhausted,
     Goal,

@@ -11,7 +11,7 @@ from returns.result import Success
 from saga_fn.core.events import Binding, Bound, Event, FailureKind, Resumed, Started, StepFailed, StepSucceeded
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan, PlannedStep
-from saga_fn.core.reading import project
+from saga_fn.core.projection import project
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition

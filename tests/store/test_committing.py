@@ -8,7 +8,7 @@ import msgspec
 
 from saga_fn.core.events import AbortRequested, RetryRequested
 from saga_fn.core.ids import Moment
-from saga_fn.core.reading import SagaStatus, WaitReason
+from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Letter, decode_event, decode_state, moment_of, time_of
 from tests.store.given import LONG, OTHER, OVER, OWNER, B, Hand, hand_of_claim, start

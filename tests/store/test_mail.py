@@ -8,7 +8,7 @@ import msgspec
 
 from saga_fn.core.events import AbortRequested, SagaParked
 from saga_fn.core.ids import Moment
-from saga_fn.core.reading import SagaStatus, WaitReason
+from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Letter, Posted, time_of

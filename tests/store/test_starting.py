@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saga_fn.core.events import AbortRequested
 from saga_fn.core.ids import Moment
-from saga_fn.core.reading import SagaStatus, WaitReason
+from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import decode_event, decode_state, moment_of
 from tests.store.given import LONG, OWNER, PLAN, SHOP, hand_of, new_saga, start

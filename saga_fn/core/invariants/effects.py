@@ -18,7 +18,8 @@ from saga_fn.core.events import (
 from saga_fn.core.invariants.edge import Edge, starts, stops
 from saga_fn.core.invariants.items import at_once
 from saga_fn.core.plan import OnUnknown
-from saga_fn.core.reading import project, startable
+from saga_fn.core.projection import project
+from saga_fn.core.reading import startable
 from saga_fn.core.state import Goal, Probing, Retrying, Running, Undoing, Unknown, is_executing
 
 _Result: TypeAlias = (

@@ -5,8 +5,9 @@ from __future__ import annotations
 from saga_fn.core.events import AbortRequested, CompensationRequested, RetryRequested
 from saga_fn.core.ids import StepId
 from saga_fn.core.invariants.edge import Edge, GoingForward
+from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import left_over, owes_undo, startable
+from saga_fn.core.reading import owes_undo, startable
 from saga_fn.core.state import (
     ENDS,
     Goal,

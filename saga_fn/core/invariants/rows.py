@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import SagaStatus, WaitReason, project, startable
+from saga_fn.core.projection import SagaStatus, WaitReason, project
+from saga_fn.core.reading import startable
 from saga_fn.core.state import (
     Parked,
     Probing,

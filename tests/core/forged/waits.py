@@ -17,7 +17,7 @@ from saga_fn.core.invariants.waits import (
     i14_nothing_begins_before_its_saga,
     i14_what_is_due_fires,
 )
-from saga_fn.core.reading import project
+from saga_fn.core.projection import project
 from saga_fn.core.state import (
     Buffered,
     Exhausted,

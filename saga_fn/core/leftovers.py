@@ -1,0 +1,99 @@
+"""What a saga leaves in the world without its owner's consent, and so how a rollback ends."""
+
+from __future__ import annotations
+
+import enum
+from typing import assert_never
+
+import attrs
+
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import owes_undo
+from saga_fn.core.state import (
+    Doubt,
+    Exhausted,
+    Gathered,
+    Goal,
+    NotTaken,
+    Parked,
+    Probing,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    Sleeping,
+    Spread,
+    StepState,
+    Succeeded,
+    Tries,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+    Waiting,
+)
+
+
+class LeftOverKind(enum.StrEnum):
+    """What is left in the world of a step when its saga has FAILED."""
+
+    NOT_UNDONE = "not undone"
+    UNDO_FAILED = "undo failed"
+    MAY_HAVE_RUN = "may have run"
+    OUTPUT_LOST = "ran, output lost"
+    MAY_STILL_RUN = "may still run"
+
+
+@attrs.frozen
+class LeftOver:
+    """One step that a FAILED saga leaves behind. `until`: when it is certain to have stopped, where that matters."""
+
+    step_id: StepId
+    kind: LeftOverKind
+    until: Moment | None = None
+
+
+def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
+    """What the saga leaves in the world without its owner's consent; nothing unless it is FAILED."""
+    if state.goal is not Goal.FAILED:
+        return ()
+    found = (_left_of(plan, step, state.at) for step in state.steps)
+    return tuple(leftover for leftover in found if leftover is not None)
+
+
+def verdict(plan: Plan, state: SagaState) -> Goal:
+    """How a rollback that has nothing more to do ends: COMPENSATED only if nothing at all is left over."""
+    left = (_left_of(plan, step, state.at) for step in state.steps)
+    return Goal.FAILED if any(left) else Goal.COMPENSATED
+
+
+def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
+    match step:
+        case Running() | Retrying() | Unknown() | Parked() | Exhausted() | Probing():
+            return _doubtful(step.step, step.tries, at)
+        case Succeeded():
+            return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
+        case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():
+            return LeftOver(step.step, LeftOverKind.UNDO_FAILED, step.tries.until if step.tries.until > at else None)
+        case Skipped() | NotTaken() | Spread() | Gathered() | Undone() | Waiting() | Sleeping():
+            return None
+        case _:
+            assert_never(step)
+
+
+def _doubtful(step: StepId, tries: Tries, at: Moment) -> LeftOver | None:
+    if tries.until > at:
+        return LeftOver(step, LeftOverKind.MAY_STILL_RUN, tries.until)
+    match tries.doubt:
+        case Doubt.NONE:
+            return None
+        case Doubt.MAY_HAVE_RUN:
+            return LeftOver(step, LeftOverKind.MAY_HAVE_RUN)
+        case Doubt.OUTPUT_LOST:
+            return LeftOver(step, LeftOverKind.OUTPUT_LOST)
+        case _:
+            assert_never(tries.doubt)

@@ -1,0 +1,169 @@
+"""What is shown of a state: the columns of a saga's row that mirror it, so that a scan can find it and a person can read it.
+
+`verify` compares the two.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, TypeAlias, assert_never
+
+import msgspec
+from typing_extensions import TypeIs
+
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import held, ready, startable, wakes_at
+from saga_fn.core.state import (
+    ABIDING,
+    DONE,
+    Exhausted,
+    Goal,
+    Parked,
+    Retrying,
+    Running,
+    SagaState,
+    Sleeping,
+    Spread,
+    StepState,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unfinished,
+    Unknown,
+    Waiting,
+)
+from saga_fn.core.straight import STRAIGHT
+
+_PASSED = DONE | {Undone, Spread}
+_Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed | UndoWaiting
+_Open: TypeAlias = _Tried | Waiting | Sleeping
+
+
+class SagaStatus(enum.StrEnum):
+    """The status of a saga, as everybody outside sees it.
+
+    `COMPLETED`: every step is done. `COMPENSATED`: it was rolled back, and nothing is left over. `FAILED`: it ended
+    otherwise, and the snapshot's `left_over` lists exactly what is left in the world.
+    """
+
+    RUNNING = "RUNNING"
+    SUSPENDED = "SUSPENDED"
+    COMPENSATING = "COMPENSATING"
+    COMPLETED = "COMPLETED"
+    COMPENSATED = "COMPENSATED"
+    FAILED = "FAILED"
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the saga has ended."""
+        return self in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
+
+
+class WaitReason(enum.IntFlag):
+    """Why a suspended saga waits; several branches may wait for several things."""
+
+    NOTHING = 0
+    RETRY = 1
+    TIMER = 2
+    EVENT = 4
+    PAUSED = 8
+    PARKED = 16
+
+
+class Projection(msgspec.Struct, frozen=True, gc=False):
+    """The columns of a saga's row that mirror its state."""
+
+    status: SagaStatus
+    waits: WaitReason
+    due: Moment | None
+    """When an unowned saga is to be claimed; None when no scan shall find it."""
+    retry_counter: int
+    """Failures of the step that is tried now."""
+    current_step: StepId | None
+    """The first step in the plan's order that is being worked on, in either direction."""
+    parked: str | None
+    """Why it waits for a person."""
+
+
+_COMPLETED: Final = Projection(SagaStatus.COMPLETED, WaitReason.NOTHING, None, 0, None, None)
+
+
+def project(plan: Plan, state: SagaState) -> Projection:
+    """The saga's row as its state would have it."""
+    if state.goal is Goal.COMPLETED:
+        return _COMPLETED
+    if state.goal is Goal.FORWARD and STRAIGHT.issuperset(map(type, state.steps)):
+        for step in state.steps:
+            if type(step) is Running:
+                return Projection(
+                    SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.tries.failures, step.step, None
+                )
+    current = _current(state)
+    is_ready = ready(plan, state)
+    status = _status(state, is_ready=is_ready)
+    return Projection(
+        status=status,
+        waits=_waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING,
+        due=state.at if is_ready else wakes_at(state),
+        retry_counter=0 if current is None or _abides(current) else current.tries.failures,
+        current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
+        parked=next((step.why.value for step in state.steps if isinstance(step, Parked | UndoParked)), None),
+    )
+
+
+def _current(state: SagaState) -> _Open | None:
+    """The step that explains the saga's status: what is worked on, else what went wrong."""
+    wrong: _Open | None = None
+    for step in state.steps:
+        if _is_open(step):
+            if not isinstance(step, UndoFailed | Exhausted):
+                return step
+            wrong = wrong or step
+    return wrong
+
+
+def _is_open(step: StepState) -> TypeIs[_Open]:
+    return type(step) not in _PASSED
+
+
+def _abides(step: StepState) -> TypeIs[Waiting | Sleeping]:
+    return type(step) in ABIDING
+
+
+def _waits(state: SagaState) -> WaitReason:
+    reasons = (
+        (WaitReason.RETRY, any(_waits_for_a_try(step, state.at) for step in state.steps)),
+        (WaitReason.TIMER, bool(held(state)) or _waits_for_a_moment(state)),
+        (WaitReason.EVENT, any(isinstance(step, Waiting | UndoWaiting) for step in state.steps)),
+        (WaitReason.PARKED, any(isinstance(step, Parked | UndoParked) for step in state.steps)),
+    )
+    return WaitReason(sum(reason for reason, waits in reasons if waits))
+
+
+def _waits_for_a_moment(state: SagaState) -> bool:
+    """Whether the saga itself waits for a moment, or a sleep does; that a wait for an event may end by itself is apart."""
+    if state.goal is not Goal.FORWARD:
+        return False
+    return (
+        state.deadline is not None or state.begins > state.at or any(isinstance(step, Sleeping) for step in state.steps)
+    )
+
+
+def _waits_for_a_try(step: StepState, at: Moment) -> bool:
+    return isinstance(step, Retrying | UndoRetrying) or (isinstance(step, Unknown) and step.wake > at)
+
+
+def _status(state: SagaState, *, is_ready: bool) -> SagaStatus:
+    match state.goal:
+        case Goal.COMPLETED | Goal.COMPENSATED | Goal.FAILED:
+            return SagaStatus[state.goal.name]
+        case Goal.ROLLBACK:
+            return SagaStatus.COMPENSATING if is_ready else SagaStatus.SUSPENDED
+        case Goal.FORWARD | Goal.HALT:
+            return SagaStatus.RUNNING if is_ready else SagaStatus.SUSPENDED
+        case _:
+            assert_never(state.goal)
