@@ -22,6 +22,7 @@ from saga_fn.definition.refs import StepContext
 from saga_fn.definition.retry import ExponentialRetry, NoRetry
 from saga_fn.definition.waits import WaitParts
 from saga_fn.duration import seconds_of
+from saga_fn.errors import SagaDefinitionError
 
 _DEFAULT_UNDO_RETRY: Final = ExponentialRetry(
     max_attempts=10, base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=1)
@@ -60,6 +61,11 @@ class StepBinding:
 def bind_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input: Mapped) -> StepBinding:
     """A step as the engine runs it. Raises SagaDefinitionError for options that contradict each other."""
     timeout = options.get("timeout")
+    if "compensation_waits_for" in options and parts.compensate is None:
+        raise SagaDefinitionError(
+            f"step {step_id!r} has compensation_waits_for, but no compensation",
+            hint="give compensate=, or leave it out",
+        )
     return StepBinding(
         step_id=step_id,
         input_type=parts.input_type,

@@ -319,6 +319,11 @@ class SagaBuilder(WaitingBuilder[D]):
             raise SagaDefinitionError(
                 f"{user!r} depends on {ref!r} of another saga", hint="use refs only in the saga that made them"
             )
+        if ref.step_id != INITIAL and ref.step_id not in self._bindings:
+            raise SagaDefinitionError(
+                f"{user!r} depends on step {ref.step_id!r}, which is not there",
+                hint="add first what a step depends on, and pass the StepRef that gave: so no steps wait for each other",
+            )
 
     @overload
     def build(self) -> SagaDefinition[D, None]: ...

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
-from saga_fn.definition.signature import takes
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.codec import type_name
+from saga_fn.definition.signature import fits, hints_of, takes
+from saga_fn.errors import SagaDefinitionError, TypeValidationError
+
+_SAY: Final = "make it say True or False, as in .when(lambda inp: bool(inp.items))"
 
 
-def check_condition(name: str, condition: object) -> None:
-    """Raise SagaDefinitionError for what cannot be asked whether a step is to be taken."""
+def check_condition(name: str, condition: object, given: object) -> None:
+    """Raise SagaDefinitionError for what cannot be asked whether a step is to be taken that takes a `given`."""
     if inspect.iscoroutinefunction(condition):
         raise SagaDefinitionError(
             f"the condition of step {name!r} is async", hint="make it a plain function of the step's input"
@@ -21,6 +24,27 @@ def check_condition(name: str, condition: object) -> None:
             f"the condition of step {name!r} cannot be called with the step's input, and nothing else",
             hint=f"write {name}.when(lambda inp: ...), which says True or False",
         )
+    if inspect.isfunction(condition) or inspect.ismethod(condition):
+        _check_annotations(name, condition, given)
+
+
+def _check_annotations(name: str, condition: Callable[..., object], given: object) -> None:
+    """What they say is believed; they need not say anything."""
+    try:
+        hints = hints_of(condition)
+    except TypeValidationError:
+        return
+    taken = hints.get(next(iter(inspect.signature(condition).parameters)), Any)
+    if not fits(given, taken):
+        raise TypeValidationError(
+            f"the condition of step {name!r} takes a {type_name(taken)}, but the step takes a {type_name(given)}",
+            hint="a condition is asked of the step's own input",
+        )
+    if not fits(hints.get("return", Any), bool):
+        raise TypeValidationError(
+            f"the condition of step {name!r} returns a {type_name(hints['return'])}, which is not a bool",
+            hint=_SAY,
+        )
 
 
 def holds(name: str, condition: Callable[[Any], object], value: object) -> bool:  # Any: steps of all types
@@ -29,6 +53,6 @@ def holds(name: str, condition: Callable[[Any], object], value: object) -> bool:
     if not isinstance(answer, bool):
         raise SagaDefinitionError(
             f"the condition of step {name!r} returned a {type(answer).__name__}, which is not a bool",
-            hint="make it say True or False, as in .when(lambda inp: bool(inp.items))",
+            hint=_SAY,
         )
     return answer

@@ -57,6 +57,12 @@ class StepParts:
         return sequence[self.input_type.tp]
 
     @property
+    def given_type(self) -> object:
+        """What it comes as: of a fan-out always a list."""
+        whole: Any = list  # Any: as above
+        return whole[self.input_type.tp] if self.width else self.input_type.tp
+
+    @property
     def result_type(self) -> PayloadType[Any]:  # Any: as above
         """What those that follow the step are given."""
         whole: Any = list  # Any: as in `taken_type`

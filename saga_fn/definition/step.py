@@ -78,7 +78,7 @@ class Step(StepBase[I, O]):
         """
         if self._parts.when is not None:
             raise SagaDefinitionError(f"{self!r} has a condition already", hint="put both into one, with `and`")
-        check_condition(self._parts.name, condition)
+        check_condition(self._parts.name, condition, self._parts.given_type)
         return Step(attrs.evolve(self._parts, when=condition))
 
     def each(self, *, concurrency: int) -> Step[Sequence[I], list[O]]:

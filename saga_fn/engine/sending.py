@@ -189,10 +189,7 @@ def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
         case Refusal.FINISHED:
             return Delivery.ENDED
         case "unreadable":
-            raise PayloadError(
-                f"saga {saga_id} cannot read what event {event.name!r} brings",
-                hint="use the same Event, with the same type, where it is sent and where it is waited for",
-            )
+            raise _unreadable_event(saga_id, event.name)
         case Refusal.TOO_MANY_EVENTS:
             raise SagaStateError(
                 f"saga {saga_id} keeps as many events as it may that nothing has taken yet",
@@ -217,6 +214,14 @@ def unknown_event(saga: UUID | str, name: str, known: tuple[str, ...]) -> SagaSt
     )
 
 
+def _unreadable_event(saga: UUID | str, name: str, flaw: PayloadError | None = None) -> PayloadError:
+    """What waits for the event in the saga expects another payload; `flaw` says more, where this process knows it."""
+    return PayloadError(
+        f"saga {saga} cannot read what event {name!r} brings{f': {flaw.fact}' if flaw is not None else ''}",
+        hint="use the same Event, with the same type, where it is sent and where it is waited for",
+    )
+
+
 def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
     """What is sent to a key is for a saga of whatever version: one of them has to wait for it, and be able to read it."""
     known = engine.registry.versions(name)
@@ -225,8 +230,8 @@ def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
         names = {each for registered in known for each in registered.definition.plan.events}
         raise unknown_event(f"{name!r}", event.name, tuple(sorted(names)))
     flaws = [unreadable(each, event.name, event.payload) for each in waiting]
-    if flaws and flaws[-1] is not None and None not in flaws:
-        raise flaws[-1]
+    if flaws and None not in flaws:
+        raise _unreadable_event(f"{name!r}", event.name, flaws[-1])
 
 
 async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> None:
@@ -238,4 +243,4 @@ async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> No
         raise unknown_event(row.id, event.name, tuple(sorted(names)))
     flaw = None if registered is None else unreadable(registered.definition, event.name, event.payload)
     if flaw is not None:
-        raise flaw
+        raise _unreadable_event(row.id, event.name, flaw)

@@ -21,6 +21,14 @@ async def asks_async(order: Order) -> bool:
     return True
 
 
+def asks_how_many(order: Order) -> int:
+    return 1
+
+
+def asks_another(cents: int) -> bool:
+    return True
+
+
 def wants_int(cents: int) -> Order:
     return Order(str(cents))
 
@@ -37,6 +45,9 @@ CONDITIONS: Cases = [
     ("async", lambda: price.when(asks_async), "is async", "plain function"),
     ("no function", lambda: price.when(True), "cannot be called", "price.when(lambda inp"),
     ("two arguments", lambda: price.when(lambda one, two: True), "cannot be called", "price.when(lambda inp"),
+    ("no bool", lambda: price.when(asks_how_many), "returns a int, which is not a bool", "True or False"),
+    ("of another input", lambda: price.when(asks_another), "takes a int, but the step takes a Order", "own input"),
+    ("of one item", lambda: price.each(concurrency=1).when(asks), "the step takes a list[Order]", "own input"),
     ("twice", lambda: price.when(asks).when(asks), "has a condition already", "`and`"),
     (
         "taken for granted",
@@ -51,6 +62,23 @@ CONDITIONS: Cases = [
         "annotate it int | None",
     ),
 ]
+
+
+def test_a_condition_of_a_fan_out_may_ask_for_a_list() -> None:
+    def any_at_all(orders: list[Order]) -> bool:
+        return bool(orders)
+
+    assert price.each(concurrency=1).when(any_at_all) is not None
+
+
+def test_a_condition_need_not_say_what_it_takes_nor_find_its_annotations() -> None:
+    def asks_somehow(order):
+        return True
+
+    asks_somehow.__annotations__["order"] = "NowhereToBeFound"
+
+    for condition in (bool, len, lambda order: True, asks_somehow):
+        assert price.when(condition) is not None
 
 
 @each_of(CONDITIONS)

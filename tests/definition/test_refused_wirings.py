@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from saga_fn import SagaBuilder, SagaDefinitionError, StepRef, saga, step
+from saga_fn import Event, SagaBuilder, SagaDefinitionError, StepRef, saga, step
 from tests.definition.refusal import Cases, each_of, other_ref, refused, use
 from tests.definition.shop import ChargeInput, Order, charge, price, reserve
 
@@ -77,6 +77,24 @@ WIRINGS: Cases = [
         "plain function",
     ),
     ("two refs, no map", use(lambda b, r: b.add_step(charge, depends_on=(r, b.initial))), "put together", "input_map"),
+    (
+        "a circle",
+        use(lambda b, r: b.add_step(price, depends_on=b.initial, after=StepRef(b, "later"))),
+        "depends on step 'later', which is not there",
+        "add first what a step depends on",
+    ),
+    (
+        "itself",
+        use(lambda b, r: b.add_step(price, depends_on=StepRef(b, "price"))),
+        "'price' depends on step 'price', which is not there",
+        "no steps wait for each other",
+    ),
+    (
+        "a wait of a compensation that there is not",
+        use(lambda b, r: b.add_step(price, depends_on=b.initial, compensation_waits_for=Event("paid", int))),
+        "compensation_waits_for, but no compensation",
+        "give compensate=",
+    ),
     ("types that do not fit", use(lambda b, r: b.add_step(charge, depends_on=r)), "is given Reserved", "input_map"),
     ("first step does not fit", unfit, "is given Order", "input_map"),
     ("unknown option", use(lambda b, r: b.add_step(price, depends_on=b.initial, retries=3)), "retries", "retry_policy"),
