@@ -137,6 +137,8 @@ class StepContext:
     trace_id: str
     deadline: datetime | None
     """When this attempt's timeout is over; None without one."""
+    generation: int = 0
+    """How often it was given another input than before, by an event or an operator: then its idempotency key is another too."""
     heard: tuple[str, bytes] | None = None
     """The name and the payload of the event that a compensation has waited for; ask `received` for it."""
 

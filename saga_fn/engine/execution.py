@@ -240,6 +240,7 @@ def _context(
         idempotency_key=f"{saga.id}:{step}:{direction}" + (f":{generation}" if generation else ""),
         trace_id=saga.trace_id,
         deadline=deadline,
+        generation=generation if direction == "execute" else 0,
         heard=_heard(saga, step, generation) if direction == "compensate" and generation else None,
     )
 

@@ -9,6 +9,7 @@ transaction make all three harmless:
             case Doing.FIRST: ...   # book it
             case Doing.AGAIN: ...   # answer as you did then
             case Doing.LATE: ...    # refuse: it has been undone
+            case Doing.INSTEAD: ... # book back what was done, and book this
 
     async with pool.acquire() as connection, connection.transaction():
         match await guard.undone(connection, operation):
@@ -16,9 +17,14 @@ transaction make all three harmless:
             case Undoing.NOTHING: ...   # it never came here, and if it comes it will be refused
             case Undoing.AGAIN: ...     # it has been undone already
 
-`operation` is `StepContext.operation`, the same for a step and its compensation: send it along. It needs nothing else of
-this library: neither sagas nor their store. The table is in `sql/guard/schema`, for services that are not written in
-Python, too.
+`operation` is `StepContext.operation`, the same for a step and its compensation: send it along, and book under it, so that
+the compensation finds what it undoes. A step whose input may change between two attempts, because it depends on outside
+events or because an operator accepts another, sends `StepContext.generation` along as well: `guard.done(connection,
+operation, generation)` then tells a later input, which takes the place of the earlier one, from a repetition, and refuses an
+earlier one that comes late. To such a step's participant only is `Doing.INSTEAD` ever told.
+
+The guard needs nothing else of this library: neither sagas nor their store. The table is in `sql/guard/schema`, for
+services that are not written in Python, too.
 """
 
 from saga_fn.guard.guard import Doing, Guard, Undoing

@@ -11,6 +11,7 @@ from saga_fn.store.connection import Connection
 from saga_fn.store.schema_name import with_schema
 
 _LONGEST: Final = 512
+_MANY: Final = 2**31
 
 
 class Doing(enum.Enum):
@@ -20,8 +21,10 @@ class Doing(enum.Enum):
     """Do it: it has neither been done nor undone before."""
     AGAIN = "again"
     """It has been done: answer as you did then."""
+    INSTEAD = "instead"
+    """It has been done with another input, which no longer holds: undo that, and do this in its place."""
     LATE = "late"
-    """It has been undone, or was to be before it came: do not do it any more."""
+    """It has been undone, or was to be before it came, or a later input has come: do not do it any more."""
 
 
 class Undoing(enum.Enum):
@@ -54,31 +57,42 @@ class Guard:
         """Make the table if it is not there; its schema has to be."""
         await connection.execute(self._table)
 
-    async def done(self, connection: Connection, operation: str) -> Doing:
+    async def done(self, connection: Connection, operation: str, generation: int = 0) -> Doing:
         """Say that the operation is done with this transaction. What is at it elsewhere is waited for.
 
-        Raises SagaStateError outside of a transaction: the mark and what it stands for have to be written together.
+        `generation` is `StepContext.generation`, for steps that may be given another input when it was not answered. Raises
+        SagaStateError outside of a transaction: the mark and what it stands for have to be written together.
         """
-        _check(connection, operation)
-        row = await self._queries.guard_done(connection, operation=operation)
-        if row.undone_at is not None:
+        _check(connection, operation, generation)
+        row = await self._queries.guard_done(connection, operation=operation, generation=generation)
+        if row.undone_at is not None or row.generation > generation:
             return Doing.LATE
-        return Doing.AGAIN if row.repeats else Doing.FIRST
+        if row.repeats:
+            return Doing.AGAIN
+        return Doing.INSTEAD if row.replaced else Doing.FIRST
 
     async def undone(self, connection: Connection, operation: str) -> Undoing:
-        """Say that the operation is undone with this transaction, whether it has been done or not. Raises as `done` does."""
-        _check(connection, operation)
+        """Say that the operation is undone with this transaction, with whatever input it has been done, or not at all.
+
+        Raises as `done` does.
+        """
+        _check(connection, operation, 0)
         row = await self._queries.guard_undone(connection, operation=operation)
         if row.done_at is None:
             return Undoing.NOTHING
         return Undoing.AGAIN if row.undos > 1 else Undoing.NEEDED
 
 
-def _check(connection: Connection, operation: object) -> None:
+def _check(connection: Connection, operation: object, generation: object) -> None:
     if not isinstance(operation, str) or not 0 < len(operation) <= _LONGEST or "\x00" in operation:
         raise SagaDefinitionError(
             f"an operation is a text of 1 to {_LONGEST} characters, not {operation!r:.80}",
             hint="send StepContext.operation along with the request",
+        )
+    if not isinstance(generation, int) or isinstance(generation, bool) or not 0 <= generation < _MANY:
+        raise SagaDefinitionError(
+            f"a generation is a whole number from 0 on, not {generation!r:.80}",
+            hint="send StepContext.generation along with the request",
         )
     within = getattr(connection, "is_in_transaction", None)
     if callable(within) and not within():

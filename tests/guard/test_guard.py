@@ -23,10 +23,12 @@ async def pool(empty_dsn: str) -> AsyncIterator[asyncpg.Pool]:
         yield made
 
 
-async def do(pool: asyncpg.Pool, operation: str = "s:charge") -> Doing:
+async def do(pool: asyncpg.Pool, operation: str = "s:charge", generation: int = 0) -> Doing:
     async with pool.acquire() as connection, connection.transaction():
-        verdict = await Guard().done(connection, operation)
-        if verdict is Doing.FIRST:
+        verdict = await Guard().done(connection, operation, generation)
+        if verdict is Doing.INSTEAD:
+            await connection.execute("INSERT INTO book VALUES ($1, 'undone')", operation)
+        if verdict in (Doing.FIRST, Doing.INSTEAD):
             await connection.execute("INSERT INTO book VALUES ($1, 'done')", operation)
         return verdict
 
@@ -64,6 +66,27 @@ async def test_what_was_undone_is_not_done_again(pool: asyncpg.Pool) -> None:
     assert await booked(pool) == ["done", "undone"]
 
 
+async def test_another_input_takes_the_place_of_what_was_done_with_an_earlier_one(pool: asyncpg.Pool) -> None:
+    came = [0, 1, 1, 0, 3, 2, 3]
+    verdicts = [Doing.FIRST, Doing.INSTEAD, Doing.AGAIN, Doing.LATE, Doing.INSTEAD, Doing.LATE, Doing.AGAIN]
+    assert [await do(pool, generation=generation) for generation in came] == verdicts
+    assert await booked(pool) == ["done"] * 3 + ["undone"] * 2
+    assert await undo(pool) is Undoing.NEEDED
+    assert [await do(pool, generation=generation) for generation in (0, 3, 4)] == [Doing.LATE] * 3
+    assert await undo(pool) is Undoing.AGAIN
+
+
+async def test_an_earlier_input_that_never_came_is_refused_when_a_later_one_was_done(pool: asyncpg.Pool) -> None:
+    assert [await do(pool, generation=generation) for generation in (1, 0, 1)] == [Doing.FIRST, Doing.LATE, Doing.AGAIN]
+    assert await booked(pool) == ["done"]
+
+
+async def test_what_is_undone_before_it_came_is_refused_with_every_input(pool: asyncpg.Pool) -> None:
+    assert await undo(pool) is Undoing.NOTHING
+    assert [await do(pool, generation=generation) for generation in (1, 0, 2)] == [Doing.LATE] * 3
+    assert await booked(pool) == []
+
+
 async def test_a_transaction_that_is_rolled_back_leaves_no_mark(pool: asyncpg.Pool) -> None:
     async with pool.acquire() as connection:
         transaction = connection.transaction()
@@ -88,11 +111,12 @@ async def test_however_they_meet_the_books_are_right(pool: asyncpg.Pool) -> None
     """Requests to do and to undo the same things, many at once and in any order: done and not undone never stays."""
     draw = random.Random(7)
     operations = [f"s:{number}" for number in range(100)]
-    calls = [(act, operation) for operation in operations for act in (do, do, undo, undo)]
+    doing = [do(pool, operation, generation) for operation in operations for generation in (0, 0, 1, 1)]
+    calls = [*doing, *(undo(pool, operation) for operation in operations * 2)]
     draw.shuffle(calls)
-    await asyncio.gather(*(act(pool, operation) for act, operation in calls))
+    await asyncio.gather(*calls)
     for operation in operations:
-        assert await booked(pool, operation) in ([], ["done", "undone"])
+        assert await booked(pool, operation) in ([], ["done", "undone"], ["done", "done", "undone", "undone"])
 
 
 async def test_operations_do_not_know_each_other(pool: asyncpg.Pool) -> None:
@@ -128,6 +152,14 @@ async def test_what_is_no_operation_is_refused(pool: asyncpg.Pool, operation: An
         with pytest.raises(SagaDefinitionError, match="an operation is a text") as refused:
             await Guard().done(connection, operation)
     assert "StepContext.operation" in str(refused.value)
+
+
+@pytest.mark.parametrize("generation", [-1, True, 1.5, "1", 2**31, None])
+async def test_what_is_no_generation_is_refused(pool: asyncpg.Pool, generation: Any) -> None:
+    async with pool.acquire() as connection, connection.transaction():
+        with pytest.raises(SagaDefinitionError, match="a generation is a whole number") as refused:
+            await Guard().done(connection, "s:charge", generation)
+    assert "StepContext.generation" in str(refused.value)
 
 
 @pytest.mark.parametrize("schema", ["", "a;b", "pg_shop", "x" * 64])

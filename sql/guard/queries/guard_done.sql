@@ -1,7 +1,10 @@
 -- name: guard_done :one GuardDoneRow
--- Mark an operation as done, unless it has been done or undone before; says which. Waits for whoever is at it now.
+-- Mark an operation as done with this generation of its input, unless it was with it or a later one, or undone.
 -- nullable: undone_at
-INSERT INTO saga_fn.saga_guard AS g (operation, done_at)
-VALUES (:operation::text, now())
-ON CONFLICT (operation) DO UPDATE SET repeats = g.repeats + 1
-RETURNING g.repeats AS repeats, g.undone_at AS undone_at
+INSERT INTO saga_fn.saga_guard AS g (operation, generation, done_at)
+VALUES (:operation::text, :generation::integer, now())
+ON CONFLICT (operation) DO UPDATE SET
+    generation = greatest(g.generation, excluded.generation),
+    replaced = g.replaced + (excluded.generation > g.generation)::integer,
+    repeats = CASE WHEN excluded.generation > g.generation THEN 0 ELSE g.repeats + 1 END
+RETURNING g.generation AS generation, g.replaced AS replaced, g.repeats AS repeats, g.undone_at AS undone_at
