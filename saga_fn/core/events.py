@@ -11,6 +11,7 @@ import re
 from typing import Final, TypeAlias, get_args
 
 import msgspec
+from typing_extensions import TypeIs
 
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.state import ParkReason
@@ -262,6 +263,13 @@ Event: TypeAlias = (
     | ProbeFailed
     | CompensationWaits
 )
+CarriesInputs: TypeAlias = Started | Resumed | Ticked | StepSucceeded | ProbeAnswered | StepSkipped | WaitDefaulted
+_CARRY_INPUTS: Final[frozenset[type[object]]] = frozenset(get_args(CarriesInputs))
+
+
+def carries_inputs(event: Event) -> TypeIs[CarriesInputs]:
+    """Whether the event may let a step start, and so carries inputs."""
+    return type(event) in _CARRY_INPUTS
 
 
 _WORDS: Final = re.compile(r"(?<!^)(?=[A-Z])")

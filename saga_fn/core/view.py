@@ -24,6 +24,7 @@ from saga_fn.core.ids import Digest, Moment, StepId, item_of
 from saga_fn.core.items import in_order
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.state import (
     Buffered,
     Exhausted,
@@ -50,7 +51,6 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.transition import CRASH_LIMIT
 from saga_fn.core.waiting import is_void
 
 NOW = Moment(0)

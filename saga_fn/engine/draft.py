@@ -24,12 +24,12 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     ProbeAnswered,
-    Resumed,
     Started,
     StepSkipped,
     StepSucceeded,
     Ticked,
     WaitDefaulted,
+    carries_inputs,
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.projection import Projection, project
@@ -43,7 +43,6 @@ from saga_fn.engine.mail import answer_to
 from saga_fn.engine.waits import timeout_fault
 from saga_fn.store.records import Entry, Recorded
 
-_CARRIES_INPUTS = Started | Resumed | StepSucceeded | StepSkipped | Ticked | WaitDefaulted | ProbeAnswered
 _REMEMBERED = frozenset({EventReceived, StepSkipped, WaitDefaulted})
 _CARRIES_NO_FAULT = frozenset(
     {StepSucceeded, EventReceived, StepSkipped, Started, WaitDefaulted, ProbeAnswered, CompensationWaits}
@@ -128,7 +127,7 @@ class Draft:
         if type(event) in _REMEMBERED:
             self._remember(item)
         # An input may decide that its step is not taken: then others are needed in their turn.
-        while moved.needs and not self.draining and isinstance(event, _CARRIES_INPUTS):
+        while moved.needs and not self.draining and carries_inputs(event):
             bound, faults = self.saga.bind_all(moved.state, moved.needs)
             if faults and item.payload is not None:
                 break

@@ -28,6 +28,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.reading import owes_undo, ready
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.state import (
     Doubt,
     Gathered,
@@ -44,7 +45,6 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.transition import EVENT_LIMIT
 from tests.core.given import SECOND, THRICE, A, B, Saga, sequence, started, step
 
 LIST = Digest(b"list")

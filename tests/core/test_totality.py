@@ -39,8 +39,9 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.plan import Plan
+from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.state import ParkReason, SagaState
-from saga_fn.core.transition import EVENT_LIMIT, transition
+from saga_fn.core.transition import transition
 from saga_fn.core.waiting import BUFFER_LIMIT
 from tests.core.given import DIAMOND, ONE, PIVOTED, SECOND, THREE, A, B, C, Saga, sequence, started, step, wait
 from tests.core.stories import STORIES

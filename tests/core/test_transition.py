@@ -31,6 +31,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.state import (
     Doubt,
     Exhausted,
@@ -48,7 +49,6 @@ from saga_fn.core.state import (
     UndoRetrying,
     Unknown,
 )
-from saga_fn.core.transition import CRASH_LIMIT
 from tests.core.given import (
     AT_ONCE,
     DIAMOND,

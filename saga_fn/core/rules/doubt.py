@@ -1,0 +1,88 @@
+"""What may have run: how that is settled, and what a probe finds out."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from saga_fn.core.effects import Rejection
+from saga_fn.core.events import FailureKind, ProbeAnswered, ProbeFailed
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import OnUnknown
+from saga_fn.core.reading import looked_into
+from saga_fn.core.rules.attempts import delay
+from saga_fn.core.rules.fold import Fold
+from saga_fn.core.rules.pivot import given_up
+from saga_fn.core.rules.results import succeed
+from saga_fn.core.state import Doubt, Exhausted, Goal, Parked, ParkReason, Probing, Retrying, StepState, Tries, Unknown
+
+
+def look_into(fold: Fold) -> None:
+    """Do about each step that may have run what its plan says; `Unknown` is what stays for later, or for ever."""
+    if not fold.plan.settles:
+        return
+    for step in tuple(fold.steps.values()):
+        if not isinstance(step, Unknown):
+            continue
+        planned = fold.plan.step(step.step)
+        match planned.on_unknown:
+            case OnUnknown.PROBE if fold.goal in (Goal.FORWARD, Goal.ROLLBACK) and looked_into(step) <= fold.at:
+                since = fold.at if planned.probe_retry.within and not step.since else step.since
+                probed = replace(step.tries, probes=step.tries.probes + 1, until=Moment(0))
+                fold.put(Probing(step.step, probed, step.failures, since))
+            case OnUnknown.PARK if fold.goal is Goal.FORWARD:
+                fold.put(Parked(step.step, step.tries, ParkReason.OUTCOME_UNKNOWN))
+            case OnUnknown.UNDO if fold.goal is Goal.FORWARD:
+                fold.put(Exhausted(step.step, step.tries))
+            case _:
+                pass
+
+
+def probe_answered(fold: Fold, event: ProbeAnswered) -> Rejection | None:
+    """The step has succeeded after all, or has not run: then what failed of it counts, and nothing of it is in doubt."""
+    probing = fold.end(Probing, event.step, event.attempt)
+    if isinstance(probing, Rejection):
+        return probing
+    if event.done:
+        succeed(fold, event.step)
+    else:
+        fold.put(_not_done(fold, event.step, replace(probing.tries, doubt=Doubt.NONE)))
+    return None
+
+
+def _not_done(fold: Fold, step: StepId, tries: Tries) -> StepState:
+    pause = delay(fold, fold.plan.step(step).retry, tries, 0.0) if tries.failures else 0
+    if pause is None or fold.goal is not Goal.FORWARD:
+        return given_up(fold, step, tries)
+    return Retrying(step, tries, Moment(fold.at + pause))
+
+
+def probe_failed(fold: Fold, event: ProbeFailed) -> Rejection | None:
+    """It is asked again, or stays unknown to all but a person."""
+    probing = fold.end(Probing, event.step, event.attempt)
+    if isinstance(probing, Rejection):
+        return probing
+    fold.put(_after_failed_probe(fold, event, probing))
+    return None
+
+
+def _after_failed_probe(fold: Fold, event: ProbeFailed, probing: Probing) -> StepState:
+    match event.kind:
+        case FailureKind.OUTPUT_LOST:
+            lost = replace(probing.tries, doubt=Doubt.OUTPUT_LOST)
+            return open_end(fold, event.step, lost, ParkReason.OUTPUT_LOST)
+        case FailureKind.UNREADABLE:
+            return open_end(fold, event.step, probing.tries, ParkReason.PAYLOAD_UNREADABLE)
+        case _:
+            pass
+    failures = probing.failures + 1
+    spent = fold.at - probing.since if probing.since else 0
+    pause = fold.plan.step(event.step).probe_retry.delay_after(failures, draw=event.draw, spent=spent)
+    if pause is None:
+        return open_end(fold, event.step, probing.tries, ParkReason.OUTCOME_UNKNOWN)
+    return Unknown(event.step, probing.tries, Moment(fold.at + pause), failures, probing.since)
+
+
+def open_end(fold: Fold, step: StepId, tries: Tries, why: ParkReason) -> StepState:
+    """Nobody but a person can find out. A rollback does not wait for that, unless it is about the pivot."""
+    waits = fold.goal is Goal.FORWARD or step == fold.plan.pivot
+    return Parked(step, tries, why) if waits else Exhausted(step, tries)

@@ -1,0 +1,123 @@
+"""One event being folded: the draft of the next state, and the effects that lead from the last state to it."""
+
+from __future__ import annotations
+
+from typing import TypeAlias, TypeVar, assert_never, final
+
+from saga_fn.core.effects import (
+    Action,
+    CancelExecution,
+    Refusal,
+    Rejection,
+    Release,
+    RunCompensation,
+    RunProbe,
+    RunStep,
+    Transition,
+    Write,
+)
+from saga_fn.core.events import Binding, Event, carries_inputs
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.items import in_order
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import due
+from saga_fn.core.state import (
+    Probing,
+    Running,
+    SagaState,
+    StepState,
+    Undoing,
+    execution_of,
+    is_executing,
+)
+from saga_fn.core.waiting import defaulting
+
+_Execution: TypeAlias = Running | Undoing | Probing
+_Executing = TypeVar("_Executing", Running, Undoing, Probing)
+
+
+@final
+class Fold:
+    """A draft that the rules change, local to one call of `transition`. Its fields are those of `SagaState`, and these."""
+
+    def __init__(self, plan: Plan, before: SagaState, event: Event) -> None:
+        self.plan = plan
+        self.before = before
+        self.inputs: tuple[Binding, ...] = event.inputs if carries_inputs(event) else ()
+        self.timed_out: StepId | None = None
+        """Whose time ran out for good with this event."""
+        self.over: StepId | None = None
+        """The step whose execution ended with this event: nothing is left of it to cancel."""
+
+        self.rev = before.rev + 1
+        self.at = Moment(max(before.at, event.at))
+        self.goal = before.goal
+        self.steps: dict[StepId, StepState] = {step.step: step for step in before.steps}
+        self.events = before.events
+        self.latest = before.latest
+        self.crashes = 0
+        self.alone = False
+        self.begins = before.begins
+        self.deadline = before.deadline
+        self.buffered = before.buffered
+
+    def put(self, step: StepState) -> None:
+        """From now on this is the step's state."""
+        self.steps[step.step] = step
+
+    def end(self, kind: type[_Executing], step: StepId, attempt: int) -> _Executing | Rejection:
+        """The execution that ends with this event, if it is the one that runs."""
+        found = self.steps.get(step)
+        if isinstance(found, kind) and execution_of(found) == attempt:
+            self.over = step
+            return found
+        return Rejection(Refusal.LATE if step in self.plan else Refusal.UNKNOWN_STEP, step)
+
+    def draft(self) -> SagaState:
+        """The next state as it is so far."""
+        return SagaState(
+            plan=self.plan.id,
+            rev=self.rev,
+            at=self.at,
+            goal=self.goal,
+            steps=tuple([self.steps[step] for step in in_order(self.plan, self.steps) if step in self.steps]),
+            events=self.events,
+            latest=self.latest,
+            crashes=self.crashes,
+            alone=self.alone,
+            begins=self.begins,
+            deadline=self.deadline,
+            buffered=self.buffered,
+        )
+
+    def decided(self, needs: tuple[StepId, ...]) -> Transition:
+        """What the event leads to: the draft as the next state, and the effects by comparing it with the last one."""
+        state = self.draft()
+        was = {step.step: step for step in self.before.steps if is_executing(step)}
+        now = {step.step: step for step in state.steps if is_executing(step)}
+        cancelled = [
+            CancelExecution(name)
+            for name, step in was.items()
+            if name != self.over and not _is_same(step, now.get(name))
+        ]
+        started = [_run(step) for name, step in now.items() if not _is_same(step, was.get(name))]
+        writes: tuple[Write, ...] = () if now else (Release(due(self.plan, state)),)
+        defaults = tuple(step.step for step in defaulting(self.plan, state)) if self.plan.waits else ()
+        return Transition(state, needs, writes, (*cancelled, *started), defaults, self.timed_out)
+
+
+def _is_same(step: _Execution, other: _Execution | None) -> bool:
+    """Whether the other state of this step is of the same execution of it."""
+    return other is not None and type(other) is type(step) and execution_of(other) == execution_of(step)
+
+
+def _run(step: _Execution) -> Action:
+    match step:
+        case Running():
+            return RunStep(step.step, step.tries.attempt, step.tries.generation)
+        case Undoing():
+            return RunCompensation(step.step, step.tries.attempt, step.seq, step.tries.generation)
+        case Probing():
+            return RunProbe(step.step, step.tries.probes, step.tries.generation)
+        case _:
+            assert_never(step)

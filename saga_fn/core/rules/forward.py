@@ -1,0 +1,107 @@
+"""The way forward: whatever follows only what is done is bound to its input and starts; when all is done, it ends."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable, Until
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.items import Places, item_count
+from saga_fn.core.reading import next_steps, to_probe
+from saga_fn.core.rules.attempts import begun, next_attempt
+from saga_fn.core.rules.fan_out import bind_item, gather, spread
+from saga_fn.core.rules.fold import Fold
+from saga_fn.core.rules.waits import begin_waits
+from saga_fn.core.state import (
+    DONE,
+    Goal,
+    NotTaken,
+    Parked,
+    ParkReason,
+    Retrying,
+    Running,
+    StepState,
+    Tries,
+    Unknown,
+)
+
+
+def go_forward(fold: Fold) -> tuple[StepId, ...]:
+    """Start what can start, and end if all is done. Gives the steps that lack nothing but their input."""
+    if fold.begins:
+        if fold.begins > fold.at:
+            return ()
+        fold.begins = Moment(0)
+    plan = fold.plan
+    inputs = {binding.step: binding for binding in fold.inputs}
+    needs: list[StepId] = []
+    opened = True
+    while opened:
+        if plan.widths:
+            gather(fold)
+        if plan.waits:
+            begin_waits(fold, inputs)
+        needs, opened = _start(fold, inputs)
+    steps = len(plan.steps) + (item_count(fold.steps.values()) if plan.widths else 0)
+    if len(fold.steps) == steps and DONE.issuperset(map(type, fold.steps.values())):
+        fold.goal = Goal.COMPLETED
+    return tuple(needs)
+
+
+def _start(fold: Fold, inputs: dict[StepId, Binding]) -> tuple[list[StepId], bool]:
+    """Bind what may start. Gives what has no input yet, and whether that let others start in their turn."""
+    needs: list[StepId] = []
+    opened = False
+    ready = [
+        (step.step, step.tries)
+        for step in fold.steps.values()
+        if (type(step) is Unknown and step.tries.until <= fold.at and not to_probe(step, fold.plan))
+        or (type(step) is Retrying and step.wake <= fold.at)
+    ]
+    ready += [(step, Tries()) for step in next_steps(fold.plan, fold.steps)]
+    places = Places(fold.plan, fold.steps.values()) if fold.plan.widths else None
+    for step, tries in ready:
+        if places is not None and not places.take(step):
+            continue
+        binding = inputs.get(step)
+        if binding is None:
+            needs.append(step)
+        else:
+            bound = _bind(fold, step, tries, binding)
+            fold.put(bound)
+            opened = opened or type(bound) is not Running
+    return needs, opened
+
+
+def _bind(fold: Fold, step: StepId, tries: Tries, binding: Binding) -> StepState:
+    match binding:
+        case Bound(digest=digest):
+            if fold.plan.widths and fold.plan.owner(step) in fold.plan.widths:
+                return bind_item(fold, step, tries, digest)
+            return _bind_step(fold, step, tries, digest)
+        case Declined():
+            if not fold.plan.step(step).conditional or step not in fold.plan.index:
+                return Parked(step, tries, ParkReason.INPUT_FAILED)
+            if tries.doubt or (tries.digest and tries.events == len(fold.events)):
+                return Parked(step, tries, ParkReason.INPUT_CHANGED)
+            return NotTaken(step)
+        case BoundEach(items=items, digest=digest):
+            return spread(fold, step, tries, items, digest)
+        case Unbindable() | Until():
+            return Parked(step, tries, ParkReason.INPUT_FAILED)
+        case _:
+            assert_never(binding)
+
+
+def _bind_step(fold: Fold, step: StepId, tries: Tries, digest: Digest) -> StepState:
+    """A repeat has the input of the attempt before it, unless an event that came since made another of it."""
+    seen = len(fold.events)
+    if tries.digest not in (b"", digest):
+        if tries.events == seen:
+            return Parked(step, tries, ParkReason.INPUT_CHANGED)
+        tries = replace(tries, generation=tries.generation + 1)
+    if fold.plan.budgets:
+        tries = begun(fold, tries, fold.plan.step(step).retry)
+    return Running(step, next_attempt(replace(tries, digest=digest, events=seen)))

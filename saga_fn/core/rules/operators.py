@@ -1,0 +1,156 @@
+"""An operator's verbs: skip, retry, compensate, abort."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.events import AbortRequested, StepSkipped
+from saga_fn.core.ids import Digest
+from saga_fn.core.plan import OnUnknown
+from saga_fn.core.reading import owes_undo, startable, to_probe
+from saga_fn.core.rules.attempts import cut_short, fresh, soonest
+from saga_fn.core.rules.fold import Fold
+from saga_fn.core.rules.pivot import is_past, waiting_pivot
+from saga_fn.core.rules.plan_change import in_order
+from saga_fn.core.state import (
+    Exhausted,
+    Gathered,
+    Goal,
+    NotTaken,
+    Parked,
+    ParkReason,
+    Probing,
+    Retrying,
+    Running,
+    Skipped,
+    Sleeping,
+    Spread,
+    StepState,
+    Succeeded,
+    Tries,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unfinished,
+    Unknown,
+    Waiting,
+)
+
+
+def step_skipped(fold: Fold, event: StepSkipped) -> Rejection | None:
+    """A step that waits, or could start, is done with the output that the operator gave."""
+    if event.step not in fold.plan:
+        return Rejection(Refusal.UNKNOWN_STEP, event.step)
+    waiting = isinstance(fold.steps.get(event.step), Retrying | Parked | Unknown | Waiting | Sleeping)
+    if fold.goal is not Goal.FORWARD or not (waiting or event.step in startable(fold.plan, fold.before)):
+        return Rejection(Refusal.NOT_WAITING, event.step)
+    fold.put(Skipped(event.step, fold.rev))
+    return None
+
+
+def retry_requested(fold: Fold) -> Rejection | None:
+    """What waits is tried again now; a saga that has FAILED goes on where it failed, if nothing of it was undone."""
+    if fold.before.ended:
+        if any(isinstance(step, UndoFailed | UndoParked | Undone) for step in fold.before.steps):
+            return Rejection(Refusal.COMPENSATION_BEGUN)
+        if not in_order(fold):  # its plan changed while it was rolling back
+            return Rejection(Refusal.PLAN_MISMATCH)
+        fold.goal = Goal.FORWARD
+        if fold.deadline is not None and fold.deadline <= fold.at:
+            fold.deadline = None  # a person goes on with it, knowing that it is late
+    again = tuple(_again(fold, step) for step in fold.before.steps)
+    if not fold.before.ended and again == fold.before.steps:
+        return Rejection(Refusal.NOTHING_TO_RETRY)
+    for step in again:
+        fold.put(step)
+    return None
+
+
+def _again(fold: Fold, step: StepState) -> StepState:
+    """The step as an operator's wish to try again leaves it: due at once, with a fresh count."""
+    if isinstance(step, Unfinished) and _is_settled_otherwise(fold, step):
+        return Unknown(step.step, fresh(step.tries))  # not repeated blindly, whoever wishes it
+    match step:
+        case Parked(tries=tries, why=ParkReason.INPUT_CHANGED) if fold.plan.owner(step.step) == step.step:
+            # The other input is accepted now; a new generation keeps the old idempotency key out of it.
+            tries = replace(tries, digest=Digest(b""), generation=tries.generation + 1)
+            return Retrying(step.step, fresh(tries), soonest(fold, tries))
+        case Parked(tries=tries) | Retrying(tries=tries):
+            return Retrying(step.step, fresh(tries), soonest(fold, tries))
+        case Exhausted(tries=tries) if fold.before.ended:
+            return Retrying(step.step, fresh(tries), soonest(fold, tries))
+        case Unknown(tries=tries) if fold.before.ended:
+            return Unknown(step.step, fresh(tries))
+        case UndoRetrying() | UndoParked():
+            return _undo_again(fold, step)
+        case Running() | Unknown() | Exhausted() | Probing() | Undoing() | UndoFailed():
+            return step
+        case Succeeded() | Skipped() | NotTaken() | Spread() | Gathered() | Undone():
+            return step
+        case Waiting() | Sleeping() | UndoWaiting():
+            return step
+        case _:
+            assert_never(step)
+
+
+def _undo_again(fold: Fold, step: UndoRetrying | UndoParked | UndoFailed) -> UndoRetrying:
+    return UndoRetrying(step.step, step.seq, fresh(step.tries), soonest(fold, step.tries))
+
+
+def _is_settled_otherwise(fold: Fold, step: Unfinished) -> bool:
+    """Whether the step waits, may have run, and is not to be repeated before that is settled."""
+    if not step.tries.doubt or fold.plan.step(step.step).on_unknown not in (OnUnknown.PROBE, OnUnknown.UNDO):
+        return False
+    return isinstance(step, Parked | Unknown) or (isinstance(step, Exhausted) and fold.before.ended)
+
+
+def compensation_requested(fold: Fold) -> Rejection | None:
+    """The saga rolls back, or takes up again a rollback that waits, has failed, or was never begun."""
+    if is_past(fold):
+        return Rejection(Refusal.PAST_PIVOT, fold.plan.pivot)
+    if (pivot := waiting_pivot(fold)) is not None:  # whatever it has done, a person decides to turn back
+        fold.put(Exhausted(pivot.step, pivot.tries))
+    if fold.goal is Goal.FORWARD:
+        fold.goal = Goal.ROLLBACK
+        return None
+    waiting = [step for step in fold.before.steps if isinstance(step, UndoFailed | UndoRetrying | UndoParked)]
+    for step in waiting:
+        fold.put(_undo_again(fold, step))
+    begins = fold.goal is not Goal.ROLLBACK and any(
+        to_probe(step, fold.plan) or owes_undo(fold.plan, step) for step in fold.before.steps
+    )
+    if not (waiting or begins):
+        return Rejection(Refusal.NOTHING_TO_COMPENSATE)
+    fold.goal = Goal.ROLLBACK
+    return None
+
+
+def abort_requested(fold: Fold, event: AbortRequested) -> None:
+    """The saga ends FAILED as it is; what runs may run on for a while."""
+    for step in fold.before.steps:
+        match step:
+            case Running():
+                fold.put(cut_short(step, event.until))
+            case Undoing():
+                fold.put(UndoFailed(step.step, step.seq, replace(step.tries, until=event.until)))
+            case UndoRetrying() | UndoWaiting() | UndoParked():
+                fold.put(UndoFailed(step.step, step.seq, step.tries))
+            case Retrying() | Parked():
+                fold.put(Exhausted(step.step, step.tries))
+            case Waiting() | Sleeping():
+                fold.put(Exhausted(step.step, Tries()))
+            case Probing():
+                fold.put(Unknown(step.step, step.tries))
+            case Unknown() | Exhausted() | UndoFailed() | Undone():
+                pass
+            case Succeeded() | Skipped() | NotTaken() | Spread() | Gathered():
+                pass
+            case _:
+                assert_never(step)
+    fold.goal = Goal.FAILED

@@ -1,0 +1,86 @@
+"""Owners that come and go: what a claim finds lost, what a hand-back leaves, and what an owner cannot go on with."""
+
+from __future__ import annotations
+
+from saga_fn.core.events import Resumed, SagaParked
+from saga_fn.core.reading import needs_owner, startable, to_probe, undoable
+from saga_fn.core.rules import pivot
+from saga_fn.core.rules.attempts import cut_short
+from saga_fn.core.rules.doubt import open_end
+from saga_fn.core.rules.fold import Fold
+from saga_fn.core.rules.rollback import first_undo
+from saga_fn.core.rules.waits import fire
+from saga_fn.core.state import (
+    Goal,
+    Parked,
+    ParkReason,
+    Probing,
+    Retrying,
+    Running,
+    Sleeping,
+    Tries,
+    Undoing,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+    Waiting,
+)
+
+CRASH_LIMIT = 3
+"""A saga whose takeovers come to this number without progress, the last alone in its process, is parked."""
+
+
+def resumed(fold: Fold, event: Resumed) -> None:
+    """The new owner finds lost what the one before was running, and whatever has come due."""
+    fold.crashes = fold.before.crashes
+    fold.alone = event.alone
+    if event.takeover and needs_owner(fold.before):
+        fold.crashes += 1
+        if fold.crashes >= CRASH_LIMIT and fold.before.alone:
+            _park(fold, ParkReason.CRASH_LOOP)
+            return
+    _lose_executions(fold)
+    fire(fold)
+
+
+def handed_back(fold: Fold) -> None:
+    """What was running is lost; that is no crash, nor progress."""
+    fold.crashes = fold.before.crashes
+    _lose_executions(fold)
+
+
+def saga_parked(fold: Fold, event: SagaParked) -> None:
+    """Everything that would go on waits for a person."""
+    _park(fold, event.why)
+
+
+def _park(fold: Fold, why: ParkReason) -> None:
+    _lose_executions(fold)
+    if fold.goal is not Goal.FORWARD:  # its probe may be what is wrong with the saga
+        for step in tuple(fold.steps.values()):
+            if to_probe(step, fold.plan):
+                fold.put(open_end(fold, step.step, step.tries, ParkReason.OUTCOME_UNKNOWN))
+    pivot.mind(fold)
+    for step in tuple(fold.steps.values()):
+        if isinstance(step, Unknown | Retrying) and fold.goal is Goal.FORWARD:
+            fold.put(Parked(step.step, step.tries, why))
+        elif isinstance(step, Waiting | Sleeping):
+            fold.put(Parked(step.step, Tries(), why))
+        elif isinstance(step, UndoRetrying | UndoWaiting):
+            fold.put(UndoParked(step.step, step.seq, step.tries, why))
+    for unstarted in startable(fold.plan, fold.draft()):
+        fold.put(Parked(unstarted, Tries(), why))
+    for undo in undoable(fold.plan, fold.draft()):
+        fold.put(UndoParked(undo.step, *first_undo(undo), why))
+
+
+def _lose_executions(fold: Fold) -> None:
+    """The owner is gone: what ran forward may have run; a compensation is simply due again."""
+    for step in fold.before.steps:
+        if isinstance(step, Running):
+            fold.put(cut_short(step))
+        elif isinstance(step, Undoing):
+            fold.put(UndoRetrying(step.step, step.seq, step.tries, fold.at))
+        elif isinstance(step, Probing):
+            fold.put(Unknown(step.step, step.tries, failures=step.failures, since=step.since))

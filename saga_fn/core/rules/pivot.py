@@ -1,0 +1,64 @@
+"""The point of no return: until it is done a failure turns the saga back, from then on a person is asked."""
+
+from __future__ import annotations
+
+from saga_fn.core.ids import StepId
+from saga_fn.core.reading import to_probe
+from saga_fn.core.rules.fold import Fold
+from saga_fn.core.state import (
+    COMMITTED,
+    Exhausted,
+    Goal,
+    NotTaken,
+    Parked,
+    ParkReason,
+    Retrying,
+    StepState,
+    Tries,
+    Unknown,
+)
+
+
+def given_up(fold: Fold, step: StepId, tries: Tries) -> StepState:
+    """The step has failed for good: the saga turns back, where there is a way back."""
+    pivot = fold.plan.pivot
+    if pivot is not None:
+        if is_past(fold):
+            return Parked(step, tries, ParkReason.PAST_PIVOT)
+        if step == pivot and tries.doubt:
+            return Parked(step, tries, ParkReason.OUTCOME_UNKNOWN)
+    return Exhausted(step, tries)
+
+
+def mind(fold: Fold) -> None:
+    """Turn back only from a pivot that has not been done: what ran when the saga was to turn back may decide otherwise."""
+    if fold.plan.pivot is None:
+        return
+    past = is_past(fold)
+    if past:
+        fold.deadline = None  # there is no way back any more
+    if fold.goal not in (Goal.ROLLBACK, Goal.HALT):
+        return
+    waiting = waiting_pivot(fold)
+    if past:
+        fold.goal = Goal.FORWARD
+    elif waiting is not None and waiting.tries.doubt:
+        fold.put(Parked(waiting.step, waiting.tries, ParkReason.OUTCOME_UNKNOWN))
+        fold.goal = Goal.FORWARD
+
+
+def is_past(fold: Fold) -> bool:
+    """Whether the plan has a pivot, and it is done."""
+    return fold.plan.pivot is not None and type(fold.steps.get(fold.plan.pivot)) in COMMITTED
+
+
+def waiting_pivot(fold: Fold) -> Retrying | Unknown | Parked | None:
+    """The pivot, if it has begun, is neither running nor at its end, and nothing is going to find out about it."""
+    found = None if fold.plan.pivot is None else fold.steps.get(fold.plan.pivot)
+    return found if isinstance(found, Retrying | Unknown | Parked) and not to_probe(found, fold.plan) else None
+
+
+def can_turn_back(fold: Fold) -> bool:
+    """Whether what by this plan is the pivot has not run, so that the way back is open."""
+    pivot = None if fold.plan.pivot is None else fold.steps.get(fold.plan.pivot)
+    return pivot is None or isinstance(pivot, Exhausted | NotTaken)

@@ -1,0 +1,107 @@
+"""The way back: what still runs comes to its end, then compensations undo what was done, until nothing is left to do."""
+
+from __future__ import annotations
+
+from saga_fn.core.effects import Rejection
+from saga_fn.core.events import CompensationFailed, CompensationSucceeded, FailureKind
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.items import Places
+from saga_fn.core.leftovers import verdict
+from saga_fn.core.reading import held, to_probe, undoable
+from saga_fn.core.rules.attempts import begun, cut_short, delay, failed, next_attempt
+from saga_fn.core.rules.fold import Fold
+from saga_fn.core.state import (
+    ABIDING,
+    Exhausted,
+    Goal,
+    Parked,
+    ParkReason,
+    Probing,
+    Retrying,
+    Running,
+    StepState,
+    Succeeded,
+    Tries,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+)
+
+
+def turn_back(fold: Fold) -> None:
+    """From now on the saga goes no further."""
+    fold.goal = Goal.ROLLBACK if fold.plan.data.compensate_on_failure else Goal.HALT
+
+
+def go_back(fold: Fold) -> None:
+    """Give up what has not run, undo what can be undone now, and end if there is nothing more to do."""
+    plan = fold.plan
+    places = Places(plan, fold.steps.values()) if plan.widths else None
+    for step in tuple(fold.steps.values()):
+        if isinstance(step, Running) and plan.data.cancel_siblings and step.step != plan.pivot:
+            fold.put(cut_short(step))
+        elif isinstance(step, Retrying | Parked):
+            fold.put(Exhausted(step.step, step.tries))
+        elif type(step) in ABIDING:
+            fold.put(Exhausted(step.step, Tries()))
+        elif isinstance(step, UndoRetrying) and step.wake <= fold.at and (places is None or places.take(step.step)):
+            fold.put(_undoing(fold, step.step, step.seq, step.tries))
+    for undo in undoable(plan, fold.draft()):
+        fold.put(_undoing(fold, undo.step, *first_undo(undo)))
+    if not any(_goes_on(fold, step) for step in fold.steps.values()) and not held(fold.draft()):
+        fold.goal = Goal.FAILED if fold.goal is Goal.HALT else verdict(plan, fold.draft())
+
+
+def _undoing(fold: Fold, step: StepId, seq: int, tries: Tries) -> Undoing:
+    return Undoing(step, seq, next_attempt(begun(fold, tries, fold.plan.step(step).undo_retry)))
+
+
+def first_undo(step: Succeeded | Unknown | Exhausted) -> tuple[int, Tries]:
+    """Where the output of the step is that is to be undone, and the tries of that to begin with.
+
+    What only may have run has no output; its input is told by the fingerprint it was started with.
+    """
+    return (step.seq, Tries()) if isinstance(step, Succeeded) else (0, Tries(digest=step.tries.digest))
+
+
+def _goes_on(fold: Fold, step: StepState) -> bool:
+    """Whether the rollback cannot end before something has become of the step."""
+    if isinstance(step, Running | Probing | Undoing | UndoRetrying | UndoWaiting | UndoParked):
+        return True
+    return fold.goal is Goal.ROLLBACK and to_probe(step, fold.plan)
+
+
+def compensation_succeeded(fold: Fold, event: CompensationSucceeded) -> Rejection | None:
+    """The step is undone."""
+    undoing = fold.end(Undoing, event.step, event.attempt)
+    if isinstance(undoing, Rejection):
+        return undoing
+    fold.put(Undone(event.step, undoing.seq))
+    return None
+
+
+def compensation_failed(fold: Fold, event: CompensationFailed) -> Rejection | None:
+    """The compensation is repeated, parked, or leaves the step over."""
+    undoing = fold.end(Undoing, event.step, event.attempt)
+    if isinstance(undoing, Rejection):
+        return undoing
+    if event.kind is FailureKind.UNREADABLE:
+        fold.put(UndoParked(event.step, undoing.seq, undoing.tries, ParkReason.PAYLOAD_UNREADABLE))
+    else:
+        fold.put(after_failed_undo(fold, undoing, event.draw))
+    return None
+
+
+def after_failed_undo(fold: Fold, step: Undoing | UndoWaiting, draw: float) -> StepState:
+    """What becomes of the step once its compensation has failed, or has waited in vain."""
+    tries = failed(step.tries)
+    pause = delay(fold, fold.plan.step(step.step).undo_retry, tries, draw)
+    if pause is None:
+        return UndoFailed(step.step, step.seq, tries)
+    if pause == 0:
+        return Undoing(step.step, step.seq, next_attempt(tries))
+    return UndoRetrying(step.step, step.seq, tries, Moment(fold.at + pause))

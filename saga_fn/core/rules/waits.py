@@ -1,0 +1,172 @@
+"""Waits for events and moments: how they begin, what an event from outside does, and what their end leads to.
+
+Which event a wait takes, and what is over, `core/waiting.py` says.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.events import Binding, Bound, CompensationWaits, EventReceived, Until, WaitDefaulted
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
+from saga_fn.core.reading import next_steps
+from saga_fn.core.rules.attempts import soonest
+from saga_fn.core.rules.fold import Fold
+from saga_fn.core.rules.pivot import given_up
+from saga_fn.core.rules.rollback import after_failed_undo, turn_back
+from saga_fn.core.state import (
+    Buffered,
+    Goal,
+    Parked,
+    ParkReason,
+    Retrying,
+    Sleeping,
+    StepState,
+    Succeeded,
+    Tries,
+    Undoing,
+    UndoRetrying,
+    UndoWaiting,
+    Waiting,
+)
+from saga_fn.core.waiting import BUFFER_LIMIT, first_for, is_over, is_void, undo_wants, wants
+
+EVENT_LIMIT = 1000
+"""A saga takes no more outside events than this."""
+
+
+def begin_waits(fold: Fold, inputs: dict[StepId, Binding]) -> None:
+    """Begin what waits for an event or a moment, as far as one leads to the next."""
+    begun = True
+    while begun:
+        again = [step.step for step in fold.steps.values() if isinstance(step, Retrying) and step.wake <= fold.at]
+        begun = False
+        for step in (*again, *next_steps(fold.plan, fold.steps)):
+            planned = fold.plan.step(step)
+            if planned.kind is not StepKind.STEP and (not planned.needs_input or step in inputs):
+                fold.put(_begin(fold, planned, inputs.get(step)))
+                begun = True
+
+
+def _begin(fold: Fold, planned: PlannedStep, binding: Binding | None) -> StepState:
+    step = planned.step
+    over = None if planned.limit is None else Moment(fold.at + planned.limit)
+    if planned.kind is StepKind.SLEEP:
+        if over is not None:
+            return Sleeping(step, over)
+        if isinstance(binding, Until):
+            return Sleeping(step, binding.moment)
+        return Parked(step, Tries(), ParkReason.INPUT_FAILED)
+    about = Digest(b"")
+    if planned.correlated:
+        if not isinstance(binding, Bound):
+            return Parked(step, Tries(), ParkReason.INPUT_FAILED)
+        about = binding.digest
+    event = first_for(planned, about, fold.buffered, fold.at)
+    if event is None:
+        return Waiting(step, over, about)
+    _take(fold, event)
+    return Succeeded(step, event.seq)
+
+
+def compensation_waits(fold: Fold, event: CompensationWaits) -> Rejection | None:
+    """The compensation waits for an event, or is called again at once with one that has come."""
+    undoing = fold.end(Undoing, event.step, event.attempt)
+    if isinstance(undoing, Rejection):
+        return undoing
+    if event.name not in fold.plan.step(event.step).undo_waits_for:
+        return Rejection(Refusal.UNDECLARED_EVENT, event.step)
+    until = None if event.limit is None else Moment(fold.at + event.limit)
+    waiting = UndoWaiting(event.step, undoing.seq, undoing.tries, event.name, until, event.about)
+    came = (each for each in fold.buffered if undo_wants(waiting, each) and not is_void(each, fold.at))
+    first = next(came, None)
+    if first is None:
+        fold.put(waiting)
+    else:
+        _take(fold, first)
+        fold.put(_heard(fold, waiting, first.seq))
+    return None
+
+
+def _take(fold: Fold, event: Buffered) -> None:
+    fold.buffered = tuple(each for each in fold.buffered if each is not event)
+
+
+def _heard(fold: Fold, waiting: UndoWaiting, seq: int) -> UndoRetrying:
+    """The compensation is to be called again, now, with the event in that journal entry."""
+    return UndoRetrying(waiting.step, waiting.seq, replace(waiting.tries, generation=seq), fold.at)
+
+
+def event_received(fold: Fold, event: EventReceived) -> Rejection | None:
+    """What has a name is for whatever waits for it; without one it wakes all that waits for its next attempt."""
+    if event.name:
+        return _named_event_received(fold, Buffered(fold.rev, event.name, event.about, event.expires))
+    if len(fold.events) >= EVENT_LIMIT:
+        return Rejection(Refusal.TOO_MANY_EVENTS)
+    fold.events = (*fold.events, fold.rev)
+    fold.latest = fold.rev
+    for step in fold.before.steps:
+        if isinstance(step, Retrying):
+            fold.put(replace(step, wake=min(step.wake, soonest(fold, step.tries))))
+    return None
+
+
+def _named_event_received(fold: Fold, event: Buffered) -> Rejection | None:
+    """The first wait for it takes it, over or not: until its end is told, it is not over. Else it is kept for one."""
+    if event.name not in fold.plan.events:
+        return Rejection(Refusal.UNKNOWN_EVENT)
+    if is_void(event, fold.at):
+        return Rejection(Refusal.EXPIRED)
+    for waiting in fold.before.steps:
+        if isinstance(waiting, Waiting) and wants(fold.plan.step(waiting.step), waiting.about, event):
+            fold.put(Succeeded(waiting.step, fold.rev))
+            return None
+        if isinstance(waiting, UndoWaiting) and undo_wants(waiting, event):
+            fold.put(_heard(fold, waiting, fold.rev))
+            return None
+    kept = tuple(each for each in fold.buffered if not is_void(each, fold.at))
+    if len(kept) >= BUFFER_LIMIT:
+        return Rejection(Refusal.TOO_MANY_EVENTS)
+    fold.buffered = (*kept, event)
+    return None
+
+
+def fire(fold: Fold) -> None:
+    """What waits for a moment that has come, each once: sleeps are over, waits have failed, the saga turns back."""
+    if fold.plan.waits:
+        for step in tuple(fold.steps.values()):
+            if is_over(step, fold.at):
+                _end(fold, step)
+    if fold.goal is Goal.FORWARD and fold.deadline is not None and fold.deadline <= fold.at:
+        turn_back(fold)
+        fold.deadline = None
+        fold.timed_out = fold.timed_out or StepId("")
+
+
+def _end(fold: Fold, step: StepState) -> None:
+    if isinstance(step, UndoWaiting) and fold.goal is Goal.ROLLBACK:
+        fold.put(after_failed_undo(fold, step, 0.0))
+        fold.timed_out = fold.timed_out or step.step
+    elif isinstance(step, Sleeping) and fold.goal is Goal.FORWARD:
+        fold.put(Succeeded(step.step, fold.rev))
+    elif isinstance(step, Waiting) and fold.goal is Goal.FORWARD and _fails_then(fold, step):
+        fold.put(given_up(fold, step.step, Tries()))
+        fold.timed_out = fold.timed_out or step.step
+
+
+def _fails_then(fold: Fold, step: Waiting) -> bool:
+    return fold.plan.step(step.step).on_timeout is OnTimeout.FAIL
+
+
+def wait_defaulted(fold: Fold, event: WaitDefaulted) -> Rejection | None:
+    """A wait that is over goes on with the value that was declared for this."""
+    if event.step not in fold.plan:
+        return Rejection(Refusal.UNKNOWN_STEP, event.step)
+    step = fold.steps.get(event.step)
+    over = isinstance(step, Waiting) and is_over(step, fold.at) and not _fails_then(fold, step)
+    if not over or fold.goal is not Goal.FORWARD:
+        return Rejection(Refusal.NOT_OVER, event.step)
+    fold.put(Succeeded(event.step, fold.rev))
+    return None
