@@ -49,6 +49,7 @@ from saga_fn.core.events import (
     Unbindable,
     Until,
     WaitDefaulted,
+    carries_inputs,
     name_of,
 )
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId, item_of
@@ -359,7 +360,7 @@ def _variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tup
         return
     moved = decision.unwrap()
     yield event, moved
-    if not isinstance(event, Started | Resumed | Ticked | StepSucceeded | StepSkipped | WaitDefaulted | ProbeAnswered):
+    if not carries_inputs(event):
         return
     for inputs in _inputs(plan, moved):
         variant = _replace(event, inputs=inputs)

@@ -37,9 +37,11 @@ from saga_fn.core.transition import transition
 S = TypeVar("S")
 
 SECOND = 1_000_000
+MINUTE = 60 * SECOND
 THRICE = RetrySchedule(attempts=3, base=SECOND)
 AT_ONCE = RetrySchedule(attempts=3)
 
+OTHER = Digest(b"other")
 A, B, C, D = (StepId(name) for name in "abcd")
 
 
@@ -108,6 +110,8 @@ def sequence(names: str, *, undo: str | None = None, retry: RetrySchedule | None
 
 
 ONE = sequence("a")
+AGAIN = sequence("abc", retry=THRICE)
+AGAIN_AT_ONCE = sequence("a", retry=AT_ONCE)
 THREE = sequence("abc")
 DIAMOND = Plan.of(step("a"), step("b", "a"), step("c", "a"), step("d", "b", "c"))
 PIVOTED = Plan.of(step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", undo=False))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.reading import foresee
 from saga_fn.core.state import (
     Exhausted,
@@ -22,7 +22,7 @@ from saga_fn.core.state import (
     Tries,
     Unknown,
 )
-from tests.core.given import DIAMOND, A, B, sequence, step
+from tests.core.given import DIAMOND, A, B, sequence, sleep, started, step, wait
 
 C, D = StepId("c"), StepId("d")
 TRIED = Tries(attempt=1)
@@ -76,3 +76,13 @@ def test_nothing_is_foreseen_on_the_way_back(goal: Goal) -> None:
     plan = sequence("ab")
     back = msgspec.structs.replace(state_of(plan, Running(A, TRIED)), goal=goal)
     assert foresee(plan, back, A) == (back, ())
+
+
+@pytest.mark.parametrize(
+    "follower, needs",
+    [(step("b", "a"), (B,)), (wait("b", "a"), ()), (wait("b", "a", correlated=True), (B,)), (sleep("b", "a"), (B,))],
+    ids=["step", "wait", "correlated", "until"],
+)
+def test_only_what_has_to_be_computed_is_foreseen(follower: PlannedStep, needs: tuple[StepId, ...]) -> None:
+    plan = Plan.of(step("a"), follower)
+    assert foresee(plan, started(plan, A).state, A)[1] == needs

@@ -6,7 +6,7 @@ import pytest
 
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnUnknown, Plan
-from tests.core.given import DIAMOND, ONE, PIVOTED, THREE, THRICE, TWO_ROOTS, A, B, C, D, sleep, step, wait
+from tests.core.given import DIAMOND, ONE, PIVOTED, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, D, sleep, step, wait
 
 PIVOT = step("a", undo=False, pivot=True)
 
@@ -92,3 +92,9 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
 
 def test_an_id_is_the_same_in_every_process() -> None:
     assert ONE.id == Plan.of(step("a")).id == "604964682c69b497"
+
+
+def test_the_journal_entry_of_a_sleep_gives_nothing() -> None:
+    plan = Plan.of(step("a"), wait("b"), sleep("c", limit=SECOND))
+    assert [plan.gives(name) for name in (A, B, C, StepId("x"))] == [True, True, False, True]
+    assert ONE.gives(A)

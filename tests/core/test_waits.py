@@ -1,47 +1,26 @@
-"""Waits for events and moments: each event is taken once, nothing fires early, and what is over fires once."""
+"""Waits for events: each event is taken once, by the first that waits for it, and a wait that is over ends once."""
 
 from __future__ import annotations
 
-import pytest
-
-from saga_fn.core.effects import Refusal, Release, RunCompensation, RunStep
+from saga_fn.core.effects import Refusal, Release, RunStep
 from saga_fn.core.events import (
     CompensationRequested,
-    CompensationWaits,
     EventReceived,
     HandedBack,
-    PlanChanged,
     Resumed,
     RetryRequested,
     SagaParked,
-    Started,
     StepSkipped,
     Ticked,
     Unbindable,
-    Until,
     WaitDefaulted,
 )
-from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.ids import Moment
+from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.reading import foresee
-from saga_fn.core.state import (
-    Exhausted,
-    Goal,
-    Parked,
-    ParkReason,
-    Retrying,
-    Skipped,
-    Sleeping,
-    Succeeded,
-    Undoing,
-    UndoRetrying,
-    UndoWaiting,
-    Waiting,
-)
-from tests.core.given import SECOND, THRICE, A, B, C, Saga, bound, sleep, started, step, wait
+from saga_fn.core.state import Exhausted, Goal, Parked, ParkReason, Retrying, Skipped, Succeeded, Waiting
+from tests.core.given import MINUTE, SECOND, A, B, C, Saga, bound, sleep, started, step, wait
 
-MINUTE = 60 * SECOND
 GUARDED = Plan.of(step("a"), wait("b", "a", limit=MINUTE), step("c", "b"))
 
 
@@ -216,102 +195,6 @@ def test_of_several_waits_that_are_over_the_first_is_named() -> None:
     assert saga.status is SagaStatus.COMPENSATED
 
 
-# Sleeps.
-
-
-def test_a_sleep_is_over_when_its_time_has_come_and_not_before() -> None:
-    saga = started(Plan.of(sleep("a", limit=SECOND), step("b", "a")))
-    assert saga.of(A, Sleeping).wake == SECOND
-    assert (saga.row.due, saga.row.waits) == (SECOND, WaitReason.TIMER)
-    saga.wait(SECOND - 1)
-    saga.resume()
-    assert saga.kinds() == {"a": "Sleeping"}
-    saga.wait(1)
-    saga.resume(B)
-    assert saga.kinds() == {"a": "Succeeded", "b": "Running"}
-
-
-def test_a_sleep_until_a_moment_needs_to_be_told_which() -> None:
-    saga = started(Plan.of(sleep("a"), sleep("b")))
-    assert saga.tick().needs == (A, B)
-    saga.tell(Ticked(saga.moment, (Until(A, Moment(5)), *bound(B))))
-    assert saga.of(A, Sleeping).wake == 5
-    assert saga.of(B, Parked).why is ParkReason.INPUT_FAILED
-
-
-def test_a_step_is_not_bound_by_a_moment() -> None:
-    saga = started(Plan.of(step("a")))
-    saga.tell(Ticked(saga.moment, (Until(A, Moment(5)),)))
-    assert saga.of(A, Parked).why is ParkReason.INPUT_FAILED
-
-
-def test_nothing_ends_a_sleep_but_the_clock() -> None:
-    saga = started(Plan.of(sleep("a", limit=SECOND), wait("b")))
-    saga.wait(SECOND)
-    saga.receive("paid")
-    assert saga.kinds() == {"a": "Sleeping", "b": "Succeeded"}
-    assert saga.row.due == SECOND
-    saga.tell(HandedBack(saga.moment))
-    saga.tick()
-    assert saga.status is SagaStatus.COMPLETED
-
-
-# The saga's own times.
-
-
-def test_a_delayed_saga_begins_nothing_before_its_time() -> None:
-    saga = Saga(GUARDED)
-    moved = saga.tell(Started(saga.moment, GUARDED.id, bound(A), delay=SECOND))
-    assert (moved.needs, moved.actions, moved.writes) == ((), (), (Release(Moment(SECOND)),))
-    assert (saga.status, saga.row.waits) == (SagaStatus.SUSPENDED, WaitReason.TIMER)
-    assert saga.refusal(StepSkipped(saga.moment, A)) is Refusal.NOT_WAITING
-    saga.wait(SECOND)
-    saga.resume(A)
-    assert saga.kinds() == {"a": "Running"}
-    assert saga.state.begins == 0
-
-
-def test_a_delay_that_is_none_is_none() -> None:
-    saga = Saga(GUARDED)
-    saga.tell(Started(Moment(5), GUARDED.id, delay=-3))
-    assert saga.state.begins == 0
-
-
-def test_a_saga_that_is_late_turns_back_and_awaits_what_runs() -> None:
-    plan = Plan.of(step("a"), step("b", "a"), deadline=SECOND)
-    saga = started(plan, A)
-    assert saga.row.due is not None
-    saga.wait(SECOND)
-    moved = saga.tick()
-    assert (moved.timed_out, moved.actions, saga.state.goal) == ("", (), Goal.ROLLBACK)
-    saga.succeed(A)
-    assert saga.kinds() == {"a": "Undoing"}
-    saga.wait(SECOND)
-    assert saga.tick().timed_out is None, "once"
-
-
-def test_a_saga_that_compensates_nothing_halts_when_it_is_late() -> None:
-    plan = Plan.of(step("a"), sleep("b", "a", limit=MINUTE), deadline=SECOND, compensate_on_failure=False)
-    saga = started(plan, A)
-    saga.succeed(A)
-    assert saga.row.due == SECOND
-    saga.wait(SECOND)
-    saga.resume()
-    assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {"a": "not undone"})
-    saga.tell(RetryRequested(saga.moment))
-    assert saga.state.deadline is None, "a person goes on with it, knowing that it is late"
-    assert saga.of(B, Sleeping).wake == SECOND + MINUTE
-
-
-def test_a_deadline_that_is_not_over_holds_for_a_person_too() -> None:
-    plan = Plan.of(step("a"), deadline=MINUTE, compensate_on_failure=False)
-    saga = started(plan, A)
-    saga.fail(A)
-    assert saga.status is SagaStatus.FAILED
-    saga.tell(RetryRequested(saga.moment))
-    assert saga.state.deadline == MINUTE
-
-
 # What a person does, and what else may happen to a saga that waits.
 
 
@@ -375,26 +258,6 @@ def test_a_failed_sibling_ends_every_wait() -> None:
     assert saga.kinds() == {"a": "Exhausted", "b": "Exhausted", "c": "Exhausted"}
 
 
-def test_a_changed_plan_may_change_how_long_but_not_what_it_is_that_waits() -> None:
-    saga = waiting()
-    longer = Plan.of(step("a"), wait("b", "a", limit=2 * MINUTE), step("c", "b"))
-    other = Plan.of(step("a"), sleep("b", "a", limit=MINUTE), step("c", "b"))
-    for plan in (other, Plan.of(wait("a"), wait("b", "a")), Plan.of(step("a"), step("b", "a"))):
-        refused = Saga(plan)
-        refused.current = saga.state
-        fits = plan.step(A).kind is StepKind.EVENT and plan.step(B).kind is StepKind.EVENT
-        assert fits or refused.refusal(PlanChanged(saga.moment, plan.id)) is Refusal.PLAN_MISMATCH
-    saga.plan = longer
-    saga.tell(PlanChanged(saga.moment, longer.id))
-    assert saga.of(B, Waiting).until == MINUTE
-    sleeper = started(Plan.of(sleep("a", limit=SECOND)))
-    sleeper.plan = Plan.of(step("a"))
-    assert sleeper.refusal(PlanChanged(Moment(0), sleeper.plan.id)) is Refusal.PLAN_MISMATCH
-    runner = started(Plan.of(step("a")), A)
-    runner.plan = Plan.of(sleep("a", limit=SECOND))
-    assert runner.refusal(PlanChanged(Moment(0), runner.plan.id)) is Refusal.PLAN_MISMATCH
-
-
 def test_what_was_to_be_retried_is_bound_anew_beside_a_wait() -> None:
     saga = started(Plan.of(wait("a", correlated=True, limit=SECOND), step("b")), B)
     saga.tell(Ticked(saga.moment, (Unbindable(A),)))
@@ -404,122 +267,8 @@ def test_what_was_to_be_retried_is_bound_anew_beside_a_wait() -> None:
     assert saga.of(A, Waiting).about == b"input"
 
 
-# Compensations that wait.
-
-
-def undoing(*, retried: bool = False) -> Saga:
-    """A saga whose first step is being undone."""
-    plan = Plan.of(step("a", undo_waits=("paid",), undo_retry=THRICE if retried else None), step("b", "a"))
-    saga = started(plan, A)
-    saga.succeed(A, B)
-    saga.fail(B)
-    return saga
-
-
-def test_a_compensation_may_wait_and_is_called_again_with_the_event() -> None:
-    saga = undoing()
-    moved = saga.undo_waits(A)
-    assert saga.of(A, UndoWaiting).name == "paid"
-    assert moved.writes == (Release(None),)
-    assert (saga.status, saga.row.waits, saga.row.current_step) == (SagaStatus.SUSPENDED, WaitReason.EVENT, A)
-    moved = saga.receive("paid")
-    assert moved.actions == (RunCompensation(A, 2, saga.of(A, Undoing).seq, saga.state.rev),)
-    saga.undo(A)
-    assert saga.status is SagaStatus.COMPENSATED
-
-
-def test_a_compensation_takes_what_came_before_it_waited() -> None:
-    saga = started(Plan.of(step("a", undo_waits=("paid",)), step("b", "a")), A)
-    saga.receive("paid", b"yours")
-    saga.receive("paid", b"mine")
-    heard = saga.state.rev
-    saga.succeed(A, B)
-    saga.fail(B)
-    saga.undo_waits(A, about=b"mine")
-    assert saga.of(A, Undoing).tries.generation == heard
-    assert [event.about for event in saga.state.buffered] == [b"yours"]
-
-
-def test_a_compensation_keeps_what_it_was_called_with_when_it_is_tried_again() -> None:
-    saga = undoing(retried=True)
-    saga.undo_waits(A)
-    saga.receive("paid")
-    heard = saga.state.rev
-    saga.fail_undo(A)
-    saga.wait(SECOND)
-    assert saga.resume().actions == (RunCompensation(A, 3, saga.of(A, Undoing).seq, heard),)
-
-
-def test_a_wait_of_a_compensation_that_is_over_is_a_failed_attempt() -> None:
-    saga = undoing()
-    saga.undo_waits(A, limit=MINUTE)
-    assert saga.row.due == MINUTE
-    saga.wait(MINUTE)
-    assert saga.resume().timed_out == A
-    assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {"a": "undo failed"})
-    again = undoing(retried=True)
-    again.undo_waits(A, limit=MINUTE)
-    again.wait(MINUTE - 1)
-    again.resume()
-    assert again.kinds()[A] == "UndoWaiting", "not a microsecond early"
-    again.wait(1)
-    again.resume()
-    assert again.of(A, UndoRetrying).wake == MINUTE + SECOND
-
-
-def test_an_event_for_something_else_leaves_the_compensation_waiting() -> None:
-    saga = undoing()
-    saga.undo_waits(A, about=b"mine")
-    saga.receive("paid", b"yours")
-    assert saga.kinds()[A] == "UndoWaiting"
-
-
-def test_a_late_wait_of_a_compensation_is_refused() -> None:
-    saga = undoing()
-    assert saga.refusal(CompensationWaits(saga.moment, A, 2, "paid")) is Refusal.LATE
-    assert saga.refusal(CompensationWaits(saga.moment, StepId("x"), 1, "paid")) is Refusal.UNKNOWN_STEP
-
-
-def test_a_person_may_end_or_park_a_compensation_that_waits() -> None:
-    saga = undoing()
-    saga.undo_waits(A)
-    assert saga.refusal(RetryRequested(saga.moment)) is Refusal.NOTHING_TO_RETRY
-    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
-    assert saga.kinds()[A] == "UndoParked"
-    other = undoing()
-    other.undo_waits(A)
-    other.abort()
-    assert other.leftovers == {"a": "undo failed"}
-
-
-def test_a_plan_that_no_longer_has_a_step_to_undo_does_not_fit() -> None:
-    saga = undoing()
-    saga.undo_waits(A)
-    saga.plan = Plan.of(wait("a"), step("b", "a"))
-    assert saga.refusal(PlanChanged(saga.moment, saga.plan.id)) is Refusal.PLAN_MISMATCH
-
-
-# Foresight.
-
-
-@pytest.mark.parametrize(
-    "follower, needs",
-    [(step("b", "a"), (B,)), (wait("b", "a"), ()), (wait("b", "a", correlated=True), (B,)), (sleep("b", "a"), (B,))],
-    ids=["step", "wait", "correlated", "until"],
-)
-def test_only_what_has_to_be_computed_is_foreseen(follower: object, needs: tuple[StepId, ...]) -> None:
-    plan = Plan.of(step("a"), follower)  # type: ignore[arg-type]  # planned steps, whose type parametrize hides
-    assert foresee(plan, started(plan, A).state, A)[1] == needs
-
-
 def test_a_claim_that_finds_nothing_due_changes_nothing() -> None:
     saga = waiting()
     before = saga.state
     moved = saga.tell(Resumed(saga.moment))
     assert (moved.state.steps, moved.writes) == (before.steps, (Release(Moment(MINUTE)),))
-
-
-def test_what_a_journal_entry_holds() -> None:
-    plan = Plan.of(step("a"), wait("b"), sleep("c", limit=SECOND))
-    assert [plan.gives(name) for name in (A, B, C, StepId("x"))] == [True, True, False, True]
-    assert Plan.of(step("a")).gives(A)

@@ -19,15 +19,12 @@ from saga_fn.core.events import (
     Event,
     ProbeAnswered,
     ProbeFailed,
-    Resumed,
     Started,
     StepFailed,
-    StepSkipped,
     StepSucceeded,
-    Ticked,
     Unbindable,
     Until,
-    WaitDefaulted,
+    carries_inputs,
 )
 from saga_fn.core.explore import explore
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
@@ -50,7 +47,6 @@ ABOUT_AN_EXECUTION = (
     ProbeAnswered,
     ProbeFailed,
 )
-CARRIES = (Started, Resumed, Ticked, StepSucceeded, StepSkipped, WaitDefaulted)
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 quick = settings(deadline=None, suppress_health_check=SLOW)
 
@@ -75,7 +71,7 @@ def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]
         case Failure():
             return state
         case Success(moved):
-            if isinstance(event, CARRIES) and not event.inputs:
+            if carries_inputs(event) and not event.inputs:
                 check(plan, state, event, moved)
                 inputs = tuple(binding(plan, moved.state, step) for step in moved.needs)
                 event = msgspec.structs.replace(event, inputs=inputs)

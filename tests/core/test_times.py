@@ -1,0 +1,115 @@
+"""Sleeps, and the saga's own times: its delay and its deadline. Nothing fires early, and each once."""
+
+from __future__ import annotations
+
+from saga_fn.core.effects import Refusal, Release
+from saga_fn.core.events import EventReceived, HandedBack, RetryRequested, Started, StepSkipped, Ticked, Until
+from saga_fn.core.ids import Moment
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import SagaStatus, WaitReason
+from saga_fn.core.state import Goal, Parked, ParkReason, Sleeping
+from tests.core.given import AGAIN, MINUTE, SECOND, THREE, A, B, Saga, bound, sleep, started, step, wait
+
+# Sleeps.
+
+
+def test_a_sleep_is_over_when_its_time_has_come_and_not_before() -> None:
+    saga = started(Plan.of(sleep("a", limit=SECOND), step("b", "a")))
+    assert saga.of(A, Sleeping).wake == SECOND
+    assert (saga.row.due, saga.row.waits) == (SECOND, WaitReason.TIMER)
+    saga.wait(SECOND - 1)
+    saga.resume()
+    assert saga.kinds() == {"a": "Sleeping"}
+    saga.wait(1)
+    saga.resume(B)
+    assert saga.kinds() == {"a": "Succeeded", "b": "Running"}
+
+
+def test_a_sleep_until_a_moment_needs_to_be_told_which() -> None:
+    saga = started(Plan.of(sleep("a"), sleep("b")))
+    assert saga.tick().needs == (A, B)
+    saga.tell(Ticked(saga.moment, (Until(A, Moment(5)), *bound(B))))
+    assert saga.of(A, Sleeping).wake == 5
+    assert saga.of(B, Parked).why is ParkReason.INPUT_FAILED
+
+
+def test_a_step_is_not_bound_by_a_moment() -> None:
+    saga = started(Plan.of(step("a")))
+    saga.tell(Ticked(saga.moment, (Until(A, Moment(5)),)))
+    assert saga.of(A, Parked).why is ParkReason.INPUT_FAILED
+
+
+def test_nothing_ends_a_sleep_but_the_clock() -> None:
+    saga = started(Plan.of(sleep("a", limit=SECOND), wait("b")))
+    saga.wait(SECOND)
+    saga.receive("paid")
+    assert saga.kinds() == {"a": "Sleeping", "b": "Succeeded"}
+    assert saga.row.due == SECOND
+    saga.tell(HandedBack(saga.moment))
+    saga.tick()
+    assert saga.status is SagaStatus.COMPLETED
+
+
+# The saga's own times.
+
+
+def test_a_delayed_saga_begins_nothing_before_its_time() -> None:
+    saga = Saga(THREE)
+    moved = saga.tell(Started(saga.moment, THREE.id, bound(A), delay=SECOND))
+    assert (moved.needs, moved.actions, moved.writes) == ((), (), (Release(Moment(SECOND)),))
+    assert (saga.status, saga.row.waits) == (SagaStatus.SUSPENDED, WaitReason.TIMER)
+    assert saga.refusal(StepSkipped(saga.moment, A)) is Refusal.NOT_WAITING
+    saga.wait(SECOND)
+    saga.resume(A)
+    assert saga.kinds() == {"a": "Running"}
+    assert saga.state.begins == 0
+
+
+def test_a_delay_that_is_none_is_none() -> None:
+    saga = Saga(THREE)
+    saga.tell(Started(Moment(5), THREE.id, delay=-3))
+    assert saga.state.begins == 0
+
+
+def test_a_saga_that_is_late_turns_back_and_awaits_what_runs() -> None:
+    plan = Plan.of(step("a"), step("b", "a"), deadline=SECOND)
+    saga = started(plan, A)
+    assert saga.row.due is not None
+    saga.wait(SECOND)
+    moved = saga.tick()
+    assert (moved.timed_out, moved.actions, saga.state.goal) == ("", (), Goal.ROLLBACK)
+    saga.succeed(A)
+    assert saga.kinds() == {"a": "Undoing"}
+    saga.wait(SECOND)
+    assert saga.tick().timed_out is None, "once"
+
+
+def test_a_saga_that_compensates_nothing_halts_when_it_is_late() -> None:
+    plan = Plan.of(step("a"), sleep("b", "a", limit=MINUTE), deadline=SECOND, compensate_on_failure=False)
+    saga = started(plan, A)
+    saga.succeed(A)
+    assert saga.row.due == SECOND
+    saga.wait(SECOND)
+    saga.resume()
+    assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {"a": "not undone"})
+    saga.tell(RetryRequested(saga.moment))
+    assert saga.state.deadline is None, "a person goes on with it, knowing that it is late"
+    assert saga.of(B, Sleeping).wake == SECOND + MINUTE
+
+
+def test_a_deadline_that_is_not_over_holds_for_a_person_too() -> None:
+    plan = Plan.of(step("a"), deadline=MINUTE, compensate_on_failure=False)
+    saga = started(plan, A)
+    saga.fail(A)
+    assert saga.status is SagaStatus.FAILED
+    saga.tell(RetryRequested(saga.moment))
+    assert saga.state.deadline == MINUTE
+
+
+def test_weakness_32_time_never_runs_back() -> None:
+    saga = started(AGAIN, A)
+    saga.wait(100)
+    saga.tick()
+    saga.tell(EventReceived(Moment(3)))
+    assert saga.state.at == 100
+    assert saga.row.due == 100
