@@ -214,7 +214,7 @@ class SagaFailedError(SagaNotCompletedError):
 
 
 class SagaResultTimeoutError(SagaError, TimeoutError):
-    """The saga did not end within the time given (seconds). The saga itself goes on, untouched."""
+    """The saga did not end within the time given (seconds). The saga itself is untouched."""
 
     saga_id: UUID
     timeout: float
@@ -224,7 +224,8 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         self.timeout = timeout
         super().__init__(
             f"saga {saga_id} did not end within {timeout:g} s",
-            hint="it goes on wherever a worker runs: await it again with handle.attach(error.saga_id), here or in any other process",
+            hint="it goes on wherever a worker runs, unless it is parked (run.snapshot() tells, SagaAdmin.get_saga why): "
+            "await it again with handle.attach(error.saga_id), here or in any other process",
         )
 
 

@@ -7,6 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 from uuid import UUID
 
+from typing_extensions import override
+
 from saga_fn.core.state import Goal
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.arguments import micros_of_delay
@@ -42,6 +44,10 @@ class SagaRun(Generic[R_co]):
         self.id: UUID = started.id
         self.created: bool = started.created
         """Whether this very call started it; False for a repeat under the same idempotency key, and when attached."""
+
+    @override
+    def __repr__(self) -> str:
+        return f"<run {self.id}>"
 
     async def result(self, timeout: timedelta | float | None = None) -> R_co:
         """The saga's result, once it has completed.
@@ -87,6 +93,10 @@ class SagaHandle(Generic[D, R]):
         self._starter = starter
         self._registered = registered
         self.definition = definition
+
+    @override
+    def __repr__(self) -> str:
+        return f"<saga {self.name}>"
 
     @property
     def name(self) -> str:

@@ -308,7 +308,8 @@ class SagaOrchestrator:
     async def run_until_idle(self) -> None:
         """Run everything to its end or to where it waits for a person or an event.
 
-        On a MemoryStore retry delays are jumped over, on PostgreSQL they are waited for. For tests.
+        On a MemoryStore retry delays, sleeps and the timeouts of waits are jumped over, on PostgreSQL they are waited for:
+        send before it what is to come in time. For tests.
         """
         self._require_open()
         while True:

@@ -140,7 +140,7 @@ class StepSnapshot:
     step_id: str
     status: StepStatus
     attempt: int
-    """How often it was executed in its present direction, forward or back."""
+    """How often it was executed in its present direction, forward or back; 0 once that is done."""
     failures: int
     """Failed attempts that its retry policy counts."""
     wakes_at: datetime | None

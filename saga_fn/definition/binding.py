@@ -66,6 +66,11 @@ def bind_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input
             f"step {step_id!r} has compensation_waits_for, but no compensation",
             hint="give compensate=, or leave it out",
         )
+    if parts.undo_waits and "compensation_waits_for" not in options:
+        raise SagaDefinitionError(
+            f"the compensation of step {step_id!r} may return a WaitFor, but the step does not say for which event",
+            hint="step(..., compensation_waits_for=that_event)",
+        )
     return StepBinding(
         step_id=step_id,
         input_type=parts.input_type,

@@ -122,6 +122,7 @@ class SagaBuilder(WaitingBuilder[D]):
                 "siblings_on_failure='cancel' says nothing where one step runs after another",
                 hint="with order='graph' branches run at the same time",
             )
+        super().__init__()
         self._initial_type: PayloadType[Any] = payload_type(initial, "the initial data")  # Any: see the overloads
         self._compensate_on_failure = bool(compensate_on_failure)
         self._cancel_siblings = siblings_on_failure == "cancel"
@@ -255,11 +256,13 @@ class SagaBuilder(WaitingBuilder[D]):
         check_options(options)
         chosen = cast("StepOptions", {**parts.options, **options})  # a TypedDict merged with itself
         step_id = new_id(chosen.get("step_id", parts.name), self._bindings)
+        if (event := chosen.get("compensation_waits_for")) is not None:
+            self.expect(event)
         follows = self._follows(step_id, refs, after)
         if using is None:
             map_input = handed_on(step_id, parts, self._sources(refs or (self.initial,)))
         else:
-            map_input = self._computed(step_id, refs, using, "the input_map", follows)
+            map_input = self._computed(step_id, refs, using, "the input_map (using)", follows)
         return self._add(plan_step(step_id, parts, chosen, follows), bind_step(step_id, parts, chosen, map_input))
 
     @override

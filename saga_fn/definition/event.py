@@ -50,6 +50,11 @@ class Expected(Generic[T_co]):
     names: tuple[str, ...]
 
     @property
+    def events(self) -> tuple[Expected[object], ...]:
+        """Each event that it may be."""
+        raise NotImplementedError
+
+    @property
     def payload(self) -> PayloadType[T_co]:
         """How what it brings is stored."""
         raise NotImplementedError
@@ -150,6 +155,12 @@ class Event(Expected[T]):
 
     @property
     @override
+    def events(self) -> tuple[Expected[object], ...]:
+        """Itself."""
+        return (self,)
+
+    @property
+    @override
     def payload(self) -> PayloadType[T]:
         """How what it brings is stored. Raises TypeValidationError if it does not say what that is."""
         if self._payload is None:
@@ -191,9 +202,15 @@ class WaitFor:
 
 @final
 class _AnyOf(Expected[T_co]):
-    def __init__(self, names: tuple[str, ...], payload: PayloadType[T_co]) -> None:
-        self.names: tuple[str, ...] = names
+    def __init__(self, events: tuple[Expected[object], ...], payload: PayloadType[T_co]) -> None:
+        self.names: tuple[str, ...] = tuple(name for event in events for name in event.names)
+        self._events = events
         self._payload = payload
+
+    @property
+    @override
+    def events(self) -> tuple[Expected[object], ...]:
+        return self._events
 
     @property
     @override
@@ -226,7 +243,8 @@ def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
     union: Any = cast("Any", events[0].payload.tp)  # a type of whatever form
     for event in events[1:]:
         union = union | event.payload.tp
-    return _AnyOf(tuple(names), payload_type(union, f"what the events {', '.join(names)} bring"))
+    payload = payload_type(union, f"what the events {', '.join(names)} bring")
+    return _AnyOf(tuple(one for event in events for one in event.events), payload)
 
 
 def check_event(event: object) -> None:

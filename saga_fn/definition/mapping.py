@@ -76,7 +76,7 @@ def computed(
         given = "the InputContext" if not sources else f"the output{'s' if arguments > 1 else ''} it depends on"
         raise SagaDefinitionError(
             f"{what} of step {step_id!r} cannot be called with {arguments} argument(s)",
-            hint=f"it is given {given}, in the order of depends_on",
+            hint=f"it is given {given}, in the same order",
         )
     if inspect.iscoroutinefunction(using):
         raise SagaDefinitionError(

@@ -45,6 +45,8 @@ class StepParts:
     probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
     undo_takes: object = None
     """What its compensation takes for the output; None without one."""
+    undo_waits: bool = False
+    """Its compensation says that it may return a WaitFor."""
     width: int = 0
     """For a fan-out, whose types are those of one item: how many items run at once. 0: it is none."""
 
@@ -96,7 +98,7 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
         )
     does = read_signature(fn, values=1, what="step")
     gives = output_type(does.gives)
-    undo, undo_takes = None, None
+    undo, undo_takes, undo_waits = None, None, False
     if compensate is not None:
         undoes = read_signature(compensate, values=2, what="compensation")
         if not (fits(does.takes[0], undoes.takes[0]) and fits(gives, undoes.takes[1])):
@@ -107,6 +109,7 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
             )
         undo = _with_context(compensate, 2, wants=undoes.wants_context)
         undo_takes = undoes.takes[1]
+        undo_waits = WaitFor in members(undoes.gives)
     asks = None
     if probe is not None:
         probes = read_signature(probe, values=1, what="probe")
@@ -122,6 +125,7 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
         errors=returned_errors(does.gives),
         probe=asks,
         undo_takes=undo_takes,
+        undo_waits=undo_waits,
     )
 
 
@@ -143,6 +147,7 @@ def parts_of_object(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of al
     wants = base is ContextStep
     execute = _method(given, base, "execute", 1 + wants)
     undo = _method(given, base, "compensate", 2 + wants)
+    undo_takes, undo_waits = (None, False) if undo is None else _undo_says(undo)
     asks = _method(given, base, "probe", 1 + wants)
     return StepParts(
         name=_snake(cls.__name__),
@@ -153,7 +158,8 @@ def parts_of_object(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of al
         options={},
         errors=errors_of_method(execute),
         probe=asks and _with_context(asks, 1, wants=wants),
-        undo_takes=undo and _undo_takes(undo),
+        undo_takes=undo_takes,
+        undo_waits=undo_waits,
     )
 
 
@@ -179,13 +185,14 @@ def _method(given: object, base: type, name: str, values: int) -> Any:  # Any: a
     return method
 
 
-def _undo_takes(compensate: Callable[..., object]) -> object:
-    """What a compensation's second parameter says it takes; the step's output where that cannot be told."""
+def _undo_says(compensate: Callable[..., object]) -> tuple[object, bool]:
+    """What a compensation says it takes for the output, if it can be told, and whether it may return a WaitFor."""
     second = list(inspect.signature(compensate).parameters)[1]
     try:
-        return hints_of(compensate).get(second, Any)
+        hints = hints_of(compensate)
     except TypeValidationError:
-        return Any
+        return Any, False
+    return hints.get(second, Any), WaitFor in members(hints.get("return"))
 
 
 def _output(name: str, gives: object) -> PayloadType[Any]:  # Any: found at run time

@@ -171,6 +171,7 @@ class Step(StepBase[I, O]):
     ) -> StepRef[O]:
         """Wire the step into the saga that is being traced, with what `using` makes of the refs' values as its input.
 
+        The type checkers follow up to five refs; what takes more is given one that an earlier step has put together.
         `after` names steps to wait for without taking their output, for `order="graph"`.
         """
         from saga_fn.definition.saga import current_builder
@@ -179,7 +180,7 @@ class Step(StepBase[I, O]):
             if not isinstance(ref, StepRef):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
                 raise SagaDefinitionError(
                     f"{self!r} was called with {ref!r:.80}, which is not a StepRef",
-                    hint=f"inside a @saga pass refs; to call the step alone: await {self._parts.name}.execute(value)",
+                    hint=f"inside a @saga pass refs, one by one; to call the step alone: await {self._parts.name}.execute(value)",
                 )
         builder = current_builder(f"{self!r} was called")
         # The overloads above have checked what the builder takes untyped.

@@ -41,6 +41,9 @@ class WaitParts:
 class WaitingBuilder(abc.ABC, Generic[D]):
     """The part of SagaBuilder that is about waiting."""
 
+    def __init__(self) -> None:
+        self._events: dict[str, Expected[object]] = {}
+
     @abc.abstractmethod
     def wire_wait(self, parts: WaitParts, after: AnyRefs) -> StepRef[Any]:  # Any: waits for events of all types
         """Add a wait, untyped: what all its spellings share."""
@@ -118,7 +121,19 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         _check_options(others, "correlate", "timeout", "default")
         refs = () if depends_on is None else (depends_on,)
         parts = _wait_parts(event, refs=refs, correlate=correlate, timeout=timeout, default=default, step_id=step_id)
+        self.expect(event)
         return self.wire_wait(parts, after)
+
+    def expect(self, event: Expected[object]) -> None:
+        """Know what the saga waits for. Raises SagaDefinitionError where one name is to bring two types."""
+        for one in event.events:
+            (name,) = one.names
+            known = self._events.setdefault(name, one)
+            if known.payload.tp != one.payload.tp:
+                raise SagaDefinitionError(
+                    f"event {name!r} brings {known.payload.name} here and {one.payload.name} there, in one saga",
+                    hint="wait for the same Event object in both places, or give one of them another name",
+                )
 
     @overload
     def add_sleep(self, duration: timedelta, /, *, after: AnyRefs = ..., step_id: str = ...) -> StepRef[None]: ...

@@ -15,7 +15,10 @@ _LONGEST_KEY = 255
 def check_id(value: object, what: str = "a saga's id") -> None:
     """Raise PayloadError for what is no UUID."""
     if not isinstance(value, UUID):
-        raise PayloadError(f"{what} is a UUID, not a {type(value).__name__}", hint="UUID(text) makes one of its text")
+        raise PayloadError(
+            f"{what} is a UUID, not a {type(value).__name__}",
+            hint="a run has it as run.id; UUID(text) makes one of its text",
+        )
 
 
 def seconds_of(timeout: object) -> float:
@@ -35,7 +38,7 @@ def check_whole(name: str, value: object, *, least: int, most: int = 2**31 - 1) 
     """Raise SagaError for what is no whole number from `least` to `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
         shown = value if isinstance(value, int | float) and abs(value) < most else type(value).__name__
-        raise SagaError(f"{name} must be a whole number, not {shown!r}", hint=f"give one from {least} to {most}")
+        raise SagaError(f"{name} must be a whole number from {least} to {most}, not {shown!r}", hint=f"{name}={least}")
 
 
 def check_is(value: object, kind: type | tuple[type, ...], what: str, *, error: type[SagaError], hint: str) -> None:
@@ -51,7 +54,7 @@ def check_key(name: str, value: object) -> None:
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_KEY:
         raise PayloadError(
             f"{name} must be a string of 1 to {_LONGEST_KEY} characters, not {value!r:.80}",
-            hint="hash longer keys first",
+            hint="str(key) makes one of a UUID or a number; hash longer ones first",
         )
     if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):
         raise PayloadError(

@@ -36,6 +36,8 @@ def log_progress(saga: LiveSaga, draft: Draft) -> None:
             LOG.warning("saga %s: %s: %s (%s)", saga.id, type(event).__name__, event.step, kind, extra=extra)
     shown = draft.projection
     if shown.parked is not None and draft.release is not None:
-        LOG.warning("saga %s is parked: %s", saga.id, shown.parked, extra=about(saga, shown.current_step))
+        what = shown.parked if draft.last_error is None else f"{shown.parked} ({draft.last_error})"
+        extra = about(saga, shown.current_step)
+        LOG.warning("saga %s is parked at %s: %s", saga.id, shown.current_step, what, extra=extra)
     if draft.state.ended and LOG.isEnabledFor(logging.INFO):
         LOG.info("saga %s ended: %s", saga.id, shown.status.value, extra=about(saga))

@@ -33,7 +33,7 @@ class Registry:
         if known is not None and known.definition is not registered.definition:
             raise SagaDefinitionError(
                 f"saga {registered.name!r} version {registered.version} is registered already, with another definition",
-                hint="register a changed definition under the next version: register(name, definition, version=2).",
+                hint="register a changed definition under the next version: register(definition, version=2)",
             )
         self._by_key[key] = registered
         latest = self._latest.get(registered.name)

@@ -60,8 +60,8 @@ WIRINGS: Cases = [
     (
         "a map of no arguments",
         use(lambda b, r: b.add_step(charge, depends_on=r, input_map=lambda: 1)),
-        "1 argument",
-        "order of depends_on",
+        "the input_map (using) of step 'charge' cannot be called with 1 argument",
+        "in the same order",
     ),
     (
         "a map of two",
@@ -155,6 +155,10 @@ def traced_value(order: StepRef[Order]) -> None:
     price(Order("7"))
 
 
+def traced_tuple(order: StepRef[Order]) -> None:
+    price((order, order), using=lambda one, two: one)
+
+
 TRACED: Cases = [
     ("no name", lambda: saga(traced_empty), "name", '@saga("create_order")'),
     ("an empty name", lambda: saga(""), "name", ""),
@@ -168,6 +172,7 @@ TRACED: Cases = [
     ("forgets to return", trace(traced_forgets), "returned nothing", "-> None"),
     ("control flow", trace(traced_if), "no value", "using"),
     ("a leaked ref", trace(traced_leak), "another saga", "only in the saga"),
+    ("refs in a tuple", trace(traced_tuple), "not a StepRef", "one by one"),
     ("a value for a ref", trace(traced_value), "not a StepRef", "await price.execute(value)"),
     ("outside of a saga", lambda: price(other_ref()), "outside of a @saga", "add_step"),
 ]

@@ -26,7 +26,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.plan import OnTimeout, StepKind
-from tests.definition.shop import Order, reserve
+from tests.definition.shop import Order, Reserved, reserve
 
 HOUR = timedelta(hours=1)
 
@@ -41,12 +41,29 @@ class Other(msgspec.Struct, frozen=True):
 
 approval = Event("approval", Approval)
 other = Event("other", Other)
+namesake = Event("approval", Other)
 
 
 def traced(wire: Callable[[StepRef[Order]], object]) -> None:
     @saga("traced")
     def trace(order: StepRef[Order]) -> None:
         wire(order)
+
+
+async def undo(order: Order, out: Reserved) -> WaitFor | None:
+    return WaitFor(approval)
+
+
+async def reserved(order: Order) -> Reserved:
+    return Reserved(order.order_id)
+
+
+class Undoes(BaseStep[Order, Reserved]):
+    async def execute(self, inp: Order, /) -> Reserved:
+        return Reserved(inp.order_id)
+
+    async def compensate(self, inp: Order, out: Reserved, /) -> WaitFor | None:
+        return WaitFor(approval)
 
 
 async def asks(order: Order) -> WaitFor:
@@ -96,6 +113,34 @@ REFUSED = {
         lambda b: (b.add_event(approval), b.add_event(approval)),
         "has a step 'approval' already",
         "step_id=",
+    ),
+    "one name for two types": (
+        lambda b: (b.add_event(approval), b.add_event(namesake, step_id="again")),
+        "event 'approval' brings Approval here and Other there",
+        "the same Event object",
+    ),
+    "one name for two types, among others": (
+        lambda b: (b.add_event(approval), b.add_event(any_of(Event("number", int), namesake))),
+        "event 'approval' brings Approval here and Other there",
+        "another name",
+    ),
+    "one name for two types, in a compensation": (
+        lambda b: (
+            b.add_event(approval),
+            b.add_step(Undoes(), depends_on=b.initial, compensation_waits_for=namesake),
+        ),
+        "event 'approval' brings Approval here and Other there",
+        "another name",
+    ),
+    "a compensation that waits for what is not said": (
+        lambda b: b.add_step(step(reserved, compensate=undo), depends_on=b.initial),
+        "the compensation of step 'reserved' may return a WaitFor",
+        "compensation_waits_for=",
+    ),
+    "a class that waits for what is not said": (
+        lambda b: b.add_step(Undoes(), depends_on=b.initial),
+        "the compensation of step 'undoes' may return a WaitFor",
+        "compensation_waits_for=",
     ),
     "a sleep of nothing at all": (lambda b: b.add_sleep(), "either a duration, or the moment", "sleep(until="),
     "a sleep of both": (lambda b: b.add_sleep(HOUR, until=b.initial), "either a duration", "sleep(until="),

@@ -525,9 +525,11 @@ async def test_what_else_is_refused_of_an_event(memory: MemoryStore) -> None:
     for correlation_id in ("", "a" * 256, 5):
         with pytest.raises(PayloadError, match="correlation id must be a string of 1 to 255"):
             await to.send(Approval("ann"), correlation_id=correlation_id)  # type: ignore[arg-type]
+    with pytest.raises(PayloadError, match=r"event_id must be a string[\s\S]*str\(key\)"):
+        await to.send(Approval("ann"), event_id=uuid4())  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     with pytest.raises(PayloadError, match="event_id must be a string"):
         await to.send(Approval("ann"), event_id="")
-    with pytest.raises(PayloadError, match="a saga's id is a UUID"):
+    with pytest.raises(PayloadError, match=r"a saga's id is a UUID, not a str[\s\S]*run\.id"):
         orchestrator.to("1", approval)  # type: ignore[arg-type]
     with pytest.raises(SagaDefinitionError, match="an Event is wanted"):
         orchestrator.to(saga_id, "approval")  # type: ignore[arg-type]

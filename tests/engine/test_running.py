@@ -46,6 +46,7 @@ async def test_three_steps_run_in_order_and_give_the_last_output(make: Make) -> 
         assert await run.result(SOON) == Done("ship")
         assert shop.done == ["reserve", "charge", "ship"]
         assert len(set(shop.keys)) == 3
+        assert (repr(handle), repr(run)) == ("<saga shop>", f"<run {run.id}>")
 
 
 async def test_a_failed_attempt_is_repeated_under_the_same_key(make: Make) -> None:
@@ -131,7 +132,7 @@ async def test_an_output_that_is_not_the_declared_type_parks(make: Make) -> None
         assert isinstance(await run.outcome(SOON), Completed)
 
 
-async def test_an_input_map_that_raises_parks_and_can_be_retried(make: Make) -> None:
+async def test_an_input_map_that_raises_parks_and_can_be_retried(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     broken = [True]
 
     def mapping(order: Order) -> Order:
@@ -152,6 +153,9 @@ async def test_an_input_map_that_raises_parks_and_can_be_retried(make: Make) -> 
         seen = await SagaAdmin(orchestrator).get_saga(run.id)
         assert seen.parked == "input_failed"
         assert any("no such thing" in (entry.error or "") for entry in seen.step_history)
+        assert f"saga {run.id} is parked at work: input_failed (KeyError)" in caplog.messages
+        with pytest.raises(SagaResultTimeoutError, match="unless it is parked"):
+            await run.result(0.05)
         broken.clear()
         await SagaAdmin(orchestrator).retry_step(run.id)
         assert await run.result(SOON) == Done("1")
