@@ -86,7 +86,8 @@ def check_options(options: StepOptions) -> None:
     unknown = sorted(set(options) - set(_JUDGES))
     if unknown:
         raise SagaDefinitionError(
-            f"unknown step option {', '.join(unknown)}", hint=f"options are {', '.join(sorted(_JUDGES))}"
+            f"unknown step option {', '.join(unknown)}",
+            hint=f"options are {', '.join(sorted(_JUDGES))}; where it is wired also after and using (input_map)",
         )
     for name, value in options.items():
         _JUDGES[name](name, value)

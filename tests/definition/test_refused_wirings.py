@@ -159,6 +159,10 @@ def traced_tuple(order: StepRef[Order]) -> None:
     price((order, order), using=lambda one, two: one)
 
 
+def traced_misspelt(order: StepRef[Order]) -> None:
+    price(order, usign=str)
+
+
 TRACED: Cases = [
     ("no name", lambda: saga(traced_empty), "name", '@saga("create_order")'),
     ("an empty name", lambda: saga(""), "name", ""),
@@ -172,6 +176,7 @@ TRACED: Cases = [
     ("forgets to return", trace(traced_forgets), "returned nothing", "-> None"),
     ("control flow", trace(traced_if), "no value", "using"),
     ("a leaked ref", trace(traced_leak), "another saga", "only in the saga"),
+    ("a misspelt using", trace(traced_misspelt), "unknown step option usign", "and using"),
     ("refs in a tuple", trace(traced_tuple), "not a StepRef", "one by one"),
     ("a value for a ref", trace(traced_value), "not a StepRef", "await price.execute(value)"),
     ("outside of a saga", lambda: price(other_ref()), "outside of a @saga", "add_step"),
