@@ -146,7 +146,7 @@ def test_a_plan_that_lost_the_condition_does_not_fit_what_was_passed_over() -> N
 
 
 def test_conditional_steps_and_others_are_not_interchangeable() -> None:
-    from saga_fn.core.view import interchangeable
+    from saga_fn.core.explore.view import interchangeable
 
     assert interchangeable(Plan.of(step("a", when=True), step("b"))) == ()
     assert interchangeable(Plan.of(step("a", when=True), step("b", when=True))) == ((A, B),)

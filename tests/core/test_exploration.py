@@ -7,10 +7,9 @@ import pytest
 from msgspec.structs import replace
 from returns.result import Failure, Success
 
-from saga_fn.core import explore as exploring
 from saga_fn.core.effects import Decision, Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Event, StepSkipped, StepSucceeded
-from saga_fn.core.explore import Outcome, explore
+from saga_fn.core.explore import Outcome, explore, offers, walk
 from saga_fn.core.invariants import Edge
 from saga_fn.core.leftovers import LeftOverKind
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
@@ -277,8 +276,8 @@ def test_a_broken_promise_is_reported_with_its_story(monkeypatch: pytest.MonkeyP
     def never_compensated(plan: Plan, state: SagaState) -> bool:
         return state.goal is not Goal.COMPENSATED
 
-    monkeypatch.setattr(exploring, "EDGE_LAWS", (never_skipped,))
-    monkeypatch.setattr(exploring, "STATE_LAWS", (never_compensated,))
+    monkeypatch.setattr(walk, "EDGE_LAWS", (never_skipped,))
+    monkeypatch.setattr(walk, "STATE_LAWS", (never_compensated,))
     stories = {violation.law: violation.story for violation in reversed(explore(ONE).violations)}
     assert stories == {
         "never_skipped": ("started", "step_skipped a"),
@@ -295,7 +294,7 @@ def test_a_state_without_a_way_out_is_reported(monkeypatch: pytest.MonkeyPatch) 
             return decision
         return Failure(Rejection(Refusal.LATE))
 
-    monkeypatch.setattr(exploring, "transition", only_abort_ends)
+    monkeypatch.setattr(offers, "transition", only_abort_ends)
     laws = {violation.law for violation in explore(ONE).violations}
     assert laws == {"comes to an end or waits for a person, of itself", "has a way to an end other than abort"}
 
@@ -318,7 +317,7 @@ def test_what_is_foreseen_of_a_success_is_what_comes_of_it(shape: str, monkeypat
                 assert _known(known) == _known(moved.state)
         return decision
 
-    monkeypatch.setattr(exploring, "transition", compared)
+    monkeypatch.setattr(offers, "transition", compared)
     assert explore(EXHAUSTIVE[shape]).violations == ()
     assert told
 

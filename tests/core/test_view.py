@@ -5,6 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from saga_fn.core.explore.shapes import LATER, NOW, SAME, cut_plan, cut_schedule
+from saga_fn.core.explore.view import interchangeable, view_of
 from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
@@ -32,7 +34,6 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.view import LATER, NOW, SAME, cut_plan, cut_schedule, interchangeable, view_of
 from tests.core.given import DIAMOND, SECOND, THREE, THRICE, A, B, C, D, sleep, step, wait
 
 PAIR = Plan.of(step("a"), step("b"))

@@ -27,6 +27,7 @@ from saga_fn.core.events import (
     carries_inputs,
 )
 from saga_fn.core.explore import explore
+from saga_fn.core.explore.shapes import BEFORE, NOW, TOO_LATE, cut_schedule
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
@@ -34,7 +35,6 @@ from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Probing, Running, SagaState, Succeeded, Undoing, execution_of
 from saga_fn.core.transition import in_general, transition
-from saga_fn.core.view import BEFORE, NOW, TOO_LATE, cut_schedule
 from tests.core.given import A
 from tests.core.strategies import draws, events, plans, schedules
 

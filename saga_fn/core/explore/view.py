@@ -20,10 +20,10 @@ from typing import assert_never
 
 import msgspec
 
+from saga_fn.core.explore.shapes import BEFORE, LATER, MOST_ITEMS, NOW, SAME
 from saga_fn.core.ids import Digest, Moment, StepId, item_of
 from saga_fn.core.items import in_order
 from saga_fn.core.plan import Plan
-from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.state import (
     Buffered,
@@ -53,54 +53,7 @@ from saga_fn.core.state import (
 )
 from saga_fn.core.waiting import is_void
 
-NOW = Moment(0)
-"""Where a view has every moment that has come."""
-BEFORE = Moment(-1)
-"""Where a view has the beginning of a budget in time: a delay from `NOW` on stays within it, one from `TOO_LATE` does not."""
-LATER = Moment(2)
-"""Where a view has every moment that is still to come."""
-TOO_LATE = Moment(3)
-"""When every budget in time is over."""
-MOST_ITEMS = 2
-"""A fan-out is explored with none, one and two items: more of them differ in nothing."""
-SAME = Digest(b"same")
-"""What a view has for the input that a step was bound to."""
 _replace = msgspec.structs.replace
-
-
-def cut_plan(plan: Plan) -> Plan:
-    """The plan with its policies cut to a first, a middle and a last attempt, and its times to some or none."""
-    cut = (
-        _replace(
-            step,
-            retry=cut_schedule(step.retry),
-            undo_retry=cut_schedule(step.undo_retry),
-            probe_retry=cut_schedule(step.probe_retry),
-            limit=_cut_limit(step.limit),
-            width=min(step.width, MOST_ITEMS),
-        )
-        for step in plan.steps
-    )
-    return Plan.from_data(_replace(plan.data, steps=tuple(cut), deadline=_cut_limit(plan.data.deadline)))
-
-
-def _cut_limit(limit: int | None) -> int | None:
-    return LATER if limit else limit
-
-
-def cut_schedule(retry: RetrySchedule) -> RetrySchedule:
-    """The schedule that stands for `retry` while exploring.
-
-    It has at most three attempts; its delays are none at all, some, or either where the real ones may shrink to none.
-    """
-    waits = bool(retry.base and retry.cap)
-    shrinks = waits and (retry.multiplier < 1.0 or min(retry.base, retry.cap) * (1.0 - retry.jitter) < 1.0)
-    return RetrySchedule(
-        attempts=min(retry.attempts, 3),
-        base=LATER if waits else 0,
-        jitter=1.0 if shrinks else 0.0,
-        within=LATER - BEFORE if retry.within else 0,
-    )
 
 
 def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> SagaState:

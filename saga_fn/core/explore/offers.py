@@ -1,0 +1,167 @@
+"""What may happen to a saga: every event worth telling to a state, with the inputs that it then may carry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from returns.result import Failure
+
+from saga_fn.core.effects import Transition
+from saga_fn.core.events import (
+    AbortRequested,
+    Binding,
+    Bound,
+    BoundEach,
+    CompensationFailed,
+    CompensationRequested,
+    CompensationSucceeded,
+    CompensationWaits,
+    Declined,
+    Event,
+    EventReceived,
+    FailureKind,
+    HandedBack,
+    PlanChanged,
+    ProbeAnswered,
+    ProbeFailed,
+    Resumed,
+    RetryRequested,
+    SagaParked,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    Unbindable,
+    Until,
+    WaitDefaulted,
+    carries_inputs,
+)
+from saga_fn.core.explore.shapes import LATER, MOST_ITEMS, NOW, SAME, TOO_LATE, steps_of
+from saga_fn.core.explore.timers import SOON, firing
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.plan import OnUnknown, Plan, StepKind
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.state import ParkReason, SagaState
+from saga_fn.core.transition import transition
+
+_OTHER = Digest(b"other")
+_replace = msgspec.structs.replace
+
+OPERATOR_VERBS = (StepSkipped, RetryRequested, CompensationRequested, AbortRequested)
+
+
+def events_for(plans: dict[PlanId, Plan], state: SagaState) -> Iterator[tuple[Plan, SagaState, Event]]:
+    """Every event worth telling to the state, with the plan to fold it by and the state as timers have it then."""
+    plan = plans[state.plan]
+    for timed in firing(state):
+        yield plan, timed, Ticked(SOON)
+    for event in (*_events_of_an_owner(plan), *_events_of_an_operator(plan)):
+        yield plan, state, event
+    for other in plans.values():
+        yield other, state, PlanChanged(NOW, other.id)
+    for event in _events_of_waits(plan):
+        yield plan, state, event
+    # An outside event that came since the inputs were bound excuses other inputs than before.
+    yield plan, _replace(state, events=(0,)), Ticked(NOW)
+
+
+def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
+    yield Started(NOW, plan.id)
+    yield Ticked(NOW)
+    yield Resumed(NOW)
+    yield Resumed(NOW, takeover=True)
+    yield Resumed(NOW, takeover=True, alone=True)
+    yield HandedBack(NOW)
+    yield SagaParked(NOW, ParkReason.ROW_REFUSED)
+    yield EventReceived(NOW)
+    for step in steps_of(plan):
+        planned = plan.step(step)
+        for attempt in (1, 2):  # the one that runs, and one that never did
+            yield StepSucceeded(NOW, step, attempt)
+            yield CompensationSucceeded(NOW, step, attempt)
+            for kind in FailureKind:
+                for at, draw in _failings(planned.retry):
+                    yield StepFailed(at, step, attempt, kind, draw)
+            for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
+                for at, draw in _failings(planned.undo_retry):
+                    yield CompensationFailed(at, step, attempt, kind, draw)
+            if planned.on_unknown is OnUnknown.PROBE:
+                for done in (True, False):
+                    yield ProbeAnswered(NOW, step, attempt, done)
+                for kind in (FailureKind.ERROR, FailureKind.OUTPUT_LOST, FailureKind.UNREADABLE):  # as above
+                    for at, draw in _failings(planned.probe_retry):
+                        yield ProbeFailed(at, step, attempt, kind, draw)
+
+
+def _failings(retry: RetrySchedule) -> Iterator[tuple[Moment, float]]:
+    """When an attempt may fail, and what may be drawn for the next."""
+    for draw in (0.0, 0.75) if retry.jitter else (0.0,):
+        yield NOW, draw
+        if retry.within:
+            yield TOO_LATE, draw
+
+
+def _events_of_waits(plan: Plan) -> Iterator[Event]:
+    if not plan.waits:
+        return
+    for planned in plan.steps:
+        yield WaitDefaulted(NOW, planned.step)
+    for step in steps_of(plan):
+        for name in plan.step(step).undo_waits_for:
+            yield CompensationWaits(NOW, step, 1, "no such event")
+            yield CompensationWaits(NOW, step, 1, name)
+            yield CompensationWaits(NOW, step, 1, name, LATER)
+    yield EventReceived(NOW, "no such event")
+    for name in sorted(plan.events):
+        yield EventReceived(NOW, name)
+        yield EventReceived(NOW, name, expires=NOW)
+        yield EventReceived(NOW, name, expires=LATER)
+        if any(planned.correlated for planned in plan.steps if name in planned.waits_for):
+            yield EventReceived(NOW, name, SAME)
+
+
+def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
+    yield RetryRequested(NOW)
+    yield CompensationRequested(NOW)
+    yield AbortRequested(NOW, NOW)
+    yield AbortRequested(NOW, LATER)
+    for step in steps_of(plan):
+        yield StepSkipped(NOW, step)
+
+
+def variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:
+    """The event, if it is accepted, without and with the inputs that it then may carry."""
+    decision = transition(plan, state, event)
+    if isinstance(decision, Failure):
+        return
+    moved = decision.unwrap()
+    yield event, moved
+    if not carries_inputs(event):
+        return
+    for inputs in _inputs(plan, moved):
+        variant = _replace(event, inputs=inputs)
+        # Inputs never turn an accepted event into a refused one.
+        yield variant, transition(plan, state, variant).unwrap()
+
+
+def _inputs(plan: Plan, moved: Transition) -> Iterator[tuple[Binding, ...]]:
+    if len(moved.needs) > 1:
+        yield tuple(_bound(plan, step) for step in moved.needs)
+    for step in moved.needs:
+        yield (_bound(plan, step),)
+        yield (Unbindable(step),)
+        if plan.step(step).conditional and step in plan.index:
+            yield (Declined(step),)
+        if step in plan.widths:
+            for items in range(MOST_ITEMS):
+                yield (BoundEach(step, items, SAME),)
+        elif plan.owner(step) != step or any(found.step == step for found in moved.state.steps):
+            yield (Bound(step, _OTHER),)
+
+
+def _bound(plan: Plan, step: StepId) -> Binding:
+    if step in plan.widths:
+        return BoundEach(step, MOST_ITEMS, SAME)
+    return Until(step, LATER) if plan.step(step).kind is StepKind.SLEEP else Bound(step, SAME)
