@@ -22,6 +22,8 @@ from saga_fn.core.items import in_order
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import due
 from saga_fn.core.state import (
+    Buffered,
+    Goal,
     Probing,
     Running,
     SagaState,
@@ -41,25 +43,25 @@ class Fold:
     """A draft that the rules change, local to one call of `transition`. Its fields are those of `SagaState`, and these."""
 
     def __init__(self, plan: Plan, before: SagaState, event: Event) -> None:
-        self.plan = plan
-        self.before = before
+        self.plan: Plan = plan
+        self.before: SagaState = before
         self.inputs: tuple[Binding, ...] = event.inputs if carries_inputs(event) else ()
         self.timed_out: StepId | None = None
         """Whose time ran out for good with this event."""
         self.over: StepId | None = None
         """The step whose execution ended with this event: nothing is left of it to cancel."""
 
-        self.rev = before.rev + 1
-        self.at = Moment(max(before.at, event.at))
-        self.goal = before.goal
+        self.rev: int = before.rev + 1
+        self.at: Moment = Moment(max(before.at, event.at))
+        self.goal: Goal = before.goal
         self.steps: dict[StepId, StepState] = {step.step: step for step in before.steps}
-        self.events = before.events
-        self.latest = before.latest
+        self.events: tuple[int, ...] = before.events
+        self.latest: int = before.latest
         self.crashes = 0
         self.alone = False
-        self.begins = before.begins
-        self.deadline = before.deadline
-        self.buffered = before.buffered
+        self.begins: Moment = before.begins
+        self.deadline: Moment | None = before.deadline
+        self.buffered: tuple[Buffered, ...] = before.buffered
 
     def put(self, step: StepState) -> None:
         """From now on this is the step's state."""
