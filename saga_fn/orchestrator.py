@@ -306,10 +306,10 @@ class SagaOrchestrator:
         return await drive_one(self.engine, saga_id)
 
     async def run_until_idle(self) -> None:
-        """Run everything to its end or to where it waits for a person or an event.
+        """Run everything to its end, or to where only a person or an event can help.
 
-        On a MemoryStore retry delays, sleeps and the timeouts of waits are jumped over, on PostgreSQL they are waited for:
-        send before it what is to come in time. For tests.
+        On a MemoryStore delays, sleeps, timeouts of waits and deadlines are jumped over, on PostgreSQL they are waited for:
+        send first what is to come in time, or use `run_due`, which leaves the clock alone. For tests.
         """
         self._require_open()
         while True:
