@@ -160,10 +160,12 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
 
 def _settle(fold: Fold) -> tuple[StepId, ...]:
     """The second move: whatever the situation asks for. Gives the steps that lack nothing but their input to start."""
-    doubt.look_into(fold)
+    if fold.plan.settles:
+        doubt.look_into(fold)
     if fold.goal is Goal.FORWARD and Exhausted in map(type, fold.steps.values()):
         rollback.turn_back(fold)
-    pivot.mind(fold)
+    if fold.plan.pivot is not None:
+        pivot.mind(fold)
     match fold.goal:
         case Goal.FORWARD:
             return forward.go_forward(fold)

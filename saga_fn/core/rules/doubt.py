@@ -18,8 +18,6 @@ from saga_fn.core.state import Doubt, Exhausted, Goal, Parked, ParkReason, Probi
 
 def look_into(fold: Fold) -> None:
     """Do about each step that may have run what its plan says; `Unknown` is what stays for later, or for ever."""
-    if not fold.plan.settles:
-        return
     for step in tuple(fold.steps.values()):
         if not isinstance(step, Unknown):
             continue

@@ -21,28 +21,21 @@ from saga_fn.core.state import (
 
 def given_up(fold: Fold, step: StepId, tries: Tries) -> StepState:
     """The step has failed for good: the saga turns back, where there is a way back."""
-    pivot = fold.plan.pivot
-    if pivot is not None:
-        if is_past(fold):
-            return Parked(step, tries, ParkReason.PAST_PIVOT)
-        if step == pivot and tries.doubt:
-            return Parked(step, tries, ParkReason.OUTCOME_UNKNOWN)
+    if is_past(fold):
+        return Parked(step, tries, ParkReason.PAST_PIVOT)
+    if step == fold.plan.pivot and tries.doubt:
+        return Parked(step, tries, ParkReason.OUTCOME_UNKNOWN)
     return Exhausted(step, tries)
 
 
 def mind(fold: Fold) -> None:
     """Turn back only from a pivot that has not been done: what ran when the saga was to turn back may decide otherwise."""
-    if fold.plan.pivot is None:
-        return
-    past = is_past(fold)
-    if past:
+    turned = fold.goal in (Goal.ROLLBACK, Goal.HALT)
+    if is_past(fold):
         fold.deadline = None  # there is no way back any more
-    if fold.goal not in (Goal.ROLLBACK, Goal.HALT):
-        return
-    waiting = waiting_pivot(fold)
-    if past:
-        fold.goal = Goal.FORWARD
-    elif waiting is not None and waiting.tries.doubt:
+        if turned:
+            fold.goal = Goal.FORWARD
+    elif turned and (waiting := waiting_pivot(fold)) is not None and waiting.tries.doubt:
         fold.put(Parked(waiting.step, waiting.tries, ParkReason.OUTCOME_UNKNOWN))
         fold.goal = Goal.FORWARD
 
