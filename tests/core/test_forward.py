@@ -21,6 +21,7 @@ from tests.core.given import (
     C,
     D,
     Saga,
+    bound,
     started,
 )
 
@@ -122,13 +123,26 @@ def test_accepting_another_input_begins_a_fresh_count() -> None:
 
 
 def test_an_event_excuses_another_input_which_is_a_new_generation() -> None:
-    saga = started(ONE, A)
+    saga = started(AGAIN, A)
+    saga.fail(A)
     saga.tell(EventReceived(Moment(0)))
-    moved = saga.tell(Resumed(Moment(0), takeover=True, inputs=(Bound(A, OTHER),)))
+    saga.wait(SECOND)
+    moved = saga.tell(Resumed(saga.moment, inputs=(Bound(A, OTHER),)))
     assert moved.actions[-1] == RunStep(A, 2, 1)
     # It has seen that event now.
-    saga.take_over(A)
+    saga.fail(A)
+    saga.wait(SECOND)
+    saga.tell(Resumed(saga.moment, inputs=bound(A)))
     assert saga.row.parked == "input_changed"
+
+
+def test_no_event_excuses_another_input_of_what_may_have_run_as_it_was() -> None:
+    saga = started(ONE, A)
+    saga.tell(EventReceived(Moment(0)))
+    saga.tell(Resumed(Moment(0), takeover=True, inputs=(Bound(A, OTHER),)))
+    assert saga.row.parked == "input_changed", (
+        "its answer to the other input would not say whether the first one was done"
+    )
 
 
 def test_of_several_steps_each_is_bound_by_its_own_input() -> None:

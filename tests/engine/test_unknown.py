@@ -18,6 +18,7 @@ from saga_fn import (
     Done,
     Failed,
     FixedRetry,
+    InputContext,
     NotDone,
     SagaAdmin,
     SagaBuilder,
@@ -389,3 +390,31 @@ async def test_an_input_that_became_another_is_not_undone_nor_asked_for(make: Ma
         await admin.retry_step(run.id)
         await run.outcome(SOON) if way == "undo" else await until(lambda: len(bank.told) == 3)
     assert bank.told[1] == ("refund order first if charged" if way == "undo" else "find")
+
+
+async def test_what_may_have_run_is_given_no_other_input_by_an_event(make: Make) -> None:
+    """A "no" to the other input would settle the doubt of the first, and the end would be untrue."""
+    bank = Bank()
+
+    def of_the_event(ctx: InputContext[Order]) -> Order:
+        return ctx.initial_data if ctx.latest_event is None else Order(ctx.latest_event["order_id"])
+
+    builder = SagaBuilder(Order)
+    again = FixedRetry(max_attempts=5, delay=timedelta(hours=1))
+    builder.add_step(
+        step(bank.charge, compensate=bank.refund, timeout=BRIEFLY, retry_policy=again), input_map=of_the_event
+    )
+    async with make() as orchestrator:
+        run = await orchestrator.register("paying", builder.build()).start(Order("1"))
+        await suspended(run)
+        token = (await run.snapshot()).step_execution_token
+        assert token is not None
+        await orchestrator.notify(run.id, token, {"order_id": "2"})
+
+        async with asyncio.timeout(SOON):
+            while (await run.snapshot()).parked != "input_changed":
+                await asyncio.sleep(0.01)
+        assert len(bank.keys) == 1
+        await SagaAdmin(orchestrator).retry_step(run.id)  # a person has looked
+        await run.result(SOON)
+        assert len(bank.keys) == 2

@@ -96,10 +96,13 @@ def _bind(fold: Fold, step: StepId, tries: Tries, binding: Binding) -> StepState
 
 
 def _bind_step(fold: Fold, step: StepId, tries: Tries, digest: Digest) -> StepState:
-    """A repeat has the input of the attempt before it, unless an event that came since made another of it."""
+    """A repeat has the input of the attempt before it, unless an event that came since made another of it.
+
+    What may have run is never given another input by an event: its answer would settle a doubt that it knows nothing of.
+    """
     seen = len(fold.events)
     if tries.digest not in (b"", digest):
-        if tries.events == seen:
+        if tries.doubt or tries.events == seen:
             return Parked(step, tries, ParkReason.INPUT_CHANGED)
         tries = replace(tries, generation=tries.generation + 1)
     if fold.plan.budgets:
