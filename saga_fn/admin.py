@@ -67,10 +67,12 @@ class SagaAdmin:
     """
 
     def __init__(self, orchestrator: SagaOrchestrator | None = None, *, engine: SagaEngine | None = None) -> None:
-        found = orchestrator.engine if orchestrator is not None else engine
-        if found is None:
-            raise SagaError("SagaAdmin needs an orchestrator", hint="SagaAdmin(orchestrator)")
-        self._engine = found
+        if engine is None:
+            mend = "SagaAdmin(orchestrator)"
+            check_is(orchestrator, SagaOrchestrator, "the orchestrator", error=SagaError, hint=mend)
+            assert orchestrator is not None, "just checked"
+            engine = orchestrator.engine
+        self._engine = engine
 
     async def get_saga(self, saga_id: UUID) -> SagaAdminSnapshot:
         """The saga with its data and history, without a lock."""

@@ -179,7 +179,7 @@ class Step(StepBase[I, O]):
         for ref in refs:
             if not isinstance(ref, StepRef):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
                 raise SagaDefinitionError(
-                    f"{self!r} was called with {ref!r:.80}, which is not a StepRef",
+                    f"{self!r} was called with a {type(ref).__name__}, which is not a StepRef",
                     hint=f"inside a @saga pass refs, one by one; to call the step alone: await {self._parts.name}.execute(value)",
                 )
         builder = current_builder(f"{self!r} was called")

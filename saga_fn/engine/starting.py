@@ -19,7 +19,7 @@ import attrs
 
 from saga_fn.core.effects import Transition
 from saga_fn.core.ids import Moment
-from saga_fn.engine.arguments import micros_of_delay
+from saga_fn.engine.arguments import check_is, micros_of_delay
 from saga_fn.engine.beginning import StartRequest, first_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.lanes import Lanes
@@ -114,6 +114,13 @@ class Starter:
         engine = self._engine
         engine.require_open()
         micros = micros_of_delay(delay)
+        check_is(data, Iterable, "the data of many sagas", error=SagaError, hint="start_many([one, two]), start(one)")
+        for name, key in (("aggregation_id", aggregation_id), ("idempotency_key", idempotency_key)):
+            if key is not None and not callable(key):
+                raise SagaError(
+                    f"{name} of many sagas must be a function, not a {type(key).__name__}",
+                    hint=f"it is called with the data of each: {name}=lambda order: order.order_id",
+                )
         requests = [
             StartRequest(
                 registered,

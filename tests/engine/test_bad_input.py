@@ -217,3 +217,22 @@ async def test_another_event_loop() -> None:
 
         assert await asyncio.to_thread(lambda: asyncio.run(elsewhere())) == 4
         await until(lambda: not orchestrator.engine.held)
+
+
+async def test_many_starts_take_an_iterable_and_functions_of_its_items(make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop()))
+        for call in (
+            lambda: handle.start_many(Order("1")),
+            lambda: handle.start_many([Order("1")], aggregation_id=["order-1"]),
+            lambda: handle.start_many([Order("1")], idempotency_key="order-1"),
+        ):
+            with pytest.raises(SagaError, match="HINT"):
+                await call()
+        assert await orchestrator.run_due() == 0, "nothing was started"
+
+
+@pytest.mark.parametrize("given", [None, "orchestrator", MemoryStore()], ids=str)
+def test_an_admin_is_of_an_orchestrator(given) -> None:
+    with pytest.raises(SagaError, match="HINT"):
+        SagaAdmin(given)
