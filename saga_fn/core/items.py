@@ -28,9 +28,9 @@ class Places:
                 self.take(step.step)
 
     def take(self, step: StepId) -> bool:
-        """Take a place for the step; False if there is none. Whatever is no item needs none."""
+        """Take a place for the step; False if there is none. Whatever is no item needs none, or its own list has all."""
         owner = self._plan.owner(step)
-        if owner == step or owner not in self._free:
+        if owner not in self._free:
             return True
         self._free[owner] -= 1
         return self._free[owner] >= 0

@@ -11,7 +11,7 @@ from typing import Final
 
 from saga_fn.core.effects import Release, RunStep, Transition
 from saga_fn.core.events import Binding, Bound, Started, StepSucceeded
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import DONE, Doubt, Goal, Running, SagaState, Succeeded, Tries
 
@@ -60,8 +60,7 @@ def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState
     known = SagaState(
         state.rev, state.at, Goal.FORWARD, done, state.events, 0, state.crashes, state.alone, plan=state.plan
     )
-    following = plan.data.steps[len(done) : len(done) + 1]
-    return known, (following[0].step,) if following else ()
+    return known, (plan.data.steps[len(done)].step,) if len(done) < len(plan.data.steps) else ()
 
 
 def _alone(plan: Plan, state: SagaState, step: StepId) -> Running | None:
@@ -71,14 +70,12 @@ def _alone(plan: Plan, state: SagaState, step: StepId) -> Running | None:
     if state.deadline is not None or state.buffered:  # of an earlier plan
         return None
     last = state.steps[-1]
-    # In a chain no step begins before the one that it follows is done: if this is the n-th, the others are, too.
-    if type(last) is not Running or last.step != step or plan.index.get(step) != len(state.steps) - 1:
-        return None
-    return last
+    # In a chain no step begins before the one that it follows is done: if the last runs, all before it are.
+    return last if type(last) is Running and last.step == step else None
 
 
 def _bound(plan: Plan, place: int, binding: Binding, *, events: int) -> Running | None:
     step = plan.data.steps[place].step
     if type(binding) is not Bound or binding.step != step or plan.budgets:
         return None
-    return Running(step, Tries(1, 0, Doubt.NONE, binding.digest, 0, events, Moment(0)))
+    return Running(step, Tries(1, 0, Doubt.NONE, binding.digest, 0, events))

@@ -106,7 +106,7 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
 
 def _unborn(plan: Plan, event: Started) -> SagaState:
     """The saga before its first event, with the moments that its start sets."""
-    begins = Moment(event.at + event.delay) if event.delay > 0 else Moment(0)
+    begins = Moment(event.at + event.delay)
     limit = plan.data.deadline
     deadline = None if limit is None else Moment(max(event.at, begins) + limit)
     return SagaState(plan=event.plan, rev=0, at=event.at, begins=begins, deadline=deadline)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep
 from saga_fn.core.state import Buffered, Goal, SagaState, Sleeping, StepState, UndoWaiting, Waiting
 
@@ -47,16 +47,12 @@ def is_over(step: StepState, at: Moment) -> bool:
             return False
 
 
-def defaulting(plan: Plan, state: SagaState) -> tuple[Waiting, ...]:
-    """The waits that are over, and go on with the value that was declared for this."""
-    if not plan.waits or state.goal is not Goal.FORWARD:
-        return ()
+def defaulting(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
+    """The steps whose wait is over, and that go on with the value that was declared for this."""
     return tuple(
-        step
+        step.step
         for step in state.steps
-        if isinstance(step, Waiting)
-        and is_over(step, state.at)
-        and plan.step(step.step).on_timeout is OnTimeout.DEFAULT
+        if is_over(step, state.at) and plan.step(step.step).on_timeout is OnTimeout.DEFAULT
     )
 
 

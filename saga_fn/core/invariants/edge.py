@@ -83,10 +83,8 @@ def begins_undo(was: StepState | None, now: StepState) -> bool:
 
 def brings_its_result(event: Event, was: StepState | None) -> bool:
     """Whether the event is the success of the execution that ran, or the answer of the probe that asked for it."""
-    match event:
-        case StepSucceeded():
-            return isinstance(was, Running) and (event.step, event.attempt) == (was.step, was.tries.attempt)
-        case ProbeAnswered(done=True):
-            return isinstance(was, Probing) and (event.step, event.attempt) == (was.step, was.tries.probes)
-        case _:
-            return False
+    if isinstance(event, StepSucceeded):
+        return isinstance(was, Running) and (event.step, event.attempt) == (was.step, was.tries.attempt)
+    if not isinstance(event, ProbeAnswered) or not event.done:
+        return False
+    return isinstance(was, Probing) and (event.step, event.attempt) == (was.step, was.tries.probes)

@@ -35,7 +35,7 @@ def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
         return not again
     return all(
         now.tries.failures < retry.attempts
-        and (not retry.within or _begins(edge, now) - now.tries.since <= retry.within)
+        and not (retry.within and now.tries.since and _begins(edge, now) - now.tries.since > retry.within)
         for now in again
     )
 
@@ -52,9 +52,7 @@ def _probes_within_the_policy(edge: Edge, step: StepId) -> bool:
 
 
 def _begins(edge: Edge, now: Running | Retrying | Undoing | UndoRetrying) -> Moment:
-    """When the next attempt begins; what has no beginning of a budget yet has all of it."""
-    if not now.tries.since:
-        return Moment(0)
+    """When the next attempt begins."""
     return now.wake if isinstance(now, Retrying | UndoRetrying) else edge.after.at
 
 

@@ -20,7 +20,7 @@ def i13_a_named_event_is_taken_once(edge: Edge) -> bool:
     """What was kept and what came is now taken by one wait, or still kept; only what is void may be dropped."""
     had = Counter(event.seq for event in edge.before.buffered)
     if isinstance(edge.event, EventReceived) and edge.event.name:
-        had[edge.after.rev] += 1
+        had[edge.after.rev] = 1
     has = Counter(event.seq for event in edge.after.buffered)
     for was, now in edge.steps:
         if isinstance(now, Succeeded) and now != was and edge.plan.step(now.step).kind is StepKind.EVENT:

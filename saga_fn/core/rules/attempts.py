@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
 from saga_fn.core.ids import Moment
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.state import Doubt, Running, Tries, Unknown
+from saga_fn.core.state import Doubt, Probing, Running, Tries, Unknown
 
 _PAST: Final = Moment(0)
+_Tried = TypeVar("_Tried", Tries, Probing)
 
 
 def next_attempt(tries: Tries) -> Tries:
@@ -19,9 +20,9 @@ def next_attempt(tries: Tries) -> Tries:
     return replace(tries, attempt=tries.attempt + 1, until=_PAST)
 
 
-def failed(tries: Tries) -> Tries:
-    """The tries with one more failure that counts."""
-    return replace(tries, failures=tries.failures + 1)
+def failed(tried: _Tried) -> _Tried:
+    """What was tried, with one more failure that counts."""
+    return replace(tried, failures=tried.failures + 1)
 
 
 def doubtful(tries: Tries) -> Tries:
@@ -39,10 +40,10 @@ def cut_short(step: Running, until: Moment = _PAST) -> Unknown:
     return Unknown(step.step, replace(doubtful(step.tries), until=until))
 
 
-def delay(fold: Fold, retry: RetrySchedule, tries: Tries, draw: float) -> int | None:
+def delay(fold: Fold, retry: RetrySchedule, tried: Tries | Probing, draw: float = 0.0) -> int | None:
     """How long to wait after this failure; None if there is to be no further attempt."""
-    spent = fold.at - tries.since if tries.since else 0
-    return retry.delay_after(tries.failures, draw=draw, spent=spent)
+    spent = fold.at - tried.since if tried.since else 0
+    return retry.delay_after(tried.failures, draw=draw, spent=spent)
 
 
 def begun(fold: Fold, tries: Tries, retry: RetrySchedule) -> Tries:

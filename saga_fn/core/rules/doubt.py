@@ -9,7 +9,7 @@ from saga_fn.core.events import FailureKind, ProbeAnswered, ProbeFailed
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown
 from saga_fn.core.reading import looked_into
-from saga_fn.core.rules.attempts import delay
+from saga_fn.core.rules.attempts import delay, failed
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import given_up
 from saga_fn.core.rules.results import succeed
@@ -48,14 +48,14 @@ def probe_answered(fold: Fold, event: ProbeAnswered) -> Rejection | None:
 
 
 def _not_done(fold: Fold, step: StepId, tries: Tries) -> StepState:
-    pause = delay(fold, fold.plan.step(step).retry, tries, 0.0) if tries.failures else 0
+    pause = delay(fold, fold.plan.step(step).retry, tries) if tries.failures else 0
     if pause is None or fold.goal is not Goal.FORWARD:
         return given_up(fold, step, tries)
     return Retrying(step, tries, Moment(fold.at + pause))
 
 
 def probe_failed(fold: Fold, event: ProbeFailed) -> Rejection | None:
-    """It is asked again, or stays unknown to all but a person."""
+    """It is asked again, or stays unknown to all but a person. A rollback waits for a person only if it is the pivot."""
     probing = fold.end(Probing, event.step, event.attempt)
     if isinstance(probing, Rejection):
         return probing
@@ -64,23 +64,12 @@ def probe_failed(fold: Fold, event: ProbeFailed) -> Rejection | None:
 
 
 def _after_failed_probe(fold: Fold, event: ProbeFailed, probing: Probing) -> StepState:
-    match event.kind:
-        case FailureKind.OUTPUT_LOST:
-            lost = replace(probing.tries, doubt=Doubt.OUTPUT_LOST)
-            return open_end(fold, event.step, lost, ParkReason.OUTPUT_LOST)
-        case FailureKind.UNREADABLE:
-            return open_end(fold, event.step, probing.tries, ParkReason.PAYLOAD_UNREADABLE)
-        case _:
-            pass
-    failures = probing.failures + 1
-    spent = fold.at - probing.since if probing.since else 0
-    pause = fold.plan.step(event.step).probe_retry.delay_after(failures, draw=event.draw, spent=spent)
+    if event.kind is FailureKind.OUTPUT_LOST:
+        return Parked(event.step, replace(probing.tries, doubt=Doubt.OUTPUT_LOST), ParkReason.OUTPUT_LOST)
+    if event.kind is FailureKind.UNREADABLE:
+        return Parked(event.step, probing.tries, ParkReason.PAYLOAD_UNREADABLE)
+    asked = failed(probing)
+    pause = delay(fold, fold.plan.step(event.step).probe_retry, asked, event.draw)
     if pause is None:
-        return open_end(fold, event.step, probing.tries, ParkReason.OUTCOME_UNKNOWN)
-    return Unknown(event.step, probing.tries, Moment(fold.at + pause), failures, probing.since)
-
-
-def open_end(fold: Fold, step: StepId, tries: Tries, why: ParkReason) -> StepState:
-    """Nobody but a person can find out. A rollback does not wait for that, unless it is about the pivot."""
-    waits = fold.goal is Goal.FORWARD or step == fold.plan.pivot
-    return Parked(step, tries, why) if waits else Exhausted(step, tries)
+        return Parked(event.step, probing.tries, ParkReason.OUTCOME_UNKNOWN)
+    return Unknown(event.step, probing.tries, Moment(fold.at + pause), asked.failures, probing.since)

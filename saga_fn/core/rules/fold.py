@@ -104,7 +104,7 @@ class Fold:
         ]
         started = [_run(step) for name, step in now.items() if not _is_same(step, was.get(name))]
         writes: tuple[Write, ...] = () if now else (Release(due(self.plan, state)),)
-        defaults = tuple(step.step for step in defaulting(self.plan, state)) if self.plan.waits else ()
+        defaults = defaulting(self.plan, state) if self.plan.waits else ()
         return Transition(state, needs, writes, (*cancelled, *started), defaults, self.timed_out)
 
 

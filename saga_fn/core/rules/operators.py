@@ -107,7 +107,7 @@ def _is_settled_otherwise(fold: Fold, step: Unfinished) -> bool:
     """Whether the step waits, may have run, and is not to be repeated before that is settled."""
     if not step.tries.doubt or fold.plan.step(step.step).on_unknown not in (OnUnknown.PROBE, OnUnknown.UNDO):
         return False
-    return isinstance(step, Parked | Unknown) or (isinstance(step, Exhausted) and fold.before.ended)
+    return fold.before.ended or isinstance(step, Parked | Unknown)
 
 
 def compensation_requested(fold: Fold) -> Rejection | None:

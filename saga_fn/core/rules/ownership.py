@@ -6,7 +6,6 @@ from saga_fn.core.events import Resumed, SagaParked
 from saga_fn.core.reading import needs_owner, startable, to_probe, undoable
 from saga_fn.core.rules import pivot
 from saga_fn.core.rules.attempts import cut_short
-from saga_fn.core.rules.doubt import open_end
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.rollback import first_undo
 from saga_fn.core.rules.waits import fire
@@ -60,7 +59,7 @@ def _park(fold: Fold, why: ParkReason) -> None:
     if fold.goal is not Goal.FORWARD:  # its probe may be what is wrong with the saga
         for step in tuple(fold.steps.values()):
             if to_probe(step, fold.plan):
-                fold.put(open_end(fold, step.step, step.tries, ParkReason.OUTCOME_UNKNOWN))
+                fold.put(Parked(step.step, step.tries, why))
     pivot.mind(fold)
     for step in tuple(fold.steps.values()):
         if isinstance(step, Unknown | Retrying) and fold.goal is Goal.FORWARD:

@@ -42,16 +42,21 @@ def mind(fold: Fold) -> None:
 
 def is_past(fold: Fold) -> bool:
     """Whether the plan has a pivot, and it is done."""
-    return fold.plan.pivot is not None and type(fold.steps.get(fold.plan.pivot)) in COMMITTED
+    return type(_pivot(fold)) in COMMITTED
 
 
 def waiting_pivot(fold: Fold) -> Retrying | Unknown | Parked | None:
     """The pivot, if it has begun, is neither running nor at its end, and nothing is going to find out about it."""
-    found = None if fold.plan.pivot is None else fold.steps.get(fold.plan.pivot)
+    found = _pivot(fold)
     return found if isinstance(found, Retrying | Unknown | Parked) and not to_probe(found, fold.plan) else None
 
 
 def can_turn_back(fold: Fold) -> bool:
     """Whether what by this plan is the pivot has not run, so that the way back is open."""
-    pivot = None if fold.plan.pivot is None else fold.steps.get(fold.plan.pivot)
+    pivot = _pivot(fold)
     return pivot is None or isinstance(pivot, Exhausted | NotTaken)
+
+
+def _pivot(fold: Fold) -> StepState | None:
+    """What has become of the pivot; None if there is none, or it has not begun."""
+    return None if fold.plan.pivot is None else fold.steps.get(fold.plan.pivot)

@@ -65,9 +65,9 @@ def _fits(plan: Plan, step: StepState) -> bool:
             return plan.step(step.step).kind is StepKind.EVENT
         case Sleeping():
             return plan.step(step.step).kind is StepKind.SLEEP
-        case Running() | Unknown() | Probing() | Undoing() | UndoRetrying() | UndoParked() | UndoFailed():
-            return plan.step(step.step).kind is StepKind.STEP and not fans_out
-        case UndoWaiting():
+        case (
+            Running() | Unknown() | Probing() | Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed()
+        ):
             return plan.step(step.step).kind is StepKind.STEP and not fans_out
         case Retrying() | Parked():
             return not (fans_out and step.tries.attempt)

@@ -40,7 +40,7 @@ def turn_back(fold: Fold) -> None:
 def go_back(fold: Fold) -> None:
     """Give up what has not run, undo what can be undone now, and end if there is nothing more to do."""
     plan = fold.plan
-    places = Places(plan, fold.steps.values()) if plan.widths else None
+    places = Places(plan, fold.steps.values())
     for step in tuple(fold.steps.values()):
         if isinstance(step, Running) and plan.data.cancel_siblings and step.step != plan.pivot:
             fold.put(cut_short(step))
@@ -48,7 +48,7 @@ def go_back(fold: Fold) -> None:
             fold.put(Exhausted(step.step, step.tries))
         elif type(step) in ABIDING:
             fold.put(Exhausted(step.step, Tries()))
-        elif isinstance(step, UndoRetrying) and step.wake <= fold.at and (places is None or places.take(step.step)):
+        elif isinstance(step, UndoRetrying) and step.wake <= fold.at and places.take(step.step):
             fold.put(_undoing(fold, step.step, step.seq, step.tries))
     for undo in undoable(plan, fold.draft()):
         fold.put(_undoing(fold, undo.step, *first_undo(undo)))
@@ -96,7 +96,7 @@ def compensation_failed(fold: Fold, event: CompensationFailed) -> Rejection | No
     return None
 
 
-def after_failed_undo(fold: Fold, step: Undoing | UndoWaiting, draw: float) -> StepState:
+def after_failed_undo(fold: Fold, step: Undoing | UndoWaiting, draw: float = 0.0) -> StepState:
     """What becomes of the step once its compensation has failed, or has waited in vain."""
     tries = failed(step.tries)
     pause = delay(fold, fold.plan.step(step.step).undo_retry, tries, draw)

@@ -146,12 +146,12 @@ def fire(fold: Fold) -> None:
 
 
 def _end(fold: Fold, step: StepState) -> None:
-    if isinstance(step, UndoWaiting) and fold.goal is Goal.ROLLBACK:
-        fold.put(after_failed_undo(fold, step, 0.0))
+    if isinstance(step, UndoWaiting):
+        fold.put(after_failed_undo(fold, step))
         fold.timed_out = fold.timed_out or step.step
-    elif isinstance(step, Sleeping) and fold.goal is Goal.FORWARD:
+    elif isinstance(step, Sleeping):
         fold.put(Succeeded(step.step, fold.rev))
-    elif isinstance(step, Waiting) and fold.goal is Goal.FORWARD and _fails_then(fold, step):
+    elif isinstance(step, Waiting) and _fails_then(fold, step):
         fold.put(given_up(fold, step.step, Tries()))
         fold.timed_out = fold.timed_out or step.step
 
