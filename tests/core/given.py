@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from returns.result import Failure, Success
 
-from saga_fn.core.effects import Refusal, Transition
+from saga_fn.core.effects import Refusal, Rejection, Transition
 from saga_fn.core.events import (
     AbortRequested,
     Bound,
@@ -26,6 +26,7 @@ from saga_fn.core.events import (
     WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.projection import Projection, SagaStatus, project
@@ -163,9 +164,10 @@ class Saga:
         return {found.step: type(found).__name__ for found in self.state.steps}
 
     def tell(self, event: Event) -> Transition:
-        """Fold an event that must be accepted."""
+        """Fold an event that must be accepted, and break no promise."""
         match transition(self.plan, self.current, event):
             case Success(moved):
+                assert broken(self.plan, self.current, event, moved) == []
                 self.current = moved.state
                 self.journal.append(event)
                 return moved
@@ -173,10 +175,14 @@ class Saga:
                 raise AssertionError(f"refused: {rejection}")
 
     def refusal(self, event: Event) -> Refusal:
-        """Why an event is refused; it must be, and it must leave everything as it is."""
+        """Why an event is refused; it must be."""
+        return self.rejection(event).refusal
+
+    def rejection(self, event: Event) -> Rejection:
+        """How an event is refused; it must be."""
         match transition(self.plan, self.current, event):
             case Failure(rejection):
-                return rejection.refusal
+                return rejection
             case Success(moved):
                 raise AssertionError(f"accepted: {moved.state}")
 
@@ -233,6 +239,15 @@ class Saga:
 
     def abort(self, until: int = 0) -> Transition:
         return self.tell(AbortRequested(self.moment, Moment(until)))
+
+
+def broken(plan: Plan, before: SagaState | None, event: Event, moved: Transition) -> list[str]:
+    """The names of the laws that an accepted event breaks."""
+    laws = [law.__name__ for law in STATE_LAWS if not law(plan, moved.state)]
+    if before is None:
+        return laws
+    edge = Edge.of(plan, before, event, moved)
+    return laws + [law.__name__ for law in EDGE_LAWS if not law(edge)]
 
 
 def bound(*steps: StepId, digest: bytes = b"input") -> tuple[Bound, ...]:

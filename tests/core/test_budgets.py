@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from saga_fn.core.events import CompensationRequested, EventReceived, FailureKind, RetryRequested
+from saga_fn.core.events import CompensationRequested, EventReceived, FailureKind, PlanChanged, RetryRequested
 from saga_fn.core.ids import Moment
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
-from saga_fn.core.state import Doubt, Exhausted, Retrying, Running, Undoing, UndoRetrying
+from saga_fn.core.state import Doubt, Exhausted, Probing, Retrying, Running, Undoing, UndoRetrying, Unknown
 from tests.core.given import SECOND, THRICE, A, B, Saga, started, step
 
 TEN_SECONDS = RetrySchedule(attempts=100, base=4 * SECOND, within=10 * SECOND)
 PLAN = Plan.of(step("a", retry=TEN_SECONDS, undo_retry=TEN_SECONDS))
+
+
+def probed(*, retry: RetrySchedule | None = None, probe_retry: RetrySchedule | None = None) -> Plan:
+    return Plan.of(step("a", on_unknown=OnUnknown.PROBE, retry=retry, probe_retry=probe_retry))
 
 
 def begun(plan: Plan = PLAN) -> Saga:
@@ -92,6 +96,32 @@ def test_a_compensation_has_a_budget_of_its_own() -> None:
     saga.tell(CompensationRequested(saga.moment))
     saga.tick()
     assert saga.of(A, Undoing).tries.since == 36 * SECOND
+
+
+def test_what_was_begun_before_there_was_a_budget_has_all_of_it() -> None:
+    saga = begun(probed(probe_retry=THRICE))
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.plan = probed(probe_retry=RetrySchedule(attempts=3, base=SECOND, within=SECOND))
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    saga.fail_probe(A)
+    assert saga.of(A, Unknown).wake == 6 * SECOND
+
+
+def test_the_budget_of_a_probe_goes_on_under_another_owner() -> None:
+    saga = begun(probed(probe_retry=TEN_SECONDS))
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.wait(SECOND)
+    saga.take_over()
+    assert saga.of(A, Probing).since == 5 * SECOND
+
+
+@pytest.mark.parametrize("within, then", [(2 * SECOND, "Retrying"), (2 * SECOND - 1, "Exhausted")])
+def test_what_is_found_not_to_have_run_is_repeated_within_its_budget(within: int, then: str) -> None:
+    saga = begun(probed(retry=RetrySchedule(attempts=3, base=SECOND, within=within)))
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.wait(SECOND)
+    saga.found(A, done=False)
+    assert saga.kinds() == {A: then}
 
 
 def test_without_a_budget_nothing_is_timed() -> None:

@@ -208,6 +208,14 @@ def test_what_comes_from_outside_later_does_not_change_the_list() -> None:
     assert (saga.of(A, Spread).events, saga.of(A, Spread).latest) == (1, 2)
 
 
+def test_an_item_that_has_seen_the_latest_event_waits_for_its_next_attempt_like_any_step() -> None:
+    saga = started(Plan.of(step("a", width=2, retry=THRICE)))
+    saga.tell(EventReceived(saga.moment))
+    saga.tell(Ticked(saga.moment, each(2, 0)))
+    saga.fail(ITEMS[0])
+    assert saga.of(ITEMS[0], Retrying).wake == SECOND
+
+
 @pytest.mark.parametrize("items", [ITEM_LIMIT + 1, -1])
 def test_a_list_that_is_none_or_too_long_parks_the_step(items: int) -> None:
     saga = fanned(FAN, items)
@@ -229,19 +237,20 @@ def test_all_lists_of_a_saga_together_have_a_limit() -> None:
 def test_only_a_list_fans_out_and_only_a_fan_out_takes_a_list() -> None:
     saga = started(FAN)
     saga.tell(Ticked(saga.moment, (Bound(A, LIST),)))
-    assert saga.of(A, Parked).why is ParkReason.INPUT_FAILED
+    assert saga.of(A, Parked) == Parked(A, Tries(), ParkReason.INPUT_FAILED)
     plain = started(sequence("a"))
     plain.tell(Ticked(plain.moment, (BoundEach(A, 1, LIST),)))
     assert plain.of(A, Parked).why is ParkReason.INPUT_FAILED
     items = fanned(FAN, 2)
     items.tell(Ticked(items.moment, (BoundEach(ITEMS[0], 1, LIST), Bound(ITEMS[1], LIST))))
     assert items.of(ITEMS[0], Parked).why is ParkReason.INPUT_FAILED
+    assert items.kinds()[ITEMS[1]] == "Running"
 
 
 def test_an_item_is_not_declined() -> None:
     saga = fanned(Plan.of(step("a", width=2, when=True)), 1)
     saga.tell(Ticked(saga.moment, (Declined(ITEMS[0]),)))
-    assert saga.of(ITEMS[0], Parked).why is ParkReason.INPUT_FAILED
+    assert saga.of(ITEMS[0], Parked) == Parked(ITEMS[0], Tries(), ParkReason.INPUT_FAILED)
 
 
 def test_a_person_passes_over_one_item_or_the_whole_before_it_has_begun() -> None:

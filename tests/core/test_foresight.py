@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from saga_fn.core import reading
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.reading import foresee
@@ -29,7 +30,7 @@ TRIED = Tries(attempt=1)
 
 
 def state_of(plan: Plan, *steps: StepState) -> SagaState:
-    return SagaState(plan=plan.id, rev=4, at=Moment(0), steps=steps, events=(2,), latest=2)
+    return SagaState(plan=plan.id, rev=4, at=Moment(0), steps=steps, events=(2,), latest=2, crashes=1, alone=True)
 
 
 def test_the_next_step_will_need_its_input() -> None:
@@ -40,6 +41,12 @@ def test_the_next_step_will_need_its_input() -> None:
     assert known == msgspec.structs.replace(before, steps=(Succeeded(A, 2), Succeeded(B, 5)), latest=0)
 
 
+def test_what_follows_in_a_chain_is_told_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "next_steps", None)
+    plan = sequence("abc")
+    assert foresee(plan, state_of(plan, Succeeded(A, 2), Running(B, TRIED)), B)[1] == (C,)
+
+
 def test_after_the_last_nothing_is_needed() -> None:
     plan = sequence("ab")
     assert foresee(plan, state_of(plan, Skipped(A, 2), Running(B, TRIED)), B)[1] == ()
@@ -48,7 +55,9 @@ def test_after_the_last_nothing_is_needed() -> None:
 def test_a_join_waits_for_all_and_a_fork_starts_all() -> None:
     assert foresee(DIAMOND, state_of(DIAMOND, Running(A, TRIED)), A)[1] == (B, C)
     half = state_of(DIAMOND, Succeeded(A, 2), Running(B, TRIED), Running(C, TRIED))
-    assert foresee(DIAMOND, half, B)[1] == ()
+    known, needs = foresee(DIAMOND, half, B)
+    assert needs == ()
+    assert known == msgspec.structs.replace(half, steps=(Succeeded(A, 2), Succeeded(B, 5), Running(C, TRIED)), latest=0)
     whole = state_of(DIAMOND, Succeeded(A, 2), Running(B, TRIED), Succeeded(C, 4))
     assert foresee(DIAMOND, whole, B)[1] == (D,)
 

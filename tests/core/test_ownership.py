@@ -9,7 +9,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.state import Doubt, Parked, ParkReason, Running, UndoParked, UndoRetrying, Unknown
-from tests.core.given import AT_ONCE, ONE, THREE, THRICE, TWO_ROOTS, A, B, C, sequence, started, step
+from tests.core.given import AT_ONCE, ONE, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, sequence, started, step
 
 # Claims.
 
@@ -47,6 +47,16 @@ def test_weakness_06_a_crash_loop_is_parked_when_it_ran_alone() -> None:
     assert moved.actions == (CancelExecution(A),)
     assert saga.row == Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "crash_loop")
     assert saga.state.crashes == CRASH_LIMIT
+
+
+def test_weakness_06_a_crash_loop_is_parked_before_its_deadline_is_looked_at() -> None:
+    saga = started(Plan.of(step("a"), deadline=SECOND), A)
+    for _ in range(CRASH_LIMIT - 1):
+        saga.take_over(A, alone=True)
+    saga.wait(SECOND)
+    assert saga.take_over(A, alone=True).timed_out is None
+    assert saga.of(A, Parked).why is ParkReason.CRASH_LOOP
+    assert saga.state.deadline == SECOND
 
 
 def test_weakness_06_only_a_saga_that_was_alone_is_parked() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from saga_fn.core.effects import Refusal
+from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import CompensationRequested, FailureKind, PlanChanged, RetryRequested, SagaParked, StepSkipped
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
-from saga_fn.core.state import Goal, Parked, ParkReason
-from tests.core.given import PIVOTED, SECOND, THRICE, A, B, C, Saga, bound, sequence, started, step
+from saga_fn.core.state import Goal, Parked, ParkReason, Tries
+from tests.core.given import PIVOTED, SECOND, THRICE, A, B, C, Saga, bound, sequence, started, step, wait
 
 
 def at_the_pivot(plan: Plan = PIVOTED) -> Saga:
@@ -38,6 +38,14 @@ def test_what_fails_for_good_past_the_pivot_waits_for_a_person(kind: FailureKind
     assert saga.of(C, Parked).why is ParkReason.PAST_PIVOT
     assert saga.state.goal is Goal.FORWARD
     assert saga.kinds() == {A: "Succeeded", B: "Succeeded", C: "Parked"}
+
+
+def test_a_wait_that_is_over_past_the_pivot_waits_for_a_person() -> None:
+    saga = started(Plan.of(step("b", undo=False, pivot=True), wait("c", "b", limit=SECOND)), B)
+    saga.succeed(B)
+    saga.wait(SECOND)
+    assert saga.tick().timed_out == C
+    assert saga.of(C, Parked) == Parked(C, Tries(), ParkReason.PAST_PIVOT)
 
 
 def test_past_the_pivot_the_policy_is_used_up_first() -> None:
@@ -69,7 +77,7 @@ def test_what_waits_past_the_pivot_can_be_retried_or_skipped() -> None:
 def test_nobody_can_turn_a_saga_back_past_its_pivot() -> None:
     saga = past_the_pivot()
     back = CompensationRequested(saga.moment)
-    assert saga.refusal(back) is Refusal.PAST_PIVOT
+    assert saga.rejection(back) == Rejection(Refusal.PAST_PIVOT, B)
     saga.fail(C)
     assert saga.refusal(back) is Refusal.PAST_PIVOT
     saga.abort()

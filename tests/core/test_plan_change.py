@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from msgspec.structs import replace
 
 from saga_fn.core.effects import Refusal
 from saga_fn.core.events import CompensationRequested, FailureKind, PlanChanged, RetryRequested
@@ -12,7 +13,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import Waiting
-from tests.core.given import MINUTE, ONE, SECOND, THREE, A, B, sequence, sleep, started, step, wait
+from tests.core.given import MINUTE, ONE, SECOND, THREE, A, B, C, sequence, sleep, started, step, wait
 
 
 def test_weakness_27_steps_are_found_by_name_when_the_plan_grows() -> None:
@@ -82,3 +83,14 @@ def test_a_plan_that_no_longer_has_a_step_to_undo_does_not_fit() -> None:
     saga.undo_waits(A)
     saga.plan = Plan.of(wait("a"), step("b", "a"))
     assert saga.refusal(PlanChanged(saga.moment, saga.plan.id)) is Refusal.PLAN_MISMATCH
+
+
+def test_what_failed_is_not_tried_again_where_its_new_plan_leaves_no_way_forward() -> None:
+    bare = [step(name, undo=False) for name in "ab"]
+    saga = started(Plan.of(*bare), A, B)
+    saga.fail(A)
+    saga.plan = Plan.of(step("c", undo=False), *(replace(each, after=(C,)) for each in bare))
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    saga.fail(B, FailureKind.UNKNOWN)
+    assert saga.status is SagaStatus.FAILED
+    assert saga.refusal(RetryRequested(saga.moment)) is Refusal.PLAN_MISMATCH

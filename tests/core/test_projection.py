@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
+from saga_fn.core import projection
 from saga_fn.core.events import FailureKind
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
-from tests.core.given import AGAIN, SECOND, THRICE, A, B, started, step
+from tests.core.given import AGAIN, AGAIN_AT_ONCE, SECOND, THRICE, A, B, started, step
 
 
 def test_weakness_08_what_is_due_first_is_told_by_one_moment_whatever_the_status() -> None:
@@ -18,6 +21,14 @@ def test_weakness_08_what_is_due_first_is_told_by_one_moment_whatever_the_status
     rolling_back.fail_undo(A)
     assert waiting.row.due == SECOND
     assert rolling_back.row.due == SECOND + 1
+
+
+def test_the_row_of_what_runs_straight_is_told_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    saga = started(AGAIN_AT_ONCE, A)
+    saga.wait(SECOND)
+    saga.fail(A)
+    monkeypatch.setattr(projection, "ready", None)
+    assert saga.row == Projection(SagaStatus.RUNNING, WaitReason.NOTHING, Moment(SECOND), 1, A, None)
 
 
 def test_the_row_names_all_reasons_and_the_soonest_moment() -> None:

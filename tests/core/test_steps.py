@@ -90,8 +90,10 @@ FIRST, SECOND = StepId("a[0]"), StepId("a[1]")
     ],
 )
 def test_of_a_fan_out_the_most_telling_of_its_items(items: tuple[StepState, ...], whole: StepStatus) -> None:
-    plan = Plan.of(step("a", width=2), step("b", "a"))
-    found = report_of(plan, SagaState(3, AT, Goal.FORWARD, (Spread(A, 2, Digest(b"x")), *items), plan=plan.id))
+    plan = Plan.of(step("c"), step("a", "c", width=2), step("b", "a"))
+    steps = (Succeeded(C, 1), Spread(A, 2, Digest(b"x")), *items)
+    before, *found = report_of(plan, SagaState(3, AT, Goal.FORWARD, steps, plan=plan.id))
+    assert before == StepReport(C, StepStatus.SUCCEEDED)
     assert [one.step_id for one in found] == [A, FIRST, SECOND, B]
     assert found[0] == StepReport(A, whole)
     assert [one.status for one in found[len(items) + 1 :]] == [StepStatus.PENDING] * (3 - len(items))

@@ -7,13 +7,23 @@ import itertools
 import msgspec
 import pytest
 
-from saga_fn.core.events import Binding, Bound, Event, EventReceived, Resumed, Started, StepSucceeded, Unbindable
+from saga_fn.core.events import (
+    Binding,
+    Bound,
+    Event,
+    EventReceived,
+    HandedBack,
+    Resumed,
+    Started,
+    StepSucceeded,
+    Unbindable,
+)
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import SagaState
 from saga_fn.core.straight import advance, after_success, begin
 from saga_fn.core.transition import in_general, transition
-from tests.core.given import DIAMOND, ONE, THREE, TWO_ROOTS, A, B, C
+from tests.core.given import DIAMOND, ONE, THREE, TWO_ROOTS, A, B, C, sequence
 
 INPUTS: tuple[tuple[Binding, ...], ...] = (
     (),
@@ -81,6 +91,22 @@ def test_it_does_not_know_what_is_not_a_chain() -> None:
     state = in_general(DIAMOND, None, Started(Moment(0), DIAMOND.id, INPUTS[1])).unwrap().state
     assert advance(DIAMOND, state, StepSucceeded(Moment(1), A, 1, INPUTS[5])) is None
     assert after_success(DIAMOND, state, A) is None
+
+
+def test_it_knows_nothing_but_the_success_of_what_runs() -> None:
+    started = begin(THREE, Started(Moment(0), THREE.id))
+    begun = begin(THREE, Started(Moment(0), THREE.id, INPUTS[1]))
+    assert started is not None
+    assert begun is not None
+    lost = in_general(THREE, begun.state, HandedBack(Moment(0))).unwrap().state
+    for plan, state, name in (
+        (THREE, started.state, A),
+        (THREE, lost, A),
+        (THREE, begun.state, B),
+        (sequence("abd"), begun.state, A),
+    ):
+        assert advance(plan, state, StepSucceeded(Moment(1), name, 1, INPUTS[2])) is None
+        assert after_success(plan, state, name) is None
 
 
 def test_it_leaves_what_an_earlier_plan_left_to_the_general_rules() -> None:

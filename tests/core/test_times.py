@@ -7,7 +7,7 @@ from saga_fn.core.events import EventReceived, HandedBack, RetryRequested, Start
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.state import Goal, Parked, ParkReason, Sleeping
+from saga_fn.core.state import Goal, Parked, ParkReason, Sleeping, Tries
 from tests.core.given import AGAIN, MINUTE, SECOND, THREE, A, B, Saga, bound, sleep, started, step, wait
 
 # Sleeps.
@@ -30,7 +30,7 @@ def test_a_sleep_until_a_moment_needs_to_be_told_which() -> None:
     assert saga.tick().needs == (A, B)
     saga.tell(Ticked(saga.moment, (Until(A, Moment(5)), *bound(B))))
     assert saga.of(A, Sleeping).wake == 5
-    assert saga.of(B, Parked).why is ParkReason.INPUT_FAILED
+    assert saga.of(B, Parked) == Parked(B, Tries(), ParkReason.INPUT_FAILED)
 
 
 def test_a_step_is_not_bound_by_a_moment() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from returns.result import Failure, Success
 
-from saga_fn.core.effects import Refusal, Release
+from saga_fn.core.effects import Refusal, Rejection, Release
 from saga_fn.core.events import (
     AbortRequested,
     Bound,
@@ -236,7 +236,8 @@ def test_no_more_events_are_kept_than_fit_into_a_state() -> None:
     for _ in range(BUFFER_LIMIT):
         saga.tell(EventReceived(Moment(0), "paid"))
     assert saga.refusal(EventReceived(Moment(0), "paid")) is Refusal.TOO_MANY_EVENTS
-    assert saga.refusal(WaitDefaulted(Moment(0), StepId("x"))) is Refusal.UNKNOWN_STEP
+    unknown = Rejection(Refusal.UNKNOWN_STEP, StepId("x"))
+    assert saga.rejection(WaitDefaulted(Moment(0), StepId("x"))) == unknown
 
 
 def test_a_refusal_names_the_step_that_it_is_about() -> None:

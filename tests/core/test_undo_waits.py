@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.effects import Refusal, Release, RunCompensation
+from saga_fn.core.effects import Refusal, Rejection, Release, RunCompensation
 from saga_fn.core.events import CompensationWaits, RetryRequested, SagaParked
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
@@ -76,6 +76,27 @@ def test_an_event_for_something_else_leaves_the_compensation_waiting() -> None:
     saga.undo_waits(A, about=b"mine")
     saga.receive("paid", b"yours")
     assert saga.kinds()[A] == "UndoWaiting"
+
+
+def test_a_compensation_that_waits_for_nothing_in_particular_takes_what_is_about_anything() -> None:
+    saga = undoing()
+    saga.undo_waits(A)
+    saga.receive("paid", b"yours")
+    assert saga.kinds()[A] == "Undoing"
+
+
+def test_a_compensation_does_not_take_what_was_void_before_it_waited() -> None:
+    saga = undoing()
+    saga.receive("paid", expires=SECOND)
+    saga.wait(SECOND)
+    saga.undo_waits(A)
+    assert saga.kinds()[A] == "UndoWaiting"
+
+
+def test_a_compensation_waits_only_for_what_its_plan_names() -> None:
+    saga = undoing()
+    undeclared = Rejection(Refusal.UNDECLARED_EVENT, A)
+    assert saga.rejection(CompensationWaits(saga.moment, A, 1, "sent")) == undeclared
 
 
 def test_a_late_wait_of_a_compensation_is_refused() -> None:

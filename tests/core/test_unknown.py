@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from saga_fn.core.effects import Refusal, RunCompensation, RunProbe
 from saga_fn.core.events import (
@@ -52,6 +53,17 @@ def test_a_probe_asks_before_anything_else_is_done(how: str) -> None:
     moved = saga.found(B)
     assert saga.status is SagaStatus.COMPLETED
     assert moved.actions == ()
+
+
+def test_a_pivot_that_is_asked_about_again_later_decides_nothing_before() -> None:
+    saga = lost(Plan.of(PIVOT.steps[0], replace(PIVOT.steps[1], probe_retry=THRICE)))
+    saga.tell(CompensationRequested(saga.moment))
+    saga.fail_probe(B)
+    assert (saga.state.goal, saga.kinds()[B]) == (Goal.ROLLBACK, "Unknown")
+    saga.wait(SECOND)
+    saga.tick()
+    saga.found(B)
+    assert saga.status is SagaStatus.COMPLETED
 
 
 def test_a_probe_is_asked_about_the_execution_in_question() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.effects import Refusal, Release, RunStep
+from saga_fn.core.effects import Refusal, Rejection, Release, RunStep
 from saga_fn.core.events import (
     CompensationRequested,
     EventReceived,
@@ -18,7 +18,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.state import Exhausted, Goal, Parked, ParkReason, Retrying, Skipped, Succeeded, Waiting
+from saga_fn.core.state import Exhausted, Goal, Parked, ParkReason, Retrying, Skipped, Succeeded, Tries, Waiting
 from tests.core.given import MINUTE, SECOND, A, B, C, Saga, bound, sleep, started, step, wait
 
 GUARDED = Plan.of(step("a"), wait("b", "a", limit=MINUTE), step("c", "b"))
@@ -116,7 +116,7 @@ def test_a_wait_that_is_about_nothing_in_particular_takes_what_is_about_anything
 def test_what_cannot_be_said_to_be_about_anything_parks_the_saga() -> None:
     saga = started(Plan.of(wait("a", correlated=True)))
     saga.tell(Ticked(saga.moment, (Unbindable(A),)))
-    assert saga.of(A, Parked).why is ParkReason.INPUT_FAILED
+    assert saga.of(A, Parked) == Parked(A, Tries(), ParkReason.INPUT_FAILED)
 
 
 def test_an_event_is_void_from_its_expiry_on() -> None:
@@ -179,7 +179,7 @@ def test_a_wait_with_a_default_goes_on_with_it() -> None:
 def test_a_wait_that_fails_by_its_plan_has_no_default_and_neither_has_a_saga_that_rolls_back() -> None:
     saga = waiting()
     saga.wait(MINUTE)
-    assert saga.refusal(WaitDefaulted(saga.moment, B)) is Refusal.NOT_OVER
+    assert saga.rejection(WaitDefaulted(saga.moment, B)) == Rejection(Refusal.NOT_OVER, B)
     assert saga.refusal(WaitDefaulted(saga.moment, A)) is Refusal.NOT_OVER
     both = started(Plan.of(wait("a", limit=SECOND, default=True), step("b")), B)
     both.wait(SECOND)

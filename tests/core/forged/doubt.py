@@ -55,6 +55,16 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
 
 # What looks like a lie and is none: no law forbids it.
 HONEST_EDGES: list[Edge] = [
+    # Under a plan that changed on the way, what goes on already goes on: only what begins has to wait.
+    edge(
+        state(Undoing(A, 1, ONCE), Unknown(B, DOUBTFUL), goal=BACK),
+        TICK,
+        state(Undoing(A, 1, ONCE), Unknown(B, DOUBTFUL), goal=BACK, rev=4),
+        ASKED,
+    ),
+    edge(
+        state(Succeeded(A, 1), Running(B, DOUBTFUL)), TICK, state(Succeeded(A, 1), Running(B, DOUBTFUL), rev=4), ASKED
+    ),
     # What may have run is undone where that is declared, repeated when it is known not to have run, or a person says so.
     edge(
         state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=BACK),

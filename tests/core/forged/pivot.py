@@ -65,6 +65,13 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
 
 # What looks like a lie and is none: no law forbids it.
 HONEST_EDGES: list[Edge] = [
+    # What is being undone already goes on, whatever becomes of the pivot.
+    edge(
+        state(Undoing(A, 1, ONCE), parked(B), goal=BACK),
+        TICK,
+        state(Undoing(A, 1, ONCE), parked(B), goal=BACK, rev=4),
+        PIVOTED,
+    ),
     # A pivot that ran when the saga was to turn back decides.
     edge(
         state(Succeeded(A, 1), Running(B, ONCE), goal=BACK),

@@ -41,7 +41,7 @@ from tests.core.given import THRICE, A, B, step
 
 RETRIED = Plan.of(step("a", retry=THRICE), step("b", "a"))
 UNDO_RETRIED = Plan.of(step("a", undo_retry=THRICE), step("b", "a"))
-SPENT = Tries(1, 1, since=Moment(-9))
+BEGUN, SPENT = (Tries(1, 1, since=Moment(since)) for since in (-1, -9))
 BUDGETED = Plan.of(step("a", retry=RetrySchedule(attempts=3, within=5)), step("b", "a"))
 
 EDGES: dict[EdgeLaw, list[Edge]] = {
@@ -54,7 +54,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             edge(RAN, StepFailed(Moment(0), A, 1, kind), state(Retrying(A, Tries(1, 1), LATER), rev=4), RETRIED)
             for kind in (FailureKind.REFUSED, FailureKind.FATAL)
         ),
-        edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, SPENT, LATER), rev=4), BUDGETED),
+        edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, BEGUN, LATER), rev=4), BUDGETED),
         edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, SPENT), rev=4), BUDGETED),
         *(
             edge(state(Probing(B, ASKED_ONCE)), ProbeFailed(Moment(0), B, 1), state(again, rev=4), ASKED)

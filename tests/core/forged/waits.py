@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from saga_fn.core.effects import Release, Transition
+from saga_fn.core.effects import Release, RunCompensation, Transition
 from saga_fn.core.events import CompensationWaits, EventReceived, Resumed, Ticked, WaitDefaulted
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.invariants import Edge
@@ -27,11 +27,25 @@ from saga_fn.core.state import (
     Tries,
     UndoFailed,
     Undoing,
+    UndoRetrying,
     UndoWaiting,
     Waiting,
 )
-from tests.core.forged.given import BACK, EVENTFUL, LATER, ONCE, SLEEPY, TICK, WAITS, edge, eventful, moved, state
-from tests.core.given import A, B
+from tests.core.forged.given import (
+    BACK,
+    EVENTFUL,
+    LATER,
+    ONCE,
+    SLEEPY,
+    TICK,
+    TWICE,
+    WAITS,
+    edge,
+    eventful,
+    moved,
+    state,
+)
+from tests.core.given import TWO_ROOTS, A, B
 
 HEARD = Tries(2, generation=4)
 
@@ -70,7 +84,10 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
     ],
     i13_events_wait_in_order: [
         edge(eventful(kept=(1, 2)), TICK, eventful(kept=(2, 1), rev=4), EVENTFUL),
-        edge(eventful(kept=(1, 2)), EventReceived(Moment(0), "paid"), eventful(kept=(4, 1, 2), rev=4), EVENTFUL),
+        *(
+            edge(eventful(kept=before), EventReceived(Moment(0), "paid"), eventful(kept=after, rev=4), EVENTFUL)
+            for before, after in (((1, 2), (4, 1, 2)), ((1, 2), (2, 1, 4)), ((3,), (3, 3)), ((2, 3), (2, 3, 3)))
+        ),
     ],
     i14_no_timer_fires_early: [
         edge(eventful(WAITS), TICK, out_of_time(A, eventful(Exhausted(A, ONCE), goal=BACK, rev=4)), EVENTFUL),
@@ -108,6 +125,14 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
 
 # What looks like a lie and is none: no law forbids it.
 HONEST_EDGES: list[Edge] = [
+    # One compensation begins to wait, and another is called again because its time has come.
+    edge(
+        state(Undoing(A, 1, ONCE), UndoRetrying(B, 2, ONCE, Moment(0)), goal=BACK),
+        CompensationWaits(Moment(0), A, 1, "paid"),
+        moved(state(UndoWaiting(A, 1, ONCE, "paid"), Undoing(B, 2, TWICE), goal=BACK, rev=4), RunCompensation(B, 2, 2)),
+        TWO_ROOTS,
+    )
+] + [
     edge(
         eventful(Waiting(A), Waiting(B, LATER), kept=kept),
         event,
