@@ -97,6 +97,14 @@ def test_a_saga_that_compensates_nothing_halts_when_it_is_late() -> None:
     assert saga.of(B, Sleeping).wake == SECOND + MINUTE
 
 
+def test_an_aborted_saga_that_is_taken_up_when_its_deadline_has_come_goes_on_without_it() -> None:
+    saga = started(Plan.of(step("a"), deadline=SECOND), A)
+    saga.abort()
+    saga.wait(SECOND)
+    saga.tell(RetryRequested(saga.moment))
+    assert saga.state.deadline is None
+
+
 def test_a_deadline_that_is_not_over_holds_for_a_person_too() -> None:
     plan = Plan.of(step("a"), deadline=MINUTE, compensate_on_failure=False)
     saga = started(plan, A)

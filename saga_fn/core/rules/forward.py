@@ -36,14 +36,14 @@ def go_forward(fold: Fold) -> tuple[StepId, ...]:
         fold.begins = Moment(0)
     plan = fold.plan
     inputs = {binding.step: binding for binding in fold.inputs}
-    needs: list[StepId] = []
-    opened = True
-    while opened:
+    while True:
         if plan.widths:
             gather(fold)
         if plan.waits:
             begin_waits(fold, inputs)
         needs, opened = _start(fold, inputs)
+        if not opened:
+            break
     steps = len(plan.steps) + (item_count(fold.steps.values()) if plan.widths else 0)
     if len(fold.steps) == steps and DONE.issuperset(map(type, fold.steps.values())):
         fold.goal = Goal.COMPLETED
