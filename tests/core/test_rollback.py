@@ -154,6 +154,15 @@ def test_weakness_29_a_rollback_with_nothing_left_to_undo_ends_at_once() -> None
     assert saga.row.due is None
 
 
+def test_the_draw_takes_its_share_of_the_delay_of_a_compensation() -> None:
+    jittered = RetrySchedule(attempts=2, base=1000, jitter=0.5)
+    saga = started(Plan.of(step("a", undo_retry=jittered), step("b", "a")), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    saga.tell(CompensationFailed(saga.moment, A, 1, draw=0.5))
+    assert saga.of(A, UndoRetrying).wake == 750
+
+
 def test_weakness_28_a_compensation_is_retried_by_its_own_policy() -> None:
     saga = started(Plan.of(step("a", undo_retry=THRICE), step("b", "a")), A)
     saga.succeed(A, B)

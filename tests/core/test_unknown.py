@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from saga_fn.core.effects import Refusal, RunCompensation, RunProbe
+from saga_fn.core.effects import Refusal, Release, RunCompensation, RunProbe
 from saga_fn.core.events import (
     CompensationRequested,
     FailureKind,
     HandedBack,
     ProbeAnswered,
+    ProbeFailed,
     RetryRequested,
     SagaParked,
 )
@@ -53,6 +54,33 @@ def test_a_probe_asks_before_anything_else_is_done(how: str) -> None:
     moved = saga.found(B)
     assert saga.status is SagaStatus.COMPLETED
     assert moved.actions == ()
+
+
+def test_the_draw_takes_its_share_of_the_time_until_it_is_asked_again() -> None:
+    jittered = RetrySchedule(attempts=2, base=1000, jitter=0.5)
+    saga = started(Plan.of(step("a", on_unknown=OnUnknown.PROBE, probe_retry=jittered)), A)
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.tell(ProbeFailed(saga.moment, A, 1, draw=0.5))
+    assert saga.of(A, Unknown).wake == 750
+
+
+def test_what_is_to_be_asked_about_at_this_very_moment_is_due() -> None:
+    saga = lost(PROBED)
+    saga.tell(CompensationRequested(saga.moment))
+    saga.fail_probe(B)
+    saga.wait(SECOND)
+    assert saga.tell(HandedBack(saga.moment)).writes == (Release(saga.moment),)
+
+
+def test_a_probe_begins_when_what_was_aborted_has_stopped_for_certain() -> None:
+    saga = started(PROBED, A)
+    saga.succeed(A, B)
+    saga.abort(until=SECOND)
+    saga.tell(CompensationRequested(saga.moment))
+    assert saga.of(B, Unknown).tries.until == SECOND
+    saga.wait(SECOND)
+    saga.tick()
+    assert saga.of(B, Probing).tries.until == 0
 
 
 def test_a_pivot_that_is_asked_about_again_later_decides_nothing_before() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from saga_fn.core.explore.shapes import LATER, NOW, SAME, cut_plan, cut_schedule
+from saga_fn.core.explore.shapes import BEFORE, LATER, NOW, SAME, TOO_LATE, cut_plan, cut_schedule, steps_of
 from saga_fn.core.explore.view import interchangeable, view_of
-from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
@@ -17,11 +17,13 @@ from saga_fn.core.state import (
     Goal,
     Parked,
     ParkReason,
+    Probing,
     Retrying,
     Running,
     SagaState,
     Skipped,
     Sleeping,
+    Spread,
     StepState,
     Succeeded,
     Tries,
@@ -31,6 +33,7 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     UndoWaiting,
+    Unfinished,
     Unknown,
     Waiting,
 )
@@ -39,6 +42,7 @@ from tests.core.given import DIAMOND, SECOND, THREE, THRICE, A, B, C, D, sleep, 
 PAIR = Plan.of(step("a"), step("b"))
 NINE = RetrySchedule(attempts=9, base=5 * SECOND, multiplier=2.0, cap=60 * SECOND, jitter=0.5)
 AT = Moment(10)
+PAIR_OF_ITEMS = (StepId("a[0]"), StepId("a[1]"))
 
 
 def state(*steps: StepState, crashes: int = 0, alone: bool = False) -> SagaState:
@@ -91,6 +95,18 @@ def test_a_plan_is_cut_in_its_policies_alone() -> None:
     cut = RetrySchedule(attempts=3, base=LATER)
     assert cut_plan(Plan.of(step("a"), cancel_siblings=True)).data.cancel_siblings
     assert cut_plan(plan) == Plan.of(step("a", retry=cut), step("b", "a", undo_retry=cut), compensate_on_failure=False)
+    assert cut_plan(Plan.of(step("a", probe_retry=NINE))) == Plan.of(step("a", probe_retry=cut))
+
+
+def test_a_budget_in_time_lasts_until_every_later_moment_but_the_last() -> None:
+    within = cut_schedule(RetrySchedule(attempts=3, within=SECOND)).within
+    assert (within, within + 1) == (LATER - BEFORE, TOO_LATE - BEFORE)
+
+
+def test_a_fan_out_is_cut_to_what_two_items_can_show() -> None:
+    plan = Plan.of(step("a", width=9), step("b", "a"))
+    assert cut_plan(plan) == Plan.of(step("a", width=2), step("b", "a"))
+    assert steps_of(plan) == ["a", *PAIR_OF_ITEMS, "b"]
 
 
 # States.
@@ -107,6 +123,7 @@ def test_a_result_is_a_result_whichever_entry_recorded_it(seq: int) -> None:
 
 TRIED = Tries(4, 2, Doubt.MAY_HAVE_RUN, Digest(b"x"), generation=3, events=1, until=Moment(11))
 SEEN = Tries(1, 2, Doubt.MAY_HAVE_RUN, SAME, until=LATER)
+ASKED = msgspec.structs.replace(SEEN, probes=1)
 AFRESH = msgspec.structs.replace(SEEN, failures=0)
 ROW, INPUT = ParkReason.ROW_REFUSED, ParkReason.INPUT_CHANGED
 
@@ -115,7 +132,10 @@ ROW, INPUT = ParkReason.ROW_REFUSED, ParkReason.INPUT_CHANGED
     "real, seen",
     [
         (Running(A, TRIED), Running(A, SEEN)),
-        (Unknown(A, TRIED), Unknown(A, SEEN)),
+        (Unknown(A, TRIED, Moment(11), 2), Unknown(A, SEEN, LATER, 2)),
+        (Unknown(A, TRIED, Moment(10)), Unknown(A, SEEN)),
+        (Probing(A, msgspec.structs.replace(TRIED, probes=4), 2), Probing(A, ASKED, 2)),
+        (Spread(A, 2, Digest(b"list"), 1, 3), Spread(A, 2, SAME)),
         (Retrying(A, TRIED, Moment(11)), Retrying(A, SEEN, LATER)),
         (Retrying(A, TRIED, Moment(10)), Retrying(A, SEEN, NOW)),
         (Undoing(A, 5, TRIED), Undoing(A, 0, SEEN)),
@@ -141,6 +161,35 @@ def test_a_step_is_seen_with_what_it_may_still_decide(real: StepState, seen: Ste
     assert view(real) == (seen,)
 
 
+FORWARD = (Running(A, TRIED), Retrying(A, TRIED, AT), Unknown(A, TRIED), Probing(A, TRIED), Exhausted(A, TRIED))
+BACK = (
+    Undoing(A, 5, TRIED),
+    UndoRetrying(A, 5, TRIED, AT),
+    UndoWaiting(A, 5, TRIED, "paid"),
+    UndoParked(A, 5, TRIED, ROW),
+    UndoFailed(A, 5, TRIED),
+)
+BUDGET = RetrySchedule(attempts=3, within=SECOND)
+
+
+@pytest.mark.parametrize("budgeted", [FORWARD, BACK], ids=["forward", "back"])
+def test_a_budget_in_time_has_begun_in_the_direction_that_has_one(budgeted: tuple[StepState, ...]) -> None:
+    going, undoing = (BUDGET if steps is budgeted else None for steps in (FORWARD, BACK))
+    plan = Plan.of(step("a", retry=going, undo_retry=undoing))
+    for each in FORWARD + BACK:
+        (seen,) = view_of(plan, state(each), ()).steps
+        assert isinstance(seen, Unfinished | Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFailed)
+        assert seen.tries.since == (BEFORE if each in budgeted else NOW)
+
+
+def test_a_budget_of_a_probe_has_begun_where_there_is_one() -> None:
+    for plan, since in ((THREE, NOW), (Plan.of(step("a", probe_retry=BUDGET)), BEFORE)):
+        for each in (Unknown(A, TRIED, since=AT), Probing(A, TRIED, since=AT)):
+            (seen,) = view_of(plan, state(each), ()).steps
+            assert isinstance(seen, Unknown | Probing)
+            assert seen.since == since
+
+
 def test_the_moments_of_the_saga_itself_have_come_or_not() -> None:
     live = msgspec.structs.replace(state(), begins=Moment(11), deadline=Moment(12))
     seen = view_of(THREE, live, ())
@@ -162,6 +211,12 @@ def test_of_events_that_are_alike_no_more_count_than_there_are_waits_for_them() 
         Buffered(0, "paid"),
         Buffered(0, "sent", expires=LATER),
     )
+
+
+def test_each_item_of_a_fan_out_may_wait_for_an_event() -> None:
+    plan = Plan.of(step("a", width=1, undo_waits=("paid",)))
+    live = msgspec.structs.replace(state(), buffered=(Buffered(3, "paid"),) * 3)
+    assert view_of(plan, live, ()).buffered == (Buffered(0, "paid"),) * 2
 
 
 def test_a_plan_is_cut_in_its_times_too() -> None:
@@ -218,6 +273,17 @@ def test_which_of_two_alike_steps_it_happened_to_makes_no_difference(one: StepSt
     assert looked == view_of(PAIR, state(*swapped), ((A, B),))
     assert [found.step for found in looked.steps] == [A, B]
     assert {type(found) for found in looked.steps} == {type(one), type(other)}
+
+
+def test_the_items_of_a_fan_out_are_alike_and_stand_after_it() -> None:
+    plan = Plan.of(step("a", width=2), step("b"), step("c"))
+    assert interchangeable(plan) == ((B, C), PAIR_OF_ITEMS)
+    first, second = PAIR_OF_ITEMS
+    whole = (Spread(A, 2, SAME), Running(first, TRIED), Succeeded(second, 3), Running(B, TRIED))
+    other = (Spread(A, 2, SAME), Succeeded(first, 3), Running(second, TRIED), Running(C, TRIED))
+    seen = view_of(plan, state(*whole), interchangeable(plan)).steps
+    assert seen == view_of(plan, state(*other), interchangeable(plan)).steps
+    assert [each.step for each in seen] == [A, first, second, B]
 
 
 def test_the_first_of_alike_steps_stands_for_the_only_one_that_has_begun() -> None:

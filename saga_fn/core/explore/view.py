@@ -48,6 +48,7 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     UndoWaiting,
+    Unfinished,
     Unknown,
     Waiting,
 )
@@ -142,8 +143,7 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
 
 def _has_budget(plan: Plan, step: StepState) -> bool:
     planned = plan.step(step.step)
-    back = isinstance(step, Undoing | UndoRetrying | UndoParked | UndoFailed)
-    return bool(planned.undo_retry.within if back else planned.retry.within)
+    return bool(planned.retry.within if isinstance(step, Unfinished) else planned.undo_retry.within)
 
 
 def _probing_since(plan: Plan, step: Unknown | Probing) -> Moment:
