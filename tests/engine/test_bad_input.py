@@ -232,7 +232,7 @@ async def test_many_starts_take_an_iterable_and_functions_of_its_items(make) -> 
         assert await orchestrator.run_due() == 0, "nothing was started"
 
 
-@pytest.mark.parametrize("given", [None, "orchestrator", MemoryStore()], ids=str)
+@pytest.mark.parametrize("given", [None, "orchestrator", MemoryStore()], ids=["nothing", "a name", "a store"])
 def test_an_admin_is_of_an_orchestrator(given) -> None:
     with pytest.raises(SagaError, match="HINT"):
         SagaAdmin(given)
