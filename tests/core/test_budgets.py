@@ -132,9 +132,14 @@ def test_without_a_budget_nothing_is_timed() -> None:
 
 
 def test_a_schedule_within_a_time_says_when_it_is_over() -> None:
+    assert RetrySchedule(attempts=2, base=SECOND, within=SECOND).delay_after(1, draw=0.0) == SECOND
     assert TEN_SECONDS.delay_after(1, draw=0.0, spent=6 * SECOND) == 4 * SECOND
     assert TEN_SECONDS.delay_after(1, draw=0.0, spent=6 * SECOND + 1) is None
     assert THRICE.delay_after(1, draw=0.0, spent=LONGEST_DELAY) == SECOND
+
+
+def test_a_budget_lasts_a_year_at_most() -> None:
+    assert RetrySchedule(within=LONGEST_DELAY).within == LONGEST_DELAY
 
 
 @pytest.mark.parametrize("within", [-1, LONGEST_DELAY + 1])

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from saga_fn.core.effects import RunCompensation
-from saga_fn.core.events import CompensationRequested, CompensationSucceeded, FailureKind, RetryRequested, StepFailed
+from saga_fn.core.events import (
+    CompensationRequested,
+    CompensationSucceeded,
+    FailureKind,
+    RetryRequested,
+    StepFailed,
+    StepSucceeded,
+)
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw, StateLaw
@@ -67,6 +74,12 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(Running(B, ONCE), goal=BACK), TICK, state(Running(B, ONCE), rev=4), PIVOTED),
         edge(state(Running(B, ONCE), goal=BACK), TICK, state(parked(B), rev=4), PIVOTED),
         edge(state(Running(B, ONCE), goal=BACK), TICK, state(Succeeded(B, 4), rev=4), PIVOTED),
+        edge(
+            state(Running(B, ONCE), goal=Goal.FAILED),
+            StepSucceeded(Moment(0), B, 1),
+            state(Succeeded(B, 4), rev=4),
+            PIVOTED,
+        ),
         edge(state(goal=BACK), RetryRequested(Moment(0)), state(rev=4)),
         edge(state(goal=Goal.FAILED), CompensationRequested(Moment(0)), state(rev=4)),
         edge(state(goal=Goal.HALT), TICK, state(rev=4, goal=Goal.COMPLETED)),
