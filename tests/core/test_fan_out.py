@@ -94,6 +94,11 @@ def test_the_next_item_starts_when_one_is_done_and_all_done_are_one_result() -> 
     assert [found.step for found in saga.state.steps] == [A, *ITEMS[:3]]
 
 
+def test_what_is_ready_beside_a_fan_out_is_asked_for_too() -> None:
+    saga = fanned(Plan.of(step("b"), step("a", width=1)), 1)
+    assert saga.tick().needs == (B, ITEMS[0])
+
+
 def test_an_empty_list_is_done_at_once() -> None:
     saga = fanned(FAN, 0)
     assert saga.of(A, Gathered) == Gathered(A, 0)
