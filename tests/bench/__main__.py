@@ -54,17 +54,18 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                 case "wake":
                     await wake.run(server, report)
                 case "storage":
-                    await storage.run(server, report)
+                    await storage.run(server, report, rounds=options.rounds)
                 case "bulk":
                     await bulk.run(server, report, sagas=options.bulk, rounds=options.rounds)
                 case "peers":
                     await beside.run(server, report, rounds=options.rounds, seconds=options.seconds)
                 case "memory":
-                    await memory.run(server, report, in_flight=options.in_flight)
+                    await memory.run(server, report, in_flight=options.in_flight, rounds=options.rounds)
                 case "sleepers":
-                    await pressure.sleepers(server, report, count=options.sleepers)
+                    await pressure.sleepers(server, report, count=options.sleepers, rounds=options.rounds)
                 case "open-transaction":
-                    await pressure.open_transaction(server, report, seconds=options.open_transaction)
+                    seconds = options.open_transaction
+                    await pressure.open_transaction(server, report, seconds=seconds, rounds=options.rounds)
                 case _:
                     await pressure.locked_row(server, report, seconds=options.locked_row)
 

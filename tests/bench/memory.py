@@ -8,17 +8,21 @@ import sys
 from pathlib import Path
 
 from saga_fn.embedded import EmbeddedPostgres
-from tests.bench.report import Report
+from tests.bench.report import Report, median
 from tests.bench.sagas import STEPS, measure, orchestrator, sequence
 
 ROOT = Path(__file__).parents[2]
 
 
-async def run(server: EmbeddedPostgres, report: Report, *, in_flight: int) -> None:
+async def run(server: EmbeddedPostgres, report: Report, *, in_flight: int, rounds: int) -> None:
     """Above what it took with one saga in flight."""
     command = [sys.executable, "-m", "tests.bench.memory", server.dsn, str(in_flight)]
-    done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, text=True, cwd=ROOT)
-    report.table("Memory above the idle process", ["in flight", "MB"], [[f"{in_flight:,}", float(done.stdout)]])
+    grown: list[float] = []
+    for _ in range(rounds):
+        done = await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True, text=True, cwd=ROOT)
+        grown.append(float(done.stdout))
+    title = f"Memory above the idle process, median of {rounds}"
+    report.table(title, ["in flight", "MB"], [[f"{in_flight:,}", median(grown)]])
 
 
 async def _grow(dsn: str, in_flight: int) -> None:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import statistics
 
 import asyncpg
 from typing_extensions import override
 
 from saga_fn import SagaBuilder, SagaHandle, step
 from saga_fn.embedded import EmbeddedPostgres
-from tests.bench.report import Report
+from tests.bench.report import Report, median
 from tests.bench.sagas import STEPS, Data, measure, orchestrator, sequence
 
 _IN_FLIGHT = 100
 
 
-async def sleepers(server: EmbeddedPostgres, report: Report, *, count: int) -> None:
+async def sleepers(server: EmbeddedPostgres, report: Report, *, count: int, rounds: int) -> None:
     """Before and after so many sagas were put to sleep in the same table."""
     async with orchestrator(server.dsn, in_flight=_IN_FLIGHT) as running:
         handle = running.register("bench", sequence(STEPS))
-        before = await _speed(handle)
+        before = median([await _speed(handle) for _ in range(rounds)])
         observer = await asyncpg.connect(server.dsn)
         # Copies of one saga that has ended, as if each waited for a retry next year.
         await observer.execute(
@@ -37,24 +36,24 @@ async def sleepers(server: EmbeddedPostgres, report: Report, *, count: int) -> N
         )
         await observer.execute("CHECKPOINT")
         await observer.close()
-        after = await _speed(handle)
+        after = median([await _speed(handle) for _ in range(rounds)])
     _compare(report, f"{count:,} sleeping sagas", before, after)
 
 
-async def open_transaction(server: EmbeddedPostgres, report: Report, *, seconds: int) -> None:
+async def open_transaction(server: EmbeddedPostgres, report: Report, *, seconds: int, rounds: int) -> None:
     """While another session holds the horizon back, so that nothing dead can be cleaned up."""
     async with orchestrator(server.dsn, in_flight=_IN_FLIGHT) as running:
         handle = running.register("bench", sequence(STEPS))
-        before = await _speed(handle)
+        before = median([await _speed(handle) for _ in range(rounds)])
         holder = await asyncpg.connect(server.dsn)
         await holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
         await holder.fetchval("SELECT count(*) FROM saga_fn.saga")
         end = asyncio.get_running_loop().time() + seconds
-        during = before
-        while asyncio.get_running_loop().time() < end:
-            during = await _speed(handle)
+        during: list[float] = []
+        while asyncio.get_running_loop().time() < end or len(during) < rounds:
+            during.append(await _speed(handle))
         await holder.close()
-    _compare(report, f"at the end of {seconds} s with a transaction open", before, during)
+    _compare(report, f"at the end of {seconds} s with a transaction open", before, median(during[-rounds:]))
 
 
 async def locked_row(server: EmbeddedPostgres, report: Report, *, seconds: int) -> None:
@@ -117,7 +116,7 @@ async def _latency(handle: SagaHandle[Data, Data], seconds: float) -> tuple[floa
     found = [await measure(handle, in_flight=_IN_FLIGHT, sagas=2500)]
     while asyncio.get_running_loop().time() < end:
         found.append(await measure(handle, in_flight=_IN_FLIGHT, sagas=2500))
-    return statistics.median(each.p50 for each in found), statistics.median(each.p99 for each in found)
+    return median([each.p50 for each in found]), median([each.p99 for each in found])
 
 
 def _compare(report: Report, what: str, before: float, after: float) -> None:
