@@ -361,11 +361,12 @@ class Interpreter:
     async def _renew_and_act(self) -> None:
         """Renew the lease, or be told that the saga is lost; a row that somebody has locked may take a while."""
         actions, self._unstarted = self._unstarted, ()
-        while not self._lost:
-            if await self._renew(self):
-                self._act(actions)
+        while not await self._renew(self):
+            if self._lost or self.over:
                 return
             await asyncio.sleep(0.05)
+        if not (self._lost or self.over):
+            self._act(actions)
 
     async def _read_letters(self) -> None:
         self._hearsay = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
@@ -162,3 +163,31 @@ async def test_nothing_is_started_before_a_lease_that_has_run_out_is_renewed(mon
         assert len(shop.keys) == 3
         kinds = [entry.kind for entry in (await SagaAdmin(orchestrator).get_saga(run.id)).step_history]
         assert kinds == ["started", *["step_succeeded"] * 3], "nobody took it over"
+
+
+async def test_a_saga_that_is_left_at_a_stop_is_not_renewed_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = MemoryStore()
+
+    async def locked(shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
+        return Committed({}, store.now())  # and `live` finds it ours
+
+    async def nothing(definitions: Sequence[tuple[str, int]]) -> list[int]:
+        return []  # nobody can claim it
+
+    monkeypatch.setattr(store, "renew", locked)
+    monkeypatch.setattr(store, "due_shards", nothing)
+    hold = asyncio.Event()
+    before = asyncio.all_tasks()
+    lease = timedelta(milliseconds=400)
+    async with SagaOrchestrator(store, lease=lease, stop_timeout=timedelta(milliseconds=50)) as orchestrator:
+        run = await orchestrator.register("shop", make_saga(Shop(hold=hold))).start(Order("1"))
+        interpreter = orchestrator.engine.held[run.id]
+        async with asyncio.timeout(SOON):
+            while time.monotonic() < interpreter.saga.deadline:
+                await asyncio.sleep(0.01)
+            hold.set()
+            while (await run.snapshot()).current_step_id != "ship":
+                await asyncio.sleep(0.01)
+    async with asyncio.timeout(SOON):
+        while asyncio.all_tasks() - before:
+            await asyncio.sleep(0.01)
