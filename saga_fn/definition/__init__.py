@@ -9,6 +9,7 @@ from saga_fn.definition.event import Event, Expected, WaitFor, any_of
 from saga_fn.definition.failing import ErrorTypes, Refusals
 from saga_fn.definition.options import StepOptions
 from saga_fn.definition.porting import StepDefinition, StepInputMap
+from saga_fn.definition.raising import OutcomeUnknown, RetryLater
 from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
 from saga_fn.definition.retry import ExponentialRetry, FixedRetry, NoRetry, RetryPolicy
 from saga_fn.definition.saga import saga, sleep
@@ -28,7 +29,9 @@ __all__ = [
     "InputContext",
     "NoRetry",
     "NotDone",
+    "OutcomeUnknown",
     "Refusals",
+    "RetryLater",
     "RetryPolicy",
     "SagaBuilder",
     "SagaDefinition",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from itertools import combinations
 from typing import Any, Final, TypeAlias, TypeGuard, Union, cast, final, get_args, get_origin
 
 import attrs
-import msgspec
 from returns.result import Result
 
 from saga_fn.codec import PayloadType
+from saga_fn.core.events import FailureKind
+from saga_fn.definition.kept import kept_of
+from saga_fn.definition.raising import OutcomeUnknown, RetryLater
 from saga_fn.definition.signature import hints_of, members
 from saga_fn.errors import PayloadError, SagaDefinitionError, TypeValidationError
 
 ErrorTypes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 """One class of exceptions, or several, as `except` takes them."""
 
+_OPTIONS: Final = ("unknown_on", "give_up_on", "retry_on")
+_MICROSECOND: Final = timedelta(microseconds=1)
 _MEND: Final = "give an exception class or a tuple of them, as in retry_on=(TimeoutError, ConnectionError)"
 
 
@@ -32,14 +37,14 @@ def error_types(name: str, value: object) -> tuple[type[Exception], ...]:
 
 
 def check_errors(options: Mapping[str, object]) -> None:
-    """Raise SagaDefinitionError for an error that is to be both, tried again and given up on."""
-    if "retry_on" in options and "give_up_on" in options:
-        again = error_types("retry_on", options["retry_on"])
-        for cls in error_types("give_up_on", options["give_up_on"]):
-            if cls in again:
+    """Raise SagaDefinitionError for an error that two of the options name."""
+    named = {name: error_types(name, options[name]) for name in _OPTIONS if name in options}
+    for (one, of_one), (other, of_other) in combinations(named.items(), 2):
+        for cls in of_one:
+            if cls in of_other:
                 raise SagaDefinitionError(
-                    f"{cls.__name__} is named in retry_on and in give_up_on",
-                    hint="name it in one of them; give_up_on may name a subclass of what retry_on names",
+                    f"{cls.__name__} is named in {one} and in {other}",
+                    hint=f"name it in one of them; {one} may name a subclass of what {other} names",
                 )
 
 
@@ -51,31 +56,82 @@ class Refusals:
     retry_on: tuple[type[Exception], ...] | None = None
     give_up_on: tuple[type[Exception], ...] = ()
     returned: Returned | None = None
+    unknown_on: tuple[type[Exception], ...] = ()
 
     @classmethod
     def of(cls, options: Mapping[str, object], returned: Returned | None) -> Refusals:
         """What a step's options and its return type say."""
         check_errors(options)
-        again, final_ = options.get("retry_on"), options.get("give_up_on")
-        return cls(
-            None if again is None else error_types("retry_on", again),
-            () if final_ is None else error_types("give_up_on", final_),
-            returned,
-        )
+        named = {name: error_types(name, options[name]) for name in _OPTIONS if name in options}
+        return cls(named.get("retry_on"), named.get("give_up_on", ()), returned, named.get("unknown_on", ()))
 
-    def is_final(self, error: BaseException) -> bool:
-        """Whether the error is the step's answer: it has not been done, and will not be."""
-        return isinstance(error, self.give_up_on)
+    def judge(self, error: BaseException) -> FailureKind:
+        """What the exception says of the step: UNKNOWN, REFUSED, ERROR (to be tried again), or FATAL (not to be).
 
-    def is_fatal(self, error: BaseException) -> bool:
-        """Whether the error ends the attempts, without being an answer."""
-        return self.retry_on is not None and not isinstance(error, self.retry_on)
+        An exception that is named is what it is named as: in `unknown_on`, `give_up_on` or `retry_on`, in this order. Of
+        one that is not, its causes speak, and of a group its leaves: one that is in doubt makes the whole doubtful; it is
+        refused only if all of them are; and it is tried again only if every one of them is.
+        """
+        found = {kind for _, kind in self._read(error)} or {self._unnamed}  # causes of each other say nothing
+        if FailureKind.UNKNOWN in found:
+            return FailureKind.UNKNOWN
+        if found == {FailureKind.REFUSED}:
+            return FailureKind.REFUSED
+        return FailureKind.FATAL if FailureKind.FATAL in found else FailureKind.ERROR
+
+    def answer_of(self, error: BaseException) -> BaseException:
+        """The business error in an exception that is judged REFUSED: that itself, or what it wraps."""
+        return next((each for each, kind in self._read(error) if kind is FailureKind.REFUSED), error)
+
+    def delay_of(self, error: BaseException) -> int | None:
+        """How many microseconds it asks to wait, at least, if it is judged ERROR; None if it does not say."""
+        asked = [each.after for each, _ in self._read(error) if isinstance(each, RetryLater)]
+        return max(asked) // _MICROSECOND if asked else None
+
+    def _read(self, error: BaseException) -> Iterator[tuple[BaseException, FailureKind]]:
+        """The exceptions that say something, with what they say."""
+        seen: set[int] = set()
+        left = [(error, False)]
+        while left:
+            each, aside = left.pop()
+            if id(each) in seen:
+                continue
+            seen.add(id(each))
+            kind = self._named(each)
+            if kind is None:
+                behind = _behind(each)
+                left.extend((other, aside or beside) for other, beside in reversed(behind))
+                if any(not beside for _, beside in behind):
+                    continue
+                kind = self._unnamed
+            if not aside or kind is FailureKind.UNKNOWN:
+                yield each, kind
+
+    def _named(self, error: BaseException) -> FailureKind | None:
+        """What the exception by itself is known to be; None where those behind it are to be asked."""
+        if isinstance(error, OutcomeUnknown):
+            return FailureKind.UNKNOWN
+        if isinstance(error, RetryLater):
+            return FailureKind.ERROR
+        for named, kind in (
+            (self.unknown_on, FailureKind.UNKNOWN),
+            (self.give_up_on, FailureKind.REFUSED),
+            (self.retry_on or (), FailureKind.ERROR),
+        ):
+            if isinstance(error, named if not isinstance(error, BaseExceptionGroup) else _groups(named)):
+                return kind
+        return None
+
+    @property
+    def _unnamed(self) -> FailureKind:
+        """What an exception is of which nothing is known."""
+        return FailureKind.ERROR if self.retry_on is None else FailureKind.FATAL
 
     def encode(self, error: object) -> bytes | None:
         """A business error as it is kept beside its message; None where its type cannot be stored whole."""
         try:
             if isinstance(error, BaseException):
-                kept = _kept(type(error)) if type(error) in self._exceptions else None
+                kept = kept_of(type(error)) if type(error) in self._exceptions else None
                 return None if kept is None else kept.encode(error)
             values = self.returned.values if self.returned is not None else None
             return None if values is None else values.encode(error)
@@ -85,7 +141,7 @@ class Refusals:
     def decode(self, name: str, data: bytes) -> object:
         """A business error that was kept, as the type that the step declares. Raises PayloadError."""
         for cls in self._exceptions:
-            kept = _kept(cls) if cls.__name__ == name else None
+            kept = kept_of(cls) if cls.__name__ == name else None
             if kept is not None:
                 return kept.decode(data)
         if self.returned is None or self.returned.values is None:
@@ -135,49 +191,23 @@ def _is_exception(tp: object) -> TypeGuard[type[Exception]]:
     return isinstance(tp, type) and issubclass(tp, Exception)
 
 
-@attrs.frozen
-class _Kept:
-    """An exception with declared fields (a dataclass or an attrs class), as a record of them."""
-
-    cls: type[BaseException]
-    names: tuple[str, ...]
-    record: PayloadType[Any]  # Any: made at run time
-
-    def encode(self, error: BaseException) -> bytes:
-        values = {name: getattr(error, name) for name in self.names}
-        return self.record.encode(self.record.accept(values))
-
-    def decode(self, data: bytes) -> BaseException:
-        record = self.record.decode(data)
-        return self.cls(**{name: getattr(record, name) for name in self.names})
+def _groups(named: tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
+    """The groups among them: `Exception` names what is in a group, not the group, which says nothing by itself."""
+    return tuple(cls for cls in named if issubclass(cls, BaseExceptionGroup))
 
 
-_KNOWN: Final[dict[type[BaseException], _Kept | None]] = {}
+def _behind(error: BaseException) -> list[tuple[BaseException, bool]]:
+    """What an exception that is not known stands for: the leaves of a group, or its cause. True: only if it is in doubt.
 
-
-def _kept(cls: type[BaseException]) -> _Kept | None:
-    """How the exception is stored whole; None if it does not declare what it is made of, or that cannot be stored."""
-    if cls not in _KNOWN:
-        _KNOWN[cls] = _record_of(cls)
-    return _KNOWN[cls]
-
-
-def _record_of(cls: type[BaseException]) -> _Kept | None:
-    names = _fields(cls)
-    if names is None:
-        return None
-    try:
-        hints = hints_of(cls)
-        record = msgspec.defstruct(cls.__name__, [(name, hints[name]) for name in names], frozen=True)
-        return _Kept(cls, names, PayloadType.of(record))
-    except (TypeValidationError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _fields(cls: type) -> tuple[str, ...] | None:
-    """What an instance is made of and made with; None for a class that does not say."""
-    if attrs.has(cls):
-        return tuple(field.name for field in attrs.fields(cls) if field.init and field.alias == field.name)
-    if dataclasses.is_dataclass(cls):
-        return tuple(field.name for field in dataclasses.fields(cls) if field.init)
-    return None
+    So it is of what was being handled when it was raised, unless `from None` says that the one has nothing to do with the
+    other.
+    """
+    behind: list[tuple[BaseException, bool]] = []
+    if isinstance(error, BaseExceptionGroup):
+        behind += [(each, False) for each in cast("BaseExceptionGroup[BaseException]", error).exceptions]
+    grouped = bool(behind)
+    if error.__cause__ is not None:
+        behind.append((error.__cause__, grouped))
+    elif error.__context__ is not None and not error.__suppress_context__:
+        behind.append((error.__context__, True))
+    return behind

@@ -35,6 +35,8 @@ class CommonOptions(TypedDict, total=False):
     """The exceptions after which it is tried again; any other ends its attempts. By default, whatever it raises."""
     give_up_on: ErrorTypes
     """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again."""
+    unknown_on: ErrorTypes
+    """The exceptions after which it may have been done, or not; it is then settled as `on_unknown` or its `probe` say."""
     probe_retry_policy: RetryPolicy
     """How often to ask its probe; by default 10 times, with growing delays of at most a minute."""
     probe_timeout: timedelta | None
@@ -75,6 +77,7 @@ _JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
     "pivot": _check_flag,
     "retry_on": error_types,
     "give_up_on": error_types,
+    "unknown_on": error_types,
     "probe_retry_policy": check_policy,
     "probe_timeout": seconds_of,
     "on_unknown": check_way,

@@ -195,9 +195,9 @@ def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: Refusals) 
     """What an exception means is what the step's options say of it; that it was cut short says what it is by itself."""
     kind = raised.kind
     if kind is FailureKind.ERROR:
-        if refusals.is_final(raised.error):
-            return _refused(clock, action, raised.error, refusals)
-        kind = FailureKind.FATAL if refusals.is_fatal(raised.error) else kind
+        kind = refusals.judge(raised.error)
+        if kind is FailureKind.REFUSED:
+            return _refused(clock, action, refusals.answer_of(raised.error), refusals)
     return _failed(clock, action, kind, Fault.of(raised.error, step=action.step))
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Callable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import msgspec
@@ -13,12 +14,25 @@ import pytest
 from returns.result import Failure, Result
 from typing_extensions import override
 
-from saga_fn import BaseStep, ExponentialRetry, FixedRetry, PayloadError, SagaDefinitionError, step
+from saga_fn import (
+    BaseStep,
+    ExponentialRetry,
+    FixedRetry,
+    OutcomeUnknown,
+    PayloadError,
+    RetryLater,
+    SagaDefinitionError,
+    step,
+)
 from saga_fn.codec import PayloadType
+from saga_fn.core.events import FailureKind
 from saga_fn.definition import Refusals
 from saga_fn.definition.failing import returned_errors
 from saga_fn.definition.step import parts_of
 from tests.definition.shop import Charged, ChargeInput, charge
+
+E = TypeVar("E", bound=Exception)
+ERROR, FATAL, REFUSED, UNKNOWN = FailureKind.ERROR, FailureKind.FATAL, FailureKind.REFUSED, FailureKind.UNKNOWN
 
 
 class Declined(msgspec.Struct, frozen=True):
@@ -41,24 +55,154 @@ class OddError(Exception):
     what: Callable[[], int]
 
 
+class BankError(Exception):
+    """Nobody knows what it means."""
+
+
+class StolenError(CardDeclinedError):
+    """It is named by its base."""
+
+
+def raised(error: E, *, cause: BaseException) -> E:
+    """The error as it comes out of a `raise ... from`."""
+    error.__cause__ = cause
+    return error
+
+
+def handled(error: E, handling: BaseException) -> E:
+    """The error as it comes out of an `except` that raises another, without a `from`."""
+    error.__context__ = handling
+    return error
+
+
 def test_by_default_whatever_is_raised_is_tried_again() -> None:
-    refusals = Refusals.of({}, None)
-    assert not refusals.is_final(ValueError())
-    assert not refusals.is_fatal(ValueError())
+    assert Refusals.of({}, None).judge(ValueError()) is ERROR
 
 
 def test_what_is_not_named_in_retry_on_ends_the_attempts() -> None:
     refusals = Refusals.of({"retry_on": (ConnectionError, KeyError)}, None)
-    assert not refusals.is_fatal(ConnectionResetError())
-    assert refusals.is_fatal(ValueError())
-    assert refusals.is_fatal(SystemExit())
-    assert not refusals.is_final(ValueError())
+    assert refusals.judge(ConnectionRefusedError()) is ERROR
+    assert refusals.judge(ValueError()) is FATAL
+    assert refusals.judge(SystemExit()) is FATAL
 
 
 def test_what_is_named_in_give_up_on_is_an_answer() -> None:
     refusals = Refusals.of({"retry_on": OSError, "give_up_on": ConnectionRefusedError}, None)
-    assert refusals.is_final(ConnectionRefusedError())
-    assert not refusals.is_final(ConnectionResetError())
+    assert refusals.judge(ConnectionRefusedError()) is REFUSED
+    assert refusals.judge(FileNotFoundError()) is ERROR
+
+
+def test_what_is_named_in_unknown_on_may_have_been_done() -> None:
+    refusals = Refusals.of({"unknown_on": (BankError, KeyError)}, None)
+    assert refusals.judge(BankError()) is UNKNOWN
+    assert refusals.judge(ValueError()) is ERROR
+
+
+def test_where_several_options_name_an_error_doubt_comes_first_and_the_answer_second() -> None:
+    options = {"retry_on": Exception, "give_up_on": CardDeclinedError, "unknown_on": StolenError}
+    refusals = Refusals.of(options, None)
+    assert refusals.judge(StolenError(1)) is UNKNOWN
+    assert refusals.judge(CardDeclinedError(1)) is REFUSED
+    assert refusals.judge(BankError()) is ERROR
+
+
+@pytest.mark.parametrize("options", [{}, {"retry_on": KeyError}, {"give_up_on": Exception}, {"retry_on": Exception}])
+def test_what_a_step_says_itself_needs_no_option(options: Mapping[str, Any]) -> None:
+    refusals = Refusals.of(options, None)
+    assert refusals.judge(OutcomeUnknown("the bank is still at it")) is UNKNOWN
+    assert refusals.judge(RetryLater(timedelta(seconds=3))) is ERROR
+    assert refusals.judge(raised(RetryLater(timedelta(seconds=3)), cause=OutcomeUnknown())) is ERROR
+
+
+@pytest.mark.parametrize(
+    "error, kind",
+    [
+        (raised(BankError(), cause=OutcomeUnknown()), UNKNOWN),
+        (raised(BankError(), cause=raised(BankError(), cause=OutcomeUnknown())), UNKNOWN),
+        (raised(BankError(), cause=CardDeclinedError(1)), REFUSED),
+        (raised(BankError(), cause=ConnectionRefusedError()), ERROR),
+        (raised(BankError(), cause=ValueError()), FATAL),
+        (raised(CardDeclinedError(1), cause=OutcomeUnknown()), REFUSED),
+        (raised(ConnectionRefusedError(), cause=OutcomeUnknown()), ERROR),
+        (handled(BankError(), OutcomeUnknown()), UNKNOWN),
+        (handled(BankError(), raised(BankError(), cause=OutcomeUnknown())), UNKNOWN),
+        (handled(BankError(), CardDeclinedError(1)), FATAL),
+        (handled(CardDeclinedError(1), OutcomeUnknown()), REFUSED),
+    ],
+)
+def test_an_error_that_is_not_named_means_what_its_cause_means(error: BaseException, kind: FailureKind) -> None:
+    refusals = Refusals.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
+    assert refusals.judge(error) is kind
+
+
+def test_an_error_that_is_raised_from_none_speaks_for_itself() -> None:
+    error = handled(BankError(), OutcomeUnknown())
+    error.__suppress_context__ = True
+    assert Refusals.of({}, None).judge(error) is ERROR
+
+
+def test_errors_that_are_causes_of_each_other_come_to_an_end() -> None:
+    one, other = BankError(), BankError()
+    one.__cause__, other.__cause__ = other, one
+    assert Refusals.of({}, None).judge(one) is ERROR
+    assert Refusals.of({"retry_on": KeyError}, None).judge(one) is FATAL
+
+
+@pytest.mark.parametrize(
+    "leaves, kind",
+    [
+        ([CardDeclinedError(1), CardDeclinedError(2)], REFUSED),
+        ([CardDeclinedError(1), ConnectionRefusedError()], ERROR),
+        ([CardDeclinedError(1), ValueError()], FATAL),
+        ([ConnectionRefusedError(), ConnectionRefusedError()], ERROR),
+        ([ConnectionRefusedError(), ValueError()], FATAL),
+        ([CardDeclinedError(1), OutcomeUnknown()], UNKNOWN),
+        ([ExceptionGroup("inner", [CardDeclinedError(1), raised(BankError(), cause=OutcomeUnknown())])], UNKNOWN),
+        ([ExceptionGroup("inner", [raised(BankError(), cause=CardDeclinedError(1))])], REFUSED),
+    ],
+)
+def test_a_group_means_what_its_leaves_mean(leaves: list[Exception], kind: FailureKind) -> None:
+    refusals = Refusals.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
+    assert refusals.judge(ExceptionGroup("unhandled errors in a TaskGroup", leaves)) is kind
+    assert refusals.judge(raised(BankError(), cause=ExceptionGroup("", leaves))) is kind
+
+
+def test_a_cause_of_a_group_is_asked_for_doubt_only() -> None:
+    refusals = Refusals.of({"give_up_on": CardDeclinedError}, None)
+    assert refusals.judge(raised(ExceptionGroup("", [CardDeclinedError(1)]), cause=KeyError())) is REFUSED
+    assert refusals.judge(raised(ExceptionGroup("", [CardDeclinedError(1)]), cause=OutcomeUnknown())) is UNKNOWN
+
+
+def test_naming_exceptions_names_the_leaves_of_groups_and_naming_groups_the_groups() -> None:
+    broad = Refusals.of({"retry_on": Exception}, None)
+    assert broad.judge(ExceptionGroup("", [OutcomeUnknown()])) is UNKNOWN
+    groups = Refusals.of({"give_up_on": ExceptionGroup}, None)
+    assert groups.judge(ExceptionGroup("", [BankError()])) is REFUSED
+
+
+def test_the_answer_is_the_business_error_wherever_it_stands() -> None:
+    refusals = Refusals.of({"give_up_on": CardDeclinedError}, None)
+    declined = CardDeclinedError(1)
+    assert refusals.answer_of(declined) is declined
+    assert refusals.answer_of(ExceptionGroup("", [raised(BankError(), cause=declined)])) is declined
+
+
+def test_the_longest_delay_that_is_asked_for_is_the_one() -> None:
+    refusals = Refusals.of({}, None)
+    group = ExceptionGroup("", [RetryLater(timedelta(seconds=3)), BankError(), RetryLater(timedelta(seconds=2))])
+    assert refusals.delay_of(group) == 3_000_000
+    assert refusals.delay_of(BankError()) is None
+
+
+def test_a_delay_is_kept_within_what_can_be_waited() -> None:
+    assert RetryLater(timedelta(seconds=-3)).after == timedelta(0)
+    assert RetryLater(timedelta.max).after == timedelta(days=365)
+    assert str(RetryLater(timedelta(seconds=1.5))) == "not before 1.5 s from now"
+    assert str(RetryLater(timedelta(seconds=7), "too many")) == "too many (not before 7 s from now)"
+    again: RetryLater = pickle.loads(pickle.dumps(RetryLater(timedelta(seconds=7), "too many")))
+    assert (again.after, str(again)) == (timedelta(seconds=7), "too many (not before 7 s from now)")
+    with pytest.raises(SagaDefinitionError, match="must be a timedelta, not a int"):
+        RetryLater(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # what a caller may do
 
 
 @pytest.mark.parametrize("error", [CardDeclinedError(7, "stolen"), OutOfStockError("book")])
@@ -120,6 +264,9 @@ def test_an_exception_is_no_value() -> None:
         ({"give_up_on": BaseException}, "must name exceptions", "exception class"),
         ({"give_up_on": [ValueError]}, "must name exceptions", "tuple"),
         ({"retry_on": ValueError, "give_up_on": (KeyError, ValueError)}, "ValueError is named in", "one of them"),
+        ({"unknown_on": TimeoutError(), "retry_on": ValueError}, "unknown_on must name exceptions", "exception class"),
+        ({"unknown_on": KeyError, "retry_on": KeyError}, "named in unknown_on and in retry_on", "one of them"),
+        ({"unknown_on": KeyError, "give_up_on": KeyError}, "named in unknown_on and in give_up_on", "one of them"),
     ],
 )
 def test_what_is_no_error_is_refused(options: Mapping[str, Any], fact: str, mend: str) -> None:

@@ -26,8 +26,8 @@ STEPS_AND_SAGAS = {
     "StepRef",
 }
 WAITING = {"Delivery", "Event", "EventSender", "KeptEvent", "Wait", "WaitFor", "any_of", "sleep"}
-UNKNOWN_OUTCOMES = {"NOT_DONE", "Done", "NotDone"}
-RETRY_POLICIES = {"ExponentialRetry", "FixedRetry", "NoRetry", "RetryPolicy"}
+UNKNOWN_OUTCOMES = {"NOT_DONE", "Done", "NotDone", "OutcomeUnknown"}
+RETRY_POLICIES = {"ExponentialRetry", "FixedRetry", "NoRetry", "RetryLater", "RetryPolicy"}
 RUNNING = {"Health", "MemoryStore", "SagaHandle", "SagaOrchestrator", "SagaRun"}
 ENDS = {"Compensated", "Completed", "Failed", "LeftOver", "LeftOverKind", "Outcome", "StepFailure"}
 OPERATORS = {
@@ -63,6 +63,7 @@ ERRORS = {
     "StoreUnavailableError",
     "TypeValidationError",
 }
+RAISED_BY_STEPS = {"OutcomeUnknown", "RetryLater"}
 FOR_PORTING = {"SagaEngine", "StepDefinition", "StepInputMap"}
 
 UNIONS = {"Outcome", "RetryPolicy"}
@@ -92,7 +93,7 @@ def test_each_of_them_is_listed_once_and_there() -> None:
 def test_every_error_is_a_saga_error() -> None:
     public = {name: getattr(saga_fn, name) for name in saga_fn.__all__}
     exceptions = {name for name, value in public.items() if inspect.isclass(value) and issubclass(value, BaseException)}
-    assert exceptions == ERRORS
+    assert exceptions == ERRORS | RAISED_BY_STEPS
     assert all(issubclass(public[name], saga_fn.SagaError) for name in ERRORS)
 
 

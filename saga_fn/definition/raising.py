@@ -1,0 +1,59 @@
+"""What a step may raise to say of itself what became of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from typing_extensions import override
+
+from saga_fn.core.retry import LONGEST_DELAY
+from saga_fn.errors import SagaDefinitionError
+
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class OutcomeUnknown(Exception):  # noqa: N818 - it says what is so; the fault lies elsewhere
+    """Raise it in a step that may have been done, or not: a request has left, and no answer has come.
+
+    The saga then settles it as the step says: by its `probe`, or by `on_unknown`. It takes whatever an Exception takes,
+    best a sentence that says what is unknown. Subclasses count as it.
+
+    Example::
+
+        answer = await client.post("/charges", json=body)
+        if answer.status_code == 202:
+            raise OutcomeUnknown("the bank is still at it")
+    """
+
+
+class RetryLater(Exception):  # noqa: N818 - as above
+    """Raise it in a step that has not been done, and that is to be tried again no sooner than `after` from now.
+
+    It is for participants that say when to come back, by a 429's `Retry-After`. It counts as an attempt of the step's
+    `retry_policy`, and ends the attempts when that is used up; `retry_on` need not name it. Subclasses count as it.
+
+    `after` is a timedelta: what is negative counts as none, what is longer than 365 days as those. Raises
+    SagaDefinitionError for anything else. `message` says why, and stands in the history.
+
+    Example::
+
+        if answer.status_code == 429:
+            raise RetryLater(timedelta(seconds=int(answer.headers["Retry-After"])))
+    """
+
+    after: timedelta
+
+    def __init__(self, after: timedelta, message: str = "") -> None:
+        if not isinstance(after, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
+            raise SagaDefinitionError(
+                f"RetryLater.after must be a timedelta, not a {type(after).__name__}",
+                hint="raise RetryLater(timedelta(seconds=30))",
+            )
+        self.after = min(max(after, timedelta(0)), LONGEST_DELAY * _MICROSECOND)
+        super().__init__(after, message)
+
+    @override
+    def __str__(self) -> str:
+        soonest = f"not before {self.after.total_seconds():g} s from now"
+        return f"{self.args[1]} ({soonest})" if self.args[1] else soonest
