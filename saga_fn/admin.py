@@ -21,7 +21,7 @@ from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.definition import StepRef
-from saga_fn.engine.arguments import check_id, check_is
+from saga_fn.engine.arguments import check_id, check_is, check_key, check_target
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import payload_in
@@ -156,6 +156,29 @@ class SagaAdmin:
                 expires_at=each.expires_at,
             )
             for each in sorted(found, key=lambda each: each.sent_at)
+        )
+
+    async def discard_kept(self, saga_name: str, aggregation_id: str, event: str | None = None) -> int:
+        """Forget events that wait for a saga of that name and business key; `kept_events` shows them.
+
+        Args:
+            saga_name: The name of the saga that they wait for.
+            aggregation_id: Its business key.
+            event: The name of the event. Default: every event that waits for the key.
+
+        Returns how many there were. An event that a saga has got already stays with it. Raises PayloadError for a name or a
+        key that is none.
+
+        Example::
+
+            await admin.discard_kept("create_order", "order-123", "approval")
+        """
+        self._engine.require_open()
+        check_target((saga_name, aggregation_id))
+        check_key("the event's name", event)
+        kept = self._engine.store.kept_events
+        return await kept.discard(
+            shard_of_key(aggregation_id, self._engine.store.shards), (saga_name, aggregation_id), event
         )
 
     async def verify(self, saga_id: UUID) -> list[str]:

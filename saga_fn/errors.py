@@ -79,13 +79,13 @@ class SagaNotRegisteredError(SagaError):
     saga_name: str
     registered: tuple[str, ...]
 
-    def __init__(self, saga_name: str, *, registered: Iterable[str] = ()) -> None:
+    def __init__(self, saga_name: str, *, registered: Iterable[str] = (), hint: str | None = None) -> None:
         self.saga_name = saga_name
         self.registered = tuple(sorted(registered))
         known = ", ".join(map(repr, self.registered)) or "none"
         super().__init__(
             f"no saga named {saga_name!r} is registered with this orchestrator (registered: {known})",
-            hint=f"call orchestrator.register({saga_name!r}, definition) first, in this process",
+            hint=hint or f"call orchestrator.register({saga_name!r}, definition) first, in this process",
         )
 
 

@@ -250,11 +250,17 @@ class SagaOrchestrator:
     def _slots_for_starts(self) -> int:
         return self._worker.slots_for_starts() if self.entered else 0
 
-    def to(self, target: UUID | tuple[str, str], event: Event[T], /) -> EventSender[T]:
+    def to(self, target: UUID | tuple[str, str], event: Event[T], /, *, may_be_new: bool = False) -> EventSender[T]:
         """Where to send an event that a saga waits for, or will wait for.
 
-        The saga is named by its id, or by its name and `aggregation_id`: then it is the one that is active under them, or,
-        where there is none, the next that starts.
+        Args:
+            target: The saga's id, or its name and `aggregation_id`. A name and key stand for the saga that is active under
+                them. Where none is, they stand for the first that starts, or for the next if the event is `for_next`.
+            event: The event that the saga's definition waits for.
+            may_be_new: Whether the target's name may be one of which no saga was ever started with a key, and that this
+                process has not registered. Default: False, so that a misspelt name is refused.
+
+        Raises SagaError for a target that is none, SagaDefinitionError for an event that is none.
 
         Example::
 
@@ -265,7 +271,7 @@ class SagaOrchestrator:
         else:
             check_id(target)
         check_is(event, Event, "an Event", error=SagaDefinitionError, hint='Event("approval", Approval)')
-        return EventSender(self.engine, target, event)
+        return EventSender(self.engine, target, event, may_be_new=may_be_new)
 
     async def notify(self, saga_id: UUID, token: UUID, event: Mapping[str, Any] | None = None) -> bool:  # Any: JSON
         """Hand an event to a saga: True if it was stored for it, False if `token` is not the saga's present one.

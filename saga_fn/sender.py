@@ -25,10 +25,13 @@ _MICROSECOND = timedelta(microseconds=1)
 class EventSender(Generic[T]):
     """Sends one kind of event to one saga. `SagaOrchestrator.to` makes it."""
 
-    def __init__(self, engine: SagaEngine, target: UUID | tuple[str, str], event: Event[T]) -> None:
+    def __init__(
+        self, engine: SagaEngine, target: UUID | tuple[str, str], event: Event[T], *, may_be_new: bool = False
+    ) -> None:
         self._engine = engine
         self._target = target
         self._event = event
+        self._may_be_new = may_be_new
 
     async def send(
         self,
@@ -41,10 +44,21 @@ class EventSender(Generic[T]):
     ) -> Delivery:
         """Send it; it is durable when this returns, and the answer says what became of it.
 
-        Of two with the same `event_id` (that of the message it came with, say) the saga gets one. `correlation_id` says
-        what it is about, where a wait wants to know. What `expires` is void after that long, or from that moment on, if
-        nothing has taken it; what is kept for a business key, after a week at most. Raises PayloadError for what the event
-        does not bring, SagaNotFoundError, and SagaStateError if the saga waits for no such event.
+        An event that was answered `kept` or `buffered` is never dropped before it expires, unless its saga ends: when the
+        saga has no room for it, it stays stored and is taken later.
+
+        Args:
+            payload: An instance of the event's type.
+            event_id: Names this event, as the id of the message that brought it does: of two events of one name with the
+                same id a saga gets one. Default: each call is an event of its own.
+            correlation_id: The thing that the event is about, where a wait names one by `correlate=`.
+            expires: The time after which the event is void if nothing has taken it: a timedelta of at most 365 days, or an
+                aware datetime at most that far away. An event for a business key is void after 7 days at the latest.
+                Default: 7 days for a business key, never for a saga's id.
+
+        Returns what became of it; see `Delivery`. Raises PayloadError for another payload or `expires`, SagaNotFoundError
+        for an unknown id, SagaNotRegisteredError for a saga name that nobody knows, and SagaStateError if the saga waits
+        for no such event, or has 1,000 unread ones.
         """
         engine = self._engine
         engine.require_open()
@@ -56,21 +70,29 @@ class EventSender(Generic[T]):
         check_key("event_id", event_id)
         if correlation_id is not None:
             about(correlation_id)
-        event = OutsideEvent(id_of(event_id), self._event.name, data, correlation_id, self._void_from(expires))
+        event = OutsideEvent(
+            id_of(self._event.name, event_id), self._event.name, data, correlation_id, self._void_from(expires)
+        )
         if isinstance(self._target, UUID):
             return await send_to_saga(engine, self._target, event)
-        return await send_to_key(engine, self._target, event)
+        return await send_to_key(
+            engine, self._target, event, for_next=self._event.for_next, may_be_new=self._may_be_new
+        )
 
     def _void_from(self, expires: object) -> Moment | None:
+        now = self._engine.store.now()
         match expires:
             case None:
                 return None
             case datetime():
-                return moment_of(aware("the moment when an event expires", expires))
+                moment = moment_of(aware("the moment when an event expires", expires))
+                if moment <= now + _YEAR // _MICROSECOND:
+                    return moment
             case timedelta() if timedelta(0) < expires <= _YEAR:
-                return Moment(self._engine.store.now() + expires // _MICROSECOND)
+                return Moment(now + expires // _MICROSECOND)
             case _:
-                raise PayloadError(
-                    f"expires must be a positive timedelta of at most 365 days, or a moment, not {expires!r:.80}",
-                    hint="for example timedelta(hours=1), or datetime.now(UTC) + timedelta(hours=1)",
-                )
+                pass
+        raise PayloadError(
+            f"expires must be a positive timedelta of at most 365 days, or a moment within them, not {expires!r:.80}",
+            hint="for example timedelta(hours=1), or datetime.now(UTC) + timedelta(hours=1)",
+        )

@@ -98,6 +98,8 @@ class Refusal(enum.StrEnum):
     COMPENSATION_BEGUN = "compensation_begun"
     """What has begun to be undone cannot go forward again."""
     TOO_MANY_EVENTS = "too_many_events"
+    NO_ROOM = "no_room"
+    """The saga keeps as many events as it may: this one stays where it is stored, and is offered again; see `takes_more`."""
     PAST_PIVOT = "past_pivot"
     """The pivot is done: the saga only goes forward."""
     UNKNOWN_EVENT = "unknown_event"

@@ -36,6 +36,14 @@ def first_for(planned: PlannedStep, about: Digest, buffered: Iterable[Buffered],
     return next((event for event in buffered if wants(planned, about, event) and not is_void(event, at)), None)
 
 
+def takes_more(then: SagaState, now: SagaState) -> bool:
+    """Whether the saga may take an event now for which it had no room then: a wait has begun, or there is room."""
+    waited = {step.step for step in then.steps if isinstance(step, Waiting | UndoWaiting)}
+    if any(isinstance(step, Waiting | UndoWaiting) and step.step not in waited for step in now.steps):
+        return True
+    return sum(not is_void(event, now.at) for event in now.buffered) < BUFFER_LIMIT
+
+
 def is_over(step: StepState, at: Moment) -> bool:
     """Whether the moment that the step waits until has come."""
     match step:

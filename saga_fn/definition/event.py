@@ -128,7 +128,15 @@ class Expected(Generic[T_co]):
 class Event(Expected[T]):
     """Something that may come from outside: a name, and the type of what it brings.
 
-    The same object is used by the saga that waits for it and by whoever sends it, so that both are checked.
+    The saga that waits for it and its senders use the same object, so that both are checked.
+
+    Args:
+        name: 1 to 64 printable ASCII characters.
+        payload: The type of what it brings; a union is named between brackets instead.
+        for_next: Whether an event for a business key may wait for the next saga of that key after one has ended. Default:
+            False; such an event is answered `ended`, so that a late approval of one order does not approve the next.
+
+    Raises SagaDefinitionError for another name, TypeValidationError for a type that cannot be stored.
 
     Example::
 
@@ -137,16 +145,22 @@ class Event(Expected[T]):
     """
 
     @overload
-    def __init__(self, name: str, payload: type[T], /) -> None: ...
+    def __init__(self, name: str, payload: type[T], /, *, for_next: bool = ...) -> None: ...
     @overload
-    def __init__(self, name: str, /) -> None: ...
-    def __init__(self, name: str, payload: type[T] | None = None, /) -> None:
+    def __init__(self, name: str, /, *, for_next: bool = ...) -> None: ...
+    def __init__(self, name: str, payload: type[T] | None = None, /, *, for_next: bool = False) -> None:
         if not _is_name(name):
             raise SagaDefinitionError(
                 f"an event's name must be a string of 1 to 64 printable ASCII characters, not {name!r:.100}",
                 hint='Event("approval", Approval)',
             )
+        if not isinstance(for_next, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # no checker may have seen it
+            raise SagaDefinitionError(
+                f"for_next of event {name!r} must be True or False, not a {type(for_next).__name__}",
+                hint='Event("topped_up", Amount, for_next=True)',
+            )
         self.name: str = name
+        self.for_next: bool = for_next
         self.names: tuple[str, ...] = (name,)
         self._given: object = payload
         self._payload: PayloadType[T] | None = None

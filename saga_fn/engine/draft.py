@@ -12,6 +12,7 @@ from returns.result import Failure, Success
 from saga_fn.core.effects import (
     Action,
     CancelExecution,
+    Refusal,
     Rejection,
     Release,
     RunCompensation,
@@ -66,6 +67,8 @@ class Draft:
     answered: tuple[tuple[UUID, str], ...] = ()
     """The letters that were accepted, with their answers."""
     refused: tuple[tuple[Incoming, Rejection], ...] = ()
+    no_room: SagaState | None = None
+    """As the saga was when it had no room for an event, which stays unread in the inbox."""
     _projection: Projection | None = None
 
     @classmethod
@@ -121,7 +124,11 @@ class Draft:
         event, payload = self._with_inputs(item.event), item.payload
         decision = transition(self.saga.plan, self.state, event)
         if type(decision) is Failure:
-            self.refused = (*self.refused, (item, decision.failure()))
+            rejection: Rejection = decision.failure()
+            if rejection.refusal is Refusal.NO_ROOM and item.letter is not None:
+                self.no_room = self.no_room or self.state
+            else:
+                self.refused = (*self.refused, (item, rejection))
             return
         moved = decision.unwrap()
         if type(event) in _REMEMBERED:

@@ -25,8 +25,8 @@ from saga_fn.core.events import (
     Ticked,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.state import ParkReason, Retrying, UndoRetrying, Unknown
-from saga_fn.core.waiting import alarms
+from saga_fn.core.state import ParkReason, Retrying, SagaState, UndoRetrying, Unknown
+from saga_fn.core.waiting import alarms, takes_more
 from saga_fn.engine.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.draft import Draft
 from saga_fn.engine.execution import Clock, Incoming, execute
@@ -57,6 +57,7 @@ class Interpreter:
         "_hearsay",
         "_loop",
         "_lost",
+        "_no_room",
         "_on_over",
         "_progressed",
         "_renew",
@@ -107,6 +108,8 @@ class Interpreter:
         self._busy = False
         self._hearsay = False
         """Somebody says that there is mail."""
+        self._no_room: SagaState | None = None
+        """As the saga was when it had no room for an event, which stays unread in the inbox."""
         self._lost = False
         self._given_up = False
         self._draining = False
@@ -194,6 +197,7 @@ class Interpreter:
         """Fold what has come, and hand in what follows from it."""
         self._deciding, self._arrived = self._arrived, []
         draft = Draft.of(self.saga, self._deciding, draining=self._draining, now=self._clock.now)
+        self._no_room = self._no_room or draft.no_room
         if draft.entries:
             self._busy = True
             self._draft = draft
@@ -244,6 +248,8 @@ class Interpreter:
         saga.adopt(draft.state, draft.projection, draft.last_error, applied.at)
         saga.signals = max(saga.signals, applied.signals)
         self._given_up = draft.release is not None
+        if self._no_room is not None and takes_more(self._no_room, saga.state):
+            self._no_room, self._hearsay = None, True
         if not self._progressed and any(type(entry.event) is not Resumed for entry in draft.entries):
             self._progressed = True
             _tell(self._told_progress)
@@ -299,6 +305,9 @@ class Interpreter:
 
     def _write(self, draft: Draft) -> SagaWrite:
         saga, release = self.saga, draft.release
+        due = release.due if release is not None else None
+        if release is not None and self._no_room is not None and takes_more(self._no_room, draft.state):
+            due = self._clock.now()  # the next owner reads what is left in the inbox
         return SagaWrite(
             id=saga.id,
             token=saga.token,
@@ -306,7 +315,7 @@ class Interpreter:
             state=draft.state,
             projection=draft.projection,
             release=release is not None,
-            due=release.due if release is not None else None,
+            due=due,
             # A step that starts knows every letter that was there before it.
             seen=saga.seen if release is not None or draft.starts_steps else None,
             last_error=draft.last_error,

@@ -50,6 +50,11 @@ class Registry:
         return sorted(found, key=lambda registered: registered.version)
 
     @property
+    def names(self) -> list[str]:
+        """Every name of a saga that this process can run."""
+        return list(self._latest)
+
+    @property
     def awaits_events(self) -> bool:
         """Whether any of the definitions may wait for an event."""
         return any(registered.definition.plan.events for registered in self._by_key.values())

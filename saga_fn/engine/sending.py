@@ -28,9 +28,9 @@ from saga_fn.engine.inbox import read_inbox
 from saga_fn.engine.mail import event_letter
 from saga_fn.engine.verbs import announce, plan_of_row, read_row
 from saga_fn.engine.waits import about, unreadable
-from saga_fn.errors import PayloadError, SagaStateError
+from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError
 from saga_fn.store.ids import new_uuid, shard_of_key
-from saga_fn.store.records import Letter, Posted, SagaRecord
+from saga_fn.store.records import EXPIRED_AT_ONCE, Letter, Posted, SagaRecord
 
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
@@ -44,13 +44,16 @@ class Delivery(enum.StrEnum):
     BUFFERED = "buffered"
     """It is stored for the saga, which will take it when it waits for one."""
     KEPT = "kept"
-    """No saga of that key is active: it is stored for the next that starts, until it expires."""
+    """No saga of that key is active: it is stored for the next that starts, until it expires.
+
+    It is so if no saga of that key has ended before, or if the event is `for_next`.
+    """
     DUPLICATE = "duplicate"
     """An event with this `event_id` was accepted before; this one was dropped."""
     EXPIRED = "expired"
     """It was void when it came."""
     ENDED = "ended"
-    """The saga had ended; it was dropped."""
+    """The saga had ended, or the last one of that key; the event was dropped."""
 
 
 @attrs.frozen
@@ -73,11 +76,12 @@ class OutsideEvent:
         return event_letter(self.id, self.received(Moment(0)), self.payload)
 
 
-def id_of(event_id: str | None) -> UUID:
-    """The id that an event gets: always the same for the same `event_id`."""
+def id_of(name: str, event_id: str | None) -> UUID:
+    """The id that an event gets: always the same for the same name and `event_id`."""
     if event_id is None:
         return new_uuid()
-    return UUID(bytes=hashlib.blake2b(event_id.encode("utf-8", "surrogatepass"), digest_size=16).digest(), version=5)
+    whole = f"{len(name)}:{name}{event_id}".encode("utf-8", "surrogatepass")
+    return UUID(bytes=hashlib.blake2b(whole, digest_size=16).digest(), version=5)
 
 
 def enveloped(event: Mapping[str, Any]) -> OutsideEvent | None:  # Any: JSON
@@ -89,7 +93,7 @@ def enveloped(event: Mapping[str, Any]) -> OutsideEvent | None:  # Any: JSON
     check_key("event_id", event_id)
     if correlation_id is not None:
         about(correlation_id)
-    return OutsideEvent(id_of(event_id), name, msgspec.json.encode(payload), correlation_id)
+    return OutsideEvent(id_of(name, event_id), name, msgspec.json.encode(payload), correlation_id)
 
 
 async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
@@ -106,39 +110,64 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
     if row.ended_at is None:
         posted = await engine.store.send(saga_id, event.letter())
     match posted:
-        case Posted.NOBODY:
+        case Posted.NOBODY | Posted.ENDED:
             known = await engine.store.read_answer(saga_id, event.id)
             return Delivery.ENDED if known is None else Delivery.DUPLICATE
         case Posted.KNOWN:
             return Delivery.DUPLICATE
+        case Posted.FULL:
+            raise SagaStateError(
+                f"saga {saga_id} has as many unread events as it may",
+                saga_id=saga_id,
+                hint="send an event when it is wanted, or give it an expiry; is a worker running that knows the saga?",
+            )
         case Posted.STORED:
             return await follow(engine, saga_id, event)
 
 
-async def send_to_key(engine: SagaEngine, key: tuple[str, str], event: OutsideEvent) -> Delivery:
-    """Store the event for whatever saga is active under the (name, aggregation_id), or the next that is.
+async def send_to_key(
+    engine: SagaEngine, key: tuple[str, str], event: OutsideEvent, *, for_next: bool, may_be_new: bool
+) -> Delivery:
+    """Store the event for the saga that is active under the (name, aggregation_id), or for the first that will be.
 
-    Raises SagaStateError and PayloadError as `send_to_saga` does, as far as this process knows the saga.
+    `for_next`: or for the next, where one of that key has ended. `may_be_new`: no process may have registered or started a
+    saga of that name yet. Raises SagaStateError and PayloadError as `send_to_saga` does, as far as this process knows the
+    saga, and SagaNotRegisteredError for a name that nobody knows.
     """
     name, aggregation_id = key
     store = engine.store
     _check_versions(engine, name, event)
     if event.expires is not None and event.expires <= store.now():
         return Delivery.EXPIRED
+    if not (may_be_new or engine.registry.versions(name) or await _is_known(engine, name)):
+        raise SagaNotRegisteredError(
+            name,
+            registered=engine.registry.names,
+            hint="check the name: no saga of it is stored, either; "
+            "if the first one is still to come: to(target, event, may_be_new=True)",
+        )
     shard = shard_of_key(aggregation_id, store.shards)
-    match await store.kept_events.keep(shard, key, event.letter(), event.name, expires=event.expires):
+    kept = store.kept_events
+    match await kept.keep(shard, key, event.letter(), event.name, expires=event.expires, for_next=for_next):
         case Posted.KNOWN:
             return Delivery.DUPLICATE
-        case Posted.NOBODY:
+        case Posted.ENDED:
+            return Delivery.ENDED
+        case Posted.NOBODY | Posted.FULL:
             raise SagaStateError(
                 f"as many events wait for saga {name!r} of {aggregation_id!r} as one may take",
                 hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
             )
         case Posted.STORED:
-            saga_id = await store.kept_events.hand_over(shard, key)
-            if saga_id is None:  # or somebody else has done it
-                saga_id = await store.kept_events.taker(shard, key, event.id)
-            return Delivery.KEPT if saga_id is None else await follow(engine, saga_id, event)
+            if await kept.hand_over(shard, key) is not None:
+                announce(engine, None)
+            match await kept.taker(shard, key, event.id):  # another sender may have handed it over
+                case UUID() as saga_id:
+                    return await follow(engine, saga_id, event)
+                case Posted():
+                    return Delivery.ENDED
+                case None:
+                    return Delivery.KEPT
 
 
 async def hand_over(engine: SagaEngine, key: tuple[str, str]) -> None:
@@ -149,11 +178,18 @@ async def hand_over(engine: SagaEngine, key: tuple[str, str]) -> None:
 
 
 async def sweep(engine: SagaEngine) -> None:
-    """Hand over what whoever was to do it has left behind, and forget what has expired."""
-    for shard in range(engine.store.shards):
+    """Hand over events that a sender or a start has left behind, and forget those that have expired."""
+    for shard in range(engine.store.shards) if engine.registry.awaits_events else ():
         for key in await engine.store.kept_events.stranded(shard):
             await hand_over(engine, key)
-        await engine.store.kept_events.drop_expired(shard)
+    await forget_expired(engine)
+
+
+async def forget_expired(engine: SagaEngine) -> None:
+    """Forget the events for business keys that have expired, as many as there are."""
+    for shard in range(engine.store.shards):
+        while await engine.store.kept_events.drop_expired(shard) == EXPIRED_AT_ONCE:
+            pass
 
 
 async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
@@ -163,8 +199,8 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
     pause = 0.002
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
-        if row.owner is None and row.ended_at is None:
-            await read_inbox(engine, row)
+        if row.owner is None and row.ended_at is None and event.id in await read_inbox(engine, row):
+            return Delivery.BUFFERED
         answer = await engine.store.read_answer(saga_id, event.id)
         if answer == Refusal.UNKNOWN_EVENT:
             plan = await plan_of_row(engine, await read_row(engine, saga_id))
@@ -190,12 +226,6 @@ def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
             return Delivery.ENDED
         case "unreadable":
             raise _unreadable_event(saga_id, event.name)
-        case Refusal.TOO_MANY_EVENTS:
-            raise SagaStateError(
-                f"saga {saga_id} keeps as many events as it may that nothing has taken yet",
-                saga_id=saga_id,
-                hint="send an event when it is wanted, or give it an expiry",
-            )
         case _:
             raise SagaStateError(
                 f"saga {saga_id} has refused event {event.name!r}: {answer}",
@@ -220,6 +250,15 @@ def _unreadable_event(saga: UUID | str, name: str, flaw: PayloadError | None = N
         f"saga {saga} cannot read what event {name!r} brings{f': {flaw.fact}' if flaw is not None else ''}",
         hint="use the same Event, with the same type, where it is sent and where it is waited for",
     )
+
+
+async def _is_known(engine: SagaEngine, name: str) -> bool:
+    """Whether a saga of that name with a business key is, or was, in the store."""
+    store = engine.store
+    for shard in range(store.shards):
+        if await store.kept_events.knows(shard, name):
+            return True
+    return False
 
 
 def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:

@@ -111,8 +111,8 @@ class Worker:
             wait = _SHORTEST_WAIT if woken or claimed else min(wait * 2, longest)
 
     async def _sweep(self) -> None:
-        """Now and then: hand over events that were left behind on their way to a business key's saga."""
-        if time.monotonic() >= self._next_sweep and self._engine.registry.awaits_events:
+        """Now and then: hand over events that were left on their way to a business key's saga, and forget expired ones."""
+        if time.monotonic() >= self._next_sweep:
             every = _SWEEP_EVERY * self._engine.options.poll_interval.total_seconds()
             self._next_sweep = time.monotonic() + every * random.uniform(0.5, 1.0)
             await sweep(self._engine)

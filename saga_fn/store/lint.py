@@ -123,7 +123,7 @@ class _Rules(Visitor):
 
     def _named_rows(self, node: Any) -> None:
         where, table = node.whereClause, node.relation
-        if not _given(where, table, "id", "saga_id") and not _any_of(where, table, "id", "saga_id"):
+        if not _given(where, table, "id", "saga_id") and not _any_of(where, table, "id", "saga_id", "ctid"):
             self.refuse("a batch names its ids", "add s.id = ANY(:ids::uuid[])")
 
     def _mutation(self, table: str) -> None:

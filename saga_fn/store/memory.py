@@ -21,6 +21,7 @@ from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.memory_events import MemoryKeptEvents
 from saga_fn.store.records import (
+    MOST_UNREAD,
     ClaimedSaga,
     Committed,
     DueWork,
@@ -75,7 +76,9 @@ class MemoryStore:
         self._ahead = 0
         self._sagas: dict[UUID, _Saga] = {}
         self._plans: dict[PlanId, Plan] = {}
-        self.kept_events: MemoryKeptEvents = MemoryKeptEvents(self)
+        self.kept_events: MemoryKeptEvents = MemoryKeptEvents(
+            self, lambda: (saga.record for saga in self._sagas.values())
+        )
         self._listeners: list[Callable[[UUID | None], None]] = []
 
     @property
@@ -307,12 +310,14 @@ class MemoryStore:
         saga = self._sagas.get(saga_id)
         if saga is None or saga.record.ended_at is not None:
             return Posted.NOBODY
+        if any(mail.letter.id == letter.id for mail in saga.inbox):
+            return Posted.KNOWN
+        if letter.kind == "event" and sum(mail.answer is None for mail in saga.inbox) >= MOST_UNREAD:
+            return Posted.FULL
         row = saga.record
         for_a_person = row.waits & (WaitReason.PARKED | WaitReason.PAUSED) and not row.waits & WaitReason.EVENT
         due = time_of(self.now()) if row.owner is None and not for_a_person else row.due_at
         saga.record = attrs.evolve(row, signals=row.signals + 1, due_at=due)
-        if any(mail.letter.id == letter.id for mail in saga.inbox):
-            return Posted.KNOWN
         saga.inbox.append(_Mail(letter))
         return Posted.STORED
 

@@ -21,6 +21,7 @@ from saga_fn.store.journal_rows import journal_columns, step_of
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.records import (
     FORMAT,
+    MOST_UNREAD,
     READABLE,
     ClaimedSaga,
     Committed,
@@ -388,10 +389,13 @@ class PostgresStore:
                 id=letter.id,
                 kind=letter.kind,
                 body=letter.body,
+                most=MOST_UNREAD,
             )
-        if sent is None:
-            return Posted.NOBODY
-        return Posted.STORED if sent.stored else Posted.KNOWN
+        if sent.stored:
+            return Posted.STORED
+        if sent.known or sent.told:  # or somebody else has sent it at the same moment
+            return Posted.KNOWN
+        return Posted.FULL if sent.is_full else Posted.NOBODY
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
         """The letters nobody has answered, oldest first."""

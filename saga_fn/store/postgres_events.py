@@ -6,8 +6,9 @@ from typing import final
 from uuid import UUID
 
 from saga_fn.core.ids import Moment
+from saga_fn.store._queries import TakerRow
 from saga_fn.store.database import Database
-from saga_fn.store.records import KEPT_FOR, MOST_KEPT, KeptEvent, Letter, Posted, time_of
+from saga_fn.store.records import EXPIRED_AT_ONCE, KEPT_FOR, MOST_KEPT, KeptEvent, Letter, Posted, time_of
 
 
 @final
@@ -18,9 +19,16 @@ class PostgresKeptEvents:
         self._database = database
 
     async def keep(
-        self, shard: int, key: tuple[str, str], letter: Letter, event: str, *, expires: Moment | None
+        self,
+        shard: int,
+        key: tuple[str, str],
+        letter: Letter,
+        event: str,
+        *,
+        expires: Moment | None,
+        for_next: bool,
     ) -> Posted:
-        """Store an event for whatever saga is, or will be, active under that key, if there is room for it."""
+        """Store an event for the saga that is, or will be, active under that key, if there is room for it."""
         async with self._database.work() as connection:
             row = await self._database.queries.keep_event(
                 connection,
@@ -33,8 +41,16 @@ class PostgresKeptEvents:
                 expires_at=None if expires is None else time_of(expires),
                 keep=KEPT_FOR,
                 most=MOST_KEPT,
+                for_next=for_next,
             )
-        return Posted.STORED if row.stored else Posted.KNOWN if row.known else Posted.NOBODY
+        if row.stored:
+            return Posted.STORED
+        if row.known:
+            return Posted.KNOWN
+        if row.ended:
+            return Posted.ENDED
+        # The statement cannot see what another sender has stored meanwhile.
+        return Posted.FULL if await self._event(shard, key, letter.id) is None else Posted.KNOWN
 
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
         """Put what is kept for the key into the inbox of its active saga, in one statement."""
@@ -44,13 +60,30 @@ class PostgresKeptEvents:
             )
         return None if row is None else row.id
 
-    async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | None:
-        """The saga that has got this event for a key."""
+    async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
+        """The saga that has got this event for a key; ENDED if none will, for the key's saga has ended."""
+        row = await self._event(shard, key, event_id)
+        if row is None:
+            return None
+        return Posted.ENDED if row.ended else row.taken_by
+
+    async def _event(self, shard: int, key: tuple[str, str], event_id: UUID) -> TakerRow | None:
         async with self._database.work() as connection:
-            row = await self._database.queries.read_event_taker(
+            return await self._database.queries.read_event_taker(
                 connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id
             )
-        return None if row is None else row.taken_by
+
+    async def discard(self, shard: int, key: tuple[str, str], event: str | None) -> int:
+        """Forget what waits for a saga of that key."""
+        async with self._database.work() as connection:
+            return await self._database.queries.discard_kept_events(
+                connection, shard=shard, name=key[0], aggregation_id=key[1], event=event
+            )
+
+    async def knows(self, shard: int, name: str) -> bool:
+        """Whether a saga of that name with a business key is, or was, in the shard."""
+        async with self._database.work() as connection:
+            return (await self._database.queries.read_name_is_known(connection, shard=shard, name=name)).known
 
     async def stranded(self, shard: int) -> list[tuple[str, str]]:
         """Keys with kept events and an active saga; takes no lock."""
@@ -58,10 +91,10 @@ class PostgresKeptEvents:
             rows = await self._database.queries.find_stranded_events(connection, shard=shard)
         return [(row.name, row.aggregation_id) for row in rows]
 
-    async def drop_expired(self, shard: int) -> None:
-        """Forget some of the events for keys that have expired."""
+    async def drop_expired(self, shard: int) -> int:
+        """Forget some of the events for keys that have expired; gives their number."""
         async with self._database.control() as connection:
-            await self._database.queries.drop_expired_events(connection, shard=shard)
+            return await self._database.queries.drop_expired_events(connection, shard=shard, most=EXPIRED_AT_ONCE)
 
     async def read(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:
         """The events that wait for a saga of that name and key; takes no lock."""

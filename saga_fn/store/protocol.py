@@ -31,28 +31,47 @@ class KeptEvents(Protocol):
     """Events for a saga's name and business key, kept until a saga is active under them; see `Store`."""
 
     async def keep(
-        self, shard: int, key: tuple[str, str], letter: Letter, event: str, *, expires: Moment | None
+        self,
+        shard: int,
+        key: tuple[str, str],
+        letter: Letter,
+        event: str,
+        *,
+        expires: Moment | None,
+        for_next: bool,
     ) -> Posted:
-        """Store an event for whatever saga is, or will be, active under that (name, aggregation_id).
+        """Store an event for the saga that is, or will be, active under that (name, aggregation_id).
 
-        `NOBODY` if `MOST_KEPT` wait for it already. Without `expires` it is kept for `KEPT_FOR`.
+        Gives `FULL` if `MOST_KEPT` wait for it already, and `ENDED` if a saga of the key has ended, none is active, and the
+        event is not `for_next`. It is kept until `expires`, and for `KEPT_FOR` at most.
         """
         ...
 
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
-        """Put what is kept for the key into the inbox of its active saga; None if there is neither or one of them."""
+        """Put what is kept for the key into the inbox of its active saga, and give its id; else None.
+
+        A saga that began after another one of its key had ended gets only what was sent to itself, or is `for_next`.
+        """
         ...
 
-    async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | None:
-        """The saga that has got this event for a key; None while none has."""
+    async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
+        """The saga that has got this event for a key; None while none has; `ENDED` if the key's saga ended without it."""
+        ...
+
+    async def discard(self, shard: int, key: tuple[str, str], event: str | None) -> int:
+        """Forget the events of that name (None: all) that wait for a saga of the key; gives their number."""
+        ...
+
+    async def knows(self, shard: int, name: str) -> bool:
+        """Whether a saga of that name with a business key is, or was, in the shard."""
         ...
 
     async def stranded(self, shard: int) -> list[tuple[str, str]]:
         """Keys with kept events and an active saga; takes no lock."""
         ...
 
-    async def drop_expired(self, shard: int) -> None:
-        """Forget some of the events for keys that have expired."""
+    async def drop_expired(self, shard: int) -> int:
+        """Forget `EXPIRED_AT_ONCE` of the events for keys that have expired; gives how many there were."""
         ...
 
     async def read(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:
@@ -153,7 +172,10 @@ class Store(Protocol):
         ...
 
     async def send(self, saga_id: UUID, letter: Letter) -> Posted:
-        """Leave a letter for the saga's owner, present or next. The same letter sent again is there once."""
+        """Leave a letter for the saga's owner, present or next. The same letter sent again is there once.
+
+        Gives `FULL`, for an event, while `MOST_UNREAD` letters of the saga are unread.
+        """
         ...
 
     async def letters(self, saga_id: UUID) -> list[Letter]:

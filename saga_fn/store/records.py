@@ -21,7 +21,11 @@ from saga_fn.core.state import SagaState
 from saga_fn.core.waiting import BUFFER_LIMIT
 
 KEPT_FOR: Final = timedelta(days=7)
-"""How long an event for a business key is kept that does not say when it expires."""
+"""How long an event for a business key is kept at most, whenever it says that it expires."""
+EXPIRED_AT_ONCE: Final = 500
+"""One statement forgets no more expired events than this."""
+MOST_UNREAD: Final = 1000
+"""A saga's inbox takes no further event while so many of its letters are unread."""
 MOST_KEPT: Final = BUFFER_LIMIT
 """No more events wait for a business key than a saga takes that does not wait for any of them yet."""
 FORMAT: Final = 1
@@ -228,6 +232,10 @@ class Posted(enum.Enum):
     """It was there already."""
     NOBODY = enum.auto()
     """There is no such saga, or it has ended: nothing was stored."""
+    FULL = enum.auto()
+    """As many wait unread as may: nothing was stored."""
+    ENDED = enum.auto()
+    """A saga of that business key has ended, and none is active: nothing was stored."""
 
 
 @attrs.frozen

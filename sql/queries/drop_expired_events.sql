@@ -1,17 +1,16 @@
 -- name: drop_expired_events :execrows
--- Forget events for business keys that have expired, some at a time; those that were handed over are in their sagas'
--- journals.
+-- Forget `most` events for business keys that have expired, the oldest first; events that were handed over are in their
+-- sagas' journals. Rows that another session has locked are skipped. Plan: the expiry index, then rows by their place.
 DELETE FROM saga_fn.saga_event AS e
 WHERE
     e.shard = :shard::smallint
-    AND e.id = ANY(
+    AND e.ctid = ANY(
         ARRAY(
-            SELECT old.id
+            SELECT old.ctid
             FROM saga_fn.saga_event AS old
             WHERE old.shard = :shard::smallint AND old.expires_at <= now()
             ORDER BY old.expires_at
-            LIMIT 500
+            LIMIT :most::bigint
             FOR UPDATE SKIP LOCKED
         )
     )
-    AND e.expires_at <= now()

@@ -5,7 +5,7 @@
 WITH kept AS MATERIALIZED (
     SELECT w.id, w.body, w.sent_at, s.id AS saga_id
     FROM (
-        SELECT e.id, e.body, e.sent_at
+        SELECT e.id, e.body, e.sent_at, e.for_next
         FROM saga_fn.saga_event AS e
         WHERE
             e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text
@@ -17,6 +17,17 @@ WITH kept AS MATERIALIZED (
         ON
             s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
             AND s.ended_at IS NULL
+    -- A saga that began after another one of its key had ended gets only events that were sent to itself.
+    WHERE
+        w.for_next
+        OR s.created_at <= w.sent_at
+        OR NOT EXISTS (
+            SELECT 1
+            FROM saga_fn.saga AS before
+            WHERE
+                before.shard = :shard::smallint AND before.name = :name::text
+                AND before.aggregation_id = :aggregation_id::text AND before.ended_at IS NOT NULL
+        )
 ),
 told AS (
     UPDATE saga_fn.saga AS s

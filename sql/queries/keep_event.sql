@@ -1,28 +1,53 @@
 -- name: keep_event :one KeptRow
 -- nullable: expires_at
--- Store an event for whatever saga of a name is, or will be, active under a business key, unless it is `known` already or
--- as many wait for the key as a saga takes.
-WITH new AS (
-    INSERT INTO saga_fn.saga_event AS e (shard, name, aggregation_id, id, event, body, expires_at)
+-- Store an event for the saga of a name that is, or will be, active under a business key. Exactly one of these is true:
+-- `stored`; `known`, an event with this id is there; `ended`, a saga of this key has ended, none is active, and the event is
+-- not `for_next`. If none is true, `most` events wait for the key already, or another sender stored this event at this
+-- moment: read_event_taker tells the two apart. Locks: none but the key of the row it inserts.
+WITH known AS MATERIALIZED (
+    SELECT was.id
+    FROM saga_fn.saga_event AS was
+    WHERE
+        was.shard = :shard::smallint AND was.name = :name::text AND was.aggregation_id = :aggregation_id::text
+        AND was.id = :id::uuid
+),
+ended AS MATERIALIZED (
+    SELECT true AS is_so
+    WHERE
+        NOT :for_next::boolean
+        AND NOT EXISTS (
+            SELECT 1
+            FROM saga_fn.saga AS s
+            WHERE
+                s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
+                AND s.ended_at IS NULL
+        )
+        AND EXISTS (
+            SELECT 1
+            FROM saga_fn.saga AS s
+            WHERE
+                s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
+                AND s.ended_at IS NOT NULL
+        )
+),
+new AS (
+    INSERT INTO saga_fn.saga_event AS e (shard, name, aggregation_id, id, event, body, expires_at, for_next)
     SELECT
         :shard::smallint, :name::text, :aggregation_id::text, :id::uuid, :event::text, :body::bytea,
-        coalesce(:expires_at::timestamptz, now() + :keep::interval)
-    WHERE (
-        SELECT count(*)
-        FROM saga_fn.saga_event AS other
-        WHERE
-            other.shard = :shard::smallint AND other.name = :name::text
-            AND other.aggregation_id = :aggregation_id::text AND other.taken_by IS NULL AND other.expires_at > now()
-    ) < :most::bigint
+        least(:expires_at::timestamptz, now() + :keep::interval), :for_next::boolean
+    WHERE
+        NOT EXISTS (SELECT 1 FROM known) AND NOT EXISTS (SELECT 1 FROM ended)
+        AND (
+            SELECT count(*)
+            FROM saga_fn.saga_event AS other
+            WHERE
+                other.shard = :shard::smallint AND other.name = :name::text
+                AND other.aggregation_id = :aggregation_id::text AND other.taken_by IS NULL AND other.expires_at > now()
+        ) < :most::bigint
     ON CONFLICT DO NOTHING
     RETURNING e.id
 )
 SELECT
     EXISTS (SELECT 1 FROM new) AS stored,
-    EXISTS (
-        SELECT 1
-        FROM saga_fn.saga_event AS was
-        WHERE
-            was.shard = :shard::smallint AND was.name = :name::text AND was.aggregation_id = :aggregation_id::text
-            AND was.id = :id::uuid
-    ) AS known
+    EXISTS (SELECT 1 FROM known) AS known,
+    EXISTS (SELECT 1 FROM ended) AND NOT EXISTS (SELECT 1 FROM known) AS ended

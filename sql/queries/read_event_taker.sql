@@ -1,7 +1,24 @@
 -- name: read_event_taker :optional TakerRow
 -- nullable: taken_by
--- Which saga has got an event that was sent to a business key.
-SELECT e.taken_by
+-- Which saga has got an event that was sent to a business key. `ended`: none has, none is active, and a saga of the key has
+-- ended since, so that none will, unless the event is for the next. Takes no lock.
+SELECT
+    e.taken_by,
+    NOT e.for_next AND e.taken_by IS NULL
+    AND NOT EXISTS (
+        SELECT 1
+        FROM saga_fn.saga AS s
+        WHERE
+            s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
+            AND s.ended_at IS NULL
+    )
+    AND EXISTS (
+        SELECT 1
+        FROM saga_fn.saga AS s
+        WHERE
+            s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
+            AND s.ended_at IS NOT NULL
+    ) AS ended
 FROM saga_fn.saga_event AS e
 WHERE
     e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text

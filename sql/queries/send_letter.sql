@@ -1,16 +1,33 @@
--- name: send_letter :optional SentRow
--- nullable: owner
--- Leave a letter for whoever owns the saga or will own it. The counter on the saga's row keeps its owner from giving it
--- up unread. An unowned saga becomes due, unless it waits for a
--- person and for no event. No row: there is no such saga, or it has ended, and
--- no letter was stored. A letter sent again is there once, and not `stored` then.
-WITH told AS (
+-- name: send_letter :one SentRow
+-- Leave a letter for the saga's owner, present or next. The counter on the saga's row keeps its owner from giving it up
+-- unread. An unowned saga becomes due, unless it waits for a person and for no event. A letter sent again is there once, is
+-- not `stored` then, and is not counted again: a flood of repetitions keeps no owner from committing. `told` and `known` are
+-- both false if there is no such saga, if it has ended, or if it is full (`is_full`): `most` letters of it are unread, and this is an
+-- event. No letter was stored then. Locks: the saga's row.
+WITH known AS MATERIALIZED (
+    SELECT i.id
+    FROM saga_fn.saga_inbox AS i
+    WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.id = :id::uuid
+),
+unread AS MATERIALIZED (
+    SELECT count(*) AS letters
+    FROM (
+        SELECT i.id
+        FROM saga_fn.saga_inbox AS i
+        WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.answer IS NULL
+        LIMIT :most::bigint
+    ) AS i
+    WHERE :kind::text = 'event'
+),
+told AS (
     UPDATE saga_fn.saga AS s
     SET
         signals = s.signals + 1,
         due_at = CASE WHEN s.owner IS NULL AND (s.waits & 24 = 0 OR s.waits & 4 <> 0) THEN now() ELSE s.due_at END
-    WHERE s.shard = :shard::smallint AND s.id = :saga_id::uuid AND s.ended_at IS NULL
-    RETURNING s.id, s.owner
+    WHERE
+        s.shard = :shard::smallint AND s.id = :saga_id::uuid AND s.ended_at IS NULL
+        AND NOT EXISTS (SELECT 1 FROM known) AND (SELECT u.letters FROM unread AS u) < :most::bigint
+    RETURNING s.id
 ),
 stored AS (
     INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body)
@@ -18,4 +35,8 @@ stored AS (
     ON CONFLICT DO NOTHING
     RETURNING id
 )
-SELECT t.owner, EXISTS (SELECT 1 FROM stored) AS stored, now() AS now FROM told AS t
+SELECT
+    EXISTS (SELECT 1 FROM told) AS told,
+    EXISTS (SELECT 1 FROM stored) AS stored,
+    EXISTS (SELECT 1 FROM known) AS known,
+    (SELECT u.letters FROM unread AS u) >= :most::bigint AS is_full

@@ -63,6 +63,10 @@ CREATE INDEX saga_due ON saga_fn.saga (shard, name, version, due_at) WHERE due_a
 CREATE UNIQUE INDEX saga_active_key ON saga_fn.saga (shard, name, aggregation_id)
 WHERE aggregation_id IS NOT NULL AND ended_at IS NULL;
 
+-- Business keys of sagas that have ended: an event that comes after such an end is refused, not kept for the next saga.
+CREATE INDEX saga_ended_key ON saga_fn.saga (shard, name, aggregation_id)
+WHERE aggregation_id IS NOT NULL AND ended_at IS NOT NULL;
+
 -- Append-only, one row an accepted event. Folding a saga's events gives its state again.
 CREATE TABLE saga_fn.saga_journal (
     -- In an order that leaves no gaps between them: every step of every saga writes such a row.
@@ -100,6 +104,9 @@ CREATE TABLE saga_fn.saga_inbox (
     PRIMARY KEY (shard, saga_id, id)
 );
 
+-- What nobody has read yet: few of a saga's letters, however many it has had.
+CREATE INDEX saga_inbox_unread ON saga_fn.saga_inbox (shard, saga_id) WHERE answer IS NULL;
+
 -- Events for whatever saga of a name is, or will be, active under a business key. Each is stored here before anything else
 -- happens to it, and stands here until it expires, so that a repetition is known.
 CREATE TABLE saga_fn.saga_event (
@@ -114,6 +121,8 @@ CREATE TABLE saga_fn.saga_event (
     expires_at     timestamptz NOT NULL,
     -- Whose inbox it was put into; NULL while no saga has got it.
     taken_by       uuid,
+    -- Whether a saga may take it that begins after another one of this key has ended.
+    for_next       boolean     NOT NULL DEFAULT false,
     PRIMARY KEY (shard, name, aggregation_id, id)
 );
 

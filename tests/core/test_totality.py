@@ -183,6 +183,13 @@ def refused_too_many_events() -> tuple[Saga, Event]:
     return saga, EventReceived(Moment(0))
 
 
+def refused_no_room() -> tuple[Saga, Event]:
+    saga = started(Plan.of(step("a"), wait("b", "a")), A)
+    for _ in range(BUFFER_LIMIT):
+        saga.tell(EventReceived(Moment(0), "paid"))
+    return saga, EventReceived(Moment(0), "paid")
+
+
 def refused_unknown_event() -> tuple[Saga, Event]:
     return started(Plan.of(wait("a"))), EventReceived(Moment(0), "sent")
 
@@ -217,6 +224,7 @@ REFUSED = {
         refused_compensation_begun,
         refused_past_pivot,
         refused_too_many_events,
+        refused_no_room,
         refused_unknown_event,
         refused_expired,
         refused_not_over,
@@ -232,10 +240,8 @@ def test_every_refusal_is_reached(refusal: Refusal) -> None:
 
 
 def test_no_more_events_are_kept_than_fit_into_a_state() -> None:
-    saga = started(Plan.of(step("a"), wait("b", "a")), A)
-    for _ in range(BUFFER_LIMIT):
-        saga.tell(EventReceived(Moment(0), "paid"))
-    assert saga.refusal(EventReceived(Moment(0), "paid")) is Refusal.TOO_MANY_EVENTS
+    saga, event = refused_no_room()
+    assert saga.refusal(event) is Refusal.NO_ROOM
     unknown = Rejection(Refusal.UNKNOWN_STEP, StepId("x"))
     assert saga.rejection(WaitDefaulted(Moment(0), StepId("x"))) == unknown
 

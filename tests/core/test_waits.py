@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from saga_fn.core.effects import Refusal, Rejection, Release, RunStep
 from saga_fn.core.events import (
     CompensationRequested,
@@ -19,7 +21,8 @@ from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import Exhausted, Goal, Parked, ParkReason, Retrying, Skipped, Succeeded, Tries, Waiting
-from tests.core.given import MINUTE, SECOND, A, B, C, Saga, bound, sleep, started, step, wait
+from saga_fn.core.waiting import BUFFER_LIMIT, takes_more
+from tests.core.given import MINUTE, SECOND, A, B, C, D, Saga, bound, sleep, started, step, wait
 
 GUARDED = Plan.of(step("a"), wait("b", "a", limit=MINUTE), step("c", "b"))
 
@@ -272,3 +275,21 @@ def test_a_claim_that_finds_nothing_due_changes_nothing() -> None:
     before = saga.state
     moved = saga.tell(Resumed(saga.moment))
     assert (moved.state.steps, moved.writes) == (before.steps, (Release(Moment(MINUTE)),))
+
+
+def test_more_is_taken_when_a_wait_has_begun_or_there_is_room_again() -> None:
+    """An event for which there was no room stays where it is stored: this says when it is offered again."""
+    plan = Plan.of(step("a"), wait("b", "a"), step("c", "b"), wait("d", "c", names=("other",)))
+    saga = started(plan, A)
+    void_soon = Moment(SECOND)
+    for _ in range(BUFFER_LIMIT):
+        saga.tell(EventReceived(Moment(0), "paid", expires=void_soon))
+    full = saga.state
+    assert not takes_more(full, full)
+    assert takes_more(full, replace(full, at=void_soon)), "what is void takes no room"
+    saga.succeed(A)
+    assert isinstance(saga.of(B, Succeeded), Succeeded)
+    assert takes_more(full, saga.state), "one was taken"
+    begun = replace(full, steps=(*full.steps, Waiting(D)))
+    assert takes_more(full, begun), "a wait takes what comes, whatever is kept for others"
+    assert not takes_more(begun, begun)

@@ -537,17 +537,82 @@ async def test_what_else_is_refused_of_an_event(memory: MemoryStore) -> None:
         await orchestrator.to(uuid4(), approval).send(Approval("ann"))
 
 
-async def test_a_saga_that_keeps_all_it_may_says_so(memory: MemoryStore) -> None:
-    shop = Shop()
+def many_approved(shop: Shop, number: int) -> SagaDefinition[Order, Approval]:
+    """Reserve, and wait to be approved, many times; the result is the last approval."""
+    builder = SagaBuilder(Order)
+    builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
+    answers = [builder.add_event(approval, step_id=f"approval_{place}") for place in range(number)]
+    return builder.build(output=answers[-1])
+
+
+async def test_events_for_which_a_saga_has_no_room_are_taken_later(make: Make) -> None:
+    """Nobody runs it while they come: the last ones stay in its inbox, and no wait misses them."""
+    starter, worker = make(concurrency=0), make()
+    definition = many_approved(Shop(), 40)
+    async with starter:
+        run = await starter.register("approved", definition).start(Order("1"))
+        to = starter.to(run.id, approval)
+        for place in range(40):
+            assert await to.send(Approval(str(place))) is Delivery.BUFFERED
+        assert len((await run.snapshot()).buffered_events) == 32
+        worker.register("approved", definition)
+        async with worker:
+            assert await run.result(SOON) == Approval("39"), "each in the order they came"
+
+
+async def test_a_wait_that_begins_takes_an_event_for_which_there_was_no_room(make: Make) -> None:
+    """The saga keeps 32 others meanwhile, and goes on keeping them: what the wait is for stands behind them."""
+    other = Event("other", Approval)
+    builder = SagaBuilder(Order)
+    first = builder.add_event(Event("begin", Approval))
+    second = builder.add_event(approval)
+    builder.add_event(other, step_id="last")
+    definition = builder.build(output=second)
+    assert first.step_id == "begin"
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", definition).start(Order("1"))
+        for place in range(32):
+            assert await orchestrator.to(run.id, other).send(Approval(str(place))) is Delivery.BUFFERED
+        assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.BUFFERED
+        await suspended(run)
+        assert await orchestrator.to(run.id, Event("begin", Approval)).send(Approval("bob")) is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("ann")
+
+
+async def test_what_senders_at_once_were_told_is_kept_is_taken(make: Make) -> None:
+    """More than may wait for a key: those who were not refused are all heard by the saga."""
+    definition = many_approved(Shop(), 60)
+    async with make() as orchestrator:
+        sagas = orchestrator.register("approved", definition)
+        to = orchestrator.to(("approved", "order-1"), approval)
+        answers = await asyncio.gather(*(to.send(Approval(str(place))) for place in range(60)), return_exceptions=True)
+        stored = [each for each in answers if each is Delivery.KEPT]
+        run = await sagas.start(Order("1"), aggregation_id="order-1")
+        for place in range(60 - len(stored)):
+            assert await to.send(Approval(f"later {place}")) in (Delivery.ACCEPTED, Delivery.BUFFERED)
+        assert isinstance(await run.outcome(SOON), Completed), "each wait has got an event"
+
+
+async def test_one_id_names_an_event_of_each_name(make: Make) -> None:
+    other = Event("other", Approval)
+    builder = SagaBuilder(Order)
+    builder.add_event(approval)
+    answer = builder.add_event(other)
+    async with make() as orchestrator:
+        sagas = orchestrator.register("approved", builder.build(output=answer))
+        key = ("approved", "order-1")
+        assert await orchestrator.to(key, approval).send(Approval("ann"), event_id="m1") is Delivery.KEPT
+        assert await orchestrator.to(key, other).send(Approval("bob"), event_id="m1") is Delivery.KEPT
+        run = await sagas.start(Order("1"), aggregation_id="order-1")
+        assert await run.result(SOON) == Approval("bob")
+
+
+async def test_an_event_expires_within_a_year(memory: MemoryStore) -> None:
     orchestrator = SagaOrchestrator(memory)
-    run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
-    to = orchestrator.to(run.id, approval)
-    for _ in range(32):
-        assert await to.send(Approval("ann")) is Delivery.BUFFERED
-    with pytest.raises(SagaStateError, match="as many events as it may"):
-        await to.send(Approval("ann"))
-    await orchestrator.run_due()
-    assert await run.result(SOON) == Approval("ann")
+    run = await orchestrator.register("approved", approved(Shop())).start(Order("1"))
+    for expires in (timedelta(days=366), timedelta(0), datetime(9999, 12, 31, tzinfo=UTC)):
+        with pytest.raises(PayloadError, match="expires must be a positive timedelta of at most 365 days, or a moment"):
+            await orchestrator.to(run.id, approval).send(Approval("ann"), expires=expires)
 
 
 async def test_what_a_wait_is_about_has_to_be_a_string(memory: MemoryStore) -> None:

@@ -73,7 +73,7 @@ async def test_the_sender_is_killed_between_the_letter_and_its_match(
     run = await sagas.handle(waits).start(Start())
     workers.begin()
     await suspended(run)
-    letter = OutsideEvent(id_of("m1"), "answer", b'{"number":7}').letter()
+    letter = OutsideEvent(id_of("answer", "m1"), "answer", b'{"number":7}').letter()
     await stranger.engine.store.send(run.id, letter)
     assert await run.result(SOON) == 7
     await assert_told_once(sagas, run, "event_received")

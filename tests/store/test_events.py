@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from uuid import UUID, uuid4
 
 from saga_fn.core.events import AbortRequested
 from saga_fn.core.ids import Moment
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import MOST_KEPT, Letter, Posted
+from saga_fn.store.records import MOST_KEPT, MOST_UNREAD, Letter, Posted
 from tests.store.given import LONG, SHOP, Hand, new_saga, start
 
 KEY = ("shop", "order-1")
@@ -17,8 +18,10 @@ def letter(number: int = 1) -> Letter:
     return Letter(UUID(int=number), "event", b"%d" % number)
 
 
-async def keep(store: Store, number: int = 1, *, key: tuple[str, str] = KEY, expires: Moment | None = None) -> Posted:
-    return await store.kept_events.keep(0, key, letter(number), "paid", expires=expires)
+async def keep(
+    store: Store, number: int = 1, *, key: tuple[str, str] = KEY, expires: Moment | None = None, for_next: bool = False
+) -> Posted:
+    return await store.kept_events.keep(0, key, letter(number), "paid", expires=expires, for_next=for_next)
 
 
 async def begun(store: Store, *, owned: bool = True) -> Hand:
@@ -94,8 +97,110 @@ async def test_what_was_left_behind_is_found(store: Store) -> None:
     assert await store.kept_events.stranded(0) == []
     hand.seen = 1
     await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
-    await keep(store, 2)
+    await keep(store, 2, for_next=True)
     assert await store.kept_events.stranded(0) == [], "a saga that has ended takes nothing"
+
+
+async def ended(store: Store, *, key: str = KEY[1]) -> Hand:
+    hand = await start(store, aggregation_id=key)
+    await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
+    return hand
+
+
+async def test_an_event_after_the_end_of_a_key_is_refused_unless_it_is_for_the_next_saga(store: Store) -> None:
+    await ended(store)
+    assert await keep(store) is Posted.ENDED
+    assert await store.kept_events.read(0, None, None) == []
+    assert await keep(store, 2, for_next=True) is Posted.STORED
+    assert await store.kept_events.taker(0, KEY, UUID(int=2)) is None
+    assert await keep(store, 3, key=("shop", "order-2")) is Posted.STORED, "no saga of this key has ended"
+    hand = await begun(store)
+    assert await keep(store, 4) is Posted.STORED, "another saga of the key is active"
+    assert await store.kept_events.hand_over(0, KEY) == hand.id
+    assert {each.id for each in await store.letters(hand.id)} == {UUID(int=2), UUID(int=4)}
+
+
+async def test_an_event_that_its_saga_did_not_get_is_not_given_to_the_next_one_of_the_key(store: Store) -> None:
+    """The sender saw an active saga, which ended before the event could be handed over; or its starter died."""
+    hand = await begun(store)
+    assert await keep(store) is Posted.STORED
+    assert await keep(store, 2, for_next=True) is Posted.STORED
+    assert await store.kept_events.taker(0, KEY, UUID(int=1)) is None
+    await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
+    assert await store.kept_events.taker(0, KEY, UUID(int=1)) is Posted.ENDED
+    assert await store.kept_events.taker(0, KEY, UUID(int=2)) is None
+    following = await begun(store)
+    assert await store.kept_events.hand_over(0, KEY) == following.id
+    assert [each.id for each in await store.letters(following.id)] == [UUID(int=2)]
+
+
+async def test_kept_events_can_be_discarded(store: Store) -> None:
+    for number in (1, 2):
+        await keep(store, number)
+    await store.kept_events.keep(0, KEY, letter(3), "shipped", expires=None, for_next=False)
+    await keep(store, 4, key=("shop", "order-2"))
+    assert await store.kept_events.discard(0, KEY, "nothing") == 0
+    assert await store.kept_events.discard(0, KEY, "paid") == 2
+    assert [each.event for each in await store.kept_events.read(0, *KEY)] == ["shipped"]
+    assert await store.kept_events.discard(0, KEY, None) == 1
+    assert len(await store.kept_events.read(0, None, None)) == 1, "that of the other key"
+    hand = await begun(store)
+    await keep(store, 5)
+    await store.kept_events.hand_over(0, KEY)
+    assert await store.kept_events.discard(0, KEY, None) == 0
+    assert len(await store.letters(hand.id)) == 1, "a saga has got it"
+
+
+async def test_a_name_is_known_as_soon_as_a_saga_of_it_has_a_key(store: Store) -> None:
+    await start(store)
+    assert not await store.kept_events.knows(0, "shop"), "no event for a key can reach a saga without one"
+    hand = await begun(store)
+    assert await store.kept_events.knows(0, "shop")
+    await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
+    assert await store.kept_events.knows(0, "shop"), "though it has ended"
+    assert not await store.kept_events.knows(0, "other")
+
+
+async def test_no_event_for_a_key_is_kept_for_longer_than_a_week(store: Store) -> None:
+    await keep(store, expires=Moment(store.now() + 30 * 24 * 3600 * 1_000_000))
+    (kept,) = await store.kept_events.read(0, None, None)
+    assert (kept.expires_at - kept.sent_at).days == 7
+
+
+async def test_expired_events_are_forgotten_some_at_a_time_and_the_number_is_told(store: Store) -> None:
+    past = Moment(store.now() - 1)
+    for number in range(3):
+        await keep(store, number, expires=past)
+    assert await store.kept_events.drop_expired(0) == 3
+    assert await store.kept_events.drop_expired(0) == 0
+
+
+async def test_one_event_stored_by_two_senders_at_once_is_known_to_one_of_them(store: Store) -> None:
+    for number in range(50):
+        answers = await asyncio.gather(keep(store, number), keep(store, number))
+        assert set(answers) == {Posted.STORED, Posted.KNOWN}
+        assert await store.kept_events.discard(0, KEY, None) == 1
+
+
+async def test_a_letter_sent_again_is_not_counted_again(store: Store) -> None:
+    hand = await begun(store)
+    for _ in range(3):
+        await store.send(hand.id, letter())
+    row = await store.read(hand.id)
+    assert row is not None
+    assert row.signals == 1, "repetitions keep no owner from committing"
+
+
+async def test_an_inbox_takes_no_event_while_too_many_are_unread_but_an_operators_letter(store: Store) -> None:
+    hand = await begun(store)
+    for number in range(MOST_UNREAD):
+        assert await store.send(hand.id, letter(number)) is Posted.STORED
+    assert await store.send(hand.id, letter(5000)) is Posted.FULL
+    assert await store.send(hand.id, letter(0)) is Posted.KNOWN
+    assert await store.send(hand.id, Letter(UUID(int=5001), "retry_step", b"{}")) is Posted.STORED
+    for number in range(2):
+        await store.answer(hand.id, UUID(int=number), "applied")
+    assert await store.send(hand.id, letter(5000)) is Posted.STORED
 
 
 async def test_what_has_expired_is_gone(store: Store) -> None:
@@ -113,7 +218,7 @@ async def test_what_has_expired_is_gone(store: Store) -> None:
 async def test_no_more_are_kept_for_a_key_than_a_saga_takes(store: Store) -> None:
     for number in range(MOST_KEPT):
         assert await keep(store, number) is Posted.STORED
-    assert await keep(store, 1000) is Posted.NOBODY
+    assert await keep(store, 1000) is Posted.FULL
     assert await keep(store, 1) is Posted.KNOWN
     assert await keep(store, 1000, key=("shop", "order-2")) is Posted.STORED
 

@@ -128,7 +128,7 @@ def _named_event_received(fold: Fold, event: Buffered) -> Rejection | None:
             return None
     kept = tuple(each for each in fold.buffered if not is_void(each, fold.at))
     if len(kept) >= BUFFER_LIMIT:
-        return Rejection(Refusal.TOO_MANY_EVENTS)
+        return Rejection(Refusal.NO_ROOM)
     fold.buffered = (*kept, event)
     return None
 

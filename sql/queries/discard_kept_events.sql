@@ -1,0 +1,19 @@
+-- name: discard_kept_events :execrows
+-- nullable: event
+-- Forget the events that wait for a saga of a business key, those of one name or (NULL) all of them. Events that another
+-- session hands over at this moment are left to it. Locks: the rows it deletes. Plan: the index of kept events.
+DELETE FROM saga_fn.saga_event AS e
+WHERE
+    e.shard = :shard::smallint
+    AND e.ctid = ANY(
+        ARRAY(
+            SELECT kept.ctid
+            FROM saga_fn.saga_event AS kept
+            WHERE
+                kept.shard = :shard::smallint AND kept.name = :name::text
+                AND kept.aggregation_id = :aggregation_id::text AND kept.taken_by IS NULL
+                AND (:event::text IS NULL OR kept.event = :event::text)
+            ORDER BY kept.id
+            FOR UPDATE SKIP LOCKED
+        )
+    )
