@@ -15,7 +15,7 @@ from saga_fn.core.events import (
     RetryRequested,
     StepSkipped,
 )
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
@@ -25,7 +25,7 @@ from saga_fn.engine.arguments import check_id, check_is, check_key, check_target
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import payload_in
-from saga_fn.engine.verbs import apply_verb, lease_end
+from saga_fn.engine.verbs import apply_verb
 from saga_fn.engine.view import admin_snapshot_of, plan_of
 from saga_fn.errors import (
     PayloadTooLargeError,
@@ -83,11 +83,11 @@ class SagaAdmin:
 
         A FAILED saga that has undone nothing goes forward again.
         """
-        await apply_verb(self._engine, saga_id, lambda at, _: Incoming(RetryRequested(at)))
+        await apply_verb(self._engine, saga_id, lambda at: Incoming(RetryRequested(at.now)))
 
     async def compensate_step(self, saga_id: UUID) -> None:
         """Roll the saga back; a FAILED one takes up again what was left undone."""
-        await apply_verb(self._engine, saga_id, lambda at, _: Incoming(CompensationRequested(at)))
+        await apply_verb(self._engine, saga_id, lambda at: Incoming(CompensationRequested(at.now)))
 
     async def skip_step(self, saga_id: UUID, mock_output: object = None) -> None:
         """Go on as if the step that waits had returned `mock_output` (a value, or a dict that stands for one).
@@ -124,19 +124,14 @@ class SagaAdmin:
         limit = self._engine.options.max_payload_bytes
         if len(payload) > limit:
             raise PayloadTooLargeError(f"the output for step {chosen!r}", size=len(payload), limit=limit)
-        await apply_verb(self._engine, saga_id, lambda at, _: Incoming(StepSkipped(at, chosen), payload=payload))
+        await apply_verb(self._engine, saga_id, lambda at: Incoming(StepSkipped(at.now, chosen), payload=payload))
 
     async def abort(self, saga_id: UUID) -> None:
         """End the saga as it is, FAILED, undoing nothing. What runs now may run on until its owner's lease is over.
 
         A saga that has ended stays as it is: SagaStateError.
         """
-        until = lease_end(await self._read(saga_id))
-
-        def make(at: Moment, _: SagaState) -> Incoming:
-            return Incoming(AbortRequested(at, until))
-
-        await apply_verb(self._engine, saga_id, make)
+        await apply_verb(self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end)))
 
     async def kept_events(
         self, saga_name: str | None = None, aggregation_id: str | None = None
@@ -182,11 +177,12 @@ class SagaAdmin:
         )
 
     async def verify(self, saga_id: UUID) -> list[str]:
-        """Fold the saga's journal again and compare: what does not agree with its row, in words; empty when all does."""
+        """Fold the saga's journal again and compare: what does not agree with its row, in words; empty when all does.
+
+        It folds up to the row's own revision, so that a saga that is busy meanwhile is judged as it was when it was read.
+        """
         row = await self._read(saga_id)
-        journal = await self._engine.store.journal(saga_id)
-        if (await self._read(saga_id)).rev != row.rev:
-            return await self.verify(saga_id)
+        journal = await self._engine.store.journal(saga_id, last=row.rev)
         state: SagaState | None = None
         plan: Plan | None = None
         for place, record in enumerate(journal, 1):

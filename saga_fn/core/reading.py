@@ -191,9 +191,14 @@ def looked_into(step: Unknown) -> Moment:
     return max(step.tries.until, step.wake)
 
 
-def due(plan: Plan, state: SagaState) -> Moment | None:
-    """When the saga, unowned, has something to do; None if it has ended or waits for a person alone."""
-    return state.at if ready(plan, state) else wakes_at(state)
+def due(plan: Plan, state: SagaState, *, unread: bool = False) -> Moment | None:
+    """When the saga, unowned, has something to do; None if it has ended or waits for a person alone.
+
+    `unread`: there are letters that nobody has read. Whoever claims it does.
+    """
+    if state.ended:
+        return None
+    return state.at if unread or ready(plan, state) else wakes_at(state)
 
 
 def wakes_at(state: SagaState) -> Moment | None:

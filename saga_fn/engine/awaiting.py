@@ -60,7 +60,7 @@ async def outcome_of(
     if snapshot.status == "COMPLETED":
         read = result_of(live, definition) if live is not None else await read_result(engine, row, definition)
         return Completed(read, snapshot)
-    error, failure = await failure_of(engine, row, await engine.store.journal(row.id))
+    error, failure = await failure_of(engine, row, await engine.store.journal(row.id, last=row.rev))
     kind = Compensated if snapshot.status == "COMPENSATED" else Failed
     return kind(snapshot, error, failure)
 

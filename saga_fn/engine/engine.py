@@ -219,6 +219,17 @@ class SagaEngine:
                 self.hints.send(None)
         self.on_slot_freed()
 
+    def announce(self, saga_id: UUID | None) -> None:
+        """Tell whoever may want to know, here and elsewhere, that this saga has mail (None: that some saga is due).
+
+        A hint that may be lost.
+        """
+        if saga_id is None:
+            self.on_due(None)
+        else:
+            self.nudge(saga_id)
+        self.hints.send(saga_id)
+
     def nudge(self, saga_id: UUID) -> None:
         """A saga has mail; if it is held here, its interpreter looks now."""
         interpreter = self.held.get(saga_id)

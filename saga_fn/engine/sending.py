@@ -26,7 +26,8 @@ from saga_fn.engine.arguments import check_key
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.inbox import read_inbox
 from saga_fn.engine.mail import event_letter
-from saga_fn.engine.verbs import announce, plan_of_row, read_row
+from saga_fn.engine.unowned import plan_of
+from saga_fn.engine.verbs import read_row
 from saga_fn.engine.waits import about, unreadable
 from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError
 from saga_fn.store.ids import new_uuid, shard_of_key
@@ -160,7 +161,7 @@ async def send_to_key(
             )
         case Posted.STORED:
             if await kept.hand_over(shard, key) is not None:
-                announce(engine, None)
+                engine.announce(None)
             match await kept.taker(shard, key, event.id):  # another sender may have handed it over
                 case UUID() as saga_id:
                     return await follow(engine, saga_id, event)
@@ -174,7 +175,7 @@ async def hand_over(engine: SagaEngine, key: tuple[str, str]) -> None:
     """Give the saga that is active under the key what was kept for it."""
     saga_id = await engine.store.kept_events.hand_over(shard_of_key(key[1], engine.store.shards), key)
     if saga_id is not None:
-        announce(engine, saga_id)
+        engine.announce(saga_id)
 
 
 async def sweep(engine: SagaEngine) -> None:
@@ -194,7 +195,7 @@ async def forget_expired(engine: SagaEngine) -> None:
 
 async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
     """See to it that the stored letter is read, and tell what became of it."""
-    announce(engine, saga_id)
+    engine.announce(saga_id)
     give_up = time.monotonic() + _PATIENCE
     pause = 0.002
     while time.monotonic() < give_up:
@@ -203,7 +204,7 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
             return Delivery.BUFFERED
         answer = await engine.store.read_answer(saga_id, event.id)
         if answer == Refusal.UNKNOWN_EVENT:
-            plan = await plan_of_row(engine, await read_row(engine, saga_id))
+            plan = await plan_of(engine, await read_row(engine, saga_id))
             raise unknown_event(saga_id, event.name, tuple(sorted(plan.events)))
         if answer is not None:
             return _delivery(saga_id, event, answer)
@@ -275,7 +276,7 @@ def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
 
 async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> None:
     registered = engine.registry.find(row.name, row.version)
-    names = (await plan_of_row(engine, row)).events
+    names = (await plan_of(engine, row)).events
     if registered is not None:  # whoever reads it may go by a newer plan than the saga has now
         names |= registered.definition.plan.events
     if event.name not in names:

@@ -25,7 +25,6 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.lanes import Lanes
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.registry import Registered
-from saga_fn.engine.verbs import announce
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
     SagaError,
@@ -164,7 +163,7 @@ class Starter:
     def _announce(self, started: Iterable[StartedSaga]) -> None:
         """Tell other processes that there is work which this one does not do."""
         if any(each.created and each.live is None for each in started):
-            announce(self._engine, None)
+            self._engine.announce(None)
 
     def _hand_in(self, request: StartRequest, pending: _Pending) -> _Pending:
         if pending.live is not None:

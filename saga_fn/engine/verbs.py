@@ -1,35 +1,28 @@
 """Operators' verbs and outside events: decided by the core, applied by whoever may write the saga.
 
-Nobody owns it: the verb is one compare-and-set of its own. Somebody does: the verb is left as a letter, and the owner
-answers. `abort` alone may take a saga from its owner, in the same way: a compare-and-set, after which the old owner's
-writes match nothing.
+Nobody owns it: the verb is one compare-and-set of its own (`unowned.py`). Somebody does: the verb is left as a letter,
+and the owner answers. `abort` alone takes a saga from an owner whose lease is running, whose writes then match nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from uuid import UUID
 
-from returns.result import Failure
-
-from saga_fn.core.effects import Refusal, Rejection, Release
-from saga_fn.core.events import AbortRequested, EventReceived, HandedBack
-from saga_fn.core.ids import Moment
-from saga_fn.core.plan import Plan
-from saga_fn.core.projection import project
-from saga_fn.core.state import SagaState
-from saga_fn.core.transition import transition
+from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.events import AbortRequested, EventReceived
 from saga_fn.engine.arguments import check_id
-from saga_fn.engine.committer import Applied, Refused
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import write_mail
-from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoreError
+from saga_fn.engine.unowned import Standing, change, standing
+from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError
 from saga_fn.snapshot import wait_token
-from saga_fn.store.ids import new_uuid, shard_of
-from saga_fn.store.records import Entry, Posted, SagaRecord, SagaWrite, decode_state, moment_of
+from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.ids import shard_of
+from saga_fn.store.records import Posted, SagaRecord
 
 _PATIENCE = 60.0
 """Seconds a verb waits for the owner's answer."""
@@ -49,17 +42,12 @@ _ANSWERS: dict[str, tuple[str, str]] = {
 }
 
 
-async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Moment, SagaState], Incoming]) -> None:
+async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Standing], Incoming]) -> None:
     """Apply a verb, or raise SagaStateError with the core's reason, SagaNotFoundError if there is no such saga."""
     give_up = time.monotonic() + _PATIENCE
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
-        item = make(row.now, decode_state(row.state))
-        steal = isinstance(item.event, AbortRequested)
-        if row.leased and not steal:
-            if await _by_mail(engine, saga_id, item, give_up):
-                return
-        elif await _directly(engine, row, item):
+        if await _applied(engine, row, make, give_up):
             return
         await asyncio.sleep(0.01)
     raise SagaStateError(
@@ -69,23 +57,52 @@ async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Moment, 
     )
 
 
+async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing], Incoming], give_up: float) -> bool:
+    """Whether the verb was applied to the saga as it was read; False if that is another by now."""
+    item = make(await standing(engine, row))
+    by_force = isinstance(item.event, AbortRequested)
+    if row.leased and not by_force:
+        return await _by_mail(engine, row.id, item, give_up)
+    try:
+        done = await change(engine, row, make, by_force=by_force)
+    except RowRefusedError as error:
+        if error.constraint == "saga_active_key" and row.aggregation_id is not None:
+            holder = await engine.store.active(shard_of(row.id, engine.store.shards), row.name, row.aggregation_id)
+            raise ActiveSagaAlreadyExistsError(row.name, row.aggregation_id, holder or row.id) from error
+        raise
+    if isinstance(done, Rejection):
+        await engine.store.note(row.id, done.refusal.value, type(item.event).__name__)
+        raise _refusal(row.id, done.refusal)
+    if done and by_force:
+        engine.lose(row.id)
+    return done
+
+
 async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes) -> bool:
     """Hand an event to a saga whose present token is `token`; False, and nothing stored, if it is another by now."""
+
+    def make(at: Standing) -> Incoming:
+        return Incoming(EventReceived(at.now), payload=payload)
+
     while True:
         row = await read_row(engine, saga_id)
         if row.ended_at is not None:
             return False
-        item = Incoming(EventReceived(row.now), payload=payload)
         if row.token is not None and row.leased:
             if row.token != token:
                 return False
+            item = Incoming(EventReceived(row.now), payload=payload)
             if await engine.store.send(saga_id, write_mail(item)) is Posted.NOBODY:
                 return False
-            announce(engine, saga_id)
+            engine.announce(saga_id)
             return True
         if token not in (row.token, wait_token(saga_id, row.rev)):
             return False
-        if await _directly(engine, row, item):
+        done = await change(engine, row, make)
+        if isinstance(done, Rejection):
+            await engine.store.note(row.id, done.refusal.value, EventReceived.__name__)
+            raise _refusal(row.id, done.refusal)
+        if done:
             return True
 
 
@@ -93,15 +110,6 @@ async def holds(engine: SagaEngine, saga_id: UUID, token: UUID) -> bool:
     """Whether that is the saga's present token, of its owner or of its wait."""
     row = await read_row(engine, saga_id)
     return row.ended_at is None and token in (row.token, wait_token(saga_id, row.rev))
-
-
-def announce(engine: SagaEngine, saga_id: UUID | None) -> None:
-    """Tell whoever may want to know, here and elsewhere; a hint that may be lost."""
-    if saga_id is None:
-        engine.on_due(None)
-    else:
-        engine.nudge(saga_id)
-    engine.hints.send(saga_id)
 
 
 async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
@@ -119,7 +127,7 @@ async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: f
     letter = write_mail(item)
     if await engine.store.send(saga_id, letter) is Posted.NOBODY:
         return False
-    announce(engine, saga_id)
+    engine.announce(saga_id)
     pause = 0.005
     while time.monotonic() < give_up:
         answer = await engine.store.read_answer(saga_id, letter.id)
@@ -133,103 +141,6 @@ async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: f
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.25)
     return False
-
-
-async def _directly(engine: SagaEngine, row: SagaRecord, item: Incoming) -> bool:
-    """Apply an event to a saga as it was read. False if it is another by now."""
-    state = decode_state(row.state)
-    plan = await plan_of_row(engine, row)
-    items = [item]
-    if row.owner is not None and not isinstance(item.event, AbortRequested):
-        # Its owner is gone: take it over by the store's own judgement, then decide. No timer fires: who has read the letters
-        # sees to that.
-        claim = await engine.store.claim(row.id, owner=engine.owner, lease=engine.options.lease)
-        if claim is None:
-            return False
-        taken = await read_row(engine, row.id)
-        row, items = taken, [Incoming(HandedBack(claim.now)), item]
-    entries: list[Entry] = []
-    release: Release | None = None
-    for each in items:
-        decision = transition(plan, state, each.event)
-        if isinstance(decision, Failure):
-            rejection: Rejection = decision.failure()
-            if row.owner == engine.owner and row.token is not None:
-                await engine.store.release(_shard(engine, row.id), {row.id: row.token})
-            await engine.store.note(row.id, rejection.refusal.value, type(each.event).__name__)
-            raise _refusal(row.id, rejection.refusal)
-        moved = decision.unwrap()
-        state = moved.state
-        release = next(iter(moved.writes), None)
-        entries.append(Entry(each.event, each.input, each.payload))
-    due = release.due if release is not None else state.at
-    if row.signals and await engine.store.letters(row.id):
-        due = row.now  # there is mail that nobody has read: who claims it next does
-    write = unowned_write(row, plan, state, due=due, entries=entries)
-    match await engine.committer.commit(write):
-        case Applied():
-            if isinstance(item.event, AbortRequested):
-                engine.lose(row.id)
-            announce(engine, None)
-            return True
-        case Refused(error=error):
-            if error.constraint == "saga_active_key" and row.aggregation_id is not None:
-                holder = await engine.store.active(_shard(engine, row.id), row.name, row.aggregation_id)
-                raise ActiveSagaAlreadyExistsError(row.name, row.aggregation_id, holder or row.id) from error
-            raise error
-        case _:
-            return False
-
-
-def unowned_write(
-    row: SagaRecord,
-    plan: Plan,
-    state: SagaState,
-    *,
-    due: Moment | None,
-    entries: Sequence[Entry],
-    answers: Sequence[tuple[UUID, str]] = (),
-) -> SagaWrite:
-    """The next state of a saga as a compare-and-set by whoever decided it from `row`: nobody owns it afterwards."""
-    return SagaWrite(
-        id=row.id,
-        token=row.token,
-        rev=row.rev,
-        state=state,
-        projection=project(plan, state),
-        release=True,
-        due=due,
-        seen=row.signals,
-        last_error=row.last_error,
-        entries=tuple(entries),
-        answers=tuple(answers),
-        writer=new_uuid(),
-    )
-
-
-async def plan_of_row(engine: SagaEngine, row: SagaRecord) -> Plan:
-    """The plan that the saga's state was made by."""
-    registered = engine.registry.find(row.name, row.version)
-    if registered is not None and registered.definition.plan.id == row.plan:
-        return registered.definition.plan
-    stored = await engine.store.plan(row.plan)
-    if stored is None:
-        raise StoreError(f"the plan of saga {row.id} is not in the store", hint="was the table saga_plan emptied?")
-    return stored
-
-
-def abort_event(row_now: Moment, until: Moment) -> AbortRequested:
-    """The event that ends a saga as it is; what runs may run on until `until`."""
-    return AbortRequested(row_now, until)
-
-
-def lease_end(row: SagaRecord) -> Moment:
-    """Until when the saga's owner may still be running its steps."""
-    return moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now
-
-
-def _shard(engine: SagaEngine, saga_id: UUID) -> int:
-    return shard_of(saga_id, engine.store.shards)
 
 
 def _refusal(saga_id: UUID, refusal: str) -> SagaStateError:

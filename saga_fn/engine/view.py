@@ -72,7 +72,7 @@ async def snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaSnapshot:
 
 async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSnapshot:
     """The saga with its data and history."""
-    journal = await engine.store.journal(row.id)
+    journal = await engine.store.journal(row.id, last=row.rev)
     notes = await engine.store.notes(row.id)
     history = tuple(_entry(record) for record in journal)
     state = decode_state(row.state)

@@ -21,6 +21,7 @@ from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.memory_events import MemoryKeptEvents
 from saga_fn.store.records import (
+    ALL_ENTRIES,
     MOST_UNREAD,
     ClaimedSaga,
     Committed,
@@ -35,8 +36,10 @@ from saga_fn.store.records import (
     Recorded,
     SagaRecord,
     SagaWrite,
+    TakenSaga,
     encode_event,
     encode_state,
+    moment_of,
     time_of,
 )
 
@@ -230,6 +233,16 @@ class MemoryStore:
             now=now,
         )
 
+    async def take(self, saga_id: UUID, *, token: UUID, rev: int, owner: UUID, lease: timedelta) -> TakenSaga | None:
+        """Take this saga from its owner, if it still stands at (`token`, `rev`)."""
+        saga = self._sagas.get(saga_id)
+        if saga is None or (saga.record.token, saga.record.rev) != (token, rev):
+            return None
+        over = saga.record.due_at
+        assert over is not None, "an owned saga has a lease"
+        taken = self._claimed(saga, owner, lease)
+        return TakenSaga(taken.token, taken.signals, moment_of(over), taken.now)
+
     async def renew(self, shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
         """Extend the leases on these sagas."""
         now = self.now()
@@ -278,10 +291,10 @@ class MemoryStore:
         found = [saga.record for saga in map(self._sagas.get, saga_ids) if saga is not None]
         return {row.id: row.token for row in found if row.ended_at is None}
 
-    async def journal(self, saga_id: UUID) -> list[JournalRecord]:
-        """The saga's whole journal, in order."""
+    async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
+        """The saga's journal up to and with the entry `last`, in order."""
         saga = self._sagas.get(saga_id)
-        return [] if saga is None else list(saga.journal)
+        return [] if saga is None else saga.journal[:last]
 
     async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries."""

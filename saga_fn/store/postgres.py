@@ -20,6 +20,7 @@ from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
 from saga_fn.store.journal_rows import journal_columns, step_of
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.records import (
+    ALL_ENTRIES,
     FORMAT,
     MOST_UNREAD,
     READABLE,
@@ -36,6 +37,7 @@ from saga_fn.store.records import (
     Recorded,
     SagaRecord,
     SagaWrite,
+    TakenSaga,
     decode_plan,
     encode_event,
     encode_plan,
@@ -260,6 +262,23 @@ class PostgresStore:
             )
         return None if row is None else self._claimed(row)
 
+    async def take(self, saga_id: UUID, *, token: UUID, rev: int, owner: UUID, lease: timedelta) -> TakenSaga | None:
+        """Take this saga from its owner, if it still stands at (`token`, `rev`) and nobody has its row locked."""
+        async with self._database.control() as connection:
+            row = await self._database.queries.take_saga(
+                connection,
+                shard=self._shard(saga_id),
+                id=saga_id,
+                from_token=token,
+                rev=rev,
+                token=new_uuid(),
+                owner=owner,
+                lease=lease,
+            )
+        if row is None:
+            return None
+        return TakenSaga(row.token, row.signals, moment_of(row.lease_end), self._database.heard(row.now))
+
     def _claimed(self, row: ClaimedRow) -> ClaimedSaga:
         return ClaimedSaga(
             id=row.id,
@@ -347,10 +366,12 @@ class PostgresStore:
             rows = await self._database.queries.read_live(connection, shard=shard, ids=saga_ids)
         return {row.id: row.token for row in rows}
 
-    async def journal(self, saga_id: UUID) -> list[JournalRecord]:
-        """The saga's whole journal, in order."""
+    async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
+        """The saga's journal up to and with the entry `last`, in order."""
         async with self._database.work() as connection:
-            rows = await self._database.queries.read_journal(connection, shard=self._shard(saga_id), saga_id=saga_id)
+            rows = await self._database.queries.read_journal(
+                connection, shard=self._shard(saga_id), saga_id=saga_id, last=last
+            )
         return [JournalRecord(row.seq, row.event, row.writer, row.input, row.payload) for row in rows]
 
     async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:

@@ -11,6 +11,7 @@ from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.store.connection import Connection
 from saga_fn.store.records import (
+    ALL_ENTRIES,
     ClaimedSaga,
     Committed,
     DueWork,
@@ -24,6 +25,7 @@ from saga_fn.store.records import (
     Recorded,
     SagaRecord,
     SagaWrite,
+    TakenSaga,
 )
 
 
@@ -135,6 +137,10 @@ class Store(Protocol):
         """Take this saga, due or not; None if there is none, it has ended, or a lease on it is running."""
         ...
 
+    async def take(self, saga_id: UUID, *, token: UUID, rev: int, owner: UUID, lease: timedelta) -> TakenSaga | None:
+        """Take this saga from its owner, lease or no lease, if it still stands at (`token`, `rev`); else None."""
+        ...
+
     async def renew(self, shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
         """Extend the leases on these sagas (id to token). One that is missing is lost, or locked just now: read it."""
         ...
@@ -155,8 +161,8 @@ class Store(Protocol):
         """The tokens of those of these sagas that are there and have not ended; takes no lock."""
         ...
 
-    async def journal(self, saga_id: UUID) -> list[JournalRecord]:
-        """The saga's whole journal, in order."""
+    async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
+        """The saga's journal up to and with the entry `last`, in order; by default the whole."""
         ...
 
     async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:

@@ -32,6 +32,9 @@ FORMAT: Final = 1
 """The format this library writes; it reads `READABLE`."""
 READABLE: Final = (1,)
 
+ALL_ENTRIES: Final = 2**62
+"""A number that no journal entry has: all of them come before it."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(SagaState).decode
 _decode_event: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
@@ -166,6 +169,16 @@ class ClaimedSaga:
     last_error: str | None
     created_at: datetime
     takeover: bool
+    now: Moment
+
+
+@attrs.frozen
+class TakenSaga:
+    """A saga that this process has taken from its owner, under `token`. `lease_end`: until when that one may still run it."""
+
+    token: UUID
+    signals: int
+    lease_end: Moment
     now: Moment
 
 

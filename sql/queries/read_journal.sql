@@ -1,9 +1,9 @@
 -- name: read_journal :many JournalRow
 -- nullable: input, payload
--- A saga's whole journal, in order.
+-- A saga's journal up to and with entry `last`, in order: what a row that was read before it was made by.
 SELECT j.seq, j.writer, j.event, coalesce(j.input, given.payload) AS input, j.payload
 FROM saga_fn.saga_journal AS j
 LEFT JOIN saga_fn.saga_journal AS given
     ON given.shard = j.shard AND given.saga_id = j.saga_id AND given.seq = j.input_of
-WHERE j.shard = :shard::smallint AND j.saga_id = :saga_id::uuid
+WHERE j.shard = :shard::smallint AND j.saga_id = :saga_id::uuid AND j.seq <= :last::bigint
 ORDER BY j.seq

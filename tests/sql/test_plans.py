@@ -58,6 +58,7 @@ HOT: Final = (
     "release_sagas",
     "renew_leases",
     "send_letter",
+    "take_saga",
 )
 
 BATCHED: Final = (

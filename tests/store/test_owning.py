@@ -151,3 +151,31 @@ async def test_the_store_s_time_lags_and_never_leads(store: Store) -> None:
         estimate = store.now()
         new = new_saga(store)
         assert estimate <= (await store.insert(0, [new], lease=LONG)).now
+
+
+async def test_a_saga_is_taken_from_its_owner_as_it_was_read_or_not_at_all(store: Store) -> None:
+    hand = await start(store)
+    assert hand.token is not None
+    before = await store.read(hand.id)
+    assert before is not None
+    taken = await store.take(hand.id, token=hand.token, rev=1, owner=OTHER, lease=LONG)
+    assert taken is not None
+    assert before.due_at is not None
+    assert (taken.lease_end, taken.signals) == (moment_of(before.due_at), 0)
+    row = await store.read(hand.id)
+    assert row is not None
+    assert (row.token, row.owner, row.leased, row.rev, row.state) == (taken.token, OTHER, True, 1, before.state)
+    assert (await store.commit(0, [hand.succeeded()])).signals == {}, "the old owner's word counts no more"
+    assert (await store.renew(0, {hand.id: hand.token}, owner=OWNER, lease=LONG)).signals == {}
+    assert await store.take(hand.id, token=hand.token, rev=1, owner=OTHER, lease=LONG) is None
+    assert await store.take(hand.id, token=taken.token, rev=2, owner=OTHER, lease=LONG) is None
+    assert await store.take(uuid4(), token=taken.token, rev=1, owner=OTHER, lease=LONG) is None
+
+
+async def test_what_was_committed_meanwhile_is_not_taken(store: Store) -> None:
+    hand = await start(store, lease=OVER)
+    assert hand.token is not None
+    await store.commit(0, [hand.succeeded()])
+    assert await store.take(hand.id, token=hand.token, rev=1, owner=OTHER, lease=LONG) is None
+    assert [entry.seq for entry in await store.journal(hand.id)] == [1, 2]
+    assert [entry.seq for entry in await store.journal(hand.id, last=1)] == [1]

@@ -1,0 +1,17 @@
+-- name: take_saga :optional TakenRow
+-- not null: token
+-- Take one saga from its owner, whether or not the lease is running, if it stands as the caller has read it (`from_token`,
+-- `rev`): what the owner commits or renews afterwards matches nothing. `lease_end` is where the owner's lease ended then.
+-- Called by `abort` alone. It locks the one row, and finds nothing while another session has it locked.
+WITH held AS MATERIALIZED (
+    SELECT s.id, s.due_at AS lease_end
+    FROM saga_fn.saga AS s
+    WHERE
+        s.shard = :shard::smallint AND s.id = :id::uuid AND s.token = :from_token::uuid AND s.rev = :rev::bigint
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE saga_fn.saga AS s
+SET token = :token::uuid, owner = :owner::uuid, due_at = now() + :lease::interval, updated_at = now()
+FROM held AS h
+WHERE s.shard = :shard::smallint AND s.id = :id::uuid AND s.id = h.id
+RETURNING s.token, s.signals, h.lease_end, now() AS now

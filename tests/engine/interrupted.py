@@ -1,0 +1,42 @@
+"""A store between whose calls something else happens: for races aimed at each window in turn."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+from saga_fn.store.protocol import Store
+
+
+class Interrupted:
+    """Stands before a store; `deed` is done once, before the call number `at` of those that one task makes in order."""
+
+    def __init__(self, store: Store, at: int, deed: Callable[[], Awaitable[object]]) -> None:
+        self._store = store
+        self._at = at
+        self._deed: Callable[[], Awaitable[object]] | None = deed
+        self.calls: list[str] = []
+
+    @property
+    def reached(self) -> bool:
+        """Whether the deed was done."""
+        return self._deed is None
+
+    def as_store(self) -> Store:
+        """It, for whoever wants a store."""
+        return cast("Store", self)  # it answers to all that the store behind it does
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever the store has by that name
+        found = getattr(self._store, name)
+        if not inspect.iscoroutinefunction(found) or name == "hint":
+            return found
+
+        async def call(*args: Any, **named: Any) -> Any:  # Any: handed through
+            if self._deed is not None and len(self.calls) == self._at:
+                deed, self._deed = self._deed, None
+                await deed()
+            self.calls.append(name)
+            return await found(*args, **named)
+
+        return call
