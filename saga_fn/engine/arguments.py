@@ -47,13 +47,18 @@ def check_is(value: object, kind: type | tuple[type, ...], what: str, *, error: 
         raise error(f"{what} is wanted, not a {type(value).__name__}", hint=hint)
 
 
+def size_of(value: object) -> str:
+    """A value that is no key, as messages call it: keys name people and orders, and stay out of logs."""
+    return f"one of {len(value)}" if isinstance(value, str) else f"a {type(value).__name__}"
+
+
 def check_key(name: str, value: object) -> None:
     """Raise PayloadError for what is neither None nor a string that can be stored as a key."""
     if value is None:
         return
     if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_KEY:
         raise PayloadError(
-            f"{name} must be a string of 1 to {_LONGEST_KEY} characters, not {value!r:.80}",
+            f"{name} must be a string of 1 to {_LONGEST_KEY} characters, not {size_of(value)}",
             hint="str(key) makes one of a UUID or a number; hash longer ones first",
         )
     if "\x00" in value or any("\ud800" <= char <= "\udfff" for char in value):

@@ -269,7 +269,7 @@ def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
     if known and not waiting:
         names = {each for registered in known for each in registered.definition.plan.events}
         raise unknown_event(f"{name!r}", event.name, tuple(sorted(names)))
-    flaws = [unreadable(each, event.name, event.payload) for each in waiting]
+    flaws = [unreadable(each, event.name, event.payload, just_sent=True) for each in waiting]
     if flaws and None not in flaws:
         raise _unreadable_event(f"{name!r}", event.name, flaws[-1])
 
@@ -281,6 +281,8 @@ async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> No
         names |= registered.definition.plan.events
     if event.name not in names:
         raise unknown_event(row.id, event.name, tuple(sorted(names)))
-    flaw = None if registered is None else unreadable(registered.definition, event.name, event.payload)
+    flaw = None
+    if registered is not None:
+        flaw = unreadable(registered.definition, event.name, event.payload, just_sent=True)
     if flaw is not None:
         raise _unreadable_event(row.id, event.name, flaw)

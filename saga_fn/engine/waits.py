@@ -11,6 +11,7 @@ from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.definition import SagaDefinition, StepBinding
 from saga_fn.definition.mapping import Known
+from saga_fn.engine.arguments import size_of
 from saga_fn.engine.fault import Fault
 from saga_fn.errors import PayloadError
 from saga_fn.store.records import moment_of
@@ -37,7 +38,7 @@ def about(correlation: object) -> Digest:
     """The fingerprint of a correlation id; raises PayloadError for what is none."""
     if not isinstance(correlation, str) or not 0 < len(correlation) <= LONGEST_CORRELATION:
         raise PayloadError(
-            f"a correlation id must be a string of 1 to {LONGEST_CORRELATION} characters, not {correlation!r:.80}",
+            f"a correlation id must be a string of 1 to {LONGEST_CORRELATION} characters, not {size_of(correlation)}",
             hint="hash longer ones first",
         )
     return Digest(hashlib.blake2b(correlation.encode("utf-8", "surrogatepass"), digest_size=8).digest())
@@ -57,8 +58,13 @@ def unreadable(
     definition: SagaDefinition[Any, Any],
     name: str,
     payload: bytes,  # Any: sagas of all types
+    *,
+    just_sent: bool = False,
 ) -> PayloadError | None:
-    """Why no wait of the saga could read an event of that name; None if one can, or if none waits for it."""
+    """Why no wait of the saga could read an event of that name; None if one can, or if none waits for it.
+
+    `just_sent`: whoever wrote it is here to be told of a field that there is not; of what is stored another build may know.
+    """
     flaw: PayloadError | None = None
     for planned in definition.plan.steps:
         binding = definition.steps[planned.step]
@@ -67,7 +73,7 @@ def unreadable(
             readers.append(binding.compensation_waits_for.payload)
         for reader in readers:
             try:
-                reader.decode(payload)
+                _ = reader.read(payload) if just_sent else reader.decode(payload)
             except PayloadError as error:
                 flaw = error
             else:

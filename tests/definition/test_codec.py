@@ -117,9 +117,10 @@ def test_equal_sets_have_equal_bytes() -> None:
 MISPLACED: Any = Point(1)  # Any: what the checkers would refuse
 
 BAD: list[tuple[str, object, object, str]] = [
-    ("NaN", float, math.nan, "NaN"),
+    ("NaN", float, math.nan, "None"),
     ("infinity", float, math.inf, "None"),
-    ("NaN inside", Basket, Basket([], weight=math.nan), "NaN"),
+    ("NaN inside", Basket, Basket([], weight=math.nan), "None"),
+    ("NaN of a Decimal", Decimal, Decimal("NaN"), "None"),
     ("naive datetime", datetime, datetime(2026, 1, 1), "timezone.utc"),  # noqa: DTZ001 - the mistake in question
     ("naive inside", Parcel, Parcel(datetime(2026, 1, 1), (1, 2)), "timezone.utc"),  # noqa: DTZ001 - as above
     ("lone surrogate", str, "\ud800", "errors='replace'"),

@@ -1,0 +1,176 @@
+"""JSON side by side with the value it stands for: what of it was not read, and how it is put in order.
+
+What people write may not name a field that there is not. What is stored may: a newer build wrote it, or an older one, which
+knew nothing of a field that there is now. Only both at once in one object look like a field that was renamed, whose value
+would be lost for a default.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import cast
+
+import attrs
+import msgspec
+
+from saga_fn.codec.fields import Fields, fields_of, is_model
+from saga_fn.codec.models import encode
+from saga_fn.codec.words import type_name
+
+_SHOWN = 64
+
+
+@attrs.frozen
+class Unread:
+    """An object of which not everything was read."""
+
+    path: str
+    unknown: tuple[str, ...]
+    missing: tuple[str, ...]
+    """The fields that have their defaults for want of a value."""
+    stranger: str | None = None
+    """It is no JSON, but an object of another class."""
+
+    @property
+    def fact(self) -> str:
+        """What is wrong with it, if that is to be refused."""
+        if self.stranger is not None:
+            return f"a {self.stranger} stands where another type is wanted"
+        unknown = ", ".join(map(_quoted, self.unknown))
+        if not self.missing:
+            return f"there is no field {unknown}"
+        return f"there is no field {unknown}, and {', '.join(map(_quoted, self.missing))} is missing"
+
+
+def _quoted(name: str) -> str:
+    """A field's name; what cannot be one may be data."""
+    return repr(name) if name.isidentifier() and len(name) <= _SHOWN else "(a key that is no name)"
+
+
+def unread(plain: object, value: object, path: str = "$") -> Iterator[Unread]:
+    """Every object within `plain` that has more than was read into `value`."""
+    if isinstance(value, dict):
+        if isinstance(plain, dict):
+            yield from _of_dict(cast("dict[object, object]", plain), cast("dict[object, object]", value), path)
+    elif isinstance(value, list | tuple | deque):
+        items, read = cast("list[object]", plain), cast("list[object]", value)
+        if isinstance(plain, list | tuple) and len(items) == len(read):
+            yield from _of_items(items, read, path)
+    elif isinstance(value, set | frozenset):
+        if isinstance(plain, list | tuple | set | frozenset):
+            yield from _of_set(cast("list[object]", plain), cast("frozenset[object]", value), path)
+    elif (found := fields_of(type(value))) is not None:
+        yield from _of_object(plain, value, found, path)
+
+
+def _of_items(plain: Iterable[object], value: Iterable[object], path: str) -> Iterator[Unread]:
+    for place, (one, its) in enumerate(zip(plain, value, strict=True)):
+        yield from unread(one, its, f"{path}[{place}]")
+
+
+def _of_set(plain: Iterable[object], value: frozenset[object], path: str) -> Iterator[Unread]:
+    """A set has no order to go by: its objects are judged by their class, if they are of one."""
+    classes = {type(each) for each in value}
+    found = fields_of(classes.pop()) if len(classes) == 1 else None
+    if found is not None and found.positional is None and not found.open:
+        for one in plain:
+            if isinstance(one, dict):
+                yield from _keys(cast("dict[object, object]", one), found, f"{path}[...]")
+
+
+def _of_dict(plain: dict[object, object], value: dict[object, object], path: str) -> Iterator[Unread]:
+    if value.keys() <= plain.keys():
+        unknown = tuple(str(key) for key in plain if key not in value)
+        if unknown:  # a TypedDict
+            yield Unread(path, unknown, ())
+        for key, inside in value.items():
+            yield from unread(plain[key], inside, f"{path}[...]")
+    elif len(plain) == len(value):  # its keys are no strings
+        for one, its in zip(plain.values(), value.values(), strict=True):
+            yield from unread(one, its, f"{path}[...]")
+
+
+def _of_object(plain: object, value: object, found: Fields, path: str) -> Iterator[Unread]:
+    if isinstance(plain, dict):
+        given = cast("dict[object, object]", plain)
+        if not found.open:
+            yield from _keys(given, found, path)
+        for field in found.each:
+            for name in field.names & given.keys():
+                yield from unread(given[name], getattr(value, field.attribute, None), f"{path}.{field.attribute}")
+    elif isinstance(plain, list | tuple):
+        if found.positional is not None:
+            inside = [getattr(value, field.attribute) for field in found.each]
+            places = cast("list[object]", plain)[found.positional :]
+            if len(places) > len(inside):
+                yield Unread(path, (f"[{found.positional + len(inside)}]",), ())
+            yield from _of_items(places[: len(inside)], inside[: len(places)], path)
+        elif is_model(type(value)) and found.each:  # a root model
+            yield from unread(cast("object", plain), getattr(value, found.each[0].attribute), path)
+    elif fields_of(type(plain)) is not None and not isinstance(plain, type(value)):
+        yield Unread(path, (), (), type_name(type(plain)))
+
+
+def _keys(plain: dict[object, object], found: Fields, path: str) -> Iterator[Unread]:
+    unknown = tuple(str(key) for key in plain if key not in found.known)
+    if unknown:
+        missing = (field.stored for field in found.each if field.defaulted and field.names.isdisjoint(plain))
+        yield Unread(path, unknown, tuple(missing))
+
+
+# --- putting in order -----------------------------------------------------------------------------------------------
+
+
+def arranged(data: bytes, value: object) -> bytes:
+    """The JSON of `value` with its sets in one order, in every process, and with no field left out for its default."""
+    return encode(_arranged(msgspec.json.decode(data), value))
+
+
+def _arranged(plain: object, value: object) -> object:
+    as_it_is: object = plain
+    if isinstance(value, dict):
+        items, held = cast("dict[object, object]", plain), cast("dict[object, object]", value)
+        if not isinstance(plain, dict) or len(items) != len(held):
+            return as_it_is
+        return {key: _arranged(one, its) for (key, one), its in zip(items.items(), held.values(), strict=True)}
+    if isinstance(value, list | tuple | deque | set | frozenset):
+        places, inside = cast("list[object]", plain), cast("list[object]", value)
+        if not isinstance(plain, list) or len(places) != len(inside):
+            return as_it_is
+        found = [_arranged(one, its) for one, its in zip(places, inside, strict=True)]
+        return sorted(found, key=encode) if isinstance(value, set | frozenset) else found
+    fields = fields_of(type(value))
+    if fields is None:
+        return plain
+    if isinstance(plain, dict):
+        return _arranged_object(cast("dict[str, object]", plain), value, fields)
+    if isinstance(plain, list) and fields.positional is not None:
+        return _arranged_places(cast("list[object]", plain), value, fields, fields.positional)
+    if isinstance(plain, list) and is_model(type(value)) and fields.each:  # a root model
+        return _arranged(as_it_is, getattr(value, fields.each[0].attribute))
+    return as_it_is
+
+
+def _arranged_places(plain: list[object], value: object, fields: Fields, tags: int) -> list[object]:
+    inside = [getattr(value, field.attribute) for field in fields.each]
+    found = [_arranged(one, its) for one, its in zip(plain[tags:], inside, strict=False)]
+    added = [_filled(its) for its in inside[len(found) :]]
+    return [*plain[:tags], *found, *added]
+
+
+def _arranged_object(plain: dict[str, object], value: object, fields: Fields) -> dict[str, object]:
+    known: dict[str, object] = {}
+    for field in fields.each:
+        inside = getattr(value, field.attribute, msgspec.UNSET)
+        if field.stored in plain:
+            known[field.stored] = _arranged(plain[field.stored], inside)
+        elif fields.omits and field.defaulted and inside is not msgspec.UNSET:
+            known[field.stored] = _filled(inside)
+    others = {key: item for key, item in plain.items() if key not in known}
+    return {**others, **known}
+
+
+def _filled(inside: object) -> object:
+    """What was left out, as it would have been encoded."""
+    return _arranged(msgspec.json.decode(encode(inside)), inside)
