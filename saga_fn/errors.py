@@ -9,6 +9,7 @@ One root, one leaf per cause. The facts are attributes; the message is the fact,
     ├── SagaNotFoundError
     ├── ActiveSagaAlreadyExistsError   the aggregation id is taken
     ├── StartConflictError             the idempotency key was used with other input
+    ├── StartBusyError                 another transaction, still open, holds the key
     ├── SagaStateError                 the operation is not legal in the saga's state
     ├── SagaNotCompletedError          awaited a result, but the saga ended otherwise
     │   ├── SagaCompensatedError
@@ -90,12 +91,24 @@ class SagaNotRegisteredError(SagaError):
 
 
 class SagaNotFoundError(SagaError):
-    """The store holds no saga of this id."""
+    """The store holds no saga of this id.
+
+    `uncommitted` says that this process started it in a transaction of the caller's (`connection=`): that is not committed
+    yet, or was rolled back.
+    """
 
     saga_id: UUID
+    uncommitted: bool
 
-    def __init__(self, saga_id: UUID) -> None:
+    def __init__(self, saga_id: UUID, *, uncommitted: bool = False) -> None:
         self.saga_id = saga_id
+        self.uncommitted = uncommitted
+        if uncommitted:
+            super().__init__(
+                f"saga {saga_id} is not there: the transaction it was started in is not committed yet, or was rolled back",
+                hint="commit first: a saga begins, and can be awaited, when the transaction with its start is committed",
+            )
+            return
         super().__init__(
             f"there is no saga {saga_id}",
             hint="check the id, and that this process uses the same database and schema as the one that started it",
@@ -133,6 +146,39 @@ class StartConflictError(SagaError):
         super().__init__(
             f"idempotency key {idempotency_key!r} of {saga_name!r} has started saga {saga_id} with other initial data",
             hint="one key means one request: use a new key for new data, or send the same data again",
+        )
+
+
+class StartBusyError(SagaError):
+    """A start was given up, because another transaction that is still open stands in its way; nothing was started.
+
+    That transaction holds the same `aggregation_id` or `idempotency_key` (None where the start had none). `aborted` says
+    that the start was part of a transaction of the caller's (`connection=`): PostgreSQL has aborted it.
+    """
+
+    saga_name: str
+    aggregation_id: str | None
+    idempotency_key: str | None
+    aborted: bool
+
+    def __init__(
+        self, saga_name: str, *, reason: str, aggregation_id: str | None, idempotency_key: str | None, aborted: bool
+    ) -> None:
+        self.saga_name = saga_name
+        self.aggregation_id = aggregation_id
+        self.idempotency_key = idempotency_key
+        self.aborted = aborted
+        keys = (("aggregation id", aggregation_id), ("idempotency key", idempotency_key))
+        of = " and ".join(f"{what} {key!r}" for what, key in keys if key is not None)
+        fact = f"{saga_name!r} could not be started{f' for {of}' if of else ''}: {reason}"
+        if aborted:
+            super().__init__(
+                f"{fact}; the transaction of the connection given is aborted",
+                hint="roll it back, and do all of it again in another one: it is safe, for nothing of it has happened",
+            )
+            return
+        super().__init__(
+            fact, hint="send it again, with the same key; key_wait= of SagaOrchestrator says how long to wait"
         )
 
 

@@ -15,8 +15,9 @@ from saga_fn.engine.arguments import micros_of_delay
 from saga_fn.engine.awaiting import drive_to_end, end_of, outcome_of
 from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.obstacle import StartedSaga
 from saga_fn.engine.registry import Registered
-from saga_fn.engine.starting import StartedSaga, Starter
+from saga_fn.engine.starting import Starter
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.view import result_of, snapshot_of
 from saga_fn.errors import SagaCompensatedError, SagaFailedError
@@ -114,11 +115,29 @@ class SagaHandle(Generic[D, R]):
         delay: timedelta | None = None,
         connection: Connection | None = None,
     ) -> SagaRun[R]:
-        """Start a saga; it is durable when this returns, and goes on in the background, after `delay` if there is one.
+        """Start a saga; it is durable when this returns, and goes on in the background.
 
-        The same `idempotency_key` gives the same saga, with other data StartConflictError. One active saga a name and
-        `aggregation_id`: a second raises ActiveSagaAlreadyExistsError. With `connection` the start becomes part of that
-        connection's transaction. Raises PayloadError for data that cannot be stored.
+        Args:
+            data: what it is started with.
+            aggregation_id: its business key, 1 to 255 characters. There is one active saga per name and key: another
+                start raises ActiveSagaAlreadyExistsError.
+            idempotency_key: names the request, 1 to 255 characters. The same key gives the same saga (`created` is False
+                then), with other data StartConflictError.
+            trace_id: for your logs, 1 to 255 characters; random by default.
+            delay: how much later it is to begin, 0 to 365 days; at once by default.
+            connection: an asyncpg connection with a transaction open on it. The start becomes part of that transaction:
+                the saga begins when it is committed, and never if it is rolled back. No other connection is used.
+
+        Raises PayloadError for data or a key that cannot be stored, SagaError for a connection without a transaction, and
+        StartBusyError if another transaction that is still open holds the same key for longer than `key_wait` of
+        SagaOrchestrator. With `connection` the caller's transaction is aborted then; its `lock_timeout` is as before in
+        every other case. Without a key a start waits for nobody's transaction.
+
+        Example::
+
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute("INSERT INTO orders (id) VALUES ($1)", order.order_id)
+                run = await orders.start(order, idempotency_key=order.order_id, connection=connection)
         """
         micros = micros_of_delay(delay)
         request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id, micros)
@@ -132,19 +151,25 @@ class SagaHandle(Generic[D, R]):
         aggregation_id: Callable[[D], str] | None = None,
         idempotency_key: Callable[[D], str] | None = None,
         delay: timedelta | None = None,
+        connection: Connection | None = None,
     ) -> list[SagaRun[R]]:
         """Start a saga for each, many a statement; all are durable when this returns, in the order of `data`.
 
-        The keys of each are computed from its data, and mean what they mean to `start`; so does `delay`. Data that cannot be
-        stored raises PayloadError before anything is started; what another saga stands in the way of raises when the others
-        are started.
+        The keys of each are computed from its data, and mean what they mean to `start`; so do `delay` and `connection`.
+        Data that cannot be stored raises PayloadError before anything is started; what another saga or transaction stands
+        in the way of raises when the others are started.
 
         Example::
 
             runs = await orders.start_many(new_orders, idempotency_key=lambda order: order.order_id)
         """
         started = await self._starter.start_many(
-            self._registered, data, aggregation_id=aggregation_id, idempotency_key=idempotency_key, delay=delay
+            self._registered,
+            data,
+            aggregation_id=aggregation_id,
+            idempotency_key=idempotency_key,
+            delay=delay,
+            connection=connection,
         )
         return [self._run(each) for each in started]
 

@@ -39,7 +39,7 @@ from saga_fn.sender import EventSender
 from saga_fn.snapshot import Health, SagaSnapshot
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.memory import MemoryStore
-from saga_fn.store.protocol import Store
+from saga_fn.store.protocol import KEY_WAIT, Store
 from saga_fn.store.records import moment_of, time_of
 
 D = TypeVar("D")
@@ -56,7 +56,8 @@ class SagaOrchestrator:
     with a pool, nothing runs in the background: `start`, `notify`, `run_due`, snapshots and SagaAdmin work all the same.
 
     `migrate=True` applies the schema; by default it is only checked. `lease` is how long a silent process keeps its sagas
-    before others may take them over, and has nothing to do with a step's timeout.
+    before others may take them over, and has nothing to do with a step's timeout. `key_wait` (0 to 365 days, default 2 s) is
+    the longest a start waits for another transaction that holds the same key and is still open.
 
     Example::
 
@@ -75,6 +76,7 @@ class SagaOrchestrator:
         lease: timedelta = timedelta(seconds=15),
         poll_interval: timedelta = timedelta(seconds=1),
         stop_timeout: timedelta = timedelta(seconds=20),
+        key_wait: timedelta = KEY_WAIT,
         max_payload_bytes: int = MEBIBYTE,
         shards: int = 1,
         pool_size: int = 4,
@@ -86,6 +88,7 @@ class SagaOrchestrator:
             lease=lease,
             poll_interval=poll_interval,
             stop_timeout=stop_timeout,
+            key_wait=key_wait,
             max_payload_bytes=max_payload_bytes,
         )
         self._needs_entering = isinstance(store, str)
@@ -109,6 +112,7 @@ class SagaOrchestrator:
             raise SagaError("this orchestrator is entered already", hint="use one `async with` around its whole life")
         try:
             await self._store.open(migrate=self._migrate, listen=self._hear)
+            await self.engine.keep_plans()
         except BaseException:
             await self._store.close()
             raise
@@ -239,11 +243,17 @@ class SagaOrchestrator:
         aggregation_id: Callable[[Any], str] | None = None,
         idempotency_key: Callable[[Any], str] | None = None,
         delay: timedelta | None = None,
+        connection: Connection | None = None,
     ) -> list[UUID]:  # Any: the saga is known by its name alone
         """Start many sagas of that name, and give their ids in order; see `SagaHandle.start_many`."""
         registered = self.engine.registry.latest(saga_name)
         started = await self._starter.start_many(
-            registered, initial_data, aggregation_id=aggregation_id, idempotency_key=idempotency_key, delay=delay
+            registered,
+            initial_data,
+            aggregation_id=aggregation_id,
+            idempotency_key=idempotency_key,
+            delay=delay,
+            connection=connection,
         )
         return [each.id for each in started]
 

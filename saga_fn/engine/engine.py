@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -33,7 +34,10 @@ from saga_fn.engine.interpreter import Interpreter, first_events
 from saga_fn.engine.leases import LeaseKeeper
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import EngineOptions
+from saga_fn.engine.recent import Recent
 from saga_fn.engine.registry import Registry
+from saga_fn.errors import StoreError
+from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
@@ -63,6 +67,8 @@ class SagaEngine:
         self.hints: Hints = Hints(store)
         self._suspects_apart: dict[UUID, asyncio.Task[None]] = {}
         self._kept_plans: set[PlanId] = set()
+        self.uncommitted: Recent = Recent()
+        """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self._turn = asyncio.Lock()
         self.starting = 0
         """Sagas on their way into the store as this process's own: each takes a slot."""
@@ -81,6 +87,20 @@ class SagaEngine:
         """Make sure that the store has the plan; asks it once a process."""
         if plan.id not in self._kept_plans:
             await self.store.keep_plan(plan)
+            self._kept_plans.add(plan.id)
+
+    async def keep_plans(self) -> None:
+        """Store the plans of what is registered, so that starts in callers' transactions need not; they can if this fails."""
+        with contextlib.suppress(StoreError):
+            for plan in self.registry.plans:
+                await self.keep_plan(plan)
+
+    async def hold_plan(self, plan: Plan, connection: Connection) -> None:
+        """Make sure that a saga that starts in a caller's transaction has its plan, without another connection.
+
+        A rollback takes the plan back, so it counts as kept only when it was seen to be committed.
+        """
+        if plan.id not in self._kept_plans and await self.store.hold_plan(plan, connection):
             self._kept_plans.add(plan.id)
 
     def drive_started(self, saga: LiveSaga, actions: Sequence[Action]) -> None:

@@ -10,12 +10,17 @@ import attrs
 from saga_fn.duration import micros_of
 from saga_fn.engine.arguments import check_whole
 from saga_fn.errors import SagaError
+from saga_fn.store.protocol import KEY_WAIT
 
 MEBIBYTE: Final = 1024 * 1024
 
 
 def _positive(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: object) -> None:
     micros_of(attribute.name, value, error=SagaError, hint="e.g. timedelta(seconds=15)")
+
+
+def _not_below_zero(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: object) -> None:
+    micros_of(attribute.name, value, least=0, error=SagaError, hint="e.g. timedelta(seconds=2)")
 
 
 def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: object) -> None:
@@ -37,5 +42,7 @@ class EngineOptions:
     """The longest an idle worker waits before it looks for due sagas again."""
     stop_timeout: timedelta = attrs.field(default=timedelta(seconds=20), validator=_positive)
     """How long a stopping process waits for running steps before it cuts them short and hands their sagas back."""
+    key_wait: timedelta = attrs.field(default=KEY_WAIT, validator=_not_below_zero)
+    """The longest a start waits for another transaction that holds the same key and is still open."""
     max_payload_bytes: int = attrs.field(default=MEBIBYTE, validator=_not_negative)
     """The most bytes one input, output, event or initial data may take, encoded."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import attrs
 
+from saga_fn.core.plan import Plan
 from saga_fn.definition import SagaDefinition
 from saga_fn.errors import SagaDefinitionError, SagaNotRegisteredError
 
@@ -72,6 +73,11 @@ class Registry:
             if registered.definition is definition:
                 return registered
         raise SagaNotRegisteredError(definition.name or "(unnamed)", registered=self._latest)
+
+    @property
+    def plans(self) -> list[Plan]:
+        """The plan of every definition."""
+        return [registered.definition.plan for registered in self._by_key.values()]
 
     @property
     def pairs(self) -> list[tuple[str, int]]:

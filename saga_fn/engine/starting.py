@@ -1,21 +1,22 @@
 """How a saga begins: one insert with its first journal entry, owned at once by this process if it has a slot for it.
 
 Starts that are ready at the same time share a statement. Those with a key of the caller's go apart from the others: such
-an insert may have to wait for somebody else's transaction, and nobody without a key is to wait with it.
+an insert may have to wait for somebody else's transaction, and nobody without a key is to wait with it. It waits a moment
+only: what has to wait for longer is sent again by itself, so that nobody with another key waits with it either.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import random
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from datetime import timedelta
-from typing import TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
-
-import attrs
 
 from saga_fn.core.effects import Transition
 from saga_fn.core.ids import Moment
@@ -24,16 +25,12 @@ from saga_fn.engine.beginning import StartRequest, first_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.lanes import Lanes
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.obstacle import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, told
 from saga_fn.engine.registry import Registered
-from saga_fn.errors import (
-    ActiveSagaAlreadyExistsError,
-    SagaError,
-    StartConflictError,
-    StoreError,
-    StoreUnavailableError,
-)
+from saga_fn.engine.within import start_within
+from saga_fn.errors import SagaError, StoreError, StoreUnavailableError
 from saga_fn.store.connection import Connection
-from saga_fn.store.faults import RowRefusedError, StoreBusyError
+from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
 from saga_fn.store.ids import shard_of, shard_of_key
 from saga_fn.store.records import NewSaga
 
@@ -41,15 +38,25 @@ T = TypeVar("T")
 
 _TRIES = 5
 """How often an insert whose answer was lost is sent again before the caller hears of it."""
+_MOMENT: Final = timedelta(milliseconds=20)
+"""How long a statement that others share waits for another transaction: a second request of the same client is over by then."""
+_GLANCE: Final = timedelta(milliseconds=2)
+"""How long one waits that is known to have something in its way."""
+_SHORTEST_PAUSE: Final = 0.005
+_LONGEST_PAUSE: Final = 0.1
+_A_HEAD: Final = 0.01
+"""Seconds that each who waits adds to everybody's pause: all of them together use half a connection."""
+_LONGEST_CROWDED: Final = 1.0
 
 
-@attrs.frozen
-class StartedSaga:
-    """A saga that exists now; `created` by this call, or by one before it with the same key. `live` if it runs here."""
+class _Fate(enum.Enum):
+    """What became of an insert."""
 
-    id: UUID
-    created: bool
-    live: LiveSaga | None = None
+    CREATED = enum.auto()
+    TAKEN = enum.auto()
+    """The id is there, or another saga is active under the business key."""
+    LOCKED = enum.auto()
+    """Another transaction, still open, has inserted the id or the business key."""
 
 
 class _Pending:
@@ -62,12 +69,12 @@ class _Pending:
         self.new = new
         self.live = live
         self.actions = moved.actions
-        self.settled: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.settled: asyncio.Future[_Fate] = asyncio.get_running_loop().create_future()
         self.size = len(new.payload)
 
-    def settle(self, *, created: bool) -> None:
+    def settle(self, fate: _Fate) -> None:
         if not self.settled.done():  # its caller may have gone
-            self.settled.set_result(created)
+            self.settled.set_result(fate)
 
     def fail(self, error: BaseException) -> None:
         if not self.settled.done():
@@ -81,19 +88,23 @@ class Starter:
         """`slots` tells how many sagas more this process may run itself."""
         self._engine = engine
         self._slots = slots
-        self._unkeyed: Lanes[_Pending] = Lanes(self._send, lanes=1)
-        self._keyed: Lanes[_Pending] = Lanes(self._send, lanes=1)
+        self._unkeyed: Lanes[_Pending] = Lanes(self._send_unkeyed, lanes=1)
+        self._keyed: Lanes[_Pending] = Lanes(self._send_keyed, lanes=1)
+        self._awaited: Counter[object] = Counter()
+        """Ids and business keys that starts of this process wait for."""
 
     async def start(self, request: StartRequest, connection: Connection | None = None) -> StartedSaga:
         """Insert the saga; durable when this returns, or part of the connection's transaction, and then owned by nobody.
 
         Raises before anything is written whatever can be known then. If the caller is cancelled meanwhile, the saga is
-        inserted all the same.
+        inserted all the same, unless another transaction held its key.
         """
         self._engine.require_open()
         if connection is not None:
-            return await self._start_within(request, connection)
-        started = await self._start(request, slots=self._slots())
+            return (await start_within(self._engine, [request], connection))[0]
+        await self._engine.keep_plan(request.registered.definition.plan)
+        pending = self._hand_in(request, _Pending(*first_of(self._engine, request, owned=self._slots() > 0)))
+        started = await self._settled(request, pending)
         self._announce([started])
         return started
 
@@ -105,6 +116,7 @@ class Starter:
         aggregation_id: Callable[[T], str] | None,
         idempotency_key: Callable[[T], str] | None,
         delay: timedelta | None,
+        connection: Connection | None,
     ) -> list[StartedSaga]:
         """Insert a saga for each, of which this process runs as many itself as it has slots; raises as `start` does.
 
@@ -112,24 +124,9 @@ class Starter:
         """
         engine = self._engine
         engine.require_open()
-        micros = micros_of_delay(delay)
-        check_is(data, Iterable, "the data of many sagas", error=SagaError, hint="start_many([one, two]), start(one)")
-        for name, key in (("aggregation_id", aggregation_id), ("idempotency_key", idempotency_key)):
-            if key is not None and not callable(key):
-                raise SagaError(
-                    f"{name} of many sagas must be a function, not a {type(key).__name__}",
-                    hint=f"it is called with the data of each: {name}=lambda order: order.order_id",
-                )
-        requests = [
-            StartRequest(
-                registered,
-                each,
-                None if aggregation_id is None else aggregation_id(each),
-                None if idempotency_key is None else idempotency_key(each),
-                delay=micros,
-            )
-            for each in data
-        ]
+        requests = _requests(registered, data, aggregation_id, idempotency_key, delay)
+        if connection is not None:
+            return await start_within(engine, requests, connection)
         slots = self._slots()
         await engine.keep_plan(registered.definition.plan)
         pendings = [
@@ -139,26 +136,26 @@ class Starter:
             self._hand_in(request, pending)
         if pendings:
             await asyncio.wait([pending.settled for pending in pendings])
-        started = [await self._settled(request, pending) for request, pending in zip(requests, pendings, strict=True)]
+        started = await self._all_settled(list(zip(requests, pendings, strict=True)))
         self._announce(started)
         return started
 
-    async def _start(self, request: StartRequest, *, slots: int) -> StartedSaga:
-        await self._engine.keep_plan(request.registered.definition.plan)
-        pending = self._hand_in(request, _Pending(*first_of(self._engine, request, owned=slots > 0)))
-        return await self._settled(request, pending)
-
-    async def _start_within(self, request: StartRequest, connection: Connection) -> StartedSaga:
-        if not hasattr(connection, "fetch"):
-            raise SagaError("connection is no connection", hint="pass an asyncpg connection, in a transaction")
-        engine = self._engine
-        await engine.keep_plan(request.registered.definition.plan)
-        new, _, _ = first_of(engine, request, owned=False)
-        shard = shard_of(new.id, engine.store.shards)
-        inserted = await engine.store.insert(shard, [new], lease=engine.options.lease, connection=connection)
-        if new.id not in inserted.ids:
-            return await self._existing(request, new)
-        return StartedSaga(new.id, created=True)
+    async def _all_settled(self, pairs: Sequence[tuple[StartRequest, _Pending]]) -> list[StartedSaga]:
+        """What became of each. Those that something stands in the way of wait for it at the same time."""
+        hindered = {
+            number: self._settled(request, pending)
+            for number, (request, pending) in enumerate(pairs)
+            if pending.settled.exception() is None and pending.settled.result() is not _Fate.CREATED
+        }
+        ends = await asyncio.gather(*hindered.values(), return_exceptions=True)
+        by_number = dict(zip(hindered, ends, strict=True))
+        started: list[StartedSaga] = []
+        for number, (request, pending) in enumerate(pairs):
+            end = by_number[number] if number in by_number else await self._settled(request, pending)
+            if isinstance(end, BaseException):
+                raise end
+            started.append(end)
+        return started
 
     def _announce(self, started: Iterable[StartedSaga]) -> None:
         """Tell other processes that there is work which this one does not do."""
@@ -166,6 +163,9 @@ class Starter:
             self._engine.announce(None)
 
     def _hand_in(self, request: StartRequest, pending: _Pending) -> _Pending:
+        if self._is_awaited(pending.new):
+            pending.settle(_Fate.LOCKED)  # it waits with those that wait for its key already
+            return pending
         if pending.live is not None:
             self._engine.starting += 1
         keyed = request.aggregation_id is not None or request.idempotency_key is not None
@@ -174,14 +174,66 @@ class Starter:
         return pending
 
     async def _settled(self, request: StartRequest, pending: _Pending) -> StartedSaga:
-        if await pending.settled:
-            if request.aggregation_id is not None and request.registered.definition.plan.events:
-                await self._hand_over(pending.new.name, request.aggregation_id)
-            return StartedSaga(pending.new.id, created=True, live=pending.live)
-        return await self._existing(request, pending.new)
+        try:
+            fate = await pending.settled
+            if fate is _Fate.CREATED:
+                await self._hand_over(request)
+                return StartedSaga(pending.id, created=True, live=pending.live)
+            before = None if fate is _Fate.LOCKED else await existing(self._engine, request, pending.new)
+            return before or await self._alone(request)
+        except StoreError as error:
+            raise told([request], error) from error
 
-    async def _hand_over(self, name: str, aggregation_id: str) -> None:
+    async def _alone(self, request: StartRequest) -> StartedSaga:
+        """Insert a saga as soon as no other transaction holds its key; raises StartBusyError after `key_wait`.
+
+        It looks again and again for a moment, and holds no connection between two looks: neither those with other keys nor
+        commits wait for it. The more there are who wait, the longer each pauses.
+        """
+        engine = self._engine
+        give_up = time.monotonic() + engine.options.key_wait.total_seconds()
+        new, _, _ = first_of(engine, request, owned=False)
+        shard = shard_of(new.id, engine.store.shards)
+        pause, changed_hands = _SHORTEST_PAUSE, 0
+        with self._waiting_for(new):
+            while changed_hands < LOOKS:
+                try:
+                    created, _ = await self._created(shard, [new], patience=_GLANCE)
+                except RowLockedError as error:
+                    left = give_up - time.monotonic()
+                    if left <= 0:
+                        raise busy(request, HELD) from error
+                    crowd = min(self._awaited.total() * _A_HEAD, _LONGEST_CROWDED)
+                    await asyncio.sleep(min(left, max(pause, crowd) * random.uniform(0.5, 1.0)))
+                    pause = min(pause * 2, _LONGEST_PAUSE)
+                    continue
+                if created:
+                    await self._hand_over(request)
+                    return StartedSaga(new.id, created=True)
+                before = await existing(engine, request, new)
+                if before is not None:
+                    return before
+                changed_hands += 1
+        raise busy(request, CHANGED_HANDS)
+
+    def _is_awaited(self, new: NewSaga) -> bool:
+        return bool(self._awaited) and any(key in self._awaited for key in _keys(new))
+
+    @contextlib.contextmanager
+    def _waiting_for(self, new: NewSaga) -> Generator[None]:
+        keys = _keys(new)
+        self._awaited.update(keys)
+        try:
+            yield
+        finally:
+            self._awaited.subtract(keys)
+            self._awaited += Counter()  # drops those that nobody waits for
+
+    async def _hand_over(self, request: StartRequest) -> None:
         """Give a saga that has just begun what was sent to its business key before. What goes wrong here a sweep mends."""
+        name, aggregation_id = request.registered.name, request.aggregation_id
+        if aggregation_id is None or not request.registered.definition.plan.events:
+            return
         store = self._engine.store
         with contextlib.suppress(StoreError):
             saga_id = await store.kept_events.hand_over(
@@ -191,9 +243,15 @@ class Starter:
                 self._engine.nudge(saga_id)
                 self._engine.on_due(None)
 
-    async def _send(self, shard: int, batch: list[_Pending]) -> None:
+    async def _send_unkeyed(self, shard: int, batch: list[_Pending]) -> None:
+        await self._send(shard, batch, self._engine.options.key_wait)  # it waits for no key: for who alters the tables
+
+    async def _send_keyed(self, shard: int, batch: list[_Pending]) -> None:
+        await self._send(shard, batch, min(_MOMENT, self._engine.options.key_wait))
+
+    async def _send(self, shard: int, batch: list[_Pending], patience: timedelta) -> None:
         try:
-            await self._insert(shard, batch)
+            await self._insert(shard, self._not_awaited(batch), patience)
         except BaseException as error:
             for pending in batch:  # whatever happened, nobody may wait for ever
                 pending.fail(error)
@@ -202,55 +260,94 @@ class Starter:
         finally:
             self._engine.starting -= sum(pending.live is not None for pending in batch)
 
-    async def _insert(self, shard: int, batch: Sequence[_Pending]) -> None:
+    def _not_awaited(self, batch: list[_Pending]) -> list[_Pending]:
+        """Those that can be sent with others; since they were handed in, starts may have begun to wait for the same keys."""
+        if not self._awaited:
+            return batch
+        free: list[_Pending] = []
+        for pending in batch:
+            if self._is_awaited(pending.new):
+                pending.settle(_Fate.LOCKED)
+            else:
+                free.append(pending)
+        return free
+
+    async def _insert(self, shard: int, batch: Sequence[_Pending], patience: timedelta) -> None:
+        if not batch:
+            return
         sent = time.monotonic()
         try:
-            created, at = await self._created(shard, [pending.new for pending in batch])
-        except RowRefusedError as error:
-            if len(batch) == 1:
+            created, at = await self._created(shard, [pending.new for pending in batch], patience=patience)
+        except (RowRefusedError, RowLockedError) as error:
+            locked = isinstance(error, RowLockedError)
+            if len(batch) > 1:
+                half, patience = len(batch) // 2, _GLANCE if locked else patience
+                await self._insert(shard, batch[:half], patience)
+                await self._insert(shard, batch[half:], patience)
+            elif locked:
+                batch[0].settle(_Fate.LOCKED)
+            else:
                 batch[0].fail(error)
-                return
-            half = len(batch) // 2
-            await self._insert(shard, batch[:half])
-            await self._insert(shard, batch[half:])
             return
         for pending in batch:
             new = pending.new.id in created
-            pending.settle(created=new)  # its caller goes on before its first step does
+            pending.settle(_Fate.CREATED if new else _Fate.TAKEN)  # its caller goes on before its first step does
             if new and pending.live is not None:
                 pending.live.begun(at, deadline=sent + self._engine.options.lease.total_seconds())
                 self._engine.drive_started(pending.live, pending.actions)
             elif new and pending.new.due is not None:
                 self._engine.on_due(pending.new.due)
 
-    async def _created(self, shard: int, sagas: Sequence[NewSaga]) -> tuple[Collection[UUID], Moment]:
-        """Which of the sagas are new. An insert whose answer was lost is sent again, and what then exists is told apart."""
+    async def _created(
+        self, shard: int, sagas: Sequence[NewSaga], *, patience: timedelta
+    ) -> tuple[Collection[UUID], Moment]:
+        """Which of the sagas are new. An insert whose answer was lost is sent again, and what then exists is told apart.
+
+        Raises RowLockedError if none of them was inserted, for another transaction holds the key of one.
+        """
         store = self._engine.store
         for attempt in range(_TRIES):
             try:
-                inserted = await store.insert(shard, sagas, lease=self._engine.options.lease)
+                inserted = await store.insert(shard, sagas, lease=self._engine.options.lease, patience=patience)
                 if not attempt:
                     return inserted.ids, inserted.now
                 written = await store.writers(shard, [(new.id, 1) for new in sagas])
-            except (StoreUnavailableError, StoreBusyError):
-                if attempt == _TRIES - 1:
+            except (StoreUnavailableError, StoreBusyError) as error:
+                if attempt == _TRIES - 1 or (isinstance(error, RowLockedError) and not attempt):
                     raise
                 await asyncio.sleep(random.uniform(0.0, 0.01 * 2**attempt))
             else:
                 return {new.id for new in sagas if written.get((new.id, 1)) == new.writer}, inserted.now
         raise StoreError("a start could not be settled")  # unreachable: the last attempt returns or raises
 
-    async def _existing(self, request: StartRequest, new: NewSaga) -> StartedSaga:
-        """Why nothing was inserted: the same request before, another one under its key, or a taken business key."""
-        store = self._engine.store
-        row = await store.read(new.id)
-        if row is not None:
-            if row.request != new.request:
-                raise StartConflictError(new.name, request.idempotency_key or "", new.id)
-            return StartedSaga(new.id, created=False)
-        if new.aggregation_id is not None:
-            holder = await store.active(shard_of(new.id, store.shards), new.name, new.aggregation_id)
-            if holder is not None:
-                raise ActiveSagaAlreadyExistsError(new.name, new.aggregation_id, holder)
-        # The holder of the key ended between the two looks.
-        return await self._start(request, slots=0)
+
+def _keys(new: NewSaga) -> list[object]:
+    """What another transaction could hold of it; without an idempotency key its id is nobody else's."""
+    return [new.id] if new.aggregation_id is None else [new.id, (new.name, new.aggregation_id)]
+
+
+def _requests(
+    registered: Registered,
+    data: Iterable[T],
+    aggregation_id: Callable[[T], str] | None,
+    idempotency_key: Callable[[T], str] | None,
+    delay: timedelta | None,
+) -> list[StartRequest]:
+    micros = micros_of_delay(delay)
+    check_is(data, Iterable, "the data of many sagas", error=SagaError, hint="start_many([one, two]), start(one)")
+    for name, key in (("aggregation_id", aggregation_id), ("idempotency_key", idempotency_key)):
+        if key is not None and not callable(key):
+            raise SagaError(
+                f"{name} of many sagas must be a function, not a {type(key).__name__}",
+                hint=f"it is called with the data of each: {name}=lambda order: order.order_id",
+            )
+    return [
+        StartRequest(
+            registered,
+            each,
+            None if aggregation_id is None else aggregation_id(each),
+            None if idempotency_key is None else idempotency_key(each),
+            delay=micros,
+        )
+        for each in data
+    ]

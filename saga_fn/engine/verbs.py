@@ -118,7 +118,7 @@ async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
     engine.require_open()
     row = await engine.store.read(saga_id)
     if row is None:
-        raise SagaNotFoundError(saga_id)
+        raise SagaNotFoundError(saga_id, uncommitted=saga_id in engine.uncommitted)
     return row
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
+
+from saga_fn.errors import SagaError
 
 
 class Connection(Protocol):
@@ -42,3 +44,35 @@ class Pool(Protocol):
     def acquire(self) -> AbstractAsyncContextManager[Any, Any]:
         """Borrow a connection for the length of a block."""
         ...
+
+
+_OF_SQLALCHEMY: Final = (
+    "with SQLAlchemy run a statement first, for that begins its transaction, then pass "
+    "(await connection.get_raw_connection()).driver_connection"
+)
+
+
+def check_transaction(connection: object) -> None:
+    """Raise SagaError for what is no open connection with a transaction open on it.
+
+    A statement outside of a transaction would be committed by itself, whatever becomes of what its caller does next.
+    """
+    fetch, within, closed = (getattr(connection, name, None) for name in ("fetch", "is_in_transaction", "is_closed"))
+    if not callable(fetch) or not callable(within):
+        raise SagaError(
+            f"connection must be an asyncpg connection, not a {type(connection).__name__}",
+            hint=f"async with pool.acquire() as connection, connection.transaction(): ...; {_OF_SQLALCHEMY}",
+        )
+    try:
+        is_closed, is_within = callable(closed) and closed(), within()
+    except Exception as error:  # a pool's connection, after it went back; which class that is only the driver knows
+        raise SagaError(
+            f"the connection given cannot be used now: {error}", hint="pass one that has not gone back to its pool"
+        ) from error
+    if is_closed:
+        raise SagaError("the connection given is closed", hint="open another one, and a transaction on it")
+    if not is_within:
+        raise SagaError(
+            "no transaction is open on the connection given: the saga would start whatever becomes of the rest",
+            hint=f"async with connection.transaction(): ...; {_OF_SQLALCHEMY}",
+        )

@@ -13,6 +13,8 @@ from uuid import UUID
 import asyncpg
 
 from saga_fn.core.ids import Moment
+from saga_fn.errors import SchemaMissingError, StoreError
+from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store._queries import Queries
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections
@@ -88,6 +90,31 @@ class Database:
     def control(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one statement that must not wait for commits."""
         return self._answering(self._control)
+
+    @asynccontextmanager
+    async def within(self, connection: Connection) -> AsyncGenerator[Connection]:
+        """A connection of the caller's, with what its transaction and the driver say told apart by what helps."""
+        try:
+            yield connection
+        except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError) as error:
+            raise SchemaMissingError(
+                self.schema,
+                found=0,
+                needed=MIGRATIONS[-1].number,
+                hint="the transaction is aborted; pass a connection to the database that the orchestrator uses",
+            ) from error
+        except asyncpg.InFailedSQLTransactionError as error:
+            raise StoreError(
+                "the transaction of the connection given is aborted already: PostgreSQL refuses every statement in it",
+                hint="let the error that aborted it pass, so that it is rolled back, and begin another one",
+            ) from error
+        except asyncpg.InterfaceError as error:
+            raise StoreError(
+                f"the connection given cannot be used now: {error}",
+                hint="pass one that is open, and that no other task uses at the same time",
+            ) from error
+        except DRIVER_ERRORS as error:
+            raise told_apart(error) from error
 
     @asynccontextmanager
     async def _answering(self, connections: Connections) -> AsyncGenerator[Connection]:

@@ -33,6 +33,7 @@ _STEADY: Final = frozenset(
         "now",
         "octet_length",
         "row_number",
+        "statement_timestamp",
         "to_regclass",
         "unnest",
     }

@@ -20,6 +20,7 @@ from saga_fn.errors import StoreError
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.memory_events import MemoryKeptEvents
+from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ALL_ENTRIES,
     MOST_UNREAD,
@@ -107,14 +108,16 @@ class MemoryStore:
         self._listeners.clear()
 
     async def insert(
-        self, shard: int, sagas: Sequence[NewSaga], *, lease: timedelta, connection: Connection | None = None
+        self,
+        shard: int,
+        sagas: Sequence[NewSaga],
+        *,
+        lease: timedelta,
+        patience: timedelta = KEY_WAIT,
+        connection: Connection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free."""
-        if connection is not None:
-            raise StoreError(
-                "a MemoryStore cannot take part in a connection's transaction",
-                hint="leave `connection` out, or use PostgreSQL.",
-            )
+        _refuse(connection)
         now = self.now()
         inserted: set[UUID] = set()
         for new in sagas:
@@ -276,8 +279,9 @@ class MemoryStore:
             and shard_of(saga_id, self._shards) == shard
         ]
 
-    async def read(self, saga_id: UUID) -> SagaRecord | None:
+    async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
         """The saga's row."""
+        _refuse(connection)
         saga = self._sagas.get(saga_id)
         if saga is None:
             return None
@@ -296,8 +300,11 @@ class MemoryStore:
         saga = self._sagas.get(saga_id)
         return [] if saga is None else saga.journal[:last]
 
-    async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:
+    async def results(
+        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
+    ) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries."""
+        _refuse(connection)
         found = {key: self._entry(*key) for key in wanted}
         return {key: Recorded(entry.input, entry.payload) for key, entry in found.items() if entry is not None}
 
@@ -310,8 +317,11 @@ class MemoryStore:
         saga = self._sagas.get(saga_id)
         return saga.journal[seq - 1] if saga is not None and 0 < seq <= len(saga.journal) else None
 
-    async def active(self, shard: int, name: str, aggregation_id: str) -> UUID | None:
+    async def active(
+        self, shard: int, name: str, aggregation_id: str, *, connection: Connection | None = None
+    ) -> UUID | None:
         """The active saga of that name that holds the business key."""
+        _refuse(connection)
         for saga in self._sagas.values():
             row = saga.record
             if row.name == name and row.aggregation_id == aggregation_id and row.ended_at is None:
@@ -366,6 +376,11 @@ class MemoryStore:
         """Store the plan."""
         self._plans[plan.id] = plan
 
+    async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
+        """Refuse: there is no transaction to take part in."""
+        _refuse(connection)
+        return False
+
     async def plan(self, plan_id: PlanId) -> Plan | None:
         """The stored plan of that fingerprint."""
         return self._plans.get(plan_id)
@@ -380,6 +395,14 @@ class MemoryStore:
         for listener in self._listeners:
             for saga in sagas:
                 listener(saga)
+
+
+def _refuse(connection: Connection | None) -> None:
+    if connection is not None:
+        raise StoreError(
+            "a MemoryStore cannot take part in a connection's transaction",
+            hint="leave `connection` out, or use PostgreSQL.",
+        )
 
 
 def _due_of(new: NewSaga, at: datetime, lease: timedelta) -> datetime | None:

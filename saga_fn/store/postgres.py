@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime, timedelta
 from typing import final
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from saga_fn.store.database import Database
 from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
 from saga_fn.store.journal_rows import journal_columns, step_of
 from saga_fn.store.postgres_events import PostgresKeptEvents
+from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ALL_ENTRIES,
     FORMAT,
@@ -48,9 +50,13 @@ from saga_fn.store.records import (
 
 make_ids_by(pgproto.UUID)
 
+_MOST_MILLISECONDS = 2**31 - 1
+"""The longest lock_timeout there is; none would be 0."""
+
 _LONERS = True
 """Whether what is alone goes by a statement without arrays; tests do without, so that batches are tried as hard."""
 
+_MILLISECOND = timedelta(milliseconds=1)
 _PATIENCE = 20
 """Milliseconds that a commit waits for a row that somebody else has locked, before the batch goes past it."""
 
@@ -104,23 +110,29 @@ class PostgresStore:
     # Writing.
 
     async def insert(
-        self, shard: int, sagas: Sequence[NewSaga], *, lease: timedelta, connection: Connection | None = None
+        self,
+        shard: int,
+        sagas: Sequence[NewSaga],
+        *,
+        lease: timedelta,
+        patience: timedelta = KEY_WAIT,
+        connection: Connection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free."""
-        if connection is not None:
-            return await self._insert(
-                connection, shard, sagas, lease
-            )  # its now() is when the caller's transaction began
-        async with self._database.work() as own:
-            inserted = await self._insert(own, shard, sagas, lease)
-        self._database.heard(time_of(inserted.now))
-        return inserted
+        async with self._on(connection) as chosen:
+            ids, now = await self._insert(chosen, shard, sagas, lease, _milliseconds(patience))
+        if connection is None:
+            return Inserted(ids, self._database.heard(now))
+        return Inserted(ids, self.now())  # the statement's now() is when the caller's transaction began
 
-    async def _insert(self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta) -> Inserted:
+    async def _insert(
+        self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta, patience: int
+    ) -> tuple[frozenset[UUID], datetime]:
         if len(sagas) == 1 and _LONERS:
-            return await self._insert_one(connection, shard, sagas[0], lease)
+            return await self._insert_one(connection, shard, sagas[0], lease, patience)
         rows = await self._database.queries.insert_sagas(
             connection,
+            patience=patience,
             shard=shard,
             ids=[new.id for new in sagas],
             names=[new.name for new in sagas],
@@ -141,12 +153,14 @@ class PostgresStore:
             dues=[None if new.due is None else time_of(new.due) for new in sagas],
             lease=lease,
         )
-        now = moment_of(rows[0].now) if rows else self.now()
-        return Inserted(frozenset(row.id for row in rows), now)
+        return frozenset(row.id for row in rows if row.id is not None), rows[0].now
 
-    async def _insert_one(self, connection: Connection, shard: int, new: NewSaga, lease: timedelta) -> Inserted:
+    async def _insert_one(
+        self, connection: Connection, shard: int, new: NewSaga, lease: timedelta, patience: int
+    ) -> tuple[frozenset[UUID], datetime]:
         row = await self._database.queries.insert_saga(
             connection,
+            patience=patience,
             shard=shard,
             id=new.id,
             name=new.name,
@@ -167,7 +181,10 @@ class PostgresStore:
             waits=new.waits.value,
             due=None if new.due is None else time_of(new.due),
         )
-        return Inserted(frozenset(), self.now()) if row is None else Inserted(frozenset((row.id,)), moment_of(row.now))
+        return frozenset(() if row.id is None else (row.id,)), row.now
+
+    def _on(self, connection: Connection | None) -> AbstractAsyncContextManager[Connection]:
+        return self._database.work() if connection is None else self._database.within(connection)
 
     async def commit(self, shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it, in one statement."""
@@ -329,10 +346,10 @@ class PostgresStore:
             )
         return [row.shard for row in rows]
 
-    async def read(self, saga_id: UUID) -> SagaRecord | None:
+    async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
         """The saga's row; takes no lock."""
-        async with self._database.work() as connection:
-            row = await self._database.queries.read_saga(connection, shard=self._shard(saga_id), id=saga_id)
+        async with self._on(connection) as chosen:
+            row = await self._database.queries.read_saga(chosen, shard=self._shard(saga_id), id=saga_id)
         if row is None:
             return None
         return SagaRecord(
@@ -357,7 +374,7 @@ class PostgresStore:
             updated_at=row.updated_at,
             ended_at=row.ended_at,
             leased=row.leased,
-            now=self._database.heard(row.now),
+            now=self._database.heard(row.now) if connection is None else self.now(),
         )
 
     async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
@@ -374,11 +391,13 @@ class PostgresStore:
             )
         return [JournalRecord(row.seq, row.event, row.writer, row.input, row.payload) for row in rows]
 
-    async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:
+    async def results(
+        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
+    ) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries, by primary key."""
-        async with self._database.work() as connection:
+        async with self._on(connection) as chosen:
             rows = await self._database.queries.read_results(
-                connection, shard=shard, saga_ids=[saga for saga, _ in wanted], seqs=[seq for _, seq in wanted]
+                chosen, shard=shard, saga_ids=[saga for saga, _ in wanted], seqs=[seq for _, seq in wanted]
             )
         return {(row.saga_id, row.seq): Recorded(row.input, row.payload) for row in rows}
 
@@ -390,11 +409,13 @@ class PostgresStore:
             )
         return {(row.saga_id, row.seq): row.writer for row in rows}
 
-    async def active(self, shard: int, name: str, aggregation_id: str) -> UUID | None:
+    async def active(
+        self, shard: int, name: str, aggregation_id: str, *, connection: Connection | None = None
+    ) -> UUID | None:
         """The active saga of that name that holds the business key."""
-        async with self._database.work() as connection:
+        async with self._on(connection) as chosen:
             row = await self._database.queries.read_active(
-                connection, shard=shard, name=name, aggregation_id=aggregation_id
+                chosen, shard=shard, name=name, aggregation_id=aggregation_id
             )
         return None if row is None else row.id
 
@@ -463,6 +484,19 @@ class PostgresStore:
             )
         self._database.heard(row.now)
 
+    async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
+        """Store the plan in the connection's transaction, unless it can be seen there."""
+        async with self._database.within(connection):
+            row = await self._database.queries.hold_plan(
+                connection,
+                shard=shard_of_plan(plan.id, self._shards),
+                id=plan.id,
+                copy=new_uuid(),
+                data=encode_plan(plan.data),
+            )
+        self._database.heard(row.now)
+        return row.known
+
     async def plan(self, plan_id: PlanId) -> Plan | None:
         """The stored plan of that fingerprint."""
         async with self._database.work() as connection:
@@ -490,3 +524,7 @@ class PostgresStore:
 
     def _shard(self, saga_id: UUID) -> int:
         return shard_of(saga_id, self._shards)
+
+
+def _milliseconds(patience: timedelta) -> int:
+    return min(max(1, patience // _MILLISECOND), _MOST_MILLISECONDS)

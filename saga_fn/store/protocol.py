@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from saga_fn.core.ids import Moment, PlanId
@@ -27,6 +27,9 @@ from saga_fn.store.records import (
     SagaWrite,
     TakenSaga,
 )
+
+KEY_WAIT: Final = timedelta(seconds=2)
+"""How long an insert waits for another transaction that holds the same key, where its caller does not say."""
 
 
 class KeptEvents(Protocol):
@@ -111,11 +114,19 @@ class Store(Protocol):
         ...
 
     async def insert(
-        self, shard: int, sagas: Sequence[NewSaga], *, lease: timedelta, connection: Connection | None = None
+        self,
+        shard: int,
+        sagas: Sequence[NewSaga],
+        *,
+        lease: timedelta,
+        patience: timedelta = KEY_WAIT,
+        connection: Connection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free, each with its first journal entry.
 
-        With `connection` it happens in that connection's transaction.
+        An id or key that another open transaction has inserted is waited for, `patience` at most: then it raises
+        `RowLockedError`, and nothing is written. With `connection`, here and below, it happens in that connection's
+        transaction, and a connection that cannot be used raises `StoreError`.
         """
         ...
 
@@ -153,7 +164,7 @@ class Store(Protocol):
         """The shards in which something is due; takes no lock."""
         ...
 
-    async def read(self, saga_id: UUID) -> SagaRecord | None:
+    async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
         """The saga's row; takes no lock."""
         ...
 
@@ -165,7 +176,9 @@ class Store(Protocol):
         """The saga's journal up to and with the entry `last`, in order; by default the whole."""
         ...
 
-    async def results(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], Recorded]:
+    async def results(
+        self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
+    ) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries (saga, seq)."""
         ...
 
@@ -173,7 +186,9 @@ class Store(Protocol):
         """Who wrote each of these journal entries, where there is one."""
         ...
 
-    async def active(self, shard: int, name: str, aggregation_id: str) -> UUID | None:
+    async def active(
+        self, shard: int, name: str, aggregation_id: str, *, connection: Connection | None = None
+    ) -> UUID | None:
         """The active saga of that name that holds the business key."""
         ...
 
@@ -206,6 +221,13 @@ class Store(Protocol):
 
     async def keep_plan(self, plan: Plan) -> None:
         """Store the plan, unless it is there."""
+        ...
+
+    async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
+        """Store the plan in the connection's transaction, unless it can be seen there; waits for no other transaction.
+
+        True if `keep_plan` has stored it, so that it is there whatever becomes of the transaction.
+        """
         ...
 
     async def plan(self, plan_id: PlanId) -> Plan | None:

@@ -1,12 +1,17 @@
--- name: insert_saga :optional InsertedRow
--- nullable: aggregation_id, token, owner, due
+-- name: insert_saga :one InsertedRow
+-- nullable: aggregation_id, token, owner, due, id
 -- What insert_sagas does, for one saga.
-WITH inserted AS (
+WITH patience AS MATERIALIZED (
+    SELECT
+        current_setting('lock_timeout') AS before,
+        set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+),
+inserted AS (
     INSERT INTO saga_fn.saga AS s (
         shard, id, name, version, aggregation_id, trace_id, request, plan, format, status, waits, state, rev,
         token, owner, due_at
     )
-    VALUES (
+    SELECT
         :shard::smallint, :id::uuid, :name::text, :version::integer, :aggregation_id::text, :trace_id::text,
         :request::bytea, :plan::text, :format::smallint, :status::text, :waits::smallint, :state::bytea, 1::bigint,
         :token::uuid, :owner::uuid,
@@ -15,7 +20,7 @@ WITH inserted AS (
             WHEN :status::text = 'RUNNING' THEN now()
             ELSE :due::timestamptz
         END
-    )
+    FROM patience
     ON CONFLICT DO NOTHING
     RETURNING s.id
 ),
@@ -25,4 +30,6 @@ journal AS (
         :shard::smallint, i.id, 1, :writer::uuid, 'started', :event::bytea, :payload::bytea
     FROM inserted AS i
 )
-SELECT i.id, now() AS now FROM inserted AS i
+SELECT i.id, now() AS now, set_config('lock_timeout', p.before, true) AS lock_timeout
+FROM patience AS p
+LEFT JOIN inserted AS i ON true

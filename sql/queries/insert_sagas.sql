@@ -1,9 +1,18 @@
 -- name: insert_sagas :many InsertedRow
--- nullable: aggregation_ids[], tokens[], owners[], dues[]
+-- nullable: aggregation_ids[], tokens[], owners[], dues[], id
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is not
 -- returned: the caller reads which of the two it was. Owned rows get a lease;
 -- of the others those that could go on are due at once, those that begin by waiting when that is over.
-WITH new AS (
+-- Locks: an insert waits for another transaction that has inserted the same id or business key and is still open, `patience`
+-- milliseconds at most; then the statement is given up (55P03). Without a key it waits for no transaction. All statements
+-- insert keys in one order, so that two of them do not wait for each other. The transaction may be a caller's: its own
+-- lock_timeout is put back when all rows are inserted, and a row without an id tells so where none was.
+WITH patience AS MATERIALIZED (
+    SELECT
+        current_setting('lock_timeout') AS before,
+        set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+),
+new AS (
     SELECT
         n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.format, n.state,
         n.token, n.owner, n.writer, n.event, n.payload, n.status, n.waits, n.due
@@ -26,8 +35,8 @@ inserted AS (
         :shard::smallint, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.format,
         n.status, n.waits, n.state, 1::bigint, n.token, n.owner,
         CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval WHEN n.status = 'RUNNING' THEN now() ELSE n.due END
-    FROM new AS n
-    ORDER BY n.id
+    FROM new AS n CROSS JOIN patience
+    ORDER BY n.aggregation_id COLLATE "C", n.id
     ON CONFLICT DO NOTHING
     RETURNING s.id
 ),
@@ -36,5 +45,15 @@ journal AS (
     SELECT :shard::smallint, n.id, 1, n.writer, 'started', n.event, n.payload
     FROM new AS n
     WHERE (n.id IN (SELECT i.id FROM inserted AS i)) IS TRUE -- a lookup for each row, never a join of all with all
+),
+counted AS MATERIALIZED (
+    SELECT count(i.id) AS sagas FROM inserted AS i
+),
+restored AS MATERIALIZED (
+    SELECT set_config('lock_timeout', p.before, true) AS lock_timeout
+    FROM counted AS c CROSS JOIN patience AS p
+    WHERE c.sagas >= 0
 )
-SELECT i.id, now() AS now FROM inserted AS i
+SELECT i.id, now() AS now, r.lock_timeout
+FROM restored AS r
+LEFT JOIN inserted AS i ON true

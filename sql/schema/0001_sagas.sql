@@ -145,6 +145,9 @@ CREATE TABLE saga_fn.saga_note (
 CREATE TABLE saga_fn.saga_plan (
     shard smallint NOT NULL,
     id    text     NOT NULL,
+    -- The nil UUID is the copy that a process writes in a transaction of its own. A start in a caller's transaction writes
+    -- another one if it sees none: two such transactions must not wait for each other.
+    copy  uuid     NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'::uuid,
     data  bytea    NOT NULL,
-    PRIMARY KEY (shard, id)
+    PRIMARY KEY (shard, id, copy)
 );

@@ -58,6 +58,7 @@ ERRORS = {
     "SchemaMissingError",
     "SchemaTooNewError",
     "ServerTooOldError",
+    "StartBusyError",
     "StartConflictError",
     "StoreError",
     "StoreUnavailableError",

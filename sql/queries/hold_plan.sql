@@ -1,0 +1,18 @@
+-- name: hold_plan :one HeldPlanRow
+-- See to it that a saga started in a caller's transaction has its plan: another copy of it, unless one can be seen. Copies
+-- differ in their key, so that no transaction waits for another one that writes the same plan and is still open.
+-- `known`: the copy that insert_plan writes is there; it is committed, for that is always a transaction of its own.
+-- Its time is that of the statement, for the transaction may have begun long ago.
+WITH seen AS (
+    SELECT p.copy
+    FROM saga_fn.saga_plan AS p
+    WHERE p.shard = :shard::smallint AND p.id = :id::text
+),
+held AS (
+    INSERT INTO saga_fn.saga_plan (shard, id, copy, data)
+    SELECT :shard::smallint, :id::text, :copy::uuid, :data::bytea
+    WHERE NOT EXISTS (SELECT 1 FROM seen)
+)
+SELECT
+    EXISTS (SELECT 1 FROM seen AS s WHERE s.copy = '00000000-0000-0000-0000-000000000000'::uuid) AS known,
+    statement_timestamp() AS now
