@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar, final, overload
+from typing import Any, Final, Self, TypeVar, final, overload
 from uuid import UUID
 
 from saga_fn.codec import PayloadType
@@ -45,6 +45,9 @@ from saga_fn.store.records import moment_of, time_of
 D = TypeVar("D")
 R = TypeVar("R")
 T = TypeVar("T")
+
+_HEALTH_LIMIT: Final = 3.0
+"""Seconds."""
 
 
 @final
@@ -94,7 +97,13 @@ class SagaOrchestrator:
         self._needs_entering = isinstance(store, str)
         self._migrate = migrate
         self._store = _store(
-            store, schema=schema, shards=shards, pool_size=pool_size, max_connections=max_connections, listen=listen
+            store,
+            schema=schema,
+            shards=shards,
+            pool_size=pool_size,
+            max_connections=max_connections,
+            listen=listen,
+            time_limit=options.time_limit,
         )
         self.engine: SagaEngine = SagaEngine(self._store, options)
         self._worker = Worker(self.engine)
@@ -350,13 +359,20 @@ class SagaOrchestrator:
         return await snapshot_of(self.engine, await read_row(self.engine, saga_id))
 
     async def health(self) -> Health:
-        """Whether this process can do its work, by one cheap query; never raises for what it reports."""
+        """Whether this process can do its work, by one cheap query; never raises for what it reports.
+
+        It returns within 3 seconds: a database that has not answered by then does not answer.
+        """
         problems: list[str] = []
         oldest = None
         database = schema = True
         try:
             self._require_open()
-            oldest = (await self._store.due_work(self.engine.registry.pairs)).oldest_due
+            async with asyncio.timeout(_HEALTH_LIMIT):
+                oldest = (await self._store.due_work(self.engine.registry.pairs)).oldest_due
+        except TimeoutError:
+            database = False
+            problems.append(f"the database does not answer: nothing came for {_HEALTH_LIMIT:g} s")
         except (SchemaMissingError, SchemaTooNewError, ServerTooOldError) as error:
             schema = False
             problems.append(error.fact)
@@ -385,7 +401,14 @@ def _is_version(version: object) -> bool:
 
 
 def _store(
-    given: str | Pool | MemoryStore, *, schema: str, shards: int, pool_size: int, max_connections: int, listen: bool
+    given: str | Pool | MemoryStore,
+    *,
+    schema: str,
+    shards: int,
+    pool_size: int,
+    max_connections: int,
+    listen: bool,
+    time_limit: float,
 ) -> Store:
     if isinstance(given, MemoryStore):
         return given
@@ -398,7 +421,13 @@ def _store(
 
     try:
         return PostgresStore(
-            given, schema=schema, shards=shards, pool_size=pool_size, max_connections=max_connections, listen=listen
+            given,
+            schema=schema,
+            shards=shards,
+            pool_size=pool_size,
+            max_connections=max_connections,
+            listen=listen,
+            time_limit=time_limit,
         )
     except ValueError as error:
         raise StoreError(str(error).partition("\n")[0], hint=str(error).partition("HINT: ")[2] or None) from error

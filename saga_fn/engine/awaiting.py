@@ -25,6 +25,8 @@ R = TypeVar("R")
 
 LONGEST_POLL: Final = 1.0
 """Seconds between two looks at what may have changed."""
+_FIRST_LOOK: Final = 1.0
+"""Seconds."""
 _FOR_GOOD: Final = (Goal.COMPLETED, Goal.COMPENSATED)
 """Ends that nothing changes any more; an operator may take up a FAILED saga again."""
 
@@ -34,20 +36,23 @@ async def end_of(
 ) -> LiveSaga | None:
     """Return when the saga has ended: with what this process has seen of it, or None if that stands in the store.
 
-    Raises SagaNotFoundError, SagaResultTimeoutError.
+    The time for reading the row counts, but for the first look, which always has a second. Raises SagaNotFoundError,
+    SagaResultTimeoutError.
     """
     engine.require_open()
     check_id(saga_id)
     seconds = None if timeout is None else seconds_of(timeout)
-    give_up = None if seconds is None else time.monotonic() + seconds
-    while live is None or live.state.goal not in _FOR_GOOD:
-        if saga_id not in engine.held and (await read_row(engine, saga_id)).ended_at is not None:
-            return None
-        left = None if give_up is None else give_up - time.monotonic()
-        try:
-            live = await engine.ends.wait(saga_id, left)
-        except TimeoutError:
-            raise SagaResultTimeoutError(saga_id, seconds or 0.0) from None
+    began = asyncio.get_running_loop().time()
+    try:
+        async with asyncio.timeout(None if seconds is None else max(seconds, _FIRST_LOOK)) as limit:
+            while live is None or live.state.goal not in _FOR_GOOD:
+                if saga_id not in engine.held and (await read_row(engine, saga_id)).ended_at is not None:
+                    return None
+                if seconds is not None and seconds < _FIRST_LOOK:
+                    limit.reschedule(began + seconds)
+                live = await engine.ends.wait(saga_id)
+    except TimeoutError:
+        raise SagaResultTimeoutError(saga_id, seconds or 0.0) from None
     return live
 
 

@@ -133,6 +133,14 @@ class Committer:
     async def _write(self, shard: int, batch: Sequence[_Pending]) -> None:
         try:
             committed = await self._committed(shard, batch)
+        except RowLockedError:  # not the saga's own row: that would have been passed over
+            if len(batch) == 1:
+                self._spawn(self._look_up(shard, batch[0]))  # beside the lanes: it may take long
+                return
+            half = len(batch) // 2
+            await self._write(shard, batch[:half])
+            await self._write(shard, batch[half:])
+            return
         except RowRefusedError as error:
             if len(batch) == 1:
                 batch[0].settle(Refused(error))
@@ -149,17 +157,21 @@ class Committer:
                 self._spawn(self._look_up(shard, pending))
 
     async def _committed(self, shard: int, batch: Sequence[_Pending]) -> Committed:
-        """Send the same bytes until there is an answer: a repeat of what was applied matches nothing, and is looked up."""
+        """Send the same bytes until there is an answer: a repeat of what was applied matches nothing, and is looked up.
+
+        Raises RowLockedError for a row that cannot be passed over.
+        """
         pause = 0.02
         while True:
+            wary = time.monotonic() < self._wary_until
             try:
-                committed = await self._store.commit(
-                    shard, [pending.write for pending in batch], past_locks=time.monotonic() < self._wary_until
-                )
+                committed = await self._store.commit(shard, [pending.write for pending in batch], past_locks=wary)
             except RowRefusedError:
                 raise
             except RowLockedError:  # those who come next shall not wait for it, too
                 self._wary_until = time.monotonic() + _WARY
+                if wary:
+                    raise
             except StoreBusyError:
                 await asyncio.sleep(random.uniform(0.001, 0.02))
             except StoreError as error:

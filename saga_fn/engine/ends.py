@@ -31,14 +31,13 @@ class Ends:
         """The saga has ended here."""
         self._tell(saga.id, saga)
 
-    async def wait(self, saga_id: UUID, timeout: float | None) -> LiveSaga | None:
+    async def wait(self, saga_id: UUID) -> LiveSaga | None:
         """Return when the saga has ended: with what this process knows, or None if the store is to be read.
 
-        It may return None early; raises TimeoutError after `timeout` seconds.
+        It may return None early.
         """
         loop = asyncio.get_running_loop()
         told: asyncio.Future[LiveSaga | None] = loop.create_future()
-        patience = None if timeout is None else loop.call_later(timeout, _give_up, told)
         waiters = self._waiting.setdefault(saga_id, set())
         waiters.add(told)
         self._pause = _SHORTEST_PAUSE
@@ -47,8 +46,6 @@ class Ends:
         try:
             return await told
         finally:
-            if patience is not None:
-                patience.cancel()
             waiters.discard(told)
             if not waiters and self._waiting.get(saga_id) is waiters:
                 del self._waiting[saga_id]
@@ -86,8 +83,3 @@ class Ends:
         for saga_id in ids:
             if saga_id not in live:
                 self._tell(saga_id, None)
-
-
-def _give_up(told: asyncio.Future[LiveSaga | None]) -> None:
-    if not told.done():
-        told.set_exception(TimeoutError())

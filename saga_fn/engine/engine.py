@@ -11,7 +11,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from typing import final
 from uuid import UUID
 
@@ -265,27 +264,31 @@ class SagaEngine:
     # The process stops.
 
     async def stop(self) -> None:
-        """Finish the steps that run, or hand them back when `stop_timeout` is over; then hold nothing."""
+        """Finish the steps that run, or hand them back when `stop_timeout` is over; then hold nothing.
+
+        Handing back, and what else is on its way to the store, has `time_limit` seconds altogether.
+        """
         self.stopping = True
         for interpreter in list(self.held.values()):
             interpreter.drain()
-        await self._wait_until_over(self.options.stop_timeout)
+        await self._wait_until_over(self.options.stop_timeout.total_seconds())
+        give_up = time.monotonic() + self.options.time_limit
         for interpreter in list(self.held.values()):
             interpreter.hand_back()
-        await self._wait_until_over(self.options.lease)
+        await self._wait_until_over(give_up - time.monotonic())
         for task in list(self._suspects_apart.values()):
             task.cancel()
         for interpreter in list(self.held.values()):
             interpreter.abandon()
-        await self.committer.stop(self.options.lease.total_seconds())
+        await self.committer.stop(max(0.0, give_up - time.monotonic()))
         await self._leases.stop()
         await self.ends.stop()
         await self.hints.stop()
         self.stopping = False
 
-    async def _wait_until_over(self, patience: timedelta) -> None:
+    async def _wait_until_over(self, seconds: float) -> None:
         if self.held:
-            await asyncio.wait([held.until_over() for held in self.held.values()], timeout=patience.total_seconds())
+            await asyncio.wait([held.until_over() for held in self.held.values()], timeout=seconds)
 
 
 def _needed(state: SagaState) -> list[int]:

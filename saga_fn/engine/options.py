@@ -13,6 +13,7 @@ from saga_fn.errors import SagaError
 from saga_fn.store.protocol import KEY_WAIT
 
 MEBIBYTE: Final = 1024 * 1024
+_LEAST_TIME_LIMIT: Final = 5.0
 
 
 def _positive(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: object) -> None:
@@ -46,3 +47,8 @@ class EngineOptions:
     """The longest a start waits for another transaction that holds the same key and is still open."""
     max_payload_bytes: int = attrs.field(default=MEBIBYTE, validator=_not_negative)
     """The most bytes one input, output, event or initial data may take, encoded."""
+
+    @property
+    def time_limit(self) -> float:
+        """Seconds that one statement may take: a third of the lease, so that a renewal can be tried again; 5 at least."""
+        return max(_LEAST_TIME_LIMIT, self.lease.total_seconds() / 3)

@@ -306,6 +306,7 @@ class Starter:
         Raises RowLockedError if none of them was inserted, for another transaction holds the key of one.
         """
         store = self._engine.store
+        give_up = time.monotonic() + self._engine.options.time_limit * 1.5  # once more than a silent connection takes
         for attempt in range(_TRIES):
             try:
                 inserted = await store.insert(shard, sagas, lease=self._engine.options.lease, patience=patience)
@@ -313,7 +314,8 @@ class Starter:
                     return inserted.ids, inserted.now
                 written = await store.writers(shard, [(new.id, 1) for new in sagas])
             except (StoreUnavailableError, StoreBusyError) as error:
-                if attempt == _TRIES - 1 or (isinstance(error, RowLockedError) and not attempt):
+                over = attempt == _TRIES - 1 or time.monotonic() > give_up
+                if over or (isinstance(error, RowLockedError) and not attempt):
                     raise
                 await asyncio.sleep(random.uniform(0.0, 0.01 * 2**attempt))
             else:

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+import socket
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from typing import Any, Final, Protocol
 
 import asyncpg
 
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.driver_errors import DRIVER_ERRORS
 
 APPLICATION_NAME = "saga_fn"
+
+CLOSING: Final = 1.0
+"""Seconds that a connection may take to close, or a pool to take one back, before it is cut."""
+_CONNECTING: Final = 10.0
+"""Seconds."""
+_KEEPALIVE: Final = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 30_000))
+"""A peer that has vanished is noticed within 40 seconds (RFC 1122, 4.2.3.6), and no firewall forgets an idle connection."""
 
 
 class Connections(Protocol):
@@ -23,8 +32,30 @@ class Connections(Protocol):
         ...
 
     def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection for one statement; waits when all are in use."""
+        """A connection for one statement; waits when all are in use. One that is cut short in it is not used again."""
         ...
+
+    def distrust(self) -> None:
+        """One of the connections did not answer: the others that are idle may be dead as well."""
+        ...
+
+
+class _Farewells:
+    """What is still to be said to connections that nothing waits for any more: tasks, each of which has an end."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def add(self, farewell: Coroutine[object, object, None]) -> None:
+        """Say it beside everything else."""
+        task = asyncio.create_task(farewell)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def wait(self) -> None:
+        """Return when all is said."""
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
 
 class OwnConnections:
@@ -37,12 +68,14 @@ class OwnConnections:
         self._dsn = dsn
         self._idle: list[asyncpg.Connection[asyncpg.Record]] = []
         self._slots = asyncio.Semaphore(size)
+        self._farewells = _Farewells()
 
     async def close(self) -> None:
         """Close what is open."""
         idle, self._idle = self._idle, []
         for connection in idle:
-            await _close(connection)
+            self._farewells.add(_close(connection))
+        await self._farewells.wait()
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
@@ -53,6 +86,10 @@ class OwnConnections:
             connection = self._idle.pop() if self._idle else await self._connect()
             try:
                 yield connection
+            except (asyncio.CancelledError, TimeoutError):
+                # Beside: the server is asked to give the statement up, and that takes an answer.
+                self._farewells.add(_close(connection))
+                raise
             except BaseException:
                 # An answer may be outstanding on it: it is not used again.
                 connection.terminate()
@@ -61,14 +98,22 @@ class OwnConnections:
                 return
             self._idle.append(connection)
 
+    def distrust(self) -> None:
+        """Use no connection again that was opened before."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.terminate()
+
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
         settings = {"application_name": APPLICATION_NAME}
         try:
-            return await asyncpg.connect(self._dsn, timeout=10, server_settings=settings)
+            connection = await asyncpg.connect(self._dsn, timeout=_CONNECTING, server_settings=settings)
         except ValueError as error:
             raise StoreUnavailableError(  # without the driver's words: they may quote the DSN, and with it the password
                 "the DSN cannot be read", hint="it looks like postgresql://user:password@host:5432/database"
             ) from error
+        keep_alive(connection)
+        return connection
 
 
 class BorrowedConnections:
@@ -77,19 +122,74 @@ class BorrowedConnections:
     def __init__(self, pool: Pool, *, limit: int) -> None:
         self._pool = pool
         self._slots = asyncio.Semaphore(limit)
+        self._farewells = _Farewells()
 
     async def close(self) -> None:
-        """Nothing to do: the pool is the caller's."""
+        """Wait for what the pool has not taken back yet; the pool itself is the caller's."""
+        await self._farewells.wait()
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
         """A connection for one statement."""
-        async with self._slots, self._pool.acquire() as connection:
-            yield connection
+        async with self._slots:
+            lent = AsyncExitStack()
+            connection = await lent.enter_async_context(self._pool.acquire())
+            try:
+                yield connection
+            except (asyncio.CancelledError, TimeoutError):
+                self._farewells.add(_give_back(lent, connection))
+                raise
+            except BaseException:
+                await lent.aclose()
+                raise
+            try:
+                await lent.aclose()
+            except (asyncio.CancelledError, TimeoutError):
+                self._farewells.add(_cut_off(connection))  # the pool goes on to reset it, for as long as that takes
+                raise
+
+    def distrust(self) -> None:
+        """Nothing to do: what else the pool holds is the caller's, and each connection has a time limit of its own."""
+
+
+async def _give_back(lent: AsyncExitStack, connection: object) -> None:
+    """Let the pool take a connection back whose statement was cut short; cut it if the pool cannot."""
+    try:
+        async with asyncio.timeout(CLOSING):
+            await lent.aclose()
+    except TimeoutError:
+        _terminate(connection)
+    except DRIVER_ERRORS:
+        return  # the pool has cut it
+
+
+async def _cut_off(connection: object) -> None:
+    await asyncio.sleep(CLOSING)
+    _terminate(connection)
+
+
+def _terminate(connection: object) -> None:
+    terminate = getattr(connection, "terminate", None)
+    if callable(terminate):
+        with suppress(asyncpg.InterfaceError):  # the pool has taken it back meanwhile
+            terminate()
+
+
+def keep_alive(connection: object) -> None:
+    """Have the kernel ask from time to time whether the other end is still there, where the connection is TCP."""
+    transport: Any = getattr(connection, "_transport", None)  # Any: asyncpg shows its transport to nobody
+    plug = None if transport is None else transport.get_extra_info("socket")
+    if plug is None or plug.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    with suppress(OSError):
+        plug.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in _KEEPALIVE:
+            if (option := getattr(socket, name, None)) is not None:  # not every system has all of them
+                plug.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 async def _close(connection: asyncpg.Connection[asyncpg.Record]) -> None:
     try:
-        await connection.close(timeout=2)
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        await connection.close(timeout=CLOSING)
+    except DRIVER_ERRORS:
         connection.terminate()

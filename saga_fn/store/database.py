@@ -3,41 +3,59 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
-from typing import final
+from typing import Final, TypeVar, final
 from uuid import UUID
 
 import asyncpg
 
 from saga_fn.core.ids import Moment
-from saga_fn.errors import SchemaMissingError, StoreError
+from saga_fn.errors import SchemaMissingError, StoreError, StoreUnavailableError
 from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store._queries import Queries
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
+from saga_fn.store.faults import RowLockedError
 from saga_fn.store.hearing import hear
 from saga_fn.store.migrate import check_schema, migrate
 from saga_fn.store.records import moment_of
+
+T = TypeVar("T")
+
+PATIENCE: Final = 20
+"""Milliseconds that a statement waits for a row that another session has locked."""
+_LONGEST_PAUSE = 0.25
 
 
 @final
 class Database:
     """One schema of a database: the typed statements on it, and connections to send them by.
 
-    `work` is for commits and whatever else, `control` for renewals and claims, which never queue behind commits.
+    `work` is for commits and whatever else, `control` for renewals and claims, which never queue behind commits. A
+    statement has `time_limit` seconds, with the wait for its connection. One that was cut short is an answer lost.
     """
 
     def __init__(
-        self, source: str | Pool, *, schema: str, shards: int, pool_size: int, max_connections: int, listen: bool
+        self,
+        source: str | Pool,
+        *,
+        schema: str,
+        shards: int,
+        pool_size: int,
+        max_connections: int,
+        listen: bool,
+        time_limit: float,
     ) -> None:
         self.queries: Queries = Queries(schema)
         self.schema: str = schema
         self.shards: int = shards
         self._listen = listen
+        self._time_limit = time_limit
         if isinstance(source, str):
             dsn = source.replace("postgresql+asyncpg://", "postgresql://", 1)
             self._work: Connections = OwnConnections(dsn, size=max(1, pool_size - 1))
@@ -51,15 +69,19 @@ class Database:
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
         """Connect, check or migrate the schema, and begin to listen."""
+        if migrate:
+            await self._migrate()
         async with self.work() as connection:
-            await self._prepare(connection, apply=migrate)
+            await check_schema(connection, schema=self.schema, shards=self.shards)
         if listen is not None and self._listen:
-            self._listening = asyncio.create_task(hear(self.schema, lambda: self._answering(self._hearing), listen))
+            self._listening = asyncio.create_task(hear(self.schema, lambda: self._translating(self._hearing), listen))
 
-    async def _prepare(self, connection: Connection, *, apply: bool) -> None:
-        if apply:
+    async def _migrate(self) -> None:
+        """Bring the schema up to date, for as long as that takes; whether the server answers at all is asked first."""
+        async with self.work() as connection:
+            await connection.fetch("SELECT 1")
+        async with self._translating(self._work) as connection:
             await migrate(connection, schema=self.schema, shards=self.shards)
-        await check_schema(connection, schema=self.schema, shards=self.shards)
 
     async def close(self) -> None:
         """Stop listening and close what is ours."""
@@ -67,8 +89,7 @@ class Database:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
             self._listening = None
-        await self._work.close()
-        await self._control.close()
+        await asyncio.gather(self._work.close(), self._control.close(), self._hearing.close())
 
     def now(self) -> Moment:
         """The database's time: its last word, and what this process's monotonic clock says has passed since."""
@@ -85,11 +106,31 @@ class Database:
 
     def work(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one statement."""
-        return self._answering(self._work)
+        return self._translating(self._work, self._time_limit)
 
     def control(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one statement that must not wait for commits."""
-        return self._answering(self._control)
+        return self._translating(self._control, self._time_limit)
+
+    async def persist(self, statement: Callable[[], Awaitable[T]]) -> T:
+        """Send a statement until no other session keeps the row locked that it needs.
+
+        Nothing is held between two tries, so that the wait costs no other statement anything. Raises
+        StoreUnavailableError when the time limit of a statement is over.
+        """
+        give_up = time.monotonic() + self._time_limit
+        pause = 0.01
+        while True:
+            try:
+                return await statement()
+            except RowLockedError as error:
+                if time.monotonic() > give_up:
+                    raise StoreUnavailableError(
+                        f"another session has kept a row locked for {self._time_limit:g} s",
+                        hint="end that session's transaction (pg_stat_activity tells whose it is), then do this again",
+                    ) from error
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
+            pause = min(pause * 2, _LONGEST_PAUSE)
 
     @asynccontextmanager
     async def within(self, connection: Connection) -> AsyncGenerator[Connection]:
@@ -117,14 +158,22 @@ class Database:
             raise told_apart(error) from error
 
     @asynccontextmanager
-    async def _answering(self, connections: Connections) -> AsyncGenerator[Connection]:
+    async def _translating(
+        self, connections: Connections, time_limit: float | None = None
+    ) -> AsyncGenerator[Connection]:
         """A connection, with the driver's exceptions told apart by what helps."""
         try:
-            async with connections.connection() as connection:
+            async with asyncio.timeout(time_limit), connections.connection() as connection:
                 try:
                     yield connection
                 except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
                     await check_schema(connection, schema=self.schema, shards=self.shards)  # says what is amiss
                     raise
+        except TimeoutError as error:
+            connections.distrust()
+            raise StoreUnavailableError(
+                f"PostgreSQL does not answer: nothing came for {time_limit or 0:g} s",
+                hint="see whether the server runs, is overloaded, or holds a lock on a table of the schema",
+            ) from error
         except DRIVER_ERRORS as error:
             raise told_apart(error) from error

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import pglast
-from pglast.enums import LockWaitPolicy
 from pglast.visitors import Visitor
 
 from saga_fn.store.codegen.scan import read_migrations, read_query
+from saga_fn.store.lint_locks import unbounded
 from saga_fn.store.schema_name import SCHEMA_MARKER
 
 _ROOT: Final = Path(__file__).parents[2] / "sql"
@@ -38,7 +38,7 @@ _STEADY: Final = frozenset(
         "unnest",
     }
 )
-_UNSHARDED: Final = frozenset({"migration", "setting"})
+_UNSHARDED: Final = frozenset({"migration", "saga_guard", "setting"})
 _EXEMPT: Final = re.compile(r"(waits|listens|one row a store), because \S.*")
 _QUERIES: Final = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"})
 _MIGRATIONS: Final = frozenset({"CreateSchemaStmt", "CreateStmt", "IndexStmt", "AlterTableStmt", "DropStmt"})
@@ -91,10 +91,6 @@ class _Rules(Visitor):
             return  # for this transaction only, which is this statement
         if called not in _STEADY | {"pg_notify"}:
             self.refuse("no volatile functions", f"pass what {called}() would give, or list it in _STEADY if it is not")
-
-    def visit_LockingClause(self, _: Any, node: Any) -> None:
-        if node.waitPolicy != LockWaitPolicy.LockWaitSkip and "waits" not in self.exempt:
-            self.refuse("locks are skipped, not waited for", "add SKIP LOCKED, or -- lint: waits, because ...")
 
     def visit_SelectStmt(self, _: Any, node: Any) -> None:
         if not node.lockingClause:
@@ -194,6 +190,9 @@ def lint_statement(
             rules.refuse("nothing depends on LISTEN", "find it by a scan, or -- lint: listens, because ...")
         elif kind not in kinds | _LISTENS:
             rules.refuse("only plain statements", f"{kind} has no place here")
+        for table in unbounded(raw.stmt) if kind in _QUERIES and "waits" not in exempt else ():
+            mend = f"let what locks {table} read a materialized CTE that sets lock_timeout, or add SKIP LOCKED, or"
+            rules.refuse("no lock is waited for without a bound", f"{mend} -- lint: waits, because ...")
     for table in rules.unqualified:
         if table not in rules.ctes:
             rules.refuse("every table is qualified", f"write saga_fn.{table}")
@@ -202,7 +201,7 @@ def lint_statement(
 
 def lint_folder(root: Path) -> Iterator[str]:
     """A line for each rule that a file below `root` breaks."""
-    for path in sorted((root / "queries").glob("*.sql")):
+    for path in sorted(root.glob("**/queries/*.sql")):
         query = read_query(path)
         exempt, broken = _exemptions(path)
         sql = query.sql.replace(SCHEMA_MARKER, "saga_fn")

@@ -56,7 +56,7 @@ async def migrate(target: str | Connection | Pool, *, schema: str = "saga_fn", s
             await _persist(lambda: _bootstrap(connection, schema, statements), "making the schema", _ALREADY_THERE)
         applied = {row.number for row in await _read_applied(queries, connection, schema)}
         if await queries.read_shard_count(connection) is None:
-            await queries.insert_shard_count(connection, shards=shards)
+            await _persist(lambda: _settle_shards(queries, connection, shards), "settling the number of shards")
         await _check_shards(queries, connection, schema, shards)
         for migration in MIGRATIONS:
             if migration.number not in applied:
@@ -112,8 +112,16 @@ async def _check_shards(queries: Queries, connection: Connection, schema: str, s
 
 async def _bootstrap(connection: Connection, schema: str, statements: tuple[str, ...]) -> bool:
     async with connection.transaction():
+        await connection.execute(_LOCK_TIMEOUT)
         for statement in statements:
             await connection.execute(with_schema(statement, schema))
+    return True
+
+
+async def _settle_shards(queries: Queries, connection: Connection, shards: int) -> bool:
+    async with connection.transaction():
+        await connection.execute(_LOCK_TIMEOUT)
+        await queries.insert_shard_count(connection, shards=shards)
     return True
 
 

@@ -14,9 +14,10 @@ from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.store._queries import ClaimedRow
+from saga_fn.store._queries import ClaimedRow, KeptPlanRow, SentRow
 from saga_fn.store.connection import Connection, Pool
-from saga_fn.store.database import Database
+from saga_fn.store.database import PATIENCE, Database
+from saga_fn.store.faults import RowLockedError
 from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
 from saga_fn.store.journal_rows import journal_columns, step_of
 from saga_fn.store.postgres_events import PostgresKeptEvents
@@ -57,8 +58,6 @@ _LONERS = True
 """Whether what is alone goes by a statement without arrays; tests do without, so that batches are tried as hard."""
 
 _MILLISECOND = timedelta(milliseconds=1)
-_PATIENCE = 20
-"""Milliseconds that a commit waits for a row that somebody else has locked, before the batch goes past it."""
 
 
 @final
@@ -66,7 +65,8 @@ class PostgresStore:
     """Sagas in one schema of a PostgreSQL database (15 or newer).
 
     `source` is a DSN, or a pool of the caller's, of which at most `max_connections` are used at once. `listen=False`
-    does without the connection that hears of due sagas sooner than the next look.
+    does without the connection that hears of due sagas sooner than the next look. No statement takes longer than
+    `time_limit` seconds (default 5), the wait for its connection included.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class PostgresStore:
         pool_size: int = 4,
         max_connections: int = 2,
         listen: bool = True,
+        time_limit: float = 5.0,
     ) -> None:
         self._database = Database(
             source,
@@ -86,6 +87,7 @@ class PostgresStore:
             pool_size=pool_size,
             max_connections=max_connections,
             listen=listen,
+            time_limit=time_limit,
         )
         self._shards = shards
         self.kept_events: PostgresKeptEvents = PostgresKeptEvents(self._database)
@@ -195,7 +197,7 @@ class PostgresStore:
             rows = await self._database.queries.commit_sagas(
                 connection,
                 shard=shard,
-                patience=0 if past_locks else _PATIENCE,
+                patience=PATIENCE,
                 past_locks=past_locks,
                 ids=[write.id for write in writes],
                 tokens=[write.token for write in writes],
@@ -229,7 +231,7 @@ class PostgresStore:
                 next_rev=write.state.rev,
                 release=write.release,
                 due=None if write.due is None else time_of(write.due),
-                patience=_PATIENCE,
+                patience=PATIENCE,
                 seen=write.seen,
                 plan=write.state.plan,
                 status=write.projection.status,
@@ -273,10 +275,19 @@ class PostgresStore:
 
     async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:
         """Take this saga, due or not, unless it has ended or a lease on it is running."""
-        async with self._database.control() as connection:
-            row = await self._database.queries.claim_saga(
-                connection, shard=self._shard(saga_id), id=saga_id, token=new_uuid(), owner=owner, lease=lease
-            )
+        try:
+            async with self._database.control() as connection:
+                row = await self._database.queries.claim_saga(
+                    connection,
+                    shard=self._shard(saga_id),
+                    id=saga_id,
+                    token=new_uuid(),
+                    owner=owner,
+                    lease=lease,
+                    patience=PATIENCE,
+                )
+        except RowLockedError:
+            return None
         return None if row is None else self._claimed(row)
 
     async def take(self, saga_id: UUID, *, token: UUID, rev: int, owner: UUID, lease: timedelta) -> TakenSaga | None:
@@ -423,8 +434,16 @@ class PostgresStore:
 
     async def send(self, saga_id: UUID, letter: Letter) -> Posted:
         """Leave a letter for the saga's owner, present or next."""
+        sent = await self._database.persist(lambda: self._send(saga_id, letter))
+        if sent.stored:
+            return Posted.STORED
+        if sent.known or sent.told:  # or somebody else has sent it at the same moment
+            return Posted.KNOWN
+        return Posted.FULL if sent.is_full else Posted.NOBODY
+
+    async def _send(self, saga_id: UUID, letter: Letter) -> SentRow:
         async with self._database.work() as connection:
-            sent = await self._database.queries.send_letter(
+            return await self._database.queries.send_letter(
                 connection,
                 shard=self._shard(saga_id),
                 saga_id=saga_id,
@@ -432,12 +451,8 @@ class PostgresStore:
                 kind=letter.kind,
                 body=letter.body,
                 most=MOST_UNREAD,
+                patience=PATIENCE,
             )
-        if sent.stored:
-            return Posted.STORED
-        if sent.known or sent.told:  # or somebody else has sent it at the same moment
-            return Posted.KNOWN
-        return Posted.FULL if sent.is_full else Posted.NOBODY
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
         """The letters nobody has answered, oldest first."""
@@ -447,10 +462,19 @@ class PostgresStore:
 
     async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:
         """Answer a letter that changed nothing."""
-        async with self._database.work() as connection:
-            await self._database.queries.answer_letter(
-                connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id, answer=answer
-            )
+
+        async def answered() -> None:
+            async with self._database.work() as connection:
+                await self._database.queries.answer_letter(
+                    connection,
+                    shard=self._shard(saga_id),
+                    saga_id=saga_id,
+                    id=letter_id,
+                    answer=answer,
+                    patience=PATIENCE,
+                )
+
+        await self._database.persist(answered)
 
     async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
         """What became of a letter; None while nobody has read it."""
@@ -477,12 +501,15 @@ class PostgresStore:
 
     async def keep_plan(self, plan: Plan) -> None:
         """Store the plan, unless it is there."""
-        shard = shard_of_plan(plan.id, self._shards)
-        async with self._database.work() as connection:
-            row = await self._database.queries.insert_plan(
-                connection, shard=shard, id=plan.id, data=encode_plan(plan.data)
-            )
-        self._database.heard(row.now)
+        shard, data = shard_of_plan(plan.id, self._shards), encode_plan(plan.data)
+
+        async def kept() -> KeptPlanRow:
+            async with self._database.work() as connection:
+                return await self._database.queries.insert_plan(
+                    connection, shard=shard, id=plan.id, data=data, patience=PATIENCE
+                )
+
+        self._database.heard((await self._database.persist(kept)).now)
 
     async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
         """Store the plan in the connection's transaction, unless it can be seen there."""

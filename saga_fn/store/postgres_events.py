@@ -6,8 +6,9 @@ from typing import final
 from uuid import UUID
 
 from saga_fn.core.ids import Moment
-from saga_fn.store._queries import TakerRow
-from saga_fn.store.database import Database
+from saga_fn.store._queries import KeptRow, TakerRow
+from saga_fn.store.database import PATIENCE, Database
+from saga_fn.store.faults import RowLockedError
 from saga_fn.store.records import EXPIRED_AT_ONCE, KEPT_FOR, MOST_KEPT, KeptEvent, Letter, Posted, time_of
 
 
@@ -29,20 +30,25 @@ class PostgresKeptEvents:
         for_next: bool,
     ) -> Posted:
         """Store an event for the saga that is, or will be, active under that key, if there is room for it."""
-        async with self._database.work() as connection:
-            row = await self._database.queries.keep_event(
-                connection,
-                shard=shard,
-                name=key[0],
-                aggregation_id=key[1],
-                id=letter.id,
-                event=event,
-                body=letter.body,
-                expires_at=None if expires is None else time_of(expires),
-                keep=KEPT_FOR,
-                most=MOST_KEPT,
-                for_next=for_next,
-            )
+
+        async def kept() -> KeptRow:
+            async with self._database.work() as connection:
+                return await self._database.queries.keep_event(
+                    connection,
+                    shard=shard,
+                    name=key[0],
+                    aggregation_id=key[1],
+                    id=letter.id,
+                    event=event,
+                    body=letter.body,
+                    expires_at=None if expires is None else time_of(expires),
+                    keep=KEPT_FOR,
+                    most=MOST_KEPT,
+                    for_next=for_next,
+                    patience=PATIENCE,
+                )
+
+        row = await self._database.persist(kept)
         if row.stored:
             return Posted.STORED
         if row.known:
@@ -53,11 +59,17 @@ class PostgresKeptEvents:
         return Posted.FULL if await self._event(shard, key, letter.id) is None else Posted.KNOWN
 
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
-        """Put what is kept for the key into the inbox of its active saga, in one statement."""
-        async with self._database.work() as connection:
-            row = await self._database.queries.hand_over_events(
-                connection, shard=shard, name=key[0], aggregation_id=key[1]
-            )
+        """Put what is kept for the key into the inbox of its active saga, in one statement.
+
+        None as well if another session keeps the saga's row locked: then what is kept stays kept, for the next sweep.
+        """
+        try:
+            async with self._database.work() as connection:
+                row = await self._database.queries.hand_over_events(
+                    connection, shard=shard, name=key[0], aggregation_id=key[1], patience=PATIENCE
+                )
+        except RowLockedError:
+            return None
         return None if row is None else row.id
 
     async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:

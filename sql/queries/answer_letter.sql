@@ -1,5 +1,9 @@
 -- name: answer_letter :execrows
--- Answer a letter that changed nothing.
+-- Answer a letter that changed nothing. A row that another session keeps locked is waited for `patience` milliseconds.
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+)
 UPDATE saga_fn.saga_inbox AS i
 SET answer = :answer::text, answered_at = now()
+FROM patience
 WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.id = :id::uuid AND i.answer IS NULL

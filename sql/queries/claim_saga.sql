@@ -1,11 +1,14 @@
 -- name: claim_saga :optional ClaimedRow
 -- nullable: aggregation_id, previous_owner, ended_at, last_error
 -- not null: token
--- lint: waits, because one named saga is wanted and its caller waits for nothing else
--- Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running.
-WITH free AS MATERIALIZED (
+-- Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running. A row
+-- that another session keeps locked is waited for `patience` milliseconds (55P03): its caller shares the connection.
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+),
+free AS MATERIALIZED (
     SELECT s.id, s.owner
-    FROM saga_fn.saga AS s
+    FROM patience CROSS JOIN saga_fn.saga AS s
     WHERE
         s.shard = :shard::smallint AND s.id = :id::uuid AND s.ended_at IS NULL
         AND (s.owner IS NULL OR s.due_at <= now())

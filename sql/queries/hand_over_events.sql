@@ -1,8 +1,12 @@
 -- name: hand_over_events :optional HandedOverRow
 -- Put the events that are kept for a business key into the inbox of the saga that is active under it, in the order they
 -- came, and count them there as send_letter does. No row: there is no such saga, or no such event. What somebody else is
--- handing over at this moment is left to him.
-WITH kept AS MATERIALIZED (
+-- handing over at this moment is left to him; the saga's row is waited for `patience`
+-- milliseconds (55P03), and what is kept then stays kept.
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+),
+kept AS MATERIALIZED (
     SELECT w.id, w.body, w.sent_at, s.id AS saga_id
     FROM (
         SELECT e.id, e.body, e.sent_at, e.for_next
@@ -34,6 +38,7 @@ told AS (
     SET
         signals = s.signals + (SELECT count(*) FROM kept),
         due_at = CASE WHEN s.owner IS NULL AND (s.waits & 24 = 0 OR s.waits & 4 <> 0) THEN now() ELSE s.due_at END
+    FROM patience
     WHERE s.shard = :shard::smallint AND s.id = ANY(ARRAY(SELECT k.saga_id FROM kept AS k)) AND s.ended_at IS NULL
     RETURNING s.id
 ),

@@ -3,6 +3,7 @@
 -- differ in their key, so that no transaction waits for another one that writes the same plan and is still open.
 -- `known`: the copy that insert_plan writes is there; it is committed, for that is always a transaction of its own.
 -- Its time is that of the statement, for the transaction may have begun long ago.
+-- lint: waits, because its copy is new and no other session can hold it
 WITH seen AS (
     SELECT p.copy
     FROM saga_fn.saga_plan AS p

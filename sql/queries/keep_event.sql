@@ -3,8 +3,12 @@
 -- Store an event for the saga of a name that is, or will be, active under a business key. Exactly one of these is true:
 -- `stored`; `known`, an event with this id is there; `ended`, a saga of this key has ended, none is active, and the event is
 -- not `for_next`. If none is true, `most` events wait for the key already, or another sender stored this event at this
--- moment: read_event_taker tells the two apart. Locks: none but the key of the row it inserts.
-WITH known AS MATERIALIZED (
+-- moment: read_event_taker tells the two apart. Locks: none but the key of the row it inserts; another session's
+-- uncommitted row under that key is waited for `patience` milliseconds (55P03).
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+),
+known AS MATERIALIZED (
     SELECT was.id
     FROM saga_fn.saga_event AS was
     WHERE
@@ -35,6 +39,7 @@ new AS (
     SELECT
         :shard::smallint, :name::text, :aggregation_id::text, :id::uuid, :event::text, :body::bytea,
         least(:expires_at::timestamptz, now() + :keep::interval), :for_next::boolean
+    FROM patience
     WHERE
         NOT EXISTS (SELECT 1 FROM known) AND NOT EXISTS (SELECT 1 FROM ended)
         AND (

@@ -3,8 +3,12 @@
 -- unread. An unowned saga becomes due, unless it waits for a person and for no event. A letter sent again is there once, is
 -- not `stored` then, and is not counted again: a flood of repetitions keeps no owner from committing. `told` and `known` are
 -- both false if there is no such saga, if it has ended, or if it is full (`is_full`): `most` letters of it are unread, and this is an
--- event. No letter was stored then. Locks: the saga's row.
-WITH known AS MATERIALIZED (
+-- event. No letter was stored then. Locks: the saga's row, for which it waits
+-- `patience` milliseconds (55P03).
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+),
+known AS MATERIALIZED (
     SELECT i.id
     FROM saga_fn.saga_inbox AS i
     WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.id = :id::uuid
@@ -24,6 +28,7 @@ told AS (
     SET
         signals = s.signals + 1,
         due_at = CASE WHEN s.owner IS NULL AND (s.waits & 24 = 0 OR s.waits & 4 <> 0) THEN now() ELSE s.due_at END
+    FROM patience
     WHERE
         s.shard = :shard::smallint AND s.id = :saga_id::uuid AND s.ended_at IS NULL
         AND NOT EXISTS (SELECT 1 FROM known) AND (SELECT u.letters FROM unread AS u) < :most::bigint

@@ -20,8 +20,11 @@ class Wire:
         self._talks: set[asyncio.Task[None]] = set()
         self._marker: tuple[bytes, Literal["request", "answer"]] | None = None
         self._port = 0
+        self._silenced: set[asyncio.Event] = set()
         self.down = False
         """While it is, every new connection is refused."""
+        self.silent = False
+        """While it is, every new connection is taken, and nothing that is sent by it goes on or comes back."""
         self.cuts = 0
         """How often a marked conversation was cut."""
 
@@ -35,6 +38,11 @@ class Wire:
         """Break all connections there are."""
         for link in list(self._links):
             link.transport.abort()
+
+    def silence(self) -> None:
+        """Let nothing more through on the connections there are, without closing any of them."""
+        for silenced in self._silenced:
+            silenced.set()
 
     def lose(self, which: Literal["request", "answer"], marker: bytes) -> None:
         """Break the next connection that sends this marker: before the server hears of it, or after it has answered."""
@@ -63,13 +71,17 @@ class Wire:
         up_reader, up_writer = await self._server()
         ends = (writer, up_writer)
         self._links.update(ends)
-        muted = asyncio.Event()
+        muted, silenced = asyncio.Event(), asyncio.Event()
+        if self.silent:
+            silenced.set()
+        self._silenced.add(silenced)
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._ask(reader, up_writer, ends, muted))
-                both.create_task(self._answer(up_reader, writer, ends, muted))
+                both.create_task(self._ask(reader, up_writer, ends, muted, silenced))
+                both.create_task(self._answer(up_reader, writer, ends, muted, silenced))
         finally:
             self._links.difference_update(ends)
+            self._silenced.discard(silenced)
 
     async def _server(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         query = parse_qs(self._given.query)
@@ -84,9 +96,12 @@ class Wire:
         server: asyncio.StreamWriter,
         ends: tuple[asyncio.StreamWriter, ...],
         muted: asyncio.Event,
+        silenced: asyncio.Event,
     ) -> None:
         heard = b""
         while data := await _read(reader):
+            if silenced.is_set():
+                continue
             heard = (heard + data)[-2 * _CHUNK :]
             if self._marker is not None and self._marker[0] in heard:
                 _, which = self._marker
@@ -105,8 +120,11 @@ class Wire:
         client: asyncio.StreamWriter,
         ends: tuple[asyncio.StreamWriter, ...],
         muted: asyncio.Event,
+        silenced: asyncio.Event,
     ) -> None:
         while data := await _read(reader):
+            if silenced.is_set():
+                continue
             if not muted.is_set():
                 client.write(data)
             elif b"Z\x00\x00\x00\x05I" in data:  # ready for the next query: what was asked has been done

@@ -11,6 +11,9 @@ from saga_fn.store.lint import lint_folder, lint_online, lint_statement
 ROOT = Path(__file__).parents[2] / "sql"
 UPDATE = "UPDATE saga_fn.saga AS s SET rev = 1"
 LOCKING = "SELECT s.id FROM saga_fn.saga AS s WHERE s.shard = $1 FOR UPDATE"
+BOUND = "WITH p AS MATERIALIZED (SELECT set_config('lock_timeout', '20', true) AS ms)"
+INSERT = "INSERT INTO saga_fn.saga_note (shard)"
+UNBOUNDED = "no lock is waited for without a bound"
 
 RULES = [
     ("every table is qualified", "SELECT s.id FROM saga_fn.saga AS s", "SELECT s.id FROM saga AS s"),
@@ -31,7 +34,35 @@ RULES = [
         "CREATE TABLE saga_fn.t (shard smallint, PRIMARY KEY (shard))",
         "CREATE UNLOGGED TABLE saga_fn.t (shard smallint, PRIMARY KEY (shard))",
     ),
-    ("locks are skipped, not waited for", f"{LOCKING} SKIP LOCKED", LOCKING),
+    (UNBOUNDED, f"{LOCKING} SKIP LOCKED", LOCKING),
+    (UNBOUNDED, f"{BOUND} {LOCKING.replace('FROM', 'FROM p CROSS JOIN')}", f"{BOUND} {LOCKING}"),
+    (UNBOUNDED, f"{BOUND} {UPDATE} FROM p WHERE s.shard = $1", f"{BOUND} {UPDATE} WHERE s.shard = $1"),
+    (
+        UNBOUNDED,
+        f"{BOUND} {UPDATE} FROM p WHERE s.shard = $1",
+        f"{BOUND.replace('MATERIALIZED', '')} {UPDATE} FROM p WHERE s.shard = $1",
+    ),
+    (
+        UNBOUNDED,
+        f"{BOUND} {UPDATE} FROM p WHERE s.shard = $1",
+        f"{BOUND.replace('lock_timeout', 'work_mem')} {UPDATE} FROM p WHERE s.shard = $1",
+    ),
+    (
+        UNBOUNDED,
+        f"{BOUND}, u AS ({UPDATE} FROM p WHERE s.shard = $1 RETURNING s.id) {INSERT} SELECT u.id FROM u",
+        f"{BOUND}, u AS ({UPDATE} WHERE s.shard = $1 RETURNING s.id) {INSERT} SELECT u.id FROM u",
+    ),
+    (UNBOUNDED, f"{BOUND} {INSERT} SELECT $1 FROM p", f"{INSERT} VALUES ($1)"),
+    (
+        UNBOUNDED,
+        f"WITH h AS ({LOCKING} SKIP LOCKED) {UPDATE} FROM h WHERE s.shard = $1",
+        f"{UPDATE} WHERE s.shard = $1",
+    ),
+    (
+        UNBOUNDED,
+        f"WITH h AS ({LOCKING} SKIP LOCKED) {UPDATE} FROM h WHERE s.shard = $1",
+        f"WITH h AS ({LOCKING} SKIP LOCKED) DELETE FROM saga_fn.saga_note AS n USING h WHERE n.shard = $1",
+    ),
     (
         "what locks names its shard",
         f"{LOCKING} SKIP LOCKED",
@@ -127,6 +158,7 @@ def test_every_statement_of_the_store_keeps_every_rule() -> None:
 
 def test_an_exception_is_named() -> None:
     one = LOCKING.replace("$1", "$1 AND s.id = $2")
+    assert [rule for rule, _ in lint_statement(one)] == [UNBOUNDED]
     assert lint_statement(one, exempt=frozenset({"waits"})) == []
     assert lint_statement("LISTEN a", exempt=frozenset({"listens"})) == []
 

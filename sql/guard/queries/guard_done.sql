@@ -1,6 +1,7 @@
 -- name: guard_done :one GuardDoneRow
 -- Mark an operation as done with this generation of its input, unless it was with it or a later one, or undone.
 -- nullable: undone_at
+-- lint: waits, because it runs in the participant's transaction, which sets its own lock_timeout
 INSERT INTO saga_fn.saga_guard AS g (operation, generation, done_at)
 VALUES (:operation::text, :generation::integer, now())
 ON CONFLICT (operation) DO UPDATE SET

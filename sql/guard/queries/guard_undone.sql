@@ -1,6 +1,7 @@
 -- name: guard_undone :one GuardUndoneRow
 -- Mark an operation as undone, whether it has been done or not; says which, and how often it was undone before.
 -- nullable: done_at
+-- lint: waits, because it runs in the participant's transaction, which sets its own lock_timeout
 INSERT INTO saga_fn.saga_guard AS g (operation, undone_at, undos)
 VALUES (:operation::text, now(), 1)
 ON CONFLICT (operation) DO UPDATE SET undone_at = coalesce(g.undone_at, now()), undos = g.undos + 1
