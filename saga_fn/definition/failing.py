@@ -12,6 +12,7 @@ from returns.result import Result
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.events import FailureKind
+from saga_fn.definition.clients import Arrival, arrival, causes
 from saga_fn.definition.kept import kept_of
 from saga_fn.definition.raising import OutcomeUnknown, RetryLater
 from saga_fn.definition.signature import hints_of, members
@@ -99,6 +100,8 @@ class Refusals:
             seen.add(id(each))
             kind = self._named(each)
             if kind is None:
+                kind = self._known(each)
+            if kind is None:
                 behind = _behind(each)
                 left.extend((other, aside or beside) for other, beside in reversed(behind))
                 if any(not beside for _, beside in behind):
@@ -121,6 +124,16 @@ class Refusals:
             if isinstance(error, named if not isinstance(error, BaseExceptionGroup) else _groups(named)):
                 return kind
         return None
+
+    def _known(self, error: BaseException) -> FailureKind | None:
+        """What the exception of a usual client is known to mean; None for any other."""
+        said = arrival(error)
+        if said is None or said is Arrival.OPEN:
+            return None if said is None else FailureKind.UNKNOWN
+        # Nothing is in doubt, so that doubt behind it is of no account: a client's ConnectTimeout comes from a TimeoutError.
+        named = (self._named(each) for each in causes(error))
+        told = (kind for kind in named if kind in (FailureKind.REFUSED, FailureKind.ERROR))
+        return next(told, self._unnamed)
 
     @property
     def _unnamed(self) -> FailureKind:

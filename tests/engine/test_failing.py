@@ -127,8 +127,8 @@ async def test_who_does_not_know_the_definition_sees_plain_data(make: Make) -> N
         ({"retry_on": ConnectionError}, 4),
         ({"retry_on": (KeyError, OSError)}, 4),
         ({"retry_on": KeyError}, 1),
-        ({"give_up_on": ConnectionResetError}, 1),
-        ({"give_up_on": ConnectionResetError, "retry_on": ConnectionError}, 1),
+        ({"give_up_on": ConnectionRefusedError}, 1),
+        ({"give_up_on": ConnectionRefusedError, "retry_on": ConnectionError}, 1),
         ({"give_up_on": KeyError}, 4),
     ],
 )
@@ -138,13 +138,13 @@ async def test_retry_on_and_give_up_on_say_how_often_it_is_tried(make: Make, opt
     async def charge(inp: Order) -> Done:
         nonlocal tried
         tried += 1
-        raise ConnectionResetError("gone")
+        raise ConnectionRefusedError("gone")
 
     async with make() as orchestrator:
         run = await orchestrator.register("failing", failing(shop, step(charge), options)).start(Order("1"))
         ended = await run.outcome(SOON)
         assert isinstance(ended, Compensated)
-        assert ended.failure == StepFailure("charge", "ConnectionResetError", "gone")
+        assert ended.failure == StepFailure("charge", "ConnectionRefusedError", "gone")
     assert tried == tries
 
 
@@ -154,7 +154,7 @@ async def test_a_budget_in_time_ends_the_attempts(make: Make) -> None:
     async def charge(inp: Order) -> Done:
         nonlocal tried
         tried += 1
-        raise ConnectionResetError("gone")
+        raise ConnectionRefusedError("gone")
 
     policy = FixedRetry(delay=timedelta(milliseconds=60), within=timedelta(milliseconds=150))
     async with make() as orchestrator:

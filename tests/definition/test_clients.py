@@ -1,0 +1,348 @@
+"""What the exceptions of clients say of a request: whether it may have arrived, told without importing any of them.
+
+The classes are made here, by the clients' packages and names; httpx is asked itself, with a server that misbehaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+import ssl
+import struct
+import urllib.error
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import httpx
+import pytest
+
+from saga_fn.core.events import FailureKind
+from saga_fn.definition import Refusals
+from saga_fn.definition.clients import Arrival, arrival
+
+OPEN, NEVER, ANSWERED = Arrival.OPEN, Arrival.NEVER, Arrival.ANSWERED
+
+
+def made(name: str, *bases: type[BaseException], **holds: object) -> Any:  # Any: an exception with whatever it holds
+    """An exception that looks like that of a client: `httpx.ReadTimeout`, `aiohttp.client_exceptions.ClientError`."""
+    module, _, cls = name.rpartition(".")
+    error = type(cls, bases or (Exception,), {"__module__": module})()
+    for key, value in holds.items():
+        setattr(error, key, value)
+    return error
+
+
+class Response:
+    def __init__(self, status_code: object) -> None:
+        self.status_code = status_code
+
+    def __bool__(self) -> bool:
+        """A response of requests that tells of an error is false."""
+        return False
+
+
+class BrokenError(Exception):
+    """Looking at anything of it raises."""
+
+    __module__ = "httpx"
+    __qualname__ = "HTTPStatusError"
+
+    @property
+    def response(self) -> object:
+        raise RuntimeError("the request has not been set")
+
+    @property
+    def status(self) -> object:
+        raise KeyError("status")
+
+
+BrokenError.__name__ = "HTTPStatusError"
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (TimeoutError(), OPEN),
+        (asyncio.CancelledError(), OPEN),
+        (asyncio.IncompleteReadError(b"", 3), OPEN),
+        (ConnectionResetError(), OPEN),
+        (ConnectionAbortedError(), OPEN),
+        (BrokenPipeError(), OPEN),
+        (http.client.RemoteDisconnected(""), OPEN),
+        (ssl.SSLError(), OPEN),
+        (ssl.SSLCertVerificationError(), NEVER),
+        (ConnectionRefusedError(), NEVER),
+        (socket.gaierror(), NEVER),
+        (urllib.error.URLError("odd"), OPEN),
+        (ConnectionError(), None),
+        (OSError(), None),
+        (ValueError(), None),
+        (ExceptionGroup("", [TimeoutError()]), None),
+    ],
+)
+def test_the_standard_librarys(error: BaseException, said: Arrival | None) -> None:
+    assert arrival(error) is said
+
+
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("httpx.ReadTimeout", OPEN),
+        ("httpx.WriteError", OPEN),
+        ("httpx.RemoteProtocolError", OPEN),
+        ("httpx.ConnectTimeout", NEVER),
+        ("httpx.PoolTimeout", NEVER),
+        ("httpcore.ReadError", OPEN),
+        ("httpcore.ConnectError", NEVER),
+        ("aiohttp.client_exceptions.ServerDisconnectedError", OPEN),
+        ("aiohttp.client_exceptions.ClientOSError", OPEN),
+        ("aiohttp.client_exceptions.ClientConnectorDNSError", NEVER),
+        ("aiohttp.client_exceptions.ConnectionTimeoutError", NEVER),
+        ("requests.exceptions.ReadTimeout", OPEN),
+        ("requests.exceptions.ChunkedEncodingError", OPEN),
+        ("requests.exceptions.ConnectTimeout", NEVER),
+        ("urllib3.exceptions.ProtocolError", OPEN),
+        ("urllib3.exceptions.NewConnectionError", NEVER),
+        ("asyncpg.exceptions.ConnectionDoesNotExistError", OPEN),
+        ("asyncpg.exceptions.CannotConnectNowError", NEVER),
+        ("psycopg_pool.PoolTimeout", NEVER),
+        ("botocore.exceptions.ReadTimeoutError", OPEN),
+        ("botocore.exceptions.EndpointConnectionError", NEVER),
+        ("redis.exceptions.TimeoutError", OPEN),
+        ("redis.exceptions.BusyLoadingError", NEVER),
+        ("redis.exceptions.ResponseError", None),
+        ("aiormq.exceptions.ConnectionClosed", OPEN),
+        ("aio_pika.exceptions.AMQPConnectionError", OPEN),
+        ("aiormq.exceptions.AuthenticationError", NEVER),
+        ("shop.ReadTimeout", None),
+    ],
+)
+def test_a_clients_by_package_and_name(name: str, said: Arrival | None) -> None:
+    assert arrival(made(name)) is said
+
+
+def test_a_class_counts_as_the_nearest_of_its_bases_that_is_known() -> None:
+    server_timeout = type(made("aiohttp.client_exceptions.ServerTimeoutError", TimeoutError))
+    assert arrival(made("shop.BankTimeout", server_timeout)) is OPEN
+    assert arrival(made("aiohttp.client_exceptions.ConnectionTimeoutError", server_timeout)) is NEVER
+
+
+STATUSES = [
+    *((status, OPEN) for status in (204, 302, 408, 500, 502, 504, 507, 520, 524)),
+    *((status, ANSWERED) for status in (400, 401, 404, 409, 422, 425, 429, 501, 503, 521)),
+]
+
+
+@pytest.mark.parametrize("status, said", STATUSES)
+@pytest.mark.parametrize(
+    "holding",
+    [
+        lambda status: made("httpx.HTTPStatusError", response=Response(status)),
+        lambda status: made("requests.exceptions.HTTPError", OSError, response=Response(status)),
+        lambda status: made("aiohttp.client_exceptions.ClientResponseError", status=status),
+        lambda status: made(
+            "botocore.exceptions.ClientError", response={"ResponseMetadata": {"HTTPStatusCode": status}}
+        ),
+        lambda status: urllib.error.HTTPError("http://bank", status, "", http.client.HTTPMessage(), None),
+    ],
+    ids=["httpx", "requests", "aiohttp", "botocore", "urllib"],
+)
+def test_a_status_tells_whether_it_was_answered(
+    holding: Callable[[int], BaseException], status: int, said: Arrival
+) -> None:
+    assert arrival(holding(status)) is said
+
+
+@pytest.mark.parametrize("status", ["404", None, True, 4.04])
+def test_a_status_that_is_no_number_tells_nothing(status: object) -> None:
+    assert arrival(made("httpx.HTTPStatusError", response=Response(status))) is OPEN
+
+
+def test_an_exception_that_cannot_be_looked_at_is_in_doubt() -> None:
+    assert arrival(BrokenError()) is OPEN
+    assert arrival(made("grpc.RpcError")) is OPEN
+    assert arrival(made("psycopg.OperationalError")) is OPEN
+
+
+def test_a_response_that_could_not_be_read_is_no_answer() -> None:
+    error = made("aiohttp.client_exceptions.ClientResponseError", status=400)
+    error.__cause__ = made("aiohttp.http_exceptions.BadStatusLine")
+    assert arrival(error) is OPEN
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "requests.exceptions.ConnectionError",
+        "redis.exceptions.ConnectionError",
+        "aiormq.exceptions.AMQPConnectionError",
+    ],
+)
+def test_where_a_class_stands_for_both_what_is_behind_it_tells(name: str) -> None:
+    def behind(error: BaseException) -> BaseException:
+        wrapped = made("urllib3.exceptions.MaxRetryError")
+        wrapped.__cause__ = error
+        outer: BaseException = made(name)
+        outer.__context__ = wrapped
+        return outer
+
+    assert arrival(behind(made("urllib3.exceptions.NewConnectionError"))) is NEVER
+    assert arrival(behind(ConnectionRefusedError())) is NEVER
+    assert arrival(behind(made("urllib3.exceptions.ProtocolError"))) is OPEN
+    assert arrival(behind(ValueError())) is OPEN
+    assert arrival(made(name)) is OPEN
+    odd = made(name)
+    odd.__context__ = odd
+    assert arrival(odd) is OPEN
+
+
+@pytest.mark.parametrize(
+    "code, said",
+    [("57P01", OPEN), ("40003", OPEN), ("08006", OPEN), ("23505", ANSWERED), ("40001", ANSWERED), ("57014", ANSWERED)],
+)
+def test_what_postgresql_said_it_answered_unless_it_was_going_down(code: str, said: Arrival) -> None:
+    assert arrival(made("psycopg.OperationalError", sqlstate=code)) is said
+    assert arrival(made("asyncpg.exceptions._base.PostgresError", sqlstate=code)) is said
+
+
+def test_a_connection_of_psycopg_that_was_never_made_carried_nothing() -> None:
+    assert arrival(made("psycopg.OperationalError", sqlstate=None, pgconn=None)) is OPEN
+    assert arrival(made("psycopg.OperationalError", sqlstate=None, pgconn=object())) is NEVER
+
+
+class Code:
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+@pytest.mark.parametrize(
+    "code, details, said",
+    [
+        ("DEADLINE_EXCEEDED", "", OPEN),
+        ("UNAVAILABLE", "Socket closed", OPEN),
+        ("UNAVAILABLE", "failed to connect to all addresses; last error: ...", NEVER),
+        ("INTERNAL", "failed to connect to all addresses", OPEN),
+        ("RESOURCE_EXHAUSTED", "", ANSWERED),
+        ("NOT_FOUND", "", ANSWERED),
+    ],
+)
+def test_a_code_of_grpc(code: str, details: str, said: Arrival) -> None:
+    error = made("grpc.aio._call.AioRpcError", type(made("grpc.RpcError")))
+    error.code = lambda: Code(code)
+    error.details = lambda: details
+    assert arrival(error) is said
+
+
+# How that is judged, beside what a step names.
+
+
+def test_what_may_have_arrived_is_in_doubt_and_what_never_left_is_not() -> None:
+    plain = Refusals.of({}, None)
+    assert plain.judge(TimeoutError()) is FailureKind.UNKNOWN
+    assert plain.judge(ConnectionRefusedError()) is FailureKind.ERROR
+    picky = Refusals.of({"retry_on": KeyError}, None)
+    assert picky.judge(TimeoutError()) is FailureKind.UNKNOWN
+    assert picky.judge(ConnectionRefusedError()) is FailureKind.FATAL
+
+
+def test_what_a_step_names_is_what_it_says() -> None:
+    assert Refusals.of({"retry_on": TimeoutError}, None).judge(TimeoutError()) is FailureKind.ERROR
+    assert Refusals.of({"give_up_on": OSError}, None).judge(TimeoutError()) is FailureKind.REFUSED
+    assert Refusals.of({"unknown_on": OSError}, None).judge(ConnectionRefusedError()) is FailureKind.UNKNOWN
+
+
+def test_what_never_left_is_not_in_doubt_whatever_is_behind_it() -> None:
+    error = made("httpx.ConnectTimeout")
+    error.__cause__ = TimeoutError()
+    assert Refusals.of({}, None).judge(error) is FailureKind.ERROR
+    assert Refusals.of({"retry_on": KeyError}, None).judge(error) is FailureKind.FATAL
+    assert Refusals.of({"retry_on": TimeoutError}, None).judge(error) is FailureKind.ERROR
+    assert Refusals.of({"unknown_on": TimeoutError}, None).judge(error) is FailureKind.ERROR
+    wrapped = RuntimeError()
+    wrapped.__cause__ = error
+    assert Refusals.of({}, None).judge(wrapped) is FailureKind.ERROR
+
+
+def test_doubt_behind_what_a_step_names_in_no_option_is_doubt() -> None:
+    error = made("httpx.ReadTimeout")
+    error.__cause__ = ConnectionRefusedError()
+    assert Refusals.of({"retry_on": ConnectionRefusedError}, None).judge(error) is FailureKind.UNKNOWN
+    group = ExceptionGroup("unhandled errors in a TaskGroup", [KeyError(), made("httpx.ReadTimeout")])
+    assert Refusals.of({"give_up_on": KeyError}, None).judge(group) is FailureKind.UNKNOWN
+
+
+# httpx itself.
+
+
+@asynccontextmanager
+async def server(answer: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]) -> AsyncIterator[str]:
+    done = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        await answer(reader, writer)
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        done.set()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with listening:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/"
+        await done.wait()
+
+
+async def reset(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+async def hang_up(_: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    pass
+
+
+async def say_nothing(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    await reader.read()  # until the client gives up
+
+
+def status(number: int) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Any]:
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"HTTP/1.1 {number} Odd\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    return answer
+
+
+async def asked(url: str) -> BaseException:
+    """What a request there raises."""
+    async with httpx.AsyncClient(timeout=httpx.Timeout(10, read=0.2), trust_env=False) as client:
+        with pytest.raises(httpx.HTTPError) as raised:
+            (await client.post(url, content=b"x")).raise_for_status()
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    "answer, kind",
+    [
+        (reset, FailureKind.UNKNOWN),
+        (hang_up, FailureKind.UNKNOWN),
+        (say_nothing, FailureKind.UNKNOWN),
+        (status(502), FailureKind.UNKNOWN),
+        (status(503), FailureKind.ERROR),
+        (status(429), FailureKind.ERROR),
+        (status(404), FailureKind.ERROR),
+    ],
+)
+async def test_httpx_with_a_server_that_misbehaves(answer: Any, kind: FailureKind) -> None:
+    async with server(answer) as url:
+        error = await asked(url)
+    assert Refusals.of({}, None).judge(error) is kind
+
+
+async def test_httpx_with_a_server_that_is_not_there() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        error = await asked(f"http://127.0.0.1:{taken.getsockname()[1]}/")
+    assert isinstance(error, httpx.ConnectError)
+    assert Refusals.of({}, None).judge(error) is FailureKind.ERROR
