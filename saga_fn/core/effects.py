@@ -112,12 +112,31 @@ class Refusal(enum.StrEnum):
     """The wait is not over, or has no default."""
 
 
+class Misfit(enum.StrEnum):
+    """How a changed plan does not fit what a saga has done."""
+
+    GONE = "gone"
+    """The step has begun, and the plan does not have it."""
+    OTHER_KIND = "other_kind"
+    """The step has begun, and the plan makes another kind of step of it: a wait, a sleep, a fan-out."""
+    OUT_OF_ORDER = "out_of_order"
+    """The step has begun, and the plan puts a step before it that is not done."""
+    NOT_TAKEN = "not_taken"
+    """The step was passed over by its condition, and the plan takes its output for granted."""
+    PIVOT = "pivot"
+    """The saga rolls back, and the plan makes a pivot of a step that has run."""
+
+
 @attrs.frozen
 class Rejection:
     """An event that was refused: the state stays as it is. An expected answer, not an exception."""
 
     refusal: Refusal
     step: StepId | None = None
+    misfit: Misfit | None = None
+    """Of a plan that does not fit: how `step` does not."""
+    other: StepId | None = None
+    """Of `OUT_OF_ORDER`: the step that is not done."""
 
 
 Decision: TypeAlias = Success[Transition] | Failure[Rejection]

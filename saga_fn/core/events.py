@@ -242,6 +242,12 @@ class CompensationWaits(msgspec.Struct, frozen=True, gc=False, array_like=True, 
     about: Digest = Digest(b"")
 
 
+class Accompanied(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20):
+    """The owner, which has run the saga alone for a while and is still there, runs other sagas beside it from now on."""
+
+    at: Moment
+
+
 Event: TypeAlias = (
     Started
     | Resumed
@@ -262,6 +268,7 @@ Event: TypeAlias = (
     | ProbeAnswered
     | ProbeFailed
     | CompensationWaits
+    | Accompanied
 )
 CarriesInputs: TypeAlias = Started | Resumed | Ticked | StepSucceeded | ProbeAnswered | StepSkipped | WaitDefaulted
 _CARRY_INPUTS: Final[frozenset[type[object]]] = frozenset(get_args(CarriesInputs))

@@ -81,6 +81,8 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     """For a fan-out, done once for each item of a list: how many items may run at once. 0: it is none."""
     undo_waits_for: tuple[str, ...] = ()
     """The events that its compensation may wait for."""
+    undo_parks: bool = False
+    """When `undo_retry` is used up, its compensation waits for a person; else the step is left over."""
 
     @property
     def needs_input(self) -> bool:
@@ -130,7 +132,7 @@ class Plan:
     is_chain: bool
     """Whether each step follows just the one before it, none fans out, and nothing waits for an event or a moment."""
     budgets: bool
-    """Whether a retry policy of it has a budget in time."""
+    """Whether the retry policy of a step has a budget in time."""
     waits: bool
     """Whether anything in it waits for an event or a moment, the deadline apart."""
     events: frozenset[str]
@@ -197,7 +199,7 @@ class Plan:
                 for place, planned in enumerate(data.steps)
             ),
             settles=any(planned.on_unknown is not OnUnknown.REPEAT for planned in data.steps),
-            budgets=any(planned.retry.within or planned.undo_retry.within for planned in data.steps),
+            budgets=any(planned.retry.within for planned in data.steps),
             waits=any(planned.kind is not StepKind.STEP or planned.undo_waits_for for planned in data.steps),
             events=frozenset(name for planned in data.steps for name in (*planned.waits_for, *planned.undo_waits_for)),
         )

@@ -13,7 +13,7 @@ from typing_extensions import TypeIs
 
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import held, ready, startable, wakes_at
+from saga_fn.core.reading import held, parked_by_plan, ready, startable, wakes_at
 from saga_fn.core.state import (
     ABIDING,
     DONE,
@@ -72,6 +72,8 @@ class WaitReason(enum.IntFlag):
     EVENT = 4
     PAUSED = 8
     PARKED = 16
+    PLAN = 32
+    """Beside PARKED: the plan of a worker did not fit it. It goes on by itself when a worker has one that does."""
 
 
 class Projection(msgspec.Struct, frozen=True, gc=False):
@@ -140,6 +142,7 @@ def _waits(state: SagaState) -> WaitReason:
         (WaitReason.TIMER, bool(held(state)) or _waits_for_a_moment(state)),
         (WaitReason.EVENT, any(isinstance(step, Waiting | UndoWaiting) for step in state.steps)),
         (WaitReason.PARKED, any(isinstance(step, Parked | UndoParked) for step in state.steps)),
+        (WaitReason.PLAN, parked_by_plan(state)),
     )
     return WaitReason(sum(reason for reason, waits in reasons if waits))
 

@@ -22,6 +22,7 @@ from saga_fn.core.state import (
     Goal,
     NotTaken,
     Parked,
+    ParkReason,
     Probing,
     Retrying,
     Running,
@@ -158,6 +159,11 @@ def held(state: SagaState) -> tuple[Moment, ...]:
         case _:
             return ()
     return tuple(until for until in holding if until > state.at)
+
+
+def parked_by_plan(state: SagaState) -> bool:
+    """Whether something of the saga waits for a plan that fits it."""
+    return any(isinstance(step, Parked | UndoParked) and step.why is ParkReason.PLAN_CHANGED for step in state.steps)
 
 
 def needs_owner(state: SagaState) -> bool:

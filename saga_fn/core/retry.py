@@ -10,12 +10,21 @@ LONGEST_DELAY = 365 * 24 * 3600 * 1_000_000
 """No delay is longer than a year (in microseconds), so that no moment ever overflows the database's clock."""
 
 
+_AT_ONCE = 3
+"""So many attempts may be repeated without a wait."""
+_LEAST = 10_000
+_MOST_OF_LEAST = 1_000_000
+
+
 class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
     """How often an attempt may fail, and how long to wait in between. All times are whole microseconds.
 
     `attempts` counts attempts, not retries: 3 runs at most 3 times. The wait after the n-th failure is
     `base * multiplier ** (n - 1)`, at most `cap`, less a share of up to `jitter` (0 to 1) of itself. With `within`, no
     attempt begins later than that after the first; 0 sets no such limit.
+
+    After the third failure there is a least wait, whatever the schedule says: 10 milliseconds, doubled with each failure up
+    to a second. A saga that repeats without a wait would keep its slot from the others, and fill its journal.
 
     >>> RetrySchedule(attempts=3, base=1_000_000, multiplier=2.0).delay_after(2, draw=0.0)
     2000000
@@ -53,7 +62,7 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
         if failures >= self.attempts:
             return None
         share = self.jitter * max(0.0, draw) if draw < 1.0 else 0.0
-        delay = int(self._full_delay(failures) * (1.0 - share))
+        delay = max(int(self._full_delay(failures) * (1.0 - share)), _least_delay(failures))
         return None if self.within and spent + delay > self.within else delay
 
     def _full_delay(self, failures: int) -> int:
@@ -64,3 +73,10 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
         except OverflowError:
             return self.cap
         return int(min(grown, self.cap))
+
+
+def _least_delay(failures: int) -> int:
+    """The wait that no schedule goes below after that many failures, in microseconds."""
+    if failures <= _AT_ONCE:
+        return 0
+    return min(_LEAST << min(failures - _AT_ONCE - 1, 10), _MOST_OF_LEAST)

@@ -62,6 +62,10 @@ class ParkReason(enum.StrEnum):
     """It failed for good after the pivot, where the only way is forward."""
     OUTCOME_UNKNOWN = "outcome_unknown"
     """It may have run, and only a person can find out."""
+    UNDO_FAILED = "undo_failed"
+    """Its compensation has failed for as long as it is tried when nothing else is said: a week."""
+    TOO_LONG = "too_long"
+    """It was tried so often that the saga's journal has come to its limit."""
 
 
 class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -121,11 +125,15 @@ class Unknown(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
 
 
 class Parked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
-    """Waits for a person."""
+    """Waits for a person.
+
+    What was parked because a plan did not fit also waits for one that does: `before` is what the step waited for then.
+    """
 
     step: StepId
     tries: Tries
     why: ParkReason
+    before: Waiting | Sleeping | None = None
 
 
 class Exhausted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):

@@ -36,6 +36,7 @@ from returns.result import Failure, Success
 from saga_fn.core.effects import Decision, Refusal, Rejection, Transition
 from saga_fn.core.events import (
     AbortRequested,
+    Accompanied,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -141,6 +142,8 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
             return waits.wait_defaulted(fold, event)
         case HandedBack():
             ownership.handed_back(fold)
+        case Accompanied():
+            ownership.accompanied(fold)
         case SagaParked():
             ownership.saga_parked(fold, event)
         case StepSkipped():

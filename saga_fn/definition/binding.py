@@ -25,6 +25,10 @@ from saga_fn.duration import seconds_of
 from saga_fn.errors import SagaDefinitionError
 
 _DEFAULT_UNDO_RETRY: Final = ExponentialRetry(
+    base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=10), within=timedelta(days=7)
+)
+"""An outage of the service that is to undo something lasts hours at times; a person is asked in the end."""
+_DEFAULT_PROBE_RETRY: Final = ExponentialRetry(
     max_attempts=10, base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=1)
 )
 _NOTHING: Final = PayloadType[None].of(type(None))
@@ -102,10 +106,11 @@ def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tu
         undo_retry=options.get("compensation_retry_policy", _DEFAULT_UNDO_RETRY).schedule(),
         pivot=options.get("pivot", False),
         on_unknown=way_of(step_id, options.get("on_unknown"), probes=probes, undo_takes=parts.undo_takes),
-        probe_retry=options.get("probe_retry_policy", _DEFAULT_UNDO_RETRY).schedule() if probes else RetrySchedule(),
+        probe_retry=options.get("probe_retry_policy", _DEFAULT_PROBE_RETRY).schedule() if probes else RetrySchedule(),
         undo_waits_for=() if event is None else event.names,
         conditional=parts.when is not None,
         width=parts.width,
+        undo_parks="compensation_retry_policy" not in options,
     )
 
 

@@ -24,7 +24,11 @@ class CommonOptions(TypedDict, total=False):
     retry_policy: RetryPolicy
     """How often to attempt it; by default once."""
     compensation_retry_policy: RetryPolicy
-    """How often to attempt its compensation; by default 10 times, with growing delays of at most a minute."""
+    """How often to attempt its compensation. When the policy is used up, the saga ends FAILED and lists the step.
+
+    By default it is attempted for a week, at growing delays of at most 10 minutes; then it is parked for a person
+    (`undo_failed`), who tries it again with `retry_step` or gives it up with `abort`.
+    """
     compensation_waits_for: Expected[object]
     """The event that its compensation may wait for, by returning `WaitFor(event)`."""
     compensation_timeout: timedelta | None

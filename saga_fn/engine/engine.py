@@ -21,17 +21,17 @@ from saga_fn.core.effects import Action
 from saga_fn.core.events import PlanChanged, SagaParked
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import suspect
+from saga_fn.core.reading import parked_by_plan, suspect
 from saga_fn.core.state import ParkReason, SagaState, Skipped, Succeeded, Undoing, UndoParked, UndoRetrying, UndoWaiting
 from saga_fn.core.transition import transition
 from saga_fn.engine.committer import Committer
 from saga_fn.engine.ends import Ends
 from saga_fn.engine.execution import Clock, Incoming
-from saga_fn.engine.fault import Fault
 from saga_fn.engine.hints import Hints
 from saga_fn.engine.interpreter import Interpreter, first_events
 from saga_fn.engine.leases import LeaseKeeper
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.misfit import misfit_of
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent
 from saga_fn.engine.registry import Registry
@@ -174,10 +174,11 @@ class SagaEngine:
     async def _first_events(self, claim: ClaimedSaga, saga: LiveSaga, state: SagaState) -> list[Incoming] | None:
         """What a claim feeds to the core: that it was resumed, and if its plan is another one now, that too."""
         resumed = first_events(claim.now, takeover=claim.takeover, alone=False)
-        if claim.plan == saga.plan.id:
+        if claim.plan == saga.plan.id and not parked_by_plan(state):
             return resumed
         changed = PlanChanged(claim.now, saga.plan.id)
-        if isinstance(transition(saga.plan, state, changed), Success):
+        decision = transition(saga.plan, state, changed)
+        if isinstance(decision, Success):
             await self.keep_plan(saga.plan)
             return [Incoming(changed), *resumed]
         old = await self.store.plan(claim.plan)
@@ -185,7 +186,7 @@ class SagaEngine:
             _log.error("the plan %s of saga %s is not in the store", claim.plan, claim.id)
             return None
         saga.plan = old
-        fault = Fault("PlanChanged", "the registered definition does not fit what this saga has done")
+        fault = misfit_of(decision.failure(), saga.registered)
         return [Incoming(SagaParked(claim.now, ParkReason.PLAN_CHANGED), payload=fault.encode())]
 
     async def _run_apart(self, interpreter: Interpreter, claim: ClaimedSaga) -> None:

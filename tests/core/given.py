@@ -53,6 +53,7 @@ def step(
     retry: RetrySchedule | None = None,
     undo_retry: RetrySchedule | None = None,
     undo_waits: tuple[str, ...] = (),
+    undo_parks: bool = False,
     pivot: bool = False,
     when: bool = False,
     on_unknown: OnUnknown = OnUnknown.REPEAT,
@@ -71,6 +72,7 @@ def step(
         conditional=when,
         width=width,
         undo_waits_for=undo_waits,
+        undo_parks=undo_parks,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from saga_fn.core.events import (
+    Accompanied,
     Binding,
     Bound,
     BoundEach,
@@ -279,6 +280,20 @@ def cut_short() -> Saga:
     return saga
 
 
+def parked_by_a_plan() -> Saga:
+    saga = started(Plan.of(step("a"), wait("b", limit=SECOND), step("c", "b")), A)
+    saga.take_over(A, alone=True)
+    saga.tell(Accompanied(saga.moment))
+    saga.tell(SagaParked(saga.moment, ParkReason.PLAN_CHANGED))
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    saga.resume(A)
+    saga.succeed(A)
+    saga.receive("paid")
+    saga.tick(C)
+    saga.succeed(C)
+    return saga
+
+
 STORIES: Mapping[str, Callable[[], Saga]] = {
     story.__name__: story
     for story in (
@@ -299,5 +314,6 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         fanned_out,
         cut_short,
         undone_in_two_moves,
+        parked_by_a_plan,
     )
 }

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from saga_fn.core.events import (
     AbortRequested,
+    Accompanied,
     Bound,
     BoundEach,
     CompensationFailed,
@@ -175,6 +176,7 @@ def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
         st.builds(PlanChanged, moments, plan_ids),
         st.builds(SagaParked, moments, reasons),
         st.builds(HandedBack, moments),
+        st.builds(Accompanied, moments),
         st.builds(ProbeAnswered, moments, names, attempts, st.booleans(), inputs),
         st.builds(ProbeFailed, moments, names, attempts, kinds, draws),
     )

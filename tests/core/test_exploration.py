@@ -66,6 +66,9 @@ EXHAUSTIVE = {
     "two roots that join": TWO_ROOTS,
     "two roots, halting on failure": Plan.of(step("a"), step("b"), compensate_on_failure=False),
     "diamond": DIAMOND,
+    "two, whose undo a person sees to in the end": Plan.of(
+        step("a", undo_retry=THRICE, undo_parks=True), step("b", "a", undo_parks=True)
+    ),
     "two, within a time": Plan.of(
         step("a", retry=BUDGET, undo_retry=BUDGET), step("b", "a", retry=RetrySchedule(attempts=3, within=SECOND))
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saga_fn.core.effects import CancelExecution, Refusal, Release, RunCompensation, RunStep
-from saga_fn.core.events import CompensationRequested, HandedBack, Resumed, RetryRequested, SagaParked, StepSucceeded
+from saga_fn.core.events import Accompanied, CompensationRequested, HandedBack, Resumed, RetryRequested, SagaParked, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
@@ -108,6 +108,19 @@ def test_a_takeover_that_found_nothing_running_does_not_park() -> None:
     assert saga.state.crashes == CRASH_LIMIT + 1
     saga.tell(Resumed(Moment(0), takeover=True, alone=True))
     assert saga.kinds()[A] == "Unknown"
+
+
+def test_weakness_06_a_saga_that_runs_beside_others_again_is_not_blamed() -> None:
+    saga = started(ONE, A)
+    for _ in range(CRASH_LIMIT - 1):
+        saga.take_over(A, alone=True)
+    saga.tell(Accompanied(saga.moment))
+    assert (saga.state.crashes, saga.state.alone) == (CRASH_LIMIT - 1, False)
+    assert saga.of(A, Running).tries.attempt == CRASH_LIMIT, "it runs on"
+    saga.take_over(A, alone=True)
+    assert saga.kinds()[A] == "Running"
+    saga.take_over(A)
+    assert saga.of(A, Parked).why is ParkReason.CRASH_LOOP
 
 
 # Hand-backs.

@@ -7,13 +7,37 @@ import itertools
 import pytest
 from msgspec.structs import replace
 
-from saga_fn.core.effects import Refusal
-from saga_fn.core.events import CompensationRequested, FailureKind, PlanChanged, RetryRequested
-from saga_fn.core.ids import Moment
-from saga_fn.core.plan import Plan, PlannedStep
-from saga_fn.core.projection import SagaStatus
-from saga_fn.core.state import Waiting
-from tests.core.given import MINUTE, ONE, SECOND, THREE, A, B, C, sequence, sleep, started, step, wait
+from saga_fn.core.effects import Misfit, Refusal, Rejection, RunCompensation
+from saga_fn.core.events import (
+    CompensationRequested,
+    Declined,
+    FailureKind,
+    PlanChanged,
+    RetryRequested,
+    SagaParked,
+    Ticked,
+)
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
+from saga_fn.core.projection import SagaStatus, WaitReason
+from saga_fn.core.state import Parked, ParkReason, Retrying, Sleeping, UndoParked, Waiting
+from tests.core.given import (
+    MINUTE,
+    ONE,
+    SECOND,
+    THREE,
+    THRICE,
+    A,
+    B,
+    C,
+    Saga,
+    bound,
+    sequence,
+    sleep,
+    started,
+    step,
+    wait,
+)
 
 
 def test_weakness_27_steps_are_found_by_name_when_the_plan_grows() -> None:
@@ -94,3 +118,126 @@ def test_what_failed_is_not_tried_again_where_its_new_plan_leaves_no_way_forward
     saga.fail(B, FailureKind.UNKNOWN)
     assert saga.status is SagaStatus.FAILED
     assert saga.refusal(RetryRequested(saga.moment)) is Refusal.PLAN_MISMATCH
+
+
+# What does not fit, and how.
+
+
+@pytest.mark.parametrize(
+    "changed, misfit",
+    [
+        (sequence("bc"), Rejection(Refusal.PLAN_MISMATCH, A, Misfit.GONE)),
+        (
+            Plan.of(step("a"), step("x", "a"), step("b", "x")),
+            Rejection(Refusal.PLAN_MISMATCH, B, Misfit.OUT_OF_ORDER, StepId("x")),
+        ),
+        (Plan.of(step("a"), wait("b", "a")), Rejection(Refusal.PLAN_MISMATCH, B, Misfit.OTHER_KIND)),
+    ],
+)
+def test_a_plan_that_does_not_fit_is_told_by_the_step_that_it_does_not_fit(changed: Plan, misfit: Rejection) -> None:
+    saga = started(THREE, A)
+    saga.succeed(A, B)
+    saga.plan = changed
+    assert saga.rejection(PlanChanged(Moment(0), changed.id)) == misfit
+
+
+def test_a_plan_that_takes_for_granted_what_was_passed_over_is_told_so() -> None:
+    saga = started(Plan.of(step("a", when=True), step("b", "a")))
+    saga.tell(Ticked(saga.moment, (Declined(A), *bound(B))))
+    saga.plan = sequence("ab")
+    assert saga.rejection(PlanChanged(saga.moment, saga.plan.id)) == Rejection(
+        Refusal.PLAN_MISMATCH, A, Misfit.NOT_TAKEN
+    )
+
+
+def test_a_plan_whose_pivot_has_run_does_not_fit_a_rollback() -> None:
+    saga = started(sequence("ab"), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    saga.plan = Plan.of(step("a", undo=False, pivot=True), step("b", "a", undo=False))
+    assert saga.rejection(PlanChanged(saga.moment, saga.plan.id)) == Rejection(Refusal.PLAN_MISMATCH, A, Misfit.PIVOT)
+
+
+# What was parked because no plan fitted.
+
+
+def parked_by_plan(plan: Plan, *begun: StepId) -> Saga:
+    saga = started(plan, *begun)
+    saga.tell(SagaParked(saga.moment, ParkReason.PLAN_CHANGED))
+    assert saga.row.waits & (WaitReason.PARKED | WaitReason.PLAN) == WaitReason.PARKED | WaitReason.PLAN
+    return saga
+
+
+def test_what_was_parked_by_a_plan_goes_on_when_the_plan_is_back() -> None:
+    saga = parked_by_plan(THREE)
+    assert saga.of(A, Parked).why is ParkReason.PLAN_CHANGED
+    assert saga.tell(PlanChanged(saga.moment, THREE.id)).needs == (A,)
+    assert saga.row.waits & WaitReason.PARKED == WaitReason.NOTHING
+
+
+def test_what_was_parked_by_a_plan_goes_on_by_another_that_fits() -> None:
+    saga = started(sequence("ab"), A)
+    saga.succeed(A)
+    saga.tell(SagaParked(saga.moment, ParkReason.PLAN_CHANGED))
+    saga.plan = THREE
+    assert saga.tell(PlanChanged(saga.moment, THREE.id)).needs == (B,)
+
+
+def test_what_was_running_when_a_plan_parked_it_may_have_run_when_it_goes_on() -> None:
+    saga = parked_by_plan(Plan.of(step("a", on_unknown=OnUnknown.PROBE)), A)
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    assert saga.kinds() == {A: "Probing"}
+
+
+def test_an_attempt_that_waited_when_a_plan_parked_it_keeps_its_count() -> None:
+    saga = started(sequence("a", retry=THRICE), A)
+    saga.fail(A)
+    saga.tell(SagaParked(saga.moment, ParkReason.PLAN_CHANGED))
+    saga.wait(MINUTE)
+    assert saga.tell(PlanChanged(saga.moment, saga.plan.id)).needs == (A,)
+    assert saga.of(A, Retrying).tries.failures == 1
+
+
+def test_a_sleep_that_a_plan_parked_is_over_when_it_would_have_been() -> None:
+    saga = parked_by_plan(Plan.of(sleep("a", limit=SECOND), step("b", "a")))
+    saga.wait(SECOND // 2)
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    assert saga.of(A, Sleeping).wake == SECOND
+    saga.wait(SECOND // 2)
+    assert saga.tick().needs == (B,)
+
+
+def test_a_wait_that_a_plan_parked_takes_what_came_meanwhile() -> None:
+    saga = parked_by_plan(Plan.of(wait("a", limit=SECOND), step("b", "a")))
+    saga.receive("paid")
+    assert saga.tell(PlanChanged(saga.moment, saga.plan.id)).needs == (B,)
+    assert saga.state.buffered == ()
+
+
+def test_a_wait_that_a_plan_parked_goes_on_until_it_would_have_been_over() -> None:
+    saga = parked_by_plan(Plan.of(wait("a", limit=SECOND), step("b", "a")))
+    saga.wait(SECOND // 2)
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    assert saga.of(A, Waiting).until == SECOND
+
+
+def test_a_wait_that_a_plan_parked_stays_of_its_kind() -> None:
+    saga = parked_by_plan(Plan.of(wait("a", limit=SECOND)))
+    saga.plan = Plan.of(step("a"))
+    assert saga.rejection(PlanChanged(saga.moment, saga.plan.id)).misfit is Misfit.OTHER_KIND
+
+
+def test_a_compensation_that_a_plan_parked_goes_on_when_the_plan_is_back() -> None:
+    saga = started(sequence("ab"), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    saga.tell(SagaParked(saga.moment, ParkReason.PLAN_CHANGED))
+    assert saga.of(A, UndoParked).why is ParkReason.PLAN_CHANGED
+    assert saga.tell(PlanChanged(saga.moment, saga.plan.id)).actions == (RunCompensation(A, 2, 2),)
+
+
+def test_what_a_person_is_to_see_to_does_not_go_on_by_a_plan() -> None:
+    saga = started(ONE, A)
+    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
+    saga.tell(PlanChanged(saga.moment, ONE.id))
+    assert saga.of(A, Parked).why is ParkReason.ROW_REFUSED

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
-from tests.core.given import SECOND
+from tests.core.given import MINUTE, SECOND
 from tests.core.strategies import draws, schedules
 
 
@@ -27,7 +27,20 @@ def test_each_wait_is_longer_up_to_the_cap() -> None:
 
 def test_a_wait_shrinks_with_a_multiplier_below_one() -> None:
     shrinking = RetrySchedule(attempts=9, base=8, multiplier=0.5)
-    assert [shrinking.delay_after(failures, draw=0.0) for failures in (1, 2, 3, 4, 5)] == [8, 4, 2, 1, 0]
+    assert [shrinking.delay_after(failures, draw=0.0) for failures in (1, 2, 3)] == [8, 4, 2]
+
+
+def test_after_the_third_failure_no_schedule_repeats_without_a_wait() -> None:
+    at_once = RetrySchedule(attempts=1_000_000)
+    waits = [at_once.delay_after(failures, draw=0.0) for failures in range(1, 13)]
+    assert waits == [0, 0, 0, *(10_000 * 2**n for n in range(7)), SECOND, SECOND]
+    assert at_once.delay_after(999_999, draw=0.0) == SECOND
+
+
+def test_a_wait_longer_than_the_least_is_as_the_schedule_says() -> None:
+    jittered = RetrySchedule(attempts=99, base=MINUTE, jitter=1.0)
+    assert jittered.delay_after(50, draw=0.5) == MINUTE // 2
+    assert jittered.delay_after(50, draw=0.999999) == SECOND
 
 
 def test_jitter_takes_away_up_to_its_share() -> None:
@@ -59,7 +72,8 @@ def test_a_delay_is_within_its_bounds(schedule: RetrySchedule, failures: int, dr
     if delay is not None:
         assert full is not None
         assert not schedule.within or delay <= schedule.within
-        assert 0 <= delay <= full <= schedule.cap
+        least = 0 if failures <= 3 else SECOND
+        assert 0 <= delay <= full <= max(schedule.cap, least)
         assert delay >= math.floor(full * (1.0 - schedule.jitter)) - 1
 
 

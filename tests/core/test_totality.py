@@ -11,6 +11,7 @@ from returns.result import Failure, Success
 from saga_fn.core.effects import Refusal, Rejection, Release
 from saga_fn.core.events import (
     AbortRequested,
+    Accompanied,
     Bound,
     BoundEach,
     CompensationFailed,
@@ -74,7 +75,7 @@ def garbage(plan: Plan) -> Iterator[Event]:
             for takeover in (False, True):
                 yield Resumed(at, takeover, not takeover, inputs)
                 yield Resumed(at, takeover, takeover, inputs)
-        yield from (HandedBack(at), EventReceived(at), RetryRequested(at), CompensationRequested(at))
+        yield from (HandedBack(at), Accompanied(at), EventReceived(at), RetryRequested(at), CompensationRequested(at))
         for name in ("", "paid", "no such event"):
             for expires in (None, *MOMENTS):
                 yield EventReceived(at, name, Digest(b""), expires)

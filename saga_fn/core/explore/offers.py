@@ -10,6 +10,7 @@ from returns.result import Failure
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import (
     AbortRequested,
+    Accompanied,
     Binding,
     Bound,
     BoundEach,
@@ -61,6 +62,8 @@ def events_for(plans: dict[PlanId, Plan], state: SagaState) -> Iterator[tuple[Pl
         yield plan, state, event
     for other in plans.values():
         yield other, state, PlanChanged(NOW, other.id)
+    if len(plans) > 1:
+        yield plan, state, SagaParked(NOW, ParkReason.PLAN_CHANGED)
     for event in _events_of_waits(plan):
         yield plan, state, event
     # An outside event that came since the inputs were bound excuses other inputs than before.
@@ -74,6 +77,7 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
     yield Resumed(NOW, takeover=True)
     yield Resumed(NOW, takeover=True, alone=True)
     yield HandedBack(NOW)
+    yield Accompanied(NOW)
     yield SagaParked(NOW, ParkReason.ROW_REFUSED)
     yield EventReceived(NOW)
     for step in steps_of(plan):

@@ -128,7 +128,8 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
         case Retrying():
             return _replace(step, tries=tries, wake=_moment(step.wake, at))
         case Parked():
-            return _replace(step, tries=tries, why=_reason(step.why))
+            before = None if step.before is None else _step(plan, step.before, at)
+            return _replace(step, tries=tries, why=_reason(step.why), before=before)
         case Undoing() | UndoFailed():
             return _replace(step, tries=tries, seq=0)
         case UndoRetrying():
@@ -136,7 +137,7 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
         case UndoWaiting():
             return _replace(step, tries=tries, seq=0, until=_perhaps(step.until, at))
         case UndoParked():
-            return _replace(step, tries=tries, seq=0, why=ParkReason.ROW_REFUSED)
+            return _replace(step, tries=tries, seq=0, why=_reason(step.why))
         case _:
             assert_never(step)
 
@@ -159,7 +160,7 @@ def _perhaps(moment: Moment | None, at: Moment) -> Moment | None:
 
 
 def _reason(why: ParkReason) -> ParkReason:
-    return why if why is ParkReason.INPUT_CHANGED else ParkReason.ROW_REFUSED
+    return why if why in (ParkReason.INPUT_CHANGED, ParkReason.PLAN_CHANGED) else ParkReason.ROW_REFUSED
 
 
 def interchangeable(plan: Plan) -> tuple[tuple[StepId, ...], ...]:

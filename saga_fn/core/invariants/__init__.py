@@ -37,7 +37,14 @@ from saga_fn.core.invariants.pivot import (
     i10_nothing_is_undone_past_the_pivot,
     i10_only_a_person_ends_it_past_the_pivot,
 )
-from saga_fn.core.invariants.retries import i15_attempts_stay_within_the_policy, i15_nothing_starts_before_its_time
+from saga_fn.core.invariants.retries import (
+    i15_an_undo_is_left_over_only_where_that_is_declared,
+    i15_attempts_stay_within_the_policy,
+    i15_journals_are_bounded,
+    i15_nothing_starts_before_its_time,
+    i15_only_what_was_alone_is_a_crash_loop,
+    i15_what_is_parked_goes_on_by_a_person,
+)
 from saga_fn.core.invariants.rollback import (
     i8_nothing_new_starts_once_it_turned_back,
     i8_nothing_runs_forward_beside_a_compensation,
@@ -97,6 +104,10 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i15_attempts_stay_within_the_policy,
     i15_nothing_starts_before_its_time,
     i15_no_more_items_at_once_than_declared,
+    i15_what_is_parked_goes_on_by_a_person,
+    i15_an_undo_is_left_over_only_where_that_is_declared,
+    i15_journals_are_bounded,
+    i15_only_what_was_alone_is_a_crash_loop,
     i16_a_cancellation_is_before_or_after_the_end,
     effects_agree_with_the_state,
     needs_are_what_could_start,

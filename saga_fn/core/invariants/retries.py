@@ -3,16 +3,36 @@
 from __future__ import annotations
 
 from saga_fn.core.events import (
+    AbortRequested,
     CompensationFailed,
     CompensationRequested,
     FailureKind,
+    PlanChanged,
+    ProbeAnswered,
     ProbeFailed,
+    Resumed,
     RetryRequested,
+    SagaParked,
     StepFailed,
+    StepSkipped,
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.invariants.edge import Edge, Tried, starts
-from saga_fn.core.state import Probing, Retrying, Running, Undoing, UndoRetrying, Unknown
+from saga_fn.core.rules.attempts import JOURNAL_LIMIT
+from saga_fn.core.state import (
+    Exhausted,
+    Parked,
+    ParkReason,
+    Probing,
+    Retrying,
+    Running,
+    StepState,
+    UndoFailed,
+    Undoing,
+    UndoParked,
+    UndoRetrying,
+    Unknown,
+)
 
 
 def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
@@ -37,6 +57,56 @@ def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
         now.tries.failures < retry.attempts
         and not (retry.within and now.tries.since and _begins(edge, now) - now.tries.since > retry.within)
         for now in again
+    )
+
+
+def i15_what_is_parked_goes_on_by_a_person(edge: Edge) -> bool:
+    """A step that waits for a person goes on by a person's verb alone.
+
+    One that was parked because a plan did not fit goes on by a plan that does. A saga that turns back gives up both.
+    """
+    if isinstance(edge.event, RetryRequested | CompensationRequested | AbortRequested | StepSkipped):
+        return True
+    return all(
+        isinstance(now, Parked | UndoParked | Exhausted)
+        or (was.why is ParkReason.PLAN_CHANGED and isinstance(edge.event, PlanChanged))
+        for was, now in edge.steps
+        if isinstance(was, Parked | UndoParked)
+    )
+
+
+def i15_an_undo_is_left_over_only_where_that_is_declared(edge: Edge) -> bool:
+    """Where the last failure of a compensation is to be seen to by a person, nobody else leaves the step over."""
+    return isinstance(edge.event, AbortRequested) or not any(
+        isinstance(now, UndoFailed) and not isinstance(was, UndoFailed) and edge.plan.step(now.step).undo_parks
+        for was, now in edge.steps
+    )
+
+
+def i15_journals_are_bounded(edge: Edge) -> bool:
+    """When its journal has come to its limit, what has failed is not tried again without a person."""
+    if edge.after.rev < JOURNAL_LIMIT:
+        return True
+    match edge.event:
+        case StepFailed() | CompensationFailed():
+            again: tuple[type[StepState], ...] = (Running, Retrying, Undoing, UndoRetrying)
+        case ProbeFailed():
+            again = (Unknown, Probing)
+        case ProbeAnswered():
+            again = (Running, Retrying)
+        case _:
+            return True
+    return not any(now.step == edge.event.step and isinstance(now, again) for _, now in edge.steps)
+
+
+def i15_only_what_was_alone_is_a_crash_loop(edge: Edge) -> bool:
+    """A saga is blamed for the deaths of its processes only if it had the last one to itself when that died."""
+    if isinstance(edge.event, SagaParked):
+        return True
+    return all(
+        isinstance(was, Parked | UndoParked) or (isinstance(edge.event, Resumed) and edge.before.alone)
+        for was, now in edge.steps
+        if isinstance(now, Parked | UndoParked) and now.why is ParkReason.CRASH_LOOP
     )
 
 

@@ -9,7 +9,7 @@ from saga_fn.core.events import FailureKind, ProbeAnswered, ProbeFailed
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown
 from saga_fn.core.reading import looked_into
-from saga_fn.core.rules.attempts import delay, failed
+from saga_fn.core.rules.attempts import JOURNAL_LIMIT, delay, failed
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import given_up
 from saga_fn.core.rules.results import succeed
@@ -51,6 +51,8 @@ def _not_done(fold: Fold, step: StepId, tries: Tries) -> StepState:
     pause = delay(fold, fold.plan.step(step).retry, tries) if tries.failures else 0
     if pause is None or fold.goal is not Goal.FORWARD:
         return given_up(fold, step, tries)
+    if fold.rev >= JOURNAL_LIMIT:
+        return Parked(step, tries, ParkReason.TOO_LONG)
     return Retrying(step, tries, Moment(fold.at + pause))
 
 
@@ -70,6 +72,6 @@ def _after_failed_probe(fold: Fold, event: ProbeFailed, probing: Probing) -> Ste
         return Parked(event.step, probing.tries, ParkReason.PAYLOAD_UNREADABLE)
     asked = failed(probing)
     pause = delay(fold, fold.plan.step(event.step).probe_retry, asked, event.draw)
-    if pause is None:
+    if pause is None or fold.rev >= JOURNAL_LIMIT:
         return Parked(event.step, probing.tries, ParkReason.OUTCOME_UNKNOWN)
     return Unknown(event.step, probing.tries, Moment(fold.at + pause), asked.failures, probing.since)

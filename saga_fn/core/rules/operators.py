@@ -14,7 +14,7 @@ from saga_fn.core.reading import owes_undo, startable, to_probe
 from saga_fn.core.rules.attempts import cut_short, fresh, soonest
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import is_past, waiting_pivot
-from saga_fn.core.rules.plan_change import in_order
+from saga_fn.core.rules.plan_change import out_of_order
 from saga_fn.core.state import (
     Exhausted,
     Gathered,
@@ -59,8 +59,8 @@ def retry_requested(fold: Fold) -> Rejection | None:
     if fold.before.ended:
         if any(isinstance(step, UndoFailed | UndoParked | Undone) for step in fold.before.steps):
             return Rejection(Refusal.COMPENSATION_BEGUN)
-        if not in_order(fold):  # its plan changed while it was rolling back
-            return Rejection(Refusal.PLAN_MISMATCH)
+        if (disorder := out_of_order(fold)) is not None:  # its plan changed while it was rolling back
+            return disorder
         fold.goal = Goal.FORWARD
         if fold.deadline is not None and fold.deadline <= fold.at:
             fold.deadline = None  # a person goes on with it, knowing that it is late

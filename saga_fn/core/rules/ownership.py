@@ -49,6 +49,11 @@ def handed_back(fold: Fold) -> None:
     _lose_executions(fold)
 
 
+def accompanied(fold: Fold) -> None:
+    """A crash may be another's fault from now on; that is no progress."""
+    fold.crashes = fold.before.crashes
+
+
 def saga_parked(fold: Fold, event: SagaParked) -> None:
     """Everything that would go on waits for a person."""
     _park(fold, event.why)
@@ -65,7 +70,7 @@ def _park(fold: Fold, why: ParkReason) -> None:
         if isinstance(step, Unknown | Retrying) and fold.goal is Goal.FORWARD:
             fold.put(Parked(step.step, step.tries, why))
         elif isinstance(step, Waiting | Sleeping):
-            fold.put(Parked(step.step, Tries(), why))
+            fold.put(Parked(step.step, Tries(), why, step if why is ParkReason.PLAN_CHANGED else None))
         elif isinstance(step, UndoRetrying | UndoWaiting):
             fold.put(UndoParked(step.step, step.seq, step.tries, why))
     for unstarted in startable(fold.plan, fold.draft()):

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.effects import Misfit, Refusal, Rejection
 from saga_fn.core.events import PlanChanged
 from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.rules.attempts import soonest
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import can_turn_back
+from saga_fn.core.rules.waits import wait_on
 from saga_fn.core.state import (
     Exhausted,
     Gathered,
     Goal,
     NotTaken,
     Parked,
+    ParkReason,
     Probing,
     Retrying,
     Running,
@@ -36,25 +39,59 @@ from saga_fn.core.state import (
 
 
 def plan_changed(fold: Fold, event: PlanChanged) -> Rejection | None:
-    """The saga goes on by the new plan, if that knows all that has begun and leaves a way in the saga's direction."""
-    plan = fold.plan
-    known = event.plan == plan.id and all(step.step in plan and _fits(plan, step) for step in fold.before.steps)
-    if not known or not (in_order(fold) if fold.goal is Goal.FORWARD else can_turn_back(fold)):
+    """The saga goes on by the new plan, if that knows all that has begun and leaves a way in the saga's direction.
+
+    So does what was parked because of a plan that did not fit.
+    """
+    if event.plan != fold.plan.id:
         return Rejection(Refusal.PLAN_MISMATCH)
+    for step in fold.before.steps:
+        if step.step not in fold.plan:
+            return Rejection(Refusal.PLAN_MISMATCH, step.step, Misfit.GONE)
+        if not _fits(fold.plan, step):
+            return Rejection(Refusal.PLAN_MISMATCH, step.step, Misfit.OTHER_KIND)
+    if fold.goal is Goal.FORWARD:
+        if (disorder := out_of_order(fold)) is not None:
+            return disorder
+    elif not can_turn_back(fold):
+        return Rejection(Refusal.PLAN_MISMATCH, fold.plan.pivot, Misfit.PIVOT)
+    for step in fold.before.steps:
+        if isinstance(step, Parked | UndoParked) and step.why is ParkReason.PLAN_CHANGED:
+            fold.put(_taken_up(fold, step))
     return None
 
 
-def in_order(fold: Fold) -> bool:
-    """Whether everything that the begun steps follow is done, by this plan: only then is there a way forward.
+def out_of_order(fold: Fold) -> Rejection | None:
+    """What leaves no way forward by this plan: a begun step that follows one which is not done.
 
     What was not taken has no output to give to those that now take one for granted.
     """
     done = {step.step for step in fold.before.steps if is_done(step)}
-    return all(
-        done.issuperset(fold.plan.step(step.step).after)
-        and (fold.plan.step(step.step).conditional or not isinstance(step, NotTaken))
-        for step in fold.before.steps
-    )
+    for step in fold.before.steps:
+        planned = fold.plan.step(step.step)
+        for needed in planned.after:
+            if needed not in done:
+                return Rejection(Refusal.PLAN_MISMATCH, step.step, Misfit.OUT_OF_ORDER, needed)
+        if isinstance(step, NotTaken) and not planned.conditional:
+            return Rejection(Refusal.PLAN_MISMATCH, step.step, Misfit.NOT_TAKEN)
+    return None
+
+
+def _taken_up(fold: Fold, step: Parked | UndoParked) -> StepState:
+    """The step as it was before a plan that did not fit parked it; what has come due since is due now."""
+    match step:
+        case UndoParked():
+            return UndoRetrying(step.step, step.seq, step.tries, soonest(fold, step.tries))
+        case Parked(before=Waiting() as waiting):
+            return wait_on(fold, waiting)
+        case Parked(before=Sleeping() as sleeping):
+            return sleeping
+        case Parked(tries=tries) if tries.doubt:
+            return Unknown(step.step, tries)
+        case Parked(tries=tries):
+            return Retrying(step.step, tries, soonest(fold, tries))
+        case _:
+            assert_never(step)
 
 
 def _fits(plan: Plan, step: StepState) -> bool:
@@ -69,6 +106,8 @@ def _fits(plan: Plan, step: StepState) -> bool:
             Running() | Unknown() | Probing() | Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed()
         ):
             return plan.step(step.step).kind is StepKind.STEP and not fans_out
+        case Parked(before=Waiting() | Sleeping() as before):
+            return _fits(plan, before)
         case Retrying() | Parked():
             return not (fans_out and step.tries.attempt)
         case Exhausted() | Succeeded() | Undone():

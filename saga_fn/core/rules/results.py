@@ -10,7 +10,7 @@ from saga_fn.core.effects import Rejection
 from saga_fn.core.events import FailureKind, StepFailed, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown
-from saga_fn.core.rules.attempts import delay, doubtful, failed, next_attempt
+from saga_fn.core.rules.attempts import JOURNAL_LIMIT, delay, doubtful, failed, next_attempt
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import given_up
 from saga_fn.core.state import Doubt, Goal, Parked, ParkReason, Retrying, Running, StepState, Succeeded, Tries, Unknown
@@ -63,6 +63,8 @@ def _after_failure(fold: Fold, event: StepFailed, tries: Tries) -> StepState:
     pause = delay(fold, planned.retry, tries, event.draw)
     if pause is None or fold.goal is not Goal.FORWARD:
         return given_up(fold, event.step, tries)
+    if fold.rev >= JOURNAL_LIMIT:
+        return Parked(event.step, tries, ParkReason.TOO_LONG)
     if tries.events != len(fold.events):  # an event that this attempt has not seen is what the next one waits for
         return Retrying(event.step, tries, fold.at)
     if pause == 0:

@@ -8,7 +8,7 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.items import Places
 from saga_fn.core.leftovers import verdict
 from saga_fn.core.reading import held, to_probe, undoable
-from saga_fn.core.rules.attempts import begun, cut_short, delay, failed, next_attempt
+from saga_fn.core.rules.attempts import JOURNAL_LIMIT, begun, cut_short, delay, failed, next_attempt
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import (
     ABIDING,
@@ -98,10 +98,15 @@ def compensation_failed(fold: Fold, event: CompensationFailed) -> Rejection | No
 
 def after_failed_undo(fold: Fold, step: Undoing | UndoWaiting, draw: float = 0.0) -> StepState:
     """What becomes of the step once its compensation has failed, or has waited in vain."""
+    planned = fold.plan.step(step.step)
     tries = failed(step.tries)
-    pause = delay(fold, fold.plan.step(step.step).undo_retry, tries, draw)
+    pause = delay(fold, planned.undo_retry, tries, draw)
+    if pause is None and planned.undo_parks:
+        return UndoParked(step.step, step.seq, tries, ParkReason.UNDO_FAILED)
     if pause is None:
         return UndoFailed(step.step, step.seq, tries)
+    if fold.rev >= JOURNAL_LIMIT:
+        return UndoParked(step.step, step.seq, tries, ParkReason.TOO_LONG)
     if pause == 0:
         return Undoing(step.step, step.seq, next_attempt(tries))
     return UndoRetrying(step.step, step.seq, tries, Moment(fold.at + pause))

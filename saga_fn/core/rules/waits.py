@@ -64,11 +64,16 @@ def _begin(fold: Fold, planned: PlannedStep, binding: Binding | None) -> StepSta
         if not isinstance(binding, Bound):
             return Parked(step, Tries(), ParkReason.INPUT_FAILED)
         about = binding.digest
-    event = first_for(planned, about, fold.buffered, fold.at)
+    return wait_on(fold, Waiting(step, over, about))
+
+
+def wait_on(fold: Fold, waiting: Waiting) -> StepState:
+    """A wait that was parked goes on, or takes the first event for it that has come meanwhile."""
+    event = first_for(fold.plan.step(waiting.step), waiting.about, fold.buffered, fold.at)
     if event is None:
-        return Waiting(step, over, about)
+        return waiting
     _take(fold, event)
-    return Succeeded(step, event.seq)
+    return Succeeded(waiting.step, event.seq)
 
 
 def compensation_waits(fold: Fold, event: CompensationWaits) -> Rejection | None:

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from saga_fn.core.effects import Release
-from saga_fn.core.events import CompensationFailed, CompensationRequested, FailureKind, ProbeFailed, StepFailed
+from saga_fn.core.events import (
+    CompensationFailed,
+    CompensationRequested,
+    FailureKind,
+    PlanChanged,
+    ProbeAnswered,
+    ProbeFailed,
+    Resumed,
+    StepFailed,
+)
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
-from saga_fn.core.invariants.retries import i15_attempts_stay_within_the_policy, i15_nothing_starts_before_its_time
+from saga_fn.core.invariants.retries import (
+    i15_an_undo_is_left_over_only_where_that_is_declared,
+    i15_attempts_stay_within_the_policy,
+    i15_journals_are_bounded,
+    i15_nothing_starts_before_its_time,
+    i15_only_what_was_alone_is_a_crash_loop,
+    i15_what_is_parked_goes_on_by_a_person,
+)
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.rules.attempts import JOURNAL_LIMIT
 from saga_fn.core.state import (
+    Exhausted,
     Goal,
+    Parked,
+    ParkReason,
     Probing,
     Retrying,
     Running,
@@ -19,7 +41,9 @@ from saga_fn.core.state import (
     Tries,
     UndoFailed,
     Undoing,
+    UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unknown,
 )
 from tests.core.forged.given import (
@@ -35,6 +59,7 @@ from tests.core.forged.given import (
     TWO,
     edge,
     moved,
+    parked,
     state,
 )
 from tests.core.given import THRICE, A, B, step
@@ -44,7 +69,58 @@ UNDO_RETRIED = Plan.of(step("a", undo_retry=THRICE), step("b", "a"))
 BEGUN, SPENT = (Tries(1, 1, since=Moment(since)) for since in (-1, -9))
 BUDGETED = Plan.of(step("a", retry=RetrySchedule(attempts=3, within=5)), step("b", "a"))
 
+UNDO_PARKS = Plan.of(step("a", undo_parks=True), step("b", "a"))
+UNFIT = Parked(A, ONCE, ParkReason.PLAN_CHANGED)
+CRASHED = Parked(A, ONCE, ParkReason.CRASH_LOOP)
+FULL = JOURNAL_LIMIT
+
 EDGES: dict[EdgeLaw, list[Edge]] = {
+    i15_what_is_parked_goes_on_by_a_person: [
+        edge(state(parked(A)), TICK, state(Retrying(A, ONCE, LATER), rev=4)),
+        edge(state(parked(A)), PlanChanged(Moment(0), TWO.id), state(Retrying(A, ONCE, LATER), rev=4)),
+        edge(state(UNFIT), TICK, state(Running(A, TWICE), rev=4)),
+        edge(
+            state(UndoParked(A, 1, ONCE, ParkReason.ROW_REFUSED), goal=BACK),
+            PlanChanged(Moment(0), TWO.id),
+            state(UndoRetrying(A, 1, ONCE, LATER), goal=BACK, rev=4),
+        ),
+    ],
+    i15_an_undo_is_left_over_only_where_that_is_declared: [
+        edge(state(before, goal=BACK), event, state(UndoFailed(A, 1, ONCE), goal=Goal.FAILED, rev=4), UNDO_PARKS)
+        for before, event in (
+            (Undoing(A, 1, ONCE), CompensationFailed(Moment(0), A, 1)),
+            (UndoWaiting(A, 1, ONCE, "paid"), TICK),
+        )
+    ],
+    i15_journals_are_bounded: [
+        edge(state(Running(A, ONCE)), StepFailed(Moment(0), A, 1), state(Running(A, TWICE), rev=FULL)),
+        edge(state(Running(A, ONCE)), StepFailed(Moment(0), A, 1), state(Retrying(A, ONCE, LATER), rev=FULL)),
+        *(
+            edge(state(Undoing(A, 1, ONCE), goal=BACK), CompensationFailed(Moment(0), A, 1), after)
+            for after in (
+                state(Undoing(A, 1, TWICE), goal=BACK, rev=FULL),
+                state(UndoRetrying(A, 1, ONCE, LATER), goal=BACK, rev=FULL + 1),
+            )
+        ),
+        *(
+            edge(state(Probing(A, ASKED_ONCE)), event, state(again, rev=FULL))
+            for event, again in (
+                (ProbeFailed(Moment(0), A, 1), Unknown(A, ASKED_ONCE, LATER)),
+                (ProbeFailed(Moment(0), A, 1), Probing(A, ASKED_ONCE)),
+                (ProbeAnswered(Moment(0), A, 1, done=False), Retrying(A, ONCE, LATER)),
+                (ProbeAnswered(Moment(0), A, 1, done=False), Running(A, TWICE)),
+            )
+        ),
+    ],
+    i15_only_what_was_alone_is_a_crash_loop: [
+        edge(RAN, Resumed(Moment(0), takeover=True, alone=True), state(CRASHED, rev=4)),
+        edge(replace(RAN, alone=True), TICK, state(CRASHED, rev=4)),
+        edge(
+            state(Undoing(A, 1, ONCE), goal=BACK),
+            Resumed(Moment(0), takeover=True),
+            state(UndoParked(A, 1, ONCE, ParkReason.CRASH_LOOP), goal=BACK, rev=4),
+        ),
+    ],
     i15_attempts_stay_within_the_policy: [
         edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, Tries(1, 1), LATER), rev=4)),
         edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, Tries(2, 1)), rev=4)),
@@ -90,6 +166,13 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
 
 # What looks like a lie and is none: no law forbids it.
 HONEST_EDGES: list[Edge] = [
+    # What is given up while the saga turns back, or goes on by a plan that fits.
+    edge(state(parked(A)), TICK, moved(state(Exhausted(A, ONCE), goal=Goal.FAILED, rev=4), writes=(Release(None),))),
+    edge(
+        state(UNFIT),
+        PlanChanged(Moment(0), TWO.id),
+        moved(state(Retrying(A, ONCE, LATER), rev=4), writes=(Release(LATER),)),
+    ),
     # A budget in time that has only begun, or not even that.
     edge(
         RAN,
