@@ -16,7 +16,7 @@ from saga_fn.definition.doubt import way_of
 from saga_fn.definition.event import Expected, WaitFor
 from saga_fn.definition.failing import Refusals
 from saga_fn.definition.mapping import Known, Mapped
-from saga_fn.definition.options import StepOptions
+from saga_fn.definition.options import DEFAULT_TIMEOUT, StepOptions
 from saga_fn.definition.parts import StepParts
 from saga_fn.definition.refs import StepContext
 from saga_fn.definition.retry import ExponentialRetry, NoRetry
@@ -64,7 +64,7 @@ class StepBinding:
 
 def bind_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input: Mapped) -> StepBinding:
     """A step as the engine runs it. Raises SagaDefinitionError for options that contradict each other."""
-    timeout = options.get("timeout")
+    timeout = options.get("timeout", DEFAULT_TIMEOUT)
     if "compensation_waits_for" in options and parts.compensate is None:
         raise SagaDefinitionError(
             f"step {step_id!r} has compensation_waits_for, but no compensation",

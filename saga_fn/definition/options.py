@@ -13,6 +13,9 @@ from saga_fn.definition.retry import RetryPolicy, check_policy
 from saga_fn.duration import seconds_of
 from saga_fn.errors import SagaDefinitionError
 
+DEFAULT_TIMEOUT: Final = timedelta(seconds=60)
+"""What one attempt may take where nothing else is said: a call that hangs does not keep its saga's slot for ever."""
+
 
 class CommonOptions(TypedDict, total=False):
     """What can be set on a step, and again where it is wired: the wiring wins. Beside it, see `StepOptions`."""
@@ -20,7 +23,10 @@ class CommonOptions(TypedDict, total=False):
     step_id: str
     """The step's name in its saga; by default the function's or class's name in snake_case."""
     timeout: timedelta | None
-    """How long one attempt may take; None (the default) sets no limit."""
+    """How long one attempt may take; 60 seconds by default, None sets no limit.
+
+    What is cut short may have run, and is settled as `on_unknown` says.
+    """
     retry_policy: RetryPolicy
     """How often to attempt it; by default once."""
     compensation_retry_policy: RetryPolicy

@@ -282,6 +282,7 @@ class SagaEngine:
         for interpreter in list(self.held.values()):
             interpreter.abandon()
         await self.committer.stop(max(0.0, give_up - time.monotonic()))
+        self.clock.timeouts.stop()
         await self._leases.stop()
         await self.ends.stop()
         await self.hints.stop()

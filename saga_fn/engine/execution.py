@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, cast
 from uuid import UUID
 
@@ -29,6 +29,7 @@ from saga_fn.definition import NOT_DONE, Done, Refusals, StepBinding, StepContex
 from saga_fn.definition.parts import WithoutContext
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.timeouts import Timeouts
 from saga_fn.engine.waits import about
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
 from saga_fn.store.records import Recorded, time_of
@@ -47,10 +48,11 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
 
 @attrs.frozen
 class Clock:
-    """What an execution takes from outside: the store's time, and a random number in [0, 1)."""
+    """What an execution takes from outside: the store's time, a random number in [0, 1), and who cuts it short."""
 
     now: Callable[[], Moment]
     draw: Callable[[], float]
+    timeouts: Timeouts = attrs.field(factory=Timeouts)
 
 
 async def execute(saga: LiveSaga, action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
@@ -69,10 +71,10 @@ async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
     given = saga.for_step(action)
     run = binding.execute
     if isinstance(run, WithoutContext):
-        value = await _call(run.fn, (given.value,), binding.timeout)
+        value = await _call(run.fn, (given.value,), binding.timeout, clock)
     else:
         context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
-        value = await _call(run, (given.value, context), binding.timeout)
+        value = await _call(run, (given.value, context), binding.timeout, clock)
     if type(value) is _Raised:
         return _raised(clock, action, value, binding.refusals)
     if type(value) is Failure:
@@ -105,7 +107,7 @@ async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Cloc
         given, output = saga.for_compensation(action)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
-    returned = await _call(compensate, (given, output, context), timeout)
+    returned = await _call(compensate, (given, output, context), timeout, clock)
     if type(returned) is _Raised:
         return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step))
     if isinstance(returned, WaitFor):
@@ -125,7 +127,7 @@ async def _run_probe(saga: LiveSaga, action: RunProbe, clock: Clock) -> Incoming
         given = saga.for_doubtful(action.step)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
-    answer = await _call(probe, (given.value, context), binding.probe_timeout)
+    answer = await _call(probe, (given.value, context), binding.probe_timeout, clock)
     if type(answer) is _Raised:
         return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step))
     if answer is NOT_DONE:
@@ -172,23 +174,26 @@ class _Raised:
 
 
 async def _call(
-    run: Callable[..., Awaitable[object]], given: tuple[object, ...], timeout: float | None
+    run: Callable[..., Awaitable[object]], given: tuple[object, ...], timeout: float | None, clock: Clock
 ) -> object | _Raised:
-    """Await user code under its timeout. A timeout leaves open what it has done; anything it raises does not."""
-    limit = None if timeout is None else asyncio.timeout(timeout)
+    """Await user code under its timeout. Once that is over, whatever it raises leaves open what it has done."""
+    task = asyncio.current_task()
+    assert task is not None, "user code runs in a task"
+    if timeout is not None:
+        clock.timeouts.begin(task, timeout)
     try:
-        if limit is None:
-            return await run(*given)
-        async with limit:
-            return await run(*given)
+        value = await run(*given)
     except BaseException as error:
+        expired = timeout is not None and clock.timeouts.end(task, timeout)
         # Whoever cancels this task means the execution; a step may raise CancelledError by itself.
-        if isinstance(error, asyncio.CancelledError) and (task := asyncio.current_task()) and task.cancelling():
+        if isinstance(error, asyncio.CancelledError) and task.cancelling():
             raise
-        if limit is not None and isinstance(error, TimeoutError) and limit.expired():
-            shown = TimeoutError(f"did not return within {timeout:g} s")
-            return _Raised(shown, FailureKind.UNKNOWN)
+        if expired:
+            return _Raised(TimeoutError(f"did not return within {timeout:g} s"), FailureKind.UNKNOWN)
         return _Raised(error, FailureKind.ERROR)
+    if timeout is not None:
+        clock.timeouts.end(task, timeout)
+    return value
 
 
 def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: Refusals) -> Incoming:
@@ -231,7 +236,7 @@ def _context(
 ) -> StepContext:
     deadline: datetime | None = None
     if timeout is not None:
-        deadline = time_of(clock.now()) + timedelta(seconds=timeout)
+        deadline = time_of(Moment(clock.now() + int(timeout * 1_000_000)))
     return StepContext(
         saga_id=saga.id,
         saga_name=saga.registered.name,

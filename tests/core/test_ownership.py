@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from saga_fn.core.effects import CancelExecution, Refusal, Release, RunCompensation, RunStep
-from saga_fn.core.events import Accompanied, CompensationRequested, HandedBack, Resumed, RetryRequested, SagaParked, StepSucceeded
+from saga_fn.core.events import (
+    Accompanied,
+    CompensationRequested,
+    HandedBack,
+    Resumed,
+    RetryRequested,
+    SagaParked,
+    StepSucceeded,
+)
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason

@@ -17,7 +17,7 @@ from saga_fn.core.events import (
     StepSkipped,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.invariants.edge import Edge, Tried, starts
+from saga_fn.core.invariants.edge import Edge, Tried, Undo, starts
 from saga_fn.core.rules.attempts import JOURNAL_LIMIT
 from saga_fn.core.state import (
     Exhausted,
@@ -63,12 +63,13 @@ def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
 def i15_what_is_parked_goes_on_by_a_person(edge: Edge) -> bool:
     """A step that waits for a person goes on by a person's verb alone.
 
-    One that was parked because a plan did not fit goes on by a plan that does. A saga that turns back gives up both.
+    One that was parked because a plan did not fit goes on by a plan that does. A saga that turns back gives the step up,
+    and may undo it.
     """
     if isinstance(edge.event, RetryRequested | CompensationRequested | AbortRequested | StepSkipped):
         return True
     return all(
-        isinstance(now, Parked | UndoParked | Exhausted)
+        (isinstance(now, Parked | Exhausted | Undo) if isinstance(was, Parked) else isinstance(now, UndoParked))
         or (was.why is ParkReason.PLAN_CHANGED and isinstance(edge.event, PlanChanged))
         for was, now in edge.steps
         if isinstance(was, Parked | UndoParked)

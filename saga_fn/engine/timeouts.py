@@ -1,0 +1,86 @@
+"""The timeouts of everything that a process executes, watched by one timer.
+
+An event loop keeps its timers in a heap, and a cancelled one stays there until its time has come: a timer for each step
+would cost the straight way more than the step's own bookkeeping. Here a timeout that is never reached costs an entry into
+a dict and one out of it. Executions with the same timeout end in the order in which they began, so each length has a
+queue of its own, and only the first of each queue is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from typing import Any, final
+
+_Task = asyncio.Task[Any]  # Any: whatever it returns, it is only cut short here
+
+
+@final
+class Timeouts:
+    """Cuts executions short when their time is over. All that it watches at a time runs in one event loop."""
+
+    def __init__(self) -> None:
+        self._queues: dict[float, dict[_Task, float]] = {}
+        """For each length in seconds: what runs under it, and when (the loop's time) that is over."""
+        self._expired: set[_Task] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def begin(self, task: _Task, seconds: float) -> None:
+        """Cut the task short in so many seconds, unless `end` comes first."""
+        loop = task.get_loop()
+        if self._loop is not loop:  # what ran in the one before is gone with it
+            self.stop()
+            self._loop = loop
+        over = loop.time() + seconds
+        queue = self._queues.get(seconds)
+        if queue is None:
+            queue = self._queues[seconds] = {}
+        queue[task] = over
+        if self._timer is None or self._timer.when() > over:
+            self._arm(loop, over)
+
+    def end(self, task: _Task, seconds: float) -> bool:
+        """The task is past what was to be cut short: whether its time was over before.
+
+        If so, the cancellation that it was cut short by is taken back.
+        """
+        queue = self._queues.get(seconds)
+        if queue is not None and queue.pop(task, None) is not None:
+            return False
+        if task not in self._expired:  # stopped meanwhile
+            return False
+        self._expired.discard(task)
+        task.uncancel()
+        return True
+
+    def stop(self) -> None:
+        """Watch nothing more: what still runs is no longer cut short."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._queues.clear()
+        self._expired.clear()
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(when, self._fire, loop)
+
+    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Cut short what is over, and look again when the next is; nothing is watched where nothing runs."""
+        self._timer = None
+        now = loop.time()
+        following: float | None = None
+        for seconds, queue in list(self._queues.items()):
+            for task in [task for task, _ in itertools.takewhile(lambda each: each[1] <= now, queue.items())]:
+                del queue[task]
+                self._expired.add(task)
+                task.cancel()
+            first = next(iter(queue.values()), None)
+            if first is None:
+                del self._queues[seconds]
+            elif following is None or first < following:
+                following = first
+        if following is not None:
+            self._arm(loop, following)
