@@ -8,10 +8,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from typing_extensions import Unpack
 
 from saga_fn import Failed, SagaBuilder, step
 from saga_fn.core.ids import StepId
 from saga_fn.definition import binding
+from saga_fn.definition.options import StepOptions
 from saga_fn.engine.timeouts import Timeouts
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order
@@ -40,10 +42,10 @@ async def under(timeouts: Timeouts, seconds: float, run: Callable[[], Any]) -> s
 async def test_what_hangs_is_cut_short_and_what_returns_is_not() -> None:
     timeouts = Timeouts()
     async with asyncio.timeout(SOON):
-        fates = await asyncio.gather(
+        short, long = await asyncio.gather(
             under(timeouts, BRIEFLY, hang), under(timeouts, LONG, lambda: asyncio.sleep(3 * BRIEFLY))
         )
-    assert fates == ["cut short", "in time"]
+    assert (short, long) == ("cut short", "in time")
     timeouts.stop()
 
 
@@ -135,13 +137,14 @@ def test_an_event_loop_that_is_gone_takes_its_timeouts_with_it() -> None:
     timeouts.stop()
 
 
-def bound(**options: Any) -> binding.StepBinding:  # Any: options of all types
-    @step(**options)
+def bound(**options: Unpack[StepOptions]) -> binding.StepBinding:
     async def one(inp: Order) -> Done:
         return Done(inp.order_id)
 
     builder = SagaBuilder(Order)
-    found = builder.build(output=builder.add_step(one, depends_on=builder.initial)).binding(StepId("one"))
+    found = builder.build(output=builder.add_step(step(one, **options), depends_on=builder.initial)).binding(
+        StepId("one")
+    )
     assert found is not None
     return found
 
