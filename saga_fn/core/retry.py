@@ -10,6 +10,8 @@ LONGEST_DELAY = 365 * 24 * 3600 * 1_000_000
 """No delay is longer than a year (in microseconds), so that no moment ever overflows the database's clock."""
 
 
+JOURNAL_LIMIT = 10_000
+"""From this many journal entries on, whatever would be repeated waits for a person: no saga fills the store by itself."""
 _AT_ONCE = 3
 """So many attempts may be repeated without a wait."""
 _LEAST = 10_000

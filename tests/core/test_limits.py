@@ -8,7 +8,7 @@ from saga_fn.core.effects import RunCompensation
 from saga_fn.core.events import CompensationRequested, FailureKind, RetryRequested
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus
-from saga_fn.core.rules.attempts import JOURNAL_LIMIT
+from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.state import Parked, ParkReason, Running, Undoing, UndoParked, UndoRetrying
 from tests.core.given import SECOND, THRICE, A, B, Saga, started, step
 

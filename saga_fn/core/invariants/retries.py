@@ -18,7 +18,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.invariants.edge import Edge, Tried, Undo, starts
-from saga_fn.core.rules.attempts import JOURNAL_LIMIT
+from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.state import (
     Exhausted,
     Parked,

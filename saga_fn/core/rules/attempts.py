@@ -11,8 +11,6 @@ from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import Doubt, Probing, Running, Tries, Unknown
 
-JOURNAL_LIMIT: Final = 10_000
-"""From this many journal entries on, whatever would be repeated waits for a person: no saga fills the store by itself."""
 _PAST: Final = Moment(0)
 _Tried = TypeVar("_Tried", Tries, Probing)
 

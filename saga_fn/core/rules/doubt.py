@@ -9,7 +9,8 @@ from saga_fn.core.events import FailureKind, ProbeAnswered, ProbeFailed
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown
 from saga_fn.core.reading import looked_into
-from saga_fn.core.rules.attempts import JOURNAL_LIMIT, delay, failed
+from saga_fn.core.retry import JOURNAL_LIMIT
+from saga_fn.core.rules.attempts import delay, failed
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import given_up
 from saga_fn.core.rules.results import succeed

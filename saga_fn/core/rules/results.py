@@ -10,7 +10,8 @@ from saga_fn.core.effects import Rejection
 from saga_fn.core.events import FailureKind, StepFailed, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown
-from saga_fn.core.rules.attempts import JOURNAL_LIMIT, delay, doubtful, failed, next_attempt
+from saga_fn.core.retry import JOURNAL_LIMIT
+from saga_fn.core.rules.attempts import delay, doubtful, failed, next_attempt
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import given_up
 from saga_fn.core.state import Doubt, Goal, Parked, ParkReason, Retrying, Running, StepState, Succeeded, Tries, Unknown

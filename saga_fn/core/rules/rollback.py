@@ -8,7 +8,8 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.items import Places
 from saga_fn.core.leftovers import verdict
 from saga_fn.core.reading import held, to_probe, undoable
-from saga_fn.core.rules.attempts import JOURNAL_LIMIT, begun, cut_short, delay, failed, next_attempt
+from saga_fn.core.retry import JOURNAL_LIMIT
+from saga_fn.core.rules.attempts import begun, cut_short, delay, failed, next_attempt
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import (
     ABIDING,

@@ -27,8 +27,7 @@ from saga_fn.core.invariants.retries import (
     i15_what_is_parked_goes_on_by_a_person,
 )
 from saga_fn.core.plan import Plan
-from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.rules.attempts import JOURNAL_LIMIT
+from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
 from saga_fn.core.state import (
     Exhausted,
     Goal,
