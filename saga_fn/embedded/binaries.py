@@ -24,6 +24,15 @@ LONGEST_SOCKET_PATH = 107
 """Bytes: what the kernel has room for in the address of a unix socket."""
 
 
+_PASSED_ON = frozenset({"PATH", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "TZ", "TZDIR", "TMPDIR"})
+"""Variables that PostgreSQL's programs may need. As root they run as another user, who could read all others."""
+
+
+def environment() -> dict[str, str]:
+    """The variables that PostgreSQL's programs are given: no secret of this process, and no other server's settings."""
+    return {name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith("LC_")}
+
+
 class EmbeddedServerError(SagaError):
     """The embedded PostgreSQL server could not be started or stopped."""
 
@@ -36,9 +45,12 @@ class Account:
     uid: int
     gid: int
 
-    def own(self, path: Path) -> None:
-        """Give a file or an empty folder of ours to this user."""
-        os.chown(path, self.uid, self.gid)
+    def own(self, path: Path | int) -> None:
+        """Give a file (by its descriptor) or an empty folder of ours to this user; a link itself, not what it leads to."""
+        if isinstance(path, int):
+            os.fchown(path, self.uid, self.gid)
+        else:
+            os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
 def server_account() -> Account | None:
@@ -67,6 +79,7 @@ def can_run(command: list[str], account: Account | None) -> bool:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd="/",
+            env=environment(),
             user=None if account is None else account.uid,
             group=None if account is None else account.gid,
             extra_groups=None if account is None else [],
@@ -93,6 +106,11 @@ def wheel_bin_dir() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
+def fits(folder: Path) -> bool:
+    """Whether a unix socket in `folder`/socket has a path that is short enough."""
+    return len(os.fsencode(folder / "socket" / SOCKET_NAME)) <= LONGEST_SOCKET_PATH
+
+
 def make_place(account: Account | None) -> Path:
     """A new temporary folder for one server, with a path short enough for its socket. The caller removes it."""
     candidates = (tempfile.gettempdir(), "/tmp", "/var/tmp")  # noqa: S108 (mkdtemp makes what is in there ours)
@@ -103,8 +121,7 @@ def make_place(account: Account | None) -> Path:
             continue
         if account is not None:
             place.chmod(0o711)  # the server's user passes through to its own folders, and lists nothing
-        fits = len(os.fsencode(place / "socket" / SOCKET_NAME)) <= LONGEST_SOCKET_PATH
-        if fits and can_enter(place, account):
+        if fits(place) and can_enter(place, account):
             return place
         place.rmdir()
     raise EmbeddedServerError(

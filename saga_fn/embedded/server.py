@@ -24,12 +24,15 @@ from saga_fn.embedded.binaries import (
     Account,
     EmbeddedServerError,
     can_enter,
+    environment,
+    fits,
     make_place,
     runnable,
     server_account,
     wheel_bin_dir,
 )
 from saga_fn.embedded.leftover import stop_leftover
+from saga_fn.embedded.own_files import check_folder, new_file, open_file
 
 START_TIMEOUT = 60.0
 """Seconds from the start of the server, recovery after a crash included, until it takes connections."""
@@ -43,6 +46,7 @@ LOCK_NAME = "saga_fn.lock"
 class _Running:
     keeper: subprocess.Popen[bytes]
     place: Path
+    socket: Path
     data: Path
     lock: IO[str]
     password: str
@@ -52,15 +56,19 @@ class _Running:
 class EmbeddedPostgres:
     """A PostgreSQL server that belongs to this process, with nothing to install but the extra `embedded`.
 
-    `state_dir` keeps the data from one run to the next; without it everything lives in a temporary folder and goes
-    with the server. `bin_dir` names the programs of another PostgreSQL (15 or newer), the default is the one of the
-    extra. `settings` are PostgreSQL's own, by name; the defaults are as durable as any server's.
+    Args:
+        state_dir: The folder that keeps the data from one run to the next; it is made if it does not exist. The `dsn` is the
+            same in every run. Only this user may be able to write to it. Default: a temporary folder, which goes with the
+            server.
+        bin_dir: The folder of the programs of another PostgreSQL, 15 or newer. Default: those of the extra.
+        settings: PostgreSQL's own settings, by name. Default: as durable as any server.
 
     The server listens on a unix socket in a private folder only, and asks for a password that is in the `dsn`. It
-    stops when it is told to or when this process ends, however that happens. As root it runs as a user without
-    privileges; no permission of any folder but its own is ever changed.
+    stops when it is told to or when this process ends, however that happens. Its programs are given none of this process's
+    variables but a few, such as PATH. As root it runs as the user `nobody`: every program of that user can reach its data,
+    so that root should use it for tests only. No permission of any folder but its own is ever changed.
 
-    Use it with `with` or `async with`, or call `start` and `stop`.
+    Use it with `with` or `async with`, or call `start` and `stop`. Raises EmbeddedServerError for arguments that are none.
 
     >>> with EmbeddedPostgres(settings={"fsync": "off"}) as server:
     ...     server.dsn.startswith("postgresql://postgres:")
@@ -72,14 +80,14 @@ class EmbeddedPostgres:
 
     def __init__(
         self,
-        state_dir: Path | None = None,
+        state_dir: str | Path | None = None,
         *,
-        bin_dir: Path | None = None,
+        bin_dir: str | Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self.bin_dir = wheel_bin_dir() if bin_dir is None else bin_dir
-        self._state_dir = None if state_dir is None else state_dir.absolute()
-        self._settings: Mapping[str, str] = settings or {}
+        self.bin_dir = wheel_bin_dir() if bin_dir is None else _path("bin_dir", bin_dir)
+        self._state_dir = None if state_dir is None else _path("state_dir", state_dir)
+        self._settings: dict[str, str] = _checked({} if settings is None else settings)
         self._running: _Running | None = None
 
     @property
@@ -90,7 +98,7 @@ class EmbeddedPostgres:
     def dsn_of(self, database: str) -> str:
         """How to connect to a database of this server. Raises EmbeddedServerError if it is not started."""
         run = self._started()
-        host = quote(str(run.place / "socket"), safe="")
+        host = quote(str(run.socket), safe="")
         return f"postgresql://{SUPERUSER}:{run.password}@/{quote(database, safe='')}?host={host}&port={run.port}"
 
     @property
@@ -159,29 +167,28 @@ class EmbeddedPostgres:
         home = place if self._state_dir is None else _entered(self._state_dir, account)
         lock = _locked(home)
         try:
-            data = (home / "data").resolve()
+            data = _no_link(home / "data")
             stop_leftover(data)
             password = _initialised(data, programs, account, durable=home != place)
-            _own_folder(place / "socket", account)
+            socket = _socket_folder(home, place, account)
             port = self._settings.get("port", "5432")
             settings = {
                 "listen_addresses": "",
-                "unix_socket_directories": f'"{place / "socket"}"',
+                "unix_socket_directories": f'"{socket}"',
                 "max_connections": "200",
                 **self._settings,
             }
             server = [str(programs / "postgres"), "-D", str(data)]
             for name, value in settings.items():
                 server += ["-c", f"{name}={value}"]
-            (home / "log").touch(mode=0o600)  # statements that fail are quoted in it
-            with (home / "log").open("w+b") as log:
+            with open_file(home / "log", "w+") as log:  # for this user alone: statements that fail are quoted in it
                 kept = subprocess.Popen(
                     [*_keeper_command(place, account, discard=home == place), *server],
                     stdin=subprocess.PIPE,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,  # Ctrl-C is for the supervisor, who then stops the server in order
-                    env=_environment(),
+                    env=environment(),
                 )
                 try:
                     _wait_until_ready(kept, data, log)
@@ -191,7 +198,7 @@ class EmbeddedPostgres:
         except BaseException:
             lock.close()
             raise
-        return _Running(kept, place, data, lock, password, port)
+        return _Running(kept, place, socket, data, lock, password, port)
 
 
 def _entered(state_dir: Path, account: Account | None) -> Path:
@@ -209,12 +216,28 @@ def _entered(state_dir: Path, account: Account | None) -> Path:
             f"{who} cannot reach {state_dir}: one of the folders on the way is private",
             hint="give state_dir= a folder such as /var/lib/saga_fn, or leave it out for a temporary server",
         )
-    return state_dir.resolve()
+    found = state_dir.resolve()
+    check_folder(found)
+    return found
+
+
+def _no_link(path: Path) -> Path:
+    if path.is_symlink():
+        raise EmbeddedServerError(f"{path} is a link", hint="give state_dir= the folder that the data shall be in")
+    return path
+
+
+def _socket_folder(home: Path, place: Path, account: Account | None) -> Path:
+    """Where clients find the server: with a `state_dir` always the same folder, if the kernel takes so long a path."""
+    folder = _no_link((home if fits(home) else place) / "socket")
+    if not folder.exists():
+        _own_folder(folder, account)
+    return folder
 
 
 def _locked(home: Path) -> IO[str]:
     """The open lock file of `home`; whoever holds it is the one supervisor of the server there."""
-    lock = (home / LOCK_NAME).open("a+")
+    lock = open_file(home / LOCK_NAME, "a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -235,16 +258,16 @@ def _initialised(data: Path, programs: Path, account: Account | None, *, durable
     """The superuser's password, of the data folder that is there or of one made now."""
     kept = data.with_name("password")
     if data.exists():
-        return kept.read_text()
+        with open_file(kept, "r") as file:
+            return file.read()
     password = secrets.token_urlsafe(24)
     unfinished = data.with_name("data.new")  # renamed when whole, so that a crash leaves no half a database
     shutil.rmtree(unfinished, ignore_errors=True)
     _own_folder(unfinished, account)
     handed = data.with_name("password.new")
-    handed.touch(mode=0o600)
-    handed.write_text(password)
+    number = new_file(handed, password)
     if account is not None:
-        account.own(handed)
+        account.own(number)
     done = subprocess.run(
         [
             *(str(programs / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, "--pwfile", str(handed)),
@@ -257,17 +280,18 @@ def _initialised(data: Path, programs: Path, account: Account | None, *, durable
         stderr=subprocess.STDOUT,
         text=True,
         cwd="/",
-        env=_environment(),
+        env=environment(),
         user=None if account is None else account.uid,
         group=None if account is None else account.gid,
         extra_groups=None if account is None else [],
         umask=0o077,
     )
+    if account is not None:
+        os.fchown(number, os.geteuid(), os.getegid())
+    os.close(number)
     if done.returncode != 0:
         raise EmbeddedServerError(f"initdb failed:\n{done.stdout.strip()}")
     handed.replace(kept)
-    if account is not None:
-        os.chown(kept, os.geteuid(), os.getegid())
     unfinished.replace(data)
     return password
 
@@ -290,12 +314,30 @@ def _keeper_command(place: Path, account: Account | None, *, discard: bool) -> l
     ]
 
 
-def _environment() -> dict[str, str]:
-    """Ours, less what would make PostgreSQL's programs read another server's settings."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+def _path(name: str, value: object) -> Path:
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise EmbeddedServerError(
+            f"{name} must be the path of a folder, not a {type(value).__name__}", hint=f'{name}="/var/lib/saga_fn"'
+        )
+    return Path(value).absolute()
 
 
-def _wait_until_ready(kept: subprocess.Popen[bytes], data: Path, log: IO[bytes]) -> None:
+def _checked(settings: Mapping[str, str]) -> dict[str, str]:
+    try:
+        pairs = dict(settings)
+    except (TypeError, ValueError):
+        pairs = {"": ""}
+    for each in (*pairs.keys(), *pairs.values()):
+        # The caller's type checker may not have seen it.
+        if not isinstance(each, str) or not each or "\0" in each:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise EmbeddedServerError(
+                "settings must be a dict of PostgreSQL's settings and their values, both strings",
+                hint='settings={"max_connections": "50"}',
+            )
+    return pairs
+
+
+def _wait_until_ready(kept: subprocess.Popen[bytes], data: Path, log: IO[str]) -> None:
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         try:
@@ -310,9 +352,9 @@ def _wait_until_ready(kept: subprocess.Popen[bytes], data: Path, log: IO[bytes])
     raise EmbeddedServerError(f"PostgreSQL was not ready after {START_TIMEOUT:.0f} s:\n{_tail(log)}")
 
 
-def _tail(log: IO[bytes]) -> str:
+def _tail(log: IO[str]) -> str:
     log.seek(0)  # through the open file: the keeper has removed its name by now
-    return "\n".join(log.read().decode(errors="replace").splitlines()[-12:])
+    return "\n".join(log.read().splitlines()[-12:])
 
 
 def _dismiss(kept: subprocess.Popen[bytes]) -> None:

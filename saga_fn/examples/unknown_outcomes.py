@@ -1,4 +1,4 @@
-"""Unknown outcomes: `SAGA_FN_DSN=postgresql://... python -m saga_fn.examples.unknown_outcomes`.
+"""Unknown outcomes: `python -m saga_fn.examples.unknown_outcomes`, on an embedded PostgreSQL or on `SAGA_FN_DSN`.
 
 A bank takes money and gives it back, and now and then its answer is lost on the way. What a step does then is said where
 the step is:
@@ -36,6 +36,7 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn.embedded import EmbeddedPostgres
 from saga_fn.guard import Doing, Guard, Undoing
 
 SCHEMA = "example_bank"
@@ -190,4 +191,8 @@ async def main(dsn: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(os.environ["SAGA_FN_DSN"]))
+    if given := os.environ.get("SAGA_FN_DSN"):
+        asyncio.run(main(given))
+    else:
+        with EmbeddedPostgres() as server:
+            asyncio.run(main(server.dsn))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import psutil
@@ -137,6 +139,97 @@ async def test_keeps_its_data_in_a_state_dir(open_dir: Path) -> None:
             count = await connection.fetchval("SELECT count(*) FROM kept")
             await connection.close()
     assert count == 2
+
+
+def test_keeps_its_address_in_a_state_dir(open_dir: Path) -> None:
+    """So that it can be started again beneath a running service."""
+    server = EmbeddedPostgres(str(open_dir / "state"), settings=FAST)
+    found: list[str] = []
+    for _ in range(2):
+        with server:
+            found.append(server.dsn)
+    with EmbeddedPostgres(open_dir / "state", settings=FAST) as another:
+        found.append(another.dsn)
+    assert len(set(found)) == 1
+
+
+@AS_ROOT
+def test_its_programs_see_none_of_our_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    with EmbeddedPostgres(settings=FAST) as server:
+        seen = subprocess.run(
+            ["/bin/cat", f"/proc/{server.pid}/environ"],
+            check=True,
+            user="nobody",
+            group="nogroup",
+            extra_groups=[],
+            capture_output=True,
+            text=True,
+        ).stdout
+        assert "PATH=" in seen, "this is what any program of that user can read"
+        assert "secret" not in seen
+        for process in psutil.Process().children(recursive=True):
+            assert "AWS_SECRET_ACCESS_KEY" not in process.environ()
+
+
+@AS_ROOT
+def test_refuses_a_state_dir_that_another_user_has_made(open_dir: Path) -> None:
+    made = open_dir / "state"
+    made.mkdir()
+    (made / "saga_fn.lock").touch()
+    os.chown(made, 65534, 65534)
+    with pytest.raises(EmbeddedServerError, match=r"belongs to another user\nHINT: give state_dir="):
+        EmbeddedPostgres(made).start()
+
+
+def test_refuses_a_state_dir_that_others_may_write_to_or_replace(open_dir: Path) -> None:
+    state = open_dir / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    with pytest.raises(EmbeddedServerError, match=r"other users may write to .*\nHINT: .*chmod go-w"):
+        EmbeddedPostgres(state).start()
+    state.chmod(0o755)
+    open_dir.chmod(0o777)
+    with pytest.raises(EmbeddedServerError, match="another user may replace"):
+        EmbeddedPostgres(state).start()
+
+
+@pytest.mark.parametrize("name", ["log", "saga_fn.lock", "password.new", "password", "data", "socket"])
+@pytest.mark.parametrize("hard", [False, True])
+def test_follows_no_link(open_dir: Path, name: str, hard: bool) -> None:
+    precious = open_dir / "precious"
+    precious.write_text("precious")
+    precious.chmod(0o600)
+    state = open_dir / "state"
+    state.mkdir()
+    (state / "saga_fn.lock").touch()
+    (state / name).unlink(missing_ok=True)
+    if hard:
+        (state / name).hardlink_to(precious)
+    else:
+        (state / name).symlink_to(precious)
+    before = precious.stat()
+    with contextlib.suppress(EmbeddedServerError), EmbeddedPostgres(state, settings=FAST):
+        pass
+    assert precious.read_text() == "precious"
+    after = precious.stat()
+    assert (before.st_mode, before.st_uid, before.st_gid) == (after.st_mode, after.st_uid, after.st_gid)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"state_dir": 5},
+        {"state_dir": ""},
+        {"bin_dir": 5},
+        {"settings": {"x": "a\0b"}},
+        {"settings": 5},
+        {"settings": {"x": 1}},
+    ],
+)
+def test_refuses_arguments_that_are_none(arguments: dict[str, Any]) -> None:
+    with pytest.raises(EmbeddedServerError, match="HINT: "):
+        EmbeddedPostgres(**arguments)
 
 
 async def test_starts_another_postgres() -> None:
