@@ -328,8 +328,8 @@ def _checked(settings: Mapping[str, str]) -> dict[str, str]:
     except (TypeError, ValueError):
         pairs = {"": ""}
     for each in (*pairs.keys(), *pairs.values()):
-        # The caller's type checker may not have seen it.
-        if not isinstance(each, str) or not each or "\0" in each:  # pyright: ignore[reportUnnecessaryIsInstance]
+        given: object = each  # the caller's type checker may not have seen it
+        if not isinstance(given, str) or not given or "\0" in given:
             raise EmbeddedServerError(
                 "settings must be a dict of PostgreSQL's settings and their values, both strings",
                 hint='settings={"max_connections": "50"}',
