@@ -329,7 +329,7 @@ def _checked(settings: Mapping[str, str]) -> dict[str, str]:
         pairs = {"": ""}
     for each in (*pairs.keys(), *pairs.values()):
         given: object = each  # the caller's type checker may not have seen it
-        if not isinstance(given, str) or not given or "\0" in given:
+        if not isinstance(given, str) or not given or "\0" in given:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise EmbeddedServerError(
                 "settings must be a dict of PostgreSQL's settings and their values, both strings",
                 hint='settings={"max_connections": "50"}',
