@@ -33,16 +33,16 @@ class GuardUndoneRow(msgspec.Struct, frozen=True, gc=False):
 STATEMENTS: Final[Mapping[str, str]] = {
     "guard_done": """\
 INSERT INTO {schema}.saga_guard AS g (operation, generation, done_at)
-VALUES ($1::text, $2::integer, now())
+VALUES ($1::pg_catalog.text, $2::integer, pg_catalog.now())
 ON CONFLICT (operation) DO UPDATE SET
     generation = greatest(g.generation, excluded.generation),
-    replaced = g.replaced + (excluded.generation > g.generation)::integer,
-    repeats = CASE WHEN excluded.generation > g.generation THEN 0 ELSE g.repeats + 1 END
+    replaced = g.replaced OPERATOR(pg_catalog.+) (excluded.generation OPERATOR(pg_catalog.>) g.generation)::integer,
+    repeats = CASE WHEN excluded.generation OPERATOR(pg_catalog.>) g.generation THEN 0 ELSE g.repeats OPERATOR(pg_catalog.+) 1 END
 RETURNING g.generation AS generation, g.replaced AS replaced, g.repeats AS repeats, g.undone_at AS undone_at""",
     "guard_undone": """\
 INSERT INTO {schema}.saga_guard AS g (operation, undone_at, undos)
-VALUES ($1::text, now(), 1)
-ON CONFLICT (operation) DO UPDATE SET undone_at = coalesce(g.undone_at, now()), undos = g.undos + 1
+VALUES ($1::pg_catalog.text, pg_catalog.now(), 1)
+ON CONFLICT (operation) DO UPDATE SET undone_at = coalesce(g.undone_at, pg_catalog.now()), undos = g.undos OPERATOR(pg_catalog.+) 1
 RETURNING g.done_at AS done_at, g.undos AS undos""",
 }
 """Each statement's text by its name, with a marker where the schema belongs."""
@@ -76,10 +76,10 @@ class Queries:
 
 TABLE: Final = """\
 CREATE TABLE IF NOT EXISTS {schema}.saga_guard (
-    operation  text        PRIMARY KEY,
+    operation  pg_catalog.text        PRIMARY KEY,
     generation integer     NOT NULL DEFAULT 0,
-    done_at    timestamptz,
-    undone_at  timestamptz,
+    done_at    pg_catalog.timestamptz,
+    undone_at  pg_catalog.timestamptz,
     replaced   integer     NOT NULL DEFAULT 0,
     repeats    integer     NOT NULL DEFAULT 0,
     undos      integer     NOT NULL DEFAULT 0

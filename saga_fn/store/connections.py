@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final, Protocol
+from weakref import WeakSet
 
 import asyncpg
 
@@ -22,6 +23,11 @@ _CONNECTING: Final = 10.0
 """Seconds."""
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 30_000))
 """A peer that has vanished is noticed within 40 seconds (RFC 1122, 4.2.3.6), and no firewall forgets an idle connection."""
+
+
+ARRAY_TYPES: Final = ("uuid", "text", "bytea", "timestamptz", "int2", "int4", "int8", "bool")
+"""The elements of the arrays that statements take or give."""
+_ARRAYS: Final = "SELECT " + ", ".join(f"NULL::pg_catalog.{name}[]" for name in ARRAY_TYPES)
 
 
 class Connections(Protocol):
@@ -113,6 +119,7 @@ class OwnConnections:
                 "the DSN cannot be read", hint="it looks like postgresql://user:password@host:5432/database"
             ) from error
         keep_alive(connection)
+        await learn_types(connection)
         return connection
 
 
@@ -121,6 +128,7 @@ class BorrowedConnections:
 
     def __init__(self, pool: Pool, *, limit: int) -> None:
         self._pool = pool
+        self._learnt: WeakSet[object] = WeakSet()
         self._slots = asyncio.Semaphore(limit)
         self._farewells = _Farewells()
 
@@ -135,6 +143,10 @@ class BorrowedConnections:
             lent = AsyncExitStack()
             connection = await lent.enter_async_context(self._pool.acquire())
             try:
+                raw = getattr(connection, "_con", connection)  # asyncpg's own, which stays when the proxy is gone
+                if raw not in self._learnt:
+                    await learn_types(connection)
+                    self._learnt.add(raw)
                 yield connection
             except (asyncio.CancelledError, TimeoutError):
                 self._farewells.add(_give_back(lent, connection))
@@ -150,6 +162,17 @@ class BorrowedConnections:
 
     def distrust(self) -> None:
         """Nothing to do: what else the pool holds is the caller's, and each connection has a time limit of its own."""
+
+
+async def learn_types(connection: Connection) -> None:
+    """Let the driver ask for the array types while nobody else's functions and operators are in sight.
+
+    The driver asks once a connection, by a query that qualifies few of its names, and it would do so in the middle of a
+    statement of ours. The path is set for this transaction only.
+    """
+    async with connection.transaction():
+        await connection.execute("SET LOCAL search_path = pg_catalog")
+        await connection.fetch(_ARRAYS)
 
 
 async def _give_back(lent: AsyncExitStack, connection: object) -> None:

@@ -79,7 +79,7 @@ class Database:
     async def _migrate(self) -> None:
         """Bring the schema up to date, for as long as that takes; whether the server answers at all is asked first."""
         async with self.work() as connection:
-            await connection.fetch("SELECT 1")
+            await connection.fetch("SELECT NULL")
         async with self._translating(self._work) as connection:
             await migrate(connection, schema=self.schema, shards=self.shards)
 

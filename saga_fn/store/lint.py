@@ -15,7 +15,8 @@ from typing import Any, Final
 import pglast
 from pglast.visitors import Visitor
 
-from saga_fn.store.codegen.scan import read_migrations, read_query
+from saga_fn.store.codegen.qualify import unqualified
+from saga_fn.store.codegen.scan import MigrationSource, read_migrations, read_query
 from saga_fn.store.lint_locks import unbounded
 from saga_fn.store.schema_name import SCHEMA_MARKER
 
@@ -205,18 +206,33 @@ def lint_folder(root: Path) -> Iterator[str]:
         query = read_query(path)
         exempt, broken = _exemptions(path)
         sql = query.sql.replace(SCHEMA_MARKER, "saga_fn")
-        broken += lint_statement(sql, name=query.name, exempt=exempt, kinds=_QUERIES)
+        broken += lint_statement(sql, name=query.name, exempt=exempt, kinds=_QUERIES) + lint_names(sql)
         for rule, mend in broken:
             yield f"{path.relative_to(root.parent)}: {rule}.\nHINT: {mend}."
-    for migration in read_migrations(root / "schema"):
-        path = root / "schema" / f"{migration.number:04d}_{migration.name}.sql"
+    for folder, migration in _all_migrations(root):
+        path = folder / f"{migration.number:04d}_{migration.name}.sql"
         statements = [statement.replace(SCHEMA_MARKER, "saga_fn") for statement in migration.statements]
         _, broken = _exemptions(path)
         for statement in statements:
-            broken += lint_statement(statement, name=migration.name, kinds=_MIGRATIONS)
+            broken += lint_statement(statement, name=migration.name, kinds=_MIGRATIONS) + lint_names(statement)
         broken += lint_online(statements, concurrently=migration.concurrently)
         for rule, mend in broken:
             yield f"{path.relative_to(root.parent)}: {rule}.\nHINT: {mend}."
+
+
+def lint_names(sql: str) -> list[tuple[str, str]]:
+    """What in a generated statement would be looked up by search_path: the generator has to have qualified everything.
+
+    >>> lint_names("SELECT pg_catalog.now() OPERATOR(pg_catalog.=) now()")
+    [('nothing is looked up by search_path', 'qualify now')]
+    """
+    return [("nothing is looked up by search_path", f"qualify {name}") for name in unqualified(sql)]
+
+
+def _all_migrations(root: Path) -> Iterator[tuple[Path, MigrationSource]]:
+    for folder in sorted(root.glob("**/schema")):
+        for migration in read_migrations(folder):
+            yield folder, migration
 
 
 def lint_online(statements: list[str], *, concurrently: bool) -> list[tuple[str, str]]:
@@ -246,7 +262,7 @@ def _exemptions(path: Path) -> tuple[frozenset[str], list[tuple[str, str]]]:
 def _given(where: Any, table: Any, *columns: str) -> bool:  # Any: nodes of the syntax tree
     """Whether a column of this very table must equal what the client gives."""
     for each in _conjuncts(where):
-        if _is(each, "A_Expr") and each.kind.name == "AEXPR_OP" and each.name[0].sval == "=":
+        if _is(each, "A_Expr") and each.kind.name == "AEXPR_OP" and each.name[-1].sval == "=":
             for column, value in ((each.lexpr, each.rexpr), (each.rexpr, each.lexpr)):
                 if _is_column(column, table, columns) and _is_parameter(value):
                     return True

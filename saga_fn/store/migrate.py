@@ -32,7 +32,15 @@ _ALREADY_THERE: Final = frozenset({"23505", "42710", "42P06", "42P07"})
 _BUSY: Final = frozenset({"40001", "40P01", "55P03"})
 _NOT_ALLOWED: Final = "42501"
 # Whoever waits for a table's lock holds up all who come after: better to let them pass and try again.
-_LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '2s'"
+_LOCK_TIMEOUT: Final = "2s"
+# Every name is qualified already; this is for what a later statement might forget. A session's setting would not do: poolers
+# refuse it or lose it.
+_SEARCH_PATH: Final = "pg_catalog"
+_SETTINGS: Final = "SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('search_path')"
+_SET: Final = (
+    "SELECT pg_catalog.set_config('lock_timeout', $1::pg_catalog.text, true),"
+    " pg_catalog.set_config('search_path', $2::pg_catalog.text, true)"
+)
 _TRIES: Final = 30
 
 
@@ -110,17 +118,28 @@ async def _check_shards(queries: Queries, connection: Connection, schema: str, s
         )
 
 
-async def _bootstrap(connection: Connection, schema: str, statements: tuple[str, ...]) -> bool:
+@asynccontextmanager
+async def _transaction(connection: Connection) -> AsyncGenerator[None]:
+    """A transaction that waits for no lock for long, and looks no name up but PostgreSQL's own.
+
+    It may be a part of the caller's: then the caller's settings are put back.
+    """
     async with connection.transaction():
-        await connection.execute(_LOCK_TIMEOUT)
+        lock_timeout, search_path = await connection.fetchrow(_SETTINGS)
+        await connection.fetchrow(_SET, _LOCK_TIMEOUT, _SEARCH_PATH)
+        yield
+        await connection.fetchrow(_SET, lock_timeout, search_path)
+
+
+async def _bootstrap(connection: Connection, schema: str, statements: tuple[str, ...]) -> bool:
+    async with _transaction(connection):
         for statement in statements:
             await connection.execute(with_schema(statement, schema))
     return True
 
 
 async def _settle_shards(queries: Queries, connection: Connection, shards: int) -> bool:
-    async with connection.transaction():
-        await connection.execute(_LOCK_TIMEOUT)
+    async with _transaction(connection):
         await queries.insert_shard_count(connection, shards=shards)
     return True
 
@@ -134,8 +153,7 @@ async def _migrate_to(queries: Queries, connection: Connection, schema: str, mig
 
 
 async def _apply(connection: Connection, schema: str, migration: Migration) -> bool:
-    async with connection.transaction():
-        await connection.execute(_LOCK_TIMEOUT)
+    async with _transaction(connection):
         tag = await connection.execute(with_schema(migration.record, schema))
         if tag == "INSERT 0 1":  # else somebody else has done it, perhaps while we waited
             for statement in migration.statements:
@@ -214,11 +232,12 @@ async def _explained() -> AsyncGenerator[None]:
 def _script(schema: str, shards: int) -> str:
     """All of it as text, for those who apply migrations with a tool of their own."""
     count = Queries(schema).sql["insert_shard_count"].replace("$1", str(shards))
-    lines = ["BEGIN;", *(f"{with_schema(statement, schema)};" for statement in BOOTSTRAP), f"{count};", "COMMIT;"]
+    begin = ["BEGIN;", f"SET LOCAL search_path = {_SEARCH_PATH};"]
+    lines = [*begin, *(f"{with_schema(statement, schema)};" for statement in BOOTSTRAP), f"{count};", "COMMIT;"]
     for migration in MIGRATIONS:
         record = f"{with_schema(migration.record, schema)};"
         statements = [f"{with_schema(statement, schema)};" for statement in migration.statements]
-        lines += [*statements, record] if migration.concurrently else ["BEGIN;", record, *statements, "COMMIT;"]
+        lines += [*statements, record] if migration.concurrently else [*begin, record, *statements, "COMMIT;"]
     return "\n".join(lines)
 
 

@@ -20,13 +20,13 @@ written AS (
         last_error = :last_error::text,
         updated_at = now(),
         ended_at = CASE
-            WHEN :status::text IN ('COMPLETED', 'COMPENSATED', 'FAILED') THEN coalesce(s.ended_at, now())
+            WHEN :status::text = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())
         END
     FROM patience
     WHERE
         s.shard = :shard::smallint
         AND s.id = :id::uuid
-        AND s.token IS NOT DISTINCT FROM :token::uuid
+        AND (s.token = :token::uuid OR (s.token IS NULL AND :token::uuid IS NULL))
         AND s.rev = :rev::bigint
         AND (:seen::bigint IS NULL OR s.signals = :seen::bigint)
     RETURNING s.id, s.signals

@@ -47,15 +47,15 @@ written AS (
         last_error = g.last_error,
         updated_at = now(),
         ended_at = CASE
-            WHEN g.status IN ('COMPLETED', 'COMPENSATED', 'FAILED') THEN coalesce(s.ended_at, now())
+            WHEN g.status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())
         END
     FROM given AS g CROSS JOIN patience
     WHERE
         s.shard = :shard::smallint
         AND s.id = ANY(:ids::uuid[])
-        AND (NOT :past_locks::boolean OR (s.id IN (SELECT f.id FROM free AS f)) IS TRUE)
+        AND (NOT :past_locks::boolean OR (s.id = ANY (SELECT f.id FROM free AS f)) IS TRUE)
         AND s.id = g.id
-        AND s.token IS NOT DISTINCT FROM g.token
+        AND (s.token = g.token OR (s.token IS NULL AND g.token IS NULL))
         AND s.rev = g.rev
         AND (g.seen IS NULL OR s.signals = g.seen)
     RETURNING s.id, s.signals
@@ -68,7 +68,7 @@ journal AS (
         :j_saga_ids::uuid[], :j_seqs::bigint[], :j_writers::uuid[], :j_kinds::text[], :j_step_ids::text[],
         :j_events::bytea[], :j_inputs::bytea[], :j_input_ofs::bigint[], :j_payloads::bytea[]
     ) AS j (saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
-    WHERE (j.saga_id IN (SELECT w.id FROM written AS w)) IS TRUE
+    WHERE (j.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
 ),
 answered AS (
     UPDATE saga_fn.saga_inbox AS i

@@ -36,7 +36,7 @@ inserted AS (
         n.status, n.waits, n.state, 1::bigint, n.token, n.owner,
         CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval WHEN n.status = 'RUNNING' THEN now() ELSE n.due END
     FROM new AS n CROSS JOIN patience
-    ORDER BY n.aggregation_id COLLATE "C", n.id
+    ORDER BY n.aggregation_id COLLATE pg_catalog."C", n.id
     ON CONFLICT DO NOTHING
     RETURNING s.id
 ),
@@ -44,7 +44,7 @@ journal AS (
     INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, event, payload)
     SELECT :shard::smallint, n.id, 1, n.writer, 'started', n.event, n.payload
     FROM new AS n
-    WHERE (n.id IN (SELECT i.id FROM inserted AS i)) IS TRUE -- a lookup for each row, never a join of all with all
+    WHERE (n.id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE -- a lookup for each row, never a join of all with all
 ),
 counted AS MATERIALIZED (
     SELECT count(i.id) AS sagas FROM inserted AS i

@@ -20,4 +20,4 @@ SET token = NULL, owner = NULL, due_at = now(), updated_at = now()
 FROM given AS g
 WHERE
     s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[]) AND s.id = g.id AND s.token = g.token
-    AND (s.id IN (SELECT h.id FROM held AS h)) IS TRUE
+    AND (s.id = ANY (SELECT h.id FROM held AS h)) IS TRUE

@@ -20,6 +20,6 @@ SET due_at = now() + :lease::interval
 FROM given AS g
 WHERE
     s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[]) AND s.id = g.id
-    AND (s.id IN (SELECT h.id FROM held AS h)) IS TRUE
+    AND (s.id = ANY (SELECT h.id FROM held AS h)) IS TRUE
     AND s.token = g.token AND s.owner = :owner::uuid
 RETURNING s.id, s.signals, now() AS now

@@ -39,10 +39,10 @@ CREATE TABLE saga_fn.saga (
     state          bytea       NOT NULL,
     PRIMARY KEY (shard, id),
     CONSTRAINT saga_status_known CHECK (
-        status IN ('RUNNING', 'SUSPENDED', 'COMPENSATING', 'COMPLETED', 'COMPENSATED', 'FAILED')
+        status = ANY(ARRAY['RUNNING', 'SUSPENDED', 'COMPENSATING', 'COMPLETED', 'COMPENSATED', 'FAILED'])
     ),
     CONSTRAINT saga_ended_has_time CHECK (
-        (ended_at IS NOT NULL) = (status IN ('COMPLETED', 'COMPENSATED', 'FAILED'))
+        (ended_at IS NOT NULL) = (status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']))
     ),
     CONSTRAINT saga_suspended_has_reason CHECK ((waits <> 0) = (status = 'SUSPENDED')),
     CONSTRAINT saga_owner_has_token CHECK ((owner IS NULL) = (token IS NULL)),

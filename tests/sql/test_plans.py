@@ -103,7 +103,7 @@ Plan: TypeAlias = "dict[str, Json]"
 def execution(name: str, batch: int = BATCH, *, flag: bool = False) -> str:
     """An EXECUTE with a value for each parameter: batches of so many rows, one registered saga, and the flag it has."""
     sql = STATEMENTS[name]
-    types = {int(number): type_ for number, type_ in re.findall(r"\$(\d+)::(\w+(?:\[\])?)", sql)}
+    types = {int(number): type_ for number, type_ in re.findall(r"\$(\d+)::(?:pg_catalog\.)?(\w+(?:\[\])?)", sql)}
     single = {"claim_due_sagas", "find_due_shards"}  # their arrays are names and shards, not batches
     given = COMMIT if name.startswith("commit_saga") else INSERT if name.startswith("insert_saga") else VALUES
     values: list[str] = []
@@ -275,7 +275,7 @@ async def inner_plan(conn: asyncpg.Connection[asyncpg.Record]) -> Json:
 async def test_the_check_would_see_a_batch_that_does_not_name_its_ids(
     conn: asyncpg.Connection[asyncpg.Record],
 ) -> None:
-    careless = STATEMENTS["release_sagas"].replace("AND s.id = ANY($1::uuid[]) ", "")
+    careless = STATEMENTS["release_sagas"].replace("AND s.id OPERATOR(pg_catalog.=) ANY($1::pg_catalog.uuid[]) ", "")
     assert careless != STATEMENTS["release_sagas"]
     for statement in FILL:
         await conn.execute(statement, ROWS)

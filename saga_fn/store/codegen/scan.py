@@ -29,6 +29,8 @@ from typing import Final, assert_never
 
 import attrs
 
+from saga_fn.store.codegen.qualify import qualified
+from saga_fn.store.codegen.scan_error import SqlFileError as SqlFileError  # noqa: PLC0414 - for whoever reads files
 from saga_fn.store.schema_name import SCHEMA_MARKER
 
 SCHEMA_IN_SOURCE: Final = "saga_fn"
@@ -50,10 +52,6 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-
-
-class SqlFileError(Exception):
-    """A file under sql/ that the generator does not take. The message names the file, the fault and the mend."""
 
 
 class Cardinality(StrEnum):
@@ -131,7 +129,7 @@ def read_query(path: Path) -> Query:
         nullable=header.nullable,
         not_null=header.not_null,
         doc=header.doc,
-        sql=statements[0],
+        sql=qualified(path, statements[0]),
         parameters=tuple(parameters),
     )
 
@@ -161,6 +159,7 @@ def read_migrations(folder: Path) -> tuple[MigrationSource, ...]:
         statements = tuple(_statements(path, text, parameters))
         if parameters:
             raise SqlFileError(f"{path}: has the parameter :{parameters[0]}.\nHINT: a migration takes none.")
+        statements = tuple(qualified(path, statement) for statement in statements)
         migrations.append(MigrationSource(expected, named[2], "breaking" in marks, "concurrently" in marks, statements))
     return tuple(migrations)
 
