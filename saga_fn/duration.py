@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from saga_fn.core.retry import LONGEST_DELAY
-from saga_fn.errors import SagaDefinitionError, SagaError
+from saga_fn.errors import SagaDefinitionError, SagaError, shown
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -26,7 +26,7 @@ def micros_of(
     """
     if not isinstance(value, timedelta) or not least * _MICROSECOND <= value <= LONGEST_DELAY * _MICROSECOND:
         size = "positive timedelta of at most" if least else "timedelta from 0 to"
-        raise error(f"{name} must be a {size} 365 days, not {value!r:.80}", hint=hint)
+        raise error(f"{name} must be a {size} 365 days, not {shown(value)}", hint=hint)
     return value // _MICROSECOND
 
 

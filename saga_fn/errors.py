@@ -14,6 +14,7 @@ One root, one leaf per cause. The facts are attributes; the message is the fact,
     ├── SagaNotCompletedError          awaited a result, but the saga ended otherwise
     │   ├── SagaCompensatedError
     │   └── SagaFailedError
+    ├── SagaParkedError                the saga waits for a person
     ├── SagaResultTimeoutError         (also a TimeoutError)
     ├── PayloadError                   a value is not what its type says, or cannot be stored
     │   └── PayloadTooLargeError
@@ -26,14 +27,34 @@ One root, one leaf per cause. The facts are attributes; the message is the fact,
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from typing_extensions import override
 
 if TYPE_CHECKING:
+    from saga_fn.core.projection import SagaStatus
     from saga_fn.snapshot import SagaSnapshot, StepFailure
+
+
+_LONGEST_SHOWN: Final = 80
+_short: Final = reprlib.Repr()  # goes into nothing that is large or deep, nor into what refers to itself
+_short.maxstring = _short.maxother = _short.maxlong = _LONGEST_SHOWN
+
+
+def shown(value: object) -> str:
+    r"""How a message shows what a caller gave: its repr on one line, 80 characters at most. Never raises.
+
+    >>> shown("a\nb"), shown([1, [2] * 100])
+    ("'a\\nb'", '[1, [2, 2, 2, 2, 2, 2, ...]]')
+    """
+    try:
+        text = _short.repr(value)
+    except Exception:  # noqa: BLE001 - a repr may raise anything, and what is wrong is what it belongs to
+        text = f"<{type(value).__name__}>"
+    return "".join(char if char.isprintable() else "?" for char in text[:_LONGEST_SHOWN])
 
 
 class SagaError(Exception):
@@ -259,19 +280,53 @@ class SagaFailedError(SagaNotCompletedError):
         )
 
 
+class SagaParkedError(SagaError):
+    """The end of a saga was awaited, but the saga is parked: it waits for a person. The saga itself is untouched.
+
+    `snapshot` shows where it stands; its `parked` is the reason.
+    """
+
+    saga_id: UUID
+    snapshot: SagaSnapshot
+
+    def __init__(self, saga_id: UUID, *, snapshot: SagaSnapshot) -> None:
+        self.saga_id = saga_id
+        self.snapshot = snapshot
+        super().__init__(
+            f"saga {saga_id} is parked at {snapshot.current_step_id}: {snapshot.parked}",
+            hint="SagaAdmin.get_saga tells more; mend the cause, then retry_step, skip_step or compensate_step; "
+            "result(wait_parked=True) waits until somebody has done so",
+        )
+
+
 class SagaResultTimeoutError(SagaError, TimeoutError):
-    """The saga did not end within the time given (seconds). The saga itself is untouched."""
+    """The saga did not end within the time given (seconds). The saga itself is untouched.
+
+    `status` is the saga's, as this process knew it last, and `parked` whether it waits for a person, where the wait was to
+    last through that (`wait_parked=True`); None and False if it was not read in that time.
+    """
 
     saga_id: UUID
     timeout: float
+    status: SagaStatus | None
+    parked: bool
 
-    def __init__(self, saga_id: UUID, timeout: float) -> None:
+    def __init__(
+        self, saga_id: UUID, timeout: float, *, status: SagaStatus | None = None, parked: bool = False
+    ) -> None:
         self.saga_id = saga_id
         self.timeout = timeout
+        self.status = status
+        self.parked = parked
+        seen = "" if status is None else f": it is {status}{', parked' if parked else ''}"
+        goes_on = (
+            "it waits for a person, SagaAdmin.get_saga tells for what"
+            if parked
+            else "it goes on wherever a worker runs"
+        )
         super().__init__(
-            f"saga {saga_id} did not end within {timeout:g} s",
-            hint="it goes on wherever a worker runs, unless it is parked (run.snapshot() tells, SagaAdmin.get_saga why): "
-            "await it again with handle.attach(error.saga_id), here or in any other process",
+            f"saga {saga_id} did not end within {timeout:g} s{seen}",
+            hint=f"{goes_on}: await it again with handle.attach(error.saga_id), here or in any other process",
         )
 
 

@@ -50,13 +50,18 @@ class SagaRun(Generic[R_co]):
     def __repr__(self) -> str:
         return f"<run {self.id}>"
 
-    async def result(self, timeout: timedelta | float | None = None) -> R_co:
+    async def result(self, timeout: timedelta | float | None = None, *, wait_parked: bool = False) -> R_co:
         """The saga's result, once it has completed.
 
-        Raises SagaCompensatedError or SagaFailedError if it ended otherwise, SagaResultTimeoutError if it has not ended
-        within `timeout` (seconds, or a timedelta; None waits for ever).
+        Args:
+            timeout: the longest to wait, in seconds or as a timedelta; None, the default, waits for ever.
+            wait_parked: wait on while the saga is parked, until somebody has mended it; by default that raises.
+
+        Raises SagaCompensatedError or SagaFailedError if it ended otherwise, SagaParkedError if it is parked,
+        SagaResultTimeoutError if it has not ended within `timeout`, and SagaNotFoundError if there is none, or the
+        transaction that it was started in is not committed.
         """
-        live = await end_of(self._engine, self.id, self._live, timeout)
+        live = await end_of(self._engine, self.id, self._live, timeout, wait_parked=wait_parked)
         if live is not None and live.state.goal is Goal.COMPLETED:  # what this process has seen needs not be read
             return result_of(live, self._definition)
         ended = await outcome_of(self._engine, self.id, live, self._definition)
@@ -69,9 +74,12 @@ class SagaRun(Generic[R_co]):
                 left = [f"{left.step_id} ({left.kind.value})" for left in ended.left_over]
                 raise SagaFailedError(self.id, snapshot=snapshot, error=error, failure=failure, left_over=left)
 
-    async def outcome(self, timeout: timedelta | float | None = None) -> Outcome[R_co]:
-        """How the saga ended, for `match`. Raises SagaResultTimeoutError."""
-        live = await end_of(self._engine, self.id, self._live, timeout)
+    async def outcome(self, timeout: timedelta | float | None = None, *, wait_parked: bool = False) -> Outcome[R_co]:
+        """How the saga ended, for `match`.
+
+        Takes what `result` takes. Raises SagaParkedError, SagaResultTimeoutError and SagaNotFoundError as that does.
+        """
+        live = await end_of(self._engine, self.id, self._live, timeout, wait_parked=wait_parked)
         return await outcome_of(self._engine, self.id, live, self._definition)
 
     async def snapshot(self) -> SagaSnapshot:

@@ -33,6 +33,7 @@ from saga_fn.errors import (
     SchemaTooNewError,
     ServerTooOldError,
     StoreError,
+    shown,
 )
 from saga_fn.handle import SagaHandle
 from saga_fn.sender import EventSender
@@ -199,16 +200,16 @@ class SagaOrchestrator:
         chosen = name if isinstance(name, str) else (getattr(name, "name", None) or "")
         if not isinstance(given, SagaDefinition):
             raise SagaDefinitionError(
-                f"register wants a SagaDefinition, not {given!r:.80}", hint="builder.build() or @saga makes one"
+                f"register wants a SagaDefinition, not {shown(given)}", hint="builder.build() or @saga makes one"
             )
         if not 0 < len(chosen) <= 255 or not chosen.isprintable():  # noqa: PLR2004 - characters
             raise SagaDefinitionError(
-                f"a saga's name must have 1 to 255 printable characters, not {chosen!r:.80}",
+                f"a saga's name must have 1 to 255 printable characters, not {shown(chosen)}",
                 hint='register("create_order", definition)',
             )
         if not _is_version(version):
             raise SagaDefinitionError(
-                f"version must be a whole number, 1 or more, not {version!r:.40}", hint="version=2"
+                f"version must be a whole number, 1 or more, not {shown(version)}", hint="version=2"
             )
         found: SagaDefinition[Any, Any] = given  # Any: see the overloads
         registered = Registered(chosen, version, found)

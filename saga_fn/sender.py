@@ -12,7 +12,7 @@ from saga_fn.engine.arguments import check_key
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.sending import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
 from saga_fn.engine.waits import about, aware
-from saga_fn.errors import PayloadError, PayloadTooLargeError
+from saga_fn.errors import PayloadError, PayloadTooLargeError, shown
 from saga_fn.store.records import moment_of
 
 T = TypeVar("T")
@@ -93,6 +93,6 @@ class EventSender(Generic[T]):
             case _:
                 pass
         raise PayloadError(
-            f"expires must be a positive timedelta of at most 365 days, or a moment within them, not {expires!r:.80}",
+            f"expires must be a positive timedelta of at most 365 days, or a moment within them, not {shown(expires)}",
             hint="for example timedelta(hours=1), or datetime.now(UTC) + timedelta(hours=1)",
         )

@@ -25,7 +25,7 @@ from saga_fn.definition.signature import payload_type
 from saga_fn.definition.step import parts_of
 from saga_fn.definition.waits import WaitingBuilder, WaitParts
 from saga_fn.duration import micros_of
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -235,7 +235,7 @@ class SagaBuilder(WaitingBuilder[D]):
             refs = cast("Any", depends_on)  # as above
         else:
             raise SagaDefinitionError(
-                f"depends_on must be a StepRef or a tuple of StepRefs, not {depends_on!r:.80}",
+                f"depends_on must be a StepRef or a tuple of StepRefs, not {shown(depends_on)}",
                 hint="write depends_on=(first, second), or leave it out",
             )
         return cast(
@@ -315,7 +315,7 @@ class SagaBuilder(WaitingBuilder[D]):
     def _check_ref(self, user: str, ref: object) -> None:
         if not isinstance(ref, StepRef):
             raise SagaDefinitionError(
-                f"{user!r} depends on {ref!r:.80}, which is not a StepRef",
+                f"{user!r} depends on {shown(ref)}, which is not a StepRef",
                 hint="pass what add_step (or the call of a step) gave; several of them as a tuple",
             )
         if ref.builder is not self:

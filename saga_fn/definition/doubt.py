@@ -10,7 +10,7 @@ import attrs
 from saga_fn.codec import type_name
 from saga_fn.core.plan import OnUnknown
 from saga_fn.definition.signature import Signature, fits, members, name_of
-from saga_fn.errors import SagaDefinitionError, TypeValidationError
+from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
@@ -47,7 +47,7 @@ def check_way(name: str, value: object) -> None:
     """Raise SagaDefinitionError for what is no way to settle an unknown outcome."""
     if not isinstance(value, str) or value not in _WAYS:
         raise SagaDefinitionError(
-            f"{name} must be one of {', '.join(map(repr, _WAYS))}, not {value!r:.80}",
+            f"{name} must be one of {', '.join(map(repr, _WAYS))}, not {shown(value)}",
             hint="'repeat' for a step that is idempotent, 'park' to let a person find out; "
             "or give probe=, a function that finds out",
         )

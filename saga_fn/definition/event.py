@@ -14,7 +14,7 @@ from saga_fn.codec import PayloadType
 from saga_fn.definition.refs import AnyRefs, StepRef
 from saga_fn.definition.signature import payload_type
 from saga_fn.duration import micros_of
-from saga_fn.errors import SagaDefinitionError, TypeValidationError
+from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -151,7 +151,7 @@ class Event(Expected[T]):
     def __init__(self, name: str, payload: type[T] | None = None, /, *, for_next: bool = False) -> None:
         if not _is_name(name):
             raise SagaDefinitionError(
-                f"an event's name must be a string of 1 to 64 printable ASCII characters, not {name!r:.100}",
+                f"an event's name must be a string of 1 to 64 printable ASCII characters, not {shown(name)}",
                 hint='Event("approval", Approval)',
             )
         if not isinstance(for_next, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # no checker may have seen it
@@ -264,4 +264,4 @@ def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
 def check_event(event: object) -> None:
     """Raise SagaDefinitionError for what cannot be waited for."""
     if not isinstance(event, Expected):
-        raise SagaDefinitionError(f"{event!r:.80} is not an event", hint='make one: Event("approval", Approval)')
+        raise SagaDefinitionError(f"{shown(event)} is not an event", hint='make one: Event("approval", Approval)')

@@ -16,7 +16,7 @@ from saga_fn.definition.clients import Arrival, arrival, causes
 from saga_fn.definition.kept import kept_of
 from saga_fn.definition.raising import OutcomeUnknown, RetryLater
 from saga_fn.definition.signature import hints_of, members
-from saga_fn.errors import PayloadError, SagaDefinitionError, TypeValidationError
+from saga_fn.errors import PayloadError, SagaDefinitionError, TypeValidationError, shown
 
 ErrorTypes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 """One class of exceptions, or several, as `except` takes them."""
@@ -31,7 +31,7 @@ def error_types(name: str, value: object) -> tuple[type[Exception], ...]:
     given = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     for each in given:
         if not isinstance(each, type) or not issubclass(each, Exception):
-            raise SagaDefinitionError(f"{name} must name exceptions, not {each!r:.80}", hint=_MEND)
+            raise SagaDefinitionError(f"{name} must name exceptions, not {shown(each)}", hint=_MEND)
     if not given:
         raise SagaDefinitionError(f"{name} names no exception", hint=f"{_MEND}; or leave it out")
     return cast("tuple[type[Exception], ...]", given)  # just checked, one by one

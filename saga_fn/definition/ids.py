@@ -8,7 +8,7 @@ from typing import Final
 
 from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import PlannedStep
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 MOST_STEPS: Final = 100
 LONGEST_ID: Final = 64
@@ -22,7 +22,7 @@ def new_id(wanted: object, known: Collection[StepId]) -> StepId:
     """The id of one more step; raises SagaDefinitionError for what is none, or is taken."""
     if not isinstance(wanted, str) or not _STEP_ID.fullmatch(wanted):
         raise SagaDefinitionError(
-            f"step_id must be a string of 1 to {LONGEST_ID} printable ASCII characters, not {wanted!r:.100}",
+            f"step_id must be a string of 1 to {LONGEST_ID} printable ASCII characters, not {shown(wanted)}",
             hint="give one with step_id=",
         )
     if wanted in known:

@@ -11,7 +11,7 @@ from saga_fn.definition.event import Event, Expected
 from saga_fn.definition.failing import ErrorTypes, check_errors, error_types
 from saga_fn.definition.retry import RetryPolicy, check_policy
 from saga_fn.duration import seconds_of
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=60)
 """What one attempt may take where nothing else is said: a call that hangs does not keep its saga's slot for ever."""
@@ -65,12 +65,12 @@ class StepOptions(CommonOptions, total=False):
 
 def _check_event(name: str, value: object) -> None:
     if not isinstance(value, Event):
-        raise SagaDefinitionError(f"{name} must be an Event, not {value!r:.80}", hint='Event("refunded", Refund)')
+        raise SagaDefinitionError(f"{name} must be an Event, not {shown(value)}", hint='Event("refunded", Refund)')
 
 
 def _check_flag(name: str, value: object) -> None:
     if not isinstance(value, bool):
-        raise SagaDefinitionError(f"{name} must be True or False, not {value!r:.80}")
+        raise SagaDefinitionError(f"{name} must be True or False, not {shown(value)}")
 
 
 def _check_later(_name: str, _value: object) -> None:

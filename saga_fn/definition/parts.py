@@ -26,7 +26,7 @@ from saga_fn.definition.signature import (
     read_signature,
     type_arguments,
 )
-from saga_fn.errors import SagaDefinitionError, TypeValidationError
+from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 
 @attrs.frozen
@@ -134,7 +134,7 @@ def parts_of_object(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of al
     _refuse_wait(given)
     if not isinstance(given, BaseStep | ContextStep):
         raise SagaDefinitionError(
-            f"{given!r:.80} is not a step",
+            f"{shown(given)} is not a step",
             hint="wrap a function with step(...), and give a step object, not its class",
         )
     cls = type(given)
@@ -208,7 +208,7 @@ def _output(name: str, gives: object) -> PayloadType[Any]:  # Any: found at run 
 def _refuse_wait(given: object) -> None:
     if isinstance(getattr(given, "__self__", given), Expected):
         raise SagaDefinitionError(
-            f"{given!r:.80} is not a step",
+            f"{shown(given)} is not a step",
             hint=f"wait between steps: approval.wait(...) in a @saga, add_event in a builder; {OF_STEPS}",
         )
 

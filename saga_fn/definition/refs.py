@@ -48,6 +48,18 @@ class StepRef(Generic[O_co]):
     def __repr__(self) -> str:
         return f"StepRef({self.step_id or 'initial data'})"
 
+    @override
+    def __str__(self) -> NoReturn:
+        raise SagaDefinitionError(
+            f"{self!r} has no value while the saga is being built, so it cannot be put into a text",
+            hint="make the text inside a step, or in its `using` / `input_map`, which run with the value",
+        )
+
+    @override
+    def __format__(self, spec: str) -> NoReturn:
+        str(self)
+        raise AssertionError("str() refuses")
+
     def __bool__(self) -> NoReturn:
         raise SagaDefinitionError(
             f"{self!r} has no value while the saga is being built, so `if`, `and` and `not` cannot decide by it",

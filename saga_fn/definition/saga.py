@@ -11,7 +11,7 @@ from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, ov
 from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder, SagaDefinition
 from saga_fn.definition.refs import AnyRefs, StepRef
 from saga_fn.definition.signature import fits, hints_of, name_of
-from saga_fn.errors import SagaDefinitionError, TypeValidationError
+from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -65,7 +65,7 @@ def saga(
     """
     if not _is_name(name):
         raise SagaDefinitionError(
-            f"a saga's name must be a string of 1 to 255 printable characters, not {name!r:.100}",
+            f"a saga's name must be a string of 1 to 255 printable characters, not {shown(name)}",
             hint='decorate with the name in parentheses: @saga("create_order")',
         )
 
@@ -84,7 +84,7 @@ def saga(
             _current.reset(token)
         if result is not None and not isinstance(result, StepRef):
             raise SagaDefinitionError(
-                f"@saga function {name_of(fn)} returned {result!r:.80}", hint="return a StepRef, or nothing"
+                f"@saga function {name_of(fn)} returned {shown(result)}", hint="return a StepRef, or nothing"
             )
         if result is None and not fits(type(None), hints_of(fn).get("return", Any)):
             raise SagaDefinitionError(

@@ -55,8 +55,14 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
         )
     hints = hints_of(fn)
     named = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
-    wants_context = len(named) > values and hints.get(named[values].name) is StepContext
+    wants_context = len(named) > values and _is_context(hints.get(named[values].name))
     extra = named[values + wants_context :]
+    for other in parameters:
+        if _is_context(hints.get(other.name)) and not (wants_context and other is named[values]):
+            raise SagaDefinitionError(
+                f"{what} {name_of(fn)} takes its StepContext as {other.name!r}, where it would not be given one",
+                hint="make it the next positional parameter after its input, or after its output in a compensation",
+            )
     unfilled = [p.name for p in extra if p.default is p.empty] + [
         p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty
     ]
@@ -80,6 +86,12 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
             f"{name_of(fn)} has no return annotation", hint="annotate what it returns, `-> None` if nothing"
         )
     return Signature(tuple(takes), hints["return"], wants_context)
+
+
+def _is_context(annotation: object) -> bool:
+    """Whether it is StepContext, or an optional one, as in `ctx: StepContext | None = None`: so a test can do without."""
+    of = [member for member in members(_bare(annotation)) if member is not types.NoneType]
+    return len(of) == 1 and of[0] is StepContext
 
 
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)

@@ -16,7 +16,7 @@ from saga_fn.definition.condition import check_condition, holds
 from saga_fn.definition.options import StepOptions
 from saga_fn.definition.parts import StepParts, parts_of_object
 from saga_fn.definition.refs import AnyRefs, StepContext, StepRef
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
 O = TypeVar("O")  # noqa: E741
@@ -101,7 +101,7 @@ class Step(StepBase[I, O]):
             )
         if not _is_count(concurrency):
             raise SagaDefinitionError(
-                f"concurrency must be a whole number of 1 or more, not {concurrency!r:.100}",
+                f"concurrency must be a whole number of 1 or more, not {shown(concurrency)}",
                 hint="it says how many items run at once: 1 does one after another",
             )
         return Step(attrs.evolve(self._parts, width=min(concurrency, ITEM_LIMIT)))

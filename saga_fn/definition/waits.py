@@ -15,7 +15,7 @@ from saga_fn.definition.event import NO_DEFAULT, OF_STEPS, Expected, check_event
 from saga_fn.definition.refs import AnyRefs, InputContext, StepRef
 from saga_fn.definition.signature import payload_type
 from saga_fn.duration import micros_of
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 D = TypeVar("D")
 T = TypeVar("T")
@@ -214,7 +214,7 @@ def _sleep_parts(
         )
     if not isinstance(until, StepRef):
         raise SagaDefinitionError(
-            f"until must be a StepRef, not {until!r:.80}",
+            f"until must be a StepRef, not {shown(until)}",
             hint="pass the one that the moment is in, as in until=order, using=lambda o: o.due; the initial data is one",
         )
     return WaitParts(StepKind.SLEEP, step_id, nothing, compute=using or _itself, refs=(until,))

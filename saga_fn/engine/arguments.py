@@ -6,7 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from saga_fn.duration import micros_of
-from saga_fn.errors import PayloadError, SagaError
+from saga_fn.errors import PayloadError, SagaError, shown
 
 _YEAR = 365 * 24 * 3600.0
 _LONGEST_KEY = 255
@@ -71,7 +71,7 @@ def check_target(target: tuple[object, ...]) -> None:
     """Raise PayloadError for what is no pair of a saga's name and its business key."""
     if len(target) != 2 or None in target:  # noqa: PLR2004 - a pair
         raise PayloadError(
-            f"a saga is named by its id, or by (name, aggregation_id), not by {target!r:.80}",
+            f"a saga is named by its id, or by (name, aggregation_id), not by {shown(target)}",
             hint='to(("create_order", "order-123"), approval)',
         )
     check_key("the saga's name", target[0])

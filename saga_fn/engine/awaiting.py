@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+from saga_fn.core.projection import SagaStatus, WaitReason, project
 from saga_fn.core.state import Goal
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.arguments import check_id, seconds_of
@@ -17,9 +18,9 @@ from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.view import read_result, record_of, result_of, snapshot_of
 from saga_fn.engine.worker import drive_one
-from saga_fn.errors import SagaResultTimeoutError
+from saga_fn.errors import SagaParkedError, SagaResultTimeoutError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
-from saga_fn.store.records import time_of
+from saga_fn.store.records import SagaRecord, time_of
 
 R = TypeVar("R")
 
@@ -32,28 +33,48 @@ _FOR_GOOD: Final = (Goal.COMPLETED, Goal.COMPENSATED)
 
 
 async def end_of(
-    engine: SagaEngine, saga_id: UUID, live: LiveSaga | None, timeout: timedelta | float | None
+    engine: SagaEngine,
+    saga_id: UUID,
+    live: LiveSaga | None,
+    timeout: timedelta | float | None,
+    *,
+    wait_parked: bool = False,
 ) -> LiveSaga | None:
     """Return when the saga has ended: with what this process has seen of it, or None if that stands in the store.
 
     The time for reading the row counts, but for the first look, which always has a second. Raises SagaNotFoundError,
-    SagaResultTimeoutError.
+    SagaResultTimeoutError, and SagaParkedError unless `wait_parked`.
     """
     engine.require_open()
     check_id(saga_id)
+    seen: SagaRecord | None = None
     seconds = None if timeout is None else seconds_of(timeout)
     began = asyncio.get_running_loop().time()
     try:
         async with asyncio.timeout(None if seconds is None else max(seconds, _FIRST_LOOK)) as limit:
             while live is None or live.state.goal not in _FOR_GOOD:
-                if saga_id not in engine.held and (await read_row(engine, saga_id)).ended_at is not None:
-                    return None
+                if saga_id not in engine.held:
+                    seen = await read_row(engine, saga_id)
+                    if seen.ended_at is not None:
+                        return None
+                    if not wait_parked and WaitReason.PARKED in seen.waits:
+                        raise SagaParkedError(saga_id, snapshot=await snapshot_of(engine, seen))
                 if seconds is not None and seconds < _FIRST_LOOK:
                     limit.reschedule(began + seconds)
-                live = await engine.ends.wait(saga_id)
+                live = await engine.ends.wait(saga_id, parked=wait_parked)
     except TimeoutError:
-        raise SagaResultTimeoutError(saga_id, seconds or 0.0) from None
+        parked = engine.ends.is_parked(saga_id) or (seen is not None and WaitReason.PARKED in seen.waits)
+        status = SagaStatus.SUSPENDED if parked else _status(engine, saga_id, seen)
+        raise SagaResultTimeoutError(saga_id, seconds or 0.0, status=status, parked=parked) from None
     return live
+
+
+def _status(engine: SagaEngine, saga_id: UUID, seen: SagaRecord | None) -> SagaStatus | None:
+    """The status as this process knows it without asking, for the time is over: a saga that it runs, or as it was last read."""
+    held = engine.held.get(saga_id)
+    if held is not None:
+        return project(held.saga.plan, held.saga.state).status
+    return None if seen is None else seen.status
 
 
 async def outcome_of(

@@ -23,30 +23,39 @@ class Ends:
     def __init__(self, store: Store, held: Container[UUID]) -> None:
         self._store = store
         self._held = held
-        self._waiting: dict[UUID, set[asyncio.Future[LiveSaga | None]]] = {}
+        self._waiting: dict[UUID, dict[asyncio.Future[LiveSaga | None], bool]] = {}
         self._looking: asyncio.Task[None] | None = None
         self._pause = _SHORTEST_PAUSE
+        self._parked: set[UUID] = set()
 
     def announce(self, saga: LiveSaga) -> None:
         """The saga has ended here."""
         self._tell(saga.id, saga)
 
-    async def wait(self, saga_id: UUID) -> LiveSaga | None:
+    def left(self, saga_id: UUID) -> None:
+        """Nobody works on the saga here any more, and no time is set for it: it may be parked."""
+        self._tell_of_park(saga_id)
+
+    def is_parked(self, saga_id: UUID) -> bool:
+        """Whether the last look found the saga parked, for which somebody waits, or has just ceased to."""
+        return saga_id in self._parked
+
+    async def wait(self, saga_id: UUID, *, parked: bool = False) -> LiveSaga | None:
         """Return when the saga has ended: with what this process knows, or None if the store is to be read.
 
-        It may return None early.
+        It may return None early, and does when the saga is parked, unless `parked` says to wait through that.
         """
         loop = asyncio.get_running_loop()
         told: asyncio.Future[LiveSaga | None] = loop.create_future()
-        waiters = self._waiting.setdefault(saga_id, set())
-        waiters.add(told)
+        waiters = self._waiting.setdefault(saga_id, {})
+        waiters[told] = parked
         self._pause = _SHORTEST_PAUSE
         if self._looking is None:
             self._looking = loop.create_task(self._look_while_anybody_waits())
         try:
             return await told
         finally:
-            waiters.discard(told)
+            waiters.pop(told, None)
             if not waiters and self._waiting.get(saga_id) is waiters:
                 del self._waiting[saga_id]
 
@@ -55,6 +64,11 @@ class Ends:
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
+
+    def _tell_of_park(self, saga_id: UUID) -> None:
+        for told, through in self._waiting.get(saga_id, {}).items():
+            if not through and not told.done():
+                told.set_result(None)
 
     def _tell(self, saga_id: UUID, saga: LiveSaga | None) -> None:
         for told in self._waiting.pop(saga_id, ()):
@@ -74,6 +88,7 @@ class Ends:
                     await self._look(shard, sorted(ids))
         finally:
             self._looking = None
+            self._parked.clear()
 
     async def _look(self, shard: int, ids: list[UUID]) -> None:
         try:
@@ -81,5 +96,11 @@ class Ends:
         except StoreError:
             live = {}  # whoever waits reads for itself, and hears what is wrong
         for saga_id in ids:
-            if saga_id not in live:
+            found = live.get(saga_id)
+            if found is None:
                 self._tell(saga_id, None)
+            elif found.parked:
+                self._parked.add(saga_id)
+                self._tell_of_park(saga_id)
+            else:
+                self._parked.discard(saga_id)

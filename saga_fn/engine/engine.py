@@ -237,6 +237,8 @@ class SagaEngine:
             self.on_due(saga.due)
             if self.stopping:  # somebody else shall go on with it
                 self.hints.send(None)
+        else:
+            self.ends.left(saga.id)
         self.on_slot_freed()
 
     def announce(self, saga_id: UUID | None) -> None:

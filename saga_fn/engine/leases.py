@@ -132,7 +132,8 @@ class LeaseKeeper:
             saga = interpreter.saga
             if interpreter.over:
                 continue
-            if live.get(saga.id) == saga.token:
+            found = live.get(saga.id)
+            if found is not None and found.token == saga.token:
                 self._found_locked[saga.id] = sent
             else:
                 interpreter.lose()

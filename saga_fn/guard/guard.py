@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Final, final
 
-from saga_fn.errors import SagaDefinitionError, SagaStateError
+from saga_fn.errors import SagaDefinitionError, SagaStateError, shown
 from saga_fn.guard._queries import TABLE, Queries
 from saga_fn.store.connection import Connection
 from saga_fn.store.schema_name import with_schema
@@ -86,12 +86,12 @@ class Guard:
 def _check(connection: Connection, operation: object, generation: object) -> None:
     if not isinstance(operation, str) or not 0 < len(operation) <= _LONGEST or "\x00" in operation:
         raise SagaDefinitionError(
-            f"an operation is a text of 1 to {_LONGEST} characters, not {operation!r:.80}",
+            f"an operation is a text of 1 to {_LONGEST} characters, not {shown(operation)}",
             hint="send StepContext.operation along with the request",
         )
     if not isinstance(generation, int) or isinstance(generation, bool) or not 0 <= generation < _MANY:
         raise SagaDefinitionError(
-            f"a generation is a whole number from 0 on, not {generation!r:.80}",
+            f"a generation is a whole number from 0 on, not {shown(generation)}",
             hint="send StepContext.generation along with the request",
         )
     within = getattr(connection, "is_in_transaction", None)

@@ -31,6 +31,7 @@ from saga_fn.store.records import (
     Inserted,
     JournalRecord,
     Letter,
+    Live,
     NewSaga,
     Note,
     Posted,
@@ -290,10 +291,10 @@ class MemoryStore:
     def _leased(self, row: SagaRecord) -> bool:
         return row.owner is not None and row.due_at is not None and row.due_at > time_of(self.now())
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
-        """The tokens of those of these sagas that are there and have not ended."""
+    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
+        """Those of these sagas that are there and have not ended."""
         found = [saga.record for saga in map(self._sagas.get, saga_ids) if saga is not None]
-        return {row.id: row.token for row in found if row.ended_at is None}
+        return {row.id: Live(row.token, WaitReason.PARKED in row.waits) for row in found if row.ended_at is None}
 
     async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
         """The saga's journal up to and with the entry `last`, in order."""

@@ -34,6 +34,7 @@ from saga_fn.store.records import (
     Inserted,
     JournalRecord,
     Letter,
+    Live,
     NewSaga,
     Note,
     Posted,
@@ -388,11 +389,11 @@ class PostgresStore:
             now=self._database.heard(row.now) if connection is None else self.now(),
         )
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
-        """The tokens of those of these sagas that are there and have not ended; takes no lock."""
+    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
+        """Those of these sagas that are there and have not ended; takes no lock."""
         async with self._database.work() as connection:
             rows = await self._database.queries.read_live(connection, shard=shard, ids=saga_ids)
-        return {row.id: row.token for row in rows}
+        return {row.id: Live(row.token, row.parked) for row in rows}
 
     async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
         """The saga's journal up to and with the entry `last`, in order."""

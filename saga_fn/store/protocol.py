@@ -19,6 +19,7 @@ from saga_fn.store.records import (
     JournalRecord,
     KeptEvent,
     Letter,
+    Live,
     NewSaga,
     Note,
     Posted,
@@ -168,8 +169,8 @@ class Store(Protocol):
         """The saga's row; takes no lock."""
         ...
 
-    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
-        """The tokens of those of these sagas that are there and have not ended; takes no lock."""
+    async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
+        """Those of these sagas that are there and have not ended; takes no lock."""
         ...
 
     async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import attrs
@@ -102,6 +102,13 @@ class NewSaga(msgspec.Struct, frozen=True, gc=False):
     waits: WaitReason = WaitReason.NOTHING
     due: Moment | None = None
     """When it is to be claimed, if it begins by waiting; None when no scan shall find it."""
+
+
+class Live(NamedTuple):
+    """A saga that has not ended: the token it is owned under, and whether it waits for a person."""
+
+    token: UUID | None
+    parked: bool
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

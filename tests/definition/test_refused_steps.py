@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 from returns.result import Result, Success
 
-from saga_fn import BaseStep, ContextStep, SagaBuilder, step
+from saga_fn import BaseStep, ContextStep, SagaBuilder, StepContext, step
 from tests.definition.refusal import Cases, each_of, refused
 from tests.definition.shop import (
     Charged,
@@ -45,6 +45,14 @@ async def two_inputs(inp: ReserveInput, other: int) -> Reserved:
 
 async def keyword(inp: ReserveInput, *, other: int) -> Reserved:
     return Reserved(f"{inp}{other}")
+
+
+async def late_context(inp: ReserveInput, other: int = 0, ctx: StepContext | None = None) -> Reserved:
+    return Reserved(f"{inp}{other}{ctx}")
+
+
+async def keyword_context(inp: ReserveInput, *, ctx: StepContext | None = None) -> Reserved:
+    return Reserved(f"{inp}{ctx}")
 
 
 async def bare(inp) -> Reserved:
@@ -112,6 +120,8 @@ STEPS: Cases = [
     ("no parameter", lambda: step(nothing), "must take its input", "add the missing"),
     ("a second input", lambda: step(two_inputs), "must take its input", "StepContext"),
     ("a keyword", lambda: step(keyword), "must take its input", "default"),
+    ("a context behind another", lambda: step(late_context), "its StepContext as 'ctx'", "after its input"),
+    ("a context by name", lambda: step(keyword_context), "its StepContext as 'ctx'", "positional parameter"),
     ("no annotation", lambda: step(bare), "no annotation", "annotate"),
     ("no return type", lambda: step(no_return), "no return annotation", "-> None"),
     ("TYPE_CHECKING", lambda: step(late), "OnlyForCheckers", "runtime-evaluated-decorators"),

@@ -175,6 +175,14 @@ REFUSED = {
         "cannot be iterated",
         "step.each(...)",
     ),
+    "a text of what is not there yet": (
+        lambda b: f"order {b.initial}",
+        "StepRef(initial data) has no value while the saga is being built, so it cannot be put into a text",
+        "make the text inside a step",
+    ),
+    "a text by str()": (lambda b: str(b.initial), "cannot be put into a text", "make the text inside a step"),
+    "a text by %": (lambda b: "order %s" % b.initial, "cannot be put into a text", "make the text inside"),  # noqa: UP031
+    "a text by format()": (lambda b: "{:>9}".format(b.initial), "cannot be put into a text", "make the"),  # noqa: UP032
     "a wait on a condition": (lambda b: b.add_event(approval, when=bool), "no option when", "belong to the steps"),
     "a wait for each": (lambda b: b.add_event(approval, each=3), "no option each", "correlate, timeout, default"),
     "a wait as the pivot": (lambda b: b.add_event(approval, pivot=True), "no option pivot", "pivots"),

@@ -13,7 +13,7 @@ import pytest
 
 from saga_fn import MemoryStore, SagaAdmin, SagaBuilder, SagaOrchestrator, step
 from saga_fn.errors import StoreUnavailableError
-from saga_fn.store.records import Committed
+from saga_fn.store.records import Committed, Live
 from tests.engine.conftest import Make
 from tests.engine.shop import Order, Shop, make_saga
 
@@ -76,8 +76,9 @@ async def test_a_lease_whose_row_is_another_s_is_given_up_and_the_others_are_kep
         shown = {saga: count for saga, count in kept.signals.items() if saga not in stolen and saga.int % 2}
         return Committed(shown, kept.now)
 
-    async def read(shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, UUID | None]:
-        return {saga: UUID(int=0) if saga in stolen else token for saga, token in (await live(shard, saga_ids)).items()}
+    async def read(shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
+        found = await live(shard, saga_ids)
+        return {saga: Live(UUID(int=0), parked=False) if saga in stolen else found[saga] for saga in found}
 
     monkeypatch.setattr(store, "renew", renew)
     monkeypatch.setattr(store, "live", read)

@@ -24,6 +24,7 @@ from saga_fn import (
     SagaNotFoundError,
     SagaNotRegisteredError,
     SagaOrchestrator,
+    SagaParkedError,
     SagaResultTimeoutError,
     SagaStateError,
     SagaStatus,
@@ -154,8 +155,8 @@ async def test_an_input_map_that_raises_parks_and_can_be_retried(make: Make, cap
         assert seen.parked == "input_failed"
         assert any("no such thing" in (entry.error or "") for entry in seen.step_history)
         assert f"saga {run.id} is parked at work: input_failed (KeyError)" in caplog.messages
-        with pytest.raises(SagaResultTimeoutError, match="unless it is parked"):
-            await run.result(0.05)
+        with pytest.raises(SagaParkedError, match="is parked at work: input_failed"):
+            await run.result()
         broken.clear()
         await SagaAdmin(orchestrator).retry_step(run.id)
         assert await run.result(SOON) == Done("1")

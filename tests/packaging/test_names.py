@@ -53,6 +53,7 @@ ERRORS = {
     "SagaNotCompletedError",
     "SagaNotFoundError",
     "SagaNotRegisteredError",
+    "SagaParkedError",
     "SagaResultTimeoutError",
     "SagaStateError",
     "SchemaMissingError",

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from saga_fn import MemoryStore
 from saga_fn.core.events import AbortRequested
 from saga_fn.core.ids import Moment
+from saga_fn.core.projection import WaitReason
 from saga_fn.core.state import Running
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store
@@ -120,7 +121,7 @@ class Player:
                     (row.due_at is None, row.ended_at is None, row.token == hand.token, row.token is None),
                     [(entry.seq, entry.input, entry.payload) for entry in await self.store.journal(hand.id)],
                     [letter.body for letter in await self.store.letters(hand.id)],
-                    (await self.store.live(0, [hand.id])) == {hand.id: row.token},
+                    (await self.store.live(0, [hand.id])) == {hand.id: (row.token, WaitReason.PARKED in row.waits)},
                     holder == hand.id,
                 )
             )

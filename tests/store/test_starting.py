@@ -88,7 +88,7 @@ async def test_many_start_at_once_and_each_is_judged_alone(store: Store) -> None
     inserted = await store.insert(0, sorted(many, key=lambda new: new.id), lease=LONG)
     assert inserted.ids == {new.id for new in many[1:]}
     live = await store.live(0, [taken.id, *(new.id for new in many)])
-    assert live == {taken.id: taken.token, **{new.id: new.token for new in many[1:]}}
+    assert live == {taken.id: (taken.token, False), **{new.id: (new.token, False) for new in many[1:]}}
 
 
 async def test_what_is_not_there_is_none(store: Store) -> None:

@@ -1,0 +1,116 @@
+"""Who awaits a saga that is parked is told so, for no worker ever ends it: it waits for a person."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from saga_fn import (
+    Completed,
+    MemoryStore,
+    SagaAdmin,
+    SagaOrchestrator,
+    SagaParkedError,
+    SagaResultTimeoutError,
+    SagaStatus,
+    StepContext,
+    StepRef,
+    saga,
+    step,
+)
+from saga_fn.engine.awaiting import LONGEST_POLL
+from tests.engine.conftest import Make
+from tests.engine.shop import Done, Order, Shop, make_saga
+
+SOON = 20.0
+
+
+def unfit(what: str) -> object:
+    """Of `charge` not what it says it gives: it has run, and its output is lost."""
+    return object() if what == "charge" else Done(what)
+
+
+class In(msgspec.Struct):
+    x: int = 1
+
+
+@step
+async def asks_for_its_context(inp: In, ctx: StepContext | None = None) -> In:
+    assert ctx is not None
+    return In(ctx.attempt)
+
+
+@saga("contextual")
+def contextual(inp: StepRef[In]) -> StepRef[In]:
+    return asks_for_its_context(inp)
+
+
+async def test_an_optional_context_is_given(make: Make) -> None:
+    async with make() as orchestrator:
+        assert await orchestrator.register(contextual).run(In(), timeout=SOON) == In(1)
+
+
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_wait_for_a_parked_saga_says_that_it_is_parked(make: Make, before: bool) -> None:
+    gate = asyncio.Event()
+    async with asyncio.timeout(SOON), make() as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop(hold=gate, returns=unfit)))
+        run = await handle.start(Order("1"))
+        waits = [asyncio.create_task(wait) for wait in (run.result(), run.outcome(SOON))] if before else []
+        await asyncio.sleep(0)
+        gate.set()
+        while (await run.snapshot()).parked is None:
+            await asyncio.sleep(0.01)
+        waits = waits or [asyncio.create_task(wait) for wait in (run.result(), run.outcome(SOON))]
+        for wait in waits:
+            with pytest.raises(SagaParkedError, match=r"is parked at charge: output_lost(.|\n)*wait_parked") as told:
+                await wait
+            assert told.value.saga_id == run.id
+            assert told.value.snapshot.parked == "output_lost"
+
+
+async def test_a_wait_in_another_process_is_told_too(make: Make) -> None:
+    gate = asyncio.Event()
+    async with asyncio.timeout(SOON), make() as worker, make(concurrency=0) as client:
+        run = await worker.register("shop", make_saga(Shop(hold=gate, returns=unfit))).start(Order("1"))
+        wait = asyncio.create_task(client.register("shop", make_saga(Shop())).attach(run.id).result())
+        await asyncio.sleep(0)
+        gate.set()
+        with pytest.raises(SagaParkedError):
+            await wait
+
+
+async def test_a_wait_may_last_until_a_person_has_mended_it(make: Make) -> None:
+    shop = Shop(returns=unfit)
+    async with asyncio.timeout(SOON), make() as orchestrator:
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        wait = asyncio.create_task(run.outcome(wait_parked=True))
+        while (await run.snapshot()).parked is None:
+            await asyncio.sleep(0.01)
+        done, _ = await asyncio.wait([wait], timeout=0.05)
+        assert not done
+        await SagaAdmin(orchestrator).abort(run.id)
+        assert not isinstance(await wait, Completed)
+
+
+async def test_a_wait_that_is_over_tells_a_parked_saga_from_a_slow_one(make: Make) -> None:
+    gate = asyncio.Event()
+    async with asyncio.timeout(SOON), make() as orchestrator:
+        slow = await orchestrator.register("slow", make_saga(Shop(hold=gate))).start(Order("1"))
+        with pytest.raises(SagaResultTimeoutError, match=r"did not end within 0.1 s: it is RUNNING") as late:
+            await slow.result(0.1)
+        assert (late.value.status, late.value.parked) == (SagaStatus.RUNNING, False)
+        gate.set()
+        parked = await orchestrator.register("parked", make_saga(Shop(returns=unfit))).start(Order("1"))
+        with pytest.raises(SagaResultTimeoutError, match=r"it is SUSPENDED, parked(.|\n)*waits for a person") as told:
+            await parked.result(timedelta(seconds=2 * LONGEST_POLL), wait_parked=True)
+        assert (told.value.status, told.value.parked) == (SagaStatus.SUSPENDED, True)
+
+
+async def test_run_outside_of_async_with_does_not_wait_for_a_person() -> None:
+    orchestrator = SagaOrchestrator(MemoryStore())
+    with pytest.raises(SagaParkedError):
+        await orchestrator.register("shop", make_saga(Shop(returns=unfit))).run(Order("1"))
