@@ -55,6 +55,7 @@ from saga_fn.errors import (
     StartBusyError,
     StartConflictError,
     StoreError,
+    StoreRefusedError,
     StoreUnavailableError,
     TypeValidationError,
 )
@@ -145,6 +146,7 @@ __all__ = [
     "StepSnapshot",
     "StepStatus",
     "StoreError",
+    "StoreRefusedError",
     "StoreUnavailableError",
     "TypeValidationError",
     "Wait",

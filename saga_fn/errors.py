@@ -20,6 +20,7 @@ One root, one leaf per cause. The facts are attributes; the message is the fact,
     │   └── PayloadTooLargeError
     └── StoreError
         ├── StoreUnavailableError
+        ├── StoreRefusedError          ... and will not, until a person changes something
         ├── SchemaMissingError
         ├── SchemaTooNewError
         └── ServerTooOldError
@@ -364,6 +365,13 @@ class StoreError(SagaError):
 
 class StoreUnavailableError(StoreError):
     """The database does not answer, or the connection was lost."""
+
+
+class StoreRefusedError(StoreError):
+    """The database answers and refuses: rights, a setting, the server's kind or a pooler has to be changed first.
+
+    Doing the same again does not help; `hint` says what does. The message has the server's own sentence.
+    """
 
 
 class SchemaMissingError(StoreError):

@@ -384,8 +384,8 @@ class SagaOrchestrator:
         worker = not wanted or (self._worker.running and not self._worker.failures)
         if not worker:
             problems.append(f"the worker cannot look for due sagas: {self._worker.last_error or 'it does not run'}")
-        if self.engine.committer.stalled:
-            problems.append("commits wait for the database")
+        if self.engine.committer.problem is not None:
+            problems.append(self.engine.committer.problem)
         return Health(
             ok=not problems,
             database=database,

@@ -19,7 +19,7 @@ import msgspec
 
 from saga_fn.core.ids import Moment
 from saga_fn.engine.lanes import Lanes
-from saga_fn.errors import StoreError
+from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
@@ -27,6 +27,9 @@ from saga_fn.store.records import Committed, SagaWrite
 
 _log = logging.getLogger("saga_fn")
 _LONGEST_PAUSE = 2.0
+_LONGEST_PAUSE_IF_REFUSED = 10.0
+_IMPATIENCE = 10.0
+"""Seconds that a caller waits for its write when the store does not answer."""
 _WARY = 10.0
 """Seconds."""
 
@@ -70,15 +73,21 @@ Outcome: TypeAlias = Applied | Unread | Lost | Refused | Unsettled
 class _Pending:
     """A write on its way. A plain class: there is one for every step of every saga."""
 
-    __slots__ = ("_tell", "id", "size", "write")
+    __slots__ = ("_tell", "id", "is_owned", "size", "write")
 
-    def __init__(self, write: SagaWrite, tell: Callable[[Outcome], None]) -> None:
+    def __init__(self, write: SagaWrite, tell: Callable[[Outcome], None], *, is_owned: bool) -> None:
         self.id = write.id
+        self.is_owned = is_owned
         self.write = write
         self._tell: Callable[[Outcome], None] | None = tell
         self.size = 0
         for entry in write.entries:
             self.size += len(entry.payload or b"") + len(entry.input or b"")
+
+    @property
+    def settled(self) -> bool:
+        """Whether the writer was told."""
+        return self._tell is None
 
     def settle(self, outcome: Outcome) -> None:
         """Tell the writer, once."""
@@ -96,23 +105,51 @@ class Committer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._wary_until = 0.0
         """Until then (monotonic time) rows that somebody else keeps locked are passed over from the outset."""
-        self.stalled: bool = False
-        """Whether the store does not answer at the moment: no new work shall be taken on."""
+        self.trouble: StoreError | None = None
+        """Why commits are not taken at the moment, if they are not."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the store takes no commits at the moment: no new work shall be taken on."""
+        return self.trouble is not None
+
+    @property
+    def problem(self) -> str | None:
+        """What stands in the way of commits, in words."""
+        if self.trouble is None:
+            return None
+        if isinstance(self.trouble, StoreRefusedError):
+            return f"commits are refused: {self.trouble.fact}"
+        return "commits wait for the database"
 
     def hand_in(self, write: SagaWrite, settle: Callable[[Outcome], None]) -> None:
         """Write a saga's next state. `settle` is called when its fate is certain, however long the store is away."""
-        self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle))
+        self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=True))
 
     async def commit(self, write: SagaWrite) -> Outcome:
-        """Write a saga's next state, and wait for its fate."""
+        """Write a saga's next state, and wait for its fate.
+
+        Raises StoreRefusedError if the store refuses it for good, StoreUnavailableError if it does not answer for 10 seconds:
+        then it may have been written, or may be yet.
+        """
         settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
 
         def settle(outcome: Outcome) -> None:
             if not settled.done():
                 settled.set_result(outcome)
 
-        self.hand_in(write, settle)
-        return await settled
+        self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=False))
+        try:
+            async with asyncio.timeout(_IMPATIENCE):
+                outcome = await settled
+        except TimeoutError as error:
+            raise self.trouble or StoreUnavailableError(
+                "the database has not answered whether it has written this",
+                hint="see what became of it with SagaAdmin.get_saga before you do it again",
+            ) from error
+        if isinstance(outcome, Unsettled) and isinstance(outcome.error, StoreError):
+            raise outcome.error
+        return outcome
 
     async def stop(self, patience: float) -> None:
         """Give up what the store has not answered in `patience` seconds; nobody is left who could act upon it."""
@@ -133,6 +170,8 @@ class Committer:
     async def _write(self, shard: int, batch: Sequence[_Pending]) -> None:
         try:
             committed = await self._committed(shard, batch)
+            if committed is None:
+                return
         except RowLockedError:  # not the saga's own row: that would have been passed over
             if len(batch) == 1:
                 self._spawn(self._look_up(shard, batch[0]))  # beside the lanes: it may take long
@@ -156,10 +195,12 @@ class Committer:
             else:
                 self._spawn(self._look_up(shard, pending))
 
-    async def _committed(self, shard: int, batch: Sequence[_Pending]) -> Committed:
+    async def _committed(self, shard: int, batch: Sequence[_Pending]) -> Committed | None:
         """Send the same bytes until there is an answer: a repeat of what was applied matches nothing, and is looked up.
 
-        Raises RowLockedError for a row that cannot be passed over.
+        Where the store refuses for good, the writes of outsiders are settled by that; those of sagas that this process owns
+        go on being sent, for what their steps did is known nowhere else. None if nothing is left to send. Raises
+        RowLockedError for a row that cannot be passed over.
         """
         pause = 0.02
         while True:
@@ -175,14 +216,29 @@ class Committer:
             except StoreBusyError:
                 await asyncio.sleep(random.uniform(0.001, 0.02))
             except StoreError as error:
-                if not self.stalled:
-                    _log.warning("the store does not answer, commits wait for it: %s", error.fact)
-                self.stalled = True
+                refused = isinstance(error, StoreRefusedError)
+                self._note(error)
+                if refused:
+                    for pending in batch:
+                        if not pending.is_owned:
+                            pending.settle(Unsettled(error))
+                if all(pending.settled for pending in batch):
+                    self.trouble = None  # what comes next finds out for itself
+                    return None
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                pause = min(pause * 2, _LONGEST_PAUSE_IF_REFUSED if refused else _LONGEST_PAUSE)
             else:
-                self.stalled = False
+                self.trouble = None
                 return committed
+
+    def _note(self, error: StoreError) -> None:
+        """Remember why commits are not taken, and say so once."""
+        if self.trouble is None or self.trouble.fact != error.fact:
+            if isinstance(error, StoreRefusedError):
+                _log.error("the store refuses commits, sagas stand still: %s (%s)", error.fact, error.hint)
+            else:
+                _log.warning("the store does not answer, commits wait for it: %s", error.fact)
+        self.trouble = error
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)

@@ -118,8 +118,12 @@ class OwnConnections:
             raise StoreUnavailableError(  # without the driver's words: they may quote the DSN, and with it the password
                 "the DSN cannot be read", hint="it looks like postgresql://user:password@host:5432/database"
             ) from error
-        keep_alive(connection)
-        await learn_types(connection)
+        try:
+            keep_alive(connection)
+            await learn_types(connection)
+        except BaseException:
+            connection.terminate()
+            raise
         return connection
 
 

@@ -1,13 +1,19 @@
-"""The driver's exceptions, told apart by what helps; the only place that knows them."""
+"""The driver's exceptions, told apart by what helps; the only place that knows them.
+
+The codes are PostgreSQL's SQLSTATEs (Appendix A of its manual). The server's own sentence is kept: it names the table, the
+role or the setting, and quotes no parameter. Its DETAIL may quote a row, and is left out.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
 import asyncpg
 
-from saga_fn.errors import StoreError, StoreUnavailableError
+from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
 
-_REFUSED = ("22", "23", "54")
+_ROW_REFUSED: Final = ("22", "23", "54")
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -17,31 +23,91 @@ DRIVER_ERRORS = (
     ValueError,
     OverflowError,
 )
-_BUSY = ("40001", "40P01", "57014")
+_BUSY: Final = ("40001", "40P01", "57014")
+
+_POOLER: Final = (
+    "PostgreSQL does not know a statement that was prepared on it",
+    "give statement_cache_size=0, for a pooler in transaction mode is in between (PgBouncer 1.21 or newer needs none)",
+)
+_RIGHTS: Final = (
+    "PostgreSQL denies this role what it needs",
+    "grant it: python -m saga_fn.store.migrate --dsn ... --grant worker=ROLE (or starter, sender, operator, viewer)",
+)
+_LASTING: Final = {
+    "42501": _RIGHTS,
+    "26000": _POOLER,
+    "42P05": _POOLER,
+    "25006": (
+        "the database is read-only",
+        "connect to the primary (target_session_attrs=read-write), or end default_transaction_read_only",
+    ),
+    "3D000": ("there is no such database", "mend the database's name in the DSN, or create it"),
+    "28": ("PostgreSQL lets this user not in", "mend user and password in the DSN, or pg_hba.conf on the server"),
+    "0A": (
+        "this server cannot do what this library asks for",
+        "use PostgreSQL 15 or newer; with Citus leave the tables of the schema out of its metadata",
+    ),
+    "42": (
+        "PostgreSQL does not know what this library asks for",
+        "is the schema migrated? python -m saga_fn.store.migrate --dsn ... applies it",
+    ),
+}
+"""By SQLSTATE or its class: what does not pass by itself."""
+_PASSING: Final = {
+    "57P": ("PostgreSQL is stopping, starting or has ended this session", "it goes on when the server is up again"),
+    "53300": ("PostgreSQL has no connection left", "lower pool_size, or raise max_connections on the server"),
+    "53": ("PostgreSQL is out of a resource", "free disk or memory on the server"),
+    "08": ("the connection to PostgreSQL broke", "check the network between here and the server"),
+}
 
 
 def told_apart(error: Exception) -> StoreError:
     """The store's error for a driver's. Parameters are not in its text."""
-    if isinstance(error, asyncpg.DataError | ValueError | OverflowError) and not isinstance(
-        error, asyncpg.PostgresError
-    ):
-        return RowRefusedError(f"a value cannot be sent to PostgreSQL: {type(error).__name__}")
     if isinstance(error, asyncpg.PostgresError):
-        state: str = error.sqlstate or ""
-        if state[:2] in _REFUSED:
-            refused = RowRefusedError(f"PostgreSQL refused the row: {type(error).__name__} ({state})")
-            refused.constraint = error.constraint_name
-            return refused
-        if state == "55P03":
-            return RowLockedError("somebody else keeps a row locked")
-        if state in _BUSY:
-            return StoreBusyError(f"PostgreSQL gave the statement up: {type(error).__name__} ({state})")
-        if state[:2] == "42":
-            return StoreError(
-                f"PostgreSQL does not know what this library asks for: {error}",
-                hint="is the schema migrated? python -m saga_fn.store.migrate --dsn ... applies it",
-            )
-        return StoreUnavailableError(f"PostgreSQL cannot work now: {type(error).__name__} ({state})")
+        return _told_by_server(error)
+    if isinstance(error, asyncpg.DataError | ValueError | OverflowError):
+        return RowRefusedError(f"a value cannot be sent to PostgreSQL: {type(error).__name__}")
+    if isinstance(error, asyncpg.InterfaceError) and "pool is clos" in str(error):
+        return StoreUnavailableError(
+            f"the pool is closed: {error}", hint="leave `async with orchestrator` before you close its pool"
+        )
+    said = f": {error}" if isinstance(error, OSError | asyncpg.InterfaceError) and str(error) else ""
     return StoreUnavailableError(
-        f"PostgreSQL does not answer: {type(error).__name__}", hint="check the DSN, and that the server is running"
+        f"PostgreSQL does not answer: {type(error).__name__}{said}",
+        hint="check the DSN, and that the server is running",
     )
+
+
+def _told_by_server(error: asyncpg.PostgresError) -> StoreError:
+    state: str = error.sqlstate or ""
+    named = f"{type(error).__name__} ({state})"
+    if state[:2] in _ROW_REFUSED:
+        refused = RowRefusedError(f"PostgreSQL refused the row: {named}")
+        refused.constraint = error.constraint_name
+        return refused
+    if state == "55P03":
+        return RowLockedError("somebody else keeps a row locked")
+    if state in _BUSY:
+        return StoreBusyError(f"PostgreSQL gave the statement up: {named}")
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return StoreUnavailableError(
+            f"a column's type was changed under a prepared statement: {_said(error)} ({state})",
+            hint="it mends itself on a direct connection; behind a pooler run RECONNECT in its console",
+        )
+    lasting = _by_class(_LASTING, state)
+    if lasting is not None:
+        return StoreRefusedError(f"{lasting[0]}: {_said(error)} ({state})", hint=lasting[1])
+    what, hint = _by_class(_PASSING, state) or ("PostgreSQL cannot work now", None)
+    return StoreUnavailableError(f"{what}: {_said(error)} ({named})", hint=hint)
+
+
+def _by_class(told: dict[str, tuple[str, str]], state: str) -> tuple[str, str] | None:
+    for length in (5, 3, 2):
+        if state[:length] in told:
+            return told[state[:length]]
+    return None
+
+
+def _said(error: asyncpg.PostgresError) -> str:
+    """The server's sentence, without what it adds in detail."""
+    return str(error.args[0]).partition("\n")[0] if error.args else type(error).__name__

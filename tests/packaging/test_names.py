@@ -62,6 +62,7 @@ ERRORS = {
     "StartBusyError",
     "StartConflictError",
     "StoreError",
+    "StoreRefusedError",
     "StoreUnavailableError",
     "TypeValidationError",
 }
