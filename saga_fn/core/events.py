@@ -63,13 +63,13 @@ class FailureKind(enum.IntEnum):
     ERROR = 0
     """It raised: taken as not done."""
     UNKNOWN = 1
-    """It was cut short by its timeout: it may have run."""
+    """It was cut short by its timeout, or says so by itself: it may have run."""
     OUTPUT_LOST = 2
     """It ran, and returned what cannot be stored."""
     UNREADABLE = 3
     """It could not be called: a stored payload does not decode."""
     REFUSED = 4
-    """It answered that it will not be done, and has not been: final, whatever earlier attempts left open."""
+    """It answered that it will not be done, and has not been: final. What earlier attempts left open is another matter."""
     FATAL = 5
     """It raised what is not to be tried again: taken as not done, and final."""
 
@@ -113,13 +113,17 @@ class StepSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
 
 
 class StepFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
-    """The owner's execution of the step did not return a result. `draw` in [0, 1) feeds the jitter."""
+    """The owner's execution of the step did not return a result. `draw` in [0, 1) feeds the jitter.
+
+    `after` is how many microseconds later it asks to be tried again, if it does.
+    """
 
     at: Moment
     step: StepId
     attempt: int
     kind: FailureKind = FailureKind.ERROR
     draw: float = 0.0
+    after: int | None = None
 
 
 class CompensationSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):

@@ -39,7 +39,7 @@ class OnUnknown(enum.IntEnum):
     """What to do about a step that may have run."""
 
     REPEAT = 0
-    """Run it again: it is idempotent."""
+    """Run it again: it is idempotent. It is repeated by `unknown_retry`, whatever `retry` says."""
     PROBE = 1
     """Find out."""
     UNDO = 2
@@ -83,6 +83,17 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     """The events that its compensation may wait for."""
     undo_parks: bool = False
     """When `undo_retry` is used up, its compensation waits for a person; else the step is left over."""
+    unknown_retry: RetrySchedule = RetrySchedule()
+    """How often an attempt may leave open what it has done before the step fails in doubt, where it is to be repeated.
+
+    It counts from the first such attempt on. A crash is no attempt that is counted: crash loops are judged by themselves.
+    """
+    undoes_in_doubt: bool = False
+    """Whether its compensation can do without an output, and so can undo what only may have run."""
+    refusal_settles: bool = False
+    """Whether the refusal of a repeat says that nothing of the attempts before it has run, or will."""
+    own_retry: bool = True
+    """Whether `retry` is a policy that was chosen; else what asks to be tried again later goes by `unknown_retry`."""
 
     @property
     def needs_input(self) -> bool:
@@ -154,7 +165,7 @@ class Plan:
 
         Raises ValueError for an empty plan, a step listed twice, a dependency that is not listed before, a pivot that is
         not the only one, that steps run beside, or that is followed by compensations, or a step that is to be undone as
-        what may have run and has no compensation.
+        what may have run and has no compensation that can do so.
         """
         return cls.from_data(PlanData(steps, compensate_on_failure, cancel_siblings=cancel_siblings, deadline=deadline))
 
@@ -170,8 +181,10 @@ class Plan:
             for needed in planned.after:
                 if needed not in index:
                     raise ValueError(f"step {planned.step!r} depends on {needed!r}, which is not listed before it")
-            if planned.on_unknown is OnUnknown.UNDO and not planned.compensable:
-                raise ValueError(f"step {planned.step!r} is to be undone if it may have run, but has no compensation")
+            if planned.undoes_in_doubt and not planned.compensable:
+                raise ValueError(f"step {planned.step!r} is undone without an output, but has no compensation")
+            if planned.on_unknown is OnUnknown.UNDO and not planned.undoes_in_doubt:
+                raise ValueError(f"step {planned.step!r} is to be undone if it may have run, but nothing can do that")
             index[planned.step] = place
         widths = {planned.step: planned.width for planned in data.steps if planned.width}
         for planned in data.steps:

@@ -17,6 +17,7 @@ from saga_fn.core.state import (
     COMMITTED,
     DONE,
     EXECUTING,
+    Doubt,
     Exhausted,
     Gathered,
     Goal,
@@ -96,12 +97,12 @@ def foresee(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tupl
 def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Unknown | Exhausted, ...]:
     """The steps whose compensation may start now.
 
-    The saga rolls back, nothing runs forward any more, what can be found out is, and everything that was built upon them
-    is undone (Garcia-Molina & Salem 1987: in reverse order).
+    The saga rolls back, nothing runs forward any more, what can be found out is, by a probe or by a person, and everything
+    that was built upon them is undone (Garcia-Molina & Salem 1987: in reverse order).
     """
     if state.goal is not Goal.ROLLBACK or held(state):
         return ()
-    if any(isinstance(step, Running | Probing) or to_probe(step, plan) for step in state.steps):
+    if any(isinstance(step, Running | Probing) or to_probe(step, plan) or to_ask(step, plan) for step in state.steps):
         return ()
     owed = {plan.owner(step.step) for step in state.steps if owes_undo(plan, step)}
     found = [
@@ -125,7 +126,7 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
         case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():
             return True
         case Unknown() | Exhausted():
-            return bool(step.tries.doubt) and plan.step(step.step).on_unknown is OnUnknown.UNDO
+            return bool(step.tries.doubt) and plan.step(step.step).undoes_in_doubt
         case Running() | Retrying() | Parked() | Probing() | Undone():
             return False
         case Skipped() | NotTaken() | Spread() | Gathered():
@@ -139,6 +140,13 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
 def to_probe(step: StepState, plan: Plan) -> TypeGuard[Unknown]:
     """Whether the step may have run, and its probe is to find out."""
     return plan.settles and type(step) is Unknown and plan.step(step.step).on_unknown is OnUnknown.PROBE
+
+
+def to_ask(step: StepState, plan: Plan) -> TypeGuard[Unknown | Parked | Retrying]:
+    """Whether the step may have run, and a person is to find out before anything is undone."""
+    if not plan.settles or not isinstance(step, Unknown | Parked | Retrying):
+        return False
+    return step.tries.doubt is Doubt.MAY_HAVE_RUN and plan.step(step.step).on_unknown is OnUnknown.PARK
 
 
 def past_pivot(plan: Plan, state: SagaState) -> bool:
@@ -188,7 +196,7 @@ def ready(plan: Plan, state: SagaState) -> bool:
         return any(looked_into(step) <= state.at for step in pending)
     # A rollback that waits for nothing has only its end to come.
     return not held(state) and not any(
-        isinstance(step, UndoRetrying | UndoWaiting | UndoParked) for step in state.steps
+        isinstance(step, UndoRetrying | UndoWaiting | UndoParked | Parked) for step in state.steps
     )
 
 

@@ -36,7 +36,7 @@ class Doubt(enum.IntEnum):
 
     NONE = 0
     MAY_HAVE_RUN = 1
-    """An attempt was cut short: by its timeout, a crash, a lost lease or a stop."""
+    """An attempt was cut short, by its timeout, a crash, a lost lease or a stop, or has said that its outcome is unknown."""
     OUTPUT_LOST = 2
     """It ran, but its output could not be kept."""
 
@@ -80,6 +80,9 @@ class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     `since` is when the first attempt began, where the retry policy has a budget in time, else 0.
 
+    `doubts` counts the failures that count against the budget for what may have run, `doubted` is when the first of them
+    was.
+
     `until` is set when an execution was taken from a worker that may not know it yet: not before that moment is it
     certain to have stopped, and no other is started before.
     """
@@ -93,6 +96,8 @@ class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
     until: Moment = Moment(0)
     since: Moment = Moment(0)
     probes: int = 0
+    doubts: int = 0
+    doubted: Moment = Moment(0)
 
 
 class Running(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
@@ -111,7 +116,7 @@ class Retrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
-    """Was running when its owner was lost, or timed out: it may have run.
+    """Was running when its owner was lost, timed out, or does not know: it may have run.
 
     From `tries.until` on it is repeated, or what else its plan says is done about it. With a probe it stays so until that
     has found out: `wake` is when to ask again after `failures` times, `since` when that began if there is a budget.
@@ -125,7 +130,7 @@ class Unknown(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
 
 
 class Parked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
-    """Waits for a person.
+    """Waits for a person. In a rollback nothing is undone before that one has decided.
 
     What was parked because a plan did not fit also waits for one that does: `before` is what the step waited for then.
     """
@@ -292,6 +297,10 @@ Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted | Prob
 EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing, Probing})
 COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped})
 DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken, Gathered}
+UNDOING: Final[frozenset[type[object]]] = frozenset(
+    {Undoing, UndoRetrying, UndoWaiting, UndoParked, UndoFailed, Undone}
+)
+"""What has begun to be undone, or is."""
 ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
 """What waits for the outside world or a moment, and nothing else."""
 

@@ -12,7 +12,7 @@ from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.definition.doubt import way_of
+from saga_fn.definition.doubt import undoes_in_doubt, way_of
 from saga_fn.definition.event import Expected, WaitFor
 from saga_fn.definition.failing import Refusals
 from saga_fn.definition.mapping import Known, Mapped
@@ -30,6 +30,12 @@ _DEFAULT_UNDO_RETRY: Final = ExponentialRetry(
 """An outage of the service that is to undo something lasts hours at times; a person is asked in the end."""
 _DEFAULT_PROBE_RETRY: Final = ExponentialRetry(
     max_attempts=10, base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=1)
+)
+_DEFAULT_UNKNOWN_RETRY: Final = ExponentialRetry(
+    max_attempts=11,  # ten repeats
+    base_delay=timedelta(seconds=1),
+    max_delay=timedelta(minutes=1),
+    within=timedelta(minutes=15),
 )
 _NOTHING: Final = PayloadType[None].of(type(None))
 
@@ -98,6 +104,7 @@ def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tu
     """A step as the core sees it. Raises SagaDefinitionError for a way to settle doubt that it has not what it takes for."""
     probes = parts.probe is not None
     event = options.get("compensation_waits_for")
+    way = way_of(step_id, options.get("on_unknown"), probes=probes, undo_takes=parts.undo_takes)
     return PlannedStep(
         step=step_id,
         after=after,
@@ -105,12 +112,16 @@ def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tu
         compensable=parts.compensate is not None,
         undo_retry=options.get("compensation_retry_policy", _DEFAULT_UNDO_RETRY).schedule(),
         pivot=options.get("pivot", False),
-        on_unknown=way_of(step_id, options.get("on_unknown"), probes=probes, undo_takes=parts.undo_takes),
+        on_unknown=way,
         probe_retry=options.get("probe_retry_policy", _DEFAULT_PROBE_RETRY).schedule() if probes else RetrySchedule(),
         undo_waits_for=() if event is None else event.names,
         conditional=parts.when is not None,
         width=parts.width,
         undo_parks="compensation_retry_policy" not in options,
+        unknown_retry=options.get("unknown_retry_policy", _DEFAULT_UNKNOWN_RETRY).schedule(),
+        undoes_in_doubt=undoes_in_doubt(way, takes=parts.undo_takes, gives=parts.output_type.tp),
+        refusal_settles=options.get("business_error_settles", False),
+        own_retry="retry_policy" in options,
     )
 
 

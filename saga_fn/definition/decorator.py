@@ -54,6 +54,15 @@ class _InDoubt(Protocol[I_co, M_co]):
     def __call__(self: _InDoubt[I, O | None], fn: Do[I, O], /) -> Step[I, O]: ...
 
 
+class _Undone(Protocol[I_co, M_co]):
+    """Makes a step of a function whose compensation is given an M: the output, which may accept None beside it."""
+
+    @overload
+    def __call__(self: _Undone[I, O | None], fn: Do[I, O], /) -> Step[I, O]: ...
+    @overload
+    def __call__(self: _Undone[I, O], fn: Do[I, O], /) -> Step[I, O]: ...
+
+
 @overload
 def step(
     fn: Do[I, O],
@@ -93,8 +102,10 @@ def step(
     **options: Unpack[CommonOptions],
 ) -> _InDoubt[I, M]: ...
 @overload
+def step(*, compensate: Undo[I, M], **options: Unpack[StepOptions]) -> _Undone[I, M]: ...
+@overload
 def step(
-    *, compensate: Undo[I, O], probe: Probe[I, O] = ..., **options: Unpack[StepOptions]
+    *, compensate: Undo[I, O], probe: Probe[I, O], **options: Unpack[StepOptions]
 ) -> Callable[[Do[I, O]], Step[I, O]]: ...
 @overload
 def step(*, probe: Probe[I, O], **options: Unpack[StepOptions]) -> Callable[[Do[I, O]], Step[I, O]]: ...

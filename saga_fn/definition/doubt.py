@@ -9,7 +9,7 @@ import attrs
 
 from saga_fn.codec import type_name
 from saga_fn.core.plan import OnUnknown
-from saga_fn.definition.signature import Signature, fits, members, name_of
+from saga_fn.definition.signature import Signature, alternatives, fits, members, name_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
@@ -78,6 +78,21 @@ def way_of(name: str, wanted: object, *, probes: bool, undo_takes: object) -> On
             hint="if the step may have run there is no output: annotate it `out: Payment | None`, and undo by the input alone",
         )
     return way
+
+
+def undoes_in_doubt(way: OnUnknown, *, takes: object, gives: object) -> bool:
+    """Whether the compensation can undo what only may have run. `takes` is what it takes for the output, None without one.
+
+    With `on_unknown="undo"` the step says so. Else its annotation does, by accepting a None that the step itself never
+    gives: from a step that may give None, it would be told that there was nothing to do. One that always gives None is
+    undone by its input alone anyway.
+    """
+    if way is OnUnknown.UNDO:
+        return True
+    nothing = type(None)
+    if takes is None or nothing not in alternatives(takes):
+        return False
+    return nothing not in alternatives(gives) or alternatives(gives) == (nothing,)
 
 
 def check_probe(name: str, probe: object, read: Signature, *, takes: object, gives: object) -> None:

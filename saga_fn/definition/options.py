@@ -28,7 +28,7 @@ class CommonOptions(TypedDict, total=False):
     What is cut short may have run, and is settled as `on_unknown` says.
     """
     retry_policy: RetryPolicy
-    """How often to attempt it; by default once."""
+    """How often to attempt it; by default once. What may have been done is repeated by `unknown_retry_policy` instead."""
     compensation_retry_policy: RetryPolicy
     """How often to attempt its compensation. When the policy is used up, the saga ends FAILED and lists the step.
 
@@ -47,6 +47,19 @@ class CommonOptions(TypedDict, total=False):
     """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again."""
     unknown_on: ErrorTypes
     """The exceptions after which it may have been done, or not; it is then settled as `on_unknown` or its `probe` say."""
+    unknown_retry_policy: RetryPolicy
+    """How often to repeat what may have been done, with `on_unknown="repeat"`, whatever `retry_policy` says.
+
+    It counts the attempts that leave open what they have done, and its `within` runs from the first of them; takeovers after a
+    crash are not counted. By default 10 repeats, with growing delays of at most a minute, within 15 minutes. Without a
+    `retry_policy` it also says how often a step is tried again that raises `RetryLater`.
+    """
+    business_error_settles: bool
+    """Whether a business error of a repeat says that the attempts before it have done nothing, and will not.
+
+    True is for participants that keep their answer under the idempotency key. By default False: the saga then ends FAILED,
+    and the step may have run, or it is undone as that.
+    """
     probe_retry_policy: RetryPolicy
     """How often to ask its probe; by default 10 times, with growing delays of at most a minute."""
     probe_timeout: timedelta | None
@@ -57,7 +70,7 @@ class StepOptions(CommonOptions, total=False):
     """What can be set on a step, and again where it is wired: the wiring wins."""
 
     on_unknown: Settling
-    """What to do when it may have run: `repeat` it (the default), or `park` it for a person.
+    """What to do when it may have run: `repeat` it (the default) by `unknown_retry_policy`, or `park` it for a person.
 
     On the step itself there is also `undo`, or a `probe` that finds out: see `step`.
     """
@@ -88,6 +101,8 @@ _JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
     "retry_on": error_types,
     "give_up_on": error_types,
     "unknown_on": error_types,
+    "unknown_retry_policy": check_policy,
+    "business_error_settles": _check_flag,
     "probe_retry_policy": check_policy,
     "probe_timeout": seconds_of,
     "on_unknown": check_way,

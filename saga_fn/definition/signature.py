@@ -157,6 +157,13 @@ def members(tp: object) -> tuple[object, ...]:
     return get_args(tp) if get_origin(tp) in (Union, types.UnionType) else (tp,)
 
 
+def alternatives(tp: object) -> tuple[object, ...]:
+    """The types a union is of, without NewTypes and Annotated; any other type alone."""
+    bare = _bare(tp)
+    found = members(bare)
+    return (bare,) if found == (bare,) else tuple(one for member in found for one in alternatives(member))
+
+
 def _bare(tp: object) -> object:
     """A type without its NewType and Annotated."""
     if get_origin(tp) is Annotated:

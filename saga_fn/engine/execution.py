@@ -29,6 +29,8 @@ from saga_fn.definition import NOT_DONE, Done, Refusals, StepBinding, StepContex
 from saga_fn.definition.parts import WithoutContext
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.log import LOG
+from saga_fn.engine.log import about as about_saga
 from saga_fn.engine.timeouts import Timeouts
 from saga_fn.engine.waits import about
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
@@ -71,10 +73,10 @@ async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
     given = saga.for_step(action)
     run = binding.execute
     if isinstance(run, WithoutContext):
-        value = await _call(run.fn, (given.value,), binding.timeout, clock)
+        value = await _call(saga, action, run.fn, (given.value,), binding.timeout, clock)
     else:
         context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
-        value = await _call(run, (given.value, context), binding.timeout, clock)
+        value = await _call(saga, action, run, (given.value, context), binding.timeout, clock)
     if type(value) is _Raised:
         return _raised(clock, action, value, binding.refusals)
     if type(value) is Failure:
@@ -107,7 +109,7 @@ async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Cloc
         given, output = saga.for_compensation(action)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
-    returned = await _call(compensate, (given, output, context), timeout, clock)
+    returned = await _call(saga, action, compensate, (given, output, context), timeout, clock)
     if type(returned) is _Raised:
         return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step))
     if isinstance(returned, WaitFor):
@@ -127,7 +129,7 @@ async def _run_probe(saga: LiveSaga, action: RunProbe, clock: Clock) -> Incoming
         given = saga.for_doubtful(action.step)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
-    answer = await _call(probe, (given.value, context), binding.probe_timeout, clock)
+    answer = await _call(saga, action, probe, (given.value, context), binding.probe_timeout, clock)
     if type(answer) is _Raised:
         return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step))
     if answer is NOT_DONE:
@@ -174,36 +176,61 @@ class _Raised:
 
 
 async def _call(
-    run: Callable[..., Awaitable[object]], given: tuple[object, ...], timeout: float | None, clock: Clock
+    saga: LiveSaga,
+    action: RunStep | RunCompensation | RunProbe,
+    run: Callable[..., Awaitable[object]],
+    given: tuple[object, ...],
+    timeout: float | None,
+    clock: Clock,
 ) -> object | _Raised:
-    """Await user code under its timeout. Once that is over, whatever it raises leaves open what it has done."""
+    """Await user code under its timeout.
+
+    Once that is over it is in doubt, whatever it makes of being cut short: it was in the middle of something. Only an
+    output that it returns all the same says that it was done.
+    """
     task = asyncio.current_task()
     assert task is not None, "user code runs in a task"
     if timeout is not None:
         clock.timeouts.begin(task, timeout)
     try:
-        value = await run(*given)
+        returned = await run(*given)
     except BaseException as error:
         expired = timeout is not None and clock.timeouts.end(task, timeout)
         # Whoever cancels this task means the execution; a step may raise CancelledError by itself.
         if isinstance(error, asyncio.CancelledError) and task.cancelling():
             raise
-        if expired:
-            return _Raised(TimeoutError(f"did not return within {timeout:g} s"), FailureKind.UNKNOWN)
-        return _Raised(error, FailureKind.ERROR)
-    if timeout is not None:
-        clock.timeouts.end(task, timeout)
-    return value
+        return _out_of_time(timeout, error) if expired else _Raised(error, FailureKind.ERROR)
+    if timeout is None or not clock.timeouts.end(task, timeout):
+        return returned
+    if type(returned) is Failure:
+        return _out_of_time(timeout, cast("object", returned.failure()))  # pyright: ignore[reportUnknownMemberType]  # as above
+    extra = about_saga(saga, action.step, action.attempt)
+    LOG.warning("saga %s: %s returned after its time of %g s was over", saga.id, action.step, timeout, extra=extra)
+    return returned
+
+
+def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:
+    """What was cut short by its timeout, and raised that then, or returned that failure."""
+    shown = f"did not return within {timeout:g} s"
+    if not isinstance(made_of_it, TimeoutError | asyncio.CancelledError):
+        shown += f", then failed with {type(made_of_it).__name__}"
+    error = TimeoutError(shown)
+    error.__cause__ = made_of_it if isinstance(made_of_it, Exception) else None
+    return _Raised(error, FailureKind.UNKNOWN)
 
 
 def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: Refusals) -> Incoming:
     """What an exception means is what the step's options say of it; that it was cut short says what it is by itself."""
     kind = raised.kind
+    after = None
     if kind is FailureKind.ERROR:
         kind = refusals.judge(raised.error)
         if kind is FailureKind.REFUSED:
             return _refused(clock, action, refusals.answer_of(raised.error), refusals)
-    return _failed(clock, action, kind, Fault.of(raised.error, step=action.step))
+        after = refusals.delay_of(raised.error)
+    fault = Fault.of(raised.error, step=action.step)
+    failed = StepFailed(clock.now(), action.step, action.attempt, kind, clock.draw(), after)
+    return Incoming(failed, payload=fault.encode())
 
 
 def _refused(clock: Clock, action: RunStep, error: object, refusals: Refusals) -> Incoming:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING
 
 from saga_fn.core.events import CompensationFailed, ProbeFailed, StepFailed
 from saga_fn.core.ids import StepId
-from saga_fn.engine.draft import Draft
 from saga_fn.engine.fault import fault_in
 from saga_fn.engine.live import LiveSaga
+
+if TYPE_CHECKING:
+    from saga_fn.engine.draft import Draft
 
 LOG = logging.getLogger("saga_fn")
 _FAILURES = (StepFailed, CompensationFailed, ProbeFailed)

@@ -59,6 +59,10 @@ def step(
     on_unknown: OnUnknown = OnUnknown.REPEAT,
     probe_retry: RetrySchedule | None = None,
     width: int = 0,
+    unknown_retry: RetrySchedule | None = None,
+    undo_in_doubt: bool = False,
+    settles: bool = False,
+    own_retry: bool = True,
 ) -> PlannedStep:
     return PlannedStep(
         StepId(name),
@@ -73,6 +77,10 @@ def step(
         width=width,
         undo_waits_for=undo_waits,
         undo_parks=undo_parks,
+        unknown_retry=unknown_retry or RetrySchedule(),
+        undoes_in_doubt=undo_in_doubt or on_unknown is OnUnknown.UNDO,
+        refusal_settles=settles,
+        own_retry=own_retry,
     )
 
 
@@ -203,8 +211,10 @@ class Saga:
         attempt = self.of(name, Running).tries.attempt
         return self.tell(StepSucceeded(self.moment, name, attempt, bound(*bound_steps)))
 
-    def fail(self, name: StepId, kind: FailureKind = FailureKind.ERROR, draw: float = 0.0) -> Transition:
-        return self.tell(StepFailed(self.moment, name, self.of(name, Running).tries.attempt, kind, draw))
+    def fail(
+        self, name: StepId, kind: FailureKind = FailureKind.ERROR, draw: float = 0.0, after: int | None = None
+    ) -> Transition:
+        return self.tell(StepFailed(self.moment, name, self.of(name, Running).tries.attempt, kind, draw, after))
 
     def undo(self, name: StepId) -> Transition:
         return self.tell(CompensationSucceeded(self.moment, name, self.of(name, Undoing).tries.attempt))

@@ -110,14 +110,17 @@ def _with_unknown_outcomes(draw: st.DrawFn, plan: Plan) -> Plan:
     steps = [
         replace(
             step,
-            on_unknown=draw(
-                st.sampled_from([way for way in OnUnknown if step.compensable or way is not OnUnknown.UNDO])
-            ),
+            on_unknown=draw(st.sampled_from([way for way in OnUnknown if undoes or way is not OnUnknown.UNDO])),
             probe_retry=draw(schedules),
+            unknown_retry=draw(schedules),
+            undoes_in_doubt=undoes,
+            refusal_settles=draw(st.booleans()),
+            own_retry=draw(st.booleans()),
         )
         if step.kind is StepKind.STEP
         else step
         for step in plan.steps
+        for undoes in (step.compensable and draw(st.booleans()),)
     ]
     return Plan.from_data(replace(plan.data, steps=tuple(steps)))
 
@@ -162,7 +165,7 @@ def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
         st.builds(Resumed, moments, st.booleans(), st.booleans(), inputs),
         st.builds(Ticked, moments, inputs),
         st.builds(StepSucceeded, moments, names, attempts, inputs),
-        st.builds(StepFailed, moments, names, attempts, kinds, draws),
+        st.builds(StepFailed, moments, names, attempts, kinds, draws, st.none() | limits | st.integers()),
         st.builds(CompensationSucceeded, moments, names, attempts),
         st.builds(CompensationFailed, moments, names, attempts, kinds, draws),
         st.builds(CompensationWaits, moments, names, attempts, event_names, limits, abouts),

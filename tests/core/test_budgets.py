@@ -149,7 +149,7 @@ def test_a_budget_that_is_none_is_refused(within: int) -> None:
 
 
 def test_what_is_not_to_be_tried_again_ends_the_attempts_and_settles_nothing() -> None:
-    saga = started(Plan.of(step("a", retry=THRICE)), A)
+    saga = started(Plan.of(step("a", unknown_retry=THRICE)), A)
     saga.fail(A, FailureKind.UNKNOWN)
     saga.wait(SECOND)
     saga.tick(A)
@@ -158,11 +158,12 @@ def test_what_is_not_to_be_tried_again_ends_the_attempts_and_settles_nothing() -
     assert saga.leftovers == {A: "may have run"}
 
 
-def test_an_answer_ends_the_attempts_and_settles_what_they_left_open() -> None:
-    saga = started(Plan.of(step("a", retry=THRICE)), A)
+@pytest.mark.parametrize("settles", [True, False])
+def test_an_answer_ends_the_attempts_and_settles_what_they_left_open_only_where_that_is_said(settles: bool) -> None:
+    saga = started(Plan.of(step("a", unknown_retry=THRICE, settles=settles)), A)
     saga.fail(A, FailureKind.UNKNOWN)
     saga.wait(SECOND)
     saga.tick(A)
     saga.fail(A, FailureKind.REFUSED)
-    assert saga.status is SagaStatus.COMPENSATED
+    assert saga.leftovers == ({} if settles else {A: "may have run"})
     assert saga.state.at == Moment(SECOND)

@@ -26,7 +26,7 @@ from saga_fn.core.state import NotTaken, Parked, ParkReason, Retrying, Unknown
 from tests.core.given import THRICE, A, B, C, Saga, bound, sequence, started, step
 
 MIDDLE = Plan.of(step("a"), step("b", "a", when=True), step("c", "b"))
-FIRST = Plan.of(step("a", when=True, retry=THRICE), step("b", "a"))
+FIRST = Plan.of(step("a", when=True, retry=THRICE, unknown_retry=THRICE), step("b", "a"))
 DIGEST = Digest(b"input")
 
 

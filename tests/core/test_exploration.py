@@ -78,6 +78,31 @@ EXHAUSTIVE = {
     "two, undone if they may have run": Plan.of(
         step("a", on_unknown=OnUnknown.UNDO), step("b", "a", retry=THRICE, on_unknown=OnUnknown.UNDO)
     ),
+    "one that is repeated": Plan.of(step("a", unknown_retry=THRICE)),
+    "one that is repeated, within a time": Plan.of(step("a", retry=AT_ONCE, unknown_retry=BUDGET, settles=True)),
+    "one that is repeated, then undone": Plan.of(
+        step("a", retry=THRICE, unknown_retry=AT_ONCE, undo_in_doubt=True), undo_free("b", "a")
+    ),
+    "one without a policy that is to be tried again later": Plan.of(
+        step("a", unknown_retry=THRICE, own_retry=False, on_unknown=OnUnknown.PROBE)
+    ),
+    "two, found out or undone": Plan.of(
+        step("a"), step("b", "a", on_unknown=OnUnknown.PROBE, probe_retry=AT_ONCE, undo_in_doubt=True)
+    ),
+    "two at once, repeated and left to a person": Plan.of(
+        step("a", unknown_retry=RetrySchedule(2), undo_in_doubt=True),
+        step("b", on_unknown=OnUnknown.PARK, undo_in_doubt=True),
+    ),
+    "two at once, found out and left to a person, cut short": Plan.of(
+        step("a", on_unknown=OnUnknown.PROBE), step("b", on_unknown=OnUnknown.PARK), cancel_siblings=True
+    ),
+    "two at once, left to a person, halting": Plan.of(
+        step("a", on_unknown=OnUnknown.PARK), step("b"), compensate_on_failure=False
+    ),
+    "one left to a person beside a wait": Plan.of(step("a", on_unknown=OnUnknown.PARK), wait("b", limit=SECOND)),
+    "a pivot that is repeated": Plan.of(
+        step("a"), step("b", "a", undo=False, pivot=True, unknown_retry=THRICE, settles=True)
+    ),
     "two, left to a person": Plan.of(step("a", on_unknown=OnUnknown.PARK), step("b", "a", on_unknown=OnUnknown.PARK)),
     "two at once, found out and undone": Plan.of(
         step("a", on_unknown=OnUnknown.PROBE), step("b", on_unknown=OnUnknown.UNDO)

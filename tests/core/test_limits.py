@@ -76,7 +76,7 @@ def full(saga: Saga) -> Saga:
 
 def test_what_failed_is_parked_when_the_journal_has_come_to_its_limit() -> None:
     for kind in (FailureKind.ERROR, FailureKind.UNKNOWN):
-        saga = full(started(Plan.of(step("a", retry=THRICE)), A))
+        saga = full(started(Plan.of(step("a", retry=THRICE, unknown_retry=THRICE)), A))
         saga.fail(A, kind)
         assert saga.of(A, Parked).why is ParkReason.TOO_LONG
 

@@ -130,15 +130,19 @@ def test_a_timeout_of_the_pivot_waits_for_a_person_too() -> None:
     assert saga.kinds() == {A: "Succeeded", B: "Succeeded", C: "Running"}
 
 
-def test_a_refusal_settles_what_earlier_attempts_of_the_pivot_left_open() -> None:
-    plan = Plan.of(step("a"), step("b", "a", undo=False, pivot=True, retry=THRICE))
-    saga = at_the_pivot(plan)
+@pytest.mark.parametrize("settles", [True, False])
+def test_a_refusal_settles_what_earlier_attempts_of_the_pivot_left_open_only_where_that_is_said(settles: bool) -> None:
+    pivot = step("b", "a", undo=False, pivot=True, unknown_retry=THRICE, settles=settles)
+    saga = at_the_pivot(Plan.of(step("a"), pivot))
     saga.fail(B, FailureKind.UNKNOWN)
     saga.wait(SECOND)
     saga.tick(B)
     saga.fail(B, FailureKind.REFUSED)
-    saga.undo(A)
-    assert saga.status is SagaStatus.COMPENSATED
+    if settles:
+        saga.undo(A)
+        assert saga.status is SagaStatus.COMPENSATED
+    else:
+        assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
 
 
 def test_a_person_may_turn_back_from_a_pivot_that_waits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnUnknown, Plan
@@ -38,9 +39,10 @@ def test_a_step_is_found_by_its_name() -> None:
         ((PIVOT, step("b", "a")), "step 'b' has a compensation, but nothing is undone from pivot 'a' on"),
         ((PIVOT, step("b")), "step 'b' may run beside pivot 'a'"),
         (
-            (step("a", undo=False, on_unknown=OnUnknown.UNDO),),
-            "step 'a' is to be undone if it may have run, but has no compensation",
+            (replace(step("a", on_unknown=OnUnknown.UNDO), undoes_in_doubt=False),),
+            "step 'a' is to be undone if it may have run, but nothing can do that",
         ),
+        ((step("a", undo=False, undo_in_doubt=True),), "step 'a' is undone without an output, but has no compensation"),
     ],
 )
 def test_what_is_no_plan_is_refused(steps: tuple[object, ...], message: str) -> None:
@@ -74,6 +76,10 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
         Plan.of(step("a", on_unknown=OnUnknown.PARK)),
         Plan.of(step("a", on_unknown=OnUnknown.PROBE)),
         Plan.of(step("a", on_unknown=OnUnknown.PROBE, probe_retry=THRICE)),
+        Plan.of(step("a", unknown_retry=THRICE)),
+        Plan.of(step("a", undo_in_doubt=True)),
+        Plan.of(step("a", settles=True)),
+        Plan.of(step("a", own_retry=False)),
         Plan.of(step("a"), compensate_on_failure=False),
         Plan.of(step("a"), step("b")),
         Plan.of(step("a"), step("b", "a")),
@@ -91,7 +97,7 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
 
 
 def test_an_id_is_the_same_in_every_process() -> None:
-    assert ONE.id == Plan.of(step("a")).id == "47ab747e36bdf0c4"
+    assert ONE.id == Plan.of(step("a")).id == "976ee26be32fdd7e"
 
 
 def test_the_journal_entry_of_a_sleep_gives_nothing() -> None:

@@ -71,19 +71,21 @@ def test_a_payload_that_cannot_be_read_parks_without_counting() -> None:
     assert (parked.why, parked.tries.failures, parked.tries.doubt) == (ParkReason.PAYLOAD_UNREADABLE, 0, Doubt.NONE)
 
 
-def test_a_refusal_is_final_and_leaves_no_doubt() -> None:
-    saga = started(AGAIN, A)
+def test_a_refusal_is_final_and_settles_a_doubt_where_that_is_said() -> None:
+    saga = started(Plan.of(step("a", unknown_retry=THRICE, settles=True), step("b", "a")), A)
+    saga.wait(SECOND)
     saga.fail(A, FailureKind.UNKNOWN)
     saga.wait(SECOND)
     saga.resume(A)
     moved = saga.fail(A, FailureKind.REFUSED)
     assert saga.status is SagaStatus.COMPENSATED
-    assert saga.of(A, Exhausted) == Exhausted(A, Tries(2, 2, Doubt.NONE, Digest(b"input")))
+    told = Tries(2, 2, Doubt.NONE, Digest(b"input"), doubts=1, doubted=Moment(SECOND))
+    assert saga.of(A, Exhausted) == Exhausted(A, told)
     assert moved.needs == ()
 
 
 def test_doubt_never_shrinks_with_further_attempts() -> None:
-    saga = started(AGAIN, A)
+    saga = started(Plan.of(step("a", retry=THRICE, unknown_retry=THRICE)), A)
     saga.fail(A, FailureKind.UNKNOWN)
     saga.wait(SECOND)
     saga.resume(A)

@@ -10,16 +10,18 @@ from saga_fn.core.events import (
     CompensationRequested,
     FailureKind,
     HandedBack,
+    PlanChanged,
     ProbeAnswered,
     ProbeFailed,
     RetryRequested,
     SagaParked,
+    StepSkipped,
 )
 from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Doubt, Goal, Parked, ParkReason, Probing, Retrying, Undoing, Unknown
+from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
+from saga_fn.core.state import Doubt, Goal, Parked, ParkReason, Probing, Retrying, Running, Undoing, Unknown
 from tests.core.given import AT_ONCE, SECOND, THRICE, A, B, C, Saga, started, step
 
 PROBED = Plan.of(step("a"), step("b", "a", retry=THRICE, on_unknown=OnUnknown.PROBE, probe_retry=THRICE))
@@ -316,12 +318,270 @@ def test_what_may_have_run_waits_for_a_person(how: str) -> None:
     assert saga.status is SagaStatus.COMPLETED
 
 
-def test_a_rollback_does_not_wait_for_that_person() -> None:
-    plan = Plan.of(step("a", on_unknown=OnUnknown.PARK), step("b"))
+REPEATED = Plan.of(step("a"), step("b", "a", unknown_retry=THRICE, undo_in_doubt=True))
+BESIDE = Plan.of(step("a", on_unknown=OnUnknown.PARK), step("b"))
+
+
+def test_what_may_have_run_is_repeated_by_a_budget_of_its_own() -> None:
+    saga = lost(REPEATED)
+    assert saga.of(B, Retrying).wake == 2 * SECOND
+    assert saga.row.retry_counter == 1
+    for _ in range(2):
+        saga.wait(SECOND)
+        saga.tick(B)
+        saga.fail(B, FailureKind.UNKNOWN)
+    assert saga.of(B, Undoing).seq == 0, "three attempts have left it open, and it can be undone without an output"
+    saga.undo(B)
+    saga.undo(A)
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_what_may_have_run_and_cannot_be_undone_as_that_is_listed() -> None:
+    saga = lost(Plan.of(step("a"), step("b", "a", unknown_retry=AT_ONCE)))
+    for _ in range(2):
+        saga.fail(B, FailureKind.UNKNOWN)
+    saga.undo(A)
+    assert saga.leftovers == {B: "may have run"}
+
+
+def test_the_budget_for_what_may_have_run_is_over_in_time_too() -> None:
+    within = RetrySchedule(attempts=99, base=SECOND, within=3 * SECOND)
+    saga = started(Plan.of(step("a", unknown_retry=within)), A)
+    saga.wait(50 * SECOND)  # however long the first attempt took: doubt has only begun
+    saga.fail(A, FailureKind.UNKNOWN)
+    assert saga.of(A, Retrying).tries.doubted == 50 * SECOND
+    saga.wait(2 * SECOND)
+    saga.tick(A)
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.wait(SECOND)
+    saga.tick(A)
+    saga.fail(A, FailureKind.UNKNOWN)
+    assert saga.leftovers == {A: "may have run"}
+
+
+def test_in_doubt_an_error_is_repeated_by_either_budget() -> None:
+    saga = started(Plan.of(step("a", retry=THRICE, unknown_retry=RetrySchedule(attempts=4, base=2 * SECOND))), A)
+    saga.fail(A, FailureKind.UNKNOWN)
+    waits = [saga.of(A, Retrying).wake]
+    for _ in range(3):
+        saga.wait(saga.of(A, Retrying).wake - saga.now)
+        saga.tick(A)
+        began = saga.now
+        saga.fail(A)
+        waits.append(Moment(saga.of(A, Retrying).wake - began))
+    assert waits == [2 * SECOND, SECOND, 2 * SECOND, 2 * SECOND], "its policy grants one more, then doubt's carries on"
+    saga.wait(2 * SECOND)
+    saga.tick(A)
+    saga.fail(A)
+    assert saga.leftovers == {A: "may have run"}
+
+
+def test_a_crash_leaves_a_doubt_that_counts_for_nothing() -> None:
+    saga = lost(REPEATED, "crash")
+    saga.tick(B)
+    saga.fail(B)
+    assert saga.of(B, Retrying).tries.doubts == 1
+    saga.wait(SECOND)
+    saga.take_over(B)
+    saga.take_over(B)
+    assert (saga.of(B, Running).tries.failures, saga.of(B, Running).tries.doubts) == (1, 1)
+    saga.succeed(B)
+    assert saga.status is SagaStatus.COMPLETED
+
+
+def test_a_person_gives_a_fresh_budget_for_what_may_have_run() -> None:
+    saga = lost(REPEATED)
+    saga.tell(RetryRequested(saga.moment))
+    tries = saga.of(B, Retrying).tries
+    assert (tries.doubts, tries.doubted, tries.doubt) == (0, 0, Doubt.MAY_HAVE_RUN)
+
+
+def test_what_is_refused_in_doubt_is_undone_as_what_may_have_run() -> None:
+    saga = lost(REPEATED)
+    saga.wait(SECOND)
+    saga.tick(B)
+    saga.fail(B, FailureKind.REFUSED)
+    assert saga.of(B, Undoing).seq == 0
+
+
+def test_what_is_refused_without_a_doubt_leaves_nothing() -> None:
+    saga = started(REPEATED, A)
+    saga.succeed(A, B)
+    saga.fail(B, FailureKind.REFUSED)
+    assert saga.kinds() == {A: "Undoing", B: "Exhausted"}
+
+
+@pytest.mark.parametrize("after, wake", [(0, None), (7, 7), (-5, None), (1 << 70, LONGEST_DELAY)])
+def test_a_step_says_when_it_is_to_be_tried_again(after: int, wake: int | None) -> None:
+    saga = started(Plan.of(step("a", retry=THRICE)), A)
+    saga.fail(A, after=after)
+    if wake is None:
+        assert saga.of(A, Running).tries.attempt == 2
+    else:
+        assert saga.of(A, Retrying).wake == wake
+    assert saga.leftovers == {}
+
+
+def test_asking_to_be_tried_again_later_counts() -> None:
+    saga = started(Plan.of(step("a", retry=THRICE, unknown_retry=THRICE)), A)
+    for _ in range(2):
+        saga.fail(A, after=0)
+    saga.fail(A, after=0)
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_asking_to_be_tried_again_later_is_kept_within_the_budget_in_time() -> None:
+    saga = started(Plan.of(step("a", retry=RetrySchedule(attempts=3, within=SECOND), unknown_retry=THRICE)), A)
+    saga.fail(A, after=SECOND + 1)
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_what_has_no_policy_is_tried_again_later_by_the_budget_for_what_may_have_run() -> None:
+    saga = started(Plan.of(step("a", unknown_retry=THRICE, own_retry=False)), A)
+    for attempt in (2, 3):
+        saga.fail(A, after=0)
+        assert saga.of(A, Running).tries.attempt == attempt
+    saga.fail(A, after=0)
+    assert saga.status is SagaStatus.COMPENSATED
+    saga = started(saga.plan, A)
+    saga.fail(A)
+    assert saga.status is SagaStatus.COMPENSATED, "it did not ask for it"
+
+
+def test_what_may_have_run_says_when_it_is_to_be_repeated() -> None:
+    saga = started(REPEATED, A)
+    saga.succeed(A, B)
+    saga.fail(B, FailureKind.UNKNOWN, after=7)
+    assert saga.of(B, Retrying).wake == 7
+
+
+def test_what_a_probe_cannot_find_out_is_undone_where_that_can_be() -> None:
+    asked = step("b", "a", on_unknown=OnUnknown.PROBE, undo_in_doubt=True)
+    saga = lost(Plan.of(step("a"), asked))
+    saga.tell(CompensationRequested(saga.moment))
+    assert saga.kinds()[B] == "Probing"
+    saga.fail_probe(B)
+    saga.undo(B)
+    saga.undo(A)
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def beside(plan: Plan = BESIDE) -> Saga:
+    """A saga that turned back while what is left to a person ran beside, and ended in doubt."""
     saga = started(plan, A, B)
     saga.fail(B)
     saga.fail(A, FailureKind.UNKNOWN)
+    return saga
+
+
+def test_a_rollback_waits_for_the_person_to_find_out() -> None:
+    saga = beside(Plan.of(*BESIDE.steps, step("c")))
+    assert saga.of(A, Parked).why is ParkReason.OUTCOME_UNKNOWN
+    assert (saga.status, saga.row.waits, saga.row.due) == (SagaStatus.SUSPENDED, WaitReason.PARKED, None)
+    assert saga.refusal(RetryRequested(saga.moment)) is Refusal.NOTHING_TO_RETRY
+    assert saga.refusal(StepSkipped(saga.moment, B)) is Refusal.NOT_WAITING
+    assert saga.refusal(StepSkipped(saga.moment, C)) is Refusal.NOT_WAITING
+    saga.resume()
+    assert saga.kinds() == {A: "Parked", B: "Exhausted"}
+
+
+def test_that_person_turns_back_all_the_same() -> None:
+    saga = beside()
+    saga.tell(CompensationRequested(saga.moment))
     assert saga.leftovers == {A: "may have run"}
+    saga = beside(Plan.of(step("a", on_unknown=OnUnknown.PARK, undo_in_doubt=True), step("b")))
+    saga.tell(CompensationRequested(saga.moment))
+    saga.undo(A)
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_that_person_vouches_for_it() -> None:
+    saga = beside()
+    saga.tell(StepSkipped(saga.moment, A))
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_nothing_is_undone_before_that_person_has_decided() -> None:
+    saga = started(Plan.of(*BESIDE.steps, step("c")), A, B, C)
+    saga.succeed(C)
+    saga.fail(B)
+    saga.tell(HandedBack(saga.moment))
+    assert saga.row.due is not None
+    saga.resume()
+    assert saga.kinds() == {A: "Parked", B: "Exhausted", C: "Succeeded"}
+    saga.tell(CompensationRequested(saga.moment))
+    saga.undo(C)
+    assert saga.leftovers == {A: "may have run"}
+
+
+def test_that_person_is_asked_again_when_a_repeat_leaves_it_open() -> None:
+    saga = lost(PARKED)
+    saga.tell(RetryRequested(saga.moment))
+    saga.tick(B)
+    saga.fail(B, FailureKind.REFUSED)
+    assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
+
+
+def test_a_person_is_asked_about_what_waits_for_its_next_attempt_in_doubt() -> None:
+    plan = Plan.of(step("a", retry=THRICE, on_unknown=OnUnknown.PARK), step("b"))
+    saga = started(plan, A, B)
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.tell(RetryRequested(saga.moment))
+    saga.tick(A)
+    saga.fail(A)
+    assert saga.of(A, Retrying).tries.doubt is Doubt.MAY_HAVE_RUN
+    saga.fail(B)
+    assert saga.of(A, Parked).why is ParkReason.OUTCOME_UNKNOWN
+
+
+def test_what_is_cut_short_is_left_to_a_person_at_once() -> None:
+    saga = started(Plan.of(*BESIDE.steps, cancel_siblings=True), A, B)
+    saga.fail(B)
+    assert saga.of(A, Parked).why is ParkReason.OUTCOME_UNKNOWN
+
+
+def test_nobody_is_asked_where_nothing_is_undone() -> None:
+    saga = beside(Plan.of(*BESIDE.steps, compensate_on_failure=False))
+    assert saga.leftovers == {A: "may have run"}
+
+
+def test_nobody_is_asked_by_a_plan_that_changed_once_something_is_undone() -> None:
+    repeated = Plan.of(step("a"), step("b"), step("c"))
+    saga = started(repeated, A, B, C)
+    saga.succeed(C)
+    saga.fail(B)
+    saga.fail(A, FailureKind.UNKNOWN)
+    assert saga.kinds() == {A: "Exhausted", B: "Exhausted", C: "Undoing"}
+    saga = started(repeated, A, B, C)
+    saga.succeed(C)
+    saga.fail(B)
+    saga.take_over()
+    assert saga.kinds() == {A: "Unknown", B: "Exhausted", C: "Undoing"}
+    saga.plan = Plan.of(step("a", on_unknown=OnUnknown.PARK), step("b"), step("c"))
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    assert saga.kinds()[A] == "Exhausted"
+    saga.undo(C)
+    assert saga.leftovers == {A: "may have run"}
+
+
+def test_a_crash_loop_on_the_way_back_leaves_all_to_that_person() -> None:
+    saga = started(Plan.of(*BESIDE.steps, step("c")), A, B, C)
+    saga.succeed(C)
+    saga.fail(B)
+    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
+    assert saga.kinds() == {A: "Parked", B: "Exhausted", C: "Succeeded"}
+
+
+def test_a_failed_saga_is_taken_up_again_by_a_person_who_is_not_asked_twice() -> None:
+    saga = started(Plan.of(*BESIDE.steps, step("c")), A, B, C)
+    saga.succeed(C)
+    saga.abort(until=5 * SECOND)
+    saga.tell(CompensationRequested(saga.moment))
+    assert saga.kinds() == {A: "Exhausted", B: "Unknown", C: "Succeeded"}
+    saga.wait(5 * SECOND)
+    saga.resume()
+    saga.undo(C)
+    assert saga.leftovers == {A: "may have run", B: "may have run"}
 
 
 def test_siblings_are_settled_each_in_its_way() -> None:
@@ -338,3 +598,14 @@ def test_siblings_are_settled_each_in_its_way() -> None:
     saga.undo(A)
     assert saga.leftovers == {C: "may have run"}
     assert saga.state.at == Moment(0)
+
+
+def test_a_pivot_whose_doubt_is_left_to_a_person_is_not_passed_over_on_the_way_back() -> None:
+    saga = started(Plan.of(step("a"), step("b", "a", undo=False, pivot=True, on_unknown=OnUnknown.PARK)), A)
+    saga.succeed(A, B)
+    saga.tell(CompensationRequested(saga.moment))
+    saga.tell(HandedBack(saga.moment))
+    assert saga.kinds()[B] == "Unknown"
+    assert saga.refusal(StepSkipped(saga.moment, B)) is Refusal.NOT_WAITING
+    saga.resume()
+    assert (saga.state.goal, saga.of(B, Parked).why) == (Goal.FORWARD, ParkReason.OUTCOME_UNKNOWN)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from typing_extensions import override
@@ -25,6 +25,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.plan import OnUnknown, PlannedStep
+from saga_fn.definition.base import StepBase
 from tests.definition.shop import Charged, ChargeInput, Order, Reserved, ReserveInput, ReserveInventory
 
 
@@ -62,6 +63,96 @@ def test_each_way_is_said_where_it_belongs() -> None:
     assert planned(step(charge, compensate=refund_perhaps, on_unknown="undo")).on_unknown is OnUnknown.UNDO
     assert planned(step(charge, probe=find)).on_unknown is OnUnknown.PROBE
     assert planned(step(charge, compensate=refund, probe=find_by_key)).on_unknown is OnUnknown.PROBE
+
+
+def test_a_repeat_in_doubt_has_a_budget_of_its_own() -> None:
+    """Ten repeats, with growing delays of at most a minute, within a quarter of an hour, whatever the retry policy says."""
+    minute = 60 * 1_000_000
+    for options in (StepOptions(), StepOptions(retry_policy=NoRetry())):
+        retry = planned(step(charge), options).unknown_retry
+        delays = [retry.delay_after(doubts, draw=0.0) for doubts in range(1, 12)]
+        assert delays[0] == 1_000_000
+        assert delays[9] == minute
+        assert delays[10] is None
+        assert [delay for delay in delays if delay is not None] == sorted(
+            delay for delay in delays if delay is not None
+        )
+        assert retry.within == 15 * minute
+    chosen = planned(step(charge, unknown_retry_policy=FixedRetry(max_attempts=3)), {"retry_policy": NoRetry()})
+    assert (chosen.unknown_retry.attempts, chosen.retry.attempts) == (3, 1)
+    assert planned(step(charge), {"unknown_retry_policy": NoRetry()}).unknown_retry.attempts == 1
+
+
+def test_a_step_knows_whether_its_policy_was_chosen() -> None:
+    assert not planned(step(charge)).own_retry
+    assert planned(step(charge, retry_policy=NoRetry())).own_retry
+    assert planned(step(charge), {"retry_policy": FixedRetry(max_attempts=2)}).own_retry
+
+
+def test_a_business_error_settles_a_doubt_where_that_is_said() -> None:
+    assert not planned(step(charge)).refusal_settles
+    assert planned(step(charge, business_error_settles=True)).refusal_settles
+    with pytest.raises(SagaDefinitionError, match="business_error_settles must be True or False"):
+        step(charge, business_error_settles="yes")  # type: ignore[call-overload]  # what is refused
+    with pytest.raises(SagaDefinitionError, match="unknown_retry_policy must be a NoRetry"):
+        step(charge, unknown_retry_policy=3)  # type: ignore[call-overload]  # as above
+
+
+def test_a_compensation_that_accepts_a_missing_output_undoes_what_may_have_run() -> None:
+    for options in (StepOptions(), StepOptions(on_unknown="park"), StepOptions(on_unknown="repeat")):
+        assert planned(step(charge, compensate=refund_perhaps), options).undoes_in_doubt
+        assert not planned(step(charge, compensate=refund), options).undoes_in_doubt
+        assert not planned(step(charge), options).undoes_in_doubt
+    assert planned(step(charge, compensate=refund_perhaps, probe=find)).undoes_in_doubt
+    assert planned(step(charge, compensate=refund_perhaps, on_unknown="undo")).undoes_in_doubt
+
+
+async def refund_named(inp: ChargeInput, out: Annotated[Charged | None, "by its key"]) -> None: ...
+
+
+async def charge_without_output(inp: ChargeInput) -> None: ...
+
+
+async def refund_by_input(inp: ChargeInput, out: None) -> None: ...
+
+
+async def charge_perhaps(inp: ChargeInput) -> Charged | None:
+    return None
+
+
+async def refund_whatever(inp: ChargeInput, out: object) -> None: ...
+
+
+class Unsaid(BaseStep[ChargeInput, Charged]):
+    @override
+    async def execute(self, inp: ChargeInput, /) -> Charged:
+        return Charged(inp.reservation_id)
+
+    @override
+    async def compensate(self, inp, out, /):  # type: ignore[no-untyped-def]  # what is judged
+        return None
+
+
+class Said(Unsaid):
+    @override
+    async def compensate(self, inp: ChargeInput, out: Charged | None, /) -> None: ...
+
+
+def in_doubt(given: StepBase[ChargeInput, Any]) -> bool:
+    builder = SagaBuilder(ChargeInput)
+    builder.add_step(given, depends_on=builder.initial)
+    return builder.build().plan.steps[0].undoes_in_doubt
+
+
+def test_only_an_annotation_says_that_an_output_may_be_missing() -> None:
+    """From a step that may give None a compensation would be told that there is nothing to undo."""
+    assert in_doubt(step(charge, compensate=refund_named))
+    assert in_doubt(step(charge_without_output, compensate=refund_by_input))
+    assert in_doubt(Said())
+    assert not in_doubt(step(charge_perhaps, compensate=refund_perhaps))
+    assert not in_doubt(step(charge, compensate=refund_whatever))
+    assert not in_doubt(Unsaid())
+    assert in_doubt(step(Unsaid(), on_unknown="undo"))
 
 
 def test_the_wiring_wins() -> None:

@@ -92,6 +92,7 @@ def make_saga(
         step(shop.charge, compensate=shop.refund, compensation_retry_policy=undo),
         input_map=lambda ctx: ctx.initial_data,
         retry_policy=policy,
+        unknown_retry_policy=policy,
         timeout=timeout,
     )
     shipped = builder.add_step(step(shop.ship), input_map=lambda ctx: ctx.initial_data, retry_policy=policy)

@@ -15,6 +15,7 @@ from saga_fn import (
     Event,
     Failed,
     FixedRetry,
+    NoRetry,
     SagaAdmin,
     SagaBuilder,
     SagaCompensatedError,
@@ -166,7 +167,7 @@ async def test_a_budget_in_time_ends_the_attempts(make: Make) -> None:
 
 
 async def test_a_timeout_says_nothing_about_the_business(make: Make) -> None:
-    """Whatever retry_on names: a timeout leaves open what happened, and goes by the retry policy alone."""
+    """Whatever retry_on names: a timeout leaves open what happened, and goes by the policy for that alone."""
     shop, tried = Shop(), 0
 
     async def charge(inp: Order) -> Done:
@@ -176,13 +177,22 @@ async def test_a_timeout_says_nothing_about_the_business(make: Make) -> None:
             await asyncio.Event().wait()
         return Done("charge")
 
-    options: StepOptions = {"retry_on": KeyError, "give_up_on": TimeoutError, "timeout": timedelta(milliseconds=30)}
+    options: StepOptions = {
+        "retry_on": KeyError,
+        "give_up_on": TimeoutError,
+        "timeout": timedelta(milliseconds=30),
+        "retry_policy": NoRetry(),
+        "unknown_retry_policy": FixedRetry(max_attempts=3),
+    }
     async with make() as orchestrator:
         run = await orchestrator.register("failing", failing(shop, step(charge), options)).start(Order("1"))
         assert await run.result(SOON) == Done("charge")
 
 
-async def test_a_business_error_of_a_retried_step_settles_an_earlier_timeout(make: Make) -> None:
+@pytest.mark.parametrize("settles", [True, False])
+async def test_a_business_error_of_a_repeat_settles_an_earlier_timeout_only_where_that_is_said(
+    make: Make, settles: bool
+) -> None:
     shop, tried = Shop(), 0
 
     async def charge(inp: Order) -> Done:
@@ -192,10 +202,22 @@ async def test_a_business_error_of_a_retried_step_settles_an_earlier_timeout(mak
             await asyncio.Event().wait()
         raise CardDeclinedError(1)
 
-    options: StepOptions = {"give_up_on": CardDeclinedError, "timeout": timedelta(milliseconds=30)}
+    options: StepOptions = {
+        "give_up_on": CardDeclinedError,
+        "timeout": timedelta(milliseconds=30),
+        "unknown_retry_policy": FixedRetry(max_attempts=2),
+        "business_error_settles": settles,
+    }
     async with make() as orchestrator:
         run = await orchestrator.register("failing", failing(shop, step(charge), options)).start(Order("1"))
-        assert isinstance(await run.outcome(SOON), Compensated)
+        ended = await run.outcome(SOON)
+        assert isinstance(ended, Compensated if settles else Failed)
+        assert ended.failure is not None
+        assert ended.failure.error == CardDeclinedError(1)
+        if isinstance(ended, Failed):
+            assert [(left.step_id, left.kind.value) for left in ended.left_over] == [("charge", "may have run")]
+    assert tried == 2
+    assert shop.done == ["reserve", "release reserve"]
 
 
 async def test_a_fatal_error_does_not_settle_it(make: Make) -> None:

@@ -10,6 +10,7 @@ import pytest
 from saga_fn import (
     Compensated,
     Failed,
+    NoRetry,
     SagaAdmin,
     SagaBuilder,
     SagaDefinition,
@@ -25,7 +26,10 @@ def pivoted(shop: Shop, *, timeout: timedelta | None = None) -> SagaDefinition[O
     """Reserve, which can be undone; charge, the pivot; ship."""
     builder = SagaBuilder(Order)
     builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
-    builder.add_step(step(shop.charge), depends_on=builder.initial, pivot=True, timeout=timeout)
+    never = NoRetry()
+    builder.add_step(
+        step(shop.charge), depends_on=builder.initial, pivot=True, timeout=timeout, unknown_retry_policy=never
+    )
     shipped = builder.add_step(step(shop.ship), depends_on=builder.initial)
     return builder.build(output=shipped)
 

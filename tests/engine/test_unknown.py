@@ -402,7 +402,7 @@ async def test_what_may_have_run_is_given_no_other_input_by_an_event(make: Make)
     builder = SagaBuilder(Order)
     again = FixedRetry(max_attempts=5, delay=timedelta(hours=1))
     builder.add_step(
-        step(bank.charge, compensate=bank.refund, timeout=BRIEFLY, retry_policy=again), input_map=of_the_event
+        step(bank.charge, compensate=bank.refund, timeout=BRIEFLY, unknown_retry_policy=again), input_map=of_the_event
     )
     async with make() as orchestrator:
         run = await orchestrator.register("paying", builder.build()).start(Order("1"))

@@ -23,6 +23,8 @@ from saga_fn import (
     Event,
     FixedRetry,
     NotDone,
+    OutcomeUnknown,
+    RetryLater,
     SagaAdmin,
     SagaAdminSnapshot,
     SagaBuilder,
@@ -77,6 +79,10 @@ GOES_ON = {
 }
 
 
+class RefusedError(Exception):
+    """The answer is no."""
+
+
 @attrs.define
 class World:
     """What chance decides: how sagas look, how their steps behave, and what is done to them."""
@@ -88,6 +94,12 @@ class World:
         await asyncio.sleep(60 if mood < 0.05 else 0.03 * self.chance.random())
         if mood < 0.2:
             raise RuntimeError("not this time")
+        if mood < 0.25:
+            raise OutcomeUnknown("no answer")
+        if mood < 0.27:
+            raise RetryLater(20 * MS)
+        if mood < 0.3:
+            raise RefusedError
         return Done(ctx.step_id)
 
     async def undo(self, inp: Order, out: Done | None, ctx: StepContext) -> WaitFor | None:
@@ -110,9 +122,12 @@ class World:
             "retry_policy": FixedRetry(max_attempts=self.chance.randint(1, 3), delay=self.chance.choice((0, 20)) * MS),
             "compensation_retry_policy": FixedRetry(max_attempts=3, delay=10 * MS),
             "probe_retry_policy": FixedRetry(max_attempts=4, delay=10 * MS),
+            "unknown_retry_policy": FixedRetry(max_attempts=self.chance.randint(1, 3), delay=20 * MS),
+            "business_error_settles": self.chance.random() < 0.5,
+            "give_up_on": RefusedError,
         }
         waits: CommonOptions = {**plain, "compensation_waits_for": refunded}
-        match self.chance.randrange(5):
+        match self.chance.randrange(6):
             case 0:
                 return step(self.work, **plain)
             case 1:
@@ -122,6 +137,9 @@ class World:
                 return step(self.work, compensate=self.undo, **waits)
             case 3:
                 return step(self.work, compensate=self.undo, probe=self.ask, **waits)
+            case 4:
+                parked_on_the_way_back: StepOptions = {**waits, "on_unknown": "park"}
+                return step(self.work, compensate=self.undo, **parked_on_the_way_back)
             case _:
                 return step(self.work, compensate=self.undo, on_unknown="undo", **waits)
 

@@ -17,6 +17,7 @@ from saga_fn import (
     Failed,
     FixedRetry,
     InputContext,
+    NoRetry,
     SagaAdmin,
     SagaBuilder,
     SagaOrchestrator,
@@ -79,7 +80,7 @@ async def test_weakness_03_a_backlog_that_takes_longer_than_a_lease_runs_once(ma
 
 async def test_weakness_04_a_timeout_as_long_as_the_lease_counts_and_nobody_steals_the_step(make: Make) -> None:
     counted = Counted(seconds=None)
-    definition = one_step(counted.work, {"timeout": LEASE})
+    definition = one_step(counted.work, {"timeout": LEASE, "unknown_retry_policy": NoRetry()})
     async with AsyncExitStack() as stack:
         options = {"lease": LEASE, "poll_interval": timedelta(milliseconds=20)}
         pollers = [await stack.enter_async_context(make(**options)) for _ in range(4)]

@@ -86,8 +86,11 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
             yield StepSucceeded(NOW, step, attempt)
             yield CompensationSucceeded(NOW, step, attempt)
             for kind in FailureKind:
-                for at, draw in _failings(planned.retry):
+                for at, draw in _failings(planned.retry, planned.unknown_retry):
                     yield StepFailed(at, step, attempt, kind, draw)
+            for kind in (FailureKind.ERROR, FailureKind.UNKNOWN):  # the others are not tried again
+                for after in (0, LATER):
+                    yield StepFailed(NOW, step, attempt, kind, after=after)
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
                 for at, draw in _failings(planned.undo_retry):
                     yield CompensationFailed(at, step, attempt, kind, draw)
@@ -99,11 +102,11 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
                         yield ProbeFailed(at, step, attempt, kind, draw)
 
 
-def _failings(retry: RetrySchedule) -> Iterator[tuple[Moment, float]]:
+def _failings(*policies: RetrySchedule) -> Iterator[tuple[Moment, float]]:
     """When an attempt may fail, and what may be drawn for the next."""
-    for draw in (0.0, 0.75) if retry.jitter else (0.0,):
+    for draw in (0.0, 0.75) if any(retry.jitter for retry in policies) else (0.0,):
         yield NOW, draw
-        if retry.within:
+        if any(retry.within for retry in policies):
             yield TOO_LATE, draw
 
 

@@ -31,6 +31,7 @@ def cut_plan(plan: Plan) -> Plan:
             retry=cut_schedule(step.retry),
             undo_retry=cut_schedule(step.undo_retry),
             probe_retry=cut_schedule(step.probe_retry),
+            unknown_retry=cut_schedule(step.unknown_retry),
             limit=_cut_limit(step.limit),
             width=min(step.width, MOST_ITEMS),
         )

@@ -117,6 +117,8 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
         digest=SAME if step.tries.digest else Digest(b""),
         until=_moment(step.tries.until, at),
         since=BEFORE if _has_budget(plan, step) else NOW,
+        doubts=step.tries.doubts if counted else 0,
+        doubted=BEFORE if isinstance(step, Unfinished) and plan.step(step.step).unknown_retry.within else NOW,
     )
     match step:
         case Running() | Exhausted():

@@ -17,6 +17,8 @@ from saga_fn.core.invariants.branches import (
     i8_siblings_are_cut_short_where_that_is_declared,
 )
 from saga_fn.core.invariants.doubt import (
+    i9_a_doubt_is_settled_by_what_says_so,
+    i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
     i9_what_can_be_found_out_is_before_anything_is_undone,
     i9_what_may_have_run_is_settled_as_declared,
 )
@@ -89,6 +91,8 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i9_only_what_succeeded_is_undone,
     i9_what_can_be_found_out_is_before_anything_is_undone,
     i9_what_may_have_run_is_settled_as_declared,
+    i9_a_doubt_is_settled_by_what_says_so,
+    i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
     i9_in_reverse_order,
     i9_undone_means_its_compensation_returned,
     i10_no_way_forward_after_an_undo,

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from saga_fn.core.events import FailureKind, ProbeAnswered, StepFailed
+from saga_fn.core.events import (
+    AbortRequested,
+    CompensationRequested,
+    Event,
+    FailureKind,
+    ProbeAnswered,
+    StepFailed,
+)
 from saga_fn.core.ids import StepId
-from saga_fn.core.invariants.edge import Edge, Tried, begins_undo, starts
-from saga_fn.core.plan import OnUnknown
-from saga_fn.core.state import Exhausted, Parked, Probing, Retrying, Running, StepState, Unfinished, Unknown
+from saga_fn.core.invariants.edge import Edge, Tried, Undo, begins_undo, starts
+from saga_fn.core.plan import OnUnknown, Plan
+from saga_fn.core.state import (
+    Doubt,
+    Exhausted,
+    Goal,
+    Parked,
+    Probing,
+    Retrying,
+    Running,
+    StepState,
+    Unfinished,
+    Unknown,
+)
 
 
 def i9_what_can_be_found_out_is_before_anything_is_undone(edge: Edge) -> bool:
@@ -46,9 +64,45 @@ def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
     return True
 
 
+def i9_a_doubt_is_settled_by_what_says_so(edge: Edge) -> bool:
+    """A doubt goes by its step's success, by its probe, or by a refusal that the step says settles it: by nothing else."""
+    return all(
+        now.tries.doubt >= was.tries.doubt or _is_told(edge.event, edge.plan, now.step)
+        for was, now in edge.steps
+        if isinstance(was, Unfinished) and isinstance(now, Unfinished)
+    )
+
+
+def _is_told(event: Event, plan: Plan, step: StepId) -> bool:
+    match event:
+        case ProbeAnswered(step=asked):
+            return asked == step
+        case StepFailed(step=failed, kind=FailureKind.REFUSED):
+            return failed == step and plan.step(step).refusal_settles
+        case _:
+            return False
+
+
+def i9_a_person_is_asked_before_what_is_left_to_one_is_given_up(edge: Edge) -> bool:
+    """What may have run and is left to a person is given up by that one's verb, or where nothing is undone at all.
+
+    By a plan that changed on the way, too, after the first compensation.
+    """
+    if isinstance(edge.event, CompensationRequested | AbortRequested) or edge.after.goal is not Goal.ROLLBACK:
+        return True
+    return not any(
+        isinstance(now, Exhausted)
+        and now.tries.doubt is Doubt.MAY_HAVE_RUN
+        and edge.plan.step(now.step).on_unknown is OnUnknown.PARK
+        and not isinstance(was, Exhausted)
+        and not any(isinstance(other, Undo) for other, _ in edge.steps)
+        for was, now in edge.steps
+    )
+
+
 def may_have_run(edge: Edge, was: StepState | None, step: StepId) -> bool:
     """Whether the step was in doubt, or came to be by this event, and is to be undone then."""
-    if not isinstance(was, Unfinished) or edge.plan.step(step).on_unknown is not OnUnknown.UNDO:
+    if not isinstance(was, Unfinished) or not edge.plan.step(step).undoes_in_doubt:
         return False
     known = (FailureKind.ERROR, FailureKind.REFUSED, FailureKind.FATAL, FailureKind.UNREADABLE)
     told = isinstance(edge.event, StepFailed) and edge.event.step == step and edge.event.kind in known

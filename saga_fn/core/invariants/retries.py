@@ -18,8 +18,10 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.invariants.edge import Edge, Tried, Undo, starts
-from saga_fn.core.retry import JOURNAL_LIMIT
+from saga_fn.core.plan import OnUnknown
+from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
 from saga_fn.core.state import (
+    Doubt,
     Exhausted,
     Parked,
     ParkReason,
@@ -36,28 +38,41 @@ from saga_fn.core.state import (
 
 
 def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
-    """A counted failure leads to another attempt only while the policy grants one, and within its budget in time.
+    """A counted failure leads to another attempt only while a policy grants one, and within its budget in time.
 
     What was refused, or is not to be tried again, leads to none.
     """
-    if isinstance(edge.event, ProbeFailed):
-        return _probes_within_the_policy(edge, edge.event.step)
-    if not isinstance(edge.event, StepFailed | CompensationFailed):
-        return True
-    planned = edge.plan.step(edge.event.step)
-    retry = planned.retry if isinstance(edge.event, StepFailed) else planned.undo_retry
-    again = [
-        now
-        for _, now in edge.steps
-        if now.step == edge.event.step and isinstance(now, Running | Retrying | Undoing | UndoRetrying)
-    ]
-    if isinstance(edge.event, StepFailed) and edge.event.kind in (FailureKind.REFUSED, FailureKind.FATAL):
-        return not again
-    return all(
-        now.tries.failures < retry.attempts
-        and not (retry.within and now.tries.since and _begins(edge, now) - now.tries.since > retry.within)
-        for now in again
+    match edge.event:
+        case ProbeFailed(step=step):
+            return _probes_within_the_policy(edge, step)
+        case StepFailed(step=step):
+            again = [now for _, now in edge.steps if now.step == step and isinstance(now, Running | Retrying)]
+            return all(_is_granted(edge, edge.event, now) for now in again)
+        case CompensationFailed(step=step):
+            retry = edge.plan.step(step).undo_retry
+            undone = [now for _, now in edge.steps if now.step == step and isinstance(now, Undoing | UndoRetrying)]
+            return all(_fits(retry, now.tries.failures, now.tries.since, _begins(edge, now)) for now in undone)
+        case _:
+            return True
+
+
+def _is_granted(edge: Edge, event: StepFailed, now: Running | Retrying) -> bool:
+    """Whether its retry policy grants the next attempt, or the budget for what may have run, where that serves."""
+    planned, tries = edge.plan.step(event.step), now.tries
+    if event.kind not in (FailureKind.ERROR, FailureKind.UNKNOWN):
+        return False
+    by_policy = event.kind is FailureKind.ERROR
+    in_doubt = planned.on_unknown is OnUnknown.REPEAT and tries.doubt is not Doubt.NONE
+    in_doubt = in_doubt or (event.after is not None and not planned.own_retry)
+    begins = _begins(edge, now)
+    return (by_policy and _fits(planned.retry, tries.failures, tries.since, begins)) or (
+        in_doubt and _fits(planned.unknown_retry, tries.doubts, tries.doubted, begins)
     )
+
+
+def _fits(retry: RetrySchedule, failures: int, since: Moment, begins: Moment) -> bool:
+    """Whether one more attempt, which begins then, is within the policy."""
+    return failures < retry.attempts and not (retry.within and since and begins - since > retry.within)
 
 
 def i15_what_is_parked_goes_on_by_a_person(edge: Edge) -> bool:
@@ -128,11 +143,15 @@ def _begins(edge: Edge, now: Running | Retrying | Undoing | UndoRetrying) -> Mom
 
 
 def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
-    """No attempt starts before its retry is due, or while one that was taken from its worker may go on."""
+    """No attempt starts before its retry is due, or while one that was taken from its worker may go on.
+
+    What may have run and waits to be repeated is undone at once, if the saga turns back.
+    """
     for was, now in edge.steps:
         if not isinstance(was, Tried) or not starts(was, now):
             continue
-        wake = was.wake if isinstance(was, Retrying | UndoRetrying | Unknown) else Moment(0)
+        turned = isinstance(was, Retrying) and isinstance(now, Undoing)
+        wake = was.wake if isinstance(was, Retrying | UndoRetrying | Unknown) and not turned else Moment(0)
         early = wake > edge.after.at and not isinstance(edge.event, RetryRequested | CompensationRequested)
         if early or was.tries.until > edge.after.at:
             return False

@@ -30,9 +30,14 @@ def doubtful(tries: Tries) -> Tries:
     return replace(tries, doubt=max(tries.doubt, Doubt.MAY_HAVE_RUN))
 
 
+def doubted(fold: Fold, tries: Tries) -> Tries:
+    """The tries with one more failure that counts against the budget for what may have run; it runs from the first."""
+    return replace(tries, doubts=tries.doubts + 1, doubted=tries.doubted or fold.at)
+
+
 def fresh(tries: Tries) -> Tries:
     """The tries as a person's wish to try again leaves them: with a fresh count and a fresh budget."""
-    return replace(tries, failures=0, since=_PAST)
+    return replace(tries, failures=0, since=_PAST, doubts=0, doubted=_PAST)
 
 
 def cut_short(step: Running, until: Moment = _PAST) -> Unknown:
@@ -40,10 +45,19 @@ def cut_short(step: Running, until: Moment = _PAST) -> Unknown:
     return Unknown(step.step, replace(doubtful(step.tries), until=until))
 
 
-def delay(fold: Fold, retry: RetrySchedule, tried: Tries | Probing, draw: float = 0.0) -> int | None:
+def delay(
+    fold: Fold, retry: RetrySchedule, tried: Tries | Probing, draw: float = 0.0, wish: int | None = None
+) -> int | None:
     """How long to wait after this failure; None if there is to be no further attempt."""
     spent = fold.at - tried.since if tried.since else 0
-    return retry.delay_after(tried.failures, draw=draw, spent=spent)
+    return retry.delay_after(tried.failures, draw=draw, spent=spent, wish=wish)
+
+
+def delay_in_doubt(
+    fold: Fold, retry: RetrySchedule, tries: Tries, draw: float = 0.0, wish: int | None = None
+) -> int | None:
+    """The same by the budget for what may have run."""
+    return retry.delay_after(tries.doubts, draw=draw, spent=fold.at - tries.doubted, wish=wish)
 
 
 def begun(fold: Fold, tries: Tries, retry: RetrySchedule) -> Tries:

@@ -10,7 +10,7 @@ from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import AbortRequested, StepSkipped
 from saga_fn.core.ids import Digest
 from saga_fn.core.plan import OnUnknown
-from saga_fn.core.reading import owes_undo, startable, to_probe
+from saga_fn.core.reading import owes_undo, startable, to_ask, to_probe
 from saga_fn.core.rules.attempts import cut_short, fresh, soonest
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import is_past, waiting_pivot
@@ -44,12 +44,22 @@ from saga_fn.core.state import (
 
 
 def step_skipped(fold: Fold, event: StepSkipped) -> Rejection | None:
-    """A step that waits, or could start, is done with the output that the operator gave."""
+    """A step that waits, or could start, is done with the output that the operator gave.
+
+    In a rollback a step that waits for a person to find out about it is passed over: that one vouches for it.
+    """
     if event.step not in fold.plan:
         return Rejection(Refusal.UNKNOWN_STEP, event.step)
-    waiting = isinstance(fold.steps.get(event.step), Retrying | Parked | Unknown | Waiting | Sleeping)
-    if fold.goal is not Goal.FORWARD or not (waiting or event.step in startable(fold.plan, fold.before)):
-        return Rejection(Refusal.NOT_WAITING, event.step)
+    found = fold.steps.get(event.step)
+    match fold.goal:
+        case Goal.FORWARD:
+            waiting = isinstance(found, Retrying | Parked | Unknown | Waiting | Sleeping)
+            if not (waiting or event.step in startable(fold.plan, fold.before)):
+                return Rejection(Refusal.NOT_WAITING, event.step)
+        case Goal.ROLLBACK if isinstance(found, Parked) and to_ask(found, fold.plan):
+            pass
+        case _:
+            return Rejection(Refusal.NOT_WAITING, event.step)
     fold.put(Skipped(event.step, fold.rev))
     return None
 
@@ -74,6 +84,8 @@ def retry_requested(fold: Fold) -> Rejection | None:
 
 def _again(fold: Fold, step: StepState) -> StepState:
     """The step as an operator's wish to try again leaves it: due at once, with a fresh count."""
+    if fold.goal is Goal.ROLLBACK and to_ask(step, fold.plan):
+        return step  # nothing is tried again on the way back
     if isinstance(step, Unfinished) and _is_settled_otherwise(fold, step):
         return Unknown(step.step, fresh(step.tries))  # not repeated blindly, whoever wishes it
     match step:
@@ -114,8 +126,10 @@ def compensation_requested(fold: Fold) -> Rejection | None:
     """The saga rolls back, or takes up again a rollback that waits, has failed, or was never begun."""
     if is_past(fold):
         return Rejection(Refusal.PAST_PIVOT, fold.plan.pivot)
-    if (pivot := waiting_pivot(fold)) is not None:  # whatever it has done, a person decides to turn back
-        fold.put(Exhausted(pivot.step, pivot.tries))
+    asked = [step for step in fold.before.steps if to_ask(step, fold.plan)]
+    for left in (*asked, waiting_pivot(fold)):
+        if left is not None:  # whatever it has done, a person decides to turn back
+            fold.put(Exhausted(left.step, left.tries))
     if fold.goal is Goal.FORWARD:
         fold.goal = Goal.ROLLBACK
         return None
@@ -125,7 +139,7 @@ def compensation_requested(fold: Fold) -> Rejection | None:
     begins = fold.goal is not Goal.ROLLBACK and any(
         to_probe(step, fold.plan) or owes_undo(fold.plan, step) for step in fold.before.steps
     )
-    if not (waiting or begins):
+    if not (waiting or begins or (asked and fold.goal is Goal.ROLLBACK)):
         return Rejection(Refusal.NOTHING_TO_COMPENSATE)
     fold.goal = Goal.ROLLBACK
     return None

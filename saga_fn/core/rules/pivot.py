@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from saga_fn.core.ids import StepId
+from saga_fn.core.plan import OnUnknown
 from saga_fn.core.reading import to_probe
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import (
     COMMITTED,
+    Doubt,
     Exhausted,
     Goal,
     NotTaken,
@@ -20,10 +22,14 @@ from saga_fn.core.state import (
 
 
 def given_up(fold: Fold, step: StepId, tries: Tries) -> StepState:
-    """The step has failed for good: the saga turns back, where there is a way back."""
+    """The step has failed for good: the saga turns back, where there is a way back.
+
+    A person is asked first about the pivot, and about what is to be left to a person, if that may have run.
+    """
     if is_past(fold):
         return Parked(step, tries, ParkReason.PAST_PIVOT)
-    if step == fold.plan.pivot and tries.doubt:
+    unknown = fold.plan.step(step).on_unknown is OnUnknown.PARK and tries.doubt is Doubt.MAY_HAVE_RUN
+    if unknown or (step == fold.plan.pivot and tries.doubt):
         return Parked(step, tries, ParkReason.OUTCOME_UNKNOWN)
     return Exhausted(step, tries)
 

@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from saga_fn.core.effects import Rejection
 from saga_fn.core.events import FailureKind, StepFailed, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.plan import OnUnknown
+from saga_fn.core.plan import OnUnknown, PlannedStep
 from saga_fn.core.retry import JOURNAL_LIMIT
-from saga_fn.core.rules.attempts import delay, doubtful, failed, next_attempt
+from saga_fn.core.rules.attempts import delay, delay_in_doubt, doubted, doubtful, failed, next_attempt
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import given_up
 from saga_fn.core.state import Doubt, Goal, Parked, ParkReason, Retrying, Running, StepState, Succeeded, Tries, Unknown
@@ -49,7 +49,9 @@ def _after_failure(fold: Fold, event: StepFailed, tries: Tries) -> StepState:
         case FailureKind.UNREADABLE:
             return Parked(event.step, tries, ParkReason.PAYLOAD_UNREADABLE)
         case FailureKind.REFUSED:
-            return given_up(fold, event.step, failed(replace(tries, doubt=Doubt.NONE)))
+            # The answer to this request: the one before it may still be on its way, or have gone through.
+            settled = replace(tries, doubt=Doubt.NONE) if planned.refusal_settles else tries
+            return given_up(fold, event.step, failed(settled))
         case FailureKind.FATAL:
             return given_up(fold, event.step, failed(tries))
         case FailureKind.UNKNOWN:
@@ -60,9 +62,26 @@ def _after_failure(fold: Fold, event: StepFailed, tries: Tries) -> StepState:
             pass
         case _:
             assert_never(event.kind)
-    tries = failed(tries)
-    pause = delay(fold, planned.retry, tries, event.draw)
-    if pause is None or fold.goal is not Goal.FORWARD:
+    if fold.goal is not Goal.FORWARD:
+        return given_up(fold, event.step, failed(tries))
+    return _repeated(fold, event, planned, failed(tries))
+
+
+def _repeated(fold: Fold, event: StepFailed, planned: PlannedStep, tries: Tries) -> StepState:
+    """The step once it has failed: attempted again by its retry policy, or by the budget for what may have run.
+
+    What may have run is repeated by the latter, so that it ends in doubt only when that is used up. An attempt that has
+    surely not run goes by the policy as far as that reaches; it settles no doubt, so that in doubt the budget for that
+    carries on. That of a step without a policy serves, too, what only asks to be tried again later.
+    """
+    pause = None
+    if event.kind is not FailureKind.UNKNOWN:
+        pause = delay(fold, planned.retry, tries, event.draw, event.after)
+    in_doubt = bool(tries.doubt) and planned.on_unknown is OnUnknown.REPEAT
+    if pause is None and (in_doubt or (event.after is not None and not planned.own_retry)):
+        tries = doubted(fold, tries)
+        pause = delay_in_doubt(fold, planned.unknown_retry, tries, event.draw, event.after)
+    if pause is None:
         return given_up(fold, event.step, tries)
     if fold.rev >= JOURNAL_LIMIT:
         return Parked(event.step, tries, ParkReason.TOO_LONG)

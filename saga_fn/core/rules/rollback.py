@@ -7,12 +7,13 @@ from saga_fn.core.events import CompensationFailed, CompensationSucceeded, Failu
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.items import Places
 from saga_fn.core.leftovers import verdict
-from saga_fn.core.reading import held, to_probe, undoable
+from saga_fn.core.reading import held, to_ask, to_probe, undoable
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.attempts import begun, cut_short, delay, failed, next_attempt
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import (
     ABIDING,
+    UNDOING,
     Exhausted,
     Goal,
     Parked,
@@ -42,9 +43,13 @@ def go_back(fold: Fold) -> None:
     """Give up what has not run, undo what can be undone now, and end if there is nothing more to do."""
     plan = fold.plan
     places = Places(plan, fold.steps.values())
-    for step in tuple(fold.steps.values()):
+    for was in tuple(fold.steps.values()):
+        step: StepState = was
         if isinstance(step, Running) and plan.data.cancel_siblings and step.step != plan.pivot:
-            fold.put(cut_short(step))
+            step = cut_short(step)
+            fold.put(step)
+        if fold.goal is Goal.ROLLBACK and to_ask(step, plan):
+            fold.put(_left_to_a_person(fold, step))
         elif isinstance(step, Retrying | Parked):
             fold.put(Exhausted(step.step, step.tries))
         elif type(step) in ABIDING:
@@ -55,6 +60,13 @@ def go_back(fold: Fold) -> None:
         fold.put(_undoing(fold, undo.step, *first_undo(undo)))
     if not any(_goes_on(fold, step) for step in fold.steps.values()) and not held(fold.draft()):
         fold.goal = Goal.FAILED if fold.goal is Goal.HALT else verdict(plan, fold.draft())
+
+
+def _left_to_a_person(fold: Fold, step: Unknown | Parked | Retrying) -> StepState:
+    """Nothing is undone before the person has decided; what has begun to be undone, by an earlier plan, goes on."""
+    if any(type(other) in UNDOING for other in fold.steps.values()):
+        return Exhausted(step.step, step.tries)
+    return Parked(step.step, step.tries, ParkReason.OUTCOME_UNKNOWN)
 
 
 def _undoing(fold: Fold, step: StepId, seq: int, tries: Tries) -> Undoing:
@@ -71,7 +83,7 @@ def first_undo(step: Succeeded | Unknown | Exhausted) -> tuple[int, Tries]:
 
 def _goes_on(fold: Fold, step: StepState) -> bool:
     """Whether the rollback cannot end before something has become of the step."""
-    if isinstance(step, Running | Probing | Undoing | UndoRetrying | UndoWaiting | UndoParked):
+    if isinstance(step, Running | Probing | Parked | Undoing | UndoRetrying | UndoWaiting | UndoParked):
         return True
     return fold.goal is Goal.ROLLBACK and to_probe(step, fold.plan)
 

@@ -5,16 +5,36 @@ from __future__ import annotations
 import msgspec
 
 from saga_fn.core.effects import Release, RunCompensation, RunProbe, RunStep
-from saga_fn.core.events import ProbeAnswered, ProbeFailed, RetryRequested
+from saga_fn.core.events import (
+    CompensationRequested,
+    FailureKind,
+    ProbeAnswered,
+    ProbeFailed,
+    RetryRequested,
+    StepFailed,
+)
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.doubt import (
+    i9_a_doubt_is_settled_by_what_says_so,
+    i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
     i9_what_can_be_found_out_is_before_anything_is_undone,
     i9_what_may_have_run_is_settled_as_declared,
 )
 from saga_fn.core.invariants.edge import EdgeLaw
 from saga_fn.core.plan import OnUnknown, Plan
-from saga_fn.core.state import Exhausted, Parked, ParkReason, Probing, Retrying, Running, Succeeded, Undoing, Unknown
+from saga_fn.core.state import (
+    Exhausted,
+    Goal,
+    Parked,
+    ParkReason,
+    Probing,
+    Retrying,
+    Running,
+    Succeeded,
+    Undoing,
+    Unknown,
+)
 from tests.core.forged.given import (
     ASKED,
     ASKED_ONCE,
@@ -24,6 +44,7 @@ from tests.core.forged.given import (
     ONCE,
     TICK,
     TWICE,
+    TWICE_IN_DOUBT,
     UNDONE_IN_DOUBT,
     edge,
     moved,
@@ -32,6 +53,7 @@ from tests.core.forged.given import (
 from tests.core.given import A, B, step
 
 LEFT_TO_A_PERSON = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PARK))
+SETTLED = Plan.of(step("a", settles=True), step("b", "a", settles=True))
 
 EDGES: dict[EdgeLaw, list[Edge]] = {
     i9_what_can_be_found_out_is_before_anything_is_undone: [
@@ -50,6 +72,25 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             (Unknown(B, DOUBTFUL), TICK, UNDONE_IN_DOUBT),
             (Parked(B, DOUBTFUL, ParkReason.ROW_REFUSED), RetryRequested(Moment(0)), UNDONE_IN_DOUBT),
         )
+    ],
+    i9_a_doubt_is_settled_by_what_says_so: [
+        edge(state(Running(A, TWICE_IN_DOUBT)), event, state(after, rev=4), plan)
+        for event, after, plan in (
+            (StepFailed(Moment(0), A, 2, FailureKind.REFUSED), Exhausted(A, TWICE), LEFT_TO_A_PERSON),
+            (StepFailed(Moment(0), A, 2, FailureKind.FATAL), Exhausted(A, TWICE), SETTLED),
+            (StepFailed(Moment(0), B, 2, FailureKind.REFUSED), Exhausted(A, TWICE), SETTLED),
+            (ProbeAnswered(Moment(0), B, 1, done=False), Retrying(A, TWICE, LATER), SETTLED),
+            (TICK, Exhausted(A, TWICE), SETTLED),
+        )
+    ],
+    i9_a_person_is_asked_before_what_is_left_to_one_is_given_up: [
+        edge(
+            state(Succeeded(A, 1), before, goal=BACK),
+            TICK,
+            state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=BACK, rev=4),
+            LEFT_TO_A_PERSON,
+        )
+        for before in (Unknown(B, DOUBTFUL), Parked(B, DOUBTFUL, ParkReason.OUTCOME_UNKNOWN), Running(B, DOUBTFUL))
     ],
 }
 
@@ -81,7 +122,33 @@ HONEST_EDGES: list[Edge] = [
     edge(
         state(Succeeded(A, 1), Retrying(B, DOUBTFUL, Moment(0))),
         TICK,
-        moved(state(Succeeded(A, 1), Running(B, TWICE), rev=4), RunStep(B, 2, 0)),
+        moved(state(Succeeded(A, 1), Running(B, TWICE_IN_DOUBT), rev=4), RunStep(B, 2, 0)),
+        LEFT_TO_A_PERSON,
+    ),
+    # A refusal settles a doubt where the step says so; what is left to a person is given up by that one's verb, or where
+    # something has begun to be undone already.
+    edge(
+        state(Running(A, TWICE_IN_DOUBT)),
+        StepFailed(Moment(0), A, 2, FailureKind.REFUSED),
+        moved(state(Exhausted(A, TWICE), goal=Goal.COMPENSATED, rev=4), writes=(Release(None),)),
+        SETTLED,
+    ),
+    edge(
+        state(Succeeded(A, 1), Unknown(B, DOUBTFUL), goal=BACK),
+        CompensationRequested(Moment(0)),
+        moved(state(Undoing(A, 1, ONCE), Exhausted(B, DOUBTFUL), goal=BACK, rev=4), RunCompensation(A, 1, 1)),
+        LEFT_TO_A_PERSON,
+    ),
+    edge(
+        state(Undoing(A, 1, ONCE), Unknown(B, DOUBTFUL), goal=BACK),
+        TICK,
+        state(Undoing(A, 1, ONCE), Exhausted(B, DOUBTFUL), goal=BACK, rev=4),
+        LEFT_TO_A_PERSON,
+    ),
+    edge(
+        state(Undoing(A, 1, ONCE), Exhausted(B, DOUBTFUL), goal=BACK),
+        TICK,
+        state(Undoing(A, 1, ONCE), Exhausted(B, DOUBTFUL), goal=BACK, rev=4),
         LEFT_TO_A_PERSON,
     ),
     edge(

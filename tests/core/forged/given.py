@@ -29,6 +29,7 @@ FANNED = Plan.of(step("a", width=1), step("b", "a"))
 ONCE, TWICE = Tries(1, digest=Digest(b"x")), Tries(2, digest=Digest(b"x"))
 BACK = Goal.ROLLBACK
 DOUBTFUL = Tries(1, doubt=Doubt.MAY_HAVE_RUN)
+TWICE_IN_DOUBT = Tries(2, doubt=Doubt.MAY_HAVE_RUN)
 LATER = Moment(9)
 ASKED_ONCE = Tries(1, doubt=Doubt.MAY_HAVE_RUN, digest=Digest(b"x"), probes=1)
 ASKED = Plan.of(

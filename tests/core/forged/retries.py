@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from saga_fn.core.effects import Release
+from saga_fn.core.effects import Release, RunCompensation
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationRequested,
@@ -26,9 +26,10 @@ from saga_fn.core.invariants.retries import (
     i15_only_what_was_alone_is_a_crash_loop,
     i15_what_is_parked_goes_on_by_a_person,
 )
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
 from saga_fn.core.state import (
+    Doubt,
     Exhausted,
     Goal,
     Parked,
@@ -66,6 +67,12 @@ from tests.core.given import THRICE, A, B, step
 RETRIED = Plan.of(step("a", retry=THRICE), step("b", "a"))
 UNDO_RETRIED = Plan.of(step("a", undo_retry=THRICE), step("b", "a"))
 BEGUN, SPENT = (Tries(1, 1, since=Moment(since)) for since in (-1, -9))
+DOUBTED = Tries(1, 1, Doubt.MAY_HAVE_RUN, doubts=1, doubted=Moment(-1))
+DOUBTED_THRICE, DOUBTED_LONG_AGO = replace(DOUBTED, doubts=3), replace(DOUBTED, doubted=Moment(-21))
+WITHIN = RetrySchedule(attempts=3, base=9, within=29)
+REPEATED = Plan.of(step("a", unknown_retry=WITHIN), step("b", "a"))
+WITHOUT_A_POLICY = Plan.of(step("a", unknown_retry=WITHIN, own_retry=False), step("b", "a"))
+LEFT_TO_A_PERSON = Plan.of(step("a", unknown_retry=WITHIN, on_unknown=OnUnknown.PARK), step("b", "a"))
 BUDGETED = Plan.of(step("a", retry=RetrySchedule(attempts=3, within=5)), step("b", "a"))
 
 UNDO_PARKS = Plan.of(step("a", undo_parks=True), step("b", "a"))
@@ -129,6 +136,22 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             edge(RAN, StepFailed(Moment(0), A, 1, kind), state(Retrying(A, Tries(1, 1), LATER), rev=4), RETRIED)
             for kind in (FailureKind.REFUSED, FailureKind.FATAL)
         ),
+        *(
+            edge(RAN, StepFailed(Moment(0), A, 1, kind, after=after), state(Retrying(A, tries, LATER), rev=4), plan)
+            for kind, after, tries, plan in (
+                # Doubt has a budget of its own, and no other.
+                (FailureKind.UNKNOWN, None, DOUBTED, RETRIED),
+                (FailureKind.UNKNOWN, None, DOUBTED_THRICE, REPEATED),
+                (FailureKind.UNKNOWN, None, DOUBTED_LONG_AGO, REPEATED),
+                (FailureKind.ERROR, None, DOUBTED, LEFT_TO_A_PERSON),
+                # It serves what is not in doubt only if that asks for it, and has no policy.
+                (FailureKind.ERROR, None, Tries(1, 1, doubts=1), REPEATED),
+                (FailureKind.ERROR, None, Tries(1, 1, doubts=1), WITHOUT_A_POLICY),
+                (FailureKind.ERROR, 9, Tries(1, 1, doubts=1), REPEATED),
+                (FailureKind.ERROR, 9, Tries(1, 1, doubts=3), WITHOUT_A_POLICY),
+                (FailureKind.OUTPUT_LOST, 9, Tries(1, 1), RETRIED),
+            )
+        ),
         edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, BEGUN, LATER), rev=4), BUDGETED),
         edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, SPENT), rev=4), BUDGETED),
         *(
@@ -152,6 +175,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
     i15_nothing_starts_before_its_time: [
         edge(state(Retrying(A, ONCE, LATER)), TICK, state(Running(A, TWICE), rev=4)),
         edge(state(Unknown(A, HELD)), TICK, state(Running(A, TWICE), rev=4)),
+        edge(state(Retrying(A, HELD, Moment(0)), goal=BACK), TICK, state(Undoing(A, 0, ONCE), goal=BACK, rev=4)),
         edge(state(Unknown(A, ONCE, LATER)), TICK, state(Probing(A, ASKED_ONCE), rev=4)),
         edge(state(Succeeded(A, 1), Unknown(B, HELD)), TICK, state(Succeeded(A, 1), Running(B, TWICE), rev=4)),
         edge(state(UndoRetrying(A, 1, ONCE, LATER), goal=BACK), TICK, state(Undoing(A, 1, TWICE), goal=BACK, rev=4)),
@@ -184,6 +208,29 @@ HONEST_EDGES: list[Edge] = [
         StepFailed(Moment(0), A, 1),
         moved(state(Retrying(A, Tries(1, 1), Moment(99)), rev=4), writes=(Release(Moment(99)),)),
         BUDGETED,
+    ),
+    # What may have run is repeated whatever its policy says; what asks to be tried again later, if it has none.
+    *(
+        edge(
+            RAN,
+            StepFailed(Moment(0), A, 1, kind, after=after),
+            moved(state(Retrying(A, tries, LATER), rev=4), writes=(Release(LATER),)),
+            plan,
+        )
+        for kind, after, tries, plan in (
+            (FailureKind.UNKNOWN, None, DOUBTED, REPEATED),
+            (FailureKind.UNKNOWN, None, replace(DOUBTED, doubted=Moment(-20)), REPEATED),
+            (FailureKind.ERROR, None, DOUBTED, REPEATED),
+            (FailureKind.ERROR, 9, Tries(1, 1, doubts=1), WITHOUT_A_POLICY),
+            (FailureKind.ERROR, 9, Tries(1, 1), RETRIED),
+        )
+    ),
+    # What may have run does not wait for its next attempt to be undone.
+    edge(
+        state(Retrying(A, DOUBTED, LATER)),
+        TICK,
+        moved(state(Undoing(A, 0, ONCE), goal=BACK, rev=4), RunCompensation(A, 1, 0)),
+        Plan.of(step("a", undo_in_doubt=True)),
     ),
     # Only a start is too early, not going on.
     edge(state(Running(A, HELD)), TICK, state(Running(A, HELD), rev=4)),

@@ -110,6 +110,16 @@ async def found_out_and_undone(inp: ChargeInput, ctx: StepContext) -> Result[Cha
     return Success(Charged(ctx.idempotency_key))
 
 
+@step(compensate=refund_perhaps, unknown_retry_policy=FixedRetry(max_attempts=3), business_error_settles=True)
+async def undone_with_or_without(inp: ChargeInput) -> Charged:
+    return Charged(inp.reservation_id)
+
+
+@step(compensate=refund_perhaps)
+async def may_charge_nothing(inp: ChargeInput) -> Charged | None:
+    return None
+
+
 class ChargeInDoubt(BaseStep[ChargeInput, Charged]):
     @override
     async def execute(self, inp: ChargeInput, /) -> Charged:
@@ -124,6 +134,10 @@ class ChargeInDoubt(BaseStep[ChargeInput, Charged]):
 
 
 assert_type(undone_in_doubt, Step[ChargeInput, Charged])
+assert_type(undone_with_or_without, Step[ChargeInput, Charged])
+assert_type(may_charge_nothing, Step[ChargeInput, Charged | None])
+assert_type(step(do_charge, compensate=refund_perhaps), Step[ChargeInput, Charged])
+assert_type(step(do_charge, compensate=refund_perhaps, probe=find_charge), Step[ChargeInput, Charged])
 assert_type(found_out, Step[ChargeInput, Charged])
 assert_type(found_out_and_undone, Step[ChargeInput, Charged])
 assert_type(step(do_charge, on_unknown="park"), Step[ChargeInput, Charged])

@@ -17,6 +17,7 @@ from tests.typing.shop import (
     do_reserve,
     find_charge,
     refund,
+    refund_perhaps,
     release,
     reserve,
 )
@@ -94,12 +95,28 @@ step(do_reserve, give_up_on=[ValueError])
 FixedRetry(max_attempts=3, within=5)
 # refused: call-overload | reportArgumentType
 step(do_reserve, retry_policy=3)
+# refused: call-overload | reportArgumentType
+step(do_reserve, unknown_retry_policy=3)
+# refused: call-overload | reportArgumentType
+step(do_reserve, business_error_settles="yes")
 # refused: arg-type | reportArgumentType
 FixedRetry(max_attempts="3")
 # refused: arg-type | reportArgumentType
 ExponentialRetry(max_attempts=3, base_delay=5)
 # refused: call-overload | reportArgumentType
 step(do_reserve, timeout=timedelta(seconds=1), step_id=7)
+
+
+# refused: arg-type | reportArgumentType
+@step(compensate=refund_perhaps)
+async def reserve_other(inp: ChargeInput) -> Reserved:
+    return Reserved(inp.reservation_id)
+
+
+# refused: arg-type | reportArgumentType
+@step(compensate=refund)
+async def charge_nothing(inp: ChargeInput) -> Charged | None:
+    return None
 
 
 # refused: arg-type | reportArgumentType
