@@ -12,9 +12,9 @@ from saga_fn.errors import SagaDefinitionError, shown
 
 MOST_STEPS: Final = 100
 LONGEST_ID: Final = 64
-"""Characters. With the most steps, a saga's encoded state stays well under its limit of 16 KiB."""
+"""Characters. The largest state of a saga with the most steps, items and events stays under the store's limit of 64 KiB."""
 LONGEST_FAN_OUT_ID: Final = 32
-"""Characters. With the most items, the same."""
+"""Characters; of all limits together the same, as tests/core/test_sizes.py computes it."""
 _STEP_ID: Final = re.compile(rf"[ -~]{{1,{LONGEST_ID}}}")
 
 

@@ -53,7 +53,7 @@ CREATE TABLE saga_fn.saga (
         OR ended_at IS NOT NULL
         OR (status = 'SUSPENDED' AND owner IS NULL AND waits & 3 = 0)
     ),
-    CONSTRAINT saga_state_is_small CHECK (octet_length(state) <= 16384)
+    CONSTRAINT saga_state_is_small CHECK (octet_length(state) <= 65536)
 ) WITH (fillfactor = 45);
 
 -- What a claim scans.

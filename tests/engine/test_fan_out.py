@@ -384,3 +384,30 @@ async def _until_ended(orchestrator: SagaOrchestrator, saga_id: Any) -> None:
 
 def test_the_name_of_an_item_is_a_step_id() -> None:
     assert StepId("pack[0]") == "pack[0]"
+
+
+@step
+async def hand_on(inp: Cart) -> Cart:
+    return inp
+
+
+@step
+async def pack_one(inp: Piece) -> Packed:
+    return Packed(inp.name)
+
+
+async def test_the_biggest_saga_that_can_be_defined_can_be_run(make: Make) -> None:
+    builder = SagaBuilder(Cart)
+    cart = builder.initial
+    for number in range(98):
+        cart = builder.add_step(hand_on, depends_on=cart, step_id=f"{number:02}".ljust(64, "s"))
+    packed = builder.add_step(
+        pack_one.each(concurrency=200),
+        depends_on=cart,
+        input_map=lambda given: [Piece(name) for name in given.names],
+        step_id="p" * 32,
+    )
+    async with make(lease=timedelta(seconds=15)) as orchestrator:
+        handle = orchestrator.register("big", builder.build(output=packed))
+        found = await handle.run(Cart([str(number) for number in range(200)]), timeout=3 * SOON)
+        assert [each.what for each in found] == [str(number) for number in range(200)]
