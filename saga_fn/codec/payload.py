@@ -11,7 +11,7 @@ What no value of a type could keep is refused with the type, when a saga is defi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar, cast
 
@@ -22,6 +22,7 @@ from saga_fn.codec import models
 from saga_fn.codec.equality import changed, same
 from saga_fn.codec.flaws import first_flaw
 from saga_fn.codec.kinds import Traits, classes_of
+from saga_fn.codec.older import older_forms
 from saga_fn.codec.plain import arranged, unread
 from saga_fn.codec.words import SUPPORTED, UnfitError, shown, split, type_name
 from saga_fn.errors import PayloadError
@@ -136,6 +137,11 @@ class PayloadType(Generic[T]):
             return same(self.decode(data), value)
         except PayloadError:
             return False
+
+    def older(self, data: Sequence[bytes], values: Sequence[T]) -> Iterator[list[bytes]]:
+        """What a build that knew fewer optional fields may have written of these values, all of them alike."""
+        if self._traits.has_defaults:
+            yield from older_forms(data, values, lambda text, value: self.means(text, cast("T", value)))
 
     def accept(self, value: object) -> T:
         """`value`, as a T: itself if it is one, converted if it is the dict, list... that stands for one.

@@ -24,6 +24,7 @@ from saga_fn.core.events import (
     CompensationWaits,
     Event,
     EventReceived,
+    HandedBack,
     ProbeAnswered,
     Started,
     StepSkipped,
@@ -37,6 +38,7 @@ from saga_fn.core.projection import Projection, project
 from saga_fn.core.reading import find, foresee
 from saga_fn.core.state import Goal, Probing, Running, SagaState, Undoing, Unfinished
 from saga_fn.core.transition import transition
+from saga_fn.engine.earlier import handed_back
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.fault import fault_in
 from saga_fn.engine.live import LiveSaga
@@ -122,6 +124,9 @@ class Draft:
 
     def _fold(self, item: Incoming) -> None:
         event, payload = self._with_inputs(item.event), item.payload
+        given = item.input
+        if type(event) is HandedBack:  # whoever goes on with what is cut short can tell whether its input is the same
+            given = handed_back(self.saga.inputs_of_running(self.state))
         decision = transition(self.saga.plan, self.state, event)
         if type(decision) is Failure:
             rejection: Rejection = decision.failure()
@@ -145,7 +150,7 @@ class Draft:
             moved = again.unwrap()
         if moved.timed_out is not None and payload is None:
             payload = timeout_fault(self.saga.plan, moved.timed_out).encode()
-        self._take(moved, Entry(event, item.input, payload, item.input_of))
+        self._take(moved, Entry(event, given, payload, item.input_of))
         if item.letter is not None:
             self.answered = (*self.answered, (item.letter, answer_to(event, self.state)))
 

@@ -25,6 +25,8 @@ from saga_fn.core.events import (
     StepSucceeded,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.reading import find
+from saga_fn.core.state import Running
 from saga_fn.definition import NOT_DONE, Done, Refusals, StepBinding, StepContext, WaitFor
 from saga_fn.definition.parts import WithoutContext
 from saga_fn.engine.fault import Fault
@@ -61,7 +63,7 @@ async def execute(saga: LiveSaga, action: RunStep | RunCompensation | RunProbe, 
     """Run a step, its compensation or its probe. Raises only CancelledError, and only when this very task is cancelled."""
     match action:
         case RunStep():
-            return await _run_step(saga, action, clock)
+            return _with_input(saga, action, await _run_step(saga, action, clock))
         case RunCompensation():
             return await _run_compensation(saga, action, clock)
         case RunProbe():
@@ -95,6 +97,18 @@ async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
         payload=output,
         input_of=given.same_as,
     )
+
+
+def _with_input(saga: LiveSaga, action: RunStep, told: Incoming) -> Incoming:
+    """A first failure with the step's input, so that whoever repeats it can tell whether it is still the same."""
+    if type(told.event) is StepSucceeded:
+        return told
+    running = find(saga.state, action.step)
+    if isinstance(running, Running) and running.tries.failures and not running.tries.generation:
+        return told  # the failure before it has brought it
+    given = saga.for_step(action)
+    data = given.data if given.same_as is None else None
+    return msgspec.structs.replace(told, input=data, input_of=given.same_as)
 
 
 async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Clock) -> Incoming:

@@ -29,6 +29,7 @@ from saga_fn.core.state import ParkReason, Retrying, SagaState, UndoRetrying, Un
 from saga_fn.core.waiting import alarms, takes_more
 from saga_fn.engine.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.draft import Draft
+from saga_fn.engine.earlier import Earlier
 from saga_fn.engine.execution import Clock, Incoming, execute
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
@@ -197,6 +198,11 @@ class Interpreter:
         """Fold what has come, and hand in what follows from it."""
         self._deciding, self._arrived = self._arrived, []
         draft = Draft.of(self.saga, self._deciding, draining=self._draining, now=self._clock.now)
+        if self.saga.wants_journal:
+            self.saga.forget(draft.entries)
+            self._arrived = [*self._deciding, *self._arrived]
+            self._wait_for(self._read_journal())
+            return
         self._no_room = self._no_room or draft.no_room
         if draft.entries:
             self._busy = True
@@ -278,6 +284,8 @@ class Interpreter:
     async def _execute(self, action: RunStep | RunCompensation | RunProbe) -> None:
         if self._stopping and type(action) is not RunStep:
             await asyncio.wait(self._stopping)
+        if not isinstance(action, RunStep) and self.saga.lacks_input(action):
+            await self._read_journal()
         self._arrive(await execute(self.saga, action, self._clock))
 
     def _set_timer(self) -> None:
@@ -392,6 +400,17 @@ class Interpreter:
                 changed = [item for item in self._arrived if isinstance(item.event, PlanChanged)]
                 rest = [item for item in self._arrived if item.letter is None and item not in changed]
                 self._arrived = [*changed, *told, *rest]
+                return
+
+    async def _read_journal(self) -> None:
+        """Find out what steps were given before."""
+        while not (self._lost or self.over):
+            try:
+                journal = await self._store.journal(self.saga.id)
+            except StoreError:
+                await asyncio.sleep(0.1)
+            else:
+                self.saga.earlier, self.saga.wants_journal = Earlier.of(journal), False
                 return
 
     async def _note_refused(self, draft: Draft) -> None:

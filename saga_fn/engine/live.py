@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast, final
@@ -12,7 +11,7 @@ import attrs
 import msgspec
 from typing_extensions import override
 
-from saga_fn.core.effects import RunCompensation, RunStep
+from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, StepSkipped, Unbindable, WaitDefaulted
 from saga_fn.core.ids import Digest, Moment, StepId, number_of, owner_of
 from saga_fn.core.items import ITEM_LIMIT, item_count, items_of
@@ -23,6 +22,7 @@ from saga_fn.core.state import (
     Gathered,
     NotTaken,
     Probing,
+    Running,
     SagaState,
     Skipped,
     Spread,
@@ -32,6 +32,7 @@ from saga_fn.core.state import (
 )
 from saga_fn.definition import INITIAL, InputContext, StepBinding, StepRef
 from saga_fn.definition.condition import holds
+from saga_fn.engine.earlier import NOTHING, Earlier, digest_before, digest_of, digest_of_list
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.waits import bind_wait
@@ -94,6 +95,10 @@ class LiveSaga:
     inputs: dict[StepId, BoundInput] = attrs.field(factory=dict)
     lists: dict[StepId, BoundList] = attrs.field(factory=dict)
     """What the steps that have fanned out are done for."""
+    earlier: Earlier | None = None
+    """What steps were given before, once the journal was read for it."""
+    wants_journal: bool = False
+    """An input has become other bytes: whether it is another, only the journal tells."""
     _initial_data: object = attrs.field(default=None, init=False)
     _outputs: dict[StepId, object] = attrs.field(factory=dict, init=False)
 
@@ -125,6 +130,11 @@ class LiveSaga:
             if isinstance(entry.event, StepSkipped | WaitDefaulted):
                 self.results.pop(entry.event.step, None)
 
+    def inputs_of_running(self, state: SagaState) -> dict[StepId, bytes]:
+        """The inputs of the steps that run."""
+        running = (step.step for step in state.steps if isinstance(step, Running))
+        return {step: self.inputs[step].data for step in running if step in self.inputs}
+
     def bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
         """Compute the inputs of steps that may begin together."""
         bindings: list[Binding] = []
@@ -153,8 +163,14 @@ class LiveSaga:
             data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
         except Exception as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
             return Unbindable(step), Fault.of(error, step=step)
+        digest, before = digest_of(data), digest_before(state, step)
+        if before not in (NOTHING, digest):
+            if self.earlier is None:
+                self.wants_journal = True
+            elif self.earlier.was(step, before, binding.input_type, (data, value)):
+                digest = before
         self.inputs[step] = BoundInput(value, data, self._payload_like(data, state, step))
-        return Bound(step, digest_of(data)), None
+        return Bound(step, digest), None
 
     def _bind_each(self, state: SagaState, step: StepId, binding: StepBinding) -> Binding:
         """Compute the list that a step fans out over, or give one item its input of it; raises whatever user code does."""
@@ -176,10 +192,22 @@ class LiveSaga:
             spread = next(each for each in state.steps if isinstance(each, Spread) and each.step == binding.step_id)
             then = msgspec.structs.replace(state, events=state.events[: spread.events], latest=spread.latest)
             given = self._items(binding.step_id, binding.map_input(_Known(self, then)))
-            known = self.lists[binding.step_id] = self._bound_list(binding.step_id, binding, given)
+            known = self._as_before(spread, then, binding, self._bound_list(binding.step_id, binding, given))
         if number < len(known.inputs):
             self.inputs[step] = known.inputs[number]
         return Bound(step, known.digest)
+
+    def _as_before(self, spread: Spread, state: SagaState, binding: StepBinding, found: BoundList) -> BoundList:
+        """The list as it was fanned out, if that is what was computed again."""
+        if found.digest != spread.digest:
+            if self.earlier is None:
+                self.wants_journal = True
+                return found
+            now = [each.data for each in found.inputs], [each.value for each in found.inputs]
+            if self.earlier.was_list(spread, state, binding.input_type, now):
+                found = BoundList(found.inputs, spread.digest)
+        self.lists[binding.step_id] = found
+        return found
 
     def _items(self, step: StepId, given: object) -> list[object]:
         if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray):
@@ -191,13 +219,11 @@ class LiveSaga:
 
     def _bound_list(self, step: StepId, binding: StepBinding, given: Sequence[object]) -> BoundList:
         inputs: list[BoundInput] = []
-        digest = hashlib.blake2b(digest_size=8)
         for number, item in enumerate(given):
             value = binding.input_type.accept(item)
             data = self.encoded(f"input {number} of step {step!r}", binding.input_type.encode, value)
-            digest.update(len(data).to_bytes(8) + data)
             inputs.append(BoundInput(value, data, None))
-        return BoundList(tuple(inputs), Digest(digest.digest()))
+        return BoundList(tuple(inputs), digest_of_list(each.data for each in inputs))
 
     def encoded(self, what: str, encode: Callable[[object], bytes], value: object) -> bytes:
         """The value's bytes; raises PayloadError if it has none, or too many."""
@@ -229,6 +255,9 @@ class LiveSaga:
         if isinstance(spread, Spread):  # an item's is that of the whole list
             digest, found = spread.digest, None
         if found is None or digest_of(found.data) != digest:
+            kept = self._kept(step, digest, in_list=isinstance(spread, Spread))
+            if kept is not None:
+                return BoundInput(self.binding(step).input_type.decode(kept), kept, None)
             binding, fault = self.bind(self.state, step)
             if not isinstance(binding, Bound):
                 raise PayloadError(f"the input of step {step!r} cannot be computed again: {fault or binding}")
@@ -239,6 +268,17 @@ class LiveSaga:
                 )
             found = self.inputs[step]
         return found
+
+    def _kept(self, step: StepId, digest: Digest, *, in_list: bool) -> bytes | None:
+        """The very input that the step was given, if the journal has been read and has it."""
+        if self.earlier is None:
+            return None
+        return self.earlier.latest(step) if in_list else self.earlier.of_digest(step, digest)
+
+    def lacks_input(self, action: RunProbe | RunCompensation) -> bool:
+        """Whether only the journal tells what the step that may have run was given."""
+        doubtful = isinstance(action, RunProbe) or not action.seq
+        return doubtful and self.earlier is None and action.step not in self.inputs
 
     def for_compensation(self, action: RunCompensation) -> tuple[object, object]:
         """The recorded input and output of a step; raises PayloadError if the definition cannot read them.
@@ -333,8 +373,3 @@ class _Outputs(Mapping[StepId, object]):
     @override
     def __len__(self) -> int:
         return len(self._done)
-
-
-def digest_of(data: bytes) -> Digest:
-    """The fingerprint of an encoded input."""
-    return Digest(hashlib.blake2b(data, digest_size=8).digest())

@@ -51,7 +51,7 @@ async def existing(
     store = engine.store
     row = await store.read(new.id, connection=connection)
     if row is not None:
-        if row.request != new.request:
+        if row.request != new.request and not await _means_the_same(engine, request, new, connection):
             raise StartConflictError(new.name, request.idempotency_key or "", new.id)
         return StartedSaga(new.id, created=False)
     if new.aggregation_id is not None:
@@ -60,6 +60,17 @@ async def existing(
         if holder is not None:
             raise ActiveSagaAlreadyExistsError(new.name, new.aggregation_id, holder)
     return None
+
+
+async def _means_the_same(
+    engine: SagaEngine, request: StartRequest, new: NewSaga, connection: Connection | None
+) -> bool:
+    """Whether what the saga was started with is this request's data as they are read now: another build wrote other bytes."""
+    shard, first = shard_of(new.id, engine.store.shards), (new.id, 1)
+    kept = (await engine.store.results(shard, [first], connection=connection)).get(first)
+    initial_type = request.registered.definition.initial_type
+    given = initial_type.accept(request.initial_data)
+    return kept is not None and kept.payload is not None and initial_type.means(kept.payload, given)
 
 
 def busy(request: StartRequest, reason: str, *, aborted: bool = False) -> StartBusyError:

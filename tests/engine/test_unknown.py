@@ -33,7 +33,7 @@ from saga_fn import (
 from tests.engine import shop
 from tests.engine.conftest import Make
 from tests.engine.shop import Order, Shop
-from tests.weaknesses.stage import SOON, suspended, until
+from tests.weaknesses.stage import SOON, born, dies, suspended, until
 
 BRIEFLY = timedelta(milliseconds=40)
 Paid = shop.Done
@@ -375,9 +375,10 @@ async def test_an_input_that_became_another_is_not_undone_nor_asked_for(make: Ma
     builder = SagaBuilder(Order)
     builder.add_step(charge, depends_on=builder.initial, input_map=changing, timeout=None)
     saga = builder.build()
-    async with make(stop_timeout=timedelta(milliseconds=10)) as orchestrator:
-        run = await orchestrator.register("paying", saga).start(Order("9"))
-        await until(lambda: bank.told == ["charge"])
+    orchestrator = await born(make(lease=timedelta(milliseconds=500)))
+    run = await orchestrator.register("paying", saga).start(Order("9"))
+    await until(lambda: bank.told == ["charge"])
+    await dies(orchestrator)  # it has written no more of the input than its fingerprint
     now[0] = "second"
     async with make() as successor:
         admin = SagaAdmin(successor)
@@ -389,6 +390,25 @@ async def test_an_input_that_became_another_is_not_undone_nor_asked_for(make: Ma
         now[0] = "first"
         await admin.retry_step(run.id)
         await run.outcome(SOON) if way == "undo" else await until(lambda: len(bank.told) == 3)
+    assert bank.told[1] == ("refund order first if charged" if way == "undo" else "find")
+
+
+@pytest.mark.parametrize("way", ["undo", "probe"])
+async def test_what_was_handed_back_is_undone_and_asked_for_by_the_very_input_it_was_given(
+    make: Make, way: str
+) -> None:
+    bank, now = Bank(answers=[NOT_DONE]), ["first"]
+    charge = bank.undone if way == "undo" else bank.probed
+    builder = SagaBuilder(Order)
+    builder.add_step(charge, depends_on=builder.initial, input_map=lambda order: Order(now[0]), timeout=None)
+    saga = builder.build()
+    async with make(stop_timeout=timedelta(milliseconds=10)) as orchestrator:
+        run = await orchestrator.register("paying", saga).start(Order("9"))
+        await until(lambda: bank.told == ["charge"])
+    now[0] = "second"
+    async with make() as successor:
+        run = successor.register("paying", saga).attach(run.id)
+        await run.outcome(SOON) if way == "undo" else await until(lambda: len(bank.told) == 2)
     assert bank.told[1] == ("refund order first if charged" if way == "undo" else "find")
 
 
