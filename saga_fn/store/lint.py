@@ -24,6 +24,7 @@ _ROOT: Final = Path(__file__).parents[2] / "sql"
 # One answer a statement, and no trace in the session; whatever is not listed is taken for volatile.
 _STEADY: Final = frozenset(
     {
+        "array_agg",
         "cardinality",
         "count",
         "current_setting",

@@ -20,10 +20,12 @@ from saga_fn.errors import StoreError
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.memory_events import MemoryKeptEvents
+from saga_fn.store.memory_processes import MemoryProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ALL_ENTRIES,
     MOST_UNREAD,
+    NO_PAUSE,
     ClaimedSaga,
     Committed,
     DueWork,
@@ -83,6 +85,9 @@ class MemoryStore:
         self._plans: dict[PlanId, Plan] = {}
         self.kept_events: MemoryKeptEvents = MemoryKeptEvents(
             self, lambda: (saga.record for saga in self._sagas.values())
+        )
+        self.processes: MemoryProcesses = MemoryProcesses(
+            self, lambda: (saga.record for saga in self._sagas.values()), self._change
         )
         self._listeners: list[Callable[[UUID | None], None]] = []
 
@@ -258,12 +263,15 @@ class MemoryStore:
                 renewed[saga_id] = saga.record.signals
         return Committed(renewed, now)
 
-    async def release(self, shard: int, held: Mapping[UUID, UUID]) -> None:
+    async def release(self, shard: int, held: Mapping[UUID, UUID], *, pause: timedelta = NO_PAUSE) -> None:
         """Give back claimed sagas as they are."""
         for saga_id, token in held.items():
             saga = self._sagas.get(saga_id)
             if saga is not None and saga.record.token == token:
-                saga.record = attrs.evolve(saga.record, token=None, owner=None, due_at=time_of(self.now()))
+                saga.record = attrs.evolve(saga.record, token=None, owner=None, due_at=time_of(self.now()) + pause)
+
+    def _change(self, record: SagaRecord) -> None:
+        self._sagas[record.id].record = record
 
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         """The shards in which something is due."""

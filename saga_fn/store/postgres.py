@@ -21,11 +21,13 @@ from saga_fn.store.faults import RowLockedError
 from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
 from saga_fn.store.journal_rows import journal_columns, step_of
 from saga_fn.store.postgres_events import PostgresKeptEvents
+from saga_fn.store.postgres_processes import PostgresProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ALL_ENTRIES,
     FORMAT,
     MOST_UNREAD,
+    NO_PAUSE,
     READABLE,
     ClaimedSaga,
     Committed,
@@ -92,6 +94,7 @@ class PostgresStore:
         )
         self._shards = shards
         self.kept_events: PostgresKeptEvents = PostgresKeptEvents(self._database)
+        self.processes: PostgresProcesses = PostgresProcesses(self._database)
 
     @property
     def shards(self) -> int:
@@ -336,12 +339,12 @@ class PostgresStore:
         now = self._database.heard(rows[0].now) if rows else self.now()
         return Committed({row.id: row.signals for row in rows}, now)
 
-    async def release(self, shard: int, held: Mapping[UUID, UUID]) -> None:
-        """Give back claimed sagas as they are, due at once."""
+    async def release(self, shard: int, held: Mapping[UUID, UUID], *, pause: timedelta = NO_PAUSE) -> None:
+        """Give back claimed sagas as they are."""
         ids = sorted(held)
         async with self._database.control() as connection:
             await self._database.queries.release_sagas(
-                connection, shard=shard, ids=ids, tokens=[held[saga] for saga in ids]
+                connection, shard=shard, ids=ids, tokens=[held[saga] for saga in ids], pause=pause
             )
 
     # Reading.

@@ -12,8 +12,10 @@ from saga_fn.core.plan import Plan
 from saga_fn.store.connection import Connection
 from saga_fn.store.records import (
     ALL_ENTRIES,
+    NO_PAUSE,
     ClaimedSaga,
     Committed,
+    Definition,
     DueWork,
     Inserted,
     JournalRecord,
@@ -22,11 +24,14 @@ from saga_fn.store.records import (
     Live,
     NewSaga,
     Note,
+    Noticed,
     Posted,
+    Process,
     Recorded,
     SagaRecord,
     SagaWrite,
     TakenSaga,
+    UnfitSaga,
 )
 
 KEY_WAIT: Final = timedelta(seconds=2)
@@ -85,6 +90,41 @@ class KeptEvents(Protocol):
         ...
 
 
+class Processes(Protocol):
+    """Which process works on what, and the sagas that nobody works on; see `Store`."""
+
+    async def note(self, process: Process) -> None:
+        """Say that the process is there, and what it works on."""
+        ...
+
+    async def forget(self, process_id: UUID) -> None:
+        """Forget the process, and those that have said nothing for `SILENT`."""
+        ...
+
+    async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
+        """What other processes work on that were seen within that time; takes no lock."""
+        ...
+
+    async def notices(self, *, seen_within: timedelta) -> list[Noticed]:
+        """What a person should look at, a line for each kind, name and version; takes no lock.
+
+        A saga is unowned if it has been due for longer than `seen_within`, and no process seen within that time works on its
+        name and version.
+        """
+        ...
+
+    async def unfit(self, definitions: Sequence[tuple[str, int]], *, after: UUID) -> list[UnfitSaga]:
+        """Sagas of these that were parked because a plan did not fit them, by their ids, from the next one after `after` on.
+
+        At most `MOST_UNFIT` of them; takes no lock.
+        """
+        ...
+
+    async def wake(self, shard: int, saga_ids: Sequence[UUID]) -> None:
+        """Make those of these sagas due now that are still parked because a plan did not fit them."""
+        ...
+
+
 class Store(Protocol):
     """Where sagas live. Every method is one statement, atomic by itself; `shard` is that of every id in the call.
 
@@ -100,6 +140,11 @@ class Store(Protocol):
     @property
     def kept_events(self) -> KeptEvents:
         """Events for business keys."""
+        ...
+
+    @property
+    def processes(self) -> Processes:
+        """Who works on what."""
         ...
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
@@ -157,8 +202,8 @@ class Store(Protocol):
         """Extend the leases on these sagas (id to token). One that is missing is lost, or locked just now: read it."""
         ...
 
-    async def release(self, shard: int, held: Mapping[UUID, UUID]) -> None:
-        """Give back claimed sagas (id to token) as they are, due at once."""
+    async def release(self, shard: int, held: Mapping[UUID, UUID], *, pause: timedelta = NO_PAUSE) -> None:
+        """Give back claimed sagas (id to token) as they are, due when `pause` is over."""
         ...
 
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import attrs
@@ -28,12 +28,25 @@ MOST_UNREAD: Final = 1000
 """A saga's inbox takes no further event while so many of its letters are unread."""
 MOST_KEPT: Final = BUFFER_LIMIT
 """No more events wait for a business key than a saga takes that does not wait for any of them yet."""
+MOST_COUNTED: Final = 1000
+"""Nobody counts further than this to tell how many sagas something is so of."""
+FAILED_WITHIN: Final = timedelta(days=1)
+"""For so long a saga that ended FAILED is noticed."""
+SILENT: Final = timedelta(minutes=10)
+"""A process that has said nothing for so long is forgotten."""
+MOST_UNFIT: Final = 200
+"""One look finds no more sagas than this that were parked because a plan did not fit them."""
+NO_PAUSE: Final = timedelta(0)
+"""At once."""
 FORMAT: Final = 1
 """The format this library writes; it reads `READABLE`."""
 READABLE: Final = (1,)
 
 ALL_ENTRIES: Final = 2**62
 """A number that no journal entry has: all of them come before it."""
+
+Definition: TypeAlias = tuple[str, int, PlanId]
+"""What a process works on: a name, a version, and the fingerprint of the plan that it has for them."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(SagaState).decode
@@ -278,6 +291,52 @@ class Note:
     kind: str
     detail: str
     recorded_at: datetime
+
+
+@attrs.frozen
+class Process:
+    """A process that works on sagas."""
+
+    id: UUID
+    """The owner that its claims name."""
+    host: str
+    definitions: tuple[Definition, ...]
+    """What it works on."""
+
+
+class Notice(enum.StrEnum):
+    """What is noticed of sagas."""
+
+    PARKED = "parked"
+    """They wait for a person."""
+    UNOWNED = "unowned"
+    """They are due, and no process works on their name and version."""
+    FAILED = "failed"
+    """They ended FAILED lately."""
+
+
+@attrs.frozen
+class Noticed:
+    """What is noticed of the sagas of one name and version."""
+
+    kind: Notice
+    name: str
+    version: int
+    sagas: int
+    """How many there are; `MOST_COUNTED` stands for as many or more."""
+    ids: tuple[UUID, ...]
+    """Some of them."""
+
+
+@attrs.frozen
+class UnfitSaga:
+    """A saga that was parked because a plan did not fit it."""
+
+    id: UUID
+    name: str
+    version: int
+    plan: PlanId
+    state: bytes
 
 
 @attrs.frozen

@@ -1,5 +1,5 @@
 -- name: release_sagas :execrows
--- Hand claimed sagas back as they are, due at once: nothing of them was begun under this claim. One whose row somebody
+-- Hand claimed sagas back as they are, due when `pause` is over: nothing of them was begun under this claim. One whose row somebody
 -- else has locked is left to its lease: who waited for it would hold up the renewals behind. Its shape keeps the work in
 -- line with the batch, as in commit_sagas.
 WITH given AS (
@@ -16,7 +16,7 @@ held AS (
     FOR NO KEY UPDATE SKIP LOCKED
 )
 UPDATE saga_fn.saga AS s
-SET token = NULL, owner = NULL, due_at = now(), updated_at = now()
+SET token = NULL, owner = NULL, due_at = now() + :pause::interval, updated_at = now()
 FROM given AS g
 WHERE
     s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[]) AND s.id = g.id AND s.token = g.token

@@ -17,7 +17,7 @@ CREATE TABLE saga_fn.saga (
     -- Format of `state` and of the journal's events: a worker claims only what it can read.
     format         smallint    NOT NULL,
     status         text        NOT NULL,
-    -- Why a suspended saga waits: 1 retry, 2 timer, 4 event, 8 paused, 16 parked.
+    -- Why a suspended saga waits: 1 retry, 2 timer, 4 event, 8 paused, 16 parked, 32 parked until a plan fits.
     waits          smallint    NOT NULL,
     -- Fencing token of the current claim: fresh for each, carried by every write.
     token          uuid,
@@ -58,6 +58,15 @@ CREATE TABLE saga_fn.saga (
 
 -- What a claim scans.
 CREATE INDEX saga_due ON saga_fn.saga (shard, name, version, due_at) WHERE due_at IS NOT NULL;
+
+-- What waits for a person. Its columns change when a saga is suspended, which changes `due_at`, too.
+CREATE INDEX saga_parked ON saga_fn.saga (shard, name, version) WHERE waits & 16 <> 0;
+
+-- What waits for a plan that fits it.
+CREATE INDEX saga_unfit ON saga_fn.saga (shard, name, version, id) WHERE waits & 32 <> 0;
+
+-- What ended FAILED, by the time of its end.
+CREATE INDEX saga_failed ON saga_fn.saga (shard, ended_at) WHERE status = 'FAILED';
 
 -- At most one active saga a business key and name.
 CREATE UNIQUE INDEX saga_active_key ON saga_fn.saga (shard, name, aggregation_id)
@@ -150,4 +159,20 @@ CREATE TABLE saga_fn.saga_plan (
     copy  uuid     NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'::uuid,
     data  bytea    NOT NULL,
     PRIMARY KEY (shard, id, copy)
+);
+
+-- One row a process that works on sagas, written each half minute: what it works on, and when it last said so. A process that
+-- stops forgets its row, rows of those that died are swept.
+CREATE TABLE saga_fn.saga_process (
+    -- Always the first: there are few rows, and all of them are read together.
+    shard    smallint    NOT NULL,
+    -- The owner that its claims name.
+    id       uuid        NOT NULL,
+    host     text        NOT NULL,
+    -- Its definitions: the n-th has the n-th name, version and plan.
+    names    text[]      NOT NULL,
+    versions integer[]   NOT NULL,
+    plans    text[]      NOT NULL,
+    seen_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (shard, id)
 );

@@ -21,7 +21,17 @@ from saga_fn.store.migrate import check_schema, main, migrate
 from saga_fn.store.migration import Migration
 
 LATEST = MIGRATIONS[-1].number
-TABLES = {"migration", "setting", "saga", "saga_journal", "saga_inbox", "saga_event", "saga_note", "saga_plan"}
+TABLES = {
+    "migration",
+    "setting",
+    "saga",
+    "saga_journal",
+    "saga_inbox",
+    "saga_event",
+    "saga_note",
+    "saga_plan",
+    "saga_process",
+}
 
 
 @pytest.fixture
@@ -102,7 +112,7 @@ async def test_what_a_killed_migrator_left_is_taken_up(empty_dsn: str, conn: Con
 async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> None:
     await migrate(conn)
     await conn.execute("DROP TABLE saga_fn.saga, saga_fn.saga_journal, saga_fn.saga_inbox")
-    await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_note, saga_fn.saga_plan")
+    await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_note, saga_fn.saga_plan, saga_fn.saga_process")
     await conn.execute("DELETE FROM saga_fn.migration")
     await conn.execute("DELETE FROM saga_fn.setting")
     with pytest.raises(SchemaMissingError):

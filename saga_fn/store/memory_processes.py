@@ -1,0 +1,103 @@
+"""Who works on what, in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from datetime import timedelta
+from typing import final
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.projection import SagaStatus, WaitReason
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import (
+    FAILED_WITHIN,
+    MOST_COUNTED,
+    MOST_UNFIT,
+    SILENT,
+    Definition,
+    Notice,
+    Noticed,
+    Process,
+    SagaRecord,
+    UnfitSaga,
+    time_of,
+)
+
+_SOME = 3
+
+
+@attrs.frozen
+class _Seen:
+    process: Process
+    at: float
+    """By a clock of its own: the store's may be made to jump."""
+
+
+@final
+class MemoryProcesses:
+    """The processes that work on the sagas of a store, and the sagas that nobody works on."""
+
+    def __init__(
+        self, store: Store, sagas: Callable[[], Iterable[SagaRecord]], change: Callable[[SagaRecord], None]
+    ) -> None:
+        """`sagas` gives the rows of all sagas in the store, `change` puts a row in the place of what it was."""
+        self._store = store
+        self._sagas = sagas
+        self._change = change
+        self._seen: dict[UUID, _Seen] = {}
+
+    async def note(self, process: Process) -> None:
+        """Say that the process is there, and what it works on."""
+        self._seen[process.id] = _Seen(process, time.monotonic())
+
+    async def forget(self, process_id: UUID) -> None:
+        """Forget the process, and those that have said nothing for long."""
+        heard = self._heard(SILENT)
+        self._seen = {each.process.id: each for each in heard if each.process.id != process_id}
+
+    async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
+        """What other processes work on."""
+        others = (seen.process for seen in self._heard(seen_within) if seen.process.id != process_id)
+        return frozenset(definition for process in others for definition in process.definitions)
+
+    def _heard(self, within: timedelta) -> list[_Seen]:
+        since = time.monotonic() - within.total_seconds()
+        return [seen for seen in self._seen.values() if seen.at > since]
+
+    async def notices(self, *, seen_within: timedelta) -> list[Noticed]:
+        """What a person should look at."""
+        now = time_of(self._store.now())
+        owned = {(name, version) for seen in self._heard(seen_within) for name, version, _ in seen.process.definitions}
+        found: dict[tuple[Notice, str, int], list[UUID]] = {}
+        for row in self._sagas():
+            kinds: list[Notice] = []
+            overdue = row.due_at is not None and row.due_at <= now - seen_within
+            if overdue and (row.name, row.version) not in owned:
+                kinds.append(Notice.UNOWNED)
+            if row.waits & WaitReason.PARKED:
+                kinds.append(Notice.PARKED)
+            if row.status is SagaStatus.FAILED and row.ended_at is not None and row.ended_at > now - FAILED_WITHIN:
+                kinds.append(Notice.FAILED)
+            for kind in kinds:
+                found.setdefault((kind, row.name, row.version), []).append(row.id)
+        return [Noticed(*what, min(len(ids), MOST_COUNTED), tuple(ids[:_SOME])) for what, ids in found.items()]
+
+    async def unfit(self, definitions: Sequence[tuple[str, int]], *, after: UUID) -> list[UnfitSaga]:
+        """Sagas that were parked because a plan did not fit them."""
+        rows = [
+            row
+            for row in self._sagas()
+            if row.waits & WaitReason.PLAN and row.id > after and (row.name, row.version) in definitions
+        ]
+        rows.sort(key=lambda row: row.id)
+        return [UnfitSaga(row.id, row.name, row.version, row.plan, row.state) for row in rows[:MOST_UNFIT]]
+
+    async def wake(self, shard: int, saga_ids: Sequence[UUID]) -> None:
+        """Make those due that are still parked."""
+        now = time_of(self._store.now())
+        for row in list(self._sagas()):
+            if row.id in saga_ids and row.owner is None and row.waits & WaitReason.PLAN:
+                self._change(attrs.evolve(row, due_at=now, updated_at=now))

@@ -1,0 +1,95 @@
+"""Who works on what, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import final
+from uuid import UUID
+
+from saga_fn.core.ids import PlanId
+from saga_fn.store.database import PATIENCE, Database
+from saga_fn.store.records import (
+    FAILED_WITHIN,
+    MOST_COUNTED,
+    MOST_UNFIT,
+    READABLE,
+    SILENT,
+    Definition,
+    Notice,
+    Noticed,
+    Process,
+    UnfitSaga,
+)
+
+_SHARD = 0
+"""Where the rows of processes are."""
+
+
+@final
+class PostgresProcesses:
+    """The processes that work on the sagas of a store, and the sagas that nobody works on."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._shards = list(range(database.shards))
+
+    async def note(self, process: Process) -> None:
+        """Say that the process is there, and what it works on."""
+        async with self._database.control() as connection:
+            row = await self._database.queries.note_process(
+                connection,
+                shard=_SHARD,
+                id=process.id,
+                host=process.host,
+                names=[name for name, _, _ in process.definitions],
+                versions=[version for _, version, _ in process.definitions],
+                plans=[plan for _, _, plan in process.definitions],
+                patience=PATIENCE,
+            )
+        self._database.heard(row.now)
+
+    async def forget(self, process_id: UUID) -> None:
+        """Forget the process, and those that have said nothing for long."""
+        async with self._database.control() as connection:
+            await self._database.queries.drop_processes(connection, shard=_SHARD, id=process_id, silent=SILENT)
+
+    async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
+        """What other processes work on."""
+        async with self._database.control() as connection:
+            rows = await self._database.queries.read_definitions(
+                connection, shard=_SHARD, id=process_id, seen_within=seen_within
+            )
+        return frozenset((row.name, row.version, PlanId(row.plan)) for row in rows)
+
+    async def notices(self, *, seen_within: timedelta) -> list[Noticed]:
+        """What a person should look at."""
+        async with self._database.control() as connection:
+            rows = await self._database.queries.read_attention(
+                connection,
+                shards=self._shards,
+                process_shard=_SHARD,
+                lately=seen_within,
+                failed_within=FAILED_WITHIN,
+                most=MOST_COUNTED,
+            )
+        return [Noticed(Notice(row.kind), row.name, row.version, row.sagas, tuple(row.ids)) for row in rows]
+
+    async def unfit(self, definitions: Sequence[tuple[str, int]], *, after: UUID) -> list[UnfitSaga]:
+        """Sagas that were parked because a plan did not fit them."""
+        async with self._database.control() as connection:
+            rows = await self._database.queries.read_parked(
+                connection,
+                shards=self._shards,
+                names=[name for name, _ in definitions],
+                versions=[version for _, version in definitions],
+                after=after,
+                formats=list(READABLE),
+                most=MOST_UNFIT,
+            )
+        return [UnfitSaga(row.id, row.name, row.version, PlanId(row.plan), row.state) for row in rows]
+
+    async def wake(self, shard: int, saga_ids: Sequence[UUID]) -> None:
+        """Make those due that are still parked."""
+        async with self._database.control() as connection:
+            await self._database.queries.wake_parked(connection, shard=shard, ids=sorted(saga_ids))

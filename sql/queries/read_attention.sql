@@ -1,0 +1,103 @@
+-- name: read_attention :many AttentionRow
+-- What a person should look at, by kind, name and version: `parked` sagas; `unowned` ones, which have been due for longer than
+-- `lately` and which no process seen within that time works on; those that `failed` within `failed_within`. Counts stop at
+-- `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that the cost grows with
+-- the number of names. Locks: none. Plan: ranges of saga_due, saga_parked and saga_failed.
+WITH RECURSIVE known AS MATERIALIZED (
+    SELECT DISTINCT d.name, d.version
+    FROM saga_fn.saga_process AS p
+    CROSS JOIN LATERAL unnest(p.names, p.versions) AS d (name, version)
+    WHERE p.shard = :process_shard::smallint AND p.seen_at > now() - :lately::interval
+),
+timed (shard, name, version) AS (
+    SELECT w.shard, f.name, f.version
+    FROM unnest(:shards::smallint[]) AS w (shard)
+    CROSS JOIN LATERAL (
+        SELECT s.name, s.version
+        FROM saga_fn.saga AS s
+        WHERE s.shard = w.shard AND s.due_at IS NOT NULL
+        ORDER BY s.name, s.version
+        LIMIT 1
+    ) AS f
+    UNION ALL
+    SELECT t.shard, f.name, f.version
+    FROM timed AS t
+    CROSS JOIN LATERAL (
+        SELECT s.name, s.version
+        FROM saga_fn.saga AS s
+        WHERE s.shard = t.shard AND (s.name, s.version) > (t.name, t.version) AND s.due_at IS NOT NULL
+        ORDER BY s.name, s.version
+        LIMIT 1
+    ) AS f
+),
+parked (shard, name, version) AS (
+    SELECT w.shard, f.name, f.version
+    FROM unnest(:shards::smallint[]) AS w (shard)
+    CROSS JOIN LATERAL (
+        SELECT s.name, s.version
+        FROM saga_fn.saga AS s
+        WHERE s.shard = w.shard AND s.waits & 16 <> 0
+        ORDER BY s.name, s.version
+        LIMIT 1
+    ) AS f
+    UNION ALL
+    SELECT p.shard, f.name, f.version
+    FROM parked AS p
+    CROSS JOIN LATERAL (
+        SELECT s.name, s.version
+        FROM saga_fn.saga AS s
+        WHERE s.shard = p.shard AND (s.name, s.version) > (p.name, p.version) AND s.waits & 16 <> 0
+        ORDER BY s.name, s.version
+        LIMIT 1
+    ) AS f
+)
+SELECT 'unowned' AS kind, t.name, t.version, found.sagas, found.ids
+FROM timed AS t
+CROSS JOIN LATERAL (
+    SELECT
+        cardinality(o.ids) AS sagas,
+        o.ids[1:3] AS ids
+    FROM (
+        SELECT
+            ARRAY(
+                SELECT s.id
+                FROM saga_fn.saga AS s
+                WHERE
+                    s.shard = t.shard AND s.name = t.name AND s.version = t.version
+                    AND s.due_at <= now() - :lately::interval
+                ORDER BY s.due_at
+                LIMIT :most::integer
+            ) AS ids
+    ) AS o
+) AS found
+WHERE
+    found.sagas > 0
+    AND NOT EXISTS (SELECT 1 FROM known AS k WHERE k.name = t.name AND k.version = t.version)
+UNION ALL
+SELECT 'parked' AS kind, p.name, p.version, found.sagas, found.ids
+FROM parked AS p
+CROSS JOIN LATERAL (
+    SELECT
+        cardinality(o.ids) AS sagas,
+        o.ids[1:3] AS ids
+    FROM (
+        SELECT
+            ARRAY(
+                SELECT s.id
+                FROM saga_fn.saga AS s
+                WHERE s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits & 16 <> 0
+                LIMIT :most::integer
+            ) AS ids
+    ) AS o
+) AS found
+UNION ALL
+SELECT 'failed' AS kind, f.name, f.version, count(*)::integer AS sagas, (array_agg(f.id ORDER BY f.ended_at DESC))[1:3] AS ids
+FROM unnest(:shards::smallint[]) AS w (shard)
+CROSS JOIN LATERAL (
+    SELECT s.name, s.version, s.id, s.ended_at
+    FROM saga_fn.saga AS s
+    WHERE s.shard = w.shard AND s.status = 'FAILED' AND s.ended_at > now() - :failed_within::interval
+    ORDER BY s.ended_at DESC
+    LIMIT :most::integer
+) AS f
+GROUP BY f.name, f.version

@@ -1,0 +1,122 @@
+"""Who works on what, and what nobody works on: the same in every store."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from saga_fn.core.events import AbortRequested, SagaParked
+from saga_fn.core.ids import Moment
+from saga_fn.core.state import ParkReason
+from saga_fn.store.ids import shard_of
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import Notice, Noticed, Process
+from tests.store.given import LONG, OVER, OWNER, PLAN, SHOP, Hand, start
+
+NOBODY = UUID(int=0)
+SHOP_V1 = ("shop", 1, PLAN.id)
+AT_ONCE = timedelta(0)
+
+
+def works(*definitions: tuple[str, int, str], process: UUID | None = None) -> Process:
+    return Process(process or uuid4(), "host", tuple(definitions))  # type: ignore[arg-type]
+
+
+async def parked(store: Store, why: ParkReason) -> Hand:
+    hand = await start(store)
+    write = hand.write(SagaParked(store.now(), why))
+    committed = await store.commit(shard_of(hand.id, store.shards), [write])
+    assert hand.id in committed.signals
+    hand.state, hand.token = write.state, None
+    return hand
+
+
+async def test_a_process_is_seen_by_others_and_not_by_itself(store: Store) -> None:
+    one, two = works(SHOP_V1), works(("shop", 2, PLAN.id))
+    await store.processes.note(one)
+    await store.processes.note(two)
+    assert await store.processes.others(one.id, seen_within=LONG) == {("shop", 2, PLAN.id)}
+    assert await store.processes.others(NOBODY, seen_within=LONG) == {SHOP_V1, ("shop", 2, PLAN.id)}
+    assert await store.processes.others(NOBODY, seen_within=AT_ONCE) == frozenset()
+
+
+async def test_a_process_says_again_what_it_works_on(store: Store) -> None:
+    me = uuid4()
+    await store.processes.note(works(SHOP_V1, process=me))
+    await store.processes.note(works(process=me))
+    assert await store.processes.others(NOBODY, seen_within=LONG) == frozenset()
+
+
+async def test_a_process_that_stops_is_forgotten(store: Store) -> None:
+    one, two = works(SHOP_V1), works(("shop", 2, PLAN.id))
+    await store.processes.note(one)
+    await store.processes.note(two)
+    await store.processes.forget(one.id)
+    assert await store.processes.others(NOBODY, seen_within=LONG) == {("shop", 2, PLAN.id)}
+
+
+async def test_what_is_due_and_known_to_no_process_is_unowned(store: Store) -> None:
+    hand = await start(store, owned=False)
+    assert await store.processes.notices(seen_within=OVER) == [Noticed(Notice.UNOWNED, "shop", 1, 1, (hand.id,))]
+    await store.processes.note(works(("shop", 2, PLAN.id), ("other", 1, PLAN.id)))
+    assert await store.processes.notices(seen_within=LONG) == [], "it has not been due for long"
+    await store.processes.note(works(SHOP_V1))
+    assert await store.processes.notices(seen_within=OVER) != [], "nobody was seen within no time"
+
+
+async def test_what_is_owned_or_ended_or_sleeps_is_not_unowned(store: Store) -> None:
+    await start(store)
+    sleeper = await start(store)
+    await store.commit(shard_of(sleeper.id, store.shards), [sleeper.failed()])
+    assert await store.processes.notices(seen_within=OVER) == []
+
+
+async def test_names_are_told_apart_and_counted_each(store: Store) -> None:
+    for name, version, sagas in (("b", 1, 2), ("b", 2, 1), ("a", 7, 5)):
+        for _ in range(sagas):
+            await start(store, owned=False, name=name, version=version)
+    found = await store.processes.notices(seen_within=OVER)
+    assert {(each.kind, each.name, each.version, each.sagas, len(each.ids)) for each in found} == {
+        (Notice.UNOWNED, "a", 7, 5, 3),
+        (Notice.UNOWNED, "b", 1, 2, 2),
+        (Notice.UNOWNED, "b", 2, 1, 1),
+    }
+
+
+async def test_what_waits_for_a_person_is_noticed(store: Store) -> None:
+    hand = await parked(store, ParkReason.INPUT_FAILED)
+    assert await store.processes.notices(seen_within=LONG) == [Noticed(Notice.PARKED, "shop", 1, 1, (hand.id,))]
+
+
+async def test_what_failed_is_noticed_for_a_day(store: Store) -> None:
+    hand = await start(store)
+    write = hand.write(AbortRequested(store.now(), Moment(0)))
+    await store.commit(shard_of(hand.id, store.shards), [write])
+    assert await store.processes.notices(seen_within=LONG) == [Noticed(Notice.FAILED, "shop", 1, 1, (hand.id,))]
+
+
+async def test_what_a_plan_parked_is_found_and_made_due(store: Store) -> None:
+    unfit = await parked(store, ParkReason.PLAN_CHANGED)
+    await parked(store, ParkReason.INPUT_FAILED)
+    (found,) = await store.processes.unfit(SHOP, after=NOBODY)
+    assert (found.id, found.name, found.version, found.plan) == (unfit.id, "shop", 1, PLAN.id)
+    assert await store.processes.unfit(SHOP, after=unfit.id) == []
+    assert await store.processes.unfit([("shop", 2)], after=NOBODY) == []
+    shard = shard_of(unfit.id, store.shards)
+    assert await store.claim_due(shard, SHOP, owner=OWNER, limit=9, lease=LONG) == []
+    await store.processes.wake(shard, [unfit.id, uuid4()])
+    (claim,) = await store.claim_due(shard, SHOP, owner=OWNER, limit=9, lease=LONG)
+    assert claim.id == unfit.id
+    await store.processes.wake(shard, [unfit.id])
+    assert (await store.read(unfit.id)).leased  # type: ignore[union-attr]
+
+
+async def test_what_is_handed_back_with_a_pause_is_due_when_it_is_over(store: Store) -> None:
+    hand = await start(store, owned=False)
+    shard = shard_of(hand.id, store.shards)
+    (claim,) = await store.claim_due(shard, SHOP, owner=OWNER, limit=9, lease=LONG)
+    await store.release(shard, {hand.id: claim.token}, pause=LONG)
+    assert await store.claim_due(shard, SHOP, owner=OWNER, limit=9, lease=LONG) == []
+    row = await store.read(hand.id)
+    assert row is not None
+    assert (row.owner, row.due_at is not None and row.due_at > row.updated_at) == (None, True)
