@@ -10,7 +10,7 @@ WHERE
             FROM saga_fn.saga_process AS gone
             WHERE
                 gone.shard = :shard::smallint
-                AND (gone.id = :id::uuid OR gone.seen_at <= now() - :silent::interval)
+                AND (gone.id = :id::uuid OR gone.seen_at <= (now() - :silent::interval))
             ORDER BY gone.id
             FOR UPDATE SKIP LOCKED
         )

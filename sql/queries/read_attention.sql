@@ -7,7 +7,7 @@ WITH RECURSIVE known AS MATERIALIZED (
     SELECT DISTINCT d.name, d.version
     FROM saga_fn.saga_process AS p
     CROSS JOIN LATERAL unnest(p.names, p.versions) AS d (name, version)
-    WHERE p.shard = :process_shard::smallint AND p.seen_at > now() - :lately::interval
+    WHERE p.shard = :process_shard::smallint AND p.seen_at > (now() - :lately::interval)
 ),
 timed (shard, name, version) AS (
     SELECT w.shard, f.name, f.version
@@ -36,7 +36,7 @@ parked (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = w.shard AND s.waits & 16 <> 0
+        WHERE s.shard = w.shard AND (s.waits & 16) <> 0
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -46,7 +46,7 @@ parked (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = p.shard AND (s.name, s.version) > (p.name, p.version) AND s.waits & 16 <> 0
+        WHERE s.shard = p.shard AND (s.name, s.version) > (p.name, p.version) AND (s.waits & 16) <> 0
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -64,7 +64,7 @@ CROSS JOIN LATERAL (
                 FROM saga_fn.saga AS s
                 WHERE
                     s.shard = t.shard AND s.name = t.name AND s.version = t.version
-                    AND s.due_at <= now() - :lately::interval
+                    AND s.due_at <= (now() - :lately::interval)
                 ORDER BY s.due_at
                 LIMIT :most::integer
             ) AS ids
@@ -85,7 +85,7 @@ CROSS JOIN LATERAL (
             ARRAY(
                 SELECT s.id
                 FROM saga_fn.saga AS s
-                WHERE s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits & 16 <> 0
+                WHERE s.shard = p.shard AND s.name = p.name AND s.version = p.version AND (s.waits & 16) <> 0
                 LIMIT :most::integer
             ) AS ids
     ) AS o
@@ -96,7 +96,7 @@ FROM unnest(:shards::smallint[]) AS w (shard)
 CROSS JOIN LATERAL (
     SELECT s.name, s.version, s.id, s.ended_at
     FROM saga_fn.saga AS s
-    WHERE s.shard = w.shard AND s.status = 'FAILED' AND s.ended_at > now() - :failed_within::interval
+    WHERE s.shard = w.shard AND s.status = 'FAILED' AND s.ended_at > (now() - :failed_within::interval)
     ORDER BY s.ended_at DESC
     LIMIT :most::integer
 ) AS f
