@@ -63,6 +63,8 @@ from saga_fn.handle import SagaHandle, SagaRun
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.sender import EventSender
 from saga_fn.snapshot import (
+    Attention,
+    AttentionKind,
     Compensated,
     Completed,
     Failed,
@@ -82,6 +84,8 @@ from saga_fn.store.memory import MemoryStore
 __all__ = [
     "NOT_DONE",
     "ActiveSagaAlreadyExistsError",
+    "Attention",
+    "AttentionKind",
     "BaseStep",
     "Compensated",
     "Completed",

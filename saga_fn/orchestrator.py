@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, final, overload
+from typing import Any, Self, TypeVar, final, overload
 from uuid import UUID
 
 from saga_fn.codec import PayloadType
@@ -17,6 +17,7 @@ from saga_fn.engine.arguments import check_id, check_is, check_target, check_who
 from saga_fn.engine.awaiting import LONGEST_POLL
 from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.health import health_of, not_entered
 from saga_fn.engine.options import MEBIBYTE, EngineOptions
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.sending import Delivery, enveloped, send_to_saga
@@ -29,9 +30,6 @@ from saga_fn.errors import (
     PayloadTooLargeError,
     SagaDefinitionError,
     SagaError,
-    SchemaMissingError,
-    SchemaTooNewError,
-    ServerTooOldError,
     StoreError,
     shown,
 )
@@ -46,9 +44,6 @@ from saga_fn.store.records import moment_of, time_of
 D = TypeVar("D")
 R = TypeVar("R")
 T = TypeVar("T")
-
-_HEALTH_LIMIT: Final = 3.0
-"""Seconds."""
 
 
 @final
@@ -360,41 +355,16 @@ class SagaOrchestrator:
         return await snapshot_of(self.engine, await read_row(self.engine, saga_id))
 
     async def health(self) -> Health:
-        """Whether this process can do its work, by one cheap query; never raises for what it reports.
+        """Whether this process can do its work, and what a person should look at; never raises for what it reports.
 
-        It returns within 3 seconds: a database that has not answered by then does not answer.
+        It takes two cheap queries, and returns within 3 seconds: a database that has not answered by then does not answer.
+        A probe asks for `ok`, an alert for `attention`.
         """
-        problems: list[str] = []
-        oldest = None
-        database = schema = True
         try:
             self._require_open()
-            async with asyncio.timeout(_HEALTH_LIMIT):
-                oldest = (await self._store.due_work(self.engine.registry.pairs)).oldest_due
-        except TimeoutError:
-            database = False
-            problems.append(f"the database does not answer: nothing came for {_HEALTH_LIMIT:g} s")
-        except (SchemaMissingError, SchemaTooNewError, ServerTooOldError) as error:
-            schema = False
-            problems.append(error.fact)
         except SagaError as error:
-            database = False
-            problems.append(error.fact)
-        wanted = self.entered and self.engine.options.concurrency > 0
-        worker = not wanted or (self._worker.running and not self._worker.failures)
-        if not worker:
-            problems.append(f"the worker cannot look for due sagas: {self._worker.last_error or 'it does not run'}")
-        if self.engine.committer.problem is not None:
-            problems.append(self.engine.committer.problem)
-        return Health(
-            ok=not problems,
-            database=database,
-            schema=schema,
-            worker=worker,
-            in_flight=len(self.engine.held),
-            oldest_due=oldest,
-            problems=tuple(problems),
-        )
+            return not_entered(error.fact, in_flight=len(self.engine.held))
+        return await health_of(self.engine, self._worker, entered=self.entered)
 
 
 def _is_version(version: object) -> bool:

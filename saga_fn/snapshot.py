@@ -204,16 +204,54 @@ Outcome: TypeAlias = Completed[R_co] | Compensated | Failed
 """How a saga ended: a closed union, for `match`."""
 
 
+class AttentionKind(enum.StrEnum):
+    """What a person should look at."""
+
+    PARKED = "parked"
+    """Sagas wait for a person; their snapshots say why."""
+    UNOWNED = "unowned"
+    """Sagas are due, but no process that was seen lately works on their name and version."""
+    OVERDUE = "overdue"
+    """Sagas of this process's definitions have been due for longer than a minute."""
+    FAILED = "failed"
+    """Sagas ended FAILED within the last day; their snapshots say what is left over."""
+    SLOTS_HELD = "slots_held"
+    """The same sagas have held all slots of this process for minutes, so that no other one runs here."""
+
+
+@attrs.frozen
+class Attention:
+    """One thing that a person should look at. It is no fault of this process."""
+
+    kind: AttentionKind
+    text: str
+    """The same in words."""
+    sagas: int = 0
+    """How many sagas it is so of, where they were counted; 1,000 stands for 1,000 or more."""
+    saga_name: str | None = None
+    version: int | None = None
+    saga_ids: tuple[UUID, ...] = ()
+    """Some of the sagas, three at most."""
+
+
 @attrs.frozen
 class Health:
-    """Whether this process can do its work, and if not, why."""
+    """Whether this process can do its work, and what a person should look at.
+
+    For a probe use `ok`: it is False if this process cannot do its work, whatever becomes of sagas. For an alert use
+    `attention`, which never changes `ok`: to restart this process would not help.
+    """
 
     ok: bool
     database: bool
     schema: bool
     worker: bool
-    """The worker loop runs; also True where none is wanted (`concurrency=0`, or not entered)."""
+    """The worker loop runs; also True where none is wanted (`concurrency=0`, or a pool or MemoryStore not entered)."""
     in_flight: int
+    """How many sagas this process runs now."""
     oldest_due: datetime | None
-    """Since when the longest waiting saga has been due."""
+    """Since when the longest waiting saga of this process's definitions has been due."""
     problems: tuple[str, ...]
+    """What this process cannot do, in words; empty if `ok`."""
+    attention: tuple[Attention, ...] = ()
+    """What a person should look at: parked, unowned, overdue and FAILED sagas, slots that are held for long."""

@@ -18,7 +18,7 @@ import msgspec
 from returns.result import Success
 
 from saga_fn.core.effects import Action
-from saga_fn.core.events import PlanChanged, SagaParked
+from saga_fn.core.events import PlanChanged, Resumed, SagaParked
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import parked_by_plan, suspect
@@ -35,6 +35,7 @@ from saga_fn.engine.misfit import misfit_of
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent
 from saga_fn.engine.registry import Registry
+from saga_fn.engine.roster import Roster
 from saga_fn.errors import StoreError
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
@@ -68,6 +69,7 @@ class SagaEngine:
         self._kept_plans: set[PlanId] = set()
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
+        self.roster: Roster = Roster(store, self.registry, self.owner)
         self._turn = asyncio.Lock()
         self.starting = 0
         """Sagas on their way into the store as this process's own: each takes a slot."""
@@ -165,14 +167,17 @@ class SagaEngine:
         if first is None:
             return None
         interpreter = self._hold(self._interpreter(saga))
-        if suspect(state, takeover=claim.takeover):
-            self._suspects_apart[claim.id] = asyncio.create_task(self._run_apart(interpreter, claim))
+        if suspect(state, takeover=claim.takeover) and isinstance(first[-1].event, Resumed):
+            self._suspects_apart[claim.id] = asyncio.create_task(self._run_apart(interpreter, claim, first[:-1]))
         else:
             interpreter.begin(first)
         return interpreter
 
     async def _first_events(self, claim: ClaimedSaga, saga: LiveSaga, state: SagaState) -> list[Incoming] | None:
-        """What a claim feeds to the core: that it was resumed, and if its plan is another one now, that too."""
+        """What a claim feeds to the core: that it was resumed, and if its plan is another one now, that too.
+
+        None if the saga was handed back instead: its state fits the plan of another process, or may do so.
+        """
         resumed = first_events(claim.now, takeover=claim.takeover, alone=False)
         if claim.plan == saga.plan.id and not parked_by_plan(state):
             return resumed
@@ -181,6 +186,11 @@ class SagaEngine:
         if isinstance(decision, Success):
             await self.keep_plan(saga.plan)
             return [Incoming(changed), *resumed]
+        parked = parked_by_plan(state)
+        pause = self.roster.pause_for_a_plan(claim) if parked else await self.roster.pause_for_another(claim)
+        if pause is not None:
+            await self.store.release(shard_of(claim.id, self.store.shards), {claim.id: claim.token}, pause=pause)
+            return None
         old = await self.store.plan(claim.plan)
         if old is None:
             _log.error("the plan %s of saga %s is not in the store", claim.plan, claim.id)
@@ -189,13 +199,13 @@ class SagaEngine:
         fault = misfit_of(decision.failure(), saga.registered)
         return [Incoming(SagaParked(claim.now, ParkReason.PLAN_CHANGED), payload=fault.encode())]
 
-    async def _run_apart(self, interpreter: Interpreter, claim: ClaimedSaga) -> None:
+    async def _run_apart(self, interpreter: Interpreter, claim: ClaimedSaga, first: Sequence[Incoming]) -> None:
         """Run a suspect with the process to itself until it has made progress, one suspect at a time."""
         self.suspects += 1
         try:
             async with self._turn:
                 alone = await self._wait_until_alone()
-                interpreter.begin(first_events(claim.now, takeover=claim.takeover, alone=alone))
+                interpreter.begin([*first, *first_events(claim.now, takeover=claim.takeover, alone=alone)])
                 await asyncio.wait([interpreter.until_progress()])
         finally:
             self.suspects -= 1
@@ -285,6 +295,9 @@ class SagaEngine:
             interpreter.abandon()
         await self.committer.stop(max(0.0, give_up - time.monotonic()))
         self.clock.timeouts.stop()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.1, give_up - time.monotonic())):
+                await self.roster.leave()
         await self._leases.stop()
         await self.ends.stop()
         await self.hints.stop()

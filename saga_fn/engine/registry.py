@@ -51,6 +51,11 @@ class Registry:
         return sorted(found, key=lambda registered: registered.version)
 
     @property
+    def all(self) -> list[Registered]:
+        """Every definition under its name and version."""
+        return list(self._by_key.values())
+
+    @property
     def names(self) -> list[str]:
         """Every name of a saga that this process can run."""
         return list(self._latest)

@@ -92,6 +92,7 @@ class Worker:
         wait = _SHORTEST_WAIT
         while True:
             try:
+                await self._engine.roster.beat()
                 claimed = await self._look()
                 await self._sweep()
                 self.failures, self.last_error = 0, None
@@ -158,6 +159,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
     Returns how many were claimed, when each of them was given up again.
     """
     slots = engine.options.concurrency or 16
+    await engine.roster.beat()
     if engine.registry.awaits_events:
         await sweep(engine)
     pairs = engine.registry.pairs
@@ -184,6 +186,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
 
 async def drive_one(engine: SagaEngine, saga_id: UUID) -> bool:
     """Claim and drive one saga until it is given up; False if it could not be claimed."""
+    await engine.roster.beat()
     sent = time.monotonic()
     claim = await engine.store.claim(saga_id, owner=engine.owner, lease=engine.options.lease)
     if claim is None:

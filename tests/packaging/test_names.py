@@ -28,7 +28,7 @@ STEPS_AND_SAGAS = {
 WAITING = {"Delivery", "Event", "EventSender", "KeptEvent", "Wait", "WaitFor", "any_of", "sleep"}
 UNKNOWN_OUTCOMES = {"NOT_DONE", "Done", "NotDone", "OutcomeUnknown"}
 RETRY_POLICIES = {"ExponentialRetry", "FixedRetry", "NoRetry", "RetryLater", "RetryPolicy"}
-RUNNING = {"Health", "MemoryStore", "SagaHandle", "SagaOrchestrator", "SagaRun"}
+RUNNING = {"Attention", "AttentionKind", "Health", "MemoryStore", "SagaHandle", "SagaOrchestrator", "SagaRun"}
 ENDS = {"Compensated", "Completed", "Failed", "LeftOver", "LeftOverKind", "Outcome", "StepFailure"}
 OPERATORS = {
     "HistoryEntry",

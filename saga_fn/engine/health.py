@@ -1,0 +1,105 @@
+"""Whether a process can do its work, and what a person should look at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.roster import counted, seen_within
+from saga_fn.engine.worker import Worker
+from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError
+from saga_fn.snapshot import Attention, AttentionKind, Health
+from saga_fn.store.records import MOST_COUNTED, DueWork, Notice, Noticed, time_of
+
+HEALTH_LIMIT: float = 3.0
+"""Seconds after which a database that has not answered is taken not to answer."""
+OVERDUE: Final = timedelta(minutes=1)
+"""A saga that nobody has begun to work on so long after it was due is overdue."""
+
+
+async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Health:
+    """What `SagaOrchestrator.health` says of a process that can reach its store, or should be able to."""
+    problems: list[str] = []
+    work: DueWork | None = None
+    notices: list[Noticed] = []
+    database = schema = True
+    try:
+        async with asyncio.timeout(HEALTH_LIMIT):
+            work = await engine.store.due_work(engine.registry.pairs)
+            notices = await engine.store.processes.notices(seen_within=seen_within())
+    except TimeoutError:
+        database = False
+        problems.append(f"the database does not answer: nothing came for {HEALTH_LIMIT:g} s")
+    except (SchemaMissingError, SchemaTooNewError, ServerTooOldError) as error:
+        schema = False
+        problems.append(error.fact)
+    except SagaError as error:
+        database = False
+        problems.append(error.fact)
+    wanted = entered and engine.options.concurrency > 0
+    works = not wanted or (worker.running and not worker.failures)
+    if not works:
+        problems.append(f"the worker cannot look for due sagas: {worker.last_error or 'it does not run'}")
+    if engine.committer.problem is not None:
+        problems.append(engine.committer.problem)
+    oldest = None if work is None else work.oldest_due
+    attention = [*_of_all(notices)]
+    if work is not None and oldest is not None and time_of(work.now) - oldest > OVERDUE:
+        attention.append(_overdue(oldest))
+    return Health(
+        ok=not problems,
+        database=database,
+        schema=schema,
+        worker=works,
+        in_flight=len(engine.held),
+        oldest_due=oldest,
+        problems=tuple(problems),
+        attention=tuple(attention),
+    )
+
+
+def not_entered(fact: str, *, in_flight: int) -> Health:
+    """What is said of a process that has no connection, because it was not entered or was left."""
+    return Health(
+        ok=False,
+        database=False,
+        schema=False,
+        worker=False,
+        in_flight=in_flight,
+        oldest_due=None,
+        problems=(fact,),
+    )
+
+
+def _of_all(notices: Iterable[Noticed]) -> list[Attention]:
+    """One line for each kind, name and version: a store gives one for each shard."""
+    merged: dict[tuple[Notice, str, int], Noticed] = {}
+    for each in notices:
+        key = each.kind, each.name, each.version
+        before = merged.get(key)
+        if before is not None:
+            sagas = min(before.sagas + each.sagas, MOST_COUNTED)
+            each = Noticed(*key, sagas, (*before.ids, *each.ids)[:3])  # noqa: PLW2901 - the two in one
+        merged[key] = each
+    return [_attention(each) for _, each in sorted(merged.items())]
+
+
+def _attention(each: Noticed) -> Attention:
+    what = f"{counted(each)} of {each.name} v{each.version}"
+    match each.kind:
+        case Notice.PARKED:
+            kind, text = AttentionKind.PARKED, f"{what}: waiting for a person"
+        case Notice.UNOWNED:
+            kind, text = AttentionKind.UNOWNED, f"{what}: due, but no process works on this version"
+        case Notice.FAILED:
+            kind, text = AttentionKind.FAILED, f"{what}: ended FAILED within a day"
+        case _:
+            assert_never(each.kind)
+    return Attention(kind, text, each.sagas, each.name, each.version, each.ids)
+
+
+def _overdue(since: datetime) -> Attention:
+    return Attention(AttentionKind.OVERDUE, f"sagas are due since {since:%Y-%m-%d %H:%M:%S} UTC and nobody begins them")

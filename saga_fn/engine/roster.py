@@ -1,0 +1,215 @@
+"""What the processes know of each other: who works on which definitions, and what therefore nobody works on.
+
+Each process says it once a beat. A saga whose name and version no process has said for three beats is unowned, and named
+by a warning and by `health`. A worker whose plan does not fit a saga hands it back for as long as another one may have a
+plan that does; what was parked because no plan fitted is made due again by a worker whose plan fits it.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import time
+from datetime import timedelta
+from typing import Final, final
+from uuid import UUID
+
+import attrs
+import msgspec
+from returns.result import Success
+
+from saga_fn.core.events import PlanChanged
+from saga_fn.core.ids import Moment
+from saga_fn.core.transition import transition
+from saga_fn.engine.registry import Registry
+from saga_fn.errors import StoreError
+from saga_fn.store.ids import shard_of
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import (
+    MOST_COUNTED,
+    MOST_UNFIT,
+    ClaimedSaga,
+    Definition,
+    Notice,
+    Noticed,
+    Process,
+    UnfitSaga,
+    decode_state,
+)
+
+_log = logging.getLogger("saga_fn")
+BEAT: float = 30.0
+"""Seconds between two times that a process says what it works on."""
+HANDED_BACK_FOR: Final = 15 * 60 * 1_000_000
+"""For so long, in microseconds, a process hands a saga back that its plan does not fit, before it parks it."""
+_SHORTEST_PAUSE = 0.5
+_LONGEST_PAUSE = 15.0
+_PAGES = 10
+"""One beat looks through no more pages of what was parked because a plan did not fit it."""
+_FIRST = UUID(int=0)
+_ASK_AGAIN = 1.0
+"""Seconds; a plan that does not fit is no reason to ask for the others more often."""
+
+
+def seen_within() -> timedelta:
+    """For how long a process that said nothing is taken to be there."""
+    return timedelta(seconds=3 * BEAT)
+
+
+@attrs.define
+class _Misfit:
+    since: Moment
+    times: int = 0
+
+
+@final
+class Roster:
+    """What this process says of itself, and has learned of the others."""
+
+    def __init__(self, store: Store, registry: Registry, owner: UUID) -> None:
+        self._store = store
+        self._registry = registry
+        self._owner = owner
+        self._next_beat = 0.0
+        self._said: frozenset[Definition] | None = None
+        self._others: frozenset[Definition] = frozenset()
+        """What others work on, as of when it was last asked for."""
+        self._asked = float("-inf")
+        self._misfits: dict[UUID, _Misfit] = {}
+        self._warned: frozenset[tuple[str, int]] = frozenset()
+        self._failed = False
+
+    async def beat(self) -> bool:
+        """Say what this process works on, if it is time or that has changed; True if sagas became due by it.
+
+        A store that does not answer, or refuses, costs a warning and nothing else: sagas are worked on all the same.
+        """
+        mine = frozenset(self._definitions())
+        if not mine or (time.monotonic() < self._next_beat and mine == self._said):
+            return False
+        self._next_beat = time.monotonic() + BEAT * random.uniform(0.8, 1.0)
+        try:
+            await self._store.processes.note(Process(self._owner, socket.gethostname(), tuple(sorted(mine))))
+            if mine != self._said:
+                _log.info("works on %s", ", ".join(f"{name} v{version}" for name, version, _ in sorted(mine)))
+            self._said = mine
+            await self._ask()
+            self._warn(await self._store.processes.notices(seen_within=seen_within()))
+            woken = await self._wake_what_fits()
+        except StoreError as error:
+            if not self._failed:
+                _log.warning("this process cannot say what it works on: %s", error.fact)
+            self._failed = True
+            return False
+        self._failed = False
+        self._misfits = {saga: each for saga, each in self._misfits.items() if not self._is_over(each)}
+        return woken
+
+    async def leave(self) -> None:
+        """This process works on nothing more."""
+        if self._said is None:
+            return
+        self._said = None
+        self._next_beat = 0.0
+        try:
+            await self._store.processes.forget(self._owner)
+        except StoreError as error:
+            _log.info("this process could not take leave: %s", error.fact)
+
+    def _definitions(self) -> list[Definition]:
+        return [(each.name, each.version, each.definition.plan.id) for each in self._registry.all]
+
+    def _warn(self, notices: list[Noticed]) -> None:
+        """Name what nobody works on, each name and version once for as long as it is so."""
+        unowned = {(each.name, each.version): each for each in notices if each.kind is Notice.UNOWNED}
+        for key in sorted(unowned.keys() - self._warned):
+            each = unowned[key]
+            _log.warning(
+                "%s of %s v%d are due, but no process works on them: register this version until they have ended "
+                "(among them saga %s)",
+                counted(each),
+                *key,
+                each.ids[0],
+                extra={"saga_name": each.name, "version": each.version, "saga_id": str(each.ids[0])},
+            )
+        self._warned = frozenset(unowned)
+
+    # Plans that do not fit.
+
+    async def pause_for_another(self, claim: ClaimedSaga) -> timedelta | None:
+        """For how long to hand a saga back that the plan here does not fit; None if nobody else may have one that does."""
+        if not self._has_another_plan(claim) and time.monotonic() > self._asked + _ASK_AGAIN:
+            await self._ask()
+        if not self._has_another_plan(claim):
+            return None
+        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now()))
+        if self._is_over(misfit):
+            return None
+        misfit.times += 1
+        return _pause(misfit.times)
+
+    def pause_for_a_plan(self, claim: ClaimedSaga) -> timedelta:
+        """For how long to leave a saga alone that is due, but was parked because no plan fitted it."""
+        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now()))
+        misfit.times += 1
+        return _pause(misfit.times)
+
+    def _has_another_plan(self, claim: ClaimedSaga) -> bool:
+        """Whether another process works on the saga's name and version by another plan than this one."""
+        return any(
+            name == claim.name and version == claim.version and plan != self._plan_of(name, version)
+            for name, version, plan in self._others
+        )
+
+    async def _ask(self) -> None:
+        self._others = await self._store.processes.others(self._owner, seen_within=seen_within())
+        self._asked = time.monotonic()
+
+    def _is_over(self, misfit: _Misfit) -> bool:
+        return self._store.now() - misfit.since > HANDED_BACK_FOR
+
+    def _plan_of(self, name: str, version: int) -> str | None:
+        registered = self._registry.find(name, version)
+        return None if registered is None else registered.definition.plan.id
+
+    async def _wake_what_fits(self) -> bool:
+        """Make due what was parked because a plan did not fit it, where the plan here does."""
+        after, woken = _FIRST, False
+        for _ in range(_PAGES):
+            page = await self._store.processes.unfit(self._registry.pairs, after=after)
+            fitting: dict[int, list[UUID]] = {}
+            for saga in page:
+                if self._fits(saga):
+                    fitting.setdefault(shard_of(saga.id, self._store.shards), []).append(saga.id)
+            for shard, ids in fitting.items():
+                await self._store.processes.wake(shard, ids)
+                woken = True
+            if len(page) < MOST_UNFIT:
+                break
+            after = page[-1].id
+        return woken
+
+    def _fits(self, saga: UnfitSaga) -> bool:
+        registered = self._registry.find(saga.name, saga.version)
+        if registered is None:
+            return False
+        plan = registered.definition.plan
+        try:
+            state = decode_state(saga.state)
+        except msgspec.DecodeError:
+            return False
+        return isinstance(transition(plan, state, PlanChanged(self._store.now(), plan.id)), Success)
+
+
+def _pause(times: int) -> timedelta:
+    """Longer each time; of random length, so that two processes that look at the same time do not go on doing so."""
+    longest = min(_SHORTEST_PAUSE * 2 ** min(times, 10), _LONGEST_PAUSE)
+    return timedelta(seconds=longest * random.uniform(0.3, 1.0))
+
+
+def counted(noticed: Noticed) -> str:
+    """How many sagas it is so of, in words."""
+    if noticed.sagas >= MOST_COUNTED:
+        return f"{MOST_COUNTED} sagas or more"
+    return "1 saga" if noticed.sagas == 1 else f"{noticed.sagas} sagas"
