@@ -108,8 +108,6 @@ async def test_a_rolling_deploy_that_inserts_a_step_under_the_same_version_parks
         for run in runs:
             kinds = [entry.kind for entry in (await admin.get_saga(run.id)).step_history]
             assert "saga_parked" not in kinds
-    checked = {order for name, order in line.done if name == "check"}
-    assert checked >= {f"new {n}" for n in range(10)}
     assert len(line.done) == len(set(line.done)), "nothing was done twice"
 
 
