@@ -7,6 +7,7 @@ the clients themselves, in the versions of autumn 2026; whoever adds a line read
 from __future__ import annotations
 
 import enum
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -243,3 +244,9 @@ def _detail(error: BaseException, read: DetailReader) -> object:
         return read(error)
     except Exception:  # noqa: BLE001 - another's property: whatever it raises, the step's outcome is still to be told
         return None
+
+
+def is_clients(cls: type) -> bool:
+    """Whether the class is one of a client's own, or of the standard library's, which nobody can declare otherwise."""
+    package = cls.__module__.partition(".")[0]
+    return package in _KNOWN or package in _PACKAGES or package in sys.stdlib_module_names

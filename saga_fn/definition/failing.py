@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from itertools import combinations
 from typing import Any, Final, TypeAlias, TypeGuard, Union, cast, final, get_args, get_origin
 
 import attrs
+import msgspec
 from returns.result import Result
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.events import FailureKind
 from saga_fn.definition.clients import Arrival, arrival, causes
-from saga_fn.definition.kept import kept_of
+from saga_fn.definition.kept import check_kept, is_plain, kept_of, named_so
 from saga_fn.definition.raising import OutcomeUnknown, RetryLater
-from saga_fn.definition.signature import hints_of, members
+from saga_fn.definition.signature import hints_of, members, payload_type
 from saga_fn.errors import PayloadError, SagaDefinitionError, TypeValidationError, shown
 
 ErrorTypes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
@@ -38,7 +40,7 @@ def error_types(name: str, value: object) -> tuple[type[Exception], ...]:
 
 
 def check_errors(options: Mapping[str, object]) -> None:
-    """Raise SagaDefinitionError for an error that two of the options name."""
+    """Raise SagaDefinitionError for an error that two of the options name, or a business error that cannot be kept."""
     named = {name: error_types(name, options[name]) for name in _OPTIONS if name in options}
     for (one, of_one), (other, of_other) in combinations(named.items(), 2):
         for cls in of_one:
@@ -47,6 +49,8 @@ def check_errors(options: Mapping[str, object]) -> None:
                     f"{cls.__name__} is named in {one} and in {other}",
                     hint=f"name it in one of them; {one} may name a subclass of what {other} names",
                 )
+    for cls in named.get("give_up_on", ()):
+        check_kept(cls)
 
 
 @final
@@ -141,22 +145,23 @@ class Refusals:
         return FailureKind.ERROR if self.retry_on is None else FailureKind.FATAL
 
     def encode(self, error: object) -> bytes | None:
-        """A business error as it is kept beside its message; None where its type cannot be stored whole."""
+        """A business error as it is kept beside its message; None where it cannot be stored whole."""
         try:
             if isinstance(error, BaseException):
-                kept = kept_of(type(error)) if type(error) in self._exceptions else None
-                return None if kept is None else kept.encode(error)
-            values = self.returned.values if self.returned is not None else None
-            return None if values is None else values.encode(error)
-        except PayloadError:
+                return kept_of(type(error)).encode(error) if isinstance(error, self._exceptions) else None
+            if self.returned is None:
+                return None
+            if self.returned.values is None:
+                return msgspec.json.encode(error) if is_plain(error) else None
+            return self.returned.values.encode(error)
+        except (PayloadError, msgspec.EncodeError, ValueError):
             return None
 
     def decode(self, name: str, data: bytes) -> object:
         """A business error that was kept, as the type that the step declares. Raises PayloadError."""
-        for cls in self._exceptions:
-            kept = kept_of(cls) if cls.__name__ == name else None
-            if kept is not None:
-                return kept.decode(data)
+        for cls in named_so(name, self._exceptions):
+            with contextlib.suppress(PayloadError):  # another may have the same name
+                return kept_of(cls).decode(data)
         if self.returned is None or self.returned.values is None:
             raise PayloadError(f"the step declares no business error {name}")
         return self.returned.values.decode(data)
@@ -169,35 +174,41 @@ class Refusals:
 @final
 @attrs.frozen
 class Returned:
-    """The E of a step's `Result[O, E]`: its classes of exceptions, and how its other values are stored, if they can be."""
+    """The E of a step's `Result[O, E]`: its classes of exceptions, and how its other values are stored.
+
+    `values` None: it does not say what they are; what JSON has is kept.
+    """
 
     exceptions: tuple[type[Exception], ...]
     values: PayloadType[Any] | None  # Any: found at run time
 
 
-def returned_errors(gives: object) -> Returned | None:
-    """What a step may return in a Failure, by its annotation; None where it returns none."""
+def returned_errors(name: str, gives: object) -> Returned | None:
+    """What a step may return in a Failure, by its annotation; None where it returns none.
+
+    Raises TypeValidationError for errors that could not be stored.
+    """
     results = [member for member in members(gives) if get_origin(member) is Result]
     if not results:
         return None
     errors = [error for result in results for error in members(get_args(result)[1])]
     exceptions = tuple(each for each in errors if _is_exception(each))
+    for cls in exceptions:
+        check_kept(cls)
     values = [each for each in errors if not _is_exception(each)]
     if not values or object in values or Any in values:
         return Returned(exceptions, None)
     wanted = values[0] if len(values) == 1 else cast("Any", Union)[tuple(values)]  # Any: a type of whatever form
-    try:
-        return Returned(exceptions, PayloadType.of(wanted))
-    except TypeValidationError:
-        return Returned(exceptions, None)
+    return Returned(exceptions, payload_type(wanted, f"the error of step {name}, in its Result,"))
 
 
-def errors_of_method(execute: Callable[..., Any]) -> Returned | None:  # Any: a method of whatever types
-    """The same for a method, whose annotations nothing else depends on."""
+def errors_of_method(name: str, execute: Callable[..., Any]) -> Returned | None:  # Any: a method of whatever types
+    """The same for a method, on whose annotations nothing else depends: they may be such as cannot be found."""
     try:
-        return returned_errors(hints_of(execute).get("return"))
+        gives = hints_of(execute).get("return")
     except TypeValidationError:
         return None
+    return returned_errors(name, gives)
 
 
 def _is_exception(tp: object) -> TypeGuard[type[Exception]]:
