@@ -18,6 +18,7 @@ from saga_fn.engine.awaiting import LONGEST_POLL
 from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.health import health_of, not_entered
+from saga_fn.engine.log import LogErrors
 from saga_fn.engine.options import MEBIBYTE, EngineOptions
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.sending import Delivery, enveloped, send_to_saga
@@ -58,6 +59,10 @@ class SagaOrchestrator:
     before others may take them over, and has nothing to do with a step's timeout. `key_wait` (0 to 365 days, default 2 s) is
     the longest a start waits for another transaction that holds the same key and is still open.
 
+    The logger `saga_fn` tells of an exception of a step by its type, and at DEBUG by its traceback. With
+    `log_errors="traceback"` the traceback is part of the line itself; it holds the exception's message, and so may hold
+    what a payload holds.
+
     Example::
 
         async with SagaOrchestrator("postgresql://localhost/shop", migrate=True) as orchestrator:
@@ -81,6 +86,7 @@ class SagaOrchestrator:
         pool_size: int = 4,
         max_connections: int = 2,
         listen: bool = True,
+        log_errors: LogErrors = "type",
     ) -> None:
         options = EngineOptions(
             concurrency=concurrency,
@@ -89,6 +95,7 @@ class SagaOrchestrator:
             stop_timeout=stop_timeout,
             key_wait=key_wait,
             max_payload_bytes=max_payload_bytes,
+            log_errors=log_errors,
         )
         self._needs_entering = isinstance(store, str)
         self._migrate = migrate

@@ -69,6 +69,8 @@ class Draft:
     answered: tuple[tuple[UUID, str], ...] = ()
     """The letters that were accepted, with their answers."""
     refused: tuple[tuple[Incoming, Rejection], ...] = ()
+    raised: tuple[tuple[int, BaseException], ...] = ()
+    """What was raised, by the place of its entry, for the log."""
     no_room: SagaState | None = None
     """As the saga was when it had no room for an event, which stays unread in the inbox."""
     _projection: Projection | None = None
@@ -150,6 +152,8 @@ class Draft:
             moved = again.unwrap()
         if moved.timed_out is not None and payload is None:
             payload = timeout_fault(self.saga.plan, moved.timed_out).encode()
+        if item.raised is not None:
+            self.raised = (*self.raised, (len(self.entries), item.raised))
         self._take(moved, Entry(event, given, payload, item.input_of))
         if item.letter is not None:
             self.answered = (*self.answered, (item.letter, answer_to(event, self.state)))

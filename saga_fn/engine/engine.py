@@ -31,6 +31,7 @@ from saga_fn.engine.hints import Hints
 from saga_fn.engine.interpreter import Interpreter, first_events
 from saga_fn.engine.leases import LeaseKeeper
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.log import log_left, log_stopping
 from saga_fn.engine.misfit import misfit_of
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent
@@ -223,7 +224,13 @@ class SagaEngine:
 
     def _interpreter(self, saga: LiveSaga) -> Interpreter:
         interpreter = Interpreter(
-            saga, self.store, self.committer, self.clock, on_over=self._on_over, renew=self._renew
+            saga,
+            self.store,
+            self.committer,
+            self.clock,
+            on_over=self._on_over,
+            renew=self._renew,
+            log_errors=self.options.log_errors,
         )
         if self.stopping:
             interpreter.drain()
@@ -286,11 +293,14 @@ class SagaEngine:
             interpreter.drain()
         await self._wait_until_over(self.options.stop_timeout.total_seconds())
         give_up = time.monotonic() + self.options.time_limit
+        running = [each for interpreter in self.held.values() for each in interpreter.running]
+        log_stopping(running, self.options.stop_timeout.total_seconds())
         for interpreter in list(self.held.values()):
             interpreter.hand_back()
         await self._wait_until_over(give_up - time.monotonic())
         for task in list(self._suspects_apart.values()):
             task.cancel()
+        log_left(list(self.held))
         for interpreter in list(self.held.values()):
             interpreter.abandon()
         await self.committer.stop(max(0.0, give_up - time.monotonic()))

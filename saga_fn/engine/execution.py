@@ -36,6 +36,7 @@ from saga_fn.engine.log import about as about_saga
 from saga_fn.engine.timeouts import Timeouts
 from saga_fn.engine.waits import about
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
+from saga_fn.printable import name_of_type
 from saga_fn.store.records import Recorded, time_of
 
 
@@ -48,6 +49,8 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     letter: UUID | None = None
     input_of: int | None = None
     """The journal entry whose payload the input is; `input` is None then."""
+    raised: BaseException | None = None
+    """What was raised, for the log alone."""
 
 
 @attrs.frozen
@@ -125,7 +128,7 @@ async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Cloc
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
     returned = await _call(saga, action, compensate, (given, output, context), timeout, clock)
     if type(returned) is _Raised:
-        return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step))
+        return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step), returned.error)
     if isinstance(returned, WaitFor):
         return _waiting(clock, action, returned, binding)
     return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
@@ -145,12 +148,12 @@ async def _run_probe(saga: LiveSaga, action: RunProbe, clock: Clock) -> Incoming
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
     answer = await _call(saga, action, probe, (given.value, context), binding.probe_timeout, clock)
     if type(answer) is _Raised:
-        return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step))
+        return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step), answer.error)
     if answer is NOT_DONE:
         return Incoming(ProbeAnswered(clock.now(), action.step, action.attempt, done=False))
     if not isinstance(answer, Done):
         fault = Fault(
-            "NoAnswer", f"the probe returned a {type(answer).__name__}, not Done(output) or NOT_DONE", action.step
+            "NoAnswer", f"the probe returned a {name_of_type(answer)}, not Done(output) or NOT_DONE", action.step
         )
         return _failed(clock, action, FailureKind.UNREADABLE, fault)
     found = cast("object", answer.output)  # pyright: ignore[reportUnknownMemberType]  # encode judges it
@@ -227,7 +230,7 @@ def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:
     """What was cut short by its timeout, and raised that then, or returned that failure."""
     shown = f"did not return within {timeout:g} s"
     if not isinstance(made_of_it, TimeoutError | asyncio.CancelledError):
-        shown += f", then failed with {type(made_of_it).__name__}"
+        shown += f", then failed with {name_of_type(made_of_it)}"
     error = TimeoutError(shown)
     error.__cause__ = made_of_it if isinstance(made_of_it, Exception) else None
     return _Raised(error, FailureKind.UNKNOWN)
@@ -240,21 +243,29 @@ def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: Refusals) 
     if kind is FailureKind.ERROR:
         kind = refusals.judge(raised.error)
         if kind is FailureKind.REFUSED:
-            return _refused(clock, action, refusals.answer_of(raised.error), refusals)
+            return _refused(clock, action, refusals.answer_of(raised.error), refusals, raised.error)
         after = refusals.delay_of(raised.error)
     fault = Fault.of(raised.error, step=action.step)
     failed = StepFailed(clock.now(), action.step, action.attempt, kind, clock.draw(), after)
-    return Incoming(failed, payload=fault.encode())
+    return Incoming(failed, payload=fault.encode(), raised=raised.error)
 
 
-def _refused(clock: Clock, action: RunStep, error: object, refusals: Refusals) -> Incoming:
-    fault = Fault.of(error, step=action.step, data=refusals.encode(error))
-    return _failed(clock, action, FailureKind.REFUSED, fault)
+def _refused(
+    clock: Clock, action: RunStep, error: object, refusals: Refusals, raised: BaseException | None = None
+) -> Incoming:
+    fault = Fault.answer(error, refusals.encode(error), step=action.step, raised=raised)
+    return _failed(clock, action, FailureKind.REFUSED, fault, raised)
 
 
-def _failed(clock: Clock, action: RunStep | RunCompensation | RunProbe, kind: FailureKind, fault: Fault) -> Incoming:
-    made = _FAILED[type(action)]
-    return Incoming(made(clock.now(), action.step, action.attempt, kind, clock.draw()), payload=fault.encode())
+def _failed(
+    clock: Clock,
+    action: RunStep | RunCompensation | RunProbe,
+    kind: FailureKind,
+    fault: Fault,
+    raised: BaseException | None = None,
+) -> Incoming:
+    event = _FAILED[type(action)](clock.now(), action.step, action.attempt, kind, clock.draw())
+    return Incoming(event, payload=fault.encode(), raised=raised)
 
 
 _FAILED: Final[

@@ -1,16 +1,38 @@
-"""Failures of user code as they are kept: type name, message and code; never a pickled object, never a traceback."""
+"""Failures of user code as they are kept: names of types, messages and codes; never a pickled object, never a traceback.
+
+Beside an exception stands what it comes from: a group's leaves, what it was raised from, what was being handled when it
+was raised. All of it is bounded, whatever user code raises.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal, cast
 
 import msgspec
 from typing_extensions import override
 
+from saga_fn.printable import name_of_type
+
 _LONGEST_MESSAGE: Final = 4096
+_LONGEST_MESSAGE_BEHIND: Final = 500
+_MOST_BEHIND: Final = 16
 _NOTHING: Final = msgspec.Raw()
 REFUSED: Final = "StepRefusedError"
 """The type that stands for a Failure which is no more than a text."""
+
+How = Literal["in it", "raised from", "while handling", "raised as"]
+
+
+class Behind(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An exception that another one stands for."""
+
+    how: How
+    type: str
+    message: str = ""
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.how}: {self.type}: {self.message}" if self.message else f"{self.how}: {self.type}"
 
 
 class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -21,25 +43,41 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     step: str | None = None
     error: msgspec.Raw = _NOTHING
     """The business error itself, as JSON, where its type can be stored."""
+    behind: tuple[Behind, ...] = ()
+    """What the exception comes from, nearest first; of many the first."""
+    altered: bool = False
+    """It is a business error that could not be stored whole: there is no more of it than type and message."""
 
     @classmethod
-    def of(cls, error: object, *, step: str | None = None, data: bytes | None = None) -> Fault:
-        """The fault of an exception, or of what a step returned in a Failure; `data` is that error as JSON.
+    def of(cls, error: object, *, step: str | None = None, raised: BaseException | None = None) -> Fault:
+        """The fault of an exception, or of what a step returned in a Failure; `raised` is what it was found in.
 
         Its message is cut to a few kilobytes and cleaned of what UTF-8 cannot hold.
         """
-        try:
-            message = str(error) if isinstance(error, BaseException | str) else repr(error)
-        except Exception:  # noqa: BLE001 - an error whose own __str__ raises still has to be recorded
-            message = "(the exception's message could not be read)"
-        clean = message.encode("utf-8", "backslashreplace").decode("utf-8")
-        name = REFUSED if isinstance(error, str) else type(error).__name__
-        return cls(name, clean[:_LONGEST_MESSAGE], step, _NOTHING if data is None else msgspec.Raw(data))
+        name = REFUSED if isinstance(error, str) else name_of_type(error)
+        behind = _behind(error) if isinstance(error, BaseException) else ()
+        if raised is not None and raised is not error:
+            behind = (_told("raised as", raised), *behind, *(each for each in _behind(raised) if each.type != name))
+        return cls(name, _message(error, _LONGEST_MESSAGE), step, behind=behind[:_MOST_BEHIND])
+
+    @classmethod
+    def answer(cls, error: object, data: bytes | None, *, step: str, raised: BaseException | None = None) -> Fault:
+        """The fault of a business error; `data` is that error as JSON, None if it cannot be stored whole."""
+        told = cls.of(error, step=step, raised=raised)
+        return msgspec.structs.replace(
+            told, error=_NOTHING if data is None else msgspec.Raw(data), altered=data is None
+        )
 
     @property
     def data(self) -> bytes | None:
         """The business error as JSON, if it was kept."""
         return bytes(self.error) or None
+
+    @property
+    def types(self) -> str:
+        """The types alone, which may stand in a log: a message may hold what belongs in no log."""
+        behind = ", ".join(dict.fromkeys(each.type for each in self.behind))
+        return f"{self.type}: {behind}" if behind else self.type
 
     def encode(self) -> bytes:
         """The fault as a journal entry's payload."""
@@ -47,7 +85,48 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @override
     def __str__(self) -> str:
-        return f"{self.type}: {self.message}" if self.message else self.type
+        told = f"{self.type}: {self.message}" if self.message else self.type
+        return "; ".join((told, *map(str, self.behind)))
+
+
+def _message(error: object, longest: int) -> str:
+    try:
+        message = str(error) if isinstance(error, BaseException | str) else repr(error)
+    except Exception:  # noqa: BLE001 - an error whose own __str__ raises still has to be recorded
+        message = "(the exception's message could not be read)"
+    return message[:longest].encode("utf-8", "backslashreplace").decode("utf-8")[:longest]
+
+
+def _behind(error: BaseException) -> tuple[Behind, ...]:
+    """What it comes from, depth first; a group within a group is passed over for what is in it."""
+    found: list[Behind] = []
+    seen = {id(error)}
+    left = _next_behind(error)
+    while left and len(found) < _MOST_BEHIND:
+        how, each = left.pop()
+        if id(each) not in seen:
+            seen.add(id(each))
+            if how != "in it" or not isinstance(each, BaseExceptionGroup):
+                found.append(_told(how, each))
+            left.extend(_next_behind(each))
+    return tuple(found)
+
+
+def _told(how: How, error: BaseException) -> Behind:
+    return Behind(how, name_of_type(error), _message(error, _LONGEST_MESSAGE_BEHIND))
+
+
+def _next_behind(error: BaseException) -> list[tuple[How, BaseException]]:
+    """The exceptions right behind it, the first of them last."""
+    behind: list[tuple[How, BaseException]] = []
+    if error.__cause__ is not None:
+        behind.append(("raised from", error.__cause__))
+    elif error.__context__ is not None and not error.__suppress_context__:
+        behind.append(("while handling", error.__context__))
+    if isinstance(error, BaseExceptionGroup):
+        leaves = cast("BaseExceptionGroup[BaseException]", error).exceptions[:_MOST_BEHIND]
+        behind.extend(("in it", each) for each in reversed(leaves))
+    return behind
 
 
 def fault_in(payload: bytes | None) -> Fault | None:

@@ -33,7 +33,7 @@ from saga_fn.engine.earlier import Earlier
 from saga_fn.engine.execution import Clock, Incoming, execute
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
-from saga_fn.engine.log import LOG, about, log_progress
+from saga_fn.engine.log import LOG, LogErrors, about, log_progress
 from saga_fn.engine.notes import Result, note_late, note_refused, readable
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
@@ -56,6 +56,7 @@ class Interpreter:
         "_draining",
         "_given_up",
         "_hearsay",
+        "_log_errors",
         "_loop",
         "_lost",
         "_no_room",
@@ -82,6 +83,7 @@ class Interpreter:
         *,
         on_over: Callable[[Interpreter], None],
         renew: Callable[[Interpreter], Awaitable[bool]],
+        log_errors: LogErrors = "type",
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.saga: LiveSaga = saga
@@ -95,6 +97,7 @@ class Interpreter:
         self._clock = clock
         self._on_over = on_over
         self._renew = renew
+        self._log_errors: LogErrors = log_errors
         self._arrived: list[Incoming] = []
         self._deciding: list[Incoming] = []
         self._draft: Draft | None = None
@@ -135,6 +138,12 @@ class Interpreter:
     def lost(self) -> bool:
         """Whether the saga is known to be no longer ours."""
         return self._lost
+
+    @property
+    def running(self) -> list[str]:
+        """What runs of it now, as a log may tell it."""
+        steps = ", ".join(step for step, task in self._running.items() if not task.done())
+        return [f"{steps} of saga {self.saga.id}"] if steps else []
 
     def until_over(self) -> asyncio.Future[None]:
         """Done when it is over."""
@@ -259,7 +268,7 @@ class Interpreter:
         if not self._progressed and any(type(entry.event) is not Resumed for entry in draft.entries):
             self._progressed = True
             _tell(self._told_progress)
-        log_progress(saga, draft)
+        log_progress(saga, draft, self._log_errors)
         self._act(draft.standing_actions())
         if not self._given_up:
             self._set_timer()

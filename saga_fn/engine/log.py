@@ -1,46 +1,178 @@
-"""What the log says of a saga: its name, step and trace in `extra`, and never a payload."""
+"""What the log says of a saga: its name, step and trace in `extra`, and never a payload.
+
+An exception's message may hold what a payload holds, so it is told by its type alone. Its traceback, with the message, is
+a record at DEBUG, or part of the line itself where the service asks for it by `log_errors="traceback"`.
+"""
 
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, Literal, assert_never
+from uuid import UUID
 
-from saga_fn.core.events import CompensationFailed, ProbeFailed, StepFailed
-from saga_fn.core.ids import StepId
-from saga_fn.engine.fault import fault_in
+from saga_fn.core.events import CompensationFailed, FailureKind, ProbeFailed, StepFailed
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.leftovers import left_over
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import find
+from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.state import Goal, Retrying, Running, SagaState, UndoFailed, Undoing, UndoRetrying, Unknown
+from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
+from saga_fn.printable import printable
 
 if TYPE_CHECKING:
     from saga_fn.engine.draft import Draft
 
 LOG = logging.getLogger("saga_fn")
-_FAILURES = (StepFailed, CompensationFailed, ProbeFailed)
+LogErrors = Literal["type", "traceback"]
+"""What the log tells of a step's exception: its type, or its traceback, and so its message, too."""
+
+_Failure = StepFailed | CompensationFailed | ProbeFailed
+_FAILURES: Final = (StepFailed, CompensationFailed, ProbeFailed)
+_MOST_TOLD: Final = 20
+_COUNTLESS: Final = 1_000_000
+"""Attempts of a policy that is bounded in time alone."""
 
 
 def about(saga: LiveSaga, step: StepId | None = None, attempt: int | None = None) -> dict[str, object]:
     """The `extra` of a record about the saga."""
+    return about_id(saga.id, saga.registered.name, saga.trace_id, step, attempt)
+
+
+def about_id(
+    saga_id: UUID, name: str, trace_id: str, step: StepId | None = None, attempt: int | None = None
+) -> dict[str, object]:
+    """The same of a saga that this process does not drive. Whoever starts a saga chooses its trace id: it is cleaned."""
     return {
-        "saga_id": str(saga.id),
-        "saga_name": saga.registered.name,
-        "trace_id": saga.trace_id,
+        "saga_id": str(saga_id),
+        "saga_name": name,
+        "trace_id": printable(trace_id),
         "step": step,
         "attempt": attempt,
     }
 
 
-def log_progress(saga: LiveSaga, draft: Draft) -> None:
+def log_progress(saga: LiveSaga, draft: Draft, log_errors: LogErrors) -> None:
     """Tell of what has just become durable as far as somebody should know: failures, parking, the end."""
-    for entry in draft.entries:
+    for place, entry in enumerate(draft.entries):
         event = entry.event
         if isinstance(event, _FAILURES):
-            fault = fault_in(entry.payload)
-            kind = fault.type if fault is not None else event.kind.name
-            extra = about(saga, event.step, event.attempt)
-            LOG.warning("saga %s: %s: %s (%s)", saga.id, type(event).__name__, event.step, kind, extra=extra)
+            raised = next((error for where, error in draft.raised if where == place), None)
+            _log_failure(saga, draft, event, fault_in(entry.payload), raised, log_errors)
     shown = draft.projection
     if shown.parked is not None and draft.release is not None:
         what = shown.parked if draft.last_error is None else f"{shown.parked} ({draft.last_error})"
         extra = about(saga, shown.current_step)
         LOG.warning("saga %s is parked at %s: %s", saga.id, shown.current_step, what, extra=extra)
-    if draft.state.ended and LOG.isEnabledFor(logging.INFO):
-        LOG.info("saga %s ended: %s", saga.id, shown.status.value, extra=about(saga))
+    if draft.state.ended:
+        log_end(saga.id, saga.plan, draft.state, draft.last_error, about(saga))
+
+
+def log_end(saga_id: UUID, plan: Plan, state: SagaState, error: str | None, extra: dict[str, object]) -> None:
+    """Tell how the saga has ended: FAILED at ERROR, for a person has to look at what is left over."""
+    if state.goal is Goal.FAILED:
+        left = ", ".join(f"{each.step_id} ({each.kind.value})" for each in left_over(plan, state)) or "nothing"
+        LOG.error("saga %s ended: FAILED (%s); left over: %s", saga_id, error or "by a person", left, extra=extra)
+    else:
+        LOG.info("saga %s ended: %s", saga_id, state.goal.name, extra=extra)
+
+
+def log_registered(pairs: Iterable[tuple[str, int]], concurrency: int) -> None:
+    """Tell what this process works on."""
+    known = ", ".join(f"{name} (version {version})" for name, version in sorted(pairs))
+    LOG.info("the worker runs %s; at most %d sagas at once", known or "nothing yet: no saga is registered", concurrency)
+
+
+def log_stopping(running: Sequence[str], seconds: float) -> None:
+    """Tell what a stop cuts short, after it has waited so long."""
+    if running:
+        more = f", and {len(running) - _MOST_TOLD} more" if len(running) > _MOST_TOLD else ""
+        told = ", ".join(running[:_MOST_TOLD]) + more
+        LOG.warning("the process stops: after %g s it cuts short, and hands back, %s", seconds, told)
+
+
+def log_left(saga_ids: Sequence[UUID]) -> None:
+    """Tell which sagas a stop could not even hand back."""
+    if saga_ids:
+        told = ", ".join(map(str, saga_ids[:_MOST_TOLD]))
+        LOG.warning("the process stops: %d sagas are left to their leases: %s", len(saga_ids), told)
+
+
+def _log_failure(
+    saga: LiveSaga,
+    draft: Draft,
+    event: _Failure,
+    fault: Fault | None,
+    raised: BaseException | None,
+    log_errors: LogErrors,
+) -> None:
+    told = fault.types if fault is not None else event.kind.name
+    if fault is not None and fault.altered:
+        told += ", a business error that cannot be stored whole: its type and message are kept"
+    extra = about(saga, event.step, event.attempt)
+    LOG.warning(
+        "saga %s: %s failed (%s): %s",
+        saga.id,
+        _what(event),
+        told,
+        _next(saga.plan, draft.state, event),
+        extra=extra,
+        exc_info=raised if log_errors == "traceback" else None,
+    )
+    if raised is not None and log_errors != "traceback":
+        LOG.debug("saga %s: what %s raised", saga.id, _what(event), extra=extra, exc_info=raised)
+
+
+def _what(event: _Failure) -> str:
+    match event:
+        case StepFailed():
+            return event.step
+        case CompensationFailed():
+            return f"the compensation of {event.step}"
+        case ProbeFailed():
+            return f"the probe of {event.step}"
+        case _:
+            assert_never(event)
+
+
+def _next(plan: Plan, state: SagaState, event: _Failure) -> str:
+    """Which attempt it was, and what comes next, as far as this step's state tells."""
+    planned = plan.step(event.step)
+    now = find(state, event.step)
+    match event:
+        case StepFailed():
+            schedule = planned.retry
+        case CompensationFailed():
+            schedule = planned.undo_retry
+        case ProbeFailed():
+            schedule = planned.probe_retry
+        case _:
+            assert_never(event)
+    in_doubt = event.kind is FailureKind.UNKNOWN
+    attempt = f"attempt {event.attempt}{'' if in_doubt else _of(schedule, event.attempt)}"
+    doubt = ", it may have run" if in_doubt else ""
+    match now:
+        case Retrying(wake=wake) | UndoRetrying(wake=wake):
+            return f"{attempt}{doubt}, again {_in(wake, event.at)}"
+        case Running() | Undoing():
+            return f"{attempt}{doubt}, again at once"
+        case Unknown(wake=wake) if isinstance(event, ProbeFailed):
+            return f"{attempt}, again {_in(wake, event.at)}"
+        case Unknown():
+            return f"{attempt}{doubt}, to be found out"
+        case UndoFailed():
+            return f"{attempt}, for good"
+        case _:
+            refused = ", a business error" if event.kind is FailureKind.REFUSED else ""
+            return f"{attempt}{doubt or refused}, for good"
+
+
+def _of(schedule: RetrySchedule, attempt: int) -> str:
+    return f" of {schedule.attempts}" if attempt <= schedule.attempts < _COUNTLESS else ""
+
+
+def _in(wake: Moment, at: Moment) -> str:
+    seconds = max(0, wake - at) / 1_000_000
+    return f"in {round(seconds, 3 if seconds < 1 else 1):g} s" if seconds else "at once"

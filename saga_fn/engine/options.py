@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal
 
 import attrs
 
@@ -28,6 +28,14 @@ def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: obje
     check_whole(attribute.name, value, least=0)
 
 
+def _log_errors(_: EngineOptions, attribute: attrs.Attribute[str], value: object) -> None:
+    if value not in ("type", "traceback"):
+        raise SagaError(
+            f"{attribute.name} must be 'type' or 'traceback', not {value!r:.40}",
+            hint="'type' keeps exceptions' messages, which may hold what a payload holds, out of the log",
+        )
+
+
 @attrs.frozen(kw_only=True)
 class EngineOptions:
     """How an engine works.
@@ -47,6 +55,8 @@ class EngineOptions:
     """The longest a start waits for another transaction that holds the same key and is still open."""
     max_payload_bytes: int = attrs.field(default=MEBIBYTE, validator=_not_negative)
     """The most bytes one input, output, event or initial data may take, encoded."""
+    log_errors: Literal["type", "traceback"] = attrs.field(default="type", validator=_log_errors)
+    """What the log tells of an exception of a step: its type, or its traceback, and so its message, too."""
 
     @property
     def time_limit(self) -> float:
