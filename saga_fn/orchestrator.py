@@ -59,9 +59,8 @@ class SagaOrchestrator:
     before others may take them over, and has nothing to do with a step's timeout. `key_wait` (0 to 365 days, default 2 s) is
     the longest a start waits for another transaction that holds the same key and is still open.
 
-    The logger `saga_fn` tells of an exception of a step by its type, and at DEBUG by its traceback. With
-    `log_errors="traceback"` the traceback is part of the line itself; it holds the exception's message, and so may hold
-    what a payload holds.
+    The logger `saga_fn` tells of a step's exception by its type, and at DEBUG by a traceback without messages. With
+    `log_errors="traceback"` the whole traceback is part of the line itself: its message may hold what a payload holds.
 
     Example::
 

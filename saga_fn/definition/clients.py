@@ -187,14 +187,15 @@ def _look_up(cls: type[BaseException]) -> Arrival | _By | None:
 def causes(error: BaseException) -> Iterator[BaseException]:
     """What the exception was raised from, or while handling what, and so on, to the first."""
     seen = {id(error)}
-    each: BaseException | None = error
-    while each is not None:
+    each = error
+    while True:
         cause = each.__cause__
-        each = each.__context__ if cause is None and not each.__suppress_context__ else cause
-        if each is None or id(each) in seen:
+        behind = each.__context__ if cause is None and not each.__suppress_context__ else cause
+        if behind is None or id(behind) in seen:
             return
-        seen.add(id(each))
-        yield each
+        seen.add(id(behind))
+        yield behind
+        each = behind
 
 
 def _nothing_left(error: BaseException) -> bool:

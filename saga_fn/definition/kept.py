@@ -44,7 +44,8 @@ class Kept:
     @classmethod
     def of(cls, error: type[BaseException]) -> Kept:
         """How to store them. Raises TypeValidationError."""
-        fields, types = _fields(error), {}
+        fields = _fields(error)
+        types: dict[str, PayloadType[Any]] = {}  # Any: as above
         hints = hints_of(error)
         taken, needed = ({}, set[str]()) if fields else _taken(error)
         for name, hint in {**hints, **taken}.items():

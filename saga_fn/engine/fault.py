@@ -106,7 +106,8 @@ def _behind(error: BaseException) -> tuple[Behind, ...]:
         how, each = left.pop()
         if id(each) not in seen:
             seen.add(id(each))
-            if how != "in it" or not isinstance(each, BaseExceptionGroup):
+            within = how == "in it" and isinstance(each, BaseExceptionGroup)
+            if not within:
                 found.append(_told(how, each))
             left.extend(_next_behind(each))
     return tuple(found)

@@ -1,7 +1,7 @@
 """What the log says of a saga: its name, step and trace in `extra`, and never a payload.
 
-An exception's message may hold what a payload holds, so it is told by its type alone. Its traceback, with the message, is
-a record at DEBUG, or part of the line itself where the service asks for it by `log_errors="traceback"`.
+An exception's message may hold what a payload holds, so it is told by its type alone. At DEBUG its traceback follows,
+without any message. All of it is part of the line itself where the service asks for it by `log_errors="traceback"`.
 """
 
 from __future__ import annotations
@@ -17,15 +17,29 @@ from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Goal, Retrying, Running, SagaState, UndoFailed, Undoing, UndoRetrying, Unknown
+from saga_fn.core.state import (
+    Goal,
+    Parked,
+    Retrying,
+    Running,
+    SagaState,
+    Undoing,
+    UndoParked,
+    UndoRetrying,
+    Unknown,
+)
 from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.traces import without_messages
 from saga_fn.printable import printable
 
 if TYPE_CHECKING:
     from saga_fn.engine.draft import Draft
 
 LOG = logging.getLogger("saga_fn")
+"""For what is said of a saga."""
+PROCESS = logging.getLogger("saga_fn.process")
+"""For what is said of this process."""
 LogErrors = Literal["type", "traceback"]
 """What the log tells of a step's exception: its type, or its traceback, and so its message, too."""
 
@@ -82,7 +96,9 @@ def log_end(saga_id: UUID, plan: Plan, state: SagaState, error: str | None, extr
 def log_registered(pairs: Iterable[tuple[str, int]], concurrency: int) -> None:
     """Tell what this process works on."""
     known = ", ".join(f"{name} (version {version})" for name, version in sorted(pairs))
-    LOG.info("the worker runs %s; at most %d sagas at once", known or "nothing yet: no saga is registered", concurrency)
+    PROCESS.info(
+        "the worker runs %s; at most %d sagas at once", known or "nothing yet: no saga is registered", concurrency
+    )
 
 
 def log_stopping(running: Sequence[str], seconds: float) -> None:
@@ -90,14 +106,14 @@ def log_stopping(running: Sequence[str], seconds: float) -> None:
     if running:
         more = f", and {len(running) - _MOST_TOLD} more" if len(running) > _MOST_TOLD else ""
         told = ", ".join(running[:_MOST_TOLD]) + more
-        LOG.warning("the process stops: after %g s it cuts short, and hands back, %s", seconds, told)
+        PROCESS.warning("the process stops: after %g s it cuts short, and hands back, %s", seconds, told)
 
 
 def log_left(saga_ids: Sequence[UUID]) -> None:
     """Tell which sagas a stop could not even hand back."""
     if saga_ids:
         told = ", ".join(map(str, saga_ids[:_MOST_TOLD]))
-        LOG.warning("the process stops: %d sagas are left to their leases: %s", len(saga_ids), told)
+        PROCESS.warning("the process stops: %d sagas are left to their leases: %s", len(saga_ids), told)
 
 
 def _log_failure(
@@ -121,8 +137,8 @@ def _log_failure(
         extra=extra,
         exc_info=raised if log_errors == "traceback" else None,
     )
-    if raised is not None and log_errors != "traceback":
-        LOG.debug("saga %s: what %s raised", saga.id, _what(event), extra=extra, exc_info=raised)
+    if raised is not None and log_errors != "traceback" and LOG.isEnabledFor(logging.DEBUG):
+        LOG.debug("saga %s: what %s raised", saga.id, _what(event), extra=extra, exc_info=without_messages(raised))
 
 
 def _what(event: _Failure) -> str:
@@ -162,8 +178,8 @@ def _next(plan: Plan, state: SagaState, event: _Failure) -> str:
             return f"{attempt}, again {_in(wake, event.at)}"
         case Unknown():
             return f"{attempt}{doubt}, to be found out"
-        case UndoFailed():
-            return f"{attempt}, for good"
+        case Parked() | UndoParked():
+            return f"{attempt}{doubt}, waits for a person"
         case _:
             refused = ", a business error" if event.kind is FailureKind.REFUSED else ""
             return f"{attempt}{doubt or refused}, for good"
@@ -175,4 +191,5 @@ def _of(schedule: RetrySchedule, attempt: int) -> str:
 
 def _in(wake: Moment, at: Moment) -> str:
     seconds = max(0, wake - at) / 1_000_000
-    return f"in {round(seconds, 3 if seconds < 1 else 1):g} s" if seconds else "at once"
+    shown = round(seconds, 3 if seconds < 1 else 1)
+    return f"in {shown:g} s" if shown else "at once"

@@ -27,6 +27,7 @@ from saga_fn.core.waiting import takes_more
 from saga_fn.engine.committer import Applied, Refused
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
+from saga_fn.engine.log import about_id, log_end
 from saga_fn.engine.mail import answer_to
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
@@ -38,6 +39,8 @@ class Standing:
     """A saga that nobody works on, at one moment."""
 
     id: UUID
+    name: str
+    trace_id: str
     plan: Plan
     state: SagaState
     token: UUID | None
@@ -162,6 +165,8 @@ async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter])
     if not isinstance(outcome, Applied):
         return False
     engine.announce(None)
+    if state.ended:
+        log_end(at.id, at.plan, state, at.last_error, about_id(at.id, at.name, at.trace_id))
     return True
 
 
@@ -180,6 +185,8 @@ async def plan_of(engine: SagaEngine, row: SagaRecord, plan: PlanId | None = Non
 async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> Standing:
     return Standing(
         id=row.id,
+        name=row.name,
+        trace_id=row.trace_id,
         plan=await plan_of(engine, row),
         state=decode_state(row.state),
         token=row.token,
@@ -198,6 +205,8 @@ async def _claimed(engine: SagaEngine, row: SagaRecord) -> Standing | None:
         return None
     return Standing(
         id=row.id,
+        name=row.name,
+        trace_id=row.trace_id,
         plan=await plan_of(engine, row, claim.plan),
         state=decode_state(claim.state),
         token=claim.token,

@@ -221,12 +221,11 @@ class CountedError(Exception):
 @attrs.frozen
 class PrivateError(Exception):
     code: int
-    _why: str = "w"
-    twice: int = attrs.field(init=False)
+    _why: str = attrs.field(default="w", alias="why")
+    twice: int = attrs.field(init=False, default=0)
 
-    @twice.default
-    def _(self) -> int:
-        return 2 * self.code
+    def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "twice", 2 * self.code)
 
 
 class OwnError(Exception):
@@ -250,7 +249,7 @@ class PriceError(Exception):
 
 class UntypedError(Exception):
     def __init__(self, code, *, why):  # type: ignore[no-untyped-def]  # as people write it
-        super().__init__(code, why)
+        super().__init__(code, why)  # pyright: ignore[reportUnknownArgumentType]  # as above
         self.code = code
         self.why = why
 
