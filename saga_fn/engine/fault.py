@@ -106,11 +106,14 @@ def _behind(error: BaseException) -> tuple[Behind, ...]:
         how, each = left.pop()
         if id(each) not in seen:
             seen.add(id(each))
-            within = how == "in it" and isinstance(each, BaseExceptionGroup)
-            if not within:
+            if how != "in it" or not _is_group(each):
                 found.append(_told(how, each))
             left.extend(_next_behind(each))
     return tuple(found)
+
+
+def _is_group(error: BaseException) -> bool:
+    return isinstance(error, BaseExceptionGroup)
 
 
 def _told(how: How, error: BaseException) -> Behind:
