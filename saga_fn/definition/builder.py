@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, final, overload
 
@@ -15,6 +15,7 @@ from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.definition.base import StepBase
 from saga_fn.definition.binding import StepBinding, bind_step, bind_wait, plan_step, plan_wait
+from saga_fn.definition.captured import Captured
 from saga_fn.definition.deadline import check_deadline
 from saga_fn.definition.ids import check_items, new_id
 from saga_fn.definition.mapping import Mapped, Source, computed, handed_on
@@ -130,6 +131,7 @@ class SagaBuilder(WaitingBuilder[D]):
         self._deadline = None if deadline is None else micros_of("deadline", deadline, least=1)
         self._planned: list[PlannedStep] = []
         self._bindings: dict[StepId, StepBinding] = {}
+        self._captures: list[Captured] = []
         self._built = False
 
     @property
@@ -262,7 +264,7 @@ class SagaBuilder(WaitingBuilder[D]):
         if using is None:
             map_input = handed_on(step_id, parts, self._sources(refs or (self.initial,)))
         else:
-            map_input = self._computed(step_id, refs, using, "the input_map (using)", follows)
+            map_input = self._computed(step_id, refs, using, "the input_map (using)", follows, parts.taken_type)
         return self._add(plan_step(step_id, parts, chosen, follows), bind_step(step_id, parts, chosen, map_input))
 
     @override
@@ -274,7 +276,8 @@ class SagaBuilder(WaitingBuilder[D]):
         map_input = None
         if parts.compute is not None:
             what = "what the wait for it is about" if parts.kind is StepKind.EVENT else "the moment to sleep until"
-            map_input = self._computed(step_id, parts.refs, parts.compute, what, follows)
+            wanted = str if parts.kind is StepKind.EVENT else datetime
+            map_input = self._computed(step_id, parts.refs, parts.compute, what, follows, wanted)
         return self._add(plan_wait(step_id, parts, follows), bind_wait(step_id, parts, map_input))
 
     def _add(self, planned: PlannedStep, binding: StepBinding) -> StepRef[Any]:  # Any: steps of all types
@@ -299,9 +302,19 @@ class SagaBuilder(WaitingBuilder[D]):
         using: Callable[..., object],
         what: str,
         follows: tuple[StepId, ...],
+        wanted: object,
     ) -> Mapped:
         declared = None if self._sequential else frozenset(follows)
-        return computed(step_id, self._sources(refs), using, what=what, declared=declared)
+        self._captures.append(Captured.of(f"{what} of step {step_id!r}", using))
+        return computed(
+            step_id,
+            self._sources(refs),
+            using,
+            what=what,
+            declared=declared,
+            initial=self._initial_type.tp,
+            wanted=wanted,
+        )
 
     def _sources(self, refs: Sequence[StepRef[Any]]) -> list[Source]:  # Any: steps of all types
         return [Source(ref, self._type_of(ref), self._is_conditional(ref)) for ref in refs]
@@ -343,6 +356,8 @@ class SagaBuilder(WaitingBuilder[D]):
             raise SagaDefinitionError("a saga needs at least one step", hint="add one with add_step")
         if output is not None:
             self._check_ref("the saga's output", output)
+        for captured in self._captures:
+            captured.check()
         check_pivot(self._planned)
         plan = Plan.of(
             *self._planned,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeAlias, get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, TypeAlias, get_args, get_origin
 
 import attrs
 
@@ -12,7 +12,7 @@ from saga_fn.codec import PayloadType, type_name
 from saga_fn.core.ids import StepId
 from saga_fn.definition.parts import StepParts
 from saga_fn.definition.refs import InputContext, StepRef
-from saga_fn.definition.signature import fits, hints_of, takes
+from saga_fn.definition.signature import fits, hints_of, members, takes
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 
@@ -66,8 +66,12 @@ def computed(
     *,
     what: str,
     declared: frozenset[StepId] | None,
+    initial: object,
+    wanted: object,
 ) -> Mapped:
     """What `using` makes of the sources; without any, of the InputContext, of which only `declared` steps are shown.
+
+    `initial` is the type of the saga's initial data, `wanted` the type that `using` is to give.
 
     Raises SagaDefinitionError, TypeValidationError.
     """
@@ -84,6 +88,10 @@ def computed(
         )
     if any(source.conditional for source in sources):
         _check_takes_none(step_id, sources, using)
+    context: Any = InputContext  # Any: subscribed with a type that is known at run time only
+    _check_annotations(
+        f"{what} of step {step_id!r}", using, [one.gives.tp for one in sources] or [context[initial]], wanted
+    )
     if sources:
         refs = tuple(source.ref for source in sources)
         return lambda known: using(*[known.output(ref) for ref in refs])
@@ -112,6 +120,45 @@ def _check_takes_none(step_id: StepId, sources: Sequence[Source], using: Callabl
                 f"but step {source.ref.step_id!r} is conditional and may give None",
                 hint=f"annotate it {type_name(hints[parameter])} | None, and say what to do without it",
             )
+
+
+def _check_annotations(what: str, using: Callable[..., object], given: Sequence[object], wanted: object) -> None:
+    """Refuse what says by its annotations that it takes or gives something else; it need not say anything."""
+    if not inspect.isfunction(using) and not inspect.ismethod(using):
+        return
+    try:
+        hints = hints_of(using)
+    except TypeValidationError:
+        return  # an annotation for the checkers alone
+    for one, parameter in zip(given, inspect.signature(using).parameters, strict=False):
+        taken = hints.get(parameter, Any)
+        if one is not object and not (fits(one, taken) and _same_context(one, taken)):
+            raise TypeValidationError(
+                f"{what} takes a {type_name(taken)}, but is given a {type_name(one)}",
+                hint=f"annotate {parameter} as {type_name(one)}, or name in depends_on= the step that gives what it takes",
+            )
+    gives = hints.get("return", Any)
+    if not all(member is object or fits(member, wanted) or _is_any_dict(member) for member in members(gives)):
+        raise TypeValidationError(
+            f"{what} gives a {type_name(gives)}, but a {type_name(wanted)} is wanted",
+            hint=f"return a {type_name(wanted)}, and annotate it so",
+        )
+
+
+def _same_context(given: object, taken: object) -> bool:
+    """Whether the initial data of an InputContext are those of this saga."""
+    if get_origin(given) is not InputContext or get_origin(taken) is not InputContext:
+        return True
+    return fits(get_args(given)[0], get_args(taken)[0])
+
+
+def _is_any_dict(tp: object) -> bool:
+    """Whether it is a dict of whatever values: it may stand for an object, and is judged when it is there."""
+    return (
+        (get_origin(tp) or tp) in (dict, Mapping)
+        and all(one in (Any, object, str) for one in get_args(tp)[:1])
+        and all(one in (Any, object) for one in get_args(tp)[1:])
+    )
 
 
 def _restricted(

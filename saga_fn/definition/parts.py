@@ -148,11 +148,14 @@ def parts_of_object(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of al
     execute = _method(given, base, "execute", 1 + wants)
     undo = _method(given, base, "compensate", 2 + wants)
     undo_takes, undo_waits = (None, False) if undo is None else _undo_says(undo)
+    gives = output_type(types[1])
+    _check_annotations(cls, execute, (types[0],), gives)
+    _check_annotations(cls, undo, (types[0], gives), None)
     asks = _method(given, base, "probe", 1 + wants)
     return StepParts(
         name=_snake(cls.__name__),
         input_type=payload_type(types[0], f"the input of step {cls.__name__}"),
-        output_type=_output(cls.__name__, output_type(types[1])),
+        output_type=_output(cls.__name__, gives),
         execute=_with_context(execute, 1, wants=wants),
         compensate=undo and _with_context(undo, 2, wants=wants),
         options={},
@@ -183,6 +186,31 @@ def _method(given: object, base: type, name: str, values: int) -> Any:  # Any: a
             hint="execute takes the input, compensate the input and the output; a ContextStep's also the StepContext",
         ) from error
     return method
+
+
+def _check_annotations(
+    cls: type, method: Callable[..., object] | None, given: Sequence[object], wanted: object
+) -> None:
+    """Refuse a method that says by its annotations that it takes or gives something else than its class says."""
+    if method is None:
+        return
+    try:
+        hints = hints_of(method)
+        gives = output_type(hints.get("return", Any))
+    except TypeValidationError:
+        return  # an annotation for the checkers alone
+    name = f"{cls.__name__}.{method.__name__}"
+    for one, parameter in zip(given, inspect.signature(method).parameters, strict=False):
+        if not fits(one, hints.get(parameter, Any)):
+            raise TypeValidationError(
+                f"{name} takes a {type_name(hints[parameter])}, but {cls.__name__} says that it is given a {type_name(one)}",
+                hint=f"make it the same in both: class {cls.__name__}(BaseStep[In, Out])",
+            )
+    if wanted is not None and gives is not object and not fits(gives, wanted):  # object says nothing
+        raise TypeValidationError(
+            f"{name} gives a {type_name(gives)}, but {cls.__name__} says that it is a {type_name(wanted)}",
+            hint=f"make it the same in both: class {cls.__name__}(BaseStep[In, Out])",
+        )
 
 
 def _undo_says(compensate: Callable[..., object]) -> tuple[object, bool]:
