@@ -54,6 +54,7 @@ from saga_fn.errors import (
     ServerTooOldError,
     StartBusyError,
     StartConflictError,
+    StoredDataError,
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
@@ -77,6 +78,7 @@ from saga_fn.snapshot import (
     SagaSnapshot,
     StepFailure,
     StepSnapshot,
+    Unreadable,
     Wait,
 )
 from saga_fn.store.memory import MemoryStore
@@ -152,7 +154,9 @@ __all__ = [
     "StoreError",
     "StoreRefusedError",
     "StoreUnavailableError",
+    "StoredDataError",
     "TypeValidationError",
+    "Unreadable",
     "Wait",
     "WaitFor",
     "WaitReason",

@@ -25,7 +25,7 @@ from saga_fn.engine.arguments import check_id, check_is, check_key, check_target
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import payload_in
-from saga_fn.engine.verbs import apply_verb
+from saga_fn.engine.verbs import apply_verb, end_unusable
 from saga_fn.engine.view import admin_snapshot_of, plan_of
 from saga_fn.errors import (
     PayloadTooLargeError,
@@ -34,9 +34,11 @@ from saga_fn.errors import (
     SagaNotFoundError,
     SagaNotRegisteredError,
     SagaStateError,
+    StoredDataError,
 )
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.snapshot import KeptEvent, SagaAdminSnapshot
+from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.records import SagaRecord, decode_event, decode_state
 
@@ -108,7 +110,7 @@ class SagaAdmin:
         if registered is None:
             raise SagaNotRegisteredError(row.name, registered=[name for name, _ in self._engine.registry.pairs])
         plan = registered.definition.plan
-        chosen = step_id or project(plan, decode_state(row.state)).current_step
+        chosen = step_id or project(plan, decode_state(row.state, row.rev)).current_step
         if chosen is None:
             raise SagaStateError(f"saga {saga_id} waits at no step", saga_id=saga_id, hint="look at it with get_saga")
         binding = registered.definition.binding(chosen)
@@ -129,9 +131,13 @@ class SagaAdmin:
     async def abort(self, saga_id: UUID) -> None:
         """End the saga as it is, FAILED, undoing nothing. What runs now may run on until its owner's lease is over.
 
-        A saga that has ended stays as it is: SagaStateError.
+        A saga that has ended stays as it is: SagaStateError. One whose row cannot be read is ended as well; then `left_over`
+        names every step of its plan.
         """
-        await apply_verb(self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end)))
+        try:
+            await apply_verb(self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end)))
+        except (StoredDataError, RowRefusedError) as error:
+            await end_unusable(self._engine, saga_id, error)
 
     async def kept_events(
         self, saga_name: str | None = None, aggregation_id: str | None = None
@@ -186,10 +192,13 @@ class SagaAdmin:
         state: SagaState | None = None
         plan: Plan | None = None
         for place, record in enumerate(journal, 1):
-            event = decode_event(record.event)
-            named = getattr(event, "plan", None)
-            if named is not None:
-                plan = await self._engine.store.plan(named)
+            try:
+                event = decode_event(record.event)
+                named = getattr(event, "plan", None)
+                if named is not None:
+                    plan = await self._engine.store.plan(named)
+            except StoredDataError as error:
+                return [f"entry {place}: {error.fact}"]
             if plan is None:
                 return [f"entry {place}: its plan is not in the store"]
             if isinstance(event, PlanChanged) or state is None or state.plan == plan.id:
@@ -206,8 +215,12 @@ class SagaAdmin:
         if state is None or plan is None:
             return ["the journal is empty"]
         shown = project(plan, state)
+        try:
+            stored = decode_state(row.state, row.rev)
+        except StoredDataError as error:
+            return [f"state: {error.fact}"]
         columns = {
-            "state": (state, decode_state(row.state)),
+            "state": (state, stored),
             "rev": (state.rev, row.rev),
             "status": (shown.status, row.status),
             "waits": (shown.waits, row.waits),
@@ -215,11 +228,7 @@ class SagaAdmin:
             "plan": (state.plan, row.plan),
             "ended": (state.ended, row.ended_at is not None),
         }
-        return [
-            f"{name}: folded {folded}, stored {stored}"
-            for name, (folded, stored) in columns.items()
-            if folded != stored
-        ]
+        return [f"{name}: folded {ours}, stored {theirs}" for name, (ours, theirs) in columns.items() if ours != theirs]
 
     async def _read(self, saga_id: UUID) -> SagaRecord:
         check_id(saga_id)

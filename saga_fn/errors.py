@@ -21,6 +21,7 @@ One root, one leaf per cause. The facts are attributes; the message is the fact,
     └── StoreError
         ├── StoreUnavailableError
         ├── StoreRefusedError          ... and will not, until a person changes something
+        ├── StoredDataError
         ├── SchemaMissingError
         ├── SchemaTooNewError
         └── ServerTooOldError
@@ -372,6 +373,16 @@ class StoreRefusedError(StoreError):
 
     Doing the same again does not help; `hint` says what does. The message has the server's own sentence.
     """
+
+
+class StoredDataError(StoreError):
+    """Something that the store holds cannot be read: it was damaged, written by hand, or restored in part."""
+
+    def __init__(self, what: str, flaw: str) -> None:
+        super().__init__(
+            f"a {what} in the store cannot be read: {flaw}",
+            hint="restore the row from a backup and call SagaOrchestrator.resume(saga_id), or end the saga by SagaAdmin.abort",
+        )
 
 
 class SchemaMissingError(StoreError):

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 import attrs
+from typing_extensions import override
 
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.projection import SagaStatus, WaitReason
@@ -58,8 +59,10 @@ class SagaSnapshot:
     """Type name of the last error; messages are in the history."""
     parked: str | None
     """Why it waits for a person."""
+    unreadable: str | None
+    """The reason why its stored state cannot be read; then its row alone speaks, and a person has to look at it."""
     left_over: tuple[LeftOver, ...]
-    """What a FAILED saga leaves in the world."""
+    """What a FAILED saga leaves in the world; each step of its plan where its stored state cannot be read."""
     waiting_for: tuple[Wait, ...]
     """The events and moments it waits for now."""
     buffered_events: tuple[str, ...]
@@ -71,6 +74,18 @@ class SagaSnapshot:
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
+
+
+@attrs.frozen
+class Unreadable:
+    """Stands where a stored payload is shown that cannot be read: it was damaged, or written by hand."""
+
+    size: int | None
+    """Bytes that are stored; None if there is no such journal entry."""
+
+    @override
+    def __repr__(self) -> str:
+        return "<missing>" if self.size is None else f"<unreadable: {self.size} bytes>"
 
 
 @attrs.frozen

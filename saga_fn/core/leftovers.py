@@ -8,7 +8,7 @@ from typing import assert_never
 import attrs
 
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.reading import owes_undo
 from saga_fn.core.state import (
     Doubt,
@@ -63,6 +63,15 @@ def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
         return ()
     found = (_left_of(plan, step, state.at) for step in state.steps)
     return tuple(leftover for leftover in found if leftover is not None)
+
+
+def all_that_may_be_left(plan: Plan) -> tuple[LeftOver, ...]:
+    """What a saga of that plan may leave in the world of which nothing else is known: any step may have run."""
+    return tuple(
+        LeftOver(planned.step, LeftOverKind.MAY_HAVE_RUN)
+        for planned in plan.data.steps
+        if planned.kind is StepKind.STEP
+    )
 
 
 def verdict(plan: Plan, state: SagaState) -> Goal:

@@ -58,6 +58,8 @@ class ParkReason(enum.StrEnum):
     """The process died again and again while this saga ran alone in it."""
     ROW_REFUSED = "row_refused"
     """The database refused the saga's row."""
+    STATE_UNREADABLE = "state_unreadable"
+    """The stored state cannot be read; only a row says so, no state does."""
     PAST_PIVOT = "past_pivot"
     """It failed for good after the pivot, where the only way is forward."""
     OUTCOME_UNKNOWN = "outcome_unknown"

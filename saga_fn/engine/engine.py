@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from typing import final
 from uuid import UUID
 
-import msgspec
 from returns.result import Success
 
 from saga_fn.core.effects import Action
 from saga_fn.core.events import PlanChanged, Resumed, SagaParked
+from saga_fn.core.flaws import misfit_in
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import parked_by_plan, suspect
@@ -37,7 +37,8 @@ from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent
 from saga_fn.engine.registry import Registry
 from saga_fn.engine.roster import Roster
-from saga_fn.errors import StoreError
+from saga_fn.engine.set_aside import concerns_one, missing_entry, set_aside
+from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
@@ -112,22 +113,29 @@ class SagaEngine:
     async def drive_claimed(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Future[None]]:
         """Go on with sagas just claimed (by a request sent at monotonic time `sent`); gives what is done when they are over.
 
-        What is unreadable in one of them costs the others nothing.
+        A saga that cannot be driven, for whatever is stored of it, is parked; it costs the others nothing.
         """
         driven: list[asyncio.Future[None]] = []
         by_shard: dict[int, list[tuple[ClaimedSaga, SagaState]]] = {}
         for claim in claims:
             try:
-                state = decode_state(claim.state)
-            except msgspec.DecodeError as error:
-                _log.error("the state of saga %s cannot be read: %s", claim.id, error, extra={"saga_id": str(claim.id)})
+                state = decode_state(claim.state, claim.rev)
+            except StoredDataError as error:
+                await set_aside(self.store, claim.id, claim.token, error)
                 continue
             by_shard.setdefault(shard_of(claim.id, self.store.shards), []).append((claim, state))
         for shard, group in by_shard.items():
             wanted = [(claim.id, seq) for claim, state in group for seq in _needed(state)]
             recorded = await self.store.results(shard, wanted)
             for claim, state in group:
-                interpreter = await self._drive_claim(claim, state, recorded, sent)
+                try:
+                    interpreter = await self._drive_claim(claim, state, recorded, sent)
+                except Exception as error:
+                    if not concerns_one(error):
+                        raise
+                    fault = missing_entry(error) if isinstance(error, KeyError) else error
+                    await set_aside(self.store, claim.id, claim.token, fault)
+                    continue
                 if interpreter is not None:
                     driven.append(interpreter.until_over())
         return driven
@@ -139,10 +147,14 @@ class SagaEngine:
         if registered is None:
             await self.store.release(shard_of(claim.id, self.store.shards), {claim.id: claim.token})
             return None
+        plan = registered.definition.plan
+        flaw = misfit_in(plan, state) if claim.plan == plan.id else None
+        if state.ended or flaw is not None:
+            raise StoredDataError("state", flaw or "it has ended, and its row has not")
         saga = LiveSaga(
             id=claim.id,
             registered=registered,
-            plan=registered.definition.plan,
+            plan=plan,
             state=state,
             token=claim.token,
             owner=self.owner,
@@ -155,11 +167,7 @@ class SagaEngine:
             max_payload_bytes=self.options.max_payload_bytes,
             initial=recorded[claim.id, 1].payload or b"",
             created_at=claim.created_at,
-            results={
-                step.step: recorded[claim.id, step.seq]
-                for step in _recorded(state)
-                if registered.definition.plan.gives(step.step)
-            },
+            results={step.step: recorded[claim.id, step.seq] for step in _recorded(state) if plan.gives(step.step)},
             events={seq: recorded[claim.id, seq].payload or b"null" for seq in _events(state)},
         )
         if not claim.signals:
@@ -194,8 +202,7 @@ class SagaEngine:
             return None
         old = await self.store.plan(claim.plan)
         if old is None:
-            _log.error("the plan %s of saga %s is not in the store", claim.plan, claim.id)
-            return None
+            raise StoredDataError("plan", "it is not there; was the table saga_plan emptied?")
         saga.plan = old
         fault = misfit_of(decision.failure(), saga.registered)
         return [Incoming(SagaParked(claim.now, ParkReason.PLAN_CHANGED), payload=fault.encode())]

@@ -35,7 +35,8 @@ from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.log import LOG, LogErrors, about, log_progress
 from saga_fn.engine.notes import Result, note_late, note_refused, readable
-from saga_fn.errors import StoreError
+from saga_fn.engine.set_aside import concerns_one, set_aside
+from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import SagaWrite
 
@@ -217,6 +218,8 @@ class Interpreter:
             self._busy = True
             self._draft = draft
             self._committer.hand_in(self._write(draft), self._settled)
+        elif any(type(item.event) is Resumed for item, _ in draft.refused):
+            self._break_off(StoredDataError("state", "the saga cannot be taken up from it"))
         elif draft.refused:
             self._wait_for(self._note_refused(draft))
         else:
@@ -247,12 +250,13 @@ class Interpreter:
                 case Refused(error=error):
                     LOG.error("the database refused saga %s: %s", self.saga.id, error.fact, extra=about(self.saga))
                     self._cut_short()
-                    # If not even that can be written, the lease runs out, and this is tried again.
-                    self._lost = any(isinstance(item.event, SagaParked) for item in self._deciding)
-                    parked = SagaParked(self._clock.now(), ParkReason.ROW_REFUSED)
-                    self._arrived = [Incoming(parked, payload=Fault.of(error).encode())]
+                    if any(isinstance(item.event, SagaParked) for item in self._deciding):
+                        self._break_off(error)  # not even that can be written
+                    else:
+                        parked = SagaParked(self._clock.now(), ParkReason.ROW_REFUSED)
+                        self._arrived = [Incoming(parked, payload=Fault.of(error).encode())]
                 case Unsettled(error=error):
-                    self._break_off(error)
+                    self._leave_to_lease(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
             self._break_off(error)
         self._proceed()
@@ -352,6 +356,15 @@ class Interpreter:
             self._finish()
 
     def _break_off(self, error: BaseException) -> None:
+        """Something is wrong with this saga: stop what runs of it, and park it by a statement that needs no state."""
+        if not concerns_one(error):
+            self._leave_to_lease(error)
+            return
+        self._cut_short()
+        self._lost = True
+        self._wait_for(set_aside(self._store, self.saga.id, self.saga.token, error))
+
+    def _leave_to_lease(self, error: BaseException) -> None:
         LOG.error(
             "saga %s could not be driven; its lease runs out", self.saga.id, exc_info=error, extra=about(self.saga)
         )
@@ -381,6 +394,8 @@ class Interpreter:
             await chore
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
             self._break_off(error)
+            if not self.over:
+                return  # the saga is being set aside
         self._busy = False
         self._proceed()
 

@@ -20,6 +20,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.state import SagaState
 from saga_fn.engine.execution import Incoming
+from saga_fn.snapshot import Unreadable
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.records import Letter
 
@@ -77,9 +78,12 @@ def event_letter(letter_id: UUID, event: EventReceived, payload: bytes | None) -
 
 
 def payload_in(body: bytes) -> object:
-    """What a letter brings, as plain JSON."""
-    payload = msgspec.json.decode(body, type=_Body).payload
-    return None if payload is None else msgspec.json.decode(base64.b64decode(payload))
+    """What a letter brings, as plain JSON; `Unreadable` where it cannot be read."""
+    try:
+        payload = msgspec.json.decode(body, type=_Body).payload
+        return None if payload is None else msgspec.json.decode(base64.b64decode(payload))
+    except (ValueError, RecursionError):  # those of JSON, base64 and UTF-8
+        return Unreadable(len(body))
 
 
 def answer_to(event: Event, state: SagaState) -> str:

@@ -29,9 +29,10 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.log import about_id, log_end
 from saga_fn.engine.mail import answer_to
+from saga_fn.engine.set_aside import usable_state
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
-from saga_fn.store.records import Entry, Letter, SagaRecord, SagaWrite, decode_state, moment_of
+from saga_fn.store.records import Entry, Letter, SagaRecord, SagaWrite, moment_of
 
 
 @attrs.frozen
@@ -183,12 +184,13 @@ async def plan_of(engine: SagaEngine, row: SagaRecord, plan: PlanId | None = Non
 
 
 async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> Standing:
+    plan = await plan_of(engine, row)
     return Standing(
         id=row.id,
         name=row.name,
         trace_id=row.trace_id,
-        plan=await plan_of(engine, row),
-        state=decode_state(row.state),
+        plan=plan,
+        state=usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None),
         token=row.token,
         signals=row.signals,
         last_error=row.last_error,
@@ -203,12 +205,13 @@ async def _claimed(engine: SagaEngine, row: SagaRecord) -> Standing | None:
     claim = await engine.store.claim(row.id, owner=engine.owner, lease=engine.options.lease)
     if claim is None:
         return None
+    plan = await plan_of(engine, row, claim.plan)
     return Standing(
         id=row.id,
         name=row.name,
         trace_id=row.trace_id,
-        plan=await plan_of(engine, row, claim.plan),
-        state=decode_state(claim.state),
+        plan=plan,
+        state=usable_state(plan, claim.state, claim.rev, ended=None),
         token=claim.token,
         signals=claim.signals,
         last_error=claim.last_error,

@@ -18,7 +18,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import write_mail
 from saga_fn.engine.unowned import Standing, change, standing
-from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError
+from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoreError
 from saga_fn.snapshot import wait_token
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of
@@ -76,6 +76,21 @@ async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing
     if done and by_force:
         engine.lose(row.id)
     return done
+
+
+async def end_unusable(engine: SagaEngine, saga_id: UUID, error: StoreError) -> None:
+    """End a saga whose row cannot be read, or cannot be written as the core would have it, by a statement that needs neither.
+
+    Its state says nothing of what is left of it, so that each step of its plan is reported as one that may have run.
+    """
+    row = await read_row(engine, saga_id)
+    while not await engine.store.end_row(saga_id, row.rev, type(error).__name__):
+        row = await read_row(engine, saga_id)
+        if row.ended_at is not None:
+            raise _refusal(saga_id, Refusal.FINISHED)
+    await engine.store.note(saga_id, "aborted", error.fact)
+    engine.lose(saga_id)
+    engine.announce(None)
 
 
 async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes) -> bool:

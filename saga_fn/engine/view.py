@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -24,14 +24,15 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.items import items_of
-from saga_fn.core.leftovers import left_over
+from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.core.projection import project
+from saga_fn.core.projection import Projection, SagaStatus, WaitReason, project
 from saga_fn.core.reading import find
 from saga_fn.core.state import (
     Gathered,
     Goal,
     NotTaken,
+    ParkReason,
     SagaState,
     Skipped,
     Sleeping,
@@ -49,12 +50,16 @@ from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.cause import CARRIES, failure_of, fault_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.set_aside import usable_state
+from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import (
     HistoryEntry,
     HistoryStatus,
     SagaAdminSnapshot,
     SagaSnapshot,
+    StepFailure,
     StepSnapshot,
+    Unreadable,
     Wait,
     wait_token,
 )
@@ -74,11 +79,12 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     """The saga with its data and history."""
     journal = await engine.store.journal(row.id, last=row.rev)
     notes = await engine.store.notes(row.id)
-    history = tuple(_entry(record) for record in journal)
-    state = decode_state(row.state)
+    history = tuple(_entry(record, row.created_at) for record in journal)
+    payloads = {record.seq: record.payload for record in journal}
     plan = await plan_of(engine, row)
+    state, unreadable = _state_of(row, plan)
     outputs = {
-        step.step: _plain(journal[step.seq - 1].payload) if _gives(plan, step) else None
+        step.step: _recorded(payloads, step.seq) if _gives(plan, step) else None
         for step in state.steps
         if isinstance(step, Succeeded | Skipped | Undone) and step.seq
     }
@@ -88,20 +94,27 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
             outputs[step.step] = [outputs[item] for item in items_of(step)]
     context: dict[str, Any] = {  # Any: JSON of whatever types the saga has
         "saga_name": row.name,
-        "initial_data": _plain(journal[0].payload),
+        "initial_data": _recorded(payloads, 1),
         "step_outputs": outputs,
-        "events": [_plain(journal[seq - 1].payload) for seq in state.events],
+        "events": [_recorded(payloads, seq) for seq in state.events],
     }
     if state.latest:
-        context["latest_event"] = _plain(journal[state.latest - 1].payload)
+        context["latest_event"] = _recorded(payloads, state.latest)
     return SagaAdminSnapshot(
         **await _fields(engine, row),
-        failure=(await failure_of(engine, row, journal))[1],
+        failure=await _failure_in(engine, row, journal),
         context=context,
         step_history=history,
         notes=tuple(f"{note.kind}: {note.detail}" for note in notes),
-        steps=() if plan is None else steps_of(plan, state),
+        steps=() if plan is None or unreadable else steps_of(plan, state),
     )
+
+
+async def _failure_in(engine: SagaEngine, row: SagaRecord, journal: Sequence[JournalRecord]) -> StepFailure | None:
+    try:
+        return (await failure_of(engine, row, journal))[1]
+    except StoredDataError:
+        return None  # the history shows which entry cannot be read
 
 
 def steps_of(plan: Plan, state: SagaState) -> tuple[StepSnapshot, ...]:
@@ -139,11 +152,13 @@ async def read_result(engine: SagaEngine, row: SagaRecord, definition: SagaDefin
     step = definition.output
     if step is None or (step != INITIAL and definition.steps[step].kind is StepKind.SLEEP):
         return definition.output_type.decode(b"null")
-    state = decode_state(row.state)
+    state = decode_state(row.state, row.rev)
     seqs = {step.step: step.seq for step in state.steps if isinstance(step, Succeeded | Skipped)} | {INITIAL: 1}
     items = _items(state, step)
     wanted = [(row.id, seqs[one]) for one in ([step] if items is None else items) if one in seqs]
     recorded = await engine.store.results(shard_of(row.id, engine.store.shards), wanted)
+    if missing := [seq for key in wanted if key not in recorded for _, seq in [key]]:
+        raise StoredDataError("journal entry", f"number {missing[0]} is not there")
     if items is not None:
         return definition.output_type.decode(_joined(recorded[key].payload for key in wanted))
     # Nothing is recorded of what was not taken.
@@ -191,17 +206,46 @@ def record_of(live: LiveSaga) -> SagaRecord:
 
 
 async def plan_of(engine: SagaEngine, row: SagaRecord) -> Plan | None:
-    """The plan the saga's state was made by."""
+    """The plan the saga's state was made by; None if it is not there, or cannot be read."""
     registered = engine.registry.find(row.name, row.version)
     if registered is not None and registered.definition.plan.id == row.plan:
         return registered.definition.plan
-    return await engine.store.plan(row.plan)
+    try:
+        return await engine.store.plan(row.plan)
+    except StoredDataError:
+        return None
+
+
+def _state_of(row: SagaRecord, plan: Plan | None) -> tuple[SagaState, str | None]:
+    """The saga's state; where it cannot be read, one that says nothing, and the reason."""
+    blank = SagaState(plan=row.plan, rev=row.rev, at=row.now)
+    try:
+        return usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None), None
+    except StoredDataError as error:
+        return blank, error.fact
+
+
+def _parked(row: SagaRecord, shown: Projection | None, unreadable: str | None) -> str | None:
+    """Why the saga waits for a person. A row that was set aside says so, whatever its state says."""
+    if shown is not None and shown.parked is not None:
+        return shown.parked
+    if not row.waits & WaitReason.PARKED:
+        return None
+    return (ParkReason.ROW_REFUSED if unreadable is None else ParkReason.STATE_UNREADABLE).value
+
+
+def _left_over(row: SagaRecord, plan: Plan | None, state: SagaState, unreadable: str | None) -> tuple[LeftOver, ...]:
+    if plan is None:
+        return ()
+    if row.status is SagaStatus.FAILED and unreadable:
+        return all_that_may_be_left(plan)
+    return left_over(plan, state)
 
 
 async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any: constructor arguments of a snapshot
-    state = decode_state(row.state)
     plan = await plan_of(engine, row)
-    shown = None if plan is None else project(plan, state)
+    state, unreadable = _state_of(row, plan)
+    shown = None if plan is None or unreadable else project(plan, state)
     return {
         "id": row.id,
         "saga_name": row.name,
@@ -216,8 +260,9 @@ async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any
         "deadline_at": row.due_at,
         "step_execution_token": None if row.ended_at else row.token or wait_token(row.id, row.rev),
         "last_error": row.last_error,
-        "parked": None if shown is None else shown.parked,
-        "left_over": () if plan is None else left_over(plan, state),
+        "parked": _parked(row, shown, unreadable),
+        "unreadable": unreadable,
+        "left_over": _left_over(row, plan, state, unreadable),
         "waiting_for": _waits_of(plan, state),
         "buffered_events": tuple(event.name for event in state.buffered if not is_void(event, row.now)),
         "begins_at": time_of(state.begins) if state.begins > state.at else None,
@@ -257,8 +302,24 @@ def _done(state: SagaState) -> int:
     return sum(is_done(step) and step.step not in items for step in state.steps)
 
 
-def _entry(record: JournalRecord) -> HistoryEntry:
-    event = decode_event(record.event)
+def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
+    try:
+        event = decode_event(record.event)
+    except StoredDataError as error:
+        return HistoryEntry(
+            seq=record.seq,
+            kind="unreadable",
+            phase="saga",
+            status=HistoryStatus.ERROR,
+            step_id=None,
+            attempt=None,
+            timestamp=started,  # when it was recorded, the event alone would say
+            token=record.writer,
+            skipped=False,
+            input=_plain(record.input),
+            output=_plain(record.payload),
+            error=error.fact,
+        )
     step, attempt = step_of(event)
     fault = fault_of(event, record)
     status = HistoryStatus.INFO
@@ -296,5 +357,14 @@ def _phase(event: Event) -> str:
     return "compensate" if undoing else "saga"
 
 
+def _recorded(payloads: Mapping[int, bytes | None], seq: int) -> Any:  # Any: JSON
+    return _plain(payloads[seq]) if seq in payloads else Unreadable(None)
+
+
 def _plain(payload: bytes | None) -> Any:  # Any: JSON
-    return None if payload is None else msgspec.json.decode(payload)
+    if payload is None:
+        return None
+    try:
+        return msgspec.json.decode(payload)
+    except (ValueError, RecursionError):  # msgspec's errors, and UnicodeDecodeError
+        return Unreadable(len(payload))

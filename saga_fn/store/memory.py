@@ -273,6 +273,33 @@ class MemoryStore:
     def _change(self, record: SagaRecord) -> None:
         self._sagas[record.id].record = record
 
+    async def park_row(self, saga_id: UUID, token: UUID, why: str) -> None:
+        """Take a claimed saga whose state cannot be used out of work."""
+        saga = self._sagas.get(saga_id)
+        if saga is not None and saga.record.token == token and saga.record.ended_at is None:
+            self._set_apart(saga, SagaStatus.SUSPENDED, why, ended_at=None)
+
+    async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
+        """End a saga, FAILED, whose state cannot be used."""
+        saga = self._sagas.get(saga_id)
+        if saga is None or saga.record.rev != rev or saga.record.ended_at is not None:
+            return False
+        self._set_apart(saga, SagaStatus.FAILED, why, ended_at=time_of(self.now()))
+        return True
+
+    def _set_apart(self, saga: _Saga, status: SagaStatus, why: str, *, ended_at: datetime | None) -> None:
+        saga.record = attrs.evolve(
+            saga.record,
+            status=status,
+            waits=WaitReason.NOTHING if ended_at else WaitReason.PARKED,
+            token=None,
+            owner=None,
+            due_at=None,
+            last_error=why,
+            updated_at=time_of(self.now()),
+            ended_at=ended_at,
+        )
+
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         """The shards in which something is due."""
         return [shard for shard in range(self._shards) if self._due(shard, definitions)]

@@ -44,11 +44,11 @@ from saga_fn.store.records import (
     SagaRecord,
     SagaWrite,
     TakenSaga,
-    decode_plan,
     encode_event,
     encode_plan,
     encode_state,
     moment_of,
+    plan_from,
     time_of,
 )
 
@@ -349,6 +349,21 @@ class PostgresStore:
 
     # Reading.
 
+    async def park_row(self, saga_id: UUID, token: UUID, why: str) -> None:
+        """Take a claimed saga whose state cannot be used out of work."""
+        async with self._database.work() as connection:
+            await self._database.queries.park_saga_row(
+                connection, shard=self._shard(saga_id), id=saga_id, token=token, why=why, patience=PATIENCE
+            )
+
+    async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
+        """End a saga, FAILED, whose state cannot be used."""
+        async with self._database.work() as connection:
+            ended = await self._database.queries.end_saga_row(
+                connection, shard=self._shard(saga_id), id=saga_id, rev=rev, why=why, patience=PATIENCE
+            )
+        return ended > 0
+
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         """The shards in which something is due; takes no lock."""
         async with self._database.control() as connection:
@@ -534,7 +549,7 @@ class PostgresStore:
             row = await self._database.queries.read_plan(
                 connection, shard=shard_of_plan(plan_id, self._shards), id=plan_id
             )
-        return None if row is None else Plan.from_data(decode_plan(row.data))
+        return None if row is None else plan_from(row.data)
 
     async def due_work(self, definitions: Sequence[tuple[str, int]]) -> DueWork:
         """One cheap read for the health check."""

@@ -206,6 +206,14 @@ class Store(Protocol):
         """Give back claimed sagas (id to token) as they are, due when `pause` is over."""
         ...
 
+    async def park_row(self, saga_id: UUID, token: UUID, why: str) -> None:
+        """Take a claimed saga whose state cannot be used out of work, until a person has looked at it; `why` is its error."""
+        ...
+
+    async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
+        """End a saga, FAILED, whose state cannot be used; False if it has moved on from `rev`, or has ended."""
+        ...
+
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         """The shards in which something is due; takes no lock."""
         ...

@@ -6,19 +6,24 @@ States, events and plans are kept as msgpack arrays under a format number. A rea
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
 import attrs
 import msgspec
 
 from saga_fn.core.events import Event, Started
+from saga_fn.core.flaws import LAST_MOMENT, flaw_in
 from saga_fn.core.ids import Moment, PlanId
-from saga_fn.core.plan import PlanData
+from saga_fn.core.plan import Plan, PlanData
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import SagaState
 from saga_fn.core.waiting import BUFFER_LIMIT
+from saga_fn.errors import StoredDataError
+
+T = TypeVar("T")
 
 KEPT_FOR: Final = timedelta(days=7)
 """How long an event for a business key is kept at most, whenever it says that it expires."""
@@ -61,9 +66,13 @@ def encode_state(state: SagaState) -> bytes:
     return _encode(state)
 
 
-def decode_state(data: bytes) -> SagaState:
-    """The state that was stored; raises `msgspec.DecodeError` for bytes that are not one."""
-    return _decode_state(data)
+def decode_state(data: bytes, rev: int) -> SagaState:
+    """The state that was stored with that revision. Raises StoredDataError for bytes that are not one."""
+    state = _decoded("state", _decode_state, data)
+    flaw = flaw_in(state, rev)
+    if flaw is not None:
+        raise StoredDataError("state", flaw)
+    return state
 
 
 def encode_event(event: Event) -> bytes:
@@ -72,8 +81,11 @@ def encode_event(event: Event) -> bytes:
 
 
 def decode_event(data: bytes) -> Event:
-    """The event that was journaled; raises `msgspec.DecodeError` for bytes that are not one."""
-    return _decode_event.decode(data)
+    """The event that was journaled. Raises StoredDataError for bytes that are not one."""
+    event = _decoded("journal entry", _decode_event.decode, data)
+    if not 0 <= event.at <= LAST_MOMENT:
+        raise StoredDataError("journal entry", "it names a moment that is none")
+    return event
 
 
 def encode_plan(plan: PlanData) -> bytes:
@@ -82,8 +94,28 @@ def encode_plan(plan: PlanData) -> bytes:
 
 
 def decode_plan(data: bytes) -> PlanData:
-    """The plan that was stored; raises `msgspec.DecodeError` for bytes that are not one."""
-    return _decode_plan(data)
+    """The plan that was stored. Raises StoredDataError for bytes that are not one."""
+    return _decoded("plan", _decode_plan, data)
+
+
+def plan_from(data: bytes) -> Plan:
+    """The plan that was stored, ready for use. Raises StoredDataError for bytes that are not one."""
+    try:
+        return Plan.from_data(decode_plan(data))
+    except (ValueError, LookupError) as error:
+        raise StoredDataError("plan", type(error).__name__) from None
+
+
+def _decoded(what: str, decode: Callable[[bytes], T], data: bytes) -> T:
+    try:
+        return decode(data)
+    except (
+        ValueError,
+        RecursionError,
+        OverflowError,
+        MemoryError,
+    ) as error:  # msgspec's errors, and UnicodeDecodeError
+        raise StoredDataError(what, type(error).__name__) from None
 
 
 def moment_of(time: datetime) -> Moment:

@@ -60,7 +60,7 @@ class Owner:
         owner = uuid4()
         claim = await store.claim(saga_id, owner=owner, lease=lease)
         assert claim is not None
-        found = cls(store, plan, saga_id, claim.token, owner, decode_state(claim.state))
+        found = cls(store, plan, saga_id, claim.token, owner, decode_state(claim.state, claim.rev))
         if begins:
             await found.commit(Resumed(claim.now, inputs=(Bound(RESERVE, Digest(b"12345678")),)))
         found.committed = False

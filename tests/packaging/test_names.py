@@ -31,6 +31,7 @@ RETRY_POLICIES = {"ExponentialRetry", "FixedRetry", "NoRetry", "RetryLater", "Re
 RUNNING = {"Attention", "AttentionKind", "Health", "MemoryStore", "SagaHandle", "SagaOrchestrator", "SagaRun"}
 ENDS = {"Compensated", "Completed", "Failed", "LeftOver", "LeftOverKind", "Outcome", "StepFailure"}
 OPERATORS = {
+    "Unreadable",
     "HistoryEntry",
     "HistoryStatus",
     "SagaAdmin",
@@ -64,6 +65,7 @@ ERRORS = {
     "StoreError",
     "StoreRefusedError",
     "StoreUnavailableError",
+    "StoredDataError",
     "TypeValidationError",
 }
 RAISED_BY_STEPS = {"OutcomeUnknown", "RetryLater"}

@@ -125,7 +125,7 @@ def hand_of(new: NewSaga) -> Hand:
 
 
 def hand_of_claim(claim: ClaimedSaga, owner: UUID) -> Hand:
-    return Hand(claim.id, claim.token, owner, decode_state(claim.state), claim.signals)
+    return Hand(claim.id, claim.token, owner, decode_state(claim.state, claim.rev), claim.signals)
 
 
 async def start(store: Store, *, lease: timedelta = LONG, owned: bool = True, **options: object) -> Hand:

@@ -23,7 +23,7 @@ async def test_a_step_s_commit_keeps_the_lease_as_it_is(store: Store) -> None:
     assert before is not None
     assert row is not None
     assert (row.token, row.owner, row.due_at, row.rev) == (hand.token, OWNER, before.due_at, 2)
-    assert decode_state(row.state) == write.state
+    assert decode_state(row.state, row.rev) == write.state
     assert row.status is SagaStatus.RUNNING
 
 

@@ -21,7 +21,7 @@ async def test_an_owned_saga_is_there_with_its_lease(store: Store) -> None:
     assert row.due_at is not None
     assert row.due_at - row.created_at == LONG
     assert moment_of(row.created_at) == moment_of(row.updated_at) == inserted.now
-    assert decode_state(row.state) == new.state
+    assert decode_state(row.state, row.rev) == new.state
     assert row.ended_at is None
 
 

@@ -1,0 +1,120 @@
+"""Whether a state that was read from somewhere can be one that the rules have made.
+
+A row may have been damaged, written by hand or restored in part. Whoever reads a state asks here once; everything behind
+trusts it. The bounds keep the work and the memory that one row can take small, whatever stands in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from saga_fn.core.ids import Moment, number_of
+from saga_fn.core.items import ITEM_LIMIT, item_count
+from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.state import (
+    Gathered,
+    Probing,
+    Running,
+    SagaState,
+    Sleeping,
+    Spread,
+    StepState,
+    Tries,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+    Waiting,
+)
+
+LAST_MOMENT: Final = Moment(253_402_300_799_999_999)
+"""The last microsecond of the year 9999: no later moment can be shown, or stored as a time."""
+_KINDS: Final = {
+    Waiting: StepKind.EVENT,
+    Sleeping: StepKind.SLEEP,
+    **dict.fromkeys(
+        (Running, Probing, Spread, Gathered, Undoing, UndoRetrying, UndoWaiting, UndoParked, UndoFailed, Undone),
+        StepKind.STEP,
+    ),
+}
+
+
+def flaw_in(state: SagaState, rev: int) -> str | None:
+    """The reason why this is no state of a saga that has had `rev` events, in words without any value; None if it may be."""
+    if state.rev != rev or rev < 1:
+        return "it is of another revision"
+    if any(not 0 <= moment <= LAST_MOMENT for moment in _moments(state)):
+        return "it names a moment that is none"
+    if any(not 0 <= seq <= rev for seq in _entries(state)) or not all(state.events):
+        return "it names a journal entry that is none"
+    if any(count < 0 for count in _counts(state)):
+        return "it counts less than nothing"
+    if item_count(state.steps) > ITEM_LIMIT:
+        return f"a step has more items than the {ITEM_LIMIT} of a saga"
+    if len({step.step for step in state.steps}) < len(state.steps):
+        return "a step stands in it twice"
+    return None
+
+
+def misfit_in(plan: Plan, state: SagaState) -> str | None:
+    """The reason why this is no state of a saga of that plan, in words without any value; None if it may be."""
+    if state.plan != plan.id:
+        return "it was made by another plan than its row says"
+    items = {step.step: step.items for step in state.steps if isinstance(step, Spread | Gathered)}
+    for step in state.steps:
+        owner = plan.owner(step.step)
+        if owner not in plan:
+            return "it names a step that its plan does not have"
+        number = None if owner == step.step else number_of(step.step)
+        if number is not None and number >= items.get(owner, 0):
+            return "it names an item that its list does not have"
+        kind = _KINDS.get(type(step))
+        if kind is not None and plan.step(owner).kind is not kind:
+            return "it has a step do what a step of its kind does not"
+    return None
+
+
+def _moments(state: SagaState) -> Iterator[Moment]:
+    yield from (state.at, state.begins)
+    yield from (
+        moment for moment in (state.deadline, *(event.expires for event in state.buffered)) if moment is not None
+    )
+    for step in state.steps:
+        for name in ("wake", "until", "since"):
+            moment: Moment | None = getattr(step, name, None)
+            if moment is not None:
+                yield moment
+        if (tries := _tries(step)) is not None:
+            yield from (tries.until, tries.since)
+
+
+def _entries(state: SagaState) -> Iterator[int]:
+    yield from (*state.events, state.latest, *(event.seq for event in state.buffered))
+    for step in state.steps:
+        seq: int | None = getattr(step, "seq", None)
+        if seq is not None:
+            yield seq
+        if isinstance(step, Spread):
+            yield from (step.latest, step.events)
+        if (tries := _tries(step)) is not None:
+            yield from (tries.generation, tries.events)
+
+
+def _counts(state: SagaState) -> Iterator[int]:
+    yield state.crashes
+    for step in state.steps:
+        if isinstance(step, Spread | Gathered):
+            yield step.items
+        if isinstance(step, Unknown | Probing):
+            yield step.failures
+        if (tries := _tries(step)) is not None:
+            yield from (tries.attempt, tries.failures, tries.probes)
+
+
+def _tries(step: StepState) -> Tries | None:
+    found: Tries | None = getattr(step, "tries", None)
+    return found

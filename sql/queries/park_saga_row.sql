@@ -1,0 +1,13 @@
+-- name: park_saga_row :execrows
+-- Take a saga out of work whose state cannot be used, until a person has looked at it: its state and its journal stay as
+-- they are. Nothing is done unless the claim with that token still stands. Locks: the row; one that another session keeps
+-- locked is waited for `patience` milliseconds (55P03). Plan: the primary key.
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+)
+UPDATE saga_fn.saga AS s
+SET
+    status = 'SUSPENDED', waits = 16, token = NULL, owner = NULL, due_at = NULL, last_error = :why::text,
+    updated_at = now()
+FROM patience
+WHERE s.shard = :shard::smallint AND s.id = :id::uuid AND s.token = :token::uuid AND s.ended_at IS NULL

@@ -1,0 +1,245 @@
+"""One row that cannot be read, or that the database refuses, costs its saga, and only it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import pytest
+from msgspec.structs import replace
+
+from saga_fn import (
+    Completed,
+    LeftOverKind,
+    SagaAdmin,
+    SagaBuilder,
+    SagaDefinition,
+    SagaOrchestrator,
+    SagaRun,
+    SagaSnapshot,
+    SagaStateError,
+    SagaStatus,
+    StoredDataError,
+    WaitReason,
+    step,
+)
+from saga_fn.core.ids import Digest, StepId
+from saga_fn.core.state import Gathered, Goal, SagaState, Spread, Succeeded
+from saga_fn.snapshot import Unreadable
+from saga_fn.store.records import Letter, decode_state, encode_state
+from tests.engine.conftest import Make
+from tests.engine.poison import Poison
+from tests.engine.shop import Done, Order, Shop
+from tests.weaknesses.stage import SOON
+
+pytestmark = pytest.mark.raw_rows
+
+Damage = Callable[[Poison, UUID, SagaState], Awaitable[None]]
+
+
+def two_steps(shop: Shop) -> SagaDefinition[Order, Done]:
+    builder = SagaBuilder(Order)
+    builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
+    return builder.build(output=builder.add_step(step(shop.ship), depends_on=builder.initial))
+
+
+async def garbage(poison: Poison, saga_id: UUID, _: SagaState) -> None:
+    await poison.state(saga_id, b"\xc1")
+
+
+async def invalid_text(poison: Poison, saga_id: UUID, state: SagaState) -> None:
+    data = encode_state(replace(state, steps=(Succeeded(StepId("reserve"), 1),)))
+    assert b"reserve" in data
+    await poison.state(saga_id, data.replace(b"reserve", b"res\xff\xffve"))
+
+
+async def deep(poison: Poison, saga_id: UUID, _: SagaState) -> None:
+    await poison.state(saga_id, b"\x91" * 9000)
+
+
+async def entry_beyond_all(poison: Poison, saga_id: UUID, state: SagaState) -> None:
+    await poison.state(saga_id, encode_state(replace(state, steps=(Succeeded(StepId("reserve"), 2**63),))))
+
+
+async def other_plan(poison: Poison, saga_id: UUID, state: SagaState) -> None:
+    await poison.state(saga_id, encode_state(replace(state, plan="other")))
+
+
+async def ended_already(poison: Poison, saga_id: UUID, state: SagaState) -> None:
+    await poison.state(saga_id, encode_state(replace(state, goal=Goal.COMPLETED)))
+
+
+async def many_items(poison: Poison, saga_id: UUID, state: SagaState) -> None:
+    await poison.state(saga_id, encode_state(replace(state, steps=(Spread(StepId("reserve"), 2000, Digest(b"")),))))
+
+
+async def endless_items(poison: Poison, saga_id: UUID, state: SagaState) -> None:
+    await poison.state(saga_id, encode_state(replace(state, steps=(Gathered(StepId("reserve"), 100_000_000),))))
+
+
+async def other_revision(poison: Poison, saga_id: UUID, state: SagaState) -> None:
+    await poison.state(saga_id, encode_state(replace(state, rev=7)))
+
+
+async def unknown_step(poison: Poison, saga_id: UUID, state: SagaState) -> None:
+    await poison.state(saga_id, encode_state(replace(state, steps=(Succeeded(StepId("no such"), 1),))))
+
+
+async def first_entry_lost(poison: Poison, saga_id: UUID, _: SagaState) -> None:
+    await poison.lose_entry(saga_id, 1)
+
+
+UNREADABLE = [
+    garbage,
+    invalid_text,
+    deep,
+    entry_beyond_all,
+    other_plan,
+    many_items,
+    endless_items,
+    other_revision,
+    unknown_step,
+    ended_already,
+]
+DAMAGES = [*UNREADABLE, first_entry_lost]
+
+
+async def started(orchestrator: SagaOrchestrator, shop: Shop, number: int) -> list[UUID]:
+    handle = orchestrator.register("shop", two_steps(shop))
+    return [(await handle.start(Order(str(each)))).id for each in range(number)]
+
+
+async def parked(run: SagaRun[Done]) -> SagaSnapshot:
+    async with asyncio.timeout(SOON):
+        while (seen := await run.snapshot()).parked is None:
+            await asyncio.sleep(0.01)
+    return seen
+
+
+async def let_go(orchestrator: SagaOrchestrator) -> None:
+    async with asyncio.timeout(SOON):
+        while orchestrator.engine.held:
+            await asyncio.sleep(0.01)
+
+
+async def state_of(orchestrator: SagaOrchestrator, saga_id: UUID) -> SagaState:
+    row = await orchestrator.engine.store.read(saga_id)
+    assert row is not None
+    return decode_state(row.state, row.rev)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_saga_is_parked_and_costs_the_others_nothing(
+    make: Make, damage: Damage, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop()
+    async with make(concurrency=0) as starter:
+        bad, *good = await started(starter, shop, 6)
+        await damage(Poison(starter), bad, await state_of(starter, bad))
+        async with make(concurrency=4) as worker:
+            handle = worker.register("shop", two_steps(shop))
+            for each in good:
+                assert isinstance(await handle.attach(each).outcome(SOON), Completed)
+            seen = await parked(handle.attach(bad))
+            assert (seen.status, seen.waits, seen.deadline_at) == (SagaStatus.SUSPENDED, WaitReason.PARKED, None)
+            assert seen.parked in ("state_unreadable", "row_refused")
+            await let_go(worker)
+            assert [each for each in caplog.messages if str(bad) in each and "is parked" in each] != []
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damaged_saga_can_be_looked_at_and_ended(make: Make, damage: Damage) -> None:
+    async with make(concurrency=0) as orchestrator:
+        (bad,) = await started(orchestrator, Shop(), 1)
+        await damage(Poison(orchestrator), bad, await state_of(orchestrator, bad))
+        admin = SagaAdmin(orchestrator)
+        seen = await admin.get_saga(bad)
+        assert (seen.unreadable is not None) is (damage in UNREADABLE)
+        assert (await orchestrator.get_snapshot(bad)).unreadable == seen.unreadable
+        assert await admin.verify(bad) != []
+        await admin.abort(bad)
+        ended = await orchestrator.engine.store.read(bad)
+        assert ended is not None
+        assert (ended.status, ended.owner, ended.due_at) == (SagaStatus.FAILED, None, None)
+        after = await admin.get_saga(bad)
+        if damage is not first_entry_lost:
+            assert {(left.step_id, left.kind) for left in after.left_over} == {
+                ("reserve", LeftOverKind.MAY_HAVE_RUN),
+                ("ship", LeftOverKind.MAY_HAVE_RUN),
+            }
+        with pytest.raises(SagaStateError, match="has ended"):
+            await admin.abort(bad)
+
+
+@pytest.mark.parametrize("damage", UNREADABLE)
+async def test_no_other_verb_is_applied_to_what_cannot_be_read(make: Make, damage: Damage) -> None:
+    async with make(concurrency=0) as orchestrator:
+        (bad,) = await started(orchestrator, Shop(), 1)
+        await damage(Poison(orchestrator), bad, await state_of(orchestrator, bad))
+        with pytest.raises((StoredDataError, SagaStateError)):
+            await SagaAdmin(orchestrator).compensate_step(bad)
+
+
+async def test_a_saga_whose_row_was_repaired_goes_on_when_it_is_resumed(make: Make) -> None:
+    shop = Shop()
+    async with make(concurrency=0) as orchestrator:
+        (bad,) = await started(orchestrator, shop, 1)
+        whole = await state_of(orchestrator, bad)
+        await garbage(Poison(orchestrator), bad, whole)
+        assert await orchestrator.run_due() == 1
+        assert (await orchestrator.get_snapshot(bad)).parked == "state_unreadable"
+        assert await orchestrator.run_due() == 0, "nobody claims it again"
+        await Poison(orchestrator).state(bad, encode_state(whole))
+        assert (await orchestrator.get_snapshot(bad)).parked == "row_refused"
+        assert await orchestrator.resume(bad)
+        assert (await orchestrator.get_snapshot(bad)).status is SagaStatus.COMPLETED
+
+
+async def test_a_saga_whose_next_entry_is_taken_is_parked_and_can_be_ended(any_dsn: str) -> None:
+    """The database refuses every commit of it, that it is parked as well: a statement that writes no entry parks it."""
+    shop = Shop()
+    async with SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
+        bad, good, aborted = await started(orchestrator, shop, 3)
+        for each in (bad, aborted):
+            await Poison(orchestrator).forge_entry(each, (await state_of(orchestrator, each)).rev + 1)
+        admin = SagaAdmin(orchestrator)
+        await admin.abort(aborted)
+        assert (await orchestrator.get_snapshot(aborted)).status is SagaStatus.FAILED
+        async with SagaOrchestrator(any_dsn) as worker:
+            handle = worker.register("shop", two_steps(shop))
+            assert isinstance(await handle.attach(good).outcome(SOON), Completed)
+            assert (await parked(handle.attach(bad))).parked == "row_refused"
+            await let_go(worker)
+        seen = await admin.get_saga(bad)
+        assert [entry.seq for entry in seen.step_history] == [1], "a forged entry is nobody's word"
+        await admin.abort(bad)
+        assert (await orchestrator.get_snapshot(bad)).status is SagaStatus.FAILED
+
+
+async def test_history_and_data_show_a_marker_in_the_place_of_what_cannot_be_read(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        (saga_id,) = await started(orchestrator, Shop(), 1)
+        await orchestrator.run_due()
+        poison, admin = Poison(orchestrator), SagaAdmin(orchestrator)
+        await poison.entry(saga_id, 1, payload=b"\xff{", event=b"\xc1")
+        entries = {entry.step_id: entry.seq for entry in (await admin.get_saga(saga_id)).step_history}
+        await poison.entry(saga_id, entries["reserve"], payload=b"[" * 2000, input=b"")
+        seen = await admin.get_saga(saga_id)
+        assert seen.context["initial_data"] == Unreadable(2)
+        assert repr(seen.context["initial_data"]) == "<unreadable: 2 bytes>"
+        assert (seen.step_history[0].kind, seen.step_history[0].output) == ("unreadable", Unreadable(2))
+        assert seen.context["step_outputs"]["reserve"] == Unreadable(2000)
+        assert await admin.verify(saga_id) != []
+        await poison.lose_entry(saga_id, entries["ship"])
+        assert repr((await admin.get_saga(saga_id)).context["step_outputs"]["ship"]) == "<missing>"
+
+
+async def test_a_kept_event_that_cannot_be_read_hides_no_other(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        kept = orchestrator.engine.store.kept_events
+        for number, body in enumerate((b"\xff", b'{"payload":"!"}', b"[")):
+            letter = Letter(UUID(int=number), "event", body)
+            await kept.keep(0, ("shop", f"order-{number}"), letter, "paid", expires=None, for_next=False)
+        seen = await SagaAdmin(orchestrator).kept_events()
+        assert [each.payload for each in seen] == [Unreadable(1), Unreadable(15), Unreadable(1)]
