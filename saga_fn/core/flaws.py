@@ -33,7 +33,7 @@ from saga_fn.core.state import (
 
 LAST_MOMENT: Final = Moment(253_402_300_799_999_999)
 """The last microsecond of the year 9999: no later moment can be shown, or stored as a time."""
-_KINDS: Final = {
+_KINDS: Final[dict[type[object], StepKind]] = {
     Waiting: StepKind.EVENT,
     Sleeping: StepKind.SLEEP,
     **dict.fromkeys(

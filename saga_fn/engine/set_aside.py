@@ -57,6 +57,4 @@ async def set_aside(store: Store, saga_id: UUID, token: UUID, error: BaseExcepti
 
 def missing_entry(error: KeyError) -> StoredDataError:
     """The error for a journal entry that a state names and that is not there."""
-    found: object = error.args[0] if error.args else None
-    number = found[1] if isinstance(found, tuple) and len(found) > 1 else "?"  # pyright: ignore[reportUnknownVariableType]
-    return StoredDataError("journal entry", f"number {number} is not there")
+    return StoredDataError("journal entry", f"one that the state names is not there: {error.args[-1:]}")
