@@ -37,7 +37,12 @@ NO_PG15 = pytest.mark.skipif(not PG15.exists(), reason=f"no PostgreSQL 15 in {PG
 
 # Workers are killed here, machines are not: what the server has been told survives its clients without fsync. That a
 # commit waits for the disk is measured by the benchmark, with a server of its own.
-SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "300"}
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_connections": "300",
+    "autovacuum": "off",  # plans are judged on tables that nobody has analysed; a test that wants statistics makes them
+}
 
 LEAK_PATIENCE = 5.0
 """Seconds that a closed connection may take to vanish on the server."""
