@@ -16,14 +16,13 @@ from typing import Final, final
 from uuid import UUID
 
 import attrs
-import msgspec
 from returns.result import Success
 
 from saga_fn.core.events import PlanChanged
 from saga_fn.core.ids import Moment
 from saga_fn.core.transition import transition
 from saga_fn.engine.registry import Registry
-from saga_fn.errors import StoreError
+from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
@@ -197,7 +196,7 @@ class Roster:
         plan = registered.definition.plan
         try:
             state = decode_state(saga.state)
-        except msgspec.DecodeError:
+        except StoredDataError:
             return False
         return isinstance(transition(plan, state, PlanChanged(self._store.now(), plan.id)), Success)
 

@@ -66,10 +66,10 @@ def encode_state(state: SagaState) -> bytes:
     return _encode(state)
 
 
-def decode_state(data: bytes, rev: int) -> SagaState:
-    """The state that was stored with that revision. Raises StoredDataError for bytes that are not one."""
+def decode_state(data: bytes, rev: int | None = None) -> SagaState:
+    """The state that was stored, with that revision if it is known. Raises StoredDataError for bytes that are not one."""
     state = _decoded("state", _decode_state, data)
-    flaw = flaw_in(state, rev)
+    flaw = flaw_in(state, state.rev if rev is None else rev)
     if flaw is not None:
         raise StoredDataError("state", flaw)
     return state
