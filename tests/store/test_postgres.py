@@ -122,6 +122,13 @@ class Broken:
     async def acquire(self) -> AsyncGenerator[Broken]:
         yield self
 
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[None]:
+        yield
+
+    async def execute(self, query: str, /, *args: object) -> str:
+        raise self.error
+
     async def fetch(self, query: str, /, *args: object) -> list[object]:
         raise self.error
 
