@@ -62,6 +62,10 @@ class SagaOrchestrator:
     The logger `saga_fn` tells of a step's exception by its type, and at DEBUG by a traceback without messages. With
     `log_errors="traceback"` the whole traceback is part of the line itself: its message may hold what a payload holds.
 
+    `statement_cache_size` (a DSN only; default: the driver's) is how many prepared statements a connection keeps; 0 is for a
+    pooler in transaction mode. `listen_dsn` names another way to the database for LISTEN, around such a pooler. With
+    `read_only=True` and `concurrency=0` a replica will do, for looking only.
+
     Example::
 
         async with SagaOrchestrator("postgresql://localhost/shop", migrate=True) as orchestrator:
@@ -86,6 +90,9 @@ class SagaOrchestrator:
         max_connections: int = 2,
         listen: bool = True,
         log_errors: LogErrors = "type",
+        statement_cache_size: int | None = None,
+        listen_dsn: str | None = None,
+        read_only: bool = False,
     ) -> None:
         options = EngineOptions(
             concurrency=concurrency,
@@ -96,6 +103,11 @@ class SagaOrchestrator:
             max_payload_bytes=max_payload_bytes,
             log_errors=log_errors,
         )
+        if read_only and (concurrency or migrate):
+            raise SagaError(
+                "read_only=True is for a process that only looks", hint="pass concurrency=0 and no migrate=True with it"
+            )
+        self._read_only = read_only
         self._needs_entering = isinstance(store, str)
         self._migrate = migrate
         self._store = _store(
@@ -106,6 +118,9 @@ class SagaOrchestrator:
             max_connections=max_connections,
             listen=listen,
             time_limit=options.time_limit,
+            statement_cache_size=statement_cache_size,
+            listen_dsn=listen_dsn,
+            read_only=read_only,
         )
         self.engine: SagaEngine = SagaEngine(self._store, options)
         self._worker = Worker(self.engine)
@@ -123,7 +138,8 @@ class SagaOrchestrator:
             raise SagaError("this orchestrator is entered already", hint="use one `async with` around its whole life")
         try:
             await self._store.open(migrate=self._migrate, listen=self._hear)
-            await self.engine.keep_plans()
+            if not self._read_only:
+                await self.engine.keep_plans()
         except BaseException:
             await self._store.close()
             raise
@@ -386,6 +402,9 @@ def _store(
     max_connections: int,
     listen: bool,
     time_limit: float,
+    statement_cache_size: int | None,
+    listen_dsn: str | None,
+    read_only: bool,
 ) -> Store:
     if isinstance(given, MemoryStore):
         return given
@@ -393,6 +412,13 @@ def _store(
     check_whole("pool_size", pool_size, least=1)
     check_whole("max_connections", max_connections, least=1)
     check_is(given, (str, Pool), "a DSN, a pool or a MemoryStore", error=StoreError, hint='e.g. "postgresql://host/db"')
+    if statement_cache_size is not None:
+        check_whole("statement_cache_size", statement_cache_size, least=0)
+        if not isinstance(given, str):
+            raise StoreError(
+                "statement_cache_size is for connections of the library's own",
+                hint="create the pool with statement_cache_size=0 instead",
+            )
     check_is(schema, str, "the schema's name", error=StoreError, hint='e.g. "saga_fn"')
     from saga_fn.store.postgres import PostgresStore  # late: it imports the driver, which is slow to import
 
@@ -405,6 +431,9 @@ def _store(
             max_connections=max_connections,
             listen=listen,
             time_limit=time_limit,
+            statement_cache_size=statement_cache_size,
+            listen_dsn=listen_dsn,
+            read_only=read_only,
         )
     except ValueError as error:
         raise StoreError(str(error).partition("\n")[0], hint=str(error).partition("HINT: ")[2] or None) from error

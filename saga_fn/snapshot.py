@@ -232,6 +232,8 @@ class AttentionKind(enum.StrEnum):
     """Sagas ended FAILED within the last day; their snapshots say what is left over."""
     SLOTS_HELD = "slots_held"
     """The same sagas have held all slots of this process for minutes, so that no other one runs here."""
+    DEAF = "deaf"
+    """This process hears of nothing that others tell it, and finds sagas by looking only: a pooler is in between."""
 
 
 @attrs.frozen

@@ -49,6 +49,8 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Hea
     attention = [*_of_all(notices)]
     if work is not None and oldest is not None and time_of(work.now) - oldest > OVERDUE:
         attention.append(_overdue(oldest))
+    if engine.store.deaf is not None:
+        attention.append(Attention(AttentionKind.DEAF, f"this process hears of nothing: {engine.store.deaf}"))
     return Health(
         ok=not problems,
         database=database,

@@ -14,13 +14,12 @@ import asyncpg
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.driver_errors import DRIVER_ERRORS
+from saga_fn.store.dsn import Address
 
 APPLICATION_NAME = "saga_fn"
 
 CLOSING: Final = 1.0
 """Seconds that a connection may take to close, or a pool to take one back, before it is cut."""
-_CONNECTING: Final = 10.0
-"""Seconds."""
 _KEEPALIVE: Final = (("TCP_KEEPIDLE", 20), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 30_000))
 """A peer that has vanished is noticed within 40 seconds (RFC 1122, 4.2.3.6), and no firewall forgets an idle connection."""
 
@@ -70,8 +69,8 @@ class OwnConnections:
     Not a pool: a pool resets a connection after each use, which costs as much again as the statement itself.
     """
 
-    def __init__(self, dsn: str, *, size: int) -> None:
-        self._dsn = dsn
+    def __init__(self, address: Address, *, size: int) -> None:
+        self._address = address
         self._idle: list[asyncpg.Connection[asyncpg.Record]] = []
         self._slots = asyncio.Semaphore(size)
         self._farewells = _Farewells()
@@ -111,20 +110,33 @@ class OwnConnections:
             connection.terminate()
 
     async def _connect(self) -> asyncpg.Connection[asyncpg.Record]:
-        settings = {"application_name": APPLICATION_NAME}
+        connection = await connect(self._address)
         try:
-            connection = await asyncpg.connect(self._dsn, timeout=_CONNECTING, server_settings=settings)
-        except ValueError as error:
-            raise StoreUnavailableError(  # without the driver's words: they may quote the DSN, and with it the password
-                "the DSN cannot be read", hint="it looks like postgresql://user:password@host:5432/database"
-            ) from error
-        try:
-            keep_alive(connection)
             await learn_types(connection)
         except BaseException:
             connection.terminate()
             raise
         return connection
+
+
+async def connect(address: Address) -> asyncpg.Connection[asyncpg.Record]:
+    """A new connection. Raises the driver's errors, and StoreUnavailableError for a DSN that cannot be used."""
+    address.check_certificate()
+    settings = {"application_name": APPLICATION_NAME}
+    try:
+        connection = await asyncpg.connect(
+            address.dsn,
+            timeout=address.connect_timeout,
+            statement_cache_size=address.statement_cache_size,
+            server_settings=settings,
+        )
+    except (ValueError, OverflowError) as error:
+        raise StoreUnavailableError(  # without the driver's words: they may quote the DSN, and with it the password
+            "the DSN cannot be read",
+            hint="check the DSN: it looks like postgresql://user:password@host:5432/database",
+        ) from error
+    keep_alive(connection)
+    return connection
 
 
 class BorrowedConnections:

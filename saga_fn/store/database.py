@@ -20,9 +20,11 @@ from saga_fn.store._queries import Queries
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
+from saga_fn.store.dsn import read_dsn
 from saga_fn.store.faults import RowLockedError
-from saga_fn.store.hearing import hear
-from saga_fn.store.migrate import check_schema, migrate
+from saga_fn.store.hearing import Listener
+from saga_fn.store.migrate import check_schema, migrate, refuse_read_only
+from saga_fn.store.pool_check import check_codecs, leave_place, take_place
 from saga_fn.store.records import moment_of
 
 T = TypeVar("T")
@@ -50,31 +52,70 @@ class Database:
         max_connections: int,
         listen: bool,
         time_limit: float,
+        statement_cache_size: int | None,
+        listen_dsn: str | None,
+        read_only: bool,
     ) -> None:
         self.queries: Queries = Queries(schema)
         self.schema: str = schema
         self.shards: int = shards
-        self._listen = listen
+        self._listen = listen and not read_only  # a replica does not take a LISTEN
+        self.read_only: bool = read_only
+        self._pool: Pool | None = None if isinstance(source, str) else source
+        self._max_connections = max_connections
+        self._listens_by_pool = False
+        self.listener: Listener | None = None
         self._time_limit = time_limit
         if isinstance(source, str):
-            dsn = source.replace("postgresql+asyncpg://", "postgresql://", 1)
-            self._work: Connections = OwnConnections(dsn, size=max(1, pool_size - 1))
-            self._control: Connections = OwnConnections(dsn, size=1)
-            self._hearing: Connections = OwnConnections(dsn, size=1)
+            address = read_dsn(source, statement_cache_size=statement_cache_size)
+            self._work: Connections = OwnConnections(address, size=max(1, pool_size - 1))
+            self._control: Connections = OwnConnections(address, size=1)
+            self._hearing: Connections = OwnConnections(address, size=1)
         else:
             self._work = self._control = BorrowedConnections(source, limit=max_connections)
             self._hearing = BorrowedConnections(source, limit=1)
+        self._hears_apart = listen_dsn is not None
+        if listen_dsn is not None:
+            self._hearing = OwnConnections(read_dsn(listen_dsn), size=1)
         self._ahead = time.time() - time.monotonic()
         self._listening: asyncio.Task[None] | None = None
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
-        """Connect, check or migrate the schema, and begin to listen."""
+        """Connect, check or migrate the schema, and begin to listen.
+
+        Raises StoreError for a pool that cannot do, StoreRefusedError for a server that takes no writes.
+        """
+        listens = listen is not None and self._listen
+        if self._pool is not None:
+            by_pool = listens and not self._hears_apart
+            take_place(self._pool, listens=by_pool, max_connections=self._max_connections)
+            self._listens_by_pool = by_pool
         if migrate:
             await self._migrate()
         async with self.work() as connection:
             await check_schema(connection, schema=self.schema, shards=self.shards)
-        if listen is not None and self._listen:
-            self._listening = asyncio.create_task(hear(self.schema, lambda: self._translating(self._hearing), listen))
+            if not self.read_only:
+                await refuse_read_only(connection, schema=self.schema)
+            if self._pool is not None:
+                await check_codecs(self.queries, connection)
+        if listens and listen is not None:
+            self.listener = Listener(
+                self.schema,
+                connect=lambda: self._translating(self._hearing),
+                call=self.notify,
+                told=listen,
+                is_closing=self._is_closing,
+            )
+            self._listening = asyncio.create_task(self.listener.listen())
+
+    def _is_closing(self) -> bool:
+        closing: object = getattr(self._pool, "is_closing", None)
+        return callable(closing) and bool(closing())
+
+    async def notify(self, *payloads: str) -> None:
+        """Notify listening processes."""
+        async with self.control() as connection:
+            await self.queries.notify_workers(connection, channel=self.schema, payloads=list(payloads))
 
     async def _migrate(self) -> None:
         """Bring the schema up to date, for as long as that takes; whether the server answers at all is asked first."""
@@ -89,6 +130,9 @@ class Database:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
             self._listening = None
+        if self._listens_by_pool and self._pool is not None:
+            self._listens_by_pool = False
+            leave_place(self._pool)
         await asyncio.gather(self._work.close(), self._control.close(), self._hearing.close())
 
     def now(self) -> Moment:

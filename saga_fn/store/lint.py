@@ -34,6 +34,7 @@ _STEADY: Final = frozenset(
         "min",
         "now",
         "octet_length",
+        "pg_is_in_recovery",
         "row_number",
         "statement_timestamp",
         "to_regclass",

@@ -426,6 +426,11 @@ class MemoryStore:
         known = [saga.record for saga in self._sagas.values() if (saga.record.name, saga.record.version) in definitions]
         return DueWork(self.now(), min((record.due_at for record in known if record.due_at is not None), default=None))
 
+    @property
+    def deaf(self) -> str | None:
+        """Never: there is nobody else to hear of."""
+        return None
+
     async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Wake the listeners."""
         for listener in self._listeners:

@@ -16,10 +16,20 @@ from typing import Final
 
 import asyncpg
 
-from saga_fn.errors import SchemaMissingError, SchemaTooNewError, ServerTooOldError, StoreError, StoreUnavailableError
+from saga_fn.errors import (
+    SchemaMissingError,
+    SchemaTooNewError,
+    ServerTooOldError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
 from saga_fn.store._migrations import BOOTSTRAP, MIGRATIONS
 from saga_fn.store._queries import MigrationRow, Queries, ServerRow
 from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.connections import connect
+from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
+from saga_fn.store.dsn import read_dsn
 from saga_fn.store.migration import Migration
 from saga_fn.store.schema_name import with_schema
 
@@ -89,6 +99,21 @@ async def check_schema(connection: Connection, *, schema: str = "saga_fn", shard
             f"`python -m saga_fn.store.migrate --dsn ... --schema {schema}`",
         )
     await _check_shards(queries, connection, schema, shards)
+
+
+async def refuse_read_only(connection: Connection, *, schema: str) -> None:
+    """Raise StoreRefusedError if the server is a replica, or takes no writes for another reason. Reads only."""
+    server = await _read_server(Queries(schema), connection, schema)
+    if server.is_replica or server.is_read_only:
+        raise read_only_error(is_replica=server.is_replica)
+
+
+def read_only_error(*, is_replica: bool) -> StoreRefusedError:
+    """The database takes no writes."""
+    return StoreRefusedError(
+        "the database is read-only: it is a replica" if is_replica else "the database is read-only",
+        hint="connect to the primary (target_session_attrs=read-write), or pass concurrency=0, read_only=True to look only",
+    )
 
 
 async def _read_server(queries: Queries, connection: Connection, schema: str) -> ServerRow:
@@ -198,13 +223,9 @@ async def _connected(target: str | Connection | Pool) -> AsyncGenerator[Connecti
             yield borrowed
     elif isinstance(target, str):
         try:
-            own = await asyncpg.connect(target, timeout=10)
-        except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            # Not the error's text: a DSN that cannot be read is quoted there, and with it the password.
-            reason = str(error) if isinstance(error, asyncpg.PostgresError | OSError) else type(error).__name__
-            raise StoreUnavailableError(
-                f"cannot connect to PostgreSQL: {reason}", hint="check the DSN, and that the server is running"
-            ) from error
+            own = await connect(read_dsn(target))
+        except DRIVER_ERRORS as error:
+            raise told_apart(error) from error
         try:
             yield own
         finally:

@@ -20,6 +20,7 @@ from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.faults import RowLockedError
 from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
 from saga_fn.store.journal_rows import journal_columns, step_of
+from saga_fn.store.migrate import read_only_error
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_processes import PostgresProcesses
 from saga_fn.store.protocol import KEY_WAIT
@@ -82,6 +83,9 @@ class PostgresStore:
         max_connections: int = 2,
         listen: bool = True,
         time_limit: float = 5.0,
+        statement_cache_size: int | None = None,
+        listen_dsn: str | None = None,
+        read_only: bool = False,
     ) -> None:
         self._database = Database(
             source,
@@ -91,6 +95,9 @@ class PostgresStore:
             max_connections=max_connections,
             listen=listen,
             time_limit=time_limit,
+            statement_cache_size=statement_cache_size,
+            listen_dsn=listen_dsn,
+            read_only=read_only,
         )
         self._shards = shards
         self.kept_events: PostgresKeptEvents = PostgresKeptEvents(self._database)
@@ -560,13 +567,18 @@ class PostgresStore:
                 names=[name for name, _ in definitions],
                 versions=[version for _, version in definitions],
             )
+        if row.is_read_only and not self._database.read_only:
+            raise read_only_error(is_replica=False)
         return DueWork(moment_of(row.now), row.next_due)
 
     async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Notify listening processes."""
-        async with self._database.control() as connection:
-            payloads = ["" if saga is None else str(saga) for saga in sagas]
-            await self._database.queries.notify_workers(connection, channel=self._database.schema, payloads=payloads)
+        await self._database.notify(*("" if saga is None else str(saga) for saga in sagas))
+
+    @property
+    def deaf(self) -> str | None:
+        """Why this process hears of nothing that others tell it, if that is so."""
+        return None if self._database.listener is None else self._database.listener.deaf
 
     def _shard(self, saga_id: UUID) -> int:
         return shard_of(saga_id, self._shards)

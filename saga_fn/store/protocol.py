@@ -292,6 +292,11 @@ class Store(Protocol):
         """One cheap read for the health check."""
         ...
 
+    @property
+    def deaf(self) -> str | None:
+        """Why this process hears of nothing that others tell it, if it was meant to; a person should look at it."""
+        ...
+
     async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Tell listening processes that something is due (None), or that these sagas have mail.
 

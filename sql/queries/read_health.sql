@@ -1,8 +1,9 @@
 -- name: read_health :one HealthRow
 -- nullable: next_due
--- The server's time, and when the first saga of these definitions is or was due.
+-- The server's time, when the first saga of these definitions is or was due, and whether the server takes no writes.
 SELECT
     now() AS now,
+    pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_read_only,
     (
         SELECT min(found.due_at)
         FROM unnest(:shards::smallint[]) AS w (shard)
