@@ -103,9 +103,9 @@ async def check_schema(connection: Connection, *, schema: str = "saga_fn", shard
 
 async def refuse_read_only(connection: Connection, *, schema: str) -> None:
     """Raise StoreRefusedError if the server is a replica, or takes no writes for another reason. Reads only."""
-    server = await _read_server(Queries(schema), connection, schema)
-    if server.is_replica or server.is_read_only:
-        raise read_only_error(is_replica=server.is_replica)
+    mode = await Queries(schema).read_mode(connection)
+    if mode.is_read_only:
+        raise read_only_error(is_replica=mode.is_replica)
 
 
 def read_only_error(*, is_replica: bool) -> StoreRefusedError:

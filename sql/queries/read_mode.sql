@@ -1,0 +1,5 @@
+-- name: read_mode :one ModeRow
+-- Whether the server is a replica, and whether it takes no writes, for that or another reason.
+SELECT
+    pg_is_in_recovery() AS is_replica,
+    pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_read_only
