@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from saga_fn import SagaError, SagaOrchestrator, StoreError, StoreRefusedError, StoreUnavailableError
+from saga_fn import AttentionKind, SagaError, SagaOrchestrator, StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.database import Database
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.migrate import migrate
@@ -182,7 +182,9 @@ async def test_a_listener_that_hears_nothing_says_so_once_and_lets_its_connectio
         handle = orchestrator.register("shop", make_saga(Shop()))
         later = await handle.start(Order("1"), delay=timedelta(milliseconds=300))
         assert await later.result(SOON) == Done("ship"), "it is found by looking"
-        assert (await orchestrator.health()).ok
+        health = await orchestrator.health()
+        assert health.ok, "nothing depends on it"
+        assert [each.kind for each in health.attention] == [AttentionKind.DEAF]
         through.set()
         await until(lambda: orchestrator.engine.store.deaf is None)
     said = [record.getMessage() for record in caplog.records if "hears of nothing" in record.getMessage()]
