@@ -335,13 +335,16 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
 class PayloadError(SagaError):
     """A value is not what its type says, cannot be stored, or would come back altered.
 
-    `path` says where in the value, as in `$.lines[3].price`, if that is known.
+    `path` says where in the value, as in `$.lines[3].price`, if that is known. `stored` says that it is what was stored before
+    that is no value of its type, not what somebody gives now.
     """
 
     path: str | None
+    stored: bool
 
-    def __init__(self, fact: str, *, path: str | None = None, hint: str | None = None) -> None:
+    def __init__(self, fact: str, *, path: str | None = None, hint: str | None = None, stored: bool = False) -> None:
         self.path = path
+        self.stored = stored
         super().__init__(fact, hint=hint)
 
 

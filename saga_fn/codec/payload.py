@@ -29,6 +29,7 @@ from saga_fn.errors import PayloadError
 
 T = TypeVar("T")
 
+_STORED = "stored data"
 _CHANGED = "if the saga's definition changed while sagas were live, register the new one as a new version"
 _RENAMED = (
     "a field that was renamed would be read as its default: let it be read under its old name too "
@@ -117,11 +118,11 @@ class PayloadType(Generic[T]):
         An object in it may have a field that its class does not know, or lack one that has a default: another build wrote
         it. Raises PayloadError if one has both, which looks like a field that was renamed, and for data that are no T.
         """
-        value = self._read("stored data", data, _CHANGED)
+        value = self._read(_STORED, data, _CHANGED)
         if self._traits.has_defaults and not self._is_whole(data, value):
             for found in unread(msgspec.json.decode(data), value):
                 if found.unknown and found.missing:
-                    raise _at(f"stored data is no valid {self.name}", found.fact, found.path, _RENAMED)
+                    raise _at(f"{_STORED} is no valid {self.name}", found.fact, found.path, _RENAMED, stored=True)
         return value
 
     def read(self, data: bytes) -> T:
@@ -174,7 +175,8 @@ class PayloadType(Generic[T]):
         try:
             value = self._decode(data)
         except Exception as error:  # noqa: BLE001 - as in `accept`
-            raise _at(f"{what} is no valid {self.name}", *split(error, self._names), hint) from None
+            told = split(error, self._names)
+            raise _at(f"{what} is no valid {self.name}", *told, hint, stored=what is _STORED) from None
         return cast("T", value)  # what the decoder was made for
 
     def _is_whole(self, data: bytes, value: T) -> bool:
@@ -221,8 +223,9 @@ class PayloadType(Generic[T]):
         )
 
 
-def _at(what: str, fact: str, path: str | None, hint: str) -> PayloadError:
-    return PayloadError(f"{what}: {fact}{f' - at `{path}`' if path else ''}", path=path, hint=hint)
+def _at(what: str, fact: str, path: str | None, hint: str, *, stored: bool = False) -> PayloadError:
+    place = f" - at `{path}`" if path else ""
+    return PayloadError(f"{what}: {fact}{place}", path=path, hint=hint, stored=stored)
 
 
 @cache

@@ -25,9 +25,13 @@ class Bound(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
 
 
 class Unbindable(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
-    """The step's input could not be computed or encoded: the definition's fault, not to be retried."""
+    """The step's input could not be computed or encoded: the definition's fault, not to be retried.
+
+    `unreadable`: a stored payload that it is computed from cannot be decoded by the definition.
+    """
 
     step: StepId
+    unreadable: bool = False
 
 
 class Declined(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
@@ -235,13 +239,13 @@ class WaitDefaulted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
 class CompensationWaits(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19):
     """The owner's execution of the step's compensation returned, and wants to be called again with an event.
 
-    That has the name, came within `limit` microseconds (None: whenever), and is about the same, if `about` is set.
+    That has one of the names, came within `limit` microseconds (None: whenever), and is about the same, if `about` is set.
     """
 
     at: Moment
     step: StepId
     attempt: int
-    name: str
+    names: tuple[str, ...]
     limit: int | None = None
     about: Digest = Digest(b"")
 

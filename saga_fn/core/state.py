@@ -223,12 +223,12 @@ class Waiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14):
 
 
 class UndoWaiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19):
-    """Its compensation waits for the event `name`, as `Waiting` does; then it is called again, with the event."""
+    """Its compensation waits for an event of one of the `names`, as `Waiting` does; then it is called again, with the event."""
 
     step: StepId
     seq: int
     tries: Tries
-    name: str
+    names: tuple[str, ...]
     until: Moment | None = None
     about: Digest = Digest(b"")
 

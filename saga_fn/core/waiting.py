@@ -23,7 +23,7 @@ def wants(planned: PlannedStep, about: Digest, event: Buffered) -> bool:
 
 def undo_wants(waiting: UndoWaiting, event: Buffered) -> bool:
     """Whether a compensation waits for this event."""
-    return event.name == waiting.name and waiting.about in (b"", event.about)
+    return event.name in waiting.names and waiting.about in (b"", event.about)
 
 
 def is_void(event: Buffered, at: Moment) -> bool:

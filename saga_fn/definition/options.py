@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final, TypedDict
 
 from saga_fn.definition.doubt import Settling, check_way
-from saga_fn.definition.event import Event, Expected
+from saga_fn.definition.event import Expected
 from saga_fn.definition.failing import ErrorTypes, check_errors, error_types
 from saga_fn.definition.retry import RetryPolicy, check_policy
 from saga_fn.duration import seconds_of
@@ -36,7 +36,7 @@ class CommonOptions(TypedDict, total=False):
     (`undo_failed`), who tries it again with `retry_step` or gives it up with `abort`.
     """
     compensation_waits_for: Expected[object]
-    """The event that its compensation may wait for, by returning `WaitFor(event)`."""
+    """The event that its compensation may wait for, by returning `WaitFor(event)`; or `any_of` several."""
     compensation_timeout: timedelta | None
     """How long one attempt of its compensation may take; by default the step's `timeout`."""
     pivot: bool
@@ -77,8 +77,10 @@ class StepOptions(CommonOptions, total=False):
 
 
 def _check_event(name: str, value: object) -> None:
-    if not isinstance(value, Event):
-        raise SagaDefinitionError(f"{name} must be an Event, not {shown(value)}", hint='Event("refunded", Refund)')
+    if not isinstance(value, Expected):
+        raise SagaDefinitionError(
+            f"{name} must be an Event, or any_of several, not {shown(value)}", hint='Event("refunded", Refund)'
+        )
 
 
 def _check_flag(name: str, value: object) -> None:

@@ -16,7 +16,7 @@ import attrs
 import msgspec
 
 from saga_fn.codec import PayloadType
-from saga_fn.core.events import HandedBack
+from saga_fn.core.events import EventReceived, HandedBack
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.items import items_of
 from saga_fn.core.reading import find
@@ -35,24 +35,29 @@ class Earlier:
     """What each step was given, the latest last."""
     payloads: Sequence[bytes]
     """What an input may be the same as."""
+    names: Mapping[int, str]
+    """The names of the events, by journal entry."""
 
     @classmethod
     def of(cls, journal: Iterable[JournalRecord]) -> Earlier:
         """Read the journal."""
         inputs: dict[StepId, list[bytes]] = {}
         payloads: list[bytes] = []
+        names: dict[int, str] = {}
         for record in journal:
+            event = decode_event(record.event)
+            if isinstance(event, EventReceived):
+                names[record.seq] = event.name
             if record.payload is not None:
                 payloads.append(record.payload)
             if record.input is None:
                 continue
-            event = decode_event(record.event)
             if isinstance(event, HandedBack):
                 for step, data in msgspec.json.decode(record.input, type=dict[StepId, msgspec.Raw]).items():
                     inputs.setdefault(step, []).append(bytes(data))
             elif (named := step_of(event)[0]) is not None:
                 inputs.setdefault(StepId(named), []).append(record.input)
-        return cls(inputs, payloads)
+        return cls(inputs, payloads, names)
 
     def of_digest(self, step: StepId, digest: Digest) -> bytes | None:
         """The input of that fingerprint that the step was given."""

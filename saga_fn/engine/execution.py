@@ -173,7 +173,8 @@ async def _run_probe(saga: LiveSaga, action: RunProbe, clock: Clock) -> Incoming
 def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: StepBinding) -> Incoming:
     """The compensation wants to be called again with an event."""
     try:
-        if binding.compensation_waits_for is None or binding.compensation_waits_for.names != wanted.event.names:
+        declared = binding.compensation_waits_for
+        if declared is None or not set(wanted.event.names).issubset(declared.names):
             raise SagaDefinitionError(
                 f"the compensation of step {action.step!r} waits for {wanted.event!r}, which the step does not declare",
                 hint="step(..., compensation_waits_for=that_event)",
@@ -182,8 +183,8 @@ def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: St
         limit = wanted.limit()
     except SagaError as error:
         return _failed(clock, action, FailureKind.ERROR, Fault.of(error, step=action.step))
-    (name,) = wanted.event.names  # the step declares one event
-    return Incoming(CompensationWaits(clock.now(), action.step, action.attempt, name, limit, correlation))
+    names = wanted.event.names
+    return Incoming(CompensationWaits(clock.now(), action.step, action.attempt, names, limit, correlation))
 
 
 @attrs.frozen
@@ -303,5 +304,8 @@ def _context(
 
 
 def _heard(saga: LiveSaga, step: StepId, seq: int) -> tuple[str, bytes] | None:
-    event = saga.binding(step).compensation_waits_for
-    return None if event is None else (event.names[0], saga.events[seq])
+    expected = saga.binding(step).compensation_waits_for
+    if expected is None:
+        return None
+    name = expected.names[0] if saga.earlier is None else saga.earlier.names.get(seq, expected.names[0])
+    return name, saga.events[seq]

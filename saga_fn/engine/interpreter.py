@@ -297,7 +297,7 @@ class Interpreter:
     async def _execute(self, action: RunStep | RunCompensation | RunProbe) -> None:
         if self._stopping and type(action) is not RunStep:
             await asyncio.wait(self._stopping)
-        if not isinstance(action, RunStep) and self.saga.lacks_input(action):
+        if not isinstance(action, RunStep) and self.saga.needs_journal(action):
             await self._read_journal()
         self._arrive(await execute(self.saga, action, self._clock))
 

@@ -162,7 +162,9 @@ class LiveSaga:
                 return Declined(step), None
             data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
         except Exception as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
-            return Unbindable(step), Fault.of(error, step=step)
+            return Unbindable(step, unreadable=isinstance(error, PayloadError) and error.stored), Fault.of(
+                error, step=step
+            )
         digest, before = digest_of(data), digest_before(state, step)
         if before not in (NOTHING, digest):
             if self.earlier is None:
@@ -275,8 +277,12 @@ class LiveSaga:
             return None
         return self.earlier.latest(step) if in_list else self.earlier.of_digest(step, digest)
 
-    def lacks_input(self, action: RunProbe | RunCompensation) -> bool:
-        """Whether only the journal tells what the step that may have run was given."""
+    def needs_journal(self, action: RunProbe | RunCompensation) -> bool:
+        """Whether only the journal tells what the step that may have run was given, or which of its events has come."""
+        if isinstance(action, RunCompensation) and action.heard:
+            expected = self.binding(action.step).compensation_waits_for
+            if expected is not None and len(expected.names) > 1:
+                return self.earlier is None or action.heard not in self.earlier.names
         doubtful = isinstance(action, RunProbe) or not action.seq
         return doubtful and self.earlier is None and action.step not in self.inputs
 

@@ -284,8 +284,8 @@ def _waits_of(plan: Plan | None, state: SagaState) -> tuple[Wait, ...]:
             case Waiting(step=name, until=until):
                 names = () if plan is None else plan.step(name).waits_for
                 found.append(Wait(name, names, _time_of(until)))
-            case UndoWaiting(step=name, name=event, until=until):
-                found.append(Wait(name, (event,), _time_of(until)))
+            case UndoWaiting(step=name, names=names, until=until):
+                found.append(Wait(name, names, _time_of(until)))
             case Sleeping(step=name, wake=wake):
                 found.append(Wait(name, (), time_of(wake)))
             case _:

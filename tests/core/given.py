@@ -229,9 +229,9 @@ class Saga:
     def fail_probe(self, name: StepId, kind: FailureKind = FailureKind.ERROR) -> Transition:
         return self.tell(ProbeFailed(self.moment, name, self.of(name, Probing).tries.probes, kind))
 
-    def undo_waits(self, name: StepId, event: str = "paid", limit: int | None = None, about: bytes = b"") -> Transition:
+    def undo_waits(self, name: StepId, *events: str, limit: int | None = None, about: bytes = b"") -> Transition:
         attempt = self.of(name, Undoing).tries.attempt
-        return self.tell(CompensationWaits(self.moment, name, attempt, event, limit, Digest(about)))
+        return self.tell(CompensationWaits(self.moment, name, attempt, events or ("paid",), limit, Digest(about)))
 
     def resume(self, *bound_steps: StepId) -> Transition:
         return self.tell(Resumed(self.moment, inputs=bound(*bound_steps)))

@@ -149,7 +149,7 @@ expiries = st.none() | moments
 bindings = (
     st.builds(Until, names, moments)
     | st.builds(Bound, names, st.sampled_from([Digest(b"1"), Digest(b"2"), Digest(b"")]))
-    | st.builds(Unbindable, names)
+    | st.builds(Unbindable, names, st.booleans())
     | st.builds(Declined, names)
     | st.builds(BoundEach, names, st.integers(-1, 3) | st.integers(), st.sampled_from([Digest(b"1"), Digest(b"2")]))
 )
@@ -168,7 +168,7 @@ def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
         st.builds(StepFailed, moments, names, attempts, kinds, draws, st.none() | limits | st.integers()),
         st.builds(CompensationSucceeded, moments, names, attempts),
         st.builds(CompensationFailed, moments, names, attempts, kinds, draws),
-        st.builds(CompensationWaits, moments, names, attempts, event_names, limits, abouts),
+        st.builds(CompensationWaits, moments, names, attempts, st.tuples(event_names), limits, abouts),
         st.builds(StepSkipped, moments, names, inputs),
         st.builds(RetryRequested, moments),
         st.builds(CompensationRequested, moments),

@@ -156,3 +156,9 @@ def test_inputs_that_were_not_asked_for_are_ignored() -> None:
     saga = started(THREE, A)
     saga.tick(A, B, C)
     assert saga.kinds() == {A: "Running"}
+
+
+def test_an_input_of_what_cannot_be_read_is_parked_as_that() -> None:
+    saga = Saga(THREE)
+    saga.tell(Started(Moment(0), THREE.id, (Unbindable(A, unreadable=True),)))
+    assert saga.of(A, Parked).why is ParkReason.PAYLOAD_UNREADABLE

@@ -60,7 +60,7 @@ SAID: list[tuple[StepState, StepReport]] = [
     (Unknown(A, TRIED, wake=AT), StepReport(A, StepStatus.UNKNOWN, 3, 2, wake=AT)),
     (Probing(A, TRIED), StepReport(A, StepStatus.PROBING, 3, 2)),
     (Waiting(A, AT), StepReport(A, StepStatus.WAITING, wake=AT)),
-    (UndoWaiting(A, 2, TRIED, "paid", AT), StepReport(A, StepStatus.COMPENSATION_WAITING, 3, 2, wake=AT)),
+    (UndoWaiting(A, 2, TRIED, ("paid",), AT), StepReport(A, StepStatus.COMPENSATION_WAITING, 3, 2, wake=AT)),
     (Sleeping(A, AT), StepReport(A, StepStatus.SLEEPING, wake=AT)),
 ]
 
@@ -86,7 +86,7 @@ FIRST, SECOND = StepId("a[0]"), StepId("a[1]")
         ((Exhausted(FIRST, TRIED), Undone(SECOND, 2)), StepStatus.FAILED),
         ((Undone(FIRST, 2), Undone(SECOND, 2)), StepStatus.COMPENSATED),
         ((Succeeded(FIRST, 2), Probing(SECOND, TRIED)), StepStatus.PROBING),
-        ((UndoWaiting(FIRST, 2, TRIED, "paid"), Undone(SECOND, 2)), StepStatus.COMPENSATION_WAITING),
+        ((UndoWaiting(FIRST, 2, TRIED, ("paid",)), Undone(SECOND, 2)), StepStatus.COMPENSATION_WAITING),
     ],
 )
 def test_of_a_fan_out_the_most_telling_of_its_items(items: tuple[StepState, ...], whole: StepStatus) -> None:

@@ -87,8 +87,8 @@ def garbage(plan: Plan) -> Iterator[Event]:
     for name in STEPS:
         yield StepSkipped(Moment(0), name, everything)
         for attempt in ATTEMPTS:
-            yield CompensationWaits(Moment(0), name, attempt, "paid")
-            yield CompensationWaits(Moment(0), name, attempt, "", -1, Digest(b"about"))
+            yield CompensationWaits(Moment(0), name, attempt, ("paid",))
+            yield CompensationWaits(Moment(0), name, attempt, (), -1, Digest(b"about"))
             yield StepSucceeded(Moment(0), name, attempt, everything)
             yield CompensationSucceeded(Moment(0), name, attempt)
             for kind in FailureKind:
@@ -203,7 +203,7 @@ def refused_undeclared_event() -> tuple[Saga, Event]:
     saga = started(sequence("ab"), A)
     saga.succeed(A, B)
     saga.fail(B)
-    return saga, CompensationWaits(Moment(0), A, 1, "paid")
+    return saga, CompensationWaits(Moment(0), A, 1, ("paid",))
 
 
 def refused_not_over() -> tuple[Saga, Event]:
@@ -256,7 +256,7 @@ def test_a_refusal_names_the_step_that_it_is_about() -> None:
         CompensationFailed(Moment(0), B, 1),
         ProbeAnswered(Moment(0), B, 1, done=True),
         ProbeFailed(Moment(0), B, 1),
-        CompensationWaits(Moment(0), B, 1, "paid"),
+        CompensationWaits(Moment(0), B, 1, ("paid",)),
         StepSkipped(Moment(0), B),
     ]
     for event in about:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from saga_fn.core.effects import Refusal, Rejection, Release, RunCompensation
 from saga_fn.core.events import CompensationWaits, RetryRequested, SagaParked
 from saga_fn.core.ids import StepId
@@ -23,7 +25,7 @@ def undoing(*, retried: bool = False) -> Saga:
 def test_a_compensation_may_wait_and_is_called_again_with_the_event() -> None:
     saga = undoing()
     moved = saga.undo_waits(A)
-    assert saga.of(A, UndoWaiting).name == "paid"
+    assert saga.of(A, UndoWaiting).names == ("paid",)
     assert moved.writes == (Release(None),)
     assert (saga.status, saga.row.waits, saga.row.current_step) == (SagaStatus.SUSPENDED, WaitReason.EVENT, A)
     moved = saga.receive("paid")
@@ -96,13 +98,13 @@ def test_a_compensation_does_not_take_what_was_void_before_it_waited() -> None:
 def test_a_compensation_waits_only_for_what_its_plan_names() -> None:
     saga = undoing()
     undeclared = Rejection(Refusal.UNDECLARED_EVENT, A)
-    assert saga.rejection(CompensationWaits(saga.moment, A, 1, "sent")) == undeclared
+    assert saga.rejection(CompensationWaits(saga.moment, A, 1, ("sent",))) == undeclared
 
 
 def test_a_late_wait_of_a_compensation_is_refused() -> None:
     saga = undoing()
-    assert saga.refusal(CompensationWaits(saga.moment, A, 2, "paid")) is Refusal.LATE
-    assert saga.refusal(CompensationWaits(saga.moment, StepId("x"), 1, "paid")) is Refusal.UNKNOWN_STEP
+    assert saga.refusal(CompensationWaits(saga.moment, A, 2, ("paid",))) is Refusal.LATE
+    assert saga.refusal(CompensationWaits(saga.moment, StepId("x"), 1, ("paid",))) is Refusal.UNKNOWN_STEP
 
 
 def test_a_person_may_end_or_park_a_compensation_that_waits() -> None:
@@ -115,3 +117,22 @@ def test_a_person_may_end_or_park_a_compensation_that_waits() -> None:
     other.undo_waits(A)
     other.abort()
     assert other.leftovers == {"a": "undo failed"}
+
+
+@pytest.mark.parametrize("came", ["paid", "refused"])
+def test_a_compensation_may_wait_for_any_of_the_events_that_its_step_declares(came: str) -> None:
+    saga = started(Plan.of(step("a", undo_waits=("paid", "refused", "sent")), step("b", "a")), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    saga.undo_waits(A, "paid", "refused")
+    saga.receive("sent")
+    assert saga.of(A, UndoWaiting).names == ("paid", "refused")
+    saga.receive(came)
+    assert saga.of(A, Undoing).tries.generation == saga.state.rev
+
+
+@pytest.mark.parametrize("names", [(), ("paid", "sent"), ("sent",)])
+def test_it_waits_for_nothing_else(names: tuple[str, ...]) -> None:
+    saga = undoing()
+    undeclared = Rejection(Refusal.UNDECLARED_EVENT, A)
+    assert saga.rejection(CompensationWaits(saga.moment, A, 1, names)) == undeclared

@@ -151,8 +151,8 @@ ROW, INPUT = ParkReason.ROW_REFUSED, ParkReason.INPUT_CHANGED
         (Waiting(A, None, SAME), Waiting(A, None, SAME)),
         (Waiting(A, Moment(11)), Waiting(A, LATER)),
         (Waiting(A, Moment(10)), Waiting(A, NOW)),
-        (UndoWaiting(A, 5, TRIED, "paid", Moment(11), SAME), UndoWaiting(A, 0, SEEN, "paid", LATER, SAME)),
-        (UndoWaiting(A, 5, TRIED, "paid"), UndoWaiting(A, 0, SEEN, "paid")),
+        (UndoWaiting(A, 5, TRIED, ("paid",), Moment(11), SAME), UndoWaiting(A, 0, SEEN, ("paid",), LATER, SAME)),
+        (UndoWaiting(A, 5, TRIED, ("paid",)), UndoWaiting(A, 0, SEEN, ("paid",))),
         (Sleeping(A, Moment(11)), Sleeping(A, LATER)),
         (Sleeping(A, Moment(10)), Sleeping(A, NOW)),
     ],
@@ -165,7 +165,7 @@ FORWARD = (Running(A, TRIED), Retrying(A, TRIED, AT), Unknown(A, TRIED), Probing
 BACK = (
     Undoing(A, 5, TRIED),
     UndoRetrying(A, 5, TRIED, AT),
-    UndoWaiting(A, 5, TRIED, "paid"),
+    UndoWaiting(A, 5, TRIED, ("paid",)),
     UndoParked(A, 5, TRIED, ROW),
     UndoFailed(A, 5, TRIED),
 )

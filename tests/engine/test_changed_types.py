@@ -384,3 +384,48 @@ async def test_a_saga_that_is_handed_its_initial_data_goes_on_after_a_death(make
     bank.hold = False
     async with make() as second:
         assert await second.register("s", definition(new)).attach(run.id).result(SOON) == "charged"
+
+
+class Priced(msgspec.Struct):
+    amount: int = 1
+
+
+class PricedInCents(msgspec.Struct):
+    amount_cents: int = 0
+
+
+@pytest.mark.parametrize("where", ["initial data", "an output"])
+async def test_a_renamed_field_parks_its_saga(make: Make, where: str) -> None:
+    taken: list[object] = []
+
+    def definition(kind: Any, fails: bool) -> SagaDefinition[Any, Any]:
+        async def price(inp: Any) -> Any:
+            return inp
+
+        async def take(inp: Any) -> str:
+            taken.append(inp)
+            if fails:
+                raise ConnectionRefusedError
+            return "taken"
+
+        price.__annotations__.update(inp=kind, **{"return": kind})
+        take.__annotations__["inp"] = kind
+        builder = SagaBuilder(kind)
+        first = (
+            builder.initial if where == "initial data" else builder.add_step(step(price), depends_on=builder.initial)
+        )
+        retry = FixedRetry(max_attempts=5, delay=timedelta(milliseconds=300))
+        return builder.build(output=builder.add_step(step(take, retry_policy=retry), depends_on=first))
+
+    first = await born(make())
+    run = await first.register("s", definition(Priced, fails=True)).start(Priced(5))
+    await until(lambda: len(taken) == 1)
+    await asyncio.sleep(0.1)
+    await dies(first)
+    async with make() as second:
+        again = second.register("s", definition(PricedInCents, fails=False)).attach(run.id)
+        async with asyncio.timeout(SOON):
+            while await parked(again) is None:
+                await asyncio.sleep(0.01)
+        assert await parked(again) == "payload_unreadable"
+    assert taken == [Priced(5)]

@@ -16,6 +16,7 @@ from saga_fn import (
     Failed,
     FixedRetry,
     MemoryStore,
+    NoRetry,
     SagaAdmin,
     SagaBuilder,
     SagaDefinition,
@@ -25,6 +26,7 @@ from saga_fn import (
     StepContext,
     WaitFor,
     WaitReason,
+    any_of,
     step,
 )
 from tests.engine.conftest import Make
@@ -236,3 +238,73 @@ def test_an_event_that_is_none_is_refused_where_the_step_is_made() -> None:
     bank = Bank()
     with pytest.raises(SagaDefinitionError, match="compensation_waits_for must be an Event"):
         step(bank.charge, compensate=bank.refund, compensation_waits_for="refunded")  # type: ignore[call-overload]
+
+
+class Reverted(msgspec.Struct, frozen=True, tag="reverted"):
+    by: str
+
+
+class NotReverted(msgspec.Struct, frozen=True, tag="not reverted"):
+    why: str
+
+
+reverted = Event("revert.success", Reverted)
+not_reverted = Event("revert.failed", NotReverted)
+either = any_of(reverted, not_reverted)
+same = any_of(refunded, other)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_compensation_waits_for_either_of_two_events(make: Make, fails: bool) -> None:
+    heard: list[object] = []
+
+    async def revert(inp: Order, out: Done, ctx: StepContext) -> WaitFor | None:
+        yes, no = ctx.received(reverted), ctx.received(not_reverted)
+        if yes is None and no is None:
+            return WaitFor(either)
+        heard.append(yes or no)
+        if no is not None:
+            raise PermissionError
+        return None
+
+    builder = SagaBuilder(Order)
+    builder.add_step(
+        step(Shop().charge, compensate=revert, compensation_waits_for=either, compensation_retry_policy=NoRetry()),
+        depends_on=builder.initial,
+    )
+    builder.add_step(step(Shop(fails={"ship": 1}).ship), depends_on=builder.initial)
+    definition = builder.build()
+    async with make() as orchestrator:
+        run = await orchestrator.register("either", definition).start(Order("1"))
+        await suspended(run)
+        seen = await SagaAdmin(orchestrator).get_saga(run.id)
+        assert [wait.events for wait in seen.waiting_for] == [("revert.success", "revert.failed")]
+    async with make() as successor:
+        run = successor.register("either", definition).attach(run.id)
+        if fails:
+            await successor.to(run.id, not_reverted).send(NotReverted("too late"))
+        else:
+            await successor.to(run.id, reverted).send(Reverted("bank"))
+        assert isinstance(await run.outcome(SOON), Failed if fails else Compensated)
+        assert await SagaAdmin(successor).verify(run.id) == []
+    assert heard == [NotReverted("too late") if fails else Reverted("bank")]
+
+
+async def test_events_of_one_type_are_told_apart_by_their_names(make: Make) -> None:
+    heard: list[str] = []
+
+    async def undo(inp: Order, out: Done, ctx: StepContext) -> WaitFor | None:
+        heard.extend(event.name for event in (refunded, other) if ctx.received(event) is not None)
+        return None if len(heard) > 1 else WaitFor(same)
+
+    builder = SagaBuilder(Order)
+    builder.add_step(step(Shop().charge, compensate=undo, compensation_waits_for=same), depends_on=builder.initial)
+    builder.add_step(step(Shop(fails={"ship": 1}).ship), depends_on=builder.initial)
+    async with make() as orchestrator:
+        run = await orchestrator.register("same", builder.build()).start(Order("1"))
+        await suspended(run)
+        await orchestrator.to(run.id, other).send(Refund(accepted=True))
+        await suspended(run)
+        await orchestrator.to(run.id, refunded).send(Refund(accepted=True))
+        assert isinstance(await run.outcome(SOON), Compensated)
+    assert heard == ["other", "refunded"]

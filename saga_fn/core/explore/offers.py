@@ -117,9 +117,9 @@ def _events_of_waits(plan: Plan) -> Iterator[Event]:
         yield WaitDefaulted(NOW, planned.step)
     for step in steps_of(plan):
         for name in plan.step(step).undo_waits_for:
-            yield CompensationWaits(NOW, step, 1, "no such event")
-            yield CompensationWaits(NOW, step, 1, name)
-            yield CompensationWaits(NOW, step, 1, name, LATER)
+            yield CompensationWaits(NOW, step, 1, ("no such event",))
+            yield CompensationWaits(NOW, step, 1, (name,))
+            yield CompensationWaits(NOW, step, 1, (name,), LATER)
     yield EventReceived(NOW, "no such event")
     for name in sorted(plan.events):
         yield EventReceived(NOW, name)

@@ -89,6 +89,8 @@ def _bind(fold: Fold, step: StepId, tries: Tries, binding: Binding) -> StepState
             return NotTaken(step)
         case BoundEach(items=items, digest=digest):
             return spread(fold, step, tries, items, digest)
+        case Unbindable(unreadable=True):
+            return Parked(step, tries, ParkReason.PAYLOAD_UNREADABLE)
         case Unbindable() | Until():
             return Parked(step, tries, ParkReason.INPUT_FAILED)
         case _:

@@ -81,10 +81,11 @@ def compensation_waits(fold: Fold, event: CompensationWaits) -> Rejection | None
     undoing = fold.end(Undoing, event.step, event.attempt)
     if isinstance(undoing, Rejection):
         return undoing
-    if event.name not in fold.plan.step(event.step).undo_waits_for:
+    declared = fold.plan.step(event.step).undo_waits_for
+    if not event.names or not set(event.names).issubset(declared):
         return Rejection(Refusal.UNDECLARED_EVENT, event.step)
     until = None if event.limit is None else Moment(fold.at + event.limit)
-    waiting = UndoWaiting(event.step, undoing.seq, undoing.tries, event.name, until, event.about)
+    waiting = UndoWaiting(event.step, undoing.seq, undoing.tries, event.names, until, event.about)
     came = (each for each in fold.buffered if undo_wants(waiting, each) and not is_void(each, fold.at))
     first = next(came, None)
     if first is None:

@@ -46,7 +46,7 @@ STATES: dict[StateLaw, list[tuple[Plan, SagaState]]] = {
             UndoParked(A, 1, ONCE, ParkReason.ROW_REFUSED),
             WAITS,
             Sleeping(A, LATER),
-            UndoWaiting(A, 1, ONCE, "paid"),
+            UndoWaiting(A, 1, ONCE, ("paid",)),
         )
     ],
     i12_completed_means_all_done: [

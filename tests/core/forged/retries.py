@@ -95,7 +95,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(before, goal=BACK), event, state(UndoFailed(A, 1, ONCE), goal=Goal.FAILED, rev=4), UNDO_PARKS)
         for before, event in (
             (Undoing(A, 1, ONCE), CompensationFailed(Moment(0), A, 1)),
-            (UndoWaiting(A, 1, ONCE, "paid"), TICK),
+            (UndoWaiting(A, 1, ONCE, ("paid",)), TICK),
         )
     ],
     i15_journals_are_bounded: [

@@ -72,13 +72,13 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(eventful(kept=(2,)), TICK, eventful(Succeeded(A, 2), Succeeded(B, 2), rev=4), EVENTFUL),
         # of a compensation: called with what it took, and still kept; waiting, and called with what nobody sent
         edge(
-            state(UndoWaiting(A, 1, ONCE, "paid"), goal=BACK),
+            state(UndoWaiting(A, 1, ONCE, ("paid",)), goal=BACK),
             EventReceived(Moment(0), "paid"),
             msgspec.structs.replace(state(Undoing(A, 1, HEARD), goal=BACK, rev=4), buffered=(Buffered(4, "paid"),)),
         ),
         edge(
             state(Undoing(A, 1, ONCE), goal=BACK),
-            CompensationWaits(Moment(0), A, 1, "paid"),
+            CompensationWaits(Moment(0), A, 1, ("paid",)),
             state(Undoing(A, 1, HEARD), goal=BACK, rev=4),
         ),
     ],
@@ -94,7 +94,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(eventful(deadline=20), TICK, out_of_time(StepId(""), eventful(goal=BACK, rev=4)), EVENTFUL),
         *(
             edge(
-                state(UndoWaiting(A, 1, ONCE, "paid", until), goal=BACK),
+                state(UndoWaiting(A, 1, ONCE, ("paid",), until), goal=BACK),
                 TICK,
                 out_of_time(A, state(UndoFailed(A, 1, ONCE), goal=BACK, rev=4)),
             )
@@ -128,8 +128,10 @@ HONEST_EDGES: list[Edge] = [
     # One compensation begins to wait, and another is called again because its time has come.
     edge(
         state(Undoing(A, 1, ONCE), UndoRetrying(B, 2, ONCE, Moment(0)), goal=BACK),
-        CompensationWaits(Moment(0), A, 1, "paid"),
-        moved(state(UndoWaiting(A, 1, ONCE, "paid"), Undoing(B, 2, TWICE), goal=BACK, rev=4), RunCompensation(B, 2, 2)),
+        CompensationWaits(Moment(0), A, 1, ("paid",)),
+        moved(
+            state(UndoWaiting(A, 1, ONCE, ("paid",)), Undoing(B, 2, TWICE), goal=BACK, rev=4), RunCompensation(B, 2, 2)
+        ),
         TWO_ROOTS,
     )
 ] + [
