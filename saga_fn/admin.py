@@ -35,6 +35,7 @@ from saga_fn.errors import (
     SagaNotRegisteredError,
     SagaStateError,
     StoredDataError,
+    shown,
 )
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.snapshot import KeptEvent, SagaAdminSnapshot
@@ -52,6 +53,9 @@ class StepAdmin(Generic[O]):
     _pin: Callable[[O], O]  # declared, never set: invariance, so that a skip takes exactly the step's output
 
     def __init__(self, admin: SagaAdmin, saga_id: UUID, ref: StepRef[O]) -> None:
+        hint = "admin.step(saga_id, ref) makes it, with what add_step gave"
+        check_is(admin, SagaAdmin, "a SagaAdmin", error=SagaError, hint=hint)
+        check_is(ref, StepRef, "a step's StepRef", error=SagaDefinitionError, hint=hint)
         self._admin = admin
         self._saga_id = saga_id
         self._step_id = ref.step_id
@@ -100,7 +104,6 @@ class SagaAdmin:
 
     def step(self, saga_id: UUID, ref: StepRef[O]) -> StepAdmin[O]:
         """One step of a saga, typed."""
-        check_is(ref, StepRef, "a step's StepRef", error=SagaDefinitionError, hint="pass what add_step gave")
         return StepAdmin(self, saga_id, ref)
 
     async def skip(self, saga_id: UUID, step_id: StepId | None, output: object) -> None:
@@ -116,7 +119,7 @@ class SagaAdmin:
         binding = registered.definition.binding(chosen)
         if binding is None:
             raise SagaDefinitionError(
-                f"saga {row.name!r} has no step {chosen!r}", hint="take the ref of its definition"
+                f"saga {row.name!r} has no step {shown(chosen)}", hint="take the ref of its definition"
             )
         # Of a fan-out each item is skipped by itself, or the whole before it has begun.
         kept = binding.result_type if chosen == binding.step_id else binding.output_type
@@ -143,6 +146,8 @@ class SagaAdmin:
         self, saga_name: str | None = None, aggregation_id: str | None = None
     ) -> tuple[KeptEvent, ...]:
         """Events for sagas that are not there yet, of that name and business key, or of any; the oldest first."""
+        check_key("the saga's name", saga_name)
+        check_key("aggregation_id", aggregation_id)
         self._engine.require_open()
         store = self._engine.store
         shards = range(store.shards) if aggregation_id is None else (shard_of_key(aggregation_id, store.shards),)

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from saga_fn.codec import PayloadType
 from saga_fn.definition import Event, SagaDefinition
-from saga_fn.engine.arguments import check_id, check_is, check_target, check_whole, micros_of_delay
+from saga_fn.engine.arguments import check_id, check_is, check_whole, micros_of_delay
 from saga_fn.engine.awaiting import LONGEST_POLL
 from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.engine import SagaEngine
@@ -303,11 +303,6 @@ class SagaOrchestrator:
 
             await orchestrator.to(("create_order", "order-123"), approval).send(Approval(by="ann"), event_id=message.id)
         """
-        if isinstance(target, tuple):
-            check_target(target)
-        else:
-            check_id(target)
-        check_is(event, Event, "an Event", error=SagaDefinitionError, hint='Event("approval", Approval)')
         return EventSender(self.engine, target, event, may_be_new=may_be_new)
 
     async def notify(self, saga_id: UUID, token: UUID, event: Mapping[str, Any] | None = None) -> bool:  # Any: JSON

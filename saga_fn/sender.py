@@ -8,11 +8,11 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.definition import Event
-from saga_fn.engine.arguments import check_key
+from saga_fn.engine.arguments import check_id, check_is, check_key, check_target
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.sending import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
 from saga_fn.engine.waits import about, aware
-from saga_fn.errors import PayloadError, PayloadTooLargeError, shown
+from saga_fn.errors import PayloadError, PayloadTooLargeError, SagaDefinitionError, SagaError, shown
 from saga_fn.store.records import moment_of
 
 T = TypeVar("T")
@@ -28,6 +28,12 @@ class EventSender(Generic[T]):
     def __init__(
         self, engine: SagaEngine, target: UUID | tuple[str, str], event: Event[T], *, may_be_new: bool = False
     ) -> None:
+        if isinstance(target, tuple):
+            check_target(target)
+        else:
+            check_id(target)
+        check_is(event, Event, "an Event", error=SagaDefinitionError, hint='Event("approval", Approval)')
+        check_is(engine, SagaEngine, "an engine", error=SagaError, hint="orchestrator.to(target, event) makes a sender")
         self._engine = engine
         self._target = target
         self._event = event

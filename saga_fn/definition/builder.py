@@ -61,6 +61,9 @@ class SagaDefinition(Generic[D, R]):
 
     def binding(self, step: StepId) -> StepBinding | None:
         """What it takes to run the step, or the item of a fan-out; None if there is no such step."""
+        given: object = step
+        if not isinstance(given, str):
+            return None
         return self.steps.get(step) or self.steps.get(owner_of(step))
 
 
@@ -111,11 +114,11 @@ class SagaBuilder(WaitingBuilder[D]):
         siblings_on_failure: OnSiblings = "await",
         deadline: timedelta | None = None,
     ) -> None:
-        if order not in ("sequential", "graph"):
-            raise SagaDefinitionError(f"order must be 'sequential' or 'graph', not {order!r}")
-        if siblings_on_failure not in ("await", "cancel"):
+        if not _is_one_of(order, "sequential", "graph"):
+            raise SagaDefinitionError(f"order must be 'sequential' or 'graph', not {shown(order)}")
+        if not _is_one_of(siblings_on_failure, "await", "cancel"):
             raise SagaDefinitionError(
-                f"siblings_on_failure must be 'await' or 'cancel', not {siblings_on_failure!r}",
+                f"siblings_on_failure must be 'await' or 'cancel', not {shown(siblings_on_failure)}",
                 hint="'await' lets the branches that run come to their ends before anything is undone",
             )
         if siblings_on_failure == "cancel" and order != "graph":
@@ -256,6 +259,7 @@ class SagaBuilder(WaitingBuilder[D]):
         self._refuse_built()
         parts = parts_of(step)
         check_options(options)
+        _check_refs(parts.name, refs)
         chosen = cast("StepOptions", {**parts.options, **options})  # a TypedDict merged with itself
         step_id = new_id(chosen.get("step_id", parts.name), self._bindings)
         if (event := chosen.get("compensation_waits_for")) is not None:
@@ -271,6 +275,8 @@ class SagaBuilder(WaitingBuilder[D]):
     def wire_wait(self, parts: WaitParts, after: AnyRefs) -> StepRef[Any]:  # Any: waits for events of all types
         """Add a wait, untyped: what all its spellings share."""
         self._refuse_built()
+        if not isinstance(parts, WaitParts):
+            raise SagaDefinitionError(f"{shown(parts)} is no wait", hint="use add_event or add_sleep")
         step_id = new_id(parts.step_id, self._bindings)
         follows = self._follows(step_id, parts.refs, after)
         map_input = None
@@ -379,3 +385,13 @@ class SagaBuilder(WaitingBuilder[D]):
     def _refuse_built(self) -> None:
         if self._built:
             raise SagaDefinitionError("this saga is built already", hint="use another SagaBuilder for another saga")
+
+
+def _is_one_of(value: object, *words: str) -> bool:
+    """Whether it is one of these words; a value that is no string is not even compared."""
+    return isinstance(value, str) and value in words
+
+
+def _check_refs(user: str, refs: object) -> None:
+    if not isinstance(refs, Sequence):
+        raise SagaDefinitionError(f"{user!r} depends on {shown(refs)}, which is no StepRef", hint="use add_step")

@@ -113,7 +113,12 @@ _JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
 
 def check_options(options: StepOptions) -> None:
     """Raise SagaDefinitionError for an option that there is not, or whose value cannot be."""
-    unknown = sorted(set(options) - set(_JUDGES))
+    given: object = options
+    if not isinstance(given, Mapping):
+        raise SagaDefinitionError(
+            f"options of a step are named, not {shown(given)}", hint="e.g. step(charge, pivot=True)"
+        )
+    unknown = sorted(map(str, set(options) - set(_JUDGES)))
     if unknown:
         raise SagaDefinitionError(
             f"unknown step option {', '.join(unknown)}",

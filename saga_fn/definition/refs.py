@@ -11,7 +11,7 @@ import attrs
 from typing_extensions import override
 
 from saga_fn.core.ids import StepId
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 if TYPE_CHECKING:
     from saga_fn.definition.event import Event
@@ -109,6 +109,8 @@ class InputContext(Generic[D_co]):
 
     def output(self, ref: StepRef[O]) -> O:
         """The output of a step that is done. Raises SagaDefinitionError for one that cannot be relied upon here."""
+        if not isinstance(ref, StepRef):
+            raise SagaDefinitionError(f"{shown(ref)} is not a StepRef", hint="pass what add_step gave")
         if ref.step_id == INITIAL:
             return cast("O", self.initial_data)  # the reference was made with this very type
         if self.declared is not None and ref.step_id not in self.declared:
@@ -134,6 +136,17 @@ class InputContext(Generic[D_co]):
         return found if self.latest_event is None else {**found, "latest_event": self.latest_event}
 
 
+def _is_heard(_: StepContext, __: attrs.Attribute[tuple[str, bytes] | None], value: object) -> None:
+    match value:
+        case None | (str(), bytes()):
+            pass
+        case _:
+            raise SagaDefinitionError(
+                f"heard must be a name and the bytes of a payload, not {shown(value)}",
+                hint='heard=("approval", b"true")',
+            )
+
+
 @final
 @attrs.frozen
 class StepContext:
@@ -151,7 +164,7 @@ class StepContext:
     """When this attempt's timeout is over; None without one."""
     generation: int = 0
     """How often it was given another input than before, by an event or an operator: then its idempotency key is another too."""
-    heard: tuple[str, bytes] | None = None
+    heard: tuple[str, bytes] | None = attrs.field(default=None, validator=_is_heard)
     """The name and the payload of the event that a compensation has waited for; ask `received` for it."""
 
     @property
@@ -160,7 +173,13 @@ class StepContext:
         return f"{self.saga_id}:{self.step_id}"
 
     def received(self, event: Event[T]) -> T | None:
-        """What the event brought that the compensation was waiting for; None if it is called for another reason."""
-        if self.heard is None or self.heard[0] != event.name:
+        """What the event brought that the compensation was waiting for; None if it is called for another reason.
+
+        Raises SagaDefinitionError for what is no event.
+        """
+        from saga_fn.definition.event import check_event  # late: it needs this module
+
+        check_event(event)
+        if self.heard is None or self.heard[0] not in event.names:
             return None
         return event.payload.decode(self.heard[1])

@@ -10,7 +10,7 @@ import attrs
 
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
 from saga_fn.duration import micros_of
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_ATTEMPTS: Final = 1_000_000
@@ -19,7 +19,7 @@ _MOST_ATTEMPTS: Final = 1_000_000
 def _attempts(policy: object, attribute: attrs.Attribute[int], value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_ATTEMPTS:
         raise SagaDefinitionError(
-            f"{type(policy).__name__}.{attribute.name} must be a whole number from 1 to {_MOST_ATTEMPTS}, not {value!r}",
+            f"{type(policy).__name__}.{attribute.name} must be a whole number from 1 to {_MOST_ATTEMPTS}, not {shown(value)}",
             hint="it counts attempts: 1 runs the step once, 3 at most three times",
         )
 
@@ -47,7 +47,7 @@ def _number(low: float, high: float) -> Callable[[object, attrs.Attribute[float]
     def check(policy: object, attribute: attrs.Attribute[float], value: object) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             raise SagaDefinitionError(
-                f"{type(policy).__name__}.{attribute.name} must be a number from {low:g} to {high:g}, not {value!r}"
+                f"{type(policy).__name__}.{attribute.name} must be a number from {low:g} to {high:g}, not {shown(value)}"
             )
 
     return check
@@ -133,6 +133,6 @@ def check_policy(name: str, value: object) -> None:
     """Raise SagaDefinitionError for what is no policy."""
     if not isinstance(value, NoRetry | FixedRetry | ExponentialRetry):
         raise SagaDefinitionError(
-            f"{name} must be a NoRetry, FixedRetry or ExponentialRetry, not {value!r}",
+            f"{name} must be a NoRetry, FixedRetry or ExponentialRetry, not {shown(value)}",
             hint="for example FixedRetry(max_attempts=3, delay=timedelta(seconds=2))",
         )

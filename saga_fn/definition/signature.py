@@ -14,7 +14,7 @@ from returns.result import Result
 
 from saga_fn.codec import UNRESOLVED, PayloadType
 from saga_fn.definition.refs import StepContext
-from saga_fn.errors import SagaDefinitionError, TypeValidationError
+from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 _FACTORY: Final = (
     "leave the method undecorated and wrap it where the object is, as in "
@@ -33,7 +33,7 @@ class Signature:
 
 def name_of(fn: object) -> str:
     """What messages call it."""
-    return str(getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None) or repr(fn))
+    return str(getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None) or shown(fn))
 
 
 def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signature:  # Any: judged right here
@@ -176,7 +176,11 @@ def payload_type(tp: object, what: str) -> PayloadType[Any]:  # Any: found at ru
     if isinstance(tp, TypeVar):
         raise TypeValidationError(f"{what} is the type variable {tp}", hint="subclass with concrete types")
     if isinstance(tp, str | ForwardRef):
-        raise TypeValidationError(f"{what} is only a name: {tp!r}", hint=UNRESOLVED)
+        raise TypeValidationError(f"{what} is only a name: {shown(tp)}", hint=UNRESOLVED)
+    if isinstance(tp, list | dict | set):
+        raise TypeValidationError(
+            f"{what} is a value, not a type: {shown(tp)}", hint="write list[Payment], not [Payment]"
+        )
     try:
         return PayloadType.of(tp)
     except TypeValidationError as error:

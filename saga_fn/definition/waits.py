@@ -126,6 +126,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
 
     def expect(self, event: Expected[object]) -> None:
         """Know what the saga waits for. Raises SagaDefinitionError where one name is to bring two types."""
+        check_event(event)
         for one in event.events:
             (name,) = one.names
             known = self._events.setdefault(name, one)
@@ -176,7 +177,7 @@ def _wait_parts(
     what = " or ".join(repr(name) for name in event.names)
     if refs and correlate is None:
         raise SagaDefinitionError(
-            f"the wait for {what} is given {refs[0]!r}, but not what to do with it",
+            f"the wait for {what} is given {shown(refs[0])}, but not what to do with it",
             hint="correlate=lambda payment: payment.payment_id; to wait after a step alone, name it in after=",
         )
     limit = None if timeout is None else micros_of("timeout", timeout)

@@ -69,7 +69,7 @@ def check_key(name: str, value: object) -> None:
 
 def check_target(target: tuple[object, ...]) -> None:
     """Raise PayloadError for what is no pair of a saga's name and its business key."""
-    if len(target) != 2 or None in target:  # noqa: PLR2004 - a pair
+    if len(target) != 2 or any(each is None for each in target):  # noqa: PLR2004 - a pair
         raise PayloadError(
             f"a saga is named by its id, or by (name, aggregation_id), not by {shown(target)}",
             hint='to(("create_order", "order-123"), approval)',

@@ -8,7 +8,7 @@ import attrs
 
 from saga_fn.core.plan import Plan
 from saga_fn.definition import SagaDefinition
-from saga_fn.errors import SagaDefinitionError, SagaNotRegisteredError
+from saga_fn.errors import SagaDefinitionError, SagaNotRegisteredError, shown
 
 
 @attrs.frozen(eq=False)
@@ -67,6 +67,8 @@ class Registry:
 
     def latest(self, name: str) -> Registered:
         """The definition new sagas of that name get; raises SagaNotRegisteredError."""
+        if not isinstance(name, str):
+            raise SagaNotRegisteredError(shown(name), registered=self._latest)
         found = self._latest.get(name)
         if found is None:
             raise SagaNotRegisteredError(name, registered=self._latest)

@@ -55,6 +55,7 @@ class Guard:
 
     async def create(self, connection: Connection) -> None:
         """Make the table if it is not there; its schema has to be."""
+        _check_connection(connection)
         await connection.execute(self._table)
 
     async def done(self, connection: Connection, operation: str, generation: int = 0) -> Doing:
@@ -83,8 +84,21 @@ class Guard:
         return Undoing.AGAIN if row.undos > 1 else Undoing.NEEDED
 
 
+def _can_be_stored(text: str) -> bool:
+    return "\x00" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+def _check_connection(connection: object) -> None:
+    if not callable(getattr(connection, "fetchrow", None)) or not callable(getattr(connection, "execute", None)):
+        raise SagaDefinitionError(
+            f"a connection is wanted, not a {type(connection).__name__}",
+            hint="pass the asyncpg connection whose transaction books what it is about",
+        )
+
+
 def _check(connection: Connection, operation: object, generation: object) -> None:
-    if not isinstance(operation, str) or not 0 < len(operation) <= _LONGEST or "\x00" in operation:
+    _check_connection(connection)
+    if not isinstance(operation, str) or not 0 < len(operation) <= _LONGEST or not _can_be_stored(operation):
         raise SagaDefinitionError(
             f"an operation is a text of 1 to {_LONGEST} characters, not {shown(operation)}",
             hint="send StepContext.operation along with the request",

@@ -102,6 +102,11 @@ class MemoryStore:
 
     def jump_to(self, moment: Moment) -> None:
         """Move the store's clock forward to a moment; one that is past changes nothing."""
+        if not isinstance(moment, int):
+            raise StoreError(
+                f"a moment is a number of microseconds, not a {type(moment).__name__}",
+                hint="store.jump_to(Moment(store.now() + 1_000_000)) moves it by a second",
+            )
         self._ahead += max(0, moment - self.now())
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:

@@ -23,6 +23,7 @@ from saga_fn.errors import (
     StoreError,
     StoreRefusedError,
     StoreUnavailableError,
+    shown,
 )
 from saga_fn.store._migrations import BOOTSTRAP, MIGRATIONS
 from saga_fn.store._queries import MigrationRow, Queries, ServerRow
@@ -58,13 +59,12 @@ async def migrate(target: str | Connection | Pool, *, schema: str = "saga_fn", s
     """Bring a schema up to date; harmless when it is. `shards` (1 to 4096) is settled by the first migration for good.
 
     `target` is a DSN, or a connection or pool of the caller's. It may be called by many processes at once, and again
-    after it was interrupted. Raises ValueError for a name that cannot be a schema's, StoreUnavailableError if the
-    database does not answer, ServerTooOldError, SchemaTooNewError, and StoreError if the database refuses.
+    after it was interrupted. Raises StoreError for a name that cannot be a schema's, StoreUnavailableError if the
+    database does not answer, ServerTooOldError, SchemaTooNewError, and StoreError if the database refuses as well.
 
         await migrate("postgresql://localhost/shop", schema="orders_saga")
     """
-    if not 1 <= shards <= MOST_SHARDS:
-        raise StoreError(f"shards must be from 1 to {MOST_SHARDS}, not {shards}", hint="leave it at 1 if in doubt")
+    _check_shard_count(shards)
     queries = Queries(schema)
     async with _connected(target) as connection, _explained():
         server = await _read_server(queries, connection, schema)
@@ -84,9 +84,12 @@ async def migrate(target: str | Connection | Pool, *, schema: str = "saga_fn", s
 async def check_schema(connection: Connection, *, schema: str = "saga_fn", shards: int = 1) -> None:
     """Raise if this library cannot work with the schema as it is. Reads only.
 
-    Raises SchemaMissingError, SchemaTooNewError, ServerTooOldError, or StoreError for another number of shards.
+    Raises SchemaMissingError, SchemaTooNewError, ServerTooOldError, or StoreError for another number of shards, or for
+    what is no connection.
     """
+    _check_shard_count(shards)
     queries = Queries(schema)
+    _check_connection(connection)
     server = await _read_server(queries, connection, schema)
     rows = await _read_applied(queries, connection, schema) if server.has_tables else []
     applied = {row.number for row in rows}
@@ -114,6 +117,21 @@ def read_only_error(*, is_replica: bool) -> StoreRefusedError:
         "the database is read-only: it is a replica" if is_replica else "the database is read-only",
         hint="connect to the primary (target_session_attrs=read-write), or pass concurrency=0, read_only=True to look only",
     )
+
+
+def _check_shard_count(shards: object) -> None:
+    if not isinstance(shards, int) or isinstance(shards, bool) or not 1 <= shards <= MOST_SHARDS:
+        raise StoreError(
+            f"shards must be from 1 to {MOST_SHARDS}, not {shown(shards)}", hint="leave it at 1 if in doubt"
+        )
+
+
+def _check_connection(target: object) -> None:
+    if not callable(getattr(target, "fetchrow", None)):
+        raise StoreError(
+            f"a DSN, a connection or a pool is wanted, not a {type(target).__name__}",
+            hint='e.g. "postgresql://localhost/shop"',
+        )
 
 
 async def _read_server(queries: Queries, connection: Connection, schema: str) -> ServerRow:
@@ -231,6 +249,7 @@ async def _connected(target: str | Connection | Pool) -> AsyncGenerator[Connecti
         finally:
             await own.close()
     else:
+        _check_connection(target)
         yield target
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from saga_fn.errors import StoreError, shown
+
 SCHEMA_MARKER: Final = "{schema}"
 """Stands for the quoted schema in the generated SQL."""
 
@@ -12,8 +14,12 @@ _ALLOWED: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _LONGEST: Final = 63
 
 
+class SchemaNameError(StoreError, ValueError):
+    """What was given cannot be the name of a schema of ours."""
+
+
 def validate_schema_name(name: str) -> str:
-    """Give `name` back if it can be a schema of ours, else raise ValueError with what to change.
+    """Give `name` back if it can be a schema of ours, else raise SchemaNameError with what to change.
 
     Allowed are 1 to 63 ASCII letters, digits and underscores, not beginning with a digit or with `pg_`. The name is
     always quoted, so capitals stay capitals and keywords such as `order` are fine.
@@ -21,7 +27,10 @@ def validate_schema_name(name: str) -> str:
         >>> validate_schema_name("orders_saga")
         'orders_saga'
     """
-    if len(name) > _LONGEST:
+    given: object = name
+    if not isinstance(given, str):
+        problem = "is no string"
+    elif len(name) > _LONGEST:
         problem = f"has {len(name)} characters and PostgreSQL keeps only {_LONGEST}"
     elif not _ALLOWED.fullmatch(name):
         problem = "has a character that is not allowed"
@@ -29,9 +38,10 @@ def validate_schema_name(name: str) -> str:
         problem = "is reserved by PostgreSQL"
     else:
         return name
-    raise ValueError(
-        f"schema name {name[:80]!r} {problem}.\nHINT: use ASCII letters, digits and underscores, "
-        "beginning with a letter or an underscore but not with pg_, such as 'saga_fn'."
+    raise SchemaNameError(
+        f"schema name {shown(name)} {problem}.",
+        hint="use ASCII letters, digits and underscores, "
+        "beginning with a letter or an underscore but not with pg_, such as 'saga_fn'.",
     )
 
 

@@ -1,0 +1,387 @@
+"""Whatever a caller passes, a public call gives an answer or raises one of our errors, and none of them hangs.
+
+Calls are generated: a public function or method, with fitting and with hostile arguments. 3,000 of them by default; more by
+`SAGA_FN_CALLS=100000`, others by `SAGA_FN_SEED=7`. A call that fails is shown with as few hostile arguments as fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import inspect
+import os
+import random
+import warnings
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeAlias
+from uuid import UUID, uuid4
+
+import asyncpg
+import attrs
+import msgspec
+import pytest
+from typing_extensions import override
+
+import saga_fn
+from saga_fn import (
+    Event,
+    MemoryStore,
+    SagaAdmin,
+    SagaBuilder,
+    SagaError,
+    SagaHandle,
+    SagaOrchestrator,
+    SagaRun,
+    StepContext,
+    StepRef,
+    saga,
+    step,
+)
+from saga_fn.embedded import EmbeddedPostgres
+from saga_fn.errors import shown
+from saga_fn.guard import Guard
+from saga_fn.store.migrate import check_schema, migrate
+
+CALLS: Final = int(os.environ.get("SAGA_FN_CALLS", "3000"))
+SEED: Final = int(os.environ.get("SAGA_FN_SEED", "1"))
+PATIENCE: Final = 20.0
+"""Seconds after which a call hangs; the waits that are asked for are shorter."""
+
+# Any: calls of any signature, and values of any type.
+Call: TypeAlias = tuple[str, Callable[..., Any]]
+
+
+class Data(msgspec.Struct, frozen=True):
+    x: int = 1
+
+
+@step
+async def work(inp: Data) -> Data:
+    return inp
+
+
+approval = Event("approval", Data)
+
+
+@saga("generated")
+def generated(inp: StepRef[Data]) -> StepRef[Data]:
+    return work(approval.wait(timeout=timedelta(hours=1), after=work(inp, step_id="first")))
+
+
+class Hostile:
+    """What cannot be shown, compared or hashed."""
+
+    @override
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no equality")
+
+    __hash__ = None  # type: ignore[assignment]  # that is the point
+
+
+def deep(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+HOSTILE: Final[tuple[object, ...]] = (
+    None,
+    0,
+    -1,
+    5,
+    True,
+    2**63,
+    10**400,
+    1.5,
+    float("nan"),
+    float("inf"),
+    -1e308,
+    "",
+    "x",
+    "a" * 300,
+    "nul \x00",
+    "\ud800",
+    "snow \u2603",
+    "a\nb\x1b[31m",
+    b"bytes",
+    [],
+    {},
+    set(),
+    (),
+    [[]],
+    {"x": "y"},
+    {5: Hostile()},
+    ("w", "k"),
+    ("w", 5),
+    ("w", "\ud800"),
+    ([], {}),
+    object(),
+    Hostile(),
+    deep(3000),
+    Data(),
+    Data(2**70),
+    UUID(int=0),
+    timedelta(0),
+    timedelta(days=-1),
+    timedelta.max,
+    timedelta.min,
+    datetime(2026, 1, 1),  # noqa: DTZ001 - a naive one
+    datetime.max.replace(tzinfo=UTC),
+    datetime.min.replace(tzinfo=UTC),
+    lambda *_: None,
+    lambda *_: Hostile(),
+    work,
+    approval,
+    generated,
+    Data,
+    type,
+    Exception,
+    ValueError("an error"),
+    ...,
+)
+
+
+@attrs.define
+class Stage:
+    """Objects to call, and what fits their parameters."""
+
+    orchestrator: SagaOrchestrator
+    handle: SagaHandle[Data, Data]
+    run: SagaRun[Data]
+    connections: list[asyncpg.Connection[asyncpg.Record]]
+    """Without a transaction, and in one that is never committed."""
+
+    def fitting(self, draw: random.Random, call: str, name: str) -> object:
+        """A value that the parameter of that name of that call could have."""
+        if name == "connection" and call.startswith(OF_A_CONNECTION):
+            return self.connections[0] if self.connections else None
+        builder = SagaBuilder(Data)
+        values: Mapping[str, list[object]] = {
+            "saga_id": [self.run.id, uuid4()],
+            "data": [Data(), {"x": 2}, [Data(), Data(2)]],
+            "initial_data": [Data(), {"x": 2}, [Data()]],
+            "payload": [Data()],
+            "output": [Data(), None],
+            "saga_name": ["generated", "other"],
+            "name": ["generated", "other"],
+            "definition": [generated],
+            "aggregation_id": [None, "key", str],
+            "idempotency_key": [None, "key", str],
+            "event_id": [None, "event"],
+            "event": [approval, {"approved": True}],
+            "target": [self.run.id, ("generated", "key")],
+            "timeout": [0, 0.01, timedelta(milliseconds=10)],
+            "delay": [None, timedelta(hours=1)],
+            "connection": [None, *self.connections],
+            "orchestrator": [self.orchestrator],
+            "step": [work],
+            "step_id": ["first", "work"],
+            "ref": [builder.initial],
+            "depends_on": [builder.initial],
+            "store": [MemoryStore()],
+            "engine": [self.orchestrator.engine],
+            "initial_type": [Data],
+            "version": [1, 2],
+            "limit": [0, 1],
+            "token": [uuid4()],
+            "wait_parked": [False, True],
+            "operation": ["an operation"],
+            "generation": [0],
+            "schema": ["saga_fn"],
+        }
+        return draw.choice(values.get(name, [None]))
+
+    def calls(self) -> list[Call]:
+        """Every public call: of the package's names, and of what they make."""
+        made: list[object] = [
+            self.orchestrator,
+            self.handle,
+            self.run,
+            SagaAdmin(self.orchestrator),
+            self.orchestrator.to(self.run.id, approval),
+            self.orchestrator.to(("generated", "key"), approval),
+            SagaBuilder(Data),
+            SagaBuilder(Data).initial,
+            work,
+            approval,
+            generated,
+            MemoryStore(),
+            Guard(),
+            StepContext(uuid4(), "generated", "first", 1, "key", "trace", None),
+            saga_fn.FixedRetry(max_attempts=2),
+            saga_fn.ExponentialRetry(max_attempts=2),
+            saga_fn.InputContext(uuid4(), Data(), {}),
+        ]
+        found = [(name, getattr(saga_fn, name)) for name in saga_fn.__all__ if callable(getattr(saga_fn, name))]
+        found += [("EmbeddedPostgres", EmbeddedPostgres), ("Guard", Guard)]
+        if self.connections:
+            found += [("migrate", migrate), ("check_schema", check_schema)]
+        for each in made:
+            names = [name for name in dir(type(each)) if not name.startswith("_")]
+            methods = [(f"{type(each).__name__}.{name}", getattr(each, name)) for name in names if name not in ENDLESS]
+            found += [(name, method) for name, method in methods if callable(method)]
+        return [(name, call) for name, call in found if name not in NOT_CALLED and not is_pythons(call)]
+
+
+def is_pythons(call: object) -> bool:
+    """Enums are looked up as Python does; errors are made by the library, or anyhow."""
+    return isinstance(call, type) and issubclass(call, enum.Enum | BaseException)
+
+
+OF_A_CONNECTION: Final = ("Guard", "migrate", "check_schema")
+"""They wait for others' transactions, as they say; the one that stays open is not for them."""
+ENDLESS: Final = frozenset({"run_forever", "run_until_idle"})
+NOT_CALLED: Final = frozenset(
+    {
+        "BaseStep",  # abstract
+        "ContextStep",
+        "Outcome",  # types
+        "StepInputMap",
+        "RetryPolicy",
+        "SagaOrchestrator.engine",
+        "MemoryStore.close",
+        # The store's side of MemoryStore is called by the engine alone, which has judged what it passes.
+        *(f"MemoryStore.{name}" for name in dir(MemoryStore) if name != "jump_to"),
+    }
+)
+
+
+def arguments(
+    draw: random.Random, stage: Stage, whose: str, call: Callable[..., Any]
+) -> tuple[list[tuple[str, object]], list[tuple[str, object]]] | None:
+    """Positional and named arguments that the signature takes."""
+    try:
+        parameters = list(inspect.signature(call).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    positional: list[tuple[str, object]] = []
+    named: list[tuple[str, object]] = []
+    hostile = draw.random() < 0.7
+    for parameter in parameters:
+        if parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        optional = parameter.default is not parameter.empty or parameter.kind is parameter.VAR_POSITIONAL
+        if optional and parameter.name != "timeout" and draw.random() < 0.6:
+            if parameter.kind is parameter.POSITIONAL_ONLY:
+                break
+            continue
+        value = (
+            draw.choice(HOSTILE)
+            if hostile and draw.random() < 0.5
+            else stage.fitting(draw, whose, parameter.name.strip("_"))
+        )
+        if parameter.name == "timeout":
+            value = briefly(value)
+        if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.VAR_POSITIONAL):
+            positional.append((parameter.name, value))
+        else:
+            named.append((parameter.name, value))
+    return positional, named
+
+
+def briefly(timeout: object) -> object:
+    """A time to wait, or what is none; what waits for ever hangs because it is told to."""
+    if timeout is None or (isinstance(timeout, int | float) and timeout > 0):
+        return 0.01
+    return timedelta(milliseconds=10) if isinstance(timeout, timedelta) and timeout > timedelta(0) else timeout
+
+
+async def outcome(call: Callable[..., Any], positional: list[Any], named: dict[str, Any]) -> BaseException | None:
+    """What a call raised that it must not raise; None if all is well."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            given = call(*positional, **named)
+            if inspect.isawaitable(given):
+                await given
+    except SagaError:
+        return None
+    except TimeoutError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - which one it may be is what is tried
+        return error
+    return None
+
+
+async def least(
+    draw: random.Random,
+    stage: Stage,
+    whose: str,
+    call: Callable[..., Any],
+    positional: list[tuple[str, object]],
+    named: list[tuple[str, object]],
+    kind: type[BaseException],
+) -> str:
+    """The same failure with as few hostile arguments as will do."""
+
+    async def fails() -> bool:
+        return type(await outcome(call, [each for _, each in positional], dict(named))) is kind
+
+    for given in (positional, named):
+        for place in range(len(given)):
+            name, value = given[place]
+            for _ in range(3):
+                given[place] = (name, stage.fitting(draw, whose, name.strip("_")))
+                if await fails():
+                    break
+                given[place] = (name, value)
+    for name, value in list(named):
+        named.remove((name, value))
+        if not await fails():
+            named.append((name, value))
+    return ", ".join([shown(value) for _, value in positional] + [f"{name}={shown(value)}" for name, value in named])
+
+
+@asynccontextmanager
+async def staged(store: MemoryStore | str) -> AsyncGenerator[Stage]:
+    async with AsyncExitStack() as opened:
+        connections: list[asyncpg.Connection[asyncpg.Record]] = []
+        for _ in range(2):
+            if isinstance(store, MemoryStore):
+                break
+            connections.append(await asyncpg.connect(store))
+            opened.push_async_callback(connections[-1].close)
+        orchestrator = SagaOrchestrator(store, key_wait=timedelta(milliseconds=10))
+        await opened.enter_async_context(orchestrator)
+        for within in connections[1:]:
+            await within.execute("BEGIN")
+        handle = orchestrator.register(generated)
+        run = await handle.start(Data(), aggregation_id="key")
+        yield Stage(orchestrator, handle, run, connections)
+
+
+async def test_nothing_but_our_errors_comes_out_of_a_public_call_in_memory() -> None:
+    async with staged(MemoryStore()) as stage:
+        await call_and_judge(stage)
+
+
+@pytest.mark.raw_rows
+async def test_nothing_but_our_errors_comes_out_of_a_public_call_on_a_database(dsn: str) -> None:
+    async with staged(dsn) as stage:
+        await call_and_judge(stage)
+
+
+async def call_and_judge(stage: Stage) -> None:
+    draw = random.Random(SEED)
+    calls = stage.calls()
+    failures: dict[str, str] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(CALLS // 2):
+            name, call = draw.choice(calls)
+            made = arguments(draw, stage, name, call)
+            if made is None:
+                continue
+            positional, named = made
+            error = await outcome(call, [value for _, value in positional], dict(named))
+            key = f"{name}: {type(error).__name__}"
+            if error is not None and key not in failures:
+                example = await least(draw, stage, name, call, positional, named, type(error))
+                failures[key] = f"{name}({example}) raised {type(error).__name__}: {shown(str(error))}"
+    assert not failures, f"seed {SEED}:\n" + "\n".join(sorted(failures.values()))

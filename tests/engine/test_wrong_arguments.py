@@ -1,0 +1,168 @@
+# type: ignore  # noqa: PGH003 - every case is a mistake that the checkers refuse; here it is made at run time
+"""Arguments of a wrong type, or that cannot be stored, are refused by our errors: one case for each that once was not."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from uuid import uuid4
+
+import attrs
+import msgspec
+import pytest
+
+from saga_fn import (
+    Event,
+    EventSender,
+    FixedRetry,
+    InputContext,
+    MemoryStore,
+    SagaAdmin,
+    SagaBuilder,
+    SagaEngine,
+    SagaError,
+    SagaHandle,
+    SagaOrchestrator,
+    SagaRun,
+    StepAdmin,
+    StepContext,
+    StepRef,
+    WaitFor,
+    any_of,
+    saga,
+    step,
+)
+from saga_fn.embedded import EmbeddedPostgres
+from saga_fn.guard import Guard
+from saga_fn.store.migrate import check_schema, migrate
+
+
+class In(msgspec.Struct, frozen=True):
+    x: int = 1
+
+
+approval = Event("approval", In)
+
+
+@step
+async def work(inp: In) -> In:
+    return inp
+
+
+@saga("shop")
+def shop(inp: StepRef[In]) -> StepRef[In]:
+    return work(inp)
+
+
+class Unshown:
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+
+def deep() -> list[object]:
+    value: list[object] = []
+    for _ in range(3000):
+        value = [value]
+    return value
+
+
+@attrs.define
+class Stage:
+    orchestrator: SagaOrchestrator
+    handle: SagaHandle[In, In]
+    run: SagaRun[In]
+
+    @property
+    def admin(self) -> SagaAdmin:
+        return SagaAdmin(self.orchestrator)
+
+    @property
+    def connection(self) -> object:
+        """As little of one as `Guard` looks at."""
+
+        class Connection:
+            async def fetchrow(self, *_: object) -> None: ...
+            async def execute(self, *_: object) -> None: ...
+            async def fetch(self, *_: object) -> None: ...
+
+        return Connection()
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    async with SagaOrchestrator(MemoryStore()) as orchestrator:
+        handle = orchestrator.register(shop)
+        yield Stage(orchestrator, handle, await handle.start(In()))
+
+
+CONTEXT = StepContext(uuid4(), "shop", "work", 1, "key", "trace", None)
+CASES: dict[str, Callable[[Stage], object]] = {
+    "kept events of a number": lambda s: s.admin.kept_events("w", 5),
+    "kept events of a surrogate": lambda s: s.admin.kept_events("w", "\ud800"),
+    "kept events of a NUL": lambda s: s.admin.kept_events("w\x00"),
+    "migrate a number": lambda _: migrate(5),
+    "migrate a port that there is not": lambda _: migrate("postgresql://u@127.0.0.1:99999/db"),
+    "migrate to a text of shards": lambda _: migrate("postgresql://u@127.0.0.1:1/db", shards="1"),
+    "migrate a schema that is a number": lambda _: migrate("postgresql://u@127.0.0.1:1/db", schema=5),
+    "check the schema by a number": lambda _: check_schema(5),
+    "a guard in a number": lambda _: Guard(5),
+    "a guard made by a number": lambda _: Guard().create(5),
+    "done by a number": lambda _: Guard().done(5, "operation"),
+    "undone by a number": lambda _: Guard().undone(5, "operation"),
+    "done of a surrogate": lambda s: Guard().done(s.connection, "\ud800"),
+    "done of what cannot be shown": lambda s: Guard().done(s.connection, Unshown()),
+    "a server in a number": lambda _: EmbeddedPostgres(5),
+    "a server of programs in a number": lambda _: EmbeddedPostgres(bin_dir=5),
+    "what a number brought": lambda _: CONTEXT.received(5),
+    "a context that has heard a number": lambda _: StepContext(
+        uuid4(), "shop", "work", 1, "key", "trace", None, heard=5
+    ),
+    "a context that has heard half": lambda _: StepContext(
+        uuid4(), "shop", "work", 1, "key", "trace", None, heard=("approval",)
+    ),
+    "the output of a number": lambda _: InputContext(uuid4(), In(), {}).output(5),
+    "a saga that expects a number": lambda _: SagaBuilder(In).expect(5),
+    "a step wired by hand to nothing": lambda _: SagaBuilder(In).wire(work, (), None, (), ""),
+    "a sender of numbers": lambda _: EventSender(5, 5, 5),
+    "a sender without an engine": lambda _: EventSender(5, uuid4(), approval),
+    "a step's admin of numbers": lambda _: StepAdmin(1, 1, 1),
+    "a run of a number": lambda s: SagaRun(s.orchestrator.engine, 5, shop),
+    "an engine on a number": lambda _: SagaEngine(5),
+    "an engine with a list of options": lambda _: SagaEngine(MemoryStore(), []),
+    "a start by a list": lambda s: s.orchestrator.start(saga_name=[], initial_data=In()),
+    "many starts by a dict": lambda s: s.orchestrator.start_many(saga_name={}, initial_data=[In()]),
+    "many starts with a delay that cannot be shown": lambda s: s.handle.start_many([In()], delay=Unshown()),
+    "a key that cannot be shown": lambda s: s.handle.start(In(), idempotency_key=Unshown()),
+    "a key with a surrogate": lambda s: s.handle.start(In(), aggregation_id="\ud800"),
+    "an event's id that cannot be shown": lambda s: s.orchestrator.to(s.run.id, approval).send(In(), event_id=deep()),
+    "an event to what cannot be shown": lambda s: s.orchestrator.to((Unshown(), deep()), approval),
+    "a saga named by what cannot be shown": lambda _: saga(Unshown()),
+    "a deep saga": lambda _: saga(deep()),
+    "a step of what cannot be shown": lambda _: step(Unshown()),
+    "a deep step": lambda _: step(deep()),
+    "any of what cannot be shown": lambda _: any_of(Unshown(), deep()),
+    "a builder of what cannot be shown": lambda _: SagaBuilder(In, order=Unshown()),
+    "a deep type": lambda _: SagaBuilder(deep()),
+    "an orchestrator on what cannot be shown": lambda _: SagaOrchestrator(Unshown()),
+    "options that cannot be shown": lambda _: SagaOrchestrator(MemoryStore(), concurrency=deep(), lease=Unshown()),
+    "a wait until what cannot be shown": lambda _: WaitFor(approval, timeout=Unshown()).limit(),
+    "a retry policy that cannot be shown": lambda _: FixedRetry(max_attempts=Unshown()),
+    "a deep delay": lambda _: FixedRetry(max_attempts=2, delay=deep()),
+    "a registration of what cannot be shown": lambda s: s.orchestrator.register(Unshown()),
+    "a name that cannot be shown": lambda s: s.orchestrator.register(shop, version=Unshown()),
+    "a wait for a timeout that is a word": lambda s: s.run.result("soon"),
+    "a wait of no time": lambda s: s.run.outcome(timedelta),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+async def test_wrong_arguments_are_refused_by_our_errors(stage: Stage, case: Callable[[Stage], object]) -> None:
+    async def call() -> None:
+        given = case(stage)
+        if inspect.isawaitable(given):
+            await given
+
+    with pytest.raises(SagaError) as refusal:
+        await call()
+    assert refusal.value.fact
