@@ -9,7 +9,7 @@ import attrs
 
 from saga_fn.duration import micros_of
 from saga_fn.engine.arguments import check_whole
-from saga_fn.errors import SagaError
+from saga_fn.errors import SagaError, shown
 from saga_fn.store.protocol import KEY_WAIT
 
 MEBIBYTE: Final = 1024 * 1024
@@ -31,7 +31,7 @@ def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: obje
 def _log_errors(_: EngineOptions, attribute: attrs.Attribute[str], value: object) -> None:
     if value not in ("type", "traceback"):
         raise SagaError(
-            f"{attribute.name} must be 'type' or 'traceback', not {value!r:.40}",
+            f"{attribute.name} must be 'type' or 'traceback', not {shown(value)}",
             hint="'type' keeps exceptions' messages, which may hold what a payload holds, out of the log",
         )
 
