@@ -12,7 +12,7 @@ import asyncio
 import enum
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -29,7 +29,7 @@ from saga_fn.engine.mail import event_letter
 from saga_fn.engine.unowned import plan_of
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.waits import about, unreadable
-from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError
+from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError
 from saga_fn.store.ids import new_uuid, shard_of_key
 from saga_fn.store.records import EXPIRED_AT_ONCE, Letter, Posted, SagaRecord
 
@@ -193,6 +193,14 @@ async def forget_expired(engine: SagaEngine) -> None:
             pass
 
 
+async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUID]:
+    """Read the inbox in the owner's stead. A sender without the right to change sagas leaves it to the workers."""
+    try:
+        return await read_inbox(engine, row)
+    except StoreRefusedError:
+        return ()
+
+
 async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
     """See to it that the stored letter is read, and tell what became of it."""
     engine.announce(saga_id)
@@ -200,7 +208,7 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
     pause = 0.002
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
-        if row.owner is None and row.ended_at is None and event.id in await read_inbox(engine, row):
+        if row.owner is None and row.ended_at is None and event.id in await _read_for_owner(engine, row):
             return Delivery.BUFFERED
         answer = await engine.store.read_answer(saga_id, event.id)
         if answer == Refusal.UNKNOWN_EVENT:

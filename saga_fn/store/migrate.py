@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import random
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -32,6 +32,7 @@ from saga_fn.store.connections import connect
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.migration import Migration
+from saga_fn.store.rights import RoleKind, grants, read_grant, tables_of
 from saga_fn.store.schema_name import with_schema
 
 OLDEST_SERVER: Final = 15
@@ -47,6 +48,7 @@ _LOCK_TIMEOUT: Final = "2s"
 # Every name is qualified already; this is for what a later statement might forget. A session's setting would not do: poolers
 # refuse it or lose it.
 _SEARCH_PATH: Final = "pg_catalog"
+_MAY_READ: Final = "SELECT pg_catalog.has_table_privilege($1::pg_catalog.name, $2::pg_catalog.text, 'SELECT')"
 _SETTINGS: Final = "SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('search_path')"
 _SET: Final = (
     "SELECT pg_catalog.set_config('lock_timeout', $1::pg_catalog.text, true),"
@@ -79,6 +81,32 @@ async def migrate(target: str | Connection | Pool, *, schema: str = "saga_fn", s
         for migration in MIGRATIONS:
             if migration.number not in applied:
                 await _migrate_to(queries, connection, schema, migration)
+
+
+async def grant(target: str | Connection | Pool, *, role: str, kind: RoleKind, schema: str = "saga_fn") -> None:
+    """Give a role of the database the least rights that a process of that kind needs; harmless when it has them.
+
+    Args:
+        target: A DSN, or a connection or pool of the caller's, of a user who owns the schema's tables.
+        role: The role's name, as it is: it is quoted here.
+        kind: What its processes do.
+        schema: The schema; it has to be migrated.
+
+    Raises:
+        StoreError: The database refuses, for example because there is no such role.
+        StoreUnavailableError: The database does not answer.
+    """
+    async with _connected(target) as connection, _explained(), _transaction(connection):
+        for statement in grants(kind, role, schema):
+            await connection.execute(statement)
+        for table in tables_of(kind, schema):
+            if not (await connection.fetchrow(_MAY_READ, role, table))[
+                0
+            ]:  # PostgreSQL only warns where it gives nothing
+                raise StoreError(
+                    f"PostgreSQL has granted nothing on {table}",
+                    hint="grant with the user who owns the tables: whoever has migrated",
+                )
 
 
 async def check_schema(connection: Connection, *, schema: str = "saga_fn", shards: int = 1) -> None:
@@ -269,7 +297,7 @@ async def _explained() -> AsyncGenerator[None]:
         ) from error
 
 
-def _script(schema: str, shards: int) -> str:
+def _script(schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]]) -> str:
     """All of it as text, for those who apply migrations with a tool of their own."""
     count = Queries(schema).sql["insert_shard_count"].replace("$1", str(shards))
     begin = ["BEGIN;", f"SET LOCAL search_path = {_SEARCH_PATH};"]
@@ -278,7 +306,14 @@ def _script(schema: str, shards: int) -> str:
         record = f"{with_schema(migration.record, schema)};"
         statements = [f"{with_schema(statement, schema)};" for statement in migration.statements]
         lines += [*statements, record] if migration.concurrently else [*begin, record, *statements, "COMMIT;"]
+    lines += [f"{statement};" for kind, role in granted for statement in grants(kind, role, schema)]
     return "\n".join(lines)
+
+
+async def _migrate_and_grant(dsn: str, schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]]) -> None:
+    await migrate(dsn, schema=schema, shards=shards)
+    for kind, role in granted:
+        await grant(dsn, role=role, kind=kind, schema=schema)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -287,22 +322,34 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--dsn", help="the database, such as postgresql://user@host/name")
     parser.add_argument("--schema", default="saga_fn", help="default: saga_fn")
     parser.add_argument("--shards", type=int, default=1, help="settled for good by the first migration; default: 1")
+    kinds = ", ".join(RoleKind)
+    parser.add_argument(
+        "--grant",
+        action="append",
+        default=[],
+        metavar="KIND=ROLE",
+        help=f"give a role what a process of that kind needs ({kinds}); may be given again",
+    )
     parser.add_argument("--print", action="store_true", help="print the SQL of all migrations, and run nothing")
     options = parser.parse_args(arguments)
     dsn: str | None = options.dsn
     schema: str = options.schema
     shards: int = options.shards
+    asked: list[str] = options.grant
     try:
+        granted = [read_grant(each) for each in asked]
         if options.print:
-            print(_script(schema, shards))
+            print(_script(schema, shards, granted))
             return 0
         if dsn is None:
             parser.error("give --dsn, or --print to see the SQL")
-        asyncio.run(migrate(dsn, schema=schema, shards=shards))
+        asyncio.run(_migrate_and_grant(dsn, schema, shards, granted))
     except (StoreError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"schema {schema} is at version {MIGRATIONS[-1].number}")
+    for kind, role in granted:
+        print(f"role {role} may do what a {kind} does")
     return 0
 
 

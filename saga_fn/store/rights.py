@@ -1,0 +1,86 @@
+"""What each role needs: the least rights with which a process of its kind does its work.
+
+Every kind reads the whole of `saga`, states included. Only `worker` and `operator` change sagas: who may write letters into
+`saga_inbox` may ask for verbs as well, so give `sender` to nobody who may not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from saga_fn.errors import StoreError
+from saga_fn.store.schema_name import with_schema
+
+
+class RoleKind(StrEnum):
+    """A kind of process, by what it may do."""
+
+    WORKER = "worker"
+    """Everything: it works on sagas, starts them, sends events, applies verbs."""
+    STARTER = "starter"
+    """Starts sagas and awaits their ends (`concurrency=0`)."""
+    SENDER = "sender"
+    """Sends events (`concurrency=0`); a worker reads them."""
+    OPERATOR = "operator"
+    """Looks at sagas and applies the verbs of SagaAdmin (`concurrency=0`)."""
+    VIEWER = "viewer"
+    """Looks at sagas (`concurrency=0, read_only=True`)."""
+
+
+_READ: Final = "SELECT"
+_TABLES: Final = ("saga", "saga_journal", "saga_inbox", "saga_event", "saga_note", "saga_plan", "saga_process")
+_EVERYBODY: Final = {"migration": _READ, "setting": _READ, "saga": _READ, "saga_process": _READ}
+
+RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
+    RoleKind.WORKER: {
+        "saga": "SELECT, INSERT, UPDATE",
+        "saga_journal": "SELECT, INSERT",
+        "saga_inbox": "SELECT, INSERT, UPDATE",
+        "saga_event": "SELECT, INSERT, UPDATE, DELETE",
+        "saga_note": "SELECT, INSERT",
+        "saga_plan": "SELECT, INSERT",
+        "saga_process": "SELECT, INSERT, UPDATE, DELETE",
+    },
+    RoleKind.STARTER: {"saga": "SELECT, INSERT", "saga_journal": "SELECT, INSERT", "saga_plan": "SELECT, INSERT"},
+    RoleKind.SENDER: {
+        "saga": "SELECT, UPDATE (signals, due_at)",
+        "saga_inbox": "SELECT, INSERT",
+        "saga_event": "SELECT, INSERT, UPDATE (taken_by)",
+        "saga_plan": "SELECT, INSERT",
+    },
+    RoleKind.OPERATOR: {
+        "saga": "SELECT, UPDATE",
+        "saga_journal": "SELECT, INSERT",
+        "saga_inbox": "SELECT, INSERT, UPDATE",
+        "saga_event": "SELECT, UPDATE (taken_by), DELETE",
+        "saga_note": "SELECT, INSERT",
+        "saga_plan": "SELECT",
+    },
+    RoleKind.VIEWER: dict.fromkeys(_TABLES, _READ),
+}
+"""By kind and table, as they stand in a GRANT; beside them USAGE on the schema."""
+
+
+def read_grant(text: str) -> tuple[RoleKind, str]:
+    """A kind and a role's name out of `worker=ROLE`. Raises StoreError."""
+    kind, _, role = text.partition("=")
+    if kind not in set(RoleKind) or not role or "\x00" in role:
+        raise StoreError(f"{text!r:.80} is no grant", hint=f"write KIND=ROLE, with one of {', '.join(RoleKind)}")
+    return RoleKind(kind), role
+
+
+def tables_of(kind: RoleKind, schema: str) -> list[str]:
+    """The tables, qualified and quoted, of which a role of that kind may read something at least."""
+    return [with_schema(f"{{schema}}.{table}", schema) for table in {**_EVERYBODY, **RIGHTS[kind]}]
+
+
+def grants(kind: RoleKind, role: str, schema: str) -> list[str]:
+    """The statements that give a role what it needs. They can be repeated, and take nothing away."""
+    quoted = '"' + role.replace('"', '""') + '"'
+    rights = {**_EVERYBODY, **RIGHTS[kind]}
+    return [
+        with_schema(f"GRANT USAGE ON SCHEMA {{schema}} TO {quoted}", schema),
+        *(with_schema(f"GRANT {given} ON {{schema}}.{table} TO {quoted}", schema) for table, given in rights.items()),
+    ]

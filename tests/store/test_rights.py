@@ -1,0 +1,219 @@
+"""Each kind of role does its own work with what `migrate --grant` gives it, and is refused the work of others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import asyncpg
+import msgspec
+import pytest
+
+from saga_fn import (
+    Delivery,
+    Event,
+    SagaAdmin,
+    SagaBuilder,
+    SagaDefinition,
+    SagaOrchestrator,
+    SagaStatus,
+    StoreError,
+    StoreRefusedError,
+)
+from saga_fn.store.migrate import grant, main
+from saga_fn.store.rights import RoleKind
+from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.roles import role
+
+SOON = 30.0
+LEASE = timedelta(seconds=2)
+OFTEN = timedelta(milliseconds=100)
+
+
+class Note(msgspec.Struct, frozen=True):
+    text: str
+
+
+NOTED = Event("noted", Note)
+
+
+def waiting_saga() -> SagaDefinition[Order, Note]:
+    """Nothing but a wait."""
+    builder = SagaBuilder(Order)
+    return builder.build(output=builder.add_event(NOTED))
+
+
+@asynccontextmanager
+async def granted(dsn: str, kind: RoleKind) -> AsyncGenerator[str]:
+    """A DSN of a role that has been given what its kind needs, and nothing else."""
+    async with role(dsn) as (name, its_dsn), asyncio.timeout(4 * SOON):
+        await grant(dsn, role=name, kind=kind)
+        await grant(dsn, role=name, kind=kind)
+        yield its_dsn
+
+
+async def test_a_worker_does_everything(any_dsn: str) -> None:
+    async with (
+        granted(any_dsn, RoleKind.WORKER) as dsn,
+        SagaOrchestrator(dsn, lease=LEASE, poll_interval=OFTEN) as orchestrator,
+    ):
+        shop = orchestrator.register("shop", make_saga(Shop()))
+        waiting = orchestrator.register("waiting", waiting_saga())
+        for run in await shop.start_many([Order(str(n)) for n in range(5)], idempotency_key=lambda o: o.order_id):
+            assert await run.result(SOON) == Done("ship")
+        later = await shop.start(Order("l"), delay=timedelta(milliseconds=200))
+        assert await later.result(SOON) == Done("ship")
+        await orchestrator.to(("waiting", "k"), NOTED).send(Note("kept"))
+        assert await waiting.run(Order("k"), aggregation_id="k", timeout=SOON) == Note("kept")
+        admin = SagaAdmin(orchestrator)
+        stopped = await waiting.start(Order("s"))
+        await admin.abort(stopped.id)
+        await orchestrator.run_due()
+        assert (await orchestrator.health()).ok
+        async with role(any_dsn) as (other, _):
+            with pytest.raises(StoreError, match="HINT: grant with the user who owns the tables"):
+                await grant(dsn, role=other, kind=RoleKind.VIEWER)
+
+
+async def test_a_starter_starts_and_awaits(any_dsn: str) -> None:
+    async with (
+        SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=OFTEN) as worker,
+        granted(any_dsn, RoleKind.STARTER) as dsn,
+        SagaOrchestrator(dsn, concurrency=0) as starter,
+    ):
+        worker.register("shop", make_saga(Shop()))
+        shop = starter.register("shop", make_saga(Shop()))
+        waiting = starter.register("waiting", waiting_saga())
+        run = await shop.start(Order("1"), idempotency_key="1")
+        assert await run.result(SOON) == Done("ship")
+        assert (await shop.start(Order("1"), idempotency_key="1")).id == run.id
+        for each in await shop.start_many([Order("2"), Order("3")], aggregation_id=lambda o: o.order_id):
+            assert await each.result(SOON) == Done("ship")
+        connection = await asyncpg.connect(dsn)
+        try:
+            async with connection.transaction():
+                within = await shop.start(Order("4"), connection=connection)
+        finally:
+            await connection.close()
+        assert await within.result(SOON) == Done("ship")
+        kept = await waiting.start(Order("5"), aggregation_id="5")
+        assert (await kept.snapshot()).status is SagaStatus.SUSPENDED
+        assert (await starter.health()).ok
+        with pytest.raises(StoreRefusedError, match="permission denied"):
+            await SagaAdmin(starter).abort(kept.id)
+        with pytest.raises(StoreRefusedError, match="permission denied"):
+            await starter.to(kept.id, NOTED).send(Note("no"))
+        with pytest.raises(StoreRefusedError, match="permission denied"):
+            await starter.run_due()
+        assert (await kept.snapshot()).status is SagaStatus.SUSPENDED
+
+
+async def test_a_sender_sends_and_changes_nothing_else(any_dsn: str) -> None:
+    async with (
+        SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=OFTEN) as worker,
+        granted(any_dsn, RoleKind.SENDER) as dsn,
+        SagaOrchestrator(dsn, concurrency=0) as sender,
+    ):
+        waiting = worker.register("waiting", waiting_saga())
+        by_id, by_key = await waiting.start(Order("a")), await waiting.start(Order("b"), aggregation_id="b")
+        assert await sender.to(by_id.id, NOTED).send(Note("id")) is Delivery.ACCEPTED
+        assert await by_id.result(SOON) == Note("id")
+        assert await sender.to(("waiting", "b"), NOTED).send(Note("key")) is Delivery.ACCEPTED
+        assert await by_key.result(SOON) == Note("key")
+        known = sender.register("waiting", waiting_saga())
+        third = await waiting.start(Order("c"))
+        assert await sender.to(third.id, NOTED).send(Note("known"), event_id="e") is Delivery.ACCEPTED
+        assert await sender.to(third.id, NOTED).send(Note("known"), event_id="e") is Delivery.DUPLICATE
+        assert await third.result(SOON) == Note("known")
+        assert (await sender.health()).ok
+        fourth = await waiting.start(Order("d"))
+        with pytest.raises(StoreRefusedError, match="permission denied"):
+            await SagaAdmin(sender).abort(fourth.id)
+        with pytest.raises(StoreRefusedError, match="permission denied"):
+            await known.start(Order("e"))
+        with pytest.raises(StoreRefusedError, match="permission denied"):
+            await sender.resume(fourth.id)
+        connection = await asyncpg.connect(dsn)
+        try:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute("UPDATE saga_fn.saga SET state = ''")
+        finally:
+            await connection.close()
+
+
+async def test_an_operator_looks_and_applies_verbs(any_dsn: str) -> None:
+    held = Shop(hold=asyncio.Event())
+    assert held.hold is not None
+    async with (
+        SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=OFTEN) as worker,
+        granted(any_dsn, RoleKind.OPERATOR) as dsn,
+        SagaOrchestrator(dsn, concurrency=0) as looking,
+    ):
+        waiting = worker.register("waiting", waiting_saga())
+        shop = worker.register("shop", make_saga(held))
+        admin = SagaAdmin(looking)
+        unowned = await waiting.start(Order("a"))
+        owned = await shop.start(Order("b"))
+        while not held.done:
+            await asyncio.sleep(0.01)
+        assert (await admin.get_saga(owned.id)).step_history
+        assert await admin.verify(owned.id) == []
+        asked = asyncio.create_task(admin.compensate_step(owned.id))
+        await asyncio.sleep(0.1)
+        held.hold.set()
+        await asked
+        await admin.abort(unowned.id)
+        assert (await unowned.snapshot()).status is not SagaStatus.SUSPENDED
+        assert (await owned.outcome(SOON)).snapshot.status is SagaStatus.COMPENSATED
+        await worker.to(("waiting", "k"), NOTED).send(Note("kept"))
+        assert await admin.kept_events("waiting", "k")
+        assert (await looking.health()).ok
+        with pytest.raises(StoreRefusedError, match="permission denied"):
+            await looking.register("waiting", waiting_saga()).start(Order("c"))
+
+
+async def test_a_viewer_only_looks(any_dsn: str) -> None:
+    async with (
+        SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=OFTEN) as worker,
+        granted(any_dsn, RoleKind.VIEWER) as dsn,
+    ):
+        run = await worker.register("shop", make_saga(Shop())).start(Order("1"))
+        assert await run.result(SOON) == Done("ship")
+        waits = await worker.register("waiting", waiting_saga()).start(Order("2"))
+        viewer = SagaOrchestrator(dsn, concurrency=0, read_only=True)
+        known = viewer.register("shop", make_saga(Shop()))
+        async with viewer:
+            assert await known.attach(run.id).result(SOON) == Done("ship")
+            admin = SagaAdmin(viewer)
+            assert (await admin.get_saga(run.id)).step_history
+            assert await admin.verify(run.id) == []
+            await admin.kept_events("waiting", "x")
+            assert (await viewer.health()).ok
+            for forbidden in (
+                admin.abort(waits.id),
+                known.start(Order("3")),
+                viewer.to(waits.id, NOTED).send(Note("no")),
+            ):
+                with pytest.raises(StoreRefusedError, match="permission denied"):
+                    await forbidden
+
+
+async def test_the_command_line_grants(any_dsn: str, capsys: pytest.CaptureFixture[str]) -> None:
+    async with role(any_dsn) as (name, dsn):
+        given = ["--dsn", any_dsn, "--grant", f"starter={name}", "--grant", f"sender={name}"]
+        assert await asyncio.to_thread(main, given) == 0
+        assert f"role {name} may do what a starter does" in capsys.readouterr().out
+        async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
+            await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
+        assert await asyncio.to_thread(main, ["--dsn", any_dsn, "--grant", "worker=no such role"]) == 1
+        assert "no such role" in capsys.readouterr().err
+
+
+def test_a_grant_that_is_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong in ("boss=ann", "worker=", "worker"):
+        assert main(["--print", "--grant", wrong]) == 1
+        assert "KIND=ROLE, with one of worker, starter, sender, operator, viewer" in capsys.readouterr().err
+    assert main(["--print", "--grant", 'viewer=an "ann"']) == 0
+    assert 'GRANT SELECT ON "saga_fn".saga TO "an ""ann""";' in capsys.readouterr().out
