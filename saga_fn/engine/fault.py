@@ -76,7 +76,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     @property
     def types(self) -> str:
         """The types alone, which may stand in a log: a message may hold what belongs in no log."""
-        behind = ", ".join(dict.fromkeys(each.type for each in self.behind))
+        behind = ", ".join(dict.fromkeys(each.type for each in self.behind if each.type != self.type))
         return f"{self.type}: {behind}" if behind else self.type
 
     def encode(self) -> bytes:

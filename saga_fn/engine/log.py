@@ -20,6 +20,7 @@ from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Goal,
     Parked,
+    Probing,
     Retrying,
     Running,
     SagaState,
@@ -176,7 +177,7 @@ def _next(plan: Plan, state: SagaState, event: _Failure) -> str:
             return f"{attempt}{doubt}, again at once"
         case Unknown(wake=wake) if isinstance(event, ProbeFailed):
             return f"{attempt}, again {_in(wake, event.at)}"
-        case Unknown():
+        case Unknown() | Probing():
             return f"{attempt}{doubt}, to be found out"
         case Parked() | UndoParked():
             return f"{attempt}{doubt}, waits for a person"
