@@ -33,7 +33,7 @@ def error_types(name: str, value: object) -> tuple[type[Exception], ...]:
     given = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     for each in given:
         if not isinstance(each, type) or not issubclass(each, Exception):
-            raise SagaDefinitionError(f"{name} must name exceptions, not {shown(each)}", hint=_MEND)
+            raise SagaDefinitionError(f"{name} must name exceptions, not {shown(cast('object', each))}", hint=_MEND)
     if not given:
         raise SagaDefinitionError(f"{name} names no exception", hint=f"{_MEND}; or leave it out")
     return cast("tuple[type[Exception], ...]", given)  # just checked, one by one

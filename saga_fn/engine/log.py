@@ -7,7 +7,7 @@ without any message. All of it is part of the line itself where the service asks
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 from uuid import UUID
 
@@ -94,12 +94,9 @@ def log_end(saga_id: UUID, plan: Plan, state: SagaState, error: str | None, extr
         LOG.info("saga %s ended: %s", saga_id, state.goal.name, extra=extra)
 
 
-def log_registered(pairs: Iterable[tuple[str, int]], concurrency: int) -> None:
-    """Tell what this process works on."""
-    known = ", ".join(f"{name} (version {version})" for name, version in sorted(pairs))
-    PROCESS.info(
-        "the worker runs %s; at most %d sagas at once", known or "nothing yet: no saga is registered", concurrency
-    )
+def log_unregistered() -> None:
+    """Tell that a worker has nothing to work on, which is seldom meant."""
+    PROCESS.info("works on nothing: no saga is registered with this process yet")
 
 
 def log_stopping(running: Sequence[str], seconds: float) -> None:

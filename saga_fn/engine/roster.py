@@ -37,7 +37,7 @@ from saga_fn.store.records import (
     decode_state,
 )
 
-_log = logging.getLogger("saga_fn")
+_log = logging.getLogger("saga_fn.process")
 BEAT: float = 30.0
 """Seconds between two times that a process says what it works on."""
 HANDED_BACK_FOR: Final = 15 * 60 * 1_000_000

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.log import log_registered
+from saga_fn.engine.log import log_unregistered
 from saga_fn.engine.sending import sweep
 from saga_fn.errors import StoreError
 from saga_fn.store.records import ClaimedSaga
@@ -39,8 +39,8 @@ class Worker:
         """Passes in a row that failed; 0 when the last one went well."""
         self.last_error: str | None = None
         self._next_sweep = 0.0
-        self._told = -1
-        """How many definitions the log was told of."""
+        self._told = False
+        """Whether the log says that there is nothing to work on."""
         engine.on_slot_freed = self._slot_freed
         engine.on_due = self.wake_at
 
@@ -51,7 +51,7 @@ class Worker:
 
     def start(self) -> None:
         """Begin to look for due sagas."""
-        self._told = -1
+        self._told = False
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
@@ -126,9 +126,9 @@ class Worker:
         """One pass: the idle poll, then claims in the shards that have something. Returns how many were claimed."""
         engine = self._engine
         pairs = engine.registry.pairs
-        if len(pairs) != self._told:
-            self._told = len(pairs)
-            log_registered(pairs, engine.options.concurrency)
+        if not pairs and not self._told:
+            self._told = True
+            log_unregistered()
         if not pairs or self._free() <= 0:
             return 0
         shards = self._behind or await engine.store.due_shards(pairs)

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from http import HTTPStatus
 
 import httpx
 import msgspec
@@ -38,6 +39,7 @@ from saga_fn import (
     Failed,
     MemoryStore,
     NotDone,
+    Outcome,
     RetryLater,
     SagaDefinition,
     SagaHandle,
@@ -75,9 +77,9 @@ def make_pay(http: httpx.AsyncClient) -> SagaDefinition[Order, Payment]:
             "/charges", json=msgspec.to_builtins(order), headers={"Idempotency-Key": ctx.idempotency_key}
         )
         match answer.status_code:
-            case httpx.codes.PAYMENT_REQUIRED:
+            case HTTPStatus.PAYMENT_REQUIRED:
                 raise CardDeclinedError(answer.json()["reason"])
-            case httpx.codes.TOO_MANY_REQUESTS:
+            case HTTPStatus.TOO_MANY_REQUESTS:
                 raise RetryLater(timedelta(seconds=int(answer.headers["Retry-After"])))
             case _:
                 answer.raise_for_status()
@@ -86,7 +88,7 @@ def make_pay(http: httpx.AsyncClient) -> SagaDefinition[Order, Payment]:
     async def find_charge(_: Order, ctx: StepContext) -> Done[Payment] | NotDone:
         print(f"  asked the bank what became of the {ctx.step_id}")
         answer = await http.get("/charges", headers={"Idempotency-Key": ctx.idempotency_key})
-        if answer.status_code == httpx.codes.NOT_FOUND:
+        if answer.status_code == HTTPStatus.NOT_FOUND:
             return NOT_DONE
         return Done(Payment(answer.raise_for_status().json()["payment_id"]))
 
@@ -161,15 +163,19 @@ async def _never() -> Response:
 
 async def tell(payments: SagaHandle[Order, Payment], bank: Bank, order: Order) -> None:
     run = await payments.start(order)
-    match await run.outcome(timeout=20):
-        case Completed(result=payment):
-            end = payment.payment_id
-        case Compensated(failure=failure):
-            end = f"not paid: {failure.error!r}" if failure else "not paid"
-        case Failed(left_over=left_over):
-            end = f"failed, left over: {left_over}"
+    end = said(await run.outcome(timeout=20))
     cents = sum(taken.cents for taken in bank.taken.values() if taken.order_id == order.order_id)
     print(f"{order.order_id}: {end}; taken: {cents}")
+
+
+def said(outcome: Outcome[Payment]) -> str:
+    match outcome:
+        case Completed(result=payment):
+            return payment.payment_id
+        case Compensated(failure=failure):
+            return "not paid" if failure is None else f"not paid: {failure.error!r}"
+        case Failed(snapshot=snapshot):
+            return f"failed, left over: {snapshot.left_over}"
 
 
 async def main() -> None:
