@@ -25,7 +25,7 @@ ErrorTypes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
 
 _OPTIONS: Final = ("unknown_on", "give_up_on", "retry_on")
 _MICROSECOND: Final = timedelta(microseconds=1)
-_MEND: Final = "give an exception class or a tuple of them, as in retry_on=(TimeoutError, ConnectionError)"
+_MEND: Final = "give an exception class or a tuple of them, as in retry_on=(BankBusyError, ConnectionRefusedError)"
 
 
 def error_types(name: str, value: object) -> tuple[type[Exception], ...]:
@@ -33,7 +33,8 @@ def error_types(name: str, value: object) -> tuple[type[Exception], ...]:
     given = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
     for each in given:
         if not isinstance(each, type) or not issubclass(each, Exception):
-            raise SagaDefinitionError(f"{name} must name exceptions, not {shown(cast('object', each))}", hint=_MEND)
+            told = shown(each)  # pyright: ignore[reportUnknownArgumentType]  # whatever was given
+            raise SagaDefinitionError(f"{name} must name exceptions, not {told}", hint=_MEND)
     if not given:
         raise SagaDefinitionError(f"{name} names no exception", hint=f"{_MEND}; or leave it out")
     return cast("tuple[type[Exception], ...]", given)  # just checked, one by one

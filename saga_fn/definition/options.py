@@ -42,7 +42,10 @@ class CommonOptions(TypedDict, total=False):
     pivot: bool
     """Whether it is the point of no return: before it a failure is undone, after it the saga only goes forward."""
     retry_on: ErrorTypes
-    """The exceptions after which it is tried again; any other ends its attempts. By default, whatever it raises."""
+    """The exceptions after which it is tried again; any other ends its attempts. By default, whatever it raises.
+
+    Naming one says that it has not been done: of a TimeoutError that is seldom so.
+    """
     give_up_on: ErrorTypes
     """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again."""
     unknown_on: ErrorTypes
