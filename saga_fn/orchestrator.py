@@ -343,11 +343,19 @@ class SagaOrchestrator:
         check_id(saga_id)
         return await drive_one(self.engine, saga_id)
 
-    async def run_until_idle(self) -> None:
-        """Run everything to its end, or to where only a person or an event can help.
+    async def run_until_idle(self, *, past_waits: bool = False) -> None:
+        """Run every saga to its end, or to where only a person or an event can help. For tests.
 
-        On a MemoryStore delays, sleeps, timeouts of waits and deadlines are jumped over, on PostgreSQL they are waited for:
-        send first what is to come in time, or use `run_due`, which leaves the clock alone. For tests.
+        Delays, sleeps and retries are jumped over on a MemoryStore; on PostgreSQL they are waited for. A saga that waits for
+        an event stops there, so that a test can send it. `past_waits=True` goes on past such waits, to their timeouts and to
+        the saga's deadline. Default: False. `run_due` leaves the clock alone.
+
+        Example::
+
+            run = await orders.start(order)
+            await orchestrator.run_until_idle()                                   # waits for the approval now
+            await orchestrator.to(run.id, approval).send(Approval("ann"))
+            await orchestrator.run_until_idle()
         """
         self._require_open()
         while True:
@@ -356,7 +364,7 @@ class SagaOrchestrator:
             if self.engine.held:
                 await asyncio.sleep(0.005)
                 continue
-            work = await self._store.due_work(self.engine.registry.pairs)
+            work = await self._store.due_work(self.engine.registry.pairs, past_waits=past_waits)
             if work.next_due is None:
                 return
             if isinstance(self._store, MemoryStore):

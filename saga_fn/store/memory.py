@@ -426,10 +426,21 @@ class MemoryStore:
         """The stored plan of that fingerprint."""
         return self._plans.get(plan_id)
 
-    async def due_work(self, definitions: Sequence[tuple[str, int]]) -> DueWork:
-        """One cheap read for the health check."""
+    async def due_work(self, definitions: Sequence[tuple[str, int]], *, past_waits: bool = True) -> DueWork:
+        """The time, and when the first of these sagas is or was due."""
+        now = time_of(self.now())
         known = [saga.record for saga in self._sagas.values() if (saga.record.name, saga.record.version) in definitions]
-        return DueWork(self.now(), min((record.due_at for record in known if record.due_at is not None), default=None))
+        found = [
+            record.due_at
+            for record in known
+            if record.due_at is not None
+            and (
+                past_waits
+                or record.waits & (WaitReason.EVENT | WaitReason.RETRY) != WaitReason.EVENT
+                or record.due_at <= now
+            )
+        ]
+        return DueWork(self.now(), min(found, default=None))
 
     @property
     def deaf(self) -> str | None:

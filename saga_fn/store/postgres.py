@@ -558,14 +558,15 @@ class PostgresStore:
             )
         return None if row is None else plan_from(row.data)
 
-    async def due_work(self, definitions: Sequence[tuple[str, int]]) -> DueWork:
-        """One cheap read for the health check."""
+    async def due_work(self, definitions: Sequence[tuple[str, int]], *, past_waits: bool = True) -> DueWork:
+        """The time, and when the first of these sagas is or was due."""
         async with self._database.control() as connection:
             row = await self._database.queries.read_health(
                 connection,
                 shards=list(range(self._shards)),
                 names=[name for name, _ in definitions],
                 versions=[version for _, version in definitions],
+                past_waits=past_waits,
             )
         if row.is_read_only and not self._database.read_only:
             raise read_only_error(is_replica=False)

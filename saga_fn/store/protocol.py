@@ -288,8 +288,11 @@ class Store(Protocol):
         """The stored plan of that fingerprint."""
         ...
 
-    async def due_work(self, definitions: Sequence[tuple[str, int]]) -> DueWork:
-        """One cheap read for the health check."""
+    async def due_work(self, definitions: Sequence[tuple[str, int]], *, past_waits: bool = True) -> DueWork:
+        """The time, and when the first of these sagas is or was due, by one cheap read.
+
+        Without `past_waits` those are left out that an event will wake before, unless they wait for a retry as well.
+        """
         ...
 
     @property

@@ -275,7 +275,7 @@ async def test_a_default_of_none_is_one(memory: MemoryStore) -> None:
     answer = builder.add_event(approval, timeout=HOUR, default=None)
     orchestrator = SagaOrchestrator(memory)
     run = await orchestrator.register("perhaps", builder.build(output=answer)).start(Order("1"))
-    await orchestrator.run_until_idle()
+    await orchestrator.run_until_idle(past_waits=True)
     assert await run.result(SOON) is None
 
 
@@ -285,7 +285,7 @@ async def test_several_waits_that_are_over_at_once_all_go_on(memory: MemoryStore
     both = builder.add_step(step(_names), depends_on=(waits[0], waits[1]), input_map=lambda a, b: [a.by, b.by])
     orchestrator = SagaOrchestrator(memory)
     run = await orchestrator.register("both", builder.build(output=both)).start(Order("1"))
-    await orchestrator.run_until_idle()
+    await orchestrator.run_until_idle(past_waits=True)
     assert await run.result(SOON) == ["one", "two"]
 
 
@@ -637,3 +637,19 @@ async def test_completed_sagas_leave_nothing_unread(make: Make) -> None:
             assert isinstance(ended, Completed)
             assert ended.result == Approval(str(place))
     assert set(answers) <= {Delivery.ACCEPTED, Delivery.BUFFERED}
+
+
+async def test_a_test_runs_to_the_wait_sends_the_approval_and_runs_on(memory: MemoryStore) -> None:
+    orchestrator = SagaOrchestrator(memory)
+    definition = approved(Shop(), timeout=timedelta(days=3))
+    sagas = orchestrator.register("approved", definition)
+    run = await sagas.start(Order("1"), delay=HOUR)
+    await orchestrator.run_until_idle()
+    seen = await run.snapshot()
+    assert (seen.status, [wait.events for wait in seen.waiting_for]) == (SagaStatus.SUSPENDED, [("approval",)])
+    assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+    await orchestrator.run_until_idle()
+    assert await run.result(SOON) == Approval("ann")
+    other = await sagas.start(Order("2"))
+    await orchestrator.run_until_idle(past_waits=True)
+    assert isinstance(await other.outcome(SOON), Compensated), "three days are over"

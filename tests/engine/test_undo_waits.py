@@ -170,7 +170,7 @@ async def test_a_wait_that_is_over_is_a_failed_attempt(memory: MemoryStore, atte
     await orchestrator.run_due()
     (wait,) = (await run.snapshot()).waiting_for
     assert wait.until is not None
-    await orchestrator.run_until_idle()
+    await orchestrator.run_until_idle(past_waits=True)
     ended = await run.outcome(SOON)
     assert isinstance(ended, Failed)
     assert len(bank.keys) == attempts, "asked again, and it waits again"

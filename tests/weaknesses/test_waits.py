@@ -124,7 +124,7 @@ async def test_weakness_19_a_wait_ends_at_its_time_and_an_event_counts_until_the
     assert wait.until is not None
     assert (await late.snapshot()).deadline_at == wait.until, "a scan will find it"
     assert await orchestrator.to(in_time.id, reply).send(Done("yes")) is Delivery.ACCEPTED
-    await orchestrator.run_until_idle()
+    await orchestrator.run_until_idle(past_waits=True)
     assert isinstance(await in_time.outcome(SOON), Completed)
     assert isinstance(await late.outcome(SOON), Compensated)
     assert await orchestrator.to(late.id, reply).send(Done("no")) is Delivery.ENDED
