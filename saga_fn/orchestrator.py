@@ -197,9 +197,19 @@ class SagaOrchestrator:
     # Registering.
 
     @overload
-    def register(self, definition: SagaDefinition[D, R], /, *, version: int = ...) -> SagaHandle[D, R]: ...
+    def register(
+        self, definition: SagaDefinition[D, R], /, *, version: int = ..., concurrency: int | None = ...
+    ) -> SagaHandle[D, R]: ...
     @overload
-    def register(self, name: str, definition: SagaDefinition[D, R], /, *, version: int = ...) -> SagaHandle[D, R]: ...
+    def register(
+        self,
+        name: str,
+        definition: SagaDefinition[D, R],
+        /,
+        *,
+        version: int = ...,
+        concurrency: int | None = ...,
+    ) -> SagaHandle[D, R]: ...
     def register(
         self,
         name: str | SagaDefinition[Any, Any],
@@ -207,11 +217,17 @@ class SagaOrchestrator:
         /,
         *,
         version: int = 1,
+        concurrency: int | None = None,
     ) -> SagaHandle[Any, Any]:  # Any: see the overloads
         """Make a saga known to this process; only registered ones are started and worked on here.
 
-        Register a changed definition under the next `version`, beside the old one for as long as its sagas live. Raises
-        SagaDefinitionError.
+        Register a changed definition under the next `version`, beside the old one for as long as its sagas live.
+
+        `concurrency` (1 or more, default None: no limit) is how many sagas of this name this process runs at once, of all
+        versions together, within the orchestrator's own `concurrency`. So an outage of what they call leaves slots to the
+        others. Given again for the name, it replaces the limit.
+
+        Raises SagaDefinitionError.
         """
         given: object = definition if isinstance(name, str) else name
         chosen = name if isinstance(name, str) else (getattr(name, "name", None) or "")
@@ -230,7 +246,9 @@ class SagaOrchestrator:
             )
         found: SagaDefinition[Any, Any] = given  # Any: see the overloads
         registered = Registered(chosen, version, found)
-        self.engine.registry.add(registered)
+        if concurrency is not None:
+            check_whole("concurrency", concurrency, least=1)
+        self.engine.registry.add(registered, concurrency)
         self._worker.wake()
         return SagaHandle(self, self._starter, registered, found)
 
@@ -284,8 +302,8 @@ class SagaOrchestrator:
         )
         return [each.id for each in started]
 
-    def _slots_for_starts(self) -> int:
-        return self._worker.slots_for_starts() if self.entered else 0
+    def _slots_for_starts(self, name: str) -> int:
+        return self._worker.slots_for_starts(name) if self.entered else 0
 
     def to(self, target: UUID | tuple[str, str], event: Event[T], /, *, may_be_new: bool = False) -> EventSender[T]:
         """Where to send an event that a saga waits for, or will wait for.

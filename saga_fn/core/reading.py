@@ -179,9 +179,12 @@ def needs_owner(state: SagaState) -> bool:
     return not EXECUTING.isdisjoint(map(type, state.steps))
 
 
-def suspect(state: SagaState, *, takeover: bool) -> bool:
-    """Whether the saga may be what kills its processes: a second takeover without progress. It is to run apart."""
-    return state.crashes + (1 if takeover and needs_owner(state) else 0) >= 2  # noqa: PLR2004 - the second one
+def takeovers(state: SagaState, *, takeover: bool) -> int:
+    """How often the saga was taken over without progress, with this time. From the second on it runs apart.
+
+    It may be what kills its processes then.
+    """
+    return state.crashes + (1 if takeover and needs_owner(state) else 0)
 
 
 def ready(plan: Plan, state: SagaState) -> bool:

@@ -10,7 +10,8 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from typing import final
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from saga_fn.core.events import PlanChanged, Resumed, SagaParked
 from saga_fn.core.flaws import misfit_in
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import parked_by_plan, suspect
+from saga_fn.core.reading import parked_by_plan, takeovers
 from saga_fn.core.state import ParkReason, SagaState, Skipped, Succeeded, Undoing, UndoParked, UndoRetrying, UndoWaiting
 from saga_fn.core.transition import transition
 from saga_fn.engine.committer import Committer
@@ -38,6 +39,7 @@ from saga_fn.engine.recent import Recent
 from saga_fn.engine.registry import Registry
 from saga_fn.engine.roster import Roster
 from saga_fn.engine.set_aside import concerns_one, missing_entry, set_aside
+from saga_fn.engine.suspects import TWICE, Suspects
 from saga_fn.errors import SagaError, StoredDataError, StoreError
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
@@ -76,11 +78,16 @@ class SagaEngine:
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.roster: Roster = Roster(store, self.registry, self.owner)
-        self._turn = asyncio.Lock()
+        self.suspects: Suspects = Suspects(
+            self.held, patience=self.options.lease.total_seconds(), on_change=self._slot_freed
+        )
+        """Sagas that may be what kills their processes."""
         self.starting = 0
         """Sagas on their way into the store as this process's own: each takes a slot."""
-        self.suspects: int = 0
-        """Sagas that wait for, or have, this process to themselves: meanwhile nothing else is taken on."""
+        self.starting_of: Counter[str] = Counter()
+        """The same by name, of names that have a limit."""
+        self.last_taken: float = 0.0
+        """When (monotonic time) this process last took a saga on."""
         self.on_slot_freed: Callable[[], None] = _nothing
         self.on_due: Callable[[Moment | None], None] = _due_some_time
         """Told when a saga will be due (None: now)."""
@@ -180,8 +187,9 @@ class SagaEngine:
         if first is None:
             return None
         interpreter = self._hold(self._interpreter(saga))
-        if suspect(state, takeover=claim.takeover) and isinstance(first[-1].event, Resumed):
-            self._suspects_apart[claim.id] = asyncio.create_task(self._run_apart(interpreter, claim, first[:-1]))
+        times = takeovers(state, takeover=claim.takeover)
+        if times >= TWICE and isinstance(first[-1].event, Resumed):
+            self._suspects_apart[claim.id] = asyncio.create_task(self._run_apart(interpreter, claim, first[:-1], times))
         else:
             interpreter.begin(first)
         return interpreter
@@ -211,27 +219,32 @@ class SagaEngine:
         fault = misfit_of(decision.failure(), saga.registered)
         return [Incoming(SagaParked(claim.now, ParkReason.PLAN_CHANGED), payload=fault.encode())]
 
-    async def _run_apart(self, interpreter: Interpreter, claim: ClaimedSaga, first: Sequence[Incoming]) -> None:
-        """Run a suspect with the process to itself until it has made progress, one suspect at a time."""
-        self.suspects += 1
+    async def _run_apart(
+        self, interpreter: Interpreter, claim: ClaimedSaga, first: Sequence[Incoming], takeovers: int
+    ) -> None:
+        """Run a suspect when it is its turn."""
+
+        def begin(alone: bool) -> None:
+            interpreter.begin([*first, *first_events(claim.now, takeover=claim.takeover, alone=alone)])
+
         try:
-            async with self._turn:
-                alone = await self._wait_until_alone()
-                interpreter.begin([*first, *first_events(claim.now, takeover=claim.takeover, alone=alone)])
-                await asyncio.wait([interpreter.until_progress()])
+            await self.suspects.run(interpreter, takeovers, begin)
         finally:
-            self.suspects -= 1
             del self._suspects_apart[claim.id]
             self.on_slot_freed()
 
-    async def _wait_until_alone(self) -> bool:
-        """Whether, within a lease, everything else in this process came to an end."""
-        give_up = time.monotonic() + self.options.lease.total_seconds()
-        while len(self.held) > self.suspects:
-            if time.monotonic() > give_up:
-                return False
-            await asyncio.sleep(0.02)
-        return True
+    def _slot_freed(self) -> None:
+        self.on_slot_freed()
+
+    @property
+    def running(self) -> int:
+        """How many slots are taken: suspects take none before they begin."""
+        return len(self.held) - self.suspects.waiting + self.starting
+
+    def running_of(self, names: Container[str]) -> Counter[str]:
+        """How many sagas of each of these names this process runs, with those on their way into the store."""
+        held = (each.saga.registered.name for each in self.held.values())
+        return Counter(name for name in held if name in names) + self.starting_of
 
     def _interpreter(self, saga: LiveSaga) -> Interpreter:
         interpreter = Interpreter(
@@ -252,6 +265,7 @@ class SagaEngine:
         if before is not None:  # its row was locked for longer than its lease, and free before it could be renewed
             before.lose()
         self.held[interpreter.saga.id] = interpreter
+        self.last_taken = time.monotonic()
         self._leases.ensure_running()
         return interpreter
 

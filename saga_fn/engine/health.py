@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.roster import counted, seen_within
-from saga_fn.engine.worker import Worker
+from saga_fn.engine.worker import SLOTS_HELD, Worker
 from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError
 from saga_fn.snapshot import Attention, AttentionKind, Health
 from saga_fn.store.records import MOST_COUNTED, DueWork, Notice, Noticed, time_of
@@ -51,6 +51,8 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Hea
         attention.append(_overdue(oldest))
     if engine.store.deaf is not None:
         attention.append(Attention(AttentionKind.DEAF, f"this process hears of nothing: {engine.store.deaf}"))
+    if worker.slots_held > SLOTS_HELD:
+        attention.append(_slots_held(engine, worker.slots_held))
     return Health(
         ok=not problems,
         database=database,
@@ -101,6 +103,11 @@ def _attention(each: Noticed) -> Attention:
         case _:
             assert_never(each.kind)
     return Attention(kind, text, each.sagas, each.name, each.version, each.ids)
+
+
+def _slots_held(engine: SagaEngine, seconds: float) -> Attention:
+    text = f"the same sagas have held all {engine.options.concurrency} slots of this process for {seconds:.0f} s"
+    return Attention(AttentionKind.SLOTS_HELD, text, len(engine.held), saga_ids=tuple(engine.held)[:3])
 
 
 def _overdue(since: datetime) -> Attention:

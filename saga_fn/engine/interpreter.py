@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
+    Accompanied,
     HandedBack,
     PlanChanged,
     Resumed,
@@ -171,6 +172,10 @@ class Interpreter:
     def drain(self) -> None:
         """Start no further step: the saga is given up once those that run are done."""
         self._draining = True
+
+    def accompany(self) -> None:
+        """Others run beside the saga from now on, which had the process to itself."""
+        self._arrive(Incoming(Accompanied(self._clock.now())))
 
     def hand_back(self) -> None:
         """Cut short what runs and give the saga up now."""

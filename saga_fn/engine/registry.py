@@ -26,9 +26,14 @@ class Registry:
     def __init__(self) -> None:
         self._by_key: dict[tuple[str, int], Registered] = {}
         self._latest: dict[str, Registered] = {}
+        self.limits: dict[str, int] = {}
+        """How many sagas of a name this process runs at once, of all versions together; most names have no limit."""
 
-    def add(self, registered: Registered) -> None:
-        """Register; the same definition twice is harmless, another under the same name and version is refused."""
+    def add(self, registered: Registered, concurrency: int | None = None) -> None:
+        """Register; the same definition twice is harmless, another under the same name and version is refused.
+
+        `concurrency` limits the name, in the place of a limit that was given for it before.
+        """
         key = (registered.name, registered.version)
         known = self._by_key.get(key)
         if known is not None and known.definition is not registered.definition:
@@ -37,6 +42,8 @@ class Registry:
                 hint="register a changed definition under the next version: register(definition, version=2)",
             )
         self._by_key[key] = registered
+        if concurrency is not None:
+            self.limits[registered.name] = concurrency
         latest = self._latest.get(registered.name)
         if latest is None or latest.version <= registered.version:
             self._latest[registered.name] = registered

@@ -84,8 +84,8 @@ class _Pending:
 class Starter:
     """Inserts sagas, many a statement."""
 
-    def __init__(self, engine: SagaEngine, slots: Callable[[], int]) -> None:
-        """`slots` tells how many sagas more this process may run itself."""
+    def __init__(self, engine: SagaEngine, slots: Callable[[str], int]) -> None:
+        """`slots` tells how many sagas more of a name this process may run itself."""
         self._engine = engine
         self._slots = slots
         self._unkeyed: Lanes[_Pending] = Lanes(self._send_unkeyed, lanes=1)
@@ -103,7 +103,9 @@ class Starter:
         if connection is not None:
             return (await start_within(self._engine, [request], connection))[0]
         await self._engine.keep_plan(request.registered.definition.plan)
-        pending = self._hand_in(request, _Pending(*first_of(self._engine, request, owned=self._slots() > 0)))
+        pending = self._hand_in(
+            request, _Pending(*first_of(self._engine, request, owned=self._slots(request.registered.name) > 0))
+        )
         started = await self._settled(request, pending)
         self._announce([started])
         return started
@@ -127,7 +129,7 @@ class Starter:
         requests = _requests(registered, data, aggregation_id, idempotency_key, delay)
         if connection is not None:
             return await start_within(engine, requests, connection)
-        slots = self._slots()
+        slots = self._slots(registered.name)
         await engine.keep_plan(registered.definition.plan)
         pendings = [
             _Pending(*first_of(engine, request, owned=number < slots)) for number, request in enumerate(requests)
@@ -168,6 +170,8 @@ class Starter:
             return pending
         if pending.live is not None:
             self._engine.starting += 1
+            if pending.new.name in self._engine.registry.limits:
+                self._engine.starting_of[pending.new.name] += 1
         keyed = request.aggregation_id is not None or request.idempotency_key is not None
         lanes = self._keyed if keyed else self._unkeyed
         lanes.add(shard_of(pending.id, self._engine.store.shards), pending)
@@ -250,6 +254,7 @@ class Starter:
         await self._send(shard, batch, min(_MOMENT, self._engine.options.key_wait))
 
     async def _send(self, shard: int, batch: list[_Pending], patience: timedelta) -> None:
+        starting_of = self._engine.starting_of
         try:
             await self._insert(shard, self._not_awaited(batch), patience)
         except BaseException as error:
@@ -259,6 +264,9 @@ class Starter:
                 raise
         finally:
             self._engine.starting -= sum(pending.live is not None for pending in batch)
+            for name in [pending.new.name for pending in batch if pending.live is not None] if starting_of else ():
+                if starting_of[name]:
+                    starting_of[name] -= 1
 
     def _not_awaited(self, batch: list[_Pending]) -> list[_Pending]:
         """Those that can be sent with others; since they were handed in, starts may have begun to wait for the same keys."""

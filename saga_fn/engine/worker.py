@@ -15,6 +15,7 @@ from uuid import UUID
 from saga_fn.core.ids import Moment
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.log import log_unregistered
+from saga_fn.engine.room import rooms as rooms_of
 from saga_fn.engine.sending import sweep
 from saga_fn.errors import StoreError
 from saga_fn.store.records import ClaimedSaga
@@ -22,6 +23,9 @@ from saga_fn.store.records import ClaimedSaga
 _log = logging.getLogger("saga_fn")
 _SHORTEST_WAIT = 0.05
 _MOST_CLAIMS = 500
+SLOTS_HELD = 120.0
+"""Seconds for which the same sagas may hold all slots before that is told."""
+_MOST_NAMED = 5
 _SWEEP_EVERY = 10
 """Poll intervals."""
 
@@ -38,6 +42,10 @@ class Worker:
         self.failures: int = 0
         """Passes in a row that failed; 0 when the last one went well."""
         self.last_error: str | None = None
+        self._turn = 0
+        self._crowded = False
+        """Whether sagas run whose name has a limit: when one ends, others of its name may begin."""
+        self._told_full = False
         self._next_sweep = 0.0
         self._told = False
         """Whether the log says that there is nothing to work on."""
@@ -74,29 +82,34 @@ class Worker:
             asyncio.get_running_loop().call_later(wait + 0.001, self.wake)
 
     def _slot_freed(self) -> None:
+        if self._crowded:  # a slot of a name that has a limit may be among those
+            self.wake()
         if self._behind and self._free() > self._engine.options.concurrency // 32:
             self.wake()
 
-    def slots_for_starts(self) -> int:
-        """How many sagas that start now may go on in this process at once.
+    def slots_for_starts(self, name: str) -> int:
+        """How many sagas of that name that start now may go on in this process at once.
 
         Not past what is already due: a quarter of the slots never goes to starts, and none do while there is a backlog.
         """
         if not self.running or self._behind:
             return 0
-        return max(0, self._free() - self._engine.options.concurrency // 4)
+        free = max(0, self._free() - self._engine.options.concurrency // 4)
+        limit = self._engine.registry.limits.get(name)
+        return free if limit is None else max(0, min(free, limit - self._engine.running_of((name,))[name]))
 
     def _free(self) -> int:
         engine = self._engine
-        if engine.stopping or engine.suspects or engine.committer.stalled:
+        if engine.stopping or engine.suspects.apart or engine.committer.stalled:
             return 0
-        return engine.options.concurrency - len(engine.held) - engine.starting
+        return engine.options.concurrency - engine.running
 
     async def _run(self) -> None:
         wait = _SHORTEST_WAIT
         while True:
             try:
                 await self._engine.roster.beat()
+                self._watch_slots()
                 claimed = await self._look()
                 await self._sweep()
                 self.failures, self.last_error = 0, None
@@ -115,6 +128,27 @@ class Worker:
             woken = await self._rest(min(wait, longest) * random.uniform(1.0, 1.2))
             wait = _SHORTEST_WAIT if woken or claimed else min(wait * 2, longest)
 
+    @property
+    def slots_held(self) -> float:
+        """Seconds for which the same sagas have held all slots; 0 while there is a free one."""
+        engine = self._engine
+        if not self.running or engine.running < engine.options.concurrency:
+            return 0.0
+        return time.monotonic() - engine.last_taken
+
+    def _watch_slots(self) -> None:
+        """Name the sagas that hold all slots for long, once for as long as they do."""
+        held = self.slots_held
+        if held > SLOTS_HELD and not self._told_full:
+            some = list(self._engine.held.values())[:_MOST_NAMED]
+            _log.warning(
+                "the same sagas have held all %d slots of this process for %.0f s, so it takes on no other: %s",
+                self._engine.options.concurrency,
+                held,
+                ", ".join(f"{each.saga.id} ({each.saga.registered.name})" for each in some),
+            )
+        self._told_full = held > SLOTS_HELD
+
     async def _sweep(self) -> None:
         """Now and then: hand over events that were left on their way to a business key's saga, and forget expired ones."""
         if time.monotonic() >= self._next_sweep:
@@ -125,10 +159,10 @@ class Worker:
     async def _look(self) -> int:
         """One pass: the idle poll, then claims in the shards that have something. Returns how many were claimed."""
         engine = self._engine
-        pairs = engine.registry.pairs
-        if not pairs and not self._told:
+        if not engine.registry.pairs and not self._told:
             self._told = True
             log_unregistered()
+        pairs, _ = self._with_room()
         if not pairs or self._free() <= 0:
             return 0
         shards = self._behind or await engine.store.due_shards(pairs)
@@ -138,16 +172,34 @@ class Worker:
         for shard in shards:
             asked = self._free()
             claims: Sequence[ClaimedSaga] = []
-            if asked > 0:
+            pairs, rooms = self._with_room()
+            if asked > 0 and pairs:
                 sent = time.monotonic()
                 claims = await engine.store.claim_due(
-                    shard, pairs, owner=engine.owner, limit=min(asked, _MOST_CLAIMS), lease=engine.options.lease
+                    shard,
+                    pairs,
+                    owner=engine.owner,
+                    limit=min(asked, _MOST_CLAIMS),
+                    lease=engine.options.lease,
+                    rooms=rooms,
                 )
                 claimed += len(claims)
                 await engine.drive_claimed(claims, sent)
             if len(claims) == min(max(asked, 0), _MOST_CLAIMS):
                 self._behind.append(shard)
+        if not claimed:
+            engine.suspects.nothing_else()
         return claimed
+
+    def _with_room(self) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
+        """The definitions there is room for, and how much there is of each whose name has a limit."""
+        registry = self._engine.registry
+        if not registry.limits:
+            return registry.pairs, {}
+        self._turn += 1
+        running = self._engine.running_of(registry.limits)
+        self._crowded = any(running[name] for name in registry.limits)
+        return rooms_of(registry.pairs, registry.limits, running, self._turn)
 
     async def _rest(self, seconds: float) -> bool:
         """Wait, or be woken sooner: whether it was so."""

@@ -25,6 +25,7 @@ from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ALL_ENTRIES,
     MOST_UNREAD,
+    NO_LIMITS,
     NO_PAUSE,
     ClaimedSaga,
     Committed,
@@ -211,14 +212,28 @@ class MemoryStore:
             saga.journal.append(JournalRecord(seq, encode_event(entry.event), writer, given, entry.payload))
 
     async def claim_due(
-        self, shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
+        self,
+        shard: int,
+        definitions: Sequence[tuple[str, int]],
+        *,
+        owner: UUID,
+        limit: int,
+        lease: timedelta,
+        rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these definitions, oldest first."""
         due = sorted(
             (saga for saga in self._due(shard, definitions)),
             key=lambda saga: (saga.record.due_at or saga.record.created_at, saga.record.id),
         )
-        return [self._claimed(saga, owner, lease) for saga in due[:limit]]
+        claimed: list[ClaimedSaga] = []
+        left = dict(rooms)
+        for saga in due:
+            pair = saga.record.name, saga.record.version
+            if len(claimed) < limit and left.get(pair, 1) > 0:
+                left[pair] = left.get(pair, limit + 1) - 1
+                claimed.append(self._claimed(saga, owner, lease))
+        return claimed
 
     async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:
         """Take this saga, due or not, unless it has ended or a lease on it is running."""

@@ -28,6 +28,7 @@ from saga_fn.store.records import (
     ALL_ENTRIES,
     FORMAT,
     MOST_UNREAD,
+    NO_LIMITS,
     NO_PAUSE,
     READABLE,
     ClaimedSaga,
@@ -267,7 +268,14 @@ class PostgresStore:
     # Ownership.
 
     async def claim_due(
-        self, shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
+        self,
+        shard: int,
+        definitions: Sequence[tuple[str, int]],
+        *,
+        owner: UUID,
+        limit: int,
+        lease: timedelta,
+        rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these definitions, oldest first."""
         async with self._database.control() as connection:
@@ -276,6 +284,7 @@ class PostgresStore:
                 shard=shard,
                 names=[name for name, _ in definitions],
                 versions=[version for _, version in definitions],
+                rooms=[min(limit, rooms.get(definition, limit)) for definition in definitions],
                 formats=list(READABLE),
                 batch_size=limit,
                 tokens=[new_uuid() for _ in range(limit)],

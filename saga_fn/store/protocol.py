@@ -12,6 +12,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.store.connection import Connection
 from saga_fn.store.records import (
     ALL_ENTRIES,
+    NO_LIMITS,
     NO_PAUSE,
     ClaimedSaga,
     Committed,
@@ -185,9 +186,19 @@ class Store(Protocol):
         ...
 
     async def claim_due(
-        self, shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
+        self,
+        shard: int,
+        definitions: Sequence[tuple[str, int]],
+        *,
+        owner: UUID,
+        limit: int,
+        lease: timedelta,
+        rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
     ) -> list[ClaimedSaga]:
-        """Take at most `limit` due sagas of these (name, version) pairs, oldest first, each under a fresh token."""
+        """Take at most `limit` due sagas of these (name, version) pairs, oldest first, each under a fresh token.
+
+        Of a pair in `rooms` it takes no more than that many.
+        """
         ...
 
     async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:

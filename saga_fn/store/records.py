@@ -6,7 +6,7 @@ States, events and plans are kept as msgpack arrays under a format number. A rea
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
@@ -41,6 +41,8 @@ SILENT: Final = timedelta(minutes=10)
 """A process that has said nothing for so long is forgotten."""
 MOST_UNFIT: Final = 200
 """One look finds no more sagas than this that were parked because a plan did not fit them."""
+NO_LIMITS: Final[Mapping[tuple[str, int], int]] = {}
+"""As many of each definition as there are."""
 NO_PAUSE: Final = timedelta(0)
 """At once."""
 FORMAT: Final = 1

@@ -3,10 +3,10 @@
 -- not null: token
 -- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. One index range a
 -- definition: rows of definitions this process does not know, however many, are never walked over. Only what is
--- returned was claimed. `previous_owner` names the owner whose lease had run out.
+-- returned was claimed. No more of a definition are claimed than its room. `previous_owner` names the owner whose lease had run out.
 WITH due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan again for each row
     SELECT d.id, d.owner, d.due_at
-    FROM unnest(:names::text[], :versions::integer[]) AS w (name, version)
+    FROM unnest(:names::text[], :versions::integer[], :rooms::integer[]) AS w (name, version, room)
     CROSS JOIN LATERAL (
         SELECT s.id, s.owner, s.due_at
         FROM saga_fn.saga AS s
@@ -14,7 +14,7 @@ WITH due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan
             s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
             AND s.format = ANY(:formats::smallint[])
         ORDER BY s.due_at
-        LIMIT :batch_size::integer
+        LIMIT w.room
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS d
     ORDER BY d.due_at

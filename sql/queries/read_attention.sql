@@ -36,7 +36,7 @@ parked (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = w.shard AND (s.waits & 16) <> 0
+        WHERE s.shard = w.shard AND s.waits >= 16
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -46,7 +46,7 @@ parked (shard, name, version) AS (
     CROSS JOIN LATERAL (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
-        WHERE s.shard = p.shard AND (s.name, s.version) > (p.name, p.version) AND (s.waits & 16) <> 0
+        WHERE s.shard = p.shard AND (s.name, s.version) > (p.name, p.version) AND s.waits >= 16
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -85,7 +85,7 @@ CROSS JOIN LATERAL (
             ARRAY(
                 SELECT s.id
                 FROM saga_fn.saga AS s
-                WHERE s.shard = p.shard AND s.name = p.name AND s.version = p.version AND (s.waits & 16) <> 0
+                WHERE s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits >= 16
                 LIMIT :most::integer
             ) AS ids
     ) AS o

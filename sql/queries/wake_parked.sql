@@ -9,9 +9,9 @@ WHERE
         ARRAY(
             SELECT h.id
             FROM saga_fn.saga AS h
-            WHERE h.shard = :shard::smallint AND h.id = ANY(:ids::uuid[]) AND h.owner IS NULL AND (h.waits & 32) <> 0
+            WHERE h.shard = :shard::smallint AND h.id = ANY(:ids::uuid[]) AND h.owner IS NULL AND h.waits >= 32
             ORDER BY h.id
             FOR NO KEY UPDATE SKIP LOCKED
         )
     )
-    AND s.owner IS NULL AND (s.waits & 32) <> 0
+    AND s.owner IS NULL AND s.waits >= 32
