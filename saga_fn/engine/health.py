@@ -9,7 +9,7 @@ from typing import Final, assert_never
 
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.roster import counted, seen_within
-from saga_fn.engine.worker import SLOTS_HELD, Worker
+from saga_fn.engine.worker import Worker
 from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError
 from saga_fn.snapshot import Attention, AttentionKind, Health
 from saga_fn.store.records import MOST_COUNTED, DueWork, Notice, Noticed, time_of
@@ -51,7 +51,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Hea
         attention.append(_overdue(oldest))
     if engine.store.deaf is not None:
         attention.append(Attention(AttentionKind.DEAF, f"this process hears of nothing: {engine.store.deaf}"))
-    if worker.slots_held > SLOTS_HELD:
+    if worker.slots_held:
         attention.append(_slots_held(engine, worker.slots_held))
     return Health(
         ok=not problems,

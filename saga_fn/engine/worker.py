@@ -130,16 +130,17 @@ class Worker:
 
     @property
     def slots_held(self) -> float:
-        """Seconds for which the same sagas have held all slots; 0 while there is a free one."""
+        """Seconds for which the same sagas have held all slots; 0 while there is a free one, or if it is not long."""
         engine = self._engine
-        if not self.running or engine.running < engine.options.concurrency:
+        if not self.running or len(engine.held) - engine.suspects.waiting < engine.options.concurrency:
             return 0.0
-        return time.monotonic() - engine.last_taken
+        held = time.monotonic() - engine.last_taken
+        return held if held > SLOTS_HELD else 0.0
 
     def _watch_slots(self) -> None:
         """Name the sagas that hold all slots for long, once for as long as they do."""
         held = self.slots_held
-        if held > SLOTS_HELD and not self._told_full:
+        if held and not self._told_full:
             some = list(self._engine.held.values())[:_MOST_NAMED]
             _log.warning(
                 "the same sagas have held all %d slots of this process for %.0f s, so it takes on no other: %s",
@@ -147,7 +148,7 @@ class Worker:
                 held,
                 ", ".join(f"{each.saga.id} ({each.saga.registered.name})" for each in some),
             )
-        self._told_full = held > SLOTS_HELD
+        self._told_full = held > 0
 
     async def _sweep(self) -> None:
         """Now and then: hand over events that were left on their way to a business key's saga, and forget expired ones."""

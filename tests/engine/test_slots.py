@@ -1,0 +1,287 @@
+"""Slots: no saga, no name and no suspect keeps the others from running for long, and who holds all slots is named."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from saga_fn import (
+    AttentionKind,
+    Completed,
+    FixedRetry,
+    Health,
+    SagaError,
+    SagaOrchestrator,
+    StepOptions,
+)
+from saga_fn.engine import suspects, worker
+from saga_fn.engine.interpreter import Interpreter
+from saga_fn.engine.suspects import Suspects
+from saga_fn.store.ids import new_uuid
+from tests.engine.conftest import Make
+from tests.engine.shop import Done, Order, ShopError
+from tests.weaknesses.stage import one_step, until
+
+SOON = 30.0
+LONG = timedelta(minutes=5)
+
+
+class Work:
+    """A step that waits until it is let go, and knows how many of it ran at once."""
+
+    def __init__(self) -> None:
+        self.begun = 0
+        self.now = 0
+        self.most = 0
+        self.go = asyncio.Event()
+
+    async def work(self, inp: Order) -> Done:
+        self.begun += 1
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self.go.wait()
+        finally:
+            self.now -= 1
+        return Done(inp.order_id)
+
+
+async def quick(inp: Order) -> Done:
+    return Done(inp.order_id)
+
+
+def orders(count: int) -> list[Order]:
+    return [Order(str(number)) for number in range(count)]
+
+
+async def becomes(orchestrator: SagaOrchestrator, condition: Callable[[Health], bool]) -> Health:
+    async with asyncio.timeout(SOON):
+        while not condition(health := await orchestrator.health()):
+            await asyncio.sleep(0.02)
+    return health
+
+
+# A saga that repeats without a wait.
+
+
+async def test_sagas_that_repeat_without_a_wait_leave_slots_to_others(make: Make) -> None:
+    tried: list[str] = []
+
+    async def never(inp: Order) -> Done:
+        tried.append(inp.order_id)
+        raise ShopError("again")
+
+    options: StepOptions = {"retry_policy": FixedRetry(max_attempts=1_000_000)}
+    async with make(concurrency=2) as orchestrator:
+        restless = orchestrator.register("restless", one_step(never, options))
+        handle = orchestrator.register("quick", one_step(quick))
+        await restless.start_many(orders(5))
+        await until(lambda: len(tried) > 20)
+        outcomes = [await (await handle.start(Order("innocent"))).outcome(SOON) for _ in range(3)]
+    assert all(isinstance(outcome, Completed) for outcome in outcomes)
+    assert len(tried) < 2_000, "each is tried a few times at once, then less and less often"
+
+
+# A limit of one name.
+
+
+@pytest.mark.parametrize("starts_here", [True, False])
+async def test_no_more_sagas_of_a_name_run_at_once_than_it_is_limited_to(make: Make, starts_here: bool) -> None:
+    slow = Work()
+    definition = one_step(slow.work, {"timeout": LONG})
+    other = one_step(quick)
+    async with make(concurrency=0) as clerk, make(concurrency=8) as orchestrator:
+        limited = orchestrator.register("slow", definition, concurrency=2)
+        free = orchestrator.register("quick", other)
+        clerk.register("slow", definition)
+        runs = await (limited if starts_here else clerk.handle(definition)).start_many(orders(6))
+        await until(lambda: slow.now == 2)
+        for _ in range(5):
+            assert isinstance(await (await free.start(Order("1"))).outcome(SOON), Completed)
+        assert slow.most == 2
+        assert (await orchestrator.health()).in_flight == 2
+        slow.go.set()
+        for run in runs:
+            assert isinstance(await limited.attach(run.id).outcome(SOON), Completed)
+        assert slow.most == 2
+        assert slow.begun == 6
+
+
+async def test_all_versions_of_a_name_share_its_limit(make: Make) -> None:
+    slow = Work()
+    one, two = one_step(slow.work, {"timeout": LONG}), one_step(slow.work, {"timeout": LONG})
+    async with make(concurrency=0) as clerk:
+        runs = await clerk.register("slow", one).start_many(orders(3))
+        runs += await clerk.register("slow", two, version=2).start_many(orders(3))
+        async with make(concurrency=8) as orchestrator:
+            orchestrator.register("slow", one, concurrency=3)
+            handle = orchestrator.register("slow", two, version=2)
+            await until(lambda: slow.now == 3)
+            slow.go.set()
+            for run in runs:
+                assert isinstance(await handle.attach(run.id).outcome(SOON), Completed)
+        assert slow.most == 3
+
+
+@pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "2"])
+def test_a_limit_is_a_number_of_sagas(wrong: Any) -> None:  # Any: wrong on purpose
+    orchestrator = SagaOrchestrator("postgresql://localhost/nowhere")
+    with pytest.raises(SagaError, match="concurrency must be a whole number"):
+        orchestrator.register("slow", one_step(quick), concurrency=wrong)
+
+
+# All slots held.
+
+
+async def test_sagas_that_hold_all_slots_for_long_are_named(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(worker, "SLOTS_HELD", 0.2)
+    slow = Work()
+    with caplog.at_level(logging.WARNING, "saga_fn"):
+        async with make(concurrency=2) as orchestrator:
+            handle = orchestrator.register("slow", one_step(slow.work, {"timeout": LONG}))
+            runs = await handle.start_many(orders(4))
+            health = await becomes(orchestrator, lambda health: bool(health.attention))
+            await asyncio.sleep(0.4)
+            slow.go.set()
+            for run in runs:
+                await run.result(SOON)
+            await becomes(orchestrator, lambda health: not health.attention)
+    assert health.ok
+    (told,) = health.attention
+    assert (told.kind, told.sagas) == (AttentionKind.SLOTS_HELD, 2)
+    assert set(told.saga_ids) <= {run.id for run in runs}
+    named = [record.getMessage() for record in caplog.records if "have held all 2 slots" in record.getMessage()]
+    assert len(named) == 1, "told once"
+    assert "(slow)" in named[0]
+
+
+# Suspects.
+
+
+class Pretended:
+    """An interpreter as far as its turn is concerned."""
+
+    def __init__(self) -> None:
+        self.id = new_uuid()
+        self.progress: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.alone: bool | None = None
+        self.accompanied = False
+
+    def until_progress(self) -> asyncio.Future[None]:
+        return self.progress
+
+    def accompany(self) -> None:
+        self.accompanied = True
+        self.progress.set_result(None)
+
+    def begin(self, alone: bool) -> None:
+        self.alone = alone
+
+
+class Ward:
+    """Suspects of a process that holds these sagas."""
+
+    def __init__(self, *, patience: float = 0.05) -> None:
+        self.held: dict[Any, Any] = {}  # Any: pretended
+        self.changes = 0
+        self.suspects = Suspects(self.held, patience=patience, on_change=self._changed)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def take(self, takeovers: int = 2) -> Pretended:
+        one = Pretended()
+        self.held[one.id] = one
+        run = self.suspects.run(cast("Interpreter", one), takeovers, one.begin)
+        self.tasks.append(asyncio.create_task(run))
+        return one
+
+    async def over(self) -> None:
+        async with asyncio.timeout(SOON):
+            await asyncio.gather(*self.tasks)
+
+
+async def test_a_suspect_that_is_the_only_one_runs_alone() -> None:
+    ward = Ward()
+    one = ward.take()
+    await until(lambda: one.alone is not None)
+    assert one.alone
+    assert ward.suspects.apart, "nothing else is taken on"
+    one.progress.set_result(None)
+    await ward.over()
+    assert not ward.suspects.apart
+    assert ward.changes == 1
+
+
+async def test_suspects_of_two_takeovers_run_together_and_none_is_blamed() -> None:
+    ward = Ward()
+    several = [ward.take() for _ in range(5)]
+    await until(lambda: all(one.alone is not None for one in several))
+    assert not any(one.alone for one in several)
+    for one in several:
+        one.progress.set_result(None)
+    await ward.over()
+
+
+async def test_a_suspect_of_more_takeovers_runs_alone_after_the_others() -> None:
+    ward = Ward(patience=SOON)
+    young, old = ward.take(2), ward.take(3)
+    await until(lambda: young.alone is not None)
+    assert old.alone is None
+    young.progress.set_result(None)
+    del ward.held[young.id]
+    ward.suspects.nothing_else()
+    await until(lambda: old.alone is not None)
+    assert old.alone
+    old.progress.set_result(None)
+    await ward.over()
+
+
+async def test_a_suspect_that_hangs_is_accompanied_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspects, "_APART_FOR", 0.05)
+    ward = Ward()
+    hung = ward.take(4)
+    await ward.over()
+    assert hung.alone
+    assert hung.accompanied, "it runs on beside others, and is not blamed for them"
+    assert not ward.suspects.apart
+
+
+async def test_suspects_that_hang_together_let_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspects, "_APART_FOR", 0.05)
+    ward = Ward()
+    hung = [ward.take(), ward.take()]
+    await ward.over()
+    assert [one.alone for one in hung] == [False, False]
+    assert not ward.suspects.apart
+
+
+async def test_a_turn_does_not_wait_for_ever_for_what_runs_already() -> None:
+    ward = Ward(patience=0.05)
+    ward.held["another"] = object()
+    one = ward.take()
+    await ward.over()
+    assert one.alone is False
+    assert not ward.suspects.apart
+
+
+async def test_others_are_let_in_between_two_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspects, "_APART_FOR", 0.1)
+    ward = Ward()
+    first, second = ward.take(3), ward.take(3)
+    await until(lambda: first.accompanied)
+    await until(lambda: not ward.suspects.apart)
+    assert second.alone is None
+    await asyncio.sleep(0)
+    assert ward.suspects.waiting == 1
+    del ward.held[first.id]
+    await ward.over()
+    assert second.alone
