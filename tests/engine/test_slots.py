@@ -204,6 +204,9 @@ class Ward:
         self.tasks.append(asyncio.create_task(run))
         return one
 
+    def apart(self) -> bool:
+        return self.suspects.apart
+
     async def over(self) -> None:
         async with asyncio.timeout(SOON):
             await asyncio.gather(*self.tasks)
@@ -214,10 +217,10 @@ async def test_a_suspect_that_is_the_only_one_runs_alone() -> None:
     one = ward.take()
     await until(lambda: one.alone is not None)
     assert one.alone
-    assert ward.suspects.apart, "nothing else is taken on"
+    assert ward.apart(), "nothing else is taken on"
     one.progress.set_result(None)
     await ward.over()
-    assert not ward.suspects.apart
+    assert not ward.apart()
     assert ward.changes == 1
 
 
@@ -252,7 +255,7 @@ async def test_a_suspect_that_hangs_is_accompanied_in_the_end(monkeypatch: pytes
     await ward.over()
     assert hung.alone
     assert hung.accompanied, "it runs on beside others, and is not blamed for them"
-    assert not ward.suspects.apart
+    assert not ward.apart()
 
 
 async def test_suspects_that_hang_together_let_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,7 +264,7 @@ async def test_suspects_that_hang_together_let_others_in(monkeypatch: pytest.Mon
     hung = [ward.take(), ward.take()]
     await ward.over()
     assert [one.alone for one in hung] == [False, False]
-    assert not ward.suspects.apart
+    assert not ward.apart()
 
 
 async def test_a_turn_does_not_wait_for_ever_for_what_runs_already() -> None:
@@ -270,7 +273,7 @@ async def test_a_turn_does_not_wait_for_ever_for_what_runs_already() -> None:
     one = ward.take()
     await ward.over()
     assert one.alone is False
-    assert not ward.suspects.apart
+    assert not ward.apart()
 
 
 async def test_others_are_let_in_between_two_turns(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -278,7 +281,7 @@ async def test_others_are_let_in_between_two_turns(monkeypatch: pytest.MonkeyPat
     ward = Ward()
     first, second = ward.take(3), ward.take(3)
     await until(lambda: first.accompanied)
-    await until(lambda: not ward.suspects.apart)
+    await until(lambda: not ward.apart())
     assert second.alone is None
     await asyncio.sleep(0)
     assert ward.suspects.waiting == 1
