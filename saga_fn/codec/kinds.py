@@ -10,6 +10,7 @@ from typing import Any, Final, TypeGuard, TypeVar, cast
 
 import attrs
 import msgspec
+from typing_extensions import is_typeddict
 
 from saga_fn.codec.fields import fields_of, is_model
 from saga_fn.codec.models import judge_models
@@ -205,9 +206,4 @@ def _bare(tp: object) -> object:
 
 def _is_class(tp: object) -> TypeGuard[type]:
     """Not for TypedDict, Any, object and float (takes int): there isinstance says something else."""
-    return (
-        isinstance(tp, type)
-        and not typing.get_args(tp)
-        and not typing.is_typeddict(tp)
-        and tp not in (float, object, Any)
-    )
+    return isinstance(tp, type) and not typing.get_args(tp) and not is_typeddict(tp) and tp not in (float, object, Any)

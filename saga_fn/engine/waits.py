@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from saga_fn.core.events import Binding, Bound, Until
-from saga_fn.core.ids import Digest, StepId
+from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.definition import SagaDefinition, StepBinding
 from saga_fn.definition.mapping import Known
@@ -17,6 +17,7 @@ from saga_fn.errors import PayloadError
 from saga_fn.store.records import moment_of
 
 LONGEST_CORRELATION = 255
+_LATEST = moment_of(datetime.max.replace(tzinfo=UTC))
 WAIT_TIMEOUT = "WaitTimeoutError"
 """The type of the failure of a wait whose time ran out."""
 
@@ -31,7 +32,11 @@ def bind_wait(binding: StepBinding, known: Known) -> Binding:
             f"the moment that {binding.step_id!r} lasts until is a {type(value).__name__}",
             hint="give a datetime that knows its time zone, such as datetime.now(UTC) + timedelta(hours=1)",
         )
-    return Until(binding.step_id, moment_of(aware(f"the moment that {binding.step_id!r} lasts until", value)))
+    what = f"the moment that {binding.step_id!r} lasts until"
+    moment = moment_of(aware(what, value))
+    if moment > _LATEST:
+        raise PayloadError(f"{what} is after the year 9999 in UTC", hint="no clock of the store's goes that far")
+    return Until(binding.step_id, max(moment, Moment(0)))  # whenever it was: it is over
 
 
 def about(correlation: object) -> Digest:

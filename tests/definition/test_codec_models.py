@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -314,3 +315,33 @@ def test_what_would_change_is_named_by_its_place() -> None:
     with pytest.raises(PayloadError) as refusal:
         PayloadType.of(dict[str, list[Any]]).encode({"a": [1, (2,)]})
     assert refusal.value.path == "$[...][1]"
+
+
+_NEW_SYNTAX = """
+class Box[T](msgspec.Struct):
+    v: T
+
+class ModelBox[T](pydantic.BaseModel):
+    v: T
+
+type Id = int
+Ids = list[Id]
+type Pair[T] = tuple[T, T]
+type Json = dict[str, Json] | list[Json] | str | None
+"""
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="the syntax is that of Python 3.12")
+def test_the_new_syntax_of_generics_and_aliases_is_known() -> None:
+    found: dict[str, Any] = {"msgspec": msgspec, "pydantic": pydantic, "__name__": __name__}
+    exec(_NEW_SYNTAX, found)
+    cases = [
+        (found["Box"][int], found["Box"](1)),
+        (found["ModelBox"][int], found["ModelBox"][int](v=1)),
+        (found["Ids"], [1]),
+        (found["Pair"][int], (1, 2)),
+    ]
+    for tp, value in cases:
+        assert PayloadType.of(tp).decode(PayloadType.of(tp).encode(value)) == value
+    with pytest.raises(TypeValidationError, match="names itself"):
+        PayloadType.of(found["Json"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 import msgspec
 import pytest
@@ -323,3 +323,26 @@ async def test_sagas_that_begin_by_sleeping_take_no_owner_and_all_wake(make: Mak
         for run in runs:
             assert isinstance(await run.outcome(SOON), Completed)
     assert shop.done == ["ship"] * 20
+
+
+@pytest.mark.parametrize(
+    "moment, parked",
+    [
+        (datetime.min.replace(tzinfo=timezone(HOUR)), None),
+        (datetime.max.replace(tzinfo=timezone(-HOUR)), "input_failed"),
+    ],
+)
+async def test_a_moment_at_either_end_of_the_calendar_is_over_or_refused(
+    make: Make, moment: datetime, parked: str | None
+) -> None:
+    builder = SagaBuilder(Shipped)
+    builder.add_sleep(until=builder.initial, input_map=lambda shipped: shipped.arrives_at)
+    async with make() as orchestrator:
+        run = await orchestrator.register("ends of time", builder.build()).start(Shipped(moment))
+        if parked is None:
+            assert isinstance(await run.outcome(SOON), Completed)
+            return
+        async with asyncio.timeout(SOON):
+            while (await run.snapshot()).parked is None:
+                await asyncio.sleep(0.01)
+        assert (await run.snapshot()).parked == parked
