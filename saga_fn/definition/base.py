@@ -36,7 +36,8 @@ class BaseStep(StepBase[I, O], abc.ABC):
     async def execute(self, inp: I, /) -> O | Result[O, object]:
         """Do it. May be called again after a crash or a failure: make it idempotent.
 
-        Raise if it failed, for another attempt; return `returns.result.Failure` if it was refused and has not been done.
+        Raise if it failed, for another attempt: what a client raises after its request may have left is taken for that, and
+        `OutcomeUnknown` says it of anything else. Return `returns.result.Failure` if it was refused and has not been done.
         """
 
     async def compensate(self, inp: I, out: O, /) -> WaitFor | None:

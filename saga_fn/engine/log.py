@@ -81,7 +81,7 @@ def log_progress(saga: LiveSaga, draft: Draft, log_errors: LogErrors) -> None:
         what = shown.parked if draft.last_error is None else f"{shown.parked} ({draft.last_error})"
         extra = about(saga, shown.current_step)
         LOG.warning("saga %s is parked at %s: %s", saga.id, shown.current_step, what, extra=extra)
-    if draft.state.ended:
+    if draft.state.ended and (draft.state.goal is Goal.FAILED or LOG.isEnabledFor(logging.INFO)):
         log_end(saga.id, saga.plan, draft.state, draft.last_error, about(saga))
 
 

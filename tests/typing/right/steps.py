@@ -87,8 +87,9 @@ class DeclinedError(Exception): ...
 
 @step(
     pivot=True,
-    retry_on=(ConnectionError, TimeoutError),
+    retry_on=ConnectionRefusedError,
     give_up_on=DeclinedError,
+    unknown_on=(ConnectionError, KeyError),
     retry_policy=ExponentialRetry(base_delay=timedelta(seconds=1), within=timedelta(minutes=10)),
 )
 async def with_errors(inp: Order) -> Charged:

@@ -91,6 +91,8 @@ step(do_reserve, probe=find_charge)
 step(do_reserve, retry_on="TimeoutError")
 # refused: call-overload | reportArgumentType
 step(do_reserve, give_up_on=[ValueError])
+# refused: call-overload | reportArgumentType
+step(do_reserve, unknown_on="TimeoutError")
 # refused: arg-type | reportArgumentType
 FixedRetry(max_attempts=3, within=5)
 # refused: call-overload | reportArgumentType
