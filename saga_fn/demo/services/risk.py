@@ -64,6 +64,6 @@ class RiskOffice:
         told = Decision(approved=verdict == "approved", by="a rule" if by_rule else "a person")
         for _ in range(2 if weather.stutters(wanted.order_id) else 1):
             sent_at = await books.now()
-            to = self.sagas.to((SAGA, wanted.order_id), decision)
+            to = self.sagas.to((SAGA, wanted.order_id), decision, may_be_new=True)  # it may come before the first order
             delivery = await to.send(told, event_id=reference, expires=EXPIRES)
             await books.note_sent(Notice(wanted.order_id, verdict, told.by, delivery, sent_at))
