@@ -233,7 +233,7 @@ class Committer:
 
     def _note(self, error: StoreError) -> None:
         """Remember why commits are not taken, and say so once."""
-        if self.trouble is None or self.trouble.fact != error.fact:
+        if type(self.trouble) is not type(error):
             if isinstance(error, StoreRefusedError):
                 _log.error("the store refuses commits, sagas stand still: %s (%s)", error.fact, error.hint)
             else:

@@ -16,10 +16,10 @@ import asyncpg
 import pytest
 
 from saga_fn import AttentionKind, SagaError, SagaOrchestrator, StoreError, StoreRefusedError, StoreUnavailableError
+from saga_fn.store.connections import connect
 from saga_fn.store.database import Database
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.migrate import migrate
-from saga_fn.store.postgres import PostgresStore
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.roles import execute
 
@@ -140,10 +140,13 @@ async def test_without_a_statement_cache_nothing_stays_prepared(any_dsn: str, wa
     async with orchestrator:
         handle = orchestrator.register("shop", make_saga(Shop()))
         assert await handle.run(Order("1"), timeout=SOON) == Done("ship")
-        store = orchestrator.engine.store
-        assert isinstance(store, PostgresStore)
-        async with store._database.work() as connection:
-            assert await connection.fetch("SELECT 1 FROM pg_prepared_statements WHERE name <> ''") == []
+    address = read_dsn(given, statement_cache_size=0 if way == "option" else None)
+    connection = await connect(address)
+    try:
+        assert await connection.fetch("SELECT $1::integer", 1)
+        assert await connection.fetch("SELECT 1 FROM pg_prepared_statements WHERE name <> ''") == []
+    finally:
+        await connection.close()
     await migrate(given)
 
 

@@ -10,9 +10,10 @@ can define a function or an operator that fits better than PostgreSQL's own, and
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import pglast
+from pglast.ast import Node
 from pglast.enums import A_Expr_Kind, SubLinkType
 from pglast.visitors import Visitor
 
@@ -149,10 +150,10 @@ def _is_unnest_of_many(ancestors: Any, node: Any) -> bool:  # Any: as above
 
 def _shape(node: Any) -> object:  # Any: as above
     """The tree without places, and without the schema that has been added."""
-    if isinstance(node, tuple | list):
-        parts = [_shape(each) for each in node]
+    if isinstance(node, tuple):
+        parts = [_shape(each) for each in cast("tuple[object, ...]", node)]  # what a check of its class leaves unknown
         return tuple(parts[1:] if len(parts) > 1 and parts[0] == ("String", (("sval", CATALOG),)) else parts)
-    if isinstance(node, pglast.ast.Node):
+    if isinstance(node, Node):
         fields = [(name, getattr(node, name)) for name in node]
         kept = [
             (name, _shape(value)) for name, value in fields if not name.endswith(("location", "_len", "_start", "_end"))
