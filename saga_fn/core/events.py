@@ -169,23 +169,36 @@ class ProbeFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=18
 
 
 class StepSkipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
-    """An operator gave the output of a step that waits, in place of running it."""
+    """An operator gave the output of a step that waits, in place of running it.
+
+    `not_begun`: the operator knows that the step may not have begun.
+    """
 
     at: Moment
     step: StepId
     inputs: tuple[Binding, ...] = ()
+    not_begun: bool = False
+    expect: int | None = None
+    """Here and in every other event of an operator's: the revision that the operator saw. None: whatever it is."""
 
 
 class RetryRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
-    """An operator wants what waits to be attempted again, now and with a fresh count."""
+    """An operator wants a step that waits to be attempted again, now and with a fresh count.
+
+    With a fan-out's id all of its items that wait are meant, with the empty id all steps that do. A saga that has FAILED
+    goes on as a whole; then the step says which failure the operator has seen.
+    """
 
     at: Moment
+    step: StepId = StepId("")
+    expect: int | None = None
 
 
 class CompensationRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
     """An operator wants the saga rolled back, or a failed rollback taken up again."""
 
     at: Moment
+    expect: int | None = None
 
 
 class AbortRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=11):
@@ -193,6 +206,21 @@ class AbortRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
 
     at: Moment
     until: Moment
+    expect: int | None = None
+
+
+class MarkedCompensated(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
+    """An operator has undone the step by hand: its compensation, which waits or has failed, is done."""
+
+    at: Moment
+    step: StepId
+    expect: int | None = None
+
+
+class BeginRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=22):
+    """A caller or an operator wants a saga that is to begin later to begin now."""
+
+    at: Moment
 
 
 class EventReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
@@ -277,7 +305,19 @@ Event: TypeAlias = (
     | ProbeFailed
     | CompensationWaits
     | Accompanied
+    | MarkedCompensated
+    | BeginRequested
 )
+OperatorVerb: TypeAlias = StepSkipped | RetryRequested | CompensationRequested | AbortRequested | MarkedCompensated
+"""What operators ask for. Each names the revision that the operator saw, if it is to count for that alone."""
+_VERBS: Final[frozenset[type[object]]] = frozenset(get_args(OperatorVerb))
+
+
+def is_verb(event: Event) -> TypeIs[OperatorVerb]:
+    """Whether the event is what an operator asks for."""
+    return type(event) in _VERBS
+
+
 CarriesInputs: TypeAlias = Started | Resumed | Ticked | StepSucceeded | ProbeAnswered | StepSkipped | WaitDefaulted
 _CARRY_INPUTS: Final[frozenset[type[object]]] = frozenset(get_args(CarriesInputs))
 

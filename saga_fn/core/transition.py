@@ -37,6 +37,7 @@ from saga_fn.core.effects import Decision, Refusal, Rejection, Transition
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
+    BeginRequested,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -44,6 +45,7 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     HandedBack,
+    MarkedCompensated,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -56,6 +58,7 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
     WaitDefaulted,
+    is_verb,
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
@@ -94,8 +97,12 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
         return Failure(Rejection(Refusal.ALREADY_STARTED))
     if state.plan != plan.id and not isinstance(event, PlanChanged):
         return Failure(Rejection(Refusal.PLAN_MISMATCH))
-    if state.ended and not (state.goal is Goal.FAILED and isinstance(event, RetryRequested | CompensationRequested)):
+    if state.ended and not (
+        state.goal is Goal.FAILED and isinstance(event, RetryRequested | CompensationRequested | MarkedCompensated)
+    ):
         return Failure(Rejection(Refusal.FINISHED))
+    if is_verb(event) and event.expect is not None and event.expect != state.rev:
+        return Failure(Rejection(Refusal.MOVED_ON))
     fold = Fold(plan, state, event)
     refused = _change(fold, event)
     if refused is not None:
@@ -149,11 +156,15 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
         case StepSkipped():
             return operators.step_skipped(fold, event)
         case RetryRequested():
-            return operators.retry_requested(fold)
+            return operators.retry_requested(fold, event)
         case CompensationRequested():
             return operators.compensation_requested(fold)
         case AbortRequested():
             operators.abort_requested(fold, event)
+        case MarkedCompensated():
+            return operators.marked_compensated(fold, event)
+        case BeginRequested():
+            return operators.begin_requested(fold)
         case PlanChanged():
             return plan_change.plan_changed(fold, event)
         case _:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
+    BeginRequested,
     Bound,
     BoundEach,
     CompensationFailed,
@@ -22,6 +23,7 @@ from saga_fn.core.events import (
     EventReceived,
     FailureKind,
     HandedBack,
+    MarkedCompensated,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -156,6 +158,7 @@ bindings = (
 inputs = st.lists(bindings, max_size=5).map(tuple)
 kinds = st.sampled_from(FailureKind)
 reasons = st.sampled_from(ParkReason)
+expected = st.none() | st.none() | st.integers(1, 9)
 
 
 def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
@@ -169,10 +172,12 @@ def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
         st.builds(CompensationSucceeded, moments, names, attempts),
         st.builds(CompensationFailed, moments, names, attempts, kinds, draws),
         st.builds(CompensationWaits, moments, names, attempts, st.tuples(event_names), limits, abouts),
-        st.builds(StepSkipped, moments, names, inputs),
-        st.builds(RetryRequested, moments),
-        st.builds(CompensationRequested, moments),
-        st.builds(AbortRequested, moments, moments),
+        st.builds(StepSkipped, moments, names, inputs, st.booleans(), expected),
+        st.builds(RetryRequested, moments, st.just(StepId("")) | names, expected),
+        st.builds(CompensationRequested, moments, expected),
+        st.builds(AbortRequested, moments, moments, expected),
+        st.builds(MarkedCompensated, moments, names, expected),
+        st.builds(BeginRequested, moments),
         st.builds(EventReceived, moments),
         st.builds(EventReceived, moments, event_names | st.text(max_size=3), abouts, expiries),
         st.builds(WaitDefaulted, moments, names, inputs),

@@ -260,13 +260,14 @@ def test_an_item_is_not_declined() -> None:
 
 def test_a_person_passes_over_one_item_or_the_whole_before_it_has_begun() -> None:
     saga = fanned(FAN, 3, 0, 1)
-    saga.tell(StepSkipped(saga.moment, ITEMS[2]))
+    assert saga.refusal(StepSkipped(saga.moment, ITEMS[2])) is Refusal.NOT_BEGUN
+    saga.tell(StepSkipped(saga.moment, ITEMS[2], not_begun=True))
     assert saga.refusal(StepSkipped(saga.moment, A)) is Refusal.NOT_WAITING
     assert saga.refusal(StepSkipped(saga.moment, ITEMS[3])) is Refusal.NOT_WAITING
     succeed(saga, 0)
     assert succeed(saga, 1).needs == (B,)
     whole = started(FAN)
-    whole.tell(StepSkipped(whole.moment, A))
+    whole.tell(StepSkipped(whole.moment, A, not_begun=True))
     whole.of(A, Skipped)
     assert whole.refusal(StepSucceeded(whole.moment, ITEMS[0], 1)) is Refusal.LATE
 

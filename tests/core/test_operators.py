@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from saga_fn.core.effects import Refusal, RunCompensation, RunStep
+from saga_fn.core.effects import Refusal, Rejection, Release, RunCompensation, RunStep
 from saga_fn.core.events import (
     AbortRequested,
+    BeginRequested,
+    BoundEach,
     CompensationRequested,
     FailureKind,
     HandedBack,
+    MarkedCompensated,
     RetryRequested,
+    Started,
     StepSkipped,
+    Ticked,
 )
-from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.leftovers import LeftOver, LeftOverKind, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
@@ -30,6 +35,7 @@ from tests.core.given import (
     A,
     B,
     C,
+    Saga,
     bound,
     sequence,
     started,
@@ -105,7 +111,7 @@ def test_what_waits_can_be_skipped(why: str) -> None:
         saga.fail(A, FailureKind.UNREADABLE)
     elif why == "unknown":
         saga.tell(HandedBack(Moment(0)))
-    saga.tell(StepSkipped(Moment(0), A))
+    saga.tell(StepSkipped(Moment(0), A, not_begun=why == "unstarted"))
     assert saga.status is SagaStatus.COMPLETED
 
 
@@ -180,3 +186,125 @@ def test_abort_gives_up_what_waits() -> None:
     saga.tell(AbortRequested(Moment(0), Moment(SECOND)))
     assert saga.kinds() == {A: "Exhausted", B: "Exhausted", C: "Exhausted"}
     assert saga.leftovers == {C: "ran, output lost"}
+
+
+def test_what_has_not_begun_is_skipped_only_by_who_says_so() -> None:
+    saga = started(THREE)
+    assert saga.rejection(StepSkipped(Moment(0), A)) == Rejection(Refusal.NOT_BEGUN, A)
+    assert saga.refusal(StepSkipped(Moment(0), B, not_begun=True)) is Refusal.NOT_WAITING
+    saga.tell(StepSkipped(Moment(0), A, not_begun=True))
+    assert saga.rejection(StepSkipped(Moment(0), A, not_begun=True)) == Rejection(Refusal.NOT_WAITING, A)
+
+
+def test_a_retry_leaves_alone_what_it_does_not_name() -> None:
+    saga = started(Plan.of(step("a", retry=THRICE), step("b", retry=THRICE), step("c", "b")), A, B)
+    saga.fail(A)
+    saga.fail(B)
+    waiting = saga.of(B, Retrying)
+    assert saga.tell(RetryRequested(Moment(0), A)).needs == (A,)
+    assert saga.of(A, Retrying).tries.failures == 0
+    assert saga.of(B, Retrying) == waiting
+    assert saga.rejection(RetryRequested(Moment(0), A)) == Rejection(Refusal.NOTHING_TO_RETRY, A)
+    assert saga.rejection(RetryRequested(Moment(0), C)) == Rejection(Refusal.NOTHING_TO_RETRY, C)
+
+
+def test_a_retry_of_a_fan_out_means_its_items() -> None:
+    first, second = StepId("a[0]"), StepId("a[1]")
+    saga = started(Plan.of(step("a", width=2, retry=THRICE)))
+    saga.tell(Ticked(Moment(0), (BoundEach(A, 2, Digest(b"list")), *bound(first, second, digest=b"list"))))
+    saga.fail(first)
+    saga.fail(second)
+    saga.tell(RetryRequested(Moment(0), first))
+    assert saga.of(second, Retrying).wake == SECOND
+    saga.tell(RetryRequested(Moment(0), A))
+    assert saga.of(second, Retrying).wake == 0
+
+
+def test_a_retry_of_a_failed_saga_names_what_is_still_to_be_done() -> None:
+    saga = started(sequence("abc", undo=""), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    assert saga.status is SagaStatus.COMPENSATED
+    halted = started(Plan.of(step("a"), step("b", "a"), step("c", "b"), compensate_on_failure=False), A)
+    halted.succeed(A, B)
+    halted.fail(B)
+    for name in (A, C):
+        assert halted.rejection(RetryRequested(Moment(0), name)) == Rejection(Refusal.NOTHING_TO_RETRY, name)
+    assert halted.tell(RetryRequested(Moment(0), B)).needs == (B,)
+    aborted = started(THREE)
+    aborted.abort()
+    aborted.tell(RetryRequested(Moment(0), A))
+    assert aborted.status is SagaStatus.RUNNING
+
+
+def test_a_verb_is_for_the_revision_that_the_operator_saw() -> None:
+    saga = started(AGAIN, A)
+    saga.fail(A)
+    for verb in (
+        StepSkipped(Moment(0), A, expect=1),
+        RetryRequested(Moment(0), A, expect=1),
+        CompensationRequested(Moment(0), expect=3),
+        AbortRequested(Moment(0), Moment(0), expect=1),
+        MarkedCompensated(Moment(0), A, expect=1),
+    ):
+        assert saga.refusal(verb) is Refusal.MOVED_ON
+    saga.tell(RetryRequested(Moment(0), A, expect=saga.state.rev))
+
+
+def test_a_step_that_was_undone_by_hand_lets_the_rest_of_the_rollback_go_on() -> None:
+    saga = started(THREE, A)
+    saga.succeed(A, B)
+    saga.succeed(B, C)
+    saga.fail(C)
+    saga.fail_undo(B)
+    assert saga.leftovers == {A: "not undone", B: "undo failed"}
+    assert saga.refusal(MarkedCompensated(Moment(0), A)) is Refusal.NOT_UNDOING
+    assert saga.tell(MarkedCompensated(Moment(0), B)).actions == (RunCompensation(A, 1, 2),)
+    assert saga.of(B, Undone).seq == 3
+    assert saga.refusal(MarkedCompensated(Moment(0), B)) is Refusal.NOT_UNDOING
+    saga.undo(A)
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+@pytest.mark.parametrize("how", ["parked", "retried", "waiting"])
+def test_a_compensation_that_waits_is_over_when_a_person_has_done_it(how: str) -> None:
+    saga = started(Plan.of(step("a", undo_retry=THRICE, undo_waits=("paid",)), step("b", "a")), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    if how == "waiting":
+        saga.undo_waits(A)
+    else:
+        saga.fail_undo(A, FailureKind.UNREADABLE if how == "parked" else FailureKind.ERROR)
+    saga.tell(MarkedCompensated(Moment(0), A))
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_an_aborted_compensation_is_not_over_before_it_has_stopped() -> None:
+    saga = started(sequence("ab"), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    saga.abort(until=SECOND)
+    assert saga.refusal(MarkedCompensated(Moment(SECOND - 1), A)) is Refusal.MAY_STILL_RUN
+    saga.tell(MarkedCompensated(Moment(SECOND), A))
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_a_saga_that_is_to_begin_later_begins_when_a_person_says_so() -> None:
+    saga = Saga(Plan.of(step("a"), deadline=SECOND))
+    saga.tell(Started(Moment(0), saga.plan.id, delay=10 * SECOND))
+    assert saga.row.due == 10 * SECOND
+    moved = saga.tell(BeginRequested(Moment(SECOND)))
+    assert (moved.needs, moved.writes) == ((A,), (Release(Moment(SECOND)),))
+    assert saga.state.deadline == 2 * SECOND
+    assert saga.refusal(BeginRequested(Moment(SECOND))) is Refusal.ALREADY_BEGUN
+    untimed = Saga(ONE)
+    untimed.tell(Started(Moment(0), ONE.id, delay=SECOND))
+    untimed.tell(BeginRequested(Moment(0)))
+    assert untimed.state.deadline is None
+
+
+def test_a_saga_that_has_turned_back_before_it_began_does_not_begin() -> None:
+    saga = Saga(Plan.of(step("a", undo=False)))
+    saga.tell(Started(Moment(0), saga.plan.id, delay=SECOND))
+    saga.tell(CompensationRequested(Moment(0)))
+    assert saga.refusal(BeginRequested(Moment(0))) is Refusal.FINISHED

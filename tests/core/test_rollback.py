@@ -139,7 +139,7 @@ def test_weakness_09_a_step_without_compensation_is_passed_over() -> None:
 
 def test_weakness_10_a_skipped_step_is_never_compensated() -> None:
     saga = started(THREE)
-    saga.tell(StepSkipped(Moment(0), A, bound(B)))
+    saga.tell(StepSkipped(Moment(0), A, bound(B), not_begun=True))
     saga.succeed(B, C)
     saga.fail(C)
     saga.undo(B)

@@ -12,6 +12,7 @@ from saga_fn.core.effects import Refusal, Rejection, Release
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
+    BeginRequested,
     Bound,
     BoundEach,
     CompensationFailed,
@@ -23,6 +24,7 @@ from saga_fn.core.events import (
     EventReceived,
     FailureKind,
     HandedBack,
+    MarkedCompensated,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -76,6 +78,7 @@ def garbage(plan: Plan) -> Iterator[Event]:
                 yield Resumed(at, takeover, not takeover, inputs)
                 yield Resumed(at, takeover, takeover, inputs)
         yield from (HandedBack(at), Accompanied(at), EventReceived(at), RetryRequested(at), CompensationRequested(at))
+        yield from (BeginRequested(at), CompensationRequested(at, expect=-1), RetryRequested(at, expect=1 << 70))
         for name in ("", "paid", "no such event"):
             for expires in (None, *MOMENTS):
                 yield EventReceived(at, name, Digest(b""), expires)
@@ -86,6 +89,9 @@ def garbage(plan: Plan) -> Iterator[Event]:
         yield from (PlanChanged(at, plan.id), PlanChanged(at, PlanId("no such plan")))
     for name in STEPS:
         yield StepSkipped(Moment(0), name, everything)
+        yield StepSkipped(Moment(0), name, everything, not_begun=True)
+        yield RetryRequested(Moment(0), name)
+        yield MarkedCompensated(Moment(0), name)
         for attempt in ATTEMPTS:
             yield CompensationWaits(Moment(0), name, attempt, ("paid",))
             yield CompensationWaits(Moment(0), name, attempt, (), -1, Digest(b"about"))
@@ -206,6 +212,31 @@ def refused_undeclared_event() -> tuple[Saga, Event]:
     return saga, CompensationWaits(Moment(0), A, 1, ("paid",))
 
 
+def refused_not_undoing() -> tuple[Saga, Event]:
+    saga = started(sequence("ab"), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    return saga, MarkedCompensated(Moment(0), A)
+
+
+def refused_may_still_run() -> tuple[Saga, Event]:
+    saga, _ = refused_not_undoing()
+    saga.abort(until=SECOND)
+    return saga, MarkedCompensated(Moment(0), A)
+
+
+def refused_not_begun() -> tuple[Saga, Event]:
+    return started(ONE), StepSkipped(Moment(0), A)
+
+
+def refused_already_begun() -> tuple[Saga, Event]:
+    return started(ONE), BeginRequested(Moment(0))
+
+
+def refused_moved_on() -> tuple[Saga, Event]:
+    return started(ONE, A), AbortRequested(Moment(0), Moment(0), expect=2)
+
+
 def refused_not_over() -> tuple[Saga, Event]:
     return started(Plan.of(wait("a", limit=SECOND, default=True))), WaitDefaulted(Moment(0), A)
 
@@ -230,6 +261,11 @@ REFUSED = {
         refused_expired,
         refused_not_over,
         refused_undeclared_event,
+        refused_not_undoing,
+        refused_may_still_run,
+        refused_not_begun,
+        refused_already_begun,
+        refused_moved_on,
     )
 }
 
@@ -258,6 +294,8 @@ def test_a_refusal_names_the_step_that_it_is_about() -> None:
         ProbeFailed(Moment(0), B, 1),
         CompensationWaits(Moment(0), B, 1, ("paid",)),
         StepSkipped(Moment(0), B),
+        RetryRequested(Moment(0), B),
+        MarkedCompensated(Moment(0), B),
     ]
     for event in about:
         assert transition(THREE, saga.state, event).failure().step == B

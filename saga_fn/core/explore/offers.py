@@ -11,6 +11,7 @@ from saga_fn.core.effects import Transition
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
+    BeginRequested,
     Binding,
     Bound,
     BoundEach,
@@ -23,6 +24,7 @@ from saga_fn.core.events import (
     EventReceived,
     FailureKind,
     HandedBack,
+    MarkedCompensated,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -50,7 +52,14 @@ from saga_fn.core.transition import transition
 _OTHER = Digest(b"other")
 _replace = msgspec.structs.replace
 
-OPERATOR_VERBS = (StepSkipped, RetryRequested, CompensationRequested, AbortRequested)
+OPERATOR_VERBS = (
+    StepSkipped,
+    RetryRequested,
+    CompensationRequested,
+    AbortRequested,
+    MarkedCompensated,
+    BeginRequested,
+)
 
 
 def events_for(plans: dict[PlanId, Plan], state: SagaState) -> Iterator[tuple[Plan, SagaState, Event]]:
@@ -131,11 +140,14 @@ def _events_of_waits(plan: Plan) -> Iterator[Event]:
 
 def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
     yield RetryRequested(NOW)
+    yield BeginRequested(NOW)
     yield CompensationRequested(NOW)
     yield AbortRequested(NOW, NOW)
     yield AbortRequested(NOW, LATER)
     for step in steps_of(plan):
-        yield StepSkipped(NOW, step)
+        yield StepSkipped(NOW, step, not_begun=True)
+        yield RetryRequested(NOW, step)
+        yield MarkedCompensated(NOW, step)
 
 
 def variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:

@@ -202,4 +202,4 @@ def _leading_to(goals: Iterable[int], predecessors: Sequence[set[int]]) -> set[i
 
 def _tell(event: Event) -> str:
     step = getattr(event, "step", None)
-    return name_of(event) if step is None else f"{name_of(event)} {step}"
+    return f"{name_of(event)} {step}" if step else name_of(event)

@@ -56,12 +56,17 @@ from saga_fn.core.invariants.rollback import (
     i10_no_way_forward_after_an_undo,
 )
 from saga_fn.core.invariants.rows import i1_a_scan_finds_it, i1_the_row_keeps_the_tables_rules
+from saga_fn.core.invariants.verbs import (
+    i17_a_retry_is_of_the_step_it_names,
+    i17_a_verb_is_for_the_state_that_the_operator_saw,
+)
 from saga_fn.core.invariants.waits import (
     i13_a_named_event_is_taken_once,
     i13_events_are_kept_in_order,
     i13_events_wait_in_order,
     i14_no_timer_fires_early,
     i14_nothing_begins_before_its_saga,
+    i14_only_a_person_brings_a_beginning_forward,
     i14_what_is_due_fires,
 )
 
@@ -105,6 +110,7 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i14_no_timer_fires_early,
     i14_what_is_due_fires,
     i14_nothing_begins_before_its_saga,
+    i14_only_a_person_brings_a_beginning_forward,
     i15_attempts_stay_within_the_policy,
     i15_nothing_starts_before_its_time,
     i15_no_more_items_at_once_than_declared,
@@ -113,6 +119,8 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i15_journals_are_bounded,
     i15_only_what_was_alone_is_a_crash_loop,
     i16_a_cancellation_is_before_or_after_the_end,
+    i17_a_verb_is_for_the_state_that_the_operator_saw,
+    i17_a_retry_is_of_the_step_it_names,
     effects_agree_with_the_state,
     needs_are_what_could_start,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import AbortRequested, CompensationRequested, RetryRequested
+from saga_fn.core.events import AbortRequested, CompensationRequested, MarkedCompensated, RetryRequested
 from saga_fn.core.ids import StepId
 from saga_fn.core.invariants.edge import Edge, GoingForward
 from saga_fn.core.leftovers import left_over
@@ -28,10 +28,11 @@ def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
 
 
 def i11_ends_are_absorbing(edge: Edge) -> bool:
-    """Only an operator's retry or compensation leaves an end, and only FAILED."""
+    """Only an operator leaves an end, by trying again, by rolling back or by having undone something; and only FAILED."""
     if edge.before.goal not in ENDS:
         return True
-    return edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested | CompensationRequested)
+    verb = isinstance(edge.event, RetryRequested | CompensationRequested | MarkedCompensated)
+    return edge.before.goal is Goal.FAILED and verb
 
 
 def i12_completed_means_all_done(plan: Plan, state: SagaState) -> bool:
@@ -65,7 +66,7 @@ def i16_a_cancellation_is_before_or_after_the_end(edge: Edge) -> bool:
     match edge.event:
         case AbortRequested():
             return edge.after.goal is Goal.FAILED
-        case CompensationRequested():
+        case CompensationRequested() | MarkedCompensated():
             return edge.after.goal in (Goal.ROLLBACK, Goal.COMPENSATED, Goal.FAILED)
         case _:
             return True

@@ -61,6 +61,8 @@ def i6_results_are_kept(edge: Edge) -> bool:
         elif isinstance(now, Skipped):
             if not isinstance(edge.event, StepSkipped) or edge.event.step != now.step or now.seq != edge.after.rev:
                 return False
+            if was is None and not edge.event.not_begun:
+                return False
         elif isinstance(now, Succeeded) and edge.plan.step(now.step).kind is not StepKind.STEP:
             if not _waited_for(edge, edge.plan.step(now.step), was, now):
                 return False

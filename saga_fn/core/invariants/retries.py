@@ -14,7 +14,7 @@ from saga_fn.core.events import (
     RetryRequested,
     SagaParked,
     StepFailed,
-    StepSkipped,
+    is_verb,
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.invariants.edge import Edge, Tried, Undo, starts
@@ -81,7 +81,7 @@ def i15_what_is_parked_goes_on_by_a_person(edge: Edge) -> bool:
     One that was parked because a plan did not fit goes on by a plan that does. A saga that turns back gives the step up,
     and may undo it.
     """
-    if isinstance(edge.event, RetryRequested | CompensationRequested | AbortRequested | StepSkipped):
+    if is_verb(edge.event):
         return True
     return all(
         (isinstance(now, Parked | Exhausted | Undo) if isinstance(was, Parked) else isinstance(now, UndoParked))

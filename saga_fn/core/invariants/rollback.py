@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import CompensationSucceeded, RetryRequested
+from saga_fn.core.events import CompensationSucceeded, MarkedCompensated, RetryRequested
 from saga_fn.core.invariants.doubt import may_have_run
 from saga_fn.core.invariants.edge import Edge, GoingForward, Undo, begins_undo, brings_its_result, starts
 from saga_fn.core.invariants.pivot import the_pivot_says_so
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import owes_undo
-from saga_fn.core.state import Goal, Retrying, Running, SagaState, Succeeded, Undoing, Undone, Unfinished
+from saga_fn.core.state import (
+    Goal,
+    Retrying,
+    Running,
+    SagaState,
+    StepState,
+    Succeeded,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unfinished,
+)
 
 
 def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState) -> bool:
@@ -57,12 +71,23 @@ def i9_in_reverse_order(edge: Edge) -> bool:
 
 
 def i9_undone_means_its_compensation_returned(edge: Edge) -> bool:
-    """A step is undone only by the success of the compensation that was running."""
+    """A step is undone only by the success of the compensation that was running, or because a person says so of this step.
+
+    A person can say so only of a compensation that has begun and is certain not to run.
+    """
     return all(
-        isinstance(was, Undone) or (isinstance(was, Undoing) and isinstance(edge.event, CompensationSucceeded))
+        isinstance(was, Undone)
+        or (isinstance(was, Undoing) and isinstance(edge.event, CompensationSucceeded))
+        or (_is_at_rest(edge, was) and isinstance(edge.event, MarkedCompensated) and edge.event.step == now.step)
         for was, now in edge.steps
         if isinstance(now, Undone)
     )
+
+
+def _is_at_rest(edge: Edge, was: StepState | None) -> bool:
+    if not isinstance(was, UndoFailed | UndoRetrying | UndoWaiting | UndoParked):
+        return False
+    return was.tries.until <= edge.after.at
 
 
 def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:

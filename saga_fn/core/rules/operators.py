@@ -1,4 +1,4 @@
-"""An operator's verbs: skip, retry, compensate, abort."""
+"""An operator's verbs: skip, retry, compensate, mark as compensated, abort, begin now."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.events import AbortRequested, StepSkipped
-from saga_fn.core.ids import Digest
+from saga_fn.core.events import AbortRequested, MarkedCompensated, RetryRequested, StepSkipped
+from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnUnknown
-from saga_fn.core.reading import owes_undo, startable, to_ask, to_probe
+from saga_fn.core.reading import next_steps, owes_undo, startable, to_ask, to_probe
 from saga_fn.core.rules.attempts import cut_short, fresh, soonest
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import is_past, waiting_pivot
@@ -60,26 +60,47 @@ def step_skipped(fold: Fold, event: StepSkipped) -> Rejection | None:
             pass
         case _:
             return Rejection(Refusal.NOT_WAITING, event.step)
+    if found is None and not event.not_begun:
+        return Rejection(Refusal.NOT_BEGUN, event.step)
     fold.put(Skipped(event.step, fold.rev))
     return None
 
 
-def retry_requested(fold: Fold) -> Rejection | None:
+def retry_requested(fold: Fold, event: RetryRequested) -> Rejection | None:
     """What waits is tried again now; a saga that has FAILED goes on where it failed, if nothing of it was undone."""
+    named = event.step or None
+    if named is not None and named not in fold.plan:
+        return Rejection(Refusal.UNKNOWN_STEP, named)
     if fold.before.ended:
         if any(isinstance(step, UndoFailed | UndoParked | Undone) for step in fold.before.steps):
             return Rejection(Refusal.COMPENSATION_BEGUN)
         if (disorder := out_of_order(fold)) is not None:  # its plan changed while it was rolling back
             return disorder
+        if named is not None and not _is_unfinished(fold, named):
+            return Rejection(Refusal.NOTHING_TO_RETRY, named)
         fold.goal = Goal.FORWARD
         if fold.deadline is not None and fold.deadline <= fold.at:
             fold.deadline = None  # a person goes on with it, knowing that it is late
-    again = tuple(_again(fold, step) for step in fold.before.steps)
+    again = tuple(
+        _again(fold, step) if fold.before.ended or _is_meant(fold, step.step, named) else step
+        for step in fold.before.steps
+    )
     if not fold.before.ended and again == fold.before.steps:
-        return Rejection(Refusal.NOTHING_TO_RETRY)
+        return Rejection(Refusal.NOTHING_TO_RETRY, named)
     for step in again:
         fold.put(step)
     return None
+
+
+def _is_meant(fold: Fold, step: StepId, named: StepId | None) -> bool:
+    """Whether the operator means this step: it is the one named or an item of it, or none is named."""
+    return named is None or named in (step, fold.plan.owner(step))
+
+
+def _is_unfinished(fold: Fold, named: StepId) -> bool:
+    """Whether a saga that goes on from its end has that step before it: it has not been done, or could start next."""
+    begun = any(isinstance(step, Unfinished) and _is_meant(fold, step.step, named) for step in fold.before.steps)
+    return begun or any(_is_meant(fold, step, named) for step in next_steps(fold.plan, fold.steps))
 
 
 def _again(fold: Fold, step: StepState) -> StepState:
@@ -142,6 +163,31 @@ def compensation_requested(fold: Fold) -> Rejection | None:
     if not (waiting or begins or (asked and fold.goal is Goal.ROLLBACK)):
         return Rejection(Refusal.NOTHING_TO_COMPENSATE)
     fold.goal = Goal.ROLLBACK
+    return None
+
+
+def marked_compensated(fold: Fold, event: MarkedCompensated) -> Rejection | None:
+    """The compensation that waits, or has failed for good, is done: the rest of the rollback goes on."""
+    if event.step not in fold.plan:
+        return Rejection(Refusal.UNKNOWN_STEP, event.step)
+    found = fold.steps.get(event.step)
+    if not isinstance(found, UndoFailed | UndoRetrying | UndoWaiting | UndoParked):
+        return Rejection(Refusal.NOT_UNDOING, event.step)
+    if found.tries.until > fold.at:
+        return Rejection(Refusal.MAY_STILL_RUN, event.step)
+    fold.put(Undone(event.step, found.seq))
+    fold.goal = Goal.ROLLBACK
+    return None
+
+
+def begin_requested(fold: Fold) -> Rejection | None:
+    """The saga begins now, and its deadline counts from now."""
+    early = fold.begins - fold.at
+    if early <= 0:
+        return Rejection(Refusal.ALREADY_BEGUN)
+    if fold.deadline is not None:
+        fold.deadline = Moment(fold.deadline - early)
+    fold.begins = fold.at
     return None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.core.forged import branches, doubt, effects, ends, history, items, pivot, retries, rollback, waits
+from tests.core.forged import branches, doubt, effects, ends, history, items, pivot, retries, rollback, verbs, waits
 
 BROKEN_STATES = branches.STATES | ends.STATES | items.STATES | pivot.STATES | rollback.STATES
 BROKEN_EDGES = (
@@ -15,6 +15,7 @@ BROKEN_EDGES = (
     | pivot.EDGES
     | retries.EDGES
     | rollback.EDGES
+    | verbs.EDGES
     | waits.EDGES
 )
 HONEST_STATES = branches.HONEST_STATES + ends.HONEST_STATES
@@ -24,5 +25,6 @@ HONEST_EDGES = (
     + pivot.HONEST_EDGES
     + retries.HONEST_EDGES
     + rollback.HONEST_EDGES
+    + verbs.HONEST_EDGES
     + waits.HONEST_EDGES
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import AbortRequested, CompensationRequested, RetryRequested
+from saga_fn.core.events import AbortRequested, CompensationRequested, MarkedCompensated, RetryRequested
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw, StateLaw
@@ -66,6 +66,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
     i11_ends_are_absorbing: [
         edge(state(goal=Goal.COMPLETED), RetryRequested(Moment(0)), state(rev=4)),
         edge(state(goal=Goal.COMPENSATED), CompensationRequested(Moment(0)), state(rev=4)),
+        edge(state(goal=Goal.COMPLETED), MarkedCompensated(Moment(0), A), state(rev=4)),
         edge(state(goal=Goal.FAILED), AbortRequested(Moment(0), Moment(0)), state(goal=Goal.FAILED, rev=4)),
     ],
     i16_a_cancellation_is_before_or_after_the_end: [
@@ -73,6 +74,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(RAN, AbortRequested(Moment(0), Moment(0)), state(goal=Goal.FORWARD, rev=4)),
         edge(RAN, CompensationRequested(Moment(0)), state(goal=Goal.FORWARD, rev=4)),
         edge(RAN, CompensationRequested(Moment(0)), state(goal=Goal.COMPLETED, rev=4)),
+        edge(RAN, MarkedCompensated(Moment(0), A), state(goal=Goal.FORWARD, rev=4)),
     ],
 }
 

@@ -71,6 +71,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(parked(A)), TICK, state(Skipped(A, 4), rev=4)),
         edge(state(parked(A)), StepSkipped(Moment(0), B), state(Skipped(A, 4), rev=4)),
         edge(state(parked(A)), StepSkipped(Moment(0), A), state(Skipped(A, 3), rev=4)),
+        edge(state(), StepSkipped(Moment(0), A), state(Skipped(A, 4), rev=4)),
         edge(RAN, TICK, DONE),
         edge(state(Unknown(A, ONCE)), SUCCESS, DONE),
         edge(RAN, StepSucceeded(Moment(0), B, 1), DONE),

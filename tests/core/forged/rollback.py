@@ -7,6 +7,7 @@ from saga_fn.core.events import (
     CompensationRequested,
     CompensationSucceeded,
     FailureKind,
+    MarkedCompensated,
     RetryRequested,
     StepFailed,
     StepSucceeded,
@@ -112,6 +113,18 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
     i9_undone_means_its_compensation_returned: [
         edge(state(Succeeded(A, 1), goal=BACK), CompensationSucceeded(Moment(0), A, 1), state(Undone(A, 1), rev=4)),
         edge(state(Undoing(A, 1, ONCE), goal=BACK), TICK, state(Undone(A, 1), rev=4)),
+        *(
+            edge(state(was, goal=BACK), MarkedCompensated(Moment(0), named), state(Undone(A, 1), goal=BACK, rev=4))
+            for was, named in (
+                (UndoFailed(A, 1, ONCE), B),
+                (UndoFailed(A, 1, HELD), A),
+                (Undoing(A, 1, ONCE), A),
+                (Succeeded(A, 1), A),
+            )
+        ),
+        edge(
+            state(UndoFailed(A, 1, ONCE), goal=BACK), CompensationSucceeded(Moment(0), A, 1), state(Undone(A, 1), rev=4)
+        ),
     ],
     i10_no_way_forward_after_an_undo: [
         edge(state(begun, goal=BACK), RetryRequested(Moment(0)), state(Succeeded(A, 1), goal=goal, rev=4))

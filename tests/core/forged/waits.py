@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from saga_fn.core.effects import Release, RunCompensation, Transition
-from saga_fn.core.events import CompensationWaits, EventReceived, Resumed, Ticked, WaitDefaulted
+from saga_fn.core.events import CompensationWaits, EventReceived, Resumed, RetryRequested, Ticked, WaitDefaulted
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
@@ -15,6 +15,7 @@ from saga_fn.core.invariants.waits import (
     i13_events_wait_in_order,
     i14_no_timer_fires_early,
     i14_nothing_begins_before_its_saga,
+    i14_only_a_person_brings_a_beginning_forward,
     i14_what_is_due_fires,
 )
 from saga_fn.core.projection import project
@@ -119,6 +120,10 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(eventful(WAITS), Ticked(LATER), eventful(WAITS, at=9, rev=4), EVENTFUL),
         edge(eventful(Sleeping(A, LATER)), Resumed(LATER), eventful(Sleeping(A, LATER), at=9, rev=4), SLEEPY),
         edge(eventful(WAITS, deadline=9), Ticked(LATER), eventful(Waiting(A), deadline=9, at=9, rev=4), EVENTFUL),
+    ],
+    i14_only_a_person_brings_a_beginning_forward: [
+        edge(eventful(begins=5), TICK, eventful(begins=0, rev=4), EVENTFUL),
+        edge(eventful(begins=5), RetryRequested(Moment(0)), eventful(begins=6, rev=4), EVENTFUL),
     ],
     i14_nothing_begins_before_its_saga: [edge(eventful(begins=5), TICK, eventful(WAITS, begins=5, rev=4), EVENTFUL)],
 }

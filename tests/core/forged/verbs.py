@@ -1,0 +1,58 @@
+"""Forged edges that the laws of `invariants/verbs.py` must refuse."""
+
+from __future__ import annotations
+
+import msgspec
+
+from saga_fn.core.effects import Release
+from saga_fn.core.events import CompensationRequested, RetryRequested
+from saga_fn.core.ids import Moment
+from saga_fn.core.invariants import Edge
+from saga_fn.core.invariants.edge import EdgeLaw
+from saga_fn.core.invariants.verbs import (
+    i17_a_retry_is_of_the_step_it_names,
+    i17_a_verb_is_for_the_state_that_the_operator_saw,
+)
+from saga_fn.core.state import ParkReason, Retrying, Tries, UndoParked, UndoRetrying, Unknown
+from tests.core.forged.given import BACK, LATER, ONCE, RAN, edge, moved, parked, state
+from tests.core.given import TWO_ROOTS, A, B
+
+FAILED_ONCE = Tries(1, 1)
+NOW = Moment(0)
+
+EDGES: dict[EdgeLaw, list[Edge]] = {
+    i17_a_verb_is_for_the_state_that_the_operator_saw: [
+        edge(RAN, CompensationRequested(NOW, expect=2), state(goal=BACK, rev=4)),
+        edge(RAN, CompensationRequested(NOW, expect=4), state(goal=BACK, rev=4)),
+    ],
+    i17_a_retry_is_of_the_step_it_names: [
+        edge(state(parked(A), parked(B)), RetryRequested(NOW, A), state(parked(A), Retrying(B, ONCE, NOW), rev=4)),
+        edge(
+            state(Retrying(A, ONCE, LATER), Retrying(B, FAILED_ONCE, LATER)),
+            RetryRequested(NOW, A),
+            state(Retrying(A, ONCE, NOW), Retrying(B, ONCE, LATER), rev=4),
+        ),
+        edge(
+            state(UndoParked(B, 1, ONCE, ParkReason.ROW_REFUSED), goal=BACK),
+            RetryRequested(NOW, A),
+            state(UndoRetrying(B, 1, ONCE, NOW), goal=BACK, rev=4),
+        ),
+        edge(state(parked(B)), RetryRequested(NOW, A), state(Unknown(B, ONCE), rev=4)),
+    ],
+}
+
+# What looks like a lie and is none: no law forbids it.
+HONEST_EDGES: list[Edge] = [
+    edge(
+        state(Retrying(A, FAILED_ONCE, LATER), Retrying(B, FAILED_ONCE, LATER)),
+        RetryRequested(NOW, A, expect=3),
+        msgspec.structs.replace(
+            moved(
+                state(Retrying(A, ONCE, NOW), Retrying(B, FAILED_ONCE, LATER), rev=4),
+                needs=(A,),
+                writes=(Release(NOW),),
+            )
+        ),
+        TWO_ROOTS,
+    )
+]
