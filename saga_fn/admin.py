@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar, final
+from typing import Generic, TypeVar, cast, final
 from uuid import UUID
 
 from returns.result import Failure
@@ -11,6 +11,7 @@ from returns.result import Failure
 from saga_fn.core.events import (
     AbortRequested,
     CompensationRequested,
+    MarkedCompensated,
     PlanChanged,
     RetryRequested,
     StepSkipped,
@@ -21,19 +22,21 @@ from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.definition import StepRef
-from saga_fn.engine.arguments import check_id, check_is, check_key, check_target
+from saga_fn.engine.arguments import check_id, check_is, check_key, check_target, check_whole
+from saga_fn.engine.asked import Asked
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import payload_in
+from saga_fn.engine.unowned import Standing
 from saga_fn.engine.verbs import apply_verb, end_unusable
 from saga_fn.engine.view import admin_snapshot_of, plan_of
 from saga_fn.errors import (
+    PayloadError,
     PayloadTooLargeError,
     SagaDefinitionError,
     SagaError,
     SagaNotFoundError,
     SagaNotRegisteredError,
-    SagaStateError,
     StoredDataError,
     shown,
 )
@@ -48,7 +51,7 @@ O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
 @final
 class StepAdmin(Generic[O]):
-    """One step of one saga, with its output type."""
+    """One step of one saga, with its output type. Each verb is that of `SagaAdmin`, for this step."""
 
     _pin: Callable[[O], O]  # declared, never set: invariance, so that a skip takes exactly the step's output
 
@@ -60,87 +63,173 @@ class StepAdmin(Generic[O]):
         self._saga_id = saga_id
         self._step_id = ref.step_id
 
-    async def skip(self, output: O) -> None:
+    async def skip(
+        self, output: O, *, not_begun: bool = False, expect: int | None = None, reason: str | None = None
+    ) -> None:
         """Go on as if the step had returned `output`; it is never compensated. As `SagaAdmin.skip_step`."""
-        await self._admin.skip(self._saga_id, self._step_id, output)
+        await self._admin.skip_step(
+            self._saga_id, self._step_id, output, not_begun=not_begun, expect=expect, reason=reason
+        )
+
+    async def retry(self, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Attempt the step again, now and with a fresh count. As `SagaAdmin.retry_step`."""
+        await self._admin.retry_step(self._saga_id, self._step_id, expect=expect, reason=reason)
+
+    async def mark_compensated(self, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Say that the step was undone by hand. As `SagaAdmin.mark_compensated`."""
+        await self._admin.mark_compensated(self._saga_id, self._step_id, expect=expect, reason=reason)
 
 
 @final
 class SagaAdmin:
     """Operators' verbs. Each waits until it has been applied, and raises SagaStateError with the reason if it is refused.
 
-    Who works on the saga meanwhile is asked to apply it, and does so between two steps. All raise SagaNotFoundError.
+    A process that works on the saga meanwhile is asked to apply the verb, and does so between two steps.
+
+    Args:
+        orchestrator: Whose store is looked into. It needs no `async with` if it was made with a pool.
+        actor: Who the operator is, as the journal and `get_saga` show it: one line of 1 to 255 characters. Default: nobody is
+            named.
+        engine: For porting only.
+
+    Parameters that the verbs share:
+
+    - `saga_id`: the saga's id, a UUID.
+    - `step`: a step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef. `steps` of `get_saga` has all.
+    - `expect`: the `revision` of the snapshot that the operator has seen. If the saga has moved on since, the verb is refused
+      and changes nothing. Default: the saga may be at any revision.
+    - `reason`: why, kept in the journal: one line of 1 to 1000 characters. Default: none.
+
+    All raise SagaNotFoundError, SagaStateError if the verb is refused, and PayloadError for arguments that are none. A verb
+    that is repeated is refused, or changes nothing more: it never goes on to another step.
+
+    Example::
+
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        seen = await admin.get_saga(saga_id)
+        await admin.skip_step(saga_id, "charge", {"payment_id": "p-1"}, expect=seen.revision, reason="paid by wire, OPS-12")
     """
 
-    def __init__(self, orchestrator: SagaOrchestrator | None = None, *, engine: SagaEngine | None = None) -> None:
+    def __init__(
+        self,
+        orchestrator: SagaOrchestrator | None = None,
+        *,
+        actor: str | None = None,
+        engine: SagaEngine | None = None,
+    ) -> None:
         if engine is None:
             mend = "SagaAdmin(orchestrator)"
             check_is(orchestrator, SagaOrchestrator, "the orchestrator", error=SagaError, hint=mend)
             assert orchestrator is not None, "just checked"
             engine = orchestrator.engine
         self._engine = engine
+        self._actor = Asked.of(actor, None).actor
 
     async def get_saga(self, saga_id: UUID) -> SagaAdminSnapshot:
-        """The saga with its data and history, without a lock."""
+        """The saga with its data and history, without a lock. Raises SagaNotFoundError."""
         return await admin_snapshot_of(self._engine, await self._read(saga_id))
 
-    async def retry_step(self, saga_id: UUID) -> None:
-        """Attempt again, now and with a fresh count, what waits for a retry or a person.
+    async def retry_step(
+        self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
+    ) -> None:
+        """Attempt a step again, now and with a fresh count, that waits for its next attempt or for a person.
 
-        A FAILED saga that has undone nothing goes forward again.
+        The step's compensation is attempted again, if that is what waits. Of a fan-out all items that wait are.
+
+        A saga that has FAILED, and has undone nothing, goes forward again: from where it failed, as a whole. So `FAILED` is
+        an end only for as long as no operator takes it up. The log says so at WARNING: "resumed from FAILED".
         """
-        await apply_verb(self._engine, saga_id, lambda at: Incoming(RetryRequested(at.now)))
+        chosen, check, asked = _step_of(step), _revision(expect), self._asked(reason)
+        await apply_verb(self._engine, saga_id, lambda at: Incoming(RetryRequested(at.now, chosen, check), input=asked))
 
-    async def compensate_step(self, saga_id: UUID) -> None:
-        """Roll the saga back; a FAILED one takes up again what was left undone."""
-        await apply_verb(self._engine, saga_id, lambda at: Incoming(CompensationRequested(at.now)))
+    async def compensate_step(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Roll the saga back: undo every step that is done, the last first. A FAILED saga takes up what was left undone.
 
-    async def skip_step(self, saga_id: UUID, mock_output: object = None) -> None:
-        """Go on as if the step that waits had returned `mock_output` (a value, or a dict that stands for one).
-
-        Checked against the step's output type at run time; `step(saga_id, ref).skip(...)` is checked by the type checkers.
+        A saga that has done nothing yet ends COMPENSATED: a clean end, where `abort` would give FAILED.
         """
-        await self.skip(saga_id, None, mock_output)
+        check, asked = _revision(expect), self._asked(reason)
+        await apply_verb(self._engine, saga_id, lambda at: Incoming(CompensationRequested(at.now, check), input=asked))
+
+    async def skip_step(
+        self,
+        saga_id: UUID,
+        step: str | StepRef[object],
+        mock_output: object = None,
+        *,
+        not_begun: bool = False,
+        expect: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Go on as if a step that waits had returned `mock_output`. The step is never compensated.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step that waits: for its next attempt, a person, an event or a moment.
+            mock_output: A value of the step's output type, or a dict that stands for one; it is checked at run time
+                (`step(saga_id, ref).skip(...)` is checked by the type checkers). None, the default, is a value like any other,
+                right for steps that may give none.
+            not_begun: Whether a step is meant too that comes next and has not begun. Default: that is refused.
+            expect: The revision that the operator has seen, as for every verb. Default: any.
+            reason: Why, as for every verb. Default: none is kept.
+
+        Raises SagaNotRegisteredError if this process does not know the saga's definition, SagaDefinitionError if that has no
+        such step, PayloadError for an output that is none of the step's type or too large.
+        """
+        chosen, check, asked = _step_of(step), _revision(expect), self._asked(reason)
+        check_is(not_begun, bool, "not_begun: a bool", error=PayloadError, hint="skip_step(..., not_begun=True)")
+        row = await self._read(saga_id)
+        registered = self._engine.registry.find(row.name, row.version)
+        if registered is None:
+            raise SagaNotRegisteredError(row.name, registered=[name for name, _ in self._engine.registry.pairs])
+        binding = registered.definition.binding(chosen)
+        if binding is None:
+            known = shown(list(registered.definition.steps))
+            raise SagaDefinitionError(f"saga {row.name!r} has no step {shown(chosen)}", hint=f"its steps are {known}")
+        kept = binding.given_for(chosen)
+        payload = kept.encode(kept.accept(mock_output))
+        limit = self._engine.options.max_payload_bytes
+        if len(payload) > limit:
+            raise PayloadTooLargeError(f"the output for step {chosen!r}", size=len(payload), limit=limit)
+
+        def make(at: Standing) -> Incoming:
+            skipped = StepSkipped(at.now, chosen, not_begun=not_begun, expect=check)
+            return Incoming(skipped, input=asked, payload=payload)
+
+        await apply_verb(self._engine, saga_id, make)
+
+    async def mark_compensated(
+        self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
+    ) -> None:
+        """Say that a step was undone by hand: its compensation has failed, or waits, and is not called again.
+
+        The rest of the rollback goes on: a saga that has FAILED because of this step undoes what was built before it.
+        Refused for a step whose compensation has not begun, is being executed, or may still run after `abort`.
+        """
+        chosen, check, asked = _step_of(step), _revision(expect), self._asked(reason)
+        await apply_verb(
+            self._engine, saga_id, lambda at: Incoming(MarkedCompensated(at.now, chosen, check), input=asked)
+        )
+
+    async def abort(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
+        """End the saga as it is, FAILED, undoing nothing. What runs now may run on until its owner's lease is over.
+
+        A saga that has ended stays as it is: SagaStateError. `retry_step` and `compensate_step` take an aborted one up again.
+        One whose row cannot be read is ended as well; then `left_over` names every step of its plan.
+        """
+        check, asked = _revision(expect), self._asked(reason)
+        try:
+            await apply_verb(
+                self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end, check), input=asked)
+            )
+        except (StoredDataError, RowRefusedError) as error:
+            await end_unusable(self._engine, saga_id, error, expect=check, asked=asked)
 
     def step(self, saga_id: UUID, ref: StepRef[O]) -> StepAdmin[O]:
         """One step of a saga, typed."""
         return StepAdmin(self, saga_id, ref)
 
-    async def skip(self, saga_id: UUID, step_id: StepId | None, output: object) -> None:
-        """What every spelling of skipping comes to."""
-        row = await self._read(saga_id)
-        registered = self._engine.registry.find(row.name, row.version)
-        if registered is None:
-            raise SagaNotRegisteredError(row.name, registered=[name for name, _ in self._engine.registry.pairs])
-        plan = registered.definition.plan
-        chosen = step_id or project(plan, decode_state(row.state, row.rev)).current_step
-        if chosen is None:
-            raise SagaStateError(f"saga {saga_id} waits at no step", saga_id=saga_id, hint="look at it with get_saga")
-        binding = registered.definition.binding(chosen)
-        if binding is None:
-            raise SagaDefinitionError(
-                f"saga {row.name!r} has no step {shown(chosen)}", hint="take the ref of its definition"
-            )
-        # Of a fan-out each item is skipped by itself, or the whole before it has begun.
-        kept = binding.result_type if chosen == binding.step_id else binding.output_type
-        wants_none = binding.when is not None or kept.tp is type(None)
-        given: object = {} if output is None and not wants_none else output
-        payload = kept.encode(kept.accept(given))
-        limit = self._engine.options.max_payload_bytes
-        if len(payload) > limit:
-            raise PayloadTooLargeError(f"the output for step {chosen!r}", size=len(payload), limit=limit)
-        await apply_verb(self._engine, saga_id, lambda at: Incoming(StepSkipped(at.now, chosen), payload=payload))
-
-    async def abort(self, saga_id: UUID) -> None:
-        """End the saga as it is, FAILED, undoing nothing. What runs now may run on until its owner's lease is over.
-
-        A saga that has ended stays as it is: SagaStateError. One whose row cannot be read is ended as well; then `left_over`
-        names every step of its plan.
-        """
-        try:
-            await apply_verb(self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end)))
-        except (StoredDataError, RowRefusedError) as error:
-            await end_unusable(self._engine, saga_id, error)
+    def _asked(self, reason: str | None) -> bytes | None:
+        return Asked.of(self._actor, reason).encode()
 
     async def kept_events(
         self, saga_name: str | None = None, aggregation_id: str | None = None
@@ -242,3 +331,22 @@ class SagaAdmin:
         if row is None:
             raise SagaNotFoundError(saga_id)
         return row
+
+
+def _step_of(step: object) -> StepId:
+    """The id of the step that is named; raises SagaDefinitionError for what names none."""
+    found = step.step_id if isinstance(step, StepRef) else step
+    check_is(
+        found, str, "a step's id or StepRef", error=SagaDefinitionError, hint='skip_step(saga_id, "charge", output)'
+    )
+    if not found:
+        raise SagaDefinitionError("a step's id is wanted, not an empty string", hint="see steps of SagaAdmin.get_saga")
+    return StepId(cast("str", found))
+
+
+def _revision(expect: object) -> int | None:
+    """The revision that the operator saw; raises SagaError for what is none."""
+    if expect is None:
+        return None
+    check_whole("expect", expect, least=1, most=2**62)
+    return cast("int", expect)

@@ -23,7 +23,7 @@ from saga_fn.engine.options import MEBIBYTE, EngineOptions
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.sending import Delivery, enveloped, send_to_saga
 from saga_fn.engine.starting import Starter
-from saga_fn.engine.verbs import holds, notify, read_row
+from saga_fn.engine.verbs import begin_now, holds, notify, read_row
 from saga_fn.engine.view import snapshot_of
 from saga_fn.engine.worker import Worker, drive_due, drive_one
 from saga_fn.errors import (
@@ -356,10 +356,15 @@ class SagaOrchestrator:
         return await drive_due(self.engine, limit)
 
     async def resume(self, saga_id: UUID) -> bool:
-        """Work on this saga now, until it ends or waits; False if it has ended or somebody works on it already."""
+        """Work on this saga now, until it ends or waits. One that was started with a delay begins now.
+
+        Returns False if it has ended, if a process works on it already, or if there is no such saga. A saga that begins now
+        may be taken by a worker at once: then True is returned while that one works on it.
+        """
         self._require_open()
         check_id(saga_id)
-        return await drive_one(self.engine, saga_id)
+        begun = await begin_now(self.engine, saga_id)
+        return await drive_one(self.engine, saga_id) or begun
 
     async def run_until_idle(self, *, past_waits: bool = False) -> None:
         """Run every saga to its end, or to where only a person or an event can help. For tests.

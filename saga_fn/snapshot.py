@@ -41,6 +41,8 @@ class SagaSnapshot:
     id: UUID
     saga_name: str
     version: int
+    revision: int
+    """How many entries its journal has. Operators give it to a verb as `expect=`: then the verb counts for this state only."""
     aggregation_id: str | None
     trace_id: str
     status: SagaStatus
@@ -131,6 +133,10 @@ class HistoryEntry:
     business_error: Any = None  # Any: JSON of whatever business error the step declares
     event: str | None = None
     """The name of an outside event that has one."""
+    actor: str | None = None
+    """Of an operator's verb: who asked for it, if that was said (`SagaAdmin(orchestrator, actor=...)`)."""
+    reason: str | None = None
+    """Of an operator's verb: why, if that was said (`reason=`)."""
 
 
 @attrs.frozen

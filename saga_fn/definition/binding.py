@@ -67,6 +67,10 @@ class StepBinding:
     fans_out: bool = False
     """It is done once for each item of what `map_input` gives; the other types are those of one item."""
 
+    def given_for(self, step: StepId) -> PayloadType[Any]:  # Any: as above
+        """The type of what a person gives in place of running the step: of all of a fan-out, or of that item of it."""
+        return self.result_type if step == self.step_id else self.output_type
+
 
 def bind_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input: Mapped) -> StepBinding:
     """A step as the engine runs it. Raises SagaDefinitionError for options that contradict each other."""

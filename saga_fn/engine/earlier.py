@@ -16,7 +16,7 @@ import attrs
 import msgspec
 
 from saga_fn.codec import PayloadType
-from saga_fn.core.events import EventReceived, HandedBack
+from saga_fn.core.events import EventReceived, HandedBack, is_verb
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.items import items_of
 from saga_fn.core.reading import find
@@ -51,6 +51,8 @@ class Earlier:
             if record.payload is not None:
                 payloads.append(record.payload)
             if record.input is None:
+                continue
+            if is_verb(event):  # who asked for it, and why
                 continue
             if isinstance(event, HandedBack):
                 for step, data in msgspec.json.decode(record.input, type=dict[StepId, msgspec.Raw]).items():

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from saga_fn.core.events import EventReceived
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
-from saga_fn.engine.mail import read_mail
+from saga_fn.engine.mail import Flaw, judge
+from saga_fn.engine.notes import answer_unreadable
 from saga_fn.engine.unowned import decide, standing, write
-from saga_fn.engine.waits import unreadable
 from saga_fn.store.records import SagaRecord
 
 
@@ -24,19 +23,19 @@ async def read_inbox(engine: SagaEngine, row: SagaRecord) -> frozenset[UUID]:
         return frozenset()
     letters = await engine.store.letters(row.id)
     items: list[Incoming] = []
-    flawed: list[tuple[UUID, str]] = []
+    flaws: list[Flaw] = []
     for letter in letters:
-        item = read_mail(letter, row.now)
-        name = item.event.name if isinstance(item.event, EventReceived) else ""
-        if name and unreadable(registered.definition, name, item.payload or b"null") is not None:
-            flawed.append((letter.id, "unreadable"))
+        item = judge(registered.definition, letter, row.now, most=engine.options.max_payload_bytes)
+        if isinstance(item, Flaw):
+            flaws.append(item)
+            await answer_unreadable(engine.store, row.id, item)
         else:
             items.append(item)
     decided = decide(await standing(engine, row), items)
-    answers = (*decided.answers, *flawed) if not decided.entries else flawed
-    for letter_id, answer in answers:
-        await engine.store.answer(row.id, letter_id, answer)
     if decided.entries:
-        rest = [letter for letter in letters if letter.id not in {answered for answered, _ in flawed}]
-        await write(engine, decided, rest)
+        unreadable = {flaw.letter for flaw in flaws}
+        await write(engine, decided, [letter for letter in letters if letter.id not in unreadable])
+    else:
+        for letter_id, answer in decided.answers:
+            await engine.store.answer(row.id, letter_id, answer)
     return decided.left

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TypeAlias
+from uuid import UUID
 
 from saga_fn.core.effects import Rejection
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
     CompensationWaits,
-    EventReceived,
     ProbeAnswered,
     ProbeFailed,
     StepFailed,
@@ -23,8 +23,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.log import LOG, about
-from saga_fn.engine.mail import read_mail
-from saga_fn.engine.waits import unreadable
+from saga_fn.engine.mail import UNREADABLE, Flaw, judge
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Letter
@@ -64,19 +63,22 @@ async def note_late(store: Store, saga: LiveSaga, late: Sequence[Incoming]) -> N
 
 
 async def readable(store: Store, saga: LiveSaga, letters: Sequence[Letter], at: Moment) -> list[Incoming]:
-    """What the letters bring, without the events that no wait of this saga could read: those are answered here."""
+    """What the letters bring, without those that cannot be read, or that nothing of this saga could: they are answered."""
     found: list[Incoming] = []
     for letter in letters:
-        item = read_mail(letter, at)
-        flaw = None
-        if isinstance(item.event, EventReceived) and item.event.name:
-            flaw = unreadable(saga.registered.definition, item.event.name, item.payload or b"null")
-        if flaw is None:
+        item = judge(saga.registered.definition, letter, at, most=saga.max_payload_bytes)
+        if isinstance(item, Flaw):
+            await answer_unreadable(store, saga.id, item)
+        else:
             found.append(item)
-            continue
-        try:
-            await store.answer(saga.id, letter.id, "unreadable")
-            await store.note(saga.id, "unreadable", flaw.fact)
-        except StoreError as error:
-            LOG.warning("saga %s: an event could not be answered: %s", saga.id, error.fact, extra=about(saga))
     return found
+
+
+async def answer_unreadable(store: Store, saga_id: UUID, flaw: Flaw) -> None:
+    """Answer a letter that cannot be read, so that it stops nobody again, and remember why."""
+    LOG.warning("saga %s: letter %s cannot be read", saga_id, flaw.letter, extra={"saga_id": str(saga_id)})
+    try:
+        await store.answer(saga_id, flaw.letter, UNREADABLE)
+        await store.note(saga_id, UNREADABLE, flaw.fact)
+    except StoreError as error:
+        LOG.warning("saga %s: a letter could not be answered: %s", saga_id, error.fact, extra={"saga_id": str(saga_id)})

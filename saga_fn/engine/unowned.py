@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import attrs
+import msgspec
 from returns.result import Failure
 
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.events import HandedBack
+from saga_fn.core.events import HandedBack, is_verb
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
@@ -113,7 +114,9 @@ def decide(at: Standing, items: Sequence[Incoming]) -> Decided:
     refused: list[tuple[Incoming, Rejection]] = []
     left: set[UUID] = set()
     no_room: SagaState | None = None
-    for item in [*([Incoming(HandedBack(at.now))] if at.orphaned else []), *items]:
+    if at.orphaned:
+        items = [Incoming(HandedBack(at.now)), *(_one_later(item, at.state.rev) for item in items)]
+    for item in items:
         decision = transition(at.plan, state, item.event)
         if isinstance(decision, Failure):
             rejection: Rejection = decision.failure()
@@ -130,6 +133,14 @@ def decide(at: Standing, items: Sequence[Incoming]) -> Decided:
         if item.letter is not None:
             answers.append((item.letter, answer))
     return Decided(at, state, tuple(entries), tuple(answers), tuple(refused), frozenset(left), no_room)
+
+
+def _one_later(item: Incoming, seen: int) -> Incoming:
+    """A verb for the state that an owner left is one for the state after that is taken back: an operator cannot see it."""
+    event = item.event
+    if not is_verb(event) or event.expect != seen:
+        return item
+    return msgspec.structs.replace(item, event=msgspec.structs.replace(event, expect=seen + 1))
 
 
 async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter]) -> bool:

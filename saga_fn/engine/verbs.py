@@ -12,33 +12,61 @@ from collections.abc import Callable
 from uuid import UUID
 
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.events import AbortRequested, EventReceived
+from saga_fn.core.events import AbortRequested, BeginRequested, EventReceived, name_of
 from saga_fn.engine.arguments import check_id
+from saga_fn.engine.asked import asked_in
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
-from saga_fn.engine.mail import write_mail
+from saga_fn.engine.log import LOG, about_id
+from saga_fn.engine.mail import UNREADABLE, write_mail
 from saga_fn.engine.unowned import Standing, change, standing
-from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoreError
+from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoredDataError, StoreError
 from saga_fn.snapshot import wait_token
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of
-from saga_fn.store.records import Posted, SagaRecord
+from saga_fn.store.records import Posted, SagaRecord, decode_state
 
 _PATIENCE = 60.0
 """Seconds a verb waits for the owner's answer."""
 
 _ANSWERS: dict[str, tuple[str, str]] = {
-    Refusal.FINISHED: ("has ended", "an end is final; start a new saga."),
+    Refusal.FINISHED: ("has ended", "only a FAILED saga can be taken up again, by retry_step or compensate_step."),
+    Refusal.MOVED_ON: (
+        "has moved on since you looked at it",
+        "look again with SagaAdmin.get_saga; if the verb is still right, give the new revision as expect=.",
+    ),
     Refusal.UNKNOWN_STEP: ("has no such step", "see step_history of SagaAdmin.get_saga for the step ids."),
-    Refusal.NOTHING_TO_RETRY: ("has nothing that waits to be retried", "look at it with SagaAdmin.get_saga."),
+    Refusal.NOTHING_TO_RETRY: (
+        "has nothing that waits to be retried there",
+        "see steps of SagaAdmin.get_saga for what waits, and name that step.",
+    ),
     Refusal.NOTHING_TO_COMPENSATE: ("has nothing left that could be undone", "look at it with SagaAdmin.get_saga."),
-    Refusal.NOT_WAITING: ("does not wait at that step", "only a step that waits (or comes next) can be skipped."),
+    Refusal.NOT_WAITING: (
+        "does not wait at that step",
+        "only a step that waits, or comes next, can be skipped: see steps of SagaAdmin.get_saga.",
+    ),
+    Refusal.NOT_BEGUN: (
+        "has not begun that step",
+        "if it is the one you mean, say so: skip_step(..., not_begun=True).",
+    ),
+    Refusal.NOT_UNDOING: (
+        "has no compensation at that step that waits or has failed",
+        "see steps of SagaAdmin.get_saga; what has not begun to be undone is undone by compensate_step.",
+    ),
+    Refusal.MAY_STILL_RUN: (
+        "may still be running that compensation",
+        "left_over of SagaAdmin.get_saga says until when: wait for that moment.",
+    ),
     Refusal.COMPENSATION_BEGUN: ("has begun to roll back", "continue the rollback with compensate_step."),
     Refusal.PAST_PIVOT: ("is past its pivot", "from there it only goes forward: use retry_step or skip_step."),
     Refusal.TOO_MANY_EVENTS: ("has had too many events", "start another saga for further ones."),
     Refusal.UNKNOWN_EVENT: ("never waits for an event of that name", "add the wait to its definition."),
     Refusal.EXPIRED: ("was sent an event that is void by now", "send it without an expiry, or with a later one."),
     Refusal.PLAN_MISMATCH: ("was run by another definition", "register a definition that fits what it has done."),
+    UNREADABLE: (
+        "is owned by a process that cannot read the request",
+        "that process has another version of the definition or of this library, or a smaller max_payload_bytes.",
+    ),
 }
 
 
@@ -75,22 +103,49 @@ async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing
         raise _refusal(row.id, done.refusal)
     if done and by_force:
         engine.lose(row.id)
+    if done and row.ended_at is not None:  # whoever was told that it has failed is wrong from now on
+        extra = about_id(row.id, row.name, row.trace_id)
+        LOG.warning("saga %s: resumed from FAILED by an operator (%s)", row.id, name_of(item.event), extra=extra)
     return done
 
 
-async def end_unusable(engine: SagaEngine, saga_id: UUID, error: StoreError) -> None:
+async def end_unusable(
+    engine: SagaEngine, saga_id: UUID, error: StoreError, *, expect: int | None, asked: bytes | None
+) -> None:
     """End a saga whose row cannot be read, or cannot be written as the core would have it, by a statement that needs neither.
 
-    Its state says nothing of what is left of it, so that each step of its plan is reported as one that may have run.
+    Its state says nothing of what is left of it, so that each step of its plan is reported as one that may have run. Its
+    journal says nothing either: who asked, and why, is noted beside it.
     """
     row = await read_row(engine, saga_id)
+    if expect not in (None, row.rev):
+        raise _refusal(saga_id, Refusal.MOVED_ON)
     while not await engine.store.end_row(saga_id, row.rev, type(error).__name__):
         row = await read_row(engine, saga_id)
         if row.ended_at is not None:
             raise _refusal(saga_id, Refusal.FINISHED)
-    await engine.store.note(saga_id, "aborted", error.fact)
+    words = asked_in(asked)
+    told = [error.fact, *(f"{what}: {word}" for what, word in (("by", words.actor), ("why", words.reason)) if word)]
+    await engine.store.note(saga_id, "aborted", "; ".join(told))
     engine.lose(saga_id)
     engine.announce(None)
+
+
+async def begin_now(engine: SagaEngine, saga_id: UUID) -> bool:
+    """Let a saga that was started with a delay begin now. False, and nothing is done, if it was not, or has begun."""
+    while True:
+        row = await engine.store.read(saga_id)
+        if row is None or row.ended_at is not None or row.leased:
+            return False
+        try:
+            begins = decode_state(row.state, row.rev).begins
+        except StoredDataError:  # whoever claims it parks it
+            return False
+        if begins <= row.now:
+            return False
+        done = await change(engine, row, lambda at: Incoming(BeginRequested(at.now)))
+        if done is not False:
+            return done is True
 
 
 async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes) -> bool:

@@ -14,12 +14,14 @@ from saga_fn.core.events import (
     CompensationWaits,
     Event,
     EventReceived,
+    MarkedCompensated,
     ProbeAnswered,
     ProbeFailed,
     StepFailed,
     StepSkipped,
     StepSucceeded,
     WaitDefaulted,
+    is_verb,
     name_of,
 )
 from saga_fn.core.ids import Moment, StepId
@@ -47,6 +49,7 @@ from saga_fn.core.state import (
 from saga_fn.core.steps import report_of
 from saga_fn.core.waiting import is_void
 from saga_fn.definition import INITIAL, SagaDefinition
+from saga_fn.engine.asked import Asked, asked_in
 from saga_fn.engine.cause import CARRIES, failure_of, fault_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
@@ -250,6 +253,7 @@ async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any
         "id": row.id,
         "saga_name": row.name,
         "version": row.version,
+        "revision": row.rev,
         "aggregation_id": row.aggregation_id,
         "trace_id": row.trace_id,
         "status": row.status,
@@ -325,11 +329,12 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
     status = HistoryStatus.INFO
     if fault is not None:
         status = HistoryStatus.ERROR
-    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped | WaitDefaulted) or (
+    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped | WaitDefaulted | MarkedCompensated) or (
         isinstance(event, ProbeAnswered) and event.done
     ):
         status = HistoryStatus.SUCCESS
     carries = isinstance(event, CARRIES)
+    asked = asked_in(record.input) if is_verb(event) else Asked()
     return HistoryEntry(
         seq=record.seq,
         kind=name_of(event),
@@ -340,11 +345,13 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         timestamp=time_of(event.at),
         token=record.writer,
         skipped=isinstance(event, StepSkipped),
-        input=_plain(record.input),
+        input=None if is_verb(event) else _plain(record.input),
         output=_plain(record.payload) if carries else None,
         error=None if fault is None else str(fault),
         business_error=None if fault is None else _plain(fault.data),
         event=event.name or None if isinstance(event, EventReceived) else None,
+        actor=asked.actor,
+        reason=asked.reason,
     )
 
 
@@ -353,7 +360,7 @@ def _phase(event: Event) -> str:
         return "execute"
     if isinstance(event, ProbeAnswered | ProbeFailed):
         return "probe"
-    undoing = isinstance(event, CompensationSucceeded | CompensationFailed | CompensationWaits)
+    undoing = isinstance(event, CompensationSucceeded | CompensationFailed | CompensationWaits | MarkedCompensated)
     return "compensate" if undoing else "saga"
 
 

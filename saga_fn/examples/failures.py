@@ -129,13 +129,14 @@ async def main() -> None:
         await tell(orders, Order("order-3", card="stolen"))
 
         # Past the pivot there is no way back, so a person decides.
-        admin = SagaAdmin(orchestrator)
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
         run = await orders.start(Order("order-4", address="unknown"))
         await orchestrator.run_until_idle()
         seen = await admin.get_saga(run.id)
         assert seen.failure is not None
         print(f"order-4: {seen.parked} at {seen.current_step_id}: {seen.failure.error!r}")
-        await admin.skip_step(run.id, Parcel("fetched by the customer"))
+        parcel = Parcel("fetched by the customer")
+        await admin.skip_step(run.id, "ship", parcel, expect=seen.revision, reason="the customer called")
         print(f"order-4: {(await run.result(timeout=10)).parcel_id}")
 
 

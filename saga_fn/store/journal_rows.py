@@ -11,8 +11,10 @@ from saga_fn.core.events import (
     CompensationSucceeded,
     CompensationWaits,
     Event,
+    MarkedCompensated,
     ProbeAnswered,
     ProbeFailed,
+    RetryRequested,
     StepFailed,
     StepSkipped,
     StepSucceeded,
@@ -42,8 +44,10 @@ _OF_AN_EXECUTION = StepSucceeded | StepFailed | _UNDOING | ProbeAnswered | Probe
 
 def step_of(event: Event) -> tuple[str | None, int | None]:
     """The step an event is about, and the attempt, where it has them."""
-    if isinstance(event, StepSkipped | WaitDefaulted):
+    if isinstance(event, StepSkipped | WaitDefaulted | MarkedCompensated):
         return event.step, None
+    if isinstance(event, RetryRequested):
+        return event.step or None, None
     if isinstance(event, _OF_AN_EXECUTION):
         return event.step, event.attempt
     return None, None

@@ -50,7 +50,11 @@ USES = {
     "notify": lambda o, bad: o.notify(bad, uuid4(), {}),
     **{
         verb: lambda o, bad, verb=verb: getattr(SagaAdmin(o), verb)(bad)
-        for verb in ("get_saga", "retry_step", "skip_step", "compensate_step", "abort", "verify")
+        for verb in ("get_saga", "compensate_step", "abort", "verify")
+    },
+    **{
+        verb: lambda o, bad, verb=verb: getattr(SagaAdmin(o), verb)(bad, "charge")
+        for verb in ("retry_step", "skip_step", "mark_compensated")
     },
 }
 
@@ -114,7 +118,7 @@ async def test_a_payload_that_cannot_be_stored(make, bad) -> None:
         assert (await run.snapshot()).parked == "output_lost"
         assert any("HINT" in (entry.error or "") for entry in (await admin.get_saga(run.id)).step_history)
         with pytest.raises(SagaError, match="HINT"):
-            await admin.skip_step(run.id, bad)
+            await admin.skip_step(run.id, "work", bad)
         token = (await run.snapshot()).step_execution_token
         with pytest.raises(SagaError, match="HINT"):
             await orchestrator.notify(run.id, token, {"a": bad})
@@ -144,9 +148,28 @@ async def test_what_is_no_token_event_limit_timeout_definition_or_step(make) -> 
             *(lambda bad=bad: orchestrator.run_due(bad) for bad in (-1, "x", True, 2**70, None, 1.5)),
             *(lambda bad=bad: run.result(bad) for bad in (-1, 0, "5", True, math.nan, [], timedelta(-1))),
             *(
-                lambda bad=bad: SagaAdmin(orchestrator).skip_step(run.id, bad)
-                for bad in (7, "abc", [1], {"wrong": 1}, None)
+                lambda bad=bad: SagaAdmin(orchestrator).skip_step(run.id, "reserve", bad, not_begun=True)
+                for bad in (7, "abc", [1], {"wrong": 1}, None, {})
             ),
+            *(
+                lambda bad=bad, verb=verb: getattr(SagaAdmin(orchestrator), verb)(run.id, bad)
+                for verb in ("retry_step", "skip_step", "mark_compensated")
+                for bad in (7, "", "no such step", "reserve[0]", None, {"what": "by hand"}, b"reserve")
+            ),
+            *(
+                lambda bad=bad: SagaAdmin(orchestrator).abort(run.id, **bad)
+                for bad in (
+                    {"expect": 0},
+                    {"expect": "1"},
+                    {"expect": True},
+                    {"expect": 2**70},
+                    {"reason": ""},
+                    {"reason": "two\nlines"},
+                    {"reason": "x" * 1001},
+                    {"reason": 7},
+                )
+            ),
+            lambda: SagaAdmin(orchestrator).skip_step(run.id, "reserve", {"what": "by hand"}, not_begun=1),
         ]
         for call in calls:
             with pytest.raises(SagaError, match="HINT"):
@@ -185,7 +208,7 @@ async def test_a_dsn_that_is_not_entered_or_was_left(dsn: str, entered: bool) ->
         orchestrator.run_due,
         lambda: admin.get_saga(saga_id),
         lambda: admin.abort(saga_id),
-        lambda: admin.retry_step(saga_id),
+        lambda: admin.retry_step(saga_id, "charge"),
         lambda: admin.verify(saga_id),
     ]
     for call in calls:

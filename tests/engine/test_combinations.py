@@ -145,7 +145,7 @@ async def test_a_saga_is_aborted_while_its_probe_runs_and_rolled_back_by_what_a_
         admin = SagaAdmin(orchestrator)
         assert (await admin.get_saga(run.id)).steps[0].status is StepStatus.PROBING
         with pytest.raises(SagaStateError, match="does not wait at that step"):
-            await admin.skip_step(run.id, {"what": "by hand"})
+            await admin.skip_step(run.id, "pay", {"what": "by hand"})
         await admin.abort(run.id)
         aborted = await run.snapshot()
         assert aborted.status is SagaStatus.FAILED
@@ -179,7 +179,7 @@ async def test_a_step_in_doubt_that_waits_to_be_asked_about_again_obeys_a_person
         admin = SagaAdmin(orchestrator)
         await suspended(run)
         assert [one.status for one in (await admin.get_saga(run.id)).steps] == [StepStatus.UNKNOWN]
-        await admin.retry_step(run.id)
+        await admin.retry_step(run.id, paid)
         await until(lambda: asked == 2)
         await suspended(run)
         await admin.step(run.id, paid).skip(Done("by hand"))

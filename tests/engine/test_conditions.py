@@ -132,7 +132,7 @@ async def test_a_condition_that_says_neither_yes_nor_no_parks_the_saga_with_what
         error = next(entry.error for entry in seen.step_history if entry.error)
         assert "the condition of step 'insure' returned a str, which is not a bool" in error
         assert "HINT: make it say True or False" in error
-        await admin.retry_step(run.id)  # it is mended by now
+        await admin.retry_step(run.id, "insure")  # it is mended by now
         assert await run.result(SOON) == Done("policy of 1")
 
 

@@ -347,7 +347,7 @@ async def test_an_operator_may_skip_a_wait(make: Make) -> None:
     async with make() as orchestrator:
         run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
         await suspended(run)
-        await SagaAdmin(orchestrator).skip_step(run.id, {"by": "the operator"})
+        await SagaAdmin(orchestrator).skip_step(run.id, "approval", {"by": "the operator"})
         assert await run.result(SOON) == Approval("the operator")
 
 

@@ -332,7 +332,7 @@ async def test_a_saga_that_was_taken_up_again_is_told_by_what_failed_then(make: 
         first = await run.outcome(SOON)
         assert isinstance(first, Failed)
         assert first.failure == StepFailure("charge", "ShopError", "charge failed")
-        await SagaAdmin(orchestrator).retry_step(run.id)
+        await SagaAdmin(orchestrator).retry_step(run.id, "charge")
         ended = await sagas.attach(run.id).outcome(SOON)
     assert isinstance(ended, Failed)
     assert ended.failure is not None

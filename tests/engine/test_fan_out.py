@@ -275,7 +275,7 @@ async def test_a_person_helps_one_item(make: Make) -> None:
         await suspended(run)
         admin = SagaAdmin(orchestrator)
         assert (await run.snapshot()).current_step_id == "pack[1]"
-        await admin.skip_step(run.id, {"what": "by hand"})
+        await admin.skip_step(run.id, "pack[1]", {"what": "by hand"})
         assert await run.result(SOON) == Parcel([Packed("n0"), Packed("by hand")])
 
 

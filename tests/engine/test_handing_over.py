@@ -95,7 +95,7 @@ async def test_a_stop_does_not_wait_for_a_retry(make: Make) -> None:
                 await asyncio.sleep(0.005)
     async with make() as second:
         second.register("shop", definition)
-        await SagaAdmin(second).retry_step(run.id)
+        await SagaAdmin(second).retry_step(run.id, "charge")
         await second.handle(definition).attach(run.id).result(SOON)
 
 

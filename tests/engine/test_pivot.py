@@ -53,10 +53,10 @@ async def test_after_the_pivot_a_failure_waits_for_a_person_and_nothing_is_undon
         with pytest.raises(SagaStateError, match="past its pivot") as refused:
             await admin.compensate_step(run.id)
         assert "retry_step or skip_step" in str(refused.value)
-        await admin.retry_step(run.id)
+        await admin.retry_step(run.id, "ship")
         await until(lambda: not shop.fails["ship"])
         await suspended(run)
-        await admin.retry_step(run.id)
+        await admin.retry_step(run.id, "ship")
         assert await run.result(SOON) == Done("ship")
         assert shop.done == ["reserve", "charge", "ship"]
         assert await admin.verify(run.id) == []
@@ -85,7 +85,7 @@ async def test_a_pivot_that_timed_out_is_not_undone_behind_its_back(make: Make) 
         await suspended(run)
         assert (await run.snapshot()).parked == "outcome_unknown"
         assert shop.done == ["reserve"]
-        await admin.skip_step(run.id, {"what": "found charged by hand"})
+        await admin.skip_step(run.id, "charge", {"what": "found charged by hand"})
         assert await run.result(SOON) == Done("ship")
 
 

@@ -129,7 +129,7 @@ async def test_an_output_that_is_not_the_declared_type_parks(make: Make) -> None
         assert seen.parked == "output_lost"
         assert seen.waits is WaitReason.PARKED
         assert shop.done == ["reserve", "charge"], "neither repeated nor silently undone"
-        await admin.skip_step(run.id, {"what": "by hand"})
+        await admin.skip_step(run.id, "charge", {"what": "by hand"})
         assert isinstance(await run.outcome(SOON), Completed)
 
 
@@ -158,7 +158,7 @@ async def test_an_input_map_that_raises_parks_and_can_be_retried(make: Make, cap
         with pytest.raises(SagaParkedError, match="is parked at work: input_failed"):
             await run.result()
         broken.clear()
-        await SagaAdmin(orchestrator).retry_step(run.id)
+        await SagaAdmin(orchestrator).retry_step(run.id, "work")
         assert await run.result(SOON) == Done("1")
 
 
@@ -228,7 +228,7 @@ async def test_a_verb_to_a_saga_at_work_is_answered_by_its_owner(make: Make) -> 
             await asyncio.sleep(0.005)
         admin = SagaAdmin(orchestrator)
         with pytest.raises(SagaStateError, match="nothing that waits"):
-            await admin.retry_step(run.id)
+            await admin.retry_step(run.id, "charge")
         asking = asyncio.create_task(admin.compensate_step(run.id))
         await asyncio.sleep(0.02)
         assert shop.hold is not None

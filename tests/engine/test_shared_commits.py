@@ -78,7 +78,7 @@ async def test_a_row_that_the_server_refuses_is_parked_alone(crowd: Crowd, stran
                 await asyncio.sleep(0.01)
         assert (await one.snapshot()).parked == "row_refused"
         await stranger.execute("ALTER TABLE saga_fn.saga_journal DROP CONSTRAINT no_charge_of_that_one")
-        await SagaAdmin(orchestrator).retry_step(one.id)
+        await SagaAdmin(orchestrator).retry_step(one.id, "charge")
         assert isinstance(await one.outcome(SOON), Completed), "a person mends the cause and lets it go on"
     await stranger.close()
 

@@ -222,7 +222,7 @@ async def test_without_compensation_a_late_saga_ends_failed_and_a_person_may_go_
     run = await orchestrator.register("halting", builder.build()).start(Order("1"))
     await orchestrator.run_until_idle()
     assert isinstance(await run.outcome(SOON), Failed)
-    await SagaAdmin(orchestrator).retry_step(run.id)
+    await SagaAdmin(orchestrator).retry_step(run.id, "ship")
     await orchestrator.run_until_idle()
     assert isinstance(await run.outcome(SOON), Completed), "the deadline that is over does not count again"
 

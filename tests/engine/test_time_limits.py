@@ -220,7 +220,7 @@ async def test_a_locked_row_costs_other_sagas_nothing_by_any_call(any_dsn: str, 
                 calls = [
                     asyncio.ensure_future(call)
                     for call in (
-                        admin.retry_step(parked.id),
+                        admin.retry_step(parked.id, "charge"),
                         admin.compensate_step(parked.id),
                         admin.abort(parked.id),
                         orchestrator.resume(parked.id),

@@ -161,7 +161,7 @@ async def test_a_probe_that_cannot_find_out_leaves_it_to_a_person(make: Make, an
         assert seen.failure.type == "TimeoutError", "what failed is the step, not the one who was asked"
         # Whoever wishes it tried again, it is not repeated blindly.
         bank.answers = [Done(Paid("found"))]
-        await admin.retry_step(run.id)
+        await admin.retry_step(run.id, "charge")
         assert await run.result(SOON) == Paid("ship")
     assert bank.told[-1] == "find"
     assert bank.told.count("charge") == 1
@@ -255,10 +255,10 @@ async def test_what_may_have_run_can_wait_for_a_person(make: Make) -> None:
         assert (seen.status, seen.parked) == (SagaStatus.SUSPENDED, "outcome_unknown")
         assert seen.steps[1].status is StepStatus.PARKED
         # The person knows that it has not run, and later that it has.
-        await admin.retry_step(run.id)
+        await admin.retry_step(run.id, "charge")
         await until(lambda: bank.told == ["charge", "charge"])
         await suspended(run)
-        await admin.skip_step(run.id, {"what": "found in the books"})
+        await admin.skip_step(run.id, "charge", {"what": "found in the books"})
         assert await run.result(SOON) == Paid("ship")
     assert bank.told == ["charge", "charge"]
 
@@ -388,7 +388,7 @@ async def test_an_input_that_became_another_is_not_undone_nor_asked_for(make: Ma
         assert seen.parked == "payload_unreadable"
         assert bank.told == ["charge"]
         now[0] = "first"
-        await admin.retry_step(run.id)
+        await admin.retry_step(run.id, "charge")
         await run.outcome(SOON) if way == "undo" else await until(lambda: len(bank.told) == 3)
     assert bank.told[1] == ("refund order first if charged" if way == "undo" else "find")
 
@@ -435,6 +435,6 @@ async def test_what_may_have_run_is_given_no_other_input_by_an_event(make: Make)
             while (await run.snapshot()).parked != "input_changed":
                 await asyncio.sleep(0.01)
         assert len(bank.keys) == 1
-        await SagaAdmin(orchestrator).retry_step(run.id)  # a person has looked
+        await SagaAdmin(orchestrator).retry_step(run.id, "charge")  # a person has looked
         await run.result(SOON)
         assert len(bank.keys) == 2

@@ -108,8 +108,8 @@ class Owner:
 VERBS: dict[str, Callable[[SagaEngine, Owner], Awaitable[object]]] = {
     "abort": lambda engine, owner: SagaAdmin(engine=engine).abort(owner.id),
     "compensate": lambda engine, owner: SagaAdmin(engine=engine).compensate_step(owner.id),
-    "retry": lambda engine, owner: SagaAdmin(engine=engine).retry_step(owner.id),
-    "skip": lambda engine, owner: SagaAdmin(engine=engine).skip_step(owner.id, {"what": "by hand"}),
+    "retry": lambda engine, owner: SagaAdmin(engine=engine).retry_step(owner.id, "reserve"),
+    "skip": lambda engine, owner: SagaAdmin(engine=engine).skip_step(owner.id, "reserve", {"what": "by hand"}),
     "notify": lambda engine, owner: notify(engine, owner.id, owner.token, b"{}"),
 }
 
@@ -189,7 +189,7 @@ async def test_a_verb_ends_a_saga_whose_letters_nobody_has_read_and_answers_them
         deeds: dict[str, Callable[[], Awaitable[object]]] = {
             "abort": lambda: admin.abort(run.id),
             "compensate": lambda: admin.compensate_step(run.id),
-            "skip": lambda: admin.skip_step(run.id, {"what": "by hand"}),
+            "skip": lambda: admin.skip_step(run.id, "work", {"what": "by hand"}, not_begun=True),
         }
         await deeds[verb]()
         seen = await run.snapshot()
@@ -204,7 +204,7 @@ async def test_a_verb_that_does_not_end_a_saga_leaves_its_letters_to_the_next_ow
         run = await orchestrator.register("shop", SHOP).start(Order("1"))
         letter = write_mail(Incoming(EventReceived(Moment(0)), payload=b"{}"))
         assert await store.send(run.id, letter) is Posted.STORED
-        await SagaAdmin(orchestrator).skip_step(run.id, {"what": "by hand"})
+        await SagaAdmin(orchestrator).skip_step(run.id, "reserve", {"what": "by hand"}, not_begun=True)
         assert await store.letters(run.id) == [letter]
         assert await orchestrator.run_due() == 1
         assert await store.read_answer(run.id, letter.id) == "applied"

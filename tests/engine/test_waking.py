@@ -75,7 +75,7 @@ async def test_a_verb_elsewhere_wakes_it(dsn: str) -> None:
         run = await _at_rest(worker).start(Order("1"))
         await _settled(dsn, listeners=1)
         await _suspended(run)
-        await SagaAdmin(operator).retry_step(run.id)
+        await SagaAdmin(operator).retry_step(run.id, "charge")
         assert await run.result(SOON) == Done("ship")
 
 

@@ -177,6 +177,20 @@ class World:
             case _:
                 return builder.add_step(self.step(), depends_on=builder.initial, after=follows, step_id=name)
 
+    async def verb(self, admin: SagaAdmin, run: SagaRun[object]) -> None:
+        """An operator looks, and does something about one of the steps, which may have moved on by then."""
+        seen = await admin.get_saga(run.id)
+        one = self.chance.choice(seen.steps).step_id
+        expect = self.chance.choice((None, seen.revision))
+        deeds: list[Callable[[], Awaitable[object]]] = [
+            lambda: admin.skip_step(
+                run.id, one, {"what": "by hand"}, not_begun=self.chance.random() < 0.5, expect=expect
+            ),
+            lambda: admin.retry_step(run.id, one, expect=expect, reason="it may work now"),
+            lambda: admin.mark_compensated(run.id, one, expect=expect),
+        ]
+        await self.chance.choice(deeds)()
+
     async def happen(self, orchestrator: SagaOrchestrator, runs: Sequence[SagaRun[object]]) -> None:
         """Something is done to one of the sagas; it may well be refused."""
         run, admin = self.chance.choice(runs), SagaAdmin(orchestrator)
@@ -186,8 +200,8 @@ class World:
             *([lambda: orchestrator.to(run.id, no).send(No("dear"))] * 6),
             *([lambda: orchestrator.to(run.id, refunded).send(Yes("the bank"))] * 6),
             *([lambda: admin.get_saga(run.id)] * 6),
-            lambda: admin.skip_step(run.id, {"what": "by hand"}),
-            lambda: admin.retry_step(run.id),
+            lambda: self.verb(admin, run),
+            lambda: self.verb(admin, run),
             lambda: admin.compensate_step(run.id),
             lambda: admin.abort(run.id),
         ]

@@ -44,6 +44,10 @@ MODELS = {
     "still pydantic": [],
     "msgspec": [("from pydantic import BaseModel\n", "from msgspec import Struct\n"), ("(BaseModel)", "(Struct)")],
 }
+CHARGE = '"charge_payment_step"'
+"""A verb names the step that it is for."""
+RETRY_IT = RETRY.replace("(saga_id)", f"(saga_id, {CHARGE})")
+SKIP_IT = SKIP.replace("    saga_id,\n", f"    saga_id,\n    {CHARGE},\n")
 START_IT = START.replace("setup_saga(session_maker)", "setup_saga(pool)")
 
 
@@ -135,8 +139,8 @@ async def test_a_notification_wakes_a_saga_that_waits(waiting: Reader) -> None:
 @pytest.mark.parametrize(
     "verb, end",
     [
-        pytest.param(RETRY, SagaStatus.COMPLETED, id="retry"),
-        pytest.param(SKIP, SagaStatus.COMPLETED, id="skip"),
+        pytest.param(RETRY_IT, SagaStatus.COMPLETED, id="retry"),
+        pytest.param(SKIP_IT, SagaStatus.COMPLETED, id="skip"),
         pytest.param(COMPENSATE, SagaStatus.COMPENSATED, id="compensate"),
         pytest.param(ABORT, SagaStatus.FAILED, id="abort"),
     ],

@@ -133,7 +133,7 @@ async def test_weakness_14_an_event_stays_until_the_step_that_wanted_it_has_succ
         assert await tell(orchestrator, run, {"by": "ann"})
         await until(lambda: shop.fails["charge"] == 0)  # it failed again, with the event in hand
         await suspended(run)
-        await SagaAdmin(orchestrator).retry_step(run.id)
+        await SagaAdmin(orchestrator).retry_step(run.id, "charge")
         assert await run.result(SOON) == Done("ship")
         assert [ctx.latest_event for ctx in seen] == [None, {"by": "ann"}, {"by": "ann"}, None]
 
@@ -164,7 +164,7 @@ async def test_weakness_30_an_event_does_not_disturb_a_rollback_that_waits(make:
         assert await tell(orchestrator, run, {"by": "ann"})
         after = await run.snapshot()
         assert (after.status, after.deadline_at) == (SagaStatus.SUSPENDED, before.deadline_at)
-        await SagaAdmin(orchestrator).retry_step(run.id)
+        await SagaAdmin(orchestrator).retry_step(run.id, "charge")
         assert isinstance(await run.outcome(SOON), Compensated)
         assert shop.done == ["reserve", "charge", "refund charge", "release reserve"]
 
@@ -290,8 +290,8 @@ async def _notify(orchestrator: SagaOrchestrator, run: SagaRun[Done]) -> None:
 
 VERBS: dict[str, Verb] = {
     "notify": _notify,
-    "retry_step": lambda orchestrator, run: SagaAdmin(orchestrator).retry_step(run.id),
-    "skip_step": lambda orchestrator, run: SagaAdmin(orchestrator).skip_step(run.id, {"what": "by hand"}),
+    "retry_step": lambda orchestrator, run: SagaAdmin(orchestrator).retry_step(run.id, "ship"),
+    "skip_step": lambda orchestrator, run: SagaAdmin(orchestrator).skip_step(run.id, "ship", {"what": "by hand"}),
     "compensate_step": lambda orchestrator, run: SagaAdmin(orchestrator).compensate_step(run.id),
 }
 

@@ -62,9 +62,9 @@ async def test_weakness_01_a_saga_whose_input_map_raised_waits_for_a_person_and_
         admin = SagaAdmin(orchestrator)
         match verb:
             case "retry":
-                await admin.retry_step(run.id)
+                await admin.retry_step(run.id, "ship")
             case "skip":
-                await admin.skip_step(run.id, {"what": "by hand"})
+                await admin.skip_step(run.id, "ship", {"what": "by hand"})
             case _:
                 await admin.compensate_step(run.id)
         assert isinstance(await run.outcome(SOON), end)
@@ -98,7 +98,7 @@ async def test_weakness_10_a_skipped_step_does_not_break_the_rollback_and_is_not
     async with make() as orchestrator:
         run = await orchestrator.register("shop", builder.build()).start(Order("1"))
         await suspended(run)
-        await SagaAdmin(orchestrator).skip_step(run.id, {"what": "by hand"})
+        await SagaAdmin(orchestrator).skip_step(run.id, "charge", {"what": "by hand"})
         assert isinstance(await run.outcome(SOON), Compensated)
         assert shop.done == ["reserve", "release reserve"], "what never ran is never undone"
 
@@ -299,5 +299,5 @@ async def test_weakness_31_a_step_that_returns_none_is_run_once_and_waits_for_a_
         seen = await SagaAdmin(orchestrator).get_saga(run.id)
         assert (seen.parked, calls) == ("output_lost", [Order("1")])
         assert any("None" in (entry.error or "") for entry in seen.step_history)
-        await SagaAdmin(orchestrator).skip_step(run.id, {"what": "by hand"})
+        await SagaAdmin(orchestrator).skip_step(run.id, "forgets", {"what": "by hand"})
         assert await run.result(SOON) == Done("by hand")

@@ -47,7 +47,11 @@ async def main(saga_id: UUID) -> str:
         admin = SagaAdmin(orchestrator)
         assert_type(admin.step(saga_id, charged), StepAdmin[Charged])
         await admin.step(saga_id, charged).skip(Charged("manual"))
-        await SagaAdmin(engine=orchestrator.engine).skip_step(saga_id, mock_output={"payment_id": "manual"})
+        await SagaAdmin(engine=orchestrator.engine).skip_step(
+            saga_id, "charge", mock_output={"payment_id": "manual"}, not_begun=True, expect=3, reason="by wire"
+        )
+        await SagaAdmin(orchestrator, actor="ann").retry_step(saga_id, charged, reason="mended")
+        await admin.step(saga_id, charged).mark_compensated(expect=4)
         assert_type(await admin.get_saga(saga_id), SagaAdminSnapshot)
 
         outcome = await run.outcome(timeout=1)

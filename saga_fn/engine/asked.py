@@ -1,0 +1,51 @@
+"""Who asked for an operator's verb, and why: kept in the journal beside the event, as its input, and never folded."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from saga_fn.errors import PayloadError
+
+LONGEST_ACTOR: Final = 255
+"""Characters."""
+LONGEST_REASON: Final = 1000
+"""Characters."""
+
+
+class Asked(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who asked, and why, as far as it was said."""
+
+    actor: str | None = None
+    reason: str | None = None
+
+    @classmethod
+    def of(cls, actor: object, reason: object) -> Asked:
+        """Both, judged; raises PayloadError for what is no text of one line, or too long."""
+        return cls(_line("actor", actor, LONGEST_ACTOR), _line("reason", reason, LONGEST_REASON))
+
+    def encode(self) -> bytes | None:
+        """As a journal entry keeps it; None if nothing was said."""
+        return msgspec.json.encode(self) if self.actor or self.reason else None
+
+
+def asked_in(kept: bytes | None) -> Asked:
+    """Who asked, and why, by a journal entry; nothing if that cannot be read."""
+    if kept is None:
+        return Asked()
+    try:
+        return msgspec.json.decode(kept, type=Asked)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return Asked()
+
+
+def _line(name: str, value: object, longest: int) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
+        raise PayloadError(
+            f"{name} must be one line of 1 to {longest} printable characters",
+            hint=f"leave {name} out, or shorten it; a ticket's address says more than a long text",
+        )
+    return value
