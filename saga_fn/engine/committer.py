@@ -12,7 +12,6 @@ import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeAlias
-from uuid import UUID
 
 import attrs
 import msgspec
@@ -251,7 +250,7 @@ class Committer:
         pause = 0.005
         while True:
             try:
-                outcome = await self._judge(shard, write)
+                outcome = await self._judge(write)
                 if outcome is None:  # the row was locked by somebody else
                     committed = await self._store.commit(shard, [write], past_locks=True)
                     signals = committed.signals.get(write.id)
@@ -266,14 +265,13 @@ class Committer:
             await asyncio.sleep(pause)
             pause = min(pause * 2, 0.25)
 
-    async def _judge(self, shard: int, write: SagaWrite) -> Outcome | None:
-        first = write.rev + 1
-        recorded: dict[tuple[UUID, int], UUID] = await self._store.writers(shard, [(write.id, first)])
-        row = await self._store.read(write.id)
-        if row is None:
+    async def _judge(self, write: SagaWrite) -> Outcome | None:
+        """By one look, so by one snapshot: the commit itself may come through at any moment, and shows in all of it or none."""
+        stands = await self._store.standing(write.id, write.rev + 1)
+        if stands is None:
             return Lost()
-        if recorded.get((write.id, first)) == write.writer:
-            return Applied(row.signals, row.now)
-        if row.token != write.token or row.rev != write.rev:
+        if stands.writer == write.writer:
+            return Applied(stands.signals, stands.now)
+        if stands.token != write.token or stands.rev != write.rev:
             return Lost()
-        return Unread(row.signals) if write.seen not in (None, row.signals) else None
+        return Unread(stands.signals) if write.seen not in (None, stands.signals) else None

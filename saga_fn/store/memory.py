@@ -41,6 +41,7 @@ from saga_fn.store.records import (
     Recorded,
     SagaRecord,
     SagaWrite,
+    Standing,
     TakenSaga,
     encode_event,
     encode_state,
@@ -363,6 +364,14 @@ class MemoryStore:
         _refuse(connection)
         found = {key: self._entry(*key) for key in wanted}
         return {key: Recorded(entry.input, entry.payload) for key, entry in found.items() if entry is not None}
+
+    async def standing(self, saga_id: UUID, seq: int) -> Standing | None:
+        """How the saga stands, and who wrote its journal entry `seq`."""
+        saga, entry = self._sagas.get(saga_id), self._entry(saga_id, seq)
+        if saga is None:
+            return None
+        row = saga.record
+        return Standing(row.rev, row.token, row.signals, None if entry is None else entry.writer, self.now())
 
     async def writers(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
         """Who wrote each of these journal entries."""

@@ -45,6 +45,7 @@ from saga_fn.store.records import (
     Recorded,
     SagaRecord,
     SagaWrite,
+    Standing,
     TakenSaga,
     encode_event,
     encode_plan,
@@ -446,6 +447,16 @@ class PostgresStore:
                 chosen, shard=shard, saga_ids=[saga for saga, _ in wanted], seqs=[seq for _, seq in wanted]
             )
         return {(row.saga_id, row.seq): Recorded(row.input, row.payload) for row in rows}
+
+    async def standing(self, saga_id: UUID, seq: int) -> Standing | None:
+        """How the saga stands, and who wrote its journal entry `seq`, as of one snapshot."""
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_standing(
+                connection, shard=self._shard(saga_id), id=saga_id, seq=seq
+            )
+        if row is None:
+            return None
+        return Standing(row.rev, row.token, row.signals, row.writer, self._database.heard(row.now))
 
     async def writers(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
         """Who wrote each of these journal entries."""

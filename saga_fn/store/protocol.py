@@ -31,6 +31,7 @@ from saga_fn.store.records import (
     Recorded,
     SagaRecord,
     SagaWrite,
+    Standing,
     TakenSaga,
     UnfitSaga,
 )
@@ -245,6 +246,13 @@ class Store(Protocol):
         self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
     ) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries (saga, seq)."""
+        ...
+
+    async def standing(self, saga_id: UUID, seq: int) -> Standing | None:
+        """How the saga stands, and who wrote its journal entry `seq`, as of one snapshot; None if there is no such saga.
+
+        Takes no lock.
+        """
         ...
 
     async def writers(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:

@@ -265,6 +265,20 @@ class SagaRecord:
 
 
 @attrs.frozen
+class Standing:
+    """How a saga stands at one moment for a writer that has had no answer.
+
+    `writer` wrote the journal entry that was asked for; None if there is no such entry.
+    """
+
+    rev: int
+    token: UUID | None
+    signals: int
+    writer: UUID | None
+    now: Moment
+
+
+@attrs.frozen
 class JournalRecord:
     """One row of a saga's journal."""
 

@@ -54,6 +54,7 @@ HOT: Final = (
     "read_letters",
     "read_results",
     "read_saga",
+    "read_standing",
     "read_writers",
     "release_sagas",
     "renew_leases",

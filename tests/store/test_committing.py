@@ -45,6 +45,19 @@ async def test_its_journal_entries_come_with_it(store: Store) -> None:
     }
 
 
+async def test_how_a_saga_stands_and_who_wrote_to_it_is_seen_at_once(store: Store) -> None:
+    hand = await start(store)
+    before = await store.standing(hand.id, 2)
+    assert before is not None
+    assert (before.rev, before.token, before.signals, before.writer) == (1, hand.token, 0, None)
+    first = hand.succeeded()
+    await store.commit(0, [first])
+    after = await store.standing(hand.id, 2)
+    assert after is not None
+    assert (after.rev, after.token, after.signals, after.writer) == (2, hand.token, 0, first.writer)
+    assert await store.standing(uuid4(), 2) is None
+
+
 async def test_the_end_gives_the_saga_up_in_the_same_commit(store: Store) -> None:
     hand = await start(store)
     first = hand.succeeded()
