@@ -193,10 +193,13 @@ class SagaHandle(Generic[D, R]):
         timeout: timedelta | float | None = None,
     ) -> R:
         """Start a saga and await its result. Outside of `async with` the saga runs in this very coroutine."""
-        run = await self.start(data, aggregation_id=aggregation_id, idempotency_key=idempotency_key)
-        if not self._orchestrator.entered:
+        if self._orchestrator.entered:
+            run = await self.start(data, aggregation_id=aggregation_id, idempotency_key=idempotency_key)
+            return await run.result(timeout)
+        with self._orchestrator.attending():
+            run = await self.start(data, aggregation_id=aggregation_id, idempotency_key=idempotency_key)
             await drive_to_end(self._orchestrator.engine, run.id, timeout)
-        return await run.result(timeout)
+            return await run.result(timeout)
 
     def attach(self, saga_id: UUID) -> SagaRun[R]:
         """A saga that was started before, here or elsewhere."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self, TypeVar, final, overload
@@ -18,11 +19,13 @@ from saga_fn.engine.awaiting import LONGEST_POLL
 from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.health import health_of, not_entered
+from saga_fn.engine.home import Home
 from saga_fn.engine.log import LogErrors
 from saga_fn.engine.options import MEBIBYTE, EngineOptions
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.sending import Delivery, enveloped, send_to_saga
 from saga_fn.engine.starting import Starter
+from saga_fn.engine.tasks import spawn
 from saga_fn.engine.verbs import begin_now, holds, notify, read_row
 from saga_fn.engine.view import snapshot_of
 from saga_fn.engine.worker import Worker, drive_due, drive_one
@@ -126,16 +129,36 @@ class SagaOrchestrator:
         self._worker = Worker(self.engine)
         self._starter = Starter(self.engine, self._slots_for_starts)
         self.engine.require_open = self._require_open
+        self.engine.require_attendance = self._require_attendance
+        self.engine.is_attended = self._is_attended
         self.entered: bool = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: int | None = None
+        self._entering = False
+        self._was_left = False
+        self._home = Home()
 
     # Lifecycle.
 
     async def __aenter__(self) -> Self:
-        """Connect, check (or apply) the schema, and start the worker."""
-        if self.entered:
-            raise SagaError("this orchestrator is entered already", hint="use one `async with` around its whole life")
+        """Connect, check (or apply) the schema, and start the worker.
+
+        It may be entered again when it was left, in another event loop as well. Raises SagaError if it is entered already.
+        """
+        if self.entered or self._entering:
+            if not self._home.is_gone:
+                self._home.check()
+                raise SagaError(
+                    "this orchestrator is entered already", hint="use one `async with` around its whole life"
+                )
+            self.entered = False  # its event loop was closed before it was left
+        self._entering = True
+        try:
+            await self._enter()
+        finally:
+            self._entering = False
+        return self
+
+    async def _enter(self) -> None:
+        self._begin_life()
         try:
             await self._store.open(migrate=self._migrate, listen=self._hear)
             if not self._read_only:
@@ -144,37 +167,92 @@ class SagaOrchestrator:
             await self._store.close()
             raise
         self.entered = True
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
         if self.engine.options.concurrency:
             self._worker.start()
-        return self
+            if isinstance(self._store, MemoryStore):
+                self._store.attendants.add(self)
+
+    def _begin_life(self) -> None:
+        self._home.move_in()
+        self.engine.begin_life()
+        self._starter.begin_life()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Claim nothing more, finish the steps that run or hand their sagas back, disconnect."""
-        self._require_open()
-        self.entered = False
-        await self._worker.stop()
-        await self.engine.stop()
-        await self._store.close()
+        """Claim nothing more, finish the steps that run or hand their sagas back, disconnect.
+
+        It takes `stop_timeout`, and 5 seconds more at most when the database does not answer. When this is cancelled, steps
+        that run are cut short at once; everything is given back all the same.
+        """
+        self._home.check()
+        self.entered, self._was_left = False, True
+        cancelled: asyncio.CancelledError | None = None
+        leaving: asyncio.Task[None] | None = None
+        while leaving is None or not leaving.done() or leaving.cancelled():
+            if leaving is None or leaving.done():  # other code may cancel it, as it may cancel any task
+                leaving = spawn(self._leave())
+            try:
+                await asyncio.shield(leaving)
+            except asyncio.CancelledError as by_caller:
+                cancelled = by_caller if not leaving.cancelled() else cancelled
+                self.engine.hurry()
+        if cancelled is not None:
+            raise cancelled
+        leaving.result()
+
+    async def _leave(self) -> None:
+        try:
+            await self._worker.stop(patience=0.5)
+            await self.engine.stop()
+        finally:
+            if isinstance(self._store, MemoryStore):
+                self._store.attendants.discard(self)
+            await self._store.close()
 
     async def run_forever(self) -> None:
-        """Work until SIGTERM or SIGINT. The only method that installs signal handlers."""
+        """Work until SIGTERM or SIGINT. The only method that installs signal handlers.
+
+        Only the main thread hears of signals. In another one it works until its task is cancelled.
+        """
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for sign in (signal.SIGTERM, signal.SIGINT):
+        signs = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
+        for sign in signs:
             loop.add_signal_handler(sign, stop.set)
         try:
             if self.entered:
+                self._home.check()
                 await stop.wait()
             else:
                 async with self:
                     await stop.wait()
         finally:
-            for sign in (signal.SIGTERM, signal.SIGINT):
+            for sign in signs:
                 loop.remove_signal_handler(sign)
+
+    @contextmanager
+    def attending(self) -> Iterator[None]:
+        """While this lasts, the caller works on what is due."""
+        if not isinstance(self._store, MemoryStore):
+            yield
+            return
+        this = object()
+        self._store.attendants.add(this)
+        try:
+            yield
+        finally:
+            self._store.attendants.discard(this)
+
+    def _is_attended(self) -> bool:
+        return not isinstance(self._store, MemoryStore) or bool(self._store.attendants)
+
+    def _require_attendance(self) -> None:
+        if self._was_left and not self.entered and not self._is_attended():
+            raise SagaError(
+                "this orchestrator was left, and nothing else works on its MemoryStore: the saga would never run",
+                hint="start it inside of `async with orchestrator:`, or await orchestrator.run_until_idle() in a test",
+            )
 
     def _hear(self, saga_id: UUID | None) -> None:
         self._worker.wake()
@@ -182,17 +260,17 @@ class SagaOrchestrator:
             self.engine.nudge(saga_id)
 
     def _require_open(self) -> None:
-        if self._needs_entering and not self.entered:
+        if self.entered:
+            self._home.check()
+            return
+        if self._needs_entering:
             raise SagaError(
                 "this orchestrator was made with a DSN and is not entered, so it has no connection",
                 hint="use `async with orchestrator:`, or give it a pool of your own.",
             )
-        # The running loop itself is not asked for: until Python 3.12 that is a call of the kernel, and this is asked often.
-        if self.entered and not (self._thread == threading.get_ident() and self._loop and self._loop.is_running()):
-            raise SagaError(
-                "this orchestrator was entered in another event loop",
-                hint="use it there (asyncio.run_coroutine_threadsafe), or enter one in this loop as well",
-            )
+        if self._home.moves():
+            self.engine.begin_life()
+            self._starter.begin_life()
 
     # Registering.
 
@@ -353,7 +431,8 @@ class SagaOrchestrator:
         """Work on what is due now, at most `limit` sagas; returns how many there were. For schedulers."""
         self._require_open()
         check_whole("limit", limit, least=0)
-        return await drive_due(self.engine, limit)
+        with self.attending():
+            return await drive_due(self.engine, limit)
 
     async def resume(self, saga_id: UUID) -> bool:
         """Work on this saga now, until it ends or waits. One that was started with a delay begins now.
@@ -363,8 +442,9 @@ class SagaOrchestrator:
         """
         self._require_open()
         check_id(saga_id)
-        begun = await begin_now(self.engine, saga_id)
-        return await drive_one(self.engine, saga_id) or begun
+        with self.attending():
+            begun = await begin_now(self.engine, saga_id)
+            return await drive_one(self.engine, saga_id) or begun
 
     async def run_until_idle(self, *, past_waits: bool = False) -> None:
         """Run every saga to its end, or to where only a person or an event can help. For tests.
@@ -381,6 +461,10 @@ class SagaOrchestrator:
             await orchestrator.run_until_idle()
         """
         self._require_open()
+        with self.attending():
+            await self._run_until_idle(past_waits=past_waits)
+
+    async def _run_until_idle(self, *, past_waits: bool) -> None:
         while True:
             while await drive_due(self.engine, 1000):
                 pass

@@ -18,7 +18,7 @@ from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.view import read_result, record_of, result_of, snapshot_of
 from saga_fn.engine.worker import drive_one
-from saga_fn.errors import SagaParkedError, SagaResultTimeoutError
+from saga_fn.errors import SagaParkedError, SagaResultTimeoutError, SagaStateError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
 from saga_fn.store.records import SagaRecord, time_of
 
@@ -28,6 +28,8 @@ LONGEST_POLL: Final = 1.0
 """Seconds between two looks at what may have changed."""
 _FIRST_LOOK: Final = 1.0
 """Seconds."""
+_UNATTENDED: Final = 1.0
+"""Seconds that somebody has to begin to work on a saga in a MemoryStore, when somebody awaits it."""
 _FOR_GOOD: Final = (Goal.COMPLETED, Goal.COMPENSATED)
 """Ends that nothing changes any more; an operator may take up a FAILED saga again."""
 
@@ -61,7 +63,7 @@ async def end_of(
                         raise SagaParkedError(saga_id, snapshot=await snapshot_of(engine, seen))
                 if seconds is not None and seconds < _FIRST_LOOK:
                     limit.reschedule(began + seconds)
-                live = await engine.ends.wait(saga_id, parked=wait_parked)
+                live = await _told(engine, saga_id, parked=wait_parked)
     except TimeoutError:
         parked = engine.ends.is_parked(saga_id) or (seen is not None and WaitReason.PARKED in seen.waits)
         status = SagaStatus.SUSPENDED if parked else _status(engine, saga_id, seen)
@@ -75,6 +77,23 @@ def _status(engine: SagaEngine, saga_id: UUID, seen: SagaRecord | None) -> SagaS
     if held is not None:
         return project(held.saga.plan, held.saga.state).status
     return None if seen is None else seen.status
+
+
+async def _told(engine: SagaEngine, saga_id: UUID, *, parked: bool) -> LiveSaga | None:
+    """Wait for the end, or raise SagaStateError if nothing works on the saga: what is in memory nobody else can go on with."""
+    while not engine.is_attended():
+        try:
+            async with asyncio.timeout(_UNATTENDED):
+                return await engine.ends.wait(saga_id, parked=parked)
+        except TimeoutError:
+            if engine.is_attended():
+                continue
+            raise SagaStateError(
+                f"nothing works on saga {saga_id}: no worker of its MemoryStore runs",
+                saga_id=saga_id,
+                hint="await it inside of `async with orchestrator:`, or after orchestrator.run_until_idle() in a test",
+            ) from None
+    return await engine.ends.wait(saga_id, parked=parked)
 
 
 async def outcome_of(

@@ -18,6 +18,7 @@ import msgspec
 
 from saga_fn.core.ids import Moment
 from saga_fn.engine.lanes import Lanes
+from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
 from saga_fn.store.ids import shard_of
@@ -31,6 +32,8 @@ _IMPATIENCE = 10.0
 """Seconds that a caller waits for its write when the store does not answer."""
 _WARY = 10.0
 """Seconds."""
+_CLEAN_UP = 0.5
+"""Seconds that a look which is cut short may take to give back its connection."""
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
@@ -102,6 +105,7 @@ class Committer:
         self._store = store
         self._lanes: Lanes[_Pending] = Lanes(self._send, lanes=lanes)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._wary_until = 0.0
         """Until then (monotonic time) rows that somebody else keeps locked are passed over from the outset."""
         self.trouble: StoreError | None = None
@@ -152,17 +156,24 @@ class Committer:
 
     async def stop(self, patience: float) -> None:
         """Give up what the store has not answered in `patience` seconds; nobody is left who could act upon it."""
+        self._stopping = True
         await self._lanes.stop(patience)
-        for task in (tasks := list(self._tasks)):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # a task that never began could settle nothing
+        await cut_short(self._tasks, _CLEAN_UP)
+        self._stopping = False
 
     async def _send(self, shard: int, batch: list[_Pending]) -> None:
         try:
             await self._write(shard, batch)
         except BaseException as error:
+            looks = (
+                isinstance(error, asyncio.CancelledError) and not self._stopping
+            )  # other code has cancelled this task
             for pending in batch:  # whatever happened, nobody may wait for ever
-                pending.settle(Unsettled(error))
+                if looks and not pending.settled:
+                    self._spawn(self._look_up(shard, pending))
+                else:
+                    pending.settle(Unsettled(error))
             if not isinstance(error, Exception):
                 raise
 
@@ -240,12 +251,20 @@ class Committer:
         self.trouble = error
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.create_task(work)
+        task = spawn(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def _look_up(self, shard: int, pending: _Pending) -> None:
         """Why a write matched nothing: judged by what stands in the store, never assumed."""
+        try:
+            await self._settle_by_looks(shard, pending)
+        except BaseException as error:
+            pending.settle(Unsettled(error))
+            if not isinstance(error, Exception):
+                raise
+
+    async def _settle_by_looks(self, shard: int, pending: _Pending) -> None:
         write = pending.write
         pause = 0.005
         while True:

@@ -9,6 +9,7 @@ from collections.abc import Container
 from uuid import UUID
 
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.tasks import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
@@ -24,7 +25,7 @@ class Ends:
         self._store = store
         self._held = held
         self._waiting: dict[UUID, dict[asyncio.Future[LiveSaga | None], bool]] = {}
-        self._looking: asyncio.Task[None] | None = None
+        self._looking = Upkeep("looks for the ends of sagas", self._look_while_anybody_waits)
         self._pause = _SHORTEST_PAUSE
         self._parked: set[UUID] = set()
 
@@ -50,8 +51,7 @@ class Ends:
         waiters = self._waiting.setdefault(saga_id, {})
         waiters[told] = parked
         self._pause = _SHORTEST_PAUSE
-        if self._looking is None:
-            self._looking = loop.create_task(self._look_while_anybody_waits())
+        self._looking.start()
         try:
             return await told
         finally:
@@ -59,11 +59,9 @@ class Ends:
             if not waiters and self._waiting.get(saga_id) is waiters:
                 del self._waiting[saga_id]
 
-    async def stop(self) -> None:
-        """Look no more."""
-        if self._looking is not None:
-            self._looking.cancel()
-            await asyncio.gather(self._looking, return_exceptions=True)
+    async def stop(self, patience: float = 0.5) -> None:
+        """Look no more; waits `patience` seconds at most."""
+        await self._looking.stop(patience)
 
     def _tell_of_park(self, saga_id: UUID) -> None:
         for told, through in self._waiting.get(saga_id, {}).items():
@@ -76,19 +74,16 @@ class Ends:
                 told.set_result(saga)
 
     async def _look_while_anybody_waits(self) -> None:
-        try:
-            while self._waiting:
-                await asyncio.sleep(self._pause * random.uniform(0.8, 1.2))
-                self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
-                by_shard: dict[int, list[UUID]] = defaultdict(list)
-                for saga_id in self._waiting:
-                    if saga_id not in self._held:
-                        by_shard[shard_of(saga_id, self._store.shards)].append(saga_id)
-                for shard, ids in by_shard.items():
-                    await self._look(shard, sorted(ids))
-        finally:
-            self._looking = None
-            self._parked.clear()
+        while self._waiting:
+            await asyncio.sleep(self._pause * random.uniform(0.8, 1.2))
+            self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
+            by_shard: dict[int, list[UUID]] = defaultdict(list)
+            for saga_id in self._waiting:
+                if saga_id not in self._held:
+                    by_shard[shard_of(saga_id, self._store.shards)].append(saga_id)
+            for shard, ids in by_shard.items():
+                await self._look(shard, sorted(ids))
+        self._parked.clear()
 
     async def _look(self, shard: int, ids: list[UUID]) -> None:
         try:

@@ -12,7 +12,8 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
-from typing import final
+from datetime import timedelta
+from typing import Final, final
 from uuid import UUID
 
 from returns.result import Success
@@ -40,6 +41,7 @@ from saga_fn.engine.registry import Registry
 from saga_fn.engine.roster import Roster
 from saga_fn.engine.set_aside import concerns_one, missing_entry, set_aside
 from saga_fn.engine.suspects import TWICE, Suspects
+from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import SagaError, StoredDataError, StoreError
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
@@ -48,6 +50,12 @@ from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
 
 _log = logging.getLogger("saga_fn")
 _LANES = 2
+_HANDING_BACK = 2.0
+"""Seconds that sagas which were cut short may take to be handed back."""
+_CLEAN_UP = 0.5
+"""Seconds that each part of the engine may take to end."""
+STOP_MARGIN: Final = timedelta(seconds=5)
+"""How much longer than `stop_timeout` a stop may take, when the store does not answer."""
 _UNDOING = Undoing | UndoRetrying | UndoWaiting | UndoParked
 _RECORDED = Succeeded | Skipped | _UNDOING
 
@@ -64,35 +72,47 @@ class SagaEngine:
         self.store = store
         self.options: EngineOptions = EngineOptions() if options is None else options
         self.registry: Registry = Registry()
-        self.owner: UUID = new_uuid()
-        self.held: dict[UUID, Interpreter] = {}
-        self.committer: Committer = Committer(store, lanes=_LANES)
         self.clock: Clock = Clock(store.now, random.random)
-        self._leases = LeaseKeeper(store, self.held, owner=self.owner, lease=self.options.lease)
-        self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
         self._on_over = self._let_go
-        self.ends: Ends = Ends(store, self.held)
-        self.hints: Hints = Hints(store)
-        self._suspects_apart: dict[UUID, asyncio.Task[None]] = {}
         self._kept_plans: set[PlanId] = set()
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
-        self.roster: Roster = Roster(store, self.registry, self.owner)
-        self.suspects: Suspects = Suspects(
-            self.held, patience=self.options.lease.total_seconds(), on_change=self._slot_freed
-        )
-        """Sagas that may be what kills their processes."""
-        self.starting = 0
-        """Sagas on their way into the store as this process's own: each takes a slot."""
-        self.starting_of: Counter[str] = Counter()
-        """The same by name, of names that have a limit."""
-        self.last_taken: float = 0.0
-        """When (monotonic time) this process last took a saga on."""
+        self.begin_life()
         self.on_slot_freed: Callable[[], None] = _nothing
         self.on_due: Callable[[Moment | None], None] = _due_some_time
         """Told when a saga will be due (None: now)."""
         self.require_open: Callable[[], None] = _nothing
         """Raises if there is no connection to be had; every face asks it first."""
+        self.require_attendance: Callable[[], None] = _nothing
+        """Raises if nothing would ever run a saga that is started now."""
+        self.is_attended: Callable[[], bool] = _yes
+        """Whether anything works on the sagas of this store, as far as can be known."""
+
+    def begin_life(self) -> None:
+        """Begin with nothing held, in whatever event loop comes next: what an earlier one left behind is left to its leases.
+
+        What is made here belongs to one event loop. Each life is an owner of its own.
+        """
+        self.owner: UUID = new_uuid()
+        self.held: dict[UUID, Interpreter] = {}
+        self.committer: Committer = Committer(self.store, lanes=_LANES)
+        self._leases = LeaseKeeper(self.store, self.held, owner=self.owner, lease=self.options.lease)
+        self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
+        self.ends: Ends = Ends(self.store, self.held)
+        self.hints: Hints = Hints(self.store)
+        self.roster: Roster = Roster(self.store, self.registry, self.owner)
+        self._suspects_apart: dict[UUID, asyncio.Task[None]] = {}
+        self.suspects: Suspects = Suspects(
+            self.held, patience=self.options.lease.total_seconds(), on_change=self._slot_freed
+        )
+        """Sagas that may be what kills their processes."""
+        self._hurry = asyncio.Event()
+        self.starting: int = 0
+        """Sagas on their way into the store as this process's own: each takes a slot."""
+        self.starting_of: Counter[str] = Counter()
+        """The same by name, of names that have a limit."""
+        self.last_taken: float = 0.0
+        """When (monotonic time) this process last took a saga on."""
         self.stopping: bool = False
 
     # Sagas come in.
@@ -189,7 +209,9 @@ class SagaEngine:
         interpreter = self._hold(self._interpreter(saga))
         times = takeovers(state, takeover=claim.takeover)
         if times >= TWICE and isinstance(first[-1].event, Resumed):
-            self._suspects_apart[claim.id] = asyncio.create_task(self._run_apart(interpreter, claim, first[:-1], times))
+            apart = spawn(self._run_apart(interpreter, claim, first[:-1], times))
+            self._suspects_apart[claim.id] = apart
+            apart.add_done_callback(lambda _: self._ran_apart(interpreter))
         else:
             interpreter.begin(first)
         return interpreter
@@ -227,11 +249,13 @@ class SagaEngine:
         def begin(alone: bool) -> None:
             interpreter.begin([*first, *first_events(claim.now, takeover=claim.takeover, alone=alone)])
 
-        try:
-            await self.suspects.run(interpreter, takeovers, begin)
-        finally:
-            del self._suspects_apart[claim.id]
-            self.on_slot_freed()
+        await self.suspects.run(interpreter, takeovers, begin)
+
+    def _ran_apart(self, interpreter: Interpreter) -> None:
+        self._suspects_apart.pop(interpreter.saga.id, None)
+        if not interpreter.begun:  # somebody has cancelled the task that was to begin it
+            interpreter.abandon()
+        self.on_slot_freed()
 
     def _slot_freed(self) -> None:
         self.on_slot_freed()
@@ -311,36 +335,43 @@ class SagaEngine:
     async def stop(self) -> None:
         """Finish the steps that run, or hand them back when `stop_timeout` is over; then hold nothing.
 
-        Handing back, and what else is on its way to the store, has `time_limit` seconds altogether.
+        It takes `stop_timeout` and `STOP_MARGIN` at most, whatever the store does: what could not be handed back by then is
+        left to its lease.
         """
         self.stopping = True
         for interpreter in list(self.held.values()):
             interpreter.drain()
-        await self._wait_until_over(self.options.stop_timeout.total_seconds())
-        give_up = time.monotonic() + self.options.time_limit
+        await self._wait_until_over(self.options.stop_timeout.total_seconds(), self._hurry)
         running = [each for interpreter in self.held.values() for each in interpreter.running]
         log_stopping(running, self.options.stop_timeout.total_seconds())
         for interpreter in list(self.held.values()):
             interpreter.hand_back()
-        await self._wait_until_over(give_up - time.monotonic())
-        for task in list(self._suspects_apart.values()):
-            task.cancel()
+        await self._wait_until_over(_HANDING_BACK)
+        await cut_short(self._suspects_apart.values(), _CLEAN_UP)
         log_left(list(self.held))
         for interpreter in list(self.held.values()):
             interpreter.abandon()
-        await self.committer.stop(max(0.0, give_up - time.monotonic()))
+        await self.committer.stop(_CLEAN_UP)
         self.clock.timeouts.stop()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.1, give_up - time.monotonic())):
-                await self.roster.leave()
-        await self._leases.stop()
-        await self.ends.stop()
-        await self.hints.stop()
-        self.stopping = False
+        await cut_short((spawn(self.roster.leave()),), _CLEAN_UP, first=_CLEAN_UP)
+        await self._leases.stop(_CLEAN_UP)
+        await self.ends.stop(_CLEAN_UP)
+        await self.hints.stop(_CLEAN_UP)
 
-    async def _wait_until_over(self, seconds: float) -> None:
-        if self.held:
-            await asyncio.wait([held.until_over() for held in self.held.values()], timeout=seconds)
+    def hurry(self) -> None:
+        """Let a stop wait for no step any more."""
+        self._hurry.set()
+
+    async def _wait_until_over(self, seconds: float, hurry: asyncio.Event | None = None) -> None:
+        over = [held.until_over() for held in self.held.values()]
+        if not over:
+            return
+        first = {spawn(_all_of(over))}
+        if hurry is not None:
+            first.add(spawn(_told(hurry)))
+        await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in first:
+            task.cancel()
 
 
 def _needed(state: SagaState) -> list[int]:
@@ -358,8 +389,20 @@ def _recorded(state: SagaState) -> list[Succeeded | Skipped | Undoing | UndoRetr
     return [step for step in state.steps if isinstance(step, _RECORDED) and step.seq]
 
 
+async def _all_of(over: Sequence[asyncio.Future[None]]) -> None:
+    await asyncio.wait(over)
+
+
+async def _told(event: asyncio.Event) -> None:
+    await event.wait()
+
+
 def _nothing() -> None:
     return None
+
+
+def _yes() -> bool:
+    return True
 
 
 def _due_some_time(_: Moment | None) -> None:

@@ -63,7 +63,11 @@ class Clock:
 
 
 async def execute(saga: LiveSaga, action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
-    """Run a step, its compensation or its probe. Raises only CancelledError, and only when this very task is cancelled."""
+    """Run a step, its compensation or its probe.
+
+    Raises CancelledError when this very task is cancelled, and KeyboardInterrupt and SystemExit, by which the program ends:
+    they say nothing of the step.
+    """
     match action:
         case RunStep():
             return _with_input(saga, action, await _run_step(saga, action, clock))
@@ -170,6 +174,13 @@ async def _run_probe(saga: LiveSaga, action: RunProbe, clock: Clock) -> Incoming
     )
 
 
+def cut_by_others(action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
+    """What it means that other code of the process has cancelled an execution in the middle: it may have run."""
+    kind = FailureKind.ERROR if isinstance(action, RunProbe) else FailureKind.UNKNOWN
+    fault = Fault("CancelledError", "its task was cancelled by code outside of this library", action.step)
+    return _failed(clock, action, kind, fault)
+
+
 def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: StepBinding) -> Incoming:
     """The compensation wants to be called again with an event."""
     try:
@@ -212,6 +223,10 @@ async def _call(
         clock.timeouts.begin(task, timeout)
     try:
         returned = await run(*given)
+    except (KeyboardInterrupt, SystemExit):
+        if timeout is not None:
+            clock.timeouts.end(task, timeout)
+        raise
     except BaseException as error:
         expired = timeout is not None and clock.timeouts.end(task, timeout)
         # Whoever cancels this task means the execution; a step may raise CancelledError by itself.

@@ -6,13 +6,12 @@ import asyncio
 import contextlib
 from uuid import UUID
 
+from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
 
 _PAUSE = 0.05
 """Seconds between two sendings: every NOTIFY takes a lock that all of the server's notifying commits share."""
-_PATIENCE = 1.0
-"""Seconds that a stop waits for hints that are on their way."""
 
 
 class Hints:
@@ -22,32 +21,28 @@ class Hints:
         self._store = store
         self._pending: set[UUID | None] = set()
         self._task: asyncio.Task[None] | None = None
-        self._closing = asyncio.Event()
+        self._closing: asyncio.Event | None = None
 
     def send(self, saga_id: UUID | None) -> None:
         """Tell the others that something is due, or that this saga has mail."""
         self._pending.add(saga_id)
-        if self._task is None:
-            self._task = asyncio.create_task(self._send_what_there_is())
+        if self._task is None or self._task.done():  # done: somebody has cancelled it
+            self._closing = asyncio.Event()
+            self._task = spawn(self._send_what_there_is(self._closing))
 
-    async def stop(self) -> None:
-        """Send what is waiting, and nothing more."""
-        self._closing.set()
-        if self._task is not None:
-            await asyncio.wait([self._task], timeout=_PATIENCE)
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        self._closing.clear()
+    async def stop(self, patience: float = 0.5) -> None:
+        """Send what is waiting, and nothing more; waits `patience` seconds at most."""
+        task, self._task = self._task, None
+        if task is not None and self._closing is not None:
+            self._closing.set()
+            await asyncio.wait([task], timeout=patience / 2)
+            await cut_short((task,), patience / 2)
 
-    async def _send_what_there_is(self) -> None:
-        try:
-            while self._pending:
-                await self._send()
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._closing.wait(), _PAUSE)
-        finally:
-            self._task = None
+    async def _send_what_there_is(self, closing: asyncio.Event) -> None:
+        while self._pending:
+            await self._send()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(closing.wait(), _PAUSE)
 
     async def _send(self) -> None:
         pending, self._pending = self._pending, set()

@@ -15,6 +15,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import Context
+from typing import TypeAlias
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
@@ -31,7 +33,7 @@ from saga_fn.core.waiting import alarms, takes_more
 from saga_fn.engine.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.draft import Draft
 from saga_fn.engine.earlier import Earlier
-from saga_fn.engine.execution import Clock, Incoming, execute
+from saga_fn.engine.execution import Clock, Incoming, cut_by_others, execute
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.log import LOG, LogErrors, about, log_progress
@@ -42,6 +44,7 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import SagaWrite
 
 _WAITING = frozenset({Retrying, UndoRetrying, Unknown})
+_Execution: TypeAlias = RunStep | RunCompensation | RunProbe
 
 
 class Interpreter:
@@ -72,6 +75,7 @@ class Interpreter:
         "_told_over",
         "_told_progress",
         "_unstarted",
+        "begun",
         "over",
         "saga",
     )
@@ -91,6 +95,8 @@ class Interpreter:
         self.saga: LiveSaga = saga
         self.over: bool = False
         """Whether the saga is no longer driven."""
+        self.begun: bool = False
+        """Whether it was told to drive the saga."""
         self._progressed = False
         self._told_over: asyncio.Future[None] | None = None
         self._told_progress: asyncio.Future[None] | None = None
@@ -103,10 +109,11 @@ class Interpreter:
         self._arrived: list[Incoming] = []
         self._deciding: list[Incoming] = []
         self._draft: Draft | None = None
-        self._running: dict[StepId, asyncio.Task[None]] = {}
+        self._running: dict[StepId, tuple[asyncio.Task[None], _Execution]] = {}
+        """What was begun, until this interpreter cuts it short: any other end of its task is somebody else's doing."""
         self._stopping: set[asyncio.Task[None]] | None = None
         """What was cut short and may still be cleaning up: nothing is undone beside it."""
-        self._unstarted: Sequence[Action] = ()
+        self._unstarted: list[_Execution] = []
         """What may be done as soon as the lease, which has run out, is renewed."""
         self._timer: asyncio.TimerHandle | None = None
         self._chore: asyncio.Task[None] | None = None
@@ -124,6 +131,7 @@ class Interpreter:
 
     def begin(self, first: Sequence[Incoming], actions: Sequence[Action] = ()) -> None:
         """Drive the saga: with the first events after a claim, or the first actions after a start."""
+        self.begun = True
         self._arrived.extend(first)
         self._act(actions)
         if actions:
@@ -144,7 +152,7 @@ class Interpreter:
     @property
     def running(self) -> list[str]:
         """What runs of it now, as a log may tell it."""
-        steps = ", ".join(step for step, task in self._running.items() if not task.done())
+        steps = ", ".join(step for step, (task, _) in self._running.items() if not task.done())
         return [f"{steps} of saga {self.saga.id}"] if steps else []
 
     def until_over(self) -> asyncio.Future[None]:
@@ -180,6 +188,7 @@ class Interpreter:
     def hand_back(self) -> None:
         """Cut short what runs and give the saga up now."""
         self._draining = True
+        self._unstarted = []
         self._cut_short()
         self._arrive(Incoming(HandedBack(self._clock.now())))
 
@@ -283,28 +292,70 @@ class Interpreter:
             self._set_timer()
 
     def _act(self, actions: Sequence[Action]) -> None:
-        if actions and time.monotonic() >= self.saga.deadline:
-            self._unstarted = actions  # nothing is started after the lease, however late this process woke
-            return
         for action in actions:
             match action:
                 case RunStep() | RunCompensation() | RunProbe():
-                    self._running[action.step] = self._loop.create_task(self._execute(action))
+                    task = self._loop.create_task(self._execute(action), context=Context())
+                    self._running[action.step] = (task, action)
                 case CancelExecution(step=step):
-                    task = self._running.pop(step, None)
-                    if task is not None and not task.done():
+                    self._unstarted = [one for one in self._unstarted if one.step != step]
+                    running = self._running.pop(step, None)
+                    if running is not None and not running[0].done():
+                        task, _ = running
                         task.cancel()
                         if self._stopping is None:
                             self._stopping = set()
                         self._stopping.add(task)
                         task.add_done_callback(self._stopping.discard)
 
-    async def _execute(self, action: RunStep | RunCompensation | RunProbe) -> None:
-        if self._stopping and type(action) is not RunStep:
-            await asyncio.wait(self._stopping)
-        if not isinstance(action, RunStep) and self.saga.needs_journal(action):
-            await self._read_journal()
-        self._arrive(await execute(self.saga, action, self._clock))
+    async def _execute(self, action: _Execution) -> None:
+        begun = False
+        try:
+            if self._stopping and type(action) is not RunStep:
+                await asyncio.wait(self._stopping)
+            if not isinstance(action, RunStep) and self.saga.needs_journal(action):
+                await self._read_journal()
+            # Asked here, where it begins: since it was decided, this process may have stood still for longer than the lease.
+            if self._lost or time.monotonic() >= self.saga.deadline:
+                self._postpone(action)
+                return
+            begun = True
+            done = await execute(self.saga, action, self._clock)
+        except asyncio.CancelledError:
+            mine = self._running.get(action.step)
+            if mine is None or mine[0] is not asyncio.current_task():
+                raise  # this interpreter has cut it short
+            if not begun:
+                self._postpone(action)
+                return
+            done = cut_by_others(action, self._clock)
+        except (KeyboardInterrupt, SystemExit):
+            # It says nothing of the step, so nothing is written: the saga is left as by a crash.
+            LOG.warning("saga %s is left to its lease: the program ends", self.saga.id, extra=about(self.saga))
+            running = self._running.pop(action.step, None)
+            if running is not None:
+                running[0].add_done_callback(_hear)
+            self.abandon()
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
+            if self._busy:
+                self._leave_to_lease(error)
+            else:
+                self._break_off(error)
+            return
+        self._arrive(done)
+
+    def _postpone(self, action: _Execution) -> None:
+        """Begin it when the lease is renewed."""
+        self._running.pop(action.step, None)
+        self._unstarted.append(action)
+        self._proceed()
+
+    def look_after_tasks(self) -> None:
+        """Begin again what somebody else has cancelled before its first turn; such a task could not tell."""
+        for task, action in [*self._running.values()]:
+            if task.cancelled():
+                self._postpone(action)
 
     def _set_timer(self) -> None:
         """Wake for what waits for a moment while siblings run: else the saga would have been given up."""
@@ -324,7 +375,7 @@ class Interpreter:
         wakes += alarms(state)
         if wakes:
             wait = max(0.0, (min(wakes) - self._clock.now()) / 1_000_000) + 0.001
-            self._timer = self._loop.call_later(wait, self._tick)
+            self._timer = self._loop.call_later(wait, self._tick, context=Context())
 
     def _tick(self) -> None:
         self._arrive(Incoming(Ticked(self._clock.now())))
@@ -376,48 +427,54 @@ class Interpreter:
         self._finish()
 
     def _finish(self) -> None:
+        self._unstarted = []
         self._cut_short()
         if self._timer is not None:
             self._timer.cancel()
+        if self._chore is not None:
+            self._chore.cancel()
         self.over = True
         _tell(self._told_progress)
         _tell(self._told_over)
         self._on_over(self)
 
     def _cut_short(self) -> None:
-        for task in self._running.values():
+        running, self._running = self._running, {}
+        for task, _ in running.values():
             task.cancel()
 
     # What has to be waited for.
 
     def _wait_for(self, chore: Coroutine[object, object, None]) -> None:
         self._busy = True
-        self._chore = self._loop.create_task(self._see_to(chore))
+        self._chore = self._loop.create_task(chore, context=Context())
+        self._chore.add_done_callback(self._seen_to)
 
-    async def _see_to(self, chore: Coroutine[object, object, None]) -> None:
-        try:
-            await chore
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
-            self._break_off(error)
-            if not self.over:
-                return  # the saga is being set aside
+    def _seen_to(self, chore: asyncio.Task[None]) -> None:
         self._busy = False
+        if chore.cancelled():
+            if not self.over:  # by other code
+                self._leave_to_lease(asyncio.CancelledError())
+            return
+        error = chore.exception()
+        if error is not None and not self.over:
+            self._break_off(error)
         self._proceed()
 
     async def _renew_and_act(self) -> None:
         """Renew the lease, or be told that the saga is lost; a row that somebody has locked may take a while."""
-        actions, self._unstarted = self._unstarted, ()
-        while not await self._renew(self):
+        while self._unstarted and not await self._renew(self):
             if self._lost or self.over:
                 return
             await asyncio.sleep(0.05)
+        actions, self._unstarted = self._unstarted, []
         if not (self._lost or self.over):
             self._act(actions)
 
     async def _read_letters(self) -> None:
         self._hearsay = False
         self.saga.seen = self.saga.signals
-        while not self._lost:
+        while not (self._lost or self.over):
             try:
                 letters = await self._store.letters(self.saga.id)
             except StoreError:
@@ -450,6 +507,12 @@ class Interpreter:
 def _tell(waiting: asyncio.Future[None] | None) -> None:
     if waiting is not None and not waiting.done():
         waiting.set_result(None)
+
+
+def _hear(task: asyncio.Task[None]) -> None:
+    """The loop has raised it already: it needs not be spoken of again."""
+    if not task.cancelled():
+        task.exception()
 
 
 def first_events(at: Moment, *, takeover: bool, alone: bool) -> list[Incoming]:

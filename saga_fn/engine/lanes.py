@@ -6,13 +6,18 @@ There is no timer. What is ready alone leaves alone, at the end of the present t
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
+from saga_fn.engine.tasks import cut_short, spawn
+
 BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
+_CLEAN_UP: Final = 0.5
+"""Seconds that a lane which is cut short may take to give back its connection."""
 
 
 class Batched(Protocol):
@@ -43,7 +48,8 @@ class Lanes(Generic[T]):
         self._free = lanes
         self._waiting: dict[int, deque[T]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._beginning = False
+        self._beginner: asyncio.Task[None] | None = None
+        """The lane that has not had its first turn: it takes along what becomes ready until then."""
 
     def add(self, shard: int, item: T) -> None:
         """Send this item with the next batch."""
@@ -51,7 +57,7 @@ class Lanes(Generic[T]):
         if queue is None:
             queue = self._waiting[shard] = deque()
         queue.append(item)
-        if self._free and not self._beginning:
+        if self._free and self._beginner is None:
             # It begins when this turn of the loop is over: what else becomes ready until then goes along.
             self._begin()
 
@@ -59,21 +65,27 @@ class Lanes(Generic[T]):
         """Wait `patience` seconds for what was added, then cut it short: `send` settles it by what it knows."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=patience)
-        while self._tasks or self._waiting:
+        give_up = time.monotonic() + _CLEAN_UP
+        while (self._tasks or self._waiting) and time.monotonic() < give_up:
             await asyncio.sleep(0)  # a task that never began could settle nothing
-            for task in (tasks := list(self._tasks)):
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await cut_short(self._tasks, _CLEAN_UP)
 
     def _begin(self) -> None:
         self._free -= 1
-        self._beginning = True
-        task = asyncio.create_task(self._lane())
+        task = self._beginner = spawn(self._lane())
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._beginner is task:  # somebody has cancelled it before its first turn
+            self._beginner = None
+            self._free += 1
+            if self._waiting:
+                self._begin()
 
     async def _lane(self) -> None:
-        self._beginning = False
+        self._beginner = None
         try:
             while self._waiting:
                 shard = next(iter(self._waiting))
@@ -84,7 +96,7 @@ class Lanes(Generic[T]):
                 await asyncio.sleep(0)  # what follows at once from this batch goes with the next
         finally:
             self._free += 1
-            if self._waiting and not self._beginning:  # cut short
+            if self._waiting and self._beginner is None:  # cut short
                 self._begin()
 
     def _take(self, shard: int) -> list[T]:

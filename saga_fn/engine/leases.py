@@ -18,6 +18,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from saga_fn.engine.interpreter import Interpreter
+from saga_fn.engine.tasks import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
@@ -38,23 +39,21 @@ class LeaseKeeper:
         self._held = held
         self._owner = owner
         self._lease = lease
-        self._task: asyncio.Task[None] | None = None
-        self._watch: asyncio.Task[None] | None = None
+        # Two tasks, each looked after by itself: a renewal that hangs must not keep a lost saga running.
+        self._renewing = Upkeep("renews leases", self._renew_for_as_long_as_needed)
+        self._watching = Upkeep("watches the deadlines of leases", self._watch_deadlines)
         self._found_locked: dict[UUID, float] = {}
         """When (monotonic time) a saga was last asked for that is ours and could not be renewed."""
 
     def ensure_running(self) -> None:
-        """Begin to renew, unless it goes on already. It stops by itself when nothing is held."""
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._renew_for_as_long_as_needed())
-            self._watch = asyncio.create_task(self._watch_deadlines())
+        """Begin to renew and to watch, unless both go on already. Each stops by itself when it finds nothing held."""
+        self._renewing.start()
+        self._watching.start()
 
-    async def stop(self) -> None:
-        """Renew nothing more."""
-        for task in (self._task, self._watch):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+    async def stop(self, patience: float = 0.5) -> None:
+        """Renew nothing more; waits `patience` seconds at most."""
+        await self._watching.stop(patience)
+        await self._renewing.stop(patience)
 
     async def _watch_deadlines(self) -> None:
         """Apart from renewal, so that a renewal that hangs cannot keep a lost saga running."""
@@ -76,6 +75,8 @@ class LeaseKeeper:
                 )
             for interpreter in over:
                 interpreter.lose()
+            for interpreter in list(self._held.values()):
+                interpreter.look_after_tasks()
 
     async def _renew_for_as_long_as_needed(self) -> None:
         while self._held:
@@ -85,6 +86,8 @@ class LeaseKeeper:
                 await self._renew_half_spent()
             except StoreError as error:
                 _log.warning("leases could not be renewed: %s", error.fact)
+            except Exception:  # noqa: BLE001 - whatever it is, the next round may do better
+                _log.exception("leases could not be renewed")
 
     async def _renew_half_spent(self) -> None:
         """Renew what has less than half of its lease left, the most urgent first; there are three more rounds for each."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import Context
 from datetime import UTC, datetime
 from typing import Any, cast, final
 from uuid import UUID
@@ -136,7 +137,13 @@ class LiveSaga:
         return {step: self.inputs[step].data for step in running if step in self.inputs}
 
     def bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
-        """Compute the inputs of steps that may begin together."""
+        """Compute the inputs of steps that may begin together.
+
+        In an empty context: an input map is to give the same in whatever task, of whatever process, it is computed.
+        """
+        return Context().run(self._bind_all, state, steps)
+
+    def _bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
         bindings: list[Binding] = []
         faults: list[Fault] = []
         for step in steps:

@@ -88,10 +88,15 @@ class Starter:
         """`slots` tells how many sagas more of a name this process may run itself."""
         self._engine = engine
         self._slots = slots
-        self._unkeyed: Lanes[_Pending] = Lanes(self._send_unkeyed, lanes=1)
-        self._keyed: Lanes[_Pending] = Lanes(self._send_keyed, lanes=1)
         self._awaited: Counter[object] = Counter()
         """Ids and business keys that starts of this process wait for."""
+        self.begin_life()
+
+    def begin_life(self) -> None:
+        """Begin with nothing on its way, in whatever event loop comes next."""
+        self._unkeyed: Lanes[_Pending] = Lanes(self._send_unkeyed, lanes=1)
+        self._keyed: Lanes[_Pending] = Lanes(self._send_keyed, lanes=1)
+        self._awaited.clear()
 
     async def start(self, request: StartRequest, connection: Connection | None = None) -> StartedSaga:
         """Insert the saga; durable when this returns, or part of the connection's transaction, and then owned by nobody.
@@ -100,6 +105,7 @@ class Starter:
         inserted all the same, unless another transaction held its key.
         """
         self._engine.require_open()
+        self._engine.require_attendance()
         if connection is not None:
             return (await start_within(self._engine, [request], connection))[0]
         await self._engine.keep_plan(request.registered.definition.plan)
@@ -126,6 +132,7 @@ class Starter:
         """
         engine = self._engine
         engine.require_open()
+        engine.require_attendance()
         requests = _requests(registered, data, aggregation_id, idempotency_key, delay)
         if connection is not None:
             return await start_within(engine, requests, connection)

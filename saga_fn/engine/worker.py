@@ -17,6 +17,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.log import log_unregistered
 from saga_fn.engine.room import rooms as rooms_of
 from saga_fn.engine.sending import sweep
+from saga_fn.engine.tasks import Upkeep, call_later
 from saga_fn.errors import StoreError
 from saga_fn.store.records import ClaimedSaga
 
@@ -35,10 +36,12 @@ class Worker:
 
     def __init__(self, engine: SagaEngine) -> None:
         self._engine = engine
-        self._wake = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._wake: asyncio.Event | None = None
+        self._loop = Upkeep("looks for due sagas", self._run, self._cancelled)
         self._behind: list[int] = []
         """Shards that had more to claim than there were slots."""
+        self._next_poll = 0.0
+        """When (monotonic time) every shard is to be asked again, however much there is to do in some."""
         self.failures: int = 0
         """Passes in a row that failed; 0 when the last one went well."""
         self.last_error: str | None = None
@@ -55,23 +58,34 @@ class Worker:
     @property
     def running(self) -> bool:
         """Whether the loop is alive."""
-        return self._task is not None and not self._task.done()
+        return self._loop.running
 
     def start(self) -> None:
-        """Begin to look for due sagas."""
+        """Begin to look for due sagas, in the event loop that runs."""
+        self._wake = asyncio.Event()
+        self._behind = []
         self._told = False
-        self._task = asyncio.create_task(self._run())
+        self._next_poll = self._next_sweep = 0.0
+        self.failures, self.last_error = 0, None
+        self._loop.start()
 
-    async def stop(self) -> None:
-        """Claim nothing more; what was claimed goes on."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+    async def stop(self, patience: float = 0.5) -> None:
+        """Claim nothing more; what was claimed goes on. Waits `patience` seconds at most for a claim that is on its way."""
+        await self._loop.stop(patience)
+        self._wake = None
+
+    def _cancelled(self) -> None:
+        """Other code has cancelled the loop's task: it may have meant this whole process, so health tells, and the log."""
+        self.last_error = "its task was cancelled by code outside of this library"
+        _log.error(
+            "the worker's task was cancelled by code outside of this library: this process claims no saga any more until"
+            " its orchestrator is left and entered again"
+        )
 
     def wake(self) -> None:
         """Look now."""
-        self._wake.set()
+        if self._wake is not None:
+            self._wake.set()
 
     def wake_at(self, moment: Moment | None) -> None:
         """Look when this moment of database time has come (None: now)."""
@@ -79,7 +93,7 @@ class Worker:
         if wait <= 0:
             self.wake()
         elif self.running and wait < self._engine.options.poll_interval.total_seconds():  # else it is seen in time
-            asyncio.get_running_loop().call_later(wait + 0.001, self.wake)
+            call_later(wait + 0.001, self.wake)
 
     def _slot_freed(self) -> None:
         if self._crowded:  # a slot of a name that has a limit may be among those
@@ -166,7 +180,11 @@ class Worker:
         pairs, _ = self._with_room()
         if not pairs or self._free() <= 0:
             return 0
-        shards = self._behind or await engine.store.due_shards(pairs)
+        shards = self._behind
+        if not shards or time.monotonic() >= self._next_poll:
+            self._next_poll = time.monotonic() + engine.options.poll_interval.total_seconds()
+            shards = list({*shards, *await engine.store.due_shards(pairs)})
+        # In another order each time, for the first ones may take all the slots.
         random.shuffle(shards)
         self._behind = []
         claimed = 0
@@ -204,12 +222,14 @@ class Worker:
 
     async def _rest(self, seconds: float) -> bool:
         """Wait, or be woken sooner: whether it was so."""
+        wake = self._wake
+        assert wake is not None, "it was started"
         try:
             async with asyncio.timeout(seconds):
-                await self._wake.wait()
+                await wake.wait()
         except TimeoutError:
             return False
-        self._wake.clear()
+        wake.clear()
         return True
 
 
@@ -225,7 +245,9 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
     pairs = engine.registry.pairs
     claimed = 0
     mine: set[asyncio.Future[None]] = set()
-    for shard in await engine.store.due_shards(pairs) if pairs else []:
+    shards = await engine.store.due_shards(pairs) if pairs else []
+    random.shuffle(shards)
+    for shard in shards:
         while claimed < limit:
             free = min(slots - len(mine), limit - claimed)
             if free <= 0:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from contextvars import Context
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
@@ -32,6 +33,10 @@ _ARRAYS: Final = "SELECT " + ", ".join(f"NULL::pg_catalog.{name}[]" for name in 
 class Connections(Protocol):
     """Where a statement's connection comes from. None is held while user code runs."""
 
+    def begin_life(self) -> None:
+        """Begin with no connection, in the event loop that runs now: those of another one are out of reach."""
+        ...
+
     async def close(self) -> None:
         """Give back everything."""
         ...
@@ -53,7 +58,7 @@ class _Farewells:
 
     def add(self, farewell: Coroutine[object, object, None]) -> None:
         """Say it beside everything else."""
-        task = asyncio.create_task(farewell)
+        task = asyncio.get_running_loop().create_task(farewell, context=Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -71,8 +76,17 @@ class OwnConnections:
 
     def __init__(self, address: Address, *, size: int) -> None:
         self._address = address
+        self._size = size
         self._idle: list[asyncpg.Connection[asyncpg.Record]] = []
-        self._slots = asyncio.Semaphore(size)
+        self.begin_life()
+
+    def begin_life(self) -> None:
+        """Begin with no connection, in the event loop that runs now."""
+        for connection in self._idle:
+            with suppress(RuntimeError):  # its event loop is closed
+                connection.terminate()
+        self._idle = []
+        self._slots = asyncio.Semaphore(self._size)
         self._farewells = _Farewells()
 
     async def close(self) -> None:
@@ -113,7 +127,7 @@ class OwnConnections:
         connection = await connect(self._address)
         try:
             await learn_types(connection)
-        except BaseException:
+        except BaseException:  # cut short in it, as by a stop: nobody else knows the connection
             connection.terminate()
             raise
         return connection
@@ -145,7 +159,12 @@ class BorrowedConnections:
     def __init__(self, pool: Pool, *, limit: int) -> None:
         self._pool = pool
         self._learnt: WeakSet[object] = WeakSet()
-        self._slots = asyncio.Semaphore(limit)
+        self._limit = limit
+        self.begin_life()
+
+    def begin_life(self) -> None:
+        """Begin with no connection, in the event loop that runs now."""
+        self._slots = asyncio.Semaphore(self._limit)
         self._farewells = _Farewells()
 
     async def close(self) -> None:

@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import Context
 from datetime import datetime
 from typing import Final, TypeVar, final
 from uuid import UUID
@@ -90,6 +91,8 @@ class Database:
             by_pool = listens and not self._hears_apart
             take_place(self._pool, listens=by_pool, max_connections=self._max_connections)
             self._listens_by_pool = by_pool
+        for connections in (self._work, self._control, self._hearing):
+            connections.begin_life()
         if migrate:
             await self._migrate()
         async with self.work() as connection:
@@ -106,7 +109,7 @@ class Database:
                 told=listen,
                 is_closing=self._is_closing,
             )
-            self._listening = asyncio.create_task(self.listener.listen())
+            self._listening = asyncio.get_running_loop().create_task(self.listener.listen(), context=Context())
 
     def _is_closing(self) -> bool:
         closing: object = getattr(self._pool, "is_closing", None)

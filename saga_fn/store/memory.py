@@ -91,6 +91,8 @@ class MemoryStore:
         self.processes: MemoryProcesses = MemoryProcesses(
             self, lambda: (saga.record for saga in self._sagas.values()), self._change
         )
+        self.attendants: set[object] = set()
+        """Whoever works on the sagas in it at this moment: nothing outside of this process could."""
         self._listeners: list[Callable[[UUID | None], None]] = []
 
     @property

@@ -328,22 +328,6 @@ async def test_bad_input_is_refused_before_anything_is_written(make: Make) -> No
         assert (await orchestrator.health()).in_flight == 0
 
 
-async def test_one_saga_that_kills_its_own_task_does_not_stop_the_others(make: Make) -> None:
-    @step
-    async def poison(inp: Order) -> Done:
-        if inp.order_id == "poison":
-            raise SystemExit(1)
-        return Done(inp.order_id)
-
-    builder = SagaBuilder(Order)
-    output = builder.add_step(poison, input_map=lambda ctx: ctx.initial_data)
-    async with make() as orchestrator:
-        handle = orchestrator.register("poisoned", builder.build(output=output))
-        runs = [await handle.start(Order(name)) for name in ("a", "poison", "b")]
-        ends = [await run.outcome(SOON) for run in runs]
-        assert [type(end) for end in ends] == [Completed, Compensated, Completed]
-
-
 async def _parked(orchestrator: SagaOrchestrator, saga_id: UUID) -> None:
     async with asyncio.timeout(SOON):
         while (await orchestrator.get_snapshot(saga_id)).parked is None:

@@ -1,0 +1,101 @@
+"""Tasks of the engine's own: in contexts of their own, and alive for as long as they are wanted.
+
+A task copies the context variables of whoever makes it. The engine's tasks are made in the middle of callers' requests, so
+each of them begins in an empty context: no step may see the tenant, the user or the trace of a request that happened to be
+there when a batch left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Iterable
+from contextvars import Context
+from typing import Final, TypeAlias, TypeVar, final
+
+T = TypeVar("T")
+Work: TypeAlias = Coroutine[object, object, T]
+
+_log = logging.getLogger("saga_fn")
+_AGAIN_AFTER: Final = 0.1
+"""Seconds until a loop that somebody else has ended begins again: a loop of events that is closing is closed by then."""
+
+
+def spawn(work: Work[T]) -> asyncio.Task[T]:
+    """Begin this work in an empty context."""
+    return asyncio.get_running_loop().create_task(work, context=Context())
+
+
+def call_later(seconds: float, then: Callable[[], object]) -> asyncio.TimerHandle:
+    """Call `then` after that many seconds, in an empty context."""
+    return asyncio.get_running_loop().call_later(seconds, then, context=Context())
+
+
+async def cut_short(tasks: Iterable[asyncio.Task[None]], patience: float, *, first: float = 0.0) -> None:
+    """Give these tasks `first` seconds, then cancel them, and wait at most `patience` seconds until they are over."""
+    left = {task for task in tasks if not task.done()}
+    if left and first:
+        _, left = await asyncio.wait(left, timeout=first)
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=patience)
+
+
+@final
+class Upkeep:
+    """Work of the engine's that goes on in a task until it has nothing more to do, or is told to stop.
+
+    The work may fail, and other code may cancel its task (a tear-down that cancels all tasks there are): then it is begun again,
+    and the log says so under the name `what`. With `on_cancel`, work whose task is cancelled by other code is left, and
+    `on_cancel` is called.
+    """
+
+    def __init__(self, what: str, work: Callable[[], Work[None]], on_cancel: Callable[[], None] | None = None) -> None:
+        self._what = what
+        self._work = work
+        self._on_cancel = on_cancel
+        self._task: asyncio.Task[None] | None = None
+        self._again: asyncio.TimerHandle | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it goes on at this moment."""
+        return self._task is not None and not self._task.done()
+
+    def start(self) -> None:
+        """Begin, unless it goes on already."""
+        if self._task is None or self._task.done():
+            self._drop_timer()
+            self._task = spawn(self._work())
+            self._task.add_done_callback(self._ended)
+
+    async def stop(self, patience: float) -> None:
+        """End it, and wait at most `patience` seconds until it is over."""
+        self._drop_timer()
+        task, self._task = self._task, None
+        if task is not None:
+            await cut_short((task,), patience)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if task is not self._task or not (task.cancelled() or error is not None):
+            return
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            return  # the program ends
+        if error is None and self._on_cancel is not None:
+            self._on_cancel()
+            return
+        if error is not None:
+            _log.error("the task that %s failed; it begins again", self._what, exc_info=error)
+        self._again = call_later(_AGAIN_AFTER, self._begin_again)
+
+    def _begin_again(self) -> None:
+        if not self.running:
+            _log.warning("the task that %s was ended by other code of this process; it begins again", self._what)
+            self.start()
+
+    def _drop_timer(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
