@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from msgspec.structs import replace
+
 from saga_fn.core.events import (
     Accompanied,
     Binding,
@@ -26,6 +28,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan
+from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import ParkReason
 from tests.core.given import (
     DIAMOND,
@@ -246,6 +249,41 @@ def undone_in_doubt() -> Saga:
     return saga
 
 
+def repeated_in_doubt() -> Saga:
+    minutes = RetrySchedule(attempts=3, base=SECOND, within=900 * SECOND)
+    open_ended = step("b", "a", unknown_retry=minutes, undo_in_doubt=True, own_retry=False)
+    saga = started(Plan.of(step("a", retry=THRICE, unknown_retry=minutes, settles=True), open_ended), A)
+    saga.fail(A, after=SECOND)
+    saga.wait(SECOND)
+    saga.resume(A)
+    saga.fail(A, FailureKind.UNKNOWN, draw=0.25)
+    saga.wait(SECOND)
+    saga.take_over(A)
+    saga.succeed(A, B)
+    saga.fail(B, after=SECOND)
+    saga.wait(SECOND)
+    saga.tick(B)
+    saga.fail(B, FailureKind.UNKNOWN)
+    saga.wait(SECOND)
+    saga.tick(B)
+    saga.fail(B, FailureKind.REFUSED)
+    saga.undo(B)
+    saga.undo(A)
+    return saga
+
+
+def left_to_a_person() -> Saga:
+    asked = step("a", on_unknown=OnUnknown.PARK, undo_in_doubt=True)
+    saga = started(Plan.of(asked, step("b"), replace(asked, step=C)), A, B, C)
+    saga.fail(B)
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.fail(C, FailureKind.UNKNOWN)
+    saga.tell(StepSkipped(saga.moment, C))
+    saga.tell(CompensationRequested(saga.moment))
+    saga.undo(A)
+    return saga
+
+
 def passed_over() -> Saga:
     saga = started(Plan.of(step("a"), step("b", "a", when=True), step("c", "b")), A)
     saga.tell(StepSucceeded(saga.moment, A, 1, (Declined(B), *bound(C))))
@@ -307,6 +345,8 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         past_its_pivot,
         found_out,
         undone_in_doubt,
+        repeated_in_doubt,
+        left_to_a_person,
         waited,
         waited_in_vain,
         late,
