@@ -22,6 +22,8 @@ from saga_fn.demo.orders import Order
 PATIENCE = StepOptions(
     timeout=timedelta(seconds=1.5),
     retry_policy=FixedRetry(max_attempts=5, delay=timedelta(milliseconds=200)),
+    unknown_retry_policy=FixedRetry(max_attempts=10, delay=timedelta(milliseconds=200)),
+    business_error_settles=True,  # the services answer a request that is repeated as they did the first time
     compensation_retry_policy=FixedRetry(max_attempts=20, delay=timedelta(milliseconds=200)),
 )
 """Short delays, because people watch. A service that took no order for hours would need patience of another kind."""
