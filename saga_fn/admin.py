@@ -146,6 +146,9 @@ class SagaAdmin:
         """Roll the saga back: undo every step that is done, the last first. A FAILED saga takes up what was left undone.
 
         A saga that has done nothing yet ends COMPENSATED: a clean end, where `abort` would give FAILED.
+
+        Of a rollback that waits for a person to find out about a step (parked, outcome_unknown): turn back all the same. The
+        step is undone then, if its compensation accepts a missing output; else it is left over as what may have run.
         """
         check, asked = _revision(expect), self._asked(reason)
         await apply_verb(self._engine, saga_id, lambda at: Incoming(CompensationRequested(at.now, check), input=asked))
@@ -161,6 +164,8 @@ class SagaAdmin:
         reason: str | None = None,
     ) -> None:
         """Go on as if a step that waits had returned `mock_output`. The step is never compensated.
+
+        Of a rollback that waits for a person to find out about the step: it is seen to, and is not undone.
 
         Args:
             saga_id: The saga's id.

@@ -123,9 +123,13 @@ def step(
 
     A step that was cut short (by its timeout, a crash, a lost lease) may have run. So may one that raises what the usual
     clients raise after a request may have left (a TimeoutError, a ConnectionResetError, httpx.ReadTimeout, a status of 502),
-    what `unknown_on` names, or `OutcomeUnknown`. `on_unknown` says what then: `repeat` it, `undo` it by a compensation that
-    is given None for the output, `park` it. A `probe` finds out instead: it returns `Done(output)` or `NOT_DONE`, is asked
-    again if it raises, and may take a StepContext, with the step's own key in it. `RetryLater` says when to try again.
+    what `unknown_on` names, or `OutcomeUnknown`. `on_unknown` says what then: `repeat` it by `unknown_retry_policy`, `undo`
+    it by a compensation that is given None for the output, `park` it. A `probe` finds out instead: it returns
+    `Done(output)` or `NOT_DONE`, is asked again if it raises, and may take a StepContext, with the step's own key in it.
+    `RetryLater` says when to try again.
+
+    In a rollback what may have run is undone, too, if the compensation's second parameter accepts None (and the step itself
+    never returns None); else the saga ends FAILED and names the step. With `park` a person is asked before.
 
     The function takes its input, and a StepContext if its second parameter is annotated so. Raises SagaDefinitionError
     or TypeValidationError, when the step is made, for whatever could not be run.

@@ -30,8 +30,9 @@ class OutcomeUnknown(Exception):  # noqa: N818 - it says what is so; the fault l
 class RetryLater(Exception):  # noqa: N818 - as above
     """Raise it in a step that has not been done, and that is to be tried again no sooner than `after` from now.
 
-    It is for participants that say when to come back, by a 429's `Retry-After`. It counts as an attempt of the step's
-    `retry_policy`, and ends the attempts when that is used up; `retry_on` need not name it. Subclasses count as it.
+    It is for participants that say when to come back, by a 429's `Retry-After`: that takes the place of the policy's delay.
+    It counts as an attempt of the step's `retry_policy` (without one, of `unknown_retry_policy`), and ends the attempts when
+    that is used up, or when `after` leads beyond its `within`; `retry_on` need not name it. Subclasses count as it.
 
     `after` is a timedelta: what is negative counts as none, what is longer than 365 days as those. Raises
     SagaDefinitionError for anything else. `message` says why, and stands in the history.
