@@ -12,7 +12,7 @@ LONGEST_DELAY = 365 * 24 * 3600 * 1_000_000
 
 JOURNAL_LIMIT = 10_000
 """From this many journal entries on, whatever would be repeated waits for a person: no saga fills the store by itself."""
-_AT_ONCE = 3
+MOST_AT_ONCE = 3
 """So many attempts may be repeated without a wait."""
 _LEAST = 10_000
 _MOST_OF_LEAST = 1_000_000
@@ -83,6 +83,6 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
 
 def _least_delay(failures: int) -> int:
     """The wait that no schedule goes below after that many failures, in microseconds."""
-    if failures <= _AT_ONCE:
+    if failures <= MOST_AT_ONCE:
         return 0
-    return min(_LEAST << min(failures - _AT_ONCE - 1, 10), _MOST_OF_LEAST)
+    return min(_LEAST << min(failures - MOST_AT_ONCE - 1, 10), _MOST_OF_LEAST)

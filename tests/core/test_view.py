@@ -67,6 +67,11 @@ def view(*steps: StepState) -> tuple[StepState, ...]:
             RetrySchedule(attempts=3, base=SECOND, cap=0), RetrySchedule(attempts=3), id="a cap of nothing is at once"
         ),
         pytest.param(
+            RetrySchedule(attempts=5),
+            RetrySchedule(attempts=3, base=LATER, jitter=1.0),
+            id="at once at first, then never",
+        ),
+        pytest.param(
             RetrySchedule(attempts=3, base=2, jitter=0.5), RetrySchedule(attempts=3, base=LATER), id="never below one"
         ),
         pytest.param(

@@ -6,7 +6,7 @@ import msgspec
 
 from saga_fn.core.ids import Digest, Moment, StepId, item_of
 from saga_fn.core.plan import Plan
-from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.retry import MOST_AT_ONCE, RetrySchedule
 
 NOW = Moment(0)
 """Where a view has every moment that has come."""
@@ -47,10 +47,14 @@ def _cut_limit(limit: int | None) -> int | None:
 def cut_schedule(retry: RetrySchedule) -> RetrySchedule:
     """The schedule that stands for `retry` while exploring.
 
-    It has at most three attempts; its delays are none at all, some, or either where the real ones may shrink to none.
+    It has at most three attempts; its delays are none at all, some, or either where the real ones may shrink to none, or
+    are none at first.
     """
-    waits = bool(retry.base and retry.cap)
-    shrinks = waits and (retry.multiplier < 1.0 or min(retry.base, retry.cap) * (1.0 - retry.jitter) < 1.0)
+    always = bool(retry.base and retry.cap)
+    waits = always or retry.attempts > MOST_AT_ONCE + 1
+    shrinks = waits and (
+        not always or retry.multiplier < 1.0 or min(retry.base, retry.cap) * (1.0 - retry.jitter) < 1.0
+    )
     return RetrySchedule(
         attempts=min(retry.attempts, 3),
         base=LATER if waits else 0,
