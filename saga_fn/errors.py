@@ -46,6 +46,11 @@ _short: Final = reprlib.Repr()  # goes into nothing that is large or deep, nor i
 _short.maxstring = _short.maxother = _short.maxlong = _LONGEST_SHOWN
 
 
+def is_a(value: object, kind: type | tuple[type, ...]) -> bool:
+    """`isinstance`, asked of a value whose type the checkers are sure of: not every caller has one."""
+    return isinstance(value, kind)
+
+
 def shown(value: object) -> str:
     r"""How a message shows what a caller gave: its repr on one line, 80 characters at most. Never raises.
 

@@ -20,7 +20,12 @@ from saga_fn.engine.registry import Registered
 from saga_fn.engine.starting import Starter
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.view import result_of, snapshot_of
-from saga_fn.errors import SagaCompensatedError, SagaError, SagaFailedError
+from saga_fn.errors import (
+    SagaCompensatedError,
+    SagaError,
+    SagaFailedError,
+    is_a,
+)
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome, SagaSnapshot
 from saga_fn.store.connection import Connection
 
@@ -39,7 +44,7 @@ class SagaRun(Generic[R_co]):
     def __init__(
         self, engine: SagaEngine, started: StartedSaga, definition: SagaDefinition[Any, R_co]
     ) -> None:  # Any: what it was started with does not matter any more
-        if not isinstance(started, StartedSaga):
+        if not is_a(started, StartedSaga):
             raise SagaError("a run is made by a handle", hint="handle.start(data), or handle.attach(saga_id)")
         self._engine = engine
         self._definition = definition

@@ -17,7 +17,7 @@ from saga_fn.definition.base import StepBase
 from saga_fn.definition.binding import StepBinding, bind_step, bind_wait, plan_step, plan_wait
 from saga_fn.definition.captured import Captured
 from saga_fn.definition.deadline import check_deadline
-from saga_fn.definition.ids import check_items, new_id
+from saga_fn.definition.ids import check_items, check_size, new_id
 from saga_fn.definition.mapping import Mapped, Source, computed, handed_on
 from saga_fn.definition.options import StepOptions, check_options
 from saga_fn.definition.pivot import check_pivot
@@ -26,7 +26,11 @@ from saga_fn.definition.signature import payload_type
 from saga_fn.definition.step import parts_of
 from saga_fn.definition.waits import WaitingBuilder, WaitParts
 from saga_fn.duration import micros_of
-from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.errors import (
+    SagaDefinitionError,
+    is_a,
+    shown,
+)
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -61,8 +65,7 @@ class SagaDefinition(Generic[D, R]):
 
     def binding(self, step: StepId) -> StepBinding | None:
         """What it takes to run the step, or the item of a fan-out; None if there is no such step."""
-        given: object = step
-        if not isinstance(given, str):
+        if not is_a(step, str):
             return None
         return self.steps.get(step) or self.steps.get(owner_of(step))
 
@@ -232,6 +235,7 @@ class SagaBuilder(WaitingBuilder[D]):
 
         Raises SagaDefinitionError, and TypeValidationError for types that do not fit.
         """
+        given: object = depends_on
         if depends_on is None:
             refs: tuple[Any, ...] = ()
         elif isinstance(depends_on, StepRef):
@@ -240,7 +244,7 @@ class SagaBuilder(WaitingBuilder[D]):
             refs = cast("Any", depends_on)  # as above
         else:
             raise SagaDefinitionError(
-                f"depends_on must be a StepRef or a tuple of StepRefs, not {shown(depends_on)}",
+                f"depends_on must be a StepRef or a tuple of StepRefs, not {shown(given)}",
                 hint="write depends_on=(first, second), or leave it out",
             )
         return cast(
@@ -275,7 +279,7 @@ class SagaBuilder(WaitingBuilder[D]):
     def wire_wait(self, parts: WaitParts, after: AnyRefs) -> StepRef[Any]:  # Any: waits for events of all types
         """Add a wait, untyped: what all its spellings share."""
         self._refuse_built()
-        if not isinstance(parts, WaitParts):
+        if not is_a(parts, WaitParts):
             raise SagaDefinitionError(f"{shown(parts)} is no wait", hint="use add_event or add_sleep")
         step_id = new_id(parts.step_id, self._bindings)
         follows = self._follows(step_id, parts.refs, after)
@@ -372,6 +376,7 @@ class SagaBuilder(WaitingBuilder[D]):
             deadline=self._deadline,
         )
         check_deadline(plan)
+        check_size(plan)
         self._built = True
         return SagaDefinition(
             name=name,

@@ -31,6 +31,7 @@ _MEND: Final = "give an exception class or a tuple of them, as in retry_on=(Bank
 def error_types(name: str, value: object) -> tuple[type[Exception], ...]:
     """The classes an option names; raises SagaDefinitionError for anything that is not a class of exceptions."""
     given = cast("tuple[object, ...]", value) if isinstance(value, tuple) else (value,)
+    each: object
     for each in given:
         if not isinstance(each, type) or not issubclass(each, Exception):
             told = shown(each)  # pyright: ignore[reportUnknownArgumentType]  # whatever was given

@@ -7,14 +7,15 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from saga_fn.core.ids import StepId, owner_of
-from saga_fn.core.plan import PlannedStep
+from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.size import STATE_LIMIT, most_bytes
 from saga_fn.errors import SagaDefinitionError, shown
 
 MOST_STEPS: Final = 100
 LONGEST_ID: Final = 64
-"""Characters. The largest state of a saga with the most steps, items and events stays under the store's limit of 64 KiB."""
+"""Characters. A saga of the most steps, with the longest ids, and the most items can be stored: see core/size.py."""
 LONGEST_FAN_OUT_ID: Final = 32
-"""Characters; of all limits together the same, as tests/core/test_sizes.py computes it."""
+"""Characters."""
 _STEP_ID: Final = re.compile(rf"[ -~]{{1,{LONGEST_ID}}}")
 
 
@@ -50,3 +51,13 @@ def check_items(new: PlannedStep, planned: Iterable[PlannedStep]) -> None:
                 f"steps {new.step!r} and {known.step!r} cannot be told from each other's items",
                 hint="give one of them another step_id=",
             )
+
+
+def check_size(plan: Plan) -> None:
+    """Raise SagaDefinitionError for a saga whose state could become larger than the store keeps."""
+    size = most_bytes(plan)
+    if size > STATE_LIMIT:
+        raise SagaDefinitionError(
+            f"the state of this saga could take {size:,} bytes, the limit is {STATE_LIMIT:,}",
+            hint="let its compensations wait for fewer events, give steps and events shorter names, or split the saga",
+        )

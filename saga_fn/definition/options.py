@@ -11,7 +11,7 @@ from saga_fn.definition.event import Expected
 from saga_fn.definition.failing import ErrorTypes, check_errors, error_types
 from saga_fn.definition.retry import RetryPolicy, check_policy
 from saga_fn.duration import seconds_of
-from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.errors import SagaDefinitionError, is_a, shown
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=60)
 """What one attempt may take where nothing else is said: a call that hangs does not keep its saga's slot for ever."""
@@ -116,10 +116,9 @@ _JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
 
 def check_options(options: StepOptions) -> None:
     """Raise SagaDefinitionError for an option that there is not, or whose value cannot be."""
-    given: object = options
-    if not isinstance(given, Mapping):
+    if not is_a(options, Mapping):
         raise SagaDefinitionError(
-            f"options of a step are named, not {shown(given)}", hint="e.g. step(charge, pivot=True)"
+            f"options of a step are named, not {shown(options)}", hint="e.g. step(charge, pivot=True)"
         )
     unknown = sorted(map(str, set(options) - set(_JUDGES)))
     if unknown:

@@ -11,7 +11,11 @@ import attrs
 from typing_extensions import override
 
 from saga_fn.core.ids import StepId
-from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.errors import (
+    SagaDefinitionError,
+    is_a,
+    shown,
+)
 
 if TYPE_CHECKING:
     from saga_fn.definition.event import Event
@@ -109,7 +113,7 @@ class InputContext(Generic[D_co]):
 
     def output(self, ref: StepRef[O]) -> O:
         """The output of a step that is done. Raises SagaDefinitionError for one that cannot be relied upon here."""
-        if not isinstance(ref, StepRef):
+        if not is_a(ref, StepRef):
             raise SagaDefinitionError(f"{shown(ref)} is not a StepRef", hint="pass what add_step gave")
         if ref.step_id == INITIAL:
             return cast("O", self.initial_data)  # the reference was made with this very type

@@ -14,7 +14,12 @@ from returns.result import Result
 
 from saga_fn.codec import UNRESOLVED, PayloadType
 from saga_fn.definition.refs import StepContext
-from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
+from saga_fn.errors import (
+    SagaDefinitionError,
+    TypeValidationError,
+    is_a,
+    shown,
+)
 
 _FACTORY: Final = (
     "leave the method undecorated and wrap it where the object is, as in "
@@ -177,7 +182,7 @@ def payload_type(tp: object, what: str) -> PayloadType[Any]:  # Any: found at ru
         raise TypeValidationError(f"{what} is the type variable {tp}", hint="subclass with concrete types")
     if isinstance(tp, str | ForwardRef):
         raise TypeValidationError(f"{what} is only a name: {shown(tp)}", hint=UNRESOLVED)
-    if isinstance(tp, list | dict | set):
+    if is_a(tp, (list, dict, set)):
         raise TypeValidationError(
             f"{what} is a value, not a type: {shown(tp)}", hint="write list[Payment], not [Payment]"
         )

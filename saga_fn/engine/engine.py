@@ -42,7 +42,7 @@ from saga_fn.engine.roster import Roster
 from saga_fn.engine.set_aside import concerns_one, missing_entry, set_aside
 from saga_fn.engine.suspects import TWICE, Suspects
 from saga_fn.engine.tasks import cut_short, spawn
-from saga_fn.errors import SagaError, StoredDataError, StoreError
+from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
@@ -65,7 +65,7 @@ class SagaEngine:
     """What one process does for the sagas it owns. Every process start is an owner of its own."""
 
     def __init__(self, store: Store, options: EngineOptions | None = None) -> None:
-        if not callable(getattr(store, "claim_due", None)) or not isinstance(options, EngineOptions | None):
+        if not callable(getattr(store, "claim_due", None)) or not is_a(options, (EngineOptions, type(None))):
             raise SagaError(
                 "an engine is made of a store and its EngineOptions", hint="SagaOrchestrator(...) makes one"
             )

@@ -29,7 +29,7 @@ def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: obje
 
 
 def _log_errors(_: EngineOptions, attribute: attrs.Attribute[str], value: object) -> None:
-    if value not in ("type", "traceback"):
+    if not isinstance(value, str) or value not in ("type", "traceback"):
         raise SagaError(
             f"{attribute.name} must be 'type' or 'traceback', not {shown(value)}",
             hint="'type' keeps exceptions' messages, which may hold what a payload holds, out of the log",

@@ -8,7 +8,12 @@ import attrs
 
 from saga_fn.core.plan import Plan
 from saga_fn.definition import SagaDefinition
-from saga_fn.errors import SagaDefinitionError, SagaNotRegisteredError, shown
+from saga_fn.errors import (
+    SagaDefinitionError,
+    SagaNotRegisteredError,
+    is_a,
+    shown,
+)
 
 
 @attrs.frozen(eq=False)
@@ -74,7 +79,7 @@ class Registry:
 
     def latest(self, name: str) -> Registered:
         """The definition new sagas of that name get; raises SagaNotRegisteredError."""
-        if not isinstance(name, str):
+        if not is_a(name, str):
             raise SagaNotRegisteredError(shown(name), registered=self._latest)
         found = self._latest.get(name)
         if found is None:

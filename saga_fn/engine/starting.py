@@ -12,8 +12,7 @@ import contextlib
 import enum
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import UUID
@@ -44,8 +43,8 @@ _GLANCE: Final = timedelta(milliseconds=2)
 """How long one waits that is known to have something in its way."""
 _SHORTEST_PAUSE: Final = 0.005
 _LONGEST_PAUSE: Final = 0.1
-_A_HEAD: Final = 0.01
-"""Seconds that each who waits adds to everybody's pause: all of them together use half a connection."""
+_A_KEY: Final = 0.01
+"""Seconds that each key that is waited for adds to every pause: all who wait use half a connection together."""
 _LONGEST_CROWDED: Final = 1.0
 
 
@@ -88,15 +87,14 @@ class Starter:
         """`slots` tells how many sagas more of a name this process may run itself."""
         self._engine = engine
         self._slots = slots
-        self._awaited: Counter[object] = Counter()
-        """Ids and business keys that starts of this process wait for."""
         self.begin_life()
 
     def begin_life(self) -> None:
         """Begin with nothing on its way, in whatever event loop comes next."""
         self._unkeyed: Lanes[_Pending] = Lanes(self._send_unkeyed, lanes=1)
         self._keyed: Lanes[_Pending] = Lanes(self._send_keyed, lanes=1)
-        self._awaited.clear()
+        self._awaited: dict[object, asyncio.Future[None]] = {}
+        """Ids and business keys that starts of this process wait for, and when the first of them is through."""
 
     async def start(self, request: StartRequest, connection: Connection | None = None) -> StartedSaga:
         """Insert the saga; durable when this returns, or part of the connection's transaction, and then owned by nobody.
@@ -199,46 +197,52 @@ class Starter:
         """Insert a saga as soon as no other transaction holds its key; raises StartBusyError after `key_wait`.
 
         It looks again and again for a moment, and holds no connection between two looks: neither those with other keys nor
-        commits wait for it. The more there are who wait, the longer each pauses.
+        commits wait for it. Of all that wait for one key only the first looks, and the more keys there are, the less often.
         """
         engine = self._engine
         give_up = time.monotonic() + engine.options.key_wait.total_seconds()
         new, _, _ = first_of(engine, request, owned=False)
-        shard = shard_of(new.id, engine.store.shards)
+        keys = _keys(new)
+        while (before := next((self._awaited[key] for key in keys if key in self._awaited), None)) is not None:
+            left = give_up - time.monotonic()
+            if left <= 0:
+                raise busy(request, HELD)
+            await asyncio.wait([before], timeout=left)
+        through: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        awaited = self._awaited
+        awaited.update(dict.fromkeys(keys, through))
+        try:
+            return await self._look_until(give_up, request, new)
+        finally:
+            for key in keys:
+                del awaited[key]
+            through.set_result(None)
+
+    async def _look_until(self, give_up: float, request: StartRequest, new: NewSaga) -> StartedSaga:
+        shard = shard_of(new.id, self._engine.store.shards)
         pause, changed_hands = _SHORTEST_PAUSE, 0
-        with self._waiting_for(new):
-            while changed_hands < LOOKS:
-                try:
-                    created, _ = await self._created(shard, [new], patience=_GLANCE)
-                except RowLockedError as error:
-                    left = give_up - time.monotonic()
-                    if left <= 0:
-                        raise busy(request, HELD) from error
-                    crowd = min(self._awaited.total() * _A_HEAD, _LONGEST_CROWDED)
-                    await asyncio.sleep(min(left, max(pause, crowd) * random.uniform(0.5, 1.0)))
-                    pause = min(pause * 2, _LONGEST_PAUSE)
-                    continue
-                if created:
-                    await self._hand_over(request)
-                    return StartedSaga(new.id, created=True)
-                before = await existing(engine, request, new)
-                if before is not None:
-                    return before
-                changed_hands += 1
+        while changed_hands < LOOKS:
+            try:
+                created, _ = await self._created(shard, [new], patience=_GLANCE)
+            except RowLockedError as error:
+                left = give_up - time.monotonic()
+                if left <= 0:
+                    raise busy(request, HELD) from error
+                crowd = min(len(self._awaited) * _A_KEY, _LONGEST_CROWDED)
+                await asyncio.sleep(min(left, max(pause, crowd) * random.uniform(0.5, 1.0)))
+                pause = min(pause * 2, _LONGEST_PAUSE)
+                continue
+            if created:
+                await self._hand_over(request)
+                return StartedSaga(new.id, created=True)
+            before = await existing(self._engine, request, new)
+            if before is not None:
+                return before
+            changed_hands += 1
         raise busy(request, CHANGED_HANDS)
 
     def _is_awaited(self, new: NewSaga) -> bool:
         return bool(self._awaited) and any(key in self._awaited for key in _keys(new))
-
-    @contextlib.contextmanager
-    def _waiting_for(self, new: NewSaga) -> Generator[None]:
-        keys = _keys(new)
-        self._awaited.update(keys)
-        try:
-            yield
-        finally:
-            self._awaited.subtract(keys)
-            self._awaited += Counter()  # drops those that nobody waits for
 
     async def _hand_over(self, request: StartRequest) -> None:
         """Give a saga that has just begun what was sent to its business key before. What goes wrong here a sweep mends."""

@@ -109,12 +109,21 @@ class OwnConnections:
                 # Beside: the server is asked to give the statement up, and that takes an answer.
                 self._farewells.add(_close(connection))
                 raise
+            except asyncpg.PostgresError:
+                self._take_back(connection)  # the server has answered, and nothing is outstanding
+                raise
             except BaseException:
                 # An answer may be outstanding on it: it is not used again.
                 connection.terminate()
                 raise
-            if connection.is_closed():
-                return
+            self._take_back(connection)
+
+    def _take_back(self, connection: asyncpg.Connection[asyncpg.Record]) -> None:
+        if connection.is_closed():
+            return
+        if connection.is_in_transaction():  # whatever left it so, its next statement is to be one by itself
+            connection.terminate()
+        else:
             self._idle.append(connection)
 
     def distrust(self) -> None:

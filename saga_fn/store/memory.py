@@ -16,7 +16,10 @@ import attrs
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.errors import StoreError
+from saga_fn.errors import (
+    StoreError,
+    is_a,
+)
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.memory_events import MemoryKeptEvents
@@ -106,7 +109,7 @@ class MemoryStore:
 
     def jump_to(self, moment: Moment) -> None:
         """Move the store's clock forward to a moment; one that is past changes nothing."""
-        if not isinstance(moment, int):
+        if not is_a(moment, int):
             raise StoreError(
                 f"a moment is a number of microseconds, not a {type(moment).__name__}",
                 hint="store.jump_to(Moment(store.now() + 1_000_000)) moves it by a second",

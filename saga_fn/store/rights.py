@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final
 
-from saga_fn.errors import StoreError
+from saga_fn.errors import StoreError, shown
 from saga_fn.store.schema_name import with_schema
 
 
@@ -67,7 +67,7 @@ def read_grant(text: str) -> tuple[RoleKind, str]:
     """A kind and a role's name out of `worker=ROLE`. Raises StoreError."""
     kind, _, role = text.partition("=")
     if kind not in set(RoleKind) or not role or "\x00" in role:
-        raise StoreError(f"{text!r:.80} is no grant", hint=f"write KIND=ROLE, with one of {', '.join(RoleKind)}")
+        raise StoreError(f"{shown(text)} is no grant", hint=f"write KIND=ROLE, with one of {', '.join(RoleKind)}")
     return RoleKind(kind), role
 
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from saga_fn.errors import StoreError, shown
+from saga_fn.errors import (
+    StoreError,
+    is_a,
+    shown,
+)
 
 SCHEMA_MARKER: Final = "{schema}"
 """Stands for the quoted schema in the generated SQL."""
@@ -27,8 +31,7 @@ def validate_schema_name(name: str) -> str:
         >>> validate_schema_name("orders_saga")
         'orders_saga'
     """
-    given: object = name
-    if not isinstance(given, str):
+    if not is_a(name, str):
         problem = "is no string"
     elif len(name) > _LONGEST:
         problem = f"has {len(name)} characters and PostgreSQL keeps only {_LONGEST}"

@@ -1,6 +1,6 @@
-"""The largest state that a saga can come to is one that the store keeps, whatever of its limits come together.
+"""The largest state that a saga can come to is computed before it runs, and no state is larger.
 
-The states are made of the classes themselves: a field that is added to one of them is counted here.
+The states that it is held to are made of the classes themselves: a field that is added to one of them is counted here.
 """
 
 from __future__ import annotations
@@ -13,11 +13,13 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from saga_fn.core.ids import Digest, Moment, PlanId, StepId, item_of
+from saga_fn.core.ids import Digest, Moment, StepId, item_of
 from saga_fn.core.items import ITEM_LIMIT
+from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
-from saga_fn.core.state import Buffered, SagaState, Sleeping, StepState, Waiting
+from saga_fn.core.size import LONGEST_NAME, STATE_LIMIT, most_bytes
+from saga_fn.core.state import Buffered, SagaState, Sleeping, StepState, UndoWaiting, Waiting
 from saga_fn.core.waiting import BUFFER_LIMIT
 from saga_fn.definition.ids import LONGEST_FAN_OUT_ID, LONGEST_ID, MOST_STEPS
 
@@ -25,66 +27,112 @@ SCHEMA: Final = Path(__file__).parents[2] / "sql" / "schema" / "0001_sagas.sql"
 LATE: Final = Moment(4_000_000_000_000_000)
 """In the year 2096, in microseconds."""
 KINDS: Final[tuple[type[msgspec.Struct], ...]] = typing.get_args(StepState)
-ABIDING: Final = (Waiting, Sleeping)
+NAMES: Final = tuple(f"{number}".ljust(LONGEST_NAME, "e") for number in range(4))
 S = TypeVar("S", bound=msgspec.Struct)
 
 
 # Any: a value of whatever type the field has.
-def largest(kind: Any, step: str) -> Any:
-    """The largest value of a field's type in a state of that step."""
+def largest(kind: Any, step: str, names: tuple[str, ...]) -> Any:
+    """The largest value of a field's type in a state of that step, whose compensation waits for these."""
     if kind is StepId:
         return step
     if kind is Digest:
         return b"\xff" * 8
     if kind is Moment:
         return LATE
-    if kind is str:
-        return "e" * LONGEST_ID
     if kind is bool:
         return True
     if kind is int:
         return JOURNAL_LIMIT
+    if kind is str:
+        return "e" * LONGEST_NAME
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
         return max(kind, key=lambda member: size(member.value))
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return whole(kind, step)
+        return whole(kind, step, names)
     members = [member for member in typing.get_args(kind) if member is not type(None)]
+    if members == [str, ...]:
+        return names
     assert members, f"the largest {kind} has to be said here"
-    return max((largest(member, step) for member in members), key=size)
+    return max((largest(member, step, names) for member in members), key=size)
 
 
-def whole(kind: type[S], step: str) -> S:
+def whole(kind: type[S], step: str, names: tuple[str, ...]) -> S:
     hints = typing.get_type_hints(kind)
-    return kind(**{name: largest(hints[name], step) for name in kind.__struct_fields__})
+    return kind(**{name: largest(hints[name], step, names) for name in kind.__struct_fields__})
 
 
 def size(value: object) -> int:
     return len(msgspec.msgpack.encode(value))
 
 
-def test_the_largest_state_is_one_that_the_store_keeps() -> None:
-    names = [f"{number:03}".ljust(LONGEST_ID, "s") for number in range(MOST_STEPS)]
-    steps = [max((whole(kind, name) for kind in KINDS), key=size) for name in names]
-    items = [item_of(StepId("i" * LONGEST_FAN_OUT_ID), number) for number in range(ITEM_LIMIT)]
-    steps += [max((largest_of_item(kind, item) for kind in KINDS if kind not in ABIDING), key=size) for item in items]
+def of_step(step: str, planned: PlannedStep) -> StepState:
+    """The largest state of all kinds: an item, and any other step, is executed, and neither sleeps nor waits."""
+    waits = planned.kind is not StepKind.STEP
+    kinds = [kind for kind in KINDS if waits or kind not in (Waiting, Sleeping)]
+    if not planned.undo_waits_for:
+        kinds.remove(UndoWaiting)
+    states = [whole(kind, step, planned.undo_waits_for) for kind in kinds]
+    if not waits:
+        states = [
+            msgspec.structs.replace(state, before=None) if "before" in state.__struct_fields__ else state
+            for state in states
+        ]
+    return typing.cast("StepState", max(states, key=size))
+
+
+def largest_state(plan: Plan) -> int:
+    steps = [of_step(planned.step, planned) for planned in plan.data.steps]
+    for planned in plan.data.steps:
+        if planned.width:
+            steps += [of_step(item_of(planned.step, number), planned) for number in range(ITEM_LIMIT)]
     state = SagaState(
-        plan=PlanId("f" * 64),
+        plan=plan.id,
         rev=JOURNAL_LIMIT,
         at=LATE,
-        steps=tuple(steps),  # type: ignore[arg-type]  # each is one of the classes that StepState is of
+        steps=tuple(steps),
         events=(JOURNAL_LIMIT,) * EVENT_LIMIT,
         latest=JOURNAL_LIMIT,
         crashes=JOURNAL_LIMIT,
         begins=LATE,
         deadline=LATE,
-        buffered=(whole(Buffered, ""),) * BUFFER_LIMIT,
+        buffered=(whole(Buffered, "", ()),) * BUFFER_LIMIT if plan.events else (),
     )
+    return size(state)
+
+
+def id_of(number: int) -> StepId:
+    return StepId(f"{number:03}".ljust(LONGEST_ID, "s"))
+
+
+def plan_of(steps: int, *, names: tuple[str, ...] = (), waits: int = 0, fan_out: bool = True) -> Plan:
+    planned = [
+        PlannedStep(id_of(number), compensable=bool(names), undo_waits_for=names) for number in range(steps - waits)
+    ]
+    planned += [PlannedStep(id_of(steps - number), kind=StepKind.EVENT, waits_for=("e",)) for number in range(waits)]
+    if fan_out:
+        planned.append(
+            PlannedStep(StepId("i" * LONGEST_FAN_OUT_ID), compensable=bool(names), undo_waits_for=names, width=200)
+        )
+    return Plan.of(*planned)
+
+
+def test_the_largest_state_is_what_is_computed() -> None:
+    for plan in (
+        plan_of(1, fan_out=False),
+        plan_of(MOST_STEPS - 1),
+        plan_of(MOST_STEPS, waits=50, fan_out=False),
+        plan_of(20, names=NAMES, waits=5),
+    ):
+        assert most_bytes(plan) == largest_state(plan)
+
+
+def test_a_saga_of_the_most_and_longest_steps_and_items_can_be_stored() -> None:
+    assert most_bytes(plan_of(MOST_STEPS - 1)) <= STATE_LIMIT
+    assert most_bytes(plan_of(MOST_STEPS - 1, names=NAMES)) > STATE_LIMIT, "compensations that wait for many events"
+
+
+def test_the_schema_has_the_same_limit() -> None:
     limit = re.search(r"saga_state_is_small CHECK \(.*?(\d+)\)", SCHEMA.read_text(encoding="utf-8"))
     assert limit is not None
-    assert size(state) <= int(limit[1])
-
-
-def largest_of_item(kind: type[msgspec.Struct], item: str) -> msgspec.Struct:
-    """An item is executed: it neither sleeps nor waits for an event on the way forward."""
-    state = whole(kind, item)
-    return msgspec.structs.replace(state, before=None) if "before" in kind.__struct_fields__ else state
+    assert int(limit[1]) == STATE_LIMIT

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saga_fn import (
+    Event,
     InputContext,
     SagaBuilder,
     SagaDefinition,
     SagaDefinitionError,
     StepRef,
     TypeValidationError,
+    WaitFor,
+    any_of,
     saga,
     step,
 )
@@ -229,3 +232,29 @@ def test_a_traced_saga_is_what_the_builder_builds(
     for one, other in zip(traced.steps.values(), built_saga.steps.values(), strict=True):
         assert one.map_input(Seen(seen)) == other.map_input(Seen(seen))
         assert (one.timeout, one.compensation_timeout) == (other.timeout, other.compensation_timeout)
+
+
+async def undo_or_wait(inp: Order, out: Order) -> WaitFor | None:
+    return None
+
+
+@step(compensate=undo_or_wait)
+async def pass_on(inp: Order) -> Order:
+    return inp
+
+
+def test_a_saga_whose_state_could_not_be_stored_is_refused_when_it_is_built() -> None:
+    # Any: any_of's overloads end at four.
+    answers: Any = Event("0".ljust(64, "e"), Reserved)
+    for number in range(1, 12):
+        answers = any_of(answers, Event(f"{number}".ljust(64, "e"), Reserved))
+    builder = SagaBuilder(Order)
+    for number in range(99):
+        builder.add_step(
+            pass_on,
+            depends_on=builder.initial,
+            step_id=f"{number}".ljust(64, "s"),
+            compensation_waits_for=answers,
+        )
+    with pytest.raises(SagaDefinitionError, match=r"could take \d+,\d+ bytes, the limit is 65,536(.|\n)*fewer events"):
+        builder.build()

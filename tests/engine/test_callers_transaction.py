@@ -54,7 +54,8 @@ Connect: TypeAlias = Callable[[], Awaitable[Connection]]
 @asynccontextmanager
 async def running(dsn: str, shop: Shop | None = None, **options: Any) -> AsyncGenerator[Handle]:
     """A service without a worker, unless `concurrency` says otherwise."""
-    orchestrator = SagaOrchestrator(dsn, **{"concurrency": 0, "poll_interval": timedelta(milliseconds=50), **options})
+    defaults: dict[str, Any] = {"concurrency": 0, "poll_interval": timedelta(milliseconds=50)}
+    orchestrator = SagaOrchestrator(dsn, **{**defaults, **options})
     handle = orchestrator.register("shop", make_saga(shop or Shop()))
     async with asyncio.timeout(SOON), orchestrator:
         yield handle
@@ -255,6 +256,19 @@ async def test_a_key_that_another_transaction_holds_is_waited_for_no_longer_than
         async with mine.transaction():
             await shop.start(Order("2"), connection=mine)
         await shop.start(Order("2"))
+
+
+async def test_what_the_server_refuses_costs_no_connection(any_dsn: str, connect: Connect) -> None:
+    stranger = await connect()
+    ours = "SELECT array_agg(pid ORDER BY pid) FROM pg_stat_activity WHERE application_name = 'saga_fn'"
+    async with running(any_dsn, key_wait=timedelta(milliseconds=200), listen=False, pool_size=2) as shop:
+        await shop.start(Order("0"))
+        async with stranger.transaction():
+            await shop.start(Order("1"), aggregation_id="k", connection=stranger)
+            before = await stranger.fetchval(ours)
+            with pytest.raises(StartBusyError):
+                await shop.start(Order("1"), aggregation_id="k")
+            assert await stranger.fetchval(ours) == before
 
 
 async def test_a_key_that_is_free_in_time_is_taken(any_dsn: str, connect: Connect) -> None:

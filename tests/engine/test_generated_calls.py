@@ -91,7 +91,7 @@ def deep(levels: int) -> object:
     return value
 
 
-HOSTILE: Final[tuple[object, ...]] = (
+SOME: Final[tuple[object, ...]] = (
     None,
     0,
     -1,
@@ -111,17 +111,12 @@ HOSTILE: Final[tuple[object, ...]] = (
     "snow \u2603",
     "a\nb\x1b[31m",
     b"bytes",
-    [],
-    {},
-    set(),
     (),
-    [[]],
     {"x": "y"},
     {5: Hostile()},
     ("w", "k"),
     ("w", 5),
     ("w", "\ud800"),
-    ([], {}),
     object(),
     Hostile(),
     deep(3000),
@@ -135,8 +130,6 @@ HOSTILE: Final[tuple[object, ...]] = (
     datetime(2026, 1, 1),  # noqa: DTZ001 - a naive one
     datetime.max.replace(tzinfo=UTC),
     datetime.min.replace(tzinfo=UTC),
-    lambda *_: None,
-    lambda *_: Hostile(),
     work,
     approval,
     generated,
@@ -146,6 +139,19 @@ HOSTILE: Final[tuple[object, ...]] = (
     ValueError("an error"),
     ...,
 )
+
+
+def nothing(*_: object) -> None:
+    """A function that gives nothing."""
+
+
+def hostile(*_: object) -> Hostile:
+    return Hostile()
+
+
+# Any: empty ones say nothing of what could be in them.
+EMPTY: Final[tuple[object, ...]] = (list[Any](), dict[Any, Any](), set[Any](), [list[Any]()], (list[Any](), "x"))
+HOSTILE: Final[tuple[object, ...]] = (*SOME, *EMPTY, nothing, hostile)
 
 
 @attrs.define

@@ -108,7 +108,7 @@ def raised(error: type[SagaError]) -> SagaError:
     return made
 
 
-ANSWERS = {
+ANSWERS: dict[type[SagaError], int] = {
     ActiveSagaAlreadyExistsError: 409,
     PayloadError: 422,
     PayloadTooLargeError: 422,
