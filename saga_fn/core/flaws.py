@@ -51,8 +51,10 @@ def flaw_in(state: SagaState, rev: int) -> str | None:
         return "it names a moment that is none"
     if any(not 0 <= seq <= rev for seq in _entries(state)) or not all(state.events):
         return "it names a journal entry that is none"
-    if any(count < 0 for count in _counts(state)):
-        return "it counts less than nothing"
+    if any(not 0 <= count <= 2 * rev for count in _counts(state)):
+        return "it counts what cannot have happened"
+    if any(step.items < 0 for step in state.steps if isinstance(step, Spread | Gathered)):
+        return "it counts less than no items"
     if item_count(state.steps) > ITEM_LIMIT:
         return f"a step has more items than the {ITEM_LIMIT} of a saga"
     if len({step.step for step in state.steps}) < len(state.steps):
@@ -89,7 +91,7 @@ def _moments(state: SagaState) -> Iterator[Moment]:
             if moment is not None:
                 yield moment
         if (tries := _tries(step)) is not None:
-            yield from (tries.until, tries.since)
+            yield from (tries.until, tries.since, tries.doubted)
 
 
 def _entries(state: SagaState) -> Iterator[int]:
@@ -107,12 +109,10 @@ def _entries(state: SagaState) -> Iterator[int]:
 def _counts(state: SagaState) -> Iterator[int]:
     yield state.crashes
     for step in state.steps:
-        if isinstance(step, Spread | Gathered):
-            yield step.items
         if isinstance(step, Unknown | Probing):
             yield step.failures
         if (tries := _tries(step)) is not None:
-            yield from (tries.attempt, tries.failures, tries.probes)
+            yield from (tries.attempt, tries.failures, tries.probes, tries.doubts)
 
 
 def _tries(step: StepState) -> Tries | None:
