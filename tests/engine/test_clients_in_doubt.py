@@ -108,7 +108,7 @@ async def left_of(run: SagaRun[object]) -> dict[str, str]:
 
 # Where the answer is lost, whatever the client calls it.
 
-DOUBTS = [ReadTimeoutError("no answer in 5 s"), OutcomeUnknown("502")]
+DOUBTS = [ReadTimeoutError("no answer in 5 s"), OutcomeUnknown("502"), TimeoutError(), BrokenPipeError()]
 
 
 @pytest.mark.parametrize("error", DOUBTS, ids=repr)
@@ -179,10 +179,10 @@ async def test_sagas_of_idempotent_steps_complete_over_a_network_that_resets(mak
 
     async def work(inp: Order, ctx: StepContext) -> Paid:
         if chance.random() < 0.025:
-            raise OutcomeUnknown("reset before")
+            raise ConnectionResetError("before it has arrived")
         booked[ctx.idempotency_key] = inp.order_id
         if chance.random() < 0.025:
-            raise OutcomeUnknown("reset after")
+            raise ConnectionResetError("after it has arrived")
         return Paid(ctx.step_id)
 
     builder = SagaBuilder(Order)
