@@ -43,7 +43,8 @@ def most_bytes(plan: Plan) -> int:
     """The length of the largest state, encoded, that a saga of this plan can come to: whatever can come together does."""
     steps = [_largest(planned.step, planned) for planned in plan.data.steps]
     fan_outs = [planned for planned in plan.data.steps if planned.width]
-    items = max((_items(planned) for planned in fan_outs), key=_size, default=[])
+    none: list[StepState] = []
+    items = max([none, *map(_items, fan_outs)], key=_size)
     return _size(
         SagaState(
             plan=plan.id,

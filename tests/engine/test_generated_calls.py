@@ -149,6 +149,11 @@ def hostile(*_: object) -> Hostile:
     return Hostile()
 
 
+def key_of(_: object) -> str:
+    """A key for whatever data; one that raises is its caller's, and comes out as it is."""
+    return "key"
+
+
 # Any: empty ones say nothing of what could be in them.
 EMPTY: Final[tuple[object, ...]] = (list[Any](), dict[Any, Any](), set[Any](), [list[Any]()], (list[Any](), "x"))
 HOSTILE: Final[tuple[object, ...]] = (*SOME, *EMPTY, nothing, hostile)
@@ -178,8 +183,8 @@ class Stage:
             "saga_name": ["generated", "other"],
             "name": ["generated", "other"],
             "definition": [generated],
-            "aggregation_id": [None, "key", str],
-            "idempotency_key": [None, "key", str],
+            "aggregation_id": [None, "key", key_of],
+            "idempotency_key": [None, "key", key_of],
             "event_id": [None, "event"],
             "event": [approval, {"approved": True}],
             "target": [self.run.id, ("generated", "key")],
