@@ -119,7 +119,7 @@ class SagaNotRegisteredError(SagaError):
 
 
 class SagaNotFoundError(SagaError):
-    """The store holds no saga of this id.
+    """The store holds no saga of this id, or one of another name than that of the handle it was attached by.
 
     `uncommitted` says that this process started it in a transaction of the caller's (`connection=`): that is not committed
     yet, or was rolled back.
@@ -128,9 +128,17 @@ class SagaNotFoundError(SagaError):
     saga_id: UUID
     uncommitted: bool
 
-    def __init__(self, saga_id: UUID, *, uncommitted: bool = False) -> None:
+    def __init__(
+        self, saga_id: UUID, *, uncommitted: bool = False, wanted: str | None = None, found: str | None = None
+    ) -> None:
         self.saga_id = saga_id
         self.uncommitted = uncommitted
+        if wanted is not None:
+            super().__init__(
+                f"there is no saga {saga_id} of the name {wanted!r}: the saga of this id is a {found!r}",
+                hint="attach to it by the handle of its own definition",
+            )
+            return
         if uncommitted:
             super().__init__(
                 f"saga {saga_id} is not there: the transaction it was started in is not committed yet, or was rolled back",

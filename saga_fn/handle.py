@@ -17,9 +17,10 @@ from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.obstacle import StartedSaga
 from saga_fn.engine.registry import Registered
+from saga_fn.engine.results import check_name, result_of
 from saga_fn.engine.starting import Starter
 from saga_fn.engine.verbs import read_row
-from saga_fn.engine.view import result_of, snapshot_of
+from saga_fn.engine.view import snapshot_of
 from saga_fn.errors import (
     SagaCompensatedError,
     SagaError,
@@ -42,12 +43,13 @@ class SagaRun(Generic[R_co]):
     """One saga, started or attached to. Awaiting it, in any process, never touches it."""
 
     def __init__(
-        self, engine: SagaEngine, started: StartedSaga, definition: SagaDefinition[Any, R_co]
+        self, engine: SagaEngine, started: StartedSaga, definition: SagaDefinition[Any, R_co], name: str
     ) -> None:  # Any: what it was started with does not matter any more
         if not is_a(started, StartedSaga):
             raise SagaError("a run is made by a handle", hint="handle.start(data), or handle.attach(saga_id)")
         self._engine = engine
         self._definition = definition
+        self._name = name
         self._live = started.live
         self.id: UUID = started.id
         self.created: bool = started.created
@@ -68,7 +70,7 @@ class SagaRun(Generic[R_co]):
         SagaResultTimeoutError if it has not ended within `timeout`, and SagaNotFoundError if there is none, or the
         transaction that it was started in is not committed.
         """
-        live = await end_of(self._engine, self.id, self._live, timeout, wait_parked=wait_parked)
+        live = await end_of(self._engine, self.id, self._live, timeout, name=self._name, wait_parked=wait_parked)
         if live is not None and live.state.goal is Goal.COMPLETED:  # what this process has seen needs not be read
             return result_of(live, self._definition)
         ended = await outcome_of(self._engine, self.id, live, self._definition)
@@ -86,12 +88,14 @@ class SagaRun(Generic[R_co]):
 
         Takes what `result` takes. Raises SagaParkedError, SagaResultTimeoutError and SagaNotFoundError as that does.
         """
-        live = await end_of(self._engine, self.id, self._live, timeout, wait_parked=wait_parked)
+        live = await end_of(self._engine, self.id, self._live, timeout, name=self._name, wait_parked=wait_parked)
         return await outcome_of(self._engine, self.id, live, self._definition)
 
     async def snapshot(self) -> SagaSnapshot:
-        """The saga at this moment."""
-        return await snapshot_of(self._engine, await read_row(self._engine, self.id))
+        """The saga at this moment. Raises SagaNotFoundError."""
+        row = await read_row(self._engine, self.id)
+        check_name(row, self._name)
+        return await snapshot_of(self._engine, row)
 
 
 @final
@@ -207,8 +211,13 @@ class SagaHandle(Generic[D, R]):
             return await run.result(timeout)
 
     def attach(self, saga_id: UUID) -> SagaRun[R]:
-        """A saga that was started before, here or elsewhere."""
+        """A saga of this name that was started before, here or elsewhere, by whatever version of its definition.
+
+        It asks nothing yet. The first look raises SagaNotFoundError for an id of another saga's, so that an id that came in a
+        URL can be passed on. The result is the one of the saga's own version: the output of the step that gave the result
+        there, in that version's type where this process knows it.
+        """
         return self._run(StartedSaga(saga_id, created=False))
 
     def _run(self, started: StartedSaga) -> SagaRun[R]:
-        return SagaRun(self._orchestrator.engine, started, self.definition)
+        return SagaRun(self._orchestrator.engine, started, self.definition, self.name)

@@ -119,6 +119,11 @@ class PlanData(msgspec.Struct, frozen=True, array_like=True):
     """When a saga turns back, what still runs forward is cut short instead of awaited."""
     deadline: int | None = None
     """How long the saga may take, in microseconds; then it rolls back."""
+    output: StepId | None = None
+    """The step whose output is the saga's result, "" for the initial data; None for a saga without a result.
+
+    Nothing is decided by it. It is kept so that a result can be read by whoever has a later definition.
+    """
 
 
 @attrs.frozen(eq=False)
@@ -160,6 +165,7 @@ class Plan:
         compensate_on_failure: bool = True,
         cancel_siblings: bool = False,
         deadline: int | None = None,
+        output: StepId | None = None,
     ) -> Plan:
         """The plan of these steps, each listed after all that it depends on.
 
@@ -167,7 +173,8 @@ class Plan:
         not the only one, that steps run beside, or that is followed by compensations, or a step that is to be undone as
         what may have run and has no compensation that can do so.
         """
-        return cls.from_data(PlanData(steps, compensate_on_failure, cancel_siblings=cancel_siblings, deadline=deadline))
+        data = PlanData(steps, compensate_on_failure, cancel_siblings=cancel_siblings, deadline=deadline, output=output)
+        return cls.from_data(data)
 
     @classmethod
     def from_data(cls, data: PlanData) -> Plan:

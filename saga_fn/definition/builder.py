@@ -374,6 +374,7 @@ class SagaBuilder(WaitingBuilder[D]):
             compensate_on_failure=self._compensate_on_failure,
             cancel_siblings=self._cancel_siblings,
             deadline=self._deadline,
+            output=None if output is None else output.step_id,
         )
         check_deadline(plan)
         check_size(plan)

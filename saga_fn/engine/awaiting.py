@@ -15,8 +15,9 @@ from saga_fn.engine.arguments import check_id, seconds_of
 from saga_fn.engine.cause import failure_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.results import check_name, read_result, result_of
 from saga_fn.engine.verbs import read_row
-from saga_fn.engine.view import read_result, record_of, result_of, snapshot_of
+from saga_fn.engine.view import record_of, snapshot_of
 from saga_fn.engine.worker import drive_one
 from saga_fn.errors import SagaParkedError, SagaResultTimeoutError, SagaStateError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
@@ -40,12 +41,13 @@ async def end_of(
     live: LiveSaga | None,
     timeout: timedelta | float | None,
     *,
+    name: str,
     wait_parked: bool = False,
 ) -> LiveSaga | None:
     """Return when the saga has ended: with what this process has seen of it, or None if that stands in the store.
 
-    The time for reading the row counts, but for the first look, which always has a second. Raises SagaNotFoundError,
-    SagaResultTimeoutError, and SagaParkedError unless `wait_parked`.
+    The time for reading the row counts, but for the first look, which always has a second. Raises SagaNotFoundError, also for
+    a saga of another `name`, SagaResultTimeoutError, and SagaParkedError unless `wait_parked`.
     """
     engine.require_open()
     check_id(saga_id)
@@ -55,8 +57,10 @@ async def end_of(
     try:
         async with asyncio.timeout(None if seconds is None else max(seconds, _FIRST_LOOK)) as limit:
             while live is None or live.state.goal not in _FOR_GOOD:
-                if saga_id not in engine.held:
+                held = engine.held.get(saga_id)
+                if held is None or held.saga.registered.name != name:
                     seen = await read_row(engine, saga_id)
+                    check_name(seen, name)
                     if seen.ended_at is not None:
                         return None
                     if not wait_parked and WaitReason.PARKED in seen.waits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -24,12 +24,11 @@ from saga_fn.core.events import (
     is_verb,
     name_of,
 )
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import Moment
 from saga_fn.core.items import items_of
 from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
-from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason, project
-from saga_fn.core.reading import find
 from saga_fn.core.state import (
     Gathered,
     Goal,
@@ -48,7 +47,6 @@ from saga_fn.core.state import (
 )
 from saga_fn.core.steps import report_of
 from saga_fn.core.waiting import is_void
-from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.asked import Asked, asked_in
 from saga_fn.engine.cause import CARRIES, failure_of, fault_of
 from saga_fn.engine.engine import SagaEngine
@@ -66,9 +64,8 @@ from saga_fn.snapshot import (
     Wait,
     wait_token,
 )
-from saga_fn.store.ids import shard_of
 from saga_fn.store.journal_rows import step_of
-from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, decode_state, encode_state, time_of
+from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, encode_state, time_of
 
 R = TypeVar("R")
 
@@ -133,49 +130,6 @@ def steps_of(plan: Plan, state: SagaState) -> tuple[StepSnapshot, ...]:
         )
         for step in report_of(plan, state)
     )
-
-
-def result_of(live: LiveSaga, definition: SagaDefinition[Any, R]) -> R:  # Any: what it was started with does not matter
-    """The result of a saga that has completed in this process."""
-    step = definition.output
-    if step is None:
-        return definition.output_type.decode(b"null")
-    if step == INITIAL:
-        return definition.output_type.decode(live.initial)
-    items = _items(live.state, step)
-    if items is not None:
-        return definition.output_type.decode(_joined(live.results[item].payload for item in items))
-    done = find(live.state, step)
-    payload = live.output_of(done) if isinstance(done, Succeeded | Skipped) else b"null"  # if it was not taken
-    return definition.output_type.decode(payload)
-
-
-async def read_result(engine: SagaEngine, row: SagaRecord, definition: SagaDefinition[Any, R]) -> R:  # Any: as above
-    """The result of a completed saga, from the journal."""
-    step = definition.output
-    if step is None or (step != INITIAL and definition.steps[step].kind is StepKind.SLEEP):
-        return definition.output_type.decode(b"null")
-    state = decode_state(row.state, row.rev)
-    seqs = {step.step: step.seq for step in state.steps if isinstance(step, Succeeded | Skipped)} | {INITIAL: 1}
-    items = _items(state, step)
-    wanted = [(row.id, seqs[one]) for one in ([step] if items is None else items) if one in seqs]
-    recorded = await engine.store.results(shard_of(row.id, engine.store.shards), wanted)
-    if missing := [seq for key in wanted if key not in recorded for _, seq in [key]]:
-        raise StoredDataError("journal entry", f"number {missing[0]} is not there")
-    if items is not None:
-        return definition.output_type.decode(_joined(recorded[key].payload for key in wanted))
-    # Nothing is recorded of what was not taken.
-    payload = recorded[wanted[0]].payload if wanted else None
-    return definition.output_type.decode(payload or b"null")
-
-
-def _items(state: SagaState, step: StepId) -> list[StepId] | None:
-    """The items of the step, if it fanned out."""
-    return next((items_of(one) for one in state.steps if isinstance(one, Gathered) and one.step == step), None)
-
-
-def _joined(payloads: Iterable[bytes | None]) -> bytes:
-    return b"[" + b",".join(payload or b"null" for payload in payloads) + b"]"
 
 
 def record_of(live: LiveSaga) -> SagaRecord:

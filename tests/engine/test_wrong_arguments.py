@@ -127,7 +127,7 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "a sender of numbers": lambda _: EventSender(5, 5, 5),
     "a sender without an engine": lambda _: EventSender(5, uuid4(), approval),
     "a step's admin of numbers": lambda _: StepAdmin(1, 1, 1),
-    "a run of a number": lambda s: SagaRun(s.orchestrator.engine, 5, shop),
+    "a run of a number": lambda s: SagaRun(s.orchestrator.engine, 5, shop, "shop"),
     "an engine on a number": lambda _: SagaEngine(5),
     "an engine with a list of options": lambda _: SagaEngine(MemoryStore(), []),
     "a start by a list": lambda s: s.orchestrator.start(saga_name=[], initial_data=In()),

@@ -1,0 +1,98 @@
+"""The result of a saga: of its own, by the plan that it was run by, whoever asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar, cast
+
+from saga_fn.codec import PayloadType
+from saga_fn.core.ids import StepId
+from saga_fn.core.items import items_of
+from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.reading import find
+from saga_fn.core.state import Gathered, NotTaken, SagaState, Skipped, Succeeded
+from saga_fn.definition import INITIAL, SagaDefinition
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.view import plan_of
+from saga_fn.errors import SagaNotFoundError, StoredDataError
+from saga_fn.store.ids import shard_of
+from saga_fn.store.records import SagaRecord, decode_state
+
+R = TypeVar("R")
+_NOTHING: Final = PayloadType[None].of(type(None))
+
+
+def check_name(row: SagaRecord, name: str) -> None:
+    """Raise SagaNotFoundError for a saga of another name: whoever has its id by mistake is not to read it as one of his."""
+    if row.name != name:
+        raise SagaNotFoundError(row.id, wanted=name, found=row.name)
+
+
+def result_of(live: LiveSaga, asked: SagaDefinition[Any, R]) -> R:  # Any: what it was started with does not matter
+    """The result of a saga that has completed in this process; `asked` is the definition of whoever asks."""
+    step = live.plan.data.output
+    read = _type_of(step, live.registered.definition, asked)
+    if step is None:
+        return read.decode(b"null")
+    if step == INITIAL:
+        return read.decode(live.initial)
+    items = _items(live.state, step)
+    if items is not None:
+        return read.decode(_joined(live.results[item].payload for item in items))
+    done = find(live.state, step)
+    payload = live.output_of(done) if isinstance(done, Succeeded | Skipped) else b"null"  # if it was not taken
+    return read.decode(payload)
+
+
+async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition[Any, R]) -> R:  # Any: as above
+    """The result of a completed saga, from the journal; `asked` is the definition of whoever asks."""
+    plan = await plan_of(engine, row)
+    step = asked.output if plan is None else plan.data.output
+    registered = engine.registry.find(row.name, row.version)
+    read = _type_of(step, asked if registered is None else registered.definition, asked)
+    if step is None or _is_sleep(plan, step):
+        return read.decode(b"null")
+    state = decode_state(row.state, row.rev)
+    seqs = {step.step: step.seq for step in state.steps if isinstance(step, Succeeded | Skipped)} | {INITIAL: 1}
+    items = _items(state, step)
+    wanted = [(row.id, seqs[one]) for one in ([step] if items is None else items) if one in seqs]
+    recorded = await engine.store.results(shard_of(row.id, engine.store.shards), wanted)
+    if missing := [seq for key in wanted if key not in recorded for _, seq in [key]]:
+        raise StoredDataError("journal entry", f"number {missing[0]} is not there")
+    if items is not None:
+        return read.decode(_joined(recorded[key].payload for key in wanted))
+    if not wanted and not isinstance(find(state, step), NotTaken):
+        raise StoredDataError("state", f"step {step!r}, which gives the result, is not done in it")
+    # Nothing is recorded of what was not taken.
+    payload = recorded[wanted[0]].payload if wanted else None
+    return read.decode(payload or b"null")
+
+
+def _type_of(
+    step: StepId | None, own: SagaDefinition[Any, Any], asked: SagaDefinition[Any, R]
+) -> PayloadType[R]:  # Any: sagas of all types
+    """How the result is read: as the step's type in the saga's own version, else as the caller's."""
+    if step is None:
+        return cast("PayloadType[R]", _NOTHING)
+    for definition in (own, asked):
+        if definition.output == step:
+            return definition.output_type
+        if step == INITIAL:
+            return definition.initial_type
+        if step in definition.steps:
+            return definition.steps[step].result_type
+    return asked.output_type
+
+
+def _is_sleep(plan: Plan | None, step: StepId) -> bool:
+    return plan is not None and step != INITIAL and plan.step(step).kind is StepKind.SLEEP
+
+
+def _items(state: SagaState, step: StepId) -> list[StepId] | None:
+    """The items of the step, if it fanned out."""
+    return next((items_of(one) for one in state.steps if isinstance(one, Gathered) and one.step == step), None)
+
+
+def _joined(payloads: Iterable[bytes | None]) -> bytes:
+    return b"[" + b",".join(payload or b"null" for payload in payloads) + b"]"
