@@ -189,8 +189,9 @@ class BorrowedConnections:
             try:
                 raw = getattr(connection, "_con", connection)  # asyncpg's own, which stays when the proxy is gone
                 if raw not in self._learnt:
-                    await learn_types(connection)
-                    self._learnt.add(raw)
+                    await _learn_or_cut(connection)
+                    with suppress(TypeError):  # not everything can be remembered without being kept
+                        self._learnt.add(raw)
                 yield connection
             except (asyncio.CancelledError, TimeoutError):
                 self._farewells.add(_give_back(lent, connection))
@@ -214,9 +215,18 @@ async def learn_types(connection: Connection) -> None:
     The driver asks once a connection, by a query that qualifies few of its names, and it would do so in the middle of a
     statement of ours. The path is set for this transaction only.
     """
-    async with connection.transaction():
-        await connection.execute("SET LOCAL search_path = pg_catalog")
-        await connection.fetch(_ARRAYS)
+    # Without the driver's own block for transactions: cut short, it would wait for an answer to its ROLLBACK.
+    await connection.execute("BEGIN; SET LOCAL search_path = pg_catalog")
+    await connection.fetch(_ARRAYS)
+    await connection.execute("COMMIT")
+
+
+async def _learn_or_cut(connection: Connection) -> None:
+    try:
+        await learn_types(connection)
+    except BaseException:
+        _terminate(connection)  # it may stand in a transaction
+        raise
 
 
 async def _give_back(lent: AsyncExitStack, connection: object) -> None:
