@@ -339,6 +339,12 @@ class SagaEngine:
         left to its lease.
         """
         self.stopping = True
+        try:
+            await self._stop()
+        finally:
+            self.stopping = False  # whoever is not entered may work all the same
+
+    async def _stop(self) -> None:
         for interpreter in list(self.held.values()):
             interpreter.drain()
         await self._wait_until_over(self.options.stop_timeout.total_seconds(), self._hurry)

@@ -37,7 +37,7 @@ class Worker:
     def __init__(self, engine: SagaEngine) -> None:
         self._engine = engine
         self._wake: asyncio.Event | None = None
-        self._loop = Upkeep("looks for due sagas", self._run, self._cancelled)
+        self._loop = self._upkeep()
         self._behind: list[int] = []
         """Shards that had more to claim than there were slots."""
         self._next_poll = 0.0
@@ -55,6 +55,9 @@ class Worker:
         engine.on_slot_freed = self._slot_freed
         engine.on_due = self.wake_at
 
+    def _upkeep(self) -> Upkeep:
+        return Upkeep("looks for due sagas", self._run, self._cancelled)
+
     @property
     def running(self) -> bool:
         """Whether the loop is alive."""
@@ -67,6 +70,7 @@ class Worker:
         self._told = False
         self._next_poll = self._next_sweep = 0.0
         self.failures, self.last_error = 0, None
+        self._loop = self._upkeep()
         self._loop.start()
 
     async def stop(self, patience: float = 0.5) -> None:
