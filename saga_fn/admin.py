@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar, cast, final
+from typing import Final, Generic, TypeVar, cast, final
 from uuid import UUID
 
 from returns.result import Failure
@@ -22,6 +22,7 @@ from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.definition import StepRef
+from saga_fn.definition.ids import LONGEST_ID
 from saga_fn.engine.arguments import check_id, check_is, check_key, check_target, check_whole
 from saga_fn.engine.asked import Asked
 from saga_fn.engine.engine import SagaEngine
@@ -46,6 +47,8 @@ from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.records import SagaRecord, decode_event, decode_state
 
+_LONGEST_STEP: Final = LONGEST_ID + len("[999]")
+"""Characters: of a step's id, or of one of its items."""
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
 
@@ -340,13 +343,17 @@ class SagaAdmin:
 
 def _step_of(step: object) -> StepId:
     """The id of the step that is named; raises SagaDefinitionError for what names none."""
-    found = step.step_id if isinstance(step, StepRef) else step
-    check_is(
-        found, str, "a step's id or StepRef", error=SagaDefinitionError, hint='skip_step(saga_id, "charge", output)'
-    )
-    if not found:
-        raise SagaDefinitionError("a step's id is wanted, not an empty string", hint="see steps of SagaAdmin.get_saga")
-    return StepId(cast("str", found))
+    found: object = step.step_id if isinstance(step, StepRef) else step
+    if (
+        not isinstance(found, str)
+        or not 0 < len(found) <= _LONGEST_STEP
+        or not (found.isascii() and found.isprintable())
+    ):
+        raise SagaDefinitionError(
+            f"a step's id or its StepRef is wanted, not {shown(found)}",
+            hint='as in skip_step(saga_id, "charge", output); steps of SagaAdmin.get_saga has them all',
+        )
+    return StepId(found)
 
 
 def _revision(expect: object) -> int | None:

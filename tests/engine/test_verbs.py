@@ -249,6 +249,21 @@ async def test_a_step_that_is_none_is_refused(make: Make) -> None:
                 await verb(run.id, "chrage")
 
 
+@pytest.mark.parametrize("name", ["\ud800", "nul \x00", "x" * 70, "snow \u2603", "two\nlines", ""])
+async def test_what_is_no_step_s_id_never_reaches_an_owner(make: Make, name: str) -> None:
+    shop = Shop(hold=asyncio.Event())
+    async with make() as orchestrator:
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+        admin = SagaAdmin(orchestrator)
+        for verb in (admin.retry_step, admin.mark_compensated, admin.skip_step):
+            with pytest.raises(SagaDefinitionError, match="a step's id or its StepRef is wanted"):
+                await verb(run.id, name)
+        assert shop.hold is not None
+        shop.hold.set()
+        assert isinstance(await run.outcome(SOON), Completed)
+
+
 async def test_a_saga_that_has_done_nothing_ends_clean_when_it_is_rolled_back(make: Make) -> None:
     async with make(concurrency=0) as orchestrator:
         shop = Shop(fails={"reserve": 1})
