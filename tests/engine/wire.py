@@ -25,6 +25,8 @@ class Wire:
         """While it is, every new connection is refused."""
         self.silent = False
         """While it is, every new connection is taken, and nothing that is sent by it goes on or comes back."""
+        self.delay = 0.0
+        """Seconds by which everything is late, in both directions."""
         self.cuts = 0
         """How often a marked conversation was cut."""
 
@@ -68,7 +70,11 @@ class Wire:
         if self.down:
             writer.transport.abort()
             return
-        up_reader, up_writer = await self._server()
+        try:
+            up_reader, up_writer = await self._server()
+        except OSError:  # the server is away: so is the wire
+            writer.transport.abort()
+            return
         ends = (writer, up_writer)
         self._links.update(ends)
         muted, silenced = asyncio.Event(), asyncio.Event()
@@ -100,6 +106,7 @@ class Wire:
     ) -> None:
         heard = b""
         while data := await _read(reader):
+            await asyncio.sleep(self.delay)
             if silenced.is_set():
                 continue
             heard = (heard + data)[-2 * _CHUNK :]
@@ -123,6 +130,7 @@ class Wire:
         silenced: asyncio.Event,
     ) -> None:
         while data := await _read(reader):
+            await asyncio.sleep(self.delay)
             if silenced.is_set():
                 continue
             if not muted.is_set():
