@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from types import TracebackType
@@ -232,7 +232,7 @@ class SagaOrchestrator:
                 loop.remove_signal_handler(sign)
 
     @contextmanager
-    def attending(self) -> Iterator[None]:
+    def attending(self) -> Generator[None]:
         """While this lasts, the caller works on what is due."""
         if not isinstance(self._store, MemoryStore):
             yield

@@ -12,7 +12,7 @@ import sys
 import types
 import typing
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final, Literal, Protocol, cast
 
@@ -271,5 +271,5 @@ def from_builtins(tp: type, plain: object) -> object:
     raise NotImplementedError(tp)  # every other class was refused with the type
 
 
-encode = msgspec.json.Encoder(enc_hook=to_json).encode
-encode_sorting = msgspec.json.Encoder(enc_hook=to_json, order="deterministic").encode
+encode: Callable[[object], bytes] = msgspec.json.Encoder(enc_hook=to_json).encode
+encode_sorting: Callable[[object], bytes] = msgspec.json.Encoder(enc_hook=to_json, order="deterministic").encode

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final, Literal
+from typing import Final
 
 import attrs
 
 from saga_fn.duration import micros_of
 from saga_fn.engine.arguments import check_whole
+from saga_fn.engine.log import LogErrors
 from saga_fn.errors import SagaError, shown
 from saga_fn.store.protocol import KEY_WAIT
 
@@ -28,7 +29,7 @@ def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: obje
     check_whole(attribute.name, value, least=0)
 
 
-def _log_errors(_: EngineOptions, attribute: attrs.Attribute[str], value: object) -> None:
+def _log_errors(_: EngineOptions, attribute: attrs.Attribute[LogErrors], value: object) -> None:
     if not isinstance(value, str) or value not in ("type", "traceback"):
         raise SagaError(
             f"{attribute.name} must be 'type' or 'traceback', not {shown(value)}",
@@ -55,7 +56,7 @@ class EngineOptions:
     """The longest a start waits for another transaction that holds the same key and is still open."""
     max_payload_bytes: int = attrs.field(default=MEBIBYTE, validator=_not_negative)
     """The most bytes one input, output, event or initial data may take, encoded."""
-    log_errors: Literal["type", "traceback"] = attrs.field(default="type", validator=_log_errors)
+    log_errors: LogErrors = attrs.field(default="type", validator=_log_errors)
     """What the log tells of an exception of a step: its type, or its traceback, and so its message, too."""
 
     @property

@@ -190,9 +190,14 @@ async def main(dsn: str) -> None:
         print(f"Eve: {await bank.balance('Eve')} cents at the bank")
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """On the given server, or on one of its own."""
     if given := os.environ.get("SAGA_FN_DSN"):
         asyncio.run(main(given))
     else:
         with EmbeddedPostgres() as server:
             asyncio.run(main(server.dsn))
+
+
+if __name__ == "__main__":
+    run()

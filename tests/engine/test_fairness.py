@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -42,11 +43,9 @@ def make_sharded(request: pytest.FixtureRequest, make: Make) -> Make:
     orchestrator = make()
     if isinstance(orchestrator.engine.store, MemoryStore):
         store = MemoryStore(shards=SHARDS)
-        return lambda **options: SagaOrchestrator(store, poll_interval=timedelta(milliseconds=50), **options)
+        return partial(SagaOrchestrator, store, poll_interval=timedelta(milliseconds=50))
     dsn = request.getfixturevalue("empty_dsn")
-    return lambda **options: SagaOrchestrator(
-        dsn, migrate=True, shards=SHARDS, poll_interval=timedelta(milliseconds=50), **options
-    )
+    return partial(SagaOrchestrator, dsn, migrate=True, shards=SHARDS, poll_interval=timedelta(milliseconds=50))
 
 
 async def test_a_shard_with_a_steady_backlog_keeps_no_other_waiting(make_sharded: Make) -> None:

@@ -87,7 +87,7 @@ async def test_what_was_to_begin_when_the_process_stood_still_begins_when_the_le
     name: str,
 ) -> None:
     diary = Diary()
-    act: Callable[[Interpreter, Sequence[Action]], None] = Interpreter._act
+    act: Callable[[Interpreter, Sequence[Action]], None] = Interpreter._act  # pyright: ignore[reportPrivateUsage]  # the window is inside of it
     stood_still = 0
 
     def standing_still(interpreter: Interpreter, actions: Sequence[Action]) -> None:
@@ -130,7 +130,7 @@ async def test_what_was_to_begin_never_begins_here_if_somebody_has_taken_the_sag
     memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     diary = Diary()
-    act: Callable[[Interpreter, Sequence[Action]], None] = Interpreter._act
+    act: Callable[[Interpreter, Sequence[Action]], None] = Interpreter._act  # pyright: ignore[reportPrivateUsage]  # the window is inside of it
     other = UUID(int=7)
     taken: list[UUID] = []
 

@@ -277,7 +277,7 @@ async def test_what_a_person_should_look_at_is_found_by_an_index(
         await conn.execute("DEALLOCATE ALL")
         await conn.execute(f"PREPARE {name} AS {with_schema(STATEMENTS[name], 'saga_fn')}")
         found = list(scans(await explain(conn, name)))
-        assert "Seq Scan" not in {node["Node Type"] for node in found}, mode
+        assert "Seq Scan" not in [node["Node Type"] for node in found], mode
         indexes = {str(node["Index Name"]) for node in found if "Index Name" in node}
         assert indexes <= {"saga_due", "saga_parked", "saga_unfit", "saga_failed", "saga_process_pkey"}, (
             f"{mode}: {indexes}"

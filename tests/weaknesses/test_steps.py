@@ -149,7 +149,7 @@ async def test_weakness_22_a_deploy_that_cannot_read_what_is_stored_parks_and_un
     async with make() as after:
         again = after.register("shop", builder.build()).attach(run.id)
         await suspended(again)
-        assert (await again.snapshot()).parked == "input_failed"
+        assert (await again.snapshot()).parked == "payload_unreadable"
         assert shop.done == ["reserve"], "nothing was rolled back"
 
 
