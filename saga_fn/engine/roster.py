@@ -90,6 +90,8 @@ class Roster:
         self._next_beat = time.monotonic() + BEAT * random.uniform(0.8, 1.0)
         try:
             await self._store.processes.note(Process(self._owner, socket.gethostname(), tuple(sorted(mine))))
+            if mine != self._said:
+                _log.info("works on %s", ", ".join(f"{name} v{version}" for name, version, _ in sorted(mine)))
             self._said = mine
             await self._ask()
             self._warn(await self._store.processes.notices(seen_within=seen_within()))

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typing_extensions import Unpack
 
-from saga_fn import Failed, SagaBuilder, step
+from saga_fn import SagaBuilder, SagaParkedError, step
 from saga_fn.core.ids import StepId
 from saga_fn.definition import binding
 from saga_fn.definition.options import StepOptions
@@ -169,8 +169,9 @@ async def test_a_step_that_hangs_and_says_nothing_may_have_run(make: Make, monke
         return Done("never")
 
     builder = SagaBuilder(Order)
-    definition = builder.build(output=builder.add_step(charge, depends_on=builder.initial))
+    definition = builder.build(output=builder.add_step(charge, depends_on=builder.initial, on_unknown="park"))
     async with make() as orchestrator:
-        outcome = await (await orchestrator.register("hangs", definition).start(Order("1"))).outcome(SOON)
-    assert isinstance(outcome, Failed)
-    assert [left.kind.value for left in outcome.left_over] == ["may have run"]
+        run = await orchestrator.register("hangs", definition).start(Order("1"))
+        with pytest.raises(SagaParkedError):
+            await run.result(SOON)
+        assert (await run.snapshot()).parked == "outcome_unknown"
