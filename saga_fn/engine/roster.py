@@ -42,8 +42,11 @@ BEAT: float = 30.0
 """Seconds between two times that a process says what it works on."""
 HANDED_BACK_FOR: Final = 15 * 60 * 1_000_000
 """For so long, in microseconds, a process hands a saga back that its plan does not fit, before it parks it."""
-_SHORTEST_PAUSE = 0.5
+_SOON = 0.5
+"""Seconds until a saga that was handed back is due."""
 _LONGEST_PAUSE = 15.0
+"""The most seconds that a process passes a saga over before it looks again whether it fits."""
+_MOST_PASSED_OVER = 500
 _PAGES = 10
 """One beat looks through no more pages of what was parked because a plan did not fit it."""
 _FIRST = UUID(int=0)
@@ -59,7 +62,17 @@ def seen_within() -> timedelta:
 @attrs.define
 class _Misfit:
     since: Moment
+    met: float
+    """The same by this process's own clock."""
     times: int = 0
+    until: float = 0.0
+    """Up to then this process passes it over when it claims."""
+
+    def left(self) -> timedelta:
+        """It is left to others once more, for longer each time; soon for those whose plan may fit."""
+        self.times += 1
+        self.until = time.monotonic() + min(2.0 ** min(self.times, 10), _LONGEST_PAUSE)
+        return timedelta(seconds=_SOON * random.uniform(0.3, 1.0))
 
 
 @final
@@ -137,22 +150,29 @@ class Roster:
     # Plans that do not fit.
 
     async def pause_for_another(self, claim: ClaimedSaga) -> timedelta | None:
-        """For how long to hand a saga back that the plan here does not fit; None if nobody else may have one that does."""
+        """For how long to hand a saga back that the plan here does not fit; None if nobody else may have one that does.
+
+        Who else is there is asked for after the saga was met, for a process that has just come may have brought it.
+        """
+        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now(), time.monotonic()))
         if not self._has_another_plan(claim) and time.monotonic() > self._asked + _ASK_AGAIN:
             await self._ask()
-        if not self._has_another_plan(claim):
+        none_has_one = not self._has_another_plan(claim) and self._asked > misfit.met
+        if none_has_one or self._is_over(misfit):
             return None
-        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now()))
-        if self._is_over(misfit):
-            return None
-        misfit.times += 1
-        return _pause(misfit.times)
+        return misfit.left()
 
     def pause_for_a_plan(self, claim: ClaimedSaga) -> timedelta:
         """For how long to leave a saga alone that is due, but was parked because no plan fitted it."""
-        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now()))
-        misfit.times += 1
-        return _pause(misfit.times)
+        misfit = self._misfits.setdefault(claim.id, _Misfit(self._store.now(), time.monotonic()))
+        return misfit.left()
+
+    def passed_over(self) -> list[UUID]:
+        """The sagas that this process has handed back just now, so that another one may claim them."""
+        if not self._misfits:
+            return []
+        now = time.monotonic()
+        return [saga for saga, misfit in self._misfits.items() if misfit.until > now][-_MOST_PASSED_OVER:]
 
     def _has_another_plan(self, claim: ClaimedSaga) -> bool:
         """Whether another process works on the saga's name and version by another plan than this one."""
@@ -199,12 +219,6 @@ class Roster:
         except StoredDataError:
             return False
         return isinstance(transition(plan, state, PlanChanged(self._store.now(), plan.id)), Success)
-
-
-def _pause(times: int) -> timedelta:
-    """Longer each time; of random length, so that two processes that look at the same time do not go on doing so."""
-    longest = min(_SHORTEST_PAUSE * 2 ** min(times, 10), _LONGEST_PAUSE)
-    return timedelta(seconds=longest * random.uniform(0.3, 1.0))
 
 
 def counted(noticed: Noticed) -> str:

@@ -205,6 +205,7 @@ class Worker:
                     limit=min(asked, _MOST_CLAIMS),
                     lease=engine.options.lease,
                     rooms=rooms,
+                    passed_over=engine.roster.passed_over(),
                 )
                 claimed += len(claims)
                 await engine.drive_claimed(claims, sent)

@@ -226,10 +226,11 @@ class MemoryStore:
         limit: int,
         lease: timedelta,
         rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
+        passed_over: Sequence[UUID] = (),
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these definitions, oldest first."""
         due = sorted(
-            (saga for saga in self._due(shard, definitions)),
+            (saga for saga in self._due(shard, definitions) if saga.record.id not in passed_over),
             key=lambda saga: (saga.record.due_at or saga.record.created_at, saga.record.id),
         )
         claimed: list[ClaimedSaga] = []

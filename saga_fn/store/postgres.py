@@ -277,6 +277,7 @@ class PostgresStore:
         limit: int,
         lease: timedelta,
         rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
+        passed_over: Sequence[UUID] = (),
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these definitions, oldest first."""
         async with self._database.control() as connection:
@@ -287,6 +288,7 @@ class PostgresStore:
                 versions=[version for _, version in definitions],
                 rooms=[min(limit, rooms.get(definition, limit)) for definition in definitions],
                 formats=list(READABLE),
+                passed_over=passed_over,
                 batch_size=limit,
                 tokens=[new_uuid() for _ in range(limit)],
                 owner=owner,

@@ -195,10 +195,11 @@ class Store(Protocol):
         limit: int,
         lease: timedelta,
         rooms: Mapping[tuple[str, int], int] = NO_LIMITS,
+        passed_over: Sequence[UUID] = (),
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these (name, version) pairs, oldest first, each under a fresh token.
 
-        Of a pair in `rooms` it takes no more than that many.
+        Of a pair in `rooms` it takes no more than that many; of `passed_over`, a few, none.
         """
         ...
 

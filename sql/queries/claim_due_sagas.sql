@@ -3,7 +3,8 @@
 -- not null: token
 -- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. One index range a
 -- definition: rows of definitions this process does not know, however many, are never walked over. Only what is
--- returned was claimed. No more of a definition are claimed than its room. `previous_owner` names the owner whose lease had run out.
+-- returned was claimed. No more of a definition are claimed than its room, and
+-- none that is to be passed over. `previous_owner` names the owner whose lease had run out.
 WITH due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan again for each row
     SELECT d.id, d.owner, d.due_at
     FROM unnest(:names::text[], :versions::integer[], :rooms::integer[]) AS w (name, version, room)
@@ -12,7 +13,7 @@ WITH due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan
         FROM saga_fn.saga AS s
         WHERE
             s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
-            AND s.format = ANY(:formats::smallint[])
+            AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
         ORDER BY s.due_at
         LIMIT w.room
         FOR NO KEY UPDATE SKIP LOCKED

@@ -101,6 +101,9 @@ async def test_a_rolling_deploy_that_inserts_a_step_under_the_same_version_parks
                 await asyncio.sleep(0.005)
         after = await deploy.enter_async_context(make())
         handle = after.register("line", new)
+        async with asyncio.timeout(SOON):
+            while not await after.engine.store.processes.others(before.engine.owner, seen_within=FOR_EVER):
+                await asyncio.sleep(0.01)
         runs += await handle.start_many([Order(f"new {n}") for n in range(10)])
         for run in runs:
             assert isinstance(await handle.attach(run.id).outcome(SOON, wait_parked=True), Completed)

@@ -111,6 +111,23 @@ async def test_what_a_plan_parked_is_found_and_made_due(store: Store) -> None:
     assert (await store.read(unfit.id)).leased  # type: ignore[union-attr]
 
 
+async def test_what_is_to_be_passed_over_is_not_claimed(store: Store) -> None:
+    one, two = await start(store, owned=False), await start(store, owned=False)
+    claims = await store.claim_due(
+        shard_of(two.id, store.shards), SHOP, owner=OWNER, limit=9, lease=LONG, passed_over=[one.id]
+    )
+    assert [claim.id for claim in claims] == [two.id]
+
+
+async def test_no_more_of_a_definition_are_claimed_than_there_is_room_for(store: Store) -> None:
+    for name in ("shop", "shop", "shop", "other", "other"):
+        await start(store, owned=False, name=name)
+    pairs = [("shop", 1), ("other", 1)]
+    claims = await store.claim_due(0, pairs, owner=OWNER, limit=9, lease=LONG, rooms={("shop", 1): 2})
+    assert sorted(claim.name for claim in claims) == ["other", "other", "shop", "shop"]
+    assert len(await store.claim_due(0, pairs, owner=OWNER, limit=9, lease=LONG, rooms={("shop", 1): 0})) == 0
+
+
 async def test_what_is_handed_back_with_a_pause_is_due_when_it_is_over(store: Store) -> None:
     hand = await start(store, owned=False)
     shard = shard_of(hand.id, store.shards)
