@@ -95,7 +95,8 @@ async def _told(engine: SagaEngine, saga_id: UUID, *, parked: bool) -> LiveSaga 
             raise SagaStateError(
                 f"nothing works on saga {saga_id}: no worker of its MemoryStore runs",
                 saga_id=saga_id,
-                hint="await it inside of `async with orchestrator:`, or after orchestrator.run_until_idle() in a test",
+                hint="await it inside of `async with orchestrator:`, or after orchestrator.run_until_idle() in a test; "
+                "`run_until_idle(past_waits=True)` goes on where an event is waited for",
             ) from None
     return await engine.ends.wait(saga_id, parked=parked)
 

@@ -105,7 +105,7 @@ async def main() -> None:
         run = await tickets.start(order)
         if refund is not None:
             await orchestrator.to(run.id, refunded).send(refund, correlation_id=f"payment-of-{order.order_id}")
-        await orchestrator.run_until_idle()
+        await orchestrator.run_until_idle(past_waits=True)
         await tell(run, order)
 
 

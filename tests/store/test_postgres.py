@@ -81,7 +81,7 @@ BREACHES = {
     "saga_owner_has_token": "token = NULL",
     "saga_ended_is_free": "status = 'FAILED', ended_at = now()",
     "saga_live_is_due": "due_at = NULL",
-    "saga_state_is_small": "state = convert_to(repeat('x', 16385), 'UTF8')",
+    "saga_state_is_small": "state = convert_to(repeat('x', 65537), 'UTF8')",
 }
 
 
