@@ -52,7 +52,7 @@ _log = logging.getLogger("saga_fn")
 _LANES = 2
 _HANDING_BACK = 2.0
 """Seconds that sagas which were cut short may take to be handed back."""
-_CLEAN_UP = 0.5
+_CLEAN_UP = 0.25
 """Seconds that each part of the engine may take to end."""
 STOP_MARGIN: Final = timedelta(seconds=5)
 """How much longer than `stop_timeout` a stop may take, when the store does not answer."""
@@ -340,7 +340,10 @@ class SagaEngine:
         """
         self.stopping = True
         try:
-            await self._stop()
+            async with asyncio.timeout((self.options.stop_timeout + STOP_MARGIN).total_seconds()):
+                await self._stop()
+        except TimeoutError:
+            _log.exception("the engine was not stopped in time: what is left of it ends by itself")
         finally:
             self.stopping = False  # whoever is not entered may work all the same
 

@@ -51,7 +51,11 @@ class EngineOptions:
     poll_interval: timedelta = attrs.field(default=timedelta(seconds=1), validator=_positive)
     """The longest an idle worker waits before it looks for due sagas again."""
     stop_timeout: timedelta = attrs.field(default=timedelta(seconds=20), validator=_positive)
-    """How long a stopping process waits for running steps before it cuts them short and hands their sagas back."""
+    """How long a stopping process waits for running steps before it cuts them short and hands their sagas back.
+
+    That, and 5 seconds more at most, is how long a stop takes, also when the database does not answer. What could not be
+    handed back is left to its lease.
+    """
     key_wait: timedelta = attrs.field(default=KEY_WAIT, validator=_not_below_zero)
     """The longest a start waits for another transaction that holds the same key and is still open."""
     max_payload_bytes: int = attrs.field(default=MEBIBYTE, validator=_not_negative)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from saga_fn.store.protocol import Store
@@ -22,9 +23,9 @@ def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> Non
     claim_due, commit = store.claim_due, store.commit
 
     async def claim_and_die(
-        shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta
-    ) -> list[ClaimedSaga]:
-        claims = await claim_due(shard, definitions, owner=owner, limit=limit, lease=lease)
+        shard: int, definitions: Sequence[tuple[str, int]], *, owner: UUID, limit: int, lease: timedelta, **more: Any
+    ) -> list[ClaimedSaga]:  # Any: whatever else a claim is asked
+        claims = await claim_due(shard, definitions, owner=owner, limit=limit, lease=lease, **more)
         if len(claims) >= many:
             os.kill(os.getpid(), signal.SIGKILL)
         return claims
