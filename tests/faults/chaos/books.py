@@ -114,9 +114,9 @@ class Books:
         """Whether it has been done; if not, no request that was made before now will do it."""
         return bool(await self._pool.fetchval(_BAR, ctx.saga_id, ctx.step_id, time.monotonic()))
 
-    async def refuse(self, ctx: StepContext, *, for_ever: bool) -> bool:
-        """Whether it has been done all the same; if not, and `for_ever`, no request will ever do it."""
-        return bool(await self._pool.fetchval(_BAR, ctx.saga_id, ctx.step_id, math.inf if for_ever else 0.0))
+    async def bar_for_ever(self, ctx: StepContext) -> bool:
+        """Whether it has been done; if not, no request will ever do it."""
+        return bool(await self._pool.fetchval(_BAR, ctx.saga_id, ctx.step_id, math.inf))
 
 
 async def read_books(pool: asyncpg.Pool) -> tuple[list[Begun], list[Effect]]:

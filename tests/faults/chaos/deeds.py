@@ -27,6 +27,7 @@ from saga_fn import (
     SagaStateError,
     SagaStatus,
 )
+from saga_fn.store.driver_errors import DRIVER_ERRORS
 from tests.faults.chaos.sagas import WAITS_FOR, Job, Note
 from tests.faults.chaos.told import Asked, Sent, Told
 
@@ -74,7 +75,7 @@ class Person:
         deeds: list[tuple[int, Callable[[Office], Awaitable[None]]]] = [
             (6, self._start),
             (4, self._start_keyed),
-            (1, self._start_many),
+            (2, self._start_many),
             (3, self._start_within),
             (10, self._send),
             (5, self._send_by_key),
@@ -110,7 +111,7 @@ class Person:
 
     async def _start_many(self, office: Office) -> None:
         name = self.dice.choice(list(office.handles))
-        jobs = [Job(self._number()) for _ in range(self.dice.randint(1, 6))]
+        jobs = [Job(self._number()) for _ in range(self.dice.randint(1, 12))]
         for run in await self.call("start_many", office.handles[name].start_many(jobs)) or ():
             self._accept(run, name, "start_many")
 
@@ -143,7 +144,7 @@ class Person:
                     over = True
                 finally:
                     connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DRIVER_ERRORS:
             self.told.refusals["the caller's own connection"] += 1
         if not commits:  # nobody has ever asked for a commit, whatever came instead of the rollback
             self.told.rolled_back |= {run.id for run in made}
@@ -276,7 +277,8 @@ class Person:
         except (SagaResultTimeoutError, SagaParkedError) as error:
             self.told.refusals[type(error).__name__] += 1
         except SagaError as error:
-            self.told.refusals[type(error).__name__] += 1
+            is_root = type(error) is SagaError  # its fact alone says which
+            self.told.refusals[f"{what}: {error.fact}"[:43] if is_root else type(error).__name__] += 1
             if errors is not None:
                 errors.append(error)
         except TimeoutError:

@@ -8,8 +8,8 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -28,8 +28,8 @@ from tests.faults.chaos.sagas import Note, World, called, register
 from tests.faults.chaos.stage import WORKERS, Stage, Worker
 from tests.faults.chaos.told import Told
 
-PEOPLE: Final = 6
-TROUBLES: Final = 2
+PEOPLE: Final = 12
+TROUBLES: Final = 3
 """How many faults may go on at the same time."""
 STANDSTILL: Final = 25.0
 """Seconds without any change after which what has not ended is taken to go on no more."""
@@ -44,6 +44,8 @@ class Report:
     seed: int
     facts: Facts
     findings: Sequence[str]
+    took: Mapping[str, int]
+    """Seconds that each part of the run has taken."""
 
     def table(self) -> str:
         """The counts of the run, in one table."""
@@ -66,6 +68,7 @@ class Report:
             "events": _sorted(sent),
             "verbs": _sorted(verbs),
             "errors that callers saw": _sorted(told.refusals),
+            "seconds": self.took,
             "findings": {"all": len(self.findings)},
         }
         lines = [f"chaos, seed {self.seed}"]
@@ -102,12 +105,12 @@ async def run(seed: int, seconds: float) -> Report:
 
 
 async def _run(seed: int, seconds: float, server: EmbeddedPostgres, books_dsn: str, wire: Wire, folder: Path) -> Report:
-    told = Told()
+    told, took = Told(), dict[str, int]()
     workers = [
         Worker(f"worker {place}", wire.dsn if place % 2 else server.dsn, folder / f"worker-{place}.log")
         for place in range(WORKERS)
     ]
-    stage = Stage(server=server, wire=wire, books=books_dsn, seed=seed, told=told, workers=workers)
+    stage = Stage(server=server, dsn=server.dsn, wire=wire, books=books_dsn, seed=seed, told=told, workers=workers)
     async with asyncpg.create_pool(books_dsn, min_size=1, max_size=8) as books:
         await books.execute(TABLES)
         async with SagaOrchestrator(server.dsn, migrate=True, concurrency=0):
@@ -118,19 +121,29 @@ async def _run(seed: int, seconds: float, server: EmbeddedPostgres, books_dsn: s
                 _office(server.dsn, seed, books) as near,
                 _office(wire.dsn, seed, books) as far,
             ):
-                await _chaos(stage, [near, far], seed, seconds)
-                await stage.calm()
-                await _settle(stage, near)
-                await stage.retire_all()
+                with _timed(took, "chaos"):
+                    await _chaos(stage, [near, far], seed, seconds)
+                with _timed(took, "until all is settled"):
+                    await _settle(stage, near)
+                with _timed(took, "until workers have ended"):
+                    await stage.retire_all()
             async with (
                 asyncpg.create_pool(server.dsn, min_size=1, max_size=4) as pool,
             ):
                 orchestrator = SagaOrchestrator(pool, concurrency=0)
                 register(orchestrator, World(Books(books), seed))
-                facts = await gather(told, orchestrator, pool, books)
+                with _timed(took, "gathering facts"):
+                    facts = await gather(told, orchestrator, pool, books)
         finally:
             stage.end_all()
-    return Report(seed, facts, findings(facts))
+    return Report(seed, facts, findings(facts), took)
+
+
+@contextmanager
+def _timed(took: dict[str, int], what: str) -> Generator[None]:
+    began = time.monotonic()
+    yield
+    took[what] = round(time.monotonic() - began)
 
 
 @asynccontextmanager
@@ -151,23 +164,25 @@ async def _chaos(stage: Stage, offices: Sequence[Office], seed: int, seconds: fl
             dice=random.Random(f"{seed} person {number}"),
             offices=offices,
             told=stage.told,
-            dsn=stage.server.dsn,
+            dsn=stage.dsn,
             known=known,
             first=1_000_000 * (number + 1),
         )
         for number in range(PEOPLE)
     ]
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as living:
         for person in people:
-            group.create_task(person.live(over))
-        for number in range(TROUBLES):
-            group.create_task(stage.trouble(random.Random(f"{seed} trouble {number}"), over))
+            living.create_task(person.live(over))
+        async with asyncio.TaskGroup() as troubles:
+            for number in range(TROUBLES):
+                troubles.create_task(stage.trouble(random.Random(f"{seed} trouble {number}"), over))
+        await stage.calm()  # what people still wait for can come now
 
 
 async def _settle(stage: Stage, office: Office) -> None:
     """Wait until nothing goes on by itself any more; for half of those that wait for a call, it comes."""
     admin = SagaAdmin(office.orchestrator)
-    async with asyncpg.create_pool(stage.server.dsn, min_size=1, max_size=1) as pool:
+    async with asyncpg.create_pool(stage.dsn, min_size=1, max_size=1) as pool:
         waiting = await pool.fetch(
             "SELECT id FROM saga_fn.saga WHERE name = 'patient' AND ended_at IS NULL ORDER BY id"
         )

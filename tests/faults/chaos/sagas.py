@@ -63,9 +63,11 @@ class DeclinedError(Exception):
 class World:
     """What the steps do."""
 
-    def __init__(self, books: Books, seed: int) -> None:
+    def __init__(self, books: Books, seed: int, *, blocks: float = 0.0) -> None:
         self._books = books
         self._seed = seed
+        self._blocks = blocks
+        """Seconds for which a step, seldom, lets its whole process stand still."""
 
     def _dice(self, job: Job, ctx: StepContext, direction: Direction) -> random.Random:
         return random.Random(f"{self._seed} {job.number} {ctx.step_id} {direction} {ctx.attempt} {ctx.generation}")
@@ -81,6 +83,10 @@ class World:
     async def _work(self, inp: Job, ctx: StepContext, *, settles: bool) -> Job:
         made, at = time.monotonic(), WALL()
         dice = self._dice(inp, ctx, "execute")
+        if dice.random() < 0.004:
+            time.sleep(
+                self._blocks
+            )  # before anything is awaited: others are about to begin in this very turn of the loop
         await self._books.begin(ctx, "execute", at)
         await asyncio.sleep(NEVER if dice.random() < 0.02 else 0.15 * dice.random() ** 2)
         mood = dice.random()
@@ -90,12 +96,12 @@ class World:
             raise RetryLater(40 * MS)
         if mood < 0.10:
             raise TimeoutError("no answer")
-        if mood < 0.13 and not await self._books.refuse(ctx, for_ever=settles):
-            raise DeclinedError
+        if mood < 0.15 and (not settles or not await self._books.bar_for_ever(ctx)):
+            raise DeclinedError  # if it does not settle, what was asked for before may have been done all the same
         await self._books.do(ctx, made)
-        if mood > 0.97:
+        if mood > 0.95:
             raise OutcomeUnknown("the answer was lost")
-        await asyncio.sleep(NEVER if mood > 0.95 else 0.05 * dice.random() ** 2)
+        await asyncio.sleep(NEVER if mood > 0.93 else 0.05 * dice.random() ** 2)
         return inp
 
     async def undo(self, inp: Job, out: Job | None, ctx: StepContext) -> None:

@@ -17,6 +17,7 @@ import asyncpg
 import attrs
 
 from saga_fn.embedded import EmbeddedPostgres
+from saga_fn.store.driver_errors import DRIVER_ERRORS
 from tests.engine.wire import Wire
 from tests.faults.chaos.audit import alarming
 from tests.faults.chaos.told import Stopped, Told
@@ -54,6 +55,8 @@ class Stage:
     """All of it. `wire` is the way of every second worker to the database."""
 
     server: EmbeddedPostgres
+    dsn: str
+    """How to reach it, whether it runs or not."""
     wire: Wire
     books: str
     seed: int
@@ -77,15 +80,15 @@ class Stage:
     async def trouble(self, dice: random.Random, until: Callable[[], bool]) -> None:
         """Let one fault after another happen until it is time to stop."""
         while not until():
-            await asyncio.sleep(0.2 + 1.0 * dice.random())
+            await asyncio.sleep(0.4 + 2.0 * dice.random())
             self.look()
             kinds: list[tuple[int, Callable[[random.Random], Awaitable[None]]]] = [
                 (4, self._kill),
-                (4, self._stop),
+                (5, self._stop),
                 (3, self._terminate),
-                (4, self._backends),
-                (2, self._crash),
-                (2, self._restart),
+                (3, self._backends),
+                (1, self._crash),
+                (1, self._restart),
                 (2, self._cut),
                 (2, self._silence),
                 (1, self._down),
@@ -120,7 +123,7 @@ class Stage:
         """Note which process has died by itself."""
         for worker in self.workers:
             if not worker.busy and worker.process is not None and (code := worker.process.poll()) is not None:
-                if code != NO_DATABASE:
+                if code not in {NO_DATABASE, -signal.SIGUSR1}:  # while it ends, that signal ends it
                     self.told.strange.append(f"{worker.name} ended by itself with code {code}:{worker.tail()}")
                 self.begin(worker)
 
@@ -172,7 +175,7 @@ class Stage:
             process.kill()
             process.wait()
             return
-        if code not in {0, NO_DATABASE, -signal.SIGTERM}:  # it may not have come to its signal handlers yet
+        if code not in {0, NO_DATABASE, -signal.SIGTERM, -signal.SIGUSR1}:  # before and after it has handlers for them
             self.told.strange.append(f"{worker.name} ended with code {code} at SIGTERM:{worker.tail()}")
 
     async def _backends(self, dice: random.Random) -> None:
@@ -180,7 +183,7 @@ class Stage:
         share = dice.choice((0.2, 0.5, 1.0))
         self.told.faults["terminated backends"] += 1
         try:
-            connection = await asyncpg.connect(self.server.dsn, timeout=5)
+            connection = await asyncpg.connect(self.dsn, timeout=5)
             try:
                 await connection.execute(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'client backend'"
@@ -189,7 +192,7 @@ class Stage:
                 )
             finally:
                 connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DRIVER_ERRORS:
             pass  # it is away just now
 
     async def _crash(self, dice: random.Random) -> None:
@@ -198,10 +201,10 @@ class Stage:
             return
         self.told.faults["killed backend"] += 1
         try:
-            connection = await asyncpg.connect(self.server.dsn, timeout=5)
+            connection = await asyncpg.connect(self.dsn, timeout=5)
             pid = connection.get_server_pid()
             connection.terminate()
-        except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except DRIVER_ERRORS:
             return
         try:
             os.kill(pid, signal.SIGKILL)

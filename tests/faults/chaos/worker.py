@@ -54,7 +54,7 @@ async def main(dsn: str, books: str, seed: int) -> int:
         orchestrator = SagaOrchestrator(
             dsn, concurrency=32, lease=LEASE, poll_interval=timedelta(milliseconds=200), stop_timeout=STOP, pool_size=3
         )
-        register(orchestrator, World(Books(pool), seed))
+        register(orchestrator, World(Books(pool), seed, blocks=1.6 * LEASE.total_seconds()))
         try:
             await orchestrator.run_forever()
         except StoreUnavailableError:
