@@ -17,6 +17,10 @@ from saga_fn.store.records import moment_of
 
 T = TypeVar("T")
 
+_TARGET = (
+    "a run has it as run.id, UUID(text) makes one of its text; "
+    'by its business key it is to(("create_order", "order-123"), approval)'
+)
 _YEAR = timedelta(days=365)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -31,7 +35,7 @@ class EventSender(Generic[T]):
         if isinstance(target, tuple):
             check_target(target)
         else:
-            check_id(target)
+            check_id(target, hint=_TARGET)
         check_is(event, Event, "an Event", error=SagaDefinitionError, hint='Event("approval", Approval)')
         check_is(engine, SagaEngine, "an engine", error=SagaError, hint="orchestrator.to(target, event) makes a sender")
         self._engine = engine
@@ -49,6 +53,9 @@ class EventSender(Generic[T]):
         expires: timedelta | datetime | None = None,
     ) -> Delivery:
         """Send it; it is durable when this returns, and the answer says what became of it.
+
+        It returns at once where the saga sleeps or waits. Where its owner is busy, or no process works on its version, it
+        returns `buffered` after 5 seconds at most.
 
         An event that was answered `kept` or `buffered` is never dropped before it expires, unless its saga ends: when the
         saga has no room for it, it stays stored and is taken later.

@@ -161,7 +161,7 @@ _NOT_DONE: Final = frozenset({501, 503, 505, 521, 523, 525, 526})
 
 def arrival(error: BaseException) -> Arrival | None:
     """Whether the request may have arrived, as far as the exception by itself is known to say; None if it is not known."""
-    said = _look_up(type(error))
+    _, said = _look_up(type(error))
     match said:
         case _By.BEHIND:
             return Arrival.NEVER if _nothing_left(error) else Arrival.OPEN
@@ -175,13 +175,27 @@ def arrival(error: BaseException) -> Arrival | None:
             return said
 
 
-def _look_up(cls: type[BaseException]) -> Arrival | _By | None:
+def may_be_named(error: BaseException, named: type[BaseException]) -> bool:
+    """Whether to name that class of the exception's says that the request has not been done.
+
+    Where the exception by itself leaves that open, only a class says so that stands for no other case. Such a class is one
+    of the table's, or below it. A base of several (OSError, httpx.HTTPError), or a class whose exceptions have to be told
+    apart (httpx.HTTPStatusError), is named for what was refused or has never left.
+    """
+    if arrival(error) is not Arrival.OPEN:
+        return True
+    base, said = _look_up(type(error))
+    return issubclass(named, base) and (said is Arrival.OPEN or named is not base)
+
+
+def _look_up(cls: type[BaseException]) -> tuple[type, Arrival | _By | None]:
+    """The first of its bases that the table knows, and what it says of that; else `object`, of which it says nothing."""
     for base in cls.__mro__:
         package = str(base.__module__).partition(".")[0]
         known = _KNOWN.get(_PACKAGES.get(package, package))
         if known is not None and base.__name__ in known:
-            return known[base.__name__]
-    return None
+            return base, known[base.__name__]
+    return object, None
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -200,13 +214,13 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 def _nothing_left(error: BaseException) -> bool:
     """Whether the first exception behind it that is known says that nothing has left."""
-    known = (_look_up(type(each)) for each in causes(error))
+    known = (_look_up(type(each))[1] for each in causes(error))
     return next((said for said in known if said is not None and said is not _By.BEHIND), None) is Arrival.NEVER
 
 
 def _by_status(error: BaseException) -> Arrival:
     """An error in the request is an answer; a server or proxy that has failed, or a redirection, is none."""
-    if error.__cause__ is not None and _look_up(type(error.__cause__)) is Arrival.OPEN:
+    if error.__cause__ is not None and _look_up(type(error.__cause__))[1] is Arrival.OPEN:
         return Arrival.OPEN  # aiohttp makes a 400 of a response that it cannot read
     for read in _STATUSES:
         status = _detail(error, read)

@@ -131,6 +131,8 @@ def step(
     In a rollback what may have run is undone, too, if the compensation's second parameter accepts None (and the step itself
     never returns None); else the saga ends FAILED and names the step. With `park` a person is asked before.
 
+    `StepOptions` has every option with its default: `timeout`, `retry_policy`, `retry_on`, `give_up_on`, `pivot`, ...
+
     The function takes its input, and a StepContext if its second parameter is annotated so. Raises SagaDefinitionError
     or TypeValidationError, when the step is made, for whatever could not be run.
 

@@ -14,7 +14,7 @@ from returns.result import Result
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.events import FailureKind
-from saga_fn.definition.clients import Arrival, arrival, causes
+from saga_fn.definition.clients import Arrival, arrival, causes, may_be_named
 from saga_fn.definition.kept import check_kept, is_plain, kept_of, named_so
 from saga_fn.definition.raising import OutcomeUnknown, RetryLater
 from saga_fn.definition.signature import hints_of, members, payload_type
@@ -70,12 +70,18 @@ class Refusals:
         """What a step's options and its return type say."""
         check_errors(options)
         named = {name: error_types(name, options[name]) for name in _OPTIONS if name in options}
-        return cls(named.get("retry_on"), named.get("give_up_on", ()), returned, named.get("unknown_on", ()))
+        again = named.get("retry_on")
+        if again is not None and Exception in again:
+            again = (
+                None  # the same as the default: it names whatever is raised, and says nothing of what stands behind it
+            )
+        return cls(again, named.get("give_up_on", ()), returned, named.get("unknown_on", ()))
 
     def judge(self, error: BaseException) -> FailureKind:
         """What the exception says of the step: UNKNOWN, REFUSED, ERROR (to be tried again), or FATAL (not to be).
 
-        An exception that is named is what it is named as: in `unknown_on`, `give_up_on` or `retry_on`, in this order. Of
+        An exception that is named is what it is named as: in `unknown_on`, `give_up_on` or `retry_on`, in this order. To name
+        a base class says nothing of those below it that are known to leave the outcome open (see `may_be_named`). Of
         one that is not, its causes speak, and of a group its leaves: one that is in doubt makes the whole doubtful; it is
         refused only if all of them are; and it is tried again only if every one of them is.
         """
@@ -127,7 +133,9 @@ class Refusals:
             (self.give_up_on, FailureKind.REFUSED),
             (self.retry_on or (), FailureKind.ERROR),
         ):
-            if isinstance(error, named if not isinstance(error, BaseExceptionGroup) else _groups(named)):
+            stand = _groups(named) if isinstance(error, BaseExceptionGroup) else named
+            said = (cls for cls in stand if isinstance(error, cls))
+            if any(kind is FailureKind.UNKNOWN or may_be_named(error, cls) for cls in said):
                 return kind
         return None
 

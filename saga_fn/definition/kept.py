@@ -137,9 +137,12 @@ _KNOWN: Final[dict[type[BaseException], Kept | TypeValidationError]] = {}
 
 
 def check_kept(cls: type[BaseException]) -> None:
-    """Raise TypeValidationError for a class of exceptions that could never be kept whole, unless it is a client's."""
+    """Raise TypeValidationError for a class of exceptions that could never be kept whole.
+
+    Nobody can mend that of a client's, or of one that only has a client's constructor: of those the message is kept.
+    """
     known = _known(cls)
-    if isinstance(known, TypeValidationError) and not is_clients(cls):
+    if isinstance(known, TypeValidationError) and not is_clients(_maker(cls)):
         raise TypeValidationError(known.fact, hint=known.hint)
 
 
@@ -205,6 +208,12 @@ def _is_builtin(cls: type) -> bool:
     """Whether Python itself makes its exceptions, by their arguments."""
     own = (inspect.getattr_static(cls, name) for name in ("__init__", "__new__"))
     return not any(inspect.isfunction(getattr(each, "__func__", each)) for each in own)
+
+
+def _maker(cls: type) -> type:
+    """The class whose Python code makes its exceptions: itself, or the base whose constructor it has."""
+    owner = next(base for base in cls.__mro__ if "__init__" in vars(base))
+    return owner if inspect.isfunction(vars(owner)["__init__"]) else cls
 
 
 def _taken(cls: type) -> tuple[dict[str, Any], set[str]]:  # Any: whatever was annotated

@@ -44,7 +44,8 @@ class CommonOptions(TypedDict, total=False):
     retry_on: ErrorTypes
     """The exceptions after which it is tried again; any other ends its attempts. By default, whatever it raises.
 
-    Naming one says that it has not been done: of a TimeoutError that is seldom so.
+    Naming one says that it has not been done: of a TimeoutError that is seldom so. A base class (OSError, httpx.HTTPError,
+    Exception) does not say so of the timeouts and lost connections below it.
     """
     give_up_on: ErrorTypes
     """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again."""

@@ -12,12 +12,14 @@ _YEAR = 365 * 24 * 3600.0
 _LONGEST_KEY = 255
 
 
-def check_id(value: object, what: str = "a saga's id") -> None:
+def check_id(
+    value: object, what: str = "a saga's id", *, hint: str = "a run has it as run.id; UUID(text) makes one of its text"
+) -> None:
     """Raise PayloadError for what is no UUID."""
     if not isinstance(value, UUID):
         raise PayloadError(
             f"{what} is a UUID, not a {type(value).__name__}",
-            hint="a run has it as run.id; UUID(text) makes one of its text",
+            hint=hint,
         )
 
 

@@ -35,7 +35,7 @@ _ANSWERS: dict[str, tuple[str, str]] = {
         "has moved on since you looked at it",
         "look again with SagaAdmin.get_saga; if the verb is still right, give the new revision as expect=.",
     ),
-    Refusal.UNKNOWN_STEP: ("has no such step", "see step_history of SagaAdmin.get_saga for the step ids."),
+    Refusal.UNKNOWN_STEP: ("has no such step", "see steps of SagaAdmin.get_saga for the step ids."),
     Refusal.NOTHING_TO_RETRY: (
         "has nothing that waits to be retried there",
         "see steps of SagaAdmin.get_saga for what waits, and name that step.",

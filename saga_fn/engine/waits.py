@@ -11,6 +11,7 @@ from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.definition import SagaDefinition, StepBinding
 from saga_fn.definition.mapping import Known
+from saga_fn.duration import in_words
 from saga_fn.engine.arguments import size_of
 from saga_fn.engine.fault import Fault
 from saga_fn.errors import PayloadError
@@ -89,11 +90,10 @@ def unreadable(
 def timeout_fault(plan: Plan, step: StepId) -> Fault:
     """What is told of a wait whose time ran out; with an empty name, of the saga's own deadline."""
     if not step:
-        seconds = (plan.data.deadline or 0) / 1_000_000
-        return Fault("SagaDeadlineError", f"the saga's deadline of {seconds:g} s was over")
+        return Fault("SagaDeadlineError", f"the saga's deadline of {in_words(plan.data.deadline or 0)} was over")
     planned = plan.step(step)
     if planned.kind is StepKind.STEP:
         names = " or ".join(repr(name) for name in planned.undo_waits_for)
         return Fault(WAIT_TIMEOUT, f"no event {names} came in time for the compensation", step)
     names = " or ".join(repr(name) for name in planned.waits_for)
-    return Fault(WAIT_TIMEOUT, f"no event {names} came within {(planned.limit or 0) / 1_000_000:g} s", step)
+    return Fault(WAIT_TIMEOUT, f"no event {names} came within {in_words(planned.limit or 0)}", step)

@@ -42,7 +42,7 @@ _LASTING: Final = {
         "connect to the primary (target_session_attrs=read-write), or end default_transaction_read_only",
     ),
     "3D000": ("there is no such database", "mend the database's name in the DSN, or create it"),
-    "28": ("PostgreSQL lets this user not in", "mend user and password in the DSN, or pg_hba.conf on the server"),
+    "28": ("PostgreSQL does not let this user in", "mend user and password in the DSN, or pg_hba.conf on the server"),
     "0A": (
         "this server cannot do what this library asks for",
         "use PostgreSQL 15 or newer; with Citus leave the tables of the schema out of its metadata",
@@ -70,6 +70,11 @@ def told_apart(error: Exception) -> StoreError:
     if isinstance(error, asyncpg.InterfaceError) and "pool is clos" in str(error):
         return StoreUnavailableError(
             f"the pool is closed: {error}", hint="leave `async with orchestrator` before you close its pool"
+        )
+    if isinstance(error, asyncpg.InterfaceError) and "pool is not initialized" in str(error):
+        return StoreRefusedError(
+            f"the pool was made and not opened: {error}",
+            hint="pool = await asyncpg.create_pool(...), or async with asyncpg.create_pool(...) as pool",
         )
     said = f": {error}" if isinstance(error, OSError | asyncpg.InterfaceError) and str(error) else ""
     return StoreUnavailableError(

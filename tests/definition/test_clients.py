@@ -256,10 +256,45 @@ def test_what_may_have_arrived_is_in_doubt_and_what_never_left_is_not() -> None:
     assert picky.judge(ConnectionRefusedError()) is FailureKind.FATAL
 
 
+class SlowError(TimeoutError):
+    pass
+
+
+class BankDownError(httpx.HTTPStatusError):
+    pass
+
+
 def test_what_a_step_names_is_what_it_says() -> None:
     assert Refusals.of({"retry_on": TimeoutError}, None).judge(TimeoutError()) is FailureKind.ERROR
-    assert Refusals.of({"give_up_on": OSError}, None).judge(TimeoutError()) is FailureKind.REFUSED
+    assert Refusals.of({"give_up_on": TimeoutError}, None).judge(SlowError()) is FailureKind.REFUSED
+    assert Refusals.of({"give_up_on": SlowError}, None).judge(SlowError()) is FailureKind.REFUSED
     assert Refusals.of({"unknown_on": OSError}, None).judge(ConnectionRefusedError()) is FailureKind.UNKNOWN
+
+
+@pytest.mark.parametrize("option, kind", [("retry_on", FailureKind.ERROR), ("give_up_on", FailureKind.REFUSED)])
+def test_a_base_class_says_nothing_of_the_doubt_below_it(option: str, kind: FailureKind) -> None:
+    request = httpx.Request("POST", "http://bank")
+    lost, nobody = httpx.ReadTimeout("lost", request=request), httpx.ConnectError("nobody there", request=request)
+    for base in (httpx.HTTPError, httpx.TransportError, httpx.TimeoutException, Exception):
+        assert Refusals.of({option: base}, None).judge(lost) is FailureKind.UNKNOWN
+    assert Refusals.of({option: httpx.HTTPError}, None).judge(nobody) is kind
+    assert Refusals.of({option: (httpx.HTTPError, httpx.ReadTimeout)}, None).judge(lost) is kind
+    assert Refusals.of({option: OSError}, None).judge(ConnectionResetError()) is FailureKind.UNKNOWN
+    assert Refusals.of({option: OSError}, None).judge(ConnectionRefusedError()) is kind
+    for status, meant in ((502, FailureKind.UNKNOWN), (503, kind), (402, kind)):
+        answer = httpx.Response(status, request=request)
+        error = httpx.HTTPStatusError("no", request=request, response=answer)
+        assert Refusals.of({option: httpx.HTTPStatusError}, None).judge(error) is meant
+    own = BankDownError("no", request=request, response=httpx.Response(502, request=request))
+    assert Refusals.of({option: BankDownError}, None).judge(own) is kind
+
+
+def test_to_try_again_whatever_is_raised_is_the_default_and_asks_what_stands_behind() -> None:
+    wrapped = RuntimeError()
+    wrapped.__cause__ = TimeoutError()
+    broad = Refusals.of({"retry_on": (KeyError, Exception)}, None)
+    assert broad.judge(wrapped) is FailureKind.UNKNOWN
+    assert broad.judge(ValueError()) is FailureKind.ERROR
 
 
 def test_what_never_left_is_not_in_doubt_whatever_is_behind_it() -> None:

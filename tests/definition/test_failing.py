@@ -396,6 +396,18 @@ def test_a_clients_exceptions_may_be_named_though_only_their_message_is_kept() -
     assert refusals.encode(error) is None
 
 
+class BankBusyError(httpx.HTTPStatusError):
+    """Made by httpx's constructor, whose annotations cannot be found at run time."""
+
+
+def test_a_class_that_has_a_clients_constructor_may_be_named_as_the_clients_own() -> None:
+    refusals = Refusals.of({"give_up_on": BankBusyError}, None)
+    request = httpx.Request("POST", "http://bank")
+    error = BankBusyError("refused", request=request, response=httpx.Response(402, request=request))
+    assert refusals.judge(error) is REFUSED
+    assert refusals.encode(error) is None
+
+
 class Charge(BaseStep[ChargeInput, Charged]):
     @override
     async def execute(self, inp: ChargeInput, /) -> Result[Charged, Declined | CardDeclinedError]:

@@ -70,7 +70,7 @@ def test_a_plan_that_the_server_cannot_change_names_the_pooler() -> None:
 
 @pytest.mark.parametrize(
     "change, says",
-    [(("password", "hunter3"), "lets this user not in"), (("/", "nowhere"), "no such database")],
+    [(("password", "hunter3"), "does not let this user in"), (("/", "nowhere"), "no such database")],
     ids=["password", "database"],
 )
 async def test_what_is_wrong_with_a_dsn_is_said_when_it_is_entered(

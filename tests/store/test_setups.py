@@ -243,6 +243,14 @@ async def test_the_listeners_of_all_orchestrators_of_a_pool_count(
         assert any("HINT: make it with max_size=3" in record.getMessage() for record in caplog.records)
 
 
+async def test_a_pool_that_was_not_opened_is_named_as_that(any_dsn: str) -> None:
+    pool = asyncpg.create_pool(any_dsn, min_size=1, max_size=4)  # `await` is forgotten
+    with pytest.raises(StoreRefusedError, match="was made and not opened") as refused:
+        async with SagaOrchestrator(pool):
+            pass
+    assert "await asyncpg.create_pool" in (refused.value.hint or "")
+
+
 async def test_a_pool_can_be_closed_inside(any_dsn: str) -> None:
     pool = await asyncpg.create_pool(any_dsn, min_size=1, max_size=4)
     async with asyncio.timeout(2 * SOON), SagaOrchestrator(pool, poll_interval=OFTEN) as orchestrator:
