@@ -337,7 +337,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         goes_on = (
             "it waits for a person, SagaAdmin.get_saga tells for what"
             if parked
-            else "it goes on wherever a worker runs"
+            else "it goes on wherever a worker of its name and version runs"
         )
         super().__init__(
             f"saga {saga_id} did not end within {timeout:g} s{seen}",

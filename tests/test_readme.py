@@ -23,6 +23,13 @@ def test_every_block_runs(capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     assert "payment-for-reservation-of-order-123" in capsys.readouterr().out
 
 
+def test_the_quick_start_runs_on_its_own(tmp_path: Path) -> None:
+    (quick,) = [block for block in BLOCKS if '@saga("create_order")' in block]
+    (tmp_path / "quick.py").write_text(quick, encoding="utf-8")
+    told = subprocess.run([sys.executable, tmp_path / "quick.py"], capture_output=True, text=True, check=False)
+    assert "payment-for-reservation-of-order-123" in told.stdout, told.stderr
+
+
 @pytest.fixture
 def program(tmp_path: Path) -> Path:
     """All blocks in one file, in a folder that knows nothing of this project's settings."""
@@ -38,7 +45,9 @@ def test_mypy_accepts_it_all(program: Path) -> None:
 
 
 def test_pyright_accepts_it_all(program: Path) -> None:
-    (program.parent / "pyrightconfig.json").write_text('{"typeCheckingMode": "strict"}', encoding="utf-8")
+    # The quick start stands on its own, so that its imports are repeated.
+    settings = '{"typeCheckingMode": "strict", "reportDuplicateImport": "none"}'
+    (program.parent / "pyrightconfig.json").write_text(settings, encoding="utf-8")
     command = [str(Path(sys.executable).with_name("basedpyright")), "--pythonpath", sys.executable]
     told = subprocess.run(command, cwd=program.parent, capture_output=True, text=True, check=False)
     assert told.stdout.startswith("0 errors"), told.stdout + told.stderr
