@@ -48,7 +48,7 @@ class PayloadType(Generic[T]):
     [1, 2]
     """
 
-    __slots__ = ("_classes", "_decode", "_encode", "_names", "_traits", "name", "tp")
+    __slots__ = ("_classes", "_decode", "_encode", "_names", "_traits", "_written", "name", "tp")
 
     tp: object
     """The type as it was given: a class, a generic alias, a union."""
@@ -71,6 +71,10 @@ class PayloadType(Generic[T]):
             # Any: `tp` may be any form of type, and what is decoded is what it says.
             decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(tp, dec_hook=models.from_builtins)
             self._decode = decoder.decode
+        encode = self._encode
+        self._written: Callable[[Any], bytes] = (  # Any: as above
+            (lambda value: arranged(encode(value), value)) if self._traits.arranged else encode
+        )
 
     @property
     def _sorts(self) -> bool:
@@ -97,7 +101,7 @@ class PayloadType(Generic[T]):
         try:
             data = self._written(value)
             back: object = self._decode(data)
-            equal = same(back, value)
+            equal = bool(back == value) or same(back, value)
             flaw = first_flaw(value) if self._traits.can_hide_flaws and equal else None
         # Whatever a user's class raises while it is encoded, built or compared, it is this value that cannot be stored.
         except Exception as error:  # noqa: BLE001 - as just said
@@ -107,10 +111,6 @@ class PayloadType(Generic[T]):
         if not equal:
             raise self._refusal(value, back)
         return data
-
-    def _written(self, value: object) -> bytes:
-        data = self._encode(value)
-        return arranged(data, value) if self._traits.arranged else data
 
     def decode(self, data: bytes) -> T:
         """The value that was stored as `data`.
@@ -124,6 +124,10 @@ class PayloadType(Generic[T]):
                 if found.unknown and found.missing:
                     raise _at(f"{_STORED} is no valid {self.name}", found.fact, found.path, _RENAMED, stored=True)
         return value
+
+    def decode_own(self, data: bytes) -> T:
+        """The value that this very type has encoded in this process: nothing of it can be unread."""
+        return self._read(_STORED, data, _CHANGED)
 
     def read(self, data: bytes) -> T:
         """The value that somebody outside wrote as `data`; PayloadError too if a field in it is not known."""

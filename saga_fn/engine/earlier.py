@@ -111,8 +111,11 @@ def _has_run(state: SagaState, item: StepId) -> bool:
 
 def digest_before(state: SagaState, step: StepId) -> Digest:
     """The fingerprint of the input that the step's attempts were given so far; empty if there is none."""
-    found: Digest = getattr(getattr(find(state, step), "tries", None), "digest", NOTHING)
-    return found
+    for each in state.steps:
+        if each.step == step:
+            found: Digest = getattr(getattr(each, "tries", None), "digest", NOTHING)
+            return found
+    return NOTHING
 
 
 def digest_of(data: bytes) -> Digest:

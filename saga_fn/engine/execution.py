@@ -33,11 +33,11 @@ from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.log import LOG
 from saga_fn.engine.log import about as about_saga
-from saga_fn.engine.timeouts import Timeouts
 from saga_fn.engine.waits import about
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
 from saga_fn.printable import name_of_type
 from saga_fn.store.records import Recorded, time_of
+from saga_fn.timeouts import Timeouts
 
 
 class Incoming(msgspec.Struct, frozen=True, gc=False):
@@ -97,7 +97,7 @@ async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
         output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, value)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.OUTPUT_LOST, Fault.of(error, step=action.step))
-    saga.record(action.step, Recorded(given.data, output))
+    saga.record(action.step, Recorded(given.data, output, own=True))
     return Incoming(
         StepSucceeded(clock.now(), action.step, action.attempt),
         input=given.data if given.same_as is None else None,
@@ -165,7 +165,7 @@ async def _run_probe(saga: LiveSaga, action: RunProbe, clock: Clock) -> Incoming
         output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, found)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.OUTPUT_LOST, Fault.of(error, step=action.step))
-    saga.record(action.step, Recorded(given.data, output))
+    saga.record(action.step, Recorded(given.data, output, own=True))
     return Incoming(
         ProbeAnswered(clock.now(), action.step, action.attempt, done=True),
         input=given.data if given.same_as is None else None,
@@ -217,8 +217,7 @@ async def _call(
     Once that is over it is in doubt, whatever it makes of being cut short: it was in the middle of something. Only an
     output that it returns all the same says that it was done.
     """
-    task = asyncio.current_task()
-    assert task is not None, "user code runs in a task"
+    task = clock.timeouts.current()
     if timeout is not None:
         clock.timeouts.begin(task, timeout)
     try:

@@ -323,7 +323,9 @@ class LiveSaga:
                     binding.output_type.decode(self.results[item].payload or b"null") for item in items_of(done)
                 ]
             else:
-                self._outputs[step] = binding.result_type.decode(self.output_of(done))
+                recorded, kind = self.results.get(step), binding.result_type
+                decode = kind.decode_own if recorded is not None and recorded.own else kind.decode
+                self._outputs[step] = decode(self.output_of(done))
         return self._outputs[step]
 
     def output_of(self, done: Succeeded | Skipped) -> bytes:

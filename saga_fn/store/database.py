@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from contextvars import Context
 from datetime import datetime
 from typing import Final, TypeVar, final
@@ -27,6 +27,7 @@ from saga_fn.store.hearing import Listener
 from saga_fn.store.migrate import check_schema, migrate, refuse_read_only
 from saga_fn.store.pool_check import check_codecs, leave_place, take_place
 from saga_fn.store.records import moment_of
+from saga_fn.timeouts import Timeouts
 
 T = TypeVar("T")
 
@@ -67,6 +68,7 @@ class Database:
         self._listens_by_pool = False
         self.listener: Listener | None = None
         self._time_limit = time_limit
+        self._limits = Timeouts()
         if isinstance(source, str):
             address = read_dsn(source, statement_cache_size=statement_cache_size)
             self._work: Connections = OwnConnections(address, size=max(1, pool_size - 1))
@@ -210,12 +212,13 @@ class Database:
     ) -> AsyncGenerator[Connection]:
         """A connection, with the driver's exceptions told apart by what helps."""
         try:
-            async with asyncio.timeout(time_limit), connections.connection() as connection:
-                try:
-                    yield connection
-                except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-                    await check_schema(connection, schema=self.schema, shards=self.shards)  # says what is amiss
-                    raise
+            with nullcontext() if time_limit is None else self._limits.limit(time_limit):
+                async with connections.connection() as connection:
+                    try:
+                        yield connection
+                    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+                        await check_schema(connection, schema=self.schema, shards=self.shards)  # says what is amiss
+                        raise
         except TimeoutError as error:
             connections.distrust()
             raise StoreUnavailableError(

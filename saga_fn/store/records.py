@@ -294,6 +294,8 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 
     input: bytes | None
     payload: bytes | None
+    own: bool = False
+    """Whether this process has encoded the payload, by the types that it has now."""
 
 
 @attrs.frozen

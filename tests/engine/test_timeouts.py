@@ -14,7 +14,7 @@ from saga_fn import SagaBuilder, SagaParkedError, step
 from saga_fn.core.ids import StepId
 from saga_fn.definition import binding
 from saga_fn.definition.options import StepOptions
-from saga_fn.engine.timeouts import Timeouts
+from saga_fn.timeouts import Timeouts
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order
 

@@ -1,4 +1,4 @@
-"""The timeouts of everything that a process executes, watched by one timer.
+"""The timeouts of what a process executes, or of the statements that it sends, watched by one timer.
 
 An event loop keeps its timers in a heap, and a cancelled one stays there until its time has come: a timer for each step
 would cost the straight way more than the step's own bookkeeping. Here a timeout that is never reached costs an entry into
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from types import TracebackType
 from typing import Any, final
 
 _Task = asyncio.Task[Any]  # Any: whatever it returns, it is only cut short here
@@ -54,6 +55,18 @@ class Timeouts:
         task.uncancel()
         return True
 
+    def current(self) -> _Task:
+        """The task that runs now."""
+        # With the loop it is a look-up; without, until Python 3.12, a call of the kernel as well.
+        task = None if self._loop is None else asyncio.current_task(self._loop)
+        task = task or asyncio.current_task()
+        assert task is not None, "what has a timeout runs in a task"
+        return task
+
+    def limit(self, seconds: float) -> Limit:
+        """A block that raises TimeoutError when it takes longer than that; a task has one of each length at a time."""
+        return Limit(self, seconds)
+
     def stop(self) -> None:
         """Watch nothing more: what still runs is no longer cut short."""
         if self._timer is not None:
@@ -84,3 +97,26 @@ class Timeouts:
                 following = first
         if following is not None:
             self._arm(loop, following)
+
+
+@final
+class Limit:
+    """A block under a time limit: as `asyncio.timeout`, without a timer of its own."""
+
+    __slots__ = ("_seconds", "_task", "_timeouts")
+
+    def __init__(self, timeouts: Timeouts, seconds: float) -> None:
+        self._timeouts = timeouts
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._task: _Task = self._timeouts.current()
+        self._timeouts.begin(self._task, self._seconds)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        over = self._timeouts.end(self._task, self._seconds)
+        # Cancelled by somebody else as well, it stays cancelled.
+        if over and isinstance(error, asyncio.CancelledError) and not self._task.cancelling():
+            raise TimeoutError from error
