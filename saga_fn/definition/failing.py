@@ -133,9 +133,7 @@ class Refusals:
             (self.give_up_on, FailureKind.REFUSED),
             (self.retry_on or (), FailureKind.ERROR),
         ):
-            stand = _groups(named) if isinstance(error, BaseExceptionGroup) else named
-            said = (cls for cls in stand if isinstance(error, cls))
-            if any(kind is FailureKind.UNKNOWN or may_be_named(error, cls) for cls in said):
+            if any(kind is FailureKind.UNKNOWN or may_be_named(error, cls) for cls in _those_of(error, named)):
                 return kind
         return None
 
@@ -225,9 +223,13 @@ def _is_exception(tp: object) -> TypeGuard[type[Exception]]:
     return isinstance(tp, type) and issubclass(tp, Exception)
 
 
-def _groups(named: tuple[type[Exception], ...]) -> tuple[type[Exception], ...]:
-    """The groups among them: `Exception` names what is in a group, not the group, which says nothing by itself."""
-    return tuple(cls for cls in named if issubclass(cls, BaseExceptionGroup))
+def _those_of(error: BaseException, named: tuple[type[Exception], ...]) -> list[type[Exception]]:
+    """The classes among them that the exception is of.
+
+    Of a group only groups are: `Exception` names what is in a group, not the group, which says nothing by itself.
+    """
+    grouped = isinstance(error, BaseExceptionGroup)
+    return [cls for cls in named if isinstance(error, cls) and (not grouped or issubclass(cls, BaseExceptionGroup))]
 
 
 def _behind(error: BaseException) -> list[tuple[BaseException, bool]]:
