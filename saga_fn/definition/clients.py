@@ -160,8 +160,13 @@ _NOT_DONE: Final = frozenset({501, 503, 505, 521, 523, 525, 526})
 
 
 def arrival(error: BaseException) -> Arrival | None:
-    """Whether the request may have arrived, as far as the exception by itself is known to say; None if it is not known."""
+    """Whether the request may have arrived, as far as the exception by itself is known to say; None if it is not known.
+
+    An exception that is no Exception has cut the step short: it may have been in the middle of a request.
+    """
     _, said = _look_up(type(error))
+    if said is None and not isinstance(error, Exception | BaseExceptionGroup):
+        return Arrival.OPEN
     match said:
         case _By.BEHIND:
             return Arrival.NEVER if _nothing_left(error) else Arrival.OPEN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, cast
 from uuid import UUID
@@ -222,11 +222,12 @@ async def _call(
         clock.timeouts.begin(task, timeout)
     try:
         returned = await run(*given)
-    except (KeyboardInterrupt, SystemExit):
-        if timeout is not None:
-            clock.timeouts.end(task, timeout)
-        raise
     except BaseException as error:
+        ending = None if isinstance(error, Exception) else _program_end(error)
+        if ending is not None:
+            if timeout is not None:
+                clock.timeouts.end(task, timeout)
+            raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
         expired = timeout is not None and clock.timeouts.end(task, timeout)
         # Whoever cancels this task means the execution; a step may raise CancelledError by itself.
         if isinstance(error, asyncio.CancelledError) and task.cancelling():
@@ -239,6 +240,14 @@ async def _call(
     extra = about_saga(saga, action.step, action.attempt)
     LOG.warning("saga %s: %s returned after its time of %g s was over", saga.id, action.step, timeout, extra=extra)
     return returned
+
+
+def _program_end(error: BaseException) -> KeyboardInterrupt | SystemExit | None:
+    """What ends the program, if the exception is that, or a group with it in it."""
+    if isinstance(error, BaseExceptionGroup):
+        leaves: Iterator[BaseException] = iter(error.exceptions)
+        return next((end for end in map(_program_end, leaves) if end is not None), None)
+    return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
 
 
 def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:

@@ -85,7 +85,6 @@ def test_what_is_not_named_in_retry_on_ends_the_attempts() -> None:
     refusals = Refusals.of({"retry_on": (ConnectionError, KeyError)}, None)
     assert refusals.judge(ConnectionRefusedError()) is ERROR
     assert refusals.judge(ValueError()) is FATAL
-    assert refusals.judge(SystemExit()) is FATAL
 
 
 def test_what_is_named_in_give_up_on_is_an_answer() -> None:
@@ -167,6 +166,19 @@ def test_a_group_means_what_its_leaves_mean(leaves: list[Exception], kind: Failu
     refusals = Refusals.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
     assert refusals.judge(ExceptionGroup("unhandled errors in a TaskGroup", leaves)) is kind
     assert refusals.judge(raised(BankError(), cause=ExceptionGroup("", leaves))) is kind
+
+
+class CutShort(BaseException):
+    """By what some libraries cut short a call: no `except Exception` hears it."""
+
+
+@pytest.mark.parametrize("error", [CutShort(), GeneratorExit(), KeyboardInterrupt(), SystemExit()])
+def test_what_is_no_error_has_cut_the_step_short_and_is_doubt(error: BaseException) -> None:
+    refusals = Refusals.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
+    assert refusals.judge(error) is UNKNOWN
+    assert refusals.judge(raised(BankError(), cause=error)) is UNKNOWN
+    assert refusals.judge(BaseExceptionGroup("", [CardDeclinedError(1), error])) is UNKNOWN
+    assert refusals.judge(raised(CardDeclinedError(1), cause=error)) is REFUSED
 
 
 def test_a_cause_of_a_group_is_asked_for_doubt_only() -> None:

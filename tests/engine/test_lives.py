@@ -328,8 +328,9 @@ async def test_a_process_whose_tasks_are_all_cancelled_says_so_and_leaves_no_sag
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("where", ["step", "compensation"])
+@pytest.mark.parametrize("grouped", [False, True])
 def test_what_ends_the_program_in_a_step_leaves_the_saga_as_a_crash_would(
-    memory: MemoryStore, error: type[BaseException], where: str
+    memory: MemoryStore, error: type[BaseException], where: str, grouped: bool
 ) -> None:
     lease = timedelta(milliseconds=300)
     raised: list[str] = []
@@ -337,6 +338,8 @@ def test_what_ends_the_program_in_a_step_leaves_the_saga_as_a_crash_would(
     def ends(here: str) -> None:
         if here == where and not raised:
             raised.append(here)
+            if grouped:
+                raise BaseExceptionGroup("two calls", [ValueError(), BaseExceptionGroup("inner", [error()])])
             raise error
 
     async def work(inp: Order) -> Done:
