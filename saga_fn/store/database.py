@@ -11,6 +11,7 @@ from contextvars import Context
 from datetime import datetime
 from typing import Final, TypeVar, final
 from uuid import UUID
+from weakref import WeakSet
 
 import asyncpg
 
@@ -82,6 +83,8 @@ class Database:
             self._hearing = OwnConnections(read_dsn(listen_dsn), size=1)
         self._ahead = time.time() - time.monotonic()
         self._listening: asyncio.Task[None] | None = None
+        self._judged: WeakSet[object] = WeakSet()
+        """Connections of the caller's whose codecs are the driver's own."""
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
         """Connect, check or migrate the schema, and begin to listen.
@@ -184,7 +187,11 @@ class Database:
     @asynccontextmanager
     async def within(self, connection: Connection) -> AsyncGenerator[Connection]:
         """A connection of the caller's, with what its transaction and the driver say told apart by what helps."""
+        raw: object = getattr(connection, "_con", connection)  # of a pool's connection: it has the codecs, and stays
         try:
+            if raw not in self._judged:
+                await check_codecs(self.queries, connection, whose="connection given")
+                self._judged.add(raw)
             yield connection
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError) as error:
             raise SchemaMissingError(

@@ -1,4 +1,4 @@
-"""What a pool of the caller's has to be like: large enough, and with the driver's own codecs."""
+"""What a pool or connection of the caller's has to be like: large enough, and with the driver's own codecs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import asyncpg
+
 from saga_fn.errors import StoreError
 from saga_fn.store._queries import Queries
 from saga_fn.store.connection import Connection, Pool
-from saga_fn.store.driver_errors import DRIVER_ERRORS
 
 _log = logging.getLogger("saga_fn")
 _listeners: dict[int, int] = {}
@@ -44,8 +45,11 @@ def leave_place(pool: Pool) -> None:
         _listeners[id(pool)] = left
 
 
-async def check_codecs(queries: Queries, connection: Connection) -> None:
-    """Send one value of each type there and back. Raises StoreError if one comes back as something else."""
+async def check_codecs(queries: Queries, connection: Connection, *, whose: str = "pool") -> None:
+    """Send one value of each type there and back. Raises StoreError if one comes back as something else.
+
+    What else the server or the driver says of the connection is raised as it comes.
+    """
     sent: dict[str, object] = {
         "uuid": _ID,
         "timestamptz": _TIME,
@@ -68,14 +72,19 @@ async def check_codecs(queries: Queries, connection: Connection) -> None:
             a_word="text",
             a_body=b"\0bytes",
         )
-    except DRIVER_ERRORS as error:
-        raise _spoilt(f"a codec of the pool refuses the driver's own values: {type(error).__name__}") from error
+    except asyncpg.DataError as error:  # what the driver makes of an encoder that raises
+        raise _spoilt(whose, f"refuses the driver's own values: {type(error).__name__}") from error
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
+        raise
+    except Exception as error:  # what a decoder of the caller's raises
+        raise _spoilt(whose, f"refuses the driver's own values: {type(error).__name__}") from error
     got: tuple[object, ...] = (
         row.an_id, row.a_time, row.a_length, row.a_number, row.a_small, row.a_truth, row.a_word, row.a_body,
     )  # fmt: skip
     for (name, value), back in zip(sent.items(), got, strict=True):
         if not isinstance(back, type(value)) or not _equal(value, back):
-            raise _spoilt(f"a codec of the pool gives {name} as {type(back).__name__}, not as {type(value).__name__}")
+            changed = f"as {type(back).__name__}, not as {type(value).__name__}"
+            raise _spoilt(whose, f"gives {name} {'as another value' if type(back) is type(value) else changed}")
 
 
 def _equal(value: object, back: object) -> bool:
@@ -84,7 +93,10 @@ def _equal(value: object, back: object) -> bool:
     return value == back
 
 
-def _spoilt(fact: str) -> StoreError:
+def _spoilt(whose: str, fact: str) -> StoreError:
     return StoreError(
-        fact, hint="give saga_fn a pool without that set_type_codec(), or a DSN for connections of its own"
+        f"a codec of the {whose} {fact}",
+        hint="give saga_fn a pool without that set_type_codec(), or a DSN for connections of its own"
+        if whose == "pool"
+        else "pass a connection without that set_type_codec()",
     )

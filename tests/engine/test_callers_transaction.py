@@ -553,3 +553,30 @@ async def test_a_key_wait_must_be_a_length_of_time(any_dsn: str) -> None:
     with pytest.raises(SagaError, match="key_wait"):
         SagaOrchestrator(any_dsn, key_wait=2)  # type: ignore[arg-type]  # that is the point
     SagaOrchestrator(any_dsn, key_wait=timedelta(0))
+
+
+@pytest.mark.parametrize("kind", ["uuid", "bytea", "timestamptz", "bool"])
+async def test_a_connection_whose_codecs_are_not_the_drivers_own_starts_nothing(
+    any_dsn: str, connect: Connect, kind: str
+) -> None:
+    connection = await connect()
+    spoilt: dict[str, tuple[Callable[[Any], str], Callable[[str], object]]] = {
+        "bytea": (lambda value: "\\x" + value.hex(), str),
+        "timestamptz": (lambda value: value.isoformat(), str),
+        "bool": (lambda value: "t" if value else "f", str),
+    }
+    encoder, decoder = spoilt.get(kind, (str, str))
+    await connection.set_type_codec(kind, schema="pg_catalog", encoder=encoder, decoder=decoder)
+    async with running(any_dsn) as shop:
+        async with connection.transaction():
+            with pytest.raises(StoreError, match=f"a codec of the connection given gives {kind} as str"):
+                await shop.start(Order("1"), idempotency_key="q", connection=connection)
+            with pytest.raises(StoreError, match=f"a codec of the connection given gives {kind} as str"):
+                await shop.start_many([Order("1")], connection=connection)
+        assert await sagas_in(any_dsn) == set()
+        await connection.reset_type_codec(kind, schema="pg_catalog")
+        async with connection.transaction():
+            run = await shop.start(Order("1"), idempotency_key="q", connection=connection)
+            again = await shop.start(Order("1"), idempotency_key="q", connection=connection)
+        assert run.created
+        assert not again.created
