@@ -70,6 +70,17 @@ class StepRef(Generic[O_co]):
             hint="decide inside a step, or in its `using` / `input_map`, which run with the value",
         )
 
+    @override
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StepRef):
+            raise SagaDefinitionError(
+                f"{self!r} has no value while the saga is being built, so it cannot be compared",
+                hint="compare inside a step, in its `using` / `input_map`, or in its condition: step.when(lambda value: ...)",
+            )
+        return self is other
+
+    __hash__ = object.__hash__  # as before: by identity
+
     def __iter__(self) -> NoReturn:
         raise SagaDefinitionError(
             f"{self!r} has no value while the saga is being built, so it cannot be iterated or unpacked",

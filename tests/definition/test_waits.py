@@ -180,6 +180,9 @@ REFUSED = {
         "StepRef(initial data) has no value while the saga is being built, so it cannot be put into a text",
         "make the text inside a step",
     ),
+    "a comparison": (lambda b: b.initial == 3, "so it cannot be compared", "compare inside a step"),
+    "a comparison by !=": (lambda b: b.initial != "paid", "so it cannot be compared", "compare inside a step"),
+    "a look for it in a list": (lambda b: b.initial in [1, 2], "so it cannot be compared", "compare inside a step"),
     "a text by str()": (lambda b: str(b.initial), "cannot be put into a text", "make the text inside a step"),
     "a text by %": (lambda b: "order %s" % b.initial, "cannot be put into a text", "make the text inside"),  # noqa: UP031
     "a text by format()": (lambda b: "{:>9}".format(b.initial), "cannot be put into a text", "make the"),  # noqa: UP032
