@@ -47,6 +47,10 @@ _LASTING: Final = {
         "this server cannot do what this library asks for",
         "use PostgreSQL 15 or newer; with Citus leave the tables of the schema out of its metadata",
     ),
+    "42704": (
+        "PostgreSQL does not know what it is asked for",
+        "mend a setting that the DSN names; if there is none, is the schema migrated? python -m saga_fn.store.migrate --dsn ...",
+    ),
     "42": (
         "PostgreSQL does not know what this library asks for",
         "is the schema migrated? python -m saga_fn.store.migrate --dsn ... applies it",

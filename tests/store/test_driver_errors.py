@@ -28,7 +28,7 @@ TOLD = [
     ("3D000", StoreRefusedError, "database's name"),
     ("42501", StoreRefusedError, "--grant worker=ROLE"),
     ("42P01", StoreRefusedError, "migrated"),
-    ("42704", StoreRefusedError, "migrated"),
+    ("42704", StoreRefusedError, "a setting that the DSN names"),
     ("26000", StoreRefusedError, "statement_cache_size=0"),
     ("42P05", StoreRefusedError, "statement_cache_size=0"),
     ("57P01", StoreUnavailableError, "up again"),
