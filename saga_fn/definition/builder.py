@@ -273,6 +273,7 @@ class SagaBuilder(WaitingBuilder[D]):
             map_input = handed_on(step_id, parts, self._sources(refs or (self.initial,)))
         else:
             map_input = self._computed(step_id, refs, using, "the input_map (using)", follows, parts.taken_type)
+        self._captures.extend(Captured.of(f"{what} of step {step_id!r}", fn) for what, fn in parts.functions)
         return self._add(plan_step(step_id, parts, chosen, follows), bind_step(step_id, parts, chosen, map_input))
 
     @override

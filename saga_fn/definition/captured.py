@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import dis
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType
-from typing import Final, final
+from typing import Final, cast, final
 
 import attrs
 
@@ -32,6 +33,8 @@ class Captured:
     def of(cls, what: str, fn: Callable[..., object]) -> Captured:
         """Look around the function; only one that was written right there, a lambda or an inner function, is looked at."""
         written: object = fn
+        while isinstance(written, functools.partial):
+            written = cast("functools.partial[object]", written).func
         if not isinstance(written, FunctionType) or not (written.__name__ == "<lambda>" or written.__closure__):
             return cls(what, (), {})
         return cls(what, (written,), _around(written))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from saga_fn.codec import type_name
-from saga_fn.definition.signature import fits, hints_of, takes
+from saga_fn.definition.signature import fits, hints_of, takes, written
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 _SAY: Final = "make it say True or False, as in .when(lambda inp: bool(inp.items))"
@@ -24,14 +24,18 @@ def check_condition(name: str, condition: object, given: object) -> None:
             f"the condition of step {name!r} cannot be called with the step's input, and nothing else",
             hint=f"write {name}.when(lambda inp: ...), which says True or False",
         )
-    if inspect.isfunction(condition) or inspect.ismethod(condition):
-        _check_annotations(name, condition, given)
+    _check_annotations(
+        name, cast("Callable[[Any], object]", condition), given
+    )  # `takes` has seen that it can be called
 
 
 def _check_annotations(name: str, condition: Callable[..., object], given: object) -> None:
     """What they say is believed; they need not say anything."""
+    function = written(condition)
+    if function is None:
+        return
     try:
-        hints = hints_of(condition)
+        hints = hints_of(function)
     except TypeValidationError:
         return
     taken = hints.get(next(iter(inspect.signature(condition).parameters)), Any)

@@ -12,7 +12,7 @@ from saga_fn.codec import PayloadType, type_name
 from saga_fn.core.ids import StepId
 from saga_fn.definition.parts import StepParts
 from saga_fn.definition.refs import InputContext, StepRef
-from saga_fn.definition.signature import fits, hints_of, members, takes
+from saga_fn.definition.signature import fits, hints_of, members, takes, written
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 
@@ -110,9 +110,10 @@ def _items_fit(given: object, parts: StepParts) -> bool:
 
 def _check_takes_none(step_id: StepId, sources: Sequence[Source], using: Callable[..., object]) -> None:
     """Refuse what says by its annotations that it does not take the None of a step that was not taken."""
-    if not inspect.isfunction(using) and not inspect.ismethod(using):
+    function = written(using)
+    if function is None:
         return
-    hints = hints_of(using)
+    hints = hints_of(function)
     for source, parameter in zip(sources, inspect.signature(using).parameters, strict=False):
         if source.conditional and parameter in hints and not fits(type(None), hints[parameter]):
             raise TypeValidationError(
@@ -124,10 +125,11 @@ def _check_takes_none(step_id: StepId, sources: Sequence[Source], using: Callabl
 
 def _check_annotations(what: str, using: Callable[..., object], given: Sequence[object], wanted: object) -> None:
     """Refuse what says by its annotations that it takes or gives something else; it need not say anything."""
-    if not inspect.isfunction(using) and not inspect.ismethod(using):
+    function = written(using)
+    if function is None:
         return
     try:
-        hints = hints_of(using)
+        hints = hints_of(function)
     except TypeValidationError:
         return  # an annotation for the checkers alone
     for one, parameter in zip(given, inspect.signature(using).parameters, strict=False):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, final
 
 import attrs
@@ -49,6 +49,18 @@ class StepParts:
     """Its compensation says that it may return a WaitFor."""
     width: int = 0
     """For a fan-out, whose types are those of one item: how many items run at once. 0: it is none."""
+
+    @property
+    def functions(self) -> Iterator[tuple[str, Callable[..., object]]]:
+        """What the user has written for it, and what each is called."""
+        for what, fn in (
+            ("the function", self.execute),
+            ("the compensation", self.compensate),
+            ("the probe", self.probe),
+            ("the condition", self.when),
+        ):
+            if fn is not None:
+                yield what, fn.fn if isinstance(fn, WithoutContext) else fn
 
     @property
     def taken_type(self) -> object:

@@ -7,6 +7,7 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Mapping
+from types import FunctionType, MethodType
 from typing import Annotated, Any, Final, ForwardRef, NewType, TypeVar, Union, cast, get_args, get_origin
 
 import attrs
@@ -114,6 +115,15 @@ def hints_of(fn: Callable[..., Any] | type) -> dict[str, Any]:  # Any: whatever 
         raise TypeValidationError(
             f"an annotation of {name_of(fn)} cannot be evaluated: {error}", hint="annotate with types, as in -> Payment"
         ) from error
+
+
+def written(fn: object) -> FunctionType | MethodType | None:
+    """The function that is called in the end: of a partial that which it wraps, of an object its `__call__`; else None."""
+    while isinstance(fn, functools.partial):
+        fn = cast("functools.partial[object]", fn).func
+    if not isinstance(fn, FunctionType | MethodType | type):
+        fn = getattr(fn, "__call__", None)  # noqa: B004 - it is asked for its annotations, too
+    return fn if isinstance(fn, FunctionType | MethodType) else None
 
 
 def output_type(gives: object) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,18 @@ import msgspec
 import pytest
 from typing_extensions import override
 
-from saga_fn import BaseStep, InputContext, SagaBuilder, SagaDefinitionError, TypeValidationError, step
+from saga_fn import (
+    BaseStep,
+    Done,
+    InputContext,
+    NotDone,
+    SagaBuilder,
+    SagaDefinitionError,
+    Step,
+    StepContext,
+    TypeValidationError,
+    step,
+)
 
 
 class A(msgspec.Struct):
@@ -52,6 +64,24 @@ def to_a(dep: B) -> A:
 
 def to_sub(dep: B | A) -> SubB | B:
     return SubB(0)
+
+
+class OfA:
+    """A map that is an object."""
+
+    def __call__(self, dep: A) -> B:
+        return of_a(dep)
+
+
+class OfB:
+    """One that takes what it is given."""
+
+    def __call__(self, dep: B) -> B:
+        return dep
+
+
+def of_two(extra: int, dep: A) -> B:
+    return B(extra)
 
 
 def of_whole(ctx: InputContext[A]) -> B:
@@ -197,3 +227,57 @@ def test_an_attribute_is_no_variable_of_that_name() -> None:
 
 def _bound(number: int) -> Callable[[InputContext[A]], B]:
     return lambda ctx: B(number)
+
+
+def in_a_loop(how: str) -> Callable[[], object]:
+    """A saga whose steps are wired in a loop, where a function of the first step sees the loop's last value."""
+
+    def build() -> object:
+        builder = SagaBuilder(A)
+        for number in (1, 2):
+            if how == "condition":
+                wired: Step[A, B | None] = make_b.when(lambda inp: inp.x == number)  # noqa: B023 - the mistake in question
+                builder.add_step(wired, depends_on=builder.initial, step_id=f"s{number}")
+            elif how == "partial":
+                using = functools.partial(lambda other, inp: A(number), 1)  # noqa: B023 - the mistake in question
+                builder.add_step(make_b, depends_on=builder.initial, input_map=using, step_id=f"s{number}")
+            else:
+
+                async def fixed(inp: A) -> B:
+                    return B(0)
+
+                async def work(inp: A) -> B:
+                    return B(number)  # noqa: B023 - the mistake in question
+
+                async def unwork(inp: A, out: B) -> None:
+                    assert number  # noqa: B023 - the mistake in question
+
+                async def ask(inp: A, ctx: StepContext) -> Done[B] | NotDone:
+                    return Done(B(number))  # noqa: B023 - the mistake in question
+
+                made = {
+                    "step": lambda: step(work),
+                    "compensation": lambda: step(fixed, compensate=unwork),
+                    "probe": lambda: step(fixed, probe=ask),
+                }[how]()
+                builder.add_step(made, depends_on=builder.initial, step_id=f"s{number}")
+        return builder.build()
+
+    return build
+
+
+@pytest.mark.parametrize("how", ["condition", "partial", "step", "compensation", "probe"])
+def test_a_function_that_would_see_the_loops_last_value_is_refused(how: str) -> None:
+    with pytest.raises(SagaDefinitionError, match="uses the variable 'number', which has another value now"):
+        in_a_loop(how)()
+
+
+@pytest.mark.parametrize(
+    "using", [OfA(), functools.partial(of_a), functools.partial(of_two, 1), functools.partial(OfA())]
+)
+def test_what_an_object_or_a_partial_is_annotated_with_is_held_against_the_wiring(using: Callable[..., B]) -> None:
+    builder = SagaBuilder(A)
+    first = builder.add_step(make_b, depends_on=builder.initial)
+    with pytest.raises(TypeValidationError, match="takes a A, but is given a B"):
+        builder.add_step(take_b, depends_on=first, input_map=using)
+    builder.add_step(take_b, depends_on=first, input_map=functools.partial(OfB()))
