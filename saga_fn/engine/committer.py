@@ -227,7 +227,8 @@ class Committer:
                 await asyncio.sleep(random.uniform(0.001, 0.02))
             except StoreError as error:
                 refused = isinstance(error, StoreRefusedError)
-                self._note(error)
+                if not refused or any(pending.is_owned for pending in batch):  # outsiders hear of it themselves
+                    self._note(error)
                 if refused:
                     for pending in batch:
                         if not pending.is_owned:

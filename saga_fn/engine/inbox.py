@@ -28,9 +28,9 @@ async def read_inbox(engine: SagaEngine, row: SagaRecord) -> frozenset[UUID]:
         item = judge(registered.definition, letter, row.now, most=engine.options.max_payload_bytes)
         if isinstance(item, Flaw):
             flaws.append(item)
-            await answer_unreadable(engine.store, row.id, item)
         else:
             items.append(item)
+    await answer_unreadable(engine.store, row.id, flaws)
     decided = decide(await standing(engine, row), items)
     if decided.entries:
         unreadable = {flaw.letter for flaw in flaws}

@@ -16,7 +16,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import (
@@ -41,9 +41,13 @@ from saga_fn.engine.notes import Result, note_late, note_refused, readable
 from saga_fn.engine.set_aside import concerns_one, set_aside
 from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import SagaWrite
+from saga_fn.store.records import MOST_READ, SagaWrite
 
 _WAITING = frozenset({Retrying, UndoRetrying, Unknown})
+T = TypeVar("T")
+_TELL_FROM = 1.0
+_LONGEST_PAUSE = 2.0
+"""Seconds."""
 _Execution: TypeAlias = RunStep | RunCompensation | RunProbe
 
 
@@ -61,6 +65,7 @@ class Interpreter:
         "_draining",
         "_given_up",
         "_hearsay",
+        "_is_more",
         "_log_errors",
         "_loop",
         "_lost",
@@ -121,6 +126,8 @@ class Interpreter:
         self._busy = False
         self._hearsay = False
         """Somebody says that there is mail."""
+        self._is_more = False
+        """There is more mail than was read at once: the rest is read when this is answered."""
         self._no_room: SagaState | None = None
         """As the saga was when it had no room for an event, which stays unread in the inbox."""
         self._lost = False
@@ -283,6 +290,7 @@ class Interpreter:
         self._given_up = draft.release is not None
         if self._no_room is not None and takes_more(self._no_room, saga.state):
             self._no_room, self._hearsay = None, True
+        self._read_on()
         if not self._progressed and any(type(entry.event) is not Resumed for entry in draft.entries):
             self._progressed = True
             _tell(self._told_progress)
@@ -383,7 +391,8 @@ class Interpreter:
     def _write(self, draft: Draft) -> SagaWrite:
         saga, release = self.saga, draft.release
         due = release.due if release is not None else None
-        if release is not None and self._no_room is not None and takes_more(self._no_room, draft.state):
+        room = self._no_room is not None and takes_more(self._no_room, draft.state)
+        if release is not None and (room or (self._is_more and self._no_room is None and not draft.state.ended)):
             due = self._clock.now()  # the next owner reads what is left in the inbox
         return SagaWrite(
             id=saga.id,
@@ -471,37 +480,53 @@ class Interpreter:
         if not (self._lost or self.over):
             self._act(actions)
 
+    def _read_on(self) -> None:
+        self._hearsay, self._is_more = self._hearsay or self._is_more, False
+
     async def _read_letters(self) -> None:
         self._hearsay = False
         self.saga.seen = self.saga.signals
-        while not (self._lost or self.over):
-            try:
-                letters = await self._store.letters(self.saga.id)
-            except StoreError:
-                await asyncio.sleep(0.1)
-            else:
-                told = await readable(self._store, self.saga, letters, self._clock.now())
-                # All of them anew, ahead of the results that have come: what a step was told, the next is to know. By the
-                # plan that the saga has now.
-                changed = [item for item in self._arrived if isinstance(item.event, PlanChanged)]
-                rest = [item for item in self._arrived if item.letter is None and item not in changed]
-                self._arrived = [*changed, *told, *rest]
-                return
+        letters = await self._asked("its letters", lambda: self._store.letters(self.saga.id))
+        if letters is None:
+            return
+        self._is_more = len(letters) >= MOST_READ
+        told = await readable(self._store, self.saga, letters, self._clock.now())
+        # All of them anew, ahead of the results that have come: what a step was told, the next is to know. By the plan that
+        # the saga has now.
+        changed = [item for item in self._arrived if isinstance(item.event, PlanChanged)]
+        rest = [item for item in self._arrived if item.letter is None and item not in changed]
+        self._arrived = [*changed, *told, *rest]
+        if not told:
+            self._read_on()
 
     async def _read_journal(self) -> None:
         """Find out what steps were given before."""
+        journal = await self._asked("its journal", lambda: self._store.journal(self.saga.id))
+        if journal is not None:
+            self.saga.earlier, self.saga.wants_journal = Earlier.of(journal), False
+
+    async def _asked(self, what: str, ask: Callable[[], Awaitable[T]]) -> T | None:
+        """The store's answer, however long that takes; None if the saga is given up meanwhile.
+
+        Raises the store's error if it concerns this saga: to ask again would not help.
+        """
+        pause = 0.1
         while not (self._lost or self.over):
             try:
-                journal = await self._store.journal(self.saga.id)
-            except StoreError:
-                await asyncio.sleep(0.1)
-            else:
-                self.saga.earlier, self.saga.wants_journal = Earlier.of(journal), False
-                return
+                return await ask()
+            except StoreError as error:
+                if concerns_one(error):
+                    raise
+                if pause > _TELL_FROM > pause / 2:
+                    LOG.warning("saga %s waits for %s: %s", self.saga.id, what, error.fact, extra=about(self.saga))
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, _LONGEST_PAUSE)
+        return None
 
     async def _note_refused(self, draft: Draft) -> None:
         for item, rejection in draft.refused:
             await note_refused(self._store, self.saga, item, rejection, answered=bool(draft.entries))
+        self._read_on()
 
 
 def _tell(waiting: asyncio.Future[None] | None) -> None:

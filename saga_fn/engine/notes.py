@@ -6,7 +6,7 @@ A note that the store does not take is logged and let go: nothing waits for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from saga_fn.core.effects import Rejection
@@ -38,6 +38,8 @@ Result: TypeAlias = (
     | ProbeFailed
 )
 """What becomes of an execution."""
+_MOST_NOTED: Final = 20
+"""Of letters that are read at once no more are noted one by one."""
 
 
 async def note_refused(store: Store, saga: LiveSaga, item: Incoming, no: Rejection, *, answered: bool) -> None:
@@ -65,20 +67,28 @@ async def note_late(store: Store, saga: LiveSaga, late: Sequence[Incoming]) -> N
 async def readable(store: Store, saga: LiveSaga, letters: Sequence[Letter], at: Moment) -> list[Incoming]:
     """What the letters bring, without those that cannot be read, or that nothing of this saga could: they are answered."""
     found: list[Incoming] = []
+    flaws: list[Flaw] = []
     for letter in letters:
         item = judge(saga.registered.definition, letter, at, most=saga.max_payload_bytes)
         if isinstance(item, Flaw):
-            await answer_unreadable(store, saga.id, item)
+            flaws.append(item)
         else:
             found.append(item)
+    await answer_unreadable(store, saga.id, flaws)
     return found
 
 
-async def answer_unreadable(store: Store, saga_id: UUID, flaw: Flaw) -> None:
-    """Answer a letter that cannot be read, so that it stops nobody again, and remember why."""
-    LOG.warning("saga %s: letter %s cannot be read", saga_id, flaw.letter, extra={"saga_id": str(saga_id)})
+async def answer_unreadable(store: Store, saga_id: UUID, flaws: Sequence[Flaw]) -> None:
+    """Answer letters that cannot be read, so that they stop nobody again, and remember why of the first ones."""
+    if not flaws:
+        return
+    extra = {"saga_id": str(saga_id)}
+    more = f", and {len(flaws) - 1} more" if len(flaws) > 1 else ""
+    LOG.warning("saga %s: letter %s cannot be read%s", saga_id, flaws[0].letter, more, extra=extra)
     try:
-        await store.answer(saga_id, flaw.letter, UNREADABLE)
-        await store.note(saga_id, UNREADABLE, flaw.fact)
+        for number, flaw in enumerate(flaws):
+            await store.answer(saga_id, flaw.letter, UNREADABLE)
+            if number < _MOST_NOTED:
+                await store.note(saga_id, UNREADABLE, flaw.fact)
     except StoreError as error:
-        LOG.warning("saga %s: a letter could not be answered: %s", saga_id, error.fact, extra={"saga_id": str(saga_id)})
+        LOG.warning("saga %s: a letter could not be answered: %s", saga_id, error.fact, extra=extra)

@@ -25,11 +25,13 @@ from saga_fn.core.ids import Digest, Moment
 from saga_fn.engine.arguments import check_key
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.inbox import read_inbox
+from saga_fn.engine.log import PROCESS
 from saga_fn.engine.mail import event_letter
 from saga_fn.engine.unowned import plan_of
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.waits import about, unreadable
 from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError
+from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import new_uuid, shard_of_key
 from saga_fn.store.records import EXPIRED_AT_ONCE, Letter, Posted, SagaRecord
 
@@ -182,7 +184,10 @@ async def sweep(engine: SagaEngine) -> None:
     """Hand over events that a sender or a start has left behind, and forget those that have expired."""
     for shard in range(engine.store.shards) if engine.registry.awaits_events else ():
         for key in await engine.store.kept_events.stranded(shard):
-            await hand_over(engine, key)
+            try:
+                await hand_over(engine, key)
+            except RowRefusedError as error:  # it costs its own key, and no other
+                PROCESS.warning("events for a saga %r cannot be handed over: %s", key[0], error.fact)
     await forget_expired(engine)
 
 

@@ -33,7 +33,7 @@ from saga_fn.engine.mail import answer_to
 from saga_fn.engine.set_aside import usable_state
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
-from saga_fn.store.records import Entry, Letter, SagaRecord, SagaWrite, moment_of
+from saga_fn.store.records import MOST_READ, Entry, Letter, SagaRecord, SagaWrite, moment_of
 
 
 @attrs.frozen
@@ -146,14 +146,16 @@ def _one_later(item: Incoming, seen: int) -> Incoming:
 async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter]) -> bool:
     """Make it durable; False if the saga is another by now. `letters` are those that nobody has answered yet.
 
-    An end answers them all. Else those that were not decided on make the saga due, so that whoever claims it reads them,
-    and so do those that it may have room for now.
+    An end answers them. Else those that were not decided on make the saga due, so that whoever claims it reads them, and so
+    do those that it may have room for now, and those that stand behind so many.
     """
     at, state = decided.at, decided.state
     answered = {letter for letter, _ in decided.answers}
     unread = [letter.id for letter in letters if letter.id not in answered]
-    due_at_once = not decided.left.issuperset(unread) or (
-        decided.no_room is not None and takes_more(decided.no_room, state)
+    due_at_once = (
+        (len(letters) >= MOST_READ and not decided.left)
+        or not decided.left.issuperset(unread)
+        or (decided.no_room is not None and takes_more(decided.no_room, state))
     )
     finished = [(letter, Refusal.FINISHED.value) for letter in unread] if state.ended else []
     outcome = await engine.committer.commit(

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pglast
+from pglast.stream import RawStream
 from pglast.visitors import Visitor
 
 from saga_fn.store.codegen.qualify import unqualified
@@ -139,6 +140,22 @@ class _Rules(Visitor):
         constraints += [each for column in node.tableElts or () for each in getattr(column, "constraints", None) or ()]
         if all(each.contype.name != "CONSTR_PRIMARY" for each in constraints):
             self.refuse("every table has a primary key", "add PRIMARY KEY (shard, ...)")
+
+        self._times(node)
+
+    def _times(self, node: Any) -> None:
+        """A moment that a client cannot read would keep a whole answer from it."""
+        columns = [each for each in node.tableElts or () if _is(each, "ColumnDef")]
+        checked = [
+            RawStream()(each.raw_expr)
+            for each in node.tableElts or ()
+            if _is(each, "Constraint")
+            and each.contype.name == "CONSTR_CHECK"
+            and "10000-01-01" in RawStream()(each.raw_expr)
+        ]
+        for column in columns if node.relation.relname not in _UNSHARDED else ():
+            if column.typeName.names[-1].sval == "timestamptz" and not any(column.colname in each for each in checked):
+                self.refuse("every moment can be read", f"CHECK that {column.colname} is of the years 1 to 9999")
 
     def visit_Constraint(self, ancestors: Any, node: Any) -> None:
         kind = node.contype.name

@@ -27,6 +27,7 @@ from saga_fn.store.memory_processes import MemoryProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ALL_ENTRIES,
+    MOST_READ,
     MOST_UNREAD,
     NO_LIMITS,
     NO_PAUSE,
@@ -416,9 +417,9 @@ class MemoryStore:
         return Posted.STORED
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
-        """The letters nobody has answered, oldest first."""
+        """The letters nobody has answered, oldest first; `MOST_READ` at most."""
         saga = self._sagas.get(saga_id)
-        return [] if saga is None else [mail.letter for mail in saga.inbox if mail.answer is None]
+        return [] if saga is None else [mail.letter for mail in saga.inbox if mail.answer is None][:MOST_READ]
 
     async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:
         """Answer a letter that changed nothing."""

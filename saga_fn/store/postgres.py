@@ -27,6 +27,7 @@ from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ALL_ENTRIES,
     FORMAT,
+    MOST_READ,
     MOST_UNREAD,
     NO_LIMITS,
     NO_PAUSE,
@@ -503,9 +504,11 @@ class PostgresStore:
             )
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
-        """The letters nobody has answered, oldest first."""
+        """The letters nobody has answered, oldest first; `MOST_READ` at most."""
         async with self._database.work() as connection:
-            rows = await self._database.queries.read_letters(connection, shard=self._shard(saga_id), saga_id=saga_id)
+            rows = await self._database.queries.read_letters(
+                connection, shard=self._shard(saga_id), saga_id=saga_id, most=MOST_READ
+            )
         return [Letter(row.id, row.kind, row.body) for row in rows]
 
     async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:

@@ -9,7 +9,16 @@ from saga_fn.core.ids import Moment
 from saga_fn.store._queries import KeptRow, TakerRow
 from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.faults import RowLockedError
-from saga_fn.store.records import EXPIRED_AT_ONCE, KEPT_FOR, MOST_KEPT, KeptEvent, Letter, Posted, time_of
+from saga_fn.store.records import (
+    EXPIRED_AT_ONCE,
+    HANDED_OVER_AT_ONCE,
+    KEPT_FOR,
+    MOST_KEPT,
+    KeptEvent,
+    Letter,
+    Posted,
+    time_of,
+)
 
 
 @final
@@ -59,14 +68,19 @@ class PostgresKeptEvents:
         return Posted.FULL if await self._event(shard, key, letter.id) is None else Posted.KNOWN
 
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
-        """Put what is kept for the key into the inbox of its active saga, in one statement.
+        """Put what is kept for the key, or as much of it as one statement may take, into the inbox of its active saga.
 
         None as well if another session keeps the saga's row locked: then what is kept stays kept, for the next sweep.
         """
         try:
             async with self._database.work() as connection:
                 row = await self._database.queries.hand_over_events(
-                    connection, shard=shard, name=key[0], aggregation_id=key[1], patience=PATIENCE
+                    connection,
+                    shard=shard,
+                    name=key[0],
+                    aggregation_id=key[1],
+                    most=HANDED_OVER_AT_ONCE,
+                    patience=PATIENCE,
                 )
         except RowLockedError:
             return None

@@ -274,7 +274,7 @@ class Store(Protocol):
         ...
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
-        """The letters nobody has answered, oldest first."""
+        """The letters nobody has answered, oldest first; `MOST_READ` at most."""
         ...
 
     async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:

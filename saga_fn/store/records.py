@@ -31,6 +31,10 @@ EXPIRED_AT_ONCE: Final = 500
 """One statement forgets no more expired events than this."""
 MOST_UNREAD: Final = 1000
 """A saga's inbox takes no further event while so many of its letters are unread."""
+MOST_READ: Final = 2 * MOST_UNREAD
+"""Nobody reads more letters at once than this: more than a saga can have left unread for want of room."""
+HANDED_OVER_AT_ONCE: Final = 100
+"""One statement hands over no more events for a business key than this; the next sweep goes on."""
 MOST_KEPT: Final = BUFFER_LIMIT
 """No more events wait for a business key than a saga takes that does not wait for any of them yet."""
 MOST_COUNTED: Final = 1000

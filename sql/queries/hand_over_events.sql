@@ -1,5 +1,5 @@
 -- name: hand_over_events :optional HandedOverRow
--- Put the events that are kept for a business key into the inbox of the saga that is active under it, in the order they
+-- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it, in the order they
 -- came, and count them there as send_letter does. No row: there is no such saga, or no such event. What somebody else is
 -- handing over at this moment is left to him; the saga's row is waited for `patience`
 -- milliseconds (55P03), and what is kept then stays kept.
@@ -15,6 +15,7 @@ kept AS MATERIALIZED (
             e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text
             AND e.taken_by IS NULL AND e.expires_at > now()
         ORDER BY e.sent_at, e.id
+        LIMIT :most::bigint
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS w
     JOIN saga_fn.saga AS s

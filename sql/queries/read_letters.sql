@@ -1,6 +1,7 @@
 -- name: read_letters :many LetterRow
--- The letters nobody has answered yet, in the order they were sent.
+-- The first `most` letters that nobody has answered yet, in the order they were sent. Locks: none.
 SELECT i.id, i.kind, i.body, i.sent_at
 FROM saga_fn.saga_inbox AS i
 WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.answer IS NULL
 ORDER BY i.sent_at, i.id
+LIMIT :most::bigint

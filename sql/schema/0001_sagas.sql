@@ -53,7 +53,12 @@ CREATE TABLE saga_fn.saga (
         OR ended_at IS NOT NULL
         OR (status = 'SUSPENDED' AND owner IS NULL AND waits & 3 = 0)
     ),
-    CONSTRAINT saga_state_is_small CHECK (octet_length(state) <= 65536)
+    CONSTRAINT saga_state_is_small CHECK (octet_length(state) <= 65536),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_times_are_readable CHECK (
+        least(created_at, updated_at, due_at, ended_at) >= '0001-01-01 00:00:00+00'
+        AND greatest(created_at, updated_at, due_at, ended_at) < '10000-01-01 00:00:00+00'
+    )
 ) WITH (fillfactor = 45);
 
 -- What a claim scans.
@@ -97,7 +102,11 @@ CREATE TABLE saga_fn.saga_journal (
     -- Payloads: what a step was given, and what came of it (output, error, outside event, initial data).
     input       bytea,
     payload     bytea,
-    PRIMARY KEY (shard, saga_id, seq)
+    PRIMARY KEY (shard, saga_id, seq),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_journal_times_are_readable CHECK (
+        recorded_at >= '0001-01-01 00:00:00+00' AND recorded_at < '10000-01-01 00:00:00+00'
+    )
 );
 
 -- Letters to sagas that somebody else may own: operators' verbs and outside events.
@@ -111,7 +120,12 @@ CREATE TABLE saga_fn.saga_inbox (
     -- What became of it: 'applied', or the core's refusal. NULL while nobody has read it.
     answer      text,
     answered_at timestamptz,
-    PRIMARY KEY (shard, saga_id, id)
+    PRIMARY KEY (shard, saga_id, id),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_inbox_times_are_readable CHECK (
+        least(sent_at, answered_at) >= '0001-01-01 00:00:00+00'
+        AND greatest(sent_at, answered_at) < '10000-01-01 00:00:00+00'
+    )
 );
 
 -- What nobody has read yet: few of a saga's letters, however many it has had.
@@ -133,7 +147,12 @@ CREATE TABLE saga_fn.saga_event (
     taken_by       uuid,
     -- Whether a saga may take it that begins after another one of this key has ended.
     for_next       boolean     NOT NULL DEFAULT false,
-    PRIMARY KEY (shard, name, aggregation_id, id)
+    PRIMARY KEY (shard, name, aggregation_id, id),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_event_times_are_readable CHECK (
+        least(sent_at, expires_at) >= '0001-01-01 00:00:00+00'
+        AND greatest(sent_at, expires_at) < '10000-01-01 00:00:00+00'
+    )
 );
 
 CREATE INDEX saga_event_kept ON saga_fn.saga_event (shard, name, aggregation_id) WHERE taken_by IS NULL;
@@ -148,7 +167,11 @@ CREATE TABLE saga_fn.saga_note (
     kind        text        NOT NULL,
     detail      text        NOT NULL,
     recorded_at timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (shard, saga_id, id)
+    PRIMARY KEY (shard, saga_id, id),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_note_times_are_readable CHECK (
+        recorded_at >= '0001-01-01 00:00:00+00' AND recorded_at < '10000-01-01 00:00:00+00'
+    )
 );
 
 -- Every plan a saga was ever run by, so that a journal can be folded for ever.
@@ -175,5 +198,9 @@ CREATE TABLE saga_fn.saga_process (
     versions integer[]   NOT NULL,
     plans    text[]      NOT NULL,
     seen_at  timestamptz NOT NULL DEFAULT now(),
-    PRIMARY KEY (shard, id)
+    PRIMARY KEY (shard, id),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_process_times_are_readable CHECK (
+        seen_at >= '0001-01-01 00:00:00+00' AND seen_at < '10000-01-01 00:00:00+00'
+    )
 );
