@@ -221,6 +221,15 @@ async def learn_types(connection: Connection) -> None:
     await connection.execute("COMMIT")
 
 
+async def learn_types_within(connection: Connection) -> None:
+    """The same in a transaction of the caller's, which is as it was afterwards, with the caller's own path."""
+    await connection.execute(f"SAVEPOINT {APPLICATION_NAME}; SET LOCAL search_path = pg_catalog")
+    try:
+        await connection.fetch(_ARRAYS)
+    finally:
+        await connection.execute(f"ROLLBACK TO SAVEPOINT {APPLICATION_NAME}; RELEASE SAVEPOINT {APPLICATION_NAME}")
+
+
 async def _learn_or_cut(connection: Connection) -> None:
     try:
         await learn_types(connection)

@@ -20,7 +20,7 @@ from saga_fn.errors import SchemaMissingError, StoreError, StoreUnavailableError
 from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store._queries import Queries
 from saga_fn.store.connection import Connection, Pool
-from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections
+from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections, learn_types_within
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.faults import RowLockedError
@@ -84,7 +84,7 @@ class Database:
         self._ahead = time.time() - time.monotonic()
         self._listening: asyncio.Task[None] | None = None
         self._judged: WeakSet[object] = WeakSet()
-        """Connections of the caller's whose codecs are the driver's own."""
+        """Connections of the caller's that know the array types, and whose codecs are the driver's own."""
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
         """Connect, check or migrate the schema, and begin to listen.
@@ -190,6 +190,7 @@ class Database:
         raw: object = getattr(connection, "_con", connection)  # of a pool's connection: it has the codecs, and stays
         try:
             if raw not in self._judged:
+                await learn_types_within(connection)
                 await check_codecs(self.queries, connection, whose="connection given")
                 self._judged.add(raw)
             yield connection

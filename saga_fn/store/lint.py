@@ -154,7 +154,9 @@ class _Rules(Visitor):
             and "10000-01-01" in RawStream()(each.raw_expr)
         ]
         for column in columns if node.relation.relname not in _UNSHARDED else ():
-            if column.typeName.names[-1].sval == "timestamptz" and not any(column.colname in each for each in checked):
+            if column.typeName.names[-1].sval == "timestamptz" and not any(
+                re.search(rf"\b{column.colname}\b", each) for each in checked
+            ):
                 self.refuse("every moment can be read", f"CHECK that {column.colname} is of the years 1 to 9999")
 
     def visit_Constraint(self, ancestors: Any, node: Any) -> None:

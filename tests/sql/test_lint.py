@@ -87,6 +87,11 @@ RULES = [
             "SELECT a.id FROM a"
         ),
     ),
+    (
+        "every moment can be read",
+        "CREATE TABLE saga_fn.t (shard smallint, at timestamptz, CHECK (at < '10000-01-01'))",
+        "CREATE TABLE saga_fn.t (shard smallint, at timestamptz, late timestamptz, CHECK (late < '10000-01-01'))",
+    ),
     ("no sequences", "CREATE TABLE saga_fn.t (shard smallint)", "CREATE TABLE saga_fn.t (shard bigserial)"),
     (
         "no foreign keys",

@@ -81,6 +81,7 @@ BREACHES = {
     "saga_owner_has_token": "token = NULL",
     "saga_ended_is_free": "status = 'FAILED', ended_at = now()",
     "saga_live_is_due": "due_at = NULL",
+    "saga_times_are_readable": "updated_at = 'infinity'",
     "saga_state_is_small": "state = convert_to(repeat('x', 65537), 'UTF8')",
 }
 
@@ -95,7 +96,7 @@ async def test_the_table_refuses_what_breaks(store: PostgresStore, stranger: asy
 
 async def test_every_rule_of_the_table_is_tried(stranger: asyncpg.Connection) -> None:
     rows = await stranger.fetch(
-        "SELECT conname FROM pg_constraint WHERE contype = 'c' AND connamespace = 'saga_fn'::regnamespace"
+        "SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = 'saga_fn.saga'::regclass"
     )
     assert {row["conname"] for row in rows} == set(BREACHES)
 

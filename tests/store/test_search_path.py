@@ -172,6 +172,25 @@ async def test_the_guard_looks_nothing_up_by_search_path(trapped: str) -> None:
     assert not await caught(trapped)
 
 
+async def test_a_start_in_a_callers_transaction_looks_nothing_up_by_its_search_path(trapped: str) -> None:
+    connection = await asyncpg.connect(trapped)
+    try:
+        async with SagaOrchestrator(trapped, poll_interval=OFTEN) as orchestrator:
+            shop = orchestrator.register("shop", make_saga(Shop()))
+            async with connection.transaction():
+                many = await shop.start_many([Order("1"), Order("2")], connection=connection)
+                one = await shop.start(Order("3"), idempotency_key="3", connection=connection)
+                again = await shop.start(Order("3"), idempotency_key="3", connection=connection)
+                path = await connection.fetchval("SELECT pg_catalog.current_setting('search_path'::pg_catalog.text)")
+            assert path == "public, pg_catalog"
+            assert (one.created, again.created) == (True, False)
+            for run in (*many, one):
+                assert await run.result(SOON) == Done("ship")
+    finally:
+        await connection.close()
+    assert not await caught(trapped)
+
+
 async def test_migrating_leaves_the_callers_transaction_as_it_was(any_dsn: str) -> None:
     connection = await asyncpg.connect(any_dsn)
     try:
