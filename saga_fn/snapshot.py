@@ -97,7 +97,7 @@ class KeptEvent:
     saga_name: str
     aggregation_id: str
     event: str
-    payload: object
+    payload: object = attrs.field(repr=False)  # a repr may end in a log, and payloads do not belong there
     """Plain JSON."""
     sent_at: datetime
     expires_at: datetime
@@ -127,10 +127,12 @@ class HistoryEntry:
     token: UUID
     """Whose word it is: the token of the claim under which it was written, or an id of its own."""
     skipped: bool
-    input: Any = None  # Any: JSON of whatever type the step has
-    output: Any = None  # Any: as above
-    error: str | None = None
-    business_error: Any = None  # Any: JSON of whatever business error the step declares
+    input: Any = attrs.field(default=None, repr=False)  # Any: JSON of whatever type the step has
+    output: Any = attrs.field(default=None, repr=False)  # Any: as above
+    error: str | None = attrs.field(default=None, repr=False)
+    business_error: Any = attrs.field(
+        default=None, repr=False
+    )  # Any: JSON of whatever business error the step declares
     event: str | None = None
     """The name of an outside event that has one."""
     actor: str | None = None
@@ -146,8 +148,8 @@ class StepFailure:
     step_id: str
     type: str
     """The name of the error's type."""
-    message: str
-    error: object = None
+    message: str = attrs.field(repr=False)
+    error: object = attrs.field(default=None, repr=False)
     """The business error itself, as the type the step declares: the E of its `Result[O, E]`, or a class in `give_up_on`.
 
     Plain JSON where this process does not know the definition; None where only the message could be kept.
@@ -178,7 +180,7 @@ class SagaAdminSnapshot(SagaSnapshot):
     `events` and, if there is one, `latest_event`; everything in it is plain JSON, and changing it changes nothing.
     """
 
-    context: Mapping[str, Any]  # Any: JSON of whatever types the saga has
+    context: Mapping[str, Any] = attrs.field(repr=False)  # Any: JSON of whatever types the saga has
     step_history: tuple[HistoryEntry, ...]
     notes: tuple[str, ...]
     """What happened beside the journal: late results, refused verbs."""
@@ -192,7 +194,7 @@ class SagaAdminSnapshot(SagaSnapshot):
 class Completed(Generic[R_co]):
     """The saga did everything; `result` is its output."""
 
-    result: R_co
+    result: R_co = attrs.field(repr=False)
     snapshot: SagaSnapshot
 
 
@@ -201,7 +203,7 @@ class Compensated:
     """The saga was rolled back and leaves nothing."""
 
     snapshot: SagaSnapshot
-    error: str | None
+    error: str | None = attrs.field(repr=False)
     failure: StepFailure | None = None
     """Which step made it turn back, and its business error, if there was one."""
 
@@ -211,7 +213,7 @@ class Failed:
     """The saga ended and leaves `left_over`."""
 
     snapshot: SagaSnapshot
-    error: str | None
+    error: str | None = attrs.field(repr=False)
     failure: StepFailure | None = None
     """Which step made it turn back, and its business error, if there was one."""
 

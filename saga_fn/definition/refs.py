@@ -114,11 +114,15 @@ class InputContext(Generic[D_co]):
     """What an `input_map` without `depends_on` is given."""
 
     saga_id: UUID
-    initial_data: D_co
-    step_outputs: Mapping[StepId, object]
+    initial_data: D_co = attrs.field(repr=False)
+    step_outputs: Mapping[StepId, object] = attrs.field(repr=False)
     """The outputs of the steps that are done, by step id."""
-    events: tuple[Any, ...] = ()  # Any: what the outside world sent, in whatever shape
-    latest_event: Any = None  # Any: as above; None when there is none that the current step has not taken
+    events: tuple[Any, ...] = attrs.field(default=(), repr=False)  # Any: what the outside world sent, in whatever shape
+    # Any: as above
+    latest_event: Any = attrs.field(default=None, repr=False)
+    """None when there is none that the current step has not taken."""
+        default=None, repr=False
+    )  # Any: as above; None when there is none that the current step has not taken
     declared: frozenset[StepId] | None = None
     """The steps whose outputs may be asked for; None: every step before."""
 

@@ -11,6 +11,7 @@ import pytest
 
 from saga_fn import FixedRetry, PayloadError, SagaAdmin, SagaBuilder, SagaOrchestrator, StoreUnavailableError, step
 from tests.engine.conftest import Make
+from tests.weaknesses.stage import SOON
 
 SECRET = "4929-1234-5678"
 
@@ -77,6 +78,9 @@ async def test_a_log_holds_no_payload(make: Make, caplog: pytest.LogCaptureFixtu
             told = record.getMessage() + repr(vars(record)) + (caplog.handler.format(record))
             assert SECRET not in told
         shown = await SagaAdmin(orchestrator).get_saga(run.id)
+        assert SECRET not in repr(shown), "whoever logs the whole snapshot logs no payload"
+        if snapshot.ended_at is not None:
+            assert SECRET not in repr(await run.outcome(SOON))
         assert shown.context["initial_data"] == {"number": SECRET, "fails": fails}, "an operator sees what it is about"
 
 
