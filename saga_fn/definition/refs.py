@@ -121,8 +121,6 @@ class InputContext(Generic[D_co]):
     # Any: as above
     latest_event: Any = attrs.field(default=None, repr=False)
     """None when there is none that the current step has not taken."""
-        default=None, repr=False
-    )  # Any: as above; None when there is none that the current step has not taken
     declared: frozenset[StepId] | None = None
     """The steps whose outputs may be asked for; None: every step before."""
 
