@@ -75,8 +75,8 @@ class Listener:
             await asyncio.sleep(_DEAF_PAUSE if heard is False else pause)
             pause = min(pause * 2, 5.0)
 
-    async def _listen_once(self) -> bool:
-        """Listen for as long as the connection lasts; False if nothing is heard by it."""
+    async def _listen_once(self) -> bool | None:
+        """Listen for as long as the connection lasts; False if nothing is heard by it, None if it ended before that was known."""
         gone, echoed = asyncio.Event(), asyncio.Event()
         own = f"{_ECHO}{new_uuid().hex}"
 
@@ -87,10 +87,17 @@ class Listener:
             elif not text.startswith(_ECHO):
                 self._told(_named(text))
 
-        async with self._connect() as connection, _listening(connection, self._channel, heard, gone):
+        def ended(_connection: object) -> None:
+            gone.set()
+            echoed.set()  # nothing is to be waited for any more
+
+        async with self._connect() as connection, _listening(connection, self._channel, heard, ended):
             self._told(None)
-            if not await self._hears(own, echoed):
+            await self._call(own)
+            if not await self._hears(echoed):
                 return False
+            if gone.is_set():
+                return None
             self.deaf = None
             while not gone.is_set() and not self._is_closing():
                 with contextlib.suppress(TimeoutError):
@@ -98,8 +105,7 @@ class Listener:
                         await gone.wait()
         return True
 
-    async def _hears(self, own: str, echoed: asyncio.Event) -> bool:
-        await self._call(own)
+    async def _hears(self, echoed: asyncio.Event) -> bool:
         try:
             async with asyncio.timeout(_ECHO_LIMIT):
                 await echoed.wait()
@@ -123,11 +129,8 @@ async def _listening(
     connection: Any,  # Any: only the driver's connections listen, whatever wraps them
     channel: str,
     heard: Callable[[object, int, str, object], None],
-    gone: asyncio.Event,
+    ended: Callable[[object], None],
 ) -> AsyncGenerator[None]:
-    def ended(_connection: object) -> None:
-        gone.set()
-
     await connection.add_listener(channel, heard)
     connection.add_termination_listener(ended)
     try:

@@ -195,6 +195,32 @@ async def test_a_listener_that_hears_nothing_says_so_once_and_lets_its_connectio
     assert "listen_dsn=" in said[0]
 
 
+async def test_a_connection_that_ends_before_it_has_heard_anything_is_replaced_at_once(
+    any_dsn: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening = "FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+    ended: list[int] = []
+    heard: list[int] = []
+    notify = Database.notify
+
+    async def end_the_first(self: Database, *payloads: str) -> None:
+        async with self.control() as connection:
+            if not ended:
+                rows = await connection.fetch(f"SELECT pid, pg_terminate_backend(pid, 5000) {listening}")
+                ended.extend(row["pid"] for row in rows)
+            else:
+                heard.extend(row["pid"] for row in await connection.fetch(f"SELECT pid {listening}"))
+        await notify(self, *payloads)
+
+    monkeypatch.setattr(Database, "notify", end_the_first)
+    monkeypatch.setattr("saga_fn.store.hearing._ECHO_LIMIT", 10 * SOON)
+    async with SagaOrchestrator(any_dsn), asyncio.timeout(SOON):
+        await until(lambda: bool(heard))
+    assert len(ended) == len(heard) == 1
+    assert ended != heard
+    assert "hears of nothing" not in caplog.text
+
+
 async def test_what_one_process_starts_another_hears_of(any_dsn: str) -> None:
     shop = Shop()
     async with (
