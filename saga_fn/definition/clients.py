@@ -165,7 +165,7 @@ def arrival(error: BaseException) -> Arrival | None:
     An exception that is no Exception has cut the step short: it may have been in the middle of a request.
     """
     _, said = _look_up(type(error))
-    if said is None and not isinstance(error, Exception | BaseExceptionGroup):
+    if said is None and not issubclass(type(error), Exception | BaseExceptionGroup):
         return Arrival.OPEN
     match said:
         case _By.BEHIND:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final, cast
 from uuid import UUID
@@ -245,7 +245,7 @@ async def _call(
 def _program_end(error: BaseException) -> KeyboardInterrupt | SystemExit | None:
     """What ends the program, if the exception is that, or a group with it in it."""
     if isinstance(error, BaseExceptionGroup):
-        leaves: Iterator[BaseException] = iter(error.exceptions)
+        leaves = cast("BaseExceptionGroup[BaseException]", error).exceptions
         return next((end for end in map(_program_end, leaves) if end is not None), None)
     return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
 

@@ -239,7 +239,11 @@ def in_a_loop(how: str) -> Callable[[], object]:
                 wired: Step[A, B | None] = make_b.when(lambda inp: inp.x == number)  # noqa: B023 - the mistake in question
                 builder.add_step(wired, depends_on=builder.initial, step_id=f"s{number}")
             elif how == "partial":
-                using = functools.partial(lambda other, inp: A(number), 1)  # noqa: B023 - the mistake in question
+
+                def one_of_two(other: int, inp: A) -> A:
+                    return A(number)  # noqa: B023 - the mistake in question
+
+                using = functools.partial(one_of_two, 1)
                 builder.add_step(make_b, depends_on=builder.initial, input_map=using, step_id=f"s{number}")
             else:
 
