@@ -6,7 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
 from contextvars import Context
 from datetime import datetime
 from typing import Final, TypeVar, final
@@ -192,7 +192,8 @@ class Database:
             if raw not in self._judged:
                 await learn_types_within(connection)
                 await check_codecs(self.queries, connection, whose="connection given")
-                self._judged.add(raw)
+                with suppress(TypeError):  # not everything can be remembered without being kept
+                    self._judged.add(raw)
             yield connection
         except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError, asyncpg.UndefinedColumnError) as error:
             raise SchemaMissingError(

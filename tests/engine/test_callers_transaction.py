@@ -580,3 +580,25 @@ async def test_a_connection_whose_codecs_are_not_the_drivers_own_starts_nothing(
             again = await shop.start(Order("1"), idempotency_key="q", connection=connection)
         assert run.created
         assert not again.created
+
+
+class Wrapped:
+    """A connection in an object that cannot be referred to weakly."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_con":
+            raise AttributeError(name)
+        return getattr(self._connection, name)
+
+
+async def test_a_connection_that_cannot_be_remembered_starts_all_the_same(any_dsn: str, connect: Connect) -> None:
+    connection = await connect()
+    wrapped: Any = Wrapped(connection)
+    async with running(any_dsn) as shop, connection.transaction():
+        assert (await shop.start(Order("1"), connection=wrapped)).created
+        assert (await shop.start(Order("2"), connection=wrapped)).created
