@@ -83,7 +83,11 @@ def type_name(tp: object) -> str:
     """
     if isinstance(tp, type) and not typing.get_args(tp):
         return "None" if tp is type(None) else tp.__qualname__
-    return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?:<locals>\.)?(?=\w)", "", str(tp))
+    try:
+        text = str(tp)
+    except Exception:  # noqa: BLE001 - what is no type may have any __str__ of its own
+        text = type(tp).__qualname__
+    return re.sub(r"\b(?:[A-Za-z_]\w*\.)+(?:<locals>\.)?(?=\w)", "", text)
 
 
 def shown(value: object) -> str:

@@ -44,6 +44,7 @@ from saga_fn.engine.suspects import TWICE, Suspects
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
+from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
@@ -75,6 +76,7 @@ class SagaEngine:
         self.clock: Clock = Clock(store.now, random.random)
         self._on_over = self._let_go
         self._kept_plans: set[PlanId] = set()
+        self._judged: set[str] = set()
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()
@@ -122,6 +124,18 @@ class SagaEngine:
         if plan.id not in self._kept_plans:
             await self.store.keep_plan(plan)
             self._kept_plans.add(plan.id)
+
+    async def judge_names(self) -> None:
+        """Leave out the names that the store cannot hold: a statement that brings one is refused for all names."""
+        for name in self.registry.names:
+            if name.isascii() or name in self._judged:
+                continue
+            try:
+                await self.store.kept_events.knows(0, name)
+            except RowRefusedError:
+                self.registry.left_out.add(name)
+                _log.error("the database's encoding cannot hold the saga name %r: no saga of it is looked for", name)
+            self._judged.add(name)
 
     async def keep_plans(self) -> None:
         """Store the plans of what is registered, so that starts in callers' transactions need not; they can if this fails."""

@@ -28,6 +28,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Hea
     database = schema = True
     try:
         async with asyncio.timeout(HEALTH_LIMIT):
+            await engine.judge_names()
             work = await engine.store.due_work(engine.registry.pairs)
             notices = await engine.store.processes.notices(seen_within=seen_within())
     except TimeoutError:
@@ -39,6 +40,9 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Hea
     except SagaError as error:
         database = False
         problems.append(error.fact)
+    problems += [
+        f"the database's encoding cannot hold the saga name {name!r}" for name in sorted(engine.registry.left_out)
+    ]
     wanted = entered and engine.options.concurrency > 0
     works = not wanted or (worker.running and not worker.failures)
     if not works:

@@ -31,6 +31,8 @@ class Registry:
     def __init__(self) -> None:
         self._by_key: dict[tuple[str, int], Registered] = {}
         self._latest: dict[str, Registered] = {}
+        self.left_out: set[str] = set()
+        """Names that the store's encoding cannot hold: no saga of them can be stored, so none is looked for."""
         self.limits: dict[str, int] = {}
         """How many sagas of a name this process runs at once, of all versions together; most names have no limit."""
 
@@ -100,5 +102,5 @@ class Registry:
 
     @property
     def pairs(self) -> list[tuple[str, int]]:
-        """Every (name, version) this process can run."""
-        return list(self._by_key)
+        """Every (name, version) this process can run, but for names that the store cannot hold."""
+        return [pair for pair in self._by_key if pair[0] not in self.left_out] if self.left_out else list(self._by_key)

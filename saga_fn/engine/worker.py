@@ -126,6 +126,7 @@ class Worker:
         wait = _SHORTEST_WAIT
         while True:
             try:
+                await self._engine.judge_names()
                 await self._engine.roster.beat()
                 self._watch_slots()
                 claimed = await self._look()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
 import pytest
 from msgspec.structs import replace
 
@@ -28,6 +30,7 @@ from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.state import Gathered, Goal, SagaState, Spread, Succeeded
 from saga_fn.snapshot import Unreadable
 from saga_fn.store.records import Letter, decode_state, encode_state
+from tests.conftest import Server
 from tests.engine.conftest import Make
 from tests.engine.poison import Poison
 from tests.engine.shop import Done, Order, Shop
@@ -243,3 +246,21 @@ async def test_a_kept_event_that_cannot_be_read_hides_no_other(make: Make) -> No
             await kept.keep(0, ("shop", f"order-{number}"), letter, "paid", expires=None, for_next=False)
         seen = await SagaAdmin(orchestrator).kept_events()
         assert [each.payload for each in seen] == [Unreadable(1), Unreadable(15), Unreadable(1)]
+
+
+async def test_a_name_that_the_database_cannot_hold_stops_no_other_saga(server: Server) -> None:
+    name = "saga_fn_test_latin1"
+    connection = await asyncpg.connect(server.dsn)
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+    try:
+        async with SagaOrchestrator(server.dsn_of(name), migrate=True) as orchestrator:
+            orchestrator.register("\u4e2d\u6587", two_steps(Shop()))
+            handle = orchestrator.register("shop", two_steps(Shop()))
+            run = await handle.start(Order("1"), delay=timedelta(milliseconds=10))
+            assert isinstance(await run.outcome(SOON), Completed)
+            health = await orchestrator.health()
+            assert health.database
+            assert [each for each in health.problems if "\u4e2d\u6587" in each], "it is named"
+    finally:
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await connection.close()

@@ -7,5 +7,8 @@ VALUES (:operation::text, :generation::integer, now())
 ON CONFLICT (operation) DO UPDATE SET
     generation = greatest(g.generation, excluded.generation),
     replaced = g.replaced + (excluded.generation > g.generation)::integer,
-    repeats = CASE WHEN excluded.generation > g.generation THEN 0 ELSE g.repeats + 1 END
+    repeats = CASE
+        WHEN excluded.generation > g.generation THEN 0
+        ELSE least(g.repeats, 2147483646) + 1
+    END
 RETURNING g.generation AS generation, g.replaced AS replaced, g.repeats AS repeats, g.undone_at AS undone_at

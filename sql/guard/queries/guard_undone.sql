@@ -4,5 +4,7 @@
 -- lint: waits, because it runs in the participant's transaction, which sets its own lock_timeout
 INSERT INTO saga_fn.saga_guard AS g (operation, undone_at, undos)
 VALUES (:operation::text, now(), 1)
-ON CONFLICT (operation) DO UPDATE SET undone_at = coalesce(g.undone_at, now()), undos = g.undos + 1
+ON CONFLICT (operation) DO UPDATE SET
+    undone_at = coalesce(g.undone_at, now()),
+    undos = least(g.undos, 2147483646) + 1
 RETURNING g.done_at AS done_at, g.undos AS undos
