@@ -129,7 +129,7 @@ class HistoryEntry:
     skipped: bool
     input: Any = attrs.field(default=None, repr=False)  # Any: JSON of whatever type the step has
     output: Any = attrs.field(default=None, repr=False)  # Any: as above
-    error: str | None = attrs.field(default=None, repr=False)
+    error: str | None = None
     business_error: Any = attrs.field(
         default=None, repr=False
     )  # Any: JSON of whatever business error the step declares

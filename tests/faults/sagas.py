@@ -114,7 +114,15 @@ def forked(work: Work, *, siblings: Literal["await", "cancel"]) -> SagaDefinitio
     """A root, three branches that run at the same time, and what joins two of them; all can be undone."""
 
     def named(name: str) -> Step[Job, Job]:
-        return step(work.cling, compensate=work.undo, step_id=name, compensation_retry_policy=AGAIN)
+        # The ledger refuses under the step's key, so that a refusal answers for what a killed process has begun, too.
+        return step(
+            work.cling,
+            compensate=work.undo,
+            step_id=name,
+            compensation_retry_policy=AGAIN,
+            give_up_on=RuntimeError,
+            business_error_settles=True,
+        )
 
     builder = SagaBuilder(Job, order="graph", siblings_on_failure=siblings)
     root = builder.add_step(named("root"), depends_on=builder.initial)
@@ -127,7 +135,13 @@ def forked(work: Work, *, siblings: Literal["await", "cancel"]) -> SagaDefinitio
 
 def spread(work: Work) -> SagaDefinition[Job, Job]:
     """A step, one that is done for each of six items, two at once, and what follows them all; all can be undone."""
-    one = step(work.do, compensate=work.undo, compensation_retry_policy=AGAIN)
+    one = step(
+        work.do,
+        compensate=work.undo,
+        compensation_retry_policy=AGAIN,
+        give_up_on=RuntimeError,
+        business_error_settles=True,  # as in `forked`
+    )
     builder = SagaBuilder(Job)
     root = builder.add_step(one, step_id="root", depends_on=builder.initial)
     many = builder.add_step(one.each(concurrency=2), step_id="many", depends_on=root, input_map=lambda job: [job] * 6)
