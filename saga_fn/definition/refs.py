@@ -79,7 +79,9 @@ class StepRef(Generic[O_co]):
             )
         return self is other
 
-    __hash__ = object.__hash__  # as before: by identity
+    @override
+    def __hash__(self) -> int:
+        return object.__hash__(self)
 
     def __iter__(self) -> NoReturn:
         raise SagaDefinitionError(
