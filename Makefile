@@ -29,7 +29,7 @@ check: $(VENV)/.installed-dev ## Run everything that reads the code, and the cod
 	$(BIN)/python -m pytest -q tests/test_readme.py
 
 coverage: $(VENV)/.installed-dev ## Measure how much of the core its own tests cover, by branch
-	$(BIN)/python -m pytest tests/core --cov=saga_fn.core --cov-fail-under=100 $(PYTEST)
+	$(BIN)/python -m pytest tests/core --cov=saga_fn.core --cov-fail-under=100 -o timeout=1800 $(PYTEST)
 
 bench: $(VENV)/.installed-dev ## Run the benchmark, beside pgbench on the same server
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -36,7 +36,7 @@ from tests.core.given import (
     wait,
 )
 
-pytestmark = pytest.mark.timeout(600)  # exhaustive: minutes, where coverage is measured on a slow machine
+pytestmark = pytest.mark.timeout(1800)  # exhaustive: minutes, where coverage is measured on a slow machine
 
 SHRINKING = RetrySchedule(attempts=3, base=1, jitter=1.0)
 BUDGET = RetrySchedule(attempts=3, base=SECOND, within=10 * SECOND)

@@ -27,7 +27,7 @@ from saga_fn.core.straight import advance, after_success, begin
 from saga_fn.core.transition import in_general, transition
 from tests.core.given import DIAMOND, ONE, THREE, TWO_ROOTS, A, B, C, sequence
 
-pytestmark = pytest.mark.timeout(600)  # exhaustive: minutes, where coverage is measured on a slow machine
+pytestmark = pytest.mark.timeout(1800)  # exhaustive: minutes, where coverage is measured on a slow machine
 
 INPUTS: tuple[tuple[Binding, ...], ...] = (
     (),
