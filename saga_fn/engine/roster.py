@@ -91,6 +91,8 @@ class Roster:
         self._misfits: dict[UUID, _Misfit] = {}
         self._warned: frozenset[tuple[str, int]] = frozenset()
         self._failed = False
+        self._noted = False
+        """Whether the store may hold a row of this process, if the answer to the note of it was cut short, too."""
 
     async def beat(self) -> bool:
         """Say what this process works on, if it is time or that has changed; True if sagas became due by it.
@@ -101,6 +103,7 @@ class Roster:
         if not mine or (time.monotonic() < self._next_beat and mine == self._said):
             return False
         self._next_beat = time.monotonic() + BEAT * random.uniform(0.8, 1.0)
+        self._noted = True
         try:
             await self._store.processes.note(Process(self._owner, socket.gethostname(), tuple(sorted(mine))))
             if mine != self._said:
@@ -120,8 +123,9 @@ class Roster:
 
     async def leave(self) -> None:
         """This process works on nothing more."""
-        if self._said is None:
+        if not self._noted:
             return
+        self._noted = False
         self._said = None
         self._next_beat = 0.0
         try:
