@@ -181,7 +181,7 @@ class SagaAdminSnapshot(SagaSnapshot):
     """
 
     context: Mapping[str, Any] = attrs.field(repr=False)  # Any: JSON of whatever types the saga has
-    step_history: tuple[HistoryEntry, ...]
+    step_history: tuple[HistoryEntry, ...] = attrs.field(repr=False)
     notes: tuple[str, ...]
     """What happened beside the journal: late results, refused verbs."""
     steps: tuple[StepSnapshot, ...]

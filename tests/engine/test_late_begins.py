@@ -109,7 +109,9 @@ async def test_what_was_to_begin_when_the_process_stood_still_begins_when_the_le
     assert name in diary.lines
     woke = diary.lines.index("woke")
     after = diary.lines[woke + 1 :]
-    assert "renewed" in after[: after.index(name)], "asked before it began"
+    before = after[: after.index(name)]
+    # The watch of deadlines may see first that the lease is over: then the saga is claimed anew, which is a lease as good.
+    assert "renewed" in before or "claimed" in before, "asked before it began"
 
 
 def _diarise_renewals(store: Store, diary: Diary, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +126,15 @@ def _diarise_renewals(store: Store, diary: Diary, monkeypatch: pytest.MonkeyPatc
         return committed
 
     monkeypatch.setattr(kind, "renew", renewing)
+    claim_due = kind.claim_due
+
+    async def claiming(self: Any, *given: Any, **named: Any) -> list[Any]:  # Any: handed on as it is
+        claimed: list[Any] = await claim_due(self, *given, **named)
+        if claimed:
+            diary.lines.append("claimed")
+        return claimed
+
+    monkeypatch.setattr(kind, "claim_due", claiming)
 
 
 async def test_what_was_to_begin_never_begins_here_if_somebody_has_taken_the_saga_over(
