@@ -41,6 +41,7 @@ from saga_fn.engine.registry import Registry
 from saga_fn.engine.roster import Roster
 from saga_fn.engine.set_aside import concerns_one, missing_entry, set_aside
 from saga_fn.engine.suspects import TWICE, Suspects
+from saga_fn.engine.sweeping import Swept
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
@@ -77,6 +78,7 @@ class SagaEngine:
         self._on_over = self._let_go
         self._kept_plans: set[PlanId] = set()
         self._judged: set[str] = set()
+        self.swept: Swept = Swept()
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()

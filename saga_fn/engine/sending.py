@@ -25,15 +25,13 @@ from saga_fn.core.ids import Digest, Moment
 from saga_fn.engine.arguments import check_key
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.inbox import read_inbox
-from saga_fn.engine.log import PROCESS
 from saga_fn.engine.mail import event_letter
 from saga_fn.engine.unowned import plan_of
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.waits import about, unreadable
 from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError
-from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import new_uuid, shard_of_key
-from saga_fn.store.records import EXPIRED_AT_ONCE, Letter, Posted, SagaRecord
+from saga_fn.store.records import Letter, Posted, SagaRecord
 
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
@@ -167,35 +165,12 @@ async def send_to_key(
             match await kept.taker(shard, key, event.id):  # another sender may have handed it over
                 case UUID() as saga_id:
                     return await follow(engine, saga_id, event)
+                case Posted.KNOWN:  # the saga had got it by its own id
+                    return Delivery.DUPLICATE
                 case Posted():
                     return Delivery.ENDED
                 case None:
                     return Delivery.KEPT
-
-
-async def hand_over(engine: SagaEngine, key: tuple[str, str]) -> None:
-    """Give the saga that is active under the key what was kept for it."""
-    saga_id = await engine.store.kept_events.hand_over(shard_of_key(key[1], engine.store.shards), key)
-    if saga_id is not None:
-        engine.announce(saga_id)
-
-
-async def sweep(engine: SagaEngine) -> None:
-    """Hand over events that a sender or a start has left behind, and forget those that have expired."""
-    for shard in range(engine.store.shards) if engine.registry.awaits_events else ():
-        for key in await engine.store.kept_events.stranded(shard):
-            try:
-                await hand_over(engine, key)
-            except RowRefusedError as error:  # it costs its own key, and no other
-                PROCESS.warning("events for a saga %r cannot be handed over: %s", key[0], error.fact)
-    await forget_expired(engine)
-
-
-async def forget_expired(engine: SagaEngine) -> None:
-    """Forget the events for business keys that have expired, as many as there are."""
-    for shard in range(engine.store.shards):
-        while await engine.store.kept_events.drop_expired(shard) == EXPIRED_AT_ONCE:
-            pass
 
 
 async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUID]:

@@ -16,7 +16,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.log import log_unregistered
 from saga_fn.engine.room import rooms as rooms_of
-from saga_fn.engine.sending import sweep
+from saga_fn.engine.sweeping import sweep
 from saga_fn.engine.tasks import Upkeep, call_later
 from saga_fn.errors import StoreError
 from saga_fn.store.records import ClaimedSaga

@@ -90,7 +90,7 @@ class MemoryStore:
         self._sagas: dict[UUID, _Saga] = {}
         self._plans: dict[PlanId, Plan] = {}
         self.kept_events: MemoryKeptEvents = MemoryKeptEvents(
-            self, lambda: (saga.record for saga in self._sagas.values())
+            self, lambda: (saga.record for saga in self._sagas.values()), self._post, self._has
         )
         self.processes: MemoryProcesses = MemoryProcesses(
             self, lambda: (saga.record for saga in self._sagas.values()), self._change
@@ -405,16 +405,28 @@ class MemoryStore:
         saga = self._sagas.get(saga_id)
         if saga is None or saga.record.ended_at is not None:
             return Posted.NOBODY
-        if any(mail.letter.id == letter.id for mail in saga.inbox):
-            return Posted.KNOWN
-        if letter.kind == "event" and sum(mail.answer is None for mail in saga.inbox) >= MOST_UNREAD:
+        unread = sum(mail.answer is None for mail in saga.inbox)
+        if letter.kind == "event" and unread >= MOST_UNREAD and not self._has(saga_id, letter.id):
             return Posted.FULL
+        return Posted.STORED if self._post(saga_id, letter) else Posted.KNOWN
+
+    def _post(self, saga_id: UUID, letter: Letter) -> bool:
+        """Put a letter into the inbox of a saga, and count it; False if it is there."""
+        if self._has(saga_id, letter.id):
+            return False
+        saga = self._sagas[saga_id]
+        saga.inbox.append(_Mail(letter))
+        self._rouse(saga)
+        return True
+
+    def _has(self, saga_id: UUID, letter_id: UUID) -> bool:
+        return any(mail.letter.id == letter_id for mail in self._sagas[saga_id].inbox)
+
+    def _rouse(self, saga: _Saga) -> None:
         row = saga.record
         for_a_person = row.waits & (WaitReason.PARKED | WaitReason.PAUSED) and not row.waits & WaitReason.EVENT
         due = time_of(self.now()) if row.owner is None and not for_a_person else row.due_at
         saga.record = attrs.evolve(row, signals=row.signals + 1, due_at=due)
-        saga.inbox.append(_Mail(letter))
-        return Posted.STORED
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
         """The letters nobody has answered, oldest first; `MOST_READ` at most."""

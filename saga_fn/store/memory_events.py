@@ -11,7 +11,19 @@ import attrs
 from saga_fn.core.ids import Moment
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import EXPIRED_AT_ONCE, KEPT_FOR, MOST_KEPT, KeptEvent, Letter, Posted, SagaRecord, time_of
+from saga_fn.store.records import (
+    EXPIRED_AT_ONCE,
+    FIRST_KEY,
+    HANDED_OVER_AT_ONCE,
+    KEPT_FOR,
+    MOST_KEPT,
+    STRANDED_AT_ONCE,
+    KeptEvent,
+    Letter,
+    Posted,
+    SagaRecord,
+    time_of,
+)
 
 
 @attrs.define
@@ -20,16 +32,33 @@ class _Event:
     for_next: bool
     saga_id: UUID | None = None
     """Whose inbox it was put into."""
+    repeated: bool = False
+    """Whether that inbox had it before."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.kept.name, self.kept.aggregation_id
 
 
 @final
 class MemoryKeptEvents:
     """What was sent to a name and a business key, until a saga of the store is active under them."""
 
-    def __init__(self, store: Store, sagas: Callable[[], Iterable[SagaRecord]]) -> None:
-        """`sagas` gives the rows of all sagas in the store."""
+    def __init__(
+        self,
+        store: Store,
+        sagas: Callable[[], Iterable[SagaRecord]],
+        post: Callable[[UUID, Letter], bool],
+        has: Callable[[UUID, UUID], bool],
+    ) -> None:
+        """`sagas` gives the rows of all sagas in the store, `post` puts a letter into an inbox: False if that has it.
+
+        `has` says whether a saga's inbox has a letter of that id.
+        """
         self._store = store
         self._sagas = sagas
+        self._post = post
+        self._has = has
         self._events: dict[tuple[str, str, UUID], _Event] = {}
 
     async def keep(
@@ -46,8 +75,8 @@ class MemoryKeptEvents:
         if (*key, letter.id) in self._events:
             return Posted.KNOWN
         if not for_next and await self._is_over(shard, key):
-            return Posted.ENDED
-        if len([each for each in self._kept() if (each.kept.name, each.kept.aggregation_id) == key]) >= MOST_KEPT:
+            return await self._after_end(key, letter.id)
+        if len(self._kept_for(key)) >= MOST_KEPT:
             return Posted.FULL
         at = time_of(self._store.now())
         until = at + KEPT_FOR if expires is None else min(time_of(expires), at + KEPT_FOR)
@@ -57,33 +86,35 @@ class MemoryKeptEvents:
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
         """Put what is kept for the key into the inbox of its active saga."""
         saga_id = await self._store.active(shard, *key)
-        record = None if saga_id is None else await self._store.read(saga_id)
-        if saga_id is None or record is None:
+        if saga_id is None:
             return None
-        kept = [each for each in self._kept() if (each.kept.name, each.kept.aggregation_id) == key]
-        if self._ended(key):
-            kept = [each for each in kept if each.for_next or record.created_at <= each.kept.sent_at]
+        kept = self._kept_for(key)[:HANDED_OVER_AT_ONCE]
         for each in kept:
-            await self._store.send(saga_id, Letter(each.kept.id, "event", each.kept.body))
+            each.repeated = not self._post(saga_id, Letter(each.kept.id, "event", each.kept.body))
             each.saga_id = saga_id
         return saga_id if kept else None
 
     async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
-        """The saga that has got this event for a key; ENDED if none will, for the key's saga has ended."""
+        """The saga that has got this event for a key, or what else became of it."""
         found = self._events.get((*key, event_id))
-        if found is None or found.saga_id is not None or found.for_next:
-            return None if found is None else found.saga_id
-        return Posted.ENDED if await self._is_over(shard, key) else None
+        if found is None:
+            return None
+        if found.repeated:
+            return Posted.KNOWN
+        if found.saga_id is None and self._is_left(found):
+            return await self._after_end(key, event_id)
+        return found.saga_id
+
+    async def _after_end(self, key: tuple[str, str], event_id: UUID) -> Posted:
+        """KNOWN for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
+        over = [row.id for row in self._sagas() if (row.name, row.aggregation_id) == key and row.ended_at is not None]
+        return Posted.KNOWN if any(self._has(saga_id, event_id) for saga_id in over) else Posted.ENDED
 
     async def discard(self, shard: int, key: tuple[str, str], event: str | None) -> int:
         """Forget what waits for a saga of that key."""
-        kept = [
-            each.kept
-            for each in self._kept()
-            if (each.kept.name, each.kept.aggregation_id) == key and event in (None, each.kept.event)
-        ]
+        kept = [each for each in self._untaken() if each.key == key and event in (None, each.kept.event)]
         for each in kept:
-            del self._events[*key, each.id]
+            del self._events[*key, each.kept.id]
         return len(kept)
 
     async def knows(self, shard: int, name: str) -> bool:
@@ -96,11 +127,18 @@ class MemoryKeptEvents:
     async def _is_over(self, shard: int, key: tuple[str, str]) -> bool:
         return self._ended(key) and await self._store.active(shard, *key) is None
 
-    async def stranded(self, shard: int) -> list[tuple[str, str]]:
-        """Keys with kept events and an active saga."""
-        keys = dict.fromkeys((each.kept.name, each.kept.aggregation_id) for each in self._kept())
+    def _is_left(self, event: _Event) -> bool:
+        """Whether no saga gets it any more: one of its key has ended since, and it is not for the next."""
+        if event.for_next or not self._ended(event.key):
+            return False
+        of_key = [row for row in self._sagas() if (row.name, row.aggregation_id) == event.key]
+        return not any(row.ended_at is None and row.created_at <= event.kept.sent_at for row in of_key)
+
+    async def stranded(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
+        """The first keys after that one whose active saga has not got all that it gets."""
+        keys = sorted({each.key for each in self._kept() if each.key > after})
         here = [key for key in keys if shard_of_key(key[1], self._store.shards) == shard]
-        return [key for key in here if await self._store.active(shard, *key) is not None]
+        return [key for key in here if await self._store.active(shard, *key) is not None][:STRANDED_AT_ONCE]
 
     async def drop_expired(self, shard: int) -> int:
         """Forget some of the events for keys that have expired; gives their number."""
@@ -120,6 +158,13 @@ class MemoryKeptEvents:
             and aggregation_id in (None, each.kept.aggregation_id)
         ]
 
+    def _kept_for(self, key: tuple[str, str]) -> list[_Event]:
+        return [each for each in self._kept() if each.key == key]
+
     def _kept(self) -> list[_Event]:
+        """Those that some saga may get."""
+        return [each for each in self._untaken() if not self._is_left(each)]
+
+    def _untaken(self) -> list[_Event]:
         now = time_of(self._store.now())
         return [each for each in self._events.values() if each.saga_id is None and each.kept.expires_at > now]

@@ -11,9 +11,12 @@ from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.faults import RowLockedError
 from saga_fn.store.records import (
     EXPIRED_AT_ONCE,
+    FIRST_KEY,
     HANDED_OVER_AT_ONCE,
     KEPT_FOR,
     MOST_KEPT,
+    MOST_LOOKED_INTO,
+    STRANDED_AT_ONCE,
     KeptEvent,
     Letter,
     Posted,
@@ -63,7 +66,7 @@ class PostgresKeptEvents:
         if row.known:
             return Posted.KNOWN
         if row.ended:
-            return Posted.ENDED
+            return await self._after_end(shard, key, letter.id)
         # The statement cannot see what another sender has stored meanwhile.
         return Posted.FULL if await self._event(shard, key, letter.id) is None else Posted.KNOWN
 
@@ -87,11 +90,21 @@ class PostgresKeptEvents:
         return None if row is None else row.id
 
     async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
-        """The saga that has got this event for a key; ENDED if none will, for the key's saga has ended."""
+        """The saga that has got this event for a key, or what else became of it."""
         row = await self._event(shard, key, event_id)
         if row is None:
             return None
-        return Posted.ENDED if row.ended else row.taken_by
+        if row.repeated:
+            return Posted.KNOWN
+        return await self._after_end(shard, key, event_id) if row.ended else row.taken_by
+
+    async def _after_end(self, shard: int, key: tuple[str, str], event_id: UUID) -> Posted:
+        """KNOWN for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_event_was_got(
+                connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id, most=MOST_LOOKED_INTO
+            )
+        return Posted.KNOWN if row.got else Posted.ENDED
 
     async def _event(self, shard: int, key: tuple[str, str], event_id: UUID) -> TakerRow | None:
         async with self._database.work() as connection:
@@ -111,10 +124,12 @@ class PostgresKeptEvents:
         async with self._database.work() as connection:
             return (await self._database.queries.read_name_is_known(connection, shard=shard, name=name)).known
 
-    async def stranded(self, shard: int) -> list[tuple[str, str]]:
-        """Keys with kept events and an active saga; takes no lock."""
+    async def stranded(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
+        """The first keys after that one whose active saga has not got all that it gets; takes no lock."""
         async with self._database.control() as connection:
-            rows = await self._database.queries.find_stranded_events(connection, shard=shard)
+            rows = await self._database.queries.find_stranded_events(
+                connection, shard=shard, after_name=after[0], after_key=after[1], most=STRANDED_AT_ONCE
+            )
         return [(row.name, row.aggregation_id) for row in rows]
 
     async def drop_expired(self, shard: int) -> int:

@@ -12,6 +12,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.store.connection import Connection
 from saga_fn.store.records import (
     ALL_ENTRIES,
+    FIRST_KEY,
     NO_LIMITS,
     NO_PAUSE,
     ClaimedSaga,
@@ -55,8 +56,9 @@ class KeptEvents(Protocol):
     ) -> Posted:
         """Store an event for the saga that is, or will be, active under that (name, aggregation_id).
 
-        Gives `FULL` if `MOST_KEPT` wait for it already, and `ENDED` if a saga of the key has ended, none is active, and the
-        event is not `for_next`. It is kept until `expires`, and for `KEPT_FOR` at most.
+        Gives `FULL` if `MOST_KEPT` wait for it already. Gives `ENDED` if a saga of the key has ended, none is active, and the
+        event is not `for_next`; `KNOWN` if such a saga had got it by its own id. It is kept until `expires`, and for
+        `KEPT_FOR` at most.
         """
         ...
 
@@ -68,7 +70,10 @@ class KeptEvents(Protocol):
         ...
 
     async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
-        """The saga that has got this event for a key; None while none has; `ENDED` if the key's saga ended without it."""
+        """The saga that has got this event for a key, or what else became of it; None while none has got it.
+
+        `KNOWN` if the saga had got the same event before, by its own id; `ENDED` if the key's saga ended without it.
+        """
         ...
 
     async def discard(self, shard: int, key: tuple[str, str], event: str | None) -> int:
@@ -79,8 +84,11 @@ class KeptEvents(Protocol):
         """Whether a saga of that name with a business key is, or was, in the shard."""
         ...
 
-    async def stranded(self, shard: int) -> list[tuple[str, str]]:
-        """Keys with kept events and an active saga; takes no lock."""
+    async def stranded(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
+        """The first `STRANDED_AT_ONCE` keys after that one, in order, whose active saga has not got all that it gets.
+
+        Takes no lock.
+        """
         ...
 
     async def drop_expired(self, shard: int) -> int:

@@ -35,6 +35,12 @@ MOST_READ: Final = 2 * MOST_UNREAD
 """Nobody reads more letters at once than this: more than a saga can have left unread for want of room."""
 HANDED_OVER_AT_ONCE: Final = 100
 """One statement hands over no more events for a business key than this; the next sweep goes on."""
+STRANDED_AT_ONCE: Final = 100
+"""One statement finds no more business keys than this whose events were left on their way."""
+FIRST_KEY: Final = ("", "")
+"""Every name and business key comes after it."""
+MOST_LOOKED_INTO: Final = 1000
+"""An event for a business key whose saga has ended is looked for in the inboxes of no more of its sagas than this."""
 MOST_KEPT: Final = BUFFER_LIMIT
 """No more events wait for a business key than a saga takes that does not wait for any of them yet."""
 MOST_COUNTED: Final = 1000
@@ -316,7 +322,7 @@ class Posted(enum.Enum):
 
     STORED = enum.auto()
     KNOWN = enum.auto()
-    """It was there already."""
+    """It was there already, or the saga had got it in another way."""
     NOBODY = enum.auto()
     """There is no such saga, or it has ended: nothing was stored."""
     FULL = enum.auto()

@@ -47,14 +47,14 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
     RoleKind.SENDER: {
         "saga": "SELECT, UPDATE (signals, due_at)",
         "saga_inbox": "SELECT, INSERT",
-        "saga_event": "SELECT, INSERT, UPDATE (taken_by)",
+        "saga_event": "SELECT, INSERT, UPDATE (taken_by, repeated)",
         "saga_plan": "SELECT, INSERT",
     },
     RoleKind.OPERATOR: {
         "saga": "SELECT, UPDATE",
         "saga_journal": "SELECT, INSERT",
         "saga_inbox": "SELECT, INSERT, UPDATE",
-        "saga_event": "SELECT, UPDATE (taken_by), DELETE",
+        "saga_event": "SELECT, UPDATE (taken_by, repeated), DELETE",
         "saga_note": "SELECT, INSERT",
         "saga_plan": "SELECT",
     },

@@ -1,9 +1,26 @@
 -- name: find_stranded_events :many StrandedRow
 -- not null: aggregation_id
--- Business keys with kept events and an active saga: whoever was to hand them over has died. Takes no lock.
+-- Business keys with events that their active saga gets, and has not got: the session that was to hand them over has died. The
+-- first `most` of them after (after_name, after_key), in order. Locks: none. Plan: the index of kept events from there on, with
+-- probes of the indexes of business keys.
 SELECT DISTINCT e.name, e.aggregation_id
 FROM saga_fn.saga_event AS e
 JOIN saga_fn.saga AS s
     ON s.shard = e.shard AND s.name = e.name AND s.aggregation_id = e.aggregation_id AND s.ended_at IS NULL
-WHERE e.shard = :shard::smallint AND s.shard = :shard::smallint AND e.taken_by IS NULL AND e.expires_at > now()
-LIMIT 100
+WHERE
+    e.shard = :shard::smallint AND s.shard = :shard::smallint AND e.taken_by IS NULL AND e.expires_at > now()
+    AND (e.name, e.aggregation_id) > (:after_name::text, :after_key::text)
+    -- As in hand_over_events: a key whose saga gets nothing would be found again each time, in the place of others.
+    AND (
+        e.for_next
+        OR e.sent_at >= s.created_at
+        OR NOT EXISTS (
+            SELECT 1
+            FROM saga_fn.saga AS before
+            WHERE
+                before.shard = :shard::smallint AND before.name = e.name
+                AND before.aggregation_id = e.aggregation_id AND before.ended_at IS NOT NULL
+        )
+    )
+ORDER BY e.name, e.aggregation_id
+LIMIT :most::bigint

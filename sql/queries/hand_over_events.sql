@@ -1,19 +1,38 @@
 -- name: hand_over_events :optional HandedOverRow
 -- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it, in the order they
--- came, and count them there as send_letter does. No row: there is no such saga, or no such event. What somebody else is
--- handing over at this moment is left to him; the saga's row is waited for `patience`
--- milliseconds (55P03), and what is kept then stays kept.
+-- came, and count them there as send_letter does. No row: there is no such saga, or no event that it gets: a saga that began
+-- after another one of its key had ended gets only what was sent to itself, or is `for_next`. An event that the inbox has
+-- already is marked as repeated. Rows that another session is handing over at this moment are skipped; the saga's row is
+-- waited for `patience` milliseconds (55P03), and what is kept then stays kept.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 ),
 kept AS MATERIALIZED (
     SELECT w.id, w.body, w.sent_at, s.id AS saga_id
     FROM (
-        SELECT e.id, e.body, e.sent_at, e.for_next
+        SELECT e.id, e.body, e.sent_at
         FROM saga_fn.saga_event AS e
         WHERE
             e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text
             AND e.taken_by IS NULL AND e.expires_at > now()
+            -- As in find_stranded_events.
+            AND (
+                e.for_next
+                OR e.sent_at >= (
+                    SELECT s.created_at
+                    FROM saga_fn.saga AS s
+                    WHERE
+                        s.shard = :shard::smallint AND s.name = :name::text
+                        AND s.aggregation_id = :aggregation_id::text AND s.ended_at IS NULL
+                )
+                OR NOT EXISTS (
+                    SELECT 1
+                    FROM saga_fn.saga AS before
+                    WHERE
+                        before.shard = :shard::smallint AND before.name = :name::text
+                        AND before.aggregation_id = :aggregation_id::text AND before.ended_at IS NOT NULL
+                )
+            )
         ORDER BY e.sent_at, e.id
         LIMIT :most::bigint
         FOR NO KEY UPDATE SKIP LOCKED
@@ -22,17 +41,6 @@ kept AS MATERIALIZED (
         ON
             s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
             AND s.ended_at IS NULL
-    -- A saga that began after another one of its key had ended gets only events that were sent to itself.
-    WHERE
-        w.for_next
-        OR s.created_at <= w.sent_at
-        OR NOT EXISTS (
-            SELECT 1
-            FROM saga_fn.saga AS before
-            WHERE
-                before.shard = :shard::smallint AND before.name = :name::text
-                AND before.aggregation_id = :aggregation_id::text AND before.ended_at IS NOT NULL
-        )
 ),
 told AS (
     UPDATE saga_fn.saga AS s
@@ -49,10 +57,11 @@ stored AS (
     FROM kept AS k
     WHERE k.saga_id = ANY (SELECT t.id FROM told AS t)
     ON CONFLICT DO NOTHING
+    RETURNING id
 ),
 marked AS (
     UPDATE saga_fn.saga_event AS e
-    SET taken_by = k.saga_id
+    SET taken_by = k.saga_id, repeated = e.id <> ALL(ARRAY(SELECT n.id FROM stored AS n))
     FROM kept AS k
     WHERE
         e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text

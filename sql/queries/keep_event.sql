@@ -15,24 +15,24 @@ known AS MATERIALIZED (
         was.shard = :shard::smallint AND was.name = :name::text AND was.aggregation_id = :aggregation_id::text
         AND was.id = :id::uuid
 ),
+active AS MATERIALIZED (
+    SELECT s.created_at
+    FROM saga_fn.saga AS s
+    WHERE
+        s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
+        AND s.ended_at IS NULL
+),
+before AS MATERIALIZED (
+    SELECT s.id
+    FROM saga_fn.saga AS s
+    WHERE
+        s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
+        AND s.ended_at IS NOT NULL
+    LIMIT 1
+),
 ended AS MATERIALIZED (
     SELECT true AS is_so
-    WHERE
-        NOT :for_next::boolean
-        AND NOT EXISTS (
-            SELECT 1
-            FROM saga_fn.saga AS s
-            WHERE
-                s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
-                AND s.ended_at IS NULL
-        )
-        AND EXISTS (
-            SELECT 1
-            FROM saga_fn.saga AS s
-            WHERE
-                s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
-                AND s.ended_at IS NOT NULL
-        )
+    WHERE NOT :for_next::boolean AND NOT EXISTS (SELECT 1 FROM active) AND EXISTS (SELECT 1 FROM before)
 ),
 new AS (
     INSERT INTO saga_fn.saga_event AS e (shard, name, aggregation_id, id, event, body, expires_at, for_next)
@@ -48,6 +48,12 @@ new AS (
             WHERE
                 other.shard = :shard::smallint AND other.name = :name::text
                 AND other.aggregation_id = :aggregation_id::text AND other.taken_by IS NULL AND other.expires_at > now()
+                -- An event that no saga will get any more takes no room.
+                AND (
+                    other.for_next
+                    OR other.sent_at >= (SELECT a.created_at FROM active AS a)
+                    OR NOT EXISTS (SELECT 1 FROM before)
+                )
         ) < :most::bigint
     ON CONFLICT DO NOTHING
     RETURNING e.id

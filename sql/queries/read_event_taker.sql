@@ -1,16 +1,17 @@
 -- name: read_event_taker :optional TakerRow
 -- nullable: taken_by
--- Which saga has got an event that was sent to a business key. `ended`: none has, none is active, and a saga of the key has
--- ended since, so that none will, unless the event is for the next. Takes no lock.
+-- Which saga has got an event that was sent to a business key; `repeated` if it had got the same event before, by its own id.
+-- `ended`: none has, and a saga of the key has ended since, so that none will, unless the event is for the next. Locks: none.
 SELECT
     e.taken_by,
+    e.repeated,
     NOT e.for_next AND e.taken_by IS NULL
     AND NOT EXISTS (
         SELECT 1
         FROM saga_fn.saga AS s
         WHERE
             s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
-            AND s.ended_at IS NULL
+            AND s.ended_at IS NULL AND s.created_at <= e.sent_at
     )
     AND EXISTS (
         SELECT 1

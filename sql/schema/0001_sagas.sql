@@ -147,6 +147,8 @@ CREATE TABLE saga_fn.saga_event (
     taken_by       uuid,
     -- Whether a saga may take it that begins after another one of this key has ended.
     for_next       boolean     NOT NULL DEFAULT false,
+    -- Whether that saga had got it before, by its own id: this one was dropped.
+    repeated       boolean     NOT NULL DEFAULT false,
     PRIMARY KEY (shard, name, aggregation_id, id),
     -- No moment that a client could not read: one such row would keep a whole answer from it.
     CONSTRAINT saga_event_times_are_readable CHECK (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+from collections import Counter
 from datetime import timedelta
 from uuid import UUID
 
@@ -20,8 +22,10 @@ from saga_fn import (
     SagaStateError,
 )
 from saga_fn.core.ids import Moment
+from saga_fn.engine.sweeping import sweep
+from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of_key
-from saga_fn.store.records import EXPIRED_AT_ONCE, Letter, Posted
+from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, STRANDED_AT_ONCE, Letter, Posted
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop
 from tests.engine.test_events import Approval, approval, approved
@@ -69,7 +73,7 @@ async def test_what_its_sender_left_behind_is_handed_over_by_a_sweep(make: Make)
         assert await run.result(SOON) == Approval("ann")
 
 
-async def _none(shard: int) -> list[tuple[str, str]]:
+async def _none(shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
     return []
 
 
@@ -207,6 +211,82 @@ async def test_one_event_sent_twice_at_once_is_one_and_a_duplicate(make: Make) -
             to = orchestrator.to(("approved", f"order-{number}"), approval)
             both = await asyncio.gather(*(to.send(Approval("ann"), event_id="m1") for _ in range(2)))
             assert sorted(both) == [Delivery.DUPLICATE, Delivery.KEPT]
+
+
+@pytest.mark.parametrize("first", ["id", "key"])
+async def test_one_event_sent_by_id_and_by_key_at_once_is_one_and_a_duplicate(make: Make, first: str) -> None:
+    """The sender by the key stands between storing the event and handing it over when the other sends it."""
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+        kept = orchestrator.engine.store.kept_events
+        hand_over, by_id = kept.hand_over, list[Delivery]()
+        setattr(kept, "stranded", _none)  # noqa: B010 - the store's class is final; no sweep comes first
+
+        async def beside_the_other(shard: int, key: tuple[str, str]) -> UUID | None:
+            setattr(kept, "hand_over", hand_over)  # noqa: B010 - as above
+            saga_id = await hand_over(shard, key) if first == "key" else None
+            by_id.append(await orchestrator.to(run.id, approval).send(Approval("ann"), event_id="m1"))
+            return await hand_over(shard, key) if first == "id" else saga_id
+
+        setattr(kept, "hand_over", beside_the_other)  # noqa: B010 - as above
+        by_key = await orchestrator.to(KEY, approval).send(Approval("ann"), event_id="m1")
+        assert (by_key, *by_id) == (
+            (Delivery.DUPLICATE, Delivery.ACCEPTED) if first == "id" else (Delivery.ACCEPTED, Delivery.DUPLICATE)
+        )
+        assert await run.result(SOON) == Approval("ann")
+
+
+async def test_one_event_sent_by_id_and_by_key_in_whatever_order_is_taken_once(make: Make) -> None:
+    async with make() as orchestrator:
+        sagas = orchestrator.register("approved", approved(Shop()))
+        for number in range(20):
+            key = ("approved", f"order-{number}")
+            run = await sagas.start(Order("1"), aggregation_id=key[1])
+            await suspended(run)
+            to = [orchestrator.to(target, approval) for target in (run.id, key)]
+            both = await asyncio.gather(*(each.send(Approval("ann"), event_id="m1") for each in to))
+            assert sorted(both) == [Delivery.ACCEPTED, Delivery.DUPLICATE]
+            assert await run.result(SOON) == Approval("ann")
+            assert await to[1].send(Approval("ann"), event_id="m1") is Delivery.DUPLICATE, (
+                "when that saga has ended, too"
+            )
+
+
+async def test_keys_that_cannot_be_handed_over_keep_no_other_from_it_and_are_told_once(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """More than one statement finds, all of them before the one that can be."""
+    async with make(concurrency=0) as orchestrator:
+        sagas = orchestrator.register("approved", approved(Shop()))
+        kept = orchestrator.engine.store.kept_events
+        hand_over = kept.hand_over
+        setattr(kept, "hand_over", _nobody)  # noqa: B010 - the store's class is final
+        keys = [f"order-{number:03}" for number in range(STRANDED_AT_ONCE + 2)]
+        runs = await sagas.start_many([Order(key) for key in keys], aggregation_id=lambda order: order.order_id)
+        for key in keys:
+            await orchestrator.to(("approved", key), approval).send(Approval(key))
+        asked: Counter[str] = Counter()
+
+        async def refused(shard: int, key: tuple[str, str]) -> UUID | None:
+            asked[key[1]] += 1
+            if key[1] == keys[-1]:
+                return await hand_over(shard, key)
+            raise RowRefusedError("PostgreSQL refused the row")
+
+        setattr(kept, "hand_over", refused)  # noqa: B010 - as above
+        with caplog.at_level(logging.WARNING, logger="saga_fn"):
+            for _ in range(3):
+                await sweep(orchestrator.engine)
+        assert asked[keys[0]] == 3, "they are tried again"
+        assert asked[keys[-1]] == 1
+        told = [record for record in caplog.records if "cannot be handed over" in record.getMessage()]
+        assert len(told) == len(keys) - 1, "each is told once"
+        setattr(kept, "hand_over", hand_over)  # noqa: B010 - as above
+        await sweep(orchestrator.engine)
+        async with make() as worker:
+            worker.register("approved", approved(Shop()))
+            assert await runs[0].result(SOON) == Approval(keys[0])
 
 
 async def test_a_name_that_nobody_knows_is_refused_unless_it_may_be_new(make: Make) -> None:

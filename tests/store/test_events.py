@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from saga_fn.core.events import AbortRequested
 from saga_fn.core.ids import Moment
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import MOST_KEPT, MOST_UNREAD, Letter, Posted
+from saga_fn.store.records import HANDED_OVER_AT_ONCE, MOST_KEPT, MOST_UNREAD, STRANDED_AT_ONCE, Letter, Posted
 from tests.store.given import LONG, SHOP, Hand, new_saga, start
 
 KEY = ("shop", "order-1")
@@ -132,6 +132,91 @@ async def test_an_event_that_its_saga_did_not_get_is_not_given_to_the_next_one_o
     following = await begun(store)
     assert await store.kept_events.hand_over(0, KEY) == following.id
     assert [each.id for each in await store.letters(following.id)] == [UUID(int=2)]
+
+
+async def test_an_event_that_a_saga_got_by_its_id_is_known_when_it_comes_by_its_key(store: Store) -> None:
+    """Both senders find room for it; the saga gets it once, and the second of them is told so."""
+    hand = await begun(store)
+    assert await keep(store) is Posted.STORED
+    assert await store.send(hand.id, letter()) is Posted.STORED
+    assert await store.kept_events.hand_over(0, KEY) == hand.id
+    assert await store.kept_events.taker(0, KEY, UUID(int=1)) is Posted.KNOWN
+    assert len(await store.letters(hand.id)) == 1
+    assert await keep(store, 2) is Posted.STORED
+    assert await store.kept_events.hand_over(0, KEY) == hand.id
+    assert await store.send(hand.id, letter(2)) is Posted.KNOWN, "it came by its key first"
+    assert await store.kept_events.taker(0, KEY, UUID(int=2)) == hand.id
+
+
+async def left_behind(store: Store, key: str, number: int = 1) -> Hand:
+    """An event that its saga did not get before it ended; another saga of the key, which does not get it, is active."""
+    hand = await begun_with(store, key)
+    assert await keep(store, number, key=("shop", key)) is Posted.STORED
+    await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
+    return await begun_with(store, key)
+
+
+async def begun_with(store: Store, key: str) -> Hand:
+    return await start(store, aggregation_id=key)
+
+
+async def test_what_no_saga_will_get_is_found_no_more_takes_no_room_and_is_not_shown(store: Store) -> None:
+    hand = await begun(store)
+    for number in range(MOST_KEPT):
+        assert await keep(store, number) is Posted.STORED
+    await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
+    assert await store.kept_events.read(0, None, None) == []
+    assert await keep(store, 1000, for_next=True) is Posted.STORED, "what nobody gets takes no room"
+    following = await begun(store)
+    assert await store.kept_events.taker(0, KEY, UUID(int=1)) is Posted.ENDED, "though another saga is active by now"
+    assert await store.kept_events.taker(0, KEY, UUID(int=1000)) is None
+    assert await keep(store, 1001) is Posted.STORED
+    assert [each.id.int for each in await store.kept_events.read(0, None, None)] == [1000, 1001]
+    assert await store.kept_events.stranded(0) == [KEY]
+    assert await store.kept_events.hand_over(0, KEY) == following.id
+    assert await store.kept_events.stranded(0) == []
+
+
+async def test_keys_that_get_nothing_keep_no_other_from_being_found(store: Store) -> None:
+    for number in range(STRANDED_AT_ONCE + 1):
+        await left_behind(store, f"a-{number}")
+    await begun(store)
+    await keep(store)
+    assert await store.kept_events.stranded(0) == [KEY]
+
+
+async def test_stranded_keys_are_found_in_order_and_some_at_a_time(store: Store) -> None:
+    keys = [("shop", f"order-{number:03}") for number in range(STRANDED_AT_ONCE + 2)]
+    for key in reversed(keys):
+        await begun_with(store, key[1])
+        for number in (1, 2):
+            await keep(store, number, key=key)
+    page = await store.kept_events.stranded(0)
+    assert page == keys[:STRANDED_AT_ONCE]
+    assert await store.kept_events.stranded(0, after=page[-1]) == keys[STRANDED_AT_ONCE:]
+    assert await store.kept_events.stranded(0, after=keys[-1]) == []
+
+
+async def test_what_cannot_be_handed_over_takes_no_place_of_what_can(store: Store) -> None:
+    """More events than one statement hands over stand before it: nobody will get them."""
+    for number in range(HANDED_OVER_AT_ONCE // MOST_KEPT + 1):
+        hand = await begun(store)
+        for each in range(MOST_KEPT):
+            assert await keep(store, 1 + number * MOST_KEPT + each) is Posted.STORED
+        await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
+    hand = await begun(store)
+    assert await keep(store, 1000) is Posted.STORED
+    assert await store.kept_events.hand_over(0, KEY) == hand.id
+    assert [each.id.int for each in await store.letters(hand.id)] == [1000]
+
+
+async def test_an_event_is_handed_over_however_many_letters_are_unread(store: Store) -> None:
+    hand = await begun(store)
+    assert await keep(store, 9999) is Posted.STORED
+    for number in range(MOST_UNREAD):
+        await store.send(hand.id, letter(number))
+    assert await store.kept_events.hand_over(0, KEY) == hand.id
+    assert UUID(int=9999) in {each.id for each in await store.letters(hand.id)}, "it is kept nowhere else any more"
 
 
 async def test_kept_events_can_be_discarded(store: Store) -> None:

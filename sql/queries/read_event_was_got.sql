@@ -1,0 +1,15 @@
+-- name: read_event_was_got :one GotRow
+-- Whether one of `most` sagas of a business key that have ended had got an event with this id, by its own id. Locks: none. Plan:
+-- the index of ended business keys, with a probe of the inbox's primary key for each saga.
+SELECT EXISTS (
+    SELECT 1
+    FROM (
+        SELECT s.id
+        FROM saga_fn.saga AS s
+        WHERE
+            s.shard = :shard::smallint AND s.name = :name::text AND s.aggregation_id = :aggregation_id::text
+            AND s.ended_at IS NOT NULL
+        LIMIT :most::bigint
+    ) AS over
+    JOIN saga_fn.saga_inbox AS i ON i.shard = :shard::smallint AND i.saga_id = over.id AND i.id = :id::uuid
+) AS got
