@@ -1,0 +1,121 @@
+"""PgBouncer in transaction mode, as many people have it before their PostgreSQL.
+
+Each transaction goes to the server connection that has rested longest, so that nothing of a session's outlives it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+import asyncpg
+import pytest
+
+from saga_fn.embedded.binaries import Account, make_place, server_account
+
+PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
+PORT = 6432
+START_LIMIT = 20.0
+CONNECTIONS = 5
+
+
+def require_pooler() -> str:
+    """The program; a test that lacks it is skipped, but fails where CI=true says that everything has to be there."""
+    if PGBOUNCER is not None:
+        return PGBOUNCER
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail("pgbouncer is not installed, and in CI nothing may be left out")
+    pytest.skip("pgbouncer is not installed")
+
+
+@asynccontextmanager
+async def pooled(dsn: str) -> AsyncGenerator[str]:
+    """How to connect to the database through a pooler of this test's own."""
+    program, account = require_pooler(), server_account()
+    place = make_place(account)
+    try:
+        command = [program, str(_written(place / "etc", dsn, account))]
+        with (place / "log").open("w+") as log:
+            running = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                user=None if account is None else account.uid,
+                group=None if account is None else account.gid,
+                extra_groups=None if account is None else [],
+            )
+            try:
+                given = _through(place / "etc", dsn)
+                await _answering(given, running, place / "log")
+                yield given
+            finally:
+                running.terminate()
+                await asyncio.to_thread(running.wait, START_LIMIT)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _written(folder: Path, dsn: str, account: Account | None) -> Path:
+    """The pooler's settings, in a folder of the user that runs it."""
+    parts = urlsplit(dsn)
+    query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    user, password = unquote(parts.username or "postgres"), unquote(parts.password or "")
+    host = query.get("host", parts.hostname or "127.0.0.1")
+    port = query.get("port", str(parts.port or 5432))
+    folder.mkdir(mode=0o700)
+    users = folder / "users"
+    users.write_text(f'"{user}" "{password}"\n')
+    settings = folder / "pgbouncer.ini"
+    settings.write_text(
+        "[databases]\n"
+        f"* = host={host} port={port}\n"
+        "[pgbouncer]\n"
+        "pool_mode = transaction\n"
+        "server_round_robin = 1\n"
+        f"default_pool_size = {CONNECTIONS}\n"
+        f"min_pool_size = {CONNECTIONS}\n"
+        f"unix_socket_dir = {folder}\n"
+        f"listen_port = {PORT}\n"
+        f"auth_type = scram-sha-256\nauth_file = {users}\n"
+        "syslog = 0\n"
+    )
+    for made in (users, settings):
+        made.chmod(0o600)
+        if account is not None:
+            account.own(made)
+    if account is not None:
+        account.own(folder)
+    return settings
+
+
+def _through(folder: Path, dsn: str) -> str:
+    parts = urlsplit(dsn)
+    account = parts.netloc.rpartition("@")[0]
+    query = f"host={quote(str(folder), safe='')}&port={PORT}"
+    return parts._replace(netloc=f"{account}@" if account else "", query=query).geturl()
+
+
+async def _answering(dsn: str, running: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until it passes transactions on, to all of its sessions in turn."""
+    seen: set[int] = set()
+    for _ in range(int(START_LIMIT / 0.02)):
+        if running.poll() is not None:
+            break
+        try:
+            connection = await asyncpg.connect(dsn, statement_cache_size=0, timeout=START_LIMIT)
+            seen.add(await connection.fetchval("SELECT pg_catalog.pg_backend_pid()"))
+            await connection.close()
+        except (OSError, asyncpg.PostgresError):
+            seen.clear()
+        if len(seen) == CONNECTIONS:
+            return
+        await asyncio.sleep(0.02)
+    pytest.fail(f"the pooler did not start: {log.read_text()}")
