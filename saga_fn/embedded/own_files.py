@@ -16,21 +16,21 @@ from saga_fn.embedded.binaries import EmbeddedServerError
 _MEND = "give state_dir= a folder of your own, such as one in your home; it is made if it does not exist"
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, mend: str = _MEND) -> None:
     """Raise EmbeddedServerError unless only this user can write to `folder`, and only it (or root) can replace it.
 
-    `folder` is resolved: neither it nor a folder above it is a link.
+    `folder` is resolved: neither it nor a folder above it is a link. `mend` is the error's hint.
     """
     us = os.geteuid()
     found = folder.stat()
     if found.st_uid != us:
-        raise EmbeddedServerError(f"{folder} belongs to another user", hint=_MEND)
+        raise EmbeddedServerError(f"{folder} belongs to another user", hint=mend)
     if found.st_mode & stat.S_IWOTH or (found.st_mode & stat.S_IWGRP and found.st_gid != os.getegid()):
-        raise EmbeddedServerError(f"other users may write to {folder}", hint=f"{_MEND}; or chmod go-w {folder}")
+        raise EmbeddedServerError(f"other users may write to {folder}", hint=f"{mend}; or chmod go-w {folder}")
     for above in folder.parents:
         found = above.stat()
         if found.st_uid not in (us, 0) or (found.st_mode & stat.S_IWOTH and not found.st_mode & stat.S_ISVTX):
-            raise EmbeddedServerError(f"another user may replace {folder}: {above} is not yours alone", hint=_MEND)
+            raise EmbeddedServerError(f"another user may replace {folder}: {above} is not yours alone", hint=mend)
 
 
 def open_file(path: Path, mode: str) -> IO[str]:

@@ -40,6 +40,7 @@ START_TIMEOUT = 60.0
 STOP_TIMEOUT = 2 * keeper.PATIENCE + 5
 SUPERUSER = "postgres"
 LOCK_NAME = "saga_fn.lock"
+_SAFE_TEMPORARY = "set TMPDIR to a folder that only you may write to, or one with the sticky bit, as /tmp has it"
 
 
 @attrs.frozen
@@ -117,6 +118,7 @@ class EmbeddedPostgres:
         account = server_account()
         place = make_place(account)
         try:
+            check_folder(place, mend=_SAFE_TEMPORARY)
             self._running = self._start(place, account)
         except OSError as error:
             shutil.rmtree(place, ignore_errors=True)

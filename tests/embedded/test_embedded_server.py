@@ -240,6 +240,23 @@ async def test_starts_another_postgres() -> None:
         assert await version(server.dsn) == 15
 
 
+@pytest.mark.parametrize("unsafe", ["itself", "a folder above it"])
+def test_refuses_a_temporary_folder_that_others_may_replace_what_is_in(
+    open_dir: Path, monkeypatch: pytest.MonkeyPatch, unsafe: str
+) -> None:
+    temporary = open_dir / "tmp"
+    temporary.mkdir()
+    temporary.chmod(0o755)
+    (temporary if unsafe == "itself" else open_dir).chmod(0o777)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    with pytest.raises(EmbeddedServerError, match="another user may replace .*\nHINT: set TMPDIR"):
+        EmbeddedPostgres(settings=FAST).start()
+    assert list(temporary.iterdir()) == []
+    (temporary if unsafe == "itself" else open_dir).chmod(0o1777)
+    with EmbeddedPostgres(settings=FAST) as server:
+        assert place_of(server.dsn).parent == temporary.resolve()
+
+
 async def test_changes_no_permission_of_a_folder_that_is_not_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

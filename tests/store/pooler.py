@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
@@ -81,7 +81,6 @@ def _written(folder: Path, dsn: str, account: Account | None) -> Path:
         "pool_mode = transaction\n"
         "server_round_robin = 1\n"
         f"default_pool_size = {CONNECTIONS}\n"
-        f"min_pool_size = {CONNECTIONS}\n"
         f"unix_socket_dir = {folder}\n"
         f"listen_port = {PORT}\n"
         f"auth_type = scram-sha-256\nauth_file = {users}\n"
@@ -104,18 +103,22 @@ def _through(folder: Path, dsn: str) -> str:
 
 
 async def _answering(dsn: str, running: subprocess.Popen[bytes], log: Path) -> None:
-    """Wait until it passes transactions on, to all of its sessions in turn."""
-    seen: set[int] = set()
+    """Wait until it passes transactions on, and has a session for each of several that last at the same time."""
     for _ in range(int(START_LIMIT / 0.02)):
         if running.poll() is not None:
             break
         try:
-            connection = await asyncpg.connect(dsn, statement_cache_size=0, timeout=START_LIMIT)
-            seen.add(await connection.fetchval("SELECT pg_catalog.pg_backend_pid()"))
-            await connection.close()
+            async with AsyncExitStack() as stack:
+                open_now: list[asyncpg.Connection] = []
+                for _ in range(CONNECTIONS):
+                    connection = await asyncpg.connect(dsn, statement_cache_size=0, timeout=START_LIMIT)
+                    stack.push_async_callback(connection.close)
+                    await connection.execute("BEGIN")
+                    open_now.append(connection)
+                for connection in open_now:  # an open transaction would take its session with it
+                    await connection.execute("COMMIT")
         except (OSError, asyncpg.PostgresError):
-            seen.clear()
-        if len(seen) == CONNECTIONS:
-            return
-        await asyncio.sleep(0.02)
+            await asyncio.sleep(0.02)
+            continue
+        return
     pytest.fail(f"the pooler did not start: {log.read_text()}")
