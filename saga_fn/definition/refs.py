@@ -54,10 +54,7 @@ class StepRef(Generic[O_co]):
 
     @override
     def __str__(self) -> NoReturn:
-        raise SagaDefinitionError(
-            f"{self!r} has no value while the saga is being built, so it cannot be put into a text",
-            hint="make the text inside a step, or in its `using` / `input_map`, which run with the value",
-        )
+        raise _has_no_value(self, "put into a text", "make the text inside a step, or in its `using` / `input_map`, {}")
 
     @override
     def __format__(self, spec: str) -> NoReturn:
@@ -65,18 +62,16 @@ class StepRef(Generic[O_co]):
         raise AssertionError("str() refuses")
 
     def __bool__(self) -> NoReturn:
-        raise SagaDefinitionError(
-            f"{self!r} has no value while the saga is being built, so `if`, `and` and `not` cannot decide by it",
-            hint="decide inside a step, or in its `using` / `input_map`, which run with the value",
+        raise _has_no_value(
+            self,
+            "decided by: `if`, `and` and `not` ask for it now",
+            "decide inside a step, or in its `using` / `input_map`, {}",
         )
 
     @override
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, StepRef):
-            raise SagaDefinitionError(
-                f"{self!r} has no value while the saga is being built, so it cannot be compared",
-                hint="compare inside a step, in its `using` / `input_map`, or in its condition: step.when(lambda value: ...)",
-            )
+            raise _has_no_value(self, *_COMPARED)
         return self is other
 
     @override
@@ -84,10 +79,7 @@ class StepRef(Generic[O_co]):
         return object.__hash__(self)
 
     def __iter__(self) -> NoReturn:
-        raise SagaDefinitionError(
-            f"{self!r} has no value while the saga is being built, so it cannot be iterated or unpacked",
-            hint="take it apart in `using` / `input_map`, which run with the value, or do a step for each item: step.each(...)",
-        )
+        raise _has_no_value(self, *_ITERATED)
 
     if not TYPE_CHECKING:  # the checkers must go on to refuse unknown attributes
 
@@ -105,6 +97,80 @@ class StepRef(Generic[O_co]):
                 hint=f"look into it in `using` / `input_map`, as in using=lambda value: value.{name}",
             )
 
+
+_COMPARED: Final = (
+    "compared",
+    "compare inside a step, in its `using` / `input_map`, or in its condition: step.when(lambda value: ...)",
+)
+_ITERATED: Final = (
+    "iterated or unpacked",
+    "take it apart in `using` / `input_map`, {}, or do a step for each item: step.each(...)",
+)
+_COMPUTED: Final = ("computed with", "compute inside a step, or in its `using` / `input_map`, {}")
+_LOOKED_INTO: Final = ("looked into", "look into it inside a step, or in its `using` / `input_map`, {}")
+_AWAITED: Final = (
+    "awaited",
+    "leave `await` out: the saga awaits its steps, and `using` / `input_map` are given the value",
+)
+_BINARY: Final = [
+    "add",
+    "sub",
+    "mul",
+    "matmul",
+    "truediv",
+    "floordiv",
+    "mod",
+    "divmod",
+    "pow",
+    "lshift",
+    "rshift",
+    "and",
+    "or",
+    "xor",
+]
+_UNARY: Final = [
+    "neg",
+    "pos",
+    "abs",
+    "invert",
+    "int",
+    "float",
+    "complex",
+    "index",
+    "round",
+    "trunc",
+    "floor",
+    "ceil",
+    "bytes",
+    "fspath",
+]
+_REFUSED: Final = {
+    **dict.fromkeys(("lt", "le", "gt", "ge"), _COMPARED),
+    **dict.fromkeys([*_BINARY, *(f"r{name}" for name in _BINARY), *_UNARY, "bytes", "fspath"], _COMPUTED),
+    **dict.fromkeys(("len", "contains", "getitem", "setitem", "delitem"), _LOOKED_INTO),
+    **dict.fromkeys(("next", "reversed", "aiter", "anext"), _ITERATED),
+    "await": _AWAITED,
+}
+"""Every other question of Python's to a value, by the name of its method without the underscores."""
+
+
+def _has_no_value(ref: StepRef[object], asked: str, mend: str) -> SagaDefinitionError:
+    return SagaDefinitionError(
+        f"{ref!r} has no value while the saga is being built, so it cannot be {asked}",
+        hint=mend.format("which run with the value"),
+    )
+
+
+def _refusing(name: str, asked: str, mend: str) -> Callable[..., NoReturn]:
+    def refuse(ref: StepRef[object], *_: object) -> NoReturn:
+        raise _has_no_value(ref, asked, mend)
+
+    refuse.__name__ = name
+    return refuse
+
+
+for _name, _said in _REFUSED.items():  # here, not in the class: the checkers must go on to refuse them, too
+    setattr(StepRef, f"__{_name}__", _refusing(f"__{_name}__", *_said))
 
 AnyRefs: TypeAlias = StepRef[object] | tuple[StepRef[object], ...]
 """One reference or several, of steps to wait for."""
