@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, get_args, get_origin
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeAlias
 
 import attrs
 
@@ -12,7 +12,7 @@ from saga_fn.codec import PayloadType, type_name
 from saga_fn.core.ids import StepId
 from saga_fn.definition.parts import StepParts
 from saga_fn.definition.refs import InputContext, StepRef
-from saga_fn.definition.signature import fits, hints_of, members, takes, written
+from saga_fn.definition.signature import fits, hints_of, is_any_dict, members, takes, written
 from saga_fn.errors import SagaDefinitionError, TypeValidationError
 
 
@@ -50,7 +50,7 @@ def handed_on(step_id: StepId, parts: StepParts, sources: Sequence[Source]) -> M
             hint="give input_map (using, in a @saga)",
         )
     (source,) = sources
-    if not fits(source.gives.tp, parts.taken_type) or (parts.width and not _items_fit(source.gives.tp, parts)):
+    if not fits(source.gives.tp, parts.taken_type):
         raise TypeValidationError(
             f"step {step_id!r} takes {type_name(parts.taken_type)}, but is given {source.gives.name}",
             hint="give input_map (using, in a @saga) to make the one from the other",
@@ -100,14 +100,6 @@ def computed(
     return lambda known: using(_restricted(known.whole, declared))
 
 
-def _items_fit(given: object, parts: StepParts) -> bool:
-    """Whether what a list holds can be an item's input; a string holds no items."""
-    if isinstance(given, type) and issubclass(given, str | bytes | bytearray):
-        return False
-    held = get_args(given)
-    return not held or all(fits(one, parts.input_type.tp) for one in held if one is not ...)
-
-
 def _check_takes_none(step_id: StepId, sources: Sequence[Source], using: Callable[..., object]) -> None:
     """Refuse what says by its annotations that it does not take the None of a step that was not taken."""
     function = written(using)
@@ -134,33 +126,17 @@ def _check_annotations(what: str, using: Callable[..., object], given: Sequence[
         return  # an annotation for the checkers alone
     for one, parameter in zip(given, inspect.signature(using).parameters, strict=False):
         taken = hints.get(parameter, Any)
-        if one is not object and not (fits(one, taken) and _same_context(one, taken)):
+        if one is not object and not fits(one, taken):
             raise TypeValidationError(
                 f"{what} takes a {type_name(taken)}, but is given a {type_name(one)}",
                 hint=f"annotate {parameter} as {type_name(one)}, or name in depends_on= the step that gives what it takes",
             )
     gives = hints.get("return", Any)
-    if not all(member is object or fits(member, wanted) or _is_any_dict(member) for member in members(gives)):
+    if not all(member is object or fits(member, wanted) or is_any_dict(member) for member in members(gives)):
         raise TypeValidationError(
             f"{what} gives a {type_name(gives)}, but a {type_name(wanted)} is wanted",
             hint=f"return a {type_name(wanted)}, and annotate it so",
         )
-
-
-def _same_context(given: object, taken: object) -> bool:
-    """Whether the initial data of an InputContext are those of this saga."""
-    if get_origin(given) is not InputContext or get_origin(taken) is not InputContext:
-        return True
-    return fits(get_args(given)[0], get_args(taken)[0])
-
-
-def _is_any_dict(tp: object) -> bool:
-    """Whether it is a dict of whatever values: it may stand for an object, and is judged when it is there."""
-    return (
-        (get_origin(tp) or tp) in (dict, Mapping)
-        and all(one in (Any, object, str) for one in get_args(tp)[:1])
-        and all(one in (Any, object) for one in get_args(tp)[1:])
-    )
 
 
 def _restricted(

@@ -149,9 +149,45 @@ def fits(given: object, wanted: object) -> bool:
     if not isinstance(one, type) or not isinstance(other, type):
         return True
     try:
-        return issubclass(one, int | float if other is float else other)
+        if not issubclass(one, int | float if other is float else other):
+            return False
     except TypeError:  # a TypedDict or a Protocol: only a checker can tell
         return True
+    return _held_fits(one, get_args(given), other, get_args(wanted))
+
+
+def _held_fits(one: type, held: tuple[object, ...], other: type, wanted: tuple[object, ...]) -> bool:
+    """Whether what the one container holds can be what the other one holds; True where either does not say."""
+    if wanted and issubclass(one, str | bytes | bytearray):
+        return False  # to the checkers a string holds strings; nobody means its characters
+    if not held or not wanted:
+        return True
+    if issubclass(one, tuple):
+        if not issubclass(other, tuple):
+            return all(_may_be(item, wanted[0]) for item in held if item is not ...)
+        if ... in wanted or ... in held:
+            return all(_may_be(item, to) for item in held for to in wanted if ... not in (item, to))
+        return len(held) == len(wanted) and all(map(_may_be, held, wanted))
+    if one is not other and (one.__module__ not in _CONTAINERS or len(held) != len(wanted)):
+        return True  # parameters of another meaning
+    return all(map(_may_be, held, wanted))
+
+
+_CONTAINERS: Final = frozenset({"builtins", "collections", "collections.abc"})
+
+
+def _may_be(held: object, wanted: object) -> bool:
+    """As `fits`; an `object` says nothing, and a dict may stand for an object."""
+    return all(member is object or is_any_dict(member) or fits(member, wanted) for member in members(held))
+
+
+def is_any_dict(tp: object) -> bool:
+    """Whether it is a dict of whatever values: it may stand for an object, and is judged when it is there."""
+    return (
+        (get_origin(tp) or tp) in (dict, Mapping)
+        and all(one in (Any, object, str) for one in get_args(tp)[:1])
+        and all(one in (Any, object) for one in get_args(tp)[1:])
+    )
 
 
 def takes(fn: object, arguments: int) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, cast
 
 import msgspec
 import pytest
@@ -36,6 +37,10 @@ class SubB(B):
     pass
 
 
+class SubA(A):
+    pass
+
+
 @step
 async def make_b(inp: A) -> B:
     return B(inp.x)
@@ -44,6 +49,26 @@ async def make_b(inp: A) -> B:
 @step
 async def take_b(inp: B) -> B:
     return inp
+
+
+@step
+async def take_word(inp: str) -> A:
+    return A(len(inp))
+
+
+@step
+async def take_list(inp: list[A]) -> A:
+    return inp[0]
+
+
+@step
+async def take_dict(inp: dict[str, A]) -> A:
+    return inp["a"]
+
+
+@step
+async def give_many(inp: A) -> list[B]:
+    return [B(inp.x)]
 
 
 def of_a(dep: A) -> B:
@@ -285,3 +310,104 @@ def test_what_an_object_or_a_partial_is_annotated_with_is_held_against_the_wirin
     with pytest.raises(TypeValidationError, match="takes a A, but is given a B"):
         builder.add_step(take_b, depends_on=first, input_map=using)
     builder.add_step(take_b, depends_on=first, input_map=functools.partial(OfB()))
+
+
+# Lists, and what they hold.
+
+
+def wired(gives: object, step_taking: Step[Any, Any], *, each: bool = True) -> None:
+    """A map that says that it gives this, before a step, or before one for each item."""
+
+    def using(dep: Any) -> Any:
+        return dep
+
+    using.__annotations__["return"] = gives
+    builder = SagaBuilder(A)
+    builder.add_step(
+        step_taking.each(concurrency=1) if each else step_taking, depends_on=builder.initial, input_map=using
+    )
+
+
+HELD_WRONGLY = [
+    list[B],
+    tuple[B, ...],
+    tuple[A, B],
+    Sequence[B],
+    list[A | B],
+    list[A | None],
+    list[list[A]],
+    list[int],
+    str,
+]
+HELD_RIGHTLY = [
+    *(list[A], tuple[A, ...], tuple[A, A], tuple[A], Sequence[A], list[SubA], list[A | SubA], list[Any], list[object]),
+    *(list, tuple, list[dict[str, Any]], Any, object, list[A] | tuple[A, ...], Annotated[list[A], "noted"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("gives", HELD_WRONGLY, ids=str)
+def test_what_the_items_of_a_list_are_is_held_against_the_step(gives: object) -> None:
+    with pytest.raises(TypeValidationError, match=r"gives a .* is wanted\nHINT: return a Sequence\[A\]"):
+        wired(gives, make_b)
+
+
+@pytest.mark.parametrize("gives", HELD_RIGHTLY, ids=str)
+def test_a_list_whose_items_may_be_right_is_taken(gives: object) -> None:
+    wired(gives, make_b)
+
+
+def test_so_it_is_for_a_string_of_strings() -> None:
+    for gives in (str, bytes):
+        with pytest.raises(TypeValidationError):
+            wired(gives, take_word)
+    wired(list[str], take_word)
+
+
+@pytest.mark.parametrize("gives, right", [
+    (list[A], True), (list[SubA], True), (tuple[A, ...], False), (list[B], False), (list[A | B], False), (list[Any], True),
+])  # fmt: skip
+def test_so_it_is_for_a_step_of_the_whole_list(gives: object, right: bool) -> None:
+    if right:
+        wired(gives, take_list, each=False)
+    else:
+        with pytest.raises(TypeValidationError, match="is wanted"):
+            wired(gives, take_list, each=False)
+
+
+@pytest.mark.parametrize("gives, right", [
+    (dict[str, A], True), (dict[str, SubA], True), (dict[str, B], False), (dict[int, A], False), (dict[str, Any], True),
+])  # fmt: skip
+def test_so_it_is_for_a_dict(gives: object, right: bool) -> None:
+    if right:
+        wired(gives, take_dict, each=False)
+    else:
+        with pytest.raises(TypeValidationError, match="is wanted"):
+            wired(gives, take_dict, each=False)
+
+
+def test_a_list_that_a_step_gives_is_held_against_the_next() -> None:
+    builder = SagaBuilder(A)
+    many = builder.add_step(give_many, depends_on=builder.initial)
+    with pytest.raises(TypeValidationError, match=r"takes list\[A\], but is given list\[B\]"):
+        builder.add_step(cast("Step[list[B], A]", take_list), depends_on=many)
+    with pytest.raises(TypeValidationError, match=r"takes Sequence\[A\], but is given list\[B\]"):
+        builder.add_step(cast("Step[Any, Any]", make_b.each(concurrency=1)), depends_on=many)
+    builder.add_step(take_b.each(concurrency=1), depends_on=many)
+
+
+def test_containers_of_other_parameters_are_left_to_the_checkers() -> None:
+    class Own(dict[str, A]):
+        pass
+
+    for gives in (Own, Counter[str], OrderedDict[str, A]):
+        wired(gives, take_dict, each=False)
+
+
+def test_a_compensation_takes_the_list_that_its_step_gives() -> None:
+    async def many(inp: A) -> list[B]:
+        return []
+
+    async def undo_others(inp: A, out: list[A]) -> None: ...
+
+    with pytest.raises(TypeValidationError, match="takes exactly the step's input and its output"):
+        step(cast("Any", many), compensate=undo_others)

@@ -45,7 +45,7 @@ def test_an_operator_is_refused_on_either_side(act: Callable[..., object], other
         told(lambda: act(right, ref))
 
 
-@pytest.mark.parametrize("act", UNARY, ids=str)
+@pytest.mark.parametrize("act", UNARY, ids=lambda act: act.__name__)
 def test_a_function_of_the_value_is_refused(act: Callable[..., object]) -> None:
     told(lambda: act(other_ref()))
 
