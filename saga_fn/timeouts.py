@@ -27,12 +27,16 @@ class Timeouts:
         self._timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def begin(self, task: _Task, seconds: float) -> None:
-        """Cut the task short in so many seconds, unless `end` comes first."""
-        loop = task.get_loop()
-        if self._loop is not loop:  # what ran in the one before is gone with it
-            self.stop()
-            self._loop = loop
+    def begin(self, seconds: float) -> _Task:
+        """Cut the task that runs now short in so many seconds, unless `end` comes first; gives that task."""
+        loop = self._loop
+        # With the loop it is a look-up; without, until Python 3.12, a call of the kernel as well.
+        task = None if loop is None else asyncio.current_task(loop)
+        if loop is None or task is None:
+            self.stop()  # what ran in the loop before is gone with it
+            loop = self._loop = asyncio.get_running_loop()
+            task = asyncio.current_task(loop)
+            assert task is not None, "what has a timeout runs in a task"
         over = loop.time() + seconds
         queue = self._queues.get(seconds)
         if queue is None:
@@ -40,6 +44,7 @@ class Timeouts:
         queue[task] = over
         if self._timer is None or self._timer.when() > over:
             self._arm(loop, over)
+        return task
 
     def end(self, task: _Task, seconds: float) -> bool:
         """The task is past what was to be cut short: whether its time was over before.
@@ -54,14 +59,6 @@ class Timeouts:
         self._expired.discard(task)
         task.uncancel()
         return True
-
-    def current(self) -> _Task:
-        """The task that runs now."""
-        # With the loop it is a look-up; without, until Python 3.12, a call of the kernel as well.
-        task = None if self._loop is None else asyncio.current_task(self._loop)
-        task = task or asyncio.current_task()
-        assert task is not None, "what has a timeout runs in a task"
-        return task
 
     def limit(self, seconds: float) -> Limit:
         """A block that raises TimeoutError when it takes longer than that; a task has one of each length at a time."""
@@ -110,8 +107,7 @@ class Limit:
         self._seconds = seconds
 
     def __enter__(self) -> None:
-        self._task: _Task = self._timeouts.current()
-        self._timeouts.begin(self._task, self._seconds)
+        self._task: _Task = self._timeouts.begin(self._seconds)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None

@@ -62,7 +62,7 @@ class PayloadType(Generic[T]):
         self._classes: tuple[type, ...] = classes_of(tp)
         self._names: frozenset[str] = frozenset()
         self._encode: Callable[[Any], bytes]  # Any: a value of the type, or what is to be refused
-        self._decode: Callable[[bytes], object]
+        self._decode: Callable[[bytes], Any]  # Any: what is decoded is a T, which no argument of a decoder says
         if self._traits.by_pydantic:
             form = models.models_of(tp)
             self._names, self._encode, self._decode = form.names, form.encode, form.decode
@@ -127,7 +127,11 @@ class PayloadType(Generic[T]):
 
     def decode_own(self, data: bytes) -> T:
         """The value that this very type has encoded in this process: nothing of it can be unread."""
-        return self._read(_STORED, data, _CHANGED)
+        try:
+            value: T = self._decode(data)
+        except Exception:  # noqa: BLE001 - whatever it is, it is told as of any stored data
+            return self._read(_STORED, data, _CHANGED)
+        return value
 
     def read(self, data: bytes) -> T:
         """The value that somebody outside wrote as `data`; PayloadError too if a field in it is not known."""
@@ -157,8 +161,10 @@ class PayloadType(Generic[T]):
         >>> PayloadType.of(tuple[int, ...]).accept([1, 2])
         (1, 2)
         """
-        if self._classes and isinstance(value, self._classes):
-            return cast("T", value)  # just checked, but `tp` is no `type[T]` to a checker
+        if isinstance(value, self._classes):
+            given: Any = value  # Any: just checked, but `tp` is no `type[T]` to a checker, and a cast is a call
+            known: T = given
+            return known
         try:
             converted = self._converted(value)
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises while it is built
@@ -177,11 +183,11 @@ class PayloadType(Generic[T]):
 
     def _read(self, what: str, data: bytes, hint: str) -> T:
         try:
-            value = self._decode(data)
+            value: T = self._decode(data)
         except Exception as error:  # noqa: BLE001 - as in `accept`
             told = split(error, self._names)
             raise _at(f"{what} is no valid {self.name}", *told, hint, stored=what is _STORED) from None
-        return cast("T", value)  # what the decoder was made for
+        return value
 
     def _is_whole(self, data: bytes, value: T) -> bool:
         """Whether the data are just what would be stored today, so that nothing of them was left unread."""

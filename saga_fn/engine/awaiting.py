@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from datetime import timedelta
 from typing import Any, Final, TypeVar
@@ -54,20 +55,19 @@ async def end_of(
     seen: SagaRecord | None = None
     seconds = None if timeout is None else seconds_of(timeout)
     began = asyncio.get_running_loop().time()
+    give_up = math.inf if seconds is None else began + seconds
     try:
-        async with asyncio.timeout(None if seconds is None else max(seconds, _FIRST_LOOK)) as limit:
-            while live is None or live.state.goal not in _FOR_GOOD:
-                held = engine.held.get(saga_id)
-                if held is None or held.saga.registered.name != name:
+        while live is None or live.state.goal not in _FOR_GOOD:
+            held = engine.held.get(saga_id)
+            if held is None or held.saga.registered.name != name:
+                async with asyncio.timeout_at(max(give_up, began + _FIRST_LOOK) if give_up < math.inf else None):
                     seen = await read_row(engine, saga_id)
                     check_name(seen, name)
                     if seen.ended_at is not None:
                         return None
                     if not wait_parked and WaitReason.PARKED in seen.waits:
                         raise SagaParkedError(saga_id, snapshot=await snapshot_of(engine, seen))
-                if seconds is not None and seconds < _FIRST_LOOK:
-                    limit.reschedule(began + seconds)
-                live = await _told(engine, saga_id, parked=wait_parked)
+            live = await _told(engine, saga_id, give_up, parked=wait_parked)
     except TimeoutError:
         parked = engine.ends.is_parked(saga_id) or (seen is not None and WaitReason.PARKED in seen.waits)
         status = SagaStatus.SUSPENDED if parked else _status(engine, saga_id, seen)
@@ -83,22 +83,27 @@ def _status(engine: SagaEngine, saga_id: UUID, seen: SagaRecord | None) -> SagaS
     return None if seen is None else seen.status
 
 
-async def _told(engine: SagaEngine, saga_id: UUID, *, parked: bool) -> LiveSaga | None:
-    """Wait for the end, or raise SagaStateError if nothing works on the saga: what is in memory nobody else can go on with."""
+async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bool) -> LiveSaga | None:
+    """Wait for the end, until that moment of the event loop; then raises TimeoutError.
+
+    Raises SagaStateError if nothing works on the saga: what is in memory nobody else can go on with.
+    """
     while not engine.is_attended():
+        until = asyncio.get_running_loop().time() + _UNATTENDED
         try:
-            async with asyncio.timeout(_UNATTENDED):
-                return await engine.ends.wait(saga_id, parked=parked)
+            return await engine.ends.wait(saga_id, min(until, give_up), parked=parked)
         except TimeoutError:
             if engine.is_attended():
                 continue
+            if give_up <= until:
+                raise
             raise SagaStateError(
                 f"nothing works on saga {saga_id}: no worker of its MemoryStore runs",
                 saga_id=saga_id,
                 hint="await it inside of `async with orchestrator:`, or after orchestrator.run_until_idle() in a test; "
                 "`run_until_idle(past_waits=True)` goes on where an event is waited for",
             ) from None
-    return await engine.ends.wait(saga_id, parked=parked)
+    return await engine.ends.wait(saga_id, give_up, parked=parked)
 
 
 async def outcome_of(

@@ -65,6 +65,7 @@ def first_of(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
             last_error=None,
             max_payload_bytes=engine.options.max_payload_bytes,
             initial=payload,
+            own=True,
         )
         bound = _bound(live, event, moved)
         if bound is None:

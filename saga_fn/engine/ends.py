@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import enum
+import math
 import random
 from collections import defaultdict
 from collections.abc import Container
+from contextvars import Context
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from saga_fn.engine.live import LiveSaga
@@ -16,6 +20,15 @@ from saga_fn.store.protocol import Store
 
 _SHORTEST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
+_EMPTY: Final = Context()
+"""For timers that only set a future, in whose callbacks nothing of a user's runs."""
+
+
+class _Over(enum.Enum):
+    NOW = "the time is over"
+
+
+_Told: TypeAlias = asyncio.Future[LiveSaga | _Over | None]
 
 
 class Ends:
@@ -24,7 +37,7 @@ class Ends:
     def __init__(self, store: Store, held: Container[UUID]) -> None:
         self._store = store
         self._held = held
-        self._waiting: dict[UUID, dict[asyncio.Future[LiveSaga | None], bool]] = {}
+        self._waiting: dict[UUID, dict[_Told, bool]] = {}
         self._looking = Upkeep("looks for the ends of sagas", self._look_while_anybody_waits)
         self._pause = _SHORTEST_PAUSE
         self._parked: set[UUID] = set()
@@ -41,23 +54,30 @@ class Ends:
         """Whether the last look found the saga parked, for which somebody waits, or has just ceased to."""
         return saga_id in self._parked
 
-    async def wait(self, saga_id: UUID, *, parked: bool = False) -> LiveSaga | None:
+    async def wait(self, saga_id: UUID, until: float = math.inf, *, parked: bool = False) -> LiveSaga | None:
         """Return when the saga has ended: with what this process knows, or None if the store is to be read.
 
-        It may return None early, and does when the saga is parked, unless `parked` says to wait through that.
+        It may return None early, and does when the saga is parked, unless `parked` says to wait through that. Raises
+        TimeoutError at the moment `until` of the event loop.
         """
         loop = asyncio.get_running_loop()
-        told: asyncio.Future[LiveSaga | None] = loop.create_future()
+        told: _Told = loop.create_future()
         waiters = self._waiting.setdefault(saga_id, {})
         waiters[told] = parked
         self._pause = _SHORTEST_PAUSE
         self._looking.start()
+        limit = loop.call_at(until, _give_up, told, context=_EMPTY) if until < math.inf else None
         try:
-            return await told
+            found = await told
         finally:
+            if limit is not None:
+                limit.cancel()
             waiters.pop(told, None)
             if not waiters and self._waiting.get(saga_id) is waiters:
                 del self._waiting[saga_id]
+        if found is _Over.NOW:
+            raise TimeoutError
+        return found
 
     async def stop(self, patience: float = 0.5) -> None:
         """Look no more; waits `patience` seconds at most."""
@@ -99,3 +119,8 @@ class Ends:
                 self._tell_of_park(saga_id)
             else:
                 self._parked.discard(saga_id)
+
+
+def _give_up(told: _Told) -> None:
+    if not told.done():
+        told.set_result(_Over.NOW)

@@ -70,7 +70,8 @@ async def execute(saga: LiveSaga, action: RunStep | RunCompensation | RunProbe, 
     """
     match action:
         case RunStep():
-            return _with_input(saga, action, await _run_step(saga, action, clock))
+            told = await _run_step(saga, action, clock)
+            return told if type(told.event) is StepSucceeded else _with_input(saga, action, told)
         case RunCompensation():
             return await _run_compensation(saga, action, clock)
         case RunProbe():
@@ -108,8 +109,6 @@ async def _run_step(saga: LiveSaga, action: RunStep, clock: Clock) -> Incoming:
 
 def _with_input(saga: LiveSaga, action: RunStep, told: Incoming) -> Incoming:
     """A first failure with the step's input, so that whoever repeats it can tell whether it is still the same."""
-    if type(told.event) is StepSucceeded:
-        return told
     running = find(saga.state, action.step)
     if isinstance(running, Running) and running.tries.failures and not running.tries.generation:
         return told  # the failure before it has brought it
@@ -217,29 +216,29 @@ async def _call(
     Once that is over it is in doubt, whatever it makes of being cut short: it was in the middle of something. Only an
     output that it returns all the same says that it was done.
     """
-    task = clock.timeouts.current()
-    if timeout is not None:
-        clock.timeouts.begin(task, timeout)
+    task = None if timeout is None else clock.timeouts.begin(timeout)
     try:
         returned = await run(*given)
     except BaseException as error:
+        expired = task is not None and timeout is not None and clock.timeouts.end(task, timeout)
         ending = None if isinstance(error, Exception) else _program_end(error)
         if ending is not None:
-            if timeout is not None:
-                clock.timeouts.end(task, timeout)
             raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
-        expired = timeout is not None and clock.timeouts.end(task, timeout)
         # Whoever cancels this task means the execution; a step may raise CancelledError by itself.
-        if isinstance(error, asyncio.CancelledError) and task.cancelling():
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled(task or asyncio.current_task()):
             raise
         return _out_of_time(timeout, error) if expired else _Raised(error, FailureKind.ERROR)
-    if timeout is None or not clock.timeouts.end(task, timeout):
+    if task is None or timeout is None or not clock.timeouts.end(task, timeout):
         return returned
     if type(returned) is Failure:
         return _out_of_time(timeout, cast("object", returned.failure()))  # pyright: ignore[reportUnknownMemberType]  # as above
     extra = about_saga(saga, action.step, action.attempt)
     LOG.warning("saga %s: %s returned after its time of %g s was over", saga.id, action.step, timeout, extra=extra)
     return returned
+
+
+def _is_cancelled(task: asyncio.Task[object] | None) -> bool:
+    return task is not None and task.cancelling() > 0
 
 
 def _program_end(error: BaseException) -> KeyboardInterrupt | SystemExit | None:

@@ -290,7 +290,8 @@ class Interpreter:
         self._given_up = draft.release is not None
         if self._no_room is not None and takes_more(self._no_room, saga.state):
             self._no_room, self._hearsay = None, True
-        self._read_on()
+        if self._is_more:
+            self._read_on()
         if not self._progressed and any(type(entry.event) is not Resumed for entry in draft.entries):
             self._progressed = True
             _tell(self._told_progress)

@@ -81,6 +81,8 @@ class LiveSaga:
     last_error: str | None
     max_payload_bytes: int
     initial: bytes
+    own: bool = False
+    """Whether this process has encoded `initial`, by the types that it has now."""
     deadline: float = 0.0
     created_at: datetime = _NEVER
     changed: Moment = _LONG_AGO
@@ -141,6 +143,9 @@ class LiveSaga:
 
         In an empty context: an input map is to give the same in whatever task, of whatever process, it is computed.
         """
+        if len(steps) == 1:
+            binding, fault = Context().run(self.bind, state, steps[0])
+            return [binding], [] if fault is None else [fault]
         return Context().run(self._bind_all, state, steps)
 
     def _bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
@@ -310,7 +315,8 @@ class LiveSaga:
     def initial_data(self) -> object:
         """What the saga was started with, decoded once."""
         if self._initial_data is None:
-            self._initial_data = self.registered.definition.initial_type.decode(self.initial)
+            kind = self.registered.definition.initial_type
+            self._initial_data = (kind.decode_own if self.own else kind.decode)(self.initial)
         return self._initial_data
 
     def output(self, done: Succeeded | Skipped | Gathered) -> object:

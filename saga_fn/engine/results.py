@@ -41,8 +41,11 @@ def result_of(live: LiveSaga, asked: SagaDefinition[Any, R]) -> R:  # Any: what 
     if items is not None:
         return read.decode(_joined(live.results[item].payload for item in items))
     done = find(live.state, step)
-    payload = live.output_of(done) if isinstance(done, Succeeded | Skipped) else b"null"  # if it was not taken
-    return read.decode(payload)
+    if not isinstance(done, Succeeded | Skipped):
+        return read.decode(b"null")  # it was not taken
+    recorded = live.results.get(step)
+    own = recorded is not None and recorded.own and live.registered.definition.steps[step].output_type is read
+    return (read.decode_own if own else read.decode)(live.output_of(done))
 
 
 async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition[Any, R]) -> R:  # Any: as above

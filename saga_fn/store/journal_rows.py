@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import TypedDict, TypeVar
 from uuid import UUID
 
 from saga_fn.core.events import (
@@ -23,12 +23,14 @@ from saga_fn.core.events import (
 )
 from saga_fn.store.records import SagaWrite, encode_event
 
+T = TypeVar("T")
+
 
 class JournalColumns(TypedDict):
     """One list a column, as `commit_sagas` takes them."""
 
     j_saga_ids: list[UUID]
-    j_seqs: list[int]
+    j_revs: list[int]
     j_writers: list[UUID]
     j_kinds: list[str]
     j_step_ids: list[str | None]
@@ -44,6 +46,8 @@ _OF_AN_EXECUTION = StepSucceeded | StepFailed | _UNDOING | ProbeAnswered | Probe
 
 def step_of(event: Event) -> tuple[str | None, int | None]:
     """The step an event is about, and the attempt, where it has them."""
+    if type(event) is StepSucceeded:  # nearly all are, and a union costs more than all the rest
+        return event.step, event.attempt
     if isinstance(event, StepSkipped | WaitDefaulted | MarkedCompensated):
         return event.step, None
     if isinstance(event, RetryRequested):
@@ -53,17 +57,27 @@ def step_of(event: Event) -> tuple[str | None, int | None]:
     return None, None
 
 
+def sparse(column: list[T | None]) -> list[T | None]:
+    """The column without the NULLs at its end: unnest() fills shorter columns up with them, and the driver encodes none."""
+    for last in range(len(column), 0, -1):
+        if column[last - 1] is not None:
+            return column if last == len(column) else column[:last]
+    return []
+
+
 def journal_columns(writes: Sequence[SagaWrite]) -> JournalColumns:
     """The journal entries of all these writes, in order."""
-    rows = [(write, seq, entry) for write in writes for seq, entry in enumerate(write.entries, write.rev + 1)]
+    entries = [entry for write in writes for entry in write.entries]
+    alike = all(len(write.entries) == 1 and write.writer == write.token for write in writes)
+    named = () if alike else [(write, rev) for write in writes for rev, _ in enumerate(write.entries, write.rev)]
     return JournalColumns(
-        j_saga_ids=[write.id for write, _, _ in rows],
-        j_seqs=[seq for _, seq, _ in rows],
-        j_writers=[write.writer for write, _, _ in rows],
-        j_kinds=[name_of(entry.event) for _, _, entry in rows],
-        j_step_ids=[step_of(entry.event)[0] for _, _, entry in rows],
-        j_events=[encode_event(entry.event) for _, _, entry in rows],
-        j_inputs=[entry.input for _, _, entry in rows],
-        j_input_ofs=[entry.input_of for _, _, entry in rows],
-        j_payloads=[entry.payload for _, _, entry in rows],
+        j_saga_ids=[write.id for write, _ in named],
+        j_revs=[rev for _, rev in named],
+        j_writers=[write.writer for write, _ in named],
+        j_kinds=[name_of(entry.event) for entry in entries],
+        j_step_ids=[step_of(entry.event)[0] for entry in entries],
+        j_events=[encode_event(entry.event) for entry in entries],
+        j_inputs=sparse([entry.input for entry in entries]),
+        j_input_ofs=sparse([entry.input_of for entry in entries]),
+        j_payloads=sparse([entry.payload for entry in entries]),
     )

@@ -19,7 +19,7 @@ from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.faults import RowLockedError
 from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
-from saga_fn.store.journal_rows import journal_columns, step_of
+from saga_fn.store.journal_rows import journal_columns, sparse, step_of
 from saga_fn.store.migrate import read_only_error
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_processes import PostgresProcesses
@@ -153,20 +153,20 @@ class PostgresStore:
             ids=[new.id for new in sagas],
             names=[new.name for new in sagas],
             versions=[new.version for new in sagas],
-            aggregation_ids=[new.aggregation_id for new in sagas],
+            aggregation_ids=sparse([new.aggregation_id for new in sagas]),
             trace_ids=[new.trace_id for new in sagas],
             requests=[new.request for new in sagas],
             plans=[new.state.plan for new in sagas],
-            formats=[FORMAT] * len(sagas),
+            format=FORMAT,
             states=[encode_state(new.state) for new in sagas],
             tokens=[new.token for new in sagas],
             owners=[new.owner for new in sagas],
-            writers=[new.writer for new in sagas],
+            writers=[] if all(new.writer == new.token for new in sagas) else [new.writer for new in sagas],
             events=[encode_event(new.event) for new in sagas],
             payloads=[new.payload for new in sagas],
             statuses=[new.status.value for new in sagas],
-            waits=[new.waits.value for new in sagas],
-            dues=[None if new.due is None else time_of(new.due) for new in sagas],
+            waits=sparse([new.waits.value or None for new in sagas]),
+            dues=sparse([None if new.due is None else time_of(new.due) for new in sagas]),
             lease=lease,
         )
         return frozenset(row.id for row in rows if row.id is not None), rows[0].now
@@ -216,16 +216,17 @@ class PostgresStore:
                 ids=[write.id for write in writes],
                 tokens=[write.token for write in writes],
                 revs=[write.rev for write in writes],
-                next_revs=[write.state.rev for write in writes],
+                next_revs=sparse([None if len(write.entries) == 1 else write.state.rev for write in writes]),
                 releases=[write.release for write in writes],
-                dues=[None if write.due is None else time_of(write.due) for write in writes],
-                seens=[write.seen for write in writes],
+                dues=sparse([None if write.due is None else time_of(write.due) for write in writes]),
+                seens=sparse([write.seen for write in writes]),
                 plans=[write.state.plan for write in writes],
                 statuses=[write.projection.status for write in writes],
-                waits=[int(write.projection.waits) for write in writes],  # an IntFlag would be taken for an array
+                # An IntFlag would be taken for an array.
+                waits=sparse([int(write.projection.waits) or None for write in writes]),
                 states=[encode_state(write.state) for write in writes],
-                retry_counters=[write.projection.retry_counter for write in writes],
-                last_errors=[write.last_error for write in writes],
+                retry_counters=sparse([write.projection.retry_counter or None for write in writes]),
+                last_errors=sparse([write.last_error for write in writes]),
                 **journal_columns(writes),
                 a_saga_ids=[saga for saga, _, _ in answers],
                 a_ids=[letter for _, letter, _ in answers],

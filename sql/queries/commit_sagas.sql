@@ -1,8 +1,11 @@
 -- name: commit_sagas :many CommittedRow
--- nullable: tokens[], dues[], seens[], last_errors[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
+-- nullable: tokens[], next_revs[], dues[], seens[], waits[], retry_counters[], last_errors[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
 -- Write the next states of sagas with their journal entries and the answers to the letters they folded. Each row is
 -- judged by the token and the revision its writer knows; one that gives the saga up or starts a step must also know
 -- every letter (`seen`). What is not returned was not written, and neither was anything that goes with it.
+-- An array may leave out what would be NULL at its end, for the driver pays for each element. So NULL stands for what is usual:
+-- 0 in `waits` and `retry_counters`, and the next revision in `next_revs`. `j_revs` are the revisions before the entries. Without
+-- `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its owner has written.
 -- Nobody waits long for a row that somebody else has locked: after `patience` milliseconds the statement is given up (55P03), and with
 -- `past_locks` it leaves such rows out. Locks are not taken beforehand by all, because each is a record in the WAL.
 -- Work has to grow with the batch and not with its square, whatever the planner believes of unknown arrays:
@@ -35,15 +38,15 @@ free AS (
 written AS (
     UPDATE saga_fn.saga AS s
     SET
-        rev = g.next_rev,
+        rev = coalesce(g.next_rev, g.rev + 1),
         token = CASE WHEN NOT g.release THEN s.token END,
         owner = CASE WHEN NOT g.release THEN s.owner END,
         due_at = CASE WHEN g.release THEN g.due ELSE s.due_at END,
         plan = g.plan,
         status = g.status,
-        waits = g.waits,
+        waits = coalesce(g.waits, 0::smallint),
         state = g.state,
-        retry_counter = g.retry_counter,
+        retry_counter = coalesce(g.retry_counter, 0),
         last_error = g.last_error,
         updated_at = now(),
         ended_at = CASE
@@ -63,11 +66,14 @@ written AS (
 journal AS (
     INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
     SELECT
-        :shard::smallint, j.saga_id, j.seq, j.writer, j.kind, j.step_id, j.event, j.input, j.input_of, j.payload
+        :shard::smallint, j.saga_id, j.rev + 1, j.writer, j.kind, j.step_id, j.event, j.input, j.input_of, j.payload
     FROM unnest(
-        :j_saga_ids::uuid[], :j_seqs::bigint[], :j_writers::uuid[], :j_kinds::text[], :j_step_ids::text[],
-        :j_events::bytea[], :j_inputs::bytea[], :j_input_ofs::bigint[], :j_payloads::bytea[]
-    ) AS j (saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
+        CASE WHEN cardinality(:j_saga_ids::uuid[]) > 0 THEN :j_saga_ids::uuid[] ELSE :ids::uuid[] END,
+        CASE WHEN cardinality(:j_saga_ids::uuid[]) > 0 THEN :j_revs::bigint[] ELSE :revs::bigint[] END,
+        CASE WHEN cardinality(:j_saga_ids::uuid[]) > 0 THEN :j_writers::uuid[] ELSE :tokens::uuid[] END,
+        :j_kinds::text[], :j_step_ids::text[], :j_events::bytea[],
+        :j_inputs::bytea[], :j_input_ofs::bigint[], :j_payloads::bytea[]
+    ) AS j (saga_id, rev, writer, kind, step_id, event, input, input_of, payload)
     WHERE (j.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
 ),
 answered AS (

@@ -1,8 +1,10 @@
 -- name: insert_sagas :many InsertedRow
--- nullable: aggregation_ids[], tokens[], owners[], dues[], id
+-- nullable: aggregation_ids[], tokens[], owners[], waits[], dues[], id
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is not
 -- returned: the caller reads which of the two it was. Owned rows get a lease;
 -- of the others those that could go on are due at once, those that begin by waiting when that is over.
+-- An array may leave out what would be NULL at its end; NULL stands for 0 in `waits`. Without `writers` each saga is written by the
+-- owner whose token it gets.
 -- Locks: an insert waits for another transaction that has inserted the same id or business key and is still open, `patience`
 -- milliseconds at most; then the statement is given up (55P03). Without a key it waits for no transaction. All statements
 -- insert keys in one order, so that two of them do not wait for each other. The transaction may be a caller's: its own
@@ -14,16 +16,16 @@ WITH patience AS MATERIALIZED (
 ),
 new AS (
     SELECT
-        n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.format, n.state,
+        n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.state,
         n.token, n.owner, n.writer, n.event, n.payload, n.status, n.waits, n.due
     FROM unnest(
         :ids::uuid[], :names::text[], :versions::integer[], :aggregation_ids::text[], :trace_ids::text[],
-        :requests::bytea[], :plans::text[], :formats::smallint[], :states::bytea[],
-        :tokens::uuid[], :owners::uuid[], :writers::uuid[], :events::bytea[], :payloads::bytea[],
-        :statuses::text[], :waits::smallint[], :dues::timestamptz[]
+        :requests::bytea[], :plans::text[], :states::bytea[], :tokens::uuid[], :owners::uuid[],
+        CASE WHEN cardinality(:writers::uuid[]) > 0 THEN :writers::uuid[] ELSE :tokens::uuid[] END,
+        :events::bytea[], :payloads::bytea[], :statuses::text[], :waits::smallint[], :dues::timestamptz[]
     ) AS n (
-        id, name, version, aggregation_id, trace_id, request, plan, format, state,
-        token, owner, writer, event, payload, status, waits, due
+        id, name, version, aggregation_id, trace_id, request, plan, state, token, owner,
+        writer, event, payload, status, waits, due
     )
 ),
 inserted AS (
@@ -32,8 +34,8 @@ inserted AS (
         token, owner, due_at
     )
     SELECT
-        :shard::smallint, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.format,
-        n.status, n.waits, n.state, 1::bigint, n.token, n.owner,
+        :shard::smallint, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, :format::smallint,
+        n.status, coalesce(n.waits, 0::smallint), n.state, 1::bigint, n.token, n.owner,
         CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval WHEN n.status = 'RUNNING' THEN now() ELSE n.due END
     FROM new AS n CROSS JOIN patience
     ORDER BY n.aggregation_id COLLATE pg_catalog."C", n.id

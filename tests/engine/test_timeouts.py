@@ -29,9 +29,7 @@ async def hang() -> None:
 
 async def under(timeouts: Timeouts, seconds: float, run: Callable[[], Any]) -> str:
     """What becomes of it: its result, or that it was cut short."""
-    task = asyncio.current_task()
-    assert task is not None
-    timeouts.begin(task, seconds)
+    task = timeouts.begin(seconds)
     try:
         await run()
     except asyncio.CancelledError:
@@ -125,9 +123,7 @@ def test_an_event_loop_that_is_gone_takes_its_timeouts_with_it() -> None:
     timeouts = Timeouts()
 
     async def leave_behind() -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        timeouts.begin(task, BRIEFLY)
+        assert timeouts.begin(BRIEFLY) is asyncio.current_task()
 
     async def again() -> str:
         return await under(timeouts, 3 * BRIEFLY, hang)
