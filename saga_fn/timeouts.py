@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from types import TracebackType
 from typing import Any, final
 
@@ -25,6 +26,8 @@ class Timeouts:
         """For each length in seconds: what runs under it, and when (the loop's time) that is over."""
         self._expired: set[_Task] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._next = math.inf
+        """When the timer fires."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self, seconds: float) -> _Task:
@@ -42,7 +45,7 @@ class Timeouts:
         if queue is None:
             queue = self._queues[seconds] = {}
         queue[task] = over
-        if self._timer is None or self._timer.when() > over:
+        if over < self._next:
             self._arm(loop, over)
         return task
 
@@ -68,18 +71,18 @@ class Timeouts:
         """Watch nothing more: what still runs is no longer cut short."""
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+        self._timer, self._next = None, math.inf
         self._queues.clear()
         self._expired.clear()
 
     def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = loop.call_at(when, self._fire, loop)
+        self._timer, self._next = loop.call_at(when, self._fire, loop), when
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Cut short what is over, and look again when the next is; nothing is watched where nothing runs."""
-        self._timer = None
+        self._timer, self._next = None, math.inf
         now = loop.time()
         following: float | None = None
         for seconds, queue in list(self._queues.items()):
