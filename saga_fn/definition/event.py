@@ -56,8 +56,12 @@ class Expected(Generic[T_co]):
 
     @property
     def payload(self) -> PayloadType[T_co]:
-        """How what it brings is stored."""
+        """How what it brings is stored. Raises TypeValidationError where a type cannot be."""
         raise NotImplementedError
+
+    def payload_of(self, name: str) -> PayloadType[object]:
+        """How that event's own value is stored; `name` is one of `names`."""
+        return next(event.payload for event in self.events if name in event.names)
 
     if not TYPE_CHECKING:  # the checkers refuse them by themselves
 
@@ -216,10 +220,10 @@ class WaitFor:
 
 @final
 class _AnyOf(Expected[T_co]):
-    def __init__(self, events: tuple[Expected[object], ...], payload: PayloadType[T_co]) -> None:
+    def __init__(self, events: tuple[Expected[object], ...]) -> None:
         self.names: tuple[str, ...] = tuple(name for event in events for name in event.names)
         self._events = events
-        self._payload = payload
+        self._payload: PayloadType[T_co] | None = None
 
     @property
     @override
@@ -229,6 +233,12 @@ class _AnyOf(Expected[T_co]):
     @property
     @override
     def payload(self) -> PayloadType[T_co]:
+        """The union of what they bring, which a wait gives; a compensation is told which event came, and needs none."""
+        if self._payload is None:
+            union: Any = self._events[0].payload.tp  # Any: a type of whatever form
+            for event in self._events[1:]:
+                union = union | event.payload.tp
+            self._payload = payload_type(union, f"what the events {', '.join(self.names)} bring")
         return self._payload
 
     @override
@@ -243,7 +253,12 @@ def any_of(a: Expected[A], b: Expected[B], c: Expected[C], /) -> Expected[A | B 
 @overload
 def any_of(a: Expected[A], b: Expected[B], c: Expected[C], d: Expected[E], /) -> Expected[A | B | C | E]: ...
 def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
-    """Whichever of these events comes first. What they bring has to be told apart: structs with tag=True, say.
+    """Whichever of these events comes first.
+
+    Where a saga waits for them, what they bring has to be told apart: structs with tag=True, say. A compensation asks for
+    each by `StepContext.received`, so that it may wait for events whose values look alike.
+
+    Raises SagaDefinitionError for fewer than two different events, TypeValidationError for one without a type.
 
     Example::
 
@@ -254,11 +269,10 @@ def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
     names = [name for event in events for name in event.names]
     if len(set(names)) < max(2, len(names)):
         raise SagaDefinitionError("any_of takes two or more different events", hint="any_of(approved, rejected)")
-    union: Any = cast("Any", events[0].payload.tp)  # a type of whatever form
-    for event in events[1:]:
-        union = union | event.payload.tp
-    payload = payload_type(union, f"what the events {', '.join(names)} bring")
-    return _AnyOf(tuple(one for event in events for one in event.events), payload)
+    each = tuple(one for event in events for one in event.events)
+    for event in each:
+        _ = event.payload  # refuses one that does not say what it brings
+    return _AnyOf(each)
 
 
 def check_event(event: object) -> None:

@@ -76,7 +76,7 @@ def unreadable(
         binding = definition.steps[planned.step]
         readers = [binding.output_type] if name in planned.waits_for else []
         if binding.compensation_waits_for is not None and name in binding.compensation_waits_for.names:
-            readers.append(binding.compensation_waits_for.payload)
+            readers.append(binding.compensation_waits_for.payload_of(name))
         for reader in readers:
             try:
                 _ = reader.read(payload) if just_sent else reader.decode(payload)

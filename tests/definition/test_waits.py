@@ -234,8 +234,16 @@ def test_a_payload_that_cannot_be_stored_is_refused_with_its_event() -> None:
 
 
 def test_events_whose_payloads_cannot_be_told_apart_are_refused() -> None:
+    either = any_of(approval, other)
     with pytest.raises(TypeValidationError, match="what the events approval, other bring"):
-        any_of(approval, other)
+        built(lambda b: b.add_event(either))
+    with pytest.raises(TypeValidationError, match="what the events approval, other bring"):
+        traced(lambda _: either.wait())
+
+
+def test_any_of_takes_no_event_that_does_not_say_what_it_brings() -> None:
+    with pytest.raises(TypeValidationError, match="does not say what it brings"):
+        any_of(approval, Event("bare"))
 
 
 def test_a_default_of_another_type_is_refused() -> None:

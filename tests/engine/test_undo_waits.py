@@ -17,6 +17,7 @@ from saga_fn import (
     FixedRetry,
     MemoryStore,
     NoRetry,
+    PayloadError,
     SagaAdmin,
     SagaBuilder,
     SagaDefinition,
@@ -288,6 +289,40 @@ async def test_a_compensation_waits_for_either_of_two_events(make: Make, fails: 
         assert isinstance(await run.outcome(SOON), Failed if fails else Compensated)
         assert await SagaAdmin(successor).verify(run.id) == []
     assert heard == [NotReverted("too late") if fails else Reverted("bank")]
+
+
+class Yes(msgspec.Struct, frozen=True):
+    by: str
+
+
+class No(msgspec.Struct, frozen=True):
+    why: str
+
+
+async def test_events_whose_values_look_alike_are_told_apart_by_their_names(make: Make) -> None:
+    yes, no = Event("yes", Yes), Event("no", No)
+    heard: list[object] = []
+
+    async def revert(inp: Order, out: Done, ctx: StepContext) -> WaitFor | None:
+        heard.extend(each for each in (ctx.received(yes), ctx.received(no)) if each is not None)
+        return None if len(heard) > 1 else WaitFor(any_of(yes, no))
+
+    builder = SagaBuilder(Order)
+    builder.add_step(
+        step(Shop().charge, compensate=revert, compensation_waits_for=any_of(yes, no)), depends_on=builder.initial
+    )
+    builder.add_step(step(Shop(fails={"ship": 1}).ship), depends_on=builder.initial)
+    definition = builder.build()
+    async with make() as orchestrator:
+        run = await orchestrator.register("either", definition).start(Order("1"))
+        await suspended(run)
+        with pytest.raises(PayloadError, match="cannot read what event 'yes' brings"):
+            await orchestrator.to(run.id, Event("yes", No)).send(No("of another type"))
+        await orchestrator.to(run.id, no).send(No("later"))
+        await suspended(run)
+        await orchestrator.to(run.id, yes).send(Yes("bank"))
+        assert isinstance(await run.outcome(SOON), Compensated)
+    assert heard == [No("later"), Yes("bank")]
 
 
 async def test_events_of_one_type_are_told_apart_by_their_names(make: Make) -> None:
