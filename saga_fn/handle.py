@@ -215,7 +215,8 @@ class SagaHandle(Generic[D, R]):
 
         It asks nothing yet. The first look raises SagaNotFoundError for an id of another saga's, so that an id that came in a
         URL can be passed on. The result is the one of the saga's own version: the output of the step that gave the result
-        there, in that version's type where this process knows it.
+        there, in that version's type where this process knows it. `result` and `outcome` raise PayloadError if that version
+        gives no result and this one promises one, or if it is not registered here and its result cannot be read by this one.
         """
         return self._run(StartedSaga(saga_id, created=False))
 

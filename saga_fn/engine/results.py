@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
+from uuid import UUID
+
+import attrs
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId
@@ -14,8 +17,9 @@ from saga_fn.core.state import Gathered, NotTaken, SagaState, Skipped, Succeeded
 from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.registry import Registered
 from saga_fn.engine.view import plan_of
-from saga_fn.errors import SagaNotFoundError, StoredDataError
+from saga_fn.errors import PayloadError, SagaNotFoundError, StoredDataError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import SagaRecord, decode_state
 
@@ -32,9 +36,10 @@ def check_name(row: SagaRecord, name: str) -> None:
 def result_of(live: LiveSaga, asked: SagaDefinition[Any, R]) -> R:  # Any: what it was started with does not matter
     """The result of a saga that has completed in this process; `asked` is the definition of whoever asks."""
     step = live.plan.data.output
-    read = _type_of(step, live.registered.definition, asked)
+    registered = live.registered
     if step is None:
-        return read.decode(b"null")
+        return _Asking(live.id, registered.name, registered.version, registered, asked).none()
+    read = _type_of(step, registered.definition, asked)
     if step == INITIAL:
         return read.decode(live.initial)
     items = _items(live.state, step)
@@ -44,18 +49,25 @@ def result_of(live: LiveSaga, asked: SagaDefinition[Any, R]) -> R:  # Any: what 
     if not isinstance(done, Succeeded | Skipped):
         return read.decode(b"null")  # it was not taken
     recorded = live.results.get(step)
-    own = recorded is not None and recorded.own and live.registered.definition.steps[step].output_type is read
+    own = recorded is not None and recorded.own and registered.definition.steps[step].output_type is read
     return (read.decode_own if own else read.decode)(live.output_of(done))
 
 
 async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition[Any, R]) -> R:  # Any: as above
-    """The result of a completed saga, from the journal; `asked` is the definition of whoever asks."""
+    """The result of a completed saga, from the journal; `asked` is the definition of whoever asks.
+
+    Raises PayloadError if its version gives no result where `asked` promises one, and if its version is not registered here
+    and `asked` cannot read it.
+    """
     plan = await plan_of(engine, row)
     step = asked.output if plan is None else plan.data.output
     registered = engine.registry.find(row.name, row.version)
+    asking = _Asking(row.id, row.name, row.version, registered, asked)
+    if step is None:
+        return asking.none()
     read = _type_of(step, asked if registered is None else registered.definition, asked)
-    if step is None or _is_sleep(plan, step):
-        return read.decode(b"null")
+    if _is_sleep(plan, step):
+        return asking.read(read, b"null")
     state = decode_state(row.state, row.rev)
     seqs = {step.step: step.seq for step in state.steps if isinstance(step, Succeeded | Skipped)} | {INITIAL: 1}
     items = _items(state, step)
@@ -64,20 +76,58 @@ async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition
     if missing := [seq for key in wanted if key not in recorded for _, seq in [key]]:
         raise StoredDataError("journal entry", f"number {missing[0]} is not there")
     if items is not None:
-        return read.decode(_joined(recorded[key].payload for key in wanted))
+        return asking.read(read, _joined(recorded[key].payload for key in wanted))
     if not wanted and not isinstance(find(state, step), NotTaken):
         raise StoredDataError("state", f"step {step!r}, which gives the result, is not done in it")
     # Nothing is recorded of what was not taken.
     payload = recorded[wanted[0]].payload if wanted else None
-    return read.decode(payload or b"null")
+    return asking.read(read, payload or b"null")
+
+
+@attrs.frozen
+class _Asking(Generic[R]):
+    """Whose result is asked for, and by whom."""
+
+    saga_id: UUID
+    name: str
+    version: int
+    registered: Registered | None
+    asked: SagaDefinition[Any, R]  # Any: what it was started with does not matter
+
+    def read(self, read: PayloadType[R], payload: bytes) -> R:
+        """The result. Raises PayloadError, which says so if its version is not registered."""
+        try:
+            return read.decode(payload)
+        except PayloadError as error:
+            if self.registered is not None:
+                raise
+            raise PayloadError(
+                f"{self._of_version()}, which is not registered here, and the definition that asks cannot read it: {error.fact}",
+                path=error.path,
+                stored=True,
+                hint=f"register that version as well: register({self.name!r}, its_definition, version={self.version})",
+            ) from error
+
+    def none(self) -> R:
+        """What a saga without a result gives. Raises PayloadError where that is no result of whoever asks."""
+        promised = cast("PayloadType[R]", _NOTHING) if self.asked.output is None else self.asked.output_type
+        try:
+            return promised.decode(b"null")
+        except PayloadError as error:
+            raise PayloadError(
+                f"{self._of_version()}, which gives no result, but a {promised.name} is asked for",
+                stored=True,
+                hint=f"attach by the handle of that version: register({self.name!r}, its_definition, version={self.version})",
+            ) from error
+
+    def _of_version(self) -> str:
+        return f"saga {self.saga_id} was run by version {self.version} of {self.name!r}"
 
 
 def _type_of(
-    step: StepId | None, own: SagaDefinition[Any, Any], asked: SagaDefinition[Any, R]
+    step: StepId, own: SagaDefinition[Any, Any], asked: SagaDefinition[Any, R]
 ) -> PayloadType[R]:  # Any: sagas of all types
     """How the result is read: as the step's type in the saga's own version, else as the caller's."""
-    if step is None:
-        return cast("PayloadType[R]", _NOTHING)
     for definition in (own, asked):
         if definition.output == step:
             return definition.output_type

@@ -12,11 +12,13 @@ import pytest
 from saga_fn import (
     Completed,
     MemoryStore,
+    PayloadError,
     SagaBuilder,
     SagaDefinition,
     SagaHandle,
     SagaNotFoundError,
     SagaOrchestrator,
+    SagaStatus,
     step,
 )
 from tests.engine.conftest import Make
@@ -97,17 +99,60 @@ async def test_a_later_definition_reads_the_result_that_the_saga_has(make: Make,
         assert outcome.result == Shipped("parcel")
 
 
-async def test_a_saga_without_a_result_and_one_that_gives_its_initial_data_stay_so(make: Make) -> None:
-    none, whole = saga_of(PAY, output=None), saga_of(PAY, output="")
+async def test_a_saga_that_gives_its_initial_data_goes_on_to_do_so(make: Make) -> None:
     async with make() as before:
-        first = await before.register("none", none).start(Order("1"))
-        second = await before.register("whole", whole).start(Order("2"))
-        assert await first.result(SOON) is None
-        assert await second.result(SOON) == Order("2")
+        run = await before.register("whole", saga_of(PAY, output="")).start(Order("2"))
+        assert await run.result(SOON) == Order("2")
     async with make() as after:
-        later = saga_of(PAY, SHIP, output="ship")
-        assert await after.register("none", later, version=2).attach(first.id).result(SOON) is None
-        assert await after.register("whole", later, version=2).attach(second.id).result(SOON) == Order("2")
+        later = after.register("whole", saga_of(PAY, SHIP, output="ship"), version=2)
+        assert await later.attach(run.id).result(SOON) == Order("2")
+
+
+@pytest.mark.parametrize("beside", [False, True])
+async def test_a_result_that_the_sagas_version_does_not_give_is_not_made_up(make: Make, beside: bool) -> None:
+    none = saga_of(PAY, output=None)
+    async with make() as before:
+        first = before.register("shop", none)
+        run = await first.start(Order("1"))
+        assert await run.result(SOON) is None
+        if beside:  # what this very process has seen end
+            later = before.register("shop", FIRST, version=2).attach(run.id)
+            with pytest.raises(PayloadError, match="version 1 of 'shop', which gives no result"):
+                await later.result(SOON)
+    async with make() as after:
+        if beside:
+            assert await after.register("shop", none).attach(run.id).result(SOON) is None
+        attached = after.register("shop", FIRST, version=2).attach(run.id)
+        for look in (attached.result, attached.outcome):
+            with pytest.raises(PayloadError, match="version 1 of 'shop', which gives no result") as refused:
+                await look(SOON)
+            assert refused.value.stored
+            assert "version=1" in (refused.value.hint or "")
+        assert (await attached.snapshot()).status is SagaStatus.COMPLETED
+        maybe = after.register("shop", saga_of(PAY, THANK, output="thank"), version=3)
+        assert await maybe.attach(run.id).result(SOON) is None, "None is one of its results"
+
+
+CANNOT_READ = {
+    "no result, and not the step": saga_of(PAY, output=None),
+    "a result, but not the step": saga_of(PAY, output="pay"),
+    "the step gives another type": saga_of(("ship", pay), output="ship"),
+}
+
+
+@pytest.mark.parametrize("name", CANNOT_READ)
+async def test_a_result_that_cannot_be_read_without_its_version_says_so(make: Make, name: str) -> None:
+    async with make() as before:
+        run = await before.register("shop", FIRST).start(Order("parcel"))
+        assert await run.result(SOON) == Shipped("parcel")
+    async with make() as after:
+        attached = after.register("shop", CANNOT_READ[name], version=2).attach(run.id)
+        for look in (attached.result, attached.outcome):
+            with pytest.raises(PayloadError, match="version 1 of 'shop', which is not registered here") as refused:
+                await look(SOON)
+            assert "register('shop', its_definition, version=1)" in (refused.value.hint or "")
+        after.register("shop", FIRST)
+        assert await attached.result(SOON) == Shipped("parcel"), "the mend"
 
 
 async def test_the_list_of_a_fan_out_stays_a_list(make: Make) -> None:
