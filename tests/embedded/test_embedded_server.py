@@ -249,7 +249,7 @@ def test_refuses_a_temporary_folder_that_others_may_replace_what_is_in(
     temporary.chmod(0o755)
     (temporary if unsafe == "itself" else open_dir).chmod(0o777)
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
-    with pytest.raises(EmbeddedServerError, match="another user may replace .*\nHINT: set TMPDIR"):
+    with pytest.raises(EmbeddedServerError, match=r"another user may replace .*\nHINT: set TMPDIR"):
         EmbeddedPostgres(settings=FAST).start()
     assert list(temporary.iterdir()) == []
     (temporary if unsafe == "itself" else open_dir).chmod(0o1777)

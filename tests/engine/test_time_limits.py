@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
@@ -72,13 +73,17 @@ def processes(server: EmbeddedPostgres) -> list[int]:
 
 
 def freeze(server: EmbeddedPostgres) -> None:
-    for pid in processes(server):
-        os.kill(pid, signal.SIGSTOP)
+    signal_all(server, signal.SIGSTOP)
 
 
 def thaw(server: EmbeddedPostgres) -> None:
+    signal_all(server, signal.SIGCONT)
+
+
+def signal_all(server: EmbeddedPostgres, number: signal.Signals) -> None:
     for pid in processes(server):
-        os.kill(pid, signal.SIGCONT)
+        with contextlib.suppress(ProcessLookupError):  # a backend may have ended since
+            os.kill(pid, number)
 
 
 @asynccontextmanager
