@@ -54,8 +54,9 @@ class EventSender(Generic[T]):
     ) -> Delivery:
         """Send it; it is durable when this returns, and the answer says what became of it.
 
-        It returns at once where the saga sleeps or waits. Where its owner is busy, or no process works on its version, it
-        returns `buffered` after 5 seconds at most.
+        It returns at once where the saga sleeps or waits. It returns `buffered` after some 0.3 seconds where no process works on
+        the saga's version, and after 5 seconds at most where its owner is busy. A process that died without leaving counts
+        for 90 seconds as one that is there.
 
         An event that was answered `kept` or `buffered` is never dropped before it expires, unless its saga ends: when the
         saga has no room for it, it stays stored and is taken later.

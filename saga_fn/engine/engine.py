@@ -36,7 +36,7 @@ from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.log import log_left, log_stopping
 from saga_fn.engine.misfit import misfit_of
 from saga_fn.engine.options import EngineOptions
-from saga_fn.engine.recent import Recent
+from saga_fn.engine.recent import Recent, Seldom
 from saga_fn.engine.registry import Registry
 from saga_fn.engine.roster import Roster
 from saga_fn.engine.set_aside import concerns_one, missing_entry, set_aside
@@ -52,6 +52,8 @@ from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
 
 _log = logging.getLogger("saga_fn")
 _LANES = 2
+_ROUSED_AGAIN: Final = 1.0
+"""Seconds."""
 _HANDING_BACK = 2.0
 """Seconds that sagas which were cut short may take to be handed back."""
 _CLEAN_UP = 0.25
@@ -78,6 +80,8 @@ class SagaEngine:
         self._on_over = self._let_go
         self._kept_plans: set[PlanId] = set()
         self._judged: set[str] = set()
+        self.roused: Seldom = Seldom(_ROUSED_AGAIN)
+        """Sagas with a full inbox, which it is no use to have read at each event that is refused."""
         self.swept: Swept = Swept()
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""

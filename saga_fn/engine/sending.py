@@ -13,7 +13,7 @@ import enum
 import hashlib
 import time
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import attrs
@@ -26,6 +26,7 @@ from saga_fn.engine.arguments import check_key
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.inbox import read_inbox
 from saga_fn.engine.mail import event_letter
+from saga_fn.engine.roster import seen_within
 from saga_fn.engine.unowned import plan_of
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.waits import about, unreadable
@@ -35,6 +36,10 @@ from saga_fn.store.records import Letter, Posted, SagaRecord
 
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
+_SOON = 0.25
+"""Seconds after which a sender asks whether anybody is there to read its event."""
+_ANYBODY: Final = UUID(int=0)
+"""Every process is another than this one."""
 
 
 class Delivery(enum.StrEnum):
@@ -117,6 +122,7 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
         case Posted.KNOWN:
             return Delivery.DUPLICATE
         case Posted.FULL:
+            await _rouse(engine, saga_id)
             raise SagaStateError(
                 f"saga {saga_id} has as many unread events as it may",
                 saga_id=saga_id,
@@ -124,6 +130,14 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
             )
         case Posted.STORED:
             return await follow(engine, saga_id, event)
+
+
+async def _rouse(engine: SagaEngine, saga_id: UUID) -> None:
+    """Have the inbox read that is full: its letters may be such as nobody has counted, for which no saga becomes due."""
+    if engine.roused.lets(saga_id):
+        await engine.store.rouse(saga_id)
+        engine.announce(saga_id)
+        engine.announce(None)
 
 
 async def send_to_key(
@@ -184,7 +198,8 @@ async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUI
 async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
     """See to it that the stored letter is read, and tell what became of it."""
     engine.announce(saga_id)
-    give_up = time.monotonic() + _PATIENCE
+    began = time.monotonic()
+    give_up, ask_at = began + _PATIENCE, began + _SOON
     pause = 0.002
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
@@ -198,9 +213,26 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
             return _delivery(saga_id, event, answer)
         if row.ended_at is not None:
             return Delivery.ENDED
+        if time.monotonic() > ask_at:
+            ask_at = give_up
+            if await _is_read_by_nobody(engine, row):
+                break
         await asyncio.sleep(pause)
         pause = min(pause * 2, 0.1)
     return Delivery.BUFFERED
+
+
+async def _is_read_by_nobody(engine: SagaEngine, row: SagaRecord) -> bool:
+    """Whether no process is known that will read the saga's letters soon: then its sender waits for nothing."""
+    if row.owner is not None:
+        return False
+    if row.is_left_to_a_person:
+        return True
+    try:
+        known = await engine.store.processes.others(_ANYBODY, seen_within=seen_within())
+    except StoreRefusedError:  # a sender without the right to look
+        return False
+    return not any((name, version) == (row.name, row.version) for name, version, _ in known)
 
 
 def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:

@@ -424,9 +424,14 @@ class MemoryStore:
 
     def _rouse(self, saga: _Saga) -> None:
         row = saga.record
-        for_a_person = row.waits & (WaitReason.PARKED | WaitReason.PAUSED) and not row.waits & WaitReason.EVENT
-        due = time_of(self.now()) if row.owner is None and not for_a_person else row.due_at
+        due = time_of(self.now()) if row.owner is None and not row.is_left_to_a_person else row.due_at
         saga.record = attrs.evolve(row, signals=row.signals + 1, due_at=due)
+
+    async def rouse(self, saga_id: UUID) -> None:
+        """Have the saga's inbox read, though no letter was stored."""
+        saga = self._sagas.get(saga_id)
+        if saga is not None and saga.record.ended_at is None:
+            self._rouse(saga)
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
         """The letters nobody has answered, oldest first; `MOST_READ` at most."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime, timedelta
 from typing import final
 from uuid import UUID
@@ -503,6 +503,14 @@ class PostgresStore:
                 most=MOST_UNREAD,
                 patience=PATIENCE,
             )
+
+    async def rouse(self, saga_id: UUID) -> None:
+        """Have the saga's inbox read, though no letter was stored."""
+        with suppress(RowLockedError):
+            async with self._database.work() as connection:
+                await self._database.queries.rouse_saga(
+                    connection, shard=self._shard(saga_id), saga_id=saga_id, patience=PATIENCE
+                )
 
     async def letters(self, saga_id: UUID) -> list[Letter]:
         """The letters nobody has answered, oldest first; `MOST_READ` at most."""

@@ -281,6 +281,13 @@ class Store(Protocol):
         """
         ...
 
+    async def rouse(self, saga_id: UUID) -> None:
+        """Have the saga's inbox read, though no letter was stored: an unowned saga becomes due, as by `send`.
+
+        Nothing is done while another session keeps the saga's row locked.
+        """
+        ...
+
     async def letters(self, saga_id: UUID) -> list[Letter]:
         """The letters nobody has answered, oldest first; `MOST_READ` at most."""
         ...

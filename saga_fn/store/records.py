@@ -273,6 +273,11 @@ class SagaRecord:
     leased: bool
     now: Moment
 
+    @property
+    def is_left_to_a_person(self) -> bool:
+        """Whether the saga waits for a person and for no event, so that no letter makes it due."""
+        return bool(self.waits & (WaitReason.PARKED | WaitReason.PAUSED)) and not self.waits & WaitReason.EVENT
+
 
 @attrs.frozen
 class Standing:

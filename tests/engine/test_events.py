@@ -16,6 +16,8 @@ from saga_fn import (
     Delivery,
     Event,
     MemoryStore,
+    NoRetry,
+    OutcomeUnknown,
     PayloadError,
     PayloadTooLargeError,
     SagaAdmin,
@@ -35,12 +37,15 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.events import WaitDefaulted
-from saga_fn.store.records import Committed, Letter, SagaWrite, time_of
+from saga_fn.store.postgres import PostgresStore
+from saga_fn.store.records import MOST_UNREAD, Committed, Definition, Letter, Posted, SagaWrite, time_of
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop
 from tests.weaknesses.stage import SOON, born, dies, suspended
 
 HOUR = timedelta(hours=1)
+FOR_EVER = 600.0
+"""Seconds; a sender that waits for so long fails its test."""
 
 
 class Approval(msgspec.Struct, frozen=True):
@@ -653,3 +658,127 @@ async def test_a_test_runs_to_the_wait_sends_the_approval_and_runs_on(memory: Me
     other = await sagas.start(Order("2"))
     await orchestrator.run_until_idle(past_waits=True)
     assert isinstance(await other.outcome(SOON), Compensated), "three days are over"
+
+
+@pytest.mark.parametrize("by_key", [False, True])
+async def test_an_event_for_a_saga_that_nobody_works_on_is_stored_without_a_wait(
+    make: Make, monkeypatch: pytest.MonkeyPatch, by_key: bool
+) -> None:
+    monkeypatch.setattr("saga_fn.engine.sending._PATIENCE", FOR_EVER)
+    async with make() as worker:
+        run = await worker.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+    async with make() as other:  # it works on other things, and on another version
+        other.register("approved", approved(Shop()), version=2)
+        other.register("another", approved(Shop()))
+        async with asyncio.timeout(SOON):
+            to = other.to(("approved", "order-1") if by_key else run.id, approval)
+            assert await to.send(Approval("ann"), event_id="m1") is Delivery.BUFFERED
+            assert await to.send(Approval("ann"), event_id="m1") is Delivery.DUPLICATE
+    async with make() as worker:
+        taken_up = worker.register("approved", approved(Shop())).attach(run.id)
+        assert await taken_up.result(SOON) == Approval("ann")
+
+
+async def test_an_event_for_a_saga_that_waits_for_a_person_is_stored_without_a_wait(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its sender does not know the saga, and no worker claims it before a person has mended it."""
+    monkeypatch.setattr("saga_fn.engine.sending._PATIENCE", FOR_EVER)
+    monkeypatch.setattr("saga_fn.engine.sending._SOON", 0.05)
+
+    @step(on_unknown="park", retry_policy=NoRetry())
+    async def pack(order: Order) -> Done:
+        raise OutcomeUnknown
+
+    builder = SagaBuilder(Order)
+    packed = builder.add_step(pack, depends_on=builder.initial)
+    definition = builder.build(output=builder.add_event(approval, after=packed))
+    async with make() as worker, make(concurrency=0) as webhook:
+        run = await worker.register("approved", definition).start(Order("1"))
+        await suspended(run)
+        assert (await run.snapshot()).parked
+        async with asyncio.timeout(SOON):
+            assert await webhook.to(run.id, approval).send(Approval("ann")) is Delivery.BUFFERED
+        await SagaAdmin(worker).abort(run.id)
+
+
+async def test_an_event_that_is_read_at_once_asks_nobody_who_is_there(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make() as worker, make(concurrency=0) as webhook:
+        run = await worker.register("approved", approved(Shop())).start(Order("1"))
+        await suspended(run)
+        asked: list[object] = []
+
+        async def others(process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
+            asked.append(process_id)
+            return frozenset()
+
+        monkeypatch.setattr(webhook.engine.store.processes, "others", others)
+        monkeypatch.setattr("saga_fn.engine.sending._SOON", SOON)
+        assert await webhook.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
+        assert asked == []
+
+
+async def test_a_saga_whose_inbox_is_full_of_what_nobody_counted_reads_it_when_an_event_is_refused(make: Make) -> None:
+    async with make() as worker, make(concurrency=0) as webhook:
+        run = await worker.register("approved", approved(Shop())).start(Order("1"))
+        await suspended(run)
+        await forge(webhook, run.id, MOST_UNREAD)
+        async with asyncio.timeout(SOON):
+            with pytest.raises(SagaStateError, match="as many unread events as it may"):
+                await webhook.to(run.id, approval).send(Approval("ann"), event_id="m1")
+            while True:
+                try:
+                    sent = await webhook.to(run.id, approval).send(Approval("ann"), event_id="m1")
+                except SagaStateError:
+                    await asyncio.sleep(0.05)
+                else:
+                    break
+        assert sent in (Delivery.ACCEPTED, Delivery.BUFFERED)
+        assert await run.result(SOON) == Approval("ann")
+
+
+async def test_a_flood_of_events_for_a_full_inbox_makes_its_saga_due_now_and_then(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with make(concurrency=0) as webhook:
+        run = await webhook.register("approved", approved(Shop())).start(Order("1"))
+        store = webhook.engine.store
+        roused: list[UUID] = []
+        rouse = store.rouse
+
+        async def counted(saga_id: UUID) -> None:
+            roused.append(saga_id)
+            await rouse(saga_id)
+
+        async def full(saga_id: UUID, letter: Letter) -> Posted:
+            return Posted.FULL
+
+        monkeypatch.setattr(store, "rouse", counted)
+        monkeypatch.setattr(store, "send", full)
+        for _ in range(20):
+            with pytest.raises(SagaStateError, match="as many unread"):
+                await webhook.to(run.id, approval).send(Approval("ann"))
+        assert 1 <= len(roused) < 20
+
+
+async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, letters: int) -> None:
+    """Letters that cannot be read, put into an inbox behind the back of its saga, which counts none of them."""
+    store = orchestrator.engine.store
+    if isinstance(store, MemoryStore):
+        row = await store.read(saga_id)
+        for _ in range(letters):
+            store._post(saga_id, Letter(uuid4(), "event", b"?"))
+        assert row is not None
+        store._change(row)
+        return
+    assert isinstance(store, PostgresStore)
+    async with store._database.work() as connection:
+        await connection.execute(
+            "INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body)"
+            " SELECT 0, $1, gen_random_uuid(), 'event', '?' FROM generate_series(1, $2)",
+            saga_id,
+            letters,
+        )

@@ -288,6 +288,24 @@ async def test_an_inbox_takes_no_event_while_too_many_are_unread_but_an_operator
     assert await store.send(hand.id, letter(5000)) is Posted.STORED
 
 
+async def test_a_saga_is_made_due_for_letters_that_nobody_has_counted(store: Store) -> None:
+    owned = await begun(store)
+    await store.rouse(owned.id)
+    row = await store.read(owned.id)
+    assert row is not None
+    assert (row.signals, row.leased) == (1, True), "its owner reads before it gives the saga up"
+    owned.seen = 1
+    await store.commit(0, [owned.failed()])
+    assert await store.due_shards(SHOP) == []
+    await store.rouse(owned.id)
+    assert await store.due_shards(SHOP) == [0]
+    over = await ended(store, key="order-2")
+    await store.rouse(over.id)
+    row = await store.read(over.id)
+    assert row is not None
+    assert (row.signals, row.due_at) == (0, None)
+
+
 async def test_what_has_expired_is_gone(store: Store) -> None:
     past = Moment(store.now() - 1)
     assert await keep(store, expires=past) is Posted.STORED

@@ -1,0 +1,13 @@
+-- name: rouse_saga :execrows
+-- Count a letter that was not counted when it was stored, as send_letter does, so that whoever owns the saga reads its inbox; a
+-- saga that nobody owns becomes due. For an inbox that is full, and perhaps of letters that something else has written.
+-- Locks: the saga's row, for which it waits `patience` milliseconds (55P03).
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+)
+UPDATE saga_fn.saga AS s
+SET
+    signals = s.signals + 1,
+    due_at = CASE WHEN s.owner IS NULL AND (s.waits & 24 = 0 OR s.waits & 4 <> 0) THEN now() ELSE s.due_at END
+FROM patience
+WHERE s.shard = :shard::smallint AND s.id = :saga_id::uuid AND s.ended_at IS NULL
