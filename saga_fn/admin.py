@@ -28,6 +28,7 @@ from saga_fn.engine.asked import Asked
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import payload_in
+from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.unowned import Standing
 from saga_fn.engine.verbs import apply_verb, end_unusable
 from saga_fn.engine.view import admin_snapshot_of, plan_of
@@ -53,6 +54,7 @@ O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
 
 @final
+@only_public_errors
 class StepAdmin(Generic[O]):
     """One step of one saga, with its output type. Each verb is that of `SagaAdmin`, for this step."""
 
@@ -84,6 +86,7 @@ class StepAdmin(Generic[O]):
 
 
 @final
+@only_public_errors
 class SagaAdmin:
     """Operators' verbs. Each waits until it has been applied, and raises SagaStateError with the reason if it is refused.
 

@@ -16,6 +16,7 @@ from saga_fn.engine.awaiting import drive_to_end, end_of, outcome_of
 from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.obstacle import StartedSaga
+from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.results import check_name, result_of
 from saga_fn.engine.starting import Starter
@@ -39,6 +40,7 @@ R_co = TypeVar("R_co", covariant=True)
 
 
 @final
+@only_public_errors
 class SagaRun(Generic[R_co]):
     """One saga, started or attached to. Awaiting it, in any process, never touches it."""
 
@@ -99,6 +101,7 @@ class SagaRun(Generic[R_co]):
 
 
 @final
+@only_public_errors
 class SagaHandle(Generic[D, R]):
     """A registered saga: what it is started with and what comes out are in its type."""
 

@@ -22,6 +22,7 @@ from saga_fn.engine.health import health_of, not_entered
 from saga_fn.engine.home import Home
 from saga_fn.engine.log import LogErrors
 from saga_fn.engine.options import MEBIBYTE, EngineOptions
+from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.sending import Delivery, enveloped, send_to_saga
 from saga_fn.engine.starting import Starter
@@ -51,6 +52,7 @@ T = TypeVar("T")
 
 
 @final
+@only_public_errors
 class SagaOrchestrator:
     """Runs sagas in this process and keeps them in a PostgreSQL schema (or, for tests, in a MemoryStore).
 

@@ -14,6 +14,8 @@ from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
 
 _ROW_REFUSED: Final = ("22", "23", "54")
+_CHARACTERS: Final = ("22021", "22P05")
+"""A character that the database's encoding does not have."""
 DRIVER_ERRORS = (
     asyncpg.PostgresError,
     asyncpg.InterfaceError,
@@ -70,7 +72,9 @@ def told_apart(error: Exception) -> StoreError:
     if isinstance(error, asyncpg.PostgresError):
         return _told_by_server(error)
     if isinstance(error, asyncpg.DataError | ValueError | OverflowError):
-        return RowRefusedError(f"a value cannot be sent to PostgreSQL: {type(error).__name__}")
+        unfit = RowRefusedError(f"a value cannot be sent to PostgreSQL: {type(error).__name__}")
+        unfit.is_of_a_value = True
+        return unfit
     if isinstance(error, asyncpg.InterfaceError) and "pool is clos" in str(error):
         return StoreUnavailableError(
             f"the pool is closed: {error}", hint="leave `async with orchestrator` before you close its pool"
@@ -93,6 +97,7 @@ def _told_by_server(error: asyncpg.PostgresError) -> StoreError:
     if state[:2] in _ROW_REFUSED:
         refused = RowRefusedError(f"PostgreSQL refused the row: {named}")
         refused.constraint = error.constraint_name
+        refused.is_of_a_value = state in _CHARACTERS
         return refused
     if state == "55P03":
         return RowLockedError("somebody else keeps a row locked")

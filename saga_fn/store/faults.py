@@ -1,4 +1,7 @@
-"""How a store fails, told apart by what helps: another value, another try, or waiting."""
+"""How a store fails, told apart by what helps: another value, another try, or waiting.
+
+No user meets these: `engine/outward.py` makes public errors of those that nobody on the way could do anything about.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,12 @@ from saga_fn.errors import StoreError
 class RowRefusedError(StoreError):
     """The store cannot keep a value of this batch. The same call never succeeds; smaller batches find the row.
 
-    `constraint` names the database's rule that was broken, where it was one.
+    `constraint` names the database's rule that was broken, where it was one. `is_of_a_value` says that a value is none that
+    this database can hold, whatever its rows are.
     """
 
     constraint: str | None = None
+    is_of_a_value: bool = False
 
 
 class StoreBusyError(StoreError):

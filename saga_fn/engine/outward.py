@@ -1,0 +1,52 @@
+"""The one place where an error that the library's own parts tell each other becomes one of those that its users know."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final, ParamSpec, TypeVar
+
+from saga_fn.errors import PayloadError, SagaError, StoreRefusedError, StoreUnavailableError
+from saga_fn.store.faults import RowRefusedError, StoreBusyError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C")
+_ENTERED_AND_LEFT: Final = ("__aenter__", "__aexit__")
+
+
+def public_error(error: RowRefusedError | StoreBusyError) -> SagaError:
+    """What a caller is told where a store says this, and nobody on the way could do anything about it."""
+    if isinstance(error, StoreBusyError):
+        return StoreUnavailableError(error.fact, hint="make the same call again")
+    if error.is_of_a_value:
+        return PayloadError(
+            f"the database cannot store a value that was given: {error.fact}",
+            hint="names, keys and data need characters that the database's encoding has: UTF8 has them all",
+        )
+    return StoreRefusedError(
+        error.fact,
+        hint="the server's log says which row; one that something else has written is to be restored from a backup",
+    )
+
+
+def only_public_errors(face: type[C]) -> type[C]:
+    """Let nothing but public errors out of a class that users call: out of each public coroutine that it defines itself."""
+    for name, member in list(vars(face).items()):
+        if inspect.iscoroutinefunction(member) and (not name.startswith("_") or name in _ENTERED_AND_LEFT):
+            setattr(face, name, _told(member))
+    return face
+
+
+def _told(
+    call: Callable[P, Awaitable[R]],
+) -> Callable[P, Coroutine[Any, Any, R]]:  # Any: a coroutine yields to its loop
+    @functools.wraps(call)
+    async def told(*args: P.args, **named: P.kwargs) -> R:
+        try:
+            return await call(*args, **named)
+        except (RowRefusedError, StoreBusyError) as error:
+            raise public_error(error) from error
+
+    return told
