@@ -195,12 +195,14 @@ class SagaAdmin:
         binding = registered.definition.binding(chosen)
         if binding is None:
             known = shown(list(registered.definition.steps))
-            raise SagaDefinitionError(f"saga {row.name!r} has no step {shown(chosen)}", hint=f"its steps are {known}")
+            raise SagaDefinitionError(
+                f"saga {shown(row.name)} has no step {shown(chosen)}", hint=f"its steps are {known}"
+            )
         kept = binding.given_for(chosen)
         payload = kept.encode(kept.accept(mock_output))
         limit = self._engine.options.max_payload_bytes
         if len(payload) > limit:
-            raise PayloadTooLargeError(f"the output for step {chosen!r}", size=len(payload), limit=limit)
+            raise PayloadTooLargeError(f"the output for step {shown(chosen)}", size=len(payload), limit=limit)
 
         def make(at: Standing) -> Incoming:
             skipped = StepSkipped(at.now, chosen, not_begun=not_begun, expect=check)

@@ -111,10 +111,10 @@ class SagaNotRegisteredError(SagaError):
     def __init__(self, saga_name: str, *, registered: Iterable[str] = (), hint: str | None = None) -> None:
         self.saga_name = saga_name
         self.registered = tuple(sorted(registered))
-        known = ", ".join(map(repr, self.registered)) or "none"
+        known = ", ".join(map(shown, self.registered)) or "none"
         super().__init__(
-            f"no saga named {saga_name!r} is registered with this orchestrator (registered: {known})",
-            hint=hint or f"call orchestrator.register({saga_name!r}, definition) first, in this process",
+            f"no saga named {shown(saga_name)} is registered with this orchestrator (registered: {known})",
+            hint=hint or f"call orchestrator.register({shown(saga_name)}, definition) first, in this process",
         )
 
 
@@ -135,7 +135,7 @@ class SagaNotFoundError(SagaError):
         self.uncommitted = uncommitted
         if wanted is not None:
             super().__init__(
-                f"there is no saga {saga_id} of the name {wanted!r}: the saga of this id is a {found!r}",
+                f"there is no saga {saga_id} of the name {shown(wanted)}: the saga of this id is a {shown(found)}",
                 hint="attach to it by the handle of its own definition",
             )
             return
@@ -163,7 +163,7 @@ class ActiveSagaAlreadyExistsError(SagaError):
         self.aggregation_id = aggregation_id
         self.saga_id = saga_id
         super().__init__(
-            f"saga {saga_id} of {saga_name!r} is already active for aggregation id {aggregation_id!r}",
+            f"saga {saga_id} of {shown(saga_name)} is already active for aggregation id {shown(aggregation_id)}",
             hint="await that one with handle.attach(error.saga_id), or start again once it has ended",
         )
 
@@ -180,7 +180,7 @@ class StartConflictError(SagaError):
         self.idempotency_key = idempotency_key
         self.saga_id = saga_id
         super().__init__(
-            f"idempotency key {idempotency_key!r} of {saga_name!r} has started saga {saga_id} with other initial data",
+            f"idempotency key {shown(idempotency_key)} of {shown(saga_name)} has started saga {saga_id} with other initial data",
             hint="one key means one request: use a new key for new data, or send the same data again",
         )
 
@@ -205,8 +205,8 @@ class StartBusyError(SagaError):
         self.idempotency_key = idempotency_key
         self.aborted = aborted
         keys = (("aggregation id", aggregation_id), ("idempotency key", idempotency_key))
-        of = " and ".join(f"{what} {key!r}" for what, key in keys if key is not None)
-        fact = f"{saga_name!r} could not be started{f' for {of}' if of else ''}: {reason}"
+        of = " and ".join(f"{what} {shown(key)}" for what, key in keys if key is not None)
+        fact = f"{shown(saga_name)} could not be started{f' for {of}' if of else ''}: {reason}"
         if aborted:
             super().__init__(
                 f"{fact}; the transaction of the connection given is aborted",
@@ -387,7 +387,8 @@ class StoreUnavailableError(StoreError):
 class StoreRefusedError(StoreError):
     """The database answers and refuses: rights, a setting, the server's kind or a pooler has to be changed first.
 
-    Doing the same again does not help; `hint` says what does. The message has the server's own sentence.
+    So it is for a DSN that cannot be read. Doing the same again does not help; `hint` says what does. The message has the
+    server's own sentence.
     """
 
 
@@ -413,7 +414,7 @@ class SchemaMissingError(StoreError):
         self.found = found
         self.needed = needed
         state = "holds no saga_fn tables" if found == 0 else f"is at version {found}, this library needs {needed}"
-        super().__init__(f"schema {schema!r} {state}", hint=hint)
+        super().__init__(f"schema {shown(schema)} {state}", hint=hint)
 
 
 class SchemaTooNewError(StoreError):
@@ -428,7 +429,7 @@ class SchemaTooNewError(StoreError):
         self.found = found
         self.known = known
         super().__init__(
-            f"schema {schema!r} is at version {found}, this library knows versions up to {known}",
+            f"schema {shown(schema)} is at version {found}, this library knows versions up to {known}",
             hint="upgrade saga-fn in this process to the version that migrated the schema",
         )
 

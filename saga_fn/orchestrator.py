@@ -531,6 +531,8 @@ def _store(
                 "statement_cache_size is for connections of the library's own",
                 hint="create the pool with statement_cache_size=0 instead",
             )
+    if listen_dsn is not None:
+        check_is(listen_dsn, str, "listen_dsn= a DSN", error=StoreError, hint='e.g. "postgresql://host/db"')
     check_is(schema, str, "the schema's name", error=StoreError, hint='e.g. "saga_fn"')
     from saga_fn.store.postgres import PostgresStore  # late: it imports the driver, which is slow to import
 

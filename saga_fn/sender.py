@@ -82,7 +82,7 @@ class EventSender(Generic[T]):
         data = tp.encode(tp.accept(payload))
         limit = engine.options.max_payload_bytes
         if len(data) > limit:
-            raise PayloadTooLargeError(f"event {self._event.name!r}", size=len(data), limit=limit)
+            raise PayloadTooLargeError(f"event {shown(self._event.name)}", size=len(data), limit=limit)
         check_key("event_id", event_id)
         if correlation_id is not None:
             about(correlation_id)

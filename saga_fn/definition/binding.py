@@ -22,7 +22,7 @@ from saga_fn.definition.refs import StepContext
 from saga_fn.definition.retry import ExponentialRetry, NoRetry
 from saga_fn.definition.waits import WaitParts
 from saga_fn.duration import seconds_of
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 _DEFAULT_UNDO_RETRY: Final = ExponentialRetry(
     base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=10), within=timedelta(days=7)
@@ -77,12 +77,12 @@ def bind_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input
     timeout = options.get("timeout", DEFAULT_TIMEOUT)
     if "compensation_waits_for" in options and parts.compensate is None:
         raise SagaDefinitionError(
-            f"step {step_id!r} has compensation_waits_for, but no compensation",
+            f"step {shown(step_id)} has compensation_waits_for, but no compensation",
             hint="give compensate=, or leave it out",
         )
     if parts.undo_waits and "compensation_waits_for" not in options:
         raise SagaDefinitionError(
-            f"the compensation of step {step_id!r} may return a WaitFor, but the step does not say for which event",
+            f"the compensation of step {shown(step_id)} may return a WaitFor, but the step does not say for which event",
             hint="step(..., compensation_waits_for=that_event)",
         )
     return StepBinding(

@@ -273,7 +273,7 @@ class SagaBuilder(WaitingBuilder[D]):
             map_input = handed_on(step_id, parts, self._sources(refs or (self.initial,)))
         else:
             map_input = self._computed(step_id, refs, using, "the input_map (using)", follows, parts.taken_type)
-        self._captures.extend(Captured.of(f"{what} of step {step_id!r}", fn) for what, fn in parts.functions)
+        self._captures.extend(Captured.of(f"{what} of step {shown(step_id)}", fn) for what, fn in parts.functions)
         return self._add(plan_step(step_id, parts, chosen, follows), bind_step(step_id, parts, chosen, map_input))
 
     @override
@@ -316,7 +316,7 @@ class SagaBuilder(WaitingBuilder[D]):
         wanted: object,
     ) -> Mapped:
         declared = None if self._sequential else frozenset(follows)
-        self._captures.append(Captured.of(f"{what} of step {step_id!r}", using))
+        self._captures.append(Captured.of(f"{what} of step {shown(step_id)}", using))
         return computed(
             step_id,
             self._sources(refs),
@@ -339,16 +339,17 @@ class SagaBuilder(WaitingBuilder[D]):
     def _check_ref(self, user: str, ref: object) -> None:
         if not isinstance(ref, StepRef):
             raise SagaDefinitionError(
-                f"{user!r} depends on {shown(ref)}, which is not a StepRef",
+                f"{shown(user)} depends on {shown(ref)}, which is not a StepRef",
                 hint="pass what add_step (or the call of a step) gave; several of them as a tuple",
             )
         if ref.builder is not self:
             raise SagaDefinitionError(
-                f"{user!r} depends on {ref!r} of another saga", hint="use refs only in the saga that made them"
+                f"{shown(user)} depends on {shown(ref)} of another saga",
+                hint="use refs only in the saga that made them",
             )
         if ref.step_id != INITIAL and ref.step_id not in self._bindings:
             raise SagaDefinitionError(
-                f"{user!r} depends on step {ref.step_id!r}, which is not there",
+                f"{shown(user)} depends on step {shown(ref.step_id)}, which is not there",
                 hint="add first what a step depends on, and pass the StepRef that gave: so no steps wait for each other",
             )
 
@@ -401,4 +402,4 @@ def _is_one_of(value: object, *words: str) -> bool:
 
 def _check_refs(user: str, refs: object) -> None:
     if not isinstance(refs, Sequence):
-        raise SagaDefinitionError(f"{user!r} depends on {shown(refs)}, which is no StepRef", hint="use add_step")
+        raise SagaDefinitionError(f"{shown(user)} depends on {shown(refs)}, which is no StepRef", hint="use add_step")

@@ -14,7 +14,7 @@ from typing import Final, cast, final
 
 import attrs
 
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 _UNSET: Final = object()
 
@@ -45,7 +45,7 @@ class Captured:
         changed = [name for name, found in self._found.items() if now.get(name, _UNSET) is not found]
         if changed:
             raise SagaDefinitionError(
-                f"{self.what} uses the variable {changed[0]!r}, which has another value now than when the step was added",
+                f"{self.what} uses the variable {shown(changed[0])}, which has another value now than when the step was added",
                 hint=f"in a loop, bind it when the function is made: lambda value, {changed[0]}={changed[0]}: ...",
             )
 

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from saga_fn.codec import type_name
 from saga_fn.definition.signature import fits, hints_of, takes, written
-from saga_fn.errors import SagaDefinitionError, TypeValidationError
+from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 _SAY: Final = "make it say True or False, as in .when(lambda inp: bool(inp.items))"
 
@@ -17,11 +17,11 @@ def check_condition(name: str, condition: object, given: object) -> None:
     """Raise SagaDefinitionError for what cannot be asked whether a step is to be taken that takes a `given`."""
     if inspect.iscoroutinefunction(condition):
         raise SagaDefinitionError(
-            f"the condition of step {name!r} is async", hint="make it a plain function of the step's input"
+            f"the condition of step {shown(name)} is async", hint="make it a plain function of the step's input"
         )
     if not takes(condition, 1):
         raise SagaDefinitionError(
-            f"the condition of step {name!r} cannot be called with the step's input, and nothing else",
+            f"the condition of step {shown(name)} cannot be called with the step's input, and nothing else",
             hint=f"write {name}.when(lambda inp: ...), which says True or False",
         )
     _check_annotations(
@@ -41,12 +41,12 @@ def _check_annotations(name: str, condition: Callable[..., object], given: objec
     taken = hints.get(next(iter(inspect.signature(condition).parameters)), Any)
     if not fits(given, taken):
         raise TypeValidationError(
-            f"the condition of step {name!r} takes a {type_name(taken)}, but the step takes a {type_name(given)}",
+            f"the condition of step {shown(name)} takes a {type_name(taken)}, but the step takes a {type_name(given)}",
             hint="a condition is asked of the step's own input",
         )
     if not fits(hints.get("return", Any), bool):
         raise TypeValidationError(
-            f"the condition of step {name!r} returns a {type_name(hints['return'])}, which is not a bool",
+            f"the condition of step {shown(name)} returns a {type_name(hints['return'])}, which is not a bool",
             hint=_SAY,
         )
 
@@ -56,7 +56,7 @@ def holds(name: str, condition: Callable[[Any], object], value: object) -> bool:
     answer = condition(value)
     if not isinstance(answer, bool):
         raise SagaDefinitionError(
-            f"the condition of step {name!r} returned a {type(answer).__name__}, which is not a bool",
+            f"the condition of step {shown(name)} returned a {type(answer).__name__}, which is not a bool",
             hint=_SAY,
         )
     return answer

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 
 def check_deadline(plan: Plan) -> None:
@@ -27,11 +27,11 @@ def check_deadline(plan: Plan) -> None:
             continue
         if planned.kind is StepKind.EVENT and planned.limit is None:
             raise SagaDefinitionError(
-                f"the wait {planned.step!r} has no timeout, but the saga has a deadline",
+                f"the wait {shown(planned.step)} has no timeout, but the saga has a deadline",
                 hint="give it a timeout shorter than the deadline, and say with default= if the saga then goes on",
             )
         if limit and before + limit >= deadline:
-            what = f"the sleep {planned.step!r} takes" if sleeps else f"the wait {planned.step!r} may take"
+            what = f"the sleep {shown(planned.step)} takes" if sleeps else f"the wait {shown(planned.step)} may take"
             after = f" after sleeps of {_shown(before)}" if before else ""
             vain = "the saga would never get past it" if sleeps else "its timeout would never be over"
             raise SagaDefinitionError(

@@ -47,7 +47,7 @@ def check_way(name: str, value: object) -> None:
     """Raise SagaDefinitionError for what is no way to settle an unknown outcome."""
     if not isinstance(value, str) or value not in _WAYS:
         raise SagaDefinitionError(
-            f"{name} must be one of {', '.join(map(repr, _WAYS))}, not {shown(value)}",
+            f"{name} must be one of {', '.join(map(shown, _WAYS))}, not {shown(value)}",
             hint="'repeat' for a step that is idempotent, 'park' to let a person find out; "
             "or give probe=, a function that finds out",
         )
@@ -64,17 +64,17 @@ def way_of(name: str, wanted: object, *, probes: bool, undo_takes: object) -> On
     way = _WAYS[str(wanted)]
     if way is OnUnknown.PROBE and not probes:
         raise SagaDefinitionError(
-            f"step {name!r} has on_unknown='probe', but no probe",
+            f"step {shown(name)} has on_unknown='probe', but no probe",
             hint="give probe=, an async function of its input that returns Done(output) or NOT_DONE",
         )
     if way is OnUnknown.UNDO and undo_takes is None:
         raise SagaDefinitionError(
-            f"step {name!r} has on_unknown='undo', but no compensation",
+            f"step {shown(name)} has on_unknown='undo', but no compensation",
             hint="give compensate=, a function that also undoes what only may have been done",
         )
     if way is OnUnknown.UNDO and not fits(type(None), undo_takes):
         raise SagaDefinitionError(
-            f"step {name!r} has on_unknown='undo', but its compensation does not accept a missing output",
+            f"step {shown(name)} has on_unknown='undo', but its compensation does not accept a missing output",
             hint="if the step may have run there is no output: annotate it `out: Payment | None`, and undo by the input alone",
         )
     return way

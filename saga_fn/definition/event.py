@@ -67,8 +67,8 @@ class Expected(Generic[T_co]):
 
         def __getattr__(self, name: str) -> NoReturn:
             if name in _MENDS:
-                raise SagaDefinitionError(f"{self!r} has no {name!r}: it is not a step", hint=_MENDS[name])
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+                raise SagaDefinitionError(f"{self!r} has no {shown(name)}: it is not a step", hint=_MENDS[name])
+            raise AttributeError(f"{shown(type(self).__name__)} object has no attribute {shown(name)}")
 
     @overload
     def wait(
@@ -160,7 +160,7 @@ class Event(Expected[T]):
             )
         if not isinstance(for_next, bool):  # pyright: ignore[reportUnnecessaryIsInstance]  # no checker may have seen it
             raise SagaDefinitionError(
-                f"for_next of event {name!r} must be True or False, not a {type(for_next).__name__}",
+                f"for_next of event {shown(name)} must be True or False, not a {type(for_next).__name__}",
                 hint='Event("topped_up", Amount, for_next=True)',
             )
         self.name: str = name
@@ -169,7 +169,7 @@ class Event(Expected[T]):
         self._given: object = payload
         self._payload: PayloadType[T] | None = None
         if payload is not None:
-            self._payload = payload_type(payload, f"the payload of event {name!r}")
+            self._payload = payload_type(payload, f"the payload of event {shown(name)}")
 
     @property
     @override
@@ -185,10 +185,10 @@ class Event(Expected[T]):
             arguments = get_args(getattr(self, "__orig_class__", None))
             if not arguments:
                 raise TypeValidationError(
-                    f"event {self.name!r} does not say what it brings",
+                    f"event {shown(self.name)} does not say what it brings",
                     hint=f'Event("{self.name}", Approval), or Event[Approved | Rejected]("{self.name}")',
                 )
-            self._payload = payload_type(arguments[0], f"the payload of event {self.name!r}")
+            self._payload = payload_type(arguments[0], f"the payload of event {shown(self.name)}")
         return self._payload
 
     @override

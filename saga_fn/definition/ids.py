@@ -28,7 +28,7 @@ def new_id(wanted: object, known: Collection[StepId]) -> StepId:
         )
     if wanted in known:
         raise SagaDefinitionError(
-            f"this saga has a step {wanted!r} already", hint="give this one a name of its own with step_id="
+            f"this saga has a step {shown(wanted)} already", hint="give this one a name of its own with step_id="
         )
     if len(known) >= MOST_STEPS:
         raise SagaDefinitionError(f"a saga has at most {MOST_STEPS} steps", hint="split it into several sagas")
@@ -42,13 +42,13 @@ def check_items(new: PlannedStep, planned: Iterable[PlannedStep]) -> None:
     """
     if new.width and len(new.step) > LONGEST_FAN_OUT_ID:
         raise SagaDefinitionError(
-            f"step {new.step!r} is done for each item, so its id may have {LONGEST_FAN_OUT_ID} characters at most",
+            f"step {shown(new.step)} is done for each item, so its id may have {LONGEST_FAN_OUT_ID} characters at most",
             hint="give it a shorter one with step_id=",
         )
     for known in planned:
         if (new.width and owner_of(known.step) == new.step) or (known.width and owner_of(new.step) == known.step):
             raise SagaDefinitionError(
-                f"steps {new.step!r} and {known.step!r} cannot be told from each other's items",
+                f"steps {shown(new.step)} and {shown(known.step)} cannot be told from each other's items",
                 hint="give one of them another step_id=",
             )
 

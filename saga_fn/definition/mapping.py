@@ -13,7 +13,7 @@ from saga_fn.core.ids import StepId
 from saga_fn.definition.parts import StepParts
 from saga_fn.definition.refs import InputContext, StepRef
 from saga_fn.definition.signature import fits, hints_of, is_any_dict, members, takes, written
-from saga_fn.errors import SagaDefinitionError, TypeValidationError
+from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 
 class Known(Protocol):
@@ -46,13 +46,13 @@ def handed_on(step_id: StepId, parts: StepParts, sources: Sequence[Source]) -> M
     """The output of one step as the input of another. Raises SagaDefinitionError, TypeValidationError."""
     if len(sources) > 1:
         raise SagaDefinitionError(
-            f"step {step_id!r} depends on {len(sources)} steps, so its input has to be put together",
+            f"step {shown(step_id)} depends on {len(sources)} steps, so its input has to be put together",
             hint="give input_map (using, in a @saga)",
         )
     (source,) = sources
     if not fits(source.gives.tp, parts.taken_type):
         raise TypeValidationError(
-            f"step {step_id!r} takes {type_name(parts.taken_type)}, but is given {source.gives.name}",
+            f"step {shown(step_id)} takes {type_name(parts.taken_type)}, but is given {source.gives.name}",
             hint="give input_map (using, in a @saga) to make the one from the other",
         )
     ref = source.ref
@@ -79,18 +79,18 @@ def computed(
     if not takes(using, arguments):
         given = "the InputContext" if not sources else f"the output{'s' if arguments > 1 else ''} it depends on"
         raise SagaDefinitionError(
-            f"{what} of step {step_id!r} cannot be called with {arguments} argument(s)",
+            f"{what} of step {shown(step_id)} cannot be called with {arguments} argument(s)",
             hint=f"it is given {given}, in the same order",
         )
     if inspect.iscoroutinefunction(using):
         raise SagaDefinitionError(
-            f"{what} of step {step_id!r} is async", hint="make it a plain function; steps do the awaiting"
+            f"{what} of step {shown(step_id)} is async", hint="make it a plain function; steps do the awaiting"
         )
     if any(source.conditional for source in sources):
         _check_takes_none(step_id, sources, using)
     context: Any = InputContext  # Any: subscribed with a type that is known at run time only
     _check_annotations(
-        f"{what} of step {step_id!r}", using, [one.gives.tp for one in sources] or [context[initial]], wanted
+        f"{what} of step {shown(step_id)}", using, [one.gives.tp for one in sources] or [context[initial]], wanted
     )
     if sources:
         refs = tuple(source.ref for source in sources)
@@ -109,8 +109,8 @@ def _check_takes_none(step_id: StepId, sources: Sequence[Source], using: Callabl
     for source, parameter in zip(sources, inspect.signature(using).parameters, strict=False):
         if source.conditional and parameter in hints and not fits(type(None), hints[parameter]):
             raise TypeValidationError(
-                f"the input_map of step {step_id!r} takes a {type_name(hints[parameter])}, "
-                f"but step {source.ref.step_id!r} is conditional and may give None",
+                f"the input_map of step {shown(step_id)} takes a {type_name(hints[parameter])}, "
+                f"but step {shown(source.ref.step_id)} is conditional and may give None",
                 hint=f"annotate it {type_name(hints[parameter])} | None, and say what to do without it",
             )
 

@@ -105,7 +105,7 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
         raise SagaDefinitionError("a lambda cannot be a step", hint="write an async function")
     if probe is not None and "on_unknown" in options:
         raise SagaDefinitionError(
-            f"step {name} has a probe and on_unknown={options['on_unknown']!r}",
+            f"step {name} has a probe and on_unknown={shown(options['on_unknown'])}",
             hint="a probe is what is to be done when it may have run: leave on_unknown out",
         )
     does = read_signature(fn, values=1, what="step")

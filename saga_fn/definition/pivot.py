@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import PlannedStep
-from saga_fn.errors import SagaDefinitionError
+from saga_fn.errors import SagaDefinitionError, shown
 
 
 def check_pivot(steps: Sequence[PlannedStep]) -> None:
@@ -14,7 +14,7 @@ def check_pivot(steps: Sequence[PlannedStep]) -> None:
     pivots = [planned.step for planned in steps if planned.pivot]
     if len(pivots) > 1:
         raise SagaDefinitionError(
-            f"steps {pivots[0]!r} and {pivots[1]!r} are both the pivot of this saga",
+            f"steps {shown(pivots[0])} and {shown(pivots[1])} are both the pivot of this saga",
             hint="a saga has one point of no return: set pivot=True on the step after which nothing is undone any more",
         )
     if not pivots:
@@ -22,25 +22,25 @@ def check_pivot(steps: Sequence[PlannedStep]) -> None:
     (pivot,) = pivots
     if any(planned.pivot and planned.width for planned in steps):
         raise SagaDefinitionError(
-            f"step {pivot!r} is done for each item, so it cannot be the pivot",
+            f"step {shown(pivot)} is done for each item, so it cannot be the pivot",
             hint="there is one point of no return: make a step before or after it the pivot",
         )
     after, before = _following(steps, pivot), _preceding(steps, pivot)
     for planned in steps:
         if planned.step == pivot and planned.compensable:
             raise SagaDefinitionError(
-                f"step {pivot!r} is the pivot and has a compensation, which nothing would ever call",
+                f"step {shown(pivot)} is the pivot and has a compensation, which nothing would ever call",
                 hint="leave out compensate=, or pivot=True if it can be undone",
             )
         if planned.step in after and planned.compensable:
             raise SagaDefinitionError(
-                f"step {planned.step!r} has a compensation, but comes after the pivot {pivot!r}: "
+                f"step {shown(planned.step)} has a compensation, but comes after the pivot {shown(pivot)}: "
                 "from there the saga only goes forward",
                 hint="leave its compensation out, or move the step before the pivot",
             )
         if planned.step not in after | before | {pivot}:
             raise SagaDefinitionError(
-                f"step {planned.step!r} may run beside the pivot {pivot!r}, so nobody knows whether it is to be undone",
+                f"step {shown(planned.step)} may run beside the pivot {shown(pivot)}, so nobody knows whether it is to be undone",
                 hint="order it before or after the pivot with after= (or depends_on)",
             )
 

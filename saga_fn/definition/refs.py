@@ -88,12 +88,12 @@ class StepRef(Generic[O_co]):
                 raise AttributeError(name)
             if name in ("when", "each"):
                 raise SagaDefinitionError(
-                    f"{self!r} has no {name!r}: it is what a step gives, not a step",
+                    f"{self!r} has no {shown(name)}: it is what a step gives, not a step",
                     hint="say it of the step, before it is wired: charge.when(...)(order), charge.each(concurrency=3)(orders); "
                     "a wait and a sleep have neither",
                 )
             raise SagaDefinitionError(
-                f"{self!r} has no attribute {name!r}: it has no value while the saga is being built",
+                f"{self!r} has no attribute {shown(name)}: it has no value while the saga is being built",
                 hint=f"look into it in `using` / `input_map`, as in using=lambda value: value.{name}",
             )
 
@@ -200,14 +200,15 @@ class InputContext(Generic[D_co]):
             return cast("O", self.initial_data)  # the reference was made with this very type
         if self.declared is not None and ref.step_id not in self.declared:
             raise SagaDefinitionError(
-                f"the output of step {ref.step_id!r} is not declared by this step",
+                f"the output of step {shown(ref.step_id)} is not declared by this step",
                 hint="with order='graph' name it in depends_on= or after=",
             )
         try:
             return cast("O", self.step_outputs[ref.step_id])  # decoded by the very type the reference was made with
         except KeyError:
             raise SagaDefinitionError(
-                f"step {ref.step_id!r} has no output here", hint="a step can only use the outputs of steps before it"
+                f"step {shown(ref.step_id)} has no output here",
+                hint="a step can only use the outputs of steps before it",
             ) from None
 
     @property

@@ -66,7 +66,7 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
     for other in parameters:
         if _is_context(hints.get(other.name)) and not (wants_context and other is named[values]):
             raise SagaDefinitionError(
-                f"{what} {name_of(fn)} takes its StepContext as {other.name!r}, where it would not be given one",
+                f"{what} {name_of(fn)} takes its StepContext as {shown(other.name)}, where it would not be given one",
                 hint="make it the next positional parameter after its input, or after its output in a compensation",
             )
     unfilled = [p.name for p in extra if p.default is p.empty] + [
@@ -84,7 +84,8 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
     for parameter in named[:values]:
         if parameter.name not in hints:
             raise TypeValidationError(
-                f"parameter {parameter.name!r} of {name_of(fn)} has no annotation", hint="annotate it with its type"
+                f"parameter {shown(parameter.name)} of {name_of(fn)} has no annotation",
+                hint="annotate it with its type",
             )
         takes.append(hints[parameter.name])
     if "return" not in hints:
@@ -109,7 +110,7 @@ def hints_of(fn: Callable[..., Any] | type) -> dict[str, Any]:  # Any: whatever 
         return typing.get_type_hints(fn, include_extras=True)
     except NameError as error:
         raise TypeValidationError(
-            f"the annotation {error.name!r} of {name_of(fn)} cannot be found at run time", hint=UNRESOLVED
+            f"the annotation {shown(error.name)} of {name_of(fn)} cannot be found at run time", hint=UNRESOLVED
         ) from error
     except Exception as error:  # whatever evaluating an annotation raises
         raise TypeValidationError(

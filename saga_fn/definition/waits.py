@@ -132,7 +132,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
             known = self._events.setdefault(name, one)
             if known.payload.tp != one.payload.tp:
                 raise SagaDefinitionError(
-                    f"event {name!r} brings {known.payload.name} here and {one.payload.name} there, in one saga",
+                    f"event {shown(name)} brings {known.payload.name} here and {one.payload.name} there, in one saga",
                     hint="wait for the same Event object in both places, or give one of them another name",
                 )
 
@@ -174,7 +174,7 @@ def _wait_parts(
 ) -> WaitParts:
     """What a wait for an event is made of. Raises SagaDefinitionError."""
     check_event(event)
-    what = " or ".join(repr(name) for name in event.names)
+    what = " or ".join(map(shown, event.names))
     if refs and correlate is None:
         raise SagaDefinitionError(
             f"the wait for {what} is given {shown(refs[0])}, but not what to do with it",

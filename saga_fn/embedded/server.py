@@ -317,11 +317,13 @@ def _keeper_command(place: Path, account: Account | None, *, discard: bool) -> l
 
 
 def _path(name: str, value: object) -> Path:
-    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+    text = str(value) if isinstance(value, Path) else value
+    if not isinstance(text, str) or not text or "\0" in text:
+        given = "an empty text" if text == "" else f"a {type(value).__name__}"
         raise EmbeddedServerError(
-            f"{name} must be the path of a folder, not a {type(value).__name__}", hint=f'{name}="/var/lib/saga_fn"'
+            f"{name} must be the path of a folder, not {given}", hint=f'{name}="/var/lib/saga_fn"'
         )
-    return Path(value).absolute()
+    return Path(text).absolute()
 
 
 def _checked(settings: Mapping[str, str]) -> dict[str, str]:

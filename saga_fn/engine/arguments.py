@@ -39,8 +39,8 @@ def seconds_of(timeout: object) -> float:
 def check_whole(name: str, value: object, *, least: int, most: int = 2**31 - 1) -> None:
     """Raise SagaError for what is no whole number from `least` to `most`."""
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
-        shown = value if isinstance(value, int | float) and abs(value) < most else type(value).__name__
-        raise SagaError(f"{name} must be a whole number from {least} to {most}, not {shown!r}", hint=f"{name}={least}")
+        given = shown(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
+        raise SagaError(f"{name} must be a whole number from {least} to {most}, not {given}", hint=f"{name}={least}")
 
 
 def check_is(value: object, kind: type | tuple[type, ...], what: str, *, error: type[SagaError], hint: str) -> None:

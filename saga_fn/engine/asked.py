@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from saga_fn.errors import PayloadError
+from saga_fn.errors import PayloadError, shown
 
 LONGEST_ACTOR: Final = 255
 """Characters."""
@@ -43,9 +43,19 @@ def asked_in(kept: bytes | None) -> Asked:
 def _line(name: str, value: object, longest: int) -> str | None:
     if value is None:
         return None
-    if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
+    wanted = f"{name} must be one line of 1 to {longest} printable characters"
+    if not isinstance(value, str):
+        raise PayloadError(f"{wanted}, not a {type(value).__name__}", hint=f'{name}="...", or leave it out')
+    if not value:
+        raise PayloadError(f"{wanted}, and the one given is empty", hint=f"say something, or leave {name} out")
+    if len(value) > longest:
         raise PayloadError(
-            f"{name} must be one line of 1 to {longest} printable characters",
-            hint=f"leave {name} out, or shorten it; a ticket's address says more than a long text",
+            f"{wanted}, and the one given has {len(value)}",
+            hint="shorten it; a ticket's address says more than a long text",
+        )
+    if not value.isprintable():
+        odd = next(char for char in value if not char.isprintable())
+        raise PayloadError(
+            f"{wanted}, and the one given holds {shown(odd)}", hint="leave out line breaks and what does not print"
         )
     return value

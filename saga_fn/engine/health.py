@@ -10,7 +10,7 @@ from typing import Final, assert_never
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.roster import counted, seen_within
 from saga_fn.engine.worker import Worker
-from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError
+from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError, shown
 from saga_fn.snapshot import Attention, AttentionKind, Health
 from saga_fn.store.records import MOST_COUNTED, DueWork, Notice, Noticed, time_of
 
@@ -41,7 +41,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Hea
         database = False
         problems.append(error.fact)
     problems += [
-        f"the database's encoding cannot hold the saga name {name!r}" for name in sorted(engine.registry.left_out)
+        f"the database's encoding cannot hold the saga name {shown(name)}" for name in sorted(engine.registry.left_out)
     ]
     wanted = entered and engine.options.concurrency > 0
     works = not wanted or (worker.running and not worker.failures)

@@ -7,6 +7,7 @@ from typing import assert_never
 from saga_fn.core.effects import Misfit, Rejection
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.registry import Registered
+from saga_fn.errors import shown
 
 _HINT = (
     "HINT: register the changed definition as version={} beside the old one. "
@@ -21,14 +22,14 @@ def misfit_of(rejection: Rejection, registered: Registered) -> Fault:
 
 
 def _told(rejection: Rejection) -> str:
-    step = f"step {rejection.step!r}"
+    step = f"step {shown(rejection.step)}"
     match rejection.misfit:
         case Misfit.GONE:
             return f"{step} has begun, but the definition registered here does not have it"
         case Misfit.OTHER_KIND:
             return f"{step} has begun, but is another kind of step in the definition registered here"
         case Misfit.OUT_OF_ORDER:
-            return f"{step} has begun, but follows step {rejection.other!r} in the definition registered here, which is not done"
+            return f"{step} has begun, but follows step {shown(rejection.other)} in the definition registered here, which is not done"
         case Misfit.NOT_TAKEN:
             return f"{step} was passed over by its condition, but has none in the definition registered here"
         case Misfit.PIVOT:

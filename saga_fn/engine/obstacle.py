@@ -19,6 +19,7 @@ from saga_fn.errors import (
     StartConflictError,
     StoreError,
     StoreUnavailableError,
+    shown,
 )
 from saga_fn.store.connection import Connection
 from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
@@ -93,7 +94,7 @@ def told(requests: Sequence[StartRequest], error: StoreError, *, aborted: bool =
     match error:
         case RowRefusedError():
             return PayloadError(
-                f"the database cannot store what {name!r} is to be started with: {error.fact}",
+                f"the database cannot store what {shown(name)} is to be started with: {error.fact}",
                 hint="its name, keys and data need characters that the database's encoding has: UTF8 has them all",
             )
         case RowLockedError():

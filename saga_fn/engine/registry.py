@@ -45,7 +45,7 @@ class Registry:
         known = self._by_key.get(key)
         if known is not None and known.definition is not registered.definition:
             raise SagaDefinitionError(
-                f"saga {registered.name!r} version {registered.version} is registered already, with another definition",
+                f"saga {shown(registered.name)} version {registered.version} is registered already, with another definition",
                 hint="register a changed definition under the next version: register(definition, version=2)",
             )
         self._by_key[key] = registered

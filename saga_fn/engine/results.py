@@ -19,7 +19,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.view import plan_of
-from saga_fn.errors import PayloadError, SagaNotFoundError, StoredDataError
+from saga_fn.errors import PayloadError, SagaNotFoundError, StoredDataError, shown
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import SagaRecord, decode_state
 
@@ -78,7 +78,7 @@ async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition
     if items is not None:
         return asking.read(read, _joined(recorded[key].payload for key in wanted))
     if not wanted and not isinstance(find(state, step), NotTaken):
-        raise StoredDataError("state", f"step {step!r}, which gives the result, is not done in it")
+        raise StoredDataError("state", f"step {shown(step)}, which gives the result, is not done in it")
     # Nothing is recorded of what was not taken.
     payload = recorded[wanted[0]].payload if wanted else None
     return asking.read(read, payload or b"null")
@@ -105,7 +105,7 @@ class _Asking(Generic[R]):
                 f"{self._of_version()}, which is not registered here, and the definition that asks cannot read it: {error.fact}",
                 path=error.path,
                 stored=True,
-                hint=f"register that version as well: register({self.name!r}, its_definition, version={self.version})",
+                hint=f"register that version as well: register({shown(self.name)}, its_definition, version={self.version})",
             ) from error
 
     def none(self) -> R:
@@ -117,11 +117,11 @@ class _Asking(Generic[R]):
             raise PayloadError(
                 f"{self._of_version()}, which gives no result, but a {promised.name} is asked for",
                 stored=True,
-                hint=f"attach by the handle of that version: register({self.name!r}, its_definition, version={self.version})",
+                hint=f"attach by the handle of that version: register({shown(self.name)}, its_definition, version={self.version})",
             ) from error
 
     def _of_version(self) -> str:
-        return f"saga {self.saga_id} was run by version {self.version} of {self.name!r}"
+        return f"saga {self.saga_id} was run by version {self.version} of {shown(self.name)}"
 
 
 def _type_of(

@@ -30,7 +30,7 @@ from saga_fn.engine.roster import seen_within
 from saga_fn.engine.unowned import plan_of
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.waits import about, unreadable
-from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError
+from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError, shown
 from saga_fn.store.ids import new_uuid, shard_of_key
 from saga_fn.store.records import Letter, Posted, SagaRecord
 
@@ -86,7 +86,7 @@ def id_of(name: str, event_id: str | None) -> UUID:
     """The id that an event gets: always the same for the same name and `event_id`."""
     if event_id is None:
         return new_uuid()
-    whole = f"{len(name)}:{name}{event_id}".encode("utf-8", "surrogatepass")
+    whole = "".join((f"{len(name)}:", name, event_id)).encode("utf-8", "surrogatepass")
     return UUID(bytes=hashlib.blake2b(whole, digest_size=16).digest(), version=5)
 
 
@@ -170,7 +170,7 @@ async def send_to_key(
             return Delivery.ENDED
         case Posted.NOBODY | Posted.FULL:
             raise SagaStateError(
-                f"as many events wait for saga {name!r} of {aggregation_id!r} as one may take",
+                f"as many events wait for saga {shown(name)} of {shown(aggregation_id)} as one may take",
                 hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
             )
         case Posted.STORED:
@@ -249,7 +249,7 @@ def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
             raise _unreadable_event(saga_id, event.name)
         case _:
             raise SagaStateError(
-                f"saga {saga_id} has refused event {event.name!r}: {answer}",
+                f"saga {saga_id} has refused event {shown(event.name)}: {answer}",
                 saga_id=saga_id,
                 hint="look at it with SagaAdmin.get_saga.",
             )
@@ -257,18 +257,18 @@ def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
 
 def unknown_event(saga: UUID | str, name: str, known: tuple[str, ...]) -> SagaStateError:
     """Nothing in the saga waits for an event of that name."""
-    shown = ", ".join(repr(each) for each in known) or "no event at all"
+    names = ", ".join(map(shown, known)) or "no event at all"
     return SagaStateError(
-        f"saga {saga} never waits for an event {name!r}",
+        f"saga {saga} never waits for an event {shown(name)}",
         saga_id=saga if isinstance(saga, UUID) else None,
-        hint=f"it waits for {shown}; add the wait to its definition, or send the event to another saga",
+        hint=f"it waits for {names}; add the wait to its definition, or send the event to another saga",
     )
 
 
 def _unreadable_event(saga: UUID | str, name: str, flaw: PayloadError | None = None) -> PayloadError:
     """What waits for the event in the saga expects another payload; `flaw` says more, where this process knows it."""
     return PayloadError(
-        f"saga {saga} cannot read what event {name!r} brings{f': {flaw.fact}' if flaw is not None else ''}",
+        f"saga {saga} cannot read what event {shown(name)} brings{f': {flaw.fact}' if flaw is not None else ''}",
         hint="use the same Event, with the same type, where it is sent and where it is waited for",
     )
 
@@ -288,10 +288,10 @@ def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
     waiting = [each.definition for each in known if event.name in each.definition.plan.events]
     if known and not waiting:
         names = {each for registered in known for each in registered.definition.plan.events}
-        raise unknown_event(f"{name!r}", event.name, tuple(sorted(names)))
+        raise unknown_event(f"{shown(name)}", event.name, tuple(sorted(names)))
     flaws = [unreadable(each, event.name, event.payload, just_sent=True) for each in waiting]
     if flaws and None not in flaws:
-        raise _unreadable_event(f"{name!r}", event.name, flaws[-1])
+        raise _unreadable_event(f"{shown(name)}", event.name, flaws[-1])
 
 
 async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> None:

@@ -14,7 +14,7 @@ from saga_fn.definition.mapping import Known
 from saga_fn.duration import in_words
 from saga_fn.engine.arguments import size_of
 from saga_fn.engine.fault import Fault
-from saga_fn.errors import PayloadError
+from saga_fn.errors import PayloadError, shown
 from saga_fn.store.records import moment_of
 
 LONGEST_CORRELATION = 255
@@ -30,10 +30,10 @@ def bind_wait(binding: StepBinding, known: Known) -> Binding:
         return Bound(binding.step_id, about(value))
     if not isinstance(value, datetime):
         raise PayloadError(
-            f"the moment that {binding.step_id!r} lasts until is a {type(value).__name__}",
+            f"the moment that {shown(binding.step_id)} lasts until is a {type(value).__name__}",
             hint="give a datetime that knows its time zone, such as datetime.now(UTC) + timedelta(hours=1)",
         )
-    what = f"the moment that {binding.step_id!r} lasts until"
+    what = f"the moment that {shown(binding.step_id)} lasts until"
     moment = moment_of(aware(what, value))
     if moment > _LATEST:
         raise PayloadError(f"{what} is after the year 9999 in UTC", hint="no clock of the store's goes that far")
@@ -93,7 +93,7 @@ def timeout_fault(plan: Plan, step: StepId) -> Fault:
         return Fault("SagaDeadlineError", f"the saga's deadline of {in_words(plan.data.deadline or 0)} was over")
     planned = plan.step(step)
     if planned.kind is StepKind.STEP:
-        names = " or ".join(repr(name) for name in planned.undo_waits_for)
+        names = " or ".join(map(shown, planned.undo_waits_for))
         return Fault(WAIT_TIMEOUT, f"no event {names} came in time for the compensation", step)
-    names = " or ".join(repr(name) for name in planned.waits_for)
+    names = " or ".join(map(shown, planned.waits_for))
     return Fault(WAIT_TIMEOUT, f"no event {names} came within {in_words(planned.limit or 0)}", step)

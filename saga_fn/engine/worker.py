@@ -18,7 +18,7 @@ from saga_fn.engine.log import log_unregistered
 from saga_fn.engine.room import rooms as rooms_of
 from saga_fn.engine.sweeping import sweep
 from saga_fn.engine.tasks import Upkeep, call_later
-from saga_fn.errors import StoreError
+from saga_fn.errors import StoreError, shown
 from saga_fn.store.records import ClaimedSaga
 
 _log = logging.getLogger("saga_fn")
@@ -136,7 +136,7 @@ class Worker:
                 raise
             except Exception as error:  # noqa: BLE001 - the loop never dies silently: it logs, backs off and goes on
                 self.failures += 1
-                self.last_error = error.fact if isinstance(error, StoreError) else repr(error)
+                self.last_error = error.fact if isinstance(error, StoreError) else shown(error)
                 log = _log.warning if isinstance(error, StoreError) else _log.exception
                 log("the worker could not look for due sagas: %s", self.last_error)
                 claimed = 0

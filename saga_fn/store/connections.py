@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 import asyncpg
 
-from saga_fn.errors import StoreUnavailableError
+from saga_fn.errors import StoreRefusedError
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.driver_errors import DRIVER_ERRORS
 from saga_fn.store.dsn import Address
@@ -143,7 +143,7 @@ class OwnConnections:
 
 
 async def connect(address: Address) -> asyncpg.Connection[asyncpg.Record]:
-    """A new connection. Raises the driver's errors, and StoreUnavailableError for a DSN that cannot be used."""
+    """A new connection. Raises the driver's errors, and StoreRefusedError for a DSN that cannot be used."""
     address.check_certificate()
     settings = {"application_name": APPLICATION_NAME}
     try:
@@ -154,7 +154,7 @@ async def connect(address: Address) -> asyncpg.Connection[asyncpg.Record]:
             server_settings=settings,
         )
     except (ValueError, OverflowError) as error:
-        raise StoreUnavailableError(  # without the driver's words: they may quote the DSN, and with it the password
+        raise StoreRefusedError(  # without the driver's words: they may quote the DSN, and with it the password
             "the DSN cannot be read",
             hint="check the DSN: it looks like postgresql://user:password@host:5432/database",
         ) from error

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode
 
 import attrs
 
-from saga_fn.errors import StoreUnavailableError
+from saga_fn.errors import StoreRefusedError
 
 _CACHE: Final = frozenset({"statement_cache_size", "prepared_statement_cache_size"})
 _LEFT_OUT: Final = frozenset(
@@ -57,13 +57,13 @@ class Address:
     sslrootcert: str | None = None
 
     def check_certificate(self) -> None:
-        """Raise StoreUnavailableError if the server is to be verified and there is nothing to verify it by."""
+        """Raise StoreRefusedError if the server is to be verified and there is nothing to verify it by."""
         if self.sslmode not in _VERIFYING:
             return
         named = self.sslrootcert or os.environ.get("PGSSLROOTCERT")
         found = Path(named) if named else Path.home() / ".postgresql" / "root.crt"
         if not found.is_file():
-            raise StoreUnavailableError(
+            raise StoreRefusedError(
                 f"sslmode={self.sslmode} needs the certificate of the CA, and {found} is not there",
                 hint="check the DSN: name the file by sslrootcert=/path/to/ca.pem (or PGSSLROOTCERT)",
             )
@@ -72,13 +72,11 @@ class Address:
 def read_dsn(dsn: str, *, statement_cache_size: int | None = None) -> Address:
     """Read a DSN in any of its forms; `statement_cache_size` goes before the one that it names.
 
-    Raises StoreUnavailableError for one that is empty or cannot be read.
+    Raises StoreRefusedError for one that is empty or cannot be read.
     """
     text = dsn.strip()
     if not text:
-        raise StoreUnavailableError(
-            "the DSN is empty", hint="check the DSN: was a variable of the environment not set?"
-        )
+        raise StoreRefusedError("the DSN is empty", hint="check the DSN: was a variable of the environment not set?")
     try:
         head, pairs = _url(text) if "://" in text else ("postgresql://", _keywords(text))
         kept: list[tuple[str, str]] = []
@@ -96,7 +94,7 @@ def read_dsn(dsn: str, *, statement_cache_size: int | None = None) -> Address:
         timeout = float(named.get("connect_timeout") or 0)
     except ValueError:
         # Without the reason, and without the error itself: either may quote the DSN.
-        raise StoreUnavailableError("the DSN cannot be read", hint=_HINT) from None
+        raise StoreRefusedError("the DSN cannot be read", hint=_HINT) from None
     return Address(
         dsn=head + (f"?{urlencode(kept, quote_via=quote)}" if kept else ""),
         statement_cache_size=100 if cache is None else cache,

@@ -184,7 +184,7 @@ async def _check_shards(queries: Queries, connection: Connection, schema: str, s
     settled = await queries.read_shard_count(connection)
     if settled != shards:
         raise StoreError(
-            f"schema {schema!r} has {settled} shards, this process was told {shards}",
+            f"schema {shown(schema)} has {settled} shards, this process was told {shards}",
             hint="the number of shards is settled by the first migration; give every process the same",
         )
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
@@ -183,10 +184,20 @@ async def test_who_asked_and_why_stands_in_the_history(make: Make) -> None:
 _VERBS = ("step_skipped", "retry_requested", "abort_requested")
 
 
-@pytest.mark.parametrize("actor", ["", "two\nlines", "x" * 256, 7])
-def test_an_actor_is_one_line(actor: object) -> None:
-    with pytest.raises(PayloadError, match="actor must be one line of 1 to 255 printable characters"):
-        SagaAdmin(SagaOrchestrator(MemoryStore()), actor=actor)  # type: ignore[arg-type]  # what is no text is refused
+NO_LINE = {"": "is empty", "two\nlines": r"holds '\\n'", "x" * 1001: "has 1001", 7: "not a int", b"x": "not a bytes"}
+
+
+@pytest.mark.parametrize("given", NO_LINE, ids=lambda given: str(given)[:9])
+async def test_an_actor_and_a_reason_are_one_line(given: object) -> None:
+    orchestrator = SagaOrchestrator(MemoryStore())
+    says = NO_LINE[given]
+    with pytest.raises(PayloadError, match=f"actor must be one line of 1 to 255 printable characters.*{says}"):
+        SagaAdmin(orchestrator, actor=given)  # type: ignore[arg-type]  # what is no text
+    with pytest.raises(
+        PayloadError, match=f"reason must be one line of 1 to 1000 printable characters.*{says}"
+    ) as caught:
+        await SagaAdmin(orchestrator).abort(uuid4(), reason=given)  # type: ignore[arg-type]  # what is no text
+    assert ("shorten" in (caught.value.hint or "")) is (len(str(given)) > 1000)
 
 
 async def test_a_step_that_was_undone_by_hand_lets_the_rest_of_the_rollback_go_on(make: Make) -> None:

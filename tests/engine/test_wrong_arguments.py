@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import attrs
 import msgspec
 import pytest
 
+import saga_fn
 from saga_fn import (
     Event,
     EventSender,
     FixedRetry,
     InputContext,
     MemoryStore,
+    RetryLater,
     SagaAdmin,
     SagaBuilder,
     SagaEngine,
@@ -34,6 +38,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.embedded import EmbeddedPostgres
+from saga_fn.engine.sending import id_of
 from saga_fn.guard import Guard
 from saga_fn.store.migrate import check_schema, migrate
 
@@ -55,9 +60,25 @@ def shop(inp: StepRef[In]) -> StepRef[In]:
     return work(inp)
 
 
+def _unshown(self) -> str:
+    raise RuntimeError("no repr")
+
+
 class Unshown:
-    def __repr__(self) -> str:
-        raise RuntimeError("no repr")
+    __repr__ = _unshown
+
+
+class Number(int):
+    __repr__ = __str__ = _unshown
+
+
+class Fraction(float):
+    __repr__ = __str__ = _unshown
+
+
+class Text(str):
+    __slots__ = ()
+    __repr__ = __str__ = _unshown
 
 
 def deep() -> list[object]:
@@ -97,6 +118,14 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 CONTEXT = StepContext(uuid4(), "shop", "work", 1, "key", "trace", None)
+
+
+def twice(name):
+    builder = SagaBuilder(In)
+    for _ in range(2):
+        builder.add_step(work, depends_on=builder.initial, step_id=name)
+
+
 CASES: dict[str, Callable[[Stage], object]] = {
     "kept events of a number": lambda s: s.admin.kept_events("w", 5),
     "kept events of a surrogate": lambda s: s.admin.kept_events("w", "\ud800"),
@@ -151,6 +180,20 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "a deep delay": lambda _: FixedRetry(max_attempts=2, delay=deep()),
     "a registration of what cannot be shown": lambda s: s.orchestrator.register(Unshown()),
     "a name that cannot be shown": lambda s: s.orchestrator.register(shop, version=Unshown()),
+    "a number that cannot be shown": lambda s: s.orchestrator.register("shop", shop, concurrency=Number(-1)),
+    "slots that cannot be shown": lambda _: SagaOrchestrator(MemoryStore(), concurrency=Fraction("nan")),
+    "a limit that cannot be shown": lambda s: s.orchestrator.run_due(Number(-1)),
+    "a delay to try again that cannot be shown": lambda _: RetryLater(Number(-1)),
+    "an event that brings what cannot be shown": lambda _: Event("e", Unshown()),
+    "an unknown saga whose name cannot be shown": lambda s: s.orchestrator.start(
+        saga_name=Text("?"), initial_data=In()
+    ),
+    "a target whose name cannot be shown": lambda s: s.orchestrator.to((Text("?"), "k"), approval).send(In()),
+    "a step's id that cannot be shown, twice": lambda _: twice(Text("same")),
+    "a revision that cannot be shown": lambda s: SagaAdmin(s.orchestrator).abort(s.run.id, expect=Number(-1)),
+    "a folder that cannot be shown": lambda _: EmbeddedPostgres(Text("")),
+    "a DSN to listen by that is a number": lambda _: SagaOrchestrator("postgresql://h/d", listen_dsn=5),
+    "a DSN to listen by that cannot be shown": lambda _: SagaOrchestrator("postgresql://h/d", listen_dsn=Unshown()),
     "a wait for a timeout that is a word": lambda s: s.run.result("soon"),
     "a wait of no time": lambda s: s.run.outcome(timedelta),
 }
@@ -166,3 +209,34 @@ async def test_wrong_arguments_are_refused_by_our_errors(stage: Stage, case: Cal
     with pytest.raises(SagaError) as refusal:
         await call()
     assert refusal.value.fact
+
+
+def test_an_events_id_is_its_characters() -> None:
+    assert id_of("approval", Text("one")) == id_of("approval", "one")
+
+
+MAY_QUOTE = {
+    "definition/refs.py",  # of a StepRef its own repr
+    "definition/step.py",  # of a Step
+    "definition/event.py",  # of an Event
+    "engine/execution.py",  # a step's id, in what is made for each execution
+    "engine/live.py",  # as above
+    "engine/fault.py",  # where it may raise
+}
+OTHERS = ("core/", "codec/", "demo/", "examples/", "guard/", "store/codegen/", "store/_", "store/lint")
+
+
+def test_values_are_shown_by_one_function() -> None:
+    """A repr is somebody's code: it may raise, or fill a page."""
+    root = Path(saga_fn.__file__).parent
+    found: list[str] = []
+    for path in sorted(root.rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if name in MAY_QUOTE or name.startswith(OTHERS) or name == "errors.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            quotes = isinstance(node, ast.FormattedValue) and node.conversion == ord("r")
+            calls = isinstance(node, ast.Name) and node.id == "repr"
+            if quotes or calls:
+                found.append(f"{name}:{node.lineno}")
+    assert found == [], "write {shown(value)}"

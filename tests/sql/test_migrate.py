@@ -14,7 +14,14 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from saga_fn.errors import SchemaMissingError, SchemaTooNewError, ServerTooOldError, StoreError, StoreUnavailableError
+from saga_fn.errors import (
+    SchemaMissingError,
+    SchemaTooNewError,
+    ServerTooOldError,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
 from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store.connection import Connection
 from saga_fn.store.migrate import check_schema, main, migrate
@@ -304,10 +311,18 @@ async def test_a_schema_made_by_somebody_else_is_enough(conn: Connection) -> Non
         await conn.execute(f"DROP ROLE {role}")
 
 
-@pytest.mark.parametrize("dsn", ["postgresql://u:secret@127.0.0.1:1/x", "no dsn", "postgresql://u:secret@[/x"])
-async def test_a_dsn_that_does_not_answer_keeps_its_password(dsn: str) -> None:
-    with pytest.raises(StoreUnavailableError, match="HINT: check the DSN") as caught:
+@pytest.mark.parametrize(
+    "dsn, kind",
+    [
+        ("postgresql://u:secret@127.0.0.1:1/x", StoreUnavailableError),
+        ("no dsn", StoreRefusedError),
+        ("postgresql://u:secret@[/x", StoreRefusedError),
+    ],
+)
+async def test_a_dsn_that_does_not_answer_or_is_none_keeps_its_password(dsn: str, kind: type[StoreError]) -> None:
+    with pytest.raises(StoreError, match="HINT: check the DSN") as caught:
         await migrate(dsn)
+    assert type(caught.value) is kind
     assert "secret" not in str(caught.value)
 
 

@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from saga_fn import AttentionKind, SagaError, SagaOrchestrator, StoreError, StoreRefusedError, StoreUnavailableError
+from saga_fn import AttentionKind, SagaError, SagaOrchestrator, StoreError, StoreRefusedError
 from saga_fn.store.connections import connect
 from saga_fn.store.database import Database
 from saga_fn.store.dsn import read_dsn
@@ -91,7 +91,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("dsn", UNREADABLE)
 def test_a_dsn_that_cannot_be_read_is_refused_without_being_quoted(dsn: str) -> None:
-    with pytest.raises(StoreUnavailableError, match="HINT: check the DSN") as caught:
+    with pytest.raises(StoreRefusedError, match="HINT: check the DSN") as caught:
         read_dsn(dsn)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
@@ -99,18 +99,18 @@ def test_a_dsn_that_cannot_be_read_is_refused_without_being_quoted(dsn: str) -> 
 
 @pytest.mark.parametrize("dsn", ["", "  \n"])
 async def test_an_empty_dsn_is_no_default(dsn: str) -> None:
-    with pytest.raises(StoreUnavailableError, match="the DSN is empty"):
+    with pytest.raises(StoreRefusedError, match="the DSN is empty"):
         SagaOrchestrator(dsn)
-    with pytest.raises(StoreUnavailableError, match="the DSN is empty"):
+    with pytest.raises(StoreRefusedError, match="the DSN is empty"):
         await migrate(dsn)
 
 
 async def test_a_certificate_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("PGSSLROOTCERT", raising=False)
-    with pytest.raises(StoreUnavailableError, match=r"verify-full needs the certificate .*root\.crt is not there"):
+    with pytest.raises(StoreRefusedError, match=r"verify-full needs the certificate .*root\.crt is not there"):
         await migrate("postgresql://u:hunter2@127.0.0.1:1/d?sslmode=verify-full")
-    with pytest.raises(StoreUnavailableError, match=r"nowhere\.pem is not there"):
+    with pytest.raises(StoreRefusedError, match=r"nowhere\.pem is not there"):
         async with SagaOrchestrator("postgresql://u@127.0.0.1:1/d?sslmode=verify-ca&sslrootcert=/nowhere.pem"):
             pass
 
