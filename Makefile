@@ -24,8 +24,8 @@ check: $(VENV)/.installed-dev ## Run everything that reads the code, and the cod
 	$(BIN)/python -m mypy
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports
-	$(BIN)/python -m saga_fn.store.lint
-	$(BIN)/python -m saga_fn.store.codegen --check
+	$(BIN)/python -m saga_fn._tools.sql lint
+	$(BIN)/python -m saga_fn._tools.sql check
 	$(BIN)/python -m pytest -q tests/test_readme.py
 
 coverage: $(VENV)/.installed-dev ## Measure how much of the core its own tests cover, by branch
@@ -38,7 +38,7 @@ bench-quick: $(VENV)/.installed-dev ## Run the core of the benchmark in under a 
 	@$(BIN)/python -m tests.bench --quick $(ARGS)
 
 generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
-	$(BIN)/python -m saga_fn.store.codegen
+	$(BIN)/python -m saga_fn._tools.sql generate
 
 clean: ## Remove everything that was installed or made here
 	rm -rf $(VENV) .bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants

@@ -14,10 +14,11 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from saga_fn.store.codegen.__main__ import generate, main, out_of_date
-from saga_fn.store.codegen.describe import describe_all, scratch_database
-from saga_fn.store.codegen.render import digest_of, render_migrations, render_queries
-from saga_fn.store.codegen.scan import SqlFileError, read_migrations, read_queries, read_query
+from saga_fn._tools.sql.__main__ import main
+from saga_fn._tools.sql.describe import describe_all, scratch_database
+from saga_fn._tools.sql.generate import generate, out_of_date
+from saga_fn._tools.sql.render import digest_of, render_migrations, render_queries
+from saga_fn._tools.sql.scan import SqlFileError, read_migrations, read_queries, read_query
 
 GOLDEN = Path(__file__).parent / "golden"
 """`sql/` and what is made of it. When the generator's output is meant to change: SAGA_FN_UPDATE_GOLDEN=1 pytest ..."""
@@ -83,10 +84,10 @@ async def test_the_committed_modules_are_what_each_server_makes_of_them(any_dsn:
 
 def test_checking_needs_no_server(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("SAGA_FN_TEST_DSN", raising=False)
-    assert main(["--check"]) == 0
-    monkeypatch.setattr("saga_fn.store.codegen.__main__.digest_in", str)
-    assert main(["--check"]) == 1
-    assert "_queries.py: out of date" in capsys.readouterr().out
+    assert main(["check"]) == 0
+    monkeypatch.setattr("saga_fn._tools.sql.generate.digest_in", str)
+    assert main(["check"]) == 1
+    assert "_queries.py: out of date" in capsys.readouterr().err
 
 
 UNREADABLE = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from saga_fn.store.lint import lint_folder, lint_online, lint_statement
+from saga_fn._tools.sql.lint import lint_folder, lint_online, lint_statement
 
 ROOT = Path(__file__).parents[2] / "sql"
 UPDATE = "UPDATE saga_fn.saga AS s SET rev = 1"

@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 
 from saga_fn import SagaOrchestrator
+from saga_fn._tools.sql.qualify import qualified, unqualified
+from saga_fn._tools.sql.scan import SqlFileError
 from saga_fn.guard import Guard
 from saga_fn.store._queries import STATEMENTS
-from saga_fn.store.codegen.qualify import qualified, unqualified
-from saga_fn.store.codegen.scan import SqlFileError
 from saga_fn.store.connections import ARRAY_TYPES
 from saga_fn.store.migrate import migrate
 from tests.engine.shop import Done, Order, Shop, make_saga

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import asyncpg
 import attrs
 
-from saga_fn.store.codegen.scan import SCHEMA_IN_SOURCE, MigrationSource, Query, SqlFileError
+from saga_fn._tools.sql.scan import SCHEMA_IN_SOURCE, MigrationSource, Query, SqlFileError
 from saga_fn.store.schema_name import with_schema
 
 # jsonb is missing on purpose: asyncpg gives it as text, and payloads are bytes of ours.

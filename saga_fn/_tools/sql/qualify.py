@@ -17,7 +17,7 @@ from pglast.ast import Node
 from pglast.enums import A_Expr_Kind, SubLinkType
 from pglast.visitors import Visitor
 
-from saga_fn.store.codegen.scan_error import SqlFileError
+from saga_fn._tools.sql.scan_error import SqlFileError
 from saga_fn.store.schema_name import SCHEMA_MARKER
 
 CATALOG: Final = "pg_catalog"

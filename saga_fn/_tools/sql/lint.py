@@ -1,13 +1,12 @@
 """Holds every statement to the rules that let the store run behind a pooler and on a sharded server.
 
-A development tool (`python -m saga_fn.store.lint`, extra `dev`): it parses each file of `sql/` with PostgreSQL's own
+`python -m saga_fn._tools.sql lint` parses each file of `sql/` with PostgreSQL's own
 grammar and refuses what breaks a rule. An exception is a comment in the file: `-- lint: <what>, because <reason>`.
 """
 
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -16,12 +15,11 @@ import pglast
 from pglast.stream import RawStream
 from pglast.visitors import Visitor
 
-from saga_fn.store.codegen.qualify import unqualified
-from saga_fn.store.codegen.scan import MigrationSource, read_migrations, read_query
-from saga_fn.store.lint_locks import unbounded
+from saga_fn._tools.sql.lint_locks import unbounded
+from saga_fn._tools.sql.qualify import unqualified
+from saga_fn._tools.sql.scan import MigrationSource, read_migrations, read_query
 from saga_fn.store.schema_name import SCHEMA_MARKER
 
-_ROOT: Final = Path(__file__).parents[2] / "sql"
 # One answer a statement, and no trace in the session; whatever is not listed is taken for volatile.
 _STEADY: Final = frozenset(
     {
@@ -337,15 +335,3 @@ def _table_of(ancestors: Any) -> str | None:  # Any: pglast's path from the root
             return str(found.node.relation.relname)
         found = found.parent
     return None
-
-
-def main() -> int:
-    """Print what breaks a rule; gives the exit code."""
-    broken = list(lint_folder(_ROOT))
-    for line in broken:
-        print(line, file=sys.stderr)
-    return 1 if broken else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
