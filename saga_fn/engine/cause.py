@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 from returns.result import Failure
 
+from saga_fn.core.event_kinds import PayloadKind, payload_of
 from saga_fn.core.events import (
     Event,
-    EventReceived,
     PlanChanged,
-    ProbeAnswered,
     ProbeFailed,
     RetryRequested,
     Started,
     StepFailed,
-    StepSkipped,
-    StepSucceeded,
-    WaitDefaulted,
 )
 from saga_fn.core.ids import PlanId, StepId
 from saga_fn.core.plan import Plan
@@ -34,13 +29,10 @@ from saga_fn.errors import PayloadError
 from saga_fn.snapshot import StepFailure
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event
 
-CARRIES: Final = StepSucceeded | StepSkipped | WaitDefaulted | ProbeAnswered | EventReceived | Started
-"""Events whose payload is a value, not a fault."""
-
 
 def fault_of(event: Event, record: JournalRecord) -> Fault | None:
     """The fault that a journal entry tells of, if it does."""
-    return None if isinstance(event, CARRIES) else fault_in(record.payload)
+    return fault_in(record.payload) if payload_of(event) is PayloadKind.ERROR else None
 
 
 async def failure_of(

@@ -20,13 +20,12 @@ from saga_fn.core.effects import (
     RunStep,
     Transition,
 )
+from saga_fn.core.event_kinds import PayloadKind, payload_of
 from saga_fn.core.events import (
-    CompensationWaits,
     Event,
     EventReceived,
     HandedBack,
     ProbeAnswered,
-    Started,
     StepSkipped,
     StepSucceeded,
     Ticked,
@@ -47,9 +46,6 @@ from saga_fn.engine.waits import timeout_fault
 from saga_fn.store.records import Entry, Recorded
 
 _REMEMBERED = frozenset({EventReceived, StepSkipped, WaitDefaulted})
-_CARRIES_NO_FAULT = frozenset(
-    {StepSucceeded, EventReceived, StepSkipped, Started, WaitDefaulted, ProbeAnswered, CompensationWaits}
-)
 
 
 @attrs.define(eq=False)
@@ -183,7 +179,7 @@ class Draft:
         if kind is StepSucceeded or (isinstance(entry.event, ProbeAnswered) and entry.event.done):
             if self.last_error is not None and not _is_in_trouble(self.state):
                 self.last_error = None
-        elif kind not in _CARRIES_NO_FAULT:
+        elif payload_of(entry.event) is PayloadKind.ERROR:
             fault = fault_in(entry.payload)
             self.last_error = fault.type if fault is not None else self.last_error
 

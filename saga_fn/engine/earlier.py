@@ -16,12 +16,12 @@ import attrs
 import msgspec
 
 from saga_fn.codec import PayloadType
+from saga_fn.core.event_kinds import step_of
 from saga_fn.core.events import EventReceived, HandedBack, is_verb
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.items import items_of
 from saga_fn.core.reading import find
 from saga_fn.core.state import SagaState, Spread
-from saga_fn.store.journal_rows import step_of
 from saga_fn.store.records import JournalRecord, decode_event
 
 NOTHING: Digest = Digest(b"")
@@ -57,8 +57,8 @@ class Earlier:
             if isinstance(event, HandedBack):
                 for step, data in msgspec.json.decode(record.input, type=dict[StepId, msgspec.Raw]).items():
                     inputs.setdefault(step, []).append(bytes(data))
-            elif (named := step_of(event)[0]) is not None:
-                inputs.setdefault(StepId(named), []).append(record.input)
+            elif (named := step_of(event)) is not None:
+                inputs.setdefault(named, []).append(record.input)
         return cls(inputs, payloads, names)
 
     def of_digest(self, step: StepId, digest: Digest) -> bytes | None:

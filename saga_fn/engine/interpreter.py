@@ -19,6 +19,7 @@ from contextvars import Context
 from typing import TypeAlias, TypeVar
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
+from saga_fn.core.event_kinds import is_result
 from saga_fn.core.events import (
     Accompanied,
     HandedBack,
@@ -37,7 +38,7 @@ from saga_fn.engine.execution import Clock, Incoming, cut_by_others, execute
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.log import LOG, LogErrors, about, log_progress
-from saga_fn.engine.notes import Result, note_late, note_refused, readable
+from saga_fn.engine.notes import note_late, note_refused, readable
 from saga_fn.engine.set_aside import concerns_one, set_aside
 from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.protocol import Store
@@ -414,7 +415,7 @@ class Interpreter:
     # Its end.
 
     def _leave(self) -> None:
-        late = [item for item in self._arrived if self._lost and isinstance(item.event, Result)]
+        late = [item for item in self._arrived if self._lost and is_result(item.event)]
         self._arrived = []
         if late:
             self._wait_for(note_late(self._store, self.saga, late))

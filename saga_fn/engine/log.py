@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal, assert_never
 from uuid import UUID
 
+from saga_fn.core.event_kinds import Failed, is_failure
 from saga_fn.core.events import CompensationFailed, FailureKind, ProbeFailed, StepFailed
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.leftovers import left_over
@@ -44,8 +45,6 @@ PROCESS = logging.getLogger("saga_fn.process")
 LogErrors = Literal["type", "traceback"]
 """What the log tells of a step's exception: its type, or its traceback, and so its message, too."""
 
-_Failure = StepFailed | CompensationFailed | ProbeFailed
-_FAILURES: Final = (StepFailed, CompensationFailed, ProbeFailed)
 _MOST_TOLD: Final = 20
 _COUNTLESS: Final = 1_000_000
 """Attempts of a policy that is bounded in time alone."""
@@ -73,7 +72,7 @@ def log_progress(saga: LiveSaga, draft: Draft, log_errors: LogErrors) -> None:
     """Tell of what has just become durable as far as somebody should know: failures, parking, the end."""
     for place, entry in enumerate(draft.entries):
         event = entry.event
-        if isinstance(event, _FAILURES):
+        if is_failure(event):
             raised = next((error for where, error in draft.raised if where == place), None)
             _log_failure(saga, draft, event, fault_in(entry.payload), raised, log_errors)
     shown = draft.projection
@@ -117,7 +116,7 @@ def log_left(saga_ids: Sequence[UUID]) -> None:
 def _log_failure(
     saga: LiveSaga,
     draft: Draft,
-    event: _Failure,
+    event: Failed,
     fault: Fault | None,
     raised: BaseException | None,
     log_errors: LogErrors,
@@ -139,7 +138,7 @@ def _log_failure(
         LOG.debug("saga %s: what %s raised", saga.id, _what(event), extra=extra, exc_info=without_messages(raised))
 
 
-def _what(event: _Failure) -> str:
+def _what(event: Failed) -> str:
     match event:
         case StepFailed():
             return event.step
@@ -151,7 +150,7 @@ def _what(event: _Failure) -> str:
             assert_never(event)
 
 
-def _next(plan: Plan, state: SagaState, event: _Failure) -> str:
+def _next(plan: Plan, state: SagaState, event: Failed) -> str:
     """Which attempt it was, and what comes next, as far as this step's state tells."""
     planned = plan.step(event.step)
     now = find(state, event.step)

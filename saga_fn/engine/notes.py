@@ -6,19 +6,11 @@ A note that the store does not take is logged and let go: nothing waits for it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 from saga_fn.core.effects import Rejection
-from saga_fn.core.events import (
-    CompensationFailed,
-    CompensationSucceeded,
-    CompensationWaits,
-    ProbeAnswered,
-    ProbeFailed,
-    StepFailed,
-    StepSucceeded,
-)
+from saga_fn.core.event_kinds import step_of
 from saga_fn.core.ids import Moment
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.live import LiveSaga
@@ -28,16 +20,6 @@ from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Letter
 
-Result: TypeAlias = (
-    StepSucceeded
-    | StepFailed
-    | CompensationSucceeded
-    | CompensationFailed
-    | CompensationWaits
-    | ProbeAnswered
-    | ProbeFailed
-)
-"""What becomes of an execution."""
 _MOST_NOTED: Final = 20
 """Of letters that are read at once no more are noted one by one."""
 
@@ -55,8 +37,7 @@ async def note_refused(store: Store, saga: LiveSaga, item: Incoming, no: Rejecti
 async def note_late(store: Store, saga: LiveSaga, late: Sequence[Incoming]) -> None:
     """Results came when the saga was another's: they are dropped."""
     for item in late:
-        assert isinstance(item.event, Result)
-        step = item.event.step
+        step = step_of(item.event)
         LOG.warning("saga %s: a late result of step %s was dropped", saga.id, step, extra=about(saga))
         try:
             await store.note(saga.id, "late", f"{type(item.event).__name__} {step}")

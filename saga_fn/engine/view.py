@@ -8,19 +8,18 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from saga_fn.core.event_kinds import (
+    PayloadKind,
+    Phase,
+    attempt_of,
+    is_success,
+    payload_of,
+    phase_of,
+    step_of,
+)
 from saga_fn.core.events import (
-    CompensationFailed,
-    CompensationSucceeded,
-    CompensationWaits,
-    Event,
     EventReceived,
-    MarkedCompensated,
-    ProbeAnswered,
-    ProbeFailed,
-    StepFailed,
     StepSkipped,
-    StepSucceeded,
-    WaitDefaulted,
     is_verb,
     name_of,
 )
@@ -48,7 +47,7 @@ from saga_fn.core.state import (
 from saga_fn.core.steps import report_of
 from saga_fn.core.waiting import is_void
 from saga_fn.engine.asked import Asked, asked_in
-from saga_fn.engine.cause import CARRIES, failure_of, fault_of
+from saga_fn.engine.cause import failure_of, fault_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.set_aside import usable_state
@@ -64,7 +63,6 @@ from saga_fn.snapshot import (
     Wait,
     wait_token,
 )
-from saga_fn.store.journal_rows import step_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, encode_state, time_of
 
 R = TypeVar("R")
@@ -267,7 +265,7 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         return HistoryEntry(
             seq=record.seq,
             kind="unreadable",
-            phase="saga",
+            phase=Phase.SAGA.value,
             status=HistoryStatus.ERROR,
             step_id=None,
             attempt=None,
@@ -278,44 +276,31 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
             output=_plain(record.payload),
             error=error.fact,
         )
-    step, attempt = step_of(event)
     fault = fault_of(event, record)
     status = HistoryStatus.INFO
     if fault is not None:
         status = HistoryStatus.ERROR
-    elif isinstance(event, StepSucceeded | CompensationSucceeded | StepSkipped | WaitDefaulted | MarkedCompensated) or (
-        isinstance(event, ProbeAnswered) and event.done
-    ):
+    elif is_success(event):
         status = HistoryStatus.SUCCESS
-    carries = isinstance(event, CARRIES)
     asked = asked_in(record.input) if is_verb(event) else Asked()
     return HistoryEntry(
         seq=record.seq,
         kind=name_of(event),
-        phase=_phase(event),
+        phase=phase_of(event).value,
         status=status,
-        step_id=step,
-        attempt=attempt,
+        step_id=step_of(event),
+        attempt=attempt_of(event),
         timestamp=time_of(event.at),
         token=record.writer,
         skipped=isinstance(event, StepSkipped),
         input=None if is_verb(event) else _plain(record.input),
-        output=_plain(record.payload) if carries else None,
+        output=_plain(record.payload) if payload_of(event) is PayloadKind.VALUE else None,
         error=None if fault is None else str(fault),
         business_error=None if fault is None else _plain(fault.data),
         event=event.name or None if isinstance(event, EventReceived) else None,
         actor=asked.actor,
         reason=asked.reason,
     )
-
-
-def _phase(event: Event) -> str:
-    if isinstance(event, StepSucceeded | StepFailed | StepSkipped | WaitDefaulted):
-        return "execute"
-    if isinstance(event, ProbeAnswered | ProbeFailed):
-        return "probe"
-    undoing = isinstance(event, CompensationSucceeded | CompensationFailed | CompensationWaits | MarkedCompensated)
-    return "compensate" if undoing else "saga"
 
 
 def _recorded(payloads: Mapping[int, bytes | None], seq: int) -> Any:  # Any: JSON

@@ -6,21 +6,8 @@ from collections.abc import Sequence
 from typing import TypedDict, TypeVar
 from uuid import UUID
 
-from saga_fn.core.events import (
-    CompensationFailed,
-    CompensationSucceeded,
-    CompensationWaits,
-    Event,
-    MarkedCompensated,
-    ProbeAnswered,
-    ProbeFailed,
-    RetryRequested,
-    StepFailed,
-    StepSkipped,
-    StepSucceeded,
-    WaitDefaulted,
-    name_of,
-)
+from saga_fn.core.event_kinds import step_of
+from saga_fn.core.events import name_of
 from saga_fn.store.records import SagaWrite, encode_event
 
 T = TypeVar("T")
@@ -38,23 +25,6 @@ class JournalColumns(TypedDict):
     j_inputs: list[bytes | None]
     j_input_ofs: list[int | None]
     j_payloads: list[bytes | None]
-
-
-_UNDOING = CompensationSucceeded | CompensationFailed | CompensationWaits
-_OF_AN_EXECUTION = StepSucceeded | StepFailed | _UNDOING | ProbeAnswered | ProbeFailed
-
-
-def step_of(event: Event) -> tuple[str | None, int | None]:
-    """The step an event is about, and the attempt, where it has them."""
-    if type(event) is StepSucceeded:  # nearly all are, and a union costs more than all the rest
-        return event.step, event.attempt
-    if isinstance(event, StepSkipped | WaitDefaulted | MarkedCompensated):
-        return event.step, None
-    if isinstance(event, RetryRequested):
-        return event.step or None, None
-    if isinstance(event, _OF_AN_EXECUTION):
-        return event.step, event.attempt
-    return None, None
 
 
 def sparse(column: list[T | None]) -> list[T | None]:
@@ -75,7 +45,7 @@ def journal_columns(writes: Sequence[SagaWrite]) -> JournalColumns:
         j_revs=[rev for _, rev in named],
         j_writers=[write.writer for write, _ in named],
         j_kinds=[name_of(entry.event) for entry in entries],
-        j_step_ids=[step_of(entry.event)[0] for entry in entries],
+        j_step_ids=[step_of(entry.event) for entry in entries],
         j_events=[encode_event(entry.event) for entry in entries],
         j_inputs=sparse([entry.input for entry in entries]),
         j_input_ofs=sparse([entry.input_of for entry in entries]),

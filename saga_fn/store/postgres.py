@@ -10,6 +10,7 @@ from uuid import UUID
 
 from asyncpg.pgproto import pgproto
 
+from saga_fn.core.event_kinds import step_of
 from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
@@ -19,7 +20,7 @@ from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.faults import RowLockedError
 from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
-from saga_fn.store.journal_rows import journal_columns, sparse, step_of
+from saga_fn.store.journal_rows import journal_columns, sparse
 from saga_fn.store.migrate import read_only_error
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_processes import PostgresProcesses
@@ -255,7 +256,7 @@ class PostgresStore:
                 retry_counter=write.projection.retry_counter,
                 last_error=write.last_error,
                 j_kind=name_of(entry.event),
-                j_step_id=step_of(entry.event)[0],
+                j_step_id=step_of(entry.event),
                 j_writer=write.writer,
                 j_event=encode_event(entry.event),
                 j_input=entry.input,

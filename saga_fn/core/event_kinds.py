@@ -1,0 +1,209 @@
+"""Facts of an event that many rooms ask for: its step, its phase, and the payload that is recorded with it.
+
+Each is one exhaustive match: a new kind of event fails the type check here, and nowhere else it can be forgotten.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final, TypeAlias, assert_never, get_args
+
+from typing_extensions import TypeIs
+
+from saga_fn.core.events import (
+    AbortRequested,
+    Accompanied,
+    BeginRequested,
+    CompensationFailed,
+    CompensationRequested,
+    CompensationSucceeded,
+    CompensationWaits,
+    Event,
+    EventReceived,
+    HandedBack,
+    MarkedCompensated,
+    PlanChanged,
+    ProbeAnswered,
+    ProbeFailed,
+    Resumed,
+    RetryRequested,
+    SagaParked,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    WaitDefaulted,
+)
+from saga_fn.core.ids import StepId
+
+Failed: TypeAlias = StepFailed | CompensationFailed | ProbeFailed
+"""An execution that did not return."""
+Result: TypeAlias = Failed | StepSucceeded | CompensationSucceeded | CompensationWaits | ProbeAnswered
+"""The end of an execution of a step, its compensation or its probe."""
+_FAILED: Final[frozenset[type[object]]] = frozenset(get_args(Failed))
+_RESULTS: Final[frozenset[type[object]]] = frozenset(get_args(Result))
+
+
+class Phase(enum.Enum):
+    """The part of a saga's life that an event belongs to."""
+
+    EXECUTE = "execute"
+    PROBE = "probe"
+    COMPENSATE = "compensate"
+    SAGA = "saga"
+    """The saga as a whole."""
+
+
+class PayloadKind(enum.Enum):
+    """The meaning of the payload that is recorded with an event."""
+
+    VALUE = enum.auto()
+    """A value of the user's: the initial data, an output, an outside event's body."""
+    ERROR = enum.auto()
+    """What went wrong, if anything did."""
+
+
+def is_result(event: Event) -> TypeIs[Result]:
+    """Whether the event is the end of an execution.
+
+    >>> from saga_fn.core.ids import Moment
+    >>> is_result(Ticked(Moment(0)))
+    False
+    """
+    return type(event) in _RESULTS
+
+
+def is_failure(event: Event) -> TypeIs[Failed]:
+    """Whether the event is the end of an execution that did not return."""
+    return type(event) in _FAILED
+
+
+def step_of(event: Event) -> StepId | None:
+    """The step, or the item of a fan-out, that the event is about; None if it is about the saga."""
+    match event:
+        case (
+            StepSucceeded()
+            | StepFailed()
+            | CompensationSucceeded()
+            | CompensationFailed()
+            | CompensationWaits()
+            | ProbeAnswered()
+            | ProbeFailed()
+            | StepSkipped()
+            | WaitDefaulted()
+            | MarkedCompensated()
+        ):
+            return event.step
+        case RetryRequested():
+            return event.step or None
+        case (
+            Started()
+            | Resumed()
+            | Ticked()
+            | CompensationRequested()
+            | AbortRequested()
+            | EventReceived()
+            | PlanChanged()
+            | SagaParked()
+            | HandedBack()
+            | Accompanied()
+            | BeginRequested()
+        ):
+            return None
+        case _:
+            assert_never(event)
+
+
+def attempt_of(event: Event) -> int | None:
+    """The number of the execution that the event is the end of; None if it is no such end."""
+    return event.attempt if is_result(event) else None
+
+
+def phase_of(event: Event) -> Phase:
+    """The part of the saga's life that the event belongs to."""
+    match event:
+        case StepSucceeded() | StepFailed() | StepSkipped() | WaitDefaulted():
+            return Phase.EXECUTE
+        case ProbeAnswered() | ProbeFailed():
+            return Phase.PROBE
+        case CompensationSucceeded() | CompensationFailed() | CompensationWaits() | MarkedCompensated():
+            return Phase.COMPENSATE
+        case (
+            Started()
+            | Resumed()
+            | Ticked()
+            | RetryRequested()
+            | CompensationRequested()
+            | AbortRequested()
+            | EventReceived()
+            | PlanChanged()
+            | SagaParked()
+            | HandedBack()
+            | Accompanied()
+            | BeginRequested()
+        ):
+            return Phase.SAGA
+        case _:
+            assert_never(event)
+
+
+def payload_of(event: Event) -> PayloadKind:
+    """The meaning of the payload that is recorded with the event.
+
+    An event whose payload is a user's value is never read for an error: a value may look like one.
+    """
+    match event:
+        case StepSucceeded() | Started() | ProbeAnswered() | StepSkipped() | WaitDefaulted() | EventReceived():
+            return PayloadKind.VALUE
+        case (
+            StepFailed()
+            | CompensationSucceeded()
+            | CompensationFailed()
+            | CompensationWaits()
+            | ProbeFailed()
+            | Resumed()
+            | Ticked()
+            | RetryRequested()
+            | CompensationRequested()
+            | AbortRequested()
+            | PlanChanged()
+            | SagaParked()
+            | HandedBack()
+            | Accompanied()
+            | MarkedCompensated()
+            | BeginRequested()
+        ):
+            return PayloadKind.ERROR
+        case _:
+            assert_never(event)
+
+
+def is_success(event: Event) -> bool:
+    """Whether the event says that something of a step is done: run, skipped, found out to be done, or undone."""
+    match event:
+        case StepSucceeded() | StepSkipped() | WaitDefaulted() | CompensationSucceeded() | MarkedCompensated():
+            return True
+        case ProbeAnswered():
+            return event.done
+        case (
+            StepFailed()
+            | CompensationFailed()
+            | CompensationWaits()
+            | ProbeFailed()
+            | Started()
+            | Resumed()
+            | Ticked()
+            | RetryRequested()
+            | CompensationRequested()
+            | AbortRequested()
+            | EventReceived()
+            | PlanChanged()
+            | SagaParked()
+            | HandedBack()
+            | Accompanied()
+            | BeginRequested()
+        ):
+            return False
+        case _:
+            assert_never(event)

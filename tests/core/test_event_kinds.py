@@ -1,0 +1,97 @@
+"""Facts of each kind of event: its step, its phase, its payload, and whether something is done."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from saga_fn.core.event_kinds import (
+    PayloadKind,
+    Phase,
+    attempt_of,
+    is_failure,
+    is_result,
+    is_success,
+    payload_of,
+    phase_of,
+    step_of,
+)
+from saga_fn.core.events import (
+    AbortRequested,
+    Accompanied,
+    BeginRequested,
+    CompensationFailed,
+    CompensationRequested,
+    CompensationSucceeded,
+    CompensationWaits,
+    Event,
+    EventReceived,
+    HandedBack,
+    MarkedCompensated,
+    PlanChanged,
+    ProbeAnswered,
+    ProbeFailed,
+    Resumed,
+    RetryRequested,
+    SagaParked,
+    Started,
+    StepFailed,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    WaitDefaulted,
+    name_of,
+)
+from saga_fn.core.ids import Moment, PlanId, StepId
+from saga_fn.core.state import ParkReason
+
+AT = Moment(1)
+A = StepId("a")
+PLAN = PlanId("plan")
+VALUE, ERROR = PayloadKind.VALUE, PayloadKind.ERROR
+
+# Of each kind: its step, its attempt, its phase, its payload, and whether it fails or does something.
+KINDS: list[tuple[Event, StepId | None, int | None, Phase, PayloadKind, str]] = [
+    (Started(AT, PLAN), None, None, Phase.SAGA, VALUE, ""),
+    (Resumed(AT, takeover=False), None, None, Phase.SAGA, ERROR, ""),
+    (Ticked(AT), None, None, Phase.SAGA, ERROR, ""),
+    (StepSucceeded(AT, A, 2), A, 2, Phase.EXECUTE, VALUE, "succeeds"),
+    (StepFailed(AT, A, 2), A, 2, Phase.EXECUTE, ERROR, "fails"),
+    (CompensationSucceeded(AT, A, 3), A, 3, Phase.COMPENSATE, ERROR, "succeeds"),
+    (CompensationFailed(AT, A, 3), A, 3, Phase.COMPENSATE, ERROR, "fails"),
+    (CompensationWaits(AT, A, 3, ("paid",)), A, 3, Phase.COMPENSATE, ERROR, ""),
+    (ProbeAnswered(AT, A, 4, done=True), A, 4, Phase.PROBE, VALUE, "succeeds"),
+    (ProbeAnswered(AT, A, 4, done=False), A, 4, Phase.PROBE, VALUE, ""),
+    (ProbeFailed(AT, A, 4), A, 4, Phase.PROBE, ERROR, "fails"),
+    (StepSkipped(AT, A), A, None, Phase.EXECUTE, VALUE, "succeeds"),
+    (WaitDefaulted(AT, A), A, None, Phase.EXECUTE, VALUE, "succeeds"),
+    (MarkedCompensated(AT, A), A, None, Phase.COMPENSATE, ERROR, "succeeds"),
+    (RetryRequested(AT, A), A, None, Phase.SAGA, ERROR, ""),
+    (RetryRequested(AT), None, None, Phase.SAGA, ERROR, ""),
+    (CompensationRequested(AT), None, None, Phase.SAGA, ERROR, ""),
+    (AbortRequested(AT, AT), None, None, Phase.SAGA, ERROR, ""),
+    (EventReceived(AT, "paid"), None, None, Phase.SAGA, VALUE, ""),
+    (PlanChanged(AT, PLAN), None, None, Phase.SAGA, ERROR, ""),
+    (SagaParked(AT, ParkReason.ROW_REFUSED), None, None, Phase.SAGA, ERROR, ""),
+    (HandedBack(AT), None, None, Phase.SAGA, ERROR, ""),
+    (Accompanied(AT), None, None, Phase.SAGA, ERROR, ""),
+    (BeginRequested(AT), None, None, Phase.SAGA, ERROR, ""),
+]
+
+
+def test_every_kind_of_event_is_in_the_table() -> None:
+    assert {type(row[0]) for row in KINDS} == set(get_args(Event))
+
+
+@pytest.mark.parametrize("event, step, attempt, phase, payload, what", KINDS, ids=[name_of(row[0]) for row in KINDS])
+def test_the_facts_of_an_event(
+    event: Event, step: StepId | None, attempt: int | None, phase: Phase, payload: PayloadKind, what: str
+) -> None:
+    assert step_of(event) == step
+    assert attempt_of(event) == attempt
+    assert phase_of(event) is phase
+    assert payload_of(event) is payload
+    assert is_failure(event) == (what == "fails")
+    assert is_success(event) == (what == "succeeds")
+    assert is_result(event) == (attempt is not None)
