@@ -60,8 +60,11 @@ class Expected(Generic[T_co]):
         raise NotImplementedError
 
     def payload_of(self, name: str) -> PayloadType[object]:
-        """How that event's own value is stored; `name` is one of `names`."""
-        return next(event.payload for event in self.events if name in event.names)
+        """How that event's own value is stored. Raises SagaDefinitionError unless `name` is one of `names`."""
+        for event in self.events:
+            if name in event.names:
+                return event.payload
+        raise SagaDefinitionError(f"{self!r} is not named {shown(name)}", hint=f"one of {', '.join(self.names)}")
 
     if not TYPE_CHECKING:  # the checkers refuse them by themselves
 
