@@ -26,6 +26,7 @@ from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
+    FORGOTTEN_AT_ONCE,
     MOST_COUNTED,
     MOST_UNFIT,
     ClaimedSaga,
@@ -48,7 +49,7 @@ _LONGEST_PAUSE = 15.0
 """The most seconds that a process passes a saga over before it looks again whether it fits."""
 _MOST_PASSED_OVER = 500
 _PAGES = 10
-"""One beat looks through no more pages of what was parked because a plan did not fit it."""
+"""One beat looks through no more pages of what was parked because a plan did not fit it, and of processes that are gone."""
 _FIRST = UUID(int=0)
 _ASK_AGAIN = 1.0
 """Seconds; a plan that does not fit is no reason to ask for the others more often."""
@@ -109,6 +110,7 @@ class Roster:
             if mine != self._said:
                 _log.info("works on %s", ", ".join(f"{name} v{version}" for name, version, _ in sorted(mine)))
             self._said = mine
+            await self._forget_silent()
             await self._ask()
             self._warn(await self._store.processes.notices(seen_within=seen_within()))
             woken = await self._wake_what_fits()
@@ -120,6 +122,11 @@ class Roster:
         self._failed = False
         self._misfits = {saga: each for saga, each in self._misfits.items() if not self._is_over(each)}
         return woken
+
+    async def _forget_silent(self) -> None:
+        for _ in range(_PAGES):
+            if await self._store.processes.forget_silent() < FORGOTTEN_AT_ONCE:
+                break
 
     async def leave(self) -> None:
         """This process works on nothing more."""

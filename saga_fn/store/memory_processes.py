@@ -54,9 +54,14 @@ class MemoryProcesses:
         self._seen[process.id] = _Seen(process, time.monotonic())
 
     async def forget(self, process_id: UUID) -> None:
-        """Forget the process, and those that have said nothing for long."""
-        heard = self._heard(SILENT)
-        self._seen = {each.process.id: each for each in heard if each.process.id != process_id}
+        """Forget the process."""
+        self._seen.pop(process_id, None)
+
+    async def forget_silent(self) -> int:
+        """Forget those that have said nothing for long; gives how many there were."""
+        before = len(self._seen)
+        self._seen = {each.process.id: each for each in self._heard(SILENT)}
+        return before - len(self._seen)
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
         """What other processes work on."""

@@ -11,7 +11,11 @@ from saga_fn.core.ids import PlanId
 from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.records import (
     FAILED_WITHIN,
+    FORGOTTEN_AT_ONCE,
     MOST_COUNTED,
+    MOST_DEFINITIONS,
+    MOST_DEFINITIONS_OF_ALL,
+    MOST_PROCESSES,
     MOST_UNFIT,
     READABLE,
     SILENT,
@@ -24,6 +28,7 @@ from saga_fn.store.records import (
 
 _SHARD = 0
 """Where the rows of processes are."""
+_NOBODY = UUID(int=0)
 
 
 @final
@@ -50,15 +55,30 @@ class PostgresProcesses:
         self._database.heard(row.now)
 
     async def forget(self, process_id: UUID) -> None:
-        """Forget the process, and those that have said nothing for long."""
+        """Forget the process."""
+        await self._drop(process_id)
+
+    async def forget_silent(self) -> int:
+        """Forget some of those that have said nothing for long; gives how many there were."""
+        return await self._drop(_NOBODY)
+
+    async def _drop(self, process_id: UUID) -> int:
         async with self._database.control() as connection:
-            await self._database.queries.drop_processes(connection, shard=_SHARD, id=process_id, silent=SILENT)
+            return await self._database.queries.drop_processes(
+                connection, shard=_SHARD, id=process_id, silent=SILENT, most=FORGOTTEN_AT_ONCE
+            )
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
         """What other processes work on."""
         async with self._database.control() as connection:
             rows = await self._database.queries.read_definitions(
-                connection, shard=_SHARD, id=process_id, seen_within=seen_within
+                connection,
+                shard=_SHARD,
+                id=process_id,
+                seen_within=seen_within,
+                most_processes=MOST_PROCESSES,
+                most_definitions=MOST_DEFINITIONS,
+                most=MOST_DEFINITIONS_OF_ALL,
             )
         return frozenset((row.name, row.version, PlanId(row.plan)) for row in rows)
 
@@ -70,6 +90,9 @@ class PostgresProcesses:
                 shards=self._shards,
                 process_shard=_SHARD,
                 lately=seen_within,
+                most_processes=MOST_PROCESSES,
+                most_definitions=MOST_DEFINITIONS,
+                most_definitions_of_all=MOST_DEFINITIONS_OF_ALL,
                 failed_within=FAILED_WITHIN,
                 most=MOST_COUNTED,
             )

@@ -108,11 +108,18 @@ class Processes(Protocol):
         ...
 
     async def forget(self, process_id: UUID) -> None:
-        """Forget the process, and those that have said nothing for `SILENT`."""
+        """Forget the process."""
+        ...
+
+    async def forget_silent(self) -> int:
+        """Forget `FORGOTTEN_AT_ONCE` of those that have said nothing for `SILENT`; gives how many there were."""
         ...
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
-        """What other processes work on that were seen within that time; takes no lock."""
+        """What other processes work on that were seen within that time; takes no lock.
+
+        Of no more than the `MOST_PROCESSES` that were seen last, and of each no more than `MOST_DEFINITIONS`.
+        """
         ...
 
     async def notices(self, *, seen_within: timedelta) -> list[Noticed]:

@@ -49,6 +49,14 @@ FAILED_WITHIN: Final = timedelta(days=1)
 """For so long a saga that ended FAILED is noticed."""
 SILENT: Final = timedelta(minutes=10)
 """A process that has said nothing for so long is forgotten."""
+MOST_PROCESSES: Final = 2000
+"""No more processes than this are asked what they work on: those that were seen last."""
+MOST_DEFINITIONS: Final = 10_000
+"""Of one process no more definitions than this are believed."""
+MOST_DEFINITIONS_OF_ALL: Final = 50_000
+"""Nor more than this of all together."""
+FORGOTTEN_AT_ONCE: Final = 2000
+"""One statement forgets no more silent processes than this."""
 MOST_UNFIT: Final = 200
 """One look finds no more sagas than this that were parked because a plan did not fit them."""
 NO_LIMITS: Final[Mapping[tuple[str, int], int]] = {}

@@ -2,12 +2,26 @@
 -- What a person should look at, by kind, name and version: `parked` sagas; `unowned` ones, which have been due for longer than
 -- `lately` and which no process seen within that time works on; those that `failed` within `failed_within`. Counts stop at
 -- `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that the cost grows with
--- the number of names. Locks: none. Plan: ranges of saga_due, saga_parked and saga_failed.
+-- the number of names. Processes are asked as in read_definitions. Locks: none. Plan: ranges of saga_due, saga_parked, saga_failed
+-- and saga_process_seen.
 WITH RECURSIVE known AS MATERIALIZED (
     SELECT DISTINCT d.name, d.version
-    FROM saga_fn.saga_process AS p
-    CROSS JOIN LATERAL unnest(p.names, p.versions) AS d (name, version)
-    WHERE p.shard = :process_shard::smallint AND p.seen_at > (now() - :lately::interval)
+    FROM (
+        SELECT each.name, each.version
+        FROM (
+            SELECT seen.names, seen.versions
+            FROM saga_fn.saga_process AS seen
+            WHERE
+                seen.shard = :process_shard::smallint
+                AND seen.seen_at > (now() - :lately::interval) AND seen.seen_at <= (now() + :lately::interval)
+            ORDER BY seen.seen_at DESC
+            LIMIT :most_processes::bigint
+        ) AS p
+        CROSS JOIN LATERAL unnest(
+            p.names[1: :most_definitions::integer], p.versions[1: :most_definitions::integer]
+        ) AS each (name, version)
+        LIMIT :most_definitions_of_all::bigint
+    ) AS d
 ),
 timed (shard, name, version) AS (
     SELECT w.shard, f.name, f.version

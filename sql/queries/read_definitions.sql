@@ -1,7 +1,22 @@
 -- name: read_definitions :many DefinitionRow
--- What the other processes work on that were seen within `seen_within`: names, versions and the fingerprints of their plans.
--- Locks: none.
+-- What the other processes work on that were seen within `seen_within`: names, versions and the fingerprints of their plans. No
+-- more than `most_processes` of them are asked, those that were seen last, `most_definitions` of each count, and `most` of all,
+-- so that rows that something else has written cost no more. Locks: none. Plan: a range of saga_process_seen.
 SELECT DISTINCT d.name, d.version, d.plan
-FROM saga_fn.saga_process AS p
-CROSS JOIN LATERAL unnest(p.names, p.versions, p.plans) AS d (name, version, plan)
-WHERE p.shard = :shard::smallint AND p.id <> :id::uuid AND p.seen_at > (now() - :seen_within::interval)
+FROM (
+    SELECT each.name, each.version, each.plan
+    FROM (
+        SELECT seen.names, seen.versions, seen.plans
+        FROM saga_fn.saga_process AS seen
+        WHERE
+            seen.shard = :shard::smallint AND seen.id <> :id::uuid
+            AND seen.seen_at > (now() - :seen_within::interval) AND seen.seen_at <= (now() + :seen_within::interval)
+        ORDER BY seen.seen_at DESC
+        LIMIT :most_processes::bigint
+    ) AS p
+    CROSS JOIN LATERAL unnest(
+        p.names[1: :most_definitions::integer], p.versions[1: :most_definitions::integer],
+        p.plans[1: :most_definitions::integer]
+    ) AS each (name, version, plan)
+    LIMIT :most::bigint
+) AS d

@@ -206,3 +206,6 @@ CREATE TABLE saga_fn.saga_process (
         seen_at >= '0001-01-01 00:00:00+00' AND seen_at < '10000-01-01 00:00:00+00'
     )
 );
+
+-- The processes that were seen last, and those that have said nothing for long, however many rows there are.
+CREATE INDEX saga_process_seen ON saga_fn.saga_process (shard, seen_at);

@@ -256,12 +256,18 @@ async def test_a_claim_walks_the_index_of_what_is_due(conn: asyncpg.Connection[a
     assert "Sort" not in str(await inner_plan(conn)), "rows come from the index in order"
 
 
-@pytest.mark.parametrize("name", ["read_attention", "read_parked"])
+@pytest.mark.parametrize("name", ["read_attention", "read_parked", "read_definitions", "drop_processes"])
 async def test_what_a_person_should_look_at_is_found_by_an_index(
     conn: asyncpg.Connection[asyncpg.Record], name: str
 ) -> None:
     for statement in FILL:
         await conn.execute(statement, ROWS)
+    await conn.execute(
+        "INSERT INTO saga_fn.saga_process (shard, id, host, names, versions, plans, seen_at)"
+        " SELECT 0, gen_random_uuid(), 'h', ARRAY['n'], ARRAY[1], ARRAY['p'], now() - n * interval '1 second'"
+        " FROM generate_series(1, $1::integer) AS n",
+        ROWS,
+    )
     # Of 20,000 sagas few are parked, and few failed.
     await conn.execute(
         "UPDATE saga_fn.saga SET status = 'SUSPENDED', waits = 48 WHERE rev = 9 AND id < $1", UUID(int=99)
@@ -270,7 +276,7 @@ async def test_what_a_person_should_look_at_is_found_by_an_index(
         "UPDATE saga_fn.saga SET status = 'FAILED', ended_at = now(), owner = NULL, token = NULL, due_at = NULL WHERE id > $1",
         UUID(int=ROWS - 99),
     )
-    for table in TABLES:
+    for table in (*TABLES, "saga_process"):
         await conn.execute(f"ANALYZE saga_fn.{table}")
     for mode in ("force_generic_plan", "force_custom_plan"):
         await conn.execute(f"SET plan_cache_mode = {mode}")
@@ -279,9 +285,14 @@ async def test_what_a_person_should_look_at_is_found_by_an_index(
         found = list(scans(await explain(conn, name)))
         assert "Seq Scan" not in [node["Node Type"] for node in found], mode
         indexes = {str(node["Index Name"]) for node in found if "Index Name" in node}
-        assert indexes <= {"saga_due", "saga_parked", "saga_unfit", "saga_failed", "saga_process_pkey"}, (
-            f"{mode}: {indexes}"
-        )
+        assert indexes <= {
+            "saga_due",
+            "saga_parked",
+            "saga_unfit",
+            "saga_failed",
+            "saga_process_pkey",
+            "saga_process_seen",
+        }, f"{mode}: {indexes}"
 
 
 async def inner_plan(conn: asyncpg.Connection[asyncpg.Record]) -> Json:

@@ -9,8 +9,9 @@ from saga_fn.core.events import AbortRequested, SagaParked
 from saga_fn.core.ids import Moment
 from saga_fn.core.state import ParkReason
 from saga_fn.store.ids import shard_of
+from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Notice, Noticed, Process
+from saga_fn.store.records import FORGOTTEN_AT_ONCE, MOST_DEFINITIONS, MOST_PROCESSES, Notice, Noticed, Process
 from tests.store.given import LONG, OVER, OWNER, PLAN, SHOP, Hand, start
 
 NOBODY = UUID(int=0)
@@ -53,6 +54,55 @@ async def test_a_process_that_stops_is_forgotten(store: Store) -> None:
     await store.processes.note(two)
     await store.processes.forget(one.id)
     assert await store.processes.others(NOBODY, seen_within=LONG) == {("shop", 2, PLAN.id)}
+
+
+async def insert(store: Store, statement: str) -> None:
+    """Rows that something else has written."""
+    if isinstance(store, PostgresStore):
+        async with store._database.work() as connection:  # pyright: ignore[reportPrivateUsage]  # behind the store's back
+            await connection.execute(f"INSERT INTO saga_fn.saga_process {statement}")
+
+
+async def test_rows_of_processes_are_asked_up_to_a_bound(store: Store) -> None:
+    me = works(SHOP_V1)
+    await insert(
+        store,
+        "SELECT 0, gen_random_uuid(), 'host', ARRAY['n' || n], ARRAY[1], ARRAY['p'], now() - interval '1 second'"
+        f" FROM generate_series(1, {3 * MOST_PROCESSES}) AS n",
+    )
+    await store.processes.note(me)
+    found = await store.processes.others(NOBODY, seen_within=LONG)
+    assert SHOP_V1 in found, "it was seen last"
+    assert len(found) <= MOST_PROCESSES
+    hand = await start(store, owned=False)
+    assert await store.processes.notices(seen_within=OVER) in ([], [Noticed(Notice.UNOWNED, "shop", 1, 1, (hand.id,))])
+
+
+async def test_the_definitions_of_a_process_are_believed_up_to_a_bound(store: Store) -> None:
+    await insert(
+        store,
+        "SELECT 0, gen_random_uuid(), 'host', array_agg('n' || n), array_agg(n), array_agg('p' || n)"
+        f" FROM generate_series(1, {20 * MOST_DEFINITIONS}) AS n",
+    )
+    await store.processes.note(works(SHOP_V1))
+    found = await store.processes.others(NOBODY, seen_within=LONG)
+    assert SHOP_V1 in found
+    assert len(found) <= MOST_DEFINITIONS + 1
+
+
+async def test_processes_that_say_nothing_are_forgotten_some_at_a_time(store: Store) -> None:
+    for moment in ("now() - interval '1 day'", "now() + interval '100 years'"):
+        await insert(
+            store,
+            f"SELECT 0, gen_random_uuid(), 'host', ARRAY['n'], ARRAY[1], ARRAY['p'], {moment}"
+            f" FROM generate_series(1, {FORGOTTEN_AT_ONCE + 1})",
+        )
+    me = works(SHOP_V1)
+    await store.processes.note(me)
+    assert await store.processes.others(me.id, seen_within=LONG) == frozenset(), "nobody was seen in the future"
+    dropped = [await store.processes.forget_silent() for _ in range(3)]
+    assert dropped == ([2 * FORGOTTEN_AT_ONCE, 2, 0] if isinstance(store, PostgresStore) else [0, 0, 0])
+    assert await store.processes.others(NOBODY, seen_within=LONG) == {SHOP_V1}
 
 
 async def test_what_is_due_and_known_to_no_process_is_unowned(store: Store) -> None:
