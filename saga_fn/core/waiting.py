@@ -6,8 +6,10 @@ is about the same, any other takes the first of its name. An event that is void 
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable
 
+from saga_fn.core.events import Event, EventReceived
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep
 from saga_fn.core.state import Buffered, Goal, SagaState, Sleeping, StepState, UndoWaiting, Waiting
@@ -78,3 +80,21 @@ def alarms(state: SagaState) -> tuple[Moment, ...]:
     ]
     begins = state.begins if state.begins > state.at else None
     return tuple(moment for moment in (*moments, begins, state.deadline) if moment is not None)
+
+
+class Answer(enum.StrEnum):
+    """What the sender of an accepted event or verb hears."""
+
+    APPLIED = "applied"
+    """A verb, or an event without a name, has changed the saga."""
+    ACCEPTED = "accepted"
+    """A wait has taken the event."""
+    BUFFERED = "buffered"
+    """The saga keeps the event for a wait that is to come."""
+
+
+def answer_to(event: Event, state: SagaState) -> Answer:
+    """The answer to an event that was folded and led to that state."""
+    if not isinstance(event, EventReceived) or not event.name:
+        return Answer.APPLIED
+    return Answer.BUFFERED if any(kept.seq == state.rev for kept in state.buffered) else Answer.ACCEPTED

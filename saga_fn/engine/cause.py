@@ -12,15 +12,12 @@ from saga_fn.core.event_kinds import PayloadKind, payload_of
 from saga_fn.core.events import (
     Event,
     PlanChanged,
-    ProbeFailed,
-    RetryRequested,
     Started,
-    StepFailed,
 )
+from saga_fn.core.failure_cause import Cause, Told, cause_after
 from saga_fn.core.ids import PlanId, StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import find
-from saga_fn.core.state import Goal, SagaState, is_done
+from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.fault import Fault, fault_in
@@ -43,8 +40,8 @@ async def failure_of(
     Of one that goes forward: what failed last, and has not been done since. Of one that was turned back by a person, that
     too; if nothing had failed, the failure of a compensation.
     """
-    told: Fault | None = None
-    failed: StepId | None = None
+    faults: dict[int, Fault] = {}
+    cause: Cause | None = None
     state: SagaState | None = None
     plan: Plan | None = None
     for record in journal:
@@ -54,26 +51,18 @@ async def failure_of(
         decision = None if plan is None else transition(plan, state, event)
         if decision is None or isinstance(decision, Failure):
             break  # `SagaAdmin.verify` says what is wrong with the journal
-        forward = state is None or state.goal is Goal.FORWARD
-        state = decision.unwrap().state
+        before, state = state, decision.unwrap().state
         fault = fault_of(event, record)
-        if fault is not None and not isinstance(event, ProbeFailed) and (forward or told is None):
-            told = fault
-            failed = event.step if isinstance(event, StepFailed) else None
-            if fault.type == WAIT_TIMEOUT and fault.step is not None:
-                failed = StepId(fault.step)
-        elif told is not None and _is_past(told, event, state):
-            told = failed = None
-    if told is None:
+        told = None
+        if fault is not None:
+            faults[state.rev] = fault
+            named = StepId(fault.step) if fault.step else None
+            told = Told(named, timed_out=named is not None and fault.type == WAIT_TIMEOUT)
+        cause = cause_after(cause, before, event, state, told)
+    if cause is None:
         return None, None
-    return str(told), None if failed is None else _failure(engine, row, failed, told)
-
-
-def _is_past(told: Fault, event: Event, state: SagaState) -> bool:
-    """Whether the step that failed has been done since; what was no step's fault is past when a person says go on."""
-    if not told.step:
-        return isinstance(event, RetryRequested)
-    return state.goal in (Goal.FORWARD, Goal.COMPLETED) and is_done(find(state, StepId(told.step)))
+    fault = faults[cause.seq]
+    return str(fault), None if cause.failed is None else _failure(engine, row, cause.failed, fault)
 
 
 async def _plan(engine: SagaEngine, row: SagaRecord, plan: PlanId) -> Plan | None:

@@ -11,21 +11,16 @@ from returns.result import Failure, Success
 
 from saga_fn.core.effects import (
     Action,
-    CancelExecution,
     Refusal,
     Rejection,
     Release,
-    RunCompensation,
-    RunProbe,
     RunStep,
     Transition,
 )
-from saga_fn.core.event_kinds import PayloadKind, payload_of
 from saga_fn.core.events import (
     Event,
     EventReceived,
     HandedBack,
-    ProbeAnswered,
     StepSkipped,
     StepSucceeded,
     Ticked,
@@ -33,15 +28,17 @@ from saga_fn.core.events import (
     carries_inputs,
 )
 from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.last_error import forgets_error, may_tell_error
+from saga_fn.core.owning import still_wanted
 from saga_fn.core.projection import Projection, project
-from saga_fn.core.reading import find, foresee
-from saga_fn.core.state import Goal, Probing, Running, SagaState, Undoing, Unfinished
+from saga_fn.core.reading import foresee
+from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
+from saga_fn.core.waiting import answer_to
 from saga_fn.engine.earlier import handed_back
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.fault import fault_in
 from saga_fn.engine.live import LiveSaga
-from saga_fn.engine.mail import answer_to
 from saga_fn.engine.waits import timeout_fault
 from saga_fn.store.records import Entry, Recorded
 
@@ -106,19 +103,7 @@ class Draft:
         """The actions that the last state still wants: an event may have undone what one before it asked for."""
         if len(self.entries) == 1:
             return self.actions
-        return [action for action in self.actions if self._stands(action)]
-
-    def _stands(self, action: Action) -> bool:
-        now = find(self.state, action.step)
-        match action:
-            case RunStep():
-                return isinstance(now, Running) and now.tries.attempt == action.attempt
-            case RunCompensation():
-                return isinstance(now, Undoing) and now.tries.attempt == action.attempt
-            case RunProbe():
-                return isinstance(now, Probing) and now.tries.probes == action.attempt
-            case CancelExecution():
-                return True
+        return still_wanted(self.state, self.actions)
 
     def _fold(self, item: Incoming) -> None:
         event, payload = self._with_inputs(item.event), item.payload
@@ -175,11 +160,9 @@ class Draft:
         self.release = next(iter(moved.writes), None)
         self.actions.extend(moved.actions)
         self.entries.append(entry)
-        kind = type(entry.event)
-        if kind is StepSucceeded or (isinstance(entry.event, ProbeAnswered) and entry.event.done):
-            if self.last_error is not None and not _is_in_trouble(self.state):
-                self.last_error = None
-        elif payload_of(entry.event) is PayloadKind.ERROR:
+        if self.last_error is not None and forgets_error(entry.event, self.state):
+            self.last_error = None
+        elif may_tell_error(entry.event):
             fault = fault_in(entry.payload)
             self.last_error = fault.type if fault is not None else self.last_error
 
@@ -192,10 +175,3 @@ class Draft:
                 self.saga.record(step, Recorded(None, item.payload))
             case _:
                 pass
-
-
-def _is_in_trouble(state: SagaState) -> bool:
-    """Whether something has failed that has not been done since."""
-    return state.goal not in (Goal.FORWARD, Goal.COMPLETED) or any(
-        isinstance(step, Unfinished) and (step.tries.failures or type(step) is not Running) for step in state.steps
-    )

@@ -22,9 +22,10 @@ from saga_fn.core.effects import Action
 from saga_fn.core.events import PlanChanged, Resumed, SagaParked
 from saga_fn.core.flaws import misfit_in
 from saga_fn.core.ids import Moment, PlanId
+from saga_fn.core.owning import entries_needed, recorded_events, recorded_steps
 from saga_fn.core.plan import Plan
 from saga_fn.core.reading import parked_by_plan, takeovers
-from saga_fn.core.state import ParkReason, SagaState, Skipped, Succeeded, Undoing, UndoParked, UndoRetrying, UndoWaiting
+from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.committer import Committer
 from saga_fn.engine.ends import Ends
@@ -60,8 +61,6 @@ _CLEAN_UP = 0.25
 """Seconds that each part of the engine may take to end."""
 STOP_MARGIN: Final = timedelta(seconds=5)
 """How much longer than `stop_timeout` a stop may take, when the store does not answer."""
-_UNDOING = Undoing | UndoRetrying | UndoWaiting | UndoParked
-_RECORDED = Succeeded | Skipped | _UNDOING
 
 
 @final
@@ -176,7 +175,7 @@ class SagaEngine:
                 continue
             by_shard.setdefault(shard_of(claim.id, self.store.shards), []).append((claim, state))
         for shard, group in by_shard.items():
-            wanted = [(claim.id, seq) for claim, state in group for seq in _needed(state)]
+            wanted = [(claim.id, seq) for claim, state in group for seq in entries_needed(state)]
             recorded = await self.store.results(shard, wanted)
             for claim, state in group:
                 try:
@@ -218,8 +217,8 @@ class SagaEngine:
             max_payload_bytes=self.options.max_payload_bytes,
             initial=recorded[claim.id, 1].payload or b"",
             created_at=claim.created_at,
-            results={step.step: recorded[claim.id, step.seq] for step in _recorded(state) if plan.gives(step.step)},
-            events={seq: recorded[claim.id, seq].payload or b"null" for seq in _events(state)},
+            results={step: recorded[claim.id, seq] for step, seq in recorded_steps(state) if plan.gives(step)},
+            events={seq: recorded[claim.id, seq].payload or b"null" for seq in recorded_events(state)},
         )
         if not claim.signals:
             saga.seen = 0
@@ -401,21 +400,6 @@ class SagaEngine:
         await asyncio.wait(first, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in first:
             task.cancel()
-
-
-def _needed(state: SagaState) -> list[int]:
-    """The journal entries it takes to go on: initial data, results, outside events."""
-    return [1, *(step.seq for step in _recorded(state)), *_events(state)]
-
-
-def _events(state: SagaState) -> list[int]:
-    undone = (step.tries.generation for step in state.steps if isinstance(step, _UNDOING))
-    return [*state.events, *(event.seq for event in state.buffered), *(heard for heard in undone if heard)]
-
-
-def _recorded(state: SagaState) -> list[Succeeded | Skipped | Undoing | UndoRetrying | UndoWaiting | UndoParked]:
-    # What is undone because it may have run has no entry with its output.
-    return [step for step in state.steps if isinstance(step, _RECORDED) and step.seq]
 
 
 async def _all_of(over: Sequence[asyncio.Future[None]]) -> None:

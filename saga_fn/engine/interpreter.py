@@ -29,8 +29,9 @@ from saga_fn.core.events import (
     Ticked,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.state import ParkReason, Retrying, SagaState, UndoRetrying, Unknown
-from saga_fn.core.waiting import alarms, takes_more
+from saga_fn.core.owning import wakes_owner
+from saga_fn.core.state import ParkReason, SagaState
+from saga_fn.core.waiting import takes_more
 from saga_fn.engine.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.draft import Draft
 from saga_fn.engine.earlier import Earlier
@@ -44,7 +45,6 @@ from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import MOST_READ, SagaWrite
 
-_WAITING = frozenset({Retrying, UndoRetrying, Unknown})
 T = TypeVar("T")
 _TELL_FROM = 1.0
 _LONGEST_PAUSE = 2.0
@@ -372,19 +372,11 @@ class Interpreter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        state = self.saga.state
-        timed = self.saga.plan.waits or state.deadline is not None
-        if self._draining or (not timed and _WAITING.isdisjoint(map(type, state.steps))):
+        if self._draining:
             return
-        # What is due already waits for another item to make room.
-        wakes = [
-            step.wake
-            for step in state.steps
-            if isinstance(step, Retrying | UndoRetrying | Unknown) and step.wake > state.at
-        ]
-        wakes += alarms(state)
-        if wakes:
-            wait = max(0.0, (min(wakes) - self._clock.now()) / 1_000_000) + 0.001
+        wake = wakes_owner(self.saga.plan, self.saga.state)
+        if wake is not None:
+            wait = max(0.0, (wake - self._clock.now()) / 1_000_000) + 0.001
             self._timer = self._loop.call_later(wait, self._tick, context=Context())
 
     def _tick(self) -> None:

@@ -15,7 +15,8 @@ from typing_extensions import override
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, StepSkipped, Unbindable, WaitDefaulted
 from saga_fn.core.ids import Digest, Moment, StepId, number_of, owner_of
-from saga_fn.core.items import ITEM_LIMIT, item_count, items_of
+from saga_fn.core.items import ITEM_LIMIT, items_of
+from saga_fn.core.owning import fanned_out, room_for_items
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import Projection
 from saga_fn.core.reading import find
@@ -157,7 +158,7 @@ class LiveSaga:
             if fault is not None:
                 faults.append(fault)
             elif isinstance(binding, BoundEach):  # its items leave less room for those of the next
-                spread = Spread(step, binding.items, binding.digest, len(state.events), state.latest)
+                spread = fanned_out(state, step, binding.items, binding.digest)
                 state = msgspec.structs.replace(state, steps=(*state.steps, spread))
         return bindings, faults
 
@@ -191,7 +192,7 @@ class LiveSaga:
         number = None if step == binding.step_id else number_of(step)
         if number is None:
             given = self._items(step, binding.map_input(_Known(self, state)))
-            room = ITEM_LIMIT - item_count(state.steps)
+            room = room_for_items(state)
             if len(given) > room:
                 raise PayloadError(
                     f"step {step!r} is given {len(given)} items; a saga has at most {ITEM_LIMIT} in all, and {room} are left",

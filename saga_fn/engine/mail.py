@@ -22,7 +22,6 @@ from saga_fn.core.events import (
     StepSkipped,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.state import SagaState
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.asked import Asked, asked_in
 from saga_fn.engine.execution import Incoming
@@ -171,13 +170,6 @@ def payload_in(body: bytes) -> object:
         return None if payload is None else msgspec.json.decode(base64.b64decode(payload))
     except (ValueError, RecursionError):  # those of JSON, base64 and UTF-8
         return Unreadable(len(body))
-
-
-def answer_to(event: Event, state: SagaState) -> str:
-    """What to answer a letter that was folded, and led to that state."""
-    if not isinstance(event, EventReceived) or not event.name:
-        return "applied"
-    return "buffered" if any(kept.seq == state.rev for kept in state.buffered) else "accepted"
 
 
 def _text(payload: bytes | None) -> str | None:

@@ -24,12 +24,11 @@ from saga_fn.core.projection import project
 from saga_fn.core.reading import due
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
-from saga_fn.core.waiting import takes_more
+from saga_fn.core.waiting import answer_to, takes_more
 from saga_fn.engine.committer import Applied, Refused
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.log import about_id, log_end
-from saga_fn.engine.mail import answer_to
 from saga_fn.engine.set_aside import usable_state
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of

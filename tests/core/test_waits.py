@@ -20,8 +20,20 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.state import Exhausted, Goal, Parked, ParkReason, Retrying, Skipped, Succeeded, Tries, Waiting
-from saga_fn.core.waiting import BUFFER_LIMIT, takes_more
+from saga_fn.core.state import (
+    Buffered,
+    Exhausted,
+    Goal,
+    Parked,
+    ParkReason,
+    Retrying,
+    SagaState,
+    Skipped,
+    Succeeded,
+    Tries,
+    Waiting,
+)
+from saga_fn.core.waiting import BUFFER_LIMIT, Answer, answer_to, takes_more
 from tests.core.given import MINUTE, SECOND, A, B, C, D, Saga, bound, sleep, started, step, wait
 
 GUARDED = Plan.of(step("a"), wait("b", "a", limit=MINUTE), step("c", "b"))
@@ -293,3 +305,15 @@ def test_more_is_taken_when_a_wait_has_begun_or_there_is_room_again() -> None:
     begun = replace(full, steps=(*full.steps, Waiting(D)))
     assert takes_more(full, begun), "a wait takes what comes, whatever is kept for others"
     assert not takes_more(begun, begun)
+
+
+def test_the_answer_to_an_event_says_whether_a_wait_has_taken_it() -> None:
+    event = EventReceived(Moment(1), "paid")
+    kept = SagaState(plan=GUARDED.id, rev=4, at=Moment(1), buffered=(Buffered(4, "paid"),))
+    assert answer_to(event, kept) is Answer.BUFFERED
+    assert (
+        answer_to(event, SagaState(plan=GUARDED.id, rev=5, at=Moment(1), buffered=(Buffered(4, "paid"),)))
+        is Answer.ACCEPTED
+    )
+    assert answer_to(EventReceived(Moment(1)), kept) is Answer.APPLIED
+    assert answer_to(RetryRequested(Moment(1)), kept) is Answer.APPLIED

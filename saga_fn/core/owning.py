@@ -1,0 +1,97 @@
+"""Facts that the owner of a saga asks for: which actions still stand, when to look again, which journal entries to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, TypeAlias, assert_never
+
+from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.items import ITEM_LIMIT, item_count
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import find
+from saga_fn.core.state import (
+    Probing,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    Spread,
+    Succeeded,
+    Undoing,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+)
+from saga_fn.core.waiting import alarms
+
+_Undone: TypeAlias = Undoing | UndoRetrying | UndoWaiting | UndoParked
+_WAITING: Final = frozenset({Retrying, UndoRetrying, Unknown})
+
+
+def still_wanted(state: SagaState, actions: Iterable[Action]) -> list[Action]:
+    """Those actions that the state still wants, of events that were folded together: a later one may undo an earlier."""
+    return [action for action in actions if _stands(state, action)]
+
+
+def _stands(state: SagaState, action: Action) -> bool:
+    now = find(state, action.step)
+    match action:
+        case RunStep():
+            return isinstance(now, Running) and now.tries.attempt == action.attempt
+        case RunCompensation():
+            return isinstance(now, Undoing) and now.tries.attempt == action.attempt
+        case RunProbe():
+            return isinstance(now, Probing) and now.tries.probes == action.attempt
+        case CancelExecution():
+            return True
+        case _:
+            assert_never(action)
+
+
+def wakes_owner(plan: Plan, state: SagaState) -> Moment | None:
+    """The next moment that changes a saga beside what runs of it; None if only what runs does.
+
+    A step that is due already waits for another item to make room, not for a moment.
+    """
+    timed = plan.waits or state.deadline is not None
+    if not timed and _WAITING.isdisjoint(map(type, state.steps)):
+        return None
+    wakes = [
+        step.wake
+        for step in state.steps
+        if isinstance(step, Retrying | UndoRetrying | Unknown) and step.wake > state.at
+    ]
+    return min((*wakes, *alarms(state)), default=None)
+
+
+def recorded_steps(state: SagaState) -> list[tuple[StepId, int]]:
+    """The steps whose output is in the journal and may be needed again, each with its entry."""
+    # What is undone because it may have run has no entry with its output.
+    return [
+        (step.step, step.seq)
+        for step in state.steps
+        if isinstance(step, Succeeded | Skipped | Undoing | UndoRetrying | UndoWaiting | UndoParked) and step.seq
+    ]
+
+
+def recorded_events(state: SagaState) -> list[int]:
+    """The journal entries of the outside events that steps and compensations may read."""
+    heard = [step.tries.generation for step in state.steps if isinstance(step, _Undone)]
+    return [*state.events, *(event.seq for event in state.buffered), *(seq for seq in heard if seq)]
+
+
+def entries_needed(state: SagaState) -> list[int]:
+    """The journal entries it takes to go on with a saga: initial data, outputs, outside events."""
+    return [1, *(seq for _, seq in recorded_steps(state)), *recorded_events(state)]
+
+
+def room_for_items(state: SagaState) -> int:
+    """How many more items the fan-outs of a saga may have."""
+    return ITEM_LIMIT - item_count(state.steps)
+
+
+def fanned_out(state: SagaState, step: StepId, items: int, digest: Digest) -> Spread:
+    """The step as it is when it fans out into so many items now."""
+    return Spread(step, items, digest, len(state.events), state.latest)

@@ -1,0 +1,120 @@
+"""What the owner of a saga asks of its state: which actions still stand, when to look again, what to read first."""
+
+from __future__ import annotations
+
+import pytest
+
+from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.items import ITEM_LIMIT
+from saga_fn.core.owning import (
+    entries_needed,
+    fanned_out,
+    recorded_events,
+    recorded_steps,
+    room_for_items,
+    still_wanted,
+    wakes_owner,
+)
+from saga_fn.core.state import (
+    Buffered,
+    Gathered,
+    Goal,
+    Probing,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    Sleeping,
+    Spread,
+    StepState,
+    Succeeded,
+    Tries,
+    Undoing,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+)
+from tests.core.given import A, B, C, sequence, step
+
+NOW = Moment(100)
+PLAN = PlanId("plan")
+
+
+def saga(*steps: StepState, goal: Goal = Goal.FORWARD, deadline: Moment | None = None) -> SagaState:
+    return SagaState(plan=PLAN, rev=7, at=NOW, goal=goal, steps=steps, deadline=deadline)
+
+
+SECOND_TRY = Tries(attempt=2, probes=3)
+STANDS: list[tuple[StepState, Action, bool]] = [
+    (Running(A, SECOND_TRY), RunStep(A, 2, 0), True),
+    (Running(A, SECOND_TRY), RunStep(A, 1, 0), False),
+    (Retrying(A, SECOND_TRY, NOW), RunStep(A, 2, 0), False),
+    (Undoing(A, 3, SECOND_TRY), RunCompensation(A, 2, 3), True),
+    (Undoing(A, 3, SECOND_TRY), RunCompensation(A, 1, 3), False),
+    (UndoRetrying(A, 3, SECOND_TRY, NOW), RunCompensation(A, 2, 3), False),
+    (Probing(A, SECOND_TRY), RunProbe(A, 3, 0), True),
+    (Probing(A, SECOND_TRY), RunProbe(A, 2, 0), False),
+    (Unknown(A, SECOND_TRY), RunProbe(A, 3, 0), False),
+    (Succeeded(A, 3), CancelExecution(A), True),
+]
+
+
+@pytest.mark.parametrize("now, action, stands", STANDS)
+def test_an_action_stands_while_the_state_is_of_the_same_execution(
+    now: StepState, action: Action, stands: bool
+) -> None:
+    assert still_wanted(saga(now), [action]) == ([action] if stands else [])
+
+
+def test_what_runs_alone_wakes_nobody() -> None:
+    assert wakes_owner(sequence("ab"), saga(Running(A, Tries(attempt=1)))) is None
+
+
+def test_a_retry_beside_it_wakes_the_owner_unless_it_is_due_already() -> None:
+    plan = sequence("ab")
+    running = Running(A, Tries(attempt=1))
+    later = Moment(NOW + 5)
+    assert wakes_owner(plan, saga(running, Retrying(B, Tries(), later))) == later
+    assert wakes_owner(plan, saga(running, Retrying(B, Tries(), NOW))) is None
+    assert (
+        wakes_owner(plan, saga(running, Retrying(B, Tries(), later), Unknown(C, Tries(), Moment(NOW + 3)))) == NOW + 3
+    )
+
+
+def test_the_deadline_and_a_sleep_wake_the_owner() -> None:
+    running = Running(A, Tries(attempt=1))
+    assert wakes_owner(sequence("ab"), saga(running, deadline=Moment(NOW + 9))) == NOW + 9
+    sleeping = saga(running, Sleeping(B, Moment(NOW + 4)), deadline=Moment(NOW + 9))
+    assert wakes_owner(sequence("ab"), sleeping) == NOW + 4
+
+
+def test_an_owner_reads_the_initial_data_outputs_and_events() -> None:
+    state = SagaState(
+        plan=PLAN,
+        rev=20,
+        at=NOW,
+        goal=Goal.ROLLBACK,
+        steps=(
+            Succeeded(A, 2),
+            Skipped(B, 3),
+            UndoWaiting(C, 4, Tries(generation=15), ("paid",)),
+            Undoing(StepId("d"), 0, Tries(generation=16)),
+            Running(StepId("e"), Tries()),
+        ),
+        events=(8, 9),
+        buffered=(Buffered(11, "paid"),),
+    )
+    assert recorded_steps(state) == [(A, 2), (B, 3), (C, 4)]
+    assert recorded_events(state) == [8, 9, 11, 15, 16]
+    assert entries_needed(state) == [1, 2, 3, 4, 8, 9, 11, 15, 16]
+
+
+def test_fan_outs_share_the_room_for_items() -> None:
+    digest = Digest(b"12345678")
+    state = SagaState(plan=PLAN, rev=7, at=NOW, steps=(Gathered(A, 30),), events=(2, 3), latest=3)
+    assert room_for_items(state) == ITEM_LIMIT - 30
+    spread = fanned_out(state, B, 50, digest)
+    assert spread == Spread(B, 50, digest, 2, 3)
+    assert room_for_items(saga(Gathered(A, 30), spread)) == ITEM_LIMIT - 80
+    assert step("a").step == A
