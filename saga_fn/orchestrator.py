@@ -305,7 +305,8 @@ class SagaOrchestrator:
 
         `concurrency` (1 or more, default None: no limit) is how many sagas of this name this process runs at once, of all
         versions together, within the orchestrator's own `concurrency`. So an outage of what they call leaves slots to the
-        others. Given again for the name, it replaces the limit.
+        others. Given again for the name, it replaces the limit. It holds for workers, starts, `run_due` and `run_until_idle`;
+        `resume`, and `run` outside of `async with`, work on their own saga at once.
 
         Raises SagaDefinitionError.
         """

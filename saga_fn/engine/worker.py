@@ -9,6 +9,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -182,7 +183,7 @@ class Worker:
         if not engine.registry.pairs and not self._told:
             self._told = True
             log_unregistered()
-        pairs, _ = self._with_room()
+        pairs, _ = self._room()
         if not pairs or self._free() <= 0:
             return 0
         shards = self._behind
@@ -196,7 +197,7 @@ class Worker:
         for shard in shards:
             asked = self._free()
             claims: Sequence[ClaimedSaga] = []
-            pairs, rooms = self._with_room()
+            pairs, rooms = self._room()
             if asked > 0 and pairs:
                 sent = time.monotonic()
                 claims = await engine.store.claim_due(
@@ -216,15 +217,11 @@ class Worker:
             engine.suspects.nothing_else()
         return claimed
 
-    def _with_room(self) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
+    def _room(self) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
         """The definitions there is room for, and how much there is of each whose name has a limit."""
-        registry = self._engine.registry
-        if not registry.limits:
-            return registry.pairs, {}
         self._turn += 1
-        running = self._engine.running_of(registry.limits)
-        self._crowded = any(running[name] for name in registry.limits)
-        return rooms_of(registry.pairs, registry.limits, running, self._turn)
+        pairs, rooms, self._crowded = with_room(self._engine, self._turn)
+        return pairs, rooms
 
     async def _rest(self, seconds: float) -> bool:
         """Wait, or be woken sooner: whether it was so."""
@@ -239,8 +236,18 @@ class Worker:
         return True
 
 
+def with_room(engine: SagaEngine, turn: int) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int], bool]:
+    """The definitions there is room for, how much there is of each whose name has a limit, and whether any such runs."""
+    registry = engine.registry
+    if not registry.limits:
+        return registry.pairs, {}, False
+    running = engine.running_of(registry.limits)
+    pairs, rooms = rooms_of(registry.pairs, registry.limits, running, turn)
+    return pairs, rooms, any(running[name] for name in registry.limits)
+
+
 async def drive_due(engine: SagaEngine, limit: int) -> int:
-    """Claim and drive what is due now, at most `limit` sagas, never more at a time than there are slots.
+    """Claim and drive what is due now, at most `limit` sagas, never more at a time than there are slots and a name's limit.
 
     Returns how many were claimed, when each of them was given up again.
     """
@@ -249,24 +256,36 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
     if engine.registry.awaits_events:
         await sweep(engine)
     pairs = engine.registry.pairs
-    claimed = 0
+    claimed = turn = in_vain = 0
     mine: set[asyncio.Future[None]] = set()
-    shards = await engine.store.due_shards(pairs) if pairs else []
-    random.shuffle(shards)
-    for shard in shards:
-        while claimed < limit:
-            free = min(slots - len(mine), limit - claimed)
-            if free <= 0:
-                _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
-                continue
-            sent = time.monotonic()
-            claims = await engine.store.claim_due(
-                shard, pairs, owner=engine.owner, limit=free, lease=engine.options.lease
-            )
-            claimed += len(claims)
-            mine |= set(await engine.drive_claimed(claims, sent))
-            if len(claims) < free:
-                break
+    shards = list(await engine.store.due_shards(pairs) if pairs else [])
+    while shards and claimed < limit and in_vain <= len(pairs):  # by then each version has had its turn
+        random.shuffle(shards)
+        before = claimed
+        behind: list[int] = []
+        for shard in shards:
+            while claimed < limit:
+                free = min(slots - len(mine), limit - claimed)
+                if free <= 0:
+                    _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
+                    continue
+                turn += 1
+                open_to, rooms, _ = with_room(engine, turn)
+                sent = time.monotonic()
+                claims = await engine.store.claim_due(
+                    shard, open_to, owner=engine.owner, limit=free, lease=engine.options.lease, rooms=rooms
+                )
+                claimed += len(claims)
+                mine |= set(await engine.drive_claimed(claims, sent))
+                if len(claims) < free:
+                    taken = Counter((claim.name, claim.version) for claim in claims)
+                    if len(open_to) < len(pairs) or any(taken[pair] == room for pair, room in rooms.items()):
+                        behind.append(shard)  # there may be more of a name that has a limit
+                    break
+        shards = behind
+        in_vain = in_vain + 1 if claimed == before else 0
+        if shards and mine:
+            _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
     while mine:
         _, mine = await asyncio.wait(mine)
     return claimed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from contextvars import Context
 from typing import Any, Final, Protocol
@@ -163,10 +163,14 @@ async def connect(address: Address) -> asyncpg.Connection[asyncpg.Record]:
 
 
 class BorrowedConnections:
-    """The caller's pool, of which at most `limit` connections are in use at once, none between statements."""
+    """The caller's pool, of which at most `limit` connections are in use at once, none between statements.
 
-    def __init__(self, pool: Pool, *, limit: int) -> None:
+    `judge` is asked of each connection before its first statement; it raises for one that cannot be used.
+    """
+
+    def __init__(self, pool: Pool, *, limit: int, judge: Callable[[Connection], Awaitable[None]]) -> None:
         self._pool = pool
+        self._judge = judge
         self._learnt: WeakSet[object] = WeakSet()
         self._limit = limit
         self.begin_life()
@@ -190,6 +194,7 @@ class BorrowedConnections:
                 raw = getattr(connection, "_con", connection)  # asyncpg's own, which stays when the proxy is gone
                 if raw not in self._learnt:
                     await _learn_or_cut(connection)
+                    await self._judge(connection)
                     with suppress(TypeError):  # not everything can be remembered without being kept
                         self._learnt.add(raw)
                 yield connection

@@ -76,8 +76,8 @@ class Database:
             self._control: Connections = OwnConnections(address, size=1)
             self._hearing: Connections = OwnConnections(address, size=1)
         else:
-            self._work = self._control = BorrowedConnections(source, limit=max_connections)
-            self._hearing = BorrowedConnections(source, limit=1)
+            self._work = self._control = BorrowedConnections(source, limit=max_connections, judge=self._judge)
+            self._hearing = BorrowedConnections(source, limit=1, judge=self._judge)
         self._hears_apart = listen_dsn is not None
         if listen_dsn is not None:
             self._hearing = OwnConnections(read_dsn(listen_dsn), size=1)
@@ -104,8 +104,6 @@ class Database:
             await check_schema(connection, schema=self.schema, shards=self.shards)
             if not self.read_only:
                 await refuse_read_only(connection, schema=self.schema)
-            if self._pool is not None:
-                await check_codecs(self.queries, connection)
         if listens and listen is not None:
             self.listener = Listener(
                 self.schema,
@@ -115,6 +113,9 @@ class Database:
                 is_closing=self._is_closing,
             )
             self._listening = asyncio.get_running_loop().create_task(self.listener.listen(), context=Context())
+
+    async def _judge(self, connection: Connection) -> None:
+        await check_codecs(self.queries, connection)
 
     def _is_closing(self) -> bool:
         closing: object = getattr(self._pool, "is_closing", None)

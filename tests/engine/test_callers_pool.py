@@ -5,12 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 
-from saga_fn import Completed, FixedRetry, SagaAdmin, SagaError, SagaNotFoundError, SagaOrchestrator, SagaStatus
+from saga_fn import (
+    Completed,
+    FixedRetry,
+    SagaAdmin,
+    SagaError,
+    SagaNotFoundError,
+    SagaOrchestrator,
+    SagaStatus,
+    StoreError,
+)
+from saga_fn.store import database
+from saga_fn.store._queries import Queries
+from saga_fn.store.connection import Connection
 from saga_fn.store.migrate import migrate
+from saga_fn.store.pool_check import check_codecs
 from tests.engine.shop import Done, Order, Shop, make_saga
 
 
@@ -97,3 +111,41 @@ async def test_a_dsn_that_does_not_answer_says_so() -> None:
     with pytest.raises(SagaError, match="does not answer"):
         async with SagaOrchestrator("postgresql://nobody@127.0.0.1:1/nothing"):
             pass
+
+
+@pytest.mark.parametrize("each_time", [False, True])
+async def test_codecs_of_the_pools_own_are_told_without_entering(dsn: str, each_time: bool) -> None:
+    async def prepare(connection: Any) -> None:  # Any: a pool's connection, or a proxy of it
+        await connection.set_type_codec("uuid", schema="pg_catalog", encoder=str, decoder=str)
+
+    init, setup = (None, prepare) if each_time else (prepare, None)
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=2, init=init, setup=setup) as pool:
+        orchestrator = SagaOrchestrator(pool, listen=False)
+        handle = orchestrator.register("shop", make_saga(Shop()))
+        for call in (orchestrator.run_due, orchestrator.run_until_idle, lambda: handle.start(Order("1"))):
+            with pytest.raises(
+                StoreError, match=r"a codec of the pool gives uuid as str.*\nHINT: give saga_fn a pool without"
+            ):
+                await call()
+        health = await orchestrator.health()
+        assert not health.ok
+        assert "a codec of the pool" in " ".join(health.problems)
+        assert pool.get_idle_size() == pool.get_size(), "each connection went back"
+
+
+async def test_each_connection_of_a_pool_is_judged_once(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    judged: list[object] = []
+
+    async def counted(queries: Queries, connection: Connection, *, whose: str = "pool") -> None:
+        judged.append(connection)
+        await check_codecs(queries, connection, whose=whose)
+
+    monkeypatch.setattr(database, "check_codecs", counted)
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=1) as pool:
+        orchestrator = SagaOrchestrator(pool, listen=False)
+        orchestrator.register("shop", make_saga(Shop()))
+        for _ in range(3):
+            await orchestrator.run_due()
+        async with orchestrator:
+            await orchestrator.run_due()
+    assert len(judged) == 1

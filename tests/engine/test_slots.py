@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import pytest
+from typing_extensions import override
 
 from saga_fn import (
     AttentionKind,
@@ -35,7 +36,7 @@ class Work:
     """A step that waits until it is let go, and knows how many of it ran at once."""
 
     def __init__(self) -> None:
-        self.begun = 0
+        self.begun: int = 0
         self.now = 0
         self.most = 0
         self.go = asyncio.Event()
@@ -126,6 +127,75 @@ async def test_all_versions_of_a_name_share_its_limit(make: Make) -> None:
             for run in runs:
                 assert isinstance(await handle.attach(run.id).outcome(SOON), Completed)
         assert slow.most == 3
+
+
+async def test_so_it_is_where_a_scheduler_works_on_what_is_due(make: Make) -> None:
+    slow, fast = Work(), Work()
+    fast.go.set()
+    async with make(concurrency=0) as clerk:
+        limited = clerk.register("slow", one_step(slow.work, {"timeout": LONG}), concurrency=2)
+        free = clerk.register("quick", one_step(fast.work))
+        runs = [*await limited.start_many(orders(7)), *await free.start_many(orders(7))]
+        due = asyncio.create_task(clerk.run_due())
+        await until(lambda: slow.now == 2 and fast.begun == 7)
+        assert slow.begun == 2, "the others of its name wait, and keep nobody else waiting"
+        slow.go.set()
+        assert await due == 14
+        assert slow.most == 2
+        assert all([(await run.snapshot()).status == "COMPLETED" for run in runs])
+        assert await clerk.run_due() == 0
+
+
+class Slow(Work):
+    """A step that takes a moment."""
+
+    @override
+    async def work(self, inp: Order) -> Done:
+        self.begun += 1
+        self.now += 1
+        self.most = max(self.most, self.now)
+        await asyncio.sleep(0.02)
+        self.now -= 1
+        return Done(inp.order_id)
+
+
+async def test_run_due_takes_no_more_than_it_is_told_to_within_a_limit(make: Make) -> None:
+    slow = Slow()
+    async with make(concurrency=0) as clerk:
+        limited = clerk.register("slow", one_step(slow.work), concurrency=1)
+        await limited.start_many(orders(5))
+        assert await clerk.run_due(3) == 3
+        assert slow.most == 1
+        await clerk.run_until_idle()
+        assert (slow.begun, slow.most) == (5, 1)
+
+
+async def test_run_due_gives_each_version_its_turn_within_a_limit(make: Make) -> None:
+    slow = Slow()
+    async with make(concurrency=0) as clerk:
+        *_, handle = [
+            clerk.register("slow", one_step(slow.work), version=version, concurrency=1) for version in (1, 2, 3)
+        ]
+        clerk.register("other", one_step(quick))
+        runs = await handle.start_many(orders(3))
+        assert await clerk.run_due() == 3, "only the last version has any"
+        assert slow.most == 1
+        assert all([(await run.snapshot()).status == "COMPLETED" for run in runs])
+
+
+async def test_run_due_leaves_to_others_what_a_worker_of_its_process_has_no_room_for(make: Make) -> None:
+    slow = Work()
+    async with make(concurrency=8) as orchestrator:
+        limited = orchestrator.register("slow", one_step(slow.work, {"timeout": LONG}), concurrency=1)
+        runs = await limited.start_many(orders(3))
+        await until(lambda: slow.now == 1)
+        async with asyncio.timeout(SOON):
+            assert await orchestrator.run_due() == 0
+        assert slow.begun == 1
+        slow.go.set()
+        for run in runs:
+            assert isinstance(await run.outcome(SOON), Completed)
+    assert slow.most == 1
 
 
 @pytest.mark.parametrize("wrong", [0, -1, True, 1.5, "2"])

@@ -184,7 +184,13 @@ async def test_who_asked_and_why_stands_in_the_history(make: Make) -> None:
 _VERBS = ("step_skipped", "retry_requested", "abort_requested")
 
 
-NO_LINE = {"": "is empty", "two\nlines": r"holds '\\n'", "x" * 1001: "has 1001", 7: "not a int", b"x": "not a bytes"}
+NO_LINE: dict[object, str] = {
+    "": "is empty",
+    "two\nlines": r"holds '\\n'",
+    "x" * 1001: "has 1001",
+    7: "not a int",
+    b"x": "not a bytes",
+}
 
 
 @pytest.mark.parametrize("given", NO_LINE, ids=lambda given: str(given)[:9])
