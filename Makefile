@@ -7,7 +7,7 @@ PYTEST ?= -n auto
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench bench-quick generate clean
+.PHONY: help demo test check coverage bench bench-quick generate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ demo: $(VENV)/.installed-demo ## Run order fulfilment end to end; ARGS="--help" 
 test: $(VENV)/.installed-dev ## Run all tests; PYTEST="..." gives pytest's arguments
 	@$(BIN)/python -m pytest $(PYTEST)
 
-check: $(VENV)/.installed-dev ## Run everything that reads the code, and the code in README
+check: $(VENV)/.installed-dev ## Run everything that reads the code, and the code in README and docs
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
@@ -26,7 +26,7 @@ check: $(VENV)/.installed-dev ## Run everything that reads the code, and the cod
 	$(BIN)/lint-imports
 	$(BIN)/python -m saga_fn._tools.sql lint
 	$(BIN)/python -m saga_fn._tools.sql check
-	$(BIN)/python -m pytest -q tests/test_readme.py
+	$(BIN)/python -m pytest -q tests/test_documents.py
 
 coverage: $(VENV)/.installed-dev ## Measure how much of the core its own tests cover, by branch
 	$(BIN)/python -m pytest tests/core --cov=saga_fn.core --cov-fail-under=100 -o timeout=1800 $(PYTEST)
@@ -40,8 +40,12 @@ bench-quick: $(VENV)/.installed-dev ## Run the core of the benchmark in under a 
 generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
 	$(BIN)/python -m saga_fn._tools.sql generate
 
+docs: $(VENV)/.installed-docs ## Build the site into site/ from README, docs/ and the docstrings
+	$(BIN)/python docs/hooks.py > llms.txt
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
 clean: ## Remove everything that was installed or made here
-	rm -rf $(VENV) .bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants
+	rm -rf $(VENV) .bench dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is older than pyproject.toml when requirements may have changed: then pip looks again.

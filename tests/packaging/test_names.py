@@ -1,15 +1,10 @@
-"""The public names: exactly those that are documented, each says what it is, and README uses no other."""
+"""The public names: exactly those that are documented, and each says what it is."""
 
 from __future__ import annotations
 
-import ast
 import inspect
-import re
-from pathlib import Path
 
 import saga_fn
-
-README = Path(__file__).parents[2] / "README.md"
 
 STEPS_AND_SAGAS = {
     "step",
@@ -118,12 +113,3 @@ def test_each_public_method_says_what_it_does() -> None:
         and not member.__doc__
     ]
     assert silent == []
-
-
-def test_readme_imports_only_public_names() -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    imports = [node for block in blocks for node in ast.walk(ast.parse(block)) if isinstance(node, ast.ImportFrom)]
-    ours = {alias.name for node in imports for alias in node.names if node.module == "saga_fn"}
-    assert not [node for node in imports if (node.module or "").startswith("saga_fn.")]
-    assert ours
-    assert ours <= set(saga_fn.__all__)

@@ -1,0 +1,61 @@
+"""README and the pages of docs/, as the tests read them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import attrs
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+QUICK_START = ROOT / "docs" / "quick-start.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+AT_THE_ROOT = [ROOT / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+
+_FENCED = re.compile(r"^( *)```(.*?)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+_HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@attrs.frozen
+class Block:
+    """One block of code."""
+
+    page: str
+    language: str
+    code: str
+
+
+def name_of(page: Path) -> str:
+    """How a page is called in messages."""
+    return str(page.relative_to(ROOT))
+
+
+def blocks_in(page: Path, *languages: str) -> list[Block]:
+    """The fenced blocks of a page, of these languages or of any."""
+    found = _FENCED.findall(page.read_text(encoding="utf-8"))
+    every = [Block(name_of(page), language, code) for _, language, code in found]
+    return [block for block in every if not languages or block.language in languages]
+
+
+def program_of(page: Path) -> list[Block]:
+    """All Python that a reader of the page has: README's pages on ideas go on from the quick start."""
+    before = [] if page in (README, QUICK_START) else blocks_in(QUICK_START, "python")
+    return before + blocks_in(page, "python")
+
+
+def without_code(page: Path) -> str:
+    """The text of a page without its fenced blocks."""
+    return _FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+def links_in(page: Path) -> list[str]:
+    """Where the links of a page lead, but those to other sites."""
+    return [link for link in _LINK.findall(without_code(page)) if "://" not in link]
+
+
+def anchors_of(page: Path) -> set[str]:
+    """The anchors of its headings."""
+    headings = _HEADING.findall(without_code(page))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}

@@ -1,0 +1,238 @@
+"""README and docs/: each block of code is run, typed or compiled, each link is followed, and each option is there.
+
+A page's Python is executed block after block in one namespace, as a reader would; a page of docs/ goes on from the quick start.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import inspect
+import re
+import shlex
+import subprocess
+import sys
+import types
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+
+import saga_fn
+from saga_fn.definition.event import NO_DEFAULT, Expected
+from saga_fn.definition.options import StepOptions
+from tests.documents import (
+    AT_THE_ROOT,
+    PAGES,
+    QUICK_START,
+    README,
+    ROOT,
+    anchors_of,
+    blocks_in,
+    links_in,
+    name_of,
+    program_of,
+    without_code,
+)
+
+EVERY = [README, *PAGES]
+WITH_PYTHON = [page for page in EVERY if blocks_in(page, "python")]
+LANGUAGES = {"python", "sh", "console"}
+PATH_IN_PROJECT = re.compile(r"`((?:tests|saga_fn|docs|sql)/[\w./-]+)`")
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_every_block_of_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("page")
+    monkeypatch.setitem(sys.modules, "page", module)
+    for number, block in enumerate(program_of(page), 1):
+        exec(compile(block.code, f"{block.page}, block {number}", "exec"), module.__dict__)
+
+
+def test_the_quick_start_runs_on_its_own(tmp_path: Path) -> None:
+    (quick,) = blocks_in(QUICK_START, "python")
+    (tmp_path / "quick.py").write_text(quick.code, encoding="utf-8")
+    told = subprocess.run([sys.executable, tmp_path / "quick.py"], capture_output=True, text=True, check=False)
+    assert "payment-for-reservation-of-order-123" in told.stdout, told.stderr
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Each page's Python as a file, in a folder that knows nothing of this project's settings."""
+    folder = tmp_path_factory.mktemp("programs")
+    for page in WITH_PYTHON:
+        code = "\n\n".join(block.code for block in program_of(page))
+        (folder / f"{page.stem.replace('-', '_').lower()}_page.py").write_text(code, encoding="utf-8")
+    return folder
+
+
+def test_mypy_accepts_it_all(programs: Path) -> None:
+    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]
+    told = subprocess.run(command, cwd=programs, capture_output=True, text=True, check=False)
+    assert told.stdout.startswith("Success"), told.stdout + told.stderr
+
+
+def test_pyright_accepts_it_all(programs: Path) -> None:
+    # A block stands on its own where it can, so that imports are repeated.
+    settings = '{"typeCheckingMode": "strict", "reportDuplicateImport": "none"}'
+    (programs / "pyrightconfig.json").write_text(settings, encoding="utf-8")
+    command = [str(Path(sys.executable).with_name("basedpyright")), "--pythonpath", sys.executable]
+    told = subprocess.run(command, cwd=programs, capture_output=True, text=True, check=False)
+    assert told.stdout.startswith("0 errors"), told.stdout + told.stderr
+
+
+@pytest.mark.parametrize("page", EVERY, ids=name_of)
+def test_they_import_only_public_names(page: Path) -> None:
+    nodes = [node for block in blocks_in(page, "python") for node in ast.walk(ast.parse(block.code))]
+    imports = [node for node in nodes if isinstance(node, ast.ImportFrom)]
+    ours = {alias.name for node in imports for alias in node.names if node.module == "saga_fn"}
+    assert ours <= set(saga_fn.__all__)
+    others = {node.module for node in imports if (node.module or "").startswith("saga_fn.")}
+    assert others <= {"saga_fn.embedded", "saga_fn.guard"}
+
+
+@pytest.mark.parametrize("page", EVERY, ids=name_of)
+def test_no_block_escapes_these_tests(page: Path) -> None:
+    assert {block.language for block in blocks_in(page)} <= LANGUAGES
+    assert not re.search(r"\n\n    \S", without_code(page)), "a block of code is fenced, and says its language"
+
+
+@pytest.mark.parametrize("page", [*EVERY, *AT_THE_ROOT], ids=name_of)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    broken: list[str] = []
+    for link in links_in(page):
+        target, _, anchor = link.partition("#")
+        there = (page.parent / target).resolve() if target else page
+        if not there.exists() or (anchor and anchor not in anchors_of(there)):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", EVERY, ids=name_of)
+def test_every_file_that_is_named_exists(page: Path) -> None:
+    named = PATH_IN_PROJECT.findall(without_code(page))
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def commands() -> list[str]:
+    """Every command that README and docs tell a reader to give in a shell."""
+    found: list[str] = []
+    for page in EVERY:
+        found += [block.code for block in blocks_in(page, "sh")]
+        for block in blocks_in(page, "console"):
+            found += [line.removeprefix("$ ") for line in block.code.splitlines() if line.startswith("$ ")]
+    return found
+
+
+def test_every_command_can_be_read_by_a_shell() -> None:
+    script = "\n".join(commands())
+    told = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True, check=False)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
+def test_every_target_of_make_and_every_module_is_there() -> None:
+    words = [shlex.split(line, comments=True) for code in commands() for line in code.replace("\\\n", " ").splitlines()]
+    targets = {line[1] for line in words if line[:1] == ["make"]}
+    modules = {
+        line[at + 1] for line in words for at, word in enumerate(line) if word == "-m" and "python" in line[at - 1]
+    }
+    defined = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    assert targets
+    assert targets <= defined
+    assert {module for module in modules if importlib.util.find_spec(module) is None} == set()
+
+
+def test_the_options_of_migrations_are_there() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-m", "saga_fn.store.migrate", "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    told = "\n".join(code for code in commands() if "saga_fn.store.migrate" in code)
+    assert "--grant" in told
+    assert [option for option in set(re.findall(r"--[a-z]+", told)) if option not in shown] == []
+
+
+# The page on options, and the code.
+
+OPTIONS = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
+
+
+def documented(heading: str) -> dict[str, str]:
+    """The options in the first table after that text, with their defaults."""
+    _, found, after = OPTIONS.partition(heading)
+    assert found, heading
+    table = re.split(r"\n\n", after[after.index("| --- |") :])[0]
+    rows = [[cell.strip() for cell in row.strip("| ").split(" | ")] for row in table.splitlines()[1:]]
+    return {row[0].strip("`"): row[2].strip("`") for row in rows}
+
+
+def written(default: object) -> str:
+    """A default, as the page writes it."""
+    if isinstance(default, timedelta):
+        return f"{default.total_seconds():g} s"
+    if isinstance(default, str):
+        return f'"{default}"'
+    if isinstance(default, float):
+        return f"{default:g}"
+    if isinstance(default, int) and not isinstance(default, bool):
+        return f"{default:,}"
+    return "none" if default is NO_DEFAULT else str(default)
+
+
+def defaults(of: Any, *, without: tuple[str, ...] = ()) -> dict[str, str]:  # Any: functions of all kinds
+    """The optional parameters of a function, with their defaults."""
+    parameters: Mapping[str, inspect.Parameter] = inspect.signature(of).parameters
+    optional = {name: one.default for name, one in parameters.items() if one.default is not inspect.Parameter.empty}
+    return {name: written(default) for name, default in optional.items() if name not in without}
+
+
+@pytest.mark.parametrize(
+    "heading, of, without",
+    [
+        ("## Options of SagaOrchestrator", saga_fn.SagaOrchestrator, ()),
+        ("## Options of register", saga_fn.SagaOrchestrator.register, ("definition",)),
+        ("## Options of a start", saga_fn.SagaHandle.start, ()),
+        ("## Options of a saga", saga_fn.saga, ()),
+        ("## Options of a saga", saga_fn.SagaBuilder, ("initial",)),
+        ("| option of FixedRetry |", saga_fn.FixedRetry, ()),
+        ("| option of ExponentialRetry |", saga_fn.ExponentialRetry, ()),
+        ("| option of event.wait |", Expected[object].wait, ("ref",)),
+        ("| option of send |", saga_fn.EventSender[object].send, ()),
+        ("## Options of awaiting", saga_fn.SagaRun[object].result, ()),
+        ("## Options of awaiting", saga_fn.SagaRun[object].outcome, ()),
+    ],
+)
+def test_every_option_stands_there_with_its_default(heading: str, of: object, without: tuple[str, ...]) -> None:
+    assert documented(heading) == defaults(of, without=without)
+
+
+def test_every_option_of_a_step_stands_there() -> None:
+    assert set(documented("## Options of a step")) == set(get_type_hints(StepOptions))
+
+
+# The site and llms.txt, as far as they can be judged without building anything.
+
+
+def test_the_site_has_every_page_and_no_other() -> None:
+    told = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:")[2]
+    listed = re.findall(r"- ([\w-]+\.md)$", told, re.MULTILINE)
+    assert sorted(listed) == sorted(["index.md", *(page.name for page in [*PAGES, *AT_THE_ROOT])])
+
+
+def test_the_reference_has_every_public_name() -> None:
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^::: saga_fn\.(\w+)$", text, re.MULTILINE)) == sorted(saga_fn.__all__)
+
+
+def test_every_page_begins_with_a_title_and_a_sentence() -> None:
+    for page in PAGES:
+        title, beginning = page.read_text(encoding="utf-8").split("\n\n")[:2]
+        assert re.fullmatch(r"# .+", title), page
+        assert beginning[0].isalpha(), page
+
+
+def test_llms_txt_is_what_the_pages_say() -> None:
+    told = subprocess.run([sys.executable, ROOT / "docs" / "hooks.py"], capture_output=True, text=True, check=True)
+    mend = ".venv/bin/python docs/hooks.py > llms.txt"
+    assert (ROOT / "llms.txt").read_text(encoding="utf-8") == told.stdout, f"write it again: {mend}"
