@@ -37,11 +37,15 @@ from uuid import UUID
 from typing_extensions import override
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from saga_fn.core.projection import SagaStatus
-    from saga_fn.snapshot import SagaSnapshot, StepFailure
+    from saga_fn.snapshot import SagaSnapshot, StepFailure, StepSnapshot, Wait
 
 
 _LONGEST_SHOWN: Final = 80
+_MOST_TOLD: Final = 3
+"""Reasons for which a saga waits, of which it may have as many as steps."""
 _short: Final = reprlib.Repr()  # goes into nothing that is large or deep, nor into what refers to itself
 _short.maxstring = _short.maxother = _short.maxlong = _LONGEST_SHOWN
 
@@ -317,32 +321,71 @@ class SagaParkedError(SagaError):
 class SagaResultTimeoutError(SagaError, TimeoutError):
     """The saga did not end within the time given (seconds). The saga itself is untouched.
 
-    `status` is the saga's, as this process knew it last, and `parked` whether it waits for a person, where the wait was to
-    last through that (`wait_parked=True`); None and False if it was not read in that time.
+    Its last look at the saga was some 0.3 seconds before the time was over. `status` is the saga's as of then, and `parked` says
+    whether it waits for a person, where the wait was to last through that (`wait_parked=True`). `waiting_for` names the events
+    and moments that its steps wait for, `retrying` the steps that are tried again and when, and `begins_at` when it is to
+    begin, if it was started with a delay. All that is None, False and empty if the saga was not read in that time.
     """
 
     saga_id: UUID
     timeout: float
     status: SagaStatus | None
     parked: bool
+    waiting_for: tuple[Wait, ...]
+    retrying: tuple[StepSnapshot, ...]
+    begins_at: datetime | None
 
     def __init__(
-        self, saga_id: UUID, timeout: float, *, status: SagaStatus | None = None, parked: bool = False
+        self,
+        saga_id: UUID,
+        timeout: float,
+        *,
+        status: SagaStatus | None = None,
+        parked: bool = False,
+        waiting_for: Iterable[Wait] = (),
+        retrying: Iterable[StepSnapshot] = (),
+        begins_at: datetime | None = None,
     ) -> None:
         self.saga_id = saga_id
         self.timeout = timeout
         self.status = status
         self.parked = parked
-        seen = "" if status is None else f": it is {status}{', parked' if parked else ''}"
-        goes_on = (
-            "it waits for a person, SagaAdmin.get_saga tells for what"
-            if parked
-            else "it goes on wherever a worker of its name and version runs"
-        )
+        self.waiting_for = tuple(waiting_for)
+        self.retrying = tuple(retrying)
+        self.begins_at = begins_at
+        seen = "" if status is None else f": it is {status}{', parked' if parked else ''}{self._reasons()}"
         super().__init__(
             f"saga {saga_id} did not end within {timeout:g} s{seen}",
-            hint=f"{goes_on}: await it again with handle.attach(error.saga_id), here or in any other process",
+            hint=f"{self._goes_on()}: await it again with handle.attach(error.saga_id), here or in any other process",
         )
+
+    def _reasons(self) -> str:
+        begins = [] if self.begins_at is None else [f"it begins{_until(self.begins_at, 'at')}"]
+        waits = [
+            f"step {wait.step_id} waits{_for(wait.events)}{_until(wait.until, 'until')}" for wait in self.waiting_for
+        ]
+        again = [
+            f"step {step.step_id} is tried again{_until(step.wakes_at, 'at')}, its failures so far are {step.failures}"
+            for step in self.retrying
+        ]
+        told = [*begins, *waits, *again]
+        more = f"; and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
+        return "".join(f"; {each}" for each in told[:_MOST_TOLD]) + more
+
+    def _goes_on(self) -> str:
+        if self.parked:
+            return "it waits for a person, SagaAdmin.get_saga tells for what"
+        if any(wait.events for wait in self.waiting_for):
+            return "it goes on when the event is sent, by orchestrator.to(error.saga_id, event), or its wait is over"
+        return "it goes on wherever a worker of its name and version runs"
+
+
+def _for(events: tuple[str, ...]) -> str:
+    return f" for {' or '.join(map(repr, events))}" if events else ""
+
+
+def _until(moment: datetime | None, word: str) -> str:
+    return "" if moment is None else f" {word} {moment:%Y-%m-%d %H:%M:%S %Z}"
 
 
 class PayloadError(SagaError):

@@ -9,8 +9,12 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
+import attrs
+
+from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason, project
-from saga_fn.core.state import Goal
+from saga_fn.core.state import Goal, SagaState
+from saga_fn.core.steps import StepStatus
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.arguments import check_id, seconds_of
 from saga_fn.engine.cause import failure_of
@@ -18,7 +22,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.results import check_name, read_result, result_of
 from saga_fn.engine.verbs import read_row
-from saga_fn.engine.view import record_of, snapshot_of
+from saga_fn.engine.view import plan_of, record_of, snapshot_of, state_of, steps_of, waits_of
 from saga_fn.engine.worker import drive_one
 from saga_fn.errors import SagaParkedError, SagaResultTimeoutError, SagaStateError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
@@ -32,6 +36,12 @@ _FIRST_LOOK: Final = 1.0
 """Seconds."""
 _UNATTENDED: Final = 1.0
 """Seconds that somebody has to begin to work on a saga in a MemoryStore, when somebody awaits it."""
+_LAST_LOOK: Final = 0.3
+"""Seconds before the end of a wait at which the saga is read once more; for a short wait `_LAST_PART` of its time."""
+_LAST_PART: Final = 0.25
+_SHORT: Final = 0.02
+"""Seconds of a wait that has one look alone."""
+_AGAIN: Final = (StepStatus.RETRYING, StepStatus.UNKNOWN, StepStatus.COMPENSATION_RETRYING)
 _FOR_GOOD: Final = (Goal.COMPLETED, Goal.COMPENSATED)
 """Ends that nothing changes any more; an operator may take up a FAILED saga again."""
 
@@ -52,35 +62,74 @@ async def end_of(
     """
     engine.require_open()
     check_id(saga_id)
-    seen: SagaRecord | None = None
     seconds = None if timeout is None else seconds_of(timeout)
     began = asyncio.get_running_loop().time()
     give_up = math.inf if seconds is None else began + seconds
-    try:
-        while live is None or live.state.goal not in _FOR_GOOD:
-            held = engine.held.get(saga_id)
-            if held is None or held.saga.registered.name != name:
-                async with asyncio.timeout_at(max(give_up, began + _FIRST_LOOK) if give_up < math.inf else None):
-                    seen = await read_row(engine, saga_id)
-                    check_name(seen, name)
-                    if seen.ended_at is not None:
-                        return None
-                    if not wait_parked and WaitReason.PARKED in seen.waits:
-                        raise SagaParkedError(saga_id, snapshot=await snapshot_of(engine, seen))
-            live = await _told(engine, saga_id, give_up, parked=wait_parked)
-    except TimeoutError:
-        parked = engine.ends.is_parked(saga_id) or (seen is not None and WaitReason.PARKED in seen.waits)
-        status = SagaStatus.SUSPENDED if parked else _status(engine, saga_id, seen)
-        raise SagaResultTimeoutError(saga_id, seconds or 0.0, status=status, parked=parked) from None
-    return live
+    seen = _Seen()
+    for until in _looks(give_up, seconds):
+        try:
+            while live is None or live.state.goal not in _FOR_GOOD:
+                held = engine.held.get(saga_id)
+                if held is None or held.saga.registered.name != name:
+                    latest = until if seen.row is not None else max(until, began + _FIRST_LOOK)
+                    async with asyncio.timeout_at(latest if until < math.inf else None):
+                        seen.row = row = await read_row(engine, saga_id)
+                        check_name(row, name)
+                        if row.ended_at is not None:
+                            return None
+                        if not wait_parked and WaitReason.PARKED in row.waits:
+                            raise SagaParkedError(saga_id, snapshot=await snapshot_of(engine, row))
+                        if until == give_up < math.inf:
+                            seen.plan = await plan_of(engine, row)
+                live = await _told(engine, saga_id, until, parked=wait_parked)
+        except TimeoutError:
+            continue
+        return live
+    raise _timed_out(engine, saga_id, seconds or 0.0, seen)
 
 
-def _status(engine: SagaEngine, saga_id: UUID, seen: SagaRecord | None) -> SagaStatus | None:
-    """The status as this process knows it without asking, for the time is over: a saga that it runs, or as it was last read."""
-    held = engine.held.get(saga_id)
+def _looks(give_up: float, seconds: float | None) -> tuple[float, ...]:
+    """Until when each look at the saga lasts: the last one, shortly before the end, tells what the saga waits for then."""
+    if seconds is None or seconds < _SHORT:
+        return (give_up,)
+    return give_up - min(seconds * _LAST_PART, _LAST_LOOK), give_up
+
+
+@attrs.define
+class _Seen:
+    """The saga as it was read, and not since."""
+
+    row: SagaRecord | None = None
+    plan: Plan | None = None
+    """As it was read with the last look."""
+
+
+def _timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: _Seen) -> SagaResultTimeoutError:
+    """What is known of the saga without asking, for the time is over: of one that this process runs, or as it was read last."""
+    held, row = engine.held.get(saga_id), seen.row
+    parked = engine.ends.is_parked(saga_id) or (row is not None and WaitReason.PARKED in row.waits)
     if held is not None:
-        return project(held.saga.plan, held.saga.state).status
-    return None if seen is None else seen.status
+        plan: Plan | None = held.saga.plan
+        state: SagaState | None = held.saga.state
+        status = project(held.saga.plan, held.saga.state).status
+    elif row is not None:
+        plan, status = seen.plan, row.status
+        state = None if plan is None else state_of(row, plan)[0]
+    else:
+        plan, state, status = None, None, None
+    if state is None:
+        return SagaResultTimeoutError(
+            saga_id, seconds, status=SagaStatus.SUSPENDED if parked else status, parked=parked
+        )
+    return SagaResultTimeoutError(
+        saga_id,
+        seconds,
+        status=SagaStatus.SUSPENDED if parked else status,
+        parked=parked,
+        waiting_for=waits_of(plan, state),
+        retrying=[] if plan is None else [step for step in steps_of(plan, state) if step.status in _AGAIN],
+        begins_at=time_of(state.begins) if state.begins > state.at else None,
+    )
 
 
 async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bool) -> LiveSaga | None:

@@ -80,7 +80,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     history = tuple(_entry(record, row.created_at) for record in journal)
     payloads = {record.seq: record.payload for record in journal}
     plan = await plan_of(engine, row)
-    state, unreadable = _state_of(row, plan)
+    state, unreadable = state_of(row, plan)
     outputs = {
         step.step: _recorded(payloads, step.seq) if _gives(plan, step) else None
         for step in state.steps
@@ -171,7 +171,7 @@ async def plan_of(engine: SagaEngine, row: SagaRecord) -> Plan | None:
         return None
 
 
-def _state_of(row: SagaRecord, plan: Plan | None) -> tuple[SagaState, str | None]:
+def state_of(row: SagaRecord, plan: Plan | None) -> tuple[SagaState, str | None]:
     """The saga's state; where it cannot be read, one that says nothing, and the reason."""
     blank = SagaState(plan=row.plan, rev=row.rev, at=row.now)
     try:
@@ -199,7 +199,7 @@ def _left_over(row: SagaRecord, plan: Plan | None, state: SagaState, unreadable:
 
 async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any: constructor arguments of a snapshot
     plan = await plan_of(engine, row)
-    state, unreadable = _state_of(row, plan)
+    state, unreadable = state_of(row, plan)
     shown = None if plan is None or unreadable else project(plan, state)
     return {
         "id": row.id,
@@ -219,7 +219,7 @@ async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any
         "parked": _parked(row, shown, unreadable),
         "unreadable": unreadable,
         "left_over": _left_over(row, plan, state, unreadable),
-        "waiting_for": _waits_of(plan, state),
+        "waiting_for": waits_of(plan, state),
         "buffered_events": tuple(event.name for event in state.buffered if not is_void(event, row.now)),
         "begins_at": time_of(state.begins) if state.begins > state.at else None,
         "rolls_back_at": _time_of(state.deadline) if state.goal is Goal.FORWARD else None,
@@ -233,7 +233,8 @@ def _gives(plan: Plan | None, step: StepState) -> bool:
     return plan is None or plan.gives(step.step)
 
 
-def _waits_of(plan: Plan | None, state: SagaState) -> tuple[Wait, ...]:
+def waits_of(plan: Plan | None, state: SagaState) -> tuple[Wait, ...]:
+    """What its steps wait for; without the plan the names of events are missing."""
     found: list[Wait] = []
     for step in state.steps:
         match step:

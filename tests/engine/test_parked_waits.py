@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from datetime import timedelta
 
 import msgspec
@@ -10,8 +11,11 @@ import pytest
 
 from saga_fn import (
     Completed,
+    Event,
+    FixedRetry,
     MemoryStore,
     SagaAdmin,
+    SagaBuilder,
     SagaOrchestrator,
     SagaParkedError,
     SagaResultTimeoutError,
@@ -24,8 +28,10 @@ from saga_fn import (
 from saga_fn.engine.awaiting import LONGEST_POLL
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.weaknesses.stage import suspended
 
 SOON = 20.0
+APPROVAL = Event("approval", Done)
 
 
 def unfit(what: str) -> object:
@@ -108,6 +114,68 @@ async def test_a_wait_that_is_over_tells_a_parked_saga_from_a_slow_one(make: Mak
         with pytest.raises(SagaResultTimeoutError, match=r"it is SUSPENDED, parked(.|\n)*waits for a person") as told:
             await parked.result(timedelta(seconds=2 * LONGEST_POLL), wait_parked=True)
         assert (told.value.status, told.value.parked) == (SagaStatus.SUSPENDED, True)
+
+
+@pytest.mark.parametrize("timeout", [0, 0.2, 1.5])
+@pytest.mark.parametrize("knows", [True, False])
+async def test_a_wait_that_is_over_tells_what_the_saga_waits_for(make: Make, timeout: float, knows: bool) -> None:
+    """A process that does not know the saga's version tells it, too."""
+    builder = SagaBuilder(Order)
+    builder.add_event(APPROVAL, timeout=timedelta(hours=1), step_id="approved")
+    async with asyncio.timeout(SOON), make() as worker, make(concurrency=0) as other:
+        run = await worker.register("waits", builder.build()).start(Order("1"))
+        if timeout < 1:
+            await suspended(run)
+        asks = worker if knows else other
+        handle = asks.register("waits", make_saga(Shop()), version=2)
+        with pytest.raises(SagaResultTimeoutError) as told:
+            await handle.attach(run.id).result(timeout)
+        (wait,) = (await run.snapshot()).waiting_for
+    error = told.value
+    assert error.status is SagaStatus.SUSPENDED
+    assert error.waiting_for == (wait,)
+    assert f"it is SUSPENDED; step approved waits for 'approval' until {wait.until:%Y-%m-%d %H:%M:%S} UTC" in error.fact
+    assert error.hint is not None
+    assert "when the event is sent" in error.hint
+    copied = pickle.loads(pickle.dumps(error))
+    assert (copied.waiting_for, str(copied)) == (error.waiting_for, str(error))
+
+
+async def test_a_wait_that_is_over_tells_of_a_sleep_a_retry_and_a_delay(make: Make) -> None:
+    async with asyncio.timeout(SOON), make() as orchestrator:
+        builder = SagaBuilder(Order)
+        builder.add_sleep(timedelta(hours=1), step_id="night")
+        sleeps = await orchestrator.register("sleeps", builder.build()).start(Order("1"))
+        shop = Shop(fails={"charge": 99})
+        again = await orchestrator.register(
+            "again", make_saga(shop, retry=FixedRetry(max_attempts=9, delay=timedelta(hours=1)))
+        ).start(Order("1"))
+        later = await orchestrator.register("later", make_saga(Shop())).start(Order("1"), delay=timedelta(hours=1))
+        for run in (sleeps, again):
+            await suspended(run)
+        with pytest.raises(SagaResultTimeoutError, match=r"step night waits until 20.* UTC\n") as asleep:
+            await sleeps.result(0.1)
+        assert [(wait.step_id, wait.events) for wait in asleep.value.waiting_for] == [("night", ())]
+        with pytest.raises(
+            SagaResultTimeoutError, match=r"step charge is tried again at 20.*, its failures so far are 1\n"
+        ) as retried:
+            await again.result(0.1)
+        assert [(step.step_id, step.failures) for step in retried.value.retrying] == [("charge", 1)]
+        with pytest.raises(SagaResultTimeoutError, match=r"it begins at 20.* UTC\n") as begins:
+            await later.result(0.1)
+        assert begins.value.begins_at == (await later.snapshot()).begins_at is not None
+
+
+async def test_a_wait_that_is_over_tells_of_a_few_steps_and_the_number_of_the_others(make: Make) -> None:
+    builder = SagaBuilder(Order, order="graph")
+    for number in range(5):
+        builder.add_event(Event(f"event-{number}", Done), step_id=f"wait-{number}")
+    async with asyncio.timeout(SOON), make() as orchestrator:
+        run = await orchestrator.register("waits", builder.build()).start(Order("1"))
+        await suspended(run)
+        with pytest.raises(SagaResultTimeoutError, match=r"waits for 'event-2'; and 2 more\n") as told:
+            await run.result(0.1)
+        assert len(told.value.waiting_for) == 5
 
 
 async def test_run_outside_of_async_with_does_not_wait_for_a_person() -> None:
