@@ -26,7 +26,7 @@ from saga_fn.errors import (
     shown,
 )
 from saga_fn.store._migrations import BOOTSTRAP, MIGRATIONS
-from saga_fn.store._queries import MigrationRow, Queries, ServerRow
+from saga_fn.store._queries import InsertShardCount, MigrationRow, Queries, ServerRow
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.connections import connect
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
@@ -299,7 +299,7 @@ async def _explained() -> AsyncGenerator[None]:
 
 def _script(schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]]) -> str:
     """All of it as text, for those who apply migrations with a tool of their own."""
-    count = Queries(schema).sql["insert_shard_count"].replace("$1", str(shards))
+    count = with_schema(InsertShardCount.TEXT, schema).replace("$1", str(shards))
     begin = ["BEGIN;", f"SET LOCAL search_path = {_SEARCH_PATH};"]
     lines = [*begin, *(f"{with_schema(statement, schema)};" for statement in BOOTSTRAP), f"{count};", "COMMIT;"]
     for migration in MIGRATIONS:

@@ -16,8 +16,11 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from saga_fn.store._queries import STATEMENTS
+from saga_fn._tools.sql.generate import QUERIES
+from saga_fn._tools.sql.scan import read_queries
 from saga_fn.store.schema_name import with_schema
+
+STATEMENTS: Final = {query.name: query.sql for query in read_queries(QUERIES)}
 
 ROWS: Final = 20_000
 BATCH: Final = 50

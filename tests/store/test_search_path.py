@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 
 from saga_fn import SagaOrchestrator
+from saga_fn._tools.sql.generate import QUERIES
 from saga_fn._tools.sql.qualify import qualified, unqualified
-from saga_fn._tools.sql.scan import SqlFileError
+from saga_fn._tools.sql.scan import SqlFileError, read_queries
 from saga_fn.guard import Guard
-from saga_fn.store._queries import STATEMENTS
 from saga_fn.store.connections import ARRAY_TYPES
 from saga_fn.store.migrate import migrate
 from tests.engine.shop import Done, Order, Shop, make_saga
@@ -86,7 +86,7 @@ def test_the_driver_learns_of_every_array_type_beforehand() -> None:
     names = {"smallint": "int2", "integer": "int4", "bigint": "int8", "boolean": "bool"}
     used = {
         names.get(name, name)
-        for sql in STATEMENTS.values()
+        for sql in (query.sql for query in read_queries(QUERIES))
         for name in re.findall(r"::(?:pg_catalog\.)?(\w+)\[\]", sql)
     }
     assert used <= set(ARRAY_TYPES)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, assert_never
 
@@ -20,24 +20,26 @@ _BANNER: Final = """\
 """
 
 _QUERIES_DOC: Final = (
-    '"""Every statement of the store as a typed method; the text and the docstrings come from sql/queries."""'
+    '"""Every statement of the store, typed: what a row of it holds, its text and its call; made of sql/queries."""'
 )
 
 _GUARD_DOC: Final = (
-    '"""The statements of the participant\'s guard as typed methods; text and docstrings come from sql/guard."""'
+    '"""Every statement of the participant\'s guard, typed: a row of it, its text and its call; made of sql/guard."""'
 )
 
-_CLASS_HEAD: Final = '''\
+_STATEMENT: Final = '''\
+class {name}(Statement):
+    """{doc}{closing}
+
+    __slots__ = ()
+
+    TEXT = {text}
+
+'''
+
+_QUERIES_HEAD: Final = '''\
 class Queries:
-    """The store's statements for one schema. Raises ValueError if `schema` cannot be the name of one."""
-
-    __slots__ = ("sql",)
-
-    sql: Mapping[str, str]
-    """Each statement's text by its name, with the schema in place."""
-
-    def __init__(self, schema: str) -> None:
-        self.sql = {name: with_schema(text, schema) for name, text in STATEMENTS.items()}
+    """Each statement's `run` by the statement's name, for one schema. Raises ValueError if `schema` cannot be the name of one."""
 '''
 
 _RECORD_HEAD: Final = f"INSERT INTO {SCHEMA_MARKER}.migration (number, name, breaking)"
@@ -79,10 +81,14 @@ def render_queries(
 ) -> str:
     """The text of `_queries.py`."""
     banner = _BANNER.format(sources=sources, digest=digest)
+    rows = _row_classes(described)
     parts = [f"{banner}{doc}\n\n{_imports(described)}"]
-    parts += [_row_class(name, columns, users) for name, (columns, users) in sorted(_row_classes(described).items())]
-    parts.append(_statements(described))
-    parts.append("\n".join([_CLASS_HEAD, *(_method(each) for each in described)]))
+    for each in described:
+        columns, users = rows.get(each.query.row_class or "", ((), [""]))
+        if users[0] == each.query.name and each.query.row_class is not None:
+            parts.append(_row_class(each.query.row_class, columns, users))
+        parts.append(_statement(each, rows))
+    parts.append(_queries(described))
     return "\n\n".join(parts)
 
 
@@ -128,7 +134,7 @@ def _imports(described: Sequence[Described]) -> str:
     """Import what the types name and no more, so that linters have nothing to say."""
     used = set(re.findall(r"\w+", " ".join(f.type for each in described for f in (*each.parameters, *each.columns))))
     lines = ["from __future__ import annotations", ""]
-    lines.append(f"from collections.abc import {', '.join(['Mapping', *(['Sequence'] if 'Sequence' in used else [])])}")
+    lines += ["from collections.abc import Sequence"] if "Sequence" in used else []
     if times := sorted(used & {"datetime", "timedelta"}):
         lines.append(f"from datetime import {', '.join(times)}")
     lines.append("from typing import Final")
@@ -137,7 +143,7 @@ def _imports(described: Sequence[Described]) -> str:
     lines += [
         "",
         "from saga_fn.store.connection import Connection",
-        "from saga_fn.store.schema_name import with_schema",
+        "from saga_fn.store.statement import Statement",
         "",
     ]
     return "\n".join(lines)
@@ -180,18 +186,33 @@ def _row_class(name: str, columns: Sequence[Field], users: Sequence[str]) -> str
     return f'class {name}(msgspec.Struct, frozen=True, gc=False):\n    """One row of {of}."""\n\n{fields}\n'
 
 
-def _statements(described: Sequence[Described]) -> str:
-    lines = ["STATEMENTS: Final[Mapping[str, str]] = {"]
-    lines += [f'    "{each.query.name}": {_literal(each.query.sql)},' for each in described]
-    lines += ["}", '"""Each statement\'s text by its name, with a marker where the schema belongs."""', ""]
-    return "\n".join(lines)
+def _statement(each: Described, rows: Mapping[str, object]) -> str:
+    name = _class_name(each)
+    if name in rows:
+        raise SqlFileError(f"{each.query.path}: {name} is the statement itself.\nHINT: let a row class end with Row.")
+    doc = "\n".join(f"    {line}".rstrip() for line in each.query.doc).strip()
+    closing = '"""' if "\n" not in doc else '\n    """'
+    head = _STATEMENT.format(name=name, doc=_escaped(doc), closing=closing, text=_literal(each.query.sql))
+    return head + _method(each)
+
+
+def _class_name(each: Described) -> str:
+    return "".join(part.capitalize() for part in each.query.name.split("_"))
+
+
+def _queries(described: Sequence[Described]) -> str:
+    names = [each.query.name for each in described]
+    lines = [_QUERIES_HEAD, "    __slots__ = (", *(f'        "{name}",' for name in names), "    )", ""]
+    lines.append("    def __init__(self, schema: str) -> None:")
+    lines += [f"        self.{each.query.name}: Final = {_class_name(each)}(schema).run" for each in described]
+    return "\n".join([*lines, ""])
 
 
 def _method(each: Described) -> str:
     query = each.query
     row = query.row_class
     parameters = [f"{parameter.name}: {parameter.type}" for parameter in each.parameters]
-    arguments = [f'self.sql["{query.name}"]', *(parameter.name for parameter in each.parameters)]
+    arguments = ["self.sql", *(parameter.name for parameter in each.parameters)]
     one = "" if row is not None or not each.columns else each.columns[0].type
     match query.cardinality:
         case Cardinality.MANY:
@@ -226,15 +247,7 @@ def _method(each: Described) -> str:
             body = [*_call("tag = await conn.execute", arguments), 'return int(tag.rpartition(" ")[2])']
         case _:
             assert_never(query.cardinality)
-    doc = "\n".join(f"        {line}".rstrip() for line in query.doc).strip()
-    closing = '"""' if "\n" not in doc else '\n        """'
-    lines = [
-        *_signature(query.name, parameters, gives),
-        f'        """{_escaped(doc)}{closing}',
-        *(f"        {line}" for line in body),
-        "",
-    ]
-    return "\n".join(lines)
+    return "\n".join([*_signature("run", parameters, gives), *(f"        {line}" for line in body), ""])
 
 
 def _signature(name: str, parameters: Sequence[str], gives: str) -> list[str]:
