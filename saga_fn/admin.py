@@ -29,9 +29,10 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.mail import payload_in
 from saga_fn.engine.outward import only_public_errors
+from saga_fn.engine.plans import readable_plan
 from saga_fn.engine.unowned import Standing
 from saga_fn.engine.verbs import apply_verb, end_unusable
-from saga_fn.engine.view import admin_snapshot_of, plan_of
+from saga_fn.engine.view import admin_snapshot_of
 from saga_fn.errors import (
     PayloadError,
     PayloadTooLargeError,
@@ -318,7 +319,7 @@ class SagaAdmin:
         return await self._compare(row, state)
 
     async def _compare(self, row: SagaRecord, state: SagaState | None) -> list[str]:
-        plan = await plan_of(self._engine, row)
+        plan = await readable_plan(self._engine, row)
         if state is None or plan is None:
             return ["the journal is empty"]
         shown = project(plan, state)

@@ -20,9 +20,10 @@ from saga_fn.engine.arguments import check_id, seconds_of
 from saga_fn.engine.cause import failure_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.plans import readable_plan
 from saga_fn.engine.results import check_name, read_result, result_of
 from saga_fn.engine.verbs import read_row
-from saga_fn.engine.view import plan_of, record_of, snapshot_of, state_of, steps_of, waits_of
+from saga_fn.engine.view import record_of, snapshot_of, state_of, steps_of, waits_of
 from saga_fn.engine.worker import drive_one
 from saga_fn.errors import SagaParkedError, SagaResultTimeoutError, SagaStateError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
@@ -80,7 +81,7 @@ async def end_of(
                         if not wait_parked and WaitReason.PARKED in row.waits:
                             raise SagaParkedError(saga_id, snapshot=await snapshot_of(engine, row))
                         if until == give_up < math.inf:
-                            seen.plan = await plan_of(engine, row)
+                            seen.plan = await readable_plan(engine, row)
                 live = await _told(engine, saga_id, until, parked=wait_parked)
         except TimeoutError:
             continue

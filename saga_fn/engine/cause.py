@@ -15,12 +15,13 @@ from saga_fn.core.events import (
     Started,
 )
 from saga_fn.core.failure_cause import Cause, Told, cause_after
-from saga_fn.core.ids import PlanId, StepId
+from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.fault import Fault, fault_in
+from saga_fn.engine.plans import find_plan
 from saga_fn.engine.waits import WAIT_TIMEOUT
 from saga_fn.errors import PayloadError
 from saga_fn.snapshot import StepFailure
@@ -47,7 +48,7 @@ async def failure_of(
     for record in journal:
         event = decode_event(record.event)
         if isinstance(event, Started | PlanChanged):
-            plan = await _plan(engine, row, event.plan)
+            plan = await find_plan(engine, row, event.plan)
         decision = None if plan is None else transition(plan, state, event)
         if decision is None or isinstance(decision, Failure):
             break  # `SagaAdmin.verify` says what is wrong with the journal
@@ -63,13 +64,6 @@ async def failure_of(
         return None, None
     fault = faults[cause.seq]
     return str(fault), None if cause.failed is None else _failure(engine, row, cause.failed, fault)
-
-
-async def _plan(engine: SagaEngine, row: SagaRecord, plan: PlanId) -> Plan | None:
-    registered = engine.registry.find(row.name, row.version)
-    if registered is not None and registered.definition.plan.id == plan:
-        return registered.definition.plan
-    return await engine.store.plan(plan)
 
 
 def _failure(engine: SagaEngine, row: SagaRecord, step: StepId, fault: Fault) -> StepFailure:

@@ -16,6 +16,7 @@ from typing import TypeAlias
 import attrs
 import msgspec
 
+from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.lanes import Lanes
 from saga_fn.engine.tasks import cut_short, spawn
@@ -212,7 +213,7 @@ class Committer:
         go on being sent, for what their steps did is known nowhere else. None if nothing is left to send. Raises
         RowLockedError for a row that cannot be passed over.
         """
-        pause = 0.02
+        backoff, refusals = Backoff(0.02, _LONGEST_PAUSE), Backoff(0.02, _LONGEST_PAUSE_IF_REFUSED)
         while True:
             wary = time.monotonic() < self._wary_until
             try:
@@ -236,8 +237,7 @@ class Committer:
                 if all(pending.settled for pending in batch):
                     self.trouble = None  # what comes next finds out for itself
                     return None
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-                pause = min(pause * 2, _LONGEST_PAUSE_IF_REFUSED if refused else _LONGEST_PAUSE)
+                await (refusals if refused else backoff).pause()
             else:
                 self.trouble = None
                 return committed
@@ -267,7 +267,7 @@ class Committer:
 
     async def _settle_by_looks(self, shard: int, pending: _Pending) -> None:
         write = pending.write
-        pause = 0.005
+        backoff = Backoff(0.005, 0.25)
         while True:
             try:
                 outcome = await self._judge(write)
@@ -282,8 +282,7 @@ class Committer:
             if outcome is not None:
                 pending.settle(outcome)
                 return
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, 0.25)
+            await backoff.pause()
 
     async def _judge(self, write: SagaWrite) -> Outcome | None:
         """By one look, so by one snapshot: the commit itself may come through at any moment, and shows in all of it or none."""

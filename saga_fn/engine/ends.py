@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import enum
 import math
-import random
 from collections import defaultdict
 from collections.abc import Container
 from contextvars import Context
 from typing import Final, TypeAlias
 from uuid import UUID
 
+from saga_fn.backoff import Backoff
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.tasks import Upkeep
 from saga_fn.errors import StoreError
@@ -39,7 +39,7 @@ class Ends:
         self._held = held
         self._waiting: dict[UUID, dict[_Told, bool]] = {}
         self._looking = Upkeep("looks for the ends of sagas", self._look_while_anybody_waits)
-        self._pause = _SHORTEST_PAUSE
+        self._backoff = Backoff(_SHORTEST_PAUSE, _LONGEST_PAUSE, factor=1.5)
         self._parked: set[UUID] = set()
 
     def announce(self, saga: LiveSaga) -> None:
@@ -64,7 +64,7 @@ class Ends:
         told: _Told = loop.create_future()
         waiters = self._waiting.setdefault(saga_id, {})
         waiters[told] = parked
-        self._pause = _SHORTEST_PAUSE
+        self._backoff.reset()
         self._looking.start()
         limit = loop.call_at(until, _give_up, told, context=_EMPTY) if until < math.inf else None
         try:
@@ -95,8 +95,7 @@ class Ends:
 
     async def _look_while_anybody_waits(self) -> None:
         while self._waiting:
-            await asyncio.sleep(self._pause * random.uniform(0.8, 1.2))
-            self._pause = min(self._pause * 1.5, _LONGEST_PAUSE)
+            await self._backoff.pause()
             by_shard: dict[int, list[UUID]] = defaultdict(list)
             for saga_id in self._waiting:
                 if saga_id not in self._held:

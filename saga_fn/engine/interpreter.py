@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context
 from typing import TypeAlias, TypeVar
 
+from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import is_result
 from saga_fn.core.events import (
@@ -46,7 +47,8 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import MOST_READ, SagaWrite
 
 T = TypeVar("T")
-_TELL_FROM = 1.0
+_TELL_AT = 5
+"""The try that the log tells of: about a second after the first."""
 _LONGEST_PAUSE = 2.0
 """Seconds."""
 _Execution: TypeAlias = RunStep | RunCompensation | RunProbe
@@ -504,17 +506,18 @@ class Interpreter:
 
         Raises the store's error if it concerns this saga: to ask again would not help.
         """
-        pause = 0.1
+        backoff = Backoff(0.1, _LONGEST_PAUSE)
+        tries = 0
         while not (self._lost or self.over):
             try:
                 return await ask()
             except StoreError as error:
                 if concerns_one(error):
                     raise
-                if pause > _TELL_FROM > pause / 2:
+                tries += 1
+                if tries == _TELL_AT:
                     LOG.warning("saga %s waits for %s: %s", self.saga.id, what, error.fact, extra=about(self.saga))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await backoff.pause()
         return None
 
     async def _note_refused(self, draft: Draft) -> None:

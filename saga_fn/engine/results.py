@@ -17,8 +17,8 @@ from saga_fn.core.state import Gathered, NotTaken, SagaState, Skipped, Succeeded
 from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.plans import readable_plan
 from saga_fn.engine.registry import Registered
-from saga_fn.engine.view import plan_of
 from saga_fn.errors import PayloadError, SagaNotFoundError, StoredDataError, shown
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import SagaRecord, decode_state
@@ -59,7 +59,7 @@ async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition
     Raises PayloadError if its version gives no result where `asked` promises one, and if its version is not registered here
     and `asked` cannot read it.
     """
-    plan = await plan_of(engine, row)
+    plan = await readable_plan(engine, row)
     step = asked.output if plan is None else plan.data.output
     registered = engine.registry.find(row.name, row.version)
     asking = _Asking(row.id, row.name, row.version, registered, asked)

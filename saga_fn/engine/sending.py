@@ -8,7 +8,6 @@ it dies before it has, the saga is due, and whoever claims it reads.
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import hashlib
 import time
@@ -19,6 +18,7 @@ from uuid import UUID
 import attrs
 import msgspec
 
+from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal
 from saga_fn.core.events import EventReceived
 from saga_fn.core.ids import Digest, Moment
@@ -26,8 +26,8 @@ from saga_fn.engine.arguments import check_key
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.inbox import read_inbox
 from saga_fn.engine.mail import event_letter
+from saga_fn.engine.plans import require_plan
 from saga_fn.engine.roster import seen_within
-from saga_fn.engine.unowned import plan_of
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.waits import about, unreadable
 from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError, shown
@@ -200,14 +200,14 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
     engine.announce(saga_id)
     began = time.monotonic()
     give_up, ask_at = began + _PATIENCE, began + _SOON
-    pause = 0.002
+    backoff = Backoff(0.004, 0.1)
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
         if row.owner is None and row.ended_at is None and event.id in await _read_for_owner(engine, row):
             return Delivery.BUFFERED
         answer = await engine.store.read_answer(saga_id, event.id)
         if answer == Refusal.UNKNOWN_EVENT:
-            plan = await plan_of(engine, await read_row(engine, saga_id))
+            plan = await require_plan(engine, await read_row(engine, saga_id))
             raise unknown_event(saga_id, event.name, tuple(sorted(plan.events)))
         if answer is not None:
             return _delivery(saga_id, event, answer)
@@ -217,8 +217,7 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
             ask_at = give_up
             if await _is_read_by_nobody(engine, row):
                 break
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 0.1)
+        await backoff.pause()
     return Delivery.BUFFERED
 
 
@@ -296,7 +295,7 @@ def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
 
 async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> None:
     registered = engine.registry.find(row.name, row.version)
-    names = (await plan_of(engine, row)).events
+    names = (await require_plan(engine, row)).events
     if registered is not None:  # whoever reads it may go by a newer plan than the saga has now
         names |= registered.definition.plan.events
     if event.name not in names:

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
-import random
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
+from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Transition
 from saga_fn.core.ids import Moment
 from saga_fn.engine.arguments import check_is, micros_of_delay
@@ -220,7 +220,7 @@ class Starter:
 
     async def _look_until(self, give_up: float, request: StartRequest, new: NewSaga) -> StartedSaga:
         shard = shard_of(new.id, self._engine.store.shards)
-        pause, changed_hands = _SHORTEST_PAUSE, 0
+        backoff, changed_hands = Backoff(_SHORTEST_PAUSE, _LONGEST_PAUSE), 0
         while changed_hands < LOOKS:
             try:
                 created, _ = await self._created(shard, [new], patience=_GLANCE)
@@ -229,8 +229,7 @@ class Starter:
                 if left <= 0:
                     raise busy(request, HELD) from error
                 crowd = min(len(self._awaited) * _A_KEY, _LONGEST_CROWDED)
-                await asyncio.sleep(min(left, max(pause, crowd) * random.uniform(0.5, 1.0)))
-                pause = min(pause * 2, _LONGEST_PAUSE)
+                await backoff.pause(least=crowd, most=left)
                 continue
             if created:
                 await self._hand_over(request)
@@ -326,6 +325,7 @@ class Starter:
         """
         store = self._engine.store
         give_up = time.monotonic() + self._engine.options.time_limit * 1.5  # once more than a silent connection takes
+        backoff = Backoff(0.01, _LONGEST_PAUSE)
         for attempt in range(_TRIES):
             try:
                 inserted = await store.insert(shard, sagas, lease=self._engine.options.lease, patience=patience)
@@ -336,7 +336,7 @@ class Starter:
                 over = attempt == _TRIES - 1 or time.monotonic() > give_up
                 if over or (isinstance(error, RowLockedError) and not attempt):
                     raise
-                await asyncio.sleep(random.uniform(0.0, 0.01 * 2**attempt))
+                await backoff.pause()
             else:
                 return {new.id for new in sagas if written.get((new.id, 1)) == new.writer}, inserted.now
         raise StoreError("a start could not be settled")  # unreachable: the last attempt returns or raises

@@ -18,7 +18,7 @@ from returns.result import Failure
 
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import HandedBack, is_verb
-from saga_fn.core.ids import Moment, PlanId
+from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
 from saga_fn.core.reading import due
@@ -29,6 +29,7 @@ from saga_fn.engine.committer import Applied, Refused
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.log import about_id, log_end
+from saga_fn.engine.plans import require_plan
 from saga_fn.engine.set_aside import usable_state
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
@@ -183,20 +184,8 @@ async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter])
     return True
 
 
-async def plan_of(engine: SagaEngine, row: SagaRecord, plan: PlanId | None = None) -> Plan:
-    """The plan of that fingerprint, by default the one that the row was made by. Raises StoreError if it is gone."""
-    wanted = row.plan if plan is None else plan
-    registered = engine.registry.find(row.name, row.version)
-    if registered is not None and registered.definition.plan.id == wanted:
-        return registered.definition.plan
-    stored = await engine.store.plan(wanted)
-    if stored is None:
-        raise StoreError(f"the plan of saga {row.id} is not in the store", hint="was the table saga_plan emptied?")
-    return stored
-
-
 async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> Standing:
-    plan = await plan_of(engine, row)
+    plan = await require_plan(engine, row)
     return Standing(
         id=row.id,
         name=row.name,
@@ -217,7 +206,7 @@ async def _claimed(engine: SagaEngine, row: SagaRecord) -> Standing | None:
     claim = await engine.store.claim(row.id, owner=engine.owner, lease=engine.options.lease)
     if claim is None:
         return None
-    plan = await plan_of(engine, row, claim.plan)
+    plan = await require_plan(engine, row, claim.plan)
     return Standing(
         id=row.id,
         name=row.name,

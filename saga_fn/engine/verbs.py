@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
+from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import AbortRequested, BeginRequested, EventReceived, name_of
 from saga_fn.engine.arguments import check_id
@@ -198,7 +199,7 @@ async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: f
     if await engine.store.send(saga_id, letter) is Posted.NOBODY:
         return False
     engine.announce(saga_id)
-    pause = 0.005
+    backoff = Backoff(0.005, 0.25)
     while time.monotonic() < give_up:
         answer = await engine.store.read_answer(saga_id, letter.id)
         if answer == "applied":
@@ -208,8 +209,7 @@ async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: f
         row = await read_row(engine, saga_id)
         if row.ended_at is not None:
             raise _refusal(saga_id, Refusal.FINISHED)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, 0.25)
+        await backoff.pause()
     return False
 
 

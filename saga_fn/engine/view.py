@@ -50,6 +50,7 @@ from saga_fn.engine.asked import Asked, asked_in
 from saga_fn.engine.cause import failure_of, fault_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.plans import readable_plan
 from saga_fn.engine.set_aside import usable_state
 from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import (
@@ -79,7 +80,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     notes = await engine.store.notes(row.id)
     history = tuple(_entry(record, row.created_at) for record in journal)
     payloads = {record.seq: record.payload for record in journal}
-    plan = await plan_of(engine, row)
+    plan = await readable_plan(engine, row)
     state, unreadable = state_of(row, plan)
     outputs = {
         step.step: _recorded(payloads, step.seq) if _gives(plan, step) else None
@@ -160,17 +161,6 @@ def record_of(live: LiveSaga) -> SagaRecord:
     )
 
 
-async def plan_of(engine: SagaEngine, row: SagaRecord) -> Plan | None:
-    """The plan the saga's state was made by; None if it is not there, or cannot be read."""
-    registered = engine.registry.find(row.name, row.version)
-    if registered is not None and registered.definition.plan.id == row.plan:
-        return registered.definition.plan
-    try:
-        return await engine.store.plan(row.plan)
-    except StoredDataError:
-        return None
-
-
 def state_of(row: SagaRecord, plan: Plan | None) -> tuple[SagaState, str | None]:
     """The saga's state; where it cannot be read, one that says nothing, and the reason."""
     blank = SagaState(plan=row.plan, rev=row.rev, at=row.now)
@@ -198,7 +188,7 @@ def _left_over(row: SagaRecord, plan: Plan | None, state: SagaState, unreadable:
 
 
 async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any: constructor arguments of a snapshot
-    plan = await plan_of(engine, row)
+    plan = await readable_plan(engine, row)
     state, unreadable = state_of(row, plan)
     shown = None if plan is None or unreadable else project(plan, state)
     return {

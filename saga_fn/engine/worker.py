@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Sequence
 from uuid import UUID
 
+from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.log import log_unregistered
@@ -124,7 +125,7 @@ class Worker:
         return engine.options.concurrency - engine.running
 
     async def _run(self) -> None:
-        wait = _SHORTEST_WAIT
+        wait, backoff = _SHORTEST_WAIT, Backoff(0.2, 5.0)
         while True:
             try:
                 await self._engine.judge_names()
@@ -133,6 +134,7 @@ class Worker:
                 claimed = await self._look()
                 await self._sweep()
                 self.failures, self.last_error = 0, None
+                backoff.reset()
             except asyncio.CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - the loop never dies silently: it logs, backs off and goes on
@@ -141,7 +143,7 @@ class Worker:
                 log = _log.warning if isinstance(error, StoreError) else _log.exception
                 log("the worker could not look for due sagas: %s", self.last_error)
                 claimed = 0
-                await asyncio.sleep(min(0.1 * 2 ** min(self.failures, 6), 5.0) * random.uniform(0.5, 1.0))
+                await backoff.pause()
             if claimed and self._behind and self._free() > 0:
                 continue
             longest = self._engine.options.poll_interval.total_seconds()

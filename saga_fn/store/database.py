@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
@@ -15,6 +14,7 @@ from weakref import WeakSet
 
 import asyncpg
 
+from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.errors import SchemaMissingError, StoreError, StoreUnavailableError
 from saga_fn.store._migrations import MIGRATIONS
@@ -172,7 +172,7 @@ class Database:
         StoreUnavailableError when the time limit of a statement is over.
         """
         give_up = time.monotonic() + self._time_limit
-        pause = 0.01
+        backoff = Backoff(0.01, _LONGEST_PAUSE)
         while True:
             try:
                 return await statement()
@@ -182,8 +182,7 @@ class Database:
                         f"another session has kept a row locked for {self._time_limit:g} s",
                         hint="end that session's transaction (pg_stat_activity tells whose it is), then do this again",
                     ) from error
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(pause * 2, _LONGEST_PAUSE)
+            await backoff.pause()
 
     @asynccontextmanager
     async def within(self, connection: Connection) -> AsyncGenerator[Connection]:

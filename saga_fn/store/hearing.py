@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final, final
 from uuid import UUID
 
+from saga_fn.backoff import Backoff
 from saga_fn.errors import StoreError, StoreRefusedError
 from saga_fn.store.connection import Connection
 from saga_fn.store.driver_errors import DRIVER_ERRORS
@@ -61,7 +62,7 @@ class Listener:
 
     async def listen(self) -> None:
         """Listen until this is cancelled."""
-        pause = 0.1
+        backoff = Backoff(0.1, 5.0)
         while True:
             try:
                 heard = await self._listen_once()
@@ -71,9 +72,8 @@ class Listener:
             except StoreError:
                 heard = None
             if heard:
-                pause = 0.1
-            await asyncio.sleep(_DEAF_PAUSE if heard is False else pause)
-            pause = min(pause * 2, 5.0)
+                backoff.reset()
+            await backoff.pause(least=_DEAF_PAUSE if heard is False else 0.0)
 
     async def _listen_once(self) -> bool | None:
         """Listen for as long as the connection lasts; False if nothing is heard by it, None if it ended before that was known."""
