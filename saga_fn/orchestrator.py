@@ -492,14 +492,14 @@ class SagaOrchestrator:
     async def health(self) -> Health:
         """Whether this process can do its work, and what a person should look at; never raises for what it reports.
 
-        It takes two cheap queries, and returns within 3 seconds: a database that has not answered by then does not answer.
+        It takes three cheap queries, and returns within 3 seconds: a database that has not answered by then does not answer.
         A probe asks for `ok`, an alert for `attention`.
         """
         try:
             self._require_open()
         except SagaError as error:
             return not_entered(error.fact, in_flight=len(self.engine.held))
-        return await health_of(self.engine, self._worker, entered=self.entered)
+        return await health_of(self.engine, self._worker, entered=self.entered, read_only=self._read_only)
 
 
 def _is_version(version: object) -> bool:

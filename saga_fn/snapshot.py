@@ -242,6 +242,8 @@ class AttentionKind(enum.StrEnum):
     """The same sagas have held all slots of this process for minutes, so that no other one runs here."""
     DEAF = "deaf"
     """This process hears of nothing that others tell it, and finds sagas by looking only: a pooler is in between."""
+    RIGHTS = "rights"
+    """The role of this process has not all the rights of any kind of process; a call that lacks one is refused."""
 
 
 @attrs.frozen

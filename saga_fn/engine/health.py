@@ -13,6 +13,7 @@ from saga_fn.engine.worker import Worker
 from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError, shown
 from saga_fn.snapshot import Attention, AttentionKind, Health
 from saga_fn.store.records import MOST_COUNTED, DueWork, Notice, Noticed, time_of
+from saga_fn.store.rights import Right, RoleKind, named, needs
 
 HEALTH_LIMIT: float = 3.0
 """Seconds after which a database that has not answered is taken not to answer."""
@@ -20,17 +21,19 @@ OVERDUE: Final = timedelta(minutes=1)
 """A saga that nobody has begun to work on so long after it was due is overdue."""
 
 
-async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Health:
+async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_only: bool) -> Health:
     """What `SagaOrchestrator.health` says of a process that can reach its store, or should be able to."""
     problems: list[str] = []
     work: DueWork | None = None
     notices: list[Noticed] = []
+    lacking: frozenset[Right] = frozenset()
     database = schema = True
     try:
         async with asyncio.timeout(HEALTH_LIMIT):
             await engine.judge_names()
             work = await engine.store.due_work(engine.registry.pairs)
             notices = await engine.store.processes.notices(seen_within=seen_within())
+            lacking = await engine.store.lacking()
     except TimeoutError:
         database = False
         problems.append(f"the database does not answer: nothing came for {HEALTH_LIMIT:g} s")
@@ -49,12 +52,17 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Hea
         problems.append(f"the worker cannot look for due sagas: {worker.last_error or 'it does not run'}")
     if engine.committer.problem is not None:
         problems.append(engine.committer.problem)
+    if wanted and (missing := [right for right in _needs_to_work() if right in lacking]):
+        problems.append(_lacks(RoleKind.WORKER, missing))
     oldest = None if work is None else work.oldest_due
     attention = [*_of_all(notices)]
     if work is not None and oldest is not None and time_of(work.now) - oldest > OVERDUE:
         attention.append(_overdue(oldest))
     if engine.store.deaf is not None:
         attention.append(Attention(AttentionKind.DEAF, f"this process hears of nothing: {engine.store.deaf}"))
+    of_rights = _of_a_worker(lacking) if wanted else _of_others(lacking, read_only=read_only)
+    if of_rights is not None:
+        attention.append(Attention(AttentionKind.RIGHTS, of_rights))
     if worker.slots_held:
         attention.append(_slots_held(engine, worker.slots_held))
     return Health(
@@ -67,6 +75,48 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool) -> Hea
         problems=tuple(problems),
         attention=tuple(attention),
     )
+
+
+def _needs_to_work() -> list[Right]:
+    return [right for right in needs(RoleKind.WORKER) if right not in _TO_SAY_SO]
+
+
+_TO_SAY_SO: Final = frozenset(Right("saga_process", privilege) for privilege in ("INSERT", "UPDATE", "DELETE"))
+"""What a worker needs to say what it works on, and for nothing else."""
+
+
+def _lacks(kind: RoleKind, missing: Iterable[Right]) -> str:
+    article = "an" if kind is RoleKind.OPERATOR else "a"
+    return (
+        f"the role of this process has not {article} {kind}'s rights: it lacks {named(missing)} "
+        f"(python -m saga_fn.store.migrate --dsn ... --grant {kind}=ROLE gives them)"
+    )
+
+
+def _of_a_worker(lacking: frozenset[Right]) -> str | None:
+    missing = [right for right in needs(RoleKind.WORKER) if right in lacking & _TO_SAY_SO]
+    if not missing:
+        return None
+    return (
+        f"{_lacks(RoleKind.WORKER, missing)}, so it cannot say what it works on: others may take its sagas for unowned"
+    )
+
+
+def _of_others(lacking: frozenset[Right], *, read_only: bool) -> str | None:
+    """Of a process that works on nothing; which kind it is of only its calls will tell."""
+    kinds = (RoleKind.VIEWER,) if read_only else (RoleKind.STARTER, RoleKind.SENDER, RoleKind.OPERATOR)
+    missing = {kind: [right for right in needs(kind) if right in lacking] for kind in kinds}
+    if not lacking or not all(missing.values()):
+        return None
+    writes = {right for kind in kinds for right in needs(kind) if right.privilege != "SELECT"}
+    if not read_only and writes <= lacking and not lacking.intersection(needs(RoleKind.VIEWER)):
+        wanted = " or ".join(f"--grant {kind}=ROLE" for kind in kinds)
+        return (
+            "the role of this process may only look at sagas: every start, event and verb is refused. Pass read_only=True if "
+            f"that is meant, or python -m saga_fn.store.migrate --dsn ... {wanted}"
+        )
+    nearest = min(missing, key=lambda kind: len(missing[kind]))
+    return _lacks(nearest, missing[nearest])
 
 
 def not_entered(fact: str, *, in_flight: int) -> Health:

@@ -52,6 +52,7 @@ from saga_fn.store.records import (
     moment_of,
     time_of,
 )
+from saga_fn.store.rights import Right
 
 __all__ = ["MemoryStore"]
 
@@ -489,6 +490,10 @@ class MemoryStore:
             )
         ]
         return DueWork(self.now(), min(found, default=None))
+
+    async def lacking(self) -> frozenset[Right]:
+        """None: nobody is refused."""
+        return frozenset()
 
     @property
     def deaf(self) -> str | None:

@@ -56,6 +56,8 @@ from saga_fn.store.records import (
     plan_from,
     time_of,
 )
+from saga_fn.store.rights import Right
+from saga_fn.store.schema_name import with_schema
 
 make_ids_by(pgproto.UUID)
 
@@ -606,6 +608,22 @@ class PostgresStore:
         if row.is_read_only and not self._database.read_only:
             raise read_only_error(is_replica=False)
         return DueWork(moment_of(row.now), row.next_due)
+
+    async def lacking(self) -> frozenset[Right]:
+        """The rights that this process's role has not, of all that any kind of process needs."""
+        schema = self._database.schema
+        by_name = {
+            (with_schema(f"{{schema}}.{each.table}", self._database.schema), each.column, each.privilege): each
+            for each in wanted
+        }
+        async with self._database.control() as connection:
+            rows = await self._database.queries.read_lacking(
+                connection,
+                tables=[table for table, _, _ in by_name],
+                columns=[column for _, column, _ in by_name],
+                privileges=[privilege for _, _, privilege in by_name],
+            )
+        return frozenset(by_name[row.of_table, row.of_column, row.privilege] for row in rows)
 
     async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Notify listening processes."""

@@ -36,6 +36,7 @@ from saga_fn.store.records import (
     TakenSaga,
     UnfitSaga,
 )
+from saga_fn.store.rights import Right
 
 KEY_WAIT: Final = timedelta(seconds=2)
 """How long an insert waits for another transaction that holds the same key, where its caller does not say."""
@@ -335,6 +336,10 @@ class Store(Protocol):
 
         Without `past_waits` those are left out that an event will wake before, unless they wait for a retry as well.
         """
+        ...
+
+    async def lacking(self) -> frozenset[Right]:
+        """The rights that this process's role has not, of all that any kind of process needs."""
         ...
 
     @property

@@ -6,9 +6,13 @@ Every kind reads the whole of `saga`, states included. Only `worker` and `operat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
+
+import attrs
+from typing_extensions import override
 
 from saga_fn.errors import StoreError, shown
 from saga_fn.store.schema_name import with_schema
@@ -32,6 +36,8 @@ class RoleKind(StrEnum):
 _READ: Final = "SELECT"
 _TABLES: Final = ("saga", "saga_journal", "saga_inbox", "saga_event", "saga_note", "saga_plan", "saga_process")
 _EVERYBODY: Final = {"migration": _READ, "setting": _READ, "saga": _READ, "saga_process": _READ}
+
+_RIGHT: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
 
 RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
     RoleKind.WORKER: {
@@ -61,6 +67,41 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
     RoleKind.VIEWER: dict.fromkeys(_TABLES, _READ),
 }
 """By kind and table, as they stand in a GRANT; beside them USAGE on the schema."""
+
+
+@attrs.frozen
+class Right:
+    """A privilege on a table, or on one column of it."""
+
+    table: str
+    privilege: str
+    column: str = ""
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.privilege} ({self.column})" if self.column else self.privilege
+
+
+def needs(kind: RoleKind) -> tuple[Right, ...]:
+    """What a role of that kind needs, beside USAGE on the schema."""
+    return tuple(
+        Right(table, privilege, column)
+        for table, rights in {**_EVERYBODY, **RIGHTS[kind]}.items()
+        for privilege, columns in _RIGHT.findall(rights)
+        for column in columns.split(", ")
+    )
+
+
+def named(rights: Iterable[Right]) -> str:
+    """Rights in words.
+
+    >>> named([Right("saga", "SELECT"), Right("saga", "UPDATE", "due_at"), Right("saga_inbox", "INSERT")])
+    'SELECT, UPDATE (due_at) on saga, INSERT on saga_inbox'
+    """
+    by_table: dict[str, list[str]] = {}
+    for right in rights:
+        by_table.setdefault(right.table, []).append(str(right))
+    return ", ".join(f"{', '.join(each)} on {table}" for table, each in by_table.items())
 
 
 def read_grant(text: str) -> tuple[RoleKind, str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 import msgspec
 import pytest
 
 from saga_fn import (
+    AttentionKind,
     Delivery,
     Event,
     SagaAdmin,
@@ -23,9 +26,9 @@ from saga_fn import (
     StoreRefusedError,
 )
 from saga_fn.store.migrate import grant, main
-from saga_fn.store.rights import RoleKind
+from saga_fn.store.rights import RIGHTS, RoleKind, needs
 from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.roles import role
+from tests.roles import execute, role
 
 SOON = 30.0
 LEASE = timedelta(seconds=2)
@@ -217,3 +220,82 @@ def test_a_grant_that_is_none_is_named(capsys: pytest.CaptureFixture[str]) -> No
         assert "KIND=ROLE, with one of worker, starter, sender, operator, viewer" in capsys.readouterr().err
     assert main(["--print", "--grant", 'viewer=an "ann"']) == 0
     assert 'GRANT SELECT ON "saga_fn".saga TO "an ""ann""";' in capsys.readouterr().out
+
+
+# What health tells of rights.
+
+
+async def revoked(dsn: str, its_dsn: str, rights: str) -> None:
+    name = unquote(urlsplit(its_dsn).username or "")
+    await execute(dsn, f"REVOKE {rights} FROM {name}")
+
+
+async def test_health_says_what_a_worker_lacks(any_dsn: str) -> None:
+    async with (
+        granted(any_dsn, RoleKind.WORKER) as dsn,
+        SagaOrchestrator(dsn, lease=LEASE, poll_interval=OFTEN) as orchestrator,
+    ):
+        orchestrator.register("shop", make_saga(Shop()))
+        health = await orchestrator.health()
+        assert (health.ok, health.attention) == (True, ())
+        await revoked(any_dsn, dsn, "UPDATE ON saga_fn.saga_inbox")
+        await revoked(any_dsn, dsn, "INSERT ON saga_fn.saga_journal")
+        health = await orchestrator.health()
+        assert not health.ok
+        (problem,) = health.problems
+        assert "a worker's rights: it lacks INSERT on saga_journal, UPDATE on saga_inbox" in problem
+        assert "--grant worker=" in problem
+        name = unquote(urlsplit(dsn).username or "")
+        await grant(any_dsn, role=name, kind=RoleKind.WORKER)
+        assert (await orchestrator.health()).ok
+
+
+async def test_health_says_that_a_worker_cannot_say_what_it_works_on(any_dsn: str) -> None:
+    async with granted(any_dsn, RoleKind.WORKER) as dsn:
+        await revoked(any_dsn, dsn, "INSERT, UPDATE ON saga_fn.saga_process")
+        async with SagaOrchestrator(dsn, lease=LEASE, poll_interval=OFTEN) as orchestrator:
+            handle = orchestrator.register("shop", make_saga(Shop()))
+            assert await handle.run(Order("1"), timeout=SOON) == Done("ship"), "it does its work"
+            health = await orchestrator.health()
+            assert health.ok
+            assert [each.kind for each in health.attention] == [AttentionKind.RIGHTS]
+            assert "INSERT, UPDATE on saga_process" in health.attention[0].text
+            assert "others may take its sagas for unowned" in health.attention[0].text
+
+
+@pytest.mark.parametrize("kind", [RoleKind.STARTER, RoleKind.SENDER, RoleKind.OPERATOR, RoleKind.WORKER])
+async def test_health_has_nothing_to_say_of_a_kind_whose_rights_are_enough(any_dsn: str, kind: RoleKind) -> None:
+    async with granted(any_dsn, kind) as dsn, SagaOrchestrator(dsn, concurrency=0) as orchestrator:
+        health = await orchestrator.health()
+        assert (health.ok, health.attention) == (True, ())
+
+
+async def test_health_says_that_a_role_may_only_look_unless_that_is_meant(any_dsn: str) -> None:
+    async with granted(any_dsn, RoleKind.VIEWER) as dsn:
+        async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
+            health = await orchestrator.health()
+            assert health.ok
+            assert [each.kind for each in health.attention] == [AttentionKind.RIGHTS]
+            assert "may only look" in health.attention[0].text
+            assert "read_only=True" in health.attention[0].text
+        async with SagaOrchestrator(dsn, concurrency=0, read_only=True) as orchestrator:
+            assert (await orchestrator.health()).attention == ()
+
+
+async def test_health_says_what_the_nearest_kind_lacks_of_its_rights(any_dsn: str) -> None:
+    async with granted(any_dsn, RoleKind.SENDER) as dsn, SagaOrchestrator(dsn, concurrency=0) as orchestrator:
+        await revoked(any_dsn, dsn, "UPDATE (due_at) ON saga_fn.saga")
+        await revoked(any_dsn, dsn, "INSERT ON saga_fn.saga_inbox")
+        health = await orchestrator.health()
+        assert health.ok
+        (told,) = health.attention
+        assert told.kind is AttentionKind.RIGHTS
+        assert "a sender's rights: it lacks UPDATE (due_at) on saga, INSERT on saga_inbox" in told.text
+
+
+def test_every_right_that_is_granted_is_asked_for() -> None:
+    for kind in RoleKind:
+        asked = " ".join(f"{each.privilege} {each.column} {each.table}" for each in needs(kind))
+        for table, rights in RIGHTS[kind].items():
+            for word in re.findall(r"\w+", rights):
+                assert re.search(rf"\b{word}\b", asked), (kind, table, word)

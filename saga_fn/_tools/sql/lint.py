@@ -29,6 +29,8 @@ _STEADY: Final = frozenset(
         "current_setting",
         "format",
         "generate_series",
+        "has_column_privilege",
+        "has_table_privilege",
         "max",
         "min",
         "now",
