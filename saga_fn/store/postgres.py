@@ -56,7 +56,7 @@ from saga_fn.store.records import (
     plan_from,
     time_of,
 )
-from saga_fn.store.rights import Right
+from saga_fn.store.rights import Right, RoleKind, needs
 from saga_fn.store.schema_name import with_schema
 
 make_ids_by(pgproto.UUID)
@@ -613,8 +613,9 @@ class PostgresStore:
         """The rights that this process's role has not, of all that any kind of process needs."""
         schema = self._database.schema
         by_name = {
-            (with_schema(f"{{schema}}.{each.table}", self._database.schema), each.column, each.privilege): each
-            for each in wanted
+            (with_schema(f"{{schema}}.{each.table}", schema), each.column, each.privilege): each
+            for kind in RoleKind
+            for each in needs(kind)
         }
         async with self._database.control() as connection:
             rows = await self._database.queries.read_lacking(
