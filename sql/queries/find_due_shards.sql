@@ -1,4 +1,5 @@
 -- name: find_due_shards :many DueShardRow
+-- not null: shard
 -- The idle poll: which of these shards have something to claim. Takes no lock and writes nothing.
 SELECT w.shard
 FROM unnest(:shards::smallint[]) AS w (shard)

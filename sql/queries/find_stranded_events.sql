@@ -1,5 +1,4 @@
 -- name: find_stranded_events :many StrandedRow
--- not null: aggregation_id
 -- Business keys with events that their active saga gets, and has not got: the session that was to hand them over has died. The
 -- first `most` of them after (after_name, after_key), in order. Locks: none. Plan: the index of kept events from there on, with
 -- probes of the indexes of business keys.

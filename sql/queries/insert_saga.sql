@@ -1,5 +1,6 @@
 -- name: insert_saga :one InsertedRow
 -- nullable: aggregation_id, token, owner, due, id
+-- not null: lock_timeout
 -- What insert_sagas does, for one saga.
 WITH patience AS MATERIALIZED (
     SELECT

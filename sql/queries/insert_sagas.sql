@@ -1,5 +1,6 @@
 -- name: insert_sagas :many InsertedRow
 -- nullable: aggregation_ids[], tokens[], owners[], waits[], dues[], id
+-- not null: lock_timeout
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is not
 -- returned: the caller reads which of the two it was. Owned rows get a lease;
 -- of the others those that could go on are due at once, those that begin by waiting when that is over.

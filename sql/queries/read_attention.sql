@@ -1,4 +1,5 @@
 -- name: read_attention :many AttentionRow
+-- not null: sagas, ids
 -- What a person should look at, by kind, name and version: `parked` sagas; `unowned` ones, which have been due for longer than
 -- `lately` and which no process seen within that time works on; those that `failed` within `failed_within`. Counts stop at
 -- `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that the cost grows with

@@ -1,4 +1,5 @@
 -- name: read_invalid_indexes :many InvalidIndexRow
+-- not null: name
 -- Indexes of a schema that CREATE INDEX CONCURRENTLY has not finished, as quoted names. `building`: somebody is at it now.
 SELECT
     format('%I.%I', n.nspname, c.relname) AS name,

@@ -1,6 +1,5 @@
 -- name: read_kept_events :many KeptEventRow
 -- nullable: of_name, of_key
--- not null: aggregation_id
 -- Events that wait for a saga of their business key, the oldest first; not those that none will get, because a saga of the key has
 -- ended since they came.
 SELECT e.name, e.aggregation_id, e.id, e.event, e.body, e.sent_at, e.expires_at

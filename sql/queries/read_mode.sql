@@ -1,4 +1,5 @@
 -- name: read_mode :one ModeRow
+-- not null: is_replica, is_read_only
 -- Whether the server is a replica, and whether it takes no writes, for that or another reason.
 SELECT
     pg_is_in_recovery() AS is_replica,

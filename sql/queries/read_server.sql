@@ -1,4 +1,5 @@
 -- name: read_server :one ServerRow
+-- not null: version
 -- The server's version (such as 150004), and whether the schema and the table that `migration_table` names, quoted, are there.
 SELECT
     current_setting('server_version_num')::integer AS version,

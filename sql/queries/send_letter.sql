@@ -1,4 +1,5 @@
 -- name: send_letter :one SentRow
+-- not null: is_full
 -- Leave a letter for the saga's owner, present or next. The counter on the saga's row keeps its owner from giving it up
 -- unread. An unowned saga becomes due, unless it waits for a person and for no event. A letter sent again is there once, is
 -- not `stored` then, and is not counted again: a flood of repetitions keeps no owner from committing. `told` and `known` are

@@ -1,5 +1,5 @@
 -- name: take_saga :optional TakenRow
--- not null: token
+-- not null: token, lease_end
 -- Take one saga from its owner, whether or not the lease is running, if it stands as the caller has read it (`from_token`,
 -- `rev`): what the owner commits or renews afterwards matches nothing. `lease_end` is where the owner's lease ended then.
 -- Called by `abort` alone. It locks the one row, and finds nothing while another session has it locked.

@@ -122,7 +122,11 @@ INDESCRIBABLE = {
     "no name": (f"{HEADER}SELECT 1 + 1", "cannot be a name in Python"),
     "one name twice": (f"{HEADER}SELECT 1 AS a, 2 AS a", "two columns have one name"),
     "a type we do not send": (f"{HEADER}SELECT '{{}}'::jsonb AS a", "cast it to one of"),
-    "nullable unsaid": (f"{HEADER}SELECT j.note FROM saga_fn.job AS j", "['note'] can be null in the schema"),
+    "nullable unsaid": (f"{HEADER}SELECT j.note FROM saga_fn.job AS j", "nothing tells that ['note'] cannot be null"),
+    "an expression": (
+        f"{HEADER}SELECT max(j.at) AS at FROM saga_fn.job AS j",
+        "nothing tells that ['at'] cannot be null",
+    ),
     "nullable unknown": ("-- name: q :many Row\n-- nullable: b\n-- Doc.\nSELECT 1 AS a", "which it has not"),
     "elements of no array": ("-- name: q :many Row\n-- nullable: a[]\n-- Doc.\nSELECT 1 AS a", "write a"),
     "not null for nothing": ("-- name: q :many Row\n-- not null: a\n-- Doc.\nSELECT 1 AS a", "remove it there"),

@@ -11,6 +11,8 @@ from typing import Final, Protocol
 import asyncpg
 import attrs
 
+from saga_fn._tools.sql.nullability import Nullability
+from saga_fn._tools.sql.qualify import STAND_IN, parsed
 from saga_fn._tools.sql.scan import SCHEMA_IN_SOURCE, MigrationSource, Query, SqlFileError
 from saga_fn.store.schema_name import with_schema
 
@@ -78,18 +80,18 @@ async def scratch_database(dsn: str, migrations: Iterable[MigrationSource]) -> A
 async def describe_all(conn: asyncpg.Connection, queries: Sequence[Query]) -> tuple[Described, ...]:
     """Describe each query. Raises SqlFileError for the first that the server or the generator does not take."""
     rows = await conn.fetch(
-        "SELECT DISTINCT a.attname FROM pg_catalog.pg_attribute AS a"
+        "SELECT c.relname, a.attname FROM pg_catalog.pg_attribute AS a"
         " JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid"
         " JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace"
         " WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND a.attnum > 0"
         " AND NOT a.attisdropped AND NOT a.attnotnull",
         SCHEMA_IN_SOURCE,
     )
-    nullable_somewhere = frozenset(str(row[0]) for row in rows)
-    return tuple([await _describe(conn, query, nullable_somewhere) for query in queries])
+    nullability = Nullability(STAND_IN, frozenset((str(row[0]), str(row[1])) for row in rows))
+    return tuple([await _describe(conn, query, nullability) for query in queries])
 
 
-async def _describe(conn: asyncpg.Connection, query: Query, nullable_somewhere: frozenset[str]) -> Described:
+async def _describe(conn: asyncpg.Connection, query: Query, nullability: Nullability) -> Described:
     try:
         statement = await conn.prepare(with_schema(query.sql, SCHEMA_IN_SOURCE))
     except asyncpg.PostgresError as refusal:
@@ -108,7 +110,7 @@ async def _describe(conn: asyncpg.Connection, query: Query, nullable_somewhere: 
         raise SqlFileError(f"{query.path}: two columns have one name.\nHINT: rename one with AS.")
 
     column_marks = {mark for mark in query.nullable if mark.removesuffix("[]") in names}
-    _check_nullable_columns(query, names, column_marks, nullable_somewhere)
+    _check_nullable_columns(query, column_marks, nullability)
     parameter_marks = {mark.removeprefix(":") for mark in query.nullable - column_marks}
     if unknown := {mark.removesuffix("[]") for mark in parameter_marks} - set(query.parameters):
         raise SqlFileError(
@@ -127,17 +129,18 @@ async def _describe(conn: asyncpg.Connection, query: Query, nullable_somewhere: 
     )
 
 
-def _check_nullable_columns(
-    query: Query, names: Sequence[str], marks: set[str], nullable_somewhere: frozenset[str]
-) -> None:
-    """A column called like one that is nullable in the schema has to be declared one way or the other."""
-    forgotten = set(names) & nullable_somewhere - marks - query.not_null
-    if forgotten:
+def _check_nullable_columns(query: Query, marks: set[str], nullability: Nullability) -> None:
+    """A column that is not known to have a value always has to be declared one way or the other."""
+    if not query.cardinality.gives_rows:
+        return
+    (tree,) = parsed(query.path, query.sql)
+    doubtful = nullability.in_doubt(tree.stmt)
+    if forgotten := doubtful - marks - query.not_null:
         raise SqlFileError(
-            f"{query.path}: {sorted(forgotten)} can be null in the schema.\n"
+            f"{query.path}: nothing tells that {sorted(forgotten)} cannot be null.\n"
             "HINT: list it under `-- nullable:`, or, if this statement never gives null for it, under `-- not null:`."
         )
-    if unknown := query.not_null - (set(names) & nullable_somewhere - marks):
+    if unknown := query.not_null - (doubtful - marks):
         raise SqlFileError(
             f"{query.path}: `not null:` need not or cannot list {sorted(unknown)}.\nHINT: remove it there."
         )

@@ -21,7 +21,8 @@ from saga_fn._tools.sql.scan_error import SqlFileError
 from saga_fn.store.schema_name import SCHEMA_MARKER
 
 CATALOG: Final = "pg_catalog"
-_STAND_IN: Final = '"schema"'
+STAND_IN: Final = "schema"
+_STAND_IN: Final = f'"{STAND_IN}"'
 """Of the same length as the marker, so that places in the one text are places in the other."""
 _SPELLABLE: Final = frozenset({A_Expr_Kind.AEXPR_OP, A_Expr_Kind.AEXPR_OP_ANY, A_Expr_Kind.AEXPR_OP_ALL})
 _INSTEAD: Final = {
@@ -95,9 +96,9 @@ def qualified(path: Path, sql: str) -> str:
     """
     if not sql.isascii():
         raise SqlFileError(f"{path}: has a character that is not ASCII outside of comments.\nHINT: leave it out.")
-    parsed = _parsed(path, sql)
+    tree = parsed(path, sql)
     places = _Places()
-    places(parsed)
+    places(tree)
     for form, instead in places.refused:
         raise SqlFileError(
             f"{path}: {form} is looked up by search_path, and cannot be qualified.\nHINT: write {instead}."
@@ -111,10 +112,10 @@ def qualified(path: Path, sql: str) -> str:
                 f"{path}: {old} was not found where it should be.\nHINT: this is a fault of the generator."
             )
         text = text[:place] + new + text[place + len(old) :]
-    if _shape(parsed) != _shape(_parsed(path, text)):
+    if _shape(tree) != _shape(parsed(path, text)):
         raise SqlFileError(
             f"{path}: an expression means something else when its operators are qualified, for OPERATOR(...) binds more"
-            f" tightly than comparisons and less than arithmetic: {_nested(parsed, sql)}.\n"
+            f" tightly than comparisons and less than arithmetic: {_nested(tree, sql)}.\n"
             "HINT: put parentheses around each operand that has an operator of its own."
         )
     return text
@@ -128,7 +129,8 @@ def unqualified(sql: str) -> list[str]:
     return [*names, *(operator for _, operator in places.operators), *(form for form, _ in places.refused)]
 
 
-def _parsed(path: Path, sql: str) -> Any:  # Any: pglast's syntax tree
+def parsed(path: Path, sql: str) -> Any:  # Any: pglast's syntax tree
+    """The tree of a statement with the schema's marker, in which the schema is called `STAND_IN`. Raises SqlFileError."""
     try:
         return pglast.parse_sql(sql.replace(SCHEMA_MARKER, _STAND_IN))
     except pglast.parser.ParseError as refusal:
@@ -162,7 +164,7 @@ def _shape(node: Any) -> object:  # Any: as above
     return node
 
 
-def _nested(parsed: Any, sql: str) -> str:  # Any: as above
+def _nested(tree: Any, sql: str) -> str:  # Any: as above
     """Where the first operator stands that has an operand with an operator of its own."""
     found: list[int] = []
 
@@ -171,5 +173,5 @@ def _nested(parsed: Any, sql: str) -> str:  # Any: as above
             if type(ancestors.node).__name__ == "A_Expr":
                 found.append(ancestors.node.location)
 
-    Nested()(parsed)
+    Nested()(tree)
     return repr(" ".join(sql[max(0, min(found) - 30) : min(found) + 30].split())) if found else "see its operators"

@@ -13,9 +13,9 @@ A query file holds one statement:
 `:one` raises when there is no row, `:optional` gives None then, `:many` a list, `:exec` nothing, `:execrows` the number
 of rows touched. `nullable:` lists what may be null, and all else is taken as NOT NULL: a bare name is a column of the
 result (or, if it has none of that name, a parameter), `:name` is always the parameter, `name[]` and `:name[]` are an
-array's elements. `not null:` lists columns of the result that share a nullable column's name but are never null in this
-statement. `lint:` lines allow what the linter would refuse, with the reason. All other comment lines at the top are the
-docstring.
+array's elements. `not null:` lists columns of the result that are never null in this statement although its text does not
+tell so: columns that are nullable in the schema, and all but the plainest expressions (see `nullability`). `lint:` lines
+allow what the linter would refuse, with the reason. All other comment lines at the top are the docstring.
 """
 
 from __future__ import annotations
