@@ -1,4 +1,5 @@
 -- name: read_lacking :many LackingRow
+-- not null: of_table, of_column, privilege
 -- Which of these privileges on tables, or on single columns of them where `columns` names one, this session's role has not.
 -- Locks: none. It reads catalogs only.
 SELECT
