@@ -187,22 +187,23 @@ def defaults(of: Any, *, without: tuple[str, ...] = ()) -> dict[str, str]:  # An
     return {name: written(default) for name, default in optional.items() if name not in without}
 
 
-@pytest.mark.parametrize(
-    "heading, of, without",
-    [
-        ("## Options of SagaOrchestrator", saga_fn.SagaOrchestrator, ()),
-        ("## Options of register", saga_fn.SagaOrchestrator.register, ("definition",)),
-        ("## Options of a start", saga_fn.SagaHandle.start, ()),
-        ("## Options of a saga", saga_fn.saga, ()),
-        ("## Options of a saga", saga_fn.SagaBuilder, ("initial",)),
-        ("| option of FixedRetry |", saga_fn.FixedRetry, ()),
-        ("| option of ExponentialRetry |", saga_fn.ExponentialRetry, ()),
-        ("| option of event.wait |", Expected[object].wait, ("ref",)),
-        ("| option of send |", saga_fn.EventSender[object].send, ()),
-        ("## Options of awaiting", saga_fn.SagaRun[object].result, ()),
-        ("## Options of awaiting", saga_fn.SagaRun[object].outcome, ()),
-    ],
-)
+WHERE: list[tuple[str, Any, tuple[str, ...]]] = [  # Any: functions and classes of all kinds
+    ("## Options of SagaOrchestrator", saga_fn.SagaOrchestrator, ()),
+    ("## Options of register", saga_fn.SagaOrchestrator.register, ("definition",)),
+    ("## Options of a start", saga_fn.SagaHandle[int, int].start, ()),
+    ("## Options of a saga", saga_fn.saga, ()),
+    ("## Options of a saga", saga_fn.SagaBuilder, ("initial",)),
+    ("| option of FixedRetry |", saga_fn.FixedRetry, ()),
+    ("| option of ExponentialRetry |", saga_fn.ExponentialRetry, ()),
+    ("| option of event.wait |", Expected[object].wait, ("ref",)),
+    ("| option of send |", saga_fn.EventSender[object].send, ()),
+    ("## Options of awaiting", saga_fn.SagaRun[object].result, ()),
+    ("## Options of awaiting", saga_fn.SagaRun[object].outcome, ()),
+]
+"""Where on the page the options of what are; and its parameters that are no options."""
+
+
+@pytest.mark.parametrize("heading, of, without", WHERE)
 def test_every_option_stands_there_with_its_default(heading: str, of: object, without: tuple[str, ...]) -> None:
     assert documented(heading) == defaults(of, without=without)
 

@@ -1,0 +1,88 @@
+"""An order that is approved by a webhook and charged by HTTP: `uvicorn saga_fn.examples.shop:app`; README tells its story.
+
+The extra `demo` has what it takes. `SAGA_FN_DSN` is the database, `BANK` the bank: `uvicorn saga_fn.examples.slow_bank:app`.
+"""
+
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from http import HTTPStatus
+from uuid import UUID
+
+import httpx
+from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel
+
+from saga_fn import NOT_DONE, Done, Event, NotDone, SagaOrchestrator, StepContext, StepRef, saga, step
+
+
+class Order(BaseModel, frozen=True):
+    order_id: str
+    cents: int
+
+
+class Approval(BaseModel, frozen=True):
+    order_id: str
+    by: str
+
+
+class Receipt(BaseModel, frozen=True):
+    number: str
+
+
+bank = httpx.AsyncClient(base_url=os.environ.get("BANK", "http://localhost:8001"), timeout=httpx.Timeout(5, read=10))
+approval = Event("approval", Approval)
+
+
+async def find_charge(order: Order, ctx: StepContext) -> Done[Receipt] | NotDone:
+    answer = await bank.get("/charges", headers={"Idempotency-Key": ctx.idempotency_key})
+    return (
+        NOT_DONE if answer.status_code == HTTPStatus.NOT_FOUND else Done(Receipt(number=answer.raise_for_status().text))
+    )
+
+
+@step(probe=find_charge)  # asked after a read timeout, a 502 or a crash: then the money may be taken, or not
+async def charge(order: Order, ctx: StepContext) -> Receipt:
+    answer = await bank.post("/charges", json=order.cents, headers={"Idempotency-Key": ctx.idempotency_key})
+    return Receipt(number=answer.raise_for_status().text)
+
+
+@saga("order")
+def order_saga(order: StepRef[Order]) -> StepRef[Receipt]:
+    approval.wait(timeout=timedelta(days=3))  # in the store; if nobody approves, the saga is rolled back
+    return charge(order)
+
+
+orchestrator = SagaOrchestrator(os.environ.get("SAGA_FN_DSN", "postgresql://localhost/shop"), migrate=True)
+orders = orchestrator.register(order_saga)
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    async with orchestrator:
+        yield
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/orders")
+async def place(order: Order) -> PlainTextResponse:
+    run = await orders.start(order, aggregation_id=order.order_id, idempotency_key=order.order_id)
+    return PlainTextResponse(f"/orders/{run.id}", 202)  # the address of its status
+
+
+@app.post("/approvals")
+async def approve(given: Approval) -> str:
+    return await orchestrator.to(("order", given.order_id), approval).send(given, event_id=given.order_id)
+
+
+@app.get("/orders/{saga_id}")
+async def status(saga_id: UUID, wait: float = 0) -> dict[str, str]:
+    try:
+        receipt = await orders.attach(saga_id).result(timeout=wait)
+    except TimeoutError:
+        return {"status": "in progress"}
+    return {"status": "paid", "receipt": receipt.number}

@@ -1,0 +1,113 @@
+"""README's first example: the code there is the example's, and the story in the terminal happens, command by command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from tests.documents import README, ROOT, blocks_in
+
+SOON = 60.0
+DONE = "<done>"
+# As curl does it, but a service that is just starting is waited for, and each answer ends its line.
+CURL = """\
+import sys, time, urllib.error, urllib.request
+json = sys.argv[sys.argv.index("--json") + 1].encode() if "--json" in sys.argv else None
+request = urllib.request.Request("http://" + sys.argv[-1], json, {"Content-Type": "application/json"})
+while True:
+    try:
+        print(urllib.request.urlopen(request, timeout=90).read().decode())
+        break
+    except urllib.error.URLError as error:
+        if not isinstance(error.reason, ConnectionRefusedError):
+            raise
+        time.sleep(0.1)
+"""
+
+
+@attrs.frozen
+class Told:
+    """A command of the story, and what it prints."""
+
+    command: str
+    output: str
+
+
+def story() -> list[Told]:
+    (block,) = blocks_in(README, "console")
+    parts = [part.partition("\n") for part in ("\n" + block.code).split("\n$ ")[1:]]
+    return [Told(command, output.strip()) for command, _, output in parts]
+
+
+@contextmanager
+def shell(folder: Path, dsn: str, bank: int) -> Generator[subprocess.Popen[str]]:
+    (folder / "curl.py").write_text(CURL, encoding="utf-8")
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "SAGA_FN_DSN": dsn,
+        "BANK": f"http://localhost:{bank}",
+    }
+    running = subprocess.Popen(
+        ["bash", "--norc"],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        yield running
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+        assert running.stdin
+        assert running.stdout
+        running.stdin.close()
+        running.stdout.close()
+
+
+def printed(running: subprocess.Popen[str], command: str) -> str:
+    """What the command prints, once it is over."""
+    assert running.stdin
+    assert running.stdout
+    running.stdin.write(f"{command}\necho '{DONE}'\n")
+    running.stdin.flush()
+    return "".join(iter(running.stdout.readline, f"{DONE}\n")).strip()
+
+
+def free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
+
+
+def test_readme_shows_the_example_as_it_is() -> None:
+    shown = blocks_in(README, "python")[0].code
+    assert (ROOT / "saga_fn" / "examples" / "shop.py").read_text(encoding="utf-8").endswith(f'"""\n\n{shown}')
+
+
+def test_the_story_happens_as_it_is_told(empty_dsn: str, tmp_path: Path) -> None:
+    shop, bank = free_ports()
+    with shell(tmp_path, empty_dsn, bank) as running:
+        printed(running, f"curl() {{ '{sys.executable}' curl.py \"$@\"; }}")
+        for told in story():
+            command = told.command.replace("8000", str(shop)).replace("8001", str(bank))
+            output, give_up = printed(running, command), time.monotonic() + SOON
+            while output != told.output and "--json" not in command and time.monotonic() < give_up:
+                time.sleep(0.1)  # the money is on its way to the bank
+                output = printed(running, command)
+            logs = [log.read_text(encoding="utf-8") for log in tmp_path.glob("*.log")]
+            assert output == told.output, (told.command, logs)
