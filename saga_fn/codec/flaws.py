@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, time
 from decimal import Decimal
 from typing import cast
 
@@ -42,6 +42,12 @@ def _flaws(value: object, path: str) -> Iterator[Flaw]:
             yield Flaw("a NaN is not equal to itself", path, "use None")
         case datetime() if value.utcoffset() is None:
             yield Flaw("a datetime has no time zone", path, "make it aware, as in datetime.now(timezone.utc)")
+        case time() if value.tzinfo is not None and value.utcoffset() is None:
+            yield Flaw(
+                "a time has a zone and no day, so no offset", path, "store a datetime, or the zone's name beside it"
+            )
+        case time() if value.fold:
+            yield Flaw("a time's fold has no form in JSON", path, "store a datetime, or the time with fold=0")
         case str() if not _is_utf8(value):
             yield Flaw(
                 "a lone surrogate is no valid text",

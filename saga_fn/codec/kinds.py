@@ -13,6 +13,7 @@ import msgspec
 from typing_extensions import is_typeddict
 
 from saga_fn.codec.fields import fields_of, is_model
+from saga_fn.codec.keys import judge_keys
 from saga_fn.codec.models import judge_models
 from saga_fn.codec.words import SUPPORTED, UNIONS, UNRESOLVED, type_name
 from saga_fn.errors import TypeValidationError
@@ -34,7 +35,7 @@ class Traits:
     by_pydantic: bool = False
     """Only pydantic can tell its values apart: it is a model, or holds a union of models."""
     can_hide_flaws: bool = False
-    """Values can hold floats or datetimes, or anything at all: they are searched one by one."""
+    """Values can hold floats, datetimes or times, or anything at all: they are searched one by one."""
     holds_sets: bool = False
     """Sets have another order in every process, but equal values must have equal bytes: the encoder sorts."""
     arranged: bool = False
@@ -88,8 +89,14 @@ def _of_nodes(root: msgspec.inspect.Type) -> Traits:
                 sets = True
                 arranged = arranged or not isinstance(item, _ORDERED)
             case msgspec.inspect.DictType(key_type=key):
+                judge_keys(key)
                 other_keys = other_keys or not isinstance(key, msgspec.inspect.StrType)
-            case msgspec.inspect.FloatType() | msgspec.inspect.DateTimeType() | msgspec.inspect.AnyType():
+            case (
+                msgspec.inspect.FloatType()
+                | msgspec.inspect.DateTimeType()
+                | msgspec.inspect.TimeType()
+                | msgspec.inspect.AnyType()
+            ):
                 hides = True
             case msgspec.inspect.CustomType(cls=custom):
                 if is_model(custom):

@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, Protocol, cast
 import msgspec
 
 from saga_fn.codec.fields import PydanticModel, is_model
+from saga_fn.codec.keys import judge_model_keys
 from saga_fn.codec.words import SUPPORTED, UNRESOLVED, UnfitError, split, type_name
 from saga_fn.errors import TypeValidationError
 
@@ -27,6 +28,13 @@ _TELL_APART: Final = (
     "give each model of the union a field that tells it, as kind: Literal['approved'] = 'approved', "
     "or use msgspec Structs with tag=True"
 )
+_PASSES: Final = "what is in the future now would be refused when it is read later"
+_MOMENTS: Final = {
+    "FutureDatetime": (_PASSES, "use pydantic.AwareDatetime, and ask for the future where the value is made"),
+    "FutureDate": (_PASSES, "use datetime.date, and ask for the future where the value is made"),
+    "NaiveDatetime": ("a datetime without a time zone is another moment elsewhere", "use pydantic.AwareDatetime"),
+}
+"""Pydantic's own classes whose values are refused when they are stored, or read."""
 
 
 class _Adapter(Protocol):
@@ -98,9 +106,18 @@ def judge_models(tp: object) -> bool:
                 f"values of {name} cannot be stored: not all bytes are text",
                 hint="model_config = ConfigDict(ser_json_bytes='base64', val_json_bytes='base64')",
             )
+        if node.get("format") in ("file-path", "directory-path"):
+            raise TypeValidationError(
+                f"values of {name} cannot be stored: whether a path is there is another question when it is read",
+                hint="use pathlib.Path",
+            )
         sets = sets or node.get("uniqueItems") is True
-    for model in _models_in(tp):
-        _judge_model(model)
+    for each in _types_in(tp):
+        if is_model(each):
+            _judge_model(each)
+        else:
+            judge_model_keys(each)
+            _judge_class(each)
     for union in _unions_in(tp):
         _judge_union(union)
     return sets
@@ -137,6 +154,20 @@ def _judge_model(model: type[PydanticModel]) -> None:
             f"values of {type_name(model)} cannot be stored: its field {left_out[0]} is left out (exclude=True)",
             hint="leave out exclude=True, or make it a PrivateAttr that is computed anew",
         )
+
+
+def _judge_class(cls: object) -> None:
+    """Refuse a class of which no value comes back, or not at every moment."""
+    if not isinstance(cls, type):
+        return
+    if issubclass(cls, enum.Enum) and not all(isinstance(each.value, str | int | float) for each in cls):
+        raise TypeValidationError(
+            f"values of {type_name(cls)} cannot be stored: JSON has lists where its members have tuples, or nothing at all",
+            hint="let the values of its members be texts or numbers",
+        )
+    moment = _MOMENTS.get(cls.__name__) if cls.__module__.partition(".")[0] == "pydantic" else None
+    if moment is not None:
+        raise TypeValidationError(f"values of {cls.__name__} cannot be stored: {moment[0]}", hint=moment[1])
 
 
 def _models_in(tp: object) -> list[type[PydanticModel]]:

@@ -11,6 +11,7 @@ What no value of a type could keep is refused with the type, when a saga is defi
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import Any, Generic, TypeVar, cast
@@ -168,6 +169,8 @@ class PayloadType(Generic[T]):
         try:
             converted = self._converted(value)
         except Exception as error:  # noqa: BLE001 - whatever a user's class raises while it is built
+            with contextlib.suppress(PayloadError):  # a list of flags is one already, though nothing converts to it
+                return self.decode_own(self.encode(value))
             what, hint = f"{shown(value)} is no valid {self.name}", f"pass what {self.name} declares"
             raise _at(what, *split(error, self._names), hint) from None
         if self._traits.has_fields:
@@ -199,7 +202,7 @@ class PayloadType(Generic[T]):
     def _refuse_unknown(self, plain: object, value: object) -> None:
         for found in unread(plain, value):
             what, hint = f"{shown(plain)} is no valid {self.name}", f"pass what {self.name} declares"
-            raise _at(what, found.fact, found.path, hint)
+            raise _at(what, found.refused, found.path, hint)
 
     def _refusal(self, value: object, cause: object) -> PayloadError:
         """Why `value` was refused, found out by looking closer: `cause` is the exception, or what it came back as."""

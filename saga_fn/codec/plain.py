@@ -33,14 +33,18 @@ class Unread:
     """It is no JSON, but an object of another class."""
 
     @property
-    def fact(self) -> str:
-        """What is wrong with it, if that is to be refused."""
+    def refused(self) -> str:
+        """What is wrong with it as something that people write, where a field that has a default may be missing."""
         if self.stranger is not None:
             return f"a {self.stranger} stands where another type is wanted"
-        unknown = ", ".join(map(_quoted, self.unknown))
-        if not self.missing:
-            return f"there is no field {unknown}"
-        return f"there is no field {unknown}, and {', '.join(map(_quoted, self.missing))} is missing"
+        return f"there is no field {', '.join(map(_quoted, self.unknown))}"
+
+    @property
+    def fact(self) -> str:
+        """What is wrong with it as something that was stored."""
+        return (
+            f"{self.refused}, and {', '.join(map(_quoted, self.missing))} is missing" if self.missing else self.refused
+        )
 
 
 def _quoted(name: str) -> str:

@@ -3,11 +3,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
+from enum import Enum, Flag
 from typing import Any, TypedDict
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import attrs
 import msgspec
@@ -125,6 +126,8 @@ BAD: list[tuple[str, object, object, str]] = [
     ("naive inside", Parcel, Parcel(datetime(2026, 1, 1), (1, 2)), "timezone.utc"),  # noqa: DTZ001 - as above
     ("lone surrogate", str, "\ud800", "errors='replace'"),
     ("surrogate key", dict[str, int], {"\udfff": 1}, "errors='replace'"),
+    ("time of a zone", time, time(2, 30, tzinfo=ZoneInfo("Europe/Berlin")), "datetime"),
+    ("the second of two times", list[time], [time(2, 30, fold=1)], "fold=0"),
     ("huge integer", int, 10**5000, ""),
     ("wrong type", Line, Point(1), "annotation"),
     ("wrong inside", Basket, Basket([MISPLACED]), "annotation"),
@@ -146,7 +149,21 @@ def test_the_path_of_a_flaw_is_told() -> None:
     assert refusal.value.path == "$[1].weight"
 
 
-@pytest.mark.parametrize("tp", [object(), Callable[[], int], list[Callable[[], int]], complex])
+@pytest.mark.parametrize(
+    "tp",
+    [
+        object(),
+        Callable[[], int],
+        list[Callable[[], int]],
+        complex,
+        dict[bool, int],
+        dict[tuple[int, int], str],
+        dict[int | None, int],
+        dict[str | int, int],
+        dict[Point, int],
+        list[dict[Line, int]],
+    ],
+)
 def test_types_that_cannot_be_stored_are_refused(tp: object) -> None:
     with pytest.raises(TypeValidationError) as refusal:
         PayloadType.of(tp)
@@ -161,6 +178,25 @@ def test_what_users_give_is_converted() -> None:
     assert PayloadType.of(Model).accept({"when": "2026-01-01T00:00:00Z"}).tags == []
     with pytest.raises(PayloadError, match="lines"):
         payload.accept({"lines": 3})
+
+
+class Right(Flag):
+    READ = 1
+    WRITE = 2
+
+
+def test_what_is_of_the_type_already_needs_no_conversion() -> None:
+    given = [Right.READ, Right.READ | Right.WRITE]
+    assert PayloadType.of(list[Right]).accept(given) == given
+    assert PayloadType.of(dict[Right, int] | None).accept({Right.READ: 1}) == {Right.READ: 1}
+    with pytest.raises(PayloadError):
+        PayloadType.of(list[Right]).accept([Color.RED])
+
+
+def test_an_unknown_field_is_told_without_those_that_may_be_missing() -> None:
+    with pytest.raises(PayloadError, match="there is no field 'heavy' - at") as refusal:
+        PayloadType.of(Basket).accept({"lines": [], "heavy": True})
+    assert "missing" not in str(refusal.value)
 
 
 def test_bytes_of_another_type_are_refused() -> None:

@@ -6,10 +6,12 @@ import re
 import sys
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
+from enum import Enum, IntEnum
 from ipaddress import IPv4Address, IPv6Network
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Generic, Literal, TypeVar
+from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import attrs
@@ -186,6 +188,43 @@ class StructOfModels(msgspec.Struct):
 
 class StructOfPath(msgspec.Struct):
     path: PurePosixPath | None = None
+
+
+class Shade(Enum):
+    DARK = (0, 1)
+
+
+class Number(Enum):
+    ONE = 1
+
+
+REFUSED_FIELDS: list[object] = [
+    pydantic.FutureDatetime,
+    list[pydantic.FutureDate] | None,
+    pydantic.NaiveDatetime,
+    pydantic.FilePath,
+    Shade,
+    dict[str | int, int],
+    dict[tuple[int, int], int],
+    dict[int | None, int],
+    dict[Number, int],
+    dict[Literal[1, 2], int],
+    dict[frozenset[int], int],
+]
+
+
+@pytest.mark.parametrize("tp", REFUSED_FIELDS, ids=str)
+def test_a_model_with_a_field_that_does_not_always_come_back_is_refused(tp: object) -> None:
+    fields: Any = {"x": (tp, ...)}  # Any: what the field is of is known here only
+    with pytest.raises(TypeValidationError) as refusal:
+        PayloadType.of(pydantic.create_model("Holder", **fields))
+    assert refusal.value.hint
+
+
+@pytest.mark.parametrize("tp", [dict[IntEnum, int], dict[int | float, int], dict[UUID, date], pydantic.PastDatetime])
+def test_a_model_with_other_keys_and_moments_is_stored(tp: object) -> None:
+    fields: Any = {"x": (tp, ...)}  # Any: as above
+    PayloadType.of(pydantic.create_model("Holder", **fields))
 
 
 REFUSED = [
