@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final, final
 
-from saga_fn.errors import SagaDefinitionError, SagaStateError, shown
+import asyncpg
+
+from saga_fn.errors import SagaDefinitionError, SagaStateError, StoreRefusedError, StoreUnavailableError, shown
 from saga_fn.guard._queries import TABLE, Queries
 from saga_fn.store.connection import Connection
+from saga_fn.store.driver_errors import DRIVER_ERRORS, told_of_given
 from saga_fn.store.schema_name import with_schema
 
 _LONGEST: Final = 512
@@ -54,18 +59,25 @@ class Guard:
             raise SagaDefinitionError(fact, hint=hint or None) from error
 
     async def create(self, connection: Connection) -> None:
-        """Make the table if it is not there; its schema has to be."""
+        """Make the table if it is not there; its schema has to be.
+
+        Raises StoreRefusedError if PostgreSQL refuses it, and StoreUnavailableError if it cannot do it now.
+        """
         _check_connection(connection)
-        await connection.execute(self._table)
+        with _told_apart():
+            await connection.execute(self._table)
 
     async def done(self, connection: Connection, operation: str, generation: int = 0) -> Doing:
         """Say that the operation is done with this transaction. What is at it elsewhere is waited for.
 
         `generation` is `StepContext.generation`, for steps that may be given another input when it was not answered. Raises
-        SagaStateError outside of a transaction: the mark and what it stands for have to be written together.
+        SagaStateError outside of a transaction: the mark and what it stands for have to be written together. Raises
+        StoreRefusedError if the table or a right is missing, and StoreUnavailableError if PostgreSQL gives it up, as for a
+        deadlock: the transaction is aborted then, and safe to repeat. The driver's own exception is the `__cause__`.
         """
         _check(connection, operation, generation)
-        row = await self._queries.guard_done(connection, operation=operation, generation=generation)
+        with _told_apart():
+            row = await self._queries.guard_done(connection, operation=operation, generation=generation)
         if row.undone_at is not None or row.generation > generation:
             return Doing.LATE
         if row.repeats:
@@ -78,10 +90,40 @@ class Guard:
         Raises as `done` does.
         """
         _check(connection, operation, 0)
-        row = await self._queries.guard_undone(connection, operation=operation)
+        with _told_apart():
+            row = await self._queries.guard_undone(connection, operation=operation)
         if row.done_at is None:
             return Undoing.NOTHING
         return Undoing.AGAIN if row.undos > 1 else Undoing.NEEDED
+
+
+@contextmanager
+def _told_apart() -> Generator[None]:
+    """What the driver raises on the service's own connection, as errors of this library."""
+    try:
+        yield
+    except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:
+        raise StoreRefusedError(
+            f"the guard's table is not where it is looked for: {type(error).__name__} ({error.sqlstate})",
+            hint="await guard.create(connection) makes it, in a schema that is there; Guard(schema) says where it is",
+        ) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise StoreRefusedError(
+            f"PostgreSQL denies this role the guard's table: {type(error).__name__} ({error.sqlstate})",
+            hint="GRANT SELECT, INSERT, UPDATE ON saga_guard, and USAGE on its schema; create() needs CREATE there",
+        ) from error
+    except (
+        asyncpg.SerializationError,
+        asyncpg.DeadlockDetectedError,
+        asyncpg.LockNotAvailableError,
+        asyncpg.QueryCanceledError,
+    ) as error:
+        raise StoreUnavailableError(
+            f"PostgreSQL gave the guard's statement up: {type(error).__name__} ({error.sqlstate})",
+            hint="roll the transaction back, and do all of it again: nothing of it has happened",
+        ) from error
+    except DRIVER_ERRORS as error:
+        raise told_of_given(error) from error
 
 
 def _can_be_stored(text: str) -> bool:

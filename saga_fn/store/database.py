@@ -16,12 +16,12 @@ import asyncpg
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
-from saga_fn.errors import SchemaMissingError, StoreError, StoreUnavailableError
+from saga_fn.errors import SchemaMissingError, StoreUnavailableError
 from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store._queries import Queries
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections, learn_types_within
-from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
+from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart, told_of_given
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.faults import RowLockedError
 from saga_fn.store.hearing import Listener
@@ -202,18 +202,8 @@ class Database:
                 needed=MIGRATIONS[-1].number,
                 hint="the transaction is aborted; pass a connection to the database that the orchestrator uses",
             ) from error
-        except asyncpg.InFailedSQLTransactionError as error:
-            raise StoreError(
-                "the transaction of the connection given is aborted already: PostgreSQL refuses every statement in it",
-                hint="let the error that aborted it pass, so that it is rolled back, and begin another one",
-            ) from error
-        except asyncpg.InterfaceError as error:
-            raise StoreError(
-                f"the connection given cannot be used now: {error}",
-                hint="pass one that is open, and that no other task uses at the same time",
-            ) from error
         except DRIVER_ERRORS as error:
-            raise told_apart(error) from error
+            raise told_of_given(error) from error
 
     @asynccontextmanager
     async def _translating(

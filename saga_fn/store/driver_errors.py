@@ -91,6 +91,26 @@ def told_apart(error: Exception) -> StoreError:
     )
 
 
+def told_of_given(error: Exception) -> StoreError:
+    """The same for what happens on a connection of the caller's, in a transaction of the caller's."""
+    if isinstance(error, asyncpg.InFailedSQLTransactionError):
+        return StoreError(
+            "the transaction of the connection given is aborted already: PostgreSQL refuses every statement in it",
+            hint="let the error that aborted it pass, so that it is rolled back, and begin another one",
+        )
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return StoreRefusedError(
+            f"the transaction of the connection given is read-only: {_said(error)}; it is aborted",
+            hint="begin it without readonly=True, on a connection to the primary",
+        )
+    if isinstance(error, asyncpg.InterfaceError):
+        return StoreError(
+            f"the connection given cannot be used now: {error}",
+            hint="pass one that is open, and that no other task uses at the same time",
+        )
+    return told_apart(error)
+
+
 def _told_by_server(error: asyncpg.PostgresError) -> StoreError:
     state: str = error.sqlstate or ""
     named = f"{type(error).__name__} ({state})"

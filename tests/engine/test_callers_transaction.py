@@ -25,6 +25,7 @@ from saga_fn import (
     StartBusyError,
     StartConflictError,
     StoreError,
+    StoreRefusedError,
 )
 from saga_fn.engine.obstacle import LOOKS
 from saga_fn.store.postgres import PostgresStore
@@ -225,6 +226,15 @@ async def test_a_pools_connection_that_went_back_is_told_by_our_errors(any_dsn: 
             pass
         with pytest.raises(SagaError, match="released back to the pool"):
             await shop.start(Order("1"), connection=connection)
+
+
+async def test_a_read_only_transaction_is_told_as_that(any_dsn: str, connect: Connect) -> None:
+    connection = await connect()
+    async with running(any_dsn) as shop:
+        with pytest.raises(StoreRefusedError, match="transaction of the connection given is read-only") as refused:
+            async with connection.transaction(readonly=True):
+                await shop.start(Order("1"), connection=connection)
+        assert "readonly=True" in str(refused.value)
 
 
 async def test_a_memory_store_takes_part_in_no_transaction(any_dsn: str, connect: Connect) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from saga_fn import SagaDefinitionError, SagaStateError
+from saga_fn import SagaDefinitionError, SagaStateError, StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.guard import Doing, Guard, Undoing
 
 
@@ -144,6 +144,60 @@ async def test_outside_of_a_transaction_it_is_refused(pool: asyncpg.Pool) -> Non
             with pytest.raises(SagaStateError, match="outside of a transaction") as refused:
                 await call(connection, "s:charge")
             assert "connection.transaction()" in str(refused.value)
+
+
+@pytest.mark.parametrize("schema", ["public", "nowhere"])
+async def test_a_missing_table_is_told(empty_dsn: str, schema: str) -> None:
+    connection = await asyncpg.connect(empty_dsn)
+    try:
+        for call in (Guard(schema).done, Guard(schema).undone):
+            with pytest.raises(StoreRefusedError, match="not where it is looked for") as refused:
+                async with connection.transaction():
+                    await call(connection, "s:charge")
+            assert "guard.create" in str(refused.value)
+        with pytest.raises(StoreRefusedError, match="not where it is looked for"):
+            await Guard("nowhere").create(connection)
+    finally:
+        await connection.close()
+
+
+async def test_a_transaction_that_can_do_nothing_any_more_is_told(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await connection.execute("SELECT 1 / 0")
+        with pytest.raises(StoreError, match="is aborted already"):
+            await Guard().done(connection, "s:charge")
+        await transaction.rollback()
+        with pytest.raises(StoreRefusedError, match="is read-only"):
+            async with connection.transaction(readonly=True):
+                await Guard().undone(connection, "s:charge")
+
+
+async def test_a_statement_that_is_given_up_is_told_as_one_to_repeat(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as first, pool.acquire() as second, first.transaction():
+        await Guard().done(first, "s:charge")
+        await second.execute("SET lock_timeout = '10ms'")
+        with pytest.raises(StoreUnavailableError, match="gave the guard's statement up") as refused:
+            async with second.transaction():
+                await Guard().done(second, "s:charge")
+        assert isinstance(refused.value.__cause__, asyncpg.LockNotAvailableError)
+        assert "do all of it again" in str(refused.value)
+
+
+async def test_a_missing_right_is_told(pool: asyncpg.Pool) -> None:
+    async with pool.acquire() as connection:
+        await connection.execute("CREATE ROLE guarded_nobody")
+        await connection.execute("SET ROLE guarded_nobody")
+        try:
+            with pytest.raises(StoreRefusedError, match="denies this role") as refused:
+                async with connection.transaction():
+                    await Guard().done(connection, "s:charge")
+            assert "GRANT" in str(refused.value)
+        finally:
+            await connection.execute("RESET ROLE")
+            await connection.execute("DROP ROLE guarded_nobody")
 
 
 @pytest.mark.parametrize("operation", ["", "x" * 513, "a\x00b", 7, None])
