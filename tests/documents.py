@@ -59,3 +59,15 @@ def anchors_of(page: Path) -> set[str]:
     """The anchors of its headings."""
     headings = _HEADING.findall(without_code(page))
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+def sentences_of(page: Path) -> list[str]:
+    """The sentences of its text: a cell of a table, an item of a list and a part before a colon are sentences of their own."""
+    text = _HEADING.sub("", re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", without_code(page)))
+    parts = [part for line in re.split(r"\n\n|\n(?=[|-]|\d\.)", text) for part in _parts_of(line)]
+    return [sentence for part in parts for sentence in re.split(r"(?<=[.?!:])\s+", part) if sentence]
+
+
+def _parts_of(line: str) -> list[str]:
+    parts = line.strip("| \n").split(" | ") if line.startswith("|") else [re.sub(r"^(-|\d\.) ", "", line)]
+    return [" ".join(part.split()) for part in parts]
