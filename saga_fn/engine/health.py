@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.roster import counted, seen_within
+from saga_fn.engine.roster import counted, look_around
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError, shown
 from saga_fn.snapshot import Attention, AttentionKind, Health
@@ -32,7 +32,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
         async with asyncio.timeout(HEALTH_LIMIT):
             await engine.judge_names()
             work = await engine.store.due_work(engine.registry.pairs)
-            notices = await engine.store.processes.notices(seen_within=seen_within())
+            notices = await look_around(engine.store)
             lacking = await engine.store.lacking()
     except TimeoutError:
         database = False

@@ -60,6 +60,16 @@ def seen_within() -> timedelta:
     return timedelta(seconds=3 * BEAT)
 
 
+LEFT_BEHIND: float = 5.0
+"""Seconds for which a saga may be due whose name is worked on, but not its version: a deploy has left it behind."""
+
+
+async def look_around(store: Store) -> list[Noticed]:
+    """What a person should look at."""
+    lately = seen_within()
+    return await store.processes.notices(seen_within=lately, left_behind=min(lately, timedelta(seconds=LEFT_BEHIND)))
+
+
 @attrs.define
 class _Misfit:
     since: Moment
@@ -112,7 +122,7 @@ class Roster:
             self._said = mine
             await self._forget_silent()
             await self._ask()
-            self._warn(await self._store.processes.notices(seen_within=seen_within()))
+            self._warn(await look_around(self._store))
             woken = await self._wake_what_fits()
         except StoreError as error:
             if not self._failed:

@@ -72,14 +72,16 @@ class MemoryProcesses:
         since = time.monotonic() - within.total_seconds()
         return [seen for seen in self._seen.values() if seen.at > since]
 
-    async def notices(self, *, seen_within: timedelta) -> list[Noticed]:
+    async def notices(self, *, seen_within: timedelta, left_behind: timedelta | None = None) -> list[Noticed]:
         """What a person should look at."""
         now = time_of(self._store.now())
         owned = {(name, version) for seen in self._heard(seen_within) for name, version, _ in seen.process.definitions}
+        worked_on = {name for name, _ in owned}
         found: dict[tuple[Notice, str, int], list[UUID]] = {}
         for row in self._sagas():
             kinds: list[Notice] = []
-            overdue = row.due_at is not None and row.due_at <= now - seen_within
+            grace = seen_within if left_behind is None or row.name not in worked_on else left_behind
+            overdue = row.due_at is not None and row.due_at <= now - grace
             if overdue and (row.name, row.version) not in owned:
                 kinds.append(Notice.UNOWNED)
             if row.waits & WaitReason.PARKED:

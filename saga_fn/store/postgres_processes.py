@@ -82,7 +82,7 @@ class PostgresProcesses:
             )
         return frozenset((row.name, row.version, PlanId(row.plan)) for row in rows)
 
-    async def notices(self, *, seen_within: timedelta) -> list[Noticed]:
+    async def notices(self, *, seen_within: timedelta, left_behind: timedelta | None = None) -> list[Noticed]:
         """What a person should look at."""
         async with self._database.control() as connection:
             rows = await self._database.queries.read_attention(
@@ -90,6 +90,7 @@ class PostgresProcesses:
                 shards=self._shards,
                 process_shard=_SHARD,
                 lately=seen_within,
+                left_behind=seen_within if left_behind is None else left_behind,
                 most_processes=MOST_PROCESSES,
                 most_definitions=MOST_DEFINITIONS,
                 most_definitions_of_all=MOST_DEFINITIONS_OF_ALL,

@@ -123,11 +123,11 @@ class Processes(Protocol):
         """
         ...
 
-    async def notices(self, *, seen_within: timedelta) -> list[Noticed]:
+    async def notices(self, *, seen_within: timedelta, left_behind: timedelta | None = None) -> list[Noticed]:
         """What a person should look at, a line for each kind, name and version; takes no lock.
 
         A saga is unowned if it has been due for longer than `seen_within`, and no process seen within that time works on its
-        name and version.
+        name and version. `left_behind` (default: `seen_within`) takes its place where one works on other versions of the name.
         """
         ...
 

@@ -1,7 +1,7 @@
 -- name: read_attention :many AttentionRow
 -- not null: sagas, ids
 -- What a person should look at, by kind, name and version: `parked` sagas; `unowned` ones, which have been due for longer than
--- `lately` and which no process seen within that time works on; those that `failed` within `failed_within`. Counts stop at
+-- `lately` (or `left_behind`, where a process works on their name) and which no process seen lately works on; those that `failed` within `failed_within`. Counts stop at
 -- `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that the cost grows with
 -- the number of names. Processes are asked as in read_definitions. Locks: none. Plan: ranges of saga_due, saga_parked, saga_failed
 -- and saga_process_seen.
@@ -70,6 +70,13 @@ SELECT 'unowned' AS kind, t.name, t.version, found.sagas, found.ids
 FROM timed AS t
 CROSS JOIN LATERAL (
     SELECT
+        CASE
+            WHEN EXISTS (SELECT 1 FROM known AS k WHERE k.name = t.name) THEN :left_behind::interval
+            ELSE :lately::interval
+        END AS length
+) AS grace
+CROSS JOIN LATERAL (
+    SELECT
         cardinality(o.ids) AS sagas,
         o.ids[1:3] AS ids
     FROM (
@@ -79,7 +86,7 @@ CROSS JOIN LATERAL (
                 FROM saga_fn.saga AS s
                 WHERE
                     s.shard = t.shard AND s.name = t.name AND s.version = t.version
-                    AND s.due_at <= (now() - :lately::interval)
+                    AND s.due_at <= (now() - grace.length)
                 ORDER BY s.due_at
                 LIMIT :most::integer
             ) AS ids

@@ -210,6 +210,25 @@ async def test_sagas_of_a_version_that_nobody_works_on_are_named(make: Make, cap
     assert "1 saga of line v1" in named[0]
 
 
+async def test_a_version_that_a_deploy_has_left_behind_is_named_soon(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(roster, "LEFT_BEHIND", 0.2)
+    line = Line(hold="charge")
+    async with make(stop_timeout=SHORTLY) as before, make(concurrency=0) as clerk:
+        run = await before.register("line", line.saga(*OLD)).start(Order("1"))
+        await line.held.wait()
+        async with make() as after:
+            after.register("line", line.saga(*NEW), version=2)
+            await asyncio.sleep(0.5)
+            assert (await clerk.health()).attention == (), "the old worker is there"
+            await before.__aexit__(None, None, None)
+            health = await becomes(clerk, lambda health: bool(health.attention))
+            assert [(each.kind, each.saga_ids) for each in health.attention] == [(AttentionKind.UNOWNED, (run.id,))]
+        await becomes(clerk, lambda health: not health.attention)  # all are gone: perhaps they are only begun again
+        await before.__aenter__()
+
+
 @pytest.mark.usefixtures("often")
 async def test_a_process_that_only_starts_sees_that_nobody_works(make: Make) -> None:
     async with make(concurrency=0) as clerk:

@@ -114,6 +114,21 @@ async def test_what_is_due_and_known_to_no_process_is_unowned(store: Store) -> N
     assert await store.processes.notices(seen_within=OVER) != [], "nobody was seen within no time"
 
 
+async def test_what_is_due_and_left_behind_by_those_who_work_on_its_name_is_unowned_soon(store: Store) -> None:
+    hand = await start(store, owned=False)
+    found = [Noticed(Notice.UNOWNED, "shop", 1, 1, (hand.id,))]
+    await store.processes.note(works(("other", 1, PLAN.id)))
+    assert await store.processes.notices(seen_within=LONG, left_behind=OVER) == [], "nobody works on its name"
+    await store.processes.note(works(("shop", 2, PLAN.id)))
+    assert await store.processes.notices(seen_within=LONG, left_behind=OVER) == found
+    assert await store.processes.notices(seen_within=LONG, left_behind=LONG) == []
+    old = works(SHOP_V1)
+    await store.processes.note(old)
+    assert await store.processes.notices(seen_within=LONG, left_behind=OVER) == []
+    await store.processes.forget(old.id)
+    assert await store.processes.notices(seen_within=LONG, left_behind=OVER) == found
+
+
 async def test_what_is_owned_or_ended_or_sleeps_is_not_unowned(store: Store) -> None:
     await start(store)
     sleeper = await start(store)
