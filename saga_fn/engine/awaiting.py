@@ -18,13 +18,13 @@ from saga_fn.core.steps import StepStatus
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.arguments import check_id, seconds_of
 from saga_fn.engine.cause import failure_of
+from saga_fn.engine.claims import drive_one
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.plans import readable_plan
 from saga_fn.engine.results import check_name, read_result, result_of
 from saga_fn.engine.verbs import read_row
 from saga_fn.engine.view import record_of, snapshot_of, state_of, steps_of, waits_of
-from saga_fn.engine.worker import drive_one
 from saga_fn.errors import SagaParkedError, SagaResultTimeoutError, SagaStateError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
 from saga_fn.store.records import SagaRecord, time_of

@@ -42,7 +42,7 @@ from saga_fn.engine.registry import Registry
 from saga_fn.engine.roster import Roster
 from saga_fn.engine.set_aside import concerns_one, missing_entry, set_aside
 from saga_fn.engine.suspects import TWICE, Suspects
-from saga_fn.engine.sweeping import Swept
+from saga_fn.engine.sweeping import Sweep
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
@@ -81,7 +81,7 @@ class SagaEngine:
         self._judged: set[str] = set()
         self.roused: Seldom = Seldom(_ROUSED_AGAIN)
         """Sagas with a full inbox, which it is no use to have read at each event that is refused."""
-        self.swept: Swept = Swept()
+        self.sweep: Sweep = Sweep(store, self.registry, self.announce)
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()

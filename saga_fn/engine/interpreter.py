@@ -39,8 +39,9 @@ from saga_fn.engine.earlier import Earlier
 from saga_fn.engine.execution import Clock, Incoming, cut_by_others, execute
 from saga_fn.engine.fault import Fault
 from saga_fn.engine.live import LiveSaga
-from saga_fn.engine.log import LOG, LogErrors, about, log_progress
+from saga_fn.engine.log import LOG, about, log_progress
 from saga_fn.engine.notes import note_late, note_refused, readable
+from saga_fn.engine.options import LogErrors
 from saga_fn.engine.set_aside import concerns_one, set_aside
 from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.protocol import Store

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Literal, assert_never
+from typing import TYPE_CHECKING, Final, assert_never
 from uuid import UUID
 
 from saga_fn.core.event_kinds import Failed, is_failure
@@ -32,6 +32,7 @@ from saga_fn.core.state import (
 )
 from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
+from saga_fn.engine.options import LogErrors
 from saga_fn.engine.traces import without_messages
 from saga_fn.printable import printable
 
@@ -42,8 +43,6 @@ LOG = logging.getLogger("saga_fn")
 """For what is said of a saga."""
 PROCESS = logging.getLogger("saga_fn.process")
 """For what is said of this process."""
-LogErrors = Literal["type", "traceback"]
-"""What the log tells of a step's exception: its type, or its traceback, and so its message, too."""
 
 _MOST_TOLD: Final = 20
 _COUNTLESS: Final = 1_000_000

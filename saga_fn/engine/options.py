@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 import attrs
 
 from saga_fn.duration import micros_of
 from saga_fn.engine.arguments import check_whole
-from saga_fn.engine.log import LogErrors
 from saga_fn.errors import SagaError, shown
 from saga_fn.store.protocol import KEY_WAIT
 
+LogErrors: TypeAlias = Literal["type", "traceback"]
+"""What the log tells of a step's exception: its type, or its traceback, and so its message, too."""
 MEBIBYTE: Final = 1024 * 1024
 _LEAST_TIME_LIMIT: Final = 5.0
 

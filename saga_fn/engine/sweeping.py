@@ -6,80 +6,79 @@ A sender, or a start, that dies between two statements leaves an event behind. E
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, final
-
-import attrs
+from collections.abc import Callable
+from typing import Final, final
+from uuid import UUID
 
 from saga_fn.engine.log import PROCESS
+from saga_fn.engine.registry import Registry
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of_key
+from saga_fn.store.protocol import Store
 from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, STRANDED_AT_ONCE
-
-if TYPE_CHECKING:
-    from saga_fn.engine.engine import SagaEngine
 
 _LONGEST: Final = 0.5
 """Seconds after which a sweep begins no further portion of a shard: the worker claims nothing meanwhile."""
 
 
 @final
-@attrs.define
-class Swept:
-    """How far the sweeps of one process have come."""
+class Sweep:
+    """The sweeps of one process; each goes on where the one before it stopped.
 
-    after: dict[int, tuple[str, str]] = attrs.field(factory=dict)
-    """By shard, the key behind which the next sweep goes on; a shard that is missing begins anew."""
-    refused: dict[tuple[str, str], str] = attrs.field(factory=dict)
-    """The keys whose events the store refuses to hand over, and why, as the log has it."""
-    seen: set[tuple[str, str]] = attrs.field(factory=set)
-    """Those of them that were met since the sweep began anew."""
+    `announce` is called with the id of a saga that was given an event.
+    """
 
+    def __init__(self, store: Store, registry: Registry, announce: Callable[[UUID], None]) -> None:
+        self._store = store
+        self._registry = registry
+        self._announce = announce
+        self._after: dict[int, tuple[str, str]] = {}
+        """By shard, the key behind which the next sweep goes on; a shard that is missing begins anew."""
+        self._refused: dict[tuple[str, str], str] = {}
+        """The keys whose events the store refuses to hand over, and why, as the log has it."""
+        self._seen: set[tuple[str, str]] = set()
+        """Those of them that were met since the sweep began anew."""
 
-async def sweep(engine: SagaEngine) -> None:
-    """Hand over events that a sender or a start has left behind, and forget those that have expired."""
-    give_up = time.monotonic() + _LONGEST
-    for shard in range(engine.store.shards) if engine.registry.awaits_events else ():
-        await _sweep_shard(engine, shard, give_up)
-    await forget_expired(engine)
+    async def run(self) -> None:
+        """Hand over events that a sender or a start has left behind, and forget those that have expired."""
+        give_up = time.monotonic() + _LONGEST
+        for shard in range(self._store.shards) if self._registry.awaits_events else ():
+            await self._sweep_shard(shard, give_up)
+        await self.forget_expired()
 
+    async def forget_expired(self) -> None:
+        """Forget the events for business keys that have expired, as many as there are."""
+        for shard in range(self._store.shards):
+            while await self._store.kept_events.drop_expired(shard) == EXPIRED_AT_ONCE:
+                pass
 
-async def _sweep_shard(engine: SagaEngine, shard: int, give_up: float) -> None:
-    """Go through the keys of a shard in order, from where the last sweep stopped, so that no key is in the way of others."""
-    swept = engine.swept
-    after = swept.after.pop(shard, FIRST_KEY)
-    while True:
-        page = await engine.store.kept_events.stranded(shard, after=after)
-        for key in page:
-            await _hand_over(engine, key)
-        if len(page) < STRANDED_AT_ONCE:
-            break
-        after = page[-1]
-        if time.monotonic() > give_up:
-            swept.after[shard] = after
+    async def _sweep_shard(self, shard: int, give_up: float) -> None:
+        """Go through the keys of a shard in order, from where the last sweep stopped, so that no key is in the way of others."""
+        after = self._after.pop(shard, FIRST_KEY)
+        while True:
+            page = await self._store.kept_events.stranded(shard, after=after)
+            for key in page:
+                await self._hand_over(key)
+            if len(page) < STRANDED_AT_ONCE:
+                break
+            after = page[-1]
+            if time.monotonic() > give_up:
+                self._after[shard] = after
+                return
+        of_shard = {key for key in self._refused if shard_of_key(key[1], self._store.shards) == shard}
+        for key in of_shard - self._seen:
+            del self._refused[key]
+        self._seen -= of_shard
+
+    async def _hand_over(self, key: tuple[str, str]) -> None:
+        """Give the saga that is active under the key what was kept for it; what the store refuses costs this key, and no other."""
+        try:
+            saga_id = await self._store.kept_events.hand_over(shard_of_key(key[1], self._store.shards), key)
+        except RowRefusedError as error:
+            self._seen.add(key)
+            if self._refused.get(key) != error.fact:  # it is told once for as long as it is so
+                self._refused[key] = error.fact
+                PROCESS.warning("events for a saga %r cannot be handed over: %s", key[0], error.fact)
             return
-    of_shard = {key for key in swept.refused if shard_of_key(key[1], engine.store.shards) == shard}
-    for key in of_shard - swept.seen:
-        del swept.refused[key]
-    swept.seen -= of_shard
-
-
-async def _hand_over(engine: SagaEngine, key: tuple[str, str]) -> None:
-    """Give the saga that is active under the key what was kept for it; what the store refuses costs this key, and no other."""
-    swept = engine.swept
-    try:
-        saga_id = await engine.store.kept_events.hand_over(shard_of_key(key[1], engine.store.shards), key)
-    except RowRefusedError as error:
-        swept.seen.add(key)
-        if swept.refused.get(key) != error.fact:  # it is told once for as long as it is so
-            swept.refused[key] = error.fact
-            PROCESS.warning("events for a saga %r cannot be handed over: %s", key[0], error.fact)
-        return
-    if saga_id is not None:
-        engine.announce(saga_id)
-
-
-async def forget_expired(engine: SagaEngine) -> None:
-    """Forget the events for business keys that have expired, as many as there are."""
-    for shard in range(engine.store.shards):
-        while await engine.store.kept_events.drop_expired(shard) == EXPIRED_AT_ONCE:
-            pass
+        if saga_id is not None:
+            self._announce(saga_id)

@@ -22,7 +22,6 @@ from saga_fn import (
     SagaStateError,
 )
 from saga_fn.core.ids import Moment
-from saga_fn.engine.sweeping import sweep
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, STRANDED_AT_ONCE, Letter, Posted
@@ -277,13 +276,13 @@ async def test_keys_that_cannot_be_handed_over_keep_no_other_from_it_and_are_tol
         setattr(kept, "hand_over", refused)  # noqa: B010 - as above
         with caplog.at_level(logging.WARNING, logger="saga_fn"):
             for _ in range(3):
-                await sweep(orchestrator.engine)
+                await orchestrator.engine.sweep.run()
         assert asked[keys[0]] == 3, "they are tried again"
         assert asked[keys[-1]] == 1
         told = [record for record in caplog.records if "cannot be handed over" in record.getMessage()]
         assert len(told) == len(keys) - 1, "each is told once"
         setattr(kept, "hand_over", hand_over)  # noqa: B010 - as above
-        await sweep(orchestrator.engine)
+        await orchestrator.engine.sweep.run()
         async with make() as worker:
             worker.register("approved", approved(Shop()))
             assert await runs[0].result(SOON) == Approval(keys[0])
