@@ -15,7 +15,7 @@ from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.store._queries import ClaimedRow, KeptPlanRow, SentRow
+from saga_fn.store._queries import ClaimedRow, SentRow
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.faults import RowLockedError
@@ -391,14 +391,13 @@ class PostgresStore:
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         """The shards in which something is due; takes no lock."""
         async with self._database.control() as connection:
-            rows = await self._database.queries.find_due_shards(
+            return await self._database.queries.find_due_shards(
                 connection,
                 shards=list(range(self._shards)),
                 names=[name for name, _ in definitions],
                 versions=[version for _, version in definitions],
                 formats=list(READABLE),
             )
-        return [row.shard for row in rows]
 
     async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
         """The saga's row; takes no lock."""
@@ -478,10 +477,9 @@ class PostgresStore:
     ) -> UUID | None:
         """The active saga of that name that holds the business key."""
         async with self._on(connection) as chosen:
-            row = await self._database.queries.read_active(
+            return await self._database.queries.read_active(
                 chosen, shard=shard, name=name, aggregation_id=aggregation_id
             )
-        return None if row is None else row.id
 
     # Mail and notes.
 
@@ -566,13 +564,13 @@ class PostgresStore:
         """Store the plan, unless it is there."""
         shard, data = shard_of_plan(plan.id, self._shards), encode_plan(plan.data)
 
-        async def kept() -> KeptPlanRow:
+        async def kept() -> datetime:
             async with self._database.work() as connection:
                 return await self._database.queries.insert_plan(
                     connection, shard=shard, id=plan.id, data=data, patience=PATIENCE
                 )
 
-        self._database.heard((await self._database.persist(kept)).now)
+        self._database.heard(await self._database.persist(kept))
 
     async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
         """Store the plan in the connection's transaction, unless it can be seen there."""
@@ -590,10 +588,10 @@ class PostgresStore:
     async def plan(self, plan_id: PlanId) -> Plan | None:
         """The stored plan of that fingerprint."""
         async with self._database.work() as connection:
-            row = await self._database.queries.read_plan(
+            data = await self._database.queries.read_plan(
                 connection, shard=shard_of_plan(plan_id, self._shards), id=plan_id
             )
-        return None if row is None else plan_from(row.data)
+        return None if data is None else plan_from(data)
 
     async def due_work(self, definitions: Sequence[tuple[str, int]], *, past_waits: bool = True) -> DueWork:
         """The time, and when the first of these sagas is or was due."""

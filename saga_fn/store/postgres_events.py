@@ -77,7 +77,7 @@ class PostgresKeptEvents:
         """
         try:
             async with self._database.work() as connection:
-                row = await self._database.queries.hand_over_events(
+                return await self._database.queries.hand_over_events(
                     connection,
                     shard=shard,
                     name=key[0],
@@ -87,7 +87,6 @@ class PostgresKeptEvents:
                 )
         except RowLockedError:
             return None
-        return None if row is None else row.id
 
     async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
         """The saga that has got this event for a key, or what else became of it."""
@@ -101,10 +100,10 @@ class PostgresKeptEvents:
     async def _after_end(self, shard: int, key: tuple[str, str], event_id: UUID) -> Posted:
         """KNOWN for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
         async with self._database.work() as connection:
-            row = await self._database.queries.read_event_was_got(
+            got = await self._database.queries.read_event_was_got(
                 connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id, most=MOST_LOOKED_INTO
             )
-        return Posted.KNOWN if row.got else Posted.ENDED
+        return Posted.KNOWN if got else Posted.ENDED
 
     async def _event(self, shard: int, key: tuple[str, str], event_id: UUID) -> TakerRow | None:
         async with self._database.work() as connection:
@@ -122,7 +121,7 @@ class PostgresKeptEvents:
     async def knows(self, shard: int, name: str) -> bool:
         """Whether a saga of that name with a business key is, or was, in the shard."""
         async with self._database.work() as connection:
-            return (await self._database.queries.read_name_is_known(connection, shard=shard, name=name)).known
+            return await self._database.queries.read_name_is_known(connection, shard=shard, name=name)
 
     async def stranded(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
         """The first keys after that one whose active saga has not got all that it gets; takes no lock."""

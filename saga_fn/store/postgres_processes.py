@@ -42,7 +42,7 @@ class PostgresProcesses:
     async def note(self, process: Process) -> None:
         """Say that the process is there, and what it works on."""
         async with self._database.control() as connection:
-            row = await self._database.queries.note_process(
+            now = await self._database.queries.note_process(
                 connection,
                 shard=_SHARD,
                 id=process.id,
@@ -52,7 +52,7 @@ class PostgresProcesses:
                 plans=[plan for _, _, plan in process.definitions],
                 patience=PATIENCE,
             )
-        self._database.heard(row.now)
+        self._database.heard(now)
 
     async def forget(self, process_id: UUID) -> None:
         """Forget the process."""

@@ -1,4 +1,4 @@
--- name: answer_letter :execrows
+-- name: answer_letter :exec
 -- Answer a letter that changed nothing. A row that another session keeps locked is waited for `patience` milliseconds.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds

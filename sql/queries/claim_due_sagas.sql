@@ -1,5 +1,5 @@
 -- name: claim_due_sagas :many ClaimedRow
--- nullable: aggregation_id, previous_owner, ended_at, last_error
+-- nullable: aggregation_id, previous_owner, last_error
 -- not null: token
 -- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. One index range a
 -- definition: rows of definitions this process does not know, however many, are never walked over. Only what is
@@ -29,5 +29,5 @@ SET token = n.token, owner = :owner::uuid, due_at = now() + :lease::interval, up
 FROM numbered AS n
 WHERE s.shard = :shard::smallint AND s.id = ANY(ARRAY(SELECT due.id FROM due)) AND s.id = n.id
 RETURNING
-    s.shard, s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.format, s.state, s.rev, s.token,
-    s.signals, s.last_error, s.created_at, s.ended_at, n.owner AS previous_owner, now() AS now
+    s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.state, s.rev, s.token, s.signals, s.last_error,
+    s.created_at, n.owner AS previous_owner, now() AS now

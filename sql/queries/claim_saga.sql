@@ -1,5 +1,5 @@
 -- name: claim_saga :optional ClaimedRow
--- nullable: aggregation_id, previous_owner, ended_at, last_error
+-- nullable: aggregation_id, previous_owner, last_error
 -- not null: token
 -- Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running. A row
 -- that another session keeps locked is waited for `patience` milliseconds (55P03): its caller shares the connection.
@@ -19,5 +19,5 @@ SET token = :token::uuid, owner = :owner::uuid, due_at = now() + :lease::interva
 FROM free AS f
 WHERE s.shard = :shard::smallint AND s.id = :id::uuid AND s.id = f.id
 RETURNING
-    s.shard, s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.format, s.state, s.rev, s.token,
-    s.signals, s.last_error, s.created_at, s.ended_at, f.owner AS previous_owner, now() AS now
+    s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.state, s.rev, s.token, s.signals, s.last_error,
+    s.created_at, f.owner AS previous_owner, now() AS now

@@ -1,4 +1,4 @@
--- name: find_due_shards :many DueShardRow
+-- name: find_due_shards :many
 -- not null: shard
 -- The idle poll: which of these shards have something to claim. Takes no lock and writes nothing.
 SELECT w.shard

@@ -1,4 +1,4 @@
--- name: hand_over_events :optional HandedOverRow
+-- name: hand_over_events :optional
 -- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it, in the order they
 -- came, and count them there as send_letter does. No row: there is no such saga, or no event that it gets: a saga that began
 -- after another one of its key had ended gets only what was sent to itself, or is `for_next`. An event that the inbox has
@@ -68,4 +68,4 @@ marked AS (
         AND e.id = ANY(ARRAY(SELECT each.id FROM kept AS each)) AND e.id = k.id
         AND k.saga_id = ANY (SELECT t.id FROM told AS t)
 )
-SELECT t.id, now() AS now FROM told AS t
+SELECT t.id FROM told AS t

@@ -1,4 +1,4 @@
--- name: insert_note :execrows
+-- name: insert_note :exec
 -- Remember something that changed nothing: a late result, a refused verb.
 -- lint: waits, because its id was made for it and no other session can hold it
 INSERT INTO saga_fn.saga_note (shard, saga_id, id, kind, detail)

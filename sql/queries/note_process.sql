@@ -1,4 +1,4 @@
--- name: note_process :one NotedProcessRow
+-- name: note_process :one
 -- Say that a process is there and which definitions it works on: one row a process, written again each half minute.
 -- Locks: the process's own row, for which it waits `patience` milliseconds (55P03).
 WITH patience AS MATERIALIZED (

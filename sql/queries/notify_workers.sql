@@ -1,4 +1,4 @@
--- name: notify_workers :many NotifiedRow
+-- name: notify_workers :many
 -- Wake listening workers, once for each payload. Hints only: everything is found by the scan as well.
 SELECT pg_notify(:channel::text, h.payload) IS NOT NULL AS sent
 FROM unnest(:payloads::text[]) AS h (payload)

@@ -1,4 +1,4 @@
--- name: park_saga_row :execrows
+-- name: park_saga_row :exec
 -- Take a saga out of work whose state cannot be used, until a person has looked at it: its state and its journal stay as
 -- they are. Nothing is done unless the claim with that token still stands. Locks: the row; one that another session keeps
 -- locked is waited for `patience` milliseconds (55P03). Plan: the primary key.

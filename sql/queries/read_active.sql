@@ -1,4 +1,4 @@
--- name: read_active :optional ActiveRow
+-- name: read_active :optional
 -- The active saga that holds a business key.
 SELECT s.id
 FROM saga_fn.saga AS s

@@ -1,6 +1,6 @@
 -- name: read_letters :many LetterRow
 -- The first `most` letters that nobody has answered yet, in the order they were sent. Locks: none.
-SELECT i.id, i.kind, i.body, i.sent_at
+SELECT i.id, i.kind, i.body
 FROM saga_fn.saga_inbox AS i
 WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.answer IS NULL
 ORDER BY i.sent_at, i.id

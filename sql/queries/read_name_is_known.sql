@@ -1,4 +1,4 @@
--- name: read_name_is_known :one NameKnownRow
+-- name: read_name_is_known :one
 -- Whether a saga of that name with a business key is, or was, in the shard. Two probes of partial indexes; takes no lock.
 SELECT
     EXISTS (

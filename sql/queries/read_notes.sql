@@ -1,6 +1,6 @@
 -- name: read_notes :many NoteRow
 -- What happened beside a saga's journal, in order.
-SELECT n.id, n.kind, n.detail, n.recorded_at
+SELECT n.kind, n.detail, n.recorded_at
 FROM saga_fn.saga_note AS n
 WHERE n.shard = :shard::smallint AND n.saga_id = :saga_id::uuid
 ORDER BY n.recorded_at, n.id

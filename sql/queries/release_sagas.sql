@@ -1,4 +1,4 @@
--- name: release_sagas :execrows
+-- name: release_sagas :exec
 -- Hand claimed sagas back as they are, due when `pause` is over: nothing of them was begun under this claim. One whose row somebody
 -- else has locked is left to its lease: who waited for it would hold up the renewals behind. Its shape keeps the work in
 -- line with the batch, as in commit_sagas.

@@ -1,4 +1,4 @@
--- name: wake_parked :execrows
+-- name: wake_parked :exec
 -- Make sagas due now that were parked because a plan did not fit them, unless something has become of them since. Locks: rows
 -- that another session has locked are skipped.
 UPDATE saga_fn.saga AS s
