@@ -42,7 +42,7 @@ generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
 
 docs: $(VENV)/.installed-docs ## Build the site into site/ from README, docs/ and the docstrings
 	$(BIN)/python docs/hooks.py > llms.txt
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 clean: ## Remove everything that was installed or made here
 	rm -rf $(VENV) .bench dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants

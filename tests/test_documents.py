@@ -6,6 +6,7 @@ A page's Python is executed block after block in one namespace, as a reader woul
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import re
@@ -233,7 +234,20 @@ def test_the_site_has_every_page_and_no_other() -> None:
 
 def test_the_reference_has_every_public_name() -> None:
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
-    assert sorted(re.findall(r"^::: saga_fn\.(\w+)$", text, re.MULTILINE)) == sorted(saga_fn.__all__)
+    paths = [path.rpartition(".") for path in re.findall(r"^::: ([\w.]+)$", text, re.MULTILINE)]
+    named = {name: getattr(importlib.import_module(module), name) for module, _, name in paths}
+    public = {name: getattr(saga_fn, name) for name in saga_fn.__all__}
+    assert len(paths) == len(named)
+    assert {name: named.get(name) for name in public} == public
+    assert set(named) - set(public) == {"Guard", "Doing", "Undoing", "EmbeddedPostgres", "migrate", "grant"}
+
+
+def test_no_name_of_the_reference_is_shadowed_by_a_module() -> None:
+    # Read from the source, `saga_fn.step` would be the module saga_fn/definition/step.py, and not the function.
+    text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
+    modules = {file.stem for file in (ROOT / "saga_fn").rglob("*.py")}
+    short = re.findall(r"^::: saga_fn\.(\w+)$", text, re.MULTILINE)
+    assert [name for name in short if name in modules] == []
 
 
 def test_every_page_begins_with_a_title_and_a_sentence() -> None:
