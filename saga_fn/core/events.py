@@ -139,13 +139,14 @@ class CompensationSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=Tr
 
 
 class CompensationFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
-    """The owner's execution of the step's compensation did not return."""
+    """The owner's execution of the step's compensation did not return. `draw` and `after` are as for a step."""
 
     at: Moment
     step: StepId
     attempt: int
     kind: FailureKind = FailureKind.ERROR
     draw: float = 0.0
+    after: int | None = None
 
 
 class ProbeAnswered(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
@@ -159,13 +160,14 @@ class ProbeAnswered(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
 
 
 class ProbeFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=18):
-    """The owner's probe did not find out."""
+    """The owner's probe did not find out. `draw` and `after` are as for a step."""
 
     at: Moment
     step: StepId
     attempt: int
     kind: FailureKind = FailureKind.ERROR
     draw: float = 0.0
+    after: int | None = None
 
 
 class StepSkipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
@@ -192,6 +194,8 @@ class RetryRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     at: Moment
     step: StepId = StepId("")
     expect: int | None = None
+    stopped: tuple[StepId, ...] = ()
+    """Here and below: the steps of which whoever asks knows that an execution that was taken from it has ended."""
 
 
 class CompensationRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):
@@ -199,6 +203,7 @@ class CompensationRequested(msgspec.Struct, frozen=True, gc=False, array_like=Tr
 
     at: Moment
     expect: int | None = None
+    stopped: tuple[StepId, ...] = ()
 
 
 class AbortRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=11):
@@ -215,6 +220,7 @@ class MarkedCompensated(msgspec.Struct, frozen=True, gc=False, array_like=True, 
     at: Moment
     step: StepId
     expect: int | None = None
+    stopped: tuple[StepId, ...] = ()
 
 
 class BeginRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=22):
@@ -316,6 +322,24 @@ _VERBS: Final[frozenset[type[object]]] = frozenset(get_args(OperatorVerb))
 def is_verb(event: Event) -> TypeIs[OperatorVerb]:
     """Whether the event is what an operator asks for."""
     return type(event) in _VERBS
+
+
+TakesUp: TypeAlias = RetryRequested | CompensationRequested | MarkedCompensated
+"""What may be asked of a saga that has FAILED."""
+_TAKE_UP: Final[frozenset[type[object]]] = frozenset(get_args(TakesUp))
+
+
+def takes_up(event: Event) -> TypeIs[TakesUp]:
+    """Whether the event may be asked of a saga that has FAILED."""
+    return type(event) in _TAKE_UP
+
+
+_FROM_OUTSIDE: Final[frozenset[type[object]]] = _VERBS | {EventReceived, BeginRequested}
+
+
+def is_from_outside(event: Event) -> bool:
+    """Whether the event may be folded by who does not own the saga, and so could run nothing of it."""
+    return type(event) in _FROM_OUTSIDE
 
 
 CarriesInputs: TypeAlias = Started | Resumed | Ticked | StepSucceeded | ProbeAnswered | StepSkipped | WaitDefaulted

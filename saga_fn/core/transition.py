@@ -59,6 +59,7 @@ from saga_fn.core.events import (
     Ticked,
     WaitDefaulted,
     is_verb,
+    takes_up,
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
@@ -97,12 +98,12 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
         return Failure(Rejection(Refusal.ALREADY_STARTED))
     if state.plan != plan.id and not isinstance(event, PlanChanged):
         return Failure(Rejection(Refusal.PLAN_MISMATCH))
-    if state.ended and not (
-        state.goal is Goal.FAILED and isinstance(event, RetryRequested | CompensationRequested | MarkedCompensated)
-    ):
+    if state.ended and not (state.goal is Goal.FAILED and takes_up(event)):
         return Failure(Rejection(Refusal.FINISHED))
     if is_verb(event) and event.expect is not None and event.expect != state.rev:
         return Failure(Rejection(Refusal.MOVED_ON))
+    if state.ended and takes_up(event) and event.stopped:
+        state = operators.stopped(state, event.stopped)
     fold = Fold(plan, state, event)
     refused = _change(fold, event)
     if refused is not None:

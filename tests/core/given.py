@@ -184,6 +184,11 @@ class Saga:
             case Failure(rejection):
                 raise AssertionError(f"refused: {rejection}")
 
+    def ask(self, event: Event) -> Transition:
+        """Fold what comes from outside, and let the saga's next owner go on."""
+        moved = self.tell(event)
+        return self.tick() if moved.writes and not self.state.ended else moved
+
     def refusal(self, event: Event) -> Refusal:
         """Why an event is refused; it must be."""
         return self.rejection(event).refusal
@@ -219,15 +224,16 @@ class Saga:
     def undo(self, name: StepId) -> Transition:
         return self.tell(CompensationSucceeded(self.moment, name, self.of(name, Undoing).tries.attempt))
 
-    def fail_undo(self, name: StepId, kind: FailureKind = FailureKind.ERROR) -> Transition:
-        return self.tell(CompensationFailed(self.moment, name, self.of(name, Undoing).tries.attempt, kind))
+    def fail_undo(self, name: StepId, kind: FailureKind = FailureKind.ERROR, after: int | None = None) -> Transition:
+        attempt = self.of(name, Undoing).tries.attempt
+        return self.tell(CompensationFailed(self.moment, name, attempt, kind, after=after))
 
     def found(self, name: StepId, *bound_steps: StepId, done: bool = True) -> Transition:
         number = self.of(name, Probing).tries.probes
         return self.tell(ProbeAnswered(self.moment, name, number, done, bound(*bound_steps)))
 
-    def fail_probe(self, name: StepId, kind: FailureKind = FailureKind.ERROR) -> Transition:
-        return self.tell(ProbeFailed(self.moment, name, self.of(name, Probing).tries.probes, kind))
+    def fail_probe(self, name: StepId, kind: FailureKind = FailureKind.ERROR, after: int | None = None) -> Transition:
+        return self.tell(ProbeFailed(self.moment, name, self.of(name, Probing).tries.probes, kind, after=after))
 
     def undo_waits(self, name: StepId, *events: str, limit: int | None = None, about: bytes = b"") -> Transition:
         attempt = self.of(name, Undoing).tries.attempt
@@ -245,6 +251,10 @@ class Saga:
     def receive(self, name: str, about: bytes = b"", expires: int | None = None) -> Transition:
         void = None if expires is None else Moment(expires)
         return self.tell(EventReceived(self.moment, name, Digest(about), void))
+
+    def hear(self, name: str, about: bytes = b"") -> Transition:
+        """The same by a sender in the owner's stead; then the next owner goes on."""
+        return self.ask(EventReceived(self.moment, name, Digest(about)))
 
     def default(self, name: StepId, *bound_steps: StepId) -> Transition:
         return self.tell(WaitDefaulted(self.moment, name, bound(*bound_steps)))

@@ -114,7 +114,7 @@ def aborted_and_retried() -> Saga:
     saga.wait(30 * SECOND)
     saga.resume(B)
     saga.fail(B, FailureKind.OUTPUT_LOST)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.undo(A)
     return saga
 
@@ -140,7 +140,7 @@ def helped_by_a_person() -> Saga:
 def past_its_pivot() -> Saga:
     saga = started(PIVOTED, A)
     saga.succeed(A, B)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.succeed(B, C)
     saga.fail(C, FailureKind.REFUSED)
     saga.tell(RetryRequested(saga.moment))
@@ -197,7 +197,7 @@ def undone_in_two_moves() -> Saga:
     saga.wait(SECOND)
     saga.resume()
     saga.undo_waits(A)
-    saga.receive("paid")
+    saga.hear("paid")
     saga.undo(A)
     return saga
 
@@ -231,7 +231,7 @@ def found_out() -> Saga:
     saga.found(B, C)
     saga.fail(C, FailureKind.UNKNOWN)
     saga.fail_probe(C)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.undo(B)
     saga.undo(A)
     return saga
@@ -279,7 +279,7 @@ def left_to_a_person() -> Saga:
     saga.fail(A, FailureKind.UNKNOWN)
     saga.fail(C, FailureKind.UNKNOWN)
     saga.tell(StepSkipped(saga.moment, C))
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.undo(A)
     return saga
 

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from saga_fn.core.effects import CancelExecution, Refusal, Release, RunCompensation, RunStep
-from saga_fn.core.events import AbortRequested, CompensationRequested, EventReceived, RetryRequested
+from saga_fn.core.events import (
+    AbortRequested,
+    CompensationRequested,
+    EventReceived,
+    MarkedCompensated,
+    RetryRequested,
+)
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import LeftOver, LeftOverKind, left_over
 from saga_fn.core.plan import Plan
@@ -55,6 +63,44 @@ def test_a_retry_after_abort_does_not_run_beside_the_old_execution() -> None:
     assert RunStep(B, 2, 0) in saga.resume(B).actions
 
 
+@pytest.mark.parametrize("verb", [RetryRequested, CompensationRequested])
+def test_what_is_known_to_have_stopped_is_not_waited_for(
+    verb: type[RetryRequested | CompensationRequested],
+) -> None:
+    saga = aborted_in_b()
+    saga.tell(verb(saga.moment, stopped=(B,)))
+    assert saga.row.due == saga.moment
+    moved = saga.resume(B)
+    assert moved.actions == ((RunStep(B, 2, 0),) if verb is RetryRequested else (RunCompensation(A, 1, 2),))
+
+
+def test_what_may_still_run_beside_it_is_waited_for() -> None:
+    saga = started(Plan.of(step("a"), step("b")), A, B)
+    saga.abort(until=LEASE_END)
+    saga.tell(RetryRequested(saga.moment, stopped=(B,)))
+    saga.resume(A, B)
+    assert saga.kinds() == {A: "Unknown", B: "Running"}
+
+
+def test_a_compensation_that_is_known_to_have_stopped_is_tried_again_or_marked_at_once() -> None:
+    for verb in (CompensationRequested(Moment(0), stopped=(A,)), MarkedCompensated(Moment(0), A, stopped=(A,))):
+        saga = started(sequence("ab"), A)
+        saga.succeed(A, B)
+        saga.fail(B)
+        saga.abort(until=LEASE_END)
+        moved = saga.ask(verb)
+        marked = isinstance(verb, MarkedCompensated)
+        assert moved.actions == (() if marked else (RunCompensation(A, 2, 2),))
+        assert saga.kinds()[A] == ("Undone" if marked else "Undoing")
+
+
+def test_a_saga_that_goes_on_is_told_nothing_of_what_has_stopped() -> None:
+    saga = aborted_in_b()
+    saga.tell(RetryRequested(saga.moment))
+    saga.tell(CompensationRequested(saga.moment, stopped=(B,)))
+    assert saga.row.due == LEASE_END
+
+
 def test_a_retry_after_abort_begins_a_fresh_count() -> None:
     saga = started(sequence("a", retry=THRICE), A)
     saga.fail(A)
@@ -99,7 +145,7 @@ def test_an_event_does_not_shorten_the_wait_for_an_aborted_execution() -> None:
 
 def test_a_rollback_after_abort_begins_when_nothing_can_run_forward_any_more() -> None:
     saga = aborted_in_b()
-    moved = saga.tell(CompensationRequested(saga.moment))
+    moved = saga.ask(CompensationRequested(saga.moment))
     assert moved.actions == ()
     assert moved.writes == (Release(Moment(LEASE_END)),)
     assert (saga.status, saga.row.waits) == (SagaStatus.SUSPENDED, WaitReason.TIMER)
@@ -116,9 +162,9 @@ def test_weakness_02_an_aborted_compensation_is_not_run_beside_itself() -> None:
     assert saga.kinds()[A] == "Undoing"
     saga.abort(until=LEASE_END)
     assert left_over(saga.plan, saga.state) == (LeftOver(A, LeftOverKind.UNDO_FAILED, Moment(LEASE_END)),)
-    assert saga.tell(CompensationRequested(saga.moment)).actions == ()
+    assert saga.ask(CompensationRequested(saga.moment)).actions == ()
     assert saga.of(A, UndoRetrying).wake == LEASE_END
-    saga.tell(CompensationRequested(saga.moment))  # asking twice does not shorten the wait
+    saga.ask(CompensationRequested(saga.moment))  # asking twice does not shorten the wait
     assert saga.of(A, UndoRetrying).wake == LEASE_END
     assert saga.resume().actions == ()
     saga.wait(LEASE_END)

@@ -50,7 +50,7 @@ def test_a_sibling_is_cut_short_when_a_person_turns_the_saga_back() -> None:
     from saga_fn.core.events import CompensationRequested
 
     saga = forked(CANCELLING)
-    moved = saga.tell(CompensationRequested(saga.moment))
+    moved = saga.ask(CompensationRequested(saga.moment))
     assert moved.actions == (CancelExecution(B), CancelExecution(C), RunCompensation(A, 1, 2))
 
 

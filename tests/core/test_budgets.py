@@ -93,7 +93,7 @@ def test_a_compensation_has_a_budget_of_its_own() -> None:
     saga.fail_undo(A)
     assert saga.kinds()[A] == "UndoFailed"
     saga.wait(SECOND)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.tick()
     assert saga.of(A, Undoing).tries.since == 36 * SECOND
 

@@ -75,7 +75,7 @@ def test_an_aborted_saga_leaves_nothing_of_it_and_goes_on_without_it() -> None:
     assert set(saga.leftovers) == {A, C}
     saga.tell(RetryRequested(saga.moment))
     assert saga.of(B, NotTaken) == NotTaken(B)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
 
 
 def test_no_person_passes_over_what_was_not_taken() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 from msgspec.structs import replace
@@ -253,6 +255,30 @@ def test_every_state_of_two_whose_condition_comes_and_goes() -> None:
     found = explore(Plan.of(step("a", when=True), step("b", "a")), changes=(always,))
     assert not found.bounded
     assert found.violations == ()
+
+
+@pytest.mark.parametrize(
+    "ways",
+    list(itertools.combinations(OnUnknown, 2)),
+    ids=lambda ways: "_".join(way.name.lower() for way in ways),
+)
+@pytest.mark.parametrize("undo", [True, False], ids=["undone in doubt", "left over in doubt"])
+def test_every_state_of_two_whose_way_to_settle_a_doubt_changes(ways: tuple[OnUnknown, OnUnknown], undo: bool) -> None:
+    def plan(way: OnUnknown) -> Plan:
+        settled = step(
+            "b",
+            "a",
+            on_unknown=way,
+            undo_in_doubt=undo,
+            retry=THRICE,
+            unknown_retry=THRICE,
+            probe_retry=AT_ONCE,
+        )
+        return Plan.of(step("a"), settled)
+
+    found = explore(plan(ways[0]), changes=(plan(ways[1]),), budget=2_000, skips=0)
+    assert found.violations == ()
+    assert found.states > 400
 
 
 def test_past_the_pivot_only_an_abort_leaves_something() -> None:

@@ -48,7 +48,7 @@ def test_an_undo_that_is_used_up_leaves_its_step_over_where_the_plan_does_not_sa
 def test_a_person_tries_a_parked_undo_again_with_a_fresh_count() -> None:
     for verb in (RetryRequested, CompensationRequested):
         saga = in_vain(rolling_back(PARKS))
-        assert saga.tell(verb(saga.moment)).actions == (RunCompensation(A, 4, 2),)
+        assert saga.ask(verb(saga.moment)).actions == (RunCompensation(A, 4, 2),)
         saga.fail_undo(A)
         assert saga.of(A, UndoRetrying).tries.failures == 1
 
@@ -98,7 +98,7 @@ def test_what_succeeds_goes_on_past_the_limit() -> None:
 def test_what_has_failed_for_good_turns_the_saga_back_past_the_limit() -> None:
     saga = full(rolling_back(Plan.of(step("a"), step("b", "a", retry=THRICE), step("c", "b"))))
     saga.current = replace(saga.state, rev=JOURNAL_LIMIT + 5)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.of(A, Undoing).tries.attempt == 1
 
 

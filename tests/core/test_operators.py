@@ -58,7 +58,7 @@ def test_retry_of_a_compensation_that_waits() -> None:
     saga.succeed(A, B)
     saga.fail(B)
     saga.fail_undo(A)
-    assert saga.tell(RetryRequested(Moment(0))).actions == (RunCompensation(A, 2, 2),)
+    assert saga.ask(RetryRequested(Moment(0))).actions == (RunCompensation(A, 2, 2),)
     assert saga.row.retry_counter == 0
 
 
@@ -121,7 +121,7 @@ def test_what_does_not_wait_cannot_be_skipped() -> None:
     assert saga.refusal(StepSkipped(Moment(0), B)) is Refusal.NOT_WAITING
     saga.succeed(A, B)
     assert saga.refusal(StepSkipped(Moment(0), A)) is Refusal.NOT_WAITING
-    saga.tell(CompensationRequested(Moment(0)))
+    saga.ask(CompensationRequested(Moment(0)))
     saga.tell(HandedBack(Moment(0)))
     assert saga.refusal(StepSkipped(Moment(0), B)) is Refusal.NOT_WAITING
 
@@ -129,7 +129,7 @@ def test_what_does_not_wait_cannot_be_skipped() -> None:
 def test_a_rollback_can_be_asked_for_at_any_time() -> None:
     saga = started(THREE, A)
     saga.succeed(A, B)
-    moved = saga.tell(CompensationRequested(Moment(0)))
+    moved = saga.ask(CompensationRequested(Moment(0)))
     assert (moved.actions, moved.writes) == ((), ())
     assert saga.status is SagaStatus.COMPENSATING
     assert saga.refusal(CompensationRequested(Moment(0))) is Refusal.NOTHING_TO_COMPENSATE
@@ -143,7 +143,7 @@ def test_a_failed_rollback_is_taken_up_again() -> None:
     saga.succeed(B, C)
     saga.fail(C)
     saga.fail_undo(B)
-    assert saga.tell(CompensationRequested(Moment(0))).actions == (RunCompensation(B, 2, 3),)
+    assert saga.ask(CompensationRequested(Moment(0))).actions == (RunCompensation(B, 2, 3),)
     assert saga.of(B, Undoing).tries.failures == 0
     saga.undo(B)
     saga.undo(A)
@@ -156,7 +156,7 @@ def test_a_halting_saga_can_be_rolled_back_by_a_person() -> None:
     saga.fail(A)
     assert saga.refusal(CompensationRequested(Moment(0))) is Refusal.NOTHING_TO_COMPENSATE
     saga.succeed(B)
-    assert saga.tell(CompensationRequested(Moment(0))).actions == ()
+    assert saga.ask(CompensationRequested(Moment(0))).actions == ()
     saga.fail(C)
     assert saga.kinds()[B] == "Undoing"
 
@@ -259,7 +259,7 @@ def test_a_step_that_was_undone_by_hand_lets_the_rest_of_the_rollback_go_on() ->
     saga.fail_undo(B)
     assert saga.leftovers == {A: "not undone", B: "undo failed"}
     assert saga.refusal(MarkedCompensated(Moment(0), A)) is Refusal.NOT_UNDOING
-    assert saga.tell(MarkedCompensated(Moment(0), B)).actions == (RunCompensation(A, 1, 2),)
+    assert saga.ask(MarkedCompensated(Moment(0), B)).actions == (RunCompensation(A, 1, 2),)
     assert saga.of(B, Undone).seq == 3
     assert saga.refusal(MarkedCompensated(Moment(0), B)) is Refusal.NOT_UNDOING
     saga.undo(A)
@@ -275,8 +275,18 @@ def test_a_compensation_that_waits_is_over_when_a_person_has_done_it(how: str) -
         saga.undo_waits(A)
     else:
         saga.fail_undo(A, FailureKind.UNREADABLE if how == "parked" else FailureKind.ERROR)
-    saga.tell(MarkedCompensated(Moment(0), A))
+    saga.ask(MarkedCompensated(Moment(0), A))
     assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_a_failed_compensation_that_is_asked_for_again_is_its_second_attempt() -> None:
+    saga = started(sequence("ab"), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    saga.fail_undo(A)
+    assert saga.status is SagaStatus.FAILED
+    saga.tell(CompensationRequested(saga.moment))
+    assert saga.resume().actions == (RunCompensation(A, 2, 2),)
 
 
 def test_an_aborted_compensation_is_not_over_before_it_has_stopped() -> None:
@@ -285,7 +295,7 @@ def test_an_aborted_compensation_is_not_over_before_it_has_stopped() -> None:
     saga.fail(B)
     saga.abort(until=SECOND)
     assert saga.refusal(MarkedCompensated(Moment(SECOND - 1), A)) is Refusal.MAY_STILL_RUN
-    saga.tell(MarkedCompensated(Moment(SECOND), A))
+    saga.ask(MarkedCompensated(Moment(SECOND), A))
     assert saga.status is SagaStatus.COMPENSATED
 
 
@@ -306,5 +316,5 @@ def test_a_saga_that_is_to_begin_later_begins_when_a_person_says_so() -> None:
 def test_a_saga_that_has_turned_back_before_it_began_does_not_begin() -> None:
     saga = Saga(Plan.of(step("a", undo=False)))
     saga.tell(Started(Moment(0), saga.plan.id, delay=SECOND))
-    saga.tell(CompensationRequested(Moment(0)))
+    saga.ask(CompensationRequested(Moment(0)))
     assert saga.refusal(BeginRequested(Moment(0))) is Refusal.FINISHED

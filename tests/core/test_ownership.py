@@ -6,6 +6,7 @@ from saga_fn.core.effects import CancelExecution, Refusal, Release, RunCompensat
 from saga_fn.core.events import (
     Accompanied,
     CompensationRequested,
+    FailureKind,
     HandedBack,
     Resumed,
     RetryRequested,
@@ -13,7 +14,7 @@ from saga_fn.core.events import (
     StepSucceeded,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.state import Doubt, Parked, ParkReason, Running, UndoParked, UndoRetrying, Unknown
@@ -169,7 +170,7 @@ def test_a_compensation_that_is_handed_back_is_due_at_once() -> None:
 def test_a_rollback_that_is_handed_back_with_a_step_running_goes_on() -> None:
     saga = started(TWO_ROOTS, A, B)
     saga.succeed(A)
-    saga.tell(CompensationRequested(Moment(0)))
+    saga.ask(CompensationRequested(Moment(0)))
     saga.tell(HandedBack(Moment(0)))
     assert saga.status is SagaStatus.COMPENSATING
     assert saga.resume().actions == (RunCompensation(A, 1, 2),)
@@ -179,7 +180,7 @@ def test_a_rollback_that_is_handed_back_with_a_step_running_goes_on() -> None:
 
 def test_a_rollback_with_only_its_end_to_come_is_due() -> None:
     saga = started(ONE, A)
-    saga.tell(CompensationRequested(Moment(0)))
+    saga.ask(CompensationRequested(Moment(0)))
     saga.tell(HandedBack(Moment(0)))
     assert saga.row.due == 0
     saga.resume()
@@ -212,14 +213,25 @@ def test_parking_a_rollback_stops_its_compensations() -> None:
     saga.tell(SagaParked(Moment(0), ParkReason.PLAN_CHANGED))
     assert saga.kinds() == {A: "UndoParked", B: "UndoParked", C: "Exhausted"}
     assert saga.row.parked == "plan_changed"
-    assert saga.tell(CompensationRequested(Moment(0))).actions == (RunCompensation(A, 2, 2), RunCompensation(B, 2, 3))
+    assert saga.ask(CompensationRequested(Moment(0))).actions == (RunCompensation(A, 2, 2), RunCompensation(B, 2, 3))
+
+
+def test_parking_a_rollback_whose_probe_waits_starts_nothing() -> None:
+    asked = step("b", "a", on_unknown=OnUnknown.PROBE, probe_retry=THRICE, undo_in_doubt=True)
+    saga = started(Plan.of(step("a"), asked), A)
+    saga.succeed(A, B)
+    saga.fail(B, FailureKind.UNKNOWN)
+    saga.tell(CompensationRequested(saga.moment))
+    saga.fail_probe(B)
+    moved = saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
+    assert (moved.actions, saga.kinds()) == ((), {A: "Succeeded", B: "UndoParked"})
 
 
 def test_parking_a_rollback_that_waits_for_a_step_parks_the_compensations_to_come() -> None:
     saga = started(TWO_ROOTS, A, B)
     saga.succeed(A)
-    saga.tell(CompensationRequested(Moment(0)))
+    saga.ask(CompensationRequested(Moment(0)))
     saga.tell(SagaParked(Moment(0), ParkReason.ROW_REFUSED))
     assert saga.kinds() == {A: "UndoParked", B: "Unknown"}
     assert saga.row.parked == "row_refused"
-    assert saga.tell(RetryRequested(Moment(0))).actions == (RunCompensation(A, 1, 2),)
+    assert saga.ask(RetryRequested(Moment(0))).actions == (RunCompensation(A, 1, 2),)

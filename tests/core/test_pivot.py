@@ -91,7 +91,7 @@ def test_nobody_can_turn_a_saga_back_past_its_pivot() -> None:
 
 def test_a_pivot_that_runs_when_the_saga_is_to_turn_back_decides() -> None:
     saga = at_the_pivot()
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.state.goal is Goal.ROLLBACK
     saga.succeed(B, C)
     assert saga.kinds() == {A: "Succeeded", B: "Succeeded", C: "Running"}
@@ -105,7 +105,7 @@ def test_a_pivot_that_runs_when_the_saga_is_to_turn_back_decides() -> None:
 @pytest.mark.parametrize("lose", ["timeout", "crash", "park"])
 def test_a_pivot_that_may_have_run_waits_for_a_person(lose: str) -> None:
     saga = at_the_pivot()
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     if lose == "timeout":
         saga.fail(B, FailureKind.UNKNOWN)
     elif lose == "crash":
@@ -115,7 +115,7 @@ def test_a_pivot_that_may_have_run_waits_for_a_person(lose: str) -> None:
     assert saga.state.goal is Goal.FORWARD
     assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
     # A person who turns back all the same is told what that may leave.
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.undo(A)
     assert saga.leftovers == {B: "may have run"}
 
@@ -149,12 +149,12 @@ def test_a_person_may_turn_back_from_a_pivot_that_waits() -> None:
     plan = Plan.of(step("a"), step("b", "a", undo=False, pivot=True, retry=THRICE))
     saga = at_the_pivot(plan)
     saga.fail(B, FailureKind.UNKNOWN)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.undo(A)
     assert saga.leftovers == {B: "may have run"}
     aborted = at_the_pivot()
     aborted.abort()
-    aborted.tell(CompensationRequested(aborted.moment))
+    aborted.ask(CompensationRequested(aborted.moment))
     aborted.undo(A)
     assert aborted.leftovers == {B: "may have run"}
 

@@ -12,6 +12,7 @@ from saga_fn.core.events import (
     CompensationRequested,
     Declined,
     FailureKind,
+    HandedBack,
     PlanChanged,
     RetryRequested,
     SagaParked,
@@ -20,7 +21,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.state import Parked, ParkReason, Retrying, Sleeping, UndoParked, Waiting
+from saga_fn.core.state import Parked, ParkReason, Retrying, Running, Sleeping, UndoParked, Waiting
 from tests.core.given import (
     MINUTE,
     ONE,
@@ -68,12 +69,63 @@ def test_weakness_27_a_plan_that_does_not_fit_is_refused(changed: Plan) -> None:
 def test_a_rollback_may_go_on_under_another_order_but_never_forward_again() -> None:
     saga = started(sequence("ab", undo=""), A)
     saga.succeed(A, B)
-    saga.tell(CompensationRequested(Moment(0)))
+    saga.ask(CompensationRequested(Moment(0)))
     saga.plan = Plan.of(step("a", undo=False), step("x", "a"), step("b", "x"))
     saga.tell(PlanChanged(Moment(0), saga.plan.id))
     saga.fail(B, FailureKind.UNKNOWN)
     assert saga.status is SagaStatus.FAILED
     assert saga.refusal(RetryRequested(Moment(0))) is Refusal.PLAN_MISMATCH
+
+
+@pytest.mark.parametrize(
+    "way, then", [(OnUnknown.PROBE, "Probing"), (OnUnknown.UNDO, "Undoing"), (OnUnknown.PARK, "Parked")]
+)
+@pytest.mark.parametrize("first", ["waits", "runs"])
+def test_what_may_have_run_and_waits_to_be_repeated_is_settled_as_the_new_plan_says(
+    way: OnUnknown, then: str, first: str
+) -> None:
+    def plan(on_unknown: OnUnknown) -> Plan:
+        settled = step(
+            "b",
+            "a",
+            on_unknown=on_unknown,
+            undo_in_doubt=True,
+            retry=THRICE,
+            unknown_retry=THRICE,
+            probe_retry=THRICE,
+        )
+        return Plan.of(step("a"), settled)
+
+    saga = started(plan(OnUnknown.REPEAT), A)
+    saga.succeed(A, B)
+    saga.fail(B, FailureKind.UNKNOWN)
+    if first == "runs":  # once more, and is surely not done this time: what was before it is still open
+        saga.wait(SECOND)
+        saga.tick(B)
+    saga.plan = plan(way)
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    if first == "runs" and way is OnUnknown.PARK:
+        return  # its repeat was under way
+    if first == "runs":
+        saga.fail(B)
+    else:
+        saga.wait(SECOND)
+        saga.tick()
+    assert saga.kinds()[B] == then
+    assert all(not isinstance(saga.of(B, object), kind) for kind in (Running, Retrying))
+
+
+def test_no_probe_begins_beside_a_compensation_that_an_earlier_plan_has_begun() -> None:
+    saga = started(Plan.of(step("a"), step("b", "a", undo=False)), A)
+    saga.succeed(A, B)
+    saga.tell(HandedBack(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
+    assert saga.kinds() == {A: "Undoing", B: "Unknown"}
+    saga.plan = Plan.of(step("a"), step("b", "a", undo=False, on_unknown=OnUnknown.PROBE))
+    saga.tell(PlanChanged(saga.moment, saga.plan.id))
+    assert saga.kinds() == {A: "Undoing", B: "Exhausted"}
+    saga.undo(A)
+    assert saga.leftovers == {B: "may have run"}
 
 
 def test_a_plan_that_lost_the_steps_to_come_completes_the_saga() -> None:

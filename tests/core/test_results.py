@@ -17,7 +17,7 @@ def test_weakness_31_an_output_that_cannot_be_kept_parks_and_is_not_run_again() 
     saga.fail(A, FailureKind.OUTPUT_LOST)
     assert saga.row == Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "output_lost")
     assert saga.resume(A).actions == ()
-    saga.tell(CompensationRequested(Moment(0)))
+    saga.ask(CompensationRequested(Moment(0)))
     assert saga.leftovers == {A: "ran, output lost"}
 
 

@@ -149,7 +149,7 @@ def test_weakness_10_a_skipped_step_is_never_compensated() -> None:
 
 def test_weakness_29_a_rollback_with_nothing_left_to_undo_ends_at_once() -> None:
     saga = started(THREE)
-    saga.tell(CompensationRequested(Moment(0)))
+    saga.ask(CompensationRequested(Moment(0)))
     assert saga.status is SagaStatus.COMPENSATED
     assert saga.row.due is None
 
@@ -239,7 +239,7 @@ def test_a_compensation_that_cannot_be_called_waits_for_a_person() -> None:
     assert saga.of(A, UndoParked).why is ParkReason.PAYLOAD_UNREADABLE
     assert saga.of(A, UndoParked).tries.failures == 0
     assert saga.row == Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "payload_unreadable")
-    assert saga.tell(RetryRequested(Moment(0))).actions == (RunCompensation(A, 2, 2),)
+    assert saga.ask(RetryRequested(Moment(0))).actions == (RunCompensation(A, 2, 2),)
 
 
 def test_a_step_whose_outcome_is_unknown_is_never_called_compensated() -> None:

@@ -21,7 +21,18 @@ from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
-from saga_fn.core.state import Doubt, Goal, Parked, ParkReason, Probing, Retrying, Running, Undoing, Unknown
+from saga_fn.core.state import (
+    Doubt,
+    Goal,
+    Parked,
+    ParkReason,
+    Probing,
+    Retrying,
+    Running,
+    Undoing,
+    UndoRetrying,
+    Unknown,
+)
 from tests.core.given import AT_ONCE, SECOND, THRICE, A, B, C, Saga, started, step
 
 PROBED = Plan.of(step("a"), step("b", "a", retry=THRICE, on_unknown=OnUnknown.PROBE, probe_retry=THRICE))
@@ -68,7 +79,7 @@ def test_the_draw_takes_its_share_of_the_time_until_it_is_asked_again() -> None:
 
 def test_what_is_to_be_asked_about_at_this_very_moment_is_due() -> None:
     saga = lost(PROBED)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.fail_probe(B)
     saga.wait(SECOND)
     assert saga.tell(HandedBack(saga.moment)).writes == (Release(saga.moment),)
@@ -78,7 +89,7 @@ def test_a_probe_begins_when_what_was_aborted_has_stopped_for_certain() -> None:
     saga = started(PROBED, A)
     saga.succeed(A, B)
     saga.abort(until=SECOND)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.of(B, Unknown).tries.until == SECOND
     saga.wait(SECOND)
     saga.tick()
@@ -87,7 +98,7 @@ def test_a_probe_begins_when_what_was_aborted_has_stopped_for_certain() -> None:
 
 def test_a_pivot_that_is_asked_about_again_later_decides_nothing_before() -> None:
     saga = lost(Plan.of(PIVOT.steps[0], replace(PIVOT.steps[1], probe_retry=THRICE)))
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.fail_probe(B)
     assert (saga.state.goal, saga.kinds()[B]) == (Goal.ROLLBACK, "Unknown")
     saga.wait(SECOND)
@@ -134,14 +145,14 @@ def test_a_probe_that_fails_is_asked_again_and_at_last_a_person_is() -> None:
         assert saga.of(B, Probing).tries.probes == asked + 1
     saga.fail_probe(B)
     assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
-    saga.tell(RetryRequested(saga.moment))
+    saga.ask(RetryRequested(saga.moment))
     assert saga.of(B, Probing).failures == 0
 
 
 def test_whoever_wishes_it_tried_again_it_is_asked_first() -> None:
     saga = lost(PROBED)
     saga.fail_probe(B)
-    saga.tell(RetryRequested(saga.moment))
+    saga.ask(RetryRequested(saga.moment))
     assert saga.of(B, Probing).failures == 0
     assert saga.refusal(RetryRequested(saga.moment)) is Refusal.NOTHING_TO_RETRY
 
@@ -153,7 +164,7 @@ def test_an_answer_that_cannot_be_used_is_for_a_person(kind: FailureKind, why: s
     saga = lost(PROBED)
     saga.fail_probe(B, kind)
     assert saga.of(B, Parked).why.value == why
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.undo(A)
     left = "ran, output lost" if kind is FailureKind.OUTPUT_LOST else "may have run"
     assert saga.leftovers == {B: left}
@@ -185,7 +196,7 @@ def test_a_probe_that_is_lost_is_asked_again_and_its_answer_is_late() -> None:
 def test_a_rollback_finds_out_first() -> None:
     saga = lost(PROBED)
     saga.fail_probe(B)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.kinds() == {A: "Succeeded", B: "Unknown"}
     assert saga.row.due == 2 * SECOND
     saga.wait(SECOND)
@@ -198,7 +209,7 @@ def test_a_rollback_finds_out_first() -> None:
 
 def test_a_rollback_does_not_wait_for_ever() -> None:
     saga = lost(PROBED)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     for _ in range(3):
         saga.fail_probe(B)
         saga.wait(SECOND)
@@ -211,14 +222,14 @@ def test_an_aborted_saga_can_still_be_rolled_back_by_what_is_found() -> None:
     saga = lost(Plan.of(step("a", undo=False), *PROBED.steps[1:]))
     saga.abort(until=5 * SECOND)
     assert saga.leftovers == {B: "may have run"}
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.found(B, done=False)
     assert saga.status is SagaStatus.COMPENSATED
 
 
 def test_a_saga_that_is_parked_in_a_rollback_gives_up_asking() -> None:
     saga = lost(PROBED)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.tell(SagaParked(saga.moment, ParkReason.CRASH_LOOP))
     assert saga.kinds() == {A: "UndoParked", B: "Exhausted"}
     pivot = lost(PIVOT)
@@ -230,16 +241,16 @@ def test_a_saga_that_is_parked_in_a_rollback_gives_up_asking() -> None:
 
 def test_a_pivot_that_is_found_out_decides_which_way_to_go() -> None:
     saga = lost(PIVOT)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.found(B)
     assert saga.status is SagaStatus.COMPLETED
     saga = lost(PIVOT)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.found(B, done=False)
     saga.undo(A)
     assert saga.status is SagaStatus.COMPENSATED
     saga = lost(PIVOT)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.fail_probe(B)
     assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
     assert saga.state.goal is Goal.FORWARD
@@ -273,7 +284,7 @@ def test_what_ran_and_lost_its_output_can_be_undone_without_it() -> None:
     saga = started(UNDONE, A)
     saga.succeed(A, B)
     saga.fail(B, FailureKind.OUTPUT_LOST)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.of(B, Undoing).seq == 0
 
 
@@ -281,7 +292,7 @@ def test_a_failed_undo_in_doubt_is_left_over_and_taken_up_again() -> None:
     saga = lost(UNDONE)
     saga.fail_undo(B)
     assert saga.leftovers == {A: "not undone", B: "undo failed"}
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.of(B, Undoing).seq == 0
     saga.undo(B)
     saga.undo(A)
@@ -292,7 +303,7 @@ def test_an_undo_in_doubt_waits_until_the_execution_is_certain_to_have_stopped()
     saga = started(UNDONE, A)
     saga.succeed(A, B)
     saga.abort(until=5 * SECOND)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.kinds() == {A: "Succeeded", B: "Unknown"}
     assert saga.row.due == 5 * SECOND
     saga.wait(5 * SECOND)
@@ -304,7 +315,7 @@ def test_a_saga_aborted_in_doubt_and_tried_again_turns_back() -> None:
     saga = started(UNDONE, A)
     saga.succeed(A, B)
     saga.abort()
-    saga.tell(RetryRequested(saga.moment))
+    saga.ask(RetryRequested(saga.moment))
     assert saga.of(B, Undoing).seq == 0
 
 
@@ -448,6 +459,31 @@ def test_what_has_no_policy_is_tried_again_later_by_the_budget_for_what_may_have
     assert saga.status is SagaStatus.COMPENSATED, "it did not ask for it"
 
 
+def test_a_compensation_says_when_it_is_to_be_tried_again() -> None:
+    saga = started(Plan.of(step("a", undo_retry=RetrySchedule(attempts=3, within=SECOND)), step("b", "a")), A)
+    saga.succeed(A, B)
+    saga.wait(SECOND)
+    saga.fail(B)
+    saga.fail_undo(A, after=7)
+    assert saga.of(A, UndoRetrying).wake == saga.moment + 7
+    assert saga.of(A, UndoRetrying).tries.failures == 1
+    saga.wait(7)
+    saga.tick()
+    saga.fail_undo(A, after=SECOND)  # later than the policy goes on
+    assert saga.leftovers == {A: "undo failed"}
+
+
+def test_a_probe_says_when_it_is_to_be_asked_again() -> None:
+    saga = lost(PROBED)
+    saga.fail_probe(B, after=7)
+    assert (saga.of(B, Unknown).wake, saga.of(B, Unknown).failures) == (saga.moment + 7, 1)
+    saga.wait(7)
+    saga.tick()
+    saga.fail_probe(B, after=0)
+    saga.fail_probe(B, after=0)  # the third and last
+    assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
+
+
 def test_what_may_have_run_says_when_it_is_to_be_repeated() -> None:
     saga = started(REPEATED, A)
     saga.succeed(A, B)
@@ -458,7 +494,7 @@ def test_what_may_have_run_says_when_it_is_to_be_repeated() -> None:
 def test_what_a_probe_cannot_find_out_is_undone_where_that_can_be() -> None:
     asked = step("b", "a", on_unknown=OnUnknown.PROBE, undo_in_doubt=True)
     saga = lost(Plan.of(step("a"), asked))
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.kinds()[B] == "Probing"
     saga.fail_probe(B)
     saga.undo(B)
@@ -487,10 +523,10 @@ def test_a_rollback_waits_for_the_person_to_find_out() -> None:
 
 def test_that_person_turns_back_all_the_same() -> None:
     saga = beside()
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.leftovers == {A: "may have run"}
     saga = beside(Plan.of(step("a", on_unknown=OnUnknown.PARK, undo_in_doubt=True), step("b")))
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.undo(A)
     assert saga.status is SagaStatus.COMPENSATED
 
@@ -509,7 +545,7 @@ def test_nothing_is_undone_before_that_person_has_decided() -> None:
     assert saga.row.due is not None
     saga.resume()
     assert saga.kinds() == {A: "Parked", B: "Exhausted", C: "Succeeded"}
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.undo(C)
     assert saga.leftovers == {A: "may have run"}
 
@@ -576,7 +612,7 @@ def test_a_failed_saga_is_taken_up_again_by_a_person_who_is_not_asked_twice() ->
     saga = started(Plan.of(*BESIDE.steps, step("c")), A, B, C)
     saga.succeed(C)
     saga.abort(until=5 * SECOND)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.kinds() == {A: "Exhausted", B: "Unknown", C: "Succeeded"}
     saga.wait(5 * SECOND)
     saga.resume()
@@ -603,7 +639,7 @@ def test_siblings_are_settled_each_in_its_way() -> None:
 def test_a_pivot_whose_doubt_is_left_to_a_person_is_not_passed_over_on_the_way_back() -> None:
     saga = started(Plan.of(step("a"), step("b", "a", undo=False, pivot=True, on_unknown=OnUnknown.PARK)), A)
     saga.succeed(A, B)
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     saga.tell(HandedBack(saga.moment))
     assert saga.kinds()[B] == "Unknown"
     assert saga.refusal(StepSkipped(saga.moment, B)) is Refusal.NOT_WAITING

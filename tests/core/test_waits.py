@@ -245,7 +245,7 @@ def test_a_wait_that_was_parked_begins_anew_when_it_is_retried() -> None:
 
 def test_a_rollback_ends_every_wait() -> None:
     saga = waiting()
-    saga.tell(CompensationRequested(saga.moment))
+    saga.ask(CompensationRequested(saga.moment))
     assert saga.kinds() == {"a": "Undoing", "b": "Exhausted"}
     saga.receive("paid")
     saga.undo(A)

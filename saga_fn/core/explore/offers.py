@@ -103,12 +103,14 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
                 for at, draw in _failings(planned.undo_retry):
                     yield CompensationFailed(at, step, attempt, kind, draw)
+            yield CompensationFailed(NOW, step, attempt, after=LATER)
             if planned.on_unknown is OnUnknown.PROBE:
                 for done in (True, False):
                     yield ProbeAnswered(NOW, step, attempt, done)
                 for kind in (FailureKind.ERROR, FailureKind.OUTPUT_LOST, FailureKind.UNREADABLE):  # as above
                     for at, draw in _failings(planned.probe_retry):
                         yield ProbeFailed(at, step, attempt, kind, draw)
+                yield ProbeFailed(NOW, step, attempt, after=LATER)
 
 
 def _failings(*policies: RetrySchedule) -> Iterator[tuple[Moment, float]]:
@@ -144,10 +146,14 @@ def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
     yield CompensationRequested(NOW)
     yield AbortRequested(NOW, NOW)
     yield AbortRequested(NOW, LATER)
-    for step in steps_of(plan):
+    stopped = tuple(steps_of(plan))
+    yield RetryRequested(NOW, stopped=stopped)
+    yield CompensationRequested(NOW, stopped=stopped)
+    for step in stopped:
         yield StepSkipped(NOW, step, not_begun=True)
         yield RetryRequested(NOW, step)
         yield MarkedCompensated(NOW, step)
+        yield MarkedCompensated(NOW, step, stopped=(step,))
 
 
 def variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:

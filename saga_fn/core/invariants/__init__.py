@@ -46,6 +46,7 @@ from saga_fn.core.invariants.retries import (
     i15_nothing_starts_before_its_time,
     i15_only_what_was_alone_is_a_crash_loop,
     i15_what_is_parked_goes_on_by_a_person,
+    i15_what_may_run_on_is_waited_for,
 )
 from saga_fn.core.invariants.rollback import (
     i8_nothing_new_starts_once_it_turned_back,
@@ -59,6 +60,7 @@ from saga_fn.core.invariants.rows import i1_a_scan_finds_it, i1_the_row_keeps_th
 from saga_fn.core.invariants.verbs import (
     i17_a_retry_is_of_the_step_it_names,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
+    i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
 )
 from saga_fn.core.invariants.waits import (
     i13_a_named_event_is_taken_once,
@@ -115,12 +117,14 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i15_nothing_starts_before_its_time,
     i15_no_more_items_at_once_than_declared,
     i15_what_is_parked_goes_on_by_a_person,
+    i15_what_may_run_on_is_waited_for,
     i15_an_undo_is_left_over_only_where_that_is_declared,
     i15_journals_are_bounded,
     i15_only_what_was_alone_is_a_crash_loop,
     i16_a_cancellation_is_before_or_after_the_end,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
     i17_a_retry_is_of_the_step_it_names,
+    i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
     effects_agree_with_the_state,
     needs_are_what_could_start,
 )

@@ -72,7 +72,7 @@ def needs_are_what_could_start(edge: Edge) -> bool:
         for _, now in edge.steps
         if (
             isinstance(now, Unknown)
-            and now.tries.until <= edge.after.at
+            and max(now.tries.until, now.wake) <= edge.after.at
             and edge.plan.step(now.step).on_unknown is not OnUnknown.PROBE
         )
         or (isinstance(now, Retrying) and now.wake <= edge.after.at)

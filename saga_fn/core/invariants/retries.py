@@ -15,6 +15,7 @@ from saga_fn.core.events import (
     SagaParked,
     StepFailed,
     is_verb,
+    takes_up,
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.invariants.edge import Edge, Tried, Undo, starts
@@ -126,6 +127,22 @@ def i15_only_what_was_alone_is_a_crash_loop(edge: Edge) -> bool:
     )
 
 
+def i15_what_may_run_on_is_waited_for(edge: Edge) -> bool:
+    """Until when an execution that was taken from its worker may go on is forgotten for one reason alone.
+
+    Whoever takes the saga up from FAILED knows that it has ended.
+    """
+    ended = edge.event.stopped if edge.before.ended and takes_up(edge.event) else ()
+    return all(
+        now.tries.until == was.tries.until or was.step in ended
+        for was, now in edge.steps
+        if isinstance(was, Tried)
+        and was.tries.until > edge.after.at
+        and isinstance(now, Tried)
+        and isinstance(now, Undo) is isinstance(was, Undo)
+    )
+
+
 def _probes_within_the_policy(edge: Edge, step: StepId) -> bool:
     retry = edge.plan.step(step).probe_retry
     for _, now in edge.steps:
@@ -145,12 +162,13 @@ def _begins(edge: Edge, now: Running | Retrying | Undoing | UndoRetrying) -> Mom
 def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
     """No attempt starts before its retry is due, or while one that was taken from its worker may go on.
 
-    What may have run and waits to be repeated is undone at once, if the saga turns back.
+    What may have run and waits to be repeated, or by an earlier plan to be asked about, is undone at once, if the saga
+    turns back.
     """
     for was, now in edge.steps:
         if not isinstance(was, Tried) or not starts(was, now):
             continue
-        turned = isinstance(was, Retrying) and isinstance(now, Undoing)
+        turned = isinstance(was, Retrying | Unknown) and isinstance(now, Undoing)
         wake = was.wake if isinstance(was, Retrying | UndoRetrying | Unknown) and not turned else Moment(0)
         early = wake > edge.after.at and not isinstance(edge.event, RetryRequested | CompensationRequested)
         if early or was.tries.until > edge.after.at:

@@ -87,7 +87,8 @@ def i9_undone_means_its_compensation_returned(edge: Edge) -> bool:
 def _is_at_rest(edge: Edge, was: StepState | None) -> bool:
     if not isinstance(was, UndoFailed | UndoRetrying | UndoWaiting | UndoParked):
         return False
-    return was.tries.until <= edge.after.at
+    ended = edge.event.stopped if isinstance(edge.event, MarkedCompensated) else ()
+    return was.tries.until <= edge.after.at or was.step in ended
 
 
 def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import RetryRequested, is_verb
-from saga_fn.core.invariants.edge import Edge
-from saga_fn.core.state import Goal, Parked, Retrying, UndoParked, UndoRetrying, Unknown
+from saga_fn.core.events import BeginRequested, EventReceived, RetryRequested, is_verb
+from saga_fn.core.invariants.edge import Edge, starts
+from saga_fn.core.state import Goal, Parked, Retrying, Running, UndoParked, UndoRetrying, Unknown, is_executing
 
 
 def i17_a_verb_is_for_the_state_that_the_operator_saw(edge: Edge) -> bool:
@@ -23,3 +23,15 @@ def i17_a_retry_is_of_the_step_it_names(edge: Edge) -> bool:
         if isinstance(now, Retrying | UndoRetrying | Unknown) and now != was:
             return False
     return True
+
+
+def i17_what_comes_from_outside_starts_nothing_that_nobody_would_run(edge: Edge) -> bool:
+    """Where nothing of a saga runs, nobody may own it: a verb or an event by itself starts no compensation and no probe.
+
+    A step starts only with an input, which an owner alone computes.
+    """
+    if not (is_verb(edge.event) or isinstance(edge.event, EventReceived | BeginRequested)):
+        return True
+    if any(is_executing(was) for was, _ in edge.steps):
+        return True
+    return not any(starts(was, now) and not isinstance(now, Running) for was, now in edge.steps)

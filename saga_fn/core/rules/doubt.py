@@ -14,17 +14,36 @@ from saga_fn.core.rules.attempts import delay, failed
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import given_up
 from saga_fn.core.rules.results import succeed
-from saga_fn.core.state import Doubt, Exhausted, Goal, Parked, ParkReason, Probing, Retrying, StepState, Tries, Unknown
+from saga_fn.core.state import (
+    UNDOING,
+    Doubt,
+    Exhausted,
+    Goal,
+    Parked,
+    ParkReason,
+    Probing,
+    Retrying,
+    StepState,
+    Tries,
+    Unknown,
+)
 
 
 def look_into(fold: Fold) -> None:
-    """Do about each step that may have run what its plan says; `Unknown` is what stays for later, or for ever."""
+    """Do about each step that may have run what its plan says; `Unknown` is what stays for later, or for ever.
+
+    A probe is begun by an owner alone: nobody else could run it.
+    """
+    asking = fold.goal in (Goal.FORWARD, Goal.ROLLBACK) and not fold.idle
+    undoing = not UNDOING.isdisjoint(map(type, fold.steps.values()))
     for step in tuple(fold.steps.values()):
         if not isinstance(step, Unknown):
             continue
         planned = fold.plan.step(step.step)
         match planned.on_unknown:
-            case OnUnknown.PROBE if fold.goal in (Goal.FORWARD, Goal.ROLLBACK) and looked_into(step) <= fold.at:
+            case OnUnknown.PROBE if undoing:  # by an earlier plan, which had nothing to find out: that goes on
+                fold.put(Exhausted(step.step, step.tries))
+            case OnUnknown.PROBE if asking and looked_into(step) <= fold.at:
                 since = fold.at if planned.probe_retry.within and not step.since else step.since
                 probed = replace(step.tries, probes=step.tries.probes + 1, until=Moment(0))
                 fold.put(Probing(step.step, probed, step.failures, since))
@@ -72,7 +91,7 @@ def _after_failed_probe(fold: Fold, event: ProbeFailed, probing: Probing) -> Ste
     if event.kind is FailureKind.UNREADABLE:
         return Parked(event.step, probing.tries, ParkReason.PAYLOAD_UNREADABLE)
     asked = failed(probing)
-    pause = delay(fold, fold.plan.step(event.step).probe_retry, asked, event.draw)
+    pause = delay(fold, fold.plan.step(event.step).probe_retry, asked, event.draw, event.after)
     if pause is None or fold.rev >= JOURNAL_LIMIT:
         return Parked(event.step, probing.tries, ParkReason.OUTCOME_UNKNOWN)
     return Unknown(event.step, probing.tries, Moment(fold.at + pause), asked.failures, probing.since)

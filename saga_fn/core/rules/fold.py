@@ -16,11 +16,11 @@ from saga_fn.core.effects import (
     Transition,
     Write,
 )
-from saga_fn.core.events import Binding, Event, carries_inputs
+from saga_fn.core.events import Binding, Event, carries_inputs, is_from_outside
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.items import in_order
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import due
+from saga_fn.core.reading import due, needs_owner
 from saga_fn.core.state import (
     Buffered,
     Goal,
@@ -46,6 +46,8 @@ class Fold:
         self.plan: Plan = plan
         self.before: SagaState = before
         self.inputs: tuple[Binding, ...] = event.inputs if carries_inputs(event) else ()
+        self.idle: bool = is_from_outside(event) and not needs_owner(before)
+        """Whether nobody may be there to run anything: what is to start now is left to the saga's next owner."""
         self.timed_out: StepId | None = None
         """Whose time ran out for good with this event."""
         self.over: StepId | None = None

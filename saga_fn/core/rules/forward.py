@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable, Until
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.items import Places, item_count
-from saga_fn.core.reading import next_steps, to_probe
+from saga_fn.core.reading import looked_into, next_steps, to_probe
 from saga_fn.core.rules.attempts import begun, next_attempt
 from saga_fn.core.rules.fan_out import bind_item, gather, spread
 from saga_fn.core.rules.fold import Fold
@@ -57,7 +57,7 @@ def _start(fold: Fold, inputs: dict[StepId, Binding]) -> tuple[list[StepId], boo
     ready = [
         (step.step, step.tries)
         for step in fold.steps.values()
-        if (type(step) is Unknown and step.tries.until <= fold.at and not to_probe(step, fold.plan))
+        if (type(step) is Unknown and looked_into(step) <= fold.at and not to_probe(step, fold.plan))
         or (type(step) is Retrying and step.wake <= fold.at)
     ]
     ready += [(step, Tries()) for step in next_steps(fold.plan, fold.steps)]

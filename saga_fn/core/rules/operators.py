@@ -25,6 +25,7 @@ from saga_fn.core.state import (
     Probing,
     Retrying,
     Running,
+    SagaState,
     Skipped,
     Sleeping,
     Spread,
@@ -64,6 +65,17 @@ def step_skipped(fold: Fold, event: StepSkipped) -> Rejection | None:
         return Rejection(Refusal.NOT_BEGUN, event.step)
     fold.put(Skipped(event.step, fold.rev))
     return None
+
+
+def stopped(state: SagaState, steps: tuple[StepId, ...]) -> SagaState:
+    """The state of a saga that was aborted, where it is known that these steps' executions, cut short then, have ended."""
+    return replace(state, steps=tuple(_not_held(step) if step.step in steps else step for step in state.steps))
+
+
+def _not_held(step: StepState) -> StepState:
+    if not isinstance(step, Unknown | Exhausted | UndoFailed):  # what an abort leaves
+        return step
+    return replace(step, tries=replace(step.tries, until=Moment(0)))
 
 
 def retry_requested(fold: Fold, event: RetryRequested) -> Rejection | None:

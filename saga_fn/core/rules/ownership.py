@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from saga_fn.core.events import Resumed, SagaParked
-from saga_fn.core.reading import needs_owner, startable, to_probe, undoable
+from saga_fn.core.reading import needs_owner, startable, to_ask, to_probe, undoable
 from saga_fn.core.rules import pivot
 from saga_fn.core.rules.attempts import cut_short
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.rollback import first_undo
 from saga_fn.core.rules.waits import fire
 from saga_fn.core.state import (
+    Exhausted,
     Goal,
     Parked,
     ParkReason,
@@ -66,6 +67,12 @@ def _park(fold: Fold, why: ParkReason) -> None:
             if to_probe(step, fold.plan):
                 fold.put(Parked(step.step, step.tries, why))
     pivot.mind(fold)
+    if (
+        fold.goal is not Goal.FORWARD
+    ):  # what is given up now is to be undone by the person's word alone, as all the rest
+        for step in tuple(fold.steps.values()):
+            if isinstance(step, Parked) and not to_ask(step, fold.plan):
+                fold.put(Exhausted(step.step, step.tries))
     for step in tuple(fold.steps.values()):
         if isinstance(step, Unknown | Retrying) and fold.goal is Goal.FORWARD:
             fold.put(Parked(step.step, step.tries, why))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from saga_fn.core.effects import Misfit, Refusal, Rejection
 from saga_fn.core.events import PlanChanged
-from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.rules.attempts import soonest
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import can_turn_back
@@ -37,6 +37,9 @@ from saga_fn.core.state import (
     is_done,
 )
 
+_SETTLED: Final = frozenset({OnUnknown.PROBE, OnUnknown.UNDO, OnUnknown.PARK})
+"""The ways by which what may have run is not simply repeated."""
+
 
 def plan_changed(fold: Fold, event: PlanChanged) -> Rejection | None:
     """The saga goes on by the new plan, if that knows all that has begun and leaves a way in the saga's direction.
@@ -58,6 +61,9 @@ def plan_changed(fold: Fold, event: PlanChanged) -> Rejection | None:
     for step in fold.before.steps:
         if isinstance(step, Parked | UndoParked) and step.why is ParkReason.PLAN_CHANGED:
             fold.put(_taken_up(fold, step))
+        elif isinstance(step, Retrying) and step.tries.doubt and fold.plan.step(step.step).on_unknown in _SETTLED:
+            # It is not repeated before that is settled as this plan says.
+            fold.put(Unknown(step.step, step.tries, step.wake))
     return None
 
 

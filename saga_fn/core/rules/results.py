@@ -73,7 +73,11 @@ def _repeated(fold: Fold, event: StepFailed, planned: PlannedStep, tries: Tries)
     What may have run is repeated by the latter, so that it ends in doubt only when that is used up. An attempt that has
     surely not run goes by the policy as far as that reaches; it settles no doubt, so that in doubt the budget for that
     carries on. That of a step without a policy serves, too, what only asks to be tried again later.
+
+    A doubt that an earlier plan has left to a repeat is settled first, if this plan says otherwise.
     """
+    if tries.doubt and planned.on_unknown in (OnUnknown.PROBE, OnUnknown.UNDO):
+        return Unknown(event.step, tries)
     pause = None
     if event.kind is not FailureKind.UNKNOWN:
         pause = delay(fold, planned.retry, tries, event.draw, event.after)

@@ -40,7 +40,10 @@ def turn_back(fold: Fold) -> None:
 
 
 def go_back(fold: Fold) -> None:
-    """Give up what has not run, undo what can be undone now, and end if there is nothing more to do."""
+    """Give up what has not run, undo what can be undone now, and end if there is nothing more to do.
+
+    A compensation is begun by an owner alone: nobody else could run it, and its number would be passed over.
+    """
     plan = fold.plan
     places = Places(plan, fold.steps.values())
     for was in tuple(fold.steps.values()):
@@ -54,9 +57,12 @@ def go_back(fold: Fold) -> None:
             fold.put(Exhausted(step.step, step.tries))
         elif type(step) in ABIDING:
             fold.put(Exhausted(step.step, Tries()))
-        elif isinstance(step, UndoRetrying) and step.wake <= fold.at and places.take(step.step):
+        elif isinstance(step, UndoRetrying) and step.wake <= fold.at and not fold.idle and places.take(step.step):
             fold.put(_undoing(fold, step.step, step.seq, step.tries))
-    for undo in undoable(plan, fold.draft()):
+    to_undo = undoable(plan, fold.draft())
+    if fold.idle and to_undo:
+        return
+    for undo in to_undo:
         fold.put(_undoing(fold, undo.step, *first_undo(undo)))
     if not any(_goes_on(fold, step) for step in fold.steps.values()) and not held(fold.draft()):
         fold.goal = Goal.FAILED if fold.goal is Goal.HALT else verdict(plan, fold.draft())
@@ -105,15 +111,15 @@ def compensation_failed(fold: Fold, event: CompensationFailed) -> Rejection | No
     if event.kind is FailureKind.UNREADABLE:
         fold.put(UndoParked(event.step, undoing.seq, undoing.tries, ParkReason.PAYLOAD_UNREADABLE))
     else:
-        fold.put(after_failed_undo(fold, undoing, event.draw))
+        fold.put(after_failed_undo(fold, undoing, event.draw, event.after))
     return None
 
 
-def after_failed_undo(fold: Fold, step: Undoing | UndoWaiting, draw: float = 0.0) -> StepState:
+def after_failed_undo(fold: Fold, step: Undoing | UndoWaiting, draw: float = 0.0, wish: int | None = None) -> StepState:
     """What becomes of the step once its compensation has failed, or has waited in vain."""
     planned = fold.plan.step(step.step)
     tries = failed(step.tries)
-    pause = delay(fold, planned.undo_retry, tries, draw)
+    pause = delay(fold, planned.undo_retry, tries, draw, wish)
     if pause is None and planned.undo_parks:
         return UndoParked(step.step, step.seq, tries, ParkReason.UNDO_FAILED)
     if pause is None:

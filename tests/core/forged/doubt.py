@@ -136,7 +136,7 @@ HONEST_EDGES: list[Edge] = [
     edge(
         state(Succeeded(A, 1), Unknown(B, DOUBTFUL), goal=BACK),
         CompensationRequested(Moment(0)),
-        moved(state(Undoing(A, 1, ONCE), Exhausted(B, DOUBTFUL), goal=BACK, rev=4), RunCompensation(A, 1, 1)),
+        moved(state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=BACK, rev=4), writes=(Release(Moment(0)),)),
         LEFT_TO_A_PERSON,
     ),
     edge(

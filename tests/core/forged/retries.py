@@ -13,6 +13,7 @@ from saga_fn.core.events import (
     ProbeAnswered,
     ProbeFailed,
     Resumed,
+    RetryRequested,
     StepFailed,
 )
 from saga_fn.core.ids import Moment
@@ -25,6 +26,7 @@ from saga_fn.core.invariants.retries import (
     i15_nothing_starts_before_its_time,
     i15_only_what_was_alone_is_a_crash_loop,
     i15_what_is_parked_goes_on_by_a_person,
+    i15_what_may_run_on_is_waited_for,
 )
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
@@ -183,6 +185,15 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             state(UndoFailed(A, 1, HELD), goal=Goal.FAILED),
             CompensationRequested(Moment(0)),
             state(Undoing(A, 1, TWICE), goal=BACK),
+        ),
+    ],
+    i15_what_may_run_on_is_waited_for: [
+        edge(state(Unknown(A, HELD)), TICK, state(Retrying(A, ONCE, Moment(0)), rev=4)),
+        edge(state(Unknown(A, HELD)), RetryRequested(Moment(0), stopped=(A,)), state(Unknown(A, ONCE), rev=4)),
+        edge(
+            state(UndoFailed(A, 1, HELD), goal=Goal.FAILED),
+            CompensationRequested(Moment(0), stopped=(B,)),
+            state(UndoRetrying(A, 1, ONCE, Moment(0)), goal=BACK, rev=4),
         ),
     ],
 }

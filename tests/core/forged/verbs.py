@@ -5,16 +5,28 @@ from __future__ import annotations
 import msgspec
 
 from saga_fn.core.effects import Release
-from saga_fn.core.events import CompensationRequested, RetryRequested
+from saga_fn.core.events import BeginRequested, CompensationRequested, EventReceived, RetryRequested
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
 from saga_fn.core.invariants.verbs import (
     i17_a_retry_is_of_the_step_it_names,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
+    i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
 )
-from saga_fn.core.state import ParkReason, Retrying, Tries, UndoParked, UndoRetrying, Unknown
-from tests.core.forged.given import BACK, LATER, ONCE, RAN, edge, moved, parked, state
+from saga_fn.core.state import (
+    ParkReason,
+    Probing,
+    Retrying,
+    Succeeded,
+    Tries,
+    Undoing,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+)
+from tests.core.forged.given import ASKED, ASKED_ONCE, BACK, DOUBTFUL, LATER, ONCE, RAN, edge, moved, parked, state
 from tests.core.given import TWO_ROOTS, A, B
 
 FAILED_ONCE = Tries(1, 1)
@@ -38,6 +50,15 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             state(UndoRetrying(B, 1, ONCE, NOW), goal=BACK, rev=4),
         ),
         edge(state(parked(B)), RetryRequested(NOW, A), state(Unknown(B, ONCE), rev=4)),
+    ],
+    i17_what_comes_from_outside_starts_nothing_that_nobody_would_run: [
+        edge(state(Succeeded(A, 1)), CompensationRequested(NOW), state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
+        edge(
+            state(UndoWaiting(A, 1, ONCE, ("paid",)), goal=BACK),
+            EventReceived(NOW, "paid"),
+            state(Undoing(A, 1, Tries(2)), goal=BACK, rev=4),
+        ),
+        edge(state(Unknown(A, DOUBTFUL)), BeginRequested(NOW), state(Probing(A, ASKED_ONCE), rev=4), ASKED),
     ],
 }
 
