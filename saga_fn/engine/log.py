@@ -15,21 +15,18 @@ from saga_fn.core.event_kinds import Failed, is_failure
 from saga_fn.core.events import CompensationFailed, FailureKind, ProbeFailed, StepFailed
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.leftovers import left_over
-from saga_fn.core.plan import Plan
-from saga_fn.core.reading import find
-from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import (
-    Goal,
-    Parked,
-    Probing,
-    Retrying,
-    Running,
-    SagaState,
-    Undoing,
-    UndoParked,
-    UndoRetrying,
-    Unknown,
+from saga_fn.core.outlook import (
+    Again,
+    ForAPerson,
+    ForGood,
+    Next,
+    Overtaken,
+    ToFindOut,
+    ToUndo,
+    outlook,
 )
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import Goal, SagaState
 from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import LogErrors
@@ -150,39 +147,40 @@ def _what(event: Failed) -> str:
 
 
 def _next(plan: Plan, state: SagaState, event: Failed) -> str:
-    """Which attempt it was, and what comes next, as far as this step's state tells."""
-    planned = plan.step(event.step)
-    now = find(state, event.step)
-    match event:
-        case StepFailed():
-            schedule = planned.retry
-        case CompensationFailed():
-            schedule = planned.undo_retry
-        case ProbeFailed():
-            schedule = planned.probe_retry
-        case _:
-            assert_never(event)
-    in_doubt = event.kind is FailureKind.UNKNOWN
-    attempt = f"attempt {event.attempt}{'' if in_doubt else _of(schedule, event.attempt)}"
-    doubt = ", it may have run" if in_doubt else ""
-    match now:
-        case Retrying(wake=wake) | UndoRetrying(wake=wake):
-            return f"{attempt}{doubt}, again {_in(wake, event.at)}"
-        case Running() | Undoing():
-            return f"{attempt}{doubt}, again at once"
-        case Unknown(wake=wake) if isinstance(event, ProbeFailed):
-            return f"{attempt}, again {_in(wake, event.at)}"
-        case Unknown() | Probing():
-            return f"{attempt}{doubt}, to be found out"
-        case Parked() | UndoParked():
-            return f"{attempt}{doubt}, waits for a person"
-        case _:
-            refused = ", a business error" if event.kind is FailureKind.REFUSED else ""
-            return f"{attempt}{doubt or refused}, for good"
+    """Which attempt it was, and what comes next, as the core has decided."""
+    told = outlook(plan, state, event)
+    words = [f"attempt {event.attempt}{_of(told.counted, event.attempt)}"]
+    if event.kind is FailureKind.REFUSED:
+        words.append("a business error")
+    if told.may_have_run and not isinstance(event, ProbeFailed):
+        words.append("it may have run")
+    return ", ".join((*words, _told(told.next, event.at)))
 
 
-def _of(schedule: RetrySchedule, attempt: int) -> str:
-    return f" of {schedule.attempts}" if attempt <= schedule.attempts < _COUNTLESS else ""
+def _told(next_: Next, at: Moment) -> str:
+    match next_:
+        case Again(at=then):
+            return f"again {_in(then, at)}"
+        case ToFindOut():
+            return "to be found out"
+        case ToUndo():
+            return "to be undone"
+        case ForAPerson():
+            return "waits for a person"
+        case ForGood():
+            return "for good"
+        case Overtaken():
+            return "and was decided otherwise meanwhile"
+        case _:
+            assert_never(next_)
+
+
+def _of(counted: tuple[int, int] | None, attempt: int) -> str:
+    """Which of how many. An execution has a number for ever, while a policy counts anew when a person says so."""
+    if counted is None or counted[1] >= _COUNTLESS:
+        return ""
+    count, most = counted
+    return f" of {most}" if count == attempt else f", {count} of {most} by its policy"
 
 
 def _in(wake: Moment, at: Moment) -> str:
