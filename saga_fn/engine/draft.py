@@ -76,9 +76,14 @@ class Draft:
             draft._fold(item)
         if draft.defaults and not draining:
             draft._give_defaults(now())
-        if draft.needs and not draining:
+        if not draining and (draft.needs or draft._is_due()):
             draft._fold(Incoming(Ticked(now())))
         return draft
+
+    def _is_due(self) -> bool:
+        """Whether the saga would be given up with something to do: what comes from outside starts nothing by itself."""
+        due = None if self.release is None else self.release.due
+        return due is not None and due <= self.state.at and bool(self.entries)
 
     @property
     def projection(self) -> Projection:

@@ -43,6 +43,7 @@ from saga_fn.engine.roster import Roster
 from saga_fn.engine.set_aside import concerns_one, missing_entry, set_aside
 from saga_fn.engine.suspects import TWICE, Suspects
 from saga_fn.engine.sweeping import Sweep
+from saga_fn.engine.taken import Taken
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
@@ -113,6 +114,8 @@ class SagaEngine:
             self.held, patience=self.options.lease.total_seconds(), on_change=self._slot_freed
         )
         """Sagas that may be what kills their processes."""
+        self.taken: Taken = Taken(self.options.lease.total_seconds())
+        """What was taken from this process, and what it still runs of that."""
         self._hurry = asyncio.Event()
         self.starting: int = 0
         """Sagas on their way into the store as this process's own: each takes a slot."""
@@ -316,6 +319,8 @@ class SagaEngine:
         saga = interpreter.saga
         if self.held.get(saga.id) is interpreter:
             del self.held[saga.id]
+        if interpreter.lost:
+            self.taken.add(saga.id, saga.state, interpreter.stopping)
         if saga.ended_as is not None:
             self.ends.announce(saga)
         elif saga.due is not None:

@@ -131,7 +131,7 @@ async def _run_compensation(saga: LiveSaga, action: RunCompensation, clock: Cloc
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
     returned = await _call(saga, action, compensate, (given, output, context), timeout, clock)
     if type(returned) is _Raised:
-        return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step), returned.error)
+        return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step), returned)
     if isinstance(returned, WaitFor):
         return _waiting(clock, action, returned, binding)
     return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
@@ -151,7 +151,7 @@ async def _run_probe(saga: LiveSaga, action: RunProbe, clock: Clock) -> Incoming
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
     answer = await _call(saga, action, probe, (given.value, context), binding.probe_timeout, clock)
     if type(answer) is _Raised:
-        return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step), answer.error)
+        return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step), answer)
     if answer is NOT_DONE:
         return Incoming(ProbeAnswered(clock.now(), action.step, action.attempt, done=False))
     if not isinstance(answer, Done):
@@ -277,7 +277,8 @@ def _refused(
     clock: Clock, action: RunStep, error: object, refusals: Refusals, raised: BaseException | None = None
 ) -> Incoming:
     fault = Fault.answer(error, refusals.encode(error), step=action.step, raised=raised)
-    return _failed(clock, action, FailureKind.REFUSED, fault, raised)
+    refused = StepFailed(clock.now(), action.step, action.attempt, FailureKind.REFUSED, clock.draw())
+    return Incoming(refused, payload=fault.encode(), raised=raised)
 
 
 def _failed(
@@ -285,12 +286,15 @@ def _failed(
     action: RunStep | RunCompensation | RunProbe,
     kind: FailureKind,
     fault: Fault,
-    raised: BaseException | None = None,
+    raised: _Raised | None = None,
 ) -> Incoming:
-    event = _FAILED[type(action)](clock.now(), action.step, action.attempt, kind, clock.draw())
-    return Incoming(event, payload=fault.encode(), raised=raised)
+    """A failure that is judged by nothing that the step names; it says when to try again, all the same, if it does."""
+    after = _NOTHING_NAMED.delay_of(raised.error) if raised is not None and raised.kind is FailureKind.ERROR else None
+    event = _FAILED[type(action)](clock.now(), action.step, action.attempt, kind, clock.draw(), after)
+    return Incoming(event, payload=fault.encode(), raised=None if raised is None else raised.error)
 
 
+_NOTHING_NAMED: Final = Refusals()
 _FAILED: Final[
     Mapping[type[RunStep | RunCompensation | RunProbe], type[StepFailed | CompensationFailed | ProbeFailed]]
 ] = {

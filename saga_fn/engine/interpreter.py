@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Set as AbstractSet
 from contextvars import Context
 from typing import TypeAlias, TypeVar
 
@@ -159,6 +160,11 @@ class Interpreter:
     def lost(self) -> bool:
         """Whether the saga is known to be no longer ours."""
         return self._lost
+
+    @property
+    def stopping(self) -> AbstractSet[asyncio.Task[None]]:
+        """What it has cut short and has not ended yet; each leaves when it has."""
+        return self._stopping or frozenset()
 
     @property
     def running(self) -> list[str]:
@@ -314,12 +320,7 @@ class Interpreter:
                     self._unstarted = [one for one in self._unstarted if one.step != step]
                     running = self._running.pop(step, None)
                     if running is not None and not running[0].done():
-                        task, _ = running
-                        task.cancel()
-                        if self._stopping is None:
-                            self._stopping = set()
-                        self._stopping.add(task)
-                        task.add_done_callback(self._stopping.discard)
+                        self._cut(running[0])
 
     async def _execute(self, action: _Execution) -> None:
         begun = False
@@ -447,7 +448,15 @@ class Interpreter:
     def _cut_short(self) -> None:
         running, self._running = self._running, {}
         for task, _ in running.values():
-            task.cancel()
+            if not task.done():
+                self._cut(task)
+
+    def _cut(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        if self._stopping is None:
+            self._stopping = set()
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
 
     # What has to be waited for.
 

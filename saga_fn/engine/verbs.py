@@ -11,9 +11,12 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
+import msgspec
+
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.events import AbortRequested, BeginRequested, EventReceived, name_of
+from saga_fn.core.events import AbortRequested, BeginRequested, EventReceived, name_of, takes_up
+from saga_fn.core.ids import StepId
 from saga_fn.engine.arguments import check_id
 from saga_fn.engine.asked import asked_in
 from saga_fn.engine.engine import SagaEngine
@@ -88,6 +91,9 @@ async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Standing
 
 async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing], Incoming], give_up: float) -> bool:
     """Whether the verb was applied to the saga as it was read; False if that is another by now."""
+    stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()
+    if stopped:
+        make = _knowing(make, stopped, row.rev)
     item = make(await standing(engine, row))
     by_force = isinstance(item.event, AbortRequested)
     if row.leased and not by_force:
@@ -108,6 +114,20 @@ async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing
         extra = about_id(row.id, row.name, row.trace_id)
         LOG.warning("saga %s: resumed from FAILED by an operator (%s)", row.id, name_of(item.event), extra=extra)
     return done
+
+
+def _knowing(
+    make: Callable[[Standing], Incoming], stopped: tuple[StepId, ...], rev: int
+) -> Callable[[Standing], Incoming]:
+    """The same, with what this process knows to have ended of what was cut short to make the saga that revision."""
+
+    def made(at: Standing) -> Incoming:
+        item = make(at)
+        if at.state.rev != rev or not takes_up(item.event):
+            return item
+        return msgspec.structs.replace(item, event=msgspec.structs.replace(item.event, stopped=stopped))
+
+    return made
 
 
 async def end_unusable(
