@@ -80,9 +80,9 @@ class SagaEngine:
         self._on_over = self._let_go
         self._kept_plans: set[PlanId] = set()
         self._judged: set[str] = set()
-        self.roused: Seldom = Seldom(_ROUSED_AGAIN)
+        self._roused: Seldom = Seldom(_ROUSED_AGAIN)
         """Sagas with a full inbox, which it is no use to have read at each event that is refused."""
-        self.sweep: Sweep = Sweep(store, self.registry, self.announce)
+        self.sweep: Sweep = Sweep(store, self.registry, self.announce, self.have_read)
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()
@@ -341,6 +341,13 @@ class SagaEngine:
         else:
             self.nudge(saga_id)
         self.hints.send(saga_id)
+
+    async def have_read(self, saga_id: UUID) -> None:
+        """Have an inbox read that is full: its letters may be such as nobody has counted, for which no saga becomes due."""
+        if self._roused.lets(saga_id):
+            await self.store.rouse(saga_id)
+            self.announce(saga_id)
+            self.announce(None)
 
     def nudge(self, saga_id: UUID) -> None:
         """A saga has mail; if it is held here, its interpreter looks now."""

@@ -50,9 +50,9 @@ class Delivery(enum.StrEnum):
     BUFFERED = "buffered"
     """It is stored for the saga, which will take it when it waits for one."""
     KEPT = "kept"
-    """No saga of that key is active: it is stored for the next that starts, until it expires.
+    """It is stored for the saga of that key, until it expires: none is active yet, or the inbox of the active one is full.
 
-    It is so if no saga of that key has ended before, or if the event is `for_next`.
+    Where none is active it is so if no saga of that key has ended before, or if the event is `for_next`.
     """
     DUPLICATE = "duplicate"
     """An event with this `event_id` was accepted before; this one was dropped."""
@@ -122,7 +122,7 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
         case Posted.KNOWN:
             return Delivery.DUPLICATE
         case Posted.FULL:
-            await _rouse(engine, saga_id)
+            await engine.have_read(saga_id)
             raise SagaStateError(
                 f"saga {saga_id} has as many unread events as it may",
                 saga_id=saga_id,
@@ -130,14 +130,6 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
             )
         case Posted.STORED:
             return await follow(engine, saga_id, event)
-
-
-async def _rouse(engine: SagaEngine, saga_id: UUID) -> None:
-    """Have the inbox read that is full: its letters may be such as nobody has counted, for which no saga becomes due."""
-    if engine.roused.lets(saga_id):
-        await engine.store.rouse(saga_id)
-        engine.announce(saga_id)
-        engine.announce(None)
 
 
 async def send_to_key(

@@ -6,7 +6,7 @@ A sender, or a start, that dies between two statements leaves an event behind. E
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final, final
 from uuid import UUID
 
@@ -25,13 +25,20 @@ _LONGEST: Final = 0.5
 class Sweep:
     """The sweeps of one process; each goes on where the one before it stopped.
 
-    `announce` is called with the id of a saga that was given an event.
+    `announce` is called with the id of a saga that was given an event, `have_read` with one whose inbox may be full.
     """
 
-    def __init__(self, store: Store, registry: Registry, announce: Callable[[UUID], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        announce: Callable[[UUID], None],
+        have_read: Callable[[UUID], Awaitable[None]],
+    ) -> None:
         self._store = store
         self._registry = registry
         self._announce = announce
+        self._have_read = have_read
         self._after: dict[int, tuple[str, str]] = {}
         """By shard, the key behind which the next sweep goes on; a shard that is missing begins anew."""
         self._refused: dict[tuple[str, str], str] = {}
@@ -72,8 +79,9 @@ class Sweep:
 
     async def _hand_over(self, key: tuple[str, str]) -> None:
         """Give the saga that is active under the key what was kept for it; what the store refuses costs this key, and no other."""
+        shard = shard_of_key(key[1], self._store.shards)
         try:
-            saga_id = await self._store.kept_events.hand_over(shard_of_key(key[1], self._store.shards), key)
+            saga_id = await self._store.kept_events.hand_over(shard, key)
         except RowRefusedError as error:
             self._seen.add(key)
             if self._refused.get(key) != error.fact:  # it is told once for as long as it is so
@@ -82,3 +90,7 @@ class Sweep:
             return
         if saga_id is not None:
             self._announce(saga_id)
+            return
+        saga_id = await self._store.active(shard, *key)
+        if saga_id is not None:  # its inbox may be full
+            await self._have_read(saga_id)

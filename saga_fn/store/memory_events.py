@@ -17,6 +17,7 @@ from saga_fn.store.records import (
     HANDED_OVER_AT_ONCE,
     KEPT_FOR,
     MOST_KEPT,
+    MOST_UNREAD,
     STRANDED_AT_ONCE,
     KeptEvent,
     Letter,
@@ -88,7 +89,8 @@ class MemoryKeptEvents:
         saga_id = await self._store.active(shard, *key)
         if saga_id is None:
             return None
-        kept = self._kept_for(key)[:HANDED_OVER_AT_ONCE]
+        room = max(0, MOST_UNREAD - len(await self._store.letters(saga_id)))
+        kept = self._kept_for(key)[: min(HANDED_OVER_AT_ONCE, room)]
         for each in kept:
             each.repeated = not self._post(saga_id, Letter(each.kept.id, "event", each.kept.body))
             each.saga_id = saga_id

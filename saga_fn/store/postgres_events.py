@@ -16,6 +16,7 @@ from saga_fn.store.records import (
     KEPT_FOR,
     MOST_KEPT,
     MOST_LOOKED_INTO,
+    MOST_UNREAD,
     STRANDED_AT_ONCE,
     KeptEvent,
     Letter,
@@ -83,6 +84,7 @@ class PostgresKeptEvents:
                     name=key[0],
                     aggregation_id=key[1],
                     most=HANDED_OVER_AT_ONCE,
+                    most_unread=MOST_UNREAD,
                     patience=PATIENCE,
                 )
         except RowLockedError:

@@ -66,6 +66,7 @@ class KeptEvents(Protocol):
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
         """Put what is kept for the key into the inbox of its active saga, and give its id; else None.
 
+        No more than there is room for: while `MOST_UNREAD` of its letters are unread, all of it stays kept.
         A saga that began after another one of its key had ended gets only what was sent to itself, or is `for_next`.
         """
         ...

@@ -1,11 +1,28 @@
 -- name: hand_over_events :optional
 -- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it, in the order they
--- came, and count them there as send_letter does. No row: there is no such saga, or no event that it gets: a saga that began
--- after another one of its key had ended gets only what was sent to itself, or is `for_next`. An event that the inbox has
--- already is marked as repeated. Rows that another session is handing over at this moment are skipped; the saga's row is
+-- came, and count them there as send_letter does. No row: there is no such saga, or no event that it gets, or no room: `most_unread`
+-- letters of it are unread. A saga that began after another one of its key had ended gets only what was sent to itself, or is
+-- `for_next`. An event that the inbox has already is marked as repeated. Rows that another session is handing over at this moment are skipped; the saga's row is
 -- waited for `patience` milliseconds (55P03), and what is kept then stays kept.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+),
+unread AS MATERIALIZED (
+    SELECT count(*) AS letters
+    FROM (
+        SELECT i.id
+        FROM saga_fn.saga_inbox AS i
+        WHERE
+            i.shard = :shard::smallint AND i.answer IS NULL
+            AND i.saga_id = (
+                SELECT s.id
+                FROM saga_fn.saga AS s
+                WHERE
+                    s.shard = :shard::smallint AND s.name = :name::text
+                    AND s.aggregation_id = :aggregation_id::text AND s.ended_at IS NULL
+            )
+        LIMIT :most_unread::bigint
+    ) AS i
 ),
 kept AS MATERIALIZED (
     SELECT w.id, w.body, w.sent_at, s.id AS saga_id
@@ -34,7 +51,7 @@ kept AS MATERIALIZED (
                 )
             )
         ORDER BY e.sent_at, e.id
-        LIMIT :most::bigint
+        LIMIT (SELECT least(:most::bigint, :most_unread::bigint - u.letters) FROM unread AS u)
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS w
     JOIN saga_fn.saga AS s

@@ -24,10 +24,10 @@ from saga_fn import (
 from saga_fn.core.ids import Moment
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of_key
-from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, STRANDED_AT_ONCE, Letter, Posted
+from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, MOST_UNREAD, STRANDED_AT_ONCE, Letter, Posted
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop
-from tests.engine.test_events import Approval, approval, approved
+from tests.engine.test_events import Approval, approval, approved, forge
 from tests.weaknesses.stage import SOON, suspended
 
 KEY = ("approved", "order-1")
@@ -286,6 +286,16 @@ async def test_keys_that_cannot_be_handed_over_keep_no_other_from_it_and_are_tol
         async with make() as worker:
             worker.register("approved", approved(Shop()))
             assert await runs[0].result(SOON) == Approval(keys[0])
+
+
+async def test_an_event_for_a_key_waits_while_the_inbox_is_full_and_the_saga_is_made_to_read_it(make: Make) -> None:
+    """The letters in the inbox were counted by nobody, so that nothing but the sweep makes the saga due."""
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+        await forge(orchestrator, run.id, MOST_UNREAD)
+        assert await orchestrator.to(KEY, approval).send(Approval("ann")) is Delivery.KEPT
+        assert await run.result(SOON) == Approval("ann")
 
 
 async def test_a_name_that_nobody_knows_is_refused_unless_it_may_be_new(make: Make) -> None:

@@ -210,13 +210,21 @@ async def test_what_cannot_be_handed_over_takes_no_place_of_what_can(store: Stor
     assert [each.id.int for each in await store.letters(hand.id)] == [1000]
 
 
-async def test_an_event_is_handed_over_however_many_letters_are_unread(store: Store) -> None:
+async def test_what_an_inbox_has_no_room_for_stays_kept_and_is_handed_over_later(store: Store) -> None:
+    """Else a flood by the business key would fill the inbox without a bound, and what is behind it would never be read."""
     hand = await begun(store)
-    assert await keep(store, 9999) is Posted.STORED
+    for number in (5000, 5001, 5002):
+        assert await keep(store, number) is Posted.STORED
     for number in range(MOST_UNREAD):
         await store.send(hand.id, letter(number))
+    assert await store.kept_events.hand_over(0, KEY) is None
+    assert await store.kept_events.taker(0, KEY, UUID(int=5000)) is None
+    assert [each.id.int for each in await store.kept_events.read(0, None, None)] == [5000, 5001, 5002]
+    for number in range(2):
+        await store.answer(hand.id, UUID(int=number), "applied")
     assert await store.kept_events.hand_over(0, KEY) == hand.id
-    assert UUID(int=9999) in {each.id for each in await store.letters(hand.id)}, "it is kept nowhere else any more"
+    assert [each.id.int for each in await store.kept_events.read(0, None, None)] == [5002]
+    assert len(await store.letters(hand.id)) == MOST_UNREAD
 
 
 async def test_kept_events_can_be_discarded(store: Store) -> None:
