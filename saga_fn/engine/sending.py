@@ -179,12 +179,18 @@ async def send_to_key(
                     return Delivery.KEPT
 
 
-async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUID]:
-    """Read the inbox in the owner's stead. A sender without the right to change sagas leaves it to the workers."""
+async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUID] | None:
+    """Read the inbox in the owner's stead: the letters that the saga has no room for.
+
+    None if that is left to the workers: the sender does not know the saga, or has no right to change sagas.
+    """
+    registered = engine.registry.find(row.name, row.version)
+    if registered is None or registered.definition.plan.id != row.plan:
+        return None
     try:
         return await read_inbox(engine, row)
     except StoreRefusedError:
-        return ()
+        return None
 
 
 async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
@@ -195,7 +201,9 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
     backoff = Backoff(0.004, 0.1)
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
-        if row.owner is None and row.ended_at is None and event.id in await _read_for_owner(engine, row):
+        free = row.owner is None and row.ended_at is None
+        left = await _read_for_owner(engine, row) if free else ()
+        if left is not None and event.id in left:
             return Delivery.BUFFERED
         answer = await engine.store.read_answer(saga_id, event.id)
         if answer == Refusal.UNKNOWN_EVENT:
@@ -205,7 +213,7 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
             return _delivery(saga_id, event, answer)
         if row.ended_at is not None:
             return Delivery.ENDED
-        if time.monotonic() > ask_at:
+        if left is None and time.monotonic() > ask_at:
             ask_at = give_up
             if await _is_read_by_nobody(engine, row):
                 break
@@ -214,9 +222,7 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
 
 
 async def _is_read_by_nobody(engine: SagaEngine, row: SagaRecord) -> bool:
-    """Whether no process is known that will read the saga's letters soon: then its sender waits for nothing."""
-    if row.owner is not None:
-        return False
+    """Whether no process is known that will read the letters of a saga without an owner: then its sender waits for nothing."""
     if row.is_left_to_a_person:
         return True
     try:
