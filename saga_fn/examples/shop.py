@@ -28,29 +28,23 @@ class Approval(BaseModel, frozen=True):
     by: str
 
 
-class Receipt(BaseModel, frozen=True):
-    number: str
-
-
 bank = httpx.AsyncClient(base_url=os.environ.get("BANK", "http://localhost:8001"), timeout=httpx.Timeout(5, read=10))
 approval = Event("approval", Approval)
 
 
-async def find_charge(order: Order, ctx: StepContext) -> Done[Receipt] | NotDone:
+async def find_charge(order: Order, ctx: StepContext) -> Done[str] | NotDone:
     answer = await bank.get("/charges", headers={"Idempotency-Key": ctx.idempotency_key})
-    return (
-        NOT_DONE if answer.status_code == HTTPStatus.NOT_FOUND else Done(Receipt(number=answer.raise_for_status().text))
-    )
+    return NOT_DONE if answer.status_code == HTTPStatus.NOT_FOUND else Done(answer.raise_for_status().text)
 
 
 @step(probe=find_charge)  # asked after a read timeout, a 502 or a crash: then the money may be taken, or not
-async def charge(order: Order, ctx: StepContext) -> Receipt:
+async def charge(order: Order, ctx: StepContext) -> str:
     answer = await bank.post("/charges", json=order.cents, headers={"Idempotency-Key": ctx.idempotency_key})
-    return Receipt(number=answer.raise_for_status().text)
+    return answer.raise_for_status().text  # the receipt
 
 
 @saga("order")
-def order_saga(order: StepRef[Order]) -> StepRef[Receipt]:
+def order_saga(order: StepRef[Order]) -> StepRef[str]:
     approval.wait(timeout=timedelta(days=3))  # in the store; if nobody approves, the saga is rolled back
     return charge(order)
 
@@ -85,4 +79,4 @@ async def status(saga_id: UUID, wait: float = 0) -> dict[str, str]:
         receipt = await orders.attach(saga_id).result(timeout=wait)
     except TimeoutError:
         return {"status": "in progress"}
-    return {"status": "paid", "receipt": receipt.number}
+    return {"status": "paid", "receipt": receipt}
