@@ -6,12 +6,15 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+from pglast.stream import RawStream
 
 from saga_fn._tools.sql.generate import GUARD, QUERIES
-from saga_fn._tools.sql.scan import read_queries
+from saga_fn._tools.sql.qualify import parsed
+from saga_fn._tools.sql.scan import Query, read_queries
 from saga_fn.guard import _queries as of_guard
 from saga_fn.store import _queries as of_store
 
@@ -72,3 +75,64 @@ def test_every_count_of_rows_is_read_by_somebody(name: str) -> None:
         if isinstance(each, ast.Expr) and re.search(rf"queries\.{name}\(", ast.unparse(each))
     ]
     assert dropped == []
+
+
+# Twins: a statement for a batch, and one for a single saga, which pays for no arrays.
+
+
+def plain(node: Any, query: Query) -> str:  # Any: a node of pglast's syntax tree
+    """An expression as text, in which what a caller gives is called alike whether it comes alone or in an array."""
+    text = RawStream()(node)
+    text = re.sub(r"\$(\d+)", lambda found: query.parameters[int(found[1]) - 1].removeprefix("j_"), text)
+    text = re.sub(r"OPERATOR\(pg_catalog\.([^)]*)\)", r"\1", text)
+    text = re.sub(r"\b[gnjiw]\.(\w+)", r"\1", text)
+    for _ in range(2):
+        text = re.sub(r"CAST\(([^()]*) AS [^()]*\)", r"\1", text)
+    return re.sub(r"COALESCE\((\w+), [^()]*\)", r"\1", text)  # in an array NULL stands for what is usual
+
+
+def part_of(query: Query, name: str) -> Any:  # Any: a node of pglast's syntax tree
+    (tree,) = parsed(query.path, query.sql)
+    return next(cte.ctequery for cte in tree.stmt.withClause.ctes if cte.ctename == name)
+
+
+def inserted(query: Query, name: str) -> dict[str, str]:
+    """What each column of a row is made of."""
+    node = part_of(query, name)
+    values = [plain(target.val, query) for target in node.selectStmt.targetList]
+    return dict(zip([column.name for column in node.cols], values, strict=True))
+
+
+def conditions(query: Query) -> set[str]:
+    return {plain(each, query) for each in part_of(query, "written").whereClause.args}
+
+
+def test_one_saga_is_committed_as_many_are() -> None:
+    one, many = STORE["commit_saga"], STORE["commit_sagas"]
+    sets = [
+        {target.name: plain(target.val, query) for target in part_of(query, "written").targetList}
+        for query in (one, many)
+    ]
+    assert sets[0] == sets[1]
+    journals = [inserted(query, "journal") for query in (one, many)]
+    assert [journal.pop("seq") for journal in journals] == ["next_rev", "rev + 1"]
+    assert [journal.pop("saga_id") for journal in journals] == ["id", "saga_id"]
+    assert journals[0] == journals[1]
+
+
+def test_one_saga_is_fenced_as_many_are() -> None:
+    one, many = conditions(STORE["commit_saga"]), conditions(STORE["commit_sagas"])
+    assert one - many == set()
+    led_by_ids, past_locks = sorted(many - one)
+    assert led_by_ids.startswith("NOT past_locks OR ") or past_locks.startswith("NOT past_locks OR ")
+    assert "s.id = ANY(ids)" in {led_by_ids, past_locks}
+
+
+@pytest.mark.parametrize("part", ["inserted", "journal"])
+def test_one_saga_is_started_as_many_are(part: str) -> None:
+    assert inserted(STORE["insert_saga"], part) == inserted(STORE["insert_sagas"], part)
+
+
+def test_twins_give_rows_of_one_class() -> None:
+    for one, many in (("commit_saga", "commit_sagas"), ("insert_saga", "insert_sagas")):
+        assert STORE[one].row_class == STORE[many].row_class
