@@ -1,5 +1,7 @@
 -- name: answer_letter :exec
--- Answer a letter that changed nothing. A row that another session keeps locked is waited for `patience` milliseconds.
+-- Answer a letter that changed nothing.
+-- Locks: the letter's row, for which the statement waits `patience` milliseconds (55P03).
+-- Plan: the primary key of the inbox.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 )

@@ -1,10 +1,11 @@
 -- name: claim_due_sagas :many ClaimedRow
 -- nullable: aggregation_id, previous_owner, last_error
 -- not null: token
--- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. One index range a
--- definition: rows of definitions this process does not know, however many, are never walked over. Only what is
--- returned was claimed. No more of a definition are claimed than its room, and
--- none that is to be passed over. `previous_owner` names the owner whose lease had run out.
+-- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. Only what is returned
+-- was claimed. No more of a definition are claimed than its room, and none that is to be passed over. `previous_owner`
+-- names the owner whose lease had run out.
+-- Locks: the rows it claims. Rows that another session has locked are skipped.
+-- Plan: one range of saga_due a definition: rows of definitions that this process does not know are never walked over.
 WITH due AS MATERIALIZED ( -- a fence: the planner must not run the locking scan again for each row
     SELECT d.id, d.owner, d.due_at
     FROM unnest(:names::text[], :versions::integer[], :rooms::integer[]) AS w (name, version, room)

@@ -1,8 +1,9 @@
 -- name: claim_saga :optional ClaimedRow
 -- nullable: aggregation_id, previous_owner, last_error
 -- not null: token
--- Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running. A row
--- that another session keeps locked is waited for `patience` milliseconds (55P03): its caller shares the connection.
+-- Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running.
+-- Locks: the row, for which the statement waits `patience` milliseconds (55P03): its caller shares the connection.
+-- Plan: the primary key.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 ),

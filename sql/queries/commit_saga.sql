@@ -1,7 +1,9 @@
 -- name: commit_saga :optional CommittedRow
 -- nullable: token, due, seen, last_error, j_step_id, j_input, j_input_of, j_payload
--- What commit_sagas does, for one saga with one journal entry and no letter answered: a saga that is alone at the moment
--- does not pay for arrays. The same fence, and the same patience with a row that somebody else has locked.
+-- What commit_sagas does, for one saga with one journal entry and no letter answered: a saga that is alone at the
+-- moment does not pay for arrays. The fence is the same.
+-- Locks: the row, for which the statement waits `patience` milliseconds (55P03).
+-- Plan: the primary key.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 ),

@@ -1,15 +1,18 @@
 -- name: commit_sagas :many CommittedRow
--- nullable: tokens[], next_revs[], dues[], seens[], waits[], retry_counters[], last_errors[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
+-- nullable: tokens[], next_revs[], dues[], seens[], waits[], retry_counters[], last_errors[], j_step_ids[]
+-- nullable: j_inputs[], j_input_ofs[], j_payloads[]
 -- Write the next states of sagas with their journal entries and the answers to the letters they folded. Each row is
--- judged by the token and the revision its writer knows; one that gives the saga up or starts a step must also know
--- every letter (`seen`). What is not returned was not written, and neither was anything that goes with it.
--- An array may leave out what would be NULL at its end, for the driver pays for each element. So NULL stands for what is usual:
--- 0 in `waits` and `retry_counters`, and the next revision in `next_revs`. `j_revs` are the revisions before the entries. Without
--- `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its owner has written.
--- Nobody waits long for a row that somebody else has locked: after `patience` milliseconds the statement is given up (55P03), and with
--- `past_locks` it leaves such rows out. Locks are not taken beforehand by all, because each is a record in the WAL.
--- Work has to grow with the batch and not with its square, whatever the planner believes of unknown arrays:
--- `generate_series` makes it expect a thousand rows, and so hash them, and IS TRUE keeps IN from becoming a join.
+-- judged by the token and the revision its writer knows. A row that gives the saga up or starts a step must also know
+-- every letter (`seen`). A saga that is not returned was not written, and neither was anything that goes with it.
+-- An array may leave out what would be NULL at its end, for the driver pays for each element. So NULL stands for what
+-- is usual: 0 in `waits` and `retry_counters`, and the next revision in `next_revs`. `j_revs` are the revisions before
+-- the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its owner has
+-- written.
+-- Locks: the rows it writes, for which the statement waits `patience` milliseconds (55P03); with `past_locks` it skips
+-- those that another session has locked. They are not locked beforehand by every commit, because each lock is a record
+-- in the WAL.
+-- Plan: the primary keys. The work grows with the batch and not with its square, whatever the planner believes of
+-- unknown arrays.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 ),

@@ -1,7 +1,9 @@
 -- name: discard_kept_events :execrows
 -- nullable: event
--- Forget the events that wait for a saga of a business key, those of one name or (NULL) all of them. Events that another
--- session hands over at this moment are left to it. Locks: the rows it deletes. Plan: the index of kept events.
+-- Forget the events that wait for a saga of a business key, those of one name or (NULL) all of them. Events that
+-- another session hands over at this moment are left to it.
+-- Locks: the rows it deletes. Rows that another session has locked are skipped.
+-- Plan: a range of saga_event_kept.
 DELETE FROM saga_fn.saga_event AS e
 WHERE
     e.shard = :shard::smallint

@@ -1,7 +1,8 @@
 -- name: end_saga_row :execrows
 -- End a saga, FAILED, whose state cannot be used: its state and its journal stay as they are. Nothing is done if it has
--- moved on from `rev`, or has ended. Locks: the row; one that another session keeps locked is waited for `patience`
--- milliseconds (55P03). Plan: the primary key.
+-- moved on from `rev`, or has ended.
+-- Locks: the row, for which the statement waits `patience` milliseconds (55P03).
+-- Plan: the primary key.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 )

@@ -1,6 +1,8 @@
 -- name: find_due_shards :many
 -- not null: shard
--- The idle poll: which of these shards have something to claim. Takes no lock and writes nothing.
+-- Which of these shards have something to claim: the idle poll. It writes nothing.
+-- Locks: none.
+-- Plan: one probe of saga_due a shard and definition.
 SELECT w.shard
 FROM unnest(:shards::smallint[]) AS w (shard)
 WHERE EXISTS (

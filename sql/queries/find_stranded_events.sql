@@ -1,7 +1,8 @@
 -- name: find_stranded_events :many StrandedRow
--- Business keys with events that their active saga gets, and has not got: the session that was to hand them over has died. The
--- first `most` of them after (after_name, after_key), in order. Locks: none. Plan: the index of kept events from there on, with
--- probes of the indexes of business keys.
+-- Business keys with events that their active saga gets, and has not got: the session that was to hand them over has
+-- died. The first `most` of them after (after_name, after_key), in order.
+-- Locks: none.
+-- Plan: saga_event_kept from there on, with probes of saga_active_key and saga_ended_key.
 SELECT DISTINCT e.name, e.aggregation_id
 FROM saga_fn.saga_event AS e
 JOIN saga_fn.saga AS s

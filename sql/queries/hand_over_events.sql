@@ -1,9 +1,11 @@
 -- name: hand_over_events :optional
--- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it, in the order they
--- came, and count them there as send_letter does. No row: there is no such saga, or no event that it gets, or no room: `most_unread`
--- letters of it are unread. A saga that began after another one of its key had ended gets only what was sent to itself, or is
--- `for_next`. An event that the inbox has already is marked as repeated. Rows that another session is handing over at this moment are skipped; the saga's row is
--- waited for `patience` milliseconds (55P03), and what is kept then stays kept.
+-- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it, in
+-- the order they came, and count them there as send_letter does. No row comes if there is no such saga, no event that
+-- it gets, or no room: `most_unread` letters of it are unread. A saga that began after another one of its key had ended
+-- gets only what was sent to itself, or is `for_next`. An event that the inbox has already is marked as repeated.
+-- Locks: the saga's row, for which the statement waits `patience` milliseconds (55P03); what is kept then stays kept.
+-- Events that another session hands over at this moment are skipped.
+-- Plan: a range of saga_event_kept, and probes of saga_active_key and saga_ended_key; a range of saga_inbox_unread.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 ),

@@ -1,9 +1,11 @@
 -- name: hold_plan :one HeldPlanRow
--- See to it that a saga started in a caller's transaction has its plan: another copy of it, unless one can be seen. Copies
--- differ in their key, so that no transaction waits for another one that writes the same plan and is still open.
--- `known`: the copy that insert_plan writes is there; it is committed, for that is always a transaction of its own.
--- Its time is that of the statement, for the transaction may have begun long ago.
 -- lint: waits, because its copy is new and no other session can hold it
+-- See to it that a saga started in a caller's transaction has its plan: another copy of it, unless one can be seen.
+-- `known`: the copy that insert_plan writes is there; it is committed, for that is always a transaction of its own. Its
+-- time is that of the statement, for the transaction may have begun long ago.
+-- Locks: the key of its copy, which is new, so that no other session can hold it. A transaction never waits for another
+-- one that writes the same plan and is still open.
+-- Plan: a range of the primary key.
 WITH seen AS (
     SELECT p.copy
     FROM saga_fn.saga_plan AS p

@@ -1,7 +1,8 @@
 -- name: insert_plan :one
--- Store a plan under its fingerprint; a plan never changes, so the first is as good as any. It precedes a process's first
--- start, whose event needs the server's time. Its `copy` is the nil UUID, by the column's default: see hold_plan. Locks: the
--- plan's key, for which it waits `patience` milliseconds (55P03).
+-- Store a plan under its fingerprint; a plan never changes, so the first is as good as any. It precedes a process's
+-- first start, whose event needs the server's time. Its `copy` is the nil UUID, by the column's default: see hold_plan.
+-- Locks: the plan's key, for which the statement waits `patience` milliseconds (55P03).
+-- Plan: the primary key.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 ),

@@ -2,6 +2,8 @@
 -- nullable: aggregation_id, token, owner, due, id
 -- not null: lock_timeout
 -- What insert_sagas does, for one saga.
+-- Locks: the same, with the same `patience`.
+-- Plan: none is needed: rows are inserted.
 WITH patience AS MATERIALIZED (
     SELECT
         current_setting('lock_timeout') AS before,

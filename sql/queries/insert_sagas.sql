@@ -1,15 +1,17 @@
 -- name: insert_sagas :many InsertedRow
 -- nullable: aggregation_ids[], tokens[], owners[], waits[], dues[], id
 -- not null: lock_timeout
--- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is not
--- returned: the caller reads which of the two it was. Owned rows get a lease;
--- of the others those that could go on are due at once, those that begin by waiting when that is over.
--- An array may leave out what would be NULL at its end; NULL stands for 0 in `waits`. Without `writers` each saga is written by the
--- owner whose token it gets.
--- Locks: an insert waits for another transaction that has inserted the same id or business key and is still open, `patience`
--- milliseconds at most; then the statement is given up (55P03). Without a key it waits for no transaction. All statements
--- insert keys in one order, so that two of them do not wait for each other. The transaction may be a caller's: its own
--- lock_timeout is put back when all rows are inserted, and a row without an id tells so where none was.
+-- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
+-- not returned: the caller reads which of the two it was. Owned rows get a lease. Of the others those that could go on
+-- are due at once, those that begin by waiting when that is over.
+-- An array may leave out what would be NULL at its end; NULL stands for 0 in `waits`. Without `writers` each saga is
+-- written by the owner whose token it gets.
+-- Locks: an insert waits for another transaction that has inserted the same id or business key and is still open,
+-- `patience` milliseconds at most; then the statement is given up (55P03). Without a key it waits for no transaction.
+-- All statements insert keys in one order, so that two of them do not wait for each other. The transaction may be a
+-- caller's: its own lock_timeout is put back when all rows are inserted, and a row without an id tells so where none
+-- was.
+-- Plan: each journal entry looks its saga up by a hash of the inserted ids.
 WITH patience AS MATERIALIZED (
     SELECT
         current_setting('lock_timeout') AS before,

@@ -1,6 +1,7 @@
 -- name: note_process :one
 -- Say that a process is there and which definitions it works on: one row a process, written again each half minute.
--- Locks: the process's own row, for which it waits `patience` milliseconds (55P03).
+-- Locks: the process's own row, for which the statement waits `patience` milliseconds (55P03).
+-- Plan: the primary key.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 ),

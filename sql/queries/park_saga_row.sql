@@ -1,7 +1,8 @@
 -- name: park_saga_row :exec
--- Take a saga out of work whose state cannot be used, until a person has looked at it: its state and its journal stay as
--- they are. Nothing is done unless the claim with that token still stands. Locks: the row; one that another session keeps
--- locked is waited for `patience` milliseconds (55P03). Plan: the primary key.
+-- Take a saga out of work whose state cannot be used, until a person has looked at it: its state and its journal stay
+-- as they are. Nothing is done unless the claim with that token still stands.
+-- Locks: the row, for which the statement waits `patience` milliseconds (55P03).
+-- Plan: the primary key.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 )

@@ -1,5 +1,7 @@
 -- name: read_active :optional
 -- The active saga that holds a business key.
+-- Locks: none.
+-- Plan: one probe of saga_active_key.
 SELECT s.id
 FROM saga_fn.saga AS s
 WHERE

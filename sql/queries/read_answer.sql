@@ -1,6 +1,8 @@
 -- name: read_answer :optional AnswerRow
 -- nullable: answer
 -- What became of a letter; NULL while nobody has read it.
+-- Locks: none.
+-- Plan: the primary key of the inbox.
 SELECT i.answer
 FROM saga_fn.saga_inbox AS i
 WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.id = :id::uuid

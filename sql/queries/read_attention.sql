@@ -1,10 +1,12 @@
 -- name: read_attention :many AttentionRow
 -- not null: sagas, ids
--- What a person should look at, by kind, name and version: `parked` sagas; `unowned` ones, which have been due for longer than
--- `lately` (or `left_behind`, where a process works on their name) and which no process seen lately works on; those that `failed` within `failed_within`. Counts stop at
--- `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that the cost grows with
--- the number of names. Processes are asked as in read_definitions. Locks: none. Plan: ranges of saga_due, saga_parked, saga_failed
--- and saga_process_seen.
+-- What a person should look at, by kind, name and version: `parked` sagas; `unowned` ones, which have been due for
+-- longer than `lately` (or `left_behind`, where a process works on their name) and which no process seen lately works
+-- on; those that `failed` within `failed_within`. Counts stop at `most`; `sagas` are some of them. Names are found by
+-- jumping from one to the next in an index, so that the cost grows with the number of names. Processes are asked as in
+-- read_definitions.
+-- Locks: none.
+-- Plan: ranges of saga_due, saga_parked, saga_failed and saga_process_seen.
 WITH RECURSIVE known AS MATERIALIZED (
     SELECT DISTINCT d.name, d.version
     FROM (
@@ -113,7 +115,9 @@ CROSS JOIN LATERAL (
     ) AS o
 ) AS found
 UNION ALL
-SELECT 'failed' AS kind, f.name, f.version, count(*)::integer AS sagas, (array_agg(f.id ORDER BY f.ended_at DESC))[1:3] AS ids
+SELECT
+    'failed' AS kind, f.name, f.version, count(*)::integer AS sagas,
+    (array_agg(f.id ORDER BY f.ended_at DESC))[1:3] AS ids
 FROM unnest(:shards::smallint[]) AS w (shard)
 CROSS JOIN LATERAL (
     SELECT s.name, s.version, s.id, s.ended_at

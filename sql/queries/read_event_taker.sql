@@ -1,7 +1,10 @@
 -- name: read_event_taker :optional TakerRow
 -- nullable: taken_by
--- Which saga has got an event that was sent to a business key; `repeated` if it had got the same event before, by its own id.
--- `ended`: none has, and a saga of the key has ended since, so that none will, unless the event is for the next. Locks: none.
+-- Which saga has got an event that was sent to a business key; `repeated` if it had got the same event before, by its
+-- own id. `ended`: none has, and a saga of the key has ended since, so that none will, unless the event is for the
+-- next.
+-- Locks: none.
+-- Plan: the primary key of the kept events, with probes of saga_active_key and saga_ended_key.
 SELECT
     e.taken_by,
     e.repeated,

@@ -1,6 +1,7 @@
 -- name: read_event_was_got :one
--- Whether one of `most` sagas of a business key that have ended had got an event with this id, by its own id. Locks: none. Plan:
--- the index of ended business keys, with a probe of the inbox's primary key for each saga.
+-- Whether one of `most` sagas of a business key that have ended had got an event with this id, by its own id.
+-- Locks: none.
+-- Plan: saga_ended_key, with a probe of the inbox's primary key for each saga.
 SELECT EXISTS (
     SELECT 1
     FROM (

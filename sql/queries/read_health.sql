@@ -1,9 +1,11 @@
 -- name: read_health :one HealthRow
 -- nullable: next_due
 -- not null: is_read_only
--- The server's time, when the first saga of these definitions is or was due, and whether the server takes no writes. Without
--- `past_waits`, sagas that an event will wake before their time has come are left out, unless they wait for a retry as well.
--- Takes no lock. Plan: one probe of the index of due sagas for each definition.
+-- The server's time, when the first saga of these definitions is or was due, and whether the server takes no writes.
+-- Without `past_waits`, sagas that an event will wake before their time has come are left out, unless they wait for a
+-- retry as well.
+-- Locks: none.
+-- Plan: one probe of saga_due for each shard and definition.
 SELECT
     now() AS now,
     pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_read_only,

@@ -1,6 +1,9 @@
 -- name: read_invalid_indexes :many InvalidIndexRow
 -- not null: name
--- Indexes of a schema that CREATE INDEX CONCURRENTLY has not finished, as quoted names. `building`: somebody is at it now.
+-- Indexes of a schema that CREATE INDEX CONCURRENTLY has not finished, as quoted names. `building`: somebody is at it
+-- now.
+-- Locks: none.
+-- Plan: catalogs only.
 SELECT
     format('%I.%I', n.nspname, c.relname) AS name,
     EXISTS (SELECT 1 FROM pg_catalog.pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid) AS building

@@ -1,6 +1,8 @@
 -- name: read_journal :many JournalRow
 -- nullable: input, payload
 -- A saga's journal up to and with entry `last`, in order: what a row that was read before it was made by.
+-- Locks: none.
+-- Plan: a range of the journal's primary key, with a probe of it for each entry that names its input.
 SELECT j.seq, j.writer, j.event, coalesce(j.input, given.payload) AS input, j.payload
 FROM saga_fn.saga_journal AS j
 LEFT JOIN saga_fn.saga_journal AS given

@@ -1,7 +1,9 @@
 -- name: read_kept_events :many KeptEventRow
 -- nullable: of_name, of_key
--- Events that wait for a saga of their business key, the oldest first; not those that none will get, because a saga of the key has
--- ended since they came.
+-- Events that wait for a saga of their business key, the oldest first; not those that none will get, because a saga of
+-- the key has ended since they came.
+-- Locks: none.
+-- Plan: a range of saga_event_kept, with probes of saga_active_key and saga_ended_key.
 SELECT e.name, e.aggregation_id, e.id, e.event, e.body, e.sent_at, e.expires_at
 FROM saga_fn.saga_event AS e
 WHERE

@@ -1,7 +1,9 @@
 -- name: read_lacking :many LackingRow
 -- not null: of_table, of_column, privilege
--- Which of these privileges on tables, or on single columns of them where `columns` names one, this session's role has not.
--- Locks: none. It reads catalogs only.
+-- Which of these privileges on tables, or on single columns of them where `columns` names one, this session's role has
+-- not.
+-- Locks: none.
+-- Plan: catalogs only.
 SELECT
     w.of_table,
     w.of_column,

@@ -1,5 +1,7 @@
 -- name: read_letters :many LetterRow
--- The first `most` letters that nobody has answered yet, in the order they were sent. Locks: none.
+-- The first `most` letters that nobody has answered yet, in the order they were sent.
+-- Locks: none.
+-- Plan: a range of saga_inbox_unread.
 SELECT i.id, i.kind, i.body
 FROM saga_fn.saga_inbox AS i
 WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.answer IS NULL

@@ -1,6 +1,8 @@
 -- name: read_parked :many ParkedRow
--- Sagas of these names and versions that were parked because a plan did not fit them, by their ids, those after `after`.
--- Locks: none. Plan: a range of saga_unfit a shard, name and version.
+-- Sagas of these names and versions that were parked because a plan did not fit them, by their ids, those after
+-- `after`.
+-- Locks: none.
+-- Plan: a range of saga_unfit a shard, name and version.
 SELECT f.id, f.name, f.version, f.plan, f.state
 FROM unnest(:shards::smallint[]) AS w (shard)
 CROSS JOIN unnest(:names::text[], :versions::integer[]) AS d (name, version)

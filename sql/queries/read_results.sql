@@ -1,6 +1,8 @@
 -- name: read_results :many ResultRow
 -- nullable: input, payload
 -- Exactly the named journal entries of many sagas at once: what a claim needs to go on.
+-- Locks: none.
+-- Plan: the journal's primary key, once for each entry.
 SELECT
     j.saga_id,
     j.seq,

@@ -1,8 +1,10 @@
 -- name: read_standing :optional StandingRow
 -- nullable: token, writer
--- How a saga stands for a writer whose commit matched nothing: the saga's row, and who wrote the journal entry that this
--- commit would have written. One statement, so one snapshot: a commit that comes through between two looks would show in
--- the one and not in the other, and its writer would believe that it had lost the saga. Takes no lock.
+-- How a saga stands for a writer whose commit matched nothing: the saga's row, and who wrote the journal entry that
+-- this commit would have written. One statement, so one snapshot: a commit that comes through between two looks would
+-- show in the one and not in the other, and its writer would believe that it had lost the saga.
+-- Locks: none.
+-- Plan: the primary keys of the saga and of the journal.
 SELECT s.rev, s.token, s.signals, j.writer, now() AS now
 FROM saga_fn.saga AS s
 LEFT JOIN saga_fn.saga_journal AS j ON j.shard = s.shard AND j.saga_id = s.id AND j.seq = :seq::bigint

@@ -1,5 +1,7 @@
 -- name: read_writers :many WriterRow
 -- Who wrote the named journal entries: settles starts whose answer was lost.
+-- Locks: none.
+-- Plan: the journal's primary key, once for each entry.
 SELECT j.saga_id, j.seq, j.writer
 FROM ROWS FROM ( -- as in commit_sagas
     unnest(:saga_ids::uuid[], :seqs::bigint[]), generate_series(1, cardinality(:saga_ids::uuid[]))

@@ -1,7 +1,8 @@
 -- name: release_sagas :exec
--- Hand claimed sagas back as they are, due when `pause` is over: nothing of them was begun under this claim. One whose row somebody
--- else has locked is left to its lease: who waited for it would hold up the renewals behind. Its shape keeps the work in
--- line with the batch, as in commit_sagas.
+-- Hand claimed sagas back as they are, due when `pause` is over: nothing of them was begun under this claim.
+-- Locks: the rows it writes. A row that another session has locked is skipped, and left to its lease: who waited for it
+-- would hold up the renewals behind.
+-- Plan: the primary key. The work grows with the batch, as in commit_sagas.
 WITH given AS (
     SELECT g.id, g.token
     FROM ROWS FROM (

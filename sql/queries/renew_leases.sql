@@ -1,7 +1,9 @@
 -- name: renew_leases :many RenewedRow
 -- Extend the leases a process holds, all at once. A row that is not returned was lost, or is locked at this moment: the
--- caller reads it before it gives it up. Never by revision: a commit in flight must not make a renewal miss. Its shape
--- keeps the work in line with the batch, as in commit_sagas.
+-- caller reads it before it gives it up. Rows are never judged by revision: a commit in flight must not make a renewal
+-- miss.
+-- Locks: the rows it writes. Rows that another session has locked are skipped.
+-- Plan: the primary key. The work grows with the batch, as in commit_sagas.
 WITH given AS (
     SELECT g.id, g.token
     FROM ROWS FROM (

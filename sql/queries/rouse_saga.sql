@@ -1,7 +1,9 @@
 -- name: rouse_saga :exec
--- Count a letter that was not counted when it was stored, as send_letter does, so that whoever owns the saga reads its inbox; a
--- saga that nobody owns becomes due. For an inbox that is full, and perhaps of letters that something else has written.
--- Locks: the saga's row, for which it waits `patience` milliseconds (55P03).
+-- Count a letter that was not counted when it was stored, as send_letter does, so that whoever owns the saga reads its
+-- inbox; a saga that nobody owns becomes due. For an inbox that is full, and perhaps of letters that something else has
+-- written.
+-- Locks: the saga's row, for which the statement waits `patience` milliseconds (55P03).
+-- Plan: the primary key.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 )

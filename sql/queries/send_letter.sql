@@ -1,11 +1,12 @@
 -- name: send_letter :one SentRow
 -- not null: is_full
 -- Leave a letter for the saga's owner, present or next. The counter on the saga's row keeps its owner from giving it up
--- unread. An unowned saga becomes due, unless it waits for a person and for no event. A letter sent again is there once, is
--- not `stored` then, and is not counted again: a flood of repetitions keeps no owner from committing. `told` and `known` are
--- both false if there is no such saga, if it has ended, or if it is full (`is_full`): `most` letters of it are unread, and this is an
--- event. No letter was stored then. Locks: the saga's row, for which it waits
--- `patience` milliseconds (55P03).
+-- unread. An unowned saga becomes due, unless it waits for a person and for no event. A letter sent again is there
+-- once, is not `stored` then, and is not counted again: a flood of repetitions keeps no owner from committing. `told`
+-- and `known` are both false if there is no such saga, if it has ended, or if it is full (`is_full`): `most` letters of
+-- it are unread, and this is an event. No letter was stored then.
+-- Locks: the saga's row, for which the statement waits `patience` milliseconds (55P03).
+-- Plan: the primary keys, and a range of saga_inbox_unread.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 ),

@@ -1,8 +1,10 @@
 -- name: take_saga :optional TakenRow
 -- not null: token, lease_end
--- Take one saga from its owner, whether or not the lease is running, if it stands as the caller has read it (`from_token`,
--- `rev`): what the owner commits or renews afterwards matches nothing. `lease_end` is where the owner's lease ended then.
--- Called by `abort` alone. It locks the one row, and finds nothing while another session has it locked.
+-- Take one saga from its owner, whether or not the lease is running, if it stands as the caller has read it
+-- (`from_token`, `rev`): what the owner commits or renews afterwards matches nothing. `lease_end` is where the owner's
+-- lease ended then. Called by `abort` alone.
+-- Locks: the one row. It is skipped, and nothing comes, while another session has it locked.
+-- Plan: the primary key.
 WITH held AS MATERIALIZED (
     SELECT s.id, s.due_at AS lease_end
     FROM saga_fn.saga AS s

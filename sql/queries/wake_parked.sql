@@ -1,6 +1,7 @@
 -- name: wake_parked :exec
--- Make sagas due now that were parked because a plan did not fit them, unless something has become of them since. Locks: rows
--- that another session has locked are skipped.
+-- Make sagas due now that were parked because a plan did not fit them, unless something has become of them since.
+-- Locks: the rows it writes. Rows that another session has locked are skipped.
+-- Plan: the primary key, by the ids.
 UPDATE saga_fn.saga AS s
 SET due_at = now(), updated_at = now()
 WHERE

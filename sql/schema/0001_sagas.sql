@@ -64,8 +64,8 @@ CREATE TABLE saga_fn.saga (
 -- What a claim scans.
 CREATE INDEX saga_due ON saga_fn.saga (shard, name, version, due_at) WHERE due_at IS NOT NULL;
 
--- What waits for a person: all from 16 on is a kind of that, and a comparison is what a planner can estimate. The columns here
--- change when a saga is suspended, which changes `due_at`, too.
+-- What waits for a person: all from 16 on is a kind of that, and a comparison is what a planner can estimate. The
+-- columns here change when a saga is suspended, which changes `due_at`, too.
 CREATE INDEX saga_parked ON saga_fn.saga (shard, name, version) WHERE waits >= 16;
 
 -- What waits for a plan that fits it.
@@ -88,8 +88,8 @@ CREATE TABLE saga_fn.saga_journal (
     recorded_at timestamptz NOT NULL DEFAULT now(),
     seq         bigint      NOT NULL,
     saga_id     uuid        NOT NULL,
-    -- Who wrote it: the claim, by its token, or an outsider's single write. With `seq` it names the write, so that a commit
-    -- whose answer was lost can be looked up.
+    -- Who wrote it: the claim, by its token, or an outsider's single write. With `seq` it names the write, so that a
+    -- commit whose answer was lost can be looked up.
     writer      uuid        NOT NULL,
     -- The entry whose payload the step was given, where it was given just that: no payload is kept twice.
     input_of    bigint,
@@ -131,8 +131,8 @@ CREATE TABLE saga_fn.saga_inbox (
 -- What nobody has read yet: few of a saga's letters, however many it has had.
 CREATE INDEX saga_inbox_unread ON saga_fn.saga_inbox (shard, saga_id) WHERE answer IS NULL;
 
--- Events for whatever saga of a name is, or will be, active under a business key. Each is stored here before anything else
--- happens to it, and stands here until it expires, so that a repetition is known.
+-- Events for whatever saga of a name is, or will be, active under a business key. Each is stored here before anything
+-- else happens to it, and stands here until it expires, so that a repetition is known.
 CREATE TABLE saga_fn.saga_event (
     shard          smallint    NOT NULL,
     -- Of the saga.
@@ -180,15 +180,15 @@ CREATE TABLE saga_fn.saga_note (
 CREATE TABLE saga_fn.saga_plan (
     shard smallint NOT NULL,
     id    text     NOT NULL,
-    -- The nil UUID is the copy that a process writes in a transaction of its own. A start in a caller's transaction writes
-    -- another one if it sees none: two such transactions must not wait for each other.
+    -- The nil UUID is the copy that a process writes in a transaction of its own. A start in a caller's transaction
+    -- writes another one if it sees none: two such transactions must not wait for each other.
     copy  uuid     NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000'::uuid,
     data  bytea    NOT NULL,
     PRIMARY KEY (shard, id, copy)
 );
 
--- One row a process that works on sagas, written each half minute: what it works on, and when it last said so. A process that
--- stops forgets its row, rows of those that died are swept.
+-- One row a process that works on sagas, written each half minute: what it works on, and when it last said so. A
+-- process that stops forgets its row, rows of those that died are swept.
 CREATE TABLE saga_fn.saga_process (
     -- Always the first: there are few rows, and all of them are read together.
     shard    smallint    NOT NULL,

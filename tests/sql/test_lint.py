@@ -173,8 +173,59 @@ def test_an_exception_that_is_misspelt_is_refused(tmp_path: Path) -> None:
     query = tmp_path / "sql" / "queries" / "lock.sql"
     for reason, faults in (("waits, because it may", 0), ("wait, because it may", 2), ("waits", 2)):
         text = LOCKING.replace("$1", ":shard::smallint AND s.id = :id::uuid")
-        query.write_text(f"-- name: lock :many\n-- lint: {reason}\n-- Lock one.\n{text}\n")
+        query.write_text(
+            f"-- name: lock :many\n-- lint: {reason}\n-- Lock one.\n-- Locks: one, which no other session holds.\n"
+            f"-- Plan: none.\n{text}\n"
+        )
         assert len(list(lint_folder(tmp_path / "sql"))) == faults
+
+
+SKIPPING = "SELECT s.id FROM saga_fn.saga AS s WHERE s.shard = :shard::smallint ORDER BY s.id FOR UPDATE SKIP LOCKED"
+WAITING = (
+    "WITH p AS MATERIALIZED (SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS ms)"
+    "\nINSERT INTO saga_fn.saga_note (shard) SELECT :shard::smallint FROM p"
+)
+LONG = "-- Give a row that is there and not locked, of which there may be some, and which is known by"
+
+HEADERS = [
+    ("a header says what is locked, and by which plan", "-- Give one.", "SELECT 1 AS a"),
+    ("a header says what is locked, and by which plan", "-- Give one.\n-- Plan: p.\n-- Locks: none.", "SELECT 1 AS a"),
+    ("a header says what is locked, and by which plan", "-- Give one. Locks: none. Plan: p.", "SELECT 1 AS a"),
+    ("a header says what its statement is for", "-- Locks: none.\n-- Plan: p.", "SELECT 1 AS a"),
+    ("a header tells the truth about locks", "-- Give one.\n-- Locks: a row.\n-- Plan: p.", "SELECT 1 AS a"),
+    ("a header tells the truth about locks", "-- Give one.\n-- Locks: none.\n-- Plan: p.", WAITING),
+    ("a header tells the truth about locks", "-- Give one.\n-- Locks: none.\n-- Plan: p.", SKIPPING),
+    ("a header says how long a lock is waited for", "-- Give one.\n-- Locks: a row.\n-- Plan: p.", WAITING),
+    ("a header says how long a lock is waited for", "-- Give one.\n-- Locks: a row.\n-- Plan: p.", SKIPPING),
+    (
+        "a sentence of a header is wrapped where its line is full",
+        f"{LONG}\n-- its id, and by nothing else.\n-- Locks: none.\n-- Plan: p.",
+        "SELECT 1 AS a",
+    ),
+    ("line 2 is no wider than 120 columns", f"{LONG}, {LONG}.\n-- Locks: none.\n-- Plan: p.", "SELECT 1 AS a"),
+]
+
+
+@pytest.mark.parametrize("rule, header, sql", HEADERS)
+def test_a_header_says_purpose_locks_and_plan(tmp_path: Path, rule: str, header: str, sql: str) -> None:
+    (tmp_path / "sql" / "queries").mkdir(parents=True)
+    (tmp_path / "sql" / "queries" / "q.sql").write_text(f"-- name: q :many Row\n{header}\n{sql}\n")
+    assert [line.splitlines()[0] for line in lint_folder(tmp_path / "sql")] == [f"sql/queries/q.sql: {rule}."]
+
+
+@pytest.mark.parametrize(
+    "locks, sql",
+    [
+        ("none.", "SELECT 1 AS a"),
+        ("a row, for which it waits `patience` milliseconds.", WAITING),
+        ("rows, and those that are locked are skipped.", SKIPPING),
+    ],
+)
+def test_a_header_that_says_it_all_is_taken(tmp_path: Path, locks: str, sql: str) -> None:
+    (tmp_path / "sql" / "queries").mkdir(parents=True)
+    text = f"-- name: q :many Row\n-- Give one.\n-- Locks: {locks}\n-- Plan: the primary key.\n{sql}\n"
+    (tmp_path / "sql" / "queries" / "q.sql").write_text(text)
+    assert list(lint_folder(tmp_path / "sql")) == []
 
 
 CONCURRENTLY = "CREATE INDEX CONCURRENTLY IF NOT EXISTS a ON saga_fn.saga (shard, name)"

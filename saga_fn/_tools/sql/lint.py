@@ -15,6 +15,7 @@ import pglast
 from pglast.stream import RawStream
 from pglast.visitors import Visitor
 
+from saga_fn._tools.sql.lint_headers import lint_header, lint_width
 from saga_fn._tools.sql.lint_locks import unbounded
 from saga_fn._tools.sql.qualify import unqualified
 from saga_fn._tools.sql.scan import MigrationSource, read_migrations, read_query
@@ -228,12 +229,16 @@ def lint_folder(root: Path) -> Iterator[str]:
         exempt, broken = _exemptions(path)
         sql = query.sql.replace(SCHEMA_MARKER, "saga_fn")
         broken += lint_statement(sql, name=query.name, exempt=exempt, kinds=_QUERIES) + lint_names(sql)
+        broken += lint_header(query, pglast.parse_sql(sql)[0].stmt, exempt) + lint_width(
+            path.read_text(encoding="utf-8")
+        )
         for rule, mend in broken:
             yield f"{path.relative_to(root.parent)}: {rule}.\nHINT: {mend}."
     for folder, migration in _all_migrations(root):
         path = folder / f"{migration.number:04d}_{migration.name}.sql"
         statements = [statement.replace(SCHEMA_MARKER, "saga_fn") for statement in migration.statements]
         _, broken = _exemptions(path)
+        broken += lint_width(path.read_text(encoding="utf-8"))
         for statement in statements:
             broken += lint_statement(statement, name=migration.name, kinds=_MIGRATIONS) + lint_names(statement)
         broken += lint_online(statements, concurrently=migration.concurrently)

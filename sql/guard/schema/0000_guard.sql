@@ -1,8 +1,10 @@
--- The participant's guard: one table in the schema of a service that takes part in sagas. It needs nothing else of ours.
+-- The participant's guard: one table in the schema of a service that takes part in sagas. It needs nothing else of
+-- ours.
 CREATE TABLE IF NOT EXISTS saga_fn.saga_guard (
     -- What is done and undone: a step of a saga, as StepContext.operation names it.
     operation  text        PRIMARY KEY,
-    -- Of those that have come, the last input that the step was given: it stands for this one, and no longer for earlier ones.
+    -- Of those that have come, the last input that the step was given: it stands for this one, and no longer for
+    -- earlier ones.
     generation integer     NOT NULL DEFAULT 0,
     done_at    timestamptz,
     -- When it was undone, or was to be undone before it had been done: from then on it must not be done any more.
