@@ -24,6 +24,7 @@ class GuardDoneRow(msgspec.Struct, frozen=True, gc=False):
 
 class GuardDone(Statement):
     """Mark an operation as done with this generation of its input, unless it was with it or a later one, or undone.
+
     Locks: the operation's row; the participant's transaction sets its own lock_timeout.
     Plan: the primary key.
     """
@@ -58,6 +59,7 @@ class GuardUndoneRow(msgspec.Struct, frozen=True, gc=False):
 
 class GuardUndone(Statement):
     """Mark an operation as undone, whether it has been done or not; says which, and how often it was undone before.
+
     Locks: the operation's row; the participant's transaction sets its own lock_timeout.
     Plan: the primary key.
     """

@@ -17,6 +17,7 @@ from saga_fn.store.statement import Statement
 
 class AnswerLetter(Statement):
     """Answer a letter that changed nothing.
+
     Locks: the letter's row, for which the statement waits `patience` milliseconds (55P03).
     Plan: the primary key of the inbox.
     """
@@ -69,6 +70,7 @@ class ClaimDueSagas(Statement):
     """Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. Only what is returned
     was claimed. No more of a definition are claimed than its room, and none that is to be passed over. `previous_owner`
     names the owner whose lease had run out.
+
     Locks: the rows it claims. Rows that another session has locked are skipped.
     Plan: one range of saga_due a definition: rows of definitions that this process does not know are never walked over.
     """
@@ -137,6 +139,7 @@ RETURNING
 
 class ClaimSaga(Statement):
     """Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running.
+
     Locks: the row, for which the statement waits `patience` milliseconds (55P03): its caller shares the connection.
     Plan: the primary key.
     """
@@ -190,6 +193,7 @@ class CommittedRow(msgspec.Struct, frozen=True, gc=False):
 class CommitSaga(Statement):
     """What commit_sagas does, for one saga with one journal entry and no letter answered: a saga that is alone at the
     moment does not pay for arrays. The fence is the same.
+
     Locks: the row, for which the statement waits `patience` milliseconds (55P03).
     Plan: the primary key.
     """
@@ -299,6 +303,7 @@ class CommitSagas(Statement):
     is usual: 0 in `waits` and `retry_counters`, and the next revision in `next_revs`. `j_revs` are the revisions before
     the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its owner has
     written.
+
     Locks: the rows it writes, for which the statement waits `patience` milliseconds (55P03); with `past_locks` it skips
     those that another session has locked. They are not locked beforehand by every commit, because each lock is a record
     in the WAL.
@@ -457,6 +462,7 @@ SELECT w.id, w.signals, pg_catalog.now() AS now FROM written AS w"""
 class DiscardKeptEvents(Statement):
     """Forget the events that wait for a saga of a business key, those of one name or (NULL) all of them. Events that
     another session hands over at this moment are left to it.
+
     Locks: the rows it deletes. Rows that another session has locked are skipped.
     Plan: a range of saga_event_kept.
     """
@@ -488,6 +494,7 @@ WHERE
 class DropExpiredEvents(Statement):
     """Forget `most` events for business keys that have expired, the oldest first. Events that were handed over are in their
     sagas' journals.
+
     Locks: the rows it deletes. Rows that another session has locked are skipped.
     Plan: a range of saga_event_expiry, then rows by their place.
     """
@@ -517,6 +524,7 @@ WHERE
 class DropProcesses(Statement):
     """Forget one process, which has ended, and `most` of those that have said nothing for as long as `silent`, or are said
     to have been seen so much later than now.
+
     Locks: the rows it deletes. Rows that another session has locked are skipped.
     Plan: the primary key, and two ranges of saga_process_seen.
     """
@@ -560,6 +568,7 @@ WHERE
 class EndSagaRow(Statement):
     """End a saga, FAILED, whose state cannot be used: its state and its journal stay as they are. Nothing is done if it has
     moved on from `rev`, or has ended.
+
     Locks: the row, for which the statement waits `patience` milliseconds (55P03).
     Plan: the primary key.
     """
@@ -584,6 +593,7 @@ WHERE s.shard OPERATOR(pg_catalog.=) $3::smallint AND s.id OPERATOR(pg_catalog.=
 
 class FindDueShards(Statement):
     """Which of these shards have something to claim: the idle poll. It writes nothing.
+
     Locks: none.
     Plan: one probe of saga_due a shard and definition.
     """
@@ -630,6 +640,7 @@ class StrandedRow(msgspec.Struct, frozen=True, gc=False):
 class FindStrandedEvents(Statement):
     """Business keys with events that their active saga gets, and has not got: the session that was to hand them over has
     died. The first `most` of them after (after_name, after_key), in order.
+
     Locks: none.
     Plan: saga_event_kept from there on, with probes of saga_active_key and saga_ended_key.
     """
@@ -677,6 +688,7 @@ class HandOverEvents(Statement):
     the order they came, and count them there as send_letter does. No row comes if there is no such saga, no event that
     it gets, or no room: `most_unread` letters of it are unread. A saga that began after another one of its key had ended
     gets only what was sent to itself, or is `for_next`. An event that the inbox has already is marked as repeated.
+
     Locks: the saga's row, for which the statement waits `patience` milliseconds (55P03); what is kept then stays kept.
     Events that another session hands over at this moment are skipped.
     Plan: a range of saga_event_kept, and probes of saga_active_key and saga_ended_key; a range of saga_inbox_unread.
@@ -795,6 +807,7 @@ class HoldPlan(Statement):
     """See to it that a saga started in a caller's transaction has its plan: another copy of it, unless one can be seen.
     `known`: the copy that insert_plan writes is there; it is committed, for that is always a transaction of its own. Its
     time is that of the statement, for the transaction may have begun long ago.
+
     Locks: the key of its copy, which is new, so that no other session can hold it. A transaction never waits for another
     one that writes the same plan and is still open.
     Plan: a range of the primary key.
@@ -826,6 +839,7 @@ SELECT
 
 class InsertNote(Statement):
     """Remember something that changed nothing: a late result, a refused verb.
+
     Locks: the key of its row, whose id was made for it, so that no other session can hold it.
     Plan: none is needed: one row is inserted.
     """
@@ -843,6 +857,7 @@ VALUES ($1::smallint, $2::pg_catalog.uuid, $3::pg_catalog.uuid, $4::pg_catalog.t
 class InsertPlan(Statement):
     """Store a plan under its fingerprint; a plan never changes, so the first is as good as any. It precedes a process's
     first start, whose event needs the server's time. Its `copy` is the nil UUID, by the column's default: see hold_plan.
+
     Locks: the plan's key, for which the statement waits `patience` milliseconds (55P03).
     Plan: the primary key.
     """
@@ -878,6 +893,7 @@ class InsertedRow(msgspec.Struct, frozen=True, gc=False):
 
 class InsertSaga(Statement):
     """What insert_sagas does, for one saga.
+
     Locks: the same, with the same `patience`.
     Plan: none is needed: rows are inserted.
     """
@@ -978,6 +994,7 @@ class InsertSagas(Statement):
     are due at once, those that begin by waiting when that is over.
     An array may leave out what would be NULL at its end; NULL stands for 0 in `waits`. Without `writers` each saga is
     written by the owner whose token it gets.
+
     Locks: an insert waits for another transaction that has inserted the same id or business key and is still open,
     `patience` milliseconds at most; then the statement is given up (55P03). Without a key it waits for no transaction.
     All statements insert keys in one order, so that two of them do not wait for each other. The transaction may be a
@@ -1094,6 +1111,7 @@ LEFT JOIN inserted AS i ON true"""
 
 class InsertShardCount(Statement):
     """Settle the number of shards. The first to say it decides for all.
+
     Locks: the key of the one row; migrations run it under a lock_timeout of their own.
     Plan: the primary key.
     """
@@ -1121,6 +1139,7 @@ class KeepEvent(Statement):
     `stored`; `known`, an event with this id is there; `ended`, a saga of this key has ended, none is active, and the
     event is not `for_next`. If none is true, `most` events wait for the key already, or another sender stored this event
     at this moment: read_event_taker tells the two apart.
+
     Locks: the key of the row it inserts, for which the statement waits `patience` milliseconds (55P03) if another
     session has inserted it and is still open.
     Plan: the primary key, probes of saga_active_key and saga_ended_key, and a range of saga_event_kept.
@@ -1224,6 +1243,7 @@ SELECT
 
 class NoteProcess(Statement):
     """Say that a process is there and which definitions it works on: one row a process, written again each half minute.
+
     Locks: the process's own row, for which the statement waits `patience` milliseconds (55P03).
     Plan: the primary key.
     """
@@ -1268,6 +1288,7 @@ SELECT pg_catalog.now() AS now"""
 
 class NotifyWorkers(Statement):
     """Wake listening workers, once for each payload. Hints only: everything is found by the scan as well.
+
     Locks: none.
     Plan: none: it reads no table.
     """
@@ -1286,6 +1307,7 @@ FROM pg_catalog.unnest($2::pg_catalog.text[]) AS h (payload)"""
 class ParkSagaRow(Statement):
     """Take a saga out of work whose state cannot be used, until a person has looked at it: its state and its journal stay
     as they are. Nothing is done unless the claim with that token still stands.
+
     Locks: the row, for which the statement waits `patience` milliseconds (55P03).
     Plan: the primary key.
     """
@@ -1309,6 +1331,7 @@ WHERE s.shard OPERATOR(pg_catalog.=) $3::smallint AND s.id OPERATOR(pg_catalog.=
 
 class ReadActive(Statement):
     """The active saga that holds a business key.
+
     Locks: none.
     Plan: one probe of saga_active_key.
     """
@@ -1336,6 +1359,7 @@ class AnswerRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadAnswer(Statement):
     """What became of a letter; NULL while nobody has read it.
+
     Locks: none.
     Plan: the primary key of the inbox.
     """
@@ -1368,6 +1392,7 @@ class ReadAttention(Statement):
     on; those that `failed` within `failed_within`. Counts stop at `most`; `sagas` are some of them. Names are found by
     jumping from one to the next in an index, so that the cost grows with the number of names. Processes are asked as in
     read_definitions.
+
     Locks: none.
     Plan: ranges of saga_due, saga_parked, saga_failed and saga_process_seen.
     """
@@ -1538,6 +1563,7 @@ class ReadDefinitions(Statement):
     """What the other processes work on that were seen within `seen_within`: names, versions and the fingerprints of their
     plans. No more than `most_processes` of them are asked, those that were seen last, `most_definitions` of each count,
     and `most` of all, so that rows that something else has written cost no more.
+
     Locks: none.
     Plan: a range of saga_process_seen.
     """
@@ -1592,6 +1618,7 @@ class ReadEventTaker(Statement):
     """Which saga has got an event that was sent to a business key; `repeated` if it had got the same event before, by its
     own id. `ended`: none has, and a saga of the key has ended since, so that none will, unless the event is for the
     next.
+
     Locks: none.
     Plan: the primary key of the kept events, with probes of saga_active_key and saga_ended_key.
     """
@@ -1638,6 +1665,7 @@ WHERE
 
 class ReadEventWasGot(Statement):
     """Whether one of `most` sagas of a business key that have ended had got an event with this id, by its own id.
+
     Locks: none.
     Plan: saga_ended_key, with a probe of the inbox's primary key for each saga.
     """
@@ -1688,6 +1716,7 @@ class ReadHealth(Statement):
     """The server's time, when the first saga of these definitions is or was due, and whether the server takes no writes.
     Without `past_waits`, sagas that an event will wake before their time has come are left out, unless they wait for a
     retry as well.
+
     Locks: none.
     Plan: one probe of saga_due for each shard and definition.
     """
@@ -1739,6 +1768,7 @@ class InvalidIndexRow(msgspec.Struct, frozen=True, gc=False):
 class ReadInvalidIndexes(Statement):
     """Indexes of a schema that CREATE INDEX CONCURRENTLY has not finished, as quoted names. `building`: somebody is at it
     now.
+
     Locks: none.
     Plan: catalogs only.
     """
@@ -1772,6 +1802,7 @@ class JournalRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadJournal(Statement):
     """A saga's journal up to and with entry `last`, in order: what a row that was read before it was made by.
+
     Locks: none.
     Plan: a range of the journal's primary key, with a probe of it for each entry that names its input.
     """
@@ -1806,6 +1837,7 @@ class KeptEventRow(msgspec.Struct, frozen=True, gc=False):
 class ReadKeptEvents(Statement):
     """Events that wait for a saga of their business key, the oldest first; not those that none will get, because a saga of
     the key has ended since they came.
+
     Locks: none.
     Plan: a range of saga_event_kept, with probes of saga_active_key and saga_ended_key.
     """
@@ -1863,6 +1895,7 @@ class LackingRow(msgspec.Struct, frozen=True, gc=False):
 class ReadLacking(Statement):
     """Which of these privileges on tables, or on single columns of them where `columns` names one, this session's role has
     not.
+
     Locks: none.
     Plan: catalogs only.
     """
@@ -1904,6 +1937,7 @@ class LetterRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadLetters(Statement):
     """The first `most` letters that nobody has answered yet, in the order they were sent.
+
     Locks: none.
     Plan: a range of saga_inbox_unread.
     """
@@ -1933,6 +1967,7 @@ class LiveRow(msgspec.Struct, frozen=True, gc=False):
 class ReadLive(Statement):
     """Which of these sagas are there and have not ended, under which token, and whether they are parked: for everybody in a
     process who waits for an end, and for leases whose renewal found their rows locked, in one look.
+
     Locks: none.
     Plan: the primary key, by the ids.
     """
@@ -1958,6 +1993,7 @@ class MigrationRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadMigrations(Statement):
     """The migrations this schema has had, in order.
+
     Locks: none.
     Plan: the whole table, which has a row a migration.
     """
@@ -1980,6 +2016,7 @@ class ModeRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadMode(Statement):
     """Whether the server is a replica, and whether it takes no writes, for that or another reason.
+
     Locks: none.
     Plan: none: it reads no table.
     """
@@ -2000,6 +2037,7 @@ SELECT
 
 class ReadNameIsKnown(Statement):
     """Whether a saga of that name with a business key is, or was, in the shard.
+
     Locks: none.
     Plan: one probe of saga_active_key and one of saga_ended_key.
     """
@@ -2041,6 +2079,7 @@ class NoteRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadNotes(Statement):
     """What happened beside a saga's journal, in order.
+
     Locks: none.
     Plan: a range of the notes' primary key.
     """
@@ -2071,6 +2110,7 @@ class ParkedRow(msgspec.Struct, frozen=True, gc=False):
 class ReadParked(Statement):
     """Sagas of these names and versions that were parked because a plan did not fit them, by their ids, those after
     `after`.
+
     Locks: none.
     Plan: a range of saga_unfit a shard, name and version.
     """
@@ -2111,6 +2151,7 @@ LIMIT $6::integer"""
 
 class ReadPlan(Statement):
     """The plan of a fingerprint; its copies are the same, see hold_plan.
+
     Locks: none.
     Plan: a range of the primary key.
     """
@@ -2136,6 +2177,7 @@ class ResultRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadResults(Statement):
     """Exactly the named journal entries of many sagas at once: what a claim needs to go on.
+
     Locks: none.
     Plan: the journal's primary key, once for each entry.
     """
@@ -2200,6 +2242,7 @@ class SagaRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadSaga(Statement):
     """One saga's row. `leased`: somebody's lease on it is running at this moment.
+
     Locks: none.
     Plan: the primary key.
     """
@@ -2230,6 +2273,7 @@ class ServerRow(msgspec.Struct, frozen=True, gc=False):
 class ReadServer(Statement):
     """The server's version (such as 150004), and whether the schema and the table that `migration_table` names, quoted, are
     there.
+
     Locks: none.
     Plan: catalogs only.
     """
@@ -2251,6 +2295,7 @@ SELECT
 
 class ReadShardCount(Statement):
     """The number of shards; no row before it was settled.
+
     Locks: none.
     Plan: the primary key.
     """
@@ -2279,6 +2324,7 @@ class ReadStanding(Statement):
     """How a saga stands for a writer whose commit matched nothing: the saga's row, and who wrote the journal entry that
     this commit would have written. One statement, so one snapshot: a commit that comes through between two looks would
     show in the one and not in the other, and its writer would believe that it had lost the saga.
+
     Locks: none.
     Plan: the primary keys of the saga and of the journal.
     """
@@ -2311,6 +2357,7 @@ class ValuesRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadValues(Statement):
     """One value of each type that statements take and give, there and back: what the codecs of a caller's pool make of it.
+
     Locks: none.
     Plan: none: it reads no table.
     """
@@ -2353,6 +2400,7 @@ class WriterRow(msgspec.Struct, frozen=True, gc=False):
 
 class ReadWriters(Statement):
     """Who wrote the named journal entries: settles starts whose answer was lost.
+
     Locks: none.
     Plan: the journal's primary key, once for each entry.
     """
@@ -2382,6 +2430,7 @@ WHERE j.shard OPERATOR(pg_catalog.=) $3::smallint AND j.saga_id OPERATOR(pg_cata
 
 class ReleaseSagas(Statement):
     """Hand claimed sagas back as they are, due when `pause` is over: nothing of them was begun under this claim.
+
     Locks: the rows it writes. A row that another session has locked is skipped, and left to its lease: who waited for it
     would hold up the renewals behind.
     Plan: the primary key. The work grows with the batch, as in commit_sagas.
@@ -2435,6 +2484,7 @@ class RenewLeases(Statement):
     """Extend the leases a process holds, all at once. A row that is not returned was lost, or is locked at this moment: the
     caller reads it before it gives it up. Rows are never judged by revision: a commit in flight must not make a renewal
     miss.
+
     Locks: the rows it writes. Rows that another session has locked are skipped.
     Plan: the primary key. The work grows with the batch, as in commit_sagas.
     """
@@ -2483,6 +2533,7 @@ class RouseSaga(Statement):
     """Count a letter that was not counted when it was stored, as send_letter does, so that whoever owns the saga reads its
     inbox; a saga that nobody owns becomes due. For an inbox that is full, and perhaps of letters that something else has
     written.
+
     Locks: the saga's row, for which the statement waits `patience` milliseconds (55P03).
     Plan: the primary key.
     """
@@ -2519,6 +2570,7 @@ class SendLetter(Statement):
     once, is not `stored` then, and is not counted again: a flood of repetitions keeps no owner from committing. `told`
     and `known` are both false if there is no such saga, if it has ended, or if it is full (`is_full`): `most` letters of
     it are unread, and this is an event. No letter was stored then.
+
     Locks: the saga's row, for which the statement waits `patience` milliseconds (55P03).
     Plan: the primary keys, and a range of saga_inbox_unread.
     """
@@ -2599,6 +2651,7 @@ class TakeSaga(Statement):
     """Take one saga from its owner, whether or not the lease is running, if it stands as the caller has read it
     (`from_token`, `rev`): what the owner commits or renews afterwards matches nothing. `lease_end` is where the owner's
     lease ended then. Called by `abort` alone.
+
     Locks: the one row. It is skipped, and nothing comes, while another session has it locked.
     Plan: the primary key.
     """
@@ -2638,6 +2691,7 @@ RETURNING s.token, s.signals, h.lease_end, pg_catalog.now() AS now"""
 
 class WakeParked(Statement):
     """Make sagas due now that were parked because a plan did not fit them, unless something has become of them since.
+
     Locks: the rows it writes. Rows that another session has locked are skipped.
     Plan: the primary key, by the ids.
     """

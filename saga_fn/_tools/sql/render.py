@@ -190,7 +190,8 @@ def _statement(each: Described, rows: Mapping[str, object]) -> str:
     name = _class_name(each)
     if name in rows:
         raise SqlFileError(f"{each.query.path}: {name} is the statement itself.\nHINT: let a row class end with Row.")
-    doc = "\n".join(f"    {line}".rstrip() for line in each.query.doc).strip()
+    lines = [part for line in each.query.doc for part in (["", line] if line.startswith("Locks: ") else [line])]
+    doc = "\n".join(f"    {line}".rstrip() for line in lines).strip()
     closing = '"""' if "\n" not in doc else '\n    """'
     head = _STATEMENT.format(name=name, doc=_escaped(doc), closing=closing, text=_literal(each.query.sql))
     return head + _method(each)
