@@ -107,8 +107,8 @@ def wheel_bin_dir() -> Path:
 
 
 def fits(folder: Path) -> bool:
-    """Whether a unix socket in `folder`/socket has a path that is short enough."""
-    return len(os.fsencode(folder / "socket" / SOCKET_NAME)) <= LONGEST_SOCKET_PATH
+    """Whether a unix socket in `folder`/socket has a path that is short enough, and no two hosts to a DSN."""
+    return "," not in str(folder) and len(os.fsencode(folder / "socket" / SOCKET_NAME)) <= LONGEST_SOCKET_PATH
 
 
 def make_place(account: Account | None) -> Path:

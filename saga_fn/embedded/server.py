@@ -33,6 +33,7 @@ from saga_fn.embedded.binaries import (
 )
 from saga_fn.embedded.leftover import stop_leftover
 from saga_fn.embedded.own_files import check_folder, new_file, open_file
+from saga_fn.errors import shown
 
 START_TIMEOUT = 60.0
 """Seconds from the start of the server, recovery after a crash included, until it takes connections."""
@@ -97,7 +98,12 @@ class EmbeddedPostgres:
         return self.dsn_of("postgres")
 
     def dsn_of(self, database: str) -> str:
-        """How to connect to a database of this server. Raises EmbeddedServerError if it is not started."""
+        """How to connect to a database of this server. Raises EmbeddedServerError if it is not started, or for no name."""
+        given: object = database  # the caller's type checker may not have seen it
+        if not isinstance(given, str) or not given or "\0" in given:  # pyright: ignore[reportUnnecessaryIsInstance]
+            raise EmbeddedServerError(
+                f"a database's name is a text, not {shown(given)}", hint='server.dsn_of("postgres")'
+            )
         run = self._started()
         host = quote(str(run.socket), safe="")
         return f"postgresql://{SUPERUSER}:{run.password}@/{quote(database, safe='')}?host={host}&port={run.port}"
@@ -176,7 +182,7 @@ class EmbeddedPostgres:
             port = self._settings.get("port", "5432")
             settings = {
                 "listen_addresses": "",
-                "unix_socket_directories": f'"{socket}"',
+                "unix_socket_directories": '"{}"'.format(str(socket).replace('"', '""')),
                 "max_connections": "200",
                 **self._settings,
             }

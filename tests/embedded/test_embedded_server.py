@@ -153,6 +153,11 @@ def test_keeps_its_address_in_a_state_dir(open_dir: Path) -> None:
     assert len(set(found)) == 1
 
 
+async def test_lives_in_a_folder_of_any_name(open_dir: Path) -> None:
+    with EmbeddedPostgres(open_dir / 'it\'s "here", $HOME and ü', settings=FAST) as server:
+        assert await version(server.dsn) == 18
+
+
 @AS_ROOT
 def test_its_programs_see_none_of_our_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
@@ -230,6 +235,12 @@ def test_follows_no_link(open_dir: Path, name: str, hard: bool) -> None:
 def test_refuses_arguments_that_are_none(arguments: dict[str, Any]) -> None:
     with pytest.raises(EmbeddedServerError, match="HINT: "):
         EmbeddedPostgres(**arguments)
+
+
+@pytest.mark.parametrize("database", [5, None, "", "a\0b"])
+def test_refuses_a_database_that_has_no_name(database: Any) -> None:
+    with pytest.raises(EmbeddedServerError, match="a database's name is a text"):
+        EmbeddedPostgres().dsn_of(database)
 
 
 async def test_starts_another_postgres() -> None:
