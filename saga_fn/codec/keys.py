@@ -59,12 +59,16 @@ def _comes_back(key: object) -> bool:
     if typing.get_origin(key) is Literal:
         return all(isinstance(each, str) for each in typing.get_args(key))
     made = typing.get_origin(key) or key
-    if not isinstance(made, type):
+    cls: type[object] | None = made if isinstance(made, type) else None
+    if cls is None:
         return key is not None
-    if issubclass(made, enum.Enum):
-        return issubclass(made, int) or all(isinstance(each.value, str) for each in made)
-    composed = issubclass(made, Collection) and not issubclass(made, str | bytes)
-    return made is not type(None) and not composed and fields_of(made) is None
+    if issubclass(cls, enum.Enum):
+        return issubclass(cls, int) or all(isinstance(each.value, str) for each in cls)
+    return cls is not type(None) and not _is_composed(cls) and fields_of(cls) is None
+
+
+def _is_composed(cls: type[object]) -> bool:
+    return issubclass(cls, Collection) and not issubclass(cls, str | bytes)
 
 
 def _is_union(tp: object) -> bool:

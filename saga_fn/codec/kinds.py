@@ -28,6 +28,18 @@ _ORDERED: Final = (
 )
 
 
+_CHANGEABLE: Final = (
+    msgspec.inspect.AnyType,
+    msgspec.inspect.ByteArrayType,
+    msgspec.inspect.CustomType,
+    msgspec.inspect.DictType,
+    msgspec.inspect.ListType,
+    msgspec.inspect.MemoryViewType,
+    msgspec.inspect.SetType,
+    msgspec.inspect.TypedDictType,
+)
+
+
 @attrs.frozen
 class Traits:
     """What matters of a type when its values are encoded and read."""
@@ -44,6 +56,8 @@ class Traits:
     """Its values have fields, so that what is read may have unknown ones."""
     has_defaults: bool = False
     """A field of its values may be missing from what is read."""
+    unchangeable: bool = False
+    """Nobody can change a value in place, so that one object may be given to several."""
 
     @classmethod
     def of(cls, tp: object) -> Traits:
@@ -83,7 +97,9 @@ def _of_models(tp: object) -> Traits:
 
 def _of_nodes(root: msgspec.inspect.Type) -> Traits:
     hides = sets = arranged = fields = defaults = other_keys = False
+    unchangeable = True
     for node in _nodes(root):
+        unchangeable = unchangeable and _is_unchangeable(node)
         match node:
             case msgspec.inspect.SetType(item_type=item) | msgspec.inspect.FrozenSetType(item_type=item):
                 sets = True
@@ -124,7 +140,24 @@ def _of_nodes(root: msgspec.inspect.Type) -> Traits:
         arranged=arranged or (sets and other_keys),
         has_fields=fields,
         has_defaults=defaults,
+        unchangeable=unchangeable,
     )
+
+
+def _is_unchangeable(node: msgspec.inspect.Type) -> bool:
+    """Whether a value of this very kind cannot be changed in place, whatever is in it."""
+    match node:
+        case msgspec.inspect.StructType(cls=cls):
+            return bool(_origin(cls).__struct_config__.frozen)
+        case msgspec.inspect.DataclassType(cls=cls):
+            params: Any = getattr(_origin(cls), "__dataclass_params__", None)  # Any: an attrs class has none
+            return params is not None and bool(params.frozen)
+        case _:
+            return not isinstance(node, _CHANGEABLE)
+
+
+def _origin(cls: object) -> Any:  # Any: a class of whatever library
+    return typing.get_origin(cls) or cls
 
 
 def _judge_class(cls: type[object]) -> None:

@@ -78,6 +78,15 @@ class PayloadType(Generic[T]):
         )
 
     @property
+    def unchangeable(self) -> bool:
+        """Whether one object may be given to several, for none of them can change it in place.
+
+        >>> PayloadType.of(tuple[int, str]).unchangeable, PayloadType.of(list[int]).unchangeable
+        (True, False)
+        """
+        return self._traits.unchangeable
+
+    @property
     def _sorts(self) -> bool:
         """The encoder itself puts sets in order."""
         return self._traits.holds_sets and not self._traits.arranged

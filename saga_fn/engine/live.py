@@ -46,7 +46,10 @@ _LONG_AGO = Moment(0)
 
 
 class BoundInput(msgspec.Struct, frozen=True, gc=False):  # no value of a user's leads back to it
-    """A step's input, ready to run: the value and its bytes, and the journal entry whose payload it is, if it is one."""
+    """A step's input, ready to run: the value and its bytes, and the journal entry whose payload it is, if it is one.
+
+    Whoever runs the step may change the value in place. Then only the bytes say what it was.
+    """
 
     value: object
     data: bytes
@@ -209,7 +212,7 @@ class LiveSaga:
             given = self._items(binding.step_id, binding.map_input(_Known(self, then)))
             known = self._as_before(spread, then, binding, self._bound_list(binding.step_id, binding, given))
         if number < len(known.inputs):
-            self.inputs[step] = known.inputs[number]
+            self.inputs[step] = _unchanged(binding, known.inputs[number])
         return Bound(step, known.digest)
 
     def _as_before(self, spread: Spread, state: SagaState, binding: StepBinding, found: BoundList) -> BoundList:
@@ -282,7 +285,7 @@ class LiveSaga:
                     hint="an input_map must be pure: make it give the same for the same outputs, then retry_step",
                 )
             found = self.inputs[step]
-        return found
+        return _unchanged(self.binding(step), found)
 
     def _kept(self, step: StepId, digest: Digest, *, in_list: bool) -> bytes | None:
         """The very input that the step was given, if the journal has been read and has it."""
@@ -314,32 +317,40 @@ class LiveSaga:
 
     @property
     def initial_data(self) -> object:
-        """What the saga was started with, decoded once."""
-        if self._initial_data is None:
+        """What the saga was started with; decoded anew each time if whoever is given it can change it in place."""
+        value = self._initial_data
+        if value is None:
             kind = self.registered.definition.initial_type
-            self._initial_data = (kind.decode_own if self.own else kind.decode)(self.initial)
-        return self._initial_data
+            value = (kind.decode_own if self.own else kind.decode)(self.initial)
+            if kind.unchangeable:
+                self._initial_data = value
+        return value
 
     def output(self, done: Succeeded | Skipped | Gathered) -> object:
-        """What a step that is done gave, decoded once; of a fan-out a list."""
+        """What a step that is done gave, of a fan-out a list; decoded anew each time if it can be changed in place."""
         step = done.step
-        if step not in self._outputs:
-            binding = self.binding(step)
-            if isinstance(done, Gathered):
-                self._outputs[step] = [
-                    binding.output_type.decode(self.results[item].payload or b"null") for item in items_of(done)
-                ]
-            else:
-                recorded, kind = self.results.get(step), binding.result_type
-                decode = kind.decode_own if recorded is not None and recorded.own else kind.decode
-                self._outputs[step] = decode(self.output_of(done))
-        return self._outputs[step]
+        if step in self._outputs:
+            return self._outputs[step]
+        binding = self.binding(step)
+        if isinstance(done, Gathered):
+            return [binding.output_type.decode(self.results[item].payload or b"null") for item in items_of(done)]
+        recorded, kind = self.results.get(step), binding.result_type
+        value = (kind.decode_own if recorded is not None and recorded.own else kind.decode)(self.output_of(done))
+        if kind.unchangeable:
+            self._outputs[step] = value
+        return value
 
     def output_of(self, done: Succeeded | Skipped) -> bytes:
         """What a step that is done gave, as it is stored. A wait gave an event's payload, a sleep gave nothing."""
         recorded = self.results.get(done.step)
         payload = self.events.get(done.seq) if recorded is None else recorded.payload
         return payload or b"null"
+
+
+def _unchanged(binding: StepBinding, given: BoundInput) -> BoundInput:
+    """The input as it was bound, though the step has had it in its hands, or others have the same object."""
+    kind = binding.input_type
+    return given if kind.unchangeable else msgspec.structs.replace(given, value=kind.decode_own(given.data))
 
 
 @final
