@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import threading
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
@@ -26,6 +24,7 @@ from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.sending import Delivery, enveloped, send_to_saga
 from saga_fn.engine.starting import Starter
+from saga_fn.engine.stop_signals import stop_signals
 from saga_fn.engine.tasks import spawn
 from saga_fn.engine.verbs import begin_now, holds, notify, read_row
 from saga_fn.engine.view import snapshot_of
@@ -136,6 +135,7 @@ class SagaOrchestrator:
         self.entered: bool = False
         self._entering = False
         self._was_left = False
+        self._leaving: asyncio.Task[None] | None = None
         self._home = Home()
 
     # Lifecycle.
@@ -152,7 +152,7 @@ class SagaOrchestrator:
                     "this orchestrator is entered already", hint="use one `async with` around its whole life"
                 )
             self.entered = False  # its event loop was closed before it was left
-        self._entering = True
+        self._entering, self._leaving = True, None
         try:
             await self._enter()
         finally:
@@ -185,15 +185,17 @@ class SagaOrchestrator:
         """Claim nothing more, finish the steps that run or hand their sagas back, disconnect.
 
         It takes `stop_timeout`, and 5 seconds more at most when the database does not answer. When this is cancelled, steps
-        that run are cut short at once; everything is given back all the same.
+        that run are cut short at once; everything is given back all the same. To leave what is not entered does nothing.
         """
+        leaving = self._leaving
+        if not self.entered and (leaving is None or leaving.done()):
+            return
         self._home.check()
         self.entered, self._was_left = False, True
         cancelled: asyncio.CancelledError | None = None
-        leaving: asyncio.Task[None] | None = None
         while leaving is None or not leaving.done() or leaving.cancelled():
             if leaving is None or leaving.done():  # other code may cancel it, as it may cancel any task
-                leaving = spawn(self._leave())
+                leaving = self._leaving = spawn(self._leave())
             try:
                 await asyncio.shield(leaving)
             except asyncio.CancelledError as by_caller:
@@ -215,23 +217,16 @@ class SagaOrchestrator:
     async def run_forever(self) -> None:
         """Work until SIGTERM or SIGINT. The only method that installs signal handlers.
 
-        Only the main thread hears of signals. In another one it works until its task is cancelled.
+        Only the main thread hears of signals. In another one it works until its task is cancelled. One signal ends all that run
+        in the same event loop.
         """
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        signs = (signal.SIGTERM, signal.SIGINT) if threading.current_thread() is threading.main_thread() else ()
-        for sign in signs:
-            loop.add_signal_handler(sign, stop.set)
-        try:
+        with stop_signals() as stop:
             if self.entered:
                 self._home.check()
                 await stop.wait()
             else:
                 async with self:
                     await stop.wait()
-        finally:
-            for sign in signs:
-                loop.remove_signal_handler(sign)
 
     @contextmanager
     def attending(self) -> Generator[None]:

@@ -6,11 +6,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, runtime_checkable
 
-from saga_fn.errors import SagaError
+from saga_fn.errors import SagaError, StoreRefusedError
 
 
 class Connection(Protocol):
@@ -50,6 +51,16 @@ _OF_SQLALCHEMY: Final = (
     "with SQLAlchemy run a statement first, for that begins its transaction, then pass "
     "(await connection.get_raw_connection()).driver_connection"
 )
+
+
+def check_loop(given: object, what: str) -> None:
+    """Raise StoreRefusedError for a pool or connection that belongs to another event loop, as far as it tells."""
+    loop: object = getattr(given, "_loop", None)
+    if isinstance(loop, asyncio.AbstractEventLoop) and loop is not asyncio.get_running_loop():
+        raise StoreRefusedError(
+            f"the {what} was opened in another event loop than the one that uses it",
+            hint=f"open the {what} and use it in one event loop: inside of the same asyncio.run(), or of one for all tests",
+        )
 
 
 def check_transaction(connection: object) -> None:

@@ -13,7 +13,7 @@ from weakref import WeakSet
 import asyncpg
 
 from saga_fn.errors import StoreRefusedError
-from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.connection import Connection, Pool, check_loop
 from saga_fn.store.driver_errors import DRIVER_ERRORS
 from saga_fn.store.dsn import Address
 
@@ -187,6 +187,7 @@ class BorrowedConnections:
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[Connection]:
         """A connection for one statement."""
+        check_loop(self._pool, "pool")
         async with self._slots:
             lent = AsyncExitStack()
             connection = await lent.enter_async_context(self._pool.acquire())

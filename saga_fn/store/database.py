@@ -19,7 +19,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.errors import SchemaMissingError, StoreUnavailableError
 from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store._queries import Queries
-from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.connection import Connection, Pool, check_loop
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections, learn_types_within
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart, told_of_given
 from saga_fn.store.dsn import read_dsn
@@ -188,6 +188,7 @@ class Database:
     async def within(self, connection: Connection) -> AsyncGenerator[Connection]:
         """A connection of the caller's, with what its transaction and the driver say told apart by what helps."""
         raw: object = getattr(connection, "_con", connection)  # of a pool's connection: it has the codecs, and stays
+        check_loop(raw, "connection given")
         try:
             if raw not in self._judged:
                 await learn_types_within(connection)

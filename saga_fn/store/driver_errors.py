@@ -29,7 +29,7 @@ _BUSY: Final = ("40001", "40P01", "57014")
 
 _POOLER: Final = (
     "PostgreSQL does not know a statement that was prepared on it",
-    "give statement_cache_size=0, for a pooler in transaction mode is in between (PgBouncer 1.21 or newer needs none)",
+    "give statement_cache_size=0: a pooler in transaction mode is in between (or set max_prepared_statements in PgBouncer 1.21)",
 )
 _RIGHTS: Final = (
     "PostgreSQL denies this role what it needs",

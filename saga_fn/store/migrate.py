@@ -27,7 +27,7 @@ from saga_fn.errors import (
 )
 from saga_fn.store._migrations import BOOTSTRAP, MIGRATIONS
 from saga_fn.store._queries import InsertShardCount, MigrationRow, Queries, ServerRow
-from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.connection import Connection, Pool, check_loop
 from saga_fn.store.connections import connect
 from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
 from saga_fn.store.dsn import read_dsn
@@ -160,6 +160,7 @@ def _check_connection(target: object) -> None:
             f"a DSN, a connection or a pool is wanted, not a {type(target).__name__}",
             hint='e.g. "postgresql://localhost/shop"',
         )
+    check_loop(getattr(target, "_con", target), "connection given")
 
 
 async def _read_server(queries: Queries, connection: Connection, schema: str) -> ServerRow:
@@ -265,6 +266,7 @@ async def _persist(attempt: Callable[[], Awaitable[bool]], what: str, harmless: 
 @asynccontextmanager
 async def _connected(target: str | Connection | Pool) -> AsyncGenerator[Connection]:
     if isinstance(target, Pool):
+        check_loop(target, "pool")
         async with target.acquire() as borrowed:
             yield borrowed
     elif isinstance(target, str):

@@ -6,12 +6,14 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from saga_fn import (
@@ -25,8 +27,10 @@ from saga_fn import (
     SagaOrchestrator,
     SagaStateError,
     SagaStatus,
+    StoreRefusedError,
     step,
 )
+from saga_fn.store.migrate import migrate
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop, make_saga
 
@@ -455,3 +459,94 @@ def test_a_worker_in_a_thread_works_until_its_task_is_cancelled(memory: MemorySt
     thread.join(SOON)
     assert results == [Done("ship")]
     assert not orchestrator.entered
+
+
+async def test_one_signal_ends_all_that_run_in_an_event_loop(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    handlers: dict[int, Callable[[], object]] = {}
+
+    def add(sign: int, call: Callable[..., object], *given: object) -> None:
+        handlers[sign] = lambda: call(*given)  # as the loop does: the last one is called
+
+    def remove(sign: int) -> bool:
+        return handlers.pop(sign, None) is not None
+
+    monkeypatch.setattr(loop, "add_signal_handler", add)
+    monkeypatch.setattr(loop, "remove_signal_handler", remove)
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        several = [SagaOrchestrator(store) for store in (memory, MemoryStore(), MemoryStore())]
+        running = [asyncio.create_task(each.run_forever()) for each in several]
+        for each in several:
+            while not each.entered:
+                await asyncio.sleep(0.001)
+        running[1].cancel()
+        await asyncio.wait(running[1:2])
+        assert not several[1].entered
+        handlers[sign]()
+        async with asyncio.timeout(SOON):
+            await asyncio.gather(running[0], running[2])
+        assert handlers == {}
+
+
+async def test_to_leave_what_is_not_entered_does_nothing(memory: MemoryStore) -> None:
+    orchestrator = SagaOrchestrator(memory, stop_timeout=timedelta(seconds=SOON))
+    await orchestrator.__aexit__(None, None, None)
+    begun, go = asyncio.Event(), asyncio.Event()
+
+    async def work(inp: Order) -> Done:
+        begun.set()
+        await go.wait()
+        return Done("work")
+
+    run = await orchestrator.register("work", one_step(work)).start(Order("1"))
+    async with orchestrator:
+        await begun.wait()
+        leaving = [asyncio.create_task(orchestrator.__aexit__(None, None, None)) for _ in range(3)]
+        await asyncio.wait(leaving, timeout=0.1)
+        assert not any(each.done() for each in leaving), "all of them wait for what runs"
+        go.set()
+        await asyncio.gather(*leaving)
+    assert (await run.snapshot()).status is SagaStatus.COMPLETED
+    async with orchestrator:
+        assert (await orchestrator.health()).ok
+
+
+def test_a_pool_or_a_connection_of_another_event_loop_is_told_so(dsn: str) -> None:
+    theirs = asyncio.new_event_loop()
+    asyncio.set_event_loop(theirs)  # the driver's pool asks for it
+    pool = theirs.run_until_complete(_pool(dsn))
+    connection = theirs.run_until_complete(asyncpg.connect(dsn))
+    within = connection.transaction()
+    theirs.run_until_complete(within.start())
+    asyncio.set_event_loop(None)
+    orchestrator = SagaOrchestrator(pool)
+    handle = orchestrator.register("shop", make_saga(Shop()))
+
+    async def enter() -> None:
+        async with orchestrator:
+            pass
+
+    async def use() -> None:
+        calls: list[Callable[[], Awaitable[object]]] = [
+            orchestrator.run_due, enter, lambda: handle.start(Order("1")), lambda: migrate(pool),
+            lambda: handle.start(Order("1"), connection=connection), lambda: migrate(connection),
+        ]  # fmt: skip
+        for call in calls:
+            with pytest.raises(StoreRefusedError, match="was opened in another event loop"):
+                await call()
+        health = await orchestrator.health()
+        assert "was opened in another event loop" in " ".join(health.problems)
+
+    try:
+        in_a_loop_of_its_own(use)
+    finally:
+        theirs.run_until_complete(within.rollback())
+        theirs.run_until_complete(connection.close())
+        theirs.run_until_complete(pool.close())
+        theirs.close()
+
+
+async def _pool(dsn: str) -> asyncpg.Pool:
+    return await asyncpg.create_pool(dsn, min_size=1, max_size=4)
