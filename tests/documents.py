@@ -40,8 +40,8 @@ def blocks_in(page: Path, *languages: str) -> list[Block]:
 
 
 def program_of(page: Path) -> list[Block]:
-    """All Python that a reader of the page has: README's pages on ideas go on from the quick start."""
-    before = [] if page in (README, QUICK_START) else blocks_in(QUICK_START, "python")
+    """All Python that a reader of the page has: the pages of docs/ go on from the program in the quick start."""
+    before = [] if page in (README, QUICK_START) else blocks_in(QUICK_START, "python")[:1]
     return before + blocks_in(page, "python")
 
 

@@ -56,7 +56,7 @@ def test_every_block_of_python_runs(page: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_quick_start_runs_on_its_own(tmp_path: Path) -> None:
-    (quick,) = blocks_in(QUICK_START, "python")
+    quick, *_ = blocks_in(QUICK_START, "python")
     (tmp_path / "quick.py").write_text(quick.code, encoding="utf-8")
     told = subprocess.run([sys.executable, tmp_path / "quick.py"], capture_output=True, text=True, check=False)
     assert "payment-for-reservation-of-order-123" in told.stdout, told.stderr
