@@ -36,6 +36,8 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from saga_fn.printable import LONGEST_TOLD, name_of_type, printable
+
 if TYPE_CHECKING:
     from datetime import datetime
 
@@ -64,8 +66,8 @@ def shown(value: object) -> str:
     try:
         text = _short.repr(value)
     except Exception:  # noqa: BLE001 - a repr may raise anything, and what is wrong is what it belongs to
-        text = f"<{type(value).__name__}>"
-    return "".join(char if char.isprintable() else "?" for char in text[:_LONGEST_SHOWN])
+        text = f"<{name_of_type(value)}>"
+    return printable(text[:_LONGEST_SHOWN], _LONGEST_SHOWN)
 
 
 class SagaError(Exception):
@@ -261,6 +263,11 @@ class SagaNotCompletedError(SagaError):
         super().__init__(fact, hint=hint)
 
 
+def _told(error: str | None) -> str:
+    """An error's text as it may stand in a line: user code has chosen its words."""
+    return printable(error or "", LONGEST_TOLD)
+
+
 class SagaCompensatedError(SagaNotCompletedError):
     """The saga was rolled back: every step that had run was undone, nothing is left over."""
 
@@ -268,7 +275,7 @@ class SagaCompensatedError(SagaNotCompletedError):
         self, saga_id: UUID, *, snapshot: SagaSnapshot, error: str | None, failure: StepFailure | None = None
     ) -> None:
         super().__init__(
-            f"saga {saga_id} was compensated: {error or 'rolled back by an operator'}",
+            f"saga {saga_id} was compensated: {_told(error) or 'rolled back by an operator'}",
             snapshot=snapshot,
             error=error,
             failure=failure,
@@ -290,7 +297,7 @@ class SagaFailedError(SagaNotCompletedError):
     ) -> None:
         remaining = tuple(left_over)
         super().__init__(
-            f"saga {saga_id} failed: {error or 'ended by an operator'}; left over: {', '.join(remaining) or 'nothing'}",
+            f"saga {saga_id} failed: {_told(error) or 'ended by an operator'}; left over: {', '.join(remaining) or 'nothing'}",
             snapshot=snapshot,
             error=error,
             failure=failure,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 LONGEST_NAME: Final = 100
+LONGEST_TOLD: Final = 1000
+"""Of what an exception says, in the text of another exception or in a log."""
 
 
 def printable(text: str, longest: int = 255) -> str:
@@ -16,6 +18,19 @@ def printable(text: str, longest: int = 255) -> str:
     if not text.isprintable():
         text = "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
     return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def message_of(error: object, longest: int = LONGEST_TOLD) -> str:
+    """The exception's message, or the repr of another value, as it may stand in a line. Never raises."""
+    return printable(raw_message_of(error), longest)
+
+
+def raw_message_of(error: object) -> str:
+    """The same as user code has written it."""
+    try:
+        return str(error) if isinstance(error, BaseException | str) else repr(error)
+    except Exception:  # noqa: BLE001 - an error whose own __str__ raises still has to be told
+        return "(the exception's message could not be read)"
 
 
 def name_of_type(value: object) -> str:

@@ -11,11 +11,12 @@ from typing import Final, Literal, cast
 import msgspec
 from typing_extensions import override
 
-from saga_fn.printable import name_of_type
+from saga_fn.printable import name_of_type, printable, raw_message_of
 
 _LONGEST_MESSAGE: Final = 4096
 _LONGEST_MESSAGE_BEHIND: Final = 500
 _MOST_BEHIND: Final = 16
+_LONGEST_OF_ALL: Final = 16_384
 _NOTHING: Final = msgspec.Raw()
 REFUSED: Final = "StepRefusedError"
 """The type that stands for a Failure which is no more than a text."""
@@ -85,16 +86,13 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @override
     def __str__(self) -> str:
+        """All of it on one line, with what does not print escaped; `message` is as user code has written it."""
         told = f"{self.type}: {self.message}" if self.message else self.type
-        return "; ".join((told, *map(str, self.behind)))
+        return printable("; ".join((told, *map(str, self.behind))), _LONGEST_OF_ALL)
 
 
 def _message(error: object, longest: int) -> str:
-    try:
-        message = str(error) if isinstance(error, BaseException | str) else repr(error)
-    except Exception:  # noqa: BLE001 - an error whose own __str__ raises still has to be recorded
-        message = "(the exception's message could not be read)"
-    return message[:longest].encode("utf-8", "backslashreplace").decode("utf-8")[:longest]
+    return raw_message_of(error)[:longest].encode("utf-8", "backslashreplace").decode("utf-8")[:longest]
 
 
 def _behind(error: BaseException) -> tuple[Behind, ...]:

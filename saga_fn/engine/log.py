@@ -30,7 +30,7 @@ from saga_fn.core.state import Goal, SagaState
 from saga_fn.engine.fault import Fault, fault_in
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.options import LogErrors
-from saga_fn.engine.traces import without_messages
+from saga_fn.engine.traces import in_lines, without_messages
 from saga_fn.printable import printable
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _log_failure(
         told,
         _next(saga.plan, draft.state, event),
         extra=extra,
-        exc_info=raised if log_errors == "traceback" else None,
+        exc_info=in_lines(raised) if raised is not None and log_errors == "traceback" else None,
     )
     if raised is not None and log_errors != "traceback" and LOG.isEnabledFor(logging.DEBUG):
         LOG.debug("saga %s: what %s raised", saga.id, _what(event), extra=extra, exc_info=without_messages(raised))

@@ -13,7 +13,9 @@ from saga_fn.core.flaws import misfit_in
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import SagaState
+from saga_fn.engine.traces import in_lines
 from saga_fn.errors import StoredDataError, StoreError
+from saga_fn.printable import name_of_type
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import decode_state
@@ -42,14 +44,18 @@ def concerns_one(error: BaseException) -> bool:
 
 async def set_aside(store: Store, saga_id: UUID, token: UUID, error: BaseException) -> None:
     """Park the saga that was claimed by that token, because of the error; if even that fails, its lease runs out."""
-    why = error.fact if isinstance(error, StoreError) else type(error).__name__
+    why = error.fact if isinstance(error, StoreError) else name_of_type(error)
     extra = {"saga_id": str(saga_id)}
     known = isinstance(error, StoreError)
     _log.error(
-        "saga %s cannot be driven and is parked: %s", saga_id, why, exc_info=None if known else error, extra=extra
+        "saga %s cannot be driven and is parked: %s",
+        saga_id,
+        why,
+        exc_info=None if known else in_lines(error),
+        extra=extra,
     )
     try:
-        await store.park_row(saga_id, token, type(error).__name__)
+        await store.park_row(saga_id, token, name_of_type(error))
         await store.note(saga_id, "set_aside", why)
     except StoreError as refused:
         _log.error("saga %s could not be parked; its lease runs out: %s", saga_id, refused.fact, extra=extra)

@@ -47,6 +47,18 @@ class Pool(Protocol):
         ...
 
 
+def holdable(connection: Connection, text: str) -> str:
+    r"""The text as the database can hold it: of one that is not in UTF-8, what is no ASCII is escaped (`\u4e2d`).
+
+    For texts that user code has chosen while it ran, such as the name of an exception's type: the saga goes on with it.
+    """
+    if text.isascii():
+        return text
+    settings: object = getattr(connection, "get_settings", lambda: None)()
+    encoding: object = getattr(settings, "server_encoding", None)
+    return text if encoding in ("UTF8", "UNICODE") else text.encode("ascii", "backslashreplace").decode("ascii")
+
+
 _OF_SQLALCHEMY: Final = (
     "with SQLAlchemy run a statement first, for that begins its transaction, then pass "
     "(await connection.get_raw_connection()).driver_connection"

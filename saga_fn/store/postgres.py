@@ -16,7 +16,7 @@ from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.store._queries import ClaimedRow, SentRow
-from saga_fn.store.connection import Connection, Pool
+from saga_fn.store.connection import Connection, Pool, holdable
 from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.faults import RowLockedError
 from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
@@ -229,7 +229,7 @@ class PostgresStore:
                 waits=sparse([int(write.projection.waits) or None for write in writes]),
                 states=[encode_state(write.state) for write in writes],
                 retry_counters=sparse([write.projection.retry_counter or None for write in writes]),
-                last_errors=sparse([write.last_error for write in writes]),
+                last_errors=sparse([write.last_error and holdable(connection, write.last_error) for write in writes]),
                 **journal_columns(writes),
                 a_saga_ids=[saga for saga, _, _ in answers],
                 a_ids=[letter for _, letter, _ in answers],
@@ -256,7 +256,7 @@ class PostgresStore:
                 waits=int(write.projection.waits),
                 state=encode_state(write.state),
                 retry_counter=write.projection.retry_counter,
-                last_error=write.last_error,
+                last_error=write.last_error and holdable(connection, write.last_error),
                 j_kind=name_of(entry.event),
                 j_step_id=step_of(entry.event),
                 j_writer=write.writer,
@@ -377,14 +377,24 @@ class PostgresStore:
         """Take a claimed saga whose state cannot be used out of work."""
         async with self._database.work() as connection:
             await self._database.queries.park_saga_row(
-                connection, shard=self._shard(saga_id), id=saga_id, token=token, why=why, patience=PATIENCE
+                connection,
+                shard=self._shard(saga_id),
+                id=saga_id,
+                token=token,
+                why=holdable(connection, why),
+                patience=PATIENCE,
             )
 
     async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
         """End a saga, FAILED, whose state cannot be used."""
         async with self._database.work() as connection:
             ended = await self._database.queries.end_saga_row(
-                connection, shard=self._shard(saga_id), id=saga_id, rev=rev, why=why, patience=PATIENCE
+                connection,
+                shard=self._shard(saga_id),
+                id=saga_id,
+                rev=rev,
+                why=holdable(connection, why),
+                patience=PATIENCE,
             )
         return ended > 0
 
@@ -549,7 +559,12 @@ class PostgresStore:
         """Remember something beside the journal."""
         async with self._database.work() as connection:
             await self._database.queries.insert_note(
-                connection, shard=self._shard(saga_id), saga_id=saga_id, id=new_uuid(), kind=kind, detail=detail
+                connection,
+                shard=self._shard(saga_id),
+                saga_id=saga_id,
+                id=new_uuid(),
+                kind=kind,
+                detail=holdable(connection, detail),
             )
 
     async def notes(self, saga_id: UUID) -> list[Note]:

@@ -17,7 +17,9 @@ from saga_fn import (
     MemoryStore,
     SagaAdmin,
     SagaBuilder,
+    SagaCompensatedError,
     SagaError,
+    SagaFailedError,
     SagaOrchestrator,
     StepOptions,
     step,
@@ -306,3 +308,45 @@ async def test_a_builder_takes_what_is_unknown_too(memory: MemoryStore) -> None:
     run = await orchestrator.register("one", builder.build(output=only)).start(Order("1"))
     await orchestrator.run_until_idle()
     assert (await run.snapshot()).parked == "outcome_unknown"
+
+
+FORGED = "no\nERROR root: all is lost\x1b[31m" + "x" * 5000
+
+
+async def raising_forged(inp: Order) -> Done:
+    inner = ValueError(FORGED)
+    inner.add_note(FORGED)
+    raise ExceptionGroup(FORGED, [KeyError(FORGED), inner]) from OSError(FORGED)
+
+
+async def test_no_message_of_an_exception_forges_a_line_of_a_log_or_of_an_error(
+    memory: MemoryStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    orchestrator = SagaOrchestrator(memory, log_errors="traceback")
+    run = await orchestrator.register("one", one_step(raising_forged)).start(Order("1"))
+    await orchestrator.run_until_idle()
+    text = logging.Formatter().format(next(each for each in caplog.records if each.exc_info))
+    assert "all is lost" in text, "the traceback tells it"
+    assert not [line for line in text.splitlines() if line.startswith("ERROR root") or "\x1b" in line]
+    assert max(map(len, text.splitlines())) < 1200
+    assert "raising_forged" in text, "its frames are there"
+    with pytest.raises(SagaCompensatedError) as raised:
+        await run.result(SOON)
+    told = str(raised.value).partition("\nHINT")[0]
+    assert "\n" not in told
+    assert told.isprintable()
+    assert len(told) < 1200
+    assert raised.value.failure is not None
+    assert "\n" in raised.value.failure.message, "as the step has raised it"
+    history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
+    assert all(each.error is None or each.error.isprintable() for each in history)
+
+
+async def test_a_failed_sagas_text_is_one_line(memory: MemoryStore) -> None:
+    orchestrator = SagaOrchestrator(memory)
+    options: StepOptions = {"unknown_on": ValueError, "unknown_retry_policy": FixedRetry(max_attempts=1)}
+    run = await orchestrator.register("one", one_step(raising(ValueError(FORGED)), options)).start(Order("1"))
+    await orchestrator.run_until_idle()
+    with pytest.raises(SagaFailedError) as raised:
+        await run.result(SOON)
+    assert raised.value.fact.isprintable()

@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from saga_fn import (
+    Compensated,
     Completed,
     LeftOverKind,
     SagaAdmin,
@@ -34,7 +35,7 @@ from tests.conftest import Server
 from tests.engine.conftest import Make
 from tests.engine.poison import Poison
 from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON
+from tests.weaknesses.stage import SOON, one_step
 
 pytestmark = pytest.mark.raw_rows
 
@@ -246,6 +247,45 @@ async def test_a_kept_event_that_cannot_be_read_hides_no_other(make: Make) -> No
             await kept.keep(0, ("shop", f"order-{number}"), letter, "paid", expires=None, for_next=False)
         seen = await SagaAdmin(orchestrator).kept_events()
         assert [each.payload for each in seen] == [Unreadable(1), Unreadable(15), Unreadable(1)]
+
+
+async def test_an_exception_that_the_database_cannot_name_fails_as_any_other(server: Server) -> None:
+    strange = type("\u4e2d\u6587Error", (Exception,), {})
+    name = "saga_fn_test_latin1_errors"
+
+    async def work(inp: Order) -> Done:
+        raise strange("\u4e2d")
+
+    connection = await asyncpg.connect(server.dsn)
+    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+    try:
+        async with SagaOrchestrator(server.dsn_of(name), migrate=True) as orchestrator:
+            handle = orchestrator.register("one", one_step(work))
+            run = await handle.start(Order("1"))
+            several = await handle.start_many([Order("2"), Order("3")])
+            for each in (run, *several):
+                ended = await each.outcome(SOON)
+                assert isinstance(ended, Compensated)
+                assert ended.snapshot.last_error == r"\u4e2d\u6587Error"
+                assert ended.failure is not None
+                assert (ended.failure.type, ended.failure.message) == (strange.__name__, "\u4e2d")
+            await orchestrator.engine.store.note(run.id, "seen", "\u4e2d")
+            assert [each.detail for each in await orchestrator.engine.store.notes(run.id)] == [r"\u4e2d"]
+    finally:
+        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await connection.close()
+
+
+async def test_an_exception_is_named_in_full_where_the_database_can(make: Make) -> None:
+    strange = type("\u4e2d\u6587Error", (Exception,), {})
+
+    async def work(inp: Order) -> Done:
+        raise strange
+
+    async with make() as orchestrator:
+        ended = await (await orchestrator.register("one", one_step(work)).start(Order("1"))).outcome(SOON)
+        assert isinstance(ended, Compensated)
+        assert ended.snapshot.last_error == strange.__name__
 
 
 async def test_a_name_that_the_database_cannot_hold_stops_no_other_saga(server: Server) -> None:
