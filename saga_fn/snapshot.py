@@ -152,7 +152,8 @@ class StepFailure:
     error: object = attrs.field(default=None, repr=False)
     """The business error itself, as the type the step declares: the E of its `Result[O, E]`, or a class in `give_up_on`.
 
-    Plain JSON where this process does not know the definition; None where only the message could be kept.
+    Plain JSON where this process does not know the definition; None where only the message could be kept, because the error
+    holds a value that cannot be stored: see `give_up_on`.
     """
 
 

@@ -15,7 +15,7 @@ from returns.result import Result
 from saga_fn.codec import PayloadType
 from saga_fn.core.events import FailureKind
 from saga_fn.definition.clients import Arrival, arrival, causes, may_be_named
-from saga_fn.definition.kept import check_kept, is_plain, kept_of, named_so
+from saga_fn.definition.kept import check_kept, check_typed, is_plain, kept_of, named_so
 from saga_fn.definition.raising import OutcomeUnknown, RetryLater
 from saga_fn.definition.signature import hints_of, members, payload_type
 from saga_fn.errors import PayloadError, SagaDefinitionError, TypeValidationError, shown
@@ -202,7 +202,7 @@ def returned_errors(name: str, gives: object) -> Returned | None:
     errors = [error for result in results for error in members(get_args(result)[1])]
     exceptions = tuple(each for each in errors if _is_exception(each))
     for cls in exceptions:
-        check_kept(cls)
+        check_typed(cls)
     values = [each for each in errors if not _is_exception(each)]
     if not values or object in values or Any in values:
         return Returned(exceptions, None)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import math
+import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
@@ -146,6 +147,25 @@ def check_kept(cls: type[BaseException]) -> None:
         raise TypeValidationError(known.fact, hint=known.hint)
 
 
+def check_typed(cls: type[BaseException]) -> None:
+    """Raise TypeValidationError for a class that a step may not promise, for its exceptions never come back whole.
+
+    To name it in `give_up_on` promises nothing: what such a step has raised is told by its message alone.
+    """
+    check_kept(cls)
+    if isinstance(known := _known(cls), TypeValidationError):  # a client's, which nobody here can mend
+        raise TypeValidationError(f"{name_of(cls)} cannot be kept as a business error: {known.fact}", hint=_MEND)
+    for never, why in _NEVER.items():
+        if issubclass(cls, never) and _is_builtin(cls):
+            raise TypeValidationError(f"{name_of(cls)} cannot be kept as a business error: {why}", hint=_MEND)
+
+
+_NEVER: Final[dict[type[BaseException], str]] = {
+    UnicodeDecodeError: "it holds the bytes that could not be decoded",
+    BaseExceptionGroup: "it holds other exceptions",
+}
+
+
 def kept_of(cls: type[BaseException]) -> Kept:
     """How exceptions of the class are stored. Raises PayloadError if they cannot be."""
     known = _known(cls)
@@ -177,6 +197,8 @@ def is_plain(value: object) -> bool:
     return type(value) in _PLAIN and (type(value) is not float or math.isfinite(value))
 
 
+_WITHOUT_MEMBERS: Final = (Exception, BaseException, object)
+_MEMBERS: Final = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 
@@ -234,10 +256,21 @@ def _attributes(error: BaseException, fields: Mapping[str, object]) -> Iterator[
     """What the exception holds: its fields, then what else was set."""
     for name in fields:
         yield name, getattr(error, name)
-    slots = (name for base in type(error).__mro__ for name in _slots(base))
+    bases = type(error).__mro__
+    slots = (name for base in bases for name in _slots(base))
     for name in dict.fromkeys((*slots, *vars(error))):
         if name not in fields and name != "__notes__" and hasattr(error, name):
             yield name, getattr(error, name)
+    for name in dict.fromkeys(name for base in bases for name in _members(base)):
+        if name not in fields and (value := getattr(error, name, None)) is not None:
+            yield name, value
+
+
+def _members(base: type) -> tuple[str, ...]:
+    """What an exception of Python's own has beside its arguments, such as the file of an OSError."""
+    if base.__module__ != "builtins" or base in _WITHOUT_MEMBERS:
+        return ()
+    return tuple(name for name, value in vars(base).items() if isinstance(value, _MEMBERS))
 
 
 def _slots(base: type) -> tuple[str, ...]:

@@ -48,7 +48,13 @@ class CommonOptions(TypedDict, total=False):
     Exception) does not say so of the timeouts and lost connections below it.
     """
     give_up_on: ErrorTypes
-    """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again."""
+    """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again.
+
+    `failure.error` of the saga's end is the exception itself, equal to the one that was raised. It is None, and `failure` has
+    type and message alone, where the exception holds what cannot be stored: bytes (UnicodeDecodeError), other exceptions (a
+    group), NaN, a client's request or response. A class of one's own that could never be stored is refused here; so is, in
+    the `Result[O, E]` that a step returns, each E that could not.
+    """
     unknown_on: ErrorTypes
     """The exceptions after which it may have been done, or not; it is then settled as `on_unknown` or its `probe` say."""
     unknown_retry_policy: RetryPolicy

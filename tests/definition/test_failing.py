@@ -303,11 +303,32 @@ KEPT = [
     changed(PlainError("no"), code=7),
     KeyError("sku"),
     FileNotFoundError(2, "no such file"),
+    FileNotFoundError(2, "no such file", "the file's name"),
+    PermissionError(13, "not permitted", "from", None, "to"),
+    ImportError("no module", name="shop", path="/shop.py"),
+    UnicodeEncodeError("ascii", "\xe4", 0, 1, "ordinal not in range(128)"),
+    TimeoutError(),
 ]
 
 
+MEMBERS = (
+    "item",
+    "code",
+    "_why",
+    "twice",
+    "filename",
+    "filename2",
+    "errno",
+    "strerror",
+    "name",
+    "path",
+    "object",
+    "reason",
+)
+
+
 def state(error: BaseException) -> object:
-    slots = {name: getattr(error, name) for name in ("item", "code", "_why", "twice") if hasattr(error, name)}
+    slots = {name: getattr(error, name) for name in MEMBERS if hasattr(error, name)}
     return type(error), error.args, vars(error), slots, str(error)
 
 
@@ -338,13 +359,16 @@ def test_an_error_of_a_class_below_the_one_that_is_named_comes_back_as_it_was() 
         PlainError(float("nan")),
         PlainError({"attribute": "x"}),
         PlainError(("a tuple",)),
-        OSError(2, "no such file", "the file's name"),
+        OSError(2, "no such file", b"the file's name"),
+        AttributeError("x", name="x", obj=object()),
+        UnicodeDecodeError("ascii", b"\xff", 0, 1, "no"),
+        ExceptionGroup("", [ValueError()]),
         ValueError("not named"),
     ],
     ids=lambda error: type(error).__name__,
 )
 def test_an_error_that_would_come_back_altered_is_not_kept(error: Exception) -> None:
-    names = (CardDeclinedError, UntypedError, PlainError, OSError)
+    names = (CardDeclinedError, UntypedError, PlainError, OSError, AttributeError, UnicodeError, ExceptionGroup)
     assert Refusals.of({"give_up_on": names}, None).encode(error) is None
 
 
@@ -395,6 +419,19 @@ def test_an_exception_that_can_never_be_kept_is_refused_when_the_step_is_made(cl
     ) as refused:
         step(gives, give_up_on=cls)
     assert "dataclass" in str(refused.value)
+    gives.__annotations__["return"] = Result[Charged, cls]  # type: ignore[valid-type]  # pyright: ignore[reportInvalidTypeForm]  # at run time it is
+    with pytest.raises(SagaDefinitionError, match="cannot be kept as a business error"):
+        step(gives)
+
+
+@pytest.mark.parametrize(
+    "cls", [UnicodeDecodeError, ExceptionGroup, httpx.HTTPStatusError], ids=lambda cls: cls.__name__
+)
+def test_an_exception_that_never_comes_back_whole_may_be_given_up_on_and_not_promised(cls: type[Exception]) -> None:
+    async def gives(inp: ChargeInput) -> Result[Charged, str]:
+        return Failure(inp.reservation_id)
+
+    step(gives, give_up_on=cls)
     gives.__annotations__["return"] = Result[Charged, cls]  # type: ignore[valid-type]  # pyright: ignore[reportInvalidTypeForm]  # at run time it is
     with pytest.raises(SagaDefinitionError, match="cannot be kept as a business error"):
         step(gives)
