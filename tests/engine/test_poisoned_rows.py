@@ -266,7 +266,7 @@ async def test_an_exception_that_the_database_cannot_name_fails_as_any_other(ser
             for each in (run, *several):
                 ended = await each.outcome(SOON)
                 assert isinstance(ended, Compensated)
-                assert ended.snapshot.last_error == r"\u4e2d\u6587Error"
+                assert (await each.snapshot()).last_error == r"\u4e2d\u6587Error"
                 assert ended.failure is not None
                 assert (ended.failure.type, ended.failure.message) == (strange.__name__, "\u4e2d")
             await orchestrator.engine.store.note(run.id, "seen", "\u4e2d")
