@@ -22,8 +22,17 @@ from typing import Any, get_type_hints
 import pytest
 
 import saga_fn
+from saga_fn.core.items import ITEM_LIMIT
+from saga_fn.core.retry import JOURNAL_LIMIT
+from saga_fn.core.rules.ownership import CRASH_LIMIT
+from saga_fn.core.rules.waits import EVENT_LIMIT
+from saga_fn.core.size import STATE_LIMIT
+from saga_fn.core.waiting import BUFFER_LIMIT
 from saga_fn.definition.event import NO_DEFAULT, Expected
+from saga_fn.definition.ids import MOST_STEPS
 from saga_fn.definition.options import StepOptions
+from saga_fn.engine.options import MEBIBYTE
+from saga_fn.store.records import MOST_KEPT, MOST_UNREAD
 from tests.documents import (
     AT_THE_ROOT,
     PAGES,
@@ -221,6 +230,25 @@ def test_every_option_stands_there_with_its_default(heading: str, of: object, wi
 
 def test_every_option_of_a_step_stands_there() -> None:
     assert set(documented("## Options of a step")) == set(get_type_hints(StepOptions))
+
+
+LIMITS: dict[str, int] = {
+    "bytes of one payload": MEBIBYTE,
+    "steps of a saga": MOST_STEPS,
+    "items of all lists of a saga": ITEM_LIMIT,
+    "state of a saga": STATE_LIMIT,
+    "events that nothing waits for yet, per saga": BUFFER_LIMIT,
+    "unread messages in a saga's inbox": MOST_UNREAD,
+    "journal entries of a saga": JOURNAL_LIMIT,
+    "events by `notify` without a name, per saga": EVENT_LIMIT,
+    "takeovers without progress, the last alone in its process": CRASH_LIMIT,
+    "events kept for a business key without a saga": MOST_KEPT,
+}
+
+
+def test_every_limit_is_what_the_code_says() -> None:
+    rows = dict(re.findall(r"^\| ([^|]+) \| ([\d,]+)", OPTIONS, re.MULTILINE))
+    assert {name: rows.get(name, "").strip(",") for name in LIMITS} == {name: f"{at:,}" for name, at in LIMITS.items()}
 
 
 # The site and llms.txt, as far as they can be judged without building anything.
