@@ -104,6 +104,7 @@ class MemoryKeptEvents:
         if found.repeated:
             return Posted.KNOWN
         if found.saga_id is None and self._is_left(found):
+            found.kept = attrs.evolve(found.kept, expires_at=time_of(self._store.now()))
             return await self._after_end(key, event_id)
         return found.saga_id
 

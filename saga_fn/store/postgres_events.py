@@ -97,7 +97,23 @@ class PostgresKeptEvents:
             return None
         if row.repeated:
             return Posted.KNOWN
-        return await self._after_end(shard, key, event_id) if row.ended else row.taken_by
+        if not row.ended:
+            return row.taken_by
+        after = await self._after_end(shard, key, event_id)
+        if after is Posted.ENDED and not await self._voided(shard, key, event_id):
+            return await self.taker(
+                shard, key, event_id
+            )  # somebody has taken the saga up again, and it has got the event
+        return after
+
+    async def _voided(self, shard: int, key: tuple[str, str], event_id: UUID) -> bool:
+        async def voided() -> int:
+            async with self._database.work() as connection:
+                return await self._database.queries.void_event(
+                    connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id, patience=PATIENCE
+                )
+
+        return await self._database.persist(voided) > 0
 
     async def _after_end(self, shard: int, key: tuple[str, str], event_id: UUID) -> Posted:
         """KNOWN for an event that a saga of the key had got before it ended, by its own id; else ENDED."""

@@ -74,7 +74,8 @@ class KeptEvents(Protocol):
     async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
         """The saga that has got this event for a key, or what else became of it; None while none has got it.
 
-        `KNOWN` if the saga had got the same event before, by its own id; `ENDED` if the key's saga ended without it.
+        `KNOWN` if the saga had got the same event before, by its own id; `ENDED` if the key's saga ended without it. Then no saga
+        gets it any more, not even that one, if somebody takes it up again.
         """
         ...
 

@@ -53,7 +53,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
     RoleKind.SENDER: {
         "saga": "SELECT, UPDATE (signals, due_at)",
         "saga_inbox": "SELECT, INSERT",
-        "saga_event": "SELECT, INSERT, UPDATE (taken_by, repeated)",
+        "saga_event": "SELECT, INSERT, UPDATE (taken_by, repeated, expires_at)",
         "saga_plan": "SELECT, INSERT",
     },
     RoleKind.OPERATOR: {

@@ -203,6 +203,30 @@ async def test_an_event_whose_saga_ends_while_it_is_handed_over_is_answered_with
         assert (await second.snapshot()).buffered_events == ()
 
 
+async def test_an_event_that_was_answered_with_an_end_stays_dropped_when_the_saga_is_taken_up_again(make: Make) -> None:
+    """The saga has FAILED when the event is to be handed over; an operator takes it up after the sender has its answer."""
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
+        await suspended(run)
+        admin = SagaAdmin(orchestrator)
+        kept = orchestrator.engine.store.kept_events
+        hand_over = kept.hand_over
+
+        async def once_it_has_failed(shard: int, key: tuple[str, str]) -> UUID | None:
+            setattr(kept, "hand_over", hand_over)  # noqa: B010 - the store's class is final
+            await admin.abort(run.id)
+            return await hand_over(shard, key)
+
+        setattr(kept, "hand_over", once_it_has_failed)  # noqa: B010 - as above
+        assert await orchestrator.to(KEY, approval).send(Approval("late")) is Delivery.ENDED
+        await admin.retry_step(run.id, "approval")
+        await suspended(run)
+        assert await kept.stranded(shard_of_key(KEY[1], orchestrator.engine.store.shards)) == []
+        assert await admin.kept_events() == ()
+        assert await orchestrator.to(KEY, approval).send(Approval("ann")) is Delivery.ACCEPTED
+        assert await run.result(SOON) == Approval("ann")
+
+
 async def test_one_event_sent_twice_at_once_is_one_and_a_duplicate(make: Make) -> None:
     async with make() as orchestrator:
         orchestrator.register("approved", approved(Shop()))
