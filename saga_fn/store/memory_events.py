@@ -115,7 +115,7 @@ class MemoryKeptEvents:
 
     async def discard(self, shard: int, key: tuple[str, str], event: str | None) -> int:
         """Forget what waits for a saga of that key."""
-        kept = [each for each in self._untaken() if each.key == key and event in (None, each.kept.event)]
+        kept = [each for each in self._kept_for(key) if event in (None, each.kept.event)]
         for each in kept:
             del self._events[*key, each.kept.id]
         return len(kept)

@@ -175,6 +175,7 @@ async def test_what_no_saga_will_get_is_found_no_more_takes_no_room_and_is_not_s
     assert await store.kept_events.stranded(0) == [KEY]
     assert await store.kept_events.hand_over(0, KEY) == following.id
     assert await store.kept_events.stranded(0) == []
+    assert await store.kept_events.discard(0, KEY, None) == 0, "what is not shown is not counted"
 
 
 async def test_keys_that_get_nothing_keep_no_other_from_being_found(store: Store) -> None:

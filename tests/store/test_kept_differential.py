@@ -1,0 +1,96 @@
+"""Whatever comes for a business key, in whatever order: memory and PostgreSQL say the same of it, statement by statement."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from typing import Final
+from uuid import UUID
+
+import attrs
+import pytest
+
+from saga_fn import MemoryStore
+from saga_fn.core.events import AbortRequested
+from saga_fn.core.ids import Moment
+from saga_fn.store.postgres import PostgresStore
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import Letter
+from tests.store.given import Hand, start
+
+SEEDS: Final = 8
+STEPS: Final = 80
+KEYS: Final = ("k1", "k2")
+EVENTS: Final = 8
+OFTEN: Final = ("keep", "keep", "keep", "send", "send", "hand over", "hand over", "taker", "taker")
+SELDOM: Final = ("start", "start", "end", "discard", "read", "stranded", "letters")
+
+pytestmark = pytest.mark.raw_rows
+
+
+@pytest.fixture
+async def postgres(any_dsn: str) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(any_dsn)
+    await store.open(migrate=False, listen=None)
+    yield store
+    await store.close()
+
+
+@attrs.define
+class Player:
+    """Does the same things to one store; ids of sagas, which each store makes up, are told as numbers."""
+
+    store: Store
+    prefix: str
+    active: dict[str, Hand] = attrs.field(factory=dict)
+    numbers: dict[UUID, int] = attrs.field(factory=dict)
+
+    async def do(self, verb: str, bare: str, number: int, flag: bool) -> object:
+        name = f"{self.prefix} {bare}"
+        key, kept, event = ("shop", name), self.store.kept_events, UUID(int=number)
+        hand = self.active.get(name)
+        match verb:
+            case "start" if hand is None:
+                hand = self.active[name] = await start(self.store, aggregation_id=name)
+                self.numbers[hand.id] = len(self.numbers)
+            case "end" if hand is not None:
+                row = await self.store.read(hand.id)
+                assert row is not None
+                hand.seen = row.signals
+                await self.store.commit(0, [hand.write(AbortRequested(self.store.now(), Moment(0)))])
+                del self.active[name]
+            case "keep":
+                letter = Letter(event, "event", b"%d" % number)
+                return await kept.keep(0, key, letter, f"event {number % 2}", expires=None, for_next=flag)
+            case "send" if hand is not None:
+                return await self.store.send(hand.id, Letter(event, "event", b"%d" % number))
+            case "hand over":
+                taken = await kept.hand_over(0, key)
+                return None if taken is None else self.numbers[taken]
+            case "taker":
+                taker = await kept.taker(0, key, event)
+                return self.numbers[taker] if isinstance(taker, UUID) else taker
+            case "discard":
+                return await kept.discard(0, key, "event 0" if flag else None)
+            case "read":
+                return [(each.id, each.event) for each in await kept.read(0, *key)]
+            case "stranded":
+                return [each for each in await kept.stranded(0) if each[1].startswith(self.prefix)]
+            case "letters" if hand is not None:
+                return sorted(letter.id for letter in await self.store.letters(hand.id))
+            case _:
+                pass
+        return None
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_both_stores_say_the_same_of_events_for_business_keys(postgres: PostgresStore, seed: int) -> None:
+    draw = random.Random(seed)
+    players = [Player(store, f"seed {seed}") for store in (MemoryStore(), postgres)]
+    done: list[object] = []
+    for _ in range(STEPS):
+        verb = draw.choice(OFTEN if draw.random() < 0.7 else SELDOM)
+        asked = (verb, draw.choice(KEYS), draw.randrange(1, EVENTS), draw.random() < 0.4)
+        ours, theirs = [await player.do(*asked) for player in players]
+        done.append((asked, ours))
+        assert ours == theirs, done
