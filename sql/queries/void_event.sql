@@ -1,6 +1,7 @@
 -- name: void_event :execrows
--- Let an event for a business key expire now, if no saga has got it, so that none gets it any more. Locks: the event's row, for
--- which it waits `patience` milliseconds (55P03).
+-- Let an event for a business key expire now, if no saga has got it, so that none gets it any more.
+-- Locks: the event's row, for which the statement waits `patience` milliseconds (55P03).
+-- Plan: the primary key.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 )
@@ -8,5 +9,5 @@ UPDATE saga_fn.saga_event AS e
 SET expires_at = now()
 FROM patience
 WHERE
-    e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text AND e.id = :id::uuid
-    AND e.taken_by IS NULL
+    e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text
+    AND e.id = :id::uuid AND e.taken_by IS NULL
