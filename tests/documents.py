@@ -12,6 +12,7 @@ README = ROOT / "README.md"
 QUICK_START = ROOT / "docs" / "quick-start.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 AT_THE_ROOT = [ROOT / name for name in ("ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+SQL = ROOT / "sql" / "README.md"
 
 _FENCED = re.compile(r"^( *)```(.*?)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)

@@ -39,6 +39,7 @@ from tests.documents import (
     QUICK_START,
     README,
     ROOT,
+    SQL,
     anchors_of,
     blocks_in,
     links_in,
@@ -113,7 +114,7 @@ def test_no_block_escapes_these_tests(page: Path) -> None:
     assert not re.search(r"\n\n    \S", without_code(page)), "a block of code is fenced, and says its language"
 
 
-@pytest.mark.parametrize("page", [*EVERY, *AT_THE_ROOT], ids=name_of)
+@pytest.mark.parametrize("page", [*EVERY, *AT_THE_ROOT, SQL], ids=name_of)
 def test_every_link_leads_somewhere(page: Path) -> None:
     broken: list[str] = []
     for link in links_in(page):
@@ -124,13 +125,13 @@ def test_every_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
-@pytest.mark.parametrize("page", EVERY, ids=name_of)
+@pytest.mark.parametrize("page", [*EVERY, SQL], ids=name_of)
 def test_every_file_that_is_named_exists(page: Path) -> None:
     named = PATH_IN_PROJECT.findall(without_code(page))
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("page", [page for page in EVERY if page.stem != "reference"], ids=name_of)
+@pytest.mark.parametrize("page", [*(page for page in EVERY if page.stem != "reference"), SQL], ids=name_of)
 def test_they_are_written_plainly(page: Path) -> None:
     hard = [sentence for sentence in sentences_of(page) if len(sentence.split()) > MOST_WORDS or HARD.search(sentence)]
     assert hard == [], "at most 25 words, the actor first and by name: CONTRIBUTING.md"

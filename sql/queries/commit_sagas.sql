@@ -12,7 +12,7 @@
 -- those that another session has locked. They are not locked beforehand by every commit, because each lock is a record
 -- in the WAL.
 -- Plan: the primary keys. The work grows with the batch and not with its square, whatever the planner believes of
--- unknown arrays.
+-- unknown arrays: see sql/README.md.
 WITH patience AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
 ),

@@ -74,7 +74,7 @@ stored AS (
     INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body, sent_at)
     SELECT :shard::smallint, k.saga_id, k.id, 'event', k.body, k.sent_at
     FROM kept AS k
-    WHERE k.saga_id = ANY (SELECT t.id FROM told AS t)
+    WHERE (k.saga_id = ANY (SELECT t.id FROM told AS t)) IS TRUE
     ON CONFLICT DO NOTHING
     RETURNING id
 ),
@@ -85,6 +85,6 @@ marked AS (
     WHERE
         e.shard = :shard::smallint AND e.name = :name::text AND e.aggregation_id = :aggregation_id::text
         AND e.id = ANY(ARRAY(SELECT each.id FROM kept AS each)) AND e.id = k.id
-        AND k.saga_id = ANY (SELECT t.id FROM told AS t)
+        AND (k.saga_id = ANY (SELECT t.id FROM told AS t)) IS TRUE
 )
 SELECT t.id FROM told AS t

@@ -49,7 +49,7 @@ journal AS (
     INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, event, payload)
     SELECT :shard::smallint, n.id, 1, n.writer, 'started', n.event, n.payload
     FROM new AS n
-    WHERE (n.id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE -- a lookup for each row, never a join of all with all
+    WHERE (n.id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
 ),
 counted AS MATERIALIZED (
     SELECT count(i.id) AS sagas FROM inserted AS i

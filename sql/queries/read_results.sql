@@ -12,7 +12,7 @@ SELECT
         WHERE given.shard = :shard::smallint AND given.saga_id = j.saga_id AND given.seq = j.input_of
     )) AS input,
     j.payload
-FROM ROWS FROM ( -- as in commit_sagas
+FROM ROWS FROM ( -- see sql/README.md
     unnest(:saga_ids::uuid[], :seqs::bigint[]), generate_series(1, cardinality(:saga_ids::uuid[]))
 ) AS w (saga_id, seq, place)
 JOIN saga_fn.saga_journal AS j ON j.saga_id = w.saga_id AND j.seq = w.seq

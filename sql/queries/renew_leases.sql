@@ -3,7 +3,7 @@
 -- caller reads it before it gives it up. Rows are never judged by revision: a commit in flight must not make a renewal
 -- miss.
 -- Locks: the rows it writes. Rows that another session has locked are skipped.
--- Plan: the primary key. The work grows with the batch, as in commit_sagas.
+-- Plan: the primary key. The work grows with the batch: see sql/README.md.
 WITH given AS (
     SELECT g.id, g.token
     FROM ROWS FROM (

@@ -142,6 +142,11 @@ RULES = [
         "SELECT s.id FROM saga_fn.saga AS s WHERE s.shard = $1 ORDER BY s.id FOR UPDATE SKIP LOCKED",
         f"{LOCKING} SKIP LOCKED",
     ),
+    (
+        "a lookup in a CTE is no join",
+        "WITH b AS (SELECT 1 AS a) SELECT s.id FROM saga_fn.saga AS s WHERE (s.rev = ANY (SELECT b.a FROM b)) IS TRUE",
+        "WITH b AS (SELECT 1 AS a) SELECT s.id FROM saga_fn.saga AS s WHERE s.shard = 1 AND s.rev = ANY (SELECT b.a FROM b)",
+    ),
     ("no tables of others", "SELECT s.id FROM saga_fn.saga AS s", "SELECT a.id FROM other.a"),
     ("nothing depends on LISTEN", "SELECT now()", "LISTEN a"),
     ("only plain statements", "SELECT now()", "TRUNCATE saga_fn.saga_note"),

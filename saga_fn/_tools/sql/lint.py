@@ -98,6 +98,7 @@ class _Rules(Visitor):
             self.refuse("no volatile functions", f"pass what {called}() would give, or list it in _STEADY if it is not")
 
     def visit_SelectStmt(self, _: Any, node: Any) -> None:
+        self._lookups(node)
         if not node.lockingClause:
             return
         for table in _tables(node.fromClause):
@@ -107,12 +108,14 @@ class _Rules(Visitor):
                 self.refuse("rows are locked in one order", "add ORDER BY, so that two batches cannot block each other")
 
     def visit_UpdateStmt(self, _: Any, node: Any) -> None:
+        self._lookups(node)
         self._mutation(node.relation.relname)
         if not _given(node.whereClause, node.relation, "shard"):
             self.refuse("what updates names its shard", "add s.shard = :shard::smallint")
         self._named_rows(node)
 
     def visit_DeleteStmt(self, _: Any, node: Any) -> None:
+        self._lookups(node)
         self._mutation(node.relation.relname)
         if not _given(node.whereClause, node.relation, "shard"):
             self.refuse("what deletes names its shard", "add s.shard = :shard::smallint")
@@ -127,6 +130,14 @@ class _Rules(Visitor):
         where, table = node.whereClause, node.relation
         if not _given(where, table, "id", "saga_id") and not _any_of(where, table, "id", "saga_id", "ctid"):
             self.refuse("a batch names its ids", "add s.id = ANY(:ids::uuid[])")
+
+    def _lookups(self, node: Any) -> None:
+        """A semijoin with a CTE, whose size the planner cannot know, may become a loop over all of it for each row."""
+        for each in _conjuncts(node.whereClause):
+            if _is(each, "SubLink") and each.subLinkType.name == "ANY_SUBLINK":
+                sources = each.subselect.fromClause or ()
+                if any(_is(source, "RangeVar") and source.schemaname is None for source in sources):
+                    self.refuse("a lookup in a CTE is no join", "write (x = ANY (SELECT ...)) IS TRUE")
 
     def _mutation(self, table: str) -> None:
         if table in self.mutated:
