@@ -71,7 +71,7 @@ async def drive_one(engine: SagaEngine, saga_id: UUID) -> bool:
     """Claim and drive one saga until it is given up; False if it could not be claimed."""
     await engine.roster.beat()
     sent = time.monotonic()
-    claim = await engine.store.claim(saga_id, owner=engine.owner, lease=engine.options.lease)
+    claim = await engine.store.claim(saga_id, owner=engine.owner, lease=engine.options.lease, past_locks=True)
     if claim is None:
         return False
     tasks = await engine.drive_claimed([claim], sent)

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TypeAlias
+from uuid import UUID
 
 import attrs
 import msgspec
@@ -21,7 +22,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.engine.lanes import Lanes
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
+from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError, is_an_answer
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed, SagaWrite
@@ -33,6 +34,13 @@ _IMPATIENCE = 10.0
 """Seconds that a caller waits for its write when the store does not answer."""
 _WARY = 10.0
 """Seconds."""
+_ALONE_FOR = 5.0
+"""Seconds that a write which is sent alone, and is refused, keeps its lane when nothing tells whether others are taken."""
+_MOST_REFUSALS = 40
+"""Refusals after which a write is given up. One counts four times if others were taken just before it: some 5 seconds then."""
+_WITH_EVIDENCE = 4
+_BUSY_TRIES = 6
+"""Statements in a row that the server gave up for the sake of others; then something else is the matter."""
 _CLEAN_UP = 0.5
 """Seconds that a look which is cut short may take to give back its connection."""
 
@@ -109,6 +117,10 @@ class Committer:
         self._stopping = False
         self._wary_until = 0.0
         """Until then (monotonic time) rows that somebody else keeps locked are passed over from the outset."""
+        self._taken_at = float("-inf")
+        """When (monotonic time) the store last took a commit."""
+        self._aside: dict[UUID, tuple[float, StoreError]] = {}
+        """What is sent beside the lanes since when, by its saga, and why."""
         self.trouble: StoreError | None = None
         """Why commits are not taken at the moment, if they are not."""
 
@@ -120,10 +132,12 @@ class Committer:
     @property
     def problem(self) -> str | None:
         """What stands in the way of commits, in words."""
-        if self.trouble is None:
+        untold = (error for since, error in self._aside.values() if self._taken_at < since)  # it may be about all
+        trouble = self.trouble or next(untold, None)
+        if trouble is None:
             return None
-        if isinstance(self.trouble, StoreRefusedError):
-            return f"commits are refused: {self.trouble.fact}"
+        if is_an_answer(trouble):
+            return f"commits are refused: {trouble.fact}"
         return "commits wait for the database"
 
     def hand_in(self, write: SagaWrite, settle: Callable[[Outcome], None]) -> None:
@@ -199,6 +213,10 @@ class Committer:
             await self._write(shard, batch[:half])
             await self._write(shard, batch[half:])
             return
+        self._tell(shard, batch, committed)
+
+    def _tell(self, shard: int, batch: Sequence[_Pending], committed: Committed) -> None:
+        """Settle what was written; what matched nothing is looked up."""
         for pending in batch:
             signals = committed.signals.get(pending.write.id)
             if signals is not None:
@@ -210,10 +228,11 @@ class Committer:
         """Send the same bytes until there is an answer: a repeat of what was applied matches nothing, and is looked up.
 
         Where the store refuses for good, the writes of outsiders are settled by that; those of sagas that this process owns
-        go on being sent, for what their steps did is known nowhere else. None if nothing is left to send. Raises
-        RowLockedError for a row that cannot be passed over.
+        go on being sent, for what their steps did is known nowhere else. Where it takes some of them and refuses others, the
+        latter are set aside. None if nothing is left to send. Raises RowLockedError for a row that cannot be passed over.
         """
         backoff, refusals = Backoff(0.02, _LONGEST_PAUSE), Backoff(0.02, _LONGEST_PAUSE_IF_REFUSED)
+        answers, since = 0, time.monotonic()
         while True:
             wary = time.monotonic() < self._wary_until
             try:
@@ -224,9 +243,14 @@ class Committer:
                 self._wary_until = time.monotonic() + _WARY
                 if wary:
                     raise
-            except StoreBusyError:
-                await asyncio.sleep(random.uniform(0.001, 0.02))
             except StoreError as error:
+                answers = answers + 1 if is_an_answer(error) else 0
+                if isinstance(error, StoreBusyError) and answers < _BUSY_TRIES:
+                    await asyncio.sleep(random.uniform(0.001, 0.02))
+                    continue
+                if answers > 1 and await self._parted(shard, batch, error, since):
+                    self.trouble = None  # what comes next finds out for itself
+                    return None
                 refused = isinstance(error, StoreRefusedError)
                 if not refused or any(pending.is_owned for pending in batch):  # outsiders hear of it themselves
                     self._note(error)
@@ -239,8 +263,62 @@ class Committer:
                     return None
                 await (refusals if refused else backoff).pause()
             else:
-                self.trouble = None
+                self._was_taken()
                 return committed
+
+    def _was_taken(self) -> None:
+        self._taken_at = time.monotonic()
+        self.trouble = None
+
+    async def _parted(self, shard: int, batch: Sequence[_Pending], error: StoreError, since: float) -> bool:
+        """Whether the trouble is about some writes alone: then they are set aside, and the others are settled.
+
+        Two of them are tried, each alone. If the store takes neither, it is taken to refuse all.
+        """
+        left = [pending for pending in batch if not pending.settled]
+        if len(left) == 1:
+            others_taken = self._taken_at > since
+            if not others_taken and time.monotonic() < since + _ALONE_FOR:
+                return False
+            self._set_aside(shard, left[0], error, singled_out=others_taken)
+            return True
+        try:
+            for tried in random.sample(left, min(2, len(left))):
+                if await self._takes(shard, [tried]):
+                    left.remove(tried)
+                    await self._divide(shard, left, error)
+                    return True
+        except StoreError:  # the connection is gone: all that is not settled is sent again, which does no harm
+            return False
+        return False
+
+    async def _divide(self, shard: int, part: Sequence[_Pending], error: StoreError) -> None:
+        if not part or await self._takes(shard, part):
+            return
+        if len(part) == 1:
+            self._set_aside(shard, part[0], error, singled_out=True)
+            return
+        half = len(part) // 2
+        await self._divide(shard, part[:half], error)
+        await self._divide(shard, part[half:], error)
+
+    async def _takes(self, shard: int, part: Sequence[_Pending]) -> bool:
+        """Send some writes of a batch once: whether the store takes them. Raises StoreError if it does not answer."""
+        try:
+            committed = await self._store.commit(shard, [pending.write for pending in part], past_locks=True)
+        except StoreError as error:
+            if not is_an_answer(error):
+                raise
+            return False
+        self._was_taken()
+        self._tell(shard, part, committed)
+        return True
+
+    def _set_aside(self, shard: int, pending: _Pending, error: StoreError, *, singled_out: bool) -> None:
+        """Send this write beside the lanes from now on, where it is in nobody's way."""
+        _log.warning("the store does not take what saga %s has come to: %s", pending.write.id, error.fact)
+        self._aside[pending.id] = time.monotonic(), error
+        self._spawn(self._look_up(shard, pending, singled_out=singled_out))
 
     def _note(self, error: StoreError) -> None:
         """Remember why commits are not taken, and say so once."""
@@ -256,33 +334,46 @@ class Committer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _look_up(self, shard: int, pending: _Pending) -> None:
-        """Why a write matched nothing: judged by what stands in the store, never assumed."""
+    async def _look_up(self, shard: int, pending: _Pending, *, singled_out: bool = False) -> None:
+        """Why a write matched nothing: judged by what stands in the store, never assumed.
+
+        `singled_out`: others were taken when it was refused.
+        """
         try:
-            await self._settle_by_looks(shard, pending)
+            await self._settle_by_looks(shard, pending, singled_out=singled_out)
         except BaseException as error:
             pending.settle(Unsettled(error))
             if not isinstance(error, Exception):
                 raise
+        finally:
+            self._aside.pop(pending.id, None)
 
-    async def _settle_by_looks(self, shard: int, pending: _Pending) -> None:
+    async def _settle_by_looks(self, shard: int, pending: _Pending, *, singled_out: bool) -> None:
         write = pending.write
-        backoff = Backoff(0.005, 0.25)
+        backoff, refused_backoff = Backoff(0.005, 0.25), Backoff(0.005, _LONGEST_PAUSE)
+        refusals, asked = 0, time.monotonic()
         while True:
+            others_taken, asked, is_refused = self._taken_at > asked, time.monotonic(), False
             try:
                 outcome = await self._judge(write)
-                if outcome is None:  # the row was locked by somebody else
+                if outcome is None:  # the row was locked by somebody else, or the store has refused it
                     committed = await self._store.commit(shard, [write], past_locks=True)
+                    self._was_taken()
                     signals = committed.signals.get(write.id)
                     outcome = None if signals is None else Applied(signals, committed.now)
             except RowRefusedError as error:
                 outcome = Refused(error)
-            except StoreError:
-                outcome = None
+            except StoreError as error:
+                outcome, is_refused = None, True
+                if is_an_answer(error) and not isinstance(error, RowLockedError):
+                    without = 1 if singled_out and self.trouble is None else 0
+                    refusals += _WITH_EVIDENCE if others_taken else without
+                    if refusals >= _MOST_REFUSALS:
+                        outcome = Refused(RowRefusedError(error.fact, hint=error.hint))
             if outcome is not None:
                 pending.settle(outcome)
                 return
-            await backoff.pause()
+            await (refused_backoff if is_refused else backoff).pause()
 
     async def _judge(self, write: SagaWrite) -> Outcome | None:
         """By one look, so by one snapshot: the commit itself may come through at any moment, and shows in all of it or none."""

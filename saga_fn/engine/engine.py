@@ -47,7 +47,7 @@ from saga_fn.engine.taken import Taken
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
-from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.faults import RowRefusedError, is_an_answer
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
@@ -178,9 +178,13 @@ class SagaEngine:
                 continue
             by_shard.setdefault(shard_of(claim.id, self.store.shards), []).append((claim, state))
         for shard, group in by_shard.items():
-            wanted = [(claim.id, seq) for claim, state in group for seq in entries_needed(state)]
-            recorded = await self.store.results(shard, wanted)
+            recorded, unread = await self._recorded(shard, group)
+            if len(unread) == len(group) and not any(map(concerns_one, unread.values())):
+                raise next(iter(unread.values()))  # the store refuses all
             for claim, state in group:
+                if claim.id in unread:
+                    await set_aside(self.store, claim.id, claim.token, unread[claim.id])
+                    continue
                 try:
                     interpreter = await self._drive_claim(claim, state, recorded, sent)
                 except Exception as error:
@@ -192,6 +196,23 @@ class SagaEngine:
                 if interpreter is not None:
                     driven.append(interpreter.until_over())
         return driven
+
+    async def _recorded(
+        self, shard: int, group: Sequence[tuple[ClaimedSaga, SagaState]]
+    ) -> tuple[dict[tuple[UUID, int], Recorded], dict[UUID, StoreError]]:
+        """The payloads that these sagas need; and those of them whose payloads the store cannot give, while it gives others'."""
+        wanted = [(claim.id, seq) for claim, state in group for seq in entries_needed(state)]
+        try:
+            return await self.store.results(shard, wanted), {}
+        except StoreError as error:
+            if not is_an_answer(error):
+                raise
+            if len(group) == 1:
+                return {}, {group[0][0].id: error}
+        half = len(group) // 2
+        recorded, unread = await self._recorded(shard, group[:half])
+        others, also_unread = await self._recorded(shard, group[half:])
+        return {**recorded, **others}, {**unread, **also_unread}
 
     async def _drive_claim(
         self, claim: ClaimedSaga, state: SagaState, recorded: dict[tuple[UUID, int], Recorded], sent: float

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from uuid import UUID
 from saga_fn.engine.interpreter import Interpreter
 from saga_fn.engine.tasks import Upkeep
 from saga_fn.errors import StoreError
+from saga_fn.store.faults import is_an_answer
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 
@@ -113,7 +115,13 @@ class LeaseKeeper:
     async def _renew(self, shard: int, group: Sequence[Interpreter]) -> None:
         sent = time.monotonic()
         tokens = {each.saga.id: each.saga.token for each in group if not each.over}
-        renewed = await self._store.renew(shard, tokens, owner=self._owner, lease=self._lease)
+        try:
+            renewed = await self._store.renew(shard, tokens, owner=self._owner, lease=self._lease)
+        except StoreError as error:
+            if len(group) == 1 or not is_an_answer(error):
+                raise
+            await self._renew_in_parts(shard, group, error)
+            return
         missing: list[Interpreter] = []
         for interpreter in group:
             saga = interpreter.saga
@@ -127,6 +135,26 @@ class LeaseKeeper:
                 interpreter.nudge(signals)
         if missing:
             await self._read_back(shard, [each for each in missing if not each.over], sent)
+
+    async def _renew_in_parts(self, shard: int, group: Sequence[Interpreter], error: StoreError) -> None:
+        """The store has refused a renewal: it may be for one saga's sake, which is to cost the others nothing.
+
+        Two are tried, each alone. Raises the error if the store refuses both, for then it is taken to refuse all.
+        """
+        if not any([await self._renewed(shard, [one]) for one in random.sample(group, 2)]):
+            raise error
+        half = len(group) // 2
+        if not all([await self._renewed(shard, part) for part in (group[:half], group[half:])]):
+            raise error
+
+    async def _renewed(self, shard: int, part: Sequence[Interpreter]) -> bool:
+        try:
+            await self._renew(shard, part)
+        except StoreError as error:
+            if not is_an_answer(error):
+                raise
+            return False
+        return True
 
     async def _read_back(self, shard: int, missing: Sequence[Interpreter], sent: float) -> None:
         """A row that renewal did not return is lost only if it says so: a commit, or a stranger, may have it locked."""

@@ -125,4 +125,6 @@ class Suspects:
         _, pending = await asyncio.wait(progress, timeout=min(longest, _LONGEST_APART))
         if pending and alone:
             together[0].interpreter.accompany()
-            await asyncio.wait(pending)
+            await asyncio.wait(
+                pending, timeout=self._patience
+            )  # a row that a stranger keeps locked takes no word of it

@@ -32,6 +32,8 @@ from saga_fn.store.records import Posted, SagaRecord, decode_state
 
 _PATIENCE = 60.0
 """Seconds a verb waits for the owner's answer."""
+_SHORTLY = 0.01
+"""Seconds until a saga is looked at again that has become another meanwhile."""
 
 _ANSWERS: dict[str, tuple[str, str]] = {
     Refusal.FINISHED: ("has ended", "only a FAILED saga can be taken up again, by retry_step or compensate_step."),
@@ -81,7 +83,7 @@ async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Standing
         row = await read_row(engine, saga_id)
         if await _applied(engine, row, make, give_up):
             return
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(_SHORTLY)
     raise SagaStateError(
         f"saga {saga_id} is being worked on, and its owner did not answer within {_PATIENCE:g} s",
         saga_id=saga_id,
@@ -138,13 +140,14 @@ async def end_unusable(
     Its state says nothing of what is left of it, so that each step of its plan is reported as one that may have run. Its
     journal says nothing either: who asked, and why, is noted beside it.
     """
-    row = await read_row(engine, saga_id)
-    if expect not in (None, row.rev):
-        raise _refusal(saga_id, Refusal.MOVED_ON)
-    while not await engine.store.end_row(saga_id, row.rev, type(error).__name__):
+    while True:
         row = await read_row(engine, saga_id)
         if row.ended_at is not None:
             raise _refusal(saga_id, Refusal.FINISHED)
+        if expect not in (None, row.rev):
+            raise _refusal(saga_id, Refusal.MOVED_ON)
+        if await engine.store.end_row(saga_id, row.rev, type(error).__name__):
+            break
     words = asked_in(asked)
     told = [error.fact, *(f"{what}: {word}" for what, word in (("by", words.actor), ("why", words.reason)) if word)]
     await engine.store.note(saga_id, "aborted", "; ".join(told))
@@ -167,6 +170,7 @@ async def begin_now(engine: SagaEngine, saga_id: UUID) -> bool:
         done = await change(engine, row, lambda at: Incoming(BeginRequested(at.now)))
         if done is not False:
             return done is True
+        await asyncio.sleep(_SHORTLY)
 
 
 async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes) -> bool:
@@ -195,6 +199,7 @@ async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes)
             raise _refusal(row.id, done.refusal)
         if done:
             return True
+        await asyncio.sleep(_SHORTLY)
 
 
 async def holds(engine: SagaEngine, saga_id: UUID, token: UUID) -> bool:

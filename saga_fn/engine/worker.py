@@ -15,7 +15,7 @@ from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.claims import with_room
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.log import log_unregistered
+from saga_fn.engine.log import PROCESS, log_unregistered
 from saga_fn.engine.tasks import Upkeep, call_later
 from saga_fn.errors import StoreError, shown
 from saga_fn.store.records import ClaimedSaga
@@ -49,6 +49,8 @@ class Worker:
         """Whether sagas run whose name has a limit: when one ends, others of its name may begin."""
         self._told_full = False
         self._next_sweep = 0.0
+        self._sweeping = self._sweeper()
+        self._swept_badly = False
         self._told = False
         """Whether the log says that there is nothing to work on."""
         engine.on_slot_freed = self._slot_freed
@@ -56,6 +58,9 @@ class Worker:
 
     def _upkeep(self) -> Upkeep:
         return Upkeep("looks for due sagas", self._run, self._cancelled)
+
+    def _sweeper(self) -> Upkeep:
+        return Upkeep("hands over events that were left behind", self._sweep_once)
 
     @property
     def running(self) -> bool:
@@ -69,12 +74,13 @@ class Worker:
         self._told = False
         self._next_poll = self._next_sweep = 0.0
         self.failures, self.last_error = 0, None
-        self._loop = self._upkeep()
+        self._loop, self._sweeping = self._upkeep(), self._sweeper()
         self._loop.start()
 
     async def stop(self, patience: float = 0.5) -> None:
         """Claim nothing more; what was claimed goes on. Waits `patience` seconds at most for a claim that is on its way."""
         await self._loop.stop(patience)
+        await self._sweeping.stop(patience)
         self._wake = None
 
     def _cancelled(self) -> None:
@@ -129,7 +135,7 @@ class Worker:
                 await self._engine.roster.beat()
                 self._watch_slots()
                 claimed = await self._look()
-                await self._sweep()
+                self._sweep()
                 self.failures, self.last_error = 0, None
                 backoff.reset()
             except asyncio.CancelledError:
@@ -169,12 +175,25 @@ class Worker:
             )
         self._told_full = held > 0
 
-    async def _sweep(self) -> None:
-        """Now and then: hand over events that were left on their way to a business key's saga, and forget expired ones."""
+    def _sweep(self) -> None:
+        """Now and then: hand over events that were left on their way to a business key's saga, and forget expired ones.
+
+        Beside the looks: whoever keeps the table of events locked keeps no saga waiting.
+        """
         if time.monotonic() >= self._next_sweep:
             every = _SWEEP_EVERY * self._engine.options.poll_interval.total_seconds()
             self._next_sweep = time.monotonic() + every * random.uniform(0.5, 1.0)
+            self._sweeping.start()
+
+    async def _sweep_once(self) -> None:
+        try:
             await self._engine.sweep.run()
+        except StoreError as error:
+            if not self._swept_badly:
+                PROCESS.warning("events that were left on their way could not be handed over: %s", error.fact)
+            self._swept_badly = True
+        else:
+            self._swept_badly = False
 
     async def _look(self) -> int:
         """One pass: the idle poll, then claims in the shards that have something. Returns how many were claimed."""

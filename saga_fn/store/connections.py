@@ -109,6 +109,9 @@ class OwnConnections:
                 # Beside: the server is asked to give the statement up, and that takes an answer.
                 self._farewells.add(_close(connection))
                 raise
+            except asyncpg.ReadOnlySQLTransactionError:
+                connection.terminate()  # it stays so for as long as it lives, whatever becomes of the database
+                raise
             except asyncpg.PostgresError:
                 self._take_back(connection)  # the server has answered, and nothing is outstanding
                 raise
@@ -202,7 +205,11 @@ class BorrowedConnections:
             except (asyncio.CancelledError, TimeoutError):
                 self._farewells.add(_give_back(lent, connection))
                 raise
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, asyncpg.ReadOnlySQLTransactionError | StoreRefusedError):
+                    _terminate(
+                        connection
+                    )  # it stays read-only for as long as it lives, whatever becomes of the database
                 await lent.aclose()
                 raise
             try:

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
+from saga_fn.store.faults import RowLockedError, RowRefusedError, StatementFailedError, StoreBusyError
 
 _ROW_REFUSED: Final = ("22", "23", "54")
 _CHARACTERS: Final = ("22021", "22P05")
@@ -131,8 +131,10 @@ def _told_by_server(error: asyncpg.PostgresError) -> StoreError:
     lasting = _by_class(_LASTING, state)
     if lasting is not None:
         return StoreRefusedError(f"{lasting[0]}: {_said(error)} ({state})", hint=lasting[1])
-    what, hint = _by_class(_PASSING, state) or ("PostgreSQL cannot work now", None)
-    return StoreUnavailableError(f"{what}: {_said(error)} ({named})", hint=hint)
+    passing = _by_class(_PASSING, state)
+    if passing is None:
+        return StatementFailedError(f"PostgreSQL cannot do this: {_said(error)} ({named})")
+    return StoreUnavailableError(f"{passing[0]}: {_said(error)} ({named})", hint=passing[1])
 
 
 def _by_class(told: dict[str, tuple[str, str]], state: str) -> tuple[str, str] | None:

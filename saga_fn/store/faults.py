@@ -5,7 +5,7 @@ No user meets these: `engine/outward.py` makes public errors of those that nobod
 
 from __future__ import annotations
 
-from saga_fn.errors import StoreError
+from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 
 
 class RowRefusedError(StoreError):
@@ -25,3 +25,15 @@ class StoreBusyError(StoreError):
 
 class RowLockedError(StoreBusyError):
     """Somebody else keeps a row of this batch locked: the same call is to be made past such rows."""
+
+
+class StatementFailedError(StoreUnavailableError):
+    """The server has answered that this statement failed, for a reason of which the library knows nothing.
+
+    It may be about one row: a trigger, or a damaged page.
+    """
+
+
+def is_an_answer(error: StoreError) -> bool:
+    """Whether the server has refused the statement, so that it may be about some of its rows, and not about all."""
+    return isinstance(error, RowRefusedError | StoreRefusedError | StoreBusyError | StatementFailedError)

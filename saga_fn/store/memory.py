@@ -244,7 +244,9 @@ class MemoryStore:
                 claimed.append(self._claimed(saga, owner, lease))
         return claimed
 
-    async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:
+    async def claim(
+        self, saga_id: UUID, *, owner: UUID, lease: timedelta, past_locks: bool = False
+    ) -> ClaimedSaga | None:
         """Take this saga, due or not, unless it has ended or a lease on it is running."""
         saga = self._sagas.get(saga_id)
         if saga is None or saga.record.ended_at is not None or self._leased(saga.record):

@@ -15,7 +15,7 @@ from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.store._queries import ClaimedRow, SentRow
+from saga_fn.store._queries import ClaimedRow, SentRow, TakenRow
 from saga_fn.store.connection import Connection, Pool, holdable
 from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.faults import RowLockedError
@@ -301,11 +301,14 @@ class PostgresStore:
             )
         return [self._claimed(row) for row in rows]
 
-    async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:
+    async def claim(
+        self, saga_id: UUID, *, owner: UUID, lease: timedelta, past_locks: bool = False
+    ) -> ClaimedSaga | None:
         """Take this saga, due or not, unless it has ended or a lease on it is running."""
-        try:
+
+        async def claimed() -> ClaimedRow | None:
             async with self._database.control() as connection:
-                row = await self._database.queries.claim_saga(
+                return await self._database.queries.claim_saga(
                     connection,
                     shard=self._shard(saga_id),
                     id=saga_id,
@@ -314,23 +317,31 @@ class PostgresStore:
                     lease=lease,
                     patience=PATIENCE,
                 )
+
+        try:
+            row = await (claimed() if past_locks else self._database.persist(claimed))
         except RowLockedError:
             return None
         return None if row is None else self._claimed(row)
 
     async def take(self, saga_id: UUID, *, token: UUID, rev: int, owner: UUID, lease: timedelta) -> TakenSaga | None:
-        """Take this saga from its owner, if it still stands at (`token`, `rev`) and nobody has its row locked."""
-        async with self._database.control() as connection:
-            row = await self._database.queries.take_saga(
-                connection,
-                shard=self._shard(saga_id),
-                id=saga_id,
-                from_token=token,
-                rev=rev,
-                token=new_uuid(),
-                owner=owner,
-                lease=lease,
-            )
+        """Take this saga from its owner, if it still stands at (`token`, `rev`)."""
+
+        async def taken() -> TakenRow | None:
+            async with self._database.control() as connection:
+                return await self._database.queries.take_saga(
+                    connection,
+                    shard=self._shard(saga_id),
+                    id=saga_id,
+                    from_token=token,
+                    rev=rev,
+                    token=new_uuid(),
+                    owner=owner,
+                    lease=lease,
+                    patience=PATIENCE,
+                )
+
+        row = await self._database.persist(taken)
         if row is None:
             return None
         return TakenSaga(row.token, row.signals, moment_of(row.lease_end), self._database.heard(row.now))
@@ -387,16 +398,19 @@ class PostgresStore:
 
     async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
         """End a saga, FAILED, whose state cannot be used."""
-        async with self._database.work() as connection:
-            ended = await self._database.queries.end_saga_row(
-                connection,
-                shard=self._shard(saga_id),
-                id=saga_id,
-                rev=rev,
-                why=holdable(connection, why),
-                patience=PATIENCE,
-            )
-        return ended > 0
+
+        async def ended() -> int:
+            async with self._database.work() as connection:
+                return await self._database.queries.end_saga_row(
+                    connection,
+                    shard=self._shard(saga_id),
+                    id=saga_id,
+                    rev=rev,
+                    why=holdable(connection, why),
+                    patience=PATIENCE,
+                )
+
+        return await self._database.persist(ended) > 0
 
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         """The shards in which something is due; takes no lock."""
@@ -618,8 +632,8 @@ class PostgresStore:
                 versions=[version for _, version in definitions],
                 past_waits=past_waits,
             )
-        if row.is_read_only and not self._database.read_only:
-            raise read_only_error(is_replica=False)
+            if row.is_read_only and not self._database.read_only:
+                raise read_only_error(is_replica=False)  # in here, so that the connection is not used again
         return DueWork(moment_of(row.now), row.next_due)
 
     async def lacking(self) -> frozenset[Right]:

@@ -143,7 +143,7 @@ class PostgresKeptEvents:
 
     async def stranded(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
         """The first keys after that one whose active saga has not got all that it gets; takes no lock."""
-        async with self._database.control() as connection:
+        async with self._database.work() as connection:
             rows = await self._database.queries.find_stranded_events(
                 connection, shard=shard, after_name=after[0], after_key=after[1], most=STRANDED_AT_ONCE
             )
@@ -151,7 +151,7 @@ class PostgresKeptEvents:
 
     async def drop_expired(self, shard: int) -> int:
         """Forget some of the events for keys that have expired; gives their number."""
-        async with self._database.control() as connection:
+        async with self._database.work() as connection:
             return await self._database.queries.drop_expired_events(connection, shard=shard, most=EXPIRED_AT_ONCE)
 
     async def read(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:

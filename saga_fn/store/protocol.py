@@ -221,8 +221,14 @@ class Store(Protocol):
         """
         ...
 
-    async def claim(self, saga_id: UUID, *, owner: UUID, lease: timedelta) -> ClaimedSaga | None:
-        """Take this saga, due or not; None if there is none, it has ended, or a lease on it is running."""
+    async def claim(
+        self, saga_id: UUID, *, owner: UUID, lease: timedelta, past_locks: bool = False
+    ) -> ClaimedSaga | None:
+        """Take this saga, due or not; None if there is none, it has ended, or a lease on it is running.
+
+        A row that another session keeps locked is waited for as long as a statement may take, then StoreUnavailableError is
+        raised; with `past_locks` it gives None soon.
+        """
         ...
 
     async def take(self, saga_id: UUID, *, token: UUID, rev: int, owner: UUID, lease: timedelta) -> TakenSaga | None:

@@ -3,14 +3,17 @@
 -- Take one saga from its owner, whether or not the lease is running, if it stands as the caller has read it
 -- (`from_token`, `rev`): what the owner commits or renews afterwards matches nothing. `lease_end` is where the owner's
 -- lease ended then. Called by `abort` alone.
--- Locks: the one row. It is skipped, and nothing comes, while another session has it locked.
+-- Locks: the one row; one that another session keeps locked is waited for `patience` milliseconds (55P03).
 -- Plan: the primary key.
-WITH held AS MATERIALIZED (
+WITH patience AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+),
+held AS MATERIALIZED (
     SELECT s.id, s.due_at AS lease_end
-    FROM saga_fn.saga AS s
+    FROM patience CROSS JOIN saga_fn.saga AS s
     WHERE
         s.shard = :shard::smallint AND s.id = :id::uuid AND s.token = :from_token::uuid AND s.rev = :rev::bigint
-    FOR NO KEY UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE OF s
 )
 UPDATE saga_fn.saga AS s
 SET token = :token::uuid, owner = :owner::uuid, due_at = now() + :lease::interval, updated_at = now()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Literal
 
@@ -120,3 +121,35 @@ async def test_while_the_database_is_away_nothing_more_is_taken_on(wire: Wire) -
         wire.down = False
         for run in runs:
             assert isinstance(await run.outcome(SOON), Completed)
+
+
+@pytest.mark.parametrize("kind", ["dsn", "pool"])
+async def test_connections_made_while_the_database_took_no_writes_are_replaced(any_dsn: str, kind: str) -> None:
+    """As in a failover: a session stays read-only for as long as it lives, though the database is no longer."""
+    hold = asyncio.Event()
+    shop = Shop(hold=hold)
+    observer = await asyncpg.connect(any_dsn)
+    name = await observer.fetchval("SELECT current_database()")
+    async with asyncio.timeout(3 * SOON), AsyncExitStack() as stack:
+        stack.push_async_callback(observer.close)
+        source: str | asyncpg.Pool = any_dsn
+        if kind == "pool":
+            pool = source = await asyncpg.create_pool(any_dsn, min_size=2, max_size=4)
+            stack.callback(pool.terminate)
+        orchestrator = await stack.enter_async_context(SagaOrchestrator(source, lease=LEASE, poll_interval=OFTEN))
+        handle = orchestrator.register("shop", make_saga(shop))
+        runs = await handle.start_many([Order(str(number)) for number in range(5)])
+        await observer.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+        await observer.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        hold.set()
+        while "the database is read-only" not in " ".join((await orchestrator.health()).problems):
+            await asyncio.sleep(0.05)
+        await observer.execute("SET default_transaction_read_only = off")
+        await observer.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        for run in runs:
+            assert await run.result(SOON) == Done("ship")
+        while not (await orchestrator.health()).ok:
+            await asyncio.sleep(0.05)

@@ -6,15 +6,16 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from saga_fn import Completed, SagaAdmin, SagaNotFoundError, SagaOrchestrator, SagaRun, SagaStatus
-from saga_fn.store.faults import RowLockedError
+from saga_fn.store.faults import RowLockedError, StatementFailedError
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.records import Committed, SagaWrite
+from saga_fn.store.records import Committed, Recorded, SagaWrite
 from tests.engine.shop import Done, Order, Shop, make_saga
 
 SOON = 20.0
@@ -81,6 +82,93 @@ async def test_a_row_that_the_server_refuses_is_parked_alone(crowd: Crowd, stran
         await SagaAdmin(orchestrator).retry_step(one.id, "charge")
         assert isinstance(await one.outcome(SOON), Completed), "a person mends the cause and lets it go on"
     await stranger.close()
+
+
+@pytest.mark.parametrize("code", ["P0001", "XX001", "42501", "0A000", "40001", "57014"])
+async def test_a_row_whose_commit_fails_for_whatever_reason_is_parked_alone(
+    crowd: Crowd, stranger: asyncpg.Connection, code: str
+) -> None:
+    """By a trigger, as row-level security, a rule of somebody's own or a damaged page would do it."""
+    async with crowd.orchestrator as orchestrator:
+        one = await crowd.gather()
+        await stranger.execute(
+            "CREATE FUNCTION saga_fn.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            f" RAISE EXCEPTION 'not this one' USING errcode = '{code}'; END $$;"
+            "CREATE TRIGGER refuse BEFORE UPDATE ON saga_fn.saga FOR EACH ROW"
+            f" WHEN (new.id = '{one.id}' AND new.rev > old.rev) EXECUTE FUNCTION saga_fn.refuse()"
+        )
+        crowd.go_on()
+        await crowd.assert_unharmed()
+        # What comes later is neither held up: that others are taken tells that it is about this one.
+        handle = orchestrator.register("later", make_saga(crowd.shop))
+        async with asyncio.timeout(2 * SOON):
+            while (await one.snapshot()).parked is None:
+                assert isinstance(await (await handle.start(Order("later"))).outcome(SOON), Completed)
+        assert (await orchestrator.health()).ok
+        await stranger.execute("DROP FUNCTION saga_fn.refuse CASCADE")
+        await SagaAdmin(orchestrator).abort(one.id)
+    await stranger.close()
+
+
+async def test_a_row_whose_lease_the_server_does_not_renew_costs_no_other_its_lease(
+    dsn: str, stranger: asyncpg.Connection
+) -> None:
+    crowd = Crowd(dsn)
+    crowd.orchestrator = SagaOrchestrator(dsn, concurrency=64, lease=timedelta(seconds=1))
+    async with crowd.orchestrator as orchestrator:
+        one = await crowd.gather()
+        await stranger.execute(
+            "CREATE FUNCTION saga_fn.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+            " RAISE EXCEPTION 'not this one'; END $$;"
+            "CREATE TRIGGER refuse BEFORE UPDATE ON saga_fn.saga FOR EACH ROW"
+            f" WHEN (new.id = '{one.id}' AND new.rev = old.rev AND new.owner = old.owner) EXECUTE FUNCTION saga_fn.refuse()"
+        )
+        async with asyncio.timeout(SOON):
+            while one.id in orchestrator.engine.held:
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(1.5)  # longer than a lease
+        assert {run.id for run in crowd.runs} <= set(orchestrator.engine.held)
+        await stranger.execute("DROP FUNCTION saga_fn.refuse CASCADE")
+        crowd.go_on()
+        await crowd.assert_unharmed()
+        assert isinstance(await one.outcome(SOON), Completed)
+    await stranger.close()
+
+
+@pytest.mark.raw_rows
+@pytest.mark.parametrize("all_of_them", [False, True])
+async def test_a_row_whose_payloads_cannot_be_read_is_parked_alone(
+    dsn: str, monkeypatch: pytest.MonkeyPatch, all_of_them: bool
+) -> None:
+    """As with a page that is damaged: the server refuses the statement that reads it, for all whose payloads it would read."""
+    shop = Shop(returns=Done)
+    async with SagaOrchestrator(dsn, concurrency=0) as clerk:
+        runs = await clerk.register("shop", make_saga(shop)).start_many([Order(str(number)) for number in range(MANY)])
+    one = runs.pop(MANY // 2)
+    read = PostgresStore.results
+    damaged = True
+
+    async def refusing(
+        store: PostgresStore, shard: int, wanted: Sequence[tuple[UUID, int]], **given: Any
+    ) -> dict[tuple[UUID, int], Recorded]:
+        if damaged and (all_of_them or any(saga == one.id for saga, _ in wanted)):
+            raise StatementFailedError("missing chunk number 0 for toast value")
+        return await read(store, shard, wanted, **given)
+
+    monkeypatch.setattr(PostgresStore, "results", refusing)
+    async with SagaOrchestrator(dsn, concurrency=64, lease=timedelta(seconds=1)) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop))
+        if all_of_them:
+            async with asyncio.timeout(SOON):
+                while (await orchestrator.health()).ok:
+                    await asyncio.sleep(0.05)
+            damaged = False
+        for run in runs:
+            assert isinstance(await handle.attach(run.id).outcome(SOON), Completed)
+        if all_of_them:
+            assert isinstance(await handle.attach(one.id).outcome(SOON), Completed), "nobody is parked for that"
+        else:
+            assert (await handle.attach(one.id).snapshot()).status == "SUSPENDED"
 
 
 async def test_a_payload_that_is_too_large_parks_its_saga_alone(dsn: str) -> None:

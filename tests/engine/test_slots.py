@@ -294,6 +294,18 @@ async def test_a_suspect_that_is_the_only_one_runs_alone() -> None:
     assert ward.changes == 1
 
 
+async def test_a_suspect_whose_row_takes_no_word_of_it_lets_others_in_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(suspects, "_APART_FOR", 0.01)
+    ward = Ward()
+    one = ward.take()
+    one.accompany = lambda: None  # type: ignore[method-assign]  # a stranger keeps its row locked
+    await ward.over()
+    assert one.alone
+    assert not ward.apart()
+
+
 async def test_suspects_of_two_takeovers_run_together_and_none_is_blamed() -> None:
     ward = Ward()
     several = [ward.take() for _ in range(5)]

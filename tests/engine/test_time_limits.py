@@ -256,6 +256,66 @@ async def test_a_claim_of_a_locked_row_gets_none(any_dsn: str) -> None:
         assert await orchestrator.resume(run.id)
 
 
+@pytest.mark.parametrize("verb", ["abort", "compensate_step", "notify", "abort of a leased", "abort of an unreadable"])
+async def test_a_verb_on_a_row_that_stays_locked_says_so_soon(any_dsn: str, verb: str) -> None:
+    """Its owner is gone, or is not asked: nobody would answer, and no letter would stand."""
+    async with asyncio.timeout(SOON), SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
+        run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
+        connection = await asyncpg.connect(any_dsn)
+        token = await connection.fetchval(
+            "UPDATE saga_fn.saga SET owner = gen_random_uuid(), token = gen_random_uuid(), due_at = now() + $1,"
+            " state = CASE WHEN $2 THEN '' ELSE state END RETURNING token",
+            timedelta(hours=1 if verb == "abort of a leased" else -1),
+            verb == "abort of an unreadable",
+        )
+        await connection.close()
+        admin = SagaAdmin(orchestrator)
+        calls: dict[str, Callable[[], Awaitable[object]]] = {
+            "compensate_step": lambda: admin.compensate_step(run.id),
+            "notify": lambda: orchestrator.notify(run.id, token, {}),
+        }
+        call = calls.get(verb, lambda: admin.abort(run.id))
+        async with locked(any_dsn, run.id):
+            with pytest.raises(StoreUnavailableError, match="kept a row locked"):
+                await call()
+        if verb.startswith("abort"):
+            await call()
+            assert (await run.snapshot()).status == "FAILED"
+        connection = await asyncpg.connect(any_dsn)
+        await connection.execute("TRUNCATE saga_fn.saga, saga_fn.saga_journal")  # it folds to nothing that fits
+        await connection.close()
+
+
+async def test_a_table_of_events_that_stays_locked_keeps_no_saga_waiting(any_dsn: str) -> None:
+    """As by VACUUM FULL of it: what an event would have to wait for costs nothing else."""
+    async with (
+        asyncio.timeout(2 * SOON),
+        SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=timedelta(milliseconds=20)) as orchestrator,
+        SagaOrchestrator(any_dsn, concurrency=0) as clerk,
+    ):
+        orchestrator.register("waiting", waiting_saga())  # so that it sweeps
+        held = Shop(hold=asyncio.Event())
+        assert held.hold is not None
+        long = await orchestrator.register("long", make_saga(held)).start(Order("l"))
+        others = orchestrator.register("others", made := make_saga(Shop()))
+        elsewhere = clerk.register("others", made)
+        stranger = await asyncpg.connect(any_dsn)
+        async with stranger.transaction():
+            await stranger.execute("LOCK TABLE saga_fn.saga_event IN ACCESS EXCLUSIVE MODE")
+            began = asyncio.get_running_loop().time()
+            while asyncio.get_running_loop().time() < began + 7.0:  # longer than a statement may take
+                run = await elsewhere.start(Order("o"))
+                async with asyncio.timeout(LEASE.total_seconds()):
+                    assert await others.attach(run.id).result(SOON) == Done("ship")
+                await asyncio.sleep(0.05)
+            assert long.id in orchestrator.engine.held, "its lease was renewed all the time"
+            assert (await orchestrator.health()).ok
+        await stranger.close()
+        held.hold.set()
+        assert await long.result(SOON) == Done("ship")
+        assert held.keys == list(dict.fromkeys(held.keys)), "no step of it was cut short"
+
+
 async def test_a_letter_for_a_row_that_stays_locked_is_refused_after_a_time(any_dsn: str) -> None:
     store = PostgresStore(any_dsn, time_limit=SHORT)
     async with SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
