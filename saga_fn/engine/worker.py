@@ -203,10 +203,11 @@ class Worker:
             log_unregistered()
         pairs, _ = self._room()
         if not pairs or self._free() <= 0:
+            if pairs and engine.committer.stalled and self._polls_now():
+                await engine.store.due_shards(pairs)  # nothing would be claimed, but whether the store answers is told
             return 0
         shards = self._behind
-        if not shards or time.monotonic() >= self._next_poll:
-            self._next_poll = time.monotonic() + engine.options.poll_interval.total_seconds()
+        if self._polls_now() or not shards:
             shards = list({*shards, *await engine.store.due_shards(pairs)})
         # In another order each time, for the first ones may take all the slots.
         random.shuffle(shards)
@@ -234,6 +235,14 @@ class Worker:
         if not claimed:
             engine.suspects.nothing_else()
         return claimed
+
+    def _polls_now(self) -> bool:
+        """Whether it is time to ask every shard again."""
+        now = time.monotonic()
+        if now < self._next_poll:
+            return False
+        self._next_poll = now + self._engine.options.poll_interval.total_seconds()
+        return True
 
     def _room(self) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
         """The definitions there is room for, and how much there is of each whose name has a limit."""

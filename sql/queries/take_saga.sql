@@ -13,7 +13,7 @@ held AS MATERIALIZED (
     FROM patience CROSS JOIN saga_fn.saga AS s
     WHERE
         s.shard = :shard::smallint AND s.id = :id::uuid AND s.token = :from_token::uuid AND s.rev = :rev::bigint
-    FOR NO KEY UPDATE OF s
+    FOR NO KEY UPDATE
 )
 UPDATE saga_fn.saga AS s
 SET token = :token::uuid, owner = :owner::uuid, due_at = now() + :lease::interval, updated_at = now()

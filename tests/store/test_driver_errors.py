@@ -11,7 +11,7 @@ import pytest
 
 from saga_fn import SagaAdmin, SagaOrchestrator, StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.driver_errors import told_apart
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
+from saga_fn.store.faults import RowLockedError, RowRefusedError, StatementFailedError, StoreBusyError
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.roles import execute, role
 
@@ -37,7 +37,8 @@ TOLD = [
     ("53300", StoreUnavailableError, "max_connections"),
     ("53100", StoreUnavailableError, "disk"),
     ("08006", StoreUnavailableError, "network"),
-    ("XX000", StoreUnavailableError, None),
+    ("XX000", StatementFailedError, None),
+    ("P0001", StatementFailedError, None),
 ]
 
 
