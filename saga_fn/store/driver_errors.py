@@ -25,6 +25,7 @@ DRIVER_ERRORS = (
     ValueError,
     OverflowError,
 )
+_BROKEN: Final = "08P01"
 _BUSY: Final = ("40001", "40P01", "57014")
 
 _POOLER: Final = (
@@ -127,6 +128,11 @@ def _told_by_server(error: asyncpg.PostgresError) -> StoreError:
         return StoreUnavailableError(
             f"a column's type was changed under a prepared statement: {_said(error)} ({state})",
             hint="it mends itself on a direct connection; behind a pooler run RECONNECT in its console",
+        )
+    if state == _BROKEN and "startup parameter" in _said(error):  # the code is PgBouncer's for what passes, too
+        return StoreRefusedError(
+            f"the pooler does not take a setting of the DSN: {_said(error)} ({state})",
+            hint="take it out of the DSN, or name it in the pooler's ignore_startup_parameters",
         )
     lasting = _by_class(_LASTING, state)
     if lasting is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -20,6 +21,19 @@ long as one of them holds it."""
 
 _TIME: Final = datetime(2020, 2, 29, 12, 30, 15, 123456, tzinfo=UTC)
 _ID: Final = UUID(int=0x0123456789ABCDEF0123456789ABCDEF)
+
+JUDGED: Final[Mapping[str, object]] = {
+    "uuid": _ID,
+    "timestamptz": _TIME,
+    "interval": timedelta(days=1, microseconds=7),
+    "int8": 2**40,
+    "int4": 2**20,
+    "int2": 7,
+    "bool": True,
+    "text": "text",
+    "bytea": b"\0bytes",
+}
+"""A value of each type that statements take and give, by the type's name."""
 
 
 def take_place(pool: Pool, *, listens: bool, max_connections: int) -> None:
@@ -50,16 +64,7 @@ async def check_codecs(queries: Queries, connection: Connection, *, whose: str =
 
     What else the server or the driver says of the connection is raised as it comes.
     """
-    sent: dict[str, object] = {
-        "uuid": _ID,
-        "timestamptz": _TIME,
-        "interval": timedelta(days=1, microseconds=7),
-        "int8": 2**40,
-        "int2": 7,
-        "bool": True,
-        "text": "text",
-        "bytea": b"\0bytes",
-    }
+    sent = JUDGED
     try:
         row = await queries.read_values(
             connection,
@@ -67,6 +72,7 @@ async def check_codecs(queries: Queries, connection: Connection, *, whose: str =
             a_time=_TIME,
             a_length=timedelta(days=1, microseconds=7),
             a_number=2**40,
+            a_middling=2**20,
             a_small=7,
             a_truth=True,
             a_word="text",
@@ -79,7 +85,7 @@ async def check_codecs(queries: Queries, connection: Connection, *, whose: str =
     except Exception as error:  # what a decoder of the caller's raises
         raise _spoilt(whose, f"refuses the driver's own values: {type(error).__name__}") from error
     got: tuple[object, ...] = (
-        row.an_id, row.a_time, row.a_length, row.a_number, row.a_small, row.a_truth, row.a_word, row.a_body,
+        row.an_id, row.a_time, row.a_length, row.a_number, row.a_middling, row.a_small, row.a_truth, row.a_word, row.a_body,
     )  # fmt: skip
     for (name, value), back in zip(sent.items(), got, strict=True):
         if not isinstance(back, type(value)) or not _equal(value, back):

@@ -124,6 +124,12 @@ async def test_nothing_is_looked_up_by_search_path_through_it(any_dsn: str, trap
     assert not await caught(trapped)
 
 
+async def test_a_setting_of_the_dsn_that_it_does_not_take_is_named(pooler: str) -> None:
+    with pytest.raises(StoreRefusedError, match=r"unsupported startup parameter.*\nHINT: take it out of the DSN"):
+        async with SagaOrchestrator(f"{pooler}&options=-c%20geqo%3Doff", statement_cache_size=0, listen=False):
+            pass
+
+
 def test_without_the_program_the_tests_are_skipped_but_fail_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.store.pooler.PGBOUNCER", None)
     monkeypatch.setenv("CI", "true")

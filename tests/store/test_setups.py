@@ -16,10 +16,13 @@ import asyncpg
 import pytest
 
 from saga_fn import AttentionKind, SagaError, SagaOrchestrator, StoreError, StoreRefusedError
+from saga_fn._tools.sql.generate import QUERIES
+from saga_fn._tools.sql.scan import read_queries
 from saga_fn.store.connections import connect
 from saga_fn.store.database import Database
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.migrate import migrate
+from saga_fn.store.pool_check import JUDGED
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.roles import execute
 
@@ -292,12 +295,24 @@ def _naive(value: str) -> datetime:
     return datetime.fromisoformat(value).replace(tzinfo=None)
 
 
+def _next(value: str) -> int:
+    return int(value) + 1
+
+
 CODECS: list[tuple[str, Callable[[str], object]]] = [
     ("uuid", str),
     ("timestamptz", str),
     ("timestamptz", _naive),
     ("int8", str),
+    ("int4", _next),
 ]
+
+
+def test_each_type_that_a_statement_names_is_judged() -> None:
+    names = {"smallint": "int2", "integer": "int4", "bigint": "int8", "boolean": "bool"}
+    written = [query.sql for query in read_queries(QUERIES)]
+    used = {names.get(name, name) for sql in written for name in re.findall(r"::(?:pg_catalog\.)?(\w+)", sql)}
+    assert used - {"regclass"} <= set(JUDGED)
 
 
 @pytest.mark.parametrize("kind, decoder", CODECS, ids=[f"{kind} as {made.__name__}" for kind, made in CODECS])
