@@ -47,7 +47,11 @@ class ParkReason(enum.StrEnum):
     INPUT_FAILED = "input_failed"
     """Its `input_map` raised, or gave something that is not its input."""
     INPUT_CHANGED = "input_changed"
-    """A repeat computed another input than the attempt before it, under the same idempotency key."""
+    """A repeat computed another input than the attempt before it, under the same idempotency key.
+
+    Of a first attempt in which the process died only the fingerprint of its input is known. A build that lacks an optional
+    field cannot tell then whether it is still the same.
+    """
     OUTPUT_LOST = "output_lost"
     """It ran and returned something that cannot be stored."""
     PAYLOAD_UNREADABLE = "payload_unreadable"

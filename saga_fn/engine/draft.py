@@ -35,7 +35,7 @@ from saga_fn.core.reading import foresee
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.core.waiting import answer_to
-from saga_fn.engine.earlier import handed_back
+from saga_fn.engine.earlier import handed_back, told_of_change
 from saga_fn.engine.execution import Incoming
 from saga_fn.engine.fault import fault_in
 from saga_fn.engine.live import LiveSaga
@@ -136,6 +136,10 @@ class Draft:
             again = transition(self.saga.plan, self.state, event)
             assert type(again) is Success, "inputs never make an accepted event unacceptable"
             moved = again.unwrap()
+        if self.saga.differing:
+            changed = told_of_change(moved.state, self.saga.differing)
+            payload = changed.encode() if changed is not None and payload is None else payload
+            self.saga.differing.clear()
         if moved.timed_out is not None and payload is None:
             payload = timeout_fault(self.saga.plan, moved.timed_out).encode()
         if item.raised is not None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 import msgspec
@@ -21,7 +21,8 @@ from saga_fn.core.events import EventReceived, HandedBack, is_verb
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.items import items_of
 from saga_fn.core.reading import find
-from saga_fn.core.state import SagaState, Spread
+from saga_fn.core.state import Parked, ParkReason, SagaState, Spread
+from saga_fn.engine.fault import Fault
 from saga_fn.store.records import JournalRecord, decode_event
 
 NOTHING: Digest = Digest(b"")
@@ -107,6 +108,32 @@ class Earlier:
 def _has_run(state: SagaState, item: StepId) -> bool:
     tries = getattr(find(state, item), "tries", None)
     return tries is not None and tries.attempt > 0
+
+
+_LOOK: Final = (
+    "The step may have run. Look, then skip_step with its output if it has; else retry_step, which begins it under a new "
+    "idempotency key"
+)
+
+
+def told_of_change(state: SagaState, differing: Mapping[StepId, bool]) -> Fault | None:
+    """Why a step is parked whose input has become another; None if none is.
+
+    `differing` says of each step with another input whether it is known what the attempt before was given.
+    """
+    for step, is_known in differing.items():
+        found = find(state, step)
+        if not isinstance(found, Parked) or found.why is not ParkReason.INPUT_CHANGED:
+            continue
+        why = (
+            "its input is not the one that the attempt before was given. An input_map must give the same for the same outputs"
+            if is_known
+            else "its input does not fit the fingerprint of the one that its first attempt was given. The process died in that "
+            "attempt, so that nothing else is known of it. A build with a field that this one lacks may have computed it, "
+            "or its input_map does not give the same for the same outputs"
+        )
+        return Fault("InputChangedError", f"{why}. {_LOOK}", step)
+    return None
 
 
 def digest_before(state: SagaState, step: StepId) -> Digest:

@@ -104,6 +104,8 @@ class LiveSaga:
     """What the steps that have fanned out are done for."""
     earlier: Earlier | None = None
     """What steps were given before, once the journal was read for it."""
+    differing: dict[StepId, bool] = attrs.field(factory=dict)
+    """The steps whose input has just been found to be another than before, and whether that one is known."""
     wants_journal: bool = False
     """An input has become other bytes: whether it is another, only the journal tells."""
     _initial_data: object = attrs.field(default=None, init=False)
@@ -175,6 +177,8 @@ class LiveSaga:
                 return self._bind_each(state, step, binding), None
             value = binding.input_type.accept(binding.map_input(_Known(self, state)))
             if binding.when is not None and not holds(step, binding.when, value):
+                if digest_before(state, step) != NOTHING:
+                    self.differing[step] = True
                 return Declined(step), None
             data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
         except Exception as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
@@ -187,6 +191,8 @@ class LiveSaga:
                 self.wants_journal = True
             elif self.earlier.was(step, before, binding.input_type, (data, value)):
                 digest = before
+            else:
+                self.differing[step] = self.earlier.of_digest(step, before) is not None
         self.inputs[step] = BoundInput(value, data, self._payload_like(data, state, step))
         return Bound(step, digest), None
 
@@ -211,6 +217,8 @@ class LiveSaga:
             then = msgspec.structs.replace(state, events=state.events[: spread.events], latest=spread.latest)
             given = self._items(binding.step_id, binding.map_input(_Known(self, then)))
             known = self._as_before(spread, then, binding, self._bound_list(binding.step_id, binding, given))
+            if known.digest != spread.digest and self.earlier is not None:
+                self.differing[step] = self.earlier.latest(step) is not None
         if number < len(known.inputs):
             self.inputs[step] = _unchanged(binding, known.inputs[number])
         return Bound(step, known.digest)

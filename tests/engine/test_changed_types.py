@@ -18,6 +18,7 @@ from saga_fn import (
     FixedRetry,
     MemoryStore,
     NotDone,
+    SagaAdmin,
     SagaBuilder,
     SagaDefinition,
     SagaOrchestrator,
@@ -200,6 +201,27 @@ async def test_a_saga_whose_process_died_in_its_first_attempt_goes_on(make: Make
         assert await again.result(SOON) == "charged"
 
 
+@pytest.mark.parametrize("old, new", FEW[:1])
+async def test_a_build_that_cannot_tell_whether_the_input_is_the_same_says_so(make: Make, old: Any, new: Any) -> None:
+    bank = Bank(hold=True)
+    first = await born(make(lease=timedelta(milliseconds=600)))
+    run = await first.register("s", made(bank, new)).start(Order("x"))
+    await until(lambda: len(bank.given) == 1)
+    await dies(first)
+    async with make() as second:
+        again = second.register("s", made(bank, old)).attach(run.id)
+        async with asyncio.timeout(SOON):
+            while await parked(again) is None:
+                await asyncio.sleep(0.01)
+        seen = await SagaAdmin(second).get_saga(run.id)
+        assert (seen.parked, seen.last_error) == ("input_changed", "InputChangedError")
+        told = str(seen.step_history[-1].error)
+        assert "a field that this one lacks" in told
+        assert "skip_step" in told
+        assert await SagaAdmin(second).verify(run.id) == []
+    assert len(bank.given) == 1
+
+
 class Wider(msgspec.Struct):
     id: str
     amount: float = 1.0
@@ -240,6 +262,8 @@ async def test_another_default_is_another_input(make: Make) -> None:
             while await parked(again) is None:
                 await asyncio.sleep(0.01)
         assert await parked(again) == "input_changed"
+        told = str((await SagaAdmin(second).get_saga(run.id)).step_history[-1].error)
+        assert "not the one that the attempt before was given" in told
     assert len(bank.given) == 1
 
 
