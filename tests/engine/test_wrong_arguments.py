@@ -223,7 +223,7 @@ MAY_QUOTE = {
     "engine/live.py",  # as above
     "engine/fault.py",  # where it may raise
 }
-OTHERS = ("core/", "codec/", "demo/", "examples/", "guard/", "store/codegen/", "store/_", "store/lint")
+OTHERS = ("core/", "codec/", "demo/", "examples/", "guard/", "store/_", "_tools/")
 
 
 def test_values_are_shown_by_one_function() -> None:
