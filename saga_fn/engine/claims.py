@@ -1,4 +1,4 @@
-"""Claims that a caller asks for, beside the worker's loop: of one saga, or of all that is due now."""
+"""Claims: how due sagas are taken, and what a caller claims beside the worker's loop, one saga or all that is due now."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ import asyncio
 import random
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final, final
 from uuid import UUID
 
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.log import LOG
 from saga_fn.engine.room import rooms as rooms_of
+from saga_fn.errors import StoreError
+from saga_fn.store.faults import is_an_answer
+from saga_fn.store.records import ClaimedSaga
+
+_SOME: Final = 20
+"""So many are tried before all are taken to be refused."""
+_PASSED_OVER: Final = 60.0
+"""Seconds for which a saga is passed over that could not be claimed; twice as long each time."""
+_LONGEST_PASSED_OVER: Final = 3600.0
+_MOST_PASSED_OVER: Final = 200
 
 
 def with_room(engine: SagaEngine, turn: int) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int], bool]:
@@ -22,6 +35,93 @@ def with_room(engine: SagaEngine, turn: int) -> tuple[list[tuple[str, int]], dic
     return pairs, rooms, any(running[name] for name in registry.limits)
 
 
+@final
+class Claims:
+    """The claims of what is due. A row that the store does not let be claimed keeps no other from it."""
+
+    def __init__(self, engine: SagaEngine) -> None:
+        self._engine = engine
+        self._refused: dict[UUID, tuple[float, float]] = {}
+        """The sagas that could not be claimed: until when (monotonic time) they are passed over, and for how long."""
+
+    async def take(
+        self, shard: int, pairs: Sequence[tuple[str, int]], rooms: Mapping[tuple[str, int], int], limit: int
+    ) -> Sequence[ClaimedSaga]:
+        """Claim at most `limit` due sagas of these definitions."""
+        engine = self._engine
+        passed_over = [*engine.roster.passed_over(), *self._passed_over()]
+        try:
+            return await engine.store.claim_due(
+                shard,
+                pairs,
+                owner=engine.owner,
+                limit=limit,
+                lease=engine.options.lease,
+                rooms=rooms,
+                passed_over=passed_over,
+            )
+        except StoreError as error:
+            if not is_an_answer(error):
+                raise
+            return await self._one_by_one(shard, pairs, rooms, limit, passed_over, error)
+
+    def _passed_over(self) -> list[UUID]:
+        if not self._refused:
+            return []
+        now = time.monotonic()
+        return [saga for saga, (until, _) in self._refused.items() if until > now]
+
+    async def _one_by_one(
+        self,
+        shard: int,
+        pairs: Sequence[tuple[str, int]],
+        rooms: Mapping[tuple[str, int], int],
+        limit: int,
+        passed_over: Sequence[UUID],
+        error: StoreError,
+    ) -> Sequence[ClaimedSaga]:
+        """The store has refused to let so many be claimed: it may be for one saga's sake. Raises if it refuses all."""
+        engine = self._engine
+        most = min([limit, *rooms.values()])  # whose each of them is shows when it is claimed
+        claims: list[ClaimedSaga] = []
+        refused: dict[UUID, StoreError] = {}
+        found = await engine.store.due_ids(shard, pairs, limit=max(limit, _SOME), passed_over=passed_over)
+        for saga_id in found:
+            try:
+                claim = await engine.store.claim(
+                    saga_id, owner=engine.owner, lease=engine.options.lease, past_locks=True
+                )
+            except StoreError as refusal:
+                if not is_an_answer(refusal):
+                    break  # what was claimed is to be driven
+                refused[saga_id] = refusal
+                if len(refused) >= _SOME and not claims:
+                    break
+            else:
+                claims += [claim] if claim is not None else []
+            if len(claims) == most:
+                break
+        if not claims and refused.keys() - self._refused.keys():
+            raise error
+        for saga_id, why in refused.items():
+            self._pass_over(saga_id, why)
+        return claims
+
+    def _pass_over(self, saga_id: UUID, error: StoreError) -> None:
+        _, seconds = self._refused.pop(saga_id, (0.0, _PASSED_OVER / 2))
+        seconds = min(seconds * 2, _LONGEST_PASSED_OVER)
+        self._refused[saga_id] = time.monotonic() + seconds, seconds
+        if len(self._refused) > _MOST_PASSED_OVER:
+            del self._refused[next(iter(self._refused))]
+        LOG.error(
+            "saga %s cannot be claimed, and is passed over for %.0f s: %s",
+            saga_id,
+            seconds,
+            error.fact,
+            extra={"saga_id": str(saga_id)},
+        )
+
+
 async def drive_due(engine: SagaEngine, limit: int) -> int:
     """Claim and drive what is due now, at most `limit` sagas, never more at a time than there are slots and a name's limit.
 
@@ -32,6 +132,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
     if engine.registry.awaits_events:
         await engine.sweep.run()
     pairs = engine.registry.pairs
+    taking = Claims(engine)
     claimed = turn = in_vain = 0
     mine: set[asyncio.Future[None]] = set()
     shards = list(await engine.store.due_shards(pairs) if pairs else [])
@@ -48,9 +149,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
                 turn += 1
                 open_to, rooms, _ = with_room(engine, turn)
                 sent = time.monotonic()
-                claims = await engine.store.claim_due(
-                    shard, open_to, owner=engine.owner, limit=free, lease=engine.options.lease, rooms=rooms
-                )
+                claims = await taking.take(shard, open_to, rooms, free)
                 claimed += len(claims)
                 mine |= set(await engine.drive_claimed(claims, sent))
                 if len(claims) < free:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
-from saga_fn.engine.claims import with_room
+from saga_fn.engine.claims import Claims, with_room
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.log import PROCESS, log_unregistered
 from saga_fn.engine.tasks import Upkeep, call_later
@@ -35,6 +35,7 @@ class Worker:
 
     def __init__(self, engine: SagaEngine) -> None:
         self._engine = engine
+        self._claims = Claims(engine)
         self._wake: asyncio.Event | None = None
         self._loop = self._upkeep()
         self._behind: list[int] = []
@@ -219,15 +220,7 @@ class Worker:
             pairs, rooms = self._room()
             if asked > 0 and pairs:
                 sent = time.monotonic()
-                claims = await engine.store.claim_due(
-                    shard,
-                    pairs,
-                    owner=engine.owner,
-                    limit=min(asked, _MOST_CLAIMS),
-                    lease=engine.options.lease,
-                    rooms=rooms,
-                    passed_over=engine.roster.passed_over(),
-                )
+                claims = await self._claims.take(shard, pairs, rooms, min(asked, _MOST_CLAIMS))
                 claimed += len(claims)
                 await engine.drive_claimed(claims, sent)
             if len(claims) == min(max(asked, 0), _MOST_CLAIMS):

@@ -244,6 +244,18 @@ class MemoryStore:
                 claimed.append(self._claimed(saga, owner, lease))
         return claimed
 
+    async def due_ids(
+        self,
+        shard: int,
+        definitions: Sequence[tuple[str, int]],
+        *,
+        limit: int,
+        passed_over: Sequence[UUID] = (),
+    ) -> list[UUID]:
+        """At most `limit` due sagas of these definitions, oldest first."""
+        due = [saga.record for saga in self._due(shard, definitions) if saga.record.id not in passed_over]
+        return [row.id for row in sorted(due, key=lambda row: (row.due_at or row.created_at, row.id))[:limit]]
+
     async def claim(
         self, saga_id: UUID, *, owner: UUID, lease: timedelta, past_locks: bool = False
     ) -> ClaimedSaga | None:

@@ -301,6 +301,27 @@ class PostgresStore:
             )
         return [self._claimed(row) for row in rows]
 
+    async def due_ids(
+        self,
+        shard: int,
+        definitions: Sequence[tuple[str, int]],
+        *,
+        limit: int,
+        passed_over: Sequence[UUID] = (),
+    ) -> list[UUID]:
+        """At most `limit` due sagas of these definitions, oldest first."""
+        async with self._database.control() as connection:
+            return await self._database.queries.find_due_sagas(
+                connection,
+                shard=shard,
+                names=[name for name, _ in definitions],
+                versions=[version for _, version in definitions],
+                rooms=[limit] * len(definitions),
+                formats=list(READABLE),
+                passed_over=passed_over,
+                batch_size=limit,
+            )
+
     async def claim(
         self, saga_id: UUID, *, owner: UUID, lease: timedelta, past_locks: bool = False
     ) -> ClaimedSaga | None:

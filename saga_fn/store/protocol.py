@@ -221,6 +221,17 @@ class Store(Protocol):
         """
         ...
 
+    async def due_ids(
+        self,
+        shard: int,
+        definitions: Sequence[tuple[str, int]],
+        *,
+        limit: int,
+        passed_over: Sequence[UUID] = (),
+    ) -> list[UUID]:
+        """At most `limit` due sagas of these definitions, oldest first; takes no lock, and claims nothing."""
+        ...
+
     async def claim(
         self, saga_id: UUID, *, owner: UUID, lease: timedelta, past_locks: bool = False
     ) -> ClaimedSaga | None:

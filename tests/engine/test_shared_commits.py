@@ -135,6 +135,33 @@ async def test_a_row_whose_lease_the_server_does_not_renew_costs_no_other_its_le
     await stranger.close()
 
 
+@pytest.mark.parametrize("concurrency", [1, 64])
+async def test_a_row_that_the_server_lets_nobody_claim_keeps_no_other_from_being_claimed(
+    dsn: str, stranger: asyncpg.Connection, concurrency: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop = Shop(returns=Done)
+    async with SagaOrchestrator(dsn, concurrency=0) as clerk:
+        runs = await clerk.register("shop", make_saga(shop)).start_many([Order(str(number)) for number in range(MANY)])
+    one = runs.pop(0)
+    await stranger.execute("UPDATE saga_fn.saga SET due_at = now() - interval '10 minutes' WHERE id = $1", one.id)
+    await stranger.execute(
+        "CREATE FUNCTION saga_fn.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " RAISE EXCEPTION 'not this one'; END $$;"
+        "CREATE TRIGGER refuse BEFORE UPDATE ON saga_fn.saga FOR EACH ROW"
+        f" WHEN (new.id = '{one.id}') EXECUTE FUNCTION saga_fn.refuse()"
+    )
+    async with SagaOrchestrator(dsn, concurrency=concurrency, poll_interval=timedelta(milliseconds=50)) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop))
+        for run in runs:
+            assert isinstance(await handle.attach(run.id).outcome(SOON), Completed)
+        assert [each for each in caplog.messages if "cannot be claimed" in each]
+        health = await orchestrator.health()
+        assert health.ok
+        assert "overdue" in {each.kind.value for each in health.attention}
+    await stranger.execute("DROP FUNCTION saga_fn.refuse CASCADE")
+    await stranger.close()
+
+
 @pytest.mark.raw_rows
 @pytest.mark.parametrize("all_of_them", [False, True])
 async def test_a_row_whose_payloads_cannot_be_read_is_parked_alone(

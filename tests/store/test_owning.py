@@ -31,6 +31,17 @@ async def test_what_is_due_is_claimed_oldest_first_under_tokens_of_their_own(sto
     assert await store.due_shards(SHOP) == []
 
 
+async def test_what_is_due_can_be_listed_without_claiming_it(store: Store) -> None:
+    hands = [await start(store, owned=False) for _ in range(4)]
+    await start(store, owned=False, name="audit")
+    await start(store)
+    first, second, third, fourth = [hand.id for hand in hands]
+    assert await store.due_ids(0, SHOP, limit=3) == [first, second, third]
+    assert await store.due_ids(0, SHOP, limit=3, passed_over=[second]) == [first, third, fourth]
+    assert len(await store.claim_due(0, SHOP, owner=OTHER, limit=10, lease=LONG)) == 4
+    assert await store.due_ids(0, SHOP, limit=3) == []
+
+
 async def test_only_the_definitions_asked_for_are_claimed(store: Store) -> None:
     mine = await start(store, owned=False)
     newer = await start(store, owned=False, version=2)
