@@ -342,9 +342,10 @@ class SagaBuilder(WaitingBuilder[D]):
                 f"{shown(user)} depends on {shown(ref)}, which is not a StepRef",
                 hint="pass what add_step (or the call of a step) gave; several of them as a tuple",
             )
-        if ref.builder is not self:
+        known: StepRef[object] = ref  # isinstance cannot see the type argument
+        if known.builder is not self:
             raise SagaDefinitionError(
-                f"{shown(user)} depends on {shown(ref)} of another saga",
+                f"{shown(user)} depends on {shown(known)} of another saga",
                 hint="use refs only in the saga that made them",
             )
         if ref.step_id != INITIAL and ref.step_id not in self._bindings:

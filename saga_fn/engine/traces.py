@@ -31,6 +31,7 @@ def _silent(_: object) -> str:
 
 def _stand_in(error: BaseException, say: Callable[[object], str], depth: int) -> BaseException:
     name, named = name_of_type(error), {"__module__": printable(str(type(error).__module__))}
+    notes: object = getattr(error, "__notes__", None)
     if isinstance(error, BaseExceptionGroup):
         group = cast("BaseExceptionGroup[BaseException]", error)
         leaves = group.exceptions[:_MOST_LEAVES]
@@ -43,7 +44,6 @@ def _stand_in(error: BaseException, say: Callable[[object], str], depth: int) ->
         bare.__cause__ = None if error.__cause__ is None else _stand_in(error.__cause__, say, depth + 1)
         bare.__context__ = None if error.__context__ is None else _stand_in(error.__context__, say, depth + 1)
     bare.__suppress_context__ = error.__suppress_context__
-    notes: object = getattr(error, "__notes__", None)
     for note in cast("list[object]", notes)[:_MOST_NOTES] if isinstance(notes, list) else ():
         if told := say(note):
             bare.add_note(told)
