@@ -512,7 +512,9 @@ async def test_a_payload_that_no_wait_could_read_is_refused_by_whoever_knows_the
         _, saga_id = await waiting(worker)
         with pytest.raises(PayloadError, match="cannot read what event 'approval' brings"):
             await stranger.to(saga_id, Event("approval", Done)).send(Done("ann"))
-        seen = await SagaAdmin(worker).get_saga(saga_id)
+        async with asyncio.timeout(SOON):
+            while not (seen := await SagaAdmin(worker).get_saga(saga_id)).notes:  # it is noted after it is answered
+                await asyncio.sleep(0.005)
     assert [note.partition(":")[0] for note in seen.notes] == ["unreadable"]
     assert seen.status is SagaStatus.SUSPENDED
 
