@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
@@ -19,7 +20,7 @@ import msgspec
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
-from saga_fn.engine.lanes import Lanes
+from saga_fn.engine.lanes import Lanes, by_halves
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError, is_an_answer
@@ -179,7 +180,7 @@ class Committer:
 
     async def _send(self, shard: int, batch: list[_Pending]) -> None:
         try:
-            await self._write(shard, batch)
+            await by_halves(batch, partial(self._write, shard), partial(self._blame, shard))
         except BaseException as error:
             looks = (
                 isinstance(error, asyncio.CancelledError) and not self._stopping
@@ -193,25 +194,8 @@ class Committer:
                 raise
 
     async def _write(self, shard: int, batch: Sequence[_Pending]) -> None:
-        try:
-            committed = await self._committed(shard, batch)
-            if committed is None:
-                return
-        except RowLockedError:  # not the saga's own row: that would have been passed over
-            if len(batch) == 1:
-                self._spawn(self._look_up(shard, batch[0]))  # beside the lanes: it may take long
-                return
-            half = len(batch) // 2
-            await self._write(shard, batch[:half])
-            await self._write(shard, batch[half:])
-            return
-        except RowRefusedError as error:
-            if len(batch) == 1:
-                batch[0].settle(Refused(error))
-                return
-            half = len(batch) // 2
-            await self._write(shard, batch[:half])
-            await self._write(shard, batch[half:])
+        committed = await self._committed(shard, batch)
+        if committed is None:
             return
         self._tell(shard, batch, committed)
 
@@ -223,6 +207,12 @@ class Committer:
                 pending.settle(Applied(signals, committed.now))
             else:
                 self._spawn(self._look_up(shard, pending))
+
+    def _blame(self, shard: int, pending: _Pending, error: RowRefusedError | RowLockedError) -> None:
+        if isinstance(error, RowRefusedError):
+            pending.settle(Refused(error))
+        else:  # not the saga's own row: that would have been passed over
+            self._spawn(self._look_up(shard, pending))  # beside the lanes: it may take long
 
     async def _committed(self, shard: int, batch: Sequence[_Pending]) -> Committed | None:
         """Send the same bytes until there is an answer: a repeat of what was applied matches nothing, and is looked up.

@@ -8,11 +8,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from saga_fn.engine.tasks import cut_short, spawn
+from saga_fn.store.faults import RowLockedError, RowRefusedError
 
 BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -35,6 +36,7 @@ class Batched(Protocol):
 
 
 T = TypeVar("T", bound=Batched)
+R = TypeVar("R")
 
 
 class Lanes(Generic[T]):
@@ -116,3 +118,26 @@ class Lanes(Generic[T]):
         if queue:
             self._waiting[shard] = queue
         return [batch[saga_id] for saga_id in sorted(batch)]
+
+
+async def by_halves(
+    batch: Sequence[R],
+    write: Callable[[Sequence[R]], Awaitable[None]],
+    blame: Callable[[R, RowRefusedError | RowLockedError], None],
+    again: Callable[[Sequence[R]], Awaitable[None]] | None = None,
+) -> None:
+    """Write the batch. One that is refused for some of its items is halved, until each of those is alone and blamed.
+
+    `again` writes the halves; by default they are written as the whole is.
+    """
+    if not batch:
+        return
+    try:
+        await write(batch)
+    except (RowRefusedError, RowLockedError) as error:
+        if len(batch) == 1:
+            blame(batch[0], error)
+            return
+        half = len(batch) // 2
+        await by_halves(batch[:half], again or write, blame)
+        await by_halves(batch[half:], again or write, blame)

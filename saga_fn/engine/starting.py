@@ -13,6 +13,7 @@ import enum
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.engine.arguments import check_is, micros_of_delay
 from saga_fn.engine.beginning import StartRequest, first_of
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.lanes import Lanes
+from saga_fn.engine.lanes import Lanes, by_halves
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.obstacle import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, told
 from saga_fn.engine.registry import Registered
@@ -266,7 +267,13 @@ class Starter:
     async def _send(self, shard: int, batch: list[_Pending], patience: timedelta) -> None:
         starting_of = self._engine.starting_of
         try:
-            await self._insert(shard, self._not_awaited(batch), patience)
+            free = self._not_awaited(batch)
+            await by_halves(
+                free,
+                partial(self._insert, shard, patience),
+                _blame,
+                again=partial(self._insert, shard, min(patience, _GLANCE)),
+            )
         except BaseException as error:
             for pending in batch:  # whatever happened, nobody may wait for ever
                 pending.fail(error)
@@ -290,23 +297,9 @@ class Starter:
                 free.append(pending)
         return free
 
-    async def _insert(self, shard: int, batch: Sequence[_Pending], patience: timedelta) -> None:
-        if not batch:
-            return
+    async def _insert(self, shard: int, patience: timedelta, batch: Sequence[_Pending]) -> None:
         sent = time.monotonic()
-        try:
-            created, at = await self._created(shard, [pending.new for pending in batch], patience=patience)
-        except (RowRefusedError, RowLockedError) as error:
-            locked = isinstance(error, RowLockedError)
-            if len(batch) > 1:
-                half, patience = len(batch) // 2, _GLANCE if locked else patience
-                await self._insert(shard, batch[:half], patience)
-                await self._insert(shard, batch[half:], patience)
-            elif locked:
-                batch[0].settle(_Fate.LOCKED)
-            else:
-                batch[0].fail(error)
-            return
+        created, at = await self._created(shard, [pending.new for pending in batch], patience=patience)
         for pending in batch:
             new = pending.new.id in created
             pending.settle(_Fate.CREATED if new else _Fate.TAKEN)  # its caller goes on before its first step does
@@ -340,6 +333,13 @@ class Starter:
             else:
                 return {new.id for new in sagas if written.get((new.id, 1)) == new.writer}, inserted.now
         raise StoreError("a start could not be settled")  # unreachable: the last attempt returns or raises
+
+
+def _blame(pending: _Pending, error: RowRefusedError | RowLockedError) -> None:
+    if isinstance(error, RowLockedError):
+        pending.settle(_Fate.LOCKED)
+    else:
+        pending.fail(error)
 
 
 def _keys(new: NewSaga) -> list[object]:
