@@ -342,7 +342,7 @@ class SagaBuilder(WaitingBuilder[D]):
                 f"{shown(user)} depends on {shown(ref)}, which is not a StepRef",
                 hint="pass what add_step (or the call of a step) gave; several of them as a tuple",
             )
-        known: StepRef[object] = ref  # isinstance cannot see the type argument
+        known = cast("StepRef[object]", ref)  # isinstance cannot see the type argument
         if known.builder is not self:
             raise SagaDefinitionError(
                 f"{shown(user)} depends on {shown(known)} of another saga",
