@@ -82,7 +82,11 @@ class Kept:
         return encoded
 
     def decode(self, data: bytes) -> BaseException:
-        """The exception that was stored so. Raises PayloadError, too if it would be stored in another way by now."""
+        """The exception that was stored so.
+
+        Another build may have known a field more, or one less that has a default. Raises PayloadError if both are so, which
+        looks like a field that was renamed, and if what is left would be stored in another way by now.
+        """
         try:
             error = self._decoded(data)
             again = {name: self._encoded(name, value) for name, value in _attributes(error, self.fields)}
@@ -91,16 +95,18 @@ class Kept:
             raise
         except Exception as why:
             raise PayloadError(f"what is stored is no {name_of(self.cls)}") from why
-        if any(again.get(name) != bytes(value) for name, value in stored.items() if name != _ARGS):
+        told = stored.keys() & again.keys() if self.fields else stored.keys() - {_ARGS}
+        if any(again.get(name) != bytes(stored[name]) for name in told):
             raise PayloadError(f"what is stored is no {name_of(self.cls)} as it is by now")
         return error
 
     def _decoded(self, data: bytes) -> BaseException:
         stored = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         args = stored.pop(_ARGS, None)
-        if self.fields and (unknown := stored.keys() - self.fields.keys() - self.types.keys()):
-            raise PayloadError(f"{name_of(self.cls)} has no {min(unknown)}")
-        found = {name: self._read(name, bytes(raw)) for name, raw in stored.items()}
+        unknown = stored.keys() - self.fields.keys() - self.types.keys() if self.fields else set[str]()
+        if unknown and (lost := self.fields.keys() - stored.keys()):
+            raise PayloadError(f"{name_of(self.cls)} has no {min(unknown)}, and what is stored lacks its {min(lost)}")
+        found = {name: self._read(name, bytes(raw)) for name, raw in stored.items() if name not in unknown}
         for name, default in self.fields.items():
             if name not in found:
                 if default is None:
