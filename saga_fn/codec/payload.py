@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeVar, cast
 
 import msgspec
 from typing_extensions import override
@@ -30,6 +30,8 @@ from saga_fn.errors import PayloadError
 
 T = TypeVar("T")
 
+_ENDS: Final = (KeyboardInterrupt, SystemExit)
+"""What ends the program, wherever it is raised: it says nothing of a value."""
 _STORED = "stored data"
 _CHANGED = "if the saga's definition changed while sagas were live, register the new one as a new version"
 _RENAMED = (
@@ -113,8 +115,10 @@ class PayloadType(Generic[T]):
             back: object = self._decode(data)
             equal = bool(back == value) or same(back, value)
             flaw = first_flaw(value) if self._traits.can_hide_flaws and equal else None
+        except _ENDS:
+            raise
         # Whatever a user's class raises while it is encoded, built or compared, it is this value that cannot be stored.
-        except Exception as error:  # noqa: BLE001 - as just said
+        except BaseException as error:  # noqa: BLE001 - as just said
             raise self._refusal(value, error) from None  # its text may hold what was given
         if flaw is not None:
             raise flaw.as_error(self.name)
@@ -139,7 +143,9 @@ class PayloadType(Generic[T]):
         """The value that this very type has encoded in this process: nothing of it can be unread."""
         try:
             value: T = self._decode(data)
-        except Exception:  # noqa: BLE001 - whatever it is, it is told as of any stored data
+        except _ENDS:
+            raise
+        except BaseException:  # noqa: BLE001 - whatever it is, it is told as of any stored data
             return self._read(_STORED, data, _CHANGED)
         return value
 
@@ -177,7 +183,9 @@ class PayloadType(Generic[T]):
             return known
         try:
             converted = self._converted(value)
-        except Exception as error:  # noqa: BLE001 - whatever a user's class raises while it is built
+        except _ENDS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a user's class raises while it is built
             with contextlib.suppress(PayloadError):  # a list of flags is one already, though nothing converts to it
                 return self.decode_own(self.encode(value))
             what, hint = f"{shown(value)} is no valid {self.name}", f"pass what {self.name} declares"
@@ -196,7 +204,9 @@ class PayloadType(Generic[T]):
     def _read(self, what: str, data: bytes, hint: str) -> T:
         try:
             value: T = self._decode(data)
-        except Exception as error:  # noqa: BLE001 - as in `accept`
+        except _ENDS:
+            raise
+        except BaseException as error:  # noqa: BLE001 - as in `accept`
             told = split(error, self._names)
             raise _at(f"{what} is no valid {self.name}", *told, hint, stored=what is _STORED) from None
         return value

@@ -29,7 +29,7 @@ from saga_fn.core.reading import find
 from saga_fn.core.state import Running
 from saga_fn.definition import NOT_DONE, Done, Refusals, StepBinding, StepContext, WaitFor
 from saga_fn.definition.parts import WithoutContext
-from saga_fn.engine.fault import Fault
+from saga_fn.engine.fault import Fault, program_end
 from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.log import LOG
 from saga_fn.engine.log import about as about_saga
@@ -221,7 +221,7 @@ async def _call(
         returned = await run(*given)
     except BaseException as error:
         expired = task is not None and timeout is not None and clock.timeouts.end(task, timeout)
-        ending = None if isinstance(error, Exception) else _program_end(error)
+        ending = None if isinstance(error, Exception) else program_end(error)
         if ending is not None:
             raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
         # Whoever cancels this task means the execution; a step may raise CancelledError by itself.
@@ -239,14 +239,6 @@ async def _call(
 
 def _is_cancelled(task: asyncio.Task[object] | None) -> bool:
     return task is not None and task.cancelling() > 0
-
-
-def _program_end(error: BaseException) -> KeyboardInterrupt | SystemExit | None:
-    """What ends the program, if the exception is that, or a group with it in it."""
-    if isinstance(error, BaseExceptionGroup):
-        leaves = cast("BaseExceptionGroup[BaseException]", error).exceptions
-        return next((end for end in map(_program_end, leaves) if end is not None), None)
-    return error if isinstance(error, KeyboardInterrupt | SystemExit) else None
 
 
 def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:

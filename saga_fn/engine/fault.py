@@ -139,3 +139,11 @@ def fault_in(payload: bytes | None) -> Fault | None:
         return msgspec.json.decode(payload, type=Fault)
     except msgspec.DecodeError:
         return None
+
+
+def program_end(error: BaseException) -> KeyboardInterrupt | SystemExit | None:
+    """What ends the program, if the exception is that, or a group with it in it."""
+    if isinstance(error, BaseExceptionGroup):
+        leaves = cast("BaseExceptionGroup[BaseException]", error).exceptions
+        return next((end for end in map(program_end, leaves) if end is not None), None)
+    return error if isinstance(error, KeyboardInterrupt | SystemExit) else None

@@ -351,7 +351,7 @@ class Interpreter:
                 running[0].add_done_callback(_hear)
             self.abandon()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
             if self._busy:
                 self._leave_to_lease(error)
             else:

@@ -35,7 +35,7 @@ from saga_fn.core.state import (
 from saga_fn.definition import INITIAL, InputContext, StepBinding, StepRef
 from saga_fn.definition.condition import holds
 from saga_fn.engine.earlier import NOTHING, Earlier, digest_before, digest_of, digest_of_list
-from saga_fn.engine.fault import Fault
+from saga_fn.engine.fault import Fault, program_end
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.waits import bind_wait
 from saga_fn.errors import PayloadError, PayloadTooLargeError
@@ -181,7 +181,10 @@ class LiveSaga:
                     self.differing[step] = True
                 return Declined(step), None
             data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
-        except Exception as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
+            ending = None if isinstance(error, Exception) else program_end(error)
+            if ending is not None:
+                raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
             return Unbindable(step, unreadable=isinstance(error, PayloadError) and error.stored), Fault.of(
                 error, step=step
             )

@@ -14,20 +14,28 @@ from datetime import timedelta
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
+from typing_extensions import override
 
 from saga_fn import (
     Completed,
+    Event,
     FixedRetry,
+    InputContext,
     MemoryStore,
     SagaAdmin,
     SagaBuilder,
     SagaDefinition,
     SagaError,
     SagaOrchestrator,
+    SagaParkedError,
     SagaStateError,
     SagaStatus,
+    StepRef,
     StoreRefusedError,
+    saga,
+    sleep,
     step,
 )
 from saga_fn.store.migrate import migrate
@@ -331,7 +339,7 @@ async def test_a_process_whose_tasks_are_all_cancelled_says_so_and_leaves_no_sag
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("where", ["step", "compensation"])
+@pytest.mark.parametrize("where", ["step", "compensation", "input map"])
 @pytest.mark.parametrize("grouped", [False, True])
 def test_what_ends_the_program_in_a_step_leaves_the_saga_as_a_crash_would(
     memory: MemoryStore, error: type[BaseException], where: str, grouped: bool
@@ -356,10 +364,16 @@ def test_what_ends_the_program_in_a_step_leaves_the_saga_as_a_crash_would(
     async def fails(inp: Order) -> Done:
         raise RuntimeError("turn back")
 
+    def mapped(ctx: InputContext[Order]) -> Order:
+        ends("input map")
+        return ctx.initial_data
+
     builder = SagaBuilder(Order)
     first = builder.add_step(step(work, compensate=unwork), depends_on=builder.initial)
     if where == "compensation":
         builder.add_step(step(fails), depends_on=builder.initial)
+    if where == "input map":
+        builder.add_step(step(work), step_id="second", input_map=mapped)
     definition = builder.build(output=first)
     orchestrator = SagaOrchestrator(memory, lease=lease, poll_interval=timedelta(milliseconds=50))
     handle = orchestrator.register("work", definition)
@@ -380,9 +394,96 @@ def test_what_ends_the_program_in_a_step_leaves_the_saga_as_a_crash_would(
             history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
             assert not [entry for entry in history if entry.error and error.__name__ in entry.error]
             ended = await run.outcome(SOON)
-            assert isinstance(ended, Completed) == (where == "step")
+            assert isinstance(ended, Completed) == (where != "compensation")
 
     in_a_loop_of_its_own(after)
+
+
+class OwnError(BaseException):
+    """Not an Exception, as those by which some libraries cut code short."""
+
+
+def raising(error: BaseException) -> Callable[..., Any]:
+    def raises(*_: object) -> Any:
+        raise error
+
+    return raises
+
+
+def with_map(error: BaseException, first: StepRef[Done]) -> object:
+    return step(worked, step_id="second")(first, using=raising(error))
+
+
+def with_condition(error: BaseException, first: StepRef[Done]) -> object:
+    return step(worked, step_id="second").when(raising(error))(first)
+
+
+def with_moment(error: BaseException, first: StepRef[Done]) -> object:
+    return sleep(until=first, using=raising(error))
+
+
+def with_correlation(error: BaseException, first: StepRef[Done]) -> object:
+    return Event("told", Done).wait(first, timeout=timedelta(hours=1), correlate=raising(error))
+
+
+async def worked(inp: Done) -> Done:
+    return inp
+
+
+class Touchy(msgspec.Struct):
+    """Values that must not be compared."""
+
+    number: int = 1
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        raise OwnError("no comparisons")
+
+    @override
+    def __hash__(self) -> int:
+        return self.number
+
+
+@pytest.mark.parametrize("error", [OwnError("x"), asyncio.CancelledError(), GeneratorExit(), StopIteration()], ids=repr)
+@pytest.mark.parametrize("where", [with_map, with_condition, with_moment, with_correlation])
+async def test_what_is_no_error_in_a_function_of_the_definition_parks_the_saga(
+    make: Make, error: BaseException, where: Callable[[BaseException, StepRef[Done]], object]
+) -> None:
+    """It was raised by code that awaits nothing, so nobody has cut it short."""
+    shop = Shop()
+
+    @saga("touchy")
+    def touchy(order: StepRef[Order]) -> None:
+        where(error, step(shop.charge)(order))
+
+    async with make() as orchestrator:
+        run = await orchestrator.register(touchy).start(Order("1"))
+        with pytest.raises(SagaParkedError, match="input_failed"):
+            await run.result(SOON)
+        history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
+        assert any(type(error).__name__ in (entry.error or "") for entry in history)
+
+
+@pytest.mark.parametrize("error", [OwnError("x"), asyncio.CancelledError(), GeneratorExit()], ids=repr)
+async def test_what_is_no_error_in_the_first_input_map_is_not_the_callers(make: Make, error: BaseException) -> None:
+    builder = SagaBuilder(Order)
+    builder.add_step(step(Shop().charge), input_map=raising(error))
+    async with make() as orchestrator:
+        run = await orchestrator.register("touchy", builder.build()).start(Order("1"))
+        with pytest.raises(SagaParkedError, match="input_failed"):
+            await run.result(SOON)
+
+
+async def test_an_output_that_cannot_be_judged_does_not_keep_its_saga_running(make: Make) -> None:
+    async def gives(inp: Order) -> Touchy:
+        return Touchy()
+
+    builder = SagaBuilder(Order)
+    builder.add_step(step(gives), depends_on=builder.initial)
+    async with make() as orchestrator:
+        run = await orchestrator.register("touchy", builder.build()).start(Order("1"))
+        with pytest.raises(SagaParkedError, match="output_lost"):
+            await run.result(SOON)
 
 
 # Elsewhere.
