@@ -232,8 +232,19 @@ class Interpreter:
                 self._wait_for(self._read_letters())
             elif self._arrived:
                 self._decide()
+        except (KeyboardInterrupt, SystemExit):  # of an input map
+            self._end_with_program()
+            raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
             self._break_off(error)
+
+    def _end_with_program(self) -> None:
+        """Write nothing, for what ends the program says nothing of the step: the saga is left as by a crash."""
+        LOG.warning("saga %s is left to its lease: the program ends", self.saga.id, extra=about(self.saga))
+        task = asyncio.current_task()
+        if task is not None:
+            task.add_done_callback(_hear)
+        self.abandon()
 
     def _decide(self) -> None:
         """Fold what has come, and hand in what follows from it."""
@@ -344,14 +355,10 @@ class Interpreter:
                 return
             done = cut_by_others(action, self._clock)
         except (KeyboardInterrupt, SystemExit):
-            # It says nothing of the step, so nothing is written: the saga is left as by a crash.
-            LOG.warning("saga %s is left to its lease: the program ends", self.saga.id, extra=about(self.saga))
-            running = self._running.pop(action.step, None)
-            if running is not None:
-                running[0].add_done_callback(_hear)
-            self.abandon()
+            self._running.pop(action.step, None)
+            self._end_with_program()
             raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
             if self._busy:
                 self._leave_to_lease(error)
             else:
