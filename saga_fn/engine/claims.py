@@ -13,10 +13,11 @@ from uuid import UUID
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.log import LOG
 from saga_fn.engine.room import rooms as rooms_of
-from saga_fn.errors import StoreError
+from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.store.faults import is_an_answer
 from saga_fn.store.records import ClaimedSaga
 
+_MOST_CLAIMS: Final = 500
 _SOME: Final = 20
 """So many are tried before all are taken to be refused."""
 _PASSED_OVER: Final = 60.0
@@ -41,14 +42,17 @@ class Claims:
 
     def __init__(self, engine: SagaEngine) -> None:
         self._engine = engine
+        self._at_once = _MOST_CLAIMS
+        """How many sagas are claimed at once: fewer where what they need cannot be read within a statement's time."""
         self._refused: dict[UUID, tuple[float, float]] = {}
         """The sagas that could not be claimed: until when (monotonic time) they are passed over, and for how long."""
 
     async def take(
         self, shard: int, pairs: Sequence[tuple[str, int]], rooms: Mapping[tuple[str, int], int], limit: int
     ) -> Sequence[ClaimedSaga]:
-        """Claim at most `limit` due sagas of these definitions."""
+        """Claim at most `limit` due sagas of these definitions, and no more than `most` of that."""
         engine = self._engine
+        limit = self.most(limit)
         passed_over = [*engine.roster.passed_over(), *self._passed_over()]
         try:
             return await engine.store.claim_due(
@@ -64,6 +68,21 @@ class Claims:
             if not is_an_answer(error):
                 raise
             return await self._one_by_one(shard, pairs, rooms, limit, passed_over, error)
+
+    def most(self, limit: int) -> int:
+        """How many are claimed at once where there is room for `limit`."""
+        return min(limit, self._at_once)
+
+    async def drive(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Future[None]]:
+        """Go on with what was claimed; where the store was too slow to give what they need, fewer are claimed from then on."""
+        try:
+            driven = await self._engine.drive_claimed(claims, sent)
+        except StoreUnavailableError:
+            self._at_once = max(1, len(claims) // 2)
+            raise
+        if claims:
+            self._at_once = min(_MOST_CLAIMS, self._at_once + 1 + self._at_once // 8)
+        return driven
 
     def _passed_over(self) -> list[UUID]:
         if not self._refused:
@@ -142,7 +161,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
         behind: list[int] = []
         for shard in shards:
             while claimed < limit:
-                free = min(slots - len(mine), limit - claimed)
+                free = taking.most(min(slots - len(mine), limit - claimed))
                 if free <= 0:
                     _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
                     continue
@@ -151,7 +170,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
                 sent = time.monotonic()
                 claims = await taking.take(shard, open_to, rooms, free)
                 claimed += len(claims)
-                mine |= set(await engine.drive_claimed(claims, sent))
+                mine |= set(await taking.drive(claims, sent))
                 if len(claims) < free:
                     taken = Counter((claim.name, claim.version) for claim in claims)
                     if len(open_to) < len(pairs) or any(taken[pair] == room for pair, room in rooms.items()):

@@ -178,9 +178,14 @@ class SagaEngine:
                 continue
             by_shard.setdefault(shard_of(claim.id, self.store.shards), []).append((claim, state))
         for shard, group in by_shard.items():
-            recorded, unread = await self._recorded(shard, group)
-            if len(unread) == len(group) and not any(map(concerns_one, unread.values())):
-                raise next(iter(unread.values()))  # the store refuses all
+            try:
+                recorded, unread = await self._recorded(shard, group)
+                if len(unread) == len(group) and not any(map(concerns_one, unread.values())):
+                    raise next(iter(unread.values()))  # the store refuses all
+            except StoreError:
+                with contextlib.suppress(StoreError):  # then their leases run out
+                    await self.store.release(shard, {claim.id: claim.token for claim, _ in group})
+                raise
             for claim, state in group:
                 if claim.id in unread:
                     await set_aside(self.store, claim.id, claim.token, unread[claim.id])

@@ -22,7 +22,6 @@ from saga_fn.store.records import ClaimedSaga
 
 _log = logging.getLogger("saga_fn")
 _SHORTEST_WAIT = 0.05
-_MOST_CLAIMS = 500
 SLOTS_HELD = 120.0
 """Seconds for which the same sagas may hold all slots before that is told."""
 _MOST_NAMED = 5
@@ -215,15 +214,15 @@ class Worker:
         self._behind = []
         claimed = 0
         for shard in shards:
-            asked = self._free()
+            asked = self._claims.most(self._free())
             claims: Sequence[ClaimedSaga] = []
             pairs, rooms = self._room()
             if asked > 0 and pairs:
                 sent = time.monotonic()
-                claims = await self._claims.take(shard, pairs, rooms, min(asked, _MOST_CLAIMS))
+                claims = await self._claims.take(shard, pairs, rooms, asked)
                 claimed += len(claims)
-                await engine.drive_claimed(claims, sent)
-            if len(claims) == min(max(asked, 0), _MOST_CLAIMS):
+                await self._claims.drive(claims, sent)
+            if len(claims) == max(asked, 0):
                 self._behind.append(shard)
         if not claimed:
             engine.suspects.nothing_else()

@@ -12,7 +12,15 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from saga_fn import Completed, SagaAdmin, SagaNotFoundError, SagaOrchestrator, SagaRun, SagaStatus
+from saga_fn import (
+    Completed,
+    SagaAdmin,
+    SagaNotFoundError,
+    SagaOrchestrator,
+    SagaRun,
+    SagaStatus,
+    StoreUnavailableError,
+)
 from saga_fn.store.faults import RowLockedError, StatementFailedError
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import Committed, Recorded, SagaWrite
@@ -133,6 +141,30 @@ async def test_a_row_whose_lease_the_server_does_not_renew_costs_no_other_its_le
         await crowd.assert_unharmed()
         assert isinstance(await one.outcome(SOON), Completed)
     await stranger.close()
+
+
+async def test_no_more_are_claimed_at_once_than_can_be_read_in_time(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large payloads over a slow line: what all of them need together never comes within the time limit of a statement."""
+    shop = Shop(returns=Done)
+    async with SagaOrchestrator(dsn, concurrency=0) as clerk:
+        runs = await clerk.register("shop", make_saga(shop)).start_many([Order(str(number)) for number in range(MANY)])
+    read = PostgresStore.results
+    sizes: list[int] = []
+
+    async def slow(
+        store: PostgresStore, shard: int, wanted: Sequence[tuple[UUID, int]], **given: Any
+    ) -> dict[tuple[UUID, int], Recorded]:
+        sizes.append(len(wanted))
+        if len(wanted) > 4:
+            raise StoreUnavailableError("PostgreSQL does not answer: nothing came for 5 s")
+        return await read(store, shard, wanted, **given)
+
+    monkeypatch.setattr(PostgresStore, "results", slow)
+    async with SagaOrchestrator(dsn, concurrency=64, poll_interval=timedelta(milliseconds=50)) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop))
+        for run in runs:  # within a lease: what could not be read was given back
+            assert isinstance(await handle.attach(run.id).outcome(SOON), Completed)
+    assert max(sizes) == MANY
 
 
 @pytest.mark.parametrize("concurrency", [1, 64])
