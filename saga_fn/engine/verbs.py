@@ -46,7 +46,10 @@ _ANSWERS: dict[str, tuple[str, str]] = {
         "has nothing that waits to be retried there",
         "see steps of SagaAdmin.get_saga for what waits, and name that step.",
     ),
-    Refusal.NOTHING_TO_COMPENSATE: ("has nothing left that could be undone", "look at it with SagaAdmin.get_saga."),
+    Refusal.NOTHING_TO_COMPENSATE: (
+        "has nothing left to undo, or is undoing it already",
+        "look at it with SagaAdmin.get_saga.",
+    ),
     Refusal.NOT_WAITING: (
         "does not wait at that step",
         "only a step that waits, or comes next, can be skipped: see steps of SagaAdmin.get_saga.",
