@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from saga_fn.core.event_kinds import PayloadKind, payload_of
 from saga_fn.core.events import Event, ProbeAnswered, StepSucceeded
 from saga_fn.core.state import Goal, Running, SagaState, Unfinished
 
@@ -19,8 +18,3 @@ def forgets_error(event: Event, state: SagaState) -> bool:
     if type(event) is StepSucceeded or (isinstance(event, ProbeAnswered) and event.done):
         return not is_in_trouble(state)
     return False
-
-
-def may_tell_error(event: Event) -> bool:
-    """Whether the payload of the event, if it has one, is the last error from now on."""
-    return payload_of(event) is PayloadKind.ERROR

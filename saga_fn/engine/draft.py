@@ -17,6 +17,7 @@ from saga_fn.core.effects import (
     RunStep,
     Transition,
 )
+from saga_fn.core.event_kinds import PayloadKind, payload_of
 from saga_fn.core.events import (
     Event,
     EventReceived,
@@ -28,7 +29,7 @@ from saga_fn.core.events import (
     carries_inputs,
 )
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.last_error import forgets_error, may_tell_error
+from saga_fn.core.last_error import forgets_error
 from saga_fn.core.owning import still_wanted
 from saga_fn.core.projection import Projection, project
 from saga_fn.core.reading import foresee
@@ -171,7 +172,7 @@ class Draft:
         self.entries.append(entry)
         if self.last_error is not None and forgets_error(entry.event, self.state):
             self.last_error = None
-        elif may_tell_error(entry.event):
+        elif payload_of(entry.event) is PayloadKind.ERROR:
             fault = fault_in(entry.payload)
             self.last_error = fault.type if fault is not None else self.last_error
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from saga_fn.core.events import Event, ProbeAnswered, StepFailed, StepSkipped, StepSucceeded, Ticked
+from saga_fn.core.events import Event, ProbeAnswered, StepSkipped, StepSucceeded, Ticked
 from saga_fn.core.ids import Moment, PlanId
-from saga_fn.core.last_error import forgets_error, is_in_trouble, may_tell_error
+from saga_fn.core.last_error import forgets_error, is_in_trouble
 from saga_fn.core.state import Goal, Retrying, Running, SagaState, StepState, Succeeded, Tries, Unknown
 from tests.core.given import A, B
 
@@ -43,9 +43,3 @@ def test_a_success_forgets_the_error_when_nothing_is_in_trouble(event: Event) ->
 @pytest.mark.parametrize("event", [Ticked(AT), StepSkipped(AT, A), ProbeAnswered(AT, A, 1, done=False)])
 def test_nothing_else_forgets_it(event: Event) -> None:
     assert not forgets_error(event, FINE)
-
-
-def test_a_failure_may_tell_an_error_and_a_value_is_none() -> None:
-    assert may_tell_error(StepFailed(AT, A, 1))
-    assert may_tell_error(Ticked(AT))
-    assert not may_tell_error(StepSucceeded(AT, A, 1))
