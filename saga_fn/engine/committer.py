@@ -208,7 +208,7 @@ class Committer:
             else:
                 self._spawn(self._look_up(shard, pending))
 
-    def _blame(self, shard: int, pending: _Pending, error: RowRefusedError | RowLockedError) -> None:
+    def _blame(self, shard: int, pending: _Pending, error: StoreError) -> None:
         if isinstance(error, RowRefusedError):
             pending.settle(Refused(error))
         else:  # not the saga's own row: that would have been passed over

@@ -13,6 +13,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from saga_fn.engine.tasks import cut_short, spawn
+from saga_fn.errors import StoreError
 from saga_fn.store.faults import RowLockedError, RowRefusedError
 
 BATCH_ROWS: Final = 500
@@ -123,21 +124,24 @@ class Lanes(Generic[T]):
 async def by_halves(
     batch: Sequence[R],
     write: Callable[[Sequence[R]], Awaitable[None]],
-    blame: Callable[[R, RowRefusedError | RowLockedError], None],
+    blame: Callable[[R, StoreError], None],
     again: Callable[[Sequence[R]], Awaitable[None]] | None = None,
+    *,
+    may_be_about_some: tuple[type[StoreError], ...] = (RowRefusedError, RowLockedError),
 ) -> None:
     """Write the batch. One that is refused for some of its items is halved, until each of those is alone and blamed.
 
-    `again` writes the halves; by default they are written as the whole is.
+    `again` writes the halves; by default they are written as the whole is. `may_be_about_some` are the errors for which a
+    batch is halved.
     """
     if not batch:
         return
     try:
         await write(batch)
-    except (RowRefusedError, RowLockedError) as error:
+    except may_be_about_some as error:
         if len(batch) == 1:
             blame(batch[0], error)
             return
         half = len(batch) // 2
-        await by_halves(batch[:half], again or write, blame)
-        await by_halves(batch[half:], again or write, blame)
+        await by_halves(batch[:half], again or write, blame, may_be_about_some=may_be_about_some)
+        await by_halves(batch[half:], again or write, blame, may_be_about_some=may_be_about_some)

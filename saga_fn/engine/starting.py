@@ -28,9 +28,9 @@ from saga_fn.engine.live import LiveSaga
 from saga_fn.engine.obstacle import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, told
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.within import start_within
-from saga_fn.errors import SagaError, StoreError, StoreUnavailableError
+from saga_fn.errors import SagaError, StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.connection import Connection
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
+from saga_fn.store.faults import RowLockedError, RowRefusedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import shard_of, shard_of_key
 from saga_fn.store.records import NewSaga
 
@@ -273,6 +273,7 @@ class Starter:
                 partial(self._insert, shard, patience),
                 _blame,
                 again=partial(self._insert, shard, min(patience, _GLANCE)),
+                may_be_about_some=(RowRefusedError, RowLockedError, StoreRefusedError, StatementFailedError),
             )
         except BaseException as error:
             for pending in batch:  # whatever happened, nobody may wait for ever
@@ -327,7 +328,8 @@ class Starter:
                 written = await store.writers(shard, [(new.id, 1) for new in sagas])
             except (StoreUnavailableError, StoreBusyError) as error:
                 over = attempt == _TRIES - 1 or time.monotonic() > give_up
-                if over or (isinstance(error, RowLockedError) and not attempt):
+                answered = isinstance(error, StatementFailedError)  # nothing was inserted
+                if over or answered or (isinstance(error, RowLockedError) and not attempt):
                     raise
                 await backoff.pause()
             else:
@@ -335,7 +337,7 @@ class Starter:
         raise StoreError("a start could not be settled")  # unreachable: the last attempt returns or raises
 
 
-def _blame(pending: _Pending, error: RowRefusedError | RowLockedError) -> None:
+def _blame(pending: _Pending, error: StoreError) -> None:
     if isinstance(error, RowLockedError):
         pending.settle(_Fate.LOCKED)
     else:

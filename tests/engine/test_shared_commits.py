@@ -19,6 +19,7 @@ from saga_fn import (
     SagaOrchestrator,
     SagaRun,
     SagaStatus,
+    StoreError,
     StoreUnavailableError,
 )
 from saga_fn.store.faults import RowLockedError, StatementFailedError
@@ -140,6 +141,31 @@ async def test_a_row_whose_lease_the_server_does_not_renew_costs_no_other_its_le
         crowd.go_on()
         await crowd.assert_unharmed()
         assert isinstance(await one.outcome(SOON), Completed)
+    await stranger.close()
+
+
+@pytest.mark.parametrize("code", ["P0001", "42501"])
+async def test_a_start_that_the_server_refuses_costs_no_other_start(
+    dsn: str, stranger: asyncpg.Connection, code: str
+) -> None:
+    """By somebody's own trigger, or by row-level security: those that shared its statement hear nothing of it."""
+    await stranger.execute(
+        "CREATE FUNCTION saga_fn.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
+        f" RAISE EXCEPTION 'not this one' USING errcode = '{code}'; END $$;"
+        "CREATE TRIGGER refuse BEFORE INSERT ON saga_fn.saga FOR EACH ROW"
+        " WHEN (new.aggregation_id = '7') EXECUTE FUNCTION saga_fn.refuse()"
+    )
+    async with SagaOrchestrator(dsn) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop(returns=Done)))
+        starts = [handle.start(Order(str(number)), aggregation_id=str(number)) for number in range(MANY)]
+        ends = await asyncio.gather(*starts, return_exceptions=True)
+        refused = ends.pop(7)
+        assert isinstance(refused, StoreError)
+        assert "not this one" in refused.fact
+        for run in ends:
+            assert isinstance(run, SagaRun), run
+            assert isinstance(await run.outcome(SOON), Completed)
+    await stranger.execute("DROP FUNCTION saga_fn.refuse CASCADE")
     await stranger.close()
 
 
