@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal, NotRequired, TypedDict
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import attrs
 import msgspec
@@ -12,66 +12,20 @@ import pytest
 
 from saga_fn import PayloadError
 from saga_fn.codec import PayloadType
-
-
-class OldStruct(msgspec.Struct):
-    id: str
-
-
-class NewStruct(msgspec.Struct):
-    id: str
-    currency: str = "EUR"
-
-
-class OldSparse(msgspec.Struct, omit_defaults=True):
-    id: str = ""
-
-
-class NewSparse(msgspec.Struct, omit_defaults=True):
-    id: str = ""
-    currency: str = "EUR"
-
-
-@dataclass
-class OldData:
-    id: str
-
-
-@dataclass
-class NewData:
-    id: str
-    currency: str = "EUR"
-    tags: list[str] = field(default_factory=list)
-
-
-@attrs.frozen
-class OldAttrs:
-    id: str
-
-
-@attrs.frozen
-class NewAttrs:
-    id: str
-    currency: str = "EUR"
-
-
-class OldDict(TypedDict):
-    id: str
-
-
-class NewDict(TypedDict):
-    id: str
-    currency: NotRequired[str]
-
-
-class OldModel(pydantic.BaseModel):
-    id: str
-
-
-class NewModel(pydantic.BaseModel):
-    id: str
-    currency: str = "EUR"
-
+from tests.two_builds import (
+    NewAttrs,
+    NewData,
+    NewDict,
+    NewModel,
+    NewSparse,
+    NewStruct,
+    OldAttrs,
+    OldData,
+    OldDict,
+    OldModel,
+    OldSparse,
+    OldStruct,
+)
 
 KINDS: list[tuple[str, Any, Any, Any, Any]] = [  # Any: types of all kinds, and values of them
     ("struct", OldStruct, NewStruct, OldStruct("x"), NewStruct("x")),

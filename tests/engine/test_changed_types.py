@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NotRequired, TypedDict
+from typing import Any
 
 import attrs
 import msgspec
-import pydantic
 import pytest
 
 from saga_fn import (
@@ -27,6 +25,20 @@ from saga_fn import (
     step,
 )
 from tests.engine.conftest import Make
+from tests.two_builds import (
+    NewAttrs,
+    NewData,
+    NewDict,
+    NewModel,
+    NewSparse,
+    NewStruct,
+    OldAttrs,
+    OldData,
+    OldDict,
+    OldModel,
+    OldSparse,
+    OldStruct,
+)
 from tests.weaknesses.stage import born, dies, until
 
 SOON = 10.0
@@ -34,64 +46,6 @@ SOON = 10.0
 
 class Order(msgspec.Struct, frozen=True):
     id: str
-
-
-class OldStruct(msgspec.Struct):
-    id: str
-
-
-class NewStruct(msgspec.Struct):
-    id: str
-    currency: str = "EUR"
-
-
-class OldSparse(msgspec.Struct, omit_defaults=True):
-    id: str = ""
-
-
-class NewSparse(msgspec.Struct, omit_defaults=True):
-    id: str = ""
-    currency: str = "EUR"
-
-
-@dataclass
-class OldData:
-    id: str
-
-
-@dataclass
-class NewData:
-    id: str
-    currency: str = "EUR"
-
-
-@attrs.frozen
-class OldAttrs:
-    id: str
-
-
-@attrs.frozen
-class NewAttrs:
-    id: str
-    currency: str = "EUR"
-
-
-class OldDict(TypedDict):
-    id: str
-
-
-class NewDict(TypedDict):
-    id: str
-    currency: NotRequired[str]
-
-
-class OldModel(pydantic.BaseModel):
-    id: str
-
-
-class NewModel(pydantic.BaseModel):
-    id: str
-    currency: str = "EUR"
 
 
 Pair = tuple[Any, Any]  # Any: a type, and the same of another build
