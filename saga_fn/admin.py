@@ -24,15 +24,15 @@ from saga_fn.core.transition import transition
 from saga_fn.definition import StepRef
 from saga_fn.definition.ids import LONGEST_ID
 from saga_fn.engine.arguments import check_id, check_is, check_key, check_target, check_whole
-from saga_fn.engine.asked import Asked
+from saga_fn.engine.drive.asked import Asked
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.mail import payload_in
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.execution import Incoming
-from saga_fn.engine.mail import payload_in
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.plans import readable_plan
-from saga_fn.engine.unowned import Standing
-from saga_fn.engine.verbs import apply_verb, end_unusable
-from saga_fn.engine.view import admin_snapshot_of
+from saga_fn.engine.requests.operate import apply_verb, end_unusable
+from saga_fn.engine.requests.unowned import Standing
+from saga_fn.engine.views.plans import readable_plan
+from saga_fn.engine.views.snapshots import admin_snapshot_of
 from saga_fn.errors import (
     PayloadError,
     PayloadTooLargeError,

@@ -12,16 +12,16 @@ from typing_extensions import override
 from saga_fn.core.state import Goal
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.arguments import micros_of_delay
-from saga_fn.engine.awaiting import drive_to_end, end_of, outcome_of
-from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.obstacle import StartedSaga
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.registry import Registered
-from saga_fn.engine.results import check_name, result_of
-from saga_fn.engine.starting import Starter
-from saga_fn.engine.verbs import read_row
-from saga_fn.engine.view import snapshot_of
+from saga_fn.engine.requests.first_row import StartRequest
+from saga_fn.engine.requests.obstacle import StartedSaga
+from saga_fn.engine.requests.operate import read_row
+from saga_fn.engine.requests.outcome import drive_to_end, end_of, outcome_of
+from saga_fn.engine.requests.start import Starter
+from saga_fn.engine.views.results import check_name, result_of
+from saga_fn.engine.views.snapshots import snapshot_of
 from saga_fn.errors import (
     SagaCompensatedError,
     SagaError,

@@ -13,8 +13,6 @@ from uuid import UUID
 from saga_fn.codec import PayloadType
 from saga_fn.definition import Event, SagaDefinition
 from saga_fn.engine.arguments import check_id, check_is, check_whole, micros_of_delay
-from saga_fn.engine.awaiting import LONGEST_POLL
-from saga_fn.engine.beginning import StartRequest
 from saga_fn.engine.claims import drive_due, drive_one
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.health import health_of, not_entered
@@ -22,12 +20,14 @@ from saga_fn.engine.home import Home
 from saga_fn.engine.options import MEBIBYTE, EngineOptions, LogErrors
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.registry import Registered
-from saga_fn.engine.sending import Delivery, enveloped, send_to_saga
-from saga_fn.engine.starting import Starter
+from saga_fn.engine.requests.events import Delivery, enveloped, send_to_saga
+from saga_fn.engine.requests.first_row import StartRequest
+from saga_fn.engine.requests.operate import begin_now, holds, notify, read_row
+from saga_fn.engine.requests.outcome import LONGEST_POLL
+from saga_fn.engine.requests.start import Starter
 from saga_fn.engine.stop_signals import stop_signals
 from saga_fn.engine.tasks import spawn
-from saga_fn.engine.verbs import begin_now, holds, notify, read_row
-from saga_fn.engine.view import snapshot_of
+from saga_fn.engine.views.snapshots import snapshot_of
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import (
     PayloadError,

@@ -9,10 +9,10 @@ from uuid import UUID
 from saga_fn.core.ids import Moment
 from saga_fn.definition import Event
 from saga_fn.engine.arguments import check_id, check_is, check_key, check_target
+from saga_fn.engine.drive.waits import about, aware
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.sending import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
-from saga_fn.engine.waits import about, aware
+from saga_fn.engine.requests.events import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
 from saga_fn.errors import PayloadError, PayloadTooLargeError, SagaDefinitionError, SagaError, shown
 from saga_fn.store.records import moment_of
 

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, final
 from uuid import UUID
 
+from saga_fn.engine.drive.log import LOG
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.log import LOG
-from saga_fn.engine.room import rooms as rooms_of
+from saga_fn.engine.hold.room import rooms as rooms_of
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.store.faults import is_an_answer
 from saga_fn.store.records import ClaimedSaga

@@ -27,23 +27,23 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.reading import parked_by_plan, takeovers
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
-from saga_fn.engine.committer import Committer
-from saga_fn.engine.ends import Ends
-from saga_fn.engine.execution import Clock, Incoming
-from saga_fn.engine.hints import Hints
-from saga_fn.engine.interpreter import Interpreter, first_events
-from saga_fn.engine.leases import LeaseKeeper
-from saga_fn.engine.live import LiveSaga
-from saga_fn.engine.log import log_left, log_stopping
-from saga_fn.engine.misfit import misfit_of
+from saga_fn.engine.commit.committer import Committer
+from saga_fn.engine.drive.execution import Clock, Incoming
+from saga_fn.engine.drive.interpreter import Interpreter, first_events
+from saga_fn.engine.drive.log import log_left, log_stopping
+from saga_fn.engine.drive.misfit import misfit_of
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_aside
+from saga_fn.engine.hold.ends import Ends
+from saga_fn.engine.hold.leases import LeaseKeeper
+from saga_fn.engine.hold.roster import Roster
+from saga_fn.engine.hold.suspects import TWICE, Suspects
+from saga_fn.engine.hold.sweeping import Sweep
+from saga_fn.engine.hold.taken import Taken
+from saga_fn.engine.hold.wakeups import WakeupNotifier
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent, Seldom
 from saga_fn.engine.registry import Registry
-from saga_fn.engine.roster import Roster
-from saga_fn.engine.set_aside import concerns_one, missing_entry, set_aside
-from saga_fn.engine.suspects import TWICE, Suspects
-from saga_fn.engine.sweeping import Sweep
-from saga_fn.engine.taken import Taken
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
@@ -107,7 +107,7 @@ class SagaEngine:
         self._leases = LeaseKeeper(self.store, self.held, owner=self.owner, lease=self.options.lease)
         self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
         self.ends: Ends = Ends(self.store, self.held)
-        self.hints: Hints = Hints(self.store)
+        self.hints: WakeupNotifier = WakeupNotifier(self.store)
         self.roster: Roster = Roster(self.store, self.registry, self.owner)
         self._suspects_apart: dict[UUID, asyncio.Task[None]] = {}
         self.suspects: Suspects = Suspects(
@@ -159,7 +159,7 @@ class SagaEngine:
         if plan.id not in self._kept_plans and await self.store.hold_plan(plan, connection):
             self._kept_plans.add(plan.id)
 
-    def drive_started(self, saga: LiveSaga, actions: Sequence[Action]) -> None:
+    def drive_started(self, saga: OwnedSaga, actions: Sequence[Action]) -> None:
         """Go on with a saga that was inserted as this process's own."""
         self._hold(self._interpreter(saga)).begin([], actions)
 
@@ -230,7 +230,7 @@ class SagaEngine:
         flaw = misfit_in(plan, state) if claim.plan == plan.id else None
         if state.ended or flaw is not None:
             raise StoredDataError("state", flaw or "it has ended, and its row has not")
-        saga = LiveSaga(
+        saga = OwnedSaga(
             id=claim.id,
             registered=registered,
             plan=plan,
@@ -264,7 +264,7 @@ class SagaEngine:
             interpreter.begin(first)
         return interpreter
 
-    async def _first_events(self, claim: ClaimedSaga, saga: LiveSaga, state: SagaState) -> list[Incoming] | None:
+    async def _first_events(self, claim: ClaimedSaga, saga: OwnedSaga, state: SagaState) -> list[Incoming] | None:
         """What a claim feeds to the core: that it was resumed, and if its plan is another one now, that too.
 
         None if the saga was handed back instead: its state fits the plan of another process, or may do so.
@@ -318,7 +318,7 @@ class SagaEngine:
         held = (each.saga.registered.name for each in self.held.values())
         return Counter(name for name in held if name in names) + self.starting_of
 
-    def _interpreter(self, saga: LiveSaga) -> Interpreter:
+    def _interpreter(self, saga: OwnedSaga) -> Interpreter:
         interpreter = Interpreter(
             saga,
             self.store,

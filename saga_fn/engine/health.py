@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, assert_never
 
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.roster import counted, look_around
+from saga_fn.engine.hold.roster import counted, look_around
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError, shown
 from saga_fn.snapshot import Attention, AttentionKind, Health

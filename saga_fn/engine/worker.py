@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.claims import Claims, with_room
+from saga_fn.engine.drive.log import PROCESS, log_unregistered
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.log import PROCESS, log_unregistered
 from saga_fn.engine.tasks import Upkeep, call_later
 from saga_fn.errors import StoreError, shown
 from saga_fn.store.records import ClaimedSaga

@@ -27,7 +27,7 @@ from saga_fn import (
     StoreError,
     StoreRefusedError,
 )
-from saga_fn.engine.obstacle import LOOKS
+from saga_fn.engine.requests.obstacle import LOOKS
 from saga_fn.store.postgres import PostgresStore
 from tests.engine.shop import Done, Order, Shop, make_saga
 

@@ -22,7 +22,7 @@ from saga_fn import (
     SagaRun,
     step,
 )
-from saga_fn.engine import roster
+from saga_fn.engine.hold import roster
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, ShopError
 

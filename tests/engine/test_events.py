@@ -667,7 +667,7 @@ async def test_a_test_runs_to_the_wait_sends_the_approval_and_runs_on(memory: Me
 async def test_an_event_for_a_saga_that_nobody_works_on_is_stored_without_a_wait(
     make: Make, monkeypatch: pytest.MonkeyPatch, by_key: bool
 ) -> None:
-    monkeypatch.setattr("saga_fn.engine.sending._PATIENCE", FOR_EVER)
+    monkeypatch.setattr("saga_fn.engine.requests.events._PATIENCE", FOR_EVER)
     async with make() as worker:
         run = await worker.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
         await suspended(run)
@@ -687,8 +687,8 @@ async def test_an_event_for_a_saga_that_waits_for_a_person_is_stored_without_a_w
     make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its sender does not know the saga, and no worker claims it before a person has mended it."""
-    monkeypatch.setattr("saga_fn.engine.sending._PATIENCE", FOR_EVER)
-    monkeypatch.setattr("saga_fn.engine.sending._SOON", 0.05)
+    monkeypatch.setattr("saga_fn.engine.requests.events._PATIENCE", FOR_EVER)
+    monkeypatch.setattr("saga_fn.engine.requests.events._SOON", 0.05)
 
     @step(on_unknown="park", retry_policy=NoRetry())
     async def pack(order: Order) -> Done:
@@ -719,7 +719,7 @@ async def test_an_event_that_is_read_at_once_asks_nobody_who_is_there(
             return frozenset()
 
         monkeypatch.setattr(webhook.engine.store.processes, "others", others)
-        monkeypatch.setattr("saga_fn.engine.sending._SOON", SOON)
+        monkeypatch.setattr("saga_fn.engine.requests.events._SOON", SOON)
         assert await webhook.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
         assert asked == []
 

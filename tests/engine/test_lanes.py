@@ -7,7 +7,7 @@ from uuid import UUID
 
 import attrs
 
-from saga_fn.engine.lanes import BATCH_BYTES, BATCH_ROWS, Lanes
+from saga_fn.engine.commit.batching import BATCH_BYTES, BATCH_ROWS, Batcher
 
 
 @attrs.frozen
@@ -40,7 +40,7 @@ async def turns(count: int = 5) -> None:
 
 async def test_one_alone_leaves_alone_and_at_once() -> None:
     sent = Sent()
-    Lanes(sent, lanes=1).add(0, item(1))
+    Batcher(sent, lanes=1).add(0, item(1))
     await turns()
     assert sent.batches == [[item(1)]]
     sent.gate.set()
@@ -48,7 +48,7 @@ async def test_one_alone_leaves_alone_and_at_once() -> None:
 
 async def test_what_comes_in_one_turn_leaves_together_in_the_order_of_ids() -> None:
     sent = Sent()
-    lanes = Lanes(sent, lanes=1)
+    lanes = Batcher(sent, lanes=1)
     for number in (3, 1, 2):
         lanes.add(0, item(number))
     await turns()
@@ -58,7 +58,7 @@ async def test_what_comes_in_one_turn_leaves_together_in_the_order_of_ids() -> N
 
 async def test_what_comes_while_all_lanes_are_busy_leaves_with_the_next() -> None:
     sent = Sent()
-    lanes = Lanes(sent, lanes=2)
+    lanes = Batcher(sent, lanes=2)
     for number in range(5):
         lanes.add(0, item(number))
         await turns()
@@ -70,7 +70,7 @@ async def test_what_comes_while_all_lanes_are_busy_leaves_with_the_next() -> Non
 
 async def test_a_saga_has_one_row_in_a_batch_and_its_writes_keep_their_order() -> None:
     sent = Sent()
-    lanes = Lanes(sent, lanes=1)
+    lanes = Batcher(sent, lanes=1)
     for note in ("first", "second", "third"):
         lanes.add(0, item(1, note=note))
     lanes.add(0, item(2))
@@ -86,7 +86,7 @@ async def test_a_saga_has_one_row_in_a_batch_and_its_writes_keep_their_order() -
 async def test_batches_are_bounded_by_rows_and_bytes_and_each_is_of_one_shard() -> None:
     sent = Sent()
     sent.gate.set()
-    lanes = Lanes(sent, lanes=1)
+    lanes = Batcher(sent, lanes=1)
     for number in range(BATCH_ROWS + 1):
         lanes.add(0, item(number))
     for number in range(3):

@@ -26,8 +26,8 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.effects import Action, RunCompensation, RunProbe, RunStep
-from saga_fn.engine.interpreter import Interpreter
-from saga_fn.engine.leases import LeaseKeeper
+from saga_fn.engine.drive.interpreter import Interpreter
+from saga_fn.engine.hold.leases import LeaseKeeper
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed
 from tests.engine.conftest import Make

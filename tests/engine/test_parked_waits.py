@@ -25,7 +25,7 @@ from saga_fn import (
     saga,
     step,
 )
-from saga_fn.engine.awaiting import LONGEST_POLL
+from saga_fn.engine.requests.outcome import LONGEST_POLL
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.weaknesses.stage import suspended

@@ -20,9 +20,10 @@ from saga_fn import (
     SagaOrchestrator,
     StepOptions,
 )
-from saga_fn.engine import suspects, worker
-from saga_fn.engine.interpreter import Interpreter
-from saga_fn.engine.suspects import Suspects
+from saga_fn.engine import worker
+from saga_fn.engine.drive.interpreter import Interpreter
+from saga_fn.engine.hold import suspects
+from saga_fn.engine.hold.suspects import Suspects
 from saga_fn.store.ids import new_uuid
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, ShopError

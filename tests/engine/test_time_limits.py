@@ -28,7 +28,7 @@ from saga_fn import (
     StoreUnavailableError,
 )
 from saga_fn.embedded import EmbeddedPostgres
-from saga_fn.engine.sending import OutsideEvent
+from saga_fn.engine.requests.events import OutsideEvent
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import Letter

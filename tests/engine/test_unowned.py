@@ -23,11 +23,11 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.mail import write_mail
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.execution import Incoming
-from saga_fn.engine.inbox import read_inbox
-from saga_fn.engine.mail import write_mail
-from saga_fn.engine.verbs import notify
+from saga_fn.engine.requests.inbox import read_inbox
+from saga_fn.engine.requests.operate import notify
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Entry, Posted, SagaWrite, decode_state

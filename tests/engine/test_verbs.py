@@ -27,7 +27,7 @@ from saga_fn import (
     StepStatus,
     step,
 )
-from saga_fn.engine.earlier import Earlier
+from saga_fn.engine.drive.earlier import Earlier
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.weaknesses.stage import SOON, until

@@ -38,7 +38,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.embedded import EmbeddedPostgres
-from saga_fn.engine.sending import id_of
+from saga_fn.engine.requests.events import id_of
 from saga_fn.guard import Guard
 from saga_fn.store.migrate import check_schema, migrate
 
@@ -219,9 +219,9 @@ MAY_QUOTE = {
     "definition/refs.py",  # of a StepRef its own repr
     "definition/step.py",  # of a Step
     "definition/event.py",  # of an Event
-    "engine/execution.py",  # a step's id, in what is made for each execution
-    "engine/live.py",  # as above
-    "engine/fault.py",  # where it may raise
+    "engine/drive/execution.py",  # a step's id, in what is made for each execution
+    "engine/drive/owned_saga.py",  # as above
+    "engine/drive/step_error.py",  # where it may raise
 }
 OTHERS = ("core/", "codec/", "demo/", "examples/", "guard/", "store/_", "_tools/")
 

@@ -22,7 +22,7 @@ from saga_fn import (
     SagaStatus,
     step,
 )
-from saga_fn.engine.sending import OutsideEvent, id_of
+from saga_fn.engine.requests.events import OutsideEvent, id_of
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop
 from tests.weaknesses.stage import SOON, born, dies, suspended, until

@@ -1,0 +1,1 @@
+"""Writes of sagas on their way to the store, many a statement."""

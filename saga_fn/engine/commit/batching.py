@@ -1,0 +1,147 @@
+"""Natural batching: what becomes ready while a statement is in flight leaves together in the next one.
+
+There is no timer. What is ready alone leaves alone, at the end of the present turn of the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Generic, Protocol, TypeVar
+from uuid import UUID
+
+from saga_fn.engine.tasks import cut_short, spawn
+from saga_fn.errors import StoreError
+from saga_fn.store.faults import RowLockedError, RowRefusedError
+
+BATCH_ROWS: Final = 500
+BATCH_BYTES: Final = 4 * 1024 * 1024
+_CLEAN_UP: Final = 0.5
+"""Seconds that a lane which is cut short may take to give back its connection."""
+
+
+class Batched(Protocol):
+    """Something that leaves in a batch."""
+
+    @property
+    def id(self) -> UUID:
+        """The saga it is about: a statement has one row a saga at most, and its rows in this order."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes."""
+        ...
+
+
+T = TypeVar("T", bound=Batched)
+R = TypeVar("R")
+
+
+class Batcher(Generic[T]):
+    """Queues by shard, emptied in batches; at most `lanes` batches are with `send` at the same time.
+
+    `send` takes a shard and a batch, and does not raise: it settles each item itself.
+    """
+
+    def __init__(self, send: Callable[[int, list[T]], Awaitable[None]], *, lanes: int) -> None:
+        self._send = send
+        self._free = lanes
+        self._waiting: dict[int, deque[T]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._beginner: asyncio.Task[None] | None = None
+        """The lane that has not had its first turn: it takes along what becomes ready until then."""
+
+    def add(self, shard: int, item: T) -> None:
+        """Send this item with the next batch."""
+        queue = self._waiting.get(shard)
+        if queue is None:
+            queue = self._waiting[shard] = deque()
+        queue.append(item)
+        if self._free and self._beginner is None:
+            # It begins when this turn of the loop is over: what else becomes ready until then goes along.
+            self._begin()
+
+    async def stop(self, patience: float) -> None:
+        """Wait `patience` seconds for what was added, then cut it short: `send` settles it by what it knows."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=patience)
+        give_up = time.monotonic() + _CLEAN_UP
+        while (self._tasks or self._waiting) and time.monotonic() < give_up:
+            await asyncio.sleep(0)  # a task that never began could settle nothing
+            await cut_short(self._tasks, _CLEAN_UP)
+
+    def _begin(self) -> None:
+        self._free -= 1
+        task = self._beginner = spawn(self._lane())
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if self._beginner is task:  # somebody has cancelled it before its first turn
+            self._beginner = None
+            self._free += 1
+            if self._waiting:
+                self._begin()
+
+    async def _lane(self) -> None:
+        self._beginner = None
+        try:
+            while self._waiting:
+                shard = next(iter(self._waiting))
+                batch = self._take(shard)
+                if self._waiting and self._free:
+                    self._begin()
+                await self._send(shard, batch)
+                await asyncio.sleep(0)  # what follows at once from this batch goes with the next
+        finally:
+            self._free += 1
+            if self._waiting and self._beginner is None:  # cut short
+                self._begin()
+
+    def _take(self, shard: int) -> list[T]:
+        """The next batch; what is left of the shard's queue goes behind the other shards."""
+        queue = self._waiting.pop(shard)
+        batch: dict[UUID, T] = {}
+        again: list[T] = []
+        size = 0
+        while queue and len(batch) < BATCH_ROWS and (not batch or size + queue[0].size <= BATCH_BYTES):
+            item = queue.popleft()
+            if item.id in batch:
+                again.append(item)
+            else:
+                batch[item.id] = item
+                size += item.size
+        queue.extendleft(reversed(again))
+        if queue:
+            self._waiting[shard] = queue
+        return [batch[saga_id] for saga_id in sorted(batch)]
+
+
+async def by_halves(
+    batch: Sequence[R],
+    write: Callable[[Sequence[R]], Awaitable[None]],
+    blame: Callable[[R, StoreError], None],
+    again: Callable[[Sequence[R]], Awaitable[None]] | None = None,
+    *,
+    may_be_about_some: tuple[type[StoreError], ...] = (RowRefusedError, RowLockedError),
+) -> None:
+    """Write the batch. One that is refused for some of its items is halved, until each of those is alone and blamed.
+
+    `again` writes the halves; by default they are written as the whole is. `may_be_about_some` are the errors for which a
+    batch is halved.
+    """
+    if not batch:
+        return
+    try:
+        await write(batch)
+    except may_be_about_some as error:
+        if len(batch) == 1:
+            blame(batch[0], error)
+            return
+        half = len(batch) // 2
+        await by_halves(batch[:half], again or write, blame, may_be_about_some=may_be_about_some)
+        await by_halves(batch[half:], again or write, blame, may_be_about_some=may_be_about_some)

@@ -1,0 +1,377 @@
+"""Group commit: the way of every saga's next state into the store.
+
+Each write is judged by itself. One that the database refuses, or that has lost its saga, costs nobody else in its batch
+anything, and nothing is ever assumed of a commit whose answer was lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import TypeAlias
+from uuid import UUID
+
+import attrs
+import msgspec
+
+from saga_fn.backoff import Backoff
+from saga_fn.core.ids import Moment
+from saga_fn.engine.commit.batching import Batcher, by_halves
+from saga_fn.engine.tasks import cut_short, spawn
+from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
+from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError, is_an_answer
+from saga_fn.store.ids import shard_of
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import Committed, SagaWrite
+
+_log = logging.getLogger("saga_fn")
+_LONGEST_PAUSE = 2.0
+_LONGEST_PAUSE_IF_REFUSED = 10.0
+_IMPATIENCE = 10.0
+"""Seconds that a caller waits for its write when the store does not answer."""
+_WARY = 10.0
+"""Seconds."""
+_ALONE_FOR = 5.0
+"""Seconds that a write which is sent alone, and is refused, keeps its lane when nothing tells whether others are taken."""
+_MOST_REFUSALS = 40
+"""Refusals after which a write is given up. One counts four times if others were taken just before it: some 5 seconds then."""
+_WITH_EVIDENCE = 4
+_BUSY_TRIES = 6
+"""Statements in a row that the server gave up for the sake of others; then something else is the matter."""
+_CLEAN_UP = 0.5
+"""Seconds that a look which is cut short may take to give back its connection."""
+
+
+class Applied(msgspec.Struct, frozen=True, gc=False):
+    """The write is durable, since `at`. `signals` counts the letters its saga has had."""
+
+    signals: int
+    at: Moment
+
+
+@attrs.frozen
+class Unread:
+    """The write would have passed a letter that it must know; nothing was written. Read it, then decide again."""
+
+    signals: int
+
+
+@attrs.frozen
+class Lost:
+    """The saga is no longer this writer's, or is gone; nothing was written."""
+
+
+@attrs.frozen
+class Refused:
+    """The database cannot keep this row; nothing was written."""
+
+    error: RowRefusedError
+
+
+@attrs.frozen
+class Unsettled:
+    """This process failed to find out; whoever takes the saga over will."""
+
+    error: BaseException
+
+
+Outcome: TypeAlias = Applied | Unread | Lost | Refused | Unsettled
+
+
+class _Pending:
+    """A write on its way. A plain class: there is one for every step of every saga."""
+
+    __slots__ = ("_tell", "id", "is_owned", "size", "write")
+
+    def __init__(self, write: SagaWrite, tell: Callable[[Outcome], None], *, is_owned: bool) -> None:
+        self.id = write.id
+        self.is_owned = is_owned
+        self.write = write
+        self._tell: Callable[[Outcome], None] | None = tell
+        self.size = 0
+        for entry in write.entries:
+            self.size += len(entry.payload or b"") + len(entry.input or b"")
+
+    @property
+    def settled(self) -> bool:
+        """Whether the writer was told."""
+        return self._tell is None
+
+    def settle(self, outcome: Outcome) -> None:
+        """Tell the writer, once."""
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell(outcome)
+
+
+class Committer:
+    """Commits sagas' next states, many sagas a statement. `lanes` commits are in flight at most."""
+
+    def __init__(self, store: Store, *, lanes: int) -> None:
+        self._store = store
+        self._lanes: Batcher[_Pending] = Batcher(self._send, lanes=lanes)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._stopping = False
+        self._wary_until = 0.0
+        """Until then (monotonic time) rows that somebody else keeps locked are passed over from the outset."""
+        self._taken_at = float("-inf")
+        """When (monotonic time) the store last took a commit."""
+        self._aside: dict[UUID, tuple[float, StoreError]] = {}
+        """What is sent beside the lanes since when, by its saga, and why."""
+        self.trouble: StoreError | None = None
+        """Why commits are not taken at the moment, if they are not."""
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the store takes no commits at the moment: no new work shall be taken on."""
+        return self.trouble is not None
+
+    @property
+    def problem(self) -> str | None:
+        """What stands in the way of commits, in words."""
+        untold = (error for since, error in self._aside.values() if self._taken_at < since)  # it may be about all
+        trouble = self.trouble or next(untold, None)
+        if trouble is None:
+            return None
+        if is_an_answer(trouble):
+            return f"commits are refused: {trouble.fact}"
+        return "commits wait for the database"
+
+    def hand_in(self, write: SagaWrite, settle: Callable[[Outcome], None]) -> None:
+        """Write a saga's next state. `settle` is called when its fate is certain, however long the store is away."""
+        self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=True))
+
+    async def commit(self, write: SagaWrite) -> Outcome:
+        """Write a saga's next state, and wait for its fate.
+
+        Raises StoreRefusedError if the store refuses it for good, StoreUnavailableError if it does not answer for 10 seconds:
+        then it may have been written, or may be yet.
+        """
+        settled: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+        def settle(outcome: Outcome) -> None:
+            if not settled.done():
+                settled.set_result(outcome)
+
+        self._lanes.add(shard_of(write.id, self._store.shards), _Pending(write, settle, is_owned=False))
+        try:
+            async with asyncio.timeout(_IMPATIENCE):
+                outcome = await settled
+        except TimeoutError as error:
+            raise self.trouble or StoreUnavailableError(
+                "the database has not answered whether it has written this",
+                hint="see what became of it with SagaAdmin.get_saga before you do it again",
+            ) from error
+        if isinstance(outcome, Unsettled) and isinstance(outcome.error, StoreError):
+            raise outcome.error
+        return outcome
+
+    async def stop(self, patience: float) -> None:
+        """Give up what the store has not answered in `patience` seconds; nobody is left who could act upon it."""
+        self._stopping = True
+        await self._lanes.stop(patience)
+        await asyncio.sleep(0)  # a task that never began could settle nothing
+        await cut_short(self._tasks, _CLEAN_UP)
+        self._stopping = False
+
+    async def _send(self, shard: int, batch: list[_Pending]) -> None:
+        try:
+            await by_halves(batch, partial(self._write, shard), partial(self._blame, shard))
+        except BaseException as error:
+            looks = (
+                isinstance(error, asyncio.CancelledError) and not self._stopping
+            )  # other code has cancelled this task
+            for pending in batch:  # whatever happened, nobody may wait for ever
+                if looks and not pending.settled:
+                    self._spawn(self._look_up(shard, pending))
+                else:
+                    pending.settle(Unsettled(error))
+            if not isinstance(error, Exception):
+                raise
+
+    async def _write(self, shard: int, batch: Sequence[_Pending]) -> None:
+        committed = await self._committed(shard, batch)
+        if committed is None:
+            return
+        self._tell(shard, batch, committed)
+
+    def _tell(self, shard: int, batch: Sequence[_Pending], committed: Committed) -> None:
+        """Settle what was written; what matched nothing is looked up."""
+        for pending in batch:
+            signals = committed.signals.get(pending.write.id)
+            if signals is not None:
+                pending.settle(Applied(signals, committed.now))
+            else:
+                self._spawn(self._look_up(shard, pending))
+
+    def _blame(self, shard: int, pending: _Pending, error: StoreError) -> None:
+        if isinstance(error, RowRefusedError):
+            pending.settle(Refused(error))
+        else:  # not the saga's own row: that would have been passed over
+            self._spawn(self._look_up(shard, pending))  # beside the lanes: it may take long
+
+    async def _committed(self, shard: int, batch: Sequence[_Pending]) -> Committed | None:
+        """Send the same bytes until there is an answer: a repeat of what was applied matches nothing, and is looked up.
+
+        Where the store refuses for good, the writes of outsiders are settled by that; those of sagas that this process owns
+        go on being sent, for what their steps did is known nowhere else. Where it takes some of them and refuses others, the
+        latter are set aside. None if nothing is left to send. Raises RowLockedError for a row that cannot be passed over.
+        """
+        backoff, refusals = Backoff(0.02, _LONGEST_PAUSE), Backoff(0.02, _LONGEST_PAUSE_IF_REFUSED)
+        answers, since = 0, time.monotonic()
+        while True:
+            wary = time.monotonic() < self._wary_until
+            try:
+                committed = await self._store.commit(shard, [pending.write for pending in batch], past_locks=wary)
+            except RowRefusedError:
+                raise
+            except RowLockedError:  # those who come next shall not wait for it, too
+                self._wary_until = time.monotonic() + _WARY
+                if wary:
+                    raise
+            except StoreError as error:
+                answers = answers + 1 if is_an_answer(error) else 0
+                if isinstance(error, StoreBusyError) and answers < _BUSY_TRIES:
+                    await asyncio.sleep(random.uniform(0.001, 0.02))
+                    continue
+                if answers > 1 and await self._parted(shard, batch, error, since):
+                    self.trouble = None  # what comes next finds out for itself
+                    return None
+                refused = isinstance(error, StoreRefusedError)
+                if not refused or any(pending.is_owned for pending in batch):  # outsiders hear of it themselves
+                    self._note(error)
+                if refused:
+                    for pending in batch:
+                        if not pending.is_owned:
+                            pending.settle(Unsettled(error))
+                if all(pending.settled for pending in batch):
+                    self.trouble = None  # what comes next finds out for itself
+                    return None
+                await (refusals if refused else backoff).pause()
+            else:
+                self._was_taken()
+                return committed
+
+    def _was_taken(self) -> None:
+        self._taken_at = time.monotonic()
+        self.trouble = None
+
+    async def _parted(self, shard: int, batch: Sequence[_Pending], error: StoreError, since: float) -> bool:
+        """Whether the trouble is about some writes alone: then they are set aside, and the others are settled.
+
+        Two of them are tried, each alone. If the store takes neither, it is taken to refuse all.
+        """
+        left = [pending for pending in batch if not pending.settled]
+        if len(left) == 1:
+            others_taken = self._taken_at > since
+            if not others_taken and time.monotonic() < since + _ALONE_FOR:
+                return False
+            self._set_aside(shard, left[0], error, singled_out=others_taken)
+            return True
+        try:
+            for tried in random.sample(left, min(2, len(left))):
+                if await self._takes(shard, [tried]):
+                    left.remove(tried)
+                    await self._divide(shard, left, error)
+                    return True
+        except StoreError:  # the connection is gone: all that is not settled is sent again, which does no harm
+            return False
+        return False
+
+    async def _divide(self, shard: int, part: Sequence[_Pending], error: StoreError) -> None:
+        if not part or await self._takes(shard, part):
+            return
+        if len(part) == 1:
+            self._set_aside(shard, part[0], error, singled_out=True)
+            return
+        half = len(part) // 2
+        await self._divide(shard, part[:half], error)
+        await self._divide(shard, part[half:], error)
+
+    async def _takes(self, shard: int, part: Sequence[_Pending]) -> bool:
+        """Send some writes of a batch once: whether the store takes them. Raises StoreError if it does not answer."""
+        try:
+            committed = await self._store.commit(shard, [pending.write for pending in part], past_locks=True)
+        except StoreError as error:
+            if not is_an_answer(error):
+                raise
+            return False
+        self._was_taken()
+        self._tell(shard, part, committed)
+        return True
+
+    def _set_aside(self, shard: int, pending: _Pending, error: StoreError, *, singled_out: bool) -> None:
+        """Send this write beside the lanes from now on, where it is in nobody's way."""
+        _log.warning("the store does not take what saga %s has come to: %s", pending.write.id, error.fact)
+        self._aside[pending.id] = time.monotonic(), error
+        self._spawn(self._look_up(shard, pending, singled_out=singled_out))
+
+    def _note(self, error: StoreError) -> None:
+        """Remember why commits are not taken, and say so once."""
+        if type(self.trouble) is not type(error):
+            if isinstance(error, StoreRefusedError):
+                _log.error("the store refuses commits, sagas stand still: %s (%s)", error.fact, error.hint)
+            else:
+                _log.warning("the store does not answer, commits wait for it: %s", error.fact)
+        self.trouble = error
+
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = spawn(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look_up(self, shard: int, pending: _Pending, *, singled_out: bool = False) -> None:
+        """Why a write matched nothing: judged by what stands in the store, never assumed.
+
+        `singled_out`: others were taken when it was refused.
+        """
+        try:
+            await self._settle_by_looks(shard, pending, singled_out=singled_out)
+        except BaseException as error:
+            pending.settle(Unsettled(error))
+            if not isinstance(error, Exception):
+                raise
+        finally:
+            self._aside.pop(pending.id, None)
+
+    async def _settle_by_looks(self, shard: int, pending: _Pending, *, singled_out: bool) -> None:
+        write = pending.write
+        backoff, refused_backoff = Backoff(0.005, 0.25), Backoff(0.005, _LONGEST_PAUSE)
+        refusals, asked = 0, time.monotonic()
+        while True:
+            others_taken, asked, is_refused = self._taken_at > asked, time.monotonic(), False
+            try:
+                outcome = await self._judge(write)
+                if outcome is None:  # the row was locked by somebody else, or the store has refused it
+                    committed = await self._store.commit(shard, [write], past_locks=True)
+                    self._was_taken()
+                    signals = committed.signals.get(write.id)
+                    outcome = None if signals is None else Applied(signals, committed.now)
+            except RowRefusedError as error:
+                outcome = Refused(error)
+            except StoreError as error:
+                outcome, is_refused = None, True
+                if is_an_answer(error) and not isinstance(error, RowLockedError):
+                    without = 1 if singled_out and self.trouble is None else 0
+                    refusals += _WITH_EVIDENCE if others_taken else without
+                    if refusals >= _MOST_REFUSALS:
+                        outcome = Refused(RowRefusedError(error.fact, hint=error.hint))
+            if outcome is not None:
+                pending.settle(outcome)
+                return
+            await (refused_backoff if is_refused else backoff).pause()
+
+    async def _judge(self, write: SagaWrite) -> Outcome | None:
+        """By one look, so by one snapshot: the commit itself may come through at any moment, and shows in all of it or none."""
+        stands = await self._store.standing(write.id, write.rev + 1)
+        if stands is None:
+            return Lost()
+        if stands.writer == write.writer:
+            return Applied(stands.signals, stands.now)
+        if stands.token != write.token or stands.rev != write.rev:
+            return Lost()
+        return Unread(stands.signals) if write.seen not in (None, stands.signals) else None

@@ -1,0 +1,1 @@
+"""One saga that this process owns: folding what happens to it, and acting upon it."""

@@ -1,0 +1,163 @@
+"""What steps were given before, by whatever build: whether an input that is computed again is still the same one.
+
+The state keeps a fingerprint of each input's bytes. A build with another optional field writes other bytes of the same value.
+So where the fingerprints differ, the earlier bytes are looked up in the journal, read by the types of now, and compared. A
+success writes its input; so does the first failure of a step, and whoever hands it back while it runs. Where a process died
+in the first attempt nothing but the fingerprint is there: then it is compared with what older builds may have written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import attrs
+import msgspec
+
+from saga_fn.codec import PayloadType
+from saga_fn.core.event_kinds import step_of
+from saga_fn.core.events import EventReceived, HandedBack, is_verb
+from saga_fn.core.ids import Digest, StepId
+from saga_fn.core.items import items_of
+from saga_fn.core.reading import find
+from saga_fn.core.state import Parked, ParkReason, SagaState, Spread
+from saga_fn.engine.drive.step_error import Fault
+from saga_fn.store.records import JournalRecord, decode_event
+
+NOTHING: Digest = Digest(b"")
+
+
+@attrs.frozen
+class Earlier:
+    """The payloads of a saga's journal."""
+
+    inputs: Mapping[StepId, Sequence[bytes]]
+    """What each step was given, the latest last."""
+    payloads: Sequence[bytes]
+    """What an input may be the same as."""
+    names: Mapping[int, str]
+    """The names of the events, by journal entry."""
+
+    @classmethod
+    def of(cls, journal: Iterable[JournalRecord]) -> Earlier:
+        """Read the journal."""
+        inputs: dict[StepId, list[bytes]] = {}
+        payloads: list[bytes] = []
+        names: dict[int, str] = {}
+        for record in journal:
+            event = decode_event(record.event)
+            if isinstance(event, EventReceived):
+                names[record.seq] = event.name
+            if record.payload is not None:
+                payloads.append(record.payload)
+            if record.input is None:
+                continue
+            if is_verb(event):  # who asked for it, and why
+                continue
+            if isinstance(event, HandedBack):
+                for step, data in msgspec.json.decode(record.input, type=dict[StepId, msgspec.Raw]).items():
+                    inputs.setdefault(step, []).append(bytes(data))
+            elif (named := step_of(event)) is not None:
+                inputs.setdefault(named, []).append(record.input)
+        return cls(inputs, payloads, names)
+
+    def of_digest(self, step: StepId, digest: Digest) -> bytes | None:
+        """The input of that fingerprint that the step was given."""
+        for data in (*self.inputs.get(step, ()), *self.payloads):
+            if digest_of(data) == digest:
+                return data
+        return None
+
+    def latest(self, step: StepId) -> bytes | None:
+        """What the step was given last."""
+        return next(reversed(self.inputs.get(step, ())), None)
+
+    def was(
+        self, step: StepId, digest: Digest, kind: PayloadType[Any], now: tuple[bytes, object]
+    ) -> bool:  # Any: steps of all types
+        """Whether the input of that fingerprint was the one that is computed now."""
+        data, value = now
+        kept = self.of_digest(step, digest)
+        if kept is not None:
+            return kind.means(kept, value)
+        return any(digest_of(form) == digest for (form,) in kind.older([data], [value]))
+
+    def was_list(
+        self, spread: Spread, state: SagaState, kind: PayloadType[Any], now: tuple[Sequence[bytes], Sequence[object]]
+    ) -> bool:  # Any: as above
+        """Whether the list that a step fanned out over was, as far as it matters, the one that is computed now.
+
+        It has as many items, and each that has begun was given what it is given now. An item that has not is free to take
+        what there is.
+        """
+        data, values = now
+        if any(digest_of_list(forms) == spread.digest for forms in kind.older(data, values)):
+            return True
+        if len(values) != spread.items:
+            return False
+        for item, value in zip(items_of(spread), values, strict=True):
+            kept = self.latest(item)
+            if kept is None and _has_run(state, item):
+                return False
+            if kept is not None and not kind.means(kept, value):
+                return False
+        return True
+
+
+def _has_run(state: SagaState, item: StepId) -> bool:
+    tries = getattr(find(state, item), "tries", None)
+    return tries is not None and tries.attempt > 0
+
+
+_LOOK: Final = (
+    "The step may have run. Look, then skip_step with its output if it has; else retry_step, which begins it under a new "
+    "idempotency key"
+)
+
+
+def told_of_change(state: SagaState, differing: Mapping[StepId, bool]) -> Fault | None:
+    """Why a step is parked whose input has become another; None if none is.
+
+    `differing` says of each step with another input whether it is known what the attempt before was given.
+    """
+    for step, is_known in differing.items():
+        found = find(state, step)
+        if not isinstance(found, Parked) or found.why is not ParkReason.INPUT_CHANGED:
+            continue
+        why = (
+            "its input is not the one that the attempt before was given. An input_map must give the same for the same outputs"
+            if is_known
+            else "its input does not fit the fingerprint of the one that its first attempt was given. The process died in that "
+            "attempt, so that nothing else is known of it. A build with a field that this one lacks may have computed it, "
+            "or its input_map does not give the same for the same outputs"
+        )
+        return Fault("InputChangedError", f"{why}. {_LOOK}", step)
+    return None
+
+
+def digest_before(state: SagaState, step: StepId) -> Digest:
+    """The fingerprint of the input that the step's attempts were given so far; empty if there is none."""
+    for each in state.steps:
+        if each.step == step:
+            found: Digest = getattr(getattr(each, "tries", None), "digest", NOTHING)
+            return found
+    return NOTHING
+
+
+def digest_of(data: bytes) -> Digest:
+    """The fingerprint of an encoded input."""
+    return Digest(hashlib.blake2b(data, digest_size=8).digest())
+
+
+def digest_of_list(each: Iterable[bytes]) -> Digest:
+    """The fingerprint of a list of encoded inputs."""
+    digest = hashlib.blake2b(digest_size=8)
+    for data in each:
+        digest.update(len(data).to_bytes(8) + data)
+    return Digest(digest.digest())
+
+
+def handed_back(inputs: Mapping[StepId, bytes]) -> bytes | None:
+    """The inputs of what is cut short, as one JSON object; None if there are none."""
+    return msgspec.json.encode({step: msgspec.Raw(data) for step, data in inputs.items()}) if inputs else None

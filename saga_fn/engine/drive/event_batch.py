@@ -1,0 +1,189 @@
+"""What the next commit of a saga would write: the events that have come, folded through the core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import attrs
+import msgspec
+from returns.result import Failure, Success
+
+from saga_fn.core.effects import (
+    Action,
+    Refusal,
+    Rejection,
+    Release,
+    RunStep,
+    Transition,
+)
+from saga_fn.core.event_kinds import PayloadKind, payload_of
+from saga_fn.core.events import (
+    Event,
+    EventReceived,
+    HandedBack,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    WaitDefaulted,
+    carries_inputs,
+)
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.last_error import forgets_error
+from saga_fn.core.owning import still_wanted
+from saga_fn.core.projection import Projection, project
+from saga_fn.core.reading import foresee
+from saga_fn.core.state import SagaState
+from saga_fn.core.transition import transition
+from saga_fn.core.waiting import answer_to
+from saga_fn.engine.drive.earlier import handed_back, told_of_change
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.step_error import fault_in
+from saga_fn.engine.drive.waits import timeout_fault
+from saga_fn.store.records import Entry, Recorded
+
+_REMEMBERED = frozenset({EventReceived, StepSkipped, WaitDefaulted})
+
+
+@attrs.define(eq=False)
+class EventBatch:
+    """The saga as it would be, with the journal entries that lead there. Nothing of it has happened yet."""
+
+    saga: OwnedSaga
+    state: SagaState
+    last_error: str | None
+    draining: bool
+    """No step is to start any more: inputs are left to the next owner."""
+    entries: list[Entry] = attrs.field(factory=list)
+    actions: list[Action] = attrs.field(factory=list)
+    release: Release | None = None
+    needs: tuple[StepId, ...] = ()
+    defaults: tuple[StepId, ...] = ()
+    answered: tuple[tuple[UUID, str], ...] = ()
+    """The letters that were accepted, with their answers."""
+    refused: tuple[tuple[Incoming, Rejection], ...] = ()
+    raised: tuple[tuple[int, BaseException], ...] = ()
+    """What was raised, by the place of its entry, for the log."""
+    no_room: SagaState | None = None
+    """As the saga was when it had no room for an event, which stays unread in the inbox."""
+    _projection: Projection | None = None
+
+    @classmethod
+    def of(
+        cls, saga: OwnedSaga, incoming: Sequence[Incoming], *, draining: bool, now: Callable[[], Moment]
+    ) -> EventBatch:
+        """Fold what has come, in order."""
+        draft = cls(saga, saga.state, saga.last_error, draining)
+        for item in incoming:
+            draft._fold(item)
+        if draft.defaults and not draining:
+            draft._give_defaults(now())
+        if not draining and (draft.needs or draft._is_due()):
+            draft._fold(Incoming(Ticked(now())))
+        return draft
+
+    def _is_due(self) -> bool:
+        """Whether the saga would be given up with something to do: what comes from outside starts nothing by itself."""
+        due = None if self.release is None else self.release.due
+        return due is not None and due <= self.state.at and bool(self.entries)
+
+    @property
+    def projection(self) -> Projection:
+        """The saga's row as the state would have it."""
+        if self._projection is None:
+            self._projection = project(self.saga.plan, self.state)
+        return self._projection
+
+    @property
+    def starts_steps(self) -> bool:
+        """Whether a step starts with an input that was computed from what is known."""
+        return any(type(action) is RunStep for action in self.actions)
+
+    def answers(self) -> tuple[tuple[UUID, str], ...]:
+        """What to answer the letters that were folded."""
+        if not self.refused:
+            return self.answered
+        refused = [(item.letter, no.refusal.value) for item, no in self.refused if item.letter is not None]
+        return (*self.answered, *refused)
+
+    def standing_actions(self) -> list[Action]:
+        """The actions that the last state still wants: an event may have undone what one before it asked for."""
+        if len(self.entries) == 1:
+            return self.actions
+        return still_wanted(self.state, self.actions)
+
+    def _fold(self, item: Incoming) -> None:
+        event, payload = self._with_inputs(item.event), item.payload
+        given = item.input
+        if type(event) is HandedBack:  # whoever goes on with what is cut short can tell whether its input is the same
+            given = handed_back(self.saga.inputs_of_running(self.state))
+        decision = transition(self.saga.plan, self.state, event)
+        if type(decision) is Failure:
+            rejection: Rejection = decision.failure()
+            if rejection.refusal is Refusal.NO_ROOM and item.letter is not None:
+                self.no_room = self.no_room or self.state
+            else:
+                self.refused = (*self.refused, (item, rejection))
+            return
+        moved = decision.unwrap()
+        if type(event) in _REMEMBERED:
+            self._remember(item)
+        # An input may decide that its step is not taken: then others are needed in their turn.
+        while moved.needs and not self.draining and carries_inputs(event):
+            bound, faults = self.saga.bind_all(moved.state, moved.needs)
+            if faults and item.payload is not None:
+                break
+            event = msgspec.structs.replace(event, inputs=(*event.inputs, *bound))
+            payload = faults[0].encode() if faults and payload is None else payload
+            again = transition(self.saga.plan, self.state, event)
+            assert type(again) is Success, "inputs never make an accepted event unacceptable"
+            moved = again.unwrap()
+        if self.saga.differing:
+            changed = told_of_change(moved.state, self.saga.differing)
+            payload = changed.encode() if changed is not None and payload is None else payload
+            self.saga.differing.clear()
+        if moved.timed_out is not None and payload is None:
+            payload = timeout_fault(self.saga.plan, moved.timed_out).encode()
+        if item.raised is not None:
+            self.raised = (*self.raised, (len(self.entries), item.raised))
+        self._take(moved, Entry(event, given, payload, item.input_of))
+        if item.letter is not None:
+            self.answered = (*self.answered, (item.letter, answer_to(event, self.state)))
+
+    def _give_defaults(self, at: Moment) -> None:
+        """Go on where a wait is over that has a value for this."""
+        while self.defaults:
+            step = self.defaults[0]
+            self._fold(Incoming(WaitDefaulted(at, step), payload=self.saga.binding(step).default or b"null"))
+
+    def _with_inputs(self, event: Event) -> Event:
+        """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do."""
+        if type(event) is not StepSucceeded or self.draining:
+            return event
+        known, needs = foresee(self.saga.plan, self.state, event.step)
+        if not needs:
+            return event
+        bound, faults = self.saga.bind_all(known, needs)
+        return event if faults else msgspec.structs.replace(event, inputs=tuple(bound))
+
+    def _take(self, moved: Transition, entry: Entry) -> None:
+        self.state, self.needs, self.defaults = moved.state, moved.needs, moved.defaults
+        self.release = next(iter(moved.writes), None)
+        self.actions.extend(moved.actions)
+        self.entries.append(entry)
+        if self.last_error is not None and forgets_error(entry.event, self.state):
+            self.last_error = None
+        elif payload_of(entry.event) is PayloadKind.ERROR:
+            fault = fault_in(entry.payload)
+            self.last_error = fault.type if fault is not None else self.last_error
+
+    def _remember(self, item: Incoming) -> None:
+        """Keep the payload where the inputs of later steps are computed from."""
+        match item.event:
+            case EventReceived() if item.payload is not None:
+                self.saga.events[self.state.rev + 1] = item.payload
+            case StepSkipped(step=step) | WaitDefaulted(step=step):
+                self.saga.record(step, Recorded(None, item.payload))
+            case _:
+                pass

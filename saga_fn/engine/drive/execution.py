@@ -1,0 +1,329 @@
+"""User code, run once: what it does comes back as an event, whatever it does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Final, cast
+from uuid import UUID
+
+import attrs
+import msgspec
+from returns.result import Failure, Success
+
+from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
+from saga_fn.core.events import (
+    CompensationFailed,
+    CompensationSucceeded,
+    CompensationWaits,
+    Event,
+    FailureKind,
+    ProbeAnswered,
+    ProbeFailed,
+    StepFailed,
+    StepSucceeded,
+)
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.reading import find
+from saga_fn.core.state import Running
+from saga_fn.definition import NOT_DONE, Done, Refusals, StepBinding, StepContext, WaitFor
+from saga_fn.definition.parts import WithoutContext
+from saga_fn.engine.drive.log import LOG
+from saga_fn.engine.drive.log import about as about_saga
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.step_error import Fault, program_end
+from saga_fn.engine.drive.waits import about
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
+from saga_fn.printable import name_of_type
+from saga_fn.store.records import Recorded, time_of
+from saga_fn.timeouts import Timeouts
+
+
+class Incoming(msgspec.Struct, frozen=True, gc=False):
+    """An event on its way into the core, with the payloads to be recorded with it and the letter that brought it."""
+
+    event: Event
+    input: bytes | None = None
+    payload: bytes | None = None
+    letter: UUID | None = None
+    input_of: int | None = None
+    """The journal entry whose payload the input is; `input` is None then."""
+    raised: BaseException | None = None
+    """What was raised, for the log alone."""
+
+
+@attrs.frozen
+class Clock:
+    """What an execution takes from outside: the store's time, a random number in [0, 1), and who cuts it short."""
+
+    now: Callable[[], Moment]
+    draw: Callable[[], float]
+    timeouts: Timeouts = attrs.field(factory=Timeouts)
+
+
+async def execute(saga: OwnedSaga, action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
+    """Run a step, its compensation or its probe.
+
+    Raises CancelledError when this very task is cancelled, and KeyboardInterrupt and SystemExit, by which the program ends:
+    they say nothing of the step.
+    """
+    match action:
+        case RunStep():
+            told = await _run_step(saga, action, clock)
+            return told if type(told.event) is StepSucceeded else _with_input(saga, action, told)
+        case RunCompensation():
+            return await _run_compensation(saga, action, clock)
+        case RunProbe():
+            return await _run_probe(saga, action, clock)
+
+
+async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock) -> Incoming:
+    binding = saga.binding(action.step)
+    given = saga.for_step(action)
+    run = binding.execute
+    if isinstance(run, WithoutContext):
+        value = await _call(saga, action, run.fn, (given.value,), binding.timeout, clock)
+    else:
+        context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
+        value = await _call(saga, action, run, (given.value, context), binding.timeout, clock)
+    if type(value) is _Raised:
+        return _raised(clock, action, value, binding.refusals)
+    if type(value) is Failure:
+        failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
+        return _refused(clock, action, failure, binding.refusals)
+    if type(value) is Success:
+        value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
+    try:
+        output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, value)
+    except PayloadError as error:
+        return _failed(clock, action, FailureKind.OUTPUT_LOST, Fault.of(error, step=action.step))
+    saga.record(action.step, Recorded(given.data, output, own=True))
+    return Incoming(
+        StepSucceeded(clock.now(), action.step, action.attempt),
+        input=given.data if given.same_as is None else None,
+        payload=output,
+        input_of=given.same_as,
+    )
+
+
+def _with_input(saga: OwnedSaga, action: RunStep, told: Incoming) -> Incoming:
+    """A first failure with the step's input, so that whoever repeats it can tell whether it is still the same."""
+    running = find(saga.state, action.step)
+    if isinstance(running, Running) and running.tries.failures and not running.tries.generation:
+        return told  # the failure before it has brought it
+    given = saga.for_step(action)
+    data = given.data if given.same_as is None else None
+    return msgspec.structs.replace(told, input=data, input_of=given.same_as)
+
+
+async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clock) -> Incoming:
+    binding = saga.binding(action.step)
+    timeout = binding.compensation_timeout
+    context = _context(saga, action.step, "compensate", action.attempt, action.heard, timeout, clock)
+    compensate = binding.compensate
+    if compensate is None:
+        fault = Fault("NoCompensation", "the registered definition cannot undo this step", action.step)
+        return _failed(clock, action, FailureKind.UNREADABLE, fault)
+    try:
+        given, output = saga.for_compensation(action)
+    except PayloadError as error:
+        return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
+    returned = await _call(saga, action, compensate, (given, output, context), timeout, clock)
+    if type(returned) is _Raised:
+        return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step), returned)
+    if isinstance(returned, WaitFor):
+        return _waiting(clock, action, returned, binding)
+    return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
+
+
+async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock) -> Incoming:
+    binding = saga.binding(action.step)
+    # The key is that of the execution in question, so that it can be looked up where it may have arrived.
+    context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.probe_timeout, clock)
+    probe = binding.probe
+    if probe is None:
+        fault = Fault("NoProbe", "the registered definition cannot find out whether this step has run", action.step)
+        return _failed(clock, action, FailureKind.UNREADABLE, fault)
+    try:
+        given = saga.for_doubtful(action.step)
+    except PayloadError as error:
+        return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
+    answer = await _call(saga, action, probe, (given.value, context), binding.probe_timeout, clock)
+    if type(answer) is _Raised:
+        return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step), answer)
+    if answer is NOT_DONE:
+        return Incoming(ProbeAnswered(clock.now(), action.step, action.attempt, done=False))
+    if not isinstance(answer, Done):
+        fault = Fault(
+            "NoAnswer", f"the probe returned a {name_of_type(answer)}, not Done(output) or NOT_DONE", action.step
+        )
+        return _failed(clock, action, FailureKind.UNREADABLE, fault)
+    found = cast("object", answer.output)  # pyright: ignore[reportUnknownMemberType]  # encode judges it
+    try:
+        output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, found)
+    except PayloadError as error:
+        return _failed(clock, action, FailureKind.OUTPUT_LOST, Fault.of(error, step=action.step))
+    saga.record(action.step, Recorded(given.data, output, own=True))
+    return Incoming(
+        ProbeAnswered(clock.now(), action.step, action.attempt, done=True),
+        input=given.data if given.same_as is None else None,
+        payload=output,
+        input_of=given.same_as,
+    )
+
+
+def cut_by_others(action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
+    """What it means that other code of the process has cancelled an execution in the middle: it may have run."""
+    kind = FailureKind.ERROR if isinstance(action, RunProbe) else FailureKind.UNKNOWN
+    fault = Fault("CancelledError", "its task was cancelled by code outside of this library", action.step)
+    return _failed(clock, action, kind, fault)
+
+
+def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: StepBinding) -> Incoming:
+    """The compensation wants to be called again with an event."""
+    try:
+        declared = binding.compensation_waits_for
+        if declared is None or not set(wanted.event.names).issubset(declared.names):
+            raise SagaDefinitionError(
+                f"the compensation of step {action.step!r} waits for {wanted.event!r}, which the step does not declare",
+                hint="step(..., compensation_waits_for=that_event)",
+            )
+        correlation = Digest(b"") if wanted.correlation_id is None else about(wanted.correlation_id)
+        limit = wanted.limit()
+    except SagaError as error:
+        return _failed(clock, action, FailureKind.ERROR, Fault.of(error, step=action.step))
+    names = wanted.event.names
+    return Incoming(CompensationWaits(clock.now(), action.step, action.attempt, names, limit, correlation))
+
+
+@attrs.frozen
+class _Raised:
+    error: BaseException
+    kind: FailureKind
+
+
+async def _call(
+    saga: OwnedSaga,
+    action: RunStep | RunCompensation | RunProbe,
+    run: Callable[..., Awaitable[object]],
+    given: tuple[object, ...],
+    timeout: float | None,
+    clock: Clock,
+) -> object | _Raised:
+    """Await user code under its timeout.
+
+    Once that is over it is in doubt, whatever it makes of being cut short: it was in the middle of something. Only an
+    output that it returns all the same says that it was done.
+    """
+    task = None if timeout is None else clock.timeouts.begin(timeout)
+    try:
+        returned = await run(*given)
+    except BaseException as error:
+        expired = task is not None and timeout is not None and clock.timeouts.end(task, timeout)
+        ending = None if isinstance(error, Exception) else program_end(error)
+        if ending is not None:
+            raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
+        # Whoever cancels this task means the execution; a step may raise CancelledError by itself.
+        if isinstance(error, asyncio.CancelledError) and _is_cancelled(task or asyncio.current_task()):
+            raise
+        return _out_of_time(timeout, error) if expired else _Raised(error, FailureKind.ERROR)
+    if task is None or timeout is None or not clock.timeouts.end(task, timeout):
+        return returned
+    if type(returned) is Failure:
+        return _out_of_time(timeout, cast("object", returned.failure()))  # pyright: ignore[reportUnknownMemberType]  # as above
+    extra = about_saga(saga, action.step, action.attempt)
+    LOG.warning("saga %s: %s returned after its time of %g s was over", saga.id, action.step, timeout, extra=extra)
+    return returned
+
+
+def _is_cancelled(task: asyncio.Task[object] | None) -> bool:
+    return task is not None and task.cancelling() > 0
+
+
+def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:
+    """What was cut short by its timeout, and raised that then, or returned that failure."""
+    shown = f"did not return within {timeout:g} s"
+    if not isinstance(made_of_it, TimeoutError | asyncio.CancelledError):
+        shown += f", then failed with {name_of_type(made_of_it)}"
+    error = TimeoutError(shown)
+    error.__cause__ = made_of_it if isinstance(made_of_it, Exception) else None
+    return _Raised(error, FailureKind.UNKNOWN)
+
+
+def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: Refusals) -> Incoming:
+    """What an exception means is what the step's options say of it; that it was cut short says what it is by itself."""
+    kind = raised.kind
+    after = None
+    if kind is FailureKind.ERROR:
+        kind = refusals.judge(raised.error)
+        if kind is FailureKind.REFUSED:
+            return _refused(clock, action, refusals.answer_of(raised.error), refusals, raised.error)
+        after = refusals.delay_of(raised.error)
+    fault = Fault.of(raised.error, step=action.step)
+    failed = StepFailed(clock.now(), action.step, action.attempt, kind, clock.draw(), after)
+    return Incoming(failed, payload=fault.encode(), raised=raised.error)
+
+
+def _refused(
+    clock: Clock, action: RunStep, error: object, refusals: Refusals, raised: BaseException | None = None
+) -> Incoming:
+    fault = Fault.answer(error, refusals.encode(error), step=action.step, raised=raised)
+    refused = StepFailed(clock.now(), action.step, action.attempt, FailureKind.REFUSED, clock.draw())
+    return Incoming(refused, payload=fault.encode(), raised=raised)
+
+
+def _failed(
+    clock: Clock,
+    action: RunStep | RunCompensation | RunProbe,
+    kind: FailureKind,
+    fault: Fault,
+    raised: _Raised | None = None,
+) -> Incoming:
+    """A failure that is judged by nothing that the step names; it says when to try again, all the same, if it does."""
+    after = _NOTHING_NAMED.delay_of(raised.error) if raised is not None and raised.kind is FailureKind.ERROR else None
+    event = _FAILED[type(action)](clock.now(), action.step, action.attempt, kind, clock.draw(), after)
+    return Incoming(event, payload=fault.encode(), raised=None if raised is None else raised.error)
+
+
+_NOTHING_NAMED: Final = Refusals()
+_FAILED: Final[
+    Mapping[type[RunStep | RunCompensation | RunProbe], type[StepFailed | CompensationFailed | ProbeFailed]]
+] = {
+    RunStep: StepFailed,
+    RunCompensation: CompensationFailed,
+    RunProbe: ProbeFailed,
+}
+
+
+def _context(
+    saga: OwnedSaga,
+    step: StepId,
+    direction: str,
+    attempt: int,
+    generation: int,
+    timeout: float | None,
+    clock: Clock,
+) -> StepContext:
+    deadline: datetime | None = None
+    if timeout is not None:
+        deadline = time_of(Moment(clock.now() + int(timeout * 1_000_000)))
+    return StepContext(
+        saga_id=saga.id,
+        saga_name=saga.registered.name,
+        step_id=step,
+        attempt=attempt,
+        idempotency_key=f"{saga.id}:{step}:{direction}" + (f":{generation}" if generation else ""),
+        trace_id=saga.trace_id,
+        deadline=deadline,
+        generation=generation if direction == "execute" else 0,
+        heard=_heard(saga, step, generation) if direction == "compensate" and generation else None,
+    )
+
+
+def _heard(saga: OwnedSaga, step: StepId, seq: int) -> tuple[str, bytes] | None:
+    expected = saga.binding(step).compensation_waits_for
+    if expected is None:
+        return None
+    name = expected.names[0] if saga.earlier is None else saga.earlier.names.get(seq, expected.names[0])
+    return name, saga.events[seq]

@@ -1,0 +1,180 @@
+"""Letters to sagas that somebody else may own: an operator's verb or an outside event, as the core's events.
+
+Only the owner decides, everybody else leaves a letter. Its body is JSON, and its kind is the verb's name. Letters come out
+of a table that others may write to, too, and from older builds: whoever reads one judges all of it (`judge`).
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+import msgspec
+
+from saga_fn.core.events import (
+    CompensationRequested,
+    Event,
+    EventReceived,
+    MarkedCompensated,
+    RetryRequested,
+    StepSkipped,
+)
+from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.definition import SagaDefinition
+from saga_fn.engine.drive.asked import Asked, asked_in
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.waits import unreadable
+from saga_fn.errors import PayloadError
+from saga_fn.snapshot import Unreadable
+from saga_fn.store.ids import new_uuid
+from saga_fn.store.records import Letter
+
+UNREADABLE: Final = "unreadable"
+"""The answer to a letter that cannot be read."""
+_ROOM: Final = 16_384
+"""Bytes that a letter's body may have beside its payload: every other field is short."""
+_LARGEST: Final = 2**63 - 1
+"""A revision, or a moment, is no larger."""
+_DIGEST_SIZES: Final = (0, 8)
+"""Bytes."""
+
+
+class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
+    step: str | None = None
+    payload: str | None = None
+    """Base64 of the payload's bytes."""
+    name: str = ""
+    """Of an event, if it has one; then what it is about, in hexadecimal digits, and when it is void."""
+    about: str = ""
+    expires: Moment | None = None
+    not_begun: bool = False
+    """Of a verb: whether a step that has not begun is meant too, the revision that the operator saw, who asked, and why."""
+    expect: int | None = None
+    actor: str | None = None
+    reason: str | None = None
+
+
+@attrs.frozen
+class Flaw:
+    """Why a letter cannot be read, without any value of it."""
+
+    letter: UUID
+    fact: str
+
+
+def write_mail(item: Incoming) -> Letter:
+    """The letter that asks a saga's owner for this event."""
+    asked = asked_in(item.input)
+    match item.event:
+        case RetryRequested(step=step, expect=expect):
+            return _letter("retry_step", _Body(step, expect=expect, actor=asked.actor, reason=asked.reason))
+        case StepSkipped(step=step, expect=expect, not_begun=not_begun):
+            body = _Body(
+                step,
+                _text(item.payload),
+                not_begun=not_begun,
+                expect=expect,
+                actor=asked.actor,
+                reason=asked.reason,
+            )
+            return _letter("skip_step", body)
+        case CompensationRequested(expect=expect):
+            return _letter("compensate_step", _Body(expect=expect, actor=asked.actor, reason=asked.reason))
+        case MarkedCompensated(step=step, expect=expect):
+            return _letter("mark_compensated", _Body(step, expect=expect, actor=asked.actor, reason=asked.reason))
+        case EventReceived() as event:
+            return event_letter(new_uuid(), event, item.payload)
+        case _:
+            raise AssertionError(f"{type(item.event).__name__} is never sent by mail")
+
+
+def judge(
+    definition: SagaDefinition[Any, Any],
+    letter: Letter,
+    at: Moment,
+    *,
+    most: int,  # Any: sagas of all types
+) -> Incoming | Flaw:
+    """The event that a letter asks for, as of now, or why it cannot be read.
+
+    Its payload is what the step or the wait that it is for can read, and has `most` bytes at most.
+    """
+    try:
+        if len(letter.body) > _ROOM + most * 4 // 3:
+            return Flaw(letter.id, f"a letter of {len(letter.body):,} bytes is too long")
+        body = msgspec.json.decode(letter.body, type=_Body)
+        payload = None if body.payload is None else base64.b64decode(body.payload, validate=True)
+        if not 0 <= (body.expect or 0) <= _LARGEST or not 0 <= (body.expires or 0) <= _LARGEST:
+            return Flaw(letter.id, "a number in a letter is out of range")
+        event = _event(letter, body, at)
+        asked = Asked.of(body.actor, body.reason).encode()
+        if event is None:
+            return Flaw(letter.id, "a letter of a kind that is not known here")
+        if payload is not None and len(payload) > most:
+            return Flaw(letter.id, f"a payload of {len(payload):,} bytes is too long")
+        flaw = _unreadable(definition, event, payload or b"null")
+    except PayloadError as error:
+        return Flaw(letter.id, error.fact)
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        return Flaw(letter.id, f"a letter cannot be decoded ({type(error).__name__})")
+    if flaw is not None:
+        return Flaw(letter.id, flaw.fact)
+    return Incoming(event, asked, payload, letter.id)
+
+
+def _event(letter: Letter, body: _Body, at: Moment) -> Event | None:
+    step = StepId(body.step or "")
+    match letter.kind:
+        case "retry_step":
+            return RetryRequested(at, step, body.expect)
+        case "skip_step":
+            return StepSkipped(at, step, not_begun=body.not_begun, expect=body.expect)
+        case "compensate_step":
+            return CompensationRequested(at, body.expect)
+        case "mark_compensated":
+            return MarkedCompensated(at, step, body.expect)
+        case "event":
+            about = bytes.fromhex(body.about)
+            return EventReceived(at, body.name, Digest(about), body.expires) if len(about) in _DIGEST_SIZES else None
+        case _:
+            return None
+
+
+def _unreadable(definition: SagaDefinition[Any, Any], event: Event, payload: bytes) -> PayloadError | None:
+    """Why nothing of the saga could read what comes with the event."""
+    match event:
+        case StepSkipped(step=step) if (binding := definition.binding(step)) is not None:
+            binding.given_for(step).decode(payload)
+        case EventReceived(name=""):
+            if not isinstance(msgspec.json.decode(payload), dict):
+                return PayloadError("an event without a name must be a JSON object")
+        case EventReceived(name=name):
+            return unreadable(definition, name, payload)
+        case _:
+            pass
+    return None
+
+
+def event_letter(letter_id: UUID, event: EventReceived, payload: bytes | None) -> Letter:
+    """The letter that brings an event; its id tells events apart."""
+    body = _Body(None, _text(payload), event.name, event.about.hex(), event.expires)
+    return Letter(letter_id, "event", msgspec.json.encode(body))
+
+
+def payload_in(body: bytes) -> object:
+    """What a letter brings, as plain JSON; `Unreadable` where it cannot be read."""
+    try:
+        payload = msgspec.json.decode(body, type=_Body).payload
+        return None if payload is None else msgspec.json.decode(base64.b64decode(payload))
+    except (ValueError, RecursionError):  # those of JSON, base64 and UTF-8
+        return Unreadable(len(body))
+
+
+def _text(payload: bytes | None) -> str | None:
+    return None if payload is None else base64.b64encode(payload).decode("ascii")
+
+
+def _letter(kind: str, body: _Body) -> Letter:
+    return Letter(new_uuid(), kind, msgspec.json.encode(body))

@@ -1,0 +1,40 @@
+"""What a worker says of a saga that its definition does not fit."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from saga_fn.core.effects import Misfit, Rejection
+from saga_fn.engine.drive.step_error import Fault
+from saga_fn.engine.registry import Registered
+from saga_fn.errors import shown
+
+_HINT = (
+    "HINT: register the changed definition as version={} beside the old one. "
+    "If the old definition comes back, the saga goes on by itself."
+)
+
+
+def misfit_of(rejection: Rejection, registered: Registered) -> Fault:
+    """The fault of a saga that was refused because of the plan of what is registered here: which step, and how."""
+    hint = _HINT.format(registered.version + 1)
+    return Fault("PlanChanged", f"{_told(rejection)}. {hint}", rejection.step)
+
+
+def _told(rejection: Rejection) -> str:
+    step = f"step {shown(rejection.step)}"
+    match rejection.misfit:
+        case Misfit.GONE:
+            return f"{step} has begun, but the definition registered here does not have it"
+        case Misfit.OTHER_KIND:
+            return f"{step} has begun, but is another kind of step in the definition registered here"
+        case Misfit.OUT_OF_ORDER:
+            return f"{step} has begun, but follows step {shown(rejection.other)} in the definition registered here, which is not done"
+        case Misfit.NOT_TAKEN:
+            return f"{step} was passed over by its condition, but has none in the definition registered here"
+        case Misfit.PIVOT:
+            return f"the saga rolls back, but {step}, which has run, is the pivot in the definition registered here"
+        case None:
+            return "the definition registered here does not fit what the saga has done"
+        case _:
+            assert_never(rejection.misfit)

@@ -1,0 +1,419 @@
+"""A saga this process owns: its state, what it knows of the store's row, and the payloads its steps need."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import Context
+from datetime import UTC, datetime
+from typing import Any, cast, final
+from uuid import UUID
+
+import attrs
+import msgspec
+from typing_extensions import override
+
+from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
+from saga_fn.core.events import Binding, Bound, BoundEach, Declined, StepSkipped, Unbindable, WaitDefaulted
+from saga_fn.core.ids import Digest, Moment, StepId, number_of, owner_of
+from saga_fn.core.items import ITEM_LIMIT, items_of
+from saga_fn.core.owning import fanned_out, room_for_items
+from saga_fn.core.plan import Plan, StepKind
+from saga_fn.core.projection import Projection
+from saga_fn.core.reading import find
+from saga_fn.core.state import (
+    Gathered,
+    NotTaken,
+    Probing,
+    Running,
+    SagaState,
+    Skipped,
+    Spread,
+    Succeeded,
+    Undoing,
+    is_done,
+)
+from saga_fn.definition import INITIAL, InputContext, StepBinding, StepRef
+from saga_fn.definition.condition import holds
+from saga_fn.engine.drive.earlier import NOTHING, Earlier, digest_before, digest_of, digest_of_list
+from saga_fn.engine.drive.step_error import Fault, program_end
+from saga_fn.engine.drive.waits import bind_wait
+from saga_fn.engine.registry import Registered
+from saga_fn.errors import PayloadError, PayloadTooLargeError
+from saga_fn.store.records import Entry, Recorded, time_of
+
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_LONG_AGO = Moment(0)
+
+
+class BoundInput(msgspec.Struct, frozen=True, gc=False):  # no value of a user's leads back to it
+    """A step's input, ready to run: the value and its bytes, and the journal entry whose payload it is, if it is one.
+
+    Whoever runs the step may change the value in place. Then only the bytes say what it was.
+    """
+
+    value: object
+    data: bytes
+    same_as: int | None
+
+
+@attrs.frozen
+class BoundList:
+    """The inputs of a fan-out's items, and the fingerprint of them all."""
+
+    inputs: tuple[BoundInput, ...]
+    digest: Digest
+
+
+@attrs.define(eq=False)
+class OwnedSaga:
+    """One saga between its claim (or start) and its release.
+
+    `signals` counts the letters the store told of, `seen` those that were read. `deadline` is the local monotonic time
+    after which nothing more may be started under the present lease. A saga that is being inserted has no times yet.
+    """
+
+    id: UUID
+    registered: Registered
+    plan: Plan
+    state: SagaState
+    token: UUID
+    owner: UUID
+    trace_id: str
+    aggregation_id: str | None
+    signals: int
+    seen: int
+    last_error: str | None
+    max_payload_bytes: int
+    initial: bytes
+    own: bool = False
+    """Whether this process has encoded `initial`, by the types that it has now."""
+    deadline: float = 0.0
+    created_at: datetime = _NEVER
+    changed: Moment = _LONG_AGO
+    """When the state was last written, by the store's clock."""
+    due: Moment | None = None
+    """When the saga, given up by this process, is to be claimed again."""
+    ended_as: Projection | None = None
+    """The saga's row when it has ended in this process's hands."""
+    results: dict[StepId, Recorded] = attrs.field(factory=dict)
+    """Input and output of steps that are done, by step."""
+    events: dict[int, bytes] = attrs.field(factory=dict)
+    """Payloads of outside events, by journal entry."""
+    inputs: dict[StepId, BoundInput] = attrs.field(factory=dict)
+    lists: dict[StepId, BoundList] = attrs.field(factory=dict)
+    """What the steps that have fanned out are done for."""
+    earlier: Earlier | None = None
+    """What steps were given before, once the journal was read for it."""
+    differing: dict[StepId, bool] = attrs.field(factory=dict)
+    """The steps whose input has just been found to be another than before, and whether that one is known."""
+    wants_journal: bool = False
+    """An input has become other bytes: whether it is another, only the journal tells."""
+    _initial_data: object = attrs.field(default=None, init=False)
+    _outputs: dict[StepId, object] = attrs.field(factory=dict, init=False)
+
+    def begun(self, at: Moment, *, deadline: float) -> None:
+        """The saga was inserted at that moment; its lease ends at that monotonic time."""
+        self.created_at, self.changed, self.deadline = time_of(at), at, deadline
+
+    def adopt(self, state: SagaState, projection: Projection, last_error: str | None, at: Moment) -> None:
+        """The saga as it was written at that moment."""
+        self.state, self.last_error, self.changed, self.due = state, last_error, at, projection.due
+        if state.ended:
+            self.ended_as = projection
+
+    def binding(self, step: StepId) -> StepBinding:
+        """What it takes to run the step, or the item."""
+        steps = self.registered.definition.steps
+        return steps[step] if step in steps else steps[owner_of(step)]
+
+    def record(self, step: StepId, recorded: Recorded) -> None:
+        """Remember what a step was given and returned."""
+        self.results[step] = recorded
+        self._outputs.pop(step, None)
+
+    def forget(self, entries: Sequence[Entry]) -> None:
+        """Forget what entries that have not been written after all brought: what is decided now may be another thing."""
+        self._outputs.clear()
+        for seq, entry in enumerate(entries, self.state.rev + 1):
+            self.events.pop(seq, None)
+            if isinstance(entry.event, StepSkipped | WaitDefaulted):
+                self.results.pop(entry.event.step, None)
+
+    def inputs_of_running(self, state: SagaState) -> dict[StepId, bytes]:
+        """The inputs of the steps that run."""
+        running = (step.step for step in state.steps if isinstance(step, Running))
+        return {step: self.inputs[step].data for step in running if step in self.inputs}
+
+    def bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
+        """Compute the inputs of steps that may begin together.
+
+        In an empty context: an input map is to give the same in whatever task, of whatever process, it is computed.
+        """
+        if len(steps) == 1:
+            binding, fault = Context().run(self.bind, state, steps[0])
+            return [binding], [] if fault is None else [fault]
+        return Context().run(self._bind_all, state, steps)
+
+    def _bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
+        bindings: list[Binding] = []
+        faults: list[Fault] = []
+        for step in steps:
+            binding, fault = self.bind(state, step)
+            bindings.append(binding)
+            if fault is not None:
+                faults.append(fault)
+            elif isinstance(binding, BoundEach):  # its items leave less room for those of the next
+                spread = fanned_out(state, step, binding.items, binding.digest)
+                state = msgspec.structs.replace(state, steps=(*state.steps, spread))
+        return bindings, faults
+
+    def bind(self, state: SagaState, step: StepId) -> tuple[Binding, Fault | None]:
+        """Compute the step's input in the light of `state`. Whatever user code raises makes it unbindable."""
+        try:
+            binding = self.binding(step)
+            if binding.kind is not StepKind.STEP:
+                return bind_wait(binding, _Known(self, state)), None
+            if binding.fans_out:
+                return self._bind_each(state, step, binding), None
+            value = binding.input_type.accept(binding.map_input(_Known(self, state)))
+            if binding.when is not None and not holds(step, binding.when, value):
+                if digest_before(state, step) != NOTHING:
+                    self.differing[step] = True
+                return Declined(step), None
+            data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
+            ending = None if isinstance(error, Exception) else program_end(error)
+            if ending is not None:
+                raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
+            return Unbindable(step, unreadable=isinstance(error, PayloadError) and error.stored), Fault.of(
+                error, step=step
+            )
+        digest, before = digest_of(data), digest_before(state, step)
+        if before not in (NOTHING, digest):
+            if self.earlier is None:
+                self.wants_journal = True
+            elif self.earlier.was(step, before, binding.input_type, (data, value)):
+                digest = before
+            else:
+                self.differing[step] = self.earlier.of_digest(step, before) is not None
+        self.inputs[step] = BoundInput(value, data, self._payload_like(data, state, step))
+        return Bound(step, digest), None
+
+    def _bind_each(self, state: SagaState, step: StepId, binding: StepBinding) -> Binding:
+        """Compute the list that a step fans out over, or give one item its input of it; raises whatever user code does."""
+        number = None if step == binding.step_id else number_of(step)
+        if number is None:
+            given = self._items(step, binding.map_input(_Known(self, state)))
+            room = room_for_items(state)
+            if len(given) > room:
+                raise PayloadError(
+                    f"step {step!r} is given {len(given)} items; a saga has at most {ITEM_LIMIT} in all, and {room} are left",
+                    hint="split the list over several sagas, or give each item several pieces of work",
+                )
+            if binding.when is not None and not holds(step, binding.when, given):
+                return Declined(step)
+            found = self.lists[step] = self._bound_list(step, binding, given)
+            return BoundEach(step, len(found.inputs), found.digest)
+        if (known := self.lists.get(binding.step_id)) is None:
+            # Somebody else fanned it out: what it saw then is seen again, whatever has come from outside since.
+            spread = next(each for each in state.steps if isinstance(each, Spread) and each.step == binding.step_id)
+            then = msgspec.structs.replace(state, events=state.events[: spread.events], latest=spread.latest)
+            given = self._items(binding.step_id, binding.map_input(_Known(self, then)))
+            known = self._as_before(spread, then, binding, self._bound_list(binding.step_id, binding, given))
+            if known.digest != spread.digest and self.earlier is not None:
+                self.differing[step] = self.earlier.latest(step) is not None
+        if number < len(known.inputs):
+            self.inputs[step] = _unchanged(binding, known.inputs[number])
+        return Bound(step, known.digest)
+
+    def _as_before(self, spread: Spread, state: SagaState, binding: StepBinding, found: BoundList) -> BoundList:
+        """The list as it was fanned out, if that is what was computed again."""
+        if found.digest != spread.digest:
+            if self.earlier is None:
+                self.wants_journal = True
+                return found
+            now = [each.data for each in found.inputs], [each.value for each in found.inputs]
+            if self.earlier.was_list(spread, state, binding.input_type, now):
+                found = BoundList(found.inputs, spread.digest)
+        self.lists[binding.step_id] = found
+        return found
+
+    def _items(self, step: StepId, given: object) -> list[object]:
+        if not isinstance(given, Sequence) or isinstance(given, str | bytes | bytearray):
+            raise PayloadError(
+                f"step {step!r} is done for each item, but its input_map gave a {type(given).__name__}",
+                hint="give it a list",
+            )
+        return list(cast("Sequence[object]", given))
+
+    def _bound_list(self, step: StepId, binding: StepBinding, given: Sequence[object]) -> BoundList:
+        inputs: list[BoundInput] = []
+        for number, item in enumerate(given):
+            value = binding.input_type.accept(item)
+            data = self.encoded(f"input {number} of step {step!r}", binding.input_type.encode, value)
+            inputs.append(BoundInput(value, data, None))
+        return BoundList(tuple(inputs), digest_of_list(each.data for each in inputs))
+
+    def encoded(self, what: str, encode: Callable[[object], bytes], value: object) -> bytes:
+        """The value's bytes; raises PayloadError if it has none, or too many."""
+        data = encode(value)
+        if len(data) > self.max_payload_bytes:
+            raise PayloadTooLargeError(what, size=len(data), limit=self.max_payload_bytes)
+        return data
+
+    def _payload_like(self, data: bytes, state: SagaState, step: StepId) -> int | None:
+        """The journal entry with just these bytes: the initial data, or the output of a step that this one follows."""
+        followed = self.plan.step(step).after
+        for done in state.steps:
+            if type(done) is Succeeded and done.step in followed and self.output_of(done) == data:
+                return done.seq
+        return 1 if data == self.initial else None
+
+    def for_step(self, action: RunStep) -> BoundInput:
+        """The input the step was bound to."""
+        return self.inputs[action.step]
+
+    def for_doubtful(self, step: StepId) -> BoundInput:
+        """The input of a step that may have run: the one it was started with, computed again where it is not at hand.
+
+        Raises PayloadError if it cannot be, or has become another.
+        """
+        known, spread = find(self.state, step), find(self.state, self.plan.owner(step))
+        digest = known.tries.digest if isinstance(known, Probing | Undoing) else Digest(b"")
+        found = self.inputs.get(step)
+        if isinstance(spread, Spread):  # an item's is that of the whole list
+            digest, found = spread.digest, None
+        if found is None or digest_of(found.data) != digest:
+            kept = self._kept(step, digest, in_list=isinstance(spread, Spread))
+            if kept is not None:
+                return BoundInput(self.binding(step).input_type.decode(kept), kept, None)
+            binding, fault = self.bind(self.state, step)
+            if not isinstance(binding, Bound):
+                raise PayloadError(f"the input of step {step!r} cannot be computed again: {fault or binding}")
+            if binding.digest != digest:
+                raise PayloadError(
+                    f"the input of step {step!r} is not the one it was started with",
+                    hint="an input_map must be pure: make it give the same for the same outputs, then retry_step",
+                )
+            found = self.inputs[step]
+        return _unchanged(self.binding(step), found)
+
+    def _kept(self, step: StepId, digest: Digest, *, in_list: bool) -> bytes | None:
+        """The very input that the step was given, if the journal has been read and has it."""
+        if self.earlier is None:
+            return None
+        return self.earlier.latest(step) if in_list else self.earlier.of_digest(step, digest)
+
+    def needs_journal(self, action: RunProbe | RunCompensation) -> bool:
+        """Whether only the journal tells what the step that may have run was given, or which of its events has come."""
+        if isinstance(action, RunCompensation) and action.heard:
+            expected = self.binding(action.step).compensation_waits_for
+            if expected is not None and len(expected.names) > 1:
+                return self.earlier is None or action.heard not in self.earlier.names
+        doubtful = isinstance(action, RunProbe) or not action.seq
+        return doubtful and self.earlier is None and action.step not in self.inputs
+
+    def for_compensation(self, action: RunCompensation) -> tuple[object, object]:
+        """The recorded input and output of a step; raises PayloadError if the definition cannot read them.
+
+        None for the output of one that only may have run.
+        """
+        if not action.seq:
+            return self.for_doubtful(action.step).value, None
+        binding = self.binding(action.step)
+        recorded = self.results.get(action.step)
+        if recorded is None or recorded.input is None or recorded.payload is None:
+            raise PayloadError(f"the journal holds no input and output of step {action.step!r}")
+        return binding.input_type.decode(recorded.input), binding.output_type.decode(recorded.payload)
+
+    @property
+    def initial_data(self) -> object:
+        """What the saga was started with; decoded anew each time if whoever is given it can change it in place."""
+        value = self._initial_data
+        if value is None:
+            kind = self.registered.definition.initial_type
+            value = (kind.decode_own if self.own else kind.decode)(self.initial)
+            if kind.unchangeable:
+                self._initial_data = value
+        return value
+
+    def output(self, done: Succeeded | Skipped | Gathered) -> object:
+        """What a step that is done gave, of a fan-out a list; decoded anew each time if it can be changed in place."""
+        step = done.step
+        if step in self._outputs:
+            return self._outputs[step]
+        binding = self.binding(step)
+        if isinstance(done, Gathered):
+            return [binding.output_type.decode(self.results[item].payload or b"null") for item in items_of(done)]
+        recorded, kind = self.results.get(step), binding.result_type
+        value = (kind.decode_own if recorded is not None and recorded.own else kind.decode)(self.output_of(done))
+        if kind.unchangeable:
+            self._outputs[step] = value
+        return value
+
+    def output_of(self, done: Succeeded | Skipped) -> bytes:
+        """What a step that is done gave, as it is stored. A wait gave an event's payload, a sleep gave nothing."""
+        recorded = self.results.get(done.step)
+        payload = self.events.get(done.seq) if recorded is None else recorded.payload
+        return payload or b"null"
+
+
+def _unchanged(binding: StepBinding, given: BoundInput) -> BoundInput:
+    """The input as it was bound, though the step has had it in its hands, or others have the same object."""
+    kind = binding.input_type
+    return given if kind.unchangeable else msgspec.structs.replace(given, value=kind.decode_own(given.data))
+
+
+@final
+class _Known:
+    """What inputs are computed from: a saga as it stands at a state, which may not be written yet."""
+
+    __slots__ = ("_saga", "_state")
+
+    def __init__(self, saga: OwnedSaga, state: SagaState) -> None:
+        self._saga = saga
+        self._state = state
+
+    def output(self, ref: StepRef[Any]) -> object:  # Any: steps of all types
+        """The output of a step that is done, or the initial data. Raises SagaDefinitionError if there is none."""
+        step = ref.step_id
+        if step == INITIAL:
+            return self._saga.initial_data
+        for done in self._state.steps:
+            if done.step == step and is_done(done):
+                return None if isinstance(done, NotTaken) else self._saga.output(done)
+        return self.whole.output(ref)  # which says what is wrong
+
+    @property
+    def whole(self) -> InputContext[Any]:  # Any: sagas of all types are driven by one engine
+        """All of it."""
+        saga, state = self._saga, self._state
+        return InputContext(
+            saga_id=saga.id,
+            initial_data=saga.initial_data,
+            step_outputs=_Outputs(saga, state),
+            events=tuple(msgspec.json.decode(saga.events[seq]) for seq in state.events),
+            latest_event=msgspec.json.decode(saga.events[state.latest]) if state.latest else None,
+        )
+
+
+@final
+class _Outputs(Mapping[StepId, object]):
+    """The outputs of the steps that are done, each decoded when it is asked for; of a fan-out the whole, not its items."""
+
+    def __init__(self, saga: OwnedSaga, state: SagaState) -> None:
+        self._saga = saga
+        self._done = {each.step: each for each in state.steps if is_done(each) and each.step in saga.plan.index}
+
+    @override
+    def __getitem__(self, step: StepId) -> object:
+        done = self._done[step]
+        return None if isinstance(done, NotTaken) else self._saga.output(done)
+
+    @override
+    def __iter__(self) -> Iterator[StepId]:
+        return iter(self._done)
+
+    @override
+    def __len__(self) -> int:
+        return len(self._done)

@@ -1,0 +1,66 @@
+"""Sagas whose rows cannot be used: each is taken out of work by a small statement that needs no state.
+
+A saga that cannot be read, or that the database refuses, must cost nothing but itself. It is parked where it stands: its
+state and its journal stay as they are, for a person to look at, and no worker claims it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+from saga_fn.core.flaws import misfit_in
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import SagaStatus
+from saga_fn.core.state import SagaState
+from saga_fn.engine.drive.traces import in_lines
+from saga_fn.errors import StoredDataError, StoreError
+from saga_fn.printable import name_of_type
+from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import decode_state
+
+_log = logging.getLogger("saga_fn")
+
+
+def usable_state(plan: Plan | None, data: bytes, rev: int, *, ended: SagaStatus | None) -> SagaState:
+    """The state of a saga, whose row says that it has ended so (None: not).
+
+    Raises StoredDataError for one that its row, or its plan, does not fit.
+    """
+    state = decode_state(data, rev)
+    flaw = None if plan is None else misfit_in(plan, state)
+    if (SagaStatus[state.goal.name] if state.ended else None) is not ended:
+        flaw = "its row says something else of its end"
+    if flaw is not None:
+        raise StoredDataError("state", flaw)
+    return state
+
+
+def concerns_one(error: BaseException) -> bool:
+    """Whether the error is about this saga; else the store cannot do its work at present, for any saga."""
+    return not isinstance(error, StoreError) or isinstance(error, StoredDataError | RowRefusedError)
+
+
+async def set_aside(store: Store, saga_id: UUID, token: UUID, error: BaseException) -> None:
+    """Park the saga that was claimed by that token, because of the error; if even that fails, its lease runs out."""
+    why = error.fact if isinstance(error, StoreError) else name_of_type(error)
+    extra = {"saga_id": str(saga_id)}
+    known = isinstance(error, StoreError)
+    _log.error(
+        "saga %s cannot be driven and is parked: %s",
+        saga_id,
+        why,
+        exc_info=None if known else in_lines(error),
+        extra=extra,
+    )
+    try:
+        await store.park_row(saga_id, token, name_of_type(error))
+        await store.note(saga_id, "set_aside", why)
+    except StoreError as refused:
+        _log.error("saga %s could not be parked; its lease runs out: %s", saga_id, refused.fact, extra=extra)
+
+
+def missing_entry(error: KeyError) -> StoredDataError:
+    """The error for a journal entry that a state names and that is not there."""
+    return StoredDataError("journal entry", f"one that the state names is not there: {error.args[-1:]}")

@@ -1,0 +1,125 @@
+"""Waiting for sagas to end: told at once by this process, found by one shared look at the store otherwise."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import math
+from collections import defaultdict
+from collections.abc import Container
+from contextvars import Context
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from saga_fn.backoff import Backoff
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.tasks import Upkeep
+from saga_fn.errors import StoreError
+from saga_fn.store.ids import shard_of
+from saga_fn.store.protocol import Store
+
+_SHORTEST_PAUSE = 0.02
+_LONGEST_PAUSE = 1.0
+_EMPTY: Final = Context()
+"""For timers that only set a future, in whose callbacks nothing of a user's runs."""
+
+
+class _Over(enum.Enum):
+    NOW = "the time is over"
+
+
+_Told: TypeAlias = asyncio.Future[OwnedSaga | _Over | None]
+
+
+class Ends:
+    """Everybody in this process who waits for a saga to end. `held` are the sagas this process is running."""
+
+    def __init__(self, store: Store, held: Container[UUID]) -> None:
+        self._store = store
+        self._held = held
+        self._waiting: dict[UUID, dict[_Told, bool]] = {}
+        self._looking = Upkeep("looks for the ends of sagas", self._look_while_anybody_waits)
+        self._backoff = Backoff(_SHORTEST_PAUSE, _LONGEST_PAUSE, factor=1.5)
+        self._parked: set[UUID] = set()
+
+    def announce(self, saga: OwnedSaga) -> None:
+        """The saga has ended here."""
+        self._tell(saga.id, saga)
+
+    def left(self, saga_id: UUID) -> None:
+        """Nobody works on the saga here any more, and no time is set for it: it may be parked."""
+        self._tell_of_park(saga_id)
+
+    def is_parked(self, saga_id: UUID) -> bool:
+        """Whether the last look found the saga parked, for which somebody waits, or has just ceased to."""
+        return saga_id in self._parked
+
+    async def wait(self, saga_id: UUID, until: float = math.inf, *, parked: bool = False) -> OwnedSaga | None:
+        """Return when the saga has ended: with what this process knows, or None if the store is to be read.
+
+        It may return None early, and does when the saga is parked, unless `parked` says to wait through that. Raises
+        TimeoutError at the moment `until` of the event loop.
+        """
+        loop = asyncio.get_running_loop()
+        told: _Told = loop.create_future()
+        waiters = self._waiting.setdefault(saga_id, {})
+        waiters[told] = parked
+        self._backoff.reset()
+        self._looking.start()
+        limit = loop.call_at(until, _give_up, told, context=_EMPTY) if until < math.inf else None
+        try:
+            found = await told
+        finally:
+            if limit is not None:
+                limit.cancel()
+            waiters.pop(told, None)
+            if not waiters and self._waiting.get(saga_id) is waiters:
+                del self._waiting[saga_id]
+        if found is _Over.NOW:
+            raise TimeoutError
+        return found
+
+    async def stop(self, patience: float = 0.5) -> None:
+        """Look no more; waits `patience` seconds at most."""
+        await self._looking.stop(patience)
+
+    def _tell_of_park(self, saga_id: UUID) -> None:
+        for told, through in self._waiting.get(saga_id, {}).items():
+            if not through and not told.done():
+                told.set_result(None)
+
+    def _tell(self, saga_id: UUID, saga: OwnedSaga | None) -> None:
+        for told in self._waiting.pop(saga_id, ()):
+            if not told.done():
+                told.set_result(saga)
+
+    async def _look_while_anybody_waits(self) -> None:
+        while self._waiting:
+            await self._backoff.pause()
+            by_shard: dict[int, list[UUID]] = defaultdict(list)
+            for saga_id in self._waiting:
+                if saga_id not in self._held:
+                    by_shard[shard_of(saga_id, self._store.shards)].append(saga_id)
+            for shard, ids in by_shard.items():
+                await self._look(shard, sorted(ids))
+        self._parked.clear()
+
+    async def _look(self, shard: int, ids: list[UUID]) -> None:
+        try:
+            live = await self._store.live(shard, ids)
+        except StoreError:
+            live = {}  # whoever waits reads for itself, and hears what is wrong
+        for saga_id in ids:
+            found = live.get(saga_id)
+            if found is None:
+                self._tell(saga_id, None)
+            elif found.parked:
+                self._parked.add(saga_id)
+                self._tell_of_park(saga_id)
+            else:
+                self._parked.discard(saga_id)
+
+
+def _give_up(told: _Told) -> None:
+    if not told.done():
+        told.set_result(_Over.NOW)

@@ -1,0 +1,96 @@
+"""The sweep: events for business keys that were left on their way are handed over, and expired ones forgotten.
+
+A sender, or a start, that dies between two statements leaves an event behind. Each worker looks for those now and then.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, final
+from uuid import UUID
+
+from saga_fn.engine.drive.log import PROCESS
+from saga_fn.engine.registry import Registry
+from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.ids import shard_of_key
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, STRANDED_AT_ONCE
+
+_LONGEST: Final = 0.5
+"""Seconds after which a sweep begins no further portion of a shard: the worker claims nothing meanwhile."""
+
+
+@final
+class Sweep:
+    """The sweeps of one process; each goes on where the one before it stopped.
+
+    `announce` is called with the id of a saga that was given an event, `have_read` with one whose inbox may be full.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        announce: Callable[[UUID], None],
+        have_read: Callable[[UUID], Awaitable[None]],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._announce = announce
+        self._have_read = have_read
+        self._after: dict[int, tuple[str, str]] = {}
+        """By shard, the key behind which the next sweep goes on; a shard that is missing begins anew."""
+        self._refused: dict[tuple[str, str], str] = {}
+        """The keys whose events the store refuses to hand over, and why, as the log has it."""
+        self._seen: set[tuple[str, str]] = set()
+        """Those of them that were met since the sweep began anew."""
+
+    async def run(self) -> None:
+        """Hand over events that a sender or a start has left behind, and forget those that have expired."""
+        give_up = time.monotonic() + _LONGEST
+        for shard in range(self._store.shards) if self._registry.awaits_events else ():
+            await self._sweep_shard(shard, give_up)
+        await self.forget_expired()
+
+    async def forget_expired(self) -> None:
+        """Forget the events for business keys that have expired, as many as there are."""
+        for shard in range(self._store.shards):
+            while await self._store.kept_events.drop_expired(shard) == EXPIRED_AT_ONCE:
+                pass
+
+    async def _sweep_shard(self, shard: int, give_up: float) -> None:
+        """Go through the keys of a shard in order, from where the last sweep stopped, so that no key is in the way of others."""
+        after = self._after.pop(shard, FIRST_KEY)
+        while True:
+            page = await self._store.kept_events.stranded(shard, after=after)
+            for key in page:
+                await self._hand_over(key)
+            if len(page) < STRANDED_AT_ONCE:
+                break
+            after = page[-1]
+            if time.monotonic() > give_up:
+                self._after[shard] = after
+                return
+        of_shard = {key for key in self._refused if shard_of_key(key[1], self._store.shards) == shard}
+        for key in of_shard - self._seen:
+            del self._refused[key]
+        self._seen -= of_shard
+
+    async def _hand_over(self, key: tuple[str, str]) -> None:
+        """Give the saga that is active under the key what was kept for it; what the store refuses costs this key, and no other."""
+        shard = shard_of_key(key[1], self._store.shards)
+        try:
+            saga_id = await self._store.kept_events.hand_over(shard, key)
+        except RowRefusedError as error:
+            self._seen.add(key)
+            if self._refused.get(key) != error.fact:  # it is told once for as long as it is so
+                self._refused[key] = error.fact
+                PROCESS.warning("events for a saga %r cannot be handed over: %s", key[0], error.fact)
+            return
+        if saga_id is not None:
+            self._announce(saga_id)
+            return
+        saga_id = await self._store.active(shard, *key)
+        if saga_id is not None:  # its inbox may be full
+            await self._have_read(saga_id)

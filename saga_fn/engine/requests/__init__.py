@@ -1,0 +1,1 @@
+"""What callers, senders and operators ask for: starts, events, verbs, outcomes."""

@@ -1,0 +1,305 @@
+"""Sending an event to a saga: stored first, matched second.
+
+The event is a letter in the saga's inbox before anything else happens to it; its id follows from the `event_id` of whoever
+sends it, so that the inbox itself refuses a repetition. Whoever owns the saga reads it before it gives the saga up, starts
+a step of it or ends it. If nobody owns it, the sender reads the inbox in the owner's stead, if it knows the definition; if
+it dies before it has, the saga is due, and whoever claims it reads.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import time
+from collections.abc import Collection, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import attrs
+import msgspec
+
+from saga_fn.backoff import Backoff
+from saga_fn.core.effects import Refusal
+from saga_fn.core.events import EventReceived
+from saga_fn.core.ids import Digest, Moment
+from saga_fn.engine.arguments import check_key
+from saga_fn.engine.drive.mail import event_letter
+from saga_fn.engine.drive.waits import about, unreadable
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.hold.roster import seen_within
+from saga_fn.engine.requests.inbox import read_inbox
+from saga_fn.engine.requests.operate import read_row
+from saga_fn.engine.views.plans import require_plan
+from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError, shown
+from saga_fn.store.ids import new_uuid, shard_of_key
+from saga_fn.store.records import Letter, Posted, SagaRecord
+
+_PATIENCE = 5.0
+"""Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
+_SOON = 0.25
+"""Seconds after which a sender asks whether anybody is there to read its event."""
+_ANYBODY: Final = UUID(int=0)
+"""Every process is another than this one."""
+
+
+class Delivery(enum.StrEnum):
+    """What has become of an event when `send` returns. Whatever it says, the event was dealt with, or is safely stored."""
+
+    ACCEPTED = "accepted"
+    """A wait has taken it: the saga goes on with it."""
+    BUFFERED = "buffered"
+    """It is stored for the saga, which will take it when it waits for one."""
+    KEPT = "kept"
+    """It is stored for the saga of that key, until it expires: none is active yet, or the inbox of the active one is full.
+
+    Where none is active it is so if no saga of that key has ended before, or if the event is `for_next`.
+    """
+    DUPLICATE = "duplicate"
+    """An event with this `event_id` was accepted before; this one was dropped."""
+    EXPIRED = "expired"
+    """It was void when it came."""
+    ENDED = "ended"
+    """The saga had ended, or the last one of that key; the event was dropped."""
+
+
+@attrs.frozen
+class OutsideEvent:
+    """An event on its way to a saga. Its id, which makes it one of a kind, is that of its letter."""
+
+    id: UUID
+    name: str
+    payload: bytes
+    correlation_id: str | None = None
+    expires: Moment | None = None
+
+    def received(self, at: Moment) -> EventReceived:
+        """What the core is told of it."""
+        correlation = Digest(b"") if self.correlation_id is None else about(self.correlation_id)
+        return EventReceived(at, self.name, correlation, self.expires)
+
+    def letter(self) -> Letter:
+        """It, as it lies in an inbox."""
+        return event_letter(self.id, self.received(Moment(0)), self.payload)
+
+
+def id_of(name: str, event_id: str | None) -> UUID:
+    """The id that an event gets: always the same for the same name and `event_id`."""
+    if event_id is None:
+        return new_uuid()
+    whole = "".join((f"{len(name)}:", name, event_id)).encode("utf-8", "surrogatepass")
+    return UUID(bytes=hashlib.blake2b(whole, digest_size=16).digest(), version=5)
+
+
+def enveloped(event: Mapping[str, Any]) -> OutsideEvent | None:  # Any: JSON
+    """The event that a dict with the keys of an envelope stands for; None for any other dict. Raises PayloadError."""
+    name, payload = event.get("event_type"), event.get("payload")
+    if not isinstance(name, str) or "payload" not in event:
+        return None
+    event_id, correlation_id = event.get("event_id"), event.get("correlation_id")
+    check_key("event_id", event_id)
+    if correlation_id is not None:
+        about(correlation_id)
+    return OutsideEvent(id_of(name, event_id), name, msgspec.json.encode(payload), correlation_id)
+
+
+async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
+    """Store the event for this saga, and find out what becomes of it.
+
+    Raises SagaNotFoundError, SagaStateError if the saga waits for no such event, PayloadError for a payload that it could
+    not read.
+    """
+    row = await read_row(engine, saga_id)
+    await _check(engine, row, event)
+    if event.expires is not None and event.expires <= row.now:
+        return Delivery.EXPIRED
+    posted = Posted.NOBODY
+    if row.ended_at is None:
+        posted = await engine.store.send(saga_id, event.letter())
+    match posted:
+        case Posted.NOBODY | Posted.ENDED:
+            known = await engine.store.read_answer(saga_id, event.id)
+            return Delivery.ENDED if known is None else Delivery.DUPLICATE
+        case Posted.KNOWN:
+            return Delivery.DUPLICATE
+        case Posted.FULL:
+            await engine.have_read(saga_id)
+            raise SagaStateError(
+                f"saga {saga_id} has as many unread events as it may",
+                saga_id=saga_id,
+                hint="send an event when it is wanted, or give it an expiry; is a worker running that knows the saga?",
+            )
+        case Posted.STORED:
+            return await follow(engine, saga_id, event)
+
+
+async def send_to_key(
+    engine: SagaEngine, key: tuple[str, str], event: OutsideEvent, *, for_next: bool, may_be_new: bool
+) -> Delivery:
+    """Store the event for the saga that is active under the (name, aggregation_id), or for the first that will be.
+
+    `for_next`: or for the next, where one of that key has ended. `may_be_new`: no process may have registered or started a
+    saga of that name yet. Raises SagaStateError and PayloadError as `send_to_saga` does, as far as this process knows the
+    saga, and SagaNotRegisteredError for a name that nobody knows.
+    """
+    name, aggregation_id = key
+    store = engine.store
+    _check_versions(engine, name, event)
+    if event.expires is not None and event.expires <= store.now():
+        return Delivery.EXPIRED
+    if not (may_be_new or engine.registry.versions(name) or await _is_known(engine, name)):
+        raise SagaNotRegisteredError(
+            name,
+            registered=engine.registry.names,
+            hint="check the name: no saga of it is stored, either; "
+            "if the first one is still to come: to(target, event, may_be_new=True)",
+        )
+    shard = shard_of_key(aggregation_id, store.shards)
+    kept = store.kept_events
+    match await kept.keep(shard, key, event.letter(), event.name, expires=event.expires, for_next=for_next):
+        case Posted.KNOWN:
+            return Delivery.DUPLICATE
+        case Posted.ENDED:
+            return Delivery.ENDED
+        case Posted.NOBODY | Posted.FULL:
+            raise SagaStateError(
+                f"as many events wait for saga {shown(name)} of {shown(aggregation_id)} as one may take",
+                hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
+            )
+        case Posted.STORED:
+            if await kept.hand_over(shard, key) is not None:
+                engine.announce(None)
+            match await kept.taker(shard, key, event.id):  # another sender may have handed it over
+                case UUID() as saga_id:
+                    return await follow(engine, saga_id, event)
+                case Posted.KNOWN:  # the saga had got it by its own id
+                    return Delivery.DUPLICATE
+                case Posted():
+                    return Delivery.ENDED
+                case None:
+                    return Delivery.KEPT
+
+
+async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUID] | None:
+    """Read the inbox in the owner's stead: the letters that the saga has no room for.
+
+    None if that is left to the workers: the sender does not know the saga, or has no right to change sagas.
+    """
+    registered = engine.registry.find(row.name, row.version)
+    if registered is None or registered.definition.plan.id != row.plan:
+        return None
+    try:
+        return await read_inbox(engine, row)
+    except StoreRefusedError:
+        return None
+
+
+async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
+    """See to it that the stored letter is read, and tell what became of it."""
+    engine.announce(saga_id)
+    began = time.monotonic()
+    give_up, ask_at = began + _PATIENCE, began + _SOON
+    backoff = Backoff(0.004, 0.1)
+    while time.monotonic() < give_up:
+        row = await read_row(engine, saga_id)
+        free = row.owner is None and row.ended_at is None
+        left = await _read_for_owner(engine, row) if free else ()
+        if left is not None and event.id in left:
+            return Delivery.BUFFERED
+        answer = await engine.store.read_answer(saga_id, event.id)
+        if answer == Refusal.UNKNOWN_EVENT:
+            plan = await require_plan(engine, await read_row(engine, saga_id))
+            raise unknown_event(saga_id, event.name, tuple(sorted(plan.events)))
+        if answer is not None:
+            return _delivery(saga_id, event, answer)
+        if row.ended_at is not None:
+            return Delivery.ENDED
+        if left is None and time.monotonic() > ask_at:
+            ask_at = give_up
+            if await _is_read_by_nobody(engine, row):
+                break
+        await backoff.pause()
+    return Delivery.BUFFERED
+
+
+async def _is_read_by_nobody(engine: SagaEngine, row: SagaRecord) -> bool:
+    """Whether no process is known that will read the letters of a saga without an owner: then its sender waits for nothing."""
+    if row.is_left_to_a_person:
+        return True
+    try:
+        known = await engine.store.processes.others(_ANYBODY, seen_within=seen_within())
+    except StoreRefusedError:  # a sender without the right to look
+        return False
+    return not any((name, version) == (row.name, row.version) for name, version, _ in known)
+
+
+def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
+    match answer:
+        case Delivery.ACCEPTED | "applied":
+            return Delivery.ACCEPTED
+        case Delivery.BUFFERED:
+            return Delivery.BUFFERED
+        case Refusal.EXPIRED:
+            return Delivery.EXPIRED
+        case Refusal.FINISHED:
+            return Delivery.ENDED
+        case "unreadable":
+            raise _unreadable_event(saga_id, event.name)
+        case _:
+            raise SagaStateError(
+                f"saga {saga_id} has refused event {shown(event.name)}: {answer}",
+                saga_id=saga_id,
+                hint="look at it with SagaAdmin.get_saga.",
+            )
+
+
+def unknown_event(saga: UUID | str, name: str, known: tuple[str, ...]) -> SagaStateError:
+    """Nothing in the saga waits for an event of that name."""
+    names = ", ".join(map(shown, known)) or "no event at all"
+    return SagaStateError(
+        f"saga {saga} never waits for an event {shown(name)}",
+        saga_id=saga if isinstance(saga, UUID) else None,
+        hint=f"it waits for {names}; add the wait to its definition, or send the event to another saga",
+    )
+
+
+def _unreadable_event(saga: UUID | str, name: str, flaw: PayloadError | None = None) -> PayloadError:
+    """What waits for the event in the saga expects another payload; `flaw` says more, where this process knows it."""
+    return PayloadError(
+        f"saga {saga} cannot read what event {shown(name)} brings{f': {flaw.fact}' if flaw is not None else ''}",
+        hint="use the same Event, with the same type, where it is sent and where it is waited for",
+    )
+
+
+async def _is_known(engine: SagaEngine, name: str) -> bool:
+    """Whether a saga of that name with a business key is, or was, in the store."""
+    store = engine.store
+    for shard in range(store.shards):
+        if await store.kept_events.knows(shard, name):
+            return True
+    return False
+
+
+def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
+    """What is sent to a key is for a saga of whatever version: one of them has to wait for it, and be able to read it."""
+    known = engine.registry.versions(name)
+    waiting = [each.definition for each in known if event.name in each.definition.plan.events]
+    if known and not waiting:
+        names = {each for registered in known for each in registered.definition.plan.events}
+        raise unknown_event(f"{shown(name)}", event.name, tuple(sorted(names)))
+    flaws = [unreadable(each, event.name, event.payload, just_sent=True) for each in waiting]
+    if flaws and None not in flaws:
+        raise _unreadable_event(f"{shown(name)}", event.name, flaws[-1])
+
+
+async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> None:
+    registered = engine.registry.find(row.name, row.version)
+    names = (await require_plan(engine, row)).events
+    if registered is not None:  # whoever reads it may go by a newer plan than the saga has now
+        names |= registered.definition.plan.events
+    if event.name not in names:
+        raise unknown_event(row.id, event.name, tuple(sorted(names)))
+    flaw = None
+    if registered is not None:
+        flaw = unreadable(registered.definition, event.name, event.payload, just_sent=True)
+    if flaw is not None:
+        raise _unreadable_event(row.id, event.name, flaw)

@@ -1,0 +1,130 @@
+"""The first row and the first journal entry of a saga, computed before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+
+import attrs
+from returns.result import Success
+
+from saga_fn.core.effects import Transition
+from saga_fn.core.events import Binding, Started
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import SagaStatus, WaitReason, project
+from saga_fn.core.transition import transition
+from saga_fn.engine.arguments import check_key
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.registry import Registered
+from saga_fn.errors import PayloadTooLargeError
+from saga_fn.store.ids import new_saga_id, new_uuid
+from saga_fn.store.records import NewSaga
+
+
+@attrs.frozen
+class StartRequest:
+    """What a caller wants started."""
+
+    registered: Registered
+    initial_data: object
+    aggregation_id: str | None = None
+    idempotency_key: str | None = None
+    trace_id: str | None = None
+    delay: int = 0
+    """How many microseconds later it is to begin."""
+
+
+def first_of(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple[NewSaga, OwnedSaga | None, Transition]:
+    """What is to be inserted, and, if this process is to own the saga, the saga as it runs here.
+
+    Raises PayloadError for data and keys that cannot be stored.
+    """
+    registered = request.registered
+    plan = registered.definition.plan
+    payload = _payload(engine, request)
+    saga_id = new_saga_id(
+        name=registered.name, aggregation_id=request.aggregation_id, idempotency_key=request.idempotency_key
+    )
+    at = engine.store.now()
+    event = Started(at, plan.id, delay=request.delay)
+    moved = _started(plan, event)
+    trace_id = request.trace_id or str(new_uuid())
+    live: OwnedSaga | None = None
+    if owned:
+        live = OwnedSaga(
+            id=saga_id,
+            registered=registered,
+            plan=plan,
+            state=moved.state,
+            token=new_uuid(),
+            owner=engine.owner,
+            trace_id=trace_id,
+            aggregation_id=request.aggregation_id,
+            signals=0,
+            seen=0,
+            last_error=None,
+            max_payload_bytes=engine.options.max_payload_bytes,
+            initial=payload,
+            own=True,
+        )
+        bound = _bound(live, event, moved)
+        if bound is None:
+            live = None
+        else:
+            event, moved = bound
+            live.state = moved.state
+    shown = project(plan, moved.state) if plan.waits or request.delay else None
+    new = NewSaga(
+        id=saga_id,
+        name=registered.name,
+        version=registered.version,
+        aggregation_id=request.aggregation_id,
+        trace_id=trace_id,
+        request=hashlib.blake2b(payload, digest_size=16).digest(),
+        state=moved.state,
+        event=event,
+        payload=payload,
+        token=None if live is None else live.token,
+        owner=None if live is None else live.owner,
+        writer=new_uuid() if live is None else live.token,
+        status=SagaStatus.RUNNING if shown is None else shown.status,
+        waits=WaitReason.NOTHING if shown is None else shown.waits,
+        due=None if shown is None else shown.due,
+    )
+    return new, live, moved
+
+
+def _bound(live: OwnedSaga, event: Started, moved: Transition) -> tuple[Started, Transition] | None:
+    """The start with the inputs of what it starts; None if it is to be left to the first claim.
+
+    That parks it with the fault in the journal if an input cannot be computed, and goes on if nothing is there to run.
+    """
+    bindings: list[Binding] = []
+    while moved.needs:
+        bound, faults = live.bind_all(moved.state, moved.needs)
+        if faults:
+            return None
+        bindings += bound
+        event = Started(event.at, event.plan, tuple(bindings), event.delay)
+        moved = _started(live.plan, event)
+    return None if moved.writes else (event, moved)
+
+
+def _payload(engine: SagaEngine, request: StartRequest) -> bytes:
+    initial_type = request.registered.definition.initial_type
+    payload = initial_type.encode(initial_type.accept(request.initial_data))
+    if len(payload) > engine.options.max_payload_bytes:
+        raise PayloadTooLargeError("the initial data", size=len(payload), limit=engine.options.max_payload_bytes)
+    for name, key in (
+        ("aggregation_id", request.aggregation_id),
+        ("idempotency_key", request.idempotency_key),
+        ("trace_id", request.trace_id),
+    ):
+        check_key(name, key)
+    return payload
+
+
+def _started(plan: Plan, event: Started) -> Transition:
+    decision = transition(plan, None, event)
+    assert type(decision) is Success, "a start with the definition's own plan is always accepted"
+    return decision.unwrap()

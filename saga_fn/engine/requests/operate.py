@@ -1,0 +1,246 @@
+"""Operators' verbs and outside events: decided by the core, applied by whoever may write the saga.
+
+Nobody owns it: the verb is one compare-and-set of its own (`unowned.py`). Somebody does: the verb is left as a letter,
+and the owner answers. `abort` alone takes a saga from an owner whose lease is running, whose writes then match nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from uuid import UUID
+
+import msgspec
+
+from saga_fn.backoff import Backoff
+from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.events import AbortRequested, BeginRequested, EventReceived, name_of, takes_up
+from saga_fn.core.ids import StepId
+from saga_fn.engine.arguments import check_id
+from saga_fn.engine.drive.asked import asked_in
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.log import LOG, about_id
+from saga_fn.engine.drive.mail import UNREADABLE, write_mail
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.requests.unowned import Standing, change, standing
+from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoredDataError, StoreError
+from saga_fn.snapshot import wait_token
+from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.ids import shard_of
+from saga_fn.store.records import Posted, SagaRecord, decode_state
+
+_PATIENCE = 60.0
+"""Seconds a verb waits for the owner's answer."""
+_SHORTLY = 0.01
+"""Seconds until a saga is looked at again that has become another meanwhile."""
+
+_ANSWERS: dict[str, tuple[str, str]] = {
+    Refusal.FINISHED: ("has ended", "only a FAILED saga can be taken up again, by retry_step or compensate_step."),
+    Refusal.MOVED_ON: (
+        "has moved on since you looked at it",
+        "look again with SagaAdmin.get_saga; if the verb is still right, give the new revision as expect=.",
+    ),
+    Refusal.UNKNOWN_STEP: ("has no such step", "see steps of SagaAdmin.get_saga for the step ids."),
+    Refusal.NOTHING_TO_RETRY: (
+        "has nothing that waits to be retried there",
+        "see steps of SagaAdmin.get_saga for what waits, and name that step.",
+    ),
+    Refusal.NOTHING_TO_COMPENSATE: (
+        "has nothing left to undo, or is undoing it already",
+        "look at it with SagaAdmin.get_saga.",
+    ),
+    Refusal.NOT_WAITING: (
+        "does not wait at that step",
+        "only a step that waits, or comes next, can be skipped: see steps of SagaAdmin.get_saga.",
+    ),
+    Refusal.NOT_BEGUN: (
+        "has not begun that step",
+        "if it is the one you mean, say so: skip_step(..., not_begun=True).",
+    ),
+    Refusal.NOT_UNDOING: (
+        "has no compensation at that step that waits or has failed",
+        "see steps of SagaAdmin.get_saga; what has not begun to be undone is undone by compensate_step.",
+    ),
+    Refusal.MAY_STILL_RUN: (
+        "may still be running that compensation",
+        "left_over of SagaAdmin.get_saga says until when: wait for that moment.",
+    ),
+    Refusal.COMPENSATION_BEGUN: ("has begun to roll back", "continue the rollback with compensate_step."),
+    Refusal.PAST_PIVOT: ("is past its pivot", "from there it only goes forward: use retry_step or skip_step."),
+    Refusal.TOO_MANY_EVENTS: ("has had too many events", "start another saga for further ones."),
+    Refusal.UNKNOWN_EVENT: ("never waits for an event of that name", "add the wait to its definition."),
+    Refusal.EXPIRED: ("was sent an event that is void by now", "send it without an expiry, or with a later one."),
+    Refusal.PLAN_MISMATCH: ("was run by another definition", "register a definition that fits what it has done."),
+    UNREADABLE: (
+        "is owned by a process that cannot read the request",
+        "that process has another version of the definition or of this library, or a smaller max_payload_bytes.",
+    ),
+}
+
+
+async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Standing], Incoming]) -> None:
+    """Apply a verb, or raise SagaStateError with the core's reason, SagaNotFoundError if there is no such saga."""
+    give_up = time.monotonic() + _PATIENCE
+    while time.monotonic() < give_up:
+        row = await read_row(engine, saga_id)
+        if await _applied(engine, row, make, give_up):
+            return
+        await asyncio.sleep(_SHORTLY)
+    raise SagaStateError(
+        f"saga {saga_id} is being worked on, and its owner did not answer within {_PATIENCE:g} s",
+        saga_id=saga_id,
+        hint="the request stands and will be answered by whoever owns the saga next; look again with get_saga.",
+    )
+
+
+async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing], Incoming], give_up: float) -> bool:
+    """Whether the verb was applied to the saga as it was read; False if that is another by now."""
+    stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()
+    if stopped:
+        make = _knowing(make, stopped, row.rev)
+    item = make(await standing(engine, row))
+    by_force = isinstance(item.event, AbortRequested)
+    if row.leased and not by_force:
+        return await _by_mail(engine, row.id, item, give_up)
+    try:
+        done = await change(engine, row, make, by_force=by_force)
+    except RowRefusedError as error:
+        if error.constraint == "saga_active_key" and row.aggregation_id is not None:
+            holder = await engine.store.active(shard_of(row.id, engine.store.shards), row.name, row.aggregation_id)
+            raise ActiveSagaAlreadyExistsError(row.name, row.aggregation_id, holder or row.id) from error
+        raise
+    if isinstance(done, Rejection):
+        await engine.store.note(row.id, done.refusal.value, type(item.event).__name__)
+        raise _refusal(row.id, done.refusal)
+    if done and by_force:
+        engine.lose(row.id)
+    if done and row.ended_at is not None:  # whoever was told that it has failed is wrong from now on
+        extra = about_id(row.id, row.name, row.trace_id)
+        LOG.warning("saga %s: resumed from FAILED by an operator (%s)", row.id, name_of(item.event), extra=extra)
+    return done
+
+
+def _knowing(
+    make: Callable[[Standing], Incoming], stopped: tuple[StepId, ...], rev: int
+) -> Callable[[Standing], Incoming]:
+    """The same, with what this process knows to have ended of what was cut short to make the saga that revision."""
+
+    def made(at: Standing) -> Incoming:
+        item = make(at)
+        if at.state.rev != rev or not takes_up(item.event):
+            return item
+        return msgspec.structs.replace(item, event=msgspec.structs.replace(item.event, stopped=stopped))
+
+    return made
+
+
+async def end_unusable(
+    engine: SagaEngine, saga_id: UUID, error: StoreError, *, expect: int | None, asked: bytes | None
+) -> None:
+    """End a saga whose row cannot be read, or cannot be written as the core would have it, by a statement that needs neither.
+
+    Its state says nothing of what is left of it, so that each step of its plan is reported as one that may have run. Its
+    journal says nothing either: who asked, and why, is noted beside it.
+    """
+    while True:
+        row = await read_row(engine, saga_id)
+        if row.ended_at is not None:
+            raise _refusal(saga_id, Refusal.FINISHED)
+        if expect not in (None, row.rev):
+            raise _refusal(saga_id, Refusal.MOVED_ON)
+        if await engine.store.end_row(saga_id, row.rev, type(error).__name__):
+            break
+    words = asked_in(asked)
+    told = [error.fact, *(f"{what}: {word}" for what, word in (("by", words.actor), ("why", words.reason)) if word)]
+    await engine.store.note(saga_id, "aborted", "; ".join(told))
+    engine.lose(saga_id)
+    engine.announce(None)
+
+
+async def begin_now(engine: SagaEngine, saga_id: UUID) -> bool:
+    """Let a saga that was started with a delay begin now. False, and nothing is done, if it was not, or has begun."""
+    while True:
+        row = await engine.store.read(saga_id)
+        if row is None or row.ended_at is not None or row.leased:
+            return False
+        try:
+            begins = decode_state(row.state, row.rev).begins
+        except StoredDataError:  # whoever claims it parks it
+            return False
+        if begins <= row.now:
+            return False
+        done = await change(engine, row, lambda at: Incoming(BeginRequested(at.now)))
+        if done is not False:
+            return done is True
+        await asyncio.sleep(_SHORTLY)
+
+
+async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes) -> bool:
+    """Hand an event to a saga whose present token is `token`; False, and nothing stored, if it is another by now."""
+
+    def make(at: Standing) -> Incoming:
+        return Incoming(EventReceived(at.now), payload=payload)
+
+    while True:
+        row = await read_row(engine, saga_id)
+        if row.ended_at is not None:
+            return False
+        if row.token is not None and row.leased:
+            if row.token != token:
+                return False
+            item = Incoming(EventReceived(row.now), payload=payload)
+            if await engine.store.send(saga_id, write_mail(item)) is Posted.NOBODY:
+                return False
+            engine.announce(saga_id)
+            return True
+        if token not in (row.token, wait_token(saga_id, row.rev)):
+            return False
+        done = await change(engine, row, make)
+        if isinstance(done, Rejection):
+            await engine.store.note(row.id, done.refusal.value, EventReceived.__name__)
+            raise _refusal(row.id, done.refusal)
+        if done:
+            return True
+        await asyncio.sleep(_SHORTLY)
+
+
+async def holds(engine: SagaEngine, saga_id: UUID, token: UUID) -> bool:
+    """Whether that is the saga's present token, of its owner or of its wait."""
+    row = await read_row(engine, saga_id)
+    return row.ended_at is None and token in (row.token, wait_token(saga_id, row.rev))
+
+
+async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
+    """The saga's row as it stands; raises SagaNotFoundError."""
+    check_id(saga_id)
+    engine.require_open()
+    row = await engine.store.read(saga_id)
+    if row is None:
+        raise SagaNotFoundError(saga_id, uncommitted=saga_id in engine.uncommitted)
+    return row
+
+
+async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: float) -> bool:
+    """Leave a letter and wait for its answer. False if the saga ended meanwhile: then look again."""
+    letter = write_mail(item)
+    if await engine.store.send(saga_id, letter) is Posted.NOBODY:
+        return False
+    engine.announce(saga_id)
+    backoff = Backoff(0.005, 0.25)
+    while time.monotonic() < give_up:
+        answer = await engine.store.read_answer(saga_id, letter.id)
+        if answer == "applied":
+            return True
+        if answer is not None:
+            raise _refusal(saga_id, answer)
+        row = await read_row(engine, saga_id)
+        if row.ended_at is not None:
+            raise _refusal(saga_id, Refusal.FINISHED)
+        await backoff.pause()
+    return False
+
+
+def _refusal(saga_id: UUID, refusal: str) -> SagaStateError:
+    fact, hint = _ANSWERS.get(refusal, (f"refused: {refusal}", "look at it with SagaAdmin.get_saga."))
+    return SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, hint=hint)

@@ -1,0 +1,182 @@
+"""Waiting for the end of one saga, and reading what it was."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from datetime import timedelta
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import SagaStatus, WaitReason, project
+from saga_fn.core.state import Goal, SagaState
+from saga_fn.core.steps import StepStatus
+from saga_fn.definition import SagaDefinition
+from saga_fn.engine.arguments import check_id, seconds_of
+from saga_fn.engine.claims import drive_one
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.requests.operate import read_row
+from saga_fn.engine.views.failure import failure_of
+from saga_fn.engine.views.plans import readable_plan
+from saga_fn.engine.views.results import check_name, read_result, result_of
+from saga_fn.engine.views.snapshots import record_of, snapshot_of, state_of, steps_of, waits_of
+from saga_fn.errors import SagaParkedError, SagaResultTimeoutError, SagaStateError
+from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
+from saga_fn.store.records import SagaRecord, time_of
+
+R = TypeVar("R")
+
+LONGEST_POLL: Final = 1.0
+"""Seconds between two looks at what may have changed."""
+_FIRST_LOOK: Final = 1.0
+"""Seconds."""
+_UNATTENDED: Final = 1.0
+"""Seconds that somebody has to begin to work on a saga in a MemoryStore, when somebody awaits it."""
+_LAST_LOOK: Final = 0.3
+"""Seconds before the end of a wait at which the saga is read once more; for a short wait `_LAST_PART` of its time."""
+_LAST_PART: Final = 0.25
+_SHORT: Final = 0.02
+"""Seconds of a wait that has one look alone."""
+_AGAIN: Final = (StepStatus.RETRYING, StepStatus.UNKNOWN, StepStatus.COMPENSATION_RETRYING)
+_FOR_GOOD: Final = (Goal.COMPLETED, Goal.COMPENSATED)
+"""Ends that nothing changes any more; an operator may take up a FAILED saga again."""
+
+
+async def end_of(
+    engine: SagaEngine,
+    saga_id: UUID,
+    live: OwnedSaga | None,
+    timeout: timedelta | float | None,
+    *,
+    name: str,
+    wait_parked: bool = False,
+) -> OwnedSaga | None:
+    """Return when the saga has ended: with what this process has seen of it, or None if that stands in the store.
+
+    The time for reading the row counts, but for the first look, which always has a second. Raises SagaNotFoundError, also for
+    a saga of another `name`, SagaResultTimeoutError, and SagaParkedError unless `wait_parked`.
+    """
+    engine.require_open()
+    check_id(saga_id)
+    seconds = None if timeout is None else seconds_of(timeout)
+    began = asyncio.get_running_loop().time()
+    give_up = math.inf if seconds is None else began + seconds
+    seen = _Seen()
+    for until in _looks(give_up, seconds):
+        try:
+            while live is None or live.state.goal not in _FOR_GOOD:
+                held = engine.held.get(saga_id)
+                if held is None or held.saga.registered.name != name:
+                    latest = until if seen.row is not None else max(until, began + _FIRST_LOOK)
+                    async with asyncio.timeout_at(latest if until < math.inf else None):
+                        seen.row = row = await read_row(engine, saga_id)
+                        check_name(row, name)
+                        if row.ended_at is not None:
+                            return None
+                        if not wait_parked and WaitReason.PARKED in row.waits:
+                            raise SagaParkedError(saga_id, snapshot=await snapshot_of(engine, row))
+                        if until == give_up < math.inf:
+                            seen.plan = await readable_plan(engine, row)
+                live = await _told(engine, saga_id, until, parked=wait_parked)
+        except TimeoutError:
+            continue
+        return live
+    raise _timed_out(engine, saga_id, seconds or 0.0, seen)
+
+
+def _looks(give_up: float, seconds: float | None) -> tuple[float, ...]:
+    """Until when each look at the saga lasts: the last one, shortly before the end, tells what the saga waits for then."""
+    if seconds is None or seconds < _SHORT:
+        return (give_up,)
+    return give_up - min(seconds * _LAST_PART, _LAST_LOOK), give_up
+
+
+@attrs.define
+class _Seen:
+    """The saga as it was read, and not since."""
+
+    row: SagaRecord | None = None
+    plan: Plan | None = None
+    """As it was read with the last look."""
+
+
+def _timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: _Seen) -> SagaResultTimeoutError:
+    """What is known of the saga without asking, for the time is over: of one that this process runs, or as it was read last."""
+    held, row = engine.held.get(saga_id), seen.row
+    parked = engine.ends.is_parked(saga_id) or (row is not None and WaitReason.PARKED in row.waits)
+    if held is not None:
+        plan: Plan | None = held.saga.plan
+        state: SagaState | None = held.saga.state
+        status = project(held.saga.plan, held.saga.state).status
+    elif row is not None:
+        plan, status = seen.plan, row.status
+        state = None if plan is None else state_of(row, plan)[0]
+    else:
+        plan, state, status = None, None, None
+    if state is None:
+        return SagaResultTimeoutError(
+            saga_id, seconds, status=SagaStatus.SUSPENDED if parked else status, parked=parked
+        )
+    return SagaResultTimeoutError(
+        saga_id,
+        seconds,
+        status=SagaStatus.SUSPENDED if parked else status,
+        parked=parked,
+        waiting_for=waits_of(plan, state),
+        retrying=[] if plan is None else [step for step in steps_of(plan, state) if step.status in _AGAIN],
+        begins_at=time_of(state.begins) if state.begins > state.at else None,
+    )
+
+
+async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bool) -> OwnedSaga | None:
+    """Wait for the end, until that moment of the event loop; then raises TimeoutError.
+
+    Raises SagaStateError if nothing works on the saga: what is in memory nobody else can go on with.
+    """
+    while not engine.is_attended():
+        until = asyncio.get_running_loop().time() + _UNATTENDED
+        try:
+            return await engine.ends.wait(saga_id, min(until, give_up), parked=parked)
+        except TimeoutError:
+            if engine.is_attended():
+                continue
+            if give_up <= until:
+                raise
+            raise SagaStateError(
+                f"nothing works on saga {saga_id}: no worker of its MemoryStore runs",
+                saga_id=saga_id,
+                hint="await it inside of `async with orchestrator:`, or after orchestrator.run_until_idle() in a test; "
+                "`run_until_idle(past_waits=True)` goes on where an event is waited for",
+            ) from None
+    return await engine.ends.wait(saga_id, give_up, parked=parked)
+
+
+async def outcome_of(
+    engine: SagaEngine, saga_id: UUID, live: OwnedSaga | None, definition: SagaDefinition[Any, R]
+) -> Outcome[R]:  # Any: what it was started with does not matter any more
+    """How a saga ended that has; `live` if it did so here."""
+    row = record_of(live) if live is not None else await read_row(engine, saga_id)
+    snapshot = await snapshot_of(engine, row)
+    if snapshot.status == "COMPLETED":
+        read = result_of(live, definition) if live is not None else await read_result(engine, row, definition)
+        return Completed(read, snapshot)
+    error, failure = await failure_of(engine, row, await engine.store.journal(row.id, last=row.rev))
+    kind = Compensated if snapshot.status == "COMPENSATED" else Failed
+    return kind(snapshot, error, failure)
+
+
+async def drive_to_end(engine: SagaEngine, saga_id: UUID, timeout: timedelta | float | None) -> None:
+    """Work on this saga in the caller's coroutine, through its retry delays, until it ends or waits for a person."""
+    give_up = None if timeout is None else time.monotonic() + seconds_of(timeout)
+    while give_up is None or time.monotonic() < give_up:
+        await drive_one(engine, saga_id)
+        row = await read_row(engine, saga_id)
+        if row.ended_at is not None or row.due_at is None:
+            return
+        wait = (row.due_at - time_of(row.now)).total_seconds()
+        await asyncio.sleep(max(0.0, min(wait, LONGEST_POLL)))

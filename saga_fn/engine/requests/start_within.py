@@ -1,0 +1,121 @@
+"""Starts that are part of a transaction of the caller's: they never leave its connection.
+
+Everything goes through that connection: the plan, the insert, and the look at what stood in its way. A look by another one
+would not see what the transaction has written, and an insert by another one would wait for it, or outlive its rollback.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Iterator, Sequence
+from datetime import timedelta
+from typing import TypeAlias
+from uuid import UUID
+
+from saga_fn.engine.commit.batching import BATCH_BYTES, BATCH_ROWS
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.requests.first_row import StartRequest, first_of
+from saga_fn.engine.requests.obstacle import CHANGED_HANDS, LOOKS, StartedSaga, busy, existing, told
+from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaError, StartConflictError, StoreError
+from saga_fn.store.connection import Connection, check_transaction
+from saga_fn.store.ids import shard_of
+from saga_fn.store.records import NewSaga
+
+_Start: TypeAlias = tuple[int, StartRequest, NewSaga]
+"""Its place among the requests, what is wanted, and what is to be inserted."""
+
+
+async def start_within(
+    engine: SagaEngine, requests: Sequence[StartRequest], connection: Connection
+) -> list[StartedSaga]:
+    """Insert these sagas in the connection's transaction, owned by nobody; gives them in the order of the requests.
+
+    They wait `key_wait` at most for other transactions with the same keys. Raises StartBusyError then: PostgreSQL has
+    aborted the transaction. What another saga stands in the way of raises when the others were inserted.
+    """
+    check_transaction(connection)
+    plans = {plan.id: plan for plan in (request.registered.definition.plan for request in requests)}
+    try:
+        for plan in plans.values():
+            await engine.hold_plan(plan, connection)
+    except StoreError as error:
+        raise told(requests, error, aborted=True) from error
+    left = [(place, each, first_of(engine, each, owned=False)[0]) for place, each in enumerate(requests)]
+    give_up = time.monotonic() + engine.options.key_wait.total_seconds()
+    results: dict[int, StartedSaga | SagaError] = {}
+    for _ in range(LOOKS):
+        again: list[_Start] = []
+        for shard, batch in _batches(left, engine.store.shards):
+            created = await _insert(engine, shard, batch, connection, give_up)
+            for start in batch:
+                result = await _result(engine, start, created, connection)
+                if result is None:
+                    again.append(start)
+                else:
+                    results[start[0]] = result
+        left = again
+    results |= {place: busy(request, CHANGED_HANDS) for place, request, _ in left}
+    return [_unless_error(results[place]) for place in range(len(requests))]
+
+
+async def _insert(
+    engine: SagaEngine, shard: int, batch: Sequence[_Start], connection: Connection, give_up: float
+) -> Collection[UUID]:
+    patience = timedelta(seconds=max(0.0, give_up - time.monotonic()))
+    new = [each for _, _, each in batch]
+    try:
+        inserted = await engine.store.insert(
+            shard, new, lease=engine.options.lease, patience=patience, connection=connection
+        )
+    except StoreError as error:
+        raise told([request for _, request, _ in batch], error, aborted=True) from error
+    return inserted.ids
+
+
+async def _result(
+    engine: SagaEngine, start: _Start, created: Collection[UUID], connection: Connection
+) -> StartedSaga | SagaError | None:
+    """What became of a start; None if what stood in its way has ended meanwhile."""
+    _, request, new = start
+    if new.id in created:
+        engine.uncommitted.add(new.id)
+        return StartedSaga(new.id, created=True)
+    try:
+        return await existing(engine, request, new, connection)
+    except (ActiveSagaAlreadyExistsError, StartConflictError) as error:
+        return error  # the transaction is as it was: the others are inserted all the same
+    except StoreError as error:
+        raise told([request], error, aborted=True) from error
+
+
+def _batches(starts: Sequence[_Start], shards: int) -> Iterator[tuple[int, list[_Start]]]:
+    """What goes into one statement each: an id once, and keys in the one order in which every transaction inserts them.
+
+    It is the order of insert_sagas.sql. Two transactions with the same keys in opposite orders would wait for each other.
+    """
+    left = sorted(starts, key=lambda start: _order(start[2], shards))
+    while left:
+        shard = shard_of(left[0][2].id, shards)
+        batch: dict[UUID, _Start] = {}
+        again: list[_Start] = []
+        size = 0
+        for start in left:
+            new = start[2]
+            fits = len(batch) < BATCH_ROWS and (not batch or size + len(new.payload) <= BATCH_BYTES)
+            if again or not fits or new.id in batch or shard_of(new.id, shards) != shard:
+                again.append(start)
+            else:
+                batch[new.id] = start
+                size += len(new.payload)
+        yield shard, list(batch.values())
+        left = again
+
+
+def _order(new: NewSaga, shards: int) -> tuple[int, bool, str, UUID]:
+    return shard_of(new.id, shards), new.aggregation_id is None, new.aggregation_id or "", new.id
+
+
+def _unless_error(result: StartedSaga | SagaError) -> StartedSaga:
+    if isinstance(result, SagaError):
+        raise result
+    return result

@@ -1,0 +1,237 @@
+"""Changing a saga that nobody works on: one way, for verbs, outside events and letters alike.
+
+The saga is decided on as one statement gave it: state, plan, revision, token and count of letters are of one moment
+(`Standing`). The write is a compare-and-set against that moment: it matches nothing if anything has changed since, and
+the caller looks again. A saga whose owner is gone is claimed first, and then decided on as the claim gave it: until the
+claim its owner may still commit, however long its lease is over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from uuid import UUID
+
+import attrs
+import msgspec
+from returns.result import Failure
+
+from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.events import HandedBack, is_verb
+from saga_fn.core.ids import Moment
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import project
+from saga_fn.core.reading import due
+from saga_fn.core.state import SagaState
+from saga_fn.core.transition import transition
+from saga_fn.core.waiting import answer_to, takes_more
+from saga_fn.engine.commit.committer import Applied, Refused
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.log import about_id, log_end
+from saga_fn.engine.drive.set_aside import usable_state
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.views.plans import require_plan
+from saga_fn.errors import StoreError
+from saga_fn.store.ids import new_uuid, shard_of
+from saga_fn.store.records import MOST_READ, Entry, Letter, SagaRecord, SagaWrite, moment_of
+
+
+@attrs.frozen
+class Standing:
+    """A saga that nobody works on, at one moment."""
+
+    id: UUID
+    name: str
+    trace_id: str
+    plan: Plan
+    state: SagaState
+    token: UUID | None
+    signals: int
+    last_error: str | None
+    now: Moment
+    lease_end: Moment
+    """Until when an owner that it is taken from may still be running its steps."""
+    orphaned: bool
+    """Whether an owner that is gone has left it as it is: what that one was running is lost."""
+
+
+@attrs.frozen
+class Decided:
+    """What follows from some events for a saga as it stands. Nothing of it has happened yet."""
+
+    at: Standing
+    state: SagaState
+    entries: tuple[Entry, ...]
+    answers: tuple[tuple[UUID, str], ...]
+    """To the letters that brought the events, the refused ones too."""
+    refused: tuple[tuple[Incoming, Rejection], ...]
+    left: frozenset[UUID]
+    """Letters that stay unread, because the saga has no room for their events."""
+    no_room: SagaState | None
+    """As the saga was when it had no room for the first of them."""
+
+
+async def change(
+    engine: SagaEngine, row: SagaRecord, make: Callable[[Standing], Incoming], *, by_force: bool = False
+) -> Rejection | bool:
+    """Apply the event that `make` gives for the saga as it stands; the saga was read as `row` just now.
+
+    Returns True once that is durable, the core's rejection if it refuses the event, and False if the saga has become
+    another since it was read: then look again. `by_force` takes the saga from an owner whose lease is running, too.
+    Raises RowRefusedError if the database cannot keep the row.
+    """
+    at = await _as_read(engine, row, by_force=by_force)
+    decided = decide(at, [make(at)])
+    if row.owner is None or decided.refused:  # nothing is taken from anybody for what would be refused
+        return decided.refused[0][1] if decided.refused else await write(engine, decided, await _letters(engine, at))
+    taken = await (_taken(engine, at, row) if by_force else _claimed(engine, row))
+    if taken is None:
+        return False
+    done: Rejection | bool = False
+    try:
+        decided = decide(taken, [make(taken)])
+        if decided.refused:
+            done = decided.refused[0][1]
+        else:
+            done = await write(engine, decided, await _letters(engine, taken))
+    finally:
+        if done is not True and taken.token is not None:
+            with contextlib.suppress(StoreError):  # then its lease runs out
+                await engine.store.release(shard_of(row.id, engine.store.shards), {row.id: taken.token})
+    return done
+
+
+async def standing(engine: SagaEngine, row: SagaRecord) -> Standing:
+    """A saga that has no owner, as it was read."""
+    return await _as_read(engine, row, by_force=False)
+
+
+def decide(at: Standing, items: Sequence[Incoming]) -> Decided:
+    """Fold what has come, in order, on the saga as it stands."""
+    state = at.state
+    entries: list[Entry] = []
+    answers: list[tuple[UUID, str]] = []
+    refused: list[tuple[Incoming, Rejection]] = []
+    left: set[UUID] = set()
+    no_room: SagaState | None = None
+    if at.orphaned:
+        items = [Incoming(HandedBack(at.now)), *(_one_later(item, at.state.rev) for item in items)]
+    for item in items:
+        decision = transition(at.plan, state, item.event)
+        if isinstance(decision, Failure):
+            rejection: Rejection = decision.failure()
+            if rejection.refusal is Refusal.NO_ROOM and item.letter is not None:
+                left.add(item.letter)
+                no_room = no_room or state
+                continue
+            refused.append((item, rejection))
+            answer = rejection.refusal.value
+        else:
+            state = decision.unwrap().state
+            entries.append(Entry(item.event, item.input, item.payload))
+            answer = answer_to(item.event, state)
+        if item.letter is not None:
+            answers.append((item.letter, answer))
+    return Decided(at, state, tuple(entries), tuple(answers), tuple(refused), frozenset(left), no_room)
+
+
+def _one_later(item: Incoming, seen: int) -> Incoming:
+    """A verb for the state that an owner left is one for the state after that is taken back: an operator cannot see it."""
+    event = item.event
+    if not is_verb(event) or event.expect != seen:
+        return item
+    return msgspec.structs.replace(item, event=msgspec.structs.replace(event, expect=seen + 1))
+
+
+async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter]) -> bool:
+    """Make it durable; False if the saga is another by now. `letters` are those that nobody has answered yet.
+
+    An end answers them. Else those that were not decided on make the saga due, so that whoever claims it reads them, and so
+    do those that it may have room for now, and those that stand behind so many.
+    """
+    at, state = decided.at, decided.state
+    answered = {letter for letter, _ in decided.answers}
+    unread = [letter.id for letter in letters if letter.id not in answered]
+    due_at_once = (
+        (len(letters) >= MOST_READ and not decided.left)
+        or not decided.left.issuperset(unread)
+        or (decided.no_room is not None and takes_more(decided.no_room, state))
+    )
+    finished = [(letter, Refusal.FINISHED.value) for letter in unread] if state.ended else []
+    outcome = await engine.committer.commit(
+        SagaWrite(
+            id=at.id,
+            token=at.token,
+            rev=at.state.rev,
+            state=state,
+            projection=project(at.plan, state),
+            release=True,
+            due=due(at.plan, state, unread=due_at_once),
+            seen=at.signals,
+            last_error=at.last_error,
+            entries=decided.entries,
+            answers=(*decided.answers, *finished),
+            writer=new_uuid(),
+        )
+    )
+    if isinstance(outcome, Refused):
+        raise outcome.error
+    if not isinstance(outcome, Applied):
+        return False
+    engine.announce(None)
+    if state.ended:
+        log_end(at.id, at.plan, state, at.last_error, about_id(at.id, at.name, at.trace_id))
+    return True
+
+
+async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> Standing:
+    plan = await require_plan(engine, row)
+    return Standing(
+        id=row.id,
+        name=row.name,
+        trace_id=row.trace_id,
+        plan=plan,
+        state=usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None),
+        token=row.token,
+        signals=row.signals,
+        last_error=row.last_error,
+        now=row.now,
+        lease_end=moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now,
+        orphaned=row.owner is not None and not by_force,
+    )
+
+
+async def _claimed(engine: SagaEngine, row: SagaRecord) -> Standing | None:
+    """The saga, taken over from an owner that is gone, by the store's own judgement; None if that is not so."""
+    claim = await engine.store.claim(row.id, owner=engine.owner, lease=engine.options.lease)
+    if claim is None:
+        return None
+    plan = await require_plan(engine, row, claim.plan)
+    return Standing(
+        id=row.id,
+        name=row.name,
+        trace_id=row.trace_id,
+        plan=plan,
+        state=usable_state(plan, claim.state, claim.rev, ended=None),
+        token=claim.token,
+        signals=claim.signals,
+        last_error=claim.last_error,
+        now=claim.now,
+        lease_end=claim.now,
+        orphaned=claim.takeover,
+    )
+
+
+async def _taken(engine: SagaEngine, at: Standing, row: SagaRecord) -> Standing | None:
+    """The saga as it was read, taken from its owner; None if that one has written meanwhile."""
+    assert row.token is not None, "an owner has a token"
+    taken = await engine.store.take(
+        row.id, token=row.token, rev=row.rev, owner=engine.owner, lease=engine.options.lease
+    )
+    if taken is None:
+        return None
+    return attrs.evolve(at, token=taken.token, signals=taken.signals, lease_end=taken.lease_end, now=taken.now)
+
+
+async def _letters(engine: SagaEngine, at: Standing) -> Sequence[Letter]:
+    return await engine.store.letters(at.id) if at.signals else ()

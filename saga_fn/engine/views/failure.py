@@ -1,0 +1,77 @@
+"""What made a saga turn back: told by folding its journal again, for only the state machine knows when it turned."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import msgspec
+from returns.result import Failure
+
+from saga_fn.core.event_kinds import PayloadKind, payload_of
+from saga_fn.core.events import (
+    Event,
+    PlanChanged,
+    Started,
+)
+from saga_fn.core.failure_cause import Cause, Told, cause_after
+from saga_fn.core.ids import StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import SagaState
+from saga_fn.core.transition import transition
+from saga_fn.engine.drive.step_error import Fault, fault_in
+from saga_fn.engine.drive.waits import WAIT_TIMEOUT
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.views.plans import find_plan
+from saga_fn.errors import PayloadError
+from saga_fn.snapshot import StepFailure
+from saga_fn.store.records import JournalRecord, SagaRecord, decode_event
+
+
+def fault_of(event: Event, record: JournalRecord) -> Fault | None:
+    """The fault that a journal entry tells of, if it does."""
+    return fault_in(record.payload) if payload_of(event) is PayloadKind.ERROR else None
+
+
+async def failure_of(
+    engine: SagaEngine, row: SagaRecord, journal: Sequence[JournalRecord]
+) -> tuple[str | None, StepFailure | None]:
+    """What made the saga turn back, as text, and as what it was if it was a step that failed.
+
+    Of one that goes forward: what failed last, and has not been done since. Of one that was turned back by a person, that
+    too; if nothing had failed, the failure of a compensation.
+    """
+    faults: dict[int, Fault] = {}
+    cause: Cause | None = None
+    state: SagaState | None = None
+    plan: Plan | None = None
+    for record in journal:
+        event = decode_event(record.event)
+        if isinstance(event, Started | PlanChanged):
+            plan = await find_plan(engine, row, event.plan)
+        decision = None if plan is None else transition(plan, state, event)
+        if decision is None or isinstance(decision, Failure):
+            break  # `SagaAdmin.verify` says what is wrong with the journal
+        before, state = state, decision.unwrap().state
+        fault = fault_of(event, record)
+        told = None
+        if fault is not None:
+            faults[state.rev] = fault
+            named = StepId(fault.step) if fault.step else None
+            told = Told(named, timed_out=named is not None and fault.type == WAIT_TIMEOUT)
+        cause = cause_after(cause, before, event, state, told)
+    if cause is None:
+        return None, None
+    fault = faults[cause.seq]
+    return str(fault), None if cause.failed is None else _failure(engine, row, cause.failed, fault)
+
+
+def _failure(engine: SagaEngine, row: SagaRecord, step: StepId, fault: Fault) -> StepFailure:
+    error: object = None
+    if fault.data is not None:
+        registered = engine.registry.find(row.name, row.version)
+        error = msgspec.json.decode(fault.data)
+        with contextlib.suppress(PayloadError):  # the definition declares another error by now
+            binding = None if registered is None else registered.definition.binding(step)
+            error = error if binding is None else binding.refusals.decode(fault.type, fault.data)
+    return StepFailure(step, fault.type, fault.message, error)

@@ -1,0 +1,307 @@
+"""Snapshots: what a saga's row and journal say, for people. Reading takes no lock and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from saga_fn.core.event_kinds import (
+    PayloadKind,
+    Phase,
+    attempt_of,
+    is_success,
+    payload_of,
+    phase_of,
+    step_of,
+)
+from saga_fn.core.events import (
+    EventReceived,
+    StepSkipped,
+    is_verb,
+    name_of,
+)
+from saga_fn.core.ids import Moment
+from saga_fn.core.items import items_of
+from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import Projection, SagaStatus, WaitReason, project
+from saga_fn.core.state import (
+    Gathered,
+    Goal,
+    NotTaken,
+    ParkReason,
+    SagaState,
+    Skipped,
+    Sleeping,
+    Spread,
+    StepState,
+    Succeeded,
+    Undone,
+    UndoWaiting,
+    Waiting,
+    is_done,
+)
+from saga_fn.core.steps import report_of
+from saga_fn.core.waiting import is_void
+from saga_fn.engine.drive.asked import Asked, asked_in
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.set_aside import usable_state
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.views.failure import failure_of, fault_of
+from saga_fn.engine.views.plans import readable_plan
+from saga_fn.errors import StoredDataError
+from saga_fn.snapshot import (
+    HistoryEntry,
+    HistoryStatus,
+    SagaAdminSnapshot,
+    SagaSnapshot,
+    StepFailure,
+    StepSnapshot,
+    Unreadable,
+    Wait,
+    wait_token,
+)
+from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, encode_state, time_of
+
+R = TypeVar("R")
+
+
+async def snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaSnapshot:
+    """The saga as its row has it."""
+    return SagaSnapshot(**await _fields(engine, row))
+
+
+async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSnapshot:
+    """The saga with its data and history."""
+    journal = await engine.store.journal(row.id, last=row.rev)
+    notes = await engine.store.notes(row.id)
+    history = tuple(_entry(record, row.created_at) for record in journal)
+    payloads = {record.seq: record.payload for record in journal}
+    plan = await readable_plan(engine, row)
+    state, unreadable = state_of(row, plan)
+    outputs = {
+        step.step: _recorded(payloads, step.seq) if _gives(plan, step) else None
+        for step in state.steps
+        if isinstance(step, Succeeded | Skipped | Undone) and step.seq
+    }
+    outputs |= {step.step: None for step in state.steps if isinstance(step, NotTaken)}
+    for step in state.steps:
+        if isinstance(step, Gathered) and outputs.keys() >= set(items_of(step)):
+            outputs[step.step] = [outputs[item] for item in items_of(step)]
+    context: dict[str, Any] = {  # Any: JSON of whatever types the saga has
+        "saga_name": row.name,
+        "initial_data": _recorded(payloads, 1),
+        "step_outputs": outputs,
+        "events": [_recorded(payloads, seq) for seq in state.events],
+    }
+    if state.latest:
+        context["latest_event"] = _recorded(payloads, state.latest)
+    return SagaAdminSnapshot(
+        **await _fields(engine, row),
+        failure=await _failure_in(engine, row, journal),
+        context=context,
+        step_history=history,
+        notes=tuple(f"{note.kind}: {note.detail}" for note in notes),
+        steps=() if plan is None or unreadable else steps_of(plan, state),
+    )
+
+
+async def _failure_in(engine: SagaEngine, row: SagaRecord, journal: Sequence[JournalRecord]) -> StepFailure | None:
+    try:
+        return (await failure_of(engine, row, journal))[1]
+    except StoredDataError:
+        return None  # the history shows which entry cannot be read
+
+
+def steps_of(plan: Plan, state: SagaState) -> tuple[StepSnapshot, ...]:
+    """What has become of each step."""
+    return tuple(
+        StepSnapshot(
+            step_id=step.step_id,
+            status=step.status,
+            attempt=step.attempt,
+            failures=step.failures,
+            wakes_at=None if step.wake is None else time_of(step.wake),
+            parked=step.parked,
+        )
+        for step in report_of(plan, state)
+    )
+
+
+def record_of(live: OwnedSaga) -> SagaRecord:
+    """The row of a saga that has ended in this process, as its last commit wrote it."""
+    shown = live.ended_as
+    assert shown is not None, "it has not ended here"
+    return SagaRecord(
+        id=live.id,
+        name=live.registered.name,
+        version=live.registered.version,
+        aggregation_id=live.aggregation_id,
+        trace_id=live.trace_id,
+        request=b"",
+        plan=live.plan.id,
+        status=shown.status,
+        waits=shown.waits,
+        state=encode_state(live.state),
+        rev=live.state.rev,
+        token=None,
+        owner=None,
+        due_at=None,
+        signals=live.signals,
+        retry_counter=shown.retry_counter,
+        last_error=live.last_error,
+        created_at=live.created_at,
+        updated_at=time_of(live.changed),
+        ended_at=time_of(live.changed),
+        leased=False,
+        now=live.changed,
+    )
+
+
+def state_of(row: SagaRecord, plan: Plan | None) -> tuple[SagaState, str | None]:
+    """The saga's state; where it cannot be read, one that says nothing, and the reason."""
+    blank = SagaState(plan=row.plan, rev=row.rev, at=row.now)
+    try:
+        return usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None), None
+    except StoredDataError as error:
+        return blank, error.fact
+
+
+def _parked(row: SagaRecord, shown: Projection | None, unreadable: str | None) -> str | None:
+    """Why the saga waits for a person. A row that was set aside says so, whatever its state says."""
+    if shown is not None and shown.parked is not None:
+        return shown.parked
+    if not row.waits & WaitReason.PARKED:
+        return None
+    return (ParkReason.ROW_REFUSED if unreadable is None else ParkReason.STATE_UNREADABLE).value
+
+
+def _left_over(row: SagaRecord, plan: Plan | None, state: SagaState, unreadable: str | None) -> tuple[LeftOver, ...]:
+    if plan is None:
+        return ()
+    if row.status is SagaStatus.FAILED and unreadable:
+        return all_that_may_be_left(plan)
+    return left_over(plan, state)
+
+
+async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any: constructor arguments of a snapshot
+    plan = await readable_plan(engine, row)
+    state, unreadable = state_of(row, plan)
+    shown = None if plan is None or unreadable else project(plan, state)
+    return {
+        "id": row.id,
+        "saga_name": row.name,
+        "version": row.version,
+        "revision": row.rev,
+        "aggregation_id": row.aggregation_id,
+        "trace_id": row.trace_id,
+        "status": row.status,
+        "waits": row.waits,
+        "current_step_id": None if shown is None else shown.current_step,
+        "current_step_index": _done(state),
+        "retry_counter": row.retry_counter,
+        "deadline_at": row.due_at,
+        "step_execution_token": None if row.ended_at else row.token or wait_token(row.id, row.rev),
+        "last_error": row.last_error,
+        "parked": _parked(row, shown, unreadable),
+        "unreadable": unreadable,
+        "left_over": _left_over(row, plan, state, unreadable),
+        "waiting_for": waits_of(plan, state),
+        "buffered_events": tuple(event.name for event in state.buffered if not is_void(event, row.now)),
+        "begins_at": time_of(state.begins) if state.begins > state.at else None,
+        "rolls_back_at": _time_of(state.deadline) if state.goal is Goal.FORWARD else None,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+        "ended_at": row.ended_at,
+    }
+
+
+def _gives(plan: Plan | None, step: StepState) -> bool:
+    return plan is None or plan.gives(step.step)
+
+
+def waits_of(plan: Plan | None, state: SagaState) -> tuple[Wait, ...]:
+    """What its steps wait for; without the plan the names of events are missing."""
+    found: list[Wait] = []
+    for step in state.steps:
+        match step:
+            case Waiting(step=name, until=until):
+                names = () if plan is None else plan.step(name).waits_for
+                found.append(Wait(name, names, _time_of(until)))
+            case UndoWaiting(step=name, names=names, until=until):
+                found.append(Wait(name, names, _time_of(until)))
+            case Sleeping(step=name, wake=wake):
+                found.append(Wait(name, (), time_of(wake)))
+            case _:
+                pass
+    return tuple(found)
+
+
+def _time_of(moment: Moment | None) -> datetime | None:
+    return None if moment is None else time_of(moment)
+
+
+def _done(state: SagaState) -> int:
+    items = {item for step in state.steps if isinstance(step, Spread | Gathered) for item in items_of(step)}
+    return sum(is_done(step) and step.step not in items for step in state.steps)
+
+
+def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
+    try:
+        event = decode_event(record.event)
+    except StoredDataError as error:
+        return HistoryEntry(
+            seq=record.seq,
+            kind="unreadable",
+            phase=Phase.SAGA.value,
+            status=HistoryStatus.ERROR,
+            step_id=None,
+            attempt=None,
+            timestamp=started,  # when it was recorded, the event alone would say
+            token=record.writer,
+            skipped=False,
+            input=_plain(record.input),
+            output=_plain(record.payload),
+            error=error.fact,
+        )
+    fault = fault_of(event, record)
+    status = HistoryStatus.INFO
+    if fault is not None:
+        status = HistoryStatus.ERROR
+    elif is_success(event):
+        status = HistoryStatus.SUCCESS
+    asked = asked_in(record.input) if is_verb(event) else Asked()
+    return HistoryEntry(
+        seq=record.seq,
+        kind=name_of(event),
+        phase=phase_of(event).value,
+        status=status,
+        step_id=step_of(event),
+        attempt=attempt_of(event),
+        timestamp=time_of(event.at),
+        token=record.writer,
+        skipped=isinstance(event, StepSkipped),
+        input=None if is_verb(event) else _plain(record.input),
+        output=_plain(record.payload) if payload_of(event) is PayloadKind.VALUE else None,
+        error=None if fault is None else str(fault),
+        business_error=None if fault is None else _plain(fault.data),
+        event=event.name or None if isinstance(event, EventReceived) else None,
+        actor=asked.actor,
+        reason=asked.reason,
+    )
+
+
+def _recorded(payloads: Mapping[int, bytes | None], seq: int) -> Any:  # Any: JSON
+    return _plain(payloads[seq]) if seq in payloads else Unreadable(None)
+
+
+def _plain(payload: bytes | None) -> Any:  # Any: JSON
+    if payload is None:
+        return None
+    try:
+        return msgspec.json.decode(payload)
+    except (ValueError, RecursionError):  # msgspec's errors, and UnicodeDecodeError
+        return Unreadable(len(payload))
