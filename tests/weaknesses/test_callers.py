@@ -233,7 +233,7 @@ async def test_weakness_23_a_long_history_makes_no_attempt_dearer(
     monkeypatch: pytest.MonkeyPatch, pool: asyncpg.Pool
 ) -> None:  # in this order: the journal is folded again when the pool is gone, by the same waits
     monkeypatch.setattr("saga_fn.core.retry._MOST_OF_LEAST", 1)  # what is read is measured here, not what is waited
-    monkeypatch.setattr("saga_fn.engine.roster.BEAT", 3600.0)  # nor what a process says of itself
+    monkeypatch.setattr("saga_fn.engine.hold.roster.BEAT", 3600.0)  # nor what a process says of itself
     meter, read = Meter(), list[tuple[int, int]]()
     shop = Shop(fails={"reserve": 99})
     orchestrator = SagaOrchestrator(MeteredPool(pool, meter), listen=False)
