@@ -7,7 +7,7 @@ PYTEST ?= -n auto
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench bench-quick generate docs clean
+.PHONY: help demo test check coverage bench bench-quick release-check generate docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ generate: $(VENV)/.installed-dev ## Write the typed statements again from sql/
 docs: $(VENV)/.installed-docs ## Build the site into site/ from README, docs/ and the docstrings
 	$(BIN)/python docs/hooks.py > llms.txt
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+release-check: $(VENV)/.installed-dev ## Try wheel and sdist bare on every Python there is
+	@$(BIN)/python -m saga_fn._tools.release_check
 
 clean: ## Remove everything that was installed or made here
 	rm -rf $(VENV) .bench dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants
