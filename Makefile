@@ -7,16 +7,22 @@ PYTEST ?= -n auto
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check coverage bench bench-quick release-check generate docs clean
+.PHONY: help demo test test-all-pythons check coverage bench bench-quick release-check generate docs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.installed-demo ## Run order fulfilment end to end; ARGS="--help" shows its options
 	@$(BIN)/python -m saga_fn.demo $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run all tests; PYTEST="..." gives pytest's arguments
 	@$(BIN)/python -m pytest $(PYTEST)
+
+test-all-pythons: $(VENV)/.installed-dev ## Run all tests on every Python there is, from 3.11 on
+	@$(BIN)/python -m saga_fn._tools.pythons | while read -r version python; do \
+		echo "Python $$version"; \
+		$(MAKE) --no-print-directory VENV=.venv-$$version PYTHON="$$python" test </dev/null || exit 1; \
+	done
 
 check: $(VENV)/.installed-dev ## Run everything that reads the code, and the code in README and docs
 	$(BIN)/python -m ruff check .
@@ -48,7 +54,7 @@ release-check: $(VENV)/.installed-dev ## Try wheel and sdist bare on every Pytho
 	@$(BIN)/python -m saga_fn._tools.release_check
 
 clean: ## Remove everything that was installed or made here
-	rm -rf $(VENV) .bench dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants
+	rm -rf $(VENV) .venv-* .bench dist build site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage mutants
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The stamp is older than pyproject.toml when requirements may have changed: then pip looks again.

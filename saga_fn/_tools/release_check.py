@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from saga_fn._tools.pythons import pythons
+
 ROOT = Path(__file__).parents[2]
-MINORS = range(11, 15)
 EXPECTED = "Payment(payment_id='payment-for-reservation-of-order-123')"
 # What a service needs beside its own code: the schema, its rights, and the guard's table.
 PRINTED = (
@@ -35,25 +35,6 @@ def run(*command: str | Path, cwd: Path | None = None) -> str:
     if done.returncode:
         sys.exit(f"{done.stdout}{done.stderr}\nexit code {done.returncode}")
     return done.stdout
-
-
-def pythons() -> dict[str, Path]:
-    """Every Python there is, by its version."""
-    versions = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found: dict[str, Path] = {}
-    for minor in MINORS:
-        named = shutil.which(f"python3.{minor}")
-        on_path = [] if named is None else [Path(named)]
-        for candidate in [*on_path, *sorted(versions.glob(f"3.{minor}.*/bin/python"))]:
-            told = subprocess.run(
-                [candidate, "-c", "import ensurepip, sys; print('%d.%d' % sys.version_info[:2])"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if told.returncode == 0 and told.stdout.strip() == f"3.{minor}":
-                found.setdefault(f"3.{minor}", candidate)
-    return found
 
 
 def quick_start() -> str:
