@@ -35,16 +35,21 @@ def sparse(column: list[T | None]) -> list[T | None]:
     return []
 
 
+def alike(column: list[T]) -> list[T]:
+    """The column, or only its first element if all others are the same: a row that says nothing says what is first."""
+    return column[:1] if column and column.count(column[0]) == len(column) else column
+
+
 def journal_columns(writes: Sequence[SagaWrite]) -> JournalColumns:
     """The journal entries of all these writes, in order."""
     entries = [entry for write in writes for entry in write.entries]
-    alike = all(len(write.entries) == 1 and write.writer == write.token for write in writes)
-    named = () if alike else [(write, rev) for write in writes for rev, _ in enumerate(write.entries, write.rev)]
+    plain = all(len(write.entries) == 1 and write.writer == write.token for write in writes)
+    named = () if plain else [(write, rev) for write in writes for rev, _ in enumerate(write.entries, write.rev)]
     return JournalColumns(
         j_saga_ids=[write.id for write, _ in named],
         j_revs=[rev for _, rev in named],
         j_writers=[write.writer for write, _ in named],
-        j_kinds=[name_of(entry.event) for entry in entries],
+        j_kinds=alike([name_of(entry.event) for entry in entries]),
         j_step_ids=[step_of(entry.event) for entry in entries],
         j_events=[encode_event(entry.event) for entry in entries],
         j_inputs=sparse([entry.input for entry in entries]),

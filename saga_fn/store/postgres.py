@@ -20,7 +20,7 @@ from saga_fn.store.connection import Connection, Pool, holdable
 from saga_fn.store.database import PATIENCE, Database
 from saga_fn.store.faults import RowLockedError
 from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
-from saga_fn.store.journal_rows import journal_columns, sparse
+from saga_fn.store.journal_rows import alike, journal_columns, sparse
 from saga_fn.store.migrate import read_only_error
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_processes import PostgresProcesses
@@ -154,20 +154,20 @@ class PostgresStore:
             patience=patience,
             shard=shard,
             ids=[new.id for new in sagas],
-            names=[new.name for new in sagas],
-            versions=[new.version for new in sagas],
+            names=alike([new.name for new in sagas]),
+            versions=alike([new.version for new in sagas]),
             aggregation_ids=sparse([new.aggregation_id for new in sagas]),
             trace_ids=[new.trace_id for new in sagas],
             requests=[new.request for new in sagas],
-            plans=[new.state.plan for new in sagas],
+            plans=alike([new.state.plan for new in sagas]),
             format=FORMAT,
             states=[encode_state(new.state) for new in sagas],
             tokens=[new.token for new in sagas],
-            owners=[new.owner for new in sagas],
+            owners=alike([new.owner for new in sagas]),
             writers=[] if all(new.writer == new.token for new in sagas) else [new.writer for new in sagas],
             events=[encode_event(new.event) for new in sagas],
             payloads=[new.payload for new in sagas],
-            statuses=[new.status.value for new in sagas],
+            statuses=alike([new.status.value for new in sagas]),
             waits=sparse([new.waits.value or None for new in sagas]),
             dues=sparse([None if new.due is None else time_of(new.due) for new in sagas]),
             lease=lease,
@@ -223,7 +223,7 @@ class PostgresStore:
                 releases=[write.release for write in writes],
                 dues=sparse([None if write.due is None else time_of(write.due) for write in writes]),
                 seens=sparse([write.seen for write in writes]),
-                plans=[write.state.plan for write in writes],
+                plans=alike([write.state.plan for write in writes]),
                 statuses=[write.projection.status for write in writes],
                 # An IntFlag would be taken for an array.
                 waits=sparse([int(write.projection.waits) or None for write in writes]),

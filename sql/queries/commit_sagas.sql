@@ -1,13 +1,13 @@
 -- name: commit_sagas :many CommittedRow
--- nullable: tokens[], next_revs[], dues[], seens[], waits[], retry_counters[], last_errors[], j_step_ids[]
--- nullable: j_inputs[], j_input_ofs[], j_payloads[]
+-- nullable: tokens[], next_revs[], dues[], seens[], plans[], waits[], retry_counters[], last_errors[]
+-- nullable: j_kinds[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
 -- Write the next states of sagas with their journal entries and the answers to the letters they folded. Each row is
 -- judged by the token and the revision its writer knows. A row that gives the saga up or starts a step must also know
 -- every letter (`seen`). A saga that is not returned was not written, and neither was anything that goes with it.
 -- An array may leave out what would be NULL at its end, for the driver pays for each element. So NULL stands for what
--- is usual: 0 in `waits` and `retry_counters`, and the next revision in `next_revs`. `j_revs` are the revisions before
--- the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its owner has
--- written.
+-- is usual: 0 in `waits` and `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what is
+-- first. `j_revs` are the revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the
+-- order of `ids`, which its owner has written.
 -- Locks: the rows it writes, for which the statement waits `patience` milliseconds (55P03); with `past_locks` it skips
 -- those that another session has locked. They are not locked beforehand by every commit, because each lock is a record
 -- in the WAL.
@@ -45,7 +45,7 @@ written AS (
         token = CASE WHEN NOT g.release THEN s.token END,
         owner = CASE WHEN NOT g.release THEN s.owner END,
         due_at = CASE WHEN g.release THEN g.due ELSE s.due_at END,
-        plan = g.plan,
+        plan = coalesce(g.plan, (:plans::text[])[1]),
         status = g.status,
         waits = coalesce(g.waits, 0::smallint),
         state = g.state,
@@ -69,7 +69,8 @@ written AS (
 journal AS (
     INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
     SELECT
-        :shard::smallint, j.saga_id, j.rev + 1, j.writer, j.kind, j.step_id, j.event, j.input, j.input_of, j.payload
+        :shard::smallint, j.saga_id, j.rev + 1, j.writer,
+        coalesce(j.kind, (:j_kinds::text[])[1]), j.step_id, j.event, j.input, j.input_of, j.payload
     FROM unnest(
         CASE WHEN cardinality(:j_saga_ids::uuid[]) > 0 THEN :j_saga_ids::uuid[] ELSE :ids::uuid[] END,
         CASE WHEN cardinality(:j_saga_ids::uuid[]) > 0 THEN :j_revs::bigint[] ELSE :revs::bigint[] END,

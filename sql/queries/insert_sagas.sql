@@ -1,11 +1,12 @@
 -- name: insert_sagas :many InsertedRow
--- nullable: aggregation_ids[], tokens[], owners[], waits[], dues[], id
+-- nullable: names[], versions[], aggregation_ids[], plans[], tokens[], owners[], statuses[], waits[], dues[], id
 -- not null: lock_timeout
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
 -- not returned: the caller reads which of the two it was. Owned rows get a lease. Of the others those that could go on
 -- are due at once, those that begin by waiting when that is over.
--- An array may leave out what would be NULL at its end; NULL stands for 0 in `waits`. Without `writers` each saga is
--- written by the owner whose token it gets.
+-- An array may leave out what would be NULL at its end. NULL stands for 0 in `waits`, and for what is first in `names`,
+-- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
+-- owner whose token it gets.
 -- Locks: an insert waits for another transaction that has inserted the same id or business key and is still open,
 -- `patience` milliseconds at most; then the statement is given up (55P03). Without a key it waits for no transaction.
 -- All statements insert keys in one order, so that two of them do not wait for each other. The transaction may be a
@@ -19,8 +20,12 @@ WITH patience AS MATERIALIZED (
 ),
 new AS (
     SELECT
-        n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, n.state,
-        n.token, n.owner, n.writer, n.event, n.payload, n.status, n.waits, n.due
+        n.id, n.aggregation_id, n.trace_id, n.request, n.state, n.token, n.writer, n.event, n.payload, n.waits, n.due,
+        coalesce(n.name, (:names::text[])[1]) AS name,
+        coalesce(n.version, (:versions::integer[])[1]) AS version,
+        coalesce(n.plan, (:plans::text[])[1]) AS plan,
+        coalesce(n.status, (:statuses::text[])[1]) AS status,
+        CASE WHEN n.token IS NOT NULL THEN coalesce(n.owner, (:owners::uuid[])[1]) END AS owner
     FROM unnest(
         :ids::uuid[], :names::text[], :versions::integer[], :aggregation_ids::text[], :trace_ids::text[],
         :requests::bytea[], :plans::text[], :states::bytea[], :tokens::uuid[], :owners::uuid[],

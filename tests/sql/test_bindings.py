@@ -88,7 +88,8 @@ def plain(node: Any, query: Query) -> str:  # Any: a node of pglast's syntax tre
     text = re.sub(r"\b[gnjiw]\.(\w+)", r"\1", text)
     for _ in range(2):
         text = re.sub(r"CAST\(([^()]*) AS [^()]*\)", r"\1", text)
-    return re.sub(r"COALESCE\((\w+), [^()]*\)", r"\1", text)  # in an array NULL stands for what is usual
+    # In an array NULL stands for what is usual, or for what is first.
+    return re.sub(r"COALESCE\((\w+), (?:[^()]*|\(\w+\)\[1\])\)", r"\1", text)
 
 
 def part_of(query: Query, name: str) -> Any:  # Any: a node of pglast's syntax tree
