@@ -164,7 +164,8 @@ def test_the_type_of_every_public_name_is_known_in_full(consumer: Consumer) -> N
     shown = consumer.run(BASEDPYRIGHT, "--verifytypes", "saga_fn", "--ignoreexternal", "--outputjson", fails=1)
     symbols = msgspec.json.decode(shown, type=_Report).type_completeness.symbols
     assert any(one.name == "saga_fn.orchestrator.SagaOrchestrator.start" for one in symbols)
-    exported = [one for one in symbols if one.is_exported]
+    # An example is a program, not an interface; some need packages that are not there.
+    exported = [one for one in symbols if one.is_exported and not one.name.startswith("saga_fn.examples.")]
     unclear = [one.name for one in exported if one.is_type_ambiguous or not one.is_type_known]
     assert not unclear, unclear
 
