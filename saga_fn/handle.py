@@ -13,7 +13,7 @@ from saga_fn.core.state import Goal
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.arguments import micros_of_delay
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.outward import only_public_errors
+from saga_fn.engine.outward import INTERNAL, judges_its_own, only_public_errors, public_error
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.requests.first_row import StartRequest
 from saga_fn.engine.requests.obstacle import StartedSaga
@@ -61,6 +61,7 @@ class SagaRun(Generic[R_co]):
     def __repr__(self) -> str:
         return f"<run {self.id}>"
 
+    @judges_its_own
     async def result(self, timeout: timedelta | float | None = None, *, wait_parked: bool = False) -> R_co:
         """The saga's result, once it has completed.
 
@@ -72,10 +73,13 @@ class SagaRun(Generic[R_co]):
         SagaResultTimeoutError if it has not ended within `timeout`, and SagaNotFoundError if there is none, or the
         transaction that it was started in is not committed.
         """
-        live = await end_of(self._engine, self.id, self._live, timeout, name=self._name, wait_parked=wait_parked)
-        if live is not None and live.state.goal is Goal.COMPLETED:  # what this process has seen needs not be read
-            return result_of(live, self._definition)
-        ended = await outcome_of(self._engine, self.id, live, self._definition)
+        try:
+            live = await end_of(self._engine, self.id, self._live, timeout, name=self._name, wait_parked=wait_parked)
+            if live is not None and live.state.goal is Goal.COMPLETED:  # what this process has seen needs not be read
+                return result_of(live, self._definition)
+            ended = await outcome_of(self._engine, self.id, live, self._definition)
+        except INTERNAL as internal:
+            raise public_error(internal) from internal
         match ended:
             case Completed(result=result):
                 return result
@@ -126,6 +130,7 @@ class SagaHandle(Generic[D, R]):
         """The name it is registered under."""
         return self._registered.name
 
+    @judges_its_own
     async def start(
         self,
         data: D,
@@ -163,7 +168,11 @@ class SagaHandle(Generic[D, R]):
         """
         micros = micros_of_delay(delay)
         request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id, micros)
-        return self._run(await self._starter.start(request, connection))
+        try:
+            started = await self._starter.start(request, connection)
+        except INTERNAL as error:
+            raise public_error(error) from error
+        return self._run(started)
 
     async def start_many(
         self,

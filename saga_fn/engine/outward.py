@@ -14,6 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C")
 _ENTERED_AND_LEFT: Final = ("__aenter__", "__aexit__")
+_MARK: Final = "__judges_its_own__"
 
 
 def public_error(error: RowRefusedError | StoreBusyError) -> SagaError:
@@ -31,10 +32,24 @@ def public_error(error: RowRefusedError | StoreBusyError) -> SagaError:
     )
 
 
+INTERNAL: Final = (RowRefusedError, StoreBusyError)
+"""What the library's own parts tell each other."""
+
+
+def judges_its_own(call: Callable[P, R]) -> Callable[P, R]:
+    """A public coroutine that many wait in at once, and that turns what is `INTERNAL` into public errors by itself.
+
+    A coroutine around it would cost each of them an object that the garbage collector looks through.
+    """
+    setattr(call, _MARK, True)
+    return call
+
+
 def only_public_errors(face: type[C]) -> type[C]:
     """Let nothing but public errors out of a class that users call: out of each public coroutine that it defines itself."""
     for name, member in list(vars(face).items()):
-        if inspect.iscoroutinefunction(member) and (not name.startswith("_") or name in _ENTERED_AND_LEFT):
+        public = not name.startswith("_") or name in _ENTERED_AND_LEFT
+        if public and inspect.iscoroutinefunction(member) and not hasattr(member, _MARK):
             setattr(face, name, _told(member))
     return face
 
@@ -46,7 +61,7 @@ def _told(
     async def told(*args: P.args, **named: P.kwargs) -> R:
         try:
             return await call(*args, **named)
-        except (RowRefusedError, StoreBusyError) as error:
+        except INTERNAL as error:
             raise public_error(error) from error
 
     return told

@@ -123,7 +123,7 @@ class Interpreter:
         """What was begun, until this interpreter cuts it short: any other end of its task is somebody else's doing."""
         self._stopping: set[asyncio.Task[None]] | None = None
         """What was cut short and may still be cleaning up: nothing is undone beside it."""
-        self._unstarted: list[_Execution] = []
+        self._unstarted: tuple[_Execution, ...] = ()
         """What may be done as soon as the lease, which has run out, is renewed."""
         self._timer: asyncio.TimerHandle | None = None
         self._chore: asyncio.Task[None] | None = None
@@ -205,7 +205,7 @@ class Interpreter:
     def hand_back(self) -> None:
         """Cut short what runs and give the saga up now."""
         self._draining = True
-        self._unstarted = []
+        self._unstarted = ()
         self._cut_short()
         self._arrive(Incoming(HandedBack(self._clock.now())))
 
@@ -328,7 +328,7 @@ class Interpreter:
                     task = self._loop.create_task(self._execute(action), context=Context())
                     self._running[action.step] = (task, action)
                 case CancelExecution(step=step):
-                    self._unstarted = [one for one in self._unstarted if one.step != step]
+                    self._unstarted = tuple(one for one in self._unstarted if one.step != step)
                     running = self._running.pop(step, None)
                     if running is not None and not running[0].done():
                         self._cut(running[0])
@@ -369,7 +369,7 @@ class Interpreter:
     def _postpone(self, action: _Execution) -> None:
         """Begin it when the lease is renewed."""
         self._running.pop(action.step, None)
-        self._unstarted.append(action)
+        self._unstarted = (*self._unstarted, action)
         self._proceed()
 
     def look_after_tasks(self) -> None:
@@ -441,7 +441,7 @@ class Interpreter:
         self._finish()
 
     def _finish(self) -> None:
-        self._unstarted = []
+        self._unstarted = ()
         self._cut_short()
         if self._timer is not None:
             self._timer.cancel()
@@ -489,7 +489,7 @@ class Interpreter:
             if self._lost or self.over:
                 return
             await asyncio.sleep(0.05)
-        actions, self._unstarted = self._unstarted, []
+        actions, self._unstarted = self._unstarted, ()
         if not (self._lost or self.over):
             self._act(actions)
 

@@ -66,6 +66,12 @@ async def end_of(
     seconds = None if timeout is None else seconds_of(timeout)
     began = asyncio.get_running_loop().time()
     give_up = math.inf if seconds is None else began + seconds
+    if live is not None and live.state.goal not in _FOR_GOOD and saga_id in engine.held and engine.is_attended():
+        # The usual way, which leaves as few objects as can be to those who wait in their thousands.
+        try:  # noqa: SIM105 - that would be an object more
+            live = await engine.ends.wait(saga_id, _first_look(give_up, seconds), parked=wait_parked)
+        except TimeoutError:
+            pass
     seen = _Seen()
     for until in _looks(give_up, seconds):
         try:
@@ -91,9 +97,14 @@ async def end_of(
 
 def _looks(give_up: float, seconds: float | None) -> tuple[float, ...]:
     """Until when each look at the saga lasts: the last one, shortly before the end, tells what the saga waits for then."""
+    first = _first_look(give_up, seconds)
+    return (first,) if first == give_up else (first, give_up)
+
+
+def _first_look(give_up: float, seconds: float | None) -> float:
     if seconds is None or seconds < _SHORT:
-        return (give_up,)
-    return give_up - min(seconds * _LAST_PART, _LAST_LOOK), give_up
+        return give_up
+    return give_up - min(seconds * _LAST_PART, _LAST_LOOK)
 
 
 @attrs.define
