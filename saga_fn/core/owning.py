@@ -53,8 +53,11 @@ def _stands(state: SagaState, action: Action) -> bool:
 def wakes_owner(plan: Plan, state: SagaState) -> Moment | None:
     """The next moment that changes a saga beside what runs of it; None if only what runs does.
 
-    A step that is due already waits for another item to make room, not for a moment.
+    A step that is due already waits for another item to make room, not for a moment. In a chain nothing waits beside what
+    runs.
     """
+    if plan.is_chain and state.deadline is None and not plan.waits:
+        return None
     timed = plan.waits or state.deadline is not None
     if not timed and _WAITING.isdisjoint(map(type, state.steps)):
         return None

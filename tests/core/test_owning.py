@@ -16,6 +16,7 @@ from saga_fn.core.owning import (
     still_wanted,
     wakes_owner,
 )
+from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     Buffered,
     Gathered,
@@ -67,12 +68,16 @@ def test_an_action_stands_while_the_state_is_of_the_same_execution(
     assert still_wanted(saga(now), [action]) == ([action] if stands else [])
 
 
-def test_what_runs_alone_wakes_nobody() -> None:
-    assert wakes_owner(sequence("ab"), saga(Running(A, Tries(attempt=1)))) is None
+SIDE_BY_SIDE = Plan.of(step("a"), step("b"), step("c"))
+
+
+@pytest.mark.parametrize("plan", [sequence("abc"), SIDE_BY_SIDE], ids=["chain", "graph"])
+def test_what_runs_alone_wakes_nobody(plan: Plan) -> None:
+    assert wakes_owner(plan, saga(Running(A, Tries(attempt=1)))) is None
 
 
 def test_a_retry_beside_it_wakes_the_owner_unless_it_is_due_already() -> None:
-    plan = sequence("ab")
+    plan = SIDE_BY_SIDE
     running = Running(A, Tries(attempt=1))
     later = Moment(NOW + 5)
     assert wakes_owner(plan, saga(running, Retrying(B, Tries(), later))) == later
@@ -86,7 +91,7 @@ def test_the_deadline_and_a_sleep_wake_the_owner() -> None:
     running = Running(A, Tries(attempt=1))
     assert wakes_owner(sequence("ab"), saga(running, deadline=Moment(NOW + 9))) == NOW + 9
     sleeping = saga(running, Sleeping(B, Moment(NOW + 4)), deadline=Moment(NOW + 9))
-    assert wakes_owner(sequence("ab"), sleeping) == NOW + 4
+    assert wakes_owner(SIDE_BY_SIDE, sleeping) == NOW + 4
 
 
 def test_an_owner_reads_the_initial_data_outputs_and_events() -> None:

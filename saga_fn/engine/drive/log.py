@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, assert_never
 from uuid import UUID
 
 from saga_fn.core.event_kinds import Failed, is_failure
-from saga_fn.core.events import CompensationFailed, FailureKind, ProbeFailed, StepFailed
+from saga_fn.core.events import CompensationFailed, FailureKind, ProbeFailed, StepFailed, StepSucceeded
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.outlook import (
@@ -66,6 +66,8 @@ def about_id(
 
 def log_progress(saga: OwnedSaga, draft: EventBatch, log_errors: LogErrors) -> None:
     """Tell of what has just become durable as far as somebody should know: failures, parking, the end."""
+    if draft.release is None and len(draft.entries) == 1 and type(draft.entries[0].event) is StepSucceeded:
+        return  # nearly always
     for place, entry in enumerate(draft.entries):
         event = entry.event
         if is_failure(event):
