@@ -44,7 +44,7 @@ SETTINGS = {
     "autovacuum": "off",  # plans are judged on tables that nobody has analysed; a test that wants statistics makes them
 }
 
-LEAK_PATIENCE = 5.0
+LEAK_PATIENCE = 20.0
 """Seconds that a closed connection may take to vanish on the server."""
 
 

@@ -22,9 +22,10 @@ from saga_fn import (
     SagaStateError,
 )
 from saga_fn.core.ids import Moment
+from saga_fn.engine.hold.sweeping import Sweep
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of_key
-from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, MOST_UNREAD, STRANDED_AT_ONCE, Letter, Posted
+from saga_fn.store.records import EXPIRED_AT_ONCE, MOST_UNREAD, STRANDED_AT_ONCE, Letter, Posted
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, Shop
 from tests.engine.test_events import Approval, approval, approved, forge
@@ -72,8 +73,14 @@ async def test_what_its_sender_left_behind_is_handed_over_by_a_sweep(make: Make)
         assert await run.result(SOON) == Approval("ann")
 
 
-async def _none(shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
-    return []
+@pytest.fixture
+def no_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No sweep hands over what the sender of the test is to hand over."""
+
+    async def nothing(sweep: Sweep) -> None:
+        return None
+
+    monkeypatch.setattr(Sweep, "run", nothing)
 
 
 async def _nobody(shard: int, key: tuple[str, str]) -> None:
@@ -180,6 +187,7 @@ async def test_an_event_for_the_next_saga_waits_for_it(make: Make) -> None:
         assert await second.result(SOON) == Approval("bob")
 
 
+@pytest.mark.usefixtures("no_sweep")
 async def test_an_event_whose_saga_ends_while_it_is_handed_over_is_answered_with_its_end(make: Make) -> None:
     """Between the event's storing and the look for the saga, the saga ends: the event is for no other."""
     async with make() as orchestrator:
@@ -188,7 +196,6 @@ async def test_an_event_whose_saga_ends_while_it_is_handed_over_is_answered_with
         await suspended(first)
         kept = orchestrator.engine.store.kept_events
         hand_over = kept.hand_over
-        setattr(kept, "stranded", _none)  # noqa: B010 - the store's class is final; no sweep comes first
 
         async def once_it_has_ended(shard: int, key: tuple[str, str]) -> UUID | None:
             setattr(kept, "hand_over", hand_over)  # noqa: B010 - the store's class is final
@@ -203,6 +210,7 @@ async def test_an_event_whose_saga_ends_while_it_is_handed_over_is_answered_with
         assert (await second.snapshot()).buffered_events == ()
 
 
+@pytest.mark.usefixtures("no_sweep")
 async def test_an_event_that_was_answered_with_an_end_stays_dropped_when_the_saga_is_taken_up_again(make: Make) -> None:
     """The saga has FAILED when the event is to be handed over; an operator takes it up after the sender has its answer."""
     async with make() as orchestrator:
@@ -236,6 +244,7 @@ async def test_one_event_sent_twice_at_once_is_one_and_a_duplicate(make: Make) -
             assert sorted(both) == [Delivery.DUPLICATE, Delivery.KEPT]
 
 
+@pytest.mark.usefixtures("no_sweep")
 @pytest.mark.parametrize("first", ["id", "key"])
 async def test_one_event_sent_by_id_and_by_key_at_once_is_one_and_a_duplicate(make: Make, first: str) -> None:
     """The sender by the key stands between storing the event and handing it over when the other sends it."""
@@ -244,7 +253,6 @@ async def test_one_event_sent_by_id_and_by_key_at_once_is_one_and_a_duplicate(ma
         await suspended(run)
         kept = orchestrator.engine.store.kept_events
         hand_over, by_id = kept.hand_over, list[Delivery]()
-        setattr(kept, "stranded", _none)  # noqa: B010 - the store's class is final; no sweep comes first
 
         async def beside_the_other(shard: int, key: tuple[str, str]) -> UUID | None:
             setattr(kept, "hand_over", hand_over)  # noqa: B010 - as above

@@ -244,8 +244,10 @@ async def test_weakness_23_a_long_history_makes_no_attempt_dearer(
         assert await orchestrator.run_due() == 1
         read.append((meter.rows, meter.size))
     assert len((await SagaAdmin(orchestrator).get_saga(run.id)).step_history) > 80
-    assert read[-1][0] == read[1][0], "as many rows as at the beginning"
-    assert read[-1][1] <= read[1][1] + 16, "and as many bytes, but for the number of the attempt"
+    # The least of ten: the driver or a chore may have asked for something beside one of them.
+    (rows, size), (first_rows, first_size) = min(read[-10:]), min(read[1:11])
+    assert rows == first_rows, "as many rows as at the beginning"
+    assert size <= first_size + 16, "and as many bytes, but for the number of the attempt"
 
 
 SIZES = """SELECT
