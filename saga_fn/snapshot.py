@@ -241,6 +241,8 @@ class AttentionKind(enum.StrEnum):
     """Sagas ended FAILED within the last day; their snapshots say what is left over."""
     SLOTS_HELD = "slots_held"
     """The same sagas have held all slots of this process for minutes, so that no other one runs here."""
+    SUSPECTS = "suspects"
+    """Sagas that were taken over again and again without progress wait for their turns, each apart from others."""
     DEAF = "deaf"
     """This process hears of nothing that others tell it, and finds sagas by looking only: a pooler is in between."""
     RIGHTS = "rights"

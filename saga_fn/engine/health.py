@@ -9,6 +9,7 @@ from typing import Final, assert_never
 
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import counted, look_around
+from saga_fn.engine.hold.suspects import Suspects
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError, shown
 from saga_fn.snapshot import Attention, AttentionKind, Health
@@ -65,6 +66,8 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
         attention.append(Attention(AttentionKind.RIGHTS, of_rights))
     if worker.slots_held:
         attention.append(_slots_held(engine, worker.slots_held))
+    if engine.suspects.waited:
+        attention.append(_suspects(engine.suspects))
     return Health(
         ok=not problems,
         database=database,
@@ -162,6 +165,14 @@ def _attention(each: Noticed) -> Attention:
 def _slots_held(engine: SagaEngine, seconds: float) -> Attention:
     text = f"the same sagas have held all {engine.options.concurrency} slots of this process for {seconds:.0f} s"
     return Attention(AttentionKind.SLOTS_HELD, text, len(engine.held), saga_ids=tuple(engine.held)[:3])
+
+
+def _suspects(suspects: Suspects) -> Attention:
+    text = (
+        f"{suspects.waiting} sagas may be what kills their processes; they have waited {suspects.waited:.0f} s for their turns, "
+        "each apart from others"
+    )
+    return Attention(AttentionKind.SUSPECTS, text, suspects.waiting, saga_ids=tuple(suspects.next_ones[:3]))
 
 
 def _overdue(since: datetime) -> Attention:

@@ -317,6 +317,40 @@ async def test_suspects_of_two_takeovers_run_together_and_none_is_blamed() -> No
     await ward.over()
 
 
+async def test_suspects_that_wait_long_for_their_turns_are_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(suspects, "LONG_WAIT", 0.01)
+    ward = Ward()
+    first, second, third = (ward.take(3) for _ in range(3))
+    assert ward.suspects.waited == 0.0
+    for one in (first, second, third):
+        await until(lambda: one.alone is not None)  # noqa: B023 - it is awaited here
+        await asyncio.sleep(0.02)
+        one.progress.set_result(None)
+        del ward.held[one.id]
+        ward.suspects.nothing_else()
+    await ward.over()
+    assert ward.suspects.waited == 0.0
+    told = [record.getMessage() for record in caplog.records if record.name == "saga_fn.process"]
+    assert len(told) == 1
+    assert told[0].startswith("2 sagas may be what kills their processes: they have waited 0 s for their turns")
+
+
+async def test_health_names_suspects_that_wait_long(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with make() as orchestrator:
+        assert (await orchestrator.health()).attention == ()
+        waiting = [new_uuid(), new_uuid()]
+        monkeypatch.setattr(suspects.Suspects, "waited", property(lambda _: 20.0))
+        monkeypatch.setattr(suspects.Suspects, "waiting", property(lambda _: len(waiting)))
+        monkeypatch.setattr(suspects.Suspects, "next_ones", property(lambda _: waiting))
+        seen = await orchestrator.health()
+    assert seen.ok
+    (told,) = seen.attention
+    assert (told.kind, told.sagas, told.saga_ids) == (AttentionKind.SUSPECTS, 2, tuple(waiting))
+    assert told.text.startswith("2 sagas may be what kills their processes; they have waited 20 s")
+
+
 async def test_a_suspect_of_more_takeovers_runs_alone_after_the_others() -> None:
     ward = Ward(patience=SOON)
     young, old = ward.take(2), ward.take(3)

@@ -20,12 +20,15 @@ from uuid import UUID
 import attrs
 
 from saga_fn.engine.drive.interpreter import Interpreter
+from saga_fn.engine.drive.log import PROCESS
 
 TWICE: Final = 2
 """Takeovers without progress that make a suspect."""
 _APART_FOR: Final = 2.0
 """Seconds that suspects have the process to themselves, after the second takeover; twice as long after each further one."""
 _LONGEST_APART: Final = 60.0
+LONG_WAIT: Final = 10.0
+"""Seconds that suspects wait for their turns before that is told."""
 _PATIENCE: Final = 5.0
 """Seconds that a turn waits for what runs already; meanwhile nothing is taken on."""
 
@@ -55,6 +58,8 @@ class Suspects:
         self._waiting: list[_Suspect] = []
         self._idle = asyncio.Event()
         self._next_turn = 0.0
+        self._waits_since: float | None = None
+        self._told = False
         self.apart: bool = False
         """Whether suspects have the process to themselves, or are about to: nothing else is taken on."""
 
@@ -63,6 +68,17 @@ class Suspects:
         """How many are held and wait for their turn: they take no slot from others."""
         return len(self._waiting)
 
+    @property
+    def waited(self) -> float:
+        """For how many seconds some have waited for their turn, if that is long enough to be told; else 0."""
+        waited = 0.0 if self._waits_since is None else time.monotonic() - self._waits_since
+        return waited if waited > LONG_WAIT else 0.0
+
+    @property
+    def next_ones(self) -> list[UUID]:
+        """The sagas that wait for their turn."""
+        return [each.interpreter.saga.id for each in self._waiting]
+
     def nothing_else(self) -> None:
         """There is no other work at the moment: the next turn need not wait for it."""
         self._idle.set()
@@ -70,15 +86,30 @@ class Suspects:
     async def run(self, interpreter: Interpreter, takeovers: int, begin: Callable[[bool], None]) -> None:
         """Begin to run a suspect when it is its turn, and return when it no longer is."""
         suspect = _Suspect(interpreter, takeovers, begin)
+        if not self._waiting:
+            self._waits_since, self._told = time.monotonic(), False
         self._waiting.append(suspect)
         try:
             async with self._turn:
+                self._tell()
                 if not suspect.begun:  # else it has had its turn with others
                     await self._let_others_in()
                     await self._take_turn(suspect)
         finally:
             if suspect in self._waiting:
                 self._waiting.remove(suspect)
+            if not self._waiting:
+                self._waits_since = None
+
+    def _tell(self) -> None:
+        """Say once that some wait long: their slots are free, but nothing of them goes on."""
+        if self.waited and not self._told:
+            self._told = True
+            PROCESS.warning(
+                "%d sagas may be what kills their processes: they have waited %.0f s for their turns, each apart from others",
+                len(self._waiting),
+                self.waited,
+            )
 
     async def _let_others_in(self) -> None:
         left = self._next_turn - time.monotonic()
