@@ -318,10 +318,15 @@ class SagaParkedError(SagaError):
     def __init__(self, saga_id: UUID, *, snapshot: SagaSnapshot) -> None:
         self.saga_id = saga_id
         self.snapshot = snapshot
+        mend = "mend the cause, then retry_step, skip_step or compensate_step"
+        if snapshot.parked == "outcome_unknown":
+            mend = (
+                "find out whether the step has run: skip_step with its output if it has, else retry_step; in a rollback undo "
+                "it by hand if it has, then skip_step; compensate_step turns back without knowing"
+            )
         super().__init__(
             f"saga {saga_id} is parked at {snapshot.current_step_id}: {snapshot.parked}",
-            hint="SagaAdmin.get_saga tells more; mend the cause, then retry_step, skip_step or compensate_step; "
-            "result(wait_parked=True) waits until somebody has done so",
+            hint=f"SagaAdmin.get_saga tells more; {mend}; result(wait_parked=True) waits until somebody has done so",
         )
 
 

@@ -14,6 +14,7 @@ from saga_fn import (
     Event,
     FixedRetry,
     MemoryStore,
+    OutcomeUnknown,
     SagaAdmin,
     SagaBuilder,
     SagaOrchestrator,
@@ -182,3 +183,19 @@ async def test_run_outside_of_async_with_does_not_wait_for_a_person() -> None:
     orchestrator = SagaOrchestrator(MemoryStore())
     with pytest.raises(SagaParkedError):
         await orchestrator.register("shop", make_saga(Shop(returns=unfit))).run(Order("1"))
+
+
+async def test_who_awaits_a_step_in_doubt_is_told_which_verb_means_what(make: Make) -> None:
+    @step(on_unknown="park")
+    async def charge(inp: In) -> In:
+        raise OutcomeUnknown("the answer was lost")
+
+    builder = SagaBuilder(In)
+    definition = builder.build(output=builder.add_step(charge, depends_on=builder.initial))
+    async with make() as orchestrator:
+        run = await orchestrator.register("in doubt", definition).start(In())
+        with pytest.raises(SagaParkedError, match="outcome_unknown") as told:
+            await run.result(SOON)
+        assert "skip_step with its output if it has, else retry_step" in str(told.value)
+        await SagaAdmin(orchestrator).skip_step(run.id, "charge", In(7))
+        assert await run.result(SOON) == In(7)
