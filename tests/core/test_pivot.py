@@ -174,3 +174,18 @@ def test_a_rollback_under_way_takes_no_plan_whose_pivot_has_run() -> None:
     forward.tick(*(binding.step for binding in bound(C)))
     forward.fail(C)
     assert forward.of(C, Parked).why is ParkReason.PAST_PIVOT
+
+
+@pytest.mark.parametrize("undoes", [True, False], ids=["rolls back", "stops"])
+def test_a_pivot_that_may_have_run_when_time_was_over_is_left_to_a_person(undoes: bool) -> None:
+    """Also where nothing is compensated on a failure, and the saga was only to stop."""
+    steps = (step("a", pivot=True, undo=False), step("b", "a", undo=False))
+    plan = Plan.of(*steps, compensate_on_failure=undoes, deadline=SECOND)
+    saga = started(plan, A)
+    saga.now = SECOND
+    saga.tick()
+    turned = saga.state.goal
+    assert turned is (Goal.ROLLBACK if undoes else Goal.HALT)
+    saga.resume()  # its worker had stopped meanwhile
+    assert saga.of(A, Parked).why is ParkReason.OUTCOME_UNKNOWN
+    assert saga.state.goal is Goal.FORWARD

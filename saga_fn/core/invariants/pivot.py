@@ -36,8 +36,11 @@ def i10_no_way_back_from_a_pivot_in_doubt(edge: Edge) -> bool:
 
 
 def the_pivot_says_so(edge: Edge) -> bool:
-    """A rollback that has not begun gives way to a pivot that turns out to be done, or that may have been."""
-    if edge.before.goal is not Goal.ROLLBACK or edge.plan.pivot is None:
+    """A way back that has not begun gives way to a pivot that turns out to be done, or that may have been.
+
+    So it does where nothing is compensated on a failure, and the saga only was to stop.
+    """
+    if edge.before.goal not in (Goal.ROLLBACK, Goal.HALT) or edge.plan.pivot is None:
         return False
     pivot = find(edge.after, edge.plan.pivot)
     in_doubt = isinstance(pivot, Parked) and pivot.tries.doubt is not Doubt.NONE
