@@ -60,7 +60,8 @@ class Worker:
         return Upkeep("looks for due sagas", self._run, self._cancelled)
 
     def _sweeper(self) -> Upkeep:
-        return Upkeep("hands over events that were left behind", self._sweep_once)
+        # Where other code has cancelled one, the next one comes in its time.
+        return Upkeep("hands over events that were left behind", self._sweep_once, on_cancel=_nothing)
 
     @property
     def running(self) -> bool:
@@ -253,3 +254,7 @@ class Worker:
             return False
         wake.clear()
         return True
+
+
+def _nothing() -> None:
+    pass
