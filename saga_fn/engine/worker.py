@@ -61,7 +61,7 @@ class Worker:
 
     def _sweeper(self) -> Upkeep:
         # Where other code has cancelled one, the next one comes in its time.
-        return Upkeep("hands over events that were left behind", self._sweep_once, on_cancel=_nothing)
+        return Upkeep("hands over events that were left behind", self._sweep_once, on_cancel=lambda: None)
 
     @property
     def running(self) -> bool:
@@ -254,7 +254,3 @@ class Worker:
             return False
         wake.clear()
         return True
-
-
-def _nothing() -> None:
-    pass
