@@ -141,6 +141,7 @@ _KNOWN: Final[Mapping[str, Mapping[str, Arrival | _By]]] = {
         behind="AMQPConnectionError",
     ),
 }
+_ORDINARY: Final = (Exception, BaseExceptionGroup)
 _PACKAGES: Final[Mapping[str, str]] = {"aio_pika": "aiormq"}
 """Packages whose exceptions are another's."""
 
@@ -165,8 +166,8 @@ def arrival(error: BaseException) -> Arrival | None:
     An exception that is no Exception has cut the step short: it may have been in the middle of a request.
     """
     _, said = _look_up(type(error))
-    if said is None and not issubclass(type(error), Exception | BaseExceptionGroup):
-        return Arrival.OPEN
+    if said is None:
+        return None if isinstance(error, _ORDINARY) else Arrival.OPEN
     match said:
         case _By.BEHIND:
             return Arrival.NEVER if _nothing_left(error) else Arrival.OPEN

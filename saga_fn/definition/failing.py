@@ -85,6 +85,9 @@ class Refusals:
         one that is not, its causes speak, and of a group its leaves: one that is in doubt makes the whole doubtful; it is
         refused only if all of them are; and it is tried again only if every one of them is.
         """
+        if _is_alone(error):  # nearly always
+            kind = self._by_itself(error)
+            return self._unnamed if kind is None else kind
         found = {kind for _, kind in self._read(error)} or {self._unnamed}  # causes of each other say nothing
         if FailureKind.UNKNOWN in found:
             return FailureKind.UNKNOWN
@@ -98,7 +101,8 @@ class Refusals:
 
     def delay_of(self, error: BaseException) -> int | None:
         """How many microseconds it asks to wait, at least, if it is judged ERROR; None if it does not say."""
-        asked = [each.after for each, _ in self._read(error) if isinstance(each, RetryLater)]
+        telling = (error,) if _is_alone(error) else [each for each, _ in self._read(error)]
+        asked = [each.after for each in telling if isinstance(each, RetryLater)]
         return max(asked) // _MICROSECOND if asked else None
 
     def _read(self, error: BaseException) -> Iterator[tuple[BaseException, FailureKind]]:
@@ -110,9 +114,7 @@ class Refusals:
             if id(each) in seen:
                 continue
             seen.add(id(each))
-            kind = self._named(each)
-            if kind is None:
-                kind = self._known(each)
+            kind = self._by_itself(each)
             if kind is None:
                 behind = _behind(each)
                 left.extend((other, aside or beside) for other, beside in reversed(behind))
@@ -122,8 +124,13 @@ class Refusals:
             if not aside or kind is FailureKind.UNKNOWN:
                 yield each, kind
 
+    def _by_itself(self, error: BaseException) -> FailureKind | None:
+        """What the exception is named as, or known as; None where those behind it are to be asked."""
+        kind = self._named(error)
+        return self._known(error) if kind is None else kind
+
     def _named(self, error: BaseException) -> FailureKind | None:
-        """What the exception by itself is known to be; None where those behind it are to be asked."""
+        """What the exception says of itself, or the step's options say of it; None where neither says anything."""
         if isinstance(error, OutcomeUnknown):
             return FailureKind.UNKNOWN
         if isinstance(error, RetryLater):
@@ -131,9 +138,11 @@ class Refusals:
         for named, kind in (
             (self.unknown_on, FailureKind.UNKNOWN),
             (self.give_up_on, FailureKind.REFUSED),
-            (self.retry_on or (), FailureKind.ERROR),
+            (self.retry_on, FailureKind.ERROR),
         ):
-            if any(kind is FailureKind.UNKNOWN or may_be_named(error, cls) for cls in _those_of(error, named)):
+            if named and any(
+                kind is FailureKind.UNKNOWN or may_be_named(error, cls) for cls in _those_of(error, named)
+            ):
                 return kind
         return None
 
@@ -230,6 +239,11 @@ def _those_of(error: BaseException, named: tuple[type[Exception], ...]) -> list[
     """
     grouped = isinstance(error, BaseExceptionGroup)
     return [cls for cls in named if isinstance(error, cls) and (not grouped or issubclass(cls, BaseExceptionGroup))]
+
+
+def _is_alone(error: BaseException) -> bool:
+    """Whether nothing stands behind the exception: no cause, nothing that was being handled, no leaves of a group."""
+    return error.__cause__ is None and error.__context__ is None and not isinstance(error, BaseExceptionGroup)
 
 
 def _behind(error: BaseException) -> list[tuple[BaseException, bool]]:

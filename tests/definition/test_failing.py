@@ -208,6 +208,40 @@ def test_the_longest_delay_that_is_asked_for_is_the_one() -> None:
     assert refusals.delay_of(BankError()) is None
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        BankError(),
+        CardDeclinedError(1),
+        ConnectionRefusedError(),
+        ConnectionResetError(),
+        TimeoutError(),
+        ValueError(),
+        OutcomeUnknown(),
+        RetryLater(timedelta(seconds=1)),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"retry_on": ConnectionError},
+        {"retry_on": OSError, "give_up_on": (CardDeclinedError, BankError)},
+        {"give_up_on": ConnectionResetError, "unknown_on": BankError},
+        {"unknown_on": Exception},
+    ],
+    ids=str,
+)
+def test_an_exception_behind_which_nothing_stands_means_what_it_means_alone_in_a_group(
+    error: Exception, options: dict[str, object]
+) -> None:
+    refusals = Refusals.of(options, None)
+    grouped = ExceptionGroup("unhandled errors in a TaskGroup", [error])
+    assert refusals.judge(error) is refusals.judge(grouped)
+    assert refusals.delay_of(error) == refusals.delay_of(grouped)
+
+
 def test_a_delay_is_kept_within_what_can_be_waited() -> None:
     assert RetryLater(timedelta(seconds=-3)).after == timedelta(0)
     assert RetryLater(timedelta.max).after == timedelta(days=365)
