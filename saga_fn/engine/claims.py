@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, final
 from uuid import UUID
 
-from saga_fn.engine.drive.log import LOG
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.room import rooms as rooms_of
+from saga_fn.engine.observe.of_sagas import SagaNotClaimable
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.store.faults import is_an_answer
 from saga_fn.store.records import ClaimedSaga
@@ -132,13 +132,7 @@ class Claims:
         self._refused[saga_id] = time.monotonic() + seconds, seconds
         if len(self._refused) > _MOST_PASSED_OVER:
             del self._refused[next(iter(self._refused))]
-        LOG.error(
-            "saga %s cannot be claimed, and is passed over for %.0f s: %s",
-            saga_id,
-            seconds,
-            error.fact,
-            extra={"saga_id": str(saga_id)},
-        )
+        self._engine.observers.tell(SagaNotClaimable(saga_id, seconds, error))
 
 
 async def drive_due(engine: SagaEngine, limit: int) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import random
 import time
 from collections import Counter
@@ -30,7 +29,6 @@ from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Committer
 from saga_fn.engine.drive.execution import Clock, Incoming
 from saga_fn.engine.drive.interpreter import Interpreter, first_events
-from saga_fn.engine.drive.log import log_left, log_stopping
 from saga_fn.engine.drive.misfit import misfit_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_aside
@@ -41,6 +39,9 @@ from saga_fn.engine.hold.suspects import TWICE, Suspects
 from saga_fn.engine.hold.sweeping import Sweep
 from saga_fn.engine.hold.taken import Taken
 from saga_fn.engine.hold.wakeups import WakeupNotifier
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import NameLeftOut, StopCutsShort, StopLeaves, StopOverdue
+from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaLost, SagaReleased
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent, Seldom
 from saga_fn.engine.registry import Registry
@@ -52,7 +53,6 @@ from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
 
-_log = logging.getLogger("saga_fn")
 _LANES = 2
 _ROUSED_AGAIN: Final = 1.0
 """Seconds."""
@@ -75,6 +75,8 @@ class SagaEngine:
             )
         self.store = store
         self.options: EngineOptions = EngineOptions() if options is None else options
+        self.observers: Observers = Observers(tracebacks=self.options.log_errors == "traceback")
+        """Who is told what happens here."""
         self.registry: Registry = Registry()
         self.clock: Clock = Clock(store.now, random.random)
         self._on_over = self._let_go
@@ -82,7 +84,7 @@ class SagaEngine:
         self._judged: set[str] = set()
         self._roused: Seldom = Seldom(_ROUSED_AGAIN)
         """Sagas with a full inbox, which it is no use to have read at each event that is refused."""
-        self.sweep: Sweep = Sweep(store, self.registry, self.announce, self.have_read)
+        self.sweep: Sweep = Sweep(store, self.registry, self.observers, self.announce, self.have_read)
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()
@@ -103,15 +105,18 @@ class SagaEngine:
         """
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
-        self.committer: Committer = Committer(self.store, lanes=_LANES)
-        self._leases = LeaseKeeper(self.store, self.held, owner=self.owner, lease=self.options.lease)
+        self.committer: Committer = Committer(self.store, self.observers, lanes=_LANES)
+        self._leases = LeaseKeeper(self.store, self.held, self.observers, owner=self.owner, lease=self.options.lease)
         self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
-        self.ends: Ends = Ends(self.store, self.held)
+        self.ends: Ends = Ends(self.store, self.held, self.observers)
         self.hints: WakeupNotifier = WakeupNotifier(self.store)
-        self.roster: Roster = Roster(self.store, self.registry, self.owner)
+        self.roster: Roster = Roster(self.store, self.registry, self.owner, self.observers)
         self._suspects_apart: dict[UUID, asyncio.Task[None]] = {}
         self.suspects: Suspects = Suspects(
-            self.held, patience=self.options.lease.total_seconds(), on_change=self._slot_freed
+            self.held,
+            self.observers,
+            patience=self.options.lease.total_seconds(),
+            on_change=self._slot_freed,
         )
         """Sagas that may be what kills their processes."""
         self.taken: Taken = Taken(self.options.lease.total_seconds())
@@ -142,7 +147,7 @@ class SagaEngine:
                 await self.store.kept_events.knows(0, name)
             except RowRefusedError:
                 self.registry.left_out.add(name)
-                _log.error("the database's encoding cannot hold the saga name %r: no saga of it is looked for", name)
+                self.observers.tell(NameLeftOut(name))
             self._judged.add(name)
 
     async def keep_plans(self) -> None:
@@ -174,7 +179,7 @@ class SagaEngine:
             try:
                 state = decode_state(claim.state, claim.rev)
             except StoredDataError as error:
-                await set_aside(self.store, claim.id, claim.token, error)
+                await set_aside(self.store, self.observers, claim.id, claim.token, error)
                 continue
             by_shard.setdefault(shard_of(claim.id, self.store.shards), []).append((claim, state))
         for shard, group in by_shard.items():
@@ -188,7 +193,7 @@ class SagaEngine:
                 raise
             for claim, state in group:
                 if claim.id in unread:
-                    await set_aside(self.store, claim.id, claim.token, unread[claim.id])
+                    await set_aside(self.store, self.observers, claim.id, claim.token, unread[claim.id])
                     continue
                 try:
                     interpreter = await self._drive_claim(claim, state, recorded, sent)
@@ -196,7 +201,7 @@ class SagaEngine:
                     if not concerns_one(error):
                         raise
                     fault = missing_entry(error) if isinstance(error, KeyError) else error
-                    await set_aside(self.store, claim.id, claim.token, fault)
+                    await set_aside(self.store, self.observers, claim.id, claim.token, fault)
                     continue
                 if interpreter is not None:
                     driven.append(interpreter.until_over())
@@ -255,6 +260,8 @@ class SagaEngine:
         if first is None:
             return None
         interpreter = self._hold(self._interpreter(saga))
+        if self.observers.listens:
+            self.observers.tell(SagaClaimed(saga.identity, claim.takeover))
         times = takeovers(state, takeover=claim.takeover)
         if times >= TWICE and isinstance(first[-1].event, Resumed):
             apart = spawn(self._run_apart(interpreter, claim, first[:-1], times))
@@ -324,9 +331,9 @@ class SagaEngine:
             self.store,
             self.committer,
             self.clock,
+            self.observers,
             on_over=self._on_over,
             renew=self._renew,
-            log_errors=self.options.log_errors,
         )
         if self.stopping:
             interpreter.drain()
@@ -347,6 +354,9 @@ class SagaEngine:
             del self.held[saga.id]
         if interpreter.lost:
             self.taken.add(saga.id, saga.state, interpreter.stopping)
+        if self.observers.listens and saga.ended_as is None:
+            lost = interpreter.lost
+            self.observers.tell(SagaLost(saga.identity) if lost else SagaReleased(saga.identity, saga.due))
         if saga.ended_as is not None:
             self.ends.announce(saga)
         elif saga.due is not None:
@@ -399,8 +409,8 @@ class SagaEngine:
         try:
             async with asyncio.timeout((self.options.stop_timeout + STOP_MARGIN).total_seconds()):
                 await self._stop()
-        except TimeoutError:
-            _log.exception("the engine was not stopped in time: what is left of it ends by itself")
+        except TimeoutError as error:
+            self.observers.tell(StopOverdue(error))
         finally:
             self.stopping = False  # whoever is not entered may work all the same
 
@@ -408,13 +418,15 @@ class SagaEngine:
         for interpreter in list(self.held.values()):
             interpreter.drain()
         await self._wait_until_over(self.options.stop_timeout.total_seconds(), self._hurry)
-        running = [each for interpreter in self.held.values() for each in interpreter.running]
-        log_stopping(running, self.options.stop_timeout.total_seconds())
+        running = tuple(each for interpreter in self.held.values() for each in interpreter.running)
+        if running:
+            self.observers.tell(StopCutsShort(running, self.options.stop_timeout.total_seconds()))
         for interpreter in list(self.held.values()):
             interpreter.hand_back()
         await self._wait_until_over(_HANDING_BACK)
         await cut_short(self._suspects_apart.values(), _CLEAN_UP)
-        log_left(list(self.held))
+        if self.held:
+            self.observers.tell(StopLeaves(tuple(self.held)))
         for interpreter in list(self.held.values()):
             interpreter.abandon()
         await self.committer.stop(_CLEAN_UP)

@@ -8,15 +8,16 @@ there when a batch left.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Final, TypeAlias, TypeVar, final
 
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import UpkeepBegunAgain, UpkeepFailed
+
 T = TypeVar("T")
 Work: TypeAlias = Coroutine[object, object, T]
 
-_log = logging.getLogger("saga_fn")
 _AGAIN_AFTER: Final = 0.1
 """Seconds until a loop that somebody else has ended begins again: a loop of events that is closing is closed by then."""
 
@@ -51,9 +52,16 @@ class Upkeep:
     `on_cancel` is called.
     """
 
-    def __init__(self, what: str, work: Callable[[], Work[None]], on_cancel: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        work: Callable[[], Work[None]],
+        observers: Observers,
+        on_cancel: Callable[[], None] | None = None,
+    ) -> None:
         self._what = what
         self._work = work
+        self._observers = observers
         self._on_cancel = on_cancel
         self._task: asyncio.Task[None] | None = None
         self._again: asyncio.TimerHandle | None = None
@@ -87,12 +95,12 @@ class Upkeep:
             self._on_cancel()
             return
         if error is not None:
-            _log.error("the task that %s failed; it begins again", self._what, exc_info=error)
+            self._observers.tell(UpkeepFailed(self._what, error))
         self._again = call_later(_AGAIN_AFTER, self._begin_again)
 
     def _begin_again(self) -> None:
         if not self.running:
-            _log.warning("the task that %s was ended by other code of this process; it begins again", self._what)
+            self._observers.tell(UpkeepBegunAgain(self._what))
             self.start()
 
     def _drop_timer(self) -> None:

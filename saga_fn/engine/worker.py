@@ -6,7 +6,6 @@ Nothing depends on being told: a NOTIFY, a start or an end in this process only 
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Sequence
@@ -14,17 +13,22 @@ from collections.abc import Sequence
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.claims import Claims, with_room
-from saga_fn.engine.drive.log import PROCESS, log_unregistered
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.observe.of_process import (
+    ClaimRound,
+    ClaimRoundFailed,
+    SlotsHeld,
+    SweepFailed,
+    WorkerCancelled,
+    WorksOn,
+)
 from saga_fn.engine.tasks import Upkeep, call_later
 from saga_fn.errors import StoreError, shown
 from saga_fn.store.records import ClaimedSaga
 
-_log = logging.getLogger("saga_fn")
 _SHORTEST_WAIT = 0.05
 SLOTS_HELD = 120.0
 """Seconds for which the same sagas may hold all slots before that is told."""
-_MOST_NAMED = 5
 _SWEEP_EVERY = 10
 """Poll intervals."""
 
@@ -57,11 +61,12 @@ class Worker:
         engine.on_due = self.wake_at
 
     def _upkeep(self) -> Upkeep:
-        return Upkeep("looks for due sagas", self._run, self._cancelled)
+        return Upkeep("looks for due sagas", self._run, self._engine.observers, self._cancelled)
 
     def _sweeper(self) -> Upkeep:
         # Where other code has cancelled one, the next one comes in its time.
-        return Upkeep("hands over events that were left behind", self._sweep_once, on_cancel=lambda: None)
+        what = "hands over events that were left behind"
+        return Upkeep(what, self._sweep_once, self._engine.observers, on_cancel=lambda: None)
 
     @property
     def running(self) -> bool:
@@ -87,10 +92,7 @@ class Worker:
     def _cancelled(self) -> None:
         """Other code has cancelled the loop's task: it may have meant this whole process, so health tells, and the log."""
         self.last_error = "its task was cancelled by code outside of this library"
-        _log.error(
-            "the worker's task was cancelled by code outside of this library: this process claims no saga any more until"
-            " its orchestrator is left and entered again"
-        )
+        self._engine.observers.tell(WorkerCancelled())
 
     def wake(self) -> None:
         """Look now."""
@@ -136,6 +138,8 @@ class Worker:
                 await self._engine.roster.beat()
                 self._watch_slots()
                 claimed = await self._look()
+                if self._engine.observers.listens:
+                    self._engine.observers.tell(ClaimRound(claimed))
                 self._sweep()
                 self.failures, self.last_error = 0, None
                 backoff.reset()
@@ -144,8 +148,7 @@ class Worker:
             except Exception as error:  # noqa: BLE001 - the loop never dies silently: it logs, backs off and goes on
                 self.failures += 1
                 self.last_error = error.fact if isinstance(error, StoreError) else shown(error)
-                log = _log.warning if isinstance(error, StoreError) else _log.exception
-                log("the worker could not look for due sagas: %s", self.last_error)
+                self._engine.observers.tell(ClaimRoundFailed(error, self.last_error))
                 claimed = 0
                 await backoff.pause()
             if claimed and self._behind and self._free() > 0:
@@ -167,13 +170,8 @@ class Worker:
         """Name the sagas that hold all slots for long, once for as long as they do."""
         held = self.slots_held
         if held and not self._told_full:
-            some = list(self._engine.held.values())[:_MOST_NAMED]
-            _log.warning(
-                "the same sagas have held all %d slots of this process for %.0f s, so it takes on no other: %s",
-                self._engine.options.concurrency,
-                held,
-                ", ".join(f"{each.saga.id} ({each.saga.registered.name})" for each in some),
-            )
+            sagas = tuple((each.saga.id, each.saga.registered.name) for each in self._engine.held.values())
+            self._engine.observers.tell(SlotsHeld(self._engine.options.concurrency, held, sagas))
         self._told_full = held > 0
 
     def _sweep(self) -> None:
@@ -191,7 +189,7 @@ class Worker:
             await self._engine.sweep.run()
         except StoreError as error:
             if not self._swept_badly:
-                PROCESS.warning("events that were left on their way could not be handed over: %s", error.fact)
+                self._engine.observers.tell(SweepFailed(error))
             self._swept_badly = True
         else:
             self._swept_badly = False
@@ -201,7 +199,7 @@ class Worker:
         engine = self._engine
         if not engine.registry.pairs and not self._told:
             self._told = True
-            log_unregistered()
+            engine.observers.tell(WorksOn(()))
         pairs, _ = self._room()
         if not pairs or self._free() <= 0:
             if pairs and engine.committer.stalled and self._polls_now():

@@ -28,6 +28,7 @@ from saga_fn import (
 from saga_fn.core.effects import Action, RunCompensation, RunProbe, RunStep
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.hold.leases import LeaseKeeper
+from saga_fn.engine.observe.observers import Observers
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed
 from tests.engine.conftest import Make
@@ -187,7 +188,7 @@ async def test_deadlines_are_watched_again_although_the_renewal_never_paused() -
         )
 
     lease = timedelta(seconds=0.8)
-    keeper = LeaseKeeper(cast("Store", Silent()), held, owner=UUID(int=3), lease=lease)
+    keeper = LeaseKeeper(cast("Store", Silent()), held, Observers(), owner=UUID(int=3), lease=lease)
     try:
         held[UUID(int=1)] = interpreter("first", time.monotonic() + 60)
         keeper.ensure_running()

@@ -24,6 +24,7 @@ from saga_fn.engine import worker
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.hold import suspects
 from saga_fn.engine.hold.suspects import Suspects
+from saga_fn.engine.observe.observers import Observers
 from saga_fn.store.ids import new_uuid
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order, ShopError
@@ -262,7 +263,7 @@ class Ward:
     def __init__(self, *, patience: float = 0.05) -> None:
         self.held: dict[Any, Any] = {}  # Any: pretended
         self.changes = 0
-        self.suspects = Suspects(self.held, patience=patience, on_change=self._changed)
+        self.suspects = Suspects(self.held, Observers(), patience=patience, on_change=self._changed)
         self.tasks: list[asyncio.Task[None]] = []
 
     def _changed(self) -> None:

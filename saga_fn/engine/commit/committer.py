@@ -7,7 +7,6 @@ anything, and nothing is ever assumed of a commit whose answer was lost.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections.abc import Callable, Coroutine, Sequence
@@ -21,6 +20,9 @@ import msgspec
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.commit.batching import Batcher, by_halves
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import BatchCommitted, CommitsRecovered, CommitsRefused, CommitsWait
+from saga_fn.engine.observe.of_sagas import WriteSetAside
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError, is_an_answer
@@ -28,7 +30,6 @@ from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed, SagaWrite
 
-_log = logging.getLogger("saga_fn")
 _LONGEST_PAUSE = 2.0
 _LONGEST_PAUSE_IF_REFUSED = 10.0
 _IMPATIENCE = 10.0
@@ -111,8 +112,9 @@ class _Pending:
 class Committer:
     """Commits sagas' next states, many sagas a statement. `lanes` commits are in flight at most."""
 
-    def __init__(self, store: Store, *, lanes: int) -> None:
+    def __init__(self, store: Store, observers: Observers, *, lanes: int) -> None:
         self._store = store
+        self._observers = observers
         self._lanes: Batcher[_Pending] = Batcher(self._send, lanes=lanes)
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -254,11 +256,15 @@ class Committer:
                 await (refusals if refused else backoff).pause()
             else:
                 self._was_taken()
+                if self._observers.listens:
+                    self._observers.tell(BatchCommitted(shard, len(batch), time.monotonic() - since))
                 return committed
 
     def _was_taken(self) -> None:
         self._taken_at = time.monotonic()
-        self.trouble = None
+        if self.trouble is not None:
+            self.trouble = None
+            self._observers.tell(CommitsRecovered())
 
     async def _parted(self, shard: int, batch: Sequence[_Pending], error: StoreError, since: float) -> bool:
         """Whether the trouble is about some writes alone: then they are set aside, and the others are settled.
@@ -306,17 +312,15 @@ class Committer:
 
     def _set_aside(self, shard: int, pending: _Pending, error: StoreError, *, singled_out: bool) -> None:
         """Send this write beside the lanes from now on, where it is in nobody's way."""
-        _log.warning("the store does not take what saga %s has come to: %s", pending.write.id, error.fact)
+        self._observers.tell(WriteSetAside(pending.write.id, error))
         self._aside[pending.id] = time.monotonic(), error
         self._spawn(self._look_up(shard, pending, singled_out=singled_out))
 
     def _note(self, error: StoreError) -> None:
         """Remember why commits are not taken, and say so once."""
         if type(self.trouble) is not type(error):
-            if isinstance(error, StoreRefusedError):
-                _log.error("the store refuses commits, sagas stand still: %s (%s)", error.fact, error.hint)
-            else:
-                _log.warning("the store does not answer, commits wait for it: %s", error.fact)
+            refused = isinstance(error, StoreRefusedError)
+            self._observers.tell(CommitsRefused(error) if refused else CommitsWait(error))
         self.trouble = error
 
     def _spawn(self, work: Coroutine[object, object, None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Final, cast
@@ -13,6 +14,7 @@ import msgspec
 from returns.result import Failure, Success
 
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
+from saga_fn.core.event_kinds import Phase
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
@@ -29,11 +31,11 @@ from saga_fn.core.reading import find
 from saga_fn.core.state import Running
 from saga_fn.definition import NOT_DONE, Done, Refusals, StepBinding, StepContext, WaitFor
 from saga_fn.definition.parts import WithoutContext
-from saga_fn.engine.drive.log import LOG
-from saga_fn.engine.drive.log import about as about_saga
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import Fault, program_end
 from saga_fn.engine.drive.waits import about
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_sagas import AttemptBegun, AttemptOver, ReturnedLate
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
 from saga_fn.printable import name_of_type
 from saga_fn.store.records import Recorded, time_of
@@ -62,7 +64,9 @@ class Clock:
     timeouts: Timeouts = attrs.field(factory=Timeouts)
 
 
-async def execute(saga: OwnedSaga, action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
+async def execute(
+    saga: OwnedSaga, action: RunStep | RunCompensation | RunProbe, clock: Clock, observers: Observers
+) -> Incoming:
     """Run a step, its compensation or its probe.
 
     Raises CancelledError when this very task is cancelled, and KeyboardInterrupt and SystemExit, by which the program ends:
@@ -70,23 +74,36 @@ async def execute(saga: OwnedSaga, action: RunStep | RunCompensation | RunProbe,
     """
     match action:
         case RunStep():
-            told = await _run_step(saga, action, clock)
+            told = await _run_step(saga, action, clock, observers)
             return told if type(told.event) is StepSucceeded else _with_input(saga, action, told)
         case RunCompensation():
-            return await _run_compensation(saga, action, clock)
+            return await _run_compensation(saga, action, clock, observers)
         case RunProbe():
-            return await _run_probe(saga, action, clock)
+            return await _run_probe(saga, action, clock, observers)
 
 
-async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock) -> Incoming:
+async def execute_watched(
+    saga: OwnedSaga, action: RunStep | RunCompensation | RunProbe, clock: Clock, observers: Observers
+) -> Incoming:
+    """The same, and those who listen are told when it begins and when it is over."""
+    attempt = (saga.identity, action.step, action.attempt, _PHASE[type(action)])
+    observers.tell(AttemptBegun(*attempt))
+    begun = time.monotonic()
+    try:
+        return await execute(saga, action, clock, observers)
+    finally:
+        observers.tell(AttemptOver(*attempt, time.monotonic() - begun))
+
+
+async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: Observers) -> Incoming:
     binding = saga.binding(action.step)
     given = saga.for_step(action)
     run = binding.execute
     if isinstance(run, WithoutContext):
-        value = await _call(saga, action, run.fn, (given.value,), binding.timeout, clock)
+        value = await _call(saga, action, run.fn, (given.value,), binding.timeout, clock, observers)
     else:
         context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
-        value = await _call(saga, action, run, (given.value, context), binding.timeout, clock)
+        value = await _call(saga, action, run, (given.value, context), binding.timeout, clock, observers)
     if type(value) is _Raised:
         return _raised(clock, action, value, binding.refusals)
     if type(value) is Failure:
@@ -117,7 +134,7 @@ def _with_input(saga: OwnedSaga, action: RunStep, told: Incoming) -> Incoming:
     return msgspec.structs.replace(told, input=data, input_of=given.same_as)
 
 
-async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clock) -> Incoming:
+async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clock, observers: Observers) -> Incoming:
     binding = saga.binding(action.step)
     timeout = binding.compensation_timeout
     context = _context(saga, action.step, "compensate", action.attempt, action.heard, timeout, clock)
@@ -129,7 +146,7 @@ async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clo
         given, output = saga.for_compensation(action)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
-    returned = await _call(saga, action, compensate, (given, output, context), timeout, clock)
+    returned = await _call(saga, action, compensate, (given, output, context), timeout, clock, observers)
     if type(returned) is _Raised:
         return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step), returned)
     if isinstance(returned, WaitFor):
@@ -137,7 +154,7 @@ async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clo
     return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
 
 
-async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock) -> Incoming:
+async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers: Observers) -> Incoming:
     binding = saga.binding(action.step)
     # The key is that of the execution in question, so that it can be looked up where it may have arrived.
     context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.probe_timeout, clock)
@@ -149,7 +166,7 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock) -> Incomin
         given = saga.for_doubtful(action.step)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
-    answer = await _call(saga, action, probe, (given.value, context), binding.probe_timeout, clock)
+    answer = await _call(saga, action, probe, (given.value, context), binding.probe_timeout, clock, observers)
     if type(answer) is _Raised:
         return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step), answer)
     if answer is NOT_DONE:
@@ -210,6 +227,7 @@ async def _call(
     given: tuple[object, ...],
     timeout: float | None,
     clock: Clock,
+    observers: Observers,
 ) -> object | _Raised:
     """Await user code under its timeout.
 
@@ -232,8 +250,7 @@ async def _call(
         return returned
     if type(returned) is Failure:
         return _out_of_time(timeout, cast("object", returned.failure()))  # pyright: ignore[reportUnknownMemberType]  # as above
-    extra = about_saga(saga, action.step, action.attempt)
-    LOG.warning("saga %s: %s returned after its time of %g s was over", saga.id, action.step, timeout, extra=extra)
+    observers.tell(ReturnedLate(saga.identity, action.step, action.attempt, timeout))
     return returned
 
 
@@ -287,6 +304,11 @@ def _failed(
 
 
 _NOTHING_NAMED: Final = Refusals()
+_PHASE: Final[Mapping[type[RunStep | RunCompensation | RunProbe], Phase]] = {
+    RunStep: Phase.EXECUTE,
+    RunCompensation: Phase.COMPENSATE,
+    RunProbe: Phase.PROBE,
+}
 _FAILED: Final[
     Mapping[type[RunStep | RunCompensation | RunProbe], type[StepFailed | CompensationFailed | ProbeFailed]]
 ] = {

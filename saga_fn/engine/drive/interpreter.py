@@ -37,13 +37,14 @@ from saga_fn.core.waiting import takes_more
 from saga_fn.engine.commit.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.drive.earlier import Earlier
 from saga_fn.engine.drive.event_batch import EventBatch
-from saga_fn.engine.drive.execution import Clock, Incoming, cut_by_others, execute
-from saga_fn.engine.drive.log import LOG, about, log_progress
+from saga_fn.engine.drive.execution import Clock, Incoming, cut_by_others, execute, execute_watched
 from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.progress import tell_progress
 from saga_fn.engine.drive.rejections import note_late, note_refused, readable
 from saga_fn.engine.drive.set_aside import concerns_one, set_aside
 from saga_fn.engine.drive.step_error import Fault
-from saga_fn.engine.options import LogErrors
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_sagas import LeftByProgram, LeftToLease, RowRefused, WaitsForStore
 from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import MOST_READ, SagaWrite
@@ -71,10 +72,10 @@ class Interpreter:
         "_given_up",
         "_hearsay",
         "_is_more",
-        "_log_errors",
         "_loop",
         "_lost",
         "_no_room",
+        "_observers",
         "_on_over",
         "_progressed",
         "_renew",
@@ -96,10 +97,10 @@ class Interpreter:
         store: Store,
         committer: Committer,
         clock: Clock,
+        observers: Observers,
         *,
         on_over: Callable[[Interpreter], None],
         renew: Callable[[Interpreter], Awaitable[bool]],
-        log_errors: LogErrors = "type",
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.saga: OwnedSaga = saga
@@ -115,7 +116,7 @@ class Interpreter:
         self._clock = clock
         self._on_over = on_over
         self._renew = renew
-        self._log_errors: LogErrors = log_errors
+        self._observers = observers
         self._arrived: list[Incoming] = []
         self._deciding: list[Incoming] = []
         self._draft: EventBatch | None = None
@@ -240,7 +241,7 @@ class Interpreter:
 
     def _end_with_program(self) -> None:
         """Write nothing, for what ends the program says nothing of the step: the saga is left as by a crash."""
-        LOG.warning("saga %s is left to its lease: the program ends", self.saga.id, extra=about(self.saga))
+        self._observers.tell(LeftByProgram(self.saga.identity))
         task = asyncio.current_task()
         if task is not None:
             task.add_done_callback(_hear)
@@ -290,7 +291,7 @@ class Interpreter:
                     self._lost = True
                     self._arrived = [*self._deciding, *self._arrived]
                 case Refused(error=error):
-                    LOG.error("the database refused saga %s: %s", self.saga.id, error.fact, extra=about(self.saga))
+                    self._observers.tell(RowRefused(self.saga.identity, error))
                     self._cut_short()
                     if any(isinstance(item.event, SagaParked) for item in self._deciding):
                         self._break_off(error)  # not even that can be written
@@ -316,7 +317,7 @@ class Interpreter:
         if not self._progressed and any(type(entry.event) is not Resumed for entry in draft.entries):
             self._progressed = True
             _tell(self._told_progress)
-        log_progress(saga, draft, self._log_errors)
+        tell_progress(self._observers, draft)
         self._act(draft.standing_actions())
         if not self._given_up:
             self._set_timer()
@@ -345,7 +346,8 @@ class Interpreter:
                 self._postpone(action)
                 return
             begun = True
-            done = await execute(self.saga, action, self._clock)
+            run = execute_watched if self._observers.listens else execute
+            done = await run(self.saga, action, self._clock, self._observers)
         except asyncio.CancelledError:
             mine = self._running.get(action.step)
             if mine is None or mine[0] is not asyncio.current_task():
@@ -421,7 +423,7 @@ class Interpreter:
         late = [item for item in self._arrived if self._lost and is_result(item.event)]
         self._arrived = []
         if late:
-            self._wait_for(note_late(self._store, self.saga, late))
+            self._wait_for(note_late(self._store, self._observers, self.saga, late))
         else:
             self._finish()
 
@@ -432,12 +434,10 @@ class Interpreter:
             return
         self._cut_short()
         self._lost = True
-        self._wait_for(set_aside(self._store, self.saga.id, self.saga.token, error))
+        self._wait_for(set_aside(self._store, self._observers, self.saga.id, self.saga.token, error))
 
     def _leave_to_lease(self, error: BaseException) -> None:
-        LOG.error(
-            "saga %s could not be driven; its lease runs out", self.saga.id, exc_info=error, extra=about(self.saga)
-        )
+        self._observers.tell(LeftToLease(self.saga.identity, error))
         self._finish()
 
     def _finish(self) -> None:
@@ -503,7 +503,7 @@ class Interpreter:
         if letters is None:
             return
         self._is_more = len(letters) >= MOST_READ
-        told = await readable(self._store, self.saga, letters, self._clock.now())
+        told = await readable(self._store, self._observers, self.saga, letters, self._clock.now())
         # All of them anew, ahead of the results that have come: what a step was told, the next is to know. By the plan that
         # the saga has now.
         changed = [item for item in self._arrived if isinstance(item.event, PlanChanged)]
@@ -533,13 +533,13 @@ class Interpreter:
                     raise
                 tries += 1
                 if tries == _TELL_AT:
-                    LOG.warning("saga %s waits for %s: %s", self.saga.id, what, error.fact, extra=about(self.saga))
+                    self._observers.tell(WaitsForStore(self.saga.identity, what, error))
                 await backoff.pause()
         return None
 
     async def _note_refused(self, draft: EventBatch) -> None:
         for item, rejection in draft.refused:
-            await note_refused(self._store, self.saga, item, rejection, answered=bool(draft.entries))
+            await note_refused(self._store, self._observers, self.saga, item, rejection, answered=bool(draft.entries))
         self._read_on()
 
 

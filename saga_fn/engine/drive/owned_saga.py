@@ -37,6 +37,7 @@ from saga_fn.definition.condition import holds
 from saga_fn.engine.drive.earlier import NOTHING, Earlier, digest_before, digest_of, digest_of_list
 from saga_fn.engine.drive.step_error import Fault, program_end
 from saga_fn.engine.drive.waits import bind_wait
+from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import PayloadError, PayloadTooLargeError
 from saga_fn.store.records import Entry, Recorded, time_of
@@ -110,6 +111,11 @@ class OwnedSaga:
     """An input has become other bytes: whether it is another, only the journal tells."""
     _initial_data: object = attrs.field(default=None, init=False)
     _outputs: dict[StepId, object] = attrs.field(factory=dict, init=False)
+
+    @property
+    def identity(self) -> SagaIdentity:
+        """What a fact says of it."""
+        return SagaIdentity(self.id, self.registered.name, self.registered.version, self.trace_id)
 
     def begun(self, at: Moment, *, deadline: float) -> None:
         """The saga was inserted at that moment; its lease ends at that monotonic time."""

@@ -6,21 +6,19 @@ state and its journal stay as they are, for a person to look at, and no worker c
 
 from __future__ import annotations
 
-import logging
 from uuid import UUID
 
 from saga_fn.core.flaws import misfit_in
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import SagaState
-from saga_fn.engine.drive.traces import in_lines
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_sagas import SagaNotSetAside, SagaSetAside
 from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.printable import name_of_type
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import decode_state
-
-_log = logging.getLogger("saga_fn")
 
 
 def usable_state(plan: Plan | None, data: bytes, rev: int, *, ended: SagaStatus | None) -> SagaState:
@@ -42,23 +40,15 @@ def concerns_one(error: BaseException) -> bool:
     return not isinstance(error, StoreError) or isinstance(error, StoredDataError | RowRefusedError)
 
 
-async def set_aside(store: Store, saga_id: UUID, token: UUID, error: BaseException) -> None:
+async def set_aside(store: Store, observers: Observers, saga_id: UUID, token: UUID, error: BaseException) -> None:
     """Park the saga that was claimed by that token, because of the error; if even that fails, its lease runs out."""
-    why = error.fact if isinstance(error, StoreError) else name_of_type(error)
-    extra = {"saga_id": str(saga_id)}
-    known = isinstance(error, StoreError)
-    _log.error(
-        "saga %s cannot be driven and is parked: %s",
-        saga_id,
-        why,
-        exc_info=None if known else in_lines(error),
-        extra=extra,
-    )
+    fact = SagaSetAside(saga_id, error)
+    observers.tell(fact)
     try:
         await store.park_row(saga_id, token, name_of_type(error))
-        await store.note(saga_id, "set_aside", why)
+        await store.note(saga_id, "set_aside", fact.why)
     except StoreError as refused:
-        _log.error("saga %s could not be parked; its lease runs out: %s", saga_id, refused.fact, extra=extra)
+        observers.tell(SagaNotSetAside(saga_id, refused))
 
 
 def missing_entry(error: KeyError) -> StoredDataError:

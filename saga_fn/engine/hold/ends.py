@@ -13,6 +13,7 @@ from uuid import UUID
 
 from saga_fn.backoff import Backoff
 from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.tasks import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import shard_of
@@ -34,11 +35,11 @@ _Told: TypeAlias = asyncio.Future[OwnedSaga | _Over | None]
 class Ends:
     """Everybody in this process who waits for a saga to end. `held` are the sagas this process is running."""
 
-    def __init__(self, store: Store, held: Container[UUID]) -> None:
+    def __init__(self, store: Store, held: Container[UUID], observers: Observers) -> None:
         self._store = store
         self._held = held
         self._waiting: dict[UUID, dict[_Told, bool]] = {}
-        self._looking = Upkeep("looks for the ends of sagas", self._look_while_anybody_waits)
+        self._looking = Upkeep("looks for the ends of sagas", self._look_while_anybody_waits, observers)
         self._backoff = Backoff(_SHORTEST_PAUSE, _LONGEST_PAUSE, factor=1.5)
         self._parked: set[UUID] = set()
 

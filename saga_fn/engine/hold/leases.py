@@ -10,7 +10,6 @@ what runs of it may go on past the deadline; nothing is started before the lease
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import time
 from collections import defaultdict
@@ -19,13 +18,15 @@ from datetime import timedelta
 from uuid import UUID
 
 from saga_fn.engine.drive.interpreter import Interpreter
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import LeasesRanOut, LoopBlocked, RenewalFailed
+from saga_fn.engine.observe.of_sagas import LeaseNotRenewed
 from saga_fn.engine.tasks import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.faults import is_an_answer
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 
-_log = logging.getLogger("saga_fn")
 _MOST_ROWS = 500
 _LOOK_EVERY = 0.25
 """Seconds between two looks at a row whose lease would have run out if somebody else did not keep it locked."""
@@ -36,14 +37,17 @@ _TRUST = 4 * _LOOK_EVERY
 class LeaseKeeper:
     """Keeps the leases of the interpreters in `held`, which others fill and empty."""
 
-    def __init__(self, store: Store, held: Mapping[UUID, Interpreter], *, owner: UUID, lease: timedelta) -> None:
+    def __init__(
+        self, store: Store, held: Mapping[UUID, Interpreter], observers: Observers, *, owner: UUID, lease: timedelta
+    ) -> None:
         self._store = store
+        self._observers = observers
         self._held = held
         self._owner = owner
         self._lease = lease
         # Two tasks, each looked after by itself: a renewal that hangs must not keep a lost saga running.
-        self._renewing = Upkeep("renews leases", self._renew_for_as_long_as_needed)
-        self._watching = Upkeep("watches the deadlines of leases", self._watch_deadlines)
+        self._renewing = Upkeep("renews leases", self._renew_for_as_long_as_needed, observers)
+        self._watching = Upkeep("watches the deadlines of leases", self._watch_deadlines, observers)
         self._found_locked: dict[UUID, float] = {}
         """When (monotonic time) a saga was last asked for that is ours and could not be renewed."""
 
@@ -66,15 +70,11 @@ class LeaseKeeper:
             now = time.monotonic()
             if now - asleep - pause > self._lease.total_seconds() / 3:
                 blocked = now - asleep - pause
-                _log.warning("the event loop was blocked for %.1f s: a step runs code that does not await", blocked)
+                self._observers.tell(LoopBlocked(blocked))
             over = [each for each in self._held.values() if now >= each.saga.deadline and not each.lost]
             over = [each for each in over if now >= self._found_locked.get(each.saga.id, 0.0) + _TRUST]
             if over:
-                _log.warning(
-                    "the leases on %d sagas ran out before they could be renewed, among them saga %s",
-                    len(over),
-                    over[0].saga.id,
-                )
+                self._observers.tell(LeasesRanOut(tuple(each.saga.id for each in over)))
             for interpreter in over:
                 interpreter.lose()
             for interpreter in list(self._held.values()):
@@ -86,10 +86,8 @@ class LeaseKeeper:
             await asyncio.sleep(min(pause, _LOOK_EVERY) if self._found_locked else pause)
             try:
                 await self._renew_half_spent()
-            except StoreError as error:
-                _log.warning("leases could not be renewed: %s", error.fact)
-            except Exception:  # noqa: BLE001 - whatever it is, the next round may do better
-                _log.exception("leases could not be renewed")
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next round may do better
+                self._observers.tell(RenewalFailed(error))
 
     async def _renew_half_spent(self) -> None:
         """Renew what has less than half of its lease left, the most urgent first; there are three more rounds for each."""
@@ -109,7 +107,7 @@ class LeaseKeeper:
         try:
             await self._renew(shard_of(interpreter.saga.id, self._store.shards), [interpreter])
         except StoreError as error:
-            _log.warning("the lease on saga %s could not be renewed: %s", interpreter.saga.id, error.fact)
+            self._observers.tell(LeaseNotRenewed(interpreter.saga.id, error))
         return time.monotonic() < interpreter.saga.deadline
 
     async def _renew(self, shard: int, group: Sequence[Interpreter]) -> None:

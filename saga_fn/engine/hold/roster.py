@@ -7,7 +7,6 @@ plan that does; what was parked because no plan fitted is made due again by a wo
 
 from __future__ import annotations
 
-import logging
 import random
 import socket
 import time
@@ -21,6 +20,8 @@ from returns.result import Success
 from saga_fn.core.events import PlanChanged
 from saga_fn.core.ids import Moment
 from saga_fn.core.transition import transition
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import NotOffRoster, NotOnRoster, VersionUnowned, WorksOn
 from saga_fn.engine.registry import Registry
 from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.store.ids import shard_of
@@ -38,7 +39,6 @@ from saga_fn.store.records import (
     decode_state,
 )
 
-_log = logging.getLogger("saga_fn.process")
 BEAT: float = 30.0
 """Seconds between two times that a process says what it works on."""
 HANDED_BACK_FOR: Final = 15 * 60 * 1_000_000
@@ -90,8 +90,9 @@ class _Misfit:
 class Roster:
     """What this process says of itself, and has learned of the others."""
 
-    def __init__(self, store: Store, registry: Registry, owner: UUID) -> None:
+    def __init__(self, store: Store, registry: Registry, owner: UUID, observers: Observers) -> None:
         self._store = store
+        self._observers = observers
         self._registry = registry
         self._owner = owner
         self._next_beat = 0.0
@@ -118,7 +119,7 @@ class Roster:
         try:
             await self._store.processes.note(Process(self._owner, socket.gethostname(), tuple(sorted(mine))))
             if mine != self._said:
-                _log.info("works on %s", ", ".join(f"{name} v{version}" for name, version, _ in sorted(mine)))
+                self._observers.tell(WorksOn(tuple((name, version) for name, version, _ in sorted(mine))))
             self._said = mine
             await self._forget_silent()
             await self._ask()
@@ -126,7 +127,7 @@ class Roster:
             woken = await self._wake_what_fits()
         except StoreError as error:
             if not self._failed:
-                _log.warning("this process cannot say what it works on: %s", error.fact)
+                self._observers.tell(NotOnRoster(error))
             self._failed = True
             return False
         self._failed = False
@@ -148,7 +149,7 @@ class Roster:
         try:
             await self._store.processes.forget(self._owner)
         except StoreError as error:
-            _log.info("this process could not take leave: %s", error.fact)
+            self._observers.tell(NotOffRoster(error))
 
     def _definitions(self) -> list[Definition]:
         return [(each.name, each.version, each.definition.plan.id) for each in self._registry.all]
@@ -158,14 +159,7 @@ class Roster:
         unowned = {(each.name, each.version): each for each in notices if each.kind is Notice.UNOWNED}
         for key in sorted(unowned.keys() - self._warned):
             each = unowned[key]
-            _log.warning(
-                "%s of %s v%d are due, but no process works on them: register this version until they have ended "
-                "(among them saga %s)",
-                counted(each),
-                *key,
-                each.ids[0],
-                extra={"saga_name": each.name, "version": each.version, "saga_id": str(each.ids[0])},
-            )
+            self._observers.tell(VersionUnowned(*key, counted(each), each.ids[0]))
         self._warned = frozenset(unowned)
 
     # Plans that do not fit.

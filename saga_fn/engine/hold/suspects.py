@@ -20,7 +20,8 @@ from uuid import UUID
 import attrs
 
 from saga_fn.engine.drive.interpreter import Interpreter
-from saga_fn.engine.drive.log import PROCESS
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import SuspectsWait
 
 TWICE: Final = 2
 """Takeovers without progress that make a suspect."""
@@ -46,12 +47,20 @@ class _Suspect:
 class Suspects:
     """The suspects of one process, and whether it takes on anything else meanwhile."""
 
-    def __init__(self, held: Mapping[UUID, Interpreter], *, patience: float, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        held: Mapping[UUID, Interpreter],
+        observers: Observers,
+        *,
+        patience: float,
+        on_change: Callable[[], None],
+    ) -> None:
         """`patience` is the longest, in seconds, that a turn waits for what runs already.
 
         `on_change` is told when other work may be taken on again.
         """
         self._held = held
+        self._observers = observers
         self._patience = min(patience, _PATIENCE)
         self._on_change = on_change
         self._turn = asyncio.Lock()
@@ -105,11 +114,7 @@ class Suspects:
         """Say once that some wait long: their slots are free, but nothing of them goes on."""
         if self.waited and not self._told:
             self._told = True
-            PROCESS.warning(
-                "%d sagas may be what kills their processes: they have waited %.0f s for their turns, each apart from others",
-                len(self._waiting),
-                self.waited,
-            )
+            self._observers.tell(SuspectsWait(len(self._waiting), self.waited))
 
     async def _let_others_in(self) -> None:
         left = self._next_turn - time.monotonic()

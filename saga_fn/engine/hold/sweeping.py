@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final, final
 from uuid import UUID
 
-from saga_fn.engine.drive.log import PROCESS
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import KeyNotHandedOver
 from saga_fn.engine.registry import Registry
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of_key
@@ -32,11 +33,13 @@ class Sweep:
         self,
         store: Store,
         registry: Registry,
+        observers: Observers,
         announce: Callable[[UUID], None],
         have_read: Callable[[UUID], Awaitable[None]],
     ) -> None:
         self._store = store
         self._registry = registry
+        self._observers = observers
         self._announce = announce
         self._have_read = have_read
         self._after: dict[int, tuple[str, str]] = {}
@@ -86,7 +89,7 @@ class Sweep:
             self._seen.add(key)
             if self._refused.get(key) != error.fact:  # it is told once for as long as it is so
                 self._refused[key] = error.fact
-                PROCESS.warning("events for a saga %r cannot be handed over: %s", key[0], error.fact)
+                self._observers.tell(KeyNotHandedOver(key[0], error))
             return
         if saga_id is not None:
             self._announce(saga_id)

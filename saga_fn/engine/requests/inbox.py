@@ -30,7 +30,7 @@ async def read_inbox(engine: SagaEngine, row: SagaRecord) -> frozenset[UUID]:
             flaws.append(item)
         else:
             items.append(item)
-    await answer_unreadable(engine.store, row.id, flaws)
+    await answer_unreadable(engine.store, engine.observers, row.id, flaws)
     decided = decide(await standing(engine, row), items)
     if decided.entries:
         unreadable = {flaw.letter for flaw in flaws}

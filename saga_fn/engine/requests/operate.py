@@ -20,10 +20,10 @@ from saga_fn.core.ids import StepId
 from saga_fn.engine.arguments import check_id
 from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.log import LOG, about_id
 from saga_fn.engine.drive.mail import UNREADABLE, write_mail
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.requests.unowned import Standing, change, standing
+from saga_fn.engine.observe.of_sagas import TakenUpAgain
+from saga_fn.engine.requests.unowned import Standing, change, identity_of, standing
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoredDataError, StoreError
 from saga_fn.snapshot import wait_token
 from saga_fn.store.faults import RowRefusedError
@@ -116,8 +116,7 @@ async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing
     if done and by_force:
         engine.lose(row.id)
     if done and row.ended_at is not None:  # whoever was told that it has failed is wrong from now on
-        extra = about_id(row.id, row.name, row.trace_id)
-        LOG.warning("saga %s: resumed from FAILED by an operator (%s)", row.id, name_of(item.event), extra=extra)
+        engine.observers.tell(TakenUpAgain(identity_of(row), name_of(item.event)))
     return done
 
 

@@ -24,6 +24,8 @@ from saga_fn.engine.arguments import check_is, micros_of_delay
 from saga_fn.engine.commit.batching import Batcher, by_halves
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.observe.fact import SagaIdentity
+from saga_fn.engine.observe.of_sagas import SagaStarted
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.requests.first_row import StartRequest, first_of
 from saga_fn.engine.requests.obstacle import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, told
@@ -233,6 +235,7 @@ class Starter:
                 await backoff.pause(least=crowd, most=left)
                 continue
             if created:
+                self._tell(new, owned=False)
                 await self._hand_over(request)
                 return StartedSaga(new.id, created=True)
             before = await existing(self._engine, request, new)
@@ -240,6 +243,12 @@ class Starter:
                 return before
             changed_hands += 1
         raise busy(request, CHANGED_HANDS)
+
+    def _tell(self, new: NewSaga, *, owned: bool) -> None:
+        observers = self._engine.observers
+        if observers.listens:
+            identity = SagaIdentity(new.id, new.name, new.version, new.trace_id)
+            observers.tell(SagaStarted(identity, owned))
 
     def _is_awaited(self, new: NewSaga) -> bool:
         return bool(self._awaited) and any(key in self._awaited for key in _keys(new))
@@ -304,6 +313,8 @@ class Starter:
         for pending in batch:
             new = pending.new.id in created
             pending.settle(_Fate.CREATED if new else _Fate.TAKEN)  # its caller goes on before its first step does
+            if new:
+                self._tell(pending.new, owned=pending.live is not None)
             if new and pending.live is not None:
                 pending.live.begun(at, deadline=sent + self._engine.options.lease.total_seconds())
                 self._engine.drive_started(pending.live, pending.actions)

@@ -27,9 +27,10 @@ from saga_fn.core.transition import transition
 from saga_fn.core.waiting import answer_to, takes_more
 from saga_fn.engine.commit.committer import Applied, Refused
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.log import about_id, log_end
+from saga_fn.engine.drive.progress import end_of
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
@@ -40,9 +41,7 @@ from saga_fn.store.records import MOST_READ, Entry, Letter, SagaRecord, SagaWrit
 class Standing:
     """A saga that nobody works on, at one moment."""
 
-    id: UUID
-    name: str
-    trace_id: str
+    identity: SagaIdentity
     plan: Plan
     state: SagaState
     token: UUID | None
@@ -99,6 +98,11 @@ async def change(
             with contextlib.suppress(StoreError):  # then its lease runs out
                 await engine.store.release(shard_of(row.id, engine.store.shards), {row.id: taken.token})
     return done
+
+
+def identity_of(row: SagaRecord) -> SagaIdentity:
+    """What a fact says of the saga."""
+    return SagaIdentity(row.id, row.name, row.version, row.trace_id)
 
 
 async def standing(engine: SagaEngine, row: SagaRecord) -> Standing:
@@ -160,7 +164,7 @@ async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter])
     finished = [(letter, Refusal.FINISHED.value) for letter in unread] if state.ended else []
     outcome = await engine.committer.commit(
         SagaWrite(
-            id=at.id,
+            id=at.identity.id,
             token=at.token,
             rev=at.state.rev,
             state=state,
@@ -180,16 +184,14 @@ async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter])
         return False
     engine.announce(None)
     if state.ended:
-        log_end(at.id, at.plan, state, at.last_error, about_id(at.id, at.name, at.trace_id))
+        engine.observers.tell(end_of(at.identity, at.plan, state, at.last_error))
     return True
 
 
 async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> Standing:
     plan = await require_plan(engine, row)
     return Standing(
-        id=row.id,
-        name=row.name,
-        trace_id=row.trace_id,
+        identity=identity_of(row),
         plan=plan,
         state=usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None),
         token=row.token,
@@ -208,9 +210,7 @@ async def _claimed(engine: SagaEngine, row: SagaRecord) -> Standing | None:
         return None
     plan = await require_plan(engine, row, claim.plan)
     return Standing(
-        id=row.id,
-        name=row.name,
-        trace_id=row.trace_id,
+        identity=identity_of(row),
         plan=plan,
         state=usable_state(plan, claim.state, claim.rev, ended=None),
         token=claim.token,
@@ -234,4 +234,4 @@ async def _taken(engine: SagaEngine, at: Standing, row: SagaRecord) -> Standing 
 
 
 async def _letters(engine: SagaEngine, at: Standing) -> Sequence[Letter]:
-    return await engine.store.letters(at.id) if at.signals else ()
+    return await engine.store.letters(at.identity.id) if at.signals else ()

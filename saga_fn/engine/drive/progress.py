@@ -1,0 +1,61 @@
+"""What has just become durable of a saga, as facts."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from saga_fn.core.event_kinds import is_failure, is_result, phase_of
+from saga_fn.core.events import StepSucceeded
+from saga_fn.core.leftovers import left_over
+from saga_fn.core.outlook import outlook
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import SagaStatus
+from saga_fn.core.state import Goal, SagaState
+from saga_fn.engine.drive.step_error import fault_in
+from saga_fn.engine.observe.fact import SagaIdentity
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_sagas import AttemptFailed, AttemptSucceeded, SagaEnded, SagaParked
+
+if TYPE_CHECKING:
+    from saga_fn.engine.drive.event_batch import EventBatch
+
+
+def tell_progress(observers: Observers, batch: EventBatch) -> None:
+    """Tell what the batch has made durable, as far as anybody listens: results, parking, the end."""
+    plain = batch.release is None and len(batch.entries) == 1 and type(batch.entries[0].event) is StepSucceeded
+    if plain and not observers.listens:
+        return  # nearly always
+    for place, entry in enumerate(batch.entries):
+        event = entry.event
+        if not is_result(event):
+            continue
+        phase = phase_of(event)
+        if is_failure(event):
+            fault = fault_in(entry.payload)
+            observers.tell(
+                AttemptFailed(
+                    batch.saga.identity,
+                    event.step,
+                    event.attempt,
+                    phase,
+                    event.kind,
+                    event.at,
+                    error=event.kind.name if fault is None else fault.types,
+                    altered=fault is not None and fault.altered,
+                    outlook=outlook(batch.saga.plan, batch.state, event),
+                    raised=next((error for where, error in batch.raised if where == place), None),
+                )
+            )
+        elif observers.listens:
+            observers.tell(AttemptSucceeded(batch.saga.identity, event.step, event.attempt, phase))
+    shown = batch.projection
+    if shown.parked is not None and batch.release is not None:
+        observers.tell(SagaParked(batch.saga.identity, shown.current_step, shown.parked, batch.last_error))
+    if batch.state.ended and (batch.state.goal is Goal.FAILED or observers.wants(logging.INFO)):
+        observers.tell(end_of(batch.saga.identity, batch.saga.plan, batch.state, batch.last_error))
+
+
+def end_of(saga: SagaIdentity, plan: Plan, state: SagaState, error: str | None) -> SagaEnded:
+    """The fact that a saga has ended in that state."""
+    return SagaEnded(saga, SagaStatus[state.goal.name], error, left_over(plan, state))

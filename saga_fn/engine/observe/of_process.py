@@ -1,0 +1,321 @@
+"""Facts about this process, and about what stands between it and the store; and what the log says of each."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, TypeAlias
+from uuid import UUID
+
+from typing_extensions import override
+
+from saga_fn.engine.observe.fact import PROCESS, FactBase, Line
+from saga_fn.errors import StoreError
+
+_MOST_TOLD: Final = 20
+_MOST_NAMED: Final = 5
+
+
+class BatchCommitted(FactBase, frozen=True):
+    """The store has answered a commit."""
+
+    shard: int
+    sagas: int
+    seconds: float
+    """Since it was sent first."""
+
+
+class CommitsWait(FactBase, frozen=True):
+    """The store does not answer: commits wait for it, and nothing new is taken on."""
+
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "the store does not answer, commits wait for it: %s"
+        return Line(logging.WARNING, text, (self.error.fact,))
+
+
+class CommitsRefused(FactBase, frozen=True):
+    """The store refuses all commits."""
+
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "the store refuses commits, sagas stand still: %s (%s)"
+        return Line(logging.ERROR, text, (self.error.fact, self.error.hint))
+
+
+class CommitsRecovered(FactBase, frozen=True):
+    """The store takes commits again."""
+
+
+class ClaimRound(FactBase, frozen=True):
+    """The worker has looked for due sagas."""
+
+    claimed: int
+
+
+class ClaimRoundFailed(FactBase, frozen=True):
+    """The worker could not look for due sagas, and will again; `told` is the error as it may stand in a log."""
+
+    error: Exception
+    told: str
+
+    @override
+    def line(self) -> Line:
+        text = "the worker could not look for due sagas: %s"
+        if isinstance(self.error, StoreError):
+            return Line(logging.WARNING, text, (self.told,))
+        return Line(logging.ERROR, text, (self.told,), error=self.error)
+
+
+class WorkerCancelled(FactBase, frozen=True):
+    """Other code has cancelled the worker's task, which may have meant this whole process."""
+
+    @override
+    def line(self) -> Line:
+        return Line(
+            logging.ERROR,
+            "the worker's task was cancelled by code outside of this library: this process claims no saga any more until"
+            " its orchestrator is left and entered again",
+        )
+
+
+class SlotsHeld(FactBase, frozen=True):
+    """The same sagas have held all slots of this process for long."""
+
+    slots: int
+    seconds: float
+    sagas: tuple[tuple[UUID, str], ...]
+    """The sagas with their names."""
+
+    @override
+    def line(self) -> Line:
+        some = ", ".join(f"{saga_id} ({name})" for saga_id, name in self.sagas[:_MOST_NAMED])
+        text = "the same sagas have held all %d slots of this process for %.0f s, so it takes on no other: %s"
+        return Line(logging.WARNING, text, (self.slots, self.seconds, some))
+
+
+class NameLeftOut(FactBase, frozen=True):
+    """The database's encoding cannot hold the name of a saga that is registered here."""
+
+    name: str
+
+    @override
+    def line(self) -> Line:
+        text = "the database's encoding cannot hold the saga name %r: no saga of it is looked for"
+        return Line(logging.ERROR, text, (self.name,))
+
+
+class LoopBlocked(FactBase, frozen=True):
+    """The event loop has stood still for so long."""
+
+    seconds: float
+
+    @override
+    def line(self) -> Line:
+        text = "the event loop was blocked for %.1f s: a step runs code that does not await"
+        return Line(logging.WARNING, text, (self.seconds,))
+
+
+class LeasesRanOut(FactBase, frozen=True):
+    """The leases on these sagas could not be renewed in time: they are left to whoever takes them over."""
+
+    sagas: tuple[UUID, ...]
+
+    @override
+    def line(self) -> Line:
+        text = "the leases on %d sagas ran out before they could be renewed, among them saga %s"
+        return Line(logging.WARNING, text, (len(self.sagas), self.sagas[0]))
+
+
+class RenewalFailed(FactBase, frozen=True):
+    """A round of renewals has failed; the next may do better."""
+
+    error: Exception
+
+    @override
+    def line(self) -> Line:
+        if isinstance(self.error, StoreError):
+            return Line(logging.WARNING, "leases could not be renewed: %s", (self.error.fact,))
+        return Line(logging.ERROR, "leases could not be renewed", error=self.error)
+
+
+class SuspectsWait(FactBase, frozen=True):
+    """Sagas that may be what kills their processes have waited long for their turns."""
+
+    sagas: int
+    seconds: float
+
+    @override
+    def line(self) -> Line:
+        text = "%d sagas may be what kills their processes: they have waited %.0f s for their turns, each apart from others"
+        return Line(logging.WARNING, text, (self.sagas, self.seconds), logger=PROCESS)
+
+
+class WorksOn(FactBase, frozen=True):
+    """This process works on these definitions (name, version); none of them is registered before the first."""
+
+    definitions: tuple[tuple[str, int], ...]
+
+    @override
+    def line(self) -> Line:
+        if not self.definitions:
+            text = "works on nothing: no saga is registered with this process yet"
+            return Line(logging.INFO, text, logger=PROCESS)
+        told = ", ".join(f"{name} v{version}" for name, version in self.definitions)
+        return Line(logging.INFO, "works on %s", (told,), logger=PROCESS)
+
+
+class NotOnRoster(FactBase, frozen=True):
+    """The store does not take what this process works on."""
+
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "this process cannot say what it works on: %s"
+        return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
+
+
+class NotOffRoster(FactBase, frozen=True):
+    """The store does not take that this process works on nothing any more."""
+
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "this process could not take leave: %s"
+        return Line(logging.INFO, text, (self.error.fact,), logger=PROCESS)
+
+
+class VersionUnowned(FactBase, frozen=True):
+    """Sagas of a version are due, and no process works on it."""
+
+    name: str
+    version: int
+    counted: str
+    """How many, in words."""
+    saga_id: UUID
+    """One of them."""
+
+    @override
+    def line(self) -> Line:
+        text = (
+            "%s of %s v%d are due, but no process works on them: register this version until they have ended "
+            "(among them saga %s)"
+        )
+        extra: dict[str, object] = {"saga_name": self.name, "version": self.version, "saga_id": str(self.saga_id)}
+        return Line(logging.WARNING, text, (self.counted, self.name, self.version, self.saga_id), extra, logger=PROCESS)
+
+
+class SweepFailed(FactBase, frozen=True):
+    """The store did not let events be handed over that were left on their way."""
+
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "events that were left on their way could not be handed over: %s"
+        return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
+
+
+class KeyNotHandedOver(FactBase, frozen=True):
+    """The store refuses to hand over the events for one business key."""
+
+    name: str
+    """The saga's."""
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "events for a saga %r cannot be handed over: %s"
+        return Line(logging.WARNING, text, (self.name, self.error.fact), logger=PROCESS)
+
+
+class StopCutsShort(FactBase, frozen=True):
+    """A stop has waited so long, and cuts short what runs now."""
+
+    running: tuple[str, ...]
+    seconds: float
+
+    @override
+    def line(self) -> Line:
+        more = f", and {len(self.running) - _MOST_TOLD} more" if len(self.running) > _MOST_TOLD else ""
+        told = ", ".join(self.running[:_MOST_TOLD]) + more
+        text = "the process stops: after %g s it cuts short, and hands back, %s"
+        return Line(logging.WARNING, text, (self.seconds, told), logger=PROCESS)
+
+
+class StopLeaves(FactBase, frozen=True):
+    """A stop could not even hand these sagas back."""
+
+    sagas: tuple[UUID, ...]
+
+    @override
+    def line(self) -> Line:
+        told = ", ".join(map(str, self.sagas[:_MOST_TOLD]))
+        text = "the process stops: %d sagas are left to their leases: %s"
+        return Line(logging.WARNING, text, (len(self.sagas), told), logger=PROCESS)
+
+
+class StopOverdue(FactBase, frozen=True):
+    """A stop took longer than it may."""
+
+    error: TimeoutError
+
+    @override
+    def line(self) -> Line:
+        text = "the engine was not stopped in time: what is left of it ends by itself"
+        return Line(logging.ERROR, text, error=self.error)
+
+
+class UpkeepFailed(FactBase, frozen=True):
+    """A task of the engine's own has failed, and begins again; `what` it does is said in words."""
+
+    what: str
+    error: BaseException
+
+    @override
+    def line(self) -> Line:
+        return Line(logging.ERROR, "the task that %s failed; it begins again", (self.what,), error=self.error)
+
+
+class UpkeepBegunAgain(FactBase, frozen=True):
+    """A task of the engine's own begins again."""
+
+    what: str
+
+    @override
+    def line(self) -> Line:
+        text = "the task that %s was ended by other code of this process; it begins again"
+        return Line(logging.WARNING, text, (self.what,))
+
+
+ProcessFact: TypeAlias = (
+    BatchCommitted
+    | CommitsWait
+    | CommitsRefused
+    | CommitsRecovered
+    | ClaimRound
+    | ClaimRoundFailed
+    | WorkerCancelled
+    | SlotsHeld
+    | NameLeftOut
+    | LoopBlocked
+    | LeasesRanOut
+    | RenewalFailed
+    | SuspectsWait
+    | WorksOn
+    | NotOnRoster
+    | NotOffRoster
+    | VersionUnowned
+    | SweepFailed
+    | KeyNotHandedOver
+    | StopCutsShort
+    | StopLeaves
+    | StopOverdue
+    | UpkeepFailed
+    | UpkeepBegunAgain
+)

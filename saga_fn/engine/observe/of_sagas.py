@@ -1,0 +1,419 @@
+"""Facts about one saga, from its start to its end, and what the log says of each.
+
+An attempt is one execution of a step, of its compensation or of its probe. What it led to is told when that is durable.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, TypeAlias, assert_never
+from uuid import UUID
+
+from typing_extensions import override
+
+from saga_fn.core.event_kinds import Phase
+from saga_fn.core.events import FailureKind
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.leftovers import LeftOver
+from saga_fn.core.outlook import Again, ForAPerson, ForGood, Next, Outlook, Overtaken, ToFindOut, ToUndo
+from saga_fn.core.projection import SagaStatus
+from saga_fn.engine.observe.fact import FactBase, Line, SagaIdentity, only_id
+from saga_fn.engine.observe.traces import in_lines
+from saga_fn.errors import StoreError
+from saga_fn.printable import name_of_type
+
+_COUNTLESS: Final = 1_000_000
+"""Attempts of a policy that is bounded in time alone."""
+
+
+class _OfSaga(FactBase, frozen=True):
+    saga: SagaIdentity
+
+
+class SagaStarted(_OfSaga, frozen=True):
+    """The saga is in the store. One that starts in a caller's transaction is not told of: that may be rolled back."""
+
+    owned: bool
+    """Whether this process goes on with it at once."""
+
+
+class SagaClaimed(_OfSaga, frozen=True):
+    """This process has taken the saga on."""
+
+    takeover: bool
+    """Whether its owner before had not given it up: that process is gone, or was too slow."""
+
+
+class SagaReleased(_OfSaga, frozen=True):
+    """This process has given the saga up, which has not ended."""
+
+    due: Moment | None
+    """When it is due again; None if it waits for a person or an event alone."""
+
+
+class SagaLost(_OfSaga, frozen=True):
+    """The saga was taken from this process, or its lease has run out."""
+
+
+class AttemptBegun(_OfSaga, frozen=True):
+    """User code is called."""
+
+    step: StepId
+    attempt: int
+    phase: Phase
+
+
+class AttemptOver(_OfSaga, frozen=True):
+    """User code has returned, has raised or was cut short; its result is not durable yet."""
+
+    step: StepId
+    attempt: int
+    phase: Phase
+    seconds: float
+
+
+class ReturnedLate(_OfSaga, frozen=True):
+    """A step has returned an output after its timeout was over, which is taken all the same."""
+
+    step: StepId
+    attempt: int
+    seconds: float
+    """Its timeout."""
+
+    @override
+    def line(self) -> Line:
+        text = "saga %s: %s returned after its time of %g s was over"
+        return Line(
+            logging.WARNING, text, (self.saga.id, self.step, self.seconds), self.saga.log_extra(self.step, self.attempt)
+        )
+
+
+class AttemptSucceeded(_OfSaga, frozen=True):
+    """An attempt's success is durable. A compensation that waits for an event has succeeded in that."""
+
+    step: StepId
+    attempt: int
+    phase: Phase
+
+
+class AttemptFailed(_OfSaga, frozen=True):
+    """An attempt's failure is durable, with what comes next."""
+
+    step: StepId
+    attempt: int
+    phase: Phase
+    kind: FailureKind
+    at: Moment
+    error: str
+    """The types of what was raised."""
+    altered: bool
+    """Whether it is a business error that could not be stored whole."""
+    outlook: Outlook
+    """What comes next: another attempt, and when, or that there is none."""
+    raised: BaseException | None
+
+    @property
+    def what(self) -> str:
+        """What failed, in words."""
+        match self.phase:
+            case Phase.COMPENSATE:
+                return f"the compensation of {self.step}"
+            case Phase.PROBE:
+                return f"the probe of {self.step}"
+            case Phase.EXECUTE | Phase.SAGA:
+                return self.step
+            case _:
+                assert_never(self.phase)
+
+    @override
+    def line(self) -> Line:
+        told = self.error
+        if self.altered:
+            told += ", a business error that cannot be stored whole: its type and message are kept"
+        extra = self.saga.log_extra(self.step, self.attempt)
+        return Line(
+            logging.WARNING, "saga %s: %s failed (%s): %s", (self.saga.id, self.what, told, self._next()), extra
+        )
+
+    def _next(self) -> str:
+        """Which attempt it was, and what comes next, as the core has decided."""
+        words = [f"attempt {self.attempt}{_of(self.outlook.counted, self.attempt)}"]
+        if self.kind is FailureKind.REFUSED:
+            words.append("a business error")
+        if self.outlook.may_have_run and self.phase is not Phase.PROBE:
+            words.append("it may have run")
+        return ", ".join((*words, _told(self.outlook.next, self.at)))
+
+
+class SagaParked(_OfSaga, frozen=True):
+    """The saga waits for a person, for a reason."""
+
+    step: StepId | None
+    reason: str
+    error: str | None
+
+    @override
+    def line(self) -> Line:
+        what = self.reason if self.error is None else f"{self.reason} ({self.error})"
+        args = (self.saga.id, self.step, what)
+        return Line(logging.WARNING, "saga %s is parked at %s: %s", args, self.saga.log_extra(self.step))
+
+
+class SagaEnded(_OfSaga, frozen=True):
+    """The saga has ended. FAILED is told at ERROR, for a person has to look at what is left over."""
+
+    end: SagaStatus
+    error: str | None
+    left_over: tuple[LeftOver, ...]
+
+    @override
+    def line(self) -> Line:
+        if self.end is not SagaStatus.FAILED:
+            return Line(logging.INFO, "saga %s ended: %s", (self.saga.id, self.end.name), self.saga.log_extra())
+        left = ", ".join(f"{each.step_id} ({each.kind.value})" for each in self.left_over) or "nothing"
+        args = (self.saga.id, self.error or "by a person", left)
+        return Line(logging.ERROR, "saga %s ended: FAILED (%s); left over: %s", args, self.saga.log_extra())
+
+
+class TakenUpAgain(_OfSaga, frozen=True):
+    """An operator has taken up a saga that had FAILED."""
+
+    verb: str
+
+    @override
+    def line(self) -> Line:
+        text = "saga %s: resumed from FAILED by an operator (%s)"
+        return Line(logging.WARNING, text, (self.saga.id, self.verb), self.saga.log_extra())
+
+
+class EventRejected(_OfSaga, frozen=True):
+    """The core has refused an event."""
+
+    event: str
+    """The name of its kind."""
+    why: str
+
+
+class ResultDropped(_OfSaga, frozen=True):
+    """A result came when the saga was another process's."""
+
+    event: str
+    """The name of its kind."""
+    step: StepId | None
+
+    @override
+    def line(self) -> Line:
+        text = "saga %s: a late result of step %s was dropped"
+        return Line(logging.WARNING, text, (self.saga.id, self.step), self.saga.log_extra())
+
+
+class NoteFailed(_OfSaga, frozen=True):
+    """The store does not take what was to be remembered of a refusal, or of a late result."""
+
+    what: str
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = f"saga %s: {self.what} could not be noted: %s"
+        return Line(logging.WARNING, text, (self.saga.id, self.error.fact), self.saga.log_extra())
+
+
+class LettersUnreadable(FactBase, frozen=True):
+    """Letters to a saga cannot be read; they are answered by that."""
+
+    saga_id: UUID
+    first: UUID
+    count: int
+
+    @override
+    def line(self) -> Line:
+        more = f", and {self.count - 1} more" if self.count > 1 else ""
+        args = (self.saga_id, self.first, more)
+        return Line(logging.WARNING, "saga %s: letter %s cannot be read%s", args, only_id(self.saga_id))
+
+
+class LetterNotAnswered(FactBase, frozen=True):
+    """The store does not take the answer to a letter that cannot be read."""
+
+    saga_id: UUID
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        args = (self.saga_id, self.error.fact)
+        return Line(logging.WARNING, "saga %s: a letter could not be answered: %s", args, only_id(self.saga_id))
+
+
+class WaitsForStore(_OfSaga, frozen=True):
+    """The saga has waited for about a second for something that the store is to give."""
+
+    what: str
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        args = (self.saga.id, self.what, self.error.fact)
+        return Line(logging.WARNING, "saga %s waits for %s: %s", args, self.saga.log_extra())
+
+
+class RowRefused(_OfSaga, frozen=True):
+    """The database does not keep what the saga has come to."""
+
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        args = (self.saga.id, self.error.fact)
+        return Line(logging.ERROR, "the database refused saga %s: %s", args, self.saga.log_extra())
+
+
+class WriteSetAside(FactBase, frozen=True):
+    """The store takes others' writes and not this one, which is sent beside them from now on."""
+
+    saga_id: UUID
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "the store does not take what saga %s has come to: %s"
+        return Line(logging.WARNING, text, (self.saga_id, self.error.fact))
+
+
+class SagaSetAside(FactBase, frozen=True):
+    """The saga cannot be driven, for whatever is stored of it, and is to be parked as it stands."""
+
+    saga_id: UUID
+    error: BaseException
+
+    @property
+    def why(self) -> str:
+        """The error in words that may stand in a log."""
+        return self.error.fact if isinstance(self.error, StoreError) else name_of_type(self.error)
+
+    @override
+    def line(self) -> Line:
+        known = isinstance(self.error, StoreError)
+        text = "saga %s cannot be driven and is parked: %s"
+        error = None if known else in_lines(self.error)
+        return Line(logging.ERROR, text, (self.saga_id, self.why), only_id(self.saga_id), error)
+
+
+class SagaNotSetAside(FactBase, frozen=True):
+    """Not even that could be written: the saga's lease runs out, and somebody else meets it."""
+
+    saga_id: UUID
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "saga %s could not be parked; its lease runs out: %s"
+        return Line(logging.ERROR, text, (self.saga_id, self.error.fact), only_id(self.saga_id))
+
+
+class SagaNotClaimable(FactBase, frozen=True):
+    """The store does not let the saga be claimed: it is passed over for so many seconds."""
+
+    saga_id: UUID
+    seconds: float
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "saga %s cannot be claimed, and is passed over for %.0f s: %s"
+        args = (self.saga_id, self.seconds, self.error.fact)
+        return Line(logging.ERROR, text, args, only_id(self.saga_id))
+
+
+class LeftToLease(_OfSaga, frozen=True):
+    """The saga could not be driven for a reason that is not its own: its lease runs out."""
+
+    error: BaseException
+
+    @override
+    def line(self) -> Line:
+        text = "saga %s could not be driven; its lease runs out"
+        return Line(logging.ERROR, text, (self.saga.id,), self.saga.log_extra(), self.error)
+
+
+class LeftByProgram(_OfSaga, frozen=True):
+    """The program ends in the middle of the saga, which is left to its lease."""
+
+    @override
+    def line(self) -> Line:
+        text = "saga %s is left to its lease: the program ends"
+        return Line(logging.WARNING, text, (self.saga.id,), self.saga.log_extra())
+
+
+class LeaseNotRenewed(FactBase, frozen=True):
+    """The lease of one saga could not be renewed when it was wanted at once."""
+
+    saga_id: UUID
+    error: StoreError
+
+    @override
+    def line(self) -> Line:
+        text = "the lease on saga %s could not be renewed: %s"
+        return Line(logging.WARNING, text, (self.saga_id, self.error.fact))
+
+
+SagaFact: TypeAlias = (
+    SagaStarted
+    | SagaClaimed
+    | SagaReleased
+    | SagaLost
+    | AttemptBegun
+    | AttemptOver
+    | ReturnedLate
+    | AttemptSucceeded
+    | AttemptFailed
+    | SagaParked
+    | SagaEnded
+    | TakenUpAgain
+    | EventRejected
+    | ResultDropped
+    | NoteFailed
+    | LettersUnreadable
+    | LetterNotAnswered
+    | WaitsForStore
+    | RowRefused
+    | WriteSetAside
+    | SagaSetAside
+    | SagaNotSetAside
+    | SagaNotClaimable
+    | LeftToLease
+    | LeftByProgram
+    | LeaseNotRenewed
+)
+
+
+def _told(next_: Next, at: Moment) -> str:
+    match next_:
+        case Again(at=then):
+            return f"again {_in(then, at)}"
+        case ToFindOut():
+            return "to be found out"
+        case ToUndo():
+            return "to be undone"
+        case ForAPerson():
+            return "waits for a person"
+        case ForGood():
+            return "for good"
+        case Overtaken():
+            return "and was decided otherwise meanwhile"
+        case _:
+            assert_never(next_)
+
+
+def _of(counted: tuple[int, int] | None, attempt: int) -> str:
+    """Which of how many. An execution has a number for ever, while a policy counts anew when a person says so."""
+    if counted is None or counted[1] >= _COUNTLESS:
+        return ""
+    count, most = counted
+    return f" of {most}" if count == attempt else f", {count} of {most} by its policy"
+
+
+def _in(wake: Moment, at: Moment) -> str:
+    seconds = max(0, wake - at) / 1_000_000
+    shown = round(seconds, 3 if seconds < 1 else 1)
+    return f"in {shown:g} s" if shown else "at once"

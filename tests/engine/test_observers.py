@@ -1,0 +1,213 @@
+"""Whoever observes is told what happens, in order, and is never in the way of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import get_args
+
+import pytest
+
+from saga_fn import Compensated, Completed, FixedRetry, MemoryStore, SagaAdmin, SagaOrchestrator
+from saga_fn.core.event_kinds import Phase
+from saga_fn.core.outlook import Again, ForGood
+from saga_fn.core.projection import SagaStatus
+from saga_fn.engine.observe.fact import FactBase
+from saga_fn.engine.observe.observers import Fact, Observers
+from saga_fn.engine.observe.of_process import (
+    BatchCommitted,
+    ClaimRound,
+    CommitsRecovered,
+    CommitsWait,
+    UpkeepBegunAgain,
+)
+from saga_fn.engine.observe.of_sagas import (
+    AttemptBegun,
+    AttemptFailed,
+    AttemptOver,
+    AttemptSucceeded,
+    EventRejected,
+    SagaClaimed,
+    SagaEnded,
+    SagaParked,
+    SagaReleased,
+    SagaStarted,
+)
+from saga_fn.errors import SagaStateError, StoreUnavailableError
+from tests.engine.conftest import Make
+from tests.engine.shop import Order, Shop, ShopError, make_saga
+from tests.observed import Observed
+from tests.weaknesses.stage import SOON, Counted, one_step
+
+
+def kinds(facts: list[Fact]) -> list[str]:
+    return [type(fact).__name__ for fact in facts if not isinstance(fact, ClaimRound | BatchCommitted)]
+
+
+async def test_an_observer_hears_a_saga_from_its_start_to_its_end(make: Make) -> None:
+    async with make() as orchestrator:
+        told = Observed(orchestrator)
+        run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"), trace_id="t")
+        assert isinstance(await run.outcome(SOON), Completed)
+        ended = await told.until(SagaEnded)
+    of_it = [fact for fact in told.facts if getattr(fact, "saga", None) is not None]
+    attempt = ["AttemptBegun", "AttemptOver", "AttemptSucceeded"]
+    assert kinds(of_it) == ["SagaStarted", *attempt, *attempt, *attempt, "SagaEnded"]
+    assert (ended.end, ended.left_over, ended.error) == (SagaStatus.COMPLETED, (), None)
+    assert (ended.saga.id, ended.saga.name, ended.saga.version, ended.saga.trace_id) == (run.id, "shop", 1, "t")
+    assert [(fact.step, fact.attempt, fact.phase) for fact in told.all(AttemptBegun)] == [
+        ("reserve", 1, Phase.EXECUTE),
+        ("charge", 1, Phase.EXECUTE),
+        ("ship", 1, Phase.EXECUTE),
+    ]
+    assert all(fact.seconds >= 0 for fact in told.all(AttemptOver))
+    assert told.all(SagaStarted)[0].owned
+    assert sum(fact.sagas for fact in told.all(BatchCommitted)) == 3
+
+
+async def test_an_observer_hears_of_retries_and_of_undoing(make: Make) -> None:
+    shop = Shop(fails={"charge": 2, "refund charge": 1, "ship": 9})
+    async with make() as orchestrator:
+        told = Observed(orchestrator)
+        saga = make_saga(shop, retry=FixedRetry(max_attempts=3), undo=FixedRetry(max_attempts=2))
+        run = await orchestrator.register("shop", saga).start(Order("1"))
+        assert isinstance(await run.outcome(SOON), Compensated)
+        await told.until(SagaEnded)
+    failed = [(fact.step, fact.phase.value, fact.attempt, type(fact.outlook.next)) for fact in told.all(AttemptFailed)]
+    assert failed == [
+        ("charge", "execute", 1, Again),
+        ("charge", "execute", 2, Again),
+        ("ship", "execute", 1, Again),
+        ("ship", "execute", 2, Again),
+        ("ship", "execute", 3, ForGood),
+        ("charge", "compensate", 1, Again),
+    ]
+    assert {fact.error for fact in told.all(AttemptFailed)} == {"ShopError"}
+    assert isinstance(told.all(AttemptFailed)[0].raised, ShopError)
+    succeeded = [(fact.step, fact.phase.value) for fact in told.all(AttemptSucceeded)]
+    assert succeeded == [
+        ("reserve", "execute"),
+        ("charge", "execute"),
+        ("charge", "compensate"),
+        ("reserve", "compensate"),
+    ]
+
+
+async def test_an_observer_hears_of_claims_and_parking_and_what_is_refused(make: Make) -> None:
+    async def work(inp: Order) -> object:
+        raise ValueError
+
+    starter = make(concurrency=0)
+    async with starter, make() as worker:
+        told = Observed(worker)
+        definition = one_step(work, {"on_unknown": "park", "unknown_on": ValueError})  # type: ignore[arg-type]  # it raises  # pyright: ignore[reportArgumentType]
+        worker.register("one", definition)
+        run = await starter.register("one", definition).start(Order("1"))
+        parked = await told.until(SagaParked)
+        released = await told.until(SagaReleased)
+        with pytest.raises(SagaStateError):
+            await SagaAdmin(worker).mark_compensated(run.id, "nothing")
+    assert (parked.step, parked.reason, parked.error) == ("work", "outcome_unknown", "ValueError")
+    assert released.due is None
+    assert not told.all(SagaClaimed)[0].takeover
+    assert sum(fact.claimed for fact in told.all(ClaimRound)) == 1
+
+
+async def test_a_verb_that_the_owner_refuses_is_told(make: Make) -> None:
+    counted = Counted(seconds=None)
+    async with make() as orchestrator:
+        told = Observed(orchestrator)
+        run = await orchestrator.register("one", one_step(counted.work)).start(Order("1"))
+        await told.until(AttemptBegun)
+        with pytest.raises(SagaStateError):
+            await SagaAdmin(orchestrator).retry_step(run.id, "work")
+        rejected = await told.until(EventRejected)
+    assert rejected.event == "RetryRequested"
+    assert rejected.saga.id == run.id
+
+
+async def test_commits_that_wait_are_told_once_and_that_they_go_on_again(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orchestrator, left, commit = SagaOrchestrator(memory), [3], memory.commit
+
+    async def away(*given: object, **more: object) -> object:
+        left[0] -= 1
+        if left[0] >= 0:
+            raise StoreUnavailableError("away")
+        return await commit(*given, **more)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # as it was called
+
+    monkeypatch.setattr(memory, "commit", away)
+    async with orchestrator:
+        told = Observed(orchestrator)
+        run = await orchestrator.register("one", one_step(Counted().work)).start(Order("1"))
+        assert isinstance(await run.outcome(SOON), Completed)
+    assert [type(fact) for fact in told.facts if isinstance(fact, CommitsWait | CommitsRecovered)] == [
+        CommitsWait,
+        CommitsRecovered,
+    ]
+
+
+@pytest.mark.parametrize("error", [ValueError("secret"), asyncio.CancelledError("secret")])
+async def test_an_observer_that_raises_is_told_of_in_the_log_once_and_nothing_waits_for_it(
+    make: Make, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    heard: list[Fact] = []
+
+    def fails(fact: Fact) -> None:
+        heard.append(fact)
+        raise error
+
+    async with make() as orchestrator:
+        orchestrator.engine.observers.add(fails)
+        behind = Observed(orchestrator)
+        run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
+        assert isinstance(await run.outcome(SOON), Completed)
+        await behind.until(SagaEnded)
+        assert heard == behind.facts
+    said = [record for record in caplog.records if "observer" in record.getMessage()]
+    assert [record.levelno for record in said] == [logging.ERROR]
+    assert type(error).__name__ in said[0].getMessage()
+    assert "secret" not in logging.Formatter().format(said[0])
+
+
+async def test_a_log_that_raises_stops_no_saga(make: Make) -> None:
+    def fails(record: logging.LogRecord) -> bool:
+        raise OSError("the disk is full")
+
+    logger = logging.getLogger("saga_fn")
+    logger.addFilter(fails)
+    try:
+        async with make() as orchestrator:
+            shop = Shop(fails={"charge": 1})
+            run = await orchestrator.register("shop", make_saga(shop, retry=FixedRetry(max_attempts=2))).start(
+                Order("1")
+            )
+            assert isinstance(await run.outcome(SOON), Completed)
+    finally:
+        logger.removeFilter(fails)
+
+
+def test_an_observer_that_is_removed_hears_nothing_more() -> None:
+    heard: list[Fact] = []
+    observers = Observers()
+    observers.add(heard.append)
+    assert observers.listens
+    observers.tell(CommitsRecovered())
+    observers.remove(heard.append)
+    observers.tell(CommitsRecovered())
+    assert heard == [CommitsRecovered()]
+    assert not observers.listens
+
+
+def test_the_union_of_facts_misses_none() -> None:
+    def every(kind: type[FactBase]) -> set[type[FactBase]]:
+        below = {each for child in kind.__subclasses__() for each in every(child)}
+        return below or {kind}
+
+    assert every(FactBase) == set(get_args(Fact))
+
+
+def test_a_task_that_begins_again_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    Observers().tell(UpkeepBegunAgain("renews leases"))
+    assert caplog.messages == ["the task that renews leases was ended by other code of this process; it begins again"]
