@@ -57,7 +57,19 @@ O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 @final
 @only_public_errors
 class StepAdmin(Generic[O]):
-    """One step of one saga, with its output type. Each verb is that of `SagaAdmin`, for this step."""
+    """One step of one saga, with its output type. Each verb is that of `SagaAdmin`, for this step.
+
+    `SagaAdmin.step` makes it.
+
+    Args:
+        admin: The admin that the verbs are passed to.
+        saga_id: The saga's id.
+        ref: The step's StepRef.
+
+    Raises:
+        SagaError: `admin` is no SagaAdmin.
+        SagaDefinitionError: `ref` is no StepRef.
+    """
 
     _pin: Callable[[O], O]  # declared, never set: invariance, so that a skip takes exactly the step's output
 
@@ -72,17 +84,68 @@ class StepAdmin(Generic[O]):
     async def skip(
         self, output: O, *, not_begun: bool = False, expect: int | None = None, reason: str | None = None
     ) -> None:
-        """Go on as if the step had returned `output`; it is never compensated. As `SagaAdmin.skip_step`."""
+        """Go on as if the step had returned `output`; it is never compensated. As `SagaAdmin.skip_step`.
+
+        Args:
+            output: A value of the step's output type.
+            not_begun: Whether a step is meant too that comes next and has not begun. Default: False, that is refused.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaNotRegisteredError: This process has not registered the saga's definition.
+            SagaDefinitionError: The saga has no such step.
+            PayloadTooLargeError: The output is too large.
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
         await self._admin.skip_step(
             self._saga_id, self._step_id, output, not_begun=not_begun, expect=expect, reason=reason
         )
 
     async def retry(self, *, expect: int | None = None, reason: str | None = None) -> None:
-        """Attempt the step again, now and with a fresh count. As `SagaAdmin.retry_step`."""
+        """Attempt the step again, now and with a fresh count. As `SagaAdmin.retry_step`.
+
+        Args:
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+            SagaDefinitionError: The saga has no such step.
+        """
         await self._admin.retry_step(self._saga_id, self._step_id, expect=expect, reason=reason)
 
     async def mark_compensated(self, *, expect: int | None = None, reason: str | None = None) -> None:
-        """Say that the step was undone by hand. As `SagaAdmin.mark_compensated`."""
+        """Say that the step was undone by hand. As `SagaAdmin.mark_compensated`.
+
+        Args:
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+            SagaDefinitionError: The saga has no such step.
+        """
         await self._admin.mark_compensated(self._saga_id, self._step_id, expect=expect, reason=reason)
 
 
@@ -91,24 +154,18 @@ class StepAdmin(Generic[O]):
 class SagaAdmin:
     """Operators' verbs. Each waits until it has been applied, and raises SagaStateError with the reason if it is refused.
 
-    A process that works on the saga meanwhile is asked to apply the verb, and does so between two steps.
+    A process that works on the saga meanwhile is asked to apply the verb, and does so between two steps. A repeated verb is
+    refused, or changes nothing more: it never goes on to another step.
 
     Args:
-        orchestrator: Whose store is looked into. It needs no `async with` if it was made with a pool.
-        actor: Who the operator is, as the journal and `get_saga` show it: one line of 1 to 255 characters. Default: nobody is
-            named.
-        engine: For porting only.
+        orchestrator: The orchestrator whose store is looked into. It needs no `async with` if it was made with a pool. Default:
+            None, which is for `engine` only.
+        actor: The operator's name, for the journal and `get_saga`: one line of 1 to 255 characters. Default: None, no name.
+        engine: For porting only. Default: None.
 
-    Parameters that the verbs share:
-
-    - `saga_id`: the saga's id, a UUID.
-    - `step`: a step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef. `steps` of `get_saga` has all.
-    - `expect`: the `revision` of the snapshot that the operator has seen. If the saga has moved on since, the verb is refused
-      and changes nothing. Default: the saga may be at any revision.
-    - `reason`: why, kept in the journal: one line of 1 to 1000 characters. Default: none.
-
-    All raise SagaNotFoundError, SagaStateError if the verb is refused, and PayloadError for arguments that are none. A verb
-    that is repeated is refused, or changes nothing more: it never goes on to another step.
+    Raises:
+        SagaError: `orchestrator` is no SagaOrchestrator.
+        PayloadError: `actor` is not one line of 1 to 255 characters.
 
     Example::
 
@@ -133,7 +190,20 @@ class SagaAdmin:
         self._actor = Asked.of(actor, None).actor
 
     async def get_saga(self, saga_id: UUID) -> SagaAdminSnapshot:
-        """The saga with its data and history, without a lock. Raises SagaNotFoundError."""
+        """Read the saga with its data and history, without a lock.
+
+        Args:
+            saga_id: The saga's id.
+
+        Returns:
+            The snapshot; its `revision` is the `expect=` of a verb.
+
+        Raises:
+            SagaNotFoundError: There is no such saga.
+            PayloadError: The id is none.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
+        """
         return await admin_snapshot_of(self._engine, await self._read(saga_id))
 
     async def retry_step(
@@ -141,21 +211,53 @@ class SagaAdmin:
     ) -> None:
         """Attempt a step again, now and with a fresh count, that waits for its next attempt or for a person.
 
-        The step's compensation is attempted again, if that is what waits. Of a fan-out all items that wait are.
+        If the step's compensation is what waits, that is attempted again. If the step is a fan-out, all items that wait are.
 
-        A saga that has FAILED, and has undone nothing, goes forward again: from where it failed, as a whole. So `FAILED` is
-        an end only for as long as no operator takes it up. The log says so at WARNING: "resumed from FAILED".
+        A saga that has FAILED, and has undone nothing, goes forward again as a whole, from the place where it failed. So `FAILED` is
+        an end only for as long as no operator takes it up. The log says "resumed from FAILED" at WARNING.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: `step` names no step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
         """
         chosen, check, asked = _step_of(step), _revision(expect), self._asked(reason)
         await apply_verb(self._engine, saga_id, lambda at: Incoming(RetryRequested(at.now, chosen, check), input=asked))
 
     async def compensate_step(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
-        """Roll the saga back: undo every step that is done, the last first. A FAILED saga takes up what was left undone.
+        """Roll the saga back: undo every step that is done, the last first. A FAILED saga takes up the undoing that is left.
 
         A saga that has done nothing yet ends COMPENSATED: a clean end, where `abort` would give FAILED.
 
-        Of a rollback that waits for a person to find out about a step (parked, outcome_unknown): turn back all the same. The
-        step is undone then, if its compensation accepts a missing output; else it is left over as what may have run.
+        A rollback may wait for a person to find out about a step (parked, outcome_unknown). Then this verb ends that wait. The step is
+        undone if its compensation accepts a missing output; else it is left over as what may have run.
+
+        Args:
+            saga_id: The saga's id.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
         """
         check, asked = _revision(expect), self._asked(reason)
         await apply_verb(self._engine, saga_id, lambda at: Incoming(CompensationRequested(at.now, check), input=asked))
@@ -172,20 +274,29 @@ class SagaAdmin:
     ) -> None:
         """Go on as if a step that waits had returned `mock_output`. The step is never compensated.
 
-        Of a rollback that waits for a person to find out about the step: it is seen to, and is not undone.
+        In a rollback that waits for a person to find out about the step, the step counts as seen to, and is not undone.
 
         Args:
             saga_id: The saga's id.
-            step: The step that waits: for its next attempt, a person, an event or a moment.
+            step: The step that waits for its next attempt, a person, an event or a moment: its id or its StepRef.
             mock_output: A value of the step's output type, or a dict that stands for one; it is checked at run time
-                (`step(saga_id, ref).skip(...)` is checked by the type checkers). None, the default, is a value like any other,
-                right for steps that may give none.
-            not_begun: Whether a step is meant too that comes next and has not begun. Default: that is refused.
-            expect: The revision that the operator has seen, as for every verb. Default: any.
-            reason: Why, as for every verb. Default: none is kept.
+                (`step(saga_id, ref).skip(...)` is checked by the type checkers). Default: None, a value like any other, for
+                steps that may give none.
+            not_begun: Whether a step is meant too that comes next and has not begun. Default: False, that is refused.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
 
-        Raises SagaNotRegisteredError if this process does not know the saga's definition, SagaDefinitionError if that has no
-        such step, PayloadError for an output that is none of the step's type or too large.
+        Raises:
+            SagaNotRegisteredError: This process has not registered the saga's definition.
+            SagaDefinitionError: The saga has no such step.
+            PayloadTooLargeError: The output is too large.
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
         """
         chosen, check, asked = _step_of(step), _revision(expect), self._asked(reason)
         check_is(not_begun, bool, "not_begun: a bool", error=PayloadError, hint="skip_step(..., not_begun=True)")
@@ -214,10 +325,27 @@ class SagaAdmin:
     async def mark_compensated(
         self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
     ) -> None:
-        """Say that a step was undone by hand: its compensation has failed, or waits, and is not called again.
+        """Say that a step was undone by hand, because its compensation has failed, or waits. It is not called again.
 
-        The rest of the rollback goes on: a saga that has FAILED because of this step undoes what was built before it.
-        Refused for a step whose compensation has not begun, is being executed, or may still run after `abort`.
+        The rest of the rollback goes on: a saga that has FAILED because of this step undoes the steps before it. It is refused for
+        a step whose compensation has not begun, is being executed, or may still run after `abort`.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: `step` names no step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
         """
         chosen, check, asked = _step_of(step), _revision(expect), self._asked(reason)
         await apply_verb(
@@ -225,10 +353,23 @@ class SagaAdmin:
         )
 
     async def abort(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
-        """End the saga as it is, FAILED, undoing nothing. What runs now may run on until its owner's lease is over.
+        """End the saga as it is, FAILED, undoing nothing. A step that runs now may run on until its owner's lease is over.
 
-        A saga that has ended stays as it is: SagaStateError. `retry_step` and `compensate_step` take an aborted one up again.
-        One whose row cannot be read is ended as well; then `left_over` names every step of its plan.
+        `retry_step` and `compensate_step` take an aborted saga up again. A saga whose row cannot be read is ended as well; then
+        `left_over` names every step of its plan.
+
+        Args:
+            saga_id: The saga's id.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The saga has ended already, or has moved on.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
         """
         check, asked = _revision(expect), self._asked(reason)
         try:
@@ -239,7 +380,18 @@ class SagaAdmin:
             await end_unusable(self._engine, saga_id, error, expect=check, asked=asked)
 
     def step(self, saga_id: UUID, ref: StepRef[O]) -> StepAdmin[O]:
-        """One step of a saga, typed."""
+        """Choose one step of a saga, so that the type checkers know its output.
+
+        Args:
+            saga_id: The saga's id.
+            ref: The step's StepRef, as `add_step` gave it.
+
+        Returns:
+            The verbs for this step.
+
+        Raises:
+            SagaDefinitionError: `ref` is no StepRef.
+        """
         return StepAdmin(self, saga_id, ref)
 
     def _asked(self, reason: str | None) -> bytes | None:
@@ -248,7 +400,20 @@ class SagaAdmin:
     async def kept_events(
         self, saga_name: str | None = None, aggregation_id: str | None = None
     ) -> tuple[KeptEvent, ...]:
-        """Events for sagas that are not there yet, of that name and business key, or of any; the oldest first."""
+        """List the events that are kept for sagas that are not there yet, the oldest first.
+
+        Args:
+            saga_name: Only those for sagas of this name, 1 to 255 characters. Default: None, of every name.
+            aggregation_id: Only those for this business key, 1 to 255 characters. Default: None, of every key.
+
+        Returns:
+            The events.
+
+        Raises:
+            PayloadError: A name or key is none.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
+        """
         check_key("the saga's name", saga_name)
         check_key("aggregation_id", aggregation_id)
         self._engine.require_open()
@@ -268,15 +433,22 @@ class SagaAdmin:
         )
 
     async def discard_kept(self, saga_name: str, aggregation_id: str, event: str | None = None) -> int:
-        """Forget events that wait for a saga of that name and business key; `kept_events` shows them.
+        """Forget events that wait for a saga of a name and business key; `kept_events` shows them.
+
+        An event that a saga has got already stays with it.
 
         Args:
             saga_name: The name of the saga that they wait for.
             aggregation_id: Its business key.
-            event: The name of the event. Default: every event that waits for the key.
+            event: The name of the event. Default: None, every event that waits for the key.
 
-        Returns how many there were. An event that a saga has got already stays with it. Raises PayloadError for a name or a
-        key that is none.
+        Returns:
+            How many there were.
+
+        Raises:
+            PayloadError: A name or the key is none.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
 
         Example::
 
@@ -291,9 +463,19 @@ class SagaAdmin:
         )
 
     async def verify(self, saga_id: UUID) -> list[str]:
-        """Fold the saga's journal again and compare: what does not agree with its row, in words; empty when all does.
+        """Fold the saga's journal again, up to the row's own revision, and compare the result with the row.
 
-        It folds up to the row's own revision, so that a saga that is busy meanwhile is judged as it was when it was read.
+        Args:
+            saga_id: The saga's id.
+
+        Returns:
+            The differences in words; an empty list when there is none.
+
+        Raises:
+            SagaNotFoundError: There is no such saga.
+            PayloadError: The id is none.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
         """
         row = await self._read(saga_id)
         journal = await self._engine.store.journal(saga_id, last=row.rev)

@@ -73,14 +73,18 @@ def shown(value: object) -> str:
 class SagaError(Exception):
     r"""The root of all errors of this library.
 
-    `fact` says what is wrong, `hint` what to do about it (None where there is nothing to advise).
+    Args:
+        fact: The fault, in one sentence.
+        hint: The mend. Default: None, where there is nothing to advise.
 
     >>> str(SagaError("the cup is empty", hint="fill it"))
     'the cup is empty\nHINT: fill it'
     """
 
     fact: str
+    """The fault, in one sentence."""
     hint: str | None
+    """The mend; None where there is nothing to advise."""
 
     def __init__(self, fact: str, *, hint: str | None = None) -> None:
         super().__init__(fact if hint is None else f"{fact}\nHINT: {hint}")
@@ -105,14 +109,16 @@ class SagaDefinitionError(SagaError):
 
 
 class TypeValidationError(SagaDefinitionError):
-    """A type in a definition cannot be stored, cannot be found out, or does not fit where it is wired to."""
+    """A type in a definition cannot be stored, cannot be found out, or does not fit where it is used."""
 
 
 class SagaNotRegisteredError(SagaError):
     """No saga of this name (and version) is registered with the orchestrator."""
 
     saga_name: str
+    """The name that was asked for."""
     registered: tuple[str, ...]
+    """The names that are registered."""
 
     def __init__(self, saga_name: str, *, registered: Iterable[str] = (), hint: str | None = None) -> None:
         self.saga_name = saga_name
@@ -125,14 +131,12 @@ class SagaNotRegisteredError(SagaError):
 
 
 class SagaNotFoundError(SagaError):
-    """The store holds no saga of this id, or one of another name than that of the handle it was attached by.
-
-    `uncommitted` says that this process started it in a transaction of the caller's (`connection=`): that is not committed
-    yet, or was rolled back.
-    """
+    """The store holds no saga of this id, or its name is not that of the handle it was attached by."""
 
     saga_id: UUID
+    """The id that was asked for."""
     uncommitted: bool
+    """Whether this process started it in a transaction of the caller's (`connection=`) that is not committed."""
 
     def __init__(
         self, saga_id: UUID, *, uncommitted: bool = False, wanted: str | None = None, found: str | None = None
@@ -158,11 +162,14 @@ class SagaNotFoundError(SagaError):
 
 
 class ActiveSagaAlreadyExistsError(SagaError):
-    """Another saga of this name is active for the same aggregation id. `saga_id` is that saga's id."""
+    """Another saga of this name is active for the same aggregation id."""
 
     saga_name: str
+    """The saga's name."""
     aggregation_id: str
+    """The business key."""
     saga_id: UUID
+    """The id of the saga that is active."""
 
     def __init__(self, saga_name: str, aggregation_id: str, saga_id: UUID) -> None:
         self.saga_name = saga_name
@@ -175,11 +182,14 @@ class ActiveSagaAlreadyExistsError(SagaError):
 
 
 class StartConflictError(SagaError):
-    """The idempotency key was used before, with other initial data. `saga_id` is the saga it started then."""
+    """The idempotency key was used before, with other initial data."""
 
     saga_name: str
+    """The saga's name."""
     idempotency_key: str
+    """The key."""
     saga_id: UUID
+    """The id of the saga that the key started."""
 
     def __init__(self, saga_name: str, idempotency_key: str, saga_id: UUID) -> None:
         self.saga_name = saga_name
@@ -192,16 +202,16 @@ class StartConflictError(SagaError):
 
 
 class StartBusyError(SagaError):
-    """A start was given up, because another transaction that is still open stands in its way; nothing was started.
-
-    That transaction holds the same `aggregation_id` or `idempotency_key` (None where the start had none). `aborted` says
-    that the start was part of a transaction of the caller's (`connection=`): PostgreSQL has aborted it.
-    """
+    """Another transaction that is still open holds the same key, and the start was given up. Nothing was started."""
 
     saga_name: str
+    """The saga's name."""
     aggregation_id: str | None
+    """The business key of the start, or None."""
     idempotency_key: str | None
+    """The idempotency key of the start, or None."""
     aborted: bool
+    """Whether PostgreSQL has aborted the caller's own transaction (`connection=`)."""
 
     def __init__(
         self, saga_name: str, *, reason: str, aggregation_id: str | None, idempotency_key: str | None, aborted: bool
@@ -228,6 +238,7 @@ class SagaStateError(SagaError):
     """The operation is not legal in the state the saga is in. Nothing was changed."""
 
     saga_id: UUID | None
+    """The saga's id; None for an error of the guard."""
 
     def __init__(self, fact: str, *, saga_id: UUID | None = None, hint: str | None = None) -> None:
         self.saga_id = saga_id
@@ -235,16 +246,16 @@ class SagaStateError(SagaError):
 
 
 class SagaNotCompletedError(SagaError):
-    """A result was awaited, but the saga ended without one.
-
-    `error` is what made it turn back (as text, as stored), `failure` the same with the step and its business error,
-    `left_over` the ids of the steps whose effects are still in the world, in the order in which they ran.
-    """
+    """A result was awaited, but the saga ended without one."""
 
     snapshot: SagaSnapshot
+    """The saga at its end."""
     error: str | None
+    """The error that made it turn back, as text, as stored."""
     failure: StepFailure | None
+    """The same, with the step and its business error, or None."""
     left_over: tuple[str, ...]
+    """The ids of the steps whose effects are still in the world, in the order in which they ran."""
 
     def __init__(
         self,
@@ -284,7 +295,7 @@ class SagaCompensatedError(SagaNotCompletedError):
 
 
 class SagaFailedError(SagaNotCompletedError):
-    """The saga failed and `left_over` names the steps whose effects remain."""
+    """The saga failed, and `left_over` names the steps whose effects remain."""
 
     def __init__(
         self,
@@ -307,13 +318,12 @@ class SagaFailedError(SagaNotCompletedError):
 
 
 class SagaParkedError(SagaError):
-    """The end of a saga was awaited, but the saga is parked: it waits for a person. The saga itself is untouched.
-
-    `snapshot` shows where it stands; its `parked` is the reason.
-    """
+    """The end of a saga was awaited, but the saga is parked: it waits for a person. The saga itself is untouched."""
 
     saga_id: UUID
+    """The saga's id."""
     snapshot: SagaSnapshot
+    """The saga as it stands; its `parked` is the reason."""
 
     def __init__(self, saga_id: UUID, *, snapshot: SagaSnapshot) -> None:
         self.saga_id = saga_id
@@ -331,21 +341,26 @@ class SagaParkedError(SagaError):
 
 
 class SagaResultTimeoutError(SagaError, TimeoutError):
-    """The saga did not end within the time given (seconds). The saga itself is untouched.
+    """The saga did not end within the time given. The saga itself is untouched.
 
-    Its last look at the saga was some 0.3 seconds before the time was over. `status` is the saga's as of then, and `parked` says
-    whether it waits for a person, where the wait was to last through that (`wait_parked=True`). `waiting_for` names the events
-    and moments that its steps wait for, `retrying` the steps that are tried again and when, and `begins_at` when it is to
-    begin, if it was started with a delay. All that is None, False and empty if the saga was not read in that time.
+    The last look at the saga was some 0.3 seconds before the time was over. If the saga was not read in that time,
+    `status` is None and the rest is empty.
     """
 
     saga_id: UUID
+    """The saga's id."""
     timeout: float
+    """The time given, in seconds."""
     status: SagaStatus | None
+    """The saga's status as of the last look."""
     parked: bool
+    """Whether it waits for a person, where the wait was to last through that (`wait_parked=True`)."""
     waiting_for: tuple[Wait, ...]
+    """The events and moments that its steps wait for."""
     retrying: tuple[StepSnapshot, ...]
+    """The steps that are tried again, and when."""
     begins_at: datetime | None
+    """The time when it begins, if it was started with a delay."""
 
     def __init__(
         self,
@@ -401,14 +416,12 @@ def _until(moment: datetime | None, word: str) -> str:
 
 
 class PayloadError(SagaError):
-    """A value is not what its type says, cannot be stored, or would come back altered.
-
-    `path` says where in the value, as in `$.lines[3].price`, if that is known. `stored` says that it is what was stored before
-    that is no value of its type, not what somebody gives now.
-    """
+    """A value is not what its type says, cannot be stored, or would come back altered."""
 
     path: str | None
+    """The place in the value, as in `$.lines[3].price`, if that is known."""
     stored: bool
+    """Whether the fault is in a value that was stored before, not in one that a caller gives now."""
 
     def __init__(self, fact: str, *, path: str | None = None, hint: str | None = None, stored: bool = False) -> None:
         self.path = path
@@ -417,10 +430,12 @@ class PayloadError(SagaError):
 
 
 class PayloadTooLargeError(PayloadError):
-    """An encoded value is longer than the limit. Sizes are in bytes."""
+    """An encoded value is longer than the limit."""
 
     size: int
+    """Its length in bytes."""
     limit: int
+    """The limit in bytes."""
 
     def __init__(self, what: str, *, size: int, limit: int) -> None:
         self.size = size
@@ -442,13 +457,13 @@ class StoreUnavailableError(StoreError):
 class StoreRefusedError(StoreError):
     """The database answers and refuses: rights, a setting, the server's kind or a pooler has to be changed first.
 
-    So it is for a DSN that cannot be read. Doing the same again does not help; `hint` says what does. The message has the
-    server's own sentence.
+    A DSN that cannot be read raises it, too. A second try does not help; `hint` says what does. The message has the server's own
+    sentence.
     """
 
 
 class StoredDataError(StoreError):
-    """Something that the store holds cannot be read: it was damaged, written by hand, or restored in part."""
+    """A value that the store holds cannot be read: it was damaged, written by hand, or restored in part."""
 
     def __init__(self, what: str, flaw: str) -> None:
         super().__init__(
@@ -458,11 +473,14 @@ class StoredDataError(StoreError):
 
 
 class SchemaMissingError(StoreError):
-    """The schema is not there, or older than this library. `found` is its version (0: none), `needed` ours."""
+    """The schema is not there, or older than this library."""
 
     schema: str
+    """The schema's name."""
     found: int
+    """The version that was found; 0 where there is none."""
     needed: int
+    """The version that this library needs."""
 
     def __init__(self, schema: str, *, found: int, needed: int, hint: str) -> None:
         self.schema = schema
@@ -476,8 +494,11 @@ class SchemaTooNewError(StoreError):
     """The schema was migrated by a newer library that this one cannot work with."""
 
     schema: str
+    """The schema's name."""
     found: int
+    """The version that was found."""
     known: int
+    """The newest version that this library knows."""
 
     def __init__(self, schema: str, *, found: int, known: int) -> None:
         self.schema = schema
@@ -490,10 +511,12 @@ class SchemaTooNewError(StoreError):
 
 
 class ServerTooOldError(StoreError):
-    """The PostgreSQL server is older than the oldest one supported. Versions are major versions."""
+    """The PostgreSQL server is older than the oldest one supported."""
 
     found: int
+    """Its major version."""
     needed: int
+    """The oldest major version supported."""
 
     def __init__(self, *, found: int, needed: int) -> None:
         self.found = found

@@ -1,4 +1,4 @@
-"""Typed handles: a registered saga, and one run of it. What they promise the orchestrator carries out."""
+"""Typed handles: a registered saga, and one run of it. The orchestrator carries out their promises."""
 
 from __future__ import annotations
 
@@ -42,7 +42,23 @@ R_co = TypeVar("R_co", covariant=True)
 @final
 @only_public_errors
 class SagaRun(Generic[R_co]):
-    """One saga, started or attached to. Awaiting it, in any process, never touches it."""
+    """One saga, started or attached to. Awaiting it, in any process, never touches it.
+
+    A handle makes it: `SagaHandle.start`, `start_many` or `attach`.
+
+    Args:
+        engine: The engine of the orchestrator.
+        started: The saga.
+        definition: The definition that its result is read by.
+        name: The name of its handle.
+
+    Attributes:
+        id: The saga's id.
+        created: Whether this very call started it. False for a repeat under the same idempotency key, and when attached.
+
+    Raises:
+        SagaError: It was not made by a handle.
+    """
 
     def __init__(
         self, engine: SagaEngine, started: StartedSaga, definition: SagaDefinition[Any, R_co], name: str
@@ -63,15 +79,25 @@ class SagaRun(Generic[R_co]):
 
     @judges_its_own
     async def result(self, timeout: timedelta | float | None = None, *, wait_parked: bool = False) -> R_co:
-        """The saga's result, once it has completed.
+        """Wait until the saga has completed, and give its result.
 
         Args:
-            timeout: the longest to wait, in seconds or as a timedelta; None, the default, waits for ever.
-            wait_parked: wait on while the saga is parked, until somebody has mended it; by default that raises.
+            timeout: The longest to wait, in seconds or as a timedelta. Default: None, without a limit.
+            wait_parked: Whether it waits on while the saga is parked, until an operator has acted. Default: False, then it raises.
 
-        Raises SagaCompensatedError or SagaFailedError if it ended otherwise, SagaParkedError if it is parked,
-        SagaResultTimeoutError if it has not ended within `timeout`, and SagaNotFoundError if there is none, or the
-        transaction that it was started in is not committed.
+        Returns:
+            The saga's result: the output of the step that its definition names.
+
+        Raises:
+            SagaCompensatedError: The saga was rolled back.
+            SagaFailedError: The saga ended FAILED.
+            SagaParkedError: The saga waits for a person.
+            SagaResultTimeoutError: It has not ended within `timeout`.
+            SagaNotFoundError: There is no such saga, or the transaction of its start is not committed.
+            PayloadError: The stored result is not of the type that the definition promises.
+            SagaStateError: The saga's id is that of a saga without a stored end.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
         """
         try:
             live = await end_of(self._engine, self.id, self._live, timeout, name=self._name, wait_parked=wait_parked)
@@ -90,15 +116,39 @@ class SagaRun(Generic[R_co]):
                 raise SagaFailedError(self.id, snapshot=snapshot, error=error, failure=failure, left_over=left)
 
     async def outcome(self, timeout: timedelta | float | None = None, *, wait_parked: bool = False) -> Outcome[R_co]:
-        """How the saga ended, for `match`.
+        """Wait until the saga has ended, and say how, for `match`.
 
-        Takes what `result` takes. Raises SagaParkedError, SagaResultTimeoutError and SagaNotFoundError as that does.
+        Args:
+            timeout: The longest to wait, in seconds or as a timedelta. Default: None, without a limit.
+            wait_parked: Whether it waits on while the saga is parked, until an operator has acted. Default: False, then it raises.
+
+        Returns:
+            `Completed`, `Compensated` or `Failed`.
+
+        Raises:
+            SagaParkedError: The saga waits for a person.
+            SagaResultTimeoutError: It has not ended within `timeout`.
+            SagaNotFoundError: There is no such saga, or the transaction of its start is not committed.
+            PayloadError: The stored result is not of the type that the definition promises.
+            SagaStateError: The saga's id is that of a saga without a stored end.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
         """
         live = await end_of(self._engine, self.id, self._live, timeout, name=self._name, wait_parked=wait_parked)
         return await outcome_of(self._engine, self.id, live, self._definition)
 
     async def snapshot(self) -> SagaSnapshot:
-        """The saga at this moment. Raises SagaNotFoundError."""
+        """Read the saga at this moment, without a lock.
+
+        Returns:
+            A snapshot without payloads.
+
+        Raises:
+            SagaNotFoundError: There is no such saga, or it has another name.
+            PayloadError: The id that it was attached by is none.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
+        """
         row = await read_row(self._engine, self.id)
         check_name(row, self._name)
         return await snapshot_of(self._engine, row)
@@ -107,7 +157,16 @@ class SagaRun(Generic[R_co]):
 @final
 @only_public_errors
 class SagaHandle(Generic[D, R]):
-    """A registered saga: what it is started with and what comes out are in its type."""
+    """A registered saga, with the types of its initial data and of its result.
+
+    `SagaOrchestrator.register` makes it.
+
+    Args:
+        orchestrator: The orchestrator that it is registered with.
+        starter: The orchestrator's way to start sagas.
+        registered: The name and version.
+        definition: The saga's definition.
+    """
 
     def __init__(
         self,
@@ -142,23 +201,30 @@ class SagaHandle(Generic[D, R]):
         delay: timedelta | None = None,
         connection: Connection | None = None,
     ) -> SagaRun[R]:
-        """Start a saga; it is durable when this returns, and goes on in the background.
+        """Start a saga. It is durable when this returns, and goes on in the background.
 
         Args:
-            data: what it is started with.
-            aggregation_id: its business key, 1 to 255 characters. There is one active saga per name and key: another
-                start raises ActiveSagaAlreadyExistsError.
-            idempotency_key: names the request, 1 to 255 characters. The same key gives the same saga (`created` is False
-                then), with other data StartConflictError.
-            trace_id: for your logs, 1 to 255 characters; random by default.
-            delay: how much later it is to begin, 0 to 365 days; at once by default.
-            connection: an asyncpg connection with a transaction open on it. The start becomes part of that transaction:
-                the saga begins when it is committed, and never if it is rolled back. No other connection is used.
+            data: Its initial data.
+            aggregation_id: Its business key, 1 to 255 characters. At most one saga per name and key is active. Default: None, no
+                key.
+            idempotency_key: The name of this request, 1 to 255 characters. The same key gives the same saga, whose `created` is
+                False then. Default: None, each call starts a saga.
+            trace_id: An id for your logs, 1 to 255 characters. Default: a random one.
+            delay: How much later it begins, as a timedelta of 0 to 365 days. Default: at once.
+            connection: An asyncpg connection with an open transaction. The start becomes part of that transaction: the saga
+                begins when it is committed, and never if it is rolled back. No other connection is used. Default: None.
 
-        Raises PayloadError for data or a key that cannot be stored, SagaError for a connection without a transaction, and
-        StartBusyError if another transaction that is still open holds the same key for longer than `key_wait` of
-        SagaOrchestrator. With `connection` the caller's transaction is aborted then; its `lock_timeout` is as before in
-        every other case. Without a key a start waits for nobody's transaction.
+        Returns:
+            The run: it can be awaited, here or by `attach` in any process.
+
+        Raises:
+            ActiveSagaAlreadyExistsError: Another saga of this name and `aggregation_id` is active.
+            StartConflictError: The `idempotency_key` was used with other data.
+            StartBusyError: Another open transaction holds the same key for longer than `key_wait` of SagaOrchestrator. PostgreSQL
+                has aborted the transaction of `connection` then. A start without a key waits for no transaction.
+            PayloadError: The data or a key cannot be stored.
+            SagaError: The orchestrator is not entered, or `connection` has no transaction.
+            StoreError: The database does not answer, or refuses.
 
         Example::
 
@@ -184,11 +250,25 @@ class SagaHandle(Generic[D, R]):
         delay: timedelta | None = None,
         connection: Connection | None = None,
     ) -> list[SagaRun[R]]:
-        """Start a saga for each, many a statement; all are durable when this returns, in the order of `data`.
+        """Start a saga for each of many data, many per statement. All are durable when this returns.
 
-        The keys of each are computed from its data, and mean what they mean to `start`; so do `delay` and `connection`.
-        Data that cannot be stored raises PayloadError before anything is started; what another saga or transaction stands
-        in the way of raises when the others are started.
+        Args:
+            data: The initial data of each.
+            aggregation_id: A function from the data of a saga to its business key. Default: None, no key.
+            idempotency_key: A function from the data of a saga to the name of the request. Default: None, no key.
+            delay: How much later they begin, as a timedelta of 0 to 365 days. Default: at once.
+            connection: An asyncpg connection with an open transaction, as for `start`. Default: None.
+
+        Returns:
+            The runs, in the order of `data`.
+
+        Raises:
+            PayloadError: Data or a key cannot be stored; nothing was started.
+            ActiveSagaAlreadyExistsError: A key is taken; the other sagas were started.
+            StartConflictError: An `idempotency_key` was used with other data; the other sagas were started.
+            StartBusyError: Another open transaction holds a key; the other sagas were started.
+            SagaError: The orchestrator is not entered, or `connection` has no transaction.
+            StoreError: The database does not answer, or refuses.
 
         Example::
 
@@ -213,7 +293,31 @@ class SagaHandle(Generic[D, R]):
         idempotency_key: str | None = None,
         timeout: timedelta | float | None = None,
     ) -> R:
-        """Start a saga and await its result. Outside of `async with` the saga runs in this very coroutine."""
+        """Start a saga and await its result. Outside of `async with` the saga runs in this very coroutine.
+
+        Args:
+            data: Its initial data.
+            aggregation_id: Its business key, as for `start`. Default: None, no key.
+            idempotency_key: The name of this request, as for `start`. Default: None, each call starts a saga.
+            timeout: The longest to wait, in seconds or as a timedelta. The saga goes on all the same. Default: None, without a
+                limit.
+
+        Returns:
+            The saga's result.
+
+        Raises:
+            SagaCompensatedError: The saga was rolled back.
+            SagaFailedError: The saga ended FAILED.
+            SagaParkedError: The saga waits for a person.
+            SagaResultTimeoutError: It has not ended within `timeout`.
+            SagaNotFoundError: The saga was deleted meanwhile.
+            ActiveSagaAlreadyExistsError: Another saga of this name and `aggregation_id` is active.
+            StartConflictError: The `idempotency_key` was used with other data.
+            StartBusyError: Another open transaction holds the same key.
+            PayloadError: The data or a key cannot be stored.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
+        """
         if self._orchestrator.entered:
             run = await self.start(data, aggregation_id=aggregation_id, idempotency_key=idempotency_key)
             return await run.result(timeout)
@@ -223,12 +327,23 @@ class SagaHandle(Generic[D, R]):
             return await run.result(timeout)
 
     def attach(self, saga_id: UUID) -> SagaRun[R]:
-        """A saga of this name that was started before, here or elsewhere, by whatever version of its definition.
+        """Give a saga of this name that was started before, here or elsewhere, under any version of its definition.
 
-        It asks nothing yet. The first look raises SagaNotFoundError for an id of another saga's, so that an id that came in a
-        URL can be passed on. The result is the one of the saga's own version: the output of the step that gave the result
-        there, in that version's type where this process knows it. `result` and `outcome` raise PayloadError if that version
-        gives no result and this one promises one, or if it is not registered here and its result cannot be read by this one.
+        It asks nothing yet. The first look raises SagaNotFoundError for the id of a saga of another name, so that an id that came
+        in a URL can be passed on.
+
+        The result is the output of the step that gave the result in the saga's own version. It has that version's type where this
+        process has registered that version. `result` and `outcome` raise PayloadError if this version promises a result and that
+        one gives none, or one that cannot be read as this one's.
+
+        Args:
+            saga_id: The saga's id.
+
+        Returns:
+            The run, whose `created` is False.
+
+        Raises:
+            SagaError: The id is none.
         """
         return self._run(StartedSaga(saga_id, created=False))
 

@@ -55,20 +55,38 @@ T = TypeVar("T")
 class SagaOrchestrator:
     """Runs sagas in this process and keeps them in a PostgreSQL schema (or, for tests, in a MemoryStore).
 
-    `store` is a DSN, a pool of the caller's, or a MemoryStore. The constructor and `register` do no I/O. Inside
-    `async with` a worker runs `concurrency` sagas at once (0: this process only starts, sends and awaits). Without it, and
-    with a pool, nothing runs in the background: `start`, `notify`, `run_due`, snapshots and SagaAdmin work all the same.
+    The constructor and `register` do no I/O. Inside `async with` a worker runs sagas. Without it, and with a pool, nothing runs in
+    the background: `start`, `notify`, `run_due`, snapshots and SagaAdmin work all the same.
 
-    `migrate=True` applies the schema; by default it is only checked. `lease` is how long a silent process keeps its sagas
-    before others may take them over, and has nothing to do with a step's timeout. `key_wait` (0 to 365 days, default 2 s) is
-    the longest a start waits for another transaction that holds the same key and is still open.
+    Args:
+        store: A DSN, an asyncpg pool of the caller's, or a MemoryStore.
+        schema: The schema of the database that holds the tables. Default: "saga_fn".
+        migrate: Whether entering applies the schema. Default: False, entering only checks it.
+        concurrency: How many sagas this process runs at once, 0 or more. With 0 it only starts, sends and awaits. Default: 16.
+        lease: How long other processes wait before they take over the sagas of a silent one, more than 0 and at most 365 days. It has
+            nothing to do with a step's timeout. Default: 15 seconds.
+        poll_interval: The longest time between two looks for due sagas, as a timedelta. A NOTIFY wakes the worker earlier.
+            Default: 1 second.
+        stop_timeout: How long leaving waits for the steps that run, before it cuts them short, as a timedelta. Default: 20
+            seconds.
+        key_wait: The longest a start waits for another open transaction that holds the same key, 0 to 365 days. Default: 2
+            seconds.
+        max_payload_bytes: The longest encoded payload, in bytes. Default: 1,048,576.
+        shards: How many shards the schema was migrated with, 1 to 4,096. Default: 1.
+        pool_size: How many connections serve queries, 1 or more. It counts for a DSN only. Default: 4.
+        max_connections: How many connections commit at once, 1 or more. It counts for a DSN only. Default: 2.
+        listen: Whether one more connection listens for NOTIFY. Default: True.
+        log_errors: "type" logs a step's exception by its type, and at DEBUG its traceback without messages. "traceback" logs the
+            whole traceback, whose messages may hold what a payload holds. Default: "type".
+        statement_cache_size: How many prepared statements a connection keeps, 0 or more. 0 is for a pooler in transaction mode.
+            It counts for a DSN only. Default: None, the driver's own number.
+        listen_dsn: Another way to the database for LISTEN, around a pooler in transaction mode. Default: None, the same way.
+        read_only: Whether this process only looks, so that a replica will do. It needs `concurrency=0`. Default: False.
 
-    The logger `saga_fn` tells of a step's exception by its type, and at DEBUG by a traceback without messages. With
-    `log_errors="traceback"` the whole traceback is part of the line itself: its message may hold what a payload holds.
-
-    `statement_cache_size` (a DSN only; default: the driver's) is how many prepared statements a connection keeps; 0 is for a
-    pooler in transaction mode. `listen_dsn` names another way to the database for LISTEN, around such a pooler. With
-    `read_only=True` and `concurrency=0` a replica will do, for looking only.
+    Raises:
+        SagaError: An option is out of its range, or `read_only` stands beside a worker or a migration.
+        StoreError: The store is none of the three, or an option does not fit it.
+        StoreRefusedError: The DSN cannot be read.
 
     Example::
 
@@ -143,7 +161,14 @@ class SagaOrchestrator:
     async def __aenter__(self) -> Self:
         """Connect, check (or apply) the schema, and start the worker.
 
-        It may be entered again when it was left, in another event loop as well. Raises SagaError if it is entered already.
+        It may be entered again after it was left, in another event loop as well.
+
+        Raises:
+            SagaError: It is entered already, or belongs to another process, thread or event loop.
+            SchemaMissingError: The schema is not there, or too old, and `migrate` is False.
+            SchemaTooNewError: A newer library migrated the schema.
+            ServerTooOldError: The server is older than PostgreSQL 15.
+            StoreError: The database does not answer, or refuses.
         """
         if self.entered or self._entering:
             if not self._home.is_gone:
@@ -184,8 +209,13 @@ class SagaOrchestrator:
     ) -> None:
         """Claim nothing more, finish the steps that run or hand their sagas back, disconnect.
 
-        It takes `stop_timeout`, and 5 seconds more at most when the database does not answer. When this is cancelled, steps
-        that run are cut short at once; everything is given back all the same. To leave what is not entered does nothing.
+        It takes `stop_timeout`, and 5 seconds more at most when the database does not answer. If it is cancelled, it cuts the
+        steps that run short at once, and still gives everything back. Leaving does nothing unless it was entered.
+
+        Args:
+            kind: The class of the exception that ends the block, or None.
+            error: That exception, or None.
+            traceback: Its traceback, or None.
         """
         leaving = self._leaving
         if not self.entered and (leaving is None or leaving.done()):
@@ -215,10 +245,14 @@ class SagaOrchestrator:
             await self._store.close()
 
     async def run_forever(self) -> None:
-        """Work until SIGTERM or SIGINT. The only method that installs signal handlers.
+        """Work until SIGTERM or SIGINT. It is the only method that installs signal handlers.
 
-        Only the main thread hears of signals. In another one it works until its task is cancelled. One signal ends all that run
-        in the same event loop.
+        Only the main thread hears of signals. In another one it works until its task is cancelled. One signal ends every call of
+        it in the same event loop.
+
+        Raises:
+            SagaError: It belongs to another process, thread or event loop.
+            StoreError: As `async with` raises it.
         """
         with stop_signals() as stop:
             if self.entered:
@@ -230,7 +264,14 @@ class SagaOrchestrator:
 
     @contextmanager
     def attending(self) -> Generator[None]:
-        """While this lasts, the caller works on what is due."""
+        """Count the caller as one who works on what is due, while the block lasts.
+
+        Yields:
+            Nothing.
+
+        Returns:
+            A context manager.
+        """
         if not isinstance(self._store, MemoryStore):
             yield
             return
@@ -294,16 +335,24 @@ class SagaOrchestrator:
         version: int = 1,
         concurrency: int | None = None,
     ) -> SagaHandle[Any, Any]:  # Any: see the overloads
-        """Make a saga known to this process; only registered ones are started and worked on here.
+        """Make a saga known to this process, which starts and works on registered ones only.
 
         Register a changed definition under the next `version`, beside the old one for as long as its sagas live.
 
-        `concurrency` (1 or more, default None: no limit) is how many sagas of this name this process runs at once, of all
-        versions together, within the orchestrator's own `concurrency`. So an outage of what they call leaves slots to the
-        others. Given again for the name, it replaces the limit. It holds for workers, starts, `run_due` and `run_until_idle`;
-        `resume`, and `run` outside of `async with`, work on their own saga at once.
+        Args:
+            name: The saga's name, 1 to 255 printable characters. It may be left out for a definition made by `@saga`.
+            definition: The saga, made by `@saga` or `SagaBuilder.build`. Default: the first argument.
+            version: A whole number from 1 to 2,147,483,647. Default: 1.
+            concurrency: How many sagas of this name this process runs at once, of all versions together, 1 or more. If the systems
+                that they call fail, the other sagas still have slots. A later call for the same name replaces the limit. `resume`,
+                and `run` outside of `async with`, work on their own saga at once. Default: None, no limit of its own.
 
-        Raises SagaDefinitionError.
+        Returns:
+            The handle that starts such sagas.
+
+        Raises:
+            SagaDefinitionError: The definition is none, or the name or version cannot be one.
+            SagaError: `concurrency` is out of its range.
         """
         given: object = definition if isinstance(name, str) else name
         chosen = name if isinstance(name, str) else (getattr(name, "name", None) or "")
@@ -329,7 +378,18 @@ class SagaOrchestrator:
         return SagaHandle(self, self._starter, registered, found)
 
     def handle(self, definition: SagaDefinition[D, R], /) -> SagaHandle[D, R]:
-        """The typed handle of a registered definition, wherever it is wanted. Raises SagaNotRegisteredError."""
+        """Give the typed handle of a registered definition, wherever it is wanted.
+
+        Args:
+            definition: The definition, as it was registered.
+
+        Returns:
+            The same handle as `register`.
+
+        Raises:
+            SagaDefinitionError: It is no SagaDefinition.
+            SagaNotRegisteredError: It was not registered here.
+        """
         hint = "builder.build() or @saga makes one"
         check_is(definition, SagaDefinition, "a SagaDefinition", error=SagaDefinitionError, hint=hint)
         return SagaHandle(self, self._starter, self.engine.registry.of(definition), definition)
@@ -347,9 +407,28 @@ class SagaOrchestrator:
         delay: timedelta | None = None,
         connection: Connection | None = None,
     ) -> UUID:
-        """Start a saga by name and get its id; `initial_data` may be a dict that stands for its type.
+        """Start a saga by name, checked at run time. It is durable when this returns.
 
-        As `SagaHandle.start`, checked at run time. Raises SagaNotRegisteredError as well.
+        Args:
+            saga_name: The name that the saga is registered under. Its newest version is started.
+            initial_data: An instance of the saga's initial type, or a dict that stands for one.
+            aggregation_id: Its business key, 1 to 255 characters; see `SagaHandle.start`. Default: None.
+            idempotency_key: The name of this request, 1 to 255 characters; see `SagaHandle.start`. Default: None.
+            trace_id: An id for your logs, 1 to 255 characters. Default: a random one.
+            delay: How much later it begins, as a timedelta of 0 to 365 days. Default: at once.
+            connection: An asyncpg connection with an open transaction, which the start becomes part of. Default: None.
+
+        Returns:
+            The saga's id; with a known `idempotency_key` that of the saga it has started.
+
+        Raises:
+            SagaNotRegisteredError: No saga of this name is registered here.
+            ActiveSagaAlreadyExistsError: Another saga of this name and `aggregation_id` is active.
+            StartConflictError: The `idempotency_key` was used with other data.
+            StartBusyError: Another open transaction holds the key for longer than `key_wait`.
+            PayloadError: The data or a key cannot be stored.
+            SagaError: The orchestrator is not entered, or `connection` has no transaction.
+            StoreError: The database does not answer, or refuses.
         """
         registered = self.engine.registry.latest(saga_name)
         micros = micros_of_delay(delay)
@@ -366,7 +445,28 @@ class SagaOrchestrator:
         delay: timedelta | None = None,
         connection: Connection | None = None,
     ) -> list[UUID]:  # Any: the saga is known by its name alone
-        """Start many sagas of that name, and give their ids in order; see `SagaHandle.start_many`."""
+        """Start many sagas of one name, many per statement. All are durable when this returns.
+
+        Args:
+            saga_name: The name that the saga is registered under.
+            initial_data: The data of each, as for `start`.
+            aggregation_id: A function from the data of a saga to its business key. Default: None, no key.
+            idempotency_key: A function from the data of a saga to the name of the request. Default: None, no key.
+            delay: How much later they begin, as a timedelta of 0 to 365 days. Default: at once.
+            connection: An asyncpg connection with an open transaction, which the starts become part of. Default: None.
+
+        Returns:
+            The ids of the sagas, in the order of `initial_data`.
+
+        Raises:
+            SagaNotRegisteredError: No saga of this name is registered here.
+            ActiveSagaAlreadyExistsError: A key is taken; the other sagas were started.
+            StartConflictError: An `idempotency_key` was used with other data; the other sagas were started.
+            StartBusyError: Another open transaction holds a key; the other sagas were started.
+            PayloadError: Data or a key cannot be stored; nothing was started.
+            SagaError: The orchestrator is not entered, or `connection` has no transaction.
+            StoreError: The database does not answer, or refuses.
+        """
         registered = self.engine.registry.latest(saga_name)
         started = await self._starter.start_many(
             registered,
@@ -382,16 +482,21 @@ class SagaOrchestrator:
         return self._worker.slots_for_starts(name) if self.entered else 0
 
     def to(self, target: UUID | tuple[str, str], event: Event[T], /, *, may_be_new: bool = False) -> EventSender[T]:
-        """Where to send an event that a saga waits for, or will wait for.
+        """Name the saga that an event is for, whether it waits for the event now or later.
 
         Args:
             target: The saga's id, or its name and `aggregation_id`. A name and key stand for the saga that is active under
                 them. Where none is, they stand for the first that starts, or for the next if the event is `for_next`.
             event: The event that the saga's definition waits for.
-            may_be_new: Whether the target's name may be one of which no saga was ever started with a key, and that this
-                process has not registered. Default: False, so that a misspelt name is refused.
+            may_be_new: Whether the name may be unknown: this process has not registered it, and no saga of it was ever started with
+                a key. Default: False, so that a misspelt name is refused.
 
-        Raises SagaError for a target that is none, SagaDefinitionError for an event that is none.
+        Returns:
+            The sender; `send` sends one event.
+
+        Raises:
+            PayloadError: The target is neither an id nor a name and a key.
+            SagaDefinitionError: The event is no Event.
 
         Example::
 
@@ -400,11 +505,25 @@ class SagaOrchestrator:
         return EventSender(self.engine, target, event, may_be_new=may_be_new)
 
     async def notify(self, saga_id: UUID, token: UUID, event: Mapping[str, Any] | None = None) -> bool:  # Any: JSON
-        """Hand an event to a saga: True if it was stored for it, False if `token` is not the saga's present one.
+        """Hand an event to a saga that is known by its id and token alone. For porting; use `to` for typed events.
 
-        The token is `step_execution_token` of its snapshot. A saga that waits for a retry sees the event at once. One with
-        the keys `event_type` and `payload` (and `event_id`, `correlation_id`) is for whatever waits for that name. Raises
-        SagaNotFoundError, PayloadError for an event that is not JSON, SagaStateError if it waits for no such event.
+        A saga that waits for a retry sees the event at once. An event with the keys `event_type` and `payload` (and `event_id`,
+        `correlation_id`) is for the step that waits for that name.
+
+        Args:
+            saga_id: The saga's id.
+            token: The `step_execution_token` of its snapshot.
+            event: A dict of JSON values. Default: an empty one.
+
+        Returns:
+            True if the event was stored for the saga, False if `token` is not the saga's present one.
+
+        Raises:
+            SagaNotFoundError: There is no such saga.
+            PayloadError: The event is not JSON, or too large.
+            SagaStateError: The saga waits for no such event, or its inbox is full.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
         """
         self._require_open()
         check_id(saga_id)
@@ -426,17 +545,37 @@ class SagaOrchestrator:
     # Working without a worker.
 
     async def run_due(self, limit: int = 100) -> int:
-        """Work on what is due now, at most `limit` sagas; returns how many there were. For schedulers."""
+        """Work on the sagas that are due now, each until it ends or waits. For schedulers.
+
+        Args:
+            limit: How many sagas at most, 0 or more. Default: 100.
+
+        Returns:
+            How many sagas it worked on.
+
+        Raises:
+            SagaError: `limit` is negative, or the orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
+        """
         self._require_open()
         check_whole("limit", limit, least=0)
         with self.attending():
             return await drive_due(self.engine, limit)
 
     async def resume(self, saga_id: UUID) -> bool:
-        """Work on this saga now, until it ends or waits. One that was started with a delay begins now.
+        """Work on one saga now, until it ends or waits. One that was started with a delay begins now.
 
-        Returns False if it has ended, if a process works on it already, or if there is no such saga. A saga that begins now
-        may be taken by a worker at once: then True is returned while that one works on it.
+        Args:
+            saga_id: The saga's id.
+
+        Returns:
+            True if it was worked on, here or by a worker that took it at once. False if it has ended, if another process works on
+            it, or if there is no such saga.
+
+        Raises:
+            PayloadError: The id is none.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
         """
         self._require_open()
         check_id(saga_id)
@@ -447,9 +586,15 @@ class SagaOrchestrator:
     async def run_until_idle(self, *, past_waits: bool = False) -> None:
         """Run every saga to its end, or to where only a person or an event can help. For tests.
 
-        Delays, sleeps and retries are jumped over on a MemoryStore; on PostgreSQL they are waited for. A saga that waits for
-        an event stops there, so that a test can send it. `past_waits=True` goes on past such waits, to their timeouts and to
-        the saga's deadline. Default: False. `run_due` leaves the clock alone.
+        On a MemoryStore it jumps over delays, sleeps and retries; on PostgreSQL it waits for them. A saga that waits for an event
+        stops there, so that a test can send it. `run_due` leaves the clock alone.
+
+        Args:
+            past_waits: Whether it goes on past such waits, to their timeouts and to the saga's deadline. Default: False.
+
+        Raises:
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
 
         Example::
 
@@ -481,14 +626,30 @@ class SagaOrchestrator:
     # Looking.
 
     async def get_snapshot(self, saga_id: UUID) -> SagaSnapshot:
-        """The saga at this moment, without a lock. Raises SagaNotFoundError."""
+        """Read the saga at this moment, without a lock.
+
+        Args:
+            saga_id: The saga's id.
+
+        Returns:
+            A snapshot without payloads; `SagaAdmin.get_saga` has them.
+
+        Raises:
+            SagaNotFoundError: There is no such saga.
+            PayloadError: The id is none.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
+        """
         return await snapshot_of(self.engine, await read_row(self.engine, saga_id))
 
     async def health(self) -> Health:
-        """Whether this process can do its work, and what a person should look at; never raises for what it reports.
+        """Say whether this process can do its work, and which sagas need a person. It never raises for what it reports.
 
-        It takes three cheap queries, and returns within 3 seconds: a database that has not answered by then does not answer.
-        A probe asks for `ok`, an alert for `attention`.
+        It takes three cheap queries, and returns within 3 seconds. A database that has not answered by then counts as one that
+        does not answer.
+
+        Returns:
+            The report: a probe uses `ok`, an alert uses `attention`.
         """
         try:
             self._require_open()

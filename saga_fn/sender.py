@@ -29,7 +29,19 @@ _MICROSECOND = timedelta(microseconds=1)
 @final
 @only_public_errors
 class EventSender(Generic[T]):
-    """Sends one kind of event to one saga. `SagaOrchestrator.to` makes it."""
+    """Sends one kind of event to one saga. `SagaOrchestrator.to` makes it.
+
+    Args:
+        engine: The engine of the orchestrator.
+        target: The saga's id, or its name and `aggregation_id`.
+        event: The event.
+        may_be_new: Whether the name may be unknown. Default: False.
+
+    Raises:
+        PayloadError: The target is neither an id nor a name and a key.
+        SagaDefinitionError: The event is no Event.
+        SagaError: `engine` is no engine.
+    """
 
     def __init__(
         self, engine: SagaEngine, target: UUID | tuple[str, str], event: Event[T], *, may_be_new: bool = False
@@ -54,27 +66,36 @@ class EventSender(Generic[T]):
         correlation_id: str | None = None,
         expires: timedelta | datetime | None = None,
     ) -> Delivery:
-        """Send it; it is durable when this returns, and the answer says what became of it.
+        """Send one event. It is durable when this returns.
 
         It returns at once where the saga sleeps or waits. It returns `buffered` after some 0.3 seconds where no process works on
         the saga's version, and after 5 seconds at most where its owner is busy. A process that died without leaving counts
         for 90 seconds as one that is there.
 
-        An event that was answered `kept` or `buffered` is never dropped before it expires, unless its saga ends: when the
+        An event that was answered `kept` or `buffered` is never dropped before it expires, unless its saga ends. When the
         saga has no room for it, it stays stored and is taken later.
 
         Args:
             payload: An instance of the event's type.
-            event_id: Names this event, as the id of the message that brought it does: of two events of one name with the
-                same id a saga gets one. Default: each call is an event of its own.
-            correlation_id: The thing that the event is about, where a wait names one by `correlate=`.
-            expires: The time after which the event is void if nothing has taken it: a timedelta of at most 365 days, or an
-                aware datetime at most that far away. An event for a business key is void after 7 days at the latest.
-                Default: 7 days for a business key, never for a saga's id.
+            event_id: An id that names this event, as the message that brought it has one, 1 to 255 characters. A saga gets one of
+                several events with the same name and id. Default: None, each call is an event of its own.
+            correlation_id: The thing that the event is about, where a wait names one by `correlate=`. Default: None.
+            expires: The time after which the event is void if no wait has taken it: a timedelta of at most 365 days, or an aware
+                datetime at most that far away. An event for a business key is void after 7 days at the latest. Default: None, which
+                is 7 days for a business key, and no limit for a saga's id.
 
-        Returns what became of it; see `Delivery`. Raises PayloadError for another payload or `expires`, SagaNotFoundError
-        for an unknown id, SagaNotRegisteredError for a saga name that nobody knows, and SagaStateError if the saga waits
-        for no such event, or has 1,000 unread ones.
+        Returns:
+            The outcome; see `Delivery`.
+
+        Raises:
+            PayloadError: The payload is not of the event's type or too large, or `expires`, `event_id` or `correlation_id` is out of
+                its range.
+            TypeValidationError: The event does not say which type it brings.
+            SagaNotFoundError: There is no saga of this id.
+            SagaNotRegisteredError: The saga's name is unknown.
+            SagaStateError: The saga waits for no such event, or has 1,000 unread ones.
+            SagaError: The orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
         """
         engine = self._engine
         engine.require_open()

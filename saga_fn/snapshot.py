@@ -1,4 +1,4 @@
-"""What can be seen of a saga from outside: snapshots and ends, as values of their own."""
+"""The view of a saga from outside: snapshots and ends, as values of their own."""
 
 from __future__ import annotations
 
@@ -26,10 +26,12 @@ def wait_token(saga_id: UUID, rev: int) -> UUID:
 
 @attrs.frozen
 class Wait:
-    """What one step of a saga waits for outside: any of these events, or (without events) a moment alone."""
+    """A wait of one step of a saga: for any of these events, or (without events) for a moment alone."""
 
     step_id: str
+    """The id of the step that waits."""
     events: tuple[str, ...]
+    """The names of the events, any of which ends the wait."""
     until: datetime | None
     """When the wait is over; None if it may last for ever."""
 
@@ -39,43 +41,53 @@ class SagaSnapshot:
     """A saga at one moment. Reading it takes no lock."""
 
     id: UUID
+    """The saga's id."""
     saga_name: str
+    """The name that it is registered under."""
     version: int
+    """The version of its definition."""
     revision: int
-    """How many entries its journal has. Operators give it to a verb as `expect=`: then the verb counts for this state only."""
+    """The number of entries in its journal. A verb with this number as `expect=` counts for this state only."""
     aggregation_id: str | None
+    """Its business key, or None."""
     trace_id: str
+    """The id for logs that it was started with."""
     status: SagaStatus
+    """Its status."""
     waits: WaitReason
-    """Why a SUSPENDED saga waits."""
+    """The reasons why a SUSPENDED saga waits."""
     current_step_id: str | None
+    """The id of the step that it is at; None if there is none."""
     current_step_index: int
-    """How many steps of the plan are done; computed, the saga itself goes by step ids."""
+    """The number of steps of the plan that are done. It is computed: the saga itself goes by step ids."""
     retry_counter: int
-    """Failed attempts of the step that is tried now."""
+    """The number of failed attempts of the step that is tried now."""
     deadline_at: datetime | None
-    """While somebody runs it the end of the lease, while it sleeps the time to wake."""
+    """The end of the lease while a process works on it; the time to wake while it sleeps."""
     step_execution_token: UUID | None
-    """What `notify` wants to be shown; None once the saga has ended."""
+    """The token that `notify` wants to be shown; None once the saga has ended."""
     last_error: str | None
-    """Type name of the last error; messages are in the history."""
+    """The type name of the last error; messages are in the history."""
     parked: str | None
-    """Why it waits for a person."""
+    """The reason why it waits for a person, or None."""
     unreadable: str | None
-    """The reason why its stored state cannot be read; then its row alone speaks, and a person has to look at it."""
+    """The reason why its stored state cannot be read, or None. Then its row alone speaks, and a person has to look at it."""
     left_over: tuple[LeftOver, ...]
-    """What a FAILED saga leaves in the world; each step of its plan where its stored state cannot be read."""
+    """The effects that a FAILED saga leaves in the world; each step of its plan where its stored state cannot be read."""
     waiting_for: tuple[Wait, ...]
-    """The events and moments it waits for now."""
+    """The events and moments that it waits for now."""
     buffered_events: tuple[str, ...]
-    """The names of events that came and that nothing has taken yet, in order."""
+    """The names of events that came and that no wait has taken yet, in order."""
     begins_at: datetime | None
-    """When it begins, if it was started with a delay that is not over."""
+    """The time when it begins, if it was started with a delay that is not over."""
     rolls_back_at: datetime | None
     """Its deadline, for as long as it goes forward."""
     created_at: datetime
+    """The time of its start."""
     updated_at: datetime
+    """The time of its last change."""
     ended_at: datetime | None
+    """The time of its end; None before."""
 
 
 @attrs.frozen
@@ -95,21 +107,28 @@ class KeptEvent:
     """An event for a business key under which no saga is active yet."""
 
     saga_name: str
+    """The name of the saga that it is for."""
     aggregation_id: str
+    """The business key of that saga."""
     event: str
+    """The name of the event."""
     payload: object = attrs.field(repr=False)  # a repr may end in a log, and payloads do not belong there
-    """Plain JSON."""
+    """Its value, as plain JSON."""
     sent_at: datetime
+    """The time when it was sent."""
     expires_at: datetime
+    """The time when it is void."""
 
 
 class HistoryStatus(enum.StrEnum):
-    """What one history entry says."""
+    """The meaning of one history entry."""
 
     SUCCESS = "SUCCESS"
+    """An execution succeeded."""
     ERROR = "ERROR"
+    """An execution failed."""
     INFO = "INFO"
-    """Neither: a start, a claim, an operator's verb, an outside event, a probe that says that it has not run."""
+    """It is neither: a start, a claim, an operator's verb, an outside event, a probe that says that the step has not run."""
 
 
 @attrs.frozen
@@ -117,43 +136,56 @@ class HistoryEntry:
     """One entry of a saga's journal, readable. Payloads are plain JSON values."""
 
     seq: int
+    """The number of the journal entry, from 1."""
     kind: str
+    """The name of the event."""
     phase: str
     """`execute`, `compensate`, `probe` or `saga`."""
     status: HistoryStatus
+    """Whether it tells of a success, of an error, or of neither."""
     step_id: str | None
+    """The step that it is about, or None."""
     attempt: int | None
+    """The number of the attempt, from 1, or None."""
     timestamp: datetime
+    """The time when it was written."""
     token: UUID
-    """Whose word it is: the token of the claim under which it was written, or an id of its own."""
+    """The token of the claim under which it was written, or an id of its own."""
     skipped: bool
+    """Whether a person or a condition passed the step over."""
     input: Any = attrs.field(default=None, repr=False)  # Any: JSON of whatever type the step has
+    """The step's input, or None."""
     output: Any = attrs.field(default=None, repr=False)  # Any: as above
+    """The step's output, or None."""
     error: str | None = None
+    """The error's type and message, or None."""
     business_error: Any = attrs.field(
         default=None, repr=False
     )  # Any: JSON of whatever business error the step declares
+    """The business error's value, or None."""
     event: str | None = None
     """The name of an outside event that has one."""
     actor: str | None = None
-    """Of an operator's verb: who asked for it, if that was said (`SagaAdmin(orchestrator, actor=...)`)."""
+    """The operator who asked for a verb, if that was said (`SagaAdmin(orchestrator, actor=...)`)."""
     reason: str | None = None
-    """Of an operator's verb: why, if that was said (`reason=`)."""
+    """The operator's reason for a verb, if that was said (`reason=`)."""
 
 
 @attrs.frozen
 class StepFailure:
-    """What made a saga turn back, or wait for a person: the failure of one step."""
+    """The failure of one step that made a saga turn back, or wait for a person."""
 
     step_id: str
+    """The step that failed."""
     type: str
     """The name of the error's type."""
     message: str = attrs.field(repr=False)
+    """The error's message."""
     error: object = attrs.field(default=None, repr=False)
     """The business error itself, as the type the step declares: the E of its `Result[O, E]`, or a class in `give_up_on`.
 
-    Plain JSON where this process does not know the definition; None where only the message could be kept, because the error
-    holds a value that cannot be stored: see `give_up_on`.
+    It is plain JSON where this process has not registered the definition. It is None where only the message could be kept,
+    because the error holds a value that cannot be stored: see `give_up_on`.
     """
 
 
@@ -162,33 +194,33 @@ class StepSnapshot:
     """One step of a saga at one moment."""
 
     step_id: str
+    """The step's id."""
     status: StepStatus
+    """Its status."""
     attempt: int
-    """How often it was executed in its present direction, forward or back; 0 once that is done."""
+    """The number of executions in its present direction, forward or back; 0 once that is done."""
     failures: int
-    """Failed attempts that its retry policy counts."""
+    """The number of failed attempts that its retry policy counts."""
     wakes_at: datetime | None
-    """When it is tried again, or its wait is over."""
+    """The time when it is tried again, or its wait is over."""
     parked: str | None
-    """Why it waits for a person."""
+    """The reason why it waits for a person, or None."""
 
 
 @attrs.frozen
 class SagaAdminSnapshot(SagaSnapshot):
-    """A snapshot with the saga's data and history.
-
-    `context` has the keys `saga_name`, `initial_data`, `step_outputs`,
-    `events` and, if there is one, `latest_event`; everything in it is plain JSON, and changing it changes nothing.
-    """
+    """A snapshot with the saga's data and history. Its payloads are plain JSON, and changing them changes nothing."""
 
     context: Mapping[str, Any] = attrs.field(repr=False)  # Any: JSON of whatever types the saga has
+    """The data: `saga_name`, `initial_data`, `step_outputs`, `events` and, if there is one, `latest_event`, as plain JSON."""
     step_history: tuple[HistoryEntry, ...] = attrs.field(repr=False)
+    """The journal, entry by entry."""
     notes: tuple[str, ...]
-    """What happened beside the journal: late results, refused verbs."""
+    """Records beside the journal: late results, refused verbs."""
     steps: tuple[StepSnapshot, ...]
-    """Every step of the plan, in its order, and what has become of it."""
+    """Every step of the plan, in its order, with its state."""
     failure: StepFailure | None = None
-    """What made it turn back; while it goes forward, what failed last and has not been done since."""
+    """The failure that made it turn back; while it goes forward, the last one that has not been mended since."""
 
 
 @attrs.frozen
@@ -196,7 +228,9 @@ class Completed(Generic[R_co]):
     """The saga did everything; `result` is its output."""
 
     result: R_co = attrs.field(repr=False)
+    """The output of the saga."""
     snapshot: SagaSnapshot
+    """The saga at its end."""
 
 
 @attrs.frozen
@@ -204,9 +238,11 @@ class Compensated:
     """The saga was rolled back and leaves nothing."""
 
     snapshot: SagaSnapshot
+    """The saga at its end."""
     error: str | None = attrs.field(repr=False)
+    """The error that made it turn back, as text, or None."""
     failure: StepFailure | None = None
-    """Which step made it turn back, and its business error, if there was one."""
+    """The step that made it turn back, and its business error, if there was one."""
 
 
 @attrs.frozen
@@ -214,13 +250,15 @@ class Failed:
     """The saga ended and leaves `left_over`."""
 
     snapshot: SagaSnapshot
+    """The saga at its end."""
     error: str | None = attrs.field(repr=False)
+    """The error that made it turn back, as text, or None."""
     failure: StepFailure | None = None
-    """Which step made it turn back, and its business error, if there was one."""
+    """The step that made it turn back, and its business error, if there was one."""
 
     @property
     def left_over(self) -> tuple[LeftOver, ...]:
-        """What is left in the world, step by step."""
+        """The effects that are left in the world, step by step."""
         return self.snapshot.left_over
 
 
@@ -229,7 +267,7 @@ Outcome: TypeAlias = Completed[R_co] | Compensated | Failed
 
 
 class AttentionKind(enum.StrEnum):
-    """What a person should look at."""
+    """A kind of finding that a person should look at."""
 
     PARKED = "parked"
     """Sagas wait for a person; their snapshots say why."""
@@ -244,44 +282,50 @@ class AttentionKind(enum.StrEnum):
     SUSPECTS = "suspects"
     """Sagas that were taken over again and again without progress wait for their turns, each apart from others."""
     DEAF = "deaf"
-    """This process hears of nothing that others tell it, and finds sagas by looking only: a pooler is in between."""
+    """This process gets no notification, because of a pooler, and finds sagas by looking only."""
     RIGHTS = "rights"
     """The role of this process has not all the rights of any kind of process; a call that lacks one is refused."""
 
 
 @attrs.frozen
 class Attention:
-    """One thing that a person should look at. It is no fault of this process."""
+    """One finding that a person should look at. It is no fault of this process."""
 
     kind: AttentionKind
+    """The kind of the finding."""
     text: str
     """The same in words."""
     sagas: int = 0
-    """How many sagas it is so of, where they were counted; 1,000 stands for 1,000 or more."""
+    """The number of sagas that it is about, where they were counted; 1,000 stands for 1,000 or more."""
     saga_name: str | None = None
+    """The name of these sagas, if they have one in common."""
     version: int | None = None
+    """The version of their definition, if they have one in common."""
     saga_ids: tuple[UUID, ...] = ()
     """Some of the sagas, three at most."""
 
 
 @attrs.frozen
 class Health:
-    """Whether this process can do its work, and what a person should look at.
+    """Whether this process can do its work, and which findings a person should look at.
 
-    For a probe use `ok`: it is False if this process cannot do its work, whatever becomes of sagas. For an alert use
-    `attention`, which never changes `ok`: to restart this process would not help.
+    A probe uses `ok`: it is False if this process cannot do its work, in any state of the sagas. An alert uses `attention`,
+    which never changes `ok`: a restart of this process would not help.
     """
 
     ok: bool
+    """Whether this process can do its work."""
     database: bool
+    """Whether the database answers."""
     schema: bool
+    """Whether the schema fits this library."""
     worker: bool
-    """The worker loop runs; also True where none is wanted (`concurrency=0`, or a pool or MemoryStore not entered)."""
+    """Whether the worker loop runs. It is also True where none is wanted (`concurrency=0`, a pool or MemoryStore not entered)."""
     in_flight: int
-    """How many sagas this process runs now."""
+    """The number of sagas that this process runs now."""
     oldest_due: datetime | None
-    """Since when the longest waiting saga of this process's definitions has been due."""
+    """The time since when the longest waiting saga of this process's definitions has been due."""
     problems: tuple[str, ...]
-    """What this process cannot do, in words; empty if `ok`."""
+    """The faults of this process, in words; empty if `ok`."""
     attention: tuple[Attention, ...] = ()
-    """What a person should look at: parked, unowned, overdue and FAILED sagas, slots that are held for long."""
+    """The findings for a person: parked, unowned, overdue and FAILED sagas, slots that are held for long."""

@@ -39,22 +39,30 @@ from saga_fn.core.state import (
 
 
 class LeftOverKind(enum.StrEnum):
-    """What is left in the world of a step when its saga has FAILED."""
+    """The kind of effect that a step leaves in the world when its saga has FAILED."""
 
     NOT_UNDONE = "not undone"
+    """It ran, and was not undone."""
     UNDO_FAILED = "undo failed"
+    """It ran, and its compensation failed."""
     MAY_HAVE_RUN = "may have run"
+    """It was cut short, and may have run."""
     OUTPUT_LOST = "ran, output lost"
+    """It ran, and its output was lost, so that it was not undone."""
     MAY_STILL_RUN = "may still run"
+    """It was running when the saga was aborted, and may run on."""
 
 
 @attrs.frozen
 class LeftOver:
-    """One step that a FAILED saga leaves behind. `until`: when it is certain to have stopped, where that matters."""
+    """One step that a FAILED saga leaves behind."""
 
     step_id: StepId
+    """The step's id."""
     kind: LeftOverKind
+    """The kind of effect."""
     until: Moment | None = None
+    """The moment when it is certain to have stopped, in microseconds since 1970, for MAY_STILL_RUN; else None."""
 
 
 def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:

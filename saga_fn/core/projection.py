@@ -44,18 +44,20 @@ _Open: TypeAlias = _Tried | Waiting | Sleeping
 
 
 class SagaStatus(enum.StrEnum):
-    """The status of a saga, as everybody outside sees it.
-
-    `COMPLETED`: every step is done. `COMPENSATED`: it was rolled back, and nothing is left over. `FAILED`: it ended
-    otherwise, and the snapshot's `left_over` lists exactly what is left in the world.
-    """
+    """The status of a saga."""
 
     RUNNING = "RUNNING"
+    """It goes forward."""
     SUSPENDED = "SUSPENDED"
+    """It waits: for a retry, a moment, an event or a person."""
     COMPENSATING = "COMPENSATING"
+    """It is being rolled back."""
     COMPLETED = "COMPLETED"
+    """It has ended: every step is done."""
     COMPENSATED = "COMPENSATED"
+    """It has ended: it was rolled back, and nothing is left over."""
     FAILED = "FAILED"
+    """It has ended otherwise; the snapshot's `left_over` lists exactly which effects are left in the world."""
 
     @property
     def is_terminal(self) -> bool:
@@ -64,14 +66,20 @@ class SagaStatus(enum.StrEnum):
 
 
 class WaitReason(enum.IntFlag):
-    """Why a suspended saga waits; several branches may wait for several things."""
+    """The reasons why a suspended saga waits; several branches may wait for several things."""
 
     NOTHING = 0
+    """It does not wait."""
     RETRY = 1
+    """A step waits for its next attempt."""
     TIMER = 2
+    """A step sleeps, or the start is delayed."""
     EVENT = 4
+    """A step waits for an event."""
     PAUSED = 8
+    """Not used yet."""
     PARKED = 16
+    """It waits for a person."""
     PLAN = 32
     """Beside PARKED: the plan of a worker did not fit it. It goes on by itself when a worker has one that does."""
 

@@ -41,8 +41,9 @@ class StepStatus(enum.StrEnum):
     """The status of one step of a saga."""
 
     PENDING = "PENDING"
-    """Not begun; of a fan-out in a saga that turned back: not all of its items were."""
+    """Not begun; in a saga that turned back, a fan-out of which not all items had begun."""
     RUNNING = "RUNNING"
+    """Being executed."""
     RETRYING = "RETRYING"
     """Waits for its next attempt."""
     UNKNOWN = "UNKNOWN"
@@ -52,7 +53,9 @@ class StepStatus(enum.StrEnum):
     PARKED = "PARKED"
     """Waits for a person."""
     FAILED = "FAILED"
+    """Failed for good."""
     SUCCEEDED = "SUCCEEDED"
+    """Done."""
     SKIPPED = "SKIPPED"
     """Passed over, by a person or because its condition did not hold."""
     WAITING = "WAITING"
@@ -60,12 +63,17 @@ class StepStatus(enum.StrEnum):
     SLEEPING = "SLEEPING"
     """Waits for a moment."""
     COMPENSATING = "COMPENSATING"
+    """Being undone."""
     COMPENSATION_RETRYING = "COMPENSATION_RETRYING"
+    """Its compensation waits for its next attempt."""
     COMPENSATION_WAITING = "COMPENSATION_WAITING"
     """Its compensation waits for an event from outside."""
     COMPENSATION_PARKED = "COMPENSATION_PARKED"
+    """Its compensation waits for a person."""
     COMPENSATION_FAILED = "COMPENSATION_FAILED"
+    """Its compensation failed for good."""
     COMPENSATED = "COMPENSATED"
+    """Undone."""
 
 
 @attrs.frozen

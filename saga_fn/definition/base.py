@@ -17,7 +17,7 @@ O = TypeVar("O")  # noqa: E741
 
 
 class StepBase(Generic[I, O]):
-    """Whatever can be wired as a step of input I and output O."""
+    """The common type of all steps of input I and output O."""
 
     _pin: Callable[[I, O], tuple[I, O]]  # declared, never set: invariance
 
@@ -34,30 +34,79 @@ class BaseStep(StepBase[I, O], abc.ABC):
 
     @abc.abstractmethod
     async def execute(self, inp: I, /) -> O | Result[O, object]:
-        """Do it. May be called again after a crash or a failure: make it idempotent.
+        """Do it. It may be called again after a crash or a failure: make it idempotent.
 
-        Raise if it failed, for another attempt: what a client raises after its request may have left is taken for that, and
-        `OutcomeUnknown` says it of anything else. Return `returns.result.Failure` if it was refused and has not been done.
+        Raise an exception if it failed, for another attempt. An exception that a client raises after its request may have left says
+        that the outcome is unknown, as `OutcomeUnknown` does. Return `returns.result.Failure` if it was refused and has not been done.
+
+        Args:
+            inp: The input.
+
+        Returns:
+            The output, or a Result of one.
         """
 
     async def compensate(self, inp: I, out: O, /) -> WaitFor | None:
-        """Undo it. A step that does not override this needs no undoing: a rollback passes over it."""
+        """Undo it. A step that does not override this needs no undoing: a rollback passes over it.
+
+        Args:
+            inp: The input that the step was given.
+            out: The output that it gave.
+
+        Returns:
+            None when it is undone, or a `WaitFor` to be called again when an event has come.
+        """
 
     async def probe(self, inp: I, /) -> Done[O] | NotDone:
-        """Find out whether it has run. Without this it is repeated when it may have."""
+        """Find out whether it has run. A step without a probe is repeated when it may have run.
+
+        Args:
+            inp: The input that the step was given.
+
+        Returns:
+            `Done(output)` if it has run, `NOT_DONE` if it has not, and will not.
+        """
         raise NotImplementedError
 
 
 class ContextStep(StepBase[I, O], abc.ABC):
-    """A step as a class that wants the StepContext."""
+    """A step as a class whose methods are given the StepContext, too."""
 
     @abc.abstractmethod
     async def execute(self, inp: I, ctx: StepContext, /) -> O | Result[O, object]:
-        """Do it; `ctx.idempotency_key` is the same over every repeat."""
+        """Do it. It may be called again after a crash or a failure: make it idempotent.
+
+        Raise an exception if it failed, for another attempt. An exception that a client raises after its request may have left says
+        that the outcome is unknown, as `OutcomeUnknown` does. Return `returns.result.Failure` if it was refused and has not been done.
+
+        Args:
+            inp: The input.
+            ctx: The facts of this execution; its `idempotency_key` is the same over every repeat.
+
+        Returns:
+            The output, or a Result of one.
+        """
 
     async def compensate(self, inp: I, out: O, ctx: StepContext, /) -> WaitFor | None:
-        """Undo it. A step that does not override this needs no undoing: a rollback passes over it."""
+        """Undo it. A step that does not override this needs no undoing: a rollback passes over it.
+
+        Args:
+            inp: The input that the step was given.
+            out: The output that it gave.
+            ctx: The facts of this execution.
+
+        Returns:
+            None when it is undone, or a `WaitFor` to be called again when an event has come.
+        """
 
     async def probe(self, inp: I, ctx: StepContext, /) -> Done[O] | NotDone:
-        """Find out whether it has run; `ctx.idempotency_key` is that of the execution in question."""
+        """Find out whether it has run. A step without a probe is repeated when it may have run.
+
+        Args:
+            inp: The input that the step was given.
+            ctx: The facts of the execution in question, with its `idempotency_key`.
+
+        Returns:
+            `Done(output)` if it has run, `NOT_DONE` if it has not, and will not.
+        """
         raise NotImplementedError

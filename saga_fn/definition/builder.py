@@ -49,22 +49,36 @@ OnSiblings: TypeAlias = Literal["await", "cancel"]
 @final
 @attrs.frozen(eq=False)
 class SagaDefinition(Generic[D, R]):
-    """A saga from initial data D to result R: immutable, and the same for every run of it."""
+    """A saga from initial data D to result R: immutable, and the same for every run of it.
+
+    `SagaBuilder.build` and `@saga` make it.
+    """
 
     name: str | None
-    """The name `@saga` gave it; one built by `SagaBuilder` gets its name when it is registered."""
+    """The name that `@saga` gave it. A saga of `SagaBuilder` has None, and gets its name when it is registered."""
     plan: Plan = attrs.field(repr=False)
+    """The plan, as the core knows it."""
     initial_type: PayloadType[D]
+    """The type of the initial data, as it is stored."""
     output_type: PayloadType[R]
+    """The type of the result, as it is stored."""
     output: StepId | None
     """The step whose output is the result; `INITIAL` for the initial data, None for a saga without a result."""
     steps: Mapping[StepId, StepBinding] = attrs.field(repr=False)
+    """The code and the types of its steps, by step id."""
     _pin: Callable[[D, R], tuple[D, R]] | None = attrs.field(
         default=None, init=False, repr=False
     )  # never set: invariance
 
     def binding(self, step: StepId) -> StepBinding | None:
-        """What it takes to run the step, or the item of a fan-out; None if there is no such step."""
+        """Give the code and the types of a step, or of an item of a fan-out.
+
+        Args:
+            step: The id of the step or the item.
+
+        Returns:
+            The binding, or None if there is no such step.
+        """
         if not is_a(step, str):
             return None
         return self.steps.get(step) or self.steps.get(owner_of(step))
@@ -72,14 +86,21 @@ class SagaDefinition(Generic[D, R]):
 
 @final
 class SagaBuilder(WaitingBuilder[D]):
-    """Collects the steps of a saga. `initial` is the type of its initial data.
+    """Collects the steps of a saga.
 
-    Steps run in the order they are added. With `order="graph"` a step waits only for what it depends on, so that
-    branches run at the same time. When one of them has failed for good, `siblings_on_failure` says what becomes of those
-    that run: "await" (the default) lets them come to their ends, "cancel" cuts them short, and they may have run. Then
-    everything that ran is undone, in reverse, and in parallel where the graph allows.
-    `compensate_on_failure=False` ends a failed saga FAILED without undoing anything. When `deadline` is over, a saga that
-    still goes forward rolls back, unless it is past its pivot; what could never be in time is refused.
+    Args:
+        initial: The type of the initial data. Default: `dict[str, Any]`.
+        compensate_on_failure: Whether a failed saga is rolled back. False ends it FAILED without undoing anything. Default: True.
+        order: "sequential" runs the steps in the order in which they are added. "graph" lets a step wait only for the steps that
+            it depends on, so that branches run at the same time. Default: "sequential".
+        siblings_on_failure: When a branch has failed for good, "await" lets the other branches come to their ends. "cancel" cuts
+            them short, and they may have run. Then all that ran is undone, in reverse. Default: "await".
+        deadline: The longest time that the saga goes forward, as a timedelta of at most 365 days. Then it is rolled back, unless it
+            is past its pivot. A saga that could never be in time is refused. Default: None, no limit.
+
+    Raises:
+        SagaDefinitionError: An option is not one of its values.
+        TypeValidationError: The initial data cannot be stored.
 
     Example::
 
@@ -142,7 +163,7 @@ class SagaBuilder(WaitingBuilder[D]):
 
     @property
     def initial(self) -> StepRef[D]:
-        """The initial data, wherever a step's output can stand."""
+        """The reference to the initial data; it can stand for a step's output everywhere."""
         return StepRef(self, INITIAL)
 
     @overload
@@ -229,11 +250,21 @@ class SagaBuilder(WaitingBuilder[D]):
     ) -> StepRef[O]:
         """Add a step and get the reference to its output.
 
-        Without `depends_on`, `input_map` is given the InputContext; with it, the outputs of those steps, one argument
-        each. It may be left out where one step's output already is the other's input. It must be pure: it is computed
-        again after a crash. `after` names steps to wait for without taking their output, for `order="graph"`.
+        Args:
+            step: The step, made by `step` or from a class.
+            depends_on: The StepRef or the tuple of StepRefs whose outputs the step is given. Default: None, no output.
+            input_map: A function that makes the step's input: of the outputs of `depends_on`, one argument each, or else of the
+                InputContext. It must be pure, for it is computed again after a crash. Default: None, where one step's output is
+                already the other's input.
+            after: Steps to wait for without taking their output, for `order="graph"`. Default: none.
+            options: The options of `StepOptions`, which win over those of the step. Default: those of the step.
 
-        Raises SagaDefinitionError, and TypeValidationError for types that do not fit.
+        Returns:
+            The reference to the step's output, for the steps that follow.
+
+        Raises:
+            SagaDefinitionError: The step or an option cannot be used so, or the saga is built already.
+            TypeValidationError: The types do not fit.
         """
         given: object = depends_on
         if depends_on is None:
@@ -259,7 +290,22 @@ class SagaBuilder(WaitingBuilder[D]):
         after: AnyRefs,
         options: StepOptions,
     ) -> StepRef[Any]:  # Any throughout: both spellings come here after their overloads were checked
-        """Add a step, untyped: what `add_step` and the traced calls of a `@saga` share."""
+        """Add a step, untyped. `add_step` and the traced calls of a `@saga` share it; call those.
+
+        Args:
+            step: The step.
+            refs: The references whose outputs it is given.
+            using: The function that makes its input, or None.
+            after: Steps to wait for without taking their output.
+            options: Options of the step here.
+
+        Returns:
+            The reference to the step's output.
+
+        Raises:
+            SagaDefinitionError: The step or an option cannot be used so, or the saga is built already.
+            TypeValidationError: The types do not fit.
+        """
         self._refuse_built()
         parts = parts_of(step)
         check_options(options)
@@ -278,7 +324,19 @@ class SagaBuilder(WaitingBuilder[D]):
 
     @override
     def wire_wait(self, parts: WaitParts, after: AnyRefs) -> StepRef[Any]:  # Any: waits for events of all types
-        """Add a wait, untyped: what all its spellings share."""
+        """Add a wait, untyped. All spellings of waits share it; call `add_event` or `add_sleep`.
+
+        Args:
+            parts: The parts of the wait.
+            after: Steps to wait for without taking their output.
+
+        Returns:
+            The reference to the wait's output.
+
+        Raises:
+            SagaDefinitionError: The wait cannot be used so, or the saga is built already.
+            TypeValidationError: The types do not fit.
+        """
         self._refuse_built()
         if not is_a(parts, WaitParts):
             raise SagaDefinitionError(f"{shown(parts)} is no wait", hint="use add_event or add_sleep")
@@ -359,11 +417,32 @@ class SagaBuilder(WaitingBuilder[D]):
     @overload
     def build(self, *, output: StepRef[R]) -> SagaDefinition[D, R]: ...
     def build(self, *, output: StepRef[Any] | None = None) -> SagaDefinition[D, Any]:  # Any: see the overloads
-        """The finished saga; `output` is the step whose output is its result. Raises SagaDefinitionError if it is empty."""
+        """Finish the saga.
+
+        Args:
+            output: The step whose output is the saga's result. Default: None, the saga has no result.
+
+        Returns:
+            The definition, which can be registered.
+
+        Raises:
+            SagaDefinitionError: The saga has no step, is built already, or its steps do not fit together.
+        """
         return self.finish(None, output)
 
     def finish(self, name: str | None, output: StepRef[Any] | None) -> SagaDefinition[D, Any]:  # Any: see `build`
-        """What `build` and `@saga` share."""
+        """Finish the saga, untyped. `build` and `@saga` share it; call those.
+
+        Args:
+            name: The saga's name, or None.
+            output: The step whose output is the result, or None.
+
+        Returns:
+            The definition.
+
+        Raises:
+            SagaDefinitionError: The saga has no step, is built already, or its steps do not fit together.
+        """
         self._refuse_built()
         if not self._planned:
             raise SagaDefinitionError("a saga needs at least one step", hint="add one with add_step")

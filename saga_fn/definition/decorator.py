@@ -121,20 +121,31 @@ def step(
 ) -> Any:  # Any: as above
     """Make a step of an async function (or bound method, or step object), with or without a compensation.
 
-    A step that was cut short (by its timeout, a crash, a lost lease) may have run. So may one that raises what the usual
-    clients raise after a request may have left (a TimeoutError, a ConnectionResetError, httpx.ReadTimeout, a status of 502),
-    what `unknown_on` names, or `OutcomeUnknown`. `on_unknown` says what then: `repeat` it by `unknown_retry_policy`, `undo`
-    it by a compensation that is given None for the output, `park` it. A `probe` finds out instead: it returns
-    `Done(output)` or `NOT_DONE`, is asked again if it raises, and may take a StepContext, with the step's own key in it.
+    A step that was cut short (by its timeout, a crash, a lost lease) may have run. So may a step that raises `OutcomeUnknown`, an
+    exception of `unknown_on`, or what the usual clients raise after a request may have left. Those are a TimeoutError, a
+    ConnectionResetError, httpx.ReadTimeout, a status of 502 and others. `on_unknown` or `probe` say how its outcome is settled.
+
+    In a rollback a step that may have run is undone, too, if the compensation's second parameter accepts None (and the step itself
+    never returns None). Else the saga ends FAILED and names the step. With `park` a person is asked before.
+
     `RetryLater` says when to try again.
 
-    In a rollback what may have run is undone, too, if the compensation's second parameter accepts None (and the step itself
-    never returns None); else the saga ends FAILED and names the step. With `park` a person is asked before.
+    Args:
+        fn: The function. It takes its input, and a StepContext if its second parameter is annotated so. Default: None, then
+            `step` is a decorator.
+        compensate: The function that undoes the step. It takes the input and the output, and a StepContext if its third
+            parameter is annotated so. Default: None, a rollback passes over the step.
+        probe: The function that finds out whether the step has run: it returns `Done(output)` or `NOT_DONE`. It is asked again
+            if it raises. It takes the input, and a StepContext with the step's own key. Default: None, `on_unknown` decides.
+        options: `timeout`, `retry_policy`, `on_unknown`, `pivot` and the others; `StepOptions` has each with its default.
+            `on_unknown="undo"` is allowed here too: a compensation undoes the step, and is given None for the output.
 
-    `StepOptions` has every option with its default: `timeout`, `retry_policy`, `retry_on`, `give_up_on`, `pivot`, ...
+    Returns:
+        The Step, or a decorator that gives one.
 
-    The function takes its input, and a StepContext if its second parameter is annotated so. Raises SagaDefinitionError
-    or TypeValidationError, when the step is made, for whatever could not be run.
+    Raises:
+        SagaDefinitionError: An option or a function cannot be used so.
+        TypeValidationError: The types do not fit, or cannot be stored.
 
     Example::
 

@@ -21,16 +21,18 @@ Settling = Literal["repeat", "park"]
 @final
 @attrs.frozen
 class Done(Generic[O]):
-    """What a probe answers if the step has run: with this output."""
+    """The answer of a probe if the step has run."""
 
     output: O
+    """The output of the step."""
 
 
 @final
 class NotDone(enum.Enum):
-    """What a probe answers if the step has not run, and will not."""
+    """The answer of a probe if the step has not run, and will not."""
 
     NOT_DONE = "not done"
+    """The only one; `NOT_DONE` is its short name."""
 
 
 NOT_DONE: Final = NotDone.NOT_DONE

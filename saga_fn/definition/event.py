@@ -56,11 +56,26 @@ class Expected(Generic[T_co]):
 
     @property
     def payload(self) -> PayloadType[T_co]:
-        """How what it brings is stored. Raises TypeValidationError where a type cannot be."""
+        """The type of the value, as it is stored.
+
+        Raises:
+            TypeValidationError: The type cannot be stored.
+        """
         raise NotImplementedError
 
     def payload_of(self, name: str) -> PayloadType[object]:
-        """How that event's own value is stored. Raises SagaDefinitionError unless `name` is one of `names`."""
+        """Give the type of the value of one of these events.
+
+        Args:
+            name: The event's name, one of `names`.
+
+        Returns:
+            The type, as it is stored.
+
+        Raises:
+            SagaDefinitionError: No event has this name.
+            TypeValidationError: The type cannot be stored.
+        """
         for event in self.events:
             if name in event.names:
                 return event.payload
@@ -116,14 +131,32 @@ class Expected(Generic[T_co]):
         step_id: str | None = None,
         **others: object,
     ) -> StepRef[Any]:  # Any: as above
-        """Wait for it, in the saga that is being traced; the reference stands for what it brings.
+        """Wait for it, in the saga that is being traced.
 
-        An event that came before is taken at once. When `timeout` is over, the saga rolls back, or goes on with
-        `default` if there is one. With `correlate` only an event sent with the same `correlation_id` is taken.
+        An event that came before is taken at once.
+
+        Args:
+            ref: The step whose output `correlate` is given. Default: None, there is none.
+            correlate: A function that names the thing that the event is about. Only an event sent with the same `correlation_id`
+                is taken. Default: None, every event of the name is.
+            timeout: The longest to wait, as a timedelta of at most 365 days. Then the saga rolls back, or goes on with `default`.
+                Default: None, without a limit.
+            default: The value to go on with after `timeout`. Default: none, the saga rolls back.
+            after: Steps to wait for without taking their output, for `order="graph"`. Default: none.
+            step_id: The wait's name in its saga. Default: None, the event's name.
+            others: Options that only steps have; they are refused, with a hint. Default: none.
+
+        Returns:
+            The reference to the value that the event brings.
+
+        Raises:
+            SagaDefinitionError: It is called outside of a `@saga`, or an option cannot be used so.
+            TypeValidationError: The types do not fit.
+            PayloadError: `default` is not of the event's type.
 
         Example::
 
-            approved = approval.wait(timeout=timedelta(days=3), default=Approval(by="nobody"))
+            approved = approval.wait(timeout=timedelta(days=3), default=Approval(by="timeout"))
         """
         from saga_fn.definition.saga import current_builder
 
@@ -133,17 +166,19 @@ class Expected(Generic[T_co]):
 
 
 class Event(Expected[T]):
-    """Something that may come from outside: a name, and the type of what it brings.
+    """Something that may come from outside: a name, and the type of the value that it brings.
 
     The saga that waits for it and its senders use the same object, so that both are checked.
 
     Args:
         name: 1 to 64 printable ASCII characters.
-        payload: The type of what it brings; a union is named between brackets instead.
+        payload: The type of the value. Default: None, for a type between brackets, as a union has to be.
         for_next: Whether an event for a business key may wait for the next saga of that key after one has ended. Default:
             False; such an event is answered `ended`, so that a late approval of one order does not approve the next.
 
-    Raises SagaDefinitionError for another name, TypeValidationError for a type that cannot be stored.
+    Raises:
+        SagaDefinitionError: The name or `for_next` cannot be one.
+        TypeValidationError: The type cannot be stored.
 
     Example::
 
@@ -177,13 +212,17 @@ class Event(Expected[T]):
     @property
     @override
     def events(self) -> tuple[Expected[object], ...]:
-        """Itself."""
+        """A tuple of itself alone."""
         return (self,)
 
     @property
     @override
     def payload(self) -> PayloadType[T]:
-        """How what it brings is stored. Raises TypeValidationError if it does not say what that is."""
+        """The type of the value, as it is stored.
+
+        Raises:
+            TypeValidationError: The event does not say which type it brings, or the type cannot be stored.
+        """
         if self._payload is None:
             arguments = get_args(getattr(self, "__orig_class__", None))
             if not arguments:
@@ -206,18 +245,27 @@ def _is_name(name: object) -> bool:
 @final
 @attrs.frozen
 class WaitFor:
-    """What a compensation returns that is to be called again when an event has come: see `StepContext.received`.
+    """Returned by a compensation that is called again when an event has come: see `StepContext.received`.
 
-    The step says `compensation_waits_for=` that event. When `timeout` is over, the attempt has failed; with a
-    `correlation_id` only an event that was sent with the same is taken.
+    The step names the event in `compensation_waits_for=`.
     """
 
     event: Expected[object]
+    """The event, or `any_of` several."""
     timeout: timedelta | None = attrs.field(default=None, kw_only=True)
+    """The longest to wait, as a timedelta of at most 365 days; then the attempt has failed. Default: None, without a limit."""
     correlation_id: str | None = attrs.field(default=None, kw_only=True)
+    """The thing that the event is about: only an event that was sent with the same is taken. Default: None."""
 
     def limit(self) -> int | None:
-        """The timeout in microseconds; raises SagaDefinitionError for what is none."""
+        """Give the timeout in microseconds.
+
+        Returns:
+            The microseconds, or None without a timeout.
+
+        Raises:
+            SagaDefinitionError: The timeout is no timedelta, or out of its range.
+        """
         return None if self.timeout is None else micros_of("timeout", self.timeout)
 
 
@@ -256,12 +304,20 @@ def any_of(a: Expected[A], b: Expected[B], c: Expected[C], /) -> Expected[A | B 
 @overload
 def any_of(a: Expected[A], b: Expected[B], c: Expected[C], d: Expected[E], /) -> Expected[A | B | C | E]: ...
 def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
-    """Whichever of these events comes first.
+    """Combine events, so that the first of them that comes ends a wait.
 
-    Where a saga waits for them, what they bring has to be told apart: structs with tag=True, say. A compensation asks for
-    each by `StepContext.received`, so that it may wait for events whose values look alike.
+    Where a saga waits for them, the checkers and the codec must be able to tell their values apart, as structs with tag=True. A
+    compensation asks for each by `StepContext.received`, so that it may wait for events whose values look alike.
 
-    Raises SagaDefinitionError for fewer than two different events, TypeValidationError for one without a type.
+    Args:
+        events: Two or more different events.
+
+    Returns:
+        The combination, with `wait` as an Event has it.
+
+    Raises:
+        SagaDefinitionError: There are fewer than two different events.
+        TypeValidationError: An event does not say which type it brings.
 
     Example::
 

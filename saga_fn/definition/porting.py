@@ -16,23 +16,39 @@ from saga_fn.definition.refs import StepRef
 @final
 @attrs.frozen
 class StepInputMap:
-    """Kept for porting from python-saga-orchestrator: an input_map with what it depends on."""
+    """An input_map with the steps that it depends on. Kept for porting from python-saga-orchestrator."""
 
     input_map: Callable[..., object]
+    """As for `SagaBuilder.add_step`."""
     depends_on: StepRef[Any] | tuple[StepRef[Any], ...] | None = None  # Any: steps of all types
+    """As for `SagaBuilder.add_step`. Default: None."""
 
 
 @final
 @attrs.frozen
 class StepDefinition:
-    """Kept for porting from python-saga-orchestrator: a step with its wiring, as `add_step` takes them."""
+    """A step with its wiring, as `add_step` takes them. Kept for porting from python-saga-orchestrator."""
 
     step: StepBase[Any, Any]  # Any: steps of all types
+    """The step."""
     input: StepInputMap
+    """The way to its input."""
     options: StepOptions = attrs.field(factory=StepOptions)
+    """The options of the step here. Default: those of the step."""
 
     def add_to(self, builder: SagaBuilder[Any]) -> StepRef[Any]:  # Any: as above
-        """Add the step to a saga."""
+        """Add the step to a saga.
+
+        Args:
+            builder: The saga.
+
+        Returns:
+            The reference to the step's output.
+
+        Raises:
+            SagaDefinitionError: The step or an option cannot be used so.
+            TypeValidationError: The types do not fit.
+        """
         wanted = self.input.depends_on
         refs = () if wanted is None else wanted if isinstance(wanted, tuple) else (wanted,)
         return builder.wire(self.step, refs, self.input.input_map, (), self.options)

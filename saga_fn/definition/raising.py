@@ -16,8 +16,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 class OutcomeUnknown(Exception):  # noqa: N818 - it says what is so; the fault lies elsewhere
     """Raise it in a step that may have been done, or not: a request has left, and no answer has come.
 
-    The saga then settles it as the step says: by its `probe`, or by `on_unknown`. It takes whatever an Exception takes,
-    best a sentence that says what is unknown. Subclasses count as it.
+    The saga then settles it as the step says: by its `probe`, or by `on_unknown`. It takes the arguments of an Exception, best a
+    sentence that says what is unknown. Subclasses count as it.
 
     Example::
 
@@ -28,14 +28,19 @@ class OutcomeUnknown(Exception):  # noqa: N818 - it says what is so; the fault l
 
 
 class RetryLater(Exception):  # noqa: N818 - as above
-    """Raise it in a step that has not been done, and that is to be tried again no sooner than `after` from now.
+    """Raise it in a step that has not been done, and has to be tried again later.
 
     It is for participants that say when to come back, by a 429's `Retry-After`: that takes the place of the policy's delay.
-    It counts as an attempt of the step's `retry_policy` (without one, of `unknown_retry_policy`), and ends the attempts when
-    that is used up, or when `after` leads beyond its `within`; `retry_on` need not name it. Subclasses count as it.
+    It counts as an attempt of the step's `retry_policy` (without one, of `unknown_retry_policy`). It ends the attempts when
+    that is used up, or when `after` leads beyond its `within`. `retry_on` need not name it. Subclasses count as it.
 
-    `after` is a timedelta: what is negative counts as none, what is longer than 365 days as those. Raises
-    SagaDefinitionError for anything else. `message` says why, and stands in the history.
+    Args:
+        after: The earliest time of the next attempt, as a timedelta from now, 0 to 365 days. A negative one counts as 0, a longer
+            one as 365 days.
+        message: The reason, for the history. Default: an empty one.
+
+    Raises:
+        SagaDefinitionError: `after` is no timedelta.
 
     Example::
 
@@ -44,6 +49,7 @@ class RetryLater(Exception):  # noqa: N818 - as above
     """
 
     after: timedelta
+    """The earliest time of the next attempt, as a timedelta from now."""
 
     def __init__(self, after: timedelta, message: str = "") -> None:
         if not isinstance(after, timedelta):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped

@@ -33,7 +33,12 @@ INITIAL: Final = StepId("")
 class StepRef(Generic[O_co]):
     """The future output of a step (or the initial data) of the saga that is being built.
 
-    It holds no value: Python's control flow on it is refused, because the saga has not run when it is built.
+    It holds no value: Python's control flow on it is refused, because the saga has not run when it is built. `add_step` and the
+    call of a step make it.
+
+    Args:
+        builder: The builder that made it.
+        step_id: The step's id.
     """
 
     __slots__ = ("builder", "step_id")
@@ -41,8 +46,9 @@ class StepRef(Generic[O_co]):
     _output: Callable[[], O_co]  # declared, never set: fixes the variance
 
     builder: object
-    """What made the reference; it is good there only."""
+    """The builder that made the reference; it is good there only."""
     step_id: StepId
+    """The id of the step."""
 
     def __init__(self, builder: object, step_id: StepId) -> None:
         self.builder = builder
@@ -179,21 +185,34 @@ AnyRefs: TypeAlias = StepRef[object] | tuple[StepRef[object], ...]
 @final
 @attrs.frozen
 class InputContext(Generic[D_co]):
-    """What an `input_map` without `depends_on` is given."""
+    """The argument of an `input_map` without `depends_on`."""
 
     saga_id: UUID
+    """The saga's id."""
     initial_data: D_co = attrs.field(repr=False)
+    """The saga's initial data."""
     step_outputs: Mapping[StepId, object] = attrs.field(repr=False)
     """The outputs of the steps that are done, by step id."""
     events: tuple[Any, ...] = attrs.field(default=(), repr=False)  # Any: what the outside world sent, in whatever shape
+    """The events that the saga got by `notify` without a name, as JSON, in order."""
     # Any: as above
     latest_event: Any = attrs.field(default=None, repr=False)
-    """None when there is none that the current step has not taken."""
+    """The last of them that the current step has not taken, or None."""
     declared: frozenset[StepId] | None = None
-    """The steps whose outputs may be asked for; None: every step before."""
+    """The steps whose outputs may be asked for; None for every step before."""
 
     def output(self, ref: StepRef[O]) -> O:
-        """The output of a step that is done. Raises SagaDefinitionError for one that cannot be relied upon here."""
+        """Give the output of a step that is done.
+
+        Args:
+            ref: The step's reference.
+
+        Returns:
+            The output.
+
+        Raises:
+            SagaDefinitionError: The step is not one that this step waits for.
+        """
         if not is_a(ref, StepRef):
             raise SagaDefinitionError(f"{shown(ref)} is not a StepRef", hint="pass what add_step gave")
         if ref.step_id == INITIAL:
@@ -236,32 +255,45 @@ def _is_heard(_: StepContext, __: attrs.Attribute[tuple[str, bytes] | None], val
 @final
 @attrs.frozen
 class StepContext:
-    """What a step may ask for beside its input: annotate its next parameter `StepContext`."""
+    """The facts that a step may ask for beside its input: annotate its second parameter `StepContext`."""
 
     saga_id: UUID
+    """The saga's id."""
     saga_name: str
+    """The saga's name."""
     step_id: str
+    """The step's id in its saga."""
     attempt: int
-    """1 for the first execution in this direction."""
+    """The number of the execution in this direction, from 1."""
     idempotency_key: str
-    """The same over every retry and crash of this step in this direction: hand it to the system you call."""
+    """The same over every retry and crash of this step in this direction: send it to the system that you call."""
     trace_id: str
+    """The id for logs that the saga was started with."""
     deadline: datetime | None
-    """When this attempt's timeout is over; None without one."""
+    """The time when this attempt's timeout is over; None without one."""
     generation: int = 0
-    """How often it was given another input than before, by an event or an operator: then its idempotency key is another too."""
+    """How often it was given another input than before, by an event or an operator. Each has another key. Default: 0."""
     heard: tuple[str, bytes] | None = attrs.field(default=None, validator=_is_heard)
-    """The name and the payload of the event that a compensation has waited for; ask `received` for it."""
+    """The name and the payload of the event that a compensation has waited for; ask `received` for it. Default: None."""
 
     @property
     def operation(self) -> str:
-        """Names what this step does in this saga, the same in every direction: for a participant's guard."""
+        """A name for the work of this step in this saga, the same in every direction: for a participant's guard."""
         return f"{self.saga_id}:{self.step_id}"
 
     def received(self, event: Event[T]) -> T | None:
-        """What the event brought that the compensation was waiting for; None if it is called for another reason.
+        """Give the value of the event that the compensation was waiting for.
 
-        Raises SagaDefinitionError for what is no event.
+        Args:
+            event: The event.
+
+        Returns:
+            The value, or None if the compensation is called for another reason.
+
+        Raises:
+            SagaDefinitionError: `event` is no Event.
+            PayloadError: The stored value is not of the event's type.
+            TypeValidationError: The event does not say which type it brings.
         """
         from saga_fn.definition.event import check_event  # late: it needs this module
 

@@ -59,29 +59,46 @@ class NoRetry:
     """One attempt, and no other."""
 
     def schedule(self) -> RetrySchedule:
-        """The policy as the core keeps it."""
+        """Give the policy as the core keeps it.
+
+        Returns:
+            The schedule.
+        """
         return RetrySchedule(attempts=1)
 
 
 @final
 @attrs.frozen(kw_only=True)
 class FixedRetry:
-    """At most `max_attempts` attempts (1 or more), `delay` apart; none begins later than `within` after the first.
+    """Attempts that are equally far apart. One of `max_attempts` and `within` has to be given.
+
+    Raises:
+        SagaDefinitionError: A field is out of its range, or the policy has no limit.
 
     >>> FixedRetry(max_attempts=3, delay=timedelta(seconds=2)).schedule().attempts
     3
     """
 
     max_attempts: int | None = attrs.field(default=None, validator=attrs.validators.optional(_attempts))
+    """How many attempts at most, the first one included, 1 to 1,000,000. Default: None, as many as fit into `within`."""
     delay: timedelta = attrs.field(default=timedelta(0), validator=_delay)
+    """The time between two attempts, 0 to 365 days. Default: 0."""
     within: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_budget))
+    """The longest time from the first attempt to the beginning of the last, at most 365 days. Default: None, no limit."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse with SagaDefinitionError a policy without any limit."""
         _bounded(self)
 
     def schedule(self) -> RetrySchedule:
-        """The policy as the core keeps it."""
+        """Give the policy as the core keeps it.
+
+        Returns:
+            The schedule.
+
+        Raises:
+            SagaDefinitionError: The policy has no limit.
+        """
         return RetrySchedule(
             attempts=_bounded(self), base=self.delay // _MICROSECOND, within=_microseconds(self.within)
         )
@@ -90,27 +107,43 @@ class FixedRetry:
 @final
 @attrs.frozen(kw_only=True)
 class ExponentialRetry:
-    """At most `max_attempts` attempts; the wait grows from `base_delay` by `multiplier` (1 to 1,000) up to `max_delay`.
+    """Attempts whose delays grow. One of `max_attempts` and `within` has to be given.
 
-    No attempt begins later than `within` after the first: a budget in time, beside the one in attempts or in its place.
+    No delay overflows, at any number of attempts.
 
-    `jitter` (0 to 1) takes up to that share off each wait, at random, so that what failed together does not come back
-    together. However many attempts, no wait overflows.
+    Raises:
+        SagaDefinitionError: A field is out of its range, or the policy has no limit.
+
+    >>> ExponentialRetry(max_attempts=5, base_delay=timedelta(seconds=1), max_delay=timedelta(minutes=1)).schedule().attempts
+    5
     """
 
     max_attempts: int | None = attrs.field(default=None, validator=attrs.validators.optional(_attempts))
+    """How many attempts at most, the first one included, 1 to 1,000,000. Default: None, as many as fit into `within`."""
     base_delay: timedelta = attrs.field(default=timedelta(seconds=1), validator=_delay)
+    """The time before the second attempt, 0 to 365 days. Default: 1 second."""
     multiplier: float = attrs.field(default=2.0, validator=_number(1.0, 1000.0))
+    """The factor from one delay to the next, 1 to 1,000. Default: 2."""
     max_delay: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_delay))
+    """The longest delay, 0 to 365 days. Default: None, 365 days."""
     jitter: float = attrs.field(default=0.1, validator=_number(0.0, 1.0))
+    """The largest share taken off each delay at random, 0 to 1. So many sagas do not come back together. Default: 0.1."""
     within: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_budget))
+    """The longest time from the first attempt to the beginning of the last, at most 365 days. Default: None, no limit."""
 
     def __attrs_post_init__(self) -> None:
         """Refuse with SagaDefinitionError a policy without any limit."""
         _bounded(self)
 
     def schedule(self) -> RetrySchedule:
-        """The policy as the core keeps it."""
+        """Give the policy as the core keeps it.
+
+        Returns:
+            The schedule.
+
+        Raises:
+            SagaDefinitionError: The policy has no limit.
+        """
         return RetrySchedule(
             attempts=_bounded(self),
             base=self.base_delay // _MICROSECOND,

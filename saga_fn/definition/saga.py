@@ -50,11 +50,24 @@ def saga(
     siblings_on_failure: OnSiblings = "await",
     deadline: timedelta | None = None,
 ) -> _SagaDecorator:
-    """Make a saga of a function of its data flow. The function is called once, now, with references in place of values.
+    """Make a saga of a function of its data flow.
 
-    The order of the lines is the order of execution (with `order="graph"` a step waits only for what it is given, and
-    branches run at the same time). The options are those of `SagaBuilder`. Raises SagaDefinitionError or
-    TypeValidationError for whatever could not be run.
+    The function is called once, when it is decorated, with references in place of values. Its lines are executed in their order.
+    With `order="graph"` a step waits only for the steps whose outputs it is given, and branches run at the same time.
+
+    Args:
+        name: The saga's name, 1 to 255 printable characters.
+        compensate_on_failure: As for `SagaBuilder`. Default: True.
+        order: As for `SagaBuilder`. Default: "sequential".
+        siblings_on_failure: As for `SagaBuilder`. Default: "await".
+        deadline: As for `SagaBuilder`, a timedelta of at most 365 days. Default: None, no limit.
+
+    Returns:
+        A decorator that gives a SagaDefinition.
+
+    Raises:
+        SagaDefinitionError: The name, an option or the function cannot be a saga's.
+        TypeValidationError: The types do not fit.
 
     Example::
 
@@ -114,9 +127,23 @@ def sleep(
     step_id: str = "sleep",
     **others: object,
 ) -> StepRef[None]:
-    """Let the saga that is being traced sleep here: for a while, or until a moment (aware) from an earlier output.
+    """Let the saga that is being traced sleep here, for a while or until a moment from an earlier output.
 
-    It sleeps in the store, however long: nothing waits in this process, and no restart cuts it short.
+    The saga sleeps in the store: nothing waits in this process, and no restart cuts the sleep short.
+
+    Args:
+        duration: How long, as a timedelta of 0 to 365 days. Default: None, for `until`.
+        until: The step whose output is the moment, an aware datetime, or holds it. Default: None, for `duration`.
+        using: A function from that output to the moment. Default: None, the output is the moment.
+        after: Steps to wait for without taking their output, for `order="graph"`. Default: none.
+        step_id: The sleep's name in its saga. Default: "sleep".
+        others: Options that only steps have; they are refused, with a hint. Default: none.
+
+    Returns:
+        The reference to the sleep, for `after=`.
+
+    Raises:
+        SagaDefinitionError: It is called outside of a `@saga`, or neither or both of `duration` and `until` are given.
 
     Example::
 

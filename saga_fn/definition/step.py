@@ -29,7 +29,11 @@ F = TypeVar("F")
 
 @final
 class Step(StepBase[I, O]):
-    """A step made of an async function by `step`. Wire it with `SagaBuilder.add_step`, or call it in a `@saga`."""
+    """A step of input I and output O, made by `step`. Wire it with `SagaBuilder.add_step`, or call it in a `@saga`.
+
+    Args:
+        parts: The parts of the step.
+    """
 
     def __init__(self, parts: StepParts) -> None:
         self._parts = parts
@@ -39,10 +43,17 @@ class Step(StepBase[I, O]):
         return f"<step {self._parts.name}>"
 
     async def execute(self, inp: I, /) -> O:
-        """Call the step alone, outside any saga; for tests of one's own.
+        """Call the step alone, outside any saga. For your own tests.
 
-        A Result is unwrapped: for a Failure this raises returns' UnwrapFailedError, which holds it. None where its
-        condition does not hold.
+        Args:
+            inp: The input.
+
+        Returns:
+            The output; a Result is unwrapped. None where its condition does not hold.
+
+        Raises:
+            UnwrapFailedError: It returned a Failure; the exception, of the package returns, holds it.
+            SagaDefinitionError: Its condition does not answer with a bool.
         """
         if self._parts.when is not None and not holds(self._parts.name, self._parts.when, inp):
             return cast("O", None)  # `when` has made the O one that may be None
@@ -56,7 +67,12 @@ class Step(StepBase[I, O]):
         return cast("O", returned.unwrap() if isinstance(returned, Result) else returned)
 
     async def compensate(self, inp: I, out: O, /) -> None:
-        """Call the compensation alone; without one, nothing happens."""
+        """Call the compensation alone, outside any saga. For your own tests. Without a compensation nothing happens.
+
+        Args:
+            inp: The input that the step was given.
+            out: The output that it gave.
+        """
         if self._parts.compensate is None or (self._parts.when is not None and out is None):
             return
         if self._parts.width:
@@ -67,10 +83,19 @@ class Step(StepBase[I, O]):
             await self._parts.compensate(inp, out, _alone(self._parts.name, "compensate"))
 
     def when(self, condition: Callable[[I], bool], /) -> Step[I, O | None]:
-        """The step, taken only if its input meets the condition; else it is SKIPPED, and what follows it is given None.
+        """Make the step conditional: if its input does not meet the condition, it is SKIPPED and gives None.
 
-        The condition must be pure, as `using` and `input_map` are: it is asked again after a crash. A step that was not
-        taken is never compensated.
+        A step that was not taken is never compensated.
+
+        Args:
+            condition: A function of the step's input. It must be pure, for it is asked again after a crash.
+
+        Returns:
+            Another step, whose output may be None.
+
+        Raises:
+            SagaDefinitionError: The step has a condition already, or the function cannot be one.
+            TypeValidationError: The function does not take the step's input.
 
         Example::
 
@@ -82,11 +107,19 @@ class Step(StepBase[I, O]):
         return Step(attrs.evolve(self._parts, when=condition))
 
     def each(self, *, concurrency: int) -> Step[Sequence[I], list[O]]:
-        """The step, done once for each item of a list (at most 200 a saga), at most `concurrency` of them at once.
+        """Do the step once for each item of a list, at most 200 items per saga.
 
-        Each item has its own attempts, idempotency key and compensation, by this step's options; its id is the step's with
-        the item's number, as in `charge[3]`. The outputs come as a list in the items' order. Where one item has failed
-        for good, those that are done are undone. Only steps can be: wait once, for an event that tells of all items.
+        Each item has its own attempts, idempotency key and compensation, by this step's options. Its id is the step's with the
+        item's number, as in `charge[3]`. If one item has failed for good, those that are done are undone.
+
+        Args:
+            concurrency: How many items run at once, 1 or more.
+
+        Returns:
+            Another step, whose output is the list of outputs in the items' order.
+
+        Raises:
+            SagaDefinitionError: The step is done for each item already, has a condition, or `concurrency` is out of its range.
 
         Example::
 
@@ -169,10 +202,20 @@ class Step(StepBase[I, O]):
         after: AnyRefs = (),
         **options: Unpack[StepOptions],
     ) -> StepRef[O]:
-        """Wire the step into the saga that is being traced, with what `using` makes of the refs' values as its input.
+        """Wire the step into the saga that is being traced.
 
-        The type checkers follow up to five refs; what takes more is given one that an earlier step has put together.
-        `after` names steps to wait for without taking their output, for `order="graph"`.
+        Args:
+            refs: The references whose values make the input. The type checkers follow up to five; put more together in a step.
+            using: A function that makes the input of the values of `refs`. Default: None, one value is the input.
+            after: Steps to wait for without taking their output, for `order="graph"`. Default: none.
+            options: The options of `StepOptions`, which win over those of the step. Default: those of the step.
+
+        Returns:
+            The reference to the step's output.
+
+        Raises:
+            SagaDefinitionError: It is called outside of a `@saga`, or with another value than a reference.
+            TypeValidationError: The types do not fit.
         """
         from saga_fn.definition.saga import current_builder
 

@@ -112,11 +112,29 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         step_id: str | None = None,
         **others: object,
     ) -> StepRef[Any]:  # Any: see the overloads
-        """Wait here for an event from outside, and get the reference to what it brings.
+        """Wait here for an event from outside, and get the reference to the value that it brings.
 
-        An event that came before is taken at once. When `timeout` is over, the saga rolls back, or goes on with
-        `default` if there is one. With `correlate` (of the output of `depends_on`, else of the InputContext) only an
-        event sent with the same `correlation_id` is taken. Raises SagaDefinitionError.
+        An event that came before is taken at once.
+
+        Args:
+            event: The event, or `any_of` several.
+            depends_on: The step whose output `correlate` is given. Default: None, it is given the InputContext.
+            correlate: A function that names the thing that the event is about. Only an event sent with the same `correlation_id`
+                is taken. Default: None, every event of the name is.
+            timeout: The longest to wait, as a timedelta of at most 365 days. Then the saga rolls back, or goes on with `default`.
+                Default: None, without a limit.
+            default: The value to go on with after `timeout`. Default: none, the saga rolls back.
+            after: Steps to wait for without taking their output, for `order="graph"`. Default: none.
+            step_id: The wait's name in its saga. Default: None, the event's name.
+            others: Options that only steps have; they are refused, with a hint. Default: none.
+
+        Returns:
+            The reference to the value.
+
+        Raises:
+            SagaDefinitionError: The event or an option cannot be used so.
+            TypeValidationError: The types do not fit.
+            PayloadError: `default` is not of the event's type.
         """
         _check_options(others, "correlate", "timeout", "default")
         refs = () if depends_on is None else (depends_on,)
@@ -125,7 +143,15 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         return self.wire_wait(parts, after)
 
     def expect(self, event: Expected[object]) -> None:
-        """Know what the saga waits for. Raises SagaDefinitionError where one name is to bring two types."""
+        """Remember an event that the saga waits for. `add_event` calls it.
+
+        Args:
+            event: The event.
+
+        Raises:
+            SagaDefinitionError: Another event of this saga has the same name and another type.
+            TypeValidationError: The event does not say which type it brings.
+        """
         check_event(event)
         for one in event.events:
             (name,) = one.names
@@ -155,9 +181,24 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         step_id: str = "sleep",
         **others: object,
     ) -> StepRef[None]:
-        """Sleep here for a while, or until a moment (aware) from an earlier output. Raises SagaDefinitionError.
+        """Sleep here for a while, or until a moment from an earlier output.
 
-        It sleeps in the store, however long: nothing waits in this process, and no restart cuts it short.
+        The saga sleeps in the store: nothing waits in this process, and no restart cuts the sleep short.
+
+        Args:
+            duration: How long, as a timedelta of 0 to 365 days. Default: None, for `until`.
+            until: The step whose output is the moment, an aware datetime, or holds it. Default: None, for `duration`.
+            input_map: A function from that output to the moment. Default: None, the output is the moment.
+            after: Steps to wait for without taking their output, for `order="graph"`. Default: none.
+            step_id: The sleep's name in its saga. Default: "sleep".
+            others: Options that only steps have; they are refused, with a hint. Default: none.
+
+        Returns:
+            The reference to the sleep, for `after=`.
+
+        Raises:
+            SagaDefinitionError: Neither or both of `duration` and `until` are given, or an option is out of its range.
+            TypeValidationError: The moment is no datetime.
         """
         _check_options(others, "until")
         return self.wire_wait(_sleep_parts(duration, until, input_map, step_id), after)

@@ -58,6 +58,13 @@ class _Running:
 class EmbeddedPostgres:
     """A PostgreSQL server that belongs to this process, with nothing to install but the extra `embedded`.
 
+    The server listens on a unix socket in a private folder only, and asks for a password that is in the `dsn`. It
+    stops when it is told to or when this process ends, also by a crash. Its programs are given none of this process's
+    variables but a few, such as PATH. As root it runs as the user `nobody`: every program of that user can reach its data,
+    so that root should use it for tests only. No permission of any folder but its own is ever changed.
+
+    Use it with `with` or `async with`, or call `start` and `stop`.
+
     Args:
         state_dir: The folder that keeps the data from one run to the next; it is made if it does not exist. The `dsn` is the
             same in every run. Only this user may be able to write to it. Default: a temporary folder, which goes with the
@@ -65,12 +72,8 @@ class EmbeddedPostgres:
         bin_dir: The folder of the programs of another PostgreSQL, 15 or newer. Default: those of the extra.
         settings: PostgreSQL's own settings, by name. Default: as durable as any server.
 
-    The server listens on a unix socket in a private folder only, and asks for a password that is in the `dsn`. It
-    stops when it is told to or when this process ends, however that happens. Its programs are given none of this process's
-    variables but a few, such as PATH. As root it runs as the user `nobody`: every program of that user can reach its data,
-    so that root should use it for tests only. No permission of any folder but its own is ever changed.
-
-    Use it with `with` or `async with`, or call `start` and `stop`. Raises EmbeddedServerError for arguments that are none.
+    Raises:
+        EmbeddedServerError: An argument is not what it has to be, or the extra is not installed.
 
     >>> with EmbeddedPostgres(settings={"fsync": "off"}) as server:
     ...     server.dsn.startswith("postgresql://postgres:")
@@ -94,11 +97,25 @@ class EmbeddedPostgres:
 
     @property
     def dsn(self) -> str:
-        """How to connect to the database `postgres` as superuser. It holds the password: do not log it."""
+        """The way to connect to the database `postgres` as superuser. It holds the password: do not log it.
+
+        Raises:
+            EmbeddedServerError: The server is not started.
+        """
         return self.dsn_of("postgres")
 
     def dsn_of(self, database: str) -> str:
-        """How to connect to a database of this server. Raises EmbeddedServerError if it is not started, or for no name."""
+        """Give the way to connect to a database of this server as superuser. It holds the password: do not log it.
+
+        Args:
+            database: The name of the database.
+
+        Returns:
+            The DSN.
+
+        Raises:
+            EmbeddedServerError: The server is not started, or the name is none.
+        """
         given: object = database  # the caller's type checker may not have seen it
         if not isinstance(given, str) or not given or "\0" in given:  # pyright: ignore[reportUnnecessaryIsInstance]
             raise EmbeddedServerError(
@@ -110,14 +127,20 @@ class EmbeddedPostgres:
 
     @property
     def pid(self) -> int:
-        """Process id of the server itself. Raises EmbeddedServerError if it is not started."""
+        """The process id of the server itself.
+
+        Raises:
+            EmbeddedServerError: The server is not started.
+        """
         return int((self._started().data / "postmaster.pid").read_text().split()[0])
 
     def start(self) -> None:
         """Start the server and return when it takes connections; about a second when the data is new.
 
-        A server that a crash left behind in the same `state_dir` is stopped first. Raises EmbeddedServerError when
-        another process uses that folder, when it cannot be used, or when PostgreSQL does not start.
+        A server that a crash left behind in the same `state_dir` is stopped first.
+
+        Raises:
+            EmbeddedServerError: It is started already, another process uses the folder, or PostgreSQL does not start.
         """
         if self._running is not None:
             raise EmbeddedServerError("this server is started already", hint="make another EmbeddedPostgres")
@@ -137,7 +160,11 @@ class EmbeddedPostgres:
             raise
 
     def stop(self) -> None:
-        """Stop the server; without a `state_dir` its data goes too. Does nothing if it is not started."""
+        """Stop the server; without a `state_dir` its data goes too. It does nothing if the server is not started.
+
+        Raises:
+            EmbeddedServerError: The server does not stop.
+        """
         run = self._running
         if run is None:
             return

@@ -66,7 +66,17 @@ STOP_MARGIN: Final = timedelta(seconds=5)
 
 @final
 class SagaEngine:
-    """What one process does for the sagas it owns. Every process start is an owner of its own."""
+    """The work of one process for the sagas it owns. For porting only: SagaOrchestrator makes it.
+
+    Every process start is an owner of its own.
+
+    Args:
+        store: The store that the sagas are in.
+        options: The options of the engine. Default: None, those of EngineOptions.
+
+    Raises:
+        SagaError: An argument is not what it has to be.
+    """
 
     def __init__(self, store: Store, options: EngineOptions | None = None) -> None:
         if not callable(getattr(store, "claim_due", None)) or not is_a(options, (EngineOptions, type(None))):

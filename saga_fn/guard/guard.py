@@ -20,7 +20,7 @@ _MANY: Final = 2**31
 
 
 class Doing(enum.Enum):
-    """What is to become of a request to do something."""
+    """The answer to a request to do something."""
 
     FIRST = "first"
     """Do it: it has neither been done nor undone before."""
@@ -29,11 +29,11 @@ class Doing(enum.Enum):
     INSTEAD = "instead"
     """It has been done with another input, which no longer holds: undo that, and do this in its place."""
     LATE = "late"
-    """It has been undone, or was to be before it came, or a later input has come: do not do it any more."""
+    """It has been undone, or its undoing came first, or a later input has come: do not do it any more."""
 
 
 class Undoing(enum.Enum):
-    """What is to become of a request to undo something."""
+    """The answer to a request to undo something."""
 
     NEEDED = "needed"
     """Undo it: it has been done."""
@@ -45,9 +45,19 @@ class Undoing(enum.Enum):
 
 @final
 class Guard:
-    """The guard of one service. `schema` is where its table is, in the service's own database.
+    """The guard of one service.
 
-    Raises SagaDefinitionError for what cannot be the name of a schema.
+    Args:
+        schema: The schema of its table, in the service's own database. Default: "public".
+
+    Raises:
+        SagaDefinitionError: The name cannot be a schema's.
+
+    Example::
+
+        match await guard.done(connection, operation):
+            case Doing.FIRST:
+                ...  # book it
     """
 
     def __init__(self, schema: str = "public") -> None:
@@ -61,19 +71,41 @@ class Guard:
     async def create(self, connection: Connection) -> None:
         """Make the table if it is not there; its schema has to be.
 
-        Raises StoreRefusedError if PostgreSQL refuses it, and StoreUnavailableError if it cannot do it now.
+        Args:
+            connection: An asyncpg connection.
+
+        Raises:
+            StoreRefusedError: PostgreSQL refuses it.
+            StoreUnavailableError: PostgreSQL cannot do it now.
+            SagaDefinitionError: `connection` is none.
+            StoreError: The driver refuses the connection.
         """
         _check_connection(connection)
         with _told_apart():
             await connection.execute(self._table)
 
     async def done(self, connection: Connection, operation: str, generation: int = 0) -> Doing:
-        """Say that the operation is done with this transaction. What is at it elsewhere is waited for.
+        """Mark the operation as done with this transaction. It waits for other transactions on the same operation.
 
-        `generation` is `StepContext.generation`, for steps that may be given another input when it was not answered. Raises
-        SagaStateError outside of a transaction: the mark and what it stands for have to be written together. Raises
-        StoreRefusedError if the table or a right is missing, and StoreUnavailableError if PostgreSQL gives it up, as for a
-        deadlock: the transaction is aborted then, and safe to repeat. The driver's own exception is the `__cause__`.
+        The driver's own exception is the `__cause__` of an error.
+
+        Args:
+            connection: The asyncpg connection whose transaction does the work.
+            operation: `StepContext.operation`, 1 to 512 characters.
+            generation: `StepContext.generation`, a number of 0 or more, for steps that may be given another input before they were
+                answered. Default: 0.
+
+        Returns:
+            Whether to do the work.
+
+        Raises:
+            SagaStateError: The connection is outside of a transaction. The mark and the work that it stands for have to be written
+                together.
+            SagaDefinitionError: An argument is not what it has to be.
+            StoreRefusedError: The table or a right is missing.
+            StoreUnavailableError: PostgreSQL gives the statement up, as for a deadlock. The transaction is aborted then, and safe to
+                repeat.
+            StoreError: The driver refuses the connection.
         """
         _check(connection, operation, generation)
         with _told_apart():
@@ -85,9 +117,23 @@ class Guard:
         return Doing.INSTEAD if row.replaced else Doing.FIRST
 
     async def undone(self, connection: Connection, operation: str) -> Undoing:
-        """Say that the operation is undone with this transaction, with whatever input it has been done, or not at all.
+        """Mark the operation as undone with this transaction, with any input it was done with, or without having been done.
 
-        Raises as `done` does.
+        Args:
+            connection: The asyncpg connection whose transaction undoes the work.
+            operation: `StepContext.operation`, 1 to 512 characters.
+
+        Returns:
+            Whether there is work to undo.
+
+        Raises:
+            SagaStateError: The connection is outside of a transaction. The mark and the work that it stands for have to be written
+                together.
+            SagaDefinitionError: An argument is not what it has to be.
+            StoreRefusedError: The table or a right is missing.
+            StoreUnavailableError: PostgreSQL gives the statement up, as for a deadlock. The transaction is aborted then, and safe to
+                repeat.
+            StoreError: The driver refuses the connection.
         """
         _check(connection, operation, 0)
         with _told_apart():

@@ -75,9 +75,14 @@ class _Saga:
 
 @final
 class MemoryStore:
-    """Sagas in memory.
+    """Sagas in memory, for tests. Nothing survives the process.
 
-    `shards` (1 to 4096) only matters to tests of sharding. `clock` gives seconds and never goes back.
+    Args:
+        shards: The number of shards, 1 to 4,096, for tests of sharding. Default: 1.
+        clock: A function that gives seconds since 1970 and never goes back. Default: `time.time`.
+
+    Raises:
+        StoreError: An argument is out of its range.
 
     Example::
 

@@ -58,11 +58,22 @@ _TRIES: Final = 30
 
 
 async def migrate(target: str | Connection | Pool, *, schema: str = "saga_fn", shards: int = 1) -> None:
-    """Bring a schema up to date; harmless when it is. `shards` (1 to 4096) is settled by the first migration for good.
+    """Bring a schema up to date. A schema that is so already is left alone.
 
-    `target` is a DSN, or a connection or pool of the caller's. It may be called by many processes at once, and again
-    after it was interrupted. Raises StoreError for a name that cannot be a schema's, StoreUnavailableError if the
-    database does not answer, ServerTooOldError, SchemaTooNewError, and StoreError if the database refuses as well.
+    Many processes may call it at once, and again after it was interrupted.
+
+    Args:
+        target: A DSN, or a connection or pool of the caller's.
+        schema: The schema's name. Default: "saga_fn".
+        shards: The number of shards, 1 to 4,096. The first migration settles it for good. Default: 1.
+
+    Raises:
+        StoreError: The name cannot be a schema's, the number of shards is another one, or the database refuses.
+        StoreUnavailableError: The database does not answer.
+        ServerTooOldError: The server is older than PostgreSQL 15.
+        SchemaTooNewError: A newer library migrated the schema.
+
+    Example::
 
         await migrate("postgresql://localhost/shop", schema="orders_saga")
     """
@@ -84,13 +95,13 @@ async def migrate(target: str | Connection | Pool, *, schema: str = "saga_fn", s
 
 
 async def grant(target: str | Connection | Pool, *, role: str, kind: RoleKind, schema: str = "saga_fn") -> None:
-    """Give a role of the database the least rights that a process of that kind needs; harmless when it has them.
+    """Give a role of the database the least rights that a kind of process needs. Rights that it has already stay.
 
     Args:
         target: A DSN, or a connection or pool of the caller's, of a user who owns the schema's tables.
         role: The role's name, as it is: it is quoted here.
-        kind: What its processes do.
-        schema: The schema; it has to be migrated.
+        kind: The kind of its processes.
+        schema: The schema's name; it has to be migrated. Default: "saga_fn".
 
     Raises:
         StoreError: The database refuses, for example because there is no such role.

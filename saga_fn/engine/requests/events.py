@@ -43,7 +43,7 @@ _ANYBODY: Final = UUID(int=0)
 
 
 class Delivery(enum.StrEnum):
-    """What has become of an event when `send` returns. Whatever it says, the event was dealt with, or is safely stored."""
+    """The outcome of an event when `send` returns. With each of them the event was dealt with, or is safely stored."""
 
     ACCEPTED = "accepted"
     """A wait has taken it: the saga goes on with it."""
