@@ -8,6 +8,7 @@ from uuid import UUID
 
 from returns.result import Failure
 
+from saga_fn.arguments import check_id, check_is, check_key, check_target, check_whole
 from saga_fn.core.events import (
     AbortRequested,
     CompensationRequested,
@@ -23,7 +24,6 @@ from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.definition import StepRef
 from saga_fn.definition.ids import LONGEST_ID
-from saga_fn.engine.arguments import check_id, check_is, check_key, check_target, check_whole
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.mail import payload_in

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from saga_fn.arguments import micros_of_delay
 from saga_fn.core.state import Goal
 from saga_fn.definition import SagaDefinition
-from saga_fn.engine.arguments import micros_of_delay
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import INTERNAL, judges_its_own, only_public_errors, public_error
 from saga_fn.engine.registry import Registered

@@ -10,9 +10,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, final, overload
 from uuid import UUID
 
+from saga_fn.arguments import check_id, check_is, check_whole, micros_of_delay
 from saga_fn.codec import PayloadType
 from saga_fn.definition import Event, SagaDefinition
-from saga_fn.engine.arguments import check_id, check_is, check_whole, micros_of_delay
 from saga_fn.engine.claims import drive_due, drive_one
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.health import health_of, not_entered

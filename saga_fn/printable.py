@@ -1,4 +1,4 @@
-"""Texts from elsewhere, as they may stand in a line of a log: printable, and no longer than they have to be."""
+"""What is told to people: texts from elsewhere, printable and no longer than they have to be, and lengths of time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Final
 LONGEST_NAME: Final = 100
 LONGEST_TOLD: Final = 1000
 """Of what an exception says, in the text of another exception or in a log."""
+_WHOLE: Final = ((86_400_000_000, "days"), (3_600_000_000, "hours"), (60_000_000, "minutes"))
 
 
 def printable(text: str, longest: int = 255) -> str:
@@ -36,3 +37,15 @@ def raw_message_of(error: object) -> str:
 def name_of_type(value: object) -> str:
     """The name of the value's type. Whoever makes a type chooses its name, with line breaks and all."""
     return printable(str(type(value).__name__), LONGEST_NAME)
+
+
+def in_words(micros: int) -> str:
+    """A length of time for a person: in the largest unit of which it is two or more, and nothing is left over.
+
+    >>> in_words(3 * 86_400_000_000), in_words(400_000), in_words(90_000_000)
+    ('3 days', '0.4 s', '90 s')
+    """
+    for size, unit in _WHOLE:
+        if micros % size == 0 and micros >= 2 * size:
+            return f"{micros // size} {unit}"
+    return f"{micros / 1_000_000:.15g} s"

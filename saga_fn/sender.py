@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar, final
 from uuid import UUID
 
+from saga_fn.arguments import aware, check_id, check_is, check_key, check_target
 from saga_fn.core.ids import Moment
 from saga_fn.definition import Event
-from saga_fn.engine.arguments import check_id, check_is, check_key, check_target
-from saga_fn.engine.drive.waits import about, aware
+from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.events import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
@@ -106,7 +106,7 @@ class EventSender(Generic[T]):
             raise PayloadTooLargeError(f"event {shown(self._event.name)}", size=len(data), limit=limit)
         check_key("event_id", event_id)
         if correlation_id is not None:
-            about(correlation_id)
+            fingerprint(correlation_id)
         event = OutsideEvent(
             id_of(self._event.name, event_id), self._event.name, data, correlation_id, self._void_from(expires)
         )

@@ -28,9 +28,9 @@ from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.size import STATE_LIMIT
 from saga_fn.core.waiting import BUFFER_LIMIT
-from saga_fn.definition.event import NO_DEFAULT, Expected
 from saga_fn.definition.ids import MOST_STEPS
-from saga_fn.definition.options import StepOptions
+from saga_fn.definition.steps.step_options import StepOptions
+from saga_fn.definition.waits.event import NO_DEFAULT, EventPattern
 from saga_fn.engine.options import MEBIBYTE
 from saga_fn.store.records import MOST_KEPT, MOST_UNREAD
 from tests.documents import (
@@ -216,7 +216,7 @@ WHERE: list[tuple[str, Any, tuple[str, ...]]] = [  # Any: functions and classes 
     ("## Options of a saga", saga_fn.SagaBuilder, ("initial",)),
     ("| option of FixedRetry |", saga_fn.FixedRetry, ()),
     ("| option of ExponentialRetry |", saga_fn.ExponentialRetry, ()),
-    ("| option of event.wait |", Expected[object].wait, ("ref",)),
+    ("| option of event.wait |", EventPattern[object].wait, ("ref",)),
     ("| option of send |", saga_fn.EventSender[object].send, ()),
     ("## Options of awaiting", saga_fn.SagaRun[object].result, ()),
     ("## Options of awaiting", saga_fn.SagaRun[object].outcome, ()),
@@ -272,7 +272,7 @@ def test_the_reference_has_every_public_name() -> None:
 
 
 def test_no_name_of_the_reference_is_shadowed_by_a_module() -> None:
-    # Read from the source, `saga_fn.step` would be the module saga_fn/definition/step.py, and not the function.
+    # Read from the source, `saga_fn.step` would be the module saga_fn/definition/steps/step.py, and not the function.
     text = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
     modules = {file.stem for file in (ROOT / "saga_fn").rglob("*.py")}
     short = re.findall(r"^::: saga_fn\.(\w+)$", text, re.MULTILINE)

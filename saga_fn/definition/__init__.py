@@ -1,43 +1,46 @@
 """What a saga is: steps, references, builders and retry policies. Immutable once built, and without any I/O."""
 
-from saga_fn.definition.base import BaseStep, ContextStep, StepBase
-from saga_fn.definition.binding import StepBinding
-from saga_fn.definition.builder import SagaBuilder, SagaDefinition
-from saga_fn.definition.decorator import step
-from saga_fn.definition.doubt import NOT_DONE, Done, NotDone
-from saga_fn.definition.event import Event, Expected, WaitFor, any_of
-from saga_fn.definition.failing import ErrorTypes, Refusals
-from saga_fn.definition.options import StepOptions
+from saga_fn.definition.builder import SagaBuilder
+from saga_fn.definition.compiled_step import CompiledStep
 from saga_fn.definition.porting import StepDefinition, StepInputMap
-from saga_fn.definition.raising import OutcomeUnknown, RetryLater
-from saga_fn.definition.refs import INITIAL, InputContext, StepContext, StepRef
-from saga_fn.definition.retry import ExponentialRetry, FixedRetry, NoRetry, RetryPolicy
-from saga_fn.definition.saga import saga, sleep
-from saga_fn.definition.step import Step
+from saga_fn.definition.saga_definition import SagaDefinition
+from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase
+from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.decorator import step
+from saga_fn.definition.steps.error_policy import ErrorPolicy, ErrorTypes
+from saga_fn.definition.steps.raising import OutcomeUnknown, RetryLater
+from saga_fn.definition.steps.retry_policy import ExponentialRetry, FixedRetry, NoRetry, RetryPolicy
+from saga_fn.definition.steps.step import Step
+from saga_fn.definition.steps.step_options import StepOptions
+from saga_fn.definition.steps.unknown_outcome import NOT_DONE, Done, NotDone
+from saga_fn.definition.traced import saga, sleep
+from saga_fn.definition.values.input_context import InputContext
+from saga_fn.definition.values.refs import INITIAL, StepRef
+from saga_fn.definition.waits.event import Event, EventPattern, WaitFor, any_of
 
 __all__ = [
     "INITIAL",
     "NOT_DONE",
     "BaseStep",
+    "CompiledStep",
     "ContextStep",
     "Done",
+    "ErrorPolicy",
     "ErrorTypes",
     "Event",
-    "Expected",
+    "EventPattern",
     "ExponentialRetry",
     "FixedRetry",
     "InputContext",
     "NoRetry",
     "NotDone",
     "OutcomeUnknown",
-    "Refusals",
     "RetryLater",
     "RetryPolicy",
     "SagaBuilder",
     "SagaDefinition",
     "Step",
     "StepBase",
-    "StepBinding",
     "StepContext",
     "StepDefinition",
     "StepInputMap",

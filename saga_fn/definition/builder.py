@@ -1,36 +1,33 @@
-"""A saga put together step by step, and what comes out of it."""
+"""A saga put together step by step."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import Any, Generic, Literal, TypeAlias, TypeVar, cast, final, overload
+from typing import Any, Literal, TypeAlias, TypeVar, cast, final, overload
 
-import attrs
 from typing_extensions import Unpack, override
 
+from saga_fn.arguments import micros_of
 from saga_fn.codec import PayloadType
-from saga_fn.core.ids import StepId, owner_of
+from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
-from saga_fn.definition.base import StepBase
-from saga_fn.definition.binding import StepBinding, bind_step, bind_wait, plan_step, plan_wait
 from saga_fn.definition.captured import Captured
+from saga_fn.definition.compiled_step import CompiledStep, compile_step, compile_wait, plan_step, plan_wait
 from saga_fn.definition.deadline import check_deadline
 from saga_fn.definition.ids import check_items, check_size, new_id
-from saga_fn.definition.mapping import Mapped, Source, computed, handed_on
-from saga_fn.definition.options import StepOptions, check_options
 from saga_fn.definition.pivot import check_pivot
-from saga_fn.definition.refs import INITIAL, AnyRefs, InputContext, StepRef
-from saga_fn.definition.signature import payload_type
-from saga_fn.definition.step import parts_of
-from saga_fn.definition.waits import WaitingBuilder, WaitParts
-from saga_fn.duration import micros_of
-from saga_fn.errors import (
-    SagaDefinitionError,
-    is_a,
-    shown,
-)
+from saga_fn.definition.saga_definition import SagaDefinition
+from saga_fn.definition.steps.base import StepBase
+from saga_fn.definition.steps.step import parts_of
+from saga_fn.definition.steps.step_options import StepOptions, check_options
+from saga_fn.definition.values.annotations import payload_type
+from saga_fn.definition.values.input_context import InputContext
+from saga_fn.definition.values.mapping import InputMap, Source, mapped, pass_through
+from saga_fn.definition.values.refs import INITIAL, AnyRefs, StepRef
+from saga_fn.definition.waits.wait_parts import WaitingBuilder, WaitParts
+from saga_fn.errors import SagaDefinitionError, is_a, shown
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -44,44 +41,6 @@ F = TypeVar("F")
 
 Order: TypeAlias = Literal["sequential", "graph"]
 OnSiblings: TypeAlias = Literal["await", "cancel"]
-
-
-@final
-@attrs.frozen(eq=False)
-class SagaDefinition(Generic[D, R]):
-    """A saga from initial data D to result R: immutable, and the same for every run of it.
-
-    `SagaBuilder.build` and `@saga` make it.
-    """
-
-    name: str | None
-    """The name that `@saga` gave it. A saga of `SagaBuilder` has None, and gets its name when it is registered."""
-    plan: Plan = attrs.field(repr=False)
-    """The plan, as the core knows it."""
-    initial_type: PayloadType[D]
-    """The type of the initial data, as it is stored."""
-    output_type: PayloadType[R]
-    """The type of the result, as it is stored."""
-    output: StepId | None
-    """The step whose output is the result; `INITIAL` for the initial data, None for a saga without a result."""
-    steps: Mapping[StepId, StepBinding] = attrs.field(repr=False)
-    """The code and the types of its steps, by step id."""
-    _pin: Callable[[D, R], tuple[D, R]] | None = attrs.field(
-        default=None, init=False, repr=False
-    )  # never set: invariance
-
-    def binding(self, step: StepId) -> StepBinding | None:
-        """Give the code and the types of a step, or of an item of a fan-out.
-
-        Args:
-            step: The id of the step or the item.
-
-        Returns:
-            The binding, or None if there is no such step.
-        """
-        if not is_a(step, str):
-            return None
-        return self.steps.get(step) or self.steps.get(owner_of(step))
 
 
 @final
@@ -157,7 +116,7 @@ class SagaBuilder(WaitingBuilder[D]):
         self._sequential = order == "sequential"
         self._deadline = None if deadline is None else micros_of("deadline", deadline, least=1)
         self._planned: list[PlannedStep] = []
-        self._bindings: dict[StepId, StepBinding] = {}
+        self._bindings: dict[StepId, CompiledStep] = {}
         self._captures: list[Captured] = []
         self._built = False
 
@@ -316,11 +275,11 @@ class SagaBuilder(WaitingBuilder[D]):
             self.expect(event)
         follows = self._follows(step_id, refs, after)
         if using is None:
-            map_input = handed_on(step_id, parts, self._sources(refs or (self.initial,)))
+            map_input = pass_through(step_id, parts.taken_type, self._sources(refs or (self.initial,)))
         else:
-            map_input = self._computed(step_id, refs, using, "the input_map (using)", follows, parts.taken_type)
+            map_input = self._mapped(step_id, refs, using, "the input_map (using)", follows, parts.taken_type)
         self._captures.extend(Captured.of(f"{what} of step {shown(step_id)}", fn) for what, fn in parts.functions)
-        return self._add(plan_step(step_id, parts, chosen, follows), bind_step(step_id, parts, chosen, map_input))
+        return self._add(plan_step(step_id, parts, chosen, follows), compile_step(step_id, parts, chosen, map_input))
 
     @override
     def wire_wait(self, parts: WaitParts, after: AnyRefs) -> StepRef[Any]:  # Any: waits for events of all types
@@ -346,10 +305,10 @@ class SagaBuilder(WaitingBuilder[D]):
         if parts.compute is not None:
             what = "what the wait for it is about" if parts.kind is StepKind.EVENT else "the moment to sleep until"
             wanted = str if parts.kind is StepKind.EVENT else datetime
-            map_input = self._computed(step_id, parts.refs, parts.compute, what, follows, wanted)
-        return self._add(plan_wait(step_id, parts, follows), bind_wait(step_id, parts, map_input))
+            map_input = self._mapped(step_id, parts.refs, parts.compute, what, follows, wanted)
+        return self._add(plan_wait(step_id, parts, follows), compile_wait(step_id, parts, map_input))
 
-    def _add(self, planned: PlannedStep, binding: StepBinding) -> StepRef[Any]:  # Any: steps of all types
+    def _add(self, planned: PlannedStep, binding: CompiledStep) -> StepRef[Any]:  # Any: steps of all types
         check_items(planned, self._planned)
         self._planned.append(planned)
         self._bindings[planned.step] = binding
@@ -364,7 +323,7 @@ class SagaBuilder(WaitingBuilder[D]):
             return (self._planned[-1].step,) if self._planned else ()
         return tuple(dict.fromkeys(ref.step_id for ref in named if ref.step_id != INITIAL))
 
-    def _computed(
+    def _mapped(
         self,
         step_id: StepId,
         refs: Sequence[StepRef[Any]],  # Any: steps of all types
@@ -372,10 +331,10 @@ class SagaBuilder(WaitingBuilder[D]):
         what: str,
         follows: tuple[StepId, ...],
         wanted: object,
-    ) -> Mapped:
+    ) -> InputMap:
         declared = None if self._sequential else frozenset(follows)
         self._captures.append(Captured.of(f"{what} of step {shown(step_id)}", using))
-        return computed(
+        return mapped(
             step_id,
             self._sources(refs),
             using,

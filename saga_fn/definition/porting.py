@@ -7,10 +7,10 @@ from typing import Any, final
 
 import attrs
 
-from saga_fn.definition.base import StepBase
 from saga_fn.definition.builder import SagaBuilder
-from saga_fn.definition.options import StepOptions
-from saga_fn.definition.refs import StepRef
+from saga_fn.definition.steps.base import StepBase
+from saga_fn.definition.steps.step_options import StepOptions
+from saga_fn.definition.values.refs import StepRef
 
 
 @final

@@ -7,8 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 import attrs
 
-from saga_fn.duration import micros_of
-from saga_fn.engine.arguments import check_whole
+from saga_fn.arguments import check_whole, micros_of
 from saga_fn.errors import SagaError, shown
 from saga_fn.store.protocol import KEY_WAIT
 

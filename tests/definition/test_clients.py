@@ -19,8 +19,8 @@ import httpx
 import pytest
 
 from saga_fn.core.events import FailureKind
-from saga_fn.definition import Refusals
-from saga_fn.definition.clients import Arrival, arrival
+from saga_fn.definition import ErrorPolicy
+from saga_fn.definition.steps.clients import Arrival, arrival
 
 OPEN, NEVER, ANSWERED = Arrival.OPEN, Arrival.NEVER, Arrival.ANSWERED
 
@@ -248,10 +248,10 @@ def test_a_code_of_grpc(code: str, details: str, said: Arrival) -> None:
 
 
 def test_what_may_have_arrived_is_in_doubt_and_what_never_left_is_not() -> None:
-    plain = Refusals.of({}, None)
+    plain = ErrorPolicy.of({}, None)
     assert plain.judge(TimeoutError()) is FailureKind.UNKNOWN
     assert plain.judge(ConnectionRefusedError()) is FailureKind.ERROR
-    picky = Refusals.of({"retry_on": KeyError}, None)
+    picky = ErrorPolicy.of({"retry_on": KeyError}, None)
     assert picky.judge(TimeoutError()) is FailureKind.UNKNOWN
     assert picky.judge(ConnectionRefusedError()) is FailureKind.FATAL
 
@@ -265,10 +265,10 @@ class BankDownError(httpx.HTTPStatusError):
 
 
 def test_what_a_step_names_is_what_it_says() -> None:
-    assert Refusals.of({"retry_on": TimeoutError}, None).judge(TimeoutError()) is FailureKind.ERROR
-    assert Refusals.of({"give_up_on": TimeoutError}, None).judge(SlowError()) is FailureKind.REFUSED
-    assert Refusals.of({"give_up_on": SlowError}, None).judge(SlowError()) is FailureKind.REFUSED
-    assert Refusals.of({"unknown_on": OSError}, None).judge(ConnectionRefusedError()) is FailureKind.UNKNOWN
+    assert ErrorPolicy.of({"retry_on": TimeoutError}, None).judge(TimeoutError()) is FailureKind.ERROR
+    assert ErrorPolicy.of({"give_up_on": TimeoutError}, None).judge(SlowError()) is FailureKind.REFUSED
+    assert ErrorPolicy.of({"give_up_on": SlowError}, None).judge(SlowError()) is FailureKind.REFUSED
+    assert ErrorPolicy.of({"unknown_on": OSError}, None).judge(ConnectionRefusedError()) is FailureKind.UNKNOWN
 
 
 @pytest.mark.parametrize("option, kind", [("retry_on", FailureKind.ERROR), ("give_up_on", FailureKind.REFUSED)])
@@ -276,23 +276,23 @@ def test_a_base_class_says_nothing_of_the_doubt_below_it(option: str, kind: Fail
     request = httpx.Request("POST", "http://bank")
     lost, nobody = httpx.ReadTimeout("lost", request=request), httpx.ConnectError("nobody there", request=request)
     for base in (httpx.HTTPError, httpx.TransportError, httpx.TimeoutException, Exception):
-        assert Refusals.of({option: base}, None).judge(lost) is FailureKind.UNKNOWN
-    assert Refusals.of({option: httpx.HTTPError}, None).judge(nobody) is kind
-    assert Refusals.of({option: (httpx.HTTPError, httpx.ReadTimeout)}, None).judge(lost) is kind
-    assert Refusals.of({option: OSError}, None).judge(ConnectionResetError()) is FailureKind.UNKNOWN
-    assert Refusals.of({option: OSError}, None).judge(ConnectionRefusedError()) is kind
+        assert ErrorPolicy.of({option: base}, None).judge(lost) is FailureKind.UNKNOWN
+    assert ErrorPolicy.of({option: httpx.HTTPError}, None).judge(nobody) is kind
+    assert ErrorPolicy.of({option: (httpx.HTTPError, httpx.ReadTimeout)}, None).judge(lost) is kind
+    assert ErrorPolicy.of({option: OSError}, None).judge(ConnectionResetError()) is FailureKind.UNKNOWN
+    assert ErrorPolicy.of({option: OSError}, None).judge(ConnectionRefusedError()) is kind
     for status, meant in ((502, FailureKind.UNKNOWN), (503, kind), (402, kind)):
         answer = httpx.Response(status, request=request)
         error = httpx.HTTPStatusError("no", request=request, response=answer)
-        assert Refusals.of({option: httpx.HTTPStatusError}, None).judge(error) is meant
+        assert ErrorPolicy.of({option: httpx.HTTPStatusError}, None).judge(error) is meant
     own = BankDownError("no", request=request, response=httpx.Response(502, request=request))
-    assert Refusals.of({option: BankDownError}, None).judge(own) is kind
+    assert ErrorPolicy.of({option: BankDownError}, None).judge(own) is kind
 
 
 def test_to_try_again_whatever_is_raised_is_the_default_and_asks_what_stands_behind() -> None:
     wrapped = RuntimeError()
     wrapped.__cause__ = TimeoutError()
-    broad = Refusals.of({"retry_on": (KeyError, Exception)}, None)
+    broad = ErrorPolicy.of({"retry_on": (KeyError, Exception)}, None)
     assert broad.judge(wrapped) is FailureKind.UNKNOWN
     assert broad.judge(ValueError()) is FailureKind.ERROR
 
@@ -300,21 +300,21 @@ def test_to_try_again_whatever_is_raised_is_the_default_and_asks_what_stands_beh
 def test_what_never_left_is_not_in_doubt_whatever_is_behind_it() -> None:
     error = made("httpx.ConnectTimeout")
     error.__cause__ = TimeoutError()
-    assert Refusals.of({}, None).judge(error) is FailureKind.ERROR
-    assert Refusals.of({"retry_on": KeyError}, None).judge(error) is FailureKind.FATAL
-    assert Refusals.of({"retry_on": TimeoutError}, None).judge(error) is FailureKind.ERROR
-    assert Refusals.of({"unknown_on": TimeoutError}, None).judge(error) is FailureKind.ERROR
+    assert ErrorPolicy.of({}, None).judge(error) is FailureKind.ERROR
+    assert ErrorPolicy.of({"retry_on": KeyError}, None).judge(error) is FailureKind.FATAL
+    assert ErrorPolicy.of({"retry_on": TimeoutError}, None).judge(error) is FailureKind.ERROR
+    assert ErrorPolicy.of({"unknown_on": TimeoutError}, None).judge(error) is FailureKind.ERROR
     wrapped = RuntimeError()
     wrapped.__cause__ = error
-    assert Refusals.of({}, None).judge(wrapped) is FailureKind.ERROR
+    assert ErrorPolicy.of({}, None).judge(wrapped) is FailureKind.ERROR
 
 
 def test_doubt_behind_what_a_step_names_in_no_option_is_doubt() -> None:
     error = made("httpx.ReadTimeout")
     error.__cause__ = ConnectionRefusedError()
-    assert Refusals.of({"retry_on": ConnectionRefusedError}, None).judge(error) is FailureKind.UNKNOWN
+    assert ErrorPolicy.of({"retry_on": ConnectionRefusedError}, None).judge(error) is FailureKind.UNKNOWN
     group = ExceptionGroup("unhandled errors in a TaskGroup", [KeyError(), made("httpx.ReadTimeout")])
-    assert Refusals.of({"give_up_on": KeyError}, None).judge(group) is FailureKind.UNKNOWN
+    assert ErrorPolicy.of({"give_up_on": KeyError}, None).judge(group) is FailureKind.UNKNOWN
 
 
 # httpx itself.
@@ -381,7 +381,7 @@ async def asked(url: str) -> BaseException:
 async def test_httpx_with_a_server_that_misbehaves(answer: Any, kind: FailureKind) -> None:
     async with server(answer) as url:
         error = await asked(url)
-    assert Refusals.of({}, None).judge(error) is kind
+    assert ErrorPolicy.of({}, None).judge(error) is kind
 
 
 async def test_httpx_with_a_server_that_is_not_there() -> None:
@@ -389,4 +389,4 @@ async def test_httpx_with_a_server_that_is_not_there() -> None:
         taken.bind(("127.0.0.1", 0))
         error = await asked(f"http://127.0.0.1:{taken.getsockname()[1]}/")
     assert isinstance(error, httpx.ConnectError)
-    assert Refusals.of({}, None).judge(error) is FailureKind.ERROR
+    assert ErrorPolicy.of({}, None).judge(error) is FailureKind.ERROR

@@ -25,7 +25,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.plan import OnUnknown, PlannedStep
-from saga_fn.definition.base import StepBase
+from saga_fn.definition.steps.base import StepBase
 from tests.definition.shop import Charged, ChargeInput, Order, Reserved, ReserveInput, ReserveInventory
 
 

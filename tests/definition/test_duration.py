@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from saga_fn.duration import in_words
+from saga_fn.printable import in_words
 
 
 @pytest.mark.parametrize(

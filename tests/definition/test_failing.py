@@ -28,9 +28,9 @@ from saga_fn import (
 )
 from saga_fn.codec import PayloadType
 from saga_fn.core.events import FailureKind
-from saga_fn.definition import Refusals
-from saga_fn.definition.failing import returned_errors
-from saga_fn.definition.step import parts_of
+from saga_fn.definition import ErrorPolicy
+from saga_fn.definition.steps.error_policy import returned_errors
+from saga_fn.definition.steps.step import parts_of
 from tests.definition.shop import Charged, ChargeInput, charge
 
 E = TypeVar("E", bound=Exception)
@@ -78,30 +78,30 @@ def handled(error: E, handling: BaseException) -> E:
 
 
 def test_by_default_whatever_is_raised_is_tried_again() -> None:
-    assert Refusals.of({}, None).judge(ValueError()) is ERROR
+    assert ErrorPolicy.of({}, None).judge(ValueError()) is ERROR
 
 
 def test_what_is_not_named_in_retry_on_ends_the_attempts() -> None:
-    refusals = Refusals.of({"retry_on": (ConnectionError, KeyError)}, None)
+    refusals = ErrorPolicy.of({"retry_on": (ConnectionError, KeyError)}, None)
     assert refusals.judge(ConnectionRefusedError()) is ERROR
     assert refusals.judge(ValueError()) is FATAL
 
 
 def test_what_is_named_in_give_up_on_is_an_answer() -> None:
-    refusals = Refusals.of({"retry_on": OSError, "give_up_on": ConnectionRefusedError}, None)
+    refusals = ErrorPolicy.of({"retry_on": OSError, "give_up_on": ConnectionRefusedError}, None)
     assert refusals.judge(ConnectionRefusedError()) is REFUSED
     assert refusals.judge(FileNotFoundError()) is ERROR
 
 
 def test_what_is_named_in_unknown_on_may_have_been_done() -> None:
-    refusals = Refusals.of({"unknown_on": (BankError, KeyError)}, None)
+    refusals = ErrorPolicy.of({"unknown_on": (BankError, KeyError)}, None)
     assert refusals.judge(BankError()) is UNKNOWN
     assert refusals.judge(ValueError()) is ERROR
 
 
 def test_where_several_options_name_an_error_doubt_comes_first_and_the_answer_second() -> None:
     options = {"retry_on": Exception, "give_up_on": CardDeclinedError, "unknown_on": StolenError}
-    refusals = Refusals.of(options, None)
+    refusals = ErrorPolicy.of(options, None)
     assert refusals.judge(StolenError(1)) is UNKNOWN
     assert refusals.judge(CardDeclinedError(1)) is REFUSED
     assert refusals.judge(BankError()) is ERROR
@@ -109,7 +109,7 @@ def test_where_several_options_name_an_error_doubt_comes_first_and_the_answer_se
 
 @pytest.mark.parametrize("options", [{}, {"retry_on": KeyError}, {"give_up_on": Exception}, {"retry_on": Exception}])
 def test_what_a_step_says_itself_needs_no_option(options: Mapping[str, Any]) -> None:
-    refusals = Refusals.of(options, None)
+    refusals = ErrorPolicy.of(options, None)
     assert refusals.judge(OutcomeUnknown("the bank is still at it")) is UNKNOWN
     assert refusals.judge(RetryLater(timedelta(seconds=3))) is ERROR
     assert refusals.judge(raised(RetryLater(timedelta(seconds=3)), cause=OutcomeUnknown())) is ERROR
@@ -132,21 +132,21 @@ def test_what_a_step_says_itself_needs_no_option(options: Mapping[str, Any]) -> 
     ],
 )
 def test_an_error_that_is_not_named_means_what_its_cause_means(error: BaseException, kind: FailureKind) -> None:
-    refusals = Refusals.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
+    refusals = ErrorPolicy.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
     assert refusals.judge(error) is kind
 
 
 def test_an_error_that_is_raised_from_none_speaks_for_itself() -> None:
     error = handled(BankError(), OutcomeUnknown())
     error.__suppress_context__ = True
-    assert Refusals.of({}, None).judge(error) is ERROR
+    assert ErrorPolicy.of({}, None).judge(error) is ERROR
 
 
 def test_errors_that_are_causes_of_each_other_come_to_an_end() -> None:
     one, other = BankError(), BankError()
     one.__cause__, other.__cause__ = other, one
-    assert Refusals.of({}, None).judge(one) is ERROR
-    assert Refusals.of({"retry_on": KeyError}, None).judge(one) is FATAL
+    assert ErrorPolicy.of({}, None).judge(one) is ERROR
+    assert ErrorPolicy.of({"retry_on": KeyError}, None).judge(one) is FATAL
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_errors_that_are_causes_of_each_other_come_to_an_end() -> None:
     ],
 )
 def test_a_group_means_what_its_leaves_mean(leaves: list[Exception], kind: FailureKind) -> None:
-    refusals = Refusals.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
+    refusals = ErrorPolicy.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
     assert refusals.judge(ExceptionGroup("unhandled errors in a TaskGroup", leaves)) is kind
     assert refusals.judge(raised(BankError(), cause=ExceptionGroup("", leaves))) is kind
 
@@ -174,7 +174,7 @@ class CutShort(BaseException):
 
 @pytest.mark.parametrize("error", [CutShort(), GeneratorExit(), KeyboardInterrupt(), SystemExit()])
 def test_what_is_no_error_has_cut_the_step_short_and_is_doubt(error: BaseException) -> None:
-    refusals = Refusals.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
+    refusals = ErrorPolicy.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
     assert refusals.judge(error) is UNKNOWN
     assert refusals.judge(raised(BankError(), cause=error)) is UNKNOWN
     assert refusals.judge(BaseExceptionGroup("", [CardDeclinedError(1), error])) is UNKNOWN
@@ -182,27 +182,27 @@ def test_what_is_no_error_has_cut_the_step_short_and_is_doubt(error: BaseExcepti
 
 
 def test_a_cause_of_a_group_is_asked_for_doubt_only() -> None:
-    refusals = Refusals.of({"give_up_on": CardDeclinedError}, None)
+    refusals = ErrorPolicy.of({"give_up_on": CardDeclinedError}, None)
     assert refusals.judge(raised(ExceptionGroup("", [CardDeclinedError(1)]), cause=KeyError())) is REFUSED
     assert refusals.judge(raised(ExceptionGroup("", [CardDeclinedError(1)]), cause=OutcomeUnknown())) is UNKNOWN
 
 
 def test_naming_exceptions_names_the_leaves_of_groups_and_naming_groups_the_groups() -> None:
-    broad = Refusals.of({"retry_on": Exception}, None)
+    broad = ErrorPolicy.of({"retry_on": Exception}, None)
     assert broad.judge(ExceptionGroup("", [OutcomeUnknown()])) is UNKNOWN
-    groups = Refusals.of({"give_up_on": ExceptionGroup}, None)
+    groups = ErrorPolicy.of({"give_up_on": ExceptionGroup}, None)
     assert groups.judge(ExceptionGroup("", [BankError()])) is REFUSED
 
 
 def test_the_answer_is_the_business_error_wherever_it_stands() -> None:
-    refusals = Refusals.of({"give_up_on": CardDeclinedError}, None)
+    refusals = ErrorPolicy.of({"give_up_on": CardDeclinedError}, None)
     declined = CardDeclinedError(1)
     assert refusals.answer_of(declined) is declined
     assert refusals.answer_of(ExceptionGroup("", [raised(BankError(), cause=declined)])) is declined
 
 
 def test_the_longest_delay_that_is_asked_for_is_the_one() -> None:
-    refusals = Refusals.of({}, None)
+    refusals = ErrorPolicy.of({}, None)
     group = ExceptionGroup("", [RetryLater(timedelta(seconds=3)), BankError(), RetryLater(timedelta(seconds=2))])
     assert refusals.delay_of(group) == 3_000_000
     assert refusals.delay_of(BankError()) is None
@@ -236,7 +236,7 @@ def test_the_longest_delay_that_is_asked_for_is_the_one() -> None:
 def test_an_exception_behind_which_nothing_stands_means_what_it_means_alone_in_a_group(
     error: Exception, options: dict[str, object]
 ) -> None:
-    refusals = Refusals.of(options, None)
+    refusals = ErrorPolicy.of(options, None)
     grouped = ExceptionGroup("unhandled errors in a TaskGroup", [error])
     assert refusals.judge(error) is refusals.judge(grouped)
     assert refusals.delay_of(error) == refusals.delay_of(grouped)
@@ -368,7 +368,7 @@ def state(error: BaseException) -> object:
 
 @pytest.mark.parametrize("error", KEPT, ids=lambda error: type(error).__name__)
 def test_a_business_error_comes_back_as_it_was(error: Exception) -> None:
-    refusals = Refusals.of({"give_up_on": (*{type(each) for each in KEPT},)}, None)
+    refusals = ErrorPolicy.of({"give_up_on": (*{type(each) for each in KEPT},)}, None)
     data = refusals.encode(error)
     assert data is not None
     again = refusals.decode(type(error).__name__, data)
@@ -377,7 +377,7 @@ def test_a_business_error_comes_back_as_it_was(error: Exception) -> None:
 
 
 def test_an_error_of_a_class_below_the_one_that_is_named_comes_back_as_it_was() -> None:
-    refusals = Refusals.of({"give_up_on": Exception}, None)
+    refusals = ErrorPolicy.of({"give_up_on": Exception}, None)
     data = refusals.encode(StolenError(7, "x"))
     assert data == b'{"code":7,"note":"x"}'
     assert type(refusals.decode("StolenError", data)) is StolenError
@@ -403,11 +403,11 @@ def test_an_error_of_a_class_below_the_one_that_is_named_comes_back_as_it_was() 
 )
 def test_an_error_that_would_come_back_altered_is_not_kept(error: Exception) -> None:
     names = (CardDeclinedError, UntypedError, PlainError, OSError, AttributeError, UnicodeError, ExceptionGroup)
-    assert Refusals.of({"give_up_on": names}, None).encode(error) is None
+    assert ErrorPolicy.of({"give_up_on": names}, None).encode(error) is None
 
 
 def test_what_was_stored_otherwise_is_not_trusted() -> None:
-    refusals = Refusals.of({"give_up_on": (CardDeclinedError, OwnError, CountedError, PlainError)}, None)
+    refusals = ErrorPolicy.of({"give_up_on": (CardDeclinedError, OwnError, CountedError, PlainError)}, None)
     assert refusals.decode("CardDeclinedError", b'{"code":7}') == CardDeclinedError(
         7
     )  # a field with a default was added
@@ -474,7 +474,7 @@ def test_an_exception_that_never_comes_back_whole_may_be_given_up_on_and_not_pro
 
 
 def test_a_clients_exceptions_may_be_named_though_only_their_message_is_kept() -> None:
-    refusals = Refusals.of({"give_up_on": httpx.HTTPStatusError}, None)
+    refusals = ErrorPolicy.of({"give_up_on": httpx.HTTPStatusError}, None)
     request = httpx.Request("POST", "http://bank")
     error = httpx.HTTPStatusError("refused", request=request, response=httpx.Response(402, request=request))
     assert refusals.judge(error) is REFUSED
@@ -486,7 +486,7 @@ class BankBusyError(httpx.HTTPStatusError):
 
 
 def test_a_class_that_has_a_clients_constructor_may_be_named_as_the_clients_own() -> None:
-    refusals = Refusals.of({"give_up_on": BankBusyError}, None)
+    refusals = ErrorPolicy.of({"give_up_on": BankBusyError}, None)
     request = httpx.Request("POST", "http://bank")
     error = BankBusyError("refused", request=request, response=httpx.Response(402, request=request))
     assert refusals.judge(error) is REFUSED
@@ -504,10 +504,10 @@ async def refuse(inp: ChargeInput) -> Result[Charged, Declined] | Result[Charged
 
 
 def test_what_a_step_returns_in_a_failure_is_read_off_its_annotation() -> None:
-    of_class = Refusals.of({}, parts_of(Charge()).errors)
+    of_class = ErrorPolicy.of({}, parts_of(Charge()).errors)
     assert of_class.decode("Declined", b'{"reason":"stolen"}') == Declined("stolen")
     assert of_class.decode("CardDeclinedError", b'{"code":7,"note":""}') == CardDeclinedError(7)
-    of_function = Refusals.of({}, parts_of(step(refuse)).errors)
+    of_function = ErrorPolicy.of({}, parts_of(step(refuse)).errors)
     assert of_function.encode("no") == b'"no"'
     assert of_function.encode(Declined("no")) == b'{"reason":"no"}'
     assert of_function.encode(3) is None
@@ -516,7 +516,7 @@ def test_what_a_step_returns_in_a_failure_is_read_off_its_annotation() -> None:
 
 @pytest.mark.parametrize("gives", [Result[int, object], Result[int, Any]])
 def test_of_errors_that_may_be_anything_what_json_has_is_kept(gives: object) -> None:
-    refusals = Refusals.of({}, returned_errors("charge", gives))
+    refusals = ErrorPolicy.of({}, returned_errors("charge", gives))
     assert refusals.encode("no") == b'"no"'
     assert refusals.encode(Declined("no")) is None
     with pytest.raises(PayloadError, match="declares no business error"):

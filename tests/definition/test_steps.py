@@ -17,7 +17,7 @@ from saga_fn import (
     TypeValidationError,
     step,
 )
-from saga_fn.definition import StepBinding
+from saga_fn.definition import CompiledStep
 from tests.definition.shop import (
     ChargeCard,
     Charged,
@@ -35,7 +35,7 @@ T = TypeVar("T")
 untyped: Any = step  # Any: calls that the checkers would refuse
 
 
-def bound(given: Any) -> StepBinding:  # Any: steps of all types
+def bound(given: Any) -> CompiledStep:  # Any: steps of all types
     builder = SagaBuilder(Order)
     builder.add_step(given, input_map=lambda _: None)
     (binding,) = builder.build().steps.values()

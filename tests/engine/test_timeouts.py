@@ -12,8 +12,8 @@ from typing_extensions import Unpack
 
 from saga_fn import SagaBuilder, SagaParkedError, step
 from saga_fn.core.ids import StepId
-from saga_fn.definition import binding
-from saga_fn.definition.options import StepOptions
+from saga_fn.definition import compiled_step
+from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.timeouts import Timeouts
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order
@@ -133,7 +133,7 @@ def test_an_event_loop_that_is_gone_takes_its_timeouts_with_it() -> None:
     timeouts.stop()
 
 
-def bound(**options: Unpack[StepOptions]) -> binding.StepBinding:
+def bound(**options: Unpack[StepOptions]) -> compiled_step.CompiledStep:
     async def one(inp: Order) -> Done:
         return Done(inp.order_id)
 
@@ -157,7 +157,7 @@ def test_a_step_may_say_that_it_has_no_limit() -> None:
 
 
 async def test_a_step_that_hangs_and_says_nothing_may_have_run(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(binding, "DEFAULT_TIMEOUT", timedelta(seconds=BRIEFLY))
+    monkeypatch.setattr(compiled_step, "DEFAULT_TIMEOUT", timedelta(seconds=BRIEFLY))
 
     @step
     async def charge(inp: Order) -> Done:

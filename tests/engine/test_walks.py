@@ -44,7 +44,7 @@ from saga_fn import (
 )
 from saga_fn import Done as Found
 from saga_fn.definition.builder import OnSiblings
-from saga_fn.definition.options import CommonOptions
+from saga_fn.definition.steps.step_options import CommonOptions
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order
 from tests.weaknesses.stage import SOON

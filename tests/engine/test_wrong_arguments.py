@@ -216,9 +216,9 @@ def test_an_events_id_is_its_characters() -> None:
 
 
 MAY_QUOTE = {
-    "definition/refs.py",  # of a StepRef its own repr
-    "definition/step.py",  # of a Step
-    "definition/event.py",  # of an Event
+    "definition/values/refs.py",  # of a StepRef its own repr
+    "definition/steps/step.py",  # of a Step
+    "definition/waits/event.py",  # of an Event
     "engine/drive/execution.py",  # a step's id, in what is made for each execution
     "engine/drive/owned_saga.py",  # as above
     "engine/drive/step_error.py",  # where it may raise

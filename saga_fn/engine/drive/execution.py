@@ -29,11 +29,11 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.reading import find
 from saga_fn.core.state import Running
-from saga_fn.definition import NOT_DONE, Done, Refusals, StepBinding, StepContext, WaitFor
-from saga_fn.definition.parts import WithoutContext
+from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepContext, WaitFor
+from saga_fn.definition.correlation import fingerprint
+from saga_fn.definition.steps.parts import WithoutContext
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import Fault, program_end
-from saga_fn.engine.drive.waits import about
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import AttemptBegun, AttemptOver, ReturnedLate
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
@@ -197,7 +197,7 @@ def cut_by_others(action: RunStep | RunCompensation | RunProbe, clock: Clock) ->
     return _failed(clock, action, kind, fault)
 
 
-def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: StepBinding) -> Incoming:
+def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: CompiledStep) -> Incoming:
     """The compensation wants to be called again with an event."""
     try:
         declared = binding.compensation_waits_for
@@ -206,7 +206,7 @@ def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: St
                 f"the compensation of step {action.step!r} waits for {wanted.event!r}, which the step does not declare",
                 hint="step(..., compensation_waits_for=that_event)",
             )
-        correlation = Digest(b"") if wanted.correlation_id is None else about(wanted.correlation_id)
+        correlation = Digest(b"") if wanted.correlation_id is None else fingerprint(wanted.correlation_id)
         limit = wanted.limit()
     except SagaError as error:
         return _failed(clock, action, FailureKind.ERROR, Fault.of(error, step=action.step))
@@ -268,7 +268,7 @@ def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:
     return _Raised(error, FailureKind.UNKNOWN)
 
 
-def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: Refusals) -> Incoming:
+def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: ErrorPolicy) -> Incoming:
     """What an exception means is what the step's options say of it; that it was cut short says what it is by itself."""
     kind = raised.kind
     after = None
@@ -283,7 +283,7 @@ def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: Refusals) 
 
 
 def _refused(
-    clock: Clock, action: RunStep, error: object, refusals: Refusals, raised: BaseException | None = None
+    clock: Clock, action: RunStep, error: object, refusals: ErrorPolicy, raised: BaseException | None = None
 ) -> Incoming:
     fault = Fault.answer(error, refusals.encode(error), step=action.step, raised=raised)
     refused = StepFailed(clock.now(), action.step, action.attempt, FailureKind.REFUSED, clock.draw())
@@ -303,7 +303,7 @@ def _failed(
     return Incoming(event, payload=fault.encode(), raised=None if raised is None else raised.error)
 
 
-_NOTHING_NAMED: Final = Refusals()
+_NOTHING_NAMED: Final = ErrorPolicy()
 _PHASE: Final[Mapping[type[RunStep | RunCompensation | RunProbe], Phase]] = {
     RunStep: Phase.EXECUTE,
     RunCompensation: Phase.COMPENSATE,

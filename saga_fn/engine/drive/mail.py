@@ -25,7 +25,6 @@ from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.drive.asked import Asked, asked_in
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.waits import unreadable
 from saga_fn.errors import PayloadError
 from saga_fn.snapshot import Unreadable
 from saga_fn.store.ids import new_uuid
@@ -151,7 +150,7 @@ def _unreadable(definition: SagaDefinition[Any, Any], event: Event, payload: byt
             if not isinstance(msgspec.json.decode(payload), dict):
                 return PayloadError("an event without a name must be a JSON object")
         case EventReceived(name=name):
-            return unreadable(definition, name, payload)
+            return definition.unreadable(name, payload)
         case _:
             pass
     return None

@@ -32,8 +32,8 @@ from saga_fn.core.state import (
     Undoing,
     is_done,
 )
-from saga_fn.definition import INITIAL, InputContext, StepBinding, StepRef
-from saga_fn.definition.condition import holds
+from saga_fn.definition import INITIAL, CompiledStep, InputContext, StepRef
+from saga_fn.definition.steps.condition import holds
 from saga_fn.engine.drive.earlier import NOTHING, Earlier, digest_before, digest_of, digest_of_list
 from saga_fn.engine.drive.step_error import Fault, program_end
 from saga_fn.engine.drive.waits import bind_wait
@@ -127,7 +127,7 @@ class OwnedSaga:
         if state.ended:
             self.ended_as = projection
 
-    def binding(self, step: StepId) -> StepBinding:
+    def binding(self, step: StepId) -> CompiledStep:
         """What it takes to run the step, or the item."""
         steps = self.registered.definition.steps
         return steps[step] if step in steps else steps[owner_of(step)]
@@ -205,7 +205,7 @@ class OwnedSaga:
         self.inputs[step] = BoundInput(value, data, self._payload_like(data, state, step))
         return Bound(step, digest), None
 
-    def _bind_each(self, state: SagaState, step: StepId, binding: StepBinding) -> Binding:
+    def _bind_each(self, state: SagaState, step: StepId, binding: CompiledStep) -> Binding:
         """Compute the list that a step fans out over, or give one item its input of it; raises whatever user code does."""
         number = None if step == binding.step_id else number_of(step)
         if number is None:
@@ -232,7 +232,7 @@ class OwnedSaga:
             self.inputs[step] = _unchanged(binding, known.inputs[number])
         return Bound(step, known.digest)
 
-    def _as_before(self, spread: Spread, state: SagaState, binding: StepBinding, found: BoundList) -> BoundList:
+    def _as_before(self, spread: Spread, state: SagaState, binding: CompiledStep, found: BoundList) -> BoundList:
         """The list as it was fanned out, if that is what was computed again."""
         if found.digest != spread.digest:
             if self.earlier is None:
@@ -252,7 +252,7 @@ class OwnedSaga:
             )
         return list(cast("Sequence[object]", given))
 
-    def _bound_list(self, step: StepId, binding: StepBinding, given: Sequence[object]) -> BoundList:
+    def _bound_list(self, step: StepId, binding: CompiledStep, given: Sequence[object]) -> BoundList:
         inputs: list[BoundInput] = []
         for number, item in enumerate(given):
             value = binding.input_type.accept(item)
@@ -364,7 +364,7 @@ class OwnedSaga:
         return payload or b"null"
 
 
-def _unchanged(binding: StepBinding, given: BoundInput) -> BoundInput:
+def _unchanged(binding: CompiledStep, given: BoundInput) -> BoundInput:
     """The input as it was bound, though the step has had it in its hands, or others have the same object."""
     kind = binding.input_type
     return given if kind.unchangeable else msgspec.structs.replace(given, value=kind.decode_own(given.data))

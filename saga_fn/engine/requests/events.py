@@ -18,13 +18,13 @@ from uuid import UUID
 import attrs
 import msgspec
 
+from saga_fn.arguments import check_key
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal
 from saga_fn.core.events import EventReceived
 from saga_fn.core.ids import Digest, Moment
-from saga_fn.engine.arguments import check_key
+from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.drive.mail import event_letter
-from saga_fn.engine.drive.waits import about, unreadable
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.requests.inbox import read_inbox
@@ -74,7 +74,7 @@ class OutsideEvent:
 
     def received(self, at: Moment) -> EventReceived:
         """What the core is told of it."""
-        correlation = Digest(b"") if self.correlation_id is None else about(self.correlation_id)
+        correlation = Digest(b"") if self.correlation_id is None else fingerprint(self.correlation_id)
         return EventReceived(at, self.name, correlation, self.expires)
 
     def letter(self) -> Letter:
@@ -98,7 +98,7 @@ def enveloped(event: Mapping[str, Any]) -> OutsideEvent | None:  # Any: JSON
     event_id, correlation_id = event.get("event_id"), event.get("correlation_id")
     check_key("event_id", event_id)
     if correlation_id is not None:
-        about(correlation_id)
+        fingerprint(correlation_id)
     return OutsideEvent(id_of(name, event_id), name, msgspec.json.encode(payload), correlation_id)
 
 
@@ -286,7 +286,7 @@ def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
     if known and not waiting:
         names = {each for registered in known for each in registered.definition.plan.events}
         raise unknown_event(f"{shown(name)}", event.name, tuple(sorted(names)))
-    flaws = [unreadable(each, event.name, event.payload, just_sent=True) for each in waiting]
+    flaws = [each.unreadable(event.name, event.payload, just_sent=True) for each in waiting]
     if flaws and None not in flaws:
         raise _unreadable_event(f"{shown(name)}", event.name, flaws[-1])
 
@@ -300,6 +300,6 @@ async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> No
         raise unknown_event(row.id, event.name, tuple(sorted(names)))
     flaw = None
     if registered is not None:
-        flaw = unreadable(registered.definition, event.name, event.payload, just_sent=True)
+        flaw = registered.definition.unreadable(event.name, event.payload, just_sent=True)
     if flaw is not None:
         raise _unreadable_event(row.id, event.name, flaw)

@@ -7,12 +7,12 @@ import hashlib
 import attrs
 from returns.result import Success
 
+from saga_fn.arguments import check_key
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason, project
 from saga_fn.core.transition import transition
-from saga_fn.engine.arguments import check_key
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered

@@ -13,11 +13,11 @@ from uuid import UUID
 
 import msgspec
 
+from saga_fn.arguments import check_id
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import AbortRequested, BeginRequested, EventReceived, name_of, takes_up
 from saga_fn.core.ids import StepId
-from saga_fn.engine.arguments import check_id
 from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.mail import UNREADABLE, write_mail

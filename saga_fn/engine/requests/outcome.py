@@ -11,12 +11,12 @@ from uuid import UUID
 
 import attrs
 
+from saga_fn.arguments import check_id, seconds_to_wait
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason, project
 from saga_fn.core.state import Goal, SagaState
 from saga_fn.core.steps import StepStatus
 from saga_fn.definition import SagaDefinition
-from saga_fn.engine.arguments import check_id, seconds_of
 from saga_fn.engine.claims import drive_one
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
@@ -63,7 +63,7 @@ async def end_of(
     """
     engine.require_open()
     check_id(saga_id)
-    seconds = None if timeout is None else seconds_of(timeout)
+    seconds = None if timeout is None else seconds_to_wait(timeout)
     began = asyncio.get_running_loop().time()
     give_up = math.inf if seconds is None else began + seconds
     if live is not None and live.state.goal not in _FOR_GOOD and saga_id in engine.held and engine.is_attended():
@@ -183,7 +183,7 @@ async def outcome_of(
 
 async def drive_to_end(engine: SagaEngine, saga_id: UUID, timeout: timedelta | float | None) -> None:
     """Work on this saga in the caller's coroutine, through its retry delays, until it ends or waits for a person."""
-    give_up = None if timeout is None else time.monotonic() + seconds_of(timeout)
+    give_up = None if timeout is None else time.monotonic() + seconds_to_wait(timeout)
     while give_up is None or time.monotonic() < give_up:
         await drive_one(engine, saga_id)
         row = await read_row(engine, saga_id)

@@ -17,10 +17,10 @@ from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 
+from saga_fn.arguments import check_is, micros_of_delay
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Transition
 from saga_fn.core.ids import Moment
-from saga_fn.engine.arguments import check_is, micros_of_delay
 from saga_fn.engine.commit.batching import Batcher, by_halves
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine

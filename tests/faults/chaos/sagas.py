@@ -34,7 +34,7 @@ from saga_fn import (
     any_of,
     step,
 )
-from saga_fn.definition.options import CommonOptions
+from saga_fn.definition.steps.step_options import CommonOptions
 from tests.faults.chaos.books import WALL, Books, Direction
 
 MS: Final = timedelta(milliseconds=1)

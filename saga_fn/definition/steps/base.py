@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 
 from returns.result import Result
 
-from saga_fn.definition.doubt import Done, NotDone
-from saga_fn.definition.event import WaitFor
-from saga_fn.definition.refs import StepContext
+from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.unknown_outcome import Done, NotDone
+from saga_fn.definition.waits.event import WaitFor
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
 O = TypeVar("O")  # noqa: E741

@@ -1,4 +1,4 @@
-"""What the annotations of a step's functions say, found out once, when the step is made."""
+"""What annotations say, and whether a value of one type can be passed as another."""
 
 from __future__ import annotations
 
@@ -10,98 +10,13 @@ from collections.abc import Callable, Mapping
 from types import FunctionType, MethodType
 from typing import Annotated, Any, Final, ForwardRef, NewType, TypeVar, Union, cast, get_args, get_origin
 
-import attrs
-from returns.result import Result
-
 from saga_fn.codec import UNRESOLVED, PayloadType
-from saga_fn.definition.refs import StepContext
-from saga_fn.errors import (
-    SagaDefinitionError,
-    TypeValidationError,
-    is_a,
-    shown,
-)
-
-_FACTORY: Final = (
-    "leave the method undecorated and wrap it where the object is, as in "
-    "def make_saga(pay: Payments): charge = step(pay.charge, compensate=pay.refund)"
-)
-
-
-@attrs.frozen
-class Signature:
-    """The values a function takes (the context apart), what it returns, and whether it wants the context."""
-
-    takes: tuple[object, ...]
-    gives: object
-    wants_context: bool
+from saga_fn.errors import TypeValidationError, is_a, shown
 
 
 def name_of(fn: object) -> str:
     """What messages call it."""
     return str(getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None) or shown(fn))
-
-
-def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signature:  # Any: judged right here
-    """The signature of an async function of `values` values; raises SagaDefinitionError with what to change."""
-    if isinstance(fn, functools.partial):
-        raise SagaDefinitionError(
-            f"{what} is a functools.partial, whose types cannot be found out",
-            hint=f"write a small async function, or bind by a method: {_FACTORY}",
-        )
-    if isinstance(fn, type):
-        raise SagaDefinitionError(f"{what} {fn.__name__} is a class", hint=f"give an instance: step({fn.__name__}())")
-    if not inspect.iscoroutinefunction(fn):
-        raise SagaDefinitionError(f"{what} {name_of(fn)} is not an async function", hint="write it with `async def`")
-    parameters = list(inspect.signature(fn).parameters.values())
-    if parameters and parameters[0].name in ("self", "cls") and not inspect.ismethod(fn):
-        raise SagaDefinitionError(
-            f"{name_of(fn)} is a method that has no object yet",
-            hint=_FACTORY,
-        )
-    hints = hints_of(fn)
-    named = [parameter for parameter in parameters if parameter.kind in _POSITIONAL]
-    wants_context = len(named) > values and _is_context(hints.get(named[values].name))
-    extra = named[values + wants_context :]
-    for other in parameters:
-        if _is_context(hints.get(other.name)) and not (wants_context and other is named[values]):
-            raise SagaDefinitionError(
-                f"{what} {name_of(fn)} takes its StepContext as {shown(other.name)}, where it would not be given one",
-                hint="make it the next positional parameter after its input, or after its output in a compensation",
-            )
-    unfilled = [p.name for p in extra if p.default is p.empty] + [
-        p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty
-    ]
-    if len(named) < values or unfilled:
-        expected = "its input" if values == 1 else "its input and its output"
-        raise SagaDefinitionError(
-            f"{what} {name_of(fn)} must take {expected}, and may take a StepContext after that",
-            hint=f"annotate the parameter as StepContext, give it a default, or bind it by a method: {', '.join(unfilled)}"
-            if unfilled
-            else "add the missing parameter",
-        )
-    takes: list[object] = []
-    for parameter in named[:values]:
-        if parameter.name not in hints:
-            raise TypeValidationError(
-                f"parameter {shown(parameter.name)} of {name_of(fn)} has no annotation",
-                hint="annotate it with its type",
-            )
-        takes.append(hints[parameter.name])
-    if "return" not in hints:
-        raise TypeValidationError(
-            f"{name_of(fn)} has no return annotation", hint="annotate what it returns, `-> None` if nothing"
-        )
-    return Signature(tuple(takes), hints["return"], wants_context)
-
-
-def _is_context(annotation: object) -> bool:
-    """Whether it is StepContext, or an optional one, as in `ctx: StepContext | None = None`: so a test can do without."""
-    of = [member for member in members(_bare(annotation)) if member is not types.NoneType]
-    return len(of) == 1 and of[0] is StepContext
-
-
-_POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 
 def hints_of(fn: Callable[..., Any] | type) -> dict[str, Any]:  # Any: whatever a user annotated
@@ -127,19 +42,9 @@ def written(fn: object) -> FunctionType | MethodType | None:
     return fn if isinstance(fn, FunctionType | MethodType) else None
 
 
-def output_type(gives: object) -> object:
-    """The type of a step's output: O for a step that returns O, Result[O, E] or a union of these."""
-    if gives is Result:
-        raise TypeValidationError("a bare Result does not say the output's type", hint="write Result[Payment, Refusal]")
-    outputs = tuple(get_args(tp)[0] if get_origin(tp) is Result else tp for tp in members(gives))
-    if outputs == members(gives):
-        return gives
-    return cast("Any", Union)[outputs]  # Any: a type of whatever form
-
-
 def fits(given: object, wanted: object) -> bool:
     """Whether a value of one type can be passed as the other; False only where it surely cannot."""
-    given, wanted = _bare(given), _bare(wanted)
+    given, wanted = bare(given), bare(wanted)
     if given == wanted or wanted is object or Any in (given, wanted):
         return True
     if len(members(given)) > 1:
@@ -211,16 +116,16 @@ def members(tp: object) -> tuple[object, ...]:
 
 def alternatives(tp: object) -> tuple[object, ...]:
     """The types a union is of, without NewTypes and Annotated; any other type alone."""
-    bare = _bare(tp)
-    found = members(bare)
-    return (bare,) if found == (bare,) else tuple(one for member in found for one in alternatives(member))
+    alone = bare(tp)
+    found = members(alone)
+    return (alone,) if found == (alone,) else tuple(one for member in found for one in alternatives(member))
 
 
-def _bare(tp: object) -> object:
+def bare(tp: object) -> object:
     """A type without its NewType and Annotated."""
     if get_origin(tp) is Annotated:
-        return _bare(get_args(tp)[0])
-    return _bare(tp.__supertype__) if isinstance(tp, NewType) else tp
+        return bare(get_args(tp)[0])
+    return bare(tp.__supertype__) if isinstance(tp, NewType) else tp
 
 
 def payload_type(tp: object, what: str) -> PayloadType[Any]:  # Any: found at run time

@@ -10,13 +10,13 @@ import attrs
 
 from saga_fn.codec import PayloadType, type_name
 from saga_fn.core.ids import StepId
-from saga_fn.definition.parts import StepParts
-from saga_fn.definition.refs import InputContext, StepRef
-from saga_fn.definition.signature import fits, hints_of, is_any_dict, members, takes, written
+from saga_fn.definition.values.annotations import fits, hints_of, is_any_dict, members, takes, written
+from saga_fn.definition.values.input_context import InputContext
+from saga_fn.definition.values.refs import StepRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 
-class Known(Protocol):
+class KnownValues(Protocol):
     """What is known of a saga at the moment in which an input is computed."""
 
     def output(self, ref: StepRef[Any]) -> object:  # Any: steps of all types
@@ -29,7 +29,7 @@ class Known(Protocol):
         ...
 
 
-Mapped: TypeAlias = Callable[[Known], object]
+InputMap: TypeAlias = Callable[[KnownValues], object]
 
 
 @attrs.frozen
@@ -42,24 +42,24 @@ class Source:
     """Its step may not be taken, and then gives None."""
 
 
-def handed_on(step_id: StepId, parts: StepParts, sources: Sequence[Source]) -> Mapped:
-    """The output of one step as the input of another. Raises SagaDefinitionError, TypeValidationError."""
+def pass_through(step_id: StepId, wanted: object, sources: Sequence[Source]) -> InputMap:
+    """The output of one step as the input of another, which takes a `wanted`. Raises SagaDefinitionError, TypeValidationError."""
     if len(sources) > 1:
         raise SagaDefinitionError(
             f"step {shown(step_id)} depends on {len(sources)} steps, so its input has to be put together",
             hint="give input_map (using, in a @saga)",
         )
     (source,) = sources
-    if not fits(source.gives.tp, parts.taken_type):
+    if not fits(source.gives.tp, wanted):
         raise TypeValidationError(
-            f"step {shown(step_id)} takes {type_name(parts.taken_type)}, but is given {source.gives.name}",
+            f"step {shown(step_id)} takes {type_name(wanted)}, but is given {source.gives.name}",
             hint="give input_map (using, in a @saga) to make the one from the other",
         )
     ref = source.ref
     return lambda known: known.output(ref)
 
 
-def computed(
+def mapped(
     step_id: StepId,
     sources: Sequence[Source],
     using: Callable[..., object],
@@ -68,7 +68,7 @@ def computed(
     declared: frozenset[StepId] | None,
     initial: object,
     wanted: object,
-) -> Mapped:
+) -> InputMap:
     """What `using` makes of the sources; without any, of the InputContext, of which only `declared` steps are shown.
 
     `initial` is the type of the saga's initial data, `wanted` the type that `using` is to give.

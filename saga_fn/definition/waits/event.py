@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, cast, final, get_args, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, final, get_args, overload
 
 import attrs
 from typing_extensions import override
 
+from saga_fn.arguments import micros_of
 from saga_fn.codec import PayloadType
-from saga_fn.definition.refs import AnyRefs, StepRef
-from saga_fn.definition.signature import payload_type
-from saga_fn.duration import micros_of
+from saga_fn.definition.tracing import current_builder
+from saga_fn.definition.values.annotations import payload_type
+from saga_fn.definition.values.refs import AnyRefs, StepRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 T = TypeVar("T")
@@ -44,13 +45,13 @@ class NoDefault:
 NO_DEFAULT: Final = NoDefault()
 
 
-class Expected(Generic[T_co]):
+class EventPattern(Generic[T_co]):
     """One event, or any of several, that a saga may wait for."""
 
     names: tuple[str, ...]
 
     @property
-    def events(self) -> tuple[Expected[object], ...]:
+    def events(self) -> tuple[EventPattern[object], ...]:
         """Each event that it may be."""
         raise NotImplementedError
 
@@ -158,14 +159,12 @@ class Expected(Generic[T_co]):
 
             approved = approval.wait(timeout=timedelta(days=3), default=Approval(by="timeout"))
         """
-        from saga_fn.definition.saga import current_builder
-
-        builder: Any = current_builder(f"{self!r}.wait was called")  # Any: the overloads have checked what it is given
+        builder = current_builder(f"{self!r}.wait was called")
         given = {"correlate": correlate, "timeout": timeout, "default": default, "after": after, "step_id": step_id}
-        return cast("StepRef[Any]", builder.add_event(self, depends_on=ref, **given, **others))
+        return builder.add_event(self, depends_on=ref, **given, **others)
 
 
-class Event(Expected[T]):
+class Event(EventPattern[T]):
     """Something that may come from outside: a name, and the type of the value that it brings.
 
     The saga that waits for it and its senders use the same object, so that both are checked.
@@ -211,7 +210,7 @@ class Event(Expected[T]):
 
     @property
     @override
-    def events(self) -> tuple[Expected[object], ...]:
+    def events(self) -> tuple[EventPattern[object], ...]:
         """A tuple of itself alone."""
         return (self,)
 
@@ -250,7 +249,7 @@ class WaitFor:
     The step names the event in `compensation_waits_for=`.
     """
 
-    event: Expected[object]
+    event: EventPattern[object]
     """The event, or `any_of` several."""
     timeout: timedelta | None = attrs.field(default=None, kw_only=True)
     """The longest to wait, as a timedelta of at most 365 days; then the attempt has failed. Default: None, without a limit."""
@@ -270,15 +269,15 @@ class WaitFor:
 
 
 @final
-class _AnyOf(Expected[T_co]):
-    def __init__(self, events: tuple[Expected[object], ...]) -> None:
+class _AnyOf(EventPattern[T_co]):
+    def __init__(self, events: tuple[EventPattern[object], ...]) -> None:
         self.names: tuple[str, ...] = tuple(name for event in events for name in event.names)
         self._events = events
         self._payload: PayloadType[T_co] | None = None
 
     @property
     @override
-    def events(self) -> tuple[Expected[object], ...]:
+    def events(self) -> tuple[EventPattern[object], ...]:
         return self._events
 
     @property
@@ -298,12 +297,14 @@ class _AnyOf(Expected[T_co]):
 
 
 @overload
-def any_of(a: Expected[A], b: Expected[B], /) -> Expected[A | B]: ...
+def any_of(a: EventPattern[A], b: EventPattern[B], /) -> EventPattern[A | B]: ...
 @overload
-def any_of(a: Expected[A], b: Expected[B], c: Expected[C], /) -> Expected[A | B | C]: ...
+def any_of(a: EventPattern[A], b: EventPattern[B], c: EventPattern[C], /) -> EventPattern[A | B | C]: ...
 @overload
-def any_of(a: Expected[A], b: Expected[B], c: Expected[C], d: Expected[E], /) -> Expected[A | B | C | E]: ...
-def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
+def any_of(
+    a: EventPattern[A], b: EventPattern[B], c: EventPattern[C], d: EventPattern[E], /
+) -> EventPattern[A | B | C | E]: ...
+def any_of(*events: EventPattern[Any]) -> EventPattern[Any]:  # Any: see the overloads
     """Combine events, so that the first of them that comes ends a wait.
 
     Where a saga waits for them, the checkers and the codec must be able to tell their values apart, as structs with tag=True. A
@@ -336,5 +337,5 @@ def any_of(*events: Expected[Any]) -> Expected[Any]:  # Any: see the overloads
 
 def check_event(event: object) -> None:
     """Raise SagaDefinitionError for what cannot be waited for."""
-    if not isinstance(event, Expected):
+    if not isinstance(event, EventPattern):
         raise SagaDefinitionError(f"{shown(event)} is not an event", hint='make one: Event("approval", Approval)')

@@ -8,20 +8,20 @@ from typing import Any, Final, final
 
 import attrs
 
+from saga_fn.arguments import seconds_of_option
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.definition.doubt import undoes_in_doubt, way_of
-from saga_fn.definition.event import Expected, WaitFor
-from saga_fn.definition.failing import Refusals
-from saga_fn.definition.mapping import Known, Mapped
-from saga_fn.definition.options import DEFAULT_TIMEOUT, StepOptions
-from saga_fn.definition.parts import StepParts
-from saga_fn.definition.refs import StepContext
-from saga_fn.definition.retry import ExponentialRetry, NoRetry
-from saga_fn.definition.waits import WaitParts
-from saga_fn.duration import seconds_of
+from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.error_policy import ErrorPolicy
+from saga_fn.definition.steps.parts import StepParts
+from saga_fn.definition.steps.retry_policy import ExponentialRetry, NoRetry
+from saga_fn.definition.steps.step_options import DEFAULT_TIMEOUT, StepOptions
+from saga_fn.definition.steps.unknown_outcome import resolve_on_unknown, undoes_in_doubt
+from saga_fn.definition.values.mapping import InputMap, KnownValues
+from saga_fn.definition.waits.event import EventPattern, WaitFor
+from saga_fn.definition.waits.wait_parts import WaitParts
 from saga_fn.errors import SagaDefinitionError, shown
 
 _DEFAULT_UNDO_RETRY: Final = ExponentialRetry(
@@ -42,24 +42,24 @@ _NOTHING: Final = PayloadType[None].of(type(None))
 
 @final
 @attrs.frozen
-class StepBinding:
+class CompiledStep:
     """What the engine needs to run one step. Timeouts are in seconds."""
 
     step_id: StepId
     input_type: PayloadType[Any]  # Any: steps of all types stand side by side
     output_type: PayloadType[Any]  # Any: as above
-    map_input: Mapped
+    map_input: InputMap
     execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
     compensate: Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]] | None  # Any: as above
     timeout: float | None
     compensation_timeout: float | None
-    refusals: Refusals
+    refusals: ErrorPolicy
     result_type: PayloadType[Any]  # Any: as above
     """What those that follow the step are given: a list if it fans out, None too if it is conditional."""
     when: Callable[[Any], object] | None = None  # Any: as above
     kind: StepKind = StepKind.STEP
     """Of a wait `map_input` computes what it is about, or the moment that it lasts until."""
-    compensation_waits_for: Expected[object] | None = None
+    compensation_waits_for: EventPattern[object] | None = None
     default: bytes | None = None
     """What a wait gives that is over, where it has such a value."""
     probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
@@ -72,7 +72,7 @@ class StepBinding:
         return self.result_type if step == self.step_id else self.output_type
 
 
-def bind_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input: Mapped) -> StepBinding:
+def compile_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input: InputMap) -> CompiledStep:
     """A step as the engine runs it. Raises SagaDefinitionError for options that contradict each other."""
     timeout = options.get("timeout", DEFAULT_TIMEOUT)
     if "compensation_waits_for" in options and parts.compensate is None:
@@ -85,21 +85,21 @@ def bind_step(step_id: StepId, parts: StepParts, options: StepOptions, map_input
             f"the compensation of step {shown(step_id)} may return a WaitFor, but the step does not say for which event",
             hint="step(..., compensation_waits_for=that_event)",
         )
-    return StepBinding(
+    return CompiledStep(
         step_id=step_id,
         input_type=parts.input_type,
         output_type=parts.output_type,
         map_input=map_input,
         execute=parts.execute,
         compensate=parts.compensate,
-        timeout=seconds_of("timeout", timeout),
-        compensation_timeout=seconds_of("compensation_timeout", options.get("compensation_timeout", timeout)),
-        refusals=Refusals.of(options, parts.errors),
+        timeout=seconds_of_option("timeout", timeout),
+        compensation_timeout=seconds_of_option("compensation_timeout", options.get("compensation_timeout", timeout)),
+        refusals=ErrorPolicy.of(options, parts.errors),
         result_type=parts.result_type,
         when=parts.when,
         compensation_waits_for=options.get("compensation_waits_for"),
         probe=parts.probe,
-        probe_timeout=seconds_of("probe_timeout", options.get("probe_timeout", timeout)),
+        probe_timeout=seconds_of_option("probe_timeout", options.get("probe_timeout", timeout)),
         fans_out=bool(parts.width),
     )
 
@@ -108,7 +108,7 @@ def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tu
     """A step as the core sees it. Raises SagaDefinitionError for a way to settle doubt that it has not what it takes for."""
     probes = parts.probe is not None
     event = options.get("compensation_waits_for")
-    way = way_of(step_id, options.get("on_unknown"), probes=probes, undo_takes=parts.undo_takes)
+    way = resolve_on_unknown(step_id, options.get("on_unknown"), probes=probes, undo_takes=parts.undo_takes)
     return PlannedStep(
         step=step_id,
         after=after,
@@ -129,9 +129,9 @@ def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tu
     )
 
 
-def bind_wait(step_id: StepId, parts: WaitParts, map_input: Mapped | None) -> StepBinding:
+def compile_wait(step_id: StepId, parts: WaitParts, map_input: InputMap | None) -> CompiledStep:
     """A wait as the engine knows it; `map_input` says what it is about, or the moment that it lasts until."""
-    return StepBinding(
+    return CompiledStep(
         step_id=step_id,
         input_type=_NOTHING,
         output_type=parts.output_type,
@@ -140,7 +140,7 @@ def bind_wait(step_id: StepId, parts: WaitParts, map_input: Mapped | None) -> St
         compensate=None,
         timeout=None,
         compensation_timeout=None,
-        refusals=Refusals(),
+        refusals=ErrorPolicy(),
         result_type=parts.output_type,
         kind=parts.kind,
         default=parts.default,
@@ -160,7 +160,7 @@ def plan_wait(step_id: StepId, parts: WaitParts, after: tuple[StepId, ...]) -> P
     )
 
 
-def _nothing_to_compute(_: Known) -> object:
+def _nothing_to_compute(_: KnownValues) -> object:
     """What a wait is about that is about nothing in particular."""
     return None
 

@@ -14,10 +14,10 @@ from returns.result import Result
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.events import FailureKind
-from saga_fn.definition.clients import Arrival, arrival, causes, may_be_named
-from saga_fn.definition.kept import check_kept, check_typed, is_plain, kept_of, named_so
-from saga_fn.definition.raising import OutcomeUnknown, RetryLater
-from saga_fn.definition.signature import hints_of, members, payload_type
+from saga_fn.definition.steps.clients import Arrival, arrival, causes, may_be_named
+from saga_fn.definition.steps.kept_errors import check_kept, check_typed, is_plain, kept_of, named_so
+from saga_fn.definition.steps.raising import OutcomeUnknown, RetryLater
+from saga_fn.definition.values.annotations import hints_of, members, payload_type
 from saga_fn.errors import PayloadError, SagaDefinitionError, TypeValidationError, shown
 
 ErrorTypes: TypeAlias = type[Exception] | tuple[type[Exception], ...]
@@ -57,7 +57,7 @@ def check_errors(options: Mapping[str, object]) -> None:
 
 @final
 @attrs.frozen
-class Refusals:
+class ErrorPolicy:
     """How the failures of one step are read. `retry_on` None: whatever it raises is tried again."""
 
     retry_on: tuple[type[Exception], ...] | None = None
@@ -66,7 +66,7 @@ class Refusals:
     unknown_on: tuple[type[Exception], ...] = ()
 
     @classmethod
-    def of(cls, options: Mapping[str, object], returned: Returned | None) -> Refusals:
+    def of(cls, options: Mapping[str, object], returned: Returned | None) -> ErrorPolicy:
         """What a step's options and its return type say."""
         check_errors(options)
         named = {name: error_types(name, options[name]) for name in _OPTIONS if name in options}

@@ -11,11 +11,13 @@ from returns.result import Result
 from typing_extensions import Unpack, override
 
 from saga_fn.core.items import ITEM_LIMIT
-from saga_fn.definition.base import StepBase
-from saga_fn.definition.condition import check_condition, holds
-from saga_fn.definition.options import StepOptions
-from saga_fn.definition.parts import StepParts, parts_of_object
-from saga_fn.definition.refs import AnyRefs, StepContext, StepRef
+from saga_fn.definition.steps.base import StepBase
+from saga_fn.definition.steps.condition import check_condition, holds
+from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.parts import StepParts, parts_of_object
+from saga_fn.definition.steps.step_options import StepOptions
+from saga_fn.definition.tracing import current_builder
+from saga_fn.definition.values.refs import AnyRefs, StepRef
 from saga_fn.errors import SagaDefinitionError, shown
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
@@ -217,8 +219,6 @@ class Step(StepBase[I, O]):
             SagaDefinitionError: It is called outside of a `@saga`, or with another value than a reference.
             TypeValidationError: The types do not fit.
         """
-        from saga_fn.definition.saga import current_builder
-
         for ref in refs:
             if not isinstance(ref, StepRef):  # pyright: ignore[reportUnnecessaryIsInstance]  # callers may be untyped
                 raise SagaDefinitionError(

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final, TypedDict
 
-from saga_fn.definition.doubt import Settling, check_way
-from saga_fn.definition.event import Expected
-from saga_fn.definition.failing import ErrorTypes, check_errors, error_types
-from saga_fn.definition.retry import RetryPolicy, check_policy
-from saga_fn.duration import seconds_of
+from saga_fn.arguments import seconds_of_option
+from saga_fn.definition.steps.error_policy import ErrorTypes, check_errors, error_types
+from saga_fn.definition.steps.retry_policy import RetryPolicy, check_policy
+from saga_fn.definition.steps.unknown_outcome import OnUnknownChoice, check_on_unknown
+from saga_fn.definition.waits.event import EventPattern
 from saga_fn.errors import SagaDefinitionError, is_a, shown
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=60)
@@ -35,7 +35,7 @@ class CommonOptions(TypedDict, total=False):
     By default it is attempted for a week, at growing delays of at most 10 minutes; then it is parked for a person
     (`undo_failed`), who tries it again with `retry_step` or gives it up with `abort`.
     """
-    compensation_waits_for: Expected[object]
+    compensation_waits_for: EventPattern[object]
     """The event that its compensation may wait for, by returning `WaitFor(event)`; or `any_of` several."""
     compensation_timeout: timedelta | None
     """How long one attempt of its compensation may take; by default the step's `timeout`."""
@@ -79,7 +79,7 @@ class CommonOptions(TypedDict, total=False):
 class StepOptions(CommonOptions, total=False):
     """What can be set on a step, and again where it is wired: the wiring wins."""
 
-    on_unknown: Settling
+    on_unknown: OnUnknownChoice
     """What to do when it may have run: `repeat` it (the default) by `unknown_retry_policy`, or `park` it for a person.
 
     On the step itself there is also `undo`, or a `probe` that finds out: see `step`.
@@ -87,7 +87,7 @@ class StepOptions(CommonOptions, total=False):
 
 
 def _check_event(name: str, value: object) -> None:
-    if not isinstance(value, Expected):
+    if not isinstance(value, EventPattern):
         raise SagaDefinitionError(
             f"{name} must be an Event, or any_of several, not {shown(value)}", hint='Event("refunded", Refund)'
         )
@@ -104,11 +104,11 @@ def _check_later(_name: str, _value: object) -> None:
 
 _JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
     "step_id": _check_later,
-    "timeout": seconds_of,
+    "timeout": seconds_of_option,
     "retry_policy": check_policy,
     "compensation_retry_policy": check_policy,
     "compensation_waits_for": _check_event,
-    "compensation_timeout": seconds_of,
+    "compensation_timeout": seconds_of_option,
     "pivot": _check_flag,
     "retry_on": error_types,
     "give_up_on": error_types,
@@ -116,8 +116,8 @@ _JUDGES: Final[Mapping[str, Callable[[str, object], object]]] = {
     "unknown_retry_policy": check_policy,
     "business_error_settles": _check_flag,
     "probe_retry_policy": check_policy,
-    "probe_timeout": seconds_of,
-    "on_unknown": check_way,
+    "probe_timeout": seconds_of_option,
+    "on_unknown": check_on_unknown,
 }
 
 

@@ -9,12 +9,13 @@ import attrs
 
 from saga_fn.codec import type_name
 from saga_fn.core.plan import OnUnknown
-from saga_fn.definition.signature import Signature, alternatives, fits, members, name_of
+from saga_fn.definition.steps.signature import Signature
+from saga_fn.definition.values.annotations import alternatives, fits, members, name_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
-Settling = Literal["repeat", "park"]
+OnUnknownChoice = Literal["repeat", "park"]
 """What the wiring may say; `undo` and `probe` need functions that belong to the step."""
 
 
@@ -45,7 +46,7 @@ _WAYS: Final = {
 }
 
 
-def check_way(name: str, value: object) -> None:
+def check_on_unknown(name: str, value: object) -> None:
     """Raise SagaDefinitionError for what is no way to settle an unknown outcome."""
     if not isinstance(value, str) or value not in _WAYS:
         raise SagaDefinitionError(
@@ -55,14 +56,14 @@ def check_way(name: str, value: object) -> None:
         )
 
 
-def way_of(name: str, wanted: object, *, probes: bool, undo_takes: object) -> OnUnknown:
+def resolve_on_unknown(name: str, wanted: object, *, probes: bool, undo_takes: object) -> OnUnknown:
     """How the outcome of a step is settled. `undo_takes` is what its compensation takes for its output, None without one.
 
     Raises SagaDefinitionError for a way that the step has not what it takes for.
     """
     if wanted is None:
         return OnUnknown.PROBE if probes else OnUnknown.REPEAT
-    check_way("on_unknown", wanted)
+    check_on_unknown("on_unknown", wanted)
     way = _WAYS[str(wanted)]
     if way is OnUnknown.PROBE and not probes:
         raise SagaDefinitionError(

@@ -9,13 +9,13 @@ import attrs
 from returns.result import Result
 from typing_extensions import Unpack
 
-from saga_fn.definition.base import BaseStep, ContextStep, StepBase
-from saga_fn.definition.doubt import Done, NotDone, way_of
-from saga_fn.definition.event import WaitFor
-from saga_fn.definition.options import CommonOptions, StepOptions, check_options
-from saga_fn.definition.parts import StepParts, parts_of_function
-from saga_fn.definition.refs import StepContext
-from saga_fn.definition.step import Step, parts_of
+from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase
+from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.parts import StepParts, parts_of_function
+from saga_fn.definition.steps.step import Step, parts_of
+from saga_fn.definition.steps.step_options import CommonOptions, StepOptions, check_options
+from saga_fn.definition.steps.unknown_outcome import Done, NotDone, resolve_on_unknown
+from saga_fn.definition.waits.event import WaitFor
 from saga_fn.errors import SagaDefinitionError
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
@@ -173,5 +173,7 @@ def step(
 
 def _checked(parts: StepParts) -> Step[Any, Any]:  # Any: steps of all types
     """The step; refused if it cannot do what it says about unknown outcomes."""
-    way_of(parts.name, parts.options.get("on_unknown"), probes=parts.probe is not None, undo_takes=parts.undo_takes)
+    resolve_on_unknown(
+        parts.name, parts.options.get("on_unknown"), probes=parts.probe is not None, undo_takes=parts.undo_takes
+    )
     return Step(parts)

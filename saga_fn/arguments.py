@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
-from saga_fn.duration import micros_of
-from saga_fn.errors import PayloadError, SagaError, shown
+from saga_fn.core.retry import LONGEST_DELAY
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
 
+_MICROSECOND: Final = timedelta(microseconds=1)
 _YEAR = 365 * 24 * 3600.0
 _LONGEST_KEY = 255
 
@@ -23,7 +25,7 @@ def check_id(
         )
 
 
-def seconds_of(timeout: object) -> float:
+def seconds_to_wait(timeout: object) -> float:
     """A timeout in seconds, a year at most; raises SagaError for what is none."""
     if isinstance(timeout, timedelta):
         return min(timeout.total_seconds(), _YEAR)
@@ -80,6 +82,41 @@ def check_target(target: tuple[object, ...]) -> None:
     check_key("aggregation_id", target[1])
 
 
+def micros_of(
+    name: str,
+    value: object,
+    *,
+    least: int = 1,
+    error: type[SagaError] = SagaDefinitionError,
+    hint: str = "for example timedelta(hours=1)",
+) -> int:
+    """A timedelta of `least` microseconds to a year; raises `error` for anything else.
+
+    >>> micros_of("timeout", timedelta(seconds=2))
+    2000000
+    """
+    if not isinstance(value, timedelta) or not least * _MICROSECOND <= value <= LONGEST_DELAY * _MICROSECOND:
+        size = "positive timedelta of at most" if least else "timedelta from 0 to"
+        raise error(f"{name} must be a {size} 365 days, not {shown(value)}", hint=hint)
+    return value // _MICROSECOND
+
+
+def seconds_of_option(name: str, value: object) -> float | None:
+    """A timeout option in seconds; raises SagaDefinitionError if it is not a positive timedelta or None."""
+    hint = "for example timedelta(seconds=30); None sets no limit"
+    return None if value is None else micros_of(name, value, hint=hint) / 1_000_000
+
+
 def micros_of_delay(delay: object) -> int:
     """A delay in microseconds, a year at most; raises SagaError for what is none, or negative."""
     return 0 if delay is None else micros_of("delay", delay, least=0, error=SagaError)
+
+
+def aware(what: str, moment: datetime) -> datetime:
+    """The moment; raises PayloadError if it does not say in which time zone it is meant."""
+    if moment.utcoffset() is None:
+        raise PayloadError(
+            f"{what} is a naive datetime, which could be anywhere in the world",
+            hint="make it aware: datetime.now(UTC), or moment.replace(tzinfo=...)",
+        )
+    return moment

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextvars import ContextVar
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, overload
 
-from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder, SagaDefinition
-from saga_fn.definition.refs import AnyRefs, StepRef
-from saga_fn.definition.signature import fits, hints_of, name_of
+from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder
+from saga_fn.definition.saga_definition import SagaDefinition
+from saga_fn.definition.tracing import current_builder, tracing
+from saga_fn.definition.values.annotations import fits, hints_of, name_of
+from saga_fn.definition.values.refs import AnyRefs, StepRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 D = TypeVar("D")
 R = TypeVar("R")
 A = TypeVar("A")
 
-LONGEST_NAME: Final = 255
+_LONGEST_NAME: Final = 255
 """Characters of a saga's name."""
-
-_current: ContextVar[SagaBuilder[Any] | None] = ContextVar("saga_fn_builder", default=None)  # Any: sagas of all types
 
 
 class _SagaDecorator(Protocol):
@@ -28,17 +27,6 @@ class _SagaDecorator(Protocol):
     def __call__(self, fn: Callable[[StepRef[D]], StepRef[R]], /) -> SagaDefinition[D, R]: ...
     @overload
     def __call__(self, fn: Callable[[StepRef[D]], None], /) -> SagaDefinition[D, None]: ...
-
-
-def current_builder(what: str) -> SagaBuilder[Any]:  # Any: sagas of all types
-    """The builder of the saga that is being traced; raises SagaDefinitionError outside of one."""
-    builder = _current.get()
-    if builder is None:
-        raise SagaDefinitionError(
-            f"{what} outside of a @saga function",
-            hint="call steps inside a function decorated with @saga, or wire them with SagaBuilder.add_step",
-        )
-    return builder
 
 
 def saga(
@@ -90,11 +78,8 @@ def saga(
             siblings_on_failure=siblings_on_failure,
             deadline=deadline,
         )
-        token = _current.set(builder)
-        try:
+        with tracing(builder):
             result = fn(builder.initial)
-        finally:
-            _current.reset(token)
         if result is not None and not isinstance(result, StepRef):
             raise SagaDefinitionError(
                 f"@saga function {name_of(fn)} returned {shown(result)}", hint="return a StepRef, or nothing"
@@ -150,13 +135,12 @@ def sleep(
         sleep(timedelta(days=14))
         sleep(until=shipped, using=lambda s: s.arrives_at, step_id="arrival")
     """
-    builder: Any = current_builder("sleep was called")  # Any: the overloads have checked what it is given
     given = {"until": until, "input_map": using, "after": after, "step_id": step_id}
-    return cast("StepRef[None]", builder.add_sleep(duration, **given, **others))
+    return current_builder("sleep was called").add_sleep(duration, **given, **others)
 
 
 def _is_name(name: object) -> bool:
-    return isinstance(name, str) and 0 < len(name) <= LONGEST_NAME and name.isprintable()
+    return isinstance(name, str) and 0 < len(name) <= _LONGEST_NAME and name.isprintable()
 
 
 def _initial_type(fn: Callable[..., Any]) -> Any:  # Any: a type of whatever form

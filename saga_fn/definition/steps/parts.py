@@ -10,22 +10,14 @@ from typing import Any, final
 import attrs
 
 from saga_fn.codec import PayloadType, type_name
-from saga_fn.definition.base import BaseStep, ContextStep, StepBase
-from saga_fn.definition.doubt import check_probe
-from saga_fn.definition.event import ALL_AT_ONCE, OF_STEPS, Expected, WaitFor
-from saga_fn.definition.failing import Returned, errors_of_method, returned_errors
-from saga_fn.definition.options import StepOptions
-from saga_fn.definition.refs import StepContext
-from saga_fn.definition.signature import (
-    fits,
-    hints_of,
-    members,
-    name_of,
-    output_type,
-    payload_type,
-    read_signature,
-    type_arguments,
-)
+from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase
+from saga_fn.definition.steps.context import StepContext
+from saga_fn.definition.steps.error_policy import Returned, errors_of_method, returned_errors
+from saga_fn.definition.steps.signature import output_type, read_signature
+from saga_fn.definition.steps.step_options import StepOptions
+from saga_fn.definition.steps.unknown_outcome import check_probe
+from saga_fn.definition.values.annotations import fits, hints_of, members, name_of, payload_type, type_arguments
+from saga_fn.definition.waits.event import ALL_AT_ONCE, OF_STEPS, EventPattern, WaitFor
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 
@@ -246,7 +238,7 @@ def _output(name: str, gives: object) -> PayloadType[Any]:  # Any: found at run 
 
 
 def _refuse_wait(given: object) -> None:
-    if isinstance(getattr(given, "__self__", given), Expected):
+    if isinstance(getattr(given, "__self__", given), EventPattern):
         raise SagaDefinitionError(
             f"{shown(given)} is not a step",
             hint=f"wait between steps: approval.wait(...) in a @saga, add_event in a builder; {OF_STEPS}",

@@ -19,8 +19,8 @@ import msgspec
 
 from saga_fn.codec import PayloadType
 from saga_fn.codec.equality import same
-from saga_fn.definition.clients import is_clients
-from saga_fn.definition.signature import hints_of, name_of
+from saga_fn.definition.steps.clients import is_clients
+from saga_fn.definition.values.annotations import hints_of, name_of
 from saga_fn.errors import PayloadError, TypeValidationError
 from saga_fn.printable import LONGEST_NAME, printable
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from saga_fn.codec import type_name
-from saga_fn.definition.signature import fits, hints_of, takes, written
+from saga_fn.definition.values.annotations import fits, hints_of, takes, written
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 _SAY: Final = "make it say True or False, as in .when(lambda inp: bool(inp.items))"

@@ -8,8 +8,8 @@ from typing import Final, TypeAlias, final
 
 import attrs
 
+from saga_fn.arguments import micros_of
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
-from saga_fn.duration import micros_of
 from saga_fn.errors import SagaDefinitionError, shown
 
 _MICROSECOND: Final = timedelta(microseconds=1)

@@ -9,12 +9,13 @@ from typing import Any, Generic, TypeVar, cast, overload
 
 import attrs
 
+from saga_fn.arguments import micros_of
 from saga_fn.codec import PayloadType
 from saga_fn.core.plan import StepKind
-from saga_fn.definition.event import NO_DEFAULT, OF_STEPS, Expected, check_event
-from saga_fn.definition.refs import AnyRefs, InputContext, StepRef
-from saga_fn.definition.signature import payload_type
-from saga_fn.duration import micros_of
+from saga_fn.definition.values.annotations import payload_type
+from saga_fn.definition.values.input_context import InputContext
+from saga_fn.definition.values.refs import AnyRefs, StepRef
+from saga_fn.definition.waits.event import NO_DEFAULT, OF_STEPS, EventPattern, check_event
 from saga_fn.errors import SagaDefinitionError, shown
 
 D = TypeVar("D")
@@ -42,7 +43,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
     """The part of SagaBuilder that is about waiting."""
 
     def __init__(self) -> None:
-        self._events: dict[str, Expected[object]] = {}
+        self._events: dict[str, EventPattern[object]] = {}
 
     @abc.abstractmethod
     def wire_wait(self, parts: WaitParts, after: AnyRefs) -> StepRef[Any]:  # Any: waits for events of all types
@@ -50,16 +51,16 @@ class WaitingBuilder(abc.ABC, Generic[D]):
 
     @overload
     def add_event(
-        self, event: Expected[T], *, timeout: timedelta | None = ..., after: AnyRefs = ..., step_id: str = ...
+        self, event: EventPattern[T], *, timeout: timedelta | None = ..., after: AnyRefs = ..., step_id: str = ...
     ) -> StepRef[T]: ...
     @overload
     def add_event(
-        self, event: Expected[T], *, timeout: timedelta, default: U, after: AnyRefs = ..., step_id: str = ...
+        self, event: EventPattern[T], *, timeout: timedelta, default: U, after: AnyRefs = ..., step_id: str = ...
     ) -> StepRef[T | U]: ...
     @overload
     def add_event(
         self,
-        event: Expected[T],
+        event: EventPattern[T],
         *,
         correlate: Callable[[InputContext[D]], str],
         timeout: timedelta | None = ...,
@@ -69,7 +70,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
     @overload
     def add_event(
         self,
-        event: Expected[T],
+        event: EventPattern[T],
         *,
         correlate: Callable[[InputContext[D]], str],
         timeout: timedelta,
@@ -80,7 +81,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
     @overload
     def add_event(
         self,
-        event: Expected[T],
+        event: EventPattern[T],
         *,
         depends_on: StepRef[A],
         correlate: Callable[[A], str],
@@ -91,7 +92,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
     @overload
     def add_event(
         self,
-        event: Expected[T],
+        event: EventPattern[T],
         *,
         depends_on: StepRef[A],
         correlate: Callable[[A], str],
@@ -102,7 +103,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
     ) -> StepRef[T | U]: ...
     def add_event(
         self,
-        event: Expected[Any],  # Any: see the overloads
+        event: EventPattern[Any],  # Any: see the overloads
         *,
         depends_on: StepRef[Any] | None = None,  # Any: see the overloads
         correlate: Callable[[Any], str] | None = None,  # Any: see the overloads
@@ -142,7 +143,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         self.expect(event)
         return self.wire_wait(parts, after)
 
-    def expect(self, event: Expected[object]) -> None:
+    def expect(self, event: EventPattern[object]) -> None:
         """Remember an event that the saga waits for. `add_event` calls it.
 
         Args:
@@ -205,7 +206,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
 
 
 def _wait_parts(
-    event: Expected[Any],  # Any: events of all types
+    event: EventPattern[Any],  # Any: events of all types
     *,
     refs: tuple[StepRef[Any], ...],  # Any: as above
     correlate: Callable[..., object] | None,

@@ -1,0 +1,82 @@
+"""A saga as it is registered: its plan, and for each step what runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Generic, TypeVar, final
+
+import attrs
+
+from saga_fn.codec import PayloadType
+from saga_fn.core.ids import StepId, owner_of
+from saga_fn.core.plan import Plan
+from saga_fn.definition.compiled_step import CompiledStep
+from saga_fn.errors import PayloadError, is_a
+
+D = TypeVar("D")
+R = TypeVar("R")
+
+
+@final
+@attrs.frozen(eq=False)
+class SagaDefinition(Generic[D, R]):
+    """A saga from initial data D to result R: immutable, and the same for every run of it.
+
+    `SagaBuilder.build` and `@saga` make it.
+    """
+
+    name: str | None
+    """The name that `@saga` gave it. A saga of `SagaBuilder` has None, and gets its name when it is registered."""
+    plan: Plan = attrs.field(repr=False)
+    """The plan, as the core knows it."""
+    initial_type: PayloadType[D]
+    """The type of the initial data, as it is stored."""
+    output_type: PayloadType[R]
+    """The type of the result, as it is stored."""
+    output: StepId | None
+    """The step whose output is the result; `INITIAL` for the initial data, None for a saga without a result."""
+    steps: Mapping[StepId, CompiledStep] = attrs.field(repr=False)
+    """The code and the types of its steps, by step id."""
+    _pin: Callable[[D, R], tuple[D, R]] | None = attrs.field(
+        default=None, init=False, repr=False
+    )  # never set: invariance
+
+    def binding(self, step: StepId) -> CompiledStep | None:
+        """Give the code and the types of a step, or of an item of a fan-out.
+
+        Args:
+            step: The id of the step or the item.
+
+        Returns:
+            The binding, or None if there is no such step.
+        """
+        if not is_a(step, str):
+            return None
+        return self.steps.get(step) or self.steps.get(owner_of(step))
+
+    def unreadable(self, event: str, payload: bytes, *, just_sent: bool = False) -> PayloadError | None:
+        """Judge the payload of an event that the saga may wait for.
+
+        Args:
+            event: The event's name.
+            payload: The value, as JSON.
+            just_sent: Whether a sender is here to be told of a field that the type does not have. Default: False; of a
+                payload that is stored another build may know more.
+
+        Returns:
+            The reason why no wait could read it; None if one can, or if none waits for an event of that name.
+        """
+        flaw: PayloadError | None = None
+        for planned in self.plan.steps:
+            step = self.steps[planned.step]
+            readers = [step.output_type] if event in planned.waits_for else []
+            if step.compensation_waits_for is not None and event in step.compensation_waits_for.names:
+                readers.append(step.compensation_waits_for.payload_of(event))
+            for reader in readers:
+                try:
+                    _ = reader.read(payload) if just_sent else reader.decode(payload)
+                except PayloadError as error:
+                    flaw = error
+                else:
+                    return None
+        return flaw

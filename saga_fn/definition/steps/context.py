@@ -1,0 +1,74 @@
+"""What a step may ask for beside its input."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TypeVar, final
+from uuid import UUID
+
+import attrs
+
+from saga_fn.definition.waits.event import Event, check_event
+from saga_fn.errors import SagaDefinitionError, shown
+
+T = TypeVar("T")
+
+
+def _is_heard(_: StepContext, __: attrs.Attribute[tuple[str, bytes] | None], value: object) -> None:
+    match value:
+        case None | (str(), bytes()):
+            pass
+        case _:
+            raise SagaDefinitionError(
+                f"heard must be a name and the bytes of a payload, not {shown(value)}",
+                hint='heard=("approval", b"true")',
+            )
+
+
+@final
+@attrs.frozen
+class StepContext:
+    """The facts that a step may ask for beside its input: annotate its second parameter `StepContext`."""
+
+    saga_id: UUID
+    """The saga's id."""
+    saga_name: str
+    """The saga's name."""
+    step_id: str
+    """The step's id in its saga."""
+    attempt: int
+    """The number of the execution in this direction, from 1."""
+    idempotency_key: str
+    """The same over every retry and crash of this step in this direction: send it to the system that you call."""
+    trace_id: str
+    """The id for logs that the saga was started with."""
+    deadline: datetime | None
+    """The time when this attempt's timeout is over; None without one."""
+    generation: int = 0
+    """How often it was given another input than before, by an event or an operator. Each has another key. Default: 0."""
+    heard: tuple[str, bytes] | None = attrs.field(default=None, validator=_is_heard)
+    """The name and the payload of the event that a compensation has waited for; ask `received` for it. Default: None."""
+
+    @property
+    def operation(self) -> str:
+        """A name for the work of this step in this saga, the same in every direction: for a participant's guard."""
+        return f"{self.saga_id}:{self.step_id}"
+
+    def received(self, event: Event[T]) -> T | None:
+        """Give the value of the event that the compensation was waiting for.
+
+        Args:
+            event: The event.
+
+        Returns:
+            The value, or None if the compensation is called for another reason.
+
+        Raises:
+            SagaDefinitionError: `event` is no Event.
+            PayloadError: The stored value is not of the event's type.
+            TypeValidationError: The event does not say which type it brings.
+        """
+        check_event(event)
+        if self.heard is None or self.heard[0] not in event.names:
+            return None
+        return event.payload.decode(self.heard[1])

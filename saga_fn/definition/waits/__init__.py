@@ -1,0 +1,1 @@
+"""Waits: for events from outside, and for moments."""
