@@ -18,12 +18,11 @@ from saga_fn.core.events import (
     StepSkipped,
 )
 from saga_fn.core.ids import StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import LONGEST_ID, Plan
 from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.definition import StepRef
-from saga_fn.definition.ids import LONGEST_ID
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.mail import payload_in

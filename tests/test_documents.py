@@ -23,12 +23,12 @@ import pytest
 
 import saga_fn
 from saga_fn.core.items import ITEM_LIMIT
+from saga_fn.core.plan import MOST_STEPS
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.size import STATE_LIMIT
 from saga_fn.core.waiting import BUFFER_LIMIT
-from saga_fn.definition.ids import MOST_STEPS
 from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.waits.event import NO_DEFAULT, EventPattern
 from saga_fn.engine.options import MEBIBYTE

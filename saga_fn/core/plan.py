@@ -4,15 +4,44 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
-from typing import assert_never
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Final, assert_never
 
 import attrs
 import msgspec
 from typing_extensions import override
 
 from saga_fn.core.ids import PlanId, StepId, owner_of
+from saga_fn.core.plan_flaws import (
+    BesidePivot,
+    ListedTwice,
+    LongFanOutName,
+    NamedAsItem,
+    NeedsUnlisted,
+    NoFanOut,
+    NoName,
+    NoSteps,
+    PivotFansOut,
+    PivotFlaw,
+    PivotIsUndone,
+    PlanFlaw,
+    PlanFlawError,
+    StepFlaw,
+    TooManySteps,
+    TwoPivots,
+    UndoIsMissing,
+    UndoneAfterPivot,
+    UndoNeedsOutput,
+)
 from saga_fn.core.retry import RetrySchedule
+
+MOST_STEPS: Final = 100
+LONGEST_ID: Final = 64
+"""Characters. A saga of the most steps, with the longest ids, and the most items can be stored: see core/size.py."""
+LONGEST_FAN_OUT_ID: Final = 32
+"""Characters."""
+_ID: Final = re.compile(rf"[ -~]{{1,{LONGEST_ID}}}")
 
 
 class StepKind(enum.IntEnum):
@@ -169,9 +198,7 @@ class Plan:
     ) -> Plan:
         """The plan of these steps, each listed after all that it depends on.
 
-        Raises ValueError for an empty plan, a step listed twice, a dependency that is not listed before, a pivot that is
-        not the only one, that steps run beside, or that is followed by compensations, or a step that is to be undone as
-        what may have run and has no compensation that can do so.
+        Raises PlanFlawError with the first flaw of `flaws_in`.
         """
         data = PlanData(steps, compensate_on_failure, cancel_siblings=cancel_siblings, deadline=deadline, output=output)
         return cls.from_data(data)
@@ -179,38 +206,18 @@ class Plan:
     @classmethod
     def from_data(cls, data: PlanData) -> Plan:
         """The plan that was stored as `data`; raises as `of` does."""
-        if not data.steps:
-            raise ValueError("a plan needs at least one step")
-        index: dict[StepId, int] = {}
-        for place, planned in enumerate(data.steps):
-            if planned.step in index:
-                raise ValueError(f"step {planned.step!r} is listed twice")
-            for needed in planned.after:
-                if needed not in index:
-                    raise ValueError(f"step {planned.step!r} depends on {needed!r}, which is not listed before it")
-            if planned.undoes_in_doubt and not planned.compensable:
-                raise ValueError(f"step {planned.step!r} is undone without an output, but has no compensation")
-            if planned.on_unknown is OnUnknown.UNDO and not planned.undoes_in_doubt:
-                raise ValueError(f"step {planned.step!r} is to be undone if it may have run, but nothing can do that")
-            index[planned.step] = place
+        flaw = next(flaws_in(data), None)
+        if flaw is not None:
+            raise PlanFlawError(flaw)
+        descendants = _descendants(data.steps)
         widths = {planned.step: planned.width for planned in data.steps if planned.width}
-        for planned in data.steps:
-            if planned.width < 0 or (planned.width and planned.kind is not StepKind.STEP):
-                raise ValueError(f"step {planned.step!r} cannot fan out to {planned.width} items at once")
-            if (clash := owner_of(planned.step)) != planned.step and clash in widths:
-                raise ValueError(f"step {planned.step!r} has the name of an item of step {clash!r}")
-        below: dict[StepId, set[StepId]] = {planned.step: set() for planned in data.steps}
-        for planned in reversed(data.steps):
-            for needed in planned.after:
-                below[needed] |= {planned.step} | below[planned.step]
-        descendants = {step: frozenset(under) for step, under in below.items()}
         return cls(
             data=data,
             id=PlanId(hashlib.blake2b(msgspec.msgpack.encode(data), digest_size=8).hexdigest()),
-            index=index,
+            index={planned.step: place for place, planned in enumerate(data.steps)},
             roots=tuple(planned.step for planned in data.steps if not planned.after),
             descendants=descendants,
-            pivot=_pivot(data.steps, descendants),
+            pivot=next((planned.step for planned in data.steps if planned.pivot), None),
             widths=widths,
             is_chain=data.deadline is None
             and not widths
@@ -256,20 +263,90 @@ class Plan:
         return hash(self.id)
 
 
-def _pivot(steps: tuple[PlannedStep, ...], descendants: Mapping[StepId, frozenset[StepId]]) -> StepId | None:
-    """The pivot of these steps. Raises ValueError where there would be two ways to go once it is done."""
-    pivots = [planned.step for planned in steps if planned.pivot]
-    if not pivots:
-        return None
-    if any(planned.pivot and planned.width for planned in steps):
-        raise ValueError(f"step {pivots[0]!r} fans out and cannot be the pivot")
+def flaws_in(data: PlanData) -> Iterator[PlanFlaw]:
+    """Why this is no plan, one flaw after another; the rules rely on there being none."""
+    if not data.steps:
+        yield NoSteps()
+    before: dict[StepId, PlannedStep] = {}
+    sound = True
+    for planned in data.steps:
+        for flaw in step_flaws(planned, before):
+            sound = False
+            yield flaw
+        before[planned.step] = planned
+    if sound:  # else there may be nothing to go along
+        yield from _pivot_flaws(data.steps)
+
+
+def step_flaws(planned: PlannedStep, before: Mapping[StepId, PlannedStep]) -> Iterator[StepFlaw]:
+    """Why the step cannot be listed after those."""
+    yield from name_flaws(planned.step, before)
+    for needed in planned.after:
+        if needed not in before:
+            yield NeedsUnlisted(planned.step, needed)
+    flaw = undo_flaw(
+        planned.step,
+        planned.on_unknown,
+        compensable=planned.compensable,
+        undoes_in_doubt=planned.undoes_in_doubt,
+    )
+    if flaw is not None:
+        yield flaw
+    if planned.width < 0 or (planned.width and planned.kind is not StepKind.STEP):
+        yield NoFanOut(planned.step)
+    if planned.width and len(planned.step) > LONGEST_FAN_OUT_ID:
+        yield LongFanOutName(planned.step)
+    for other in before.values():
+        if planned.step != other.step and (
+            (planned.width and owner_of(other.step) == planned.step)
+            or (other.width and owner_of(planned.step) == other.step)
+        ):
+            yield NamedAsItem(planned.step, other.step)
+
+
+def name_flaws(step: StepId, before: Collection[StepId]) -> Iterator[TooManySteps | NoName | ListedTwice]:
+    """Why there can be no step of that id after those."""
+    if not _ID.fullmatch(step):
+        yield NoName(step)
+    if step in before:
+        yield ListedTwice(step)
+    if len(before) >= MOST_STEPS:
+        yield TooManySteps(step)
+
+
+def undo_flaw(
+    step: StepId, on_unknown: OnUnknown, *, compensable: bool, undoes_in_doubt: bool
+) -> UndoIsMissing | UndoNeedsOutput | None:
+    """Why the step cannot be undone as what may have run, if it is to be."""
+    undone = on_unknown is OnUnknown.UNDO
+    if (undone or undoes_in_doubt) and not compensable:
+        return UndoIsMissing(step)
+    return UndoNeedsOutput(step) if undone and not undoes_in_doubt else None
+
+
+def _pivot_flaws(steps: Sequence[PlannedStep]) -> Iterator[PivotFlaw]:
+    """Why there would be two ways to go once the pivot is done."""
+    pivots = [planned for planned in steps if planned.pivot]
     if len(pivots) > 1:
-        raise ValueError(f"steps {pivots[0]!r} and {pivots[1]!r} are both the pivot")
-    (pivot,) = pivots
-    for planned in steps:
-        after = planned.step == pivot or planned.step in descendants[pivot]
-        if after and planned.compensable:
-            raise ValueError(f"step {planned.step!r} has a compensation, but nothing is undone from pivot {pivot!r} on")
-        if not after and pivot not in descendants[planned.step]:
-            raise ValueError(f"step {planned.step!r} may run beside pivot {pivot!r}")
-    return pivot
+        yield TwoPivots(pivots[0].step, pivots[1].step)
+    for pivot in pivots[:1]:
+        if pivot.width:
+            yield PivotFansOut(pivot.step)
+        if pivot.compensable:
+            yield PivotIsUndone(pivot.step)
+        descendants = _descendants(steps)
+        for planned in steps:
+            if planned.step in descendants[pivot.step]:
+                if planned.compensable:
+                    yield UndoneAfterPivot(planned.step, pivot.step)
+            elif planned is not pivot and pivot.step not in descendants[planned.step]:
+                yield BesidePivot(planned.step, pivot.step)
+
+
+def _descendants(steps: Sequence[PlannedStep]) -> dict[StepId, frozenset[StepId]]:
+    """For each step, all that must not run before it."""
+    below: dict[StepId, set[StepId]] = {planned.step: set() for planned in steps}
+    for planned in reversed(steps):
+        for needed in planned.after:
+            below[needed] |= {planned.step} | below[planned.step]
+    return {step: frozenset(under) for step, under in below.items()}

@@ -10,6 +10,7 @@ import msgspec
 from saga_fn.core.ids import Digest, Moment, StepId, item_of
 from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
+from saga_fn.core.plan_flaws import TooLarge
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.state import (
@@ -59,6 +60,13 @@ def most_bytes(plan: Plan) -> int:
             buffered=(_BUFFERED,) * BUFFER_LIMIT if plan.events else (),
         )
     )
+
+
+def size_flaws(plan: Plan) -> Iterator[TooLarge]:
+    """Why the state of a saga of this plan could not be stored."""
+    size = most_bytes(plan)
+    if size > STATE_LIMIT:
+        yield TooLarge(size)
 
 
 def _items(planned: PlannedStep) -> list[StepState]:

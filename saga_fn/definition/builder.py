@@ -12,12 +12,11 @@ from typing_extensions import Unpack, override
 from saga_fn.arguments import micros_of
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId
-from saga_fn.core.plan import Plan, PlannedStep, StepKind
+from saga_fn.core.plan import PlanData, PlannedStep, StepKind
+from saga_fn.core.plan_flaws import NeedsUnlisted
 from saga_fn.definition.captured import Captured
+from saga_fn.definition.checks import check_step, checked_plan, new_id, refusal
 from saga_fn.definition.compiled_step import CompiledStep, compile_step, compile_wait, plan_step, plan_wait
-from saga_fn.definition.deadline import check_deadline
-from saga_fn.definition.ids import check_items, check_size, new_id
-from saga_fn.definition.pivot import check_pivot
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.steps.base import StepBase
 from saga_fn.definition.steps.step import parts_of
@@ -115,7 +114,7 @@ class SagaBuilder(WaitingBuilder[D]):
         self._cancel_siblings = siblings_on_failure == "cancel"
         self._sequential = order == "sequential"
         self._deadline = None if deadline is None else micros_of("deadline", deadline, least=1)
-        self._planned: list[PlannedStep] = []
+        self._planned: dict[StepId, PlannedStep] = {}
         self._bindings: dict[StepId, CompiledStep] = {}
         self._captures: list[Captured] = []
         self._built = False
@@ -309,8 +308,8 @@ class SagaBuilder(WaitingBuilder[D]):
         return self._add(plan_wait(step_id, parts, follows), compile_wait(step_id, parts, map_input))
 
     def _add(self, planned: PlannedStep, binding: CompiledStep) -> StepRef[Any]:  # Any: steps of all types
-        check_items(planned, self._planned)
-        self._planned.append(planned)
+        check_step(planned, self._planned)
+        self._planned[planned.step] = planned
         self._bindings[planned.step] = binding
         return StepRef(self, planned.step)
 
@@ -320,7 +319,7 @@ class SagaBuilder(WaitingBuilder[D]):
         for ref in named:
             self._check_ref(step_id, ref)
         if self._sequential:
-            return (self._planned[-1].step,) if self._planned else ()
+            return (next(reversed(self._planned)),) if self._planned else ()
         return tuple(dict.fromkeys(ref.step_id for ref in named if ref.step_id != INITIAL))
 
     def _mapped(
@@ -366,10 +365,7 @@ class SagaBuilder(WaitingBuilder[D]):
                 hint="use refs only in the saga that made them",
             )
         if ref.step_id != INITIAL and ref.step_id not in self._bindings:
-            raise SagaDefinitionError(
-                f"{shown(user)} depends on step {shown(ref.step_id)}, which is not there",
-                hint="add first what a step depends on, and pass the StepRef that gave: so no steps wait for each other",
-            )
+            raise refusal(NeedsUnlisted(StepId(user), ref.step_id))
 
     @overload
     def build(self) -> SagaDefinition[D, None]: ...
@@ -403,22 +399,19 @@ class SagaBuilder(WaitingBuilder[D]):
             SagaDefinitionError: The saga has no step, is built already, or its steps do not fit together.
         """
         self._refuse_built()
-        if not self._planned:
-            raise SagaDefinitionError("a saga needs at least one step", hint="add one with add_step")
         if output is not None:
             self._check_ref("the saga's output", output)
         for captured in self._captures:
             captured.check()
-        check_pivot(self._planned)
-        plan = Plan.of(
-            *self._planned,
-            compensate_on_failure=self._compensate_on_failure,
-            cancel_siblings=self._cancel_siblings,
-            deadline=self._deadline,
-            output=None if output is None else output.step_id,
+        plan = checked_plan(
+            PlanData(
+                tuple(self._planned.values()),
+                compensate_on_failure=self._compensate_on_failure,
+                cancel_siblings=self._cancel_siblings,
+                deadline=self._deadline,
+                output=None if output is None else output.step_id,
+            )
         )
-        check_deadline(plan)
-        check_size(plan)
         self._built = True
         return SagaDefinition(
             name=name,

@@ -328,21 +328,6 @@ def test_past_the_pivot_an_item_that_fails_waits_for_a_person() -> None:
     assert saga.of(ITEMS[0], Parked).why is ParkReason.PAST_PIVOT
 
 
-@pytest.mark.parametrize(
-    "steps",
-    [
-        (step("a", width=-1),),
-        (step("a", width=2), step("a[3]", "a")),
-        (step("a[3]"), step("a", "a[3]", width=2)),
-        (step("a", width=2, undo=False, pivot=True),),
-    ],
-    ids=["negative", "an item's name", "an item's name before it", "the pivot"],
-)
-def test_what_is_no_fan_out_is_no_plan(steps: tuple[object, ...]) -> None:
-    with pytest.raises(ValueError, match="step 'a"):
-        Plan.of(*steps)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # parametrized
-
-
 def test_an_unknown_item_is_no_step_of_the_plan() -> None:
     assert StepId("a[1]") in FAN
     assert StepId("b[1]") not in FAN

@@ -6,10 +6,39 @@ import pytest
 from msgspec.structs import replace
 
 from saga_fn.core.ids import StepId
-from saga_fn.core.plan import OnUnknown, Plan
+from saga_fn.core.plan import (
+    LONGEST_FAN_OUT_ID,
+    LONGEST_ID,
+    MOST_STEPS,
+    OnUnknown,
+    Plan,
+    PlanData,
+    PlannedStep,
+    flaws_in,
+)
+from saga_fn.core.plan_flaws import (
+    BesidePivot,
+    ListedTwice,
+    LongFanOutName,
+    NamedAsItem,
+    NeedsUnlisted,
+    NoFanOut,
+    NoName,
+    NoSteps,
+    PivotFansOut,
+    PivotIsUndone,
+    PlanFlaw,
+    PlanFlawError,
+    TooManySteps,
+    TwoPivots,
+    UndoIsMissing,
+    UndoneAfterPivot,
+    UndoNeedsOutput,
+)
 from tests.core.given import DIAMOND, ONE, PIVOTED, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, D, sleep, step, wait
 
 PIVOT = step("a", undo=False, pivot=True)
+A_3 = StepId("a[3]")
 
 
 def test_roots_and_descendants() -> None:
@@ -27,27 +56,59 @@ def test_a_step_is_found_by_its_name() -> None:
         DIAMOND.step(StepId("x"))
 
 
+TOO_MANY = tuple(step(str(number)) for number in range(MOST_STEPS + 1))
+LONG = "x" * (LONGEST_FAN_OUT_ID + 1)
+
+
 @pytest.mark.parametrize(
-    "steps, message",
+    "steps, flaws",
     [
-        ((), "a plan needs at least one step"),
-        ((step("a"), step("a")), "step 'a' is listed twice"),
-        ((step("a", "b"), step("b")), "step 'a' depends on 'b', which is not listed before it"),
-        ((step("a", "a"),), "step 'a' depends on 'a', which is not listed before it"),
-        ((PIVOT, step("b", "a", undo=False, pivot=True)), "steps 'a' and 'b' are both the pivot"),
-        ((step("a", pivot=True),), "step 'a' has a compensation, but nothing is undone from pivot 'a' on"),
-        ((PIVOT, step("b", "a")), "step 'b' has a compensation, but nothing is undone from pivot 'a' on"),
-        ((PIVOT, step("b")), "step 'b' may run beside pivot 'a'"),
-        (
-            (replace(step("a", on_unknown=OnUnknown.UNDO), undoes_in_doubt=False),),
-            "step 'a' is to be undone if it may have run, but nothing can do that",
-        ),
-        ((step("a", undo=False, undo_in_doubt=True),), "step 'a' is undone without an output, but has no compensation"),
+        ((), [NoSteps()]),
+        ((step("a"), step("a")), [ListedTwice(A)]),
+        (TOO_MANY, [TooManySteps(StepId(str(MOST_STEPS)))]),
+        ((step(""),), [NoName(StepId(""))]),
+        ((step("\n"),), [NoName(StepId("\n"))]),
+        ((step("x" * (LONGEST_ID + 1)),), [NoName(StepId("x" * (LONGEST_ID + 1)))]),
+        ((step("a", "b"), step("b")), [NeedsUnlisted(A, B)]),
+        ((step("a", "a"),), [NeedsUnlisted(A, A)]),
+        ((replace(step("a", on_unknown=OnUnknown.UNDO), undoes_in_doubt=False),), [UndoNeedsOutput(A)]),
+        ((step("a", undo=False, on_unknown=OnUnknown.UNDO),), [UndoIsMissing(A)]),
+        ((step("a", undo=False, undo_in_doubt=True),), [UndoIsMissing(A)]),
+        ((step("a", width=-1),), [NoFanOut(A)]),
+        ((replace(wait("a"), width=1),), [NoFanOut(A)]),
+        ((step(LONG, width=1),), [LongFanOutName(StepId(LONG))]),
+        ((step("a", width=1), step("a[3]")), [NamedAsItem(A_3, A)]),
+        ((step("a[3]"), step("a", width=1)), [NamedAsItem(A, A_3)]),
+        ((PIVOT, step("b", "a", undo=False, pivot=True)), [TwoPivots(A, B)]),
+        ((step("a", undo=False, pivot=True, width=1),), [PivotFansOut(A)]),
+        ((step("a", pivot=True),), [PivotIsUndone(A)]),
+        ((PIVOT, step("b", "a"), step("c", "b")), [UndoneAfterPivot(B, A), UndoneAfterPivot(C, A)]),
+        ((step("a"), replace(PIVOT, step=B), step("c", "a", undo=False)), [BesidePivot(A, B), BesidePivot(C, B)]),
+        ((step("a", "d"), step("a", undo=False, pivot=True)), [NeedsUnlisted(A, D), ListedTwice(A)]),
     ],
 )
-def test_what_is_no_plan_is_refused(steps: tuple[object, ...], message: str) -> None:
-    with pytest.raises(ValueError, match=f"^{message}$"):
-        Plan.of(*steps)  # type: ignore[arg-type] # pyright: ignore[reportArgumentType] - steps, whose type parametrize hides
+def test_what_is_no_plan_is_refused_with_each_flaw(steps: tuple[PlannedStep, ...], flaws: list[PlanFlaw]) -> None:
+    assert list(flaws_in(PlanData(steps))) == flaws
+    with pytest.raises(PlanFlawError) as refusal:
+        Plan.of(*steps)
+    assert refusal.value.flaw == flaws[0]
+    assert isinstance(refusal.value, ValueError)
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        ONE,
+        DIAMOND,
+        PIVOTED,
+        Plan.of(*TOO_MANY[:MOST_STEPS]),
+        Plan.of(step("x" * LONGEST_ID)),
+        Plan.of(step("x" * LONGEST_FAN_OUT_ID, width=1)),
+        Plan.of(step("a"), step("a[3]")),
+    ],
+)
+def test_what_is_a_plan_has_no_flaw(plan: Plan) -> None:
+    assert list(flaws_in(plan.data)) == []
 
 
 def test_steps_come_before_the_pivot_or_after_it() -> None:

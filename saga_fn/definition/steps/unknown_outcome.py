@@ -8,7 +8,9 @@ from typing import Any, Final, Generic, Literal, TypeVar, final, get_args, get_o
 import attrs
 
 from saga_fn.codec import type_name
-from saga_fn.core.plan import OnUnknown
+from saga_fn.core.ids import StepId
+from saga_fn.core.plan import OnUnknown, undo_flaw
+from saga_fn.definition.checks import refusal
 from saga_fn.definition.steps.signature import Signature
 from saga_fn.definition.values.annotations import alternatives, fits, members, name_of
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
@@ -70,16 +72,14 @@ def resolve_on_unknown(name: str, wanted: object, *, probes: bool, undo_takes: o
             f"step {shown(name)} has on_unknown='probe', but no probe",
             hint="give probe=, an async function of its input that returns Done(output) or NOT_DONE",
         )
-    if way is OnUnknown.UNDO and undo_takes is None:
-        raise SagaDefinitionError(
-            f"step {shown(name)} has on_unknown='undo', but no compensation",
-            hint="give compensate=, a function that also undoes what only may have been done",
-        )
-    if way is OnUnknown.UNDO and not fits(type(None), undo_takes):
-        raise SagaDefinitionError(
-            f"step {shown(name)} has on_unknown='undo', but its compensation does not accept a missing output",
-            hint="if the step may have run there is no output: annotate it `out: Payment | None`, and undo by the input alone",
-        )
+    flaw = undo_flaw(
+        StepId(name),
+        way,
+        compensable=undo_takes is not None,
+        undoes_in_doubt=undo_takes is not None and fits(type(None), undo_takes),
+    )
+    if flaw is not None:
+        raise refusal(flaw)
     return way
 
 

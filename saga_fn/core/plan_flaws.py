@@ -1,0 +1,200 @@
+"""Why steps are no plan, or none that could ever work: each kind of flaw with the steps it concerns.
+
+`core/plan.py` finds what the rules rely on not to be there, `core/deadline.py` and `core/size.py` what would be in vain.
+Whoever made the plan puts a flaw into words.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias, final
+
+import attrs
+
+from saga_fn.core.ids import StepId
+
+
+@final
+@attrs.frozen
+class NoSteps:
+    """There is nothing to do."""
+
+
+@final
+@attrs.frozen
+class TooManySteps:
+    """The step is one more than a saga may have."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class NoName:
+    """The step's id is empty, too long, or has other characters than printable ASCII."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class ListedTwice:
+    """Two steps have one id."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class NeedsUnlisted:
+    """The step depends on `needed`, which is not listed before it."""
+
+    step: StepId
+    needed: StepId
+
+
+@final
+@attrs.frozen
+class UndoIsMissing:
+    """The step is to be undone as what may have run, and has no compensation."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class UndoNeedsOutput:
+    """The step is to be undone as what may have run, and its compensation cannot do without an output."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class NoFanOut:
+    """The step cannot be done for each item: it is a wait, or would do less than none at once."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class LongFanOutName:
+    """The id of a fan-out is so long that the ids of its items would be too long."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class NamedAsItem:
+    """By its id the one is an item of the other, which is a fan-out."""
+
+    step: StepId
+    other: StepId
+
+
+@final
+@attrs.frozen
+class TwoPivots:
+    """There are two points of no return."""
+
+    pivot: StepId
+    other: StepId
+
+
+@final
+@attrs.frozen
+class PivotFansOut:
+    """The pivot is done for each item: there would be as many points of no return."""
+
+    pivot: StepId
+
+
+@final
+@attrs.frozen
+class PivotIsUndone:
+    """The pivot has a compensation, though nothing is undone once it is done."""
+
+    pivot: StepId
+
+
+@final
+@attrs.frozen
+class UndoneAfterPivot:
+    """The step follows the pivot and has a compensation, though nothing is undone there."""
+
+    step: StepId
+    pivot: StepId
+
+
+@final
+@attrs.frozen
+class BesidePivot:
+    """The step comes neither before the pivot nor after it: once that is done, nothing says whether to undo the step."""
+
+    step: StepId
+    pivot: StepId
+
+
+@final
+@attrs.frozen
+class WaitsForEver:
+    """The wait has no timeout, though the saga has a deadline."""
+
+    step: StepId
+
+
+@final
+@attrs.frozen
+class SleepsTooLong:
+    """The saga's deadline is over before the sleep is. Times in microseconds; `before`: sleeps that come before it."""
+
+    step: StepId
+    limit: int
+    before: int
+    deadline: int
+
+
+@final
+@attrs.frozen
+class WaitsTooLong:
+    """The saga's deadline is over before the wait's timeout. Times in microseconds; `before`: sleeps that come before it."""
+
+    step: StepId
+    limit: int
+    before: int
+    deadline: int
+
+
+@final
+@attrs.frozen
+class TooLarge:
+    """The saga's state could take so many bytes, more than the store keeps."""
+
+    size: int
+
+
+StepFlaw: TypeAlias = (
+    TooManySteps
+    | NoName
+    | ListedTwice
+    | NeedsUnlisted
+    | UndoIsMissing
+    | UndoNeedsOutput
+    | NoFanOut
+    | LongFanOutName
+    | NamedAsItem
+)
+"""What a step can have, by itself or beside those listed before it."""
+PivotFlaw: TypeAlias = TwoPivots | PivotFansOut | PivotIsUndone | UndoneAfterPivot | BesidePivot
+DeadlineFlaw: TypeAlias = WaitsForEver | SleepsTooLong | WaitsTooLong
+PlanFlaw: TypeAlias = NoSteps | StepFlaw | PivotFlaw | DeadlineFlaw | TooLarge
+
+
+@final
+class PlanFlawError(ValueError):
+    """These steps are no plan."""
+
+    def __init__(self, flaw: PlanFlaw) -> None:
+        self.flaw = flaw
+        super().__init__(flaw)

@@ -1,0 +1,45 @@
+"""A plan that could never be in time is told by what is in vain; it can be folded all the same."""
+
+from __future__ import annotations
+
+import pytest
+from msgspec.structs import replace
+
+from saga_fn.core.deadline import deadline_flaws
+from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.plan_flaws import DeadlineFlaw, SleepsTooLong, WaitsForEver, WaitsTooLong
+from tests.core.given import MINUTE, SECOND, A, B, C, D, sleep, step, wait
+
+SLEEP = sleep("a", limit=MINUTE - SECOND)
+PIVOT = step("a", undo=False, pivot=True)
+
+
+@pytest.mark.parametrize(
+    "steps, flaws",
+    [
+        ((step("a"),), []),
+        ((wait("a"),), [WaitsForEver(A)]),
+        ((wait("a", limit=MINUTE - 1),), []),
+        ((wait("a", limit=MINUTE),), [WaitsTooLong(A, MINUTE, 0, MINUTE)]),
+        ((sleep("a"),), []),
+        ((sleep("a", limit=MINUTE - 1),), []),
+        ((sleep("a", limit=MINUTE),), [SleepsTooLong(A, MINUTE, 0, MINUTE)]),
+        ((SLEEP, sleep("b", "a", limit=SECOND - 1)), []),
+        ((SLEEP, step("b", "a"), sleep("c", "b", limit=SECOND)), [SleepsTooLong(C, SECOND, MINUTE - SECOND, MINUTE)]),
+        ((SLEEP, wait("b", "a", limit=SECOND)), [WaitsTooLong(B, SECOND, MINUTE - SECOND, MINUTE)]),
+        ((wait("a", limit=SECOND), sleep("b", "a", limit=MINUTE - 1)), []),  # the event may come at once
+        ((SLEEP, sleep("b", limit=2 * SECOND), wait("c", "b", limit=SECOND)), []),  # one beside the other
+        (
+            (SLEEP, sleep("b"), sleep("c", "a", "b", limit=SECOND), wait("d", "c")),
+            [SleepsTooLong(C, SECOND, MINUTE - SECOND, MINUTE), WaitsForEver(D)],
+        ),
+        ((PIVOT, wait("b", "a"), sleep("c", "b", limit=MINUTE)), []),  # past it no deadline counts
+        ((replace(PIVOT, conditional=True), wait("b", "a")), [WaitsForEver(B)]),
+        ((wait("b"), replace(PIVOT, after=(B,))), [WaitsForEver(B)]),
+    ],
+)
+def test_what_cannot_be_over_before_the_deadline_is_told(
+    steps: tuple[PlannedStep, ...], flaws: list[DeadlineFlaw]
+) -> None:
+    assert list(deadline_flaws(Plan.of(*steps, deadline=MINUTE))) == flaws
+    assert list(deadline_flaws(Plan.of(*steps))) == []
