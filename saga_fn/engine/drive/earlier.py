@@ -19,13 +19,10 @@ from saga_fn.codec import PayloadType
 from saga_fn.core.event_kinds import step_of
 from saga_fn.core.events import EventReceived, HandedBack, is_verb
 from saga_fn.core.ids import Digest, StepId
-from saga_fn.core.items import items_of
-from saga_fn.core.reading import find
-from saga_fn.core.state import Parked, ParkReason, SagaState, Spread
+from saga_fn.core.inputs import ListBefore, has_begun, is_parked_for_input
+from saga_fn.core.state import SagaState
 from saga_fn.engine.drive.step_error import Fault
 from saga_fn.store.records import JournalRecord, decode_event
-
-NOTHING: Digest = Digest(b"")
 
 
 @attrs.frozen
@@ -84,7 +81,7 @@ class Earlier:
         return any(digest_of(form) == digest for (form,) in kind.older([data], [value]))
 
     def was_list(
-        self, spread: Spread, state: SagaState, kind: PayloadType[Any], now: tuple[Sequence[bytes], Sequence[object]]
+        self, before: ListBefore, kind: PayloadType[Any], now: tuple[Sequence[bytes], Sequence[object]]
     ) -> bool:  # Any: as above
         """Whether the list that a step fanned out over was, as far as it matters, the one that is computed now.
 
@@ -92,22 +89,17 @@ class Earlier:
         what there is.
         """
         data, values = now
-        if any(digest_of_list(forms) == spread.digest for forms in kind.older(data, values)):
+        if any(digest_of_list(forms) == before.digest for forms in kind.older(data, values)):
             return True
-        if len(values) != spread.items:
+        if len(values) != len(before.items):
             return False
-        for item, value in zip(items_of(spread), values, strict=True):
+        for item, value in zip(before.items, values, strict=True):
             kept = self.latest(item)
-            if kept is None and _has_run(state, item):
+            if kept is None and has_begun(before.state, item):
                 return False
             if kept is not None and not kind.means(kept, value):
                 return False
         return True
-
-
-def _has_run(state: SagaState, item: StepId) -> bool:
-    tries = getattr(find(state, item), "tries", None)
-    return tries is not None and tries.attempt > 0
 
 
 _LOOK: Final = (
@@ -122,8 +114,7 @@ def told_of_change(state: SagaState, differing: Mapping[StepId, bool]) -> Fault 
     `differing` says of each step with another input whether it is known what the attempt before was given.
     """
     for step, is_known in differing.items():
-        found = find(state, step)
-        if not isinstance(found, Parked) or found.why is not ParkReason.INPUT_CHANGED:
+        if not is_parked_for_input(state, step):
             continue
         why = (
             "its input is not the one that the attempt before was given. An input_map must give the same for the same outputs"
@@ -134,15 +125,6 @@ def told_of_change(state: SagaState, differing: Mapping[StepId, bool]) -> Fault 
         )
         return Fault("InputChangedError", f"{why}. {_LOOK}", step)
     return None
-
-
-def digest_before(state: SagaState, step: StepId) -> Digest:
-    """The fingerprint of the input that the step's attempts were given so far; empty if there is none."""
-    for each in state.steps:
-        if each.step == step:
-            found: Digest = getattr(getattr(each, "tries", None), "digest", NOTHING)
-            return found
-    return NOTHING
 
 
 def digest_of(data: bytes) -> Digest:

@@ -14,7 +14,7 @@ import msgspec
 from returns.result import Failure, Success
 
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
-from saga_fn.core.event_kinds import Phase
+from saga_fn.core.event_kinds import Phase, is_failure
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
@@ -27,8 +27,7 @@ from saga_fn.core.events import (
     StepSucceeded,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.reading import find
-from saga_fn.core.state import Running
+from saga_fn.core.inputs import input_is_recorded
 from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepContext, WaitFor
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.definition.steps.parts import WithoutContext
@@ -75,7 +74,7 @@ async def execute(
     match action:
         case RunStep():
             told = await _run_step(saga, action, clock, observers)
-            return told if type(told.event) is StepSucceeded else _with_input(saga, action, told)
+            return _with_input(saga, action, told) if is_failure(told.event) else told
         case RunCompensation():
             return await _run_compensation(saga, action, clock, observers)
         case RunProbe():
@@ -126,9 +125,8 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
 
 def _with_input(saga: OwnedSaga, action: RunStep, told: Incoming) -> Incoming:
     """A first failure with the step's input, so that whoever repeats it can tell whether it is still the same."""
-    running = find(saga.state, action.step)
-    if isinstance(running, Running) and running.tries.failures and not running.tries.generation:
-        return told  # the failure before it has brought it
+    if input_is_recorded(saga.state, action.step):
+        return told
     given = saga.for_step(action)
     data = given.data if given.same_as is None else None
     return msgspec.structs.replace(told, input=data, input_of=given.same_as)

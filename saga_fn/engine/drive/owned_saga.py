@@ -15,26 +15,27 @@ from typing_extensions import override
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, StepSkipped, Unbindable, WaitDefaulted
 from saga_fn.core.ids import Digest, Moment, StepId, number_of, owner_of
-from saga_fn.core.items import ITEM_LIMIT, items_of
+from saga_fn.core.inputs import (
+    NO_DIGEST,
+    NO_OUTPUT,
+    ListBefore,
+    OutputAt,
+    digest_before,
+    digest_in_doubt,
+    list_before,
+    output_at,
+    outputs_at,
+    returned,
+    running,
+)
+from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.owning import fanned_out, room_for_items
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import Projection
-from saga_fn.core.reading import find
-from saga_fn.core.state import (
-    Gathered,
-    NotTaken,
-    Probing,
-    Running,
-    SagaState,
-    Skipped,
-    Spread,
-    Succeeded,
-    Undoing,
-    is_done,
-)
+from saga_fn.core.state import SagaState
 from saga_fn.definition import INITIAL, CompiledStep, InputContext, StepRef
 from saga_fn.definition.steps.condition import holds
-from saga_fn.engine.drive.earlier import NOTHING, Earlier, digest_before, digest_of, digest_of_list
+from saga_fn.engine.drive.earlier import Earlier, digest_of, digest_of_list
 from saga_fn.engine.drive.step_error import Fault, program_end
 from saga_fn.engine.drive.waits import bind_wait
 from saga_fn.engine.observe.fact import SagaIdentity
@@ -147,8 +148,7 @@ class OwnedSaga:
 
     def inputs_of_running(self, state: SagaState) -> dict[StepId, bytes]:
         """The inputs of the steps that run."""
-        running = (step.step for step in state.steps if isinstance(step, Running))
-        return {step: self.inputs[step].data for step in running if step in self.inputs}
+        return {step: self.inputs[step].data for step in running(state) if step in self.inputs}
 
     def bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
         """Compute the inputs of steps that may begin together.
@@ -183,7 +183,7 @@ class OwnedSaga:
                 return self._bind_each(state, step, binding), None
             value = binding.input_type.accept(binding.map_input(_Known(self, state)))
             if binding.when is not None and not holds(step, binding.when, value):
-                if digest_before(state, step) != NOTHING:
+                if digest_before(state, step) != NO_DIGEST:
                     self.differing[step] = True
                 return Declined(step), None
             data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
@@ -195,7 +195,7 @@ class OwnedSaga:
                 error, step=step
             )
         digest, before = digest_of(data), digest_before(state, step)
-        if before not in (NOTHING, digest):
+        if before not in (NO_DIGEST, digest):
             if self.earlier is None:
                 self.wants_journal = True
             elif self.earlier.was(step, before, binding.input_type, (data, value)):
@@ -222,25 +222,25 @@ class OwnedSaga:
             return BoundEach(step, len(found.inputs), found.digest)
         if (known := self.lists.get(binding.step_id)) is None:
             # Somebody else fanned it out: what it saw then is seen again, whatever has come from outside since.
-            spread = next(each for each in state.steps if isinstance(each, Spread) and each.step == binding.step_id)
-            then = msgspec.structs.replace(state, events=state.events[: spread.events], latest=spread.latest)
-            given = self._items(binding.step_id, binding.map_input(_Known(self, then)))
-            known = self._as_before(spread, then, binding, self._bound_list(binding.step_id, binding, given))
-            if known.digest != spread.digest and self.earlier is not None:
+            before = list_before(state, binding.step_id)
+            assert before is not None, "an item stands beside its list until all of them are done"
+            given = self._items(binding.step_id, binding.map_input(_Known(self, before.state)))
+            known = self._as_before(before, binding, self._bound_list(binding.step_id, binding, given))
+            if known.digest != before.digest and self.earlier is not None:
                 self.differing[step] = self.earlier.latest(step) is not None
         if number < len(known.inputs):
             self.inputs[step] = _unchanged(binding, known.inputs[number])
         return Bound(step, known.digest)
 
-    def _as_before(self, spread: Spread, state: SagaState, binding: CompiledStep, found: BoundList) -> BoundList:
+    def _as_before(self, before: ListBefore, binding: CompiledStep, found: BoundList) -> BoundList:
         """The list as it was fanned out, if that is what was computed again."""
-        if found.digest != spread.digest:
+        if found.digest != before.digest:
             if self.earlier is None:
                 self.wants_journal = True
                 return found
             now = [each.data for each in found.inputs], [each.value for each in found.inputs]
-            if self.earlier.was_list(spread, state, binding.input_type, now):
-                found = BoundList(found.inputs, spread.digest)
+            if self.earlier.was_list(before, binding.input_type, now):
+                found = BoundList(found.inputs, before.digest)
         self.lists[binding.step_id] = found
         return found
 
@@ -270,9 +270,9 @@ class OwnedSaga:
     def _payload_like(self, data: bytes, state: SagaState, step: StepId) -> int | None:
         """The journal entry with just these bytes: the initial data, or the output of a step that this one follows."""
         followed = self.plan.step(step).after
-        for done in state.steps:
-            if type(done) is Succeeded and done.step in followed and self.output_of(done) == data:
-                return done.seq
+        for done, seq in returned(state, followed):
+            if self.output_of(done, seq) == data:
+                return seq
         return 1 if data == self.initial else None
 
     def for_step(self, action: RunStep) -> BoundInput:
@@ -284,13 +284,10 @@ class OwnedSaga:
 
         Raises PayloadError if it cannot be, or has become another.
         """
-        known, spread = find(self.state, step), find(self.state, self.plan.owner(step))
-        digest = known.tries.digest if isinstance(known, Probing | Undoing) else Digest(b"")
-        found = self.inputs.get(step)
-        if isinstance(spread, Spread):  # an item's is that of the whole list
-            digest, found = spread.digest, None
+        digest, in_list = digest_in_doubt(self.plan, self.state, step)
+        found = None if in_list else self.inputs.get(step)
         if found is None or digest_of(found.data) != digest:
-            kept = self._kept(step, digest, in_list=isinstance(spread, Spread))
+            kept = self._kept(step, digest, in_list=in_list)
             if kept is not None:
                 return BoundInput(self.binding(step).input_type.decode(kept), kept, None)
             binding, fault = self.bind(self.state, step)
@@ -343,24 +340,28 @@ class OwnedSaga:
                 self._initial_data = value
         return value
 
-    def output(self, done: Succeeded | Skipped | Gathered) -> object:
-        """What a step that is done gave, of a fan-out a list; decoded anew each time if it can be changed in place."""
-        step = done.step
+    def output(self, step: StepId, at: OutputAt) -> object:
+        """What a step that is done gave, of a fan-out a list, of one not taken None.
+
+        It is decoded anew each time if it can be changed in place.
+        """
         if step in self._outputs:
             return self._outputs[step]
         binding = self.binding(step)
-        if isinstance(done, Gathered):
-            return [binding.output_type.decode(self.results[item].payload or b"null") for item in items_of(done)]
+        if isinstance(at, tuple):
+            return [binding.output_type.decode(self.results[item].payload or b"null") for item in at]
+        if at == NO_OUTPUT:
+            return None
         recorded, kind = self.results.get(step), binding.result_type
-        value = (kind.decode_own if recorded is not None and recorded.own else kind.decode)(self.output_of(done))
+        value = (kind.decode_own if recorded is not None and recorded.own else kind.decode)(self.output_of(step, at))
         if kind.unchangeable:
             self._outputs[step] = value
         return value
 
-    def output_of(self, done: Succeeded | Skipped) -> bytes:
+    def output_of(self, step: StepId, seq: int) -> bytes:
         """What a step that is done gave, as it is stored. A wait gave an event's payload, a sleep gave nothing."""
-        recorded = self.results.get(done.step)
-        payload = self.events.get(done.seq) if recorded is None else recorded.payload
+        recorded = self.results.get(step)
+        payload = self.events.get(seq) if recorded is None else recorded.payload
         return payload or b"null"
 
 
@@ -385,10 +386,8 @@ class _Known:
         step = ref.step_id
         if step == INITIAL:
             return self._saga.initial_data
-        for done in self._state.steps:
-            if done.step == step and is_done(done):
-                return None if isinstance(done, NotTaken) else self._saga.output(done)
-        return self.whole.output(ref)  # which says what is wrong
+        at = output_at(self._state, step)
+        return self.whole.output(ref) if at is None else self._saga.output(step, at)  # the former says what is wrong
 
     @property
     def whole(self) -> InputContext[Any]:  # Any: sagas of all types are driven by one engine
@@ -409,12 +408,11 @@ class _Outputs(Mapping[StepId, object]):
 
     def __init__(self, saga: OwnedSaga, state: SagaState) -> None:
         self._saga = saga
-        self._done = {each.step: each for each in state.steps if is_done(each) and each.step in saga.plan.index}
+        self._done = outputs_at(saga.plan, state)
 
     @override
     def __getitem__(self, step: StepId) -> object:
-        done = self._done[step]
-        return None if isinstance(done, NotTaken) else self._saga.output(done)
+        return self._saga.output(step, self._done[step])
 
     @override
     def __iter__(self) -> Iterator[StepId]:

@@ -10,10 +10,8 @@ import attrs
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId
-from saga_fn.core.items import items_of
+from saga_fn.core.inputs import NO_OUTPUT, output_at
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.core.reading import find
-from saga_fn.core.state import Gathered, NotTaken, SagaState, Skipped, Succeeded
 from saga_fn.definition import INITIAL, SagaDefinition
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
@@ -42,15 +40,14 @@ def result_of(live: OwnedSaga, asked: SagaDefinition[Any, R]) -> R:  # Any: what
     read = _type_of(step, registered.definition, asked)
     if step == INITIAL:
         return read.decode(live.initial)
-    items = _items(live.state, step)
-    if items is not None:
-        return read.decode(_joined(live.results[item].payload for item in items))
-    done = find(live.state, step)
-    if not isinstance(done, Succeeded | Skipped):
+    at = output_at(live.state, step)
+    if isinstance(at, tuple):
+        return read.decode(_joined(live.results[item].payload for item in at))
+    if not at:
         return read.decode(b"null")  # it was not taken
     recorded = live.results.get(step)
     own = recorded is not None and recorded.own and registered.definition.steps[step].output_type is read
-    return (read.decode_own if own else read.decode)(live.output_of(done))
+    return (read.decode_own if own else read.decode)(live.output_of(step, at))
 
 
 async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition[Any, R]) -> R:  # Any: as above
@@ -69,16 +66,16 @@ async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition
     if _is_sleep(plan, step):
         return asking.read(read, b"null")
     state = decode_state(row.state, row.rev)
-    seqs = {step.step: step.seq for step in state.steps if isinstance(step, Succeeded | Skipped)} | {INITIAL: 1}
-    items = _items(state, step)
-    wanted = [(row.id, seqs[one]) for one in ([step] if items is None else items) if one in seqs]
+    at = 1 if step == INITIAL else output_at(state, step)
+    if at is None:
+        raise StoredDataError("state", f"step {shown(step)}, which gives the result, is not done in it")
+    places = [output_at(state, item) for item in at] if isinstance(at, tuple) else [at]
+    wanted = [(row.id, seq) for seq in places if isinstance(seq, int) and seq != NO_OUTPUT]
     recorded = await engine.store.results(shard_of(row.id, engine.store.shards), wanted)
     if missing := [seq for key in wanted if key not in recorded for _, seq in [key]]:
         raise StoredDataError("journal entry", f"number {missing[0]} is not there")
-    if items is not None:
+    if isinstance(at, tuple):
         return asking.read(read, _joined(recorded[key].payload for key in wanted))
-    if not wanted and not isinstance(find(state, step), NotTaken):
-        raise StoredDataError("state", f"step {shown(step)}, which gives the result, is not done in it")
     # Nothing is recorded of what was not taken.
     payload = recorded[wanted[0]].payload if wanted else None
     return asking.read(read, payload or b"null")
@@ -140,11 +137,6 @@ def _type_of(
 
 def _is_sleep(plan: Plan | None, step: StepId) -> bool:
     return plan is not None and step != INITIAL and plan.step(step).kind is StepKind.SLEEP
-
-
-def _items(state: SagaState, step: StepId) -> list[StepId] | None:
-    """The items of the step, if it fanned out."""
-    return next((items_of(one) for one in state.steps if isinstance(one, Gathered) and one.step == step), None)
 
 
 def _joined(payloads: Iterable[bytes | None]) -> bytes:

@@ -1,0 +1,133 @@
+"""Facts that an owner asks for when it computes a step's input: the outputs there are, and the input of attempts before."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, TypeAlias
+
+import attrs
+import msgspec
+
+from saga_fn.core.ids import Digest, StepId
+from saga_fn.core.items import items_of
+from saga_fn.core.plan import Plan
+from saga_fn.core.reading import find
+from saga_fn.core.state import (
+    Gathered,
+    NotTaken,
+    Parked,
+    ParkReason,
+    Probing,
+    Running,
+    SagaState,
+    Skipped,
+    Sleeping,
+    Spread,
+    StepState,
+    Succeeded,
+    Tries,
+    Undoing,
+    Undone,
+    Waiting,
+)
+
+OutputAt: TypeAlias = int | tuple[StepId, ...]
+"""Where the output of a step that is done is: the number of a journal entry, or the items whose outputs it is made of."""
+NO_OUTPUT: Final = 0
+"""The place of the output of a step that was not taken: there is none."""
+NO_DIGEST: Final = Digest(b"")
+"""The fingerprint of no input."""
+
+
+def output_at(state: SagaState, step: StepId) -> OutputAt | None:
+    """Where the output of the step is; None if the step is not done."""
+    for each in state.steps:
+        if each.step == step:
+            return _place(each)
+    return None
+
+
+def outputs_at(plan: Plan, state: SagaState) -> dict[StepId, OutputAt]:
+    """Where the outputs of the plan's steps that are done are; items are left to their fan-outs."""
+    return {each.step: place for each in state.steps if each.step in plan.index and (place := _place(each)) is not None}
+
+
+def _place(step: StepState) -> OutputAt | None:
+    if type(step) is Succeeded or type(step) is Skipped:
+        return step.seq
+    if type(step) is Gathered:
+        return tuple(items_of(step))
+    return NO_OUTPUT if type(step) is NotTaken else None
+
+
+def returned(state: SagaState, steps: Collection[StepId]) -> list[tuple[StepId, int]]:
+    """Those of these steps that have run and returned, each with the journal entry of its output."""
+    return [(each.step, each.seq) for each in state.steps if type(each) is Succeeded and each.step in steps]
+
+
+def running(state: SagaState) -> list[StepId]:
+    """The steps that run forward."""
+    return [each.step for each in state.steps if type(each) is Running]
+
+
+def digest_before(state: SagaState, step: StepId) -> Digest:
+    """The fingerprint of the input that the step's attempts were given so far; `NO_DIGEST` if there is none."""
+    for each in state.steps:
+        if each.step == step:
+            tries = _tries(each)
+            return NO_DIGEST if tries is None else tries.digest
+    return NO_DIGEST
+
+
+def _tries(step: StepState) -> Tries | None:
+    match step:
+        case Succeeded() | Skipped() | Undone() | NotTaken() | Spread() | Gathered() | Waiting() | Sleeping():
+            return None
+        case _:
+            return step.tries
+
+
+def digest_in_doubt(plan: Plan, state: SagaState, step: StepId) -> tuple[Digest, bool]:
+    """The fingerprint of the input of a step that may have run, and whether it is that of a whole list: of an item it is."""
+    before = list_before(state, plan.owner(step))
+    if before is not None:
+        return before.digest, True
+    found = find(state, step)
+    return (found.tries.digest if isinstance(found, Probing | Undoing) else NO_DIGEST), False
+
+
+@attrs.frozen
+class ListBefore:
+    """The list that a step has fanned out over."""
+
+    items: tuple[StepId, ...]
+    digest: Digest
+    state: SagaState
+    """What it was computed from: the events that have come since are left out."""
+
+
+def list_before(state: SagaState, step: StepId) -> ListBefore | None:
+    """The list that the step has fanned out over; None if it has not, or its items are done."""
+    spread = find(state, step)
+    if not isinstance(spread, Spread):
+        return None
+    then = msgspec.structs.replace(state, events=state.events[: spread.events], latest=spread.latest)
+    return ListBefore(tuple(items_of(spread)), spread.digest, then)
+
+
+def has_begun(state: SagaState, step: StepId) -> bool:
+    """Whether the step is not done, and an attempt of it was begun."""
+    found = find(state, step)
+    return found is not None and (tries := _tries(found)) is not None and tries.attempt > 0
+
+
+def input_is_recorded(state: SagaState, step: StepId) -> bool:
+    """Whether a failure of the step, which runs, has brought its input into the journal before."""
+    found = find(state, step)
+    return type(found) is Running and found.tries.failures > 0 and not found.tries.generation
+
+
+def is_parked_for_input(state: SagaState, step: StepId) -> bool:
+    """Whether the step waits for a person because its input has become another."""
+    found = find(state, step)
+    return isinstance(found, Parked) and found.why is ParkReason.INPUT_CHANGED

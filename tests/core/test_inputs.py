@@ -1,0 +1,177 @@
+"""What an owner asks of a state when it computes an input: the outputs there are, and the input of attempts before."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.inputs import (
+    NO_DIGEST,
+    NO_OUTPUT,
+    OutputAt,
+    digest_before,
+    digest_in_doubt,
+    has_begun,
+    input_is_recorded,
+    is_parked_for_input,
+    list_before,
+    output_at,
+    outputs_at,
+    returned,
+    running,
+)
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import (
+    Exhausted,
+    Gathered,
+    NotTaken,
+    Parked,
+    ParkReason,
+    Probing,
+    Retrying,
+    Running,
+    SagaState,
+    Skipped,
+    Sleeping,
+    Spread,
+    StepState,
+    Succeeded,
+    Tries,
+    UndoFailed,
+    Undoing,
+    Undone,
+    UndoParked,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+    Waiting,
+    is_done,
+)
+from tests.core.given import A, B, C, sequence, step
+
+NOW = Moment(100)
+DIGEST = Digest(b"12345678")
+TRIED = Tries(attempt=2, digest=DIGEST)
+EVERY: list[StepState] = [
+    Running(A, TRIED),
+    Retrying(A, TRIED, NOW),
+    Unknown(A, TRIED),
+    Parked(A, TRIED, ParkReason.INPUT_FAILED),
+    Exhausted(A, TRIED),
+    Succeeded(A, 3),
+    Skipped(A, 3),
+    Undoing(A, 3, TRIED),
+    UndoRetrying(A, 3, TRIED, NOW),
+    UndoParked(A, 3, TRIED, ParkReason.PAYLOAD_UNREADABLE),
+    UndoFailed(A, 3, TRIED),
+    Undone(A, 3),
+    NotTaken(A),
+    Waiting(A),
+    Sleeping(A, NOW),
+    Probing(A, TRIED),
+    Spread(A, 2, DIGEST),
+    Gathered(A, 2),
+    UndoWaiting(A, 3, TRIED, ("paid",)),
+]
+PLACES: dict[type[object], OutputAt] = {
+    Succeeded: 3,
+    Skipped: 3,
+    Gathered: (StepId("a[0]"), StepId("a[1]")),
+    NotTaken: NO_OUTPUT,
+}
+
+
+def saga(*steps: StepState, events: tuple[int, ...] = (), latest: int = 0) -> SagaState:
+    return SagaState(plan=PlanId("plan"), rev=7, at=NOW, steps=steps, events=events, latest=latest)
+
+
+def test_the_examples_here_are_of_every_kind() -> None:
+    assert {type(now) for now in EVERY} == {*get_args(StepState)}
+
+
+@pytest.mark.parametrize("now", EVERY, ids=lambda now: type(now).__name__)
+def test_there_is_an_output_where_a_step_is_done_and_nowhere_else(now: StepState) -> None:
+    place = PLACES.get(type(now))
+    assert (place is not None) is is_done(now)
+    assert output_at(saga(now), A) == place
+    assert outputs_at(sequence("ab"), saga(now)) == ({} if place is None else {A: place})
+
+
+def test_of_a_step_that_has_not_begun_nothing_is_known() -> None:
+    assert output_at(saga(Succeeded(A, 3)), B) is None
+    assert digest_before(saga(Succeeded(A, 3)), B) == NO_DIGEST
+    assert not has_begun(saga(), A)
+
+
+def test_the_outputs_of_items_are_left_to_their_list() -> None:
+    item = StepId("a[0]")
+    state = saga(Gathered(A, 1), Succeeded(item, 3), Succeeded(B, 4))
+    assert outputs_at(sequence("ab"), state) == {A: (item,), B: 4}
+
+
+def test_only_what_has_run_has_returned() -> None:
+    state = saga(Succeeded(A, 3), Skipped(B, 4), Succeeded(C, 5))
+    assert returned(state, (A, B)) == [(A, 3)]
+
+
+def test_only_what_runs_forward_is_running() -> None:
+    assert running(saga(*EVERY)) == [A]
+    assert running(saga(Undoing(A, 3, TRIED), Probing(B, TRIED))) == []
+
+
+@pytest.mark.parametrize("now", EVERY, ids=lambda now: type(now).__name__)
+def test_what_has_attempts_has_the_input_of_the_last_one(now: StepState) -> None:
+    has_attempts = hasattr(now, "tries")
+    assert digest_before(saga(now), A) == (DIGEST if has_attempts else NO_DIGEST)
+    assert has_begun(saga(now), A) is has_attempts
+
+
+def test_a_step_that_was_parked_before_its_first_attempt_has_not_begun() -> None:
+    assert not has_begun(saga(Parked(A, Tries(), ParkReason.INPUT_FAILED)), A)
+
+
+@pytest.mark.parametrize("now", EVERY, ids=lambda now: type(now).__name__)
+def test_what_is_found_out_or_undone_in_doubt_is_so_for_the_input_of_its_last_attempt(now: StepState) -> None:
+    digest = DIGEST if isinstance(now, Probing | Undoing) else NO_DIGEST
+    if not isinstance(now, Spread):
+        assert digest_in_doubt(sequence("ab"), saga(now), A) == (digest, False)
+
+
+def test_an_item_in_doubt_goes_by_the_fingerprint_of_its_list() -> None:
+    plan = Plan.of(step("a", width=2))
+    item = StepId("a[1]")
+    state = saga(Spread(A, 2, DIGEST), Probing(item, Tries(digest=Digest(b"of one"))))
+    assert digest_in_doubt(plan, state, item) == (DIGEST, True)
+
+
+def test_a_list_is_computed_again_from_the_events_that_it_was_computed_from() -> None:
+    state = saga(Spread(A, 2, DIGEST, events=1, latest=8), events=(8, 9), latest=9)
+    before = list_before(state, A)
+    assert before is not None
+    assert before.items == (StepId("a[0]"), StepId("a[1]"))
+    assert before.digest == DIGEST
+    assert (before.state.events, before.state.latest, before.state.steps) == ((8,), 8, state.steps)
+    assert list_before(saga(Gathered(A, 2)), A) is None
+
+
+@pytest.mark.parametrize(
+    "tries, recorded",
+    [
+        (Tries(attempt=1), False),
+        (Tries(attempt=2, failures=1), True),
+        (Tries(attempt=2, failures=1, generation=1), False),
+    ],
+)
+def test_a_failure_before_has_recorded_the_input_unless_an_event_made_another_of_it(
+    tries: Tries, recorded: bool
+) -> None:
+    assert input_is_recorded(saga(Running(A, tries)), A) is recorded
+    assert not input_is_recorded(saga(Unknown(A, tries)), A)
+
+
+def test_a_step_is_parked_for_its_input_by_that_reason_alone() -> None:
+    assert is_parked_for_input(saga(Parked(A, TRIED, ParkReason.INPUT_CHANGED)), A)
+    assert not is_parked_for_input(saga(Parked(A, TRIED, ParkReason.INPUT_FAILED)), A)
+    assert not is_parked_for_input(saga(Running(A, TRIED)), A)
