@@ -76,8 +76,6 @@ class WaitReason(enum.IntFlag):
     """A step sleeps, or the start is delayed."""
     EVENT = 4
     """A step waits for an event."""
-    PAUSED = 8
-    """Not used yet."""
     PARKED = 16
     """It waits for a person."""
     PLAN = 32
@@ -97,8 +95,14 @@ class Projection(msgspec.Struct, frozen=True, gc=False):
     """The first step in the plan's order that is being worked on, in either direction."""
     parked: str | None
     """Why it waits for a person."""
+    wakes_on_message: bool = True
+    """Whether a message makes an unowned saga due; nothing is done for one while only a person can go on with it."""
 
 
+SET_ASIDE: Final = Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, None, None, wakes_on_message=False)
+"""The row of a saga that is left to a person because its state cannot be used."""
+ENDED_UNREAD: Final = Projection(SagaStatus.FAILED, WaitReason.NOTHING, None, 0, None, None)
+"""The row of such a saga once that person has ended it."""
 _COMPLETED: Final = Projection(SagaStatus.COMPLETED, WaitReason.NOTHING, None, 0, None, None)
 
 
@@ -115,13 +119,15 @@ def project(plan: Plan, state: SagaState) -> Projection:
     current = _current(state)
     is_ready = ready(plan, state)
     status = _status(state, is_ready=is_ready)
+    waits = _waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING
     return Projection(
         status=status,
-        waits=_waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING,
+        waits=waits,
         due=state.at if is_ready else wakes_at(state),
         retry_counter=0 if current is None or _abides(current) else current.tries.failures,
         current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
         parked=next((step.why.value for step in state.steps if isinstance(step, Parked | UndoParked)), None),
+        wakes_on_message=WaitReason.PARKED not in waits or WaitReason.EVENT in waits,
     )
 
 

@@ -15,7 +15,7 @@ import attrs
 
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
-from saga_fn.core.projection import SagaStatus, WaitReason
+from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, Projection
 from saga_fn.errors import (
     StoreError,
     is_a,
@@ -158,8 +158,9 @@ class MemoryStore:
                 trace_id=new.trace_id,
                 request=new.request,
                 plan=new.state.plan,
-                status=new.status,
-                waits=new.waits,
+                status=new.projection.status,
+                waits=new.projection.waits,
+                wakes_on_message=new.projection.wakes_on_message,
                 state=encode_state(new.state),
                 rev=1,
                 token=new.token,
@@ -204,6 +205,7 @@ class MemoryStore:
             plan=write.state.plan,
             status=write.projection.status,
             waits=write.projection.waits,
+            wakes_on_message=write.projection.wakes_on_message,
             state=encode_state(write.state),
             rev=write.state.rev,
             token=None if write.release else row.token,
@@ -325,21 +327,22 @@ class MemoryStore:
         """Take a claimed saga whose state cannot be used out of work."""
         saga = self._sagas.get(saga_id)
         if saga is not None and saga.record.token == token and saga.record.ended_at is None:
-            self._set_apart(saga, SagaStatus.SUSPENDED, why, ended_at=None)
+            self._set_apart(saga, SET_ASIDE, why, ended_at=None)
 
     async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
         """End a saga, FAILED, whose state cannot be used."""
         saga = self._sagas.get(saga_id)
         if saga is None or saga.record.rev != rev or saga.record.ended_at is not None:
             return False
-        self._set_apart(saga, SagaStatus.FAILED, why, ended_at=time_of(self.now()))
+        self._set_apart(saga, ENDED_UNREAD, why, ended_at=time_of(self.now()))
         return True
 
-    def _set_apart(self, saga: _Saga, status: SagaStatus, why: str, *, ended_at: datetime | None) -> None:
+    def _set_apart(self, saga: _Saga, shown: Projection, why: str, *, ended_at: datetime | None) -> None:
         saga.record = attrs.evolve(
             saga.record,
-            status=status,
-            waits=WaitReason.NOTHING if ended_at else WaitReason.PARKED,
+            status=shown.status,
+            waits=shown.waits,
+            wakes_on_message=shown.wakes_on_message,
             token=None,
             owner=None,
             due_at=None,
@@ -377,7 +380,7 @@ class MemoryStore:
     async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
         """Those of these sagas that are there and have not ended."""
         found = [saga.record for saga in map(self._sagas.get, saga_ids) if saga is not None]
-        return {row.id: Live(row.token, WaitReason.PARKED in row.waits) for row in found if row.ended_at is None}
+        return {row.id: Live(row.token, row.is_parked) for row in found if row.ended_at is None}
 
     async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
         """The saga's journal up to and with the entry `last`, in order."""
@@ -444,7 +447,7 @@ class MemoryStore:
 
     def _rouse(self, saga: _Saga) -> None:
         row = saga.record
-        due = time_of(self.now()) if row.owner is None and not row.is_left_to_a_person else row.due_at
+        due = time_of(self.now()) if row.owner is None and row.wakes_on_message else row.due_at
         saga.record = attrs.evolve(row, signals=row.signals + 1, due_at=due)
 
     async def rouse(self, saga_id: UUID) -> None:
@@ -501,12 +504,7 @@ class MemoryStore:
         found = [
             record.due_at
             for record in known
-            if record.due_at is not None
-            and (
-                past_waits
-                or record.waits & (WaitReason.EVENT | WaitReason.RETRY) != WaitReason.EVENT
-                or record.due_at <= now
-            )
+            if record.due_at is not None and (past_waits or not record.waits_for_an_event or record.due_at <= now)
         ]
         return DueWork(self.now(), min(found, default=None))
 
@@ -537,6 +535,4 @@ def _refuse(connection: Connection | None) -> None:
 def _due_of(new: NewSaga, at: datetime, lease: timedelta) -> datetime | None:
     if new.owner is not None:
         return at + lease
-    if new.status is SagaStatus.RUNNING:
-        return at
-    return None if new.due is None else time_of(new.due)
+    return None if new.projection.due is None else time_of(new.projection.due)

@@ -10,7 +10,6 @@ from uuid import UUID
 
 import attrs
 
-from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
     FAILED_WITHIN,
@@ -84,9 +83,9 @@ class MemoryProcesses:
             overdue = row.due_at is not None and row.due_at <= now - grace
             if overdue and (row.name, row.version) not in owned:
                 kinds.append(Notice.UNOWNED)
-            if row.waits & WaitReason.PARKED:
+            if row.is_parked:
                 kinds.append(Notice.PARKED)
-            if row.status is SagaStatus.FAILED and row.ended_at is not None and row.ended_at > now - FAILED_WITHIN:
+            if row.has_failed and row.ended_at is not None and row.ended_at > now - FAILED_WITHIN:
                 kinds.append(Notice.FAILED)
             for kind in kinds:
                 found.setdefault((kind, row.name, row.version), []).append(row.id)
@@ -97,7 +96,7 @@ class MemoryProcesses:
         rows = [
             row
             for row in self._sagas()
-            if row.waits & WaitReason.PLAN and row.id > after and (row.name, row.version) in definitions
+            if row.waits_for_a_plan and row.id > after and (row.name, row.version) in definitions
         ]
         rows.sort(key=lambda row: row.id)
         return [UnfitSaga(row.id, row.name, row.version, row.plan, row.state) for row in rows[:MOST_UNFIT]]
@@ -106,5 +105,5 @@ class MemoryProcesses:
         """Make those due that are still parked."""
         now = time_of(self._store.now())
         for row in list(self._sagas()):
-            if row.id in saga_ids and row.owner is None and row.waits & WaitReason.PLAN:
+            if row.id in saga_ids and row.owner is None and row.waits_for_a_plan:
                 self._change(attrs.evolve(row, due_at=now, updated_at=now))

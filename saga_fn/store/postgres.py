@@ -14,7 +14,7 @@ from saga_fn.core.event_kinds import step_of
 from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
-from saga_fn.core.projection import SagaStatus, WaitReason
+from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, SagaStatus
 from saga_fn.store._queries import ClaimedRow, SentRow, TakenRow
 from saga_fn.store.connection import Connection, Pool, holdable
 from saga_fn.store.database import PATIENCE, Database
@@ -32,6 +32,7 @@ from saga_fn.store.records import (
     MOST_UNREAD,
     NO_LIMITS,
     NO_PAUSE,
+    NOT_BY_MESSAGE,
     READABLE,
     ClaimedSaga,
     Committed,
@@ -54,7 +55,9 @@ from saga_fn.store.records import (
     encode_state,
     moment_of,
     plan_from,
+    reasons_in,
     time_of,
+    waits_column,
 )
 from saga_fn.store.rights import Right, RoleKind, needs
 from saga_fn.store.schema_name import with_schema
@@ -167,9 +170,9 @@ class PostgresStore:
             writers=[] if all(new.writer == new.token for new in sagas) else [new.writer for new in sagas],
             events=[encode_event(new.event) for new in sagas],
             payloads=[new.payload for new in sagas],
-            statuses=alike([new.status.value for new in sagas]),
-            waits=sparse([new.waits.value or None for new in sagas]),
-            dues=sparse([None if new.due is None else time_of(new.due) for new in sagas]),
+            statuses=alike([new.projection.status.value for new in sagas]),
+            waits=sparse([waits_column(new.projection) or None for new in sagas]),
+            dues=sparse([_due_of(new) for new in sagas]),
             lease=lease,
         )
         return frozenset(row.id for row in rows if row.id is not None), rows[0].now
@@ -196,9 +199,9 @@ class PostgresStore:
             writer=new.writer,
             event=encode_event(new.event),
             payload=new.payload,
-            status=new.status.value,
-            waits=new.waits.value,
-            due=None if new.due is None else time_of(new.due),
+            status=new.projection.status.value,
+            waits=waits_column(new.projection),
+            due=_due_of(new),
         )
         return frozenset(() if row.id is None else (row.id,)), row.now
 
@@ -225,8 +228,7 @@ class PostgresStore:
                 seens=sparse([write.seen for write in writes]),
                 plans=alike([write.state.plan for write in writes]),
                 statuses=[write.projection.status for write in writes],
-                # An IntFlag would be taken for an array.
-                waits=sparse([int(write.projection.waits) or None for write in writes]),
+                waits=sparse([waits_column(write.projection) or None for write in writes]),
                 states=[encode_state(write.state) for write in writes],
                 retry_counters=sparse([write.projection.retry_counter or None for write in writes]),
                 last_errors=sparse([write.last_error and holdable(connection, write.last_error) for write in writes]),
@@ -253,7 +255,7 @@ class PostgresStore:
                 seen=write.seen,
                 plan=write.state.plan,
                 status=write.projection.status,
-                waits=int(write.projection.waits),
+                waits=waits_column(write.projection),
                 state=encode_state(write.state),
                 retry_counter=write.projection.retry_counter,
                 last_error=write.last_error and holdable(connection, write.last_error),
@@ -413,6 +415,8 @@ class PostgresStore:
                 shard=self._shard(saga_id),
                 id=saga_id,
                 token=token,
+                status=SET_ASIDE.status,
+                waits=waits_column(SET_ASIDE),
                 why=holdable(connection, why),
                 patience=PATIENCE,
             )
@@ -427,6 +431,8 @@ class PostgresStore:
                     shard=self._shard(saga_id),
                     id=saga_id,
                     rev=rev,
+                    status=ENDED_UNREAD.status,
+                    waits=waits_column(ENDED_UNREAD),
                     why=holdable(connection, why),
                     patience=PATIENCE,
                 )
@@ -459,7 +465,8 @@ class PostgresStore:
             request=row.request,
             plan=PlanId(row.plan),
             status=SagaStatus(row.status),
-            waits=WaitReason(row.waits),
+            waits=reasons_in(row.waits),
+            wakes_on_message=not row.waits & NOT_BY_MESSAGE,
             state=row.state,
             rev=row.rev,
             token=row.token,
@@ -689,3 +696,9 @@ class PostgresStore:
 
 def _milliseconds(patience: timedelta) -> int:
     return min(max(1, patience // _MILLISECOND), _MOST_MILLISECONDS)
+
+
+def _due_of(new: NewSaga) -> datetime | None:
+    """When a saga that nobody owns is due."""
+    due = new.projection.due
+    return None if due is None or new.owner is not None else time_of(due)

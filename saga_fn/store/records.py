@@ -29,6 +29,8 @@ KEPT_FOR: Final = timedelta(days=7)
 """How long an event for a business key is kept at most, whenever it says that it expires."""
 EXPIRED_AT_ONCE: Final = 500
 """One statement forgets no more expired events than this."""
+NOT_BY_MESSAGE: Final = 8
+"""In the column `waits`, beside the reasons: no message makes the saga due."""
 MOST_UNREAD: Final = 1000
 """A saga's inbox takes no further event while so many of its letters are unread."""
 MOST_READ: Final = 2 * MOST_UNREAD
@@ -118,6 +120,17 @@ def decode_plan(data: bytes) -> PlanData:
     return _decoded("plan", _decode_plan, data)
 
 
+def waits_column(shown: Projection) -> int:
+    """The column `waits`: the reasons, and the bit that keeps messages from making the saga due."""
+    # An IntFlag would be taken for an array.
+    return int(shown.waits) if shown.wakes_on_message else int(shown.waits) | NOT_BY_MESSAGE
+
+
+def reasons_in(column: int) -> WaitReason:
+    """The reasons of the column `waits`."""
+    return WaitReason(column & ~NOT_BY_MESSAGE)
+
+
 def plan_from(data: bytes) -> Plan:
     """The plan that was stored, ready for use. Raises StoredDataError for bytes that are not one."""
     try:
@@ -163,10 +176,8 @@ class NewSaga(msgspec.Struct, frozen=True, gc=False):
     token: UUID | None
     owner: UUID | None
     writer: UUID
-    status: SagaStatus = SagaStatus.RUNNING
-    waits: WaitReason = WaitReason.NOTHING
-    due: Moment | None = None
-    """When it is to be claimed, if it begins by waiting; None when no scan shall find it."""
+    projection: Projection
+    """Its `due` counts for a saga without an owner."""
 
 
 class Live(NamedTuple):
@@ -281,10 +292,28 @@ class SagaRecord:
     leased: bool
     now: Moment
 
+    wakes_on_message: bool = True
+    """Whether a letter makes the saga due while nobody owns it."""
+
     @property
-    def is_left_to_a_person(self) -> bool:
-        """Whether the saga waits for a person and for no event, so that no letter makes it due."""
-        return bool(self.waits & (WaitReason.PARKED | WaitReason.PAUSED)) and not self.waits & WaitReason.EVENT
+    def is_parked(self) -> bool:
+        """Whether it waits for a person, among other things perhaps."""
+        return WaitReason.PARKED in self.waits
+
+    @property
+    def waits_for_a_plan(self) -> bool:
+        """Whether it waits for a plan that fits it."""
+        return WaitReason.PLAN in self.waits
+
+    @property
+    def waits_for_an_event(self) -> bool:
+        """Whether it waits for an event and for no retry, so that it is due once its time for that is over."""
+        return self.waits & (WaitReason.EVENT | WaitReason.RETRY) == WaitReason.EVENT
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it has ended and left something over."""
+        return self.status is SagaStatus.FAILED
 
 
 @attrs.frozen

@@ -1,5 +1,5 @@
 -- name: end_saga_row :execrows
--- End a saga, FAILED, whose state cannot be used: its state and its journal stay as they are. Nothing is done if it has
+-- End a saga whose state cannot be used: its state and its journal stay as they are. Nothing is done if it has
 -- moved on from `rev`, or has ended.
 -- Locks: the row, for which the statement waits `patience` milliseconds (55P03).
 -- Plan: the primary key.
@@ -8,7 +8,7 @@ WITH patience AS MATERIALIZED (
 )
 UPDATE saga_fn.saga AS s
 SET
-    status = 'FAILED', waits = 0, token = NULL, owner = NULL, due_at = NULL, last_error = :why::text,
+    status = :status::text, waits = :waits::smallint, token = NULL, owner = NULL, due_at = NULL, last_error = :why::text,
     updated_at = now(), ended_at = now()
 FROM patience
 WHERE s.shard = :shard::smallint AND s.id = :id::uuid AND s.rev = :rev::bigint AND s.ended_at IS NULL

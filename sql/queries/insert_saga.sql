@@ -18,11 +18,7 @@ inserted AS (
         :shard::smallint, :id::uuid, :name::text, :version::integer, :aggregation_id::text, :trace_id::text,
         :request::bytea, :plan::text, :format::smallint, :status::text, :waits::smallint, :state::bytea, 1::bigint,
         :token::uuid, :owner::uuid,
-        CASE
-            WHEN :owner::uuid IS NOT NULL THEN now() + :lease::interval
-            WHEN :status::text = 'RUNNING' THEN now()
-            ELSE :due::timestamptz
-        END
+        CASE WHEN :owner::uuid IS NOT NULL THEN now() + :lease::interval ELSE :due::timestamptz END
     FROM patience
     ON CONFLICT DO NOTHING
     RETURNING s.id

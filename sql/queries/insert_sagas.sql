@@ -2,8 +2,8 @@
 -- nullable: names[], versions[], aggregation_ids[], plans[], tokens[], owners[], statuses[], waits[], dues[], id
 -- not null: lock_timeout
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
--- not returned: the caller reads which of the two it was. Owned rows get a lease. Of the others those that could go on
--- are due at once, those that begin by waiting when that is over.
+-- not returned: the caller reads which of the two it was. Owned rows get a lease, the others are due
+-- as they say.
 -- An array may leave out what would be NULL at its end. NULL stands for 0 in `waits`, and for what is first in `names`,
 -- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
 -- owner whose token it gets.
@@ -44,7 +44,7 @@ inserted AS (
     SELECT
         :shard::smallint, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, :format::smallint,
         n.status, coalesce(n.waits, 0::smallint), n.state, 1::bigint, n.token, n.owner,
-        CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval WHEN n.status = 'RUNNING' THEN now() ELSE n.due END
+        CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval ELSE n.due END
     FROM new AS n CROSS JOIN patience
     ORDER BY n.aggregation_id COLLATE pg_catalog."C", n.id
     ON CONFLICT DO NOTHING

@@ -29,7 +29,7 @@ told AS (
     UPDATE saga_fn.saga AS s
     SET
         signals = s.signals + 1,
-        due_at = CASE WHEN s.owner IS NULL AND (s.waits & 24 = 0 OR s.waits & 4 <> 0) THEN now() ELSE s.due_at END
+        due_at = CASE WHEN s.owner IS NULL AND s.waits & 8 = 0 THEN now() ELSE s.due_at END
     FROM patience
     WHERE
         s.shard = :shard::smallint AND s.id = :saga_id::uuid AND s.ended_at IS NULL

@@ -17,7 +17,8 @@ CREATE TABLE saga_fn.saga (
     -- Format of `state` and of the journal's events: a worker claims only what it can read.
     format         smallint    NOT NULL,
     status         text        NOT NULL,
-    -- Why a suspended saga waits: 1 retry, 2 timer, 4 event, 8 paused, 16 parked, 32 parked until a plan fits.
+    -- Why a suspended saga waits: 1 retry, 2 timer, 4 event, 16 parked, 32 parked until a plan fits. 8 beside these: no
+    -- letter makes it due.
     waits          smallint    NOT NULL,
     -- Fencing token of the current claim: fresh for each, carried by every write.
     token          uuid,

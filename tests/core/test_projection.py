@@ -8,8 +8,8 @@ from saga_fn.core import projection
 from saga_fn.core.events import FailureKind
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
-from saga_fn.core.projection import Projection, SagaStatus, WaitReason
-from tests.core.given import AGAIN, AGAIN_AT_ONCE, SECOND, THRICE, A, B, started, step
+from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, Projection, SagaStatus, WaitReason
+from tests.core.given import AGAIN, AGAIN_AT_ONCE, SECOND, THRICE, A, B, started, step, wait
 
 
 def test_weakness_08_what_is_due_first_is_told_by_one_moment_whatever_the_status() -> None:
@@ -43,9 +43,26 @@ def test_the_row_names_all_reasons_and_the_soonest_moment() -> None:
         1,
         A,
         "payload_unreadable",
+        wakes_on_message=False,
     )
 
 
 def test_a_status_knows_whether_it_is_an_end() -> None:
     ends = {status for status in SagaStatus if status.is_terminal}
     assert ends == {SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED}
+
+
+def test_a_message_wakes_all_but_what_a_person_alone_can_go_on_with() -> None:
+    waits = Plan.of(wait("a"), step("b"))
+    for plan, fails, wakes in ((waits, False, True), (waits, True, True), (Plan.of(step("b")), True, False)):
+        saga = started(plan, *plan.index)
+        if fails:
+            saga.fail(B, FailureKind.UNREADABLE)
+        assert saga.row.wakes_on_message is wakes
+        assert (WaitReason.PARKED in saga.row.waits) is fails
+
+
+def test_the_rows_of_what_cannot_be_read_keep_the_tables_rules() -> None:
+    assert (SET_ASIDE.status, SET_ASIDE.waits, SET_ASIDE.due) == (SagaStatus.SUSPENDED, WaitReason.PARKED, None)
+    assert not SET_ASIDE.wakes_on_message
+    assert (ENDED_UNREAD.status, ENDED_UNREAD.waits, ENDED_UNREAD.due) == (SagaStatus.FAILED, WaitReason.NOTHING, None)

@@ -42,8 +42,6 @@ NOT_YET: Final = {
     "admin.py": "still decides",
     "handle.py": "still decides",
     "engine": "still decides",
-    "store/memory.py": "still decides",
-    "store/memory_processes.py": "still decides",
 }
 
 

@@ -117,6 +117,7 @@ def new_saga(
         token=token,
         owner=OWNER if owned else None,
         writer=token or uuid4(),
+        projection=project(PLAN, decision.unwrap().state),
     )
 
 

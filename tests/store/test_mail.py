@@ -8,7 +8,7 @@ import msgspec
 
 from saga_fn.core.events import AbortRequested, SagaParked
 from saga_fn.core.ids import Moment
-from saga_fn.core.projection import SagaStatus, WaitReason
+from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Letter, Posted, time_of
@@ -66,7 +66,9 @@ async def test_a_letter_does_not_wake_what_waits_for_a_person(store: Store) -> N
 async def test_a_letter_wakes_what_waits_for_an_event_whatever_else_it_waits_for(store: Store) -> None:
     """A branch that waits for a person does not keep the others from what they wait for."""
     both = WaitReason.EVENT | WaitReason.PARKED
-    saga = msgspec.structs.replace(new_saga(store, owned=False), status=SagaStatus.SUSPENDED, waits=both, due=None)
+    saga = msgspec.structs.replace(
+        new_saga(store, owned=False), projection=Projection(SagaStatus.SUSPENDED, both, None, 0, None, None)
+    )
     await store.insert(0, [saga], lease=LONG)
     row = await store.read(saga.id)
     assert row is not None
@@ -78,7 +80,9 @@ async def test_a_letter_wakes_what_waits_for_an_event_whatever_else_it_waits_for
 async def test_a_saga_is_inserted_due_when_it_is_to_begin(store: Store) -> None:
     later = Moment(store.now() + 3_600_000_000)
     saga = new_saga(store, owned=False)
-    waits = msgspec.structs.replace(saga, status=SagaStatus.SUSPENDED, waits=WaitReason.TIMER, due=later)
+    waits = msgspec.structs.replace(
+        saga, projection=Projection(SagaStatus.SUSPENDED, WaitReason.TIMER, later, 0, None, None)
+    )
     await store.insert(0, [waits], lease=LONG)
     row = await store.read(saga.id)
     assert row is not None

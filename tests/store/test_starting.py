@@ -6,7 +6,7 @@ from saga_fn.core.events import AbortRequested
 from saga_fn.core.ids import Moment
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import decode_event, decode_state, moment_of
+from saga_fn.store.records import decode_event, decode_state, moment_of, time_of
 from tests.store.given import LONG, OWNER, PLAN, SHOP, hand_of, new_saga, start
 
 
@@ -31,7 +31,9 @@ async def test_an_unowned_saga_is_due_at_once(store: Store) -> None:
     row = await store.read(new.id)
     assert row is not None
     assert (row.token, row.owner, row.leased) == (None, None, False)
-    assert row.due_at == row.created_at
+    assert new.projection.due is not None
+    assert row.due_at == time_of(new.projection.due)
+    assert await store.due_shards([("shop", 1)]) == [0]
     assert await store.due_shards(SHOP) == [0]
 
 

@@ -223,7 +223,7 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
 
 async def _is_read_by_nobody(engine: SagaEngine, row: SagaRecord) -> bool:
     """Whether no process is known that will read the letters of a saga without an owner: then its sender waits for nothing."""
-    if row.is_left_to_a_person:
+    if not row.wakes_on_message:
         return True
     try:
         known = await engine.store.processes.others(_ANYBODY, seen_within=seen_within())

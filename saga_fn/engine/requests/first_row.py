@@ -11,7 +11,7 @@ from saga_fn.arguments import check_key
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
 from saga_fn.core.plan import Plan
-from saga_fn.core.projection import SagaStatus, WaitReason, project
+from saga_fn.core.projection import project
 from saga_fn.core.transition import transition
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
@@ -73,7 +73,6 @@ def first_of(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
         else:
             event, moved = bound
             live.state = moved.state
-    shown = project(plan, moved.state) if plan.waits or request.delay else None
     new = NewSaga(
         id=saga_id,
         name=registered.name,
@@ -87,9 +86,7 @@ def first_of(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
         token=None if live is None else live.token,
         owner=None if live is None else live.owner,
         writer=new_uuid() if live is None else live.token,
-        status=SagaStatus.RUNNING if shown is None else shown.status,
-        waits=WaitReason.NOTHING if shown is None else shown.waits,
-        due=None if shown is None else shown.due,
+        projection=project(plan, moved.state),
     )
     return new, live, moved
 

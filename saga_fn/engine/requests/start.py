@@ -318,8 +318,8 @@ class Starter:
             if new and pending.live is not None:
                 pending.live.begun(at, deadline=sent + self._engine.options.lease.total_seconds())
                 self._engine.drive_started(pending.live, pending.actions)
-            elif new and pending.new.due is not None:
-                self._engine.on_due(pending.new.due)
+            elif new and pending.new.projection.due is not None:
+                self._engine.on_due(pending.new.projection.due)
 
     async def _created(
         self, shard: int, sagas: Sequence[NewSaga], *, patience: timedelta

@@ -1,0 +1,57 @@
+"""The statuses and wait reasons that SQL names are the core's: each list, each word and each bit."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pytest
+
+from saga_fn._tools.sql.generate import QUERIES
+from saga_fn.core.projection import SagaStatus, WaitReason
+from saga_fn.store.records import NOT_BY_MESSAGE
+
+SQL: Final = {
+    path.stem: path.read_text("utf-8") for path in sorted(QUERIES.parent.rglob("*.sql")) if "guard" not in path.parts
+}
+LISTS: Final = re.compile(r"ARRAY\[('[A-Z]+'(?:, '[A-Z]+')*)\]")
+WORDS: Final = re.compile(r"'([A-Z]{4,})'")
+MASKS: Final = re.compile(r"waits & (\d+)")
+FROM: Final = re.compile(r"waits >= (\d+)")
+ENDS: Final = [status.value for status in SagaStatus if status.is_terminal]
+TIMED: Final = WaitReason.RETRY | WaitReason.TIMER
+IN_A_ROW: Final = {"0001_sagas", "commit_saga", "commit_sagas"}
+"""Where a row's end is told by its status: the table's rules, and the two statements that write a row's end beside it."""
+ASKED: Final = {"0001_sagas", "read_attention"}
+"""Where one status is named: the index of what has failed and the look at it, and the rule for rows without a moment."""
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_a_list_of_statuses_is_that_of_all_or_of_the_ends(name: str) -> None:
+    lists = [re.findall(r"[A-Z]+", each) for each in LISTS.findall(SQL[name])]
+    assert all(each in ([*SagaStatus], ENDS) for each in lists)
+    assert bool(lists) is (name in IN_A_ROW)
+
+
+@pytest.mark.parametrize("name", SQL)
+def test_no_statement_names_a_status_but_to_find_what_has_failed(name: str) -> None:
+    words = set(WORDS.findall(LISTS.sub("", SQL[name]))) & {*SagaStatus}
+    assert bool(words) is (name in ASKED)
+
+
+def test_the_bits_that_statements_look_at_are_those_of_the_core() -> None:
+    known = {TIMED, WaitReason.RETRY, WaitReason.EVENT, WaitReason.PARKED, NOT_BY_MESSAGE}
+    assert {int(bits) for text in SQL.values() for bits in MASKS.findall(text)} == {int(each) for each in known}
+
+
+def test_what_is_parked_is_found_by_comparing() -> None:
+    """An index on `waits` finds what is parked, or parked for want of a plan, by the size of the number."""
+    least = {int(number) for text in SQL.values() for number in FROM.findall(text)}
+    assert least == {int(WaitReason.PARKED), int(WaitReason.PLAN)}
+    lower = [each for each in WaitReason if each < WaitReason.PARKED]
+    assert sum(lower) + NOT_BY_MESSAGE < WaitReason.PARKED
+    assert {*WaitReason} == {*lower, WaitReason.PARKED, WaitReason.PLAN}
+
+
+def test_no_reason_to_wait_has_the_bit_that_keeps_messages_from_waking() -> None:
+    assert NOT_BY_MESSAGE not in {each.value for each in WaitReason}
