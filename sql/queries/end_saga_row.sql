@@ -8,7 +8,7 @@ WITH patience AS MATERIALIZED (
 )
 UPDATE saga_fn.saga AS s
 SET
-    status = :status::text, waits = :waits::smallint, token = NULL, owner = NULL, due_at = NULL, last_error = :why::text,
-    updated_at = now(), ended_at = now()
+    status = :status::text, waits = :waits::smallint, token = NULL, owner = NULL, due_at = NULL,
+    last_error = :why::text, updated_at = now(), ended_at = now()
 FROM patience
 WHERE s.shard = :shard::smallint AND s.id = :id::uuid AND s.rev = :rev::bigint AND s.ended_at IS NULL

@@ -2,8 +2,8 @@
 -- nullable: names[], versions[], aggregation_ids[], plans[], tokens[], owners[], statuses[], waits[], dues[], id
 -- not null: lock_timeout
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
--- not returned: the caller reads which of the two it was. Owned rows get a lease, the others are due
--- as they say.
+-- not returned: the caller reads which of the two it was. Owned rows get a lease, the others are due as they
+-- say.
 -- An array may leave out what would be NULL at its end. NULL stands for 0 in `waits`, and for what is first in `names`,
 -- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
 -- owner whose token it gets.
