@@ -29,10 +29,12 @@ from saga_fn.core.effects import Action, RunCompensation, RunProbe, RunStep
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.hold.leases import LeaseKeeper
 from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_sagas import SagaLost
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed
 from tests.engine.conftest import Make
 from tests.engine.shop import Done, Order
+from tests.observed import Observed
 
 SOON = 20.0
 LEASE = timedelta(milliseconds=600)
@@ -158,10 +160,9 @@ async def test_what_was_to_begin_never_begins_here_if_somebody_has_taken_the_sag
 
     monkeypatch.setattr(Interpreter, "_act", overtaken)
     async with SagaOrchestrator(memory, lease=LEASE, poll_interval=timedelta(milliseconds=100)) as orchestrator:
+        told = Observed(orchestrator)
         run = await orchestrator.register("late", definition(diary, "goes")).start(Order("goes"))
-        async with asyncio.timeout(SOON):
-            while run.id in orchestrator.engine.held:
-                await asyncio.sleep(0.01)
+        await told.until(SagaLost)
         assert diary.lines == ["first"], "it is the other's now"
         assert isinstance(await run.outcome(SOON), Completed)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
@@ -12,10 +11,13 @@ from uuid import UUID
 import pytest
 
 from saga_fn import MemoryStore, SagaAdmin, SagaBuilder, SagaOrchestrator, step
+from saga_fn.engine.observe.of_process import LeasesRanOut
+from saga_fn.engine.observe.of_sagas import SagaLost
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.records import Committed, Live
 from tests.engine.conftest import Make
 from tests.engine.shop import Order, Shop, make_saga
+from tests.observed import Observed
 
 SOON = 20.0
 
@@ -49,18 +51,16 @@ async def test_leases_that_run_out_are_spoken_of_once(
     hold = asyncio.Event()
     lease = timedelta(milliseconds=300)
     async with SagaOrchestrator(store, lease=lease, poll_interval=timedelta(seconds=60)) as orchestrator:
+        told = Observed(orchestrator)
         handle = orchestrator.register("shop", make_saga(Shop(hold=hold)))
         await handle.start_many(Order(str(number)) for number in range(10))
-        with caplog.at_level(logging.WARNING, "saga_fn"):
-            while sum(_counts(caplog)) < 10:
-                await asyncio.sleep(0.02)
+        await told.until(SagaLost, times=10)
         hold.set()
-    assert len(_counts(caplog)) <= 2  # all at once, or in two looks if they were started a moment apart
-
-
-def _counts(caplog: pytest.LogCaptureFixture) -> list[int]:
-    told = [record.getMessage() for record in caplog.records if "ran out" in record.getMessage()]
-    return [int(line.split(" on ")[1].split()[0]) for line in told]
+    ran_out = told.all(LeasesRanOut)
+    assert sum(len(fact.sagas) for fact in ran_out) == 10
+    assert len(ran_out) <= 2  # all at once, or in two looks if they were started a moment apart
+    said = [record.getMessage() for record in caplog.records if "ran out" in record.getMessage()]
+    assert len(said) == len(ran_out)
 
 
 async def test_a_lease_whose_row_is_another_s_is_given_up_and_the_others_are_kept(
@@ -86,11 +86,11 @@ async def test_a_lease_whose_row_is_another_s_is_given_up_and_the_others_are_kep
     async with SagaOrchestrator(
         store, lease=timedelta(milliseconds=400), poll_interval=timedelta(seconds=60)
     ) as orchestrator:
+        told = Observed(orchestrator)
         handle = orchestrator.register("shop", make_saga(Shop(hold=hold)))
         runs = await handle.start_many(Order(str(number)) for number in range(10))
         stolen |= {runs[0].id, runs[1].id}
-        while len(orchestrator.engine.held) > 8:
-            await asyncio.sleep(0.01)
+        await told.until(SagaLost, times=2)
         assert stolen.isdisjoint(orchestrator.engine.held)
         hold.set()
         for run in runs[2:]:

@@ -13,8 +13,11 @@ import asyncpg
 import pytest
 
 from saga_fn import Completed, SagaOrchestrator, StoreUnavailableError
+from saga_fn.engine.observe.of_process import CommitsWait
+from saga_fn.engine.observe.of_sagas import AttemptBegun
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.engine.wire import Wire, wired
+from tests.observed import Observed
 
 SOON = 20.0
 LEASE = timedelta(seconds=2)
@@ -103,17 +106,15 @@ async def test_while_the_database_is_away_nothing_more_is_taken_on(wire: Wire) -
     shop = Shop(hold=asyncio.Event())
     assert shop.hold is not None
     async with SagaOrchestrator(wire.dsn, concurrency=20, poll_interval=OFTEN) as orchestrator:
+        told = Observed(orchestrator)
         handle = orchestrator.register("shop", make_saga(shop))
         runs = await handle.start_many([Order(str(number)) for number in range(40)])
-        async with asyncio.timeout(SOON):
-            while len(orchestrator.engine.held) < 20:
-                await asyncio.sleep(0.01)
+        await told.until(AttemptBegun, lambda begun: begun.step == "charge", times=20)
         wire.down = True
         wire.cut()
         shop.hold.set()
-        async with asyncio.timeout(SOON):
-            while "commits wait for the database" not in (await orchestrator.health()).problems:
-                await asyncio.sleep(0.01)
+        await told.until(CommitsWait)
+        assert "commits wait for the database" in (await orchestrator.health()).problems
         for answer in await asyncio.gather(*(handle.start(Order("late")) for _ in range(50)), return_exceptions=True):
             assert isinstance(answer, StoreUnavailableError), "whoever starts hears of it, and nothing queues up"
         assert len(orchestrator.engine.held) == 20

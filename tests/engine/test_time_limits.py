@@ -28,6 +28,7 @@ from saga_fn import (
     StoreUnavailableError,
 )
 from saga_fn.embedded import EmbeddedPostgres
+from saga_fn.engine.observe.of_sagas import SagaClaimed
 from saga_fn.engine.requests.events import OutsideEvent
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.postgres import PostgresStore
@@ -35,6 +36,7 @@ from saga_fn.store.records import Letter
 from tests.conftest import SETTINGS
 from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.engine.wire import Wire, wired
+from tests.observed import Observed
 
 SOON = 40.0
 """Far more than any of these takes, and far less than for ever."""
@@ -343,11 +345,10 @@ async def test_a_letter_whose_row_is_locked_keeps_no_other_commit_waiting(any_ds
         await transaction.start()
         await stranger.execute("SELECT 1 FROM saga_fn.saga_inbox FOR UPDATE")
         async with SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=OFTEN) as orchestrator:
+            told = Observed(orchestrator)
             waiting = orchestrator.register("waiting", waiting_saga())
             others = orchestrator.register("others", make_saga(Shop()))
-            async with asyncio.timeout(SOON):
-                while first.id not in orchestrator.engine.held:
-                    await asyncio.sleep(0.01)
+            await told.until(SagaClaimed, lambda claimed: claimed.saga.id == first.id)
             for number in range(5):
                 run = await others.start(Order(str(number)))
                 assert await run.result(SOON) == Done("ship")
