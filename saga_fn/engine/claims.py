@@ -6,12 +6,15 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, final
 from uuid import UUID
 
+import attrs
+
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.room import rooms as rooms_of
+from saga_fn.engine.observe.of_process import ClaimRound
 from saga_fn.engine.observe.of_sagas import SagaNotClaimable
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.store.faults import is_an_answer
@@ -26,14 +29,18 @@ _LONGEST_PASSED_OVER: Final = 3600.0
 _MOST_PASSED_OVER: Final = 200
 
 
-def with_room(engine: SagaEngine, turn: int) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int], bool]:
-    """The definitions there is room for, how much there is of each whose name has a limit, and whether any such runs."""
-    registry = engine.registry
-    if not registry.limits:
-        return registry.pairs, {}, False
-    running = engine.running_of(registry.limits)
-    pairs, rooms = rooms_of(registry.pairs, registry.limits, running, turn)
-    return pairs, rooms, any(running[name] for name in registry.limits)
+@attrs.frozen
+class Taken:
+    """What was claimed in one shard, at one go."""
+
+    shard: int
+    claimed: int
+    driven: Sequence[asyncio.Future[None]]
+    """Each is done when its saga is given up again."""
+    full: bool
+    """As much was claimed as was asked for: there may be more."""
+    limited: bool
+    """There may be more of a name that has a limit."""
 
 
 @final
@@ -44,15 +51,59 @@ class Claims:
         self._engine = engine
         self._at_once = _MOST_CLAIMS
         """How many sagas are claimed at once: fewer where what they need cannot be read within a statement's time."""
+        self._turn = 0
+        self.crowded: bool = False
+        """Whether sagas run whose name has a limit: when one ends, others of its name may begin."""
         self._refused: dict[UUID, tuple[float, float]] = {}
         """The sagas that could not be claimed: until when (monotonic time) they are passed over, and for how long."""
 
-    async def take(
+    def room(self) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
+        """The definitions there is room for, and how much there is of each whose name has a limit."""
+        self._turn += 1
+        registry = self._engine.registry
+        if not registry.limits:
+            self.crowded = False
+            return registry.pairs, {}
+        running = self._engine.running_of(registry.limits)
+        self.crowded = any(running[name] for name in registry.limits)
+        return rooms_of(registry.pairs, registry.limits, running, self._turn)
+
+    async def round(self, shards: Sequence[int], free: Callable[[], int]) -> AsyncIterator[Taken]:
+        """Claim in each of these shards once, and drive what was claimed.
+
+        No more at a time than `free` says by then. They are gone through in another order each time, for the first ones may
+        take all the slots.
+        """
+        for shard in random.sample(shards, len(shards)):
+            asked = self._most(free())
+            pairs, rooms = self.room()
+            claims: Sequence[ClaimedSaga] = []
+            driven: Sequence[asyncio.Future[None]] = []
+            if asked > 0 and pairs:
+                sent = time.monotonic()
+                claims = await self._take(shard, pairs, rooms, asked)
+                driven = await self._drive(claims, sent)
+            full = len(claims) == max(asked, 0)
+            yield Taken(shard, len(claims), driven, full, self._is_limited(pairs, rooms, claims))
+
+    def _is_limited(
+        self,
+        pairs: Sequence[tuple[str, int]],
+        rooms: Mapping[tuple[str, int], int],
+        claims: Sequence[ClaimedSaga],
+    ) -> bool:
+        if len(pairs) < len(self._engine.registry.pairs):
+            return True
+        if not rooms:
+            return False
+        taken = Counter((claim.name, claim.version) for claim in claims)
+        return any(taken[pair] == room for pair, room in rooms.items())
+
+    async def _take(
         self, shard: int, pairs: Sequence[tuple[str, int]], rooms: Mapping[tuple[str, int], int], limit: int
     ) -> Sequence[ClaimedSaga]:
-        """Claim at most `limit` due sagas of these definitions, and no more than `most` of that."""
+        """Claim at most `limit` due sagas of these definitions."""
         engine = self._engine
-        limit = self.most(limit)
         passed_over = [*engine.roster.passed_over(), *self._passed_over()]
         try:
             return await engine.store.claim_due(
@@ -69,11 +120,11 @@ class Claims:
                 raise
             return await self._one_by_one(shard, pairs, rooms, limit, passed_over, error)
 
-    def most(self, limit: int) -> int:
+    def _most(self, limit: int) -> int:
         """How many are claimed at once where there is room for `limit`."""
         return min(limit, self._at_once)
 
-    async def drive(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Future[None]]:
+    async def _drive(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Future[None]]:
         """Go on with what was claimed; where the store was too slow to give what they need, fewer are claimed from then on."""
         try:
             driven = await self._engine.drive_claimed(claims, sent)
@@ -145,35 +196,28 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
     if engine.registry.awaits_events:
         await engine.sweep.run()
     pairs = engine.registry.pairs
-    taking = Claims(engine)
-    claimed = turn = in_vain = 0
+    claims = Claims(engine)
+    claimed = in_vain = 0
     mine: set[asyncio.Future[None]] = set()
-    shards = list(await engine.store.due_shards(pairs) if pairs else [])
+
+    def free() -> int:
+        return min(slots - len(mine), limit - claimed)
+
+    shards = await engine.store.due_shards(pairs) if pairs else []
     while shards and claimed < limit and in_vain <= len(pairs):  # by then each version has had its turn
-        random.shuffle(shards)
         before = claimed
-        behind: list[int] = []
-        for shard in shards:
-            while claimed < limit:
-                free = taking.most(min(slots - len(mine), limit - claimed))
-                if free <= 0:
-                    _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
-                    continue
-                turn += 1
-                open_to, rooms, _ = with_room(engine, turn)
-                sent = time.monotonic()
-                claims = await taking.take(shard, open_to, rooms, free)
-                claimed += len(claims)
-                mine |= set(await taking.drive(claims, sent))
-                if len(claims) < free:
-                    taken = Counter((claim.name, claim.version) for claim in claims)
-                    if len(open_to) < len(pairs) or any(taken[pair] == room for pair, room in rooms.items()):
-                        behind.append(shard)  # there may be more of a name that has a limit
-                    break
-        shards = behind
+        behind: list[Taken] = []
+        async for taken in claims.round(shards, free):
+            claimed += taken.claimed
+            mine.update(taken.driven)
+            if taken.full or taken.limited:
+                behind.append(taken)
+        shards = [taken.shard for taken in behind]
         in_vain = in_vain + 1 if claimed == before else 0
-        if shards and mine:
+        if mine and behind and (len(mine) >= slots or not any(taken.full for taken in behind)):
             _, mine = await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)
+    if engine.observers.listens:
+        engine.observers.tell(ClaimRound(claimed))
     while mine:
         _, mine = await asyncio.wait(mine)
     return claimed

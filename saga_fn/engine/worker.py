@@ -8,11 +8,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Sequence
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
-from saga_fn.engine.claims import Claims, with_room
+from saga_fn.engine.claims import Claims
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_process import (
     ClaimRound,
@@ -24,7 +23,6 @@ from saga_fn.engine.observe.of_process import (
 )
 from saga_fn.engine.tasks import Upkeep, call_later
 from saga_fn.errors import StoreError, shown
-from saga_fn.store.records import ClaimedSaga
 
 _SHORTEST_WAIT = 0.05
 SLOTS_HELD = 120.0
@@ -48,9 +46,6 @@ class Worker:
         self.failures: int = 0
         """Passes in a row that failed; 0 when the last one went well."""
         self.last_error: str | None = None
-        self._turn = 0
-        self._crowded = False
-        """Whether sagas run whose name has a limit: when one ends, others of its name may begin."""
         self._told_full = False
         self._next_sweep = 0.0
         self._sweeping = self._sweeper()
@@ -108,7 +103,7 @@ class Worker:
             call_later(wait + 0.001, self.wake)
 
     def _slot_freed(self) -> None:
-        if self._crowded:  # a slot of a name that has a limit may be among those
+        if self._claims.crowded:  # a slot of a name that has a limit may be among those
             self.wake()
         if self._behind and self._free() > self._engine.options.concurrency // 32:
             self.wake()
@@ -200,7 +195,7 @@ class Worker:
         if not engine.registry.pairs and not self._told:
             self._told = True
             engine.observers.tell(WorksOn(()))
-        pairs, _ = self._room()
+        pairs, _ = self._claims.room()
         if not pairs or self._free() <= 0:
             if pairs and engine.committer.stalled and self._polls_now():
                 await engine.store.due_shards(pairs)  # nothing would be claimed, but whether the store answers is told
@@ -208,21 +203,12 @@ class Worker:
         shards = self._behind
         if self._polls_now() or not shards:
             shards = list({*shards, *await engine.store.due_shards(pairs)})
-        # In another order each time, for the first ones may take all the slots.
-        random.shuffle(shards)
         self._behind = []
         claimed = 0
-        for shard in shards:
-            asked = self._claims.most(self._free())
-            claims: Sequence[ClaimedSaga] = []
-            pairs, rooms = self._room()
-            if asked > 0 and pairs:
-                sent = time.monotonic()
-                claims = await self._claims.take(shard, pairs, rooms, asked)
-                claimed += len(claims)
-                await self._claims.drive(claims, sent)
-            if len(claims) == max(asked, 0):
-                self._behind.append(shard)
+        async for taken in self._claims.round(shards, self._free):
+            claimed += taken.claimed
+            if taken.full:
+                self._behind.append(taken.shard)
         if not claimed:
             engine.suspects.nothing_else()
         return claimed
@@ -234,12 +220,6 @@ class Worker:
             return False
         self._next_poll = now + self._engine.options.poll_interval.total_seconds()
         return True
-
-    def _room(self) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
-        """The definitions there is room for, and how much there is of each whose name has a limit."""
-        self._turn += 1
-        pairs, rooms, self._crowded = with_room(self._engine, self._turn)
-        return pairs, rooms
 
     async def _rest(self, seconds: float) -> bool:
         """Wait, or be woken sooner: whether it was so."""

@@ -51,7 +51,7 @@ class CommitsRecovered(FactBase, frozen=True):
 
 
 class ClaimRound(FactBase, frozen=True):
-    """The worker has looked for due sagas."""
+    """The worker, or `run_due`, has looked for due sagas."""
 
     claimed: int
 
