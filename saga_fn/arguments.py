@@ -1,4 +1,4 @@
-"""What callers pass, judged before anything is done with it: the type checkers do not see every caller."""
+"""The arguments of callers, judged before anything is done with them: the type checkers do not see every caller."""
 
 from __future__ import annotations
 

@@ -329,8 +329,8 @@ class SagaHandle(Generic[D, R]):
     def attach(self, saga_id: UUID) -> SagaRun[R]:
         """Give a saga of this name that was started before, here or elsewhere, under any version of its definition.
 
-        It asks nothing yet. The first look raises SagaNotFoundError for the id of a saga of another name, so that an id that came
-        in a URL can be passed on.
+        It asks nothing yet. The first look raises SagaNotFoundError for the id of a saga of another name. So an id that came in
+        a URL can be passed on.
 
         The result is the output of the step that gave the result in the saga's own version. It has that version's type where this
         process has registered that version. `result` and `outcome` raise PayloadError if this version promises a result and that

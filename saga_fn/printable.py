@@ -1,4 +1,4 @@
-"""What is told to people: texts from elsewhere, printable and no longer than they have to be, and lengths of time."""
+"""Texts for people: texts from elsewhere, printable and no longer than they have to be, and lengths of time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 LONGEST_NAME: Final = 100
 LONGEST_TOLD: Final = 1000
-"""Of what an exception says, in the text of another exception or in a log."""
+"""Characters of an exception's text, in the text of another exception or in a log."""
 _WHOLE: Final = ((86_400_000_000, "days"), (3_600_000_000, "hours"), (60_000_000, "minutes"))
 
 
@@ -35,7 +35,7 @@ def raw_message_of(error: object) -> str:
 
 
 def name_of_type(value: object) -> str:
-    """The name of the value's type. Whoever makes a type chooses its name, with line breaks and all."""
+    """The name of the value's type. The author of a type chooses its name, with line breaks and all."""
     return printable(str(type(value).__name__), LONGEST_NAME)
 
 

@@ -68,8 +68,9 @@ class EventSender(Generic[T]):
     ) -> Delivery:
         """Send one event. It is durable when this returns.
 
-        It returns at once where the saga sleeps or waits. It returns `buffered` after some 0.3 seconds where no process works on
-        the saga's version, and after 5 seconds at most where its owner is busy. A process that died without leaving counts
+        It returns at once where the saga sleeps or waits. Where no process works on
+        the saga's version, it returns `buffered` after some 0.3 seconds. Where the saga's owner is busy, that takes 5 seconds at
+        most. A process that died without leaving counts
         for 90 seconds as one that is there.
 
         An event that was answered `kept` or `buffered` is never dropped before it expires, unless its saga ends. When the

@@ -18,7 +18,7 @@ from saga_fn._tools.pythons import pythons
 
 ROOT = Path(__file__).parents[2]
 EXPECTED = "Payment(payment_id='payment-for-reservation-of-order-123')"
-# What a service needs beside its own code: the schema, its rights, and the guard's table.
+# A service needs beside its own code: the schema, its rights, and the guard's table.
 PRINTED = (
     ("-m", "saga_fn.store.migrate", "--print"),
     ("-c", "import asyncio, saga_fn.guard as guard; assert guard.Guard()"),

@@ -1,7 +1,7 @@
 """When a value is the one that was stored: by its own equality, but for local times, which Python compares by the zone.
 
 In the hour that comes twice a time of a zone equals none of another zone, not even itself with a fixed offset (PEP 495).
-What comes back has a fixed offset; it is the same if it shows the same clock with the same offset.
+The datetime that comes back has a fixed offset; it is the same if it shows the same clock with the same offset.
 """
 
 from __future__ import annotations

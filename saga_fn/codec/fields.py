@@ -27,7 +27,7 @@ class Field:
 
 @attrs.frozen
 class Fields:
-    """What is known of a class."""
+    """The facts that are known of a class."""
 
     each: tuple[Field, ...]
     known: frozenset[str]
@@ -41,7 +41,7 @@ class Fields:
 
 
 class PydanticModel(Protocol):
-    """What this package asks of a pydantic model, without importing pydantic."""
+    """The part of a pydantic model that this package uses, without importing pydantic."""
 
     model_fields: Mapping[str, Any]  # Any: pydantic's FieldInfo
     __dict__: dict[str, object]

@@ -1,4 +1,4 @@
-"""What JSON would lose in a value, and equality cannot see: searched for, where the type can hold it."""
+"""Parts of a value that JSON would lose, and equality cannot see: searched for, where the type can hold it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a type can hold, found out once, when it is first used: types whose values could not all come back are refused."""
+"""The kinds of values that a type can hold, found out once. A type whose values could not all come back is refused."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CHANGEABLE: Final = (
 
 @attrs.frozen
 class Traits:
-    """What matters of a type when its values are encoded and read."""
+    """The traits of a type that matter when its values are encoded and read."""
 
     by_pydantic: bool = False
     """Only pydantic can tell its values apart: it is a model, or holds a union of models."""

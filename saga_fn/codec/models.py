@@ -53,7 +53,7 @@ class Models:
         self.names: frozenset[str] = frozenset(
             name for model in _models_in(tp) for info in (model.model_fields,) for name in info
         )
-        """What paths may name."""
+        """The names that paths may have."""
 
     def encode(self, value: object) -> bytes:
         """The JSON of a value."""
@@ -285,7 +285,7 @@ def _is_enum(tp: object) -> bool:
 
 
 def to_json(value: object) -> object:
-    """What msgspec does not know, as JSON."""
+    """A value of a type that msgspec does not know, as JSON."""
     cls = type(value)
     if is_model(cls):
         return msgspec.Raw(models_of(cls).encode(value))
@@ -293,7 +293,7 @@ def to_json(value: object) -> object:
 
 
 def from_builtins(tp: type, plain: object) -> object:
-    """What JSON has for a class that msgspec does not know, as an object of it."""
+    """The JSON of a class that msgspec does not know, as an object of it."""
     if tp is object or isinstance(plain, tp):
         return plain
     if is_model(tp):

@@ -1,4 +1,4 @@
-"""What older builds may have written of a value: the same JSON without fields that they did not know.
+"""The JSON that older builds may have written of a value: the same JSON without fields that they did not know.
 
 The fingerprint of an input tells whether one of these is what was written, where nothing but the fingerprint was kept.
 """

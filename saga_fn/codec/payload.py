@@ -3,10 +3,11 @@
 The format is JSON in UTF-8, so that an operator can read a payload in psql. JSON cannot say everything that Python
 can, and a payload that silently comes back as something else would corrupt a saga long after the mistake. So the law
 of this package is: `decode(encode(v))` is the same as `v`, or `encode(v)` raises. It is held by doing it: every value is
-decoded again and compared before it is given away. What equality cannot see (a NaN that turns into null behind a field that
-is not compared, a datetime that means another instant on another machine) is searched for, where the type can hold it.
+decoded again and compared before it is given away. Equality cannot see every difference: a NaN may turn into null behind a
+field that is not compared, a datetime may mean another instant on another machine. Those are searched for, where the type can
+hold them.
 
-What no value of a type could keep is refused with the type, when a saga is defined.
+A type that no value could keep is refused when a saga is defined.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from saga_fn.errors import PayloadError
 T = TypeVar("T")
 
 _ENDS: Final = (KeyboardInterrupt, SystemExit)
-"""What ends the program, wherever it is raised: it says nothing of a value."""
+"""Exceptions that end the program, wherever they are raised: they say nothing of a value."""
 _STORED = "stored data"
 _CHANGED = "if the saga's definition changed while sagas were live, register the new one as a new version"
 _RENAMED = (
@@ -117,7 +118,7 @@ class PayloadType(Generic[T]):
             flaw = first_flaw(value) if self._traits.can_hide_flaws and equal else None
         except _ENDS:
             raise
-        # Whatever a user's class raises while it is encoded, built or compared, it is this value that cannot be stored.
+        # A user's class may raise anything while it is encoded, built or compared: then this value cannot be stored.
         except BaseException as error:  # noqa: BLE001 - as just said
             raise self._refusal(value, error) from None  # its text may hold what was given
         if flaw is not None:
@@ -164,14 +165,14 @@ class PayloadType(Generic[T]):
             return False
 
     def older(self, data: Sequence[bytes], values: Sequence[T]) -> Iterator[list[bytes]]:
-        """What a build that knew fewer optional fields may have written of these values, all of them alike."""
+        """The JSON that a build with fewer optional fields may have written of these values, all of them alike."""
         if self._traits.has_defaults:
             yield from older_forms(data, values, lambda text, value: self.means(text, cast("T", value)))
 
     def accept(self, value: object) -> T:
         """`value`, as a T: itself if it is one, converted if it is the dict, list... that stands for one.
 
-        Raises PayloadError if it cannot be converted, or has a field that is not known. What is inside a T is judged by
+        Raises PayloadError if it cannot be converted, or has a field that is not known. The inside of a T is judged by
         `encode`, not here.
 
         >>> PayloadType.of(tuple[int, ...]).accept([1, 2])

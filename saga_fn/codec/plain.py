@@ -1,6 +1,6 @@
 """JSON side by side with the value it stands for: what of it was not read, and how it is put in order.
 
-What people write may not name a field that there is not. What is stored may: a newer build wrote it, or an older one, which
+A value that people write may not name a field that there is not. A stored one may: a newer build wrote it, or an older one, which
 knew nothing of a field that there is now. Only both at once in one object look like a field that was renamed, whose value
 would be lost for a default.
 """
@@ -34,14 +34,14 @@ class Unread:
 
     @property
     def refused(self) -> str:
-        """What is wrong with it as something that people write, where a field that has a default may be missing."""
+        """The fault of a value that people write, where a field that has a default may be missing."""
         if self.stranger is not None:
             return f"a {self.stranger} stands where another type is wanted"
         return f"there is no field {', '.join(map(_quoted, self.unknown))}"
 
     @property
     def fact(self) -> str:
-        """What is wrong with it as something that was stored."""
+        """The fault of a value that was stored."""
         return (
             f"{self.refused}, and {', '.join(map(_quoted, self.missing))} is missing" if self.missing else self.refused
         )
@@ -176,5 +176,5 @@ def _arranged_object(plain: dict[str, object], value: object, fields: Fields) ->
 
 
 def _filled(inside: object) -> object:
-    """What was left out, as it would have been encoded."""
+    """The fields that were left out, as they would have been encoded."""
     return _arranged(msgspec.json.decode(encode(inside)), inside)

@@ -1,4 +1,4 @@
-"""What messages say of types and of errors. They name types, fields and places, never a value: payloads do not belong in logs."""
+"""The words of messages about types and errors. They name types, fields and places, never a value: payloads do not belong in logs."""
 
 from __future__ import annotations
 

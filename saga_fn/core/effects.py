@@ -1,4 +1,4 @@
-"""What is to be done about it, as data. Effects of two kinds, told apart by type.
+"""The effects of an event, as data. They are of two kinds, told apart by type.
 
 `Write` effects are committed together with the state. `Action` effects are started after that commit is durable, and
 only then. The interpreter carries them out one by one and decides nothing.
@@ -63,7 +63,7 @@ Action: TypeAlias = RunStep | RunCompensation | RunProbe | CancelExecution
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):
-    """What an accepted event leads to.
+    """The answer to an accepted event.
 
     `needs` names the steps that could start now if their inputs were on the event: an owner computes them and asks
     again, with the same event carrying them; whoever does not own the saga leaves them to the next owner.
@@ -96,7 +96,7 @@ class Refusal(enum.StrEnum):
     NOT_WAITING = "not_waiting"
     """The step is not waiting, so it cannot be skipped."""
     COMPENSATION_BEGUN = "compensation_begun"
-    """What has begun to be undone cannot go forward again."""
+    """A step whose undoing has begun cannot go forward again."""
     TOO_MANY_EVENTS = "too_many_events"
     NO_ROOM = "no_room"
     """The saga keeps as many events as it may: this one stays where it is stored, and is offered again; see `takes_more`."""
@@ -144,9 +144,9 @@ class Rejection:
     refusal: Refusal
     step: StepId | None = None
     misfit: Misfit | None = None
-    """Of a plan that does not fit: how `step` does not."""
+    """For a plan that does not fit: how `step` does not."""
     other: StepId | None = None
-    """Of `OUT_OF_ORDER`: the step that is not done."""
+    """For `OUT_OF_ORDER`: the step that is not done."""
 
 
 Decision: TypeAlias = Success[Transition] | Failure[Rejection]

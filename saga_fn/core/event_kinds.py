@@ -61,7 +61,7 @@ class PayloadKind(enum.Enum):
     VALUE = enum.auto()
     """A value of the user's: the initial data, an output, an outside event's body."""
     ERROR = enum.auto()
-    """What went wrong, if anything did."""
+    """The error, if there was one."""
 
 
 def is_result(event: Event) -> TypeIs[Result]:

@@ -1,4 +1,4 @@
-"""What can happen to a saga, in the past tense. Each event says who raises it; folding them gives the state.
+"""Everything that can happen to a saga, in the past tense. Each event says who raises it; folding them gives the state.
 
 `at` is database time. Events that may let a step start carry `inputs`: what the interpreter found when it computed the
 inputs of the steps that `Transition.needs` named. Without them the step stays startable, for any later owner.
@@ -62,7 +62,7 @@ Binding: TypeAlias = Bound | Unbindable | Declined | Until | BoundEach
 
 
 class FailureKind(enum.IntEnum):
-    """What a failed execution says about the world."""
+    """The meaning of a failed execution for the world."""
 
     ERROR = 0
     """It raised: taken as not done."""
@@ -73,7 +73,7 @@ class FailureKind(enum.IntEnum):
     UNREADABLE = 3
     """It could not be called: a stored payload does not decode."""
     REFUSED = 4
-    """It answered that it will not be done, and has not been: final. What earlier attempts left open is another matter."""
+    """It answered that it will not be done, and has not been: final. It says nothing about earlier attempts."""
     FATAL = 5
     """It raised what is not to be tried again: taken as not done, and final."""
 
@@ -207,7 +207,7 @@ class CompensationRequested(msgspec.Struct, frozen=True, gc=False, array_like=Tr
 
 
 class AbortRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=11):
-    """An operator ends the saga as it is. What runs now may run on until `until`."""
+    """An operator ends the saga as it is. A step that runs now may run on until `until`."""
 
     at: Moment
     until: Moment
@@ -315,7 +315,7 @@ Event: TypeAlias = (
     | BeginRequested
 )
 OperatorVerb: TypeAlias = StepSkipped | RetryRequested | CompensationRequested | AbortRequested | MarkedCompensated
-"""What operators ask for. Each names the revision that the operator saw, if it is to count for that alone."""
+"""The requests of operators. Each names the revision that the operator saw, if it is to count for that alone."""
 _VERBS: Final[frozenset[type[object]]] = frozenset(get_args(OperatorVerb))
 
 
@@ -325,7 +325,7 @@ def is_verb(event: Event) -> TypeIs[OperatorVerb]:
 
 
 TakesUp: TypeAlias = RetryRequested | CompensationRequested | MarkedCompensated
-"""What may be asked of a saga that has FAILED."""
+"""The requests that a saga accepts which has FAILED."""
 _TAKE_UP: Final[frozenset[type[object]]] = frozenset(get_args(TakesUp))
 
 

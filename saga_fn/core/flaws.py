@@ -1,6 +1,6 @@
 """Whether a state that was read from somewhere can be one that the rules have made.
 
-A row may have been damaged, written by hand or restored in part. Whoever reads a state asks here once; everything behind
+A row may have been damaged, written by hand or restored in part. A reader of a state asks here once; everything behind
 trusts it. The bounds keep the work and the memory that one row can take small, whatever stands in it.
 """
 

@@ -103,7 +103,7 @@ class ListBefore:
     items: tuple[StepId, ...]
     digest: Digest
     state: SagaState
-    """What it was computed from: the events that have come since are left out."""
+    """The state that it was computed from: the events that have come since are left out."""
 
 
 def list_before(state: SagaState, step: StepId) -> ListBefore | None:

@@ -28,7 +28,7 @@ class Places:
                 self.take(step.step)
 
     def take(self, step: StepId) -> bool:
-        """Take a place for the step; False if there is none. Whatever is no item needs none, or its own list has all."""
+        """Take a place for the step; False if there is none. A step that is no item needs none, or its own list has all."""
         owner = self._plan.owner(step)
         if owner not in self._free:
             return True

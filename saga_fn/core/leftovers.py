@@ -1,4 +1,4 @@
-"""What a saga leaves in the world without its owner's consent, and so how a rollback ends."""
+"""The effects that a saga leaves in the world without its owner's consent, and so how a rollback ends."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class LeftOver:
 
 
 def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
-    """What the saga leaves in the world without its owner's consent; nothing unless it is FAILED."""
+    """The effects that the saga leaves in the world without its owner's consent; none unless it is FAILED."""
     if state.goal is not Goal.FAILED:
         return ()
     found = (_left_of(plan, step, state.at) for step in state.steps)
@@ -74,7 +74,7 @@ def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
 
 
 def all_that_may_be_left(plan: Plan) -> tuple[LeftOver, ...]:
-    """What a saga of that plan may leave in the world of which nothing else is known: any step may have run."""
+    """The effects that a saga may leave in the world if only its plan is known: any step may have run."""
     return tuple(
         LeftOver(planned.step, LeftOverKind.MAY_HAVE_RUN)
         for planned in plan.data.steps

@@ -1,4 +1,4 @@
-"""What comes next after a failure, for whoever tells people of it: read from the decision, never guessed."""
+"""The outlook after a failure, for logs and snapshots: read from the decision, never guessed."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ Next: TypeAlias = Again | ToFindOut | ToUndo | ForAPerson | ForGood | Overtaken
 
 @attrs.frozen
 class Outlook:
-    """What comes next, whether the step may have run, and which failure of how many that its policy grants this was."""
+    """The next thing to happen, whether the step may have run, and which failure of how many granted ones this was."""
 
     next: Next
     may_have_run: bool
@@ -77,7 +77,7 @@ class Outlook:
 
 
 def outlook(plan: Plan, state: SagaState, event: Failed) -> Outlook:
-    """What comes next after that failure, in the state that it led to, with whatever came together with it."""
+    """The outlook after that failure, in the state that it led to, together with the events that came with it."""
     now = find(state, event.step)
     planned = plan.step(event.step)
     in_doubt = _may_have_run(now)

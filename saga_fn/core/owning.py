@@ -71,7 +71,7 @@ def wakes_owner(plan: Plan, state: SagaState) -> Moment | None:
 
 def recorded_steps(state: SagaState) -> list[tuple[StepId, int]]:
     """The steps whose output is in the journal and may be needed again, each with its entry."""
-    # What is undone because it may have run has no entry with its output.
+    # A step that is undone because it may have run has no entry with its output.
     return [
         (step.step, step.seq)
         for step in state.steps

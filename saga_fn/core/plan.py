@@ -45,7 +45,7 @@ _ID: Final = re.compile(rf"[ -~]{{1,{LONGEST_ID}}}")
 
 
 class StepKind(enum.IntEnum):
-    """What stands at a step's place in the plan."""
+    """The kind of step at a place in the plan."""
 
     STEP = 0
     """User code."""
@@ -56,7 +56,7 @@ class StepKind(enum.IntEnum):
 
 
 class OnTimeout(enum.IntEnum):
-    """What becomes of a wait for an event whose time is over."""
+    """The fate of a wait for an event whose time is over."""
 
     FAIL = 0
     """It has failed, and the saga rolls back."""
@@ -65,7 +65,7 @@ class OnTimeout(enum.IntEnum):
 
 
 class OnUnknown(enum.IntEnum):
-    """What to do about a step that may have run."""
+    """The ways to settle a step that may have run."""
 
     REPEAT = 0
     """Run it again: it is idempotent. It is repeated by `unknown_retry`, whatever `retry` says."""
@@ -96,7 +96,7 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     undo_retry: RetrySchedule = RetrySchedule()
     pivot: bool = False
     on_unknown: OnUnknown = OnUnknown.REPEAT
-    """What to do when it may have run."""
+    """The way to settle it when it may have run."""
     probe_retry: RetrySchedule = RetrySchedule()
     """How often to try to find out whether it has."""
     conditional: bool = False
@@ -139,7 +139,7 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PlanData(msgspec.Struct, frozen=True, array_like=True):
-    """What is stored of a plan, once per fingerprint, so that a journal can be folded for ever."""
+    """The stored form of a plan, once per fingerprint, so that a journal can be folded for ever."""
 
     steps: tuple[PlannedStep, ...]
     compensate_on_failure: bool = True

@@ -1,7 +1,7 @@
 """Why steps are no plan, or none that could ever work: each kind of flaw with the steps it concerns.
 
 `core/plan.py` finds what the rules rely on not to be there, `core/deadline.py` and `core/size.py` what would be in vain.
-Whoever made the plan puts a flaw into words.
+The maker of the plan puts a flaw into words.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ StepFlaw: TypeAlias = (
     | LongFanOutName
     | NamedAsItem
 )
-"""What a step can have, by itself or beside those listed before it."""
+"""The flaws that a step can have, by itself or beside those listed before it."""
 PivotFlaw: TypeAlias = TwoPivots | PivotFansOut | PivotIsUndone | UndoneAfterPivot | BesidePivot
 DeadlineFlaw: TypeAlias = WaitsForEver | SleepsTooLong | WaitsTooLong
 PlanFlaw: TypeAlias = NoSteps | StepFlaw | PivotFlaw | DeadlineFlaw | TooLarge

@@ -1,4 +1,4 @@
-"""What is shown of a state: the columns of a saga's row that mirror it, so that a scan can find it and a person can read it.
+"""The view of a state: the columns of a saga's row that mirror it, so that a scan can find it and a person can read it.
 
 `verify` compares the two.
 """

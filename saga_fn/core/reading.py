@@ -1,6 +1,6 @@
-"""What decisions read of a state: facts derived from (plan, state), none of them stored twice.
+"""Facts that decisions read: they are derived from (plan, state), none of them stored twice.
 
-What rows and people are shown is in `projection.py`, what a saga leaves behind in `leftovers.py`.
+`projection.py` has the facts that rows and people are shown, `leftovers.py` those that a saga leaves behind.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, .
 
 
 def foresee(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]]:
-    """What a step's success will make known, and whose inputs will then be needed, on the straight way; else nothing.
+    """The outputs that a step's success will make known, and the steps whose inputs will be needed, on the straight way.
 
     Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for.
     """
@@ -211,7 +211,7 @@ def looked_into(step: Unknown) -> Moment:
 def due(plan: Plan, state: SagaState, *, unread: bool = False) -> Moment | None:
     """When the saga, unowned, has something to do; None if it has ended or waits for a person alone.
 
-    `unread`: there are letters that nobody has read. Whoever claims it does.
+    `unread`: there are letters that no owner has read. The next owner does.
     """
     if state.ended:
         return None

@@ -1,4 +1,4 @@
-"""What a saga is at this moment: one state per step, and a goal for the whole.
+"""The state of a saga: one state per step, and a goal for the whole.
 
 A step of the plan that does not appear in `SagaState.steps` has not been started. Every other step is in exactly one
 of the states below, each with just the facts that make sense in it. The whole is small, frozen and holds no payload:
@@ -32,7 +32,7 @@ ENDS: Final = frozenset({Goal.COMPLETED, Goal.COMPENSATED, Goal.FAILED})
 
 
 class Doubt(enum.IntEnum):
-    """What is not known about the effect of a step's earlier attempts."""
+    """The open question about the effect of a step's earlier attempts."""
 
     NONE = 0
     MAY_HAVE_RUN = 1
@@ -49,7 +49,7 @@ class ParkReason(enum.StrEnum):
     INPUT_CHANGED = "input_changed"
     """A repeat computed another input than the attempt before it, under the same idempotency key.
 
-    Of a first attempt in which the process died only the fingerprint of its input is known. A build that lacks an optional
+    If the process died in the first attempt, only the fingerprint of its input is known. A build that lacks an optional
     field cannot tell then whether it is still the same.
     """
     OUTPUT_LOST = "output_lost"
@@ -138,7 +138,7 @@ class Unknown(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
 class Parked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     """Waits for a person. In a rollback nothing is undone before that one has decided.
 
-    What was parked because a plan did not fit also waits for one that does: `before` is what the step waited for then.
+    A step that was parked because a plan did not fit also waits for one that does: `before` is its wait of then.
     """
 
     step: StepId
@@ -306,9 +306,9 @@ DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken, Gathered}
 UNDOING: Final[frozenset[type[object]]] = frozenset(
     {Undoing, UndoRetrying, UndoWaiting, UndoParked, UndoFailed, Undone}
 )
-"""What has begun to be undone, or is."""
+"""The states of steps whose undoing has begun, or is over."""
 ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
-"""What waits for the outside world or a moment, and nothing else."""
+"""The states of steps that wait for the outside world or a moment, and nothing else."""
 
 
 def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken | Gathered]:
@@ -336,7 +336,7 @@ class Buffered(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class _OfPlan(msgspec.Struct, frozen=True, gc=False, array_like=True, kw_only=True):
-    """What no event but a change of plan changes: encoded last, so that a database that logs differences can leave it out."""
+    """The part that no event but a change of plan changes: encoded last, so that a database that logs differences can leave it out."""
 
     plan: PlanId
 

@@ -1,4 +1,4 @@
-"""What has become of each step, in words for people."""
+"""The status of each step, in words for people."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ _TELLING: Final = (
     StepStatus.UNKNOWN,
     StepStatus.COMPENSATED,
 )
-"""What one item says of the whole fan-out, first come first."""
+"""The status that one item gives to the whole fan-out, first come first."""
 
 
 def _status_of_all(step: Spread | Gathered, items: Iterable[StepReport], goal: Goal) -> StepStatus:

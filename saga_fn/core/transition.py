@@ -15,7 +15,7 @@ The law it keeps (the numbers are those of the invariants in `invariants/`):
   done or was skipped by a person (I12). Ends are absorbing, but for an operator's verbs upon FAILED (I11).
 - Once the pivot is done the only way is forward (I10): what fails for good then waits for a person. So does a pivot that
   may have run; and if it succeeds while the saga waits to turn back, the saga goes on.
-- What was running when its owner was lost, or timed out, may have run. Going forward it is repeated under the same
+- An execution that was running when its owner was lost, or timed out, may have been done. Going forward it is repeated under the same
   idempotency key and with the same input, unless its plan says to find out first, to turn back and undo it as what may
   have run, or to leave it to a person. A rollback finds out what can be found out before it undoes anything; what stays
   unknown is listed.
@@ -89,7 +89,7 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
 
 
 def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
-    """What `transition` answers, by the rules themselves: `straight.py` only knows some of the answers in short."""
+    """The answer of `transition`, by the rules themselves: `straight.py` only knows some of the answers in short."""
     if state is None:
         if not isinstance(event, Started):
             return Failure(Rejection(Refusal.NOT_STARTED))
@@ -108,7 +108,7 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     refused = _change(fold, event)
     if refused is not None:
         return Failure(refused)
-    # What is handed back is left as it is, for its next owner to settle.
+    # A saga that is handed back is left as it is, for its next owner to settle.
     needs = () if type(event) is HandedBack else _settle(fold)
     return Success(fold.decided(needs))
 

@@ -83,7 +83,7 @@ def alarms(state: SagaState) -> tuple[Moment, ...]:
 
 
 class Answer(enum.StrEnum):
-    """What the sender of an accepted event or verb hears."""
+    """The answer to the sender of an accepted event or verb."""
 
     APPLIED = "applied"
     """A verb, or an event without a name, has changed the saga."""

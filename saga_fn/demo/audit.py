@@ -20,7 +20,7 @@ Ending = Literal["completed", "compensated", "failed", "unfinished"]
 
 
 class Rule(Enum):
-    """What has to hold for every order."""
+    """The rules that hold for every order."""
 
     CHARGED_AND_NOT_SHIPPED = "nothing is charged and not shipped"
     RESERVED_AND_NOT_RELEASED = "nothing is reserved and neither shipped nor released"
@@ -65,7 +65,7 @@ def audit(entries: Iterable[Entry], orders: Iterable[Order], endings: Mapping[st
 
 @attrs.frozen
 class _Account:
-    """What the books hold about one order."""
+    """The entries of the books about one order."""
 
     order: Order
     entries: tuple[Entry, ...]
@@ -74,12 +74,12 @@ class _Account:
         return [entry for entry in self.entries if entry.kind == kind]
 
     def standing(self, done: EntryKind, undone: EntryKind) -> list[Entry]:
-        """What was done and not undone."""
+        """The steps that were done and not undone."""
         references = {entry.reference for entry in self.of(undone)}
         return [entry for entry in self.of(done) if entry.reference not in references]
 
     def problems(self) -> Iterator[tuple[Rule, str]]:
-        """What is wrong whatever the saga says."""
+        """The faults that are faults at any end of the saga."""
         reserved = self.standing("reserved", "released")
         paid = self.standing("charged", "refunded")
         charged, shipped = self.of("charged"), self.of("shipped")
@@ -105,7 +105,7 @@ class _Account:
                 yield Rule.UNDONE_WRONGLY, f"{undone}: {', '.join(surplus)}"
 
     def problems_with(self, ending: Ending) -> Iterator[tuple[Rule, str]]:
-        """What is wrong given how the saga ended."""
+        """The faults, given how the saga ended."""
         shipped = bool(self.of("shipped"))
         if ending in ("failed", "unfinished"):
             yield Rule.UNFINISHED, f"the saga is {ending}"

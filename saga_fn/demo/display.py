@@ -1,4 +1,4 @@
-"""What the demo shows: live in a terminal, plain lines anywhere else."""
+"""The display of the demo: live in a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Display:
         self._console.print(table)
 
     def decisions(self, entries: Iterable[Entry], notices: Iterable[Notice]) -> None:
-        """What the risk office said, and what became of it."""
+        """The answer of the risk office, and what became of it."""
         said = Counter(entry.kind for entry in entries)
         table = Table(title="Decisions of the risk office", title_justify="left")
         table.add_column("decision")

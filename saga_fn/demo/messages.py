@@ -1,4 +1,4 @@
-"""What the services are asked and what they answer: the same types on both ends of the wire, and in the saga."""
+"""Requests to the services, and their answers: the same types on both ends of the wire, and in the saga."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Review(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """What the risk office says of an order, some time after it was asked."""
+    """The answer of the risk office about an order, some time after it was asked."""
 
     approved: bool
     by: str

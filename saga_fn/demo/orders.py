@@ -1,4 +1,4 @@
-"""What a customer ordered, and how a file of orders is read."""
+"""A customer's order, and how a file of orders is read."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def total_cents(self) -> int:
-        """What the customer pays."""
+        """The sum that the customer pays."""
         return sum(line.quantity * line.unit_price_cents for line in self.lines)
 
 

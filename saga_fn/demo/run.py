@@ -48,10 +48,10 @@ OPEN_PER_WORKER = CONCURRENCY * 2
 
 @attrs.frozen
 class Options:
-    """What can be chosen on the command line."""
+    """The choices on the command line."""
 
     seed: int = 1
-    """Of the services' refusals, failures and delays."""
+    """The seed of the services' refusals, failures and delays."""
     workers: int = 2
     kill: bool = True
     """Whether one worker is killed when half of the sagas have ended."""
@@ -174,7 +174,7 @@ class _Show:
 
 
 def _stories(show: _Show, calls: Sequence[Call]) -> Iterator[tuple[str, str]]:
-    """What is worth telling: a title and an order."""
+    """The orders that are worth telling: a title and an order each."""
     asked: dict[str, list[Operation]] = {}
     for call in calls:
         if show.endings[call.order_id] == "compensated":

@@ -38,7 +38,7 @@ def make_fulfil_order(http: httpx.AsyncClient) -> SagaDefinition[Order, Shipment
     The decision is an event: it may come before the saga waits for it, twice, or never. While it waits the saga is in
     nobody's hands.
 
-    Asking, reserving and charging are simply repeated when they were not answered. What the carrier has it keeps:
+    Asking, reserving and charging are simply repeated when they were not answered. The carrier keeps a parcel that it has:
     shipping is the pivot, and whether it has happened is found out before anything else is done.
 
     `http` is a client whose base URL is where the services are.

@@ -17,9 +17,9 @@ class Stage:
 
     dsn: str
     schema: str
-    """Of the sagas."""
+    """The schema of the sagas."""
     books_schema: str
-    """Of the services' books: another, as it would be another database in life."""
+    """The schema of the services' books: another, as it would be another database in life."""
     log_folder: Path
 
     def services(self, seed: int, listening: socket.socket) -> AbstractAsyncContextManager[Child]:

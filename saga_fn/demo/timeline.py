@@ -19,7 +19,7 @@ BECAME: Mapping[Delivery, str] = {
     Delivery.EXPIRED: "was void when it came",
     Delivery.ENDED: "the saga had ended",
 }
-"""What has become of a decision that was sent."""
+"""The fate of a decision that was sent."""
 
 
 @attrs.frozen
@@ -59,7 +59,7 @@ def taken_over(calls: Iterable[Call], kill: Kill) -> list[str]:
 def timeline(
     snapshot: SagaAdminSnapshot, calls: Iterable[Call], notices: Iterable[Notice], kill: Kill | None
 ) -> Sequence[Moment]:
-    """What happened to one saga, merged from all sides; the kill is shown if it came while the saga ran."""
+    """The story of one saga, merged from all sides; the kill is shown if it came while the saga ran."""
     moments: list[Moment] = []
     asked: set[str] = set()
     for call in calls:

@@ -1,8 +1,8 @@
 """Where PostgreSQL's programs are, who runs them, and a place on disk that this user can reach.
 
 PostgreSQL refuses to run as root. When we are root, the server runs as an existing user without privileges, who often
-cannot see our files: a checkout under /root, say. We never loosen a folder to let that user in. What the server needs
-is copied to a temporary folder of ours instead.
+cannot see our files: a checkout under /root, say. We never loosen a folder to let that user in. The files that the server needs
+are copied to a temporary folder of ours instead.
 """
 
 from __future__ import annotations

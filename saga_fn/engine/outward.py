@@ -28,7 +28,7 @@ def public_error(error: RowRefusedError | StoreBusyError) -> SagaError:
         )
     return StoreRefusedError(
         error.fact,
-        hint="the server's log says which row; one that something else has written is to be restored from a backup",
+        hint="the server's log says which row; restore a row from a backup that another program has written",
     )
 
 

@@ -1,7 +1,7 @@
 """Waiting for the outside world: `python -m saga_fn.examples.events`. It runs in memory; nothing has to be installed.
 
 A large order waits to be approved, for three days at most; nobody's answer is a rejection by itself. Then the customer is
-sent an invoice, and the order waits for a payment of just that invoice. Whoever hears of these sends them: a web handler,
+sent an invoice, and the order waits for a payment of just that invoice. The process that hears of these sends them: a web handler,
 the consumer of a queue, another process. `event_id` is the id of the message it came with, so that a message delivered
 twice counts once; an event that comes before the saga waits for it is kept for it.
 """

@@ -1,6 +1,6 @@
 """Failures that mean something: `python -m saga_fn.examples.failures`. It runs in memory; nothing has to be installed.
 
-An order is paid and shipped. What a failure means is said where the step is:
+An order is paid and shipped. The step says what a failure means:
 
 - a declined card is an answer: `Failure(Declined(...))`, or raising what `give_up_on` names. It is not tried again; the
   saga is rolled back, and whoever awaits it gets the business error itself;

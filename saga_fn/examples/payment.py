@@ -1,6 +1,6 @@
 """A payment by HTTP whose answer may be lost: `python -m saga_fn.examples.payment` (the extra `demo` has what it takes).
 
-`charge` calls a bank with httpx. What can go wrong there means different things, and the step says so:
+`charge` calls a bank with httpx. The failures of that call mean different things, and the step says so:
 
 - the card is declined: a business error (`give_up_on`). The saga is rolled back, and whoever awaits it is told why;
 - the bank has too much to do, and says when to come back: `RetryLater`. Nothing has been done;
@@ -55,7 +55,7 @@ class Order(msgspec.Struct, frozen=True):
     order_id: str
     cents: int
     trouble: str = ""
-    """What goes wrong at the bank."""
+    """The faults of the bank."""
 
 
 class Payment(msgspec.Struct, frozen=True):

@@ -1,7 +1,6 @@
 """Unknown outcomes: `python -m saga_fn.examples.unknown_outcomes`, on an embedded PostgreSQL or on `SAGA_FN_DSN`.
 
-A bank takes money and gives it back, and now and then its answer is lost on the way. What a step does then is said where
-the step is:
+A bank takes money and gives it back, and now and then its answer is lost on the way. The step says what it does then:
 
 - the deposit has a `probe`, which asks the bank whether it has arrived: it is not sent twice, nor forgotten;
 - the payment is undone as what may have run (`on_unknown="undo"`): its compensation does without an output.
@@ -94,7 +93,7 @@ class Bank:
         return bool(known)
 
     async def balance(self, buyer: str) -> int:
-        """What the bank has of the buyer's."""
+        """The money of the buyer's that the bank has."""
         rows = await self._pool.fetch("SELECT coalesce(sum(cents), 0) FROM example_bank.book WHERE buyer = $1", buyer)
         return int(rows[0][0])
 

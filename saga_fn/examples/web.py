@@ -100,7 +100,7 @@ async def health(request: Request) -> Response:
 
 
 def answer(request: Request, error: Exception) -> Response:
-    """What a client is told of what went wrong; raises again what a person has to look at."""
+    """The answer to a client about an error; raises again an error that a person has to look at."""
     match error:
         case msgspec.DecodeError() | PayloadError():
             return JSONResponse({"error": str(error)}, 422)

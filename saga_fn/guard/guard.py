@@ -145,7 +145,7 @@ class Guard:
 
 @contextmanager
 def _told_apart() -> Generator[None]:
-    """What the driver raises on the service's own connection, as errors of this library."""
+    """Turn the driver's errors on the service's own connection into errors of this library."""
     try:
         yield
     except (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError, asyncpg.InvalidSchemaNameError) as error:

@@ -96,6 +96,6 @@ def check_transaction(connection: object) -> None:
         raise SagaError("the connection given is closed", hint="open another one, and a transaction on it")
     if not is_within:
         raise SagaError(
-            "no transaction is open on the connection given: the saga would start whatever becomes of the rest",
+            "no transaction is open on the connection given: the saga would start even if the rest is rolled back",
             hint=f"async with connection.transaction(): ...; {_OF_SQLALCHEMY}",
         )

@@ -51,7 +51,7 @@ class Connections(Protocol):
 
 
 class _Farewells:
-    """What is still to be said to connections that nothing waits for any more: tasks, each of which has an end."""
+    """The last words to connections that no caller waits for any more: tasks, each of which has an end."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()

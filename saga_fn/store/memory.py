@@ -102,7 +102,7 @@ class MemoryStore:
             self, lambda: (saga.record for saga in self._sagas.values()), self._change
         )
         self.attendants: set[object] = set()
-        """Whoever works on the sagas in it at this moment: nothing outside of this process could."""
+        """The callers that work on the sagas in it at this moment: none outside of this process could."""
         self._listeners: list[Callable[[UUID | None], None]] = []
 
     @property
@@ -468,7 +468,7 @@ class MemoryStore:
                 mail.answer = answer
 
     async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
-        """What became of a letter."""
+        """The answer to a letter."""
         saga = self._sagas.get(saga_id)
         mails = [] if saga is None else saga.inbox
         return next((mail.answer for mail in mails if mail.letter.id == letter_id), None)
@@ -480,7 +480,7 @@ class MemoryStore:
             saga.notes.append(Note(kind, detail, time_of(self.now())))
 
     async def notes(self, saga_id: UUID) -> list[Note]:
-        """What happened beside the journal, in order."""
+        """The records beside the journal, in order."""
         saga = self._sagas.get(saga_id)
         return [] if saga is None else list(saga.notes)
 

@@ -43,7 +43,7 @@ class _Event:
 
 @final
 class MemoryKeptEvents:
-    """What was sent to a name and a business key, until a saga of the store is active under them."""
+    """Events that were sent to a name and a business key, until a saga of the store is active under them."""
 
     def __init__(
         self,

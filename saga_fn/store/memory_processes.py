@@ -63,7 +63,7 @@ class MemoryProcesses:
         return before - len(self._seen)
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
-        """What other processes work on."""
+        """The definitions that other processes work on."""
         others = (seen.process for seen in self._heard(seen_within) if seen.process.id != process_id)
         return frozenset(definition for process in others for definition in process.definitions)
 
@@ -72,7 +72,7 @@ class MemoryProcesses:
         return [seen for seen in self._seen.values() if seen.at > since]
 
     async def notices(self, *, seen_within: timedelta, left_behind: timedelta | None = None) -> list[Noticed]:
-        """What a person should look at."""
+        """The findings for a person."""
         now = time_of(self._store.now())
         owned = {(name, version) for seen in self._heard(seen_within) for name, version, _ in seen.process.definitions}
         worked_on = {name for name, _ in owned}

@@ -38,12 +38,12 @@ from saga_fn.store.schema_name import with_schema
 OLDEST_SERVER: Final = 15
 MOST_SHARDS: Final = 4096  # as many as an id has buckets
 
-# What `CREATE ... IF NOT EXISTS` raises all the same when two sessions run it at once.
+# `CREATE ... IF NOT EXISTS` raises these all the same when two sessions run it at once.
 _ALREADY_THERE: Final = frozenset({"23505", "42710", "42P06", "42P07"})
 # Locks that others hold, and transactions that lost against others.
 _BUSY: Final = frozenset({"40001", "40P01", "55P03"})
 _NOT_ALLOWED: Final = "42501"
-# Whoever waits for a table's lock holds up all who come after: better to let them pass and try again.
+# A session that waits for a table's lock holds up all that come after: better to let them pass and try again.
 _LOCK_TIMEOUT: Final = "2s"
 # Every name is qualified already; this is for what a later statement might forget. A session's setting would not do: poolers
 # refuse it or lose it.
@@ -116,7 +116,7 @@ async def grant(target: str | Connection | Pool, *, role: str, kind: RoleKind, s
             ]:  # PostgreSQL only warns where it gives nothing
                 raise StoreError(
                     f"PostgreSQL has granted nothing on {table}",
-                    hint="grant with the user who owns the tables: whoever has migrated",
+                    hint="grant with the user who owns the tables: the one who has migrated",
                 )
 
 

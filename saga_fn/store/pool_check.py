@@ -1,4 +1,4 @@
-"""What a pool or connection of the caller's has to be like: large enough, and with the driver's own codecs."""
+"""The check of a pool or connection of the caller's: large enough, and with the driver's own codecs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def leave_place(pool: Pool) -> None:
 async def check_codecs(queries: Queries, connection: Connection, *, whose: str = "pool") -> None:
     """Send one value of each type there and back. Raises StoreError if one comes back as something else.
 
-    What else the server or the driver says of the connection is raised as it comes.
+    Other errors of the server or the driver are raised as they come.
     """
     sent = JUDGED
     try:

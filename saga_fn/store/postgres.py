@@ -590,7 +590,7 @@ class PostgresStore:
         await self._database.persist(answered)
 
     async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
-        """What became of a letter; None while nobody has read it."""
+        """The answer to a letter; None while no owner has read it."""
         async with self._database.work() as connection:
             row = await self._database.queries.read_answer(
                 connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id
@@ -610,7 +610,7 @@ class PostgresStore:
             )
 
     async def notes(self, saga_id: UUID) -> list[Note]:
-        """What happened beside the journal, in order."""
+        """The records beside the journal, in order."""
         async with self._database.work() as connection:
             rows = await self._database.queries.read_notes(connection, shard=self._shard(saga_id), saga_id=saga_id)
         return [Note(row.kind, row.detail, row.recorded_at) for row in rows]

@@ -27,7 +27,7 @@ from saga_fn.store.records import (
 
 @final
 class PostgresKeptEvents:
-    """What was sent to a name and a business key, until a saga is active under them."""
+    """Events that were sent to a name and a business key, until a saga is active under them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

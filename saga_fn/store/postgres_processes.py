@@ -69,7 +69,7 @@ class PostgresProcesses:
             )
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
-        """What other processes work on."""
+        """The definitions that other processes work on."""
         async with self._database.control() as connection:
             rows = await self._database.queries.read_definitions(
                 connection,
@@ -83,7 +83,7 @@ class PostgresProcesses:
         return frozenset((row.name, row.version, PlanId(row.plan)) for row in rows)
 
     async def notices(self, *, seen_within: timedelta, left_behind: timedelta | None = None) -> list[Noticed]:
-        """What a person should look at."""
+        """The findings for a person."""
         async with self._database.control() as connection:
             rows = await self._database.queries.read_attention(
                 connection,

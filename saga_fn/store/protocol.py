@@ -1,4 +1,4 @@
-"""What the engine asks of a store. PostgreSQL and memory give the same answers: one conformance suite holds both."""
+"""The store, as the engine uses it. PostgreSQL and memory give the same answers: one conformance suite holds both."""
 
 from __future__ import annotations
 
@@ -119,14 +119,14 @@ class Processes(Protocol):
         ...
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
-        """What other processes work on that were seen within that time; takes no lock.
+        """The definitions that other processes work on that were seen within that time; takes no lock.
 
-        Of no more than the `MOST_PROCESSES` that were seen last, and of each no more than `MOST_DEFINITIONS`.
+        It counts the `MOST_PROCESSES` that were seen last, and of each at most `MOST_DEFINITIONS`.
         """
         ...
 
     async def notices(self, *, seen_within: timedelta, left_behind: timedelta | None = None) -> list[Noticed]:
-        """What a person should look at, a line for each kind, name and version; takes no lock.
+        """The findings for a person, a line for each kind, name and version; takes no lock.
 
         A saga is unowned if it has been due for longer than `seen_within`, and no process seen within that time works on its
         name and version. `left_behind` (default: `seen_within`) takes its place where one works on other versions of the name.
@@ -217,7 +217,7 @@ class Store(Protocol):
     ) -> list[ClaimedSaga]:
         """Take at most `limit` due sagas of these (name, version) pairs, oldest first, each under a fresh token.
 
-        Of a pair in `rooms` it takes no more than that many; of `passed_over`, a few, none.
+        It takes at most as many of a pair as `rooms` says, and none of `passed_over`, which are few.
         """
         ...
 
@@ -324,7 +324,7 @@ class Store(Protocol):
         ...
 
     async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
-        """What became of a letter; None while nobody has read it."""
+        """The answer to a letter; None while no owner has read it."""
         ...
 
     async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
@@ -332,7 +332,7 @@ class Store(Protocol):
         ...
 
     async def notes(self, saga_id: UUID) -> list[Note]:
-        """What happened beside the journal, in order."""
+        """The records beside the journal, in order."""
         ...
 
     async def keep_plan(self, plan: Plan) -> None:

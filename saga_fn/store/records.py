@@ -1,4 +1,4 @@
-"""What goes into a store and comes out of it, in the words of the core; and the bytes in between.
+"""The values that go into a store and come out of it, in the words of the core; and the bytes in between.
 
 States, events and plans are kept as msgpack arrays under a format number. A reader knows every format up to its own.
 """
@@ -54,7 +54,7 @@ SILENT: Final = timedelta(minutes=10)
 MOST_PROCESSES: Final = 2000
 """No more processes than this are asked what they work on: those that were seen last."""
 MOST_DEFINITIONS: Final = 10_000
-"""Of one process no more definitions than this are believed."""
+"""The most definitions of one process that are believed."""
 MOST_DEFINITIONS_OF_ALL: Final = 50_000
 """Nor more than this of all together."""
 FORGOTTEN_AT_ONCE: Final = 2000
@@ -73,7 +73,7 @@ ALL_ENTRIES: Final = 2**62
 """A number that no journal entry has: all of them come before it."""
 
 Definition: TypeAlias = tuple[str, int, PlanId]
-"""What a process works on: a name, a version, and the fingerprint of the plan that it has for them."""
+"""A definition that a process works on: a name, a version, and the fingerprint of the plan that it has for them."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_state = msgspec.msgpack.Decoder(SagaState).decode
@@ -360,7 +360,7 @@ class Letter:
 
 
 class Posted(enum.Enum):
-    """What became of a letter that was left for a saga."""
+    """The outcome of leaving a letter for a saga."""
 
     STORED = enum.auto()
     KNOWN = enum.auto()
@@ -403,11 +403,11 @@ class Process:
     """The owner that its claims name."""
     host: str
     definitions: tuple[Definition, ...]
-    """What it works on."""
+    """The definitions that it works on."""
 
 
 class Notice(enum.StrEnum):
-    """What is noticed of sagas."""
+    """The findings about sagas."""
 
     PARKED = "parked"
     """They wait for a person."""
@@ -419,7 +419,7 @@ class Notice(enum.StrEnum):
 
 @attrs.frozen
 class Noticed:
-    """What is noticed of the sagas of one name and version."""
+    """A finding about the sagas of one name and version."""
 
     kind: Notice
     name: str
@@ -443,7 +443,7 @@ class UnfitSaga:
 
 @attrs.frozen
 class DueWork:
-    """What the health check reads: the database's time, and since when the longest waiting saga has been due."""
+    """The facts that the health check reads: the database's time, and since when the longest waiting saga has been due."""
 
     now: Moment
     next_due: datetime | None

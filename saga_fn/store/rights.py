@@ -1,4 +1,4 @@
-"""What each role needs: the least rights with which a process of its kind does its work.
+"""The rights of each role: the least rights with which a process of its kind does its work.
 
 Every kind reads the whole of `saga`, states included. Only `worker` and `operator` change sagas: who may write letters into
 `saga_inbox` may ask for verbs as well, so give `sender` to nobody who may not.
@@ -83,7 +83,7 @@ class Right:
 
 
 def needs(kind: RoleKind) -> tuple[Right, ...]:
-    """What a role of that kind needs, beside USAGE on the schema."""
+    """The rights that a role of that kind needs, beside USAGE on the schema."""
     return tuple(
         Right(table, privilege, column)
         for table, rights in {**_EVERYBODY, **RIGHTS[kind]}.items()

@@ -19,7 +19,7 @@ _LONGEST: Final = 63
 
 
 class SchemaNameError(StoreError, ValueError):
-    """What was given cannot be the name of a schema of ours."""
+    """The value given cannot be the name of a schema of ours."""
 
 
 def validate_schema_name(name: str) -> str:

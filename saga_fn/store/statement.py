@@ -1,4 +1,4 @@
-"""What every generated statement is: a text with the schema in place."""
+"""The form of every generated statement: a text with the schema in place."""
 
 from __future__ import annotations
 

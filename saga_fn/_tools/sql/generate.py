@@ -12,7 +12,7 @@ from saga_fn._tools.sql.scan import SCHEMA_IN_SOURCE, read_migrations, read_quer
 from saga_fn.store.schema_name import with_schema
 
 ROOT: Final = Path(__file__).parents[3]
-"""Of the checkout."""
+"""The root of the checkout."""
 SCHEMA: Final = ROOT / "sql" / "schema"
 QUERIES: Final = ROOT / "sql" / "queries"
 QUERIES_MODULE: Final = ROOT / "saga_fn" / "store" / "_queries.py"

@@ -258,7 +258,7 @@ def lint_folder(root: Path) -> Iterator[str]:
 
 
 def lint_names(sql: str) -> list[tuple[str, str]]:
-    """What in a generated statement would be looked up by search_path: the generator has to have qualified everything.
+    """The names in a generated statement that would be looked up by search_path: the generator has to have qualified everything.
 
     >>> lint_names("SELECT pg_catalog.now() OPERATOR(pg_catalog.=) now()")
     [('nothing is looked up by search_path', 'qualify now')]
@@ -273,7 +273,7 @@ def _all_migrations(root: Path) -> Iterator[tuple[Path, MigrationSource]]:
 
 
 def lint_online(statements: list[str], *, concurrently: bool) -> list[tuple[str, str]]:
-    """What one migration would do to tables in use: an index on a table it does not make itself blocks every write."""
+    """The harm that one migration would do to tables in use: an index on a table it does not make itself blocks every write."""
     parsed: list[Any] = [pglast.parse_sql(statement)[0].stmt for statement in statements]  # Any: as above
     made = {each.relation.relname for each in parsed if _is(each, "CreateStmt")}
     broken: list[tuple[str, str]] = []
@@ -289,7 +289,7 @@ def lint_online(statements: list[str], *, concurrently: bool) -> list[tuple[str,
 
 
 def _exemptions(path: Path) -> tuple[frozenset[str], list[tuple[str, str]]]:
-    """What a file's `lint:` comments exempt it from, and those that are spelled wrongly."""
+    """The rules that a file's `lint:` comments exempt it from, and those that are spelled wrongly."""
     asked = re.findall(r"^--\s*lint:\s*(.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
     wrong = [f"{each!r} exempts from nothing" for each in asked if not _EXEMPT.fullmatch(each)]
     mend = "write -- lint: waits, because ... (or listens, or one row a store)"

@@ -80,7 +80,7 @@ def _found(node: Any) -> _Found:  # Any: as above
 
 
 def _found_without_ctes(statement: Any) -> _Found:  # Any: as above
-    """What the statement itself reads, beside its CTEs."""
+    """The tables that the statement itself reads, beside its CTEs."""
     clause, statement.withClause = statement.withClause, None
     try:
         return _found(statement)

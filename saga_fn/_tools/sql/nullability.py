@@ -23,7 +23,7 @@ _RIGHT_EMPTY: Final = frozenset({JoinType.JOIN_LEFT, JoinType.JOIN_FULL})
 
 @attrs.frozen
 class _Source:
-    """What a name in FROM stands for: a table, a query, or something else of which nothing is known."""
+    """The source that a name in FROM stands for: a table, a query, or something else of which nothing is known."""
 
     table: str | None = None
     query: Any = None
@@ -145,7 +145,7 @@ def _from(arm: Any) -> tuple[Any, ...]:
 
 
 def _targets(arm: Any) -> tuple[Any, ...]:
-    """What an arm gives: the list of a SELECT, or what RETURNING names."""
+    """The columns that an arm gives: the list of a SELECT, or what RETURNING names."""
     if type(arm).__name__ == "SelectStmt":
         return tuple(arm.targetList or ())
     clause = getattr(arm, "returningClause", None)  # of PostgreSQL 18's grammar

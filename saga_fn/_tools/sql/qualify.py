@@ -1,6 +1,6 @@
 """Names the schema of every function, operator, type and collation of a statement, so that no other can take its place.
 
-PostgreSQL looks unqualified names up by the session's `search_path`. Whoever may create objects in a schema of that path
+PostgreSQL looks unqualified names up by the session's `search_path`. A role that may create objects in a schema of that path
 can define a function or an operator that fits better than PostgreSQL's own, and it runs with the rights of the session
 (CVE-2018-1058). The files in sql/ stay readable; the generated text says `pg_catalog.now()` and `OPERATOR(pg_catalog.=)`.
 
@@ -23,7 +23,7 @@ from saga_fn.store.schema_name import SCHEMA_MARKER
 CATALOG: Final = "pg_catalog"
 STAND_IN: Final = "schema"
 _STAND_IN: Final = f'"{STAND_IN}"'
-"""Of the same length as the marker, so that places in the one text are places in the other."""
+"""A text of the same length as the marker, so that places in the one text are places in the other."""
 _SPELLABLE: Final = frozenset({A_Expr_Kind.AEXPR_OP, A_Expr_Kind.AEXPR_OP_ANY, A_Expr_Kind.AEXPR_OP_ALL})
 _INSTEAD: Final = {
     A_Expr_Kind.AEXPR_IN: ("IN (...)", "= ANY(ARRAY[...])"),

@@ -1,4 +1,4 @@
-"""What may happen to a saga: every event worth telling to a state, with the inputs that it then may carry."""
+"""The offers to a saga: every event worth telling to a state, with the inputs that it then may carry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands for what while exploring: plans cut small, a few moments, a few items."""
+"""Stand-ins while exploring: plans cut small, a few moments, a few items."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOO_LATE = Moment(3)
 MOST_ITEMS = 2
 """A fan-out is explored with none, one and two items: more of them differ in nothing."""
 SAME = Digest(b"same")
-"""What a view has for the input that a step was bound to."""
+"""The stand-in for the input that a step was bound to."""
 _replace = msgspec.structs.replace
 
 

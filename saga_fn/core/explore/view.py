@@ -1,4 +1,4 @@
-"""What an exploration tells apart.
+"""The states that an exploration tells apart.
 
 States are compared by a view that leaves out what cannot change a decision:
 
@@ -8,8 +8,8 @@ States are compared by a view that leaves out what cannot change a decision:
 - When the budget of a retry policy began: it may be over at any failure.
 - Attempts beyond three: a retry policy is cut to a first, a middle and a last attempt. Takeovers before the last that
   a saga is granted.
-- Whether an unnamed outside event has come: one may come at any moment. Of named ones that nothing has taken yet, those
-  that are void, and those that are alike beyond as many as there are waits for the name; so the buffer is never full.
+- Whether an unnamed outside event has come: one may come at any moment. Left out are named ones that no wait has taken, if they are
+void, or alike beyond as many as there are waits for the name; so the buffer is never full.
 - Which of several interchangeable steps is which: same policies, same neighbours.
 """
 

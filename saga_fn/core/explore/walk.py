@@ -43,7 +43,7 @@ class Violation:
 
 @attrs.frozen
 class Exploration:
-    """What was found. Where `bounded`, the budget ran out: there is more than this, and no promise is proved."""
+    """The result of a walk. Where `bounded`, the budget ran out: there is more than this, and no promise is proved."""
 
     states: int
     edges: int

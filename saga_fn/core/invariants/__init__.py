@@ -1,4 +1,4 @@
-"""What must hold of every saga, as pure predicates: of a state, and of an edge from one state to the next.
+"""The laws that hold of every saga, as pure predicates: of a state, and of an edge from one state to the next.
 
 The names carry the numbers that tests, reports and audits use; I2 and I5 are of the store: one saga for each key, one
 owner at a time. Nothing here decides anything: the predicates are written from the promises, not from the transition

@@ -1,4 +1,4 @@
-"""I7, I8: of branches. What follows what, and what the failure of one does to the others."""
+"""I7, I8: of branches. The order of steps, and the effect of one's failure on the others."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def i7_no_successor_starts_early(edge: Edge) -> bool:
 
 
 def i7_only_a_condition_passes_over(edge: Edge) -> bool:
-    """What is not taken was declined by the input of a conditional step, and no attempt of it may have run."""
+    """A step that is not taken was declined by the input of a conditional step, and no attempt of it may have run."""
     declined = {bound.step for bound in getattr(edge.event, "inputs", ()) if isinstance(bound, Declined)}
     return all(
         isinstance(was, NotTaken)

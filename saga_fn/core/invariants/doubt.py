@@ -1,4 +1,4 @@
-"""I9: of doubt. What becomes of a step that may have run."""
+"""I9: of doubt. The fate of a step that may have run."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _is_told(event: Event, plan: Plan, step: StepId) -> bool:
 
 
 def i9_a_person_is_asked_before_what_is_left_to_one_is_given_up(edge: Edge) -> bool:
-    """What may have run and is left to a person is given up by that one's verb, or where nothing is undone at all.
+    """A step that may have run and is left to a person is given up by a verb, or where nothing is undone at all.
 
     By a plan that changed on the way, too, after the first compensation.
     """

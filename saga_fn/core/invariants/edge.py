@@ -1,4 +1,4 @@
-"""What laws speak of: an edge from one state to the next, and what begins or ends with it."""
+"""The subject of laws: an edge from one state to the next, and what begins or ends with it."""
 
 from __future__ import annotations
 

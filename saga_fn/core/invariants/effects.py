@@ -1,4 +1,4 @@
-"""Of what is asked for: effects and inputs agree with the state."""
+"""The effects and the inputs asked for agree with the state."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _asked_for(step: Running | Undoing | Probing) -> RunStep | RunCompensation |
 def needs_are_what_could_start(edge: Edge) -> bool:
     """The steps whose inputs are asked for are those a going-forward saga could start now, each once.
 
-    Of items as many are asked for as may run beside those that do.
+    As many items are asked for as may run beside those that do.
     """
     if edge.after.goal is not Goal.FORWARD or isinstance(edge.event, HandedBack):  # then its owner is leaving
         return not edge.moved.needs

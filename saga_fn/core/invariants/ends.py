@@ -1,4 +1,4 @@
-"""I11, I12, I16: of ends. What each of them says, that it is at rest, and what leads there or away from there."""
+"""I11, I12, I16: of ends. Each tells the truth and is at rest, and only some edges lead there or away from there."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ def i3_revisions_are_gapless(edge: Edge) -> bool:
 
 
 def i4_executions_are_told_apart(edge: Edge) -> bool:
-    """What is started anew has an attempt number that its direction of the step never had."""
+    """An execution that is started anew has an attempt number that its direction of the step never had."""
     return all(
         execution_of(now) > (_last_of(now, was) if isinstance(was, Tried) and _same_direction(was, now) else 0)
         for was, now in edge.steps

@@ -41,7 +41,7 @@ from saga_fn.core.state import (
 def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
     """A counted failure leads to another attempt only while a policy grants one, and within its budget in time.
 
-    What was refused, or is not to be tried again, leads to none.
+    A failure that was a refusal, or that ends the attempts, leads to none.
     """
     match edge.event:
         case ProbeFailed(step=step):
@@ -130,7 +130,7 @@ def i15_only_what_was_alone_is_a_crash_loop(edge: Edge) -> bool:
 def i15_what_may_run_on_is_waited_for(edge: Edge) -> bool:
     """Until when an execution that was taken from its worker may go on is forgotten for one reason alone.
 
-    Whoever takes the saga up from FAILED knows that it has ended.
+    An operator who takes the saga up from FAILED knows that it has ended.
     """
     ended = edge.event.stopped if edge.before.ended and takes_up(edge.event) else ()
     return all(
@@ -162,7 +162,7 @@ def _begins(edge: Edge, now: Running | Retrying | Undoing | UndoRetrying) -> Mom
 def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
     """No attempt starts before its retry is due, or while one that was taken from its worker may go on.
 
-    What may have run and waits to be repeated, or by an earlier plan to be asked about, is undone at once, if the saga
+    A step that may have run, and waits to be repeated or (by an earlier plan) to be asked about, is undone at once, if the saga
     turns back.
     """
     for was, now in edge.steps:

@@ -13,7 +13,7 @@ def i17_a_verb_is_for_the_state_that_the_operator_saw(edge: Edge) -> bool:
 
 
 def i17_a_retry_is_of_the_step_it_names(edge: Edge) -> bool:
-    """Of a saga that has not ended no other step gets a fresh count or an earlier attempt; and that one waited."""
+    """No other step of a saga that has not ended gets a fresh count or an earlier attempt; and that one waited."""
     if not isinstance(edge.event, RetryRequested) or not edge.event.step or edge.before.goal is Goal.FAILED:
         return True
     waiting = Parked | Retrying | Unknown | UndoParked | UndoRetrying

@@ -17,7 +17,7 @@ def i13_events_are_kept_in_order(edge: Edge) -> bool:
 
 
 def i13_a_named_event_is_taken_once(edge: Edge) -> bool:
-    """What was kept and what came is now taken by one wait, or still kept; only what is void may be dropped."""
+    """An event that was kept or came is now taken by one wait, or still kept; only a void one may be dropped."""
     had = Counter(event.seq for event in edge.before.buffered)
     if isinstance(edge.event, EventReceived) and edge.event.name:
         had[edge.after.rev] = 1
@@ -39,14 +39,14 @@ def _was_waiting(edge: Edge, was: StepState | None) -> bool:
 
 
 def i13_events_wait_in_order(edge: Edge) -> bool:
-    """Of two events for the same wait the one that came first is taken first: what is kept stays in its order."""
+    """Two events for the same wait are taken in the order in which they came: kept events stay in their order."""
     new = 1 if isinstance(edge.event, EventReceived) and edge.after.buffered[-1:] != edge.before.buffered[-1:] else 0
     before = iter(edge.before.buffered)
     return all(event in before for event in edge.after.buffered[: len(edge.after.buffered) - new])
 
 
 def i14_no_timer_fires_early(edge: Edge) -> bool:
-    """What says that a time ran out is told so by the clock, of a moment that has come, and the saga turns back."""
+    """An event that says that a time ran out has it from the clock: the moment has come, and the saga turns back."""
     if edge.moved.timed_out is None:
         return True
     if not isinstance(edge.event, Ticked | Resumed):

@@ -21,7 +21,7 @@ def next_attempt(tries: Tries) -> Tries:
 
 
 def failed(tried: _Tried) -> _Tried:
-    """What was tried, with one more failure that counts."""
+    """The attempts, with one more failure that counts."""
     return replace(tried, failures=tried.failures + 1)
 
 

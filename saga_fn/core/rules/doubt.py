@@ -1,4 +1,4 @@
-"""What may have run: how that is settled, and what a probe finds out."""
+"""Steps that may have run: how they are settled, and what a probe finds out."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class Fold:
         )
 
     def decided(self, needs: tuple[StepId, ...]) -> Transition:
-        """What the event leads to: the draft as the next state, and the effects by comparing it with the last one."""
+        """The answer to the event: the draft as the next state, and the effects by comparing it with the last one."""
         state = self.draft()
         was = {step.step: step for step in self.before.steps if is_executing(step)}
         now = {step.step: step for step in state.steps if is_executing(step)}

@@ -100,7 +100,7 @@ def _bind(fold: Fold, step: StepId, tries: Tries, binding: Binding) -> StepState
 def _bind_step(fold: Fold, step: StepId, tries: Tries, digest: Digest) -> StepState:
     """A repeat has the input of the attempt before it, unless an event that came since made another of it.
 
-    What may have run is never given another input by an event: its answer would settle a doubt that it knows nothing of.
+    A step that may have run keeps its old input. A success with a new one would not tell whether the old attempt ran.
     """
     seen = len(fold.events)
     if tries.digest not in (b"", digest):

@@ -79,7 +79,7 @@ def _not_held(step: StepState) -> StepState:
 
 
 def retry_requested(fold: Fold, event: RetryRequested) -> Rejection | None:
-    """What waits is tried again now; a saga that has FAILED goes on where it failed, if nothing of it was undone."""
+    """A step that waits is tried again now; a saga that has FAILED goes on where it failed, if nothing of it was undone."""
     named = event.step or None
     if named is not None and named not in fold.plan:
         return Rejection(Refusal.UNKNOWN_STEP, named)

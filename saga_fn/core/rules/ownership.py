@@ -45,7 +45,7 @@ def resumed(fold: Fold, event: Resumed) -> None:
 
 
 def handed_back(fold: Fold) -> None:
-    """What was running is lost; that is no crash, nor progress."""
+    """The executions that were running are lost; that is no crash, nor progress."""
     fold.crashes = fold.before.crashes
     _lose_executions(fold)
 

@@ -64,5 +64,5 @@ def can_turn_back(fold: Fold) -> bool:
 
 
 def _pivot(fold: Fold) -> StepState | None:
-    """What has become of the pivot; None if there is none, or it has not begun."""
+    """The state of the pivot; None if there is none, or it has not begun."""
     return None if fold.plan.pivot is None else fold.steps.get(fold.plan.pivot)

@@ -68,9 +68,9 @@ def plan_changed(fold: Fold, event: PlanChanged) -> Rejection | None:
 
 
 def out_of_order(fold: Fold) -> Rejection | None:
-    """What leaves no way forward by this plan: a begun step that follows one which is not done.
+    """Find what leaves no way forward by this plan: a begun step that follows one which is not done.
 
-    What was not taken has no output to give to those that now take one for granted.
+    A step that was not taken has no output to give to those that now take one for granted.
     """
     done = {step.step for step in fold.before.steps if is_done(step)}
     for step in fold.before.steps:

@@ -70,7 +70,7 @@ def _after_failure(fold: Fold, event: StepFailed, tries: Tries) -> StepState:
 def _repeated(fold: Fold, event: StepFailed, planned: PlannedStep, tries: Tries) -> StepState:
     """The step once it has failed: attempted again by its retry policy, or by the budget for what may have run.
 
-    What may have run is repeated by the latter, so that it ends in doubt only when that is used up. An attempt that has
+    A step that may have run is repeated by the latter, so that it ends in doubt only when that is used up. An attempt that has
     surely not run goes by the policy as far as that reaches; it settles no doubt, so that in doubt the budget for that
     carries on. That of a step without a policy serves, too, what only asks to be tried again later.
 

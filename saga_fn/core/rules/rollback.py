@@ -82,7 +82,7 @@ def _undoing(fold: Fold, step: StepId, seq: int, tries: Tries) -> Undoing:
 def first_undo(step: Succeeded | Unknown | Exhausted) -> tuple[int, Tries]:
     """Where the output of the step is that is to be undone, and the tries of that to begin with.
 
-    What only may have run has no output; its input is told by the fingerprint it was started with.
+    A step that only may have run has no output; its input is told by the fingerprint it was started with.
     """
     return (step.seq, Tries()) if isinstance(step, Succeeded) else (0, Tries(digest=step.tries.digest))
 
@@ -116,7 +116,7 @@ def compensation_failed(fold: Fold, event: CompensationFailed) -> Rejection | No
 
 
 def after_failed_undo(fold: Fold, step: Undoing | UndoWaiting, draw: float = 0.0, wish: int | None = None) -> StepState:
-    """What becomes of the step once its compensation has failed, or has waited in vain."""
+    """The state of the step once its compensation has failed, or has waited in vain."""
     planned = fold.plan.step(step.step)
     tries = failed(step.tries)
     pause = delay(fold, planned.undo_retry, tries, draw, wish)

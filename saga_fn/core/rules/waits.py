@@ -106,7 +106,7 @@ def _heard(fold: Fold, waiting: UndoWaiting, seq: int) -> UndoRetrying:
 
 
 def event_received(fold: Fold, event: EventReceived) -> Rejection | None:
-    """What has a name is for whatever waits for it; without one it wakes all that waits for its next attempt."""
+    """An event with a name is for a wait for that name; without one it wakes each step that waits for its next attempt."""
     if event.name:
         return _named_event_received(fold, Buffered(fold.rev, event.name, event.about, event.expires))
     if len(fold.events) >= EVENT_LIMIT:
@@ -140,7 +140,7 @@ def _named_event_received(fold: Fold, event: Buffered) -> Rejection | None:
 
 
 def fire(fold: Fold) -> None:
-    """What waits for a moment that has come, each once: sleeps are over, waits have failed, the saga turns back."""
+    """Fire each timer whose moment has come, once: sleeps are over, waits have failed, the saga turns back."""
     if fold.plan.waits:
         for step in tuple(fold.steps.values()):
             if is_over(step, fold.at):

@@ -125,8 +125,8 @@ def step(
     exception of `unknown_on`, or what the usual clients raise after a request may have left. Those are a TimeoutError, a
     ConnectionResetError, httpx.ReadTimeout, a status of 502 and others. `on_unknown` or `probe` say how its outcome is settled.
 
-    In a rollback a step that may have run is undone, too, if the compensation's second parameter accepts None (and the step itself
-    never returns None). Else the saga ends FAILED and names the step. With `park` a person is asked before.
+    In a rollback a step that may have run is undone, too, if the compensation's second parameter accepts None. The step itself must
+    never return None then. Else the saga ends FAILED and names the step. With `park` a person is asked before.
 
     `RetryLater` says when to try again.
 

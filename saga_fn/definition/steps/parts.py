@@ -98,7 +98,7 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
     if probe is not None and "on_unknown" in options:
         raise SagaDefinitionError(
             f"step {name} has a probe and on_unknown={shown(options['on_unknown'])}",
-            hint="a probe is what is to be done when it may have run: leave on_unknown out",
+            hint="the probe settles a step that may have run: leave on_unknown out",
         )
     does = read_signature(fn, values=1, what="step")
     gives = output_type(does.gives)

@@ -1,4 +1,4 @@
-"""What can be set on a step, and again where it is wired."""
+"""The options of a step, which can be set again where it is wired."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEFAULT_TIMEOUT: Final = timedelta(seconds=60)
 
 
 class CommonOptions(TypedDict, total=False):
-    """What can be set on a step, and again where it is wired: the wiring wins. Beside it, see `StepOptions`."""
+    """The options of a step, which can be set again where it is wired: the wiring wins. Beside it, see `StepOptions`."""
 
     step_id: str
     """The step's name in its saga; by default the function's or class's name in snake_case."""
@@ -77,10 +77,10 @@ class CommonOptions(TypedDict, total=False):
 
 
 class StepOptions(CommonOptions, total=False):
-    """What can be set on a step, and again where it is wired: the wiring wins."""
+    """The options of a step, which can be set again where it is wired: the wiring wins."""
 
     on_unknown: OnUnknownChoice
-    """What to do when it may have run: `repeat` it (the default) by `unknown_retry_policy`, or `park` it for a person.
+    """The way to settle it when it may have run: `repeat` it (the default) by `unknown_retry_policy`, or `park` it for a person.
 
     On the step itself there is also `undo`, or a `probe` that finds out: see `step`.
     """

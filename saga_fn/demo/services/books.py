@@ -161,7 +161,7 @@ class Books:
         await self._pool.execute(self._here(NOTE_SENT), *attrs.astuple(notice))
 
     async def find(self, key: str) -> Entry | None:
-        """What is booked under the key."""
+        """The entry under the key."""
         rows = await self._pool.fetch(self._here(FIND), key)
         return Entry(*rows[0]) if rows else None
 

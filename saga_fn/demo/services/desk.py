@@ -1,4 +1,4 @@
-"""What the services have in common: how a request is answered once, in whatever weather."""
+"""The common part of the services: each answers a request once, in any weather."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ B = TypeVar("B", bound=msgspec.Struct)
 
 @attrs.frozen
 class Posting:
-    """What a request would put into the books."""
+    """The entry that a request would make in the books."""
 
     operation: Operation
     kind: EntryKind
     order_id: str
     refusal: str | None = None
-    """What the customer hears if the order is turned down; None: this is never refused."""
+    """The words to the customer if the order is turned down; None: this is never refused."""
     reference: str | None = None
     """None: a new one."""
     amount_cents: int = 0
@@ -69,7 +69,7 @@ class Desk:
         return entry
 
     async def find(self, request: Request) -> Entry:
-        """What has been booked for this `Idempotency-Key`. Raises HTTPException: 400 without one, 404 if nothing has."""
+        """Give the entry for this `Idempotency-Key`. Raises HTTPException: 400 without one, 404 if nothing has."""
         entry = await self.books.find(_key(request))
         if entry is None:
             raise HTTPException(404, "never heard of it")

@@ -21,14 +21,14 @@ from saga_fn.demo.services.desk import Desk, Posting, answer, read_body
 from saga_fn.demo.services.weather import Verdict, Weather
 
 DEAR = 100_00
-"""Cents from which on a person looks at an order. What costs less is approved by a rule, at once."""
+"""Cents from which on a person looks at an order. A cheaper one is approved by a rule, at once."""
 
 EXPIRES = timedelta(minutes=1)
 """How long a decision is kept for a saga that is not there: one that was rolled back before it was decided on, say."""
 
 
 def verdict_on(weather: Weather, order_id: str, amount_cents: int) -> Verdict:
-    """What the office will say."""
+    """The answer that the office will give."""
     return "approved" if amount_cents < DEAR else weather.verdict(order_id)
 
 

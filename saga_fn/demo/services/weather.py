@@ -47,7 +47,7 @@ class Weather:
         return self._draw("refuse", order_id, operation) < REFUSAL_RATE.get(operation, 0.0)
 
     def mishap(self, order_id: str, operation: Operation, attempt: int) -> Literal["unavailable", "late"] | None:
-        """What goes wrong at this attempt (counted from 1 by the service itself), if anything.
+        """The fault at this attempt (counted from 1 by the service itself), if there is one.
 
         `unavailable`: nothing is done and the answer is 503. `late`: it is done, but the answer takes so long that
         the caller has given up waiting: only an idempotency key saves the customer from a second charge.
@@ -64,7 +64,7 @@ class Weather:
         return 0.02 + 0.28 * self._draw("latency", order_id, operation, attempt) ** 2
 
     def verdict(self, order_id: str) -> Verdict:
-        """What a person says who looks at the order."""
+        """The answer of a person who looks at the order."""
         draw = self._draw("person", order_id)
         if draw < REJECTED_RATE:
             return "rejected"

@@ -94,7 +94,7 @@ def told(requests: Sequence[StartRequest], error: StoreError, *, aborted: bool =
     match error:
         case RowRefusedError():
             return PayloadError(
-                f"the database cannot store what {shown(name)} is to be started with: {error.fact}",
+                f"the database cannot store the data or a key of the start of {shown(name)}: {error.fact}",
                 hint="its name, keys and data need characters that the database's encoding has: UTF8 has them all",
             )
         case RowLockedError():

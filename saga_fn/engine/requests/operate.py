@@ -90,7 +90,7 @@ async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Standing
     raise SagaStateError(
         f"saga {saga_id} is being worked on, and its owner did not answer within {_PATIENCE:g} s",
         saga_id=saga_id,
-        hint="the request stands and will be answered by whoever owns the saga next; look again with get_saga.",
+        hint="the request stands, and the saga's next owner answers it; look again with get_saga",
     )
 
 
