@@ -1,4 +1,4 @@
-"""What a saga is: steps, references, builders and retry policies. Immutable once built, and without any I/O."""
+"""Definitions of sagas: steps, references, builders and retry policies. Immutable once built, and without any I/O."""
 
 from saga_fn.definition.builder import SagaBuilder
 from saga_fn.definition.compiled_step import CompiledStep

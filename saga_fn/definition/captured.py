@@ -22,7 +22,7 @@ _UNSET: Final = object()
 @final
 @attrs.frozen
 class Captured:
-    """What a function found around it when it was wired."""
+    """The variables that a function found around it when it was wired."""
 
     what: str
     _looked_at: tuple[FunctionType, ...]

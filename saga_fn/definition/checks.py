@@ -1,4 +1,4 @@
-"""What the core says of a plan, in words: the fact, and how to mend it."""
+"""The core's verdict on a plan, in words: the fact, and how to mend it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def checked_plan(data: PlanData) -> Plan:
 
 
 def refusal(flaw: PlanFlaw) -> SagaDefinitionError:
-    """What is wrong, and how to mend it."""
+    """The fault, and how to mend it."""
     fact, hint = _words(flaw)
     return SagaDefinitionError(fact, hint=hint)
 

@@ -1,4 +1,4 @@
-"""What the engine runs of a step, and what the core plans with: both made of its parts and its options."""
+"""The code of a step that the engine runs, and its plan for the core: both made of its parts and its options."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _NOTHING: Final = PayloadType[None].of(type(None))
 @final
 @attrs.frozen
 class CompiledStep:
-    """What the engine needs to run one step. Timeouts are in seconds."""
+    """Everything that the engine needs to run one step. Timeouts are in seconds."""
 
     step_id: StepId
     input_type: PayloadType[Any]  # Any: steps of all types stand side by side
@@ -55,13 +55,13 @@ class CompiledStep:
     compensation_timeout: float | None
     refusals: ErrorPolicy
     result_type: PayloadType[Any]  # Any: as above
-    """What those that follow the step are given: a list if it fans out, None too if it is conditional."""
+    """The type that the steps after it are given: a list if it fans out, None too if it is conditional."""
     when: Callable[[Any], object] | None = None  # Any: as above
     kind: StepKind = StepKind.STEP
-    """Of a wait `map_input` computes what it is about, or the moment that it lasts until."""
+    """For a wait, `map_input` computes its correlation, or the moment that it lasts until."""
     compensation_waits_for: EventPattern[object] | None = None
     default: bytes | None = None
-    """What a wait gives that is over, where it has such a value."""
+    """The value of a wait that is over, where it has one."""
     probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
     probe_timeout: float | None = None
     fans_out: bool = False
@@ -161,7 +161,7 @@ def plan_wait(step_id: StepId, parts: WaitParts, after: tuple[StepId, ...]) -> P
 
 
 def _nothing_to_compute(_: KnownValues) -> object:
-    """What a wait is about that is about nothing in particular."""
+    """The correlation of a wait that is about nothing in particular."""
     return None
 
 

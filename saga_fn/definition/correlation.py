@@ -1,4 +1,4 @@
-"""What an event and a wait are about: a correlation id, kept as its fingerprint."""
+"""The thing that an event and a wait are about: a correlation id, kept as its fingerprint."""
 
 from __future__ import annotations
 

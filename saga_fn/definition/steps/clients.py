@@ -1,4 +1,4 @@
-"""What the exceptions of the usual clients say of a request: whether it may have arrived, without importing any client.
+"""The meaning of the usual clients' exceptions for a request: whether it may have arrived, without importing any client.
 
 A class is known by its package and its name, and counts as the nearest of its bases that the table has. The sources are
 the clients themselves, in the versions of autumn 2026; whoever adds a line reads there where the exception is raised.
@@ -26,7 +26,7 @@ class Arrival(enum.Enum):
 
 
 class _By(enum.Enum):
-    """What tells where a class of exceptions stands for several things."""
+    """The attributes that tell where a class of exceptions stands for several things."""
 
     BEHIND = "the exception that it was raised from: open unless that says that nothing has left"
     STATUS = "the HTTP status of the response in it"
@@ -205,7 +205,7 @@ def _look_up(cls: type[BaseException]) -> tuple[type, Arrival | _By | None]:
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """What the exception was raised from, or while handling what, and so on, to the first."""
+    """The exceptions that this one was raised from, or while handling them, to the first."""
     seen = {id(error)}
     each = error
     while True:
@@ -244,7 +244,7 @@ _STATUSES: Final[tuple[DetailReader, ...]] = (
 
 
 def _by_sqlstate(error: BaseException) -> Arrival:
-    """What the server said, it answered; a connection that broke without a word is open, unless it was never made."""
+    """A server that said something has answered; a connection that broke without a word is open, unless it was never made."""
     code = _detail(error, lambda error: error.sqlstate)
     if code is None:
         return Arrival.OPEN if _detail(error, lambda error: error.pgconn) is None else Arrival.NEVER
@@ -260,7 +260,7 @@ def _by_code(error: BaseException) -> Arrival:
 
 
 def _detail(error: BaseException, read: DetailReader) -> object:
-    """What the exception holds; None if it does not, or if looking at it raises."""
+    """The value that the exception holds; None if it does not, or if looking at it raises."""
     try:
         return read(error)
     except Exception:  # noqa: BLE001 - another's property: whatever it raises, the step's outcome is still to be told

@@ -30,7 +30,7 @@ def check_condition(name: str, condition: object, given: object) -> None:
 
 
 def _check_annotations(name: str, condition: Callable[..., object], given: object) -> None:
-    """What they say is believed; they need not say anything."""
+    """Annotations are believed; a function need not have any."""
     function = written(condition)
     if function is None:
         return

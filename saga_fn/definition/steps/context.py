@@ -1,4 +1,4 @@
-"""What a step may ask for beside its input."""
+"""The facts that a step may ask for beside its input."""
 
 from __future__ import annotations
 

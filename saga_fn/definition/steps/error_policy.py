@@ -1,4 +1,4 @@
-"""What a step's failures mean: which are tried again, which are the answer, and how a business error is kept."""
+"""The meaning of a step's failures: which are tried again, which are the answer, and how a business error is kept."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class ErrorPolicy:
 
     @classmethod
     def of(cls, options: Mapping[str, object], returned: Returned | None) -> ErrorPolicy:
-        """What a step's options and its return type say."""
+        """Make it of a step's options and its return type."""
         check_errors(options)
         named = {name: error_types(name, options[name]) for name in _OPTIONS if name in options}
         again = named.get("retry_on")
@@ -78,11 +78,11 @@ class ErrorPolicy:
         return cls(again, named.get("give_up_on", ()), returned, named.get("unknown_on", ()))
 
     def judge(self, error: BaseException) -> FailureKind:
-        """What the exception says of the step: UNKNOWN, REFUSED, ERROR (to be tried again), or FATAL (not to be).
+        """Judge the step by the exception: UNKNOWN, REFUSED, ERROR (to be tried again), or FATAL (not to be).
 
-        An exception that is named is what it is named as: in `unknown_on`, `give_up_on` or `retry_on`, in this order. To name
-        a base class says nothing of those below it that are known to leave the outcome open (see `may_be_named`). Of
-        one that is not, its causes speak, and of a group its leaves: one that is in doubt makes the whole doubtful; it is
+        A named exception is what it is named as: in `unknown_on`, `give_up_on` or `retry_on`, in this order. To name
+        a base class says nothing of those below it that are known to leave the outcome open (see `may_be_named`). For an
+        exception that is not named its causes speak, and for a group its leaves: one in doubt makes the whole doubtful; it is
         refused only if all of them are; and it is tried again only if every one of them is.
         """
         if _is_alone(error):  # nearly always
@@ -125,12 +125,12 @@ class ErrorPolicy:
                 yield each, kind
 
     def _by_itself(self, error: BaseException) -> FailureKind | None:
-        """What the exception is named as, or known as; None where those behind it are to be asked."""
+        """The kind that the exception is named as, or known as; None where those behind it are to be asked."""
         kind = self._named(error)
         return self._known(error) if kind is None else kind
 
     def _named(self, error: BaseException) -> FailureKind | None:
-        """What the exception says of itself, or the step's options say of it; None where neither says anything."""
+        """The kind by the exception itself or by the step's options; None where neither says anything."""
         if isinstance(error, OutcomeUnknown):
             return FailureKind.UNKNOWN
         if isinstance(error, RetryLater):
@@ -147,7 +147,7 @@ class ErrorPolicy:
         return None
 
     def _known(self, error: BaseException) -> FailureKind | None:
-        """What the exception of a usual client is known to mean; None for any other."""
+        """The kind of an exception of a usual client; None for any other."""
         said = arrival(error)
         if said is None or said is Arrival.OPEN:
             return None if said is None else FailureKind.UNKNOWN
@@ -158,7 +158,7 @@ class ErrorPolicy:
 
     @property
     def _unnamed(self) -> FailureKind:
-        """What an exception is of which nothing is known."""
+        """The kind of an exception that nothing is known of."""
         return FailureKind.ERROR if self.retry_on is None else FailureKind.FATAL
 
     def encode(self, error: object) -> bytes | None:
@@ -201,7 +201,7 @@ class Returned:
 
 
 def returned_errors(name: str, gives: object) -> Returned | None:
-    """What a step may return in a Failure, by its annotation; None where it returns none.
+    """The errors that a step may return in a Failure, by its annotation; None where it returns none.
 
     Raises TypeValidationError for errors that could not be stored.
     """
@@ -235,7 +235,7 @@ def _is_exception(tp: object) -> TypeGuard[type[Exception]]:
 def _those_of(error: BaseException, named: tuple[type[Exception], ...]) -> list[type[Exception]]:
     """The classes among them that the exception is of.
 
-    Of a group only groups are: `Exception` names what is in a group, not the group, which says nothing by itself.
+    A group is named by groups only: `Exception` names what is in a group, not the group, which says nothing by itself.
     """
     grouped = isinstance(error, BaseExceptionGroup)
     return [cls for cls in named if isinstance(error, cls) and (not grouped or issubclass(cls, BaseExceptionGroup))]
@@ -247,7 +247,7 @@ def _is_alone(error: BaseException) -> bool:
 
 
 def _behind(error: BaseException) -> list[tuple[BaseException, bool]]:
-    """What an exception that is not known stands for: the leaves of a group, or its cause. True: only if it is in doubt.
+    """The exceptions behind an unknown one: the leaves of a group, or its cause. True: only if it is in doubt.
 
     So it is of what was being handled when it was raised, unless `from None` says that the one has nothing to do with the
     other.

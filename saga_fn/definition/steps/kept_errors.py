@@ -1,7 +1,7 @@
 """How a business error that is an exception is stored whole: its arguments and its attributes, by their declared types.
 
 It is made anew without its constructor, which may take anything: an attribute that has no declared type is stored if it is
-what JSON has (texts, numbers, lists, dicts). What comes back is compared, here and when it is read. An exception that by
+what JSON has (texts, numbers, lists, dicts). The copy is compared, here and when it is read. An exception that by
 its declared types could never be stored is refused when the step is made.
 """
 
@@ -38,7 +38,7 @@ class Kept:
 
     cls: type[BaseException]
     fields: Mapping[str, Callable[[], object] | None]
-    """What it declares to be made of, with what makes the default, if it has one; empty for a class that does not say."""
+    """The fields that it declares, each with what makes its default, if it has one; none for a class that does not say."""
     types: Mapping[str, PayloadType[Any]]  # Any: fields of all types
     """The attributes whose type is known."""
 
@@ -245,7 +245,7 @@ def _maker(cls: type) -> type:
 
 
 def _taken(cls: type) -> tuple[dict[str, Any], set[str]]:  # Any: whatever was annotated
-    """What its own constructor takes, as far as that says: an attribute of that name has that type; and what it needs."""
+    """The parameters of its own constructor, as far as it says: an attribute of that name has that type; and what it needs."""
     constructor: object = inspect.getattr_static(cls, "__init__")
     if not inspect.isfunction(constructor):
         return {}, set()
@@ -259,7 +259,7 @@ def _taken(cls: type) -> tuple[dict[str, Any], set[str]]:  # Any: whatever was a
 
 
 def _attributes(error: BaseException, fields: Mapping[str, object]) -> Iterator[tuple[str, object]]:
-    """What the exception holds: its fields, then what else was set."""
+    """The values that the exception holds: its fields, then what else was set."""
     for name in fields:
         yield name, getattr(error, name)
     bases = type(error).__mro__
@@ -273,7 +273,7 @@ def _attributes(error: BaseException, fields: Mapping[str, object]) -> Iterator[
 
 
 def _members(base: type) -> tuple[str, ...]:
-    """What an exception of Python's own has beside its arguments, such as the file of an OSError."""
+    """The values that an exception of Python's own has beside its arguments, such as the file of an OSError."""
     if base.__module__ != "builtins" or base in _WITHOUT_MEMBERS:
         return ()
     return tuple(name for name, value in vars(base).items() if isinstance(value, _MEMBERS))
@@ -299,7 +299,7 @@ def _alike(back: BaseException, error: BaseException, found: Mapping[str, object
 
 
 def _fields(cls: type) -> dict[str, Callable[[], object] | None]:
-    """What an instance is made of, with its defaults; nothing for a class that does not say."""
+    """The fields of an instance, with its defaults; none for a class that does not say."""
     if attrs.has(cls):
         return {field.name: _default(field.default, attrs.NOTHING) for field in attrs.fields(cls)}
     if dataclasses.is_dataclass(cls):

@@ -1,4 +1,4 @@
-"""What a step is made of, read off its functions or its class, whatever the spelling."""
+"""The parts of a step, read off its functions or its class, in every spelling."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 @attrs.frozen
 class StepParts:
-    """What a step is made of, whatever its spelling."""
+    """The parts of a step, in every spelling."""
 
     name: str
     input_type: PayloadType[Any]  # Any: steps of all types
@@ -36,7 +36,7 @@ class StepParts:
     """The business errors that it returns in a Failure."""
     probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
     undo_takes: object = None
-    """What its compensation takes for the output; None without one."""
+    """The type that its compensation takes for the output; None without one."""
     undo_waits: bool = False
     """Its compensation says that it may return a WaitFor."""
     width: int = 0
@@ -44,7 +44,7 @@ class StepParts:
 
     @property
     def functions(self) -> Iterator[tuple[str, Callable[..., object]]]:
-        """What the user has written for it, and what each is called."""
+        """The functions that the user has written for it, and what each is called."""
         for what, fn in (
             ("the function", self.execute),
             ("the compensation", self.compensate),
@@ -56,7 +56,7 @@ class StepParts:
 
     @property
     def taken_type(self) -> object:
-        """What the step as a whole is given."""
+        """The type that the step as a whole is given."""
         if not self.width:
             return self.input_type.tp
         sequence: Any = Sequence  # Any: subscribed with a type that is known at run time only
@@ -64,13 +64,13 @@ class StepParts:
 
     @property
     def given_type(self) -> object:
-        """What it comes as: of a fan-out always a list."""
+        """The type that its input comes as: for a fan-out always a list."""
         whole: Any = list  # Any: as above
         return whole[self.input_type.tp] if self.width else self.input_type.tp
 
     @property
     def result_type(self) -> PayloadType[Any]:  # Any: as above
-        """What those that follow the step are given."""
+        """The type that the steps after it are given."""
         whole: Any = list  # Any: as in `taken_type`
         whole = whole[self.output_type.tp] if self.width else self.output_type.tp
         return PayloadType.of(whole if self.when is None else whole | None)
@@ -90,7 +90,7 @@ class WithoutContext:
 
 
 def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions) -> StepParts:  # Any: judged here
-    """What a step is made of that is a function. Raises SagaDefinitionError for what cannot be run."""
+    """Read the parts of a step that is a function. Raises SagaDefinitionError for one that cannot be run."""
     _refuse_wait(fn)
     name = name_of(fn).rpartition(".")[2]
     if name == "<lambda>":
@@ -134,7 +134,7 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
 
 
 def parts_of_object(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
-    """What a step is made of that is an object. Raises SagaDefinitionError for what is not one."""
+    """Read the parts of a step that is an object. Raises SagaDefinitionError for what is not one."""
     _refuse_wait(given)
     if not isinstance(given, BaseStep | ContextStep):
         raise SagaDefinitionError(
@@ -175,7 +175,7 @@ def _with_context(fn: Any, values: int, *, wants: bool) -> Any:  # Any: function
 
 
 def _method(given: object, base: type, name: str, values: int) -> Any:  # Any: a method of whatever types
-    """What the step's class puts in place of the base's; None if it leaves that as it is."""
+    """The method that the step's class puts in place of the base's; None if it leaves that as it is."""
     cls = type(given)
     if getattr(cls, name) is getattr(base, name):
         return None
@@ -218,7 +218,7 @@ def _check_annotations(
 
 
 def _undo_says(compensate: Callable[..., object]) -> tuple[object, bool]:
-    """What a compensation says it takes for the output, if it can be told, and whether it may return a WaitFor."""
+    """The type that a compensation takes for the output, if it can be told, and whether it may return a WaitFor."""
     second = list(inspect.signature(compensate).parameters)[1]
     try:
         hints = hints_of(compensate)

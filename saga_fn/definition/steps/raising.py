@@ -1,4 +1,4 @@
-"""What a step may raise to say of itself what became of it."""
+"""Exceptions that a step raises to say what became of it."""
 
 from __future__ import annotations
 

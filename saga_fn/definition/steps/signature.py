@@ -1,4 +1,4 @@
-"""What a step's functions take and give, by their annotations: found out once, when the step is made."""
+"""The types that a step's functions take and give, by their annotations: found out once, when the step is made."""
 
 from __future__ import annotations
 

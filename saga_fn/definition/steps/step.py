@@ -231,7 +231,7 @@ class Step(StepBase[I, O]):
 
 
 def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
-    """What any step is made of. Raises SagaDefinitionError for what is not one."""
+    """Give the parts of any step. Raises SagaDefinitionError for what is not one."""
     if isinstance(given, Step):
         return given._parts  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the same module
     return parts_of_object(given)

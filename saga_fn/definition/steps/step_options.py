@@ -14,7 +14,7 @@ from saga_fn.definition.waits.event import EventPattern
 from saga_fn.errors import SagaDefinitionError, is_a, shown
 
 DEFAULT_TIMEOUT: Final = timedelta(seconds=60)
-"""What one attempt may take where nothing else is said: a call that hangs does not keep its saga's slot for ever."""
+"""The time of one attempt where nothing else is said: a call that hangs does not keep its saga's slot for ever."""
 
 
 class CommonOptions(TypedDict, total=False):
@@ -25,10 +25,10 @@ class CommonOptions(TypedDict, total=False):
     timeout: timedelta | None
     """How long one attempt may take; 60 seconds by default, None sets no limit.
 
-    What is cut short may have run, and is settled as `on_unknown` says.
+    An attempt that is cut short may have run, and is settled as `on_unknown` says.
     """
     retry_policy: RetryPolicy
-    """How often to attempt it; by default once. What may have been done is repeated by `unknown_retry_policy` instead."""
+    """How often to attempt it; by default once. An attempt that may have run is repeated by `unknown_retry_policy` instead."""
     compensation_retry_policy: RetryPolicy
     """How often to attempt its compensation. When the policy is used up, the saga ends FAILED and lists the step.
 

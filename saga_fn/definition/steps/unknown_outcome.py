@@ -1,4 +1,4 @@
-"""What is to be done about a step that may have run: repeat it, find out, undo it as what may have run, or ask a person."""
+"""The ways to settle a step that may have run: repeat it, find out, undo it as what may have run, or ask a person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
 OnUnknownChoice = Literal["repeat", "park"]
-"""What the wiring may say; `undo` and `probe` need functions that belong to the step."""
+"""The choices at the wiring; `undo` and `probe` need functions that belong to the step."""
 
 
 @final

@@ -1,4 +1,4 @@
-"""What annotations say, and whether a value of one type can be passed as another."""
+"""The types of annotations, and whether a value of one type can be passed as another."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saga_fn.errors import TypeValidationError, is_a, shown
 
 
 def name_of(fn: object) -> str:
-    """What messages call it."""
+    """Its name in messages."""
     return str(getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None) or shown(fn))
 
 
@@ -145,7 +145,7 @@ def payload_type(tp: object, what: str) -> PayloadType[Any]:  # Any: found at ru
 
 
 def type_arguments(cls: type, base: type) -> tuple[object, ...]:
-    """What the class puts for the type variables of a generic base, through all classes in between."""
+    """The types that the class puts for the type variables of a generic base, through all classes in between."""
     known: dict[object, object] = {}
     for parent in getattr(cls, "__orig_bases__", ()):
         origin, given = get_origin(parent), get_args(parent)

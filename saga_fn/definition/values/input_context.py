@@ -1,4 +1,4 @@
-"""What an `input_map` may ask for: everything that is known of a saga when an input is computed."""
+"""The argument of an `input_map`: everything that is known of a saga when an input is computed."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 
 class KnownValues(Protocol):
-    """What is known of a saga at the moment in which an input is computed."""
+    """The facts that are known of a saga at the moment in which an input is computed."""
 
     def output(self, ref: StepRef[Any]) -> object:  # Any: steps of all types
         """The output of a step that is done. Raises SagaDefinitionError for any other."""
@@ -34,7 +34,7 @@ InputMap: TypeAlias = Callable[[KnownValues], object]
 
 @attrs.frozen
 class Source:
-    """What a reference stands for."""
+    """The value that a reference stands for."""
 
     ref: StepRef[Any]  # Any: steps of all types
     gives: PayloadType[Any]  # Any: as above
@@ -69,7 +69,7 @@ def mapped(
     initial: object,
     wanted: object,
 ) -> InputMap:
-    """What `using` makes of the sources; without any, of the InputContext, of which only `declared` steps are shown.
+    """The input that `using` makes of the sources; without any, of the InputContext, which shows only `declared` steps.
 
     `initial` is the type of the saga's initial data, `wanted` the type that `using` is to give.
 

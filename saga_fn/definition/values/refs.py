@@ -1,4 +1,4 @@
-"""What stands for a value that will be there when the saga runs."""
+"""References: each stands for a value that will be there when the saga runs."""
 
 from __future__ import annotations
 

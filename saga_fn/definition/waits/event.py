@@ -1,4 +1,4 @@
-"""What may come from outside: events with a name and a typed payload, alone or several of them."""
+"""Events from outside: each has a name and a typed payload; a wait is for one of them or for several."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ A = TypeVar("A")
 
 @attrs.frozen
 class WaitParts:
-    """What a wait is made of, whatever its spelling."""
+    """The parts of a wait, in every spelling."""
 
     kind: StepKind
     step_id: object
@@ -35,7 +35,7 @@ class WaitParts:
     limit: int | None = None
     default: bytes | None = None
     compute: Callable[..., object] | None = None
-    """What the wait is about, or the moment that it lasts until."""
+    """The function that computes the wait's correlation, or the moment that it lasts until."""
     refs: tuple[StepRef[Any], ...] = ()  # Any: as above
 
 
@@ -214,7 +214,7 @@ def _wait_parts(
     default: object,
     step_id: object,
 ) -> WaitParts:
-    """What a wait for an event is made of. Raises SagaDefinitionError."""
+    """Judge the parts of a wait for an event. Raises SagaDefinitionError."""
     check_event(event)
     what = " or ".join(map(shown, event.names))
     if refs and correlate is None:
@@ -242,7 +242,7 @@ def _wait_parts(
 def _sleep_parts(
     duration: timedelta | None, until: StepRef[Any] | None, using: Callable[..., object] | None, step_id: object
 ) -> WaitParts:  # Any: whatever the moment is taken from
-    """What a sleep is made of. Raises SagaDefinitionError."""
+    """Judge the parts of a sleep. Raises SagaDefinitionError."""
     nothing = PayloadType[None].of(type(None))
     if (duration is None) == (until is None):
         raise SagaDefinitionError(
