@@ -39,6 +39,8 @@ from saga_fn.core.state import (
 from saga_fn.core.straight import STRAIGHT
 
 _PASSED = DONE | {Undone, Spread}
+_BACK: Final = DONE | {Undone, Exhausted, Undoing}
+"""All that the steps of a saga are while it goes back and nothing of it waits."""
 _Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed | UndoWaiting
 _Open: TypeAlias = _Tried | Waiting | Sleeping
 
@@ -108,6 +110,12 @@ _COMPLETED: Final = Projection(SagaStatus.COMPLETED, WaitReason.NOTHING, None, 0
 
 def project(plan: Plan, state: SagaState) -> Projection:
     """The saga's row as its state would have it."""
+    shown = _in_short(state)
+    return at_length(plan, state) if shown is None else shown
+
+
+def _in_short(state: SagaState) -> Projection | None:
+    """The row of a saga that has completed, or of which something runs and nothing waits; None of any other."""
     if state.goal is Goal.COMPLETED:
         return _COMPLETED
     if state.goal is Goal.FORWARD and STRAIGHT.issuperset(map(type, state.steps)):
@@ -116,6 +124,17 @@ def project(plan: Plan, state: SagaState) -> Projection:
                 return Projection(
                     SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.tries.failures, step.step, None
                 )
+    elif state.goal is Goal.ROLLBACK and _BACK.issuperset(map(type, state.steps)):
+        for step in state.steps:
+            if type(step) is Undoing:
+                return Projection(
+                    SagaStatus.COMPENSATING, WaitReason.NOTHING, state.at, step.tries.failures, step.step, None
+                )
+    return None
+
+
+def at_length(plan: Plan, state: SagaState) -> Projection:
+    """The same of every state: `project` only knows some in short."""
     current = _current(state)
     is_ready = ready(plan, state)
     status = _status(state, is_ready=is_ready)

@@ -17,7 +17,8 @@ from saga_fn.core.state import DONE, Doubt, Goal, Running, SagaState, Succeeded,
 
 STRAIGHT: Final = DONE | {Running}
 """All that the steps of a saga are while nothing has gone wrong."""
-_GIVEN_UP: Final = (Release(None),)
+GIVEN_UP: Final = (Release(None),)
+"""What is written of a saga that has ended."""
 
 
 def begin(plan: Plan, event: Started) -> Transition | None:
@@ -35,7 +36,7 @@ def begin(plan: Plan, event: Started) -> Transition | None:
 
 def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | None:
     """The success of a step that runs alone: the next one starts with the input that came with it, or the saga ends."""
-    last = _alone(plan, state, event.step)
+    last = alone(plan, state, event.step)
     if last is None or last.tries.attempt != event.attempt:
         return None
     rev = state.rev + 1
@@ -43,7 +44,7 @@ def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | 
     done = (*state.steps[:-1], Succeeded(last.step, rev))
     if len(done) == len(plan.data.steps):
         ended = SagaState(rev, at, Goal.COMPLETED, done, state.events, plan=state.plan)
-        return Transition(ended, (), _GIVEN_UP, ())
+        return Transition(ended, (), GIVEN_UP, ())
     running = _bound(plan, len(done), event.inputs[0], events=len(state.events)) if event.inputs else None
     if running is None:
         return None
@@ -53,7 +54,7 @@ def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | 
 
 def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]] | None:
     """The state in which the next step's input is computed once this one has succeeded, and whose input that is."""
-    last = _alone(plan, state, step)
+    last = alone(plan, state, step)
     if last is None:
         return None
     done = (*state.steps[:-1], Succeeded(step, state.rev + 1))
@@ -63,7 +64,7 @@ def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState
     return known, (plan.data.steps[len(done)].step,) if len(done) < len(plan.data.steps) else ()
 
 
-def _alone(plan: Plan, state: SagaState, step: StepId) -> Running | None:
+def alone(plan: Plan, state: SagaState, step: StepId) -> Running | None:
     """The step, if it runs, all before it in the chain is done, and nothing else has begun."""
     if not plan.is_chain or state.goal is not Goal.FORWARD or not state.steps or state.plan != plan.id:
         return None

@@ -67,6 +67,7 @@ from saga_fn.core.rules import doubt, forward, operators, ownership, pivot, plan
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import Exhausted, Goal, SagaState
 from saga_fn.core.straight import advance, begin
+from saga_fn.core.way_back import go_on_back, turn_back
 
 
 def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
@@ -81,15 +82,20 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     (RunStep(step='a', attempt=1, generation=0),)
     """
     moved: Transition | None = None
-    if type(event) is StepSucceeded and state is not None:
+    if state is None:
+        if type(event) is Started and event.plan == plan.id:
+            moved = begin(plan, event)
+    elif type(event) is StepSucceeded:
         moved = advance(plan, state, event)
-    elif type(event) is Started and state is None and event.plan == plan.id:
-        moved = begin(plan, event)
+    elif type(event) is StepFailed:
+        moved = turn_back(plan, state, event)
+    elif type(event) is CompensationSucceeded:
+        moved = go_on_back(plan, state, event)
     return in_general(plan, state, event) if moved is None else Success(moved)
 
 
 def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
-    """The answer of `transition`, by the rules themselves: `straight.py` only knows some of the answers in short."""
+    """The answer of `transition`, by the rules themselves: `straight.py` and `way_back.py` only know some in short."""
     if state is None:
         if not isinstance(event, Started):
             return Failure(Rejection(Refusal.NOT_STARTED))

@@ -9,17 +9,18 @@ import pytest
 from msgspec.structs import replace
 from returns.result import Failure, Success
 
+from saga_fn.core import transition as deciding
 from saga_fn.core.effects import Decision, Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Event, StepSkipped, StepSucceeded
 from saga_fn.core.explore import Outcome, explore, offers, walk
 from saga_fn.core.invariants import Edge
 from saga_fn.core.leftovers import LeftOverKind
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
-from saga_fn.core.projection import SagaStatus
+from saga_fn.core.projection import SagaStatus, at_length, project
 from saga_fn.core.reading import foresee
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Goal, SagaState, is_done
-from saga_fn.core.transition import transition
+from saga_fn.core.transition import in_general, transition
 from tests.core.given import (
     AT_ONCE,
     DIAMOND,
@@ -51,6 +52,30 @@ def pivot(name: str, *after: str) -> PlannedStep:
 
 def undo_free(name: str, *after: str, when: bool = False) -> PlannedStep:
     return step(name, *after, undo=False, when=when)
+
+
+@pytest.fixture(autouse=True)
+def as_at_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every answer that is given in short be compared with that of the general rules, and what is shown with it."""
+    asked = False
+
+    def general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
+        nonlocal asked
+        asked = True
+        return in_general(plan, state, event)
+
+    def compared(plan: Plan, state: SagaState | None, event: Event) -> Decision:
+        nonlocal asked
+        asked = False
+        decision = transition(plan, state, event)
+        assert asked or decision == in_general(plan, state, event)
+        if isinstance(decision, Success):
+            moved = decision.unwrap().state
+            assert project(plan, moved) == at_length(plan, moved)
+        return decision
+
+    monkeypatch.setattr(deciding, "in_general", general)
+    monkeypatch.setattr(offers, "transition", compared)
 
 
 EXHAUSTIVE = {

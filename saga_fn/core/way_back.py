@@ -1,0 +1,100 @@
+"""The way back of a chain of steps, in short: what `transition` answers when a step has failed for good, and from then on.
+
+As with the straight way (`straight.py`) these functions give exactly what the general rules would, or None where they do
+not know. They know no doubt, no pivot, no wait and no budget in time: the general rules answer for all of those.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from saga_fn.core.effects import RunCompensation, Transition
+from saga_fn.core.events import CompensationSucceeded, FailureKind, StepFailed
+from saga_fn.core.ids import Moment
+from saga_fn.core.plan import Plan, PlannedStep
+from saga_fn.core.rules.attempts import failed
+from saga_fn.core.state import (
+    Exhausted,
+    Goal,
+    NotTaken,
+    SagaState,
+    Skipped,
+    StepState,
+    Succeeded,
+    Tries,
+    Undoing,
+    Undone,
+)
+from saga_fn.core.straight import GIVEN_UP, alone
+
+_AT_REST: Final = frozenset({Succeeded, Skipped, NotTaken, Undone})
+
+
+def turn_back(plan: Plan, state: SagaState, event: StepFailed) -> Transition | None:
+    """The failure for good of the one step that runs: the last of what was done is undone, or the saga ends."""
+    last = alone(plan, state, event.step)
+    if last is None or last.tries.attempt != event.attempt or not _is_plain(plan):
+        return None
+    tries, at = failed(last.tries), Moment(max(state.at, event.at))
+    if tries.doubt or tries.until > at or not _is_for_good(plan.step(event.step), event, tries):
+        return None
+    return _undo_next(plan, state, at, [*state.steps[:-1], Exhausted(last.step, tries)])
+
+
+def go_on_back(plan: Plan, state: SagaState, event: CompensationSucceeded) -> Transition | None:
+    """The success of the one compensation that runs: what was done before is undone in its turn, or the saga ends."""
+    if state.goal is not Goal.ROLLBACK or not _is_plain(plan) or state.plan != plan.id:
+        return None
+    if state.deadline is not None or state.buffered:  # of an earlier plan
+        return None
+    at = Moment(max(state.at, event.at))
+    steps: list[StepState] = []
+    found = False
+    for step in state.steps:
+        if type(step) is Undoing:
+            if step.step != event.step or step.tries.attempt != event.attempt:
+                return None
+            found = True
+            steps.append(Undone(step.step, step.seq))
+        elif type(step) in _AT_REST or (type(step) is Exhausted and not step.tries.doubt and step.tries.until <= at):
+            steps.append(step)
+        else:
+            return None
+    return _undo_next(plan, state, at, steps) if found else None
+
+
+def _is_plain(plan: Plan) -> bool:
+    return (
+        plan.is_chain
+        and plan.pivot is None
+        and plan.data.compensate_on_failure
+        and not (plan.settles or plan.waits or plan.budgets)
+    )
+
+
+def _is_for_good(planned: PlannedStep, event: StepFailed, tries: Tries) -> bool:
+    """Whether nothing grants another attempt after this failure."""
+    if event.kind is FailureKind.ERROR:
+        # What only asks to be tried again later has a budget of its own, where no policy was chosen.
+        return tries.failures >= planned.retry.attempts and (event.after is None or planned.own_retry)
+    return event.kind is FailureKind.FATAL or event.kind is FailureKind.REFUSED
+
+
+def _undo_next(plan: Plan, state: SagaState, at: Moment, steps: list[StepState]) -> Transition | None:
+    """Undo the last of what was done: in a chain all others were there before it. Without one the saga ends."""
+    for place in range(len(steps) - 1, -1, -1):
+        step = steps[place]
+        if type(step) is Succeeded:
+            planned = plan.step(step.step)
+            if planned.compensable:
+                tries = Tries(1, since=at if planned.undo_retry.within else Moment(0))
+                steps[place] = Undoing(step.step, step.seq, tries)
+                run = RunCompensation(step.step, 1, step.seq, 0)
+                return Transition(_moved(state, at, Goal.ROLLBACK, steps), (), (), (run,))
+    return Transition(_moved(state, at, Goal.COMPENSATED, steps), (), GIVEN_UP, ())
+
+
+def _moved(state: SagaState, at: Moment, goal: Goal, steps: list[StepState]) -> SagaState:
+    return SagaState(
+        state.rev + 1, at, goal, tuple(steps), state.events, state.latest, begins=state.begins, plan=state.plan
+    )
