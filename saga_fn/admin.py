@@ -9,11 +9,11 @@ from uuid import UUID
 from returns.result import Failure
 
 from saga_fn.arguments import check_id, check_is, check_key, check_target, check_whole
+from saga_fn.core.event_kinds import plan_of
 from saga_fn.core.events import (
     AbortRequested,
     CompensationRequested,
     MarkedCompensated,
-    PlanChanged,
     RetryRequested,
     StepSkipped,
 )
@@ -483,14 +483,14 @@ class SagaAdmin:
         for place, record in enumerate(journal, 1):
             try:
                 event = decode_event(record.event)
-                named = getattr(event, "plan", None)
+                named = plan_of(event)
                 if named is not None:
                     plan = await self._engine.store.plan(named)
             except StoredDataError as error:
                 return [f"entry {place}: {error.fact}"]
             if plan is None:
                 return [f"entry {place}: its plan is not in the store"]
-            if isinstance(event, PlanChanged) or state is None or state.plan == plan.id:
+            if named is not None or state is None or state.plan == plan.id:
                 decision = transition(plan, state, event)
             else:
                 return [f"entry {place}: plan {state.plan} expected"]

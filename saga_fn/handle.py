@@ -10,7 +10,7 @@ from uuid import UUID
 from typing_extensions import override
 
 from saga_fn.arguments import micros_of_delay
-from saga_fn.core.state import Goal
+from saga_fn.core.reading import has_completed
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import INTERNAL, judges_its_own, only_public_errors, public_error
@@ -101,7 +101,7 @@ class SagaRun(Generic[R_co]):
         """
         try:
             live = await end_of(self._engine, self.id, self._live, timeout, name=self._name, wait_parked=wait_parked)
-            if live is not None and live.state.goal is Goal.COMPLETED:  # what this process has seen needs not be read
+            if live is not None and has_completed(live.state):  # what this process has seen needs not be read
                 return result_of(live, self._definition)
             ended = await outcome_of(self._engine, self.id, live, self._definition)
         except INTERNAL as internal:

@@ -35,7 +35,7 @@ from saga_fn.core.events import (
     Ticked,
     WaitDefaulted,
 )
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import PlanId, StepId
 
 Failed: TypeAlias = StepFailed | CompensationFailed | ProbeFailed
 """An execution that did not return."""
@@ -43,6 +43,9 @@ Result: TypeAlias = Failed | StepSucceeded | CompensationSucceeded | Compensatio
 """The end of an execution of a step, its compensation or its probe."""
 _FAILED: Final[frozenset[type[object]]] = frozenset(get_args(Failed))
 _RESULTS: Final[frozenset[type[object]]] = frozenset(get_args(Result))
+
+
+_BRING: Final[frozenset[type[object]]] = frozenset({EventReceived, StepSkipped, WaitDefaulted})
 
 
 class Phase(enum.Enum):
@@ -177,6 +180,87 @@ def payload_of(event: Event) -> PayloadKind:
             return PayloadKind.ERROR
         case _:
             assert_never(event)
+
+
+class InputKind(enum.Enum):
+    """The meaning of the input that is recorded with an event."""
+
+    OF_STEP = enum.auto()
+    """What the step that the event is about was given."""
+    OF_ALL_THAT_RAN = enum.auto()
+    """What each step was given that was running: whoever goes on with them can tell whether their inputs are the same."""
+    ASKED = enum.auto()
+    """Who asked for it, and why."""
+
+
+def input_of(event: Event) -> InputKind:
+    """The meaning of the input that is recorded with the event, if one is."""
+    match event:
+        case (
+            StepSucceeded()
+            | StepFailed()
+            | CompensationSucceeded()
+            | CompensationFailed()
+            | CompensationWaits()
+            | ProbeAnswered()
+            | ProbeFailed()
+            | Started()
+            | Resumed()
+            | Ticked()
+            | WaitDefaulted()
+            | EventReceived()
+            | PlanChanged()
+            | SagaParked()
+            | Accompanied()
+            | BeginRequested()
+        ):
+            return InputKind.OF_STEP
+        case HandedBack():
+            return InputKind.OF_ALL_THAT_RAN
+        case StepSkipped() | RetryRequested() | CompensationRequested() | AbortRequested() | MarkedCompensated():
+            return InputKind.ASKED
+        case _:
+            assert_never(event)
+
+
+def has_run(event: Event) -> TypeIs[StepSucceeded]:
+    """Whether the event says that a step has run and returned."""
+    return type(event) is StepSucceeded
+
+
+def output_given(event: Event) -> StepId | None:
+    """The step that gets its output by the event without having run; None if there is none."""
+    return event.step if isinstance(event, StepSkipped | WaitDefaulted) else None
+
+
+def brings(event: Event) -> bool:
+    """Whether the event brings a value from outside that inputs may be computed from."""
+    return type(event) in _BRING
+
+
+def outside_name(event: Event) -> str | None:
+    """The name of an event from outside, which is empty if it has none; None for an event of another kind."""
+    return event.name if isinstance(event, EventReceived) else None
+
+
+def plan_of(event: Event) -> PlanId | None:
+    """The plan that the saga is run by from the event on; None if the event does not say so."""
+    return event.plan if isinstance(event, Started | PlanChanged) else None
+
+
+def is_claim(event: Event) -> bool:
+    """Whether the event says only that the saga was claimed: that alone is no progress."""
+    return type(event) is Resumed
+
+
+def parks_all(event: Event) -> bool:
+    """Whether the event parks the saga as a whole."""
+    return type(event) is SagaParked
+
+
+def is_by_force(event: Event) -> bool:
+    """Whether the event may be folded though somebody else owns the saga: it takes the saga from its owner."""
+    return type(event) is AbortRequested
 
 
 def is_success(event: Event) -> bool:

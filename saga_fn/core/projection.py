@@ -108,6 +108,16 @@ ENDED_UNREAD: Final = Projection(SagaStatus.FAILED, WaitReason.NOTHING, None, 0,
 _COMPLETED: Final = Projection(SagaStatus.COMPLETED, WaitReason.NOTHING, None, 0, None, None)
 
 
+def ended_as(state: SagaState) -> SagaStatus | None:
+    """The status of a saga that has ended; None while it has not."""
+    return SagaStatus[state.goal.name] if state.ended else None
+
+
+def calls_a_person(end: SagaStatus) -> bool:
+    """Whether a person has to look at a saga that ended so: something of it may be left over."""
+    return end is SagaStatus.FAILED
+
+
 def project(plan: Plan, state: SagaState) -> Projection:
     """The saga's row as its state would have it."""
     shown = _in_short(state)

@@ -174,6 +174,16 @@ def parked_by_plan(state: SagaState) -> bool:
     return any(isinstance(step, Parked | UndoParked) and step.why is ParkReason.PLAN_CHANGED for step in state.steps)
 
 
+def is_final(state: SagaState) -> bool:
+    """Whether the saga has come to an end that nothing changes any more; an operator may take up one that has FAILED."""
+    return state.goal is Goal.COMPLETED or state.goal is Goal.COMPENSATED
+
+
+def has_completed(state: SagaState) -> bool:
+    """Whether every step is done, so that the saga has a result."""
+    return state.goal is Goal.COMPLETED
+
+
 def needs_owner(state: SagaState) -> bool:
     """Whether something of the saga is being executed."""
     return not EXECUTING.isdisjoint(map(type, state.steps))

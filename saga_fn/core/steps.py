@@ -76,6 +76,11 @@ class StepStatus(enum.StrEnum):
     """Undone."""
 
 
+def is_tried_again(status: StepStatus) -> bool:
+    """Whether the step waits for another try, or is to be tried again because it may have run."""
+    return status in (StepStatus.RETRYING, StepStatus.UNKNOWN, StepStatus.COMPENSATION_RETRYING)
+
+
 @attrs.frozen
 class StepReport:
     """One step of a saga at one moment. `attempt` numbers the executions in the step's present direction."""

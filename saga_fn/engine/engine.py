@@ -18,7 +18,8 @@ from uuid import UUID
 from returns.result import Success
 
 from saga_fn.core.effects import Action
-from saga_fn.core.events import PlanChanged, Resumed, SagaParked
+from saga_fn.core.event_kinds import is_claim
+from saga_fn.core.events import PlanChanged, SagaParked
 from saga_fn.core.flaws import misfit_in
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.owning import entries_needed, recorded_events, recorded_steps
@@ -273,7 +274,7 @@ class SagaEngine:
         if self.observers.listens:
             self.observers.tell(SagaClaimed(saga.identity, claim.takeover))
         times = takeovers(state, takeover=claim.takeover)
-        if times >= TWICE and isinstance(first[-1].event, Resumed):
+        if times >= TWICE and is_claim(first[-1].event):
             apart = spawn(self._run_apart(interpreter, claim, first[:-1], times))
             self._suspects_apart[claim.id] = apart
             apart.add_done_callback(lambda _: self._ran_apart(interpreter))

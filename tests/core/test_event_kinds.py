@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import get_args
 
 import pytest
 
 from saga_fn.core.event_kinds import (
+    InputKind,
     PayloadKind,
     Phase,
     attempt_of,
+    brings,
+    has_run,
+    input_of,
+    is_by_force,
+    is_claim,
     is_failure,
     is_result,
     is_success,
+    output_given,
+    outside_name,
+    parks_all,
     payload_of,
     phase_of,
+    plan_of,
     step_of,
 )
 from saga_fn.core.events import (
@@ -41,6 +52,7 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
     WaitDefaulted,
+    is_verb,
     name_of,
 )
 from saga_fn.core.ids import Moment, PlanId, StepId
@@ -95,3 +107,36 @@ def test_the_facts_of_an_event(
     assert is_failure(event) == (what == "fails")
     assert is_success(event) == (what == "succeeds")
     assert is_result(event) == (attempt is not None)
+
+
+OF_STEP, OF_ALL_THAT_RAN, ASKED = InputKind
+
+
+@pytest.mark.parametrize("event", [row[0] for row in KINDS], ids=[name_of(row[0]) for row in KINDS])
+def test_a_verbs_input_says_who_asked_and_any_other_what_a_step_was_given(event: Event) -> None:
+    assert input_of(event) is (ASKED if is_verb(event) else OF_ALL_THAT_RAN if type(event) is HandedBack else OF_STEP)
+
+
+ALONE: list[tuple[Callable[[Event], object], dict[type[Event], object]]] = [
+    (has_run, {StepSucceeded: True}),
+    (output_given, {StepSkipped: A, WaitDefaulted: A}),
+    (brings, {StepSkipped: True, WaitDefaulted: True, EventReceived: True}),
+    (outside_name, {EventReceived: "paid"}),
+    (plan_of, {Started: PLAN, PlanChanged: PLAN}),
+    (is_claim, {Resumed: True}),
+    (parks_all, {SagaParked: True}),
+    (is_by_force, {AbortRequested: True}),
+]
+
+
+@pytest.mark.parametrize("fact, kinds", ALONE, ids=[fact.__name__ for fact, _ in ALONE])
+def test_a_fact_of_few_kinds_is_one_of_no_other(
+    fact: Callable[[Event], object], kinds: dict[type[Event], object]
+) -> None:
+    for event, *_ in KINDS:
+        found = fact(event)
+        assert found == kinds[type(event)] if type(event) in kinds else not found
+
+
+def test_an_event_from_outside_without_a_name_is_one_all_the_same() -> None:
+    assert outside_name(EventReceived(AT)) == ""

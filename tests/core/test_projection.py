@@ -6,9 +6,19 @@ import pytest
 
 from saga_fn.core import projection
 from saga_fn.core.events import FailureKind
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
-from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, Projection, SagaStatus, WaitReason
+from saga_fn.core.projection import (
+    ENDED_UNREAD,
+    SET_ASIDE,
+    Projection,
+    SagaStatus,
+    WaitReason,
+    calls_a_person,
+    ended_as,
+)
+from saga_fn.core.reading import has_completed, is_final
+from saga_fn.core.state import Goal, SagaState
 from tests.core.given import AGAIN, AGAIN_AT_ONCE, SECOND, THRICE, A, B, started, step, wait
 
 
@@ -66,3 +76,14 @@ def test_the_rows_of_what_cannot_be_read_keep_the_tables_rules() -> None:
     assert (SET_ASIDE.status, SET_ASIDE.waits, SET_ASIDE.due) == (SagaStatus.SUSPENDED, WaitReason.PARKED, None)
     assert not SET_ASIDE.wakes_on_message
     assert (ENDED_UNREAD.status, ENDED_UNREAD.waits, ENDED_UNREAD.due) == (SagaStatus.FAILED, WaitReason.NOTHING, None)
+
+
+@pytest.mark.parametrize("goal", Goal)
+def test_an_end_has_a_status_and_the_one_that_leaves_something_calls_a_person(goal: Goal) -> None:
+    state = SagaState(plan=PlanId("plan"), rev=3, at=Moment(0), goal=goal)
+    end = ended_as(state)
+    assert (end is not None) is state.ended
+    assert end is None or (end.name == goal.name and end.is_terminal)
+    assert (end is not None and calls_a_person(end)) is (goal is Goal.FAILED)
+    assert is_final(state) is (goal in (Goal.COMPLETED, Goal.COMPENSATED))
+    assert has_completed(state) is (goal is Goal.COMPLETED)

@@ -34,7 +34,7 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.steps import StepReport, StepStatus, report_of, status_of
+from saga_fn.core.steps import StepReport, StepStatus, is_tried_again, report_of, status_of
 from tests.core.given import THREE, A, B, C, step
 
 TRIED = Tries(3, 2, digest=Digest(b"x"))
@@ -112,3 +112,8 @@ def test_of_a_fan_out_that_nothing_goes_on_with_it_does_not_run(goal: Goal) -> N
 
 def test_every_state_is_told() -> None:
     assert {type(begun) for begun, _ in SAID} == set(get_args(StepState))
+
+
+def test_a_step_is_tried_again_if_it_waits_for_its_next_try_or_may_have_run() -> None:
+    again = {StepStatus.RETRYING, StepStatus.UNKNOWN, StepStatus.COMPENSATION_RETRYING}
+    assert {status for status in StepStatus if is_tried_again(status)} == again

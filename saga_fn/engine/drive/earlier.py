@@ -16,8 +16,7 @@ import attrs
 import msgspec
 
 from saga_fn.codec import PayloadType
-from saga_fn.core.event_kinds import step_of
-from saga_fn.core.events import EventReceived, HandedBack, is_verb
+from saga_fn.core.event_kinds import InputKind, input_of, outside_name, step_of
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.inputs import ListBefore, has_begun, is_parked_for_input
 from saga_fn.core.state import SagaState
@@ -44,19 +43,21 @@ class Earlier:
         names: dict[int, str] = {}
         for record in journal:
             event = decode_event(record.event)
-            if isinstance(event, EventReceived):
-                names[record.seq] = event.name
+            if (name := outside_name(event)) is not None:
+                names[record.seq] = name
             if record.payload is not None:
                 payloads.append(record.payload)
             if record.input is None:
                 continue
-            if is_verb(event):  # who asked for it, and why
-                continue
-            if isinstance(event, HandedBack):
-                for step, data in msgspec.json.decode(record.input, type=dict[StepId, msgspec.Raw]).items():
-                    inputs.setdefault(step, []).append(bytes(data))
-            elif (named := step_of(event)) is not None:
-                inputs.setdefault(named, []).append(record.input)
+            match input_of(event):
+                case InputKind.OF_STEP:
+                    if (named := step_of(event)) is not None:
+                        inputs.setdefault(named, []).append(record.input)
+                case InputKind.OF_ALL_THAT_RAN:
+                    for step, data in msgspec.json.decode(record.input, type=dict[StepId, msgspec.Raw]).items():
+                        inputs.setdefault(step, []).append(bytes(data))
+                case InputKind.ASKED:
+                    pass
         return cls(inputs, payloads, names)
 
     def of_digest(self, step: StepId, digest: Digest) -> bytes | None:

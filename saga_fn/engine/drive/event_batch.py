@@ -17,13 +17,9 @@ from saga_fn.core.effects import (
     RunStep,
     Transition,
 )
-from saga_fn.core.event_kinds import PayloadKind, payload_of
+from saga_fn.core.event_kinds import InputKind, PayloadKind, brings, has_run, input_of, output_given, payload_of
 from saga_fn.core.events import (
     Event,
-    EventReceived,
-    HandedBack,
-    StepSkipped,
-    StepSucceeded,
     Ticked,
     WaitDefaulted,
     carries_inputs,
@@ -42,8 +38,6 @@ from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import fault_in
 from saga_fn.engine.drive.waits import timeout_fault
 from saga_fn.store.records import Entry, Recorded
-
-_REMEMBERED = frozenset({EventReceived, StepSkipped, WaitDefaulted})
 
 
 @attrs.define(eq=False)
@@ -116,7 +110,7 @@ class EventBatch:
     def _fold(self, item: Incoming) -> None:
         event, payload = self._with_inputs(item.event), item.payload
         given = item.input
-        if type(event) is HandedBack:  # whoever goes on with what is cut short can tell whether its input is the same
+        if input_of(event) is InputKind.OF_ALL_THAT_RAN:
             given = handed_back(self.saga.inputs_of_running(self.state))
         decision = transition(self.saga.plan, self.state, event)
         if type(decision) is Failure:
@@ -127,7 +121,7 @@ class EventBatch:
                 self.refused = (*self.refused, (item, rejection))
             return
         moved = decision.unwrap()
-        if type(event) in _REMEMBERED:
+        if brings(event):
             self._remember(item)
         # An input may decide that its step is not taken: then others are needed in their turn.
         while moved.needs and not self.draining and carries_inputs(event):
@@ -159,7 +153,7 @@ class EventBatch:
 
     def _with_inputs(self, event: Event) -> Event:
         """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do."""
-        if type(event) is not StepSucceeded or self.draining:
+        if self.draining or not has_run(event):
             return event
         known, needs = foresee(self.saga.plan, self.state, event.step)
         if not needs:
@@ -180,10 +174,8 @@ class EventBatch:
 
     def _remember(self, item: Incoming) -> None:
         """Keep the payload where the inputs of later steps are computed from."""
-        match item.event:
-            case EventReceived() if item.payload is not None:
-                self.saga.events[self.state.rev + 1] = item.payload
-            case StepSkipped(step=step) | WaitDefaulted(step=step):
-                self.saga.record(step, Recorded(None, item.payload))
-            case _:
-                pass
+        step = output_given(item.event)
+        if step is not None:
+            self.saga.record(step, Recorded(None, item.payload))
+        elif item.payload is not None:
+            self.saga.events[self.state.rev + 1] = item.payload

@@ -21,11 +21,10 @@ from typing import TypeAlias, TypeVar
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
-from saga_fn.core.event_kinds import is_result
+from saga_fn.core.event_kinds import is_claim, is_result, parks_all, plan_of
 from saga_fn.core.events import (
     Accompanied,
     HandedBack,
-    PlanChanged,
     Resumed,
     SagaParked,
     Ticked,
@@ -261,7 +260,7 @@ class Interpreter:
             self._busy = True
             self._draft = draft
             self._committer.hand_in(self._write(draft), self._settled)
-        elif any(type(item.event) is Resumed for item, _ in draft.refused):
+        elif any(is_claim(item.event) for item, _ in draft.refused):
             self._break_off(StoredDataError("state", "the saga cannot be taken up from it"))
         elif draft.refused:
             self._wait_for(self._note_refused(draft))
@@ -293,7 +292,7 @@ class Interpreter:
                 case Refused(error=error):
                     self._observers.tell(RowRefused(self.saga.identity, error))
                     self._cut_short()
-                    if any(isinstance(item.event, SagaParked) for item in self._deciding):
+                    if any(parks_all(item.event) for item in self._deciding):
                         self._break_off(error)  # not even that can be written
                     else:
                         parked = SagaParked(self._clock.now(), ParkReason.ROW_REFUSED)
@@ -314,7 +313,7 @@ class Interpreter:
             self._no_room, self._hearsay = None, True
         if self._is_more:
             self._read_on()
-        if not self._progressed and any(type(entry.event) is not Resumed for entry in draft.entries):
+        if not self._progressed and not all(is_claim(entry.event) for entry in draft.entries):
             self._progressed = True
             _tell(self._told_progress)
         tell_progress(self._observers, draft)
@@ -506,7 +505,7 @@ class Interpreter:
         told = await readable(self._store, self._observers, self.saga, letters, self._clock.now())
         # All of them anew, ahead of the results that have come: what a step was told, the next is to know. By the plan that
         # the saga has now.
-        changed = [item for item in self._arrived if isinstance(item.event, PlanChanged)]
+        changed = [item for item in self._arrived if plan_of(item.event) is not None]
         rest = [item for item in self._arrived if item.letter is None and item not in changed]
         self._arrived = [*changed, *told, *rest]
         if not told:

@@ -13,7 +13,8 @@ import msgspec
 from typing_extensions import override
 
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
-from saga_fn.core.events import Binding, Bound, BoundEach, Declined, StepSkipped, Unbindable, WaitDefaulted
+from saga_fn.core.event_kinds import output_given
+from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable
 from saga_fn.core.ids import Digest, Moment, StepId, number_of, owner_of
 from saga_fn.core.inputs import (
     NO_DIGEST,
@@ -143,8 +144,8 @@ class OwnedSaga:
         self._outputs.clear()
         for seq, entry in enumerate(entries, self.state.rev + 1):
             self.events.pop(seq, None)
-            if isinstance(entry.event, StepSkipped | WaitDefaulted):
-                self.results.pop(entry.event.step, None)
+            if (step := output_given(entry.event)) is not None:
+                self.results.pop(step, None)
 
     def inputs_of_running(self, state: SagaState) -> dict[StepId, bytes]:
         """The inputs of the steps that run."""

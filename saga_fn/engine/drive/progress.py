@@ -6,14 +6,10 @@ import logging
 from typing import TYPE_CHECKING
 
 from saga_fn.core.event_kinds import is_failure, is_result, phase_of
-from saga_fn.core.events import StepSucceeded
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.outlook import outlook
-from saga_fn.core.plan import Plan
-from saga_fn.core.projection import SagaStatus
-from saga_fn.core.state import Goal, SagaState
+from saga_fn.core.projection import calls_a_person, ended_as
 from saga_fn.engine.drive.step_error import fault_in
-from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import AttemptFailed, AttemptSucceeded, SagaEnded, SagaParked
 
@@ -23,7 +19,7 @@ if TYPE_CHECKING:
 
 def tell_progress(observers: Observers, batch: EventBatch) -> None:
     """Tell what the batch has made durable, as far as anybody listens: results, parking, the end."""
-    plain = batch.release is None and len(batch.entries) == 1 and type(batch.entries[0].event) is StepSucceeded
+    plain = batch.release is None and len(batch.entries) == 1 and not is_failure(batch.entries[0].event)
     if plain and not observers.listens:
         return  # nearly always
     for place, entry in enumerate(batch.entries):
@@ -52,10 +48,6 @@ def tell_progress(observers: Observers, batch: EventBatch) -> None:
     shown = batch.projection
     if shown.parked is not None and batch.release is not None:
         observers.tell(SagaParked(batch.saga.identity, shown.current_step, shown.parked, batch.last_error))
-    if batch.state.ended and (batch.state.goal is Goal.FAILED or observers.wants(logging.INFO)):
-        observers.tell(end_of(batch.saga.identity, batch.saga.plan, batch.state, batch.last_error))
-
-
-def end_of(saga: SagaIdentity, plan: Plan, state: SagaState, error: str | None) -> SagaEnded:
-    """The fact that a saga has ended in that state."""
-    return SagaEnded(saga, SagaStatus[state.goal.name], error, left_over(plan, state))
+    end = ended_as(batch.state)
+    if end is not None and (calls_a_person(end) or observers.wants(logging.INFO)):
+        observers.tell(SagaEnded(batch.saga.identity, end, batch.last_error, left_over(batch.saga.plan, batch.state)))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from saga_fn.core.flaws import misfit_in
 from saga_fn.core.plan import Plan
-from saga_fn.core.projection import SagaStatus
+from saga_fn.core.projection import SagaStatus, ended_as
 from saga_fn.core.state import SagaState
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import SagaNotSetAside, SagaSetAside
@@ -28,7 +28,7 @@ def usable_state(plan: Plan | None, data: bytes, rev: int, *, ended: SagaStatus 
     """
     state = decode_state(data, rev)
     flaw = None if plan is None else misfit_in(plan, state)
-    if (SagaStatus[state.goal.name] if state.ended else None) is not ended:
+    if ended_as(state) is not ended:
         flaw = "its row says something else of its end"
     if flaw is not None:
         raise StoredDataError("state", flaw)

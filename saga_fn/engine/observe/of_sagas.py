@@ -16,7 +16,7 @@ from saga_fn.core.events import FailureKind
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.outlook import Again, ForAPerson, ForGood, Next, Outlook, Overtaken, ToFindOut, ToUndo
-from saga_fn.core.projection import SagaStatus
+from saga_fn.core.projection import SagaStatus, calls_a_person
 from saga_fn.engine.observe.fact import FactBase, Line, SagaIdentity, only_id
 from saga_fn.engine.observe.traces import in_lines
 from saga_fn.errors import StoreError
@@ -168,7 +168,7 @@ class SagaEnded(_OfSaga, frozen=True):
 
     @override
     def line(self) -> Line:
-        if self.end is not SagaStatus.FAILED:
+        if not calls_a_person(self.end):
             return Line(logging.INFO, "saga %s ended: %s", (self.saga.id, self.end.name), self.saga.log_extra())
         left = ", ".join(f"{each.step_id} ({each.kind.value})" for each in self.left_over) or "nothing"
         args = (self.saga.id, self.error or "by a person", left)

@@ -16,7 +16,8 @@ import msgspec
 from saga_fn.arguments import check_id
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.events import AbortRequested, BeginRequested, EventReceived, name_of, takes_up
+from saga_fn.core.event_kinds import is_by_force
+from saga_fn.core.events import BeginRequested, EventReceived, name_of, takes_up
 from saga_fn.core.ids import StepId
 from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.execution import Incoming
@@ -100,7 +101,7 @@ async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing
     if stopped:
         make = _knowing(make, stopped, row.rev)
     item = make(await standing(engine, row))
-    by_force = isinstance(item.event, AbortRequested)
+    by_force = is_by_force(item.event)
     if row.leased and not by_force:
         return await _by_mail(engine, row.id, item, give_up)
     try:

@@ -9,25 +9,20 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-import attrs
-
 from saga_fn.arguments import check_id, seconds_to_wait
-from saga_fn.core.plan import Plan
-from saga_fn.core.projection import SagaStatus, WaitReason, project
-from saga_fn.core.state import Goal, SagaState
-from saga_fn.core.steps import StepStatus
+from saga_fn.core.reading import is_final
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.claims import drive_one
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.operate import read_row
-from saga_fn.engine.views.failure import failure_of
+from saga_fn.engine.views.endings import Seen, ending_of, timed_out
 from saga_fn.engine.views.plans import readable_plan
-from saga_fn.engine.views.results import check_name, read_result, result_of
-from saga_fn.engine.views.snapshots import record_of, snapshot_of, state_of, steps_of, waits_of
-from saga_fn.errors import SagaParkedError, SagaResultTimeoutError, SagaStateError
-from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
-from saga_fn.store.records import SagaRecord, time_of
+from saga_fn.engine.views.results import check_name
+from saga_fn.engine.views.snapshots import snapshot_of
+from saga_fn.errors import SagaParkedError, SagaStateError
+from saga_fn.snapshot import Outcome
+from saga_fn.store.records import time_of
 
 R = TypeVar("R")
 
@@ -42,9 +37,6 @@ _LAST_LOOK: Final = 0.3
 _LAST_PART: Final = 0.25
 _SHORT: Final = 0.02
 """Seconds of a wait that has one look alone."""
-_AGAIN: Final = (StepStatus.RETRYING, StepStatus.UNKNOWN, StepStatus.COMPENSATION_RETRYING)
-_FOR_GOOD: Final = (Goal.COMPLETED, Goal.COMPENSATED)
-"""Ends that nothing changes any more; an operator may take up a FAILED saga again."""
 
 
 async def end_of(
@@ -66,16 +58,16 @@ async def end_of(
     seconds = None if timeout is None else seconds_to_wait(timeout)
     began = asyncio.get_running_loop().time()
     give_up = math.inf if seconds is None else began + seconds
-    if live is not None and live.state.goal not in _FOR_GOOD and saga_id in engine.held and engine.is_attended():
+    if live is not None and not is_final(live.state) and saga_id in engine.held and engine.is_attended():
         # The usual way, which leaves as few objects as can be to those who wait in their thousands.
         try:  # noqa: SIM105 - that would be an object more
             live = await engine.ends.wait(saga_id, _first_look(give_up, seconds), parked=wait_parked)
         except TimeoutError:
             pass
-    seen = _Seen()
+    seen = Seen()
     for until in _looks(give_up, seconds):
         try:
-            while live is None or live.state.goal not in _FOR_GOOD:
+            while live is None or not is_final(live.state):
                 held = engine.held.get(saga_id)
                 if held is None or held.saga.registered.name != name:
                     latest = until if seen.row is not None else max(until, began + _FIRST_LOOK)
@@ -84,7 +76,7 @@ async def end_of(
                         check_name(row, name)
                         if row.ended_at is not None:
                             return None
-                        if not wait_parked and WaitReason.PARKED in row.waits:
+                        if not wait_parked and row.is_parked:
                             raise SagaParkedError(saga_id, snapshot=await snapshot_of(engine, row))
                         if until == give_up < math.inf:
                             seen.plan = await readable_plan(engine, row)
@@ -92,7 +84,7 @@ async def end_of(
         except TimeoutError:
             continue
         return live
-    raise _timed_out(engine, saga_id, seconds or 0.0, seen)
+    raise timed_out(engine, saga_id, seconds or 0.0, seen)
 
 
 def _looks(give_up: float, seconds: float | None) -> tuple[float, ...]:
@@ -105,43 +97,6 @@ def _first_look(give_up: float, seconds: float | None) -> float:
     if seconds is None or seconds < _SHORT:
         return give_up
     return give_up - min(seconds * _LAST_PART, _LAST_LOOK)
-
-
-@attrs.define
-class _Seen:
-    """The saga as it was read, and not since."""
-
-    row: SagaRecord | None = None
-    plan: Plan | None = None
-    """As it was read with the last look."""
-
-
-def _timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: _Seen) -> SagaResultTimeoutError:
-    """What is known of the saga without asking, for the time is over: of one that this process runs, or as it was read last."""
-    held, row = engine.held.get(saga_id), seen.row
-    parked = engine.ends.is_parked(saga_id) or (row is not None and WaitReason.PARKED in row.waits)
-    if held is not None:
-        plan: Plan | None = held.saga.plan
-        state: SagaState | None = held.saga.state
-        status = project(held.saga.plan, held.saga.state).status
-    elif row is not None:
-        plan, status = seen.plan, row.status
-        state = None if plan is None else state_of(row, plan)[0]
-    else:
-        plan, state, status = None, None, None
-    if state is None:
-        return SagaResultTimeoutError(
-            saga_id, seconds, status=SagaStatus.SUSPENDED if parked else status, parked=parked
-        )
-    return SagaResultTimeoutError(
-        saga_id,
-        seconds,
-        status=SagaStatus.SUSPENDED if parked else status,
-        parked=parked,
-        waiting_for=waits_of(plan, state),
-        retrying=[] if plan is None else [step for step in steps_of(plan, state) if step.status in _AGAIN],
-        begins_at=time_of(state.begins) if state.begins > state.at else None,
-    )
 
 
 async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bool) -> OwnedSaga | None:
@@ -171,14 +126,7 @@ async def outcome_of(
     engine: SagaEngine, saga_id: UUID, live: OwnedSaga | None, definition: SagaDefinition[Any, R]
 ) -> Outcome[R]:  # Any: what it was started with does not matter any more
     """How a saga ended that has; `live` if it did so here."""
-    row = record_of(live) if live is not None else await read_row(engine, saga_id)
-    snapshot = await snapshot_of(engine, row)
-    if snapshot.status == "COMPLETED":
-        read = result_of(live, definition) if live is not None else await read_result(engine, row, definition)
-        return Completed(read, snapshot)
-    error, failure = await failure_of(engine, row, await engine.store.journal(row.id, last=row.rev))
-    kind = Compensated if snapshot.status == "COMPENSATED" else Failed
-    return kind(snapshot, error, failure)
+    return await ending_of(engine, live if live is not None else await read_row(engine, saga_id), definition)
 
 
 async def drive_to_end(engine: SagaEngine, saga_id: UUID, timeout: timedelta | float | None) -> None:

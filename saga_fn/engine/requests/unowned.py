@@ -19,18 +19,19 @@ from returns.result import Failure
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import HandedBack, is_verb
 from saga_fn.core.ids import Moment
+from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import Plan
-from saga_fn.core.projection import project
+from saga_fn.core.projection import ended_as, project
 from saga_fn.core.reading import due
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.core.waiting import answer_to, takes_more
 from saga_fn.engine.commit.committer import Applied, Refused
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.progress import end_of
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.fact import SagaIdentity
+from saga_fn.engine.observe.of_sagas import SagaEnded
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
@@ -183,8 +184,9 @@ async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter])
     if not isinstance(outcome, Applied):
         return False
     engine.announce(None)
-    if state.ended:
-        engine.observers.tell(end_of(at.identity, at.plan, state, at.last_error))
+    end = ended_as(state)
+    if end is not None:
+        engine.observers.tell(SagaEnded(at.identity, end, at.last_error, left_over(at.plan, state)))
     return True
 
 

@@ -8,11 +8,9 @@ from collections.abc import Sequence
 import msgspec
 from returns.result import Failure
 
-from saga_fn.core.event_kinds import PayloadKind, payload_of
+from saga_fn.core.event_kinds import PayloadKind, payload_of, plan_of
 from saga_fn.core.events import (
     Event,
-    PlanChanged,
-    Started,
 )
 from saga_fn.core.failure_cause import Cause, Told, cause_after
 from saga_fn.core.ids import StepId
@@ -47,8 +45,8 @@ async def failure_of(
     plan: Plan | None = None
     for record in journal:
         event = decode_event(record.event)
-        if isinstance(event, Started | PlanChanged):
-            plan = await find_plan(engine, row, event.plan)
+        if (plan_id := plan_of(event)) is not None:
+            plan = await find_plan(engine, row, plan_id)
         decision = None if plan is None else transition(plan, state, event)
         if decision is None or isinstance(decision, Failure):
             break  # `SagaAdmin.verify` says what is wrong with the journal

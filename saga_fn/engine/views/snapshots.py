@@ -9,18 +9,19 @@ from typing import Any, TypeVar
 import msgspec
 
 from saga_fn.core.event_kinds import (
+    InputKind,
     PayloadKind,
     Phase,
     attempt_of,
+    input_of,
     is_success,
+    outside_name,
     payload_of,
     phase_of,
     step_of,
 )
 from saga_fn.core.events import (
-    EventReceived,
     StepSkipped,
-    is_verb,
     name_of,
 )
 from saga_fn.core.ids import Moment
@@ -273,7 +274,7 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         status = HistoryStatus.ERROR
     elif is_success(event):
         status = HistoryStatus.SUCCESS
-    asked = asked_in(record.input) if is_verb(event) else Asked()
+    asked = asked_in(record.input) if input_of(event) is InputKind.ASKED else Asked()
     return HistoryEntry(
         seq=record.seq,
         kind=name_of(event),
@@ -284,11 +285,11 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         timestamp=time_of(event.at),
         token=record.writer,
         skipped=isinstance(event, StepSkipped),
-        input=None if is_verb(event) else _plain(record.input),
+        input=None if input_of(event) is InputKind.ASKED else _plain(record.input),
         output=_plain(record.payload) if payload_of(event) is PayloadKind.VALUE else None,
         error=None if fault is None else str(fault),
         business_error=None if fault is None else _plain(fault.data),
-        event=event.name or None if isinstance(event, EventReceived) else None,
+        event=outside_name(event) or None,
         actor=asked.actor,
         reason=asked.reason,
     )

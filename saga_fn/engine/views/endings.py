@@ -1,0 +1,75 @@
+"""How a saga has ended, for whoever awaits it; and where it stands, if it does not end in time."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import SagaStatus, project
+from saga_fn.core.state import SagaState
+from saga_fn.core.steps import is_tried_again
+from saga_fn.definition import SagaDefinition
+from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.views.failure import failure_of
+from saga_fn.engine.views.results import read_result, result_of
+from saga_fn.engine.views.snapshots import record_of, snapshot_of, state_of, steps_of, waits_of
+from saga_fn.errors import SagaResultTimeoutError
+from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
+from saga_fn.store.records import SagaRecord, time_of
+
+R = TypeVar("R")
+
+
+async def ending_of(
+    engine: SagaEngine, ended: OwnedSaga | SagaRecord, definition: SagaDefinition[Any, R]
+) -> Outcome[R]:  # Any: what it was started with does not matter any more
+    """How a saga ended, by its row, or as this process has seen it."""
+    row = record_of(ended) if isinstance(ended, OwnedSaga) else ended
+    snapshot = await snapshot_of(engine, row)
+    if snapshot.status is SagaStatus.COMPLETED:
+        if isinstance(ended, OwnedSaga):
+            return Completed(result_of(ended, definition), snapshot)
+        return Completed(await read_result(engine, row, definition), snapshot)
+    error, failure = await failure_of(engine, row, await engine.store.journal(row.id, last=row.rev))
+    kind = Compensated if snapshot.status is SagaStatus.COMPENSATED else Failed
+    return kind(snapshot, error, failure)
+
+
+@attrs.define
+class Seen:
+    """The saga as it was read, and not since."""
+
+    row: SagaRecord | None = None
+    plan: Plan | None = None
+    """As it was read with the last look."""
+
+
+def timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: Seen) -> SagaResultTimeoutError:
+    """What is known of the saga without asking, for the time is over: of one that this process runs, or as it was read last."""
+    held, row = engine.held.get(saga_id), seen.row
+    parked = engine.ends.is_parked(saga_id) or (row is not None and row.is_parked)
+    if held is not None:
+        plan: Plan | None = held.saga.plan
+        state: SagaState | None = held.saga.state
+        status = project(held.saga.plan, held.saga.state).status
+    elif row is not None:
+        plan, status = seen.plan, row.status
+        state = None if plan is None else state_of(row, plan)[0]
+    else:
+        plan, state, status = None, None, None
+    status = SagaStatus.SUSPENDED if parked else status
+    if state is None:
+        return SagaResultTimeoutError(saga_id, seconds, status=status, parked=parked)
+    return SagaResultTimeoutError(
+        saga_id,
+        seconds,
+        status=status,
+        parked=parked,
+        waiting_for=waits_of(plan, state),
+        retrying=[] if plan is None else [step for step in steps_of(plan, state) if is_tried_again(step.status)],
+        begins_at=time_of(state.begins) if state.begins > state.at else None,
+    )
