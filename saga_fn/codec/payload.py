@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, Final, Generic, TypeVar, cast
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 from typing_extensions import override
@@ -261,6 +261,9 @@ def _at(what: str, fact: str, path: str | None, hint: str, *, stored: bool = Fal
     return PayloadError(f"{what}: {fact}{place}", path=path, hint=hint, stored=stored)
 
 
+AnyType: TypeAlias = PayloadType[Any]  # Any: found at run time, or of whatever type a step has
+
+
 @cache
-def _cached(tp: object) -> PayloadType[Any]:  # Any: the cache holds payload types of all types
+def _cached(tp: object) -> AnyType:
     return PayloadType(tp)

@@ -3,7 +3,7 @@
 from saga_fn.definition.builder import SagaBuilder
 from saga_fn.definition.compiled_step import CompiledStep
 from saga_fn.definition.porting import StepDefinition, StepInputMap
-from saga_fn.definition.saga_definition import SagaDefinition
+from saga_fn.definition.saga_definition import AnySaga, SagaDefinition
 from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase
 from saga_fn.definition.steps.context import StepContext
 from saga_fn.definition.steps.decorator import step
@@ -15,12 +15,14 @@ from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.steps.unknown_outcome import NOT_DONE, Done, NotDone
 from saga_fn.definition.traced import saga, sleep
 from saga_fn.definition.values.input_context import InputContext
-from saga_fn.definition.values.refs import INITIAL, StepRef
+from saga_fn.definition.values.refs import INITIAL, AnyRef, StepRef
 from saga_fn.definition.waits.event import Event, EventPattern, WaitFor, any_of
 
 __all__ = [
     "INITIAL",
     "NOT_DONE",
+    "AnyRef",
+    "AnySaga",
     "BaseStep",
     "CompiledStep",
     "ContextStep",

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast, final, overload
 from typing_extensions import Unpack, override
 
 from saga_fn.arguments import micros_of
-from saga_fn.codec import PayloadType
+from saga_fn.codec import AnyType, PayloadType
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import PlanData, PlannedStep, StepKind
 from saga_fn.core.plan_flaws import NeedsUnlisted
@@ -18,13 +18,13 @@ from saga_fn.definition.captured import Captured
 from saga_fn.definition.checks import check_step, checked_plan, new_id, refusal
 from saga_fn.definition.compiled_step import CompiledStep, compile_step, compile_wait, plan_step, plan_wait
 from saga_fn.definition.saga_definition import SagaDefinition
-from saga_fn.definition.steps.base import StepBase
+from saga_fn.definition.steps.base import AnyStep, StepBase
 from saga_fn.definition.steps.step import parts_of
 from saga_fn.definition.steps.step_options import StepOptions, check_options
 from saga_fn.definition.values.annotations import payload_type
 from saga_fn.definition.values.input_context import InputContext
 from saga_fn.definition.values.mapping import InputMap, Source, mapped, pass_through
-from saga_fn.definition.values.refs import INITIAL, AnyRefs, StepRef
+from saga_fn.definition.values.refs import INITIAL, AnyRef, AnyRefs, StepRef
 from saga_fn.definition.waits.wait_parts import WaitingBuilder, WaitParts
 from saga_fn.errors import SagaDefinitionError, is_a, shown
 
@@ -109,7 +109,7 @@ class SagaBuilder(WaitingBuilder[D]):
                 hint="with order='graph' branches run at the same time",
             )
         super().__init__()
-        self._initial_type: PayloadType[Any] = payload_type(initial, "the initial data")  # Any: see the overloads
+        self._initial_type: AnyType = payload_type(initial, "the initial data")
         self._compensate_on_failure = bool(compensate_on_failure)
         self._cancel_siblings = siblings_on_failure == "cancel"
         self._sequential = order == "sequential"
@@ -201,8 +201,8 @@ class SagaBuilder(WaitingBuilder[D]):
         self,
         step: StepBase[I, O],
         *,
-        depends_on: Any = None,  # Any: see the overloads
-        input_map: Any = None,  # Any: see the overloads
+        depends_on: object = None,
+        input_map: Callable[..., object] | None = None,
         after: AnyRefs = (),
         **options: Unpack[StepOptions],
     ) -> StepRef[O]:
@@ -224,30 +224,27 @@ class SagaBuilder(WaitingBuilder[D]):
             SagaDefinitionError: The step or an option cannot be used so, or the saga is built already.
             TypeValidationError: The types do not fit.
         """
-        given: object = depends_on
+        refs: object = depends_on
         if depends_on is None:
-            refs: tuple[Any, ...] = ()
+            refs = ()
         elif isinstance(depends_on, StepRef):
-            refs = cast("tuple[Any, ...]", (depends_on,))  # judged one by one in `wire`, as below
-        elif isinstance(depends_on, tuple) and depends_on:
-            refs = cast("Any", depends_on)  # as above
-        else:
+            refs = (cast("StepRef[object]", depends_on),)  # isinstance cannot see the type argument
+        elif not isinstance(depends_on, tuple) or not depends_on:
             raise SagaDefinitionError(
-                f"depends_on must be a StepRef or a tuple of StepRefs, not {shown(given)}",
+                f"depends_on must be a StepRef or a tuple of StepRefs, not {shown(refs)}",
                 hint="write depends_on=(first, second), or leave it out",
             )
-        return cast(
-            "StepRef[O]", self.wire(step, refs, input_map, after, options)
-        )  # the overloads above have checked it
+        # The overloads above have checked the types, and `wire` judges the references one by one.
+        return cast("StepRef[O]", self.wire(step, cast("tuple[AnyRef, ...]", refs), input_map, after, options))
 
     def wire(
         self,
-        step: StepBase[Any, Any],
-        refs: Sequence[StepRef[Any]],
+        step: AnyStep,
+        refs: Sequence[AnyRef],
         using: Callable[..., object] | None,
         after: AnyRefs,
         options: StepOptions,
-    ) -> StepRef[Any]:  # Any throughout: both spellings come here after their overloads were checked
+    ) -> AnyRef:
         """Add a step, untyped. `add_step` and the traced calls of a `@saga` share it; call those.
 
         Args:
@@ -281,7 +278,7 @@ class SagaBuilder(WaitingBuilder[D]):
         return self._add(plan_step(step_id, parts, chosen, follows), compile_step(step_id, parts, chosen, map_input))
 
     @override
-    def wire_wait(self, parts: WaitParts, after: AnyRefs) -> StepRef[Any]:  # Any: waits for events of all types
+    def wire_wait(self, parts: WaitParts, after: AnyRefs) -> AnyRef:
         """Add a wait, untyped. All spellings of waits share it; call `add_event` or `add_sleep`.
 
         Args:
@@ -307,13 +304,13 @@ class SagaBuilder(WaitingBuilder[D]):
             map_input = self._mapped(step_id, parts.refs, parts.compute, what, follows, wanted)
         return self._add(plan_wait(step_id, parts, follows), compile_wait(step_id, parts, map_input))
 
-    def _add(self, planned: PlannedStep, binding: CompiledStep) -> StepRef[Any]:  # Any: steps of all types
+    def _add(self, planned: PlannedStep, binding: CompiledStep) -> AnyRef:
         check_step(planned, self._planned)
         self._planned[planned.step] = planned
         self._bindings[planned.step] = binding
         return StepRef(self, planned.step)
 
-    def _follows(self, step_id: StepId, refs: Sequence[StepRef[Any]], after: AnyRefs) -> tuple[StepId, ...]:
+    def _follows(self, step_id: StepId, refs: Sequence[AnyRef], after: AnyRefs) -> tuple[StepId, ...]:
         """The steps that have to be done before this one."""
         named = (*refs, *(after if isinstance(after, tuple) else (after,)))
         for ref in named:
@@ -325,7 +322,7 @@ class SagaBuilder(WaitingBuilder[D]):
     def _mapped(
         self,
         step_id: StepId,
-        refs: Sequence[StepRef[Any]],  # Any: steps of all types
+        refs: Sequence[AnyRef],
         using: Callable[..., object],
         what: str,
         follows: tuple[StepId, ...],
@@ -343,13 +340,13 @@ class SagaBuilder(WaitingBuilder[D]):
             wanted=wanted,
         )
 
-    def _sources(self, refs: Sequence[StepRef[Any]]) -> list[Source]:  # Any: steps of all types
+    def _sources(self, refs: Sequence[AnyRef]) -> list[Source]:
         return [Source(ref, self._type_of(ref), self._is_conditional(ref)) for ref in refs]
 
-    def _type_of(self, ref: StepRef[Any]) -> PayloadType[Any]:  # Any: steps of all types
+    def _type_of(self, ref: AnyRef) -> AnyType:
         return self._initial_type if ref.step_id == INITIAL else self._bindings[ref.step_id].result_type
 
-    def _is_conditional(self, ref: StepRef[Any]) -> bool:  # Any: steps of all types
+    def _is_conditional(self, ref: AnyRef) -> bool:
         return ref.step_id != INITIAL and self._bindings[ref.step_id].when is not None
 
     def _check_ref(self, user: str, ref: object) -> None:
@@ -371,7 +368,7 @@ class SagaBuilder(WaitingBuilder[D]):
     def build(self) -> SagaDefinition[D, None]: ...
     @overload
     def build(self, *, output: StepRef[R]) -> SagaDefinition[D, R]: ...
-    def build(self, *, output: StepRef[Any] | None = None) -> SagaDefinition[D, Any]:  # Any: see the overloads
+    def build(self, *, output: AnyRef | None = None) -> SagaDefinition[D, Any]:  # Any: see the overloads
         """Finish the saga.
 
         Args:
@@ -385,7 +382,7 @@ class SagaBuilder(WaitingBuilder[D]):
         """
         return self.finish(None, output)
 
-    def finish(self, name: str | None, output: StepRef[Any] | None) -> SagaDefinition[D, Any]:  # Any: see `build`
+    def finish(self, name: str | None, output: AnyRef | None) -> SagaDefinition[D, Any]:  # Any: see `build`
         """Finish the saga, untyped. `build` and `@saga` share it; call those.
 
         Args:

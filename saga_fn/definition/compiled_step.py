@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any, Final, final
+from typing import Final, final
 
 import attrs
 
 from saga_fn.arguments import seconds_of_option
-from saga_fn.codec import PayloadType
+from saga_fn.codec import AnyType, PayloadType
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
 from saga_fn.core.retry import RetrySchedule
+from saga_fn.definition.steps.condition import AnyCondition
 from saga_fn.definition.steps.context import StepContext
 from saga_fn.definition.steps.error_policy import ErrorPolicy
-from saga_fn.definition.steps.parts import StepParts
+from saga_fn.definition.steps.parts import AnyCompensate, AnyExecute, StepParts
 from saga_fn.definition.steps.retry_policy import ExponentialRetry, NoRetry
 from saga_fn.definition.steps.step_options import DEFAULT_TIMEOUT, StepOptions
 from saga_fn.definition.steps.unknown_outcome import resolve_on_unknown, undoes_in_doubt
 from saga_fn.definition.values.mapping import InputMap, KnownValues
-from saga_fn.definition.waits.event import EventPattern, WaitFor
+from saga_fn.definition.waits.event import EventPattern
 from saga_fn.definition.waits.wait_parts import WaitParts
 from saga_fn.errors import SagaDefinitionError, shown
 
@@ -46,28 +46,28 @@ class CompiledStep:
     """Everything that the engine needs to run one step. Timeouts are in seconds."""
 
     step_id: StepId
-    input_type: PayloadType[Any]  # Any: steps of all types stand side by side
-    output_type: PayloadType[Any]  # Any: as above
+    input_type: AnyType
+    output_type: AnyType
     map_input: InputMap
-    execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
-    compensate: Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]] | None  # Any: as above
+    execute: AnyExecute
+    compensate: AnyCompensate | None
     timeout: float | None
     compensation_timeout: float | None
     refusals: ErrorPolicy
-    result_type: PayloadType[Any]  # Any: as above
+    result_type: AnyType
     """The type that the steps after it are given: a list if it fans out, None too if it is conditional."""
-    when: Callable[[Any], object] | None = None  # Any: as above
+    when: AnyCondition | None = None
     kind: StepKind = StepKind.STEP
     """For a wait, `map_input` computes its correlation, or the moment that it lasts until."""
     compensation_waits_for: EventPattern[object] | None = None
     default: bytes | None = None
     """The value of a wait that is over, where it has one."""
-    probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
+    probe: AnyExecute | None = None
     probe_timeout: float | None = None
     fans_out: bool = False
     """It is done once for each item of what `map_input` gives; the other types are those of one item."""
 
-    def given_for(self, step: StepId) -> PayloadType[Any]:  # Any: as above
+    def given_for(self, step: StepId) -> AnyType:
         """The type of what a person gives in place of running the step: of all of a fan-out, or of that item of it."""
         return self.result_type if step == self.step_id else self.output_type
 

@@ -8,9 +8,9 @@ from typing import Any, final
 import attrs
 
 from saga_fn.definition.builder import SagaBuilder
-from saga_fn.definition.steps.base import StepBase
+from saga_fn.definition.steps.base import AnyStep
 from saga_fn.definition.steps.step_options import StepOptions
-from saga_fn.definition.values.refs import StepRef
+from saga_fn.definition.values.refs import AnyRef
 
 
 @final
@@ -20,7 +20,7 @@ class StepInputMap:
 
     input_map: Callable[..., object]
     """As for `SagaBuilder.add_step`."""
-    depends_on: StepRef[Any] | tuple[StepRef[Any], ...] | None = None  # Any: steps of all types
+    depends_on: AnyRef | tuple[AnyRef, ...] | None = None
     """As for `SagaBuilder.add_step`. Default: None."""
 
 
@@ -29,14 +29,14 @@ class StepInputMap:
 class StepDefinition:
     """A step with its wiring, as `add_step` takes them. Kept for porting from python-saga-orchestrator."""
 
-    step: StepBase[Any, Any]  # Any: steps of all types
+    step: AnyStep
     """The step."""
     input: StepInputMap
     """The way to its input."""
     options: StepOptions = attrs.field(factory=StepOptions)
     """The options of the step here. Default: those of the step."""
 
-    def add_to(self, builder: SagaBuilder[Any]) -> StepRef[Any]:  # Any: as above
+    def add_to(self, builder: SagaBuilder[Any]) -> AnyRef:  # Any: sagas of all types
         """Add the step to a saga.
 
         Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Generic, TypeVar, final
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
 import attrs
 
@@ -80,3 +80,6 @@ class SagaDefinition(Generic[D, R]):
                 else:
                     return None
         return flaw
+
+
+AnySaga: TypeAlias = SagaDefinition[Any, Any]  # Any: sagas of all types stand side by side

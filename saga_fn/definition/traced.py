@@ -11,7 +11,7 @@ from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.tracing import current_builder, tracing
 from saga_fn.definition.values.annotations import fits, hints_of, name_of
-from saga_fn.definition.values.refs import AnyRefs, StepRef
+from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 D = TypeVar("D")
@@ -70,7 +70,7 @@ def saga(
             hint='decorate with the name in parentheses: @saga("create_order")',
         )
 
-    def trace(fn: Callable[[StepRef[Any]], Any]) -> Any:  # Any: see the decorator's overloads
+    def trace(fn: Callable[[AnyRef], Any]) -> Any:  # Any: see the decorator's overloads
         builder = SagaBuilder[Any](
             _initial_type(fn),
             compensate_on_failure=compensate_on_failure,
@@ -106,8 +106,8 @@ def sleep(
     duration: timedelta | None = None,
     /,
     *,
-    until: StepRef[Any] | None = None,  # Any: see the overloads
-    using: Callable[[Any], datetime] | None = None,  # Any: see the overloads
+    until: AnyRef | None = None,
+    using: Callable[..., datetime] | None = None,
     after: AnyRefs = (),
     step_id: str = "sleep",
     **others: object,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Protocol
 
-from saga_fn.definition.values.refs import StepRef
+from saga_fn.definition.values.refs import AnyRef, StepRef
 from saga_fn.errors import SagaDefinitionError
 
 
@@ -15,12 +15,12 @@ class TracedBuilder(Protocol):
     """As much of a builder as the lines of a `@saga` ask for, untyped: the overloads of what they call have checked it."""
 
     @property
-    def wire(self) -> Callable[..., StepRef[Any]]:  # Any: steps of all types
+    def wire(self) -> Callable[..., AnyRef]:
         """Add a step."""
         ...
 
     @property
-    def add_event(self) -> Callable[..., StepRef[Any]]:  # Any: as above
+    def add_event(self) -> Callable[..., AnyRef]:
         """Add a wait for an event."""
         ...
 
@@ -34,7 +34,7 @@ _current: ContextVar[TracedBuilder | None] = ContextVar("saga_fn_builder", defau
 
 
 @contextmanager
-def tracing(builder: TracedBuilder) -> Iterator[None]:
+def tracing(builder: TracedBuilder) -> Generator[None]:
     """Have what is called meanwhile added to this builder."""
     token = _current.set(builder)
     try:

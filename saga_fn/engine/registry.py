@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import attrs
 
 from saga_fn.core.plan import Plan
-from saga_fn.definition import SagaDefinition
+from saga_fn.definition import AnySaga
 from saga_fn.errors import (
     SagaDefinitionError,
     SagaNotRegisteredError,
@@ -22,7 +20,7 @@ class Registered:
 
     name: str
     version: int
-    definition: SagaDefinition[Any, Any]  # Any: sagas of all types stand side by side here
+    definition: AnySaga
 
 
 class Registry:
@@ -88,7 +86,7 @@ class Registry:
             raise SagaNotRegisteredError(name, registered=self._latest)
         return found
 
-    def of(self, definition: SagaDefinition[Any, Any]) -> Registered:  # Any: looked up by identity
+    def of(self, definition: AnySaga) -> Registered:
         """The entry of this very definition; raises SagaNotRegisteredError."""
         for registered in self._by_key.values():
             if registered.definition is definition:

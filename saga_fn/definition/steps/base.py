@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from returns.result import Result
 
@@ -20,6 +20,9 @@ class StepBase(Generic[I, O]):
     """The common type of all steps of input I and output O."""
 
     _pin: Callable[[I, O], tuple[I, O]]  # declared, never set: invariance
+
+
+AnyStep: TypeAlias = StepBase[Any, Any]  # Any: the steps of a saga are of all types
 
 
 class BaseStep(StepBase[I, O], abc.ABC):

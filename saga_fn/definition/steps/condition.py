@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from saga_fn.codec import type_name
 from saga_fn.definition.values.annotations import fits, hints_of, takes, written
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
+AnyCondition: TypeAlias = Callable[[Any], object]  # Any: the inputs of steps are of all types
 _SAY: Final = "make it say True or False, as in .when(lambda inp: bool(inp.items))"
 
 
@@ -24,9 +25,7 @@ def check_condition(name: str, condition: object, given: object) -> None:
             f"the condition of step {shown(name)} cannot be called with the step's input, and nothing else",
             hint=f"write {name}.when(lambda inp: ...), which says True or False",
         )
-    _check_annotations(
-        name, cast("Callable[[Any], object]", condition), given
-    )  # `takes` has seen that it can be called
+    _check_annotations(name, cast("AnyCondition", condition), given)  # `takes` has seen that it can be called
 
 
 def _check_annotations(name: str, condition: Callable[..., object], given: object) -> None:
@@ -51,7 +50,7 @@ def _check_annotations(name: str, condition: Callable[..., object], given: objec
         )
 
 
-def holds(name: str, condition: Callable[[Any], object], value: object) -> bool:  # Any: steps of all types
+def holds(name: str, condition: AnyCondition, value: object) -> bool:
     """Whether the condition holds for that input; raises SagaDefinitionError if it does not say True or False."""
     answer = condition(value)
     if not isinstance(answer, bool):

@@ -112,13 +112,13 @@ def step(*, probe: Probe[I, O], **options: Unpack[StepOptions]) -> Callable[[Do[
 @overload
 def step(**options: Unpack[StepOptions]) -> _StepDecorator: ...
 def step(
-    fn: Any = None,  # Any: see the overloads
+    fn: Any = None,  # Any, here and below: see the overloads
     /,
     *,
-    compensate: Any = None,  # Any: as above
-    probe: Any = None,  # Any: as above
-    **options: Any,  # Any: as above
-) -> Any:  # Any: as above
+    compensate: Any = None,
+    probe: Any = None,
+    **options: Any,
+) -> Any:
     """Make a step of an async function (or bound method, or step object), with or without a compensation.
 
     A step that was cut short (by its timeout, a crash, a lost lease) may have run. So may a step that raises `OutcomeUnknown`, an

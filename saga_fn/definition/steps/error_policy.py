@@ -12,7 +12,7 @@ import attrs
 import msgspec
 from returns.result import Result
 
-from saga_fn.codec import PayloadType
+from saga_fn.codec import AnyType
 from saga_fn.core.events import FailureKind
 from saga_fn.definition.steps.clients import Arrival, arrival, causes, may_be_named
 from saga_fn.definition.steps.kept_errors import check_kept, check_typed, is_plain, kept_of, named_so
@@ -197,7 +197,7 @@ class Returned:
     """
 
     exceptions: tuple[type[Exception], ...]
-    values: PayloadType[Any] | None  # Any: found at run time
+    values: AnyType | None
 
 
 def returned_errors(name: str, gives: object) -> Returned | None:

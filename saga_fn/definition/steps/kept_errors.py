@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 import attrs
 import msgspec
 
-from saga_fn.codec import PayloadType
+from saga_fn.codec import AnyType, PayloadType
 from saga_fn.codec.equality import same
 from saga_fn.definition.steps.clients import is_clients
 from saga_fn.definition.values.annotations import hints_of, name_of
@@ -39,14 +39,14 @@ class Kept:
     cls: type[BaseException]
     fields: Mapping[str, Callable[[], object] | None]
     """The fields that it declares, each with what makes its default, if it has one; none for a class that does not say."""
-    types: Mapping[str, PayloadType[Any]]  # Any: fields of all types
+    types: Mapping[str, AnyType]
     """The attributes whose type is known."""
 
     @classmethod
     def of(cls, error: type[BaseException]) -> Kept:
         """How to store them. Raises TypeValidationError."""
         fields = _fields(error)
-        types: dict[str, PayloadType[Any]] = {}  # Any: as above
+        types: dict[str, AnyType] = {}
         hints = hints_of(error)
         taken, needed = ({}, set[str]()) if fields else _taken(error)
         for name, hint in {**hints, **taken}.items():

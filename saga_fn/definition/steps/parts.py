@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import attrs
 
-from saga_fn.codec import PayloadType, type_name
-from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase
+from saga_fn.codec import AnyType, PayloadType, type_name
+from saga_fn.definition.steps.base import AnyStep, BaseStep, ContextStep
+from saga_fn.definition.steps.condition import AnyCondition
 from saga_fn.definition.steps.context import StepContext
 from saga_fn.definition.steps.error_policy import Returned, errors_of_method, returned_errors
 from saga_fn.definition.steps.signature import output_type, read_signature
@@ -20,21 +21,25 @@ from saga_fn.definition.values.annotations import fits, hints_of, members, name_
 from saga_fn.definition.waits.event import ALL_AT_ONCE, OF_STEPS, EventPattern, WaitFor
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
+# Any: the functions of steps of all types stand side by side; what they are given has been decoded as they say.
+AnyExecute: TypeAlias = Callable[[Any, StepContext], Awaitable[object]]
+AnyCompensate: TypeAlias = Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]]
+
 
 @attrs.frozen
 class StepParts:
     """The parts of a step, in every spelling."""
 
     name: str
-    input_type: PayloadType[Any]  # Any: steps of all types
-    output_type: PayloadType[Any]  # Any: as above
-    execute: Callable[[Any, StepContext], Awaitable[object]]  # Any: as above
-    compensate: Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]] | None  # Any: as above
+    input_type: AnyType
+    output_type: AnyType
+    execute: AnyExecute
+    compensate: AnyCompensate | None
     options: StepOptions
-    when: Callable[[Any], object] | None = None  # Any: as above
+    when: AnyCondition | None = None
     errors: Returned | None = None
     """The business errors that it returns in a Failure."""
-    probe: Callable[[Any, StepContext], Awaitable[object]] | None = None  # Any: as above
+    probe: AnyExecute | None = None
     undo_takes: object = None
     """The type that its compensation takes for the output; None without one."""
     undo_waits: bool = False
@@ -69,7 +74,7 @@ class StepParts:
         return whole[self.input_type.tp] if self.width else self.input_type.tp
 
     @property
-    def result_type(self) -> PayloadType[Any]:  # Any: as above
+    def result_type(self) -> AnyType:
         """The type that the steps after it are given."""
         whole: Any = list  # Any: as in `taken_type`
         whole = whole[self.output_type.tp] if self.width else self.output_type.tp
@@ -133,7 +138,7 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
     )
 
 
-def parts_of_object(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
+def parts_of_object(given: AnyStep) -> StepParts:
     """Read the parts of a step that is an object. Raises SagaDefinitionError for what is not one."""
     _refuse_wait(given)
     if not isinstance(given, BaseStep | ContextStep):
@@ -227,7 +232,7 @@ def _undo_says(compensate: Callable[..., object]) -> tuple[object, bool]:
     return hints.get(second, Any), WaitFor in members(hints.get("return"))
 
 
-def _output(name: str, gives: object) -> PayloadType[Any]:  # Any: found at run time
+def _output(name: str, gives: object) -> AnyType:
     if WaitFor in members(gives):
         raise SagaDefinitionError(
             f"step {name} returns a WaitFor, which only a compensation can",

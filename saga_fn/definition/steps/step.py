@@ -11,13 +11,13 @@ from returns.result import Result
 from typing_extensions import Unpack, override
 
 from saga_fn.core.items import ITEM_LIMIT
-from saga_fn.definition.steps.base import StepBase
+from saga_fn.definition.steps.base import AnyStep, StepBase
 from saga_fn.definition.steps.condition import check_condition, holds
 from saga_fn.definition.steps.context import StepContext
 from saga_fn.definition.steps.parts import StepParts, parts_of_object
 from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.tracing import current_builder
-from saga_fn.definition.values.refs import AnyRefs, StepRef
+from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
 from saga_fn.errors import SagaDefinitionError, shown
 
 I = TypeVar("I")  # noqa: E741 - input and output, the names the docs use throughout
@@ -199,7 +199,7 @@ class Step(StepBase[I, O]):
     ) -> StepRef[O]: ...
     def __call__(
         self,
-        *refs: StepRef[Any],  # Any: the overloads tell them apart
+        *refs: AnyRef,
         using: Callable[..., I] | None = None,
         after: AnyRefs = (),
         **options: Unpack[StepOptions],
@@ -230,7 +230,7 @@ class Step(StepBase[I, O]):
         return cast("StepRef[O]", builder.wire(self, refs, using, after, options))
 
 
-def parts_of(given: StepBase[Any, Any]) -> StepParts:  # Any: steps of all types
+def parts_of(given: AnyStep) -> StepParts:
     """Give the parts of any step. Raises SagaDefinitionError for what is not one."""
     if isinstance(given, Step):
         return given._parts  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]  # the same module

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import FunctionType, MethodType
 from typing import Annotated, Any, Final, ForwardRef, NewType, TypeVar, Union, cast, get_args, get_origin
 
-from saga_fn.codec import UNRESOLVED, PayloadType
+from saga_fn.codec import UNRESOLVED, AnyType, PayloadType
 from saga_fn.errors import TypeValidationError, is_a, shown
 
 
@@ -128,7 +128,7 @@ def bare(tp: object) -> object:
     return bare(tp.__supertype__) if isinstance(tp, NewType) else tp
 
 
-def payload_type(tp: object, what: str) -> PayloadType[Any]:  # Any: found at run time
+def payload_type(tp: object, what: str) -> AnyType:
     """How values of a type are stored; raises TypeValidationError naming the step."""
     if isinstance(tp, TypeVar):
         raise TypeValidationError(f"{what} is the type variable {tp}", hint="subclass with concrete types")

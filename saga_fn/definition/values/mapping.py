@@ -8,18 +8,18 @@ from typing import Any, Protocol, TypeAlias
 
 import attrs
 
-from saga_fn.codec import PayloadType, type_name
+from saga_fn.codec import AnyType, type_name
 from saga_fn.core.ids import StepId
 from saga_fn.definition.values.annotations import fits, hints_of, is_any_dict, members, takes, written
 from saga_fn.definition.values.input_context import InputContext
-from saga_fn.definition.values.refs import StepRef
+from saga_fn.definition.values.refs import AnyRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 
 class KnownValues(Protocol):
     """The facts that are known of a saga at the moment in which an input is computed."""
 
-    def output(self, ref: StepRef[Any]) -> object:  # Any: steps of all types
+    def output(self, ref: AnyRef) -> object:
         """The output of a step that is done. Raises SagaDefinitionError for any other."""
         ...
 
@@ -36,8 +36,8 @@ InputMap: TypeAlias = Callable[[KnownValues], object]
 class Source:
     """The value that a reference stands for."""
 
-    ref: StepRef[Any]  # Any: steps of all types
-    gives: PayloadType[Any]  # Any: as above
+    ref: AnyRef
+    gives: AnyType
     conditional: bool
     """Its step may not be taken, and then gives None."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Generic, NoReturn, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, TypeVar, final
 
 from typing_extensions import override
 
@@ -165,5 +165,6 @@ def _refusing(name: str, asked: str, mend: str) -> Callable[..., NoReturn]:
 for _name, _said in _REFUSED.items():  # here, not in the class: the checkers must go on to refuse them, too
     setattr(StepRef, f"__{_name}__", _refusing(f"__{_name}__", *_said))
 
+AnyRef: TypeAlias = StepRef[Any]  # Any: the outputs of a saga's steps are of all types
 AnyRefs: TypeAlias = StepRef[object] | tuple[StepRef[object], ...]
 """One reference or several, of steps to wait for."""

@@ -14,7 +14,7 @@ from saga_fn.arguments import micros_of
 from saga_fn.codec import PayloadType
 from saga_fn.definition.tracing import current_builder
 from saga_fn.definition.values.annotations import payload_type
-from saga_fn.definition.values.refs import AnyRefs, StepRef
+from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 T = TypeVar("T")
@@ -122,16 +122,16 @@ class EventPattern(Generic[T_co]):
     ) -> StepRef[T_co | U]: ...
     def wait(
         self,
-        ref: StepRef[Any] | None = None,  # Any: the overloads have checked it
+        ref: AnyRef | None = None,
         /,
         *,
-        correlate: Callable[[Any], str] | None = None,  # Any: as above
+        correlate: Callable[..., str] | None = None,
         timeout: timedelta | None = None,
         default: object = NO_DEFAULT,
         after: AnyRefs = (),
         step_id: str | None = None,
         **others: object,
-    ) -> StepRef[Any]:  # Any: as above
+    ) -> AnyRef:
         """Wait for it, in the saga that is being traced.
 
         An event that came before is taken at once.

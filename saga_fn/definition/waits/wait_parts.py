@@ -10,11 +10,11 @@ from typing import Any, Generic, TypeVar, cast, overload
 import attrs
 
 from saga_fn.arguments import micros_of
-from saga_fn.codec import PayloadType
+from saga_fn.codec import AnyType, PayloadType
 from saga_fn.core.plan import StepKind
 from saga_fn.definition.values.annotations import payload_type
 from saga_fn.definition.values.input_context import InputContext
-from saga_fn.definition.values.refs import AnyRefs, StepRef
+from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
 from saga_fn.definition.waits.event import NO_DEFAULT, OF_STEPS, EventPattern, check_event
 from saga_fn.errors import SagaDefinitionError, shown
 
@@ -30,13 +30,13 @@ class WaitParts:
 
     kind: StepKind
     step_id: object
-    output_type: PayloadType[Any]  # Any: waits for events of all types
+    output_type: AnyType
     names: tuple[str, ...] = ()
     limit: int | None = None
     default: bytes | None = None
     compute: Callable[..., object] | None = None
     """The function that computes the wait's correlation, or the moment that it lasts until."""
-    refs: tuple[StepRef[Any], ...] = ()  # Any: as above
+    refs: tuple[AnyRef, ...] = ()
 
 
 class WaitingBuilder(abc.ABC, Generic[D]):
@@ -46,7 +46,7 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         self._events: dict[str, EventPattern[object]] = {}
 
     @abc.abstractmethod
-    def wire_wait(self, parts: WaitParts, after: AnyRefs) -> StepRef[Any]:  # Any: waits for events of all types
+    def wire_wait(self, parts: WaitParts, after: AnyRefs) -> AnyRef:
         """Add a wait, untyped: what all its spellings share."""
 
     @overload
@@ -103,16 +103,16 @@ class WaitingBuilder(abc.ABC, Generic[D]):
     ) -> StepRef[T | U]: ...
     def add_event(
         self,
-        event: EventPattern[Any],  # Any: see the overloads
+        event: EventPattern[object],
         *,
-        depends_on: StepRef[Any] | None = None,  # Any: see the overloads
-        correlate: Callable[[Any], str] | None = None,  # Any: see the overloads
+        depends_on: AnyRef | None = None,
+        correlate: Callable[..., str] | None = None,
         timeout: timedelta | None = None,
         default: object = NO_DEFAULT,
         after: AnyRefs = (),
         step_id: str | None = None,
         **others: object,
-    ) -> StepRef[Any]:  # Any: see the overloads
+    ) -> AnyRef:
         """Wait here for an event from outside, and get the reference to the value that it brings.
 
         An event that came before is taken at once.
@@ -176,8 +176,8 @@ class WaitingBuilder(abc.ABC, Generic[D]):
         duration: timedelta | None = None,
         /,
         *,
-        until: StepRef[Any] | None = None,  # Any: see the overloads
-        input_map: Callable[[Any], datetime] | None = None,  # Any: see the overloads
+        until: AnyRef | None = None,
+        input_map: Callable[..., datetime] | None = None,
         after: AnyRefs = (),
         step_id: str = "sleep",
         **others: object,
@@ -206,9 +206,9 @@ class WaitingBuilder(abc.ABC, Generic[D]):
 
 
 def _wait_parts(
-    event: EventPattern[Any],  # Any: events of all types
+    event: EventPattern[object],
     *,
-    refs: tuple[StepRef[Any], ...],  # Any: as above
+    refs: tuple[AnyRef, ...],
     correlate: Callable[..., object] | None,
     timeout: timedelta | None,
     default: object,
@@ -240,8 +240,8 @@ def _wait_parts(
 
 
 def _sleep_parts(
-    duration: timedelta | None, until: StepRef[Any] | None, using: Callable[..., object] | None, step_id: object
-) -> WaitParts:  # Any: whatever the moment is taken from
+    duration: timedelta | None, until: AnyRef | None, using: Callable[..., object] | None, step_id: object
+) -> WaitParts:
     """Judge the parts of a sleep. Raises SagaDefinitionError."""
     nothing = PayloadType[None].of(type(None))
     if (duration is None) == (until is None):

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 import attrs
 import msgspec
 
-from saga_fn.codec import PayloadType
+from saga_fn.codec import AnyType
 from saga_fn.core.event_kinds import InputKind, input_of, outside_name, step_of
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.inputs import ListBefore, has_begun, is_parked_for_input
@@ -71,9 +71,7 @@ class Earlier:
         """What the step was given last."""
         return next(reversed(self.inputs.get(step, ())), None)
 
-    def was(
-        self, step: StepId, digest: Digest, kind: PayloadType[Any], now: tuple[bytes, object]
-    ) -> bool:  # Any: steps of all types
+    def was(self, step: StepId, digest: Digest, kind: AnyType, now: tuple[bytes, object]) -> bool:
         """Whether the input of that fingerprint was the one that is computed now."""
         data, value = now
         kept = self.of_digest(step, digest)
@@ -81,9 +79,7 @@ class Earlier:
             return kind.means(kept, value)
         return any(digest_of(form) == digest for (form,) in kind.older([data], [value]))
 
-    def was_list(
-        self, before: ListBefore, kind: PayloadType[Any], now: tuple[Sequence[bytes], Sequence[object]]
-    ) -> bool:  # Any: as above
+    def was_list(self, before: ListBefore, kind: AnyType, now: tuple[Sequence[bytes], Sequence[object]]) -> bool:
         """Whether the list that a step fanned out over was, as far as it matters, the one that is computed now.
 
         It has as many items, and each that has begun was given what it is given now. An item that has not is free to take

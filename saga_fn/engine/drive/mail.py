@@ -7,7 +7,7 @@ of a table that others may write to, too, and from older builds: whoever reads o
 from __future__ import annotations
 
 import base64
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import attrs
@@ -22,7 +22,7 @@ from saga_fn.core.events import (
     StepSkipped,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.definition import SagaDefinition
+from saga_fn.definition import AnySaga
 from saga_fn.engine.drive.asked import Asked, asked_in
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.errors import PayloadError
@@ -90,11 +90,11 @@ def write_mail(item: Incoming) -> Letter:
 
 
 def judge(
-    definition: SagaDefinition[Any, Any],
+    definition: AnySaga,
     letter: Letter,
     at: Moment,
     *,
-    most: int,  # Any: sagas of all types
+    most: int,
 ) -> Incoming | Flaw:
     """The event that a letter asks for, as of now, or why it cannot be read.
 
@@ -141,7 +141,7 @@ def _event(letter: Letter, body: _Body, at: Moment) -> Event | None:
             return None
 
 
-def _unreadable(definition: SagaDefinition[Any, Any], event: Event, payload: bytes) -> PayloadError | None:
+def _unreadable(definition: AnySaga, event: Event, payload: bytes) -> PayloadError | None:
     """Why nothing of the saga could read what comes with the event."""
     match event:
         case StepSkipped(step=step) if (binding := definition.binding(step)) is not None:

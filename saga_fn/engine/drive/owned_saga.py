@@ -34,7 +34,7 @@ from saga_fn.core.owning import fanned_out, room_for_items
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import Projection
 from saga_fn.core.state import SagaState
-from saga_fn.definition import INITIAL, CompiledStep, InputContext, StepRef
+from saga_fn.definition import INITIAL, AnyRef, CompiledStep, InputContext
 from saga_fn.definition.steps.condition import holds
 from saga_fn.engine.drive.earlier import Earlier, digest_of, digest_of_list
 from saga_fn.engine.drive.step_error import Fault, program_end
@@ -382,7 +382,7 @@ class _Known:
         self._saga = saga
         self._state = state
 
-    def output(self, ref: StepRef[Any]) -> object:  # Any: steps of all types
+    def output(self, ref: AnyRef) -> object:
         """The output of a step that is done, or the initial data. Raises SagaDefinitionError if there is none."""
         step = ref.step_id
         if step == INITIAL:

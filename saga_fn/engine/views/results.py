@@ -12,7 +12,7 @@ from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId
 from saga_fn.core.inputs import NO_OUTPUT, output_at
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.definition import INITIAL, SagaDefinition
+from saga_fn.definition import INITIAL, AnySaga, SagaDefinition
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
@@ -121,9 +121,7 @@ class _Asking(Generic[R]):
         return f"saga {self.saga_id} was run by version {self.version} of {shown(self.name)}"
 
 
-def _type_of(
-    step: StepId, own: SagaDefinition[Any, Any], asked: SagaDefinition[Any, R]
-) -> PayloadType[R]:  # Any: sagas of all types
+def _type_of(step: StepId, own: AnySaga, asked: SagaDefinition[Any, R]) -> PayloadType[R]:  # Any: sagas of all types
     """How the result is read: as the step's type in the saga's own version, else as the caller's."""
     for definition in (own, asked):
         if definition.output == step:
