@@ -33,7 +33,7 @@ from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.waits.event import NO_DEFAULT, EventPattern
 from saga_fn.engine.options import MEBIBYTE
 from saga_fn.store.records import MOST_KEPT, MOST_UNREAD
-from tests.documents import (
+from tests.support.documents import (
     AT_THE_ROOT,
     PAGES,
     QUICK_START,

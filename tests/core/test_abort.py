@@ -46,7 +46,8 @@ def test_abort_cancels_what_runs_and_releases_the_saga_for_good() -> None:
     assert moved.needs == ()
 
 
-def test_weakness_34_abort_never_changes_a_saga_that_has_ended() -> None:
+@pytest.mark.predecessor(34)
+def test_abort_never_changes_a_saga_that_has_ended() -> None:
     saga = started(ONE, A)
     saga.succeed(A)
     assert saga.refusal(AbortRequested(saga.moment, saga.moment)) is Refusal.FINISHED
@@ -155,7 +156,8 @@ def test_a_rollback_after_abort_begins_when_nothing_can_run_forward_any_more() -
     assert saga.leftovers == {B: "may have run"}
 
 
-def test_weakness_02_an_aborted_compensation_is_not_run_beside_itself() -> None:
+@pytest.mark.predecessor(2)
+def test_an_aborted_compensation_is_not_run_beside_itself() -> None:
     saga = started(sequence("ab"), A)
     saga.succeed(A, B)
     saga.fail(B)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from saga_fn.core.effects import Release, RunStep
 from saga_fn.core.events import Bound, EventReceived, Resumed, RetryRequested, Started, StepSucceeded, Unbindable
 from saga_fn.core.ids import Moment
@@ -55,7 +57,8 @@ def test_all_roots_start_together() -> None:
     assert Saga(TWO_ROOTS).start(A, B).actions == (RunStep(A, 1, 0), RunStep(B, 1, 0))
 
 
-def test_weakness_01_a_success_starts_the_next_step_or_leaves_it_due() -> None:
+@pytest.mark.predecessor(1)
+def test_a_success_starts_the_next_step_or_leaves_it_due() -> None:
     with_input = started(THREE, A)
     assert with_input.succeed(A, B).actions == (RunStep(B, 1, 0),)
     without = started(THREE, A)
@@ -65,7 +68,8 @@ def test_weakness_01_a_success_starts_the_next_step_or_leaves_it_due() -> None:
     assert without.row.due == without.moment
 
 
-def test_weakness_01_an_input_that_cannot_be_computed_parks_its_step_in_plain_view() -> None:
+@pytest.mark.predecessor(1)
+def test_an_input_that_cannot_be_computed_parks_its_step_in_plain_view() -> None:
     saga = started(THREE, A)
     saga.tell(StepSucceeded(Moment(0), A, 1, (Unbindable(B),)))
     assert saga.row == Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, B, "input_failed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from saga_fn.core.effects import Release, RunStep
 from saga_fn.core.events import Bound, EventReceived, Ticked
 from saga_fn.core.ids import Moment
@@ -33,14 +35,16 @@ def test_an_event_leaves_what_is_already_due_as_it_is() -> None:
     assert saga.row.due == SECOND
 
 
-def test_weakness_12_an_event_that_comes_while_a_step_runs_is_kept() -> None:
+@pytest.mark.predecessor(12)
+def test_an_event_that_comes_while_a_step_runs_is_kept() -> None:
     saga = started(THREE, A)
     moved = saga.tell(EventReceived(Moment(0)))
     assert (moved.actions, moved.writes) == ((), ())
     assert saga.state.events == (2,)
 
 
-def test_weakness_12_an_attempt_that_fails_without_having_seen_an_event_is_repeated_at_once() -> None:
+@pytest.mark.predecessor(12)
+def test_an_attempt_that_fails_without_having_seen_an_event_is_repeated_at_once() -> None:
     saga = started(AGAIN, A)
     saga.tell(EventReceived(Moment(0)))
     moved = saga.fail(A)
@@ -48,7 +52,8 @@ def test_weakness_12_an_attempt_that_fails_without_having_seen_an_event_is_repea
     assert (moved.actions, moved.writes) == ((), (Release(saga.moment),))
 
 
-def test_weakness_14_a_failure_keeps_the_latest_event_and_a_success_uses_it_up() -> None:
+@pytest.mark.predecessor(14)
+def test_a_failure_keeps_the_latest_event_and_a_success_uses_it_up() -> None:
     saga = started(AGAIN, A)
     saga.tell(EventReceived(Moment(0)))
     saga.fail(A)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from saga_fn.core.effects import CancelExecution, Refusal, Release, RunCompensation, RunStep
 from saga_fn.core.events import (
     Accompanied,
@@ -23,7 +25,8 @@ from tests.core.given import AT_ONCE, ONE, SECOND, THREE, THRICE, TWO_ROOTS, A, 
 # Claims.
 
 
-def test_weakness_02_a_claim_after_a_loss_makes_the_old_execution_stale() -> None:
+@pytest.mark.predecessor(2)
+def test_a_claim_after_a_loss_makes_the_old_execution_stale() -> None:
     saga = started(THREE, A)
     moved = saga.take_over(A)
     assert moved.actions == (CancelExecution(A), RunStep(A, 2, 0))
@@ -48,7 +51,8 @@ def test_a_compensation_that_was_running_is_run_again() -> None:
     assert moved.writes == ()
 
 
-def test_weakness_06_a_crash_loop_is_parked_when_it_ran_alone() -> None:
+@pytest.mark.predecessor(6)
+def test_a_crash_loop_is_parked_when_it_ran_alone() -> None:
     saga = started(ONE, A)
     for _ in range(CRASH_LIMIT - 1):
         assert saga.take_over(A, alone=True).actions[-1:] == (RunStep(A, saga.of(A, Running).tries.attempt, 0),)
@@ -58,7 +62,8 @@ def test_weakness_06_a_crash_loop_is_parked_when_it_ran_alone() -> None:
     assert saga.state.crashes == CRASH_LIMIT
 
 
-def test_weakness_06_a_crash_loop_is_parked_before_its_deadline_is_looked_at() -> None:
+@pytest.mark.predecessor(6)
+def test_a_crash_loop_is_parked_before_its_deadline_is_looked_at() -> None:
     saga = started(Plan.of(step("a"), deadline=SECOND), A)
     for _ in range(CRASH_LIMIT - 1):
         saga.take_over(A, alone=True)
@@ -68,7 +73,8 @@ def test_weakness_06_a_crash_loop_is_parked_before_its_deadline_is_looked_at() -
     assert saga.state.deadline == SECOND
 
 
-def test_weakness_06_only_a_saga_that_was_alone_is_parked() -> None:
+@pytest.mark.predecessor(6)
+def test_only_a_saga_that_was_alone_is_parked() -> None:
     saga = started(ONE, A)
     for _ in range(CRASH_LIMIT + 2):
         saga.take_over(A)
@@ -79,7 +85,8 @@ def test_weakness_06_only_a_saga_that_was_alone_is_parked() -> None:
     assert saga.kinds()[A] == "Parked"
 
 
-def test_weakness_06_a_crash_loop_in_a_compensation_is_parked_too() -> None:
+@pytest.mark.predecessor(6)
+def test_a_crash_loop_in_a_compensation_is_parked_too() -> None:
     saga = started(sequence("ab"), A)
     saga.succeed(A, B)
     saga.fail(B)
@@ -119,7 +126,8 @@ def test_a_takeover_that_found_nothing_running_does_not_park() -> None:
     assert saga.kinds()[A] == "Unknown"
 
 
-def test_weakness_06_a_saga_that_runs_beside_others_again_is_not_blamed() -> None:
+@pytest.mark.predecessor(6)
+def test_a_saga_that_runs_beside_others_again_is_not_blamed() -> None:
     saga = started(ONE, A)
     for _ in range(CRASH_LIMIT - 1):
         saga.take_over(A, alone=True)

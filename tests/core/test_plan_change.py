@@ -41,7 +41,8 @@ from tests.core.given import (
 )
 
 
-def test_weakness_27_steps_are_found_by_name_when_the_plan_grows() -> None:
+@pytest.mark.predecessor(27)
+def test_steps_are_found_by_name_when_the_plan_grows() -> None:
     saga = started(sequence("ac"), A)
     saga.succeed(A)
     saga.plan = Plan.of(step("a"), step("b", "a"), step("c", "b"))
@@ -59,7 +60,8 @@ def test_weakness_27_steps_are_found_by_name_when_the_plan_grows() -> None:
         ),
     ],
 )
-def test_weakness_27_a_plan_that_does_not_fit_is_refused(changed: Plan) -> None:
+@pytest.mark.predecessor(27)
+def test_a_plan_that_does_not_fit_is_refused(changed: Plan) -> None:
     saga = started(THREE, A)
     saga.succeed(A, B)
     saga.plan = changed

@@ -22,7 +22,8 @@ from saga_fn.core.state import Goal, SagaState
 from tests.core.given import AGAIN, AGAIN_AT_ONCE, SECOND, THRICE, A, B, started, step, wait
 
 
-def test_weakness_08_what_is_due_first_is_told_by_one_moment_whatever_the_status() -> None:
+@pytest.mark.predecessor(8)
+def test_what_is_due_first_is_told_by_one_moment_whatever_the_status() -> None:
     waiting, rolling_back = started(AGAIN, A), started(Plan.of(step("a", undo_retry=THRICE), step("b", "a")), A)
     waiting.fail(A)
     rolling_back.succeed(A, B)

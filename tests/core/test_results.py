@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from saga_fn.core.effects import Release, RunStep
 from saga_fn.core.events import CompensationRequested, FailureKind, RetryRequested
 from saga_fn.core.ids import Digest, Moment
@@ -12,7 +14,8 @@ from saga_fn.core.state import Doubt, Exhausted, Parked, ParkReason, Retrying, T
 from tests.core.given import AGAIN, AGAIN_AT_ONCE, ONE, SECOND, THRICE, A, B, C, sequence, started, step
 
 
-def test_weakness_31_an_output_that_cannot_be_kept_parks_and_is_not_run_again() -> None:
+@pytest.mark.predecessor(31)
+def test_an_output_that_cannot_be_kept_parks_and_is_not_run_again() -> None:
     saga = started(AGAIN, A)
     saga.fail(A, FailureKind.OUTPUT_LOST)
     assert saga.row == Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "output_lost")
@@ -47,7 +50,8 @@ def test_the_draw_takes_its_share_of_the_delay() -> None:
     assert saga.of(A, Retrying).wake == 750
 
 
-def test_weakness_04_a_timeout_is_counted_like_any_failure() -> None:
+@pytest.mark.predecessor(4)
+def test_a_timeout_is_counted_like_any_failure() -> None:
     saga = started(ONE, A)
     saga.fail(A, FailureKind.UNKNOWN)
     assert saga.status is SagaStatus.FAILED

@@ -14,7 +14,7 @@ from tests.core.given import MINUTE, SECOND
 from tests.core.strategies import draws, schedules
 
 
-def test_weakness_seed_1_7_attempts_count_attempts() -> None:
+def test_attempts_count_attempts() -> None:
     thrice = RetrySchedule(attempts=3, base=SECOND)
     assert [thrice.delay_after(failures, draw=0.0) for failures in (1, 2, 3, 4)] == [SECOND, SECOND, None, None]
 

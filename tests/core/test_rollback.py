@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from saga_fn.core.effects import Refusal, Release, RunCompensation
 from saga_fn.core.events import (
     CompensationFailed,
@@ -128,7 +130,8 @@ def test_a_sibling_that_waits_is_given_up() -> None:
     assert saga.status is SagaStatus.COMPENSATED
 
 
-def test_weakness_09_a_step_without_compensation_is_passed_over() -> None:
+@pytest.mark.predecessor(9)
+def test_a_step_without_compensation_is_passed_over() -> None:
     saga = started(sequence("abc", undo="a"), A)
     saga.succeed(A, B)
     saga.succeed(B, C)
@@ -137,7 +140,8 @@ def test_weakness_09_a_step_without_compensation_is_passed_over() -> None:
     assert saga.status is SagaStatus.COMPENSATED
 
 
-def test_weakness_10_a_skipped_step_is_never_compensated() -> None:
+@pytest.mark.predecessor(10)
+def test_a_skipped_step_is_never_compensated() -> None:
     saga = started(THREE)
     saga.tell(StepSkipped(Moment(0), A, bound(B), not_begun=True))
     saga.succeed(B, C)
@@ -147,7 +151,8 @@ def test_weakness_10_a_skipped_step_is_never_compensated() -> None:
     assert saga.kinds() == {A: "Skipped", B: "Undone", C: "Exhausted"}
 
 
-def test_weakness_29_a_rollback_with_nothing_left_to_undo_ends_at_once() -> None:
+@pytest.mark.predecessor(29)
+def test_a_rollback_with_nothing_left_to_undo_ends_at_once() -> None:
     saga = started(THREE)
     saga.ask(CompensationRequested(Moment(0)))
     assert saga.status is SagaStatus.COMPENSATED
@@ -163,7 +168,8 @@ def test_the_draw_takes_its_share_of_the_delay_of_a_compensation() -> None:
     assert saga.of(A, UndoRetrying).wake == 750
 
 
-def test_weakness_28_a_compensation_is_retried_by_its_own_policy() -> None:
+@pytest.mark.predecessor(28)
+def test_a_compensation_is_retried_by_its_own_policy() -> None:
     saga = started(Plan.of(step("a", undo_retry=THRICE), step("b", "a")), A)
     saga.succeed(A, B)
     saga.fail(B)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from saga_fn.core.effects import Refusal, Release
 from saga_fn.core.events import EventReceived, HandedBack, RetryRequested, Started, StepSkipped, Ticked, Until
 from saga_fn.core.ids import Moment
@@ -114,7 +116,8 @@ def test_a_deadline_that_is_not_over_holds_for_a_person_too() -> None:
     assert saga.state.deadline == MINUTE
 
 
-def test_weakness_32_time_never_runs_back() -> None:
+@pytest.mark.predecessor(32)
+def test_time_never_runs_back() -> None:
     saga = started(AGAIN, A)
     saga.wait(100)
     saga.tick()

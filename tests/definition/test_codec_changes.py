@@ -12,7 +12,7 @@ import pytest
 
 from saga_fn import PayloadError
 from saga_fn.codec import PayloadType
-from tests.two_builds import (
+from tests.support.two_builds import (
     NewAttrs,
     NewData,
     NewDict,

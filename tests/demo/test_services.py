@@ -21,9 +21,9 @@ from saga_fn.demo.services.desk import TOO_LATE
 from saga_fn.demo.services.risk import DEAR
 from saga_fn.demo.services.weather import Operation, Verdict, Weather
 from saga_fn.demo.stage import Stage
+from tests.support.until import SOON
 
 SEED = 11
-SOON = 20.0
 WEATHER = Weather(SEED)
 REFUSALS = {"reserve": "out of stock", "charge": "card declined", "ship": "address not serviceable"}
 

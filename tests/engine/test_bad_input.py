@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from saga_fn import MemoryStore, SagaAdmin, SagaBuilder, SagaError, SagaNotFoundError, SagaOrchestrator, step
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.weaknesses.stage import until
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import until
 
 NOWHERE = "postgresql://nowhere"
 BIG = "x" * 10_000_000

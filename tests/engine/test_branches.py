@@ -21,10 +21,9 @@ from saga_fn import (
     saga,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order
-
-SOON = 10.0
+from tests.support.shop import Done, Order
+from tests.support.stores import Make
+from tests.support.until import SOON
 
 
 @attrs.define

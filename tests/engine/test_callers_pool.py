@@ -25,7 +25,7 @@ from saga_fn.store._queries import Queries
 from saga_fn.store.connection import Connection
 from saga_fn.store.migrate import migrate
 from saga_fn.store.pool_check import check_codecs
-from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.support.shop import Done, Order, Shop, make_saga
 
 
 @pytest.fixture
@@ -63,7 +63,8 @@ async def test_resume_is_a_claim(pool: asyncpg.Pool) -> None:
     assert not await orchestrator.resume(run.id), "it has ended"
 
 
-async def test_weakness_26_a_start_joins_the_callers_transaction(dsn: str, pool: asyncpg.Pool) -> None:
+@pytest.mark.predecessor(26)
+async def test_a_start_joins_the_callers_transaction(dsn: str, pool: asyncpg.Pool) -> None:
     orchestrator = SagaOrchestrator(pool, listen=False)
     handle = orchestrator.register("shop", make_saga(Shop()))
     await handle.start(Order("0"))

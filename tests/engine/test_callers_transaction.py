@@ -29,9 +29,9 @@ from saga_fn import (
 )
 from saga_fn.engine.requests.obstacle import LOOKS
 from saga_fn.store.postgres import PostgresStore
-from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
 
-SOON = 20.0
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Handle: TypeAlias = SagaHandle[Order, Done]
 

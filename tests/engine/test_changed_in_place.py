@@ -27,9 +27,9 @@ from saga_fn import (
     saga,
     step,
 )
-from tests.engine.conftest import Make
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 30.0
 T = TypeVar("T")
 
 

@@ -24,8 +24,9 @@ from saga_fn import (
     StartConflictError,
     step,
 )
-from tests.engine.conftest import Make
-from tests.two_builds import (
+from tests.support.crash import born, dies
+from tests.support.stores import Make
+from tests.support.two_builds import (
     NewAttrs,
     NewData,
     NewDict,
@@ -39,9 +40,7 @@ from tests.two_builds import (
     OldSparse,
     OldStruct,
 )
-from tests.weaknesses.stage import born, dies, until
-
-SOON = 10.0
+from tests.support.until import SOON, until
 
 
 class Order(msgspec.Struct, frozen=True):

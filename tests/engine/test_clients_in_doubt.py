@@ -32,10 +32,10 @@ from saga_fn import (
     StepOptions,
     step,
 )
-from tests.engine import shop
-from tests.engine.conftest import Make
-from tests.engine.shop import Order, Shop
-from tests.weaknesses.stage import SOON, suspended, until
+from tests.support import shop
+from tests.support.shop import Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
 
 MS = timedelta(milliseconds=1)
 Paid = shop.Done

@@ -26,10 +26,10 @@ from saga_fn import (
     step,
 )
 from saga_fn import Done as Found
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop
-from tests.engine.test_events import Approval, Approved, Rejected, approval
-from tests.weaknesses.stage import SOON, suspended, until
+from tests.support.approval import Approval, Approved, Rejected, approval
+from tests.support.shop import Done, Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
 
 MS = timedelta(milliseconds=1)
 HOUR = timedelta(hours=1)

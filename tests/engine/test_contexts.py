@@ -9,10 +9,10 @@ from datetime import timedelta
 import attrs
 
 from saga_fn import FixedRetry, SagaBuilder, SagaDefinition, SagaRun, step
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order
+from tests.support.shop import Done, Order
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 30.0
 REQUESTS = 40
 TENANT: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
 

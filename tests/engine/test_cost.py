@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import asyncpg
+import attrs
+import pytest
 
-from saga_fn import Completed, SagaOrchestrator
-from tests.conftest import Server
-from tests.engine.shop import Done, Order, Shop, make_saga
+from saga_fn import Completed, FixedRetry, SagaAdmin, SagaOrchestrator, SagaStatus
+from tests.support.servers import Server
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
 
-SOON = 20.0
+HOUR = timedelta(hours=1)
+
 COUNTED = """
 CREATE TABLE written (xact xid8, application text, PRIMARY KEY (xact));
 CREATE FUNCTION count_it() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -125,3 +133,121 @@ async def _transactions(server_dsn: str, dsn: str) -> int:
         return counted
     finally:
         await observer.close()
+
+
+@attrs.define
+class Meter:
+    """How much the statements of an orchestrator have read."""
+
+    rows: int = 0
+    size: int = 0
+
+    def read(self, rows: Sequence[Sequence[object]]) -> None:
+        self.rows += len(rows)
+        self.size += sum(len(value) for row in rows for value in row if isinstance(value, bytes | str))
+
+
+class MeteredConnection:
+    """A connection that counts what it reads."""
+
+    def __init__(self, connection: Any, meter: Meter) -> None:  # Any: a pool's proxy
+        self._connection = connection
+        self._meter = meter
+
+    async def execute(self, query: str, /, *args: object) -> str:
+        tag: str = await self._connection.execute(query, *args)
+        return tag
+
+    async def fetch(self, query: str, /, *args: object) -> Sequence[Any]:  # Any: a driver's record
+        rows: Sequence[Any] = await self._connection.fetch(query, *args)  # Any: as above
+        self._meter.read(rows)
+        return rows
+
+    async def fetchrow(self, query: str, /, *args: object) -> Any:  # Any: as above
+        row: Any = await self._connection.fetchrow(query, *args)  # Any: as above
+        self._meter.read([] if row is None else [row])
+        return row
+
+    def transaction(self) -> AbstractAsyncContextManager[Any, Any]:  # Any: the driver's own class
+        transaction: AbstractAsyncContextManager[Any, Any] = self._connection.transaction()  # Any: as above
+        return transaction
+
+
+class MeteredPool:
+    """A pool whose connections are metered."""
+
+    def __init__(self, pool: asyncpg.Pool, meter: Meter) -> None:
+        self._pool = pool
+        self._meter = meter
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncGenerator[MeteredConnection]:
+        async with self._pool.acquire() as connection:
+            yield MeteredConnection(connection, self._meter)
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncGenerator[asyncpg.Pool]:
+    async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as made:
+        yield made
+
+
+@pytest.mark.predecessor(23)
+async def test_a_long_history_makes_no_attempt_dearer(
+    monkeypatch: pytest.MonkeyPatch, pool: asyncpg.Pool
+) -> None:  # in this order: the journal is folded again when the pool is gone, by the same waits
+    monkeypatch.setattr("saga_fn.core.retry._MOST_OF_LEAST", 1)  # what is read is measured here, not what is waited
+    monkeypatch.setattr("saga_fn.engine.hold.roster.BEAT", 3600.0)  # nor what a process says of itself
+    meter, read = Meter(), list[tuple[int, int]]()
+    shop = Shop(fails={"reserve": 99})
+    orchestrator = SagaOrchestrator(MeteredPool(pool, meter), listen=False)
+    retry = FixedRetry(max_attempts=100, delay=timedelta(microseconds=1))
+    run = await orchestrator.register("shop", make_saga(shop, retry=retry)).start(Order("1"))
+    while len(shop.keys) < 40:
+        meter.rows = meter.size = 0
+        assert await orchestrator.run_due() == 1
+        read.append((meter.rows, meter.size))
+    assert len((await SagaAdmin(orchestrator).get_saga(run.id)).step_history) > 80
+    # The least of ten: the driver or a chore may have asked for something beside one of them.
+    (rows, size), (first_rows, first_size) = min(read[-10:]), min(read[1:11])
+    assert rows == first_rows, "as many rows as at the beginning"
+    assert size <= first_size + 16, "and as many bytes, but for the number of the attempt"
+
+
+SIZES = """SELECT
+    (SELECT pg_column_size(s.*) FROM saga_fn.saga s),
+    (SELECT count(*) FROM saga_fn.saga_journal),
+    (SELECT count(*) FROM saga_fn.saga_inbox),
+    (SELECT count(*) FROM saga_fn.saga_note)"""
+
+
+@pytest.mark.predecessor(23)
+async def test_events_that_are_refused_leave_nothing_behind(pool: asyncpg.Pool) -> None:
+    orchestrator = SagaOrchestrator(pool, listen=False)
+    shop = Shop(fails={"reserve": 1})
+    retry = FixedRetry(max_attempts=2, delay=HOUR)
+    run = await orchestrator.register("shop", make_saga(shop, retry=retry)).start(Order("1"))
+    await orchestrator.run_due()
+    before = await pool.fetchrow(SIZES)
+    for _ in range(50):
+        assert not await orchestrator.notify(run.id, uuid4(), {"by": "mallory"})
+    assert await pool.fetchrow(SIZES) == before
+
+
+@pytest.mark.predecessor(24)
+async def test_looking_takes_no_lock(dsn: str, pool: asyncpg.Pool) -> None:
+    async with SagaOrchestrator(dsn, concurrency=0) as orchestrator, asyncio.timeout(SOON):
+        run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
+        await orchestrator.run_due()
+        async with pool.acquire() as connection, connection.transaction():
+            await connection.execute("SELECT 1 FROM saga_fn.saga FOR UPDATE")
+            assert (await run.snapshot()).status is SagaStatus.COMPLETED
+            assert await run.result(SOON) == Done("ship")
+            assert len((await SagaAdmin(orchestrator).get_saga(run.id)).step_history) > 3
+            assert (await orchestrator.health()).ok
+            others: int = await pool.fetchval(
+                "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN pg_namespace n"
+                " ON n.oid = c.relnamespace WHERE n.nspname = 'saga_fn' AND l.pid <> $1",
+                connection.get_server_pid(),
+            )
+            assert others == 0, "and none is left behind"

@@ -23,10 +23,10 @@ from saga_fn import (
     step,
 )
 from saga_fn.engine.hold import roster
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, ShopError
+from tests.support.shop import Done, Order, ShopError
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 30.0
 SHORTLY = timedelta(milliseconds=100)
 FOR_EVER = timedelta(hours=1)
 

@@ -21,10 +21,11 @@ from saga_fn import (
     saga,
     step,
 )
-from tests.engine import shop
-from tests.engine.conftest import Make
-from tests.engine.shop import Order
-from tests.weaknesses.stage import SOON, born, dies, until
+from tests.support import shop
+from tests.support.crash import born, dies
+from tests.support.shop import Order
+from tests.support.stores import Make
+from tests.support.until import SOON, until
 
 Paid = shop.Done
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-import msgspec
 import pytest
 
 from saga_fn import (
@@ -40,43 +39,15 @@ from saga_fn.core.events import WaitDefaulted
 from saga_fn.store.memory import _Mail  # pyright: ignore[reportPrivateUsage]  # written behind the store's back
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import MOST_UNREAD, Committed, Definition, Letter, Posted, SagaWrite, time_of
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON, born, dies, suspended
+from tests.support.approval import Approval, Approved, Rejected, approval, approved
+from tests.support.crash import born, dies
+from tests.support.shop import Done, Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended
 
 HOUR = timedelta(hours=1)
 FOR_EVER = 600.0
 """Seconds; a sender that waits for so long fails its test."""
-
-
-class Approval(msgspec.Struct, frozen=True):
-    by: str
-
-
-class Approved(msgspec.Struct, frozen=True, tag=True):
-    by: str
-
-
-class Rejected(msgspec.Struct, frozen=True, tag=True):
-    why: str
-
-
-approval = Event("approval", Approval)
-
-
-def approved(
-    shop: Shop, *, timeout: timedelta | None = None, default: Approval | None = None
-) -> SagaDefinition[Order, Approval]:
-    """Reserve, wait to be approved, ship; the result is the approval."""
-    builder = SagaBuilder(Order)
-    builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
-    if default is not None:
-        assert timeout is not None
-        answer = builder.add_event(approval, timeout=timeout, default=default)
-    else:
-        answer = builder.add_event(approval, timeout=timeout)
-    builder.add_step(step(shop.ship), depends_on=answer, input_map=lambda a: Order(a.by))
-    return builder.build(output=answer)
 
 
 # The straight way.

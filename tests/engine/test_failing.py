@@ -25,9 +25,9 @@ from saga_fn import (
     StepOptions,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON, suspended
+from tests.support.shop import Done, Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended
 
 
 class Declined(msgspec.Struct, frozen=True):

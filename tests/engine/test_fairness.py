@@ -9,12 +9,12 @@ from functools import partial
 
 import pytest
 
-from saga_fn import SagaBuilder, SagaDefinition, SagaOrchestrator, step
+from saga_fn import Compensated, Completed, FixedRetry, SagaBuilder, SagaDefinition, SagaOrchestrator, SagaStatus, step
 from saga_fn.store.ids import shard_of_key
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 20.0
 SHARDS = 2
 BACKLOG = 40
 """More than a worker has slots, at any time."""
@@ -100,3 +100,22 @@ async def test_what_comes_later_of_one_name_overtakes_nothing_of_another(make: M
             feeding.cancel()
             await asyncio.gather(feeding, return_exceptions=True)
         assert seen[: seen.index("quiet")].count("after") <= 4, "no more than there are slots"
+
+
+@pytest.mark.predecessor(8)
+async def test_what_has_waited_longest_goes_first_whatever_its_status(make: Make) -> None:
+    shop = Shop(fails={"reserve": 1})
+    rolling = Shop(fails={"ship": 1, "refund charge": 1})
+    soon = FixedRetry(max_attempts=2, delay=timedelta(milliseconds=1))
+    async with make(concurrency=0) as orchestrator:
+        retried = await orchestrator.register("retried", make_saga(shop, retry=soon)).start(Order("1"))
+        undone = await orchestrator.register("undone", make_saga(rolling, undo=soon)).start(Order("1"))
+        assert await orchestrator.run_due() == 2
+        assert [(await run.snapshot()).status for run in (retried, undone)] == [SagaStatus.SUSPENDED] * 2
+        await asyncio.sleep(0.01)  # by the store's clock both are due now, and before the crowd
+        crowd = orchestrator.register("crowd", make_saga(Shop()))
+        fresh = [await crowd.start(Order(str(number))) for number in range(10)]
+        assert await orchestrator.run_due(limit=2) == 2
+        assert isinstance(await retried.outcome(SOON), Completed)
+        assert isinstance(await undone.outcome(SOON), Compensated)
+        assert {(await run.snapshot()).status for run in fresh} == {SagaStatus.RUNNING}, "none of the crowd was taken"

@@ -29,10 +29,9 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.ids import StepId
-from tests.engine.conftest import Make
-from tests.weaknesses.stage import born, dies, suspended
-
-SOON = 20.0
+from tests.support.crash import born, dies
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended
 
 
 class Cart(msgspec.Struct, frozen=True):

@@ -28,11 +28,11 @@ from saga_fn import (
     WaitFor,
     step,
 )
-from tests.engine import shop
-from tests.engine.conftest import Make
-from tests.engine.shop import Order, Shop, make_saga
-from tests.engine.test_log import said
-from tests.weaknesses.stage import SOON, suspended, until
+from tests.support import shop
+from tests.support.logs import said
+from tests.support.shop import Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
 
 FOR_EVER = timedelta(hours=1)
 """A lease that no test outlives."""

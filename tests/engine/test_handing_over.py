@@ -17,10 +17,10 @@ from saga_fn import (
     SagaStatus,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 20.0
 FOR_EVER = timedelta(hours=1)
 """A lease, or a pause between looks, that no test waits for."""
 SHORT = timedelta(milliseconds=50)

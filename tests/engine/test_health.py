@@ -10,11 +10,11 @@ import asyncpg
 
 from saga_fn import FixedRetry, Health, MemoryStore, SagaOrchestrator, SagaStatus
 from saga_fn.store.migrate import migrate
-from tests.engine.conftest import Make
-from tests.engine.shop import Order, Shop, make_saga
-from tests.engine.wire import wired
+from tests.support.shop import Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON
+from tests.support.wire import wired
 
-SOON = 20.0
 OFTEN = timedelta(milliseconds=50)
 
 

@@ -26,10 +26,10 @@ from saga_fn.engine.hold.sweeping import Sweep
 from saga_fn.store.faults import RowRefusedError
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.records import EXPIRED_AT_ONCE, MOST_UNREAD, STRANDED_AT_ONCE, Letter, Posted
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop
-from tests.engine.test_events import Approval, approval, approved, forge
-from tests.weaknesses.stage import SOON, suspended
+from tests.support.approval import Approval, approval, approved, forge
+from tests.support.shop import Done, Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended
 
 KEY = ("approved", "order-1")
 

@@ -32,11 +32,11 @@ from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import SagaLost
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order
-from tests.observed import Observed
+from tests.support.observed import Observed
+from tests.support.shop import Done, Order
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 20.0
 LEASE = timedelta(milliseconds=600)
 
 

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from saga_fn import MemoryStore, SagaAdmin, SagaBuilder, SagaOrchestrator, step
+from saga_fn import Completed, Failed, MemoryStore, NoRetry, SagaAdmin, SagaBuilder, SagaOrchestrator, step
 from saga_fn.engine.observe.of_process import LeasesRanOut
 from saga_fn.engine.observe.of_sagas import SagaLost
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.records import Committed, Live
-from tests.engine.conftest import Make
-from tests.engine.shop import Order, Shop, make_saga
-from tests.observed import Observed
+from tests.support.crash import born, dies
+from tests.support.observed import Observed
+from tests.support.shop import Counted, Done, Order, Shop, make_saga, one_step
+from tests.support.stores import Make
+from tests.support.until import SOON, until
 
-SOON = 20.0
+LEASE = timedelta(seconds=1)
 
 
 async def test_many_long_steps_outlive_their_leases_and_run_once(make: Make) -> None:
@@ -192,3 +195,86 @@ async def test_a_saga_that_is_left_at_a_stop_is_not_renewed_any_more(monkeypatch
     async with asyncio.timeout(SOON):
         while asyncio.all_tasks() - before:
             await asyncio.sleep(0.01)
+
+
+@pytest.mark.predecessor(1)
+async def test_a_crash_between_two_steps_loses_nothing(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    definition = make_saga(shop)
+    first = await born(make(lease=timedelta(milliseconds=300)))
+    run = await first.register("shop", definition).start(Order("1"))
+    await until(lambda: len(shop.keys) == 2)  # the success of the first step is durable, the next has no result
+    await dies(first)
+    async with make() as second:
+        again = second.register("shop", definition).attach(run.id)
+        assert (await again.snapshot()).deadline_at is not None, "no live saga is without a time to look at it"
+        assert shop.hold is not None
+        shop.hold.set()
+        assert await again.result(SOON) == Done("ship")
+        assert shop.done == ["reserve", "charge", "ship"]
+
+
+@pytest.mark.predecessor(2)
+async def test_a_saga_that_runs_cannot_be_run_beside_itself(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    definition = make_saga(shop)
+    async with make() as one, make() as other:
+        other.register("shop", definition)
+        run = await one.register("shop", definition).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+        assert [await one.resume(run.id), await other.resume(run.id)] == [False, False]
+        assert [await one.run_due(), await other.run_due()] == [0, 0]
+        assert shop.hold is not None
+        shop.hold.set()
+        assert await run.result(SOON) == Done("ship")
+        assert len(shop.keys) == 3, "each step was begun once"
+
+
+@pytest.mark.predecessor(3)
+async def test_a_backlog_that_takes_longer_than_a_lease_runs_once(make: Make) -> None:
+    counted = Counted(seconds=0.4)
+    definition = one_step(counted.work)
+    options = {"concurrency": 1, "lease": LEASE, "poll_interval": timedelta(milliseconds=20)}
+    async with make(concurrency=0) as starter, make(**options) as one, make(**options) as other:
+        handle = starter.register("slow", definition)
+        runs = [await handle.start(Order(str(number))) for number in range(4)]
+        one.register("slow", definition)
+        other.register("slow", definition)
+        await asyncio.gather(one.run_due(), other.run_due())
+        for run in runs:
+            assert isinstance(await run.outcome(SOON), Completed)
+        assert sorted(counted.begun) == ["0", "1", "2", "3"]
+
+
+@pytest.mark.predecessor(4)
+async def test_a_timeout_as_long_as_the_lease_counts_and_nobody_steals_the_step(make: Make) -> None:
+    counted = Counted(seconds=None)
+    definition = one_step(counted.work, {"timeout": LEASE, "unknown_retry_policy": NoRetry()})
+    async with AsyncExitStack() as stack:
+        options = {"lease": LEASE, "poll_interval": timedelta(milliseconds=20)}
+        pollers = [await stack.enter_async_context(make(**options)) for _ in range(4)]
+        handles = [poller.register("hangs", definition) for poller in pollers]
+        runs = [await handles[number % 4].start(Order(str(number))) for number in range(15)]
+        ends = await asyncio.gather(*(run.outcome(SOON) for run in runs))
+        assert len(counted.begun) == 15
+        for run, end in zip(runs, ends, strict=True):
+            assert isinstance(end, Failed)
+            assert [left.kind.value for left in end.left_over] == ["may have run"]
+            history = (await SagaAdmin(pollers[0]).get_saga(run.id)).step_history
+            assert [(entry.attempt, entry.error) for entry in history if entry.phase == "execute"] == [
+                (1, "TimeoutError: did not return within 1 s")
+            ]
+
+
+@pytest.mark.predecessor(5)
+async def test_a_step_longer_than_the_lease_runs_once(make: Make) -> None:
+    counted = Counted(seconds=2.2)
+    definition = one_step(counted.work)
+    options = {"lease": LEASE, "poll_interval": timedelta(milliseconds=20)}
+    async with make(**options) as one, make(**options) as other:
+        other.register("long", definition)
+        run = await one.register("long", definition).start(Order("1"))
+        assert await run.result(SOON) == Done("1")
+        assert counted.begun == ["1"]
+        kinds = [entry.kind for entry in (await SagaAdmin(one).get_saga(run.id)).step_history]
+        assert kinds == ["started", "step_succeeded"], "nobody took it over"

@@ -12,10 +12,10 @@ import pytest
 from saga_fn import Completed, SagaAdmin, SagaOrchestrator, SagaRun
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Letter, Posted
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.engine.test_events import Approval, approval, approved
-from tests.weaknesses.stage import SOON, until
+from tests.support.approval import Approval, approval, approved
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON, until
 
 
 def forged(kind: str, **fields: object) -> Letter:

@@ -39,10 +39,10 @@ from saga_fn import (
     step,
 )
 from saga_fn.store.migrate import migrate
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 20.0
 AGAIN = FixedRetry(max_attempts=3, delay=timedelta(milliseconds=10))
 
 

@@ -24,22 +24,14 @@ from saga_fn import (
     StepOptions,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop, ShopError, make_saga
-from tests.weaknesses.stage import SOON, Counted, one_step, suspended, until
+from tests.support.logs import said
+from tests.support.shop import Counted, Done, Order, Shop, ShopError, make_saga, one_step
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
 
 CANARY = "4111-1111-1111-1111"
 PARK: StepOptions = {"unknown_on": ValueError, "on_unknown": "park"}
 IN_A_MOMENT = FixedRetry(max_attempts=3, delay=timedelta(milliseconds=20))
-
-
-def said(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
-    """The lines of that level about sagas, without their ids."""
-    return [
-        " ".join(word for word in record.getMessage().split() if word.count("-") != 4).replace("saga : ", "")
-        for record in caplog.records
-        if record.levelno == level and record.name == "saga_fn"
-    ]
 
 
 def raising(*errors: BaseException) -> Callable[[Order], Coroutine[Any, Any, Done]]:
@@ -350,3 +342,21 @@ async def test_a_failed_sagas_text_is_one_line(memory: MemoryStore) -> None:
     with pytest.raises(SagaFailedError) as raised:
         await run.result(SOON)
     assert raised.value.fact.isprintable()
+
+
+@pytest.mark.predecessor(33)
+async def test_every_line_about_a_saga_names_it(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    shop = Shop(fails={"reserve": 1, "ship": 9, "release reserve": 1})
+    retry = FixedRetry(max_attempts=2)
+    with caplog.at_level(logging.INFO, "saga_fn"):
+        async with make() as orchestrator:
+            handle = orchestrator.register("shop", make_saga(shop, retry=retry))
+            run = await handle.start(Order("1"), trace_id="trace-1")
+            assert isinstance(await run.outcome(SOON), Compensated)
+    lines = [record for record in caplog.records if record.name == "saga_fn"]
+    assert [record.levelname for record in lines] == ["WARNING"] * 4 + ["INFO"], "retries, and the end"
+    for record in lines:
+        assert str(run.id) in record.getMessage()
+        assert vars(record)["saga_id"] == str(run.id)
+        assert vars(record)["trace_id"] == "trace-1"
+        assert not {"%", "{"} & set(record.getMessage())

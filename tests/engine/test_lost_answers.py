@@ -13,10 +13,10 @@ from saga_fn import Completed, MemoryStore, SagaAdmin
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import Committed, SagaWrite
-from tests.engine.conftest import Make
-from tests.engine.shop import Order, Shop, make_saga
+from tests.support.shop import Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 20.0
 LOOKS = ("read", "writers", "live", "standing", "journal", "results")
 Commit = Callable[..., Awaitable[Committed]]
 

@@ -15,11 +15,11 @@ import pytest
 from saga_fn import Completed, SagaOrchestrator, StoreUnavailableError
 from saga_fn.engine.observe.of_process import CommitsWait
 from saga_fn.engine.observe.of_sagas import AttemptBegun
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.engine.wire import Wire, wired
-from tests.observed import Observed
+from tests.support.observed import Observed
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
+from tests.support.wire import Wire, wired
 
-SOON = 20.0
 LEASE = timedelta(seconds=2)
 OFTEN = timedelta(milliseconds=100)
 

@@ -12,9 +12,8 @@ import pytest
 
 from saga_fn import FixedRetry, InputContext, MemoryStore, SagaBuilder, SagaOrchestrator, step
 from saga_fn.store.records import Letter
-from tests.engine.shop import Done, Order
-
-SOON = 20.0
+from tests.support.shop import Done, Order
+from tests.support.until import SOON
 
 
 async def test_a_letter_that_comes_during_a_commit_doubles_no_other(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,10 +34,10 @@ from saga_fn.engine.observe.of_sagas import (
     SagaStarted,
 )
 from saga_fn.errors import SagaStateError, StoreUnavailableError
-from tests.engine.conftest import Make
-from tests.engine.shop import Order, Shop, ShopError, make_saga
-from tests.observed import Observed
-from tests.weaknesses.stage import SOON, Counted, one_step
+from tests.support.observed import Observed
+from tests.support.shop import Counted, Order, Shop, ShopError, make_saga, one_step
+from tests.support.stores import Make
+from tests.support.until import SOON
 
 
 def kinds(facts: list[Fact]) -> list[str]:

@@ -27,11 +27,10 @@ from saga_fn import (
     step,
 )
 from saga_fn.engine.requests.outcome import LONGEST_POLL
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.weaknesses.stage import suspended
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended
 
-SOON = 20.0
 APPROVAL = Event("approval", Done)
 
 

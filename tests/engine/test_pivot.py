@@ -17,9 +17,9 @@ from saga_fn import (
     SagaStateError,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON, suspended, until
+from tests.support.shop import Done, Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
 
 
 def pivoted(shop: Shop, *, timeout: timedelta | None = None) -> SagaDefinition[Order, Done]:

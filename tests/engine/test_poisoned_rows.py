@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from saga_fn import (
     Compensated,
     Completed,
+    InputContext,
     LeftOverKind,
     SagaAdmin,
     SagaBuilder,
@@ -31,11 +32,13 @@ from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.state import Gathered, Goal, SagaState, Spread, Succeeded
 from saga_fn.snapshot import Unreadable
 from saga_fn.store.records import Letter, decode_state, encode_state
-from tests.conftest import Server
-from tests.engine.conftest import Make
-from tests.engine.poison import Poison
-from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON, one_step
+from tests.support.poison import Poison
+from tests.support.servers import Server
+from tests.support.shop import Done, Order, Shop, make_saga, one_step
+from tests.support.stores import Make
+from tests.support.until import SOON
+
+HOUR = timedelta(hours=1)
 
 pytestmark = pytest.mark.raw_rows
 
@@ -304,3 +307,45 @@ async def test_a_name_that_the_database_cannot_hold_stops_no_other_saga(server: 
     finally:
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await connection.close()
+
+
+class _Poison(BaseException):
+    """Whatever a step may raise, but for what ends the program."""
+
+
+@pytest.mark.predecessor(7)
+async def test_a_poisonous_saga_costs_the_others_of_its_batch_nothing(make: Make) -> None:
+    @step
+    async def work(inp: Order) -> Done:
+        if inp.order_id == "exits":
+            raise _Poison
+        return Done(inp.order_id)
+
+    def mapping(ctx: InputContext[Order]) -> Order:
+        if ctx.initial_data.order_id == "raises":
+            raise RuntimeError("poison")
+        return ctx.initial_data
+
+    builder = SagaBuilder(Order)
+    output = builder.add_step(work, input_map=mapping)
+    async with make(concurrency=0, lease=HOUR) as orchestrator:
+        handle = orchestrator.register("poisoned", builder.build(output=output))
+        runs = [await handle.start(Order(name)) for name in ("raises", "a", "exits", "b", "c")]
+        assert await orchestrator.run_due() == 5, "one call, and it does not raise"
+        statuses = [(await run.snapshot()).status.value for run in runs]
+        assert statuses == ["SUSPENDED", "COMPLETED", "SUSPENDED", "COMPLETED", "COMPLETED"]
+        assert (await runs[0].snapshot()).parked == "input_failed"
+        assert (await runs[2].snapshot()).waits is WaitReason.RETRY, "it may have run, and is repeated"
+
+
+@pytest.mark.predecessor(7)
+@pytest.mark.raw_rows
+async def test_a_row_that_cannot_be_read_costs_the_others_nothing(dsn: str) -> None:
+    async with SagaOrchestrator(dsn, concurrency=0, lease=HOUR) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop()))
+        bad, *good = [await handle.start(Order(str(number))) for number in range(3)]
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(r"UPDATE saga_fn.saga SET state = '\x00' WHERE id = $1", bad.id)
+        await connection.close()
+        assert await orchestrator.run_due() == 3
+        assert [(await run.snapshot()).status for run in good] == [SagaStatus.COMPLETED] * 2

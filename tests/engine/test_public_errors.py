@@ -32,10 +32,10 @@ from saga_fn.admin import StepAdmin
 from saga_fn.sender import EventSender
 from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
 from saga_fn.store.protocol import KeptEvents, Processes, Store
-from tests.conftest import Server
-from tests.engine.shop import Done, Order, Shop
-from tests.engine.test_events import Approval, approval, approved
-from tests.weaknesses.stage import suspended
+from tests.support.approval import Approval, approval, approved
+from tests.support.servers import Server
+from tests.support.shop import Done, Order, Shop
+from tests.support.until import suspended
 
 FACES: Final = (SagaOrchestrator, SagaHandle, SagaRun, SagaAdmin, StepAdmin, EventSender)
 PUBLIC: Final = {kind for kind in vars(saga_fn).values() if isinstance(kind, type) and issubclass(kind, SagaError)}

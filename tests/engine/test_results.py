@@ -21,10 +21,9 @@ from saga_fn import (
     SagaStatus,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Order
-
-SOON = 20.0
+from tests.support.shop import Order
+from tests.support.stores import Make
+from tests.support.until import SOON
 
 
 class Paid(msgspec.Struct, frozen=True):

@@ -7,9 +7,11 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
+from typing_extensions import override
 
 from saga_fn import (
     ActiveSagaAlreadyExistsError,
+    BaseStep,
     Compensated,
     Completed,
     Failed,
@@ -32,11 +34,9 @@ from saga_fn import (
     WaitReason,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.weaknesses.stage import until
-
-SOON = 10.0
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON, until
 
 
 async def test_three_steps_run_in_order_and_give_the_last_output(make: Make) -> None:
@@ -332,3 +332,27 @@ async def _parked(orchestrator: SagaOrchestrator, saga_id: UUID) -> None:
     async with asyncio.timeout(SOON):
         while (await orchestrator.get_snapshot(saga_id)).parked is None:
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.predecessor(22)
+async def test_a_step_is_called_with_what_its_own_signature_asks_for(make: Make) -> None:
+    seen: list[object] = []
+
+    @step
+    async def old(inp: Order, note: str = "my own default", *more: object, **named: object) -> Done:
+        seen.extend((inp, note, more, named))
+        return Done("old")
+
+    class Old(BaseStep[Order, Done]):
+        @override
+        async def execute(self, inp: Order, /, *more: object, **named: object) -> Done:
+            seen.extend((inp, more, named))
+            return Done("old")
+
+    builder = SagaBuilder(Order)
+    builder.add_step(old, depends_on=builder.initial)
+    output = builder.add_step(Old(), depends_on=builder.initial, step_id="class")
+    async with make() as orchestrator:
+        run = await orchestrator.register("old", builder.build(output=output)).start(Order("1"))
+        assert await run.result(SOON) == Done("old")
+        assert seen == [Order("1"), "my own default", (), {}, Order("1"), (), {}]

@@ -19,8 +19,8 @@ from saga_fn import (
     StoreUnavailableError,
     step,
 )
-from tests.engine.conftest import Make
-from tests.weaknesses.stage import SOON
+from tests.support.stores import Make
+from tests.support.until import SOON
 
 SECRET = "4929-1234-5678"
 

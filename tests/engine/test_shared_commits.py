@@ -25,9 +25,9 @@ from saga_fn import (
 from saga_fn.store.faults import RowLockedError, StatementFailedError
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import Committed, Recorded, SagaWrite
-from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
 
-SOON = 20.0
 MANY = 40
 Trouble = Callable[[asyncpg.Connection, UUID], Awaitable[object]]
 

@@ -26,11 +26,10 @@ from saga_fn.engine.hold import suspects
 from saga_fn.engine.hold.suspects import Suspects
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.store.ids import new_uuid
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, ShopError
-from tests.weaknesses.stage import one_step, until
+from tests.support.shop import Done, Order, ShopError, one_step
+from tests.support.stores import Make
+from tests.support.until import SOON, until
 
-SOON = 30.0
 LONG = timedelta(minutes=5)
 
 

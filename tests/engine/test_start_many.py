@@ -19,10 +19,10 @@ from saga_fn import (
     WaitReason,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 10.0
 HOUR = timedelta(hours=1)
 
 

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from saga_fn import MemoryStore, SagaOrchestrator, StoreUnavailableError
-from tests.engine.shop import Order, Shop, make_saga
+from tests.support.shop import Order, Shop, make_saga
 
 
 async def test_a_store_that_does_not_answer_any_more_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

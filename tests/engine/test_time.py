@@ -28,9 +28,9 @@ from saga_fn import (
     sleep,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON, suspended
+from tests.support.shop import Done, Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended
 
 SHORT = timedelta(milliseconds=150)
 HOUR = timedelta(hours=1)

@@ -33,13 +33,12 @@ from saga_fn.engine.requests.events import OutsideEvent
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import Letter
-from tests.conftest import SETTINGS
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.engine.wire import Wire, wired
-from tests.observed import Observed
+from tests.support.observed import Observed
+from tests.support.servers import SETTINGS
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
+from tests.support.wire import Wire, wired
 
-SOON = 40.0
-"""Far more than any of these takes, and far less than for ever."""
 LEASE = timedelta(seconds=2)
 OFTEN = timedelta(milliseconds=100)
 SHORT: Final = 1.0

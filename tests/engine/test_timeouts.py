@@ -15,10 +15,10 @@ from saga_fn.core.ids import StepId
 from saga_fn.definition import compiled_step
 from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.timeouts import Timeouts
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order
+from tests.support.shop import Done, Order
+from tests.support.stores import Make
+from tests.support.until import SOON
 
-SOON = 20.0
 BRIEFLY = 0.02
 LONG = 3600.0
 

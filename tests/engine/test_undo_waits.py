@@ -30,9 +30,10 @@ from saga_fn import (
     any_of,
     step,
 )
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON, born, dies, suspended
+from tests.support.crash import born, dies
+from tests.support.shop import Done, Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended
 
 HOUR = timedelta(hours=1)
 

@@ -30,10 +30,11 @@ from saga_fn import (
     StepStatus,
     step,
 )
-from tests.engine import shop
-from tests.engine.conftest import Make
-from tests.engine.shop import Order, Shop
-from tests.weaknesses.stage import SOON, born, dies, suspended, until
+from tests.support import shop
+from tests.support.crash import born, dies
+from tests.support.shop import Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
 
 BRIEFLY = timedelta(milliseconds=40)
 Paid = shop.Done

@@ -31,10 +31,9 @@ from saga_fn.engine.requests.operate import notify
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Entry, Posted, SagaWrite, decode_state
-from tests.engine.conftest import Make
 from tests.engine.interrupted import Interrupted
-from tests.engine.shop import Order, Shop, make_saga
-from tests.weaknesses.stage import Counted, one_step
+from tests.support.shop import Counted, Order, Shop, make_saga, one_step
+from tests.support.stores import Make
 
 RESERVE, CHARGE = StepId("reserve"), StepId("charge")
 LONG, OVER = timedelta(seconds=60), timedelta(milliseconds=1)

@@ -28,9 +28,9 @@ from saga_fn import (
     step,
 )
 from saga_fn.engine.drive.earlier import Earlier
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.weaknesses.stage import SOON, until
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON, until
 
 RARELY = FixedRetry(max_attempts=9, delay=timedelta(hours=1))
 BY_HAND = {"what": "by hand"}
@@ -299,3 +299,16 @@ async def test_why_a_verb_was_asked_for_is_never_taken_for_a_step_s_input(make: 
         await SagaAdmin(orchestrator, actor="ann").retry_step(run.id, "charge", reason="the bank is back")
         earlier = Earlier.of(await orchestrator.engine.store.journal(run.id))
     assert b"ann" not in b"".join(data for given in earlier.inputs.values() for data in given)
+
+
+@pytest.mark.predecessor(34)
+@pytest.mark.parametrize("end", [Completed, Compensated])
+async def test_abort_leaves_an_end_as_it_is(make: Make, end: type) -> None:
+    shop = Shop(fails={"ship": 1} if end is Compensated else {})
+    async with make() as orchestrator:
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        before = await run.outcome(SOON)
+        assert isinstance(before, end)
+        with pytest.raises(SagaStateError, match="has ended"):
+            await SagaAdmin(orchestrator).abort(run.id)
+        assert (await run.outcome(SOON)).snapshot == before.snapshot

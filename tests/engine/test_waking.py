@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 
 from saga_fn import FixedRetry, SagaAdmin, SagaHandle, SagaOrchestrator, SagaRun, SagaStatus
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.engine.wire import wired
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
+from tests.support.wire import wired
 
-SOON = 20.0
 RARELY = timedelta(minutes=5)
 """A worker that looks so rarely has to be told."""
 OFTEN = timedelta(milliseconds=50)

@@ -45,9 +45,9 @@ from saga_fn import (
 from saga_fn import Done as Found
 from saga_fn.definition.builder import OnSiblings
 from saga_fn.definition.steps.step_options import CommonOptions
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order
-from tests.weaknesses.stage import SOON
+from tests.support.shop import Done, Order
+from tests.support.stores import Make
+from tests.support.until import SOON
 
 KINDS = 4
 SAGAS_OF_A_KIND = 5

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import attrs
 
-from tests.documents import README, ROOT, blocks_in
+from tests.support.documents import README, ROOT, blocks_in
+from tests.support.until import SOON
 
-SOON = 60.0
 DONE = "<done>"
 # As curl does it, but a service that is just starting is waited for, and each answer ends its line.
 CURL = """\

@@ -32,9 +32,9 @@ from saga_fn import (
     StoreUnavailableError,
 )
 from saga_fn.examples.web import answer
-from tests.engine.wire import wired
+from tests.support.until import SOON
+from tests.support.wire import wired
 
-SOON = 30.0
 ORDER = {"order_id": "order-123", "amount_cents": 4200}
 
 

@@ -11,8 +11,9 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.support.until import SOON
+
 ROOT = Path(__file__).parents[2]
-SOON = 30.0
 
 
 class Processes:

@@ -12,8 +12,9 @@ import attrs
 
 from saga_fn import Compensated, Completed, Failed, SagaAdmin, SagaOrchestrator, SagaRun
 from tests.faults.ledger import Job, Ledger
-from tests.faults.processes import SOON, Processes
+from tests.faults.processes import Processes
 from tests.faults.sagas import Sagas
+from tests.support.until import SOON
 
 Execution: TypeAlias = tuple[UUID, str, str]
 """Saga, step, direction."""

@@ -15,8 +15,8 @@ from saga_fn.core.state import Running, SagaState, Succeeded, Unknown
 from saga_fn.core.transition import transition
 from saga_fn.store.records import decode_event
 from tests.faults.ledger import Job
-from tests.faults.processes import SOON
 from tests.faults.stage import Stage
+from tests.support.until import SOON
 
 
 async def test_killed_while_a_sibling_branch_runs(stage: Stage) -> None:

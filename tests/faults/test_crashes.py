@@ -25,8 +25,9 @@ from saga_fn import (
     SagaStatus,
 )
 from tests.faults.ledger import Job
-from tests.faults.processes import ROOT, SOON
+from tests.faults.processes import ROOT
 from tests.faults.stage import Stage
+from tests.support.until import SOON
 
 
 @pytest.mark.parametrize("step", ["one", "two", "three"])
@@ -119,7 +120,8 @@ async def test_many_processes_execute_each_step_once(stage: Stage, workers: int)
     await stage.assert_recorded_once(*runs)
 
 
-async def test_weakness_06_a_saga_that_kills_its_process_is_parked_alone(stage: Stage) -> None:
+@pytest.mark.predecessor(6)
+async def test_a_saga_that_kills_its_process_is_parked_alone(stage: Stage) -> None:
     runs = [await stage.sagas.jobs.start(Job()) for _ in range(10)]
     poison = await stage.sagas.jobs.start(Job(kills="two"))
     process = stage.processes.begin()

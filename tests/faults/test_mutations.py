@@ -31,13 +31,13 @@ from saga_fn import (
 )
 from saga_fn.core.state import SagaState
 from saga_fn.store.records import Letter, decode_state
-from tests.engine.poison import Poison
+from tests.support.poison import Poison
+from tests.support.until import SOON
 
 NUMBER = int(os.environ.get("SAGA_FN_MUTATIONS", "2000"))
 SEED = int(os.environ.get("SAGA_FN_SEED", "1"))
 EACH = 50
 """Sagas of one store: each is damaged by a mutation of its own."""
-SOON = 20.0
 
 pytestmark = [pytest.mark.raw_rows, pytest.mark.timeout(max(300, NUMBER // 10))]
 

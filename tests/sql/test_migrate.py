@@ -354,3 +354,17 @@ async def test_the_printed_sql_does_the_same(conn: Connection, capsys: pytest.Ca
     await check_schema(conn, schema="shop", shards=3)
     await migrate(conn, schema="shop", shards=3)
     assert await tables(conn, "shop") == TABLES
+
+
+@pytest.mark.predecessor(36)
+async def test_what_grows_is_counted_in_eight_bytes_and_no_type_is_shared(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    small = await connection.fetch(
+        "SELECT DISTINCT column_name FROM information_schema.columns"
+        " WHERE table_schema = 'saga_fn' AND data_type IN ('integer', 'smallint')"
+    )
+    enums: int = await connection.fetchval("SELECT count(*) FROM pg_type WHERE typtype = 'e'")
+    await connection.close()
+    # None of these counts sagas, or what happens to one over its life.
+    assert {row[0] for row in small} == {"shard", "version", "format", "waits", "retry_counter", "number"}
+    assert enums == 0

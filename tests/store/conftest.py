@@ -10,8 +10,8 @@ import pytest
 from saga_fn import MemoryStore
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store
-from tests.conftest import GIVEN, NO_PG15, Server, database
 from tests.store.traps import lay_traps
+from tests.support.servers import GIVEN, NO_PG15, Server, database
 
 SERVERS = ["server", "server batches"] + ([] if GIVEN else [pytest.param("pg15", marks=NO_PG15)])
 

@@ -12,10 +12,10 @@ import pytest
 from saga_fn import SagaAdmin, SagaOrchestrator, StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.driver_errors import told_apart
 from saga_fn.store.faults import RowLockedError, RowRefusedError, StatementFailedError, StoreBusyError
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.roles import execute, role
+from tests.support.roles import execute, role
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
 
-SOON = 30.0
 LEASE = timedelta(seconds=2)
 OFTEN = timedelta(milliseconds=100)
 

@@ -12,9 +12,10 @@ import pytest
 
 from saga_fn import AttentionKind, SagaOrchestrator, StoreRefusedError
 from saga_fn.store.migrate import migrate
-from tests.engine.shop import Done, Order, Shop, make_saga
 from tests.store.pooler import CONNECTIONS, pooled, require_pooler
-from tests.store.traps import NOTED, OFTEN, SOON, Note, caught, waiting_saga, work
+from tests.store.traps import NOTED, OFTEN, Note, caught, waiting_saga, work
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
 
 NEVER = timedelta(seconds=20 * SOON)
 
@@ -39,7 +40,7 @@ async def test_it_hands_each_transaction_to_another_session(pooler: str) -> None
 async def test_everything_works_through_it(pooler: str, any_dsn: str, listens: str) -> None:
     await migrate(f"{pooler}&statement_cache_size=0", schema="pooled")
     await migrate(f"{pooler}&statement_cache_size=0", schema="pooled")
-    async with asyncio.timeout(6 * SOON):
+    async with asyncio.timeout(4 * SOON):
         await work(
             pooler,
             schema="pooled",
@@ -117,7 +118,7 @@ async def test_a_start_in_a_callers_transaction_works_through_it(pooler: str, an
 
 
 async def test_nothing_is_looked_up_by_search_path_through_it(any_dsn: str, trapped: str) -> None:
-    async with pooled(trapped) as dsn, asyncio.timeout(6 * SOON):
+    async with pooled(trapped) as dsn, asyncio.timeout(4 * SOON):
         await migrate(f"{dsn}&statement_cache_size=0", schema="other")
         await work(dsn, schema="other", statement_cache_size=0, listen_dsn=trapped)
         await work(dsn, schema="saga_fn", statement_cache_size=0, listen=False)

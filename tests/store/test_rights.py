@@ -27,10 +27,10 @@ from saga_fn import (
 )
 from saga_fn.store.migrate import grant, main
 from saga_fn.store.rights import RIGHTS, RoleKind, needs
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.roles import execute, role
+from tests.support.roles import execute, role
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
 
-SOON = 30.0
 LEASE = timedelta(seconds=2)
 OFTEN = timedelta(milliseconds=100)
 

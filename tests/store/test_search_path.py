@@ -15,8 +15,9 @@ from saga_fn._tools.sql.scan import SqlFileError, read_queries
 from saga_fn.guard import Guard
 from saga_fn.store.connections import ARRAY_TYPES
 from saga_fn.store.migrate import migrate
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.store.traps import OFTEN, SOON, caught, work
+from tests.store.traps import OFTEN, caught, work
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
 
 
 async def test_nothing_is_looked_up_by_search_path_on_connections_of_our_own(trapped: str) -> None:

@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from saga_fn import AttentionKind, SagaError, SagaOrchestrator, StoreError, StoreRefusedError
+from saga_fn import AttentionKind, SagaAdmin, SagaError, SagaOrchestrator, SagaStatus, StoreError, StoreRefusedError
 from saga_fn._tools.sql.generate import QUERIES
 from saga_fn._tools.sql.scan import read_queries
 from saga_fn.store.connections import connect
@@ -23,10 +23,10 @@ from saga_fn.store.database import Database
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.migrate import migrate
 from saga_fn.store.pool_check import JUDGED
-from tests.engine.shop import Done, Order, Shop, make_saga
-from tests.roles import execute
+from tests.support.roles import execute
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
 
-SOON = 20.0
 OFTEN = timedelta(milliseconds=100)
 
 # DSNs.
@@ -398,3 +398,20 @@ def test_only_a_process_that_looks_can_be_read_only() -> None:
         SagaOrchestrator("postgresql://h/d", read_only=True)
     with pytest.raises(SagaError, match="concurrency=0"):
         SagaOrchestrator("postgresql://h/d", read_only=True, concurrency=0, migrate=True)
+
+
+@pytest.mark.predecessor(36)
+async def test_two_stores_in_one_database_do_not_know_each_other(dsn: str) -> None:
+    async with (
+        SagaOrchestrator(dsn, schema="one", migrate=True, concurrency=0) as one,
+        SagaOrchestrator(dsn, schema="other", migrate=True, concurrency=0) as other,
+    ):
+        one.register("shop", make_saga(Shop()))
+        run = await other.register("shop", make_saga(Shop())).start(Order("1"))
+        assert await one.run_due() == 0
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("DROP SCHEMA one CASCADE")
+        await connection.close()
+        assert await other.run_due() == 1
+        assert (await run.snapshot()).status is SagaStatus.COMPLETED
+        assert await SagaAdmin(other).verify(run.id) == []

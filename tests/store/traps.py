@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from saga_fn import Event, SagaAdmin, SagaBuilder, SagaDefinition, SagaError, SagaOrchestrator
-from tests.engine.shop import Done, Order, Shop, make_saga
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.until import SOON
 
-SOON = 20.0
 OFTEN = timedelta(milliseconds=100)
 
 OPERATORS = (

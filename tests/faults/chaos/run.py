@@ -19,7 +19,6 @@ import attrs
 
 from saga_fn import SagaAdmin, SagaOrchestrator
 from saga_fn.embedded import EmbeddedPostgres
-from tests.engine.wire import Wire, wired
 from tests.faults.chaos.audit import Facts, findings
 from tests.faults.chaos.books import TABLES, Books
 from tests.faults.chaos.deeds import Office, Person
@@ -27,6 +26,7 @@ from tests.faults.chaos.gather import UNSETTLED, gather
 from tests.faults.chaos.sagas import Note, World, called, register
 from tests.faults.chaos.stage import WORKERS, Stage, Worker
 from tests.faults.chaos.told import Told
+from tests.support.wire import Wire, wired
 
 PEOPLE: Final = 12
 TROUBLES: Final = 3

@@ -18,11 +18,11 @@ import attrs
 
 from saga_fn.embedded import EmbeddedPostgres
 from saga_fn.store.driver_errors import DRIVER_ERRORS
-from tests.engine.wire import Wire
 from tests.faults.chaos.audit import alarming
 from tests.faults.chaos.told import Stopped, Told
 from tests.faults.chaos.worker import LEASE, NO_DATABASE
 from tests.faults.processes import ROOT
+from tests.support.wire import Wire
 
 WORKERS: Final = 3
 _END: Final = 60.0

@@ -8,9 +8,9 @@ from typing import TypeVar
 
 from saga_fn import SagaOrchestrator
 from saga_fn.engine.observe.observers import Fact
+from tests.support.until import SOON
 
 F = TypeVar("F", bound=Fact)
-SOON = 20.0
 
 
 class Observed:

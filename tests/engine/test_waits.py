@@ -23,9 +23,10 @@ from saga_fn import (
     step,
 )
 from saga_fn.engine.requests.events import OutsideEvent, id_of
-from tests.engine.conftest import Make
-from tests.engine.shop import Done, Order, Shop
-from tests.weaknesses.stage import SOON, born, dies, suspended, until
+from tests.support.crash import born, dies
+from tests.support.shop import Done, Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
 
 BRIEFLY = timedelta(milliseconds=200)
 reply = Event("reply", Done)
@@ -43,7 +44,8 @@ def asking(
     return builder.build(output=answer)
 
 
-async def test_weakness_13_a_reply_that_comes_before_the_saga_waits_is_kept_for_it(make: Make) -> None:
+@pytest.mark.predecessor(13)
+async def test_a_reply_that_comes_before_the_saga_waits_is_kept_for_it(make: Make) -> None:
     shop = Shop(hold=asyncio.Event())
     async with make() as orchestrator:
         run = await orchestrator.register("asking", asking(shop)).start(Order("1"))
@@ -55,7 +57,8 @@ async def test_weakness_13_a_reply_that_comes_before_the_saga_waits_is_kept_for_
         assert await run.result(SOON) == Done("early")
 
 
-async def test_weakness_14_a_step_that_is_retried_still_has_the_event_it_was_given(make: Make) -> None:
+@pytest.mark.predecessor(14)
+async def test_a_step_that_is_retried_still_has_the_event_it_was_given(make: Make) -> None:
     shop = Shop(fails={"ship": 3})
     async with make() as orchestrator:
         definition = asking(shop, retry=FixedRetry(max_attempts=5, delay=timedelta(milliseconds=20)))
@@ -68,7 +71,8 @@ async def test_weakness_14_a_step_that_is_retried_still_has_the_event_it_was_giv
     assert shop.done == ["charge", "ship"]
 
 
-async def test_weakness_15_an_event_whose_reader_dies_is_read_by_the_next(make: Make) -> None:
+@pytest.mark.predecessor(15)
+async def test_an_event_whose_reader_dies_is_read_by_the_next(make: Make) -> None:
     """It lies in the inbox until the commit that folds it: there is no state in which nobody looks for it."""
     shop = Shop(hold=asyncio.Event())
     first = await born(make(lease=timedelta(milliseconds=500)))
@@ -84,7 +88,8 @@ async def test_weakness_15_an_event_whose_reader_dies_is_read_by_the_next(make: 
         assert await second.to(run.id, reply).send(Done("yes"), event_id="m1") is Delivery.DUPLICATE
 
 
-async def test_weakness_17_an_event_that_nobody_can_read_is_answered_and_noted_not_tried_for_ever(make: Make) -> None:
+@pytest.mark.predecessor(17)
+async def test_an_event_that_nobody_can_read_is_answered_and_noted_not_tried_for_ever(make: Make) -> None:
     shop = Shop()
     async with make() as orchestrator:
         run = await orchestrator.register("asking", asking(shop)).start(Order("1"))
@@ -97,7 +102,8 @@ async def test_weakness_17_an_event_that_nobody_can_read_is_answered_and_noted_n
     assert [note.partition(":")[0] for note in notes] == ["unreadable"]
 
 
-async def test_weakness_18_a_wait_that_times_out_rolls_back_and_comes_to_an_end(make: Make) -> None:
+@pytest.mark.predecessor(18)
+async def test_a_wait_that_times_out_rolls_back_and_comes_to_an_end(make: Make) -> None:
     shop = Shop()
     async with make() as orchestrator:
         sagas = orchestrator.register("asking", asking(shop, timeout=BRIEFLY))
@@ -113,7 +119,8 @@ async def test_weakness_18_a_wait_that_times_out_rolls_back_and_comes_to_an_end(
     assert shop.done[:2] == ["charge", "refund charge"]
 
 
-async def test_weakness_19_a_wait_ends_at_its_time_and_an_event_counts_until_then(memory: MemoryStore) -> None:
+@pytest.mark.predecessor(19)
+async def test_a_wait_ends_at_its_time_and_an_event_counts_until_then(memory: MemoryStore) -> None:
     shop = Shop()
     hour = timedelta(hours=1)
     orchestrator = SagaOrchestrator(memory)
@@ -130,7 +137,8 @@ async def test_weakness_19_a_wait_ends_at_its_time_and_an_event_counts_until_the
     assert await orchestrator.to(late.id, reply).send(Done("no")) is Delivery.ENDED
 
 
-async def test_weakness_30_an_event_for_a_saga_that_rolls_back_neither_disturbs_it_nor_is_lost(make: Make) -> None:
+@pytest.mark.predecessor(30)
+async def test_an_event_for_a_saga_that_rolls_back_neither_disturbs_it_nor_is_lost(make: Make) -> None:
     shop = Shop(fails={"refund charge": 1, "ship": 1})
     builder = SagaBuilder(Order)
     again = FixedRetry(max_attempts=3, delay=timedelta(milliseconds=400))

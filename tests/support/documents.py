@@ -7,7 +7,7 @@ from pathlib import Path
 
 import attrs
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 QUICK_START = ROOT / "docs" / "quick-start.md"
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -1,9 +1,9 @@
-"""A small saga for the engine's tests: three steps that write down what is done to them, and fail when told to."""
+"""A small saga for tests of the engine: three steps that write down what is done to them, and fail when told to."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import cast
 
@@ -17,6 +17,7 @@ from saga_fn import (
     SagaBuilder,
     SagaDefinition,
     StepContext,
+    StepOptions,
     step,
 )
 
@@ -53,6 +54,11 @@ class Shop:
             await self.hold.wait()
         self.done.append(what)
         return cast("Done", self.returns(what))  # a wrong type is what some tests want
+
+    @property
+    def begun(self) -> list[str]:
+        """The ids of the steps that were begun, in order."""
+        return [key.split(":")[1] for key in self.keys]
 
     async def reserve(self, inp: Order, ctx: StepContext) -> Done:
         return await self._do("reserve", ctx.idempotency_key)
@@ -97,3 +103,28 @@ def make_saga(
     )
     shipped = builder.add_step(step(shop.ship), input_map=lambda ctx: ctx.initial_data, retry_policy=policy)
     return builder.build(output=shipped)
+
+
+def one_step(
+    work: Callable[[Order], Awaitable[Done]], options: StepOptions | None = None
+) -> SagaDefinition[Order, Done]:
+    """A saga of one step."""
+    builder = SagaBuilder(Order)
+    only = builder.add_step(step(work), depends_on=builder.initial, **(options or {}))
+    return builder.build(output=only)
+
+
+@attrs.define
+class Counted:
+    """A step that counts how often it was begun, by order, and takes `seconds` (None: until it is cut short)."""
+
+    seconds: float | None = 0.0
+    begun: list[str] = attrs.field(factory=list)
+
+    async def work(self, inp: Order) -> Done:
+        self.begun.append(inp.order_id)
+        if self.seconds is None:
+            await asyncio.Event().wait()
+        else:
+            await asyncio.sleep(self.seconds)
+        return Done(inp.order_id)

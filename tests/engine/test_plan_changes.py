@@ -1,0 +1,102 @@
+"""Sagas that live through a deploy: steps put in, payloads changed, versions side by side."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from saga_fn import Completed, SagaBuilder, SagaDefinition, step
+from tests.support.shop import Done, Order, Shop
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
+
+BRIEFLY = timedelta(milliseconds=50)
+
+
+class Priced(msgspec.Struct, frozen=True):
+    what: str
+    cents: int
+
+
+async def undo_priced(inp: Order, out: Priced) -> None:
+    raise AssertionError("nothing is rolled back")
+
+
+@pytest.mark.predecessor(22)
+async def test_a_deploy_that_cannot_read_what_is_stored_parks_and_undoes_nothing(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+
+    async def priced(inp: Order) -> Priced:
+        raise AssertionError("it ran before the deploy")
+
+    async def charge(inp: Priced) -> Done:
+        raise AssertionError("it has no input")
+
+    builder = SagaBuilder(Order)
+    reserved = builder.add_step(step(priced, compensate=undo_priced), depends_on=builder.initial, step_id="reserve")
+    builder.add_step(step(charge), depends_on=reserved)
+    async with make(stop_timeout=BRIEFLY) as before:
+        run = await before.register("shop", chain(shop, "reserve", "charge")).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+    async with make() as after:
+        again = after.register("shop", builder.build()).attach(run.id)
+        await suspended(again)
+        assert (await again.snapshot()).parked == "payload_unreadable"
+        assert shop.done == ["reserve"], "nothing was rolled back"
+
+
+def chain(shop: Shop, *names: str) -> SagaDefinition[Order, None]:
+    """A saga of these steps, in this order."""
+    builder = SagaBuilder(Order)
+    for name in names:
+        match name:
+            case "reserve":
+                builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
+            case "charge":
+                builder.add_step(step(shop.charge, compensate=shop.refund), depends_on=builder.initial)
+            case _:
+                builder.add_step(step(shop.ship), depends_on=builder.initial, step_id=name)
+    return builder.build()
+
+
+@pytest.mark.predecessor(27)
+async def test_a_step_inserted_ahead_of_a_live_saga_is_run_in_its_place(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    async with make(stop_timeout=BRIEFLY) as before:
+        run = await before.register("shop", chain(shop, "reserve", "charge", "ship")).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+    assert shop.hold is not None
+    shop.hold.set()
+    async with make() as after:
+        again = after.register("shop", chain(shop, "reserve", "charge", "pack", "ship")).attach(run.id)
+        assert isinstance(await again.outcome(SOON), Completed)
+        assert shop.begun == ["reserve", "charge", "charge", "pack", "ship"]
+
+
+@pytest.mark.predecessor(27)
+async def test_a_step_inserted_behind_a_live_saga_parks_it_and_two_versions_live_side_by_side(
+    make: Make,
+) -> None:
+    shop = Shop(hold=asyncio.Event())
+    old, new = chain(shop, "reserve", "charge", "ship"), chain(shop, "check", "reserve", "charge", "ship")
+    async with make(stop_timeout=BRIEFLY) as before:
+        run = await before.register("shop", old).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+    assert shop.hold is not None
+    shop.hold.set()
+    async with make() as careless:
+        again = careless.register("shop", new).attach(run.id)
+        await suspended(again)
+        assert (await again.snapshot()).parked == "plan_changed"
+        assert shop.begun == ["reserve", "charge"], "no step is run in another's place, and none is undone"
+    async with make() as careful:
+        again = careful.register("shop", old, version=1).attach(run.id)
+        fresh = await careful.register("shop", new, version=2).start(Order("2"))
+        assert isinstance(await again.outcome(SOON, wait_parked=True), Completed), "it goes on by itself"
+        assert isinstance(await fresh.outcome(SOON), Completed)
+        of_the_old = [key.split(":")[1] for key in shop.keys if key.startswith(str(run.id))]
+        assert of_the_old == ["reserve", "charge", "charge", "ship"]
+        assert [(await one.snapshot()).version for one in (again, fresh)] == [1, 2]
