@@ -12,6 +12,7 @@ from returns.result import Failure, Result, Success
 
 from saga_fn import (
     Compensated,
+    Completed,
     Event,
     Failed,
     FixedRetry,
@@ -302,6 +303,29 @@ async def test_a_sibling_that_succeeds_does_not_make_a_row_forget_the_error(make
             await asyncio.sleep(0.005)
         turned.set()
         assert (await run.outcome(SOON)).snapshot.last_error == "CardDeclinedError"
+
+
+@pytest.mark.parametrize(
+    "fails", [{"charge": 1}, {"charge": 9}, {"reserve": 1, "charge": 9}, {"charge": 9, "release reserve": 1}], ids=str
+)
+async def test_an_end_that_was_seen_here_is_told_without_a_look_into_the_store(
+    make: Make, fails: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, again = Shop(fails=dict(fails)), FixedRetry(max_attempts=2)
+    reserve = step(shop.reserve, compensate=shop.release, retry_policy=again, compensation_retry_policy=again)
+    builder = SagaBuilder(Order)
+    builder.add_step(reserve, depends_on=builder.initial)
+    builder.add_step(step(shop.charge, retry_policy=again), depends_on=builder.initial)
+    async with make() as orchestrator:
+        sagas = orchestrator.register("seen", builder.build())
+        run = await sagas.start(Order("1"))
+        with monkeypatch.context() as blind:
+            for look in ("journal", "read"):
+                blind.setattr(orchestrator.engine.store, look, None)
+            ended = await run.outcome(SOON)
+        read = await sagas.attach(run.id).outcome(SOON)
+    assert ended == read
+    assert isinstance(ended, Completed if fails == {"charge": 1} else Compensated)
 
 
 async def test_what_failed_and_was_done_after_all_is_not_why_a_person_turned_a_saga_back(make: Make) -> None:

@@ -34,6 +34,7 @@ from saga_fn.core.transition import transition
 from saga_fn.core.waiting import answer_to
 from saga_fn.engine.drive.earlier import handed_back, told_of_change
 from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import fault_in
 from saga_fn.engine.drive.waits import timeout_fault
@@ -47,6 +48,7 @@ class EventBatch:
     saga: OwnedSaga
     state: SagaState
     last_error: str | None
+    failure: FailureSoFar | None
     draining: bool
     """No step is to start any more: inputs are left to the next owner."""
     entries: list[Entry] = attrs.field(factory=list)
@@ -68,7 +70,7 @@ class EventBatch:
         cls, saga: OwnedSaga, incoming: Sequence[Incoming], *, draining: bool, now: Callable[[], Moment]
     ) -> EventBatch:
         """Fold what has come, in order."""
-        draft = cls(saga, saga.state, saga.last_error, draining)
+        draft = cls(saga, saga.state, saga.last_error, saga.failure, draining)
         for item in incoming:
             draft._fold(item)
         if draft.defaults and not draining:
@@ -162,15 +164,18 @@ class EventBatch:
         return event if faults else msgspec.structs.replace(event, inputs=tuple(bound))
 
     def _take(self, moved: Transition, entry: Entry) -> None:
+        before = self.state
         self.state, self.needs, self.defaults = moved.state, moved.needs, moved.defaults
         self.release = next(iter(moved.writes), None)
         self.actions.extend(moved.actions)
         self.entries.append(entry)
         if self.last_error is not None and forgets_error(entry.event, self.state):
             self.last_error = None
-        elif payload_of(entry.event) is PayloadKind.ERROR:
-            fault = fault_in(entry.payload)
-            self.last_error = fault.type if fault is not None else self.last_error
+        fault = None
+        if payload_of(entry.event) is PayloadKind.ERROR and (fault := fault_in(entry.payload)) is not None:
+            self.last_error = fault.type
+        if fault is not None or self.failure is not None:
+            self.failure = failure_after(self.failure, before, entry.event, self.state, fault)
 
     def _remember(self, item: Incoming) -> None:
         """Keep the payload where the inputs of later steps are computed from."""

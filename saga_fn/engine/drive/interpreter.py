@@ -306,7 +306,7 @@ class Interpreter:
     def _adopt(self, draft: EventBatch, applied: Applied) -> None:
         """The draft is durable: it is the saga now, and what it asks for may be done."""
         saga = self.saga
-        saga.adopt(draft.state, draft.projection, draft.last_error, applied.at)
+        saga.adopt(draft.state, draft.projection, draft.last_error, draft.failure, applied.at)
         saga.signals = max(saga.signals, applied.signals)
         self._given_up = draft.release is not None
         if self._no_room is not None and takes_more(self._no_room, saga.state):

@@ -37,6 +37,7 @@ from saga_fn.core.state import SagaState
 from saga_fn.definition import INITIAL, AnyRef, CompiledStep, InputContext
 from saga_fn.definition.steps.condition import holds
 from saga_fn.engine.drive.earlier import Earlier, digest_of, digest_of_list
+from saga_fn.engine.drive.failure_so_far import FailureSoFar
 from saga_fn.engine.drive.step_error import Fault, program_end
 from saga_fn.engine.drive.waits import bind_wait
 from saga_fn.engine.observe.fact import SagaIdentity
@@ -89,13 +90,15 @@ class OwnedSaga:
     max_payload_bytes: int
     initial: bytes
     own: bool = False
-    """Whether this process has encoded `initial`, by the types that it has now."""
+    """Whether this process has started it: it has encoded `initial`, by the types that it has now, and folded every event."""
     deadline: float = 0.0
     created_at: datetime = _NEVER
     changed: Moment = _LONG_AGO
     """When the state was last written, by the store's clock."""
     due: Moment | None = None
     """When the saga, given up by this process, is to be claimed again."""
+    failure: FailureSoFar | None = None
+    """The failure that counts so far: of a saga that another process has driven before, of those since the claim."""
     ended_as: Projection | None = None
     """The saga's row when it has ended in this process's hands."""
     results: dict[StepId, Recorded] = attrs.field(factory=dict)
@@ -123,9 +126,17 @@ class OwnedSaga:
         """The saga was inserted at that moment; its lease ends at that monotonic time."""
         self.created_at, self.changed, self.deadline = time_of(at), at, deadline
 
-    def adopt(self, state: SagaState, projection: Projection, last_error: str | None, at: Moment) -> None:
+    def adopt(
+        self,
+        state: SagaState,
+        projection: Projection,
+        last_error: str | None,
+        failure: FailureSoFar | None,
+        at: Moment,
+    ) -> None:
         """The saga as it was written at that moment."""
-        self.state, self.last_error, self.changed, self.due = state, last_error, at, projection.due
+        self.state, self.last_error, self.failure = state, last_error, failure
+        self.changed, self.due = at, projection.due
         if state.ended:
             self.ended_as = projection
 

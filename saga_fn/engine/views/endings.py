@@ -14,9 +14,9 @@ from saga_fn.core.steps import is_tried_again
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.views.failure import failure_of
+from saga_fn.engine.views.failure import failure_of, told_of
 from saga_fn.engine.views.results import read_result, result_of
-from saga_fn.engine.views.snapshots import record_of, snapshot_of, state_of, steps_of, waits_of
+from saga_fn.engine.views.snapshots import record_of, snapshot_of, snapshot_of_ended, state_of, steps_of, waits_of
 from saga_fn.errors import SagaResultTimeoutError
 from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
 from saga_fn.store.records import SagaRecord, time_of
@@ -28,13 +28,20 @@ async def ending_of(
     engine: SagaEngine, ended: OwnedSaga | SagaRecord, definition: SagaDefinition[Any, R]
 ) -> Outcome[R]:  # Any: what it was started with does not matter any more
     """How a saga ended, by its row, or as this process has seen it."""
-    row = record_of(ended) if isinstance(ended, OwnedSaga) else ended
-    snapshot = await snapshot_of(engine, row)
+    if isinstance(ended, OwnedSaga):
+        row = record_of(ended)
+        snapshot = snapshot_of_ended(ended, row)
+    else:
+        row = ended
+        snapshot = await snapshot_of(engine, row)
     if snapshot.status is SagaStatus.COMPLETED:
         if isinstance(ended, OwnedSaga):
             return Completed(result_of(ended, definition), snapshot)
         return Completed(await read_result(engine, row, definition), snapshot)
-    error, failure = await failure_of(engine, row, await engine.store.journal(row.id, last=row.rev))
+    if isinstance(ended, OwnedSaga) and ended.own:
+        error, failure = told_of(ended.failure, ended.registered)
+    else:
+        error, failure = await failure_of(engine, row, await engine.store.journal(row.id, last=row.rev))
     kind = Compensated if snapshot.status is SagaStatus.COMPENSATED else Failed
     return kind(snapshot, error, failure)
 

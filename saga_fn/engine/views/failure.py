@@ -12,14 +12,14 @@ from saga_fn.core.event_kinds import PayloadKind, payload_of, plan_of
 from saga_fn.core.events import (
     Event,
 )
-from saga_fn.core.failure_cause import Cause, Told, cause_after
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
+from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
 from saga_fn.engine.drive.step_error import Fault, fault_in
-from saga_fn.engine.drive.waits import WAIT_TIMEOUT
 from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.registry import Registered
 from saga_fn.engine.views.plans import find_plan
 from saga_fn.errors import PayloadError
 from saga_fn.snapshot import StepFailure
@@ -39,8 +39,7 @@ async def failure_of(
     Of one that goes forward: what failed last, and has not been done since. Of one that was turned back by a person, that
     too; if nothing had failed, the failure of a compensation.
     """
-    faults: dict[int, Fault] = {}
-    cause: Cause | None = None
+    failure: FailureSoFar | None = None
     state: SagaState | None = None
     plan: Plan | None = None
     for record in journal:
@@ -51,23 +50,21 @@ async def failure_of(
         if decision is None or isinstance(decision, Failure):
             break  # `SagaAdmin.verify` says what is wrong with the journal
         before, state = state, decision.unwrap().state
-        fault = fault_of(event, record)
-        told = None
-        if fault is not None:
-            faults[state.rev] = fault
-            named = StepId(fault.step) if fault.step else None
-            told = Told(named, timed_out=named is not None and fault.type == WAIT_TIMEOUT)
-        cause = cause_after(cause, before, event, state, told)
-    if cause is None:
+        failure = failure_after(failure, before, event, state, fault_of(event, record))
+    return told_of(failure, engine.registry.find(row.name, row.version))
+
+
+def told_of(failure: FailureSoFar | None, registered: Registered | None) -> tuple[str | None, StepFailure | None]:
+    """The failure that counts, as text, and as what it was if it was a step that failed."""
+    if failure is None:
         return None, None
-    fault = faults[cause.seq]
-    return str(fault), None if cause.failed is None else _failure(engine, row, cause.failed, fault)
+    failed, fault = failure.cause.failed, failure.fault
+    return str(fault), None if failed is None else _step_failure(registered, failed, fault)
 
 
-def _failure(engine: SagaEngine, row: SagaRecord, step: StepId, fault: Fault) -> StepFailure:
+def _step_failure(registered: Registered | None, step: StepId, fault: Fault) -> StepFailure:
     error: object = None
     if fault.data is not None:
-        registered = engine.registry.find(row.name, row.version)
         error = msgspec.json.decode(fault.data)
         with contextlib.suppress(PayloadError):  # the definition declares another error by now
             binding = None if registered is None else registered.definition.binding(step)

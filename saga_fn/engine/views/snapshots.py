@@ -65,14 +65,20 @@ from saga_fn.snapshot import (
     Wait,
     wait_token,
 )
-from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, encode_state, time_of
+from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, time_of
 
 R = TypeVar("R")
 
 
 async def snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaSnapshot:
     """The saga as its row has it."""
-    return SagaSnapshot(**await _fields(engine, row))
+    plan = await readable_plan(engine, row)
+    return SagaSnapshot(**_fields(row, plan, *state_of(row, plan)))
+
+
+def snapshot_of_ended(live: OwnedSaga, row: SagaRecord) -> SagaSnapshot:
+    """A saga that has ended in this process, whose state is at hand."""
+    return SagaSnapshot(**_fields(row, live.plan, live.state, None))
 
 
 async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSnapshot:
@@ -101,7 +107,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     if state.latest:
         context["latest_event"] = _recorded(payloads, state.latest)
     return SagaAdminSnapshot(
-        **await _fields(engine, row),
+        **_fields(row, plan, state, unreadable),
         failure=await _failure_in(engine, row, journal),
         context=context,
         step_history=history,
@@ -146,7 +152,7 @@ def record_of(live: OwnedSaga) -> SagaRecord:
         plan=live.plan.id,
         status=shown.status,
         waits=shown.waits,
-        state=encode_state(live.state),
+        state=b"",  # nobody reads it here: `live` has it
         rev=live.state.rev,
         token=None,
         owner=None,
@@ -188,9 +194,9 @@ def _left_over(row: SagaRecord, plan: Plan | None, state: SagaState, unreadable:
     return left_over(plan, state)
 
 
-async def _fields(engine: SagaEngine, row: SagaRecord) -> dict[str, Any]:  # Any: constructor arguments of a snapshot
-    plan = await readable_plan(engine, row)
-    state, unreadable = state_of(row, plan)
+def _fields(
+    row: SagaRecord, plan: Plan | None, state: SagaState, unreadable: str | None
+) -> dict[str, Any]:  # Any: constructor arguments of a snapshot
     shown = None if plan is None or unreadable else project(plan, state)
     return {
         "id": row.id,

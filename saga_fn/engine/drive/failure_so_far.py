@@ -1,0 +1,38 @@
+"""Which failure counts for a saga so far, with all that is known of it: followed event by event, while it runs or later."""
+
+from __future__ import annotations
+
+import attrs
+
+from saga_fn.core.events import Event
+from saga_fn.core.failure_cause import Cause, Told, cause_after
+from saga_fn.core.ids import StepId
+from saga_fn.core.state import SagaState
+from saga_fn.engine.drive.step_error import Fault
+from saga_fn.engine.drive.waits import WAIT_TIMEOUT
+
+
+@attrs.frozen
+class FailureSoFar:
+    """The failure that counts, and the fault that was recorded with it."""
+
+    cause: Cause
+    fault: Fault
+
+
+def failure_after(
+    known: FailureSoFar | None, before: SagaState | None, event: Event, after: SagaState, fault: Fault | None
+) -> FailureSoFar | None:
+    """The failure that counts once the event, recorded with that fault, has led from `before` to `after`."""
+    told = None
+    if fault is not None:
+        named = StepId(fault.step) if fault.step else None
+        told = Told(named, timed_out=named is not None and fault.type == WAIT_TIMEOUT)
+    elif known is None:
+        return None
+    counted = None if known is None else known.cause
+    cause = cause_after(counted, before, event, after, told)
+    if cause is None or cause is counted:
+        return None if cause is None else known
+    assert fault is not None, "another failure counts only with an event that tells of one"
+    return FailureSoFar(cause, fault)
