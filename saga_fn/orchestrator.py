@@ -22,7 +22,7 @@ from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.requests.events import Delivery, enveloped, send_to_saga
 from saga_fn.engine.requests.first_row import StartRequest
-from saga_fn.engine.requests.operate import begin_now, holds, notify, read_row
+from saga_fn.engine.requests.operate import begin_now, is_current_token, notify, read_row
 from saga_fn.engine.requests.outcome import LONGEST_POLL
 from saga_fn.engine.requests.start import Starter
 from saga_fn.engine.stop_signals import stop_signals
@@ -537,7 +537,9 @@ class SagaOrchestrator:
         named = enveloped(event or {})
         if named is None:
             return await notify(self.engine, saga_id, token, payload)
-        return await holds(self.engine, saga_id, token) and await send_to_saga(self.engine, saga_id, named) in (
+        return await is_current_token(self.engine, saga_id, token) and await send_to_saga(
+            self.engine, saga_id, named
+        ) in (
             Delivery.ACCEPTED,
             Delivery.BUFFERED,
         )

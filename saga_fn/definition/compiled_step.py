@@ -53,7 +53,7 @@ class CompiledStep:
     compensate: AnyCompensate | None
     timeout: float | None
     compensation_timeout: float | None
-    refusals: ErrorPolicy
+    error_policy: ErrorPolicy
     result_type: AnyType
     """The type that the steps after it are given: a list if it fans out, None too if it is conditional."""
     when: AnyCondition | None = None
@@ -94,7 +94,7 @@ def compile_step(step_id: StepId, parts: StepParts, options: StepOptions, map_in
         compensate=parts.compensate,
         timeout=seconds_of_option("timeout", timeout),
         compensation_timeout=seconds_of_option("compensation_timeout", options.get("compensation_timeout", timeout)),
-        refusals=ErrorPolicy.of(options, parts.errors),
+        error_policy=ErrorPolicy.of(options, parts.errors),
         result_type=parts.result_type,
         when=parts.when,
         compensation_waits_for=options.get("compensation_waits_for"),
@@ -140,7 +140,7 @@ def compile_wait(step_id: StepId, parts: WaitParts, map_input: InputMap | None) 
         compensate=None,
         timeout=None,
         compensation_timeout=None,
-        refusals=ErrorPolicy(),
+        error_policy=ErrorPolicy(),
         result_type=parts.output_type,
         kind=parts.kind,
         default=parts.default,

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, ov
 from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.tracing import current_builder, tracing
-from saga_fn.definition.values.annotations import fits, hints_of, name_of
+from saga_fn.definition.values.annotations import fits, hints_of, name_in_messages
 from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
@@ -82,11 +82,11 @@ def saga(
             result = fn(builder.initial)
         if result is not None and not isinstance(result, StepRef):
             raise SagaDefinitionError(
-                f"@saga function {name_of(fn)} returned {shown(result)}", hint="return a StepRef, or nothing"
+                f"@saga function {name_in_messages(fn)} returned {shown(result)}", hint="return a StepRef, or nothing"
             )
         if result is None and not fits(type(None), hints_of(fn).get("return", Any)):
             raise SagaDefinitionError(
-                f"@saga function {name_of(fn)} returned nothing, but its annotation says that it does",
+                f"@saga function {name_in_messages(fn)} returned nothing, but its annotation says that it does",
                 hint="return the StepRef of the saga's result, or annotate it -> None",
             )
         return builder.finish(name, cast("Any", result))  # of whatever type; its builder knows
@@ -145,21 +145,21 @@ def _is_name(name: object) -> bool:
 
 def _initial_type(fn: Callable[..., Any]) -> Any:  # Any: a type of whatever form
     if not inspect.isfunction(fn) and not inspect.ismethod(fn):
-        raise SagaDefinitionError(f"{name_of(fn)} is no function", hint="decorate a function with @saga")
+        raise SagaDefinitionError(f"{name_in_messages(fn)} is no function", hint="decorate a function with @saga")
     if inspect.iscoroutinefunction(fn):
         raise SagaDefinitionError(
-            f"@saga function {name_of(fn)} is async", hint="write it with plain `def`: it only wires"
+            f"@saga function {name_in_messages(fn)} is async", hint="write it with plain `def`: it only wires"
         )
     parameters = list(inspect.signature(fn).parameters)
     if len(parameters) != 1:
         raise SagaDefinitionError(
-            f"@saga function {name_of(fn)} must take exactly one StepRef",
+            f"@saga function {name_in_messages(fn)} must take exactly one StepRef",
             hint="put everything a saga begins with into one type",
         )
     annotation = hints_of(fn).get(parameters[0])
     if get_origin(annotation) is not StepRef:
         raise TypeValidationError(
-            f"the parameter of @saga function {name_of(fn)} must be annotated StepRef[...]",
+            f"the parameter of @saga function {name_in_messages(fn)} must be annotated StepRef[...]",
             hint=f"def {getattr(fn, '__name__', 'saga')}({parameters[0]}: StepRef[Order]) -> ...",
         )
     return get_args(annotation)[0]

@@ -82,37 +82,37 @@ def test_by_default_whatever_is_raised_is_tried_again() -> None:
 
 
 def test_what_is_not_named_in_retry_on_ends_the_attempts() -> None:
-    refusals = ErrorPolicy.of({"retry_on": (ConnectionError, KeyError)}, None)
-    assert refusals.judge(ConnectionRefusedError()) is ERROR
-    assert refusals.judge(ValueError()) is FATAL
+    policy = ErrorPolicy.of({"retry_on": (ConnectionError, KeyError)}, None)
+    assert policy.judge(ConnectionRefusedError()) is ERROR
+    assert policy.judge(ValueError()) is FATAL
 
 
 def test_what_is_named_in_give_up_on_is_an_answer() -> None:
-    refusals = ErrorPolicy.of({"retry_on": OSError, "give_up_on": ConnectionRefusedError}, None)
-    assert refusals.judge(ConnectionRefusedError()) is REFUSED
-    assert refusals.judge(FileNotFoundError()) is ERROR
+    policy = ErrorPolicy.of({"retry_on": OSError, "give_up_on": ConnectionRefusedError}, None)
+    assert policy.judge(ConnectionRefusedError()) is REFUSED
+    assert policy.judge(FileNotFoundError()) is ERROR
 
 
 def test_what_is_named_in_unknown_on_may_have_been_done() -> None:
-    refusals = ErrorPolicy.of({"unknown_on": (BankError, KeyError)}, None)
-    assert refusals.judge(BankError()) is UNKNOWN
-    assert refusals.judge(ValueError()) is ERROR
+    policy = ErrorPolicy.of({"unknown_on": (BankError, KeyError)}, None)
+    assert policy.judge(BankError()) is UNKNOWN
+    assert policy.judge(ValueError()) is ERROR
 
 
 def test_where_several_options_name_an_error_doubt_comes_first_and_the_answer_second() -> None:
     options = {"retry_on": Exception, "give_up_on": CardDeclinedError, "unknown_on": StolenError}
-    refusals = ErrorPolicy.of(options, None)
-    assert refusals.judge(StolenError(1)) is UNKNOWN
-    assert refusals.judge(CardDeclinedError(1)) is REFUSED
-    assert refusals.judge(BankError()) is ERROR
+    policy = ErrorPolicy.of(options, None)
+    assert policy.judge(StolenError(1)) is UNKNOWN
+    assert policy.judge(CardDeclinedError(1)) is REFUSED
+    assert policy.judge(BankError()) is ERROR
 
 
 @pytest.mark.parametrize("options", [{}, {"retry_on": KeyError}, {"give_up_on": Exception}, {"retry_on": Exception}])
 def test_what_a_step_says_itself_needs_no_option(options: Mapping[str, Any]) -> None:
-    refusals = ErrorPolicy.of(options, None)
-    assert refusals.judge(OutcomeUnknown("the bank is still at it")) is UNKNOWN
-    assert refusals.judge(RetryLater(timedelta(seconds=3))) is ERROR
-    assert refusals.judge(raised(RetryLater(timedelta(seconds=3)), cause=OutcomeUnknown())) is ERROR
+    policy = ErrorPolicy.of(options, None)
+    assert policy.judge(OutcomeUnknown("the bank is still at it")) is UNKNOWN
+    assert policy.judge(RetryLater(timedelta(seconds=3))) is ERROR
+    assert policy.judge(raised(RetryLater(timedelta(seconds=3)), cause=OutcomeUnknown())) is ERROR
 
 
 @pytest.mark.parametrize(
@@ -132,8 +132,8 @@ def test_what_a_step_says_itself_needs_no_option(options: Mapping[str, Any]) -> 
     ],
 )
 def test_an_error_that_is_not_named_means_what_its_cause_means(error: BaseException, kind: FailureKind) -> None:
-    refusals = ErrorPolicy.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
-    assert refusals.judge(error) is kind
+    policy = ErrorPolicy.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
+    assert policy.judge(error) is kind
 
 
 def test_an_error_that_is_raised_from_none_speaks_for_itself() -> None:
@@ -163,9 +163,9 @@ def test_errors_that_are_causes_of_each_other_come_to_an_end() -> None:
     ],
 )
 def test_a_group_means_what_its_leaves_mean(leaves: list[Exception], kind: FailureKind) -> None:
-    refusals = ErrorPolicy.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
-    assert refusals.judge(ExceptionGroup("unhandled errors in a TaskGroup", leaves)) is kind
-    assert refusals.judge(raised(BankError(), cause=ExceptionGroup("", leaves))) is kind
+    policy = ErrorPolicy.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
+    assert policy.judge(ExceptionGroup("unhandled errors in a TaskGroup", leaves)) is kind
+    assert policy.judge(raised(BankError(), cause=ExceptionGroup("", leaves))) is kind
 
 
 class CutShort(BaseException):
@@ -174,17 +174,17 @@ class CutShort(BaseException):
 
 @pytest.mark.parametrize("error", [CutShort(), GeneratorExit(), KeyboardInterrupt(), SystemExit()])
 def test_what_is_no_error_has_cut_the_step_short_and_is_doubt(error: BaseException) -> None:
-    refusals = ErrorPolicy.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
-    assert refusals.judge(error) is UNKNOWN
-    assert refusals.judge(raised(BankError(), cause=error)) is UNKNOWN
-    assert refusals.judge(BaseExceptionGroup("", [CardDeclinedError(1), error])) is UNKNOWN
-    assert refusals.judge(raised(CardDeclinedError(1), cause=error)) is REFUSED
+    policy = ErrorPolicy.of({"retry_on": ConnectionError, "give_up_on": CardDeclinedError}, None)
+    assert policy.judge(error) is UNKNOWN
+    assert policy.judge(raised(BankError(), cause=error)) is UNKNOWN
+    assert policy.judge(BaseExceptionGroup("", [CardDeclinedError(1), error])) is UNKNOWN
+    assert policy.judge(raised(CardDeclinedError(1), cause=error)) is REFUSED
 
 
 def test_a_cause_of_a_group_is_asked_for_doubt_only() -> None:
-    refusals = ErrorPolicy.of({"give_up_on": CardDeclinedError}, None)
-    assert refusals.judge(raised(ExceptionGroup("", [CardDeclinedError(1)]), cause=KeyError())) is REFUSED
-    assert refusals.judge(raised(ExceptionGroup("", [CardDeclinedError(1)]), cause=OutcomeUnknown())) is UNKNOWN
+    policy = ErrorPolicy.of({"give_up_on": CardDeclinedError}, None)
+    assert policy.judge(raised(ExceptionGroup("", [CardDeclinedError(1)]), cause=KeyError())) is REFUSED
+    assert policy.judge(raised(ExceptionGroup("", [CardDeclinedError(1)]), cause=OutcomeUnknown())) is UNKNOWN
 
 
 def test_naming_exceptions_names_the_leaves_of_groups_and_naming_groups_the_groups() -> None:
@@ -195,17 +195,17 @@ def test_naming_exceptions_names_the_leaves_of_groups_and_naming_groups_the_grou
 
 
 def test_the_answer_is_the_business_error_wherever_it_stands() -> None:
-    refusals = ErrorPolicy.of({"give_up_on": CardDeclinedError}, None)
+    policy = ErrorPolicy.of({"give_up_on": CardDeclinedError}, None)
     declined = CardDeclinedError(1)
-    assert refusals.answer_of(declined) is declined
-    assert refusals.answer_of(ExceptionGroup("", [raised(BankError(), cause=declined)])) is declined
+    assert policy.answer_of(declined) is declined
+    assert policy.answer_of(ExceptionGroup("", [raised(BankError(), cause=declined)])) is declined
 
 
 def test_the_longest_delay_that_is_asked_for_is_the_one() -> None:
-    refusals = ErrorPolicy.of({}, None)
+    policy = ErrorPolicy.of({}, None)
     group = ExceptionGroup("", [RetryLater(timedelta(seconds=3)), BankError(), RetryLater(timedelta(seconds=2))])
-    assert refusals.delay_of(group) == 3_000_000
-    assert refusals.delay_of(BankError()) is None
+    assert policy.delay_of(group) == 3_000_000
+    assert policy.delay_of(BankError()) is None
 
 
 @pytest.mark.parametrize(
@@ -236,10 +236,10 @@ def test_the_longest_delay_that_is_asked_for_is_the_one() -> None:
 def test_an_exception_behind_which_nothing_stands_means_what_it_means_alone_in_a_group(
     error: Exception, options: dict[str, object]
 ) -> None:
-    refusals = ErrorPolicy.of(options, None)
+    policy = ErrorPolicy.of(options, None)
     grouped = ExceptionGroup("unhandled errors in a TaskGroup", [error])
-    assert refusals.judge(error) is refusals.judge(grouped)
-    assert refusals.delay_of(error) == refusals.delay_of(grouped)
+    assert policy.judge(error) is policy.judge(grouped)
+    assert policy.delay_of(error) == policy.delay_of(grouped)
 
 
 def test_a_delay_is_kept_within_what_can_be_waited() -> None:
@@ -368,19 +368,19 @@ def state(error: BaseException) -> object:
 
 @pytest.mark.parametrize("error", KEPT, ids=lambda error: type(error).__name__)
 def test_a_business_error_comes_back_as_it_was(error: Exception) -> None:
-    refusals = ErrorPolicy.of({"give_up_on": (*{type(each) for each in KEPT},)}, None)
-    data = refusals.encode(error)
+    policy = ErrorPolicy.of({"give_up_on": (*{type(each) for each in KEPT},)}, None)
+    data = policy.encode(error)
     assert data is not None
-    again = refusals.decode(type(error).__name__, data)
+    again = policy.decode(type(error).__name__, data)
     assert isinstance(again, BaseException)
     assert state(again) == state(error)
 
 
 def test_an_error_of_a_class_below_the_one_that_is_named_comes_back_as_it_was() -> None:
-    refusals = ErrorPolicy.of({"give_up_on": Exception}, None)
-    data = refusals.encode(StolenError(7, "x"))
+    policy = ErrorPolicy.of({"give_up_on": Exception}, None)
+    data = policy.encode(StolenError(7, "x"))
     assert data == b'{"code":7,"note":"x"}'
-    assert type(refusals.decode("StolenError", data)) is StolenError
+    assert type(policy.decode("StolenError", data)) is StolenError
 
 
 @pytest.mark.parametrize(
@@ -407,12 +407,10 @@ def test_an_error_that_would_come_back_altered_is_not_kept(error: Exception) -> 
 
 
 def test_what_was_stored_otherwise_is_not_trusted() -> None:
-    refusals = ErrorPolicy.of({"give_up_on": (CardDeclinedError, OwnError, CountedError, PlainError)}, None)
-    assert refusals.decode("CardDeclinedError", b'{"code":7}') == CardDeclinedError(
-        7
-    )  # a field with a default was added
+    policy = ErrorPolicy.of({"give_up_on": (CardDeclinedError, OwnError, CountedError, PlainError)}, None)
+    assert policy.decode("CardDeclinedError", b'{"code":7}') == CardDeclinedError(7)  # a field with a default was added
     newer = b'{"code":7,"note":"x","other":[1]}'  # by a build that knows a field more, and was taken back
-    assert refusals.decode("CardDeclinedError", newer) == CardDeclinedError(7, "x")
+    assert policy.decode("CardDeclinedError", newer) == CardDeclinedError(7, "x")
     for name, data in (
         ("CardDeclinedError", b'{"note":"x"}'),
         ("CardDeclinedError", b'{"code":7,"other":"x"}'),
@@ -423,7 +421,7 @@ def test_what_was_stored_otherwise_is_not_trusted() -> None:
         ("SomeError", b"{}"),
     ):
         with pytest.raises(PayloadError):
-            refusals.decode(name, data)
+            policy.decode(name, data)
 
 
 class ResponseError(Exception):
@@ -474,11 +472,11 @@ def test_an_exception_that_never_comes_back_whole_may_be_given_up_on_and_not_pro
 
 
 def test_a_clients_exceptions_may_be_named_though_only_their_message_is_kept() -> None:
-    refusals = ErrorPolicy.of({"give_up_on": httpx.HTTPStatusError}, None)
+    policy = ErrorPolicy.of({"give_up_on": httpx.HTTPStatusError}, None)
     request = httpx.Request("POST", "http://bank")
     error = httpx.HTTPStatusError("refused", request=request, response=httpx.Response(402, request=request))
-    assert refusals.judge(error) is REFUSED
-    assert refusals.encode(error) is None
+    assert policy.judge(error) is REFUSED
+    assert policy.encode(error) is None
 
 
 class BankBusyError(httpx.HTTPStatusError):
@@ -486,11 +484,11 @@ class BankBusyError(httpx.HTTPStatusError):
 
 
 def test_a_class_that_has_a_clients_constructor_may_be_named_as_the_clients_own() -> None:
-    refusals = ErrorPolicy.of({"give_up_on": BankBusyError}, None)
+    policy = ErrorPolicy.of({"give_up_on": BankBusyError}, None)
     request = httpx.Request("POST", "http://bank")
     error = BankBusyError("refused", request=request, response=httpx.Response(402, request=request))
-    assert refusals.judge(error) is REFUSED
-    assert refusals.encode(error) is None
+    assert policy.judge(error) is REFUSED
+    assert policy.encode(error) is None
 
 
 class Charge(BaseStep[ChargeInput, Charged]):
@@ -516,11 +514,11 @@ def test_what_a_step_returns_in_a_failure_is_read_off_its_annotation() -> None:
 
 @pytest.mark.parametrize("gives", [Result[int, object], Result[int, Any]])
 def test_of_errors_that_may_be_anything_what_json_has_is_kept(gives: object) -> None:
-    refusals = ErrorPolicy.of({}, returned_errors("charge", gives))
-    assert refusals.encode("no") == b'"no"'
-    assert refusals.encode(Declined("no")) is None
+    policy = ErrorPolicy.of({}, returned_errors("charge", gives))
+    assert policy.encode("no") == b'"no"'
+    assert policy.encode(Declined("no")) is None
     with pytest.raises(PayloadError, match="declares no business error"):
-        refusals.decode("str", b'"no"')
+        policy.decode("str", b'"no"')
 
 
 def test_errors_that_cannot_be_stored_are_refused_when_the_step_is_made() -> None:

@@ -20,7 +20,7 @@ import msgspec
 from saga_fn.codec import AnyType, PayloadType
 from saga_fn.codec.equality import same
 from saga_fn.definition.steps.clients import is_clients
-from saga_fn.definition.values.annotations import hints_of, name_of
+from saga_fn.definition.values.annotations import hints_of, name_in_messages
 from saga_fn.errors import PayloadError, TypeValidationError
 from saga_fn.printable import LONGEST_NAME, printable
 
@@ -56,11 +56,12 @@ class Kept:
                 if name not in fields and name not in needed:
                     continue  # an exception may do without it
                 raise TypeValidationError(
-                    f"{name_of(error)} cannot be kept as a business error: its {name}: {why.fact}", hint=_MEND
+                    f"{name_in_messages(error)} cannot be kept as a business error: its {name}: {why.fact}", hint=_MEND
                 ) from why
         if missing := sorted(set(fields) - set(hints)):
             raise TypeValidationError(
-                f"{name_of(error)} cannot be kept as a business error: its {missing[0]} has no annotation", hint=_MEND
+                f"{name_in_messages(error)} cannot be kept as a business error: its {missing[0]} has no annotation",
+                hint=_MEND,
             )
         return cls(error, fields, types)
 
@@ -76,9 +77,9 @@ class Kept:
         except PayloadError:
             raise
         except Exception as why:  # whatever looking at another's exception raises
-            raise PayloadError(f"an exception of {name_of(self.cls)} cannot be stored") from why
+            raise PayloadError(f"an exception of {name_in_messages(self.cls)} cannot be stored") from why
         if not whole:
-            raise PayloadError(f"an exception of {name_of(self.cls)} would come back altered")
+            raise PayloadError(f"an exception of {name_in_messages(self.cls)} would come back altered")
         return encoded
 
     def decode(self, data: bytes) -> BaseException:
@@ -94,10 +95,10 @@ class Kept:
         except PayloadError:
             raise
         except Exception as why:
-            raise PayloadError(f"what is stored is no {name_of(self.cls)}") from why
+            raise PayloadError(f"what is stored is no {name_in_messages(self.cls)}") from why
         told = stored.keys() & again.keys() if self.fields else stored.keys() - {_ARGS}
         if any(again.get(name) != bytes(stored[name]) for name in told):
-            raise PayloadError(f"what is stored is no {name_of(self.cls)} as it is by now")
+            raise PayloadError(f"what is stored is no {name_in_messages(self.cls)} as it is by now")
         return error
 
     def _decoded(self, data: bytes) -> BaseException:
@@ -105,12 +106,14 @@ class Kept:
         args = stored.pop(_ARGS, None)
         unknown = stored.keys() - self.fields.keys() - self.types.keys() if self.fields else set[str]()
         if unknown and (lost := self.fields.keys() - stored.keys()):
-            raise PayloadError(f"{name_of(self.cls)} has no {min(unknown)}, and what is stored lacks its {min(lost)}")
+            raise PayloadError(
+                f"{name_in_messages(self.cls)} has no {min(unknown)}, and what is stored lacks its {min(lost)}"
+            )
         found = {name: self._read(name, bytes(raw)) for name, raw in stored.items() if name not in unknown}
         for name, default in self.fields.items():
             if name not in found:
                 if default is None:
-                    raise PayloadError(f"what is stored of a {name_of(self.cls)} lacks its {name}")
+                    raise PayloadError(f"what is stored of a {name_in_messages(self.cls)} lacks its {name}")
                 found[name] = default()
         given = self._usual_args(found) if args is None else tuple(_read_args(bytes(args), found))
         error = self.cls(*given) if _is_builtin(self.cls) else self.cls.__new__(self.cls, *given)
@@ -137,7 +140,9 @@ class Kept:
         for name, attribute in found.items():
             if attribute is value:
                 return {_ATTRIBUTE: name}
-        raise PayloadError(f"an argument of a {name_of(self.cls)} cannot be stored: it is a {name_of(type(value))}")
+        raise PayloadError(
+            f"an argument of a {name_in_messages(self.cls)} cannot be stored: it is a {name_in_messages(type(value))}"
+        )
 
 
 _KNOWN: Final[dict[type[BaseException], Kept | TypeValidationError]] = {}
@@ -160,10 +165,12 @@ def check_typed(cls: type[BaseException]) -> None:
     """
     check_kept(cls)
     if isinstance(known := _known(cls), TypeValidationError):  # a client's, which nobody here can mend
-        raise TypeValidationError(f"{name_of(cls)} cannot be kept as a business error: {known.fact}", hint=_MEND)
+        raise TypeValidationError(
+            f"{name_in_messages(cls)} cannot be kept as a business error: {known.fact}", hint=_MEND
+        )
     for never, why in _NEVER.items():
         if issubclass(cls, never) and _is_builtin(cls):
-            raise TypeValidationError(f"{name_of(cls)} cannot be kept as a business error: {why}", hint=_MEND)
+            raise TypeValidationError(f"{name_in_messages(cls)} cannot be kept as a business error: {why}", hint=_MEND)
 
 
 _NEVER: Final[dict[type[BaseException], str]] = {
@@ -210,7 +217,9 @@ _PLAIN: Final = frozenset({str, int, float, bool, type(None)})
 
 def _encoded_plain(name: str, value: object) -> bytes:
     if not is_plain(value):
-        raise PayloadError(f"its {name} is a {name_of(type(value))} and has no annotation, so that it cannot be kept")
+        raise PayloadError(
+            f"its {name} is a {name_in_messages(type(value))} and has no annotation, so that it cannot be kept"
+        )
     return msgspec.json.encode(value)
 
 

@@ -17,7 +17,14 @@ from saga_fn.definition.steps.error_policy import Returned, errors_of_method, re
 from saga_fn.definition.steps.signature import output_type, read_signature
 from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.steps.unknown_outcome import check_probe
-from saga_fn.definition.values.annotations import fits, hints_of, members, name_of, payload_type, type_arguments
+from saga_fn.definition.values.annotations import (
+    fits,
+    hints_of,
+    members,
+    name_in_messages,
+    payload_type,
+    type_arguments,
+)
 from saga_fn.definition.waits.event import ALL_AT_ONCE, OF_STEPS, EventPattern, WaitFor
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
@@ -97,7 +104,7 @@ class WithoutContext:
 def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions) -> StepParts:  # Any: judged here
     """Read the parts of a step that is a function. Raises SagaDefinitionError for one that cannot be run."""
     _refuse_wait(fn)
-    name = name_of(fn).rpartition(".")[2]
+    name = name_in_messages(fn).rpartition(".")[2]
     if name == "<lambda>":
         raise SagaDefinitionError("a lambda cannot be a step", hint="write an async function")
     if probe is not None and "on_unknown" in options:
@@ -112,7 +119,7 @@ def parts_of_function(fn: Any, compensate: Any, probe: Any, options: StepOptions
         undoes = read_signature(compensate, values=2, what="compensation")
         if not (fits(does.takes[0], undoes.takes[0]) and fits(gives, undoes.takes[1])):
             raise TypeValidationError(
-                f"compensation {name_of(compensate)} takes {', '.join(map(type_name, undoes.takes))}, "
+                f"compensation {name_in_messages(compensate)} takes {', '.join(map(type_name, undoes.takes))}, "
                 f"but step {name} has {type_name(does.takes[0])}, {type_name(gives)}",
                 hint="a compensation takes exactly the step's input and its output",
             )

@@ -12,7 +12,7 @@ import attrs
 from returns.result import Result
 
 from saga_fn.definition.steps.context import StepContext
-from saga_fn.definition.values.annotations import bare, hints_of, members, name_of
+from saga_fn.definition.values.annotations import bare, hints_of, members, name_in_messages
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 _FACTORY: Final = (
@@ -40,11 +40,13 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
     if isinstance(fn, type):
         raise SagaDefinitionError(f"{what} {fn.__name__} is a class", hint=f"give an instance: step({fn.__name__}())")
     if not inspect.iscoroutinefunction(fn):
-        raise SagaDefinitionError(f"{what} {name_of(fn)} is not an async function", hint="write it with `async def`")
+        raise SagaDefinitionError(
+            f"{what} {name_in_messages(fn)} is not an async function", hint="write it with `async def`"
+        )
     parameters = list(inspect.signature(fn).parameters.values())
     if parameters and parameters[0].name in ("self", "cls") and not inspect.ismethod(fn):
         raise SagaDefinitionError(
-            f"{name_of(fn)} is a method that has no object yet",
+            f"{name_in_messages(fn)} is a method that has no object yet",
             hint=_FACTORY,
         )
     hints = hints_of(fn)
@@ -54,7 +56,7 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
     for other in parameters:
         if _is_context(hints.get(other.name)) and not (wants_context and other is named[values]):
             raise SagaDefinitionError(
-                f"{what} {name_of(fn)} takes its StepContext as {shown(other.name)}, where it would not be given one",
+                f"{what} {name_in_messages(fn)} takes its StepContext as {shown(other.name)}, where it would not be given one",
                 hint="make it the next positional parameter after its input, or after its output in a compensation",
             )
     unfilled = [p.name for p in extra if p.default is p.empty] + [
@@ -63,7 +65,7 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
     if len(named) < values or unfilled:
         expected = "its input" if values == 1 else "its input and its output"
         raise SagaDefinitionError(
-            f"{what} {name_of(fn)} must take {expected}, and may take a StepContext after that",
+            f"{what} {name_in_messages(fn)} must take {expected}, and may take a StepContext after that",
             hint=f"annotate the parameter as StepContext, give it a default, or bind it by a method: {', '.join(unfilled)}"
             if unfilled
             else "add the missing parameter",
@@ -72,13 +74,13 @@ def read_signature(fn: Callable[..., Any], *, values: int, what: str) -> Signatu
     for parameter in named[:values]:
         if parameter.name not in hints:
             raise TypeValidationError(
-                f"parameter {shown(parameter.name)} of {name_of(fn)} has no annotation",
+                f"parameter {shown(parameter.name)} of {name_in_messages(fn)} has no annotation",
                 hint="annotate it with its type",
             )
         takes.append(hints[parameter.name])
     if "return" not in hints:
         raise TypeValidationError(
-            f"{name_of(fn)} has no return annotation", hint="annotate what it returns, `-> None` if nothing"
+            f"{name_in_messages(fn)} has no return annotation", hint="annotate what it returns, `-> None` if nothing"
         )
     return Signature(tuple(takes), hints["return"], wants_context)
 

@@ -12,7 +12,7 @@ from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnUnknown, undo_flaw
 from saga_fn.definition.checks import refusal
 from saga_fn.definition.steps.signature import Signature
-from saga_fn.definition.values.annotations import alternatives, fits, members, name_of
+from saga_fn.definition.values.annotations import alternatives, fits, members, name_in_messages
 from saga_fn.errors import SagaDefinitionError, TypeValidationError, shown
 
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
@@ -102,7 +102,7 @@ def check_probe(name: str, probe: object, read: Signature, *, takes: object, giv
     """Raise TypeValidationError for a probe that does not ask about this step, or does not answer for it."""
     if not fits(takes, read.takes[0]):
         raise TypeValidationError(
-            f"probe {name_of(probe)} takes {type_name(read.takes[0])}, but step {name} takes {type_name(takes)}",
+            f"probe {name_in_messages(probe)} takes {type_name(read.takes[0])}, but step {name} takes {type_name(takes)}",
             hint="a probe takes exactly the step's input",
         )
     for answer in members(read.gives):
@@ -111,6 +111,6 @@ def check_probe(name: str, probe: object, read: Signature, *, takes: object, giv
         found: Any = get_args(answer)[0] if get_origin(answer) is Done else None  # Any: a type of whatever form
         if found is None or not fits(found, gives):
             raise TypeValidationError(
-                f"probe {name_of(probe)} returns {type_name(read.gives)}, but step {name} gives {type_name(gives)}",
+                f"probe {name_in_messages(probe)} returns {type_name(read.gives)}, but step {name} gives {type_name(gives)}",
                 hint=f"annotate it -> Done[{type_name(gives)}] | NotDone",
             )

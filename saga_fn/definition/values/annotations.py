@@ -14,7 +14,7 @@ from saga_fn.codec import UNRESOLVED, AnyType, PayloadType
 from saga_fn.errors import TypeValidationError, is_a, shown
 
 
-def name_of(fn: object) -> str:
+def name_in_messages(fn: object) -> str:
     """Its name in messages."""
     return str(getattr(fn, "__qualname__", None) or getattr(fn, "__name__", None) or shown(fn))
 
@@ -25,11 +25,12 @@ def hints_of(fn: Callable[..., Any] | type) -> dict[str, Any]:  # Any: whatever 
         return typing.get_type_hints(fn, include_extras=True)
     except NameError as error:
         raise TypeValidationError(
-            f"the annotation {shown(error.name)} of {name_of(fn)} cannot be found at run time", hint=UNRESOLVED
+            f"the annotation {shown(error.name)} of {name_in_messages(fn)} cannot be found at run time", hint=UNRESOLVED
         ) from error
     except Exception as error:  # whatever evaluating an annotation raises
         raise TypeValidationError(
-            f"an annotation of {name_of(fn)} cannot be evaluated: {error}", hint="annotate with types, as in -> Payment"
+            f"an annotation of {name_in_messages(fn)} cannot be evaluated: {error}",
+            hint="annotate with types, as in -> Payment",
         ) from error
 
 

@@ -104,10 +104,10 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
         context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
         value = await _call(saga, action, run, (given.value, context), binding.timeout, clock, observers)
     if type(value) is _Raised:
-        return _raised(clock, action, value, binding.refusals)
+        return _raised(clock, action, value, binding.error_policy)
     if type(value) is Failure:
         failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
-        return _refused(clock, action, failure, binding.refusals)
+        return _refused(clock, action, failure, binding.error_policy)
     if type(value) is Success:
         value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
@@ -266,24 +266,24 @@ def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:
     return _Raised(error, FailureKind.UNKNOWN)
 
 
-def _raised(clock: Clock, action: RunStep, raised: _Raised, refusals: ErrorPolicy) -> Incoming:
+def _raised(clock: Clock, action: RunStep, raised: _Raised, policy: ErrorPolicy) -> Incoming:
     """What an exception means is what the step's options say of it; that it was cut short says what it is by itself."""
     kind = raised.kind
     after = None
     if kind is FailureKind.ERROR:
-        kind = refusals.judge(raised.error)
+        kind = policy.judge(raised.error)
         if kind is FailureKind.REFUSED:
-            return _refused(clock, action, refusals.answer_of(raised.error), refusals, raised.error)
-        after = refusals.delay_of(raised.error)
+            return _refused(clock, action, policy.answer_of(raised.error), policy, raised.error)
+        after = policy.delay_of(raised.error)
     fault = Fault.of(raised.error, step=action.step)
     failed = StepFailed(clock.now(), action.step, action.attempt, kind, clock.draw(), after)
     return Incoming(failed, payload=fault.encode(), raised=raised.error)
 
 
 def _refused(
-    clock: Clock, action: RunStep, error: object, refusals: ErrorPolicy, raised: BaseException | None = None
+    clock: Clock, action: RunStep, error: object, policy: ErrorPolicy, raised: BaseException | None = None
 ) -> Incoming:
-    fault = Fault.answer(error, refusals.encode(error), step=action.step, raised=raised)
+    fault = Fault.answer(error, policy.encode(error), step=action.step, raised=raised)
     refused = StepFailed(clock.now(), action.step, action.attempt, FailureKind.REFUSED, clock.draw())
     return Incoming(refused, payload=fault.encode(), raised=raised)
 

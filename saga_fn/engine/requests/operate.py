@@ -205,7 +205,7 @@ async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes)
         await asyncio.sleep(_SHORTLY)
 
 
-async def holds(engine: SagaEngine, saga_id: UUID, token: UUID) -> bool:
+async def is_current_token(engine: SagaEngine, saga_id: UUID, token: UUID) -> bool:
     """Whether that is the saga's present token, of its owner or of its wait."""
     row = await read_row(engine, saga_id)
     return row.ended_at is None and token in (row.token, wait_token(saga_id, row.rev))

@@ -68,5 +68,5 @@ def _step_failure(registered: Registered | None, step: StepId, fault: Fault) -> 
         error = msgspec.json.decode(fault.data)
         with contextlib.suppress(PayloadError):  # the definition declares another error by now
             binding = None if registered is None else registered.definition.binding(step)
-            error = error if binding is None else binding.refusals.decode(fault.type, fault.data)
+            error = error if binding is None else binding.error_policy.decode(fault.type, fault.data)
     return StepFailure(step, fault.type, fault.message, error)
