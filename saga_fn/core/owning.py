@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, TypeAlias, assert_never
 
+import msgspec
+
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
+from saga_fn.core.events import Event, HandedBack, is_verb
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.items import ITEM_LIMIT, item_count
 from saga_fn.core.plan import Plan
@@ -48,6 +51,21 @@ def _stands(state: SagaState, action: Action) -> bool:
             return True
         case _:
             assert_never(action)
+
+
+def taken_back(at: Moment) -> HandedBack:
+    """The event that comes first where a saga is taken from an owner that is gone: what that one was running is lost."""
+    return HandedBack(at)
+
+
+def upon_taken_back(event: Event, left: SagaState) -> Event:
+    """The event, to come after `taken_back`. `left` is the saga as its owner left it.
+
+    A verb for that state is meant for the one that follows: no operator can have seen it.
+    """
+    if not is_verb(event) or event.expect != left.rev:
+        return event
+    return msgspec.structs.replace(event, expect=left.rev + 1)
 
 
 def wakes_owner(plan: Plan, state: SagaState) -> Moment | None:

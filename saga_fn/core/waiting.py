@@ -46,6 +46,17 @@ def takes_more(then: SagaState, now: SagaState) -> bool:
     return sum(not is_void(event, now.at) for event in now.buffered) < BUFFER_LIMIT
 
 
+def has_more_to_read(then: SagaState | None, now: SagaState, *, more: bool) -> bool:
+    """Whether whoever owns the saga next finds something to read in its inbox.
+
+    `then` is the saga as it was when it had no room for an event, which is still unread; None if there is none. `more` says
+    that behind what was read there is more: what stands behind an event without room waits with it. An end reads nothing.
+    """
+    if now.ended:
+        return False
+    return more if then is None else takes_more(then, now)
+
+
 def is_over(step: StepState, at: Moment) -> bool:
     """Whether the moment that the step waits until has come."""
     match step:

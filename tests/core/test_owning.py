@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
+from saga_fn.core.events import EventReceived, HandedBack, RetryRequested
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.owning import (
@@ -14,6 +15,8 @@ from saga_fn.core.owning import (
     recorded_steps,
     room_for_items,
     still_wanted,
+    taken_back,
+    upon_taken_back,
     wakes_owner,
 )
 from saga_fn.core.plan import Plan
@@ -113,6 +116,18 @@ def test_an_owner_reads_the_initial_data_outputs_and_events() -> None:
     assert recorded_steps(state) == [(A, 2), (B, 3), (C, 4)]
     assert recorded_events(state) == [8, 9, 11, 15, 16]
     assert entries_needed(state) == [1, 2, 3, 4, 8, 9, 11, 15, 16]
+
+
+def test_a_verb_for_the_state_that_an_owner_left_is_one_for_the_state_after_that_is_taken_back() -> None:
+    left = saga(Running(A, Tries(attempt=1)))
+    assert taken_back(NOW) == HandedBack(NOW)
+    for event, upon in (
+        (RetryRequested(NOW, A, expect=7), RetryRequested(NOW, A, expect=8)),
+        (RetryRequested(NOW, A, expect=6), RetryRequested(NOW, A, expect=6)),
+        (RetryRequested(NOW, A), RetryRequested(NOW, A)),
+        (EventReceived(NOW, "paid"), EventReceived(NOW, "paid")),
+    ):
+        assert upon_taken_back(event, left) == upon
 
 
 def test_fan_outs_share_the_room_for_items() -> None:

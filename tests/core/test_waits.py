@@ -33,7 +33,7 @@ from saga_fn.core.state import (
     Tries,
     Waiting,
 )
-from saga_fn.core.waiting import BUFFER_LIMIT, Answer, answer_to, takes_more
+from saga_fn.core.waiting import BUFFER_LIMIT, Answer, answer_to, has_more_to_read, takes_more
 from tests.core.given import MINUTE, SECOND, A, B, C, D, Saga, bound, sleep, started, step, wait
 
 GUARDED = Plan.of(step("a"), wait("b", "a", limit=MINUTE), step("c", "b"))
@@ -305,6 +305,17 @@ def test_more_is_taken_when_a_wait_has_begun_or_there_is_room_again() -> None:
     begun = replace(full, steps=(*full.steps, Waiting(D)))
     assert takes_more(full, begun), "a wait takes what comes, whatever is kept for others"
     assert not takes_more(begun, begun)
+
+
+def test_the_next_owner_has_more_to_read_behind_what_was_read_or_once_there_is_room() -> None:
+    full = replace(waiting().state, buffered=tuple(Buffered(seq, "other") for seq in range(BUFFER_LIMIT)))
+    room = replace(full, buffered=full.buffered[1:])
+    assert has_more_to_read(None, full, more=True)
+    assert not has_more_to_read(None, full, more=False)
+    assert not has_more_to_read(full, full, more=True), "what stands behind an event without room waits with it"
+    assert has_more_to_read(full, room, more=False)
+    for then in (None, full):
+        assert not has_more_to_read(then, replace(room, goal=Goal.COMPLETED), more=True), "an end reads nothing"
 
 
 def test_the_answer_to_an_event_says_whether_a_wait_has_taken_it() -> None:

@@ -43,7 +43,7 @@ from tests.support.approval import Approval, Approved, Rejected, approval, appro
 from tests.support.crash import born, dies
 from tests.support.shop import Done, Order, Shop
 from tests.support.stores import Make
-from tests.support.until import SOON, suspended
+from tests.support.until import SOON, suspended, until
 
 HOUR = timedelta(hours=1)
 FOR_EVER = 600.0
@@ -556,6 +556,33 @@ async def test_a_wait_that_begins_takes_an_event_for_which_there_was_no_room(mak
         await suspended(run)
         assert await orchestrator.to(run.id, Event("begin", Approval)).send(Approval("bob")) is Delivery.ACCEPTED
         assert await run.result(SOON) == Approval("ann")
+
+
+async def test_a_saga_ends_though_it_leaves_room_for_an_event_that_came_too_many(make: Make) -> None:
+    """Its last wait takes one of 32 that it keeps, with which it ends: what was left unread makes no ended saga due."""
+    gate = asyncio.Event()
+
+    @step
+    async def held(order: Order) -> None:
+        await gate.wait()
+
+    builder = SagaBuilder(Order)
+    builder.add_step(held, depends_on=builder.initial)
+    definition = builder.build(output=builder.add_event(approval))
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", definition).start(Order("1"))
+        to = orchestrator.to(run.id, approval)
+        senders = [asyncio.create_task(to.send(Approval("ann"))) for _ in range(33)]
+        await until(lambda: _keeps(orchestrator, run.id, 32))
+        gate.set()
+        assert await run.result(SOON) == Approval("ann")
+        assert await SagaAdmin(orchestrator).verify(run.id) == []
+        await asyncio.gather(*senders)
+
+
+def _keeps(orchestrator: SagaOrchestrator, saga_id: UUID, events: int) -> bool:
+    held = orchestrator.engine.held.get(saga_id)
+    return held is not None and len(held.saga.state.buffered) == events and held.saga.seen >= events + 1
 
 
 async def test_what_senders_at_once_were_told_is_kept_is_taken(make: Make) -> None:

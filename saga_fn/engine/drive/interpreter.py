@@ -32,7 +32,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.owning import wakes_owner
 from saga_fn.core.state import ParkReason, SagaState
-from saga_fn.core.waiting import takes_more
+from saga_fn.core.waiting import has_more_to_read, takes_more
 from saga_fn.engine.commit.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.drive.earlier import Earlier
 from saga_fn.engine.drive.event_batch import EventBatch
@@ -397,9 +397,8 @@ class Interpreter:
     def _write(self, draft: EventBatch) -> SagaWrite:
         saga, release = self.saga, draft.release
         due = release.due if release is not None else None
-        room = self._no_room is not None and takes_more(self._no_room, draft.state)
-        if release is not None and (room or (self._is_more and self._no_room is None and not draft.state.ended)):
-            due = self._clock.now()  # the next owner reads what is left in the inbox
+        if release is not None and has_more_to_read(self._no_room, draft.state, more=self._is_more):
+            due = self._clock.now()
         return SagaWrite(
             id=saga.id,
             token=saga.token,

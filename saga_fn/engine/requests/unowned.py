@@ -17,15 +17,15 @@ import msgspec
 from returns.result import Failure
 
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.events import HandedBack, is_verb
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import left_over
+from saga_fn.core.owning import taken_back, upon_taken_back
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ended_as, project
 from saga_fn.core.reading import due
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
-from saga_fn.core.waiting import answer_to, takes_more
+from saga_fn.core.waiting import answer_to, has_more_to_read
 from saga_fn.engine.commit.committer import Applied, Refused
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.set_aside import usable_state
@@ -120,7 +120,7 @@ def decide(at: Standing, items: Sequence[Incoming]) -> Decided:
     left: set[UUID] = set()
     no_room: SagaState | None = None
     if at.orphaned:
-        items = [Incoming(HandedBack(at.now)), *(_one_later(item, at.state.rev) for item in items)]
+        items = [Incoming(taken_back(at.now)), *(_upon(item, at.state) for item in items)]
     for item in items:
         decision = transition(at.plan, state, item.event)
         if isinstance(decision, Failure):
@@ -140,12 +140,8 @@ def decide(at: Standing, items: Sequence[Incoming]) -> Decided:
     return Decided(at, state, tuple(entries), tuple(answers), tuple(refused), frozenset(left), no_room)
 
 
-def _one_later(item: Incoming, seen: int) -> Incoming:
-    """A verb for the state that an owner left is one for the state after that is taken back: an operator cannot see it."""
-    event = item.event
-    if not is_verb(event) or event.expect != seen:
-        return item
-    return msgspec.structs.replace(item, event=msgspec.structs.replace(event, expect=seen + 1))
+def _upon(item: Incoming, left: SagaState) -> Incoming:
+    return msgspec.structs.replace(item, event=upon_taken_back(item.event, left))
 
 
 async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter]) -> bool:
@@ -157,10 +153,8 @@ async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter])
     at, state = decided.at, decided.state
     answered = {letter for letter, _ in decided.answers}
     unread = [letter.id for letter in letters if letter.id not in answered]
-    due_at_once = (
-        (len(letters) >= MOST_READ and not decided.left)
-        or not decided.left.issuperset(unread)
-        or (decided.no_room is not None and takes_more(decided.no_room, state))
+    to_read = not decided.left.issuperset(unread) or has_more_to_read(
+        decided.no_room, state, more=len(letters) >= MOST_READ
     )
     finished = [(letter, Refusal.FINISHED.value) for letter in unread] if state.ended else []
     outcome = await engine.committer.commit(
@@ -171,7 +165,7 @@ async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter])
             state=state,
             projection=project(at.plan, state),
             release=True,
-            due=due(at.plan, state, unread=due_at_once),
+            due=due(at.plan, state, unread=to_read),
             seen=at.signals,
             last_error=at.last_error,
             entries=decided.entries,
