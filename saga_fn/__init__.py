@@ -3,7 +3,7 @@
 from saga_fn.admin import SagaAdmin, StepAdmin
 from saga_fn.core.leftovers import LeftOver, LeftOverKind
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.steps import StepStatus
+from saga_fn.core.step_report import StepStatus
 from saga_fn.definition import (
     NOT_DONE,
     BaseStep,

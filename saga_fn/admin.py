@@ -25,7 +25,7 @@ from saga_fn.core.transition import transition
 from saga_fn.definition import StepRef
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.mail import payload_in
+from saga_fn.engine.drive.message import payload_in
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.operate import apply_verb, end_unusable
@@ -44,7 +44,7 @@ from saga_fn.errors import (
 )
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.snapshot import KeptEvent, SagaAdminSnapshot
-from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.records import SagaRecord, decode_event, decode_state
 
@@ -375,7 +375,7 @@ class SagaAdmin:
             await apply_verb(
                 self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end, check), input=asked)
             )
-        except (StoredDataError, RowRefusedError) as error:
+        except (StoredDataError, RowRejectedError) as error:
             await end_unusable(self._engine, saga_id, error, expect=check, asked=asked)
 
     def step(self, saga_id: UUID, ref: StepRef[O]) -> StepAdmin[O]:

@@ -10,7 +10,7 @@ from uuid import UUID
 from typing_extensions import override
 
 from saga_fn.arguments import micros_of_delay
-from saga_fn.core.reading import has_completed
+from saga_fn.core.facts import has_completed
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import INTERNAL, judges_its_own, only_public_errors, public_error

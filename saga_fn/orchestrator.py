@@ -187,7 +187,7 @@ class SagaOrchestrator:
     async def _enter(self) -> None:
         self._begin_life()
         try:
-            await self._store.open(migrate=self._migrate, listen=self._hear)
+            await self._store.open(migrate=self._migrate, listen=self._on_notify)
             if not self._read_only:
                 await self.engine.keep_plans()
         except BaseException:
@@ -292,10 +292,10 @@ class SagaOrchestrator:
                 hint="start it inside of `async with orchestrator:`, or await orchestrator.run_until_idle() in a test",
             )
 
-    def _hear(self, saga_id: UUID | None) -> None:
+    def _on_notify(self, saga_id: UUID | None) -> None:
         self._worker.wake()
         if saga_id is not None:
-            self.engine.nudge(saga_id)
+            self.engine.recheck_inbox(saga_id)
 
     def _require_open(self) -> None:
         if self.entered:

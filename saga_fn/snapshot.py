@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.steps import StepStatus
+from saga_fn.core.step_report import StepStatus
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -215,7 +215,7 @@ class SagaAdminSnapshot(SagaSnapshot):
     """The data: `saga_name`, `initial_data`, `step_outputs`, `events` and, if there is one, `latest_event`, as plain JSON."""
     step_history: tuple[HistoryEntry, ...] = attrs.field(repr=False)
     """The journal, entry by entry."""
-    notes: tuple[str, ...]
+    rejections: tuple[str, ...]
     """Records beside the journal: late results, refused verbs."""
     steps: tuple[StepSnapshot, ...]
     """Every step of the plan, in its order, with its state."""

@@ -22,13 +22,13 @@ from typing import Any, get_type_hints
 import pytest
 
 import saga_fn
-from saga_fn.core.items import ITEM_LIMIT
+from saga_fn.core.event_matching import BUFFER_LIMIT
+from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.plan import MOST_STEPS
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.size import STATE_LIMIT
-from saga_fn.core.waiting import BUFFER_LIMIT
 from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.waits.event import NO_DEFAULT, EventPattern
 from saga_fn.engine.options import MEBIBYTE

@@ -34,14 +34,14 @@ class RunStep(msgspec.Struct, frozen=True, gc=False):
 class RunCompensation(msgspec.Struct, frozen=True, gc=False):
     """Execute the step's compensation, with the input and output in journal entry `seq`.
 
-    `seq` 0: it may have run, there is no output, and its input is computed again. `heard` is the journal entry of the
+    `seq` 0: it may have run, there is no output, and its input is computed again. `event_seq` is the journal entry of the
     event that it waited for, 0 if there is none.
     """
 
     step: StepId
     attempt: int
     seq: int
-    heard: int = 0
+    event_seq: int = 0
 
 
 class RunProbe(msgspec.Struct, frozen=True, gc=False):

@@ -72,7 +72,7 @@ class FailureKind(enum.IntEnum):
     """It ran, and returned what cannot be stored."""
     UNREADABLE = 3
     """It could not be called: a stored payload does not decode."""
-    REFUSED = 4
+    BUSINESS_ERROR = 4
     """It answered that it will not be done, and has not been: final. It says nothing about earlier attempts."""
     FATAL = 5
     """It raised what is not to be tried again: taken as not done, and final."""
@@ -89,14 +89,14 @@ class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
 
 
 class Resumed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
-    """A worker claimed the saga. `takeover`: from an owner whose lease had expired. `alone`: nothing else runs there.
+    """A worker claimed the saga. `takeover`: from an owner whose lease had expired. `isolated`: nothing else runs there.
 
     Harmless at any time: when nothing is due the saga is released again.
     """
 
     at: Moment
     takeover: bool = False
-    alone: bool = False
+    isolated: bool = False
     inputs: tuple[Binding, ...] = ()
 
 
@@ -117,7 +117,7 @@ class StepSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
 
 
 class StepFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
-    """The owner's execution of the step did not return a result. `draw` in [0, 1) feeds the jitter.
+    """The owner's execution of the step did not return a result. `jitter_draw` in [0, 1) feeds the jitter.
 
     `after` is how many microseconds later it asks to be tried again, if it does.
     """
@@ -126,7 +126,7 @@ class StepFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     step: StepId
     attempt: int
     kind: FailureKind = FailureKind.ERROR
-    draw: float = 0.0
+    jitter_draw: float = 0.0
     after: int | None = None
 
 
@@ -139,13 +139,13 @@ class CompensationSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=Tr
 
 
 class CompensationFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
-    """The owner's execution of the step's compensation did not return. `draw` and `after` are as for a step."""
+    """The owner's execution of the step's compensation did not return. `jitter_draw` and `after` are as for a step."""
 
     at: Moment
     step: StepId
     attempt: int
     kind: FailureKind = FailureKind.ERROR
-    draw: float = 0.0
+    jitter_draw: float = 0.0
     after: int | None = None
 
 
@@ -160,13 +160,13 @@ class ProbeAnswered(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
 
 
 class ProbeFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=18):
-    """The owner's probe did not find out. `draw` and `after` are as for a step."""
+    """The owner's probe did not find out. `jitter_draw` and `after` are as for a step."""
 
     at: Moment
     step: StepId
     attempt: int
     kind: FailureKind = FailureKind.ERROR
-    draw: float = 0.0
+    jitter_draw: float = 0.0
     after: int | None = None
 
 
@@ -232,13 +232,13 @@ class BeginRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
 class EventReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
     """The outside world sent something; it is recorded with this event.
 
-    With a name it is for whatever waits for that name, now or later, about the same thing (`about`, a fingerprint), and
+    With a name it is for whatever waits for that name, now or later, about the same thing (`correlation`, a fingerprint), and
     is void from `expires` on. Without one every step sees it, and waiting retries at once.
     """
 
     at: Moment
     name: str = ""
-    about: Digest = Digest(b"")
+    correlation: Digest = Digest(b"")
     expires: Moment | None = None
 
 
@@ -273,7 +273,7 @@ class WaitDefaulted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
 class CompensationWaits(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19):
     """The owner's execution of the step's compensation returned, and wants to be called again with an event.
 
-    That has one of the names, came within `limit` microseconds (None: whenever), and is about the same, if `about` is set.
+    That has one of the names, came within `limit` microseconds (None: whenever), and is about the same, if `correlation` is set.
     """
 
     at: Moment
@@ -281,7 +281,7 @@ class CompensationWaits(msgspec.Struct, frozen=True, gc=False, array_like=True, 
     attempt: int
     names: tuple[str, ...]
     limit: int | None = None
-    about: Digest = Digest(b"")
+    correlation: Digest = Digest(b"")
 
 
 class Accompanied(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20):

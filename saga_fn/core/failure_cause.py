@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from saga_fn.core.events import Event, ProbeFailed, RetryRequested, StepFailed
+from saga_fn.core.facts import find
 from saga_fn.core.ids import StepId
-from saga_fn.core.reading import find
 from saga_fn.core.state import Goal, SagaState, is_done
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from saga_fn.core.fan_out import ITEM_LIMIT, item_count
 from saga_fn.core.ids import Moment, number_of
-from saga_fn.core.items import ITEM_LIMIT, item_count
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.state import (
-    Gathered,
+    Attempts,
+    FannedOut,
+    Joined,
     Probing,
     Running,
     SagaState,
     Sleeping,
-    Spread,
     StepState,
-    Tries,
     UndoFailed,
     Undoing,
     Undone,
@@ -37,7 +37,7 @@ _KINDS: Final[dict[type[object], StepKind]] = {
     Waiting: StepKind.EVENT,
     Sleeping: StepKind.SLEEP,
     **dict.fromkeys(
-        (Running, Probing, Spread, Gathered, Undoing, UndoRetrying, UndoWaiting, UndoParked, UndoFailed, Undone),
+        (Running, Probing, FannedOut, Joined, Undoing, UndoRetrying, UndoWaiting, UndoParked, UndoFailed, Undone),
         StepKind.STEP,
     ),
 }
@@ -53,7 +53,7 @@ def flaw_in(state: SagaState, rev: int) -> str | None:
         return "it names a journal entry that is none"
     if any(not 0 <= count <= 2 * rev for count in _counts(state)):
         return "it counts what cannot have happened"
-    if any(step.items < 0 for step in state.steps if isinstance(step, Spread | Gathered)):
+    if any(step.items < 0 for step in state.steps if isinstance(step, FannedOut | Joined)):
         return "it counts less than no items"
     if item_count(state.steps) > ITEM_LIMIT:
         return f"a step has more items than the {ITEM_LIMIT} of a saga"
@@ -66,7 +66,7 @@ def misfit_in(plan: Plan, state: SagaState) -> str | None:
     """The reason why this is no state of a saga of that plan, in words without any value; None if it may be."""
     if state.plan != plan.id:
         return "it was made by another plan than its row says"
-    items = {step.step: step.items for step in state.steps if isinstance(step, Spread | Gathered)}
+    items = {step.step: step.items for step in state.steps if isinstance(step, FannedOut | Joined)}
     for step in state.steps:
         owner = plan.owner(step.step)
         if owner not in plan:
@@ -81,40 +81,40 @@ def misfit_in(plan: Plan, state: SagaState) -> str | None:
 
 
 def _moments(state: SagaState) -> Iterator[Moment]:
-    yield from (state.at, state.begins)
+    yield from (state.at, state.begins_at)
     yield from (
         moment for moment in (state.deadline, *(event.expires for event in state.buffered)) if moment is not None
     )
     for step in state.steps:
-        for name in ("wake", "until", "since"):
+        for name in ("wake", "until", "first_attempt_at"):
             moment: Moment | None = getattr(step, name, None)
             if moment is not None:
                 yield moment
-        if (tries := _tries(step)) is not None:
-            yield from (tries.until, tries.since, tries.doubted)
+        if (attempts := _tries(step)) is not None:
+            yield from (attempts.may_run_until, attempts.first_attempt_at, attempts.doubted)
 
 
 def _entries(state: SagaState) -> Iterator[int]:
-    yield from (*state.events, state.latest, *(event.seq for event in state.buffered))
+    yield from (*state.events, state.latest_event_seq, *(event.seq for event in state.buffered))
     for step in state.steps:
         seq: int | None = getattr(step, "seq", None)
         if seq is not None:
             yield seq
-        if isinstance(step, Spread):
-            yield from (step.latest, step.events)
-        if (tries := _tries(step)) is not None:
-            yield from (tries.generation, tries.events)
+        if isinstance(step, FannedOut):
+            yield from (step.latest_event_seq, step.events)
+        if (attempts := _tries(step)) is not None:
+            yield from (attempts.generation, attempts.events)
 
 
 def _counts(state: SagaState) -> Iterator[int]:
-    yield state.crashes
+    yield state.failed_takeovers
     for step in state.steps:
         if isinstance(step, Unknown | Probing):
             yield step.failures
-        if (tries := _tries(step)) is not None:
-            yield from (tries.attempt, tries.failures, tries.probes, tries.doubts)
+        if (attempts := _tries(step)) is not None:
+            yield from (attempts.attempt, attempts.failures, attempts.probes, attempts.doubts)
 
 
-def _tries(step: StepState) -> Tries | None:
-    found: Tries | None = getattr(step, "tries", None)
+def _tries(step: StepState) -> Attempts | None:
+    found: Attempts | None = getattr(step, "attempts", None)
     return found

@@ -8,12 +8,14 @@ from typing import Final, TypeAlias
 import attrs
 import msgspec
 
+from saga_fn.core.facts import find
+from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import Digest, StepId
-from saga_fn.core.items import items_of
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import find
 from saga_fn.core.state import (
-    Gathered,
+    Attempts,
+    FannedOut,
+    Joined,
     NotTaken,
     Parked,
     ParkReason,
@@ -22,10 +24,8 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
-    Tries,
     Undoing,
     Undone,
     Waiting,
@@ -55,7 +55,7 @@ def outputs_at(plan: Plan, state: SagaState) -> dict[StepId, OutputAt]:
 def _place(step: StepState) -> OutputAt | None:
     if type(step) is Succeeded or type(step) is Skipped:
         return step.seq
-    if type(step) is Gathered:
+    if type(step) is Joined:
         return tuple(items_of(step))
     return NO_OUTPUT if type(step) is NotTaken else None
 
@@ -74,17 +74,17 @@ def digest_before(state: SagaState, step: StepId) -> Digest:
     """The fingerprint of the input that the step's attempts were given so far; `NO_DIGEST` if there is none."""
     for each in state.steps:
         if each.step == step:
-            tries = _tries(each)
-            return NO_DIGEST if tries is None else tries.digest
+            attempts = _tries(each)
+            return NO_DIGEST if attempts is None else attempts.digest
     return NO_DIGEST
 
 
-def _tries(step: StepState) -> Tries | None:
+def _tries(step: StepState) -> Attempts | None:
     match step:
-        case Succeeded() | Skipped() | Undone() | NotTaken() | Spread() | Gathered() | Waiting() | Sleeping():
+        case Succeeded() | Skipped() | Undone() | NotTaken() | FannedOut() | Joined() | Waiting() | Sleeping():
             return None
         case _:
-            return step.tries
+            return step.attempts
 
 
 def digest_in_doubt(plan: Plan, state: SagaState, step: StepId) -> tuple[Digest, bool]:
@@ -93,7 +93,7 @@ def digest_in_doubt(plan: Plan, state: SagaState, step: StepId) -> tuple[Digest,
     if before is not None:
         return before.digest, True
     found = find(state, step)
-    return (found.tries.digest if isinstance(found, Probing | Undoing) else NO_DIGEST), False
+    return (found.attempts.digest if isinstance(found, Probing | Undoing) else NO_DIGEST), False
 
 
 @attrs.frozen
@@ -109,22 +109,24 @@ class ListBefore:
 def list_before(state: SagaState, step: StepId) -> ListBefore | None:
     """The list that the step has fanned out over; None if it has not, or its items are done."""
     spread = find(state, step)
-    if not isinstance(spread, Spread):
+    if not isinstance(spread, FannedOut):
         return None
-    then = msgspec.structs.replace(state, events=state.events[: spread.events], latest=spread.latest)
+    then = msgspec.structs.replace(
+        state, events=state.events[: spread.events], latest_event_seq=spread.latest_event_seq
+    )
     return ListBefore(tuple(items_of(spread)), spread.digest, then)
 
 
 def has_begun(state: SagaState, step: StepId) -> bool:
     """Whether the step is not done, and an attempt of it was begun."""
     found = find(state, step)
-    return found is not None and (tries := _tries(found)) is not None and tries.attempt > 0
+    return found is not None and (attempts := _tries(found)) is not None and attempts.attempt > 0
 
 
 def input_is_recorded(state: SagaState, step: StepId) -> bool:
     """Whether a failure of the step, which runs, has brought its input into the journal before."""
     found = find(state, step)
-    return type(found) is Running and found.tries.failures > 0 and not found.tries.generation
+    return type(found) is Running and found.attempts.failures > 0 and not found.attempts.generation
 
 
 def is_parked_for_input(state: SagaState, step: StepId) -> bool:

@@ -9,7 +9,7 @@ from saga_fn.core.state import Goal, Running, SagaState, Unfinished
 def is_in_trouble(state: SagaState) -> bool:
     """Whether something of the saga has failed and was not done since."""
     return state.goal not in (Goal.FORWARD, Goal.COMPLETED) or any(
-        isinstance(step, Unfinished) and (step.tries.failures or type(step) is not Running) for step in state.steps
+        isinstance(step, Unfinished) and (step.attempts.failures or type(step) is not Running) for step in state.steps
     )
 
 

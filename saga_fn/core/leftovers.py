@@ -7,14 +7,16 @@ from typing import assert_never
 
 import attrs
 
+from saga_fn.core.facts import owes_undo
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan, StepKind
-from saga_fn.core.reading import owes_undo
 from saga_fn.core.state import (
+    Attempts,
     Doubt,
-    Exhausted,
-    Gathered,
+    FailedForGood,
+    FannedOut,
     Goal,
+    Joined,
     NotTaken,
     Parked,
     Probing,
@@ -23,10 +25,8 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
-    Tries,
     UndoFailed,
     Undoing,
     Undone,
@@ -90,22 +90,26 @@ def verdict(plan: Plan, state: SagaState) -> Goal:
 
 def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
     match step:
-        case Running() | Retrying() | Unknown() | Parked() | Exhausted() | Probing():
-            return _doubtful(step.step, step.tries, at)
+        case Running() | Retrying() | Unknown() | Parked() | FailedForGood() | Probing():
+            return _doubtful(step.step, step.attempts, at)
         case Succeeded():
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
         case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():
-            return LeftOver(step.step, LeftOverKind.UNDO_FAILED, step.tries.until if step.tries.until > at else None)
-        case Skipped() | NotTaken() | Spread() | Gathered() | Undone() | Waiting() | Sleeping():
+            return LeftOver(
+                step.step,
+                LeftOverKind.UNDO_FAILED,
+                step.attempts.may_run_until if step.attempts.may_run_until > at else None,
+            )
+        case Skipped() | NotTaken() | FannedOut() | Joined() | Undone() | Waiting() | Sleeping():
             return None
         case _:
             assert_never(step)
 
 
-def _doubtful(step: StepId, tries: Tries, at: Moment) -> LeftOver | None:
-    if tries.until > at:
-        return LeftOver(step, LeftOverKind.MAY_STILL_RUN, tries.until)
-    match tries.doubt:
+def _doubtful(step: StepId, attempts: Attempts, at: Moment) -> LeftOver | None:
+    if attempts.may_run_until > at:
+        return LeftOver(step, LeftOverKind.MAY_STILL_RUN, attempts.may_run_until)
+    match attempts.doubt:
         case Doubt.NONE:
             return None
         case Doubt.MAY_HAVE_RUN:
@@ -113,4 +117,4 @@ def _doubtful(step: StepId, tries: Tries, at: Moment) -> LeftOver | None:
         case Doubt.OUTPUT_LOST:
             return LeftOver(step, LeftOverKind.OUTPUT_LOST)
         case _:
-            assert_never(tries.doubt)
+            assert_never(attempts.doubt)

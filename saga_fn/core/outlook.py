@@ -8,13 +8,13 @@ import attrs
 
 from saga_fn.core.event_kinds import Failed
 from saga_fn.core.events import CompensationFailed, FailureKind, ProbeFailed, StepFailed
+from saga_fn.core.facts import find, owes_undo, settled_from, to_probe
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
-from saga_fn.core.reading import find, looked_into, owes_undo, to_probe
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     Doubt,
-    Exhausted,
+    FailedForGood,
     Goal,
     Parked,
     Probing,
@@ -95,7 +95,7 @@ def outlook(plan: Plan, state: SagaState, event: Failed) -> Outlook:
 
 def _may_have_run(now: StepState | None) -> bool:
     if isinstance(now, Unfinished):
-        return now.tries.doubt is not Doubt.NONE
+        return now.attempts.doubt is not Doubt.NONE
     return isinstance(now, Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFailed) and not now.seq
 
 
@@ -110,7 +110,7 @@ def _after_step(plan: Plan, state: SagaState, now: StepState | None) -> Next:
         case Unknown() if state.goal in (Goal.FORWARD, Goal.ROLLBACK) and to_probe(now, plan):
             return ToFindOut()
         case Unknown() if state.goal is Goal.FORWARD:
-            return Again(Moment(max(state.at, looked_into(now))))
+            return Again(Moment(max(state.at, settled_from(now))))
         case _:
             return _given_up(plan, state, now)
 
@@ -120,7 +120,7 @@ def _after_probe(plan: Plan, state: SagaState, now: StepState | None) -> Next:
         case Probing():
             return Again(state.at)
         case Unknown() if state.goal in (Goal.FORWARD, Goal.ROLLBACK) and to_probe(now, plan):
-            return Again(Moment(max(state.at, looked_into(now))))
+            return Again(Moment(max(state.at, settled_from(now))))
         case _:
             return _given_up(plan, state, now)
 
@@ -131,9 +131,9 @@ def _given_up(plan: Plan, state: SagaState, now: StepState | None) -> Next:
             return ForAPerson()
         case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked():
             return ToUndo()
-        case Unknown() | Exhausted() if state.goal is Goal.ROLLBACK and owes_undo(plan, now):
+        case Unknown() | FailedForGood() if state.goal is Goal.ROLLBACK and owes_undo(plan, now):
             return ToUndo()
-        case Unknown() | Exhausted():
+        case Unknown() | FailedForGood():
             return ForGood()
         case _:
             return Overtaken()
@@ -161,21 +161,23 @@ def _counts(event: Failed) -> bool:
 def _count_of_undo(planned: PlannedStep, event: CompensationFailed, now: StepState | None) -> tuple[int, int] | None:
     if not _counts(event) or not isinstance(now, Undoing | UndoRetrying | UndoParked | UndoFailed):
         return None
-    return now.tries.failures, planned.undo_retry.attempts
+    return now.attempts.failures, planned.undo_retry.attempts
 
 
 def _count_of_step(planned: PlannedStep, event: StepFailed, now: StepState | None) -> tuple[int, int] | None:
     """By its retry policy, or by the budget for what may have run where that has decided."""
     if not isinstance(now, Unfinished) or not _counts(event):
         return None
-    tries, own, doubtful = now.tries, planned.retry, planned.unknown_retry
+    attempts, own, doubtful = now.attempts, planned.retry, planned.unknown_retry
     if event.kind is FailureKind.UNKNOWN:
-        return (tries.doubts, doubtful.attempts) if planned.on_unknown is OnUnknown.REPEAT and tries.doubts else None
+        return (
+            (attempts.doubts, doubtful.attempts) if planned.on_unknown is OnUnknown.REPEAT and attempts.doubts else None
+        )
     if event.kind is not FailureKind.ERROR:
-        return None if tries.doubts else (tries.failures, own.attempts)
+        return None if attempts.doubts else (attempts.failures, own.attempts)
     granted = isinstance(now, Running | Retrying)
-    by_the_other = tries.doubts and (not granted or _is_used_up(own, tries.failures))
-    return (tries.doubts, doubtful.attempts) if by_the_other else (tries.failures, own.attempts)
+    by_the_other = attempts.doubts and (not granted or _is_used_up(own, attempts.failures))
+    return (attempts.doubts, doubtful.attempts) if by_the_other else (attempts.failures, own.attempts)
 
 
 def _is_used_up(retry: RetrySchedule, failures: int) -> bool:

@@ -8,18 +8,19 @@ from typing import Final, TypeAlias, assert_never
 import msgspec
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
+from saga_fn.core.event_matching import alarms
 from saga_fn.core.events import Event, HandedBack, is_verb
+from saga_fn.core.facts import find
+from saga_fn.core.fan_out import ITEM_LIMIT, item_count
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.items import ITEM_LIMIT, item_count
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import find
 from saga_fn.core.state import (
+    FannedOut,
     Probing,
     Retrying,
     Running,
     SagaState,
     Skipped,
-    Spread,
     Succeeded,
     Undoing,
     UndoParked,
@@ -27,7 +28,6 @@ from saga_fn.core.state import (
     UndoWaiting,
     Unknown,
 )
-from saga_fn.core.waiting import alarms
 
 _Undone: TypeAlias = Undoing | UndoRetrying | UndoWaiting | UndoParked
 _WAITING: Final = frozenset({Retrying, UndoRetrying, Unknown})
@@ -42,11 +42,11 @@ def _stands(state: SagaState, action: Action) -> bool:
     now = find(state, action.step)
     match action:
         case RunStep():
-            return isinstance(now, Running) and now.tries.attempt == action.attempt
+            return isinstance(now, Running) and now.attempts.attempt == action.attempt
         case RunCompensation():
-            return isinstance(now, Undoing) and now.tries.attempt == action.attempt
+            return isinstance(now, Undoing) and now.attempts.attempt == action.attempt
         case RunProbe():
-            return isinstance(now, Probing) and now.tries.probes == action.attempt
+            return isinstance(now, Probing) and now.attempts.probes == action.attempt
         case CancelExecution():
             return True
         case _:
@@ -99,7 +99,7 @@ def recorded_steps(state: SagaState) -> list[tuple[StepId, int]]:
 
 def recorded_events(state: SagaState) -> list[int]:
     """The journal entries of the outside events that steps and compensations may read."""
-    heard = [step.tries.generation for step in state.steps if isinstance(step, _Undone)]
+    heard = [step.attempts.generation for step in state.steps if isinstance(step, _Undone)]
     return [*state.events, *(event.seq for event in state.buffered), *(seq for seq in heard if seq)]
 
 
@@ -113,6 +113,6 @@ def room_for_items(state: SagaState) -> int:
     return ITEM_LIMIT - item_count(state.steps)
 
 
-def fanned_out(state: SagaState, step: StepId, items: int, digest: Digest) -> Spread:
+def fanned_out(state: SagaState, step: StepId, items: int, digest: Digest) -> FannedOut:
     """The step as it is when it fans out into so many items now."""
-    return Spread(step, items, digest, len(state.events), state.latest)
+    return FannedOut(step, items, digest, len(state.events), state.latest_event_seq)

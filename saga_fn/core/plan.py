@@ -106,7 +106,7 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     on_timeout: OnTimeout = OnTimeout.FAIL
     waits_for: tuple[str, ...] = ()
     correlated: bool = False
-    width: int = 0
+    concurrency: int = 0
     """For a fan-out, done once for each item of a list: how many items may run at once. 0: it is none."""
     undo_waits_for: tuple[str, ...] = ()
     """The events that its compensation may wait for."""
@@ -182,9 +182,9 @@ class Plan:
     """Whether anything in it waits for an event or a moment, the deadline apart."""
     events: frozenset[str]
     """The names of all events that it may wait for."""
-    settles: bool
+    has_unknown_policies: bool
     """Whether anything but repeating it is to be done about a step that may have run."""
-    widths: Mapping[StepId, int]
+    concurrencies: Mapping[StepId, int]
     """The fan-outs, and how many items of each may run at once."""
 
     @classmethod
@@ -210,7 +210,7 @@ class Plan:
         if flaw is not None:
             raise PlanFlawError(flaw)
         descendants = _descendants(data.steps)
-        widths = {planned.step: planned.width for planned in data.steps if planned.width}
+        concurrencies = {planned.step: planned.concurrency for planned in data.steps if planned.concurrency}
         return cls(
             data=data,
             id=PlanId(hashlib.blake2b(msgspec.msgpack.encode(data), digest_size=8).hexdigest()),
@@ -218,14 +218,14 @@ class Plan:
             roots=tuple(planned.step for planned in data.steps if not planned.after),
             descendants=descendants,
             pivot=next((planned.step for planned in data.steps if planned.pivot), None),
-            widths=widths,
+            concurrencies=concurrencies,
             is_chain=data.deadline is None
-            and not widths
+            and not concurrencies
             and all(
                 planned.after == (() if not place else (data.steps[place - 1].step,)) and planned.kind is StepKind.STEP
                 for place, planned in enumerate(data.steps)
             ),
-            settles=any(planned.on_unknown is not OnUnknown.REPEAT for planned in data.steps),
+            has_unknown_policies=any(planned.on_unknown is not OnUnknown.REPEAT for planned in data.steps),
             budgets=any(planned.retry.within for planned in data.steps),
             waits=any(planned.kind is not StepKind.STEP or planned.undo_waits_for for planned in data.steps),
             events=frozenset(name for planned in data.steps for name in (*planned.waits_for, *planned.undo_waits_for)),
@@ -246,10 +246,10 @@ class Plan:
 
     def owner(self, step: StepId) -> StepId:
         """The step of the plan that it is an item of; any other step itself."""
-        if not self.widths or step in self.index:
+        if not self.concurrencies or step in self.index:
             return step
         owner = owner_of(step)
-        return owner if owner in self.widths else step
+        return owner if owner in self.concurrencies else step
 
     def __contains__(self, step: StepId) -> bool:
         return self.owner(step) in self.index
@@ -292,14 +292,14 @@ def step_flaws(planned: PlannedStep, before: Mapping[StepId, PlannedStep]) -> It
     )
     if flaw is not None:
         yield flaw
-    if planned.width < 0 or (planned.width and planned.kind is not StepKind.STEP):
+    if planned.concurrency < 0 or (planned.concurrency and planned.kind is not StepKind.STEP):
         yield NoFanOut(planned.step)
-    if planned.width and len(planned.step) > LONGEST_FAN_OUT_ID:
+    if planned.concurrency and len(planned.step) > LONGEST_FAN_OUT_ID:
         yield LongFanOutName(planned.step)
     for other in before.values():
         if planned.step != other.step and (
-            (planned.width and owner_of(other.step) == planned.step)
-            or (other.width and owner_of(planned.step) == other.step)
+            (planned.concurrency and owner_of(other.step) == planned.step)
+            or (other.concurrency and owner_of(planned.step) == other.step)
         ):
             yield NamedAsItem(planned.step, other.step)
 
@@ -330,7 +330,7 @@ def _pivot_flaws(steps: Sequence[PlannedStep]) -> Iterator[PivotFlaw]:
     if len(pivots) > 1:
         yield TwoPivots(pivots[0].step, pivots[1].step)
     for pivot in pivots[:1]:
-        if pivot.width:
+        if pivot.concurrency:
             yield PivotFansOut(pivot.step)
         if pivot.compensable:
             yield PivotIsUndone(pivot.step)

@@ -11,20 +11,21 @@ from typing import Final, TypeAlias, assert_never
 import msgspec
 from typing_extensions import TypeIs
 
+from saga_fn.core.chain import CHAIN_STATES
+from saga_fn.core.facts import held, parked_by_plan, ready, startable, wakes_at
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import held, parked_by_plan, ready, startable, wakes_at
 from saga_fn.core.state import (
     ABIDING,
     DONE,
-    Exhausted,
+    FailedForGood,
+    FannedOut,
     Goal,
     Parked,
     Retrying,
     Running,
     SagaState,
     Sleeping,
-    Spread,
     StepState,
     UndoFailed,
     Undoing,
@@ -36,10 +37,9 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.straight import STRAIGHT
 
-_PASSED = DONE | {Undone, Spread}
-_BACK: Final = DONE | {Undone, Exhausted, Undoing}
+_PASSED = DONE | {Undone, FannedOut}
+_BACK: Final = DONE | {Undone, FailedForGood, Undoing}
 """All that the steps of a saga are while it goes back and nothing of it waits."""
 _Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed | UndoWaiting
 _Open: TypeAlias = _Tried | Waiting | Sleeping
@@ -128,17 +128,17 @@ def _in_short(state: SagaState) -> Projection | None:
     """The row of a saga that has completed, or of which something runs and nothing waits; None of any other."""
     if state.goal is Goal.COMPLETED:
         return _COMPLETED
-    if state.goal is Goal.FORWARD and STRAIGHT.issuperset(map(type, state.steps)):
+    if state.goal is Goal.FORWARD and CHAIN_STATES.issuperset(map(type, state.steps)):
         for step in state.steps:
             if type(step) is Running:
                 return Projection(
-                    SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.tries.failures, step.step, None
+                    SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
                 )
     elif state.goal is Goal.ROLLBACK and _BACK.issuperset(map(type, state.steps)):
         for step in state.steps:
             if type(step) is Undoing:
                 return Projection(
-                    SagaStatus.COMPENSATING, WaitReason.NOTHING, state.at, step.tries.failures, step.step, None
+                    SagaStatus.COMPENSATING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
                 )
     return None
 
@@ -153,7 +153,7 @@ def at_length(plan: Plan, state: SagaState) -> Projection:
         status=status,
         waits=waits,
         due=state.at if is_ready else wakes_at(state),
-        retry_counter=0 if current is None or _abides(current) else current.tries.failures,
+        retry_counter=0 if current is None or _abides(current) else current.attempts.failures,
         current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
         parked=next((step.why.value for step in state.steps if isinstance(step, Parked | UndoParked)), None),
         wakes_on_message=WaitReason.PARKED not in waits or WaitReason.EVENT in waits,
@@ -165,7 +165,7 @@ def _current(state: SagaState) -> _Open | None:
     wrong: _Open | None = None
     for step in state.steps:
         if _is_open(step):
-            if not isinstance(step, UndoFailed | Exhausted):
+            if not isinstance(step, UndoFailed | FailedForGood):
                 return step
             wrong = wrong or step
     return wrong
@@ -195,7 +195,9 @@ def _waits_for_a_moment(state: SagaState) -> bool:
     if state.goal is not Goal.FORWARD:
         return False
     return (
-        state.deadline is not None or state.begins > state.at or any(isinstance(step, Sleeping) for step in state.steps)
+        state.deadline is not None
+        or state.begins_at > state.at
+        or any(isinstance(step, Sleeping) for step in state.steps)
     )
 
 

@@ -54,21 +54,21 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
         if not 0.0 <= self.jitter <= 1.0:
             raise ValueError(f"jitter must be from 0 to 1, not {self.jitter}")
 
-    def delay_after(self, failures: int, *, draw: float, spent: int = 0, wish: int | None = None) -> int | None:
+    def delay_after(self, failures: int, *, jitter_draw: float, spent: int = 0, wish: int | None = None) -> int | None:
         """Microseconds to wait after `failures` failed attempts, or None when there is to be no further attempt.
 
         `spent` is the time since the first attempt began, `wish` a delay that the attempt itself has asked for.
-        `draw` in [0, 1) is the randomness, drawn by the caller and recorded on the event; anything else, NaN too,
+        `jitter_draw` in [0, 1) is the randomness, drawn by the caller and recorded on the event; anything else, NaN too,
         counts as 0.
         """
         if failures >= self.attempts:
             return None
-        asked = self._delay(failures, draw) if wish is None else min(max(0, wish), LONGEST_DELAY)
+        asked = self._delay(failures, jitter_draw) if wish is None else min(max(0, wish), LONGEST_DELAY)
         delay = max(asked, _least_delay(failures))
         return None if self.within and spent + delay > self.within else delay
 
-    def _delay(self, failures: int, draw: float) -> int:
-        share = self.jitter * max(0.0, draw) if draw < 1.0 else 0.0
+    def _delay(self, failures: int, jitter_draw: float) -> int:
+        share = self.jitter * max(0.0, jitter_draw) if jitter_draw < 1.0 else 0.0
         return int(self._full_delay(failures) * (1.0 - share))
 
     def _full_delay(self, failures: int) -> int:

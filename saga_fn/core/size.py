@@ -7,26 +7,26 @@ from typing import Final
 
 import msgspec
 
+from saga_fn.core.event_matching import BUFFER_LIMIT
+from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.ids import Digest, Moment, StepId, item_of
-from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.core.plan_flaws import TooLarge
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.state import (
+    Attempts,
     Buffered,
     Doubt,
     Parked,
     ParkReason,
     SagaState,
     StepState,
-    Tries,
     UndoParked,
     UndoWaiting,
     Unknown,
     Waiting,
 )
-from saga_fn.core.waiting import BUFFER_LIMIT
 
 STATE_LIMIT: Final = 65_536
 """Bytes; the schema has it too."""
@@ -35,7 +35,7 @@ LONGEST_NAME: Final = 64
 _LATE: Final = Moment(4_000_000_000_000_000)
 _ABOUT: Final = Digest(b"\xff" * 8)
 _N: Final = JOURNAL_LIMIT
-_TRIED: Final = Tries(_N, _N, max(Doubt), _ABOUT, _N, _N, _LATE, _LATE, _N, _N, _LATE)
+_TRIED: Final = Attempts(_N, _N, max(Doubt), _ABOUT, _N, _N, _LATE, _LATE, _N, _N, _LATE)
 _REASON: Final = max(ParkReason, key=len)
 _BUFFERED: Final = Buffered(_N, "e" * LONGEST_NAME, _ABOUT, _LATE)
 
@@ -43,7 +43,7 @@ _BUFFERED: Final = Buffered(_N, "e" * LONGEST_NAME, _ABOUT, _LATE)
 def most_bytes(plan: Plan) -> int:
     """The length of the largest state, encoded, that a saga of this plan can come to: whatever can come together does."""
     steps = [_largest(planned.step, planned) for planned in plan.data.steps]
-    fan_outs = [planned for planned in plan.data.steps if planned.width]
+    fan_outs = [planned for planned in plan.data.steps if planned.concurrency]
     none: list[StepState] = []
     items = max([none, *map(_items, fan_outs)], key=_size)
     return _size(
@@ -53,9 +53,9 @@ def most_bytes(plan: Plan) -> int:
             at=_LATE,
             steps=(*steps, *items),
             events=(_N,) * EVENT_LIMIT,
-            latest=_N,
-            crashes=_N,
-            begins=_LATE,
+            latest_event_seq=_N,
+            failed_takeovers=_N,
+            begins_at=_LATE,
             deadline=_LATE,
             buffered=(_BUFFERED,) * BUFFER_LIMIT if plan.events else (),
         )

@@ -60,7 +60,7 @@ class ParkReason(enum.StrEnum):
     """The registered definition does not fit what this saga has already done."""
     CRASH_LOOP = "crash_loop"
     """The process died again and again while this saga ran alone in it."""
-    ROW_REFUSED = "row_refused"
+    ROW_REJECTED = "row_rejected"
     """The database refused the saga's row."""
     STATE_UNREADABLE = "state_unreadable"
     """The stored state cannot be read; only a row says so, no state does."""
@@ -74,7 +74,7 @@ class ParkReason(enum.StrEnum):
     """It was tried so often that the saga's journal has come to its limit."""
 
 
-class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
+class Attempts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The attempts of one step in one direction so far.
 
     `attempt` numbers the executions and never goes back; `failures` counts those the retry policy counts.
@@ -84,12 +84,12 @@ class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     `probes` numbers the times it was asked whether it has run, and never goes back.
 
-    `since` is when the first attempt began, where the retry policy has a budget in time, else 0.
+    `first_attempt_at` is when the first attempt began, where the retry policy has a budget in time, else 0.
 
     `doubts` counts the failures that count against the budget for what may have run, `doubted` is when the first of them
     was.
 
-    `until` is set when an execution was taken from a worker that may not know it yet: not before that moment is it
+    `may_run_until` is set when an execution was taken from a worker that may not know it yet: not before that moment is it
     certain to have stopped, and no other is started before.
     """
 
@@ -99,8 +99,8 @@ class Tries(msgspec.Struct, frozen=True, gc=False, array_like=True):
     digest: Digest = Digest(b"")
     generation: int = 0
     events: int = 0
-    until: Moment = Moment(0)
-    since: Moment = Moment(0)
+    may_run_until: Moment = Moment(0)
+    first_attempt_at: Moment = Moment(0)
     probes: int = 0
     doubts: int = 0
     doubted: Moment = Moment(0)
@@ -110,29 +110,29 @@ class Running(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     """Its owner may be executing it."""
 
     step: StepId
-    tries: Tries
+    attempts: Attempts
 
 
 class Retrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=2):
     """To be attempted again at `wake`."""
 
     step: StepId
-    tries: Tries
+    attempts: Attempts
     wake: Moment
 
 
 class Unknown(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=3):
     """Was running when its owner was lost, timed out, or does not know: it may have run.
 
-    From `tries.until` on it is repeated, or what else its plan says is done about it. With a probe it stays so until that
-    has found out: `wake` is when to ask again after `failures` times, `since` when that began if there is a budget.
+    From `attempts.may_run_until` on it is repeated, or what else its plan says is done about it. With a probe it stays so until that
+    has found out: `wake` is when to ask again after `failures` times, `first_attempt_at` when that began if there is a budget.
     """
 
     step: StepId
-    tries: Tries
+    attempts: Attempts
     wake: Moment = Moment(0)
     failures: int = 0
-    since: Moment = Moment(0)
+    first_attempt_at: Moment = Moment(0)
 
 
 class Parked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
@@ -142,16 +142,16 @@ class Parked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=4):
     """
 
     step: StepId
-    tries: Tries
+    attempts: Attempts
     why: ParkReason
     before: Waiting | Sleeping | None = None
 
 
-class Exhausted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
+class FailedForGood(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     """Failed for good."""
 
     step: StepId
-    tries: Tries
+    attempts: Attempts
 
 
 class Succeeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
@@ -176,7 +176,7 @@ class Undoing(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
 
     step: StepId
     seq: int
-    tries: Tries
+    attempts: Attempts
 
 
 class UndoRetrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9):
@@ -184,7 +184,7 @@ class UndoRetrying(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=9
 
     step: StepId
     seq: int
-    tries: Tries
+    attempts: Attempts
     wake: Moment
 
 
@@ -193,7 +193,7 @@ class UndoParked(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10)
 
     step: StepId
     seq: int
-    tries: Tries
+    attempts: Attempts
     why: ParkReason
 
 
@@ -202,7 +202,7 @@ class UndoFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=11)
 
     step: StepId
     seq: int
-    tries: Tries
+    attempts: Attempts
 
 
 class Undone(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
@@ -219,11 +219,11 @@ class NotTaken(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=13):
 
 
 class Waiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14):
-    """Waits for an event, until that moment (None: for as long as it takes); if `about` is set, about the same thing only."""
+    """Waits for an event, until that moment (None: for as long as it takes); if `correlation` is set, about the same thing only."""
 
     step: StepId
     until: Moment | None = None
-    about: Digest = Digest(b"")
+    correlation: Digest = Digest(b"")
 
 
 class UndoWaiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19):
@@ -231,10 +231,10 @@ class UndoWaiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19
 
     step: StepId
     seq: int
-    tries: Tries
+    attempts: Attempts
     names: tuple[str, ...]
     until: Moment | None = None
-    about: Digest = Digest(b"")
+    correlation: Digest = Digest(b"")
 
 
 class Sleeping(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=15):
@@ -248,12 +248,12 @@ class Probing(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=16):
     """May have run, and its owner may be finding out."""
 
     step: StepId
-    tries: Tries
+    attempts: Attempts
     failures: int = 0
-    since: Moment = Moment(0)
+    first_attempt_at: Moment = Moment(0)
 
 
-class Spread(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
+class FannedOut(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
     """Fanned out into that many items, each of which is a step of its own beside this one in `SagaState.steps`.
 
     `digest` is the fingerprint of the whole list. `events` is how many events there were when it was computed, `latest`
@@ -264,10 +264,10 @@ class Spread(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
     items: int
     digest: Digest
     events: int = 0
-    latest: int = 0
+    latest_event_seq: int = 0
 
 
-class Gathered(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=18):
+class Joined(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=18):
     """All its items are done: their outputs, in order, are its own."""
 
     step: StepId
@@ -279,7 +279,7 @@ StepState: TypeAlias = (
     | Retrying
     | Unknown
     | Parked
-    | Exhausted
+    | FailedForGood
     | Succeeded
     | Skipped
     | Undoing
@@ -291,18 +291,18 @@ StepState: TypeAlias = (
     | Waiting
     | Sleeping
     | Probing
-    | Spread
-    | Gathered
+    | FannedOut
+    | Joined
     | UndoWaiting
 )
-Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | Exhausted | Probing
+Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | FailedForGood | Probing
 """The forward states of a step that has begun and has no result."""
 
 # Sets of types are looked into by `type(step) in ...`: isinstance on these classes is slow where it says no, and every
 # step of every saga comes by here several times.
 EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing, Probing})
 COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped})
-DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken, Gathered}
+DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken, Joined}
 UNDOING: Final[frozenset[type[object]]] = frozenset(
     {Undoing, UndoRetrying, UndoWaiting, UndoParked, UndoFailed, Undone}
 )
@@ -311,7 +311,7 @@ ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
 """The states of steps that wait for the outside world or a moment, and nothing else."""
 
 
-def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken | Gathered]:
+def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken | Joined]:
     """Whether nothing more is to come of the step on the way forward."""
     return type(step) in DONE
 
@@ -323,7 +323,7 @@ def is_executing(step: StepState | None) -> TypeIs[Running | Undoing | Probing]:
 
 def execution_of(step: Running | Undoing | Probing) -> int:
     """The number of the execution, of those of its kind."""
-    return step.tries.probes if type(step) is Probing else step.tries.attempt
+    return step.attempts.probes if type(step) is Probing else step.attempts.attempt
 
 
 class Buffered(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -331,7 +331,7 @@ class Buffered(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
     seq: int
     name: str
-    about: Digest = Digest(b"")
+    correlation: Digest = Digest(b"")
     expires: Moment | None = None
 
 
@@ -345,7 +345,7 @@ class SagaState(_OfPlan, frozen=True, gc=False, array_like=True):
     """A saga. `steps` are in the plan's order; `rev` is the number of events folded so far.
 
     `at` is the latest moment any event brought. `events` are the journal entries of outside events, `latest` the one
-    that the current step may see first. `crashes` counts takeovers without progress; `alone` says that the last of
+    that the current step may see first. `failed_takeovers` counts takeovers without progress; `isolated` says that the last of
     them had a process to itself.
     """
 
@@ -354,10 +354,10 @@ class SagaState(_OfPlan, frozen=True, gc=False, array_like=True):
     goal: Goal = Goal.FORWARD
     steps: tuple[StepState, ...] = ()
     events: tuple[int, ...] = ()
-    latest: int = 0
-    crashes: int = 0
-    alone: bool = False
-    begins: Moment = Moment(0)
+    latest_event_seq: int = 0
+    failed_takeovers: int = 0
+    isolated: bool = False
+    begins_at: Moment = Moment(0)
     """No step starts before."""
     deadline: Moment | None = None
     """When a saga that still goes forward turns back; None if it may take as long as it takes."""

@@ -22,7 +22,7 @@ The law it keeps (the numbers are those of the invariants in `invariants/`):
 - A step that fans out is done when each of its items is; items are steps of their own, of which no more run at once than
   the plan says.
 
-An event is folded in two moves. First its own rule changes the steps it names. Then `_settle` does what the new
+An event is folded in two moves. First its own rule changes the steps it names. Then `_apply_consequences` does what the new
 situation asks for: bind inputs, begin or continue the rollback, or end. The effects are read off by comparing before
 and after (`Fold.decided`), so that they can never disagree with the state.
 """
@@ -33,6 +33,7 @@ from typing import assert_never
 
 from returns.result import Failure, Success
 
+from saga_fn.core.chain import advance, begin
 from saga_fn.core.effects import Decision, Refusal, Rejection, Transition
 from saga_fn.core.events import (
     AbortRequested,
@@ -63,10 +64,19 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.rules import doubt, forward, operators, ownership, pivot, plan_change, results, rollback, waits
+from saga_fn.core.rules import (
+    forward,
+    operators,
+    ownership,
+    pivot,
+    plan_change,
+    results,
+    rollback,
+    unknown_outcome,
+    waits,
+)
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.state import Exhausted, Goal, SagaState
-from saga_fn.core.straight import advance, begin
+from saga_fn.core.state import FailedForGood, Goal, SagaState
 from saga_fn.core.way_back import go_on_back, turn_back
 
 
@@ -91,11 +101,11 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
         moved = turn_back(plan, state, event)
     elif type(event) is CompensationSucceeded:
         moved = go_on_back(plan, state, event)
-    return in_general(plan, state, event) if moved is None else Success(moved)
+    return by_general_rules(plan, state, event) if moved is None else Success(moved)
 
 
-def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
-    """The answer of `transition`, by the rules themselves: `straight.py` and `way_back.py` only know some in short."""
+def by_general_rules(plan: Plan, state: SagaState | None, event: Event) -> Decision:
+    """The answer of `transition`, by the rules themselves: `chain.py` and `way_back.py` only know some in short."""
     if state is None:
         if not isinstance(event, Started):
             return Failure(Rejection(Refusal.NOT_STARTED))
@@ -115,7 +125,7 @@ def in_general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     if refused is not None:
         return Failure(refused)
     # A saga that is handed back is left as it is, for its next owner to settle.
-    needs = () if type(event) is HandedBack else _settle(fold)
+    needs = () if type(event) is HandedBack else _apply_consequences(fold)
     return Success(fold.decided(needs))
 
 
@@ -124,7 +134,7 @@ def _unborn(plan: Plan, event: Started) -> SagaState:
     begins = Moment(event.at + event.delay)
     limit = plan.data.deadline
     deadline = None if limit is None else Moment(max(event.at, begins) + limit)
-    return SagaState(plan=event.plan, rev=0, at=event.at, begins=begins, deadline=deadline)
+    return SagaState(plan=event.plan, rev=0, at=event.at, begins_at=begins, deadline=deadline)
 
 
 def _change(fold: Fold, event: Event) -> Rejection | None:
@@ -137,7 +147,7 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
         case Started():
             pass
         case Ticked():
-            waits.fire(fold)
+            waits.fire_timers(fold)
         case Resumed():
             ownership.resumed(fold, event)
         case CompensationSucceeded():
@@ -147,9 +157,9 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
         case CompensationWaits():
             return waits.compensation_waits(fold, event)
         case ProbeAnswered():
-            return doubt.probe_answered(fold, event)
+            return unknown_outcome.probe_answered(fold, event)
         case ProbeFailed():
-            return doubt.probe_failed(fold, event)
+            return unknown_outcome.probe_failed(fold, event)
         case EventReceived():
             return waits.event_received(fold, event)
         case WaitDefaulted():
@@ -179,14 +189,14 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
     return None
 
 
-def _settle(fold: Fold) -> tuple[StepId, ...]:
+def _apply_consequences(fold: Fold) -> tuple[StepId, ...]:
     """The second move: whatever the situation asks for. Gives the steps that lack nothing but their input to start."""
-    if fold.plan.settles:
-        doubt.look_into(fold)
-    if fold.goal is Goal.FORWARD and Exhausted in map(type, fold.steps.values()):
+    if fold.plan.has_unknown_policies:
+        unknown_outcome.settle_unknown_outcomes(fold)
+    if fold.goal is Goal.FORWARD and FailedForGood in map(type, fold.steps.values()):
         rollback.turn_back(fold)
     if fold.plan.pivot is not None:
-        pivot.mind(fold)
+        pivot.enforce_pivot(fold)
     match fold.goal:
         case Goal.FORWARD:
             return forward.go_forward(fold)

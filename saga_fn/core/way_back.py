@@ -1,6 +1,6 @@
 """The way back of a chain of steps, in short: what `transition` answers when a step has failed for good, and from then on.
 
-As with the straight way (`straight.py`) these functions give exactly what the general rules would, or None where they do
+As with the straight way (`chain.py`) these functions give exactly what the general rules would, or None where they do
 not know. They know no doubt, no pivot, no wait and no budget in time: the general rules answer for all of those.
 """
 
@@ -8,37 +8,37 @@ from __future__ import annotations
 
 from typing import Final
 
+from saga_fn.core.chain import GIVEN_UP, isolated
 from saga_fn.core.effects import RunCompensation, Transition
 from saga_fn.core.events import CompensationSucceeded, FailureKind, StepFailed
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.rules.attempts import failed
 from saga_fn.core.state import (
-    Exhausted,
+    Attempts,
+    FailedForGood,
     Goal,
     NotTaken,
     SagaState,
     Skipped,
     StepState,
     Succeeded,
-    Tries,
     Undoing,
     Undone,
 )
-from saga_fn.core.straight import GIVEN_UP, alone
 
 _AT_REST: Final = frozenset({Succeeded, Skipped, NotTaken, Undone})
 
 
 def turn_back(plan: Plan, state: SagaState, event: StepFailed) -> Transition | None:
     """The failure for good of the one step that runs: the last of what was done is undone, or the saga ends."""
-    last = alone(plan, state, event.step)
-    if last is None or last.tries.attempt != event.attempt or not _is_plain(plan):
+    last = isolated(plan, state, event.step)
+    if last is None or last.attempts.attempt != event.attempt or not _is_plain(plan):
         return None
-    tries, at = failed(last.tries), Moment(max(state.at, event.at))
-    if tries.doubt or tries.until > at or not _is_for_good(plan.step(event.step), event, tries):
+    attempts, at = failed(last.attempts), Moment(max(state.at, event.at))
+    if attempts.doubt or attempts.may_run_until > at or not _is_for_good(plan.step(event.step), event, attempts):
         return None
-    return _undo_next(plan, state, at, [*state.steps[:-1], Exhausted(last.step, tries)])
+    return _undo_next(plan, state, at, [*state.steps[:-1], FailedForGood(last.step, attempts)])
 
 
 def go_on_back(plan: Plan, state: SagaState, event: CompensationSucceeded) -> Transition | None:
@@ -52,11 +52,13 @@ def go_on_back(plan: Plan, state: SagaState, event: CompensationSucceeded) -> Tr
     found = False
     for step in state.steps:
         if type(step) is Undoing:
-            if step.step != event.step or step.tries.attempt != event.attempt:
+            if step.step != event.step or step.attempts.attempt != event.attempt:
                 return None
             found = True
             steps.append(Undone(step.step, step.seq))
-        elif type(step) in _AT_REST or (type(step) is Exhausted and not step.tries.doubt and step.tries.until <= at):
+        elif type(step) in _AT_REST or (
+            type(step) is FailedForGood and not step.attempts.doubt and step.attempts.may_run_until <= at
+        ):
             steps.append(step)
         else:
             return None
@@ -68,16 +70,16 @@ def _is_plain(plan: Plan) -> bool:
         plan.is_chain
         and plan.pivot is None
         and plan.data.compensate_on_failure
-        and not (plan.settles or plan.waits or plan.budgets)
+        and not (plan.has_unknown_policies or plan.waits or plan.budgets)
     )
 
 
-def _is_for_good(planned: PlannedStep, event: StepFailed, tries: Tries) -> bool:
+def _is_for_good(planned: PlannedStep, event: StepFailed, attempts: Attempts) -> bool:
     """Whether nothing grants another attempt after this failure."""
     if event.kind is FailureKind.ERROR:
         # What only asks to be tried again later has a budget of its own, where no policy was chosen.
-        return tries.failures >= planned.retry.attempts and (event.after is None or planned.own_retry)
-    return event.kind is FailureKind.FATAL or event.kind is FailureKind.REFUSED
+        return attempts.failures >= planned.retry.attempts and (event.after is None or planned.own_retry)
+    return event.kind is FailureKind.FATAL or event.kind is FailureKind.BUSINESS_ERROR
 
 
 def _undo_next(plan: Plan, state: SagaState, at: Moment, steps: list[StepState]) -> Transition | None:
@@ -87,8 +89,8 @@ def _undo_next(plan: Plan, state: SagaState, at: Moment, steps: list[StepState])
         if type(step) is Succeeded:
             planned = plan.step(step.step)
             if planned.compensable:
-                tries = Tries(1, since=at if planned.undo_retry.within else Moment(0))
-                steps[place] = Undoing(step.step, step.seq, tries)
+                attempts = Attempts(1, first_attempt_at=at if planned.undo_retry.within else Moment(0))
+                steps[place] = Undoing(step.step, step.seq, attempts)
                 run = RunCompensation(step.step, 1, step.seq, 0)
                 return Transition(_moved(state, at, Goal.ROLLBACK, steps), (), (), (run,))
     return Transition(_moved(state, at, Goal.COMPENSATED, steps), (), GIVEN_UP, ())
@@ -96,5 +98,12 @@ def _undo_next(plan: Plan, state: SagaState, at: Moment, steps: list[StepState])
 
 def _moved(state: SagaState, at: Moment, goal: Goal, steps: list[StepState]) -> SagaState:
     return SagaState(
-        state.rev + 1, at, goal, tuple(steps), state.events, state.latest, begins=state.begins, plan=state.plan
+        state.rev + 1,
+        at,
+        goal,
+        tuple(steps),
+        state.events,
+        state.latest_event_seq,
+        begins_at=state.begins_at,
+        plan=state.plan,
     )

@@ -100,7 +100,7 @@ def compile_step(step_id: StepId, parts: StepParts, options: StepOptions, map_in
         compensation_waits_for=options.get("compensation_waits_for"),
         probe=parts.probe,
         probe_timeout=seconds_of_option("probe_timeout", options.get("probe_timeout", timeout)),
-        fans_out=bool(parts.width),
+        fans_out=bool(parts.concurrency),
     )
 
 
@@ -120,7 +120,7 @@ def plan_step(step_id: StepId, parts: StepParts, options: StepOptions, after: tu
         probe_retry=options.get("probe_retry_policy", _DEFAULT_PROBE_RETRY).schedule() if probes else RetrySchedule(),
         undo_waits_for=() if event is None else event.names,
         conditional=parts.when is not None,
-        width=parts.width,
+        concurrency=parts.concurrency,
         undo_parks="compensation_retry_policy" not in options,
         unknown_retry=options.get("unknown_retry_policy", _DEFAULT_UNKNOWN_RETRY).schedule(),
         undoes_in_doubt=undoes_in_doubt(way, takes=parts.undo_takes, gives=parts.output_type.tp),

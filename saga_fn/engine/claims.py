@@ -17,7 +17,7 @@ from saga_fn.engine.hold.room import rooms as rooms_of
 from saga_fn.engine.observe.of_process import ClaimRound
 from saga_fn.engine.observe.of_sagas import SagaNotClaimable
 from saga_fn.errors import StoreError, StoreUnavailableError
-from saga_fn.store.faults import is_an_answer
+from saga_fn.store.errors import is_an_answer
 from saga_fn.store.records import ClaimedSaga
 
 _MOST_CLAIMS: Final = 500
@@ -159,7 +159,7 @@ class Claims:
         for saga_id in found:
             try:
                 claim = await engine.store.claim(
-                    saga_id, owner=engine.owner, lease=engine.options.lease, past_locks=True
+                    saga_id, owner=engine.owner, lease=engine.options.lease, skip_locked=True
                 )
             except StoreError as refusal:
                 if not is_an_answer(refusal):
@@ -227,7 +227,7 @@ async def drive_one(engine: SagaEngine, saga_id: UUID) -> bool:
     """Claim and drive one saga until it is given up; False if it could not be claimed."""
     await engine.roster.beat()
     sent = time.monotonic()
-    claim = await engine.store.claim(saga_id, owner=engine.owner, lease=engine.options.lease, past_locks=True)
+    claim = await engine.store.claim(saga_id, owner=engine.owner, lease=engine.options.lease, skip_locked=True)
     if claim is None:
         return False
     tasks = await engine.drive_claimed([claim], sent)

@@ -20,11 +20,11 @@ from returns.result import Success
 from saga_fn.core.effects import Action
 from saga_fn.core.event_kinds import is_claim
 from saga_fn.core.events import PlanChanged, SagaParked
+from saga_fn.core.facts import parked_by_plan, takeovers
 from saga_fn.core.flaws import misfit_in
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.owning import entries_needed, recorded_events, recorded_steps
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import parked_by_plan, takeovers
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Committer
@@ -33,7 +33,7 @@ from saga_fn.engine.drive.interpreter import Interpreter, first_events
 from saga_fn.engine.drive.misfit import misfit_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_aside
-from saga_fn.engine.hold.ends import Ends
+from saga_fn.engine.hold.end_watch import Ends
 from saga_fn.engine.hold.leases import LeaseKeeper
 from saga_fn.engine.hold.roster import Roster
 from saga_fn.engine.hold.suspects import TWICE, Suspects
@@ -49,7 +49,7 @@ from saga_fn.engine.registry import Registry
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
-from saga_fn.store.faults import RowRefusedError, is_an_answer
+from saga_fn.store.errors import RowRejectedError, is_an_answer
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
@@ -95,7 +95,7 @@ class SagaEngine:
         self._judged: set[str] = set()
         self._roused: Seldom = Seldom(_ROUSED_AGAIN)
         """Sagas with a full inbox, which it is no use to have read at each event that is refused."""
-        self.sweep: Sweep = Sweep(store, self.registry, self.observers, self.announce, self.have_read)
+        self.sweep: Sweep = Sweep(store, self.registry, self.observers, self.notify_processes, self.have_read)
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()
@@ -156,7 +156,7 @@ class SagaEngine:
                 continue
             try:
                 await self.store.kept_events.knows(0, name)
-            except RowRefusedError:
+            except RowRejectedError:
                 self.registry.left_out.add(name)
                 self.observers.tell(NameLeftOut(name))
             self._judged.add(name)
@@ -255,8 +255,8 @@ class SagaEngine:
             owner=self.owner,
             trace_id=claim.trace_id,
             aggregation_id=claim.aggregation_id,
-            signals=claim.signals,
-            seen=-1,  # unknown: whatever letters there are get read before anything is decided
+            inbox_sent=claim.inbox_sent,
+            inbox_seen=-1,  # unknown: whatever messages there are get read before anything is decided
             last_error=claim.last_error,
             deadline=sent + self.options.lease.total_seconds(),
             max_payload_bytes=self.options.max_payload_bytes,
@@ -265,8 +265,8 @@ class SagaEngine:
             results={step: recorded[claim.id, seq] for step, seq in recorded_steps(state) if plan.gives(step)},
             events={seq: recorded[claim.id, seq].payload or b"null" for seq in recorded_events(state)},
         )
-        if not claim.signals:
-            saga.seen = 0
+        if not claim.inbox_sent:
+            saga.inbox_seen = 0
         first = await self._first_events(claim, saga, state)
         if first is None:
             return None
@@ -287,7 +287,7 @@ class SagaEngine:
 
         None if the saga was handed back instead: its state fits the plan of another process, or may do so.
         """
-        resumed = first_events(claim.now, takeover=claim.takeover, alone=False)
+        resumed = first_events(claim.now, takeover=claim.takeover, isolated=False)
         if claim.plan == saga.plan.id and not parked_by_plan(state):
             return resumed
         changed = PlanChanged(claim.now, saga.plan.id)
@@ -312,15 +312,15 @@ class SagaEngine:
     ) -> None:
         """Run a suspect when it is its turn."""
 
-        def begin(alone: bool) -> None:
-            interpreter.begin([*first, *first_events(claim.now, takeover=claim.takeover, alone=alone)])
+        def begin(isolated: bool) -> None:
+            interpreter.begin([*first, *first_events(claim.now, takeover=claim.takeover, isolated=isolated)])
 
         await self.suspects.run(interpreter, takeovers, begin)
 
     def _ran_apart(self, interpreter: Interpreter) -> None:
         self._suspects_apart.pop(interpreter.saga.id, None)
         if not interpreter.begun:  # somebody has cancelled the task that was to begin it
-            interpreter.abandon()
+            interpreter.leave_to_lease()
         self.on_slot_freed()
 
     def _slot_freed(self) -> None:
@@ -378,7 +378,7 @@ class SagaEngine:
             self.ends.left(saga.id)
         self.on_slot_freed()
 
-    def announce(self, saga_id: UUID | None) -> None:
+    def notify_processes(self, saga_id: UUID | None) -> None:
         """Tell whoever may want to know, here and elsewhere, that this saga has mail (None: that some saga is due).
 
         A hint that may be lost.
@@ -386,21 +386,21 @@ class SagaEngine:
         if saga_id is None:
             self.on_due(None)
         else:
-            self.nudge(saga_id)
+            self.recheck_inbox(saga_id)
         self.hints.send(saga_id)
 
     async def have_read(self, saga_id: UUID) -> None:
-        """Have an inbox read that is full: its letters may be such as nobody has counted, for which no saga becomes due."""
+        """Have an inbox read that is full: its messages may be such as nobody has counted, for which no saga becomes due."""
         if self._roused.lets(saga_id):
             await self.store.rouse(saga_id)
-            self.announce(saga_id)
-            self.announce(None)
+            self.notify_processes(saga_id)
+            self.notify_processes(None)
 
-    def nudge(self, saga_id: UUID) -> None:
+    def recheck_inbox(self, saga_id: UUID) -> None:
         """A saga has mail; if it is held here, its interpreter looks now."""
         interpreter = self.held.get(saga_id)
         if interpreter is not None:
-            interpreter.nudge()
+            interpreter.recheck_inbox()
 
     def lose(self, saga_id: UUID) -> None:
         """A saga was taken from this process."""
@@ -439,7 +439,7 @@ class SagaEngine:
         if self.held:
             self.observers.tell(StopLeaves(tuple(self.held)))
         for interpreter in list(self.held.values()):
-            interpreter.abandon()
+            interpreter.leave_to_lease()
         await self.committer.stop(_CLEAN_UP)
         self.clock.timeouts.stop()
         await cut_short((spawn(self.roster.leave()),), _CLEAN_UP, first=_CLEAN_UP)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, ParamSpec, TypeVar
 
 from saga_fn.errors import PayloadError, SagaError, StoreRefusedError, StoreUnavailableError
-from saga_fn.store.faults import RowRefusedError, StoreBusyError
+from saga_fn.store.errors import RowRejectedError, StoreBusyError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -17,7 +17,7 @@ _ENTERED_AND_LEFT: Final = ("__aenter__", "__aexit__")
 _MARK: Final = "__judges_its_own__"
 
 
-def public_error(error: RowRefusedError | StoreBusyError) -> SagaError:
+def public_error(error: RowRejectedError | StoreBusyError) -> SagaError:
     """What a caller is told where a store says this, and nobody on the way could do anything about it."""
     if isinstance(error, StoreBusyError):
         return StoreUnavailableError(error.fact, hint="make the same call again")
@@ -32,7 +32,7 @@ def public_error(error: RowRefusedError | StoreBusyError) -> SagaError:
     )
 
 
-INTERNAL: Final = (RowRefusedError, StoreBusyError)
+INTERNAL: Final = (RowRejectedError, StoreBusyError)
 """What the library's own parts tell each other."""
 
 

@@ -21,10 +21,10 @@ from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store._queries import Queries
 from saga_fn.store.connection import Connection, Pool, check_loop
 from saga_fn.store.connections import BorrowedConnections, Connections, OwnConnections, learn_types_within
-from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart, told_of_given
+from saga_fn.store.driver_errors import DRIVER_ERRORS, told_of_given, translate_driver_error
 from saga_fn.store.dsn import read_dsn
-from saga_fn.store.faults import RowLockedError
-from saga_fn.store.hearing import Listener
+from saga_fn.store.errors import RowLockedError
+from saga_fn.store.listener import Listener
 from saga_fn.store.migrate import check_schema, migrate, refuse_read_only
 from saga_fn.store.pool_check import check_codecs, leave_place, take_place
 from saga_fn.store.records import moment_of
@@ -32,7 +32,7 @@ from saga_fn.timeouts import Timeouts
 
 T = TypeVar("T")
 
-PATIENCE: Final = 20
+LOCK_TIMEOUT: Final = 20
 """Milliseconds that a statement waits for a row that another session has locked."""
 _LONGEST_PAUSE = 0.25
 
@@ -74,13 +74,13 @@ class Database:
             address = read_dsn(source, statement_cache_size=statement_cache_size)
             self._work: Connections = OwnConnections(address, size=max(1, pool_size - 1))
             self._control: Connections = OwnConnections(address, size=1)
-            self._hearing: Connections = OwnConnections(address, size=1)
+            self._for_listening: Connections = OwnConnections(address, size=1)
         else:
             self._work = self._control = BorrowedConnections(source, limit=max_connections, judge=self._judge)
-            self._hearing = BorrowedConnections(source, limit=1, judge=self._judge)
+            self._for_listening = BorrowedConnections(source, limit=1, judge=self._judge)
         self._hears_apart = listen_dsn is not None
         if listen_dsn is not None:
-            self._hearing = OwnConnections(read_dsn(listen_dsn), size=1)
+            self._for_listening = OwnConnections(read_dsn(listen_dsn), size=1)
         self._ahead = time.time() - time.monotonic()
         self._listening: asyncio.Task[None] | None = None
         self._judged: WeakSet[object] = WeakSet()
@@ -96,7 +96,7 @@ class Database:
             by_pool = listens and not self._hears_apart
             take_place(self._pool, listens=by_pool, max_connections=self._max_connections)
             self._listens_by_pool = by_pool
-        for connections in (self._work, self._control, self._hearing):
+        for connections in (self._work, self._control, self._for_listening):
             connections.begin_life()
         if migrate:
             await self._migrate()
@@ -107,7 +107,7 @@ class Database:
         if listens and listen is not None:
             self.listener = Listener(
                 self.schema,
-                connect=lambda: self._translating(self._hearing),
+                connect=lambda: self._translating(self._for_listening),
                 call=self.notify,
                 told=listen,
                 is_closing=self._is_closing,
@@ -142,13 +142,13 @@ class Database:
         if self._listens_by_pool and self._pool is not None:
             self._listens_by_pool = False
             leave_place(self._pool)
-        await asyncio.gather(self._work.close(), self._control.close(), self._hearing.close())
+        await asyncio.gather(self._work.close(), self._control.close(), self._for_listening.close())
 
     def now(self) -> Moment:
         """The database's time: its last word, and what this process's monotonic clock says has passed since."""
         return Moment(int((self._ahead + time.monotonic()) * 1_000_000))
 
-    def heard(self, now: datetime) -> Moment:
+    def sync_clock(self, now: datetime) -> Moment:
         """Set the estimate by an answer just received: it was true a moment ago, so the estimate lags and never leads.
 
         Every way to a saga hears it first: a start keeps its plan, others read or claim. This machine's clock is never used.
@@ -226,4 +226,4 @@ class Database:
                 hint="see whether the server runs, is overloaded, or holds a lock on a table of the schema",
             ) from error
         except DRIVER_ERRORS as error:
-            raise told_apart(error) from error
+            raise translate_driver_error(error) from error

@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StatementFailedError, StoreBusyError
+from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 
 _ROW_REFUSED: Final = ("22", "23", "54")
 _CHARACTERS: Final = ("22021", "22P05")
@@ -68,12 +68,12 @@ _PASSING: Final = {
 }
 
 
-def told_apart(error: Exception) -> StoreError:
+def translate_driver_error(error: Exception) -> StoreError:
     """The store's error for a driver's. Parameters are not in its text."""
     if isinstance(error, asyncpg.PostgresError):
         return _told_by_server(error)
     if isinstance(error, asyncpg.DataError | ValueError | OverflowError):
-        unfit = RowRefusedError(f"a value cannot be sent to PostgreSQL: {type(error).__name__}")
+        unfit = RowRejectedError(f"a value cannot be sent to PostgreSQL: {type(error).__name__}")
         unfit.is_of_a_value = True
         return unfit
     if isinstance(error, asyncpg.InterfaceError) and "pool is clos" in str(error):
@@ -109,14 +109,14 @@ def told_of_given(error: Exception) -> StoreError:
             f"the connection given cannot be used now: {error}",
             hint="pass one that is open, and that no other task uses at the same time",
         )
-    return told_apart(error)
+    return translate_driver_error(error)
 
 
 def _told_by_server(error: asyncpg.PostgresError) -> StoreError:
     state: str = error.sqlstate or ""
     named = f"{type(error).__name__} ({state})"
     if state[:2] in _ROW_REFUSED:
-        refused = RowRefusedError(f"PostgreSQL refused the row: {named}")
+        refused = RowRejectedError(f"PostgreSQL refused the row: {named}")
         refused.constraint = error.constraint_name
         refused.is_of_a_value = state in _CHARACTERS
         return refused

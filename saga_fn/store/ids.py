@@ -27,7 +27,7 @@ os.register_at_fork(after_in_child=_unused.clear)  # a child must not give out w
 _uuid: Callable[[bytes], UUID] = lambda data: UUID(bytes=data)  # noqa: E731 - replaced by a class
 
 
-def make_ids_by(kind: Callable[[bytes], UUID]) -> None:
+def use_uuid_class(kind: Callable[[bytes], UUID]) -> None:
     """Make ids of this kind of UUID from now on: a driver may have one that is as good, and made in C."""
     global _uuid  # noqa: PLW0603 - which class stands for a UUID is one choice for the whole process
     _uuid = kind
@@ -57,7 +57,7 @@ def new_saga_id(*, name: str, aggregation_id: str | None = None, idempotency_key
 
 
 def new_uuid() -> UUID:
-    """A random id (version 4), for what no id need follow: tokens, writes, letters, owners."""
+    """A random id (version 4), for what no id need follow: tokens, writes, messages, owners."""
     return _uuid(_random())
 
 

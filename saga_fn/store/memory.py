@@ -35,14 +35,14 @@ from saga_fn.store.records import (
     Committed,
     DueWork,
     Entry,
+    InboxMessage,
     Inserted,
     JournalRecord,
-    Letter,
     Live,
+    MessageStatus,
     NewSaga,
-    Note,
-    Posted,
     Recorded,
+    RejectionRecord,
     SagaRecord,
     SagaWrite,
     Standing,
@@ -58,8 +58,8 @@ __all__ = ["MemoryStore"]
 
 
 @attrs.define
-class _Mail:
-    letter: Letter
+class _Stored:
+    message: InboxMessage
     answer: str | None = None
 
 
@@ -69,8 +69,8 @@ class _Saga:
 
     record: SagaRecord
     journal: list[JournalRecord] = attrs.field(factory=list)
-    inbox: list[_Mail] = attrs.field(factory=list)
-    notes: list[Note] = attrs.field(factory=list)
+    inbox: list[_Stored] = attrs.field(factory=list)
+    rejections: list[RejectionRecord] = attrs.field(factory=list)
 
 
 @final
@@ -138,7 +138,7 @@ class MemoryStore:
         sagas: Sequence[NewSaga],
         *,
         lease: timedelta,
-        patience: timedelta = KEY_WAIT,
+        lock_timeout: timedelta = KEY_WAIT,
         connection: Connection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free."""
@@ -166,7 +166,7 @@ class MemoryStore:
                 token=new.token,
                 owner=new.owner,
                 due_at=_due_of(new, at, lease),
-                signals=0,
+                inbox_sent=0,
                 retry_counter=0,
                 last_error=None,
                 created_at=at,
@@ -180,7 +180,7 @@ class MemoryStore:
             inserted.add(new.id)
         return Inserted(frozenset(inserted), now)
 
-    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
+    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it."""
         now = self.now()
         applied: dict[UUID, int] = {}
@@ -190,10 +190,10 @@ class MemoryStore:
                 continue
             row = saga.record
             stands = row.token == write.token and row.rev == write.rev
-            if not stands or write.seen not in (None, row.signals):
+            if not stands or write.inbox_seen not in (None, row.inbox_sent):
                 continue
             self._apply(saga, write, now)
-            applied[write.id] = row.signals
+            applied[write.id] = row.inbox_sent
         return Committed(applied, now)
 
     def _apply(self, saga: _Saga, write: SagaWrite, now: Moment) -> None:
@@ -219,7 +219,7 @@ class MemoryStore:
         self._journal(saga, write.rev + 1, write.entries, write.writer)
         answers = dict(write.answers)
         for mail in saga.inbox:
-            mail.answer = answers.get(mail.letter.id, mail.answer)
+            mail.answer = answers.get(mail.message.id, mail.answer)
 
     def _journal(self, saga: _Saga, first: int, entries: Iterable[Entry], writer: UUID) -> None:
         for seq, entry in enumerate(entries, first):
@@ -264,7 +264,7 @@ class MemoryStore:
         return [row.id for row in sorted(due, key=lambda row: (row.due_at or row.created_at, row.id))[:limit]]
 
     async def claim(
-        self, saga_id: UUID, *, owner: UUID, lease: timedelta, past_locks: bool = False
+        self, saga_id: UUID, *, owner: UUID, lease: timedelta, skip_locked: bool = False
     ) -> ClaimedSaga | None:
         """Take this saga, due or not, unless it has ended or a lease on it is running."""
         saga = self._sagas.get(saga_id)
@@ -285,7 +285,7 @@ class MemoryStore:
             state=row.state,
             rev=row.rev,
             token=token,
-            signals=row.signals,
+            inbox_sent=row.inbox_sent,
             last_error=row.last_error,
             created_at=row.created_at,
             takeover=row.owner is not None,
@@ -300,7 +300,7 @@ class MemoryStore:
         over = saga.record.due_at
         assert over is not None, "an owned saga has a lease"
         taken = self._claimed(saga, owner, lease)
-        return TakenSaga(taken.token, taken.signals, moment_of(over), taken.now)
+        return TakenSaga(taken.token, taken.inbox_sent, moment_of(over), taken.now)
 
     async def renew(self, shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
         """Extend the leases on these sagas."""
@@ -310,7 +310,7 @@ class MemoryStore:
             saga = self._sagas.get(saga_id)
             if saga is not None and saga.record.token == token and saga.record.owner == owner:
                 saga.record = attrs.evolve(saga.record, due_at=time_of(now) + lease)
-                renewed[saga_id] = saga.record.signals
+                renewed[saga_id] = saga.record.inbox_sent
         return Committed(renewed, now)
 
     async def release(self, shard: int, held: Mapping[UUID, UUID], *, pause: timedelta = NO_PAUSE) -> None:
@@ -401,7 +401,7 @@ class MemoryStore:
         if saga is None:
             return None
         row = saga.record
-        return Standing(row.rev, row.token, row.signals, None if entry is None else entry.writer, self.now())
+        return Standing(row.rev, row.token, row.inbox_sent, None if entry is None else entry.writer, self.now())
 
     async def writers(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
         """Who wrote each of these journal entries."""
@@ -423,66 +423,66 @@ class MemoryStore:
                 return row.id
         return None
 
-    async def send(self, saga_id: UUID, letter: Letter) -> Posted:
-        """Leave a letter for the saga's owner."""
+    async def send(self, saga_id: UUID, message: InboxMessage) -> MessageStatus:
+        """Leave a message for the saga's owner."""
         saga = self._sagas.get(saga_id)
         if saga is None or saga.record.ended_at is not None:
-            return Posted.NOBODY
+            return MessageStatus.NO_ACTIVE_SAGA
         unread = sum(mail.answer is None for mail in saga.inbox)
-        if letter.kind == "event" and unread >= MOST_UNREAD and not self._has(saga_id, letter.id):
-            return Posted.FULL
-        return Posted.STORED if self._post(saga_id, letter) else Posted.KNOWN
+        if message.kind == "event" and unread >= MOST_UNREAD and not self._has(saga_id, message.id):
+            return MessageStatus.FULL
+        return MessageStatus.STORED if self._post(saga_id, message) else MessageStatus.DUPLICATE
 
-    def _post(self, saga_id: UUID, letter: Letter) -> bool:
-        """Put a letter into the inbox of a saga, and count it; False if it is there."""
-        if self._has(saga_id, letter.id):
+    def _post(self, saga_id: UUID, message: InboxMessage) -> bool:
+        """Put a message into the inbox of a saga, and count it; False if it is there."""
+        if self._has(saga_id, message.id):
             return False
         saga = self._sagas[saga_id]
-        saga.inbox.append(_Mail(letter))
+        saga.inbox.append(_Stored(message))
         self._rouse(saga)
         return True
 
-    def _has(self, saga_id: UUID, letter_id: UUID) -> bool:
-        return any(mail.letter.id == letter_id for mail in self._sagas[saga_id].inbox)
+    def _has(self, saga_id: UUID, message_id: UUID) -> bool:
+        return any(mail.message.id == message_id for mail in self._sagas[saga_id].inbox)
 
     def _rouse(self, saga: _Saga) -> None:
         row = saga.record
         due = time_of(self.now()) if row.owner is None and row.wakes_on_message else row.due_at
-        saga.record = attrs.evolve(row, signals=row.signals + 1, due_at=due)
+        saga.record = attrs.evolve(row, inbox_sent=row.inbox_sent + 1, due_at=due)
 
     async def rouse(self, saga_id: UUID) -> None:
-        """Have the saga's inbox read, though no letter was stored."""
+        """Have the saga's inbox read, though no message was stored."""
         saga = self._sagas.get(saga_id)
         if saga is not None and saga.record.ended_at is None:
             self._rouse(saga)
 
-    async def letters(self, saga_id: UUID) -> list[Letter]:
-        """The letters nobody has answered, oldest first; `MOST_READ` at most."""
+    async def messages(self, saga_id: UUID) -> list[InboxMessage]:
+        """The messages nobody has answered, oldest first; `MOST_READ` at most."""
         saga = self._sagas.get(saga_id)
-        return [] if saga is None else [mail.letter for mail in saga.inbox if mail.answer is None][:MOST_READ]
+        return [] if saga is None else [mail.message for mail in saga.inbox if mail.answer is None][:MOST_READ]
 
-    async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:
-        """Answer a letter that changed nothing."""
+    async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:
+        """Answer a message that changed nothing."""
         for mail in self._sagas[saga_id].inbox:
-            if mail.letter.id == letter_id and mail.answer is None:
+            if mail.message.id == message_id and mail.answer is None:
                 mail.answer = answer
 
-    async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
-        """The answer to a letter."""
+    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
+        """The answer to a message."""
         saga = self._sagas.get(saga_id)
         mails = [] if saga is None else saga.inbox
-        return next((mail.answer for mail in mails if mail.letter.id == letter_id), None)
+        return next((mail.answer for mail in mails if mail.message.id == message_id), None)
 
-    async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
+    async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""
         saga = self._sagas.get(saga_id)
         if saga is not None:
-            saga.notes.append(Note(kind, detail, time_of(self.now())))
+            saga.rejections.append(RejectionRecord(kind, detail, time_of(self.now())))
 
-    async def notes(self, saga_id: UUID) -> list[Note]:
+    async def rejections(self, saga_id: UUID) -> list[RejectionRecord]:
         """The records beside the journal, in order."""
         saga = self._sagas.get(saga_id)
-        return [] if saga is None else list(saga.notes)
+        return [] if saga is None else list(saga.rejections)
 
     async def keep_plan(self, plan: Plan) -> None:
         """Store the plan."""

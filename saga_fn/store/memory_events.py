@@ -19,9 +19,9 @@ from saga_fn.store.records import (
     MOST_KEPT,
     MOST_UNREAD,
     STRANDED_AT_ONCE,
+    InboxMessage,
     KeptEvent,
-    Letter,
-    Posted,
+    MessageStatus,
     SagaRecord,
     time_of,
 )
@@ -49,12 +49,12 @@ class MemoryKeptEvents:
         self,
         store: Store,
         sagas: Callable[[], Iterable[SagaRecord]],
-        post: Callable[[UUID, Letter], bool],
+        post: Callable[[UUID, InboxMessage], bool],
         has: Callable[[UUID, UUID], bool],
     ) -> None:
-        """`sagas` gives the rows of all sagas in the store, `post` puts a letter into an inbox: False if that has it.
+        """`sagas` gives the rows of all sagas in the store, `post` puts a message into an inbox: False if that has it.
 
-        `has` says whether a saga's inbox has a letter of that id.
+        `has` says whether a saga's inbox has a message of that id.
         """
         self._store = store
         self._sagas = sagas
@@ -66,52 +66,52 @@ class MemoryKeptEvents:
         self,
         shard: int,
         key: tuple[str, str],
-        letter: Letter,
+        message: InboxMessage,
         event: str,
         *,
         expires: Moment | None,
         for_next: bool,
-    ) -> Posted:
+    ) -> MessageStatus:
         """Store an event for the saga that is, or will be, active under that key, if there is room for it."""
-        if (*key, letter.id) in self._events:
-            return Posted.KNOWN
+        if (*key, message.id) in self._events:
+            return MessageStatus.DUPLICATE
         if not for_next and await self._is_over(shard, key):
-            return await self._after_end(key, letter.id)
+            return await self._after_end(key, message.id)
         if len(self._kept_for(key)) >= MOST_KEPT:
-            return Posted.FULL
+            return MessageStatus.FULL
         at = time_of(self._store.now())
         until = at + KEPT_FOR if expires is None else min(time_of(expires), at + KEPT_FOR)
-        self._events[*key, letter.id] = _Event(KeptEvent(*key, letter.id, event, letter.body, at, until), for_next)
-        return Posted.STORED
+        self._events[*key, message.id] = _Event(KeptEvent(*key, message.id, event, message.body, at, until), for_next)
+        return MessageStatus.STORED
 
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
         """Put what is kept for the key into the inbox of its active saga."""
         saga_id = await self._store.active(shard, *key)
         if saga_id is None:
             return None
-        room = max(0, MOST_UNREAD - len(await self._store.letters(saga_id)))
+        room = max(0, MOST_UNREAD - len(await self._store.messages(saga_id)))
         kept = self._kept_for(key)[: min(HANDED_OVER_AT_ONCE, room)]
         for each in kept:
-            each.repeated = not self._post(saga_id, Letter(each.kept.id, "event", each.kept.body))
+            each.repeated = not self._post(saga_id, InboxMessage(each.kept.id, "event", each.kept.body))
             each.saga_id = saga_id
         return saga_id if kept else None
 
-    async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
+    async def recipient_of(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | MessageStatus | None:
         """The saga that has got this event for a key, or what else became of it."""
         found = self._events.get((*key, event_id))
         if found is None:
             return None
         if found.repeated:
-            return Posted.KNOWN
+            return MessageStatus.DUPLICATE
         if found.saga_id is None and self._is_left(found):
             found.kept = attrs.evolve(found.kept, expires_at=time_of(self._store.now()))
             return await self._after_end(key, event_id)
         return found.saga_id
 
-    async def _after_end(self, key: tuple[str, str], event_id: UUID) -> Posted:
+    async def _after_end(self, key: tuple[str, str], event_id: UUID) -> MessageStatus:
         """KNOWN for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
         over = [row.id for row in self._sagas() if (row.name, row.aggregation_id) == key and row.ended_at is not None]
-        return Posted.KNOWN if any(self._has(saga_id, event_id) for saga_id in over) else Posted.ENDED
+        return MessageStatus.DUPLICATE if any(self._has(saga_id, event_id) for saga_id in over) else MessageStatus.ENDED
 
     async def discard(self, shard: int, key: tuple[str, str], event: str | None) -> int:
         """Forget what waits for a saga of that key."""
@@ -137,7 +137,7 @@ class MemoryKeptEvents:
         of_key = [row for row in self._sagas() if (row.name, row.aggregation_id) == event.key]
         return not any(row.ended_at is None and row.created_at <= event.kept.sent_at for row in of_key)
 
-    async def stranded(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
+    async def undelivered(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
         """The first keys after that one whose active saga has not got all that it gets."""
         keys = sorted({each.key for each in self._kept() if each.key > after})
         here = [key for key in keys if shard_of_key(key[1], self._store.shards) == shard]

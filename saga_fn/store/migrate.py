@@ -29,7 +29,7 @@ from saga_fn.store._migrations import BOOTSTRAP, MIGRATIONS
 from saga_fn.store._queries import InsertShardCount, MigrationRow, Queries, ServerRow
 from saga_fn.store.connection import Connection, Pool, check_loop
 from saga_fn.store.connections import connect
-from saga_fn.store.driver_errors import DRIVER_ERRORS, told_apart
+from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.migration import Migration
 from saga_fn.store.rights import RoleKind, grants, read_grant, tables_of
@@ -284,7 +284,7 @@ async def _connected(target: str | Connection | Pool) -> AsyncGenerator[Connecti
         try:
             own = await connect(read_dsn(target))
         except DRIVER_ERRORS as error:
-            raise told_apart(error) from error
+            raise translate_driver_error(error) from error
         try:
             yield own
         finally:

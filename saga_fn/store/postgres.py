@@ -17,9 +17,9 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, SagaStatus
 from saga_fn.store._queries import ClaimedRow, SentRow, TakenRow
 from saga_fn.store.connection import Connection, Pool, holdable
-from saga_fn.store.database import PATIENCE, Database
-from saga_fn.store.faults import RowLockedError
-from saga_fn.store.ids import make_ids_by, new_uuid, shard_of, shard_of_plan
+from saga_fn.store.database import LOCK_TIMEOUT, Database
+from saga_fn.store.errors import RowLockedError
+from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan, use_uuid_class
 from saga_fn.store.journal_rows import alike, journal_columns, sparse
 from saga_fn.store.migrate import read_only_error
 from saga_fn.store.postgres_events import PostgresKeptEvents
@@ -38,14 +38,14 @@ from saga_fn.store.records import (
     Committed,
     DueWork,
     Entry,
+    InboxMessage,
     Inserted,
     JournalRecord,
-    Letter,
     Live,
+    MessageStatus,
     NewSaga,
-    Note,
-    Posted,
     Recorded,
+    RejectionRecord,
     SagaRecord,
     SagaWrite,
     Standing,
@@ -62,7 +62,7 @@ from saga_fn.store.records import (
 from saga_fn.store.rights import Right, RoleKind, needs
 from saga_fn.store.schema_name import with_schema
 
-make_ids_by(pgproto.UUID)
+use_uuid_class(pgproto.UUID)
 
 _MOST_MILLISECONDS = 2**31 - 1
 """The longest lock_timeout there is; none would be 0."""
@@ -137,24 +137,24 @@ class PostgresStore:
         sagas: Sequence[NewSaga],
         *,
         lease: timedelta,
-        patience: timedelta = KEY_WAIT,
+        lock_timeout: timedelta = KEY_WAIT,
         connection: Connection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free."""
         async with self._on(connection) as chosen:
-            ids, now = await self._insert(chosen, shard, sagas, lease, _milliseconds(patience))
+            ids, now = await self._insert(chosen, shard, sagas, lease, _milliseconds(lock_timeout))
         if connection is None:
-            return Inserted(ids, self._database.heard(now))
+            return Inserted(ids, self._database.sync_clock(now))
         return Inserted(ids, self.now())  # the statement's now() is when the caller's transaction began
 
     async def _insert(
-        self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta, patience: int
+        self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta, lock_timeout: int
     ) -> tuple[frozenset[UUID], datetime]:
         if len(sagas) == 1 and _LONERS:
-            return await self._insert_one(connection, shard, sagas[0], lease, patience)
+            return await self._insert_one(connection, shard, sagas[0], lease, lock_timeout)
         rows = await self._database.queries.insert_sagas(
             connection,
-            patience=patience,
+            lock_timeout=lock_timeout,
             shard=shard,
             ids=[new.id for new in sagas],
             names=alike([new.name for new in sagas]),
@@ -178,11 +178,11 @@ class PostgresStore:
         return frozenset(row.id for row in rows if row.id is not None), rows[0].now
 
     async def _insert_one(
-        self, connection: Connection, shard: int, new: NewSaga, lease: timedelta, patience: int
+        self, connection: Connection, shard: int, new: NewSaga, lease: timedelta, lock_timeout: int
     ) -> tuple[frozenset[UUID], datetime]:
         row = await self._database.queries.insert_saga(
             connection,
-            patience=patience,
+            lock_timeout=lock_timeout,
             shard=shard,
             id=new.id,
             name=new.name,
@@ -208,24 +208,24 @@ class PostgresStore:
     def _on(self, connection: Connection | None) -> AbstractAsyncContextManager[Connection]:
         return self._database.work() if connection is None else self._database.within(connection)
 
-    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
+    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it, in one statement."""
-        if len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers and _LONERS and not past_locks:
+        if len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers and _LONERS and not skip_locked:
             return await self._commit_one(shard, writes[0], writes[0].entries[0])
-        answers = [(write.id, letter, answer) for write in writes for letter, answer in write.answers]
+        answers = [(write.id, message, answer) for write in writes for message, answer in write.answers]
         async with self._database.work() as connection:
             rows = await self._database.queries.commit_sagas(
                 connection,
                 shard=shard,
-                patience=PATIENCE,
-                past_locks=past_locks,
+                lock_timeout=LOCK_TIMEOUT,
+                skip_locked=skip_locked,
                 ids=[write.id for write in writes],
                 tokens=[write.token for write in writes],
                 revs=[write.rev for write in writes],
                 next_revs=sparse([None if len(write.entries) == 1 else write.state.rev for write in writes]),
                 releases=[write.release for write in writes],
                 dues=sparse([None if write.due is None else time_of(write.due) for write in writes]),
-                seens=sparse([write.seen for write in writes]),
+                inbox_seens=sparse([write.inbox_seen for write in writes]),
                 plans=alike([write.state.plan for write in writes]),
                 statuses=[write.projection.status for write in writes],
                 waits=sparse([waits_column(write.projection) or None for write in writes]),
@@ -234,11 +234,11 @@ class PostgresStore:
                 last_errors=sparse([write.last_error and holdable(connection, write.last_error) for write in writes]),
                 **journal_columns(writes),
                 a_saga_ids=[saga for saga, _, _ in answers],
-                a_ids=[letter for _, letter, _ in answers],
+                a_ids=[message for _, message, _ in answers],
                 a_answers=[answer for _, _, answer in answers],
             )
-        now = self._database.heard(rows[0].now) if rows else self.now()
-        return Committed({row.id: row.signals for row in rows}, now)
+        now = self._database.sync_clock(rows[0].now) if rows else self.now()
+        return Committed({row.id: row.inbox_sent for row in rows}, now)
 
     async def _commit_one(self, shard: int, write: SagaWrite, entry: Entry) -> Committed:
         async with self._database.work() as connection:
@@ -251,8 +251,8 @@ class PostgresStore:
                 next_rev=write.state.rev,
                 release=write.release,
                 due=None if write.due is None else time_of(write.due),
-                patience=PATIENCE,
-                seen=write.seen,
+                lock_timeout=LOCK_TIMEOUT,
+                inbox_seen=write.inbox_seen,
                 plan=write.state.plan,
                 status=write.projection.status,
                 waits=waits_column(write.projection),
@@ -270,7 +270,7 @@ class PostgresStore:
         return (
             Committed({}, self.now())
             if row is None
-            else Committed({row.id: row.signals}, self._database.heard(row.now))
+            else Committed({row.id: row.inbox_sent}, self._database.sync_clock(row.now))
         )
 
     # Ownership.
@@ -325,7 +325,7 @@ class PostgresStore:
             )
 
     async def claim(
-        self, saga_id: UUID, *, owner: UUID, lease: timedelta, past_locks: bool = False
+        self, saga_id: UUID, *, owner: UUID, lease: timedelta, skip_locked: bool = False
     ) -> ClaimedSaga | None:
         """Take this saga, due or not, unless it has ended or a lease on it is running."""
 
@@ -338,11 +338,11 @@ class PostgresStore:
                     token=new_uuid(),
                     owner=owner,
                     lease=lease,
-                    patience=PATIENCE,
+                    lock_timeout=LOCK_TIMEOUT,
                 )
 
         try:
-            row = await (claimed() if past_locks else self._database.persist(claimed))
+            row = await (claimed() if skip_locked else self._database.persist(claimed))
         except RowLockedError:
             return None
         return None if row is None else self._claimed(row)
@@ -361,13 +361,13 @@ class PostgresStore:
                     token=new_uuid(),
                     owner=owner,
                     lease=lease,
-                    patience=PATIENCE,
+                    lock_timeout=LOCK_TIMEOUT,
                 )
 
         row = await self._database.persist(taken)
         if row is None:
             return None
-        return TakenSaga(row.token, row.signals, moment_of(row.lease_end), self._database.heard(row.now))
+        return TakenSaga(row.token, row.inbox_sent, moment_of(row.lease_end), self._database.sync_clock(row.now))
 
     def _claimed(self, row: ClaimedRow) -> ClaimedSaga:
         return ClaimedSaga(
@@ -380,11 +380,11 @@ class PostgresStore:
             state=row.state,
             rev=row.rev,
             token=row.token,
-            signals=row.signals,
+            inbox_sent=row.inbox_sent,
             last_error=row.last_error,
             created_at=row.created_at,
             takeover=row.previous_owner is not None,
-            now=self._database.heard(row.now),
+            now=self._database.sync_clock(row.now),
         )
 
     async def renew(self, shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
@@ -394,8 +394,8 @@ class PostgresStore:
             rows = await self._database.queries.renew_leases(
                 connection, shard=shard, ids=ids, tokens=[held[saga] for saga in ids], owner=owner, lease=lease
             )
-        now = self._database.heard(rows[0].now) if rows else self.now()
-        return Committed({row.id: row.signals for row in rows}, now)
+        now = self._database.sync_clock(rows[0].now) if rows else self.now()
+        return Committed({row.id: row.inbox_sent for row in rows}, now)
 
     async def release(self, shard: int, held: Mapping[UUID, UUID], *, pause: timedelta = NO_PAUSE) -> None:
         """Give back claimed sagas as they are."""
@@ -418,7 +418,7 @@ class PostgresStore:
                 status=SET_ASIDE.status,
                 waits=waits_column(SET_ASIDE),
                 why=holdable(connection, why),
-                patience=PATIENCE,
+                lock_timeout=LOCK_TIMEOUT,
             )
 
     async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
@@ -434,7 +434,7 @@ class PostgresStore:
                     status=ENDED_UNREAD.status,
                     waits=waits_column(ENDED_UNREAD),
                     why=holdable(connection, why),
-                    patience=PATIENCE,
+                    lock_timeout=LOCK_TIMEOUT,
                 )
 
         return await self._database.persist(ended) > 0
@@ -472,14 +472,14 @@ class PostgresStore:
             token=row.token,
             owner=row.owner,
             due_at=row.due_at,
-            signals=row.signals,
+            inbox_sent=row.inbox_sent,
             retry_counter=row.retry_counter,
             last_error=row.last_error,
             created_at=row.created_at,
             updated_at=row.updated_at,
             ended_at=row.ended_at,
             leased=row.leased,
-            now=self._database.heard(row.now) if connection is None else self.now(),
+            now=self._database.sync_clock(row.now) if connection is None else self.now(),
         )
 
     async def live(self, shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:
@@ -514,7 +514,7 @@ class PostgresStore:
             )
         if row is None:
             return None
-        return Standing(row.rev, row.token, row.signals, row.writer, self._database.heard(row.now))
+        return Standing(row.rev, row.token, row.inbox_sent, row.writer, self._database.sync_clock(row.now))
 
     async def writers(self, shard: int, wanted: Sequence[tuple[UUID, int]]) -> dict[tuple[UUID, int], UUID]:
         """Who wrote each of these journal entries."""
@@ -533,74 +533,74 @@ class PostgresStore:
                 chosen, shard=shard, name=name, aggregation_id=aggregation_id
             )
 
-    # Mail and notes.
+    # Mail and rejections.
 
-    async def send(self, saga_id: UUID, letter: Letter) -> Posted:
-        """Leave a letter for the saga's owner, present or next."""
-        sent = await self._database.persist(lambda: self._send(saga_id, letter))
+    async def send(self, saga_id: UUID, message: InboxMessage) -> MessageStatus:
+        """Leave a message for the saga's owner, present or next."""
+        sent = await self._database.persist(lambda: self._send(saga_id, message))
         if sent.stored:
-            return Posted.STORED
+            return MessageStatus.STORED
         if sent.known or sent.told:  # or somebody else has sent it at the same moment
-            return Posted.KNOWN
-        return Posted.FULL if sent.is_full else Posted.NOBODY
+            return MessageStatus.DUPLICATE
+        return MessageStatus.FULL if sent.is_full else MessageStatus.NO_ACTIVE_SAGA
 
-    async def _send(self, saga_id: UUID, letter: Letter) -> SentRow:
+    async def _send(self, saga_id: UUID, message: InboxMessage) -> SentRow:
         async with self._database.work() as connection:
-            return await self._database.queries.send_letter(
+            return await self._database.queries.send_message(
                 connection,
                 shard=self._shard(saga_id),
                 saga_id=saga_id,
-                id=letter.id,
-                kind=letter.kind,
-                body=letter.body,
+                id=message.id,
+                kind=message.kind,
+                body=message.body,
                 most=MOST_UNREAD,
-                patience=PATIENCE,
+                lock_timeout=LOCK_TIMEOUT,
             )
 
     async def rouse(self, saga_id: UUID) -> None:
-        """Have the saga's inbox read, though no letter was stored."""
+        """Have the saga's inbox read, though no message was stored."""
         with suppress(RowLockedError):
             async with self._database.work() as connection:
                 await self._database.queries.rouse_saga(
-                    connection, shard=self._shard(saga_id), saga_id=saga_id, patience=PATIENCE
+                    connection, shard=self._shard(saga_id), saga_id=saga_id, lock_timeout=LOCK_TIMEOUT
                 )
 
-    async def letters(self, saga_id: UUID) -> list[Letter]:
-        """The letters nobody has answered, oldest first; `MOST_READ` at most."""
+    async def messages(self, saga_id: UUID) -> list[InboxMessage]:
+        """The messages nobody has answered, oldest first; `MOST_READ` at most."""
         async with self._database.work() as connection:
-            rows = await self._database.queries.read_letters(
+            rows = await self._database.queries.read_messages(
                 connection, shard=self._shard(saga_id), saga_id=saga_id, most=MOST_READ
             )
-        return [Letter(row.id, row.kind, row.body) for row in rows]
+        return [InboxMessage(row.id, row.kind, row.body) for row in rows]
 
-    async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:
-        """Answer a letter that changed nothing."""
+    async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:
+        """Answer a message that changed nothing."""
 
         async def answered() -> None:
             async with self._database.work() as connection:
-                await self._database.queries.answer_letter(
+                await self._database.queries.answer_message(
                     connection,
                     shard=self._shard(saga_id),
                     saga_id=saga_id,
-                    id=letter_id,
+                    id=message_id,
                     answer=answer,
-                    patience=PATIENCE,
+                    lock_timeout=LOCK_TIMEOUT,
                 )
 
         await self._database.persist(answered)
 
-    async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
-        """The answer to a letter; None while no owner has read it."""
+    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
+        """The answer to a message; None while no owner has read it."""
         async with self._database.work() as connection:
             row = await self._database.queries.read_answer(
-                connection, shard=self._shard(saga_id), saga_id=saga_id, id=letter_id
+                connection, shard=self._shard(saga_id), saga_id=saga_id, id=message_id
             )
         return None if row is None else row.answer
 
-    async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
+    async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""
         async with self._database.work() as connection:
-            await self._database.queries.insert_note(
+            await self._database.queries.insert_rejection(
                 connection,
                 shard=self._shard(saga_id),
                 saga_id=saga_id,
@@ -609,11 +609,11 @@ class PostgresStore:
                 detail=holdable(connection, detail),
             )
 
-    async def notes(self, saga_id: UUID) -> list[Note]:
+    async def rejections(self, saga_id: UUID) -> list[RejectionRecord]:
         """The records beside the journal, in order."""
         async with self._database.work() as connection:
-            rows = await self._database.queries.read_notes(connection, shard=self._shard(saga_id), saga_id=saga_id)
-        return [Note(row.kind, row.detail, row.recorded_at) for row in rows]
+            rows = await self._database.queries.read_rejections(connection, shard=self._shard(saga_id), saga_id=saga_id)
+        return [RejectionRecord(row.kind, row.detail, row.recorded_at) for row in rows]
 
     # Plans, health, hints.
 
@@ -624,10 +624,10 @@ class PostgresStore:
         async def kept() -> datetime:
             async with self._database.work() as connection:
                 return await self._database.queries.insert_plan(
-                    connection, shard=shard, id=plan.id, data=data, patience=PATIENCE
+                    connection, shard=shard, id=plan.id, data=data, lock_timeout=LOCK_TIMEOUT
                 )
 
-        self._database.heard(await self._database.persist(kept))
+        self._database.sync_clock(await self._database.persist(kept))
 
     async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
         """Store the plan in the connection's transaction, unless it can be seen there."""
@@ -639,7 +639,7 @@ class PostgresStore:
                 copy=new_uuid(),
                 data=encode_plan(plan.data),
             )
-        self._database.heard(row.now)
+        self._database.sync_clock(row.now)
         return row.known
 
     async def plan(self, plan_id: PlanId) -> Plan | None:
@@ -694,8 +694,8 @@ class PostgresStore:
         return shard_of(saga_id, self._shards)
 
 
-def _milliseconds(patience: timedelta) -> int:
-    return min(max(1, patience // _MILLISECOND), _MOST_MILLISECONDS)
+def _milliseconds(lock_timeout: timedelta) -> int:
+    return min(max(1, lock_timeout // _MILLISECOND), _MOST_MILLISECONDS)
 
 
 def _due_of(new: NewSaga) -> datetime | None:

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.store._queries import KeptRow, TakerRow
-from saga_fn.store.database import PATIENCE, Database
-from saga_fn.store.faults import RowLockedError
+from saga_fn.store.database import LOCK_TIMEOUT, Database
+from saga_fn.store.errors import RowLockedError
 from saga_fn.store.records import (
     EXPIRED_AT_ONCE,
     FIRST_KEY,
@@ -18,9 +18,9 @@ from saga_fn.store.records import (
     MOST_LOOKED_INTO,
     MOST_UNREAD,
     STRANDED_AT_ONCE,
+    InboxMessage,
     KeptEvent,
-    Letter,
-    Posted,
+    MessageStatus,
     time_of,
 )
 
@@ -36,12 +36,12 @@ class PostgresKeptEvents:
         self,
         shard: int,
         key: tuple[str, str],
-        letter: Letter,
+        message: InboxMessage,
         event: str,
         *,
         expires: Moment | None,
         for_next: bool,
-    ) -> Posted:
+    ) -> MessageStatus:
         """Store an event for the saga that is, or will be, active under that key, if there is room for it."""
 
         async def kept() -> KeptRow:
@@ -51,25 +51,25 @@ class PostgresKeptEvents:
                     shard=shard,
                     name=key[0],
                     aggregation_id=key[1],
-                    id=letter.id,
+                    id=message.id,
                     event=event,
-                    body=letter.body,
+                    body=message.body,
                     expires_at=None if expires is None else time_of(expires),
                     keep=KEPT_FOR,
                     most=MOST_KEPT,
                     for_next=for_next,
-                    patience=PATIENCE,
+                    lock_timeout=LOCK_TIMEOUT,
                 )
 
         row = await self._database.persist(kept)
         if row.stored:
-            return Posted.STORED
+            return MessageStatus.STORED
         if row.known:
-            return Posted.KNOWN
+            return MessageStatus.DUPLICATE
         if row.ended:
-            return await self._after_end(shard, key, letter.id)
+            return await self._after_end(shard, key, message.id)
         # The statement cannot see what another sender has stored meanwhile.
-        return Posted.FULL if await self._event(shard, key, letter.id) is None else Posted.KNOWN
+        return MessageStatus.FULL if await self._event(shard, key, message.id) is None else MessageStatus.DUPLICATE
 
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
         """Put what is kept for the key, or as much of it as one statement may take, into the inbox of its active saga.
@@ -85,23 +85,23 @@ class PostgresKeptEvents:
                     aggregation_id=key[1],
                     most=HANDED_OVER_AT_ONCE,
                     most_unread=MOST_UNREAD,
-                    patience=PATIENCE,
+                    lock_timeout=LOCK_TIMEOUT,
                 )
         except RowLockedError:
             return None
 
-    async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
+    async def recipient_of(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | MessageStatus | None:
         """The saga that has got this event for a key, or what else became of it."""
         row = await self._event(shard, key, event_id)
         if row is None:
             return None
         if row.repeated:
-            return Posted.KNOWN
+            return MessageStatus.DUPLICATE
         if not row.ended:
             return row.taken_by
         after = await self._after_end(shard, key, event_id)
-        if after is Posted.ENDED and not await self._voided(shard, key, event_id):
-            return await self.taker(
+        if after is MessageStatus.ENDED and not await self._voided(shard, key, event_id):
+            return await self.recipient_of(
                 shard, key, event_id
             )  # somebody has taken the saga up again, and it has got the event
         return after
@@ -110,18 +110,18 @@ class PostgresKeptEvents:
         async def voided() -> int:
             async with self._database.work() as connection:
                 return await self._database.queries.void_event(
-                    connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id, patience=PATIENCE
+                    connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id, lock_timeout=LOCK_TIMEOUT
                 )
 
         return await self._database.persist(voided) > 0
 
-    async def _after_end(self, shard: int, key: tuple[str, str], event_id: UUID) -> Posted:
+    async def _after_end(self, shard: int, key: tuple[str, str], event_id: UUID) -> MessageStatus:
         """KNOWN for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
         async with self._database.work() as connection:
             got = await self._database.queries.read_event_was_got(
                 connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id, most=MOST_LOOKED_INTO
             )
-        return Posted.KNOWN if got else Posted.ENDED
+        return MessageStatus.DUPLICATE if got else MessageStatus.ENDED
 
     async def _event(self, shard: int, key: tuple[str, str], event_id: UUID) -> TakerRow | None:
         async with self._database.work() as connection:
@@ -141,7 +141,7 @@ class PostgresKeptEvents:
         async with self._database.work() as connection:
             return await self._database.queries.read_name_is_known(connection, shard=shard, name=name)
 
-    async def stranded(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
+    async def undelivered(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
         """The first keys after that one whose active saga has not got all that it gets; takes no lock."""
         async with self._database.work() as connection:
             rows = await self._database.queries.find_stranded_events(

@@ -8,7 +8,7 @@ from typing import final
 from uuid import UUID
 
 from saga_fn.core.ids import PlanId
-from saga_fn.store.database import PATIENCE, Database
+from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.records import (
     FAILED_WITHIN,
     FORGOTTEN_AT_ONCE,
@@ -42,7 +42,7 @@ class PostgresProcesses:
     async def note(self, process: Process) -> None:
         """Say that the process is there, and what it works on."""
         async with self._database.control() as connection:
-            now = await self._database.queries.note_process(
+            now = await self._database.queries.report_process(
                 connection,
                 shard=_SHARD,
                 id=process.id,
@@ -50,9 +50,9 @@ class PostgresProcesses:
                 names=[name for name, _, _ in process.definitions],
                 versions=[version for _, version, _ in process.definitions],
                 plans=[plan for _, _, plan in process.definitions],
-                patience=PATIENCE,
+                lock_timeout=LOCK_TIMEOUT,
             )
-        self._database.heard(now)
+        self._database.sync_clock(now)
 
     async def forget(self, process_id: UUID) -> None:
         """Forget the process."""

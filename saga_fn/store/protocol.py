@@ -19,17 +19,17 @@ from saga_fn.store.records import (
     Committed,
     Definition,
     DueWork,
+    InboxMessage,
     Inserted,
     JournalRecord,
     KeptEvent,
-    Letter,
     Live,
+    MessageStatus,
     NewSaga,
-    Note,
     Noticed,
-    Posted,
     Process,
     Recorded,
+    RejectionRecord,
     SagaRecord,
     SagaWrite,
     Standing,
@@ -49,12 +49,12 @@ class KeptEvents(Protocol):
         self,
         shard: int,
         key: tuple[str, str],
-        letter: Letter,
+        message: InboxMessage,
         event: str,
         *,
         expires: Moment | None,
         for_next: bool,
-    ) -> Posted:
+    ) -> MessageStatus:
         """Store an event for the saga that is, or will be, active under that (name, aggregation_id).
 
         Gives `FULL` if `MOST_KEPT` wait for it already. Gives `ENDED` if a saga of the key has ended, none is active, and the
@@ -66,12 +66,12 @@ class KeptEvents(Protocol):
     async def hand_over(self, shard: int, key: tuple[str, str]) -> UUID | None:
         """Put what is kept for the key into the inbox of its active saga, and give its id; else None.
 
-        No more than there is room for: while `MOST_UNREAD` of its letters are unread, all of it stays kept.
+        No more than there is room for: while `MOST_UNREAD` of its messages are unread, all of it stays kept.
         A saga that began after another one of its key had ended gets only what was sent to itself, or is `for_next`.
         """
         ...
 
-    async def taker(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | Posted | None:
+    async def recipient_of(self, shard: int, key: tuple[str, str], event_id: UUID) -> UUID | MessageStatus | None:
         """The saga that has got this event for a key, or what else became of it; None while none has got it.
 
         `KNOWN` if the saga had got the same event before, by its own id; `ENDED` if the key's saga ended without it. Then no saga
@@ -87,7 +87,7 @@ class KeptEvents(Protocol):
         """Whether a saga of that name with a business key is, or was, in the shard."""
         ...
 
-    async def stranded(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
+    async def undelivered(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
         """The first `STRANDED_AT_ONCE` keys after that one, in order, whose active saga has not got all that it gets.
 
         Takes no lock.
@@ -148,7 +148,7 @@ class Processes(Protocol):
 class Store(Protocol):
     """Where sagas live. Every method is one statement, atomic by itself; `shard` is that of every id in the call.
 
-    Raises (all `StoreError`): `RowRefusedError` if a value is one the store cannot keep, `StoreBusyError` if the same call
+    Raises (all `StoreError`): `RowRejectedError` if a value is one the store cannot keep, `StoreBusyError` if the same call
     is to be made again, `StoreUnavailableError` if the store does not answer: then a write may or may not have happened.
     """
 
@@ -185,21 +185,21 @@ class Store(Protocol):
         sagas: Sequence[NewSaga],
         *,
         lease: timedelta,
-        patience: timedelta = KEY_WAIT,
+        lock_timeout: timedelta = KEY_WAIT,
         connection: Connection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free, each with its first journal entry.
 
-        An id or key that another open transaction has inserted is waited for, `patience` at most: then it raises
+        An id or key that another open transaction has inserted is waited for, `lock_timeout` at most: then it raises
         `RowLockedError`, and nothing is written. With `connection`, here and below, it happens in that connection's
         transaction, and a connection that cannot be used raises `StoreError`.
         """
         ...
 
-    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
+    async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it; at most one write a saga.
 
-        Raises `RowLockedError`, and nothing is written, if somebody else keeps a row of them locked; `past_locks` leaves
+        Raises `RowLockedError`, and nothing is written, if somebody else keeps a row of them locked; `skip_locked` leaves
         such rows out instead.
         """
         ...
@@ -233,12 +233,12 @@ class Store(Protocol):
         ...
 
     async def claim(
-        self, saga_id: UUID, *, owner: UUID, lease: timedelta, past_locks: bool = False
+        self, saga_id: UUID, *, owner: UUID, lease: timedelta, skip_locked: bool = False
     ) -> ClaimedSaga | None:
         """Take this saga, due or not; None if there is none, it has ended, or a lease on it is running.
 
         A row that another session keeps locked is waited for as long as a statement may take, then StoreUnavailableError is
-        raised; with `past_locks` it gives None soon.
+        raised; with `skip_locked` it gives None soon.
         """
         ...
 
@@ -301,37 +301,37 @@ class Store(Protocol):
         """The active saga of that name that holds the business key."""
         ...
 
-    async def send(self, saga_id: UUID, letter: Letter) -> Posted:
-        """Leave a letter for the saga's owner, present or next. The same letter sent again is there once.
+    async def send(self, saga_id: UUID, message: InboxMessage) -> MessageStatus:
+        """Leave a message for the saga's owner, present or next. The same message sent again is there once.
 
-        Gives `FULL`, for an event, while `MOST_UNREAD` letters of the saga are unread.
+        Gives `FULL`, for an event, while `MOST_UNREAD` messages of the saga are unread.
         """
         ...
 
     async def rouse(self, saga_id: UUID) -> None:
-        """Have the saga's inbox read, though no letter was stored: an unowned saga becomes due, as by `send`.
+        """Have the saga's inbox read, though no message was stored: an unowned saga becomes due, as by `send`.
 
         Nothing is done while another session keeps the saga's row locked.
         """
         ...
 
-    async def letters(self, saga_id: UUID) -> list[Letter]:
-        """The letters nobody has answered, oldest first; `MOST_READ` at most."""
+    async def messages(self, saga_id: UUID) -> list[InboxMessage]:
+        """The messages nobody has answered, oldest first; `MOST_READ` at most."""
         ...
 
-    async def answer(self, saga_id: UUID, letter_id: UUID, answer: str) -> None:
-        """Answer a letter that changed nothing."""
+    async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:
+        """Answer a message that changed nothing."""
         ...
 
-    async def read_answer(self, saga_id: UUID, letter_id: UUID) -> str | None:
-        """The answer to a letter; None while no owner has read it."""
+    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
+        """The answer to a message; None while no owner has read it."""
         ...
 
-    async def note(self, saga_id: UUID, kind: str, detail: str) -> None:
+    async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""
         ...
 
-    async def notes(self, saga_id: UUID) -> list[Note]:
+    async def rejections(self, saga_id: UUID) -> list[RejectionRecord]:
         """The records beside the journal, in order."""
         ...
 

@@ -14,13 +14,13 @@ from uuid import UUID
 import attrs
 import msgspec
 
+from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.events import Event, Started
 from saga_fn.core.flaws import LAST_MOMENT, flaw_in
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan, PlanData
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import SagaState
-from saga_fn.core.waiting import BUFFER_LIMIT
 from saga_fn.errors import StoredDataError
 
 T = TypeVar("T")
@@ -32,9 +32,9 @@ EXPIRED_AT_ONCE: Final = 500
 NOT_BY_MESSAGE: Final = 8
 """In the column `waits`, beside the reasons: no message makes the saga due."""
 MOST_UNREAD: Final = 1000
-"""A saga's inbox takes no further event while so many of its letters are unread."""
+"""A saga's inbox takes no further event while so many of its messages are unread."""
 MOST_READ: Final = 2 * MOST_UNREAD
-"""Nobody reads more letters at once than this: more than a saga can have left unread for want of room."""
+"""Nobody reads more messages at once than this: more than a saga can have left unread for want of room."""
 HANDED_OVER_AT_ONCE: Final = 100
 """One statement hands over no more events for a business key than this; the next sweep goes on."""
 STRANDED_AT_ONCE: Final = 100
@@ -202,8 +202,8 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     """The next state of a saga, to be written only if (`token`, `rev`) still stand, with everything that goes with it.
 
-    `release` gives the saga up, due at `due`; else its owner keeps it. `seen`, the number of letters the writer knows of,
-    must stand too; None where a letter more does not matter: the saga is kept, and no step starts. `writer` is the token of
+    `release` gives the saga up, due at `due`; else its owner keeps it. `seen`, the number of messages the writer knows of,
+    must stand too; None where a message more does not matter: the saga is kept, and no step starts. `writer` is the token of
     the claim, or for an outsider's single write an id of its own: with (`id`, `rev`) it names the write.
     """
 
@@ -214,7 +214,7 @@ class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     projection: Projection
     release: bool
     due: Moment | None
-    seen: int | None
+    inbox_seen: int | None
     last_error: str | None
     entries: tuple[Entry, ...]
     answers: tuple[tuple[UUID, str], ...]
@@ -222,9 +222,9 @@ class SagaWrite(msgspec.Struct, frozen=True, gc=False):
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):
-    """The writes that were applied, each with the number of letters its saga has had; and the database's time."""
+    """The writes that were applied, each with the number of messages its saga has had; and the database's time."""
 
-    signals: dict[UUID, int]
+    inbox_sent: dict[UUID, int]
     now: Moment
 
 
@@ -248,7 +248,7 @@ class ClaimedSaga:
     state: bytes
     rev: int
     token: UUID
-    signals: int
+    inbox_sent: int
     last_error: str | None
     created_at: datetime
     takeover: bool
@@ -260,7 +260,7 @@ class TakenSaga:
     """A saga that this process has taken from its owner, under `token`. `lease_end`: until when that one may still run it."""
 
     token: UUID
-    signals: int
+    inbox_sent: int
     lease_end: Moment
     now: Moment
 
@@ -283,7 +283,7 @@ class SagaRecord:
     token: UUID | None
     owner: UUID | None
     due_at: datetime | None
-    signals: int
+    inbox_sent: int
     retry_counter: int
     last_error: str | None
     created_at: datetime
@@ -293,7 +293,7 @@ class SagaRecord:
     now: Moment
 
     wakes_on_message: bool = True
-    """Whether a letter makes the saga due while nobody owns it."""
+    """Whether a message makes the saga due while nobody owns it."""
 
     @property
     def is_parked(self) -> bool:
@@ -325,7 +325,7 @@ class Standing:
 
     rev: int
     token: UUID | None
-    signals: int
+    inbox_sent: int
     writer: UUID | None
     now: Moment
 
@@ -351,7 +351,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
 
 
 @attrs.frozen
-class Letter:
+class InboxMessage:
     """Something for whoever owns the saga: an operator's verb or an outside event."""
 
     id: UUID
@@ -359,13 +359,13 @@ class Letter:
     body: bytes
 
 
-class Posted(enum.Enum):
-    """The outcome of leaving a letter for a saga."""
+class MessageStatus(enum.Enum):
+    """The outcome of leaving a message for a saga."""
 
     STORED = enum.auto()
-    KNOWN = enum.auto()
+    DUPLICATE = enum.auto()
     """It was there already, or the saga had got it in another way."""
-    NOBODY = enum.auto()
+    NO_ACTIVE_SAGA = enum.auto()
     """There is no such saga, or it has ended: nothing was stored."""
     FULL = enum.auto()
     """As many wait unread as may: nothing was stored."""
@@ -375,7 +375,7 @@ class Posted(enum.Enum):
 
 @attrs.frozen
 class KeptEvent:
-    """An event for whatever saga of that name is, or will be, active under a business key; a letter until then."""
+    """An event for whatever saga of that name is, or will be, active under a business key; a message until then."""
 
     name: str
     aggregation_id: str
@@ -387,7 +387,7 @@ class KeptEvent:
 
 
 @attrs.frozen
-class Note:
+class RejectionRecord:
     """Something that changed nothing: a late result, a refused verb."""
 
     kind: str

@@ -1,6 +1,6 @@
 """The rights of each role: the least rights with which a process of its kind does its work.
 
-Every kind reads the whole of `saga`, states included. Only `worker` and `operator` change sagas: who may write letters into
+Every kind reads the whole of `saga`, states included. Only `worker` and `operator` change sagas: who may write messages into
 `saga_inbox` may ask for verbs as well, so give `sender` to nobody who may not.
 """
 
@@ -34,7 +34,7 @@ class RoleKind(StrEnum):
 
 
 _READ: Final = "SELECT"
-_TABLES: Final = ("saga", "saga_journal", "saga_inbox", "saga_event", "saga_note", "saga_plan", "saga_process")
+_TABLES: Final = ("saga", "saga_journal", "saga_inbox", "saga_event", "saga_rejection", "saga_plan", "saga_process")
 _EVERYBODY: Final = {"migration": _READ, "setting": _READ, "saga": _READ, "saga_process": _READ}
 
 _RIGHT: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
@@ -45,13 +45,13 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_journal": "SELECT, INSERT",
         "saga_inbox": "SELECT, INSERT, UPDATE",
         "saga_event": "SELECT, INSERT, UPDATE, DELETE",
-        "saga_note": "SELECT, INSERT",
+        "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT, INSERT",
         "saga_process": "SELECT, INSERT, UPDATE, DELETE",
     },
     RoleKind.STARTER: {"saga": "SELECT, INSERT", "saga_journal": "SELECT, INSERT", "saga_plan": "SELECT, INSERT"},
     RoleKind.SENDER: {
-        "saga": "SELECT, UPDATE (signals, due_at)",
+        "saga": "SELECT, UPDATE (inbox_sent, due_at)",
         "saga_inbox": "SELECT, INSERT",
         "saga_event": "SELECT, INSERT, UPDATE (taken_by, repeated, expires_at)",
         "saga_plan": "SELECT, INSERT",
@@ -61,7 +61,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_journal": "SELECT, INSERT",
         "saga_inbox": "SELECT, INSERT, UPDATE",
         "saga_event": "SELECT, UPDATE (taken_by, repeated), DELETE",
-        "saga_note": "SELECT, INSERT",
+        "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT",
     },
     RoleKind.VIEWER: dict.fromkeys(_TABLES, _READ),

@@ -30,5 +30,5 @@ SET token = n.token, owner = :owner::uuid, due_at = now() + :lease::interval, up
 FROM numbered AS n
 WHERE s.shard = :shard::smallint AND s.id = ANY(ARRAY(SELECT due.id FROM due)) AND s.id = n.id
 RETURNING
-    s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.state, s.rev, s.token, s.signals, s.last_error,
+    s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.state, s.rev, s.token, s.inbox_sent, s.last_error,
     s.created_at, n.owner AS previous_owner, now() AS now

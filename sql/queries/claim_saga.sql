@@ -2,14 +2,14 @@
 -- nullable: aggregation_id, previous_owner, last_error
 -- not null: token
 -- Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running.
--- Locks: the row, for which the statement waits `patience` milliseconds (55P03): its caller shares the connection.
+-- Locks: the row, for which the statement waits `lock_timeout` milliseconds (55P03): its caller shares the connection.
 -- Plan: the primary key.
-WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+WITH lock_timeout AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 ),
 free AS MATERIALIZED (
     SELECT s.id, s.owner
-    FROM patience CROSS JOIN saga_fn.saga AS s
+    FROM lock_timeout CROSS JOIN saga_fn.saga AS s
     WHERE
         s.shard = :shard::smallint AND s.id = :id::uuid AND s.ended_at IS NULL
         AND (s.owner IS NULL OR s.due_at <= now())
@@ -20,5 +20,5 @@ SET token = :token::uuid, owner = :owner::uuid, due_at = now() + :lease::interva
 FROM free AS f
 WHERE s.shard = :shard::smallint AND s.id = :id::uuid AND s.id = f.id
 RETURNING
-    s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.state, s.rev, s.token, s.signals, s.last_error,
+    s.id, s.name, s.version, s.aggregation_id, s.trace_id, s.plan, s.state, s.rev, s.token, s.inbox_sent, s.last_error,
     s.created_at, f.owner AS previous_owner, now() AS now

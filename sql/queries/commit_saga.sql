@@ -1,11 +1,11 @@
 -- name: commit_saga :optional CommittedRow
--- nullable: token, due, seen, last_error, j_step_id, j_input, j_input_of, j_payload
--- What commit_sagas does, for one saga with one journal entry and no letter answered: a saga that is alone at the
+-- nullable: token, due, inbox_seen, last_error, j_step_id, j_input, j_input_of, j_payload
+-- What commit_sagas does, for one saga with one journal entry and no message answered: a saga that is alone at the
 -- moment does not pay for arrays. The fence is the same.
--- Locks: the row, for which the statement waits `patience` milliseconds (55P03).
+-- Locks: the row, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key.
-WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+WITH lock_timeout AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 ),
 written AS (
     UPDATE saga_fn.saga AS s
@@ -24,14 +24,14 @@ written AS (
         ended_at = CASE
             WHEN :status::text = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())
         END
-    FROM patience
+    FROM lock_timeout
     WHERE
         s.shard = :shard::smallint
         AND s.id = :id::uuid
         AND (s.token = :token::uuid OR (s.token IS NULL AND :token::uuid IS NULL))
         AND s.rev = :rev::bigint
-        AND (:seen::bigint IS NULL OR s.signals = :seen::bigint)
-    RETURNING s.id, s.signals
+        AND (:inbox_seen::bigint IS NULL OR s.inbox_sent = :inbox_seen::bigint)
+    RETURNING s.id, s.inbox_sent
 ),
 journal AS (
     INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
@@ -40,4 +40,4 @@ journal AS (
         :j_input::bytea, :j_input_of::bigint, :j_payload::bytea
     FROM written AS w
 )
-SELECT w.id, w.signals, now() AS now FROM written AS w
+SELECT w.id, w.inbox_sent, now() AS now FROM written AS w

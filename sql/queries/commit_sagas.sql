@@ -1,34 +1,34 @@
 -- name: commit_sagas :many CommittedRow
--- nullable: tokens[], next_revs[], dues[], seens[], plans[], waits[], retry_counters[], last_errors[]
+-- nullable: tokens[], next_revs[], dues[], inbox_seens[], plans[], waits[], retry_counters[], last_errors[]
 -- nullable: j_kinds[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
--- Write the next states of sagas with their journal entries and the answers to the letters they folded. Each row is
+-- Write the next states of sagas with their journal entries and the answers to the messages they folded. Each row is
 -- judged by the token and the revision its writer knows. A row that gives the saga up or starts a step must also know
--- every letter (`seen`). A saga that is not returned was not written, and neither was anything that goes with it.
--- An array may leave out what would be NULL at its end, for the driver pays for each element. So NULL stands for what
--- is usual: 0 in `waits` and `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what is
--- first. `j_revs` are the revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the
+-- every message (`inbox_seen`). A saga that is not returned was not written, and neither was anything that goes with
+-- it. An array may leave out what would be NULL at its end, for the driver pays for each element. So NULL stands for
+-- what is usual: 0 in `waits` and `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what
+-- is first. `j_revs` are the revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the
 -- order of `ids`, which its owner has written.
--- Locks: the rows it writes, for which the statement waits `patience` milliseconds (55P03); with `past_locks` it skips
--- those that another session has locked. They are not locked beforehand by every commit, because each lock is a record
--- in the WAL.
+-- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
+-- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
+-- record in the WAL.
 -- Plan: the primary keys. The work grows with the batch and not with its square, whatever the planner believes of
 -- unknown arrays: see sql/README.md.
-WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+WITH lock_timeout AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 ),
 given AS (
     SELECT
-        g.id, g.token, g.rev, g.next_rev, g.release, g.due, g.seen, g.plan, g.status, g.waits, g.state,
+        g.id, g.token, g.rev, g.next_rev, g.release, g.due, g.inbox_seen, g.plan, g.status, g.waits, g.state,
         g.retry_counter, g.last_error
     FROM ROWS FROM (
         unnest(
             :ids::uuid[], :tokens::uuid[], :revs::bigint[], :next_revs::bigint[], :releases::boolean[],
-            :dues::timestamptz[], :seens::bigint[], :plans::text[], :statuses::text[], :waits::smallint[],
+            :dues::timestamptz[], :inbox_seens::bigint[], :plans::text[], :statuses::text[], :waits::smallint[],
             :states::bytea[], :retry_counters::integer[], :last_errors::text[]
         ),
         generate_series(1, cardinality(:ids::uuid[]))
     ) AS g (
-        id, token, rev, next_rev, release, due, seen, plan, status, waits, state, retry_counter, last_error, place
+        id, token, rev, next_rev, release, due, inbox_seen, plan, status, waits, state, retry_counter, last_error, place
     )
 ),
 free AS (
@@ -55,16 +55,16 @@ written AS (
         ended_at = CASE
             WHEN g.status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())
         END
-    FROM given AS g CROSS JOIN patience
+    FROM given AS g CROSS JOIN lock_timeout
     WHERE
         s.shard = :shard::smallint
         AND s.id = ANY(:ids::uuid[])
-        AND (NOT :past_locks::boolean OR (s.id = ANY (SELECT f.id FROM free AS f)) IS TRUE)
+        AND (NOT :skip_locked::boolean OR (s.id = ANY (SELECT f.id FROM free AS f)) IS TRUE)
         AND s.id = g.id
         AND (s.token = g.token OR (s.token IS NULL AND g.token IS NULL))
         AND s.rev = g.rev
-        AND (g.seen IS NULL OR s.signals = g.seen)
-    RETURNING s.id, s.signals
+        AND (g.inbox_seen IS NULL OR s.inbox_sent = g.inbox_seen)
+    RETURNING s.id, s.inbox_sent
 ),
 journal AS (
     INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
@@ -89,4 +89,4 @@ answered AS (
         i.shard = :shard::smallint AND i.saga_id = ANY(:a_saga_ids::uuid[]) AND i.id = ANY(:a_ids::uuid[])
         AND i.saga_id = a.saga_id AND i.id = a.id
 )
-SELECT w.id, w.signals, now() AS now FROM written AS w
+SELECT w.id, w.inbox_sent, now() AS now FROM written AS w

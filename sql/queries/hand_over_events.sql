@@ -1,16 +1,16 @@
 -- name: hand_over_events :optional
 -- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it, in
--- the order they came, and count them there as send_letter does. No row comes if there is no such saga, no event that
--- it gets, or no room: `most_unread` letters of it are unread. A saga that began after another one of its key had ended
--- gets only what was sent to itself, or is `for_next`. An event that the inbox has already is marked as repeated.
--- Locks: the saga's row, for which the statement waits `patience` milliseconds (55P03); what is kept then stays kept.
--- Events that another session hands over at this moment are skipped.
+-- the order they came, and count them there as send_message does. No row comes if there is no such saga, no event that
+-- it gets, or no room: `most_unread` messages of it are unread. A saga that began after another one of its key had
+-- ended gets only what was sent to itself, or is `for_next`. An event that the inbox has already is marked as repeated.
+-- Locks: the saga's row, for which the statement waits `lock_timeout` milliseconds (55P03); what is kept then stays
+-- kept. Events that another session hands over at this moment are skipped.
 -- Plan: a range of saga_event_kept, and probes of saga_active_key and saga_ended_key; a range of saga_inbox_unread.
-WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+WITH lock_timeout AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 ),
 unread AS MATERIALIZED (
-    SELECT count(*) AS letters
+    SELECT count(*) AS messages
     FROM (
         SELECT i.id
         FROM saga_fn.saga_inbox AS i
@@ -53,7 +53,7 @@ kept AS MATERIALIZED (
                 )
             )
         ORDER BY e.sent_at, e.id
-        LIMIT (SELECT least(:most::bigint, :most_unread::bigint - u.letters) FROM unread AS u)
+        LIMIT (SELECT least(:most::bigint, :most_unread::bigint - u.messages) FROM unread AS u)
         FOR NO KEY UPDATE SKIP LOCKED
     ) AS w
     JOIN saga_fn.saga AS s
@@ -64,9 +64,9 @@ kept AS MATERIALIZED (
 told AS (
     UPDATE saga_fn.saga AS s
     SET
-        signals = s.signals + (SELECT count(*) FROM kept),
+        inbox_sent = s.inbox_sent + (SELECT count(*) FROM kept),
         due_at = CASE WHEN s.owner IS NULL AND s.waits & 8 = 0 THEN now() ELSE s.due_at END
-    FROM patience
+    FROM lock_timeout
     WHERE s.shard = :shard::smallint AND s.id = ANY(ARRAY(SELECT k.saga_id FROM kept AS k)) AND s.ended_at IS NULL
     RETURNING s.id
 ),

@@ -2,12 +2,12 @@
 -- nullable: aggregation_id, token, owner, due, id
 -- not null: lock_timeout
 -- What insert_sagas does, for one saga.
--- Locks: the same, with the same `patience`.
+-- Locks: the same, with the same `lock_timeout`.
 -- Plan: none is needed: rows are inserted.
-WITH patience AS MATERIALIZED (
+WITH lock_timeout AS MATERIALIZED (
     SELECT
         current_setting('lock_timeout') AS before,
-        set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+        set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 ),
 inserted AS (
     INSERT INTO saga_fn.saga AS s (
@@ -19,7 +19,7 @@ inserted AS (
         :request::bytea, :plan::text, :format::smallint, :status::text, :waits::smallint, :state::bytea, 1::bigint,
         :token::uuid, :owner::uuid,
         CASE WHEN :owner::uuid IS NOT NULL THEN now() + :lease::interval ELSE :due::timestamptz END
-    FROM patience
+    FROM lock_timeout
     ON CONFLICT DO NOTHING
     RETURNING s.id
 ),
@@ -30,5 +30,5 @@ journal AS (
     FROM inserted AS i
 )
 SELECT i.id, now() AS now, set_config('lock_timeout', p.before, true) AS lock_timeout
-FROM patience AS p
+FROM lock_timeout AS p
 LEFT JOIN inserted AS i ON true

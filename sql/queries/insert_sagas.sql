@@ -8,15 +8,15 @@
 -- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
 -- owner whose token it gets.
 -- Locks: an insert waits for another transaction that has inserted the same id or business key and is still open,
--- `patience` milliseconds at most; then the statement is given up (55P03). Without a key it waits for no transaction.
--- All statements insert keys in one order, so that two of them do not wait for each other. The transaction may be a
--- caller's: its own lock_timeout is put back when all rows are inserted, and a row without an id tells so where none
--- was.
+-- `lock_timeout` milliseconds at most; then the statement is given up (55P03). Without a key it waits for no
+-- transaction. All statements insert keys in one order, so that two of them do not wait for each other. The transaction
+-- may be a caller's: its own lock_timeout is put back when all rows are inserted, and a row without an id tells so
+-- where none was.
 -- Plan: each journal entry looks its saga up by a hash of the inserted ids.
-WITH patience AS MATERIALIZED (
+WITH lock_timeout AS MATERIALIZED (
     SELECT
         current_setting('lock_timeout') AS before,
-        set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+        set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 ),
 new AS (
     SELECT
@@ -45,7 +45,7 @@ inserted AS (
         :shard::smallint, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, :format::smallint,
         n.status, coalesce(n.waits, 0::smallint), n.state, 1::bigint, n.token, n.owner,
         CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval ELSE n.due END
-    FROM new AS n CROSS JOIN patience
+    FROM new AS n CROSS JOIN lock_timeout
     ORDER BY n.aggregation_id COLLATE pg_catalog."C", n.id
     ON CONFLICT DO NOTHING
     RETURNING s.id
@@ -61,7 +61,7 @@ counted AS MATERIALIZED (
 ),
 restored AS MATERIALIZED (
     SELECT set_config('lock_timeout', p.before, true) AS lock_timeout
-    FROM counted AS c CROSS JOIN patience AS p
+    FROM counted AS c CROSS JOIN lock_timeout AS p
     WHERE c.sagas >= 0
 )
 SELECT i.id, now() AS now, r.lock_timeout

@@ -4,11 +4,11 @@
 -- `stored`; `known`, an event with this id is there; `ended`, a saga of this key has ended, none is active, and the
 -- event is not `for_next`. If none is true, `most` events wait for the key already, or another sender stored this event
 -- at this moment: read_event_taker tells the two apart.
--- Locks: the key of the row it inserts, for which the statement waits `patience` milliseconds (55P03) if another
+-- Locks: the key of the row it inserts, for which the statement waits `lock_timeout` milliseconds (55P03) if another
 -- session has inserted it and is still open.
 -- Plan: the primary key, probes of saga_active_key and saga_ended_key, and a range of saga_event_kept.
-WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+WITH lock_timeout AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 ),
 known AS MATERIALIZED (
     SELECT was.id
@@ -41,7 +41,7 @@ new AS (
     SELECT
         :shard::smallint, :name::text, :aggregation_id::text, :id::uuid, :event::text, :body::bytea,
         least(:expires_at::timestamptz, now() + :keep::interval), :for_next::boolean
-    FROM patience
+    FROM lock_timeout
     WHERE
         NOT EXISTS (SELECT 1 FROM known) AND NOT EXISTS (SELECT 1 FROM ended)
         AND (

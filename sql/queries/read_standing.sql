@@ -5,7 +5,7 @@
 -- show in the one and not in the other, and its writer would believe that it had lost the saga.
 -- Locks: none.
 -- Plan: the primary keys of the saga and of the journal.
-SELECT s.rev, s.token, s.signals, j.writer, now() AS now
+SELECT s.rev, s.token, s.inbox_sent, j.writer, now() AS now
 FROM saga_fn.saga AS s
 LEFT JOIN saga_fn.saga_journal AS j ON j.shard = s.shard AND j.saga_id = s.id AND j.seq = :seq::bigint
 WHERE s.shard = :shard::smallint AND s.id = :id::uuid

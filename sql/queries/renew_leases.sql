@@ -24,4 +24,4 @@ WHERE
     s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[]) AND s.id = g.id
     AND (s.id = ANY (SELECT h.id FROM held AS h)) IS TRUE
     AND s.token = g.token AND s.owner = :owner::uuid
-RETURNING s.id, s.signals, now() AS now
+RETURNING s.id, s.inbox_sent, now() AS now

@@ -1,15 +1,15 @@
 -- name: rouse_saga :exec
--- Count a letter that was not counted when it was stored, as send_letter does, so that whoever owns the saga reads its
--- inbox; a saga that nobody owns becomes due. For an inbox that is full, and perhaps of letters that something else has
--- written.
--- Locks: the saga's row, for which the statement waits `patience` milliseconds (55P03).
+-- Count a message that was not counted when it was stored, as send_message does, so that whoever owns the saga reads
+-- its inbox; a saga that nobody owns becomes due. For an inbox that is full, and perhaps of messages that something
+-- else has written.
+-- Locks: the saga's row, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key.
-WITH patience AS MATERIALIZED (
-    SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS milliseconds
+WITH lock_timeout AS MATERIALIZED (
+    SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 )
 UPDATE saga_fn.saga AS s
 SET
-    signals = s.signals + 1,
+    inbox_sent = s.inbox_sent + 1,
     due_at = CASE WHEN s.owner IS NULL AND s.waits & 8 = 0 THEN now() ELSE s.due_at END
-FROM patience
+FROM lock_timeout
 WHERE s.shard = :shard::smallint AND s.id = :saga_id::uuid AND s.ended_at IS NULL

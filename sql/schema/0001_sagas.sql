@@ -18,15 +18,15 @@ CREATE TABLE saga_fn.saga (
     format         smallint    NOT NULL,
     status         text        NOT NULL,
     -- Why a suspended saga waits: 1 retry, 2 timer, 4 event, 16 parked, 32 parked until a plan fits. 8 beside these: no
-    -- letter makes it due.
+    -- message makes it due.
     waits          smallint    NOT NULL,
     -- Fencing token of the current claim: fresh for each, carried by every write.
     token          uuid,
     owner          uuid,
     -- While owned the end of the lease, while asleep the time to wake.
     due_at         timestamptz,
-    -- Letters sent so far: a commit that gives the saga up must know them all.
-    signals        bigint      NOT NULL DEFAULT 0,
+    -- Messages sent so far: a commit that gives the saga up must know them all.
+    inbox_sent        bigint      NOT NULL DEFAULT 0,
     retry_counter  integer     NOT NULL DEFAULT 0,
     -- Type name and code only; messages are payload and live in the journal.
     last_error     text,
@@ -110,7 +110,7 @@ CREATE TABLE saga_fn.saga_journal (
     )
 );
 
--- Letters to sagas that somebody else may own: operators' verbs and outside events.
+-- Messages to sagas that somebody else may own: operators' verbs and outside events.
 CREATE TABLE saga_fn.saga_inbox (
     shard       smallint    NOT NULL,
     saga_id     uuid        NOT NULL,
@@ -129,7 +129,7 @@ CREATE TABLE saga_fn.saga_inbox (
     )
 );
 
--- What nobody has read yet: few of a saga's letters, however many it has had.
+-- What nobody has read yet: few of a saga's messages, however many it has had.
 CREATE INDEX saga_inbox_unread ON saga_fn.saga_inbox (shard, saga_id) WHERE answer IS NULL;
 
 -- Events for whatever saga of a name is, or will be, active under a business key. Each is stored here before anything
@@ -163,7 +163,7 @@ CREATE INDEX saga_event_kept ON saga_fn.saga_event (shard, name, aggregation_id)
 CREATE INDEX saga_event_expiry ON saga_fn.saga_event (shard, expires_at);
 
 -- What happened beside the journal: results that came too late, verbs that were refused. Never folded.
-CREATE TABLE saga_fn.saga_note (
+CREATE TABLE saga_fn.saga_rejection (
     shard       smallint    NOT NULL,
     saga_id     uuid        NOT NULL,
     id          uuid        NOT NULL,
@@ -172,7 +172,7 @@ CREATE TABLE saga_fn.saga_note (
     recorded_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (shard, saga_id, id),
     -- No moment that a client could not read: one such row would keep a whole answer from it.
-    CONSTRAINT saga_note_times_are_readable CHECK (
+    CONSTRAINT saga_rejection_times_are_readable CHECK (
         recorded_at >= '0001-01-01 00:00:00+00' AND recorded_at < '10000-01-01 00:00:00+00'
     )
 );

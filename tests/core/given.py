@@ -25,12 +25,12 @@ from saga_fn.core.events import (
     Ticked,
     WaitDefaulted,
 )
+from saga_fn.core.facts import find
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.projection import Projection, SagaStatus, project
-from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Probing, Running, SagaState, StepState, Undoing
 from saga_fn.core.transition import transition
@@ -58,10 +58,10 @@ def step(
     when: bool = False,
     on_unknown: OnUnknown = OnUnknown.REPEAT,
     probe_retry: RetrySchedule | None = None,
-    width: int = 0,
+    concurrency: int = 0,
     unknown_retry: RetrySchedule | None = None,
     undo_in_doubt: bool = False,
-    settles: bool = False,
+    has_unknown_policies: bool = False,
     own_retry: bool = True,
 ) -> PlannedStep:
     return PlannedStep(
@@ -74,12 +74,12 @@ def step(
         on_unknown,
         probe_retry or RetrySchedule(),
         conditional=when,
-        width=width,
+        concurrency=concurrency,
         undo_waits_for=undo_waits,
         undo_parks=undo_parks,
         unknown_retry=unknown_retry or RetrySchedule(),
         undoes_in_doubt=undo_in_doubt or on_unknown is OnUnknown.UNDO,
-        refusal_settles=settles,
+        refusal_settles=has_unknown_policies,
         own_retry=own_retry,
     )
 
@@ -110,7 +110,7 @@ def sleep(name: str, *after: str, limit: int | None = None) -> PlannedStep:
 
 
 def sequence(names: str, *, undo: str | None = None, retry: RetrySchedule | None = None) -> Plan:
-    """Steps named by one letter each, every one after the one before; `undo` names those with a compensation."""
+    """Steps named by one message each, every one after the one before; `undo` names those with a compensation."""
     undone = names if undo is None else undo
     return Plan.of(
         *(
@@ -213,48 +213,50 @@ class Saga:
         return self.tell(Started(self.moment, self.plan.id, bound(*bound_steps)))
 
     def succeed(self, name: StepId, *bound_steps: StepId) -> Transition:
-        attempt = self.of(name, Running).tries.attempt
+        attempt = self.of(name, Running).attempts.attempt
         return self.tell(StepSucceeded(self.moment, name, attempt, bound(*bound_steps)))
 
     def fail(
-        self, name: StepId, kind: FailureKind = FailureKind.ERROR, draw: float = 0.0, after: int | None = None
+        self, name: StepId, kind: FailureKind = FailureKind.ERROR, jitter_draw: float = 0.0, after: int | None = None
     ) -> Transition:
-        return self.tell(StepFailed(self.moment, name, self.of(name, Running).tries.attempt, kind, draw, after))
+        return self.tell(
+            StepFailed(self.moment, name, self.of(name, Running).attempts.attempt, kind, jitter_draw, after)
+        )
 
     def undo(self, name: StepId) -> Transition:
-        return self.tell(CompensationSucceeded(self.moment, name, self.of(name, Undoing).tries.attempt))
+        return self.tell(CompensationSucceeded(self.moment, name, self.of(name, Undoing).attempts.attempt))
 
     def fail_undo(self, name: StepId, kind: FailureKind = FailureKind.ERROR, after: int | None = None) -> Transition:
-        attempt = self.of(name, Undoing).tries.attempt
+        attempt = self.of(name, Undoing).attempts.attempt
         return self.tell(CompensationFailed(self.moment, name, attempt, kind, after=after))
 
     def found(self, name: StepId, *bound_steps: StepId, done: bool = True) -> Transition:
-        number = self.of(name, Probing).tries.probes
+        number = self.of(name, Probing).attempts.probes
         return self.tell(ProbeAnswered(self.moment, name, number, done, bound(*bound_steps)))
 
     def fail_probe(self, name: StepId, kind: FailureKind = FailureKind.ERROR, after: int | None = None) -> Transition:
-        return self.tell(ProbeFailed(self.moment, name, self.of(name, Probing).tries.probes, kind, after=after))
+        return self.tell(ProbeFailed(self.moment, name, self.of(name, Probing).attempts.probes, kind, after=after))
 
-    def undo_waits(self, name: StepId, *events: str, limit: int | None = None, about: bytes = b"") -> Transition:
-        attempt = self.of(name, Undoing).tries.attempt
-        return self.tell(CompensationWaits(self.moment, name, attempt, events or ("paid",), limit, Digest(about)))
+    def undo_waits(self, name: StepId, *events: str, limit: int | None = None, correlation: bytes = b"") -> Transition:
+        attempt = self.of(name, Undoing).attempts.attempt
+        return self.tell(CompensationWaits(self.moment, name, attempt, events or ("paid",), limit, Digest(correlation)))
 
     def resume(self, *bound_steps: StepId) -> Transition:
         return self.tell(Resumed(self.moment, inputs=bound(*bound_steps)))
 
-    def take_over(self, *bound_steps: StepId, alone: bool = False) -> Transition:
-        return self.tell(Resumed(self.moment, takeover=True, alone=alone, inputs=bound(*bound_steps)))
+    def take_over(self, *bound_steps: StepId, isolated: bool = False) -> Transition:
+        return self.tell(Resumed(self.moment, takeover=True, isolated=isolated, inputs=bound(*bound_steps)))
 
     def tick(self, *bound_steps: StepId) -> Transition:
         return self.tell(Ticked(self.moment, bound(*bound_steps)))
 
-    def receive(self, name: str, about: bytes = b"", expires: int | None = None) -> Transition:
+    def receive(self, name: str, correlation: bytes = b"", expires: int | None = None) -> Transition:
         void = None if expires is None else Moment(expires)
-        return self.tell(EventReceived(self.moment, name, Digest(about), void))
+        return self.tell(EventReceived(self.moment, name, Digest(correlation), void))
 
-    def hear(self, name: str, about: bytes = b"") -> Transition:
+    def hear(self, name: str, correlation: bytes = b"") -> Transition:
         """The same by a sender in the owner's stead; then the next owner goes on."""
-        return self.ask(EventReceived(self.moment, name, Digest(about)))
+        return self.ask(EventReceived(self.moment, name, Digest(correlation)))
 
     def default(self, name: StepId, *bound_steps: StepId) -> Transition:
         return self.tell(WaitDefaulted(self.moment, name, bound(*bound_steps)))

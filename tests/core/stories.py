@@ -74,7 +74,7 @@ def compensated() -> Saga:
 
 def retried() -> Saga:
     saga = started(sequence("ab", retry=THRICE), A)
-    saga.fail(A, draw=0.25)
+    saga.fail(A, jitter_draw=0.25)
     saga.wait(SECOND)
     saga.resume(A)
     saga.succeed(A, B)
@@ -102,7 +102,7 @@ def taken_over_and_parked() -> Saga:
     saga = started(ONE, A)
     for _ in range(3):
         saga.wait(SECOND)
-        saga.take_over(A, alone=True)
+        saga.take_over(A, isolated=True)
     return saga
 
 
@@ -126,7 +126,7 @@ def helped_by_a_person() -> Saga:
     saga.tell(HandedBack(saga.moment))
     saga.tell(EventReceived(saga.moment))
     saga.tell(Ticked(saga.moment, (Bound(B, Digest(b"other")),)))
-    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
+    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REJECTED))
     saga.tell(RetryRequested(saga.moment))
     saga.tell(Ticked(saga.moment, (Bound(B, Digest(b"other")),)))
     saga.succeed(B)
@@ -142,7 +142,7 @@ def past_its_pivot() -> Saga:
     saga.succeed(A, B)
     saga.ask(CompensationRequested(saga.moment))
     saga.succeed(B, C)
-    saga.fail(C, FailureKind.REFUSED)
+    saga.fail(C, FailureKind.BUSINESS_ERROR)
     saga.tell(RetryRequested(saga.moment))
     saga.tick(C)
     saga.fail(C)
@@ -252,11 +252,11 @@ def undone_in_doubt() -> Saga:
 def repeated_in_doubt() -> Saga:
     minutes = RetrySchedule(attempts=3, base=SECOND, within=900 * SECOND)
     open_ended = step("b", "a", unknown_retry=minutes, undo_in_doubt=True, own_retry=False)
-    saga = started(Plan.of(step("a", retry=THRICE, unknown_retry=minutes, settles=True), open_ended), A)
+    saga = started(Plan.of(step("a", retry=THRICE, unknown_retry=minutes, has_unknown_policies=True), open_ended), A)
     saga.fail(A, after=SECOND)
     saga.wait(SECOND)
     saga.resume(A)
-    saga.fail(A, FailureKind.UNKNOWN, draw=0.25)
+    saga.fail(A, FailureKind.UNKNOWN, jitter_draw=0.25)
     saga.wait(SECOND)
     saga.take_over(A)
     saga.succeed(A, B)
@@ -266,7 +266,7 @@ def repeated_in_doubt() -> Saga:
     saga.fail(B, FailureKind.UNKNOWN)
     saga.wait(SECOND)
     saga.tick(B)
-    saga.fail(B, FailureKind.REFUSED)
+    saga.fail(B, FailureKind.BUSINESS_ERROR)
     saga.undo(B)
     saga.undo(A)
     return saga
@@ -293,7 +293,7 @@ def passed_over() -> Saga:
 
 def fanned_out() -> Saga:
     items = [StepId(f"b[{number}]") for number in range(3)]
-    saga = started(Plan.of(step("a"), step("b", "a", width=2, retry=THRICE), step("c", "b")), A)
+    saga = started(Plan.of(step("a"), step("b", "a", concurrency=2, retry=THRICE), step("c", "b")), A)
     each: tuple[Binding, ...] = (BoundEach(B, 3, Digest(b"input")), *bound(*items[:2]))
     saga.tell(StepSucceeded(saga.moment, A, 1, each))
     saga.fail(items[0])
@@ -320,7 +320,7 @@ def cut_short() -> Saga:
 
 def parked_by_a_plan() -> Saga:
     saga = started(Plan.of(step("a"), wait("b", limit=SECOND), step("c", "b")), A)
-    saga.take_over(A, alone=True)
+    saga.take_over(A, isolated=True)
     saga.tell(Accompanied(saga.moment))
     saga.tell(SagaParked(saga.moment, ParkReason.PLAN_CHANGED))
     saga.tell(PlanChanged(saga.moment, saga.plan.id))

@@ -109,7 +109,7 @@ def test_a_retry_after_abort_begins_a_fresh_count() -> None:
     saga.resume(A)
     saga.abort(until=LEASE_END)
     saga.tell(RetryRequested(saga.moment))
-    assert saga.of(A, Unknown).tries.failures == 0
+    assert saga.of(A, Unknown).attempts.failures == 0
 
 
 def test_one_branch_may_wait_for_its_retry_and_another_for_an_aborted_execution() -> None:

@@ -63,7 +63,7 @@ def test_what_was_not_taken_is_not_undone() -> None:
     saga = started(MIDDLE, A)
     saga.tell(StepSucceeded(saga.moment, A, 1, (Declined(B), Bound(C, DIGEST))))
     saga.fail(C)
-    assert saga.kinds() == {A: "Undoing", B: "NotTaken", C: "Exhausted"}
+    assert saga.kinds() == {A: "Undoing", B: "NotTaken", C: "FailedForGood"}
     saga.undo(A)
     assert (saga.status, saga.leftovers) == (SagaStatus.COMPENSATED, {})
 

@@ -85,7 +85,7 @@ KINDS: list[tuple[Event, StepId | None, int | None, Phase, PayloadKind, str]] = 
     (AbortRequested(AT, AT), None, None, Phase.SAGA, ERROR, ""),
     (EventReceived(AT, "paid"), None, None, Phase.SAGA, VALUE, ""),
     (PlanChanged(AT, PLAN), None, None, Phase.SAGA, ERROR, ""),
-    (SagaParked(AT, ParkReason.ROW_REFUSED), None, None, Phase.SAGA, ERROR, ""),
+    (SagaParked(AT, ParkReason.ROW_REJECTED), None, None, Phase.SAGA, ERROR, ""),
     (HandedBack(AT), None, None, Phase.SAGA, ERROR, ""),
     (Accompanied(AT), None, None, Phase.SAGA, ERROR, ""),
     (BeginRequested(AT), None, None, Phase.SAGA, ERROR, ""),

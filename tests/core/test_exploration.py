@@ -13,14 +13,14 @@ from saga_fn.core import transition as deciding
 from saga_fn.core.effects import Decision, Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Event, StepSkipped, StepSucceeded
 from saga_fn.core.explore import Outcome, explore, offers, walk
+from saga_fn.core.facts import foresee
 from saga_fn.core.invariants import Edge
 from saga_fn.core.leftovers import LeftOverKind
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
 from saga_fn.core.projection import SagaStatus, at_length, project
-from saga_fn.core.reading import foresee
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Goal, SagaState, is_done
-from saga_fn.core.transition import in_general, transition
+from saga_fn.core.transition import by_general_rules, transition
 from tests.core.given import (
     AT_ONCE,
     DIAMOND,
@@ -62,13 +62,13 @@ def as_at_length(monkeypatch: pytest.MonkeyPatch) -> None:
     def general(plan: Plan, state: SagaState | None, event: Event) -> Decision:
         nonlocal asked
         asked = True
-        return in_general(plan, state, event)
+        return by_general_rules(plan, state, event)
 
     def compared(plan: Plan, state: SagaState | None, event: Event) -> Decision:
         nonlocal asked
         asked = False
         decision = transition(plan, state, event)
-        assert asked or decision == in_general(plan, state, event)
+        assert asked or decision == by_general_rules(plan, state, event)
         if isinstance(decision, Success):
             moved = decision.unwrap().state
             assert project(plan, moved) == at_length(plan, moved)
@@ -106,7 +106,9 @@ EXHAUSTIVE = {
         step("a", on_unknown=OnUnknown.UNDO), step("b", "a", retry=THRICE, on_unknown=OnUnknown.UNDO)
     ),
     "one that is repeated": Plan.of(step("a", unknown_retry=THRICE)),
-    "one that is repeated, within a time": Plan.of(step("a", retry=AT_ONCE, unknown_retry=BUDGET, settles=True)),
+    "one that is repeated, within a time": Plan.of(
+        step("a", retry=AT_ONCE, unknown_retry=BUDGET, has_unknown_policies=True)
+    ),
     "one that is repeated, then undone": Plan.of(
         step("a", retry=THRICE, unknown_retry=AT_ONCE, undo_in_doubt=True), undo_free("b", "a")
     ),
@@ -128,7 +130,7 @@ EXHAUSTIVE = {
     ),
     "one left to a person beside a wait": Plan.of(step("a", on_unknown=OnUnknown.PARK), wait("b", limit=SECOND)),
     "a pivot that is repeated": Plan.of(
-        step("a"), step("b", "a", undo=False, pivot=True, unknown_retry=THRICE, settles=True)
+        step("a"), step("b", "a", undo=False, pivot=True, unknown_retry=THRICE, has_unknown_policies=True)
     ),
     "two, left to a person": Plan.of(step("a", on_unknown=OnUnknown.PARK), step("b", "a", on_unknown=OnUnknown.PARK)),
     "two at once, found out and undone": Plan.of(
@@ -165,18 +167,20 @@ EXHAUSTIVE = {
     "a pivot, halting on failure": Plan.of(
         step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", undo=False), compensate_on_failure=False
     ),
-    "a fan-out": Plan.of(step("a", width=2)),
-    "a fan-out, one at a time": Plan.of(step("a", width=1)),
-    "a fan-out, conditional": Plan.of(step("a", width=2, when=True)),
-    "a fan-out without compensation, retried": Plan.of(step("a", width=1, retry=RetrySchedule(2, base=1), undo=False)),
-    "a fan-out, cut short": Plan.of(step("a", width=2), cancel_siblings=True),
-    "a fan-out, halting on failure": Plan.of(step("a", width=2), compensate_on_failure=False),
-    "a fan-out and what follows it": Plan.of(step("a", width=2), step("b", "a", undo=False)),
-    "a fan-out and what it follows": Plan.of(step("a"), step("b", "a", width=1)),
-    "a fan-out that finds out what may have run": Plan.of(
-        step("a", width=1, undo=False, on_unknown=OnUnknown.PROBE),
+    "a fan-out": Plan.of(step("a", concurrency=2)),
+    "a fan-out, one at a time": Plan.of(step("a", concurrency=1)),
+    "a fan-out, conditional": Plan.of(step("a", concurrency=2, when=True)),
+    "a fan-out without compensation, retried": Plan.of(
+        step("a", concurrency=1, retry=RetrySchedule(2, base=1), undo=False)
     ),
-    "a fan-out that undoes what may have run": Plan.of(step("a", width=2, on_unknown=OnUnknown.UNDO)),
+    "a fan-out, cut short": Plan.of(step("a", concurrency=2), cancel_siblings=True),
+    "a fan-out, halting on failure": Plan.of(step("a", concurrency=2), compensate_on_failure=False),
+    "a fan-out and what follows it": Plan.of(step("a", concurrency=2), step("b", "a", undo=False)),
+    "a fan-out and what it follows": Plan.of(step("a"), step("b", "a", concurrency=1)),
+    "a fan-out that finds out what may have run": Plan.of(
+        step("a", concurrency=1, undo=False, on_unknown=OnUnknown.PROBE),
+    ),
+    "a fan-out that undoes what may have run": Plan.of(step("a", concurrency=2, on_unknown=OnUnknown.UNDO)),
     "a conditional pivot": Plan.of(
         step("a"), step("b", "a", undo=False, pivot=True, when=True), step("c", "b", undo=False)
     ),
@@ -208,14 +212,14 @@ EXHAUSTIVE = {
 }
 
 BOUNDED = {
-    "a fan-out beside a step": (Plan.of(step("a", width=2), step("b", undo=False)), 500),
-    "two fan-outs": (Plan.of(step("a", width=2), step("b", "a", width=1)), 500),
+    "a fan-out beside a step": (Plan.of(step("a", concurrency=2), step("b", undo=False)), 500),
+    "two fan-outs": (Plan.of(step("a", concurrency=2), step("b", "a", concurrency=1)), 500),
     "a fan-out past the pivot": (
-        Plan.of(step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", width=2, undo=False)),
+        Plan.of(step("a"), step("b", "a", undo=False, pivot=True), step("c", "b", concurrency=2, undo=False)),
         500,
     ),
     "three that join": (Plan.of(step("a"), step("b"), step("c"), step("d", "a", "b", "c", undo=False)), 1_200),
-    "a fan-out whose items are undone in two moves": (Plan.of(step("a", width=1, undo_waits=("paid",))), 1_200),
+    "a fan-out whose items are undone in two moves": (Plan.of(step("a", concurrency=1, undo_waits=("paid",))), 1_200),
     "waits beside steps": (
         Plan.of(
             step("a"), wait("b", "a", limit=SECOND), sleep("c", limit=SECOND), step("d", "b", "c"), deadline=SECOND
@@ -312,8 +316,8 @@ def test_past_the_pivot_only_an_abort_leaves_something() -> None:
 
 
 def test_every_state_of_a_fan_out_that_becomes_narrower_or_a_plain_step() -> None:
-    for other in (Plan.of(step("a", width=1)), ONE):
-        found = explore(Plan.of(step("a", width=2)), changes=(other,))
+    for other in (Plan.of(step("a", concurrency=1)), ONE):
+        found = explore(Plan.of(step("a", concurrency=2)), changes=(other,))
         assert not found.bounded
         assert found.violations == ()
 
@@ -340,10 +344,10 @@ def test_an_exploration_sums_itself_up() -> None:
 
 def test_interchangeable_steps_are_explored_once() -> None:
     alike = explore(Plan.of(step("a"), step("b")))
-    told_apart = explore(Plan.of(step("a"), step("b", retry=RetrySchedule(attempts=1, base=1))))
-    assert alike.states < told_apart.states
+    translate_driver_error = explore(Plan.of(step("a"), step("b", retry=RetrySchedule(attempts=1, base=1))))
+    assert alike.states < translate_driver_error.states
     # The same ends, if the two names are taken for one.
-    assert {_nameless(end) for end in alike.ends} == {_nameless(end) for end in told_apart.ends}
+    assert {_nameless(end) for end in alike.ends} == {_nameless(end) for end in translate_driver_error.ends}
 
 
 def _nameless(end: Outcome) -> tuple[SagaStatus, tuple[LeftOverKind, ...]]:
@@ -406,4 +410,4 @@ def test_what_is_foreseen_of_a_success_is_what_comes_of_it(shape: str, monkeypat
 def _known(state: SagaState) -> tuple[object, ...]:
     """What inputs are computed from."""
     done = {step for step in state.steps if is_done(step)}
-    return done, state.events, state.latest
+    return done, state.events, state.latest_event_seq

@@ -13,7 +13,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.failure_cause import Cause, Told, cause_after
 from saga_fn.core.ids import Moment, PlanId
-from saga_fn.core.state import Goal, Retrying, Running, SagaState, StepState, Succeeded, Tries
+from saga_fn.core.state import Attempts, Goal, Retrying, Running, SagaState, StepState, Succeeded
 from tests.core.given import A, B
 
 AT = Moment(1)
@@ -25,8 +25,8 @@ def saga(rev: int, *steps: StepState, goal: Goal = Goal.FORWARD) -> SagaState:
 
 
 FAILED_A = StepFailed(AT, A, 1)
-RUNNING = saga(2, Running(A, Tries(attempt=1)))
-RETRYING = saga(3, Retrying(A, Tries(attempt=1, failures=1), AT))
+RUNNING = saga(2, Running(A, Attempts(attempt=1)))
+RETRYING = saga(3, Retrying(A, Attempts(attempt=1, failures=1), AT))
 TURNED = saga(3, goal=Goal.ROLLBACK)
 OF_A = Cause(3, A, A)
 
@@ -39,7 +39,7 @@ def after(
 
 def test_a_failed_step_is_the_cause() -> None:
     assert after(None, RUNNING, FAILED_A, RETRYING, Told(A)) == OF_A
-    assert after(OF_A, RETRYING, Ticked(AT), saga(4, Running(A, Tries(attempt=2, failures=1)))) == OF_A
+    assert after(OF_A, RETRYING, Ticked(AT), saga(4, Running(A, Attempts(attempt=2, failures=1)))) == OF_A
 
 
 def test_the_last_failure_before_the_turn_counts_and_none_after_it() -> None:

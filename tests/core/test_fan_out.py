@@ -21,17 +21,19 @@ from saga_fn.core.events import (
     StepSucceeded,
     Ticked,
 )
+from saga_fn.core.facts import owes_undo, ready
+from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.ids import Digest, Moment, StepId, item_of, number_of, owner_of
-from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
-from saga_fn.core.reading import owes_undo, ready
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.state import (
+    Attempts,
     Doubt,
-    Gathered,
+    FannedOut,
+    Joined,
     Parked,
     ParkReason,
     Retrying,
@@ -39,8 +41,6 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
-    Tries,
     UndoRetrying,
     Unknown,
     Waiting,
@@ -48,7 +48,7 @@ from saga_fn.core.state import (
 from tests.core.given import SECOND, THRICE, A, B, Saga, sequence, started, step
 
 LIST = Digest(b"list")
-FAN = Plan.of(step("a", width=2), step("b", "a"))
+FAN = Plan.of(step("a", concurrency=2), step("b", "a"))
 ITEMS = [StepId(f"a[{number}]") for number in range(4)]
 
 
@@ -65,7 +65,7 @@ def fanned(plan: Plan, items: int, *bound: int) -> Saga:
 def succeed(saga: Saga, number: int, *then: int) -> Transition:
     item = ITEMS[number]
     bound = tuple(Bound(ITEMS[other], LIST) for other in then)
-    return saga.tell(StepSucceeded(saga.moment, item, saga.of(item, Running).tries.attempt, bound))
+    return saga.tell(StepSucceeded(saga.moment, item, saga.of(item, Running).attempts.attempt, bound))
 
 
 def test_the_name_of_an_item_says_whose_it_is() -> None:
@@ -90,41 +90,41 @@ def test_the_next_item_starts_when_one_is_done_and_all_done_are_one_result() -> 
     saga.tell(Ticked(saga.moment, (Bound(ITEMS[2], LIST),)))
     succeed(saga, 0)
     assert succeed(saga, 2).needs == (B,)
-    assert [type(found) for found in saga.state.steps][:1] == [Gathered]
+    assert [type(found) for found in saga.state.steps][:1] == [Joined]
     assert [found.step for found in saga.state.steps] == [A, *ITEMS[:3]]
 
 
 def test_what_is_ready_beside_a_fan_out_is_asked_for_too() -> None:
-    saga = fanned(Plan.of(step("b"), step("a", width=1)), 1)
+    saga = fanned(Plan.of(step("b"), step("a", concurrency=1)), 1)
     assert saga.tick().needs == (B, ITEMS[0])
 
 
 def test_an_empty_list_is_done_at_once() -> None:
     saga = fanned(FAN, 0)
-    assert saga.of(A, Gathered) == Gathered(A, 0)
+    assert saga.of(A, Joined) == Joined(A, 0)
     saga.tell(Ticked(saga.moment, (Bound(B, LIST),)))
     saga.succeed(B)
     assert saga.status is SagaStatus.COMPLETED
 
 
 def test_a_saga_of_an_empty_list_alone_is_completed_by_its_start() -> None:
-    assert fanned(Plan.of(step("a", width=1)), 0).status is SagaStatus.COMPLETED
+    assert fanned(Plan.of(step("a", concurrency=1)), 0).status is SagaStatus.COMPLETED
 
 
 def test_an_item_has_attempts_of_its_own() -> None:
-    saga = fanned(Plan.of(step("a", width=2, retry=THRICE)), 2, 0, 1)
+    saga = fanned(Plan.of(step("a", concurrency=2, retry=THRICE)), 2, 0, 1)
     saga.fail(ITEMS[0])
-    assert (saga.of(ITEMS[0], Retrying).tries.failures, saga.of(ITEMS[1], Running).tries.failures) == (1, 0)
+    assert (saga.of(ITEMS[0], Retrying).attempts.failures, saga.of(ITEMS[1], Running).attempts.failures) == (1, 0)
     succeed(saga, 1)
     saga.wait(SECOND)
     saga.tell(Ticked(saga.moment, (Bound(ITEMS[0], LIST),)))
-    assert saga.of(ITEMS[0], Running).tries.attempt == 2
+    assert saga.of(ITEMS[0], Running).attempts.attempt == 2
     succeed(saga, 0)
     assert saga.status is SagaStatus.COMPLETED
 
 
 def test_what_is_due_again_waits_for_a_place() -> None:
-    saga = fanned(Plan.of(step("a", width=1, retry=THRICE)), 2, 0)
+    saga = fanned(Plan.of(step("a", concurrency=1, retry=THRICE)), 2, 0)
     saga.fail(ITEMS[0])
     saga.tell(Ticked(saga.moment, (Bound(ITEMS[1], LIST),)))
     saga.wait(SECOND)
@@ -142,11 +142,11 @@ def test_the_failure_of_an_item_awaits_the_others_and_undoes_what_is_done() -> N
     saga.undo(ITEMS[0])
     saga.undo(ITEMS[3])
     assert saga.status is SagaStatus.COMPENSATED
-    assert saga.of(A, Spread).items == 4
+    assert saga.of(A, FannedOut).items == 4
 
 
 def test_it_is_undone_before_what_it_was_built_upon_and_after_what_was_built_upon_it() -> None:
-    plan = Plan.of(step("z"), step("a", "z", width=2), step("b", "a"), step("c", "b"))
+    plan = Plan.of(step("z"), step("a", "z", concurrency=2), step("b", "a"), step("c", "b"))
     saga = started(plan, StepId("z"))
     saga.tell(StepSucceeded(saga.moment, StepId("z"), 1, each(2, 0, 1)))
     succeed(saga, 0)
@@ -159,7 +159,7 @@ def test_it_is_undone_before_what_it_was_built_upon_and_after_what_was_built_upo
 
 
 def test_a_retried_compensation_waits_for_a_place_too() -> None:
-    plan = Plan.of(step("a", width=1, undo_retry=THRICE), step("b", "a"))
+    plan = Plan.of(step("a", concurrency=1, undo_retry=THRICE), step("b", "a"))
     saga = fanned(plan, 2, 0)
     succeed(saga, 0, 1)
     saga.tell(StepSucceeded(saga.moment, ITEMS[1], 1, (Bound(B, LIST),)))
@@ -187,7 +187,7 @@ def test_a_takeover_leaves_what_is_done_and_repeats_what_ran() -> None:
     saga = fanned(FAN, 3, 0, 1)
     succeed(saga, 0)
     moved = saga.take_over()
-    assert saga.of(ITEMS[1], Unknown).tries.doubt is Doubt.MAY_HAVE_RUN
+    assert saga.of(ITEMS[1], Unknown).attempts.doubt is Doubt.MAY_HAVE_RUN
     assert moved.needs == (ITEMS[1], ITEMS[2])
     saga.tell(HandedBack(saga.moment))
     assert ready(FAN, saga.state)
@@ -202,7 +202,7 @@ def test_a_list_that_changed_parks_the_item_until_it_is_the_same_again() -> None
     assert saga.of(ITEMS[1], Parked).why is ParkReason.INPUT_CHANGED, "no person can mix two lists"
     saga.tell(RetryRequested(saga.moment))
     saga.tell(Ticked(saga.moment, (Bound(ITEMS[1], LIST),)))
-    assert saga.of(ITEMS[1], Running).tries.generation == 0, "under the same idempotency key"
+    assert saga.of(ITEMS[1], Running).attempts.generation == 0, "under the same idempotency key"
 
 
 def test_what_comes_from_outside_later_does_not_change_the_list() -> None:
@@ -210,11 +210,11 @@ def test_what_comes_from_outside_later_does_not_change_the_list() -> None:
     saga.tell(EventReceived(saga.moment))
     saga.tell(Ticked(saga.moment, each(2, 0)))
     saga.tell(EventReceived(saga.moment))
-    assert (saga.of(A, Spread).events, saga.of(A, Spread).latest) == (1, 2)
+    assert (saga.of(A, FannedOut).events, saga.of(A, FannedOut).latest_event_seq) == (1, 2)
 
 
 def test_an_item_that_has_seen_the_latest_event_waits_for_its_next_attempt_like_any_step() -> None:
-    saga = started(Plan.of(step("a", width=2, retry=THRICE)))
+    saga = started(Plan.of(step("a", concurrency=2, retry=THRICE)))
     saga.tell(EventReceived(saga.moment))
     saga.tell(Ticked(saga.moment, each(2, 0)))
     saga.fail(ITEMS[0])
@@ -230,19 +230,19 @@ def test_a_list_that_is_none_or_too_long_parks_the_step(items: int) -> None:
 
 
 def test_all_lists_of_a_saga_together_have_a_limit() -> None:
-    saga = Saga(Plan.of(step("a", width=1), step("b", width=1)))
+    saga = Saga(Plan.of(step("a", concurrency=1), step("b", concurrency=1)))
     lists = (BoundEach(A, 150, LIST), BoundEach(B, 51, LIST))
     saga.tell(Started(saga.moment, saga.plan.id, lists))
     assert saga.of(B, Parked).why is ParkReason.INPUT_FAILED
     saga.tell(RetryRequested(saga.moment))
     saga.tell(Ticked(saga.moment, (BoundEach(B, 50, LIST),)))
-    assert saga.of(B, Spread).items == 50
+    assert saga.of(B, FannedOut).items == 50
 
 
 def test_only_a_list_fans_out_and_only_a_fan_out_takes_a_list() -> None:
     saga = started(FAN)
     saga.tell(Ticked(saga.moment, (Bound(A, LIST),)))
-    assert saga.of(A, Parked) == Parked(A, Tries(), ParkReason.INPUT_FAILED)
+    assert saga.of(A, Parked) == Parked(A, Attempts(), ParkReason.INPUT_FAILED)
     plain = started(sequence("a"))
     plain.tell(Ticked(plain.moment, (BoundEach(A, 1, LIST),)))
     assert plain.of(A, Parked).why is ParkReason.INPUT_FAILED
@@ -253,9 +253,9 @@ def test_only_a_list_fans_out_and_only_a_fan_out_takes_a_list() -> None:
 
 
 def test_an_item_is_not_declined() -> None:
-    saga = fanned(Plan.of(step("a", width=2, when=True)), 1)
+    saga = fanned(Plan.of(step("a", concurrency=2, when=True)), 1)
     saga.tell(Ticked(saga.moment, (Declined(ITEMS[0]),)))
-    assert saga.of(ITEMS[0], Parked) == Parked(ITEMS[0], Tries(), ParkReason.INPUT_FAILED)
+    assert saga.of(ITEMS[0], Parked) == Parked(ITEMS[0], Attempts(), ParkReason.INPUT_FAILED)
 
 
 def test_a_person_passes_over_one_item_or_the_whole_before_it_has_begun() -> None:
@@ -274,8 +274,8 @@ def test_a_person_passes_over_one_item_or_the_whole_before_it_has_begun() -> Non
 
 def test_what_is_parked_as_a_whole_is_parked_item_by_item_and_goes_on() -> None:
     saga = fanned(FAN, 3, 0, 1)
-    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
-    assert [type(found) for found in saga.state.steps] == [Spread, Parked, Parked, Parked]
+    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REJECTED))
+    assert [type(found) for found in saga.state.steps] == [FannedOut, Parked, Parked, Parked]
     moved = saga.tell(RetryRequested(saga.moment))
     assert moved.needs == (ITEMS[0], ITEMS[1])
 
@@ -291,10 +291,10 @@ def test_an_aborted_fan_out_goes_on_where_it_was() -> None:
 @pytest.mark.parametrize(
     "other, fits",
     [
-        (Plan.of(step("a", width=1), step("b", "a")), True),
+        (Plan.of(step("a", concurrency=1), step("b", "a")), True),
         (sequence("ab"), False),
         (sequence("b"), False),
-        (Plan.of(step("x"), step("a", "x", width=2), step("b", "a")), False),
+        (Plan.of(step("x"), step("a", "x", concurrency=2), step("b", "a")), False),
     ],
     ids=["narrower", "plain", "gone", "another before it"],
 )
@@ -315,13 +315,13 @@ def test_what_has_been_done_as_a_whole_does_not_fan_out_afterwards() -> None:
         saga.plan = FAN
         assert saga.refusal(PlanChanged(saga.moment, FAN.id)) is Refusal.PLAN_MISMATCH
     untouched = started(sequence("ab"))
-    untouched.tell(SagaParked(untouched.moment, ParkReason.ROW_REFUSED))
+    untouched.tell(SagaParked(untouched.moment, ParkReason.ROW_REJECTED))
     untouched.plan = FAN
     untouched.tell(PlanChanged(untouched.moment, FAN.id))
 
 
 def test_past_the_pivot_an_item_that_fails_waits_for_a_person() -> None:
-    plan = Plan.of(step("z", undo=False, pivot=True), step("a", "z", width=2, undo=False))
+    plan = Plan.of(step("z", undo=False, pivot=True), step("a", "z", concurrency=2, undo=False))
     saga = started(plan, StepId("z"))
     saga.tell(StepSucceeded(saga.moment, StepId("z"), 1, each(1, 0)))
     saga.fail(ITEMS[0])
@@ -338,15 +338,15 @@ def test_an_unknown_item_is_no_step_of_the_plan() -> None:
 def test_the_largest_saga_stays_small() -> None:
     """200 items with names as long as they may be, all waiting for another try, and the most events."""
     long = StepId("s" * 32)
-    plan = Plan.of(step(long, width=200, retry=RetrySchedule(attempts=1000, base=SECOND)))
+    plan = Plan.of(step(long, concurrency=200, retry=RetrySchedule(attempts=1000, base=SECOND)))
     year = Moment(1_800_000_000_000_000)
-    tries = Tries(attempt=120, failures=120, doubt=Doubt.MAY_HAVE_RUN, events=EVENT_LIMIT)
-    steps = tuple(Retrying(item_of(long, number), tries, year) for number in range(ITEM_LIMIT))
+    attempts = Attempts(attempt=120, failures=120, doubt=Doubt.MAY_HAVE_RUN, events=EVENT_LIMIT)
+    steps = tuple(Retrying(item_of(long, number), attempts, year) for number in range(ITEM_LIMIT))
     state = SagaState(
         9000,
         year,
         plan=plan.id,
-        steps=(Spread(long, ITEM_LIMIT, Digest(b"12345678")), *steps),
+        steps=(FannedOut(long, ITEM_LIMIT, Digest(b"12345678")), *steps),
         events=tuple(range(200)),
     )
     assert len(msgspec.msgpack.encode(state)) < 16 * 1024
@@ -354,17 +354,17 @@ def test_the_largest_saga_stays_small() -> None:
 
 def test_the_budget_in_time_of_an_item_begins_with_its_first_attempt() -> None:
     within = RetrySchedule(attempts=9, base=SECOND, within=3 * SECOND)
-    saga = Saga(Plan.of(step("a", width=1, retry=within)))
+    saga = Saga(Plan.of(step("a", concurrency=1, retry=within)))
     saga.wait(SECOND)
     saga.tell(Started(saga.moment, saga.plan.id, each(2, 0)))
-    assert saga.of(ITEMS[0], Running).tries.since == saga.moment
+    assert saga.of(ITEMS[0], Running).attempts.first_attempt_at == saga.moment
     saga.wait(2 * SECOND)
     moved = succeed(saga, 0, 1)
     assert moved.actions == (RunStep(ITEMS[1], 1, 0),)
-    assert saga.of(ITEMS[1], Running).tries.since == saga.moment, "not with that of the item before it"
+    assert saga.of(ITEMS[1], Running).attempts.first_attempt_at == saga.moment, "not with that of the item before it"
 
 
 def test_nothing_but_what_has_run_is_owed_an_undo() -> None:
-    plan = Plan.of(step("a", width=1), step("b", "a"))
-    for idle in (Spread(A, 1, LIST), Gathered(A, 1), Waiting(B), Sleeping(B, Moment(0))):
+    plan = Plan.of(step("a", concurrency=1), step("b", "a"))
+    for idle in (FannedOut(A, 1, LIST), Joined(A, 1), Waiting(B), Sleeping(B, Moment(0))):
         assert not owes_undo(plan, idle)

@@ -8,21 +8,21 @@ import pytest
 from msgspec.structs import replace
 
 from saga_fn.core.events import PlanChanged, Started
+from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.flaws import LAST_MOMENT, flaw_in, misfit_in
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
-from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.leftovers import LeftOver, LeftOverKind, all_that_may_be_left
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
+    Attempts,
     Buffered,
-    Gathered,
+    FannedOut,
+    Joined,
     Probing,
     Running,
     SagaState,
     Sleeping,
-    Spread,
     Succeeded,
-    Tries,
     Undoing,
     Unknown,
     Waiting,
@@ -31,7 +31,7 @@ from saga_fn.core.transition import transition
 from tests.core.given import A, B, C, sleep, step, wait
 from tests.core.stories import STORIES
 
-PLAN = Plan.of(step("a", width=2), wait("b", "a"), sleep("c", "b"))
+PLAN = Plan.of(step("a", concurrency=2), wait("b", "a"), sleep("c", "b"))
 FINE = SagaState(plan=PLAN.id, rev=9, at=Moment(5))
 ITEM = StepId("a[1]")
 LATE = Moment(LAST_MOMENT + 1)
@@ -60,34 +60,34 @@ def test_no_state_of_a_saga_that_was_lived_has_a_flaw(name: str) -> None:
     [
         ({"rev": 8}, "another revision"),
         ({"at": Moment(-1)}, "moment"),
-        ({"begins": LATE}, "moment"),
+        ({"begins_at": LATE}, "moment"),
         ({"deadline": LATE}, "moment"),
         ({"buffered": (Buffered(1, "paid", expires=LATE),)}, "moment"),
         ({"steps": (Sleeping(C, LATE),)}, "moment"),
         ({"steps": (Waiting(B, LATE),)}, "moment"),
-        ({"steps": (Probing(A, Tries(), since=LATE),)}, "moment"),
-        ({"steps": (Running(A, Tries(until=LATE)),)}, "moment"),
-        ({"steps": (Running(A, Tries(since=LATE)),)}, "moment"),
+        ({"steps": (Probing(A, Attempts(), first_attempt_at=LATE),)}, "moment"),
+        ({"steps": (Running(A, Attempts(may_run_until=LATE)),)}, "moment"),
+        ({"steps": (Running(A, Attempts(first_attempt_at=LATE)),)}, "moment"),
         ({"events": (10,)}, "journal entry"),
         ({"events": (0,)}, "journal entry"),
-        ({"latest": -1}, "journal entry"),
+        ({"latest_event_seq": -1}, "journal entry"),
         ({"buffered": (Buffered(2**63, "paid"),)}, "journal entry"),
         ({"steps": (Succeeded(A, 2**63),)}, "journal entry"),
-        ({"steps": (Spread(A, 1, Digest(b""), events=10),)}, "journal entry"),
-        ({"steps": (Spread(A, 1, Digest(b""), latest=10),)}, "journal entry"),
-        ({"steps": (Undoing(A, 1, Tries(generation=10)),)}, "journal entry"),
-        ({"steps": (Running(A, Tries(events=10)),)}, "journal entry"),
-        ({"crashes": -1}, "cannot have happened"),
-        ({"crashes": 19}, "cannot have happened"),
-        ({"steps": (Running(A, Tries(doubts=19)),)}, "cannot have happened"),
-        ({"steps": (Running(A, Tries(doubted=LATE)),)}, "moment"),
-        ({"steps": (Spread(A, -1, Digest(b"")),)}, "less than no items"),
-        ({"steps": (Unknown(A, Tries(), failures=-1),)}, "cannot have happened"),
-        ({"steps": (Running(A, Tries(attempt=-1)),)}, "cannot have happened"),
-        ({"steps": (Running(A, Tries(failures=-1)),)}, "cannot have happened"),
-        ({"steps": (Running(A, Tries(probes=-1)),)}, "cannot have happened"),
-        ({"steps": (Gathered(A, ITEM_LIMIT + 1),)}, "more items than the 200"),
-        ({"steps": (Succeeded(A, 1), Running(A, Tries()))}, "twice"),
+        ({"steps": (FannedOut(A, 1, Digest(b""), events=10),)}, "journal entry"),
+        ({"steps": (FannedOut(A, 1, Digest(b""), latest_event_seq=10),)}, "journal entry"),
+        ({"steps": (Undoing(A, 1, Attempts(generation=10)),)}, "journal entry"),
+        ({"steps": (Running(A, Attempts(events=10)),)}, "journal entry"),
+        ({"failed_takeovers": -1}, "cannot have happened"),
+        ({"failed_takeovers": 19}, "cannot have happened"),
+        ({"steps": (Running(A, Attempts(doubts=19)),)}, "cannot have happened"),
+        ({"steps": (Running(A, Attempts(doubted=LATE)),)}, "moment"),
+        ({"steps": (FannedOut(A, -1, Digest(b"")),)}, "less than no items"),
+        ({"steps": (Unknown(A, Attempts(), failures=-1),)}, "cannot have happened"),
+        ({"steps": (Running(A, Attempts(attempt=-1)),)}, "cannot have happened"),
+        ({"steps": (Running(A, Attempts(failures=-1)),)}, "cannot have happened"),
+        ({"steps": (Running(A, Attempts(probes=-1)),)}, "cannot have happened"),
+        ({"steps": (Joined(A, ITEM_LIMIT + 1),)}, "more items than the 200"),
+        ({"steps": (Succeeded(A, 1), Running(A, Attempts()))}, "twice"),
     ],
 )
 def test_each_flaw_of_a_state_is_told(change: dict[str, Any], flaw: str) -> None:
@@ -99,7 +99,7 @@ def test_each_flaw_of_a_state_is_told(change: dict[str, Any], flaw: str) -> None
 def test_no_saga_has_had_no_event() -> None:
     assert flaw_in(replace(FINE, rev=0), 0) is not None
     assert flaw_in(FINE, 9) is None
-    largest = replace(FINE, at=LAST_MOMENT, steps=(Gathered(A, ITEM_LIMIT),), events=(1, 9), latest=9)
+    largest = replace(FINE, at=LAST_MOMENT, steps=(Joined(A, ITEM_LIMIT),), events=(1, 9), latest_event_seq=9)
     assert flaw_in(largest, 9) is None
 
 
@@ -107,11 +107,11 @@ def test_no_saga_has_had_no_event() -> None:
     "change, flaw",
     [
         ({"plan": PlanId("other")}, "another plan"),
-        ({"steps": (Running(StepId("x"), Tries()),)}, "does not have"),
-        ({"steps": (Running(StepId("b[0]"), Tries()),)}, "does not have"),
-        ({"steps": (Spread(A, 1, Digest(b"")), Running(ITEM, Tries()))}, "an item that its list"),
-        ({"steps": (Running(ITEM, Tries()),)}, "an item that its list"),
-        ({"steps": (Running(B, Tries()),)}, "a step of its kind"),
+        ({"steps": (Running(StepId("x"), Attempts()),)}, "does not have"),
+        ({"steps": (Running(StepId("b[0]"), Attempts()),)}, "does not have"),
+        ({"steps": (FannedOut(A, 1, Digest(b"")), Running(ITEM, Attempts()))}, "an item that its list"),
+        ({"steps": (Running(ITEM, Attempts()),)}, "an item that its list"),
+        ({"steps": (Running(B, Attempts()),)}, "a step of its kind"),
         ({"steps": (Waiting(A),)}, "a step of its kind"),
         ({"steps": (Sleeping(B, Moment(0)),)}, "a step of its kind"),
     ],
@@ -123,9 +123,9 @@ def test_each_misfit_of_a_state_and_its_plan_is_told(change: dict[str, Any], fla
 
 
 def test_a_state_that_fits_is_one() -> None:
-    steps = (Spread(A, 2, Digest(b"")), Running(ITEM, Tries()))
+    steps = (FannedOut(A, 2, Digest(b"")), Running(ITEM, Attempts()))
     assert misfit_in(PLAN, replace(FINE, steps=steps)) is None
-    assert misfit_in(PLAN, replace(FINE, steps=(Gathered(A, 0), Succeeded(B, 1), Sleeping(C, Moment(0))))) is None
+    assert misfit_in(PLAN, replace(FINE, steps=(Joined(A, 0), Succeeded(B, 1), Sleeping(C, Moment(0))))) is None
 
 
 def test_of_what_nothing_is_known_any_step_may_have_run() -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from saga_fn.core import reading
+from saga_fn.core import facts
+from saga_fn.core.facts import foresee
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan, PlannedStep
-from saga_fn.core.reading import foresee
 from saga_fn.core.state import (
-    Exhausted,
+    Attempts,
+    FailedForGood,
     Goal,
     Parked,
     ParkReason,
@@ -20,17 +21,25 @@ from saga_fn.core.state import (
     Skipped,
     StepState,
     Succeeded,
-    Tries,
     Unknown,
 )
 from tests.core.given import DIAMOND, A, B, sequence, sleep, started, step, wait
 
 C, D = StepId("c"), StepId("d")
-TRIED = Tries(attempt=1)
+TRIED = Attempts(attempt=1)
 
 
 def state_of(plan: Plan, *steps: StepState) -> SagaState:
-    return SagaState(plan=plan.id, rev=4, at=Moment(0), steps=steps, events=(2,), latest=2, crashes=1, alone=True)
+    return SagaState(
+        plan=plan.id,
+        rev=4,
+        at=Moment(0),
+        steps=steps,
+        events=(2,),
+        latest_event_seq=2,
+        failed_takeovers=1,
+        isolated=True,
+    )
 
 
 def test_the_next_step_will_need_its_input() -> None:
@@ -38,11 +47,11 @@ def test_the_next_step_will_need_its_input() -> None:
     before = state_of(plan, Succeeded(A, 2), Running(B, TRIED))
     known, needs = foresee(plan, before, B)
     assert needs == (C,)
-    assert known == msgspec.structs.replace(before, steps=(Succeeded(A, 2), Succeeded(B, 5)), latest=0)
+    assert known == msgspec.structs.replace(before, steps=(Succeeded(A, 2), Succeeded(B, 5)), latest_event_seq=0)
 
 
 def test_what_follows_in_a_chain_is_told_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "next_steps", None)
+    monkeypatch.setattr(facts, "next_steps", None)
     plan = sequence("abc")
     assert foresee(plan, state_of(plan, Succeeded(A, 2), Running(B, TRIED)), B)[1] == (C,)
 
@@ -57,7 +66,9 @@ def test_a_join_waits_for_all_and_a_fork_starts_all() -> None:
     half = state_of(DIAMOND, Succeeded(A, 2), Running(B, TRIED), Running(C, TRIED))
     known, needs = foresee(DIAMOND, half, B)
     assert needs == ()
-    assert known == msgspec.structs.replace(half, steps=(Succeeded(A, 2), Succeeded(B, 5), Running(C, TRIED)), latest=0)
+    assert known == msgspec.structs.replace(
+        half, steps=(Succeeded(A, 2), Succeeded(B, 5), Running(C, TRIED)), latest_event_seq=0
+    )
     whole = state_of(DIAMOND, Succeeded(A, 2), Running(B, TRIED), Succeeded(C, 4))
     assert foresee(DIAMOND, whole, B)[1] == (D,)
 
@@ -68,7 +79,7 @@ def test_a_join_waits_for_all_and_a_fork_starts_all() -> None:
         Unknown(B, TRIED),
         Retrying(B, TRIED, Moment(9)),
         Parked(B, TRIED, ParkReason.INPUT_FAILED),
-        Exhausted(B, TRIED),
+        FailedForGood(B, TRIED),
     ],
     ids=lambda other: type(other).__name__,
 )

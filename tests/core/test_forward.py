@@ -152,7 +152,7 @@ def test_no_event_excuses_another_input_of_what_may_have_run_as_it_was() -> None
 def test_of_several_steps_each_is_bound_by_its_own_input() -> None:
     saga = Saga(TWO_ROOTS)
     saga.tell(Started(Moment(0), TWO_ROOTS.id, (Bound(A, OTHER), Unbindable(B))))
-    assert saga.of(A, Running).tries.digest == OTHER
+    assert saga.of(A, Running).attempts.digest == OTHER
     assert saga.of(B, Parked).why is ParkReason.INPUT_FAILED
 
 

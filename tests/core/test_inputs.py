@@ -24,8 +24,10 @@ from saga_fn.core.inputs import (
 )
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
-    Exhausted,
-    Gathered,
+    Attempts,
+    FailedForGood,
+    FannedOut,
+    Joined,
     NotTaken,
     Parked,
     ParkReason,
@@ -35,10 +37,8 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
-    Tries,
     UndoFailed,
     Undoing,
     Undone,
@@ -53,13 +53,13 @@ from tests.core.given import A, B, C, sequence, step
 
 NOW = Moment(100)
 DIGEST = Digest(b"12345678")
-TRIED = Tries(attempt=2, digest=DIGEST)
+TRIED = Attempts(attempt=2, digest=DIGEST)
 EVERY: list[StepState] = [
     Running(A, TRIED),
     Retrying(A, TRIED, NOW),
     Unknown(A, TRIED),
     Parked(A, TRIED, ParkReason.INPUT_FAILED),
-    Exhausted(A, TRIED),
+    FailedForGood(A, TRIED),
     Succeeded(A, 3),
     Skipped(A, 3),
     Undoing(A, 3, TRIED),
@@ -71,20 +71,20 @@ EVERY: list[StepState] = [
     Waiting(A),
     Sleeping(A, NOW),
     Probing(A, TRIED),
-    Spread(A, 2, DIGEST),
-    Gathered(A, 2),
+    FannedOut(A, 2, DIGEST),
+    Joined(A, 2),
     UndoWaiting(A, 3, TRIED, ("paid",)),
 ]
 PLACES: dict[type[object], OutputAt] = {
     Succeeded: 3,
     Skipped: 3,
-    Gathered: (StepId("a[0]"), StepId("a[1]")),
+    Joined: (StepId("a[0]"), StepId("a[1]")),
     NotTaken: NO_OUTPUT,
 }
 
 
-def saga(*steps: StepState, events: tuple[int, ...] = (), latest: int = 0) -> SagaState:
-    return SagaState(plan=PlanId("plan"), rev=7, at=NOW, steps=steps, events=events, latest=latest)
+def saga(*steps: StepState, events: tuple[int, ...] = (), latest_event_seq: int = 0) -> SagaState:
+    return SagaState(plan=PlanId("plan"), rev=7, at=NOW, steps=steps, events=events, latest_event_seq=latest_event_seq)
 
 
 def test_the_examples_here_are_of_every_kind() -> None:
@@ -107,7 +107,7 @@ def test_of_a_step_that_has_not_begun_nothing_is_known() -> None:
 
 def test_the_outputs_of_items_are_left_to_their_list() -> None:
     item = StepId("a[0]")
-    state = saga(Gathered(A, 1), Succeeded(item, 3), Succeeded(B, 4))
+    state = saga(Joined(A, 1), Succeeded(item, 3), Succeeded(B, 4))
     assert outputs_at(sequence("ab"), state) == {A: (item,), B: 4}
 
 
@@ -123,52 +123,52 @@ def test_only_what_runs_forward_is_running() -> None:
 
 @pytest.mark.parametrize("now", EVERY, ids=lambda now: type(now).__name__)
 def test_what_has_attempts_has_the_input_of_the_last_one(now: StepState) -> None:
-    has_attempts = hasattr(now, "tries")
+    has_attempts = hasattr(now, "attempts")
     assert digest_before(saga(now), A) == (DIGEST if has_attempts else NO_DIGEST)
     assert has_begun(saga(now), A) is has_attempts
 
 
 def test_a_step_that_was_parked_before_its_first_attempt_has_not_begun() -> None:
-    assert not has_begun(saga(Parked(A, Tries(), ParkReason.INPUT_FAILED)), A)
+    assert not has_begun(saga(Parked(A, Attempts(), ParkReason.INPUT_FAILED)), A)
 
 
 @pytest.mark.parametrize("now", EVERY, ids=lambda now: type(now).__name__)
 def test_what_is_found_out_or_undone_in_doubt_is_so_for_the_input_of_its_last_attempt(now: StepState) -> None:
     digest = DIGEST if isinstance(now, Probing | Undoing) else NO_DIGEST
-    if not isinstance(now, Spread):
+    if not isinstance(now, FannedOut):
         assert digest_in_doubt(sequence("ab"), saga(now), A) == (digest, False)
 
 
 def test_an_item_in_doubt_goes_by_the_fingerprint_of_its_list() -> None:
-    plan = Plan.of(step("a", width=2))
+    plan = Plan.of(step("a", concurrency=2))
     item = StepId("a[1]")
-    state = saga(Spread(A, 2, DIGEST), Probing(item, Tries(digest=Digest(b"of one"))))
+    state = saga(FannedOut(A, 2, DIGEST), Probing(item, Attempts(digest=Digest(b"of one"))))
     assert digest_in_doubt(plan, state, item) == (DIGEST, True)
 
 
 def test_a_list_is_computed_again_from_the_events_that_it_was_computed_from() -> None:
-    state = saga(Spread(A, 2, DIGEST, events=1, latest=8), events=(8, 9), latest=9)
+    state = saga(FannedOut(A, 2, DIGEST, events=1, latest_event_seq=8), events=(8, 9), latest_event_seq=9)
     before = list_before(state, A)
     assert before is not None
     assert before.items == (StepId("a[0]"), StepId("a[1]"))
     assert before.digest == DIGEST
-    assert (before.state.events, before.state.latest, before.state.steps) == ((8,), 8, state.steps)
-    assert list_before(saga(Gathered(A, 2)), A) is None
+    assert (before.state.events, before.state.latest_event_seq, before.state.steps) == ((8,), 8, state.steps)
+    assert list_before(saga(Joined(A, 2)), A) is None
 
 
 @pytest.mark.parametrize(
-    "tries, recorded",
+    "attempts, recorded",
     [
-        (Tries(attempt=1), False),
-        (Tries(attempt=2, failures=1), True),
-        (Tries(attempt=2, failures=1, generation=1), False),
+        (Attempts(attempt=1), False),
+        (Attempts(attempt=2, failures=1), True),
+        (Attempts(attempt=2, failures=1, generation=1), False),
     ],
 )
 def test_a_failure_before_has_recorded_the_input_unless_an_event_made_another_of_it(
-    tries: Tries, recorded: bool
+    attempts: Attempts, recorded: bool
 ) -> None:
-    assert input_is_recorded(saga(Running(A, tries)), A) is recorded
-    assert not input_is_recorded(saga(Unknown(A, tries)), A)
+    assert input_is_recorded(saga(Running(A, attempts)), A) is recorded
+    assert not input_is_recorded(saga(Unknown(A, attempts)), A)
 
 
 def test_a_step_is_parked_for_its_input_by_that_reason_alone() -> None:

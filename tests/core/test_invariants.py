@@ -14,7 +14,7 @@ from saga_fn.core.invariants.rows import i1_a_scan_finds_it, i1_the_row_keeps_th
 from saga_fn.core.leftovers import LeftOver, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, WaitReason, project
-from saga_fn.core.state import Exhausted, Goal, Retrying, Running, SagaState, Succeeded, Unknown
+from saga_fn.core.state import FailedForGood, Goal, Retrying, Running, SagaState, Succeeded, Unknown
 from tests.core import forged
 from tests.core.forged.given import DOUBTFUL, HELD, LATER, ONCE, RAN, TWO, parked, state
 from tests.core.given import A, B, sleep, started, wait
@@ -113,7 +113,7 @@ def test_a_list_of_leftovers_that_lies_is_caught(monkeypatch: pytest.MonkeyPatch
     def first_only(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:
         return left_over(plan, msgspec.structs.replace(state, goal=Goal.FAILED))[:1]
 
-    owing = state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=Goal.FAILED)
+    owing = state(Succeeded(A, 1), FailedForGood(B, DOUBTFUL), goal=Goal.FAILED)
     assert i12_failed_lists_what_is_left(TWO, owing)
     monkeypatch.setattr(ends, "left_over", first_only)
     assert not i12_failed_lists_what_is_left(TWO, owing)

@@ -7,7 +7,7 @@ import pytest
 from saga_fn.core.events import Event, ProbeAnswered, StepSkipped, StepSucceeded, Ticked
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.last_error import forgets_error, is_in_trouble
-from saga_fn.core.state import Goal, Retrying, Running, SagaState, StepState, Succeeded, Tries, Unknown
+from saga_fn.core.state import Attempts, Goal, Retrying, Running, SagaState, StepState, Succeeded, Unknown
 from tests.core.given import A, B
 
 AT = Moment(1)
@@ -18,11 +18,11 @@ def saga(*steps: StepState, goal: Goal = Goal.FORWARD) -> SagaState:
     return SagaState(plan=PLAN, rev=3, at=AT, goal=goal, steps=steps)
 
 
-FINE = saga(Succeeded(A, 2), Running(B, Tries(attempt=1)))
+FINE = saga(Succeeded(A, 2), Running(B, Attempts(attempt=1)))
 TROUBLES = [
-    saga(Running(A, Tries(attempt=2, failures=1))),
-    saga(Succeeded(A, 2), Retrying(B, Tries(attempt=1), AT)),
-    saga(Succeeded(A, 2), Unknown(B, Tries(attempt=1))),
+    saga(Running(A, Attempts(attempt=2, failures=1))),
+    saga(Succeeded(A, 2), Retrying(B, Attempts(attempt=1), AT)),
+    saga(Succeeded(A, 2), Unknown(B, Attempts(attempt=1))),
     saga(Succeeded(A, 2), goal=Goal.ROLLBACK),
     saga(goal=Goal.FAILED),
 ]

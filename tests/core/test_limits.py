@@ -50,7 +50,7 @@ def test_a_person_tries_a_parked_undo_again_with_a_fresh_count() -> None:
         saga = in_vain(rolling_back(PARKS))
         assert saga.ask(verb(saga.moment)).actions == (RunCompensation(A, 4, 2),)
         saga.fail_undo(A)
-        assert saga.of(A, UndoRetrying).tries.failures == 1
+        assert saga.of(A, UndoRetrying).attempts.failures == 1
 
 
 def test_a_person_gives_a_parked_undo_up() -> None:
@@ -99,7 +99,7 @@ def test_what_has_failed_for_good_turns_the_saga_back_past_the_limit() -> None:
     saga = full(rolling_back(Plan.of(step("a"), step("b", "a", retry=THRICE), step("c", "b"))))
     saga.current = replace(saga.state, rev=JOURNAL_LIMIT + 5)
     saga.ask(CompensationRequested(saga.moment))
-    assert saga.of(A, Undoing).tries.attempt == 1
+    assert saga.of(A, Undoing).attempts.attempt == 1
 
 
 def test_a_person_lets_it_try_once_more_past_the_limit() -> None:
@@ -107,7 +107,7 @@ def test_a_person_lets_it_try_once_more_past_the_limit() -> None:
     saga.fail(A)
     saga.tell(RetryRequested(saga.moment))
     saga.tick(A)
-    assert saga.of(A, Running).tries.attempt == 2
+    assert saga.of(A, Running).attempts.attempt == 2
     saga.fail(A)
     assert saga.of(A, Parked).why is ParkReason.TOO_LONG
 

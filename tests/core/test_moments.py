@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from saga_fn.core.event_matching import alarms, is_over
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import PlannedStep, StepKind
-from saga_fn.core.state import Goal, Running, SagaState, Sleeping, StepState, Tries, Waiting
-from saga_fn.core.waiting import alarms, is_over
+from saga_fn.core.state import Attempts, Goal, Running, SagaState, Sleeping, StepState, Waiting
 from tests.core.given import ONE, A, B
 
 
@@ -33,7 +33,7 @@ def test_an_input_is_needed_where_something_is_to_be_computed(planned: PlannedSt
         (Waiting(A, Moment(5)), True),
         (Sleeping(B, Moment(6)), False),
         (Sleeping(B, Moment(5)), True),
-        (Running(A, Tries()), False),
+        (Running(A, Attempts()), False),
     ],
 )
 def test_a_wait_is_over_when_its_moment_has_come(step: StepState, over: bool) -> None:

@@ -18,11 +18,11 @@ from saga_fn.core.events import (
     StepSkipped,
     Ticked,
 )
+from saga_fn.core.facts import find
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.leftovers import LeftOver, LeftOverKind, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
-from saga_fn.core.reading import find
 from saga_fn.core.state import Retrying, Skipped, UndoFailed, Undoing, Undone
 from tests.core.given import (
     AGAIN,
@@ -67,7 +67,7 @@ def test_retry_takes_up_a_failed_saga_where_it_failed() -> None:
     saga.succeed(A, B)
     saga.fail(B)
     assert saga.tell(RetryRequested(Moment(0))).needs == (B,)
-    assert saga.of(B, Retrying).tries == saga.of(B, Retrying).tries.__class__(1, digest=Digest(b"input"))
+    assert saga.of(B, Retrying).attempts == saga.of(B, Retrying).attempts.__class__(1, digest=Digest(b"input"))
     saga.resume(B)
     saga.succeed(B)
     assert saga.status is SagaStatus.COMPLETED
@@ -144,7 +144,7 @@ def test_a_failed_rollback_is_taken_up_again() -> None:
     saga.fail(C)
     saga.fail_undo(B)
     assert saga.ask(CompensationRequested(Moment(0))).actions == (RunCompensation(B, 2, 3),)
-    assert saga.of(B, Undoing).tries.failures == 0
+    assert saga.of(B, Undoing).attempts.failures == 0
     saga.undo(B)
     saga.undo(A)
     assert saga.status is SagaStatus.COMPENSATED
@@ -184,7 +184,7 @@ def test_abort_gives_up_what_waits() -> None:
     saga.fail(B, FailureKind.UNREADABLE)
     saga.fail(C, FailureKind.OUTPUT_LOST)
     saga.tell(AbortRequested(Moment(0), Moment(SECOND)))
-    assert saga.kinds() == {A: "Exhausted", B: "Exhausted", C: "Exhausted"}
+    assert saga.kinds() == {A: "FailedForGood", B: "FailedForGood", C: "FailedForGood"}
     assert saga.leftovers == {C: "ran, output lost"}
 
 
@@ -202,7 +202,7 @@ def test_a_retry_leaves_alone_what_it_does_not_name() -> None:
     saga.fail(B)
     waiting = saga.of(B, Retrying)
     assert saga.tell(RetryRequested(Moment(0), A)).needs == (A,)
-    assert saga.of(A, Retrying).tries.failures == 0
+    assert saga.of(A, Retrying).attempts.failures == 0
     assert saga.of(B, Retrying) == waiting
     assert saga.rejection(RetryRequested(Moment(0), A)) == Rejection(Refusal.NOTHING_TO_RETRY, A)
     assert saga.rejection(RetryRequested(Moment(0), C)) == Rejection(Refusal.NOTHING_TO_RETRY, C)
@@ -210,7 +210,7 @@ def test_a_retry_leaves_alone_what_it_does_not_name() -> None:
 
 def test_a_retry_of_a_fan_out_means_its_items() -> None:
     first, second = StepId("a[0]"), StepId("a[1]")
-    saga = started(Plan.of(step("a", width=2, retry=THRICE)))
+    saga = started(Plan.of(step("a", concurrency=2, retry=THRICE)))
     saga.tell(Ticked(Moment(0), (BoundEach(A, 2, Digest(b"list")), *bound(first, second, digest=b"list"))))
     saga.fail(first)
     saga.fail(second)

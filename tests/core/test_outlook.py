@@ -18,13 +18,13 @@ from saga_fn.core.events import (
     StepSkipped,
 )
 from saga_fn.core.explore import explore, walk
+from saga_fn.core.facts import find, owes_undo
 from saga_fn.core.invariants import Edge
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.outlook import Again, ForAPerson, ForGood, Next, Outlook, Overtaken, ToFindOut, ToUndo, outlook
 from saga_fn.core.plan import OnUnknown, Plan
-from saga_fn.core.reading import find, owes_undo
 from saga_fn.core.state import (
-    Exhausted,
+    FailedForGood,
     Goal,
     Parked,
     Probing,
@@ -80,8 +80,10 @@ def is_so(plan: Plan, state: SagaState, now: StepState | None, said: Next) -> bo
         case ForAPerson():
             return isinstance(now, Parked | UndoParked)
         case ForGood():
-            gone = isinstance(now, Exhausted | UndoFailed | Unknown)
-            return gone and not (isinstance(now, Exhausted) and state.goal is Goal.ROLLBACK and owes_undo(plan, now))
+            gone = isinstance(now, FailedForGood | UndoFailed | Unknown)
+            return gone and not (
+                isinstance(now, FailedForGood) and state.goal is Goal.ROLLBACK and owes_undo(plan, now)
+            )
         case Overtaken():
             return False
 
@@ -123,7 +125,7 @@ def after(saga: Saga, event: Event, *then: Event) -> Outlook:
 
 
 def failed(saga: Saga, kind: FailureKind = FailureKind.ERROR) -> StepFailed:
-    return StepFailed(saga.moment, B, saga.of(B, Running).tries.attempt, kind)
+    return StepFailed(saga.moment, B, saga.of(B, Running).attempts.attempt, kind)
 
 
 def test_a_failure_is_counted_by_the_policy_that_grants_the_next_attempt() -> None:
@@ -169,13 +171,13 @@ def test_what_is_refused_in_doubt_is_to_be_undone() -> None:
     saga.tell(failed(saga, FailureKind.UNKNOWN))
     saga.wait(SECOND)
     saga.tick(B)
-    assert after(saga, failed(saga, FailureKind.REFUSED)) == Outlook(ToUndo(), True, None)
+    assert after(saga, failed(saga, FailureKind.BUSINESS_ERROR)) == Outlook(ToUndo(), True, None)
 
 
 def test_what_waits_for_a_sibling_to_end_is_to_be_undone_too() -> None:
     saga = started(Plan.of(step("a"), step("b", on_unknown=OnUnknown.UNDO)), A, B)
     assert after(saga, failed(saga, FailureKind.UNKNOWN)) == Outlook(ToUndo(), True, None)
-    assert saga.kinds() == {A: "Running", B: "Exhausted"}
+    assert saga.kinds() == {A: "Running", B: "FailedForGood"}
 
 
 def test_what_is_handed_back_in_the_same_moment_goes_on_elsewhere() -> None:

@@ -24,7 +24,7 @@ def test_an_event_wakes_what_waits_and_is_kept() -> None:
     moved = saga.tell(EventReceived(Moment(0)))
     assert moved.needs == (A,)
     assert moved.writes == (Release(Moment(0)),)
-    assert (saga.state.events, saga.state.latest) == ((3,), 3)
+    assert (saga.state.events, saga.state.latest_event_seq) == ((3,), 3)
 
 
 def test_an_event_leaves_what_is_already_due_as_it_is() -> None:
@@ -57,8 +57,8 @@ def test_a_failure_keeps_the_latest_event_and_a_success_uses_it_up() -> None:
     saga = started(AGAIN, A)
     saga.tell(EventReceived(Moment(0)))
     saga.fail(A)
-    assert saga.state.latest == 2
+    assert saga.state.latest_event_seq == 2
     saga.wait(SECOND)
     saga.resume(A)
     saga.succeed(A, B)
-    assert (saga.state.latest, saga.state.events) == (0, (2,))
+    assert (saga.state.latest_event_seq, saga.state.events) == (0, (2,))

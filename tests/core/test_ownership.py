@@ -38,7 +38,7 @@ def test_what_was_running_is_unknown_until_it_is_repeated() -> None:
     saga = started(THREE, A)
     moved = saga.take_over()
     assert moved.needs == (A,)
-    assert saga.of(A, Unknown).tries.doubt is Doubt.MAY_HAVE_RUN
+    assert saga.of(A, Unknown).attempts.doubt is Doubt.MAY_HAVE_RUN
     assert saga.row == Projection(SagaStatus.RUNNING, WaitReason.NOTHING, Moment(0), 0, A, None)
 
 
@@ -55,20 +55,20 @@ def test_a_compensation_that_was_running_is_run_again() -> None:
 def test_a_crash_loop_is_parked_when_it_ran_alone() -> None:
     saga = started(ONE, A)
     for _ in range(CRASH_LIMIT - 1):
-        assert saga.take_over(A, alone=True).actions[-1:] == (RunStep(A, saga.of(A, Running).tries.attempt, 0),)
-    moved = saga.take_over(A, alone=True)
+        assert saga.take_over(A, isolated=True).actions[-1:] == (RunStep(A, saga.of(A, Running).attempts.attempt, 0),)
+    moved = saga.take_over(A, isolated=True)
     assert moved.actions == (CancelExecution(A),)
     assert saga.row == Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "crash_loop")
-    assert saga.state.crashes == CRASH_LIMIT
+    assert saga.state.failed_takeovers == CRASH_LIMIT
 
 
 @pytest.mark.predecessor(6)
 def test_a_crash_loop_is_parked_before_its_deadline_is_looked_at() -> None:
     saga = started(Plan.of(step("a"), deadline=SECOND), A)
     for _ in range(CRASH_LIMIT - 1):
-        saga.take_over(A, alone=True)
+        saga.take_over(A, isolated=True)
     saga.wait(SECOND)
-    assert saga.take_over(A, alone=True).timed_out is None
+    assert saga.take_over(A, isolated=True).timed_out is None
     assert saga.of(A, Parked).why is ParkReason.CRASH_LOOP
     assert saga.state.deadline == SECOND
 
@@ -79,7 +79,7 @@ def test_only_a_saga_that_was_alone_is_parked() -> None:
     for _ in range(CRASH_LIMIT + 2):
         saga.take_over(A)
     assert saga.kinds()[A] == "Running"
-    saga.take_over(A, alone=True)
+    saga.take_over(A, isolated=True)
     assert saga.kinds()[A] == "Running"
     saga.take_over(A)
     assert saga.kinds()[A] == "Parked"
@@ -91,38 +91,38 @@ def test_a_crash_loop_in_a_compensation_is_parked_too() -> None:
     saga.succeed(A, B)
     saga.fail(B)
     for _ in range(CRASH_LIMIT):
-        saga.take_over(alone=True)
+        saga.take_over(isolated=True)
     assert saga.of(A, UndoParked).why is ParkReason.CRASH_LOOP
 
 
 def test_progress_begins_the_count_of_crashes_anew() -> None:
     saga = started(THREE, A)
-    saga.take_over(A, alone=True)
-    saga.take_over(A, alone=True)
-    assert (saga.state.crashes, saga.state.alone) == (2, True)
+    saga.take_over(A, isolated=True)
+    saga.take_over(A, isolated=True)
+    assert (saga.state.failed_takeovers, saga.state.isolated) == (2, True)
     saga.succeed(A, B)
-    assert (saga.state.crashes, saga.state.alone) == (0, False)
+    assert (saga.state.failed_takeovers, saga.state.isolated) == (0, False)
 
 
 def test_a_claim_of_what_nobody_had_is_no_crash() -> None:
     saga = started(ONE, A)
     saga.take_over(A)
     saga.tell(HandedBack(Moment(0)))
-    assert saga.state.crashes == 1
+    assert saga.state.failed_takeovers == 1
     saga.resume(A)
-    assert saga.state.crashes == 1
+    assert saga.state.failed_takeovers == 1
     saga.tell(HandedBack(Moment(0)))
-    saga.tell(Resumed(Moment(0), takeover=True, alone=True))
-    assert saga.state.crashes == 1
+    saga.tell(Resumed(Moment(0), takeover=True, isolated=True))
+    assert saga.state.failed_takeovers == 1
 
 
 def test_a_takeover_that_found_nothing_running_does_not_park() -> None:
     saga = started(ONE, A)
     for _ in range(CRASH_LIMIT):
         saga.take_over(A)
-    saga.tell(Resumed(Moment(0), takeover=True, alone=True))
-    assert saga.state.crashes == CRASH_LIMIT + 1
-    saga.tell(Resumed(Moment(0), takeover=True, alone=True))
+    saga.tell(Resumed(Moment(0), takeover=True, isolated=True))
+    assert saga.state.failed_takeovers == CRASH_LIMIT + 1
+    saga.tell(Resumed(Moment(0), takeover=True, isolated=True))
     assert saga.kinds()[A] == "Unknown"
 
 
@@ -130,11 +130,11 @@ def test_a_takeover_that_found_nothing_running_does_not_park() -> None:
 def test_a_saga_that_runs_beside_others_again_is_not_blamed() -> None:
     saga = started(ONE, A)
     for _ in range(CRASH_LIMIT - 1):
-        saga.take_over(A, alone=True)
+        saga.take_over(A, isolated=True)
     saga.tell(Accompanied(saga.moment))
-    assert (saga.state.crashes, saga.state.alone) == (CRASH_LIMIT - 1, False)
-    assert saga.of(A, Running).tries.attempt == CRASH_LIMIT, "it runs on"
-    saga.take_over(A, alone=True)
+    assert (saga.state.failed_takeovers, saga.state.isolated) == (CRASH_LIMIT - 1, False)
+    assert saga.of(A, Running).attempts.attempt == CRASH_LIMIT, "it runs on"
+    saga.take_over(A, isolated=True)
     assert saga.kinds()[A] == "Running"
     saga.take_over(A)
     assert saga.of(A, Parked).why is ParkReason.CRASH_LOOP
@@ -170,7 +170,7 @@ def test_a_compensation_that_is_handed_back_is_due_at_once() -> None:
     saga.succeed(A, B)
     saga.fail(B)
     assert saga.tell(HandedBack(saga.moment)).writes == (Release(Moment(0)),)
-    assert saga.of(A, UndoRetrying).tries.attempt == 1
+    assert saga.of(A, UndoRetrying).attempts.attempt == 1
     assert saga.status is SagaStatus.SUSPENDED
     assert saga.resume().actions == (RunCompensation(A, 2, 2),)
 
@@ -201,14 +201,14 @@ def test_a_rollback_with_only_its_end_to_come_is_due() -> None:
 def test_parking_a_saga_stops_all_of_it_in_place() -> None:
     saga = started(Plan.of(step("a"), step("b", retry=THRICE), step("c")), A, B)
     saga.fail(B)
-    moved = saga.tell(SagaParked(Moment(0), ParkReason.ROW_REFUSED))
+    moved = saga.tell(SagaParked(Moment(0), ParkReason.ROW_REJECTED))
     assert moved.actions == (CancelExecution(A),)
     assert moved.writes == (Release(None),)
     assert moved.needs == ()
     assert saga.kinds() == {A: "Parked", B: "Parked", C: "Parked"}
-    assert {saga.of(name, Parked).why for name in (A, B, C)} == {ParkReason.ROW_REFUSED}
-    assert saga.row.parked == "row_refused"
-    assert saga.of(A, Parked).tries.doubt is Doubt.MAY_HAVE_RUN
+    assert {saga.of(name, Parked).why for name in (A, B, C)} == {ParkReason.ROW_REJECTED}
+    assert saga.row.parked == "row_rejected"
+    assert saga.of(A, Parked).attempts.doubt is Doubt.MAY_HAVE_RUN
     assert saga.tell(RetryRequested(Moment(0))).needs == (A, B, C)
 
 
@@ -219,7 +219,7 @@ def test_parking_a_rollback_stops_its_compensations() -> None:
     saga.fail(C)
     saga.fail_undo(B)
     saga.tell(SagaParked(Moment(0), ParkReason.PLAN_CHANGED))
-    assert saga.kinds() == {A: "UndoParked", B: "UndoParked", C: "Exhausted"}
+    assert saga.kinds() == {A: "UndoParked", B: "UndoParked", C: "FailedForGood"}
     assert saga.row.parked == "plan_changed"
     assert saga.ask(CompensationRequested(Moment(0))).actions == (RunCompensation(A, 2, 2), RunCompensation(B, 2, 3))
 
@@ -231,7 +231,7 @@ def test_parking_a_rollback_whose_probe_waits_starts_nothing() -> None:
     saga.fail(B, FailureKind.UNKNOWN)
     saga.tell(CompensationRequested(saga.moment))
     saga.fail_probe(B)
-    moved = saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
+    moved = saga.tell(SagaParked(saga.moment, ParkReason.ROW_REJECTED))
     assert (moved.actions, saga.kinds()) == ((), {A: "Succeeded", B: "UndoParked"})
 
 
@@ -239,7 +239,7 @@ def test_parking_a_rollback_that_waits_for_a_step_parks_the_compensations_to_com
     saga = started(TWO_ROOTS, A, B)
     saga.succeed(A)
     saga.ask(CompensationRequested(Moment(0)))
-    saga.tell(SagaParked(Moment(0), ParkReason.ROW_REFUSED))
+    saga.tell(SagaParked(Moment(0), ParkReason.ROW_REJECTED))
     assert saga.kinds() == {A: "UndoParked", B: "Unknown"}
-    assert saga.row.parked == "row_refused"
+    assert saga.row.parked == "row_rejected"
     assert saga.ask(RetryRequested(Moment(0))).actions == (RunCompensation(A, 1, 2),)

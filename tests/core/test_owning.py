@@ -6,8 +6,8 @@ import pytest
 
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import EventReceived, HandedBack, RetryRequested
+from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
-from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.owning import (
     entries_needed,
     fanned_out,
@@ -21,19 +21,19 @@ from saga_fn.core.owning import (
 )
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
+    Attempts,
     Buffered,
-    Gathered,
+    FannedOut,
     Goal,
+    Joined,
     Probing,
     Retrying,
     Running,
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
-    Tries,
     Undoing,
     UndoRetrying,
     UndoWaiting,
@@ -49,7 +49,7 @@ def saga(*steps: StepState, goal: Goal = Goal.FORWARD, deadline: Moment | None =
     return SagaState(plan=PLAN, rev=7, at=NOW, goal=goal, steps=steps, deadline=deadline)
 
 
-SECOND_TRY = Tries(attempt=2, probes=3)
+SECOND_TRY = Attempts(attempt=2, probes=3)
 STANDS: list[tuple[StepState, Action, bool]] = [
     (Running(A, SECOND_TRY), RunStep(A, 2, 0), True),
     (Running(A, SECOND_TRY), RunStep(A, 1, 0), False),
@@ -76,22 +76,23 @@ SIDE_BY_SIDE = Plan.of(step("a"), step("b"), step("c"))
 
 @pytest.mark.parametrize("plan", [sequence("abc"), SIDE_BY_SIDE], ids=["chain", "graph"])
 def test_what_runs_alone_wakes_nobody(plan: Plan) -> None:
-    assert wakes_owner(plan, saga(Running(A, Tries(attempt=1)))) is None
+    assert wakes_owner(plan, saga(Running(A, Attempts(attempt=1)))) is None
 
 
 def test_a_retry_beside_it_wakes_the_owner_unless_it_is_due_already() -> None:
     plan = SIDE_BY_SIDE
-    running = Running(A, Tries(attempt=1))
+    running = Running(A, Attempts(attempt=1))
     later = Moment(NOW + 5)
-    assert wakes_owner(plan, saga(running, Retrying(B, Tries(), later))) == later
-    assert wakes_owner(plan, saga(running, Retrying(B, Tries(), NOW))) is None
+    assert wakes_owner(plan, saga(running, Retrying(B, Attempts(), later))) == later
+    assert wakes_owner(plan, saga(running, Retrying(B, Attempts(), NOW))) is None
     assert (
-        wakes_owner(plan, saga(running, Retrying(B, Tries(), later), Unknown(C, Tries(), Moment(NOW + 3)))) == NOW + 3
+        wakes_owner(plan, saga(running, Retrying(B, Attempts(), later), Unknown(C, Attempts(), Moment(NOW + 3))))
+        == NOW + 3
     )
 
 
 def test_the_deadline_and_a_sleep_wake_the_owner() -> None:
-    running = Running(A, Tries(attempt=1))
+    running = Running(A, Attempts(attempt=1))
     assert wakes_owner(sequence("ab"), saga(running, deadline=Moment(NOW + 9))) == NOW + 9
     sleeping = saga(running, Sleeping(B, Moment(NOW + 4)), deadline=Moment(NOW + 9))
     assert wakes_owner(SIDE_BY_SIDE, sleeping) == NOW + 4
@@ -106,9 +107,9 @@ def test_an_owner_reads_the_initial_data_outputs_and_events() -> None:
         steps=(
             Succeeded(A, 2),
             Skipped(B, 3),
-            UndoWaiting(C, 4, Tries(generation=15), ("paid",)),
-            Undoing(StepId("d"), 0, Tries(generation=16)),
-            Running(StepId("e"), Tries()),
+            UndoWaiting(C, 4, Attempts(generation=15), ("paid",)),
+            Undoing(StepId("d"), 0, Attempts(generation=16)),
+            Running(StepId("e"), Attempts()),
         ),
         events=(8, 9),
         buffered=(Buffered(11, "paid"),),
@@ -119,7 +120,7 @@ def test_an_owner_reads_the_initial_data_outputs_and_events() -> None:
 
 
 def test_a_verb_for_the_state_that_an_owner_left_is_one_for_the_state_after_that_is_taken_back() -> None:
-    left = saga(Running(A, Tries(attempt=1)))
+    left = saga(Running(A, Attempts(attempt=1)))
     assert taken_back(NOW) == HandedBack(NOW)
     for event, upon in (
         (RetryRequested(NOW, A, expect=7), RetryRequested(NOW, A, expect=8)),
@@ -132,9 +133,9 @@ def test_a_verb_for_the_state_that_an_owner_left_is_one_for_the_state_after_that
 
 def test_fan_outs_share_the_room_for_items() -> None:
     digest = Digest(b"12345678")
-    state = SagaState(plan=PLAN, rev=7, at=NOW, steps=(Gathered(A, 30),), events=(2, 3), latest=3)
+    state = SagaState(plan=PLAN, rev=7, at=NOW, steps=(Joined(A, 30),), events=(2, 3), latest_event_seq=3)
     assert room_for_items(state) == ITEM_LIMIT - 30
     spread = fanned_out(state, B, 50, digest)
-    assert spread == Spread(B, 50, digest, 2, 3)
-    assert room_for_items(saga(Gathered(A, 30), spread)) == ITEM_LIMIT - 80
+    assert spread == FannedOut(B, 50, digest, 2, 3)
+    assert room_for_items(saga(Joined(A, 30), spread)) == ITEM_LIMIT - 80
     assert step("a").step == A

@@ -8,7 +8,7 @@ from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import CompensationRequested, FailureKind, PlanChanged, RetryRequested, SagaParked, StepSkipped
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
-from saga_fn.core.state import Goal, Parked, ParkReason, Tries
+from saga_fn.core.state import Attempts, Goal, Parked, ParkReason
 from tests.core.given import PIVOTED, SECOND, THRICE, A, B, C, Saga, bound, sequence, started, step, wait
 
 
@@ -31,7 +31,7 @@ def test_a_pivot_that_fails_is_undone_like_any_other_step() -> None:
     assert saga.status is SagaStatus.COMPENSATED
 
 
-@pytest.mark.parametrize("kind", [FailureKind.ERROR, FailureKind.UNKNOWN, FailureKind.REFUSED])
+@pytest.mark.parametrize("kind", [FailureKind.ERROR, FailureKind.UNKNOWN, FailureKind.BUSINESS_ERROR])
 def test_what_fails_for_good_past_the_pivot_waits_for_a_person(kind: FailureKind) -> None:
     saga = past_the_pivot()
     saga.fail(C, kind)
@@ -45,7 +45,7 @@ def test_a_wait_that_is_over_past_the_pivot_waits_for_a_person() -> None:
     saga.succeed(B)
     saga.wait(SECOND)
     assert saga.tick().timed_out == C
-    assert saga.of(C, Parked) == Parked(C, Tries(), ParkReason.PAST_PIVOT)
+    assert saga.of(C, Parked) == Parked(C, Attempts(), ParkReason.PAST_PIVOT)
 
 
 def test_past_the_pivot_the_policy_is_used_up_first() -> None:
@@ -111,7 +111,7 @@ def test_a_pivot_that_may_have_run_waits_for_a_person(lose: str) -> None:
     elif lose == "crash":
         saga.take_over()
     else:
-        saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
+        saga.tell(SagaParked(saga.moment, ParkReason.ROW_REJECTED))
     assert saga.state.goal is Goal.FORWARD
     assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
     # A person who turns back all the same is told what that may leave.
@@ -130,15 +130,17 @@ def test_a_timeout_of_the_pivot_waits_for_a_person_too() -> None:
     assert saga.kinds() == {A: "Succeeded", B: "Succeeded", C: "Running"}
 
 
-@pytest.mark.parametrize("settles", [True, False])
-def test_a_refusal_settles_what_earlier_attempts_of_the_pivot_left_open_only_where_that_is_said(settles: bool) -> None:
-    pivot = step("b", "a", undo=False, pivot=True, unknown_retry=THRICE, settles=settles)
+@pytest.mark.parametrize("has_unknown_policies", [True, False])
+def test_a_refusal_settles_what_earlier_attempts_of_the_pivot_left_open_only_where_that_is_said(
+    has_unknown_policies: bool,
+) -> None:
+    pivot = step("b", "a", undo=False, pivot=True, unknown_retry=THRICE, has_unknown_policies=has_unknown_policies)
     saga = at_the_pivot(Plan.of(step("a"), pivot))
     saga.fail(B, FailureKind.UNKNOWN)
     saga.wait(SECOND)
     saga.tick(B)
-    saga.fail(B, FailureKind.REFUSED)
-    if settles:
+    saga.fail(B, FailureKind.BUSINESS_ERROR)
+    if has_unknown_policies:
         saga.undo(A)
         assert saga.status is SagaStatus.COMPENSATED
     else:

@@ -125,7 +125,7 @@ def test_no_probe_begins_beside_a_compensation_that_an_earlier_plan_has_begun() 
     assert saga.kinds() == {A: "Undoing", B: "Unknown"}
     saga.plan = Plan.of(step("a"), step("b", "a", undo=False, on_unknown=OnUnknown.PROBE))
     saga.tell(PlanChanged(saga.moment, saga.plan.id))
-    assert saga.kinds() == {A: "Undoing", B: "Exhausted"}
+    assert saga.kinds() == {A: "Undoing", B: "FailedForGood"}
     saga.undo(A)
     assert saga.leftovers == {B: "may have run"}
 
@@ -249,7 +249,7 @@ def test_an_attempt_that_waited_when_a_plan_parked_it_keeps_its_count() -> None:
     saga.tell(SagaParked(saga.moment, ParkReason.PLAN_CHANGED))
     saga.wait(MINUTE)
     assert saga.tell(PlanChanged(saga.moment, saga.plan.id)).needs == (A,)
-    assert saga.of(A, Retrying).tries.failures == 1
+    assert saga.of(A, Retrying).attempts.failures == 1
 
 
 def test_a_sleep_that_a_plan_parked_is_over_when_it_would_have_been() -> None:
@@ -292,6 +292,6 @@ def test_a_compensation_that_a_plan_parked_goes_on_when_the_plan_is_back() -> No
 
 def test_what_a_person_is_to_see_to_does_not_go_on_by_a_plan() -> None:
     saga = started(ONE, A)
-    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
+    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REJECTED))
     saga.tell(PlanChanged(saga.moment, ONE.id))
-    assert saga.of(A, Parked).why is ParkReason.ROW_REFUSED
+    assert saga.of(A, Parked).why is ParkReason.ROW_REJECTED

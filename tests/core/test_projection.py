@@ -6,6 +6,7 @@ import pytest
 
 from saga_fn.core import projection
 from saga_fn.core.events import FailureKind
+from saga_fn.core.facts import has_completed, is_final
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import (
@@ -17,7 +18,6 @@ from saga_fn.core.projection import (
     calls_a_person,
     ended_as,
 )
-from saga_fn.core.reading import has_completed, is_final
 from saga_fn.core.state import Goal, SagaState
 from tests.core.given import AGAIN, AGAIN_AT_ONCE, SECOND, THRICE, A, B, started, step, wait
 

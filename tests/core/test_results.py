@@ -10,7 +10,7 @@ from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Doubt, Exhausted, Parked, ParkReason, Retrying, Tries
+from saga_fn.core.state import Attempts, Doubt, FailedForGood, Parked, ParkReason, Retrying
 from tests.core.given import AGAIN, AGAIN_AT_ONCE, ONE, SECOND, THRICE, A, B, C, sequence, started, step
 
 
@@ -46,7 +46,7 @@ def test_a_retry_is_the_next_attempt_once_its_time_has_come() -> None:
 
 def test_the_draw_takes_its_share_of_the_delay() -> None:
     saga = started(sequence("a", retry=RetrySchedule(attempts=2, base=1000, jitter=0.5)), A)
-    saga.fail(A, draw=0.5)
+    saga.fail(A, jitter_draw=0.5)
     assert saga.of(A, Retrying).wake == 750
 
 
@@ -72,19 +72,23 @@ def test_a_payload_that_cannot_be_read_parks_without_counting() -> None:
     saga = started(AGAIN, A)
     saga.fail(A, FailureKind.UNREADABLE)
     parked = saga.of(A, Parked)
-    assert (parked.why, parked.tries.failures, parked.tries.doubt) == (ParkReason.PAYLOAD_UNREADABLE, 0, Doubt.NONE)
+    assert (parked.why, parked.attempts.failures, parked.attempts.doubt) == (
+        ParkReason.PAYLOAD_UNREADABLE,
+        0,
+        Doubt.NONE,
+    )
 
 
 def test_a_refusal_is_final_and_settles_a_doubt_where_that_is_said() -> None:
-    saga = started(Plan.of(step("a", unknown_retry=THRICE, settles=True), step("b", "a")), A)
+    saga = started(Plan.of(step("a", unknown_retry=THRICE, has_unknown_policies=True), step("b", "a")), A)
     saga.wait(SECOND)
     saga.fail(A, FailureKind.UNKNOWN)
     saga.wait(SECOND)
     saga.resume(A)
-    moved = saga.fail(A, FailureKind.REFUSED)
+    moved = saga.fail(A, FailureKind.BUSINESS_ERROR)
     assert saga.status is SagaStatus.COMPENSATED
-    told = Tries(2, 2, Doubt.NONE, Digest(b"input"), doubts=1, doubted=Moment(SECOND))
-    assert saga.of(A, Exhausted) == Exhausted(A, told)
+    told = Attempts(2, 2, Doubt.NONE, Digest(b"input"), doubts=1, doubted=Moment(SECOND))
+    assert saga.of(A, FailedForGood) == FailedForGood(A, told)
     assert moved.needs == ()
 
 
@@ -94,14 +98,14 @@ def test_doubt_never_shrinks_with_further_attempts() -> None:
     saga.wait(SECOND)
     saga.resume(A)
     saga.fail(A)
-    assert saga.of(A, Retrying).tries.doubt is Doubt.MAY_HAVE_RUN
+    assert saga.of(A, Retrying).attempts.doubt is Doubt.MAY_HAVE_RUN
     saga.wait(SECOND)
     saga.resume(A)
     saga.fail(A, FailureKind.OUTPUT_LOST)
     saga.tell(RetryRequested(saga.moment))
     saga.resume(A)
     saga.fail(A, FailureKind.UNKNOWN)
-    assert saga.of(A, Retrying).tries.doubt is Doubt.OUTPUT_LOST
+    assert saga.of(A, Retrying).attempts.doubt is Doubt.OUTPUT_LOST
 
 
 def test_a_tick_fires_every_timer_that_has_come_and_no_other() -> None:

@@ -16,57 +16,57 @@ from tests.core.strategies import draws, schedules
 
 def test_attempts_count_attempts() -> None:
     thrice = RetrySchedule(attempts=3, base=SECOND)
-    assert [thrice.delay_after(failures, draw=0.0) for failures in (1, 2, 3, 4)] == [SECOND, SECOND, None, None]
+    assert [thrice.delay_after(failures, jitter_draw=0.0) for failures in (1, 2, 3, 4)] == [SECOND, SECOND, None, None]
 
 
 def test_each_wait_is_longer_up_to_the_cap() -> None:
     doubling = RetrySchedule(attempts=9, base=SECOND, multiplier=2.0, cap=5 * SECOND)
-    waits = [doubling.delay_after(failures, draw=0.0) for failures in (1, 2, 3, 4, 5)]
+    waits = [doubling.delay_after(failures, jitter_draw=0.0) for failures in (1, 2, 3, 4, 5)]
     assert waits == [SECOND, 2 * SECOND, 4 * SECOND, 5 * SECOND, 5 * SECOND]
 
 
 def test_a_wait_shrinks_with_a_multiplier_below_one() -> None:
     shrinking = RetrySchedule(attempts=9, base=8, multiplier=0.5)
-    assert [shrinking.delay_after(failures, draw=0.0) for failures in (1, 2, 3)] == [8, 4, 2]
+    assert [shrinking.delay_after(failures, jitter_draw=0.0) for failures in (1, 2, 3)] == [8, 4, 2]
 
 
 def test_after_the_third_failure_no_schedule_repeats_without_a_wait() -> None:
     at_once = RetrySchedule(attempts=1_000_000)
-    waits = [at_once.delay_after(failures, draw=0.0) for failures in range(1, 13)]
+    waits = [at_once.delay_after(failures, jitter_draw=0.0) for failures in range(1, 13)]
     assert waits == [0, 0, 0, *(10_000 * 2**n for n in range(7)), SECOND, SECOND]
-    assert at_once.delay_after(999_999, draw=0.0) == SECOND
+    assert at_once.delay_after(999_999, jitter_draw=0.0) == SECOND
 
 
 def test_a_wait_longer_than_the_least_is_as_the_schedule_says() -> None:
     jittered = RetrySchedule(attempts=99, base=MINUTE, jitter=1.0)
-    assert jittered.delay_after(50, draw=0.5) == MINUTE // 2
-    assert jittered.delay_after(50, draw=0.999999) == SECOND
+    assert jittered.delay_after(50, jitter_draw=0.5) == MINUTE // 2
+    assert jittered.delay_after(50, jitter_draw=0.999999) == SECOND
 
 
 def test_jitter_takes_away_up_to_its_share() -> None:
     jittered = RetrySchedule(attempts=2, base=1000, jitter=0.5)
-    assert [jittered.delay_after(1, draw=draw) for draw in (0.0, 0.5, 0.999)] == [1000, 750, 500]
+    assert [jittered.delay_after(1, jitter_draw=jitter_draw) for jitter_draw in (0.0, 0.5, 0.999)] == [1000, 750, 500]
 
 
-@pytest.mark.parametrize("draw", [math.nan, math.inf, -math.inf, -0.1, 1.0, 1e300])
-def test_a_draw_out_of_range_counts_as_none(draw: float) -> None:
-    assert RetrySchedule(attempts=2, base=1000, jitter=1.0).delay_after(1, draw=draw) == 1000
+@pytest.mark.parametrize("jitter_draw", [math.nan, math.inf, -math.inf, -0.1, 1.0, 1e300])
+def test_a_draw_out_of_range_counts_as_none(jitter_draw: float) -> None:
+    assert RetrySchedule(attempts=2, base=1000, jitter=1.0).delay_after(1, jitter_draw=jitter_draw) == 1000
 
 
 def test_a_huge_attempt_number_never_overflows() -> None:
     for_ever = RetrySchedule(attempts=(1 << 63) - 1, base=5 * SECOND, multiplier=1e308)
-    assert for_ever.delay_after(59, draw=0.0) == LONGEST_DELAY
-    assert for_ever.delay_after((1 << 63) - 2, draw=0.0) == LONGEST_DELAY
+    assert for_ever.delay_after(59, jitter_draw=0.0) == LONGEST_DELAY
+    assert for_ever.delay_after((1 << 63) - 2, jitter_draw=0.0) == LONGEST_DELAY
 
 
 @given(schedules, st.integers(1, (1 << 63) - 1) | st.integers(1, 10), draws)
-def test_a_delay_is_within_its_bounds(schedule: RetrySchedule, failures: int, draw: float) -> None:
-    delay = schedule.delay_after(failures, draw=draw)
+def test_a_delay_is_within_its_bounds(schedule: RetrySchedule, failures: int, jitter_draw: float) -> None:
+    delay = schedule.delay_after(failures, jitter_draw=jitter_draw)
     timeless = msgspec.structs.replace(schedule, within=0)
-    full = timeless.delay_after(failures, draw=0.0)
+    full = timeless.delay_after(failures, jitter_draw=0.0)
     assert (full is None) == (failures >= schedule.attempts)
     if delay is None and full is not None:
-        unbounded = timeless.delay_after(failures, draw=draw)
+        unbounded = timeless.delay_after(failures, jitter_draw=jitter_draw)
         assert unbounded is not None
         assert unbounded > schedule.within > 0
     if delay is not None:
@@ -111,20 +111,20 @@ def test_what_is_no_schedule_is_refused(wrong: dict[str, float], message: str) -
     ],
 )
 def test_the_bounds_themselves_are_allowed(edge: RetrySchedule) -> None:
-    assert edge.delay_after(1, draw=0.0) in (None, 0, LONGEST_DELAY)
+    assert edge.delay_after(1, jitter_draw=0.0) in (None, 0, LONGEST_DELAY)
 
 
 def test_a_cap_of_nothing_and_a_base_of_nothing_mean_at_once() -> None:
-    assert RetrySchedule(attempts=2, base=5, cap=0).delay_after(1, draw=0.0) == 0
-    assert RetrySchedule(attempts=2, base=0).delay_after(1, draw=0.0) == 0
+    assert RetrySchedule(attempts=2, base=5, cap=0).delay_after(1, jitter_draw=0.0) == 0
+    assert RetrySchedule(attempts=2, base=0).delay_after(1, jitter_draw=0.0) == 0
 
 
 def test_a_base_above_the_cap_is_cut() -> None:
-    assert RetrySchedule(attempts=2, base=7, cap=5).delay_after(1, draw=0.0) == 5
-    assert RetrySchedule(attempts=3, base=7, cap=7, multiplier=0.5).delay_after(2, draw=0.0) == 3
+    assert RetrySchedule(attempts=2, base=7, cap=5).delay_after(1, jitter_draw=0.0) == 5
+    assert RetrySchedule(attempts=3, base=7, cap=7, multiplier=0.5).delay_after(2, jitter_draw=0.0) == 3
 
 
 def test_the_edges_are_allowed() -> None:
     widest = RetrySchedule(attempts=(1 << 63) - 1, base=LONGEST_DELAY, multiplier=1e-300, cap=LONGEST_DELAY, jitter=1.0)
-    assert widest.delay_after(1, draw=0.0) == LONGEST_DELAY
-    assert RetrySchedule(attempts=2, base=0, cap=0, jitter=0.0).delay_after(1, draw=0.5) == 0
+    assert widest.delay_after(1, jitter_draw=0.0) == LONGEST_DELAY
+    assert RetrySchedule(attempts=2, base=0, cap=0, jitter=0.0).delay_after(1, jitter_draw=0.5) == 0

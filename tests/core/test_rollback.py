@@ -20,7 +20,7 @@ from saga_fn.core.leftovers import LeftOver, LeftOverKind, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Exhausted, ParkReason, UndoParked, UndoRetrying
+from saga_fn.core.state import FailedForGood, ParkReason, UndoParked, UndoRetrying
 from tests.core.given import (
     AT_ONCE,
     DIAMOND,
@@ -54,7 +54,7 @@ def test_the_first_steps_failure_has_nothing_to_undo() -> None:
     saga = started(THREE, A)
     saga.fail(A)
     assert saga.status is SagaStatus.COMPENSATED
-    assert saga.of(A, Exhausted).tries.failures == 1
+    assert saga.of(A, FailedForGood).attempts.failures == 1
 
 
 def test_without_compensation_on_failure_the_saga_fails_and_lists_what_is_left() -> None:
@@ -80,7 +80,7 @@ def test_halting_does_not_wait_for_what_waits() -> None:
     saga = started(Plan.of(step("a"), step("b", retry=THRICE), compensate_on_failure=False), A, B)
     saga.fail(B)
     saga.fail(A)
-    assert saga.kinds() == {A: "Exhausted", B: "Exhausted"}
+    assert saga.kinds() == {A: "FailedForGood", B: "FailedForGood"}
     assert saga.status is SagaStatus.FAILED
 
 
@@ -93,7 +93,7 @@ def test_compensations_run_in_reverse_one_after_the_other() -> None:
     moved = saga.undo(A)
     assert moved.writes == (Release(None),)
     assert saga.status is SagaStatus.COMPENSATED
-    assert saga.kinds() == {A: "Undone", B: "Undone", C: "Exhausted"}
+    assert saga.kinds() == {A: "Undone", B: "Undone", C: "FailedForGood"}
 
 
 def test_branches_are_undone_side_by_side_and_their_root_after_both() -> None:
@@ -118,7 +118,7 @@ def test_a_sibling_that_fails_while_rolling_back_is_not_retried() -> None:
     saga = started(Plan.of(step("a"), step("b", retry=THRICE)), A, B)
     saga.fail(A)
     saga.fail(B)
-    assert saga.kinds()[B] == "Exhausted"
+    assert saga.kinds()[B] == "FailedForGood"
     assert saga.status is SagaStatus.COMPENSATED
 
 
@@ -126,7 +126,7 @@ def test_a_sibling_that_waits_is_given_up() -> None:
     saga = started(Plan.of(step("a"), step("b", retry=THRICE)), A, B)
     saga.fail(B)
     saga.fail(A)
-    assert saga.kinds() == {A: "Exhausted", B: "Exhausted"}
+    assert saga.kinds() == {A: "FailedForGood", B: "FailedForGood"}
     assert saga.status is SagaStatus.COMPENSATED
 
 
@@ -148,7 +148,7 @@ def test_a_skipped_step_is_never_compensated() -> None:
     saga.fail(C)
     saga.undo(B)
     assert saga.status is SagaStatus.COMPENSATED
-    assert saga.kinds() == {A: "Skipped", B: "Undone", C: "Exhausted"}
+    assert saga.kinds() == {A: "Skipped", B: "Undone", C: "FailedForGood"}
 
 
 @pytest.mark.predecessor(29)
@@ -164,7 +164,7 @@ def test_the_draw_takes_its_share_of_the_delay_of_a_compensation() -> None:
     saga = started(Plan.of(step("a", undo_retry=jittered), step("b", "a")), A)
     saga.succeed(A, B)
     saga.fail(B)
-    saga.tell(CompensationFailed(saga.moment, A, 1, draw=0.5))
+    saga.tell(CompensationFailed(saga.moment, A, 1, jitter_draw=0.5))
     assert saga.of(A, UndoRetrying).wake == 750
 
 
@@ -243,7 +243,7 @@ def test_a_compensation_that_cannot_be_called_waits_for_a_person() -> None:
         saga.fail(B)
     saga.fail_undo(A, FailureKind.UNREADABLE)
     assert saga.of(A, UndoParked).why is ParkReason.PAYLOAD_UNREADABLE
-    assert saga.of(A, UndoParked).tries.failures == 0
+    assert saga.of(A, UndoParked).attempts.failures == 0
     assert saga.row == Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "payload_unreadable")
     assert saga.ask(RetryRequested(Moment(0))).actions == (RunCompensation(A, 2, 2),)
 

@@ -13,15 +13,15 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from saga_fn.core.event_matching import BUFFER_LIMIT
+from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.ids import Digest, Moment, StepId, item_of
-from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.plan import LONGEST_FAN_OUT_ID, LONGEST_ID, MOST_STEPS, Plan, PlannedStep, StepKind
 from saga_fn.core.plan_flaws import TooLarge
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.size import LONGEST_NAME, STATE_LIMIT, most_bytes, size_flaws
 from saga_fn.core.state import Buffered, SagaState, Sleeping, StepState, UndoWaiting, Waiting
-from saga_fn.core.waiting import BUFFER_LIMIT
 
 SCHEMA: Final = Path(__file__).parents[2] / "sql" / "schema" / "0001_sagas.sql"
 LATE: Final = Moment(4_000_000_000_000_000)
@@ -84,7 +84,7 @@ def of_step(step: str, planned: PlannedStep) -> StepState:
 def largest_state(plan: Plan) -> int:
     steps = [of_step(planned.step, planned) for planned in plan.data.steps]
     for planned in plan.data.steps:
-        if planned.width:
+        if planned.concurrency:
             steps += [of_step(item_of(planned.step, number), planned) for number in range(ITEM_LIMIT)]
     state = SagaState(
         plan=plan.id,
@@ -92,9 +92,9 @@ def largest_state(plan: Plan) -> int:
         at=LATE,
         steps=tuple(steps),
         events=(JOURNAL_LIMIT,) * EVENT_LIMIT,
-        latest=JOURNAL_LIMIT,
-        crashes=JOURNAL_LIMIT,
-        begins=LATE,
+        latest_event_seq=JOURNAL_LIMIT,
+        failed_takeovers=JOURNAL_LIMIT,
+        begins_at=LATE,
         deadline=LATE,
         buffered=(whole(Buffered, "", ()),) * BUFFER_LIMIT if plan.events else (),
     )
@@ -112,7 +112,9 @@ def plan_of(steps: int, *, names: tuple[str, ...] = (), waits: int = 0, fan_out:
     planned += [PlannedStep(id_of(steps - number), kind=StepKind.EVENT, waits_for=("e",)) for number in range(waits)]
     if fan_out:
         planned.append(
-            PlannedStep(StepId("i" * LONGEST_FAN_OUT_ID), compensable=bool(names), undo_waits_for=names, width=200)
+            PlannedStep(
+                StepId("i" * LONGEST_FAN_OUT_ID), compensable=bool(names), undo_waits_for=names, concurrency=200
+            )
         )
     return Plan.of(*planned)
 

@@ -9,7 +9,7 @@ from saga_fn.core.events import EventReceived, HandedBack, RetryRequested, Start
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
-from saga_fn.core.state import Goal, Parked, ParkReason, Sleeping, Tries
+from saga_fn.core.state import Attempts, Goal, Parked, ParkReason, Sleeping
 from tests.core.given import AGAIN, MINUTE, SECOND, THREE, A, B, Saga, bound, sleep, started, step, wait
 
 # Sleeps.
@@ -32,7 +32,7 @@ def test_a_sleep_until_a_moment_needs_to_be_told_which() -> None:
     assert saga.tick().needs == (A, B)
     saga.tell(Ticked(saga.moment, (Until(A, Moment(5)), *bound(B))))
     assert saga.of(A, Sleeping).wake == 5
-    assert saga.of(B, Parked) == Parked(B, Tries(), ParkReason.INPUT_FAILED)
+    assert saga.of(B, Parked) == Parked(B, Attempts(), ParkReason.INPUT_FAILED)
 
 
 def test_a_step_is_not_bound_by_a_moment() -> None:
@@ -64,13 +64,13 @@ def test_a_delayed_saga_begins_nothing_before_its_time() -> None:
     saga.wait(SECOND)
     saga.resume(A)
     assert saga.kinds() == {"a": "Running"}
-    assert saga.state.begins == 0
+    assert saga.state.begins_at == 0
 
 
 def test_a_delay_that_is_none_is_none() -> None:
     saga = Saga(THREE)
     saga.tell(Started(Moment(5), THREE.id, delay=-3))
-    assert saga.state.begins == 0
+    assert saga.state.begins_at == 0
 
 
 def test_a_saga_that_is_late_turns_back_and_awaits_what_runs() -> None:

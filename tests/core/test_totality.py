@@ -9,6 +9,7 @@ import pytest
 from returns.result import Failure, Success
 
 from saga_fn.core.effects import Refusal, Rejection, Release
+from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
@@ -45,7 +46,6 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
-from saga_fn.core.waiting import BUFFER_LIMIT
 from tests.core.given import DIAMOND, ONE, PIVOTED, SECOND, THREE, A, B, C, Saga, sequence, started, step, wait
 from tests.core.stories import STORIES
 
@@ -98,10 +98,10 @@ def garbage(plan: Plan) -> Iterator[Event]:
             yield StepSucceeded(Moment(0), name, attempt, everything)
             yield CompensationSucceeded(Moment(0), name, attempt)
             for kind in FailureKind:
-                for draw in DRAWS:
-                    yield StepFailed(Moment(0), name, attempt, kind, draw)
-                    yield CompensationFailed(Moment(0), name, attempt, kind, draw)
-                    yield ProbeFailed(Moment(0), name, attempt, kind, draw)
+                for jitter_draw in DRAWS:
+                    yield StepFailed(Moment(0), name, attempt, kind, jitter_draw)
+                    yield CompensationFailed(Moment(0), name, attempt, kind, jitter_draw)
+                    yield ProbeFailed(Moment(0), name, attempt, kind, jitter_draw)
             for done in (True, False):
                 yield ProbeAnswered(Moment(0), name, attempt, done, everything)
 
@@ -285,7 +285,7 @@ def test_no_more_events_are_kept_than_fit_into_a_state() -> None:
 
 def test_a_refusal_names_the_step_that_it_is_about() -> None:
     saga = started(THREE, A)
-    about: list[Event] = [
+    correlation: list[Event] = [
         StepSucceeded(Moment(0), B, 1),
         StepFailed(Moment(0), B, 1),
         CompensationSucceeded(Moment(0), B, 1),
@@ -297,9 +297,9 @@ def test_a_refusal_names_the_step_that_it_is_about() -> None:
         RetryRequested(Moment(0), B),
         MarkedCompensated(Moment(0), B),
     ]
-    for event in about:
+    for event in correlation:
         assert transition(THREE, saga.state, event).failure().step == B
-    for event in about:
+    for event in correlation:
         of_unknown = transition(ONE, started(ONE, A).state, event).failure()
         assert (of_unknown.refusal, of_unknown.step) == (Refusal.UNKNOWN_STEP, B)
 

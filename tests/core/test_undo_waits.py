@@ -42,9 +42,9 @@ def test_a_compensation_takes_what_came_before_it_waited() -> None:
     heard = saga.state.rev
     saga.succeed(A, B)
     saga.fail(B)
-    saga.undo_waits(A, about=b"mine")
-    assert saga.of(A, Undoing).tries.generation == heard
-    assert [event.about for event in saga.state.buffered] == [b"yours"]
+    saga.undo_waits(A, correlation=b"mine")
+    assert saga.of(A, Undoing).attempts.generation == heard
+    assert [event.correlation for event in saga.state.buffered] == [b"yours"]
 
 
 def test_a_compensation_keeps_what_it_was_called_with_when_it_is_tried_again() -> None:
@@ -76,7 +76,7 @@ def test_a_wait_of_a_compensation_that_is_over_is_a_failed_attempt() -> None:
 
 def test_an_event_for_something_else_leaves_the_compensation_waiting() -> None:
     saga = undoing()
-    saga.undo_waits(A, about=b"mine")
+    saga.undo_waits(A, correlation=b"mine")
     saga.receive("paid", b"yours")
     assert saga.kinds()[A] == "UndoWaiting"
 
@@ -112,7 +112,7 @@ def test_a_person_may_end_or_park_a_compensation_that_waits() -> None:
     saga = undoing()
     saga.undo_waits(A)
     assert saga.refusal(RetryRequested(saga.moment)) is Refusal.NOTHING_TO_RETRY
-    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
+    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REJECTED))
     assert saga.kinds()[A] == "UndoParked"
     other = undoing()
     other.undo_waits(A)
@@ -130,7 +130,7 @@ def test_a_compensation_may_wait_for_any_of_the_events_that_its_step_declares(ca
     assert saga.of(A, UndoWaiting).names == ("paid", "refused")
     heard = saga.state.rev + 1
     saga.hear(came)
-    assert saga.of(A, Undoing).tries.generation == heard
+    assert saga.of(A, Undoing).attempts.generation == heard
 
 
 @pytest.mark.parametrize("names", [(), ("paid", "sent"), ("sent",)])

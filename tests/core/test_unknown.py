@@ -62,7 +62,7 @@ def lost(plan: Plan, how: str = "timeout") -> Saga:
 @pytest.mark.parametrize("how", LOST)
 def test_a_probe_asks_before_anything_else_is_done(how: str) -> None:
     saga = lost(PROBED, how)
-    assert saga.of(B, Probing).tries.doubt is Doubt.MAY_HAVE_RUN
+    assert saga.of(B, Probing).attempts.doubt is Doubt.MAY_HAVE_RUN
     assert saga.status.value == "RUNNING"
     moved = saga.found(B)
     assert saga.status is SagaStatus.COMPLETED
@@ -73,7 +73,7 @@ def test_the_draw_takes_its_share_of_the_time_until_it_is_asked_again() -> None:
     jittered = RetrySchedule(attempts=2, base=1000, jitter=0.5)
     saga = started(Plan.of(step("a", on_unknown=OnUnknown.PROBE, probe_retry=jittered)), A)
     saga.fail(A, FailureKind.UNKNOWN)
-    saga.tell(ProbeFailed(saga.moment, A, 1, draw=0.5))
+    saga.tell(ProbeFailed(saga.moment, A, 1, jitter_draw=0.5))
     assert saga.of(A, Unknown).wake == 750
 
 
@@ -90,10 +90,10 @@ def test_a_probe_begins_when_what_was_aborted_has_stopped_for_certain() -> None:
     saga.succeed(A, B)
     saga.abort(until=SECOND)
     saga.ask(CompensationRequested(saga.moment))
-    assert saga.of(B, Unknown).tries.until == SECOND
+    assert saga.of(B, Unknown).attempts.may_run_until == SECOND
     saga.wait(SECOND)
     saga.tick()
-    assert saga.of(B, Probing).tries.until == 0
+    assert saga.of(B, Probing).attempts.may_run_until == 0
 
 
 def test_a_pivot_that_is_asked_about_again_later_decides_nothing_before() -> None:
@@ -116,7 +116,7 @@ def test_a_probe_is_asked_about_the_execution_in_question() -> None:
 def test_what_has_not_run_is_repeated_by_the_policy_without_a_doubt() -> None:
     saga = lost(PROBED)
     saga.found(B, done=False)
-    assert saga.of(B, Retrying).tries.doubt is Doubt.NONE
+    assert saga.of(B, Retrying).attempts.doubt is Doubt.NONE
     assert saga.of(B, Retrying).wake == 2 * SECOND
     for _ in range(2):
         saga.wait(SECOND)
@@ -142,7 +142,7 @@ def test_a_probe_that_fails_is_asked_again_and_at_last_a_person_is() -> None:
         assert saga.row.due == saga.of(B, Unknown).wake
         saga.wait(SECOND)
         saga.resume()
-        assert saga.of(B, Probing).tries.probes == asked + 1
+        assert saga.of(B, Probing).attempts.probes == asked + 1
     saga.fail_probe(B)
     assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
     saga.ask(RetryRequested(saga.moment))
@@ -177,7 +177,7 @@ def test_a_probe_has_a_budget_of_its_own() -> None:
     saga.fail_probe(B)
     saga.wait(SECOND)
     saga.resume()
-    assert saga.of(B, Probing).since == SECOND
+    assert saga.of(B, Probing).first_attempt_at == SECOND
     saga.fail_probe(B)
     assert saga.kinds()[B] == "Parked"
 
@@ -188,7 +188,7 @@ def test_a_probe_that_is_lost_is_asked_again_and_its_answer_is_late() -> None:
     saga.wait(SECOND)
     saga.resume()
     saga.take_over()
-    assert saga.of(B, Probing).tries.probes == 3
+    assert saga.of(B, Probing).attempts.probes == 3
     assert saga.of(B, Probing).failures == 1
     assert saga.refusal(ProbeAnswered(saga.moment, B, 2, done=True)) is Refusal.LATE
 
@@ -231,7 +231,7 @@ def test_a_saga_that_is_parked_in_a_rollback_gives_up_asking() -> None:
     saga = lost(PROBED)
     saga.ask(CompensationRequested(saga.moment))
     saga.tell(SagaParked(saga.moment, ParkReason.CRASH_LOOP))
-    assert saga.kinds() == {A: "UndoParked", B: "Exhausted"}
+    assert saga.kinds() == {A: "UndoParked", B: "FailedForGood"}
     pivot = lost(PIVOT)
     pivot.tell(CompensationRequested(pivot.moment))
     pivot.tell(SagaParked(pivot.moment, ParkReason.CRASH_LOOP))
@@ -260,7 +260,7 @@ def test_a_pivot_that_is_found_out_decides_which_way_to_go() -> None:
 def test_what_may_have_run_is_undone_without_an_output_and_never_repeated(how: str) -> None:
     saga = lost(UNDONE, how)
     undoing = saga.of(B, Undoing)
-    assert (undoing.seq, undoing.tries.attempt, undoing.tries.digest) == (0, 1, Digest(b"input"))
+    assert (undoing.seq, undoing.attempts.attempt, undoing.attempts.digest) == (0, 1, Digest(b"input"))
     saga.undo(B)
     saga.undo(A)
     assert saga.status is SagaStatus.COMPENSATED
@@ -273,11 +273,11 @@ def test_the_undo_in_doubt_has_no_entry_to_take_an_output_from() -> None:
 
 
 def test_what_is_known_not_to_have_run_is_not_undone() -> None:
-    for kind in (FailureKind.REFUSED, FailureKind.FATAL):
+    for kind in (FailureKind.BUSINESS_ERROR, FailureKind.FATAL):
         saga = started(UNDONE, A)
         saga.succeed(A, B)
         saga.fail(B, kind)
-        assert saga.kinds() == {A: "Undoing", B: "Exhausted"}
+        assert saga.kinds() == {A: "Undoing", B: "FailedForGood"}
 
 
 def test_what_ran_and_lost_its_output_can_be_undone_without_it() -> None:
@@ -360,7 +360,7 @@ def test_the_budget_for_what_may_have_run_is_over_in_time_too() -> None:
     saga = started(Plan.of(step("a", unknown_retry=within)), A)
     saga.wait(50 * SECOND)  # however long the first attempt took: doubt has only begun
     saga.fail(A, FailureKind.UNKNOWN)
-    assert saga.of(A, Retrying).tries.doubted == 50 * SECOND
+    assert saga.of(A, Retrying).attempts.doubted == 50 * SECOND
     saga.wait(2 * SECOND)
     saga.tick(A)
     saga.fail(A, FailureKind.UNKNOWN)
@@ -391,11 +391,11 @@ def test_a_crash_leaves_a_doubt_that_counts_for_nothing() -> None:
     saga = lost(REPEATED, "crash")
     saga.tick(B)
     saga.fail(B)
-    assert saga.of(B, Retrying).tries.doubts == 1
+    assert saga.of(B, Retrying).attempts.doubts == 1
     saga.wait(SECOND)
     saga.take_over(B)
     saga.take_over(B)
-    assert (saga.of(B, Running).tries.failures, saga.of(B, Running).tries.doubts) == (1, 1)
+    assert (saga.of(B, Running).attempts.failures, saga.of(B, Running).attempts.doubts) == (1, 1)
     saga.succeed(B)
     assert saga.status is SagaStatus.COMPLETED
 
@@ -403,23 +403,23 @@ def test_a_crash_leaves_a_doubt_that_counts_for_nothing() -> None:
 def test_a_person_gives_a_fresh_budget_for_what_may_have_run() -> None:
     saga = lost(REPEATED)
     saga.tell(RetryRequested(saga.moment))
-    tries = saga.of(B, Retrying).tries
-    assert (tries.doubts, tries.doubted, tries.doubt) == (0, 0, Doubt.MAY_HAVE_RUN)
+    attempts = saga.of(B, Retrying).attempts
+    assert (attempts.doubts, attempts.doubted, attempts.doubt) == (0, 0, Doubt.MAY_HAVE_RUN)
 
 
 def test_what_is_refused_in_doubt_is_undone_as_what_may_have_run() -> None:
     saga = lost(REPEATED)
     saga.wait(SECOND)
     saga.tick(B)
-    saga.fail(B, FailureKind.REFUSED)
+    saga.fail(B, FailureKind.BUSINESS_ERROR)
     assert saga.of(B, Undoing).seq == 0
 
 
 def test_what_is_refused_without_a_doubt_leaves_nothing() -> None:
     saga = started(REPEATED, A)
     saga.succeed(A, B)
-    saga.fail(B, FailureKind.REFUSED)
-    assert saga.kinds() == {A: "Undoing", B: "Exhausted"}
+    saga.fail(B, FailureKind.BUSINESS_ERROR)
+    assert saga.kinds() == {A: "Undoing", B: "FailedForGood"}
 
 
 @pytest.mark.parametrize("after, wake", [(0, None), (7, 7), (-5, None), (1 << 70, LONGEST_DELAY)])
@@ -427,7 +427,7 @@ def test_a_step_says_when_it_is_to_be_tried_again(after: int, wake: int | None) 
     saga = started(Plan.of(step("a", retry=THRICE)), A)
     saga.fail(A, after=after)
     if wake is None:
-        assert saga.of(A, Running).tries.attempt == 2
+        assert saga.of(A, Running).attempts.attempt == 2
     else:
         assert saga.of(A, Retrying).wake == wake
     assert saga.leftovers == {}
@@ -451,7 +451,7 @@ def test_what_has_no_policy_is_tried_again_later_by_the_budget_for_what_may_have
     saga = started(Plan.of(step("a", unknown_retry=THRICE, own_retry=False)), A)
     for attempt in (2, 3):
         saga.fail(A, after=0)
-        assert saga.of(A, Running).tries.attempt == attempt
+        assert saga.of(A, Running).attempts.attempt == attempt
     saga.fail(A, after=0)
     assert saga.status is SagaStatus.COMPENSATED
     saga = started(saga.plan, A)
@@ -466,7 +466,7 @@ def test_a_compensation_says_when_it_is_to_be_tried_again() -> None:
     saga.fail(B)
     saga.fail_undo(A, after=7)
     assert saga.of(A, UndoRetrying).wake == saga.moment + 7
-    assert saga.of(A, UndoRetrying).tries.failures == 1
+    assert saga.of(A, UndoRetrying).attempts.failures == 1
     saga.wait(7)
     saga.tick()
     saga.fail_undo(A, after=SECOND)  # later than the policy goes on
@@ -518,7 +518,7 @@ def test_a_rollback_waits_for_the_person_to_find_out() -> None:
     assert saga.refusal(StepSkipped(saga.moment, B)) is Refusal.NOT_WAITING
     assert saga.refusal(StepSkipped(saga.moment, C)) is Refusal.NOT_WAITING
     saga.resume()
-    assert saga.kinds() == {A: "Parked", B: "Exhausted"}
+    assert saga.kinds() == {A: "Parked", B: "FailedForGood"}
 
 
 def test_that_person_turns_back_all_the_same() -> None:
@@ -544,7 +544,7 @@ def test_nothing_is_undone_before_that_person_has_decided() -> None:
     saga.tell(HandedBack(saga.moment))
     assert saga.row.due is not None
     saga.resume()
-    assert saga.kinds() == {A: "Parked", B: "Exhausted", C: "Succeeded"}
+    assert saga.kinds() == {A: "Parked", B: "FailedForGood", C: "Succeeded"}
     saga.ask(CompensationRequested(saga.moment))
     saga.undo(C)
     assert saga.leftovers == {A: "may have run"}
@@ -554,7 +554,7 @@ def test_that_person_is_asked_again_when_a_repeat_leaves_it_open() -> None:
     saga = lost(PARKED)
     saga.tell(RetryRequested(saga.moment))
     saga.tick(B)
-    saga.fail(B, FailureKind.REFUSED)
+    saga.fail(B, FailureKind.BUSINESS_ERROR)
     assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
 
 
@@ -565,7 +565,7 @@ def test_a_person_is_asked_about_what_waits_for_its_next_attempt_in_doubt() -> N
     saga.tell(RetryRequested(saga.moment))
     saga.tick(A)
     saga.fail(A)
-    assert saga.of(A, Retrying).tries.doubt is Doubt.MAY_HAVE_RUN
+    assert saga.of(A, Retrying).attempts.doubt is Doubt.MAY_HAVE_RUN
     saga.fail(B)
     assert saga.of(A, Parked).why is ParkReason.OUTCOME_UNKNOWN
 
@@ -587,15 +587,15 @@ def test_nobody_is_asked_by_a_plan_that_changed_once_something_is_undone() -> No
     saga.succeed(C)
     saga.fail(B)
     saga.fail(A, FailureKind.UNKNOWN)
-    assert saga.kinds() == {A: "Exhausted", B: "Exhausted", C: "Undoing"}
+    assert saga.kinds() == {A: "FailedForGood", B: "FailedForGood", C: "Undoing"}
     saga = started(repeated, A, B, C)
     saga.succeed(C)
     saga.fail(B)
     saga.take_over()
-    assert saga.kinds() == {A: "Unknown", B: "Exhausted", C: "Undoing"}
+    assert saga.kinds() == {A: "Unknown", B: "FailedForGood", C: "Undoing"}
     saga.plan = Plan.of(step("a", on_unknown=OnUnknown.PARK), step("b"), step("c"))
     saga.tell(PlanChanged(saga.moment, saga.plan.id))
-    assert saga.kinds()[A] == "Exhausted"
+    assert saga.kinds()[A] == "FailedForGood"
     saga.undo(C)
     assert saga.leftovers == {A: "may have run"}
 
@@ -604,8 +604,8 @@ def test_a_crash_loop_on_the_way_back_leaves_all_to_that_person() -> None:
     saga = started(Plan.of(*BESIDE.steps, step("c")), A, B, C)
     saga.succeed(C)
     saga.fail(B)
-    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
-    assert saga.kinds() == {A: "Parked", B: "Exhausted", C: "Succeeded"}
+    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REJECTED))
+    assert saga.kinds() == {A: "Parked", B: "FailedForGood", C: "Succeeded"}
 
 
 def test_a_failed_saga_is_taken_up_again_by_a_person_who_is_not_asked_twice() -> None:
@@ -613,7 +613,7 @@ def test_a_failed_saga_is_taken_up_again_by_a_person_who_is_not_asked_twice() ->
     saga.succeed(C)
     saga.abort(until=5 * SECOND)
     saga.ask(CompensationRequested(saga.moment))
-    assert saga.kinds() == {A: "Exhausted", B: "Unknown", C: "Succeeded"}
+    assert saga.kinds() == {A: "FailedForGood", B: "Unknown", C: "Succeeded"}
     saga.wait(5 * SECOND)
     saga.resume()
     saga.undo(C)
@@ -626,7 +626,7 @@ def test_siblings_are_settled_each_in_its_way() -> None:
     )
     saga = started(plan, A, B, C)
     saga.take_over()
-    assert saga.kinds() == {A: "Probing", B: "Exhausted", C: "Unknown"}
+    assert saga.kinds() == {A: "Probing", B: "FailedForGood", C: "Unknown"}
     saga.fail_probe(A)
     saga.found(A)
     assert saga.kinds() == {A: "Undoing", B: "Undoing", C: "Unknown"}

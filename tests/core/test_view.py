@@ -11,9 +11,11 @@ from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
+    Attempts,
     Buffered,
     Doubt,
-    Exhausted,
+    FailedForGood,
+    FannedOut,
     Goal,
     Parked,
     ParkReason,
@@ -23,10 +25,8 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
-    Tries,
     UndoFailed,
     Undoing,
     Undone,
@@ -45,8 +45,8 @@ AT = Moment(10)
 PAIR_OF_ITEMS = (StepId("a[0]"), StepId("a[1]"))
 
 
-def state(*steps: StepState, crashes: int = 0, alone: bool = False) -> SagaState:
-    return SagaState(7, AT, Goal.ROLLBACK, steps, (3, 5), 5, crashes, alone, plan=THREE.id)
+def state(*steps: StepState, failed_takeovers: int = 0, isolated: bool = False) -> SagaState:
+    return SagaState(7, AT, Goal.ROLLBACK, steps, (3, 5), 5, failed_takeovers, isolated, plan=THREE.id)
 
 
 def view(*steps: StepState) -> tuple[StepState, ...]:
@@ -109,8 +109,8 @@ def test_a_budget_in_time_lasts_until_every_later_moment_but_the_last() -> None:
 
 
 def test_a_fan_out_is_cut_to_what_two_items_can_show() -> None:
-    plan = Plan.of(step("a", width=9), step("b", "a"))
-    assert cut_plan(plan) == Plan.of(step("a", width=2), step("b", "a"))
+    plan = Plan.of(step("a", concurrency=9), step("b", "a"))
+    assert cut_plan(plan) == Plan.of(step("a", concurrency=2), step("b", "a"))
     assert steps_of(plan) == ["a", *PAIR_OF_ITEMS, "b"]
 
 
@@ -126,11 +126,11 @@ def test_a_result_is_a_result_whichever_entry_recorded_it(seq: int) -> None:
     assert view(Succeeded(A, seq), Skipped(B, seq), Undone(C, seq)) == (Succeeded(A, 0), Skipped(B, 0), Undone(C, 0))
 
 
-TRIED = Tries(4, 2, Doubt.MAY_HAVE_RUN, Digest(b"x"), generation=3, events=1, until=Moment(11))
-SEEN = Tries(1, 2, Doubt.MAY_HAVE_RUN, SAME, until=LATER)
+TRIED = Attempts(4, 2, Doubt.MAY_HAVE_RUN, Digest(b"x"), generation=3, events=1, may_run_until=Moment(11))
+SEEN = Attempts(1, 2, Doubt.MAY_HAVE_RUN, SAME, may_run_until=LATER)
 ASKED = msgspec.structs.replace(SEEN, probes=1)
 AFRESH = msgspec.structs.replace(SEEN, failures=0)
-ROW, INPUT = ParkReason.ROW_REFUSED, ParkReason.INPUT_CHANGED
+ROW, INPUT = ParkReason.ROW_REJECTED, ParkReason.INPUT_CHANGED
 
 
 @pytest.mark.parametrize(
@@ -140,19 +140,19 @@ ROW, INPUT = ParkReason.ROW_REFUSED, ParkReason.INPUT_CHANGED
         (Unknown(A, TRIED, Moment(11), 2), Unknown(A, SEEN, LATER, 2)),
         (Unknown(A, TRIED, Moment(10)), Unknown(A, SEEN)),
         (Probing(A, msgspec.structs.replace(TRIED, probes=4), 2), Probing(A, ASKED, 2)),
-        (Spread(A, 2, Digest(b"list"), 1, 3), Spread(A, 2, SAME)),
+        (FannedOut(A, 2, Digest(b"list"), 1, 3), FannedOut(A, 2, SAME)),
         (Retrying(A, TRIED, Moment(11)), Retrying(A, SEEN, LATER)),
         (Retrying(A, TRIED, Moment(10)), Retrying(A, SEEN, NOW)),
         (Undoing(A, 5, TRIED), Undoing(A, 0, SEEN)),
         (UndoRetrying(A, 5, TRIED, Moment(11)), UndoRetrying(A, 0, SEEN, LATER)),
         (UndoRetrying(A, 5, TRIED, Moment(10)), UndoRetrying(A, 0, SEEN, NOW)),
         # A person's verb begins a fresh count: the failures before it say nothing.
-        (Exhausted(A, TRIED), Exhausted(A, AFRESH)),
+        (FailedForGood(A, TRIED), FailedForGood(A, AFRESH)),
         (UndoFailed(A, 5, TRIED), UndoFailed(A, 0, AFRESH)),
         (Parked(A, TRIED, ParkReason.CRASH_LOOP), Parked(A, AFRESH, ROW)),
         (Parked(A, TRIED, INPUT), Parked(A, AFRESH, INPUT)),
         (UndoParked(A, 5, TRIED, ParkReason.CRASH_LOOP), UndoParked(A, 0, AFRESH, ROW)),
-        (Running(A, Tries(4, until=AT)), Running(A, Tries(1))),
+        (Running(A, Attempts(4, may_run_until=AT)), Running(A, Attempts(1))),
         (Waiting(A, None, SAME), Waiting(A, None, SAME)),
         (Waiting(A, Moment(11)), Waiting(A, LATER)),
         (Waiting(A, Moment(10)), Waiting(A, NOW)),
@@ -166,7 +166,7 @@ def test_a_step_is_seen_with_what_it_may_still_decide(real: StepState, seen: Ste
     assert view(real) == (seen,)
 
 
-FORWARD = (Running(A, TRIED), Retrying(A, TRIED, AT), Unknown(A, TRIED), Probing(A, TRIED), Exhausted(A, TRIED))
+FORWARD = (Running(A, TRIED), Retrying(A, TRIED, AT), Unknown(A, TRIED), Probing(A, TRIED), FailedForGood(A, TRIED))
 BACK = (
     Undoing(A, 5, TRIED),
     UndoRetrying(A, 5, TRIED, AT),
@@ -184,23 +184,23 @@ def test_a_budget_in_time_has_begun_in_the_direction_that_has_one(budgeted: tupl
     for each in FORWARD + BACK:
         (seen,) = view_of(plan, state(each), ()).steps
         assert isinstance(seen, Unfinished | Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFailed)
-        assert seen.tries.since == (BEFORE if each in budgeted else NOW)
+        assert seen.attempts.first_attempt_at == (BEFORE if each in budgeted else NOW)
 
 
 def test_a_budget_of_a_probe_has_begun_where_there_is_one() -> None:
-    for plan, since in ((THREE, NOW), (Plan.of(step("a", probe_retry=BUDGET)), BEFORE)):
-        for each in (Unknown(A, TRIED, since=AT), Probing(A, TRIED, since=AT)):
+    for plan, first_attempt_at in ((THREE, NOW), (Plan.of(step("a", probe_retry=BUDGET)), BEFORE)):
+        for each in (Unknown(A, TRIED, first_attempt_at=AT), Probing(A, TRIED, first_attempt_at=AT)):
             (seen,) = view_of(plan, state(each), ()).steps
             assert isinstance(seen, Unknown | Probing)
-            assert seen.since == since
+            assert seen.first_attempt_at == first_attempt_at
 
 
 def test_the_moments_of_the_saga_itself_have_come_or_not() -> None:
-    live = msgspec.structs.replace(state(), begins=Moment(11), deadline=Moment(12))
+    live = msgspec.structs.replace(state(), begins_at=Moment(11), deadline=Moment(12))
     seen = view_of(THREE, live, ())
-    assert (seen.begins, seen.deadline) == (LATER, LATER)
-    over = view_of(THREE, msgspec.structs.replace(live, begins=AT, deadline=AT), ())
-    assert (over.begins, over.deadline) == (NOW, NOW)
+    assert (seen.begins_at, seen.deadline) == (LATER, LATER)
+    over = view_of(THREE, msgspec.structs.replace(live, begins_at=AT, deadline=AT), ())
+    assert (over.begins_at, over.deadline) == (NOW, NOW)
     assert view_of(THREE, state(), ()).deadline is None
 
 
@@ -219,7 +219,7 @@ def test_of_events_that_are_alike_no_more_count_than_there_are_waits_for_them() 
 
 
 def test_each_item_of_a_fan_out_may_wait_for_an_event() -> None:
-    plan = Plan.of(step("a", width=1, undo_waits=("paid",)))
+    plan = Plan.of(step("a", concurrency=1, undo_waits=("paid",)))
     live = msgspec.structs.replace(state(), buffered=(Buffered(3, "paid"),) * 3)
     assert view_of(plan, live, ()).buffered == (Buffered(0, "paid"),) * 2
 
@@ -230,7 +230,7 @@ def test_a_plan_is_cut_in_its_times_too() -> None:
 
 
 @pytest.mark.parametrize(
-    "crashes, alone, seen",
+    "failed_takeovers, isolated, seen",
     [
         (0, False, (0, False)),
         (1, False, (0, False)),
@@ -239,9 +239,11 @@ def test_a_plan_is_cut_in_its_times_too() -> None:
         (1, True, (2, True)),
     ],
 )
-def test_of_crashes_only_the_last_that_is_granted_counts(crashes: int, alone: bool, seen: tuple[int, bool]) -> None:
-    looked = view_of(THREE, state(crashes=crashes, alone=alone), ())
-    assert (looked.crashes, looked.alone) == seen
+def test_of_crashes_only_the_last_that_is_granted_counts(
+    failed_takeovers: int, isolated: bool, seen: tuple[int, bool]
+) -> None:
+    looked = view_of(THREE, state(failed_takeovers=failed_takeovers, isolated=isolated), ())
+    assert (looked.failed_takeovers, looked.isolated) == seen
 
 
 # Steps that are alike.
@@ -267,8 +269,8 @@ def test_steps_are_alike_that_differ_in_nothing_but_their_names() -> None:
 @pytest.mark.parametrize(
     "one, other",
     [
-        (Succeeded(A, 0), Exhausted(B, Tries(1))),
-        (Running(A, Tries(1)), Running(B, Tries(1, 1))),
+        (Succeeded(A, 0), FailedForGood(B, Attempts(1))),
+        (Running(A, Attempts(1)), Running(B, Attempts(1, 1))),
         (Undone(A, 0), Succeeded(B, 0)),
     ],
 )
@@ -281,11 +283,11 @@ def test_which_of_two_alike_steps_it_happened_to_makes_no_difference(one: StepSt
 
 
 def test_the_items_of_a_fan_out_are_alike_and_stand_after_it() -> None:
-    plan = Plan.of(step("a", width=2), step("b"), step("c"))
+    plan = Plan.of(step("a", concurrency=2), step("b"), step("c"))
     assert interchangeable(plan) == ((B, C), PAIR_OF_ITEMS)
     first, second = PAIR_OF_ITEMS
-    whole = (Spread(A, 2, SAME), Running(first, TRIED), Succeeded(second, 3), Running(B, TRIED))
-    other = (Spread(A, 2, SAME), Succeeded(first, 3), Running(second, TRIED), Running(C, TRIED))
+    whole = (FannedOut(A, 2, SAME), Running(first, TRIED), Succeeded(second, 3), Running(B, TRIED))
+    other = (FannedOut(A, 2, SAME), Succeeded(first, 3), Running(second, TRIED), Running(C, TRIED))
     seen = view_of(plan, state(*whole), interchangeable(plan)).steps
     assert seen == view_of(plan, state(*other), interchangeable(plan)).steps
     assert [each.step for each in seen] == [A, first, second, B]
@@ -296,7 +298,7 @@ def test_the_first_of_alike_steps_stands_for_the_only_one_that_has_begun() -> No
 
 
 def test_steps_that_are_not_alike_keep_their_own_states_and_the_plans_order() -> None:
-    steps = (Succeeded(A, 0), Exhausted(B, Tries(1)), Succeeded(C, 0), Skipped(D, 0))
+    steps = (Succeeded(A, 0), FailedForGood(B, Attempts(1)), Succeeded(C, 0), Skipped(D, 0))
     looked = view_of(DIAMOND, state(*steps), ((B, C),)).steps
     assert [found.step for found in looked] == [A, B, C, D]
     assert (looked[0], looked[3]) == (steps[0], steps[3])

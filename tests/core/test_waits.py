@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from saga_fn.core.effects import Refusal, Rejection, Release, RunStep
+from saga_fn.core.event_matching import BUFFER_LIMIT, Answer, answer_to, has_more_to_read, takes_more
 from saga_fn.core.events import (
     CompensationRequested,
     EventReceived,
@@ -21,8 +22,9 @@ from saga_fn.core.ids import Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import (
+    Attempts,
     Buffered,
-    Exhausted,
+    FailedForGood,
     Goal,
     Parked,
     ParkReason,
@@ -30,10 +32,8 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Succeeded,
-    Tries,
     Waiting,
 )
-from saga_fn.core.waiting import BUFFER_LIMIT, Answer, answer_to, has_more_to_read, takes_more
 from tests.core.given import MINUTE, SECOND, A, B, C, D, Saga, bound, sleep, started, step, wait
 
 GUARDED = Plan.of(step("a"), wait("b", "a", limit=MINUTE), step("c", "b"))
@@ -131,7 +131,7 @@ def test_a_wait_that_is_about_nothing_in_particular_takes_what_is_about_anything
 def test_what_cannot_be_said_to_be_about_anything_parks_the_saga() -> None:
     saga = started(Plan.of(wait("a", correlated=True)))
     saga.tell(Ticked(saga.moment, (Unbindable(A),)))
-    assert saga.of(A, Parked) == Parked(A, Tries(), ParkReason.INPUT_FAILED)
+    assert saga.of(A, Parked) == Parked(A, Attempts(), ParkReason.INPUT_FAILED)
 
 
 def test_an_event_is_void_from_its_expiry_on() -> None:
@@ -163,13 +163,13 @@ def test_a_wait_that_is_over_has_failed_and_the_saga_rolls_back() -> None:
     saga.wait(1)
     moved = saga.resume()
     assert moved.timed_out == B
-    assert saga.of(B, Exhausted).tries.doubt.name == "NONE"
+    assert saga.of(B, FailedForGood).attempts.doubt.name == "NONE"
     saga.undo(A)
     assert saga.status is SagaStatus.COMPENSATED
 
 
 def test_an_event_that_is_read_before_the_end_is_told_still_counts() -> None:
-    """A letter that lay there in time is not to lose by the slowness of who reads it."""
+    """A message that lay there in time is not to lose by the slowness of who reads it."""
     saga = waiting()
     saga.wait(2 * MINUTE)
     saga.receive("paid")
@@ -230,14 +230,14 @@ def test_a_wait_is_no_failure_that_could_be_retried() -> None:
 def test_a_wait_that_was_parked_begins_anew_when_it_is_retried() -> None:
     saga = waiting()
     saga.wait(SECOND)
-    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REFUSED))
-    assert saga.of(B, Parked).why is ParkReason.ROW_REFUSED
+    saga.tell(SagaParked(saga.moment, ParkReason.ROW_REJECTED))
+    assert saga.of(B, Parked).why is ParkReason.ROW_REJECTED
     saga.receive("paid")
     assert len(saga.state.buffered) == 1
     saga.tell(RetryRequested(saga.moment))
     assert saga.kinds()[B] == "Succeeded", "what came meanwhile is taken"
     again = waiting()
-    again.tell(SagaParked(again.moment, ParkReason.ROW_REFUSED))
+    again.tell(SagaParked(again.moment, ParkReason.ROW_REJECTED))
     again.wait(SECOND)
     again.tell(RetryRequested(again.moment))
     assert again.of(B, Waiting).until == MINUTE + SECOND
@@ -246,7 +246,7 @@ def test_a_wait_that_was_parked_begins_anew_when_it_is_retried() -> None:
 def test_a_rollback_ends_every_wait() -> None:
     saga = waiting()
     saga.ask(CompensationRequested(saga.moment))
-    assert saga.kinds() == {"a": "Undoing", "b": "Exhausted"}
+    assert saga.kinds() == {"a": "Undoing", "b": "FailedForGood"}
     saga.receive("paid")
     saga.undo(A)
     assert saga.status is SagaStatus.COMPENSATED
@@ -270,7 +270,7 @@ def test_a_wait_survives_who_was_driving_the_saga() -> None:
 def test_a_failed_sibling_ends_every_wait() -> None:
     saga = started(Plan.of(step("a"), wait("b"), sleep("c", limit=SECOND)), A)
     saga.fail(A)
-    assert saga.kinds() == {"a": "Exhausted", "b": "Exhausted", "c": "Exhausted"}
+    assert saga.kinds() == {"a": "FailedForGood", "b": "FailedForGood", "c": "FailedForGood"}
 
 
 def test_what_was_to_be_retried_is_bound_anew_beside_a_wait() -> None:
@@ -279,7 +279,7 @@ def test_what_was_to_be_retried_is_bound_anew_beside_a_wait() -> None:
     saga.tell(RetryRequested(saga.moment))
     assert saga.of(A, Retrying).wake == 0
     saga.tell(Ticked(saga.moment, bound(A)))
-    assert saga.of(A, Waiting).about == b"input"
+    assert saga.of(A, Waiting).correlation == b"input"
 
 
 def test_a_claim_that_finds_nothing_due_changes_nothing() -> None:

@@ -28,13 +28,13 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.explore import explore
 from saga_fn.core.explore.shapes import BEFORE, NOW, TOO_LATE, cut_schedule
+from saga_fn.core.facts import find
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
-from saga_fn.core.reading import find
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import Probing, Running, SagaState, Succeeded, Undoing, execution_of
-from saga_fn.core.transition import in_general, transition
+from saga_fn.core.transition import by_general_rules, transition
 from tests.core.given import A
 from tests.core.strategies import draws, events, plans, schedules
 
@@ -66,7 +66,7 @@ def aimed(state: SagaState | None, event: Event) -> Event:
 
 def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]) -> SagaState | None:
     """Fold one event and check every promise; a refused event changes nothing."""
-    assert transition(plan, state, event) == in_general(plan, state, event), "in short as at length"
+    assert transition(plan, state, event) == by_general_rules(plan, state, event), "in short as at length"
     match transition(plan, state, event):
         case Failure():
             return state
@@ -75,7 +75,7 @@ def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]
                 check(plan, state, event, moved)
                 inputs = tuple(binding(plan, moved.state, step) for step in moved.needs)
                 event = msgspec.structs.replace(event, inputs=inputs)
-                assert transition(plan, state, event) == in_general(plan, state, event), "in short as at length"
+                assert transition(plan, state, event) == by_general_rules(plan, state, event), "in short as at length"
                 moved = transition(plan, state, event).unwrap()
             check(plan, state, event, moved)
             journal.append(event)
@@ -83,7 +83,7 @@ def fold(plan: Plan, state: SagaState | None, event: Event, journal: list[Event]
 
 
 def binding(plan: Plan, state: SagaState, step: StepId) -> Bound | BoundEach | Until:
-    if step in plan.widths:
+    if step in plan.concurrencies:
         return BoundEach(step, state.rev % 3, Digest(b"1"))
     if plan.step(step).kind is StepKind.SLEEP:
         return Until(step, Moment(state.at + 5))
@@ -123,13 +123,13 @@ def test_no_story_raises_or_breaks_a_promise(data: st.DataObject, plan: Plan) ->
 def test_cut_and_real_policies_agree(real: RetrySchedule, drawn: list[float], spent: int) -> None:
     """Whatever a real policy answers, its cut has a run that answers the same: wait, at once, or no more."""
     cut = cut_schedule(real)
-    for failures, draw in enumerate(drawn, start=1):
-        delay = real.delay_after(failures, draw=draw, spent=spent)
+    for failures, jitter_draw in enumerate(drawn, start=1):
+        delay = real.delay_after(failures, jitter_draw=jitter_draw, spent=spent)
         # The cut's first, middle and last attempt stand for the real one's.
         stands_for = failures if failures < cut.attempts else (cut.attempts if delay is None else cut.attempts - 1)
         answers = {
-            answer(cut.delay_after(stands_for, draw=draw, spent=at - BEFORE))
-            for at, draw in itertools.product((NOW, TOO_LATE), (0.0, 0.75) if cut.jitter else (0.0,))
+            answer(cut.delay_after(stands_for, jitter_draw=jitter_draw, spent=at - BEFORE))
+            for at, jitter_draw in itertools.product((NOW, TOO_LATE), (0.0, 0.75) if cut.jitter else (0.0,))
         }
         assert answer(delay) in answers
 

@@ -11,8 +11,19 @@ from saga_fn.core.events import CompensationSucceeded, FailureKind, StepFailed
 from saga_fn.core.ids import Moment
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import Buffered, Doubt, Exhausted, Goal, Running, SagaState, Skipped, Tries, Undoing, Undone
-from saga_fn.core.transition import in_general, transition
+from saga_fn.core.state import (
+    Attempts,
+    Buffered,
+    Doubt,
+    FailedForGood,
+    Goal,
+    Running,
+    SagaState,
+    Skipped,
+    Undoing,
+    Undone,
+)
+from saga_fn.core.transition import by_general_rules, transition
 from saga_fn.core.way_back import go_on_back, turn_back
 from tests.core.given import AT_ONCE, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, Saga, sequence, started, step
 
@@ -26,7 +37,7 @@ WAITING_UNDO = Plan.of(step("a", undo_waits=("paid",)), step("b", "a"))
 
 def failing(saga: Saga) -> StepFailed:
     (last,) = (each for each in saga.state.steps if isinstance(each, Running))
-    return StepFailed(Moment(7), last.step, last.tries.attempt)
+    return StepFailed(Moment(7), last.step, last.attempts.attempt)
 
 
 def at_b(plan: Plan) -> Saga:
@@ -39,7 +50,7 @@ def in_short(plan: Plan, state: SagaState, event: StepFailed | CompensationSucce
     """Whether the event is answered in short, which must be the answer of the general rules."""
     told = turn_back(plan, state, event) if isinstance(event, StepFailed) else go_on_back(plan, state, event)
     if told is not None:
-        assert told == in_general(plan, state, event).unwrap()
+        assert told == by_general_rules(plan, state, event).unwrap()
     return told is not None
 
 
@@ -69,7 +80,7 @@ def test_a_chain_goes_all_the_way_back_without_a_search(monkeypatch: pytest.Monk
         HALTING,
         WAITING_UNDO,
         Plan.of(step("a"), step("b", "a", own_retry=False, unknown_retry=THRICE)),
-        Plan.of(step("a"), step("b", "a", settles=True)),
+        Plan.of(step("a"), step("b", "a", has_unknown_policies=True)),
     ],
 )
 @pytest.mark.parametrize("kind", FailureKind)
@@ -78,19 +89,19 @@ def test_every_answer_is_what_the_general_rules_answer(plan: Plan, kind: Failure
     state: SagaState | None = at_b(plan).state
     for number in range(1, 4):
         event = StepFailed(Moment(number * 2 * SECOND), B, number, kind, after=after)
-        decided = in_general(plan, state, event)
+        decided = by_general_rules(plan, state, event)
         assert transition(plan, state, event) == decided
         state = decided.unwrap().state if decided.value_or(None) else state
         undone = CompensationSucceeded(Moment(number * 2 * SECOND), A, 1)
-        assert transition(plan, state, undone) == in_general(plan, state, undone)
+        assert transition(plan, state, undone) == by_general_rules(plan, state, undone)
 
 
 def test_it_turns_back_for_good_alone() -> None:
     once, thrice = at_b(sequence("ab")), at_b(sequence("ab", retry=THRICE))
     kinds = [kind for kind in FailureKind if in_short(once.plan, once.state, replace(failing(once), kind=kind))]
-    assert kinds == [FailureKind.ERROR, FailureKind.REFUSED, FailureKind.FATAL]
+    assert kinds == [FailureKind.ERROR, FailureKind.BUSINESS_ERROR, FailureKind.FATAL]
     assert not in_short(thrice.plan, thrice.state, failing(thrice))
-    assert in_short(thrice.plan, thrice.state, replace(failing(thrice), kind=FailureKind.REFUSED))
+    assert in_short(thrice.plan, thrice.state, replace(failing(thrice), kind=FailureKind.BUSINESS_ERROR))
 
 
 @pytest.mark.parametrize("plan", [HALTING, SETTLING, WITH_A_PIVOT, WITH_A_BUDGET, WAITING_UNDO])
@@ -112,21 +123,21 @@ def test_it_knows_only_a_chain_and_the_execution_that_runs() -> None:
     assert not in_short(chain.plan, chain.state, CompensationSucceeded(Moment(0), A, 1))
 
 
-@pytest.mark.parametrize("tries", [Tries(1, doubt=Doubt.MAY_HAVE_RUN), Tries(1, until=Moment(9))])
-def test_it_knows_nothing_of_what_may_have_run_or_may_still_run(tries: Tries) -> None:
+@pytest.mark.parametrize("attempts", [Attempts(1, doubt=Doubt.MAY_HAVE_RUN), Attempts(1, may_run_until=Moment(9))])
+def test_it_knows_nothing_of_what_may_have_run_or_may_still_run(attempts: Attempts) -> None:
     saga = at_b(sequence("ab"))
     (done, _) = saga.state.steps
-    running = replace(saga.state, steps=(done, Running(B, tries)))
+    running = replace(saga.state, steps=(done, Running(B, attempts)))
     assert not in_short(saga.plan, running, StepFailed(Moment(7), B, 1))
-    undoing = replace(saga.state, goal=Goal.ROLLBACK, steps=(Undoing(A, 2, Tries(1)), Exhausted(B, tries)))
+    undoing = replace(saga.state, goal=Goal.ROLLBACK, steps=(Undoing(A, 2, Attempts(1)), FailedForGood(B, attempts)))
     assert not in_short(saga.plan, undoing, CompensationSucceeded(Moment(7), A, 1))
 
 
 def test_it_passes_over_what_is_at_rest_and_knows_nothing_else() -> None:
     back = replace(at_b(THREE).state, goal=Goal.ROLLBACK)
     undone = CompensationSucceeded(Moment(7), B, 1)
-    for first, known in ((Skipped(A, 2), True), (Undone(A, 2), True), (Undoing(A, 2, Tries(1)), False)):
-        state = replace(back, steps=(first, Undoing(B, 3, Tries(1)), Exhausted(C, Tries(1, 1))))
+    for first, known in ((Skipped(A, 2), True), (Undone(A, 2), True), (Undoing(A, 2, Attempts(1)), False)):
+        state = replace(back, steps=(first, Undoing(B, 3, Attempts(1)), FailedForGood(C, Attempts(1, 1))))
         assert in_short(THREE, state, undone) is known
     assert not in_short(THREE, replace(back, steps=(Undone(A, 2), Undone(B, 3))), undone)
 

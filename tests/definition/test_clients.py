@@ -266,12 +266,12 @@ class BankDownError(httpx.HTTPStatusError):
 
 def test_what_a_step_names_is_what_it_says() -> None:
     assert ErrorPolicy.of({"retry_on": TimeoutError}, None).judge(TimeoutError()) is FailureKind.ERROR
-    assert ErrorPolicy.of({"give_up_on": TimeoutError}, None).judge(SlowError()) is FailureKind.REFUSED
-    assert ErrorPolicy.of({"give_up_on": SlowError}, None).judge(SlowError()) is FailureKind.REFUSED
+    assert ErrorPolicy.of({"give_up_on": TimeoutError}, None).judge(SlowError()) is FailureKind.BUSINESS_ERROR
+    assert ErrorPolicy.of({"give_up_on": SlowError}, None).judge(SlowError()) is FailureKind.BUSINESS_ERROR
     assert ErrorPolicy.of({"unknown_on": OSError}, None).judge(ConnectionRefusedError()) is FailureKind.UNKNOWN
 
 
-@pytest.mark.parametrize("option, kind", [("retry_on", FailureKind.ERROR), ("give_up_on", FailureKind.REFUSED)])
+@pytest.mark.parametrize("option, kind", [("retry_on", FailureKind.ERROR), ("give_up_on", FailureKind.BUSINESS_ERROR)])
 def test_a_base_class_says_nothing_of_the_doubt_below_it(option: str, kind: FailureKind) -> None:
     request = httpx.Request("POST", "http://bank")
     lost, nobody = httpx.ReadTimeout("lost", request=request), httpx.ConnectError("nobody there", request=request)

@@ -70,7 +70,7 @@ def test_a_repeat_in_doubt_has_a_budget_of_its_own() -> None:
     minute = 60 * 1_000_000
     for options in (StepOptions(), StepOptions(retry_policy=NoRetry())):
         retry = planned(step(charge), options).unknown_retry
-        delays = [retry.delay_after(doubts, draw=0.0) for doubts in range(1, 12)]
+        delays = [retry.delay_after(doubts, jitter_draw=0.0) for doubts in range(1, 12)]
         assert delays[0] == 1_000_000
         assert delays[9] == minute
         assert delays[10] is None

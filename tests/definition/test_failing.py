@@ -34,7 +34,7 @@ from saga_fn.definition.steps.step import parts_of
 from tests.definition.shop import Charged, ChargeInput, charge
 
 E = TypeVar("E", bound=Exception)
-ERROR, FATAL, REFUSED, UNKNOWN = FailureKind.ERROR, FailureKind.FATAL, FailureKind.REFUSED, FailureKind.UNKNOWN
+ERROR, FATAL, REFUSED, UNKNOWN = FailureKind.ERROR, FailureKind.FATAL, FailureKind.BUSINESS_ERROR, FailureKind.UNKNOWN
 
 
 class Declined(msgspec.Struct, frozen=True):

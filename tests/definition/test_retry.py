@@ -17,9 +17,14 @@ SECOND = timedelta(seconds=1)
 def test_the_schedules_of_the_policies() -> None:
     assert NoRetry().schedule().attempts == 1
     fixed = FixedRetry(max_attempts=3, delay=SECOND).schedule()
-    assert [fixed.delay_after(n, draw=0.0) for n in (1, 2, 3)] == [1_000_000, 1_000_000, None]
+    assert [fixed.delay_after(n, jitter_draw=0.0) for n in (1, 2, 3)] == [1_000_000, 1_000_000, None]
     growing = ExponentialRetry(max_attempts=9, base_delay=SECOND, max_delay=5 * SECOND, jitter=0.0).schedule()
-    assert [growing.delay_after(n, draw=0.9) for n in (1, 2, 3, 4)] == [1_000_000, 2_000_000, 4_000_000, 5_000_000]
+    assert [growing.delay_after(n, jitter_draw=0.9) for n in (1, 2, 3, 4)] == [
+        1_000_000,
+        2_000_000,
+        4_000_000,
+        5_000_000,
+    ]
 
 
 @given(
@@ -27,11 +32,13 @@ def test_the_schedules_of_the_policies() -> None:
     base=st.timedeltas(timedelta(0), timedelta(days=365)),
     multiplier=st.floats(1.0, 1000.0),
     failures=st.integers(1, 1_000_000),
-    draw=st.floats(0.0, 1.0, exclude_max=True),
+    jitter_draw=st.floats(0.0, 1.0, exclude_max=True),
 )
-def test_no_delay_overflows(attempts: int, base: timedelta, multiplier: float, failures: int, draw: float) -> None:
+def test_no_delay_overflows(
+    attempts: int, base: timedelta, multiplier: float, failures: int, jitter_draw: float
+) -> None:
     schedule = ExponentialRetry(max_attempts=attempts, base_delay=base, multiplier=multiplier).schedule()
-    delay = schedule.delay_after(failures, draw=draw)
+    delay = schedule.delay_after(failures, jitter_draw=jitter_draw)
     assert delay is None if failures >= attempts else delay is not None and 0 <= delay <= LONGEST_DELAY
 
 

@@ -390,7 +390,7 @@ async def test_keys_in_opposite_orders_are_inserted_in_one(any_dsn: str, connect
             return True
 
         for turn in range(10):
-            keys = [f"{letter}{number} of {turn}" for number in range(20) for letter in ("a", "B", "_", "ä")]
+            keys = [f"{message}{number} of {turn}" for number in range(20) for message in ("a", "B", "_", "ä")]
             results = await asyncio.gather(transaction(one, keys), transaction(other, keys[::-1]))
             assert sorted(results) == [False, True]
 

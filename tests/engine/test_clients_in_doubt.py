@@ -294,7 +294,7 @@ async def test_a_step_says_when_it_is_to_be_tried_again(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    "options, tries",
+    "options, attempts",
     [
         (StepOptions(retry_policy=FixedRetry(max_attempts=2)), 2),
         (StepOptions(retry_policy=NoRetry()), 1),
@@ -302,12 +302,12 @@ async def test_a_step_says_when_it_is_to_be_tried_again(make: Make) -> None:
         (StepOptions(retry_policy=FixedRetry(max_attempts=9, within=5 * MS)), 1),
     ],
 )
-async def test_it_is_tried_again_within_its_budget(make: Make, options: StepOptions, tries: int) -> None:
+async def test_it_is_tried_again_within_its_budget(make: Make, options: StepOptions, attempts: int) -> None:
     bank = Bank([RetryLater(10 * MS)] * 9)
     async with make() as orchestrator:
         run = await orchestrator.register("paying", paying(step(bank.charge), options)).start(Order("1"))
         assert isinstance(await run.outcome(SOON), Compensated)
-    assert bank.told == ["charge"] * tries
+    assert bank.told == ["charge"] * attempts
 
 
 # When a repeat is refused.

@@ -218,7 +218,7 @@ SIZES = """SELECT
     (SELECT pg_column_size(s.*) FROM saga_fn.saga s),
     (SELECT count(*) FROM saga_fn.saga_journal),
     (SELECT count(*) FROM saga_fn.saga_inbox),
-    (SELECT count(*) FROM saga_fn.saga_note)"""
+    (SELECT count(*) FROM saga_fn.saga_rejection)"""
 
 
 @pytest.mark.predecessor(23)

@@ -36,9 +36,9 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.events import WaitDefaulted
-from saga_fn.store.memory import _Mail  # pyright: ignore[reportPrivateUsage]  # written behind the store's back
+from saga_fn.store.memory import _Stored  # pyright: ignore[reportPrivateUsage]  # written behind the store's back
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.records import MOST_UNREAD, Committed, Definition, Letter, Posted, SagaWrite, time_of
+from saga_fn.store.records import MOST_UNREAD, Committed, Definition, InboxMessage, MessageStatus, SagaWrite, time_of
 from tests.support.approval import Approval, Approved, Rejected, approval, approved
 from tests.support.crash import born, dies
 from tests.support.shop import Done, Order, Shop
@@ -287,7 +287,7 @@ async def test_an_event_is_void_once_it_has_expired(make: Make) -> None:
 
 
 async def test_an_event_that_comes_while_the_default_is_being_written_is_what_the_saga_goes_on_with(make: Make) -> None:
-    """The default has been taken already, the next step's input computed from it; then the commit finds the letter."""
+    """The default has been taken already, the next step's input computed from it; then the commit finds the message."""
     given: list[Approval] = []
 
     async def take(inp: Approval) -> Approval:
@@ -301,11 +301,13 @@ async def test_an_event_that_comes_while_the_default_is_being_written_is_what_th
         store = orchestrator.engine.store
         commit, sent = store.commit, asyncio.Event()
 
-        async def just_before(shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
+        async def just_before(shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
             if not sent.is_set() and any(isinstance(e.event, WaitDefaulted) for write in writes for e in write.entries):
                 sent.set()
-                await store.send(run.id, Letter(uuid4(), "event", b'{"name":"approval","payload":"eyJieSI6ImJvYiJ9"}'))
-            return await commit(shard, writes, past_locks=past_locks)
+                await store.send(
+                    run.id, InboxMessage(uuid4(), "event", b'{"name":"approval","payload":"eyJieSI6ImJvYiJ9"}')
+                )
+            return await commit(shard, writes, skip_locked=skip_locked)
 
         setattr(store, "commit", just_before)  # noqa: B010 - the store's class is final
         run = await orchestrator.register("late", builder.build(output=taken)).start(Order("1"))
@@ -382,7 +384,7 @@ async def test_an_event_of_another_name_than_the_changed_definition_waits_for_is
             await after.to(run.id, approval).send(Approval("ann"))
 
 
-async def test_a_verb_to_a_saga_whose_owner_died_ends_no_wait_before_its_letters_are_read(make: Make) -> None:
+async def test_a_verb_to_a_saga_whose_owner_died_ends_no_wait_before_its_messages_are_read(make: Make) -> None:
     begun = asyncio.Event()
 
     async def hang(inp: Order) -> Done:
@@ -395,20 +397,20 @@ async def test_a_verb_to_a_saga_whose_owner_died_ends_no_wait_before_its_letters
     hangs = builder.add_step(step(hang), depends_on=builder.initial)
     definition = builder.build(output=answer)
     dying = await born(make(lease=timedelta(milliseconds=300)))
-    run = await dying.register("letters", definition).start(Order("1"))
+    run = await dying.register("messages", definition).start(Order("1"))
     await begun.wait()
     (wait,) = (await run.snapshot()).waiting_for
     await dies(dying)
     async with make(concurrency=0) as operator:
-        operator.register("letters", definition)
-        letter = Letter(uuid4(), "event", b'{"name":"approval","payload":"eyJieSI6ImFubiJ9"}')
-        await operator.engine.store.send(run.id, letter)  # in time, and nobody has read it
+        operator.register("messages", definition)
+        message = InboxMessage(uuid4(), "event", b'{"name":"approval","payload":"eyJieSI6ImFubiJ9"}')
+        await operator.engine.store.send(run.id, message)  # in time, and nobody has read it
         assert wait.until is not None
         while time_of(operator.engine.store.now()) <= wait.until:
             await asyncio.sleep(0.05)
         await SagaAdmin(operator).step(run.id, hangs).skip(Done("by hand"))
     async with make() as orchestrator:
-        assert await orchestrator.register("letters", definition).attach(run.id).result(SOON) == Approval("ann")
+        assert await orchestrator.register("messages", definition).attach(run.id).result(SOON) == Approval("ann")
 
 
 async def test_the_seeds_notify_goes_the_same_way(make: Make) -> None:
@@ -432,19 +434,19 @@ async def test_two_events_for_one_saga_at_once_are_both_read(memory: MemoryStore
     orchestrator = SagaOrchestrator(memory)
     run = await orchestrator.register("twice", builder.build(output=both)).start(Order("1"))
     body = b'{"name":"approval","payload":"eyJieSI6ImJvYiJ9"}'  # of a sender that died when it had stored this
-    await memory.send(run.id, Letter(uuid4(), "event", body))
+    await memory.send(run.id, InboxMessage(uuid4(), "event", body))
     assert await orchestrator.to(run.id, approval).send(Approval("ann")) is Delivery.ACCEPTED
     await orchestrator.run_due()
     assert await run.result(SOON) == ["bob", "ann"]
 
 
-async def test_a_verb_does_not_put_a_saga_to_sleep_over_a_letter(memory: MemoryStore) -> None:
+async def test_a_verb_does_not_put_a_saga_to_sleep_over_a_message(memory: MemoryStore) -> None:
     shop = Shop()
     orchestrator = SagaOrchestrator(memory)
     run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
     await orchestrator.run_due()
     body = b'{"name":"approval","payload":"eyJieSI6ImJvYiJ9"}'
-    await memory.send(run.id, Letter(uuid4(), "event", body))
+    await memory.send(run.id, InboxMessage(uuid4(), "event", body))
     token = (await run.snapshot()).step_execution_token
     assert token is not None
     assert await orchestrator.notify(run.id, token, {"unnamed": True})
@@ -484,9 +486,11 @@ async def test_a_payload_that_no_wait_could_read_is_refused_by_whoever_knows_the
         with pytest.raises(PayloadError, match="cannot read what event 'approval' brings"):
             await stranger.to(saga_id, Event("approval", Done)).send(Done("ann"))
         async with asyncio.timeout(SOON):
-            while not (seen := await SagaAdmin(worker).get_saga(saga_id)).notes:  # it is noted after it is answered
+            while not (
+                seen := await SagaAdmin(worker).get_saga(saga_id)
+            ).rejections:  # it is noted after it is answered
                 await asyncio.sleep(0.005)
-    assert [note.partition(":")[0] for note in seen.notes] == ["unreadable"]
+    assert [note.partition(":")[0] for note in seen.rejections] == ["unreadable"]
     assert seen.status is SagaStatus.SUSPENDED
 
 
@@ -582,7 +586,7 @@ async def test_a_saga_ends_though_it_leaves_room_for_an_event_that_came_too_many
 
 def _keeps(orchestrator: SagaOrchestrator, saga_id: UUID, events: int) -> bool:
     held = orchestrator.engine.held.get(saga_id)
-    return held is not None and len(held.saga.state.buffered) == events and held.saga.seen >= events + 1
+    return held is not None and len(held.saga.state.buffered) == events and held.saga.inbox_seen >= events + 1
 
 
 async def test_what_senders_at_once_were_told_is_kept_is_taken(make: Make) -> None:
@@ -748,8 +752,8 @@ async def test_a_flood_of_events_for_a_full_inbox_makes_its_saga_due_now_and_the
             roused.append(saga_id)
             await rouse(saga_id)
 
-        async def full(saga_id: UUID, letter: Letter) -> Posted:
-            return Posted.FULL
+        async def full(saga_id: UUID, message: InboxMessage) -> MessageStatus:
+            return MessageStatus.FULL
 
         monkeypatch.setattr(store, "rouse", counted)
         monkeypatch.setattr(store, "send", full)
@@ -768,12 +772,12 @@ async def taken(sender: SagaOrchestrator, saga_id: UUID) -> bool:
     return sent in (Delivery.ACCEPTED, Delivery.BUFFERED)
 
 
-async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, letters: int) -> None:
-    """Letters that cannot be read, put into an inbox behind the back of its saga, which counts none of them."""
+async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, messages: int) -> None:
+    """Messages that cannot be read, put into an inbox behind the back of its saga, which counts none of them."""
     store = orchestrator.engine.store
     if isinstance(store, MemoryStore):
         inbox = store._sagas[saga_id].inbox  # pyright: ignore[reportPrivateUsage]  # behind the store's back
-        inbox += [_Mail(Letter(uuid4(), "event", b"?")) for _ in range(letters)]
+        inbox += [_Stored(InboxMessage(uuid4(), "event", b"?")) for _ in range(messages)]
         return
     assert isinstance(store, PostgresStore)
     async with store._database.work() as connection:  # pyright: ignore[reportPrivateUsage]  # as above
@@ -781,5 +785,5 @@ async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, letters: int) -> 
             "INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body)"
             " SELECT 0, $1, gen_random_uuid(), 'event', '?' FROM generate_series(1, $2)",
             saga_id,
-            letters,
+            messages,
         )

@@ -55,11 +55,11 @@ def failing(
 
 
 async def test_a_returned_failure_is_not_tried_again_and_its_error_is_kept_typed(make: Make) -> None:
-    shop, tries = Shop(), 0
+    shop, attempts = Shop(), 0
 
     async def charge(inp: Order) -> Result[Done, Declined]:
-        nonlocal tries
-        tries += 1
+        nonlocal attempts
+        attempts += 1
         return Failure(Declined(7)) if inp.amount else Success(Done("charge"))
 
     async with make() as orchestrator:
@@ -74,16 +74,16 @@ async def test_a_returned_failure_is_not_tried_again_and_its_error_is_kept_typed
         seen = await SagaAdmin(orchestrator).get_saga(run.id)
         assert seen.failure == ended.failure
         assert [entry.business_error for entry in seen.step_history if entry.kind == "step_failed"] == [{"code": 7}]
-    assert tries == 1
+    assert attempts == 1
     assert shop.done == ["reserve", "release reserve"]
 
 
 async def test_a_declared_business_error_is_not_tried_again_and_is_kept_typed(make: Make) -> None:
-    shop, tries = Shop(), 0
+    shop, attempts = Shop(), 0
 
     async def charge(inp: Order) -> Done:
-        nonlocal tries
-        tries += 1
+        nonlocal attempts
+        attempts += 1
         raise CardDeclinedError(9)
 
     async with make() as orchestrator:
@@ -96,7 +96,7 @@ async def test_a_declared_business_error_is_not_tried_again_and_is_kept_typed(ma
                 assert code == 9
             case other:
                 raise AssertionError(other)
-    assert tries == 1
+    assert attempts == 1
 
 
 async def test_who_does_not_know_the_definition_sees_plain_data(make: Make) -> None:
@@ -123,7 +123,7 @@ async def test_who_does_not_know_the_definition_sees_plain_data(make: Make) -> N
 
 
 @pytest.mark.parametrize(
-    "options, tries",
+    "options, attempts",
     [
         ({}, 4),
         ({"retry_on": ConnectionError}, 4),
@@ -134,7 +134,9 @@ async def test_who_does_not_know_the_definition_sees_plain_data(make: Make) -> N
         ({"give_up_on": KeyError}, 4),
     ],
 )
-async def test_retry_on_and_give_up_on_say_how_often_it_is_tried(make: Make, options: StepOptions, tries: int) -> None:
+async def test_retry_on_and_give_up_on_say_how_often_it_is_tried(
+    make: Make, options: StepOptions, attempts: int
+) -> None:
     shop, tried = Shop(), 0
 
     async def charge(inp: Order) -> Done:
@@ -148,9 +150,9 @@ async def test_retry_on_and_give_up_on_say_how_often_it_is_tried(make: Make, opt
         assert isinstance(ended, Compensated)
         assert ended.failure is not None
         assert (ended.failure.type, ended.failure.message) == ("ConnectionRefusedError", "gone")
-        given_up = "ConnectionRefusedError('gone')" if "give_up_on" in options and tries == 1 else "None"
-        assert repr(ended.failure.error) == given_up
-    assert tried == tries
+        failed_for_good = "ConnectionRefusedError('gone')" if "give_up_on" in options and attempts == 1 else "None"
+        assert repr(ended.failure.error) == failed_for_good
+    assert tried == attempts
 
 
 async def test_a_budget_in_time_ends_the_attempts(make: Make) -> None:

@@ -42,7 +42,7 @@ from saga_fn import (
 from saga_fn.embedded import EmbeddedPostgres
 from saga_fn.errors import shown
 from saga_fn.guard import Guard
-from saga_fn.store.faults import RowRefusedError, StoreBusyError
+from saga_fn.store.errors import RowRejectedError, StoreBusyError
 from saga_fn.store.migrate import check_schema, migrate
 
 CALLS: Final = int(os.environ.get("SAGA_FN_CALLS", "3000"))
@@ -313,7 +313,7 @@ async def outcome(call: Callable[..., Any], positional: list[Any], named: dict[s
             if inspect.isawaitable(given):
                 await given
     except SagaError as error:
-        return error if isinstance(error, RowRefusedError | StoreBusyError) else None  # these are the library's own
+        return error if isinstance(error, RowRejectedError | StoreBusyError) else None  # these are the library's own
     except TimeoutError as error:
         return error
     except Exception as error:  # noqa: BLE001 - which one it may be is what is tried

@@ -23,9 +23,9 @@ from saga_fn import (
 )
 from saga_fn.core.ids import Moment
 from saga_fn.engine.hold.sweeping import Sweep
-from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of_key
-from saga_fn.store.records import EXPIRED_AT_ONCE, MOST_UNREAD, STRANDED_AT_ONCE, Letter, Posted
+from saga_fn.store.records import EXPIRED_AT_ONCE, MOST_UNREAD, STRANDED_AT_ONCE, InboxMessage, MessageStatus
 from tests.support.approval import Approval, approval, approved, forge
 from tests.support.shop import Done, Order, Shop
 from tests.support.stores import Make
@@ -229,7 +229,7 @@ async def test_an_event_that_was_answered_with_an_end_stays_dropped_when_the_sag
         assert await orchestrator.to(KEY, approval).send(Approval("late")) is Delivery.ENDED
         await admin.retry_step(run.id, "approval")
         await suspended(run)
-        assert await kept.stranded(shard_of_key(KEY[1], orchestrator.engine.store.shards)) == []
+        assert await kept.undelivered(shard_of_key(KEY[1], orchestrator.engine.store.shards)) == []
         assert await admin.kept_events() == ()
         assert await orchestrator.to(KEY, approval).send(Approval("ann")) is Delivery.ACCEPTED
         assert await run.result(SOON) == Approval("ann")
@@ -303,7 +303,7 @@ async def test_keys_that_cannot_be_handed_over_keep_no_other_from_it_and_are_tol
             asked[key[1]] += 1
             if key[1] == keys[-1]:
                 return await hand_over(shard, key)
-            raise RowRefusedError("PostgreSQL refused the row")
+            raise RowRejectedError("PostgreSQL refused the row")
 
         setattr(kept, "hand_over", refused)  # noqa: B010 - as above
         with caplog.at_level(logging.WARNING, logger="saga_fn"):
@@ -321,7 +321,7 @@ async def test_keys_that_cannot_be_handed_over_keep_no_other_from_it_and_are_tol
 
 
 async def test_an_event_for_a_key_waits_while_the_inbox_is_full_and_the_saga_is_made_to_read_it(make: Make) -> None:
-    """The letters in the inbox were counted by nobody, so that nothing but the sweep makes the saga due."""
+    """The messages in the inbox were counted by nobody, so that nothing but the sweep makes the saga due."""
     async with make() as orchestrator:
         run = await orchestrator.register("approved", approved(Shop())).start(Order("1"), aggregation_id="order-1")
         await suspended(run)
@@ -369,18 +369,18 @@ async def test_expired_events_are_forgotten_whatever_the_process_runs(make: Make
         kept = sender.engine.store.kept_events
         shard, past = shard_of_key("order-1", sender.engine.store.shards), Moment(sender.engine.store.now() - 1)
         for number in range(EXPIRED_AT_ONCE + 1):
-            letter = Letter(UUID(int=number), "event", b"{}")
-            await kept.keep(shard, KEY, letter, "approval", expires=past, for_next=True)
+            message = InboxMessage(UUID(int=number), "event", b"{}")
+            await kept.keep(shard, KEY, message, "approval", expires=past, for_next=True)
         async with make(poll_interval=timedelta(milliseconds=20)):
             while (
                 await kept.keep(
                     shard,
                     KEY,
-                    Letter(UUID(int=EXPIRED_AT_ONCE), "event", b"{}"),
+                    InboxMessage(UUID(int=EXPIRED_AT_ONCE), "event", b"{}"),
                     "approval",
                     expires=past,
                     for_next=True,
                 )
-                is Posted.KNOWN
+                is MessageStatus.DUPLICATE
             ):
                 await asyncio.sleep(0.02)

@@ -45,7 +45,7 @@ class Diary:
     """What happened, in order."""
 
     lines: list[str] = attrs.field(factory=list)
-    tries: int = 0
+    attempts: int = 0
 
     async def first(self, inp: Order) -> Done:
         self.lines.append("first")
@@ -56,10 +56,10 @@ class Diary:
 
     async def second(self, inp: Order) -> Done:
         self.lines.append("second")
-        self.tries += 1
+        self.attempts += 1
         if inp.order_id == "fails":
             raise ValueError("fails")
-        if inp.order_id == "hangs" and self.tries == 1:
+        if inp.order_id == "hangs" and self.attempts == 1:
             await asyncio.Event().wait()
         return Done("second")
 

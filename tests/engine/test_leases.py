@@ -76,7 +76,7 @@ async def test_a_lease_whose_row_is_another_s_is_given_up_and_the_others_are_kep
     async def renew(shard: int, held: Mapping[UUID, UUID], *, owner: UUID, lease: timedelta) -> Committed:
         kept = await MemoryStore.renew(store, shard, held, owner=owner, lease=lease)
         # Half of the others are locked just now: not returned, and still ours.
-        shown = {saga: count for saga, count in kept.signals.items() if saga not in stolen and saga.int % 2}
+        shown = {saga: count for saga, count in kept.inbox_sent.items() if saga not in stolen and saga.int % 2}
         return Committed(shown, kept.now)
 
     async def read(shard: int, saga_ids: Sequence[UUID]) -> dict[UUID, Live]:

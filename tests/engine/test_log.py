@@ -253,13 +253,15 @@ async def test_an_errors_causes_are_kept_with_it(make: Make, work: Any, text: st
 
 
 async def test_leaves_of_groups_are_tried_again_and_given_up_on_as_they_are_named(make: Make) -> None:
-    tries = 0
+    attempts = 0
 
     async def work(inp: Order) -> Done:
-        nonlocal tries
-        tries += 1
+        nonlocal attempts
+        attempts += 1
         async with asyncio.TaskGroup() as group:
-            group.create_task(raising(DeclinedError("stolen") if tries == 3 else ConnectionRefusedError("away"))(inp))
+            group.create_task(
+                raising(DeclinedError("stolen") if attempts == 3 else ConnectionRefusedError("away"))(inp)
+            )
         return Done("never")
 
     options: StepOptions = {
@@ -276,7 +278,7 @@ async def test_leaves_of_groups_are_tried_again_and_given_up_on_as_they_are_name
         assert ended.error == (
             "DeclinedError: stolen; raised as: ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)"
         )
-    assert tries == 3
+    assert attempts == 3
 
 
 async def test_what_is_kept_of_an_error_is_bounded(make: Make) -> None:

@@ -34,7 +34,7 @@ class Backend:
         commit: Commit = store.commit
 
         async def lossy(
-            at: Any, shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False
+            at: Any, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False
         ) -> Committed:  # Any: as above
             if self.left is not None:  # the rows are locked by that commit
                 return Committed({}, at.now())
@@ -43,7 +43,7 @@ class Backend:
                 self.lost += 1
                 self.left = lambda: commit(at, shard, writes)
                 raise StoreUnavailableError("the connection broke")
-            return await commit(at, shard, writes, past_locks=past_locks)
+            return await commit(at, shard, writes, skip_locked=skip_locked)
 
         monkeypatch.setattr(store, "commit", lossy)
         for name in LOOKS:

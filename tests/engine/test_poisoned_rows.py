@@ -29,9 +29,9 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.ids import Digest, StepId
-from saga_fn.core.state import Gathered, Goal, SagaState, Spread, Succeeded
+from saga_fn.core.state import FannedOut, Goal, Joined, SagaState, Succeeded
 from saga_fn.snapshot import Unreadable
-from saga_fn.store.records import Letter, decode_state, encode_state
+from saga_fn.store.records import InboxMessage, decode_state, encode_state
 from tests.support.poison import Poison
 from tests.support.servers import Server
 from tests.support.shop import Done, Order, Shop, make_saga, one_step
@@ -78,11 +78,11 @@ async def ended_already(poison: Poison, saga_id: UUID, state: SagaState) -> None
 
 
 async def many_items(poison: Poison, saga_id: UUID, state: SagaState) -> None:
-    await poison.state(saga_id, encode_state(replace(state, steps=(Spread(StepId("reserve"), 2000, Digest(b"")),))))
+    await poison.state(saga_id, encode_state(replace(state, steps=(FannedOut(StepId("reserve"), 2000, Digest(b"")),))))
 
 
 async def endless_items(poison: Poison, saga_id: UUID, state: SagaState) -> None:
-    await poison.state(saga_id, encode_state(replace(state, steps=(Gathered(StepId("reserve"), 100_000_000),))))
+    await poison.state(saga_id, encode_state(replace(state, steps=(Joined(StepId("reserve"), 100_000_000),))))
 
 
 async def other_revision(poison: Poison, saga_id: UUID, state: SagaState) -> None:
@@ -150,7 +150,7 @@ async def test_a_damaged_saga_is_parked_and_costs_the_others_nothing(
                 assert isinstance(await handle.attach(each).outcome(SOON), Completed)
             seen = await parked(handle.attach(bad))
             assert (seen.status, seen.waits, seen.deadline_at) == (SagaStatus.SUSPENDED, WaitReason.PARKED, None)
-            assert seen.parked in ("state_unreadable", "row_refused")
+            assert seen.parked in ("state_unreadable", "row_rejected")
             await let_go(worker)
             assert [each for each in caplog.messages if str(bad) in each and "is parked" in each] != []
 
@@ -198,7 +198,7 @@ async def test_a_saga_whose_row_was_repaired_goes_on_when_it_is_resumed(make: Ma
         assert (await orchestrator.get_snapshot(bad)).parked == "state_unreadable"
         assert await orchestrator.run_due() == 0, "nobody claims it again"
         await Poison(orchestrator).state(bad, encode_state(whole))
-        assert (await orchestrator.get_snapshot(bad)).parked == "row_refused"
+        assert (await orchestrator.get_snapshot(bad)).parked == "row_rejected"
         assert await orchestrator.resume(bad)
         assert (await orchestrator.get_snapshot(bad)).status is SagaStatus.COMPLETED
 
@@ -216,7 +216,7 @@ async def test_a_saga_whose_next_entry_is_taken_is_parked_and_can_be_ended(any_d
         async with SagaOrchestrator(any_dsn) as worker:
             handle = worker.register("shop", two_steps(shop))
             assert isinstance(await handle.attach(good).outcome(SOON), Completed)
-            assert (await parked(handle.attach(bad))).parked == "row_refused"
+            assert (await parked(handle.attach(bad))).parked == "row_rejected"
             await let_go(worker)
         seen = await admin.get_saga(bad)
         assert [entry.seq for entry in seen.step_history] == [1], "a forged entry is nobody's word"
@@ -246,8 +246,8 @@ async def test_a_kept_event_that_cannot_be_read_hides_no_other(make: Make) -> No
     async with make(concurrency=0) as orchestrator:
         kept = orchestrator.engine.store.kept_events
         for number, body in enumerate((b"\xff", b'{"payload":"!"}', b"[")):
-            letter = Letter(UUID(int=number), "event", body)
-            await kept.keep(0, ("shop", f"order-{number}"), letter, "paid", expires=None, for_next=False)
+            message = InboxMessage(UUID(int=number), "event", body)
+            await kept.keep(0, ("shop", f"order-{number}"), message, "paid", expires=None, for_next=False)
         seen = await SagaAdmin(orchestrator).kept_events()
         assert [each.payload for each in seen] == [Unreadable(1), Unreadable(15), Unreadable(1)]
 
@@ -272,8 +272,8 @@ async def test_an_exception_that_the_database_cannot_name_fails_as_any_other(ser
                 assert (await each.snapshot()).last_error == r"\u4e2d\u6587Error"
                 assert ended.failure is not None
                 assert (ended.failure.type, ended.failure.message) == (strange.__name__, "\u4e2d")
-            await orchestrator.engine.store.note(run.id, "seen", "\u4e2d")
-            assert [each.detail for each in await orchestrator.engine.store.notes(run.id)] == [r"\u4e2d"]
+            await orchestrator.engine.store.record_rejection(run.id, "seen", "\u4e2d")
+            assert [each.detail for each in await orchestrator.engine.store.rejections(run.id)] == [r"\u4e2d"]
     finally:
         await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await connection.close()

@@ -30,7 +30,7 @@ from saga_fn import (
 )
 from saga_fn.admin import StepAdmin
 from saga_fn.sender import EventSender
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
+from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError
 from saga_fn.store.protocol import KeptEvents, Processes, Store
 from tests.support.approval import Approval, approval, approved
 from tests.support.servers import Server
@@ -113,7 +113,7 @@ def test_every_class_that_reaches_a_store_is_tried() -> None:
 @pytest.mark.parametrize(
     "error, public",
     [
-        (RowRefusedError("a value cannot be sent"), (StoreError, PayloadError)),
+        (RowRejectedError("a value cannot be sent"), (StoreError, PayloadError)),
         (StoreBusyError("given up"), (StoreUnavailableError,)),
         (RowLockedError("locked"), (StoreUnavailableError, saga_fn.StartBusyError)),
     ],
@@ -174,7 +174,7 @@ async def test_a_counter_that_cannot_be_raised_is_told_by_a_public_error(any_dsn
         async with SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
             handle = orchestrator.register("approved", approved(Shop()))
             run = await handle.start(Order("1"), aggregation_id="order-1")
-            await connection.execute("UPDATE saga_fn.saga SET signals = 9223372036854775807 WHERE id = $1", run.id)
+            await connection.execute("UPDATE saga_fn.saga SET inbox_sent = 9223372036854775807 WHERE id = $1", run.id)
             for target in (run.id, ("approved", "order-1")):
                 with pytest.raises(StoreRefusedError) as raised:
                     await orchestrator.to(target, approval).send(Approval("ann"))

@@ -22,7 +22,7 @@ from saga_fn import (
     StoreError,
     StoreUnavailableError,
 )
-from saga_fn.store.faults import RowLockedError, StatementFailedError
+from saga_fn.store.errors import RowLockedError, StatementFailedError
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import Committed, Recorded, SagaWrite
 from tests.support.shop import Done, Order, Shop, make_saga
@@ -86,7 +86,7 @@ async def test_a_row_that_the_server_refuses_is_parked_alone(crowd: Crowd, stran
         async with asyncio.timeout(SOON):
             while (await one.snapshot()).parked is None:
                 await asyncio.sleep(0.01)
-        assert (await one.snapshot()).parked == "row_refused"
+        assert (await one.snapshot()).parked == "row_rejected"
         await stranger.execute("ALTER TABLE saga_fn.saga_journal DROP CONSTRAINT no_charge_of_that_one")
         await SagaAdmin(orchestrator).retry_step(one.id, "charge")
         assert isinstance(await one.outcome(SOON), Completed), "a person mends the cause and lets it go on"
@@ -291,7 +291,7 @@ async def test_a_token_that_is_another_s_loses_its_saga_alone(crowd: Crowd, stra
         await crowd.assert_unharmed()
         assert isinstance(await one.outcome(SOON), Completed), "it is taken up again when that lease has run out"
         seen = await SagaAdmin(orchestrator).get_saga(one.id)
-        assert seen.notes == ("late: StepSucceeded charge",), "what came too late is remembered, and not taken"
+        assert seen.rejections == ("late: StepSucceeded charge",), "what came too late is remembered, and not taken"
     await stranger.close()
 
 
@@ -322,11 +322,11 @@ async def test_a_row_that_somebody_has_locked_holds_up_nobody_else(
     send = PostgresStore.commit
 
     async def counting(
-        store: PostgresStore, shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False
+        store: PostgresStore, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False
     ) -> Committed:
         nonlocal waited
         try:
-            return await send(store, shard, writes, past_locks=past_locks)
+            return await send(store, shard, writes, skip_locked=skip_locked)
         except RowLockedError:
             waited += 1
             raise

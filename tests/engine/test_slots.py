@@ -242,7 +242,7 @@ class Pretended:
     def __init__(self) -> None:
         self.id = new_uuid()
         self.progress: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.alone: bool | None = None
+        self.isolated: bool | None = None
         self.accompanied = False
 
     def until_progress(self) -> asyncio.Future[None]:
@@ -252,8 +252,8 @@ class Pretended:
         self.accompanied = True
         self.progress.set_result(None)
 
-    def begin(self, alone: bool) -> None:
-        self.alone = alone
+    def begin(self, isolated: bool) -> None:
+        self.isolated = isolated
 
 
 class Ward:
@@ -286,8 +286,8 @@ class Ward:
 async def test_a_suspect_that_is_the_only_one_runs_alone() -> None:
     ward = Ward()
     one = ward.take()
-    await until(lambda: one.alone is not None)
-    assert one.alone
+    await until(lambda: one.isolated is not None)
+    assert one.isolated
     assert ward.apart(), "nothing else is taken on"
     one.progress.set_result(None)
     await ward.over()
@@ -303,15 +303,15 @@ async def test_a_suspect_whose_row_takes_no_word_of_it_lets_others_in_all_the_sa
     one = ward.take()
     one.accompany = lambda: None  # type: ignore[method-assign]  # a stranger keeps its row locked
     await ward.over()
-    assert one.alone
+    assert one.isolated
     assert not ward.apart()
 
 
 async def test_suspects_of_two_takeovers_run_together_and_none_is_blamed() -> None:
     ward = Ward()
     several = [ward.take() for _ in range(5)]
-    await until(lambda: all(one.alone is not None for one in several))
-    assert not any(one.alone for one in several)
+    await until(lambda: all(one.isolated is not None for one in several))
+    assert not any(one.isolated for one in several)
     for one in several:
         one.progress.set_result(None)
     await ward.over()
@@ -325,7 +325,7 @@ async def test_suspects_that_wait_long_for_their_turns_are_told(
     first, second, third = (ward.take(3) for _ in range(3))
     assert ward.suspects.waited == 0.0
     for one in (first, second, third):
-        await until(lambda: one.alone is not None)  # noqa: B023 - it is awaited here
+        await until(lambda: one.isolated is not None)  # noqa: B023 - it is awaited here
         await asyncio.sleep(0.02)
         one.progress.set_result(None)
         del ward.held[one.id]
@@ -354,13 +354,13 @@ async def test_health_names_suspects_that_wait_long(make: Make, monkeypatch: pyt
 async def test_a_suspect_of_more_takeovers_runs_alone_after_the_others() -> None:
     ward = Ward(patience=SOON)
     young, old = ward.take(2), ward.take(3)
-    await until(lambda: young.alone is not None)
+    await until(lambda: young.isolated is not None)
     assert ward.suspects.waiting == 1, "the other one"
     young.progress.set_result(None)
     del ward.held[young.id]
     ward.suspects.nothing_else()
-    await until(lambda: old.alone is not None)
-    assert old.alone
+    await until(lambda: old.isolated is not None)
+    assert old.isolated
     old.progress.set_result(None)
     await ward.over()
 
@@ -370,7 +370,7 @@ async def test_a_suspect_that_hangs_is_accompanied_in_the_end(monkeypatch: pytes
     ward = Ward()
     hung = ward.take(4)
     await ward.over()
-    assert hung.alone
+    assert hung.isolated
     assert hung.accompanied, "it runs on beside others, and is not blamed for them"
     assert not ward.apart()
 
@@ -380,7 +380,7 @@ async def test_suspects_that_hang_together_let_others_in(monkeypatch: pytest.Mon
     ward = Ward()
     hung = [ward.take(), ward.take()]
     await ward.over()
-    assert [one.alone for one in hung] == [False, False]
+    assert [one.isolated for one in hung] == [False, False]
     assert not ward.apart()
 
 
@@ -389,7 +389,7 @@ async def test_a_turn_does_not_wait_for_ever_for_what_runs_already() -> None:
     ward.held["another"] = object()
     one = ward.take()
     await ward.over()
-    assert one.alone is False
+    assert one.isolated is False
     assert not ward.apart()
 
 
@@ -399,9 +399,9 @@ async def test_others_are_let_in_between_two_turns(monkeypatch: pytest.MonkeyPat
     first, second = ward.take(3), ward.take(3)
     await until(lambda: first.accompanied)
     await until(lambda: not ward.apart())
-    assert second.alone is None
+    assert second.isolated is None
     await asyncio.sleep(0)
     assert ward.suspects.waiting == 1
     del ward.held[first.id]
     await ward.over()
-    assert second.alone
+    assert second.isolated

@@ -32,7 +32,7 @@ from saga_fn.engine.observe.of_sagas import SagaClaimed
 from saga_fn.engine.requests.events import OutsideEvent
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.records import Letter
+from saga_fn.store.records import InboxMessage
 from tests.support.observed import Observed
 from tests.support.servers import SETTINGS
 from tests.support.shop import Done, Order, Shop, make_saga
@@ -259,7 +259,7 @@ async def test_a_claim_of_a_locked_row_gets_none(any_dsn: str) -> None:
 
 @pytest.mark.parametrize("verb", ["abort", "compensate_step", "notify", "abort of a leased", "abort of an unreadable"])
 async def test_a_verb_on_a_row_that_stays_locked_says_so_soon(any_dsn: str, verb: str) -> None:
-    """Its owner is gone, or is not asked: nobody would answer, and no letter would stand."""
+    """Its owner is gone, or is not asked: nobody would answer, and no message would stand."""
     async with asyncio.timeout(SOON), SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
         run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
         connection = await asyncpg.connect(any_dsn)
@@ -317,7 +317,7 @@ async def test_a_table_of_events_that_stays_locked_keeps_no_saga_waiting(any_dsn
         assert held.keys == list(dict.fromkeys(held.keys)), "no step of it was cut short"
 
 
-async def test_a_letter_for_a_row_that_stays_locked_is_refused_after_a_time(any_dsn: str) -> None:
+async def test_a_message_for_a_row_that_stays_locked_is_refused_after_a_time(any_dsn: str) -> None:
     store = PostgresStore(any_dsn, time_limit=SHORT)
     async with SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
         run = await orchestrator.register("waiting", waiting_saga()).start(Order("1"))
@@ -325,19 +325,19 @@ async def test_a_letter_for_a_row_that_stays_locked_is_refused_after_a_time(any_
     try:
         async with asyncio.timeout(SOON), locked(any_dsn, run.id):
             with pytest.raises(StoreUnavailableError, match="kept a row locked"):
-                await store.send(run.id, Letter(run.id, "event", b"{}"))
+                await store.send(run.id, InboxMessage(run.id, "event", b"{}"))
     finally:
         await store.close()
 
 
-async def test_a_letter_whose_row_is_locked_keeps_no_other_commit_waiting(any_dsn: str) -> None:
+async def test_a_message_whose_row_is_locked_keeps_no_other_commit_waiting(any_dsn: str) -> None:
     """The inbox's row cannot be passed over as the saga's can: its write leaves the lane, alone."""
     async with asyncio.timeout(3 * SOON):
         async with SagaOrchestrator(any_dsn, lease=LEASE, poll_interval=OFTEN, concurrency=0) as starter:
             first = await starter.register("waiting", waiting_saga()).start(Order("w"))
             event = OutsideEvent(new_uuid(), "noted", b'{"text": "early"}')
             await starter.engine.store.send(
-                first.id, event.letter()
+                first.id, event.message()
             )  # and dies before it reads it in the owner's stead
         stranger = await asyncpg.connect(any_dsn)
         transaction = stranger.transaction()

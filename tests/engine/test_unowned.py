@@ -24,13 +24,13 @@ from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.mail import write_mail
+from saga_fn.engine.drive.message import message_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.operate import notify
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Entry, Posted, SagaWrite, decode_state
+from saga_fn.store.records import Entry, MessageStatus, SagaWrite, decode_state
 from tests.engine.interrupted import Interrupted
 from tests.support.shop import Counted, Order, Shop, make_saga, one_step
 from tests.support.stores import Make
@@ -78,14 +78,14 @@ class Owner:
             projection=project(self.plan, moved.state),
             release=bool(moved.writes),
             due=moved.writes[0].due if moved.writes else None,
-            seen=None,
+            inbox_seen=None,
             last_error=None,
             entries=(Entry(event, b'{"order_id":"1"}', b'{"what":"reserve"}'),),
             answers=(),
             writer=self.token,
         )
         applied = await self.store.commit(shard_of(self.id, self.store.shards), [write])
-        if self.id in applied.signals:
+        if self.id in applied.inbox_sent:
             self.state, self.committed = moved.state, True
 
     async def succeeds(self) -> None:
@@ -101,7 +101,7 @@ class Owner:
         renewed = await self.store.renew(
             shard_of(self.id, self.store.shards), {self.id: self.token}, owner=self.owner, lease=LONG
         )
-        self.committed = self.id in renewed.signals
+        self.committed = self.id in renewed.inbox_sent
 
 
 VERBS: dict[str, Callable[[SagaEngine, Owner], Awaitable[object]]] = {
@@ -176,14 +176,14 @@ async def test_what_an_aborted_saga_may_still_run_is_never_said_to_be_over_too_e
 
 
 @pytest.mark.parametrize("verb", ["abort", "compensate", "skip"])
-async def test_a_verb_ends_a_saga_whose_letters_nobody_has_read_and_answers_them(make: Make, verb: str) -> None:
+async def test_a_verb_ends_a_saga_whose_messages_nobody_has_read_and_answers_them(make: Make, verb: str) -> None:
     async with make(concurrency=0) as orchestrator:
         store = orchestrator.engine.store
         run = await orchestrator.register("one", one_step(Counted().work)).start(Order("1"))
-        letter = write_mail(Incoming(EventReceived(Moment(0)), payload=b"{}"))
-        assert await store.send(run.id, letter) is Posted.STORED
-        asked = write_mail(Incoming(CompensationRequested(Moment(0))))
-        assert await store.send(run.id, asked) is Posted.STORED
+        message = message_of(Incoming(EventReceived(Moment(0)), payload=b"{}"))
+        assert await store.send(run.id, message) is MessageStatus.STORED
+        asked = message_of(Incoming(CompensationRequested(Moment(0))))
+        assert await store.send(run.id, asked) is MessageStatus.STORED
         admin = SagaAdmin(orchestrator)
         deeds: dict[str, Callable[[], Awaitable[object]]] = {
             "abort": lambda: admin.abort(run.id),
@@ -193,30 +193,30 @@ async def test_a_verb_ends_a_saga_whose_letters_nobody_has_read_and_answers_them
         await deeds[verb]()
         seen = await run.snapshot()
         assert (seen.status.is_terminal, seen.deadline_at) == (True, None)
-        assert await store.letters(run.id) == []
-        assert await store.read_answer(run.id, letter.id) == await store.read_answer(run.id, asked.id) == "finished"
+        assert await store.messages(run.id) == []
+        assert await store.read_answer(run.id, message.id) == await store.read_answer(run.id, asked.id) == "finished"
 
 
-async def test_a_verb_that_does_not_end_a_saga_leaves_its_letters_to_the_next_owner(make: Make) -> None:
+async def test_a_verb_that_does_not_end_a_saga_leaves_its_messages_to_the_next_owner(make: Make) -> None:
     async with make(concurrency=0) as orchestrator:
         store = orchestrator.engine.store
         run = await orchestrator.register("shop", SHOP).start(Order("1"))
-        letter = write_mail(Incoming(EventReceived(Moment(0)), payload=b"{}"))
-        assert await store.send(run.id, letter) is Posted.STORED
+        message = message_of(Incoming(EventReceived(Moment(0)), payload=b"{}"))
+        assert await store.send(run.id, message) is MessageStatus.STORED
         await SagaAdmin(orchestrator).skip_step(run.id, "reserve", {"what": "by hand"}, not_begun=True)
-        assert await store.letters(run.id) == [letter]
+        assert await store.messages(run.id) == [message]
         assert await orchestrator.run_due() == 1
-        assert await store.read_answer(run.id, letter.id) == "applied"
+        assert await store.read_answer(run.id, message.id) == "applied"
 
 
-async def test_an_owner_that_commits_while_another_reads_its_letters_loses_nothing(make: Make) -> None:
+async def test_an_owner_that_commits_while_another_reads_its_messages_loses_nothing(make: Make) -> None:
     async with make(concurrency=0) as orchestrator:
         for at in range(MOST_CALLS):
             owner = await stage(orchestrator)
             store = owner.store
             await store.release(shard_of(owner.id, store.shards), {owner.id: owner.token})
-            letter = write_mail(Incoming(EventReceived(Moment(0)), payload=b"{}"))
-            assert await store.send(owner.id, letter) is Posted.STORED
+            message = message_of(Incoming(EventReceived(Moment(0)), payload=b"{}"))
+            assert await store.send(owner.id, message) is MessageStatus.STORED
             another = await Owner.of(store, SHOP.plan, owner.id, lease=OVER, begins=False)
             await store.release(shard_of(owner.id, store.shards), {owner.id: another.token})
             between = Interrupted(store, at, lambda: SagaAdmin(orchestrator).compensate_step(owner.id))  # noqa: B023
@@ -228,7 +228,7 @@ async def test_an_owner_that_commits_while_another_reads_its_letters_loses_nothi
             await engine.hints.stop()
             assert await SagaAdmin(orchestrator).verify(owner.id) == []
             if not between.reached:
-                assert await store.read_answer(owner.id, letter.id) == "applied"
+                assert await store.read_answer(owner.id, message.id) == "applied"
                 return
         raise AssertionError("reading comes to no end")
 

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from saga_fn import Event, SagaAdmin, SagaOrchestrator, StepRef, saga, step
-from saga_fn.store.faults import RowRefusedError
-from saga_fn.store.records import Letter
+from saga_fn.store.errors import RowRejectedError
+from saga_fn.store.records import InboxMessage
 
 Make = Callable[..., SagaOrchestrator]
 _LEASE = timedelta(seconds=2)
@@ -62,7 +62,7 @@ _TIMES = [
     ("saga_inbox", "answered_at"),
     ("saga_event", "sent_at"),
     ("saga_event", "expires_at"),
-    ("saga_note", "recorded_at"),
+    ("saga_rejection", "recorded_at"),
     ("saga_journal", "recorded_at"),
     ("saga_process", "seen_at"),
 ]
@@ -96,7 +96,7 @@ async def test_no_table_takes_a_moment_that_no_client_could_read(any_dsn: str, m
         await connection.close()
 
 
-async def test_a_saga_whose_letters_cannot_be_read_is_parked(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_saga_whose_messages_cannot_be_read_is_parked(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = make()
     async with shop:
         handle = shop.register(approving)
@@ -104,20 +104,20 @@ async def test_a_saga_whose_letters_cannot_be_read_is_parked(make: Make, monkeyp
         while (await run.snapshot()).status != "SUSPENDED" or (await other.snapshot()).status != "SUSPENDED":
             await asyncio.sleep(0.02)
         store = shop.engine.store
-        read = store.letters
+        read = store.messages
 
-        async def letters(saga_id: UUID) -> list[Letter]:
+        async def messages(saga_id: UUID) -> list[InboxMessage]:
             if saga_id == run.id:
-                raise RowRefusedError("a value cannot be read")
+                raise RowRejectedError("a value cannot be read")
             return await read(saga_id)
 
-        monkeypatch.setattr(store, "letters", letters)
-        await store.send(run.id, Letter(uuid4(), "retry_step", b"{}"))
-        shop.engine.announce(None)
+        monkeypatch.setattr(store, "messages", messages)
+        await store.send(run.id, InboxMessage(uuid4(), "retry_step", b"{}"))
+        shop.engine.notify_processes(None)
         async with asyncio.timeout(20):
             while run.id in shop.engine.held or (await run.snapshot()).parked is None:
                 await asyncio.sleep(0.02)
-        monkeypatch.setattr(store, "letters", read)
+        monkeypatch.setattr(store, "messages", read)
         assert await shop.to(other.id, approved).send(Approval("ann")) == "accepted"
         assert await other.result(timeout=10) == "ann"
         await SagaAdmin(shop).abort(run.id)
@@ -133,7 +133,7 @@ async def test_an_event_that_cannot_be_handed_over_keeps_no_other_from_it(dsn: s
             for run in runs:
                 while (await run.snapshot()).status != "SUSPENDED":
                     await asyncio.sleep(0.02)
-        await connection.execute("UPDATE saga_fn.saga SET signals = 9223372036854775807 WHERE id = $1", runs[0].id)
+        await connection.execute("UPDATE saga_fn.saga SET inbox_sent = 9223372036854775807 WHERE id = $1", runs[0].id)
         await connection.execute(
             "INSERT INTO saga_fn.saga_event (shard, name, aggregation_id, id, event, body, expires_at)"
             " SELECT 0, 'approved', 'order-' || n, gen_random_uuid(), 'approved', $1, now() + interval '1 day'"
@@ -170,7 +170,7 @@ async def test_many_events_for_one_key_are_handed_over_in_portions(dsn: str) -> 
         await connection.close()
 
 
-async def test_a_flood_of_forged_letters_is_read_in_portions_and_told_in_few_lines(
+async def test_a_flood_of_forged_messages_is_read_in_portions_and_told_in_few_lines(
     dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     connection = await asyncpg.connect(dsn)
@@ -187,7 +187,7 @@ async def test_a_flood_of_forged_letters_is_read_in_portions_and_told_in_few_lin
                 run.id,
             )
             await connection.execute(
-                "UPDATE saga_fn.saga SET signals = signals + 1, due_at = now() WHERE id = $1", run.id
+                "UPDATE saga_fn.saga SET inbox_sent = inbox_sent + 1, due_at = now() WHERE id = $1", run.id
             )
             with caplog.at_level(logging.WARNING, logger="saga_fn"):
                 async with asyncio.timeout(60):

@@ -149,7 +149,7 @@ async def test_a_verb_after_the_owner_is_gone_counts_for_the_state_that_it_left(
         run = await gone.register("shop", definition).start(Order("1"))
         await until(lambda: len(shop.keys) == 2)
         for held in list(gone.engine.held.values()):
-            held.abandon()
+            held.leave_to_lease()
         await gone._worker.stop()  # pyright: ignore[reportPrivateUsage]  # it is dead, as far as others can tell
         orchestrator.register("shop", definition)
         async with asyncio.timeout(SOON):

@@ -78,8 +78,8 @@ async def test_an_event_whose_reader_dies_is_read_by_the_next(make: Make) -> Non
     first = await born(make(lease=timedelta(milliseconds=500)))
     run = await first.register("asking", asking(shop)).start(Order("1"))
     await until(lambda: bool(shop.keys))  # its owner is in the first step
-    letter = OutsideEvent(id_of("reply", "m1"), "reply", b'{"what":"yes"}').letter()
-    await first.engine.store.send(run.id, letter)
+    message = OutsideEvent(id_of("reply", "m1"), "reply", b'{"what":"yes"}').message()
+    await first.engine.store.send(run.id, message)
     await dies(first)
     shop.hold = None
     async with make() as second:
@@ -96,9 +96,9 @@ async def test_an_event_that_nobody_can_read_is_answered_and_noted_not_tried_for
         await suspended(run)
         store = orchestrator.engine.store
         for number, payload in enumerate((b'{"who":"wrong"}', b'{"what":"first"}', b'{"what":"second"}')):
-            await store.send(run.id, OutsideEvent(id_of("reply", f"m{number}"), "reply", payload).letter())
+            await store.send(run.id, OutsideEvent(id_of("reply", f"m{number}"), "reply", payload).message())
         assert await run.result(SOON) == Done("first"), "in the order they came"
-        notes = (await SagaAdmin(orchestrator).get_saga(run.id)).notes
+        notes = (await SagaAdmin(orchestrator).get_saga(run.id)).rejections
     assert [note.partition(":")[0] for note in notes] == ["unreadable"]
 
 

@@ -232,7 +232,7 @@ async def test_whatever_happens_to_them_sagas_come_to_their_ends(
                 await asyncio.sleep(0.01 * world.chance.random())
                 if deed == DEEDS // 3:  # the other process dies with all that it has; then it is back
                     for interpreter in list(other.engine.held.values()):
-                        interpreter.abandon()
+                        interpreter.leave_to_lease()
         for run in runs:
             _check(await _ended(orchestrator, run), seed)
             await run.outcome(SOON)

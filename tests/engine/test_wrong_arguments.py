@@ -145,10 +145,10 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "a server of programs in a number": lambda _: EmbeddedPostgres(bin_dir=5),
     "what a number brought": lambda _: CONTEXT.received(5),
     "a context that has heard a number": lambda _: StepContext(
-        uuid4(), "shop", "work", 1, "key", "trace", None, heard=5
+        uuid4(), "shop", "work", 1, "key", "trace", None, received_event=5
     ),
     "a context that has heard half": lambda _: StepContext(
-        uuid4(), "shop", "work", 1, "key", "trace", None, heard=("approval",)
+        uuid4(), "shop", "work", 1, "key", "trace", None, received_event=("approval",)
     ),
     "the output of a number": lambda _: InputContext(uuid4(), In(), {}).output(5),
     "a saga that expects a number": lambda _: SagaBuilder(In).expect(5),

@@ -27,6 +27,6 @@ async def stage(dsn: str) -> AsyncIterator[Stage]:
 
 @pytest.fixture
 async def stranger(dsn: str) -> AsyncIterator[SagaOrchestrator]:
-    """It knows no definition: all that it can do for a saga is to leave it a letter."""
+    """It knows no definition: all that it can do for a saga is to leave it a message."""
     async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
         yield orchestrator

@@ -30,14 +30,14 @@ def die_at(store: Store, point: str, event: str, step_id: str, many: int) -> Non
             os.kill(os.getpid(), signal.SIGKILL)
         return claims
 
-    async def commit_and_die(shard: int, writes: Sequence[SagaWrite], *, past_locks: bool = False) -> Committed:
+    async def commit_and_die(shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         said = [entry.event for write in writes for entry in write.entries]
         here = [each for each in said if type(each).__name__ == event and getattr(each, "step", "") == step_id]
         if len(here) < many:
-            return await commit(shard, writes, past_locks=past_locks)
+            return await commit(shard, writes, skip_locked=skip_locked)
         if point == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        committing = asyncio.create_task(commit(shard, writes, past_locks=past_locks))
+        committing = asyncio.create_task(commit(shard, writes, skip_locked=skip_locked))
         if point == "in":
             await asyncio.sleep(0.001)  # it is on its way, and whether it has been written nobody can say
             os.kill(os.getpid(), signal.SIGKILL)

@@ -84,8 +84,8 @@ FORGED: dict[str, tuple[Facts, str]] = {
     "a saga of a caller who went back": (facts(told=Told(rolled_back={ONE})), "was rolled back"),
     "a saga that goes on": (facts(attrs.evolve(completed(), settled=False)), "nothing that it waits for"),
     "a saga that the library could not go on with": (
-        facts(attrs.evolve(completed(), parked="row_refused")),
-        "is parked for row_refused",
+        facts(attrs.evolve(completed(), parked="row_rejected")),
+        "is parked for row_rejected",
     ),
     "another end than was told": (facts(told=Told(ends=[(ONE, "COMPENSATED")])), "was said to have ended COMPENSATED"),
     "a completed step that is not in the books": (facts(effects=[done("five")]), "does not stand in the books"),

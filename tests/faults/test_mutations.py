@@ -1,4 +1,4 @@
-"""Bytes of rows, letters and payloads, changed at random: nothing but their own saga is any the worse for it.
+"""Bytes of rows, messages and payloads, changed at random: nothing but their own saga is any the worse for it.
 
 `SAGA_FN_MUTATIONS=100000` tries so many of them, `SAGA_FN_SEED` begins anywhere. A failure names its seed: one mutation is
 one number.
@@ -30,7 +30,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.state import SagaState
-from saga_fn.store.records import Letter, decode_state
+from saga_fn.store.records import InboxMessage, decode_state
 from tests.support.poison import Poison
 from tests.support.until import SOON
 
@@ -132,11 +132,11 @@ class Found:
 
 
 async def damage(poison: Poison, store: MemoryStore, saga_id: UUID, number: int) -> None:
-    """One mutation of the saga's state, of its journal, or of a letter to it."""
+    """One mutation of the saga's state, of its journal, or of a message to it."""
     dice = random.Random(number)
     row = await store.read(saga_id)
     assert row is not None
-    kind = dice.choice(["state", "state", "state", "event", "payload", "letter", "kept"])
+    kind = dice.choice(["state", "state", "state", "event", "payload", "message", "kept"])
     journal = await store.journal(saga_id)
     match kind:
         case "state":
@@ -146,12 +146,12 @@ async def damage(poison: Poison, store: MemoryStore, saga_id: UUID, number: int)
             await poison.entry(saga_id, entry.seq, **{kind: mutated(getattr(entry, kind) or b"{}", dice)})
         case _:
             body = mutated(b'{"payload":"eyJuYW1lIjoieCJ9","name":"approval"}', dice)
-            letter = Letter(UUID(int=number), dice.choice(["event", "skip_step", "retry_step", "x"]), body)
-            if kind == "letter":
-                await store.send(saga_id, letter)
+            message = InboxMessage(UUID(int=number), dice.choice(["event", "skip_step", "retry_step", "x"]), body)
+            if kind == "message":
+                await store.send(saga_id, message)
             else:
                 key = ("thing", str(number))
-                await store.kept_events.keep(0, key, letter, "approval", expires=None, for_next=False)
+                await store.kept_events.keep(0, key, message, "approval", expires=None, for_next=False)
 
 
 async def looked_at(orchestrator: SagaOrchestrator, saga_id: UUID, number: int, found: Found) -> None:

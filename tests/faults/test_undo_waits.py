@@ -77,8 +77,8 @@ async def test_the_sender_is_killed_between_the_storing_of_the_event_and_its_mat
 ) -> None:
     """What it has left is found by the scan, though nobody was told of it."""
     run = await waiting(stage)
-    letter = OutsideEvent(id_of("refunded", "m1"), "refunded", b'{"number":7}').letter()
-    await stranger.engine.store.send(run.id, letter)
+    message = OutsideEvent(id_of("refunded", "m1"), "refunded", b'{"number":7}').message()
+    await stranger.engine.store.send(run.id, message)
     await stage.takes_over(run, end=Compensated)
     await assert_undone(stage, run)
 

@@ -66,15 +66,15 @@ async def test_killed_while_a_saga_waits(sagas: SagaOrchestrator, workers: Proce
     await assert_told_once(sagas, run, "event_received")
 
 
-async def test_the_sender_is_killed_between_the_letter_and_its_match(
+async def test_the_sender_is_killed_between_the_message_and_its_match(
     sagas: SagaOrchestrator, workers: Processes, stranger: SagaOrchestrator
 ) -> None:
     """What it has left is found by the scan, though nobody was told of it."""
     run = await sagas.handle(waits).start(Start())
     workers.begin()
     await suspended(run)
-    letter = OutsideEvent(id_of("answer", "m1"), "answer", b'{"number":7}').letter()
-    await stranger.engine.store.send(run.id, letter)
+    message = OutsideEvent(id_of("answer", "m1"), "answer", b'{"number":7}').message()
+    await stranger.engine.store.send(run.id, message)
     assert await run.result(SOON) == 7
     await assert_told_once(sagas, run, "event_received")
 
@@ -83,7 +83,7 @@ POINTS = [("claimed", ":"), ("before", "EventReceived:"), ("in", "EventReceived:
 
 
 @pytest.mark.parametrize("point, where", POINTS, ids=[point for point, _ in POINTS])
-async def test_killed_between_the_letter_and_its_match(
+async def test_killed_between_the_message_and_its_match(
     sagas: SagaOrchestrator, workers: Processes, stranger: SagaOrchestrator, point: str, where: str
 ) -> None:
     run = await sagas.handle(waits).start(Start())
@@ -141,7 +141,7 @@ async def test_an_event_and_a_suspension_never_miss_each_other(
     deadline = time.monotonic() + 600
 
     async def send(saga_id: UUID, number: int) -> None:
-        sender = stranger if number % 2 else sagas  # who may, reads the letter in the owner's stead
+        sender = stranger if number % 2 else sagas  # who may, reads the message in the owner's stead
         async with slots:
             answers[await sender.to(saga_id, answer).send(Answer(number), event_id=f"m{number}")] += 1
 

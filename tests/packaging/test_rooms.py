@@ -17,7 +17,7 @@ from saga_fn.core import state
 from saga_fn.core.events import Event
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import Goal, StepState
-from saga_fn.core.steps import StepStatus
+from saga_fn.core.step_report import StepStatus
 
 PRODUCT: Final = Path(__file__).parents[2] / "saga_fn"
 PROGRAMS: Final = ("examples", "demo")
@@ -35,7 +35,7 @@ MAY_NAME_STATES: Final = {
 MAY_ASK_FOR_KINDS: Final = {
     "core": "it decides",
     "engine/views": "it says for people what an event is",
-    "engine/drive/mail.py": "it writes events as messages, and reads them",
+    "engine/drive/message.py": "it writes events as messages, and reads them",
 }
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2] / "sql"
 UPDATE = "UPDATE saga_fn.saga AS s SET rev = 1"
 LOCKING = "SELECT s.id FROM saga_fn.saga AS s WHERE s.shard = $1 FOR UPDATE"
 BOUND = "WITH p AS MATERIALIZED (SELECT set_config('lock_timeout', '20', true) AS ms)"
-INSERT = "INSERT INTO saga_fn.saga_note (shard)"
+INSERT = "INSERT INTO saga_fn.saga_rejection (shard)"
 UNBOUNDED = "no lock is waited for without a bound"
 
 RULES = [
@@ -61,7 +61,7 @@ RULES = [
     (
         UNBOUNDED,
         f"WITH h AS ({LOCKING} SKIP LOCKED) {UPDATE} FROM h WHERE s.shard = $1",
-        f"WITH h AS ({LOCKING} SKIP LOCKED) DELETE FROM saga_fn.saga_note AS n USING h WHERE n.shard = $1",
+        f"WITH h AS ({LOCKING} SKIP LOCKED) DELETE FROM saga_fn.saga_rejection AS n USING h WHERE n.shard = $1",
     ),
     (
         "what locks names its shard",
@@ -119,13 +119,13 @@ RULES = [
     (
         "what updates names its shard",
         f"{UPDATE} WHERE $1::smallint = s.shard",
-        f"{UPDATE} FROM saga_fn.saga_note AS n WHERE n.shard = $1 AND s.id = n.saga_id",
+        f"{UPDATE} FROM saga_fn.saga_rejection AS n WHERE n.shard = $1 AND s.id = n.saga_id",
     ),
     ("what updates names its shard", f"{UPDATE} WHERE s.shard = $1", f"{UPDATE} FROM a WHERE s.shard = a.shard"),
     (
         "what inserts names its shard",
-        "INSERT INTO saga_fn.saga_note (shard, id) VALUES ($1, $2)",
-        "INSERT INTO saga_fn.saga_note (id) VALUES ($1)",
+        "INSERT INTO saga_fn.saga_rejection (shard, id) VALUES ($1, $2)",
+        "INSERT INTO saga_fn.saga_rejection (id) VALUES ($1)",
     ),
     (
         "a batch names its ids",
@@ -134,8 +134,8 @@ RULES = [
     ),
     (
         "a batch names its ids",
-        "DELETE FROM saga_fn.saga_note AS n WHERE n.shard = $1 AND n.saga_id = ANY($2::uuid[])",
-        "DELETE FROM saga_fn.saga_note AS n USING a WHERE n.shard = $1 AND a.id = ANY($2::uuid[])",
+        "DELETE FROM saga_fn.saga_rejection AS n WHERE n.shard = $1 AND n.saga_id = ANY($2::uuid[])",
+        "DELETE FROM saga_fn.saga_rejection AS n USING a WHERE n.shard = $1 AND a.id = ANY($2::uuid[])",
     ),
     (
         "rows are locked in one order",
@@ -149,7 +149,7 @@ RULES = [
     ),
     ("no tables of others", "SELECT s.id FROM saga_fn.saga AS s", "SELECT a.id FROM other.a"),
     ("nothing depends on LISTEN", "SELECT now()", "LISTEN a"),
-    ("only plain statements", "SELECT now()", "TRUNCATE saga_fn.saga_note"),
+    ("only plain statements", "SELECT now()", "TRUNCATE saga_fn.saga_rejection"),
     ("only plain statements", "SELECT now()", "LOCK TABLE saga_fn.saga"),
     ("only plain statements", "SELECT now()", "SET lock_timeout = 1"),
     ("only plain statements", "SELECT now()", "CALL saga_fn.f()"),
@@ -188,7 +188,7 @@ def test_an_exception_that_is_misspelt_is_refused(tmp_path: Path) -> None:
 SKIPPING = "SELECT s.id FROM saga_fn.saga AS s WHERE s.shard = :shard::smallint ORDER BY s.id FOR UPDATE SKIP LOCKED"
 WAITING = (
     "WITH p AS MATERIALIZED (SELECT set_config('lock_timeout', (:patience::integer)::text, true) AS ms)"
-    "\nINSERT INTO saga_fn.saga_note (shard) SELECT :shard::smallint FROM p"
+    "\nINSERT INTO saga_fn.saga_rejection (shard) SELECT :shard::smallint FROM p"
 )
 LONG = "-- Give a row that is there and not locked, of which there may be some, and which is known by"
 

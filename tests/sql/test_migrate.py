@@ -35,7 +35,7 @@ TABLES = {
     "saga_journal",
     "saga_inbox",
     "saga_event",
-    "saga_note",
+    "saga_rejection",
     "saga_plan",
     "saga_process",
 }
@@ -119,7 +119,7 @@ async def test_what_a_killed_migrator_left_is_taken_up(empty_dsn: str, conn: Con
 async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> None:
     await migrate(conn)
     await conn.execute("DROP TABLE saga_fn.saga, saga_fn.saga_journal, saga_fn.saga_inbox")
-    await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_note, saga_fn.saga_plan, saga_fn.saga_process")
+    await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_rejection, saga_fn.saga_plan, saga_fn.saga_process")
     await conn.execute("DELETE FROM saga_fn.migration")
     await conn.execute("DELETE FROM saga_fn.setting")
     with pytest.raises(SchemaMissingError):
@@ -159,7 +159,7 @@ async def test_unusual_names_of_schemas(conn: Connection, schema: str) -> None:
 )
 async def test_other_names_are_refused_before_anything_happens(conn: Connection, schema: str) -> None:
     for attempt in (migrate, check_schema):
-        with pytest.raises(ValueError, match=r"schema name .*\nHINT: use ASCII letters"):
+        with pytest.raises(ValueError, match=r"schema name .*\nHINT: use ASCII messages"):
             await attempt(conn, schema=schema)
 
 
@@ -342,7 +342,7 @@ def test_the_command_line_says_what_is_wrong(capsys: pytest.CaptureFixture[str])
     assert main(["--dsn", "postgresql://127.0.0.1:1/x"]) == 1
     assert "HINT: check the DSN" in capsys.readouterr().err
     assert main(["--dsn", "postgresql://127.0.0.1:1/x", "--schema", 'a"b']) == 1
-    assert "HINT: use ASCII letters" in capsys.readouterr().err
+    assert "HINT: use ASCII messages" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([])
     assert "--dsn" in capsys.readouterr().err

@@ -30,7 +30,7 @@ TABLES: Final = ("saga", "saga_journal", "saga_inbox")
 FILL: Final = (
     """
     INSERT INTO saga_fn.saga (shard, id, name, version, trace_id, request, plan, format, status, waits, state, rev,
-                              signals, token, owner, due_at)
+                              inbox_sent, token, owner, due_at)
     SELECT 0, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 5, 1, 't', '', 'p', 1, 'RUNNING', 0, 'state', 9, 9,
            lpad(to_hex(n), 32, '0')::uuid, lpad('7', 32, '0')::uuid, now() + (n - 1000) * interval '1 second'
     FROM generate_series(1, $1::integer) AS n
@@ -54,14 +54,14 @@ HOT: Final = (
     "commit_sagas",
     "find_due_shards",
     "read_journal",
-    "read_letters",
+    "read_messages",
     "read_results",
     "read_saga",
     "read_standing",
     "read_writers",
     "release_sagas",
     "renew_leases",
-    "send_letter",
+    "send_message",
     "take_saga",
 )
 

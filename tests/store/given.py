@@ -45,7 +45,7 @@ class Hand:
     token: UUID | None
     owner: UUID | None
     state: SagaState
-    seen: int = 0
+    inbox_seen: int = 0
 
     def write(self, *events: Event, payload: bytes | None = None) -> SagaWrite:
         """What its next commit is, if these events happen; the hand itself stays as it is."""
@@ -64,7 +64,7 @@ class Hand:
             projection=project(PLAN, state),
             release=release is not None,
             due=release.due if release else None,
-            seen=self.seen if release else None,
+            inbox_seen=self.inbox_seen if release else None,
             last_error=None,
             entries=tuple(entries),
             answers=(),
@@ -87,7 +87,7 @@ class Hand:
     def after(self, write: SagaWrite) -> Hand:
         """The hand once that write stands."""
         kept = not write.release
-        return Hand(self.id, self.token if kept else None, self.owner if kept else None, write.state, self.seen)
+        return Hand(self.id, self.token if kept else None, self.owner if kept else None, write.state, self.inbox_seen)
 
 
 def new_saga(
@@ -126,7 +126,7 @@ def hand_of(new: NewSaga) -> Hand:
 
 
 def hand_of_claim(claim: ClaimedSaga, owner: UUID) -> Hand:
-    return Hand(claim.id, claim.token, owner, decode_state(claim.state, claim.rev), claim.signals)
+    return Hand(claim.id, claim.token, owner, decode_state(claim.state, claim.rev), claim.inbox_sent)
 
 
 async def start(store: Store, *, lease: timedelta = LONG, owned: bool = True, **options: object) -> Hand:

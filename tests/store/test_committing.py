@@ -10,7 +10,7 @@ from saga_fn.core.events import AbortRequested, RetryRequested
 from saga_fn.core.ids import Moment
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Letter, decode_event, decode_state, moment_of, time_of
+from saga_fn.store.records import InboxMessage, decode_event, decode_state, moment_of, time_of
 from tests.store.given import LONG, OTHER, OVER, OWNER, B, Hand, hand_of_claim, start
 
 
@@ -18,7 +18,7 @@ async def test_a_step_s_commit_keeps_the_lease_as_it_is(store: Store) -> None:
     hand = await start(store)
     before = await store.read(hand.id)
     write = hand.succeeded()
-    assert (await store.commit(0, [write])).signals == {hand.id: 0}
+    assert (await store.commit(0, [write])).inbox_sent == {hand.id: 0}
     row = await store.read(hand.id)
     assert before is not None
     assert row is not None
@@ -49,12 +49,12 @@ async def test_how_a_saga_stands_and_who_wrote_to_it_is_seen_at_once(store: Stor
     hand = await start(store)
     before = await store.standing(hand.id, 2)
     assert before is not None
-    assert (before.rev, before.token, before.signals, before.writer) == (1, hand.token, 0, None)
+    assert (before.rev, before.token, before.inbox_sent, before.writer) == (1, hand.token, 0, None)
     first = hand.succeeded()
     await store.commit(0, [first])
     after = await store.standing(hand.id, 2)
     assert after is not None
-    assert (after.rev, after.token, after.signals, after.writer) == (2, hand.token, 0, first.writer)
+    assert (after.rev, after.token, after.inbox_sent, after.writer) == (2, hand.token, 0, first.writer)
     assert await store.standing(uuid4(), 2) is None
 
 
@@ -89,24 +89,24 @@ async def test_an_old_token_writes_nothing(store: Store) -> None:
     taken = await store.claim(hand.id, owner=OTHER, lease=LONG)
     assert taken is not None
     assert taken.takeover
-    assert (await store.commit(0, [hand.succeeded()])).signals == {}
+    assert (await store.commit(0, [hand.succeeded()])).inbox_sent == {}
     assert len(await store.journal(hand.id)) == 1
     now_theirs = hand_of_claim(taken, OTHER).resumed(taken.now)
-    assert (await store.commit(0, [now_theirs])).signals == {hand.id: 0}
+    assert (await store.commit(0, [now_theirs])).inbox_sent == {hand.id: 0}
 
 
 async def test_an_old_revision_writes_nothing(store: Store) -> None:
     hand = await start(store)
     await store.commit(0, [hand.succeeded()])
-    assert (await store.commit(0, [hand.succeeded()])).signals == {}
+    assert (await store.commit(0, [hand.succeeded()])).inbox_sent == {}
     assert len(await store.journal(hand.id)) == 2
 
 
 async def test_the_same_write_sent_again_is_not_written_again_and_can_be_looked_up(store: Store) -> None:
     hand = await start(store)
     write = hand.succeeded()
-    assert (await store.commit(0, [write])).signals == {hand.id: 0}
-    assert (await store.commit(0, [write])).signals == {}
+    assert (await store.commit(0, [write])).inbox_sent == {hand.id: 0}
+    assert (await store.commit(0, [write])).inbox_sent == {}
     assert await store.writers(0, [(hand.id, 2)]) == {(hand.id, 2): write.writer}
 
 
@@ -118,43 +118,43 @@ async def test_each_of_a_batch_is_judged_alone(store: Store) -> None:
     writes[3] = msgspec.structs.replace(writes[3], token=uuid4())
     gone = Hand(uuid4(), uuid4(), OWNER, hands[0].state)
     committed = await store.commit(0, [*writes, gone.succeeded()])
-    assert set(committed.signals) == {hand.id for hand in hands} - {lost.id, ahead.id}
+    assert set(committed.inbox_sent) == {hand.id for hand in hands} - {lost.id, ahead.id}
     assert [len(await store.journal(hand.id)) for hand in hands] == [1 if hand is lost else 2 for hand in hands]
 
 
-async def test_a_letter_keeps_the_saga_from_being_given_up_unread(store: Store) -> None:
+async def test_a_message_keeps_the_saga_from_being_given_up_unread(store: Store) -> None:
     hand = await start(store)
-    await store.send(hand.id, Letter(uuid4(), "event", b"{}"))
-    assert (await store.commit(0, [hand.failed()])).signals == {}
-    hand.seen = 1
-    assert (await store.commit(0, [hand.failed()])).signals == {hand.id: 1}
+    await store.send(hand.id, InboxMessage(uuid4(), "event", b"{}"))
+    assert (await store.commit(0, [hand.failed()])).inbox_sent == {}
+    hand.inbox_seen = 1
+    assert (await store.commit(0, [hand.failed()])).inbox_sent == {hand.id: 1}
 
 
-async def test_a_letter_does_not_hinder_a_commit_that_keeps_the_saga(store: Store) -> None:
+async def test_a_message_does_not_hinder_a_commit_that_keeps_the_saga(store: Store) -> None:
     hand = await start(store)
-    await store.send(hand.id, Letter(uuid4(), "event", b"{}"))
-    assert (await store.commit(0, [hand.succeeded()])).signals == {hand.id: 1}, "and says that there is mail"
+    await store.send(hand.id, InboxMessage(uuid4(), "event", b"{}"))
+    assert (await store.commit(0, [hand.succeeded()])).inbox_sent == {hand.id: 1}, "and says that there is mail"
 
 
 async def test_answers_come_with_the_commit_or_not_at_all(store: Store) -> None:
     hand = await start(store)
-    letters = [Letter(uuid4(), "event", b"%d" % number) for number in range(3)]
-    for letter in letters:
-        await store.send(hand.id, letter)
-    lost = msgspec.structs.replace(hand.succeeded(), token=uuid4(), answers=((letters[0].id, "applied"),))
+    messages = [InboxMessage(uuid4(), "event", b"%d" % number) for number in range(3)]
+    for message in messages:
+        await store.send(hand.id, message)
+    lost = msgspec.structs.replace(hand.succeeded(), token=uuid4(), answers=((messages[0].id, "applied"),))
     await store.commit(0, [lost])
-    assert await store.read_answer(hand.id, letters[0].id) is None
-    answers = ((letters[0].id, "applied"), (letters[1].id, "late"))
+    assert await store.read_answer(hand.id, messages[0].id) is None
+    answers = ((messages[0].id, "applied"), (messages[1].id, "late"))
     await store.commit(0, [msgspec.structs.replace(hand.succeeded(), answers=answers)])
-    assert [await store.read_answer(hand.id, letter.id) for letter in letters] == ["applied", "late", None]
-    assert await store.letters(hand.id) == [letters[2]]
+    assert [await store.read_answer(hand.id, message.id) for message in messages] == ["applied", "late", None]
+    assert await store.messages(hand.id) == [messages[2]]
 
 
 async def test_a_write_to_an_unowned_saga_is_judged_by_its_revision(store: Store) -> None:
     hand = await start(store, owned=False)
     abort = hand.write(AbortRequested(store.now(), Moment(0)))
-    assert (await store.commit(0, [msgspec.structs.replace(abort, rev=7)])).signals == {}
-    assert (await store.commit(0, [abort])).signals == {hand.id: 0}
+    assert (await store.commit(0, [msgspec.structs.replace(abort, rev=7)])).inbox_sent == {}
+    assert (await store.commit(0, [abort])).inbox_sent == {hand.id: 0}
     row = await store.read(hand.id)
     assert row is not None
     assert row.status is SagaStatus.FAILED
@@ -164,8 +164,8 @@ async def test_a_saga_may_be_taken_from_its_owner_by_who_knows_its_token(store: 
     hand = await start(store)
     thief = Hand(hand.id, hand.token, None, hand.state)
     steal = thief.write(AbortRequested(store.now(), Moment(0)))
-    assert (await store.commit(0, [steal])).signals == {hand.id: 0}
-    assert (await store.commit(0, [hand.succeeded()])).signals == {}
+    assert (await store.commit(0, [steal])).inbox_sent == {hand.id: 0}
+    assert (await store.commit(0, [hand.succeeded()])).inbox_sent == {}
 
 
 async def test_a_failed_saga_that_goes_on_has_no_end_any_more(store: Store) -> None:
@@ -173,7 +173,7 @@ async def test_a_failed_saga_that_goes_on_has_no_end_any_more(store: Store) -> N
     aborted = hand.write(AbortRequested(store.now(), Moment(0)))
     await store.commit(0, [aborted])
     again = hand.after(aborted).write(RetryRequested(store.now()))
-    assert (await store.commit(0, [again])).signals == {hand.id: 0}
+    assert (await store.commit(0, [again])).inbox_sent == {hand.id: 0}
     row = await store.read(hand.id)
     assert row is not None
     assert row.ended_at is None

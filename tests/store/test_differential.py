@@ -18,7 +18,7 @@ from saga_fn.core.projection import WaitReason
 from saga_fn.core.state import Running
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Letter
+from saga_fn.store.records import InboxMessage
 from tests.store.given import LONG, OTHER, OVER, OWNER, A, B, Hand, hand_of, hand_of_claim, new_saga
 
 SAGAS = 3
@@ -61,7 +61,7 @@ class Player:
             return await self._start(verb, number)
         if verb == "claim due":
             claims = await self.store.claim_due(0, [(self.name, 1)], owner=OTHER, limit=9, lease=LONG)
-            return sorted((self._number(claim.id), claim.takeover, claim.signals, claim.rev) for claim in claims)
+            return sorted((self._number(claim.id), claim.takeover, claim.inbox_sent, claim.rev) for claim in claims)
         hand = self.hands.get(number)
         if hand is None:
             return "nobody"
@@ -70,16 +70,16 @@ class Player:
                 claim = await self.store.claim(hand.id, owner=OTHER, lease=OVER)
                 if claim is not None:
                     self.hands[number] = hand_of_claim(claim, OTHER)
-                return None if claim is None else (claim.takeover, claim.signals, claim.rev)
+                return None if claim is None else (claim.takeover, claim.inbox_sent, claim.rev)
             case "renew":
                 token = hand.token or uuid4()
                 renewed = await self.store.renew(0, {hand.id: token}, owner=hand.owner or OWNER, lease=LONG)
-                return renewed.signals.get(hand.id)
+                return renewed.inbox_sent.get(hand.id)
             case "release":
                 await self.store.release(0, {hand.id: hand.token or uuid4()})
                 return "released, or not"
             case "send":
-                return await self.store.send(hand.id, Letter(UUID(int=number), "event", b"{}"))
+                return await self.store.send(hand.id, InboxMessage(UUID(int=number), "event", b"{}"))
             case _:
                 return await self._commit(verb, number, hand)
 
@@ -103,9 +103,9 @@ class Player:
         if verb == "stale":
             write = msgspec.structs.replace(write, token=uuid4())
         committed = await self.store.commit(0, [write])
-        if hand.id in committed.signals:
+        if hand.id in committed.inbox_sent:
             self.hands[number] = hand.after(write)
-        return committed.signals.get(hand.id)
+        return committed.inbox_sent.get(hand.id)
 
     async def look(self) -> list[object]:
         """What can be seen of every saga."""
@@ -117,10 +117,10 @@ class Player:
             seen.append(
                 (
                     number,
-                    (row.status, row.waits, row.rev, row.signals, row.retry_counter, row.leased, row.owner),
+                    (row.status, row.waits, row.rev, row.inbox_sent, row.retry_counter, row.leased, row.owner),
                     (row.due_at is None, row.ended_at is None, row.token == hand.token, row.token is None),
                     [(entry.seq, entry.input, entry.payload) for entry in await self.store.journal(hand.id)],
-                    [letter.body for letter in await self.store.letters(hand.id)],
+                    [message.body for message in await self.store.messages(hand.id)],
                     (await self.store.live(0, [hand.id])) == {hand.id: (row.token, WaitReason.PARKED in row.waits)},
                     holder == hand.id,
                 )

@@ -10,8 +10,8 @@ import asyncpg
 import pytest
 
 from saga_fn import SagaAdmin, SagaOrchestrator, StoreError, StoreRefusedError, StoreUnavailableError
-from saga_fn.store.driver_errors import told_apart
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StatementFailedError, StoreBusyError
+from saga_fn.store.driver_errors import translate_driver_error
+from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 from tests.support.roles import execute, role
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON
@@ -47,7 +47,7 @@ def test_each_code_has_a_kind_the_servers_sentence_and_a_mend(
     state: str, kind: type[StoreError], mend: str | None
 ) -> None:
     fields = {"C": state, "M": SENTENCE, "D": "Failing row contains (4111-1111)", "S": "ERROR"}
-    told = told_apart(asyncpg.PostgresError.new(fields))
+    told = translate_driver_error(asyncpg.PostgresError.new(fields))
     assert type(told) is kind
     assert SENTENCE in told.fact
     assert state in told.fact
@@ -56,15 +56,15 @@ def test_each_code_has_a_kind_the_servers_sentence_and_a_mend(
 
 
 def test_what_is_to_be_done_again_or_otherwise_keeps_its_kind() -> None:
-    kinds = {"23505": RowRefusedError, "22001": RowRefusedError, "55P03": RowLockedError, "40001": StoreBusyError}
+    kinds = {"23505": RowRejectedError, "22001": RowRejectedError, "55P03": RowLockedError, "40001": StoreBusyError}
     for state, kind in kinds.items():
-        assert type(told_apart(asyncpg.PostgresError.new({"C": state, "M": "x", "S": "ERROR"}))) is kind
-    assert isinstance(told_apart(UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no")), RowRefusedError)
+        assert type(translate_driver_error(asyncpg.PostgresError.new({"C": state, "M": "x", "S": "ERROR"}))) is kind
+    assert isinstance(translate_driver_error(UnicodeEncodeError("utf-8", "\ud800", 0, 1, "no")), RowRejectedError)
 
 
 def test_a_plan_that_the_server_cannot_change_names_the_pooler() -> None:
     changed = asyncpg.InvalidCachedStatementError("cached statement plan is invalid")
-    told = told_apart(changed)
+    told = translate_driver_error(changed)
     assert isinstance(told, StoreUnavailableError), "a new connection mends it"
     assert "RECONNECT" in (told.hint or "")
 

@@ -8,20 +8,27 @@ from uuid import UUID, uuid4
 from saga_fn.core.events import AbortRequested
 from saga_fn.core.ids import Moment
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import HANDED_OVER_AT_ONCE, MOST_KEPT, MOST_UNREAD, STRANDED_AT_ONCE, Letter, Posted
+from saga_fn.store.records import (
+    HANDED_OVER_AT_ONCE,
+    MOST_KEPT,
+    MOST_UNREAD,
+    STRANDED_AT_ONCE,
+    InboxMessage,
+    MessageStatus,
+)
 from tests.store.given import LONG, SHOP, Hand, new_saga, start
 
 KEY = ("shop", "order-1")
 
 
-def letter(number: int = 1) -> Letter:
-    return Letter(UUID(int=number), "event", b"%d" % number)
+def message(number: int = 1) -> InboxMessage:
+    return InboxMessage(UUID(int=number), "event", b"%d" % number)
 
 
 async def keep(
     store: Store, number: int = 1, *, key: tuple[str, str] = KEY, expires: Moment | None = None, for_next: bool = False
-) -> Posted:
-    return await store.kept_events.keep(0, key, letter(number), "paid", expires=expires, for_next=for_next)
+) -> MessageStatus:
+    return await store.kept_events.keep(0, key, message(number), "paid", expires=expires, for_next=for_next)
 
 
 async def begun(store: Store, *, owned: bool = True) -> Hand:
@@ -29,31 +36,31 @@ async def begun(store: Store, *, owned: bool = True) -> Hand:
 
 
 async def test_an_event_is_kept_until_a_saga_of_its_key_is_active(store: Store) -> None:
-    assert await keep(store) is Posted.STORED
+    assert await keep(store) is MessageStatus.STORED
     assert await store.kept_events.hand_over(0, KEY) is None
     (kept,) = await store.kept_events.read(0, None, None)
     assert (kept.name, kept.aggregation_id, kept.id, kept.event, kept.body) == (*KEY, UUID(int=1), "paid", b"1")
     assert (kept.expires_at - kept.sent_at).days == 7
     hand = await begun(store)
     assert await store.kept_events.hand_over(0, KEY) == hand.id
-    assert await store.letters(hand.id) == [letter()]
+    assert await store.messages(hand.id) == [message()]
     assert await store.kept_events.read(0, None, None) == []
     row = await store.read(hand.id)
     assert row is not None
-    assert row.signals == 1, "its owner cannot give it up unread"
+    assert row.inbox_sent == 1, "its owner cannot give it up unread"
 
 
 async def test_it_is_handed_over_once_and_known_ever_after(store: Store) -> None:
     hand = await begun(store)
-    assert await keep(store) is Posted.STORED
-    assert await keep(store) is Posted.KNOWN
-    assert await store.kept_events.taker(0, KEY, UUID(int=1)) is None
+    assert await keep(store) is MessageStatus.STORED
+    assert await keep(store) is MessageStatus.DUPLICATE
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=1)) is None
     assert await store.kept_events.hand_over(0, KEY) == hand.id
     assert await store.kept_events.hand_over(0, KEY) is None
-    assert await store.kept_events.taker(0, KEY, UUID(int=1)) == hand.id
-    assert await store.kept_events.taker(0, KEY, UUID(int=2)) is None
-    assert await keep(store) is Posted.KNOWN
-    assert len(await store.letters(hand.id)) == 1
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=1)) == hand.id
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=2)) is None
+    assert await keep(store) is MessageStatus.DUPLICATE
+    assert len(await store.messages(hand.id)) == 1
 
 
 async def test_several_are_handed_over_in_the_order_they_came(store: Store) -> None:
@@ -61,10 +68,10 @@ async def test_several_are_handed_over_in_the_order_they_came(store: Store) -> N
         await keep(store, number)
     hand = await begun(store)
     assert await store.kept_events.hand_over(0, KEY) == hand.id
-    assert {each.id for each in await store.letters(hand.id)} == {UUID(int=number) for number in (1, 2, 3)}
+    assert {each.id for each in await store.messages(hand.id)} == {UUID(int=number) for number in (1, 2, 3)}
     row = await store.read(hand.id)
     assert row is not None
-    assert row.signals == 3
+    assert row.inbox_sent == 3
 
 
 async def test_a_saga_that_nobody_owns_is_due_when_something_is_handed_over(store: Store) -> None:
@@ -90,15 +97,15 @@ async def test_neither_another_key_nor_another_name_gets_it(store: Store) -> Non
 async def test_what_was_left_behind_is_found(store: Store) -> None:
     """Whoever was to hand it over has died."""
     await keep(store)
-    assert await store.kept_events.stranded(0) == []
+    assert await store.kept_events.undelivered(0) == []
     hand = await begun(store)
-    assert await store.kept_events.stranded(0) == [KEY]
+    assert await store.kept_events.undelivered(0) == [KEY]
     await store.kept_events.hand_over(0, KEY)
-    assert await store.kept_events.stranded(0) == []
-    hand.seen = 1
+    assert await store.kept_events.undelivered(0) == []
+    hand.inbox_seen = 1
     await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
     await keep(store, 2, for_next=True)
-    assert await store.kept_events.stranded(0) == [], "a saga that has ended takes nothing"
+    assert await store.kept_events.undelivered(0) == [], "a saga that has ended takes nothing"
 
 
 async def ended(store: Store, *, key: str = KEY[1]) -> Hand:
@@ -109,49 +116,49 @@ async def ended(store: Store, *, key: str = KEY[1]) -> Hand:
 
 async def test_an_event_after_the_end_of_a_key_is_refused_unless_it_is_for_the_next_saga(store: Store) -> None:
     await ended(store)
-    assert await keep(store) is Posted.ENDED
+    assert await keep(store) is MessageStatus.ENDED
     assert await store.kept_events.read(0, None, None) == []
-    assert await keep(store, 2, for_next=True) is Posted.STORED
-    assert await store.kept_events.taker(0, KEY, UUID(int=2)) is None
-    assert await keep(store, 3, key=("shop", "order-2")) is Posted.STORED, "no saga of this key has ended"
+    assert await keep(store, 2, for_next=True) is MessageStatus.STORED
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=2)) is None
+    assert await keep(store, 3, key=("shop", "order-2")) is MessageStatus.STORED, "no saga of this key has ended"
     hand = await begun(store)
-    assert await keep(store, 4) is Posted.STORED, "another saga of the key is active"
+    assert await keep(store, 4) is MessageStatus.STORED, "another saga of the key is active"
     assert await store.kept_events.hand_over(0, KEY) == hand.id
-    assert {each.id for each in await store.letters(hand.id)} == {UUID(int=2), UUID(int=4)}
+    assert {each.id for each in await store.messages(hand.id)} == {UUID(int=2), UUID(int=4)}
 
 
 async def test_an_event_that_its_saga_did_not_get_is_not_given_to_the_next_one_of_the_key(store: Store) -> None:
     """The sender saw an active saga, which ended before the event could be handed over; or its starter died."""
     hand = await begun(store)
-    assert await keep(store) is Posted.STORED
-    assert await keep(store, 2, for_next=True) is Posted.STORED
-    assert await store.kept_events.taker(0, KEY, UUID(int=1)) is None
+    assert await keep(store) is MessageStatus.STORED
+    assert await keep(store, 2, for_next=True) is MessageStatus.STORED
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=1)) is None
     await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
-    assert await store.kept_events.taker(0, KEY, UUID(int=1)) is Posted.ENDED
-    assert await store.kept_events.taker(0, KEY, UUID(int=2)) is None
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=1)) is MessageStatus.ENDED
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=2)) is None
     following = await begun(store)
     assert await store.kept_events.hand_over(0, KEY) == following.id
-    assert [each.id for each in await store.letters(following.id)] == [UUID(int=2)]
+    assert [each.id for each in await store.messages(following.id)] == [UUID(int=2)]
 
 
 async def test_an_event_that_a_saga_got_by_its_id_is_known_when_it_comes_by_its_key(store: Store) -> None:
     """Both senders find room for it; the saga gets it once, and the second of them is told so."""
     hand = await begun(store)
-    assert await keep(store) is Posted.STORED
-    assert await store.send(hand.id, letter()) is Posted.STORED
+    assert await keep(store) is MessageStatus.STORED
+    assert await store.send(hand.id, message()) is MessageStatus.STORED
     assert await store.kept_events.hand_over(0, KEY) == hand.id
-    assert await store.kept_events.taker(0, KEY, UUID(int=1)) is Posted.KNOWN
-    assert len(await store.letters(hand.id)) == 1
-    assert await keep(store, 2) is Posted.STORED
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=1)) is MessageStatus.DUPLICATE
+    assert len(await store.messages(hand.id)) == 1
+    assert await keep(store, 2) is MessageStatus.STORED
     assert await store.kept_events.hand_over(0, KEY) == hand.id
-    assert await store.send(hand.id, letter(2)) is Posted.KNOWN, "it came by its key first"
-    assert await store.kept_events.taker(0, KEY, UUID(int=2)) == hand.id
+    assert await store.send(hand.id, message(2)) is MessageStatus.DUPLICATE, "it came by its key first"
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=2)) == hand.id
 
 
 async def left_behind(store: Store, key: str, number: int = 1) -> Hand:
     """An event that its saga did not get before it ended; another saga of the key, which does not get it, is active."""
     hand = await begun_with(store, key)
-    assert await keep(store, number, key=("shop", key)) is Posted.STORED
+    assert await keep(store, number, key=("shop", key)) is MessageStatus.STORED
     await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
     return await begun_with(store, key)
 
@@ -163,18 +170,20 @@ async def begun_with(store: Store, key: str) -> Hand:
 async def test_what_no_saga_will_get_is_found_no_more_takes_no_room_and_is_not_shown(store: Store) -> None:
     hand = await begun(store)
     for number in range(MOST_KEPT):
-        assert await keep(store, number) is Posted.STORED
+        assert await keep(store, number) is MessageStatus.STORED
     await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
     assert await store.kept_events.read(0, None, None) == []
-    assert await keep(store, 1000, for_next=True) is Posted.STORED, "what nobody gets takes no room"
+    assert await keep(store, 1000, for_next=True) is MessageStatus.STORED, "what nobody gets takes no room"
     following = await begun(store)
-    assert await store.kept_events.taker(0, KEY, UUID(int=1)) is Posted.ENDED, "though another saga is active by now"
-    assert await store.kept_events.taker(0, KEY, UUID(int=1000)) is None
-    assert await keep(store, 1001) is Posted.STORED
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=1)) is MessageStatus.ENDED, (
+        "though another saga is active by now"
+    )
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=1000)) is None
+    assert await keep(store, 1001) is MessageStatus.STORED
     assert [each.id.int for each in await store.kept_events.read(0, None, None)] == [1000, 1001]
-    assert await store.kept_events.stranded(0) == [KEY]
+    assert await store.kept_events.undelivered(0) == [KEY]
     assert await store.kept_events.hand_over(0, KEY) == following.id
-    assert await store.kept_events.stranded(0) == []
+    assert await store.kept_events.undelivered(0) == []
     assert await store.kept_events.discard(0, KEY, None) == 0, "what is not shown is not counted"
 
 
@@ -183,7 +192,7 @@ async def test_keys_that_get_nothing_keep_no_other_from_being_found(store: Store
         await left_behind(store, f"a-{number}")
     await begun(store)
     await keep(store)
-    assert await store.kept_events.stranded(0) == [KEY]
+    assert await store.kept_events.undelivered(0) == [KEY]
 
 
 async def test_stranded_keys_are_found_in_order_and_some_at_a_time(store: Store) -> None:
@@ -192,10 +201,10 @@ async def test_stranded_keys_are_found_in_order_and_some_at_a_time(store: Store)
         await begun_with(store, key[1])
         for number in (1, 2):
             await keep(store, number, key=key)
-    page = await store.kept_events.stranded(0)
+    page = await store.kept_events.undelivered(0)
     assert page == keys[:STRANDED_AT_ONCE]
-    assert await store.kept_events.stranded(0, after=page[-1]) == keys[STRANDED_AT_ONCE:]
-    assert await store.kept_events.stranded(0, after=keys[-1]) == []
+    assert await store.kept_events.undelivered(0, after=page[-1]) == keys[STRANDED_AT_ONCE:]
+    assert await store.kept_events.undelivered(0, after=keys[-1]) == []
 
 
 async def test_what_cannot_be_handed_over_takes_no_place_of_what_can(store: Store) -> None:
@@ -203,35 +212,35 @@ async def test_what_cannot_be_handed_over_takes_no_place_of_what_can(store: Stor
     for number in range(HANDED_OVER_AT_ONCE // MOST_KEPT + 1):
         hand = await begun(store)
         for each in range(MOST_KEPT):
-            assert await keep(store, 1 + number * MOST_KEPT + each) is Posted.STORED
+            assert await keep(store, 1 + number * MOST_KEPT + each) is MessageStatus.STORED
         await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
     hand = await begun(store)
-    assert await keep(store, 1000) is Posted.STORED
+    assert await keep(store, 1000) is MessageStatus.STORED
     assert await store.kept_events.hand_over(0, KEY) == hand.id
-    assert [each.id.int for each in await store.letters(hand.id)] == [1000]
+    assert [each.id.int for each in await store.messages(hand.id)] == [1000]
 
 
 async def test_what_an_inbox_has_no_room_for_stays_kept_and_is_handed_over_later(store: Store) -> None:
     """Else a flood by the business key would fill the inbox without a bound, and what is behind it would never be read."""
     hand = await begun(store)
     for number in (5000, 5001, 5002):
-        assert await keep(store, number) is Posted.STORED
+        assert await keep(store, number) is MessageStatus.STORED
     for number in range(MOST_UNREAD):
-        await store.send(hand.id, letter(number))
+        await store.send(hand.id, message(number))
     assert await store.kept_events.hand_over(0, KEY) is None
-    assert await store.kept_events.taker(0, KEY, UUID(int=5000)) is None
+    assert await store.kept_events.recipient_of(0, KEY, UUID(int=5000)) is None
     assert [each.id.int for each in await store.kept_events.read(0, None, None)] == [5000, 5001, 5002]
     for number in range(2):
         await store.answer(hand.id, UUID(int=number), "applied")
     assert await store.kept_events.hand_over(0, KEY) == hand.id
     assert [each.id.int for each in await store.kept_events.read(0, None, None)] == [5002]
-    assert len(await store.letters(hand.id)) == MOST_UNREAD
+    assert len(await store.messages(hand.id)) == MOST_UNREAD
 
 
 async def test_kept_events_can_be_discarded(store: Store) -> None:
     for number in (1, 2):
         await keep(store, number)
-    await store.kept_events.keep(0, KEY, letter(3), "shipped", expires=None, for_next=False)
+    await store.kept_events.keep(0, KEY, message(3), "shipped", expires=None, for_next=False)
     await keep(store, 4, key=("shop", "order-2"))
     assert await store.kept_events.discard(0, KEY, "nothing") == 0
     assert await store.kept_events.discard(0, KEY, "paid") == 2
@@ -242,7 +251,7 @@ async def test_kept_events_can_be_discarded(store: Store) -> None:
     await keep(store, 5)
     await store.kept_events.hand_over(0, KEY)
     assert await store.kept_events.discard(0, KEY, None) == 0
-    assert len(await store.letters(hand.id)) == 1, "a saga has got it"
+    assert len(await store.messages(hand.id)) == 1, "a saga has got it"
 
 
 async def test_a_name_is_known_as_soon_as_a_saga_of_it_has_a_key(store: Store) -> None:
@@ -272,38 +281,38 @@ async def test_expired_events_are_forgotten_some_at_a_time_and_the_number_is_tol
 async def test_one_event_stored_by_two_senders_at_once_is_known_to_one_of_them(store: Store) -> None:
     for number in range(50):
         answers = await asyncio.gather(keep(store, number), keep(store, number))
-        assert set(answers) == {Posted.STORED, Posted.KNOWN}
+        assert set(answers) == {MessageStatus.STORED, MessageStatus.DUPLICATE}
         assert await store.kept_events.discard(0, KEY, None) == 1
 
 
-async def test_a_letter_sent_again_is_not_counted_again(store: Store) -> None:
+async def test_a_message_sent_again_is_not_counted_again(store: Store) -> None:
     hand = await begun(store)
     for _ in range(3):
-        await store.send(hand.id, letter())
+        await store.send(hand.id, message())
     row = await store.read(hand.id)
     assert row is not None
-    assert row.signals == 1, "repetitions keep no owner from committing"
+    assert row.inbox_sent == 1, "repetitions keep no owner from committing"
 
 
-async def test_an_inbox_takes_no_event_while_too_many_are_unread_but_an_operators_letter(store: Store) -> None:
+async def test_an_inbox_takes_no_event_while_too_many_are_unread_but_an_operators_message(store: Store) -> None:
     hand = await begun(store)
     for number in range(MOST_UNREAD):
-        assert await store.send(hand.id, letter(number)) is Posted.STORED
-    assert await store.send(hand.id, letter(5000)) is Posted.FULL
-    assert await store.send(hand.id, letter(0)) is Posted.KNOWN
-    assert await store.send(hand.id, Letter(UUID(int=5001), "retry_step", b"{}")) is Posted.STORED
+        assert await store.send(hand.id, message(number)) is MessageStatus.STORED
+    assert await store.send(hand.id, message(5000)) is MessageStatus.FULL
+    assert await store.send(hand.id, message(0)) is MessageStatus.DUPLICATE
+    assert await store.send(hand.id, InboxMessage(UUID(int=5001), "retry_step", b"{}")) is MessageStatus.STORED
     for number in range(2):
         await store.answer(hand.id, UUID(int=number), "applied")
-    assert await store.send(hand.id, letter(5000)) is Posted.STORED
+    assert await store.send(hand.id, message(5000)) is MessageStatus.STORED
 
 
-async def test_a_saga_is_made_due_for_letters_that_nobody_has_counted(store: Store) -> None:
+async def test_a_saga_is_made_due_for_messages_that_nobody_has_counted(store: Store) -> None:
     owned = await begun(store)
     await store.rouse(owned.id)
     row = await store.read(owned.id)
     assert row is not None
-    assert (row.signals, row.leased) == (1, True), "its owner reads before it gives the saga up"
-    owned.seen = 1
+    assert (row.inbox_sent, row.leased) == (1, True), "its owner reads before it gives the saga up"
+    owned.inbox_seen = 1
     await store.commit(0, [owned.failed()])
     assert await store.due_shards(SHOP) == []
     await store.rouse(owned.id)
@@ -312,27 +321,27 @@ async def test_a_saga_is_made_due_for_letters_that_nobody_has_counted(store: Sto
     await store.rouse(over.id)
     row = await store.read(over.id)
     assert row is not None
-    assert (row.signals, row.due_at) == (0, None)
+    assert (row.inbox_sent, row.due_at) == (0, None)
 
 
 async def test_what_has_expired_is_gone(store: Store) -> None:
     past = Moment(store.now() - 1)
-    assert await keep(store, expires=past) is Posted.STORED
+    assert await keep(store, expires=past) is MessageStatus.STORED
     assert await store.kept_events.read(0, None, None) == []
     await begun(store)
     assert await store.kept_events.hand_over(0, KEY) is None
-    assert await store.kept_events.stranded(0) == []
-    assert await keep(store) is Posted.KNOWN
+    assert await store.kept_events.undelivered(0) == []
+    assert await keep(store) is MessageStatus.DUPLICATE
     await store.kept_events.drop_expired(0)
-    assert await keep(store) is Posted.STORED, "it is forgotten"
+    assert await keep(store) is MessageStatus.STORED, "it is forgotten"
 
 
 async def test_no_more_are_kept_for_a_key_than_a_saga_takes(store: Store) -> None:
     for number in range(MOST_KEPT):
-        assert await keep(store, number) is Posted.STORED
-    assert await keep(store, 1000) is Posted.FULL
-    assert await keep(store, 1) is Posted.KNOWN
-    assert await keep(store, 1000, key=("shop", "order-2")) is Posted.STORED
+        assert await keep(store, number) is MessageStatus.STORED
+    assert await keep(store, 1000) is MessageStatus.FULL
+    assert await keep(store, 1) is MessageStatus.DUPLICATE
+    assert await keep(store, 1000, key=("shop", "order-2")) is MessageStatus.STORED
 
 
 async def test_a_saga_of_the_key_in_another_version_is_as_good(store: Store) -> None:

@@ -15,7 +15,7 @@ from saga_fn.core.events import AbortRequested
 from saga_fn.core.ids import Moment
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Letter
+from saga_fn.store.records import InboxMessage
 from tests.store.given import Hand, start
 
 SEEDS: Final = 8
@@ -23,7 +23,7 @@ STEPS: Final = 80
 KEYS: Final = ("k1", "k2")
 EVENTS: Final = 8
 OFTEN: Final = ("keep", "keep", "keep", "send", "send", "hand over", "hand over", "taker", "taker")
-SELDOM: Final = ("start", "start", "end", "discard", "read", "stranded", "letters")
+SELDOM: Final = ("start", "start", "end", "discard", "read", "stranded", "messages")
 
 pytestmark = pytest.mark.raw_rows
 
@@ -56,28 +56,28 @@ class Player:
             case "end" if hand is not None:
                 row = await self.store.read(hand.id)
                 assert row is not None
-                hand.seen = row.signals
+                hand.inbox_seen = row.inbox_sent
                 await self.store.commit(0, [hand.write(AbortRequested(self.store.now(), Moment(0)))])
                 del self.active[name]
             case "keep":
-                letter = Letter(event, "event", b"%d" % number)
-                return await kept.keep(0, key, letter, f"event {number % 2}", expires=None, for_next=flag)
+                message = InboxMessage(event, "event", b"%d" % number)
+                return await kept.keep(0, key, message, f"event {number % 2}", expires=None, for_next=flag)
             case "send" if hand is not None:
-                return await self.store.send(hand.id, Letter(event, "event", b"%d" % number))
+                return await self.store.send(hand.id, InboxMessage(event, "event", b"%d" % number))
             case "hand over":
                 taken = await kept.hand_over(0, key)
                 return None if taken is None else self.numbers[taken]
             case "taker":
-                taker = await kept.taker(0, key, event)
-                return self.numbers[taker] if isinstance(taker, UUID) else taker
+                recipient_of = await kept.recipient_of(0, key, event)
+                return self.numbers[recipient_of] if isinstance(recipient_of, UUID) else recipient_of
             case "discard":
                 return await kept.discard(0, key, "event 0" if flag else None)
             case "read":
                 return [(each.id, each.event) for each in await kept.read(0, *key)]
             case "stranded":
-                return [each for each in await kept.stranded(0) if each[1].startswith(self.prefix)]
-            case "letters" if hand is not None:
-                return sorted(letter.id for letter in await self.store.letters(hand.id))
+                return [each for each in await kept.undelivered(0) if each[1].startswith(self.prefix)]
+            case "messages" if hand is not None:
+                return sorted(message.id for message in await self.store.messages(hand.id))
             case _:
                 pass
         return None

@@ -24,7 +24,7 @@ async def test_what_is_due_is_claimed_oldest_first_under_tokens_of_their_own(sto
         assert (row.token, row.owner, row.leased) == (claim.token, OTHER, True)
         assert row.due_at is not None
         assert moment_of(row.due_at - LONG) == claim.now
-        assert (claim.takeover, claim.signals, claim.rev) == (False, 0, 1)
+        assert (claim.takeover, claim.inbox_sent, claim.rev) == (False, 0, 1)
     rest = await store.claim_due(0, SHOP, owner=OTHER, limit=10, lease=LONG)
     assert {claim.id for claim in rest} == {hand.id for hand in hands[3:]}
     assert await store.claim_due(0, SHOP, owner=OTHER, limit=10, lease=LONG) == []
@@ -94,7 +94,7 @@ async def test_a_lease_is_renewed_for_its_owner_and_token_alone(store: Store) ->
     held = {mine.id: mine.token, theirs.id: theirs.token, gone.id: gone.token, uuid4(): uuid4()}
     before = await store.read(mine.id)
     renewed = await store.renew(0, held, owner=OWNER, lease=timedelta(hours=1))
-    assert renewed.signals == {mine.id: 0}
+    assert renewed.inbox_sent == {mine.id: 0}
     after = await store.read(mine.id)
     assert before is not None
     assert after is not None
@@ -104,7 +104,7 @@ async def test_a_lease_is_renewed_for_its_owner_and_token_alone(store: Store) ->
     still_theirs = await store.read(theirs.id)
     assert still_theirs is not None
     assert still_theirs.token == taken.token
-    assert (await store.renew(0, {mine.id: mine.token}, owner=OTHER, lease=LONG)).signals == {}
+    assert (await store.renew(0, {mine.id: mine.token}, owner=OTHER, lease=LONG)).inbox_sent == {}
 
 
 async def test_a_renewal_never_touches_a_saga_that_was_given_up(store: Store) -> None:
@@ -112,7 +112,7 @@ async def test_a_renewal_never_touches_a_saga_that_was_given_up(store: Store) ->
     assert hand.token is not None
     await store.commit(0, [hand.failed()])
     before = await store.read(hand.id)
-    assert (await store.renew(0, {hand.id: hand.token}, owner=OWNER, lease=LONG)).signals == {}
+    assert (await store.renew(0, {hand.id: hand.token}, owner=OWNER, lease=LONG)).inbox_sent == {}
     after = await store.read(hand.id)
     assert before is not None
     assert after is not None
@@ -139,7 +139,7 @@ async def test_the_first_commit_after_a_claim_keeps_the_lease(store: Store) -> N
     await start(store, owned=False)
     (claim,) = await store.claim_due(0, SHOP, owner=OTHER, limit=1, lease=LONG)
     hand = hand_of_claim(claim, OTHER)
-    assert (await store.commit(0, [hand.resumed(claim.now)])).signals == {hand.id: 0}
+    assert (await store.commit(0, [hand.resumed(claim.now)])).inbox_sent == {hand.id: 0}
     row = await store.read(hand.id)
     assert row is not None
     assert (row.token, row.owner, row.leased, row.rev) == (claim.token, OTHER, True, 2)
@@ -172,12 +172,12 @@ async def test_a_saga_is_taken_from_its_owner_as_it_was_read_or_not_at_all(store
     taken = await store.take(hand.id, token=hand.token, rev=1, owner=OTHER, lease=LONG)
     assert taken is not None
     assert before.due_at is not None
-    assert (taken.lease_end, taken.signals) == (moment_of(before.due_at), 0)
+    assert (taken.lease_end, taken.inbox_sent) == (moment_of(before.due_at), 0)
     row = await store.read(hand.id)
     assert row is not None
     assert (row.token, row.owner, row.leased, row.rev, row.state) == (taken.token, OTHER, True, 1, before.state)
-    assert (await store.commit(0, [hand.succeeded()])).signals == {}, "the old owner's word counts no more"
-    assert (await store.renew(0, {hand.id: hand.token}, owner=OWNER, lease=LONG)).signals == {}
+    assert (await store.commit(0, [hand.succeeded()])).inbox_sent == {}, "the old owner's word counts no more"
+    assert (await store.renew(0, {hand.id: hand.token}, owner=OWNER, lease=LONG)).inbox_sent == {}
     assert await store.take(hand.id, token=hand.token, rev=1, owner=OTHER, lease=LONG) is None
     assert await store.take(hand.id, token=taken.token, rev=2, owner=OTHER, lease=LONG) is None
     assert await store.take(uuid4(), token=taken.token, rev=1, owner=OTHER, lease=LONG) is None

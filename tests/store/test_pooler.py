@@ -75,7 +75,7 @@ async def test_starts_and_events_wake_a_process_that_listens_around_it(
 async def test_who_listens_through_it_is_told_and_works_all_the_same(
     pooler: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("saga_fn.store.hearing._ECHO_LIMIT", 0.5)
+    monkeypatch.setattr("saga_fn.store.listener._ECHO_LIMIT", 0.5)
     caplog.set_level(logging.WARNING, "saga_fn")
     async with SagaOrchestrator(pooler, statement_cache_size=0, poll_interval=OFTEN) as orchestrator:
         async with asyncio.timeout(SOON):

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from saga_fn.errors import StoreUnavailableError
-from saga_fn.store.faults import RowLockedError, RowRefusedError
+from saga_fn.store.errors import RowLockedError, RowRejectedError
 from saga_fn.store.postgres import PostgresStore
 from tests.store.given import LONG, OTHER, OWNER, SHOP, Hand, new_saga, start
 
@@ -36,7 +36,7 @@ async def stranger(any_dsn: str) -> AsyncIterator[asyncpg.Connection]:
 
 async def test_a_value_that_cannot_be_kept_refuses_the_batch_and_nothing_is_inserted(store: PostgresStore) -> None:
     good, bad = new_saga(store), new_saga(store, name="nul \x00 character")
-    with pytest.raises(RowRefusedError):
+    with pytest.raises(RowRejectedError):
         await store.insert(0, [good, bad], lease=LONG)
     assert await store.read(good.id) is None
 
@@ -51,24 +51,24 @@ async def test_nobody_waits_long_for_a_row_that_somebody_else_has_locked(
         for patient in (writes, [locked.succeeded()]):
             with pytest.raises(RowLockedError):
                 await store.commit(0, patient)
-        assert set((await store.commit(0, writes, past_locks=True)).signals) == {free.id}
-        assert set((await store.renew(0, _tokens(locked, free), owner=OWNER, lease=LONG)).signals) == {free.id}
-        assert set((await store.commit(0, [locked.succeeded()], past_locks=True)).signals) == set()
+        assert set((await store.commit(0, writes, skip_locked=True)).inbox_sent) == {free.id}
+        assert set((await store.renew(0, _tokens(locked, free), owner=OWNER, lease=LONG)).inbox_sent) == {free.id}
+        assert set((await store.commit(0, [locked.succeeded()], skip_locked=True)).inbox_sent) == set()
         assert await store.live(0, [locked.id]) == {locked.id: (locked.token, False)}
         await store.release(0, _tokens(locked))
         assert await store.live(0, [locked.id]) == {locked.id: (locked.token, False)}
         assert await store.claim_due(0, SHOP, owner=OTHER, limit=9, lease=LONG) == []
-    assert set((await store.commit(0, [locked.succeeded()])).signals) == {locked.id}
+    assert set((await store.commit(0, [locked.succeeded()])).inbox_sent) == {locked.id}
 
 
 async def test_one_bad_row_refuses_its_batch_by_name(store: PostgresStore) -> None:
     good, bad = await start(store), await start(store)
     writes = [good.succeeded(), msgspec.structs.replace(bad.succeeded(), last_error="nul \x00")]
-    with pytest.raises(RowRefusedError):
+    with pytest.raises(RowRejectedError):
         await store.commit(0, writes)
     assert len(await store.journal(good.id)) == 1
     broken = msgspec.structs.replace(bad.failed(), due=None)
-    with pytest.raises(RowRefusedError) as caught:
+    with pytest.raises(RowRejectedError) as caught:
         await store.commit(0, [broken])
     assert caught.value.constraint == "saga_live_is_due"
 

@@ -27,7 +27,7 @@ async def parked(store: Store, why: ParkReason) -> Hand:
     hand = await start(store)
     write = hand.write(SagaParked(store.now(), why))
     committed = await store.commit(shard_of(hand.id, store.shards), [write])
-    assert hand.id in committed.signals
+    assert hand.id in committed.inbox_sent
     hand.state, hand.token = write.state, None
     return hand
 

@@ -180,8 +180,8 @@ async def test_a_listener_that_hears_nothing_says_so_once_and_lets_its_connectio
             await notify(self, *payloads)
 
     monkeypatch.setattr(Database, "notify", swallow)
-    monkeypatch.setattr("saga_fn.store.hearing._ECHO_LIMIT", 0.2)
-    monkeypatch.setattr("saga_fn.store.hearing._DEAF_PAUSE", 0.1)
+    monkeypatch.setattr("saga_fn.store.listener._ECHO_LIMIT", 0.2)
+    monkeypatch.setattr("saga_fn.store.listener._DEAF_PAUSE", 0.1)
     caplog.set_level(logging.WARNING, "saga_fn")
     async with SagaOrchestrator(any_dsn, poll_interval=OFTEN) as orchestrator, asyncio.timeout(SOON):
         await until(lambda: orchestrator.engine.store.deaf is not None)
@@ -216,7 +216,7 @@ async def test_a_connection_that_ends_before_it_has_heard_anything_is_replaced_a
         await notify(self, *payloads)
 
     monkeypatch.setattr(Database, "notify", end_the_first)
-    monkeypatch.setattr("saga_fn.store.hearing._ECHO_LIMIT", 10 * SOON)
+    monkeypatch.setattr("saga_fn.store.listener._ECHO_LIMIT", 10 * SOON)
     async with SagaOrchestrator(any_dsn), asyncio.timeout(SOON):
         await until(lambda: bool(heard))
     assert len(ended) == len(heard) == 1

@@ -16,7 +16,7 @@ async def test_an_owned_saga_is_there_with_its_lease(store: Store) -> None:
     row = await store.read(new.id)
     assert row is not None
     assert (row.id, row.name, row.version, row.trace_id, row.request) == (new.id, "shop", 1, "trace", b"request")
-    assert (row.status, row.waits, row.rev, row.signals) == (SagaStatus.RUNNING, WaitReason.NOTHING, 1, 0)
+    assert (row.status, row.waits, row.rev, row.inbox_sent) == (SagaStatus.RUNNING, WaitReason.NOTHING, 1, 0)
     assert (row.token, row.owner, row.leased) == (new.token, OWNER, True)
     assert row.due_at is not None
     assert row.due_at - row.created_at == LONG
@@ -79,7 +79,7 @@ async def test_a_key_taken_twice_in_one_batch_goes_to_one(store: Store) -> None:
 async def test_the_key_is_free_again_when_its_saga_has_ended(store: Store) -> None:
     first = await start(store, aggregation_id="order 1")
     ending = first.write(AbortRequested(store.now(), Moment(0)))
-    assert (await store.commit(0, [ending])).signals == {first.id: 0}
+    assert (await store.commit(0, [ending])).inbox_sent == {first.id: 0}
     assert await store.active(0, "shop", "order 1") is None
     await start(store, aggregation_id="order 1")
 
@@ -97,8 +97,8 @@ async def test_what_is_not_there_is_none(store: Store) -> None:
     nobody = new_saga(store).id
     assert await store.read(nobody) is None
     assert await store.journal(nobody) == []
-    assert await store.notes(nobody) == []
-    assert await store.letters(nobody) == []
+    assert await store.rejections(nobody) == []
+    assert await store.messages(nobody) == []
     assert await store.results(0, [(nobody, 1)]) == {}
     assert await store.writers(0, [(nobody, 1)]) == {}
     assert await store.live(0, [nobody]) == {}

@@ -9,9 +9,9 @@ from uuid import UUID, uuid4
 import msgspec
 
 from saga_fn import Event, MemoryStore, SagaBuilder, SagaDefinition, SagaOrchestrator, SagaRun, step
-from saga_fn.store.memory import _Mail
+from saga_fn.store.memory import _Stored
 from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.records import Letter
+from saga_fn.store.records import InboxMessage
 from tests.support.shop import Order, Shop
 
 
@@ -45,12 +45,12 @@ def approved(
     return builder.build(output=answer)
 
 
-async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, letters: int) -> None:
-    """Letters that cannot be read, put into an inbox behind the back of its saga, which counts none of them."""
+async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, messages: int) -> None:
+    """Messages that cannot be read, put into an inbox behind the back of its saga, which counts none of them."""
     store = orchestrator.engine.store
     if isinstance(store, MemoryStore):
         inbox = store._sagas[saga_id].inbox  # pyright: ignore[reportPrivateUsage]  # behind the store's back
-        inbox += [_Mail(Letter(uuid4(), "event", b"?")) for _ in range(letters)]
+        inbox += [_Stored(InboxMessage(uuid4(), "event", b"?")) for _ in range(messages)]
         return
     assert isinstance(store, PostgresStore)
     async with store._database.work() as connection:  # pyright: ignore[reportPrivateUsage]  # as above
@@ -58,7 +58,7 @@ async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, letters: int) -> 
             "INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body)"
             " SELECT 0, $1, gen_random_uuid(), 'event', '?' FROM generate_series(1, $2)",
             saga_id,
-            letters,
+            messages,
         )
 
 

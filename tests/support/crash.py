@@ -16,7 +16,7 @@ async def born(orchestrator: SagaOrchestrator) -> SagaOrchestrator:
 async def dies(orchestrator: SagaOrchestrator) -> None:
     """Its process dies: whatever goes on is cut off, and nothing more is written."""
     for interpreter in list(orchestrator.engine.held.values()):
-        interpreter.abandon()
+        interpreter.leave_to_lease()
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()

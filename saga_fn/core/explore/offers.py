@@ -84,10 +84,10 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
     yield Ticked(NOW)
     yield Resumed(NOW)
     yield Resumed(NOW, takeover=True)
-    yield Resumed(NOW, takeover=True, alone=True)
+    yield Resumed(NOW, takeover=True, isolated=True)
     yield HandedBack(NOW)
     yield Accompanied(NOW)
-    yield SagaParked(NOW, ParkReason.ROW_REFUSED)
+    yield SagaParked(NOW, ParkReason.ROW_REJECTED)
     yield EventReceived(NOW)
     for step in steps_of(plan):
         planned = plan.step(step)
@@ -95,30 +95,30 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
             yield StepSucceeded(NOW, step, attempt)
             yield CompensationSucceeded(NOW, step, attempt)
             for kind in FailureKind:
-                for at, draw in _failings(planned.retry, planned.unknown_retry):
-                    yield StepFailed(at, step, attempt, kind, draw)
+                for at, jitter_draw in _failings(planned.retry, planned.unknown_retry):
+                    yield StepFailed(at, step, attempt, kind, jitter_draw)
             for kind in (FailureKind.ERROR, FailureKind.UNKNOWN):  # the others are not tried again
                 for after in (0, LATER):
                     yield StepFailed(NOW, step, attempt, kind, after=after)
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
-                for at, draw in _failings(planned.undo_retry):
-                    yield CompensationFailed(at, step, attempt, kind, draw)
+                for at, jitter_draw in _failings(planned.undo_retry):
+                    yield CompensationFailed(at, step, attempt, kind, jitter_draw)
             yield CompensationFailed(NOW, step, attempt, after=LATER)
             if planned.on_unknown is OnUnknown.PROBE:
                 for done in (True, False):
                     yield ProbeAnswered(NOW, step, attempt, done)
                 for kind in (FailureKind.ERROR, FailureKind.OUTPUT_LOST, FailureKind.UNREADABLE):  # as above
-                    for at, draw in _failings(planned.probe_retry):
-                        yield ProbeFailed(at, step, attempt, kind, draw)
+                    for at, jitter_draw in _failings(planned.probe_retry):
+                        yield ProbeFailed(at, step, attempt, kind, jitter_draw)
                 yield ProbeFailed(NOW, step, attempt, after=LATER)
 
 
 def _failings(*policies: RetrySchedule) -> Iterator[tuple[Moment, float]]:
     """When an attempt may fail, and what may be drawn for the next."""
-    for draw in (0.0, 0.75) if any(retry.jitter for retry in policies) else (0.0,):
-        yield NOW, draw
+    for jitter_draw in (0.0, 0.75) if any(retry.jitter for retry in policies) else (0.0,):
+        yield NOW, jitter_draw
         if any(retry.within for retry in policies):
-            yield TOO_LATE, draw
+            yield TOO_LATE, jitter_draw
 
 
 def _events_of_waits(plan: Plan) -> Iterator[Event]:
@@ -179,7 +179,7 @@ def _inputs(plan: Plan, moved: Transition) -> Iterator[tuple[Binding, ...]]:
         yield (Unbindable(step),)
         if plan.step(step).conditional and step in plan.index:
             yield (Declined(step),)
-        if step in plan.widths:
+        if step in plan.concurrencies:
             for items in range(MOST_ITEMS):
                 yield (BoundEach(step, items, SAME),)
         elif plan.owner(step) != step or any(found.step == step for found in moved.state.steps):
@@ -187,6 +187,6 @@ def _inputs(plan: Plan, moved: Transition) -> Iterator[tuple[Binding, ...]]:
 
 
 def _bound(plan: Plan, step: StepId) -> Binding:
-    if step in plan.widths:
+    if step in plan.concurrencies:
         return BoundEach(step, MOST_ITEMS, SAME)
     return Until(step, LATER) if plan.step(step).kind is StepKind.SLEEP else Bound(step, SAME)

@@ -33,7 +33,7 @@ def cut_plan(plan: Plan) -> Plan:
             probe_retry=cut_schedule(step.probe_retry),
             unknown_retry=cut_schedule(step.unknown_retry),
             limit=_cut_limit(step.limit),
-            width=min(step.width, MOST_ITEMS),
+            concurrency=min(step.concurrency, MOST_ITEMS),
         )
         for step in plan.steps
     )
@@ -68,6 +68,6 @@ def steps_of(plan: Plan) -> list[StepId]:
     steps: list[StepId] = []
     for planned in plan.steps:
         steps.append(planned.step)
-        if planned.width:
+        if planned.concurrency:
             steps += [item_of(planned.step, number) for number in range(MOST_ITEMS)]
     return steps

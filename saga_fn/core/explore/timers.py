@@ -9,13 +9,13 @@ import msgspec
 
 from saga_fn.core.ids import Moment
 from saga_fn.core.state import (
-    Gathered,
+    FannedOut,
+    Joined,
     NotTaken,
     Retrying,
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
     Undone,
@@ -27,7 +27,7 @@ from saga_fn.core.state import (
 
 SOON = Moment(1)
 _replace = msgspec.structs.replace
-_TIMELESS: TypeAlias = Succeeded | Skipped | NotTaken | Spread | Gathered | Undone
+_TIMELESS: TypeAlias = Succeeded | Skipped | NotTaken | FannedOut | Joined | Undone
 
 
 def firing(state: SagaState) -> Iterator[SagaState]:
@@ -47,7 +47,7 @@ def firing(state: SagaState) -> Iterator[SagaState]:
 
 def _own_timers(state: SagaState) -> Iterator[SagaState]:
     """The state with a moment of the saga itself set to come soon."""
-    yield _replace(state, begins=min(state.begins, SOON))
+    yield _replace(state, begins_at=min(state.begins_at, SOON))
     yield _replace(state, deadline=_sooner(state.deadline))
     yield _replace(state, buffered=tuple(_replace(each, expires=_sooner(each.expires)) for each in state.buffered))
 
@@ -61,7 +61,9 @@ def _soon(step: StepState) -> StepState:
         return _replace(step, until=_sooner(step.until))
     if isinstance(step, UndoWaiting):
         step = _replace(step, until=_sooner(step.until))
-    step = _replace(step, tries=_replace(step.tries, until=Moment(min(step.tries.until, SOON))))
+    step = _replace(
+        step, attempts=_replace(step.attempts, may_run_until=Moment(min(step.attempts.may_run_until, SOON)))
+    )
     return (
         _replace(step, wake=Moment(min(step.wake, SOON)))
         if isinstance(step, Retrying | UndoRetrying | Unknown)

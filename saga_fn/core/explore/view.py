@@ -20,15 +20,18 @@ from typing import assert_never
 
 import msgspec
 
+from saga_fn.core.event_matching import is_void
 from saga_fn.core.explore.shapes import BEFORE, LATER, MOST_ITEMS, NOW, SAME
+from saga_fn.core.fan_out import plan_order
 from saga_fn.core.ids import Digest, Moment, StepId, item_of
-from saga_fn.core.items import in_order
 from saga_fn.core.plan import Plan
 from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.state import (
+    Attempts,
     Buffered,
-    Exhausted,
-    Gathered,
+    FailedForGood,
+    FannedOut,
+    Joined,
     NotTaken,
     Parked,
     ParkReason,
@@ -38,10 +41,8 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
-    Tries,
     UndoFailed,
     Undoing,
     Undone,
@@ -52,7 +53,6 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.waiting import is_void
 
 _replace = msgspec.structs.replace
 
@@ -63,16 +63,16 @@ def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -
     if twins:
         steps = tuple(_with_twins_sorted(plan, twins, steps))
     # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
-    last = state.alone and state.crashes > 0
+    last = state.isolated and state.failed_takeovers > 0
     return SagaState(
         0,
         NOW,
         state.goal,
         steps,
         plan=state.plan,
-        crashes=CRASH_LIMIT - 1 if last else 0,
-        alone=last,
-        begins=_moment(state.begins, state.at),
+        failed_takeovers=CRASH_LIMIT - 1 if last else 0,
+        isolated=last,
+        begins_at=_moment(state.begins_at, state.at),
         deadline=_perhaps(state.deadline, state.at),
         buffered=_untaken(plan, state),
     )
@@ -89,7 +89,7 @@ def _untaken(plan: Plan, state: SagaState) -> tuple[Buffered, ...]:
         waits = sum(
             event.name in (*planned.waits_for, *planned.undo_waits_for)
             for planned in plan.steps
-            for _ in range(MOST_ITEMS if planned.width else 1)
+            for _ in range(MOST_ITEMS if planned.concurrency else 1)
         )
         if not is_void(event, state.at) and left.setdefault(seen, waits):
             left[seen] -= 1
@@ -98,10 +98,10 @@ def _untaken(plan: Plan, state: SagaState) -> tuple[Buffered, ...]:
 
 
 def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
-    if isinstance(step, NotTaken | Gathered):
+    if isinstance(step, NotTaken | Joined):
         return step
-    if isinstance(step, Spread):
-        return Spread(step.step, step.items, SAME)
+    if isinstance(step, FannedOut):
+        return FannedOut(step.step, step.items, SAME)
     if isinstance(step, Succeeded | Skipped | Undone):
         return _replace(step, seq=0)
     if isinstance(step, Waiting):
@@ -109,37 +109,39 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
     if isinstance(step, Sleeping):
         return _replace(step, wake=_moment(step.wake, at))
     # Failures only count while there is a policy left to ask: a person's verb begins a fresh count.
-    counted = not isinstance(step, Exhausted | Parked | UndoParked | UndoFailed)
-    tries = Tries(
+    counted = not isinstance(step, FailedForGood | Parked | UndoParked | UndoFailed)
+    attempts = Attempts(
         attempt=1,
-        failures=step.tries.failures if counted else 0,
-        doubt=step.tries.doubt,
-        digest=SAME if step.tries.digest else Digest(b""),
-        until=_moment(step.tries.until, at),
-        since=BEFORE if _has_budget(plan, step) else NOW,
-        doubts=step.tries.doubts if counted else 0,
+        failures=step.attempts.failures if counted else 0,
+        doubt=step.attempts.doubt,
+        digest=SAME if step.attempts.digest else Digest(b""),
+        may_run_until=_moment(step.attempts.may_run_until, at),
+        first_attempt_at=BEFORE if _has_budget(plan, step) else NOW,
+        doubts=step.attempts.doubts if counted else 0,
         doubted=BEFORE if isinstance(step, Unfinished) and plan.step(step.step).unknown_retry.within else NOW,
     )
     match step:
-        case Running() | Exhausted():
-            return _replace(step, tries=tries)
+        case Running() | FailedForGood():
+            return _replace(step, attempts=attempts)
         case Unknown():
-            return _replace(step, tries=tries, wake=_moment(step.wake, at), since=_probing_since(plan, step))
+            return _replace(
+                step, attempts=attempts, wake=_moment(step.wake, at), first_attempt_at=_probing_since(plan, step)
+            )
         case Probing():
-            return _replace(step, tries=_replace(tries, probes=1), since=_probing_since(plan, step))
+            return _replace(step, attempts=_replace(attempts, probes=1), first_attempt_at=_probing_since(plan, step))
         case Retrying():
-            return _replace(step, tries=tries, wake=_moment(step.wake, at))
+            return _replace(step, attempts=attempts, wake=_moment(step.wake, at))
         case Parked():
             before = None if step.before is None else _step(plan, step.before, at)
-            return _replace(step, tries=tries, why=_reason(step.why), before=before)
+            return _replace(step, attempts=attempts, why=_reason(step.why), before=before)
         case Undoing() | UndoFailed():
-            return _replace(step, tries=tries, seq=0)
+            return _replace(step, attempts=attempts, seq=0)
         case UndoRetrying():
-            return _replace(step, tries=tries, seq=0, wake=_moment(step.wake, at))
+            return _replace(step, attempts=attempts, seq=0, wake=_moment(step.wake, at))
         case UndoWaiting():
-            return _replace(step, tries=tries, seq=0, until=_perhaps(step.until, at))
+            return _replace(step, attempts=attempts, seq=0, until=_perhaps(step.until, at))
         case UndoParked():
-            return _replace(step, tries=tries, seq=0, why=_reason(step.why))
+            return _replace(step, attempts=attempts, seq=0, why=_reason(step.why))
         case _:
             assert_never(step)
 
@@ -162,19 +164,19 @@ def _perhaps(moment: Moment | None, at: Moment) -> Moment | None:
 
 
 def _reason(why: ParkReason) -> ParkReason:
-    return why if why in (ParkReason.INPUT_CHANGED, ParkReason.PLAN_CHANGED) else ParkReason.ROW_REFUSED
+    return why if why in (ParkReason.INPUT_CHANGED, ParkReason.PLAN_CHANGED) else ParkReason.ROW_REJECTED
 
 
 def interchangeable(plan: Plan) -> tuple[tuple[StepId, ...], ...]:
     """The groups of steps that differ in nothing but their names."""
     groups: dict[tuple[object, ...], list[StepId]] = {}
     for planned in plan.steps:
-        if planned.width:  # its items go with it: it cannot be taken for another
+        if planned.concurrency:  # its items go with it: it cannot be taken for another
             continue
         built_upon = tuple(other.step for other in plan.steps if planned.step in other.after)
         likeness = (_replace(planned, step=StepId("")), built_upon)
         groups.setdefault(likeness, []).append(planned.step)
-    items = [[item_of(step, number) for number in range(MOST_ITEMS)] for step in plan.widths]
+    items = [[item_of(step, number) for number in range(MOST_ITEMS)] for step in plan.concurrencies]
     return tuple(tuple(group) for group in (*groups.values(), *items) if len(group) > 1)
 
 
@@ -187,7 +189,7 @@ def _with_twins_sorted(
         states = sorted((by_name.pop(name) for name in group if name in by_name), key=_but_for_its_name)
         for place, state in enumerate(states):
             by_name[group[place]] = _replace(state, step=group[place])
-    return (by_name[name] for name in in_order(plan, by_name) if name in by_name)
+    return (by_name[name] for name in plan_order(plan, by_name) if name in by_name)
 
 
 def _but_for_its_name(step: StepState) -> bytes:

@@ -14,12 +14,12 @@ from saga_fn.core.events import AbortRequested, Event, Started, StepSkipped, nam
 from saga_fn.core.explore.offers import OPERATOR_VERBS, events_for, variants
 from saga_fn.core.explore.shapes import LATER, NOW, cut_plan, steps_of
 from saga_fn.core.explore.view import interchangeable, view_of
+from saga_fn.core.facts import due
 from saga_fn.core.ids import StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, project
-from saga_fn.core.reading import due
 from saga_fn.core.state import SagaState, Skipped
 
 

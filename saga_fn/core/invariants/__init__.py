@@ -16,12 +16,6 @@ from saga_fn.core.invariants.branches import (
     i8_siblings_are_awaited_unless_declared_otherwise,
     i8_siblings_are_cut_short_where_that_is_declared,
 )
-from saga_fn.core.invariants.doubt import (
-    i9_a_doubt_is_settled_by_what_says_so,
-    i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
-    i9_what_can_be_found_out_is_before_anything_is_undone,
-    i9_what_may_have_run_is_settled_as_declared,
-)
 from saga_fn.core.invariants.edge import Edge, EdgeLaw, StateLaw
 from saga_fn.core.invariants.effects import effects_agree_with_the_state, needs_are_what_could_start
 from saga_fn.core.invariants.ends import (
@@ -57,6 +51,12 @@ from saga_fn.core.invariants.rollback import (
     i10_no_way_forward_after_an_undo,
 )
 from saga_fn.core.invariants.rows import i1_a_scan_finds_it, i1_the_row_keeps_the_tables_rules
+from saga_fn.core.invariants.unknown_outcome import (
+    i9_a_doubt_is_settled_by_what_says_so,
+    i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
+    i9_what_can_be_found_out_is_before_anything_is_undone,
+    i9_what_may_have_run_is_settled_as_declared,
+)
 from saga_fn.core.invariants.verbs import (
     i17_a_retry_is_of_the_step_it_names,
     i17_a_verb_is_for_the_state_that_the_operator_saw,

@@ -39,7 +39,7 @@ def i7_only_a_condition_passes_over(edge: Edge) -> bool:
 
 
 def _surely_not_run(was: StepState | None) -> bool:
-    return was is None or (isinstance(was, Retrying) and was.tries.doubt is Doubt.NONE)
+    return was is None or (isinstance(was, Retrying) and was.attempts.doubt is Doubt.NONE)
 
 
 def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaState) -> bool:

@@ -84,7 +84,7 @@ def begins_undo(was: StepState | None, now: StepState) -> bool:
 def brings_its_result(event: Event, was: StepState | None) -> bool:
     """Whether the event is the success of the execution that ran, or the answer of the probe that asked for it."""
     if isinstance(event, StepSucceeded):
-        return isinstance(was, Running) and (event.step, event.attempt) == (was.step, was.tries.attempt)
+        return isinstance(was, Running) and (event.step, event.attempt) == (was.step, was.attempts.attempt)
     if not isinstance(event, ProbeAnswered) or not event.done:
         return False
-    return isinstance(was, Probing) and (event.step, event.attempt) == (was.step, was.tries.probes)
+    return isinstance(was, Probing) and (event.step, event.attempt) == (was.step, was.attempts.probes)

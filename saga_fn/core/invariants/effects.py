@@ -15,11 +15,11 @@ from saga_fn.core.events import (
     StepFailed,
     StepSucceeded,
 )
+from saga_fn.core.facts import startable
 from saga_fn.core.invariants.edge import Edge, starts, stops
 from saga_fn.core.invariants.items import at_once
 from saga_fn.core.plan import OnUnknown
 from saga_fn.core.projection import project
-from saga_fn.core.reading import startable
 from saga_fn.core.state import Goal, Probing, Retrying, Running, Undoing, Unknown, is_executing
 
 _Result: TypeAlias = (
@@ -51,11 +51,11 @@ def effects_agree_with_the_state(edge: Edge) -> bool:
 def _asked_for(step: Running | Undoing | Probing) -> RunStep | RunCompensation | RunProbe:
     match step:
         case Running():
-            return RunStep(step.step, step.tries.attempt, step.tries.generation)
+            return RunStep(step.step, step.attempts.attempt, step.attempts.generation)
         case Undoing():
-            return RunCompensation(step.step, step.tries.attempt, step.seq, step.tries.generation)
+            return RunCompensation(step.step, step.attempts.attempt, step.seq, step.attempts.generation)
         case Probing():
-            return RunProbe(step.step, step.tries.probes, step.tries.generation)
+            return RunProbe(step.step, step.attempts.probes, step.attempts.generation)
         case _:
             assert_never(step)
 
@@ -72,17 +72,17 @@ def needs_are_what_could_start(edge: Edge) -> bool:
         for _, now in edge.steps
         if (
             isinstance(now, Unknown)
-            and max(now.tries.until, now.wake) <= edge.after.at
+            and max(now.attempts.may_run_until, now.wake) <= edge.after.at
             and edge.plan.step(now.step).on_unknown is not OnUnknown.PROBE
         )
         or (isinstance(now, Retrying) and now.wake <= edge.after.at)
     }
     could = waiting | set(startable(edge.plan, edge.after))
     asked = list(edge.moved.needs)
-    for step, width in edge.plan.widths.items():
+    for step, concurrency in edge.plan.concurrencies.items():
         items = {item for item in could if item != step and edge.plan.owner(item) == step}
         chosen = [item for item in asked if item in items]
-        if len(chosen) != min(len(items), max(0, width - at_once(edge.after, step))):
+        if len(chosen) != min(len(items), max(0, concurrency - at_once(edge.after, step))):
             return False
         could -= items
         asked = [item for item in asked if item not in items]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from saga_fn.core.events import AbortRequested, CompensationRequested, MarkedCompensated, RetryRequested
+from saga_fn.core.facts import owes_undo, startable
 from saga_fn.core.ids import StepId
 from saga_fn.core.invariants.edge import Edge, GoingForward
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import owes_undo, startable
 from saga_fn.core.state import (
     ENDS,
     Goal,
@@ -57,7 +57,8 @@ def _owed(plan: Plan, state: SagaState) -> set[StepId]:
     return {
         step.step
         for step in state.steps
-        if owes_undo(plan, step) or (isinstance(step, Unfinished) and (step.tries.doubt or step.tries.until > state.at))
+        if owes_undo(plan, step)
+        or (isinstance(step, Unfinished) and (step.attempts.doubt or step.attempts.may_run_until > state.at))
     }
 
 

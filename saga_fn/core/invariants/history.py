@@ -6,13 +6,13 @@ from saga_fn.core.events import EventReceived, Resumed, StepSkipped, Ticked, Wai
 from saga_fn.core.invariants.edge import Edge, Tried, Undo, brings_its_result, starts
 from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
 from saga_fn.core.state import (
-    Gathered,
+    FannedOut,
+    Joined,
     NotTaken,
     Probing,
     Running,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
     Undoing,
@@ -43,17 +43,17 @@ def _same_direction(was: StepState, now: StepState) -> bool:
 
 def _last_of(now: Running | Undoing | Probing, was: Tried) -> int:
     """The number of the last execution of that kind, as far as the state before knows it."""
-    return was.tries.probes if isinstance(now, Probing) else was.tries.attempt
+    return was.attempts.probes if isinstance(now, Probing) else was.attempts.attempt
 
 
 def i6_results_are_kept(edge: Edge) -> bool:
     """A result is recorded once, by the event that brought it for the execution that ran, and stays."""
     for was, now in edge.steps:
-        if isinstance(was, NotTaken | Gathered):
+        if isinstance(was, NotTaken | Joined):
             if now != was:
                 return False
-        elif isinstance(was, Spread):
-            if now not in (was, Gathered(was.step, was.items)):
+        elif isinstance(was, FannedOut):
+            if now not in (was, Joined(was.step, was.items)):
                 return False
         elif isinstance(was, Succeeded | Skipped | Undo):
             if not isinstance(now, Succeeded | Skipped | Undo) or now.seq != was.seq:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from saga_fn.core.ids import StepId, item_of, owner_of
 from saga_fn.core.invariants.edge import Edge, starts
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import Gathered, Goal, Running, SagaState, Spread, Undoing, is_done, is_executing
+from saga_fn.core.state import FannedOut, Goal, Joined, Running, SagaState, Undoing, is_done, is_executing
 
 
 def i7_items_belong_to_a_list(plan: Plan, state: SagaState) -> bool:
     """Every item is one of a step that has fanned out into so many; such a step is done, going forward, if its items are."""
     found = {step.step: step for step in state.steps}
-    spreads = {step.step: step for step in state.steps if isinstance(step, Spread | Gathered)}
+    spreads = {step.step: step for step in state.steps if isinstance(step, FannedOut | Joined)}
     every = {item_of(step, number) for step, spread in spreads.items() for number in range(spread.items)}
     items = {step for step in found if step not in plan.index}
     forward = state.goal in (Goal.FORWARD, Goal.COMPLETED)
     return items <= every and not any(
-        forward and isinstance(spread, Gathered) and not is_done(found.get(item_of(step, number)))
+        forward and isinstance(spread, Joined) and not is_done(found.get(item_of(step, number)))
         for step, spread in spreads.items()
         for number in range(spread.items)
     )
@@ -27,7 +27,11 @@ def i15_no_more_items_at_once_than_declared(edge: Edge) -> bool:
     started = {
         edge.plan.owner(now.step) for was, now in edge.steps if isinstance(now, Running | Undoing) and starts(was, now)
     }
-    return all(at_once(edge.after, step) <= width for step, width in edge.plan.widths.items() if step in started)
+    return all(
+        at_once(edge.after, step) <= concurrency
+        for step, concurrency in edge.plan.concurrencies.items()
+        if step in started
+    )
 
 
 def at_once(state: SagaState, owner: StepId) -> int:

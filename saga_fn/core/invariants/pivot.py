@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from saga_fn.core.events import AbortRequested, ProbeAnswered, StepSucceeded
+from saga_fn.core.facts import find, past_pivot
 from saga_fn.core.invariants.edge import Edge, Undo, begins_undo
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import find, past_pivot
-from saga_fn.core.state import Doubt, Exhausted, Goal, Parked, Probing, Retrying, Running, SagaState, Succeeded, Unknown
+from saga_fn.core.state import (
+    Doubt,
+    FailedForGood,
+    Goal,
+    Parked,
+    Probing,
+    Retrying,
+    Running,
+    SagaState,
+    Succeeded,
+    Unknown,
+)
 
 
 def i10_nothing_is_undone_past_the_pivot(plan: Plan, state: SagaState) -> bool:
@@ -14,7 +25,7 @@ def i10_nothing_is_undone_past_the_pivot(plan: Plan, state: SagaState) -> bool:
     if not past_pivot(plan, state):
         return True
     return state.goal in (Goal.FORWARD, Goal.COMPLETED, Goal.FAILED) and not any(
-        isinstance(step, Undo | Exhausted) and not (state.goal is Goal.FAILED and isinstance(step, Exhausted))
+        isinstance(step, Undo | FailedForGood) and not (state.goal is Goal.FAILED and isinstance(step, FailedForGood))
         for step in state.steps
     )
 
@@ -43,5 +54,5 @@ def the_pivot_says_so(edge: Edge) -> bool:
     if edge.before.goal not in (Goal.ROLLBACK, Goal.HALT) or edge.plan.pivot is None:
         return False
     pivot = find(edge.after, edge.plan.pivot)
-    in_doubt = isinstance(pivot, Parked) and pivot.tries.doubt is not Doubt.NONE
+    in_doubt = isinstance(pivot, Parked) and pivot.attempts.doubt is not Doubt.NONE
     return in_doubt or (isinstance(pivot, Succeeded) and isinstance(edge.event, StepSucceeded | ProbeAnswered))

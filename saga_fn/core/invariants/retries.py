@@ -23,7 +23,7 @@ from saga_fn.core.plan import OnUnknown
 from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
 from saga_fn.core.state import (
     Doubt,
-    Exhausted,
+    FailedForGood,
     Parked,
     ParkReason,
     Probing,
@@ -52,28 +52,32 @@ def i15_attempts_stay_within_the_policy(edge: Edge) -> bool:
         case CompensationFailed(step=step):
             retry = edge.plan.step(step).undo_retry
             undone = [now for _, now in edge.steps if now.step == step and isinstance(now, Undoing | UndoRetrying)]
-            return all(_fits(retry, now.tries.failures, now.tries.since, _begins(edge, now)) for now in undone)
+            return all(
+                _fits(retry, now.attempts.failures, now.attempts.first_attempt_at, _begins(edge, now)) for now in undone
+            )
         case _:
             return True
 
 
 def _is_granted(edge: Edge, event: StepFailed, now: Running | Retrying) -> bool:
     """Whether its retry policy grants the next attempt, or the budget for what may have run, where that serves."""
-    planned, tries = edge.plan.step(event.step), now.tries
+    planned, attempts = edge.plan.step(event.step), now.attempts
     if event.kind not in (FailureKind.ERROR, FailureKind.UNKNOWN):
         return False
     by_policy = event.kind is FailureKind.ERROR
-    in_doubt = planned.on_unknown is OnUnknown.REPEAT and tries.doubt is not Doubt.NONE
+    in_doubt = planned.on_unknown is OnUnknown.REPEAT and attempts.doubt is not Doubt.NONE
     in_doubt = in_doubt or (event.after is not None and not planned.own_retry)
     begins = _begins(edge, now)
-    return (by_policy and _fits(planned.retry, tries.failures, tries.since, begins)) or (
-        in_doubt and _fits(planned.unknown_retry, tries.doubts, tries.doubted, begins)
+    return (by_policy and _fits(planned.retry, attempts.failures, attempts.first_attempt_at, begins)) or (
+        in_doubt and _fits(planned.unknown_retry, attempts.doubts, attempts.doubted, begins)
     )
 
 
-def _fits(retry: RetrySchedule, failures: int, since: Moment, begins: Moment) -> bool:
+def _fits(retry: RetrySchedule, failures: int, first_attempt_at: Moment, begins: Moment) -> bool:
     """Whether one more attempt, which begins then, is within the policy."""
-    return failures < retry.attempts and not (retry.within and since and begins - since > retry.within)
+    return failures < retry.attempts and not (
+        retry.within and first_attempt_at and begins - first_attempt_at > retry.within
+    )
 
 
 def i15_what_is_parked_goes_on_by_a_person(edge: Edge) -> bool:
@@ -85,7 +89,7 @@ def i15_what_is_parked_goes_on_by_a_person(edge: Edge) -> bool:
     if is_verb(edge.event):
         return True
     return all(
-        (isinstance(now, Parked | Exhausted | Undo) if isinstance(was, Parked) else isinstance(now, UndoParked))
+        (isinstance(now, Parked | FailedForGood | Undo) if isinstance(was, Parked) else isinstance(now, UndoParked))
         or (was.why is ParkReason.PLAN_CHANGED and isinstance(edge.event, PlanChanged))
         for was, now in edge.steps
         if isinstance(was, Parked | UndoParked)
@@ -121,7 +125,7 @@ def i15_only_what_was_alone_is_a_crash_loop(edge: Edge) -> bool:
     if isinstance(edge.event, SagaParked):
         return True
     return all(
-        isinstance(was, Parked | UndoParked) or (isinstance(edge.event, Resumed) and edge.before.alone)
+        isinstance(was, Parked | UndoParked) or (isinstance(edge.event, Resumed) and edge.before.isolated)
         for was, now in edge.steps
         if isinstance(now, Parked | UndoParked) and now.why is ParkReason.CRASH_LOOP
     )
@@ -134,10 +138,10 @@ def i15_what_may_run_on_is_waited_for(edge: Edge) -> bool:
     """
     ended = edge.event.stopped if edge.before.ended and takes_up(edge.event) else ()
     return all(
-        now.tries.until == was.tries.until or was.step in ended
+        now.attempts.may_run_until == was.attempts.may_run_until or was.step in ended
         for was, now in edge.steps
         if isinstance(was, Tried)
-        and was.tries.until > edge.after.at
+        and was.attempts.may_run_until > edge.after.at
         and isinstance(now, Tried)
         and isinstance(now, Undo) is isinstance(was, Undo)
     )
@@ -148,7 +152,7 @@ def _probes_within_the_policy(edge: Edge, step: StepId) -> bool:
     for _, now in edge.steps:
         if now.step == step and isinstance(now, Unknown | Probing):
             begins = now.wake if isinstance(now, Unknown) else edge.after.at
-            late = retry.within and now.since and begins - now.since > retry.within
+            late = retry.within and now.first_attempt_at and begins - now.first_attempt_at > retry.within
             if late or now.failures >= retry.attempts:
                 return False
     return True
@@ -171,6 +175,6 @@ def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
         turned = isinstance(was, Retrying | Unknown) and isinstance(now, Undoing)
         wake = was.wake if isinstance(was, Retrying | UndoRetrying | Unknown) and not turned else Moment(0)
         early = wake > edge.after.at and not isinstance(edge.event, RetryRequested | CompensationRequested)
-        if early or was.tries.until > edge.after.at:
+        if early or was.attempts.may_run_until > edge.after.at:
             return False
     return True

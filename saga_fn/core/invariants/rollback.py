@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from saga_fn.core.events import CompensationSucceeded, MarkedCompensated, RetryRequested
-from saga_fn.core.invariants.doubt import may_have_run
+from saga_fn.core.facts import owes_undo
 from saga_fn.core.invariants.edge import Edge, GoingForward, Undo, begins_undo, brings_its_result, starts
 from saga_fn.core.invariants.pivot import the_pivot_says_so
+from saga_fn.core.invariants.unknown_outcome import may_have_run
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import owes_undo
 from saga_fn.core.state import (
     Goal,
     Retrying,
@@ -61,7 +61,7 @@ def i9_in_reverse_order(edge: Edge) -> bool:
         not any(
             isinstance(built, Running | Retrying)
             or owes_undo(edge.plan, built)
-            or (isinstance(built, Unfinished) and built.tries.until > edge.after.at)
+            or (isinstance(built, Unfinished) and built.attempts.may_run_until > edge.after.at)
             for built in edge.after.steps
             if edge.plan.owner(built.step) in edge.plan.descendants[edge.plan.owner(now.step)]
         )
@@ -88,7 +88,7 @@ def _is_at_rest(edge: Edge, was: StepState | None) -> bool:
     if not isinstance(was, UndoFailed | UndoRetrying | UndoWaiting | UndoParked):
         return False
     ended = edge.event.stopped if isinstance(edge.event, MarkedCompensated) else ()
-    return was.tries.until <= edge.after.at or was.step in ended
+    return was.attempts.may_run_until <= edge.after.at or was.step in ended
 
 
 def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:

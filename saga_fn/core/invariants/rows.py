@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from saga_fn.core.facts import startable
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason, project
-from saga_fn.core.reading import startable
 from saga_fn.core.state import (
     Parked,
     Probing,

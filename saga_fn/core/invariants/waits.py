@@ -26,7 +26,7 @@ def i13_a_named_event_is_taken_once(edge: Edge) -> bool:
         if isinstance(now, Succeeded) and now != was and edge.plan.step(now.step).kind is StepKind.EVENT:
             has[now.seq] += not isinstance(edge.event, WaitDefaulted) or edge.event.step != now.step
         elif isinstance(now, Undoing | UndoRetrying) and _was_waiting(edge, was):
-            has[now.tries.generation] += 1
+            has[now.attempts.generation] += 1
     void = Counter(e.seq for e in edge.before.buffered if e.expires is not None and e.expires <= edge.after.at)
     return not has - had and not had - has - void
 
@@ -80,11 +80,11 @@ def i14_what_is_due_fires(edge: Edge) -> bool:
 
 def i14_nothing_begins_before_its_saga(edge: Edge) -> bool:
     """A saga that is to begin later has begun nothing yet."""
-    return edge.after.begins <= edge.after.at or not edge.after.steps
+    return edge.after.begins_at <= edge.after.at or not edge.after.steps
 
 
 def i14_only_a_person_brings_a_beginning_forward(edge: Edge) -> bool:
     """A saga that is to begin later does so then, unless somebody asks for it earlier."""
-    if edge.before.begins <= edge.after.at or edge.after.ended:
+    if edge.before.begins_at <= edge.after.at or edge.after.ended:
         return True
-    return edge.after.begins == edge.before.begins or isinstance(edge.event, BeginRequested)
+    return edge.after.begins_at == edge.before.begins_at or isinstance(edge.event, BeginRequested)

@@ -9,15 +9,15 @@ from msgspec.structs import replace
 from saga_fn.core.ids import Moment
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.state import Doubt, Probing, Running, Tries, Unknown
+from saga_fn.core.state import Attempts, Doubt, Probing, Running, Unknown
 
 _PAST: Final = Moment(0)
-_Tried = TypeVar("_Tried", Tries, Probing)
+_Tried = TypeVar("_Tried", Attempts, Probing)
 
 
-def next_attempt(tries: Tries) -> Tries:
+def next_attempt(attempts: Attempts) -> Attempts:
     """The tries with one more execution."""
-    return replace(tries, attempt=tries.attempt + 1, until=_PAST)
+    return replace(attempts, attempt=attempts.attempt + 1, may_run_until=_PAST)
 
 
 def failed(tried: _Tried) -> _Tried:
@@ -25,46 +25,46 @@ def failed(tried: _Tried) -> _Tried:
     return replace(tried, failures=tried.failures + 1)
 
 
-def doubtful(tries: Tries) -> Tries:
+def doubtful(attempts: Attempts) -> Attempts:
     """The tries of what may have run."""
-    return replace(tries, doubt=max(tries.doubt, Doubt.MAY_HAVE_RUN))
+    return replace(attempts, doubt=max(attempts.doubt, Doubt.MAY_HAVE_RUN))
 
 
-def doubted(fold: Fold, tries: Tries) -> Tries:
+def doubted(fold: Fold, attempts: Attempts) -> Attempts:
     """The tries with one more failure that counts against the budget for what may have run; it runs from the first."""
-    return replace(tries, doubts=tries.doubts + 1, doubted=tries.doubted or fold.at)
+    return replace(attempts, doubts=attempts.doubts + 1, doubted=attempts.doubted or fold.at)
 
 
-def fresh(tries: Tries) -> Tries:
+def fresh(attempts: Attempts) -> Attempts:
     """The tries as a person's wish to try again leaves them: with a fresh count and a fresh budget."""
-    return replace(tries, failures=0, since=_PAST, doubts=0, doubted=_PAST)
+    return replace(attempts, failures=0, first_attempt_at=_PAST, doubts=0, doubted=_PAST)
 
 
 def cut_short(step: Running, until: Moment = _PAST) -> Unknown:
     """The step once its execution was taken from it, which may go on until then."""
-    return Unknown(step.step, replace(doubtful(step.tries), until=until))
+    return Unknown(step.step, replace(doubtful(step.attempts), may_run_until=until))
 
 
 def delay(
-    fold: Fold, retry: RetrySchedule, tried: Tries | Probing, draw: float = 0.0, wish: int | None = None
+    fold: Fold, retry: RetrySchedule, tried: Attempts | Probing, jitter_draw: float = 0.0, wish: int | None = None
 ) -> int | None:
     """How long to wait after this failure; None if there is to be no further attempt."""
-    spent = fold.at - tried.since if tried.since else 0
-    return retry.delay_after(tried.failures, draw=draw, spent=spent, wish=wish)
+    spent = fold.at - tried.first_attempt_at if tried.first_attempt_at else 0
+    return retry.delay_after(tried.failures, jitter_draw=jitter_draw, spent=spent, wish=wish)
 
 
 def delay_in_doubt(
-    fold: Fold, retry: RetrySchedule, tries: Tries, draw: float = 0.0, wish: int | None = None
+    fold: Fold, retry: RetrySchedule, attempts: Attempts, jitter_draw: float = 0.0, wish: int | None = None
 ) -> int | None:
     """The same by the budget for what may have run."""
-    return retry.delay_after(tries.doubts, draw=draw, spent=fold.at - tries.doubted, wish=wish)
+    return retry.delay_after(attempts.doubts, jitter_draw=jitter_draw, spent=fold.at - attempts.doubted, wish=wish)
 
 
-def begun(fold: Fold, tries: Tries, retry: RetrySchedule) -> Tries:
+def begun(fold: Fold, attempts: Attempts, retry: RetrySchedule) -> Attempts:
     """The tries with the time when their first attempt began, if there is a budget that runs from it."""
-    return replace(tries, since=fold.at) if retry.within and not tries.since else tries
+    return replace(attempts, first_attempt_at=fold.at) if retry.within and not attempts.first_attempt_at else attempts
 
 
-def soonest(fold: Fold, tries: Tries) -> Moment:
+def soonest(fold: Fold, attempts: Attempts) -> Moment:
     """When the next attempt may start: now, or when the one before is certain to have stopped."""
-    return Moment(max(fold.at, tries.until))
+    return Moment(max(fold.at, attempts.may_run_until))

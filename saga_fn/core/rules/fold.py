@@ -16,11 +16,12 @@ from saga_fn.core.effects import (
     Transition,
     Write,
 )
+from saga_fn.core.event_matching import defaulting
 from saga_fn.core.events import Binding, Event, carries_inputs, is_from_outside
+from saga_fn.core.facts import due, needs_owner
+from saga_fn.core.fan_out import plan_order
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.items import in_order
 from saga_fn.core.plan import Plan
-from saga_fn.core.reading import due, needs_owner
 from saga_fn.core.state import (
     Buffered,
     Goal,
@@ -32,7 +33,6 @@ from saga_fn.core.state import (
     execution_of,
     is_executing,
 )
-from saga_fn.core.waiting import defaulting
 
 _Execution: TypeAlias = Running | Undoing | Probing
 _Executing = TypeVar("_Executing", Running, Undoing, Probing)
@@ -58,10 +58,10 @@ class Fold:
         self.goal: Goal = before.goal
         self.steps: dict[StepId, StepState] = {step.step: step for step in before.steps}
         self.events: tuple[int, ...] = before.events
-        self.latest: int = before.latest
-        self.crashes = 0
-        self.alone = False
-        self.begins: Moment = before.begins
+        self.latest_event_seq: int = before.latest_event_seq
+        self.failed_takeovers = 0
+        self.isolated = False
+        self.begins_at: Moment = before.begins_at
         self.deadline: Moment | None = before.deadline
         self.buffered: tuple[Buffered, ...] = before.buffered
 
@@ -84,12 +84,12 @@ class Fold:
             rev=self.rev,
             at=self.at,
             goal=self.goal,
-            steps=tuple([self.steps[step] for step in in_order(self.plan, self.steps) if step in self.steps]),
+            steps=tuple([self.steps[step] for step in plan_order(self.plan, self.steps) if step in self.steps]),
             events=self.events,
-            latest=self.latest,
-            crashes=self.crashes,
-            alone=self.alone,
-            begins=self.begins,
+            latest_event_seq=self.latest_event_seq,
+            failed_takeovers=self.failed_takeovers,
+            isolated=self.isolated,
+            begins_at=self.begins_at,
             deadline=self.deadline,
             buffered=self.buffered,
         )
@@ -118,10 +118,10 @@ def _is_same(step: _Execution, other: _Execution | None) -> bool:
 def _run(step: _Execution) -> Action:
     match step:
         case Running():
-            return RunStep(step.step, step.tries.attempt, step.tries.generation)
+            return RunStep(step.step, step.attempts.attempt, step.attempts.generation)
         case Undoing():
-            return RunCompensation(step.step, step.tries.attempt, step.seq, step.tries.generation)
+            return RunCompensation(step.step, step.attempts.attempt, step.seq, step.attempts.generation)
         case Probing():
-            return RunProbe(step.step, step.tries.probes, step.tries.generation)
+            return RunProbe(step.step, step.attempts.probes, step.attempts.generation)
         case _:
             assert_never(step)

@@ -7,15 +7,16 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable, Until
+from saga_fn.core.facts import next_steps, settled_from, to_probe
+from saga_fn.core.fan_out import ConcurrencySlots, item_count
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.items import Places, item_count
-from saga_fn.core.reading import looked_into, next_steps, to_probe
 from saga_fn.core.rules.attempts import begun, next_attempt
 from saga_fn.core.rules.fan_out import bind_item, gather, spread
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.waits import begin_waits
 from saga_fn.core.state import (
     DONE,
+    Attempts,
     Goal,
     NotTaken,
     Parked,
@@ -23,28 +24,27 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     StepState,
-    Tries,
     Unknown,
 )
 
 
 def go_forward(fold: Fold) -> tuple[StepId, ...]:
     """Start what can start, and end if all is done. Gives the steps that lack nothing but their input."""
-    if fold.begins:
-        if fold.begins > fold.at:
+    if fold.begins_at:
+        if fold.begins_at > fold.at:
             return ()
-        fold.begins = Moment(0)
+        fold.begins_at = Moment(0)
     plan = fold.plan
     inputs = {binding.step: binding for binding in fold.inputs}
     while True:
-        if plan.widths:
+        if plan.concurrencies:
             gather(fold)
         if plan.waits:
             begin_waits(fold, inputs)
         needs, opened = _start(fold, inputs)
         if not opened:
             break
-    steps = len(plan.steps) + (item_count(fold.steps.values()) if plan.widths else 0)
+    steps = len(plan.steps) + (item_count(fold.steps.values()) if plan.concurrencies else 0)
     if len(fold.steps) == steps and DONE.issuperset(map(type, fold.steps.values())):
         fold.goal = Goal.COMPLETED
     return tuple(needs)
@@ -55,58 +55,58 @@ def _start(fold: Fold, inputs: dict[StepId, Binding]) -> tuple[list[StepId], boo
     needs: list[StepId] = []
     opened = False
     ready = [
-        (step.step, step.tries)
+        (step.step, step.attempts)
         for step in fold.steps.values()
-        if (type(step) is Unknown and looked_into(step) <= fold.at and not to_probe(step, fold.plan))
+        if (type(step) is Unknown and settled_from(step) <= fold.at and not to_probe(step, fold.plan))
         or (type(step) is Retrying and step.wake <= fold.at)
     ]
-    ready += [(step, Tries()) for step in next_steps(fold.plan, fold.steps)]
-    places = Places(fold.plan, fold.steps.values()) if fold.plan.widths else None
-    for step, tries in ready:
+    ready += [(step, Attempts()) for step in next_steps(fold.plan, fold.steps)]
+    places = ConcurrencySlots(fold.plan, fold.steps.values()) if fold.plan.concurrencies else None
+    for step, attempts in ready:
         if places is not None and not places.take(step):
             continue
         binding = inputs.get(step)
         if binding is None:
             needs.append(step)
         else:
-            bound = _bind(fold, step, tries, binding)
+            bound = _bind(fold, step, attempts, binding)
             fold.put(bound)
             opened = opened or type(bound) is not Running
     return needs, opened
 
 
-def _bind(fold: Fold, step: StepId, tries: Tries, binding: Binding) -> StepState:
+def _bind(fold: Fold, step: StepId, attempts: Attempts, binding: Binding) -> StepState:
     match binding:
         case Bound(digest=digest):
-            if fold.plan.widths and fold.plan.owner(step) in fold.plan.widths:
-                return bind_item(fold, step, tries, digest)
-            return _bind_step(fold, step, tries, digest)
+            if fold.plan.concurrencies and fold.plan.owner(step) in fold.plan.concurrencies:
+                return bind_item(fold, step, attempts, digest)
+            return _bind_step(fold, step, attempts, digest)
         case Declined():
             if not fold.plan.step(step).conditional or step not in fold.plan.index:
-                return Parked(step, tries, ParkReason.INPUT_FAILED)
-            if tries.doubt or (tries.digest and tries.events == len(fold.events)):
-                return Parked(step, tries, ParkReason.INPUT_CHANGED)
+                return Parked(step, attempts, ParkReason.INPUT_FAILED)
+            if attempts.doubt or (attempts.digest and attempts.events == len(fold.events)):
+                return Parked(step, attempts, ParkReason.INPUT_CHANGED)
             return NotTaken(step)
         case BoundEach(items=items, digest=digest):
-            return spread(fold, step, tries, items, digest)
+            return spread(fold, step, attempts, items, digest)
         case Unbindable(unreadable=True):
-            return Parked(step, tries, ParkReason.PAYLOAD_UNREADABLE)
+            return Parked(step, attempts, ParkReason.PAYLOAD_UNREADABLE)
         case Unbindable() | Until():
-            return Parked(step, tries, ParkReason.INPUT_FAILED)
+            return Parked(step, attempts, ParkReason.INPUT_FAILED)
         case _:
             assert_never(binding)
 
 
-def _bind_step(fold: Fold, step: StepId, tries: Tries, digest: Digest) -> StepState:
+def _bind_step(fold: Fold, step: StepId, attempts: Attempts, digest: Digest) -> StepState:
     """A repeat has the input of the attempt before it, unless an event that came since made another of it.
 
     A step that may have run keeps its old input. A success with a new one would not tell whether the old attempt ran.
     """
     seen = len(fold.events)
-    if tries.digest not in (b"", digest):
-        if tries.doubt or tries.events == seen:
-            return Parked(step, tries, ParkReason.INPUT_CHANGED)
-        tries = replace(tries, generation=tries.generation + 1)
+    if attempts.digest not in (b"", digest):
+        if attempts.doubt or attempts.events == seen:
+            return Parked(step, attempts, ParkReason.INPUT_CHANGED)
+        attempts = replace(attempts, generation=attempts.generation + 1)
     if fold.plan.budgets:
-        tries = begun(fold, tries, fold.plan.step(step).retry)
-    return Running(step, next_attempt(replace(tries, digest=digest, events=seen)))
+        attempts = begun(fold, attempts, fold.plan.step(step).retry)
+    return Running(step, next_attempt(replace(attempts, digest=digest, events=seen)))

@@ -8,17 +8,19 @@ from msgspec.structs import replace
 
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import AbortRequested, MarkedCompensated, RetryRequested, StepSkipped
+from saga_fn.core.facts import next_steps, owes_undo, startable, to_ask, to_probe
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnUnknown
-from saga_fn.core.reading import next_steps, owes_undo, startable, to_ask, to_probe
 from saga_fn.core.rules.attempts import cut_short, fresh, soonest
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import is_past, waiting_pivot
 from saga_fn.core.rules.plan_change import out_of_order
 from saga_fn.core.state import (
-    Exhausted,
-    Gathered,
+    Attempts,
+    FailedForGood,
+    FannedOut,
     Goal,
+    Joined,
     NotTaken,
     Parked,
     ParkReason,
@@ -28,10 +30,8 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
-    Tries,
     UndoFailed,
     Undoing,
     Undone,
@@ -73,9 +73,9 @@ def stopped(state: SagaState, steps: tuple[StepId, ...]) -> SagaState:
 
 
 def _not_held(step: StepState) -> StepState:
-    if not isinstance(step, Unknown | Exhausted | UndoFailed):  # what an abort leaves
+    if not isinstance(step, Unknown | FailedForGood | UndoFailed):  # what an abort leaves
         return step
-    return replace(step, tries=replace(step.tries, until=Moment(0)))
+    return replace(step, attempts=replace(step.attempts, may_run_until=Moment(0)))
 
 
 def retry_requested(fold: Fold, event: RetryRequested) -> Rejection | None:
@@ -120,23 +120,23 @@ def _again(fold: Fold, step: StepState) -> StepState:
     if fold.goal is Goal.ROLLBACK and to_ask(step, fold.plan):
         return step  # nothing is tried again on the way back
     if isinstance(step, Unfinished) and _is_settled_otherwise(fold, step):
-        return Unknown(step.step, fresh(step.tries))  # not repeated blindly, whoever wishes it
+        return Unknown(step.step, fresh(step.attempts))  # not repeated blindly, whoever wishes it
     match step:
-        case Parked(tries=tries, why=ParkReason.INPUT_CHANGED) if fold.plan.owner(step.step) == step.step:
+        case Parked(attempts=attempts, why=ParkReason.INPUT_CHANGED) if fold.plan.owner(step.step) == step.step:
             # The other input is accepted now; a new generation keeps the old idempotency key out of it.
-            tries = replace(tries, digest=Digest(b""), generation=tries.generation + 1)
-            return Retrying(step.step, fresh(tries), soonest(fold, tries))
-        case Parked(tries=tries) | Retrying(tries=tries):
-            return Retrying(step.step, fresh(tries), soonest(fold, tries))
-        case Exhausted(tries=tries) if fold.before.ended:
-            return Retrying(step.step, fresh(tries), soonest(fold, tries))
-        case Unknown(tries=tries) if fold.before.ended:
-            return Unknown(step.step, fresh(tries))
+            attempts = replace(attempts, digest=Digest(b""), generation=attempts.generation + 1)
+            return Retrying(step.step, fresh(attempts), soonest(fold, attempts))
+        case Parked(attempts=attempts) | Retrying(attempts=attempts):
+            return Retrying(step.step, fresh(attempts), soonest(fold, attempts))
+        case FailedForGood(attempts=attempts) if fold.before.ended:
+            return Retrying(step.step, fresh(attempts), soonest(fold, attempts))
+        case Unknown(attempts=attempts) if fold.before.ended:
+            return Unknown(step.step, fresh(attempts))
         case UndoRetrying() | UndoParked():
             return _undo_again(fold, step)
-        case Running() | Unknown() | Exhausted() | Probing() | Undoing() | UndoFailed():
+        case Running() | Unknown() | FailedForGood() | Probing() | Undoing() | UndoFailed():
             return step
-        case Succeeded() | Skipped() | NotTaken() | Spread() | Gathered() | Undone():
+        case Succeeded() | Skipped() | NotTaken() | FannedOut() | Joined() | Undone():
             return step
         case Waiting() | Sleeping() | UndoWaiting():
             return step
@@ -145,12 +145,12 @@ def _again(fold: Fold, step: StepState) -> StepState:
 
 
 def _undo_again(fold: Fold, step: UndoRetrying | UndoParked | UndoFailed) -> UndoRetrying:
-    return UndoRetrying(step.step, step.seq, fresh(step.tries), soonest(fold, step.tries))
+    return UndoRetrying(step.step, step.seq, fresh(step.attempts), soonest(fold, step.attempts))
 
 
 def _is_settled_otherwise(fold: Fold, step: Unfinished) -> bool:
     """Whether the step waits, may have run, and is not to be repeated before that is settled."""
-    if not step.tries.doubt or fold.plan.step(step.step).on_unknown not in (OnUnknown.PROBE, OnUnknown.UNDO):
+    if not step.attempts.doubt or fold.plan.step(step.step).on_unknown not in (OnUnknown.PROBE, OnUnknown.UNDO):
         return False
     return fold.before.ended or isinstance(step, Parked | Unknown)
 
@@ -162,7 +162,7 @@ def compensation_requested(fold: Fold) -> Rejection | None:
     asked = [step for step in fold.before.steps if to_ask(step, fold.plan)]
     for left in (*asked, waiting_pivot(fold)):
         if left is not None:  # whatever it has done, a person decides to turn back
-            fold.put(Exhausted(left.step, left.tries))
+            fold.put(FailedForGood(left.step, left.attempts))
     if fold.goal is Goal.FORWARD:
         fold.goal = Goal.ROLLBACK
         return None
@@ -185,7 +185,7 @@ def marked_compensated(fold: Fold, event: MarkedCompensated) -> Rejection | None
     found = fold.steps.get(event.step)
     if not isinstance(found, UndoFailed | UndoRetrying | UndoWaiting | UndoParked):
         return Rejection(Refusal.NOT_UNDOING, event.step)
-    if found.tries.until > fold.at:
+    if found.attempts.may_run_until > fold.at:
         return Rejection(Refusal.MAY_STILL_RUN, event.step)
     fold.put(Undone(event.step, found.seq))
     fold.goal = Goal.ROLLBACK
@@ -194,12 +194,12 @@ def marked_compensated(fold: Fold, event: MarkedCompensated) -> Rejection | None
 
 def begin_requested(fold: Fold) -> Rejection | None:
     """The saga begins now, and its deadline counts from now."""
-    early = fold.begins - fold.at
+    early = fold.begins_at - fold.at
     if early <= 0:
         return Rejection(Refusal.ALREADY_BEGUN)
     if fold.deadline is not None:
         fold.deadline = Moment(fold.deadline - early)
-    fold.begins = fold.at
+    fold.begins_at = fold.at
     return None
 
 
@@ -210,18 +210,18 @@ def abort_requested(fold: Fold, event: AbortRequested) -> None:
             case Running():
                 fold.put(cut_short(step, event.until))
             case Undoing():
-                fold.put(UndoFailed(step.step, step.seq, replace(step.tries, until=event.until)))
+                fold.put(UndoFailed(step.step, step.seq, replace(step.attempts, may_run_until=event.until)))
             case UndoRetrying() | UndoWaiting() | UndoParked():
-                fold.put(UndoFailed(step.step, step.seq, step.tries))
+                fold.put(UndoFailed(step.step, step.seq, step.attempts))
             case Retrying() | Parked():
-                fold.put(Exhausted(step.step, step.tries))
+                fold.put(FailedForGood(step.step, step.attempts))
             case Waiting() | Sleeping():
-                fold.put(Exhausted(step.step, Tries()))
+                fold.put(FailedForGood(step.step, Attempts()))
             case Probing():
-                fold.put(Unknown(step.step, step.tries))
-            case Unknown() | Exhausted() | UndoFailed() | Undone():
+                fold.put(Unknown(step.step, step.attempts))
+            case Unknown() | FailedForGood() | UndoFailed() | Undone():
                 pass
-            case Succeeded() | Skipped() | NotTaken() | Spread() | Gathered():
+            case Succeeded() | Skipped() | NotTaken() | FannedOut() | Joined():
                 pass
             case _:
                 assert_never(step)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from saga_fn.core.events import Resumed, SagaParked
-from saga_fn.core.reading import needs_owner, startable, to_ask, to_probe, undoable
+from saga_fn.core.facts import needs_owner, startable, to_ask, to_probe, undoable
 from saga_fn.core.rules import pivot
 from saga_fn.core.rules.attempts import cut_short
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.rollback import first_undo
-from saga_fn.core.rules.waits import fire
+from saga_fn.core.rules.waits import fire_timers
 from saga_fn.core.state import (
-    Exhausted,
+    Attempts,
+    FailedForGood,
     Goal,
     Parked,
     ParkReason,
@@ -18,7 +19,6 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     Sleeping,
-    Tries,
     Undoing,
     UndoParked,
     UndoRetrying,
@@ -33,26 +33,26 @@ CRASH_LIMIT = 3
 
 def resumed(fold: Fold, event: Resumed) -> None:
     """The new owner finds lost what the one before was running, and whatever has come due."""
-    fold.crashes = fold.before.crashes
-    fold.alone = event.alone
+    fold.failed_takeovers = fold.before.failed_takeovers
+    fold.isolated = event.isolated
     if event.takeover and needs_owner(fold.before):
-        fold.crashes += 1
-        if fold.crashes >= CRASH_LIMIT and fold.before.alone:
+        fold.failed_takeovers += 1
+        if fold.failed_takeovers >= CRASH_LIMIT and fold.before.isolated:
             _park(fold, ParkReason.CRASH_LOOP)
             return
     _lose_executions(fold)
-    fire(fold)
+    fire_timers(fold)
 
 
 def handed_back(fold: Fold) -> None:
     """The executions that were running are lost; that is no crash, nor progress."""
-    fold.crashes = fold.before.crashes
+    fold.failed_takeovers = fold.before.failed_takeovers
     _lose_executions(fold)
 
 
 def accompanied(fold: Fold) -> None:
     """A crash may be another's fault from now on; that is no progress."""
-    fold.crashes = fold.before.crashes
+    fold.failed_takeovers = fold.before.failed_takeovers
 
 
 def saga_parked(fold: Fold, event: SagaParked) -> None:
@@ -65,23 +65,23 @@ def _park(fold: Fold, why: ParkReason) -> None:
     if fold.goal is not Goal.FORWARD:  # its probe may be what is wrong with the saga
         for step in tuple(fold.steps.values()):
             if to_probe(step, fold.plan):
-                fold.put(Parked(step.step, step.tries, why))
-    pivot.mind(fold)
+                fold.put(Parked(step.step, step.attempts, why))
+    pivot.enforce_pivot(fold)
     if (
         fold.goal is not Goal.FORWARD
     ):  # what is given up now is to be undone by the person's word alone, as all the rest
         for step in tuple(fold.steps.values()):
             if isinstance(step, Parked) and not to_ask(step, fold.plan):
-                fold.put(Exhausted(step.step, step.tries))
+                fold.put(FailedForGood(step.step, step.attempts))
     for step in tuple(fold.steps.values()):
         if isinstance(step, Unknown | Retrying) and fold.goal is Goal.FORWARD:
-            fold.put(Parked(step.step, step.tries, why))
+            fold.put(Parked(step.step, step.attempts, why))
         elif isinstance(step, Waiting | Sleeping):
-            fold.put(Parked(step.step, Tries(), why, step if why is ParkReason.PLAN_CHANGED else None))
+            fold.put(Parked(step.step, Attempts(), why, step if why is ParkReason.PLAN_CHANGED else None))
         elif isinstance(step, UndoRetrying | UndoWaiting):
-            fold.put(UndoParked(step.step, step.seq, step.tries, why))
+            fold.put(UndoParked(step.step, step.seq, step.attempts, why))
     for unstarted in startable(fold.plan, fold.draft()):
-        fold.put(Parked(unstarted, Tries(), why))
+        fold.put(Parked(unstarted, Attempts(), why))
     for undo in undoable(fold.plan, fold.draft()):
         fold.put(UndoParked(undo.step, *first_undo(undo), why))
 
@@ -92,6 +92,6 @@ def _lose_executions(fold: Fold) -> None:
         if isinstance(step, Running):
             fold.put(cut_short(step))
         elif isinstance(step, Undoing):
-            fold.put(UndoRetrying(step.step, step.seq, step.tries, fold.at))
+            fold.put(UndoRetrying(step.step, step.seq, step.attempts, fold.at))
         elif isinstance(step, Probing):
-            fold.put(Unknown(step.step, step.tries, failures=step.failures, since=step.since))
+            fold.put(Unknown(step.step, step.attempts, failures=step.failures, first_attempt_at=step.first_attempt_at))

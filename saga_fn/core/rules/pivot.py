@@ -2,47 +2,47 @@
 
 from __future__ import annotations
 
+from saga_fn.core.facts import to_probe
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import OnUnknown
-from saga_fn.core.reading import to_probe
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import (
     COMMITTED,
+    Attempts,
     Doubt,
-    Exhausted,
+    FailedForGood,
     Goal,
     NotTaken,
     Parked,
     ParkReason,
     Retrying,
     StepState,
-    Tries,
     Unknown,
 )
 
 
-def given_up(fold: Fold, step: StepId, tries: Tries) -> StepState:
+def failed_for_good(fold: Fold, step: StepId, attempts: Attempts) -> StepState:
     """The step has failed for good: the saga turns back, where there is a way back.
 
     A person is asked first about the pivot, and about what is to be left to a person, if that may have run.
     """
     if is_past(fold):
-        return Parked(step, tries, ParkReason.PAST_PIVOT)
-    unknown = fold.plan.step(step).on_unknown is OnUnknown.PARK and tries.doubt is Doubt.MAY_HAVE_RUN
-    if unknown or (step == fold.plan.pivot and tries.doubt):
-        return Parked(step, tries, ParkReason.OUTCOME_UNKNOWN)
-    return Exhausted(step, tries)
+        return Parked(step, attempts, ParkReason.PAST_PIVOT)
+    unknown = fold.plan.step(step).on_unknown is OnUnknown.PARK and attempts.doubt is Doubt.MAY_HAVE_RUN
+    if unknown or (step == fold.plan.pivot and attempts.doubt):
+        return Parked(step, attempts, ParkReason.OUTCOME_UNKNOWN)
+    return FailedForGood(step, attempts)
 
 
-def mind(fold: Fold) -> None:
+def enforce_pivot(fold: Fold) -> None:
     """Turn back only from a pivot that has not been done: what ran when the saga was to turn back may decide otherwise."""
     turned = fold.goal in (Goal.ROLLBACK, Goal.HALT)
     if is_past(fold):
         fold.deadline = None  # there is no way back any more
         if turned:
             fold.goal = Goal.FORWARD
-    elif turned and (waiting := waiting_pivot(fold)) is not None and waiting.tries.doubt:
-        fold.put(Parked(waiting.step, waiting.tries, ParkReason.OUTCOME_UNKNOWN))
+    elif turned and (waiting := waiting_pivot(fold)) is not None and waiting.attempts.doubt:
+        fold.put(Parked(waiting.step, waiting.attempts, ParkReason.OUTCOME_UNKNOWN))
         fold.goal = Goal.FORWARD
 
 
@@ -60,7 +60,7 @@ def waiting_pivot(fold: Fold) -> Retrying | Unknown | Parked | None:
 def can_turn_back(fold: Fold) -> bool:
     """Whether what by this plan is the pivot has not run, so that the way back is open."""
     pivot = _pivot(fold)
-    return pivot is None or isinstance(pivot, Exhausted | NotTaken)
+    return pivot is None or isinstance(pivot, FailedForGood | NotTaken)
 
 
 def _pivot(fold: Fold) -> StepState | None:

@@ -12,9 +12,10 @@ from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import can_turn_back
 from saga_fn.core.rules.waits import wait_on
 from saga_fn.core.state import (
-    Exhausted,
-    Gathered,
+    FailedForGood,
+    FannedOut,
     Goal,
+    Joined,
     NotTaken,
     Parked,
     ParkReason,
@@ -23,7 +24,6 @@ from saga_fn.core.state import (
     Running,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
     UndoFailed,
@@ -61,9 +61,9 @@ def plan_changed(fold: Fold, event: PlanChanged) -> Rejection | None:
     for step in fold.before.steps:
         if isinstance(step, Parked | UndoParked) and step.why is ParkReason.PLAN_CHANGED:
             fold.put(_taken_up(fold, step))
-        elif isinstance(step, Retrying) and step.tries.doubt and fold.plan.step(step.step).on_unknown in _SETTLED:
+        elif isinstance(step, Retrying) and step.attempts.doubt and fold.plan.step(step.step).on_unknown in _SETTLED:
             # It is not repeated before that is settled as this plan says.
-            fold.put(Unknown(step.step, step.tries, step.wake))
+            fold.put(Unknown(step.step, step.attempts, step.wake))
     return None
 
 
@@ -87,22 +87,22 @@ def _taken_up(fold: Fold, step: Parked | UndoParked) -> StepState:
     """The step as it was before a plan that did not fit parked it; what has come due since is due now."""
     match step:
         case UndoParked():
-            return UndoRetrying(step.step, step.seq, step.tries, soonest(fold, step.tries))
+            return UndoRetrying(step.step, step.seq, step.attempts, soonest(fold, step.attempts))
         case Parked(before=Waiting() as waiting):
             return wait_on(fold, waiting)
         case Parked(before=Sleeping() as sleeping):
             return sleeping
-        case Parked(tries=tries) if tries.doubt:
-            return Unknown(step.step, tries)
-        case Parked(tries=tries):
-            return Retrying(step.step, tries, soonest(fold, tries))
+        case Parked(attempts=attempts) if attempts.doubt:
+            return Unknown(step.step, attempts)
+        case Parked(attempts=attempts):
+            return Retrying(step.step, attempts, soonest(fold, attempts))
         case _:
             assert_never(step)
 
 
 def _fits(plan: Plan, step: StepState) -> bool:
     """Whether by this plan the step may be what it is: a wait or not, fanned out or done as a whole."""
-    fans_out = step.step in plan.widths
+    fans_out = step.step in plan.concurrencies
     match step:
         case Waiting():
             return plan.step(step.step).kind is StepKind.EVENT
@@ -115,10 +115,10 @@ def _fits(plan: Plan, step: StepState) -> bool:
         case Parked(before=Waiting() | Sleeping() as before):
             return _fits(plan, before)
         case Retrying() | Parked():
-            return not (fans_out and step.tries.attempt)
-        case Exhausted() | Succeeded() | Undone():
+            return not (fans_out and step.attempts.attempt)
+        case FailedForGood() | Succeeded() | Undone():
             return not fans_out
-        case Spread() | Gathered():
+        case FannedOut() | Joined():
             return fans_out
         case Skipped() | NotTaken():
             return True

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from saga_fn.core.effects import Rejection
 from saga_fn.core.events import CompensationFailed, CompensationSucceeded, FailureKind
+from saga_fn.core.facts import held, to_ask, to_probe, undoable
+from saga_fn.core.fan_out import ConcurrencySlots
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.items import Places
 from saga_fn.core.leftovers import verdict
-from saga_fn.core.reading import held, to_ask, to_probe, undoable
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.attempts import begun, cut_short, delay, failed, next_attempt
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import (
     ABIDING,
     UNDOING,
-    Exhausted,
+    Attempts,
+    FailedForGood,
     Goal,
     Parked,
     ParkReason,
@@ -23,7 +24,6 @@ from saga_fn.core.state import (
     Running,
     StepState,
     Succeeded,
-    Tries,
     UndoFailed,
     Undoing,
     Undone,
@@ -45,7 +45,7 @@ def go_back(fold: Fold) -> None:
     A compensation is begun by an owner alone: nobody else could run it, and its number would be passed over.
     """
     plan = fold.plan
-    places = Places(plan, fold.steps.values())
+    places = ConcurrencySlots(plan, fold.steps.values())
     for was in tuple(fold.steps.values()):
         step: StepState = was
         if isinstance(step, Running) and plan.data.cancel_siblings and step.step != plan.pivot:
@@ -54,11 +54,11 @@ def go_back(fold: Fold) -> None:
         if fold.goal is Goal.ROLLBACK and to_ask(step, plan):
             fold.put(_left_to_a_person(fold, step))
         elif isinstance(step, Retrying | Parked):
-            fold.put(Exhausted(step.step, step.tries))
+            fold.put(FailedForGood(step.step, step.attempts))
         elif type(step) in ABIDING:
-            fold.put(Exhausted(step.step, Tries()))
+            fold.put(FailedForGood(step.step, Attempts()))
         elif isinstance(step, UndoRetrying) and step.wake <= fold.at and not fold.idle and places.take(step.step):
-            fold.put(_undoing(fold, step.step, step.seq, step.tries))
+            fold.put(_undoing(fold, step.step, step.seq, step.attempts))
     to_undo = undoable(plan, fold.draft())
     if fold.idle and to_undo:
         return
@@ -71,20 +71,20 @@ def go_back(fold: Fold) -> None:
 def _left_to_a_person(fold: Fold, step: Unknown | Parked | Retrying) -> StepState:
     """Nothing is undone before the person has decided; what has begun to be undone, by an earlier plan, goes on."""
     if any(type(other) in UNDOING for other in fold.steps.values()):
-        return Exhausted(step.step, step.tries)
-    return Parked(step.step, step.tries, ParkReason.OUTCOME_UNKNOWN)
+        return FailedForGood(step.step, step.attempts)
+    return Parked(step.step, step.attempts, ParkReason.OUTCOME_UNKNOWN)
 
 
-def _undoing(fold: Fold, step: StepId, seq: int, tries: Tries) -> Undoing:
-    return Undoing(step, seq, next_attempt(begun(fold, tries, fold.plan.step(step).undo_retry)))
+def _undoing(fold: Fold, step: StepId, seq: int, attempts: Attempts) -> Undoing:
+    return Undoing(step, seq, next_attempt(begun(fold, attempts, fold.plan.step(step).undo_retry)))
 
 
-def first_undo(step: Succeeded | Unknown | Exhausted) -> tuple[int, Tries]:
+def first_undo(step: Succeeded | Unknown | FailedForGood) -> tuple[int, Attempts]:
     """Where the output of the step is that is to be undone, and the tries of that to begin with.
 
     A step that only may have run has no output; its input is told by the fingerprint it was started with.
     """
-    return (step.seq, Tries()) if isinstance(step, Succeeded) else (0, Tries(digest=step.tries.digest))
+    return (step.seq, Attempts()) if isinstance(step, Succeeded) else (0, Attempts(digest=step.attempts.digest))
 
 
 def _goes_on(fold: Fold, step: StepState) -> bool:
@@ -109,23 +109,25 @@ def compensation_failed(fold: Fold, event: CompensationFailed) -> Rejection | No
     if isinstance(undoing, Rejection):
         return undoing
     if event.kind is FailureKind.UNREADABLE:
-        fold.put(UndoParked(event.step, undoing.seq, undoing.tries, ParkReason.PAYLOAD_UNREADABLE))
+        fold.put(UndoParked(event.step, undoing.seq, undoing.attempts, ParkReason.PAYLOAD_UNREADABLE))
     else:
-        fold.put(after_failed_undo(fold, undoing, event.draw, event.after))
+        fold.put(after_failed_undo(fold, undoing, event.jitter_draw, event.after))
     return None
 
 
-def after_failed_undo(fold: Fold, step: Undoing | UndoWaiting, draw: float = 0.0, wish: int | None = None) -> StepState:
+def after_failed_undo(
+    fold: Fold, step: Undoing | UndoWaiting, jitter_draw: float = 0.0, wish: int | None = None
+) -> StepState:
     """The state of the step once its compensation has failed, or has waited in vain."""
     planned = fold.plan.step(step.step)
-    tries = failed(step.tries)
-    pause = delay(fold, planned.undo_retry, tries, draw, wish)
+    attempts = failed(step.attempts)
+    pause = delay(fold, planned.undo_retry, attempts, jitter_draw, wish)
     if pause is None and planned.undo_parks:
-        return UndoParked(step.step, step.seq, tries, ParkReason.UNDO_FAILED)
+        return UndoParked(step.step, step.seq, attempts, ParkReason.UNDO_FAILED)
     if pause is None:
-        return UndoFailed(step.step, step.seq, tries)
+        return UndoFailed(step.step, step.seq, attempts)
     if fold.rev >= JOURNAL_LIMIT:
-        return UndoParked(step.step, step.seq, tries, ParkReason.TOO_LONG)
+        return UndoParked(step.step, step.seq, attempts, ParkReason.TOO_LONG)
     if pause == 0:
-        return Undoing(step.step, step.seq, next_attempt(tries))
-    return UndoRetrying(step.step, step.seq, tries, Moment(fold.at + pause))
+        return Undoing(step.step, step.seq, next_attempt(attempts))
+    return UndoRetrying(step.step, step.seq, attempts, Moment(fold.at + pause))

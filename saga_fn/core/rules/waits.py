@@ -1,6 +1,6 @@
 """Waits for events and moments: how they begin, what an event from outside does, and what their end leads to.
 
-Which event a wait takes, and what is over, `core/waiting.py` says.
+Which event a wait takes, and what is over, `core/event_matching.py` says.
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.event_matching import BUFFER_LIMIT, first_for, is_over, is_void, undo_wants, wants
 from saga_fn.core.events import Binding, Bound, CompensationWaits, EventReceived, Until, WaitDefaulted
+from saga_fn.core.facts import next_steps
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
-from saga_fn.core.reading import next_steps
 from saga_fn.core.rules.attempts import soonest
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.rules.pivot import given_up
+from saga_fn.core.rules.pivot import failed_for_good
 from saga_fn.core.rules.rollback import after_failed_undo, turn_back
 from saga_fn.core.state import (
+    Attempts,
     Buffered,
     Goal,
     Parked,
@@ -25,13 +27,11 @@ from saga_fn.core.state import (
     Sleeping,
     StepState,
     Succeeded,
-    Tries,
     Undoing,
     UndoRetrying,
     UndoWaiting,
     Waiting,
 )
-from saga_fn.core.waiting import BUFFER_LIMIT, first_for, is_over, is_void, undo_wants, wants
 
 EVENT_LIMIT = 1000
 """A saga takes no more outside events than this."""
@@ -58,18 +58,18 @@ def _begin(fold: Fold, planned: PlannedStep, binding: Binding | None) -> StepSta
             return Sleeping(step, over)
         if isinstance(binding, Until):
             return Sleeping(step, binding.moment)
-        return Parked(step, Tries(), ParkReason.INPUT_FAILED)
-    about = Digest(b"")
+        return Parked(step, Attempts(), ParkReason.INPUT_FAILED)
+    correlation = Digest(b"")
     if planned.correlated:
         if not isinstance(binding, Bound):
-            return Parked(step, Tries(), ParkReason.INPUT_FAILED)
-        about = binding.digest
-    return wait_on(fold, Waiting(step, over, about))
+            return Parked(step, Attempts(), ParkReason.INPUT_FAILED)
+        correlation = binding.digest
+    return wait_on(fold, Waiting(step, over, correlation))
 
 
 def wait_on(fold: Fold, waiting: Waiting) -> StepState:
     """A wait that was parked goes on, or takes the first event for it that has come meanwhile."""
-    event = first_for(fold.plan.step(waiting.step), waiting.about, fold.buffered, fold.at)
+    event = first_for(fold.plan.step(waiting.step), waiting.correlation, fold.buffered, fold.at)
     if event is None:
         return waiting
     _take(fold, event)
@@ -85,14 +85,14 @@ def compensation_waits(fold: Fold, event: CompensationWaits) -> Rejection | None
     if not event.names or not set(event.names).issubset(declared):
         return Rejection(Refusal.UNDECLARED_EVENT, event.step)
     until = None if event.limit is None else Moment(fold.at + event.limit)
-    waiting = UndoWaiting(event.step, undoing.seq, undoing.tries, event.names, until, event.about)
+    waiting = UndoWaiting(event.step, undoing.seq, undoing.attempts, event.names, until, event.correlation)
     came = (each for each in fold.buffered if undo_wants(waiting, each) and not is_void(each, fold.at))
     first = next(came, None)
     if first is None:
         fold.put(waiting)
     else:
         _take(fold, first)
-        fold.put(_heard(fold, waiting, first.seq))
+        fold.put(_called_again(fold, waiting, first.seq))
     return None
 
 
@@ -100,22 +100,22 @@ def _take(fold: Fold, event: Buffered) -> None:
     fold.buffered = tuple(each for each in fold.buffered if each is not event)
 
 
-def _heard(fold: Fold, waiting: UndoWaiting, seq: int) -> UndoRetrying:
+def _called_again(fold: Fold, waiting: UndoWaiting, seq: int) -> UndoRetrying:
     """The compensation is to be called again, now, with the event in that journal entry."""
-    return UndoRetrying(waiting.step, waiting.seq, replace(waiting.tries, generation=seq), fold.at)
+    return UndoRetrying(waiting.step, waiting.seq, replace(waiting.attempts, generation=seq), fold.at)
 
 
 def event_received(fold: Fold, event: EventReceived) -> Rejection | None:
     """An event with a name is for a wait for that name; without one it wakes each step that waits for its next attempt."""
     if event.name:
-        return _named_event_received(fold, Buffered(fold.rev, event.name, event.about, event.expires))
+        return _named_event_received(fold, Buffered(fold.rev, event.name, event.correlation, event.expires))
     if len(fold.events) >= EVENT_LIMIT:
         return Rejection(Refusal.TOO_MANY_EVENTS)
     fold.events = (*fold.events, fold.rev)
-    fold.latest = fold.rev
+    fold.latest_event_seq = fold.rev
     for step in fold.before.steps:
         if isinstance(step, Retrying):
-            fold.put(replace(step, wake=min(step.wake, soonest(fold, step.tries))))
+            fold.put(replace(step, wake=min(step.wake, soonest(fold, step.attempts))))
     return None
 
 
@@ -126,11 +126,11 @@ def _named_event_received(fold: Fold, event: Buffered) -> Rejection | None:
     if is_void(event, fold.at):
         return Rejection(Refusal.EXPIRED)
     for waiting in fold.before.steps:
-        if isinstance(waiting, Waiting) and wants(fold.plan.step(waiting.step), waiting.about, event):
+        if isinstance(waiting, Waiting) and wants(fold.plan.step(waiting.step), waiting.correlation, event):
             fold.put(Succeeded(waiting.step, fold.rev))
             return None
         if isinstance(waiting, UndoWaiting) and undo_wants(waiting, event):
-            fold.put(_heard(fold, waiting, fold.rev))
+            fold.put(_called_again(fold, waiting, fold.rev))
             return None
     kept = tuple(each for each in fold.buffered if not is_void(each, fold.at))
     if len(kept) >= BUFFER_LIMIT:
@@ -139,7 +139,7 @@ def _named_event_received(fold: Fold, event: Buffered) -> Rejection | None:
     return None
 
 
-def fire(fold: Fold) -> None:
+def fire_timers(fold: Fold) -> None:
     """Fire each timer whose moment has come, once: sleeps are over, waits have failed, the saga turns back."""
     if fold.plan.waits:
         for step in tuple(fold.steps.values()):
@@ -158,7 +158,7 @@ def _end(fold: Fold, step: StepState) -> None:
     elif isinstance(step, Sleeping):
         fold.put(Succeeded(step.step, fold.rev))
     elif isinstance(step, Waiting) and _fails_then(fold, step):
-        fold.put(given_up(fold, step.step, Tries()))
+        fold.put(failed_for_good(fold, step.step, Attempts()))
         fold.timed_out = fold.timed_out or step.step
 
 

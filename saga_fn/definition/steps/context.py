@@ -14,7 +14,7 @@ from saga_fn.errors import SagaDefinitionError, shown
 T = TypeVar("T")
 
 
-def _is_heard(_: StepContext, __: attrs.Attribute[tuple[str, bytes] | None], value: object) -> None:
+def _is_received_event(_: StepContext, __: attrs.Attribute[tuple[str, bytes] | None], value: object) -> None:
     match value:
         case None | (str(), bytes()):
             pass
@@ -46,7 +46,7 @@ class StepContext:
     """The time when this attempt's timeout is over; None without one."""
     generation: int = 0
     """How often it was given another input than before, by an event or an operator. Each has another key. Default: 0."""
-    heard: tuple[str, bytes] | None = attrs.field(default=None, validator=_is_heard)
+    received_event: tuple[str, bytes] | None = attrs.field(default=None, validator=_is_received_event)
     """The name and the payload of the event that a compensation has waited for; ask `received` for it. Default: None."""
 
     @property
@@ -69,6 +69,6 @@ class StepContext:
             TypeValidationError: The event does not say which type it brings.
         """
         check_event(event)
-        if self.heard is None or self.heard[0] not in event.names:
+        if self.received_event is None or self.received_event[0] not in event.names:
             return None
-        return event.payload.decode(self.heard[1])
+        return event.payload.decode(self.received_event[1])

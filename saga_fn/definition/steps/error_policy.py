@@ -91,13 +91,13 @@ class ErrorPolicy:
         found = {kind for _, kind in self._read(error)} or {self._unnamed}  # causes of each other say nothing
         if FailureKind.UNKNOWN in found:
             return FailureKind.UNKNOWN
-        if found == {FailureKind.REFUSED}:
-            return FailureKind.REFUSED
+        if found == {FailureKind.BUSINESS_ERROR}:
+            return FailureKind.BUSINESS_ERROR
         return FailureKind.FATAL if FailureKind.FATAL in found else FailureKind.ERROR
 
     def answer_of(self, error: BaseException) -> BaseException:
         """The business error in an exception that is judged REFUSED: that itself, or what it wraps."""
-        return next((each for each, kind in self._read(error) if kind is FailureKind.REFUSED), error)
+        return next((each for each, kind in self._read(error) if kind is FailureKind.BUSINESS_ERROR), error)
 
     def delay_of(self, error: BaseException) -> int | None:
         """How many microseconds it asks to wait, at least, if it is judged ERROR; None if it does not say."""
@@ -137,7 +137,7 @@ class ErrorPolicy:
             return FailureKind.ERROR
         for named, kind in (
             (self.unknown_on, FailureKind.UNKNOWN),
-            (self.give_up_on, FailureKind.REFUSED),
+            (self.give_up_on, FailureKind.BUSINESS_ERROR),
             (self.retry_on, FailureKind.ERROR),
         ):
             if named and any(
@@ -153,7 +153,7 @@ class ErrorPolicy:
             return None if said is None else FailureKind.UNKNOWN
         # Nothing is in doubt, so that doubt behind it is of no account: a client's ConnectTimeout comes from a TimeoutError.
         named = (self._named(each) for each in causes(error))
-        told = (kind for kind in named if kind in (FailureKind.REFUSED, FailureKind.ERROR))
+        told = (kind for kind in named if kind in (FailureKind.BUSINESS_ERROR, FailureKind.ERROR))
         return next(told, self._unnamed)
 
     @property

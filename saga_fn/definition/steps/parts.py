@@ -51,7 +51,7 @@ class StepParts:
     """The type that its compensation takes for the output; None without one."""
     undo_waits: bool = False
     """Its compensation says that it may return a WaitFor."""
-    width: int = 0
+    concurrency: int = 0
     """For a fan-out, whose types are those of one item: how many items run at once. 0: it is none."""
 
     @property
@@ -69,7 +69,7 @@ class StepParts:
     @property
     def taken_type(self) -> object:
         """The type that the step as a whole is given."""
-        if not self.width:
+        if not self.concurrency:
             return self.input_type.tp
         sequence: Any = Sequence  # Any: subscribed with a type that is known at run time only
         return sequence[self.input_type.tp]
@@ -78,13 +78,13 @@ class StepParts:
     def given_type(self) -> object:
         """The type that its input comes as: for a fan-out always a list."""
         whole: Any = list  # Any: as above
-        return whole[self.input_type.tp] if self.width else self.input_type.tp
+        return whole[self.input_type.tp] if self.concurrency else self.input_type.tp
 
     @property
     def result_type(self) -> AnyType:
         """The type that the steps after it are given."""
         whole: Any = list  # Any: as in `taken_type`
-        whole = whole[self.output_type.tp] if self.width else self.output_type.tp
+        whole = whole[self.output_type.tp] if self.concurrency else self.output_type.tp
         return PayloadType.of(whole if self.when is None else whole | None)
 
 

@@ -10,7 +10,7 @@ import attrs
 from returns.result import Result
 from typing_extensions import Unpack, override
 
-from saga_fn.core.items import ITEM_LIMIT
+from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.definition.steps.base import AnyStep, StepBase
 from saga_fn.definition.steps.condition import check_condition, holds
 from saga_fn.definition.steps.context import StepContext
@@ -59,8 +59,8 @@ class Step(StepBase[I, O]):
         """
         if self._parts.when is not None and not holds(self._parts.name, self._parts.when, inp):
             return cast("O", None)  # `when` has made the O one that may be None
-        if self._parts.width:
-            one = Step[Any, Any](attrs.evolve(self._parts, width=0, when=None))
+        if self._parts.concurrency:
+            one = Step[Any, Any](attrs.evolve(self._parts, concurrency=0, when=None))
             return cast(
                 "O", [await one.execute(item) for item in cast("Sequence[Any]", inp)]
             )  # `each` has made them so
@@ -77,7 +77,7 @@ class Step(StepBase[I, O]):
         """
         if self._parts.compensate is None or (self._parts.when is not None and out is None):
             return
-        if self._parts.width:
+        if self._parts.concurrency:
             pairs = zip(cast("Sequence[Any]", inp), cast("list[Any]", out), strict=True)  # `each` has made them so
             for given, made in reversed(list(pairs)):
                 await self._parts.compensate(given, made, _alone(self._parts.name, "compensate"))
@@ -127,7 +127,7 @@ class Step(StepBase[I, O]):
 
             payments = charge.each(concurrency=3)(bills)        # StepRef[list[Bill]] gives StepRef[list[Payment]]
         """
-        if self._parts.width:
+        if self._parts.concurrency:
             raise SagaDefinitionError(f"{self!r} is done for each item already", hint="flatten the list of lists first")
         if self._parts.when is not None:
             raise SagaDefinitionError(
@@ -139,7 +139,7 @@ class Step(StepBase[I, O]):
                 f"concurrency must be a whole number of 1 or more, not {shown(concurrency)}",
                 hint="it says how many items run at once: 1 does one after another",
             )
-        return Step(attrs.evolve(self._parts, width=min(concurrency, ITEM_LIMIT)))
+        return Step(attrs.evolve(self._parts, concurrency=min(concurrency, ITEM_LIMIT)))
 
     @overload
     def __call__(self, ref: StepRef[I], /, *, after: AnyRefs = ..., **options: Unpack[StepOptions]) -> StepRef[O]: ...

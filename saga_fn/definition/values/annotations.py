@@ -117,9 +117,9 @@ def members(tp: object) -> tuple[object, ...]:
 
 def alternatives(tp: object) -> tuple[object, ...]:
     """The types a union is of, without NewTypes and Annotated; any other type alone."""
-    alone = bare(tp)
-    found = members(alone)
-    return (alone,) if found == (alone,) else tuple(one for member in found for one in alternatives(member))
+    isolated = bare(tp)
+    found = members(isolated)
+    return (isolated,) if found == (isolated,) else tuple(one for member in found for one in alternatives(member))
 
 
 def bare(tp: object) -> object:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError
-from saga_fn.store.faults import RowLockedError, RowRefusedError
+from saga_fn.store.errors import RowLockedError, RowRejectedError
 
 BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -127,7 +127,7 @@ async def by_halves(
     blame: Callable[[R, StoreError], None],
     again: Callable[[Sequence[R]], Awaitable[None]] | None = None,
     *,
-    may_be_about_some: tuple[type[StoreError], ...] = (RowRefusedError, RowLockedError),
+    may_be_about_some: tuple[type[StoreError], ...] = (RowRejectedError, RowLockedError),
 ) -> None:
     """Write the batch. One that is refused for some of its items is halved, until each of those is alone and blamed.
 

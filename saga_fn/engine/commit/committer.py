@@ -25,7 +25,7 @@ from saga_fn.engine.observe.of_process import BatchCommitted, CommitsRecovered, 
 from saga_fn.engine.observe.of_sagas import WriteSetAside
 from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError, is_an_answer
+from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError, is_an_answer
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed, SagaWrite
@@ -48,17 +48,17 @@ _CLEAN_UP = 0.5
 
 
 class Applied(msgspec.Struct, frozen=True, gc=False):
-    """The write is durable, since `at`. `signals` counts the letters its saga has had."""
+    """The write is durable, since `at`. `inbox_sent` counts the messages its saga has had."""
 
-    signals: int
+    inbox_sent: int
     at: Moment
 
 
 @attrs.frozen
 class Unread:
-    """The write would have passed a letter that it must know; nothing was written. Read it, then decide again."""
+    """The write would have passed a message that it must know; nothing was written. Read it, then decide again."""
 
-    signals: int
+    inbox_sent: int
 
 
 @attrs.frozen
@@ -70,7 +70,7 @@ class Lost:
 class Refused:
     """The database cannot keep this row; nothing was written."""
 
-    error: RowRefusedError
+    error: RowRejectedError
 
 
 @attrs.frozen
@@ -204,14 +204,14 @@ class Committer:
     def _tell(self, shard: int, batch: Sequence[_Pending], committed: Committed) -> None:
         """Settle what was written; what matched nothing is looked up."""
         for pending in batch:
-            signals = committed.signals.get(pending.write.id)
-            if signals is not None:
-                pending.settle(Applied(signals, committed.now))
+            inbox_sent = committed.inbox_sent.get(pending.write.id)
+            if inbox_sent is not None:
+                pending.settle(Applied(inbox_sent, committed.now))
             else:
                 self._spawn(self._look_up(shard, pending))
 
     def _blame(self, shard: int, pending: _Pending, error: StoreError) -> None:
-        if isinstance(error, RowRefusedError):
+        if isinstance(error, RowRejectedError):
             pending.settle(Refused(error))
         else:  # not the saga's own row: that would have been passed over
             self._spawn(self._look_up(shard, pending))  # beside the lanes: it may take long
@@ -228,8 +228,8 @@ class Committer:
         while True:
             wary = time.monotonic() < self._wary_until
             try:
-                committed = await self._store.commit(shard, [pending.write for pending in batch], past_locks=wary)
-            except RowRefusedError:
+                committed = await self._store.commit(shard, [pending.write for pending in batch], skip_locked=wary)
+            except RowRejectedError:
                 raise
             except RowLockedError:  # those who come next shall not wait for it, too
                 self._wary_until = time.monotonic() + _WARY
@@ -301,7 +301,7 @@ class Committer:
     async def _takes(self, shard: int, part: Sequence[_Pending]) -> bool:
         """Send some writes of a batch once: whether the store takes them. Raises StoreError if it does not answer."""
         try:
-            committed = await self._store.commit(shard, [pending.write for pending in part], past_locks=True)
+            committed = await self._store.commit(shard, [pending.write for pending in part], skip_locked=True)
         except StoreError as error:
             if not is_an_answer(error):
                 raise
@@ -351,11 +351,11 @@ class Committer:
             try:
                 outcome = await self._judge(write)
                 if outcome is None:  # the row was locked by somebody else, or the store has refused it
-                    committed = await self._store.commit(shard, [write], past_locks=True)
+                    committed = await self._store.commit(shard, [write], skip_locked=True)
                     self._was_taken()
-                    signals = committed.signals.get(write.id)
-                    outcome = None if signals is None else Applied(signals, committed.now)
-            except RowRefusedError as error:
+                    inbox_sent = committed.inbox_sent.get(write.id)
+                    outcome = None if inbox_sent is None else Applied(inbox_sent, committed.now)
+            except RowRejectedError as error:
                 outcome = Refused(error)
             except StoreError as error:
                 outcome, is_refused = None, True
@@ -363,7 +363,7 @@ class Committer:
                     without = 1 if singled_out and self.trouble is None else 0
                     refusals += _WITH_EVIDENCE if others_taken else without
                     if refusals >= _MOST_REFUSALS:
-                        outcome = Refused(RowRefusedError(error.fact, hint=error.hint))
+                        outcome = Refused(RowRejectedError(error.fact, hint=error.hint))
             if outcome is not None:
                 pending.settle(outcome)
                 return
@@ -375,7 +375,7 @@ class Committer:
         if stands is None:
             return Lost()
         if stands.writer == write.writer:
-            return Applied(stands.signals, stands.now)
+            return Applied(stands.inbox_sent, stands.now)
         if stands.token != write.token or stands.rev != write.rev:
             return Lost()
-        return Unread(stands.signals) if write.seen not in (None, stands.signals) else None
+        return Unread(stands.inbox_sent) if write.inbox_seen not in (None, stands.inbox_sent) else None

@@ -20,7 +20,7 @@ from saga_fn.core.event_kinds import InputKind, input_of, outside_name, step_of
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.inputs import ListBefore, has_begun, is_parked_for_input
 from saga_fn.core.state import SagaState
-from saga_fn.engine.drive.step_error import Fault
+from saga_fn.engine.drive.step_error import StepError
 from saga_fn.store.records import JournalRecord, decode_event
 
 
@@ -105,7 +105,7 @@ _LOOK: Final = (
 )
 
 
-def told_of_change(state: SagaState, differing: Mapping[StepId, bool]) -> Fault | None:
+def told_of_change(state: SagaState, differing: Mapping[StepId, bool]) -> StepError | None:
     """Why a step is parked whose input has become another; None if none is.
 
     `differing` says of each step with another input whether it is known what the attempt before was given.
@@ -120,7 +120,7 @@ def told_of_change(state: SagaState, differing: Mapping[StepId, bool]) -> Fault 
             "attempt, so that nothing else is known of it. A build with a field that this one lacks may have computed it, "
             "or its input_map does not give the same for the same outputs"
         )
-        return Fault("InputChangedError", f"{why}. {_LOOK}", step)
+        return StepError("InputChangedError", f"{why}. {_LOOK}", step)
     return None
 
 

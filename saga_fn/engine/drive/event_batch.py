@@ -18,26 +18,26 @@ from saga_fn.core.effects import (
     Transition,
 )
 from saga_fn.core.event_kinds import InputKind, PayloadKind, brings, has_run, input_of, output_given, payload_of
+from saga_fn.core.event_matching import answer_to
 from saga_fn.core.events import (
     Event,
     Ticked,
     WaitDefaulted,
     carries_inputs,
 )
+from saga_fn.core.facts import foresee
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.last_error import forgets_error
 from saga_fn.core.owning import still_wanted
 from saga_fn.core.projection import Projection, project
-from saga_fn.core.reading import foresee
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
-from saga_fn.core.waiting import answer_to
 from saga_fn.engine.drive.earlier import handed_back, told_of_change
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
 from saga_fn.engine.drive.owned_saga import OwnedSaga
-from saga_fn.engine.drive.step_error import fault_in
-from saga_fn.engine.drive.waits import timeout_fault
+from saga_fn.engine.drive.step_error import step_error_in
+from saga_fn.engine.drive.waits import timeout_error
 from saga_fn.store.records import Entry, Recorded
 
 
@@ -57,7 +57,7 @@ class EventBatch:
     needs: tuple[StepId, ...] = ()
     defaults: tuple[StepId, ...] = ()
     answered: tuple[tuple[UUID, str], ...] = ()
-    """The letters that were accepted, with their answers."""
+    """The messages that were accepted, with their answers."""
     refused: tuple[tuple[Incoming, Rejection], ...] = ()
     raised: tuple[tuple[int, BaseException], ...] = ()
     """What was raised, by the place of its entry, for the log."""
@@ -97,10 +97,10 @@ class EventBatch:
         return any(type(action) is RunStep for action in self.actions)
 
     def answers(self) -> tuple[tuple[UUID, str], ...]:
-        """What to answer the letters that were folded."""
+        """What to answer the messages that were folded."""
         if not self.refused:
             return self.answered
-        refused = [(item.letter, no.refusal.value) for item, no in self.refused if item.letter is not None]
+        refused = [(item.message, no.refusal.value) for item, no in self.refused if item.message is not None]
         return (*self.answered, *refused)
 
     def standing_actions(self) -> list[Action]:
@@ -117,7 +117,7 @@ class EventBatch:
         decision = transition(self.saga.plan, self.state, event)
         if type(decision) is Failure:
             rejection: Rejection = decision.failure()
-            if rejection.refusal is Refusal.NO_ROOM and item.letter is not None:
+            if rejection.refusal is Refusal.NO_ROOM and item.message is not None:
                 self.no_room = self.no_room or self.state
             else:
                 self.refused = (*self.refused, (item, rejection))
@@ -127,11 +127,11 @@ class EventBatch:
             self._remember(item)
         # An input may decide that its step is not taken: then others are needed in their turn.
         while moved.needs and not self.draining and carries_inputs(event):
-            bound, faults = self.saga.bind_all(moved.state, moved.needs)
-            if faults and item.payload is not None:
+            bound, step_errors = self.saga.bind_all(moved.state, moved.needs)
+            if step_errors and item.payload is not None:
                 break
             event = msgspec.structs.replace(event, inputs=(*event.inputs, *bound))
-            payload = faults[0].encode() if faults and payload is None else payload
+            payload = step_errors[0].encode() if step_errors and payload is None else payload
             again = transition(self.saga.plan, self.state, event)
             assert type(again) is Success, "inputs never make an accepted event unacceptable"
             moved = again.unwrap()
@@ -140,12 +140,12 @@ class EventBatch:
             payload = changed.encode() if changed is not None and payload is None else payload
             self.saga.differing.clear()
         if moved.timed_out is not None and payload is None:
-            payload = timeout_fault(self.saga.plan, moved.timed_out).encode()
+            payload = timeout_error(self.saga.plan, moved.timed_out).encode()
         if item.raised is not None:
             self.raised = (*self.raised, (len(self.entries), item.raised))
         self._take(moved, Entry(event, given, payload, item.input_of))
-        if item.letter is not None:
-            self.answered = (*self.answered, (item.letter, answer_to(event, self.state)))
+        if item.message is not None:
+            self.answered = (*self.answered, (item.message, answer_to(event, self.state)))
 
     def _give_defaults(self, at: Moment) -> None:
         """Go on where a wait is over that has a value for this."""
@@ -160,8 +160,8 @@ class EventBatch:
         known, needs = foresee(self.saga.plan, self.state, event.step)
         if not needs:
             return event
-        bound, faults = self.saga.bind_all(known, needs)
-        return event if faults else msgspec.structs.replace(event, inputs=tuple(bound))
+        bound, step_errors = self.saga.bind_all(known, needs)
+        return event if step_errors else msgspec.structs.replace(event, inputs=tuple(bound))
 
     def _take(self, moved: Transition, entry: Entry) -> None:
         before = self.state
@@ -171,11 +171,11 @@ class EventBatch:
         self.entries.append(entry)
         if self.last_error is not None and forgets_error(entry.event, self.state):
             self.last_error = None
-        fault = None
-        if payload_of(entry.event) is PayloadKind.ERROR and (fault := fault_in(entry.payload)) is not None:
-            self.last_error = fault.type
-        if fault is not None or self.failure is not None:
-            self.failure = failure_after(self.failure, before, entry.event, self.state, fault)
+        step_error = None
+        if payload_of(entry.event) is PayloadKind.ERROR and (step_error := step_error_in(entry.payload)) is not None:
+            self.last_error = step_error.type
+        if step_error is not None or self.failure is not None:
+            self.failure = failure_after(self.failure, before, entry.event, self.state, step_error)
 
     def _remember(self, item: Incoming) -> None:
         """Keep the payload where the inputs of later steps are computed from."""

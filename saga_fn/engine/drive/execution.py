@@ -32,7 +32,7 @@ from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepCo
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.definition.steps.parts import WithoutContext
 from saga_fn.engine.drive.owned_saga import OwnedSaga
-from saga_fn.engine.drive.step_error import Fault, program_end
+from saga_fn.engine.drive.step_error import StepError, program_end
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import AttemptBegun, AttemptOver, ReturnedLate
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError
@@ -42,12 +42,12 @@ from saga_fn.timeouts import Timeouts
 
 
 class Incoming(msgspec.Struct, frozen=True, gc=False):
-    """An event on its way into the core, with the payloads to be recorded with it and the letter that brought it."""
+    """An event on its way into the core, with the payloads to be recorded with it and the message that brought it."""
 
     event: Event
     input: bytes | None = None
     payload: bytes | None = None
-    letter: UUID | None = None
+    message: UUID | None = None
     input_of: int | None = None
     """The journal entry whose payload the input is; `input` is None then."""
     raised: BaseException | None = None
@@ -59,7 +59,7 @@ class Clock:
     """What an execution takes from outside: the store's time, a random number in [0, 1), and who cuts it short."""
 
     now: Callable[[], Moment]
-    draw: Callable[[], float]
+    jitter_draw: Callable[[], float]
     timeouts: Timeouts = attrs.field(factory=Timeouts)
 
 
@@ -113,7 +113,7 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
     try:
         output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, value)
     except PayloadError as error:
-        return _failed(clock, action, FailureKind.OUTPUT_LOST, Fault.of(error, step=action.step))
+        return _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
     saga.record(action.step, Recorded(given.data, output, own=True))
     return Incoming(
         StepSucceeded(clock.now(), action.step, action.attempt),
@@ -135,18 +135,18 @@ def _with_input(saga: OwnedSaga, action: RunStep, told: Incoming) -> Incoming:
 async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clock, observers: Observers) -> Incoming:
     binding = saga.binding(action.step)
     timeout = binding.compensation_timeout
-    context = _context(saga, action.step, "compensate", action.attempt, action.heard, timeout, clock)
+    context = _context(saga, action.step, "compensate", action.attempt, action.event_seq, timeout, clock)
     compensate = binding.compensate
     if compensate is None:
-        fault = Fault("NoCompensation", "the registered definition cannot undo this step", action.step)
-        return _failed(clock, action, FailureKind.UNREADABLE, fault)
+        step_error = StepError("NoCompensation", "the registered definition cannot undo this step", action.step)
+        return _failed(clock, action, FailureKind.UNREADABLE, step_error)
     try:
         given, output = saga.for_compensation(action)
     except PayloadError as error:
-        return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
+        return _failed(clock, action, FailureKind.UNREADABLE, StepError.of(error, step=action.step))
     returned = await _call(saga, action, compensate, (given, output, context), timeout, clock, observers)
     if type(returned) is _Raised:
-        return _failed(clock, action, returned.kind, Fault.of(returned.error, step=action.step), returned)
+        return _failed(clock, action, returned.kind, StepError.of(returned.error, step=action.step), returned)
     if isinstance(returned, WaitFor):
         return _waiting(clock, action, returned, binding)
     return Incoming(CompensationSucceeded(clock.now(), action.step, action.attempt))
@@ -158,27 +158,29 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
     context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.probe_timeout, clock)
     probe = binding.probe
     if probe is None:
-        fault = Fault("NoProbe", "the registered definition cannot find out whether this step has run", action.step)
-        return _failed(clock, action, FailureKind.UNREADABLE, fault)
+        step_error = StepError(
+            "NoProbe", "the registered definition cannot find out whether this step has run", action.step
+        )
+        return _failed(clock, action, FailureKind.UNREADABLE, step_error)
     try:
         given = saga.for_doubtful(action.step)
     except PayloadError as error:
-        return _failed(clock, action, FailureKind.UNREADABLE, Fault.of(error, step=action.step))
+        return _failed(clock, action, FailureKind.UNREADABLE, StepError.of(error, step=action.step))
     answer = await _call(saga, action, probe, (given.value, context), binding.probe_timeout, clock, observers)
     if type(answer) is _Raised:
-        return _failed(clock, action, FailureKind.ERROR, Fault.of(answer.error, step=action.step), answer)
+        return _failed(clock, action, FailureKind.ERROR, StepError.of(answer.error, step=action.step), answer)
     if answer is NOT_DONE:
         return Incoming(ProbeAnswered(clock.now(), action.step, action.attempt, done=False))
     if not isinstance(answer, Done):
-        fault = Fault(
+        step_error = StepError(
             "NoAnswer", f"the probe returned a {name_of_type(answer)}, not Done(output) or NOT_DONE", action.step
         )
-        return _failed(clock, action, FailureKind.UNREADABLE, fault)
+        return _failed(clock, action, FailureKind.UNREADABLE, step_error)
     found = cast("object", answer.output)  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
         output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, found)
     except PayloadError as error:
-        return _failed(clock, action, FailureKind.OUTPUT_LOST, Fault.of(error, step=action.step))
+        return _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
     saga.record(action.step, Recorded(given.data, output, own=True))
     return Incoming(
         ProbeAnswered(clock.now(), action.step, action.attempt, done=True),
@@ -191,8 +193,8 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
 def cut_by_others(action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
     """What it means that other code of the process has cancelled an execution in the middle: it may have run."""
     kind = FailureKind.ERROR if isinstance(action, RunProbe) else FailureKind.UNKNOWN
-    fault = Fault("CancelledError", "its task was cancelled by code outside of this library", action.step)
-    return _failed(clock, action, kind, fault)
+    step_error = StepError("CancelledError", "its task was cancelled by code outside of this library", action.step)
+    return _failed(clock, action, kind, step_error)
 
 
 def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: CompiledStep) -> Incoming:
@@ -207,7 +209,7 @@ def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: Co
         correlation = Digest(b"") if wanted.correlation_id is None else fingerprint(wanted.correlation_id)
         limit = wanted.limit()
     except SagaError as error:
-        return _failed(clock, action, FailureKind.ERROR, Fault.of(error, step=action.step))
+        return _failed(clock, action, FailureKind.ERROR, StepError.of(error, step=action.step))
     names = wanted.event.names
     return Incoming(CompensationWaits(clock.now(), action.step, action.attempt, names, limit, correlation))
 
@@ -272,33 +274,33 @@ def _raised(clock: Clock, action: RunStep, raised: _Raised, policy: ErrorPolicy)
     after = None
     if kind is FailureKind.ERROR:
         kind = policy.judge(raised.error)
-        if kind is FailureKind.REFUSED:
+        if kind is FailureKind.BUSINESS_ERROR:
             return _refused(clock, action, policy.answer_of(raised.error), policy, raised.error)
         after = policy.delay_of(raised.error)
-    fault = Fault.of(raised.error, step=action.step)
-    failed = StepFailed(clock.now(), action.step, action.attempt, kind, clock.draw(), after)
-    return Incoming(failed, payload=fault.encode(), raised=raised.error)
+    step_error = StepError.of(raised.error, step=action.step)
+    failed = StepFailed(clock.now(), action.step, action.attempt, kind, clock.jitter_draw(), after)
+    return Incoming(failed, payload=step_error.encode(), raised=raised.error)
 
 
 def _refused(
     clock: Clock, action: RunStep, error: object, policy: ErrorPolicy, raised: BaseException | None = None
 ) -> Incoming:
-    fault = Fault.answer(error, policy.encode(error), step=action.step, raised=raised)
-    refused = StepFailed(clock.now(), action.step, action.attempt, FailureKind.REFUSED, clock.draw())
-    return Incoming(refused, payload=fault.encode(), raised=raised)
+    step_error = StepError.answer(error, policy.encode(error), step=action.step, raised=raised)
+    refused = StepFailed(clock.now(), action.step, action.attempt, FailureKind.BUSINESS_ERROR, clock.jitter_draw())
+    return Incoming(refused, payload=step_error.encode(), raised=raised)
 
 
 def _failed(
     clock: Clock,
     action: RunStep | RunCompensation | RunProbe,
     kind: FailureKind,
-    fault: Fault,
+    step_error: StepError,
     raised: _Raised | None = None,
 ) -> Incoming:
     """A failure that is judged by nothing that the step names; it says when to try again, all the same, if it does."""
     after = _NOTHING_NAMED.delay_of(raised.error) if raised is not None and raised.kind is FailureKind.ERROR else None
-    event = _FAILED[type(action)](clock.now(), action.step, action.attempt, kind, clock.draw(), after)
-    return Incoming(event, payload=fault.encode(), raised=None if raised is None else raised.error)
+    event = _FAILED[type(action)](clock.now(), action.step, action.attempt, kind, clock.jitter_draw(), after)
+    return Incoming(event, payload=step_error.encode(), raised=None if raised is None else raised.error)
 
 
 _NOTHING_NAMED: Final = ErrorPolicy()
@@ -337,11 +339,11 @@ def _context(
         trace_id=saga.trace_id,
         deadline=deadline,
         generation=generation if direction == "execute" else 0,
-        heard=_heard(saga, step, generation) if direction == "compensate" and generation else None,
+        received_event=_received_event(saga, step, generation) if direction == "compensate" and generation else None,
     )
 
 
-def _heard(saga: OwnedSaga, step: StepId, seq: int) -> tuple[str, bytes] | None:
+def _received_event(saga: OwnedSaga, step: StepId, seq: int) -> tuple[str, bytes] | None:
     expected = saga.binding(step).compensation_waits_for
     if expected is None:
         return None

@@ -8,7 +8,7 @@ from saga_fn.core.events import Event
 from saga_fn.core.failure_cause import Cause, Told, cause_after
 from saga_fn.core.ids import StepId
 from saga_fn.core.state import SagaState
-from saga_fn.engine.drive.step_error import Fault
+from saga_fn.engine.drive.step_error import StepError
 from saga_fn.engine.drive.waits import WAIT_TIMEOUT
 
 
@@ -17,22 +17,22 @@ class FailureSoFar:
     """The failure that counts, and the fault that was recorded with it."""
 
     cause: Cause
-    fault: Fault
+    step_error: StepError
 
 
 def failure_after(
-    known: FailureSoFar | None, before: SagaState | None, event: Event, after: SagaState, fault: Fault | None
+    known: FailureSoFar | None, before: SagaState | None, event: Event, after: SagaState, step_error: StepError | None
 ) -> FailureSoFar | None:
     """The failure that counts once the event, recorded with that fault, has led from `before` to `after`."""
     told = None
-    if fault is not None:
-        named = StepId(fault.step) if fault.step else None
-        told = Told(named, timed_out=named is not None and fault.type == WAIT_TIMEOUT)
+    if step_error is not None:
+        named = StepId(step_error.step) if step_error.step else None
+        told = Told(named, timed_out=named is not None and step_error.type == WAIT_TIMEOUT)
     elif known is None:
         return None
     counted = None if known is None else known.cause
     cause = cause_after(counted, before, event, after, told)
     if cause is None or cause is counted:
         return None if cause is None else known
-    assert fault is not None, "another failure counts only with an event that tells of one"
-    return FailureSoFar(cause, fault)
+    assert step_error is not None, "another failure counts only with an event that tells of one"
+    return FailureSoFar(cause, step_error)

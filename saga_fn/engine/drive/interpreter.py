@@ -6,7 +6,7 @@ One interpreter drives one saga, from its claim or start to its release. At most
 happens meanwhile is folded into the next. The interpreter never looks at a saga's status: whether to go on, to give the
 saga up or to turn back is the core's answer, which it carries out.
 
-It has no task of its own: results, letters, timers and settled commits call it, each call ends in a commit handed in or
+It has no task of its own: results, messages, timers and settled commits call it, each call ends in a commit handed in or
 in waiting for the next, and only user code runs in tasks.
 """
 
@@ -22,6 +22,7 @@ from typing import TypeAlias, TypeVar
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import is_claim, is_result, parks_all, plan_of
+from saga_fn.core.event_matching import has_more_to_read, takes_more
 from saga_fn.core.events import (
     Accompanied,
     HandedBack,
@@ -32,16 +33,15 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.owning import wakes_owner
 from saga_fn.core.state import ParkReason, SagaState
-from saga_fn.core.waiting import has_more_to_read, takes_more
 from saga_fn.engine.commit.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.drive.earlier import Earlier
 from saga_fn.engine.drive.event_batch import EventBatch
 from saga_fn.engine.drive.execution import Clock, Incoming, cut_by_others, execute, execute_watched
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.progress import tell_progress
-from saga_fn.engine.drive.rejections import note_late, note_refused, readable
+from saga_fn.engine.drive.rejections import readable, record_late, record_refused
 from saga_fn.engine.drive.set_aside import concerns_one, set_aside
-from saga_fn.engine.drive.step_error import Fault
+from saga_fn.engine.drive.step_error import StepError
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import LeftByProgram, LeftToLease, RowRefused, WaitsForStore
 from saga_fn.errors import StoredDataError, StoreError
@@ -69,7 +69,6 @@ class Interpreter:
         "_draft",
         "_draining",
         "_given_up",
-        "_hearsay",
         "_is_more",
         "_loop",
         "_lost",
@@ -77,6 +76,7 @@ class Interpreter:
         "_observers",
         "_on_over",
         "_progressed",
+        "_recheck_inbox",
         "_renew",
         "_running",
         "_stopping",
@@ -129,7 +129,7 @@ class Interpreter:
         self._chore: asyncio.Task[None] | None = None
         """What has to be waited for before anything else is decided; meanwhile `_busy`, as with a commit in flight."""
         self._busy = False
-        self._hearsay = False
+        self._recheck_inbox = False
         """Somebody says that there is mail."""
         self._is_more = False
         """There is more mail than was read at once: the rest is read when this is answered."""
@@ -150,10 +150,10 @@ class Interpreter:
             self._set_timer()
         self._proceed()
 
-    def nudge(self, signals: int | None = None) -> None:
-        """There may be mail: so many letters by the store's count, or by hearsay, which is no count to commit by."""
-        self._hearsay = signals is None or self._hearsay
-        self.saga.signals = max(self.saga.signals, signals or 0)
+    def recheck_inbox(self, inbox_sent: int | None = None) -> None:
+        """There may be mail: so many messages by the store's count, or by hearsay, which is no count to commit by."""
+        self._recheck_inbox = inbox_sent is None or self._recheck_inbox
+        self.saga.inbox_sent = max(self.saga.inbox_sent, inbox_sent or 0)
         self._proceed()
 
     @property
@@ -209,7 +209,7 @@ class Interpreter:
         self._cut_short()
         self._arrive(Incoming(HandedBack(self._clock.now())))
 
-    def abandon(self) -> None:
+    def leave_to_lease(self) -> None:
         """Leave everything as it is: the lease runs out, and whoever takes the saga over finds out."""
         self._finish()
 
@@ -228,8 +228,8 @@ class Interpreter:
                 self._leave()
             elif self._unstarted:
                 self._wait_for(self._renew_and_act())
-            elif self._hearsay or self.saga.seen != self.saga.signals:
-                self._wait_for(self._read_letters())
+            elif self._recheck_inbox or self.saga.inbox_seen != self.saga.inbox_sent:
+                self._wait_for(self._read_messages())
             elif self._arrived:
                 self._decide()
         except (KeyboardInterrupt, SystemExit):  # of an input map
@@ -244,7 +244,7 @@ class Interpreter:
         task = asyncio.current_task()
         if task is not None:
             task.add_done_callback(_hear)
-        self.abandon()
+        self.leave_to_lease()
 
     def _decide(self) -> None:
         """Fold what has come, and hand in what follows from it."""
@@ -263,7 +263,7 @@ class Interpreter:
         elif any(is_claim(item.event) for item, _ in draft.refused):
             self._break_off(StoredDataError("state", "the saga cannot be taken up from it"))
         elif draft.refused:
-            self._wait_for(self._note_refused(draft))
+            self._wait_for(self._record_refused(draft))
         else:
             self._set_timer()
 
@@ -281,10 +281,10 @@ class Interpreter:
                 case Applied():
                     self._adopt(draft, outcome)
                     if draft.refused:
-                        self._wait_for(self._note_refused(draft))
+                        self._wait_for(self._record_refused(draft))
                         return
-                case Unread(signals=signals):
-                    self.saga.signals = signals
+                case Unread(inbox_sent=inbox_sent):
+                    self.saga.inbox_sent = inbox_sent
                     self._arrived = [*self._deciding, *self._arrived]
                 case Lost():
                     self._lost = True
@@ -295,8 +295,8 @@ class Interpreter:
                     if any(parks_all(item.event) for item in self._deciding):
                         self._break_off(error)  # not even that can be written
                     else:
-                        parked = SagaParked(self._clock.now(), ParkReason.ROW_REFUSED)
-                        self._arrived = [Incoming(parked, payload=Fault.of(error).encode())]
+                        parked = SagaParked(self._clock.now(), ParkReason.ROW_REJECTED)
+                        self._arrived = [Incoming(parked, payload=StepError.of(error).encode())]
                 case Unsettled(error=error):
                     self._leave_to_lease(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
@@ -307,10 +307,10 @@ class Interpreter:
         """The draft is durable: it is the saga now, and what it asks for may be done."""
         saga = self.saga
         saga.adopt(draft.state, draft.projection, draft.last_error, draft.failure, applied.at)
-        saga.signals = max(saga.signals, applied.signals)
+        saga.inbox_sent = max(saga.inbox_sent, applied.inbox_sent)
         self._given_up = draft.release is not None
         if self._no_room is not None and takes_more(self._no_room, saga.state):
-            self._no_room, self._hearsay = None, True
+            self._no_room, self._recheck_inbox = None, True
         if self._is_more:
             self._read_on()
         if not self._progressed and not all(is_claim(entry.event) for entry in draft.entries):
@@ -407,8 +407,8 @@ class Interpreter:
             projection=draft.projection,
             release=release is not None,
             due=due,
-            # A step that starts knows every letter that was there before it.
-            seen=saga.seen if release is not None or draft.starts_steps else None,
+            # A step that starts knows every message that was there before it.
+            inbox_seen=saga.inbox_seen if release is not None or draft.starts_steps else None,
             last_error=draft.last_error,
             entries=tuple(draft.entries),
             answers=draft.answers(),
@@ -421,7 +421,7 @@ class Interpreter:
         late = [item for item in self._arrived if self._lost and is_result(item.event)]
         self._arrived = []
         if late:
-            self._wait_for(note_late(self._store, self._observers, self.saga, late))
+            self._wait_for(record_late(self._store, self._observers, self.saga, late))
         else:
             self._finish()
 
@@ -492,20 +492,20 @@ class Interpreter:
             self._act(actions)
 
     def _read_on(self) -> None:
-        self._hearsay, self._is_more = self._hearsay or self._is_more, False
+        self._recheck_inbox, self._is_more = self._recheck_inbox or self._is_more, False
 
-    async def _read_letters(self) -> None:
-        self._hearsay = False
-        self.saga.seen = self.saga.signals
-        letters = await self._asked("its letters", lambda: self._store.letters(self.saga.id))
-        if letters is None:
+    async def _read_messages(self) -> None:
+        self._recheck_inbox = False
+        self.saga.inbox_seen = self.saga.inbox_sent
+        messages = await self._asked("its messages", lambda: self._store.messages(self.saga.id))
+        if messages is None:
             return
-        self._is_more = len(letters) >= MOST_READ
-        told = await readable(self._store, self._observers, self.saga, letters, self._clock.now())
+        self._is_more = len(messages) >= MOST_READ
+        told = await readable(self._store, self._observers, self.saga, messages, self._clock.now())
         # All of them anew, ahead of the results that have come: what a step was told, the next is to know. By the plan that
         # the saga has now.
         changed = [item for item in self._arrived if plan_of(item.event) is not None]
-        rest = [item for item in self._arrived if item.letter is None and item not in changed]
+        rest = [item for item in self._arrived if item.message is None and item not in changed]
         self._arrived = [*changed, *told, *rest]
         if not told:
             self._read_on()
@@ -522,22 +522,22 @@ class Interpreter:
         Raises the store's error if it concerns this saga: to ask again would not help.
         """
         backoff = Backoff(0.1, _LONGEST_PAUSE)
-        tries = 0
+        attempts = 0
         while not (self._lost or self.over):
             try:
                 return await ask()
             except StoreError as error:
                 if concerns_one(error):
                     raise
-                tries += 1
-                if tries == _TELL_AT:
+                attempts += 1
+                if attempts == _TELL_AT:
                     self._observers.tell(WaitsForStore(self.saga.identity, what, error))
                 await backoff.pause()
         return None
 
-    async def _note_refused(self, draft: EventBatch) -> None:
+    async def _record_refused(self, draft: EventBatch) -> None:
         for item, rejection in draft.refused:
-            await note_refused(self._store, self._observers, self.saga, item, rejection, answered=bool(draft.entries))
+            await record_refused(self._store, self._observers, self.saga, item, rejection, answered=bool(draft.entries))
         self._read_on()
 
 
@@ -552,6 +552,6 @@ def _hear(task: asyncio.Task[None]) -> None:
         task.exception()
 
 
-def first_events(at: Moment, *, takeover: bool, alone: bool) -> list[Incoming]:
+def first_events(at: Moment, *, takeover: bool, isolated: bool) -> list[Incoming]:
     """What a claim feeds to the core."""
-    return [Incoming(Resumed(at, takeover, alone))]
+    return [Incoming(Resumed(at, takeover, isolated))]

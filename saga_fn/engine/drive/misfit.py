@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from saga_fn.core.effects import Misfit, Rejection
-from saga_fn.engine.drive.step_error import Fault
+from saga_fn.engine.drive.step_error import StepError
 from saga_fn.engine.registry import Registered
 from saga_fn.errors import shown
 
@@ -15,10 +15,10 @@ _HINT = (
 )
 
 
-def misfit_of(rejection: Rejection, registered: Registered) -> Fault:
+def misfit_of(rejection: Rejection, registered: Registered) -> StepError:
     """The fault of a saga that was refused because of the plan of what is registered here: which step, and how."""
     hint = _HINT.format(registered.version + 1)
-    return Fault("PlanChanged", f"{_told(rejection)}. {hint}", rejection.step)
+    return StepError("PlanChanged", f"{_told(rejection)}. {hint}", rejection.step)
 
 
 def _told(rejection: Rejection) -> str:

@@ -15,6 +15,7 @@ from typing_extensions import override
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import output_given
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable
+from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.ids import Digest, Moment, StepId, number_of, owner_of
 from saga_fn.core.inputs import (
     NO_DIGEST,
@@ -29,7 +30,6 @@ from saga_fn.core.inputs import (
     returned,
     running,
 )
-from saga_fn.core.items import ITEM_LIMIT
 from saga_fn.core.owning import fanned_out, room_for_items
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import Projection
@@ -38,7 +38,7 @@ from saga_fn.definition import INITIAL, AnyRef, CompiledStep, InputContext
 from saga_fn.definition.steps.condition import holds
 from saga_fn.engine.drive.earlier import Earlier, digest_of, digest_of_list
 from saga_fn.engine.drive.failure_so_far import FailureSoFar
-from saga_fn.engine.drive.step_error import Fault, program_end
+from saga_fn.engine.drive.step_error import StepError, program_end
 from saga_fn.engine.drive.waits import bind_wait
 from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.engine.registry import Registered
@@ -72,7 +72,7 @@ class BoundList:
 class OwnedSaga:
     """One saga between its claim (or start) and its release.
 
-    `signals` counts the letters the store told of, `seen` those that were read. `deadline` is the local monotonic time
+    `inbox_sent` counts the messages the store told of, `inbox_seen` those that were read. `deadline` is the local monotonic time
     after which nothing more may be started under the present lease. A saga that is being inserted has no times yet.
     """
 
@@ -84,8 +84,8 @@ class OwnedSaga:
     owner: UUID
     trace_id: str
     aggregation_id: str | None
-    signals: int
-    seen: int
+    inbox_sent: int
+    inbox_seen: int
     last_error: str | None
     max_payload_bytes: int
     initial: bytes
@@ -162,30 +162,30 @@ class OwnedSaga:
         """The inputs of the steps that run."""
         return {step: self.inputs[step].data for step in running(state) if step in self.inputs}
 
-    def bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
+    def bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[StepError]]:
         """Compute the inputs of steps that may begin together.
 
         In an empty context: an input map is to give the same in whatever task, of whatever process, it is computed.
         """
         if len(steps) == 1:
-            binding, fault = Context().run(self.bind, state, steps[0])
-            return [binding], [] if fault is None else [fault]
+            binding, step_error = Context().run(self.bind, state, steps[0])
+            return [binding], [] if step_error is None else [step_error]
         return Context().run(self._bind_all, state, steps)
 
-    def _bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[Fault]]:
+    def _bind_all(self, state: SagaState, steps: Sequence[StepId]) -> tuple[list[Binding], list[StepError]]:
         bindings: list[Binding] = []
-        faults: list[Fault] = []
+        step_errors: list[StepError] = []
         for step in steps:
-            binding, fault = self.bind(state, step)
+            binding, step_error = self.bind(state, step)
             bindings.append(binding)
-            if fault is not None:
-                faults.append(fault)
+            if step_error is not None:
+                step_errors.append(step_error)
             elif isinstance(binding, BoundEach):  # its items leave less room for those of the next
                 spread = fanned_out(state, step, binding.items, binding.digest)
                 state = msgspec.structs.replace(state, steps=(*state.steps, spread))
-        return bindings, faults
+        return bindings, step_errors
 
-    def bind(self, state: SagaState, step: StepId) -> tuple[Binding, Fault | None]:
+    def bind(self, state: SagaState, step: StepId) -> tuple[Binding, StepError | None]:
         """Compute the step's input in the light of `state`. Whatever user code raises makes it unbindable."""
         try:
             binding = self.binding(step)
@@ -203,7 +203,7 @@ class OwnedSaga:
             ending = None if isinstance(error, Exception) else program_end(error)
             if ending is not None:
                 raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
-            return Unbindable(step, unreadable=isinstance(error, PayloadError) and error.stored), Fault.of(
+            return Unbindable(step, unreadable=isinstance(error, PayloadError) and error.stored), StepError.of(
                 error, step=step
             )
         digest, before = digest_of(data), digest_before(state, step)
@@ -302,9 +302,9 @@ class OwnedSaga:
             kept = self._kept(step, digest, in_list=in_list)
             if kept is not None:
                 return BoundInput(self.binding(step).input_type.decode(kept), kept, None)
-            binding, fault = self.bind(self.state, step)
+            binding, step_error = self.bind(self.state, step)
             if not isinstance(binding, Bound):
-                raise PayloadError(f"the input of step {step!r} cannot be computed again: {fault or binding}")
+                raise PayloadError(f"the input of step {step!r} cannot be computed again: {step_error or binding}")
             if binding.digest != digest:
                 raise PayloadError(
                     f"the input of step {step!r} is not the one it was started with",
@@ -321,10 +321,10 @@ class OwnedSaga:
 
     def needs_journal(self, action: RunProbe | RunCompensation) -> bool:
         """Whether only the journal tells what the step that may have run was given, or which of its events has come."""
-        if isinstance(action, RunCompensation) and action.heard:
+        if isinstance(action, RunCompensation) and action.event_seq:
             expected = self.binding(action.step).compensation_waits_for
             if expected is not None and len(expected.names) > 1:
-                return self.earlier is None or action.heard not in self.earlier.names
+                return self.earlier is None or action.event_seq not in self.earlier.names
         doubtful = isinstance(action, RunProbe) or not action.seq
         return doubtful and self.earlier is None and action.step not in self.inputs
 
@@ -410,7 +410,7 @@ class _Known:
             initial_data=saga.initial_data,
             step_outputs=_Outputs(saga, state),
             events=tuple(msgspec.json.decode(saga.events[seq]) for seq in state.events),
-            latest_event=msgspec.json.decode(saga.events[state.latest]) if state.latest else None,
+            latest_event=msgspec.json.decode(saga.events[state.latest_event_seq]) if state.latest_event_seq else None,
         )
 
 

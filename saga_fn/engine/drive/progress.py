@@ -9,7 +9,7 @@ from saga_fn.core.event_kinds import is_failure, is_result, phase_of
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.outlook import outlook
 from saga_fn.core.projection import calls_a_person, ended_as
-from saga_fn.engine.drive.step_error import fault_in
+from saga_fn.engine.drive.step_error import step_error_in
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import AttemptFailed, AttemptSucceeded, SagaEnded, SagaParked
 
@@ -28,7 +28,7 @@ def tell_progress(observers: Observers, batch: EventBatch) -> None:
             continue
         phase = phase_of(event)
         if is_failure(event):
-            fault = fault_in(entry.payload)
+            step_error = step_error_in(entry.payload)
             observers.tell(
                 AttemptFailed(
                     batch.saga.identity,
@@ -37,8 +37,8 @@ def tell_progress(observers: Observers, batch: EventBatch) -> None:
                     phase,
                     event.kind,
                     event.at,
-                    error=event.kind.name if fault is None else fault.types,
-                    altered=fault is not None and fault.altered,
+                    error=event.kind.name if step_error is None else step_error.types,
+                    altered=step_error is not None and step_error.altered,
                     outlook=outlook(batch.saga.plan, batch.state, event),
                     raised=next((error for where, error in batch.raised if where == place), None),
                 )

@@ -16,7 +16,7 @@ from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import SagaNotSetAside, SagaSetAside
 from saga_fn.errors import StoredDataError, StoreError
 from saga_fn.printable import name_of_type
-from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import decode_state
 
@@ -37,7 +37,7 @@ def usable_state(plan: Plan | None, data: bytes, rev: int, *, ended: SagaStatus 
 
 def concerns_one(error: BaseException) -> bool:
     """Whether the error is about this saga; else the store cannot do its work at present, for any saga."""
-    return not isinstance(error, StoreError) or isinstance(error, StoredDataError | RowRefusedError)
+    return not isinstance(error, StoreError) or isinstance(error, StoredDataError | RowRejectedError)
 
 
 async def set_aside(store: Store, observers: Observers, saga_id: UUID, token: UUID, error: BaseException) -> None:
@@ -46,7 +46,7 @@ async def set_aside(store: Store, observers: Observers, saga_id: UUID, token: UU
     observers.tell(fact)
     try:
         await store.park_row(saga_id, token, name_of_type(error))
-        await store.note(saga_id, "set_aside", fact.why)
+        await store.record_rejection(saga_id, "set_aside", fact.why)
     except StoreError as refused:
         observers.tell(SagaNotSetAside(saga_id, refused))
 

@@ -36,7 +36,7 @@ class Behind(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.how}: {self.type}: {self.message}" if self.message else f"{self.how}: {self.type}"
 
 
-class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
+class StepError(msgspec.Struct, frozen=True, omit_defaults=True):
     """What went wrong, as the journal keeps it."""
 
     type: str
@@ -50,7 +50,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
     """It is a business error that could not be stored whole: there is no more of it than type and message."""
 
     @classmethod
-    def of(cls, error: object, *, step: str | None = None, raised: BaseException | None = None) -> Fault:
+    def of(cls, error: object, *, step: str | None = None, raised: BaseException | None = None) -> StepError:
         """The fault of an exception, or of what a step returned in a Failure; `raised` is what it was found in.
 
         Its message is cut to a few kilobytes and cleaned of what UTF-8 cannot hold.
@@ -62,7 +62,7 @@ class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
         return cls(name, _message(error, _LONGEST_MESSAGE), step, behind=behind[:_MOST_BEHIND])
 
     @classmethod
-    def answer(cls, error: object, data: bytes | None, *, step: str, raised: BaseException | None = None) -> Fault:
+    def answer(cls, error: object, data: bytes | None, *, step: str, raised: BaseException | None = None) -> StepError:
         """The fault of a business error; `data` is that error as JSON, None if it cannot be stored whole."""
         told = cls.of(error, step=step, raised=raised)
         return msgspec.structs.replace(
@@ -131,12 +131,12 @@ def _next_behind(error: BaseException) -> list[tuple[How, BaseException]]:
     return behind
 
 
-def fault_in(payload: bytes | None) -> Fault | None:
+def step_error_in(payload: bytes | None) -> StepError | None:
     """The fault that a payload holds, if it holds one."""
     if payload is None:
         return None
     try:
-        return msgspec.json.decode(payload, type=Fault)
+        return msgspec.json.decode(payload, type=StepError)
     except msgspec.DecodeError:
         return None
 

@@ -11,7 +11,7 @@ from saga_fn.core.plan import Plan, StepKind
 from saga_fn.definition import CompiledStep
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.definition.values.mapping import KnownValues
-from saga_fn.engine.drive.step_error import Fault
+from saga_fn.engine.drive.step_error import StepError
 from saga_fn.errors import PayloadError, shown
 from saga_fn.printable import in_words
 from saga_fn.store.records import moment_of
@@ -38,13 +38,13 @@ def bind_wait(binding: CompiledStep, known: KnownValues) -> Binding:
     return Until(binding.step_id, max(moment, Moment(0)))  # whenever it was: it is over
 
 
-def timeout_fault(plan: Plan, step: StepId) -> Fault:
+def timeout_error(plan: Plan, step: StepId) -> StepError:
     """What is told of a wait whose time ran out; with an empty name, of the saga's own deadline."""
     if not step:
-        return Fault("SagaDeadlineError", f"the saga's deadline of {in_words(plan.data.deadline or 0)} was over")
+        return StepError("SagaDeadlineError", f"the saga's deadline of {in_words(plan.data.deadline or 0)} was over")
     planned = plan.step(step)
     if planned.kind is StepKind.STEP:
         names = " or ".join(map(shown, planned.undo_waits_for))
-        return Fault(WAIT_TIMEOUT, f"no event {names} came in time for the compensation", step)
+        return StepError(WAIT_TIMEOUT, f"no event {names} came in time for the compensation", step)
     names = " or ".join(map(shown, planned.waits_for))
-    return Fault(WAIT_TIMEOUT, f"no event {names} came within {in_words(planned.limit or 0)}", step)
+    return StepError(WAIT_TIMEOUT, f"no event {names} came within {in_words(planned.limit or 0)}", step)

@@ -23,7 +23,7 @@ from saga_fn.engine.observe.of_process import LeasesRanOut, LoopBlocked, Renewal
 from saga_fn.engine.observe.of_sagas import LeaseNotRenewed
 from saga_fn.engine.tasks import Upkeep
 from saga_fn.errors import StoreError
-from saga_fn.store.faults import is_an_answer
+from saga_fn.store.errors import is_an_answer
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 
@@ -123,14 +123,14 @@ class LeaseKeeper:
         missing: list[Interpreter] = []
         for interpreter in group:
             saga = interpreter.saga
-            signals = renewed.signals.get(saga.id)
-            if signals is None:
+            inbox_sent = renewed.inbox_sent.get(saga.id)
+            if inbox_sent is None:
                 missing.append(interpreter)
                 continue
             saga.deadline = sent + self._lease.total_seconds()
             self._found_locked.pop(saga.id, None)
-            if signals > saga.signals:
-                interpreter.nudge(signals)
+            if inbox_sent > saga.inbox_sent:
+                interpreter.recheck_inbox(inbox_sent)
         if missing:
             await self._read_back(shard, [each for each in missing if not each.over], sent)
 

@@ -133,13 +133,13 @@ class Suspects:
             quiet = await self._wait_until_apart()
             likes = [each for each in self._waiting if each.takeovers <= TWICE]
             together = likes if quiet and first in likes else [first]
-            alone = quiet and len(together) == 1
+            isolated = quiet and len(together) == 1
             for suspect in together:
                 self._waiting.remove(suspect)
                 suspect.begun = True
-                suspect.begin(alone)
+                suspect.begin(isolated)
             if quiet:
-                await self._watch(together, alone=alone)
+                await self._watch(together, isolated=isolated)
         finally:
             self.apart = False
             self._next_turn = time.monotonic() + (time.monotonic() - began)
@@ -154,12 +154,12 @@ class Suspects:
             await asyncio.sleep(0.02)
         return True
 
-    async def _watch(self, together: list[_Suspect], *, alone: bool) -> None:
+    async def _watch(self, together: list[_Suspect], *, isolated: bool) -> None:
         """Keep others away until the suspects have made progress, or have shown for long enough that they do not kill."""
         progress = [suspect.interpreter.until_progress() for suspect in together]
         longest = _APART_FOR * 2 ** max(0, min(suspect.takeovers for suspect in together) - TWICE)
         _, pending = await asyncio.wait(progress, timeout=min(longest, _LONGEST_APART))
-        if pending and alone:
+        if pending and isolated:
             together[0].interpreter.accompany()
             await asyncio.wait(
                 pending, timeout=self._patience

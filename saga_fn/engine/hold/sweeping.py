@@ -13,7 +13,7 @@ from uuid import UUID
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import KeyNotHandedOver
 from saga_fn.engine.registry import Registry
-from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, STRANDED_AT_ONCE
@@ -66,7 +66,7 @@ class Sweep:
         """Go through the keys of a shard in order, from where the last sweep stopped, so that no key is in the way of others."""
         after = self._after.pop(shard, FIRST_KEY)
         while True:
-            page = await self._store.kept_events.stranded(shard, after=after)
+            page = await self._store.kept_events.undelivered(shard, after=after)
             for key in page:
                 await self._hand_over(key)
             if len(page) < STRANDED_AT_ONCE:
@@ -85,7 +85,7 @@ class Sweep:
         shard = shard_of_key(key[1], self._store.shards)
         try:
             saga_id = await self._store.kept_events.hand_over(shard, key)
-        except RowRefusedError as error:
+        except RowRejectedError as error:
             self._seen.add(key)
             if self._refused.get(key) != error.fact:  # it is told once for as long as it is so
                 self._refused[key] = error.fact

@@ -138,7 +138,7 @@ class AttemptFailed(_OfSaga, frozen=True):
     def _next(self) -> str:
         """Which attempt it was, and what comes next, as the core has decided."""
         words = [f"attempt {self.attempt}{_of(self.outlook.counted, self.attempt)}"]
-        if self.kind is FailureKind.REFUSED:
+        if self.kind is FailureKind.BUSINESS_ERROR:
             words.append("a business error")
         if self.outlook.may_have_run and self.phase is not Phase.PROBE:
             words.append("it may have run")
@@ -220,7 +220,7 @@ class NoteFailed(_OfSaga, frozen=True):
 
 
 class LettersUnreadable(FactBase, frozen=True):
-    """Letters to a saga cannot be read; they are answered by that."""
+    """Messages to a saga cannot be read; they are answered by that."""
 
     saga_id: UUID
     first: UUID
@@ -230,11 +230,11 @@ class LettersUnreadable(FactBase, frozen=True):
     def line(self) -> Line:
         more = f", and {self.count - 1} more" if self.count > 1 else ""
         args = (self.saga_id, self.first, more)
-        return Line(logging.WARNING, "saga %s: letter %s cannot be read%s", args, only_id(self.saga_id))
+        return Line(logging.WARNING, "saga %s: message %s cannot be read%s", args, only_id(self.saga_id))
 
 
 class LetterNotAnswered(FactBase, frozen=True):
-    """The store does not take the answer to a letter that cannot be read."""
+    """The store does not take the answer to a message that cannot be read."""
 
     saga_id: UUID
     error: StoreError
@@ -242,7 +242,7 @@ class LetterNotAnswered(FactBase, frozen=True):
     @override
     def line(self) -> Line:
         args = (self.saga_id, self.error.fact)
-        return Line(logging.WARNING, "saga %s: a letter could not be answered: %s", args, only_id(self.saga_id))
+        return Line(logging.WARNING, "saga %s: a message could not be answered: %s", args, only_id(self.saga_id))
 
 
 class WaitsForStore(_OfSaga, frozen=True):

@@ -1,6 +1,6 @@
 """Sending an event to a saga: stored first, matched second.
 
-The event is a letter in the saga's inbox before anything else happens to it; its id follows from the `event_id` of whoever
+The event is a message in the saga's inbox before anything else happens to it; its id follows from the `event_id` of whoever
 sends it, so that the inbox itself refuses a repetition. Whoever owns the saga reads it before it gives the saga up, starts
 a step of it or ends it. If nobody owns it, the sender reads the inbox in the owner's stead, if it knows the definition; if
 it dies before it has, the saga is due, and whoever claims it reads.
@@ -24,7 +24,7 @@ from saga_fn.core.effects import Refusal
 from saga_fn.core.events import EventReceived
 from saga_fn.core.ids import Digest, Moment
 from saga_fn.definition.correlation import fingerprint
-from saga_fn.engine.drive.mail import event_letter
+from saga_fn.engine.drive.message import event_message
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.requests.inbox import read_inbox
@@ -32,7 +32,7 @@ from saga_fn.engine.requests.operate import read_row
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError, shown
 from saga_fn.store.ids import new_uuid, shard_of_key
-from saga_fn.store.records import Letter, Posted, SagaRecord
+from saga_fn.store.records import InboxMessage, MessageStatus, SagaRecord
 
 _PATIENCE = 5.0
 """Seconds that a sender waits to be told what became of its event; then it is stored, and that is what it is told."""
@@ -64,7 +64,7 @@ class Delivery(enum.StrEnum):
 
 @attrs.frozen
 class OutsideEvent:
-    """An event on its way to a saga. Its id, which makes it one of a kind, is that of its letter."""
+    """An event on its way to a saga. Its id, which makes it one of a kind, is that of its message."""
 
     id: UUID
     name: str
@@ -77,9 +77,9 @@ class OutsideEvent:
         correlation = Digest(b"") if self.correlation_id is None else fingerprint(self.correlation_id)
         return EventReceived(at, self.name, correlation, self.expires)
 
-    def letter(self) -> Letter:
+    def message(self) -> InboxMessage:
         """It, as it lies in an inbox."""
-        return event_letter(self.id, self.received(Moment(0)), self.payload)
+        return event_message(self.id, self.received(Moment(0)), self.payload)
 
 
 def id_of(name: str, event_id: str | None) -> UUID:
@@ -112,23 +112,23 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
     await _check(engine, row, event)
     if event.expires is not None and event.expires <= row.now:
         return Delivery.EXPIRED
-    posted = Posted.NOBODY
+    posted = MessageStatus.NO_ACTIVE_SAGA
     if row.ended_at is None:
-        posted = await engine.store.send(saga_id, event.letter())
+        posted = await engine.store.send(saga_id, event.message())
     match posted:
-        case Posted.NOBODY | Posted.ENDED:
+        case MessageStatus.NO_ACTIVE_SAGA | MessageStatus.ENDED:
             known = await engine.store.read_answer(saga_id, event.id)
             return Delivery.ENDED if known is None else Delivery.DUPLICATE
-        case Posted.KNOWN:
+        case MessageStatus.DUPLICATE:
             return Delivery.DUPLICATE
-        case Posted.FULL:
+        case MessageStatus.FULL:
             await engine.have_read(saga_id)
             raise SagaStateError(
                 f"saga {saga_id} has as many unread events as it may",
                 saga_id=saga_id,
                 hint="send an event when it is wanted, or give it an expiry; is a worker running that knows the saga?",
             )
-        case Posted.STORED:
+        case MessageStatus.STORED:
             return await follow(engine, saga_id, event)
 
 
@@ -155,32 +155,32 @@ async def send_to_key(
         )
     shard = shard_of_key(aggregation_id, store.shards)
     kept = store.kept_events
-    match await kept.keep(shard, key, event.letter(), event.name, expires=event.expires, for_next=for_next):
-        case Posted.KNOWN:
+    match await kept.keep(shard, key, event.message(), event.name, expires=event.expires, for_next=for_next):
+        case MessageStatus.DUPLICATE:
             return Delivery.DUPLICATE
-        case Posted.ENDED:
+        case MessageStatus.ENDED:
             return Delivery.ENDED
-        case Posted.NOBODY | Posted.FULL:
+        case MessageStatus.NO_ACTIVE_SAGA | MessageStatus.FULL:
             raise SagaStateError(
                 f"as many events wait for saga {shown(name)} of {shown(aggregation_id)} as one may take",
                 hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
             )
-        case Posted.STORED:
+        case MessageStatus.STORED:
             if await kept.hand_over(shard, key) is not None:
-                engine.announce(None)
-            match await kept.taker(shard, key, event.id):  # another sender may have handed it over
+                engine.notify_processes(None)
+            match await kept.recipient_of(shard, key, event.id):  # another sender may have handed it over
                 case UUID() as saga_id:
                     return await follow(engine, saga_id, event)
-                case Posted.KNOWN:  # the saga had got it by its own id
+                case MessageStatus.DUPLICATE:  # the saga had got it by its own id
                     return Delivery.DUPLICATE
-                case Posted():
+                case MessageStatus():
                     return Delivery.ENDED
                 case None:
                     return Delivery.KEPT
 
 
 async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUID] | None:
-    """Read the inbox in the owner's stead: the letters that the saga has no room for.
+    """Read the inbox in the owner's stead: the messages that the saga has no room for.
 
     None if that is left to the workers: the sender does not know the saga, or has no right to change sagas.
     """
@@ -194,8 +194,8 @@ async def _read_for_owner(engine: SagaEngine, row: SagaRecord) -> Collection[UUI
 
 
 async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery:
-    """See to it that the stored letter is read, and tell what became of it."""
-    engine.announce(saga_id)
+    """See to it that the stored message is read, and tell what became of it."""
+    engine.notify_processes(saga_id)
     began = time.monotonic()
     give_up, ask_at = began + _PATIENCE, began + _SOON
     backoff = Backoff(0.004, 0.1)
@@ -222,7 +222,7 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
 
 
 async def _is_read_by_nobody(engine: SagaEngine, row: SagaRecord) -> bool:
-    """Whether no process is known that will read the letters of a saga without an owner: then its sender waits for nothing."""
+    """Whether no process is known that will read the messages of a saga without an owner: then its sender waits for nothing."""
     if not row.wakes_on_message:
         return True
     try:

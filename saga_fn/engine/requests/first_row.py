@@ -34,7 +34,9 @@ class StartRequest:
     """How many microseconds later it is to begin."""
 
 
-def first_of(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple[NewSaga, OwnedSaga | None, Transition]:
+def first_row(
+    engine: SagaEngine, request: StartRequest, *, owned: bool
+) -> tuple[NewSaga, OwnedSaga | None, Transition]:
     """What is to be inserted, and, if this process is to own the saga, the saga as it runs here.
 
     Raises PayloadError for data and keys that cannot be stored.
@@ -60,8 +62,8 @@ def first_of(engine: SagaEngine, request: StartRequest, *, owned: bool) -> tuple
             owner=engine.owner,
             trace_id=trace_id,
             aggregation_id=request.aggregation_id,
-            signals=0,
-            seen=0,
+            inbox_sent=0,
+            inbox_seen=0,
             last_error=None,
             max_payload_bytes=engine.options.max_payload_bytes,
             initial=payload,

@@ -1,11 +1,11 @@
-"""Reading the letters of a saga that nobody owns, in the owner's stead."""
+"""Reading the messages of a saga that nobody owns, in the owner's stead."""
 
 from __future__ import annotations
 
 from uuid import UUID
 
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.mail import Flaw, judge
+from saga_fn.engine.drive.message import Flaw, judge
 from saga_fn.engine.drive.rejections import answer_unreadable
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.unowned import decide, standing, write
@@ -13,19 +13,19 @@ from saga_fn.store.records import SagaRecord
 
 
 async def read_inbox(engine: SagaEngine, row: SagaRecord) -> frozenset[UUID]:
-    """Read the letters of a saga that nobody owns, as its next owner would, by one compare-and-set.
+    """Read the messages of a saga that nobody owns, as its next owner would, by one compare-and-set.
 
     Nothing is done if anything has changed since `row` was read, or if this process does not know the saga's definition.
-    Returns the letters that stay unread because the saga has no room for their events.
+    Returns the messages that stay unread because the saga has no room for their events.
     """
     registered = engine.registry.find(row.name, row.version)
     if registered is None or registered.definition.plan.id != row.plan:
         return frozenset()
-    letters = await engine.store.letters(row.id)
+    messages = await engine.store.messages(row.id)
     items: list[Incoming] = []
     flaws: list[Flaw] = []
-    for letter in letters:
-        item = judge(registered.definition, letter, row.now, most=engine.options.max_payload_bytes)
+    for message in messages:
+        item = judge(registered.definition, message, row.now, most=engine.options.max_payload_bytes)
         if isinstance(item, Flaw):
             flaws.append(item)
         else:
@@ -33,9 +33,9 @@ async def read_inbox(engine: SagaEngine, row: SagaRecord) -> frozenset[UUID]:
     await answer_unreadable(engine.store, engine.observers, row.id, flaws)
     decided = decide(await standing(engine, row), items)
     if decided.entries:
-        unreadable = {flaw.letter for flaw in flaws}
-        await write(engine, decided, [letter for letter in letters if letter.id not in unreadable])
+        unreadable = {flaw.message for flaw in flaws}
+        await write(engine, decided, [message for message in messages if message.id not in unreadable])
     else:
-        for letter_id, answer in decided.answers:
-            await engine.store.answer(row.id, letter_id, answer)
+        for message_id, answer in decided.answers:
+            await engine.store.answer(row.id, message_id, answer)
     return decided.left

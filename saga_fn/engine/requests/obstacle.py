@@ -22,7 +22,7 @@ from saga_fn.errors import (
     shown,
 )
 from saga_fn.store.connection import Connection
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StoreBusyError
+from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import NewSaga
 
@@ -92,7 +92,7 @@ def told(requests: Sequence[StartRequest], error: StoreError, *, aborted: bool =
         requests[0] if len(requests) == 1 else StartRequest(requests[0].registered, None)
     )  # which of them, it cannot tell
     match error:
-        case RowRefusedError():
+        case RowRejectedError():
             return PayloadError(
                 f"the database cannot store the data or a key of the start of {shown(name)}: {error.fact}",
                 hint="its name, keys and data need characters that the database's encoding has: UTF8 has them all",

@@ -1,6 +1,6 @@
 """Operators' verbs and outside events: decided by the core, applied by whoever may write the saga.
 
-Nobody owns it: the verb is one compare-and-set of its own (`unowned.py`). Somebody does: the verb is left as a letter,
+Nobody owns it: the verb is one compare-and-set of its own (`unowned.py`). Somebody does: the verb is left as a message,
 and the owner answers. `abort` alone takes a saga from an owner whose lease is running, whose writes then match nothing.
 """
 
@@ -21,15 +21,15 @@ from saga_fn.core.events import BeginRequested, EventReceived, name_of, takes_up
 from saga_fn.core.ids import StepId
 from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.mail import UNREADABLE, write_mail
+from saga_fn.engine.drive.message import UNREADABLE, message_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_sagas import TakenUpAgain
 from saga_fn.engine.requests.unowned import Standing, change, identity_of, standing
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoredDataError, StoreError
 from saga_fn.snapshot import wait_token
-from saga_fn.store.faults import RowRefusedError
+from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of
-from saga_fn.store.records import Posted, SagaRecord, decode_state
+from saga_fn.store.records import MessageStatus, SagaRecord, decode_state
 
 _PATIENCE = 60.0
 """Seconds a verb waits for the owner's answer."""
@@ -106,13 +106,13 @@ async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing
         return await _by_mail(engine, row.id, item, give_up)
     try:
         done = await change(engine, row, make, by_force=by_force)
-    except RowRefusedError as error:
+    except RowRejectedError as error:
         if error.constraint == "saga_active_key" and row.aggregation_id is not None:
             holder = await engine.store.active(shard_of(row.id, engine.store.shards), row.name, row.aggregation_id)
             raise ActiveSagaAlreadyExistsError(row.name, row.aggregation_id, holder or row.id) from error
         raise
     if isinstance(done, Rejection):
-        await engine.store.note(row.id, done.refusal.value, type(item.event).__name__)
+        await engine.store.record_rejection(row.id, done.refusal.value, type(item.event).__name__)
         raise _refusal(row.id, done.refusal)
     if done and by_force:
         engine.lose(row.id)
@@ -153,9 +153,9 @@ async def end_unusable(
             break
     words = asked_in(asked)
     told = [error.fact, *(f"{what}: {word}" for what, word in (("by", words.actor), ("why", words.reason)) if word)]
-    await engine.store.note(saga_id, "aborted", "; ".join(told))
+    await engine.store.record_rejection(saga_id, "aborted", "; ".join(told))
     engine.lose(saga_id)
-    engine.announce(None)
+    engine.notify_processes(None)
 
 
 async def begin_now(engine: SagaEngine, saga_id: UUID) -> bool:
@@ -165,7 +165,7 @@ async def begin_now(engine: SagaEngine, saga_id: UUID) -> bool:
         if row is None or row.ended_at is not None or row.leased:
             return False
         try:
-            begins = decode_state(row.state, row.rev).begins
+            begins = decode_state(row.state, row.rev).begins_at
         except StoredDataError:  # whoever claims it parks it
             return False
         if begins <= row.now:
@@ -190,15 +190,15 @@ async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes)
             if row.token != token:
                 return False
             item = Incoming(EventReceived(row.now), payload=payload)
-            if await engine.store.send(saga_id, write_mail(item)) is Posted.NOBODY:
+            if await engine.store.send(saga_id, message_of(item)) is MessageStatus.NO_ACTIVE_SAGA:
                 return False
-            engine.announce(saga_id)
+            engine.notify_processes(saga_id)
             return True
         if token not in (row.token, wait_token(saga_id, row.rev)):
             return False
         done = await change(engine, row, make)
         if isinstance(done, Rejection):
-            await engine.store.note(row.id, done.refusal.value, EventReceived.__name__)
+            await engine.store.record_rejection(row.id, done.refusal.value, EventReceived.__name__)
             raise _refusal(row.id, done.refusal)
         if done:
             return True
@@ -222,14 +222,14 @@ async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
 
 
 async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: float) -> bool:
-    """Leave a letter and wait for its answer. False if the saga ended meanwhile: then look again."""
-    letter = write_mail(item)
-    if await engine.store.send(saga_id, letter) is Posted.NOBODY:
+    """Leave a message and wait for its answer. False if the saga ended meanwhile: then look again."""
+    message = message_of(item)
+    if await engine.store.send(saga_id, message) is MessageStatus.NO_ACTIVE_SAGA:
         return False
-    engine.announce(saga_id)
+    engine.notify_processes(saga_id)
     backoff = Backoff(0.005, 0.25)
     while time.monotonic() < give_up:
-        answer = await engine.store.read_answer(saga_id, letter.id)
+        answer = await engine.store.read_answer(saga_id, message.id)
         if answer == "applied":
             return True
         if answer is not None:

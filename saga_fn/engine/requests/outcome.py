@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from saga_fn.arguments import check_id, seconds_to_wait
-from saga_fn.core.reading import is_final
+from saga_fn.core.facts import is_final
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.claims import drive_one
 from saga_fn.engine.drive.owned_saga import OwnedSaga

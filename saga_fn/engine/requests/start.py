@@ -27,12 +27,12 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.engine.observe.of_sagas import SagaStarted
 from saga_fn.engine.registry import Registered
-from saga_fn.engine.requests.first_row import StartRequest, first_of
+from saga_fn.engine.requests.first_row import StartRequest, first_row
 from saga_fn.engine.requests.obstacle import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, told
 from saga_fn.engine.requests.start_within import start_within
 from saga_fn.errors import SagaError, StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.connection import Connection
-from saga_fn.store.faults import RowLockedError, RowRefusedError, StatementFailedError, StoreBusyError
+from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import shard_of, shard_of_key
 from saga_fn.store.records import NewSaga
 
@@ -111,7 +111,7 @@ class Starter:
             return (await start_within(self._engine, [request], connection))[0]
         await self._engine.keep_plan(request.registered.definition.plan)
         pending = self._hand_in(
-            request, _Pending(*first_of(self._engine, request, owned=self._slots(request.registered.name) > 0))
+            request, _Pending(*first_row(self._engine, request, owned=self._slots(request.registered.name) > 0))
         )
         started = await self._settled(request, pending)
         self._announce([started])
@@ -140,7 +140,7 @@ class Starter:
         slots = self._slots(registered.name)
         await engine.keep_plan(registered.definition.plan)
         pendings = [
-            _Pending(*first_of(engine, request, owned=number < slots)) for number, request in enumerate(requests)
+            _Pending(*first_row(engine, request, owned=number < slots)) for number, request in enumerate(requests)
         ]
         for request, pending in zip(requests, pendings, strict=True):
             self._hand_in(request, pending)
@@ -170,7 +170,7 @@ class Starter:
     def _announce(self, started: Iterable[StartedSaga]) -> None:
         """Tell other processes that there is work which this one does not do."""
         if any(each.created and each.live is None for each in started):
-            self._engine.announce(None)
+            self._engine.notify_processes(None)
 
     def _hand_in(self, request: StartRequest, pending: _Pending) -> _Pending:
         if self._is_awaited(pending.new):
@@ -204,7 +204,7 @@ class Starter:
         """
         engine = self._engine
         give_up = time.monotonic() + engine.options.key_wait.total_seconds()
-        new, _, _ = first_of(engine, request, owned=False)
+        new, _, _ = first_row(engine, request, owned=False)
         keys = _keys(new)
         while (before := next((self._awaited[key] for key in keys if key in self._awaited), None)) is not None:
             left = give_up - time.monotonic()
@@ -226,7 +226,7 @@ class Starter:
         backoff, changed_hands = Backoff(_SHORTEST_PAUSE, _LONGEST_PAUSE), 0
         while changed_hands < LOOKS:
             try:
-                created, _ = await self._created(shard, [new], patience=_GLANCE)
+                created, _ = await self._created(shard, [new], lock_timeout=_GLANCE)
             except RowLockedError as error:
                 left = give_up - time.monotonic()
                 if left <= 0:
@@ -264,7 +264,7 @@ class Starter:
                 shard_of_key(aggregation_id, store.shards), (name, aggregation_id)
             )
             if saga_id is not None:
-                self._engine.nudge(saga_id)
+                self._engine.recheck_inbox(saga_id)
                 self._engine.on_due(None)
 
     async def _send_unkeyed(self, shard: int, batch: list[_Pending]) -> None:
@@ -273,16 +273,16 @@ class Starter:
     async def _send_keyed(self, shard: int, batch: list[_Pending]) -> None:
         await self._send(shard, batch, min(_MOMENT, self._engine.options.key_wait))
 
-    async def _send(self, shard: int, batch: list[_Pending], patience: timedelta) -> None:
+    async def _send(self, shard: int, batch: list[_Pending], lock_timeout: timedelta) -> None:
         starting_of = self._engine.starting_of
         try:
             free = self._not_awaited(batch)
             await by_halves(
                 free,
-                partial(self._insert, shard, patience),
+                partial(self._insert, shard, lock_timeout),
                 _blame,
-                again=partial(self._insert, shard, min(patience, _GLANCE)),
-                may_be_about_some=(RowRefusedError, RowLockedError, StoreRefusedError, StatementFailedError),
+                again=partial(self._insert, shard, min(lock_timeout, _GLANCE)),
+                may_be_about_some=(RowRejectedError, RowLockedError, StoreRefusedError, StatementFailedError),
             )
         except BaseException as error:
             for pending in batch:  # whatever happened, nobody may wait for ever
@@ -307,9 +307,9 @@ class Starter:
                 free.append(pending)
         return free
 
-    async def _insert(self, shard: int, patience: timedelta, batch: Sequence[_Pending]) -> None:
+    async def _insert(self, shard: int, lock_timeout: timedelta, batch: Sequence[_Pending]) -> None:
         sent = time.monotonic()
-        created, at = await self._created(shard, [pending.new for pending in batch], patience=patience)
+        created, at = await self._created(shard, [pending.new for pending in batch], lock_timeout=lock_timeout)
         for pending in batch:
             new = pending.new.id in created
             pending.settle(_Fate.CREATED if new else _Fate.TAKEN)  # its caller goes on before its first step does
@@ -322,7 +322,7 @@ class Starter:
                 self._engine.on_due(pending.new.projection.due)
 
     async def _created(
-        self, shard: int, sagas: Sequence[NewSaga], *, patience: timedelta
+        self, shard: int, sagas: Sequence[NewSaga], *, lock_timeout: timedelta
     ) -> tuple[Collection[UUID], Moment]:
         """Which of the sagas are new. An insert whose answer was lost is sent again, and what then exists is told apart.
 
@@ -333,7 +333,7 @@ class Starter:
         backoff = Backoff(0.01, _LONGEST_PAUSE)
         for attempt in range(_TRIES):
             try:
-                inserted = await store.insert(shard, sagas, lease=self._engine.options.lease, patience=patience)
+                inserted = await store.insert(shard, sagas, lease=self._engine.options.lease, lock_timeout=lock_timeout)
                 if not attempt:
                     return inserted.ids, inserted.now
                 written = await store.writers(shard, [(new.id, 1) for new in sagas])

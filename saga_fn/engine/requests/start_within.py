@@ -14,7 +14,7 @@ from uuid import UUID
 
 from saga_fn.engine.commit.batching import BATCH_BYTES, BATCH_ROWS
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.requests.first_row import StartRequest, first_of
+from saga_fn.engine.requests.first_row import StartRequest, first_row
 from saga_fn.engine.requests.obstacle import CHANGED_HANDS, LOOKS, StartedSaga, busy, existing, told
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaError, StartConflictError, StoreError
 from saga_fn.store.connection import Connection, check_transaction
@@ -40,7 +40,7 @@ async def start_within(
             await engine.hold_plan(plan, connection)
     except StoreError as error:
         raise told(requests, error, aborted=True) from error
-    left = [(place, each, first_of(engine, each, owned=False)[0]) for place, each in enumerate(requests)]
+    left = [(place, each, first_row(engine, each, owned=False)[0]) for place, each in enumerate(requests)]
     give_up = time.monotonic() + engine.options.key_wait.total_seconds()
     results: dict[int, StartedSaga | SagaError] = {}
     for _ in range(LOOKS):
@@ -61,11 +61,11 @@ async def start_within(
 async def _insert(
     engine: SagaEngine, shard: int, batch: Sequence[_Start], connection: Connection, give_up: float
 ) -> Collection[UUID]:
-    patience = timedelta(seconds=max(0.0, give_up - time.monotonic()))
+    lock_timeout = timedelta(seconds=max(0.0, give_up - time.monotonic()))
     new = [each for _, _, each in batch]
     try:
         inserted = await engine.store.insert(
-            shard, new, lease=engine.options.lease, patience=patience, connection=connection
+            shard, new, lease=engine.options.lease, lock_timeout=lock_timeout, connection=connection
         )
     except StoreError as error:
         raise told([request for _, request, _ in batch], error, aborted=True) from error

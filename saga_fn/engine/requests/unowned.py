@@ -1,6 +1,6 @@
-"""Changing a saga that nobody works on: one way, for verbs, outside events and letters alike.
+"""Changing a saga that nobody works on: one way, for verbs, outside events and messages alike.
 
-The saga is decided on as one statement gave it: state, plan, revision, token and count of letters are of one moment
+The saga is decided on as one statement gave it: state, plan, revision, token and count of messages are of one moment
 (`Standing`). The write is a compare-and-set against that moment: it matches nothing if anything has changed since, and
 the caller looks again. A saga whose owner is gone is claimed first, and then decided on as the claim gave it: until the
 claim its owner may still commit, however long its lease is over.
@@ -17,15 +17,15 @@ import msgspec
 from returns.result import Failure
 
 from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.event_matching import answer_to, has_more_to_read
+from saga_fn.core.facts import due
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.owning import taken_back, upon_taken_back
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ended_as, project
-from saga_fn.core.reading import due
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
-from saga_fn.core.waiting import answer_to, has_more_to_read
 from saga_fn.engine.commit.committer import Applied, Refused
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.set_aside import usable_state
@@ -35,7 +35,7 @@ from saga_fn.engine.observe.of_sagas import SagaEnded
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
-from saga_fn.store.records import MOST_READ, Entry, Letter, SagaRecord, SagaWrite, moment_of
+from saga_fn.store.records import MOST_READ, Entry, InboxMessage, SagaRecord, SagaWrite, moment_of
 
 
 @attrs.frozen
@@ -46,7 +46,7 @@ class Standing:
     plan: Plan
     state: SagaState
     token: UUID | None
-    signals: int
+    inbox_sent: int
     last_error: str | None
     now: Moment
     lease_end: Moment
@@ -63,10 +63,10 @@ class Decided:
     state: SagaState
     entries: tuple[Entry, ...]
     answers: tuple[tuple[UUID, str], ...]
-    """To the letters that brought the events, the refused ones too."""
+    """To the messages that brought the events, the refused ones too."""
     refused: tuple[tuple[Incoming, Rejection], ...]
     left: frozenset[UUID]
-    """Letters that stay unread, because the saga has no room for their events."""
+    """Messages that stay unread, because the saga has no room for their events."""
     no_room: SagaState | None
     """As the saga was when it had no room for the first of them."""
 
@@ -83,7 +83,7 @@ async def change(
     at = await _as_read(engine, row, by_force=by_force)
     decided = decide(at, [make(at)])
     if row.owner is None or decided.refused:  # nothing is taken from anybody for what would be refused
-        return decided.refused[0][1] if decided.refused else await write(engine, decided, await _letters(engine, at))
+        return decided.refused[0][1] if decided.refused else await write(engine, decided, await _messages(engine, at))
     taken = await (_taken(engine, at, row) if by_force else _claimed(engine, row))
     if taken is None:
         return False
@@ -93,7 +93,7 @@ async def change(
         if decided.refused:
             done = decided.refused[0][1]
         else:
-            done = await write(engine, decided, await _letters(engine, taken))
+            done = await write(engine, decided, await _messages(engine, taken))
     finally:
         if done is not True and taken.token is not None:
             with contextlib.suppress(StoreError):  # then its lease runs out
@@ -125,8 +125,8 @@ def decide(at: Standing, items: Sequence[Incoming]) -> Decided:
         decision = transition(at.plan, state, item.event)
         if isinstance(decision, Failure):
             rejection: Rejection = decision.failure()
-            if rejection.refusal is Refusal.NO_ROOM and item.letter is not None:
-                left.add(item.letter)
+            if rejection.refusal is Refusal.NO_ROOM and item.message is not None:
+                left.add(item.message)
                 no_room = no_room or state
                 continue
             refused.append((item, rejection))
@@ -135,8 +135,8 @@ def decide(at: Standing, items: Sequence[Incoming]) -> Decided:
             state = decision.unwrap().state
             entries.append(Entry(item.event, item.input, item.payload))
             answer = answer_to(item.event, state)
-        if item.letter is not None:
-            answers.append((item.letter, answer))
+        if item.message is not None:
+            answers.append((item.message, answer))
     return Decided(at, state, tuple(entries), tuple(answers), tuple(refused), frozenset(left), no_room)
 
 
@@ -144,19 +144,19 @@ def _upon(item: Incoming, left: SagaState) -> Incoming:
     return msgspec.structs.replace(item, event=upon_taken_back(item.event, left))
 
 
-async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter]) -> bool:
-    """Make it durable; False if the saga is another by now. `letters` are those that nobody has answered yet.
+async def write(engine: SagaEngine, decided: Decided, messages: Sequence[InboxMessage]) -> bool:
+    """Make it durable; False if the saga is another by now. `messages` are those that nobody has answered yet.
 
     An end answers them. Else those that were not decided on make the saga due, so that whoever claims it reads them, and so
     do those that it may have room for now, and those that stand behind so many.
     """
     at, state = decided.at, decided.state
-    answered = {letter for letter, _ in decided.answers}
-    unread = [letter.id for letter in letters if letter.id not in answered]
+    answered = {message for message, _ in decided.answers}
+    unread = [message.id for message in messages if message.id not in answered]
     to_read = not decided.left.issuperset(unread) or has_more_to_read(
-        decided.no_room, state, more=len(letters) >= MOST_READ
+        decided.no_room, state, more=len(messages) >= MOST_READ
     )
-    finished = [(letter, Refusal.FINISHED.value) for letter in unread] if state.ended else []
+    finished = [(message, Refusal.FINISHED.value) for message in unread] if state.ended else []
     outcome = await engine.committer.commit(
         SagaWrite(
             id=at.identity.id,
@@ -166,7 +166,7 @@ async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter])
             projection=project(at.plan, state),
             release=True,
             due=due(at.plan, state, unread=to_read),
-            seen=at.signals,
+            inbox_seen=at.inbox_sent,
             last_error=at.last_error,
             entries=decided.entries,
             answers=(*decided.answers, *finished),
@@ -177,7 +177,7 @@ async def write(engine: SagaEngine, decided: Decided, letters: Sequence[Letter])
         raise outcome.error
     if not isinstance(outcome, Applied):
         return False
-    engine.announce(None)
+    engine.notify_processes(None)
     end = ended_as(state)
     if end is not None:
         engine.observers.tell(SagaEnded(at.identity, end, at.last_error, left_over(at.plan, state)))
@@ -191,7 +191,7 @@ async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> St
         plan=plan,
         state=usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None),
         token=row.token,
-        signals=row.signals,
+        inbox_sent=row.inbox_sent,
         last_error=row.last_error,
         now=row.now,
         lease_end=moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now,
@@ -210,7 +210,7 @@ async def _claimed(engine: SagaEngine, row: SagaRecord) -> Standing | None:
         plan=plan,
         state=usable_state(plan, claim.state, claim.rev, ended=None),
         token=claim.token,
-        signals=claim.signals,
+        inbox_sent=claim.inbox_sent,
         last_error=claim.last_error,
         now=claim.now,
         lease_end=claim.now,
@@ -226,8 +226,8 @@ async def _taken(engine: SagaEngine, at: Standing, row: SagaRecord) -> Standing 
     )
     if taken is None:
         return None
-    return attrs.evolve(at, token=taken.token, signals=taken.signals, lease_end=taken.lease_end, now=taken.now)
+    return attrs.evolve(at, token=taken.token, inbox_sent=taken.inbox_sent, lease_end=taken.lease_end, now=taken.now)
 
 
-async def _letters(engine: SagaEngine, at: Standing) -> Sequence[Letter]:
-    return await engine.store.letters(at.identity.id) if at.signals else ()
+async def _messages(engine: SagaEngine, at: Standing) -> Sequence[InboxMessage]:
+    return await engine.store.messages(at.identity.id) if at.inbox_sent else ()

@@ -10,7 +10,7 @@ import attrs
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, project
 from saga_fn.core.state import SagaState
-from saga_fn.core.steps import is_tried_again
+from saga_fn.core.step_report import is_tried_again
 from saga_fn.definition import SagaDefinition
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
@@ -78,5 +78,5 @@ def timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: Seen) -> 
         parked=parked,
         waiting_for=waits_of(plan, state),
         retrying=[] if plan is None else [step for step in steps_of(plan, state) if is_tried_again(step.status)],
-        begins_at=time_of(state.begins) if state.begins > state.at else None,
+        begins_at=time_of(state.begins_at) if state.begins_at > state.at else None,
     )

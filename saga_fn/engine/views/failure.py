@@ -17,7 +17,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
-from saga_fn.engine.drive.step_error import Fault, fault_in
+from saga_fn.engine.drive.step_error import StepError, step_error_in
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.views.plans import find_plan
@@ -26,9 +26,9 @@ from saga_fn.snapshot import StepFailure
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event
 
 
-def fault_of(event: Event, record: JournalRecord) -> Fault | None:
+def step_error_of(event: Event, record: JournalRecord) -> StepError | None:
     """The fault that a journal entry tells of, if it does."""
-    return fault_in(record.payload) if payload_of(event) is PayloadKind.ERROR else None
+    return step_error_in(record.payload) if payload_of(event) is PayloadKind.ERROR else None
 
 
 async def failure_of(
@@ -50,7 +50,7 @@ async def failure_of(
         if decision is None or isinstance(decision, Failure):
             break  # `SagaAdmin.verify` says what is wrong with the journal
         before, state = state, decision.unwrap().state
-        failure = failure_after(failure, before, event, state, fault_of(event, record))
+        failure = failure_after(failure, before, event, state, step_error_of(event, record))
     return told_of(failure, engine.registry.find(row.name, row.version))
 
 
@@ -58,15 +58,15 @@ def told_of(failure: FailureSoFar | None, registered: Registered | None) -> tupl
     """The failure that counts, as text, and as what it was if it was a step that failed."""
     if failure is None:
         return None, None
-    failed, fault = failure.cause.failed, failure.fault
-    return str(fault), None if failed is None else _step_failure(registered, failed, fault)
+    failed, step_error = failure.cause.failed, failure.step_error
+    return str(step_error), None if failed is None else _step_failure(registered, failed, step_error)
 
 
-def _step_failure(registered: Registered | None, step: StepId, fault: Fault) -> StepFailure:
+def _step_failure(registered: Registered | None, step: StepId, step_error: StepError) -> StepFailure:
     error: object = None
-    if fault.data is not None:
-        error = msgspec.json.decode(fault.data)
+    if step_error.data is not None:
+        error = msgspec.json.decode(step_error.data)
         with contextlib.suppress(PayloadError):  # the definition declares another error by now
             binding = None if registered is None else registered.definition.binding(step)
-            error = error if binding is None else binding.error_policy.decode(fault.type, fault.data)
-    return StepFailure(step, fault.type, fault.message, error)
+            error = error if binding is None else binding.error_policy.decode(step_error.type, step_error.data)
+    return StepFailure(step, step_error.type, step_error.message, error)

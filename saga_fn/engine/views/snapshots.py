@@ -20,24 +20,25 @@ from saga_fn.core.event_kinds import (
     phase_of,
     step_of,
 )
+from saga_fn.core.event_matching import is_void
 from saga_fn.core.events import (
     StepSkipped,
     name_of,
 )
+from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import Moment
-from saga_fn.core.items import items_of
 from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason, project
 from saga_fn.core.state import (
-    Gathered,
+    FannedOut,
     Goal,
+    Joined,
     NotTaken,
     ParkReason,
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
     Undone,
@@ -45,13 +46,12 @@ from saga_fn.core.state import (
     Waiting,
     is_done,
 )
-from saga_fn.core.steps import report_of
-from saga_fn.core.waiting import is_void
+from saga_fn.core.step_report import report_of
 from saga_fn.engine.drive.asked import Asked, asked_in
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.views.failure import failure_of, fault_of
+from saga_fn.engine.views.failure import failure_of, step_error_of
 from saga_fn.engine.views.plans import readable_plan
 from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import (
@@ -84,7 +84,7 @@ def snapshot_of_ended(live: OwnedSaga, row: SagaRecord) -> SagaSnapshot:
 async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSnapshot:
     """The saga with its data and history."""
     journal = await engine.store.journal(row.id, last=row.rev)
-    notes = await engine.store.notes(row.id)
+    rejections = await engine.store.rejections(row.id)
     history = tuple(_entry(record, row.created_at) for record in journal)
     payloads = {record.seq: record.payload for record in journal}
     plan = await readable_plan(engine, row)
@@ -96,7 +96,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     }
     outputs |= {step.step: None for step in state.steps if isinstance(step, NotTaken)}
     for step in state.steps:
-        if isinstance(step, Gathered) and outputs.keys() >= set(items_of(step)):
+        if isinstance(step, Joined) and outputs.keys() >= set(items_of(step)):
             outputs[step.step] = [outputs[item] for item in items_of(step)]
     context: dict[str, Any] = {  # Any: JSON of whatever types the saga has
         "saga_name": row.name,
@@ -104,14 +104,14 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
         "step_outputs": outputs,
         "events": [_recorded(payloads, seq) for seq in state.events],
     }
-    if state.latest:
-        context["latest_event"] = _recorded(payloads, state.latest)
+    if state.latest_event_seq:
+        context["latest_event"] = _recorded(payloads, state.latest_event_seq)
     return SagaAdminSnapshot(
         **_fields(row, plan, state, unreadable),
         failure=await _failure_in(engine, row, journal),
         context=context,
         step_history=history,
-        notes=tuple(f"{note.kind}: {note.detail}" for note in notes),
+        rejections=tuple(f"{rejection.kind}: {rejection.detail}" for rejection in rejections),
         steps=() if plan is None or unreadable else steps_of(plan, state),
     )
 
@@ -157,7 +157,7 @@ def record_of(live: OwnedSaga) -> SagaRecord:
         token=None,
         owner=None,
         due_at=None,
-        signals=live.signals,
+        inbox_sent=live.inbox_sent,
         retry_counter=shown.retry_counter,
         last_error=live.last_error,
         created_at=live.created_at,
@@ -183,7 +183,7 @@ def _parked(row: SagaRecord, shown: Projection | None, unreadable: str | None) -
         return shown.parked
     if not row.waits & WaitReason.PARKED:
         return None
-    return (ParkReason.ROW_REFUSED if unreadable is None else ParkReason.STATE_UNREADABLE).value
+    return (ParkReason.ROW_REJECTED if unreadable is None else ParkReason.STATE_UNREADABLE).value
 
 
 def _left_over(row: SagaRecord, plan: Plan | None, state: SagaState, unreadable: str | None) -> tuple[LeftOver, ...]:
@@ -218,7 +218,7 @@ def _fields(
         "left_over": _left_over(row, plan, state, unreadable),
         "waiting_for": waits_of(plan, state),
         "buffered_events": tuple(event.name for event in state.buffered if not is_void(event, row.now)),
-        "begins_at": time_of(state.begins) if state.begins > state.at else None,
+        "begins_at": time_of(state.begins_at) if state.begins_at > state.at else None,
         "rolls_back_at": _time_of(state.deadline) if state.goal is Goal.FORWARD else None,
         "created_at": row.created_at,
         "updated_at": row.updated_at,
@@ -252,7 +252,7 @@ def _time_of(moment: Moment | None) -> datetime | None:
 
 
 def _done(state: SagaState) -> int:
-    items = {item for step in state.steps if isinstance(step, Spread | Gathered) for item in items_of(step)}
+    items = {item for step in state.steps if isinstance(step, FannedOut | Joined) for item in items_of(step)}
     return sum(is_done(step) and step.step not in items for step in state.steps)
 
 
@@ -274,9 +274,9 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
             output=_plain(record.payload),
             error=error.fact,
         )
-    fault = fault_of(event, record)
+    step_error = step_error_of(event, record)
     status = HistoryStatus.INFO
-    if fault is not None:
+    if step_error is not None:
         status = HistoryStatus.ERROR
     elif is_success(event):
         status = HistoryStatus.SUCCESS
@@ -293,8 +293,8 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         skipped=isinstance(event, StepSkipped),
         input=None if input_of(event) is InputKind.ASKED else _plain(record.input),
         output=_plain(record.payload) if payload_of(event) is PayloadKind.VALUE else None,
-        error=None if fault is None else str(fault),
-        business_error=None if fault is None else _plain(fault.data),
+        error=None if step_error is None else str(step_error),
+        business_error=None if step_error is None else _plain(step_error.data),
         event=outside_name(event) or None,
         actor=asked.actor,
         reason=asked.reason,

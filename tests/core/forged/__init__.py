@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from tests.core.forged import branches, doubt, effects, ends, history, items, pivot, retries, rollback, verbs, waits
+from tests.core.forged import (
+    branches,
+    effects,
+    ends,
+    history,
+    items,
+    pivot,
+    retries,
+    rollback,
+    unknown_outcome,
+    verbs,
+    waits,
+)
 
 BROKEN_STATES = branches.STATES | ends.STATES | items.STATES | pivot.STATES | rollback.STATES
 BROKEN_EDGES = (
     branches.EDGES
-    | doubt.EDGES
+    | unknown_outcome.EDGES
     | effects.EDGES
     | ends.EDGES
     | history.EDGES
@@ -21,7 +33,7 @@ BROKEN_EDGES = (
 HONEST_STATES = branches.HONEST_STATES + ends.HONEST_STATES
 HONEST_EDGES = (
     branches.HONEST_EDGES
-    + doubt.HONEST_EDGES
+    + unknown_outcome.HONEST_EDGES
     + pivot.HONEST_EDGES
     + retries.HONEST_EDGES
     + rollback.HONEST_EDGES

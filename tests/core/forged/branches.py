@@ -15,7 +15,7 @@ from saga_fn.core.invariants.branches import (
 )
 from saga_fn.core.invariants.edge import EdgeLaw, StateLaw
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import Exhausted, Goal, NotTaken, Retrying, Running, SagaState, Succeeded, Unknown
+from saga_fn.core.state import FailedForGood, Goal, NotTaken, Retrying, Running, SagaState, Succeeded, Unknown
 from tests.core.forged.given import BACK, DOUBTFUL, ONCE, RAN, TICK, TWICE, TWO, edge, moved, parked, state
 from tests.core.given import A, B, step
 
@@ -53,7 +53,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(
             state(Running(A, ONCE), Running(B, ONCE)),
             StepFailed(Moment(0), A, 1),
-            moved(state(Exhausted(A, ONCE), Unknown(B, ONCE), goal=BACK, rev=4), CancelExecution(B)),
+            moved(state(FailedForGood(A, ONCE), Unknown(B, ONCE), goal=BACK, rev=4), CancelExecution(B)),
         )
     ],
 }

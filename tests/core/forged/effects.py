@@ -8,7 +8,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
 from saga_fn.core.invariants.effects import effects_agree_with_the_state, needs_are_what_could_start
-from saga_fn.core.state import Retrying, Running, Spread, Succeeded, Unknown
+from saga_fn.core.state import FannedOut, Retrying, Running, Succeeded, Unknown
 from tests.core.forged.given import (
     A0,
     A1,
@@ -49,8 +49,8 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(RAN, TICK, moved(state(Unknown(A, HELD), rev=4), needs=(A,))),
         edge(RAN, TICK, moved(state(Unknown(A, ONCE), goal=BACK, rev=4), needs=(A,))),
         edge(FANNING, TICK, moved(state(*FANNING.steps, rev=4), needs=(A1,)), FANNED),
-        edge(state(Spread(A, 3, SEEN)), TICK, moved(state(Spread(A, 3, SEEN), rev=4)), FANNED),
-        edge(state(Spread(A, 3, SEEN)), TICK, moved(state(Spread(A, 3, SEEN), rev=4), needs=(A0, A1)), FANNED),
-        edge(state(Spread(A, 3, SEEN)), TICK, moved(state(Spread(A, 3, SEEN), rev=4), needs=(A0, B)), FANNED),
+        edge(state(FannedOut(A, 3, SEEN)), TICK, moved(state(FannedOut(A, 3, SEEN), rev=4)), FANNED),
+        edge(state(FannedOut(A, 3, SEEN)), TICK, moved(state(FannedOut(A, 3, SEEN), rev=4), needs=(A0, A1)), FANNED),
+        edge(state(FannedOut(A, 3, SEEN)), TICK, moved(state(FannedOut(A, 3, SEEN), rev=4), needs=(A0, B)), FANNED),
     ],
 }

@@ -15,7 +15,7 @@ from saga_fn.core.invariants.ends import (
 )
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
-    Exhausted,
+    FailedForGood,
     Goal,
     ParkReason,
     Retrying,
@@ -43,7 +43,7 @@ STATES: dict[StateLaw, list[tuple[Plan, SagaState]]] = {
             parked(A),
             Undoing(A, 1, ONCE),
             UndoRetrying(A, 1, ONCE, LATER),
-            UndoParked(A, 1, ONCE, ParkReason.ROW_REFUSED),
+            UndoParked(A, 1, ONCE, ParkReason.ROW_REJECTED),
             WAITS,
             Sleeping(A, LATER),
             UndoWaiting(A, 1, ONCE, ("paid",)),
@@ -51,14 +51,14 @@ STATES: dict[StateLaw, list[tuple[Plan, SagaState]]] = {
     ],
     i12_completed_means_all_done: [
         (TWO, state(goal=Goal.COMPLETED)),
-        (TWO, state(Succeeded(A, 1), Exhausted(B, ONCE), goal=Goal.COMPLETED)),
+        (TWO, state(Succeeded(A, 1), FailedForGood(B, ONCE), goal=Goal.COMPLETED)),
         (TWO, state(Succeeded(A, 1), goal=Goal.COMPLETED)),
     ],
     i12_compensated_means_nothing_left: [
         (TWO, state(Succeeded(A, 1), goal=Goal.COMPENSATED)),
         (TWO, state(UndoFailed(A, 1, ONCE), goal=Goal.COMPENSATED)),
         (TWO, state(Unknown(A, DOUBTFUL), goal=Goal.COMPENSATED)),
-        (TWO, state(Exhausted(A, HELD), goal=Goal.COMPENSATED)),
+        (TWO, state(FailedForGood(A, HELD), goal=Goal.COMPENSATED)),
     ],
 }
 
@@ -79,4 +79,4 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
 }
 
 # What looks like a lie and is none: no law forbids it.
-HONEST_STATES: list[tuple[Plan, SagaState]] = [(TWO, state(Exhausted(A, ONCE), goal=Goal.COMPENSATED))]
+HONEST_STATES: list[tuple[Plan, SagaState]] = [(TWO, state(FailedForGood(A, ONCE), goal=Goal.COMPENSATED))]

@@ -9,34 +9,34 @@ from saga_fn.core.invariants import Edge
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
+    Attempts,
     Buffered,
     Doubt,
+    FannedOut,
     Goal,
     Parked,
     ParkReason,
     Running,
     SagaState,
-    Spread,
     StepState,
-    Tries,
     Waiting,
 )
 from tests.core.given import A, sequence, sleep, step, wait
 
 TWO = sequence("ab")
 A0, A1, SEEN = StepId("a[0]"), StepId("a[1]"), Digest(b"x")
-FANNED = Plan.of(step("a", width=1), step("b", "a"))
-ONCE, TWICE = Tries(1, digest=Digest(b"x")), Tries(2, digest=Digest(b"x"))
+FANNED = Plan.of(step("a", concurrency=1), step("b", "a"))
+ONCE, TWICE = Attempts(1, digest=Digest(b"x")), Attempts(2, digest=Digest(b"x"))
 BACK = Goal.ROLLBACK
-DOUBTFUL = Tries(1, doubt=Doubt.MAY_HAVE_RUN)
-TWICE_IN_DOUBT = Tries(2, doubt=Doubt.MAY_HAVE_RUN)
+DOUBTFUL = Attempts(1, doubt=Doubt.MAY_HAVE_RUN)
+TWICE_IN_DOUBT = Attempts(2, doubt=Doubt.MAY_HAVE_RUN)
 LATER = Moment(9)
-ASKED_ONCE = Tries(1, doubt=Doubt.MAY_HAVE_RUN, digest=Digest(b"x"), probes=1)
+ASKED_ONCE = Attempts(1, doubt=Doubt.MAY_HAVE_RUN, digest=Digest(b"x"), probes=1)
 ASKED = Plan.of(
     step("a"), step("b", "a", on_unknown=OnUnknown.PROBE, probe_retry=RetrySchedule(attempts=3, base=1, within=9))
 )
 UNDONE_IN_DOUBT = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.UNDO))
-HELD = Tries(1, until=LATER)
+HELD = Attempts(1, may_run_until=LATER)
 
 
 def state(*steps: StepState, goal: Goal = Goal.FORWARD, rev: int = 3, events: tuple[int, ...] = ()) -> SagaState:
@@ -54,12 +54,14 @@ def eventful(
     at: int = 0,
     rev: int = 3,
     goal: Goal = Goal.FORWARD,
-    begins: int = 0,
+    begins_at: int = 0,
     deadline: int | None = None,
 ) -> SagaState:
     buffered = tuple(Buffered(seq, "paid") for seq in kept)
     over = None if deadline is None else Moment(deadline)
-    return SagaState(rev, Moment(at), goal, steps, begins=Moment(begins), deadline=over, buffered=buffered, plan=TWO.id)
+    return SagaState(
+        rev, Moment(at), goal, steps, begins_at=Moment(begins_at), deadline=over, buffered=buffered, plan=TWO.id
+    )
 
 
 def parked(step: StepId) -> Parked:
@@ -77,6 +79,6 @@ def edge(before: SagaState, event: Event, after: Transition | SagaState, plan: P
 
 
 TICK = Ticked(Moment(0))
-FANNING = state(Spread(A, 3, SEEN), Running(A0, ONCE))
+FANNING = state(FannedOut(A, 3, SEEN), Running(A0, ONCE))
 RAN = state(Running(A, ONCE))
 SUCCESS = StepSucceeded(Moment(0), A, 1)

@@ -10,15 +10,15 @@ from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
 from saga_fn.core.invariants.history import i3_revisions_are_gapless, i4_executions_are_told_apart, i6_results_are_kept
 from saga_fn.core.state import (
-    Gathered,
+    Attempts,
+    FannedOut,
+    Joined,
     NotTaken,
     Probing,
     Running,
     Skipped,
     Sleeping,
-    Spread,
     Succeeded,
-    Tries,
     Undoing,
     Undone,
     UndoRetrying,
@@ -60,7 +60,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(Unknown(A, ONCE)), TICK, state(Running(A, ONCE), rev=4)),
         edge(state(Running(A, TWICE)), TICK, state(Running(A, ONCE), rev=4)),
         edge(state(UndoRetrying(A, 1, ONCE, Moment(0)), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
-        edge(state(), TICK, state(Running(A, Tries(0)), rev=4)),
+        edge(state(), TICK, state(Running(A, Attempts(0)), rev=4)),
         edge(state(Unknown(A, ASKED_ONCE)), TICK, state(Probing(A, ASKED_ONCE), rev=4)),
     ],
     i6_results_are_kept: [
@@ -85,9 +85,9 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(Unknown(A, DOUBTFUL)), ProbeAnswered(Moment(0), A, 0, done=True), DONE),
         edge(state(Unknown(A, DOUBTFUL)), TICK, state(Undoing(A, 4, ONCE), goal=BACK, rev=4), UNDONE_IN_DOUBT),
         edge(state(NotTaken(A)), TICK, state(Running(A, ONCE), rev=4)),
-        edge(state(Spread(A, 2, SEEN)), TICK, state(Spread(A, 1, SEEN), rev=4)),
-        edge(state(Spread(A, 2, SEEN)), TICK, state(Gathered(A, 1), rev=4)),
-        edge(state(Gathered(A, 2)), TICK, state(Spread(A, 2, SEEN), rev=4)),
+        edge(state(FannedOut(A, 2, SEEN)), TICK, state(FannedOut(A, 1, SEEN), rev=4)),
+        edge(state(FannedOut(A, 2, SEEN)), TICK, state(Joined(A, 1), rev=4)),
+        edge(state(Joined(A, 2)), TICK, state(FannedOut(A, 2, SEEN), rev=4)),
         edge(state(NotTaken(A)), StepSkipped(Moment(0), A), state(Skipped(A, 4), rev=4)),
         # What a wait takes is what it waits for, when it comes, or what was kept for it.
         edge(eventful(WAITS), EventReceived(Moment(0), "sent"), eventful(Succeeded(A, 4), rev=4), EVENTFUL),

@@ -14,7 +14,7 @@ from saga_fn.core.invariants.pivot import (
 )
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
-    Exhausted,
+    FailedForGood,
     Goal,
     Parked,
     ParkReason,
@@ -41,7 +41,7 @@ STATES: dict[StateLaw, list[tuple[Plan, SagaState]]] = {
         (PIVOTED, state(Succeeded(A, 1), Skipped(B, 2), goal=Goal.HALT)),
         (PIVOTED, state(Undone(A, 1), Succeeded(B, 2), goal=Goal.COMPENSATED)),
         (PIVOTED, state(Undone(A, 1), Succeeded(B, 2), goal=Goal.FAILED)),
-        (PIVOTED, state(Succeeded(A, 1), Succeeded(B, 2), Exhausted(C, ONCE))),
+        (PIVOTED, state(Succeeded(A, 1), Succeeded(B, 2), FailedForGood(C, ONCE))),
     ]
 }
 

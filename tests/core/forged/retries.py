@@ -31,8 +31,9 @@ from saga_fn.core.invariants.retries import (
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
 from saga_fn.core.state import (
+    Attempts,
     Doubt,
-    Exhausted,
+    FailedForGood,
     Goal,
     Parked,
     ParkReason,
@@ -40,7 +41,6 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     Succeeded,
-    Tries,
     UndoFailed,
     Undoing,
     UndoParked,
@@ -68,8 +68,8 @@ from tests.core.given import THRICE, A, B, step
 
 RETRIED = Plan.of(step("a", retry=THRICE), step("b", "a"))
 UNDO_RETRIED = Plan.of(step("a", undo_retry=THRICE), step("b", "a"))
-BEGUN, SPENT = (Tries(1, 1, since=Moment(since)) for since in (-1, -9))
-DOUBTED = Tries(1, 1, Doubt.MAY_HAVE_RUN, doubts=1, doubted=Moment(-1))
+BEGUN, SPENT = (Attempts(1, 1, first_attempt_at=Moment(first_attempt_at)) for first_attempt_at in (-1, -9))
+DOUBTED = Attempts(1, 1, Doubt.MAY_HAVE_RUN, doubts=1, doubted=Moment(-1))
 DOUBTED_THRICE, DOUBTED_LONG_AGO = replace(DOUBTED, doubts=3), replace(DOUBTED, doubted=Moment(-21))
 WITHIN = RetrySchedule(attempts=3, base=9, within=29)
 REPEATED = Plan.of(step("a", unknown_retry=WITHIN), step("b", "a"))
@@ -88,7 +88,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(parked(A)), PlanChanged(Moment(0), TWO.id), state(Retrying(A, ONCE, LATER), rev=4)),
         edge(state(UNFIT), TICK, state(Running(A, TWICE), rev=4)),
         edge(
-            state(UndoParked(A, 1, ONCE, ParkReason.ROW_REFUSED), goal=BACK),
+            state(UndoParked(A, 1, ONCE, ParkReason.ROW_REJECTED), goal=BACK),
             PlanChanged(Moment(0), TWO.id),
             state(UndoRetrying(A, 1, ONCE, LATER), goal=BACK, rev=4),
         ),
@@ -121,8 +121,8 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         ),
     ],
     i15_only_what_was_alone_is_a_crash_loop: [
-        edge(RAN, Resumed(Moment(0), takeover=True, alone=True), state(CRASHED, rev=4)),
-        edge(replace(RAN, alone=True), TICK, state(CRASHED, rev=4)),
+        edge(RAN, Resumed(Moment(0), takeover=True, isolated=True), state(CRASHED, rev=4)),
+        edge(replace(RAN, isolated=True), TICK, state(CRASHED, rev=4)),
         edge(
             state(Undoing(A, 1, ONCE), goal=BACK),
             Resumed(Moment(0), takeover=True),
@@ -130,28 +130,28 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         ),
     ],
     i15_attempts_stay_within_the_policy: [
-        edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, Tries(1, 1), LATER), rev=4)),
-        edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, Tries(2, 1)), rev=4)),
-        edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, Tries(2, 1)), rev=4), UNDO_RETRIED),
-        edge(RAN, StepFailed(Moment(0), A, 3), state(Running(A, Tries(4, 3)), rev=4), RETRIED),
+        edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, Attempts(1, 1), LATER), rev=4)),
+        edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, Attempts(2, 1)), rev=4)),
+        edge(RAN, StepFailed(Moment(0), A, 1), state(Running(A, Attempts(2, 1)), rev=4), UNDO_RETRIED),
+        edge(RAN, StepFailed(Moment(0), A, 3), state(Running(A, Attempts(4, 3)), rev=4), RETRIED),
         *(
-            edge(RAN, StepFailed(Moment(0), A, 1, kind), state(Retrying(A, Tries(1, 1), LATER), rev=4), RETRIED)
-            for kind in (FailureKind.REFUSED, FailureKind.FATAL)
+            edge(RAN, StepFailed(Moment(0), A, 1, kind), state(Retrying(A, Attempts(1, 1), LATER), rev=4), RETRIED)
+            for kind in (FailureKind.BUSINESS_ERROR, FailureKind.FATAL)
         ),
         *(
-            edge(RAN, StepFailed(Moment(0), A, 1, kind, after=after), state(Retrying(A, tries, LATER), rev=4), plan)
-            for kind, after, tries, plan in (
+            edge(RAN, StepFailed(Moment(0), A, 1, kind, after=after), state(Retrying(A, attempts, LATER), rev=4), plan)
+            for kind, after, attempts, plan in (
                 # Doubt has a budget of its own, and no other.
                 (FailureKind.UNKNOWN, None, DOUBTED, RETRIED),
                 (FailureKind.UNKNOWN, None, DOUBTED_THRICE, REPEATED),
                 (FailureKind.UNKNOWN, None, DOUBTED_LONG_AGO, REPEATED),
                 (FailureKind.ERROR, None, DOUBTED, LEFT_TO_A_PERSON),
                 # It serves what is not in doubt only if that asks for it, and has no policy.
-                (FailureKind.ERROR, None, Tries(1, 1, doubts=1), REPEATED),
-                (FailureKind.ERROR, None, Tries(1, 1, doubts=1), WITHOUT_A_POLICY),
-                (FailureKind.ERROR, 9, Tries(1, 1, doubts=1), REPEATED),
-                (FailureKind.ERROR, 9, Tries(1, 1, doubts=3), WITHOUT_A_POLICY),
-                (FailureKind.OUTPUT_LOST, 9, Tries(1, 1), RETRIED),
+                (FailureKind.ERROR, None, Attempts(1, 1, doubts=1), REPEATED),
+                (FailureKind.ERROR, None, Attempts(1, 1, doubts=1), WITHOUT_A_POLICY),
+                (FailureKind.ERROR, 9, Attempts(1, 1, doubts=1), REPEATED),
+                (FailureKind.ERROR, 9, Attempts(1, 1, doubts=3), WITHOUT_A_POLICY),
+                (FailureKind.OUTPUT_LOST, 9, Attempts(1, 1), RETRIED),
             )
         ),
         edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, BEGUN, LATER), rev=4), BUDGETED),
@@ -161,16 +161,16 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             for again in (
                 Unknown(B, ASKED_ONCE, LATER, failures=3),
                 Probing(B, ASKED_ONCE, failures=3),
-                Unknown(B, ASKED_ONCE, LATER, failures=1, since=Moment(-1)),
-                Probing(B, ASKED_ONCE, failures=1, since=Moment(-11)),
+                Unknown(B, ASKED_ONCE, LATER, failures=1, first_attempt_at=Moment(-1)),
+                Probing(B, ASKED_ONCE, failures=1, first_attempt_at=Moment(-11)),
             )
         ),
         *(
             edge(state(Undoing(A, 1, ONCE), goal=BACK), CompensationFailed(Moment(0), A, 1), again, plan)
             for plan in (TWO, RETRIED)
             for again in (
-                state(Undoing(A, 1, Tries(2, 1)), goal=BACK, rev=4),
-                state(UndoRetrying(A, 1, Tries(1, 1), LATER), goal=BACK, rev=4),
+                state(Undoing(A, 1, Attempts(2, 1)), goal=BACK, rev=4),
+                state(UndoRetrying(A, 1, Attempts(1, 1), LATER), goal=BACK, rev=4),
             )
         ),
     ],
@@ -201,7 +201,9 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
 # What looks like a lie and is none: no law forbids it.
 HONEST_EDGES: list[Edge] = [
     # What is given up while the saga turns back, or goes on by a plan that fits.
-    edge(state(parked(A)), TICK, moved(state(Exhausted(A, ONCE), goal=Goal.FAILED, rev=4), writes=(Release(None),))),
+    edge(
+        state(parked(A)), TICK, moved(state(FailedForGood(A, ONCE), goal=Goal.FAILED, rev=4), writes=(Release(None),))
+    ),
     edge(
         state(UNFIT),
         PlanChanged(Moment(0), TWO.id),
@@ -211,13 +213,13 @@ HONEST_EDGES: list[Edge] = [
     edge(
         RAN,
         StepFailed(Moment(0), A, 1),
-        moved(state(Retrying(A, Tries(1, 1, since=Moment(5)), LATER), rev=4), writes=(Release(LATER),)),
+        moved(state(Retrying(A, Attempts(1, 1, first_attempt_at=Moment(5)), LATER), rev=4), writes=(Release(LATER),)),
         BUDGETED,
     ),
     edge(
         RAN,
         StepFailed(Moment(0), A, 1),
-        moved(state(Retrying(A, Tries(1, 1), Moment(99)), rev=4), writes=(Release(Moment(99)),)),
+        moved(state(Retrying(A, Attempts(1, 1), Moment(99)), rev=4), writes=(Release(Moment(99)),)),
         BUDGETED,
     ),
     # What may have run is repeated whatever its policy says; what asks to be tried again later, if it has none.
@@ -225,15 +227,15 @@ HONEST_EDGES: list[Edge] = [
         edge(
             RAN,
             StepFailed(Moment(0), A, 1, kind, after=after),
-            moved(state(Retrying(A, tries, LATER), rev=4), writes=(Release(LATER),)),
+            moved(state(Retrying(A, attempts, LATER), rev=4), writes=(Release(LATER),)),
             plan,
         )
-        for kind, after, tries, plan in (
+        for kind, after, attempts, plan in (
             (FailureKind.UNKNOWN, None, DOUBTED, REPEATED),
             (FailureKind.UNKNOWN, None, replace(DOUBTED, doubted=Moment(-20)), REPEATED),
             (FailureKind.ERROR, None, DOUBTED, REPEATED),
-            (FailureKind.ERROR, 9, Tries(1, 1, doubts=1), WITHOUT_A_POLICY),
-            (FailureKind.ERROR, 9, Tries(1, 1), RETRIED),
+            (FailureKind.ERROR, 9, Attempts(1, 1, doubts=1), WITHOUT_A_POLICY),
+            (FailureKind.ERROR, 9, Attempts(1, 1), RETRIED),
         )
     ),
     # What may have run does not wait for its next attempt to be undone.

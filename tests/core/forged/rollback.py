@@ -25,7 +25,7 @@ from saga_fn.core.invariants.rollback import (
 )
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
-    Exhausted,
+    FailedForGood,
     Goal,
     Retrying,
     Running,
@@ -88,8 +88,13 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
     i9_only_what_succeeded_is_undone: [
         edge(state(Skipped(A, 1), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
         edge(state(Succeeded(A, 1), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4), BARE),
-        edge(state(Exhausted(B, DOUBTFUL), goal=BACK), TICK, state(Undoing(B, 0, ONCE), goal=BACK, rev=4)),
-        edge(state(Exhausted(B, ONCE), goal=BACK), TICK, state(Undoing(B, 0, ONCE), goal=BACK, rev=4), UNDONE_IN_DOUBT),
+        edge(state(FailedForGood(B, DOUBTFUL), goal=BACK), TICK, state(Undoing(B, 0, ONCE), goal=BACK, rev=4)),
+        edge(
+            state(FailedForGood(B, ONCE), goal=BACK),
+            TICK,
+            state(Undoing(B, 0, ONCE), goal=BACK, rev=4),
+            UNDONE_IN_DOUBT,
+        ),
         *(
             edge(
                 state(Running(B, ONCE)),
@@ -97,7 +102,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
                 state(Undoing(B, 0, ONCE), goal=BACK, rev=4),
                 UNDONE_IN_DOUBT,
             )
-            for kind in (FailureKind.ERROR, FailureKind.REFUSED, FailureKind.FATAL, FailureKind.UNREADABLE)
+            for kind in (FailureKind.ERROR, FailureKind.BUSINESS_ERROR, FailureKind.FATAL, FailureKind.UNREADABLE)
         ),
     ],
     i9_in_reverse_order: [

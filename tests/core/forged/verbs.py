@@ -15,11 +15,11 @@ from saga_fn.core.invariants.verbs import (
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
 )
 from saga_fn.core.state import (
+    Attempts,
     ParkReason,
     Probing,
     Retrying,
     Succeeded,
-    Tries,
     Undoing,
     UndoParked,
     UndoRetrying,
@@ -29,7 +29,7 @@ from saga_fn.core.state import (
 from tests.core.forged.given import ASKED, ASKED_ONCE, BACK, DOUBTFUL, LATER, ONCE, RAN, edge, moved, parked, state
 from tests.core.given import TWO_ROOTS, A, B
 
-FAILED_ONCE = Tries(1, 1)
+FAILED_ONCE = Attempts(1, 1)
 NOW = Moment(0)
 
 EDGES: dict[EdgeLaw, list[Edge]] = {
@@ -45,7 +45,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             state(Retrying(A, ONCE, NOW), Retrying(B, ONCE, LATER), rev=4),
         ),
         edge(
-            state(UndoParked(B, 1, ONCE, ParkReason.ROW_REFUSED), goal=BACK),
+            state(UndoParked(B, 1, ONCE, ParkReason.ROW_REJECTED), goal=BACK),
             RetryRequested(NOW, A),
             state(UndoRetrying(B, 1, ONCE, NOW), goal=BACK, rev=4),
         ),
@@ -56,7 +56,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(
             state(UndoWaiting(A, 1, ONCE, ("paid",)), goal=BACK),
             EventReceived(NOW, "paid"),
-            state(Undoing(A, 1, Tries(2)), goal=BACK, rev=4),
+            state(Undoing(A, 1, Attempts(2)), goal=BACK, rev=4),
         ),
         edge(state(Unknown(A, DOUBTFUL)), BeginRequested(NOW), state(Probing(A, ASKED_ONCE), rev=4), ASKED),
     ],

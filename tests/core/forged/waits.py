@@ -20,12 +20,12 @@ from saga_fn.core.invariants.waits import (
 )
 from saga_fn.core.projection import project
 from saga_fn.core.state import (
+    Attempts,
     Buffered,
-    Exhausted,
+    FailedForGood,
     SagaState,
     Sleeping,
     Succeeded,
-    Tries,
     UndoFailed,
     Undoing,
     UndoRetrying,
@@ -48,7 +48,7 @@ from tests.core.forged.given import (
 )
 from tests.core.given import TWO_ROOTS, A, B
 
-HEARD = Tries(2, generation=4)
+HEARD = Attempts(2, generation=4)
 
 
 def out_of_time(step: StepId, after: SagaState) -> Transition:
@@ -91,7 +91,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         ),
     ],
     i14_no_timer_fires_early: [
-        edge(eventful(WAITS), TICK, out_of_time(A, eventful(Exhausted(A, ONCE), goal=BACK, rev=4)), EVENTFUL),
+        edge(eventful(WAITS), TICK, out_of_time(A, eventful(FailedForGood(A, ONCE), goal=BACK, rev=4)), EVENTFUL),
         edge(eventful(deadline=20), TICK, out_of_time(StepId(""), eventful(goal=BACK, rev=4)), EVENTFUL),
         *(
             edge(
@@ -105,14 +105,14 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(
             eventful(WAITS, at=9),
             EventReceived(Moment(9)),
-            out_of_time(A, eventful(Exhausted(A, ONCE), goal=BACK, at=9, rev=4)),
+            out_of_time(A, eventful(FailedForGood(A, ONCE), goal=BACK, at=9, rev=4)),
             EVENTFUL,
         ),
-        edge(eventful(WAITS, at=9), TICK, out_of_time(A, eventful(Exhausted(A, ONCE), at=9, rev=4)), EVENTFUL),
+        edge(eventful(WAITS, at=9), TICK, out_of_time(A, eventful(FailedForGood(A, ONCE), at=9, rev=4)), EVENTFUL),
         edge(
             eventful(WAITS, at=9, goal=BACK),
             TICK,
-            out_of_time(A, eventful(Exhausted(A, ONCE), at=9, goal=BACK, rev=4)),
+            out_of_time(A, eventful(FailedForGood(A, ONCE), at=9, goal=BACK, rev=4)),
             EVENTFUL,
         ),
     ],
@@ -122,10 +122,12 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(eventful(WAITS, deadline=9), Ticked(LATER), eventful(Waiting(A), deadline=9, at=9, rev=4), EVENTFUL),
     ],
     i14_only_a_person_brings_a_beginning_forward: [
-        edge(eventful(begins=5), TICK, eventful(begins=0, rev=4), EVENTFUL),
-        edge(eventful(begins=5), RetryRequested(Moment(0)), eventful(begins=6, rev=4), EVENTFUL),
+        edge(eventful(begins_at=5), TICK, eventful(begins_at=0, rev=4), EVENTFUL),
+        edge(eventful(begins_at=5), RetryRequested(Moment(0)), eventful(begins_at=6, rev=4), EVENTFUL),
     ],
-    i14_nothing_begins_before_its_saga: [edge(eventful(begins=5), TICK, eventful(WAITS, begins=5, rev=4), EVENTFUL)],
+    i14_nothing_begins_before_its_saga: [
+        edge(eventful(begins_at=5), TICK, eventful(WAITS, begins_at=5, rev=4), EVENTFUL)
+    ],
 }
 
 # What looks like a lie and is none: no law forbids it.

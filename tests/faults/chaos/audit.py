@@ -46,7 +46,7 @@ class Saga:
     events: Sequence[int] = ()
     """The numbers of the outside events in its journal."""
     unread: frozenset[int] = frozenset()
-    """Those of the letters that nobody has read yet."""
+    """Those of the messages that nobody has read yet."""
     done_at: Mapping[tuple[str, str], Sequence[float]] = attrs.field(factory=dict[tuple[str, str], Sequence[float]])
     """When its journal says, by step and direction, that it was done."""
     disagreements: Sequence[str] = ()

@@ -95,7 +95,9 @@ class Books:
             ctx.step_id,
             direction,
             ctx.idempotency_key,
-            ctx.generation if ctx.heard is None else zlib.crc32(ctx.heard[1]),  # an event makes another call of an undo
+            ctx.generation
+            if ctx.received_event is None
+            else zlib.crc32(ctx.received_event[1]),  # an event makes another call of an undo
             os.getpid(),
             at,
         )

@@ -10,7 +10,7 @@ import asyncpg
 import msgspec
 
 from saga_fn import SagaAdmin, SagaOrchestrator, SagaStatus, WaitReason
-from saga_fn.engine.drive.mail import payload_in
+from saga_fn.engine.drive.message import payload_in
 from tests.faults.chaos.audit import Facts, Kept, Saga
 from tests.faults.chaos.books import read_books
 from tests.faults.chaos.sagas import Note

@@ -98,6 +98,6 @@ def shown(snapshot: StepSnapshot) -> None:
     assert_type(snapshot.status, StepStatus)
 
 
-async def alone() -> None:
+async def isolated() -> None:
     assert_type(await quote.when(is_dear).execute(Order("1")), Quoted | None)
     assert_type(await quote.each(concurrency=1).execute([Order("1")]), list[Quoted])

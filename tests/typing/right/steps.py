@@ -190,7 +190,7 @@ policy: RetryPolicy = ExponentialRetry(max_attempts=3, base_delay=timedelta(seco
 assert_type(step(do_charge, retry_policy=policy), Step[ChargeInput, Charged])
 
 
-async def alone() -> None:
+async def isolated() -> None:
     assert_type(await reserve.execute(ReserveInput("1")), Reserved)
     assert_type(await may_refuse.execute(Order("1")), Charged)
     await reserve.compensate(ReserveInput("1"), Reserved("r"))

@@ -154,7 +154,7 @@ class NoExecute(BaseStep[ReserveInput, Reserved]): ...
 NoExecute()
 
 
-async def alone() -> None:
+async def isolated() -> None:
     # refused: arg-type | reportArgumentType
     await reserve.execute(Order("1"))
     # refused: attr-defined | reportAttributeAccessIssue | cents

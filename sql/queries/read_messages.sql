@@ -1,5 +1,5 @@
--- name: read_letters :many LetterRow
--- The first `most` letters that nobody has answered yet, in the order they were sent.
+-- name: read_messages :many InboxMessageRow
+-- The first `most` messages that nobody has answered yet, in the order they were sent.
 -- Locks: none.
 -- Plan: a range of saga_inbox_unread.
 SELECT i.id, i.kind, i.body

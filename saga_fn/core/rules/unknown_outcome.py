@@ -6,30 +6,30 @@ from msgspec.structs import replace
 
 from saga_fn.core.effects import Rejection
 from saga_fn.core.events import FailureKind, ProbeAnswered, ProbeFailed
+from saga_fn.core.facts import settled_from
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown
-from saga_fn.core.reading import looked_into
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.attempts import delay, failed
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.rules.pivot import given_up
+from saga_fn.core.rules.pivot import failed_for_good
 from saga_fn.core.rules.results import succeed
 from saga_fn.core.state import (
     UNDOING,
+    Attempts,
     Doubt,
-    Exhausted,
+    FailedForGood,
     Goal,
     Parked,
     ParkReason,
     Probing,
     Retrying,
     StepState,
-    Tries,
     Unknown,
 )
 
 
-def look_into(fold: Fold) -> None:
+def settle_unknown_outcomes(fold: Fold) -> None:
     """Do about each step that may have run what its plan says; `Unknown` is what stays for later, or for ever.
 
     A probe is begun by an owner alone: nobody else could run it.
@@ -42,15 +42,17 @@ def look_into(fold: Fold) -> None:
         planned = fold.plan.step(step.step)
         match planned.on_unknown:
             case OnUnknown.PROBE if undoing:  # by an earlier plan, which had nothing to find out: that goes on
-                fold.put(Exhausted(step.step, step.tries))
-            case OnUnknown.PROBE if asking and looked_into(step) <= fold.at:
-                since = fold.at if planned.probe_retry.within and not step.since else step.since
-                probed = replace(step.tries, probes=step.tries.probes + 1, until=Moment(0))
-                fold.put(Probing(step.step, probed, step.failures, since))
+                fold.put(FailedForGood(step.step, step.attempts))
+            case OnUnknown.PROBE if asking and settled_from(step) <= fold.at:
+                first_attempt_at = (
+                    fold.at if planned.probe_retry.within and not step.first_attempt_at else step.first_attempt_at
+                )
+                probed = replace(step.attempts, probes=step.attempts.probes + 1, may_run_until=Moment(0))
+                fold.put(Probing(step.step, probed, step.failures, first_attempt_at))
             case OnUnknown.PARK if fold.goal is Goal.FORWARD:
-                fold.put(Parked(step.step, step.tries, ParkReason.OUTCOME_UNKNOWN))
+                fold.put(Parked(step.step, step.attempts, ParkReason.OUTCOME_UNKNOWN))
             case OnUnknown.UNDO if fold.goal is Goal.FORWARD:
-                fold.put(Exhausted(step.step, step.tries))
+                fold.put(FailedForGood(step.step, step.attempts))
             case _:
                 pass
 
@@ -63,17 +65,17 @@ def probe_answered(fold: Fold, event: ProbeAnswered) -> Rejection | None:
     if event.done:
         succeed(fold, event.step)
     else:
-        fold.put(_not_done(fold, event.step, replace(probing.tries, doubt=Doubt.NONE)))
+        fold.put(_not_done(fold, event.step, replace(probing.attempts, doubt=Doubt.NONE)))
     return None
 
 
-def _not_done(fold: Fold, step: StepId, tries: Tries) -> StepState:
-    pause = delay(fold, fold.plan.step(step).retry, tries) if tries.failures else 0
+def _not_done(fold: Fold, step: StepId, attempts: Attempts) -> StepState:
+    pause = delay(fold, fold.plan.step(step).retry, attempts) if attempts.failures else 0
     if pause is None or fold.goal is not Goal.FORWARD:
-        return given_up(fold, step, tries)
+        return failed_for_good(fold, step, attempts)
     if fold.rev >= JOURNAL_LIMIT:
-        return Parked(step, tries, ParkReason.TOO_LONG)
-    return Retrying(step, tries, Moment(fold.at + pause))
+        return Parked(step, attempts, ParkReason.TOO_LONG)
+    return Retrying(step, attempts, Moment(fold.at + pause))
 
 
 def probe_failed(fold: Fold, event: ProbeFailed) -> Rejection | None:
@@ -87,11 +89,11 @@ def probe_failed(fold: Fold, event: ProbeFailed) -> Rejection | None:
 
 def _after_failed_probe(fold: Fold, event: ProbeFailed, probing: Probing) -> StepState:
     if event.kind is FailureKind.OUTPUT_LOST:
-        return Parked(event.step, replace(probing.tries, doubt=Doubt.OUTPUT_LOST), ParkReason.OUTPUT_LOST)
+        return Parked(event.step, replace(probing.attempts, doubt=Doubt.OUTPUT_LOST), ParkReason.OUTPUT_LOST)
     if event.kind is FailureKind.UNREADABLE:
-        return Parked(event.step, probing.tries, ParkReason.PAYLOAD_UNREADABLE)
+        return Parked(event.step, probing.attempts, ParkReason.PAYLOAD_UNREADABLE)
     asked = failed(probing)
-    pause = delay(fold, fold.plan.step(event.step).probe_retry, asked, event.draw, event.after)
+    pause = delay(fold, fold.plan.step(event.step).probe_retry, asked, event.jitter_draw, event.after)
     if pause is None or fold.rev >= JOURNAL_LIMIT:
-        return Parked(event.step, probing.tries, ParkReason.OUTCOME_UNKNOWN)
-    return Unknown(event.step, probing.tries, Moment(fold.at + pause), asked.failures, probing.since)
+        return Parked(event.step, probing.attempts, ParkReason.OUTCOME_UNKNOWN)
+    return Unknown(event.step, probing.attempts, Moment(fold.at + pause), asked.failures, probing.first_attempt_at)

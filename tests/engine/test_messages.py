@@ -1,4 +1,4 @@
-"""Letters that come at bad moments are folded once each, in their order."""
+"""Messages that come at bad moments are folded once each, in their order."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from uuid import UUID
 import pytest
 
 from saga_fn import FixedRetry, InputContext, MemoryStore, SagaBuilder, SagaOrchestrator, step
-from saga_fn.store.records import Letter
+from saga_fn.store.records import InboxMessage
 from tests.support.shop import Done, Order
 from tests.support.until import SOON
 
 
-async def test_a_letter_that_comes_during_a_commit_doubles_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_message_that_comes_during_a_commit_doubles_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore()
     begun, told, failed = asyncio.Event(), asyncio.Event(), asyncio.Event()
     seen: list[Sequence[object]] = []
-    letters, commit = MemoryStore.letters, MemoryStore.commit
+    messages, commit = MemoryStore.messages, MemoryStore.commit
 
     async def work(inp: Order) -> Done:
         if not begun.is_set():
@@ -34,13 +34,13 @@ async def test_a_letter_that_comes_during_a_commit_doubles_no_other(monkeypatch:
         seen.append(ctx.events)
         return ctx.initial_data
 
-    async def letters_while_the_step_fails(self: MemoryStore, saga_id: UUID) -> list[Letter]:
+    async def messages_while_the_step_fails(self: MemoryStore, saga_id: UUID) -> list[InboxMessage]:
         told.set()
         await failed.wait()
         await asyncio.sleep(0)
-        return await letters(self, saga_id)
+        return await messages(self, saga_id)
 
-    async def commit_after_another_letter(self: MemoryStore, *args: Any, **named: Any) -> Any:  # Any: handed through
+    async def commit_after_another_message(self: MemoryStore, *args: Any, **named: Any) -> Any:  # Any: handed through
         monkeypatch.setattr(MemoryStore, "commit", commit)
         assert token is not None
         assert await orchestrator.notify(run.id, token, {"number": 2})
@@ -54,8 +54,8 @@ async def test_a_letter_that_comes_during_a_commit_doubles_no_other(monkeypatch:
         await begun.wait()
         token = (await run.snapshot()).step_execution_token
         assert token is not None
-        monkeypatch.setattr(MemoryStore, "letters", letters_while_the_step_fails)
-        monkeypatch.setattr(MemoryStore, "commit", commit_after_another_letter)
+        monkeypatch.setattr(MemoryStore, "messages", messages_while_the_step_fails)
+        monkeypatch.setattr(MemoryStore, "commit", commit_after_another_message)
         assert await orchestrator.notify(run.id, token, {"number": 1})
         assert await run.result(SOON) == Done("done")
         assert seen[-1] == ({"number": 1}, {"number": 2})

@@ -8,13 +8,14 @@ from typing import Final, assert_never
 
 import attrs
 
+from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.items import items_of
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
-    Exhausted,
-    Gathered,
+    FailedForGood,
+    FannedOut,
     Goal,
+    Joined,
     NotTaken,
     Parked,
     Probing,
@@ -23,7 +24,6 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
     UndoFailed,
@@ -101,7 +101,7 @@ def report_of(plan: Plan, state: SagaState) -> tuple[StepReport, ...]:
     found: list[StepReport] = []
     for planned in plan.steps:
         step = begun.get(planned.step)
-        if isinstance(step, Spread | Gathered):
+        if isinstance(step, FannedOut | Joined):
             items = [_report(item, begun.get(item)) for item in items_of(step)]
             found += [StepReport(step.step, _status_of_all(step, items, state.goal)), *items]
         else:
@@ -126,10 +126,10 @@ _TELLING: Final = (
 """The status that one item gives to the whole fan-out, first come first."""
 
 
-def _status_of_all(step: Spread | Gathered, items: Iterable[StepReport], goal: Goal) -> StepStatus:
+def _status_of_all(step: FannedOut | Joined, items: Iterable[StepReport], goal: Goal) -> StepStatus:
     among = {item.status for item in items}
     telling = next((status for status in _TELLING if status in among), None)
-    if telling is None and isinstance(step, Spread) and goal is not Goal.FORWARD:
+    if telling is None and isinstance(step, FannedOut) and goal is not Goal.FORWARD:
         return StepStatus.PENDING
     return telling or status_of(step)
 
@@ -138,7 +138,7 @@ def _report(step_id: StepId, step: StepState | None) -> StepReport:
     match step:
         case None:
             return StepReport(step_id, StepStatus.PENDING)
-        case Succeeded() | Skipped() | NotTaken() | Spread() | Gathered() | Undone():
+        case Succeeded() | Skipped() | NotTaken() | FannedOut() | Joined() | Undone():
             return StepReport(step_id, status_of(step))
         case Waiting(until=until):
             return StepReport(step_id, StepStatus.WAITING, wake=until)
@@ -148,8 +148,8 @@ def _report(step_id: StepId, step: StepState | None) -> StepReport:
             return StepReport(
                 step_id,
                 status_of(step),
-                attempt=step.tries.attempt,
-                failures=step.tries.failures,
+                attempt=step.attempts.attempt,
+                failures=step.attempts.failures,
                 wake=_wake(step),
                 parked=step.why.value if isinstance(step, Parked | UndoParked) else None,
             )
@@ -164,7 +164,7 @@ def _wake(step: StepState) -> Moment | None:
 def status_of(step: StepState) -> StepStatus:
     """The status of a step that has begun."""
     match step:
-        case Running() | Spread():
+        case Running() | FannedOut():
             return StepStatus.RUNNING
         case Retrying():
             return StepStatus.RETRYING
@@ -174,9 +174,9 @@ def status_of(step: StepState) -> StepStatus:
             return StepStatus.PROBING
         case Parked():
             return StepStatus.PARKED
-        case Exhausted():
+        case FailedForGood():
             return StepStatus.FAILED
-        case Succeeded() | Gathered():
+        case Succeeded() | Joined():
             return StepStatus.SUCCEEDED
         case Skipped() | NotTaken():
             return StepStatus.SKIPPED

@@ -17,7 +17,7 @@ from saga_fn.core.invariants.edge import Edge, Tried, Undo, begins_undo, starts
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
     Doubt,
-    Exhausted,
+    FailedForGood,
     Goal,
     Parked,
     Probing,
@@ -45,14 +45,14 @@ def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
     A person may wish it repeated that was left to a person. One that is to be undone is never repeated.
     """
     for was, now in edge.steps:
-        if not isinstance(now, Running) or not isinstance(was, Tried) or not was.tries.doubt or not starts(was, now):
+        if not isinstance(now, Running) or not isinstance(was, Tried) or not was.attempts.doubt or not starts(was, now):
             continue
         way = edge.plan.step(now.step).on_unknown
         match way:
             case OnUnknown.REPEAT:
                 pass
             case OnUnknown.PARK:
-                if not isinstance(was, Running | Retrying | Parked | Exhausted):
+                if not isinstance(was, Running | Retrying | Parked | FailedForGood):
                     return False
             case OnUnknown.PROBE:
                 if not isinstance(edge.event, ProbeAnswered) or edge.event.done:
@@ -67,7 +67,7 @@ def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
 def i9_a_doubt_is_settled_by_what_says_so(edge: Edge) -> bool:
     """A doubt goes by its step's success, by its probe, or by a refusal that the step says settles it: by nothing else."""
     return all(
-        now.tries.doubt >= was.tries.doubt or _is_told(edge.event, edge.plan, now.step)
+        now.attempts.doubt >= was.attempts.doubt or _is_told(edge.event, edge.plan, now.step)
         for was, now in edge.steps
         if isinstance(was, Unfinished) and isinstance(now, Unfinished)
     )
@@ -77,7 +77,7 @@ def _is_told(event: Event, plan: Plan, step: StepId) -> bool:
     match event:
         case ProbeAnswered(step=asked):
             return asked == step
-        case StepFailed(step=failed, kind=FailureKind.REFUSED):
+        case StepFailed(step=failed, kind=FailureKind.BUSINESS_ERROR):
             return failed == step and plan.step(step).refusal_settles
         case _:
             return False
@@ -91,10 +91,10 @@ def i9_a_person_is_asked_before_what_is_left_to_one_is_given_up(edge: Edge) -> b
     if isinstance(edge.event, CompensationRequested | AbortRequested) or edge.after.goal is not Goal.ROLLBACK:
         return True
     return not any(
-        isinstance(now, Exhausted)
-        and now.tries.doubt is Doubt.MAY_HAVE_RUN
+        isinstance(now, FailedForGood)
+        and now.attempts.doubt is Doubt.MAY_HAVE_RUN
         and edge.plan.step(now.step).on_unknown is OnUnknown.PARK
-        and not isinstance(was, Exhausted)
+        and not isinstance(was, FailedForGood)
         and not any(isinstance(other, Undo) for other, _ in edge.steps)
         for was, now in edge.steps
     )
@@ -104,6 +104,6 @@ def may_have_run(edge: Edge, was: StepState | None, step: StepId) -> bool:
     """Whether the step was in doubt, or came to be by this event, and is to be undone then."""
     if not isinstance(was, Unfinished) or not edge.plan.step(step).undoes_in_doubt:
         return False
-    known = (FailureKind.ERROR, FailureKind.REFUSED, FailureKind.FATAL, FailureKind.UNREADABLE)
+    known = (FailureKind.ERROR, FailureKind.BUSINESS_ERROR, FailureKind.FATAL, FailureKind.UNREADABLE)
     told = isinstance(edge.event, StepFailed) and edge.event.step == step and edge.event.kind in known
-    return bool(was.tries.doubt) or (isinstance(was, Running) and not told)
+    return bool(was.attempts.doubt) or (isinstance(was, Running) and not told)

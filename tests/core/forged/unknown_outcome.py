@@ -1,4 +1,4 @@
-"""Forged states and edges that the laws of `invariants/doubt.py` must refuse."""
+"""Forged states and edges that the laws of `invariants/unknown_outcome.py` must refuse."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
-from saga_fn.core.invariants.doubt import (
+from saga_fn.core.invariants.edge import EdgeLaw
+from saga_fn.core.invariants.unknown_outcome import (
     i9_a_doubt_is_settled_by_what_says_so,
     i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
     i9_what_can_be_found_out_is_before_anything_is_undone,
     i9_what_may_have_run_is_settled_as_declared,
 )
-from saga_fn.core.invariants.edge import EdgeLaw
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
-    Exhausted,
+    FailedForGood,
     Goal,
     Parked,
     ParkReason,
@@ -53,7 +53,7 @@ from tests.core.forged.given import (
 from tests.core.given import A, B, step
 
 LEFT_TO_A_PERSON = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PARK))
-SETTLED = Plan.of(step("a", settles=True), step("b", "a", settles=True))
+SETTLED = Plan.of(step("a", has_unknown_policies=True), step("b", "a", has_unknown_policies=True))
 
 EDGES: dict[EdgeLaw, list[Edge]] = {
     i9_what_can_be_found_out_is_before_anything_is_undone: [
@@ -70,24 +70,24 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             (Parked(B, DOUBTFUL, ParkReason.OUTCOME_UNKNOWN), RetryRequested(Moment(0)), ASKED),
             (Unknown(B, DOUBTFUL), TICK, LEFT_TO_A_PERSON),
             (Unknown(B, DOUBTFUL), TICK, UNDONE_IN_DOUBT),
-            (Parked(B, DOUBTFUL, ParkReason.ROW_REFUSED), RetryRequested(Moment(0)), UNDONE_IN_DOUBT),
+            (Parked(B, DOUBTFUL, ParkReason.ROW_REJECTED), RetryRequested(Moment(0)), UNDONE_IN_DOUBT),
         )
     ],
     i9_a_doubt_is_settled_by_what_says_so: [
         edge(state(Running(A, TWICE_IN_DOUBT)), event, state(after, rev=4), plan)
         for event, after, plan in (
-            (StepFailed(Moment(0), A, 2, FailureKind.REFUSED), Exhausted(A, TWICE), LEFT_TO_A_PERSON),
-            (StepFailed(Moment(0), A, 2, FailureKind.FATAL), Exhausted(A, TWICE), SETTLED),
-            (StepFailed(Moment(0), B, 2, FailureKind.REFUSED), Exhausted(A, TWICE), SETTLED),
+            (StepFailed(Moment(0), A, 2, FailureKind.BUSINESS_ERROR), FailedForGood(A, TWICE), LEFT_TO_A_PERSON),
+            (StepFailed(Moment(0), A, 2, FailureKind.FATAL), FailedForGood(A, TWICE), SETTLED),
+            (StepFailed(Moment(0), B, 2, FailureKind.BUSINESS_ERROR), FailedForGood(A, TWICE), SETTLED),
             (ProbeAnswered(Moment(0), B, 1, done=False), Retrying(A, TWICE, LATER), SETTLED),
-            (TICK, Exhausted(A, TWICE), SETTLED),
+            (TICK, FailedForGood(A, TWICE), SETTLED),
         )
     ],
     i9_a_person_is_asked_before_what_is_left_to_one_is_given_up: [
         edge(
             state(Succeeded(A, 1), before, goal=BACK),
             TICK,
-            state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=BACK, rev=4),
+            state(Succeeded(A, 1), FailedForGood(B, DOUBTFUL), goal=BACK, rev=4),
             LEFT_TO_A_PERSON,
         )
         for before in (Unknown(B, DOUBTFUL), Parked(B, DOUBTFUL, ParkReason.OUTCOME_UNKNOWN), Running(B, DOUBTFUL))
@@ -108,7 +108,7 @@ HONEST_EDGES: list[Edge] = [
     ),
     # What may have run is undone where that is declared, repeated when it is known not to have run, or a person says so.
     edge(
-        state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=BACK),
+        state(Succeeded(A, 1), FailedForGood(B, DOUBTFUL), goal=BACK),
         TICK,
         moved(state(Succeeded(A, 1), Undoing(B, 0, ONCE), goal=BACK, rev=4), RunCompensation(B, 1, 0)),
         UNDONE_IN_DOUBT,
@@ -129,26 +129,26 @@ HONEST_EDGES: list[Edge] = [
     # something has begun to be undone already.
     edge(
         state(Running(A, TWICE_IN_DOUBT)),
-        StepFailed(Moment(0), A, 2, FailureKind.REFUSED),
-        moved(state(Exhausted(A, TWICE), goal=Goal.COMPENSATED, rev=4), writes=(Release(None),)),
+        StepFailed(Moment(0), A, 2, FailureKind.BUSINESS_ERROR),
+        moved(state(FailedForGood(A, TWICE), goal=Goal.COMPENSATED, rev=4), writes=(Release(None),)),
         SETTLED,
     ),
     edge(
         state(Succeeded(A, 1), Unknown(B, DOUBTFUL), goal=BACK),
         CompensationRequested(Moment(0)),
-        moved(state(Succeeded(A, 1), Exhausted(B, DOUBTFUL), goal=BACK, rev=4), writes=(Release(Moment(0)),)),
+        moved(state(Succeeded(A, 1), FailedForGood(B, DOUBTFUL), goal=BACK, rev=4), writes=(Release(Moment(0)),)),
         LEFT_TO_A_PERSON,
     ),
     edge(
         state(Undoing(A, 1, ONCE), Unknown(B, DOUBTFUL), goal=BACK),
         TICK,
-        state(Undoing(A, 1, ONCE), Exhausted(B, DOUBTFUL), goal=BACK, rev=4),
+        state(Undoing(A, 1, ONCE), FailedForGood(B, DOUBTFUL), goal=BACK, rev=4),
         LEFT_TO_A_PERSON,
     ),
     edge(
-        state(Undoing(A, 1, ONCE), Exhausted(B, DOUBTFUL), goal=BACK),
+        state(Undoing(A, 1, ONCE), FailedForGood(B, DOUBTFUL), goal=BACK),
         TICK,
-        state(Undoing(A, 1, ONCE), Exhausted(B, DOUBTFUL), goal=BACK, rev=4),
+        state(Undoing(A, 1, ONCE), FailedForGood(B, DOUBTFUL), goal=BACK, rev=4),
         LEFT_TO_A_PERSON,
     ),
     edge(

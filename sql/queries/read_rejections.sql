@@ -1,8 +1,8 @@
--- name: read_notes :many NoteRow
+-- name: read_rejections :many RejectionRow
 -- What happened beside a saga's journal, in order.
 -- Locks: none.
 -- Plan: a range of the notes' primary key.
 SELECT n.kind, n.detail, n.recorded_at
-FROM saga_fn.saga_note AS n
+FROM saga_fn.saga_rejection AS n
 WHERE n.shard = :shard::smallint AND n.saga_id = :saga_id::uuid
 ORDER BY n.recorded_at, n.id

@@ -18,14 +18,14 @@ BUFFER_LIMIT = 32
 """A saga keeps no more events than this that nothing has taken."""
 
 
-def wants(planned: PlannedStep, about: Digest, event: Buffered) -> bool:
+def wants(planned: PlannedStep, correlation: Digest, event: Buffered) -> bool:
     """Whether a wait for that step, about that, is one for this event."""
-    return event.name in planned.waits_for and about in (b"", event.about)
+    return event.name in planned.waits_for and correlation in (b"", event.correlation)
 
 
 def undo_wants(waiting: UndoWaiting, event: Buffered) -> bool:
     """Whether a compensation waits for this event."""
-    return event.name in waiting.names and waiting.about in (b"", event.about)
+    return event.name in waiting.names and waiting.correlation in (b"", event.correlation)
 
 
 def is_void(event: Buffered, at: Moment) -> bool:
@@ -33,9 +33,9 @@ def is_void(event: Buffered, at: Moment) -> bool:
     return event.expires is not None and event.expires <= at
 
 
-def first_for(planned: PlannedStep, about: Digest, buffered: Iterable[Buffered], at: Moment) -> Buffered | None:
+def first_for(planned: PlannedStep, correlation: Digest, buffered: Iterable[Buffered], at: Moment) -> Buffered | None:
     """The event that a wait which begins now takes at once."""
-    return next((event for event in buffered if wants(planned, about, event) and not is_void(event, at)), None)
+    return next((event for event in buffered if wants(planned, correlation, event) and not is_void(event, at)), None)
 
 
 def takes_more(then: SagaState, now: SagaState) -> bool:
@@ -89,7 +89,7 @@ def alarms(state: SagaState) -> tuple[Moment, ...]:
         for step in state.steps
         if isinstance(step, Waiting | Sleeping)
     ]
-    begins = state.begins if state.begins > state.at else None
+    begins = state.begins_at if state.begins_at > state.at else None
     return tuple(moment for moment in (*moments, begins, state.deadline) if moment is not None)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 
 
-class RowRefusedError(StoreError):
+class RowRejectedError(StoreError):
     """The store cannot keep a value of this batch. The same call never succeeds; smaller batches find the row.
 
     `constraint` names the database's rule that was broken, where it was one. `is_of_a_value` says that a value is none that
@@ -36,4 +36,4 @@ class StatementFailedError(StoreUnavailableError):
 
 def is_an_answer(error: StoreError) -> bool:
     """Whether the server has refused the statement, so that it may be about some of its rows, and not about all."""
-    return isinstance(error, RowRefusedError | StoreRefusedError | StoreBusyError | StatementFailedError)
+    return isinstance(error, RowRejectedError | StoreRefusedError | StoreBusyError | StatementFailedError)

@@ -10,17 +10,20 @@ from typing import TypeGuard, assert_never
 
 import msgspec
 
+from saga_fn.core.chain import CHAIN_STATES, after_success
+from saga_fn.core.event_matching import alarms
+from saga_fn.core.fan_out import ConcurrencySlots, items_of
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.items import Places, items_of
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
     COMMITTED,
     DONE,
     EXECUTING,
     Doubt,
-    Exhausted,
-    Gathered,
+    FailedForGood,
+    FannedOut,
     Goal,
+    Joined,
     NotTaken,
     Parked,
     ParkReason,
@@ -30,7 +33,6 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
     UndoFailed,
@@ -43,8 +45,6 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.straight import STRAIGHT, after_success
-from saga_fn.core.waiting import alarms
 
 
 def find(state: SagaState, step: StepId) -> StepState | None:
@@ -57,7 +57,7 @@ def find(state: SagaState, step: StepId) -> StepState | None:
 
 def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
     """The steps never started that may start now: all they follow is done, and the saga heads forward."""
-    if state.goal is not Goal.FORWARD or state.begins > state.at:
+    if state.goal is not Goal.FORWARD or state.begins_at > state.at:
         return ()
     return next_steps(plan, {step.step: step for step in state.steps})
 
@@ -72,7 +72,7 @@ def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, .
                     break
             else:
                 found.append(planned.step)
-        elif planned.width and isinstance(spread := begun[planned.step], Spread):
+        elif planned.concurrency and isinstance(spread := begun[planned.step], FannedOut):
             found += [item for item in items_of(spread) if item not in begun]
     return tuple(found)
 
@@ -84,17 +84,17 @@ def foresee(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tupl
     """
     if (known := after_success(plan, state, step)) is not None:
         return known
-    if state.goal is not Goal.FORWARD or not STRAIGHT.issuperset(map(type, state.steps)):
+    if state.goal is not Goal.FORWARD or not CHAIN_STATES.issuperset(map(type, state.steps)):
         return state, ()
     begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
     begun[step] = Succeeded(step, state.rev + 1)
     needs = next_steps(plan, begun)
     if plan.waits:
         needs = tuple(step for step in needs if plan.step(step).needs_input)
-    return msgspec.structs.replace(state, steps=tuple(begun.values()), latest=0), needs
+    return msgspec.structs.replace(state, steps=tuple(begun.values()), latest_event_seq=0), needs
 
 
-def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Unknown | Exhausted, ...]:
+def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Unknown | FailedForGood, ...]:
     """The steps whose compensation may start now.
 
     The saga rolls back, nothing runs forward any more, what can be found out is, by a probe or by a person, and everything
@@ -108,12 +108,12 @@ def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Unknown | Exhaus
     found = [
         step
         for step in state.steps
-        if isinstance(step, Succeeded | Unknown | Exhausted)
+        if isinstance(step, Succeeded | Unknown | FailedForGood)
         and owes_undo(plan, step)
         and owed.isdisjoint(plan.descendants[plan.owner(step.step)])
     ]
-    if plan.widths:
-        places = Places(plan, state.steps)
+    if plan.concurrencies:
+        places = ConcurrencySlots(plan, state.steps)
         found = [step for step in found if places.take(step.step)]
     return tuple(found)
 
@@ -125,11 +125,11 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
             return plan.step(step.step).compensable
         case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():
             return True
-        case Unknown() | Exhausted():
-            return bool(step.tries.doubt) and plan.step(step.step).undoes_in_doubt
+        case Unknown() | FailedForGood():
+            return bool(step.attempts.doubt) and plan.step(step.step).undoes_in_doubt
         case Running() | Retrying() | Parked() | Probing() | Undone():
             return False
-        case Skipped() | NotTaken() | Spread() | Gathered():
+        case Skipped() | NotTaken() | FannedOut() | Joined():
             return False
         case Waiting() | Sleeping():
             return False
@@ -139,14 +139,14 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
 
 def to_probe(step: StepState, plan: Plan) -> TypeGuard[Unknown]:
     """Whether the step may have run, and its probe is to find out."""
-    return plan.settles and type(step) is Unknown and plan.step(step.step).on_unknown is OnUnknown.PROBE
+    return plan.has_unknown_policies and type(step) is Unknown and plan.step(step.step).on_unknown is OnUnknown.PROBE
 
 
 def to_ask(step: StepState, plan: Plan) -> TypeGuard[Unknown | Parked | Retrying]:
     """Whether the step may have run, and a person is to find out before anything is undone."""
-    if not plan.settles or not isinstance(step, Unknown | Parked | Retrying):
+    if not plan.has_unknown_policies or not isinstance(step, Unknown | Parked | Retrying):
         return False
-    return step.tries.doubt is Doubt.MAY_HAVE_RUN and plan.step(step.step).on_unknown is OnUnknown.PARK
+    return step.attempts.doubt is Doubt.MAY_HAVE_RUN and plan.step(step.step).on_unknown is OnUnknown.PARK
 
 
 def past_pivot(plan: Plan, state: SagaState) -> bool:
@@ -161,9 +161,9 @@ def held(state: SagaState) -> tuple[Moment, ...]:
     """
     match state.goal:
         case Goal.FORWARD:
-            holding = tuple(step.tries.until for step in state.steps if isinstance(step, Unknown))
+            holding = tuple(step.attempts.may_run_until for step in state.steps if isinstance(step, Unknown))
         case Goal.ROLLBACK:
-            holding = tuple(step.tries.until for step in state.steps if isinstance(step, Unfinished))
+            holding = tuple(step.attempts.may_run_until for step in state.steps if isinstance(step, Unfinished))
         case _:
             return ()
     return tuple(until for until in holding if until > state.at)
@@ -194,7 +194,7 @@ def takeovers(state: SagaState, *, takeover: bool) -> int:
 
     It may be what kills its processes then.
     """
-    return state.crashes + (1 if takeover and needs_owner(state) else 0)
+    return state.failed_takeovers + (1 if takeover and needs_owner(state) else 0)
 
 
 def ready(plan: Plan, state: SagaState) -> bool:
@@ -204,24 +204,24 @@ def ready(plan: Plan, state: SagaState) -> bool:
     if needs_owner(state) or startable(plan, state) or undoable(plan, state):
         return True
     if state.goal is Goal.FORWARD:
-        return any(isinstance(step, Unknown) and looked_into(step) <= state.at for step in state.steps)
+        return any(isinstance(step, Unknown) and settled_from(step) <= state.at for step in state.steps)
     if state.goal is Goal.ROLLBACK and (pending := [step for step in state.steps if to_probe(step, plan)]):
-        return any(looked_into(step) <= state.at for step in pending)
+        return any(settled_from(step) <= state.at for step in pending)
     # A rollback that waits for nothing has only its end to come.
     return not held(state) and not any(
         isinstance(step, UndoRetrying | UndoWaiting | UndoParked | Parked) for step in state.steps
     )
 
 
-def looked_into(step: Unknown) -> Moment:
+def settled_from(step: Unknown) -> Moment:
     """From when on something is to be done about the step."""
-    return max(step.tries.until, step.wake)
+    return max(step.attempts.may_run_until, step.wake)
 
 
 def due(plan: Plan, state: SagaState, *, unread: bool = False) -> Moment | None:
     """When the saga, unowned, has something to do; None if it has ended or waits for a person alone.
 
-    `unread`: there are letters that no owner has read. The next owner does.
+    `unread`: there are messages that no owner has read. The next owner does.
     """
     if state.ended:
         return None

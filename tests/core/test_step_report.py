@@ -9,9 +9,11 @@ import pytest
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
-    Exhausted,
-    Gathered,
+    Attempts,
+    FailedForGood,
+    FannedOut,
     Goal,
+    Joined,
     NotTaken,
     Parked,
     ParkReason,
@@ -21,10 +23,8 @@ from saga_fn.core.state import (
     SagaState,
     Skipped,
     Sleeping,
-    Spread,
     StepState,
     Succeeded,
-    Tries,
     UndoFailed,
     Undoing,
     Undone,
@@ -34,27 +34,27 @@ from saga_fn.core.state import (
     Unknown,
     Waiting,
 )
-from saga_fn.core.steps import StepReport, StepStatus, is_tried_again, report_of, status_of
+from saga_fn.core.step_report import StepReport, StepStatus, is_tried_again, report_of, status_of
 from tests.core.given import THREE, A, B, C, step
 
-TRIED = Tries(3, 2, digest=Digest(b"x"))
-WHY = ParkReason.ROW_REFUSED
+TRIED = Attempts(3, 2, digest=Digest(b"x"))
+WHY = ParkReason.ROW_REJECTED
 AT = Moment(7)
 
 SAID: list[tuple[StepState, StepReport]] = [
     (Running(A, TRIED), StepReport(A, StepStatus.RUNNING, 3, 2)),
     (Retrying(A, TRIED, AT), StepReport(A, StepStatus.RETRYING, 3, 2, wake=AT)),
     (Unknown(A, TRIED), StepReport(A, StepStatus.UNKNOWN, 3, 2)),
-    (Parked(A, TRIED, WHY), StepReport(A, StepStatus.PARKED, 3, 2, parked="row_refused")),
-    (Exhausted(A, TRIED), StepReport(A, StepStatus.FAILED, 3, 2)),
+    (Parked(A, TRIED, WHY), StepReport(A, StepStatus.PARKED, 3, 2, parked="row_rejected")),
+    (FailedForGood(A, TRIED), StepReport(A, StepStatus.FAILED, 3, 2)),
     (Succeeded(A, 2), StepReport(A, StepStatus.SUCCEEDED)),
     (Skipped(A, 2), StepReport(A, StepStatus.SKIPPED)),
     (NotTaken(A), StepReport(A, StepStatus.SKIPPED)),
-    (Spread(A, 0, Digest(b"x")), StepReport(A, StepStatus.RUNNING)),
-    (Gathered(A, 0), StepReport(A, StepStatus.SUCCEEDED)),
+    (FannedOut(A, 0, Digest(b"x")), StepReport(A, StepStatus.RUNNING)),
+    (Joined(A, 0), StepReport(A, StepStatus.SUCCEEDED)),
     (Undoing(A, 2, TRIED), StepReport(A, StepStatus.COMPENSATING, 3, 2)),
     (UndoRetrying(A, 2, TRIED, AT), StepReport(A, StepStatus.COMPENSATION_RETRYING, 3, 2, wake=AT)),
-    (UndoParked(A, 2, TRIED, WHY), StepReport(A, StepStatus.COMPENSATION_PARKED, 3, 2, parked="row_refused")),
+    (UndoParked(A, 2, TRIED, WHY), StepReport(A, StepStatus.COMPENSATION_PARKED, 3, 2, parked="row_rejected")),
     (UndoFailed(A, 2, TRIED), StepReport(A, StepStatus.COMPENSATION_FAILED, 3, 2)),
     (Undone(A, 2), StepReport(A, StepStatus.COMPENSATED)),
     (Unknown(A, TRIED, wake=AT), StepReport(A, StepStatus.UNKNOWN, 3, 2, wake=AT)),
@@ -81,17 +81,17 @@ FIRST, SECOND = StepId("a[0]"), StepId("a[1]")
         ((), StepStatus.RUNNING),
         ((Succeeded(FIRST, 2),), StepStatus.RUNNING),
         ((Succeeded(FIRST, 2), Running(SECOND, TRIED)), StepStatus.RUNNING),
-        ((Exhausted(FIRST, TRIED), Running(SECOND, TRIED)), StepStatus.RUNNING),
-        ((Exhausted(FIRST, TRIED), Undoing(SECOND, 2, TRIED)), StepStatus.COMPENSATING),
-        ((Exhausted(FIRST, TRIED), Undone(SECOND, 2)), StepStatus.FAILED),
+        ((FailedForGood(FIRST, TRIED), Running(SECOND, TRIED)), StepStatus.RUNNING),
+        ((FailedForGood(FIRST, TRIED), Undoing(SECOND, 2, TRIED)), StepStatus.COMPENSATING),
+        ((FailedForGood(FIRST, TRIED), Undone(SECOND, 2)), StepStatus.FAILED),
         ((Undone(FIRST, 2), Undone(SECOND, 2)), StepStatus.COMPENSATED),
         ((Succeeded(FIRST, 2), Probing(SECOND, TRIED)), StepStatus.PROBING),
         ((UndoWaiting(FIRST, 2, TRIED, ("paid",)), Undone(SECOND, 2)), StepStatus.COMPENSATION_WAITING),
     ],
 )
 def test_of_a_fan_out_the_most_telling_of_its_items(items: tuple[StepState, ...], whole: StepStatus) -> None:
-    plan = Plan.of(step("c"), step("a", "c", width=2), step("b", "a"))
-    steps = (Succeeded(C, 1), Spread(A, 2, Digest(b"x")), *items)
+    plan = Plan.of(step("c"), step("a", "c", concurrency=2), step("b", "a"))
+    steps = (Succeeded(C, 1), FannedOut(A, 2, Digest(b"x")), *items)
     before, *found = report_of(plan, SagaState(3, AT, Goal.FORWARD, steps, plan=plan.id))
     assert before == StepReport(C, StepStatus.SUCCEEDED)
     assert [one.step_id for one in found] == [A, FIRST, SECOND, B]
@@ -101,8 +101,8 @@ def test_of_a_fan_out_the_most_telling_of_its_items(items: tuple[StepState, ...]
 
 @pytest.mark.parametrize("goal", set(Goal) - {Goal.FORWARD, Goal.COMPLETED})
 def test_of_a_fan_out_that_nothing_goes_on_with_it_does_not_run(goal: Goal) -> None:
-    plan = Plan.of(step("a", width=1))
-    state = SagaState(3, AT, goal, (Spread(A, 2, Digest(b"x")), Succeeded(FIRST, 2)), plan=plan.id)
+    plan = Plan.of(step("a", concurrency=1))
+    state = SagaState(3, AT, goal, (FannedOut(A, 2, Digest(b"x")), Succeeded(FIRST, 2)), plan=plan.id)
     assert [one.status for one in report_of(plan, state)] == [
         StepStatus.PENDING,
         StepStatus.SUCCEEDED,

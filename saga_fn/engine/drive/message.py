@@ -1,6 +1,6 @@
-"""Letters to sagas that somebody else may own: an operator's verb or an outside event, as the core's events.
+"""Messages to sagas that somebody else may own: an operator's verb or an outside event, as the core's events.
 
-Only the owner decides, everybody else leaves a letter. Its body is JSON, and its kind is the verb's name. Letters come out
+Only the owner decides, everybody else leaves a message. Its body is JSON, and its kind is the verb's name. Messages come out
 of a table that others may write to, too, and from older builds: whoever reads one judges all of it (`judge`).
 """
 
@@ -28,12 +28,12 @@ from saga_fn.engine.drive.execution import Incoming
 from saga_fn.errors import PayloadError
 from saga_fn.snapshot import Unreadable
 from saga_fn.store.ids import new_uuid
-from saga_fn.store.records import Letter
+from saga_fn.store.records import InboxMessage
 
 UNREADABLE: Final = "unreadable"
-"""The answer to a letter that cannot be read."""
+"""The answer to a message that cannot be read."""
 _ROOM: Final = 16_384
-"""Bytes that a letter's body may have beside its payload: every other field is short."""
+"""Bytes that a message's body may have beside its payload: every other field is short."""
 _LARGEST: Final = 2**63 - 1
 """A revision, or a moment, is no larger."""
 _DIGEST_SIZES: Final = (0, 8)
@@ -46,7 +46,7 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     """Base64 of the payload's bytes."""
     name: str = ""
     """Of an event, if it has one; then what it is about, in hexadecimal digits, and when it is void."""
-    about: str = ""
+    correlation: str = ""
     expires: Moment | None = None
     not_begun: bool = False
     """Of a verb: whether a step that has not begun is meant too, the revision that the operator saw, who asked, and why."""
@@ -57,18 +57,18 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @attrs.frozen
 class Flaw:
-    """Why a letter cannot be read, without any value of it."""
+    """Why a message cannot be read, without any value of it."""
 
-    letter: UUID
+    message: UUID
     fact: str
 
 
-def write_mail(item: Incoming) -> Letter:
-    """The letter that asks a saga's owner for this event."""
+def message_of(item: Incoming) -> InboxMessage:
+    """The message that asks a saga's owner for this event."""
     asked = asked_in(item.input)
     match item.event:
         case RetryRequested(step=step, expect=expect):
-            return _letter("retry_step", _Body(step, expect=expect, actor=asked.actor, reason=asked.reason))
+            return _message("retry_step", _Body(step, expect=expect, actor=asked.actor, reason=asked.reason))
         case StepSkipped(step=step, expect=expect, not_begun=not_begun):
             body = _Body(
                 step,
@@ -78,54 +78,54 @@ def write_mail(item: Incoming) -> Letter:
                 actor=asked.actor,
                 reason=asked.reason,
             )
-            return _letter("skip_step", body)
+            return _message("skip_step", body)
         case CompensationRequested(expect=expect):
-            return _letter("compensate_step", _Body(expect=expect, actor=asked.actor, reason=asked.reason))
+            return _message("compensate_step", _Body(expect=expect, actor=asked.actor, reason=asked.reason))
         case MarkedCompensated(step=step, expect=expect):
-            return _letter("mark_compensated", _Body(step, expect=expect, actor=asked.actor, reason=asked.reason))
+            return _message("mark_compensated", _Body(step, expect=expect, actor=asked.actor, reason=asked.reason))
         case EventReceived() as event:
-            return event_letter(new_uuid(), event, item.payload)
+            return event_message(new_uuid(), event, item.payload)
         case _:
             raise AssertionError(f"{type(item.event).__name__} is never sent by mail")
 
 
 def judge(
     definition: AnySaga,
-    letter: Letter,
+    message: InboxMessage,
     at: Moment,
     *,
     most: int,
 ) -> Incoming | Flaw:
-    """The event that a letter asks for, as of now, or why it cannot be read.
+    """The event that a message asks for, as of now, or why it cannot be read.
 
     Its payload is what the step or the wait that it is for can read, and has `most` bytes at most.
     """
     try:
-        if len(letter.body) > _ROOM + most * 4 // 3:
-            return Flaw(letter.id, f"a letter of {len(letter.body):,} bytes is too long")
-        body = msgspec.json.decode(letter.body, type=_Body)
+        if len(message.body) > _ROOM + most * 4 // 3:
+            return Flaw(message.id, f"a message of {len(message.body):,} bytes is too long")
+        body = msgspec.json.decode(message.body, type=_Body)
         payload = None if body.payload is None else base64.b64decode(body.payload, validate=True)
         if not 0 <= (body.expect or 0) <= _LARGEST or not 0 <= (body.expires or 0) <= _LARGEST:
-            return Flaw(letter.id, "a number in a letter is out of range")
-        event = _event(letter, body, at)
+            return Flaw(message.id, "a number in a message is out of range")
+        event = _event(message, body, at)
         asked = Asked.of(body.actor, body.reason).encode()
         if event is None:
-            return Flaw(letter.id, "a letter of a kind that is not known here")
+            return Flaw(message.id, "a message of a kind that is not known here")
         if payload is not None and len(payload) > most:
-            return Flaw(letter.id, f"a payload of {len(payload):,} bytes is too long")
+            return Flaw(message.id, f"a payload of {len(payload):,} bytes is too long")
         flaw = _unreadable(definition, event, payload or b"null")
     except PayloadError as error:
-        return Flaw(letter.id, error.fact)
+        return Flaw(message.id, error.fact)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        return Flaw(letter.id, f"a letter cannot be decoded ({type(error).__name__})")
+        return Flaw(message.id, f"a message cannot be decoded ({type(error).__name__})")
     if flaw is not None:
-        return Flaw(letter.id, flaw.fact)
-    return Incoming(event, asked, payload, letter.id)
+        return Flaw(message.id, flaw.fact)
+    return Incoming(event, asked, payload, message.id)
 
 
-def _event(letter: Letter, body: _Body, at: Moment) -> Event | None:
+def _event(message: InboxMessage, body: _Body, at: Moment) -> Event | None:
     step = StepId(body.step or "")
-    match letter.kind:
+    match message.kind:
         case "retry_step":
             return RetryRequested(at, step, body.expect)
         case "skip_step":
@@ -135,8 +135,12 @@ def _event(letter: Letter, body: _Body, at: Moment) -> Event | None:
         case "mark_compensated":
             return MarkedCompensated(at, step, body.expect)
         case "event":
-            about = bytes.fromhex(body.about)
-            return EventReceived(at, body.name, Digest(about), body.expires) if len(about) in _DIGEST_SIZES else None
+            correlation = bytes.fromhex(body.correlation)
+            return (
+                EventReceived(at, body.name, Digest(correlation), body.expires)
+                if len(correlation) in _DIGEST_SIZES
+                else None
+            )
         case _:
             return None
 
@@ -156,14 +160,14 @@ def _unreadable(definition: AnySaga, event: Event, payload: bytes) -> PayloadErr
     return None
 
 
-def event_letter(letter_id: UUID, event: EventReceived, payload: bytes | None) -> Letter:
-    """The letter that brings an event; its id tells events apart."""
-    body = _Body(None, _text(payload), event.name, event.about.hex(), event.expires)
-    return Letter(letter_id, "event", msgspec.json.encode(body))
+def event_message(message_id: UUID, event: EventReceived, payload: bytes | None) -> InboxMessage:
+    """The message that brings an event; its id tells events apart."""
+    body = _Body(None, _text(payload), event.name, event.correlation.hex(), event.expires)
+    return InboxMessage(message_id, "event", msgspec.json.encode(body))
 
 
 def payload_in(body: bytes) -> object:
-    """What a letter brings, as plain JSON; `Unreadable` where it cannot be read."""
+    """What a message brings, as plain JSON; `Unreadable` where it cannot be read."""
     try:
         payload = msgspec.json.decode(body, type=_Body).payload
         return None if payload is None else msgspec.json.decode(base64.b64decode(payload))
@@ -175,5 +179,5 @@ def _text(payload: bytes | None) -> str | None:
     return None if payload is None else base64.b64encode(payload).decode("ascii")
 
 
-def _letter(kind: str, body: _Body) -> Letter:
-    return Letter(new_uuid(), kind, msgspec.json.encode(body))
+def _message(kind: str, body: _Body) -> InboxMessage:
+    return InboxMessage(new_uuid(), kind, msgspec.json.encode(body))

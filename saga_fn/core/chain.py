@@ -13,9 +13,9 @@ from saga_fn.core.effects import Release, RunStep, Transition
 from saga_fn.core.events import Binding, Bound, Started, StepSucceeded
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import DONE, Doubt, Goal, Running, SagaState, Succeeded, Tries
+from saga_fn.core.state import DONE, Attempts, Doubt, Goal, Running, SagaState, Succeeded
 
-STRAIGHT: Final = DONE | {Running}
+CHAIN_STATES: Final = DONE | {Running}
 """All that the steps of a saga are while nothing has gone wrong."""
 GIVEN_UP: Final = (Release(None),)
 """What is written of a saga that has ended."""
@@ -36,8 +36,8 @@ def begin(plan: Plan, event: Started) -> Transition | None:
 
 def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | None:
     """The success of a step that runs alone: the next one starts with the input that came with it, or the saga ends."""
-    last = alone(plan, state, event.step)
-    if last is None or last.tries.attempt != event.attempt:
+    last = isolated(plan, state, event.step)
+    if last is None or last.attempts.attempt != event.attempt:
         return None
     rev = state.rev + 1
     at = max(state.at, event.at)
@@ -54,17 +54,25 @@ def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | 
 
 def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]] | None:
     """The state in which the next step's input is computed once this one has succeeded, and whose input that is."""
-    last = alone(plan, state, step)
+    last = isolated(plan, state, step)
     if last is None:
         return None
     done = (*state.steps[:-1], Succeeded(step, state.rev + 1))
     known = SagaState(
-        state.rev, state.at, Goal.FORWARD, done, state.events, 0, state.crashes, state.alone, plan=state.plan
+        state.rev,
+        state.at,
+        Goal.FORWARD,
+        done,
+        state.events,
+        0,
+        state.failed_takeovers,
+        state.isolated,
+        plan=state.plan,
     )
     return known, (plan.data.steps[len(done)].step,) if len(done) < len(plan.data.steps) else ()
 
 
-def alone(plan: Plan, state: SagaState, step: StepId) -> Running | None:
+def isolated(plan: Plan, state: SagaState, step: StepId) -> Running | None:
     """The step, if it runs, all before it in the chain is done, and nothing else has begun."""
     if not plan.is_chain or state.goal is not Goal.FORWARD or not state.steps or state.plan != plan.id:
         return None
@@ -79,4 +87,4 @@ def _bound(plan: Plan, place: int, binding: Binding, *, events: int) -> Running 
     step = plan.data.steps[place].step
     if type(binding) is not Bound or binding.step != step or plan.budgets:
         return None
-    return Running(step, Tries(1, 0, Doubt.NONE, binding.digest, 0, events))
+    return Running(step, Attempts(1, 0, Doubt.NONE, binding.digest, 0, events))

@@ -11,18 +11,18 @@ from typing import Final
 
 from saga_fn.core.ids import StepId, item_of
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import Gathered, Spread, StepState, is_done, is_executing
+from saga_fn.core.state import FannedOut, Joined, StepState, is_done, is_executing
 
 ITEM_LIMIT: Final = 200
 """A saga has no more items than this."""
 
 
-class Places:
+class ConcurrencySlots:
     """How many more items of each step may run: none, while as many run as the plan lets run at once."""
 
     def __init__(self, plan: Plan, steps: Iterable[StepState]) -> None:
         self._plan = plan
-        self._free = dict(plan.widths)
+        self._free = dict(plan.concurrencies)
         for step in steps:
             if is_executing(step):
                 self.take(step.step)
@@ -38,30 +38,31 @@ class Places:
 
 def item_count(steps: Iterable[StepState]) -> int:
     """How many items there are in all."""
-    return sum(step.items for step in steps if isinstance(step, Spread | Gathered))
+    return sum(step.items for step in steps if isinstance(step, FannedOut | Joined))
 
 
-def gathered(plan: Plan, begun: Mapping[StepId, StepState]) -> list[Gathered]:
+def gathered(plan: Plan, begun: Mapping[StepId, StepState]) -> list[Joined]:
     """The fan-outs of which every item is done now."""
     return [
-        Gathered(spread.step, spread.items)
-        for owner in plan.widths
-        if isinstance(spread := begun.get(owner), Spread) and all(is_done(begun.get(item)) for item in items_of(spread))
+        Joined(spread.step, spread.items)
+        for owner in plan.concurrencies
+        if isinstance(spread := begun.get(owner), FannedOut)
+        and all(is_done(begun.get(item)) for item in items_of(spread))
     ]
 
 
-def in_order(plan: Plan, begun: Mapping[StepId, StepState]) -> Iterable[StepId]:
+def plan_order(plan: Plan, begun: Mapping[StepId, StepState]) -> Iterable[StepId]:
     """The plan's steps in its order, each that has fanned out with its items after it."""
-    if not plan.widths:
+    if not plan.concurrencies:
         return plan.index
     order: list[StepId] = []
     for planned in plan.data.steps:
         order.append(planned.step)
-        if planned.width and isinstance(spread := begun.get(planned.step), Spread | Gathered):
+        if planned.concurrency and isinstance(spread := begun.get(planned.step), FannedOut | Joined):
             order += items_of(spread)
     return order
 
 
-def items_of(spread: Spread | Gathered) -> list[StepId]:
+def items_of(spread: FannedOut | Joined) -> list[StepId]:
     """The ids of its items, in order."""
     return [item_of(spread.step, number) for number in range(spread.items)]

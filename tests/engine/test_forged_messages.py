@@ -1,4 +1,4 @@
-"""Letters are judged when they are read: what is forged, garbled or of another time costs its sender, and no saga."""
+"""Messages are judged when they are read: what is forged, garbled or of another time costs its sender, and no saga."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ import pytest
 
 from saga_fn import Completed, SagaAdmin, SagaOrchestrator, SagaRun
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Letter, Posted
+from saga_fn.store.records import InboxMessage, MessageStatus
 from tests.support.approval import Approval, approval, approved
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
 from tests.support.until import SOON, until
 
 
-def forged(kind: str, **fields: object) -> Letter:
-    return Letter(uuid4(), kind, msgspec.json.encode(fields))
+def forged(kind: str, **fields: object) -> InboxMessage:
+    return InboxMessage(uuid4(), kind, msgspec.json.encode(fields))
 
 
 def text(payload: bytes) -> str:
     return base64.b64encode(payload).decode()
 
 
-LETTERS = {
+MESSAGES = {
     "a kind that nobody knows": forged("__import__"),
-    "no JSON": Letter(uuid4(), "event", b"\xff\x00"),
-    "no object": Letter(uuid4(), "event", b"[]"),
-    "nothing at all": Letter(uuid4(), "skip_step", b""),
-    "a deep nest": Letter(uuid4(), "event", b'{"payload": "' + text(b"[" * 100_000).encode() + b'"}'),
-    "a deep nest beside it": Letter(uuid4(), "event", b'{"x": ' + b"[" * 100_000 + b"}"),
+    "no JSON": InboxMessage(uuid4(), "event", b"\xff\x00"),
+    "no object": InboxMessage(uuid4(), "event", b"[]"),
+    "nothing at all": InboxMessage(uuid4(), "skip_step", b""),
+    "a deep nest": InboxMessage(uuid4(), "event", b'{"payload": "' + text(b"[" * 100_000).encode() + b'"}'),
+    "a deep nest beside it": InboxMessage(uuid4(), "event", b'{"x": ' + b"[" * 100_000 + b"}"),
     "no base64": forged("event", payload="?"),
     "no payload": forged("event"),
     "a payload that is no JSON": forged("event", payload=text(b"\x00")),
     "a payload that is no object": forged("event", payload=text(b"[1]")),
-    "no digits": forged("event", payload=text(b"{}"), about="zz"),
-    "a fingerprint of another length": forged("event", payload=text(b"{}"), about="00"),
+    "no digits": forged("event", payload=text(b"{}"), correlation="zz"),
+    "a fingerprint of another length": forged("event", payload=text(b"{}"), correlation="00"),
     "an expiry before all time": forged("event", payload=text(b"{}"), expires=-1),
     "an expiry after all time": forged("event", payload=text(b"{}"), expires=2**70),
     "a revision that none can be": forged("compensate_step", expect=2**70),
@@ -47,61 +47,61 @@ LETTERS = {
     "an output that is too large": forged("skip_step", step="charge", payload=text(b'{"what":"' + b"x" * 9000 + b'"}')),
     "an actor of many lines": forged("compensate_step", actor="ann\nroot"),
     "a reason without end": forged("compensate_step", reason="x" * 5000),
-    "a letter that is too large": forged("compensate_step", payload=text(b"x" * 100_000)),
+    "a message that is too large": forged("compensate_step", payload=text(b"x" * 100_000)),
 }
 
 
-async def answered(store: Store, saga_id: UUID, letter: Letter) -> str:
+async def answered(store: Store, saga_id: UUID, message: InboxMessage) -> str:
     async with asyncio.timeout(SOON):
-        while (answer := await store.read_answer(saga_id, letter.id)) is None:
+        while (answer := await store.read_answer(saga_id, message.id)) is None:
             await asyncio.sleep(0.01)
     return answer
 
 
-async def ends_well(orchestrator: SagaOrchestrator, run: SagaRun[Done], shop: Shop, letter: Letter) -> None:
-    """The saga goes on as if the letter had never come; it is noted beside the journal."""
+async def ends_well(orchestrator: SagaOrchestrator, run: SagaRun[Done], shop: Shop, message: InboxMessage) -> None:
+    """The saga goes on as if the message had never come; it is noted beside the journal."""
     assert shop.hold is not None
     shop.hold.set()
     assert isinstance(await run.outcome(SOON), Completed)
     assert shop.done == ["reserve", "charge", "ship"]
     seen = await SagaAdmin(orchestrator).get_saga(run.id)
-    assert [note.split(":")[0] for note in seen.notes] == ["unreadable"]
+    assert [note.split(":")[0] for note in seen.rejections] == ["unreadable"]
 
 
-@pytest.mark.parametrize("name", LETTERS)
+@pytest.mark.parametrize("name", MESSAGES)
 async def test_an_owner_answers_what_it_cannot_read_and_goes_on(make: Make, name: str) -> None:
-    letter, shop = LETTERS[name], Shop(hold=asyncio.Event())
+    message, shop = MESSAGES[name], Shop(hold=asyncio.Event())
     async with make(max_payload_bytes=8192) as orchestrator:
         store = orchestrator.engine.store
         run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
         await until(lambda: len(shop.keys) == 2)
-        assert await store.send(run.id, letter) is Posted.STORED
+        assert await store.send(run.id, message) is MessageStatus.STORED
         await store.hint([run.id])
-        orchestrator.engine.nudge(run.id)
-        assert await answered(store, run.id, letter) == "unreadable"
-        await ends_well(orchestrator, run, shop, letter)
+        orchestrator.engine.recheck_inbox(run.id)
+        assert await answered(store, run.id, message) == "unreadable"
+        await ends_well(orchestrator, run, shop, message)
 
 
-@pytest.mark.parametrize("name", LETTERS)
-async def test_whoever_claims_a_saga_with_such_a_letter_goes_on_too(make: Make, name: str) -> None:
-    letter, shop = LETTERS[name], Shop()
+@pytest.mark.parametrize("name", MESSAGES)
+async def test_whoever_claims_a_saga_with_such_a_message_goes_on_too(make: Make, name: str) -> None:
+    message, shop = MESSAGES[name], Shop()
     async with make(max_payload_bytes=8192, concurrency=0) as orchestrator:
         store = orchestrator.engine.store
         run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
-        assert await store.send(run.id, letter) is Posted.STORED
+        assert await store.send(run.id, message) is MessageStatus.STORED
         await orchestrator.run_due()
-        assert await answered(store, run.id, letter) == "unreadable"
+        assert await answered(store, run.id, message) == "unreadable"
         assert isinstance(await run.outcome(SOON), Completed)
 
 
-async def test_a_sender_that_reads_in_the_owner_s_stead_is_not_stopped_by_another_s_letter(make: Make) -> None:
+async def test_a_sender_that_reads_in_the_owner_s_stead_is_not_stopped_by_another_s_message(make: Make) -> None:
     shop = Shop()
     async with make(concurrency=0, max_payload_bytes=8192) as orchestrator:
         store = orchestrator.engine.store
         run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
         await orchestrator.run_due()
-        letters = [letter for letter in LETTERS.values() if letter.kind != "skip_step"]
-        for letter in letters:
-            assert await store.send(run.id, letter) is Posted.STORED
+        messages = [message for message in MESSAGES.values() if message.kind != "skip_step"]
+        for message in messages:
+            assert await store.send(run.id, message) is MessageStatus.STORED
         assert await orchestrator.to(run.id, approval).send(Approval("ann")) == "accepted"
-        assert {await answered(store, run.id, letter) for letter in letters} == {"unreadable"}
+        assert {await answered(store, run.id, message) for message in messages} == {"unreadable"}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from saga_fn.core.events import HandedBack
+from saga_fn.core.facts import takeovers
 from saga_fn.core.ids import Moment
-from saga_fn.core.reading import takeovers
 from tests.core.given import SECOND, A, sequence, started
 
 

@@ -1,4 +1,4 @@
-"""Letters wait for whoever owns the saga; notes stand beside its journal."""
+"""Messages wait for whoever owns the saga; notes stand beside its journal."""
 
 from __future__ import annotations
 
@@ -11,59 +11,59 @@ from saga_fn.core.ids import Moment
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import Letter, Posted, time_of
+from saga_fn.store.records import InboxMessage, MessageStatus, time_of
 from tests.store.given import LONG, SHOP, new_saga, start
 
 
-def letter(body: bytes = b"{}") -> Letter:
-    return Letter(uuid4(), "event", body)
+def message(body: bytes = b"{}") -> InboxMessage:
+    return InboxMessage(uuid4(), "event", body)
 
 
-async def test_letters_are_kept_in_order_until_they_are_answered(store: Store) -> None:
+async def test_messages_are_kept_in_order_until_they_are_answered(store: Store) -> None:
     hand = await start(store)
-    sent = [letter(b"%d" % number) for number in range(5)]
+    sent = [message(b"%d" % number) for number in range(5)]
     for each in sent:
-        assert await store.send(hand.id, each) is Posted.STORED
-    assert await store.letters(hand.id) == sent
+        assert await store.send(hand.id, each) is MessageStatus.STORED
+    assert await store.messages(hand.id) == sent
     await store.answer(hand.id, sent[1].id, "late")
-    assert await store.letters(hand.id) == [sent[0], *sent[2:]]
+    assert await store.messages(hand.id) == [sent[0], *sent[2:]]
     assert await store.read_answer(hand.id, sent[1].id) == "late"
     await store.answer(hand.id, sent[1].id, "applied")
     assert await store.read_answer(hand.id, sent[1].id) == "late", "an answer is final"
     row = await store.read(hand.id)
     assert row is not None
-    assert row.signals == 5
+    assert row.inbox_sent == 5
 
 
-async def test_a_letter_sent_again_is_there_once(store: Store) -> None:
+async def test_a_message_sent_again_is_there_once(store: Store) -> None:
     hand = await start(store)
-    once = letter()
-    assert await store.send(hand.id, once) is Posted.STORED
-    assert await store.send(hand.id, once) is Posted.KNOWN
-    assert await store.letters(hand.id) == [once]
+    once = message()
+    assert await store.send(hand.id, once) is MessageStatus.STORED
+    assert await store.send(hand.id, once) is MessageStatus.DUPLICATE
+    assert await store.messages(hand.id) == [once]
 
 
-async def test_a_letter_to_a_sleeper_wakes_it(store: Store) -> None:
+async def test_a_message_to_a_sleeper_wakes_it(store: Store) -> None:
     hand = await start(store)
     await store.commit(0, [hand.failed()])
     assert await store.due_shards(SHOP) == []
-    assert await store.send(hand.id, letter()) is Posted.STORED
+    assert await store.send(hand.id, message()) is MessageStatus.STORED
     assert await store.due_shards(SHOP) == [0]
     (claim,) = await store.claim_due(0, SHOP, owner=uuid4(), limit=1, lease=LONG)
-    assert claim.signals == 1
+    assert claim.inbox_sent == 1
 
 
-async def test_a_letter_does_not_wake_what_waits_for_a_person(store: Store) -> None:
+async def test_a_message_does_not_wake_what_waits_for_a_person(store: Store) -> None:
     hand = await start(store)
-    parked = hand.write(SagaParked(store.now(), ParkReason.ROW_REFUSED))
-    assert (await store.commit(0, [parked])).signals == {hand.id: 0}
-    assert await store.send(hand.id, letter()) is Posted.STORED
+    parked = hand.write(SagaParked(store.now(), ParkReason.ROW_REJECTED))
+    assert (await store.commit(0, [parked])).inbox_sent == {hand.id: 0}
+    assert await store.send(hand.id, message()) is MessageStatus.STORED
     row = await store.read(hand.id)
     assert row is not None
-    assert (row.due_at, row.signals) == (None, 1)
+    assert (row.due_at, row.inbox_sent) == (None, 1)
 
 
-async def test_a_letter_wakes_what_waits_for_an_event_whatever_else_it_waits_for(store: Store) -> None:
+async def test_a_message_wakes_what_waits_for_an_event_whatever_else_it_waits_for(store: Store) -> None:
     """A branch that waits for a person does not keep the others from what they wait for."""
     both = WaitReason.EVENT | WaitReason.PARKED
     saga = msgspec.structs.replace(
@@ -73,7 +73,7 @@ async def test_a_letter_wakes_what_waits_for_an_event_whatever_else_it_waits_for
     row = await store.read(saga.id)
     assert row is not None
     assert (row.status, row.waits, row.due_at) == (SagaStatus.SUSPENDED, both, None)
-    assert await store.send(saga.id, letter()) is Posted.STORED
+    assert await store.send(saga.id, message()) is MessageStatus.STORED
     assert await store.due_shards(SHOP) == [0]
 
 
@@ -90,10 +90,10 @@ async def test_a_saga_is_inserted_due_when_it_is_to_begin(store: Store) -> None:
     assert await store.due_shards(SHOP) == []
 
 
-async def test_a_letter_does_not_shorten_a_lease(store: Store) -> None:
+async def test_a_message_does_not_shorten_a_lease(store: Store) -> None:
     hand = await start(store)
     before = await store.read(hand.id)
-    assert await store.send(hand.id, letter()) is Posted.STORED
+    assert await store.send(hand.id, message()) is MessageStatus.STORED
     after = await store.read(hand.id)
     assert before is not None
     assert after is not None
@@ -103,18 +103,18 @@ async def test_a_letter_does_not_shorten_a_lease(store: Store) -> None:
 async def test_nobody_writes_to_a_saga_that_has_ended_or_never_was(store: Store) -> None:
     hand = await start(store)
     await store.commit(0, [hand.write(AbortRequested(store.now(), Moment(0)))])
-    late = letter()
-    assert await store.send(hand.id, late) is Posted.NOBODY
-    assert await store.letters(hand.id) == []
+    late = message()
+    assert await store.send(hand.id, late) is MessageStatus.NO_ACTIVE_SAGA
+    assert await store.messages(hand.id) == []
     assert await store.read_answer(hand.id, late.id) is None
-    assert await store.send(uuid4(), letter()) is Posted.NOBODY
+    assert await store.send(uuid4(), message()) is MessageStatus.NO_ACTIVE_SAGA
 
 
 async def test_notes_are_kept_in_order_beside_the_journal(store: Store) -> None:
     hand = await start(store)
     for number in range(3):
-        await store.note(hand.id, "late", f"result {number}")
-    assert [(note.kind, note.detail) for note in await store.notes(hand.id)] == [
+        await store.record_rejection(hand.id, "late", f"result {number}")
+    assert [(note.kind, note.detail) for note in await store.rejections(hand.id)] == [
         ("late", f"result {number}") for number in range(3)
     ]
     assert len(await store.journal(hand.id)) == 1

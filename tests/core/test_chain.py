@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from saga_fn.core import transition as deciding
+from saga_fn.core.chain import advance, after_success, begin
 from saga_fn.core.effects import RunStep
 from saga_fn.core.events import (
     Binding,
@@ -23,8 +24,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import SagaState
-from saga_fn.core.straight import advance, after_success, begin
-from saga_fn.core.transition import in_general, transition
+from saga_fn.core.transition import by_general_rules, transition
 from tests.core.given import DIAMOND, ONE, THREE, TWO_ROOTS, A, B, C, sequence
 
 pytestmark = pytest.mark.timeout(1800)  # exhaustive: minutes, where coverage is measured on a slow machine
@@ -46,7 +46,7 @@ EVENTS: tuple[Event, ...] = (
     ),
     EventReceived(Moment(6)),
     Resumed(Moment(7)),
-    Resumed(Moment(7), takeover=True, alone=True, inputs=INPUTS[1]),
+    Resumed(Moment(7), takeover=True, isolated=True, inputs=INPUTS[1]),
 )
 
 
@@ -60,7 +60,7 @@ def states_of(plan: Plan) -> list[SagaState | None]:
             continue
         for event in EVENTS:
             told = msgspec.structs.replace(event, plan=plan.id) if isinstance(event, Started) else event
-            moved = in_general(plan, state, told).value_or(None)
+            moved = by_general_rules(plan, state, told).value_or(None)
             if moved is not None and found.setdefault(msgspec.msgpack.encode(moved.state), moved.state) is moved.state:
                 waiting.append(moved.state)
     return list(found.values())
@@ -70,13 +70,13 @@ def states_of(plan: Plan) -> list[SagaState | None]:
 def test_every_answer_is_what_the_general_rules_answer(plan: Plan) -> None:
     for state, event in itertools.product(states_of(plan), EVENTS):
         told = msgspec.structs.replace(event, plan=plan.id) if isinstance(event, Started) else event
-        assert transition(plan, state, told) == in_general(plan, state, told), (state, told)
+        assert transition(plan, state, told) == by_general_rules(plan, state, told), (state, told)
 
 
 def test_it_answers_all_the_way_of_a_chain() -> None:
-    alone = begin(THREE, Started(Moment(0), THREE.id))
-    assert alone is not None
-    assert alone.needs == (A,)
+    isolated = begin(THREE, Started(Moment(0), THREE.id))
+    assert isolated is not None
+    assert isolated.needs == (A,)
     begun = begin(THREE, Started(Moment(0), THREE.id, INPUTS[1]))
     assert begun is not None
     state = begun.state
@@ -99,7 +99,7 @@ def test_what_it_answers_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_it_does_not_know_what_is_not_a_chain() -> None:
     assert begin(TWO_ROOTS, Started(Moment(0), TWO_ROOTS.id, INPUTS[1])) is None
-    state = in_general(DIAMOND, None, Started(Moment(0), DIAMOND.id, INPUTS[1])).unwrap().state
+    state = by_general_rules(DIAMOND, None, Started(Moment(0), DIAMOND.id, INPUTS[1])).unwrap().state
     assert advance(DIAMOND, state, StepSucceeded(Moment(1), A, 1, INPUTS[5])) is None
     assert after_success(DIAMOND, state, A) is None
 
@@ -109,7 +109,7 @@ def test_it_knows_nothing_but_the_success_of_what_runs() -> None:
     begun = begin(THREE, Started(Moment(0), THREE.id, INPUTS[1]))
     assert started is not None
     assert begun is not None
-    lost = in_general(THREE, begun.state, HandedBack(Moment(0))).unwrap().state
+    lost = by_general_rules(THREE, begun.state, HandedBack(Moment(0))).unwrap().state
     for plan, state, name in (
         (THREE, started.state, A),
         (THREE, lost, A),
@@ -127,4 +127,4 @@ def test_it_leaves_what_an_earlier_plan_left_to_the_general_rules() -> None:
     timed = msgspec.structs.replace(begun.state, deadline=Moment(9))
     assert advance(THREE, timed, told) is None
     assert after_success(THREE, timed, A) is None
-    assert transition(THREE, timed, told) == in_general(THREE, timed, told)
+    assert transition(THREE, timed, told) == by_general_rules(THREE, timed, told)
