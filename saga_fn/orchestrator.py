@@ -41,8 +41,7 @@ from saga_fn.handle import SagaHandle
 from saga_fn.sender import EventSender
 from saga_fn.snapshot import Health, SagaSnapshot
 from saga_fn.store.connection import Connection, Pool
-from saga_fn.store.memory import MemoryStore
-from saga_fn.store.protocol import KEY_WAIT, Store
+from saga_fn.store.protocol import KEY_WAIT, Store, is_store, lacking_in
 from saga_fn.store.records import moment_of, time_of
 
 D = TypeVar("D")
@@ -59,7 +58,7 @@ class SagaOrchestrator:
     the background: `start`, `notify`, `run_due`, snapshots and SagaAdmin work all the same.
 
     Args:
-        store: A DSN, an asyncpg pool of the caller's, or a MemoryStore.
+        store: A DSN, an asyncpg pool of the caller's, a MemoryStore, or a store of your own (see `saga_fn.store`).
         schema: The schema of the database that holds the tables. Default: "saga_fn".
         migrate: Whether entering applies the schema. Default: False, entering only checks it.
         concurrency: How many sagas this process runs at once, 0 or more. With 0 it only starts, sends and awaits. Default: 16.
@@ -97,7 +96,7 @@ class SagaOrchestrator:
 
     def __init__(
         self,
-        store: str | Pool | MemoryStore,
+        store: str | Pool | Store,
         *,
         schema: str = "saga_fn",
         migrate: bool = False,
@@ -196,7 +195,7 @@ class SagaOrchestrator:
         self.entered = True
         if self.engine.options.concurrency:
             self._worker.start()
-            if isinstance(self._store, MemoryStore):
+            if self._store.attendants is not None:
                 self._store.attendants.add(self)
 
     def _begin_life(self) -> None:
@@ -240,7 +239,7 @@ class SagaOrchestrator:
             await self._worker.stop(patience=0.5)
             await self.engine.stop()
         finally:
-            if isinstance(self._store, MemoryStore):
+            if self._store.attendants is not None:
                 self._store.attendants.discard(self)
             await self._store.close()
 
@@ -272,23 +271,24 @@ class SagaOrchestrator:
         Returns:
             A context manager.
         """
-        if not isinstance(self._store, MemoryStore):
+        attendants = self._store.attendants
+        if attendants is None:
             yield
             return
         this = object()
-        self._store.attendants.add(this)
+        attendants.add(this)
         try:
             yield
         finally:
-            self._store.attendants.discard(this)
+            attendants.discard(this)
 
     def _is_attended(self) -> bool:
-        return not isinstance(self._store, MemoryStore) or bool(self._store.attendants)
+        return self._store.attendants is None or bool(self._store.attendants)
 
     def _require_attendance(self) -> None:
         if self._was_left and not self.entered and not self._is_attended():
             raise SagaError(
-                "this orchestrator was left, and nothing else works on its MemoryStore: the saga would never run",
+                f"this orchestrator was left, and nothing else works on its {type(self._store).__name__}: the saga would never run",
                 hint="start it inside of `async with orchestrator:`, or await orchestrator.run_until_idle() in a test",
             )
 
@@ -619,9 +619,7 @@ class SagaOrchestrator:
             work = await self._store.due_work(self.engine.registry.pairs, past_waits=past_waits)
             if work.next_due is None:
                 return
-            if isinstance(self._store, MemoryStore):
-                self._store.jump_to(moment_of(work.next_due))
-            else:
+            if not self._store.jump_to(moment_of(work.next_due)):
                 wait = (work.next_due - time_of(work.now)).total_seconds()
                 await asyncio.sleep(max(0.005, min(wait, LONGEST_POLL)))
 
@@ -665,7 +663,7 @@ def _is_version(version: object) -> bool:
 
 
 def _store(
-    given: str | Pool | MemoryStore,
+    given: str | Pool | Store,
     *,
     schema: str,
     shards: int,
@@ -677,12 +675,17 @@ def _store(
     listen_dsn: str | None,
     read_only: bool,
 ) -> Store:
-    if isinstance(given, MemoryStore):
+    if is_store(given):
         return given
+    if not isinstance(given, str) and hasattr(given, "claim_due"):
+        raise StoreError(
+            f"a {type(given).__name__} is no store: it lacks {', '.join(lacking_in(given))}",
+            hint="saga_fn.store.Store says what each of its methods does",
+        )
     check_whole("shards", shards, least=1, most=4096)
     check_whole("pool_size", pool_size, least=1)
     check_whole("max_connections", max_connections, least=1)
-    check_is(given, (str, Pool), "a DSN, a pool or a MemoryStore", error=StoreError, hint='e.g. "postgresql://host/db"')
+    check_is(given, (str, Pool), "a DSN, a pool or a store", error=StoreError, hint='e.g. "postgresql://host/db"')
     if statement_cache_size is not None:
         check_whole("statement_cache_size", statement_cache_size, least=0)
         if not isinstance(given, str):

@@ -114,14 +114,15 @@ class MemoryStore:
         """The store's time."""
         return Moment(int(self._clock() * 1_000_000) + self._ahead)
 
-    def jump_to(self, moment: Moment) -> None:
-        """Move the store's clock forward to a moment; one that is past changes nothing."""
+    def jump_to(self, moment: Moment) -> bool:
+        """Move the store's clock forward to a moment; one that is past changes nothing. Always True: it has been moved."""
         if not is_a(moment, int):
             raise StoreError(
                 f"a moment is a number of microseconds, not a {type(moment).__name__}",
                 hint="store.jump_to(Moment(store.now() + 1_000_000)) moves it by a second",
             )
         self._ahead += max(0, moment - self.now())
+        return True
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
         """Nothing to connect: only remembers whom to wake."""

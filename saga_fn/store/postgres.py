@@ -67,9 +67,6 @@ use_uuid_class(pgproto.UUID)
 _MOST_MILLISECONDS = 2**31 - 1
 """The longest lock_timeout there is; none would be 0."""
 
-_LONERS = True
-"""Whether what is alone goes by a statement without arrays; tests do without, so that batches are tried as hard."""
-
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -80,6 +77,7 @@ class PostgresStore:
     `source` is a DSN, or a pool of the caller's, of which at most `max_connections` are used at once. `listen=False`
     does without the connection that hears of due sagas sooner than the next look. No statement takes longer than
     `time_limit` seconds (default 5), the wait for its connection included.
+    What is alone goes by a statement without arrays, unless `batches_only`, by which tests try the other as hard.
     """
 
     def __init__(
@@ -95,7 +93,9 @@ class PostgresStore:
         statement_cache_size: int | None = None,
         listen_dsn: str | None = None,
         read_only: bool = False,
+        batches_only: bool = False,
     ) -> None:
+        self._batches_only = batches_only
         self._database = Database(
             source,
             schema=schema,
@@ -116,6 +116,15 @@ class PostgresStore:
     def shards(self) -> int:
         """How many shards the store has."""
         return self._shards
+
+    @property
+    def attendants(self) -> None:
+        """Nobody knows who works on it: other processes can."""
+        return
+
+    def jump_to(self, _: Moment, /) -> bool:
+        """False: the time is the database's."""
+        return False
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
         """Connect, check or migrate the schema, and begin to listen."""
@@ -150,7 +159,7 @@ class PostgresStore:
     async def _insert(
         self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta, lock_timeout: int
     ) -> tuple[frozenset[UUID], datetime]:
-        if len(sagas) == 1 and _LONERS:
+        if len(sagas) == 1 and not self._batches_only:
             return await self._insert_one(connection, shard, sagas[0], lease, lock_timeout)
         rows = await self._database.queries.insert_sagas(
             connection,
@@ -210,7 +219,8 @@ class PostgresStore:
 
     async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it, in one statement."""
-        if len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers and _LONERS and not skip_locked:
+        plain = len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers
+        if plain and not skip_locked and not self._batches_only:
             return await self._commit_one(shard, writes[0], writes[0].entries[0])
         answers = [(write.id, message, answer) for write in writes for message, answer in write.answers]
         async with self._database.work() as connection:

@@ -1,4 +1,8 @@
-"""The store, as the engine uses it. PostgreSQL and memory give the same answers: one conformance suite holds both."""
+"""The store, as the engine uses it. PostgreSQL and memory give the same answers: one conformance suite holds both.
+
+A store of your own is a class with these methods. `tests/support/stores.py` adds it to the suite. `saga_fn.store.records` has the
+values, `saga_fn.store.errors` the errors.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import Final, Protocol
 from uuid import UUID
+
+from typing_extensions import TypeIs
 
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
@@ -165,6 +171,15 @@ class Store(Protocol):
     @property
     def processes(self) -> Processes:
         """Who works on what."""
+        ...
+
+    @property
+    def attendants(self) -> set[object] | None:
+        """Whoever works on the sagas in it now, if only this process can; None if other processes can, too."""
+        ...
+
+    def jump_to(self, moment: Moment, /) -> bool:
+        """Move the store's clock forward to that moment, for tests; False if its time is not its own to move."""
         ...
 
     async def open(self, *, migrate: bool, listen: Callable[[UUID | None], None] | None) -> None:
@@ -372,3 +387,23 @@ class Store(Protocol):
         May be lost: they also look by themselves.
         """
         ...
+
+
+def is_store(given: object) -> TypeIs[Store]:
+    """Whether it has all that a store has."""
+    return not lacking_in(given)
+
+
+def lacking_in(given: object) -> list[str]:
+    """What it lacks to be a store, by name."""
+    kept_events: object = getattr(given, "kept_events", None)
+    processes: object = getattr(given, "processes", None)
+    return [
+        *(name for name in _members(Store) if not hasattr(given, name)),
+        *(f"kept_events.{name}" for name in _members(KeptEvents) if not hasattr(kept_events, name)),
+        *(f"processes.{name}" for name in _members(Processes) if not hasattr(processes, name)),
+    ]
+
+
+def _members(protocol: type) -> list[str]:
+    return [name for name in vars(protocol) if not name.startswith("_")]

@@ -7,30 +7,16 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from saga_fn import MemoryStore
-from saga_fn.store.postgres import PostgresStore
-from saga_fn.store.protocol import Store
+from saga_fn.store import Store
 from tests.store.traps import lay_traps
-from tests.support.servers import GIVEN, NO_PG15, Server, database
-
-SERVERS = ["server", "server batches"] + ([] if GIVEN else [pytest.param("pg15", marks=NO_PG15)])
+from tests.support.stores import MARKED, STORES
 
 
-@pytest.fixture(params=["memory", *SERVERS])
-async def store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Store]:
-    """An empty store; one of them sends what is alone as a batch of one."""
-    if request.param == "memory":
-        yield MemoryStore()
-        return
-    name, _, batches = request.param.partition(" ")
-    monkeypatch.setattr("saga_fn.store.postgres._LONERS", not batches)
-    server = request.getfixturevalue(name)
-    assert isinstance(server, Server)
-    async for dsn in database(server, migrated=True):
-        postgres = PostgresStore(dsn)
-        await postgres.open(migrate=False, listen=None)
-        yield postgres
-        await postgres.close()
+@pytest.fixture(params=MARKED)
+async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    """An empty store."""
+    async for opened in STORES[request.param](request):
+        yield opened
 
 
 @pytest.fixture

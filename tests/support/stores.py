@@ -1,18 +1,59 @@
-"""Fixtures: a test that takes `make` runs on all stores, in memory and in each PostgreSQL that is found."""
+"""The stores that tests run on.
+
+One conformance suite holds each store of `STORES` to the same answers: another one is put in there, and nowhere else. A test that
+takes the fixture `make` runs on those that a service uses: in memory, and in each PostgreSQL that is found.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from saga_fn import MemoryStore, SagaOrchestrator
+from saga_fn.store import Store
+from saga_fn.store.postgres import PostgresStore
 from tests.support.journals import disagreements_in_memory
-from tests.support.servers import GIVEN, NO_PG15
+from tests.support.servers import GIVEN, NO_PG15, Server, database
+from tests.typing.right.store import CountingStore
 
+Opened = Callable[[pytest.FixtureRequest], AsyncIterator[Store]]
+
+
+async def _in_memory(_: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    yield MemoryStore()
+
+
+async def _of_somebody_else(_: pytest.FixtureRequest) -> AsyncIterator[Store]:
+    yield CountingStore(MemoryStore())
+
+
+def _on(fixture: str, **options: Any) -> Opened:  # Any: options of the store
+    async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
+        server = request.getfixturevalue(fixture)
+        assert isinstance(server, Server)
+        async for dsn in database(server, migrated=True):
+            postgres = PostgresStore(dsn, **options)
+            await postgres.open(migrate=False, listen=None)
+            yield postgres
+            await postgres.close()
+
+    return opened
+
+
+STORES: dict[str, Opened] = {
+    "memory": _in_memory,
+    "somebody else's": _of_somebody_else,
+    "server": _on("server"),
+    "server, batches only": _on("server", batches_only=True),
+    "pg15": _on("pg15"),
+}
+MARKED = [
+    pytest.param(name, marks=NO_PG15) if name == "pg15" else name for name in STORES if name != "pg15" or not GIVEN
+]
 Make = Callable[..., SagaOrchestrator]
 
 

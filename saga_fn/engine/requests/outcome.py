@@ -114,7 +114,7 @@ async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bo
             if give_up <= until:
                 raise
             raise SagaStateError(
-                f"nothing works on saga {saga_id}: no worker of its MemoryStore runs",
+                f"nothing works on saga {saga_id}: no worker of its {type(engine.store).__name__} runs",
                 saga_id=saga_id,
                 hint="await it inside of `async with orchestrator:`, or after orchestrator.run_until_idle() in a test; "
                 "`run_until_idle(past_waits=True)` goes on where an event is waited for",

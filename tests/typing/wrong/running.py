@@ -60,5 +60,13 @@ def not_exhaustive(outcome: Outcome[Charged]) -> str:
 
 # refused: arg-type | reportArgumentType
 SagaOrchestrator(7)
+
+
+class HalfAStore:
+    async def commit(self, shard: int) -> None: ...
+
+
+# refused: arg-type | reportArgumentType
+SagaOrchestrator(HalfAStore())
 # refused: arg-type | reportArgumentType
 SagaOrchestrator(MemoryStore(), lease=15)
