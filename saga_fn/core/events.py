@@ -2,6 +2,9 @@
 
 `at` is database time. Events that may let a step start carry `inputs`: what the interpreter found when it computed the
 inputs of the steps that `Transition.needs` named. Without them the step stays startable, for any later owner.
+
+An event is stored as an array with its tag, so the order of its fields is the format. A new field goes to the end, with a
+default; a new event takes the tag after the highest.
 """
 
 from __future__ import annotations

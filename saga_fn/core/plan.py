@@ -87,6 +87,8 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     A wait for an event ends with one of those that `waits_for` names, or when its `limit` is over (None: it never is).
     `correlated`: only with one that is about the same thing, which has to be computed. A sleep takes its `limit`, or
     lasts until a moment that has to be computed. All times are whole microseconds.
+
+    It is stored as an array, so the order of its fields is the format. A new field goes to the end, with a default.
     """
 
     step: StepId
@@ -139,7 +141,10 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PlanData(msgspec.Struct, frozen=True, array_like=True):
-    """The stored form of a plan, once per fingerprint, so that a journal can be folded for ever."""
+    """The stored form of a plan, once per fingerprint, so that a journal can be folded for ever.
+
+    It is stored as an array: a new field goes to the end, with a default.
+    """
 
     steps: tuple[PlannedStep, ...]
     compensate_on_failure: bool = True

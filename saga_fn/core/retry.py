@@ -25,6 +25,8 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
     `base * multiplier ** (n - 1)`, at most `cap`, less a share of up to `jitter` (0 to 1) of itself. With `within`, no
     attempt begins later than that after the first; 0 sets no such limit.
 
+    It is stored as an array: a new field goes to the end, with a default.
+
     After the third failure there is a least wait, whatever the schedule says: 10 milliseconds, doubled with each failure up
     to a second. A saga that repeats without a wait would keep its slot from the others, and fill its journal.
 

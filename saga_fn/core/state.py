@@ -3,6 +3,8 @@
 A step of the plan that does not appear in `SagaState.steps` has not been started. Every other step is in exactly one
 of the states below, each with just the facts that make sense in it. The whole is small, frozen and holds no payload:
 results are named by `seq`, the number of the journal entry that recorded them.
+
+A state is stored as an array, so the order of its fields is the format. A new field goes to the end, with a default.
 """
 
 from __future__ import annotations

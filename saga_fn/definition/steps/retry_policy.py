@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Final, TypeAlias, final
+from typing import Final, TypeAlias, final, get_args
 
 import attrs
 
@@ -164,8 +164,9 @@ def _microseconds(budget: timedelta | None) -> int:
 
 def check_policy(name: str, value: object) -> None:
     """Raise SagaDefinitionError for what is no policy."""
-    if not isinstance(value, NoRetry | FixedRetry | ExponentialRetry):
+    if not isinstance(value, RetryPolicy):
+        *others, last = (policy.__name__ for policy in get_args(RetryPolicy))
         raise SagaDefinitionError(
-            f"{name} must be a NoRetry, FixedRetry or ExponentialRetry, not {shown(value)}",
+            f"{name} must be a {', '.join(others)} or {last}, not {shown(value)}",
             hint="for example FixedRetry(max_attempts=3, delay=timedelta(seconds=2))",
         )
