@@ -301,12 +301,13 @@ def step_flaws(planned: PlannedStep, before: Mapping[StepId, PlannedStep]) -> It
         yield NoFanOut(planned.step)
     if planned.concurrency and len(planned.step) > LONGEST_FAN_OUT_ID:
         yield LongFanOutName(planned.step)
-    for other in before.values():
-        if planned.step != other.step and (
-            (planned.concurrency and owner_of(other.step) == planned.step)
-            or (other.concurrency and owner_of(planned.step) == other.step)
-        ):
-            yield NamedAsItem(planned.step, other.step)
+    owner = owner_of(planned.step)
+    if owner != planned.step and owner in before and before[owner].concurrency:
+        yield NamedAsItem(planned.step, owner)
+    if planned.concurrency:
+        for other in before:
+            if other != planned.step and owner_of(other) == planned.step:
+                yield NamedAsItem(planned.step, other)
 
 
 def name_flaws(step: StepId, before: Collection[StepId]) -> Iterator[TooManySteps | NoName | ListedTwice]:
