@@ -18,7 +18,7 @@ from saga_fn.core.state import DONE, Attempts, Doubt, Goal, Running, SagaState, 
 CHAIN_STATES: Final = DONE | {Running}
 """All that the steps of a saga are while nothing has gone wrong."""
 GIVEN_UP: Final = (Release(None),)
-"""What is written of a saga that has ended."""
+"""The effects of a saga that has ended."""
 
 
 def begin(plan: Plan, event: Started) -> Transition | None:

@@ -186,9 +186,9 @@ class InputKind(enum.Enum):
     """The meaning of the input that is recorded with an event."""
 
     OF_STEP = enum.auto()
-    """What the step that the event is about was given."""
+    """The input of the step that the event is about."""
     OF_ALL_THAT_RAN = enum.auto()
-    """What each step was given that was running: whoever goes on with them can tell whether their inputs are the same."""
+    """The input of each step that was running. The next owner can tell by them whether the inputs are the same."""
     ASKED = enum.auto()
     """Who asked for it, and why."""
 

@@ -77,7 +77,7 @@ def _is_plain(plan: Plan) -> bool:
 def _is_for_good(planned: PlannedStep, event: StepFailed, attempts: Attempts) -> bool:
     """Whether nothing grants another attempt after this failure."""
     if event.kind is FailureKind.ERROR:
-        # What only asks to be tried again later has a budget of its own, where no policy was chosen.
+        # A compensation that only asks to be tried again later has a budget of its own, where no policy was chosen.
         return attempts.failures >= planned.retry.attempts and (event.after is None or planned.own_retry)
     return event.kind is FailureKind.FATAL or event.kind is FailureKind.BUSINESS_ERROR
 

@@ -91,7 +91,7 @@ def test_it_answers_all_the_way_of_a_chain() -> None:
 
 
 def test_what_it_answers_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deciding, "in_general", None)
+    monkeypatch.setattr(deciding, "by_general_rules", None)
     begun = transition(THREE, None, Started(Moment(0), THREE.id, INPUTS[1])).unwrap()
     moved = transition(THREE, begun.state, StepSucceeded(Moment(1), A, 1, INPUTS[2])).unwrap()
     assert moved.actions == (RunStep(B, 1, 0),)

@@ -74,7 +74,7 @@ def as_at_length(monkeypatch: pytest.MonkeyPatch) -> None:
             assert project(plan, moved) == at_length(plan, moved)
         return decision
 
-    monkeypatch.setattr(deciding, "in_general", general)
+    monkeypatch.setattr(deciding, "by_general_rules", general)
     monkeypatch.setattr(offers, "transition", compared)
 
 

@@ -57,7 +57,7 @@ def in_short(plan: Plan, state: SagaState, event: StepFailed | CompensationSucce
 def test_a_chain_goes_all_the_way_back_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
     saga = at_b(THREE)
     saga.succeed(B, C)
-    monkeypatch.setattr(deciding, "in_general", None)
+    monkeypatch.setattr(deciding, "by_general_rules", None)
     assert saga.fail(C).actions == (RunCompensation(B, 1, 2 + 1, 0),)
     assert saga.undo(B).actions == (RunCompensation(A, 1, 2, 0),)
     ended = saga.undo(A)
