@@ -379,7 +379,7 @@ class SagaEngine:
         self.on_slot_freed()
 
     def notify_processes(self, saga_id: UUID | None) -> None:
-        """Tell whoever may want to know, here and elsewhere, that this saga has mail (None: that some saga is due).
+        """Tell whoever may want to know, here and elsewhere, that this saga has messages (None: that some saga is due).
 
         A hint that may be lost.
         """
@@ -397,7 +397,7 @@ class SagaEngine:
             self.notify_processes(None)
 
     def recheck_inbox(self, saga_id: UUID) -> None:
-        """A saga has mail; if it is held here, its interpreter looks now."""
+        """A saga has messages. If it is held here, its interpreter looks now."""
         interpreter = self.held.get(saga_id)
         if interpreter is not None:
             interpreter.recheck_inbox()

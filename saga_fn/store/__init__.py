@@ -4,13 +4,13 @@
 
     class Measured:
         def __init__(self, inner: Store) -> None: ...
-        async def commit(self, shard, writes, *, past_locks=False):
+        async def commit(self, shard, writes, *, skip_locked=False):
             with timer("commit"):
-                return await self._inner.commit(shard, writes, past_locks=past_locks)
+                return await self._inner.commit(shard, writes, skip_locked=skip_locked)
 
     SagaOrchestrator(Measured(PostgresStore("postgresql://localhost/shop")))   # of saga_fn.store.postgres
 
-What its methods take and give is in `saga_fn.store.records`, what they raise in `saga_fn.store.errors`.
+Its methods take and return the types of `saga_fn.store.records`, and raise the errors of `saga_fn.store.errors`.
 """
 
 from saga_fn.store.protocol import KeptEvents, Processes, Store

@@ -219,8 +219,8 @@ class MemoryStore:
         )
         self._journal(saga, write.rev + 1, write.entries, write.writer)
         answers = dict(write.answers)
-        for mail in saga.inbox:
-            mail.answer = answers.get(mail.message.id, mail.answer)
+        for stored in saga.inbox:
+            stored.answer = answers.get(stored.message.id, stored.answer)
 
     def _journal(self, saga: _Saga, first: int, entries: Iterable[Entry], writer: UUID) -> None:
         for seq, entry in enumerate(entries, first):
@@ -429,7 +429,7 @@ class MemoryStore:
         saga = self._sagas.get(saga_id)
         if saga is None or saga.record.ended_at is not None:
             return MessageStatus.NO_ACTIVE_SAGA
-        unread = sum(mail.answer is None for mail in saga.inbox)
+        unread = sum(stored.answer is None for stored in saga.inbox)
         if message.kind == "event" and unread >= MOST_UNREAD and not self._has(saga_id, message.id):
             return MessageStatus.FULL
         return MessageStatus.STORED if self._post(saga_id, message) else MessageStatus.DUPLICATE
@@ -444,7 +444,7 @@ class MemoryStore:
         return True
 
     def _has(self, saga_id: UUID, message_id: UUID) -> bool:
-        return any(mail.message.id == message_id for mail in self._sagas[saga_id].inbox)
+        return any(stored.message.id == message_id for stored in self._sagas[saga_id].inbox)
 
     def _rouse(self, saga: _Saga) -> None:
         row = saga.record
@@ -460,19 +460,19 @@ class MemoryStore:
     async def messages(self, saga_id: UUID) -> list[InboxMessage]:
         """The messages nobody has answered, oldest first; `MOST_READ` at most."""
         saga = self._sagas.get(saga_id)
-        return [] if saga is None else [mail.message for mail in saga.inbox if mail.answer is None][:MOST_READ]
+        return [] if saga is None else [stored.message for stored in saga.inbox if stored.answer is None][:MOST_READ]
 
     async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:
         """Answer a message that changed nothing."""
-        for mail in self._sagas[saga_id].inbox:
-            if mail.message.id == message_id and mail.answer is None:
-                mail.answer = answer
+        for stored in self._sagas[saga_id].inbox:
+            if stored.message.id == message_id and stored.answer is None:
+                stored.answer = answer
 
     async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
         """The answer to a message."""
         saga = self._sagas.get(saga_id)
-        mails = [] if saga is None else saga.inbox
-        return next((mail.answer for mail in mails if mail.message.id == message_id), None)
+        kept = [] if saga is None else saga.inbox
+        return next((stored.answer for stored in kept if stored.message.id == message_id), None)
 
     async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""

@@ -77,7 +77,7 @@ class PostgresStore:
     `source` is a DSN, or a pool of the caller's, of which at most `max_connections` are used at once. `listen=False`
     does without the connection that hears of due sagas sooner than the next look. No statement takes longer than
     `time_limit` seconds (default 5), the wait for its connection included.
-    What is alone goes by a statement without arrays, unless `batches_only`, by which tests try the other as hard.
+    A single write takes a statement without arrays. `batches_only` sends it by the arrays, too, so that tests try those as hard.
     """
 
     def __init__(

@@ -175,7 +175,7 @@ class Store(Protocol):
 
     @property
     def attendants(self) -> set[object] | None:
-        """Whoever works on the sagas in it now, if only this process can; None if other processes can, too."""
+        """The owner that works on the sagas in it now, if only this process can. None if other processes can, too."""
         ...
 
     def jump_to(self, moment: Moment, /) -> bool:
@@ -382,7 +382,7 @@ class Store(Protocol):
         ...
 
     async def hint(self, sagas: Sequence[UUID | None]) -> None:
-        """Tell listening processes that something is due (None), or that these sagas have mail.
+        """Tell listening processes that something is due (None), or that these sagas have messages.
 
         May be lost: they also look by themselves.
         """
@@ -395,7 +395,7 @@ def is_store(given: object) -> TypeIs[Store]:
 
 
 def lacking_in(given: object) -> list[str]:
-    """What it lacks to be a store, by name."""
+    """Name the methods that it lacks to be a store."""
     kept_events: object = getattr(given, "kept_events", None)
     processes: object = getattr(given, "processes", None)
     return [

@@ -133,7 +133,7 @@ async def test_a_message_keeps_the_saga_from_being_given_up_unread(store: Store)
 async def test_a_message_does_not_hinder_a_commit_that_keeps_the_saga(store: Store) -> None:
     hand = await start(store)
     await store.send(hand.id, InboxMessage(uuid4(), "event", b"{}"))
-    assert (await store.commit(0, [hand.succeeded()])).inbox_sent == {hand.id: 1}, "and says that there is mail"
+    assert (await store.commit(0, [hand.succeeded()])).inbox_sent == {hand.id: 1}, "and says that there are messages"
 
 
 async def test_answers_come_with_the_commit_or_not_at_all(store: Store) -> None:

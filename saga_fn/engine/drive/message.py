@@ -86,7 +86,7 @@ def message_of(item: Incoming) -> InboxMessage:
         case EventReceived() as event:
             return event_message(new_uuid(), event, item.payload)
         case _:
-            raise AssertionError(f"{type(item.event).__name__} is never sent by mail")
+            raise AssertionError(f"{type(item.event).__name__} is never sent as a message")
 
 
 def judge(

@@ -24,7 +24,7 @@ class WakeupNotifier:
         self._closing: asyncio.Event | None = None
 
     def send(self, saga_id: UUID | None) -> None:
-        """Tell the others that something is due, or that this saga has mail."""
+        """Tell the others that something is due, or that this saga has messages."""
         self._pending.add(saga_id)
         if self._task is None or self._task.done():  # done: somebody has cancelled it
             self._closing = asyncio.Event()
