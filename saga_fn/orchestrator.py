@@ -26,7 +26,6 @@ from saga_fn.engine.requests.operate import begin_now, is_current_token, notify,
 from saga_fn.engine.requests.outcome import LONGEST_POLL
 from saga_fn.engine.requests.start import Starter
 from saga_fn.engine.stop_signals import stop_signals
-from saga_fn.engine.tasks import spawn
 from saga_fn.engine.views.snapshots import snapshot_of
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import (
@@ -43,6 +42,7 @@ from saga_fn.snapshot import Health, SagaSnapshot
 from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.protocol import KEY_WAIT, Store, is_store, lacking_in
 from saga_fn.store.records import moment_of, time_of
+from saga_fn.tasks import spawn
 
 D = TypeVar("D")
 R = TypeVar("R")

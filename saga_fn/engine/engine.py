@@ -46,13 +46,13 @@ from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaLost, SagaReleased
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent, Seldom
 from saga_fn.engine.registry import Registry
-from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
 from saga_fn.store.errors import RowRejectedError, is_an_answer
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import ClaimedSaga, Recorded, decode_state
+from saga_fn.tasks import Errands, cut_short, spawn
 
 _LANES = 2
 _ROUSED_AGAIN: Final = 1.0
@@ -122,7 +122,7 @@ class SagaEngine:
         self.ends: Ends = Ends(self.store, self.held, self.observers)
         self.hints: WakeupNotifier = WakeupNotifier(self.store)
         self.roster: Roster = Roster(self.store, self.registry, self.owner, self.observers)
-        self._suspects_apart: dict[UUID, asyncio.Task[None]] = {}
+        self._suspects_apart = Errands()
         self.suspects: Suspects = Suspects(
             self.held,
             self.observers,
@@ -275,8 +275,7 @@ class SagaEngine:
             self.observers.tell(SagaClaimed(saga.identity, claim.takeover))
         times = takeovers(state, takeover=claim.takeover)
         if times >= TWICE and is_claim(first[-1].event):
-            apart = spawn(self._run_apart(interpreter, claim, first[:-1], times))
-            self._suspects_apart[claim.id] = apart
+            apart = self._suspects_apart.begin(self._run_apart(interpreter, claim, first[:-1], times))
             apart.add_done_callback(lambda _: self._ran_apart(interpreter))
         else:
             interpreter.begin(first)
@@ -318,7 +317,6 @@ class SagaEngine:
         await self.suspects.run(interpreter, takeovers, begin)
 
     def _ran_apart(self, interpreter: Interpreter) -> None:
-        self._suspects_apart.pop(interpreter.saga.id, None)
         if not interpreter.begun:  # somebody has cancelled the task that was to begin it
             interpreter.leave_to_lease()
         self.on_slot_freed()
@@ -435,7 +433,7 @@ class SagaEngine:
         for interpreter in list(self.held.values()):
             interpreter.hand_back()
         await self._wait_until_over(_HANDING_BACK)
-        await cut_short(self._suspects_apart.values(), _CLEAN_UP)
+        await self._suspects_apart.stop(_CLEAN_UP)
         if self.held:
             self.observers.tell(StopLeaves(tuple(self.held)))
         for interpreter in list(self.held.values()):

@@ -21,8 +21,9 @@ from saga_fn.engine.observe.of_process import (
     WorkerCancelled,
     WorksOn,
 )
-from saga_fn.engine.tasks import Upkeep, call_later
+from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError, shown
+from saga_fn.tasks import call_later
 
 _SHORTEST_WAIT = 0.05
 SLOTS_HELD = 120.0

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from contextvars import Context
 from typing import Any, Final, Protocol
 from weakref import WeakSet
 
@@ -16,6 +15,7 @@ from saga_fn.errors import StoreRefusedError
 from saga_fn.store.connection import Connection, Pool, check_loop
 from saga_fn.store.driver_errors import DRIVER_ERRORS
 from saga_fn.store.dsn import Address
+from saga_fn.tasks import Errands
 
 APPLICATION_NAME = "saga_fn"
 
@@ -50,24 +50,6 @@ class Connections(Protocol):
         ...
 
 
-class _Farewells:
-    """The last words to connections that no caller waits for any more: tasks, each of which has an end."""
-
-    def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    def add(self, farewell: Coroutine[object, object, None]) -> None:
-        """Say it beside everything else."""
-        task = asyncio.get_running_loop().create_task(farewell, context=Context())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def wait(self) -> None:
-        """Return when all is said."""
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-
 class OwnConnections:
     """`size` connections of the store's own, opened when they are first wanted and kept until `close`.
 
@@ -87,7 +69,8 @@ class OwnConnections:
                 connection.terminate()
         self._idle = []
         self._slots = asyncio.Semaphore(self._size)
-        self._farewells = _Farewells()
+        self._farewells = Errands()
+        """The last words to connections that no caller waits for any more."""
 
     async def close(self) -> None:
         """Close what is open."""
@@ -181,7 +164,8 @@ class BorrowedConnections:
     def begin_life(self) -> None:
         """Begin with no connection, in the event loop that runs now."""
         self._slots = asyncio.Semaphore(self._limit)
-        self._farewells = _Farewells()
+        self._farewells = Errands()
+        """The last words to connections that no caller waits for any more."""
 
     async def close(self) -> None:
         """Wait for what the pool has not taken back yet; the pool itself is the caller's."""

@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
-from contextvars import Context
 from datetime import datetime
 from typing import Final, TypeVar, final
 from uuid import UUID
@@ -28,6 +27,7 @@ from saga_fn.store.listener import Listener
 from saga_fn.store.migrate import check_schema, migrate, refuse_read_only
 from saga_fn.store.pool_check import check_codecs, leave_place, take_place
 from saga_fn.store.records import moment_of
+from saga_fn.tasks import Errands
 from saga_fn.timeouts import Timeouts
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class Database:
         if listen_dsn is not None:
             self._for_listening = OwnConnections(read_dsn(listen_dsn), size=1)
         self._ahead = time.time() - time.monotonic()
-        self._listening: asyncio.Task[None] | None = None
+        self._listening = Errands()
         self._judged: WeakSet[object] = WeakSet()
         """Connections of the caller's that know the array types, and whose codecs are the driver's own."""
 
@@ -98,6 +98,7 @@ class Database:
             self._listens_by_pool = by_pool
         for connections in (self._work, self._control, self._for_listening):
             connections.begin_life()
+        self._listening = Errands()
         if migrate:
             await self._migrate()
         async with self.work() as connection:
@@ -112,7 +113,7 @@ class Database:
                 told=listen,
                 is_closing=self._is_closing,
             )
-            self._listening = asyncio.get_running_loop().create_task(self.listener.listen(), context=Context())
+            self._listening.add(self.listener.listen())
 
     async def _judge(self, connection: Connection) -> None:
         await check_codecs(self.queries, connection)
@@ -135,10 +136,7 @@ class Database:
 
     async def close(self) -> None:
         """Stop listening and close what is ours."""
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.gather(self._listening, return_exceptions=True)
-            self._listening = None
+        await self._listening.stop()
         if self._listens_by_pool and self._pool is not None:
             self._listens_by_pool = False
             leave_place(self._pool)

@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Generic, Protocol, TypeVar
 from uuid import UUID
 
-from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError
 from saga_fn.store.errors import RowLockedError, RowRejectedError
+from saga_fn.tasks import Errands
 
 BATCH_ROWS: Final = 500
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -50,7 +50,7 @@ class Batcher(Generic[T]):
         self._send = send
         self._free = lanes
         self._waiting: dict[int, deque[T]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._lanes = Errands(self._ended)
         self._beginner: asyncio.Task[None] | None = None
         """The lane that has not had its first turn: it takes along what becomes ready until then."""
 
@@ -66,21 +66,17 @@ class Batcher(Generic[T]):
 
     async def stop(self, patience: float) -> None:
         """Wait `patience` seconds for what was added, then cut it short: `send` settles it by what it knows."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=patience)
+        await self._lanes.wait(patience)
         give_up = time.monotonic() + _CLEAN_UP
-        while (self._tasks or self._waiting) and time.monotonic() < give_up:
+        while (self._lanes.running or self._waiting) and time.monotonic() < give_up:
             await asyncio.sleep(0)  # a task that never began could settle nothing
-            await cut_short(self._tasks, _CLEAN_UP)
+            await self._lanes.stop(_CLEAN_UP)
 
     def _begin(self) -> None:
         self._free -= 1
-        task = self._beginner = spawn(self._lane())
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        self._beginner = self._lanes.begin(self._lane())
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
         if self._beginner is task:  # somebody has cancelled it before its first turn
             self._beginner = None
             self._free += 1

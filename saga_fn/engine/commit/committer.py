@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 from uuid import UUID
@@ -23,12 +23,12 @@ from saga_fn.engine.commit.batching import Batcher, by_halves
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import BatchCommitted, CommitsRecovered, CommitsRefused, CommitsWait
 from saga_fn.engine.observe.of_sagas import WriteSetAside
-from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError, is_an_answer
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Committed, SagaWrite
+from saga_fn.tasks import Errands
 
 _LONGEST_PAUSE = 2.0
 _LONGEST_PAUSE_IF_REFUSED = 10.0
@@ -116,7 +116,7 @@ class Committer:
         self._store = store
         self._observers = observers
         self._lanes: Batcher[_Pending] = Batcher(self._send, lanes=lanes)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._looks = Errands()
         self._stopping = False
         self._wary_until = 0.0
         """Until then (monotonic time) rows that somebody else keeps locked are passed over from the outset."""
@@ -177,7 +177,7 @@ class Committer:
         self._stopping = True
         await self._lanes.stop(patience)
         await asyncio.sleep(0)  # a task that never began could settle nothing
-        await cut_short(self._tasks, _CLEAN_UP)
+        await self._looks.stop(_CLEAN_UP)
         self._stopping = False
 
     async def _send(self, shard: int, batch: list[_Pending]) -> None:
@@ -189,7 +189,7 @@ class Committer:
             )  # other code has cancelled this task
             for pending in batch:  # whatever happened, nobody may wait for ever
                 if looks and not pending.settled:
-                    self._spawn(self._look_up(shard, pending))
+                    self._looks.add(self._look_up(shard, pending))
                 else:
                     pending.settle(Unsettled(error))
             if not isinstance(error, Exception):
@@ -208,13 +208,13 @@ class Committer:
             if inbox_sent is not None:
                 pending.settle(Applied(inbox_sent, committed.now))
             else:
-                self._spawn(self._look_up(shard, pending))
+                self._looks.add(self._look_up(shard, pending))
 
     def _blame(self, shard: int, pending: _Pending, error: StoreError) -> None:
         if isinstance(error, RowRejectedError):
             pending.settle(Refused(error))
         else:  # not the saga's own row: that would have been passed over
-            self._spawn(self._look_up(shard, pending))  # beside the lanes: it may take long
+            self._looks.add(self._look_up(shard, pending))  # beside the lanes: it may take long
 
     async def _committed(self, shard: int, batch: Sequence[_Pending]) -> Committed | None:
         """Send the same bytes until there is an answer: a repeat of what was applied matches nothing, and is looked up.
@@ -314,7 +314,7 @@ class Committer:
         """Send this write beside the lanes from now on, where it is in nobody's way."""
         self._observers.tell(WriteSetAside(pending.write.id, error))
         self._aside[pending.id] = time.monotonic(), error
-        self._spawn(self._look_up(shard, pending, singled_out=singled_out))
+        self._looks.add(self._look_up(shard, pending, singled_out=singled_out))
 
     def _note(self, error: StoreError) -> None:
         """Remember why commits are not taken, and say so once."""
@@ -322,11 +322,6 @@ class Committer:
             refused = isinstance(error, StoreRefusedError)
             self._observers.tell(CommitsRefused(error) if refused else CommitsWait(error))
         self.trouble = error
-
-    def _spawn(self, work: Coroutine[object, object, None]) -> None:
-        task = spawn(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def _look_up(self, shard: int, pending: _Pending, *, singled_out: bool = False) -> None:
         """Why a write matched nothing: judged by what stands in the store, never assumed.

@@ -14,7 +14,7 @@ from uuid import UUID
 from saga_fn.backoff import Backoff
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.tasks import Upkeep
+from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store

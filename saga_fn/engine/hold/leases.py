@@ -21,7 +21,7 @@ from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import LeasesRanOut, LoopBlocked, RenewalFailed
 from saga_fn.engine.observe.of_sagas import LeaseNotRenewed
-from saga_fn.engine.tasks import Upkeep
+from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.errors import is_an_answer
 from saga_fn.store.ids import shard_of

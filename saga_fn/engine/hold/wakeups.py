@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 from uuid import UUID
 
-from saga_fn.engine.tasks import cut_short, spawn
 from saga_fn.errors import StoreError
 from saga_fn.store.protocol import Store
+from saga_fn.tasks import Errands
 
 _PAUSE = 0.05
 """Seconds between two sendings: every NOTIFY takes a lock that all of the server's notifying commits share."""
@@ -20,23 +20,20 @@ class WakeupNotifier:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._pending: set[UUID | None] = set()
-        self._task: asyncio.Task[None] | None = None
-        self._closing: asyncio.Event | None = None
+        self._sending = Errands()
+        self._closing = asyncio.Event()
 
     def send(self, saga_id: UUID | None) -> None:
         """Tell the others that something is due, or that this saga has messages."""
         self._pending.add(saga_id)
-        if self._task is None or self._task.done():  # done: somebody has cancelled it
+        if not self._sending.running:
             self._closing = asyncio.Event()
-            self._task = spawn(self._send_what_there_is(self._closing))
+            self._sending.add(self._send_what_there_is(self._closing))
 
     async def stop(self, patience: float = 0.5) -> None:
         """Send what is waiting, and nothing more; waits `patience` seconds at most."""
-        task, self._task = self._task, None
-        if task is not None and self._closing is not None:
-            self._closing.set()
-            await asyncio.wait([task], timeout=patience / 2)
-            await cut_short((task,), patience / 2)
+        self._closing.set()
+        await self._sending.stop(patience / 2, first=patience / 2)
 
     async def _send_what_there_is(self, closing: asyncio.Event) -> None:
         while self._pending:

@@ -1,46 +1,17 @@
-"""Tasks of the engine's own: in contexts of their own, and alive for as long as they are wanted.
-
-A task copies the context variables of whoever makes it. The engine's tasks are made in the middle of callers' requests, so
-each of them begins in an empty context: no step may see the tenant, the user or the trace of a request that happened to be
-there when a batch left.
-"""
+"""Work of the engine's own that goes on for as long as it is wanted, whatever becomes of its task."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from contextvars import Context
-from typing import Final, TypeAlias, TypeVar, final
+from collections.abc import Callable
+from typing import Final, final
 
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import UpkeepBegunAgain, UpkeepFailed
-
-T = TypeVar("T")
-Work: TypeAlias = Coroutine[object, object, T]
+from saga_fn.tasks import Work, call_later, cut_short, spawn
 
 _AGAIN_AFTER: Final = 0.1
 """Seconds until a loop that somebody else has ended begins again: a loop of events that is closing is closed by then."""
-
-
-def spawn(work: Work[T]) -> asyncio.Task[T]:
-    """Begin this work in an empty context."""
-    return asyncio.get_running_loop().create_task(work, context=Context())
-
-
-def call_later(seconds: float, then: Callable[[], object]) -> asyncio.TimerHandle:
-    """Call `then` after that many seconds, in an empty context."""
-    return asyncio.get_running_loop().call_later(seconds, then, context=Context())
-
-
-async def cut_short(tasks: Iterable[asyncio.Task[None]], patience: float, *, first: float = 0.0) -> None:
-    """Give these tasks `first` seconds, then cancel them, and wait at most `patience` seconds until they are over."""
-    left = {task for task in tasks if not task.done()}
-    if left and first:
-        _, left = await asyncio.wait(left, timeout=first)
-    for task in left:
-        task.cancel()
-    if left:
-        await asyncio.wait(left, timeout=patience)
 
 
 @final
