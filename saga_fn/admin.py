@@ -8,7 +8,7 @@ from uuid import UUID
 
 from returns.result import Failure
 
-from saga_fn.arguments import check_id, check_is, check_key, check_target, check_whole
+from saga_fn.arguments import check_id, check_is, check_key, check_size, check_target, check_whole
 from saga_fn.core.event_kinds import plan_of
 from saga_fn.core.events import (
     AbortRequested,
@@ -34,7 +34,6 @@ from saga_fn.engine.views.plans import readable_plan
 from saga_fn.engine.views.snapshots import admin_snapshot_of
 from saga_fn.errors import (
     PayloadError,
-    PayloadTooLargeError,
     SagaDefinitionError,
     SagaError,
     SagaNotFoundError,
@@ -311,9 +310,7 @@ class SagaAdmin:
             )
         kept = binding.given_for(chosen)
         payload = kept.encode(kept.accept(mock_output))
-        limit = self._engine.options.max_payload_bytes
-        if len(payload) > limit:
-            raise PayloadTooLargeError(f"the output for step {shown(chosen)}", size=len(payload), limit=limit)
+        check_size(f"the output for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
 
         def make(at: Standing) -> Incoming:
             skipped = StepSkipped(at.now, chosen, not_begun=not_begun, expect=check)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeGuard
 from uuid import UUID
 
 from saga_fn.core.retry import LONGEST_DELAY
-from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
+from saga_fn.errors import PayloadError, PayloadTooLargeError, SagaDefinitionError, SagaError, shown
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _YEAR = 365 * 24 * 3600.0
@@ -30,7 +30,7 @@ def seconds_to_wait(timeout: object) -> float:
     if isinstance(timeout, timedelta):
         return min(timeout.total_seconds(), _YEAR)
     # NaN differs from itself.
-    if not isinstance(timeout, int | float) or isinstance(timeout, bool) or timeout != timeout:  # noqa: PLR0124
+    if not is_number(timeout) or timeout != timeout:  # noqa: PLR0124
         raise SagaError(
             f"timeout must be a number of seconds, a timedelta or None, not a {type(timeout).__name__}",
             hint="e.g. timeout=10, or None to wait as long as it takes",
@@ -38,9 +38,25 @@ def seconds_to_wait(timeout: object) -> float:
     return float(min(timeout, _YEAR))
 
 
+def is_whole(value: object) -> TypeGuard[int]:
+    """Whether it is a whole number: True and False are none, though Python counts with them."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Whether it is a number, whole or not."""
+    return is_whole(value) or isinstance(value, float)
+
+
+def check_size(what: str, payload: bytes, most: int) -> None:
+    """Raise PayloadTooLargeError for a payload of more than `most` bytes."""
+    if len(payload) > most:
+        raise PayloadTooLargeError(what, size=len(payload), limit=most)
+
+
 def check_whole(name: str, value: object, *, least: int, most: int = 2**31 - 1) -> None:
     """Raise SagaError for what is no whole number from `least` to `most`."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+    if not is_whole(value) or not least <= value <= most:
         given = shown(value) if isinstance(value, int | float) else f"a {type(value).__name__}"
         raise SagaError(f"{name} must be a whole number from {least} to {most}, not {given}", hint=f"{name}={least}")
 

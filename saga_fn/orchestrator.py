@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, final, overload
 from uuid import UUID
 
-from saga_fn.arguments import check_id, check_is, check_whole, micros_of_delay
+from saga_fn.arguments import check_id, check_is, check_size, check_whole, is_whole, micros_of_delay
 from saga_fn.codec import PayloadType
 from saga_fn.definition import Event, SagaDefinition
 from saga_fn.engine.claims import drive_due, drive_one
@@ -30,7 +30,6 @@ from saga_fn.engine.views.snapshots import snapshot_of
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import (
     PayloadError,
-    PayloadTooLargeError,
     SagaDefinitionError,
     SagaError,
     StoreError,
@@ -365,7 +364,7 @@ class SagaOrchestrator:
                 f"a saga's name must have 1 to 255 printable characters, not {shown(chosen)}",
                 hint='register("create_order", definition)',
             )
-        if not _is_version(version):
+        if not is_whole(version) or not 1 <= version < 2**31:
             raise SagaDefinitionError(
                 f"version must be a whole number, 1 or more, not {shown(version)}", hint="version=2"
             )
@@ -531,9 +530,7 @@ class SagaOrchestrator:
         if event is not None:
             check_is(event, Mapping, "a dict of JSON values", error=PayloadError, hint='e.g. {"approved": True}')
         payload = PayloadType.of(dict[str, Any]).encode(dict(event or {}))
-        limit = self.engine.options.max_payload_bytes
-        if len(payload) > limit:
-            raise PayloadTooLargeError("the event", size=len(payload), limit=limit)
+        check_size("the event", payload, self.engine.options.max_payload_bytes)
         named = enveloped(event or {})
         if named is None:
             return await notify(self.engine, saga_id, token, payload)
@@ -656,10 +653,6 @@ class SagaOrchestrator:
         except SagaError as error:
             return not_entered(error.fact, in_flight=len(self.engine.held))
         return await health_of(self.engine, self._worker, entered=self.entered, read_only=self._read_only)
-
-
-def _is_version(version: object) -> bool:
-    return isinstance(version, int) and not isinstance(version, bool) and 1 <= version < 2**31
 
 
 def _store(

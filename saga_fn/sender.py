@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar, final
 from uuid import UUID
 
-from saga_fn.arguments import aware, check_id, check_is, check_key, check_target
+from saga_fn.arguments import aware, check_id, check_is, check_key, check_size, check_target
 from saga_fn.core.ids import Moment
 from saga_fn.definition import Event
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.events import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
-from saga_fn.errors import PayloadError, PayloadTooLargeError, SagaDefinitionError, SagaError, shown
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
 from saga_fn.store.records import moment_of
 
 T = TypeVar("T")
@@ -102,9 +102,7 @@ class EventSender(Generic[T]):
         engine.require_open()
         tp = self._event.payload
         data = tp.encode(tp.accept(payload))
-        limit = engine.options.max_payload_bytes
-        if len(data) > limit:
-            raise PayloadTooLargeError(f"event {shown(self._event.name)}", size=len(data), limit=limit)
+        check_size(f"event {shown(self._event.name)}", data, engine.options.max_payload_bytes)
         check_key("event_id", event_id)
         if correlation_id is not None:
             fingerprint(correlation_id)

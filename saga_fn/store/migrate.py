@@ -16,6 +16,7 @@ from typing import Final
 
 import asyncpg
 
+from saga_fn.arguments import is_whole
 from saga_fn.errors import (
     SchemaMissingError,
     SchemaTooNewError,
@@ -159,7 +160,7 @@ def read_only_error(*, is_replica: bool) -> StoreRefusedError:
 
 
 def _check_shard_count(shards: object) -> None:
-    if not isinstance(shards, int) or isinstance(shards, bool) or not 1 <= shards <= MOST_SHARDS:
+    if not is_whole(shards) or not 1 <= shards <= MOST_SHARDS:
         raise StoreError(
             f"shards must be from 1 to {MOST_SHARDS}, not {shown(shards)}", hint="leave it at 1 if in doubt"
         )

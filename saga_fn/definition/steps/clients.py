@@ -11,6 +11,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
+from saga_fn.arguments import is_whole
+
 DetailReader = Callable[[Any], object]  # Any: an exception of a client that is not imported here
 
 
@@ -230,7 +232,7 @@ def _by_status(error: BaseException) -> Arrival:
         return Arrival.OPEN  # aiohttp makes a 400 of a response that it cannot read
     for read in _STATUSES:
         status = _detail(error, read)
-        if isinstance(status, int) and not isinstance(status, bool):
+        if is_whole(status):
             answered = status in _NOT_DONE or (status in _AN_ERROR and status != _REQUEST_TIMEOUT)
             return Arrival.ANSWERED if answered else Arrival.OPEN
     return Arrival.OPEN

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, final, get_args
 
 import attrs
 
-from saga_fn.arguments import micros_of
+from saga_fn.arguments import is_number, is_whole, micros_of
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
 from saga_fn.errors import SagaDefinitionError, shown
 
@@ -17,7 +17,7 @@ _MOST_ATTEMPTS: Final = 1_000_000
 
 
 def _attempts(policy: object, attribute: attrs.Attribute[int], value: object) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= _MOST_ATTEMPTS:
+    if not is_whole(value) or not 1 <= value <= _MOST_ATTEMPTS:
         raise SagaDefinitionError(
             f"{type(policy).__name__}.{attribute.name} must be a whole number from 1 to {_MOST_ATTEMPTS}, not {shown(value)}",
             hint="it counts attempts: 1 runs the step once, 3 at most three times",
@@ -45,7 +45,7 @@ def _bounded(policy: FixedRetry | ExponentialRetry) -> int:
 
 def _number(low: float, high: float) -> Callable[[object, attrs.Attribute[float], object], None]:
     def check(policy: object, attribute: attrs.Attribute[float], value: object) -> None:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        if not is_number(value) or not low <= value <= high:
             raise SagaDefinitionError(
                 f"{type(policy).__name__}.{attribute.name} must be a number from {low:g} to {high:g}, not {shown(value)}"
             )

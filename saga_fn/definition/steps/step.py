@@ -10,6 +10,7 @@ import attrs
 from returns.result import Result
 from typing_extensions import Unpack, override
 
+from saga_fn.arguments import is_whole
 from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.definition.steps.base import AnyStep, StepBase
 from saga_fn.definition.steps.condition import check_condition, holds
@@ -238,7 +239,7 @@ def parts_of(given: AnyStep) -> StepParts:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return is_whole(value) and value >= 1
 
 
 def _alone(name: str, direction: str) -> StepContext:

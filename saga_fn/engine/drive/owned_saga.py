@@ -12,6 +12,7 @@ import attrs
 import msgspec
 from typing_extensions import override
 
+from saga_fn.arguments import check_size
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import output_given
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable
@@ -42,7 +43,7 @@ from saga_fn.engine.drive.step_error import StepError, program_end
 from saga_fn.engine.drive.waits import bind_wait
 from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.engine.registry import Registered
-from saga_fn.errors import PayloadError, PayloadTooLargeError
+from saga_fn.errors import PayloadError
 from saga_fn.store.records import Entry, Recorded, time_of
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -275,8 +276,7 @@ class OwnedSaga:
     def encoded(self, what: str, encode: Callable[[object], bytes], value: object) -> bytes:
         """The value's bytes; raises PayloadError if it has none, or too many."""
         data = encode(value)
-        if len(data) > self.max_payload_bytes:
-            raise PayloadTooLargeError(what, size=len(data), limit=self.max_payload_bytes)
+        check_size(what, data, self.max_payload_bytes)
         return data
 
     def _payload_like(self, data: bytes, state: SagaState, step: StepId) -> int | None:

@@ -7,7 +7,7 @@ import hashlib
 import attrs
 from returns.result import Success
 
-from saga_fn.arguments import check_key
+from saga_fn.arguments import check_key, check_size
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
 from saga_fn.core.plan import Plan
@@ -16,7 +16,6 @@ from saga_fn.core.transition import transition
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
-from saga_fn.errors import PayloadTooLargeError
 from saga_fn.store.ids import new_saga_id, new_uuid
 from saga_fn.store.records import NewSaga
 
@@ -112,8 +111,7 @@ def _bound(live: OwnedSaga, event: Started, moved: Transition) -> tuple[Started,
 def _payload(engine: SagaEngine, request: StartRequest) -> bytes:
     initial_type = request.registered.definition.initial_type
     payload = initial_type.encode(initial_type.accept(request.initial_data))
-    if len(payload) > engine.options.max_payload_bytes:
-        raise PayloadTooLargeError("the initial data", size=len(payload), limit=engine.options.max_payload_bytes)
+    check_size("the initial data", payload, engine.options.max_payload_bytes)
     for name, key in (
         ("aggregation_id", request.aggregation_id),
         ("idempotency_key", request.idempotency_key),
