@@ -510,6 +510,7 @@ class SagaAdmin:
             "rev": (state.rev, row.rev),
             "status": (shown.status, row.status),
             "waits": (shown.waits, row.waits),
+            "wakes_on_message": (shown.wakes_on_message, row.wakes_on_message),
             "retry_counter": (shown.retry_counter, row.retry_counter),
             "plan": (state.plan, row.plan),
             "ended": (state.ended, row.ended_at is not None),

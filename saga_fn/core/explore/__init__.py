@@ -5,7 +5,7 @@ kind of failure, crashes and takeovers, hand-backs, late and duplicate results, 
 inputs that change or cannot be computed, changes of the plan. In every state and on every edge it checks the promises
 of `invariants/`; at the end, that every state has a way to an end.
 
-States are compared by the view of `view.py`. One event may carry inputs for several steps: only a few
+States are compared by the view of `view.py`. One event may carry inputs for several steps. Only a few
 combinations are tried: binding them one after another leads to the same states.
 """
 

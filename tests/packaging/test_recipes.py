@@ -1,0 +1,96 @@
+"""Whoever adds something is told of each place that it belongs to: here, where no type checker says so.
+
+ARCHITECTURE's recipes ("Adding to it") name these tests.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+import pytest
+
+from saga_fn import Event as OutsideEvent
+from saga_fn import SagaAdmin, StepOptions, StepRef, saga, step
+from saga_fn.core.event_kinds import is_by_force
+from saga_fn.core.events import Event, OperatorVerb, name_of
+from saga_fn.core.explore.offers import events_for
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import OnUnknown, Plan, PlannedStep, StepKind
+from saga_fn.core.projection import Projection
+from saga_fn.core.state import SagaState
+from saga_fn.definition.steps import step_options
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.message import Flaw, judge, message_of
+from saga_fn.store.records import SagaRecord
+
+DEFINITION = Path(step_options.__file__).parents[1]
+approval = OutsideEvent("approval", str)
+
+
+@step
+async def charge(cents: int) -> str:
+    return f"receipt-of-{cents}"
+
+
+@saga("order")
+def order(cents: StepRef[int]) -> StepRef[str]:
+    approval.wait()
+    return charge(cents)
+
+
+def texts_in(file: Path) -> set[str]:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def test_every_option_of_a_step_is_judged() -> None:
+    judged = set(step_options._JUDGES)  # pyright: ignore[reportPrivateUsage]  # there is no other way to ask
+    assert judged == set(get_type_hints(StepOptions))
+
+
+def test_every_option_of_a_step_is_read_by_the_definition() -> None:
+    others = [file for file in DEFINITION.rglob("*.py") if file != Path(step_options.__file__)]
+    read = set[str]().union(*map(texts_in, others))
+    assert set(get_type_hints(StepOptions)) - read == set()
+
+
+def test_every_event_has_a_number_of_its_own_and_the_next_one_is_free() -> None:
+    kinds: tuple[type[msgspec.Struct], ...] = get_args(Event)
+    assert sorted(str(kind.__struct_config__.tag) for kind in kinds) == sorted(map(str, range(1, len(kinds) + 1)))
+
+
+def test_the_exploration_offers_every_event() -> None:
+    plan = Plan.of(
+        PlannedStep(StepId("wait"), kind=StepKind.EVENT, waits_for=("approval",), limit=1),
+        PlannedStep(
+            StepId("charge"),
+            after=(StepId("wait"),),
+            compensable=True,
+            on_unknown=OnUnknown.PROBE,
+            undo_waits_for=("refunded",),
+        ),
+    )
+    state = SagaState(plan=plan.id, rev=0, at=Moment(0))
+    offered = {type(event) for _, _, event in events_for({plan.id: plan}, state)}
+    assert {kind.__name__ for kind in set(get_args(Event)) - offered} == set()
+
+
+@pytest.mark.parametrize("kind", get_args(OperatorVerb))
+def test_every_verb_can_be_asked_of_an_owner(kind: type[OperatorVerb]) -> None:
+    needed: dict[str, Any] = {"at": Moment(1), "step": StepId("charge"), "until": Moment(1)}  # Any: fields of all types
+    verb = kind(**{name: value for name, value in needed.items() if name in kind.__struct_fields__})
+    if is_by_force(verb):
+        return
+    read = judge(order, message_of(Incoming(verb, payload=b'"receipt"')), Moment(1), most=1000)
+    assert not isinstance(read, Flaw), f"{name_of(verb)}: {read.fact}"
+    assert read.event == verb
+
+
+def test_verify_compares_every_column_that_mirrors_the_state() -> None:
+    mirrored = set(Projection.__struct_fields__) & set(inspect.signature(SagaRecord).parameters)
+    source = inspect.getsource(SagaAdmin)
+    assert {name for name in mirrored if f"shown.{name}" not in source} == set()
