@@ -71,8 +71,8 @@ class SagaOrchestrator:
             seconds.
         max_payload_bytes: The longest encoded payload, in bytes. Default: 1,048,576.
         shards: How many shards the schema was migrated with, 1 to 4,096. Default: 1.
-        pool_size: How many connections serve queries, 1 or more. It counts for a DSN only. Default: 4.
-        max_connections: How many connections commit at once, 1 or more. It counts for a DSN only. Default: 2.
+        pool_size: How many connections the library keeps for itself, 1 or more. It counts for a DSN only. Default: 4.
+        max_connections: How many connections of the pool given are used at once, 1 or more. It counts for a pool only. Default: 2.
         listen: Whether one more connection listens for NOTIFY. Default: True.
         log_errors: "type" logs a step's exception by its type, and at DEBUG its traceback without messages. "traceback" logs the
             whole traceback, whose messages may hold what a payload holds. Default: "type".
