@@ -20,8 +20,8 @@ def _is_received_event(_: StepContext, __: attrs.Attribute[tuple[str, bytes] | N
             pass
         case _:
             raise SagaDefinitionError(
-                f"heard must be a name and the bytes of a payload, not {shown(value)}",
-                hint='heard=("approval", b"true")',
+                f"received_event must be a name and the bytes of a payload, not {shown(value)}",
+                hint='received_event=("approval", b"true")',
             )
 
 
