@@ -16,7 +16,6 @@ from saga_fn.core.fan_out import ConcurrencySlots, items_of
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
-    COMMITTED,
     DONE,
     EXECUTING,
     Doubt,
@@ -147,11 +146,6 @@ def to_ask(step: StepState, plan: Plan) -> TypeGuard[Unknown | Parked | Retrying
     if not plan.has_unknown_policies or not isinstance(step, Unknown | Parked | Retrying):
         return False
     return step.attempts.doubt is Doubt.MAY_HAVE_RUN and plan.step(step.step).on_unknown is OnUnknown.PARK
-
-
-def past_pivot(plan: Plan, state: SagaState) -> bool:
-    """Whether the plan has a pivot, and it is done: then the only way is forward."""
-    return plan.pivot is not None and type(find(state, plan.pivot)) in COMMITTED
 
 
 def held(state: SagaState) -> tuple[Moment, ...]:

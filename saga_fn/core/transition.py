@@ -199,7 +199,9 @@ def _apply_consequences(fold: Fold) -> tuple[StepId, ...]:
         pivot.enforce_pivot(fold)
     match fold.goal:
         case Goal.FORWARD:
-            return forward.go_forward(fold)
+            needs = forward.go_forward(fold)
+            forward.end_if_done(fold)
+            return needs
         case Goal.ROLLBACK | Goal.HALT:
             rollback.go_back(fold)
         case Goal.COMPLETED | Goal.COMPENSATED | Goal.FAILED:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from types import ModuleType
+from typing import get_args
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 
+from saga_fn.core import events
+from saga_fn.core import state as states
 from saga_fn.core.events import Event, PlanChanged, Started
 from saga_fn.core.plan import Plan, PlanData
 from saga_fn.core.projection import project
-from saga_fn.core.state import SagaState
+from saga_fn.core.state import SagaState, StepState
 from saga_fn.core.transition import transition
 from tests.core.record_golden import GOLDEN
 from tests.core.stories import STORIES
@@ -60,3 +64,10 @@ def test_a_plan_survives_its_encoding_and_keeps_its_id(plan: Plan) -> None:
     assert again == plan
     assert hash(again) == hash(plan)
     assert (again.roots, again.descendants, again.index) == (plan.roots, plan.descendants, plan.index)
+
+
+@pytest.mark.parametrize("kinds, module", [(StepState, states), (Event, events)], ids=["states", "events"])
+def test_the_next_free_tag_is_the_one_that_is_said(kinds: object, module: ModuleType) -> None:
+    tags = [kind.__struct_config__.tag for kind in get_args(kinds)]
+    assert sorted(tags) == [*range(1, len(tags) + 1)]
+    assert f"is {len(tags) + 1}.\n" in (module.__doc__ or "")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from saga_fn.core.events import AbortRequested, ProbeAnswered, StepSucceeded
-from saga_fn.core.facts import find, past_pivot
+from saga_fn.core.facts import find
 from saga_fn.core.invariants.edge import Edge, Undo, begins_undo
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
+    COMMITTED,
     Doubt,
     FailedForGood,
     Goal,
@@ -18,6 +19,11 @@ from saga_fn.core.state import (
     Succeeded,
     Unknown,
 )
+
+
+def past_pivot(plan: Plan, state: SagaState) -> bool:
+    """Whether the plan has a pivot, and it is done: then the only way is forward."""
+    return plan.pivot is not None and type(find(state, plan.pivot)) in COMMITTED
 
 
 def i10_nothing_is_undone_past_the_pivot(plan: Plan, state: SagaState) -> bool:

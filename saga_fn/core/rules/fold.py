@@ -16,6 +16,7 @@ from saga_fn.core.effects import (
     Transition,
     Write,
 )
+from saga_fn.core.event_kinds import is_result
 from saga_fn.core.event_matching import defaulting
 from saga_fn.core.events import Binding, Event, carries_inputs, is_from_outside
 from saga_fn.core.facts import due, needs_owner
@@ -50,8 +51,8 @@ class Fold:
         """Whether nobody may be there to run anything: what is to start now is left to the saga's next owner."""
         self.timed_out: StepId | None = None
         """Whose time ran out for good with this event."""
-        self.over: StepId | None = None
-        """The step whose execution ended with this event: nothing is left of it to cancel."""
+        self.over: StepId | None = event.step if is_result(event) else None
+        """The step whose execution ends with this event: nothing is left of it to cancel."""
 
         self.rev: int = before.rev + 1
         self.at: Moment = Moment(max(before.at, event.at))
@@ -73,7 +74,6 @@ class Fold:
         """The execution that ends with this event, if it is the one that runs."""
         found = self.steps.get(step)
         if isinstance(found, kind) and execution_of(found) == attempt:
-            self.over = step
             return found
         return Rejection(Refusal.LATE if step in self.plan else Refusal.UNKNOWN_STEP, step)
 

@@ -29,7 +29,7 @@ from saga_fn.core.state import (
 
 
 def go_forward(fold: Fold) -> tuple[StepId, ...]:
-    """Start what can start, and end if all is done. Gives the steps that lack nothing but their input."""
+    """Start what can start. Gives the steps that lack nothing but their input."""
     if fold.begins_at:
         if fold.begins_at > fold.at:
             return ()
@@ -44,10 +44,14 @@ def go_forward(fold: Fold) -> tuple[StepId, ...]:
         needs, opened = _start(fold, inputs)
         if not opened:
             break
-    steps = len(plan.steps) + (item_count(fold.steps.values()) if plan.concurrencies else 0)
-    if len(fold.steps) == steps and DONE.issuperset(map(type, fold.steps.values())):
-        fold.goal = Goal.COMPLETED
     return tuple(needs)
+
+
+def end_if_done(fold: Fold) -> None:
+    """End the saga if every step of the plan, and every item, is done."""
+    items = item_count(fold.steps.values()) if fold.plan.concurrencies else 0
+    if len(fold.steps) == len(fold.plan.steps) + items and DONE.issuperset(map(type, fold.steps.values())):
+        fold.goal = Goal.COMPLETED
 
 
 def _start(fold: Fold, inputs: dict[StepId, Binding]) -> tuple[list[StepId], bool]:
