@@ -120,12 +120,12 @@ def calls_a_person(end: SagaStatus) -> bool:
 
 def project(plan: Plan, state: SagaState) -> Projection:
     """The saga's row as its state would have it."""
-    shown = _in_short(state)
+    shown = _in_short(plan, state)
     return at_length(plan, state) if shown is None else shown
 
 
-def _in_short(state: SagaState) -> Projection | None:
-    """The row of a saga that has completed, or of which something runs and nothing waits; None of any other."""
+def _in_short(plan: Plan, state: SagaState) -> Projection | None:
+    """The row of a saga that is to begin now, or of which something runs and nothing waits, or that has completed."""
     if state.goal is Goal.COMPLETED:
         return _COMPLETED
     if state.goal is Goal.FORWARD and CHAIN_STATES.issuperset(map(type, state.steps)):
@@ -134,6 +134,8 @@ def _in_short(state: SagaState) -> Projection | None:
                 return Projection(
                     SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
                 )
+        if not state.steps and state.begins <= state.at:
+            return Projection(SagaStatus.RUNNING, WaitReason.NOTHING, state.at, 0, plan.roots[0], None)
     elif state.goal is Goal.ROLLBACK and _BACK.issuperset(map(type, state.steps)):
         for step in state.steps:
             if type(step) is Undoing:

@@ -39,6 +39,7 @@ def test_the_row_of_what_runs_straight_is_told_without_a_search(monkeypatch: pyt
     saga.wait(SECOND)
     saga.fail(A)
     monkeypatch.setattr(projection, "ready", None)
+    assert started(AGAIN).row == Projection(SagaStatus.RUNNING, WaitReason.NOTHING, Moment(0), 0, A, None)
     assert saga.row == Projection(SagaStatus.RUNNING, WaitReason.NOTHING, Moment(SECOND), 1, A, None)
 
 
