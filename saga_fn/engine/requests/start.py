@@ -310,6 +310,7 @@ class Starter:
     async def _insert(self, shard: int, lock_timeout: timedelta, batch: Sequence[_Pending]) -> None:
         sent = time.monotonic()
         created, at = await self._created(shard, [pending.new for pending in batch], lock_timeout=lock_timeout)
+        is_due = False
         for pending in batch:
             new = pending.new.id in created
             pending.settle(_Fate.CREATED if new else _Fate.TAKEN)  # its caller goes on before its first step does
@@ -318,8 +319,13 @@ class Starter:
             if new and pending.live is not None:
                 pending.live.begun(at, deadline=sent + self._engine.options.lease.total_seconds())
                 self._engine.drive_started(pending.live, pending.actions)
-            elif new and pending.new.projection.due is not None:
-                self._engine.on_due(pending.new.projection.due)
+            elif new and (due := pending.new.projection.due) is not None:
+                if due > at:
+                    self._engine.on_due(due)
+                else:
+                    is_due = True
+        if is_due:
+            self._engine.on_due(None)
 
     async def _created(
         self, shard: int, sagas: Sequence[NewSaga], *, lock_timeout: timedelta
