@@ -120,12 +120,7 @@ def calls_a_person(end: SagaStatus) -> bool:
 
 def project(plan: Plan, state: SagaState) -> Projection:
     """The saga's row as its state would have it."""
-    shown = _in_short(plan, state)
-    return at_length(plan, state) if shown is None else shown
-
-
-def _in_short(plan: Plan, state: SagaState) -> Projection | None:
-    """The row of a saga that is to begin now, or of which something runs and nothing waits, or that has completed."""
+    # In short of one that is to begin now, or of which something runs and nothing waits, or that has completed.
     if state.goal is Goal.COMPLETED:
         return _COMPLETED
     if state.goal is Goal.FORWARD and CHAIN_STATES.issuperset(map(type, state.steps)):
@@ -142,7 +137,7 @@ def _in_short(plan: Plan, state: SagaState) -> Projection | None:
                 return Projection(
                     SagaStatus.COMPENSATING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
                 )
-    return None
+    return at_length(plan, state)
 
 
 def at_length(plan: Plan, state: SagaState) -> Projection:
