@@ -6,7 +6,9 @@ Each is one exhaustive match: a new kind of event fails the type check here, and
 from __future__ import annotations
 
 import enum
-from typing import Final, TypeAlias, assert_never, get_args
+from collections.abc import Callable
+from functools import wraps
+from typing import Final, TypeAlias, TypeVar, assert_never, get_args
 
 from typing_extensions import TypeIs
 
@@ -37,6 +39,8 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import PlanId, StepId
 
+T = TypeVar("T")
+
 Failed: TypeAlias = StepFailed | CompensationFailed | ProbeFailed
 """An execution that did not return."""
 Result: TypeAlias = Failed | StepSucceeded | CompensationSucceeded | CompensationWaits | ProbeAnswered
@@ -46,6 +50,20 @@ _RESULTS: Final[frozenset[type[object]]] = frozenset(get_args(Result))
 
 
 _BRING: Final[frozenset[type[object]]] = frozenset({EventReceived, StepSkipped, WaitDefaulted})
+
+
+def _by_kind(told: Callable[[Event], T]) -> Callable[[Event], T]:
+    """The same, asked once of each kind of event: a match on these classes is slow where it says no."""
+    known: dict[type[Event], T] = {}
+
+    @wraps(told)
+    def of(event: Event) -> T:
+        kind = type(event)
+        if kind not in known:
+            known[kind] = told(event)
+        return known[kind]
+
+    return of
 
 
 class Phase(enum.Enum):
@@ -123,6 +141,7 @@ def attempt_of(event: Event) -> int | None:
     return event.attempt if is_result(event) else None
 
 
+@_by_kind
 def phase_of(event: Event) -> Phase:
     """The part of the saga's life that the event belongs to."""
     match event:
@@ -151,6 +170,7 @@ def phase_of(event: Event) -> Phase:
             assert_never(event)
 
 
+@_by_kind
 def payload_of(event: Event) -> PayloadKind:
     """The meaning of the payload that is recorded with the event.
 
@@ -193,6 +213,7 @@ class InputKind(enum.Enum):
     """Who asked for it, and why."""
 
 
+@_by_kind
 def input_of(event: Event) -> InputKind:
     """The meaning of the input that is recorded with the event, if one is."""
     match event:

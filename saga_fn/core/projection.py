@@ -120,7 +120,7 @@ def calls_a_person(end: SagaStatus) -> bool:
 
 def project(plan: Plan, state: SagaState) -> Projection:
     """The saga's row as its state would have it."""
-    # In short of one that is to begin now, or of which something runs and nothing waits, or that has completed.
+    # In short of one that is to begin now, of which something runs and nothing waits, or that has ended with nothing left.
     if state.goal is Goal.COMPLETED:
         return _COMPLETED
     if state.goal is Goal.FORWARD and CHAIN_STATES.issuperset(map(type, state.steps)):
@@ -129,13 +129,19 @@ def project(plan: Plan, state: SagaState) -> Projection:
                 return Projection(
                     SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
                 )
-        if not state.steps and state.begins <= state.at:
+        if not state.steps and state.begins_at <= state.at:
             return Projection(SagaStatus.RUNNING, WaitReason.NOTHING, state.at, 0, plan.roots[0], None)
     elif state.goal is Goal.ROLLBACK and _BACK.issuperset(map(type, state.steps)):
         for step in state.steps:
             if type(step) is Undoing:
                 return Projection(
                     SagaStatus.COMPENSATING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
+                )
+    elif state.goal is Goal.COMPENSATED and _BACK.issuperset(map(type, state.steps)):
+        for step in state.steps:
+            if type(step) is FailedForGood:
+                return Projection(
+                    SagaStatus.COMPENSATED, WaitReason.NOTHING, None, step.attempts.failures, step.step, None
                 )
     return at_length(plan, state)
 

@@ -135,7 +135,6 @@ def _with_input(saga: OwnedSaga, action: RunStep, told: Incoming) -> Incoming:
 async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clock, observers: Observers) -> Incoming:
     binding = saga.binding(action.step)
     timeout = binding.compensation_timeout
-    context = _context(saga, action.step, "compensate", action.attempt, action.event_seq, timeout, clock)
     compensate = binding.compensate
     if compensate is None:
         step_error = StepError("NoCompensation", "the registered definition cannot undo this step", action.step)
@@ -144,7 +143,11 @@ async def _run_compensation(saga: OwnedSaga, action: RunCompensation, clock: Clo
         given, output = saga.for_compensation(action)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.UNREADABLE, StepError.of(error, step=action.step))
-    returned = await _call(saga, action, compensate, (given, output, context), timeout, clock, observers)
+    if isinstance(compensate, WithoutContext):
+        returned = await _call(saga, action, compensate.fn, (given, output), timeout, clock, observers)
+    else:
+        context = _context(saga, action.step, "compensate", action.attempt, action.event_seq, timeout, clock)
+        returned = await _call(saga, action, compensate, (given, output, context), timeout, clock, observers)
     if type(returned) is _Raised:
         return _failed(clock, action, returned.kind, StepError.of(returned.error, step=action.step), returned)
     if isinstance(returned, WaitFor):

@@ -339,6 +339,8 @@ class OwnedSaga:
         recorded = self.results.get(action.step)
         if recorded is None or recorded.input is None or recorded.payload is None:
             raise PayloadError(f"the journal holds no input and output of step {action.step!r}")
+        if recorded.own:
+            return binding.input_type.decode_own(recorded.input), binding.output_type.decode_own(recorded.payload)
         return binding.input_type.decode(recorded.input), binding.output_type.decode(recorded.payload)
 
     @property
