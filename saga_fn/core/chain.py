@@ -85,6 +85,6 @@ def isolated(plan: Plan, state: SagaState, step: StepId) -> Running | None:
 
 def _bound(plan: Plan, place: int, binding: Binding, *, events: int) -> Running | None:
     step = plan.data.steps[place].step
-    if type(binding) is not Bound or binding.step != step or plan.budgets:
+    if type(binding) is not Bound or binding.step != step:
         return None
     return Running(step, Attempts(1, 0, Doubt.NONE, binding.digest, 0, events))

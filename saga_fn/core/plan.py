@@ -180,9 +180,10 @@ class Plan:
     pivot: StepId | None
     """The point of no return, if there is one: every other step comes before it or after it."""
     is_chain: bool
-    """Whether each step follows just the one before it, none fans out, and nothing waits for an event or a moment."""
-    budgets: bool
-    """Whether the retry policy of a step has a budget in time."""
+    """Whether each step follows just the one before it, none fans out, and nothing forward depends on the time.
+
+    So nothing waits for an event or a moment, and no retry policy has a budget in time.
+    """
     waits: bool
     """Whether anything in it waits for an event or a moment, the deadline apart."""
     events: frozenset[str]
@@ -227,11 +228,12 @@ class Plan:
             is_chain=data.deadline is None
             and not concurrencies
             and all(
-                planned.after == (() if not place else (data.steps[place - 1].step,)) and planned.kind is StepKind.STEP
+                planned.after == (() if not place else (data.steps[place - 1].step,))
+                and planned.kind is StepKind.STEP
+                and not planned.retry.within
                 for place, planned in enumerate(data.steps)
             ),
             has_unknown_policies=any(planned.on_unknown is not OnUnknown.REPEAT for planned in data.steps),
-            budgets=any(planned.retry.within for planned in data.steps),
             waits=any(planned.kind is not StepKind.STEP or planned.undo_waits_for for planned in data.steps),
             events=frozenset(name for planned in data.steps for name in (*planned.waits_for, *planned.undo_waits_for)),
         )

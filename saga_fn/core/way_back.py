@@ -70,7 +70,7 @@ def _is_plain(plan: Plan) -> bool:
         plan.is_chain
         and plan.pivot is None
         and plan.data.compensate_on_failure
-        and not (plan.has_unknown_policies or plan.waits or plan.budgets)
+        and not (plan.has_unknown_policies or plan.waits)
     )
 
 

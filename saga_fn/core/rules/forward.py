@@ -111,6 +111,5 @@ def _bind_step(fold: Fold, step: StepId, attempts: Attempts, digest: Digest) -> 
         if attempts.doubt or attempts.events == seen:
             return Parked(step, attempts, ParkReason.INPUT_CHANGED)
         attempts = replace(attempts, generation=attempts.generation + 1)
-    if fold.plan.budgets:
-        attempts = begun(fold, attempts, fold.plan.step(step).retry)
+    attempts = begun(fold, attempts, fold.plan.step(step).retry)
     return Running(step, next_attempt(replace(attempts, digest=digest, events=seen)))
