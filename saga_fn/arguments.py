@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeGuard
 from uuid import UUID
 
+from saga_fn.core.ids import Micros
 from saga_fn.core.retry import LONGEST_DELAY
 from saga_fn.errors import PayloadError, PayloadTooLargeError, SagaDefinitionError, SagaError, shown
 
@@ -105,7 +106,7 @@ def micros_of(
     least: int = 1,
     error: type[SagaError] = SagaDefinitionError,
     hint: str = "for example timedelta(hours=1)",
-) -> int:
+) -> Micros:
     """A timedelta of `least` microseconds to a year; raises `error` for anything else.
 
     >>> micros_of("timeout", timedelta(seconds=2))
@@ -114,7 +115,7 @@ def micros_of(
     if not isinstance(value, timedelta) or not least * _MICROSECOND <= value <= LONGEST_DELAY * _MICROSECOND:
         size = "positive timedelta of at most" if least else "timedelta from 0 to"
         raise error(f"{name} must be a {size} 365 days, not {shown(value)}", hint=hint)
-    return value // _MICROSECOND
+    return Micros(value // _MICROSECOND)
 
 
 def seconds_of_option(name: str, value: object) -> float | None:
@@ -123,9 +124,9 @@ def seconds_of_option(name: str, value: object) -> float | None:
     return None if value is None else micros_of(name, value, hint=hint) / 1_000_000
 
 
-def micros_of_delay(delay: object) -> int:
+def micros_of_delay(delay: object) -> Micros:
     """A delay in microseconds, a year at most; raises SagaError for what is none, or negative."""
-    return 0 if delay is None else micros_of("delay", delay, least=0, error=SagaError)
+    return Micros(0) if delay is None else micros_of("delay", delay, least=0, error=SagaError)
 
 
 def aware(what: str, moment: datetime) -> datetime:

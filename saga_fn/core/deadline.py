@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Micros, StepId
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.plan_flaws import DeadlineFlaw, SleepsTooLong, WaitsForEver, WaitsTooLong
 
@@ -30,7 +30,7 @@ def deadline_flaws(plan: Plan) -> Iterator[DeadlineFlaw]:
             yield WaitsForEver(planned.step)
         elif limit and before + limit >= deadline:
             kind = SleepsTooLong if sleeps else WaitsTooLong
-            yield kind(planned.step, limit, before, deadline)
+            yield kind(planned.step, Micros(limit), Micros(before), deadline)
 
 
 def _is_past_the_pivot(plan: Plan, step: StepId) -> bool:

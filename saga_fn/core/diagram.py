@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 
 from saga_fn.core.explore import explore
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Micros, StepId
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep, StepKind
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retry import RetrySchedule
@@ -16,7 +16,7 @@ def state_diagram() -> str:
 
     Events that leave the status as it is are not drawn.
     """
-    twice = RetrySchedule(attempts=2, base=1)
+    twice = RetrySchedule(attempts=2, base=Micros(1))
     first, second = StepId("first"), StepId("second")
     found = explore(
         Plan.of(
@@ -32,10 +32,10 @@ def state_diagram() -> str:
                 after=(first,),
                 kind=StepKind.EVENT,
                 waits_for=("event",),
-                limit=1,
+                limit=Micros(1),
                 on_timeout=OnTimeout.DEFAULT,
             ),
-            deadline=2,
+            deadline=Micros(2),
         )
     )
     labels: defaultdict[tuple[str, str], list[str]] = defaultdict(list)

@@ -16,7 +16,7 @@ from typing import Final, TypeAlias, get_args
 import msgspec
 from typing_extensions import TypeIs
 
-from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.state import ParkReason
 
 
@@ -87,7 +87,7 @@ class Started(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):
     at: Moment
     plan: PlanId
     inputs: tuple[Binding, ...] = ()
-    delay: int = 0
+    delay: Micros = Micros(0)
     """How many microseconds later it is to begin."""
 
 
@@ -130,7 +130,7 @@ class StepFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=5):
     attempt: int
     kind: FailureKind = FailureKind.ERROR
     jitter_draw: float = 0.0
-    after: int | None = None
+    after: Micros | None = None
 
 
 class CompensationSucceeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
@@ -149,7 +149,7 @@ class CompensationFailed(msgspec.Struct, frozen=True, gc=False, array_like=True,
     attempt: int
     kind: FailureKind = FailureKind.ERROR
     jitter_draw: float = 0.0
-    after: int | None = None
+    after: Micros | None = None
 
 
 class ProbeAnswered(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
@@ -170,7 +170,7 @@ class ProbeFailed(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=18
     attempt: int
     kind: FailureKind = FailureKind.ERROR
     jitter_draw: float = 0.0
-    after: int | None = None
+    after: Micros | None = None
 
 
 class StepSkipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
@@ -283,7 +283,7 @@ class CompensationWaits(msgspec.Struct, frozen=True, gc=False, array_like=True, 
     step: StepId
     attempt: int
     names: tuple[str, ...]
-    limit: int | None = None
+    limit: Micros | None = None
     correlation: Digest = Digest(b"")
 
 

@@ -11,6 +11,12 @@ StepId = NewType("StepId", str)
 Moment = NewType("Moment", int)
 """A point in database time: microseconds since 1970-01-01 UTC. The core only compares and adds."""
 
+Micros = NewType("Micros", int)
+"""A length of time, in whole microseconds."""
+
+AT_ONCE: Final = Micros(0)
+"""No time."""
+
 Digest = NewType("Digest", bytes)
 """Fingerprint of a step's encoded input: a repeat must come with the same one."""
 

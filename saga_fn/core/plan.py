@@ -12,7 +12,7 @@ import attrs
 import msgspec
 from typing_extensions import override
 
-from saga_fn.core.ids import PlanId, StepId, owner_of
+from saga_fn.core.ids import Micros, PlanId, StepId, owner_of
 from saga_fn.core.plan_flaws import (
     BesidePivot,
     ListedTwice,
@@ -104,7 +104,7 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     conditional: bool = False
     """Whether it is taken is decided by its input, when that is there."""
     kind: StepKind = StepKind.STEP
-    limit: int | None = None
+    limit: Micros | None = None
     on_timeout: OnTimeout = OnTimeout.FAIL
     waits_for: tuple[str, ...] = ()
     correlated: bool = False
@@ -151,7 +151,7 @@ class PlanData(msgspec.Struct, frozen=True, array_like=True):
     format: int = 1
     cancel_siblings: bool = False
     """When a saga turns back, what still runs forward is cut short instead of awaited."""
-    deadline: int | None = None
+    deadline: Micros | None = None
     """How long the saga may take, in microseconds; then it rolls back."""
     output: StepId | None = None
     """The step whose output is the saga's result, "" for the initial data; None for a saga without a result.
@@ -199,7 +199,7 @@ class Plan:
         *steps: PlannedStep,
         compensate_on_failure: bool = True,
         cancel_siblings: bool = False,
-        deadline: int | None = None,
+        deadline: Micros | None = None,
         output: StepId | None = None,
     ) -> Plan:
         """The plan of these steps, each listed after all that it depends on.

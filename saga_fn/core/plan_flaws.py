@@ -10,7 +10,7 @@ from typing import TypeAlias, final
 
 import attrs
 
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Micros, StepId
 
 
 @final
@@ -150,9 +150,9 @@ class SleepsTooLong:
     """The saga's deadline is over before the sleep is. Times in microseconds; `before`: sleeps that come before it."""
 
     step: StepId
-    limit: int
-    before: int
-    deadline: int
+    limit: Micros
+    before: Micros
+    deadline: Micros
 
 
 @final
@@ -161,9 +161,9 @@ class WaitsTooLong:
     """The saga's deadline is over before the wait's timeout. Times in microseconds; `before`: sleeps that come before it."""
 
     step: StepId
-    limit: int
-    before: int
-    deadline: int
+    limit: Micros
+    before: Micros
+    deadline: Micros
 
 
 @final

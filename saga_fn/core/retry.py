@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import msgspec
 
-LONGEST_DELAY = 365 * 24 * 3600 * 1_000_000
+from saga_fn.core.ids import AT_ONCE, Micros
+
+LONGEST_DELAY: Final = Micros(365 * 24 * 3600 * 1_000_000)
 """No delay is longer than a year (in microseconds), so that no moment ever overflows the database's clock."""
 
 
@@ -37,11 +40,11 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
     """
 
     attempts: int = 1
-    base: int = 0
+    base: Micros = AT_ONCE
     multiplier: float = 1.0
-    cap: int = LONGEST_DELAY
+    cap: Micros = LONGEST_DELAY
     jitter: float = 0.0
-    within: int = 0
+    within: Micros = AT_ONCE
 
     def __post_init__(self) -> None:
         """Refuse with ValueError what is no schedule, wherever it comes from, so that a delay can always be told."""
@@ -56,7 +59,9 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
         if not 0.0 <= self.jitter <= 1.0:
             raise ValueError(f"jitter must be from 0 to 1, not {self.jitter}")
 
-    def delay_after(self, failures: int, *, jitter_draw: float, spent: int = 0, wish: int | None = None) -> int | None:
+    def delay_after(
+        self, failures: int, *, jitter_draw: float, spent: Micros = AT_ONCE, wish: Micros | None = None
+    ) -> Micros | None:
         """Microseconds to wait after `failures` failed attempts, or None when there is to be no further attempt.
 
         `spent` is the time since the first attempt began, `wish` a delay that the attempt itself has asked for.
@@ -65,26 +70,26 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
         """
         if failures >= self.attempts:
             return None
-        asked = self._delay(failures, jitter_draw) if wish is None else min(max(0, wish), LONGEST_DELAY)
+        asked = self._delay(failures, jitter_draw) if wish is None else min(max(AT_ONCE, wish), LONGEST_DELAY)
         delay = max(asked, _least_delay(failures))
         return None if self.within and spent + delay > self.within else delay
 
-    def _delay(self, failures: int, jitter_draw: float) -> int:
+    def _delay(self, failures: int, jitter_draw: float) -> Micros:
         share = self.jitter * max(0.0, jitter_draw) if jitter_draw < 1.0 else 0.0
-        return int(self._full_delay(failures) * (1.0 - share))
+        return Micros(int(self._full_delay(failures) * (1.0 - share)))
 
-    def _full_delay(self, failures: int) -> int:
+    def _full_delay(self, failures: int) -> Micros:
         if not self.base:
-            return 0
+            return AT_ONCE
         try:
             grown = self.base * self.multiplier ** (failures - 1)
         except OverflowError:
             return self.cap
-        return int(min(grown, self.cap))
+        return Micros(int(min(grown, self.cap)))
 
 
-def _least_delay(failures: int) -> int:
+def _least_delay(failures: int) -> Micros:
     """The wait that no schedule goes below after that many failures, in microseconds."""
     if failures <= MOST_AT_ONCE:
-        return 0
-    return min(_LEAST << min(failures - MOST_AT_ONCE - 1, 10), _MOST_OF_LEAST)
+        return AT_ONCE
+    return Micros(min(_LEAST << min(failures - MOST_AT_ONCE - 1, 10), _MOST_OF_LEAST))

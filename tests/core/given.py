@@ -26,7 +26,7 @@ from saga_fn.core.events import (
     WaitDefaulted,
 )
 from saga_fn.core.facts import find
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
@@ -39,7 +39,7 @@ S = TypeVar("S")
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
-THRICE = RetrySchedule(attempts=3, base=SECOND)
+THRICE = RetrySchedule(attempts=3, base=Micros(SECOND))
 AT_ONCE = RetrySchedule(attempts=3)
 
 OTHER = Digest(b"other")
@@ -88,7 +88,7 @@ def wait(
     name: str,
     *after: str,
     names: tuple[str, ...] = ("paid",),
-    limit: int | None = None,
+    limit: Micros | None = None,
     default: bool = False,
     correlated: bool = False,
 ) -> PlannedStep:
@@ -104,7 +104,7 @@ def wait(
     )
 
 
-def sleep(name: str, *after: str, limit: int | None = None) -> PlannedStep:
+def sleep(name: str, *after: str, limit: Micros | None = None) -> PlannedStep:
     """A sleep of that long, or until a moment that has to be computed."""
     return PlannedStep(StepId(name), tuple(StepId(needed) for needed in after), kind=StepKind.SLEEP, limit=limit)
 
@@ -217,7 +217,7 @@ class Saga:
         return self.tell(StepSucceeded(self.moment, name, attempt, bound(*bound_steps)))
 
     def fail(
-        self, name: StepId, kind: FailureKind = FailureKind.ERROR, jitter_draw: float = 0.0, after: int | None = None
+        self, name: StepId, kind: FailureKind = FailureKind.ERROR, jitter_draw: float = 0.0, after: Micros | None = None
     ) -> Transition:
         return self.tell(
             StepFailed(self.moment, name, self.of(name, Running).attempts.attempt, kind, jitter_draw, after)
@@ -226,7 +226,7 @@ class Saga:
     def undo(self, name: StepId) -> Transition:
         return self.tell(CompensationSucceeded(self.moment, name, self.of(name, Undoing).attempts.attempt))
 
-    def fail_undo(self, name: StepId, kind: FailureKind = FailureKind.ERROR, after: int | None = None) -> Transition:
+    def fail_undo(self, name: StepId, kind: FailureKind = FailureKind.ERROR, after: Micros | None = None) -> Transition:
         attempt = self.of(name, Undoing).attempts.attempt
         return self.tell(CompensationFailed(self.moment, name, attempt, kind, after=after))
 
@@ -234,10 +234,14 @@ class Saga:
         number = self.of(name, Probing).attempts.probes
         return self.tell(ProbeAnswered(self.moment, name, number, done, bound(*bound_steps)))
 
-    def fail_probe(self, name: StepId, kind: FailureKind = FailureKind.ERROR, after: int | None = None) -> Transition:
+    def fail_probe(
+        self, name: StepId, kind: FailureKind = FailureKind.ERROR, after: Micros | None = None
+    ) -> Transition:
         return self.tell(ProbeFailed(self.moment, name, self.of(name, Probing).attempts.probes, kind, after=after))
 
-    def undo_waits(self, name: StepId, *events: str, limit: int | None = None, correlation: bytes = b"") -> Transition:
+    def undo_waits(
+        self, name: StepId, *events: str, limit: Micros | None = None, correlation: bytes = b""
+    ) -> Transition:
         attempt = self.of(name, Undoing).attempts.attempt
         return self.tell(CompensationWaits(self.moment, name, attempt, events or ("paid",), limit, Digest(correlation)))
 

@@ -26,7 +26,7 @@ from saga_fn.core.events import (
     Unbindable,
     Until,
 )
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import ParkReason
@@ -152,16 +152,16 @@ def past_its_pivot() -> Saga:
 
 WAITING = Plan.of(
     step("a"),
-    wait("b", "a", names=("paid", "sent"), limit=60 * SECOND, correlated=True),
-    sleep("c", "b", limit=SECOND),
-    wait("d", "c", limit=SECOND, default=True),
-    deadline=600 * SECOND,
+    wait("b", "a", names=("paid", "sent"), limit=Micros(60 * SECOND), correlated=True),
+    sleep("c", "b", limit=Micros(SECOND)),
+    wait("d", "c", limit=Micros(SECOND), default=True),
+    deadline=Micros(600 * SECOND),
 )
 
 
 def waited() -> Saga:
     saga = Saga(WAITING)
-    saga.tell(Started(saga.moment, WAITING.id, delay=SECOND))
+    saga.tell(Started(saga.moment, WAITING.id, delay=Micros(SECOND)))
     saga.receive("sent", b"other")
     saga.wait(SECOND)
     saga.resume(A)
@@ -177,7 +177,7 @@ def waited() -> Saga:
 
 
 def waited_in_vain() -> Saga:
-    plan = Plan.of(step("a"), wait("b", "a", limit=SECOND), sleep("c"), deadline=60 * SECOND)
+    plan = Plan.of(step("a"), wait("b", "a", limit=Micros(SECOND)), sleep("c"), deadline=Micros(60 * SECOND))
     saga = Saga(plan)
     saga.tell(Started(saga.moment, plan.id, (*bound(A), Until(C, Moment(90 * SECOND)))))
     saga.succeed(A)
@@ -191,7 +191,7 @@ def undone_in_two_moves() -> Saga:
     saga = started(Plan.of(step("a", undo_waits=("paid",), undo_retry=THRICE), step("b", "a")), A)
     saga.succeed(A, B)
     saga.fail(B)
-    saga.undo_waits(A, limit=SECOND)
+    saga.undo_waits(A, limit=Micros(SECOND))
     saga.wait(SECOND)
     saga.resume()
     saga.wait(SECOND)
@@ -203,7 +203,7 @@ def undone_in_two_moves() -> Saga:
 
 
 def late() -> Saga:
-    plan = Plan.of(sleep("a"), step("b", "a"), deadline=60 * SECOND)
+    plan = Plan.of(sleep("a"), step("b", "a"), deadline=Micros(60 * SECOND))
     saga = Saga(plan)
     saga.tell(Started(saga.moment, plan.id, (Until(A, Moment(90 * SECOND)),)))
     saga.wait(60 * SECOND)
@@ -250,17 +250,17 @@ def undone_in_doubt() -> Saga:
 
 
 def repeated_in_doubt() -> Saga:
-    minutes = RetrySchedule(attempts=3, base=SECOND, within=900 * SECOND)
+    minutes = RetrySchedule(attempts=3, base=Micros(SECOND), within=Micros(900 * SECOND))
     open_ended = step("b", "a", unknown_retry=minutes, undo_in_doubt=True, own_retry=False)
     saga = started(Plan.of(step("a", retry=THRICE, unknown_retry=minutes, has_unknown_policies=True), open_ended), A)
-    saga.fail(A, after=SECOND)
+    saga.fail(A, after=Micros(SECOND))
     saga.wait(SECOND)
     saga.resume(A)
     saga.fail(A, FailureKind.UNKNOWN, jitter_draw=0.25)
     saga.wait(SECOND)
     saga.take_over(A)
     saga.succeed(A, B)
-    saga.fail(B, after=SECOND)
+    saga.fail(B, after=Micros(SECOND))
     saga.wait(SECOND)
     saga.tick(B)
     saga.fail(B, FailureKind.UNKNOWN)
@@ -319,7 +319,7 @@ def cut_short() -> Saga:
 
 
 def parked_by_a_plan() -> Saga:
-    saga = started(Plan.of(step("a"), wait("b", limit=SECOND), step("c", "b")), A)
+    saga = started(Plan.of(step("a"), wait("b", limit=Micros(SECOND)), step("c", "b")), A)
     saga.take_over(A, isolated=True)
     saga.tell(Accompanied(saga.moment))
     saga.tell(SagaParked(saga.moment, ParkReason.PLAN_CHANGED))

@@ -39,7 +39,7 @@ from saga_fn.core.events import (
     Until,
     WaitDefaulted,
 )
-from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
 from saga_fn.core.state import ParkReason
@@ -55,7 +55,7 @@ schedules = st.builds(
 )
 
 
-limits = st.none() | st.integers(0, 20) | st.integers(0, LONGEST_DELAY)
+limits = st.none() | (st.integers(0, 20) | st.integers(0, LONGEST_DELAY)).map(Micros)
 event_names = st.sampled_from(["paid", "sent"])
 abouts = st.sampled_from([Digest(b""), Digest(b"1"), Digest(b"2")])
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from saga_fn.core.events import CompensationRequested, EventReceived, FailureKind, PlanChanged, RetryRequested
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
 from saga_fn.core.state import Doubt, FailedForGood, Probing, Retrying, Running, Undoing, UndoRetrying, Unknown
 from tests.core.given import SECOND, THRICE, A, B, Saga, started, step
 
-TEN_SECONDS = RetrySchedule(attempts=100, base=4 * SECOND, within=10 * SECOND)
+TEN_SECONDS = RetrySchedule(attempts=100, base=Micros(4 * SECOND), within=Micros(10 * SECOND))
 PLAN = Plan.of(step("a", retry=TEN_SECONDS, undo_retry=TEN_SECONDS))
 
 
@@ -101,7 +101,7 @@ def test_a_compensation_has_a_budget_of_its_own() -> None:
 def test_what_was_begun_before_there_was_a_budget_has_all_of_it() -> None:
     saga = begun(probed(probe_retry=THRICE))
     saga.fail(A, FailureKind.UNKNOWN)
-    saga.plan = probed(probe_retry=RetrySchedule(attempts=3, base=SECOND, within=SECOND))
+    saga.plan = probed(probe_retry=RetrySchedule(attempts=3, base=Micros(SECOND), within=Micros(SECOND)))
     saga.tell(PlanChanged(saga.moment, saga.plan.id))
     saga.fail_probe(A)
     assert saga.of(A, Unknown).wake == 6 * SECOND
@@ -117,7 +117,7 @@ def test_the_budget_of_a_probe_goes_on_under_another_owner() -> None:
 
 @pytest.mark.parametrize("within, then", [(2 * SECOND, "Retrying"), (2 * SECOND - 1, "FailedForGood")])
 def test_what_is_found_not_to_have_run_is_repeated_within_its_budget(within: int, then: str) -> None:
-    saga = begun(probed(retry=RetrySchedule(attempts=3, base=SECOND, within=within)))
+    saga = begun(probed(retry=RetrySchedule(attempts=3, base=Micros(SECOND), within=Micros(within))))
     saga.fail(A, FailureKind.UNKNOWN)
     saga.wait(SECOND)
     saga.found(A, done=False)
@@ -132,9 +132,11 @@ def test_without_a_budget_nothing_is_timed() -> None:
 
 
 def test_a_schedule_within_a_time_says_when_it_is_over() -> None:
-    assert RetrySchedule(attempts=2, base=SECOND, within=SECOND).delay_after(1, jitter_draw=0.0) == SECOND
-    assert TEN_SECONDS.delay_after(1, jitter_draw=0.0, spent=6 * SECOND) == 4 * SECOND
-    assert TEN_SECONDS.delay_after(1, jitter_draw=0.0, spent=6 * SECOND + 1) is None
+    assert (
+        RetrySchedule(attempts=2, base=Micros(SECOND), within=Micros(SECOND)).delay_after(1, jitter_draw=0.0) == SECOND
+    )
+    assert TEN_SECONDS.delay_after(1, jitter_draw=0.0, spent=Micros(6 * SECOND)) == 4 * SECOND
+    assert TEN_SECONDS.delay_after(1, jitter_draw=0.0, spent=Micros(6 * SECOND + 1)) is None
     assert THRICE.delay_after(1, jitter_draw=0.0, spent=LONGEST_DELAY) == SECOND
 
 
@@ -145,7 +147,7 @@ def test_a_budget_lasts_a_year_at_most() -> None:
 @pytest.mark.parametrize("within", [-1, LONGEST_DELAY + 1])
 def test_a_budget_that_is_none_is_refused(within: int) -> None:
     with pytest.raises(ValueError, match="within must be from 0 to a year"):
-        RetrySchedule(within=within)
+        RetrySchedule(within=Micros(within))
 
 
 def test_what_is_not_to_be_tried_again_ends_the_attempts_and_settles_nothing() -> None:

@@ -6,11 +6,12 @@ import pytest
 from msgspec.structs import replace
 
 from saga_fn.core.deadline import deadline_flaws
+from saga_fn.core.ids import Micros
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.plan_flaws import DeadlineFlaw, SleepsTooLong, WaitsForEver, WaitsTooLong
 from tests.core.given import MINUTE, SECOND, A, B, C, D, sleep, step, wait
 
-SLEEP = sleep("a", limit=MINUTE - SECOND)
+SLEEP = sleep("a", limit=Micros(MINUTE - SECOND))
 PIVOT = step("a", undo=False, pivot=True)
 
 
@@ -19,21 +20,33 @@ PIVOT = step("a", undo=False, pivot=True)
     [
         ((step("a"),), []),
         ((wait("a"),), [WaitsForEver(A)]),
-        ((wait("a", limit=MINUTE - 1),), []),
-        ((wait("a", limit=MINUTE),), [WaitsTooLong(A, MINUTE, 0, MINUTE)]),
+        ((wait("a", limit=Micros(MINUTE - 1)),), []),
+        ((wait("a", limit=Micros(MINUTE)),), [WaitsTooLong(A, Micros(MINUTE), Micros(0), Micros(MINUTE))]),
         ((sleep("a"),), []),
-        ((sleep("a", limit=MINUTE - 1),), []),
-        ((sleep("a", limit=MINUTE),), [SleepsTooLong(A, MINUTE, 0, MINUTE)]),
-        ((SLEEP, sleep("b", "a", limit=SECOND - 1)), []),
-        ((SLEEP, step("b", "a"), sleep("c", "b", limit=SECOND)), [SleepsTooLong(C, SECOND, MINUTE - SECOND, MINUTE)]),
-        ((SLEEP, wait("b", "a", limit=SECOND)), [WaitsTooLong(B, SECOND, MINUTE - SECOND, MINUTE)]),
-        ((wait("a", limit=SECOND), sleep("b", "a", limit=MINUTE - 1)), []),  # the event may come at once
-        ((SLEEP, sleep("b", limit=2 * SECOND), wait("c", "b", limit=SECOND)), []),  # one beside the other
+        ((sleep("a", limit=Micros(MINUTE - 1)),), []),
+        ((sleep("a", limit=Micros(MINUTE)),), [SleepsTooLong(A, Micros(MINUTE), Micros(0), Micros(MINUTE))]),
+        ((SLEEP, sleep("b", "a", limit=Micros(SECOND - 1))), []),
         (
-            (SLEEP, sleep("b"), sleep("c", "a", "b", limit=SECOND), wait("d", "c")),
-            [SleepsTooLong(C, SECOND, MINUTE - SECOND, MINUTE), WaitsForEver(D)],
+            (SLEEP, step("b", "a"), sleep("c", "b", limit=Micros(SECOND))),
+            [SleepsTooLong(C, Micros(SECOND), Micros(MINUTE - SECOND), Micros(MINUTE))],
         ),
-        ((PIVOT, wait("b", "a"), sleep("c", "b", limit=MINUTE)), []),  # past it no deadline counts
+        (
+            (SLEEP, wait("b", "a", limit=Micros(SECOND))),
+            [WaitsTooLong(B, Micros(SECOND), Micros(MINUTE - SECOND), Micros(MINUTE))],
+        ),
+        (
+            (wait("a", limit=Micros(SECOND)), sleep("b", "a", limit=Micros(MINUTE - 1))),
+            [],
+        ),  # the event may come at once
+        (
+            (SLEEP, sleep("b", limit=Micros(2 * SECOND)), wait("c", "b", limit=Micros(SECOND))),
+            [],
+        ),  # one beside the other
+        (
+            (SLEEP, sleep("b"), sleep("c", "a", "b", limit=Micros(SECOND)), wait("d", "c")),
+            [SleepsTooLong(C, Micros(SECOND), Micros(MINUTE - SECOND), Micros(MINUTE)), WaitsForEver(D)],
+        ),
+        ((PIVOT, wait("b", "a"), sleep("c", "b", limit=Micros(MINUTE))), []),  # past it no deadline counts
         ((replace(PIVOT, conditional=True), wait("b", "a")), [WaitsForEver(B)]),
         ((wait("b"), replace(PIVOT, after=(B,))), [WaitsForEver(B)]),
     ],
@@ -41,5 +54,5 @@ PIVOT = step("a", undo=False, pivot=True)
 def test_what_cannot_be_over_before_the_deadline_is_told(
     steps: tuple[PlannedStep, ...], flaws: list[DeadlineFlaw]
 ) -> None:
-    assert list(deadline_flaws(Plan.of(*steps, deadline=MINUTE))) == flaws
+    assert list(deadline_flaws(Plan.of(*steps, deadline=Micros(MINUTE)))) == flaws
     assert list(deadline_flaws(Plan.of(*steps))) == []

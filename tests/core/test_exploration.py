@@ -14,6 +14,7 @@ from saga_fn.core.effects import Decision, Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Event, StepSkipped, StepSucceeded
 from saga_fn.core.explore import Outcome, explore, offers, walk
 from saga_fn.core.facts import foresee
+from saga_fn.core.ids import Micros
 from saga_fn.core.invariants import Edge
 from saga_fn.core.leftovers import LeftOverKind
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
@@ -41,9 +42,9 @@ from tests.core.given import (
 
 pytestmark = pytest.mark.timeout(1800)  # exhaustive: minutes, where coverage is measured on a slow machine
 
-SHRINKING = RetrySchedule(attempts=3, base=1, jitter=1.0)
-BUDGET = RetrySchedule(attempts=3, base=SECOND, within=10 * SECOND)
-FOREVER = RetrySchedule(attempts=1 << 40, base=SECOND, multiplier=2.0)
+SHRINKING = RetrySchedule(attempts=3, base=Micros(1), jitter=1.0)
+BUDGET = RetrySchedule(attempts=3, base=Micros(SECOND), within=Micros(10 * SECOND))
+FOREVER = RetrySchedule(attempts=1 << 40, base=Micros(SECOND), multiplier=2.0)
 
 
 def pivot(name: str, *after: str) -> PlannedStep:
@@ -97,7 +98,8 @@ EXHAUSTIVE = {
         step("a", undo_retry=THRICE, undo_parks=True), step("b", "a", undo_parks=True)
     ),
     "two, within a time": Plan.of(
-        step("a", retry=BUDGET, undo_retry=BUDGET), step("b", "a", retry=RetrySchedule(attempts=3, within=SECOND))
+        step("a", retry=BUDGET, undo_retry=BUDGET),
+        step("b", "a", retry=RetrySchedule(attempts=3, within=Micros(SECOND))),
     ),
     "one that is found out": Plan.of(step("a", retry=THRICE, on_unknown=OnUnknown.PROBE, probe_retry=THRICE)),
     "one that is found out, within a time": Plan.of(step("a", on_unknown=OnUnknown.PROBE, probe_retry=BUDGET)),
@@ -128,7 +130,9 @@ EXHAUSTIVE = {
     "two at once, left to a person, halting": Plan.of(
         step("a", on_unknown=OnUnknown.PARK), step("b"), compensate_on_failure=False
     ),
-    "one left to a person beside a wait": Plan.of(step("a", on_unknown=OnUnknown.PARK), wait("b", limit=SECOND)),
+    "one left to a person beside a wait": Plan.of(
+        step("a", on_unknown=OnUnknown.PARK), wait("b", limit=Micros(SECOND))
+    ),
     "a pivot that is repeated": Plan.of(
         step("a"), step("b", "a", undo=False, pivot=True, unknown_retry=THRICE, has_unknown_policies=True)
     ),
@@ -148,7 +152,7 @@ EXHAUSTIVE = {
         step("c", "b", undo=False, on_unknown=OnUnknown.PROBE),
     ),
     "a pivot that is left to a person, with a deadline": Plan.of(
-        step("a"), step("b", "a", undo=False, pivot=True, on_unknown=OnUnknown.PARK), deadline=SECOND
+        step("a"), step("b", "a", undo=False, pivot=True, on_unknown=OnUnknown.PARK), deadline=Micros(SECOND)
     ),
     "a pivot alone": Plan.of(step("a", undo=False, pivot=True)),
     "a pivot in the middle": PIVOTED,
@@ -171,7 +175,7 @@ EXHAUSTIVE = {
     "a fan-out, one at a time": Plan.of(step("a", concurrency=1)),
     "a fan-out, conditional": Plan.of(step("a", concurrency=2, when=True)),
     "a fan-out without compensation, retried": Plan.of(
-        step("a", concurrency=1, retry=RetrySchedule(2, base=1), undo=False)
+        step("a", concurrency=1, retry=RetrySchedule(2, base=Micros(1)), undo=False)
     ),
     "a fan-out, cut short": Plan.of(step("a", concurrency=2), cancel_siblings=True),
     "a fan-out, halting on failure": Plan.of(step("a", concurrency=2), compensate_on_failure=False),
@@ -189,24 +193,24 @@ EXHAUSTIVE = {
     "three, the middle conditional": Plan.of(step("a"), step("b", "a", when=True), step("c", "b")),
     "three, all conditional": Plan.of(step("a", when=True), step("b", "a", when=True), step("c", "b", when=True)),
     "two roots, one conditional": Plan.of(step("a", when=True), step("b"), step("c", "a", "b", undo=False)),
-    "a wait past the pivot": Plan.of(undo_free("a"), pivot("b", "a"), wait("c", "b", limit=SECOND)),
-    "a deadline and a pivot": Plan.of(step("a"), pivot("b", "a"), deadline=SECOND),
+    "a wait past the pivot": Plan.of(undo_free("a"), pivot("b", "a"), wait("c", "b", limit=Micros(SECOND))),
+    "a deadline and a pivot": Plan.of(step("a"), pivot("b", "a"), deadline=Micros(SECOND)),
     "a wait after a condition": Plan.of(undo_free("a", when=True), wait("b", "a"), undo_free("c", "b", when=True)),
     "a compensation that waits": Plan.of(step("a", undo_waits=("paid",))),
     "a compensation that waits, retried": Plan.of(
         step("a", undo_waits=("paid",), undo_retry=THRICE), undo_free("b", "a")
     ),
     "a wait": Plan.of(wait("a")),
-    "a wait with a limit": Plan.of(step("a"), wait("b", "a", limit=SECOND)),
-    "a wait with a default": Plan.of(wait("a", limit=SECOND, default=True), step("b", "a")),
-    "two waits for one event": Plan.of(wait("a"), wait("b", limit=SECOND)),
+    "a wait with a limit": Plan.of(step("a"), wait("b", "a", limit=Micros(SECOND))),
+    "a wait with a default": Plan.of(wait("a", limit=Micros(SECOND), default=True), step("b", "a")),
+    "two waits for one event": Plan.of(wait("a"), wait("b", limit=Micros(SECOND))),
     "a wait for any of two": Plan.of(wait("a", names=("paid", "sent"))),
-    "a wait about something": Plan.of(wait("a", correlated=True, limit=SECOND), undo_free("b", "a")),
-    "a sleep": Plan.of(step("a"), sleep("b", "a", limit=SECOND)),
+    "a wait about something": Plan.of(wait("a", correlated=True, limit=Micros(SECOND)), undo_free("b", "a")),
+    "a sleep": Plan.of(step("a"), sleep("b", "a", limit=Micros(SECOND))),
     "a sleep until a moment": Plan.of(undo_free("a"), sleep("b", "a")),
-    "a deadline": Plan.of(step("a"), undo_free("b", "a"), deadline=SECOND),
+    "a deadline": Plan.of(step("a"), undo_free("b", "a"), deadline=Micros(SECOND)),
     "a deadline and a wait, halting": Plan.of(
-        undo_free("a"), wait("b", "a", limit=SECOND), deadline=2 * SECOND, compensate_on_failure=False
+        undo_free("a"), wait("b", "a", limit=Micros(SECOND)), deadline=Micros(2 * SECOND), compensate_on_failure=False
     ),
     "two roots, one retried": Plan.of(step("a"), step("b", retry=THRICE, undo=False)),
 }
@@ -222,7 +226,11 @@ BOUNDED = {
     "a fan-out whose items are undone in two moves": (Plan.of(step("a", concurrency=1, undo_waits=("paid",))), 1_200),
     "waits beside steps": (
         Plan.of(
-            step("a"), wait("b", "a", limit=SECOND), sleep("c", limit=SECOND), step("d", "b", "c"), deadline=SECOND
+            step("a"),
+            wait("b", "a", limit=Micros(SECOND)),
+            sleep("c", limit=Micros(SECOND)),
+            step("d", "b", "c"),
+            deadline=Micros(SECOND),
         ),
         1_200,
     ),
@@ -344,7 +352,7 @@ def test_an_exploration_sums_itself_up() -> None:
 
 def test_interchangeable_steps_are_explored_once() -> None:
     alike = explore(Plan.of(step("a"), step("b")))
-    translate_driver_error = explore(Plan.of(step("a"), step("b", retry=RetrySchedule(attempts=1, base=1))))
+    translate_driver_error = explore(Plan.of(step("a"), step("b", retry=RetrySchedule(attempts=1, base=Micros(1)))))
     assert alike.states < translate_driver_error.states
     # The same ends, if the two names are taken for one.
     assert {_nameless(end) for end in alike.ends} == {_nameless(end) for end in translate_driver_error.ends}

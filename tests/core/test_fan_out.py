@@ -23,7 +23,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.facts import owes_undo, ready
 from saga_fn.core.fan_out import ITEM_LIMIT
-from saga_fn.core.ids import Digest, Moment, StepId, item_of, number_of, owner_of
+from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of, number_of, owner_of
 from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
@@ -338,7 +338,7 @@ def test_an_unknown_item_is_no_step_of_the_plan() -> None:
 def test_the_largest_saga_stays_small() -> None:
     """200 items with names as long as they may be, all waiting for another try, and the most events."""
     long = StepId("s" * 32)
-    plan = Plan.of(step(long, concurrency=200, retry=RetrySchedule(attempts=1000, base=SECOND)))
+    plan = Plan.of(step(long, concurrency=200, retry=RetrySchedule(attempts=1000, base=Micros(SECOND))))
     year = Moment(1_800_000_000_000_000)
     attempts = Attempts(attempt=120, failures=120, doubt=Doubt.MAY_HAVE_RUN, events=EVENT_LIMIT)
     steps = tuple(Retrying(item_of(long, number), attempts, year) for number in range(ITEM_LIMIT))
@@ -353,7 +353,7 @@ def test_the_largest_saga_stays_small() -> None:
 
 
 def test_the_budget_in_time_of_an_item_begins_with_its_first_attempt() -> None:
-    within = RetrySchedule(attempts=9, base=SECOND, within=3 * SECOND)
+    within = RetrySchedule(attempts=9, base=Micros(SECOND), within=Micros(3 * SECOND))
     saga = Saga(Plan.of(step("a", concurrency=1, retry=within)))
     saga.wait(SECOND)
     saga.tell(Started(saga.moment, saga.plan.id, each(2, 0)))

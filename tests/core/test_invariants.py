@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, EdgeLaw, StateLaw, ends, rows
 from saga_fn.core.invariants.ends import i11_an_end_is_at_rest, i12_failed_lists_what_is_left
 from saga_fn.core.invariants.rows import i1_a_scan_finds_it, i1_the_row_keeps_the_tables_rules
@@ -74,8 +74,8 @@ def test_a_row_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_wait_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = Plan.of(wait("a")), Plan.of(sleep("a"))
-    for_ever, for_a_while = started(one).state, started(Plan.of(wait("a", limit=9))).state
-    asleep = started(Plan.of(sleep("a", limit=9))).state
+    for_ever, for_a_while = started(one).state, started(Plan.of(wait("a", limit=Micros(9)))).state
+    asleep = started(Plan.of(sleep("a", limit=Micros(9)))).state
     for each in (for_ever, for_a_while, asleep):
         assert i1_a_scan_finds_it(one, each)
         assert i1_the_row_keeps_the_tables_rules(one, each)

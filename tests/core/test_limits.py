@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from saga_fn.core.effects import RunCompensation
 from saga_fn.core.events import CompensationRequested, FailureKind, RetryRequested
+from saga_fn.core.ids import Micros
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retry import JOURNAL_LIMIT
@@ -62,7 +63,7 @@ def test_a_person_gives_a_parked_undo_up() -> None:
 
 def test_an_undo_that_waited_in_vain_is_parked_too() -> None:
     saga = rolling_back(Plan.of(step("a", undo_parks=True, undo_waits=("paid",)), step("b", "a")))
-    saga.undo_waits(A, limit=SECOND)
+    saga.undo_waits(A, limit=Micros(SECOND))
     saga.wait(SECOND)
     assert saga.resume().timed_out == A
     assert saga.of(A, UndoParked).why is ParkReason.UNDO_FAILED

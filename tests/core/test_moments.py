@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from saga_fn.core.event_matching import alarms, is_over
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import PlannedStep, StepKind
 from saga_fn.core.state import Attempts, Goal, Running, SagaState, Sleeping, StepState, Waiting
 from tests.core.given import ONE, A, B
@@ -17,7 +17,7 @@ from tests.core.given import ONE, A, B
         (PlannedStep(A), True),
         (PlannedStep(A, kind=StepKind.EVENT, waits_for=("paid",)), False),
         (PlannedStep(A, kind=StepKind.EVENT, waits_for=("paid",), correlated=True), True),
-        (PlannedStep(A, kind=StepKind.SLEEP, limit=5), False),
+        (PlannedStep(A, kind=StepKind.SLEEP, limit=Micros(5)), False),
         (PlannedStep(A, kind=StepKind.SLEEP), True),
     ],
 )

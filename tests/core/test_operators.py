@@ -19,7 +19,7 @@ from saga_fn.core.events import (
     Ticked,
 )
 from saga_fn.core.facts import find
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, StepId
 from saga_fn.core.leftovers import LeftOver, LeftOverKind, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
@@ -300,21 +300,21 @@ def test_an_aborted_compensation_is_not_over_before_it_has_stopped() -> None:
 
 
 def test_a_saga_that_is_to_begin_later_begins_when_a_person_says_so() -> None:
-    saga = Saga(Plan.of(step("a"), deadline=SECOND))
-    saga.tell(Started(Moment(0), saga.plan.id, delay=10 * SECOND))
+    saga = Saga(Plan.of(step("a"), deadline=Micros(SECOND)))
+    saga.tell(Started(Moment(0), saga.plan.id, delay=Micros(10 * SECOND)))
     assert saga.row.due == 10 * SECOND
     moved = saga.tell(BeginRequested(Moment(SECOND)))
     assert (moved.needs, moved.writes) == ((A,), (Release(Moment(SECOND)),))
     assert saga.state.deadline == 2 * SECOND
     assert saga.refusal(BeginRequested(Moment(SECOND))) is Refusal.ALREADY_BEGUN
     untimed = Saga(ONE)
-    untimed.tell(Started(Moment(0), ONE.id, delay=SECOND))
+    untimed.tell(Started(Moment(0), ONE.id, delay=Micros(SECOND)))
     untimed.tell(BeginRequested(Moment(0)))
     assert untimed.state.deadline is None
 
 
 def test_a_saga_that_has_turned_back_before_it_began_does_not_begin() -> None:
     saga = Saga(Plan.of(step("a", undo=False)))
-    saga.tell(Started(Moment(0), saga.plan.id, delay=SECOND))
+    saga.tell(Started(Moment(0), saga.plan.id, delay=Micros(SECOND)))
     saga.ask(CompensationRequested(Moment(0)))
     assert saga.refusal(BeginRequested(Moment(0))) is Refusal.FINISHED

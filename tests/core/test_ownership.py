@@ -15,7 +15,7 @@ from saga_fn.core.events import (
     SagaParked,
     StepSucceeded,
 )
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.rules.ownership import CRASH_LIMIT
@@ -66,7 +66,7 @@ def test_a_crash_loop_is_parked_when_it_ran_alone() -> None:
 
 @pytest.mark.predecessor(6)
 def test_a_crash_loop_is_parked_before_its_deadline_is_looked_at() -> None:
-    saga = started(Plan.of(step("a"), deadline=SECOND), A)
+    saga = started(Plan.of(step("a"), deadline=Micros(SECOND)), A)
     for _ in range(CRASH_LIMIT - 1):
         saga.take_over(A, isolated=True)
     saga.wait(SECOND)

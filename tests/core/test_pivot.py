@@ -6,6 +6,7 @@ import pytest
 
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import CompensationRequested, FailureKind, PlanChanged, RetryRequested, SagaParked, StepSkipped
+from saga_fn.core.ids import Micros
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import Attempts, Goal, Parked, ParkReason
@@ -41,7 +42,7 @@ def test_what_fails_for_good_past_the_pivot_waits_for_a_person(kind: FailureKind
 
 
 def test_a_wait_that_is_over_past_the_pivot_waits_for_a_person() -> None:
-    saga = started(Plan.of(step("b", undo=False, pivot=True), wait("c", "b", limit=SECOND)), B)
+    saga = started(Plan.of(step("b", undo=False, pivot=True), wait("c", "b", limit=Micros(SECOND))), B)
     saga.succeed(B)
     saga.wait(SECOND)
     assert saga.tick().timed_out == C
@@ -182,7 +183,7 @@ def test_a_rollback_under_way_takes_no_plan_whose_pivot_has_run() -> None:
 def test_a_pivot_that_may_have_run_when_time_was_over_is_left_to_a_person(undoes: bool) -> None:
     """Also where nothing is compensated on a failure, and the saga was only to stop."""
     steps = (step("a", pivot=True, undo=False), step("b", "a", undo=False))
-    plan = Plan.of(*steps, compensate_on_failure=undoes, deadline=SECOND)
+    plan = Plan.of(*steps, compensate_on_failure=undoes, deadline=Micros(SECOND))
     saga = started(plan, A)
     saga.now = SECOND
     saga.tick()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Micros, StepId
 from saga_fn.core.plan import (
     LONGEST_FAN_OUT_ID,
     LONGEST_ID,
@@ -144,14 +144,14 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
         Plan.of(step("a"), compensate_on_failure=False),
         Plan.of(step("a"), step("b")),
         Plan.of(step("a"), step("b", "a")),
-        Plan.of(step("a"), deadline=1),
+        Plan.of(step("a"), deadline=Micros(1)),
         Plan.of(step("a", undo_waits=("paid",))),
         Plan.of(wait("a")),
         Plan.of(wait("a", names=("sent",))),
         Plan.of(wait("a", correlated=True)),
-        Plan.of(wait("a", limit=1)),
-        Plan.of(wait("a", limit=1, default=True)),
-        Plan.of(sleep("a", limit=1)),
+        Plan.of(wait("a", limit=Micros(1))),
+        Plan.of(wait("a", limit=Micros(1), default=True)),
+        Plan.of(sleep("a", limit=Micros(1))),
         Plan.of(sleep("a")),
     ]
     assert len({plan.id for plan in different}) == len(different)
@@ -162,6 +162,6 @@ def test_an_id_is_the_same_in_every_process() -> None:
 
 
 def test_the_journal_entry_of_a_sleep_gives_nothing() -> None:
-    plan = Plan.of(step("a"), wait("b"), sleep("c", limit=SECOND))
+    plan = Plan.of(step("a"), wait("b"), sleep("c", limit=Micros(SECOND)))
     assert [plan.gives(name) for name in (A, B, C, StepId("x"))] == [True, True, False, True]
     assert ONE.gives(A)

@@ -6,7 +6,7 @@ import pytest
 
 from saga_fn.core.effects import Release, RunStep
 from saga_fn.core.events import CompensationRequested, FailureKind, RetryRequested
-from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.ids import Digest, Micros, Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.retry import RetrySchedule
@@ -47,7 +47,7 @@ def test_a_retry_is_the_next_attempt_once_its_time_has_come() -> None:
 
 
 def test_the_draw_takes_its_share_of_the_delay() -> None:
-    saga = started(sequence("a", retry=RetrySchedule(attempts=2, base=1000, jitter=0.5)), A)
+    saga = started(sequence("a", retry=RetrySchedule(attempts=2, base=Micros(1000), jitter=0.5)), A)
     saga.fail(A, jitter_draw=0.5)
     assert saga.of(A, Retrying).wake == 750
 
@@ -111,7 +111,7 @@ def test_doubt_never_shrinks_with_further_attempts() -> None:
 
 
 def test_a_tick_fires_every_timer_that_has_come_and_no_other() -> None:
-    late = RetrySchedule(attempts=3, base=2 * SECOND)
+    late = RetrySchedule(attempts=3, base=Micros(2 * SECOND))
     saga = started(Plan.of(step("a", retry=THRICE), step("b", retry=late), step("c", retry=THRICE)), A, B, C)
     for name in (A, B, C):
         saga.fail(name)

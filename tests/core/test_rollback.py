@@ -15,7 +15,7 @@ from saga_fn.core.events import (
     StepSkipped,
     StepSucceeded,
 )
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.leftovers import LeftOver, LeftOverKind, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
@@ -160,7 +160,7 @@ def test_a_rollback_with_nothing_left_to_undo_ends_at_once() -> None:
 
 
 def test_the_draw_takes_its_share_of_the_delay_of_a_compensation() -> None:
-    jittered = RetrySchedule(attempts=2, base=1000, jitter=0.5)
+    jittered = RetrySchedule(attempts=2, base=Micros(1000), jitter=0.5)
     saga = started(Plan.of(step("a", undo_retry=jittered), step("b", "a")), A)
     saga.succeed(A, B)
     saga.fail(B)
@@ -198,7 +198,7 @@ def test_a_late_or_foreign_result_of_a_compensation_is_refused() -> None:
 
 
 def test_even_the_shortest_wait_of_a_compensation_is_a_wait() -> None:
-    saga = started(Plan.of(step("a", undo_retry=RetrySchedule(attempts=2, base=1)), step("b", "a")), A)
+    saga = started(Plan.of(step("a", undo_retry=RetrySchedule(attempts=2, base=Micros(1))), step("b", "a")), A)
     saga.succeed(A, B)
     saga.fail(B)
     assert saga.fail_undo(A).actions == ()

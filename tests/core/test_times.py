@@ -6,7 +6,7 @@ import pytest
 
 from saga_fn.core.effects import Refusal, Release
 from saga_fn.core.events import EventReceived, HandedBack, RetryRequested, Started, StepSkipped, Ticked, Until
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import Attempts, Goal, Parked, ParkReason, Sleeping
@@ -16,7 +16,7 @@ from tests.core.given import AGAIN, MINUTE, SECOND, THREE, A, B, Saga, bound, sl
 
 
 def test_a_sleep_is_over_when_its_time_has_come_and_not_before() -> None:
-    saga = started(Plan.of(sleep("a", limit=SECOND), step("b", "a")))
+    saga = started(Plan.of(sleep("a", limit=Micros(SECOND)), step("b", "a")))
     assert saga.of(A, Sleeping).wake == SECOND
     assert (saga.row.due, saga.row.waits) == (SECOND, WaitReason.TIMER)
     saga.wait(SECOND - 1)
@@ -42,7 +42,7 @@ def test_a_step_is_not_bound_by_a_moment() -> None:
 
 
 def test_nothing_ends_a_sleep_but_the_clock() -> None:
-    saga = started(Plan.of(sleep("a", limit=SECOND), wait("b")))
+    saga = started(Plan.of(sleep("a", limit=Micros(SECOND)), wait("b")))
     saga.wait(SECOND)
     saga.receive("paid")
     assert saga.kinds() == {"a": "Sleeping", "b": "Succeeded"}
@@ -57,7 +57,7 @@ def test_nothing_ends_a_sleep_but_the_clock() -> None:
 
 def test_a_delayed_saga_begins_nothing_before_its_time() -> None:
     saga = Saga(THREE)
-    moved = saga.tell(Started(saga.moment, THREE.id, bound(A), delay=SECOND))
+    moved = saga.tell(Started(saga.moment, THREE.id, bound(A), delay=Micros(SECOND)))
     assert (moved.needs, moved.actions, moved.writes) == ((), (), (Release(Moment(SECOND)),))
     assert (saga.status, saga.row.waits) == (SagaStatus.SUSPENDED, WaitReason.TIMER)
     assert saga.refusal(StepSkipped(saga.moment, A)) is Refusal.NOT_WAITING
@@ -69,12 +69,12 @@ def test_a_delayed_saga_begins_nothing_before_its_time() -> None:
 
 def test_a_delay_that_is_none_is_none() -> None:
     saga = Saga(THREE)
-    saga.tell(Started(Moment(5), THREE.id, delay=-3))
+    saga.tell(Started(Moment(5), THREE.id, delay=Micros(-3)))
     assert saga.state.begins_at == 0
 
 
 def test_a_saga_that_is_late_turns_back_and_awaits_what_runs() -> None:
-    plan = Plan.of(step("a"), step("b", "a"), deadline=SECOND)
+    plan = Plan.of(step("a"), step("b", "a"), deadline=Micros(SECOND))
     saga = started(plan, A)
     assert saga.row.due is not None
     saga.wait(SECOND)
@@ -87,7 +87,9 @@ def test_a_saga_that_is_late_turns_back_and_awaits_what_runs() -> None:
 
 
 def test_a_saga_that_compensates_nothing_halts_when_it_is_late() -> None:
-    plan = Plan.of(step("a"), sleep("b", "a", limit=MINUTE), deadline=SECOND, compensate_on_failure=False)
+    plan = Plan.of(
+        step("a"), sleep("b", "a", limit=Micros(MINUTE)), deadline=Micros(SECOND), compensate_on_failure=False
+    )
     saga = started(plan, A)
     saga.succeed(A)
     assert saga.row.due == SECOND
@@ -100,7 +102,7 @@ def test_a_saga_that_compensates_nothing_halts_when_it_is_late() -> None:
 
 
 def test_an_aborted_saga_that_is_taken_up_when_its_deadline_has_come_goes_on_without_it() -> None:
-    saga = started(Plan.of(step("a"), deadline=SECOND), A)
+    saga = started(Plan.of(step("a"), deadline=Micros(SECOND)), A)
     saga.abort()
     saga.wait(SECOND)
     saga.tell(RetryRequested(saga.moment))
@@ -108,7 +110,7 @@ def test_an_aborted_saga_that_is_taken_up_when_its_deadline_has_come_goes_on_wit
 
 
 def test_a_deadline_that_is_not_over_holds_for_a_person_too() -> None:
-    plan = Plan.of(step("a"), deadline=MINUTE, compensate_on_failure=False)
+    plan = Plan.of(step("a"), deadline=Micros(MINUTE), compensate_on_failure=False)
     saga = started(plan, A)
     saga.fail(A)
     assert saga.status is SagaStatus.FAILED

@@ -41,7 +41,7 @@ from saga_fn.core.events import (
     Until,
     WaitDefaulted,
 )
-from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.state import ParkReason, SagaState
@@ -70,8 +70,8 @@ def garbage(plan: Plan) -> Iterator[Event]:
     for at in MOMENTS:
         for inputs in ((), everything, everything[::-1], declined, moments, lists):
             yield Started(at, plan.id, inputs)
-            yield Started(at, plan.id, inputs, -1)
-            yield Started(at, plan.id, inputs, SECOND)
+            yield Started(at, plan.id, inputs, Micros(-1))
+            yield Started(at, plan.id, inputs, Micros(SECOND))
             yield Started(at, PlanId(""), inputs)
             yield Ticked(at, inputs)
             for takeover in (False, True):
@@ -94,7 +94,7 @@ def garbage(plan: Plan) -> Iterator[Event]:
         yield MarkedCompensated(Moment(0), name)
         for attempt in ATTEMPTS:
             yield CompensationWaits(Moment(0), name, attempt, ("paid",))
-            yield CompensationWaits(Moment(0), name, attempt, (), -1, Digest(b"about"))
+            yield CompensationWaits(Moment(0), name, attempt, (), Micros(-1), Digest(b"about"))
             yield StepSucceeded(Moment(0), name, attempt, everything)
             yield CompensationSucceeded(Moment(0), name, attempt)
             for kind in FailureKind:
@@ -238,7 +238,7 @@ def refused_moved_on() -> tuple[Saga, Event]:
 
 
 def refused_not_over() -> tuple[Saga, Event]:
-    return started(Plan.of(wait("a", limit=SECOND, default=True))), WaitDefaulted(Moment(0), A)
+    return started(Plan.of(wait("a", limit=Micros(SECOND), default=True))), WaitDefaulted(Moment(0), A)
 
 
 REFUSED = {

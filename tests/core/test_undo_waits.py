@@ -6,7 +6,7 @@ import pytest
 
 from saga_fn.core.effects import Refusal, Rejection, Release, RunCompensation
 from saga_fn.core.events import CompensationWaits, RetryRequested, SagaParked
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Micros, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason, Undoing, UndoRetrying, UndoWaiting
@@ -59,13 +59,13 @@ def test_a_compensation_keeps_what_it_was_called_with_when_it_is_tried_again() -
 
 def test_a_wait_of_a_compensation_that_is_over_is_a_failed_attempt() -> None:
     saga = undoing()
-    saga.undo_waits(A, limit=MINUTE)
+    saga.undo_waits(A, limit=Micros(MINUTE))
     assert saga.row.due == MINUTE
     saga.wait(MINUTE)
     assert saga.resume().timed_out == A
     assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {"a": "undo failed"})
     again = undoing(retried=True)
-    again.undo_waits(A, limit=MINUTE)
+    again.undo_waits(A, limit=Micros(MINUTE))
     again.wait(MINUTE - 1)
     again.resume()
     assert again.kinds()[A] == "UndoWaiting", "not a microsecond early"

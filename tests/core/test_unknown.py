@@ -17,7 +17,7 @@ from saga_fn.core.events import (
     SagaParked,
     StepSkipped,
 )
-from saga_fn.core.ids import Digest, Moment
+from saga_fn.core.ids import Digest, Micros, Moment
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
@@ -70,7 +70,7 @@ def test_a_probe_asks_before_anything_else_is_done(how: str) -> None:
 
 
 def test_the_draw_takes_its_share_of_the_time_until_it_is_asked_again() -> None:
-    jittered = RetrySchedule(attempts=2, base=1000, jitter=0.5)
+    jittered = RetrySchedule(attempts=2, base=Micros(1000), jitter=0.5)
     saga = started(Plan.of(step("a", on_unknown=OnUnknown.PROBE, probe_retry=jittered)), A)
     saga.fail(A, FailureKind.UNKNOWN)
     saga.tell(ProbeFailed(saga.moment, A, 1, jitter_draw=0.5))
@@ -171,7 +171,7 @@ def test_an_answer_that_cannot_be_used_is_for_a_person(kind: FailureKind, why: s
 
 
 def test_a_probe_has_a_budget_of_its_own() -> None:
-    budget = RetrySchedule(attempts=9, base=SECOND, within=2 * SECOND)
+    budget = RetrySchedule(attempts=9, base=Micros(SECOND), within=Micros(2 * SECOND))
     saga = lost(Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PROBE, probe_retry=budget)))
     saga.wait(SECOND)
     saga.fail_probe(B)
@@ -356,7 +356,7 @@ def test_what_may_have_run_and_cannot_be_undone_as_that_is_listed() -> None:
 
 
 def test_the_budget_for_what_may_have_run_is_over_in_time_too() -> None:
-    within = RetrySchedule(attempts=99, base=SECOND, within=3 * SECOND)
+    within = RetrySchedule(attempts=99, base=Micros(SECOND), within=Micros(3 * SECOND))
     saga = started(Plan.of(step("a", unknown_retry=within)), A)
     saga.wait(50 * SECOND)  # however long the first attempt took: doubt has only begun
     saga.fail(A, FailureKind.UNKNOWN)
@@ -371,7 +371,9 @@ def test_the_budget_for_what_may_have_run_is_over_in_time_too() -> None:
 
 
 def test_in_doubt_an_error_is_repeated_by_either_budget() -> None:
-    saga = started(Plan.of(step("a", retry=THRICE, unknown_retry=RetrySchedule(attempts=4, base=2 * SECOND))), A)
+    saga = started(
+        Plan.of(step("a", retry=THRICE, unknown_retry=RetrySchedule(attempts=4, base=Micros(2 * SECOND)))), A
+    )
     saga.fail(A, FailureKind.UNKNOWN)
     waits = [saga.of(A, Retrying).wake]
     for _ in range(3):
@@ -425,7 +427,7 @@ def test_what_is_refused_without_a_doubt_leaves_nothing() -> None:
 @pytest.mark.parametrize("after, wake", [(0, None), (7, 7), (-5, None), (1 << 70, LONGEST_DELAY)])
 def test_a_step_says_when_it_is_to_be_tried_again(after: int, wake: int | None) -> None:
     saga = started(Plan.of(step("a", retry=THRICE)), A)
-    saga.fail(A, after=after)
+    saga.fail(A, after=Micros(after))
     if wake is None:
         assert saga.of(A, Running).attempts.attempt == 2
     else:
@@ -436,23 +438,23 @@ def test_a_step_says_when_it_is_to_be_tried_again(after: int, wake: int | None) 
 def test_asking_to_be_tried_again_later_counts() -> None:
     saga = started(Plan.of(step("a", retry=THRICE, unknown_retry=THRICE)), A)
     for _ in range(2):
-        saga.fail(A, after=0)
-    saga.fail(A, after=0)
+        saga.fail(A, after=Micros(0))
+    saga.fail(A, after=Micros(0))
     assert saga.status is SagaStatus.COMPENSATED
 
 
 def test_asking_to_be_tried_again_later_is_kept_within_the_budget_in_time() -> None:
-    saga = started(Plan.of(step("a", retry=RetrySchedule(attempts=3, within=SECOND), unknown_retry=THRICE)), A)
-    saga.fail(A, after=SECOND + 1)
+    saga = started(Plan.of(step("a", retry=RetrySchedule(attempts=3, within=Micros(SECOND)), unknown_retry=THRICE)), A)
+    saga.fail(A, after=Micros(SECOND + 1))
     assert saga.status is SagaStatus.COMPENSATED
 
 
 def test_what_has_no_policy_is_tried_again_later_by_the_budget_for_what_may_have_run() -> None:
     saga = started(Plan.of(step("a", unknown_retry=THRICE, own_retry=False)), A)
     for attempt in (2, 3):
-        saga.fail(A, after=0)
+        saga.fail(A, after=Micros(0))
         assert saga.of(A, Running).attempts.attempt == attempt
-    saga.fail(A, after=0)
+    saga.fail(A, after=Micros(0))
     assert saga.status is SagaStatus.COMPENSATED
     saga = started(saga.plan, A)
     saga.fail(A)
@@ -460,34 +462,34 @@ def test_what_has_no_policy_is_tried_again_later_by_the_budget_for_what_may_have
 
 
 def test_a_compensation_says_when_it_is_to_be_tried_again() -> None:
-    saga = started(Plan.of(step("a", undo_retry=RetrySchedule(attempts=3, within=SECOND)), step("b", "a")), A)
+    saga = started(Plan.of(step("a", undo_retry=RetrySchedule(attempts=3, within=Micros(SECOND))), step("b", "a")), A)
     saga.succeed(A, B)
     saga.wait(SECOND)
     saga.fail(B)
-    saga.fail_undo(A, after=7)
+    saga.fail_undo(A, after=Micros(7))
     assert saga.of(A, UndoRetrying).wake == saga.moment + 7
     assert saga.of(A, UndoRetrying).attempts.failures == 1
     saga.wait(7)
     saga.tick()
-    saga.fail_undo(A, after=SECOND)  # later than the policy goes on
+    saga.fail_undo(A, after=Micros(SECOND))  # later than the policy goes on
     assert saga.leftovers == {A: "undo failed"}
 
 
 def test_a_probe_says_when_it_is_to_be_asked_again() -> None:
     saga = lost(PROBED)
-    saga.fail_probe(B, after=7)
+    saga.fail_probe(B, after=Micros(7))
     assert (saga.of(B, Unknown).wake, saga.of(B, Unknown).failures) == (saga.moment + 7, 1)
     saga.wait(7)
     saga.tick()
-    saga.fail_probe(B, after=0)
-    saga.fail_probe(B, after=0)  # the third and last
+    saga.fail_probe(B, after=Micros(0))
+    saga.fail_probe(B, after=Micros(0))  # the third and last
     assert saga.of(B, Parked).why is ParkReason.OUTCOME_UNKNOWN
 
 
 def test_what_may_have_run_says_when_it_is_to_be_repeated() -> None:
     saga = started(REPEATED, A)
     saga.succeed(A, B)
-    saga.fail(B, FailureKind.UNKNOWN, after=7)
+    saga.fail(B, FailureKind.UNKNOWN, after=Micros(7))
     assert saga.of(B, Retrying).wake == 7
 
 

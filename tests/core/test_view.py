@@ -7,7 +7,7 @@ import pytest
 
 from saga_fn.core.explore.shapes import BEFORE, LATER, NOW, SAME, TOO_LATE, cut_plan, cut_schedule, steps_of
 from saga_fn.core.explore.view import interchangeable, view_of
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
@@ -40,7 +40,7 @@ from saga_fn.core.state import (
 from tests.core.given import DIAMOND, SECOND, THREE, THRICE, A, B, C, D, sleep, step, wait
 
 PAIR = Plan.of(step("a"), step("b"))
-NINE = RetrySchedule(attempts=9, base=5 * SECOND, multiplier=2.0, cap=60 * SECOND, jitter=0.5)
+NINE = RetrySchedule(attempts=9, base=Micros(5 * SECOND), multiplier=2.0, cap=Micros(60 * SECOND), jitter=0.5)
 AT = Moment(10)
 PAIR_OF_ITEMS = (StepId("a[0]"), StepId("a[1]"))
 
@@ -62,31 +62,35 @@ def view(*steps: StepState) -> tuple[StepState, ...]:
         pytest.param(RetrySchedule(), RetrySchedule(), id="no retry"),
         pytest.param(RetrySchedule(attempts=2), RetrySchedule(attempts=2), id="at once"),
         pytest.param(RetrySchedule(attempts=4), RetrySchedule(attempts=3), id="attempts in the middle are one"),
-        pytest.param(NINE, RetrySchedule(attempts=3, base=LATER), id="any wait is a wait"),
+        pytest.param(NINE, RetrySchedule(attempts=3, base=Micros(LATER)), id="any wait is a wait"),
         pytest.param(
-            RetrySchedule(attempts=3, base=SECOND, cap=0), RetrySchedule(attempts=3), id="a cap of nothing is at once"
+            RetrySchedule(attempts=3, base=Micros(SECOND), cap=Micros(0)),
+            RetrySchedule(attempts=3),
+            id="a cap of nothing is at once",
         ),
         pytest.param(
             RetrySchedule(attempts=5),
-            RetrySchedule(attempts=3, base=LATER, jitter=1.0),
+            RetrySchedule(attempts=3, base=Micros(LATER), jitter=1.0),
             id="at once at first, then never",
         ),
         pytest.param(
-            RetrySchedule(attempts=3, base=2, jitter=0.5), RetrySchedule(attempts=3, base=LATER), id="never below one"
+            RetrySchedule(attempts=3, base=Micros(2), jitter=0.5),
+            RetrySchedule(attempts=3, base=Micros(LATER)),
+            id="never below one",
         ),
         pytest.param(
-            RetrySchedule(attempts=3, base=1, jitter=0.5),
-            RetrySchedule(attempts=3, base=LATER, jitter=1.0),
+            RetrySchedule(attempts=3, base=Micros(1), jitter=0.5),
+            RetrySchedule(attempts=3, base=Micros(LATER), jitter=1.0),
             id="jitter may take all of it",
         ),
         pytest.param(
-            RetrySchedule(attempts=3, base=SECOND, multiplier=0.5),
-            RetrySchedule(attempts=3, base=LATER, jitter=1.0),
+            RetrySchedule(attempts=3, base=Micros(SECOND), multiplier=0.5),
+            RetrySchedule(attempts=3, base=Micros(LATER), jitter=1.0),
             id="it may shrink to nothing",
         ),
         pytest.param(
-            RetrySchedule(attempts=3, base=SECOND, jitter=1.0),
-            RetrySchedule(attempts=3, base=LATER, jitter=1.0),
+            RetrySchedule(attempts=3, base=Micros(SECOND), jitter=1.0),
+            RetrySchedule(attempts=3, base=Micros(LATER), jitter=1.0),
             id="jitter of all of it",
         ),
     ],
@@ -97,14 +101,14 @@ def test_a_policy_is_cut_to_what_can_lead_elsewhere(real: RetrySchedule, cut: Re
 
 def test_a_plan_is_cut_in_its_policies_alone() -> None:
     plan = Plan.of(step("a", retry=NINE), step("b", "a", undo_retry=NINE), compensate_on_failure=False)
-    cut = RetrySchedule(attempts=3, base=LATER)
+    cut = RetrySchedule(attempts=3, base=Micros(LATER))
     assert cut_plan(Plan.of(step("a"), cancel_siblings=True)).data.cancel_siblings
     assert cut_plan(plan) == Plan.of(step("a", retry=cut), step("b", "a", undo_retry=cut), compensate_on_failure=False)
     assert cut_plan(Plan.of(step("a", probe_retry=NINE))) == Plan.of(step("a", probe_retry=cut))
 
 
 def test_a_budget_in_time_lasts_until_every_later_moment_but_the_last() -> None:
-    within = cut_schedule(RetrySchedule(attempts=3, within=SECOND)).within
+    within = cut_schedule(RetrySchedule(attempts=3, within=Micros(SECOND))).within
     assert (within, within + 1) == (LATER - BEFORE, TOO_LATE - BEFORE)
 
 
@@ -174,7 +178,7 @@ BACK = (
     UndoParked(A, 5, TRIED, ROW),
     UndoFailed(A, 5, TRIED),
 )
-BUDGET = RetrySchedule(attempts=3, within=SECOND)
+BUDGET = RetrySchedule(attempts=3, within=Micros(SECOND))
 
 
 @pytest.mark.parametrize("budgeted", [FORWARD, BACK], ids=["forward", "back"])
@@ -225,8 +229,10 @@ def test_each_item_of_a_fan_out_may_wait_for_an_event() -> None:
 
 
 def test_a_plan_is_cut_in_its_times_too() -> None:
-    plan = Plan.of(wait("a", limit=SECOND), sleep("b", limit=0), sleep("c"), deadline=SECOND)
-    assert cut_plan(plan) == Plan.of(wait("a", limit=LATER), sleep("b", limit=0), sleep("c"), deadline=LATER)
+    plan = Plan.of(wait("a", limit=Micros(SECOND)), sleep("b", limit=Micros(0)), sleep("c"), deadline=Micros(SECOND))
+    assert cut_plan(plan) == Plan.of(
+        wait("a", limit=Micros(LATER)), sleep("b", limit=Micros(0)), sleep("c"), deadline=Micros(LATER)
+    )
 
 
 @pytest.mark.parametrize(

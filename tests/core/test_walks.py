@@ -29,7 +29,7 @@ from saga_fn.core.events import (
 from saga_fn.core.explore import explore
 from saga_fn.core.explore.shapes import BEFORE, NOW, TOO_LATE, cut_schedule
 from saga_fn.core.facts import find
-from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.plan import Plan, PlannedStep, StepKind
 from saga_fn.core.retry import RetrySchedule
@@ -124,11 +124,11 @@ def test_cut_and_real_policies_agree(real: RetrySchedule, drawn: list[float], sp
     """Whatever a real policy answers, its cut has a run that answers the same: wait, at once, or no more."""
     cut = cut_schedule(real)
     for failures, jitter_draw in enumerate(drawn, start=1):
-        delay = real.delay_after(failures, jitter_draw=jitter_draw, spent=spent)
+        delay = real.delay_after(failures, jitter_draw=jitter_draw, spent=Micros(spent))
         # The cut's first, middle and last attempt stand for the real one's.
         stands_for = failures if failures < cut.attempts else (cut.attempts if delay is None else cut.attempts - 1)
         answers = {
-            answer(cut.delay_after(stands_for, jitter_draw=jitter_draw, spent=at - BEFORE))
+            answer(cut.delay_after(stands_for, jitter_draw=jitter_draw, spent=Micros(at - BEFORE)))
             for at, jitter_draw in itertools.product((NOW, TOO_LATE), (0.0, 0.75) if cut.jitter else (0.0,))
         }
         assert answer(delay) in answers

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from saga_fn.core import transition as deciding
 from saga_fn.core.effects import Release, RunCompensation
 from saga_fn.core.events import CompensationSucceeded, FailureKind, StepFailed
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
@@ -27,11 +27,14 @@ from saga_fn.core.transition import by_general_rules, transition
 from saga_fn.core.way_back import go_on_back, turn_back
 from tests.core.given import AT_ONCE, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, Saga, sequence, started, step
 
-TIMED = Plan.of(step("a", undo_retry=RetrySchedule(attempts=3, base=SECOND, within=SECOND)), step("b", "a", undo=False))
+TIMED = Plan.of(
+    step("a", undo_retry=RetrySchedule(attempts=3, base=Micros(SECOND), within=Micros(SECOND))),
+    step("b", "a", undo=False),
+)
 HALTING = Plan.of(step("a"), step("b", "a"), compensate_on_failure=False)
 SETTLING = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PARK))
 WITH_A_PIVOT = Plan.of(step("a"), step("b", "a", undo=False, pivot=True))
-WITH_A_BUDGET = Plan.of(step("a"), step("b", "a", retry=RetrySchedule(within=SECOND)))
+WITH_A_BUDGET = Plan.of(step("a"), step("b", "a", retry=RetrySchedule(within=Micros(SECOND))))
 WAITING_UNDO = Plan.of(step("a", undo_waits=("paid",)), step("b", "a"))
 
 
@@ -85,7 +88,7 @@ def test_a_chain_goes_all_the_way_back_without_a_search(monkeypatch: pytest.Monk
 )
 @pytest.mark.parametrize("kind", FailureKind)
 @pytest.mark.parametrize("after", [None, 0, SECOND])
-def test_every_answer_is_what_the_general_rules_answer(plan: Plan, kind: FailureKind, after: int | None) -> None:
+def test_every_answer_is_what_the_general_rules_answer(plan: Plan, kind: FailureKind, after: Micros | None) -> None:
     state: SagaState | None = at_b(plan).state
     for number in range(1, 4):
         event = StepFailed(Moment(number * 2 * SECOND), B, number, kind, after=after)

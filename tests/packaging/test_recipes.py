@@ -18,7 +18,7 @@ from saga_fn import SagaAdmin, StepOptions, StepRef, saga, step
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.events import Event, OperatorVerb, name_of
 from saga_fn.core.explore.offers import events_for
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.projection import Projection
 from saga_fn.core.state import SagaState
@@ -65,7 +65,7 @@ def test_every_event_has_a_number_of_its_own_and_the_next_one_is_free() -> None:
 
 def test_the_exploration_offers_every_event() -> None:
     plan = Plan.of(
-        PlannedStep(StepId("wait"), kind=StepKind.EVENT, waits_for=("approval",), limit=1),
+        PlannedStep(StepId("wait"), kind=StepKind.EVENT, waits_for=("approval",), limit=Micros(1)),
         PlannedStep(
             StepId("charge"),
             after=(StepId("wait"),),

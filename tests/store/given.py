@@ -9,7 +9,7 @@ import attrs
 from returns.result import Success
 
 from saga_fn.core.events import Binding, Bound, Event, FailureKind, Resumed, Started, StepFailed, StepSucceeded
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, StepId
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.projection import project
 from saga_fn.core.retry import RetrySchedule
@@ -26,8 +26,8 @@ HOUR = 3_600_000_000
 
 A, B = StepId("a"), StepId("b")
 PLAN = Plan.of(
-    PlannedStep(A, retry=RetrySchedule(attempts=3, base=HOUR)),
-    PlannedStep(B, (A,), RetrySchedule(attempts=3, base=HOUR)),
+    PlannedStep(A, retry=RetrySchedule(attempts=3, base=Micros(HOUR))),
+    PlannedStep(B, (A,), RetrySchedule(attempts=3, base=Micros(HOUR))),
 )
 OWNER, OTHER = UUID(int=1), UUID(int=2)
 SHOP = [("shop", 1)]

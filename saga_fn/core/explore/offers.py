@@ -43,7 +43,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.explore.shapes import LATER, MOST_ITEMS, NOW, SAME, TOO_LATE, steps_of
 from saga_fn.core.explore.timers import SOON, firing
-from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import ParkReason, SagaState
@@ -98,19 +98,19 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
                 for at, jitter_draw in _failings(planned.retry, planned.unknown_retry):
                     yield StepFailed(at, step, attempt, kind, jitter_draw)
             for kind in (FailureKind.ERROR, FailureKind.UNKNOWN):  # the others are not tried again
-                for after in (0, LATER):
+                for after in (Micros(0), Micros(LATER)):
                     yield StepFailed(NOW, step, attempt, kind, after=after)
             for kind in (FailureKind.ERROR, FailureKind.UNREADABLE):  # the others count as errors
                 for at, jitter_draw in _failings(planned.undo_retry):
                     yield CompensationFailed(at, step, attempt, kind, jitter_draw)
-            yield CompensationFailed(NOW, step, attempt, after=LATER)
+            yield CompensationFailed(NOW, step, attempt, after=Micros(LATER))
             if planned.on_unknown is OnUnknown.PROBE:
                 for done in (True, False):
                     yield ProbeAnswered(NOW, step, attempt, done)
                 for kind in (FailureKind.ERROR, FailureKind.OUTPUT_LOST, FailureKind.UNREADABLE):  # as above
                     for at, jitter_draw in _failings(planned.probe_retry):
                         yield ProbeFailed(at, step, attempt, kind, jitter_draw)
-                yield ProbeFailed(NOW, step, attempt, after=LATER)
+                yield ProbeFailed(NOW, step, attempt, after=Micros(LATER))
 
 
 def _failings(*policies: RetrySchedule) -> Iterator[tuple[Moment, float]]:
@@ -130,7 +130,7 @@ def _events_of_waits(plan: Plan) -> Iterator[Event]:
         for name in plan.step(step).undo_waits_for:
             yield CompensationWaits(NOW, step, 1, ("no such event",))
             yield CompensationWaits(NOW, step, 1, (name,))
-            yield CompensationWaits(NOW, step, 1, (name,), LATER)
+            yield CompensationWaits(NOW, step, 1, (name,), Micros(LATER))
     yield EventReceived(NOW, "no such event")
     for name in sorted(plan.events):
         yield EventReceived(NOW, name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from saga_fn.core.ids import Digest, Moment, StepId, item_of
+from saga_fn.core.ids import Digest, Micros, Moment, StepId, item_of
 from saga_fn.core.plan import Plan
 from saga_fn.core.retry import MOST_AT_ONCE, RetrySchedule
 
@@ -40,8 +40,8 @@ def cut_plan(plan: Plan) -> Plan:
     return Plan.from_data(_replace(plan.data, steps=tuple(cut), deadline=_cut_limit(plan.data.deadline)))
 
 
-def _cut_limit(limit: int | None) -> int | None:
-    return LATER if limit else limit
+def _cut_limit(limit: Micros | None) -> Micros | None:
+    return Micros(LATER) if limit else limit
 
 
 def cut_schedule(retry: RetrySchedule) -> RetrySchedule:
@@ -57,9 +57,9 @@ def cut_schedule(retry: RetrySchedule) -> RetrySchedule:
     )
     return RetrySchedule(
         attempts=min(retry.attempts, 3),
-        base=LATER if waits else 0,
+        base=Micros(LATER if waits else 0),
         jitter=1.0 if shrinks else 0.0,
-        within=LATER - BEFORE if retry.within else 0,
+        within=Micros(LATER - BEFORE if retry.within else 0),
     )
 
 

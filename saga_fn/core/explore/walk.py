@@ -15,7 +15,7 @@ from saga_fn.core.explore.offers import OPERATOR_VERBS, events_for, variants
 from saga_fn.core.explore.shapes import LATER, NOW, cut_plan, steps_of
 from saga_fn.core.explore.view import interchangeable, view_of
 from saga_fn.core.facts import due
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Micros, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.leftovers import LeftOverKind, left_over
 from saga_fn.core.plan import Plan
@@ -101,7 +101,7 @@ class _Walk:
         """Who leads to each state: by what happens of itself, and by anything but an abort."""
 
     def run(self) -> None:
-        for delay in (0, LATER):
+        for delay in (Micros(0), Micros(LATER)):
             for event, moved in variants(self.first, None, Started(NOW, self.first.id, delay=delay)):
                 self._arrive(None, None, event, moved)
         place = 0

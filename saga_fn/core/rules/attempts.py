@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import Attempts, Doubt, Probing, Running, Unknown
@@ -46,18 +46,20 @@ def cut_short(step: Running, until: Moment = _PAST) -> Unknown:
 
 
 def delay(
-    fold: Fold, retry: RetrySchedule, tried: Attempts | Probing, jitter_draw: float = 0.0, wish: int | None = None
-) -> int | None:
+    fold: Fold, retry: RetrySchedule, tried: Attempts | Probing, jitter_draw: float = 0.0, wish: Micros | None = None
+) -> Micros | None:
     """How long to wait after this failure; None if there is to be no further attempt."""
     spent = fold.at - tried.first_attempt_at if tried.first_attempt_at else 0
-    return retry.delay_after(tried.failures, jitter_draw=jitter_draw, spent=spent, wish=wish)
+    return retry.delay_after(tried.failures, jitter_draw=jitter_draw, spent=Micros(spent), wish=wish)
 
 
 def delay_in_doubt(
-    fold: Fold, retry: RetrySchedule, attempts: Attempts, jitter_draw: float = 0.0, wish: int | None = None
-) -> int | None:
+    fold: Fold, retry: RetrySchedule, attempts: Attempts, jitter_draw: float = 0.0, wish: Micros | None = None
+) -> Micros | None:
     """The same by the budget for what may have run."""
-    return retry.delay_after(attempts.doubts, jitter_draw=jitter_draw, spent=fold.at - attempts.doubted, wish=wish)
+    return retry.delay_after(
+        attempts.doubts, jitter_draw=jitter_draw, spent=Micros(fold.at - attempts.doubted), wish=wish
+    )
 
 
 def begun(fold: Fold, attempts: Attempts, retry: RetrySchedule) -> Attempts:

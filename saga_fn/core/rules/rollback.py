@@ -6,7 +6,7 @@ from saga_fn.core.effects import Rejection
 from saga_fn.core.events import CompensationFailed, CompensationSucceeded, FailureKind
 from saga_fn.core.facts import held, to_ask, to_probe, undoable
 from saga_fn.core.fan_out import ConcurrencySlots
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.leftovers import verdict
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.attempts import begun, cut_short, delay, failed, next_attempt
@@ -116,7 +116,7 @@ def compensation_failed(fold: Fold, event: CompensationFailed) -> Rejection | No
 
 
 def after_failed_undo(
-    fold: Fold, step: Undoing | UndoWaiting, jitter_draw: float = 0.0, wish: int | None = None
+    fold: Fold, step: Undoing | UndoWaiting, jitter_draw: float = 0.0, wish: Micros | None = None
 ) -> StepState:
     """The state of the step once its compensation has failed, or has waited in vain."""
     planned = fold.plan.step(step.step)

@@ -14,6 +14,7 @@ from returns.result import Result
 
 from saga_fn.codec import AnyType
 from saga_fn.core.events import FailureKind
+from saga_fn.core.ids import Micros
 from saga_fn.definition.steps.clients import Arrival, arrival, causes, may_be_named
 from saga_fn.definition.steps.kept_errors import check_kept, check_typed, is_plain, kept_of, named_so
 from saga_fn.definition.steps.raising import OutcomeUnknown, RetryLater
@@ -99,11 +100,11 @@ class ErrorPolicy:
         """The business error in an exception that is judged REFUSED: that itself, or what it wraps."""
         return next((each for each, kind in self._read(error) if kind is FailureKind.BUSINESS_ERROR), error)
 
-    def delay_of(self, error: BaseException) -> int | None:
+    def delay_of(self, error: BaseException) -> Micros | None:
         """How many microseconds it asks to wait, at least, if it is judged ERROR; None if it does not say."""
         telling = (error,) if _is_alone(error) else [each for each, _ in self._read(error)]
         asked = [each.after for each in telling if isinstance(each, RetryLater)]
-        return max(asked) // _MICROSECOND if asked else None
+        return Micros(max(asked) // _MICROSECOND) if asked else None
 
     def _read(self, error: BaseException) -> Iterator[tuple[BaseException, FailureKind]]:
         """The exceptions that say something, with what they say."""

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias, final, get_args
 import attrs
 
 from saga_fn.arguments import is_number, is_whole, micros_of
+from saga_fn.core.ids import Micros
 from saga_fn.core.retry import LONGEST_DELAY, RetrySchedule
 from saga_fn.errors import SagaDefinitionError, shown
 
@@ -99,9 +100,7 @@ class FixedRetry:
         Raises:
             SagaDefinitionError: The policy has no limit.
         """
-        return RetrySchedule(
-            attempts=_bounded(self), base=self.delay // _MICROSECOND, within=_microseconds(self.within)
-        )
+        return RetrySchedule(attempts=_bounded(self), base=_microseconds(self.delay), within=_microseconds(self.within))
 
 
 @final
@@ -146,9 +145,9 @@ class ExponentialRetry:
         """
         return RetrySchedule(
             attempts=_bounded(self),
-            base=self.base_delay // _MICROSECOND,
+            base=_microseconds(self.base_delay),
             multiplier=float(self.multiplier),
-            cap=LONGEST_DELAY if self.max_delay is None else self.max_delay // _MICROSECOND,
+            cap=LONGEST_DELAY if self.max_delay is None else _microseconds(self.max_delay),
             jitter=float(self.jitter),
             within=_microseconds(self.within),
         )
@@ -158,8 +157,8 @@ RetryPolicy: TypeAlias = NoRetry | FixedRetry | ExponentialRetry
 """The closed set of policies; the core knows them all as one schedule."""
 
 
-def _microseconds(budget: timedelta | None) -> int:
-    return 0 if budget is None else budget // _MICROSECOND
+def _microseconds(budget: timedelta | None) -> Micros:
+    return Micros(0 if budget is None else budget // _MICROSECOND)
 
 
 def check_policy(name: str, value: object) -> None:

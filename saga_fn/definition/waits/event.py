@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from saga_fn.arguments import micros_of
 from saga_fn.codec import PayloadType
+from saga_fn.core.ids import Micros
 from saga_fn.definition.tracing import current_builder
 from saga_fn.definition.values.annotations import payload_type
 from saga_fn.definition.values.refs import AnyRef, AnyRefs, StepRef
@@ -256,7 +257,7 @@ class WaitFor:
     correlation_id: str | None = attrs.field(default=None, kw_only=True)
     """The thing that the event is about: only an event that was sent with the same is taken. Default: None."""
 
-    def limit(self) -> int | None:
+    def limit(self) -> Micros | None:
         """Give the timeout in microseconds.
 
         Returns:

@@ -11,6 +11,7 @@ import attrs
 
 from saga_fn.arguments import micros_of
 from saga_fn.codec import AnyType, PayloadType
+from saga_fn.core.ids import Micros
 from saga_fn.core.plan import StepKind
 from saga_fn.definition.values.annotations import payload_type
 from saga_fn.definition.values.input_context import InputContext
@@ -32,7 +33,7 @@ class WaitParts:
     step_id: object
     output_type: AnyType
     names: tuple[str, ...] = ()
-    limit: int | None = None
+    limit: Micros | None = None
     default: bytes | None = None
     compute: Callable[..., object] | None = None
     """The function that computes the wait's correlation, or the moment that it lasts until."""

@@ -10,6 +10,7 @@ from returns.result import Success
 from saga_fn.arguments import check_key, check_size
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
+from saga_fn.core.ids import AT_ONCE, Micros
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
 from saga_fn.core.transition import transition
@@ -29,8 +30,8 @@ class StartRequest:
     aggregation_id: str | None = None
     idempotency_key: str | None = None
     trace_id: str | None = None
-    delay: int = 0
-    """How many microseconds later it is to begin."""
+    delay: Micros = AT_ONCE
+    """How much later it is to begin."""
 
 
 def first_row(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saga_fn.core.effects import Action, Transition, Write
 from saga_fn.core.events import Event, StepSucceeded, Ticked
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.ids import Digest, Micros, Moment, StepId
 from saga_fn.core.invariants import Edge
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.retry import RetrySchedule
@@ -33,7 +33,8 @@ TWICE_IN_DOUBT = Attempts(2, doubt=Doubt.MAY_HAVE_RUN)
 LATER = Moment(9)
 ASKED_ONCE = Attempts(1, doubt=Doubt.MAY_HAVE_RUN, digest=Digest(b"x"), probes=1)
 ASKED = Plan.of(
-    step("a"), step("b", "a", on_unknown=OnUnknown.PROBE, probe_retry=RetrySchedule(attempts=3, base=1, within=9))
+    step("a"),
+    step("b", "a", on_unknown=OnUnknown.PROBE, probe_retry=RetrySchedule(attempts=3, base=Micros(1), within=Micros(9))),
 )
 UNDONE_IN_DOUBT = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.UNDO))
 HELD = Attempts(1, may_run_until=LATER)
@@ -43,8 +44,10 @@ def state(*steps: StepState, goal: Goal = Goal.FORWARD, rev: int = 3, events: tu
     return SagaState(rev, Moment(0), goal, steps, events, plan=TWO.id)
 
 
-EVENTFUL = Plan.of(wait("a", limit=9), wait("b", names=("sent",), limit=9, default=True), deadline=20)
-SLEEPY = Plan.of(sleep("a", limit=9), step("b", "a"))
+EVENTFUL = Plan.of(
+    wait("a", limit=Micros(9)), wait("b", names=("sent",), limit=Micros(9), default=True), deadline=Micros(20)
+)
+SLEEPY = Plan.of(sleep("a", limit=Micros(9)), step("b", "a"))
 WAITS = Waiting(A, Moment(9))
 
 

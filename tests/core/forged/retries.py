@@ -16,7 +16,7 @@ from saga_fn.core.events import (
     RetryRequested,
     StepFailed,
 )
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
 from saga_fn.core.invariants.retries import (
@@ -71,11 +71,11 @@ UNDO_RETRIED = Plan.of(step("a", undo_retry=THRICE), step("b", "a"))
 BEGUN, SPENT = (Attempts(1, 1, first_attempt_at=Moment(first_attempt_at)) for first_attempt_at in (-1, -9))
 DOUBTED = Attempts(1, 1, Doubt.MAY_HAVE_RUN, doubts=1, doubted=Moment(-1))
 DOUBTED_THRICE, DOUBTED_LONG_AGO = replace(DOUBTED, doubts=3), replace(DOUBTED, doubted=Moment(-21))
-WITHIN = RetrySchedule(attempts=3, base=9, within=29)
+WITHIN = RetrySchedule(attempts=3, base=Micros(9), within=Micros(29))
 REPEATED = Plan.of(step("a", unknown_retry=WITHIN), step("b", "a"))
 WITHOUT_A_POLICY = Plan.of(step("a", unknown_retry=WITHIN, own_retry=False), step("b", "a"))
 LEFT_TO_A_PERSON = Plan.of(step("a", unknown_retry=WITHIN, on_unknown=OnUnknown.PARK), step("b", "a"))
-BUDGETED = Plan.of(step("a", retry=RetrySchedule(attempts=3, within=5)), step("b", "a"))
+BUDGETED = Plan.of(step("a", retry=RetrySchedule(attempts=3, within=Micros(5))), step("b", "a"))
 
 UNDO_PARKS = Plan.of(step("a", undo_parks=True), step("b", "a"))
 UNFIT = Parked(A, ONCE, ParkReason.PLAN_CHANGED)
@@ -149,9 +149,9 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
                 # It serves what is not in doubt only if that asks for it, and has no policy.
                 (FailureKind.ERROR, None, Attempts(1, 1, doubts=1), REPEATED),
                 (FailureKind.ERROR, None, Attempts(1, 1, doubts=1), WITHOUT_A_POLICY),
-                (FailureKind.ERROR, 9, Attempts(1, 1, doubts=1), REPEATED),
-                (FailureKind.ERROR, 9, Attempts(1, 1, doubts=3), WITHOUT_A_POLICY),
-                (FailureKind.OUTPUT_LOST, 9, Attempts(1, 1), RETRIED),
+                (FailureKind.ERROR, Micros(9), Attempts(1, 1, doubts=1), REPEATED),
+                (FailureKind.ERROR, Micros(9), Attempts(1, 1, doubts=3), WITHOUT_A_POLICY),
+                (FailureKind.OUTPUT_LOST, Micros(9), Attempts(1, 1), RETRIED),
             )
         ),
         edge(RAN, StepFailed(Moment(0), A, 1), state(Retrying(A, BEGUN, LATER), rev=4), BUDGETED),
@@ -234,8 +234,8 @@ HONEST_EDGES: list[Edge] = [
             (FailureKind.UNKNOWN, None, DOUBTED, REPEATED),
             (FailureKind.UNKNOWN, None, replace(DOUBTED, doubted=Moment(-20)), REPEATED),
             (FailureKind.ERROR, None, DOUBTED, REPEATED),
-            (FailureKind.ERROR, 9, Attempts(1, 1, doubts=1), WITHOUT_A_POLICY),
-            (FailureKind.ERROR, 9, Attempts(1, 1), RETRIED),
+            (FailureKind.ERROR, Micros(9), Attempts(1, 1, doubts=1), WITHOUT_A_POLICY),
+            (FailureKind.ERROR, Micros(9), Attempts(1, 1), RETRIED),
         )
     ),
     # What may have run does not wait for its next attempt to be undone.
