@@ -31,7 +31,7 @@ _MOST_PASSED_OVER: Final = 200
 
 @attrs.frozen
 class Taken:
-    """What was claimed in one shard, at one go."""
+    """The sagas that were claimed in one shard, at one go."""
 
     shard: int
     claimed: int

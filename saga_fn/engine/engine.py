@@ -112,7 +112,7 @@ class SagaEngine:
     def begin_life(self) -> None:
         """Begin with nothing held, in whatever event loop comes next: what an earlier one left behind is left to its leases.
 
-        What is made here belongs to one event loop. Each life is an owner of its own.
+        All that is made here belongs to one event loop. Each life is an owner of its own.
         """
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
@@ -131,7 +131,7 @@ class SagaEngine:
         )
         """Sagas that may be what kills their processes."""
         self.taken: Taken = Taken(self.options.lease.total_seconds())
-        """What was taken from this process, and what it still runs of that."""
+        """The sagas that were taken from this process, and their executions that still run here."""
         self._hurry = asyncio.Event()
         self.starting: int = 0
         """Sagas on their way into the store as this process's own: each takes a slot."""
@@ -282,7 +282,7 @@ class SagaEngine:
         return interpreter
 
     async def _first_events(self, claim: ClaimedSaga, saga: OwnedSaga, state: SagaState) -> list[Incoming] | None:
-        """What a claim feeds to the core: that it was resumed, and if its plan is another one now, that too.
+        """The events of a claim: that the saga was resumed, and if its plan is another one now, that too.
 
         None if the saga was handed back instead: its state fits the plan of another process, or may do so.
         """

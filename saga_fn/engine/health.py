@@ -23,7 +23,7 @@ OVERDUE: Final = timedelta(minutes=1)
 
 
 async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_only: bool) -> Health:
-    """What `SagaOrchestrator.health` says of a process that can reach its store, or should be able to."""
+    """The answer of `SagaOrchestrator.health` for a process that can reach its store, or should be able to."""
     problems: list[str] = []
     work: DueWork | None = None
     notices: list[Noticed] = []
@@ -85,7 +85,7 @@ def _needs_to_work() -> list[Right]:
 
 
 _TO_SAY_SO: Final = frozenset(Right("saga_process", privilege) for privilege in ("INSERT", "UPDATE", "DELETE"))
-"""What a worker needs to say what it works on, and for nothing else."""
+"""The right that a worker needs to say what it works on, and for nothing else."""
 
 
 def _lacks(kind: RoleKind, missing: Iterable[Right]) -> str:
@@ -106,7 +106,7 @@ def _of_a_worker(lacking: frozenset[Right]) -> str | None:
 
 
 def _of_others(lacking: frozenset[Right], *, read_only: bool) -> str | None:
-    """Of a process that works on nothing; which kind it is of only its calls will tell."""
+    """The problems of a process that works on nothing; only its calls will tell its kind."""
     kinds = (RoleKind.VIEWER,) if read_only else (RoleKind.STARTER, RoleKind.SENDER, RoleKind.OPERATOR)
     missing = {kind: [right for right in needs(kind) if right in lacking] for kind in kinds}
     if not lacking or not all(missing.values()):
@@ -123,7 +123,7 @@ def _of_others(lacking: frozenset[Right], *, read_only: bool) -> str | None:
 
 
 def not_entered(fact: str, *, in_flight: int) -> Health:
-    """What is said of a process that has no connection, because it was not entered or was left."""
+    """The health of a process that has no connection, because it was not entered or was left."""
     return Health(
         ok=False,
         database=False,

@@ -24,7 +24,7 @@ if hasattr(os, "register_at_fork"):
 
 @final
 class Home:
-    """The process, the thread and the event loop that an orchestrator is used in. What belongs to another is out of reach."""
+    """The process, the thread and the event loop that an orchestrator is used in. Objects of another are out of reach."""
 
     __slots__ = ("_forks", "_loop", "_thread")
 

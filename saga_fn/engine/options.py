@@ -1,4 +1,4 @@
-"""What a service can set about the engine."""
+"""The options of the engine that a service can set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saga_fn.errors import SagaError, shown
 from saga_fn.store.protocol import KEY_WAIT
 
 LogErrors: TypeAlias = Literal["type", "traceback"]
-"""What the log tells of a step's exception: its type, or its traceback, and so its message, too."""
+"""The part of a step's exception that the log tells: its type, or its traceback, and so its message, too."""
 MEBIBYTE: Final = 1024 * 1024
 _LEAST_TIME_LIMIT: Final = 5.0
 
@@ -53,7 +53,7 @@ class EngineOptions:
     stop_timeout: timedelta = attrs.field(default=timedelta(seconds=20), validator=_positive)
     """How long a stopping process waits for running steps before it cuts them short and hands their sagas back.
 
-    That, and 5 seconds more at most, is how long a stop takes, also when the database does not answer. What could not be
+    That, and 5 seconds more at most, is how long a stop takes, also when the database does not answer. A saga that could not be
     handed back is left to its lease.
     """
     key_wait: timedelta = attrs.field(default=KEY_WAIT, validator=_not_below_zero)
@@ -61,7 +61,7 @@ class EngineOptions:
     max_payload_bytes: int = attrs.field(default=MEBIBYTE, validator=_not_negative)
     """The most bytes one input, output, event or initial data may take, encoded."""
     log_errors: LogErrors = attrs.field(default="type", validator=_log_errors)
-    """What the log tells of an exception of a step: its type, or its traceback, and so its message, too."""
+    """The part of a step's exception that the log tells: its type, or its traceback, and so its message, too."""
 
     @property
     def time_limit(self) -> float:

@@ -18,7 +18,7 @@ _MARK: Final = "__judges_its_own__"
 
 
 def public_error(error: RowRejectedError | StoreBusyError) -> SagaError:
-    """What a caller is told where a store says this, and nobody on the way could do anything about it."""
+    """The public error for an error of a store that no part on the way could mend."""
     if isinstance(error, StoreBusyError):
         return StoreUnavailableError(error.fact, hint="make the same call again")
     if error.is_of_a_value:
@@ -33,7 +33,7 @@ def public_error(error: RowRejectedError | StoreBusyError) -> SagaError:
 
 
 INTERNAL: Final = (RowRejectedError, StoreBusyError)
-"""What the library's own parts tell each other."""
+"""The errors that the library's own parts tell each other."""
 
 
 def judges_its_own(call: Callable[P, R]) -> Callable[P, R]:

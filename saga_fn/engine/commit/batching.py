@@ -1,6 +1,6 @@
 """Natural batching: what becomes ready while a statement is in flight leaves together in the next one.
 
-There is no timer. What is ready alone leaves alone, at the end of the present turn of the event loop.
+There is no timer. A write that is ready alone leaves alone, at the end of the present turn of the event loop.
 """
 
 from __future__ import annotations

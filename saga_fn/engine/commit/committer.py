@@ -123,7 +123,7 @@ class Committer:
         self._taken_at = float("-inf")
         """When (monotonic time) the store last took a commit."""
         self._aside: dict[UUID, tuple[float, StoreError]] = {}
-        """What is sent beside the lanes since when, by its saga, and why."""
+        """The writes that are sent beside the lanes, by saga: since when, and why."""
         self.trouble: StoreError | None = None
         """Why commits are not taken at the moment, if they are not."""
 
@@ -134,7 +134,7 @@ class Committer:
 
     @property
     def problem(self) -> str | None:
-        """What stands in the way of commits, in words."""
+        """The obstacle to commits, in words."""
         untold = (error for since, error in self._aside.values() if self._taken_at < since)  # it may be about all
         trouble = self.trouble or next(untold, None)
         if trouble is None:

@@ -1,4 +1,4 @@
-"""What steps were given before, by whatever build: whether an input that is computed again is still the same one.
+"""The inputs that steps were given before, by any build: whether an input that is computed again is still the same one.
 
 The state keeps a fingerprint of each input's bytes. A build with another optional field writes other bytes of the same value.
 So where the fingerprints differ, the earlier bytes are looked up in the journal, read by the types of now, and compared. A
@@ -29,9 +29,9 @@ class Earlier:
     """The payloads of a saga's journal."""
 
     inputs: Mapping[StepId, Sequence[bytes]]
-    """What each step was given, the latest last."""
+    """The inputs of each step, the latest last."""
     payloads: Sequence[bytes]
-    """What an input may be the same as."""
+    """The inputs that an input may be the same as."""
     names: Mapping[int, str]
     """The names of the events, by journal entry."""
 
@@ -68,7 +68,7 @@ class Earlier:
         return None
 
     def latest(self, step: StepId) -> bytes | None:
-        """What the step was given last."""
+        """The last input of the step."""
         return next(reversed(self.inputs.get(step, ())), None)
 
     def was(self, step: StepId, digest: Digest, kind: AnyType, now: tuple[bytes, object]) -> bool:

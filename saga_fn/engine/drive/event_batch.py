@@ -1,4 +1,4 @@
-"""What the next commit of a saga would write: the events that have come, folded through the core."""
+"""The next write of a saga: the events that have come, folded through the core."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class EventBatch:
     """The messages that were accepted, with their answers."""
     refused: tuple[tuple[Incoming, Rejection], ...] = ()
     raised: tuple[tuple[int, BaseException], ...] = ()
-    """What was raised, by the place of its entry, for the log."""
+    """The exceptions that were raised, by the place of their entries, for the log."""
     no_room: SagaState | None = None
     """As the saga was when it had no room for an event, which stays unread in the inbox."""
     _projection: Projection | None = None
@@ -97,7 +97,7 @@ class EventBatch:
         return any(type(action) is RunStep for action in self.actions)
 
     def answers(self) -> tuple[tuple[UUID, str], ...]:
-        """What to answer the messages that were folded."""
+        """The answers to the messages that were folded."""
         if not self.refused:
             return self.answered
         refused = [(item.message, no.refusal.value) for item, no in self.refused if item.message is not None]

@@ -51,12 +51,12 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     input_of: int | None = None
     """The journal entry whose payload the input is; `input` is None then."""
     raised: BaseException | None = None
-    """What was raised, for the log alone."""
+    """The exception that was raised, for the log alone."""
 
 
 @attrs.frozen
 class Clock:
-    """What an execution takes from outside: the store's time, a random number in [0, 1), and who cuts it short."""
+    """The parts of an execution from outside: the store's time, a random number in [0, 1), and who cuts it short."""
 
     now: Callable[[], Moment]
     jitter_draw: Callable[[], float]
@@ -194,7 +194,7 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
 
 
 def cut_by_others(action: RunStep | RunCompensation | RunProbe, clock: Clock) -> Incoming:
-    """What it means that other code of the process has cancelled an execution in the middle: it may have run."""
+    """The meaning of a cancellation by other code of the process, in the middle of an execution: it may have run."""
     kind = FailureKind.ERROR if isinstance(action, RunProbe) else FailureKind.UNKNOWN
     step_error = StepError("CancelledError", "its task was cancelled by code outside of this library", action.step)
     return _failed(clock, action, kind, step_error)
@@ -245,7 +245,7 @@ async def _call(
         ending = None if isinstance(error, Exception) else program_end(error)
         if ending is not None:
             raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
-        # Whoever cancels this task means the execution; a step may raise CancelledError by itself.
+        # A caller that cancels this task means the execution; a step may raise CancelledError by itself.
         if isinstance(error, asyncio.CancelledError) and _is_cancelled(task or asyncio.current_task()):
             raise
         return _out_of_time(timeout, error) if expired else _Raised(error, FailureKind.ERROR)
@@ -262,7 +262,7 @@ def _is_cancelled(task: asyncio.Task[object] | None) -> bool:
 
 
 def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:
-    """What was cut short by its timeout, and raised that then, or returned that failure."""
+    """The failure of an execution that was cut short by its timeout, and raised that then, or returned that failure."""
     shown = f"did not return within {timeout:g} s"
     if not isinstance(made_of_it, TimeoutError | asyncio.CancelledError):
         shown += f", then failed with {name_of_type(made_of_it)}"
@@ -272,7 +272,7 @@ def _out_of_time(timeout: float | None, made_of_it: object) -> _Raised:
 
 
 def _raised(clock: Clock, action: RunStep, raised: _Raised, policy: ErrorPolicy) -> Incoming:
-    """What an exception means is what the step's options say of it; that it was cut short says what it is by itself."""
+    """The step's options say what an exception means; that it was cut short says what it is by itself."""
     kind = raised.kind
     after = None
     if kind is FailureKind.ERROR:

@@ -45,11 +45,11 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     payload: str | None = None
     """Base64 of the payload's bytes."""
     name: str = ""
-    """Of an event, if it has one; then what it is about, in hexadecimal digits, and when it is void."""
+    """For an event, if it has one; then its correlation, in hexadecimal digits, and when it is void."""
     correlation: str = ""
     expires: Moment | None = None
     not_begun: bool = False
-    """Of a verb: whether a step that has not begun is meant too, the revision that the operator saw, who asked, and why."""
+    """For a verb: whether a step that has not begun is meant too, the revision that the operator saw, who asked, and why."""
     expect: int | None = None
     actor: str | None = None
     reason: str | None = None
@@ -167,7 +167,7 @@ def event_message(message_id: UUID, event: EventReceived, payload: bytes | None)
 
 
 def payload_in(body: bytes) -> object:
-    """What a message brings, as plain JSON; `Unreadable` where it cannot be read."""
+    """The payload of a message, as plain JSON; `Unreadable` where it cannot be read."""
     try:
         payload = msgspec.json.decode(body, type=_Body).payload
         return None if payload is None else msgspec.json.decode(base64.b64decode(payload))

@@ -1,4 +1,4 @@
-"""What a worker says of a saga that its definition does not fit."""
+"""The words of a worker about a saga that its definition does not fit."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ _LONG_AGO = Moment(0)
 class BoundInput(msgspec.Struct, frozen=True, gc=False):  # no value of a user's leads back to it
     """A step's input, ready to run: the value and its bytes, and the journal entry whose payload it is, if it is one.
 
-    Whoever runs the step may change the value in place. Then only the bytes say what it was.
+    The code of the step may change the value in place. Then only the bytes say what it was.
     """
 
     value: object
@@ -108,9 +108,9 @@ class OwnedSaga:
     """Payloads of outside events, by journal entry."""
     inputs: dict[StepId, BoundInput] = attrs.field(factory=dict)
     lists: dict[StepId, BoundList] = attrs.field(factory=dict)
-    """What the steps that have fanned out are done for."""
+    """The lists that steps have fanned out over."""
     earlier: Earlier | None = None
-    """What steps were given before, once the journal was read for it."""
+    """The inputs that steps were given before, once the journal was read for them."""
     differing: dict[StepId, bool] = attrs.field(factory=dict)
     """The steps whose input has just been found to be another than before, and whether that one is known."""
     wants_journal: bool = False
@@ -120,7 +120,7 @@ class OwnedSaga:
 
     @property
     def identity(self) -> SagaIdentity:
-        """What a fact says of it."""
+        """The saga, as facts name it."""
         return SagaIdentity(self.id, self.registered.name, self.registered.version, self.trace_id)
 
     def begun(self, at: Moment, *, deadline: float) -> None:
@@ -142,7 +142,7 @@ class OwnedSaga:
             self.ended_as = projection
 
     def binding(self, step: StepId) -> CompiledStep:
-        """What it takes to run the step, or the item."""
+        """The code and the types of the step, or of the item."""
         steps = self.registered.definition.steps
         return steps[step] if step in steps else steps[owner_of(step)]
 
@@ -187,7 +187,7 @@ class OwnedSaga:
         return bindings, step_errors
 
     def bind(self, state: SagaState, step: StepId) -> tuple[Binding, StepError | None]:
-        """Compute the step's input in the light of `state`. Whatever user code raises makes it unbindable."""
+        """Compute the step's input in the light of `state`. User code that raises makes it unbindable."""
         try:
             binding = self.binding(step)
             if binding.kind is not StepKind.STEP:
@@ -345,7 +345,7 @@ class OwnedSaga:
 
     @property
     def initial_data(self) -> object:
-        """What the saga was started with; decoded anew each time if whoever is given it can change it in place."""
+        """The initial data of the saga; decoded anew each time if its user can change it in place."""
         value = self._initial_data
         if value is None:
             kind = self.registered.definition.initial_type
@@ -355,7 +355,7 @@ class OwnedSaga:
         return value
 
     def output(self, step: StepId, at: OutputAt) -> object:
-        """What a step that is done gave, of a fan-out a list, of one not taken None.
+        """The output of a step that is done: for a fan-out a list, for one not taken None.
 
         It is decoded anew each time if it can be changed in place.
         """
@@ -373,7 +373,7 @@ class OwnedSaga:
         return value
 
     def output_of(self, step: StepId, seq: int) -> bytes:
-        """What a step that is done gave, as it is stored. A wait gave an event's payload, a sleep gave nothing."""
+        """The output of a step that is done, as it is stored. A wait gave an event's payload, a sleep gave nothing."""
         recorded = self.results.get(step)
         payload = self.events.get(seq) if recorded is None else recorded.payload
         return payload or b"null"
@@ -387,7 +387,7 @@ def _unchanged(binding: CompiledStep, given: BoundInput) -> BoundInput:
 
 @final
 class _Known:
-    """What inputs are computed from: a saga as it stands at a state, which may not be written yet."""
+    """The values that inputs are computed from: a saga as it stands at a state, which may not be written yet."""
 
     __slots__ = ("_saga", "_state")
 

@@ -1,4 +1,4 @@
-"""What has just become durable of a saga, as facts."""
+"""Facts about the progress of a saga that has just become durable."""
 
 from __future__ import annotations
 

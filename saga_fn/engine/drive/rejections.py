@@ -1,4 +1,4 @@
-"""What is remembered beside a saga's journal, outside its fold: what was refused, came too late, or could not be read.
+"""Records beside a saga's journal, outside its fold: events that were refused, came too late, or could not be read.
 
 A note that the store does not take is logged and let go: nothing waits for it.
 """
@@ -28,7 +28,7 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import InboxMessage
 
 _MOST_NOTED: Final = 20
-"""Of messages that are read at once no more are noted one by one."""
+"""The most messages, read at once, that are noted one by one."""
 
 
 async def record_refused(
@@ -59,7 +59,7 @@ async def record_late(store: Store, observers: Observers, saga: OwnedSaga, late:
 async def readable(
     store: Store, observers: Observers, saga: OwnedSaga, messages: Sequence[InboxMessage], at: Moment
 ) -> list[Incoming]:
-    """What the messages bring, without those that cannot be read, or that nothing of this saga could: they are answered."""
+    """The events of the messages. Those that cannot be read, or that nothing of this saga could, are answered and left out."""
     found: list[Incoming] = []
     flaws: list[Flaw] = []
     for message in messages:

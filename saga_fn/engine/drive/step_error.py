@@ -37,7 +37,7 @@ class Behind(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class StepError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What went wrong, as the journal keeps it."""
+    """An error, as the journal keeps it."""
 
     type: str
     message: str = ""
@@ -45,7 +45,7 @@ class StepError(msgspec.Struct, frozen=True, omit_defaults=True):
     error: msgspec.Raw = _NOTHING
     """The business error itself, as JSON, where its type can be stored."""
     behind: tuple[Behind, ...] = ()
-    """What the exception comes from, nearest first; of many the first."""
+    """The exceptions that it comes from, nearest first; the first ones if they are many."""
     altered: bool = False
     """It is a business error that could not be stored whole: there is no more of it than type and message."""
 
@@ -96,7 +96,7 @@ def _message(error: object, longest: int) -> str:
 
 
 def _behind(error: BaseException) -> tuple[Behind, ...]:
-    """What it comes from, depth first; a group within a group is passed over for what is in it."""
+    """The exceptions that it comes from, depth first; a group within a group is passed over for what is in it."""
     found: list[Behind] = []
     seen = {id(error)}
     left = _next_behind(error)
@@ -142,7 +142,7 @@ def step_error_in(payload: bytes | None) -> StepError | None:
 
 
 def program_end(error: BaseException) -> KeyboardInterrupt | SystemExit | None:
-    """What ends the program, if the exception is that, or a group with it in it."""
+    """The exception that ends the program, if it is one, or a group with one in it."""
     if isinstance(error, BaseExceptionGroup):
         leaves = cast("BaseExceptionGroup[BaseException]", error).exceptions
         return next((end for end in map(program_end, leaves) if end is not None), None)

@@ -1,4 +1,4 @@
-"""What waits need of the engine: what they are about, the moment they last until, and what is said when one is over."""
+"""The engine's part in waits: what they are about, the moment they last until, and what is said when one is over."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def bind_wait(binding: CompiledStep, known: KnownValues) -> Binding:
 
 
 def timeout_error(plan: Plan, step: StepId) -> StepError:
-    """What is told of a wait whose time ran out; with an empty name, of the saga's own deadline."""
+    """The error of a wait whose time ran out; with an empty name, of the saga's own deadline."""
     if not step:
         return StepError("SagaDeadlineError", f"the saga's deadline of {in_words(plan.data.deadline or 0)} was over")
     planned = plan.step(step)

@@ -1,1 +1,1 @@
-"""What a process holds: leases, slots, suspects, and who waits for an end."""
+"""The holdings of a process: leases, slots, suspects, and who waits for an end."""

@@ -10,7 +10,7 @@ def rooms(
 ) -> tuple[list[tuple[str, int]], dict[tuple[str, int], int]]:
     """The definitions that there is room for, and how many sagas of each whose name has a limit.
 
-    `limits` and `running` are by name: all versions of it share the room. What cannot be shared evenly goes to other
+    `limits` and `running` are by name: all versions of it share the room. Slots that cannot be shared evenly go to other
     versions with each `turn`, so that none of them is passed over for ever.
 
     >>> rooms([("a", 1), ("b", 1), ("b", 2)], {"b": 3}, {"b": 2}, turn=0)

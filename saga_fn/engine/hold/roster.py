@@ -1,4 +1,4 @@
-"""What the processes know of each other: who works on which definitions, and what therefore nobody works on.
+"""The processes' knowledge of each other: which works on which definitions, and which definitions none works on.
 
 Each process says it once a beat. A saga whose name and version no process has said for three beats is unowned, and named
 by a warning and by `health`. A worker whose plan does not fit a saga hands it back for as long as another one may have a
@@ -65,7 +65,7 @@ LEFT_BEHIND: float = 5.0
 
 
 async def look_around(store: Store) -> list[Noticed]:
-    """What a person should look at."""
+    """The findings for a person."""
     lately = seen_within()
     return await store.processes.notices(seen_within=lately, left_behind=min(lately, timedelta(seconds=LEFT_BEHIND)))
 
@@ -88,7 +88,7 @@ class _Misfit:
 
 @final
 class Roster:
-    """What this process says of itself, and has learned of the others."""
+    """The news of this process about itself, and those it has of the others."""
 
     def __init__(self, store: Store, registry: Registry, owner: UUID, observers: Observers) -> None:
         self._store = store
@@ -98,7 +98,7 @@ class Roster:
         self._next_beat = 0.0
         self._said: frozenset[Definition] | None = None
         self._others: frozenset[Definition] = frozenset()
-        """What others work on, as of when it was last asked for."""
+        """The definitions that others work on, as of when they were last asked for."""
         self._asked = float("-inf")
         self._misfits: dict[UUID, _Misfit] = {}
         self._warned: frozenset[tuple[str, int]] = frozenset()

@@ -26,16 +26,16 @@ class _Cut:
     rev: int
     """The saga's revision as this process has known it last."""
     steps: tuple[StepId, ...]
-    """What ran of it by then."""
+    """The executions that ran of it by then."""
     stopping: AbstractSet[asyncio.Task[None]]
-    """What has not ended yet; each leaves when it has."""
+    """The executions that have not ended yet; each leaves when it has."""
     forget: float
     """Monotonic time."""
 
 
 @final
 class Taken:
-    """What was taken from this process in the last seconds, `patience` of them."""
+    """The sagas that were taken from this process in the last seconds, `patience` of them."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
@@ -52,7 +52,7 @@ class Taken:
             self._cut[saga_id] = _Cut(state.rev, steps, stopping, now + self._patience)
 
     async def stopped(self, saga_id: UUID, rev: int) -> tuple[StepId, ...]:
-        """What ran here of the saga until it was taken, by that which made it `rev`, if all of that is known to have ended.
+        """The steps that ran here of the saga until it was taken by what made it `rev`, if all are known to have ended.
 
         It waits a moment for what is still being cut short.
         """

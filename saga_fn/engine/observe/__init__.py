@@ -1,1 +1,1 @@
-"""What happens in this process, told to whoever wants to know: the log, metrics, traces, tests."""
+"""Facts of this process, told to observers: the log, metrics, traces, tests."""

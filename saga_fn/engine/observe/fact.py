@@ -1,4 +1,4 @@
-"""What every fact has: the line that the log says of it, if it says any."""
+"""The common part of facts: the line that the log says of it, if it says any."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class SagaIdentity(msgspec.Struct, frozen=True):
     """As its caller chose it."""
 
     def log_extra(self, step: StepId | None = None, attempt: int | None = None) -> dict[str, object]:
-        """The `extra` of a record about the saga. Whoever starts a saga chooses its trace id: it is cleaned."""
+        """The `extra` of a record about the saga. The caller chooses a saga's trace id: it is cleaned."""
         return {
             "saga_id": str(self.id),
             "saga_name": self.name,
@@ -44,7 +44,7 @@ class Line(msgspec.Struct, frozen=True):
     args: tuple[object, ...] = ()
     extra: dict[str, object] | None = None
     error: BaseException | None = None
-    """What follows the line as a traceback."""
+    """The exception that follows the line as a traceback."""
     logger: str = LOG
 
 
@@ -52,7 +52,7 @@ class FactBase(msgspec.Struct, frozen=True):
     """Something that has happened."""
 
     def line(self) -> Line | None:
-        """What the log says of it; None for what happens all the time."""
+        """The line of it in the log; None for what happens all the time."""
         return None
 
 

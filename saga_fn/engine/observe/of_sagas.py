@@ -1,6 +1,6 @@
 """Facts about one saga, from its start to its end, and what the log says of each.
 
-An attempt is one execution of a step, of its compensation or of its probe. What it led to is told when that is durable.
+An attempt is one execution of a step, of its compensation or of its probe. Its consequence is told when that is durable.
 """
 
 from __future__ import annotations
@@ -109,12 +109,12 @@ class AttemptFailed(_OfSaga, frozen=True):
     altered: bool
     """Whether it is a business error that could not be stored whole."""
     outlook: Outlook
-    """What comes next: another attempt, and when, or that there is none."""
+    """The outlook: another attempt, and when, or that there is none."""
     raised: BaseException | None
 
     @property
     def what(self) -> str:
-        """What failed, in words."""
+        """The name of what failed, in words."""
         match self.phase:
             case Phase.COMPENSATE:
                 return f"the compensation of {self.step}"

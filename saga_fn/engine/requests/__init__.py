@@ -1,1 +1,1 @@
-"""What callers, senders and operators ask for: starts, events, verbs, outcomes."""
+"""The requests of callers, senders and operators: starts, events, verbs, outcomes."""

@@ -1,7 +1,7 @@
 """Sending an event to a saga: stored first, matched second.
 
 The event is a message in the saga's inbox before anything else happens to it; its id follows from the `event_id` of whoever
-sends it, so that the inbox itself refuses a repetition. Whoever owns the saga reads it before it gives the saga up, starts
+sends it, so that the inbox itself refuses a repetition. The saga's owner reads it before it gives the saga up, starts
 a step of it or ends it. If nobody owns it, the sender reads the inbox in the owner's stead, if it knows the definition; if
 it dies before it has, the saga is due, and whoever claims it reads.
 """
@@ -73,7 +73,7 @@ class OutsideEvent:
     expires: Moment | None = None
 
     def received(self, at: Moment) -> EventReceived:
-        """What the core is told of it."""
+        """The event for the core."""
         correlation = Digest(b"") if self.correlation_id is None else fingerprint(self.correlation_id)
         return EventReceived(at, self.name, correlation, self.expires)
 
@@ -263,7 +263,7 @@ def unknown_event(saga: UUID | str, name: str, known: tuple[str, ...]) -> SagaSt
 
 
 def _unreadable_event(saga: UUID | str, name: str, flaw: PayloadError | None = None) -> PayloadError:
-    """What waits for the event in the saga expects another payload; `flaw` says more, where this process knows it."""
+    """A wait for the event in the saga expects another payload; `flaw` says more, where this process knows it."""
     return PayloadError(
         f"saga {saga} cannot read what event {shown(name)} brings{f': {flaw.fact}' if flaw is not None else ''}",
         hint="use the same Event, with the same type, where it is sent and where it is waited for",
@@ -280,7 +280,7 @@ async def _is_known(engine: SagaEngine, name: str) -> bool:
 
 
 def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
-    """What is sent to a key is for a saga of whatever version: one of them has to wait for it, and be able to read it."""
+    """Judge an event that is sent to a key, for a saga of any version: one of them has to wait for it, and be able to read it."""
     known = engine.registry.versions(name)
     waiting = [each.definition for each in known if event.name in each.definition.plan.events]
     if known and not waiting:

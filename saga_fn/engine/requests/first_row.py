@@ -23,7 +23,7 @@ from saga_fn.store.records import NewSaga
 
 @attrs.frozen
 class StartRequest:
-    """What a caller wants started."""
+    """A start that a caller asks for."""
 
     registered: Registered
     initial_data: object
@@ -37,7 +37,7 @@ class StartRequest:
 def first_row(
     engine: SagaEngine, request: StartRequest, *, owned: bool
 ) -> tuple[NewSaga, OwnedSaga | None, Transition]:
-    """What is to be inserted, and, if this process is to own the saga, the saga as it runs here.
+    """Make the row, and, if this process will own the saga, the saga as it runs here.
 
     Raises PayloadError for data and keys that cannot be stored.
     """

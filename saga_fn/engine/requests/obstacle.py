@@ -75,7 +75,7 @@ async def _means_the_same(
 
 
 def busy(request: StartRequest, reason: str, *, aborted: bool = False) -> StartBusyError:
-    """What the caller of a start is told that another transaction stands in the way of."""
+    """The error for the caller of a start that another transaction stands in the way of."""
     return StartBusyError(
         request.registered.name,
         reason=reason,

@@ -52,7 +52,7 @@ _LONGEST_CROWDED: Final = 1.0
 
 
 class _Fate(enum.Enum):
-    """What became of an insert."""
+    """The outcome of an insert."""
 
     CREATED = enum.auto()
     TAKEN = enum.auto()
@@ -129,7 +129,7 @@ class Starter:
     ) -> list[StartedSaga]:
         """Insert a saga for each, of which this process runs as many itself as it has slots; raises as `start` does.
 
-        What is refused by what is in the store already costs the others nothing: they are there when this raises.
+        A start that the store's contents refuse costs the others nothing: they are there when this raises.
         """
         engine = self._engine
         engine.require_open()
@@ -151,7 +151,7 @@ class Starter:
         return started
 
     async def _all_settled(self, pairs: Sequence[tuple[StartRequest, _Pending]]) -> list[StartedSaga]:
-        """What became of each. Those that something stands in the way of wait for it at the same time."""
+        """The outcome of each. Those with an obstacle wait for it at the same time."""
         hindered = {
             number: self._settled(request, pending)
             for number, (request, pending) in enumerate(pairs)
@@ -200,7 +200,7 @@ class Starter:
         """Insert a saga as soon as no other transaction holds its key; raises StartBusyError after `key_wait`.
 
         It looks again and again for a moment, and holds no connection between two looks: neither those with other keys nor
-        commits wait for it. Of all that wait for one key only the first looks, and the more keys there are, the less often.
+        commits wait for it. Only the first of all that wait for one key looks, and the more keys there are, the less often.
         """
         engine = self._engine
         give_up = time.monotonic() + engine.options.key_wait.total_seconds()
@@ -254,7 +254,7 @@ class Starter:
         return bool(self._awaited) and any(key in self._awaited for key in _keys(new))
 
     async def _hand_over(self, request: StartRequest) -> None:
-        """Give a saga that has just begun what was sent to its business key before. What goes wrong here a sweep mends."""
+        """Give a saga that has just begun what was sent to its business key before. A sweep mends it if this fails."""
         name, aggregation_id = request.registered.name, request.aggregation_id
         if aggregation_id is None or not request.registered.definition.plan.events:
             return
@@ -362,7 +362,7 @@ def _blame(pending: _Pending, error: StoreError) -> None:
 
 
 def _keys(new: NewSaga) -> list[object]:
-    """What another transaction could hold of it; without an idempotency key its id is nobody else's."""
+    """The keys that another transaction could hold; without an idempotency key no other one has its id."""
     return [new.id] if new.aggregation_id is None else [new.id, (new.name, new.aggregation_id)]
 
 

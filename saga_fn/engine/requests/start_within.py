@@ -31,7 +31,7 @@ async def start_within(
     """Insert these sagas in the connection's transaction, owned by nobody; gives them in the order of the requests.
 
     They wait `key_wait` at most for other transactions with the same keys. Raises StartBusyError then: PostgreSQL has
-    aborted the transaction. What another saga stands in the way of raises when the others were inserted.
+    aborted the transaction. A start with another saga in its way raises when the others were inserted.
     """
     check_transaction(connection)
     plans = {plan.id: plan for plan in (request.registered.definition.plan for request in requests)}
@@ -75,7 +75,7 @@ async def _insert(
 async def _result(
     engine: SagaEngine, start: _Start, created: Collection[UUID], connection: Connection
 ) -> StartedSaga | SagaError | None:
-    """What became of a start; None if what stood in its way has ended meanwhile."""
+    """The outcome of a start; None if the obstacle has ended meanwhile."""
     _, request, new = start
     if new.id in created:
         engine.uncommitted.add(new.id)
@@ -89,7 +89,7 @@ async def _result(
 
 
 def _batches(starts: Sequence[_Start], shards: int) -> Iterator[tuple[int, list[_Start]]]:
-    """What goes into one statement each: an id once, and keys in the one order in which every transaction inserts them.
+    """The rows of one statement each: an id once, and keys in the one order in which every transaction inserts them.
 
     It is the order of insert_sagas.sql. Two transactions with the same keys in opposite orders would wait for each other.
     """

@@ -57,7 +57,7 @@ class Standing:
 
 @attrs.frozen
 class Decided:
-    """What follows from some events for a saga as it stands. Nothing of it has happened yet."""
+    """The consequences of some events for a saga as it stands. None of them has happened yet."""
 
     at: Standing
     state: SagaState
@@ -102,7 +102,7 @@ async def change(
 
 
 def identity_of(row: SagaRecord) -> SagaIdentity:
-    """What a fact says of the saga."""
+    """The saga, as facts name it."""
     return SagaIdentity(row.id, row.name, row.version, row.trace_id)
 
 

@@ -1,1 +1,1 @@
-"""What is shown of sagas: snapshots, results, and the cause of a failure."""
+"""The views of sagas: snapshots, results, and the cause of a failure."""

@@ -56,7 +56,7 @@ class Seen:
 
 
 def timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: Seen) -> SagaResultTimeoutError:
-    """What is known of the saga without asking, for the time is over: of one that this process runs, or as it was read last."""
+    """The saga as it is known without asking, for the time is over: as this process runs it, or as it was read last."""
     held, row = engine.held.get(saga_id), seen.row
     parked = engine.ends.is_parked(saga_id) or (row is not None and row.is_parked)
     if held is not None:

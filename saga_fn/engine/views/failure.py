@@ -1,4 +1,4 @@
-"""What made a saga turn back: told by folding its journal again, for only the state machine knows when it turned."""
+"""The failure that made a saga turn back: told by folding its journal again, for only the state machine knows when it turned."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def step_error_of(event: Event, record: JournalRecord) -> StepError | None:
 async def failure_of(
     engine: SagaEngine, row: SagaRecord, journal: Sequence[JournalRecord]
 ) -> tuple[str | None, StepFailure | None]:
-    """What made the saga turn back, as text, and as what it was if it was a step that failed.
+    """The failure that made the saga turn back, as text, and as the step's failure if it was one.
 
-    Of one that goes forward: what failed last, and has not been done since. Of one that was turned back by a person, that
+    If it goes forward: the last failure that has not been mended since. If an operator rolled it back, that
     too; if nothing had failed, the failure of a compensation.
     """
     failure: FailureSoFar | None = None

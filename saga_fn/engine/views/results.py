@@ -106,7 +106,7 @@ class _Asking(Generic[R]):
             ) from error
 
     def none(self) -> R:
-        """What a saga without a result gives. Raises PayloadError where that is no result of whoever asks."""
+        """The result of a saga without one. Raises PayloadError where that is no result for the caller's type."""
         promised = cast("PayloadType[R]", _NOTHING) if self.asked.output is None else self.asked.output_type
         try:
             return promised.decode(b"null")

@@ -124,7 +124,7 @@ async def _failure_in(engine: SagaEngine, row: SagaRecord, journal: Sequence[Jou
 
 
 def steps_of(plan: Plan, state: SagaState) -> tuple[StepSnapshot, ...]:
-    """What has become of each step."""
+    """The status of each step."""
     return tuple(
         StepSnapshot(
             step_id=step.step_id,
@@ -231,7 +231,7 @@ def _gives(plan: Plan | None, step: StepState) -> bool:
 
 
 def waits_of(plan: Plan | None, state: SagaState) -> tuple[Wait, ...]:
-    """What its steps wait for; without the plan the names of events are missing."""
+    """The waits of its steps; without the plan the names of events are missing."""
     found: list[Wait] = []
     for step in state.steps:
         match step:
