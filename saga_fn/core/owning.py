@@ -7,7 +7,7 @@ from typing import Final, TypeAlias, assert_never
 
 import msgspec
 
-from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
+from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_matching import alarms
 from saga_fn.core.events import Event, HandedBack, is_verb
 from saga_fn.core.facts import find
@@ -51,6 +51,11 @@ def _stands(state: SagaState, action: Action) -> bool:
             return True
         case _:
             assert_never(action)
+
+
+def is_due(state: SagaState, release: Release) -> bool:
+    """Whether a saga that would be given up like that has something to do at once."""
+    return release.due is not None and release.due <= state.at
 
 
 def taken_back(at: Moment) -> HandedBack:

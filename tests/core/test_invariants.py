@@ -10,16 +10,25 @@ import pytest
 from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, EdgeLaw, StateLaw, ends, rows
 from saga_fn.core.invariants.ends import i11_an_end_is_at_rest, i12_failed_lists_what_is_left
-from saga_fn.core.invariants.rows import i1_a_scan_finds_it, i1_the_row_keeps_the_tables_rules
+from saga_fn.core.invariants.rows import (
+    i1_a_message_makes_it_due,
+    i1_a_scan_finds_it,
+    i1_the_row_keeps_the_tables_rules,
+)
 from saga_fn.core.leftovers import LeftOver, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, WaitReason, project
-from saga_fn.core.state import FailedForGood, Goal, Retrying, Running, SagaState, Succeeded, Unknown
+from saga_fn.core.state import FailedForGood, Goal, Retrying, Running, SagaState, Succeeded, Unknown, Waiting
 from tests.core import forged
 from tests.core.forged.given import DOUBTFUL, HELD, LATER, ONCE, RAN, TWO, parked, state
 from tests.core.given import A, B, sleep, started, wait
 
-OF_READINGS = {i1_a_scan_finds_it, i1_the_row_keeps_the_tables_rules, i12_failed_lists_what_is_left}
+OF_READINGS = {
+    i1_a_scan_finds_it,
+    i1_the_row_keeps_the_tables_rules,
+    i1_a_message_makes_it_due,
+    i12_failed_lists_what_is_left,
+}
 """These compare the state with what is read from it, which is forged below."""
 
 
@@ -97,6 +106,19 @@ def test_a_row_that_contradicts_its_status_is_caught(monkeypatch: pytest.MonkeyP
     assert not [each for each in (waiting, held_up, state(parked(A))) if keeps_the_rules(TWO, each)]
     monkeypatch.setattr(rows, "project", with_waits(WaitReason.PARKED))
     assert not [each for each in (RAN, ended, waiting, held_up) if keeps_the_rules(TWO, each)]
+
+
+def test_a_row_that_no_message_wakes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def deaf(plan: Plan, state: SagaState) -> Projection:
+        return msgspec.structs.replace(project(plan, state), wakes_on_message=False)
+
+    left_to_a_person = state(parked(A))
+    waits_for_an_event = state(Waiting(A))
+    beside_it = state(Waiting(A), parked(B))
+    every = [left_to_a_person, waits_for_an_event, beside_it, RAN, state(parked(A), Running(B, ONCE))]
+    assert [each for each in every if i1_a_message_makes_it_due(TWO, each)] == every
+    monkeypatch.setattr(rows, "project", deaf)
+    assert [each for each in every if i1_a_message_makes_it_due(TWO, each)] == [left_to_a_person]
 
 
 def test_an_end_that_could_still_start_something_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
+from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep
 from saga_fn.core.events import EventReceived, HandedBack, RetryRequested
 from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.owning import (
     entries_needed,
     fanned_out,
+    is_due,
     recorded_events,
     recorded_steps,
     room_for_items,
@@ -117,6 +118,11 @@ def test_an_owner_reads_the_initial_data_outputs_and_events() -> None:
     assert recorded_steps(state) == [(A, 2), (B, 3), (C, 4)]
     assert recorded_events(state) == [8, 9, 11, 15, 16]
     assert entries_needed(state) == [1, 2, 3, 4, 8, 9, 11, 15, 16]
+
+
+def test_a_saga_is_due_at_once_if_its_moment_has_come() -> None:
+    due = {at: is_due(saga(), Release(at)) for at in (None, Moment(NOW - 1), NOW, Moment(NOW + 1))}
+    assert due == {None: False, Moment(NOW - 1): True, NOW: True, Moment(NOW + 1): False}
 
 
 def test_a_verb_for_the_state_that_an_owner_left_is_one_for_the_state_after_that_is_taken_back() -> None:

@@ -50,7 +50,11 @@ from saga_fn.core.invariants.rollback import (
     i9_undone_means_its_compensation_returned,
     i10_no_way_forward_after_an_undo,
 )
-from saga_fn.core.invariants.rows import i1_a_scan_finds_it, i1_the_row_keeps_the_tables_rules
+from saga_fn.core.invariants.rows import (
+    i1_a_message_makes_it_due,
+    i1_a_scan_finds_it,
+    i1_the_row_keeps_the_tables_rules,
+)
 from saga_fn.core.invariants.unknown_outcome import (
     i9_a_doubt_is_settled_by_what_says_so,
     i9_a_person_is_asked_before_what_is_left_to_one_is_given_up,
@@ -77,6 +81,7 @@ __all__ = ["EDGE_LAWS", "STATE_LAWS", "Edge", "EdgeLaw", "StateLaw"]
 STATE_LAWS: Final[tuple[StateLaw, ...]] = (
     i1_a_scan_finds_it,
     i1_the_row_keeps_the_tables_rules,
+    i1_a_message_makes_it_due,
     i7_nothing_runs_before_what_it_follows,
     i7_items_belong_to_a_list,
     i8_nothing_runs_forward_beside_a_compensation,

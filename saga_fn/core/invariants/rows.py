@@ -45,3 +45,11 @@ def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
         is_due = row.due is not None
         return row.waits is not WaitReason.NOTHING and timed <= is_due <= may_be_timed
     return row.due is not None and row.waits is WaitReason.NOTHING
+
+
+def i1_a_message_makes_it_due(plan: Plan, state: SagaState) -> bool:
+    """A message makes an unowned saga due, unless a person alone can go on with it: else an event would lie unread."""
+    row = project(plan, state)
+    parked = any(isinstance(step, Parked | UndoParked) for step in state.steps)
+    expects = any(isinstance(step, Waiting | UndoWaiting) for step in state.steps)
+    return row.wakes_on_message or (row.status is SagaStatus.SUSPENDED and parked and not expects)

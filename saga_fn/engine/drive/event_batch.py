@@ -28,7 +28,7 @@ from saga_fn.core.events import (
 from saga_fn.core.facts import foresee
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.last_error import forgets_error
-from saga_fn.core.owning import still_wanted
+from saga_fn.core.owning import is_due, still_wanted
 from saga_fn.core.projection import Projection, project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
@@ -81,8 +81,7 @@ class EventBatch:
 
     def _is_due(self) -> bool:
         """Whether the saga would be given up with something to do: what comes from outside starts nothing by itself."""
-        due = None if self.release is None else self.release.due
-        return due is not None and due <= self.state.at and bool(self.entries)
+        return bool(self.entries) and self.release is not None and is_due(self.state, self.release)
 
     @property
     def projection(self) -> Projection:
