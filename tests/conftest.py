@@ -18,15 +18,21 @@ every saga in it must be what its journal folds to, unless the test is marked `r
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from saga_fn.embedded import EmbeddedPostgres
 from tests.support.consumer import consumer
-from tests.support.servers import GIVEN, NO_PG15, PG15, SETTINGS, Server, database
+from tests.support.servers import GIVEN, NO_PG15, PG15, Server, database, embedded
 
 __all__ = ["consumer"]
+
+
+def pytest_collection_finish() -> None:
+    """Look no more at thousands of tests and modules whenever garbage is collected: they stay."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -37,8 +43,8 @@ def server() -> Iterator[Server]:
         yield given
         asyncio.run(given.drop_all())
         return
-    with EmbeddedPostgres(settings=SETTINGS) as embedded:
-        yield Server(embedded.dsn)
+    with embedded() as own:
+        yield Server(own.dsn)
 
 
 @pytest.fixture(scope="session")
@@ -46,8 +52,8 @@ def pg15() -> Iterator[Server]:
     """The oldest PostgreSQL we support, from a Debian package."""
     if not PG15.exists():
         pytest.skip(f"no PostgreSQL 15 in {PG15}")
-    with EmbeddedPostgres(bin_dir=PG15, settings=SETTINGS) as embedded:
-        yield Server(embedded.dsn)
+    with embedded(bin_dir=PG15) as own:
+        yield Server(own.dsn)
 
 
 def _folds(request: pytest.FixtureRequest) -> bool:

@@ -34,7 +34,7 @@ from saga_fn.store.ids import new_uuid
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import InboxMessage
 from tests.support.observed import Observed
-from tests.support.servers import SETTINGS
+from tests.support.servers import embedded
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON
 from tests.support.wire import Wire, wired
@@ -53,7 +53,7 @@ async def wire(dsn: str) -> AsyncIterator[Wire]:
 @pytest.fixture
 def frozen() -> Iterator[EmbeddedPostgres]:
     """A server of the test's own, which it may freeze."""
-    with EmbeddedPostgres(settings=SETTINGS) as server:
+    with embedded() as server:
         try:
             yield server
         finally:

@@ -1,58 +1,81 @@
-"""Real processes, which are begun by a test, die by SIGKILL, and are not left behind."""
+"""Real processes, which are begun by a test, die by SIGKILL, and are not left behind.
+
+A server that has imported the library once forks them: to import it takes as much work as all that most of them do.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from importlib import import_module
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tests.support.until import SOON
 
 ROOT = Path(__file__).parents[2]
+PROGRAMS = ["tests.faults.waiter", "tests.faults.worker"]
+
+_forked = multiprocessing.get_context("forkserver")
+_forked.set_forkserver_preload(PROGRAMS)
+
+
+def _run(program: str, dsn: str, *point: str) -> None:
+    """As `python -m program dsn *point` would."""
+    asyncio.run(import_module(program).main(dsn, *point))
 
 
 class Processes:
     """Worker processes of one program, on one database."""
 
     def __init__(self, program: str, dsn: str) -> None:
-        self._command = [sys.executable, "-m", program, dsn]
-        self._begun: list[subprocess.Popen[bytes]] = []
+        self._given = (program, dsn)
+        self._begun: list[BaseProcess] = []
 
-    def begin(self, *point: str) -> subprocess.Popen[bytes]:
-        """Begin another, which may kill itself at a point: see `tests.faults.death`."""
-        process = subprocess.Popen([*self._command, *point], cwd=ROOT)
+    def begin(self, *point: str) -> int:
+        """Begin another, which may kill itself at a point (see `tests.faults.death`); gives its id."""
+        process = _forked.Process(target=_run, args=(*self._given, *point), daemon=True)
+        process.start()
         self._begun.append(process)
-        return process
+        assert process.pid is not None
+        return process.pid
+
+    def lives(self, pid: int) -> bool:
+        """Whether a process has not ended."""
+        return self._of(pid).exitcode is None
+
+    def _of(self, pid: int) -> BaseProcess:
+        return next(process for process in self._begun if process.pid == pid)
 
     @contextmanager
-    def killed(self) -> Generator[subprocess.Popen[bytes]]:
+    def killed(self) -> Generator[None]:
         """Begin one that is killed when the block ends, which waits for the moment."""
-        process = self.begin()
-        yield process
+        process = self._of(self.begin())
+        yield
         process.kill()
-        process.wait()
+        process.join()
 
     async def one_dies_at(self, point: str, where: str, many: int = 1) -> None:
         """Begin one that kills itself there, and wait until it has."""
         await self.died(self.begin(point, where, str(many)))
 
-    @staticmethod
-    async def died(process: subprocess.Popen[bytes]) -> None:
+    async def died(self, pid: int) -> None:
         """Return when the process has killed itself."""
-        assert await asyncio.to_thread(process.wait, SOON) == -signal.SIGKILL, "it got to that point"
+        process = self._of(pid)
+        await asyncio.to_thread(process.join, SOON)
+        assert process.exitcode == -signal.SIGKILL, "it got to that point"
 
     def stop(self) -> None:
         """End all of them, those that sleep as well."""
         for process in self._begun:
-            if process.poll() is None:
+            if process.exitcode is None and process.pid is not None:
                 os.kill(process.pid, signal.SIGCONT)
                 process.kill()
-            process.wait()
+            process.join()
 
 
 @contextmanager

@@ -81,17 +81,17 @@ async def test_a_paused_process_with_branches_running_of_which_one_has_committed
     first = stage.processes.begin()
     await stage.entered(run, "right", "other")
     await stage.recorded(run, "left")
-    os.kill(first.pid, signal.SIGSTOP)
+    os.kill(first, signal.SIGSTOP)
     stage.processes.begin()
     await stage.until("SELECT count(*) = 4 FROM ledger WHERE step IN ('right', 'other')")
     await stage.release()
     assert isinstance(await run.outcome(SOON), Completed)
     admin = SagaAdmin(stage.orchestrator)
     before = (await admin.get_saga(run.id)).step_history
-    os.kill(first.pid, signal.SIGCONT)
+    os.kill(first, signal.SIGCONT)
     # Both of the sleeper's branches do come to their ends, too late.
     ended = "SELECT count(*) = 2 FROM ledger WHERE pid = $1 AND phase = 'end' AND step IN ('right', 'other')"
-    await stage.until(ended, first.pid)
+    await stage.until(ended, first)
     await asyncio.sleep(0.5)  # time for it to do what it must not
     assert (await admin.get_saga(run.id)).step_history == before
     await stage.assert_recorded_once(run)

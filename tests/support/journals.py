@@ -10,21 +10,22 @@ _MOST_SAGAS = 300
 """As many of a test's sagas are folded again; the first, the last and some between."""
 
 
-async def disagreements(dsn: str) -> list[str]:
+async def disagreements(pool: asyncpg.Pool) -> list[str]:
     """A line for each saga in that database whose journal does not fold to its row."""
-    async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as pool:
-        schemas = await pool.fetch(
-            "SELECT table_schema, quote_ident(table_schema) FROM information_schema.tables"
-            " WHERE table_name = 'saga_journal'"
-        )
-        found: list[str] = []
-        for schema, quoted in schemas:
-            shards = await pool.fetchval(f"SELECT value::int FROM {quoted}.setting WHERE name = 'shards'")
-            ids = [row[0] for row in await pool.fetch(f"SELECT id FROM {quoted}.saga ORDER BY id")]
-            admin = SagaAdmin(SagaOrchestrator(pool, schema=schema, shards=shards))
-            for saga_id in ids[:: 1 + len(ids) // _MOST_SAGAS]:
-                found += [f"saga {saga_id}: {line}" for line in await admin.verify(saga_id)]
-        return found
+    schemas = await pool.fetch(
+        "SELECT nspname, quote_ident(nspname) FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace"
+        " WHERE relname = 'saga_journal' AND relkind IN ('r', 'p')"
+    )
+    found: list[str] = []
+    for schema, quoted in schemas:
+        ids = [row[0] for row in await pool.fetch(f"SELECT id FROM {quoted}.saga ORDER BY id")]
+        if not ids:
+            continue
+        shards = await pool.fetchval(f"SELECT value::int FROM {quoted}.setting WHERE name = 'shards'")
+        admin = SagaAdmin(SagaOrchestrator(pool, schema=schema, shards=shards))
+        for saga_id in ids[:: 1 + len(ids) // _MOST_SAGAS]:
+            found += [f"saga {saga_id}: {line}" for line in await admin.verify(saga_id)]
+    return found
 
 
 async def disagreements_in_memory(store: MemoryStore) -> list[str]:

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-from collections.abc import AsyncIterator
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from asyncpg.pool import PoolConnectionProxy
 
+from saga_fn.embedded import EmbeddedPostgres
 from tests.support.journals import disagreements
+
+PoolConnection: TypeAlias = "PoolConnectionProxy[asyncpg.Record]"
 
 PG15 = Path("/usr/lib/postgresql/15/bin")
 GIVEN = os.environ.get("SAGA_FN_TEST_DSN")
@@ -24,11 +32,35 @@ SETTINGS = {
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "300",
+    "max_wal_size": "128MB",  # its files may lie in memory
     "autovacuum": "off",  # plans are judged on tables that nobody has analysed; a test that wants statistics makes them
 }
 
+MEMORY = Path("/dev/shm")
+ROOM = 4 << 30
+"""Bytes that have to be free in memory for files to lie there; a server takes about a twentieth of it."""
+
 LEAK_PATIENCE = 20.0
 """Seconds that a closed connection may take to vanish on the server."""
+
+
+@contextmanager
+def embedded(bin_dir: Path | None = None) -> Generator[EmbeddedPostgres]:
+    """An embedded server with `SETTINGS`.
+
+    Its files lie in memory, if there is room: the time of these tests goes into making, emptying and removing files.
+    """
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
+    before, tempfile.tempdir = tempfile.tempdir, str(MEMORY) if roomy else tempfile.tempdir
+    server = EmbeddedPostgres(bin_dir=bin_dir, settings=SETTINGS)
+    try:
+        server.start()
+    finally:
+        tempfile.tempdir = before
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 class Server:
@@ -56,39 +88,25 @@ class Server:
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return name
 
-    async def give_back(self, name: str) -> list[str]:
-        """Empty a database, or drop it if a test changed more than rows; gives a line for each connection left open."""
-        leaks = await self._leaks(name)
-        if not leaks and self._untouched:
-            connection = await asyncpg.connect(self.dsn_of(name))
-            try:
-                if await _fingerprint(connection) == self._untouched:
-                    await connection.execute(f"TRUNCATE {', '.join(await _tables(connection))}")
-                    self._free.append(name)
-                    return []
-            finally:
-                await connection.close()
-        await self._execute(f"DROP DATABASE {name} WITH (FORCE)")
-        return leaks
+    async def give_back(self, name: str, *, folds: bool) -> list[str]:
+        """Empty a database, or drop it if a test changed more than rows; gives a line for all that is wrong.
 
-    async def _leaks(self, name: str) -> list[str]:
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            leaks: list[str] = []
-            deadline = asyncio.get_running_loop().time() + LEAK_PATIENCE
-            while asyncio.get_running_loop().time() < deadline:
-                rows = await connection.fetch(
-                    "SELECT application_name, state, query FROM pg_stat_activity"
-                    " WHERE datname = $1 AND backend_type = 'client backend'",
-                    name,
-                )
-                leaks = [f"{row['application_name']!r}, {row['state']}: {row['query']}" for row in rows]
-                if not leaks:
-                    break
-                await asyncio.sleep(0.02)
-            return leaks
-        finally:
-            await connection.close()
+        Wrong is a connection that was left open and, with `folds`, a saga that is not what its journal folds to. One
+        connection does all of this: making one takes longer than what it is asked for.
+        """
+        async with asyncpg.create_pool(self.dsn_of(name), min_size=1, max_size=1) as pool:
+            async with pool.acquire() as connection:
+                leaks = await _leaks(connection)
+            wrong = (await disagreements(pool) if folds else []) + [f"left open: {leak}" for leak in leaks]
+            async with pool.acquire() as connection:
+                reusable = not leaks and self._untouched == await _fingerprint(connection)
+                if reusable and (written := await _written(connection)):
+                    await connection.execute(f"TRUNCATE {', '.join(written)}")
+        if reusable:
+            self._free.append(name)
+        else:
+            await self._execute(f"DROP DATABASE {name} WITH (FORCE)")
+        return wrong
 
     async def drop_all(self) -> None:
         """Leave a server of the user's own as it was found."""
@@ -118,16 +136,34 @@ class Server:
             await connection.close()
 
 
-async def _tables(connection: asyncpg.Connection) -> list[str]:
-    """The tables whose rows a test may write; what a migration writes is part of the fingerprint."""
+async def _leaks(connection: PoolConnection) -> list[str]:
+    """A line for each other connection to the database; one that was closed vanishes a moment later."""
+    leaks: list[str] = []
+    deadline = asyncio.get_running_loop().time() + LEAK_PATIENCE
+    pause = 0.001
+    while asyncio.get_running_loop().time() < deadline:
+        rows = await connection.fetch(
+            "SELECT application_name, state, query FROM pg_stat_activity"
+            " WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+        )
+        leaks = [f"{row['application_name']!r}, {row['state']}: {row['query']}" for row in rows]
+        if not leaks:
+            break
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, 0.02)
+    return leaks
+
+
+async def _written(connection: PoolConnection) -> list[str]:
+    """The tables that hold rows, or have held some; what a migration writes is part of the fingerprint."""
     rows = await connection.fetch(
         "SELECT relname FROM pg_class WHERE relnamespace = 'saga_fn'::regnamespace AND relkind = 'r'"
-        " AND relname NOT IN ('migration', 'setting') ORDER BY relname"
+        " AND relname NOT IN ('migration', 'setting') AND pg_relation_size(oid) > 0 ORDER BY relname"
     )
     return [f"saga_fn.{row['relname']}" for row in rows]
 
 
-async def _fingerprint(connection: asyncpg.Connection) -> str:
+async def _fingerprint(connection: asyncpg.Connection | PoolConnection) -> str:
     """All that a database holds beside the rows of sagas: objects, rights, settings, statistics, migrations."""
     found: object = await connection.fetchval(
         """
@@ -166,7 +202,5 @@ async def database(server: Server, *, migrated: bool, folds: bool = False, new: 
     """
     name = await server.create(migrated=migrated, new=new)
     yield server.dsn_of(name)
-    wrong = await disagreements(server.dsn_of(name)) if folds else []
-    wrong += [f"left open: {leak}" for leak in await server.give_back(name)]
-    if wrong:
+    if wrong := await server.give_back(name, folds=folds):
         pytest.fail("\n".join(wrong))

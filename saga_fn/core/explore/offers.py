@@ -62,19 +62,24 @@ OPERATOR_VERBS = (
 )
 
 
-def events_for(plans: dict[PlanId, Plan], state: SagaState) -> Iterator[tuple[Plan, SagaState, Event]]:
+def events_of(plan: Plan) -> tuple[Event, ...]:
+    """Every event that is worth telling to any state of a saga of this plan, but for those that change the plan."""
+    return (*_events_of_an_owner(plan), *_events_of_an_operator(plan), *_events_of_waits(plan))
+
+
+def events_for(
+    plans: dict[PlanId, Plan], events: dict[PlanId, tuple[Event, ...]], state: SagaState
+) -> Iterator[tuple[Plan, SagaState, Event]]:
     """Every event worth telling to the state, with the plan to fold it by and the state as timers have it then."""
     plan = plans[state.plan]
     for timed in firing(state):
         yield plan, timed, Ticked(SOON)
-    for event in (*_events_of_an_owner(plan), *_events_of_an_operator(plan)):
+    for event in events[plan.id]:
         yield plan, state, event
     for other in plans.values():
         yield other, state, PlanChanged(NOW, other.id)
     if len(plans) > 1:
         yield plan, state, SagaParked(NOW, ParkReason.PLAN_CHANGED)
-    for event in _events_of_waits(plan):
-        yield plan, state, event
     # An outside event that came since the inputs were bound excuses other inputs than before.
     yield plan, _replace(state, events=(0,)), Ticked(NOW)
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import AbortRequested, Event, Started, StepSkipped, name_of
-from saga_fn.core.explore.offers import OPERATOR_VERBS, events_for, variants
+from saga_fn.core.explore.offers import OPERATOR_VERBS, events_for, events_of, variants
 from saga_fn.core.explore.shapes import LATER, NOW, cut_plan, steps_of
 from saga_fn.core.explore.view import interchangeable, view_of
 from saga_fn.core.facts import due
@@ -85,6 +85,7 @@ class _Walk:
 
     def __init__(self, plans: Sequence[Plan], budget: int, skips: int | None) -> None:
         self.plans = {plan.id: plan for plan in plans}
+        self.events = {plan.id: events_of(plan) for plan in plans}
         self.first = plans[0]
         self.twins = {plan.id: interchangeable(plan) for plan in plans}
         self.budget = budget
@@ -107,7 +108,7 @@ class _Walk:
         place = 0
         while place < len(self.states):
             state = self.states[place]
-            for plan, timed, event in events_for(self.plans, state):
+            for plan, timed, event in events_for(self.plans, self.events, state):
                 for variant, moved in variants(plan, timed, event):
                     self._arrive(place, Edge.of(plan, timed, variant, moved), variant, moved)
             place += 1
