@@ -17,7 +17,7 @@ from saga_fn import Event as OutsideEvent
 from saga_fn import SagaAdmin, StepOptions, StepRef, saga, step
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.events import Event, OperatorVerb, name_of
-from saga_fn.core.explore.offers import events_for
+from saga_fn.core.explore.offers import events_for, events_of
 from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.projection import Projection
@@ -75,7 +75,7 @@ def test_the_exploration_offers_every_event() -> None:
         ),
     )
     state = SagaState(plan=plan.id, rev=0, at=Moment(0))
-    offered = {type(event) for _, _, event in events_for({plan.id: plan}, state)}
+    offered = {type(event) for _, _, event in events_for({plan.id: plan}, {plan.id: events_of(plan)}, state)}
     assert {kind.__name__ for kind in set(get_args(Event)) - offered} == set()
 
 
