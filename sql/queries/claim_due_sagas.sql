@@ -2,7 +2,7 @@
 -- nullable: aggregation_id, previous_owner, last_error
 -- not null: token
 -- Claim due sagas of the given definitions, each with a fresh token and a lease, oldest first. Only what is returned
--- was claimed. No more of a definition are claimed than its room, and none that is to be passed over. `previous_owner`
+-- was claimed. A definition's room bounds how many of it are claimed; those to pass over are not. `previous_owner`
 -- names the owner whose lease had run out.
 -- Locks: the rows it claims. Rows that another session has locked are skipped.
 -- Plan: one range of saga_due a definition: rows of definitions that this process does not know are never walked over.

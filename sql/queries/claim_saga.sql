@@ -1,7 +1,7 @@
 -- name: claim_saga :optional ClaimedRow
 -- nullable: aggregation_id, previous_owner, last_error
 -- not null: token
--- Claim one saga whether it is due or not, unless it has ended or somebody's lease on it is running.
+-- Claim one saga whether it is due or not, unless it has ended or a lease on it is running.
 -- Locks: the row, for which the statement waits `lock_timeout` milliseconds (55P03): its caller shares the connection.
 -- Plan: the primary key.
 WITH lock_timeout AS MATERIALIZED (

@@ -1,6 +1,6 @@
 -- name: commit_saga :optional CommittedRow
 -- nullable: token, due, inbox_seen, last_error, j_step_id, j_input, j_input_of, j_payload
--- What commit_sagas does, for one saga with one journal entry and no message answered: a saga that is alone at the
+-- Do as commit_sagas, for one saga with one journal entry and no message answered: a saga that is alone at the
 -- moment does not pay for arrays. The fence is the same.
 -- Locks: the row, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key.

@@ -11,7 +11,7 @@
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
--- Plan: the primary keys. The work grows with the batch and not with its square, whatever the planner believes of
+-- Plan: the primary keys. The work grows with the batch and not with its square, for any guess of the planner about
 -- unknown arrays: see sql/README.md.
 WITH lock_timeout AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds

@@ -1,6 +1,6 @@
 -- name: drop_processes :execrows
--- Forget one process, which has ended, and `most` of those that have said nothing for as long as `silent`, or are said
--- to have been seen so much later than now.
+-- Forget one process, which has ended. Forget `most` of those that have said nothing for as long as `silent`, or were
+-- seen so much later than now.
 -- Locks: the rows it deletes. Rows that another session has locked are skipped.
 -- Plan: the primary key, and two ranges of saga_process_seen.
 DELETE FROM saga_fn.saga_process AS p

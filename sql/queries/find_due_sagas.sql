@@ -1,6 +1,6 @@
 -- name: find_due_sagas :many
--- Due sagas of the given definitions, oldest first, for a caller that claims each by itself. No more of a definition
--- come than its room, and none that is to be passed over.
+-- Due sagas of the given definitions, oldest first, for a caller that claims each by itself. A definition's
+-- room bounds how many of it come; those to pass over do not.
 -- Locks: none.
 -- Plan: one range of saga_due a definition.
 SELECT d.id

@@ -1,8 +1,9 @@
 -- name: hand_over_events :optional
--- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it, in
--- the order they came, and count them there as send_message does. No row comes if there is no such saga, no event that
--- it gets, or no room: `most_unread` messages of it are unread. A saga that began after another one of its key had
--- ended gets only what was sent to itself, or is `for_next`. An event that the inbox has already is marked as repeated.
+-- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it. They
+-- keep the order in which they came, and are counted there as send_message does. No row comes if there is no such saga,
+-- no event that it gets, or no room: `most_unread` messages of it are unread. A saga that began after another one of
+-- its key had ended gets only what was sent to itself, or is `for_next`. An event that the inbox has already is marked
+-- as repeated.
 -- Locks: the saga's row, for which the statement waits `lock_timeout` milliseconds (55P03); what is kept then stays
 -- kept. Events that another session hands over at this moment are skipped.
 -- Plan: a range of saga_event_kept, and probes of saga_active_key and saga_ended_key; a range of saga_inbox_unread.

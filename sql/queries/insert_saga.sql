@@ -1,7 +1,7 @@
 -- name: insert_saga :one InsertedRow
 -- nullable: aggregation_id, token, owner, due, id
 -- not null: lock_timeout
--- What insert_sagas does, for one saga.
+-- Do as insert_sagas, for one saga.
 -- Locks: the same, with the same `lock_timeout`.
 -- Plan: none is needed: rows are inserted.
 WITH lock_timeout AS MATERIALIZED (

@@ -1,6 +1,6 @@
 -- name: read_answer :optional AnswerRow
 -- nullable: answer
--- What became of a message; NULL while nobody has read it.
+-- The answer to a message; NULL while no owner has read it.
 -- Locks: none.
 -- Plan: the primary key of the inbox.
 SELECT i.answer

@@ -1,10 +1,9 @@
 -- name: read_attention :many AttentionRow
 -- not null: sagas, ids
--- What a person should look at, by kind, name and version: `parked` sagas; `unowned` ones, which have been due for
--- longer than `lately` (or `left_behind`, where a process works on their name) and which no process seen lately works
--- on; those that `failed` within `failed_within`. Counts stop at `most`; `sagas` are some of them. Names are found by
--- jumping from one to the next in an index, so that the cost grows with the number of names. Processes are asked as in
--- read_definitions.
+-- Findings for a person, by kind, name and version: `parked` sagas; `unowned` ones, due for longer than `lately` (or
+-- `left_behind`, where a process works on their name), which no process seen lately works on; those that `failed`
+-- within `failed_within`. Counts stop at `most`; `sagas` are some of them. Names are found by jumping from one to the
+-- next in an index, so that the cost grows with the number of names. Processes are asked as in read_definitions.
 -- Locks: none.
 -- Plan: ranges of saga_due, saga_parked, saga_failed and saga_process_seen.
 WITH RECURSIVE known AS MATERIALIZED (

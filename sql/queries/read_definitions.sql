@@ -1,8 +1,8 @@
 -- name: read_definitions :many DefinitionRow
 -- not null: name, version, plan
--- What the other processes work on that were seen within `seen_within`: names, versions and the fingerprints of their
--- plans. No more than `most_processes` of them are asked, those that were seen last, `most_definitions` of each count,
--- and `most` of all, so that rows that something else has written cost no more.
+-- The definitions of the other processes that were seen within `seen_within`: names, versions and the fingerprints of
+-- their plans. The `most_processes` that were seen last are asked. `most_definitions` of each count, and `most` of all,
+-- so that rows that another program has written cost no more.
 -- Locks: none.
 -- Plan: a range of saga_process_seen.
 SELECT DISTINCT d.name, d.version, d.plan

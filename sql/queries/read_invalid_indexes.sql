@@ -1,6 +1,6 @@
 -- name: read_invalid_indexes :many InvalidIndexRow
 -- not null: name
--- Indexes of a schema that CREATE INDEX CONCURRENTLY has not finished, as quoted names. `building`: somebody is at it
+-- Indexes of a schema that CREATE INDEX CONCURRENTLY has not finished, as quoted names. `building`: a session is at it
 -- now.
 -- Locks: none.
 -- Plan: catalogs only.

@@ -1,5 +1,5 @@
 -- name: read_messages :many InboxMessageRow
--- The first `most` messages that nobody has answered yet, in the order they were sent.
+-- The first `most` messages that have no answer yet, in the order they were sent.
 -- Locks: none.
 -- Plan: a range of saga_inbox_unread.
 SELECT i.id, i.kind, i.body

@@ -1,7 +1,7 @@
 -- name: read_rejections :many RejectionRow
--- What happened beside a saga's journal, in order.
+-- The records beside a saga's journal, in order.
 -- Locks: none.
--- Plan: a range of the notes' primary key.
+-- Plan: a range of the rejections' primary key.
 SELECT n.kind, n.detail, n.recorded_at
 FROM saga_fn.saga_rejection AS n
 WHERE n.shard = :shard::smallint AND n.saga_id = :saga_id::uuid

@@ -1,6 +1,6 @@
 -- name: read_saga :optional SagaRow
 -- nullable: aggregation_id, token, owner, due_at, last_error, ended_at
--- One saga's row. `leased`: somebody's lease on it is running at this moment.
+-- One saga's row. `leased`: a lease on it is running at this moment.
 -- Locks: none.
 -- Plan: the primary key.
 SELECT

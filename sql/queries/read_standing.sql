@@ -2,7 +2,7 @@
 -- nullable: token, writer
 -- How a saga stands for a writer whose commit matched nothing: the saga's row, and who wrote the journal entry that
 -- this commit would have written. One statement, so one snapshot: a commit that comes through between two looks would
--- show in the one and not in the other, and its writer would believe that it had lost the saga.
+-- show in one of them alone. Its writer would believe that it had lost the saga.
 -- Locks: none.
 -- Plan: the primary keys of the saga and of the journal.
 SELECT s.rev, s.token, s.inbox_sent, j.writer, now() AS now

@@ -1,7 +1,7 @@
 -- name: rouse_saga :exec
--- Count a message that was not counted when it was stored, as send_message does, so that whoever owns the saga reads
--- its inbox; a saga that nobody owns becomes due. For an inbox that is full, and perhaps of messages that something
--- else has written.
+-- Count a message that was not counted when it was stored, as send_message does. So the saga's owner reads its inbox; a
+-- saga without an owner becomes due. For an inbox that is full, and perhaps of messages that another program has
+-- written.
 -- Locks: the saga's row, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key.
 WITH lock_timeout AS MATERIALIZED (

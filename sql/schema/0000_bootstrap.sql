@@ -1,5 +1,5 @@
--- The schema and what it knows of itself. Run before any migration by whoever comes first, so each statement can be
--- repeated; it never changes once released: a change is a migration.
+-- The schema and what it knows of itself. Run before any migration by the process that comes first, so each statement
+-- can be repeated; it never changes once released: a change is a migration.
 CREATE SCHEMA IF NOT EXISTS saga_fn;
 
 -- lint: one row a store, because it describes the store as a whole: not sharded
@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS saga_fn.migration (
 );
 
 -- lint: one row a store, because it describes the store as a whole: not sharded
--- What must be the same for every process that uses this store: `shards`, the number of shards.
+-- Settings that are the same for every process that uses this store: `shards`, the number of shards.
 CREATE TABLE IF NOT EXISTS saga_fn.setting (
     name  text PRIMARY KEY,
     value text NOT NULL

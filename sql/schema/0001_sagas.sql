@@ -1,8 +1,8 @@
 -- The tables of a saga store. Every key and index is led by `shard`; nothing here needs a sequence, a trigger or a
 -- foreign key, so that the store runs unchanged behind a pooler and on a sharded server.
 
--- One narrow row a saga, updated in place. No index mentions a column that an ordinary step changes, and the page keeps
--- room for the row's next versions, so that such an update touches no index (HOT).
+-- One narrow row per saga, updated in place. No index mentions a column that an ordinary step changes, and the page
+-- keeps room for the row's next versions. So such an update touches no index (HOT).
 CREATE TABLE saga_fn.saga (
     shard          smallint    NOT NULL,
     id             uuid        NOT NULL,
@@ -31,7 +31,7 @@ CREATE TABLE saga_fn.saga (
     -- Type name and code only; messages are payload and live in the journal.
     last_error     text,
     created_at     timestamptz NOT NULL DEFAULT now(),
-    -- What every step changes stands last: an update logs no byte of what stands before.
+    -- Columns that every step changes stand last: an update logs no byte of those before.
     -- Number of the last journal entry.
     rev            bigint      NOT NULL,
     updated_at     timestamptz NOT NULL DEFAULT now(),
@@ -62,20 +62,20 @@ CREATE TABLE saga_fn.saga (
     )
 ) WITH (fillfactor = 45);
 
--- What a claim scans.
+-- Rows that a claim scans.
 CREATE INDEX saga_due ON saga_fn.saga (shard, name, version, due_at) WHERE due_at IS NOT NULL;
 
--- What waits for a person: all from 16 on is a kind of that, and a comparison is what a planner can estimate. The
+-- Rows that wait for a person: all from 16 on is a kind of that, and a comparison is what a planner can estimate. The
 -- columns here change when a saga is suspended, which changes `due_at`, too.
 CREATE INDEX saga_parked ON saga_fn.saga (shard, name, version) WHERE waits >= 16;
 
--- What waits for a plan that fits it.
+-- Rows that wait for a plan that fits them.
 CREATE INDEX saga_unfit ON saga_fn.saga (shard, name, version, id) WHERE waits >= 32;
 
--- What ended FAILED, by the time of its end.
+-- Rows that ended FAILED, by the time of their end.
 CREATE INDEX saga_failed ON saga_fn.saga (shard, ended_at) WHERE status = 'FAILED';
 
--- At most one active saga a business key and name.
+-- At most one active saga per business key and name.
 CREATE UNIQUE INDEX saga_active_key ON saga_fn.saga (shard, name, aggregation_id)
 WHERE aggregation_id IS NOT NULL AND ended_at IS NULL;
 
@@ -83,7 +83,7 @@ WHERE aggregation_id IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX saga_ended_key ON saga_fn.saga (shard, name, aggregation_id)
 WHERE aggregation_id IS NOT NULL AND ended_at IS NOT NULL;
 
--- Append-only, one row an accepted event. Folding a saga's events gives its state again.
+-- Append-only, one row per accepted event. Folding a saga's events gives its state again.
 CREATE TABLE saga_fn.saga_journal (
     -- In an order that leaves no gaps between them: every step of every saga writes such a row.
     recorded_at timestamptz NOT NULL DEFAULT now(),
@@ -110,7 +110,7 @@ CREATE TABLE saga_fn.saga_journal (
     )
 );
 
--- Messages to sagas that somebody else may own: operators' verbs and outside events.
+-- Messages to sagas that another process may own: operators' verbs and outside events.
 CREATE TABLE saga_fn.saga_inbox (
     shard       smallint    NOT NULL,
     saga_id     uuid        NOT NULL,
@@ -118,7 +118,7 @@ CREATE TABLE saga_fn.saga_inbox (
     kind        text        NOT NULL,
     body        bytea       NOT NULL,
     sent_at     timestamptz NOT NULL DEFAULT now(),
-    -- What became of it: 'applied', or the core's refusal. NULL while nobody has read it.
+    -- Its answer: 'applied', or the core's refusal. NULL while no owner has read it.
     answer      text,
     answered_at timestamptz,
     PRIMARY KEY (shard, saga_id, id),
@@ -129,14 +129,14 @@ CREATE TABLE saga_fn.saga_inbox (
     )
 );
 
--- What nobody has read yet: few of a saga's messages, however many it has had.
+-- Messages without an answer: few of a saga's messages, however many it has had.
 CREATE INDEX saga_inbox_unread ON saga_fn.saga_inbox (shard, saga_id) WHERE answer IS NULL;
 
--- Events for whatever saga of a name is, or will be, active under a business key. Each is stored here before anything
+-- Events for the saga of a name that is, or will be, active under a business key. Each is stored here before anything
 -- else happens to it, and stands here until it expires, so that a repetition is known.
 CREATE TABLE saga_fn.saga_event (
     shard          smallint    NOT NULL,
-    -- Of the saga.
+    -- The name of the saga.
     name           text        NOT NULL,
     aggregation_id text        NOT NULL,
     id             uuid        NOT NULL,
@@ -162,7 +162,7 @@ CREATE INDEX saga_event_kept ON saga_fn.saga_event (shard, name, aggregation_id)
 
 CREATE INDEX saga_event_expiry ON saga_fn.saga_event (shard, expires_at);
 
--- What happened beside the journal: results that came too late, verbs that were refused. Never folded.
+-- Records beside the journal: results that came too late, verbs that were refused. Never folded.
 CREATE TABLE saga_fn.saga_rejection (
     shard       smallint    NOT NULL,
     saga_id     uuid        NOT NULL,
@@ -188,7 +188,7 @@ CREATE TABLE saga_fn.saga_plan (
     PRIMARY KEY (shard, id, copy)
 );
 
--- One row a process that works on sagas, written each half minute: what it works on, and when it last said so. A
+-- One row per process that works on sagas, written each half minute: what it works on, and when it last said so. A
 -- process that stops forgets its row, rows of those that died are swept.
 CREATE TABLE saga_fn.saga_process (
     -- Always the first: there are few rows, and all of them are read together.

@@ -123,3 +123,26 @@ def texts_in(given: ast.expr) -> Iterator[str]:
 def test_messages_are_written_plainly(file: Path) -> None:
     found = [f"line {line}: {each}" for line, text in messages_of(file) for each in hard(text)]
     assert found == []
+
+
+# SQL.
+
+SQL = sorted((PACKAGE.parent / "sql").rglob("*.sql"))
+_ANNOTATION = re.compile(r"(name|nullable|not null|lint|Locks|Plan)\b[^.]*:")
+
+
+def comments_of_sql(file: Path) -> Iterator[tuple[int, str]]:
+    """Every comment but the lines that the generator and the linter read, with its line."""
+    block: list[str] = []
+    for line, text in enumerate([*file.read_text(encoding="utf-8").splitlines(), ""], 1):
+        said = re.fullmatch(r"\s*-- (.*)", text)
+        if said and not _ANNOTATION.match(said[1]):
+            block.append(said[1])
+        elif block:
+            yield line - len(block), " ".join(block)
+            block = []
+
+
+@pytest.mark.parametrize("file", SQL, ids=lambda file: file.name)
+def test_comments_of_sql_are_written_plainly(file: Path) -> None:
+    assert [f"line {line}: {each}" for line, text in comments_of_sql(file) for each in hard(text)] == []

@@ -1,9 +1,9 @@
 -- The participant's guard: one table in the schema of a service that takes part in sagas. It needs nothing else of
 -- ours.
 CREATE TABLE IF NOT EXISTS saga_fn.saga_guard (
-    -- What is done and undone: a step of a saga, as StepContext.operation names it.
+    -- The operation that is done and undone: a step of a saga, as StepContext.operation names it.
     operation  text        PRIMARY KEY,
-    -- Of those that have come, the last input that the step was given: it stands for this one, and no longer for
+    -- The number of the last input of the step that has come: the operation stands for this one, and no longer for
     -- earlier ones.
     generation integer     NOT NULL DEFAULT 0,
     done_at    timestamptz,
