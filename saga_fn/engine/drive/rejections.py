@@ -18,9 +18,9 @@ from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import (
     EventRejected,
-    LetterNotAnswered,
-    LettersUnreadable,
-    NoteFailed,
+    MessageNotAnswered,
+    MessagesUnreadable,
+    RejectionNotRecorded,
     ResultDropped,
 )
 from saga_fn.errors import StoreError
@@ -42,7 +42,7 @@ async def record_refused(
             await store.answer(saga.id, item.message, no.refusal.value)
         await store.record_rejection(saga.id, no.refusal.value, type(item.event).__name__)
     except StoreError as error:
-        observers.tell(NoteFailed(saga.identity, "a refusal", error))
+        observers.tell(RejectionNotRecorded(saga.identity, "a refusal", error))
 
 
 async def record_late(store: Store, observers: Observers, saga: OwnedSaga, late: Sequence[Incoming]) -> None:
@@ -53,7 +53,7 @@ async def record_late(store: Store, observers: Observers, saga: OwnedSaga, late:
         try:
             await store.record_rejection(saga.id, "late", f"{event} {step}")
         except StoreError as error:
-            observers.tell(NoteFailed(saga.identity, "a late result", error))
+            observers.tell(RejectionNotRecorded(saga.identity, "a late result", error))
 
 
 async def readable(
@@ -76,11 +76,11 @@ async def answer_unreadable(store: Store, observers: Observers, saga_id: UUID, f
     """Answer messages that cannot be read, so that they stop nobody again, and remember why of the first ones."""
     if not flaws:
         return
-    observers.tell(LettersUnreadable(saga_id, flaws[0].message, len(flaws)))
+    observers.tell(MessagesUnreadable(saga_id, flaws[0].message, len(flaws)))
     try:
         for number, flaw in enumerate(flaws):
             await store.answer(saga_id, flaw.message, UNREADABLE)
             if number < _MOST_NOTED:
                 await store.record_rejection(saga_id, UNREADABLE, flaw.fact)
     except StoreError as error:
-        observers.tell(LetterNotAnswered(saga_id, error))
+        observers.tell(MessageNotAnswered(saga_id, error))

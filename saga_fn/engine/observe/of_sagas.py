@@ -207,7 +207,7 @@ class ResultDropped(_OfSaga, frozen=True):
         return Line(logging.WARNING, text, (self.saga.id, self.step), self.saga.log_extra())
 
 
-class NoteFailed(_OfSaga, frozen=True):
+class RejectionNotRecorded(_OfSaga, frozen=True):
     """The store does not take what was to be remembered of a refusal, or of a late result."""
 
     what: str
@@ -219,7 +219,7 @@ class NoteFailed(_OfSaga, frozen=True):
         return Line(logging.WARNING, text, (self.saga.id, self.error.fact), self.saga.log_extra())
 
 
-class LettersUnreadable(FactBase, frozen=True):
+class MessagesUnreadable(FactBase, frozen=True):
     """Messages to a saga cannot be read; they are answered by that."""
 
     saga_id: UUID
@@ -233,7 +233,7 @@ class LettersUnreadable(FactBase, frozen=True):
         return Line(logging.WARNING, "saga %s: message %s cannot be read%s", args, only_id(self.saga_id))
 
 
-class LetterNotAnswered(FactBase, frozen=True):
+class MessageNotAnswered(FactBase, frozen=True):
     """The store does not take the answer to a message that cannot be read."""
 
     saga_id: UUID
@@ -372,9 +372,9 @@ SagaFact: TypeAlias = (
     | TakenUpAgain
     | EventRejected
     | ResultDropped
-    | NoteFailed
-    | LettersUnreadable
-    | LetterNotAnswered
+    | RejectionNotRecorded
+    | MessagesUnreadable
+    | MessageNotAnswered
     | WaitsForStore
     | RowRefused
     | WriteSetAside

@@ -23,7 +23,7 @@ from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, message_of
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.observe.of_sagas import TakenUpAgain
+from saga_fn.engine.observe.of_sagas import EventRejected, TakenUpAgain
 from saga_fn.engine.requests.unowned import Standing, change, identity_of, standing
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoredDataError, StoreError
 from saga_fn.snapshot import wait_token
@@ -112,6 +112,7 @@ async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing
             raise ActiveSagaAlreadyExistsError(row.name, row.aggregation_id, holder or row.id) from error
         raise
     if isinstance(done, Rejection):
+        engine.observers.tell(EventRejected(identity_of(row), type(item.event).__name__, done.refusal.value))
         await engine.store.record_rejection(row.id, done.refusal.value, type(item.event).__name__)
         raise _refusal(row.id, done.refusal)
     if done and by_force:
