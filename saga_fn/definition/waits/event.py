@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, final,
 import attrs
 from typing_extensions import override
 
-from saga_fn.arguments import micros_of
+from saga_fn.arguments import check_is, micros_of
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import Micros
 from saga_fn.definition.tracing import current_builder
@@ -78,10 +78,12 @@ class EventPattern(Generic[T_co]):
             SagaDefinitionError: No event has this name.
             TypeValidationError: The type cannot be stored.
         """
+        hint = f"one of {', '.join(self.names)}"
+        check_is(name, str, "the name of an event", error=SagaDefinitionError, hint=hint)
         for event in self.events:
             if name in event.names:
                 return event.payload
-        raise SagaDefinitionError(f"{self!r} is not named {shown(name)}", hint=f"one of {', '.join(self.names)}")
+        raise SagaDefinitionError(f"{self!r} is not named {shown(name)}", hint=hint)
 
     if not TYPE_CHECKING:  # the checkers refuse them by themselves
 
