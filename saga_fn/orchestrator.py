@@ -264,11 +264,8 @@ class SagaOrchestrator:
     def attending(self) -> Generator[None]:
         """Count the caller as one who works on what is due, while the block lasts.
 
-        Yields:
-            Nothing.
-
         Returns:
-            A context manager.
+            A context manager, which gives nothing.
         """
         attendants = self._store.attendants
         if attendants is None:

@@ -49,7 +49,22 @@ KEY_WAIT: Final = timedelta(seconds=2)
 
 
 class KeptEvents(Protocol):
-    """Events for a saga's name and business key, kept until a saga is active under them; see `Store`."""
+    """Events for a saga's name and business key, kept until a saga is active under them; see `Store`.
+
+    The methods share these parameters.
+
+    Args:
+        shard: The shard of the key, a number from 0.
+        key: The saga's name and its `aggregation_id`.
+        name: The name of sagas; None stands for every name.
+        aggregation_id: Their business key; None stands for every key.
+        message: The event as it is put into an inbox.
+        event: The name of the event; None stands for every event.
+        event_id: The id of the event's message.
+        expires: The moment from which on the event is void, in microseconds since 1970; None stands for no moment of its own.
+        for_next: Whether the event may wait for the next saga of a key after one has ended.
+        after: The key to go on after. Default: `FIRST_KEY`, which is before all keys.
+    """
 
     async def keep(
         self,
@@ -110,7 +125,20 @@ class KeptEvents(Protocol):
 
 
 class Processes(Protocol):
-    """Which process works on what, and the sagas that nobody works on; see `Store`."""
+    """Which process works on which definitions, and the sagas that none works on; see `Store`.
+
+    The methods share these parameters.
+
+    Args:
+        process: The process, with the definitions that it works on.
+        process_id: The id of a process.
+        seen_within: How long ago a process may have been seen last, as a timedelta.
+        left_behind: The same, for names of which a process works on other versions. Default: None, which is `seen_within`.
+        definitions: The names and versions of definitions.
+        shard: The shard of the sagas, a number from 0.
+        saga_ids: The ids of sagas.
+        after: The saga's id to go on after.
+    """
 
     async def note(self, process: Process) -> None:
         """Say that the process is there, and what it works on."""
@@ -154,8 +182,49 @@ class Processes(Protocol):
 class Store(Protocol):
     """Where sagas live. Every method is one statement, atomic by itself; `shard` is that of every id in the call.
 
-    Raises (all `StoreError`): `RowRejectedError` if a value is one the store cannot keep, `StoreBusyError` if the same call
-    is to be made again, `StoreUnavailableError` if the store does not answer: then a write may or may not have happened.
+    The methods share these parameters.
+
+    Args:
+        moment: A moment in microseconds since 1970.
+        migrate: Whether the schema is brought up to date; else it is only checked.
+        listen: A function that is called at each notification, with the saga it names or None. None listens to none.
+        shard: The shard of every saga in the call, a number from 0.
+        saga_id: The saga's id.
+        saga_ids: The ids of sagas.
+        sagas: The sagas to insert, or to notify of.
+        writes: The writes, at most one per saga.
+        definitions: The names and versions of definitions.
+        owner: The id of this process.
+        token: The token of the claim that the saga stands at.
+        rev: The revision that the saga stands at, a number from 1.
+        held: The ids of claimed sagas, with the tokens of their claims.
+        lease: How long a claim lasts without a renewal, as a timedelta.
+        lock_timeout: The longest wait for a key that another open transaction holds, as a timedelta. Default: `KEY_WAIT`.
+        pause: How much later a saga is due that is given back, as a timedelta. Default: none.
+        limit: How many sagas at most.
+        rooms: How many sagas of a definition at most. Default: no limits.
+        passed_over: The ids of due sagas that are left out. Default: none.
+        skip_locked: Whether rows that another session has locked are left out, or waited for. Default: False.
+        connection: A connection of the caller's, in whose transaction the call happens. Default: None, one of the store's.
+        why: The error that is shown of the saga.
+        last: The number of the last entry to read. Default: `ALL_ENTRIES`.
+        wanted: The journal entries to read, each by the saga's id and the entry's number.
+        seq: The number of a journal entry, from 1.
+        name: The name of the saga.
+        aggregation_id: Its business key.
+        message: The message.
+        message_id: The id of the message.
+        answer: The answer to the message.
+        kind: The kind of the record.
+        detail: Its text.
+        plan: The plan.
+        plan_id: The plan's fingerprint.
+        past_waits: Whether sagas count that an event will wake before they are due. Default: True.
+
+    Raises:
+        RowRejectedError: A value is one that the store cannot keep.
+        StoreBusyError: The same call has to be made again.
+        StoreUnavailableError: The store does not answer; a write may or may not have happened.
     """
 
     @property

@@ -21,11 +21,13 @@ from typing import Any
 import pytest
 
 import saga_fn
-from saga_fn import embedded, errors, guard
+from saga_fn import embedded, errors, guard, store
 from saga_fn.store import migrate as migrations
 
 OF_ONE_PROTOCOL = {"MemoryStore", "SagaEngine"}
 """Their methods are for the library's own parts: `Store` documents those of a store."""
+PROTOCOLS = [store.Store, store.KeptEvents, store.Processes]
+"""Their docstrings have the parameters that their methods share."""
 UNIT = re.compile(
     r"\b(seconds?|minutes|days?|years?|timedelta|bytes?|characters|datetime|microseconds|how many|number)\b",
     re.IGNORECASE,
@@ -207,6 +209,15 @@ def test_each_field_and_each_member_is_documented(name: str, cls: type) -> None:
     listed = sections_of(cls.__doc__)
     told = {**entries_of(listed.get("Attributes", "")), **entries_of(listed.get("Args", ""))}
     assert [field for field, text in own.items() if not text and field not in told] == []
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.__name__)
+def test_each_method_of_a_store_and_each_of_its_parameters_is_documented(protocol: type) -> None:
+    shared = entries_of(sections_of(protocol.__doc__)["Args"])
+    methods = {name: each for name, each in vars(protocol).items() if inspect.isfunction(each) and name[0] != "_"}
+    assert [name for name, each in methods.items() if not each.__doc__] == []
+    taken = {each.name for method in methods.values() for each in parameters_of(method)}
+    assert taken == set(shared)
 
 
 # What can raise.
