@@ -9,10 +9,10 @@ import msgspec
 
 from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_matching import alarms
-from saga_fn.core.events import Event, HandedBack, is_verb
+from saga_fn.core.events import BoundEach, Event, HandedBack, is_verb
 from saga_fn.core.facts import find
 from saga_fn.core.fan_out import ITEM_LIMIT, item_count
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     FannedOut,
@@ -27,6 +27,7 @@ from saga_fn.core.state import (
     UndoRetrying,
     UndoWaiting,
     Unknown,
+    is_executing,
 )
 
 _Undone: TypeAlias = Undoing | UndoRetrying | UndoWaiting | UndoParked
@@ -118,6 +119,12 @@ def room_for_items(state: SagaState) -> int:
     return ITEM_LIMIT - item_count(state.steps)
 
 
-def fanned_out(state: SagaState, step: StepId, items: int, digest: Digest) -> FannedOut:
-    """The step as it is when it fans out into so many items now."""
-    return FannedOut(step, items, digest, len(state.events), state.latest_event_seq)
+def with_fan_out(state: SagaState, binding: BoundEach) -> SagaState:
+    """The saga as it is when that step fans out now, for whoever computes the inputs of the steps that do so beside it."""
+    spread = FannedOut(binding.step, binding.items, binding.digest, len(state.events), state.latest_event_seq)
+    return msgspec.structs.replace(state, steps=(*state.steps, spread))
+
+
+def executing(state: SagaState) -> tuple[StepId, ...]:
+    """The steps of which something may be running, in either direction."""
+    return tuple(step.step for step in state.steps if is_executing(step))

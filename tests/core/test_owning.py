@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep
-from saga_fn.core.events import EventReceived, HandedBack, RetryRequested
+from saga_fn.core.events import BoundEach, EventReceived, HandedBack, RetryRequested
 from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.owning import (
     entries_needed,
-    fanned_out,
+    executing,
     is_due,
     recorded_events,
     recorded_steps,
@@ -19,6 +19,7 @@ from saga_fn.core.owning import (
     taken_back,
     upon_taken_back,
     wakes_owner,
+    with_fan_out,
 )
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
@@ -141,7 +142,16 @@ def test_fan_outs_share_the_room_for_items() -> None:
     digest = Digest(b"12345678")
     state = SagaState(plan=PLAN, rev=7, at=NOW, steps=(Joined(A, 30),), events=(2, 3), latest_event_seq=3)
     assert room_for_items(state) == ITEM_LIMIT - 30
-    spread = fanned_out(state, B, 50, digest)
-    assert spread == FannedOut(B, 50, digest, 2, 3)
-    assert room_for_items(saga(Joined(A, 30), spread)) == ITEM_LIMIT - 80
-    assert step("a").step == A
+    fanned_out = with_fan_out(state, BoundEach(B, 50, digest))
+    assert fanned_out.steps == (Joined(A, 30), FannedOut(B, 50, digest, 2, 3))
+    assert room_for_items(fanned_out) == ITEM_LIMIT - 80
+
+
+def test_what_runs_in_either_direction_and_what_is_found_out_is_executing() -> None:
+    state = saga(
+        Running(A, SECOND_TRY),
+        Undoing(B, 3, SECOND_TRY),
+        Probing(C, SECOND_TRY),
+        Retrying(StepId("d"), SECOND_TRY, NOW),
+    )
+    assert executing(state) == (A, B, C)

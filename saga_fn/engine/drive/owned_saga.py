@@ -31,7 +31,7 @@ from saga_fn.core.inputs import (
     returned,
     running,
 )
-from saga_fn.core.owning import fanned_out, room_for_items
+from saga_fn.core.owning import room_for_items, with_fan_out
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.projection import Projection
 from saga_fn.core.state import SagaState
@@ -182,8 +182,7 @@ class OwnedSaga:
             if step_error is not None:
                 step_errors.append(step_error)
             elif isinstance(binding, BoundEach):  # its items leave less room for those of the next
-                spread = fanned_out(state, step, binding.items, binding.digest)
-                state = msgspec.structs.replace(state, steps=(*state.steps, spread))
+                state = with_fan_out(state, binding)
         return bindings, step_errors
 
     def bind(self, state: SagaState, step: StepId) -> tuple[Binding, StepError | None]:

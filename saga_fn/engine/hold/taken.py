@@ -15,7 +15,8 @@ from uuid import UUID
 import attrs
 
 from saga_fn.core.ids import StepId
-from saga_fn.core.state import SagaState, is_executing
+from saga_fn.core.owning import executing
+from saga_fn.core.state import SagaState
 
 _A_MOMENT: Final = 1.0
 """Seconds that somebody who goes on with a saga waits for what was just cut short, at most: most of it ends in a few turns."""
@@ -46,7 +47,7 @@ class Taken:
         now = time.monotonic()
         for old in [each for each, cut in self._cut.items() if cut.forget < now]:
             del self._cut[old]
-        steps = tuple(step.step for step in state.steps if is_executing(step))
+        steps = executing(state)
         self._cut.pop(saga_id, None)
         if steps:
             self._cut[saga_id] = _Cut(state.rev, steps, stopping, now + self._patience)
