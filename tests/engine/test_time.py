@@ -52,12 +52,13 @@ def napping(shop: Shop, nap: timedelta, *, deadline: timedelta | None = None) ->
 async def test_a_saga_sleeps_as_long_as_it_says_and_goes_on(make: Make) -> None:
     shop = Shop()
     async with make() as orchestrator:
-        run = await orchestrator.register("napping", napping(shop, SHORT)).start(Order("1"))
-        await suspended(run)
-        seen = await run.snapshot()
+        asleep = await orchestrator.register("asleep", napping(Shop(), timedelta(hours=1))).start(Order("1"))
+        await suspended(asleep)
+        seen = await asleep.snapshot()
         assert seen.waits == WaitReason.TIMER
         assert [(wait.step_id, wait.events) for wait in seen.waiting_for] == [("sleep", ())]
         assert seen.waiting_for[0].until == seen.deadline_at
+        run = await orchestrator.register("napping", napping(shop, SHORT)).start(Order("1"))
         assert await run.result(SOON) == Done("ship")
         history = (await SagaAdmin(orchestrator).get_saga(run.id)).step_history
     reserved, woken = (next(e for e in history if e.kind == kind) for kind in ("step_succeeded", "resumed"))
