@@ -177,7 +177,7 @@ class SagaEngine:
 
     def drive_started(self, saga: OwnedSaga, actions: Sequence[Action]) -> None:
         """Go on with a saga that was inserted as this process's own."""
-        self._hold(self._interpreter(saga)).begin([], actions)
+        self._hold(self._interpreter(saga)).start(actions)
 
     async def drive_claimed(self, claims: Sequence[ClaimedSaga], sent: float) -> list[asyncio.Future[None]]:
         """Go on with sagas just claimed (by a request sent at monotonic time `sent`); gives what is done when they are over.

@@ -38,7 +38,7 @@ from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import step_error_in
 from saga_fn.engine.drive.waits import timeout_error
-from saga_fn.store.records import Entry, Recorded
+from saga_fn.store.records import Entry, Recorded, SagaWrite
 
 
 @attrs.define(eq=False)
@@ -101,6 +101,26 @@ class EventBatch:
             return self.answered
         refused = [(item.message, no.refusal.value) for item, no in self.refused if item.message is not None]
         return (*self.answered, *refused)
+
+    def write(self, *, due_now: Moment | None) -> SagaWrite:
+        """The write that leads there. `due_now`: from that moment on, the next owner is to read messages that are left."""
+        saga, release = self.saga, self.release
+        due = release.due if release is not None else None
+        return SagaWrite(
+            id=saga.id,
+            token=saga.token,
+            rev=saga.state.rev,
+            state=self.state,
+            projection=self.projection,
+            release=release is not None,
+            due=due if due_now is None else due_now,
+            # A step that starts knows every message that was there before it.
+            inbox_seen=saga.inbox_seen if release is not None or self.starts_steps else None,
+            last_error=self.last_error,
+            entries=tuple(self.entries),
+            answers=self.answers(),
+            writer=saga.token,
+        )
 
     def standing_actions(self) -> list[Action]:
         """The actions that the last state still wants: an event may have undone what one before it asked for."""

@@ -4,89 +4,108 @@
 
 One interpreter drives one saga, from its claim or start to its release. At most one commit of it is in flight; what
 happens meanwhile is folded into the next. The interpreter never looks at a saga's status: whether to go on, to give the
-saga up or to turn back is the core's answer, which it carries out.
+saga up or to turn back is the core's answer. Nor does it choose what to do next: `phases.py` does, and it carries out.
 
 It has no task of its own: results, messages, timers and settled commits call it, each call ends in a commit handed in or
-in waiting for the next, and only user code runs in tasks.
+in waiting for the next, and only user code and chores run in tasks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextvars import Context
-from typing import TypeAlias, TypeVar
+from typing import assert_never
 
-from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
-from saga_fn.core.event_kinds import is_claim, is_result, parks_all, plan_of
+from saga_fn.core.event_kinds import is_claim
 from saga_fn.core.event_matching import has_more_to_read, takes_more
-from saga_fn.core.events import (
-    Accompanied,
-    HandedBack,
-    Resumed,
-    SagaParked,
-    Ticked,
-)
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.events import Accompanied, HandedBack, Resumed, SagaParked, Ticked
+from saga_fn.core.ids import Moment
 from saga_fn.core.owning import wakes_owner
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.engine.commit.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
-from saga_fn.engine.drive.earlier import Earlier
+from saga_fn.engine.drive.chores import note, read_journal, read_messages
 from saga_fn.engine.drive.event_batch import EventBatch
 from saga_fn.engine.drive.execution import Clock, Incoming, cut_by_others, execute, execute_watched
+from saga_fn.engine.drive.executions import Executions
 from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.phases import (
+    ACT,
+    DECIDE,
+    GOES_ON,
+    NOTHING,
+    RESTING,
+    UNBEGUN,
+    Agenda,
+    AnyChore,
+    Begin,
+    Begun,
+    Chore,
+    ChoreCut,
+    ChoreFailed,
+    Committing,
+    DecisionFailed,
+    Do,
+    Durable,
+    Ended,
+    Execution,
+    ExecutionFailed,
+    HandBack,
+    Happened,
+    LeaveToLease,
+    Leaving,
+    Messages,
+    NoteLate,
+    NoteRefused,
+    NotKept,
+    Order,
+    Over,
+    Phase,
+    Postponed,
+    SetAside,
+    Told,
+    Unbegun,
+    Verdict,
+    Waiting,
+    Withdrawn,
+    after,
+    go_on,
+    is_draining,
+)
 from saga_fn.engine.drive.progress import tell_progress
-from saga_fn.engine.drive.rejections import readable, record_late, record_refused
-from saga_fn.engine.drive.set_aside import concerns_one, set_aside
+from saga_fn.engine.drive.set_aside import set_aside
 from saga_fn.engine.drive.step_error import StepError
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import LeftByProgram, LeftToLease, RowRefused, WaitsForStore
-from saga_fn.errors import StoredDataError, StoreError
+from saga_fn.engine.observe.of_sagas import LeftByProgram, LeftToLease, RowRefused
+from saga_fn.errors import StoredDataError
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import MOST_READ, SagaWrite
 
-T = TypeVar("T")
-_TELL_AT = 5
-"""The try that the log tells of: about a second after the first."""
-_LONGEST_PAUSE = 2.0
-"""Seconds."""
-_Execution: TypeAlias = RunStep | RunCompensation | RunProbe
+_ASK_AGAIN = 0.05
+"""Seconds between two tries to renew a lease under which something is to begin; a row that somebody has locked may take a while."""
 
 
 class Interpreter:
     """Drives one saga, until it is `over`: then it is no longer this process's."""
 
     __slots__ = (
-        "_arrived",
-        "_busy",
-        "_chore",
+        "_batch",
         "_clock",
         "_committer",
-        "_deciding",
-        "_draft",
-        "_draining",
-        "_given_up",
-        "_is_more",
+        "_executions",
         "_loop",
-        "_lost",
         "_no_room",
         "_observers",
         "_on_over",
-        "_progressed",
-        "_recheck_inbox",
+        "_phase",
         "_renew",
-        "_running",
-        "_stopping",
         "_store",
+        "_task",
         "_timer",
         "_told_over",
         "_told_progress",
-        "_unstarted",
-        "begun",
-        "over",
         "saga",
     )
 
@@ -103,73 +122,51 @@ class Interpreter:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.saga: OwnedSaga = saga
-        self.over: bool = False
-        """Whether the saga is no longer driven."""
-        self.begun: bool = False
-        """Whether it was told to drive the saga."""
-        self._progressed = False
-        self._told_over: asyncio.Future[None] | None = None
-        self._told_progress: asyncio.Future[None] | None = None
+        has_messages = saga.inbox_seen != saga.inbox_sent
+        self._phase: Phase = Unbegun(Agenda(messages=Messages.SAID)) if has_messages else UNBEGUN
         self._store = store
         self._committer = committer
         self._clock = clock
         self._on_over = on_over
         self._renew = renew
         self._observers = observers
-        self._arrived: list[Incoming] = []
-        self._deciding: list[Incoming] = []
-        self._draft: EventBatch | None = None
-        self._running: dict[StepId, tuple[asyncio.Task[None], _Execution]] = {}
-        """What was begun, until this interpreter cuts it short: any other end of its task is somebody else's doing."""
-        self._stopping: set[asyncio.Task[None]] | None = None
-        """What was cut short and may still be cleaning up: nothing is undone beside it."""
-        self._unstarted: tuple[_Execution, ...] = ()
-        """What may be done as soon as the lease, which has run out, is renewed."""
+        self._executions = Executions(self._loop)
+        self._batch: EventBatch | None = None
+        """What is on its way into the store, in the phase Committing."""
+        self._task: asyncio.Task[Happened] | None = None
+        """The chore that is under way."""
         self._timer: asyncio.TimerHandle | None = None
-        self._chore: asyncio.Task[None] | None = None
-        """What has to be waited for before anything else is decided; meanwhile `_busy`, as with a commit in flight."""
-        self._busy = False
-        self._recheck_inbox = False
-        """Somebody says that there is mail."""
-        self._is_more = False
-        """There is more mail than was read at once: the rest is read when this is answered."""
         self._no_room: SagaState | None = None
         """As the saga was when it had no room for an event, which stays unread in the inbox."""
-        self._lost = False
-        self._given_up = False
-        self._draining = False
+        self._told_over: asyncio.Future[None] | None = None
+        self._told_progress: asyncio.Future[None] | None = None
 
-    # What others may tell it.
+    # What others may ask.
 
-    def begin(self, first: Sequence[Incoming], actions: Sequence[Action] = ()) -> None:
-        """Drive the saga: with the first events after a claim, or the first actions after a start."""
-        self.begun = True
-        self._arrived.extend(first)
-        self._act(actions)
-        if actions:
-            self._set_timer()
-        self._proceed()
+    @property
+    def begun(self) -> bool:
+        """Whether it was told to drive the saga, or is over without that."""
+        return not isinstance(self._phase, Unbegun)
 
-    def recheck_inbox(self, inbox_sent: int | None = None) -> None:
-        """There may be mail: so many messages by the store's count, or by hearsay, which is no count to commit by."""
-        self._recheck_inbox = inbox_sent is None or self._recheck_inbox
-        self.saga.inbox_sent = max(self.saga.inbox_sent, inbox_sent or 0)
-        self._proceed()
+    @property
+    def over(self) -> bool:
+        """Whether the saga is no longer driven."""
+        return isinstance(self._phase, Over)
 
     @property
     def lost(self) -> bool:
         """Whether the saga is known to be no longer ours."""
-        return self._lost
+        return self._phase.lost
 
     @property
     def stopping(self) -> AbstractSet[asyncio.Task[None]]:
         """What it has cut short and has not ended yet; each leaves when it has."""
-        return self._stopping or frozenset()
+        return self._executions.stopping
 
     @property
     def running(self) -> list[str]:
         """What runs of it now, as a log may tell it."""
-        steps = ", ".join(step for step, (task, _) in self._running.items() if not task.done())
+        steps = ", ".join(self._executions.steps)
         return [f"{steps} of saga {self.saga.id}"] if steps else []
 
     def until_over(self) -> asyncio.Future[None]:
@@ -181,62 +178,284 @@ class Interpreter:
         return self._told_over
 
     def until_progress(self) -> asyncio.Future[None]:
-        """Done after the first commit beyond `Resumed`, or when it is over without one."""
+        """Done after the next commit beyond `Resumed`, or when it is over without one."""
         if self._told_progress is None:
             self._told_progress = self._loop.create_future()
-            if self._progressed or self.over:
+            if self.over:
                 self._told_progress.set_result(None)
         return self._told_progress
 
+    # What others may tell it.
+
+    def begin(self, first: Sequence[Incoming]) -> None:
+        """Drive the saga after a claim: these events come first."""
+        self._take(Begun(tuple(first)))
+
+    def start(self, actions: Sequence[Action]) -> None:
+        """Drive the saga after it was inserted, which asked for these actions."""
+        self._take(Begun())
+        self._act(actions)
+        self._set_timer()
+
+    def recheck_inbox(self, inbox_sent: int | None = None) -> None:
+        """There may be messages: so many by the store's count, or by hearsay, which is no count to commit by."""
+        self.saga.inbox_sent = max(self.saga.inbox_sent, inbox_sent or 0)
+        self._take(Told.UNREAD)
+
     def lose(self) -> None:
         """The saga is no longer ours: cut short what runs of it, and write nothing more."""
-        self._lost = True
-        self._cut_short()
-        self._proceed()
+        self._take(Told.TAKEN)
 
     def drain(self) -> None:
         """Start no further step: the saga is given up once those that run are done."""
-        self._draining = True
+        self._take(Told.DRAIN)
 
     def accompany(self) -> None:
         """Others run beside the saga from now on, which had the process to itself."""
-        self._arrive(Incoming(Accompanied(self._clock.now())))
+        self._take(Incoming(Accompanied(self._clock.now())))
 
     def hand_back(self) -> None:
         """Cut short what runs and give the saga up now."""
-        self._draining = True
-        self._unstarted = ()
-        self._cut_short()
-        self._arrive(Incoming(HandedBack(self._clock.now())))
+        self._take(HandBack(Incoming(HandedBack(self._clock.now()))))
 
     def leave_to_lease(self) -> None:
         """Leave everything as it is: the lease runs out, and whoever takes the saga over finds out."""
-        self._finish()
+        self._take(Told.ABANDON)
 
-    def _arrive(self, item: Incoming) -> None:
-        self._arrived.append(item)
-        self._proceed()
+    def look_after_tasks(self) -> None:
+        """Begin again what somebody else has cancelled before its first turn."""
+        for execution in self._executions.unheard:
+            self._postpone(execution)
 
-    # Deciding.
+    # Carrying out.
 
-    def _proceed(self) -> None:
-        """Decide what there is to decide. Called whenever something has come, or something waited for is there."""
-        if self._busy or self.over:
-            return
+    def _take(self, happened: Happened) -> None:
+        """Do what this asks for, and what follows from that, until something has to be awaited."""
+        self._phase, order = after(self._phase, happened)
+        while order is not NOTHING:
+            then: Happened | None
+            try:
+                if order is DECIDE:
+                    then = self._decide()
+                elif order is ACT:
+                    self._go_on_from_batch()
+                    then = None
+                else:
+                    then = self._carry_out(order)
+            except (KeyboardInterrupt, SystemExit):  # of an input map
+                self._end_with_program()
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
+                then = DecisionFailed(error)
+            if then is None:
+                if order is DECIDE or self._phase is RESTING:  # as nearly always: there is nothing to go on with
+                    return
+                self._phase, order = go_on(self._phase)
+            else:
+                self._phase, order = after(self._phase, then)
+
+    def _carry_out(self, order: Order) -> Happened | None:
+        """Carry out one order; gives what has come of it already."""
+        phase = self._phase
+        match order:
+            case Do.DECIDE:
+                return self._decide()
+            case Do.ACT:
+                self._go_on_from_batch()
+            case Do.WAKE:
+                self._set_timer()
+            case Do.CUT_SHORT:
+                self._executions.cut_all()
+            case Do.CHORE:
+                assert isinstance(phase, Waiting | Leaving), "there is a chore"
+                assert phase.chore is not None, "it is the next one"
+                self._task = self._loop.create_task(self._run(phase.chore), context=Context())
+                self._task.add_done_callback(self._chore_ended)
+            case Begin(executions=executions):
+                self._act(executions)
+            case Do.FINISH:
+                self._finish()
+            case LeaveToLease(error=error):
+                self._observers.tell(LeftToLease(self.saga.identity, error))
+                self._finish()
+            case Do.NOTHING:
+                pass
+            case _:
+                assert_never(order)
+        return None
+
+    def _decide(self) -> Happened | None:
+        """Fold what has come, and hand in what follows from it."""
+        phase = self._phase
+        assert isinstance(phase, Committing), "there is something to decide on"
+        agenda = phase.agenda
+        batch = EventBatch.of(self.saga, phase.items, draining=agenda.draining, now=self._clock.now)
+        if self.saga.wants_journal:
+            self.saga.forget(batch.entries)
+            return Verdict.WANTS_JOURNAL
+        self._no_room = self._no_room or batch.no_room
+        if batch.entries:
+            self._batch = batch
+            left_unread = batch.release is not None and has_more_to_read(
+                self._no_room, batch.state, more=agenda.messages is Messages.MORE
+            )
+            write = batch.write(due_now=self._clock.now() if left_unread else None)
+            self._committer.hand_in(write, self._settled)
+            return None
+        if any(is_claim(item.event) for item, _ in batch.refused):
+            return DecisionFailed(StoredDataError("state", "the saga cannot be taken up from it"))
+        return NoteRefused(batch.refused, answered=False) if batch.refused else Verdict.NOTHING
+
+    def _settled(self, outcome: Outcome) -> None:
+        """What became of the write."""
+        batch = self._batch
+        assert batch is not None, "a commit is settled once"
+        if type(self._phase) is Over:
+            return  # abandoned meanwhile
+        happened: Happened
         try:
-            if self._lost or self._given_up:
-                self._leave()
-            elif self._unstarted:
-                self._wait_for(self._renew_and_act())
-            elif self._recheck_inbox or self.saga.inbox_seen != self.saga.inbox_sent:
-                self._wait_for(self._read_messages())
-            elif self._arrived:
-                self._decide()
-        except (KeyboardInterrupt, SystemExit):  # of an input map
+            happened = (
+                self._adopt(batch, outcome) if isinstance(outcome, Applied) else self._not_written(batch, outcome)
+            )
+        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
+            happened = DecisionFailed(error)
+        self._take(happened)
+        if self._batch is batch:
+            self._batch = None
+
+    def _adopt(self, batch: EventBatch, applied: Applied) -> Durable:
+        """The batch is durable: it is the saga now."""
+        saga = self.saga
+        saga.adopt(batch.state, batch.projection, batch.last_error, batch.failure, applied.at)
+        saga.inbox_sent = max(saga.inbox_sent, applied.inbox_sent)
+        unread = saga.inbox_sent != saga.inbox_seen
+        if self._no_room is not None and takes_more(self._no_room, saga.state):
+            self._no_room, unread = None, True
+        if self._told_progress is not None and not all(is_claim(entry.event) for entry in batch.entries):
+            _tell(self._told_progress)
+        tell_progress(self._observers, batch)
+        if batch.release is None and not unread and not batch.refused:
+            return GOES_ON
+        refused = NoteRefused(batch.refused, answered=True) if batch.refused else None
+        return Durable(batch.release is not None, unread, refused)
+
+    def _not_written(self, batch: EventBatch, outcome: Unread | Lost | Refused | Unsettled) -> Happened:
+        """Nothing has changed: how the store says that things stand."""
+        self.saga.forget(batch.entries)
+        match outcome:
+            case Unread(inbox_sent=inbox_sent):
+                self.saga.inbox_sent = inbox_sent
+                return outcome
+            case Lost() | Unsettled():
+                return outcome
+            case Refused(error=error):
+                self._observers.tell(RowRefused(self.saga.identity, error))
+                parked = SagaParked(self._clock.now(), ParkReason.ROW_REJECTED)
+                return NotKept(error, Incoming(parked, payload=StepError.of(error).encode()))
+        assert_never(outcome)
+
+    def _go_on_from_batch(self) -> None:
+        """Do what the batch, which is durable now, asks for."""
+        batch, self._batch = self._batch, None
+        assert batch is not None, "it has just become durable"
+        self._act(batch.standing_actions())
+        self._set_timer()
+
+    def _act(self, actions: Sequence[Action]) -> None:
+        for action in actions:
+            match action:
+                case RunStep() | RunCompensation() | RunProbe():
+                    self._executions.begin(action, self._execute(action))
+                case CancelExecution(step=step):
+                    self._executions.cut(step)
+                    self._take(Withdrawn(step))
+
+    async def _execute(self, action: Execution) -> None:
+        begun = False
+        try:
+            if type(action) is not RunStep and self._executions.stopping:
+                await asyncio.wait(self._executions.stopping)
+            if not isinstance(action, RunStep) and self.saga.needs_journal(action):
+                await read_journal(self._store, self._observers, self.saga, self._is_wanted)
+            # Asked here, where it begins: since it was decided, this process may have stood still for longer than the lease.
+            if self._phase.lost or time.monotonic() >= self.saga.deadline:
+                self._postpone(action)
+                return
+            begun = True
+            run = execute_watched if self._observers.listens else execute
+            done = await run(self.saga, action, self._clock, self._observers)
+        except asyncio.CancelledError:
+            if not self._executions.is_current(action.step):
+                raise  # it was cut short here
+            if not begun:
+                self._postpone(action)
+                return
+            done = cut_by_others(action, self._clock)
+        except (KeyboardInterrupt, SystemExit):
+            self._executions.forget(action.step)
             self._end_with_program()
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
-            self._break_off(error)
+            self._take(ExecutionFailed(error))
+            return
+        self._take(done)
+
+    def _postpone(self, action: Execution) -> None:
+        """Begin it when the lease is renewed."""
+        self._executions.forget(action.step)
+        self._take(Postponed(action))
+
+    def _set_timer(self) -> None:
+        """Wake for what waits for a moment while siblings run: else the saga would have been given up."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._phase is not RESTING and is_draining(self._phase):
+            return
+        wake = wakes_owner(self.saga.plan, self.saga.state)
+        if wake is not None:
+            wait = max(0.0, (wake - self._clock.now()) / 1_000_000) + 0.001
+            self._timer = self._loop.call_later(wait, self._tick, context=Context())
+
+    def _tick(self) -> None:
+        self._take(Incoming(Ticked(self._clock.now())))
+
+    # Chores.
+
+    async def _run(self, chore: AnyChore) -> Happened:
+        """Run one chore, and tell how it went."""
+        match chore:
+            case Chore.RENEW:
+                if await self._renew(self):
+                    return Ended.RENEWED
+                if self._is_wanted():
+                    await asyncio.sleep(_ASK_AGAIN)
+                return Ended.NOT_RENEWED
+            case Chore.MESSAGES:
+                self.saga.inbox_seen = self.saga.inbox_sent
+                self._take(Ended.READING)
+                return await read_messages(self._store, self._observers, self.saga, self._clock.now, self._is_wanted)
+            case Chore.JOURNAL:
+                return await read_journal(self._store, self._observers, self.saga, self._is_wanted)
+            case NoteRefused() | NoteLate():
+                return await note(self._store, self._observers, self.saga, chore)
+            case SetAside(error=error):
+                await set_aside(self._store, self._observers, self.saga.id, self.saga.token, error)
+                return Ended.DONE
+        assert_never(chore)
+
+    def _chore_ended(self, task: asyncio.Task[Happened]) -> None:
+        if task.cancelled():  # by other code, or the saga is over
+            self._take(ChoreCut(asyncio.CancelledError()))
+            return
+        error = task.exception()
+        self._take(task.result() if error is None else ChoreFailed(error))
+
+    def _is_wanted(self) -> bool:
+        """Whether there is any use in asking the store about the saga."""
+        return not (self._phase.lost or self.over)
+
+    # Its end.
 
     def _end_with_program(self) -> None:
         """Write nothing, for what ends the program says nothing of the step: the saga is left as by a crash."""
@@ -246,299 +465,15 @@ class Interpreter:
             task.add_done_callback(_hear)
         self.leave_to_lease()
 
-    def _decide(self) -> None:
-        """Fold what has come, and hand in what follows from it."""
-        self._deciding, self._arrived = self._arrived, []
-        draft = EventBatch.of(self.saga, self._deciding, draining=self._draining, now=self._clock.now)
-        if self.saga.wants_journal:
-            self.saga.forget(draft.entries)
-            self._arrived = [*self._deciding, *self._arrived]
-            self._wait_for(self._read_journal())
-            return
-        self._no_room = self._no_room or draft.no_room
-        if draft.entries:
-            self._busy = True
-            self._draft = draft
-            self._committer.hand_in(self._write(draft), self._settled)
-        elif any(is_claim(item.event) for item, _ in draft.refused):
-            self._break_off(StoredDataError("state", "the saga cannot be taken up from it"))
-        elif draft.refused:
-            self._wait_for(self._record_refused(draft))
-        else:
-            self._set_timer()
-
-    def _settled(self, outcome: Outcome) -> None:
-        """What became of the commit: act upon it, or decide again by how the store says that things stand."""
-        draft, self._draft = self._draft, None
-        assert draft is not None, "a commit is settled once"
-        self._busy = False
-        if self.over:
-            return  # abandoned meanwhile
-        if not isinstance(outcome, Applied):
-            self.saga.forget(draft.entries)
-        try:
-            match outcome:
-                case Applied():
-                    self._adopt(draft, outcome)
-                    if draft.refused:
-                        self._wait_for(self._record_refused(draft))
-                        return
-                case Unread(inbox_sent=inbox_sent):
-                    self.saga.inbox_sent = inbox_sent
-                    self._arrived = [*self._deciding, *self._arrived]
-                case Lost():
-                    self._lost = True
-                    self._arrived = [*self._deciding, *self._arrived]
-                case Refused(error=error):
-                    self._observers.tell(RowRefused(self.saga.identity, error))
-                    self._cut_short()
-                    if any(parks_all(item.event) for item in self._deciding):
-                        self._break_off(error)  # not even that can be written
-                    else:
-                        parked = SagaParked(self._clock.now(), ParkReason.ROW_REJECTED)
-                        self._arrived = [Incoming(parked, payload=StepError.of(error).encode())]
-                case Unsettled(error=error):
-                    self._leave_to_lease(error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
-            self._break_off(error)
-        self._proceed()
-
-    def _adopt(self, draft: EventBatch, applied: Applied) -> None:
-        """The draft is durable: it is the saga now, and what it asks for may be done."""
-        saga = self.saga
-        saga.adopt(draft.state, draft.projection, draft.last_error, draft.failure, applied.at)
-        saga.inbox_sent = max(saga.inbox_sent, applied.inbox_sent)
-        self._given_up = draft.release is not None
-        if self._no_room is not None and takes_more(self._no_room, saga.state):
-            self._no_room, self._recheck_inbox = None, True
-        if self._is_more:
-            self._read_on()
-        if not self._progressed and not all(is_claim(entry.event) for entry in draft.entries):
-            self._progressed = True
-            _tell(self._told_progress)
-        tell_progress(self._observers, draft)
-        self._act(draft.standing_actions())
-        if not self._given_up:
-            self._set_timer()
-
-    def _act(self, actions: Sequence[Action]) -> None:
-        for action in actions:
-            match action:
-                case RunStep() | RunCompensation() | RunProbe():
-                    task = self._loop.create_task(self._execute(action), context=Context())
-                    self._running[action.step] = (task, action)
-                case CancelExecution(step=step):
-                    self._unstarted = tuple(one for one in self._unstarted if one.step != step)
-                    running = self._running.pop(step, None)
-                    if running is not None and not running[0].done():
-                        self._cut(running[0])
-
-    async def _execute(self, action: _Execution) -> None:
-        begun = False
-        try:
-            if self._stopping and type(action) is not RunStep:
-                await asyncio.wait(self._stopping)
-            if not isinstance(action, RunStep) and self.saga.needs_journal(action):
-                await self._read_journal()
-            # Asked here, where it begins: since it was decided, this process may have stood still for longer than the lease.
-            if self._lost or time.monotonic() >= self.saga.deadline:
-                self._postpone(action)
-                return
-            begun = True
-            run = execute_watched if self._observers.listens else execute
-            done = await run(self.saga, action, self._clock, self._observers)
-        except asyncio.CancelledError:
-            mine = self._running.get(action.step)
-            if mine is None or mine[0] is not asyncio.current_task():
-                raise  # this interpreter has cut it short
-            if not begun:
-                self._postpone(action)
-                return
-            done = cut_by_others(action, self._clock)
-        except (KeyboardInterrupt, SystemExit):
-            self._running.pop(action.step, None)
-            self._end_with_program()
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
-            if self._busy:
-                self._leave_to_lease(error)
-            else:
-                self._break_off(error)
-            return
-        self._arrive(done)
-
-    def _postpone(self, action: _Execution) -> None:
-        """Begin it when the lease is renewed."""
-        self._running.pop(action.step, None)
-        self._unstarted = (*self._unstarted, action)
-        self._proceed()
-
-    def look_after_tasks(self) -> None:
-        """Begin again what somebody else has cancelled before its first turn; such a task could not tell."""
-        for task, action in [*self._running.values()]:
-            if task.cancelled():
-                self._postpone(action)
-
-    def _set_timer(self) -> None:
-        """Wake for what waits for a moment while siblings run: else the saga would have been given up."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._draining:
-            return
-        wake = wakes_owner(self.saga.plan, self.saga.state)
-        if wake is not None:
-            wait = max(0.0, (wake - self._clock.now()) / 1_000_000) + 0.001
-            self._timer = self._loop.call_later(wait, self._tick, context=Context())
-
-    def _tick(self) -> None:
-        self._arrive(Incoming(Ticked(self._clock.now())))
-
-    def _write(self, draft: EventBatch) -> SagaWrite:
-        saga, release = self.saga, draft.release
-        due = release.due if release is not None else None
-        if release is not None and has_more_to_read(self._no_room, draft.state, more=self._is_more):
-            due = self._clock.now()
-        return SagaWrite(
-            id=saga.id,
-            token=saga.token,
-            rev=saga.state.rev,
-            state=draft.state,
-            projection=draft.projection,
-            release=release is not None,
-            due=due,
-            # A step that starts knows every message that was there before it.
-            inbox_seen=saga.inbox_seen if release is not None or draft.starts_steps else None,
-            last_error=draft.last_error,
-            entries=tuple(draft.entries),
-            answers=draft.answers(),
-            writer=saga.token,
-        )
-
-    # Its end.
-
-    def _leave(self) -> None:
-        late = [item for item in self._arrived if self._lost and is_result(item.event)]
-        self._arrived = []
-        if late:
-            self._wait_for(record_late(self._store, self._observers, self.saga, late))
-        else:
-            self._finish()
-
-    def _break_off(self, error: BaseException) -> None:
-        """Something is wrong with this saga: stop what runs of it, and park it by a statement that needs no state."""
-        if not concerns_one(error):
-            self._leave_to_lease(error)
-            return
-        self._cut_short()
-        self._lost = True
-        self._wait_for(set_aside(self._store, self._observers, self.saga.id, self.saga.token, error))
-
-    def _leave_to_lease(self, error: BaseException) -> None:
-        self._observers.tell(LeftToLease(self.saga.identity, error))
-        self._finish()
-
     def _finish(self) -> None:
-        self._unstarted = ()
-        self._cut_short()
+        self._executions.cut_all()
         if self._timer is not None:
             self._timer.cancel()
-        if self._chore is not None:
-            self._chore.cancel()
-        self.over = True
+        if self._task is not None:
+            self._task.cancel()
         _tell(self._told_progress)
         _tell(self._told_over)
         self._on_over(self)
-
-    def _cut_short(self) -> None:
-        running, self._running = self._running, {}
-        for task, _ in running.values():
-            if not task.done():
-                self._cut(task)
-
-    def _cut(self, task: asyncio.Task[None]) -> None:
-        task.cancel()
-        if self._stopping is None:
-            self._stopping = set()
-        self._stopping.add(task)
-        task.add_done_callback(self._stopping.discard)
-
-    # What has to be waited for.
-
-    def _wait_for(self, chore: Coroutine[object, object, None]) -> None:
-        self._busy = True
-        self._chore = self._loop.create_task(chore, context=Context())
-        self._chore.add_done_callback(self._seen_to)
-
-    def _seen_to(self, chore: asyncio.Task[None]) -> None:
-        self._busy = False
-        if chore.cancelled():
-            if not self.over:  # by other code
-                self._leave_to_lease(asyncio.CancelledError())
-            return
-        error = chore.exception()
-        if error is not None and not self.over:
-            self._break_off(error)
-        self._proceed()
-
-    async def _renew_and_act(self) -> None:
-        """Renew the lease, or be told that the saga is lost; a row that somebody has locked may take a while."""
-        while self._unstarted and not await self._renew(self):
-            if self._lost or self.over:
-                return
-            await asyncio.sleep(0.05)
-        actions, self._unstarted = self._unstarted, ()
-        if not (self._lost or self.over):
-            self._act(actions)
-
-    def _read_on(self) -> None:
-        self._recheck_inbox, self._is_more = self._recheck_inbox or self._is_more, False
-
-    async def _read_messages(self) -> None:
-        self._recheck_inbox = False
-        self.saga.inbox_seen = self.saga.inbox_sent
-        messages = await self._asked("its messages", lambda: self._store.messages(self.saga.id))
-        if messages is None:
-            return
-        self._is_more = len(messages) >= MOST_READ
-        told = await readable(self._store, self._observers, self.saga, messages, self._clock.now())
-        # All of them anew, ahead of the results that have come: what a step was told, the next is to know. By the plan that
-        # the saga has now.
-        changed = [item for item in self._arrived if plan_of(item.event) is not None]
-        rest = [item for item in self._arrived if item.message is None and item not in changed]
-        self._arrived = [*changed, *told, *rest]
-        if not told:
-            self._read_on()
-
-    async def _read_journal(self) -> None:
-        """Find out what steps were given before."""
-        journal = await self._asked("its journal", lambda: self._store.journal(self.saga.id))
-        if journal is not None:
-            self.saga.earlier, self.saga.wants_journal = Earlier.of(journal), False
-
-    async def _asked(self, what: str, ask: Callable[[], Awaitable[T]]) -> T | None:
-        """The store's answer, however long that takes; None if the saga is given up meanwhile.
-
-        Raises the store's error if it concerns this saga: to ask again would not help.
-        """
-        backoff = Backoff(0.1, _LONGEST_PAUSE)
-        attempts = 0
-        while not (self._lost or self.over):
-            try:
-                return await ask()
-            except StoreError as error:
-                if concerns_one(error):
-                    raise
-                attempts += 1
-                if attempts == _TELL_AT:
-                    self._observers.tell(WaitsForStore(self.saga.identity, what, error))
-                await backoff.pause()
-        return None
-
-    async def _record_refused(self, draft: EventBatch) -> None:
-        for item, rejection in draft.refused:
-            await record_refused(self._store, self._observers, self.saga, item, rejection, answered=bool(draft.entries))
-        self._read_on()
 
 
 def _tell(waiting: asyncio.Future[None] | None) -> None:

@@ -1,0 +1,74 @@
+"""The tasks in which a saga's own code runs, and those that were cut short and have not ended yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from collections.abc import Set as AbstractSet
+from contextvars import Context
+from typing import final
+
+from saga_fn.core.ids import StepId
+from saga_fn.engine.drive.phases import Execution
+
+
+@final
+class Executions:
+    """All that runs of one saga."""
+
+    __slots__ = ("_loop", "_running", "_stopping")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._running: dict[StepId, tuple[asyncio.Task[None], Execution]] = {}
+        """Each was begun, and is here until it is cut short: any other end of its task is somebody else's doing."""
+        self._stopping: set[asyncio.Task[None]] | None = None
+        """They were cut short and may still be cleaning up: nothing is undone beside it."""
+
+    @property
+    def stopping(self) -> AbstractSet[asyncio.Task[None]]:
+        """The tasks that were cut short and have not ended yet; each leaves when it has."""
+        return self._stopping or frozenset()
+
+    @property
+    def steps(self) -> list[StepId]:
+        """The steps of what runs now."""
+        return [step for step, (task, _) in self._running.items() if not task.done()]
+
+    @property
+    def unheard(self) -> Sequence[Execution]:
+        """Those that somebody else has cancelled before their first turn; such a task could not tell."""
+        return [execution for task, execution in self._running.values() if task.cancelled()]
+
+    def begin(self, execution: Execution, run: Coroutine[object, object, None]) -> None:
+        """Run it in a task of its own."""
+        self._running[execution.step] = (self._loop.create_task(run, context=Context()), execution)
+
+    def forget(self, step: StepId) -> None:
+        """The step's task ends by itself, and is not the step's any more."""
+        self._running.pop(step, None)
+
+    def is_current(self, step: StepId) -> bool:
+        """Whether the present task is what runs of the step: then it was not cut short here."""
+        current = self._running.get(step)
+        return current is not None and current[0] is asyncio.current_task()
+
+    def cut(self, step: StepId) -> None:
+        """Cut short what runs of the step."""
+        running = self._running.pop(step, None)
+        if running is not None and not running[0].done():
+            self._cut(running[0])
+
+    def cut_all(self) -> None:
+        """Cut short all that runs."""
+        running, self._running = self._running, {}
+        for task, _ in running.values():
+            if not task.done():
+                self._cut(task)
+
+    def _cut(self, task: asyncio.Task[None]) -> None:
+        task.cancel()
+        if self._stopping is None:
+            self._stopping = set()
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
