@@ -77,7 +77,7 @@ from saga_fn.core.rules import (
 )
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.state import FailedForGood, Goal, SagaState
-from saga_fn.core.way_back import go_on_back, turn_back
+from saga_fn.core.way_back import after_failure, go_on_back
 
 
 def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
@@ -98,7 +98,7 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     elif type(event) is StepSucceeded:
         moved = advance(plan, state, event)
     elif type(event) is StepFailed:
-        moved = turn_back(plan, state, event)
+        moved = after_failure(plan, state, event)
     elif type(event) is CompensationSucceeded:
         moved = go_on_back(plan, state, event)
     return by_general_rules(plan, state, event) if moved is None else Success(moved)

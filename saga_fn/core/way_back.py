@@ -1,4 +1,4 @@
-"""The way back of a chain of steps, in short: what `transition` answers when a step has failed for good, and from then on.
+"""The ways of a chain of steps that fails, in short: what `transition` answers when a step has failed, and on the way back.
 
 As with the straight way (`chain.py`) these functions give exactly what the general rules would, or None where they do
 not know. They know no doubt, no pivot, no wait and no budget in time: the general rules answer for all of those.
@@ -9,16 +9,19 @@ from __future__ import annotations
 from typing import Final
 
 from saga_fn.core.chain import GIVEN_UP, isolated
-from saga_fn.core.effects import RunCompensation, Transition
+from saga_fn.core.effects import Release, RunCompensation, RunStep, Transition
 from saga_fn.core.events import CompensationSucceeded, FailureKind, StepFailed
-from saga_fn.core.ids import Moment
-from saga_fn.core.plan import Plan, PlannedStep
-from saga_fn.core.rules.attempts import failed
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.plan import Plan
+from saga_fn.core.retry import JOURNAL_LIMIT
+from saga_fn.core.rules.attempts import failed, next_attempt
 from saga_fn.core.state import (
     Attempts,
     FailedForGood,
     Goal,
     NotTaken,
+    Retrying,
+    Running,
     SagaState,
     Skipped,
     StepState,
@@ -30,15 +33,37 @@ from saga_fn.core.state import (
 _AT_REST: Final = frozenset({Succeeded, Skipped, NotTaken, Undone})
 
 
-def turn_back(plan: Plan, state: SagaState, event: StepFailed) -> Transition | None:
-    """The failure for good of the one step that runs: the last of what was done is undone, or the saga ends."""
+def after_failure(plan: Plan, state: SagaState, event: StepFailed) -> Transition | None:
+    """The failure of the one step that runs: it is tried again, or the last of what was done is undone, or the saga ends."""
     last = isolated(plan, state, event.step)
     if last is None or last.attempts.attempt != event.attempt or not _is_plain(plan):
         return None
     attempts, at = failed(last.attempts), Moment(max(state.at, event.at))
-    if attempts.doubt or attempts.may_run_until > at or not _is_for_good(plan.step(event.step), event, attempts):
+    if attempts.doubt or attempts.may_run_until > at:
+        return None
+    planned = plan.step(event.step)
+    if event.kind is FailureKind.ERROR:
+        pause = planned.retry.delay_after(attempts.failures, jitter_draw=event.jitter_draw, wish=event.after)
+        if pause is not None:
+            return _again(state, at, last.step, attempts, pause)
+        if event.after is not None and not planned.own_retry:
+            return None  # a step that only asks to be tried again later has a budget of its own, without a policy
+    elif event.kind is not FailureKind.FATAL and event.kind is not FailureKind.BUSINESS_ERROR:
         return None
     return _undo_next(plan, state, at, [*state.steps[:-1], FailedForGood(last.step, attempts)])
+
+
+def _again(state: SagaState, at: Moment, step: StepId, attempts: Attempts, pause: int) -> Transition | None:
+    """Try the step again, at once or after a pause, in which nobody owns the saga."""
+    if state.rev + 1 >= JOURNAL_LIMIT or attempts.events != len(state.events) or state.begins_at:
+        return None
+    if pause:
+        wake = Moment(at + pause)
+        waiting = _moved(state, at, Goal.FORWARD, [*state.steps[:-1], Retrying(step, attempts, wake)])
+        return Transition(waiting, (), (Release(wake),), ())
+    running = Running(step, next_attempt(attempts))
+    run = RunStep(step, running.attempts.attempt, attempts.generation)
+    return Transition(_moved(state, at, Goal.FORWARD, [*state.steps[:-1], running]), (), (), (run,))
 
 
 def go_on_back(plan: Plan, state: SagaState, event: CompensationSucceeded) -> Transition | None:
@@ -72,14 +97,6 @@ def _is_plain(plan: Plan) -> bool:
         and plan.data.compensate_on_failure
         and not (plan.has_unknown_policies or plan.waits)
     )
-
-
-def _is_for_good(planned: PlannedStep, event: StepFailed, attempts: Attempts) -> bool:
-    """Whether nothing grants another attempt after this failure."""
-    if event.kind is FailureKind.ERROR:
-        # A compensation that only asks to be tried again later has a budget of its own, where no policy was chosen.
-        return attempts.failures >= planned.retry.attempts and (event.after is None or planned.own_retry)
-    return event.kind is FailureKind.FATAL or event.kind is FailureKind.BUSINESS_ERROR
 
 
 def _undo_next(plan: Plan, state: SagaState, at: Moment, steps: list[StepState]) -> Transition | None:

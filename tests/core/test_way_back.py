@@ -1,4 +1,4 @@
-"""The way back of a chain in short: the same answers as the general rules give, and none where it does not know."""
+"""What follows a failure in a chain, in short: the same answers as the general rules give, and none where it does not know."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from saga_fn.core import transition as deciding
-from saga_fn.core.effects import Release, RunCompensation
+from saga_fn.core.effects import Release, RunCompensation, RunStep
 from saga_fn.core.events import CompensationSucceeded, FailureKind, StepFailed
 from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import OnUnknown, Plan
-from saga_fn.core.retry import RetrySchedule
+from saga_fn.core.retry import JOURNAL_LIMIT, RetrySchedule
 from saga_fn.core.state import (
     Attempts,
     Buffered,
@@ -24,7 +24,7 @@ from saga_fn.core.state import (
     Undone,
 )
 from saga_fn.core.transition import by_general_rules, transition
-from saga_fn.core.way_back import go_on_back, turn_back
+from saga_fn.core.way_back import after_failure, go_on_back
 from tests.core.given import AT_ONCE, SECOND, THREE, THRICE, TWO_ROOTS, A, B, C, Saga, sequence, started, step
 
 TIMED = Plan.of(
@@ -51,7 +51,7 @@ def at_b(plan: Plan) -> Saga:
 
 def in_short(plan: Plan, state: SagaState, event: StepFailed | CompensationSucceeded) -> bool:
     """Whether the event is answered in short, which must be the answer of the general rules."""
-    told = turn_back(plan, state, event) if isinstance(event, StepFailed) else go_on_back(plan, state, event)
+    told = after_failure(plan, state, event) if isinstance(event, StepFailed) else go_on_back(plan, state, event)
     if told is not None:
         assert told == by_general_rules(plan, state, event).unwrap()
     return told is not None
@@ -99,12 +99,31 @@ def test_every_answer_is_what_the_general_rules_answer(plan: Plan, kind: Failure
         assert transition(plan, state, undone) == by_general_rules(plan, state, undone)
 
 
-def test_it_turns_back_for_good_alone() -> None:
-    once, thrice = at_b(sequence("ab")), at_b(sequence("ab", retry=THRICE))
+def test_it_knows_every_failure_that_leaves_nothing_open() -> None:
+    once = at_b(sequence("ab"))
     kinds = [kind for kind in FailureKind if in_short(once.plan, once.state, replace(failing(once), kind=kind))]
     assert kinds == [FailureKind.ERROR, FailureKind.BUSINESS_ERROR, FailureKind.FATAL]
-    assert not in_short(thrice.plan, thrice.state, failing(thrice))
-    assert in_short(thrice.plan, thrice.state, replace(failing(thrice), kind=FailureKind.BUSINESS_ERROR))
+
+
+def test_a_step_is_tried_again_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once, later = at_b(sequence("ab", retry=AT_ONCE)), at_b(sequence("ab", retry=THRICE))
+    monkeypatch.setattr(deciding, "by_general_rules", None)
+    assert at_once.fail(B).actions == (RunStep(B, 2, 0),)
+    assert later.fail(B).writes == (Release(Moment(SECOND)),)
+
+
+def test_it_leaves_a_retry_that_something_else_decides_to_the_general_rules() -> None:
+    saga = at_b(sequence("ab", retry=AT_ONCE))
+    asks = at_b(Plan.of(step("a"), step("b", "a", own_retry=False, unknown_retry=THRICE)))
+    assert in_short(saga.plan, saga.state, failing(saga))
+    for state in (
+        replace(saga.state, rev=JOURNAL_LIMIT),
+        replace(saga.state, events=(2,)),
+        replace(saga.state, begins_at=Moment(1)),
+    ):
+        assert not in_short(saga.plan, state, failing(saga))
+    assert not in_short(asks.plan, asks.state, replace(failing(asks), after=SECOND))
+    assert in_short(asks.plan, asks.state, failing(asks))
 
 
 @pytest.mark.parametrize("plan", [HALTING, SETTLING, WITH_A_PIVOT, WITH_A_BUDGET, WAITING_UNDO])
