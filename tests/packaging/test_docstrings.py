@@ -22,6 +22,7 @@ import pytest
 
 import saga_fn
 from saga_fn import embedded, errors, guard, store
+from saga_fn.definition.steps.step_options import CommonOptions
 from saga_fn.store import migrate as migrations
 
 OF_ONE_PROTOCOL = {"MemoryStore", "SagaEngine"}
@@ -85,6 +86,7 @@ def is_made_by_the_library(cls: object) -> bool:
 
 
 CLASSES = [(name, value) for name, value in public() if inspect.isclass(value)]
+CLASSES.append(("StepOptions, but on_unknown", CommonOptions))
 
 
 def sections_of(doc: str | None) -> dict[str, str]:
@@ -188,10 +190,8 @@ def test_each_says_what_it_returns(name: str, cls: type | None, call: types.Func
     assert "Returns" in sections_of(call.__doc__), returns
 
 
-@EACH_CLASS
-def test_each_field_and_each_member_is_documented(name: str, cls: type) -> None:
-    if name in OF_ONE_PROTOCOL or not cls.__module__.startswith("saga_fn"):
-        return
+def fields_of(cls: type) -> dict[str, str]:
+    """The fields of a class, or the members of an enum, each with the text below it."""
     [node] = [
         each
         for each in ast.walk(tree_of(cls.__module__))
@@ -206,9 +206,21 @@ def test_each_field_and_each_member_is_documented(name: str, cls: type) -> None:
             continue
         said = following.value if isinstance(following, ast.Expr) else None
         own[target.id] = str(said.value) if isinstance(said, ast.Constant) else ""
+    return own
+
+
+@EACH_CLASS
+def test_each_field_and_each_member_is_documented(name: str, cls: type) -> None:
+    if name in OF_ONE_PROTOCOL:
+        return
     listed = sections_of(cls.__doc__)
     told = {**entries_of(listed.get("Attributes", "")), **entries_of(listed.get("Args", ""))}
-    assert [field for field, text in own.items() if not text and field not in told] == []
+    assert [field for field, text in fields_of(cls).items() if not text and field not in told] == []
+
+
+@pytest.mark.parametrize("cls", [CommonOptions, saga_fn.StepOptions, saga_fn.FixedRetry, saga_fn.ExponentialRetry])
+def test_each_field_that_is_an_option_has_a_default(cls: type) -> None:
+    assert [field for field, text in fields_of(cls).items() if "Default: " not in text] == []
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.__name__)

@@ -21,68 +21,70 @@ class CommonOptions(TypedDict, total=False):
     """The options of a step, which can be set again where it is wired: the wiring wins. Beside it, see `StepOptions`."""
 
     step_id: str
-    """The step's name in its saga; by default the function's or class's name in snake_case."""
+    """The step's name in its saga, 1 to 64 printable ASCII characters. Default: the function's or class's name in snake_case."""
     timeout: timedelta | None
-    """How long one attempt may take; 60 seconds by default, None sets no limit.
+    """How long one attempt may take, as a timedelta of at most 365 days; None sets no limit. Default: 60 seconds.
 
     An attempt that is cut short may have run, and is settled as `on_unknown` says.
     """
     retry_policy: RetryPolicy
-    """How often to attempt it; by default once. An attempt that may have run is repeated by `unknown_retry_policy` instead."""
+    """How often to attempt it. An attempt that may have run is repeated by `unknown_retry_policy` instead. Default: once."""
     compensation_retry_policy: RetryPolicy
     """How often to attempt its compensation. When the policy is used up, the saga ends FAILED and lists the step.
 
-    By default it is attempted for a week, at growing delays of at most 10 minutes; then it is parked for a person
-    (`undo_failed`), who tries it again with `retry_step` or gives it up with `abort`.
+    Default: for a week, at growing delays of at most 10 minutes. Then the step is parked for a person (`undo_failed`), who tries it
+    again with `retry_step` or gives it up with `abort`.
     """
     compensation_waits_for: EventPattern[object]
-    """The event that its compensation may wait for, by returning `WaitFor(event)`; or `any_of` several."""
+    """The event that its compensation may wait for, by returning `WaitFor(event)`; or `any_of` several. Default: none."""
     compensation_timeout: timedelta | None
-    """How long one attempt of its compensation may take; by default the step's `timeout`."""
+    """How long one attempt of its compensation may take, as a timedelta. Default: the step's `timeout`."""
     pivot: bool
-    """Whether it is the point of no return: before it a failure is undone, after it the saga only goes forward."""
+    """Whether it is the point of no return: before it a failure is undone, after it the saga only goes forward. Default: False."""
     retry_on: ErrorTypes
-    """The exceptions after which it is tried again; any other ends its attempts. By default, whatever it raises.
+    """The exceptions after which it is tried again; any other ends its attempts. Default: every exception.
 
-    Naming one says that it has not been done: of a TimeoutError that is seldom so. A base class (OSError, httpx.HTTPError,
+    To name one says that the step has not been done: that is seldom so for a TimeoutError. A base class (OSError, httpx.HTTPError,
     Exception) does not say so of the timeouts and lost connections below it.
     """
     give_up_on: ErrorTypes
-    """The exceptions that are business errors, as a returned Failure is: it has not been done, and is not tried again.
+    """The exceptions that are business errors, as a returned Failure is: the step has not been done, and is not tried again.
 
-    `failure.error` of the saga's end is the exception itself, equal to the one that was raised. It is None, and `failure` has
-    type and message alone, where the exception holds what cannot be stored: bytes (UnicodeDecodeError), other exceptions (a
-    group), NaN, a client's request or response. A class of one's own that could never be stored is refused here; so is, in
-    the `Result[O, E]` that a step returns, each E that could not.
+    `failure.error` of the saga's end is the exception itself, equal to the one that was raised. It is None where the exception holds
+    a value that cannot be stored: bytes (UnicodeDecodeError), other exceptions (a group), NaN, a client's request or response.
+    Then `failure` has type and message alone. A class of one's own that could never be stored is refused here. So is each E
+    in the `Result[O, E]` that a step returns, if it could not. Default: none.
     """
     unknown_on: ErrorTypes
-    """The exceptions after which it may have been done, or not; it is then settled as `on_unknown` or its `probe` say."""
+    """The exceptions after which it may have been done, or not. It is then settled as `on_unknown` or its `probe` say. Default: none
+    beside those that the library knows.
+    """
     unknown_retry_policy: RetryPolicy
-    """How often to repeat what may have been done, with `on_unknown="repeat"`, whatever `retry_policy` says.
+    """How often to repeat a step that may have run, with `on_unknown="repeat"`; `retry_policy` does not count then.
 
-    It counts the attempts that leave open what they have done, and its `within` runs from the first of them; takeovers after a
-    crash are not counted. By default 10 repeats, with growing delays of at most a minute, within 15 minutes. Without a
-    `retry_policy` it also says how often a step is tried again that raises `RetryLater`.
+    It counts the attempts that leave open what they have done, and its `within` runs from the first of them. Takeovers after a
+    crash are not counted. Without a `retry_policy` it also says how often a step is tried again that raises `RetryLater`.
+    Default: 10 repeats, with growing delays of at most a minute, within 15 minutes.
     """
     business_error_settles: bool
     """Whether a business error of a repeat says that the attempts before it have done nothing, and will not.
 
-    True is for participants that keep their answer under the idempotency key. By default False: the saga then ends FAILED,
-    and the step may have run, or it is undone as that.
+    True is for participants that keep their answer under the idempotency key. With False the saga ends FAILED, and the step may
+    have run, or it is undone as that. Default: False.
     """
     probe_retry_policy: RetryPolicy
-    """How often to ask its probe; by default 10 times, with growing delays of at most a minute."""
+    """How often to ask its probe. Default: 10 times, with growing delays of at most a minute."""
     probe_timeout: timedelta | None
-    """How long its probe may take; by default the step's `timeout`."""
+    """How long its probe may take, as a timedelta. Default: the step's `timeout`."""
 
 
 class StepOptions(CommonOptions, total=False):
     """The options of a step, which can be set again where it is wired: the wiring wins."""
 
     on_unknown: OnUnknownChoice
-    """The way to settle it when it may have run: `repeat` it (the default) by `unknown_retry_policy`, or `park` it for a person.
+    """The way to settle it when it may have run: `repeat` it by `unknown_retry_policy`, or `park` it for a person.
 
-    On the step itself there is also `undo`, or a `probe` that finds out: see `step`.
+    On the step itself there is also `undo`, or a `probe` that finds out: see `step`. Default: `repeat`, or the probe if there is one.
     """
 
 
