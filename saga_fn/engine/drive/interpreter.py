@@ -132,7 +132,7 @@ class Interpreter:
         self._observers = observers
         self._executions = Executions(self._loop)
         self._batch: EventBatch | None = None
-        """What is on its way into the store, in the phase Committing."""
+        """The batch that is on its way into the store, in the phase Committing."""
         self._task: asyncio.Task[Happened] | None = None
         """The chore that is under way."""
         self._timer: asyncio.TimerHandle | None = None
@@ -141,7 +141,7 @@ class Interpreter:
         self._told_over: asyncio.Future[None] | None = None
         self._told_progress: asyncio.Future[None] | None = None
 
-    # What others may ask.
+    # Questions that others may ask.
 
     @property
     def begun(self) -> bool:
@@ -160,12 +160,12 @@ class Interpreter:
 
     @property
     def stopping(self) -> AbstractSet[asyncio.Task[None]]:
-        """What it has cut short and has not ended yet; each leaves when it has."""
+        """The tasks that it has cut short and that have not ended yet; each leaves when it has."""
         return self._executions.stopping
 
     @property
     def running(self) -> list[str]:
-        """What runs of it now, as a log may tell it."""
+        """The executions that run of it now, as a log may tell them."""
         steps = ", ".join(self._executions.steps)
         return [f"{steps} of saga {self.saga.id}"] if steps else []
 
@@ -185,7 +185,7 @@ class Interpreter:
                 self._told_progress.set_result(None)
         return self._told_progress
 
-    # What others may tell it.
+    # News that others may tell it.
 
     def begin(self, first: Sequence[Incoming]) -> None:
         """Drive the saga after a claim: these events come first."""
@@ -307,7 +307,7 @@ class Interpreter:
         return NoteRefused(batch.refused, answered=False) if batch.refused else Verdict.NOTHING
 
     def _settled(self, outcome: Outcome) -> None:
-        """What became of the write."""
+        """Take the fate of the write."""
         batch = self._batch
         assert batch is not None, "a commit is settled once"
         if type(self._phase) is Over:
@@ -488,5 +488,5 @@ def _hear(task: asyncio.Task[None]) -> None:
 
 
 def first_events(at: Moment, *, takeover: bool, isolated: bool) -> list[Incoming]:
-    """What a claim feeds to the core."""
+    """The events of a claim, for the core."""
     return [Incoming(Resumed(at, takeover, isolated))]
