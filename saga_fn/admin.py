@@ -412,7 +412,7 @@ class SagaAdmin:
         """
         check_key("the saga's name", saga_name)
         check_key("aggregation_id", aggregation_id)
-        self._engine.require_open()
+        self._engine.gate.require_open()
         store = self._engine.store
         shards = range(store.shards) if aggregation_id is None else (shard_of_key(aggregation_id, store.shards),)
         found = [each for shard in shards for each in await store.kept_events.read(shard, saga_name, aggregation_id)]
@@ -450,7 +450,7 @@ class SagaAdmin:
 
             await admin.discard_kept("create_order", "order-123", "approval")
         """
-        self._engine.require_open()
+        self._engine.gate.require_open()
         check_target((saga_name, aggregation_id))
         check_key("the event's name", event)
         kept = self._engine.store.kept_events
@@ -519,7 +519,7 @@ class SagaAdmin:
 
     async def _read(self, saga_id: UUID) -> SagaRecord:
         check_id(saga_id)
-        self._engine.require_open()
+        self._engine.gate.require_open()
         row = await self._engine.store.read(saga_id)
         if row is None:
             raise SagaNotFoundError(saga_id)

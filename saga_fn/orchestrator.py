@@ -14,7 +14,7 @@ from saga_fn.arguments import check_id, check_is, check_size, check_whole, is_wh
 from saga_fn.codec import PayloadType
 from saga_fn.definition import Event, SagaDefinition
 from saga_fn.engine.claims import drive_due, drive_one
-from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.engine import Gate, SagaEngine
 from saga_fn.engine.health import health_of, not_entered
 from saga_fn.engine.home import Home
 from saga_fn.engine.options import MEBIBYTE, EngineOptions, LogErrors
@@ -142,12 +142,10 @@ class SagaOrchestrator:
             listen_dsn=listen_dsn,
             read_only=read_only,
         )
-        self.engine: SagaEngine = SagaEngine(self._store, options)
+        gate = Gate(self._require_open, self._require_attendance, self._is_attended)
+        self.engine: SagaEngine = SagaEngine(self._store, options, gate)
         self._worker = Worker(self.engine)
         self._starter = Starter(self.engine, self._slots_for_starts)
-        self.engine.require_open = self._require_open
-        self.engine.require_attendance = self._require_attendance
-        self.engine.is_attended = self._is_attended
         self.entered: bool = False
         self._entering = False
         self._was_left = False

@@ -99,7 +99,7 @@ class EventSender(Generic[T]):
             StoreError: The database does not answer, or refuses.
         """
         engine = self._engine
-        engine.require_open()
+        engine.gate.require_open()
         tp = self._event.payload
         data = tp.encode(tp.accept(payload))
         check_size(f"event {shown(self._event.name)}", data, engine.options.max_payload_bytes)

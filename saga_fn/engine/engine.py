@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
 
+import attrs
 from returns.result import Success
 
 from saga_fn.core.effects import Action
@@ -65,6 +66,26 @@ STOP_MARGIN: Final = timedelta(seconds=5)
 """How much longer than `stop_timeout` a stop may take, when the store does not answer."""
 
 
+def _nothing() -> None:
+    return None
+
+
+def _yes() -> bool:
+    return True
+
+
+@attrs.frozen
+class Gate:
+    """Whether requests may pass, as the maker of an engine knows it."""
+
+    require_open: Callable[[], None] = _nothing
+    """Raises if there is no connection to be had."""
+    require_attendance: Callable[[], None] = _nothing
+    """Raises if nothing would ever run a saga that is started now."""
+    is_attended: Callable[[], bool] = _yes
+    """Whether anything works on the sagas of this store, as far as can be known."""
+
+
 @final
 class SagaEngine:
     """The work of one process for the sagas it owns. For porting only: SagaOrchestrator makes it.
@@ -74,12 +95,13 @@ class SagaEngine:
     Args:
         store: The store that the sagas are in.
         options: The options of the engine. Default: None, those of EngineOptions.
+        gate: The word of the maker on connections and workers. Default: None, an open gate.
 
     Raises:
         SagaError: An argument is not what it has to be.
     """
 
-    def __init__(self, store: Store, options: EngineOptions | None = None) -> None:
+    def __init__(self, store: Store, options: EngineOptions | None = None, gate: Gate | None = None) -> None:
         if not callable(getattr(store, "claim_due", None)) or not is_a(options, (EngineOptions, type(None))):
             raise SagaError(
                 "an engine is made of a store and its EngineOptions", hint="SagaOrchestrator(...) makes one"
@@ -102,12 +124,8 @@ class SagaEngine:
         self.on_slot_freed: Callable[[], None] = _nothing
         self.on_due: Callable[[Moment | None], None] = _due_some_time
         """Told when a saga will be due (None: now)."""
-        self.require_open: Callable[[], None] = _nothing
-        """Raises if there is no connection to be had; every face asks it first."""
-        self.require_attendance: Callable[[], None] = _nothing
-        """Raises if nothing would ever run a saga that is started now."""
-        self.is_attended: Callable[[], bool] = _yes
-        """Whether anything works on the sagas of this store, as far as can be known."""
+        self.gate: Gate = Gate() if gate is None else gate
+        """Every face asks it first."""
 
     def begin_life(self) -> None:
         """Begin with nothing held, in whatever event loop comes next: what an earlier one left behind is left to its leases.
@@ -467,14 +485,6 @@ async def _all_of(over: Sequence[asyncio.Future[None]]) -> None:
 
 async def _told(event: asyncio.Event) -> None:
     await event.wait()
-
-
-def _nothing() -> None:
-    return None
-
-
-def _yes() -> bool:
-    return True
 
 
 def _due_some_time(_: Moment | None) -> None:

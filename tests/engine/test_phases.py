@@ -17,7 +17,8 @@ from saga_fn.core.events import EventReceived, HandedBack, PlanChanged, SagaPark
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.state import ParkReason
 from saga_fn.engine.commit.committer import Lost, Unread, Unsettled
-from saga_fn.engine.drive import phases
+from saga_fn.engine.drive import course
+from saga_fn.engine.drive.course import after, go_on, is_draining
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.phases import (
     GOES_ON,
@@ -59,9 +60,6 @@ from saga_fn.engine.drive.phases import (
     Verdict,
     Waiting,
     Withdrawn,
-    after,
-    go_on,
-    is_draining,
 )
 from saga_fn.errors import StoreUnavailableError
 from saga_fn.store.errors import RowRejectedError
@@ -414,7 +412,7 @@ def test_more_messages_than_are_read_at_once_are_read_when_those_are_answered(ch
 
 
 def test_the_shortest_ways_are_those_of_all_others() -> None:
-    general = phases._resting, phases._committing  # pyright: ignore[reportPrivateUsage]  # they are what is compared
+    general = course._resting, course._committing  # pyright: ignore[reportPrivateUsage]  # they are what is compared
     for edge in EDGES:
         if isinstance(edge.phase, Resting) and isinstance(edge.happened, Incoming):
             assert general[0](edge.phase, edge.happened) == (edge.then, edge.order)

@@ -4,7 +4,7 @@
 
 One interpreter drives one saga, from its claim or start to its release. At most one commit of it is in flight; what
 happens meanwhile is folded into the next. The interpreter never looks at a saga's status: whether to go on, to give the
-saga up or to turn back is the core's answer. Nor does it choose what to do next: `phases.py` does, and it carries out.
+saga up or to turn back is the core's answer. Nor does it choose what to do next: `course.py` does, and it carries out.
 
 It has no task of its own: results, messages, timers and settled commits call it, each call ends in a commit handed in or
 in waiting for the next, and only user code and chores run in tasks.
@@ -28,6 +28,7 @@ from saga_fn.core.owning import wakes_owner
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.engine.commit.committer import Applied, Committer, Lost, Outcome, Refused, Unread, Unsettled
 from saga_fn.engine.drive.chores import note, read_journal, read_messages
+from saga_fn.engine.drive.course import after, go_on, is_draining
 from saga_fn.engine.drive.event_batch import EventBatch
 from saga_fn.engine.drive.execution import Clock, Incoming, cut_by_others, execute, execute_watched
 from saga_fn.engine.drive.executions import Executions
@@ -71,9 +72,6 @@ from saga_fn.engine.drive.phases import (
     Verdict,
     Waiting,
     Withdrawn,
-    after,
-    go_on,
-    is_draining,
 )
 from saga_fn.engine.drive.progress import tell_progress
 from saga_fn.engine.drive.set_aside import set_aside

@@ -215,7 +215,7 @@ async def is_current_token(engine: SagaEngine, saga_id: UUID, token: UUID) -> bo
 async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
     """The saga's row as it stands; raises SagaNotFoundError."""
     check_id(saga_id)
-    engine.require_open()
+    engine.gate.require_open()
     row = await engine.store.read(saga_id)
     if row is None:
         raise SagaNotFoundError(saga_id, uncommitted=saga_id in engine.uncommitted)

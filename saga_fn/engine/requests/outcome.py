@@ -53,12 +53,12 @@ async def end_of(
     The time for reading the row counts, but for the first look, which always has a second. Raises SagaNotFoundError, also for
     a saga of another `name`, SagaResultTimeoutError, and SagaParkedError unless `wait_parked`.
     """
-    engine.require_open()
+    engine.gate.require_open()
     check_id(saga_id)
     seconds = None if timeout is None else seconds_to_wait(timeout)
     began = asyncio.get_running_loop().time()
     give_up = math.inf if seconds is None else began + seconds
-    if live is not None and not is_final(live.state) and saga_id in engine.held and engine.is_attended():
+    if live is not None and not is_final(live.state) and saga_id in engine.held and engine.gate.is_attended():
         # The usual way, which leaves as few objects as can be to those who wait in their thousands.
         try:  # noqa: SIM105 - that would be an object more
             live = await engine.ends.wait(saga_id, _first_look(give_up, seconds), parked=wait_parked)
@@ -104,12 +104,12 @@ async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bo
 
     Raises SagaStateError if nothing works on the saga: what is in memory nobody else can go on with.
     """
-    while not engine.is_attended():
+    while not engine.gate.is_attended():
         until = asyncio.get_running_loop().time() + _UNATTENDED
         try:
             return await engine.ends.wait(saga_id, min(until, give_up), parked=parked)
         except TimeoutError:
-            if engine.is_attended():
+            if engine.gate.is_attended():
                 continue
             if give_up <= until:
                 raise

@@ -105,8 +105,8 @@ class Starter:
         Raises before anything is written whatever can be known then. If the caller is cancelled meanwhile, the saga is
         inserted all the same, unless another transaction held its key.
         """
-        self._engine.require_open()
-        self._engine.require_attendance()
+        self._engine.gate.require_open()
+        self._engine.gate.require_attendance()
         if connection is not None:
             return (await start_within(self._engine, [request], connection))[0]
         await self._engine.keep_plan(request.registered.definition.plan)
@@ -132,8 +132,8 @@ class Starter:
         A start that the store's contents refuse costs the others nothing: they are there when this raises.
         """
         engine = self._engine
-        engine.require_open()
-        engine.require_attendance()
+        engine.gate.require_open()
+        engine.gate.require_attendance()
         requests = _requests(registered, data, aggregation_id, idempotency_key, delay)
         if connection is not None:
             return await start_within(engine, requests, connection)

@@ -1,0 +1,403 @@
+"""The course of one saga in this process: what it comes to by whatever happens, without a loop, a clock or a store.
+
+There are two kinds of transitions. `after` takes something that has happened: a result, a message, the fate of a write.
+`go_on` takes nothing: it chooses the next thing to do, wherever nothing is under way. Both give the next phase and one
+order. The interpreter carries the order out, then goes on until there is none.
+
+The order of what is on the agenda: what was refused is noted, a lease is renewed for what was to begin under it, messages
+are read, and then all that has come is decided on at once. So a message that was there is known to whatever is decided.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Literal, assert_never
+
+import msgspec
+
+from saga_fn.core.event_kinds import is_result, parks_all, plan_of
+from saga_fn.engine.commit.committer import Lost, Unread, Unsettled
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.phases import (
+    ACT,
+    CLEAR,
+    DECIDE,
+    GOES_ON,
+    NOTHING,
+    OVER,
+    OVER_LOST,
+    RESTING,
+    Agenda,
+    Begin,
+    Begun,
+    Chore,
+    ChoreCut,
+    ChoreFailed,
+    Committing,
+    Deciding,
+    DecisionFailed,
+    Do,
+    Durable,
+    Ended,
+    ExecutionFailed,
+    HandBack,
+    Happened,
+    LeaveToLease,
+    Leaving,
+    Losing,
+    Messages,
+    MessagesRead,
+    NoteLate,
+    NoteRefused,
+    NotKept,
+    Order,
+    Over,
+    Phase,
+    Postponed,
+    Resting,
+    SetAside,
+    Step,
+    Told,
+    Unbegun,
+    Verdict,
+    Waiting,
+    Withdrawn,
+)
+from saga_fn.engine.drive.set_aside import concerns_one
+
+_ON: Final[Step] = RESTING, ACT
+
+
+def after(phase: Phase, happened: Happened) -> Step:
+    """The phase after this has happened, and what is ordered for it."""
+    # Nearly all that ever happens, by the shortest way: a step of a saga at rest returns, and its write is durable.
+    if type(phase) is Resting and type(happened) is Incoming:
+        return Committing((happened,), phase.agenda), DECIDE
+    if happened is GOES_ON and type(phase) is Committing and phase.agenda is CLEAR:
+        return _ON
+    match phase:
+        case Resting():
+            return _resting(phase, happened)
+        case Committing():
+            return _committing(phase, happened)
+        case Unbegun():
+            return _unbegun(phase, happened)
+        case Deciding():
+            return _deciding(phase, happened)
+        case Waiting():
+            return _waiting(phase, happened)
+        case Losing():
+            return _losing(phase, happened)
+        case Leaving():
+            return _leaving(phase, happened)
+        case Over():
+            return phase, NOTHING
+    assert_never(phase)
+
+
+def go_on(phase: Phase) -> Step:
+    """The next thing to do, where nothing is under way."""
+    match phase:
+        case Committing() | Resting() | Waiting() | Unbegun() | Losing() | Over():
+            return phase, NOTHING
+        case Deciding():
+            return _next(phase.agenda)
+        case Leaving(chore=None):
+            return _last(phase.refused, phase.aside, phase.late, lost=phase.lost)
+        case Leaving():
+            return phase, NOTHING
+    assert_never(phase)
+
+
+def is_draining(phase: Phase) -> bool:
+    """Whether no step of the saga is started any more."""
+    match phase:
+        case Unbegun(agenda=agenda) | Resting(agenda=agenda) | Deciding(agenda=agenda):
+            return agenda.draining
+        case Committing(agenda=agenda) | Waiting(agenda=agenda):
+            return agenda.draining
+        case Losing() | Leaving() | Over():
+            return True
+    assert_never(phase)
+
+
+# Ours.
+
+
+def _unbegun(phase: Unbegun, happened: Happened) -> Step:
+    agenda = phase.agenda
+    match happened:
+        case Begun(first=first):
+            return _next(_but(agenda, arrived=(*first, *agenda.arrived)) if first else agenda)
+        case Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
+            return Unbegun(_noted(agenda, happened)), NOTHING
+        case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
+            return _turned(agenda, happened)
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+            return phase, NOTHING
+        case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
+            return phase, NOTHING
+    assert_never(happened)
+
+
+def _resting(phase: Resting, happened: Happened) -> Step:
+    match happened:
+        case Incoming():
+            return Committing((happened,), phase.agenda), DECIDE
+        case Begun() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
+            return _next(_noted(phase.agenda, happened))
+        case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
+            return _turned(phase.agenda, happened)
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+            return phase, NOTHING
+        case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
+            return phase, NOTHING
+    assert_never(happened)
+
+
+def _deciding(phase: Deciding, happened: Happened) -> Step:
+    """Something has come while an order is carried out, after which `go_on` is asked in any case."""
+    match happened:
+        case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
+            return Deciding(_noted(phase.agenda, happened)), NOTHING
+        case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
+            return _turned(phase.agenda, happened)
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+            return phase, NOTHING
+        case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
+            return phase, NOTHING
+    assert_never(happened)
+
+
+def _committing(phase: Committing, happened: Happened) -> Step:
+    items, agenda = phase.items, phase.agenda
+    match happened:
+        case Durable(gives_up=False):
+            return _ready(_read_on(agenda, unread=happened.unread, refused=happened.refused)), ACT
+        case Durable():
+            return Leaving(None, happened.refused, None, (), lost=False), Do.CUT_SHORT
+        case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
+            return Committing(items, _noted(agenda, happened)), NOTHING
+        case Verdict.NOTHING:
+            return _ready(agenda), Do.WAKE
+        case Verdict.WANTS_JOURNAL:
+            return Waiting(Chore.JOURNAL, _but(agenda, arrived=(*items, *agenda.arrived))), Do.CHORE
+        case NoteRefused():
+            return Waiting(happened, agenda), Do.CHORE
+        case Unread():
+            return _next(_but(agenda, arrived=(*items, *agenda.arrived), messages=Messages.SAID))
+        case Lost():
+            return Leaving(None, None, None, _results(items, agenda.arrived), lost=True), Do.CUT_SHORT
+        case NotKept(error=error, parked=parked):
+            if any(parks_all(item.event) for item in items):  # not even that can be written
+                return _broken_off(error, _results(items, agenda.arrived))
+            return Deciding(_but(agenda, arrived=(parked,), postponed=())), Do.CUT_SHORT
+        case Unsettled(error=error) | ExecutionFailed(error=error):
+            return OVER, LeaveToLease(error)
+        case Told.TAKEN:
+            return Losing(_results(items), _results(agenda.arrived)), Do.CUT_SHORT
+        case HandBack(item=item):
+            return Committing(items, _handing_back(agenda, item)), Do.CUT_SHORT
+        case Told.ABANDON | DecisionFailed():
+            return _turned(agenda, happened, items)
+        case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
+            return phase, NOTHING
+    assert_never(happened)
+
+
+def _waiting(phase: Waiting, happened: Happened) -> Step:
+    chore, agenda = phase.chore, phase.agenda
+    match happened:
+        case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
+            return Waiting(chore, _noted(agenda, happened)), NOTHING
+        case Ended.READING:
+            return Waiting(chore, _but(agenda, messages=Messages.READ)), NOTHING
+        case Ended.RENEWED if agenda.postponed:
+            return _ready(_but(agenda, postponed=())), Begin(agenda.postponed)
+        case Ended.RENEWED | Ended.NOT_RENEWED:
+            return _next(agenda)
+        case Ended.DONE:
+            return _next(_read_on(agenda) if isinstance(chore, NoteRefused) else agenda)
+        case MessagesRead(items=told, more=more):
+            return _next(_with_messages(agenda, told, more=more))
+        case ChoreFailed(error=error):
+            return _broken_off(error, _results(agenda.arrived))
+        case ChoreCut(error=error) | ExecutionFailed(error=error):
+            return OVER, LeaveToLease(error)
+        case Told.TAKEN:
+            return Losing((), _results(agenda.arrived)), Do.CUT_SHORT
+        case HandBack(item=item):
+            return Waiting(chore, _handing_back(agenda, item)), Do.CUT_SHORT
+        case Told.ABANDON | DecisionFailed():
+            return _turned(agenda, happened)
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+            return phase, NOTHING
+    assert_never(happened)
+
+
+def _next(agenda: Agenda) -> Step:
+    """Do the most urgent thing on the agenda."""
+    if agenda.refused is not None:
+        return Waiting(agenda.refused, _but(agenda, refused=None)), Do.CHORE
+    if agenda.postponed:
+        return Waiting(Chore.RENEW, agenda), Do.CHORE
+    if agenda.messages is Messages.SAID:
+        return Waiting(Chore.MESSAGES, agenda), Do.CHORE
+    if agenda.arrived:
+        return Committing(agenda.arrived, _but(agenda, arrived=())), DECIDE
+    return RESTING if agenda is CLEAR else Resting(agenda), NOTHING
+
+
+def _ready(agenda: Agenda) -> Phase:
+    """Nothing is under way: what is on the agenda is next."""
+    if agenda is CLEAR:
+        return RESTING
+    is_urgent = agenda.refused or agenda.postponed or agenda.arrived or agenda.messages is Messages.SAID
+    return Deciding(agenda) if is_urgent else Resting(agenda)
+
+
+def _turned(
+    agenda: Agenda,
+    happened: Literal[Told.TAKEN, Told.ABANDON] | HandBack | ExecutionFailed | DecisionFailed,
+    items: Sequence[Incoming] = (),
+) -> Step:
+    """The saga is to be given up, and no write and no chore is under way whose end would have to be awaited."""
+    late = _results(items, agenda.arrived)
+    match happened:
+        case HandBack(item=item):
+            return Deciding(_handing_back(agenda, item)), Do.CUT_SHORT
+        case Told.TAKEN:
+            return Leaving(None, agenda.refused, None, late, lost=True), Do.CUT_SHORT
+        case ExecutionFailed(error=error) | DecisionFailed(error=error):
+            return _broken_off(error, late)
+        case Told.ABANDON:
+            return OVER, Do.FINISH
+    assert_never(happened)
+
+
+def _broken_off(error: BaseException, late: tuple[Incoming, ...]) -> Step:
+    """Something is wrong with this saga, which is set aside; or with the store, which may be well when the lease is over."""
+    if not concerns_one(error):
+        return OVER, LeaveToLease(error)
+    return Leaving(None, None, SetAside(error), late, lost=True), Do.CUT_SHORT
+
+
+# Not ours.
+
+
+def _losing(phase: Losing, happened: Happened) -> Step:
+    items, late = phase.items, phase.late
+    match happened:
+        case Incoming():
+            return Losing(items, (*late, *_results((happened,)))), NOTHING
+        case Begun() | Told.UNREAD | Told.TAKEN | Told.DRAIN | HandBack() | Postponed() | Withdrawn():
+            return phase, NOTHING
+        case Ended.READING:
+            return phase, NOTHING
+        case Durable(refused=refused):
+            return _last(refused, None, late, lost=True)
+        case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
+            return _last(None, None, late, lost=True)
+        case Verdict() | NoteRefused() | Unread() | Lost() | NotKept():
+            return _last(None, None, (*items, *late), lost=True)
+        case Unsettled(error=error) | ExecutionFailed(error=error) | DecisionFailed(error=error):
+            return OVER_LOST, LeaveToLease(error)
+        case Told.ABANDON:
+            return OVER_LOST, Do.FINISH
+    assert_never(happened)
+
+
+def _leaving(phase: Leaving, happened: Happened) -> Step:
+    lost, over = phase.lost, OVER_LOST if phase.lost else OVER
+    match happened:
+        case Incoming():
+            late = _results((happened,)) if lost else ()
+            return _but_late(phase, (*phase.late, *late), lost=lost), NOTHING
+        case Told.TAKEN:
+            return _but_late(phase, phase.late, lost=True), NOTHING
+        case Begun() | Told.UNREAD | Told.DRAIN | HandBack() | Postponed() | Withdrawn() | Ended.READING:
+            return phase, NOTHING
+        case Ended() | MessagesRead():
+            return _last(phase.refused, phase.aside, phase.late, lost=lost)
+        case ChoreFailed(error=error) | ChoreCut(error=error):
+            return over, LeaveToLease(error)
+        case ExecutionFailed(error=error) | DecisionFailed(error=error):
+            return over, LeaveToLease(error)
+        case Told.ABANDON:
+            return over, Do.FINISH
+        case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
+            return phase, NOTHING
+    assert_never(happened)
+
+
+def _last(
+    refused: NoteRefused | None, aside: SetAside | None, late: tuple[Incoming, ...], *, lost: bool
+) -> tuple[Leaving | Over, Order]:
+    """The next of the last chores, or the end."""
+    if refused is not None:
+        return Leaving(refused, None, aside, late, lost=lost), Do.CHORE
+    if aside is not None:
+        return Leaving(aside, None, None, late, lost=lost), Do.CHORE
+    if late:
+        return Leaving(NoteLate(late), None, None, (), lost=lost), Do.CHORE
+    return OVER_LOST if lost else OVER, Do.FINISH
+
+
+def _but_late(phase: Leaving, late: tuple[Incoming, ...], *, lost: bool) -> Leaving:
+    return Leaving(phase.chore, phase.refused, phase.aside, late, lost=lost)
+
+
+def _results(*items: Sequence[Incoming]) -> tuple[Incoming, ...]:
+    return tuple(item for some in items for item in some if is_result(item.event))
+
+
+# The agenda.
+
+
+def _but(agenda: Agenda, **changes: object) -> Agenda:
+    """The agenda with these changes; one that is clear is `CLEAR` itself."""
+    changed = msgspec.structs.replace(agenda, **changes)
+    return CLEAR if changed == CLEAR else changed
+
+
+def _noted(agenda: Agenda, happened: Begun | Incoming | Told | Postponed | Withdrawn) -> Agenda:
+    """The agenda with what has come."""
+    match happened:
+        case Incoming():
+            return _but(agenda, arrived=(*agenda.arrived, happened))
+        case Told.UNREAD:
+            return _but(agenda, messages=Messages.SAID)
+        case Told.DRAIN:
+            return _but(agenda, draining=True)
+        case Postponed(execution=execution):
+            return _but(agenda, postponed=(*agenda.postponed, execution))
+        case Withdrawn(step=step):
+            return _but(agenda, postponed=tuple(one for one in agenda.postponed if one.step != step))
+        case Begun() | Told.TAKEN | Told.ABANDON:
+            return agenda
+    assert_never(happened)
+
+
+def _handing_back(agenda: Agenda, item: Incoming) -> Agenda:
+    return _but(agenda, arrived=(*agenda.arrived, item), postponed=(), draining=True)
+
+
+def _read_on(agenda: Agenda, *, unread: bool = False, refused: NoteRefused | None = None) -> Agenda:
+    """All that was read is answered: if there is more, it is read next."""
+    messages = Messages.SAID if unread or agenda.messages is Messages.MORE else agenda.messages
+    if messages is agenda.messages and refused is None:
+        return agenda
+    return _but(agenda, messages=messages, refused=refused)
+
+
+def _with_messages(agenda: Agenda, told: tuple[Incoming, ...], *, more: bool) -> Agenda:
+    """All messages anew, ahead of the results that have come: what a step was told, the next is to know.
+
+    Behind a change of the plan: they are for the saga as it is by the plan that it has now.
+    """
+    changed = tuple(item for item in agenda.arrived if plan_of(item.event) is not None)
+    rest = tuple(item for item in agenda.arrived if item.message is None and plan_of(item.event) is None)
+    messages = agenda.messages
+    if more and messages is Messages.READ:
+        messages = Messages.MORE if told else Messages.SAID
+    return _but(agenda, arrived=(*changed, *told, *rest), messages=messages)
