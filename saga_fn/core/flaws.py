@@ -6,7 +6,6 @@ trusts it. The bounds keep the work and the memory that one row can take small, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 from saga_fn.core.fan_out import ITEM_LIMIT, item_count
@@ -20,7 +19,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Sleeping,
-    StepState,
+    Succeeded,
     UndoFailed,
     Undoing,
     Undone,
@@ -33,6 +32,9 @@ from saga_fn.core.state import (
 
 LAST_MOMENT: Final = Moment(253_402_300_799_999_999)
 """The last microsecond of the year 9999: no later moment can be shown, or stored as a time."""
+_MOMENTS: Final = ("wake", "until", "first_attempt_at")
+"""The moments that steps of some kinds have, the attempts apart."""
+_LISTS: Final = frozenset({FannedOut, Joined})
 _KINDS: Final[dict[type[object], StepKind]] = {
     Waiting: StepKind.EVENT,
     Sleeping: StepKind.SLEEP,
@@ -47,16 +49,18 @@ def flaw_in(state: SagaState, rev: int) -> str | None:
     """The reason why this is no state of a saga that has had `rev` events, in words without any value; None if it may be."""
     if state.rev != rev or rev < 1:
         return "it is of another revision"
-    if any(not 0 <= moment <= LAST_MOMENT for moment in _moments(state)):
+    moments, entries, counts = _numbers(state)
+    if min(moments) < 0 or max(moments) > LAST_MOMENT:
         return "it names a moment that is none"
-    if any(not 0 <= seq <= rev for seq in _entries(state)) or not all(state.events):
+    if min(entries) < 0 or max(entries) > rev or not all(state.events):
         return "it names a journal entry that is none"
-    if any(not 0 <= count <= 2 * rev for count in _counts(state)):
+    if min(counts) < 0 or max(counts) > 2 * rev:
         return "it counts what cannot have happened"
-    if any(step.items < 0 for step in state.steps if isinstance(step, FannedOut | Joined)):
-        return "it counts less than no items"
-    if item_count(state.steps) > ITEM_LIMIT:
-        return f"a step has more items than the {ITEM_LIMIT} of a saga"
+    if not _LISTS.isdisjoint(map(type, state.steps)):
+        if any(step.items < 0 for step in state.steps if isinstance(step, FannedOut | Joined)):
+            return "it counts less than no items"
+        if item_count(state.steps) > ITEM_LIMIT:
+            return f"a step has more items than the {ITEM_LIMIT} of a saga"
     if len({step.step for step in state.steps}) < len(state.steps):
         return "a step stands in it twice"
     return None
@@ -80,41 +84,35 @@ def misfit_in(plan: Plan, state: SagaState) -> str | None:
     return None
 
 
-def _moments(state: SagaState) -> Iterator[Moment]:
-    yield from (state.at, state.begins_at)
-    yield from (
-        moment for moment in (state.deadline, *(event.expires for event in state.buffered)) if moment is not None
-    )
+def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
+    """All moments in it, all journal entries that it names, and all that it counts: asked of each saga that is claimed."""
+    moments = [state.at, state.begins_at]
+    entries = [*state.events, state.latest_event_seq]
+    counts = [state.failed_takeovers]
+    if state.deadline is not None:
+        moments.append(state.deadline)
+    for event in state.buffered:
+        entries.append(event.seq)
+        if event.expires is not None:
+            moments.append(event.expires)
     for step in state.steps:
-        for name in ("wake", "until", "first_attempt_at"):
+        if type(step) is Succeeded:  # most of them are
+            entries.append(step.seq)
+            continue
+        for name in _MOMENTS:
             moment: Moment | None = getattr(step, name, None)
             if moment is not None:
-                yield moment
-        if (attempts := _tries(step)) is not None:
-            yield from (attempts.may_run_until, attempts.first_attempt_at, attempts.doubted)
-
-
-def _entries(state: SagaState) -> Iterator[int]:
-    yield from (*state.events, state.latest_event_seq, *(event.seq for event in state.buffered))
-    for step in state.steps:
+                moments.append(moment)
         seq: int | None = getattr(step, "seq", None)
         if seq is not None:
-            yield seq
-        if isinstance(step, FannedOut):
-            yield from (step.latest_event_seq, step.events)
-        if (attempts := _tries(step)) is not None:
-            yield from (attempts.generation, attempts.events)
-
-
-def _counts(state: SagaState) -> Iterator[int]:
-    yield state.failed_takeovers
-    for step in state.steps:
-        if isinstance(step, Unknown | Probing):
-            yield step.failures
-        if (attempts := _tries(step)) is not None:
-            yield from (attempts.attempt, attempts.failures, attempts.probes, attempts.doubts)
-
-
-def _tries(step: StepState) -> Attempts | None:
-    found: Attempts | None = getattr(step, "attempts", None)
-    return found
+            entries.append(seq)
+        if type(step) is FannedOut:
+            entries += (step.latest_event_seq, step.events)
+        elif type(step) is Unknown or type(step) is Probing:
+            counts.append(step.failures)
+        attempts: Attempts | None = getattr(step, "attempts", None)
+        if attempts is not None:
+            moments += (attempts.may_run_until, attempts.first_attempt_at, attempts.doubted)
+            entries += (attempts.generation, attempts.events)
+            counts += (attempts.attempt, attempts.failures, attempts.probes, attempts.doubts)
+    return moments, entries, counts
