@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -27,6 +28,11 @@ from tests.support.consumer import consumer
 from tests.support.servers import GIVEN, NO_PG15, PG15, Server, database, embedded
 
 __all__ = ["consumer"]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Twice as many workers as processors (`-n auto`): tests of processes and leases wait more than they work."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_finish() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import asyncpg
 import attrs
 
+from saga_fn._tools.pythons import pythons
 from saga_fn.embedded import EmbeddedPostgres
 from tests.bench.report import Report, Value, median
 from tests.bench.sagas import Shape
@@ -121,9 +122,9 @@ async def _environment(peer: Peer) -> Path:
 
 
 async def _interpreter(oldest: tuple[int, int]) -> str:
-    """Ours if it is new enough, or else the nearest on PATH that runs: a name there may be a shim without a Python."""
+    """Ours if it is new enough, or else the oldest that is: on PATH or in pyenv."""
     able = f"import ensurepip, sys, venv; sys.exit(sys.version_info < {oldest})"
-    for candidate in (sys.executable, "python3.12", "python3.13", "python3.14"):
+    for candidate in (sys.executable, *map(str, (await asyncio.to_thread(pythons)).values())):
         try:
             await _run(candidate, "-c", able)
         except (OSError, _CannotRunError):

@@ -84,6 +84,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_state_of_a_saga_that_cuts_its_siblings_short(shape: str) -> None:
     found = explore(SHAPES[shape])
@@ -92,12 +93,14 @@ def test_every_state_of_a_saga_that_cuts_its_siblings_short(shape: str) -> None:
     assert {end.status for end in found.ends} >= {SagaStatus.COMPLETED, SagaStatus.FAILED}
 
 
+@pytest.mark.exhaustive
 def test_the_first_states_of_a_diamond_that_is_cut_short() -> None:
     found = explore(CANCELLING, budget=800)
     assert found.bounded
     assert found.violations == ()
 
 
+@pytest.mark.exhaustive
 def test_every_state_of_a_saga_that_changes_its_mind_about_siblings() -> None:
     """The definition may change while branches run, or while the saga heads back."""
     awaiting = Plan.of(step("a"), step("b"))

@@ -27,8 +27,6 @@ from saga_fn.core.state import SagaState
 from saga_fn.core.transition import by_general_rules, transition
 from tests.core.given import DIAMOND, ONE, THREE, TWO_ROOTS, A, B, C, sequence
 
-pytestmark = pytest.mark.timeout(1800)  # exhaustive: minutes, where coverage is measured on a slow machine
-
 INPUTS: tuple[tuple[Binding, ...], ...] = (
     (),
     (Bound(A, Digest(b"1")),),
@@ -66,6 +64,8 @@ def states_of(plan: Plan) -> list[SagaState | None]:
     return list(found.values())
 
 
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("plan", [ONE, THREE, TWO_ROOTS], ids=["one", "three", "two roots"])
 def test_every_answer_is_what_the_general_rules_answer(plan: Plan) -> None:
     for state, event in itertools.product(states_of(plan), EVENTS):

@@ -40,7 +40,7 @@ from tests.core.given import (
     wait,
 )
 
-pytestmark = pytest.mark.timeout(1800)  # exhaustive: minutes, where coverage is measured on a slow machine
+pytestmark = pytest.mark.timeout(600)  # many states, on a machine that may be busy
 
 SHRINKING = RetrySchedule(attempts=3, base=Micros(1), jitter=1.0)
 BUDGET = RetrySchedule(attempts=3, base=Micros(SECOND), within=Micros(10 * SECOND))
@@ -218,6 +218,8 @@ EXHAUSTIVE = {
     "a wait with a default": Plan.of(wait("a", limit=Micros(SECOND), default=True), step("b", "a")),
     "two waits for one event": Plan.of(wait("a"), wait("b", limit=Micros(SECOND))),
     "a wait for any of two": Plan.of(wait("a", names=("paid", "sent"))),
+    "a wait about something, alone": Plan.of(wait("a", correlated=True)),
+    "two without compensation at once": Plan.of(undo_free("a"), undo_free("b")),
     "a wait about something": Plan.of(wait("a", correlated=True, limit=Micros(SECOND)), undo_free("b", "a")),
     "a sleep": Plan.of(step("a"), sleep("b", "a", limit=Micros(SECOND))),
     "a sleep until a moment": Plan.of(undo_free("a"), sleep("b", "a")),
@@ -230,6 +232,19 @@ EXHAUSTIVE = {
 
 FORESEEN = {"three in sequence", "three, retried", "diamond", "two roots that join", "a sleep until a moment"}
 """Among others."""
+
+QUICK = {
+    "one step, retried at once or later",
+    "one that is found out, within a time",
+    "one step, conditional",
+    "a fan-out, one at a time",
+    "a compensation that waits",
+    "a wait with a default",
+    "a wait about something, alone",
+    "two without compensation at once",
+    "a sleep until a moment",
+}
+"""These go through every line of the exploration itself."""
 
 BOUNDED = {
     "a fan-out beside a step": (Plan.of(step("a", concurrency=2), step("b", undo=False)), 500),
@@ -265,7 +280,9 @@ BOUNDED = {
 }
 
 
-@pytest.mark.parametrize("shape", EXHAUSTIVE)
+@pytest.mark.parametrize(
+    "shape", [name if name in QUICK else pytest.param(name, marks=pytest.mark.exhaustive) for name in EXHAUSTIVE]
+)
 def test_every_state_of(shape: str, foreseen: list[StepId]) -> None:
     found = explore(EXHAUSTIVE[shape])
     assert foreseen or shape not in FORESEEN
@@ -274,6 +291,7 @@ def test_every_state_of(shape: str, foreseen: list[StepId]) -> None:
     assert {end.status for end in found.ends} >= {SagaStatus.COMPLETED, SagaStatus.FAILED}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("shape", BOUNDED)
 def test_the_first_states_of(shape: str) -> None:
     plan, budget = BOUNDED[shape]
@@ -283,6 +301,7 @@ def test_the_first_states_of(shape: str) -> None:
     assert found.violations == ()
 
 
+@pytest.mark.exhaustive
 def test_every_state_of_nine_in_sequence_without_skips() -> None:
     found = explore(sequence("abcdefghi"), skips=0)
     assert found.bounded  # it says so: skips were left out
@@ -290,6 +309,7 @@ def test_every_state_of_nine_in_sequence_without_skips() -> None:
     assert found.states > 3_000
 
 
+@pytest.mark.exhaustive
 def test_every_state_of_two_that_change_their_plan_on_the_way() -> None:
     inserted = Plan.of(step("a"), step("x", "a"), step("b", "x"))
     appended = Plan.of(step("a"), step("b", "a", undo=False), step("y", "b"))
@@ -298,6 +318,7 @@ def test_every_state_of_two_that_change_their_plan_on_the_way() -> None:
     assert found.violations == ()
 
 
+@pytest.mark.exhaustive
 def test_every_state_of_one_that_changes_to_a_plan_with_a_pivot_and_back() -> None:
     found = explore(sequence("abc"), changes=(PIVOTED,))
     assert not found.bounded
@@ -311,6 +332,7 @@ def test_every_state_of_two_whose_condition_comes_and_goes() -> None:
     assert found.violations == ()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "ways",
     list(itertools.combinations(OnUnknown, 2)),
@@ -340,6 +362,7 @@ def test_past_the_pivot_only_an_abort_leaves_something() -> None:
     assert not any(A in dict(left) and C in dict(left) for left in without_abort)
 
 
+@pytest.mark.exhaustive
 def test_every_state_of_a_fan_out_that_becomes_narrower_or_a_plain_step() -> None:
     for other in (Plan.of(step("a", concurrency=1)), ONE):
         found = explore(Plan.of(step("a", concurrency=2)), changes=(other,))
@@ -365,8 +388,10 @@ def test_an_end_comes_with_the_shortest_story_that_leads_there() -> None:
 def test_an_exploration_sums_itself_up() -> None:
     assert str(explore(ONE)) == f"all 77 states, {explore(ONE).edges} edges, 7 ends, 0 violations"
     assert str(explore(ONE, budget=2)).startswith("bounded: the first 2 states")
+    assert str(explore(ONE, skips=0)).startswith("bounded: the first")
 
 
+@pytest.mark.exhaustive
 def test_interchangeable_steps_are_explored_once() -> None:
     alike = explore(Plan.of(step("a"), step("b")))
     translate_driver_error = explore(Plan.of(step("a"), step("b", retry=RetrySchedule(attempts=1, base=Micros(1)))))

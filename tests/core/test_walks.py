@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from returns.result import Failure, Success
@@ -47,6 +48,8 @@ ABOUT_AN_EXECUTION = (
     ProbeAnswered,
     ProbeFailed,
 )
+pytestmark = pytest.mark.exhaustive
+
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 quick = settings(deadline=None, suppress_health_check=SLOW)
 
