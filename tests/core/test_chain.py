@@ -7,9 +7,7 @@ import itertools
 import msgspec
 import pytest
 
-from saga_fn.core import transition as deciding
 from saga_fn.core.chain import advance, after_success, begin
-from saga_fn.core.effects import RunStep
 from saga_fn.core.events import (
     Binding,
     Bound,
@@ -88,13 +86,6 @@ def test_it_answers_all_the_way_of_a_chain() -> None:
         assert moved is not None
         state = moved.state
     assert state.ended
-
-
-def test_what_it_answers_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deciding, "by_general_rules", None)
-    begun = transition(THREE, None, Started(Moment(0), THREE.id, INPUTS[1])).unwrap()
-    moved = transition(THREE, begun.state, StepSucceeded(Moment(1), A, 1, INPUTS[2])).unwrap()
-    assert moved.actions == (RunStep(B, 1, 0),)
 
 
 def test_it_does_not_know_what_is_not_a_chain() -> None:

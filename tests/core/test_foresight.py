@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from saga_fn.core import facts
 from saga_fn.core.facts import foresee
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan, PlannedStep
@@ -48,12 +47,6 @@ def test_the_next_step_will_need_its_input() -> None:
     known, needs = foresee(plan, before, B)
     assert needs == (C,)
     assert known == msgspec.structs.replace(before, steps=(Succeeded(A, 2), Succeeded(B, 5)), latest_event_seq=0)
-
-
-def test_what_follows_in_a_chain_is_told_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(facts, "next_steps", None)
-    plan = sequence("abc")
-    assert foresee(plan, state_of(plan, Succeeded(A, 2), Running(B, TRIED)), B)[1] == (C,)
 
 
 def test_after_the_last_nothing_is_needed() -> None:

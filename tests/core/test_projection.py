@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from saga_fn.core import projection
 from saga_fn.core.events import FailureKind
 from saga_fn.core.facts import has_completed, is_final
 from saga_fn.core.ids import Moment, PlanId
@@ -34,11 +33,10 @@ def test_what_is_due_first_is_told_by_one_moment_whatever_the_status() -> None:
     assert rolling_back.row.due == SECOND + 1
 
 
-def test_the_row_of_what_runs_straight_is_told_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_row_of_what_runs_in_a_chain_shows_its_step_and_its_time() -> None:
     saga = started(AGAIN_AT_ONCE, A)
     saga.wait(SECOND)
     saga.fail(A)
-    monkeypatch.setattr(projection, "ready", None)
     assert started(AGAIN).row == Projection(SagaStatus.RUNNING, WaitReason.NOTHING, Moment(0), 0, A, None)
     assert saga.row == Projection(SagaStatus.RUNNING, WaitReason.NOTHING, Moment(SECOND), 1, A, None)
 
