@@ -21,10 +21,11 @@ import msgspec
 from saga_fn.arguments import check_key
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal
+from saga_fn.core.event_matching import Answer
 from saga_fn.core.events import EventReceived
 from saga_fn.core.ids import Digest, Moment
 from saga_fn.definition.correlation import fingerprint
-from saga_fn.engine.drive.message import event_message
+from saga_fn.engine.drive.message import UNREADABLE, event_message
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.requests.inbox import read_inbox
@@ -234,7 +235,7 @@ async def _is_read_by_nobody(engine: SagaEngine, row: SagaRecord) -> bool:
 
 def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
     match answer:
-        case Delivery.ACCEPTED | "applied":
+        case Delivery.ACCEPTED | Answer.APPLIED:
             return Delivery.ACCEPTED
         case Delivery.BUFFERED:
             return Delivery.BUFFERED
@@ -242,7 +243,7 @@ def _delivery(saga_id: UUID, event: OutsideEvent, answer: str) -> Delivery:
             return Delivery.EXPIRED
         case Refusal.FINISHED:
             return Delivery.ENDED
-        case "unreadable":
+        case _ if answer == UNREADABLE:
             raise _unreadable_event(saga_id, event.name)
         case _:
             raise SagaStateError(

@@ -17,6 +17,7 @@ from saga_fn.arguments import check_id
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.event_kinds import is_by_force
+from saga_fn.core.event_matching import Answer
 from saga_fn.core.events import BeginRequested, EventReceived, name_of, takes_up
 from saga_fn.core.ids import StepId
 from saga_fn.engine.drive.asked import asked_in
@@ -231,7 +232,7 @@ async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: f
     backoff = Backoff(0.005, 0.25)
     while time.monotonic() < give_up:
         answer = await engine.store.read_answer(saga_id, message.id)
-        if answer == "applied":
+        if answer == Answer.APPLIED:
             return True
         if answer is not None:
             raise _refusal(saga_id, answer)
