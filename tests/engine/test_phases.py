@@ -92,14 +92,14 @@ OUTSIDE: Final[tuple[Happened, ...]] = (
     DecisionFailed(OWN_FAULT),
     DecisionFailed(AWAY),
 )
-WRITTEN: Final[tuple[Happened, ...]] = (
+WRITTEN: Final = (
     GOES_ON,
     Durable(unread=True),
     Durable(refused=REFUSED),
     Durable(gives_up=True),
     Durable(gives_up=True, refused=REFUSED),
 )
-NOT_WRITTEN: Final[tuple[Happened, ...]] = (
+NOT_WRITTEN: Final = (
     *Verdict,
     REFUSED,
     Unread(3),
@@ -173,7 +173,7 @@ def answers(phase: Phase) -> Iterator[Happened]:
     match phase:
         case Committing(items=items):
             gives_up = BACK in items or PARKED in items
-            yield from (one for one in WRITTEN if isinstance(one, Durable) and one.gives_up >= gives_up)
+            yield from (one for one in WRITTEN if one.gives_up >= gives_up)
             yield from NOT_WRITTEN
         case Waiting(chore=Chore.MESSAGES):
             yield from (one for one in OF_CHORES if one is Ended.READING or not isinstance(one, Ended))
@@ -417,4 +417,4 @@ def test_the_shortest_ways_are_those_of_all_others() -> None:
         if isinstance(edge.phase, Resting) and isinstance(edge.happened, Incoming):
             assert general[0](edge.phase, edge.happened) == (edge.then, edge.order)
         if isinstance(edge.phase, Committing) and edge.happened is GOES_ON:
-            assert general[1](edge.phase, edge.happened) == (edge.then, edge.order)
+            assert general[1](edge.phase, GOES_ON) == (edge.then, edge.order)

@@ -22,6 +22,7 @@ from saga_fn.engine.drive.phases import (
     ACT,
     CLEAR,
     DECIDE,
+    FINISH,
     GOES_ON,
     NOTHING,
     OVER,
@@ -174,6 +175,8 @@ def _committing(phase: Committing, happened: Happened) -> Step:
     match happened:
         case Durable(gives_up=False):
             return _ready(_read_on(agenda, unread=happened.unread, refused=happened.refused)), ACT
+        case Durable(refused=None):
+            return OVER, FINISH
         case Durable():
             return Leaving(None, happened.refused, None, (), lost=False), Do.CUT_SHORT
         case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
@@ -237,6 +240,8 @@ def _waiting(phase: Waiting, happened: Happened) -> Step:
 
 def _next(agenda: Agenda) -> Step:
     """Do the most urgent thing on the agenda."""
+    if agenda is CLEAR:
+        return RESTING, NOTHING
     if agenda.refused is not None:
         return Waiting(agenda.refused, _but(agenda, refused=None)), Do.CHORE
     if agenda.postponed:
@@ -245,7 +250,7 @@ def _next(agenda: Agenda) -> Step:
         return Waiting(Chore.MESSAGES, agenda), Do.CHORE
     if agenda.arrived:
         return Committing(agenda.arrived, _but(agenda, arrived=())), DECIDE
-    return RESTING if agenda is CLEAR else Resting(agenda), NOTHING
+    return Resting(agenda), NOTHING
 
 
 def _ready(agenda: Agenda) -> Phase:
@@ -271,7 +276,7 @@ def _turned(
         case ExecutionFailed(error=error) | DecisionFailed(error=error):
             return _broken_off(error, late)
         case Told.ABANDON:
-            return OVER, Do.FINISH
+            return OVER, FINISH
     assert_never(happened)
 
 
@@ -303,7 +308,7 @@ def _losing(phase: Losing, happened: Happened) -> Step:
         case Unsettled(error=error) | ExecutionFailed(error=error) | DecisionFailed(error=error):
             return OVER_LOST, LeaveToLease(error)
         case Told.ABANDON:
-            return OVER_LOST, Do.FINISH
+            return OVER_LOST, FINISH
     assert_never(happened)
 
 
@@ -324,7 +329,7 @@ def _leaving(phase: Leaving, happened: Happened) -> Step:
         case ExecutionFailed(error=error) | DecisionFailed(error=error):
             return over, LeaveToLease(error)
         case Told.ABANDON:
-            return over, Do.FINISH
+            return over, FINISH
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
             return phase, NOTHING
     assert_never(happened)
@@ -340,7 +345,7 @@ def _last(
         return Leaving(aside, None, None, late, lost=lost), Do.CHORE
     if late:
         return Leaving(NoteLate(late), None, None, (), lost=lost), Do.CHORE
-    return OVER_LOST if lost else OVER, Do.FINISH
+    return OVER_LOST if lost else OVER, FINISH
 
 
 def _but_late(phase: Leaving, late: tuple[Incoming, ...], *, lost: bool) -> Leaving:

@@ -36,6 +36,8 @@ from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.phases import (
     ACT,
     DECIDE,
+    FINISH,
+    GIVES_UP,
     GOES_ON,
     NOTHING,
     RESTING,
@@ -62,10 +64,10 @@ from saga_fn.engine.drive.phases import (
     NoteLate,
     NoteRefused,
     NotKept,
-    Order,
     Over,
     Phase,
     Postponed,
+    Seldom,
     SetAside,
     Told,
     Unbegun,
@@ -231,15 +233,17 @@ class Interpreter:
         """Do what this asks for, and what follows from that, until something has to be awaited."""
         self._phase, order = after(self._phase, happened)
         while order is not NOTHING:
-            then: Happened | None
+            then: Happened | None = None
             try:
                 if order is DECIDE:
                     then = self._decide()
                 elif order is ACT:
                     self._go_on_from_batch()
-                    then = None
+                elif order is FINISH:
+                    self._finish()
+                    return
                 else:
-                    then = self._carry_out(order)
+                    self._carry_out(order)
             except (KeyboardInterrupt, SystemExit):  # of an input map
                 self._end_with_program()
                 raise
@@ -252,14 +256,10 @@ class Interpreter:
             else:
                 self._phase, order = after(self._phase, then)
 
-    def _carry_out(self, order: Order) -> Happened | None:
-        """Carry out one order; gives what has come of it already."""
+    def _carry_out(self, order: Seldom) -> None:
+        """Carry out an order that few steps bring."""
         phase = self._phase
         match order:
-            case Do.DECIDE:
-                return self._decide()
-            case Do.ACT:
-                self._go_on_from_batch()
             case Do.WAKE:
                 self._set_timer()
             case Do.CUT_SHORT:
@@ -271,8 +271,6 @@ class Interpreter:
                 self._task.add_done_callback(self._chore_ended)
             case Begin(executions=executions):
                 self._act(executions)
-            case Do.FINISH:
-                self._finish()
             case LeaveToLease(error=error):
                 self._observers.tell(LeftToLease(self.saga.identity, error))
                 self._finish()
@@ -280,7 +278,6 @@ class Interpreter:
                 pass
             case _:
                 assert_never(order)
-        return None
 
     def _decide(self) -> Happened | None:
         """Fold what has come, and hand in what follows from it."""
@@ -334,6 +331,8 @@ class Interpreter:
         tell_progress(self._observers, batch)
         if batch.release is None and not unread and not batch.refused:
             return GOES_ON
+        if batch.release is not None and not batch.refused:
+            return GIVES_UP
         refused = NoteRefused(batch.refused, answered=True) if batch.refused else None
         return Durable(batch.release is not None, unread, refused)
 

@@ -10,7 +10,7 @@ All of it is frozen data. `course.py` says which phase and which order follow, a
 from __future__ import annotations
 
 import enum
-from typing import ClassVar, Final, TypeAlias
+from typing import ClassVar, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -270,6 +270,8 @@ Happened: TypeAlias = FromOutside | OfTheWrite | OfTheChore | DecisionFailed
 
 GOES_ON: Final = Durable()
 """Nearly every write becomes this."""
+GIVES_UP: Final = Durable(gives_up=True)
+"""The last one of nearly every saga."""
 
 
 # Orders.
@@ -305,9 +307,12 @@ class LeaveToLease(msgspec.Struct, frozen=True, gc=False):
     error: BaseException
 
 
-Order: TypeAlias = Do | Begin | LeaveToLease
+Seldom: TypeAlias = Literal[Do.NOTHING, Do.WAKE, Do.CUT_SHORT, Do.CHORE] | Begin | LeaveToLease
+"""Orders that few steps bring."""
+Order: TypeAlias = Seldom | Literal[Do.DECIDE, Do.ACT, Do.FINISH]
 Step: TypeAlias = tuple[Phase, Order]
 
 NOTHING: Final = Do.NOTHING
 DECIDE: Final = Do.DECIDE
 ACT: Final = Do.ACT
+FINISH: Final = Do.FINISH
