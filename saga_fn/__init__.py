@@ -61,6 +61,7 @@ from saga_fn.errors import (
     TypeValidationError,
 )
 from saga_fn.handle import SagaHandle, SagaRun
+from saga_fn.listing import SagaFilter
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.sender import EventSender
 from saga_fn.snapshot import (
@@ -75,7 +76,11 @@ from saga_fn.snapshot import (
     KeptEvent,
     Outcome,
     SagaAdminSnapshot,
+    SagaCount,
+    SagaPage,
+    SagaRow,
     SagaSnapshot,
+    SagasOfKey,
     StepFailure,
     StepSnapshot,
     Unreadable,
@@ -119,22 +124,27 @@ __all__ = [
     "SagaAdminSnapshot",
     "SagaBuilder",
     "SagaCompensatedError",
+    "SagaCount",
     "SagaDefinition",
     "SagaDefinitionError",
     "SagaEngine",
     "SagaError",
     "SagaFailedError",
+    "SagaFilter",
     "SagaHandle",
     "SagaNotCompletedError",
     "SagaNotFoundError",
     "SagaNotRegisteredError",
     "SagaOrchestrator",
+    "SagaPage",
     "SagaParkedError",
     "SagaResultTimeoutError",
+    "SagaRow",
     "SagaRun",
     "SagaSnapshot",
     "SagaStateError",
     "SagaStatus",
+    "SagasOfKey",
     "SchemaMissingError",
     "SchemaTooNewError",
     "ServerTooOldError",

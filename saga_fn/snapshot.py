@@ -91,6 +91,80 @@ class SagaSnapshot:
 
 
 @attrs.frozen
+class SagaRow:
+    """A saga in a list: what its row says, without data and history."""
+
+    id: UUID
+    """The saga's id."""
+    saga_name: str
+    """The name that it is registered under."""
+    version: int
+    """The version of its definition."""
+    revision: int
+    """The number of entries in its journal, for the `expect=` of a verb."""
+    aggregation_id: str | None
+    """Its business key, or None."""
+    trace_id: str
+    """The id for logs that it was started with."""
+    status: SagaStatus
+    """Its status."""
+    waits: WaitReason
+    """The reasons why a SUSPENDED saga waits."""
+    parked: str | None
+    """The reason why it waits for a person, or did when it ended; None if it never got there."""
+    problem_step: str | None
+    """The step that is parked, or that a FAILED saga failed at; None if there is none, or if it is not known."""
+    last_error: str | None
+    """The type name of the last error."""
+    retry_counter: int
+    """The number of failed attempts of the step that is tried now."""
+    deadline_at: datetime | None
+    """The end of the lease while a process works on it; the time to wake while it sleeps."""
+    is_owned: bool
+    """Whether a process has claimed it."""
+    created_at: datetime
+    """The time of its start."""
+    updated_at: datetime
+    """The time of its last change."""
+    ended_at: datetime | None
+    """The time of its end; None before."""
+
+
+@attrs.frozen
+class SagaPage:
+    """One page of a list of sagas."""
+
+    rows: tuple[SagaRow, ...]
+    """The sagas, in the order of the list."""
+    next: str | None
+    """The `after=` of the next page of the same filter; None if this page is the last."""
+
+
+@attrs.frozen
+class SagasOfKey:
+    """The sagas of one business key."""
+
+    active: SagaRow | None
+    """The one that has not ended; None if there is none."""
+    ended: tuple[SagaRow, ...]
+    """Those that have ended, the newest start first."""
+
+
+@attrs.frozen
+class SagaCount:
+    """How many sagas a filter finds, counted up to 1,000."""
+
+    sagas: int
+    """Their number, 1,000 at most."""
+    is_more: bool
+    """Whether there are more."""
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.sagas:,}{'+' if self.is_more else ''}"
+
+
+@attrs.frozen
 class Unreadable:
     """Stands where a stored payload is shown that cannot be read: it was damaged, or written by hand."""
 

@@ -99,6 +99,8 @@ class Projection(msgspec.Struct, frozen=True, gc=False):
     """Why it waits for a person."""
     wakes_on_message: bool = True
     """Whether a message makes an unowned saga due; nothing is done for one while only a person can go on with it."""
+    problem_step: StepId | None = None
+    """The step that waits for a person, or that a FAILED saga failed at."""
 
 
 SET_ASIDE: Final = Projection(SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, None, None, wakes_on_message=False)
@@ -152,14 +154,17 @@ def at_length(plan: Plan, state: SagaState) -> Projection:
     is_ready = ready(plan, state)
     status = _status(state, is_ready=is_ready)
     waits = _waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING
+    parked = next((step for step in state.steps if isinstance(step, Parked | UndoParked)), None)
+    failed = current if status is SagaStatus.FAILED else None
     return Projection(
         status=status,
         waits=waits,
         due=state.at if is_ready else wakes_at(state),
         retry_counter=0 if current is None or _abides(current) else current.attempts.failures,
         current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
-        parked=next((step.why.value for step in state.steps if isinstance(step, Parked | UndoParked)), None),
+        parked=None if parked is None else parked.why.value,
         wakes_on_message=WaitReason.PARKED not in waits or WaitReason.EVENT in waits,
+        problem_step=None if (problem := parked or failed) is None else problem.step,
     )
 
 

@@ -16,6 +16,7 @@ import attrs
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, Projection
+from saga_fn.core.state import ParkReason
 from saga_fn.errors import (
     StoreError,
     is_a,
@@ -23,6 +24,7 @@ from saga_fn.errors import (
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.memory_events import MemoryKeptEvents
+from saga_fn.store.memory_lists import MemoryLists
 from saga_fn.store.memory_processes import MemoryProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -101,6 +103,7 @@ class MemoryStore:
         self.processes: MemoryProcesses = MemoryProcesses(
             self, lambda: (saga.record for saga in self._sagas.values()), self._change
         )
+        self.lists: MemoryLists = MemoryLists(self, lambda: (saga.record for saga in self._sagas.values()))
         self.attendants: set[object] = set()
         """The callers that work on the sagas in it at this moment: none outside of this process could."""
         self._listeners: list[Callable[[UUID | None], None]] = []
@@ -170,6 +173,8 @@ class MemoryStore:
                 inbox_sent=0,
                 retry_counter=0,
                 last_error=None,
+                parked=None,
+                problem_step=None,
                 created_at=at,
                 updated_at=at,
                 ended_at=None,
@@ -214,6 +219,8 @@ class MemoryStore:
             due_at=due if write.release else row.due_at,
             retry_counter=write.projection.retry_counter,
             last_error=write.last_error,
+            parked=write.projection.parked,
+            problem_step=write.projection.problem_step,
             updated_at=at,
             ended_at=(row.ended_at or at) if write.state.ended else None,
         )
@@ -324,21 +331,23 @@ class MemoryStore:
     def _change(self, record: SagaRecord) -> None:
         self._sagas[record.id].record = record
 
-    async def park_row(self, saga_id: UUID, token: UUID, why: str) -> None:
+    async def park_row(self, saga_id: UUID, token: UUID, why: str, reason: ParkReason) -> None:
         """Take a claimed saga whose state cannot be used out of work."""
         saga = self._sagas.get(saga_id)
         if saga is not None and saga.record.token == token and saga.record.ended_at is None:
-            self._set_apart(saga, SET_ASIDE, why, ended_at=None)
+            self._set_apart(saga, SET_ASIDE, why, parked=reason.value, ended_at=None)
 
     async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
         """End a saga, FAILED, whose state cannot be used."""
         saga = self._sagas.get(saga_id)
         if saga is None or saga.record.rev != rev or saga.record.ended_at is not None:
             return False
-        self._set_apart(saga, ENDED_UNREAD, why, ended_at=time_of(self.now()))
+        self._set_apart(saga, ENDED_UNREAD, why, parked=saga.record.parked, ended_at=time_of(self.now()))
         return True
 
-    def _set_apart(self, saga: _Saga, shown: Projection, why: str, *, ended_at: datetime | None) -> None:
+    def _set_apart(
+        self, saga: _Saga, shown: Projection, why: str, *, parked: str | None, ended_at: datetime | None
+    ) -> None:
         saga.record = attrs.evolve(
             saga.record,
             status=shown.status,
@@ -348,6 +357,8 @@ class MemoryStore:
             owner=None,
             due_at=None,
             last_error=why,
+            parked=parked,
+            problem_step=None if ended_at is None else saga.record.problem_step,
             updated_at=time_of(self.now()),
             ended_at=ended_at,
         )

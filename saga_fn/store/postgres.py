@@ -15,6 +15,7 @@ from saga_fn.core.events import name_of
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, SagaStatus
+from saga_fn.core.state import ParkReason
 from saga_fn.store._queries import ClaimedRow, SentRow, TakenRow
 from saga_fn.store.connection import Connection, Pool, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
@@ -23,6 +24,7 @@ from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan, use_uuid_class
 from saga_fn.store.journal_rows import alike, journal_columns, sparse
 from saga_fn.store.migrate import read_only_error
 from saga_fn.store.postgres_events import PostgresKeptEvents
+from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_processes import PostgresProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -111,6 +113,7 @@ class PostgresStore:
         self._shards = shards
         self.kept_events: PostgresKeptEvents = PostgresKeptEvents(self._database)
         self.processes: PostgresProcesses = PostgresProcesses(self._database)
+        self.lists: PostgresLists = PostgresLists(self._database)
 
     @property
     def shards(self) -> int:
@@ -242,6 +245,8 @@ class PostgresStore:
                 states=[encode_state(write.state) for write in writes],
                 retry_counters=sparse([write.projection.retry_counter or None for write in writes]),
                 last_errors=sparse([write.last_error and holdable(connection, write.last_error) for write in writes]),
+                parked_reasons=sparse([write.projection.parked for write in writes]),
+                problem_steps=sparse([write.projection.problem_step for write in writes]),
                 **journal_columns(writes),
                 a_saga_ids=[saga for saga, _, _ in answers],
                 a_ids=[message for _, message, _ in answers],
@@ -269,6 +274,8 @@ class PostgresStore:
                 state=encode_state(write.state),
                 retry_counter=write.projection.retry_counter,
                 last_error=write.last_error and holdable(connection, write.last_error),
+                parked=write.projection.parked,
+                problem_step=write.projection.problem_step,
                 j_kind=name_of(entry.event),
                 j_step_id=step_of(entry.event),
                 j_writer=write.writer,
@@ -417,7 +424,7 @@ class PostgresStore:
 
     # Reading.
 
-    async def park_row(self, saga_id: UUID, token: UUID, why: str) -> None:
+    async def park_row(self, saga_id: UUID, token: UUID, why: str, reason: ParkReason) -> None:
         """Take a claimed saga whose state cannot be used out of work."""
         async with self._database.work() as connection:
             await self._database.queries.park_saga_row(
@@ -428,6 +435,7 @@ class PostgresStore:
                 status=SET_ASIDE.status,
                 waits=waits_column(SET_ASIDE),
                 why=holdable(connection, why),
+                parked=reason,
                 lock_timeout=LOCK_TIMEOUT,
             )
 
@@ -485,6 +493,8 @@ class PostgresStore:
             inbox_sent=row.inbox_sent,
             retry_counter=row.retry_counter,
             last_error=row.last_error,
+            parked=row.parked,
+            problem_step=row.problem_step,
             created_at=row.created_at,
             updated_at=row.updated_at,
             ended_at=row.ended_at,

@@ -15,7 +15,10 @@ from typing_extensions import TypeIs
 
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
+from saga_fn.core.state import ParkReason
+from saga_fn.snapshot import SagaRow
 from saga_fn.store.connection import Connection
+from saga_fn.store.listing import Listing
 from saga_fn.store.records import (
     ALL_ENTRIES,
     FIRST_KEY,
@@ -179,6 +182,14 @@ class Processes(Protocol):
         ...
 
 
+class Lists(Protocol):
+    """Lists of sagas; see `Store`."""
+
+    async def page(self, asked: Listing) -> list[SagaRow]:
+        """The rows of one page, in order: `asked.has` them, and `asked.place_of` sorts them; takes no lock."""
+        ...
+
+
 class Store(Protocol):
     """Where sagas live. Every method is one statement, atomic by itself; `shard` is that of every id in the call.
 
@@ -240,6 +251,11 @@ class Store(Protocol):
     @property
     def processes(self) -> Processes:
         """Who works on what."""
+        ...
+
+    @property
+    def lists(self) -> Lists:
+        """Lists of sagas."""
         ...
 
     @property
@@ -338,8 +354,11 @@ class Store(Protocol):
         """Give back claimed sagas (id to token) as they are, due when `pause` is over."""
         ...
 
-    async def park_row(self, saga_id: UUID, token: UUID, why: str) -> None:
-        """Take a claimed saga whose state cannot be used out of work, until a person has looked at it; `why` is its error."""
+    async def park_row(self, saga_id: UUID, token: UUID, why: str, reason: ParkReason) -> None:
+        """Take a claimed saga whose state cannot be used out of work, until a person has looked at it.
+
+        `why` is its error, `reason` what it is parked for.
+        """
         ...
 
     async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
@@ -467,10 +486,12 @@ def lacking_in(given: object) -> list[str]:
     """Name the methods that it lacks to be a store."""
     kept_events: object = getattr(given, "kept_events", None)
     processes: object = getattr(given, "processes", None)
+    lists: object = getattr(given, "lists", None)
     return [
         *(name for name in _members(Store) if not hasattr(given, name)),
         *(f"kept_events.{name}" for name in _members(KeptEvents) if not hasattr(kept_events, name)),
         *(f"processes.{name}" for name in _members(Processes) if not hasattr(processes, name)),
+        *(f"lists.{name}" for name in _members(Lists) if not hasattr(lists, name)),
     ]
 
 

@@ -126,6 +126,12 @@ def waits_column(shown: Projection) -> int:
     return int(shown.waits) if shown.wakes_on_message else int(shown.waits) | NOT_BY_MESSAGE
 
 
+def waits_alone(waits: WaitReason) -> int:
+    """The column `waits` of a saga that waits for just that."""
+    only_a_person = WaitReason.PARKED in waits and WaitReason.EVENT not in waits
+    return int(waits) | NOT_BY_MESSAGE if only_a_person else int(waits)
+
+
 def reasons_in(column: int) -> WaitReason:
     """The reasons of the column `waits`."""
     return WaitReason(column & ~NOT_BY_MESSAGE)
@@ -286,6 +292,8 @@ class SagaRecord:
     inbox_sent: int
     retry_counter: int
     last_error: str | None
+    parked: str | None
+    problem_step: str | None
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None

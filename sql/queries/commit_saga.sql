@@ -1,5 +1,5 @@
 -- name: commit_saga :optional CommittedRow
--- nullable: token, due, inbox_seen, last_error, j_step_id, j_input, j_input_of, j_payload
+-- nullable: token, due, inbox_seen, last_error, parked, problem_step, j_step_id, j_input, j_input_of, j_payload
 -- Do as commit_sagas, for one saga with one journal entry and no message answered: a saga that is alone at the
 -- moment does not pay for arrays. The fence is the same.
 -- Locks: the row, for which the statement waits `lock_timeout` milliseconds (55P03).
@@ -20,6 +20,8 @@ written AS (
         state = :state::bytea,
         retry_counter = :retry_counter::integer,
         last_error = :last_error::text,
+        parked = :parked::text,
+        problem_step = :problem_step::text,
         updated_at = now(),
         ended_at = CASE
             WHEN :status::text = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())

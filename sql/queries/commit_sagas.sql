@@ -1,5 +1,6 @@
 -- name: commit_sagas :many CommittedRow
 -- nullable: tokens[], next_revs[], dues[], inbox_seens[], plans[], waits[], retry_counters[], last_errors[]
+-- nullable: parked_reasons[], problem_steps[]
 -- nullable: j_kinds[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
 -- Write the next states of sagas with their journal entries and the answers to the messages they folded. Each row is
 -- judged by the token and the revision its writer knows. A row that gives the saga up or starts a step must also know
@@ -19,16 +20,18 @@ WITH lock_timeout AS MATERIALIZED (
 given AS (
     SELECT
         g.id, g.token, g.rev, g.next_rev, g.release, g.due, g.inbox_seen, g.plan, g.status, g.waits, g.state,
-        g.retry_counter, g.last_error
+        g.retry_counter, g.last_error, g.parked, g.problem_step
     FROM ROWS FROM (
         unnest(
             :ids::uuid[], :tokens::uuid[], :revs::bigint[], :next_revs::bigint[], :releases::boolean[],
             :dues::timestamptz[], :inbox_seens::bigint[], :plans::text[], :statuses::text[], :waits::smallint[],
-            :states::bytea[], :retry_counters::integer[], :last_errors::text[]
+            :states::bytea[], :retry_counters::integer[], :last_errors::text[],
+            :parked_reasons::text[], :problem_steps::text[]
         ),
         generate_series(1, cardinality(:ids::uuid[]))
     ) AS g (
-        id, token, rev, next_rev, release, due, inbox_seen, plan, status, waits, state, retry_counter, last_error, place
+        id, token, rev, next_rev, release, due, inbox_seen, plan, status, waits, state, retry_counter, last_error,
+        parked, problem_step, place
     )
 ),
 free AS (
@@ -51,6 +54,8 @@ written AS (
         state = g.state,
         retry_counter = coalesce(g.retry_counter, 0),
         last_error = g.last_error,
+        parked = g.parked,
+        problem_step = g.problem_step,
         updated_at = now(),
         ended_at = CASE
             WHEN g.status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())

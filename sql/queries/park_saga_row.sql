@@ -9,6 +9,6 @@ WITH lock_timeout AS MATERIALIZED (
 UPDATE saga_fn.saga AS s
 SET
     status = :status::text, waits = :waits::smallint, token = NULL, owner = NULL, due_at = NULL,
-    last_error = :why::text, updated_at = now()
+    last_error = :why::text, parked = :parked::text, problem_step = NULL, updated_at = now()
 FROM lock_timeout
 WHERE s.shard = :shard::smallint AND s.id = :id::uuid AND s.token = :token::uuid AND s.ended_at IS NULL

@@ -30,6 +30,9 @@ CREATE TABLE saga_fn.saga (
     retry_counter  integer     NOT NULL DEFAULT 0,
     -- Type name and code only; messages are payload and live in the journal.
     last_error     text,
+    -- Why the saga is parked, or was when it ended, and the step that is parked, or that a FAILED saga failed at.
+    parked         text,
+    problem_step   text,
     created_at     timestamptz NOT NULL DEFAULT now(),
     -- Columns that every step changes stand last: an update logs no byte of those before.
     -- Number of the last journal entry.
@@ -67,7 +70,7 @@ CREATE INDEX saga_due ON saga_fn.saga (shard, name, version, due_at) WHERE due_a
 
 -- Rows that wait for a person: all from 16 on is a kind of that, and a comparison is what a planner can estimate. The
 -- columns here change when a saga is suspended, which changes `due_at`, too.
-CREATE INDEX saga_parked ON saga_fn.saga (shard, name, version) WHERE waits >= 16;
+CREATE INDEX saga_parked ON saga_fn.saga (shard, name, version, created_at, id) WHERE waits >= 16;
 
 -- Rows that wait for a plan that fits them.
 CREATE INDEX saga_unfit ON saga_fn.saga (shard, name, version, id) WHERE waits >= 32;
@@ -75,12 +78,22 @@ CREATE INDEX saga_unfit ON saga_fn.saga (shard, name, version, id) WHERE waits >
 -- Rows that ended FAILED, by the time of their end.
 CREATE INDEX saga_failed ON saga_fn.saga (shard, ended_at) WHERE status = 'FAILED';
 
+-- Lists of sagas, a range of an index for each name and version, the newest first or the oldest: `core/listing.py` says
+-- which filter is served by which of them. Ids that are made of keys are in no order, so the moment leads.
+CREATE INDEX saga_created ON saga_fn.saga (shard, name, version, created_at, id);
+
+-- Rows that have not ended, by what changes at a moment that changes `due_at`, too.
+CREATE INDEX saga_live ON saga_fn.saga (shard, name, version, status, waits, created_at, id) WHERE ended_at IS NULL;
+
+-- Rows that have ended, by the time of their end.
+CREATE INDEX saga_ended ON saga_fn.saga (shard, name, version, status, ended_at, id) WHERE ended_at IS NOT NULL;
+
 -- At most one active saga per business key and name.
 CREATE UNIQUE INDEX saga_active_key ON saga_fn.saga (shard, name, aggregation_id)
 WHERE aggregation_id IS NOT NULL AND ended_at IS NULL;
 
 -- Business keys of sagas that have ended: an event that comes after such an end is refused, not kept for the next saga.
-CREATE INDEX saga_ended_key ON saga_fn.saga (shard, name, aggregation_id)
+CREATE INDEX saga_ended_key ON saga_fn.saga (shard, name, aggregation_id, created_at, id)
 WHERE aggregation_id IS NOT NULL AND ended_at IS NOT NULL;
 
 -- Append-only, one row per accepted event. Folding a saga's events gives its state again.

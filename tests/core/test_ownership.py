@@ -59,7 +59,7 @@ def test_a_crash_loop_is_parked_when_it_ran_alone() -> None:
     moved = saga.take_over(A, isolated=True)
     assert moved.actions == (CancelExecution(A),)
     assert saga.row == Projection(
-        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "crash_loop", wakes_on_message=False
+        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "crash_loop", wakes_on_message=False, problem_step=A
     )
     assert saga.state.failed_takeovers == CRASH_LIMIT
 

@@ -54,7 +54,23 @@ def test_the_row_names_all_reasons_and_the_soonest_moment() -> None:
         A,
         "payload_unreadable",
         wakes_on_message=False,
+        problem_step=B,
     )
+
+
+def test_the_row_names_the_step_that_is_parked_or_failed_and_no_other() -> None:
+    saga = started(Plan.of(step("a", retry=THRICE), step("b")), A, B)
+    saga.fail(B, FailureKind.UNREADABLE)
+    assert saga.row.parked == "payload_unreadable"
+    assert saga.row.problem_step == B
+    rolled_back = started(Plan.of(step("a"), step("b", "a")), A)
+    rolled_back.succeed(A, B)
+    rolled_back.fail(B)
+    rows = [rolled_back.row]
+    rolled_back.fail_undo(A, FailureKind.FATAL)
+    assert rolled_back.status is SagaStatus.FAILED
+    rows.append(rolled_back.row)
+    assert [(row.parked, row.problem_step) for row in rows] == [(None, None), (None, A)]
 
 
 def test_a_status_knows_whether_it_is_an_end() -> None:

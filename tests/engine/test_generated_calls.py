@@ -207,6 +207,12 @@ class Stage:
             "operation": ["an operation"],
             "generation": [0],
             "schema": ["saga_fn"],
+            "wanted": [None, saga_fn.SagaFilter(saga_name="generated"), saga_fn.SagaFilter(active=True)],
+            "after": [None, "AAAA"],
+            "status": [None, *saga_fn.SagaStatus],
+            "waits": [None, *saga_fn.WaitReason],
+            "created_from": [None, datetime.now(UTC)],
+            "ended_before": [None, datetime.now(UTC)],
         }
         return draw.choice(values.get(name, [None]))
 

@@ -31,7 +31,7 @@ from saga_fn import (
 from saga_fn.admin import StepAdmin
 from saga_fn.sender import EventSender
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError
-from saga_fn.store.protocol import KeptEvents, Processes, Store
+from saga_fn.store.protocol import KeptEvents, Lists, Processes, Store
 from tests.support.approval import Approval, approval, approved
 from tests.support.servers import Server
 from tests.support.shop import Done, Order, Shop
@@ -72,6 +72,9 @@ class Stage:
             "SagaRun.outcome": lambda: run.outcome(SHORT),
             "SagaRun.snapshot": run.snapshot,
             "SagaAdmin.get_saga": lambda: admin.get_saga(run.id),
+            "SagaAdmin.list": admin.list,
+            "SagaAdmin.count": admin.count,
+            "SagaAdmin.find": lambda: admin.find("approved", "order-1"),
             "SagaAdmin.retry_step": lambda: admin.retry_step(run.id, "reserve"),
             "SagaAdmin.compensate_step": lambda: admin.compensate_step(run.id),
             "SagaAdmin.skip_step": lambda: admin.skip_step(run.id, "approval", Approval("ann")),
@@ -138,6 +141,7 @@ async def test_what_the_librarys_parts_tell_each_other_does_not_come_out(
         (memory, Store),
         (memory.kept_events, KeptEvents),
         (memory.processes, Processes),
+        (memory.lists, Lists),
     )
     for part, protocol in faces:
         for method in methods(protocol):

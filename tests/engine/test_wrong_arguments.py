@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from saga_fn import (
     SagaBuilder,
     SagaEngine,
     SagaError,
+    SagaFilter,
     SagaHandle,
     SagaOrchestrator,
     SagaRun,
@@ -130,6 +131,32 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "kept events of a number": lambda s: s.admin.kept_events("w", 5),
     "kept events of a surrogate": lambda s: s.admin.kept_events("w", "\ud800"),
     "kept events of a NUL": lambda s: s.admin.kept_events("w\x00"),
+    "a list by a number": lambda s: s.admin.list(5),
+    "a list by a name": lambda s: s.admin.list("shop"),
+    "a page of nothing": lambda s: s.admin.list(limit=0),
+    "a page of less than nothing": lambda s: s.admin.list(limit=-1),
+    "a page of everything": lambda s: s.admin.list(limit=10**9),
+    "a page of a half": lambda s: s.admin.list(limit=0.5),
+    "a page after a number": lambda s: s.admin.list(after=5),
+    "a page after what is no cursor": lambda s: s.admin.list(after="?" * 20),
+    "a page after a surrogate": lambda s: s.admin.list(after="\ud800"),
+    "a page after a long text": lambda s: s.admin.list(after="A" * 10**6),
+    "an order that is a word": lambda s: s.admin.list(oldest_first="yes"),
+    "a count of what cannot be shown": lambda s: s.admin.count(Unshown()),
+    "a key that is no text": lambda s: s.admin.find("shop", 5),
+    "a name that is no text": lambda s: s.admin.find(Unshown(), "key"),
+    "a filter by a status that there is not": lambda _: SagaFilter(status="BROKEN"),
+    "a filter by the number of a reason": lambda _: SagaFilter(waits=16),
+    "a filter by a reason that there is not": lambda _: SagaFilter(parked="tired"),
+    "a filter by a deep reason": lambda _: SagaFilter(parked=deep()),
+    "a filter by what cannot be compared": lambda _: SagaFilter(parked=Unshown()),
+    "a filter by a naive moment": lambda _: SagaFilter(created_from=datetime(2026, 1, 1)),  # noqa: DTZ001 - that is it
+    "a filter by a day": lambda _: SagaFilter(ended_from="2026-01-01"),
+    "a filter by a negative age": lambda _: SagaFilter(older_than=timedelta(-1)),
+    "a filter by a version of 0": lambda _: SagaFilter(version=0),
+    "a filter by a name with a NUL": lambda _: SagaFilter(saga_name="a\x00"),
+    "a filter by a step that is a number": lambda _: SagaFilter(step=5),
+    "a filter that no index serves": lambda s: s.admin.list(SagaFilter(step="work")),
     "migrate a number": lambda _: migrate(5),
     "migrate a port that there is not": lambda _: migrate("postgresql://u@127.0.0.1:99999/db"),
     "migrate to a text of shards": lambda _: migrate("postgresql://u@127.0.0.1:1/db", shards="1"),

@@ -11,7 +11,7 @@ from uuid import UUID
 from saga_fn.core.flaws import misfit_in
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, ended_as
-from saga_fn.core.state import SagaState
+from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import SagaNotSetAside, SagaSetAside
 from saga_fn.errors import StoredDataError, StoreError
@@ -45,7 +45,9 @@ async def set_aside(store: Store, observers: Observers, saga_id: UUID, token: UU
     fact = SagaSetAside(saga_id, error)
     observers.tell(fact)
     try:
-        await store.park_row(saga_id, token, name_of_type(error))
+        unreadable = isinstance(error, StoredDataError)
+        reason = ParkReason.STATE_UNREADABLE if unreadable else ParkReason.ROW_REJECTED
+        await store.park_row(saga_id, token, name_of_type(error), reason)
         await store.record_rejection(saga_id, "set_aside", fact.why)
     except StoreError as refused:
         observers.tell(SagaNotSetAside(saga_id, refused))

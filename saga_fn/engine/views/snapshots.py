@@ -160,6 +160,8 @@ def record_of(live: OwnedSaga) -> SagaRecord:
         inbox_sent=live.inbox_sent,
         retry_counter=shown.retry_counter,
         last_error=live.last_error,
+        parked=shown.parked,
+        problem_step=shown.problem_step,
         created_at=live.created_at,
         updated_at=time_of(live.changed),
         ended_at=time_of(live.changed),

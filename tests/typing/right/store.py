@@ -10,7 +10,8 @@ from uuid import UUID
 from saga_fn import MemoryStore, SagaOrchestrator
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
-from saga_fn.store import KeptEvents, Processes, Store
+from saga_fn.core.state import ParkReason
+from saga_fn.store import KeptEvents, Lists, Processes, Store
 from saga_fn.store.connection import Connection
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -54,6 +55,10 @@ class CountingStore:
     @property
     def processes(self) -> Processes:
         return self._inner.processes
+
+    @property
+    def lists(self) -> Lists:
+        return self._inner.lists
 
     @property
     def attendants(self) -> set[object] | None:
@@ -130,9 +135,9 @@ class CountingStore:
         self.calls["release"] += 1
         await self._inner.release(shard, held, pause=pause)
 
-    async def park_row(self, saga_id: UUID, token: UUID, why: str) -> None:
+    async def park_row(self, saga_id: UUID, token: UUID, why: str, reason: ParkReason) -> None:
         self.calls["park_row"] += 1
-        await self._inner.park_row(saga_id, token, why)
+        await self._inner.park_row(saga_id, token, why, reason)
 
     async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:
         self.calls["end_row"] += 1

@@ -1,0 +1,99 @@
+"""A page of a list, as a store is asked for it, and how its rows are sorted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.ids import Moment
+from saga_fn.core.listing import Wanted, Way, is_on_the_way, statuses_of
+from saga_fn.errors import StoreError
+from saga_fn.snapshot import SagaRow
+from saga_fn.store.records import moment_of, time_of
+
+MOST_FOUND: Final = 5000
+"""No list goes through more names and versions, in all shards together, than this."""
+LEAST_ID: Final = UUID(int=0)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+class Place(NamedTuple):
+    """Where a page ended: the moment that its last row is sorted by, and that row's id."""
+
+    at: datetime
+    id: UUID
+
+
+@attrs.frozen
+class Listing:
+    """One page of a list."""
+
+    wanted: Wanted
+    way: Way
+    """The way that `way_of` says."""
+    after: Place | None
+    """Where the page before ended; None for the first."""
+    most: int
+    """How many rows the page may have."""
+
+    def span(self, now: Moment) -> tuple[Place, datetime]:
+        """Where the page begins, that place left out, and the moment at which the list ends."""
+        wanted = self.wanted
+        if self.way is Way.ENDED:
+            first, before = wanted.ended_from, wanted.ended_before
+        else:
+            first, before = wanted.created_from, wanted.created_before
+        if self.way is not Way.ENDED and wanted.older_than is not None:
+            old = Moment(now - wanted.older_than + 1)
+            before = old if before is None else min(before, old)
+        lower = _FIRST if first is None else time_of(first)
+        upper = _LAST if before is None else time_of(before)
+        if wanted.oldest_first:
+            return self.after or Place(lower, LEAST_ID), upper
+        begin = Place(upper, LEAST_ID)
+        return begin if self.after is None else min(begin, self.after), lower
+
+    def place_of(self, row: SagaRow) -> Place:
+        """The place of a row in the list."""
+        return Place(row.ended_at or row.created_at if self.way is Way.ENDED else row.created_at, row.id)
+
+    def has(self, row: SagaRow, now: Moment) -> bool:
+        """Whether the row belongs to the page, or to one after it."""
+        (place, bound), at = self.span(now), self.place_of(row)
+        inside = place < at and at.at < bound if self.wanted.oldest_first else at < place and at.at >= bound
+        return inside and fits(self.wanted, self.way, row)
+
+
+def fits(wanted: Wanted, way: Way, row: SagaRow) -> bool:
+    """Whether a saga is one that is asked for, the time by which the list is sorted apart."""
+    asked = (
+        (wanted.name, row.saga_name),
+        (wanted.version, row.version),
+        (wanted.aggregation_id, row.aggregation_id),
+        (wanted.parked, row.parked),
+        (wanted.step, row.problem_step),
+        (wanted.error, row.last_error),
+    )
+    return (
+        all(said is None or said == found for said, found in asked)
+        and row.status in statuses_of(wanted)
+        and wanted.waits & ~row.waits == 0
+        and is_on_the_way(way, row.waits)
+        and (wanted.ended_from is None or (row.ended_at is not None and moment_of(row.ended_at) >= wanted.ended_from))
+        and (
+            wanted.ended_before is None or (row.ended_at is not None and moment_of(row.ended_at) < wanted.ended_before)
+        )
+    )
+
+
+def too_many_definitions() -> StoreError:
+    """The error for a list that would go through too many names and versions."""
+    return StoreError(
+        f"there are sagas of more than {MOST_FOUND:,} names and versions",
+        hint="name one: SagaFilter(saga_name=...)",
+    )

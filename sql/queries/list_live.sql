@@ -1,0 +1,43 @@
+-- name: list_live :many ListedRow
+-- nullable: aggregation_id, parked, problem_step, last_error, due_at, owner, ended_at
+-- What list_created gives, of sagas that have not ended, with these statuses and columns `waits`.
+-- Locks: none.
+-- Plan: a range of saga_live for each shard, name, version, status and reason.
+SELECT
+    f.id, f.name, f.version, f.rev, f.aggregation_id, f.trace_id, f.status, f.waits, f.parked, f.problem_step,
+    f.last_error, f.retry_counter, f.due_at, f.owner, f.created_at, f.updated_at, f.ended_at
+FROM unnest(:shards::smallint[], :names::text[], :versions::integer[]) AS w (shard, name, version)
+CROSS JOIN unnest(:statuses::text[], :waits::smallint[]) AS g (status, waits)
+CROSS JOIN LATERAL (
+    (
+        SELECT
+            s.id, s.name, s.version, s.rev, s.aggregation_id, s.trace_id, s.status, s.waits, s.parked, s.problem_step,
+            s.last_error, s.retry_counter, s.due_at, s.owner, s.created_at, s.updated_at, s.ended_at
+        FROM saga_fn.saga AS s
+        WHERE
+            NOT :oldest_first::boolean
+            AND s.shard = w.shard AND s.name = w.name AND s.version = w.version
+            AND s.status = g.status AND s.waits = g.waits AND s.ended_at IS NULL
+            AND (s.created_at, s.id) < (:at::timestamptz, :at_id::uuid) AND s.created_at >= :bound::timestamptz
+        ORDER BY s.created_at DESC, s.id DESC
+        LIMIT :most::integer
+    )
+    UNION ALL
+    (
+        SELECT
+            s.id, s.name, s.version, s.rev, s.aggregation_id, s.trace_id, s.status, s.waits, s.parked, s.problem_step,
+            s.last_error, s.retry_counter, s.due_at, s.owner, s.created_at, s.updated_at, s.ended_at
+        FROM saga_fn.saga AS s
+        WHERE
+            :oldest_first::boolean
+            AND s.shard = w.shard AND s.name = w.name AND s.version = w.version
+            AND s.status = g.status AND s.waits = g.waits AND s.ended_at IS NULL
+            AND (s.created_at, s.id) > (:at::timestamptz, :at_id::uuid) AND s.created_at < :bound::timestamptz
+        ORDER BY s.created_at, s.id
+        LIMIT :most::integer
+    )
+) AS f
+ORDER BY
+    CASE WHEN :oldest_first::boolean THEN f.created_at END, CASE WHEN :oldest_first::boolean THEN f.id END,
+    f.created_at DESC, f.id DESC
+LIMIT :most::integer
