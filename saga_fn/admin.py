@@ -320,7 +320,7 @@ class SagaAdmin:
 
     async def _page(self, wanted: SagaFilter | None, *, after: str | None, limit: int, oldest_first: bool) -> SagaPage:
         asked = listing_of(wanted, oldest_first=oldest_first, after=after, most=limit + 1)
-        self._engine.require_open()
+        self._engine.gate.require_open()
         rows = await self._engine.store.lists.page(asked)
         last = rows[limit - 1] if len(rows) > limit else None
         return SagaPage(tuple(rows[:limit]), None if last is None else cursor_of(asked, asked.place_of(last)))

@@ -1,6 +1,6 @@
 -- name: find_definitions :many FoundDefinition
 -- not null: shard
--- The names and versions of the sagas that there are, in each shard, found by jumping from one to the next.
+-- Find the names and versions of the sagas that there are, in each shard, by jumping from one to the next.
 -- Locks: none.
 -- Plan: a probe of saga_created for each shard, name and version.
 WITH RECURSIVE found (shard, name, version) AS (

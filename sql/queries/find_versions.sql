@@ -1,6 +1,6 @@
 -- name: find_versions :many FoundVersion
 -- not null: shard
--- The versions of the sagas of a name that there are, in each shard, found by jumping from one to the next.
+-- Find the versions of the sagas of a name that there are, in each shard, by jumping from one to the next.
 -- Locks: none.
 -- Plan: a probe of saga_created for each shard and version.
 WITH RECURSIVE found (shard, version) AS (

@@ -1,6 +1,6 @@
 -- name: list_created :many ListedRow
 -- nullable: aggregation_id, parked, problem_step, last_error, due_at, owner, ended_at
--- Sagas of these shards, names and versions by their starts, from (`at`, `at_id`) on up to `bound`: the newest first,
+-- List sagas of these names and versions by their starts, from (`at`, `at_id`) on up to `bound`: the newest first,
 -- or the oldest. Only one of the two halves is executed.
 -- Locks: none.
 -- Plan: a range of saga_created for each shard, name and version.

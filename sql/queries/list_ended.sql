@@ -1,7 +1,7 @@
 -- name: list_ended :many ListedRow
 -- nullable: aggregation_id, parked, problem_step, last_error, due_at, owner, ended_at
 -- nullable: of_reason, of_step, of_error
--- Sagas of these shards, names, versions and statuses that have ended, the newest end first, from (`at`, `at_id`) on
+-- List sagas of these names, versions and statuses that ended, the newest end first, from (`at`, `at_id`) on
 -- down to `bound`. The rows that the rest of the filter throws away are some of those that FAILED: core/listing.py asks
 -- it of these only.
 -- Locks: none.

@@ -1,6 +1,6 @@
 -- name: list_live :many ListedRow
 -- nullable: aggregation_id, parked, problem_step, last_error, due_at, owner, ended_at
--- What list_created gives, of sagas that have not ended, with these statuses and columns `waits`.
+-- Do as list_created, for sagas that have not ended, with these statuses and columns `waits`.
 -- Locks: none.
 -- Plan: a range of saga_live for each shard, name, version, status and reason.
 SELECT

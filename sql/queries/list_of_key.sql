@@ -1,7 +1,7 @@
 -- name: list_of_key :many ListedRow
 -- nullable: aggregation_id, parked, problem_step, last_error, due_at, owner, ended_at
 -- nullable: of_version, of_reason, of_step, of_error, ended_from, ended_before
--- The sagas of a business key and these names, the newest start first, from (`at`, `at_id`) on down to `bound`: the one
+-- List sagas of a business key and these names, newest start first, from (`at`, `at_id`) on down to `bound`: the one
 -- that is active, and those that have ended. The rows that the rest of the filter throws away are some of that key's.
 -- Locks: none.
 -- Plan: a probe of saga_active_key and a range of saga_ended_key for each name.
