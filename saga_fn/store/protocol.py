@@ -183,7 +183,13 @@ class Processes(Protocol):
 
 
 class Lists(Protocol):
-    """Lists of sagas; see `Store`."""
+    """Lists of sagas; see `Store`.
+
+    The methods share these parameters.
+
+    Args:
+        asked: The page: the filter, the way to its sagas, where it begins, and how many rows it may have.
+    """
 
     async def page(self, asked: Listing) -> list[SagaRow]:
         """The rows of one page, in order: `asked.has` them, and `asked.place_of` sorts them; takes no lock."""
@@ -218,6 +224,7 @@ class Store(Protocol):
         skip_locked: Whether rows that another session has locked are left out, or waited for. Default: False.
         connection: A connection of the caller's, in whose transaction the call happens. Default: None, one of the store's.
         why: The error that is shown of the saga.
+        reason: The reason for which a row is parked.
         last: The number of the last entry to read. Default: `ALL_ENTRIES`.
         wanted: The journal entries to read, each by the saga's id and the entry's number.
         seq: The number of a journal entry, from 1.
@@ -355,10 +362,7 @@ class Store(Protocol):
         ...
 
     async def park_row(self, saga_id: UUID, token: UUID, why: str, reason: ParkReason) -> None:
-        """Take a claimed saga whose state cannot be used out of work, until a person has looked at it.
-
-        `why` is its error, `reason` what it is parked for.
-        """
+        """Take a claimed saga whose state cannot be used out of work, until a person has looked at it; `why` is its error."""
         ...
 
     async def end_row(self, saga_id: UUID, rev: int, why: str) -> bool:

@@ -27,7 +27,7 @@ from saga_fn.store import migrate as migrations
 
 OF_ONE_PROTOCOL = {"MemoryStore", "SagaEngine"}
 """Their methods are for the library's own parts: `Store` documents those of a store."""
-PROTOCOLS = [store.Store, store.KeptEvents, store.Processes]
+PROTOCOLS = [store.Store, store.KeptEvents, store.Lists, store.Processes]
 """Their docstrings have the parameters that their methods share."""
 UNIT = re.compile(
     r"\b(seconds?|minutes|days?|years?|timedelta|bytes?|characters|datetime|microseconds|how many|number)\b",
