@@ -11,6 +11,8 @@ import pytest
 
 from saga_fn.core import diagram
 
+pytestmark = pytest.mark.timeout(600)  # two explorations, on a machine that may be busy
+
 ARCHITECTURE = Path(__file__).parents[2] / "ARCHITECTURE.md"
 BEGIN, END = "<!-- diagram:begin -->", "<!-- diagram:end -->"
 
