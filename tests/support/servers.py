@@ -99,7 +99,10 @@ class Server:
                 leaks = await _leaks(connection)
             wrong = (await disagreements(pool) if folds else []) + [f"left open: {leak}" for leak in leaks]
             async with pool.acquire() as connection:
-                reusable = not leaks and self._untouched == await _fingerprint(connection)
+                # Without a template nothing is known to be untouched, and no database has the schema.
+                reusable = (
+                    self._template is not None and not leaks and self._untouched == await _fingerprint(connection)
+                )
                 if reusable and (written := await _written(connection)):
                     await connection.execute(f"TRUNCATE {', '.join(written)}")
         if reusable:
