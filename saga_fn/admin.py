@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncGenerator, Callable
 from typing import Final, Generic, TypeAlias, TypeVar, cast, final
 from uuid import UUID
@@ -31,6 +32,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.operate import apply_verb, end_unusable
 from saga_fn.engine.requests.unowned import Standing
+from saga_fn.engine.views.journal import entries_of
 from saga_fn.engine.views.plans import readable_plan
 from saga_fn.engine.views.snapshots import admin_snapshot_of
 from saga_fn.errors import (
@@ -191,22 +193,30 @@ class SagaAdmin:
         self._engine = engine
         self._actor = Asked.of(actor, None).actor
 
-    async def get_saga(self, saga_id: UUID) -> SagaAdminSnapshot:
+    async def get_saga(
+        self, saga_id: UUID, *, journal_after: int | None = None, journal_limit: int = 1000
+    ) -> SagaAdminSnapshot:
         """Read the saga with its data and history, without a lock.
 
         Args:
             saga_id: The saga's id.
+            journal_after: The number of the entry after which its history begins; 0 begins with the first. Default: None, the
+                history ends with the last entry.
+            journal_limit: The greatest number of entries of its history, 1 to 1,000. Default: 1000.
 
         Returns:
-            The snapshot; its `revision` is the `expect=` of a verb.
+            The snapshot; its `revision` is the `expect=` of a verb, and the number of its last journal entry.
 
         Raises:
             SagaNotFoundError: There is no such saga.
             PayloadError: The id is none.
-            SagaError: The orchestrator is not entered.
+            SagaError: A number is out of its range, or the orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        return await admin_snapshot_of(self._engine, await self._read(saga_id))
+        if journal_after is not None:
+            check_whole("journal_after", journal_after, least=0, most=2**62)
+        check_whole("journal_limit", journal_limit, least=1, most=MOST_ROWS)
+        return await admin_snapshot_of(self._engine, await self._read(saga_id), after=journal_after, most=journal_limit)
 
     async def list(
         self,
@@ -595,26 +605,28 @@ class SagaAdmin:
             StoreError: The database does not answer, or refuses.
         """
         row = await self._read(saga_id)
-        journal = await self._engine.store.journal(saga_id, last=row.rev)
         state: SagaState | None = None
         plan: Plan | None = None
-        for place, record in enumerate(journal, 1):
-            try:
-                event = decode_event(record.event)
-                named = plan_of(event)
-                if named is not None:
-                    plan = await self._engine.store.plan(named)
-            except StoredDataError as error:
-                return [f"entry {place}: {error.fact}"]
-            if plan is None:
-                return [f"entry {place}: its plan is not in the store"]
-            if named is not None or state is None or state.plan == plan.id:
-                decision = transition(plan, state, event)
-            else:
-                return [f"entry {place}: plan {state.plan} expected"]
-            if isinstance(decision, Failure) or record.seq != place:
-                return [f"entry {place}: {type(event).__name__} is not accepted there"]
-            state = decision.unwrap().state
+        place = 0
+        async with contextlib.aclosing(entries_of(self._engine.store, row)) as journal:
+            async for record in journal:
+                place += 1
+                try:
+                    event = decode_event(record.event)
+                    named = plan_of(event)
+                    if named is not None:
+                        plan = await self._engine.store.plan(named)
+                except StoredDataError as error:
+                    return [f"entry {place}: {error.fact}"]
+                if plan is None:
+                    return [f"entry {place}: its plan is not in the store"]
+                if named is not None or state is None or state.plan == plan.id:
+                    decision = transition(plan, state, event)
+                else:
+                    return [f"entry {place}: plan {state.plan} expected"]
+                if isinstance(decision, Failure) or record.seq != place:
+                    return [f"entry {place}: {type(event).__name__} is not accepted there"]
+                state = decision.unwrap().state
         return await self._compare(row, state)
 
     async def _compare(self, row: SagaRecord, state: SagaState | None) -> Differences:

@@ -47,7 +47,7 @@ class SagaFilter:
         ended_from: Ended at this moment or later, an aware datetime. Default: None, at any, or not yet.
         ended_before: Ended before this moment, an aware datetime. Default: None, at any, or not yet.
         older_than: Started so long ago or longer, a timedelta of up to 365 days. Default: None, at any moment.
-        parked: Parked for this reason, as `SagaSnapshot.parked` names it; with `status=FAILED` those that were. Default: None.
+        parked: Parked for this reason, as `SagaSnapshot.parked` names it. Default: None.
         step: Parked at this step, or FAILED at it; beside `waits=WaitReason.PARKED`, `parked` or `status=FAILED`. Default: None.
         error: The type name of their `last_error`; beside the same. Default: None.
 

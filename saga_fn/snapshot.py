@@ -111,7 +111,7 @@ class SagaRow:
     waits: WaitReason
     """The reasons why a SUSPENDED saga waits."""
     parked: str | None
-    """The reason why it waits for a person, or did when it ended; None if it never got there."""
+    """The reason why it waits for a person, or None."""
     problem_step: str | None
     """The step that is parked, or that a FAILED saga failed at; None if there is none, or if it is not known."""
     last_error: str | None
@@ -288,7 +288,7 @@ class SagaAdminSnapshot(SagaSnapshot):
     context: Mapping[str, Any] = attrs.field(repr=False)  # Any: JSON of whatever types the saga has
     """The data: `saga_name`, `initial_data`, `step_outputs`, `events` and, if there is one, `latest_event`, as plain JSON."""
     step_history: tuple[HistoryEntry, ...] = attrs.field(repr=False)
-    """The journal, entry by entry."""
+    """The journal, entry by entry: the last 1,000 of them, or those that `get_saga` was asked for by `journal_after=`."""
     rejections: tuple[str, ...]
     """Records beside the journal: late results, refused verbs."""
     steps: tuple[StepSnapshot, ...]

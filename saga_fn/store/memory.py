@@ -394,10 +394,12 @@ class MemoryStore:
         found = [saga.record for saga in map(self._sagas.get, saga_ids) if saga is not None]
         return {row.id: Live(row.token, row.is_parked) for row in found if row.ended_at is None}
 
-    async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
-        """The saga's journal up to and with the entry `last`, in order."""
+    async def journal(
+        self, saga_id: UUID, *, after: int = 0, last: int = ALL_ENTRIES, most: int = ALL_ENTRIES
+    ) -> list[JournalRecord]:
+        """The saga's journal after the entry `after`, up to and with the entry `last`, in order, `most` of it."""
         saga = self._sagas.get(saga_id)
-        return [] if saga is None else saga.journal[:last]
+        return [] if saga is None else saga.journal[after:last][:most]
 
     async def results(
         self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None

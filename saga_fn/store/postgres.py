@@ -508,11 +508,13 @@ class PostgresStore:
             rows = await self._database.queries.read_live(connection, shard=shard, ids=saga_ids)
         return {row.id: Live(row.token, row.parked) for row in rows}
 
-    async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
-        """The saga's journal up to and with the entry `last`, in order."""
+    async def journal(
+        self, saga_id: UUID, *, after: int = 0, last: int = ALL_ENTRIES, most: int = ALL_ENTRIES
+    ) -> list[JournalRecord]:
+        """The saga's journal after the entry `after`, up to and with the entry `last`, in order, `most` of it."""
         async with self._database.work() as connection:
             rows = await self._database.queries.read_journal(
-                connection, shard=self._shard(saga_id), saga_id=saga_id, last=last
+                connection, shard=self._shard(saga_id), saga_id=saga_id, after=after, last=last, most=most
             )
         return [JournalRecord(row.seq, row.event, row.writer, row.input, row.payload) for row in rows]
 

@@ -225,7 +225,9 @@ class Store(Protocol):
         connection: A connection of the caller's, in whose transaction the call happens. Default: None, one of the store's.
         why: The error that is shown of the saga.
         reason: The reason for which a row is parked.
+        after: The number of the entry before the first to read. Default: 0.
         last: The number of the last entry to read. Default: `ALL_ENTRIES`.
+        most: The greatest number of entries to read. Default: `ALL_ENTRIES`.
         wanted: The journal entries to read, each by the saga's id and the entry's number.
         seq: The number of a journal entry, from 1.
         name: The name of the saga.
@@ -381,8 +383,10 @@ class Store(Protocol):
         """Those of these sagas that are there and have not ended; takes no lock."""
         ...
 
-    async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
-        """The saga's journal up to and with the entry `last`, in order; by default the whole."""
+    async def journal(
+        self, saga_id: UUID, *, after: int = 0, last: int = ALL_ENTRIES, most: int = ALL_ENTRIES
+    ) -> list[JournalRecord]:
+        """The saga's journal after the entry `after`, up to and with the entry `last`, in order; by default the whole."""
         ...
 
     async def results(

@@ -1,11 +1,12 @@
 -- name: read_journal :many JournalRow
 -- nullable: input, payload
--- A saga's journal up to and with entry `last`, in order: what a row that was read before it was made by.
+-- A saga's journal after entry `after`, up to and with entry `last`, in order, `most` of it.
 -- Locks: none.
 -- Plan: a range of the journal's primary key, with a probe of it for each entry that names its input.
 SELECT j.seq, j.writer, j.event, coalesce(j.input, given.payload) AS input, j.payload
 FROM saga_fn.saga_journal AS j
 LEFT JOIN saga_fn.saga_journal AS given
     ON given.shard = j.shard AND given.saga_id = j.saga_id AND given.seq = j.input_of
-WHERE j.shard = :shard::smallint AND j.saga_id = :saga_id::uuid AND j.seq <= :last::bigint
+WHERE j.shard = :shard::smallint AND j.saga_id = :saga_id::uuid AND j.seq > :after::bigint AND j.seq <= :last::bigint
 ORDER BY j.seq
+LIMIT :most::bigint

@@ -30,7 +30,7 @@ CREATE TABLE saga_fn.saga (
     retry_counter  integer     NOT NULL DEFAULT 0,
     -- Type name and code only; messages are payload and live in the journal.
     last_error     text,
-    -- Why the saga is parked, or was when it ended, and the step that is parked, or that a FAILED saga failed at.
+    -- Why the saga is parked; and the step that is parked, or that a FAILED saga failed at. Both stand in no index.
     parked         text,
     problem_step   text,
     created_at     timestamptz NOT NULL DEFAULT now(),

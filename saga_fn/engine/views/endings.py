@@ -41,7 +41,7 @@ async def ending_of(
     if isinstance(ended, OwnedSaga) and ended.own:
         error, failure = told_of(ended.failure, ended.registered)
     else:
-        error, failure = await failure_of(engine, row, await engine.store.journal(row.id, last=row.rev))
+        error, failure = await failure_of(engine, row)
     kind = Compensated if snapshot.status is SagaStatus.COMPENSATED else Failed
     return kind(snapshot, error, failure)
 

@@ -20,6 +20,7 @@ from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
 from saga_fn.engine.drive.step_error import StepError, step_error_in
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
+from saga_fn.engine.views.journal import entries_of
 from saga_fn.engine.views.plans import find_plan
 from saga_fn.errors import PayloadError
 from saga_fn.snapshot import StepFailure
@@ -32,25 +33,26 @@ def step_error_of(event: Event, record: JournalRecord) -> StepError | None:
 
 
 async def failure_of(
-    engine: SagaEngine, row: SagaRecord, journal: Sequence[JournalRecord]
+    engine: SagaEngine, row: SagaRecord, known: Sequence[JournalRecord] = ()
 ) -> tuple[str | None, StepFailure | None]:
     """The failure that made the saga turn back, as text, and as the step's failure if it was one.
 
     If it goes forward: the last failure that has not been mended since. If an operator rolled it back, that
-    too; if nothing had failed, the failure of a compensation.
+    too; if nothing had failed, the failure of a compensation. `known` are the first entries of its journal, if they were read.
     """
     failure: FailureSoFar | None = None
     state: SagaState | None = None
     plan: Plan | None = None
-    for record in journal:
-        event = decode_event(record.event)
-        if (plan_id := plan_of(event)) is not None:
-            plan = await find_plan(engine, row, plan_id)
-        decision = None if plan is None else transition(plan, state, event)
-        if decision is None or isinstance(decision, Failure):
-            break  # `SagaAdmin.verify` says what is wrong with the journal
-        before, state = state, decision.unwrap().state
-        failure = failure_after(failure, before, event, state, step_error_of(event, record))
+    async with contextlib.aclosing(entries_of(engine.store, row, known)) as journal:
+        async for record in journal:
+            event = decode_event(record.event)
+            if (plan_id := plan_of(event)) is not None:
+                plan = await find_plan(engine, row, plan_id)
+            decision = None if plan is None else transition(plan, state, event)
+            if decision is None or isinstance(decision, Failure):
+                break  # `SagaAdmin.verify` says what is wrong with the journal
+            before, state = state, decision.unwrap().state
+            failure = failure_after(failure, before, event, state, step_error_of(event, record))
     return told_of(failure, engine.registry.find(row.name, row.version))
 
 

@@ -65,6 +65,7 @@ from saga_fn.snapshot import (
     Wait,
     wait_token,
 )
+from saga_fn.store.ids import shard_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, time_of
 
 R = TypeVar("R")
@@ -81,14 +82,15 @@ def snapshot_of_ended(live: OwnedSaga, row: SagaRecord) -> SagaSnapshot:
     return SagaSnapshot(**_fields(row, live.plan, live.state, None))
 
 
-async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSnapshot:
-    """The saga with its data and history."""
-    journal = await engine.store.journal(row.id, last=row.rev)
+async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int | None, most: int) -> SagaAdminSnapshot:
+    """The saga with its data and a part of its history: `most` entries after that one, or the last."""
+    begin = max(0, row.rev - most) if after is None else after
+    journal = await engine.store.journal(row.id, after=begin, last=row.rev, most=most)
     rejections = await engine.store.rejections(row.id)
     history = tuple(_entry(record, row.created_at) for record in journal)
-    payloads = {record.seq: record.payload for record in journal}
     plan = await readable_plan(engine, row)
     state, unreadable = state_of(row, plan)
+    payloads = await _payloads_in(engine, row, state, journal)
     outputs = {
         step.step: _recorded(payloads, step.seq) if _gives(plan, step) else None
         for step in state.steps
@@ -108,7 +110,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
         context["latest_event"] = _recorded(payloads, state.latest_event_seq)
     return SagaAdminSnapshot(
         **_fields(row, plan, state, unreadable),
-        failure=await _failure_in(engine, row, journal),
+        failure=await _failure_in(engine, row, () if begin else journal),
         context=context,
         step_history=history,
         rejections=tuple(f"{rejection.kind}: {rejection.detail}" for rejection in rejections),
@@ -116,9 +118,23 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaAdminSna
     )
 
 
-async def _failure_in(engine: SagaEngine, row: SagaRecord, journal: Sequence[JournalRecord]) -> StepFailure | None:
+async def _payloads_in(
+    engine: SagaEngine, row: SagaRecord, state: SagaState, journal: Sequence[JournalRecord]
+) -> Mapping[int, bytes | None]:
+    """The payloads that the saga's data is made of, by their entries; those that are not in this part of it are read."""
+    found = {record.seq: record.payload for record in journal}
+    named = [step.seq for step in state.steps if isinstance(step, Succeeded | Skipped | Undone)]
+    needed = {1, *named, *state.events, state.latest_event_seq} - found.keys() - {0}
+    if needed and len(journal) < row.rev:
+        shard = shard_of(row.id, engine.store.shards)
+        read = await engine.store.results(shard, [(row.id, seq) for seq in sorted(needed)])
+        found |= {seq: recorded.payload for (_, seq), recorded in read.items()}
+    return found
+
+
+async def _failure_in(engine: SagaEngine, row: SagaRecord, known: Sequence[JournalRecord]) -> StepFailure | None:
     try:
-        return (await failure_of(engine, row, journal))[1]
+        return (await failure_of(engine, row, known))[1]
     except StoredDataError:
         return None  # the history shows which entry cannot be read
 

@@ -155,9 +155,11 @@ class CountingStore:
         self.calls["live"] += 1
         return await self._inner.live(shard, saga_ids)
 
-    async def journal(self, saga_id: UUID, *, last: int = ALL_ENTRIES) -> list[JournalRecord]:
+    async def journal(
+        self, saga_id: UUID, *, after: int = 0, last: int = ALL_ENTRIES, most: int = ALL_ENTRIES
+    ) -> list[JournalRecord]:
         self.calls["journal"] += 1
-        return await self._inner.journal(saga_id, last=last)
+        return await self._inner.journal(saga_id, after=after, last=last, most=most)
 
     async def results(
         self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
