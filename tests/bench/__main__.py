@@ -17,7 +17,7 @@ import asyncio
 from pathlib import Path
 
 from saga_fn.embedded import EmbeddedPostgres
-from tests.bench import beside, bulk, latency, memory, pressure, storage, throughput, wake
+from tests.bench import beside, bulk, latency, lists, memory, pressure, storage, throughput, wake
 from tests.bench.machine import describe, warn_if_busy
 from tests.bench.report import Report
 
@@ -32,6 +32,7 @@ PARTS = (
     "sleepers",
     "open-transaction",
     "locked-row",
+    "lists",
 )
 QUICK = ("throughput", "latency", "storage", "bulk")
 
@@ -63,6 +64,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     await memory.run(server, report, in_flight=options.in_flight, rounds=options.rounds)
                 case "sleepers":
                     await pressure.sleepers(server, report, count=options.sleepers, rounds=options.rounds)
+                case "lists":
+                    await lists.run(server, report, sagas=options.lists, rounds=options.rounds)
                 case "open-transaction":
                     seconds = options.open_transaction
                     await pressure.open_transaction(server, report, seconds=seconds, rounds=options.rounds)
@@ -80,6 +83,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, help="how long one measurement takes, about (default 4, quick 2)")
     parser.add_argument("--bulk", type=int, default=50_000, help="sagas for start_many")
     parser.add_argument("--sleepers", type=int, default=1_000_000)
+    parser.add_argument("--lists", type=int, default=1_000_000, help="sagas to list")
     parser.add_argument("--open-transaction", type=int, default=300, help="seconds")
     parser.add_argument("--locked-row", type=int, default=60, help="seconds")
     parser.add_argument("--in-flight", type=int, default=10_000, help="for memory")
