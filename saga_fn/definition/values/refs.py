@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeAlias, Type
 from typing_extensions import override
 
 from saga_fn.core.ids import StepId
-from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.errors import SagaDefinitionError, is_a, shown
 
 O_co = TypeVar("O_co", covariant=True)
 
@@ -43,7 +43,8 @@ class StepRef(Generic[O_co]):
 
     @override
     def __repr__(self) -> str:
-        return f"StepRef({self.step_id or 'initial data'})"
+        name = self.step_id if is_a(self.step_id, str) else shown(self.step_id)
+        return f"StepRef({name or 'initial data'})"
 
     @override
     def __str__(self) -> NoReturn:

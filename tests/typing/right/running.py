@@ -15,10 +15,14 @@ from saga_fn import (
     MemoryStore,
     SagaAdmin,
     SagaAdminSnapshot,
+    SagaFilter,
     SagaHandle,
     SagaOrchestrator,
+    SagaPage,
+    SagaRow,
     SagaRun,
     SagaSnapshot,
+    SagaStatus,
     StepAdmin,
 )
 from tests.typing.shop import Charged, Order, built, create_order
@@ -53,6 +57,12 @@ async def main(saga_id: UUID) -> str:
         await SagaAdmin(orchestrator, actor="ann").retry_step(saga_id, charged, reason="mended")
         await admin.step(saga_id, charged).mark_compensated(expect=4)
         assert_type(await admin.get_saga(saga_id), SagaAdminSnapshot)
+        failed = SagaFilter(saga_name="create_order", status=SagaStatus.FAILED, step="charge")
+        assert_type(await admin.list(failed, limit=50), SagaPage)
+        assert_type([row async for row in admin.list_all(failed)], list[SagaRow])
+        assert_type((await admin.count()).sagas, int)
+        assert_type((await admin.find("create_order", "order-1")).active, SagaRow | None)
+        assert_type(await admin.verify(saga_id), list[str])
 
         outcome = await run.outcome(timeout=1)
         match outcome:

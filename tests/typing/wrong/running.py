@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from saga_fn import Compensated, Completed, MemoryStore, Outcome, SagaAdmin, SagaHandle, SagaOrchestrator, SagaRun
+from saga_fn import (
+    Compensated,
+    Completed,
+    MemoryStore,
+    Outcome,
+    SagaAdmin,
+    SagaFilter,
+    SagaHandle,
+    SagaOrchestrator,
+    SagaRun,
+)
 from tests.typing.shop import CardCharged, Charged, Order, Reserved, ReserveInput, built, create_order
 
 
@@ -38,6 +48,12 @@ async def main(orchestrator: SagaOrchestrator, saga_id: UUID) -> None:
     await orchestrator.start("create_order", initial_data={})
     # refused: arg-type | reportArgumentType
     await SagaAdmin(orchestrator).step(saga_id, charged).skip(Reserved("manual"))
+    # refused: arg-type | reportArgumentType
+    await SagaAdmin(orchestrator).list("create_order")
+    # refused: arg-type | reportArgumentType
+    SagaFilter(status="FAILED")
+    # refused: arg-type | reportArgumentType
+    SagaFilter(waits=16)
     # refused: arg-type | reportArgumentType
     await SagaAdmin(orchestrator).step(saga_id, "charge").skip(Charged("manual"))
     print(reserved, wrong)
