@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
@@ -188,4 +188,6 @@ def _check_time(name: str, value: object) -> None:
             f"{name} must be an aware datetime, not {shown(value)}",
             hint=f"{name}=datetime.now(UTC) - timedelta(days=1)",
         )
-    aware(name, value)
+    first, last = moment_of(datetime.min.replace(tzinfo=UTC)), moment_of(datetime.max.replace(tzinfo=UTC))
+    if not first <= moment_of(aware(name, value)) <= last:
+        raise PayloadError(f"{name} is outside of the years 1 to 9999 in UTC", hint=f"{name}=datetime.now(UTC)")

@@ -105,12 +105,12 @@ def way_of(wanted: Wanted) -> Way | NotServed:
     asks_ended = wanted.status in _ENDED or wanted.by_end or wanted.active is False
     waits = asks_parked or wanted.waits is not WaitReason.NOTHING
     asks_live = waits or wanted.status in _LIVE or wanted.active is True
-    if wanted.aggregation_id is not None:
-        return _NEWEST_ONLY if wanted.oldest_first else Way.KEY
     if asks_ended and asks_live:
         return _BOTH
     if waits and wanted.status not in (None, SagaStatus.SUSPENDED):
         return _NOT_SUSPENDED
+    if wanted.aggregation_id is not None:
+        return _NEWEST_ONLY if wanted.oldest_first else Way.KEY
     if asks_parked:
         return Way.PARKED
     if not failed and (wanted.step, wanted.error) != (None, None):

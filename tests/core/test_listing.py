@@ -31,7 +31,8 @@ SERVED = [
     (Wanted(ended_from=THEN, ended_before=THEN), Way.ENDED),
     (Wanted(status=SagaStatus.COMPLETED, ended_before=THEN), Way.ENDED),
     (Wanted(status=SagaStatus.FAILED, step="a", error="E", parked="past_pivot"), Way.ENDED),
-    (Wanted(aggregation_id="k", status=SagaStatus.RUNNING, step="a", ended_from=THEN, created_from=THEN), Way.KEY),
+    (Wanted(aggregation_id="k", status=SagaStatus.FAILED, step="a", ended_from=THEN, created_from=THEN), Way.KEY),
+    (Wanted(aggregation_id="k", active=True, error="E"), Way.KEY),
 ]
 
 
@@ -54,6 +55,7 @@ REFUSED = [
     (Wanted(active=False, older_than=1), "by the time of their end"),
     (Wanted(status=SagaStatus.FAILED, oldest_first=True), "the newest first"),
     (Wanted(aggregation_id="k", oldest_first=True), "the newest first"),
+    (Wanted(aggregation_id="k", status=SagaStatus.FAILED, active=True), "at the same time"),
 ]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import AsyncIterator, Callable
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from uuid import uuid4
 
@@ -151,6 +151,12 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "a filter by a deep reason": lambda _: SagaFilter(parked=deep()),
     "a filter by what cannot be compared": lambda _: SagaFilter(parked=Unshown()),
     "a filter by a naive moment": lambda _: SagaFilter(created_from=datetime(2026, 1, 1)),  # noqa: DTZ001 - that is it
+    "a filter by a moment before the year 1": lambda _: SagaFilter(
+        created_from=datetime.min.replace(tzinfo=timezone(timedelta(hours=5)))
+    ),
+    "a filter by a moment after the year 9999": lambda _: SagaFilter(
+        ended_before=datetime.max.replace(tzinfo=timezone(timedelta(hours=-5)))
+    ),
     "a filter by a day": lambda _: SagaFilter(ended_from="2026-01-01"),
     "a filter by a negative age": lambda _: SagaFilter(older_than=timedelta(-1)),
     "a filter by a version of 0": lambda _: SagaFilter(version=0),
