@@ -33,9 +33,9 @@ class RetrySchedule(msgspec.Struct, frozen=True, array_like=True):
     After the third failure there is a least wait, whatever the schedule says: 10 milliseconds, doubled with each failure up
     to a second. A saga that repeats without a wait would keep its slot from the others, and fill its journal.
 
-    >>> RetrySchedule(attempts=3, base=1_000_000, multiplier=2.0).delay_after(2, draw=0.0)
+    >>> RetrySchedule(attempts=3, base=1_000_000, multiplier=2.0).delay_after(2, jitter_draw=0.0)
     2000000
-    >>> RetrySchedule(attempts=3).delay_after(3, draw=0.0) is None
+    >>> RetrySchedule(attempts=3).delay_after(3, jitter_draw=0.0) is None
     True
     """
 

@@ -30,7 +30,7 @@ _MOST_PASSED_OVER: Final = 200
 
 
 @attrs.frozen
-class Taken:
+class ClaimedInShard:
     """The sagas that were claimed in one shard, at one go."""
 
     shard: int
@@ -68,7 +68,7 @@ class Claims:
         self.crowded = any(running[name] for name in registry.limits)
         return rooms_of(registry.pairs, registry.limits, running, self._turn)
 
-    async def round(self, shards: Sequence[int], free: Callable[[], int]) -> AsyncIterator[Taken]:
+    async def round(self, shards: Sequence[int], free: Callable[[], int]) -> AsyncIterator[ClaimedInShard]:
         """Claim in each of these shards once, and drive what was claimed.
 
         No more at a time than `free` says by then. They are gone through in another order each time, for the first ones may
@@ -84,7 +84,7 @@ class Claims:
                 claims = await self._take(shard, pairs, rooms, asked)
                 driven = await self._drive(claims, sent)
             full = len(claims) == max(asked, 0)
-            yield Taken(shard, len(claims), driven, full, self._is_limited(pairs, rooms, claims))
+            yield ClaimedInShard(shard, len(claims), driven, full, self._is_limited(pairs, rooms, claims))
 
     def _is_limited(
         self,
@@ -206,7 +206,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
     shards = await engine.store.due_shards(pairs) if pairs else []
     while shards and claimed < limit and in_vain <= len(pairs):  # by then each version has had its turn
         before = claimed
-        behind: list[Taken] = []
+        behind: list[ClaimedInShard] = []
         async for taken in claims.round(shards, free):
             claimed += taken.claimed
             mine.update(taken.driven)

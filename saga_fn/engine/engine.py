@@ -39,7 +39,7 @@ from saga_fn.engine.hold.leases import LeaseKeeper
 from saga_fn.engine.hold.roster import Roster
 from saga_fn.engine.hold.suspects import TWICE, Suspects
 from saga_fn.engine.hold.sweeping import Sweep
-from saga_fn.engine.hold.taken import Taken
+from saga_fn.engine.hold.taken import TakenAway
 from saga_fn.engine.hold.wakeups import WakeupNotifier
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import NameLeftOut, StopCutsShort, StopLeaves, StopOverdue
@@ -138,7 +138,7 @@ class SagaEngine:
         self._leases = LeaseKeeper(self.store, self.held, self.observers, owner=self.owner, lease=self.options.lease)
         self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
         self.ends: Ends = Ends(self.store, self.held, self.observers)
-        self.hints: WakeupNotifier = WakeupNotifier(self.store)
+        self.wakeups: WakeupNotifier = WakeupNotifier(self.store)
         self.roster: Roster = Roster(self.store, self.registry, self.owner, self.observers)
         self._suspects_apart = Errands()
         self.suspects: Suspects = Suspects(
@@ -148,7 +148,7 @@ class SagaEngine:
             on_change=self._slot_freed,
         )
         """Sagas that may be what kills their processes."""
-        self.taken: Taken = Taken(self.options.lease.total_seconds())
+        self.taken: TakenAway = TakenAway(self.options.lease.total_seconds())
         """The sagas that were taken from this process, and their executions that still run here."""
         self._hurry = asyncio.Event()
         self.starting: int = 0
@@ -389,7 +389,7 @@ class SagaEngine:
         elif saga.due is not None:
             self.on_due(saga.due)
             if self.stopping:  # somebody else shall go on with it
-                self.hints.send(None)
+                self.wakeups.send(None)
         else:
             self.ends.left(saga.id)
         self.on_slot_freed()
@@ -403,7 +403,7 @@ class SagaEngine:
             self.on_due(None)
         else:
             self.recheck_inbox(saga_id)
-        self.hints.send(saga_id)
+        self.wakeups.send(saga_id)
 
     async def have_read(self, saga_id: UUID) -> None:
         """Have an inbox read that is full: its messages may be such as nobody has counted, for which no saga becomes due."""
@@ -461,7 +461,7 @@ class SagaEngine:
         await cut_short((spawn(self.roster.leave()),), _CLEAN_UP, first=_CLEAN_UP)
         await self._leases.stop(_CLEAN_UP)
         await self.ends.stop(_CLEAN_UP)
-        await self.hints.stop(_CLEAN_UP)
+        await self.wakeups.stop(_CLEAN_UP)
 
     def hurry(self) -> None:
         """Let a stop wait for no step any more."""

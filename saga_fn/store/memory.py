@@ -60,7 +60,7 @@ __all__ = ["MemoryStore"]
 
 
 @attrs.define
-class _Stored:
+class StoredMessage:
     message: InboxMessage
     answer: str | None = None
 
@@ -71,7 +71,7 @@ class _Saga:
 
     record: SagaRecord
     journal: list[JournalRecord] = attrs.field(factory=list)
-    inbox: list[_Stored] = attrs.field(factory=list)
+    inbox: list[StoredMessage] = attrs.field(factory=list)
     rejections: list[RejectionRecord] = attrs.field(factory=list)
 
 
@@ -452,7 +452,7 @@ class MemoryStore:
         if self._has(saga_id, message.id):
             return False
         saga = self._sagas[saga_id]
-        saga.inbox.append(_Stored(message))
+        saga.inbox.append(StoredMessage(message))
         self._rouse(saga)
         return True
 

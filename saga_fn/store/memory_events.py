@@ -109,7 +109,7 @@ class MemoryKeptEvents:
         return found.saga_id
 
     async def _after_end(self, key: tuple[str, str], event_id: UUID) -> MessageStatus:
-        """KNOWN for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
+        """DUPLICATE for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
         over = [row.id for row in self._sagas() if (row.name, row.aggregation_id) == key and row.ended_at is not None]
         return MessageStatus.DUPLICATE if any(self._has(saga_id, event_id) for saga_id in over) else MessageStatus.ENDED
 

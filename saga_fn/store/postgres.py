@@ -422,8 +422,6 @@ class PostgresStore:
                 connection, shard=shard, ids=ids, tokens=[held[saga] for saga in ids], pause=pause
             )
 
-    # Reading.
-
     async def park_row(self, saga_id: UUID, token: UUID, why: str, reason: ParkReason) -> None:
         """Take a claimed saga whose state cannot be used out of work."""
         async with self._database.work() as connection:
@@ -467,6 +465,8 @@ class PostgresStore:
                 versions=[version for _, version in definitions],
                 formats=list(READABLE),
             )
+
+    # Reading.
 
     async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
         """The saga's row; takes no lock."""
@@ -555,7 +555,7 @@ class PostgresStore:
                 chosen, shard=shard, name=name, aggregation_id=aggregation_id
             )
 
-    # Mail and rejections.
+    # Messages and rejections.
 
     async def send(self, saga_id: UUID, message: InboxMessage) -> MessageStatus:
         """Leave a message for the saga's owner, present or next."""

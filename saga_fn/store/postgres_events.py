@@ -116,7 +116,7 @@ class PostgresKeptEvents:
         return await self._database.persist(voided) > 0
 
     async def _after_end(self, shard: int, key: tuple[str, str], event_id: UUID) -> MessageStatus:
-        """KNOWN for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
+        """DUPLICATE for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
         async with self._database.work() as connection:
             got = await self._database.queries.read_event_was_got(
                 connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id, most=MOST_LOOKED_INTO

@@ -208,7 +208,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     """The next state of a saga, to be written only if (`token`, `rev`) still stand, with everything that goes with it.
 
-    `release` gives the saga up, due at `due`; else its owner keeps it. `seen`, the number of messages the writer knows of,
+    `release` gives the saga up, due at `due`; else its owner keeps it. `inbox_seen`, the number of messages the writer knows of,
     must stand too; None where a message more does not matter: the saga is kept, and no step starts. `writer` is the token of
     the claim, or for an outsider's single write an id of its own: with (`id`, `rev`) it names the write.
     """

@@ -61,77 +61,73 @@ abouts = st.sampled_from([Digest(b""), Digest(b"1"), Digest(b"2")])
 
 
 @st.composite
-def kinds_of_steps(jitter_draw: st.DrawFn) -> dict[str, object]:
+def kinds_of_steps(draw: st.DrawFn) -> dict[str, object]:
     """What makes a planned step a wait, more often than not nothing."""
-    match jitter_draw(st.sampled_from([StepKind.STEP, StepKind.STEP, StepKind.EVENT, StepKind.SLEEP])):
+    match draw(st.sampled_from([StepKind.STEP, StepKind.STEP, StepKind.EVENT, StepKind.SLEEP])):
         case StepKind.STEP:
-            return jitter_draw(
+            return draw(
                 st.sampled_from([{}, {}, {"concurrency": 1}, {"concurrency": 2}, {"undo_waits_for": ("paid",)}])
             )
         case StepKind.SLEEP:
-            return {"kind": StepKind.SLEEP, "limit": jitter_draw(limits), "compensable": False, "conditional": False}
+            return {"kind": StepKind.SLEEP, "limit": draw(limits), "compensable": False, "conditional": False}
         case StepKind.EVENT:
-            limit = jitter_draw(limits)
+            limit = draw(limits)
             return {
                 "kind": StepKind.EVENT,
                 "limit": limit,
-                "on_timeout": OnTimeout.FAIL if limit is None else jitter_draw(st.sampled_from(OnTimeout)),
-                "waits_for": tuple(jitter_draw(st.lists(event_names, min_size=1, unique=True))),
-                "correlated": jitter_draw(st.booleans()),
+                "on_timeout": OnTimeout.FAIL if limit is None else draw(st.sampled_from(OnTimeout)),
+                "waits_for": tuple(draw(st.lists(event_names, min_size=1, unique=True))),
+                "correlated": draw(st.booleans()),
                 "compensable": False,
                 "conditional": False,
             }
 
 
 @st.composite
-def plans(jitter_draw: st.DrawFn) -> Plan:
-    names = [StepId(name) for name in "abcde"[: jitter_draw(st.integers(1, 5))]]
-    chain = jitter_draw(st.booleans())
+def plans(draw: st.DrawFn) -> Plan:
+    names = [StepId(name) for name in "abcde"[: draw(st.integers(1, 5))]]
+    chain = draw(st.booleans())
     steps = [
         replace(
             PlannedStep(
                 name,
-                tuple(
-                    names[max(0, place - 1) : place]
-                    if chain
-                    else [n for n in names[:place] if jitter_draw(st.booleans())]
-                ),
-                jitter_draw(schedules),
-                jitter_draw(st.booleans()),
-                jitter_draw(schedules),
-                conditional=jitter_draw(st.booleans()),
+                tuple(names[max(0, place - 1) : place] if chain else [n for n in names[:place] if draw(st.booleans())]),
+                draw(schedules),
+                draw(st.booleans()),
+                draw(schedules),
+                conditional=draw(st.booleans()),
             ),
-            **jitter_draw(kinds_of_steps()),
+            **draw(kinds_of_steps()),
         )
         for place, name in enumerate(names)
     ]
     plan = Plan.of(
         *steps,
-        compensate_on_failure=jitter_draw(st.booleans()),
-        cancel_siblings=jitter_draw(st.booleans()),
-        deadline=jitter_draw(limits),
+        compensate_on_failure=draw(st.booleans()),
+        cancel_siblings=draw(st.booleans()),
+        deadline=draw(limits),
     )
-    plan = jitter_draw(st.sampled_from([plan, *_with_a_pivot(plan)]))
-    return jitter_draw(_with_unknown_outcomes(plan)) if jitter_draw(st.booleans()) else plan
+    plan = draw(st.sampled_from([plan, *_with_a_pivot(plan)]))
+    return draw(_with_unknown_outcomes(plan)) if draw(st.booleans()) else plan
 
 
 @st.composite
-def _with_unknown_outcomes(jitter_draw: st.DrawFn, plan: Plan) -> Plan:
+def _with_unknown_outcomes(draw: st.DrawFn, plan: Plan) -> Plan:
     """The plan with whatever can be done about each step that may have run."""
     steps = [
         replace(
             step,
-            on_unknown=jitter_draw(st.sampled_from([way for way in OnUnknown if undoes or way is not OnUnknown.UNDO])),
-            probe_retry=jitter_draw(schedules),
-            unknown_retry=jitter_draw(schedules),
+            on_unknown=draw(st.sampled_from([way for way in OnUnknown if undoes or way is not OnUnknown.UNDO])),
+            probe_retry=draw(schedules),
+            unknown_retry=draw(schedules),
             undoes_in_doubt=undoes,
-            refusal_settles=jitter_draw(st.booleans()),
-            own_retry=jitter_draw(st.booleans()),
+            refusal_settles=draw(st.booleans()),
+            own_retry=draw(st.booleans()),
         )
         if step.kind is StepKind.STEP
         else step
         for step in plan.steps
-        for undoes in (step.compensable and jitter_draw(st.booleans()),)
+        for undoes in (step.compensable and draw(st.booleans()),)
     ]
     return Plan.from_data(replace(plan.data, steps=tuple(steps)))
 

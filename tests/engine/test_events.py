@@ -36,7 +36,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.core.events import WaitDefaulted
-from saga_fn.store.memory import _Stored  # pyright: ignore[reportPrivateUsage]  # written behind the store's back
+from saga_fn.store.memory import StoredMessage  # written behind the store's back
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import MOST_UNREAD, Committed, Definition, InboxMessage, MessageStatus, SagaWrite, time_of
 from tests.support.approval import Approval, Approved, Rejected, approval, approved
@@ -777,7 +777,7 @@ async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, messages: int) ->
     store = orchestrator.engine.store
     if isinstance(store, MemoryStore):
         inbox = store._sagas[saga_id].inbox  # pyright: ignore[reportPrivateUsage]  # behind the store's back
-        inbox += [_Stored(InboxMessage(uuid4(), "event", b"?")) for _ in range(messages)]
+        inbox += [StoredMessage(InboxMessage(uuid4(), "event", b"?")) for _ in range(messages)]
         return
     assert isinstance(store, PostgresStore)
     async with store._database.work() as connection:  # pyright: ignore[reportPrivateUsage]  # as above

@@ -144,7 +144,7 @@ async def test_nothing_is_lost_of_what_a_silent_owner_commits_between_any_two_st
             with contextlib.suppress(SagaError):
                 await VERBS[verb](engine, owner)
             await engine.committer.stop(1.0)
-            await engine.hints.stop()
+            await engine.wakeups.stop()
             admin = SagaAdmin(orchestrator)
             assert await admin.verify(owner.id) == [], (at, between.calls)
             if owner.committed:
@@ -163,7 +163,7 @@ async def test_what_an_aborted_saga_may_still_run_is_never_said_to_be_over_too_e
             engine = engine_before(orchestrator, between)
             await SagaAdmin(engine=engine).abort(owner.id)
             await engine.committer.stop(1.0)
-            await engine.hints.stop()
+            await engine.wakeups.stop()
             row = await owner.store.read(owner.id)
             assert row is not None
             (left,) = (await SagaAdmin(orchestrator).get_saga(owner.id)).left_over
@@ -225,7 +225,7 @@ async def test_an_owner_that_commits_while_another_reads_its_messages_loses_noth
             assert row is not None
             await read_inbox(engine, row)
             await engine.committer.stop(1.0)
-            await engine.hints.stop()
+            await engine.wakeups.stop()
             assert await SagaAdmin(orchestrator).verify(owner.id) == []
             if not between.reached:
                 assert await store.read_answer(owner.id, message.id) == "applied"

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import msgspec
 
 from saga_fn import Event, MemoryStore, SagaBuilder, SagaDefinition, SagaOrchestrator, SagaRun, step
-from saga_fn.store.memory import _Stored
+from saga_fn.store.memory import StoredMessage
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.records import InboxMessage
 from tests.support.shop import Order, Shop
@@ -50,7 +50,7 @@ async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, messages: int) ->
     store = orchestrator.engine.store
     if isinstance(store, MemoryStore):
         inbox = store._sagas[saga_id].inbox  # pyright: ignore[reportPrivateUsage]  # behind the store's back
-        inbox += [_Stored(InboxMessage(uuid4(), "event", b"?")) for _ in range(messages)]
+        inbox += [StoredMessage(InboxMessage(uuid4(), "event", b"?")) for _ in range(messages)]
         return
     assert isinstance(store, PostgresStore)
     async with store._database.work() as connection:  # pyright: ignore[reportPrivateUsage]  # as above

@@ -79,7 +79,7 @@ class ErrorPolicy:
         return cls(again, named.get("give_up_on", ()), returned, named.get("unknown_on", ()))
 
     def judge(self, error: BaseException) -> FailureKind:
-        """Judge the step by the exception: UNKNOWN, REFUSED, ERROR (to be tried again), or FATAL (not to be).
+        """Judge the step by the exception: UNKNOWN, BUSINESS_ERROR, ERROR (to be tried again), or FATAL (not to be).
 
         A named exception is what it is named as: in `unknown_on`, `give_up_on` or `retry_on`, in this order. To name
         a base class says nothing of those below it that are known to leave the outcome open (see `may_be_named`). For an
@@ -97,7 +97,7 @@ class ErrorPolicy:
         return FailureKind.FATAL if FailureKind.FATAL in found else FailureKind.ERROR
 
     def answer_of(self, error: BaseException) -> BaseException:
-        """The business error in an exception that is judged REFUSED: that itself, or what it wraps."""
+        """The business error in an exception that is judged BUSINESS_ERROR: that itself, or what it wraps."""
         return next((each for each, kind in self._read(error) if kind is FailureKind.BUSINESS_ERROR), error)
 
     def delay_of(self, error: BaseException) -> Micros | None:

@@ -13,7 +13,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.engine.drive.earlier import Earlier
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.phases import Ended, MessagesRead, NoteLate, NoteRefused
-from saga_fn.engine.drive.rejections import readable, record_late, record_refused
+from saga_fn.engine.drive.rejections import judge_all, record_late, record_refused
 from saga_fn.engine.drive.set_aside import concerns_one
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import WaitsForStore
@@ -36,7 +36,7 @@ async def read_messages(
     messages = await _asked(observers, saga, "its messages", lambda: store.messages(saga.id), wanted)
     if messages is None:
         return Ended.DONE
-    told = await readable(store, observers, saga, messages, now())
+    told = await judge_all(store, observers, saga, messages, now())
     return MessagesRead(tuple(told), more=len(messages) >= MOST_READ)
 
 

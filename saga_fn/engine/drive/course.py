@@ -48,6 +48,7 @@ from saga_fn.engine.drive.phases import (
     Losing,
     Messages,
     MessagesRead,
+    Move,
     NoteLate,
     NoteRefused,
     NotKept,
@@ -57,7 +58,6 @@ from saga_fn.engine.drive.phases import (
     Postponed,
     Resting,
     SetAside,
-    Step,
     Told,
     Unbegun,
     Verdict,
@@ -66,10 +66,10 @@ from saga_fn.engine.drive.phases import (
 )
 from saga_fn.engine.drive.set_aside import concerns_one
 
-_ON: Final[Step] = RESTING, ACT
+_ON: Final[Move] = RESTING, ACT
 
 
-def after(phase: Phase, happened: Happened) -> Step:
+def after(phase: Phase, happened: Happened) -> Move:
     """The phase after this has happened, and what is ordered for it."""
     # Nearly all that ever happens, by the shortest way: a step of a saga at rest returns, and its write is durable.
     if type(phase) is Resting and type(happened) is Incoming:
@@ -96,7 +96,7 @@ def after(phase: Phase, happened: Happened) -> Step:
     assert_never(phase)
 
 
-def go_on(phase: Phase) -> Step:
+def go_on(phase: Phase) -> Move:
     """The next thing to do, where nothing is under way."""
     match phase:
         case Committing() | Resting() | Waiting() | Unbegun() | Losing() | Over():
@@ -125,7 +125,7 @@ def is_draining(phase: Phase) -> bool:
 # Ours.
 
 
-def _unbegun(phase: Unbegun, happened: Happened) -> Step:
+def _unbegun(phase: Unbegun, happened: Happened) -> Move:
     agenda = phase.agenda
     match happened:
         case Begun(first=first):
@@ -141,7 +141,7 @@ def _unbegun(phase: Unbegun, happened: Happened) -> Step:
     assert_never(happened)
 
 
-def _resting(phase: Resting, happened: Happened) -> Step:
+def _resting(phase: Resting, happened: Happened) -> Move:
     match happened:
         case Incoming():
             return Committing((happened,), phase.agenda), DECIDE
@@ -156,7 +156,7 @@ def _resting(phase: Resting, happened: Happened) -> Step:
     assert_never(happened)
 
 
-def _deciding(phase: Deciding, happened: Happened) -> Step:
+def _deciding(phase: Deciding, happened: Happened) -> Move:
     """Something has come while an order is carried out, after which `go_on` is asked in any case."""
     match happened:
         case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
@@ -170,7 +170,7 @@ def _deciding(phase: Deciding, happened: Happened) -> Step:
     assert_never(happened)
 
 
-def _committing(phase: Committing, happened: Happened) -> Step:
+def _committing(phase: Committing, happened: Happened) -> Move:
     items, agenda = phase.items, phase.agenda
     match happened:
         case Durable(gives_up=False):
@@ -208,7 +208,7 @@ def _committing(phase: Committing, happened: Happened) -> Step:
     assert_never(happened)
 
 
-def _waiting(phase: Waiting, happened: Happened) -> Step:
+def _waiting(phase: Waiting, happened: Happened) -> Move:
     chore, agenda = phase.chore, phase.agenda
     match happened:
         case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
@@ -238,7 +238,7 @@ def _waiting(phase: Waiting, happened: Happened) -> Step:
     assert_never(happened)
 
 
-def _next(agenda: Agenda) -> Step:
+def _next(agenda: Agenda) -> Move:
     """Do the most urgent thing on the agenda."""
     if agenda is CLEAR:
         return RESTING, NOTHING
@@ -265,7 +265,7 @@ def _turned(
     agenda: Agenda,
     happened: Literal[Told.TAKEN, Told.ABANDON] | HandBack | ExecutionFailed | DecisionFailed,
     items: Sequence[Incoming] = (),
-) -> Step:
+) -> Move:
     """The saga is to be given up, and no write and no chore is under way whose end would have to be awaited."""
     late = _results(items, agenda.arrived)
     match happened:
@@ -280,7 +280,7 @@ def _turned(
     assert_never(happened)
 
 
-def _broken_off(error: BaseException, late: tuple[Incoming, ...]) -> Step:
+def _broken_off(error: BaseException, late: tuple[Incoming, ...]) -> Move:
     """Something is wrong with this saga, which is set aside; or with the store, which may be well when the lease is over."""
     if not concerns_one(error):
         return OVER, LeaveToLease(error)
@@ -290,7 +290,7 @@ def _broken_off(error: BaseException, late: tuple[Incoming, ...]) -> Step:
 # Not ours.
 
 
-def _losing(phase: Losing, happened: Happened) -> Step:
+def _losing(phase: Losing, happened: Happened) -> Move:
     items, late = phase.items, phase.late
     match happened:
         case Incoming():
@@ -312,7 +312,7 @@ def _losing(phase: Losing, happened: Happened) -> Step:
     assert_never(happened)
 
 
-def _leaving(phase: Leaving, happened: Happened) -> Step:
+def _leaving(phase: Leaving, happened: Happened) -> Move:
     lost, over = phase.lost, OVER_LOST if phase.lost else OVER
     match happened:
         case Incoming():

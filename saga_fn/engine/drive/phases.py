@@ -310,7 +310,7 @@ class LeaveToLease(msgspec.Struct, frozen=True, gc=False):
 Seldom: TypeAlias = Literal[Do.NOTHING, Do.WAKE, Do.CUT_SHORT, Do.CHORE] | Begin | LeaveToLease
 """Orders that few steps bring."""
 Order: TypeAlias = Seldom | Literal[Do.DECIDE, Do.ACT, Do.FINISH]
-Step: TypeAlias = tuple[Phase, Order]
+Move: TypeAlias = tuple[Phase, Order]
 
 NOTHING: Final = Do.NOTHING
 DECIDE: Final = Do.DECIDE

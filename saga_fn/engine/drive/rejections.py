@@ -56,7 +56,7 @@ async def record_late(store: Store, observers: Observers, saga: OwnedSaga, late:
             observers.tell(RejectionNotRecorded(saga.identity, "a late result", error))
 
 
-async def readable(
+async def judge_all(
     store: Store, observers: Observers, saga: OwnedSaga, messages: Sequence[InboxMessage], at: Moment
 ) -> list[Incoming]:
     """The events of the messages. Those that cannot be read, or that nothing of this saga could, are answered and left out."""

@@ -35,7 +35,7 @@ class _Cut:
 
 
 @final
-class Taken:
+class TakenAway:
     """The sagas that were taken from this process in the last seconds, `patience` of them."""
 
     def __init__(self, patience: float) -> None:

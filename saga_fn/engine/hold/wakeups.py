@@ -1,4 +1,4 @@
-"""WakeupNotifier to other processes: gathered, so that however much happens here, few of them are sent."""
+"""Wake-ups of other processes: gathered, so that however much happens here, few of them are sent."""
 
 from __future__ import annotations
 

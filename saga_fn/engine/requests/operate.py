@@ -104,7 +104,7 @@ async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing
     item = make(await standing(engine, row))
     by_force = is_by_force(item.event)
     if row.leased and not by_force:
-        return await _by_mail(engine, row.id, item, give_up)
+        return await _by_message(engine, row.id, item, give_up)
     try:
         done = await change(engine, row, make, by_force=by_force)
     except RowRejectedError as error:
@@ -223,7 +223,7 @@ async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
     return row
 
 
-async def _by_mail(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: float) -> bool:
+async def _by_message(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: float) -> bool:
     """Leave a message and wait for its answer. False if the saga ended meanwhile: then look again."""
     message = message_of(item)
     if await engine.store.send(saga_id, message) is MessageStatus.NO_ACTIVE_SAGA:
