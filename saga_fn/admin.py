@@ -15,8 +15,9 @@ from saga_fn.core.event_kinds import plan_of
 from saga_fn.core.events import (
     AbortRequested,
     CompensationRequested,
-    MarkedCompensated,
+    Finding,
     RetryRequested,
+    StepSettled,
     StepSkipped,
 )
 from saga_fn.core.ids import StepId
@@ -132,8 +133,31 @@ class StepAdmin(Generic[O]):
         """
         await self._admin.retry_step(self._saga_id, self._step_id, expect=expect, reason=reason)
 
-    async def mark_compensated(self, *, expect: int | None = None, reason: str | None = None) -> None:
-        """Say that the step was undone by hand. As `SagaAdmin.mark_compensated`.
+    async def settle_done(self, output: O, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Say that the step has run, and has returned `output`. As `SagaAdmin.settle_done`.
+
+        Args:
+            output: A value of the step's output type: what the step has really returned.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaNotRegisteredError: This process has not registered the saga's definition.
+            PayloadTooLargeError: The output is too large.
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: The saga has no such step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        await self._admin.settle_done(self._saga_id, self._step_id, output, expect=expect, reason=reason)
+
+    async def settle_undone(self, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Say that the step was undone by hand. As `SagaAdmin.settle_undone`.
 
         Args:
             expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
@@ -142,15 +166,35 @@ class StepAdmin(Generic[O]):
 
         Raises:
             SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: The saga has no such step.
             ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
             SagaNotFoundError: There is no such saga.
             PayloadError: An argument is not what it has to be.
             SagaError: `expect` is out of its range, or the orchestrator is not entered.
             StoredDataError: The saga's row cannot be read.
             StoreError: The database does not answer, or refuses.
-            SagaDefinitionError: The saga has no such step.
         """
-        await self._admin.mark_compensated(self._saga_id, self._step_id, expect=expect, reason=reason)
+        await self._admin.settle_undone(self._saga_id, self._step_id, expect=expect, reason=reason)
+
+    async def settle_never_ran(self, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Say that the step has never run. As `SagaAdmin.settle_never_ran`.
+
+        Args:
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: The saga has no such step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        await self._admin.settle_never_ran(self._saga_id, self._step_id, expect=expect, reason=reason)
 
 
 @final
@@ -371,7 +415,8 @@ class SagaAdmin:
         A saga that has done nothing yet ends COMPENSATED: a clean end, where `abort` would give FAILED.
 
         A rollback may wait for a person to find out about a step (parked, outcome_unknown). Then this verb ends that wait. The step is
-        undone if its compensation accepts a missing output; else it is left over as what may have run.
+        undone if its compensation accepts a missing output; else it is left over as what may have run. `settle_done`,
+        `settle_undone` and `settle_never_ran` end that wait by what is known.
 
         Args:
             saga_id: The saga's id.
@@ -403,7 +448,8 @@ class SagaAdmin:
     ) -> None:
         """Go on as if a step that waits had returned `mock_output`. The step is never compensated.
 
-        In a rollback that waits for a person to find out about the step, the step counts as seen to, and is not undone.
+        If the step may have run, that stays so: if the saga turns back later, it ends FAILED and `left_over` names the step.
+        `settle_done` says that the step has run, and can be undone.
 
         Args:
             saga_id: The saga's id.
@@ -429,19 +475,7 @@ class SagaAdmin:
         """
         chosen, check, asked = _step_of(step), _revision(expect), self._asked(reason)
         check_is(not_begun, bool, "not_begun: a bool", error=PayloadError, hint="skip_step(..., not_begun=True)")
-        row = await self._read(saga_id)
-        registered = self._engine.registry.find(row.name, row.version)
-        if registered is None:
-            raise SagaNotRegisteredError(row.name, registered=[name for name, _ in self._engine.registry.pairs])
-        binding = registered.definition.binding(chosen)
-        if binding is None:
-            known = shown(list(registered.definition.steps))
-            raise SagaDefinitionError(
-                f"saga {shown(row.name)} has no step {shown(chosen)}", hint=f"its steps are {known}"
-            )
-        kept = binding.given_for(chosen)
-        payload = kept.encode(kept.accept(mock_output))
-        check_size(f"the output for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
+        payload = await self._given(saga_id, chosen, mock_output)
 
         def make(at: Standing) -> Incoming:
             skipped = StepSkipped(at.now, chosen, not_begun=not_begun, expect=check)
@@ -449,13 +483,55 @@ class SagaAdmin:
 
         await apply_verb(self._engine, saga_id, make)
 
-    async def mark_compensated(
+    async def settle_done(
+        self,
+        saga_id: UUID,
+        step: str | StepRef[object],
+        output: object = None,
+        *,
+        expect: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Say that a step that may have run has run, and what it has returned. It is undone like any other if the saga turns back.
+
+        A saga that goes forward goes on with that output. A rollback undoes the step. A saga that has FAILED only records it:
+        `left_over` then names the step as not undone, and `compensate_step` undoes it.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef.
+            output: A value of the step's output type, or a dict that stands for one; it is checked at run time
+                (`step(saga_id, ref).settle_done(...)` is checked by the type checkers). Default: None, a value like any other, for
+                steps that may give none.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaNotRegisteredError: This process has not registered the saga's definition.
+            PayloadTooLargeError: The output is too large.
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: The saga has no such step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        payload = await self._given(saga_id, _step_of(step), output)
+        await self._settle(saga_id, step, Finding.DONE, expect, reason, payload)
+
+    async def settle_undone(
         self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
     ) -> None:
-        """Say that a step was undone by hand, because its compensation has failed, or waits. It is not called again.
+        """Say that nothing of a step is in the world any more: it was undone by hand.
 
-        The rest of the rollback goes on: a saga that has FAILED because of this step undoes the steps before it. It is refused for
-        a step whose compensation has not begun, is being executed, or may still run after `abort`.
+        It is for a step whose compensation has failed or waits, and for one that may have run. A rollback goes on past a
+        compensation that is over so. A FAILED saga of which nothing is left over any more becomes COMPENSATED.
+
+        A saga that goes forward and waits for a person at the step still does: `retry_step` or `compensate_step` goes on. A retry
+        has another idempotency key, because the participant may answer the old one as if the step were done.
 
         Args:
             saga_id: The saga's id.
@@ -474,10 +550,34 @@ class SagaAdmin:
             StoredDataError: The saga's row cannot be read.
             StoreError: The database does not answer, or refuses.
         """
-        chosen, check, asked = _step_of(step), _revision(expect), self._asked(reason)
-        await apply_verb(
-            self._engine, saga_id, lambda at: Incoming(MarkedCompensated(at.now, chosen, check), input=asked)
-        )
+        await self._settle(saga_id, step, Finding.UNDONE, expect, reason)
+
+    async def settle_never_ran(
+        self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
+    ) -> None:
+        """Say that a step that may have run has never run: no attempt of it has arrived, and none will.
+
+        A saga that goes forward and waits for a person at the step still does: `retry_step` or `compensate_step` goes on. A
+        rollback goes on without the step. A FAILED saga of which nothing is left over any more becomes COMPENSATED.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: `step` names no step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        await self._settle(saga_id, step, Finding.NEVER_RAN, expect, reason)
 
     async def abort(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
         """End the saga as it is, FAILED, undoing nothing. A step that runs now may run on until its owner's lease is over.
@@ -520,6 +620,39 @@ class SagaAdmin:
             SagaDefinitionError: `ref` is no StepRef.
         """
         return StepAdmin(self, saga_id, ref)
+
+    async def _given(self, saga_id: UUID, chosen: StepId, value: object) -> bytes:
+        """The bytes of what an operator gives as the output of a step."""
+        row = await self._read(saga_id)
+        registered = self._engine.registry.find(row.name, row.version)
+        if registered is None:
+            raise SagaNotRegisteredError(row.name, registered=[name for name, _ in self._engine.registry.pairs])
+        binding = registered.definition.binding(chosen)
+        if binding is None:
+            known = shown(list(registered.definition.steps))
+            raise SagaDefinitionError(
+                f"saga {shown(row.name)} has no step {shown(chosen)}", hint=f"its steps are {known}"
+            )
+        kept = binding.given_for(chosen)
+        payload = kept.encode(kept.accept(value))
+        check_size(f"the output for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
+        return payload
+
+    async def _settle(
+        self,
+        saga_id: UUID,
+        step: object,
+        finding: Finding,
+        expect: object,
+        reason: str | None,
+        payload: bytes | None = None,
+    ) -> None:
+        chosen, check, asked = _step_of(step), _revision(expect), self._asked(reason)
+
+        def make(at: Standing) -> Incoming:
+            return Incoming(StepSettled(at.now, chosen, check, finding=finding), input=asked, payload=payload)
+
+        await apply_verb(self._engine, saga_id, make)
 
     def _asked(self, reason: str | None) -> bytes | None:
         return Asked.of(self._actor, reason).encode()

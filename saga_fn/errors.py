@@ -331,9 +331,13 @@ class SagaParkedError(SagaError):
         mend = "mend the cause, then retry_step, skip_step or compensate_step"
         if snapshot.parked == "outcome_unknown":
             mend = (
-                "find out whether the step has run: skip_step with its output if it has, else retry_step; in a rollback undo "
-                "it by hand if it has, then skip_step; compensate_step turns back without knowing"
+                "find out whether the step has run: settle_done with its output if it has, else retry_step, or settle_never_ran "
+                "in a rollback; compensate_step turns back without knowing"
             )
+        elif snapshot.parked == "undo_failed":
+            mend = "mend the cause, then retry_step; or undo the step by hand, then settle_undone"
+        elif snapshot.parked == "settled":
+            mend = "retry_step attempts the step again, compensate_step turns back"
         super().__init__(
             f"saga {saga_id} is parked at {snapshot.current_step_id}: {snapshot.parked}",
             hint=f"SagaAdmin.get_saga tells more; {mend}; result(wait_parked=True) waits until somebody has done so",

@@ -22,8 +22,8 @@ from saga_fn.core.events import (
     CompensationWaits,
     Event,
     EventReceived,
+    Finding,
     HandedBack,
-    MarkedCompensated,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -32,6 +32,7 @@ from saga_fn.core.events import (
     SagaParked,
     Started,
     StepFailed,
+    StepSettled,
     StepSkipped,
     StepSucceeded,
     Ticked,
@@ -49,7 +50,7 @@ _FAILED: Final[frozenset[type[object]]] = frozenset(get_args(Failed))
 _RESULTS: Final[frozenset[type[object]]] = frozenset(get_args(Result))
 
 
-_BRING: Final[frozenset[type[object]]] = frozenset({EventReceived, StepSkipped, WaitDefaulted})
+_BRING: Final[frozenset[type[object]]] = frozenset({EventReceived, StepSkipped, StepSettled, WaitDefaulted})
 
 
 def _by_kind(told: Callable[[Event], T]) -> Callable[[Event], T]:
@@ -113,7 +114,7 @@ def step_of(event: Event) -> StepId | None:
             | ProbeFailed()
             | StepSkipped()
             | WaitDefaulted()
-            | MarkedCompensated()
+            | StepSettled()
         ):
             return event.step
         case RetryRequested():
@@ -149,7 +150,7 @@ def phase_of(event: Event) -> Phase:
             return Phase.EXECUTE
         case ProbeAnswered() | ProbeFailed():
             return Phase.PROBE
-        case CompensationSucceeded() | CompensationFailed() | CompensationWaits() | MarkedCompensated():
+        case CompensationSucceeded() | CompensationFailed() | CompensationWaits():
             return Phase.COMPENSATE
         case (
             Started()
@@ -158,6 +159,7 @@ def phase_of(event: Event) -> Phase:
             | RetryRequested()
             | CompensationRequested()
             | AbortRequested()
+            | StepSettled()
             | EventReceived()
             | PlanChanged()
             | SagaParked()
@@ -177,7 +179,15 @@ def payload_of(event: Event) -> PayloadKind:
     An event whose payload is a user's value is never read for an error: a value may look like one.
     """
     match event:
-        case StepSucceeded() | Started() | ProbeAnswered() | StepSkipped() | WaitDefaulted() | EventReceived():
+        case (
+            StepSucceeded()
+            | Started()
+            | ProbeAnswered()
+            | StepSkipped()
+            | StepSettled()
+            | WaitDefaulted()
+            | EventReceived()
+        ):
             return PayloadKind.VALUE
         case (
             StepFailed()
@@ -194,7 +204,6 @@ def payload_of(event: Event) -> PayloadKind:
             | SagaParked()
             | HandedBack()
             | Accompanied()
-            | MarkedCompensated()
             | BeginRequested()
         ):
             return PayloadKind.ERROR
@@ -238,7 +247,7 @@ def input_of(event: Event) -> InputKind:
             return InputKind.OF_STEP
         case HandedBack():
             return InputKind.OF_ALL_THAT_RAN
-        case StepSkipped() | RetryRequested() | CompensationRequested() | AbortRequested() | MarkedCompensated():
+        case StepSkipped() | RetryRequested() | CompensationRequested() | AbortRequested() | StepSettled():
             return InputKind.ASKED
         case _:
             assert_never(event)
@@ -250,7 +259,9 @@ def has_run(event: Event) -> TypeIs[StepSucceeded]:
 
 
 def output_given(event: Event) -> StepId | None:
-    """The step that gets its output by the event without having run; None if there is none."""
+    """The step that gets its output by the event without having run here; None if there is none."""
+    if isinstance(event, StepSettled):
+        return event.step if event.finding is Finding.DONE else None
     return event.step if isinstance(event, StepSkipped | WaitDefaulted) else None
 
 
@@ -287,8 +298,10 @@ def is_by_force(event: Event) -> bool:
 def is_success(event: Event) -> bool:
     """Whether the event says that something of a step is done: run, skipped, found out to be done, or undone."""
     match event:
-        case StepSucceeded() | StepSkipped() | WaitDefaulted() | CompensationSucceeded() | MarkedCompensated():
+        case StepSucceeded() | StepSkipped() | WaitDefaulted() | CompensationSucceeded():
             return True
+        case StepSettled():
+            return event.finding is not Finding.NEVER_RAN
         case ProbeAnswered():
             return event.done
         case (

@@ -217,13 +217,26 @@ class AbortRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     expect: int | None = None
 
 
-class MarkedCompensated(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
-    """An operator has undone the step by hand: its compensation, which waits or has failed, is done."""
+class Finding(enum.IntEnum):
+    """The fact that an operator has found out, or brought about, about a step."""
+
+    UNDONE = 0
+    """Its effect is not in the world any more: it has been undone by hand."""
+    DONE = 1
+    """It has run; its output is recorded with the event."""
+    NEVER_RAN = 2
+    """None of its attempts has run."""
+
+
+class StepSettled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
+    """An operator ends a doubt about the step, or an undo that does not come to its end, by what is so in the world."""
 
     at: Moment
     step: StepId
     expect: int | None = None
     stopped: tuple[StepId, ...] = ()
+    finding: Finding = Finding.UNDONE
+    inputs: tuple[Binding, ...] = ()
 
 
 class BeginRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=22):
@@ -314,10 +327,10 @@ Event: TypeAlias = (
     | ProbeFailed
     | CompensationWaits
     | Accompanied
-    | MarkedCompensated
+    | StepSettled
     | BeginRequested
 )
-OperatorVerb: TypeAlias = StepSkipped | RetryRequested | CompensationRequested | AbortRequested | MarkedCompensated
+OperatorVerb: TypeAlias = StepSkipped | RetryRequested | CompensationRequested | AbortRequested | StepSettled
 """The requests of operators. Each names the revision that the operator saw, if it is to count for that alone."""
 _VERBS: Final[frozenset[type[object]]] = frozenset(get_args(OperatorVerb))
 
@@ -327,7 +340,7 @@ def is_verb(event: Event) -> TypeIs[OperatorVerb]:
     return type(event) in _VERBS
 
 
-TakesUp: TypeAlias = RetryRequested | CompensationRequested | MarkedCompensated
+TakesUp: TypeAlias = RetryRequested | CompensationRequested | StepSettled
 """The requests that a saga accepts which has FAILED."""
 _TAKE_UP: Final[frozenset[type[object]]] = frozenset(get_args(TakesUp))
 
@@ -345,7 +358,9 @@ def is_from_outside(event: Event) -> bool:
     return type(event) in _FROM_OUTSIDE
 
 
-CarriesInputs: TypeAlias = Started | Resumed | Ticked | StepSucceeded | ProbeAnswered | StepSkipped | WaitDefaulted
+CarriesInputs: TypeAlias = (
+    Started | Resumed | Ticked | StepSucceeded | ProbeAnswered | StepSkipped | StepSettled | WaitDefaulted
+)
 _CARRY_INPUTS: Final[frozenset[type[object]]] = frozenset(get_args(CarriesInputs))
 
 

@@ -30,6 +30,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -93,7 +94,7 @@ def foresee(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tupl
     return msgspec.structs.replace(state, steps=tuple(begun.values()), latest_event_seq=0), needs
 
 
-def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Unknown | FailedForGood, ...]:
+def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Settled | Unknown | FailedForGood, ...]:
     """The steps whose compensation may start now.
 
     The saga rolls back, nothing runs forward any more, what can be found out is, by a probe or by a person, and everything
@@ -107,7 +108,7 @@ def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Unknown | Failed
     found = [
         step
         for step in state.steps
-        if isinstance(step, Succeeded | Unknown | FailedForGood)
+        if isinstance(step, Succeeded | Settled | Unknown | FailedForGood)
         and owes_undo(plan, step)
         and owed.isdisjoint(plan.descendants[plan.owner(step.step)])
     ]
@@ -120,7 +121,7 @@ def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Unknown | Failed
 def owes_undo(plan: Plan, step: StepState) -> bool:
     """Whether the step's effect is in the world, or may be, and has a compensation for that which has not succeeded."""
     match step:
-        case Succeeded():
+        case Succeeded() | Settled():
             return plan.step(step.step).compensable
         case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():
             return True

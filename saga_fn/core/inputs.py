@@ -22,6 +22,7 @@ from saga_fn.core.state import (
     Probing,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -53,7 +54,7 @@ def outputs_at(plan: Plan, state: SagaState) -> dict[StepId, OutputAt]:
 
 
 def _place(step: StepState) -> OutputAt | None:
-    if type(step) is Succeeded or type(step) is Skipped:
+    if isinstance(step, Succeeded | Skipped | Settled):
         return step.seq
     if type(step) is Joined:
         return tuple(items_of(step))
@@ -81,7 +82,17 @@ def digest_before(state: SagaState, step: StepId) -> Digest:
 
 def _tries(step: StepState) -> Attempts | None:
     match step:
-        case Succeeded() | Skipped() | Undone() | NotTaken() | FannedOut() | Joined() | Waiting() | Sleeping():
+        case (
+            Succeeded()
+            | Skipped()
+            | Settled()
+            | Undone()
+            | NotTaken()
+            | FannedOut()
+            | Joined()
+            | Waiting()
+            | Sleeping()
+        ):
             return None
         case _:
             return step.attempts
@@ -93,7 +104,13 @@ def digest_in_doubt(plan: Plan, state: SagaState, step: StepId) -> tuple[Digest,
     if before is not None:
         return before.digest, True
     found = find(state, step)
-    return (found.attempts.digest if isinstance(found, Probing | Undoing) else NO_DIGEST), False
+    return (found.attempts.digest if isinstance(found, Probing | Undoing) else NO_DIGEST), plan.owner(step) != step
+
+
+def is_settled(state: SagaState, step: StepId) -> bool:
+    """Whether the step is undone whose output a person has given: what it was started with is not in the same entry."""
+    found = find(state, step)
+    return isinstance(found, Undoing) and found.seq > 0 and found.attempts.digest != NO_DIGEST
 
 
 @attrs.frozen

@@ -23,6 +23,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -92,7 +93,7 @@ def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
     match step:
         case Running() | Retrying() | Unknown() | Parked() | FailedForGood() | Probing():
             return _doubtful(step.step, step.attempts, at)
-        case Succeeded():
+        case Succeeded() | Settled():
             return LeftOver(step.step, LeftOverKind.NOT_UNDONE) if owes_undo(plan, step) else None
         case Undoing() | UndoRetrying() | UndoWaiting() | UndoParked() | UndoFailed():
             return LeftOver(
@@ -100,7 +101,9 @@ def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
                 LeftOverKind.UNDO_FAILED,
                 step.attempts.may_run_until if step.attempts.may_run_until > at else None,
             )
-        case Skipped() | NotTaken() | FannedOut() | Joined() | Undone() | Waiting() | Sleeping():
+        case Skipped():
+            return _in_doubt(step.step, step.doubt)
+        case NotTaken() | FannedOut() | Joined() | Undone() | Waiting() | Sleeping():
             return None
         case _:
             assert_never(step)
@@ -109,7 +112,11 @@ def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
 def _doubtful(step: StepId, attempts: Attempts, at: Moment) -> LeftOver | None:
     if attempts.may_run_until > at:
         return LeftOver(step, LeftOverKind.MAY_STILL_RUN, attempts.may_run_until)
-    match attempts.doubt:
+    return _in_doubt(step, attempts.doubt)
+
+
+def _in_doubt(step: StepId, doubt: Doubt) -> LeftOver | None:
+    match doubt:
         case Doubt.NONE:
             return None
         case Doubt.MAY_HAVE_RUN:
@@ -117,4 +124,4 @@ def _doubtful(step: StepId, attempts: Attempts, at: Moment) -> LeftOver | None:
         case Doubt.OUTPUT_LOST:
             return LeftOver(step, LeftOverKind.OUTPUT_LOST)
         case _:
-            assert_never(attempts.doubt)
+            assert_never(doubt)

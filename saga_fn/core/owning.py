@@ -20,6 +20,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Succeeded,
     Undoing,
@@ -99,7 +100,8 @@ def recorded_steps(state: SagaState) -> list[tuple[StepId, int]]:
     return [
         (step.step, step.seq)
         for step in state.steps
-        if isinstance(step, Succeeded | Skipped | Undoing | UndoRetrying | UndoWaiting | UndoParked) and step.seq
+        if isinstance(step, Succeeded | Skipped | Settled | Undoing | UndoRetrying | UndoWaiting | UndoParked)
+        and step.seq
     ]
 
 

@@ -5,7 +5,7 @@ of the states below, each with just the facts that make sense in it. The whole i
 results are named by `seq`, the number of the journal entry that recorded them.
 
 The structs here are stored: their fields are told apart by place, and the kinds of states by tag. So a field is only ever
-added at the end, with a default, and a tag is never used again. The next free tag of a state is 20.
+added at the end, with a default, and a tag is never used again. The next free tag of a state is 21.
 """
 
 from __future__ import annotations
@@ -75,6 +75,8 @@ class ParkReason(enum.StrEnum):
     """Its compensation has failed for as long as it is tried when nothing else is said: a week."""
     TOO_LONG = "too_long"
     """It was tried so often that the saga's journal has come to its limit."""
+    SETTLED = "settled"
+    """A person has found out that nothing of it is in the world, and has not said yet how the saga goes on."""
 
 
 class Attempts(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -165,10 +167,25 @@ class Succeeded(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=6):
 
 
 class Skipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
-    """Passed over by an operator, who gave the output in journal entry `seq`. Never compensated."""
+    """Passed over by an operator, who gave the output in journal entry `seq`. Never compensated.
+
+    `doubt` is the open question about earlier attempts: nobody has answered it by passing the step over.
+    """
 
     step: StepId
     seq: int
+    doubt: Doubt = Doubt.NONE
+
+
+class Settled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20):
+    """Done, by the word of an operator, who gave the output in journal entry `seq`.
+
+    It is compensated as a success is. `digest` is the fingerprint of the input that it was started with.
+    """
+
+    step: StepId
+    seq: int
+    digest: Digest
 
 
 class Undoing(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=8):
@@ -285,6 +302,7 @@ StepState: TypeAlias = (
     | FailedForGood
     | Succeeded
     | Skipped
+    | Settled
     | Undoing
     | UndoRetrying
     | UndoParked
@@ -304,7 +322,7 @@ Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | FailedForGood | 
 # Sets of types are looked into by `type(step) in ...`: isinstance on these classes is slow where it says no, and every
 # step of every saga comes by here several times.
 EXECUTING: Final[frozenset[type[object]]] = frozenset({Running, Undoing, Probing})
-COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped})
+COMMITTED: Final[frozenset[type[object]]] = frozenset({Succeeded, Skipped, Settled})
 DONE: Final[frozenset[type[object]]] = COMMITTED | {NotTaken, Joined}
 UNDOING: Final[frozenset[type[object]]] = frozenset(
     {Undoing, UndoRetrying, UndoWaiting, UndoParked, UndoFailed, Undone}
@@ -314,7 +332,7 @@ ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
 """The states of steps that wait for the outside world or a moment, and nothing else."""
 
 
-def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | NotTaken | Joined]:
+def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | Settled | NotTaken | Joined]:
     """Whether nothing more is to come of the step on the way forward."""
     return type(step) in DONE
 

@@ -22,6 +22,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -138,7 +139,7 @@ def _report(step_id: StepId, step: StepState | None) -> StepReport:
     match step:
         case None:
             return StepReport(step_id, StepStatus.PENDING)
-        case Succeeded() | Skipped() | NotTaken() | FannedOut() | Joined() | Undone():
+        case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone():
             return StepReport(step_id, status_of(step))
         case Waiting(until=until):
             return StepReport(step_id, StepStatus.WAITING, wake=until)
@@ -176,7 +177,7 @@ def status_of(step: StepState) -> StepStatus:
             return StepStatus.PARKED
         case FailedForGood():
             return StepStatus.FAILED
-        case Succeeded() | Joined():
+        case Succeeded() | Settled() | Joined():
             return StepStatus.SUCCEEDED
         case Skipped() | NotTaken():
             return StepStatus.SKIPPED

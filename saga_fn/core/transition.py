@@ -46,7 +46,6 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     HandedBack,
-    MarkedCompensated,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -55,6 +54,7 @@ from saga_fn.core.events import (
     SagaParked,
     Started,
     StepFailed,
+    StepSettled,
     StepSkipped,
     StepSucceeded,
     Ticked,
@@ -72,6 +72,7 @@ from saga_fn.core.rules import (
     plan_change,
     results,
     rollback,
+    settlement,
     unknown_outcome,
     waits,
 )
@@ -178,8 +179,8 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
             return operators.compensation_requested(fold)
         case AbortRequested():
             operators.abort_requested(fold, event)
-        case MarkedCompensated():
-            return operators.marked_compensated(fold, event)
+        case StepSettled():
+            return settlement.step_settled(fold, event)
         case BeginRequested():
             return operators.begin_requested(fold)
         case PlanChanged():

@@ -110,6 +110,8 @@ def _undo_next(plan: Plan, state: SagaState, at: Moment, steps: list[StepState])
                 steps[place] = Undoing(step.step, step.seq, attempts)
                 run = RunCompensation(step.step, 1, step.seq, 0)
                 return Transition(_moved(state, at, Goal.ROLLBACK, steps), (), (), (run,))
+    if any(type(step) is Skipped and step.doubt for step in steps):  # then something is left over
+        return None
     return Transition(_moved(state, at, Goal.COMPENSATED, steps), (), GIVEN_UP, ())
 
 

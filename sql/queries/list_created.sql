@@ -3,42 +3,11 @@
 -- List sagas of these names and versions by their starts, from (`at`, `at_id`) on up to `bound`: the newest first,
 -- or the oldest. Only one of the two halves is executed.
 -- Locks: none.
--- Plan: a probe of saga_created for each shard, name and version, and a range of it for those `most` that come first:
--- rows of the others cannot be on the page.
+-- Plan: a range of saga_created for each shard, name and version.
 SELECT
     f.id, f.name, f.version, f.rev, f.aggregation_id, f.trace_id, f.status, f.waits, f.parked, f.problem_step,
     f.last_error, f.retry_counter, f.due_at, f.owner, f.created_at, f.updated_at, f.ended_at
-FROM (
-    SELECT r.shard, r.name, r.version
-    FROM unnest(:shards::smallint[], :names::text[], :versions::integer[]) AS r (shard, name, version)
-    CROSS JOIN LATERAL (
-        (
-            SELECT s.created_at, s.id
-            FROM saga_fn.saga AS s
-            WHERE
-                NOT :oldest_first::boolean
-                AND s.shard = r.shard AND s.name = r.name AND s.version = r.version
-                AND (s.created_at, s.id) < (:at::timestamptz, :at_id::uuid) AND s.created_at >= :bound::timestamptz
-            ORDER BY s.created_at DESC, s.id DESC
-            LIMIT 1
-        )
-        UNION ALL
-        (
-            SELECT s.created_at, s.id
-            FROM saga_fn.saga AS s
-            WHERE
-                :oldest_first::boolean
-                AND s.shard = r.shard AND s.name = r.name AND s.version = r.version
-                AND (s.created_at, s.id) > (:at::timestamptz, :at_id::uuid) AND s.created_at < :bound::timestamptz
-            ORDER BY s.created_at, s.id
-            LIMIT 1
-        )
-    ) AS h
-    ORDER BY
-        CASE WHEN :oldest_first::boolean THEN h.created_at END, CASE WHEN :oldest_first::boolean THEN h.id END,
-        h.created_at DESC, h.id DESC
-    LIMIT :most::integer
-) AS w
+FROM unnest(:shards::smallint[], :names::text[], :versions::integer[]) AS w (shard, name, version)
 CROSS JOIN LATERAL (
     (
         SELECT

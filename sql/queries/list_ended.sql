@@ -5,30 +5,12 @@
 -- down to `bound`. The rows that the rest of the filter throws away are some of those that FAILED: core/listing.py asks
 -- it of these only.
 -- Locks: none.
--- Plan: as list_created, of saga_ended for each shard, name, version and status.
+-- Plan: a range of saga_ended for each shard, name, version and status.
 SELECT
     f.id, f.name, f.version, f.rev, f.aggregation_id, f.trace_id, f.status, f.waits, f.parked, f.problem_step,
     f.last_error, f.retry_counter, f.due_at, f.owner, f.created_at, f.updated_at, f.ended_at
-FROM (
-    SELECT r.shard, r.name, r.version, g.status
-    FROM unnest(:shards::smallint[], :names::text[], :versions::integer[]) AS r (shard, name, version)
-    CROSS JOIN unnest(:statuses::text[]) AS g (status)
-    CROSS JOIN LATERAL (
-        SELECT s.ended_at, s.id
-        FROM saga_fn.saga AS s
-        WHERE
-            s.shard = r.shard AND s.name = r.name AND s.version = r.version
-            AND s.status = g.status AND s.ended_at IS NOT NULL
-            AND (:of_reason::text IS NULL OR s.parked = :of_reason::text)
-            AND (:of_step::text IS NULL OR s.problem_step = :of_step::text)
-            AND (:of_error::text IS NULL OR s.last_error = :of_error::text)
-            AND (s.ended_at, s.id) < (:at::timestamptz, :at_id::uuid) AND s.ended_at >= :bound::timestamptz
-        ORDER BY s.ended_at DESC, s.id DESC
-        LIMIT 1
-    ) AS h
-    ORDER BY h.ended_at DESC, h.id DESC
-    LIMIT :most::integer
-) AS w
+FROM unnest(:shards::smallint[], :names::text[], :versions::integer[]) AS w (shard, name, version)
+CROSS JOIN unnest(:statuses::text[]) AS g (status)
 CROSS JOIN LATERAL (
     SELECT
         s.id, s.name, s.version, s.rev, s.aggregation_id, s.trace_id, s.status, s.waits, s.parked, s.problem_step,
@@ -36,7 +18,7 @@ CROSS JOIN LATERAL (
     FROM saga_fn.saga AS s
     WHERE
         s.shard = w.shard AND s.name = w.name AND s.version = w.version
-        AND s.status = w.status AND s.ended_at IS NOT NULL
+        AND s.status = g.status AND s.ended_at IS NOT NULL
         AND (:of_reason::text IS NULL OR s.parked = :of_reason::text)
         AND (:of_step::text IS NULL OR s.problem_step = :of_step::text)
         AND (:of_error::text IS NULL OR s.last_error = :of_error::text)

@@ -15,11 +15,13 @@ from saga_fn.core.events import (
     Declined,
     EventReceived,
     FailureKind,
+    Finding,
     HandedBack,
     PlanChanged,
     RetryRequested,
     SagaParked,
     Started,
+    StepSettled,
     StepSkipped,
     StepSucceeded,
     Ticked,
@@ -278,9 +280,30 @@ def left_to_a_person() -> Saga:
     saga.fail(B)
     saga.fail(A, FailureKind.UNKNOWN)
     saga.fail(C, FailureKind.UNKNOWN)
-    saga.tell(StepSkipped(saga.moment, C))
+    saga.tell(StepSettled(saga.moment, C, finding=Finding.NEVER_RAN))
     saga.ask(CompensationRequested(saga.moment))
     saga.undo(A)
+    return saga
+
+
+def settled_by_hand() -> Saga:
+    asked = step("b", "a", on_unknown=OnUnknown.PARK)
+    saga = started(Plan.of(step("a"), asked, step("c", "b")), A)
+    saga.succeed(A, B)
+    saga.fail(B, FailureKind.UNKNOWN)
+    saga.tell(StepSettled(saga.moment, B, finding=Finding.DONE, inputs=bound(C)))
+    saga.fail(C)
+    saga.fail_undo(B)
+    saga.ask(StepSettled(saga.moment, B))
+    saga.undo(A)
+    return saga
+
+
+def skipped_in_doubt() -> Saga:
+    saga = started(Plan.of(step("a", on_unknown=OnUnknown.PARK), step("b", "a")), A)
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.tell(StepSkipped(saga.moment, A, bound(B)))
+    saga.fail(B)
     return saga
 
 
@@ -347,6 +370,8 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         undone_in_doubt,
         repeated_in_doubt,
         left_to_a_person,
+        settled_by_hand,
+        skipped_in_doubt,
         waited,
         waited_in_vain,
         late,

@@ -9,8 +9,8 @@ from saga_fn.core.events import (
     AbortRequested,
     CompensationRequested,
     EventReceived,
-    MarkedCompensated,
     RetryRequested,
+    StepSettled,
 )
 from saga_fn.core.ids import Moment
 from saga_fn.core.leftovers import LeftOver, LeftOverKind, left_over
@@ -84,13 +84,13 @@ def test_what_may_still_run_beside_it_is_waited_for() -> None:
 
 
 def test_a_compensation_that_is_known_to_have_stopped_is_tried_again_or_marked_at_once() -> None:
-    for verb in (CompensationRequested(Moment(0), stopped=(A,)), MarkedCompensated(Moment(0), A, stopped=(A,))):
+    for verb in (CompensationRequested(Moment(0), stopped=(A,)), StepSettled(Moment(0), A, stopped=(A,))):
         saga = started(sequence("ab"), A)
         saga.succeed(A, B)
         saga.fail(B)
         saga.abort(until=LEASE_END)
         moved = saga.ask(verb)
-        marked = isinstance(verb, MarkedCompensated)
+        marked = isinstance(verb, StepSettled)
         assert moved.actions == (() if marked else (RunCompensation(A, 2, 2),))
         assert saga.kinds()[A] == ("Undone" if marked else "Undoing")
 

@@ -38,8 +38,8 @@ from saga_fn.core.events import (
     CompensationWaits,
     Event,
     EventReceived,
+    Finding,
     HandedBack,
-    MarkedCompensated,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -48,6 +48,7 @@ from saga_fn.core.events import (
     SagaParked,
     Started,
     StepFailed,
+    StepSettled,
     StepSkipped,
     StepSucceeded,
     Ticked,
@@ -78,7 +79,9 @@ KINDS: list[tuple[Event, StepId | None, int | None, Phase, PayloadKind, str]] = 
     (ProbeFailed(AT, A, 4), A, 4, Phase.PROBE, ERROR, "fails"),
     (StepSkipped(AT, A), A, None, Phase.EXECUTE, VALUE, "succeeds"),
     (WaitDefaulted(AT, A), A, None, Phase.EXECUTE, VALUE, "succeeds"),
-    (MarkedCompensated(AT, A), A, None, Phase.COMPENSATE, ERROR, "succeeds"),
+    (StepSettled(AT, A), A, None, Phase.SAGA, VALUE, "succeeds"),
+    (StepSettled(AT, A, finding=Finding.DONE), A, None, Phase.SAGA, VALUE, "succeeds"),
+    (StepSettled(AT, A, finding=Finding.NEVER_RAN), A, None, Phase.SAGA, VALUE, ""),
     (RetryRequested(AT, A), A, None, Phase.SAGA, ERROR, ""),
     (RetryRequested(AT), None, None, Phase.SAGA, ERROR, ""),
     (CompensationRequested(AT), None, None, Phase.SAGA, ERROR, ""),
@@ -120,7 +123,7 @@ def test_a_verbs_input_says_who_asked_and_any_other_what_a_step_was_given(event:
 ALONE: list[tuple[Callable[[Event], object], dict[type[Event], object]]] = [
     (has_run, {StepSucceeded: True}),
     (output_given, {StepSkipped: A, WaitDefaulted: A}),
-    (brings, {StepSkipped: True, WaitDefaulted: True, EventReceived: True}),
+    (brings, {StepSkipped: True, StepSettled: True, WaitDefaulted: True, EventReceived: True}),
     (outside_name, {EventReceived: "paid"}),
     (plan_of, {Started: PLAN, PlanChanged: PLAN}),
     (is_claim, {Resumed: True}),
@@ -134,6 +137,9 @@ def test_a_fact_of_few_kinds_is_one_of_no_other(
     fact: Callable[[Event], object], kinds: dict[type[Event], object]
 ) -> None:
     for event, *_ in KINDS:
+        if isinstance(event, StepSettled) and fact is output_given:
+            assert fact(event) == (A if event.finding is Finding.DONE else None)
+            continue
         found = fact(event)
         assert found == kinds[type(event)] if type(event) in kinds else not found
 

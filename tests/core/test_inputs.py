@@ -35,6 +35,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -62,6 +63,7 @@ EVERY: list[StepState] = [
     FailedForGood(A, TRIED),
     Succeeded(A, 3),
     Skipped(A, 3),
+    Settled(A, 3, DIGEST),
     Undoing(A, 3, TRIED),
     UndoRetrying(A, 3, TRIED, NOW),
     UndoParked(A, 3, TRIED, ParkReason.PAYLOAD_UNREADABLE),
@@ -78,6 +80,7 @@ EVERY: list[StepState] = [
 PLACES: dict[type[object], OutputAt] = {
     Succeeded: 3,
     Skipped: 3,
+    Settled: 3,
     Joined: (StepId("a[0]"), StepId("a[1]")),
     NotTaken: NO_OUTPUT,
 }

@@ -11,10 +11,11 @@ from saga_fn.core.events import (
     BoundEach,
     CompensationRequested,
     FailureKind,
+    Finding,
     HandedBack,
-    MarkedCompensated,
     RetryRequested,
     Started,
+    StepSettled,
     StepSkipped,
     Ticked,
 )
@@ -245,7 +246,7 @@ def test_a_verb_is_for_the_revision_that_the_operator_saw() -> None:
         RetryRequested(Moment(0), A, expect=1),
         CompensationRequested(Moment(0), expect=3),
         AbortRequested(Moment(0), Moment(0), expect=1),
-        MarkedCompensated(Moment(0), A, expect=1),
+        StepSettled(Moment(0), A, expect=1),
     ):
         assert saga.refusal(verb) is Refusal.MOVED_ON
     saga.tell(RetryRequested(Moment(0), A, expect=saga.state.rev))
@@ -258,10 +259,10 @@ def test_a_step_that_was_undone_by_hand_lets_the_rest_of_the_rollback_go_on() ->
     saga.fail(C)
     saga.fail_undo(B)
     assert saga.leftovers == {A: "not undone", B: "undo failed"}
-    assert saga.refusal(MarkedCompensated(Moment(0), A)) is Refusal.NOT_UNDOING
-    assert saga.ask(MarkedCompensated(Moment(0), B)).actions == (RunCompensation(A, 1, 2),)
+    assert saga.refusal(StepSettled(Moment(0), A, finding=Finding.NEVER_RAN)) is Refusal.NOTHING_TO_SETTLE
+    assert saga.ask(StepSettled(Moment(0), B)).actions == (RunCompensation(A, 1, 2),)
     assert saga.of(B, Undone).seq == 3
-    assert saga.refusal(MarkedCompensated(Moment(0), B)) is Refusal.NOT_UNDOING
+    assert saga.refusal(StepSettled(Moment(0), B)) is Refusal.NOTHING_TO_SETTLE
     saga.undo(A)
     assert saga.status is SagaStatus.COMPENSATED
 
@@ -275,7 +276,7 @@ def test_a_compensation_that_waits_is_over_when_a_person_has_done_it(how: str) -
         saga.undo_waits(A)
     else:
         saga.fail_undo(A, FailureKind.UNREADABLE if how == "parked" else FailureKind.ERROR)
-    saga.ask(MarkedCompensated(Moment(0), A))
+    saga.ask(StepSettled(Moment(0), A))
     assert saga.status is SagaStatus.COMPENSATED
 
 
@@ -294,8 +295,8 @@ def test_an_aborted_compensation_is_not_over_before_it_has_stopped() -> None:
     saga.succeed(A, B)
     saga.fail(B)
     saga.abort(until=SECOND)
-    assert saga.refusal(MarkedCompensated(Moment(SECOND - 1), A)) is Refusal.MAY_STILL_RUN
-    saga.ask(MarkedCompensated(Moment(SECOND), A))
+    assert saga.refusal(StepSettled(Moment(SECOND - 1), A)) is Refusal.MAY_STILL_RUN
+    saga.ask(StepSettled(Moment(SECOND), A))
     assert saga.status is SagaStatus.COMPENSATED
 
 

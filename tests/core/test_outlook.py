@@ -11,10 +11,10 @@ from saga_fn.core.events import (
     Event,
     FailureKind,
     HandedBack,
-    MarkedCompensated,
     ProbeFailed,
     RetryRequested,
     StepFailed,
+    StepSettled,
     StepSkipped,
 )
 from saga_fn.core.explore import explore, walk
@@ -200,7 +200,7 @@ def test_a_person_may_decide_in_the_same_moment() -> None:
     saga = in_b(OnUnknown.REPEAT)
     saga.tell(failed(saga, FailureKind.FATAL))
     first = CompensationFailed(saga.moment, A, 1)
-    assert after(saga, first, MarkedCompensated(saga.moment, A)).next == Overtaken()
+    assert after(saga, first, StepSettled(saga.moment, A)).next == Overtaken()
 
 
 def test_a_probe_that_has_failed_for_good_leaves_the_rest_to_be_undone() -> None:

@@ -24,8 +24,8 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     FailureKind,
+    Finding,
     HandedBack,
-    MarkedCompensated,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -34,6 +34,7 @@ from saga_fn.core.events import (
     SagaParked,
     Started,
     StepFailed,
+    StepSettled,
     StepSkipped,
     StepSucceeded,
     Ticked,
@@ -91,7 +92,8 @@ def garbage(plan: Plan) -> Iterator[Event]:
         yield StepSkipped(Moment(0), name, everything)
         yield StepSkipped(Moment(0), name, everything, not_begun=True)
         yield RetryRequested(Moment(0), name)
-        yield MarkedCompensated(Moment(0), name)
+        for finding in Finding:
+            yield StepSettled(Moment(0), name, None, (), finding, everything)
         for attempt in ATTEMPTS:
             yield CompensationWaits(Moment(0), name, attempt, ("paid",))
             yield CompensationWaits(Moment(0), name, attempt, (), Micros(-1), Digest(b"about"))
@@ -212,17 +214,17 @@ def refused_undeclared_event() -> tuple[Saga, Event]:
     return saga, CompensationWaits(Moment(0), A, 1, ("paid",))
 
 
-def refused_not_undoing() -> tuple[Saga, Event]:
+def refused_nothing_to_settle() -> tuple[Saga, Event]:
     saga = started(sequence("ab"), A)
     saga.succeed(A, B)
     saga.fail(B)
-    return saga, MarkedCompensated(Moment(0), A)
+    return saga, StepSettled(Moment(0), B)
 
 
 def refused_may_still_run() -> tuple[Saga, Event]:
-    saga, _ = refused_not_undoing()
+    saga, _ = refused_nothing_to_settle()
     saga.abort(until=SECOND)
-    return saga, MarkedCompensated(Moment(0), A)
+    return saga, StepSettled(Moment(0), A, finding=Finding.DONE)
 
 
 def refused_not_begun() -> tuple[Saga, Event]:
@@ -261,7 +263,7 @@ REFUSED = {
         refused_expired,
         refused_not_over,
         refused_undeclared_event,
-        refused_not_undoing,
+        refused_nothing_to_settle,
         refused_may_still_run,
         refused_not_begun,
         refused_already_begun,
@@ -295,7 +297,7 @@ def test_a_refusal_names_the_step_that_it_is_about() -> None:
         CompensationWaits(Moment(0), B, 1, ("paid",)),
         StepSkipped(Moment(0), B),
         RetryRequested(Moment(0), B),
-        MarkedCompensated(Moment(0), B),
+        StepSettled(Moment(0), B),
     ]
     for event in correlation:
         assert transition(THREE, saga.state, event).failure().step == B

@@ -533,10 +533,8 @@ def test_that_person_turns_back_all_the_same() -> None:
     assert saga.status is SagaStatus.COMPENSATED
 
 
-def test_that_person_vouches_for_it() -> None:
-    saga = beside()
-    saga.tell(StepSkipped(saga.moment, A))
-    assert saga.status is SagaStatus.COMPENSATED
+def test_that_person_cannot_pass_it_over() -> None:
+    assert beside().refusal(StepSkipped(Moment(0), A)) is Refusal.NOT_WAITING
 
 
 def test_nothing_is_undone_before_that_person_has_decided() -> None:

@@ -23,6 +23,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -130,8 +131,19 @@ def test_a_result_is_a_result_whichever_entry_recorded_it(seq: int) -> None:
     assert view(Succeeded(A, seq), Skipped(B, seq), Undone(C, seq)) == (Succeeded(A, 0), Skipped(B, 0), Undone(C, 0))
 
 
+def test_a_success_by_the_word_of_a_person_is_a_success() -> None:
+    assert view(Settled(A, 9, Digest(b"x"))) == (Succeeded(A, 0),)
+
+
+def test_one_step_that_was_passed_over_in_doubt_stands_for_all() -> None:
+    lost, open_still = Skipped(A, 2, Doubt.OUTPUT_LOST), Skipped(B, 3, Doubt.MAY_HAVE_RUN)
+    assert view(lost, open_still) == (Skipped(A, 0, Doubt.MAY_HAVE_RUN), Skipped(B, 0))
+    assert view(Skipped(A, 2), open_still) == (Skipped(A, 0), Skipped(B, 0, Doubt.MAY_HAVE_RUN))
+
+
 TRIED = Attempts(4, 2, Doubt.MAY_HAVE_RUN, Digest(b"x"), generation=3, events=1, may_run_until=Moment(11))
 SEEN = Attempts(1, 2, Doubt.MAY_HAVE_RUN, SAME, may_run_until=LATER)
+UNDO = msgspec.structs.replace(SEEN, digest=Digest(b""))
 ASKED = msgspec.structs.replace(SEEN, probes=1)
 AFRESH = msgspec.structs.replace(SEEN, failures=0)
 ROW, INPUT = ParkReason.ROW_REJECTED, ParkReason.INPUT_CHANGED
@@ -147,21 +159,24 @@ ROW, INPUT = ParkReason.ROW_REJECTED, ParkReason.INPUT_CHANGED
         (FannedOut(A, 2, Digest(b"list"), 1, 3), FannedOut(A, 2, SAME)),
         (Retrying(A, TRIED, Moment(11)), Retrying(A, SEEN, LATER)),
         (Retrying(A, TRIED, Moment(10)), Retrying(A, SEEN, NOW)),
-        (Undoing(A, 5, TRIED), Undoing(A, 0, SEEN)),
-        (UndoRetrying(A, 5, TRIED, Moment(11)), UndoRetrying(A, 0, SEEN, LATER)),
-        (UndoRetrying(A, 5, TRIED, Moment(10)), UndoRetrying(A, 0, SEEN, NOW)),
+        (Undoing(A, 5, TRIED), Undoing(A, 0, UNDO)),
+        (UndoRetrying(A, 5, TRIED, Moment(11)), UndoRetrying(A, 0, UNDO, LATER)),
+        (UndoRetrying(A, 5, TRIED, Moment(10)), UndoRetrying(A, 0, UNDO, NOW)),
         # A person's verb begins a fresh count: the failures before it say nothing.
         (FailedForGood(A, TRIED), FailedForGood(A, AFRESH)),
-        (UndoFailed(A, 5, TRIED), UndoFailed(A, 0, AFRESH)),
+        (UndoFailed(A, 5, TRIED), UndoFailed(A, 0, msgspec.structs.replace(UNDO, failures=0))),
         (Parked(A, TRIED, ParkReason.CRASH_LOOP), Parked(A, AFRESH, ROW)),
         (Parked(A, TRIED, INPUT), Parked(A, AFRESH, INPUT)),
-        (UndoParked(A, 5, TRIED, ParkReason.CRASH_LOOP), UndoParked(A, 0, AFRESH, ROW)),
+        (
+            UndoParked(A, 5, TRIED, ParkReason.CRASH_LOOP),
+            UndoParked(A, 0, msgspec.structs.replace(UNDO, failures=0), ROW),
+        ),
         (Running(A, Attempts(4, may_run_until=AT)), Running(A, Attempts(1))),
         (Waiting(A, None, SAME), Waiting(A, None, SAME)),
         (Waiting(A, Moment(11)), Waiting(A, LATER)),
         (Waiting(A, Moment(10)), Waiting(A, NOW)),
-        (UndoWaiting(A, 5, TRIED, ("paid",), Moment(11), SAME), UndoWaiting(A, 0, SEEN, ("paid",), LATER, SAME)),
-        (UndoWaiting(A, 5, TRIED, ("paid",)), UndoWaiting(A, 0, SEEN, ("paid",))),
+        (UndoWaiting(A, 5, TRIED, ("paid",), Moment(11), SAME), UndoWaiting(A, 0, UNDO, ("paid",), LATER, SAME)),
+        (UndoWaiting(A, 5, TRIED, ("paid",)), UndoWaiting(A, 0, UNDO, ("paid",))),
         (Sleeping(A, Moment(11)), Sleeping(A, LATER)),
         (Sleeping(A, Moment(10)), Sleeping(A, NOW)),
     ],

@@ -54,7 +54,7 @@ USES = {
     },
     **{
         verb: lambda o, bad, verb=verb: getattr(SagaAdmin(o), verb)(bad, "charge")
-        for verb in ("retry_step", "skip_step", "mark_compensated")
+        for verb in ("retry_step", "skip_step", "settle_done", "settle_undone", "settle_never_ran")
     },
 }
 
@@ -153,7 +153,7 @@ async def test_what_is_no_token_event_limit_timeout_definition_or_step(make) -> 
             ),
             *(
                 lambda bad=bad, verb=verb: getattr(SagaAdmin(orchestrator), verb)(run.id, bad)
-                for verb in ("retry_step", "skip_step", "mark_compensated")
+                for verb in ("retry_step", "skip_step", "settle_done", "settle_undone", "settle_never_ran")
                 for bad in (7, "", "no such step", "reserve[0]", None, {"what": "by hand"}, b"reserve")
             ),
             *(

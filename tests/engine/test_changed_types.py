@@ -170,7 +170,7 @@ async def test_a_build_that_cannot_tell_whether_the_input_is_the_same_says_so(ma
         assert (seen.parked, seen.last_error) == ("input_changed", "InputChangedError")
         told = str(seen.step_history[-1].error)
         assert "a field that this one lacks" in told
-        assert "skip_step" in told
+        assert "settle_done" in told
         assert await SagaAdmin(second).verify(run.id) == []
     assert len(bank.given) == 1
 

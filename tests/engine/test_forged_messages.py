@@ -45,6 +45,13 @@ MESSAGES = {
     "an output of another type": forged("skip_step", step="charge", payload=text(b'{"paid": 1}')),
     "no output": forged("skip_step", step="charge"),
     "an output that is too large": forged("skip_step", step="charge", payload=text(b'{"what":"' + b"x" * 9000 + b'"}')),
+    "a finding that nobody knows": forged("settle_step", step="charge", finding="perhaps"),
+    "no finding": forged("settle_step", step="charge"),
+    "what was done, without an output": forged("settle_step", step="charge", finding="done"),
+    "what was done, of another type": forged(
+        "settle_step", step="charge", finding="done", payload=text(b'{"paid": 1}')
+    ),
+    "what never ran, with an output": forged("settle_step", step="charge", finding="never_ran", payload=text(b"{}")),
     "an actor of many lines": forged("compensate_step", actor="ann\nroot"),
     "a reason without end": forged("compensate_step", reason="x" * 5000),
     "a message that is too large": forged("compensate_step", payload=text(b"x" * 100_000)),
@@ -100,7 +107,7 @@ async def test_a_sender_that_reads_in_the_owner_s_stead_is_not_stopped_by_anothe
         store = orchestrator.engine.store
         run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
         await orchestrator.run_due()
-        messages = [message for message in MESSAGES.values() if message.kind != "skip_step"]
+        messages = [message for message in MESSAGES.values() if message.kind not in ("skip_step", "settle_step")]
         for message in messages:
             assert await store.send(run.id, message) is MessageStatus.STORED
         assert await orchestrator.to(run.id, approval).send(Approval("ann")) == "accepted"

@@ -106,10 +106,10 @@ async def test_an_observer_hears_of_claims_and_parking_and_what_is_refused(make:
         parked = await told.until(SagaParked)
         released = await told.until(SagaReleased)
         with pytest.raises(SagaStateError):
-            await SagaAdmin(worker).mark_compensated(run.id, "work", expect=1)
+            await SagaAdmin(worker).settle_undone(run.id, "work", expect=1)
         (rejected,) = told.all(EventRejected)
     assert (parked.step, parked.reason, parked.error) == ("work", "outcome_unknown", "ValueError")
-    assert (rejected.event, rejected.saga.version) == ("MarkedCompensated", 1)
+    assert (rejected.event, rejected.saga.version) == ("StepSettled", 1)
     assert released.due is None
     assert not told.all(SagaClaimed)[0].takeover
     assert sum(fact.claimed for fact in told.all(ClaimRound)) == 1

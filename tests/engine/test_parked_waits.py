@@ -200,6 +200,6 @@ async def test_who_awaits_a_step_in_doubt_is_told_which_verb_means_what(make: Ma
         run = await orchestrator.register("in doubt", definition).start(In())
         with pytest.raises(SagaParkedError, match="outcome_unknown") as told:
             await run.result(SOON)
-        assert "skip_step with its output if it has, else retry_step" in str(told.value)
+        assert "settle_done with its output if it has, else retry_step" in str(told.value)
         await SagaAdmin(orchestrator).skip_step(run.id, "charge", In(7))
         assert await run.result(SOON) == In(7)

@@ -109,6 +109,7 @@ VERBS: dict[str, Callable[[SagaEngine, Owner], Awaitable[object]]] = {
     "compensate": lambda engine, owner: SagaAdmin(engine=engine).compensate_step(owner.id),
     "retry": lambda engine, owner: SagaAdmin(engine=engine).retry_step(owner.id, "reserve"),
     "skip": lambda engine, owner: SagaAdmin(engine=engine).skip_step(owner.id, "reserve", {"what": "by hand"}),
+    "settle": lambda engine, owner: SagaAdmin(engine=engine).settle_never_ran(owner.id, "reserve"),
     "notify": lambda engine, owner: notify(engine, owner.id, owner.token, b"{}"),
 }
 

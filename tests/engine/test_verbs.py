@@ -94,7 +94,7 @@ VERBS: dict[str, Verb] = {
     "skip": lambda admin, run, seen: admin.skip_step(run.id, "charge", BY_HAND, expect=seen),
     "compensate": lambda admin, run, seen: admin.compensate_step(run.id, expect=seen),
     "abort": lambda admin, run, seen: admin.abort(run.id, expect=seen),
-    "mark": lambda admin, run, seen: admin.mark_compensated(run.id, "charge", expect=seen),
+    "mark": lambda admin, run, seen: admin.settle_undone(run.id, "charge", expect=seen),
 }
 
 
@@ -213,17 +213,17 @@ async def test_a_step_that_was_undone_by_hand_lets_the_rest_of_the_rollback_go_o
         ended = await run.outcome(SOON)
         assert isinstance(ended, Failed)
         admin = SagaAdmin(orchestrator, actor="ann@shop")
-        with pytest.raises(SagaStateError, match="no compensation at that step that waits or has failed"):
-            await admin.mark_compensated(run.id, "reserve")
-        await admin.mark_compensated(run.id, "charge", reason="refunded at the counter")
+        with pytest.raises(SagaStateError, match="nothing open at that step that this would answer"):
+            await admin.settle_never_ran(run.id, "reserve")
+        await admin.settle_undone(run.id, "charge", reason="refunded at the counter")
         async with asyncio.timeout(SOON):
             while (await run.snapshot()).status is not SagaStatus.COMPENSATED:
                 await asyncio.sleep(0.01)
         assert shop.done == ["reserve", "charge", "release reserve"]
         seen = await admin.get_saga(run.id)
         assert [one.status for one in seen.steps[:2]] == [StepStatus.COMPENSATED, StepStatus.COMPENSATED]
-        (entry,) = [e for e in seen.step_history if e.kind == "marked_compensated"]
-        assert (entry.step_id, entry.phase, entry.reason) == ("charge", "compensate", "refunded at the counter")
+        (entry,) = [e for e in seen.step_history if e.kind == "step_settled"]
+        assert (entry.step_id, entry.phase, entry.reason) == ("charge", "saga", "refunded at the counter")
         assert await admin.verify(run.id) == []
 
 
@@ -261,7 +261,7 @@ async def test_a_step_that_is_none_is_refused(make: Make) -> None:
         admin = SagaAdmin(orchestrator)
         with pytest.raises(SagaDefinitionError, match="'reserve', 'charge', 'ship'"):
             await admin.skip_step(run.id, "chrage", BY_HAND)
-        for verb in (admin.retry_step, admin.mark_compensated):
+        for verb in (admin.retry_step, admin.settle_undone):
             with pytest.raises(SagaStateError, match="has no such step"):
                 await verb(run.id, "chrage")
 
@@ -273,7 +273,7 @@ async def test_what_is_no_step_s_id_never_reaches_an_owner(make: Make, name: str
         run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
         await until(lambda: len(shop.keys) == 2)
         admin = SagaAdmin(orchestrator)
-        for verb in (admin.retry_step, admin.mark_compensated, admin.skip_step):
+        for verb in (admin.retry_step, admin.settle_undone, admin.skip_step):
             with pytest.raises(SagaDefinitionError, match="a step's id or its StepRef is wanted"):
                 await verb(run.id, name)
         assert shop.hold is not None

@@ -187,7 +187,9 @@ class World:
                 run.id, one, {"what": "by hand"}, not_begun=self.chance.random() < 0.5, expect=expect
             ),
             lambda: admin.retry_step(run.id, one, expect=expect, reason="it may work now"),
-            lambda: admin.mark_compensated(run.id, one, expect=expect),
+            lambda: admin.settle_done(run.id, one, {"what": "by hand"}, expect=expect),
+            lambda: admin.settle_undone(run.id, one, expect=expect),
+            lambda: admin.settle_never_ran(run.id, one, expect=expect),
         ]
         await self.chance.choice(deeds)()
 

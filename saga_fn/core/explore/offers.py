@@ -23,8 +23,8 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     FailureKind,
+    Finding,
     HandedBack,
-    MarkedCompensated,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -33,6 +33,7 @@ from saga_fn.core.events import (
     SagaParked,
     Started,
     StepFailed,
+    StepSettled,
     StepSkipped,
     StepSucceeded,
     Ticked,
@@ -46,7 +47,7 @@ from saga_fn.core.explore.timers import SOON, firing
 from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import ParkReason, SagaState
+from saga_fn.core.state import ParkReason, SagaState, Settled, Succeeded
 from saga_fn.core.transition import transition
 
 _OTHER = Digest(b"other")
@@ -57,7 +58,7 @@ OPERATOR_VERBS = (
     RetryRequested,
     CompensationRequested,
     AbortRequested,
-    MarkedCompensated,
+    StepSettled,
     BeginRequested,
 )
 
@@ -80,8 +81,19 @@ def events_for(
         yield other, state, PlanChanged(NOW, other.id)
     if len(plans) > 1:
         yield plan, state, SagaParked(NOW, ParkReason.PLAN_CHANGED)
+    for settled in _settled_by_hand(state):
+        for event in (Ticked(NOW), CompensationRequested(NOW)):
+            yield plan, settled, event
     # An outside event that came since the inputs were bound excuses other inputs than before.
     yield plan, _replace(state, events=(0,)), Ticked(NOW)
+
+
+def _settled_by_hand(state: SagaState) -> Iterator[SagaState]:
+    """The state with one of its successes by the word of a person: the view takes the two for one."""
+    for place, step in enumerate(state.steps):
+        if isinstance(step, Succeeded):
+            settled = Settled(step.step, 1, SAME)
+            yield _replace(state, steps=(*state.steps[:place], settled, *state.steps[place + 1 :]))
 
 
 def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
@@ -157,8 +169,9 @@ def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
     for step in stopped:
         yield StepSkipped(NOW, step, not_begun=True)
         yield RetryRequested(NOW, step)
-        yield MarkedCompensated(NOW, step)
-        yield MarkedCompensated(NOW, step, stopped=(step,))
+        for finding in Finding:
+            yield StepSettled(NOW, step, finding=finding)
+            yield StepSettled(NOW, step, stopped=(step,), finding=finding)
 
 
 def variants(plan: Plan, state: SagaState | None, event: Event) -> Iterator[tuple[Event, Transition]]:

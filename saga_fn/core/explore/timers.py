@@ -14,6 +14,7 @@ from saga_fn.core.state import (
     NotTaken,
     Retrying,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -27,7 +28,7 @@ from saga_fn.core.state import (
 
 SOON = Moment(1)
 _replace = msgspec.structs.replace
-_TIMELESS: TypeAlias = Succeeded | Skipped | NotTaken | FannedOut | Joined | Undone
+_TIMELESS: TypeAlias = Succeeded | Skipped | Settled | NotTaken | FannedOut | Joined | Undone
 
 
 def firing(state: SagaState) -> Iterator[SagaState]:

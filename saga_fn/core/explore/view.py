@@ -10,12 +10,14 @@ States are compared by a view that leaves out what cannot change a decision:
   a saga is granted.
 - Whether an unnamed outside event has come: one may come at any moment. Left out are named ones that no wait has taken, if they are
 void, or alike beyond as many as there are waits for the name; so the buffer is never full.
+- Whether a step that is done was settled by a person, and so begins its undo with a fingerprint (`offers.py` tries both).
+- All steps that were passed over in doubt but the first: one is enough for an end that is not COMPENSATED.
 - Which of several interchangeable steps is which: same policies, same neighbours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 import msgspec
@@ -29,6 +31,7 @@ from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.state import (
     Attempts,
     Buffered,
+    Doubt,
     FailedForGood,
     FannedOut,
     Joined,
@@ -39,6 +42,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -59,7 +63,7 @@ _replace = msgspec.structs.replace
 
 def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> SagaState:
     """The state without what cannot change a decision; equal views are one state to the exploration."""
-    steps = tuple(_step(plan, step, state.at) for step in state.steps)
+    steps = _one_in_doubt(_step(plan, step, state.at) for step in state.steps)
     if twins:
         steps = tuple(_with_twins_sorted(plan, twins, steps))
     # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
@@ -97,13 +101,28 @@ def _untaken(plan: Plan, state: SagaState) -> tuple[Buffered, ...]:
     return tuple(kept)
 
 
+def _one_in_doubt(steps: Iterable[StepState]) -> tuple[StepState, ...]:
+    """The steps, of which only the first that was passed over in doubt is in doubt."""
+    seen = False
+    found: list[StepState] = []
+    for step in steps:
+        doubtful = isinstance(step, Skipped) and step.doubt is not Doubt.NONE
+        found.append(Skipped(step.step, 0) if doubtful and seen else step)
+        seen = seen or doubtful
+    return tuple(found)
+
+
 def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
     if isinstance(step, NotTaken | Joined):
         return step
     if isinstance(step, FannedOut):
         return FannedOut(step.step, step.items, SAME)
-    if isinstance(step, Succeeded | Skipped | Undone):
+    if isinstance(step, Skipped):
+        return Skipped(step.step, 0, min(step.doubt, Doubt.MAY_HAVE_RUN))
+    if isinstance(step, Succeeded | Undone):
         return _replace(step, seq=0)
+    if isinstance(step, Settled):
+        return Succeeded(step.step, 0)
     if isinstance(step, Waiting):
         return _replace(step, until=_perhaps(step.until, at))
     if isinstance(step, Sleeping):
@@ -114,7 +133,7 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
         attempt=1,
         failures=step.attempts.failures if counted else 0,
         doubt=step.attempts.doubt,
-        digest=SAME if step.attempts.digest else Digest(b""),
+        digest=SAME if step.attempts.digest and isinstance(step, Unfinished) else Digest(b""),
         may_run_until=_moment(step.attempts.may_run_until, at),
         first_attempt_at=BEFORE if _has_budget(plan, step) else NOW,
         doubts=step.attempts.doubts if counted else 0,

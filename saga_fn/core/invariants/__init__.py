@@ -63,6 +63,7 @@ from saga_fn.core.invariants.unknown_outcome import (
 )
 from saga_fn.core.invariants.verbs import (
     i17_a_retry_is_of_the_step_it_names,
+    i17_a_settled_step_is_as_the_operator_says,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
 )
@@ -129,6 +130,7 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i16_a_cancellation_is_before_or_after_the_end,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
     i17_a_retry_is_of_the_step_it_names,
+    i17_a_settled_step_is_as_the_operator_says,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
     effects_agree_with_the_state,
     needs_are_what_could_start,

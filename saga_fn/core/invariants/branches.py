@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from saga_fn.core.effects import CancelExecution
-from saga_fn.core.events import Declined, StepFailed
+from saga_fn.core.events import Declined, Event, Finding, StepFailed, StepSettled
 from saga_fn.core.invariants.edge import Edge, starts
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import Doubt, Goal, NotTaken, Retrying, Running, SagaState, StepState, is_done
+from saga_fn.core.state import Doubt, Goal, NotTaken, Retrying, Running, SagaState, StepState, Unknown, is_done
 
 
 def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool:
@@ -32,14 +32,18 @@ def i7_only_a_condition_passes_over(edge: Edge) -> bool:
     declined = {bound.step for bound in getattr(edge.event, "inputs", ()) if isinstance(bound, Declined)}
     return all(
         isinstance(was, NotTaken)
-        or (now.step in declined and edge.plan.step(now.step).conditional and _surely_not_run(was))
+        or (now.step in declined and edge.plan.step(now.step).conditional and _surely_not_run(edge.event, was))
         for was, now in edge.steps
         if isinstance(now, NotTaken)
     )
 
 
-def _surely_not_run(was: StepState | None) -> bool:
-    return was is None or (isinstance(was, Retrying) and was.attempts.doubt is Doubt.NONE)
+def _surely_not_run(event: Event, was: StepState | None) -> bool:
+    if was is None:
+        return True
+    if isinstance(event, StepSettled) and event.step == was.step:  # a person has just said so
+        return isinstance(was, Retrying | Unknown) and event.finding is not Finding.DONE
+    return isinstance(was, Retrying) and was.attempts.doubt is Doubt.NONE
 
 
 def i8_siblings_are_cut_short_where_that_is_declared(plan: Plan, state: SagaState) -> bool:

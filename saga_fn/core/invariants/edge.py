@@ -8,7 +8,7 @@ from typing import TypeAlias
 import attrs
 
 from saga_fn.core.effects import Transition
-from saga_fn.core.events import Event, ProbeAnswered, StepSucceeded
+from saga_fn.core.events import Event, Finding, ProbeAnswered, StepSettled, StepSucceeded
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     Parked,
@@ -82,9 +82,13 @@ def begins_undo(was: StepState | None, now: StepState) -> bool:
 
 
 def brings_its_result(event: Event, was: StepState | None) -> bool:
-    """Whether the event is the success of the execution that ran, or the answer of the probe that asked for it."""
+    """Whether the event is the success of the execution that ran, or the answer of the probe, or of a person, about one."""
     if isinstance(event, StepSucceeded):
         return isinstance(was, Running) and (event.step, event.attempt) == (was.step, was.attempts.attempt)
+    if isinstance(event, StepSettled):
+        if not isinstance(was, Unfinished) or is_executing(was) or not was.attempts.doubt:
+            return False
+        return (event.step, event.finding) == (was.step, Finding.DONE)
     if not isinstance(event, ProbeAnswered) or not event.done:
         return False
     return isinstance(was, Probing) and (event.step, event.attempt) == (was.step, was.attempts.probes)

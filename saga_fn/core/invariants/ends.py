@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import AbortRequested, CompensationRequested, MarkedCompensated, RetryRequested
+from saga_fn.core.events import AbortRequested, CompensationRequested, RetryRequested, StepSettled
 from saga_fn.core.facts import owes_undo, startable
 from saga_fn.core.ids import StepId
 from saga_fn.core.invariants.edge import Edge, GoingForward
@@ -12,6 +12,7 @@ from saga_fn.core.state import (
     ENDS,
     Goal,
     SagaState,
+    Skipped,
     Undoing,
     UndoParked,
     UndoRetrying,
@@ -28,10 +29,10 @@ def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
 
 
 def i11_ends_are_absorbing(edge: Edge) -> bool:
-    """Only an operator leaves an end, by trying again, by rolling back or by having undone something; and only FAILED."""
+    """Only an operator leaves an end, by trying again, by rolling back or by settling something; and only FAILED."""
     if edge.before.goal not in ENDS:
         return True
-    verb = isinstance(edge.event, RetryRequested | CompensationRequested | MarkedCompensated)
+    verb = isinstance(edge.event, RetryRequested | CompensationRequested | StepSettled)
     return edge.before.goal is Goal.FAILED and verb
 
 
@@ -58,6 +59,7 @@ def _owed(plan: Plan, state: SagaState) -> set[StepId]:
         step.step
         for step in state.steps
         if owes_undo(plan, step)
+        or (isinstance(step, Skipped) and step.doubt)
         or (isinstance(step, Unfinished) and (step.attempts.doubt or step.attempts.may_run_until > state.at))
     }
 
@@ -67,7 +69,7 @@ def i16_a_cancellation_is_before_or_after_the_end(edge: Edge) -> bool:
     match edge.event:
         case AbortRequested():
             return edge.after.goal is Goal.FAILED
-        case CompensationRequested() | MarkedCompensated():
+        case CompensationRequested():
             return edge.after.goal in (Goal.ROLLBACK, Goal.COMPENSATED, Goal.FAILED)
         case _:
             return True

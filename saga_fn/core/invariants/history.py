@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import EventReceived, Resumed, StepSkipped, Ticked, WaitDefaulted
+from saga_fn.core.events import EventReceived, Finding, Resumed, StepSettled, StepSkipped, Ticked, WaitDefaulted
 from saga_fn.core.invariants.edge import Edge, Tried, Undo, brings_its_result, starts
 from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
 from saga_fn.core.state import (
@@ -11,6 +11,7 @@ from saga_fn.core.state import (
     NotTaken,
     Probing,
     Running,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -55,8 +56,12 @@ def i6_results_are_kept(edge: Edge) -> bool:
         elif isinstance(was, FannedOut):
             if now not in (was, Joined(was.step, was.items)):
                 return False
-        elif isinstance(was, Succeeded | Skipped | Undo):
-            if not isinstance(now, Succeeded | Skipped | Undo) or now.seq != was.seq:
+        elif isinstance(was, Succeeded | Skipped | Settled | Undo):
+            if not isinstance(now, Succeeded | Skipped | Settled | Undo) or now.seq != was.seq:
+                return False
+        elif isinstance(now, Settled):
+            told = isinstance(edge.event, StepSettled) and edge.event.finding is Finding.DONE
+            if not told or not brings_its_result(edge.event, was) or now.seq != edge.after.rev:
                 return False
         elif isinstance(now, Skipped):
             if not isinstance(edge.event, StepSkipped) or edge.event.step != now.step or now.seq != edge.after.rev:

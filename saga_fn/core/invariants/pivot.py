@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import AbortRequested, ProbeAnswered, StepSucceeded
+from saga_fn.core.events import AbortRequested, ProbeAnswered, StepSettled, StepSucceeded
 from saga_fn.core.facts import find
 from saga_fn.core.invariants.edge import Edge, Undo, begins_undo
 from saga_fn.core.plan import Plan
@@ -16,6 +16,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Succeeded,
     Unknown,
 )
@@ -37,8 +38,8 @@ def i10_nothing_is_undone_past_the_pivot(plan: Plan, state: SagaState) -> bool:
 
 
 def i10_only_a_person_ends_it_past_the_pivot(edge: Edge) -> bool:
-    """A saga whose pivot is done fails by an abort alone."""
-    ends = edge.after.goal is Goal.FAILED and past_pivot(edge.plan, edge.after)
+    """A saga whose pivot is done fails by an abort alone; one that has FAILED may be found to be past its pivot."""
+    ends = edge.before.goal is not Goal.FAILED and edge.after.goal is Goal.FAILED and past_pivot(edge.plan, edge.after)
     return not ends or isinstance(edge.event, AbortRequested)
 
 
@@ -61,4 +62,5 @@ def the_pivot_says_so(edge: Edge) -> bool:
         return False
     pivot = find(edge.after, edge.plan.pivot)
     in_doubt = isinstance(pivot, Parked) and pivot.attempts.doubt is not Doubt.NONE
-    return in_doubt or (isinstance(pivot, Succeeded) and isinstance(edge.event, StepSucceeded | ProbeAnswered))
+    told = isinstance(pivot, Succeeded | Settled)
+    return in_doubt or (told and isinstance(edge.event, StepSucceeded | ProbeAnswered | StepSettled))

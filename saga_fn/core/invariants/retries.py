@@ -14,6 +14,7 @@ from saga_fn.core.events import (
     RetryRequested,
     SagaParked,
     StepFailed,
+    StepSettled,
     is_verb,
     takes_up,
 )
@@ -167,13 +168,15 @@ def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
     """No attempt starts before its retry is due, or while one that was taken from its worker may go on.
 
     A step that may have run, and waits to be repeated or (by an earlier plan) to be asked about, is undone at once, if the saga
-    turns back.
+    turns back. Once a person has said what is so, its probe's next time is not waited for.
     """
     for was, now in edge.steps:
         if not isinstance(was, Tried) or not starts(was, now):
             continue
         turned = isinstance(was, Retrying | Unknown) and isinstance(now, Undoing)
-        wake = was.wake if isinstance(was, Retrying | UndoRetrying | Unknown) and not turned else Moment(0)
+        answered = isinstance(was, Unknown) and isinstance(edge.event, StepSettled) and edge.event.step == now.step
+        waits = isinstance(was, Retrying | UndoRetrying | Unknown) and not (turned or answered)
+        wake = was.wake if isinstance(was, Retrying | UndoRetrying | Unknown) and waits else Moment(0)
         early = wake > edge.after.at and not isinstance(edge.event, RetryRequested | CompensationRequested)
         if early or was.attempts.may_run_until > edge.after.at:
             return False

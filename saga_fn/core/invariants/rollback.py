@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import CompensationSucceeded, MarkedCompensated, RetryRequested
+from saga_fn.core.events import CompensationSucceeded, Finding, RetryRequested, StepSettled
 from saga_fn.core.facts import owes_undo
 from saga_fn.core.invariants.edge import Edge, GoingForward, Undo, begins_undo, brings_its_result, starts
 from saga_fn.core.invariants.pivot import the_pivot_says_so
@@ -13,6 +13,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     StepState,
     Succeeded,
     UndoFailed,
@@ -49,7 +50,11 @@ def i9_only_what_succeeded_is_undone(edge: Edge) -> bool:
     """
     return all(
         edge.plan.step(now.step).compensable
-        and (isinstance(was, Succeeded) or brings_its_result(edge.event, was) or may_have_run(edge, was, now.step))
+        and (
+            isinstance(was, Succeeded | Settled)
+            or brings_its_result(edge.event, was)
+            or may_have_run(edge, was, now.step)
+        )
         for was, now in edge.steps
         if begins_undo(was, now)
     )
@@ -78,17 +83,18 @@ def i9_undone_means_its_compensation_returned(edge: Edge) -> bool:
     return all(
         isinstance(was, Undone)
         or (isinstance(was, Undoing) and isinstance(edge.event, CompensationSucceeded))
-        or (_is_at_rest(edge, was) and isinstance(edge.event, MarkedCompensated) and edge.event.step == now.step)
+        or (isinstance(edge.event, StepSettled) and edge.event.step == now.step and _may_be_told(edge, was, edge.event))
         for was, now in edge.steps
         if isinstance(now, Undone)
     )
 
 
-def _is_at_rest(edge: Edge, was: StepState | None) -> bool:
-    if not isinstance(was, UndoFailed | UndoRetrying | UndoWaiting | UndoParked):
+def _may_be_told(edge: Edge, was: StepState | None, event: StepSettled) -> bool:
+    if not isinstance(was, UndoFailed | UndoRetrying | UndoWaiting | UndoParked) or event.finding is Finding.DONE:
         return False
-    ended = edge.event.stopped if isinstance(edge.event, MarkedCompensated) else ()
-    return was.attempts.may_run_until <= edge.after.at or was.step in ended
+    if event.finding is Finding.NEVER_RAN and was.seq:
+        return False
+    return was.attempts.may_run_until <= edge.after.at or was.step in event.stopped
 
 
 def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:

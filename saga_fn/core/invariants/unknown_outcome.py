@@ -11,6 +11,7 @@ from saga_fn.core.events import (
     FailureKind,
     ProbeAnswered,
     StepFailed,
+    StepSettled,
 )
 from saga_fn.core.ids import StepId
 from saga_fn.core.invariants.edge import Edge, Tried, Undo, begins_undo, starts
@@ -23,6 +24,7 @@ from saga_fn.core.state import (
     Probing,
     Retrying,
     Running,
+    Skipped,
     StepState,
     Unfinished,
     Unknown,
@@ -42,10 +44,13 @@ def i9_what_can_be_found_out_is_before_anything_is_undone(edge: Edge) -> bool:
 def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
     """A step that may have run is repeated where that is declared, or once its probe has said that it has not run.
 
-    A person may wish it repeated that was left to a person. One that is to be undone is never repeated.
+    A person may wish it repeated that was left to a person, and may know that it has not run. One that is to be undone is
+    never repeated.
     """
     for was, now in edge.steps:
         if not isinstance(now, Running) or not isinstance(was, Tried) or not was.attempts.doubt or not starts(was, now):
+            continue
+        if isinstance(edge.event, StepSettled) and edge.event.step == now.step:
             continue
         way = edge.plan.step(now.step).on_unknown
         match way:
@@ -65,17 +70,24 @@ def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
 
 
 def i9_a_doubt_is_settled_by_what_says_so(edge: Edge) -> bool:
-    """A doubt goes by its step's success, by its probe, or by a refusal that the step says settles it: by nothing else."""
+    """A doubt goes by its step's success, its probe, a person who settles it, or a refusal that the step says settles it.
+
+    By nothing else: a step that a person only passes over keeps it.
+    """
     return all(
-        now.attempts.doubt >= was.attempts.doubt or _is_told(edge.event, edge.plan, now.step)
+        _doubt_of(now) >= _doubt_of(was) or _is_told(edge.event, edge.plan, now.step)
         for was, now in edge.steps
-        if isinstance(was, Unfinished) and isinstance(now, Unfinished)
+        if isinstance(was, Unfinished | Skipped) and isinstance(now, Unfinished | Skipped)
     )
+
+
+def _doubt_of(step: Unfinished | Skipped) -> Doubt:
+    return step.doubt if isinstance(step, Skipped) else step.attempts.doubt
 
 
 def _is_told(event: Event, plan: Plan, step: StepId) -> bool:
     match event:
-        case ProbeAnswered(step=asked):
+        case ProbeAnswered(step=asked) | StepSettled(step=asked):
             return asked == step
         case StepFailed(step=failed, kind=FailureKind.BUSINESS_ERROR):
             return failed == step and plan.step(step).refusal_settles

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import BeginRequested, EventReceived, RetryRequested, is_verb
+from saga_fn.core.events import BeginRequested, EventReceived, Finding, RetryRequested, StepSettled, is_verb
 from saga_fn.core.invariants.edge import Edge, starts
-from saga_fn.core.state import Goal, Parked, Retrying, Running, UndoParked, UndoRetrying, Unknown, is_executing
+from saga_fn.core.state import (
+    Doubt,
+    Goal,
+    Parked,
+    Retrying,
+    Running,
+    Skipped,
+    UndoParked,
+    UndoRetrying,
+    Unfinished,
+    Unknown,
+    is_executing,
+)
 
 
 def i17_a_verb_is_for_the_state_that_the_operator_saw(edge: Edge) -> bool:
@@ -21,6 +33,24 @@ def i17_a_retry_is_of_the_step_it_names(edge: Edge) -> bool:
         if edge.event.step in (now.step, edge.plan.owner(now.step)) or not isinstance(was, waiting):
             continue
         if isinstance(now, Retrying | UndoRetrying | Unknown) and now != was:
+            return False
+    return True
+
+
+def i17_a_settled_step_is_as_the_operator_says(edge: Edge) -> bool:
+    """No doubt is left of it. After an undo by hand its next attempt has another key."""
+    if not isinstance(edge.event, StepSettled):
+        return True
+    for was, now in edge.steps:
+        if now.step != edge.event.step or not isinstance(now, Unfinished | Skipped):
+            continue
+        if (now.doubt if isinstance(now, Skipped) else now.attempts.doubt) is not Doubt.NONE:
+            return False
+        if edge.event.finding is not Finding.UNDONE or not (
+            isinstance(was, Unfinished) and isinstance(now, Unfinished)
+        ):
+            continue
+        if now.attempts.generation <= was.attempts.generation:
             return False
     return True
 

@@ -1,4 +1,4 @@
-"""An operator's verbs: skip, retry, compensate, mark as compensated, abort, begin now."""
+"""An operator's verbs: skip, retry, compensate, abort, begin now."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.events import AbortRequested, MarkedCompensated, RetryRequested, StepSkipped
+from saga_fn.core.events import AbortRequested, RetryRequested, StepSkipped
 from saga_fn.core.facts import next_steps, owes_undo, startable, to_ask, to_probe
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnUnknown
@@ -17,6 +17,7 @@ from saga_fn.core.rules.pivot import is_past, waiting_pivot
 from saga_fn.core.rules.plan_change import out_of_order
 from saga_fn.core.state import (
     Attempts,
+    Doubt,
     FailedForGood,
     FannedOut,
     Goal,
@@ -28,6 +29,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -47,23 +49,20 @@ from saga_fn.core.state import (
 def step_skipped(fold: Fold, event: StepSkipped) -> Rejection | None:
     """A step that waits, or could start, is done with the output that the operator gave.
 
-    In a rollback a step that waits for a person to find out about it is passed over: that one vouches for it.
+    That does not say whether an earlier attempt has run: a doubt about it stays.
     """
     if event.step not in fold.plan:
         return Rejection(Refusal.UNKNOWN_STEP, event.step)
     found = fold.steps.get(event.step)
-    match fold.goal:
-        case Goal.FORWARD:
-            waiting = isinstance(found, Retrying | Parked | Unknown | Waiting | Sleeping)
-            if not (waiting or event.step in startable(fold.plan, fold.before)):
-                return Rejection(Refusal.NOT_WAITING, event.step)
-        case Goal.ROLLBACK if isinstance(found, Parked) and to_ask(found, fold.plan):
-            pass
-        case _:
+    doubt = Doubt.NONE
+    if fold.goal is Goal.FORWARD and isinstance(found, Retrying | Parked | Unknown):
+        doubt = found.attempts.doubt
+    elif fold.goal is not Goal.FORWARD or not isinstance(found, Waiting | Sleeping):
+        if event.step not in startable(fold.plan, fold.before):
             return Rejection(Refusal.NOT_WAITING, event.step)
-    if found is None and not event.not_begun:
-        return Rejection(Refusal.NOT_BEGUN, event.step)
-    fold.put(Skipped(event.step, fold.rev))
+        if not event.not_begun:
+            return Rejection(Refusal.NOT_BEGUN, event.step)
+    fold.put(Skipped(event.step, fold.rev, doubt))
     return None
 
 
@@ -136,7 +135,7 @@ def _again(fold: Fold, step: StepState) -> StepState:
             return _undo_again(fold, step)
         case Running() | Unknown() | FailedForGood() | Probing() | Undoing() | UndoFailed():
             return step
-        case Succeeded() | Skipped() | NotTaken() | FannedOut() | Joined() | Undone():
+        case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone():
             return step
         case Waiting() | Sleeping() | UndoWaiting():
             return step
@@ -178,20 +177,6 @@ def compensation_requested(fold: Fold) -> Rejection | None:
     return None
 
 
-def marked_compensated(fold: Fold, event: MarkedCompensated) -> Rejection | None:
-    """The compensation that waits, or has failed for good, is done: the rest of the rollback goes on."""
-    if event.step not in fold.plan:
-        return Rejection(Refusal.UNKNOWN_STEP, event.step)
-    found = fold.steps.get(event.step)
-    if not isinstance(found, UndoFailed | UndoRetrying | UndoWaiting | UndoParked):
-        return Rejection(Refusal.NOT_UNDOING, event.step)
-    if found.attempts.may_run_until > fold.at:
-        return Rejection(Refusal.MAY_STILL_RUN, event.step)
-    fold.put(Undone(event.step, found.seq))
-    fold.goal = Goal.ROLLBACK
-    return None
-
-
 def begin_requested(fold: Fold) -> Rejection | None:
     """The saga begins now, and its deadline counts from now."""
     early = fold.begins_at - fold.at
@@ -221,7 +206,7 @@ def abort_requested(fold: Fold, event: AbortRequested) -> None:
                 fold.put(Unknown(step.step, step.attempts))
             case Unknown() | FailedForGood() | UndoFailed() | Undone():
                 pass
-            case Succeeded() | Skipped() | NotTaken() | FannedOut() | Joined():
+            case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined():
                 pass
             case _:
                 assert_never(step)

@@ -22,6 +22,7 @@ from saga_fn.core.state import (
     Probing,
     Retrying,
     Running,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
@@ -116,7 +117,7 @@ def _fits(plan: Plan, step: StepState) -> bool:
             return _fits(plan, before)
         case Retrying() | Parked():
             return not (fans_out and step.attempts.attempt)
-        case FailedForGood() | Succeeded() | Undone():
+        case FailedForGood() | Succeeded() | Settled() | Undone():
             return not fans_out
         case FannedOut() | Joined():
             return fans_out

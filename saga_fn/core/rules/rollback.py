@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from saga_fn.core.effects import Rejection
 from saga_fn.core.events import CompensationFailed, CompensationSucceeded, FailureKind
 from saga_fn.core.facts import held, to_ask, to_probe, undoable
@@ -22,6 +24,7 @@ from saga_fn.core.state import (
     Probing,
     Retrying,
     Running,
+    Settled,
     StepState,
     Succeeded,
     UndoFailed,
@@ -79,12 +82,21 @@ def _undoing(fold: Fold, step: StepId, seq: int, attempts: Attempts) -> Undoing:
     return Undoing(step, seq, next_attempt(begun(fold, attempts, fold.plan.step(step).undo_retry)))
 
 
-def first_undo(step: Succeeded | Unknown | FailedForGood) -> tuple[int, Attempts]:
+def first_undo(step: Succeeded | Settled | Unknown | FailedForGood) -> tuple[int, Attempts]:
     """Where the output of the step is that is to be undone, and the tries of that to begin with.
 
-    A step that only may have run has no output; its input is told by the fingerprint it was started with.
+    A step that only may have run has no output. Its input, and that of a step that a person has settled, is told by the
+    fingerprint it was started with.
     """
-    return (step.seq, Attempts()) if isinstance(step, Succeeded) else (0, Attempts(digest=step.attempts.digest))
+    match step:
+        case Succeeded():
+            return step.seq, Attempts()
+        case Settled():
+            return step.seq, Attempts(digest=step.digest)
+        case Unknown() | FailedForGood():
+            return 0, Attempts(digest=step.attempts.digest)
+        case _:
+            assert_never(step)
 
 
 def _goes_on(fold: Fold, step: StepState) -> bool:

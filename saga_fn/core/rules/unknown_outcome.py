@@ -65,11 +65,12 @@ def probe_answered(fold: Fold, event: ProbeAnswered) -> Rejection | None:
     if event.done:
         succeed(fold, event.step)
     else:
-        fold.put(_not_done(fold, event.step, replace(probing.attempts, doubt=Doubt.NONE)))
+        fold.put(not_done(fold, event.step, replace(probing.attempts, doubt=Doubt.NONE)))
     return None
 
 
-def _not_done(fold: Fold, step: StepId, attempts: Attempts) -> StepState:
+def not_done(fold: Fold, step: StepId, attempts: Attempts) -> StepState:
+    """The step once it is known that it has not run: what failed of it counts."""
     pause = delay(fold, fold.plan.step(step).retry, attempts) if attempts.failures else 0
     if pause is None or fold.goal is not Goal.FORWARD:
         return failed_for_good(fold, step, attempts)

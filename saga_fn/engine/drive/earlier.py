@@ -100,7 +100,7 @@ class Earlier:
 
 
 _LOOK: Final = (
-    "The step may have run. Look, then skip_step with its output if it has; else retry_step, which begins it under a new "
+    "The step may have run. Look, then settle_done with its output if it has; else retry_step, which begins it under a new "
     "idempotency key"
 )
 

@@ -17,8 +17,9 @@ from saga_fn.core.events import (
     CompensationRequested,
     Event,
     EventReceived,
-    MarkedCompensated,
+    Finding,
     RetryRequested,
+    StepSettled,
     StepSkipped,
 )
 from saga_fn.core.ids import Digest, Moment, StepId
@@ -53,6 +54,8 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     expect: int | None = None
     actor: str | None = None
     reason: str | None = None
+    finding: str = ""
+    """The operator's finding about a step: `done`, with its output as the payload, `undone` or `never_ran`."""
 
 
 @attrs.frozen
@@ -81,8 +84,16 @@ def message_of(item: Incoming) -> InboxMessage:
             return _message("skip_step", body)
         case CompensationRequested(expect=expect):
             return _message("compensate_step", _Body(expect=expect, actor=asked.actor, reason=asked.reason))
-        case MarkedCompensated(step=step, expect=expect):
-            return _message("mark_compensated", _Body(step, expect=expect, actor=asked.actor, reason=asked.reason))
+        case StepSettled(step=step, expect=expect, finding=finding):
+            body = _Body(
+                step,
+                _text(item.payload) if finding is Finding.DONE else None,
+                finding=finding.name.lower(),
+                expect=expect,
+                actor=asked.actor,
+                reason=asked.reason,
+            )
+            return _message("settle_step", body)
         case EventReceived() as event:
             return event_message(new_uuid(), event, item.payload)
         case _:
@@ -132,8 +143,8 @@ def _event(message: InboxMessage, body: _Body, at: Moment) -> Event | None:
             return StepSkipped(at, step, not_begun=body.not_begun, expect=body.expect)
         case "compensate_step":
             return CompensationRequested(at, body.expect)
-        case "mark_compensated":
-            return MarkedCompensated(at, step, body.expect)
+        case "settle_step":
+            return _settled(body, StepSettled(at, step, body.expect))
         case "event":
             correlation = bytes.fromhex(body.correlation)
             return (
@@ -145,10 +156,22 @@ def _event(message: InboxMessage, body: _Body, at: Moment) -> Event | None:
             return None
 
 
+def _settled(body: _Body, event: StepSettled) -> StepSettled | None:
+    """The event with what the message says is so; None if that is not known here."""
+    if body.finding.upper() not in Finding.__members__:
+        return None
+    finding = Finding[body.finding.upper()]
+    return (
+        None if (finding is Finding.DONE) is (body.payload is None) else msgspec.structs.replace(event, finding=finding)
+    )
+
+
 def _unreadable(definition: AnySaga, event: Event, payload: bytes) -> PayloadError | None:
     """Why nothing of the saga could read what comes with the event."""
     match event:
-        case StepSkipped(step=step) if (binding := definition.binding(step)) is not None:
+        case StepSkipped(step=step) | StepSettled(step=step, finding=Finding.DONE) if (
+            binding := definition.binding(step)
+        ) is not None:
             binding.given_for(step).decode(payload)
         case EventReceived(name=""):
             if not isinstance(msgspec.json.decode(payload), dict):

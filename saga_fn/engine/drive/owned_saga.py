@@ -25,6 +25,7 @@ from saga_fn.core.inputs import (
     OutputAt,
     digest_before,
     digest_in_doubt,
+    is_settled,
     list_before,
     output_at,
     outputs_at,
@@ -235,7 +236,8 @@ class OwnedSaga:
         if (known := self.lists.get(binding.step_id)) is None:
             # Somebody else fanned it out: what it saw then is seen again, whatever has come from outside since.
             before = list_before(state, binding.step_id)
-            assert before is not None, "an item stands beside its list until all of them are done"
+            if before is None:  # all items are done, this one by the word of a person
+                raise PayloadError("the list of a step that has fanned out is not kept once all its items are done")
             given = self._items(binding.step_id, binding.map_input(_Known(self, before.state)))
             known = self._as_before(before, binding, self._bound_list(binding.step_id, binding, given))
             if known.digest != before.digest and self.earlier is not None:
@@ -324,7 +326,7 @@ class OwnedSaga:
             expected = self.binding(action.step).compensation_waits_for
             if expected is not None and len(expected.names) > 1:
                 return self.earlier is None or action.event_seq not in self.earlier.names
-        doubtful = isinstance(action, RunProbe) or not action.seq
+        doubtful = isinstance(action, RunProbe) or not action.seq or is_settled(self.state, action.step)
         return doubtful and self.earlier is None and action.step not in self.inputs
 
     def for_compensation(self, action: RunCompensation) -> tuple[object, object]:
@@ -336,6 +338,8 @@ class OwnedSaga:
             return self.for_doubtful(action.step).value, None
         binding = self.binding(action.step)
         recorded = self.results.get(action.step)
+        if recorded is not None and is_settled(self.state, action.step):
+            return self.for_doubtful(action.step).value, binding.output_type.decode(recorded.payload or b"null")
         if recorded is None or recorded.input is None or recorded.payload is None:
             raise PayloadError(f"the journal holds no input and output of step {action.step!r}")
         if recorded.own:

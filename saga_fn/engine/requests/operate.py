@@ -38,7 +38,10 @@ _SHORTLY = 0.01
 """Seconds until a saga is looked at again that has become another meanwhile."""
 
 _ANSWERS: dict[str, tuple[str, str]] = {
-    Refusal.FINISHED: ("has ended", "only a FAILED saga can be taken up again, by retry_step or compensate_step."),
+    Refusal.FINISHED: (
+        "has ended",
+        "only a FAILED saga can be taken up again: retry_step, compensate_step, settle_undone and the like.",
+    ),
     Refusal.MOVED_ON: (
         "has moved on since you looked at it",
         "look again with SagaAdmin.get_saga; if the verb is still right, give the new revision as expect=.",
@@ -53,19 +56,19 @@ _ANSWERS: dict[str, tuple[str, str]] = {
         "look at it with SagaAdmin.get_saga.",
     ),
     Refusal.NOT_WAITING: (
-        "does not wait at that step",
-        "only a step that waits, or comes next, can be skipped: see steps of SagaAdmin.get_saga.",
+        "does not wait at that step, or is not going forward",
+        "see steps of SagaAdmin.get_saga for what waits or comes next. In a rollback settle_done and the like end a doubt.",
     ),
     Refusal.NOT_BEGUN: (
         "has not begun that step",
         "if it is the one you mean, say so: skip_step(..., not_begun=True).",
     ),
-    Refusal.NOT_UNDOING: (
-        "has no compensation at that step that waits or has failed",
-        "see steps of SagaAdmin.get_saga; what has not begun to be undone is undone by compensate_step.",
+    Refusal.NOTHING_TO_SETTLE: (
+        "has nothing open at that step that this would answer",
+        "only a step that may have run can be settled, or one whose compensation waits or has failed: see SagaAdmin.get_saga.",
     ),
     Refusal.MAY_STILL_RUN: (
-        "may still be running that compensation",
+        "may still be running that step, or its compensation",
         "left_over of SagaAdmin.get_saga says until when: wait for that moment.",
     ),
     Refusal.COMPENSATION_BEGUN: ("has begun to roll back", "continue the rollback with compensate_step."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from saga_fn.core.effects import CancelExecution, Release
-from saga_fn.core.events import Declined, StepFailed, Ticked
+from saga_fn.core.events import Declined, Finding, StepFailed, StepSettled, Ticked
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.branches import (
@@ -47,6 +47,15 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         *(
             edge(state(begun), DECLINED, state(NotTaken(A), rev=4), CONDITIONAL)
             for begun in (Running(A, ONCE), Unknown(A, DOUBTFUL), Retrying(A, DOUBTFUL, Moment(0)), Succeeded(A, 2))
+        ),
+        *(
+            edge(
+                state(Unknown(A, DOUBTFUL)),
+                StepSettled(Moment(0), named, finding=finding, inputs=(Declined(A),)),
+                state(NotTaken(A), rev=4),
+                CONDITIONAL,
+            )
+            for named, finding in ((A, Finding.DONE), (B, Finding.NEVER_RAN))
         ),
     ],
     i8_siblings_are_awaited_unless_declared_otherwise: [

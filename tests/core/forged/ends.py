@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import AbortRequested, CompensationRequested, MarkedCompensated, RetryRequested
+from saga_fn.core.events import AbortRequested, CompensationRequested, RetryRequested, StepSettled
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw, StateLaw
@@ -15,12 +15,15 @@ from saga_fn.core.invariants.ends import (
 )
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
+    Doubt,
     FailedForGood,
     Goal,
     ParkReason,
     Retrying,
     Running,
     SagaState,
+    Settled,
+    Skipped,
     Sleeping,
     Succeeded,
     UndoFailed,
@@ -30,7 +33,7 @@ from saga_fn.core.state import (
     UndoWaiting,
     Unknown,
 )
-from tests.core.forged.given import DOUBTFUL, HELD, LATER, ONCE, RAN, TWO, WAITS, edge, parked, state
+from tests.core.forged.given import DOUBTFUL, HELD, LATER, ONCE, RAN, SEEN, TWO, WAITS, edge, parked, state
 from tests.core.given import A, B
 
 STATES: dict[StateLaw, list[tuple[Plan, SagaState]]] = {
@@ -59,6 +62,8 @@ STATES: dict[StateLaw, list[tuple[Plan, SagaState]]] = {
         (TWO, state(UndoFailed(A, 1, ONCE), goal=Goal.COMPENSATED)),
         (TWO, state(Unknown(A, DOUBTFUL), goal=Goal.COMPENSATED)),
         (TWO, state(FailedForGood(A, HELD), goal=Goal.COMPENSATED)),
+        (TWO, state(Skipped(A, 1, Doubt.MAY_HAVE_RUN), goal=Goal.COMPENSATED)),
+        (TWO, state(Settled(A, 1, SEEN), goal=Goal.COMPENSATED)),
     ],
 }
 
@@ -66,7 +71,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
     i11_ends_are_absorbing: [
         edge(state(goal=Goal.COMPLETED), RetryRequested(Moment(0)), state(rev=4)),
         edge(state(goal=Goal.COMPENSATED), CompensationRequested(Moment(0)), state(rev=4)),
-        edge(state(goal=Goal.COMPLETED), MarkedCompensated(Moment(0), A), state(rev=4)),
+        edge(state(goal=Goal.COMPLETED), StepSettled(Moment(0), A), state(rev=4)),
         edge(state(goal=Goal.FAILED), AbortRequested(Moment(0), Moment(0)), state(goal=Goal.FAILED, rev=4)),
     ],
     i16_a_cancellation_is_before_or_after_the_end: [
@@ -74,7 +79,6 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(RAN, AbortRequested(Moment(0), Moment(0)), state(goal=Goal.FORWARD, rev=4)),
         edge(RAN, CompensationRequested(Moment(0)), state(goal=Goal.FORWARD, rev=4)),
         edge(RAN, CompensationRequested(Moment(0)), state(goal=Goal.COMPLETED, rev=4)),
-        edge(RAN, MarkedCompensated(Moment(0), A), state(goal=Goal.FORWARD, rev=4)),
     ],
 }
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import msgspec
 
-from saga_fn.core.events import EventReceived, ProbeAnswered, StepSkipped, StepSucceeded, Ticked, WaitDefaulted
+from saga_fn.core.events import (
+    EventReceived,
+    Finding,
+    ProbeAnswered,
+    StepSettled,
+    StepSkipped,
+    StepSucceeded,
+    Ticked,
+    WaitDefaulted,
+)
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
@@ -16,6 +25,7 @@ from saga_fn.core.state import (
     NotTaken,
     Probing,
     Running,
+    Settled,
     Skipped,
     Sleeping,
     Succeeded,
@@ -72,6 +82,17 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(parked(A)), StepSkipped(Moment(0), B), state(Skipped(A, 4), rev=4)),
         edge(state(parked(A)), StepSkipped(Moment(0), A), state(Skipped(A, 3), rev=4)),
         edge(state(), StepSkipped(Moment(0), A), state(Skipped(A, 4), rev=4)),
+        *(
+            edge(state(was), told, state(Settled(A, seq, SEEN), rev=4))
+            for was, told, seq in (
+                (Unknown(A, DOUBTFUL), TICK, 4),
+                (Unknown(A, DOUBTFUL), StepSettled(Moment(0), A, finding=Finding.NEVER_RAN), 4),
+                (Unknown(A, DOUBTFUL), StepSettled(Moment(0), B, finding=Finding.DONE), 4),
+                (Unknown(A, DOUBTFUL), StepSettled(Moment(0), A, finding=Finding.DONE), 3),
+                (Unknown(A, ONCE), StepSettled(Moment(0), A, finding=Finding.DONE), 4),
+                (Running(A, DOUBTFUL), StepSettled(Moment(0), A, finding=Finding.DONE), 4),
+            )
+        ),
         edge(RAN, TICK, DONE),
         edge(state(Unknown(A, ONCE)), SUCCESS, DONE),
         edge(RAN, StepSucceeded(Moment(0), B, 1), DONE),

@@ -7,9 +7,10 @@ from saga_fn.core.events import (
     CompensationRequested,
     CompensationSucceeded,
     FailureKind,
-    MarkedCompensated,
+    Finding,
     RetryRequested,
     StepFailed,
+    StepSettled,
     StepSucceeded,
 )
 from saga_fn.core.ids import Moment
@@ -119,12 +120,24 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(Succeeded(A, 1), goal=BACK), CompensationSucceeded(Moment(0), A, 1), state(Undone(A, 1), rev=4)),
         edge(state(Undoing(A, 1, ONCE), goal=BACK), TICK, state(Undone(A, 1), rev=4)),
         *(
-            edge(state(was, goal=BACK), MarkedCompensated(Moment(0), named), state(Undone(A, 1), goal=BACK, rev=4))
+            edge(state(was, goal=BACK), StepSettled(Moment(0), named), state(Undone(A, 1), goal=BACK, rev=4))
             for was, named in (
                 (UndoFailed(A, 1, ONCE), B),
                 (UndoFailed(A, 1, HELD), A),
                 (Undoing(A, 1, ONCE), A),
                 (Succeeded(A, 1), A),
+            )
+        ),
+        *(
+            edge(
+                state(was, goal=Goal.FAILED),
+                StepSettled(Moment(0), A, finding=finding),
+                state(Undone(A, 1), goal=Goal.FAILED, rev=4),
+            )
+            for was, finding in (
+                (Succeeded(A, 1), Finding.UNDONE),
+                (UndoFailed(A, 1, ONCE), Finding.NEVER_RAN),
+                (UndoFailed(A, 0, ONCE), Finding.DONE),
             )
         ),
         edge(

@@ -12,6 +12,8 @@ from saga_fn.core.events import (
     ProbeFailed,
     RetryRequested,
     StepFailed,
+    StepSettled,
+    StepSkipped,
 )
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
@@ -31,6 +33,7 @@ from saga_fn.core.state import (
     Probing,
     Retrying,
     Running,
+    Skipped,
     Succeeded,
     Undoing,
     Unknown,
@@ -81,6 +84,8 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             (StepFailed(Moment(0), B, 2, FailureKind.BUSINESS_ERROR), FailedForGood(A, TWICE), SETTLED),
             (ProbeAnswered(Moment(0), B, 1, done=False), Retrying(A, TWICE, LATER), SETTLED),
             (TICK, FailedForGood(A, TWICE), SETTLED),
+            (StepSettled(Moment(0), B), FailedForGood(A, TWICE), SETTLED),
+            (StepSkipped(Moment(0), A), Skipped(A, 4), SETTLED),
         )
     ],
     i9_a_person_is_asked_before_what_is_left_to_one_is_given_up: [

@@ -5,20 +5,31 @@ from __future__ import annotations
 import msgspec
 
 from saga_fn.core.effects import Release
-from saga_fn.core.events import BeginRequested, CompensationRequested, EventReceived, RetryRequested
+from saga_fn.core.events import (
+    BeginRequested,
+    CompensationRequested,
+    EventReceived,
+    Finding,
+    RetryRequested,
+    StepSettled,
+)
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
 from saga_fn.core.invariants.verbs import (
     i17_a_retry_is_of_the_step_it_names,
+    i17_a_settled_step_is_as_the_operator_says,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
 )
 from saga_fn.core.state import (
     Attempts,
+    Doubt,
+    FailedForGood,
     ParkReason,
     Probing,
     Retrying,
+    Skipped,
     Succeeded,
     Undoing,
     UndoParked,
@@ -50,6 +61,15 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             state(UndoRetrying(B, 1, ONCE, NOW), goal=BACK, rev=4),
         ),
         edge(state(parked(B)), RetryRequested(NOW, A), state(Unknown(B, ONCE), rev=4)),
+    ],
+    i17_a_settled_step_is_as_the_operator_says: [
+        edge(state(was), StepSettled(NOW, A, finding=finding), state(now, rev=4))
+        for was, finding, now in (
+            (Unknown(A, DOUBTFUL), Finding.NEVER_RAN, Unknown(A, DOUBTFUL)),
+            (Unknown(A, DOUBTFUL), Finding.DONE, FailedForGood(A, DOUBTFUL)),
+            (Skipped(A, 2, Doubt.MAY_HAVE_RUN), Finding.UNDONE, Skipped(A, 2, Doubt.MAY_HAVE_RUN)),
+            (Unknown(A, DOUBTFUL), Finding.UNDONE, Retrying(A, ONCE, LATER)),
+        )
     ],
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run: [
         edge(state(Succeeded(A, 1)), CompensationRequested(NOW), state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),

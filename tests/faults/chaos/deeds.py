@@ -37,7 +37,7 @@ LONGEST_CALL: Final = 75.0
 """Seconds after which a call is taken for one that never returns; a verb waits a minute for an owner's answer."""
 KEYED: Final = ("pay", "patient")
 _KEYS: Final = 40
-_VERBS: Final = ("abort", "compensate_step", "retry_step", "skip_step", "mark_compensated", "resume")
+_VERBS: Final = ("abort", "compensate_step", "retry_step", "skip_step", "settle_undone", "resume")
 
 
 @attrs.frozen
@@ -214,7 +214,7 @@ class Person:
             "compensate_step": lambda: admin.compensate_step(saga_id, expect=expect, reason=reason),
             "retry_step": lambda: admin.retry_step(saga_id, step, expect=expect, reason=reason),
             "skip_step": lambda: admin.skip_step(saga_id, step, given, expect=expect, reason=reason),
-            "mark_compensated": lambda: admin.mark_compensated(saga_id, step, expect=expect, reason=reason),
+            "settle_undone": lambda: admin.settle_undone(saga_id, step, expect=expect, reason=reason),
         }
         if verb == "abort" and dice < 0.5:
             return  # seldom: else little is left to look at

@@ -45,7 +45,7 @@ async def _saga(
     admin = SagaAdmin(orchestrator)
     seen = await admin.get_saga(saga_id)
     waits = seen.status is SagaStatus.SUSPENDED and bool(seen.waits & (WaitReason.PARKED | WaitReason.EVENT))
-    by_hand = [e.step_id for e in seen.step_history if e.step_id and (e.skipped or e.kind == "marked_compensated")]
+    by_hand = [e.step_id for e in seen.step_history if e.step_id and (e.skipped or e.kind == "step_settled")]
     return Saga(
         id=saga_id,
         name=seen.saga_name,

@@ -55,7 +55,9 @@ async def main(saga_id: UUID) -> str:
             saga_id, "charge", mock_output={"payment_id": "manual"}, not_begun=True, expect=3, reason="by wire"
         )
         await SagaAdmin(orchestrator, actor="ann").retry_step(saga_id, charged, reason="mended")
-        await admin.step(saga_id, charged).mark_compensated(expect=4)
+        await admin.step(saga_id, charged).settle_undone(expect=4)
+        await admin.step(saga_id, charged).settle_done(Charged("found"))
+        await admin.step(saga_id, charged).settle_never_ran(reason="asked the bank")
         assert_type(await admin.get_saga(saga_id), SagaAdminSnapshot)
         failed = SagaFilter(saga_name="create_order", status=SagaStatus.FAILED, step="charge")
         assert_type(await admin.list(failed, limit=50), SagaPage)
