@@ -51,7 +51,7 @@ def test_a_start_with_an_input_that_cannot_be_computed_is_parked_at_birth() -> N
     moved = saga.tell(Started(Moment(0), THREE.id, (Unbindable(A),)))
     assert moved.writes == (Release(None),)
     assert saga.row == Projection(
-        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "input_failed", wakes_on_message=False
+        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "input_failed", wakes_on_message=False, problem_step=A
     )
 
 
@@ -75,7 +75,7 @@ def test_an_input_that_cannot_be_computed_parks_its_step_in_plain_view() -> None
     saga = started(THREE, A)
     saga.tell(StepSucceeded(Moment(0), A, 1, (Unbindable(B),)))
     assert saga.row == Projection(
-        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, B, "input_failed", wakes_on_message=False
+        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, B, "input_failed", wakes_on_message=False, problem_step=B
     )
     assert saga.tell(RetryRequested(Moment(0))).needs == (B,)
 
@@ -126,7 +126,7 @@ def test_accepting_another_input_begins_a_fresh_count() -> None:
     saga.wait(SECOND)
     saga.tell(Resumed(saga.moment, inputs=(Bound(A, OTHER),)))
     assert saga.row == Projection(
-        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 1, A, "input_changed", wakes_on_message=False
+        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 1, A, "input_changed", wakes_on_message=False, problem_step=A
     )
     saga.tell(RetryRequested(saga.moment))
     assert saga.row.retry_counter == 0

@@ -19,7 +19,7 @@ def test_an_output_that_cannot_be_kept_parks_and_is_not_run_again() -> None:
     saga = started(AGAIN, A)
     saga.fail(A, FailureKind.OUTPUT_LOST)
     assert saga.row == Projection(
-        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "output_lost", wakes_on_message=False
+        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "output_lost", wakes_on_message=False, problem_step=A
     )
     assert saga.resume(A).actions == ()
     saga.ask(CompensationRequested(Moment(0)))

@@ -245,7 +245,14 @@ def test_a_compensation_that_cannot_be_called_waits_for_a_person() -> None:
     assert saga.of(A, UndoParked).why is ParkReason.PAYLOAD_UNREADABLE
     assert saga.of(A, UndoParked).attempts.failures == 0
     assert saga.row == Projection(
-        SagaStatus.SUSPENDED, WaitReason.PARKED, None, 0, A, "payload_unreadable", wakes_on_message=False
+        SagaStatus.SUSPENDED,
+        WaitReason.PARKED,
+        None,
+        0,
+        A,
+        "payload_unreadable",
+        wakes_on_message=False,
+        problem_step=A,
     )
     assert saga.ask(RetryRequested(Moment(0))).actions == (RunCompensation(A, 2, 2),)
 

@@ -37,9 +37,6 @@ def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
 def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
     """The derived columns pass the CHECK constraints of the saga table."""
     row = project(plan, state)
-    names_a_step = row.problem_step is not None
-    if row.status is not SagaStatus.FAILED and names_a_step is not (row.parked is not None):
-        return False
     if row.status.is_terminal:
         return row.due is None and row.waits is WaitReason.NOTHING
     if row.status is SagaStatus.SUSPENDED:
