@@ -36,7 +36,7 @@ def begin(plan: Plan, event: Started) -> Transition | None:
 
 def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | None:
     """The success of a step that runs alone: the next one starts with the input that came with it, or the saga ends."""
-    last = isolated(plan, state, event.step)
+    last = last_running(plan, state, event.step)
     if last is None or last.attempts.attempt != event.attempt:
         return None
     rev = state.rev + 1
@@ -54,7 +54,7 @@ def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | 
 
 def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]] | None:
     """The state in which the next step's input is computed once this one has succeeded, and whose input that is."""
-    last = isolated(plan, state, step)
+    last = last_running(plan, state, step)
     if last is None:
         return None
     done = (*state.steps[:-1], Succeeded(step, state.rev + 1))
@@ -72,7 +72,7 @@ def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState
     return known, (plan.data.steps[len(done)].step,) if len(done) < len(plan.data.steps) else ()
 
 
-def isolated(plan: Plan, state: SagaState, step: StepId) -> Running | None:
+def last_running(plan: Plan, state: SagaState, step: StepId) -> Running | None:
     """The step, if it runs, all before it in the chain is done, and nothing else has begun."""
     if not plan.is_chain or state.goal is not Goal.FORWARD or not state.steps or state.plan != plan.id:
         return None

@@ -254,7 +254,7 @@ def input_of(event: Event) -> InputKind:
 
 
 def has_run(event: Event) -> TypeIs[StepSucceeded]:
-    """Whether the event says that a step has run and returned."""
+    """Whether the event says that a step has run and returned: then it brings its output, and nothing from outside."""
     return type(event) is StepSucceeded
 
 

@@ -44,7 +44,7 @@ def output_at(state: SagaState, step: StepId) -> OutputAt | None:
     """Where the output of the step is; None if the step is not done."""
     for each in state.steps:
         if each.step == step:
-            return _place(each)
+            return each.seq if type(each) is Succeeded else _place(each)
     return None
 
 

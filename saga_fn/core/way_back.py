@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from saga_fn.core.chain import GIVEN_UP, isolated
+from saga_fn.core.chain import GIVEN_UP, last_running
 from saga_fn.core.effects import Release, RunCompensation, RunStep, Transition
 from saga_fn.core.events import CompensationSucceeded, FailureKind, StepFailed
 from saga_fn.core.ids import Moment, StepId
@@ -35,7 +35,7 @@ _AT_REST: Final = frozenset({Succeeded, Skipped, NotTaken, Undone})
 
 def after_failure(plan: Plan, state: SagaState, event: StepFailed) -> Transition | None:
     """The failure of the one step that runs: it is tried again, or the last of what was done is undone, or the saga ends."""
-    last = isolated(plan, state, event.step)
+    last = last_running(plan, state, event.step)
     if last is None or last.attempts.attempt != event.attempt or not _is_plain(plan):
         return None
     attempts, at = failed(last.attempts), Moment(max(state.at, event.at))

@@ -20,7 +20,7 @@ from saga_fn.core.effects import (
 from saga_fn.core.event_kinds import InputKind, PayloadKind, brings, has_run, input_of, output_given, payload_of
 from saga_fn.core.event_matching import answer_to
 from saga_fn.core.events import (
-    Event,
+    StepSucceeded,
     Ticked,
     WaitDefaulted,
     carries_inputs,
@@ -63,6 +63,8 @@ class EventBatch:
     """The exceptions that were raised, by the place of their entries, for the log."""
     no_room: SagaState | None = None
     """As the saga was when it had no room for an event, which stays unread in the inbox."""
+    is_plain: bool = True
+    """Whether no more has come than results of steps that have run and returned: nearly always."""
     _projection: Projection | None = None
 
     @classmethod
@@ -129,9 +131,10 @@ class EventBatch:
         return still_wanted(self.state, self.actions)
 
     def _fold(self, item: Incoming) -> None:
-        event, payload = self._with_inputs(item.event), item.payload
-        given = item.input
-        if input_of(event) is InputKind.OF_ALL_THAT_RAN:
+        event, payload, given = item.event, item.payload, item.input
+        if plain := has_run(event):
+            event = self._with_inputs(event)
+        elif input_of(event) is InputKind.OF_ALL_THAT_RAN:
             given = handed_back(self.saga.inputs_of_running(self.state))
         decision = transition(self.saga.plan, self.state, event)
         if type(decision) is Failure:
@@ -142,7 +145,7 @@ class EventBatch:
                 self.refused = (*self.refused, (item, rejection))
             return
         moved = decision.unwrap()
-        if brings(event):
+        if not plain and brings(event):
             self._remember(item)
         # An input may decide that its step is not taken: then others are needed in their turn.
         while moved.needs and not self.draining and carries_inputs(event):
@@ -162,7 +165,7 @@ class EventBatch:
             payload = timeout_error(self.saga.plan, moved.timed_out).encode()
         if item.raised is not None:
             self.raised = (*self.raised, (len(self.entries), item.raised))
-        self._take(moved, Entry(event, given, payload, item.input_of))
+        self._take(moved, Entry(event, given, payload, item.input_of), plain=plain)
         if item.message is not None:
             self.answered = (*self.answered, (item.message, answer_to(event, self.state)))
 
@@ -172,9 +175,9 @@ class EventBatch:
             step = self.defaults[0]
             self._fold(Incoming(WaitDefaulted(at, step), payload=self.saga.binding(step).default or b"null"))
 
-    def _with_inputs(self, event: Event) -> Event:
+    def _with_inputs(self, event: StepSucceeded) -> StepSucceeded:
         """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do."""
-        if self.draining or not has_run(event):
+        if self.draining:
             return event
         known, needs = foresee(self.saga.plan, self.state, event.step)
         if not needs:
@@ -182,7 +185,7 @@ class EventBatch:
         bound, step_errors = self.saga.bind_all(known, needs)
         return event if step_errors else msgspec.structs.replace(event, inputs=tuple(bound))
 
-    def _take(self, moved: Transition, entry: Entry) -> None:
+    def _take(self, moved: Transition, entry: Entry, *, plain: bool) -> None:
         before = self.state
         self.state, self.needs, self.defaults = moved.state, moved.needs, moved.defaults
         self.release = next(iter(moved.writes), None)
@@ -191,8 +194,13 @@ class EventBatch:
         if self.last_error is not None and forgets_error(entry.event, self.state):
             self.last_error = None
         step_error = None
-        if payload_of(entry.event) is PayloadKind.ERROR and (step_error := step_error_in(entry.payload)) is not None:
-            self.last_error = step_error.type
+        if not plain:
+            self.is_plain = False
+            if (
+                payload_of(entry.event) is PayloadKind.ERROR
+                and (step_error := step_error_in(entry.payload)) is not None
+            ):
+                self.last_error = step_error.type
         if step_error is not None or self.failure is not None:
             self.failure = failure_after(self.failure, before, entry.event, self.state, step_error)
 

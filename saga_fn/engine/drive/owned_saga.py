@@ -277,7 +277,8 @@ class OwnedSaga:
     def encoded(self, what: str, encode: Callable[[object], bytes], value: object) -> bytes:
         """The value's bytes; raises PayloadError if it has none, or too many."""
         data = encode(value)
-        check_size(what, data, self.max_payload_bytes)
+        if len(data) > self.max_payload_bytes:  # asked here, too: every step of every saga comes by
+            check_size(what, data, self.max_payload_bytes)
         return data
 
     def _payload_like(self, data: bytes, state: SagaState, step: StepId) -> int | None:

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 def tell_progress(observers: Observers, batch: EventBatch) -> None:
     """Tell what the batch has made durable, as far as anybody listens: results, parking, the end."""
-    plain = batch.release is None and len(batch.entries) == 1 and not is_failure(batch.entries[0].event)
-    if plain and not observers.listens:
+    if batch.is_plain and batch.release is None and not observers.listens:
         return  # nearly always
     for place, entry in enumerate(batch.entries):
         event = entry.event
