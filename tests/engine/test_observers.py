@@ -150,7 +150,11 @@ async def test_commits_that_wait_are_told_once_and_that_they_go_on_again(
     ]
 
 
-@pytest.mark.parametrize("error", [ValueError("secret"), asyncio.CancelledError("secret")])
+class OddError(BaseException):
+    """As test runners raise it: no Exception."""
+
+
+@pytest.mark.parametrize("error", [ValueError("secret"), asyncio.CancelledError("secret"), OddError("secret")])
 async def test_an_observer_that_raises_is_told_of_in_the_log_once_and_nothing_waits_for_it(
     make: Make, caplog: pytest.LogCaptureFixture, error: BaseException
 ) -> None:
@@ -173,9 +177,10 @@ async def test_an_observer_that_raises_is_told_of_in_the_log_once_and_nothing_wa
     assert "secret" not in logging.Formatter().format(said[0])
 
 
-async def test_a_log_that_raises_stops_no_saga(make: Make) -> None:
+@pytest.mark.parametrize("error", [OSError("the disk is full"), OddError()])
+async def test_a_log_that_raises_stops_no_saga(make: Make, error: BaseException) -> None:
     def fails(record: logging.LogRecord) -> bool:
-        raise OSError("the disk is full")
+        raise error
 
     logger = logging.getLogger("saga_fn")
     logger.addFilter(fails)
@@ -200,6 +205,19 @@ def test_an_observer_that_is_removed_hears_nothing_more() -> None:
     observers.tell(CommitsRecovered())
     assert heard == [CommitsRecovered()]
     assert not observers.listens
+
+
+def test_an_observer_that_comes_back_is_blamed_again(caplog: pytest.LogCaptureFixture) -> None:
+    class Fails:
+        def hear(self, fact: Fact) -> None:
+            raise ValueError
+
+    observers, fails = Observers(), Fails()
+    for _ in range(2):
+        observers.add(fails.hear)
+        observers.tell(CommitsRecovered())
+        observers.remove(fails.hear)
+    assert sum("an observer failed" in record.getMessage() for record in caplog.records) == 2
 
 
 def test_the_union_of_facts_misses_none() -> None:

@@ -17,7 +17,16 @@ from saga_fn import (
     SagaError,
     SagaOrchestrator,
 )
-from saga_fn.core.events import Bound, CompensationRequested, Event, EventReceived, Resumed, StepFailed, StepSucceeded
+from saga_fn.core.events import (
+    Bound,
+    CompensationRequested,
+    Event,
+    EventReceived,
+    FailureKind,
+    Resumed,
+    StepFailed,
+    StepSucceeded,
+)
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
@@ -34,6 +43,7 @@ from saga_fn.store.records import Entry, MessageStatus, SagaWrite, decode_state
 from tests.engine.interrupted import Interrupted
 from tests.support.shop import Counted, Order, Shop, make_saga, one_step
 from tests.support.stores import Make
+from tests.support.until import SOON
 
 RESERVE, CHARGE = StepId("reserve"), StepId("charge")
 LONG, OVER = timedelta(seconds=60), timedelta(milliseconds=1)
@@ -96,6 +106,10 @@ class Owner:
         """The first step has failed for good, and with it the saga: nothing is to be undone."""
         await self.commit(StepFailed(Moment(self.state.at + 1), RESERVE, 1))
 
+    async def parks(self) -> None:
+        """The first step has run, and its output is lost: a person has to look."""
+        await self.commit(StepFailed(Moment(self.state.at + 1), RESERVE, 1, FailureKind.OUTPUT_LOST))
+
     async def renews(self) -> None:
         """The lease goes on."""
         renewed = await self.store.renew(
@@ -154,6 +168,26 @@ async def test_nothing_is_lost_of_what_a_silent_owner_commits_between_any_two_st
             if not between.reached:
                 return
         raise AssertionError("the verb comes to no end")
+
+
+@pytest.mark.parametrize("verb", ["retry", "skip", "compensate"])
+async def test_a_verb_is_answered_though_the_owner_parks_the_saga_between_any_two_statements(
+    make: Make, verb: str
+) -> None:
+    """No message makes a saga due that waits for a person: whoever has left it there has it read."""
+    async with make(concurrency=0) as orchestrator:
+        for at in range(8):
+            owner = await stage(orchestrator, lease=LONG)
+            between = Interrupted(owner.store, at, owner.parks)
+            engine = engine_before(orchestrator, between)
+            async with asyncio.timeout(SOON):
+                with contextlib.suppress(SagaError):
+                    await VERBS[verb](engine, owner)
+            await engine.committer.stop(1.0)
+            await engine.wakeups.stop()
+            assert owner.committed, (at, between.calls)
+            assert await owner.store.messages(owner.id) == [], "all are answered"
+            assert await SagaAdmin(orchestrator).verify(owner.id) == []
 
 
 async def test_what_an_aborted_saga_may_still_run_is_never_said_to_be_over_too_early(make: Make) -> None:

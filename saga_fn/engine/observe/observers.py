@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
 from typing import Final, TypeAlias, final
+
+import attrs
 
 from saga_fn.engine.observe.fact import LOG, PROCESS, Line
 from saga_fn.engine.observe.of_process import ProcessFact
@@ -18,6 +19,15 @@ _LOGGERS: Final = {name: logging.getLogger(name) for name in (LOG, PROCESS)}
 Fact: TypeAlias = SagaFact | ProcessFact
 Observer: TypeAlias = Callable[[Fact], object]
 """It is called in the event loop, in the middle of the engine's work: it takes what it wants, and returns at once."""
+
+
+@attrs.define(eq=False)
+class _Told:
+    """One who is told."""
+
+    observer: Observer
+    is_blamed: bool = False
+    """Whether the log says already that it fails."""
 
 
 @final
@@ -32,20 +42,18 @@ class Observers:
     def __init__(self, *, tracebacks: bool = False) -> None:
         """`tracebacks`: the log tells of a step's exception by its traceback, messages and all, else by its type."""
         self._tracebacks = tracebacks
-        self._others: tuple[Observer, ...] = ()
-        self._blamed: set[int] = set()
+        self._others: tuple[_Told, ...] = ()
         self.listens: bool = False
         """Whether anybody wants the facts, too, that the log says nothing of."""
 
     def add(self, observer: Observer) -> None:
         """Tell this one from now on."""
-        self._others = (*self._others, observer)
+        self._others = (*self._others, _Told(observer))
         self.listens = True
 
     def remove(self, observer: Observer) -> None:
         """Tell this one no more."""
-        self._others = tuple(each for each in self._others if each != observer)
-        self._blamed.discard(id(observer))
+        self._others = tuple(each for each in self._others if each.observer != observer)
         self.listens = bool(self._others)
 
     def wants(self, level: int) -> bool:
@@ -54,13 +62,19 @@ class Observers:
 
     def tell(self, fact: Fact) -> None:
         """Tell all of them. Raises nothing but what ends the program."""
-        with contextlib.suppress(Exception):  # a handler or a filter of the service's own
+        try:
             self._log(fact)
-        for observer in self._others:
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException:  # noqa: BLE001, S110 - of a handler or a filter of the service's own: where could that be told?
+            pass
+        for each in self._others:
             try:
-                observer(fact)
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is its own trouble
-                self._blame(observer, fact, error)
+                each.observer(fact)
+            except (KeyboardInterrupt, SystemExit):
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is its own trouble; a saga would stand still for it
+                self._blame(each, fact, error)
 
     def _log(self, fact: Fact) -> None:
         line = fact.line()
@@ -77,10 +91,10 @@ class Observers:
                 text = "saga %s: what %s raised"
                 _write(Line(logging.DEBUG, text, line.args[:2], line.extra, without_messages(raised)))
 
-    def _blame(self, observer: Observer, fact: Fact, error: BaseException) -> None:
-        if id(observer) in self._blamed:
+    def _blame(self, told: _Told, fact: Fact, error: BaseException) -> None:
+        if told.is_blamed:
             return
-        self._blamed.add(id(observer))
+        told.is_blamed = True
         text = "an observer failed when it was told %s (%s); it is told of what follows, and this is said once"
         args = (type(fact).__name__, name_of_type(error))
         with contextlib.suppress(Exception):

@@ -25,6 +25,7 @@ from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, message_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_sagas import EventRejected, TakenUpAgain
+from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.unowned import Standing, change, identity_of, standing
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoredDataError, StoreError
 from saga_fn.snapshot import wait_token
@@ -233,6 +234,7 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up
         return False
     engine.notify_processes(saga_id)
     backoff = Backoff(0.005, 0.25)
+    is_left = False
     while time.monotonic() < give_up:
         answer = await engine.store.read_answer(saga_id, message.id)
         if answer == Answer.APPLIED:
@@ -242,6 +244,13 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up
         row = await read_row(engine, saga_id)
         if row.ended_at is not None:
             raise _refusal(saga_id, Refusal.FINISHED)
+        if row.owner is None and not is_left:
+            # Its owner parked it before this message came: no message makes such a saga due, and nobody would answer.
+            is_left = True
+            await read_inbox(engine, row)
+            await engine.store.rouse(saga_id)
+            engine.notify_processes(None)
+            continue
         await backoff.pause()
     return False
 
