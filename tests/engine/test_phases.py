@@ -358,6 +358,9 @@ def test_a_stop_starts_no_further_step_and_drops_what_has_not_begun() -> None:
         if isinstance(edge.happened, HandBack) and isinstance(edge.then, OURS):
             assert edge.then.agenda.draining
             assert not edge.then.agenda.postponed
+        if BACK in items_of(edge.phase):  # a write that has become durable since may ask for further ones
+            assert edge.order is not Do.ACT
+            assert not isinstance(edge.order, Begin)
 
 
 def test_whatever_is_under_way_ends_in_rest_or_in_an_end_and_a_stop_in_an_end() -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
-from saga_fn import MemoryStore, SagaOrchestrator, StoreUnavailableError
-from tests.support.shop import Order, Shop, make_saga
+from saga_fn import Completed, MemoryStore, SagaBuilder, SagaOrchestrator, StoreUnavailableError, step
+from saga_fn.store.records import Committed
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON
 
 
 async def test_a_store_that_does_not_answer_any_more_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,3 +30,41 @@ async def test_a_store_that_does_not_answer_any_more_is_not_asked_for_ever(monke
         await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
         await asked.wait()
     assert asyncio.all_tasks() == before
+
+
+async def test_a_step_that_is_committed_while_its_process_stops_is_not_begun_there(make: Make) -> None:
+    """The answer of the write comes after the stop: user code that would be cut short at once is not called."""
+    called: list[str] = []
+    written, answered = asyncio.Event(), asyncio.Event()
+
+    async def first(order: Order) -> Done:
+        called.append("first")
+        return Done("first")
+
+    async def second(done: Done) -> Done:
+        called.append("second")
+        return Done("second")
+
+    builder = SagaBuilder(Order)
+    builder.add_step(step(second), depends_on=builder.add_step(step(first), depends_on=builder.initial))
+    definition = builder.build()
+    orchestrator = make(stop_timeout=timedelta(milliseconds=100))
+    commit = orchestrator.engine.store.commit
+
+    async def late(*args: Any, **options: Any) -> Committed:  # Any: as the store's own
+        committed = await commit(*args, **options)
+        if called and not answered.is_set():
+            written.set()
+            await answered.wait()
+        return committed
+
+    with pytest.MonkeyPatch.context() as patch:
+        async with asyncio.timeout(SOON), orchestrator:
+            patch.setattr(orchestrator.engine.store, "commit", late)
+            run = await orchestrator.register("two", definition).start(Order("1"))
+            await written.wait()
+            asyncio.get_running_loop().call_later(0.5, answered.set)
+    assert called == ["first"]
+    async with make() as other:
+        assert isinstance(await other.register("two", definition).attach(run.id).outcome(SOON), Completed)
+    assert called == ["first", "second"]

@@ -174,7 +174,8 @@ def _committing(phase: Committing, happened: Happened) -> Move:
     items, agenda = phase.items, phase.agenda
     match happened:
         case Durable(gives_up=False):
-            return _ready(_read_on(agenda, unread=happened.unread, refused=happened.refused)), ACT
+            order = Do.WAKE if agenda.handing_back else ACT
+            return _ready(_read_on(agenda, unread=happened.unread, refused=happened.refused)), order
         case Durable(refused=None):
             return OVER, FINISH
         case Durable():
@@ -375,7 +376,7 @@ def _noted(agenda: Agenda, happened: Begun | Incoming | Told | Postponed | Withd
         case Told.DRAIN:
             return _but(agenda, draining=True)
         case Postponed(execution=execution):
-            return _but(agenda, postponed=(*agenda.postponed, execution))
+            return agenda if agenda.handing_back else _but(agenda, postponed=(*agenda.postponed, execution))
         case Withdrawn(step=step):
             return _but(agenda, postponed=tuple(one for one in agenda.postponed if one.step != step))
         case Begun() | Told.TAKEN | Told.ABANDON:
@@ -384,7 +385,7 @@ def _noted(agenda: Agenda, happened: Begun | Incoming | Told | Postponed | Withd
 
 
 def _handing_back(agenda: Agenda, item: Incoming) -> Agenda:
-    return _but(agenda, arrived=(*agenda.arrived, item), postponed=(), draining=True)
+    return _but(agenda, arrived=(*agenda.arrived, item), postponed=(), draining=True, handing_back=True)
 
 
 def _read_on(agenda: Agenda, *, unread: bool = False, refused: NoteRefused | None = None) -> Agenda:

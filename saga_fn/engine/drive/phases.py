@@ -84,6 +84,8 @@ class Agenda(msgspec.Struct, frozen=True, gc=False):
     """They have come, and are not decided on."""
     draining: bool = False
     """No step is started any more: the saga is given up once those that run are done."""
+    handing_back: bool = False
+    """It is given up by what has arrived: a write that becomes durable before begins nothing."""
 
 
 class Unbegun(msgspec.Struct, frozen=True, gc=False):
