@@ -142,11 +142,17 @@ def attempt_of(event: Event) -> int | None:
     return event.attempt if is_result(event) else None
 
 
-@_by_kind
 def phase_of(event: Event) -> Phase:
     """The part of the saga's life that the event belongs to."""
+    if type(event) is StepSettled and event.finding is Finding.UNDONE:
+        return Phase.COMPENSATE
+    return _usual_phase(event)
+
+
+@_by_kind
+def _usual_phase(event: Event) -> Phase:
     match event:
-        case StepSucceeded() | StepFailed() | StepSkipped() | WaitDefaulted():
+        case StepSucceeded() | StepFailed() | StepSkipped() | StepSettled() | WaitDefaulted():
             return Phase.EXECUTE
         case ProbeAnswered() | ProbeFailed():
             return Phase.PROBE
@@ -159,7 +165,6 @@ def phase_of(event: Event) -> Phase:
             | RetryRequested()
             | CompensationRequested()
             | AbortRequested()
-            | StepSettled()
             | EventReceived()
             | PlanChanged()
             | SagaParked()

@@ -378,7 +378,7 @@ class Beside:
             if answer == "turn back all the same":
                 await admin.compensate_step(run.id)
             elif answer == "it is seen to":
-                await admin.skip_step(run.id, "charge", {"what": "given back by hand"})
+                await admin.settle_undone(run.id, "charge")
             ended = await run.outcome(SOON)
             assert await admin.verify(run.id) == []
             return {} if isinstance(ended, Compensated) else await left_of(run)

@@ -223,7 +223,7 @@ async def test_a_step_that_was_undone_by_hand_lets_the_rest_of_the_rollback_go_o
         seen = await admin.get_saga(run.id)
         assert [one.status for one in seen.steps[:2]] == [StepStatus.COMPENSATED, StepStatus.COMPENSATED]
         (entry,) = [e for e in seen.step_history if e.kind == "step_settled"]
-        assert (entry.step_id, entry.phase, entry.reason) == ("charge", "saga", "refunded at the counter")
+        assert (entry.step_id, entry.phase, entry.reason) == ("charge", "compensate", "refunded at the counter")
         assert await admin.verify(run.id) == []
 
 
