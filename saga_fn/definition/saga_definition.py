@@ -66,6 +66,10 @@ class SagaDefinition(Generic[D, R]):
         Returns:
             The reason why no wait could read it; None if one can, or if none waits for an event of that name.
         """
+        if not is_a(event, str):
+            return None
+        if not is_a(payload, bytes):
+            return PayloadError("the payload of an event is bytes", hint='pass its JSON, as in b"{}"')
         flaw: PayloadError | None = None
         for planned in self.plan.steps:
             step = self.steps[planned.step]

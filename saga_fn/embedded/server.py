@@ -352,7 +352,7 @@ def _keeper_command(place: Path, account: Account | None, *, discard: bool) -> l
 def _path(name: str, value: object) -> Path:
     text = str(value) if isinstance(value, Path) else value
     if not isinstance(text, str) or not text or "\0" in text:
-        given = "an empty text" if text == "" else f"a {type(value).__name__}"
+        given = "an empty text" if isinstance(text, str) and not text else f"a {type(value).__name__}"
         raise EmbeddedServerError(
             f"{name} must be the path of a folder, not {given}", hint=f'{name}="/var/lib/saga_fn"'
         )
