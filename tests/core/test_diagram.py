@@ -19,7 +19,7 @@ BEGIN, END = "<!-- diagram:begin -->", "<!-- diagram:end -->"
 
 @pytest.fixture(scope="module")
 def printed() -> str:
-    """What the module prints."""
+    """The text that the module prints."""
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
         runpy.run_path(diagram.__file__, run_name="__main__")

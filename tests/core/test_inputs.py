@@ -1,4 +1,4 @@
-"""What an owner asks of a state when it computes an input: the outputs there are, and the input of attempts before."""
+"""An owner asks a state for two things when it computes an input: the outputs there are, and the input of earlier attempts."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def test_going_forward_a_person_still_says_how_to_go_on(finding: Finding) -> Non
     assert (settled.why, settled.attempts.doubt) == (ParkReason.SETTLED, Doubt.NONE)
     saga.tell(RetryRequested(saga.moment, B))
     (again,) = saga.tick(B).actions
-    # What was undone by hand is done anew under another key: the participant takes the old one for done.
+    # A step undone by hand is done anew under another key: the participant takes the old one for done.
     assert again == RunStep(B, 2, 1 if finding is UNDONE else 0)
     saga = in_doubt()
     settle(saga, B, finding)

@@ -1,4 +1,4 @@
-"""What follows a failure in a chain, in short: the same answers as the general rules give, and none where it does not know."""
+"""The short answers to a failure in a chain are those of the general rules, or none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever observes is told what happens, in order, and is never in the way of it."""
+"""An observer is told what happens, in order, and is never in the way of it."""
 
 from __future__ import annotations
 

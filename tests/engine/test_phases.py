@@ -1,4 +1,4 @@
-"""What one saga of a process is at: every phase meets everything that can happen, without a loop, a clock or a store."""
+"""Every phase of an owned saga meets everything that can happen, without a loop, a clock or a store."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ MOST_ITEMS: Final = 2
 
 @attrs.frozen
 class Edge:
-    """One thing that happens in one phase. What goes on by itself is one that nothing has caused."""
+    """One thing that happens in one phase. A step that goes on by itself has no cause."""
 
     phase: Phase
     happened: Happened | None
@@ -149,7 +149,7 @@ def items_of(phase: Phase) -> list[Incoming]:
 
 
 def can_happen(phase: Phase) -> Iterator[Happened]:
-    """What an honest world may tell in this phase."""
+    """The things that an honest world may tell in this phase."""
     there = items_of(phase)
     for happened in OUTSIDE:
         if isinstance(happened, Incoming) and (happened in there or len(there) >= MOST_ITEMS):

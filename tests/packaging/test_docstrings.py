@@ -37,7 +37,7 @@ IMPERATIVE = re.compile(
     r"(?!(The|A|An|What|Whatever|How|Whether|When|Where|This|It|As|One|Of|Every|Each)\b)[A-Z][a-z]*[^s\W]\b"
 )
 NEVER = {("SagaAdmin.abort", "ActiveSagaAlreadyExistsError"), ("SagaAdmin.skip_step", "ActiveSagaAlreadyExistsError")}
-"""What the calls have in plain sight and never raise: neither takes up a saga that has ended."""
+"""The errors that the calls have in plain sight and never raise: neither takes up a saga that has ended."""
 PUBLIC_ERRORS = {
     name: value
     for name, value in {**vars(errors), "EmbeddedServerError": embedded.EmbeddedServerError}.items()
@@ -71,7 +71,7 @@ def methods() -> Iterator[tuple[str, Any, types.FunctionType]]:  # Any: classes 
 
 
 def members_of(cls: type) -> dict[str, object]:
-    """What a class defines, with what it has from bases that are not public by themselves."""
+    """The members of a class, with those of its bases that are not public by themselves."""
     known = {getattr(saga_fn, name) for name in saga_fn.__all__ if inspect.isclass(getattr(saga_fn, name))}
     bases = [each for each in cls.__mro__[1:] if each.__module__.startswith("saga_fn") and each not in known]
     found: dict[str, object] = {}
@@ -232,7 +232,7 @@ def test_each_method_of_a_store_and_each_of_its_parameters_is_documented(protoco
     assert taken == set(shared)
 
 
-# What can raise.
+# The calls that can raise.
 
 
 @cache

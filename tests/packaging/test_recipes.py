@@ -1,4 +1,4 @@
-"""Whoever adds something is told of each place that it belongs to: here, where no type checker says so.
+"""A developer who adds something is told of each place that it belongs to: here, where no type checker says so.
 
 ARCHITECTURE's recipes ("Adding to it") name these tests.
 """
