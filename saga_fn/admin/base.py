@@ -1,0 +1,59 @@
+"""The parts of `SagaAdmin` have this in common: they read a row, and judge a step and a revision that are named."""
+
+from __future__ import annotations
+
+from typing import Final, cast
+from uuid import UUID
+
+from saga_fn.arguments import check_id, check_whole
+from saga_fn.core.ids import StepId
+from saga_fn.core.plan import LONGEST_ID
+from saga_fn.definition import StepRef
+from saga_fn.engine.drive.asked import Asked
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.errors import SagaDefinitionError, SagaNotFoundError, shown
+from saga_fn.store.records import SagaRecord
+
+_LONGEST_STEP: Final = LONGEST_ID + len("[999]")
+"""Characters: of a step's id, or of one of its items."""
+
+
+class AdminBase:
+    """Each part of `SagaAdmin` needs this: the engine whose sagas are looked into, and who asks."""
+
+    _engine: SagaEngine
+    _actor: str | None
+
+    def _asked(self, reason: str | None) -> bytes | None:
+        return Asked.of(self._actor, reason).encode()
+
+    async def _read(self, saga_id: UUID) -> SagaRecord:
+        check_id(saga_id)
+        self._engine.gate.require_open()
+        row = await self._engine.store.read(saga_id)
+        if row is None:
+            raise SagaNotFoundError(saga_id)
+        return row
+
+
+def step_of(step: object) -> StepId:
+    """The id of the step that is named; raises SagaDefinitionError for what names none."""
+    found: object = step.step_id if isinstance(step, StepRef) else step
+    if (
+        not isinstance(found, str)
+        or not 0 < len(found) <= _LONGEST_STEP
+        or not (found.isascii() and found.isprintable())
+    ):
+        raise SagaDefinitionError(
+            f"a step's id or its StepRef is wanted, not {shown(found)}",
+            hint='as in skip_step(saga_id, "charge", output); steps of SagaAdmin.get_saga has them all',
+        )
+    return StepId(found)
+
+
+def revision_of(expect: object) -> int | None:
+    """The revision that the operator saw; raises SagaError for what is none."""
+    if expect is None:
+        return None
+    check_whole("expect", expect, least=1, most=2**62)
+    return cast("int", expect)

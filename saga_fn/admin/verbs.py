@@ -1,0 +1,289 @@
+"""Decide about a saga: each verb is a message to its owner, or is folded here where nobody owns it."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from saga_fn.admin.base import AdminBase, revision_of, step_of
+from saga_fn.arguments import check_is, check_size
+from saga_fn.core.events import (
+    AbortRequested,
+    CompensationRequested,
+    Finding,
+    RetryRequested,
+    StepSettled,
+    StepSkipped,
+)
+from saga_fn.core.ids import StepId
+from saga_fn.definition import StepRef
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.outward import only_public_errors
+from saga_fn.engine.requests.operate import apply_verb, end_unusable
+from saga_fn.engine.requests.unowned import Standing
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, StoredDataError, shown
+from saga_fn.store.errors import RowRejectedError
+
+
+@only_public_errors
+class AdminVerbs(AdminBase):
+    """The verbs of `SagaAdmin`."""
+
+    async def retry_step(
+        self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
+    ) -> None:
+        """Attempt a step again, now and with a fresh count, that waits for its next attempt or for a person.
+
+        If the step's compensation is what waits, that is attempted again. If the step is a fan-out, all items that wait are.
+
+        A saga that has FAILED, and has undone nothing, goes forward again as a whole, from the place where it failed. So `FAILED` is
+        an end only for as long as no operator takes it up. The log says "resumed from FAILED" at WARNING.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: `step` names no step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        chosen, check, asked = step_of(step), revision_of(expect), self._asked(reason)
+        await apply_verb(self._engine, saga_id, lambda at: Incoming(RetryRequested(at.now, chosen, check), input=asked))
+
+    async def compensate_step(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Roll the saga back: undo every step that is done, the last first. A FAILED saga takes up the undoing that is left.
+
+        A saga that has done nothing yet ends COMPENSATED: a clean end, where `abort` would give FAILED.
+
+        A rollback may wait for a person to find out about a step (parked, outcome_unknown). Then this verb ends that wait. The step is
+        undone if its compensation accepts a missing output; else it is left over as what may have run. `settle_done`,
+        `settle_undone` and `settle_never_ran` end that wait by what is known.
+
+        Args:
+            saga_id: The saga's id.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        check, asked = revision_of(expect), self._asked(reason)
+        await apply_verb(self._engine, saga_id, lambda at: Incoming(CompensationRequested(at.now, check), input=asked))
+
+    async def skip_step(
+        self,
+        saga_id: UUID,
+        step: str | StepRef[object],
+        mock_output: object = None,
+        *,
+        not_begun: bool = False,
+        expect: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Go on as if a step that waits had returned `mock_output`. The step is never compensated.
+
+        If the step may have run, that stays so: if the saga turns back later, it ends FAILED and `left_over` names the step.
+        `settle_done` says that the step has run, and can be undone.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step that waits for its next attempt, a person, an event or a moment: its id or its StepRef.
+            mock_output: A value of the step's output type, or a dict that stands for one; it is checked at run time
+                (`step(saga_id, ref).skip(...)` is checked by the type checkers). Default: None, a value like any other, for
+                steps that may give none.
+            not_begun: Whether a step is meant too that comes next and has not begun. Default: False, that is refused.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaNotRegisteredError: This process has not registered the saga's definition.
+            SagaDefinitionError: The saga has no such step.
+            PayloadTooLargeError: The output is too large.
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        chosen, check, asked = step_of(step), revision_of(expect), self._asked(reason)
+        check_is(not_begun, bool, "not_begun: a bool", error=PayloadError, hint="skip_step(..., not_begun=True)")
+        payload = await self._given(saga_id, chosen, mock_output)
+
+        def make(at: Standing) -> Incoming:
+            skipped = StepSkipped(at.now, chosen, not_begun=not_begun, expect=check)
+            return Incoming(skipped, input=asked, payload=payload)
+
+        await apply_verb(self._engine, saga_id, make)
+
+    async def settle_done(
+        self,
+        saga_id: UUID,
+        step: str | StepRef[object],
+        output: object = None,
+        *,
+        expect: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Say that a step that may have run has run, and what it has returned. It is undone like any other if the saga turns back.
+
+        A saga that goes forward goes on with that output. A rollback undoes the step. A saga that has FAILED only records it:
+        `left_over` then names the step as not undone, and `compensate_step` undoes it.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef.
+            output: A value of the step's output type, or a dict that stands for one; it is checked at run time
+                (`step(saga_id, ref).settle_done(...)` is checked by the type checkers). Default: None, a value like any other, for
+                steps that may give none.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaNotRegisteredError: This process has not registered the saga's definition.
+            PayloadTooLargeError: The output is too large.
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: The saga has no such step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        payload = await self._given(saga_id, step_of(step), output)
+        await self._settle(saga_id, step, Finding.DONE, expect, reason, payload)
+
+    async def settle_undone(
+        self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
+    ) -> None:
+        """Say that nothing of a step is in the world any more: it was undone by hand.
+
+        It is for a step whose compensation has failed or waits, and for one that may have run. A rollback goes on past a
+        compensation that is over so. A FAILED saga of which nothing is left over any more becomes COMPENSATED.
+
+        A saga that goes forward and waits for a person at the step still does: `retry_step` or `compensate_step` goes on. A retry
+        has another idempotency key, because the participant may answer the old one as if the step were done.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: `step` names no step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        await self._settle(saga_id, step, Finding.UNDONE, expect, reason)
+
+    async def settle_never_ran(
+        self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
+    ) -> None:
+        """Say that a step that may have run has never run: no attempt of it has arrived, and none will.
+
+        A saga that goes forward and waits for a person at the step still does: `retry_step` or `compensate_step` goes on. A
+        rollback goes on without the step. A FAILED saga of which nothing is left over any more becomes COMPENSATED.
+
+        Args:
+            saga_id: The saga's id.
+            step: The step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            SagaDefinitionError: `step` names no step.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        await self._settle(saga_id, step, Finding.NEVER_RAN, expect, reason)
+
+    async def abort(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
+        """End the saga as it is, FAILED, undoing nothing. A step that runs now may run on until its owner's lease is over.
+
+        `retry_step` and `compensate_step` take an aborted saga up again. A saga whose row cannot be read is ended as well; then
+        `left_over` names every step of its plan.
+
+        Args:
+            saga_id: The saga's id.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The saga has ended already, or has moved on.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
+        """
+        check, asked = revision_of(expect), self._asked(reason)
+        try:
+            await apply_verb(
+                self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end, check), input=asked)
+            )
+        except (StoredDataError, RowRejectedError) as error:
+            await end_unusable(self._engine, saga_id, error, expect=check, asked=asked)
+
+    async def _given(self, saga_id: UUID, chosen: StepId, value: object) -> bytes:
+        """The bytes of what an operator gives as the output of a step."""
+        row = await self._read(saga_id)
+        registered = self._engine.registry.find(row.name, row.version)
+        if registered is None:
+            raise SagaNotRegisteredError(row.name, registered=[name for name, _ in self._engine.registry.pairs])
+        binding = registered.definition.binding(chosen)
+        if binding is None:
+            known = shown(list(registered.definition.steps))
+            raise SagaDefinitionError(
+                f"saga {shown(row.name)} has no step {shown(chosen)}", hint=f"its steps are {known}"
+            )
+        kept = binding.given_for(chosen)
+        payload = kept.encode(kept.accept(value))
+        check_size(f"the output for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
+        return payload
+
+    async def _settle(
+        self,
+        saga_id: UUID,
+        step: object,
+        finding: Finding,
+        expect: object,
+        reason: str | None,
+        payload: bytes | None = None,
+    ) -> None:
+        chosen, check, asked = step_of(step), revision_of(expect), self._asked(reason)
+
+        def make(at: Standing) -> Incoming:
+            return Incoming(StepSettled(at.now, chosen, check, finding=finding), input=asked, payload=payload)
+
+        await apply_verb(self._engine, saga_id, make)
