@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from saga_fn import Event as OutsideEvent
-from saga_fn import SagaAdmin, StepOptions, StepRef, saga, step
+from saga_fn import StepOptions, StepRef, saga, step
+from saga_fn.admin.verification import AdminVerification
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.events import Event, OperatorVerb, name_of
 from saga_fn.core.explore.offers import events_for, events_of
@@ -92,5 +93,5 @@ def test_every_verb_can_be_asked_of_an_owner(kind: type[OperatorVerb]) -> None:
 
 def test_verify_compares_every_column_that_mirrors_the_state() -> None:
     mirrored = set(Projection.__struct_fields__) & set(inspect.signature(SagaRecord).parameters)
-    source = inspect.getsource(SagaAdmin)
+    source = inspect.getsource(AdminVerification)
     assert {name for name in mirrored if f"shown.{name}" not in source} == set()
