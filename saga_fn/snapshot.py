@@ -341,7 +341,7 @@ Outcome: TypeAlias = Completed[R_co] | Compensated | Failed
 
 
 class AttentionKind(enum.StrEnum):
-    """A kind of finding that a person should look at."""
+    """A kind of finding that a person should look at. Its value is a stable code, the name of a section of `docs/attention.md`."""
 
     PARKED = "parked"
     """Sagas wait for a person; their snapshots say why."""
@@ -351,6 +351,10 @@ class AttentionKind(enum.StrEnum):
     """Sagas of this process's definitions have been due for longer than a minute."""
     FAILED = "failed"
     """Sagas ended FAILED within the last day; their snapshots say what is left over."""
+    STILL = "still"
+    """A process has worked on sagas for an hour, and nothing of them has become durable: a step hangs, as a rule."""
+    CLOCK = "clock"
+    """The clock of this process and that of the database differ by more than five seconds."""
     SLOTS_HELD = "slots_held"
     """The same sagas have held all slots of this process for minutes, so that no other one runs here."""
     SUSPECTS = "suspects"
@@ -402,4 +406,4 @@ class Health:
     problems: tuple[str, ...]
     """The faults of this process, in words; empty if `ok`."""
     attention: tuple[Attention, ...] = ()
-    """The findings for a person: parked, unowned, overdue and FAILED sagas, slots that are held for long."""
+    """The findings for a person; `AttentionKind` has all kinds."""

@@ -259,6 +259,11 @@ def test_every_limit_is_what_the_code_says() -> None:
     assert {name: rows.get(name, "").strip(",") for name in LIMITS} == {name: f"{at:,}" for name, at in LIMITS.items()}
 
 
+def test_every_finding_of_health_has_its_section() -> None:
+    told = (ROOT / "docs" / "attention.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^## (\S+)$", told, re.MULTILINE)) == sorted(saga_fn.AttentionKind)
+
+
 # The site and llms.txt, as far as they can be judged without building anything.
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
 from saga_fn.engine.engine import SagaEngine
@@ -20,6 +20,8 @@ HEALTH_LIMIT: float = 3.0
 """Seconds after which a database that has not answered is taken not to answer."""
 OVERDUE: Final = timedelta(minutes=1)
 """A saga that nobody has begun to work on so long after it was due is overdue."""
+CLOCKS_AGREE: Final = timedelta(seconds=5)
+"""The clocks of the process and of the database may differ by no more, the time that the question took apart."""
 
 
 async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_only: bool) -> Health:
@@ -29,10 +31,13 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
     notices: list[Noticed] = []
     lacking: frozenset[Right] = frozenset()
     database = schema = True
+    apart: timedelta | None = None
     try:
         async with asyncio.timeout(HEALTH_LIMIT):
             await engine.judge_names()
+            asked = datetime.now(UTC)
             work = await engine.store.due_work(engine.registry.pairs)
+            apart = _apart(asked, time_of(work.now), datetime.now(UTC))
             notices = await look_around(engine.store)
             lacking = await engine.store.lacking()
     except TimeoutError:
@@ -59,6 +64,8 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
     attention = [*_of_all(notices)]
     if work is not None and oldest is not None and time_of(work.now) - oldest > OVERDUE:
         attention.append(_overdue(oldest))
+    if apart is not None and engine.store.attendants is None:  # a store of this process alone has a clock of its own
+        attention.append(_clocks(apart))
     if engine.store.deaf is not None:
         attention.append(Attention(AttentionKind.DEAF, f"this process hears of nothing: {engine.store.deaf}"))
     of_rights = _of_a_worker(lacking) if wanted else _of_others(lacking, read_only=read_only)
@@ -157,6 +164,8 @@ def _attention(each: Noticed) -> Attention:
             kind, text = AttentionKind.UNOWNED, f"{what}: due, but no process works on this version"
         case Notice.FAILED:
             kind, text = AttentionKind.FAILED, f"{what}: ended FAILED within a day"
+        case Notice.STILL:
+            kind, text = AttentionKind.STILL, f"{what}: worked on for an hour or longer without any progress"
         case _:
             assert_never(each.kind)
     return Attention(kind, text, each.sagas, each.name, each.version, each.ids)
@@ -173,6 +182,26 @@ def _suspects(suspects: Suspects) -> Attention:
         "each apart from others"
     )
     return Attention(AttentionKind.SUSPECTS, text, suspects.waiting, saga_ids=tuple(suspects.next_ones[:3]))
+
+
+def _apart(asked: datetime, database: datetime, answered: datetime) -> timedelta | None:
+    """By how much the database is ahead of this process (below zero: behind); None if the two agree.
+
+    The database has told its time at some moment between the question and the answer.
+    """
+    if database > answered + CLOCKS_AGREE:
+        return database - answered
+    return database - asked if database < asked - CLOCKS_AGREE else None
+
+
+def _clocks(apart: timedelta) -> Attention:
+    seconds = apart.total_seconds()
+    which = "behind" if seconds > 0 else "ahead of"
+    text = (
+        f"the clock of this process is {abs(seconds):.0f} s {which} the database's; sagas go by the database's, and what steps "
+        "and callers compute by their own clock is wrong by as much"
+    )
+    return Attention(AttentionKind.CLOCK, text)
 
 
 def _overdue(since: datetime) -> Attention:

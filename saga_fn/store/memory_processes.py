@@ -16,6 +16,7 @@ from saga_fn.store.records import (
     MOST_COUNTED,
     MOST_UNFIT,
     SILENT,
+    STILL_FOR,
     Definition,
     Notice,
     Noticed,
@@ -83,6 +84,9 @@ class MemoryProcesses:
             overdue = row.due_at is not None and row.due_at <= now - grace
             if overdue and (row.name, row.version) not in owned:
                 kinds.append(Notice.UNOWNED)
+            leased = row.owner is not None and row.due_at is not None and row.due_at > now
+            if leased and row.updated_at <= now - STILL_FOR:
+                kinds.append(Notice.STILL)
             if row.is_parked:
                 kinds.append(Notice.PARKED)
             if row.has_failed and row.ended_at is not None and row.ended_at > now - FAILED_WITHIN:

@@ -19,6 +19,7 @@ from saga_fn.store.records import (
     MOST_UNFIT,
     READABLE,
     SILENT,
+    STILL_FOR,
     Definition,
     Notice,
     Noticed,
@@ -95,6 +96,7 @@ class PostgresProcesses:
                 most_definitions=MOST_DEFINITIONS,
                 most_definitions_of_all=MOST_DEFINITIONS_OF_ALL,
                 failed_within=FAILED_WITHIN,
+                still_for=STILL_FOR,
                 most=MOST_COUNTED,
             )
         return [Noticed(Notice(row.kind), row.name, row.version, row.sagas, tuple(row.ids)) for row in rows]

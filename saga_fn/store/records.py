@@ -49,6 +49,8 @@ MOST_COUNTED: Final = 1000
 """Nobody counts further than this to tell how many sagas something is so of."""
 FAILED_WITHIN: Final = timedelta(days=1)
 """For so long a saga that ended FAILED is noticed."""
+STILL_FOR: Final = timedelta(hours=1)
+"""A saga that a process works on, and of which nothing has become durable for so long, is noticed."""
 SILENT: Final = timedelta(minutes=10)
 """A process that has said nothing for so long is forgotten."""
 MOST_PROCESSES: Final = 2000
@@ -423,6 +425,8 @@ class Notice(enum.StrEnum):
     """They are due, and no process works on their name and version."""
     FAILED = "failed"
     """They ended FAILED lately."""
+    STILL = "still"
+    """A process works on them, and nothing of them has become durable for long."""
 
 
 @attrs.frozen

@@ -2,8 +2,10 @@
 -- not null: sagas, ids
 -- Findings for a person, by kind, name and version: `parked` sagas; `unowned` ones, due for longer than `lately` (or
 -- `left_behind`, where a process works on their name), which no process seen lately works on; those that `failed`
--- within `failed_within`. Counts stop at `most`; `sagas` are some of them. Names are found by jumping from one to the
--- next in an index, so that the cost grows with the number of names. Processes are asked as in read_definitions.
+-- within `failed_within`; `still` ones, which a process owns, and of which nothing has become durable for `still_for`.
+-- A lease is short: of the first `most` sagas that are to be due, those that have an owner are judged. Counts stop at
+-- `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that the cost grows
+-- with the number of names. Processes are asked as in read_definitions.
 -- Locks: none.
 -- Plan: ranges of saga_due, saga_parked, saga_failed and saga_process_seen.
 WITH RECURSIVE known AS MATERIALIZED (
@@ -96,6 +98,23 @@ CROSS JOIN LATERAL (
 WHERE
     found.sagas > 0
     AND NOT EXISTS (SELECT 1 FROM known AS k WHERE k.name = t.name AND k.version = t.version)
+UNION ALL
+SELECT 'still' AS kind, t.name, t.version, found.sagas, found.ids
+FROM timed AS t
+CROSS JOIN LATERAL (
+    SELECT
+        count(*)::integer AS sagas,
+        (array_agg(n.id ORDER BY n.updated_at))[1:3] AS ids
+    FROM (
+        SELECT s.id, s.owner, s.updated_at
+        FROM saga_fn.saga AS s
+        WHERE s.shard = t.shard AND s.name = t.name AND s.version = t.version AND s.due_at > now()
+        ORDER BY s.due_at
+        LIMIT :most::integer
+    ) AS n
+    WHERE n.owner IS NOT NULL AND n.updated_at <= (now() - :still_for::interval)
+) AS found
+WHERE found.sagas > 0
 UNION ALL
 SELECT 'parked' AS kind, p.name, p.version, found.sagas, found.ids
 FROM parked AS p

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, tzinfo
+from typing import Self
 
 import asyncpg
+import pytest
+from typing_extensions import override
 
-from saga_fn import FixedRetry, Health, MemoryStore, SagaOrchestrator, SagaStatus
+from saga_fn import AttentionKind, FixedRetry, Health, MemoryStore, SagaOrchestrator, SagaStatus
+from saga_fn.engine import health as telling
 from saga_fn.store.migrate import migrate
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.stores import Make
@@ -105,6 +109,27 @@ async def test_a_schema_that_is_missing_is_not_taken_for_a_database_that_is_away
         assert "holds no saga_fn tables" in health.problems[0]
         await migrate(pool)
         assert (await orchestrator.health()).ok
+
+
+@pytest.mark.parametrize(
+    "offset, told", [(3600, "3600 s ahead of the database's"), (-3600, "3600 s behind the database's"), (3, None)]
+)
+async def test_a_clock_that_differs_from_the_databases_is_named(
+    any_dsn: str, monkeypatch: pytest.MonkeyPatch, offset: int, told: str | None
+) -> None:
+    class Elsewhere(datetime):
+        @classmethod
+        @override
+        def now(cls, tz: tzinfo | None = None) -> Self:
+            return super().now(tz) + timedelta(seconds=offset)
+
+    async with SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
+        monkeypatch.setattr(telling, "datetime", Elsewhere)
+        found = await orchestrator.health()
+        assert found.ok
+        assert [(each.kind, told is not None and told in each.text) for each in found.attention] == (
+            [(AttentionKind.CLOCK, True)] if told else []
+        )
 
 
 async def test_a_store_in_memory_needs_no_entering(memory: MemoryStore) -> None:

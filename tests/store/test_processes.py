@@ -11,7 +11,15 @@ from saga_fn.core.state import ParkReason
 from saga_fn.store.ids import shard_of
 from saga_fn.store.postgres import PostgresStore
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import FORGOTTEN_AT_ONCE, MOST_DEFINITIONS, MOST_PROCESSES, Notice, Noticed, Process
+from saga_fn.store.records import (
+    FORGOTTEN_AT_ONCE,
+    MOST_DEFINITIONS,
+    MOST_PROCESSES,
+    STILL_FOR,
+    Notice,
+    Noticed,
+    Process,
+)
 from tests.store.given import LONG, OVER, OWNER, PLAN, SHOP, Hand, start
 
 NOBODY = UUID(int=0)
@@ -158,6 +166,26 @@ async def test_what_failed_is_noticed_for_a_day(store: Store) -> None:
     write = hand.write(AbortRequested(store.now(), Moment(0)))
     await store.commit(shard_of(hand.id, store.shards), [write])
     assert await store.processes.notices(seen_within=LONG) == [Noticed(Notice.FAILED, "shop", 1, 1, (hand.id,))]
+
+
+async def test_what_is_worked_on_for_an_hour_without_progress_is_noticed(store: Store) -> None:
+    hand = await start(store, lease=timedelta(days=1))
+    fresh = await start(store, lease=timedelta(days=1))
+    asleep = await start(store)
+    await store.commit(shard_of(asleep.id, store.shards), [asleep.failed()])
+    assert await store.processes.notices(seen_within=LONG) == []
+    later = STILL_FOR + timedelta(minutes=1)
+    if isinstance(store, PostgresStore):
+        async with store._database.work() as connection:  # pyright: ignore[reportPrivateUsage]  # as time would have it
+            await connection.execute(
+                f"UPDATE saga_fn.saga SET updated_at = now() - interval '{later.total_seconds()} s', due_at = due_at"
+            )
+    else:
+        store.jump_to(Moment(store.now() + later // timedelta(microseconds=1)))
+    write = fresh.succeeded()
+    await store.commit(shard_of(fresh.id, store.shards), [write])
+    found = [each for each in await store.processes.notices(seen_within=LONG) if each.kind is Notice.STILL]
+    assert found == [Noticed(Notice.STILL, "shop", 1, 1, (hand.id,))]
 
 
 async def test_what_a_plan_parked_is_found_and_made_due(store: Store) -> None:
