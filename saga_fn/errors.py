@@ -313,7 +313,7 @@ class SagaFailedError(SagaNotCompletedError):
             error=error,
             failure=failure,
             left_over=remaining,
-            hint="look at it with SagaAdmin.get_saga, mend the cause, then retry_step or compensate_step",
+            hint="look at it with SagaAdmin.get_saga, mend the cause, then retry_step or cancel",
         )
 
 
@@ -328,16 +328,16 @@ class SagaParkedError(SagaError):
     def __init__(self, saga_id: UUID, *, snapshot: SagaSnapshot) -> None:
         self.saga_id = saga_id
         self.snapshot = snapshot
-        mend = "mend the cause, then retry_step, skip_step or compensate_step"
+        mend = "mend the cause, then retry_step, skip_step or cancel"
         if snapshot.parked == "outcome_unknown":
             mend = (
                 "find out whether the step has run: settle_done with its output if it has, else retry_step, or settle_never_ran "
-                "in a rollback; compensate_step turns back without knowing"
+                "in a rollback; cancel turns back without knowing"
             )
         elif snapshot.parked == "undo_failed":
             mend = "mend the cause, then retry_step; or undo the step by hand, then settle_undone"
         elif snapshot.parked == "settled":
-            mend = "retry_step attempts the step again, compensate_step turns back"
+            mend = "retry_step attempts the step again, cancel turns back"
         super().__init__(
             f"saga {saga_id} is parked at {snapshot.current_step_id}: {snapshot.parked}",
             hint=f"SagaAdmin.get_saga tells more; {mend}; result(wait_parked=True) waits until somebody has done so",

@@ -10,6 +10,7 @@ from saga_fn.admin.lists import AdminLists
 from saga_fn.admin.step import StepAdmin
 from saga_fn.admin.verbs import AdminVerbs
 from saga_fn.admin.verification import AdminVerification
+from saga_fn.admin.whole_saga import AdminWholeSaga
 from saga_fn.arguments import check_is
 from saga_fn.definition import StepRef
 from saga_fn.engine.drive.asked import Asked
@@ -23,7 +24,7 @@ O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
 @final
 @only_public_errors
-class SagaAdmin(AdminLists, AdminVerbs, AdminKeptEvents, AdminVerification):
+class SagaAdmin(AdminLists, AdminVerbs, AdminWholeSaga, AdminKeptEvents, AdminVerification):
     """Operators' verbs. Each waits until it has been applied, and raises SagaStateError with the reason if it is refused.
 
     A process that works on the saga meanwhile is asked to apply the verb, and does so between two steps. A repeated verb is

@@ -1,4 +1,4 @@
-"""Decide about a saga: each verb is a message to its owner, or is folded here where nobody owns it."""
+"""Decide about a step: each verb is a message to its saga's owner, or is folded here where nobody owns it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from uuid import UUID
 from saga_fn.admin.base import AdminBase, revision_of, step_of
 from saga_fn.arguments import check_is, check_size
 from saga_fn.core.events import (
-    AbortRequested,
-    CompensationRequested,
     Finding,
     RetryRequested,
     StepSettled,
@@ -18,15 +16,14 @@ from saga_fn.core.ids import StepId
 from saga_fn.definition import StepRef
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.operate import apply_verb, end_unusable
+from saga_fn.engine.requests.operate import apply_verb
 from saga_fn.engine.requests.unowned import Standing
-from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, StoredDataError, shown
-from saga_fn.store.errors import RowRejectedError
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, shown
 
 
 @only_public_errors
 class AdminVerbs(AdminBase):
-    """The verbs of `SagaAdmin`."""
+    """The verbs of `SagaAdmin` that name a step."""
 
     async def retry_step(
         self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
@@ -57,33 +54,6 @@ class AdminVerbs(AdminBase):
         """
         chosen, check, asked = step_of(step), revision_of(expect), self._asked(reason)
         await apply_verb(self._engine, saga_id, lambda at: Incoming(RetryRequested(at.now, chosen, check), input=asked))
-
-    async def compensate_step(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
-        """Roll the saga back: undo every step that is done, the last first. A FAILED saga takes up the undoing that is left.
-
-        A saga that has done nothing yet ends COMPENSATED: a clean end, where `abort` would give FAILED.
-
-        A rollback may wait for a person to find out about a step (parked, outcome_unknown). Then this verb ends that wait. The step is
-        undone if its compensation accepts a missing output; else it is left over as what may have run. `settle_done`,
-        `settle_undone` and `settle_never_ran` end that wait by what is known.
-
-        Args:
-            saga_id: The saga's id.
-            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
-                moved on since. Default: None, the saga may be at any revision.
-            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
-
-        Raises:
-            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
-            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
-            SagaNotFoundError: There is no such saga.
-            PayloadError: An argument is not what it has to be.
-            SagaError: `expect` is out of its range, or the orchestrator is not entered.
-            StoredDataError: The saga's row cannot be read.
-            StoreError: The database does not answer, or refuses.
-        """
-        check, asked = revision_of(expect), self._asked(reason)
-        await apply_verb(self._engine, saga_id, lambda at: Incoming(CompensationRequested(at.now, check), input=asked))
 
     async def skip_step(
         self,
@@ -144,7 +114,7 @@ class AdminVerbs(AdminBase):
         """Say that a step that may have run has run, and what it has returned. It is undone like any other if the saga turns back.
 
         A saga that goes forward goes on with that output. A rollback undoes the step. A saga that has FAILED only records it:
-        `left_over` then names the step as not undone, and `compensate_step` undoes it.
+        `left_over` then names the step as not undone, and `cancel` undoes it.
 
         Args:
             saga_id: The saga's id.
@@ -179,7 +149,7 @@ class AdminVerbs(AdminBase):
         It is for a step whose compensation has failed or waits, and for one that may have run. A rollback goes on past a
         compensation that is over so. A FAILED saga of which nothing is left over any more becomes COMPENSATED.
 
-        A saga that goes forward and waits for a person at the step still does: `retry_step` or `compensate_step` goes on. A retry
+        A saga that goes forward and waits for a person at the step still does: `retry_step` or `cancel` goes on. A retry
         has another idempotency key, because the participant may answer the old one as if the step were done.
 
         Args:
@@ -206,7 +176,7 @@ class AdminVerbs(AdminBase):
     ) -> None:
         """Say that a step that may have run has never run: no attempt of it has arrived, and none will.
 
-        A saga that goes forward and waits for a person at the step still does: `retry_step` or `compensate_step` goes on. A
+        A saga that goes forward and waits for a person at the step still does: `retry_step` or `cancel` goes on. A
         rollback goes on without the step. A FAILED saga of which nothing is left over any more becomes COMPENSATED.
 
         Args:
@@ -227,33 +197,6 @@ class AdminVerbs(AdminBase):
             StoreError: The database does not answer, or refuses.
         """
         await self._settle(saga_id, step, Finding.NEVER_RAN, expect, reason)
-
-    async def abort(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
-        """End the saga as it is, FAILED, undoing nothing. A step that runs now may run on until its owner's lease is over.
-
-        `retry_step` and `compensate_step` take an aborted saga up again. A saga whose row cannot be read is ended as well; then
-        `left_over` names every step of its plan.
-
-        Args:
-            saga_id: The saga's id.
-            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
-                moved on since. Default: None, the saga may be at any revision.
-            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
-
-        Raises:
-            SagaStateError: The saga has ended already, or has moved on.
-            SagaNotFoundError: There is no such saga.
-            PayloadError: An argument is not what it has to be.
-            SagaError: `expect` is out of its range, or the orchestrator is not entered.
-            StoreError: The database does not answer, or refuses.
-        """
-        check, asked = revision_of(expect), self._asked(reason)
-        try:
-            await apply_verb(
-                self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end, check), input=asked)
-            )
-        except (StoredDataError, RowRejectedError) as error:
-            await end_unusable(self._engine, saga_id, error, expect=check, asked=asked)
 
     async def _given(self, saga_id: UUID, chosen: StepId, value: object) -> bytes:
         """The bytes of what an operator gives as the output of a step."""

@@ -76,6 +76,7 @@ class Stage:
             "SagaAdmin.count": admin.count,
             "SagaAdmin.find": lambda: admin.find("approved", "order-1"),
             "SagaAdmin.retry_step": lambda: admin.retry_step(run.id, "reserve"),
+            "SagaAdmin.cancel": lambda: admin.cancel(run.id),
             "SagaAdmin.compensate_step": lambda: admin.compensate_step(run.id),
             "SagaAdmin.skip_step": lambda: admin.skip_step(run.id, "approval", Approval("ann")),
             "SagaAdmin.settle_done": lambda: admin.settle_done(run.id, "approval", Approval("ann")),
@@ -98,7 +99,7 @@ class Stage:
 def coroutines() -> Iterator[str]:
     """Every public coroutine there is. `health` tells of what it meets, and an exit hands back what it can."""
     for face in FACES:
-        for name, member in vars(face).items():
+        for name, member in inspect.getmembers(face):
             shown = f"{face.__name__}.{name}"
             told = shown in ("SagaOrchestrator.health", "SagaOrchestrator.__aexit__")
             if inspect.iscoroutinefunction(member) and not told and (not name.startswith("_") or name == "__aenter__"):

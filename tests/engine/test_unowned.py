@@ -120,7 +120,7 @@ class Owner:
 
 VERBS: dict[str, Callable[[SagaEngine, Owner], Awaitable[object]]] = {
     "abort": lambda engine, owner: SagaAdmin(engine=engine).abort(owner.id),
-    "compensate": lambda engine, owner: SagaAdmin(engine=engine).compensate_step(owner.id),
+    "cancel": lambda engine, owner: SagaAdmin(engine=engine).cancel(owner.id),
     "retry": lambda engine, owner: SagaAdmin(engine=engine).retry_step(owner.id, "reserve"),
     "skip": lambda engine, owner: SagaAdmin(engine=engine).skip_step(owner.id, "reserve", {"what": "by hand"}),
     "settle": lambda engine, owner: SagaAdmin(engine=engine).settle_never_ran(owner.id, "reserve"),
@@ -170,7 +170,7 @@ async def test_nothing_is_lost_of_what_a_silent_owner_commits_between_any_two_st
         raise AssertionError("the verb comes to no end")
 
 
-@pytest.mark.parametrize("verb", ["retry", "skip", "compensate"])
+@pytest.mark.parametrize("verb", ["retry", "skip", "cancel"])
 async def test_a_verb_is_answered_though_the_owner_parks_the_saga_between_any_two_statements(
     make: Make, verb: str
 ) -> None:

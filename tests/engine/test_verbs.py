@@ -92,6 +92,7 @@ Verb = Callable[[SagaAdmin, SagaRun[Done], int], Awaitable[None]]
 VERBS: dict[str, Verb] = {
     "retry": lambda admin, run, seen: admin.retry_step(run.id, "charge", expect=seen),
     "skip": lambda admin, run, seen: admin.skip_step(run.id, "charge", BY_HAND, expect=seen),
+    "cancel": lambda admin, run, seen: admin.cancel(run.id, expect=seen),
     "compensate": lambda admin, run, seen: admin.compensate_step(run.id, expect=seen),
     "abort": lambda admin, run, seen: admin.abort(run.id, expect=seen),
     "mark": lambda admin, run, seen: admin.settle_undone(run.id, "charge", expect=seen),

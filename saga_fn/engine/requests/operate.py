@@ -41,7 +41,7 @@ _SHORTLY = 0.01
 _ANSWERS: dict[str, tuple[str, str]] = {
     Refusal.FINISHED: (
         "has ended",
-        "only a FAILED saga can be taken up again: retry_step, compensate_step, settle_undone and the like.",
+        "only a FAILED saga can be taken up again: retry_step, cancel, settle_undone and the like.",
     ),
     Refusal.MOVED_ON: (
         "has moved on since you looked at it",
@@ -72,8 +72,11 @@ _ANSWERS: dict[str, tuple[str, str]] = {
         "may still be running that step, or its compensation",
         "left_over of SagaAdmin.get_saga says until when: wait for that moment.",
     ),
-    Refusal.COMPENSATION_BEGUN: ("has begun to roll back", "continue the rollback with compensate_step."),
-    Refusal.PAST_PIVOT: ("is past its pivot", "from there it only goes forward: use retry_step or skip_step."),
+    Refusal.COMPENSATION_BEGUN: ("has begun to roll back", "continue the rollback with cancel."),
+    Refusal.PAST_PIVOT: (
+        "is past its pivot",
+        "from there it only goes forward: use retry_step or skip_step; abort ends it as it is.",
+    ),
     Refusal.TOO_MANY_EVENTS: ("has had too many events", "start another saga for further ones."),
     Refusal.UNKNOWN_EVENT: ("never waits for an event of that name", "add the wait to its definition."),
     Refusal.EXPIRED: ("was sent an event that is void by now", "send it without an expiry, or with a later one."),

@@ -23,7 +23,7 @@ STORED: Final = frozenset({"accepted", "buffered", "kept", "duplicate"})
 """Answers to a sender after which its event must not be lost."""
 SLACK: Final = 0.25
 """Seconds between the clock of a statement and that of a step within which nothing is concluded from their order."""
-_RESUMING: Final = frozenset({"retry_step", "compensate_step", "settle_undone"})
+_RESUMING: Final = frozenset({"retry_step", "cancel", "settle_undone"})
 
 
 @attrs.frozen

@@ -37,7 +37,7 @@ LONGEST_CALL: Final = 75.0
 """Seconds after which a call is taken for one that never returns; a verb waits a minute for an owner's answer."""
 KEYED: Final = ("pay", "patient")
 _KEYS: Final = 40
-_VERBS: Final = ("abort", "compensate_step", "retry_step", "skip_step", "settle_undone", "resume")
+_VERBS: Final = ("abort", "cancel", "retry_step", "skip_step", "settle_undone", "resume")
 
 
 @attrs.frozen
@@ -211,7 +211,7 @@ class Person:
                 given = [Job(0)]
         calls: dict[str, Callable[[], Awaitable[None]]] = {
             "abort": lambda: admin.abort(saga_id, expect=expect, reason=reason),
-            "compensate_step": lambda: admin.compensate_step(saga_id, expect=expect, reason=reason),
+            "cancel": lambda: admin.cancel(saga_id, expect=expect, reason=reason),
             "retry_step": lambda: admin.retry_step(saga_id, step, expect=expect, reason=reason),
             "skip_step": lambda: admin.skip_step(saga_id, step, given, expect=expect, reason=reason),
             "settle_undone": lambda: admin.settle_undone(saga_id, step, expect=expect, reason=reason),

@@ -1,0 +1,96 @@
+"""Decide about a saga as a whole: cancel it, or end it as it is."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from saga_fn.admin.base import AdminBase, revision_of
+from saga_fn.core.events import AbortRequested, CompensationRequested
+from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.outward import only_public_errors
+from saga_fn.engine.requests.operate import apply_verb, end_unusable
+from saga_fn.errors import StoredDataError
+from saga_fn.store.errors import RowRejectedError
+
+
+@only_public_errors
+class AdminWholeSaga(AdminBase):
+    """The verbs of `SagaAdmin` that name no step."""
+
+    async def cancel(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Cancel the saga: undo every step that is done, the last first, and end it. A FAILED saga takes up the undoing that is left.
+
+        A saga that has done nothing yet ends COMPENSATED, also one whose start was delayed and has not begun. That is a clean
+        end, where `abort` would give FAILED. Past its pivot a saga only goes forward, and this verb is refused.
+
+        A step that runs comes to its end first, and is then undone. A compensation that waits for its next attempt, or for a
+        person, is attempted again now.
+
+        A rollback may wait for a person to find out about a step (parked, outcome_unknown). Then this verb ends that wait. The step is
+        undone if its compensation accepts a missing output; else it is left over as what may have run. `settle_done`,
+        `settle_undone` and `settle_never_ran` end that wait by what is known.
+
+        Args:
+            saga_id: The saga's id.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        check, asked = revision_of(expect), self._asked(reason)
+        await apply_verb(self._engine, saga_id, lambda at: Incoming(CompensationRequested(at.now, check), input=asked))
+
+    async def compensate_step(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Cancel the saga: the same as `cancel`, by the name that it has in python-saga-orchestrator.
+
+        Args:
+            saga_id: The saga's id.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        await self.cancel(saga_id, expect=expect, reason=reason)
+
+    async def abort(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
+        """End the saga as it is, FAILED, undoing nothing. A step that runs now may run on until its owner's lease is over.
+
+        `retry_step` and `cancel` take an aborted saga up again. A saga whose row cannot be read is ended as well; then
+        `left_over` names every step of its plan.
+
+        Args:
+            saga_id: The saga's id.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The saga has ended already, or has moved on.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
+        """
+        check, asked = revision_of(expect), self._asked(reason)
+        try:
+            await apply_verb(
+                self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end, check), input=asked)
+            )
+        except (StoredDataError, RowRejectedError) as error:
+            await end_unusable(self._engine, saga_id, error, expect=check, asked=asked)
