@@ -35,7 +35,7 @@ class RoleKind(StrEnum):
 
 _READ: Final = "SELECT"
 _TABLES: Final = ("saga", "saga_journal", "saga_inbox", "saga_event", "saga_rejection", "saga_plan", "saga_process")
-_EVERYBODY: Final = {"migration": _READ, "setting": _READ, "saga": _READ, "saga_process": _READ}
+_EVERYBODY: Final = {"migration": _READ, "setting": _READ, "journal_era": _READ, "saga": _READ, "saga_process": _READ}
 
 _RIGHT: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
 

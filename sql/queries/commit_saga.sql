@@ -33,13 +33,13 @@ written AS (
         AND (s.token = :token::uuid OR (s.token IS NULL AND :token::uuid IS NULL))
         AND s.rev = :rev::bigint
         AND (:inbox_seen::bigint IS NULL OR s.inbox_sent = :inbox_seen::bigint)
-    RETURNING s.id, s.inbox_sent
+    RETURNING s.id, s.era, s.inbox_sent
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
+    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
     SELECT
-        :shard::smallint, w.id, :next_rev::bigint, :j_writer::uuid, :j_kind::text, :j_step_id::text, :j_event::bytea,
-        :j_input::bytea, :j_input_of::bigint, :j_payload::bytea
+        :shard::smallint, w.era, w.id, :next_rev::bigint, :j_writer::uuid, :j_kind::text, :j_step_id::text,
+        :j_event::bytea, :j_input::bytea, :j_input_of::bigint, :j_payload::bytea
     FROM written AS w
 )
 SELECT w.id, w.inbox_sent, now() AS now FROM written AS w

@@ -69,12 +69,12 @@ written AS (
         AND (s.token = g.token OR (s.token IS NULL AND g.token IS NULL))
         AND s.rev = g.rev
         AND (g.inbox_seen IS NULL OR s.inbox_sent = g.inbox_seen)
-    RETURNING s.id, s.inbox_sent
+    RETURNING s.id, s.era, s.inbox_sent
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
+    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
     SELECT
-        :shard::smallint, j.saga_id, j.rev + 1, j.writer,
+        :shard::smallint, e.era, j.saga_id, j.rev + 1, j.writer,
         coalesce(j.kind, (:j_kinds::text[])[1]), j.step_id, j.event, j.input, j.input_of, j.payload
     FROM unnest(
         CASE WHEN cardinality(:j_saga_ids::uuid[]) > 0 THEN :j_saga_ids::uuid[] ELSE :ids::uuid[] END,
@@ -83,7 +83,8 @@ journal AS (
         :j_kinds::text[], :j_step_ids::text[], :j_events::bytea[],
         :j_inputs::bytea[], :j_input_ofs::bigint[], :j_payloads::bytea[]
     ) AS j (saga_id, rev, writer, kind, step_id, event, input, input_of, payload)
-    WHERE (j.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
+    CROSS JOIN (SELECT DISTINCT w.era FROM written AS w) AS e -- one or two
+    WHERE ((j.saga_id, e.era) = ANY (SELECT w.id, w.era FROM written AS w)) IS TRUE
 ),
 answered AS (
     UPDATE saga_fn.saga_inbox AS i

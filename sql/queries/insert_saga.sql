@@ -3,30 +3,39 @@
 -- not null: lock_timeout
 -- Do as insert_sagas, for one saga.
 -- Locks: the same, with the same `lock_timeout`.
--- Plan: none is needed: rows are inserted.
+-- Plan: none is needed: rows are inserted. journal_era has few rows, and all of them are read.
 WITH lock_timeout AS MATERIALIZED (
     SELECT
         current_setting('lock_timeout') AS before,
         set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 ),
+opened AS MATERIALIZED (
+    SELECT coalesce(max(e.era) FILTER (WHERE e.era <= m.month), min(e.era), m.month) AS era
+    FROM (
+        SELECT (12 * date_part('year', n.utc) + date_part('month', n.utc) - 24001)::smallint AS month
+        FROM timezone('UTC', now()) AS n (utc)
+    ) AS m
+    LEFT JOIN saga_fn.journal_era AS e ON true
+    GROUP BY m.month
+),
 inserted AS (
     INSERT INTO saga_fn.saga AS s (
-        shard, id, name, version, aggregation_id, trace_id, request, plan, format, status, waits, state, rev,
+        shard, era, id, name, version, aggregation_id, trace_id, request, plan, format, status, waits, state, rev,
         token, owner, due_at
     )
     SELECT
-        :shard::smallint, :id::uuid, :name::text, :version::integer, :aggregation_id::text, :trace_id::text,
+        :shard::smallint, o.era, :id::uuid, :name::text, :version::integer, :aggregation_id::text, :trace_id::text,
         :request::bytea, :plan::text, :format::smallint, :status::text, :waits::smallint, :state::bytea, 1::bigint,
         :token::uuid, :owner::uuid,
         CASE WHEN :owner::uuid IS NOT NULL THEN now() + :lease::interval ELSE :due::timestamptz END
-    FROM lock_timeout
+    FROM lock_timeout CROSS JOIN opened AS o
     ON CONFLICT DO NOTHING
-    RETURNING s.id
+    RETURNING s.id, s.era
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, event, payload)
+    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event, payload)
     SELECT
-        :shard::smallint, i.id, 1, :writer::uuid, 'started', :event::bytea, :payload::bytea
+        :shard::smallint, i.era, i.id, 1, :writer::uuid, 'started', :event::bytea, :payload::bytea
     FROM inserted AS i
 )
 SELECT i.id, now() AS now, set_config('lock_timeout', p.before, true) AS lock_timeout

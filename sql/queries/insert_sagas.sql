@@ -4,6 +4,7 @@
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
 -- not returned: the caller reads which of the two it was. Owned rows get a lease, the others are due as they
 -- say.
+-- Their era is the newest part of the journal that there is by now; see journal_era.
 -- An array may leave out what would be NULL at its end. NULL stands for 0 in `waits`, and for what is first in `names`,
 -- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
 -- owner whose token it gets.
@@ -12,7 +13,8 @@
 -- transaction. All statements insert keys in one order, so that two of them do not wait for each other. The transaction
 -- may be a caller's: its own lock_timeout is put back when all rows are inserted, and a row without an id tells so
 -- where none was.
--- Plan: each journal entry looks its saga up by a hash of the inserted ids.
+-- Plan: each journal entry looks its saga up by a hash of the inserted ids. journal_era has few rows, and all of them
+-- are read.
 WITH lock_timeout AS MATERIALIZED (
     SELECT
         current_setting('lock_timeout') AS before,
@@ -36,24 +38,33 @@ new AS (
         writer, event, payload, status, waits, due
     )
 ),
+opened AS MATERIALIZED (
+    SELECT coalesce(max(e.era) FILTER (WHERE e.era <= m.month), min(e.era), m.month) AS era
+    FROM (
+        SELECT (12 * date_part('year', n.utc) + date_part('month', n.utc) - 24001)::smallint AS month
+        FROM timezone('UTC', now()) AS n (utc)
+    ) AS m
+    LEFT JOIN saga_fn.journal_era AS e ON true
+    GROUP BY m.month
+),
 inserted AS (
     INSERT INTO saga_fn.saga AS s (
-        shard, id, name, version, aggregation_id, trace_id, request, plan, format, status, waits, state, rev,
+        shard, era, id, name, version, aggregation_id, trace_id, request, plan, format, status, waits, state, rev,
         token, owner, due_at
     )
     SELECT
-        :shard::smallint, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan, :format::smallint,
-        n.status, coalesce(n.waits, 0::smallint), n.state, 1::bigint, n.token, n.owner,
+        :shard::smallint, o.era, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan,
+        :format::smallint, n.status, coalesce(n.waits, 0::smallint), n.state, 1::bigint, n.token, n.owner,
         CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval ELSE n.due END
-    FROM new AS n CROSS JOIN lock_timeout
+    FROM new AS n CROSS JOIN lock_timeout CROSS JOIN opened AS o
     ORDER BY n.aggregation_id COLLATE pg_catalog."C", n.id
     ON CONFLICT DO NOTHING
     RETURNING s.id
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, event, payload)
-    SELECT :shard::smallint, n.id, 1, n.writer, 'started', n.event, n.payload
-    FROM new AS n
+    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event, payload)
+    SELECT :shard::smallint, o.era, n.id, 1, n.writer, 'started', n.event, n.payload
+    FROM new AS n CROSS JOIN opened AS o
     WHERE (n.id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
 ),
 counted AS MATERIALIZED (

@@ -7,5 +7,6 @@
 -- Plan: the primary keys of the saga and of the journal.
 SELECT s.rev, s.token, s.inbox_sent, j.writer, now() AS now
 FROM saga_fn.saga AS s
-LEFT JOIN saga_fn.saga_journal AS j ON j.shard = s.shard AND j.saga_id = s.id AND j.seq = :seq::bigint
+LEFT JOIN saga_fn.saga_journal AS j
+    ON j.shard = s.shard AND j.era = s.era AND j.saga_id = s.id AND j.seq = :seq::bigint
 WHERE s.shard = :shard::smallint AND s.id = :id::uuid

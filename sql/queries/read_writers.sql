@@ -1,10 +1,14 @@
 -- name: read_writers :many WriterRow
 -- Who wrote the named journal entries: settles starts whose answer was lost.
 -- Locks: none.
--- Plan: the journal's primary key, once for each entry.
+-- Plan: the primary keys of saga and of the journal, once for each entry, as in read_results.
 SELECT j.saga_id, j.seq, j.writer
-FROM ROWS FROM ( -- see sql/README.md
-    unnest(:saga_ids::uuid[], :seqs::bigint[]), generate_series(1, cardinality(:saga_ids::uuid[]))
-) AS w (saga_id, seq, place)
-JOIN saga_fn.saga_journal AS j ON j.saga_id = w.saga_id AND j.seq = w.seq
-WHERE j.shard = :shard::smallint AND j.saga_id = ANY(:saga_ids::uuid[])
+FROM unnest(:saga_ids::uuid[], :seqs::bigint[]) AS w (saga_id, seq)
+CROSS JOIN LATERAL (
+    SELECT j.saga_id, j.seq, j.writer
+    FROM saga_fn.saga AS s
+    JOIN saga_fn.saga_journal AS j
+        ON j.shard = :shard::smallint AND j.era = s.era AND j.saga_id = s.id AND j.seq = w.seq
+    WHERE s.shard = :shard::smallint AND s.id = w.saga_id
+    LIMIT 1
+) AS j

@@ -5,6 +5,10 @@
 -- keeps room for the row's next versions. So such an update touches no index (HOT).
 CREATE TABLE saga_fn.saga (
     shard          smallint    NOT NULL,
+    -- The part of the journal that its entries stand in: the month of its start, in months since January 2000.
+    era            smallint    NOT NULL,
+    -- 0 before 1 before 2. Constant, as all columns up to `format`.
+    priority       smallint    NOT NULL DEFAULT 1,
     id             uuid        NOT NULL,
     name           text        NOT NULL,
     version        integer     NOT NULL,
@@ -42,6 +46,7 @@ CREATE TABLE saga_fn.saga (
     -- Its end is the same from step to step, and is not logged either.
     state          bytea       NOT NULL,
     PRIMARY KEY (shard, id),
+    CONSTRAINT saga_priority_known CHECK (priority = ANY(ARRAY[0, 1, 2])),
     CONSTRAINT saga_status_known CHECK (
         status = ANY(ARRAY['RUNNING', 'SUSPENDED', 'COMPENSATING', 'COMPLETED', 'COMPENSATED', 'FAILED'])
     ),
@@ -96,7 +101,8 @@ WHERE aggregation_id IS NOT NULL AND ended_at IS NULL;
 CREATE INDEX saga_ended_key ON saga_fn.saga (shard, name, aggregation_id, created_at, id)
 WHERE aggregation_id IS NOT NULL AND ended_at IS NOT NULL;
 
--- Append-only, one row per accepted event. Folding a saga's events gives its state again.
+-- Append-only, one row per accepted event. Folding a saga's events gives its state again. One table, or one that is
+-- partitioned by `era`, as the first migration was told to make it.
 CREATE TABLE saga_fn.saga_journal (
     -- In an order that leaves no gaps between them: every step of every saga writes such a row.
     recorded_at timestamptz NOT NULL DEFAULT now(),
@@ -108,6 +114,8 @@ CREATE TABLE saga_fn.saga_journal (
     -- The entry whose payload the step was given, where it was given just that: no payload is kept twice.
     input_of    bigint,
     shard       smallint    NOT NULL,
+    -- Its saga's.
+    era         smallint    NOT NULL,
     -- For people: both are in the event.
     kind        text        NOT NULL,
     step_id     text,
@@ -116,11 +124,18 @@ CREATE TABLE saga_fn.saga_journal (
     -- Payloads: what a step was given, and what came of it (output, error, outside event, initial data).
     input       bytea,
     payload     bytea,
-    PRIMARY KEY (shard, saga_id, seq),
+    PRIMARY KEY (shard, era, saga_id, seq),
     -- No moment that a client could not read: one such row would keep a whole answer from it.
     CONSTRAINT saga_journal_times_are_readable CHECK (
         recorded_at >= '0001-01-01 00:00:00+00' AND recorded_at < '10000-01-01 00:00:00+00'
     )
+);
+
+-- lint: one row a store, because partitions are the table's, and each holds entries of all shards
+-- One row a partition of the journal; none if it is one table. A start takes the newest era that is here and not later
+-- than its month: so a partition is attached before its row is written, and its row is deleted before it is detached.
+CREATE TABLE saga_fn.journal_era (
+    era smallint PRIMARY KEY
 );
 
 -- Messages to sagas that another process may own: operators' verbs and outside events.

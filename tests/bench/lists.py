@@ -17,9 +17,9 @@ _PAGE = 100
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 
 _FILL = """
-    INSERT INTO saga_fn.saga (shard, id, name, version, trace_id, request, plan, format, status, waits, state, rev, due_at,
+    INSERT INTO saga_fn.saga (shard, era, id, name, version, trace_id, request, plan, format, status, waits, state, rev, due_at,
                               aggregation_id, created_at, updated_at, ended_at, parked, problem_step, last_error)
-    SELECT 0, gen_random_uuid(), 'saga ' || n % $2, 1, 't', '', 'p', 1, kind.status, kind.waits,
+    SELECT 0, 312, gen_random_uuid(), 'saga ' || n % $2, 1, 't', '', 'p', 1, kind.status, kind.waits,
            convert_to(repeat('s', 200), 'UTF8'), 9,
            CASE WHEN kind.status = ANY (ARRAY['RUNNING', 'SUSPENDED']) AND kind.waits < 16 THEN now() END,
            CASE WHEN n % 10 = 0 THEN 'key ' || n % 100000 END,

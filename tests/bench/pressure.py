@@ -26,9 +26,9 @@ async def sleepers(server: EmbeddedPostgres, report: Report, *, count: int, roun
         await observer.execute(
             """
             INSERT INTO saga_fn.saga (
-                shard, id, name, version, trace_id, request, plan, format, status, waits, state, rev, due_at
+                shard, era, id, name, version, trace_id, request, plan, format, status, waits, state, rev, due_at
             )
-            SELECT shard, gen_random_uuid(), name, version, trace_id, request, plan, format, 'SUSPENDED', 1, state, rev,
+            SELECT shard, era, gen_random_uuid(), name, version, trace_id, request, plan, format, 'SUSPENDED', 1, state, rev,
                 now() + make_interval(days => 365, secs => n)
             FROM (SELECT * FROM saga_fn.saga LIMIT 1) AS one, generate_series(1, $1::bigint) AS n
             """,

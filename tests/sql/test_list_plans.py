@@ -25,9 +25,9 @@ PASSES: Final = 6
 """How often the nodes of a plan, all together, may touch each of the rows that they read so. A scan would be some 80 times."""
 
 FILL: Final = """
-    INSERT INTO saga_fn.saga (shard, id, name, version, trace_id, request, plan, format, status, waits, state, rev,
+    INSERT INTO saga_fn.saga (shard, era, id, name, version, trace_id, request, plan, format, status, waits, state, rev,
                               due_at, aggregation_id, created_at, ended_at, parked, problem_step, last_error)
-    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 3, 1 + n % 2, 't', '', 'p', 1, kind.status, kind.waits, 'state', 9,
+    SELECT 0, 312, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 3, 1 + n % 2, 't', '', 'p', 1, kind.status, kind.waits, 'state', 9,
            CASE WHEN kind.status = ANY (ARRAY['RUNNING', 'SUSPENDED']) AND kind.waits < 16 THEN now() END,
            CASE WHEN n % 10 = 0 THEN 'key ' || n % 1000 END,
            '2026-01-01'::timestamptz + n * interval '1 second',

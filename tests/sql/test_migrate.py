@@ -38,6 +38,7 @@ TABLES = {
     "saga_rejection",
     "saga_plan",
     "saga_process",
+    "journal_era",
 }
 
 
@@ -120,6 +121,7 @@ async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> Non
     await migrate(conn)
     await conn.execute("DROP TABLE saga_fn.saga, saga_fn.saga_journal, saga_fn.saga_inbox")
     await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_rejection, saga_fn.saga_plan, saga_fn.saga_process")
+    await conn.execute("DROP TABLE saga_fn.journal_era")
     await conn.execute("DELETE FROM saga_fn.migration")
     await conn.execute("DELETE FROM saga_fn.setting")
     with pytest.raises(SchemaMissingError):
@@ -366,5 +368,14 @@ async def test_what_grows_is_counted_in_eight_bytes_and_no_type_is_shared(dsn: s
     enums: int = await connection.fetchval("SELECT count(*) FROM pg_type WHERE typtype = 'e'")
     await connection.close()
     # None of these counts sagas, or what happens to one over its life.
-    assert {row[0] for row in small} == {"shard", "version", "format", "waits", "retry_counter", "number"}
+    assert {row[0] for row in small} == {
+        "shard",
+        "version",
+        "format",
+        "waits",
+        "retry_counter",
+        "number",
+        "era",
+        "priority",
+    }
     assert enums == 0

@@ -29,15 +29,15 @@ TABLES: Final = ("saga", "saga_journal", "saga_inbox")
 
 FILL: Final = (
     """
-    INSERT INTO saga_fn.saga (shard, id, name, version, trace_id, request, plan, format, status, waits, state, rev,
+    INSERT INTO saga_fn.saga (shard, era, id, name, version, trace_id, request, plan, format, status, waits, state, rev,
                               inbox_sent, token, owner, due_at)
-    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 5, 1, 't', '', 'p', 1, 'RUNNING', 0, 'state', 9, 9,
+    SELECT 0, 312, lpad(to_hex(n), 32, '0')::uuid, 'saga ' || n % 5, 1, 't', '', 'p', 1, 'RUNNING', 0, 'state', 9, 9,
            lpad(to_hex(n), 32, '0')::uuid, lpad('7', 32, '0')::uuid, now() + (n - 1000) * interval '1 second'
     FROM generate_series(1, $1::integer) AS n
     """,
     """
-    INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, kind, writer, event)
-    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, seq, 'k', lpad(to_hex(n), 32, '0')::uuid, 'event'
+    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, kind, writer, event)
+    SELECT 0, 312, lpad(to_hex(n), 32, '0')::uuid, seq, 'k', lpad(to_hex(n), 32, '0')::uuid, 'event'
     FROM generate_series(1, $1::integer) AS n, generate_series(1, 3) AS seq
     """,
     """

@@ -75,6 +75,7 @@ async def test_one_bad_row_refuses_its_batch_by_name(store: PostgresStore) -> No
 
 # Each breaks one rule of the table, and says which.
 BREACHES = {
+    "saga_priority_known": "priority = 3",
     "saga_status_known": "status = 'LOST'",
     "saga_ended_has_time": "status = 'COMPLETED', owner = NULL, token = NULL, due_at = NULL",
     "saga_suspended_has_reason": "waits = 1",
@@ -92,6 +93,21 @@ async def test_the_table_refuses_what_breaks(store: PostgresStore, stranger: asy
     with pytest.raises(asyncpg.CheckViolationError) as caught:
         await stranger.execute(f"UPDATE saga_fn.saga SET {BREACHES[rule]}")
     assert caught.value.constraint_name == rule
+
+
+async def test_a_saga_and_its_journal_are_of_the_month_of_its_start(
+    store: PostgresStore, stranger: asyncpg.Connection
+) -> None:
+    await stranger.execute("SET timezone = 'Asia/Tokyo'")
+    hands = await asyncio.gather(*(start(store) for _ in range(3)))
+    await store.commit(0, [hand.failed() for hand in hands])
+    (row,) = await stranger.fetch(
+        "SELECT DISTINCT era, priority, extract(year FROM created_at AT TIME ZONE 'UTC') AS year,"
+        " extract(month FROM created_at AT TIME ZONE 'UTC') AS month FROM saga_fn.saga"
+    )
+    assert (row["era"], row["priority"]) == ((row["year"] - 2000) * 12 + row["month"] - 1, 1)
+    entries = await stranger.fetch("SELECT era, count(*) AS entries FROM saga_fn.saga_journal GROUP BY era")
+    assert [(each["era"], each["entries"]) for each in entries] == [(row["era"], 6)]
 
 
 async def test_every_rule_of_the_table_is_tried(stranger: asyncpg.Connection) -> None:

@@ -61,8 +61,8 @@ class Poison:
     async def forge_entry(self, saga_id: UUID, seq: int) -> None:
         """Write a journal entry at a number that is still free."""
         await self._execute(
-            "INSERT INTO saga_fn.saga_journal (shard, saga_id, seq, writer, kind, event)"
-            " SELECT shard, id, $2, gen_random_uuid(), 'forged', '' FROM saga_fn.saga WHERE id = $1",
+            "INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event)"
+            " SELECT shard, era, id, $2, gen_random_uuid(), 'forged', '' FROM saga_fn.saga WHERE id = $1",
             saga_id,
             seq,
         )

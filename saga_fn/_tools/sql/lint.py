@@ -28,6 +28,7 @@ _STEADY: Final = frozenset(
         "cardinality",
         "count",
         "current_setting",
+        "date_part",
         "format",
         "generate_series",
         "has_column_privilege",
@@ -39,11 +40,12 @@ _STEADY: Final = frozenset(
         "pg_is_in_recovery",
         "row_number",
         "statement_timestamp",
+        "timezone",
         "to_regclass",
         "unnest",
     }
 )
-_UNSHARDED: Final = frozenset({"migration", "saga_guard", "setting"})
+_UNSHARDED: Final = frozenset({"journal_era", "migration", "saga_guard", "setting"})
 _EXEMPT: Final = re.compile(r"(waits|listens|one row a store), because \S.*")
 _QUERIES: Final = frozenset({"SelectStmt", "InsertStmt", "UpdateStmt", "DeleteStmt"})
 _MIGRATIONS: Final = frozenset({"CreateSchemaStmt", "CreateStmt", "IndexStmt", "AlterTableStmt", "DropStmt"})
