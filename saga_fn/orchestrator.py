@@ -13,10 +13,12 @@ from uuid import UUID
 from saga_fn.arguments import check_id, check_is, check_size, check_whole, is_whole, micros_of_delay
 from saga_fn.codec import PayloadType
 from saga_fn.definition import Event, SagaDefinition
+from saga_fn.engine.around import Around
 from saga_fn.engine.claims import drive_due, drive_one
 from saga_fn.engine.engine import Gate, SagaEngine
 from saga_fn.engine.health import health_of, not_entered
 from saga_fn.engine.home import Home
+from saga_fn.engine.observe.observers import Observer
 from saga_fn.engine.options import MEBIBYTE, EngineOptions, LogErrors
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.registry import Registered
@@ -76,6 +78,11 @@ class SagaOrchestrator:
         listen: Whether one more connection listens for NOTIFY. Default: True.
         log_errors: "type" logs a step's exception by its type, and at DEBUG its traceback without messages. "traceback" logs the
             whole traceback, whose messages may hold what a payload holds. Default: "type".
+        log_repeats: How many warnings that say the same are logged within 10 seconds, 1 or more; the others are counted, and told
+            as one line. They say the same if they have one text, saga name, step and error. None logs all of them. Default: 20.
+        observers: Functions that are told each fact: see `saga_fn.observe`. Default: none.
+        around: Functions that give the async context manager in which each call of a step runs: see
+            `saga_fn.observe.StepCall`. The first is outermost. Default: none.
         statement_cache_size: How many prepared statements a connection keeps, 0 or more. 0 is for a pooler in transaction mode.
             It counts for a DSN only. Default: None, the driver's own number.
         listen_dsn: Another way to the database for LISTEN, around a pooler in transaction mode. Default: None, the same way.
@@ -110,6 +117,9 @@ class SagaOrchestrator:
         max_connections: int = 2,
         listen: bool = True,
         log_errors: LogErrors = "type",
+        log_repeats: int | None = 20,
+        observers: Iterable[Observer] = (),
+        around: Iterable[Around] = (),
         statement_cache_size: int | None = None,
         listen_dsn: str | None = None,
         read_only: bool = False,
@@ -122,6 +132,9 @@ class SagaOrchestrator:
             key_wait=key_wait,
             max_payload_bytes=max_payload_bytes,
             log_errors=log_errors,
+            log_repeats=log_repeats,
+            observers=tuple(_each("observers", observers)),
+            around=tuple(_each("around", around)),
         )
         if read_only and (concurrency or migrate):
             raise SagaError(
@@ -648,6 +661,12 @@ class SagaOrchestrator:
         except SagaError as error:
             return not_entered(error.fact, in_flight=len(self.engine.held))
         return await health_of(self.engine, self._worker, entered=self.entered, read_only=self._read_only)
+
+
+def _each(name: str, given: Iterable[T]) -> Iterable[T]:
+    """Its members; raises SagaError for what has none, as a function that was passed alone."""
+    check_is(given, Iterable, f"{name}: a list of functions", error=SagaError, hint=f"{name}=[a_function]")
+    return given
 
 
 def _store(

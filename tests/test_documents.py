@@ -22,6 +22,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import saga_fn
+from saga_fn import observe
 from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.plan import MOST_STEPS
@@ -105,7 +106,7 @@ def test_they_import_only_public_names(page: Path) -> None:
     ours = {alias.name for node in imports for alias in node.names if node.module == "saga_fn"}
     assert ours <= set(saga_fn.__all__)
     others = {node.module for node in imports if (node.module or "").startswith("saga_fn.")}
-    assert others <= {"saga_fn.embedded", "saga_fn.guard"}
+    assert others <= {"saga_fn.embedded", "saga_fn.guard", "saga_fn.observe"}
 
 
 @pytest.mark.parametrize("page", EVERY, ids=name_of)
@@ -283,8 +284,9 @@ OUTSIDE_OF_THE_ROOT = {
     "Undoing",
     "grant",
     "migrate",
+    *observe.__all__,
 }
-"""Public names of `saga_fn.guard`, `saga_fn.embedded` and `saga_fn.store`."""
+"""Public names of `saga_fn.guard`, `saga_fn.embedded`, `saga_fn.observe` and `saga_fn.store`."""
 
 
 def test_the_reference_has_every_public_name() -> None:

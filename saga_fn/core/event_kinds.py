@@ -71,8 +71,11 @@ class Phase(enum.Enum):
     """The part of a saga's life that an event belongs to."""
 
     EXECUTE = "execute"
+    """A step, or an item of it."""
     PROBE = "probe"
+    """The question whether a step has run."""
     COMPENSATE = "compensate"
+    """The compensation of a step."""
     SAGA = "saga"
     """The saga as a whole."""
 

@@ -108,10 +108,14 @@ class SagaEngine:
             )
         self.store = store
         self.options: EngineOptions = EngineOptions() if options is None else options
-        self.observers: Observers = Observers(tracebacks=self.options.log_errors == "traceback")
+        self.observers: Observers = Observers(
+            tracebacks=self.options.log_errors == "traceback", log_repeats=self.options.log_repeats
+        )
         """Who is told what happens here."""
+        for observer in self.options.observers:
+            self.observers.add(observer)
         self.registry: Registry = Registry()
-        self.clock: Clock = Clock(store.now, random.random)
+        self.clock: Clock = Clock(store.now, random.random, around=self.options.around)
         self._on_over = self._let_go
         self._kept_plans: set[PlanId] = set()
         self._judged: set[str] = set()
@@ -132,6 +136,7 @@ class SagaEngine:
 
         All that is made here belongs to one event loop. Each life is an owner of its own.
         """
+        self.observers.end_life()
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
         self.committer: Committer = Committer(self.store, self.observers, lanes=_LANES)
@@ -440,6 +445,7 @@ class SagaEngine:
             self.observers.tell(StopOverdue(error))
         finally:
             self.stopping = False  # whoever is not entered may work all the same
+            self.observers.end_life()
 
     async def _stop(self) -> None:
         for interpreter in list(self.held.values()):

@@ -8,6 +8,8 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from saga_fn.arguments import check_whole, micros_of
+from saga_fn.engine.around import Around, check_around
+from saga_fn.engine.observe.observers import Observer, check_observer
 from saga_fn.errors import SagaError, shown
 from saga_fn.store.protocol import KEY_WAIT
 
@@ -37,6 +39,21 @@ def _log_errors(_: EngineOptions, attribute: attrs.Attribute[LogErrors], value: 
         )
 
 
+def _log_repeats(_: EngineOptions, attribute: attrs.Attribute[int], value: object) -> None:
+    if value is not None:
+        check_whole(attribute.name, value, least=1)
+
+
+def _observers(_: EngineOptions, __: attrs.Attribute[tuple[Observer, ...]], value: tuple[Observer, ...]) -> None:
+    for each in value:
+        check_observer(each)
+
+
+def _around(_: EngineOptions, __: attrs.Attribute[tuple[Around, ...]], value: tuple[Around, ...]) -> None:
+    for each in value:
+        check_around(each)
+
+
 @attrs.frozen(kw_only=True)
 class EngineOptions:
     """How an engine works.
@@ -62,6 +79,13 @@ class EngineOptions:
     """The most bytes one input, output, event or initial data may take, encoded."""
     log_errors: LogErrors = attrs.field(default="type", validator=_log_errors)
     """The part of a step's exception that the log tells: its type, or its traceback, and so its message, too."""
+
+    log_repeats: int | None = attrs.field(default=20, validator=_log_repeats)
+    """The most warnings that say the same within 10 seconds; None says all."""
+    observers: tuple[Observer, ...] = attrs.field(default=(), validator=_observers)
+    """Functions that are told each fact."""
+    around: tuple[Around, ...] = attrs.field(default=(), validator=_around)
+    """Context managers that each call of a step runs in, the first of them outermost."""
 
     @property
     def time_limit(self) -> float:

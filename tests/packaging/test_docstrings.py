@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import saga_fn
-from saga_fn import embedded, errors, guard, store
+from saga_fn import embedded, errors, guard, observe, store
 from saga_fn.definition.steps.step_options import CommonOptions
 from saga_fn.store import migrate as migrations
 
@@ -48,7 +48,7 @@ SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Examples)
 
 def public() -> Iterator[tuple[str, Any]]:  # Any: classes and functions of all kinds
     """Every public name that is defined by a class or a function."""
-    for module in (saga_fn, guard, embedded):
+    for module in (saga_fn, guard, embedded, observe):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isclass(value) or inspect.isfunction(value):

@@ -31,6 +31,7 @@ from saga_fn.core.inputs import input_is_recorded
 from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepContext, WaitFor
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.definition.steps.parts import WithoutContext
+from saga_fn.engine.around import Around, NotCalled, StepCall, within
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import StepError, program_end
 from saga_fn.engine.observe.observers import Observers
@@ -56,11 +57,12 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
 
 @attrs.frozen
 class Clock:
-    """The parts of an execution from outside: the store's time, a random number in [0, 1), and who cuts it short."""
+    """The parts of an execution from outside: the store's time, a random number in [0, 1), who cuts it short, code around it."""
 
     now: Callable[[], Moment]
     jitter_draw: Callable[[], float]
     timeouts: Timeouts = attrs.field(factory=Timeouts)
+    around: tuple[Around, ...] = ()
 
 
 async def execute(
@@ -221,6 +223,8 @@ def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: Co
 class _Raised:
     error: BaseException
     kind: FailureKind
+    is_judged: bool = True
+    """Whether the step's options say what it means: not if the step was not called."""
 
 
 async def _call(
@@ -239,16 +243,21 @@ async def _call(
     """
     task = None if timeout is None else clock.timeouts.begin(timeout)
     try:
-        returned = await run(*given)
-    except BaseException as error:
+        if clock.around:
+            returned = await within(clock.around, _step_call(saga, action, timeout, clock), run, given)
+        else:
+            returned = await run(*given)
+    except BaseException as raised:  # noqa: BLE001 - user code may raise whatever it likes
+        error, called = (raised.cause, False) if isinstance(raised, NotCalled) else (raised, True)
         expired = task is not None and timeout is not None and clock.timeouts.end(task, timeout)
         ending = None if isinstance(error, Exception) else program_end(error)
         if ending is not None:
             raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
         # A caller that cancels this task means the execution; a step may raise CancelledError by itself.
         if isinstance(error, asyncio.CancelledError) and _is_cancelled(task or asyncio.current_task()):
-            raise
-        return _out_of_time(timeout, error) if expired else _Raised(error, FailureKind.ERROR)
+            raise error  # noqa: B904 - as above
+        found = _out_of_time(timeout, error) if expired else _Raised(error, FailureKind.ERROR)
+        return found if called else _Raised(found.error, FailureKind.ERROR, is_judged=False)
     if task is None or timeout is None or not clock.timeouts.end(task, timeout):
         return returned
     if type(returned) is Failure:
@@ -275,7 +284,7 @@ def _raised(clock: Clock, action: RunStep, raised: _Raised, policy: ErrorPolicy)
     """The step's options say what an exception means; that it was cut short says what it is by itself."""
     kind = raised.kind
     after = None
-    if kind is FailureKind.ERROR:
+    if kind is FailureKind.ERROR and raised.is_judged:
         kind = policy.judge(raised.error)
         if kind is FailureKind.BUSINESS_ERROR:
             return _refused(clock, action, policy.answer_of(raised.error), policy, raised.error)
@@ -319,6 +328,21 @@ _FAILED: Final[
     RunCompensation: CompensationFailed,
     RunProbe: ProbeFailed,
 }
+
+
+def _step_call(
+    saga: OwnedSaga, action: RunStep | RunCompensation | RunProbe, timeout: float | None, clock: Clock
+) -> StepCall:
+    match action:
+        case RunStep():
+            context = _context(saga, action.step, "execute", action.attempt, action.generation, timeout, clock)
+            return StepCall("execute", context)
+        case RunCompensation():
+            context = _context(saga, action.step, "compensate", action.attempt, action.event_seq, timeout, clock)
+            return StepCall("compensate", context)
+        case RunProbe():
+            context = _context(saga, action.step, "execute", action.attempt, action.generation, timeout, clock)
+            return StepCall("probe", context)
 
 
 def _context(

@@ -30,7 +30,7 @@ class CommitsWait(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the store does not answer, commits wait for it: %s"
         return Line(logging.WARNING, text, (self.error.fact,))
 
@@ -41,7 +41,7 @@ class CommitsRefused(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the store refuses commits, sagas stand still: %s (%s)"
         return Line(logging.ERROR, text, (self.error.fact, self.error.hint))
 
@@ -63,7 +63,7 @@ class ClaimRoundFailed(FactBase, frozen=True):
     told: str
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the worker could not look for due sagas: %s"
         if isinstance(self.error, StoreError):
             return Line(logging.WARNING, text, (self.told,))
@@ -74,7 +74,7 @@ class WorkerCancelled(FactBase, frozen=True):
     """Other code has cancelled the worker's task, which may have meant this whole process."""
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         return Line(
             logging.ERROR,
             "the worker's task was cancelled by code outside of this library: this process claims no saga any more until"
@@ -91,7 +91,7 @@ class SlotsHeld(FactBase, frozen=True):
     """The sagas with their names."""
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         some = ", ".join(f"{saga_id} ({name})" for saga_id, name in self.sagas[:_MOST_NAMED])
         text = "the same sagas have held all %d slots of this process for %.0f s, so it takes on no other: %s"
         return Line(logging.WARNING, text, (self.slots, self.seconds, some))
@@ -103,7 +103,7 @@ class NameLeftOut(FactBase, frozen=True):
     name: str
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the database's encoding cannot hold the saga name %r: no saga of it is looked for"
         return Line(logging.ERROR, text, (self.name,))
 
@@ -114,7 +114,7 @@ class LoopBlocked(FactBase, frozen=True):
     seconds: float
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the event loop was blocked for %.1f s: a step runs code that does not await"
         return Line(logging.WARNING, text, (self.seconds,))
 
@@ -125,7 +125,7 @@ class LeasesRanOut(FactBase, frozen=True):
     sagas: tuple[UUID, ...]
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the leases on %d sagas ran out before they could be renewed, among them saga %s"
         return Line(logging.WARNING, text, (len(self.sagas), self.sagas[0]))
 
@@ -136,7 +136,7 @@ class RenewalFailed(FactBase, frozen=True):
     error: Exception
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         if isinstance(self.error, StoreError):
             return Line(logging.WARNING, "leases could not be renewed: %s", (self.error.fact,))
         return Line(logging.ERROR, "leases could not be renewed", error=self.error)
@@ -149,7 +149,7 @@ class SuspectsWait(FactBase, frozen=True):
     seconds: float
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "%d sagas may be what kills their processes: they have waited %.0f s for their turns, each apart from others"
         return Line(logging.WARNING, text, (self.sagas, self.seconds), logger=PROCESS)
 
@@ -160,7 +160,7 @@ class WorksOn(FactBase, frozen=True):
     definitions: tuple[tuple[str, int], ...]
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         if not self.definitions:
             text = "works on nothing: no saga is registered with this process yet"
             return Line(logging.INFO, text, logger=PROCESS)
@@ -174,7 +174,7 @@ class NotOnRoster(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "this process cannot say what it works on: %s"
         return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
 
@@ -185,7 +185,7 @@ class NotOffRoster(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "this process could not take leave: %s"
         return Line(logging.INFO, text, (self.error.fact,), logger=PROCESS)
 
@@ -201,7 +201,7 @@ class VersionUnowned(FactBase, frozen=True):
     """One of them."""
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = (
             "%s of %s v%d are due, but no process works on them: register this version until they have ended "
             "(among them saga %s)"
@@ -216,7 +216,7 @@ class SweepFailed(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "events that were left on their way could not be handed over: %s"
         return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
 
@@ -229,7 +229,7 @@ class KeyNotHandedOver(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "events for a saga %r cannot be handed over: %s"
         return Line(logging.WARNING, text, (self.name, self.error.fact), logger=PROCESS)
 
@@ -241,7 +241,7 @@ class StopCutsShort(FactBase, frozen=True):
     seconds: float
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         more = f", and {len(self.running) - _MOST_TOLD} more" if len(self.running) > _MOST_TOLD else ""
         told = ", ".join(self.running[:_MOST_TOLD]) + more
         text = "the process stops: after %g s it cuts short, and hands back, %s"
@@ -254,7 +254,7 @@ class StopLeaves(FactBase, frozen=True):
     sagas: tuple[UUID, ...]
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         told = ", ".join(map(str, self.sagas[:_MOST_TOLD]))
         text = "the process stops: %d sagas are left to their leases: %s"
         return Line(logging.WARNING, text, (len(self.sagas), told), logger=PROCESS)
@@ -266,7 +266,7 @@ class StopOverdue(FactBase, frozen=True):
     error: TimeoutError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the engine was not stopped in time: what is left of it ends by itself"
         return Line(logging.ERROR, text, error=self.error)
 
@@ -278,7 +278,7 @@ class UpkeepFailed(FactBase, frozen=True):
     error: BaseException
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         return Line(logging.ERROR, "the task that %s failed; it begins again", (self.what,), error=self.error)
 
 
@@ -288,7 +288,7 @@ class UpkeepBegunAgain(FactBase, frozen=True):
     what: str
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the task that %s was ended by other code of this process; it begins again"
         return Line(logging.WARNING, text, (self.what,))
 

@@ -6,6 +6,7 @@ An attempt is one execution of a step, of its compensation or of its probe. Its 
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import Final, TypeAlias, assert_never
 from uuid import UUID
 
@@ -17,10 +18,11 @@ from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.outlook import Again, ForAPerson, ForGood, Next, Outlook, Overtaken, ToFindOut, ToUndo
 from saga_fn.core.projection import SagaStatus, calls_a_person
-from saga_fn.engine.observe.fact import FactBase, Line, SagaIdentity, only_id
+from saga_fn.engine.observe.fact import FactBase, Line, SagaIdentity, about, only_id
 from saga_fn.engine.observe.traces import in_lines
 from saga_fn.errors import StoreError
 from saga_fn.printable import name_of_type
+from saga_fn.store.records import time_of
 
 _COUNTLESS: Final = 1_000_000
 """Attempts of a policy that is bounded in time alone."""
@@ -31,32 +33,60 @@ class _OfSaga(FactBase, frozen=True):
 
 
 class SagaStarted(_OfSaga, frozen=True):
-    """The saga is in the store. One that starts in a caller's transaction is not told of: that may be rolled back."""
+    """The saga is in the store. One that starts in a caller's transaction is not told of: that may be rolled back.
+
+    Attributes:
+        saga: The saga.
+        owned: Whether this process goes on with it at once.
+    """
 
     owned: bool
-    """Whether this process goes on with it at once."""
 
 
 class SagaClaimed(_OfSaga, frozen=True):
-    """This process has taken the saga on."""
+    """This process has taken the saga on.
+
+    Attributes:
+        saga: The saga.
+        takeover: Whether its owner before had not given it up: that process is gone, or was too slow.
+    """
 
     takeover: bool
-    """Whether its owner before had not given it up: that process is gone, or was too slow."""
 
 
 class SagaReleased(_OfSaga, frozen=True):
-    """This process has given the saga up, which has not ended."""
+    """This process has given the saga up, which has not ended.
+
+    Attributes:
+        saga: The saga.
+        due: When it is due again, in microseconds since 1970; None if it waits for a person or an event alone.
+    """
 
     due: Moment | None
-    """When it is due again; None if it waits for a person or an event alone."""
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The same as an aware datetime."""
+        return None if self.due is None else time_of(self.due)
 
 
 class SagaLost(_OfSaga, frozen=True):
-    """The saga was taken from this process, or its lease has run out."""
+    """The saga was taken from this process, or its lease has run out.
+
+    Attributes:
+        saga: The saga.
+    """
 
 
 class AttemptBegun(_OfSaga, frozen=True):
-    """User code is called."""
+    """User code is called.
+
+    Attributes:
+        saga: The saga.
+        step: The id of the step, or of the item.
+        attempt: The number of the attempt, from 1 on; compensations and probes count for themselves.
+        phase: The part of it that is called: the step itself, its compensation or its probe.
+    """
 
     step: StepId
     attempt: int
@@ -64,7 +94,15 @@ class AttemptBegun(_OfSaga, frozen=True):
 
 
 class AttemptOver(_OfSaga, frozen=True):
-    """User code has returned, has raised or was cut short; its result is not durable yet."""
+    """User code has returned, has raised or was cut short; its result is not durable yet.
+
+    Attributes:
+        saga: The saga.
+        step: The id of the step, or of the item.
+        attempt: The number of the attempt, from 1 on; compensations and probes count for themselves.
+        phase: The part of it that is called: the step itself, its compensation or its probe.
+        seconds: How long it took.
+    """
 
     step: StepId
     attempt: int
@@ -81,15 +119,22 @@ class ReturnedLate(_OfSaga, frozen=True):
     """Its timeout."""
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "saga %s: %s returned after its time of %g s was over"
         return Line(
-            logging.WARNING, text, (self.saga.id, self.step, self.seconds), self.saga.log_extra(self.step, self.attempt)
+            logging.WARNING, text, (self.saga.id, self.step, self.seconds), about(self.saga, self.step, self.attempt)
         )
 
 
 class AttemptSucceeded(_OfSaga, frozen=True):
-    """An attempt's success is durable. A compensation that waits for an event has succeeded in that."""
+    """An attempt's success is durable. A compensation that waits for an event has succeeded in that.
+
+    Attributes:
+        saga: The saga.
+        step: The id of the step, or of the item.
+        attempt: The number of the attempt, from 1 on; compensations and probes count for themselves.
+        phase: The part of it that is called: the step itself, its compensation or its probe.
+    """
 
     step: StepId
     attempt: int
@@ -97,7 +142,20 @@ class AttemptSucceeded(_OfSaga, frozen=True):
 
 
 class AttemptFailed(_OfSaga, frozen=True):
-    """An attempt's failure is durable, with what comes next."""
+    """An attempt's failure is durable, with what comes next.
+
+    Attributes:
+        saga: The saga.
+        step: The id of the step, or of the item.
+        attempt: The number of the attempt, from 1 on; compensations and probes count for themselves.
+        phase: The part of it that is called: the step itself, its compensation or its probe.
+        kind: The kind of the failure, as the step's options judge it.
+        at: When it failed, in microseconds since 1970.
+        error: The types of the exceptions, without their messages.
+        altered: Whether it is a business error that could not be stored whole.
+        outlook: The decision on what comes next: see `again_at`.
+        raised: The exception, if this process has seen it. Its message may hold what a payload holds.
+    """
 
     step: StepId
     attempt: int
@@ -105,12 +163,15 @@ class AttemptFailed(_OfSaga, frozen=True):
     kind: FailureKind
     at: Moment
     error: str
-    """The types of what was raised."""
     altered: bool
-    """Whether it is a business error that could not be stored whole."""
     outlook: Outlook
-    """The outlook: another attempt, and when, or that there is none."""
     raised: BaseException | None
+
+    @property
+    def again_at(self) -> datetime | None:
+        """When the next attempt begins, as an aware datetime; None if there is none by itself."""
+        next_ = self.outlook.next
+        return time_of(max(next_.at, self.at)) if isinstance(next_, Again) else None
 
     @property
     def what(self) -> str:
@@ -126,14 +187,13 @@ class AttemptFailed(_OfSaga, frozen=True):
                 assert_never(self.phase)
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         told = self.error
         if self.altered:
             told += ", a business error that cannot be stored whole: its type and message are kept"
-        extra = self.saga.log_extra(self.step, self.attempt)
-        return Line(
-            logging.WARNING, "saga %s: %s failed (%s): %s", (self.saga.id, self.what, told, self._next()), extra
-        )
+        extra = about(self.saga, self.step, self.attempt)
+        args = (self.saga.id, self.what, told, self._next())
+        return Line(logging.WARNING, "saga %s: %s failed (%s): %s", args, extra, like=f"{self.phase} {told}")
 
     def _next(self) -> str:
         """Which attempt it was, and what comes next, as the core has decided."""
@@ -146,33 +206,48 @@ class AttemptFailed(_OfSaga, frozen=True):
 
 
 class SagaParked(_OfSaga, frozen=True):
-    """The saga waits for a person, for a reason."""
+    """The saga waits for a person, for a reason.
+
+    Attributes:
+        saga: The saga.
+        step: The step that is parked; None if the whole saga is.
+        reason: The reason, as `SagaSnapshot.parked` names it.
+        error: The types of its last error; None if there was none.
+    """
 
     step: StepId | None
     reason: str
     error: str | None
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         what = self.reason if self.error is None else f"{self.reason} ({self.error})"
         args = (self.saga.id, self.step, what)
-        return Line(logging.WARNING, "saga %s is parked at %s: %s", args, self.saga.log_extra(self.step))
+        return Line(logging.WARNING, "saga %s is parked at %s: %s", args, about(self.saga, self.step), like=what)
 
 
 class SagaEnded(_OfSaga, frozen=True):
-    """The saga has ended. FAILED is told at ERROR, for a person has to look at what is left over."""
+    """The saga has ended. FAILED is told at ERROR, for a person has to look at what is left over.
+
+    Attributes:
+        saga: The saga.
+        end: The status that it ended with.
+        error: The types of the error that made it fail; None if a person ended it, or nothing failed.
+        left_over: The effects that are left in the world, each with its step and kind.
+    """
 
     end: SagaStatus
     error: str | None
     left_over: tuple[LeftOver, ...]
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         if not calls_a_person(self.end):
-            return Line(logging.INFO, "saga %s ended: %s", (self.saga.id, self.end.name), self.saga.log_extra())
+            return Line(logging.INFO, "saga %s ended: %s", (self.saga.id, self.end.name), about(self.saga))
         left = ", ".join(f"{each.step_id} ({each.kind.value})" for each in self.left_over) or "nothing"
         args = (self.saga.id, self.error or "by a person", left)
-        return Line(logging.ERROR, "saga %s ended: FAILED (%s); left over: %s", args, self.saga.log_extra())
+        text = "saga %s ended: FAILED (%s); left over: %s"
+        return Line(logging.ERROR, text, args, about(self.saga), like=f"{self.error} {left}")
 
 
 class TakenUpAgain(_OfSaga, frozen=True):
@@ -181,9 +256,9 @@ class TakenUpAgain(_OfSaga, frozen=True):
     verb: str
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "saga %s: resumed from FAILED by an operator (%s)"
-        return Line(logging.WARNING, text, (self.saga.id, self.verb), self.saga.log_extra())
+        return Line(logging.WARNING, text, (self.saga.id, self.verb), about(self.saga))
 
 
 class EventRejected(_OfSaga, frozen=True):
@@ -202,9 +277,9 @@ class ResultDropped(_OfSaga, frozen=True):
     step: StepId | None
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "saga %s: a late result of step %s was dropped"
-        return Line(logging.WARNING, text, (self.saga.id, self.step), self.saga.log_extra())
+        return Line(logging.WARNING, text, (self.saga.id, self.step), about(self.saga))
 
 
 class RejectionNotRecorded(_OfSaga, frozen=True):
@@ -214,9 +289,9 @@ class RejectionNotRecorded(_OfSaga, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = f"saga %s: {self.what} could not be noted: %s"
-        return Line(logging.WARNING, text, (self.saga.id, self.error.fact), self.saga.log_extra())
+        return Line(logging.WARNING, text, (self.saga.id, self.error.fact), about(self.saga))
 
 
 class MessagesUnreadable(FactBase, frozen=True):
@@ -227,7 +302,7 @@ class MessagesUnreadable(FactBase, frozen=True):
     count: int
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         more = f", and {self.count - 1} more" if self.count > 1 else ""
         args = (self.saga_id, self.first, more)
         return Line(logging.WARNING, "saga %s: message %s cannot be read%s", args, only_id(self.saga_id))
@@ -240,7 +315,7 @@ class MessageNotAnswered(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         args = (self.saga_id, self.error.fact)
         return Line(logging.WARNING, "saga %s: a message could not be answered: %s", args, only_id(self.saga_id))
 
@@ -252,9 +327,9 @@ class WaitsForStore(_OfSaga, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         args = (self.saga.id, self.what, self.error.fact)
-        return Line(logging.WARNING, "saga %s waits for %s: %s", args, self.saga.log_extra())
+        return Line(logging.WARNING, "saga %s waits for %s: %s", args, about(self.saga))
 
 
 class RowRefused(_OfSaga, frozen=True):
@@ -263,9 +338,9 @@ class RowRefused(_OfSaga, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         args = (self.saga.id, self.error.fact)
-        return Line(logging.ERROR, "the database refused saga %s: %s", args, self.saga.log_extra())
+        return Line(logging.ERROR, "the database refused saga %s: %s", args, about(self.saga))
 
 
 class WriteSetAside(FactBase, frozen=True):
@@ -275,7 +350,7 @@ class WriteSetAside(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the store does not take what saga %s has come to: %s"
         return Line(logging.WARNING, text, (self.saga_id, self.error.fact))
 
@@ -292,7 +367,7 @@ class SagaSetAside(FactBase, frozen=True):
         return self.error.fact if isinstance(self.error, StoreError) else name_of_type(self.error)
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         known = isinstance(self.error, StoreError)
         text = "saga %s cannot be driven and is parked: %s"
         error = None if known else in_lines(self.error)
@@ -306,7 +381,7 @@ class SagaNotSetAside(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "saga %s could not be parked; its lease runs out: %s"
         return Line(logging.ERROR, text, (self.saga_id, self.error.fact), only_id(self.saga_id))
 
@@ -319,7 +394,7 @@ class SagaNotClaimable(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "saga %s cannot be claimed, and is passed over for %.0f s: %s"
         args = (self.saga_id, self.seconds, self.error.fact)
         return Line(logging.ERROR, text, args, only_id(self.saga_id))
@@ -331,18 +406,18 @@ class LeftToLease(_OfSaga, frozen=True):
     error: BaseException
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "saga %s could not be driven; its lease runs out"
-        return Line(logging.ERROR, text, (self.saga.id,), self.saga.log_extra(), self.error)
+        return Line(logging.ERROR, text, (self.saga.id,), about(self.saga), self.error)
 
 
 class LeftByProgram(_OfSaga, frozen=True):
     """The program ends in the middle of the saga, which is left to its lease."""
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "saga %s is left to its lease: the program ends"
-        return Line(logging.WARNING, text, (self.saga.id,), self.saga.log_extra())
+        return Line(logging.WARNING, text, (self.saga.id,), about(self.saga))
 
 
 class LeaseNotRenewed(FactBase, frozen=True):
@@ -352,7 +427,7 @@ class LeaseNotRenewed(FactBase, frozen=True):
     error: StoreError
 
     @override
-    def line(self) -> Line:
+    def _line(self) -> Line:
         text = "the lease on saga %s could not be renewed: %s"
         return Line(logging.WARNING, text, (self.saga_id, self.error.fact))
 
