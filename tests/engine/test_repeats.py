@@ -6,6 +6,7 @@ import json
 import logging
 
 import pytest
+from typing_extensions import override
 
 from saga_fn import Failed, MemoryStore, SagaError, SagaOrchestrator
 from saga_fn.engine.observe.fact import Line
@@ -108,6 +109,7 @@ async def test_each_line_passes_a_json_formatter_with_its_extra() -> None:
     printed: list[str] = []
 
     class AsJson(logging.Handler):
+        @override
         def emit(self, record: logging.LogRecord) -> None:
             fields = ("saga_id", "saga_name", "trace_id", "step", "attempt")
             extra = {name: getattr(record, name, None) for name in fields}
