@@ -50,6 +50,7 @@ class SagaFilter:
         parked: Parked for this reason, as `SagaSnapshot.parked` names it. Default: None.
         step: Parked at this step, or FAILED at it; beside `waits=WaitReason.PARKED`, `parked` or `status=FAILED`. Default: None.
         error: The type name of their `last_error`; beside the same. Default: None.
+        acknowledged: Whether an operator has acknowledged that they FAILED; beside `status=FAILED`. Default: None, both.
 
     Raises:
         PayloadError: An argument is not what it has to be.
@@ -87,6 +88,8 @@ class SagaFilter:
     """The step that is parked or failed, or None."""
     error: str | None = None
     """The type name of their last error, or None."""
+    acknowledged: bool | None = None
+    """Whether an operator has acknowledged that they FAILED, or None."""
 
     def __attrs_post_init__(self) -> None:
         """Judge what was given."""
@@ -99,6 +102,8 @@ class SagaFilter:
         optional = (SagaStatus, type(None))
         check_is(self.status, optional, "status: a SagaStatus", error=PayloadError, hint="status=SagaStatus.FAILED")
         check_is(self.active, (bool, type(None)), "active: a bool", error=PayloadError, hint="active=True")
+        flag = "acknowledged: a bool"
+        check_is(self.acknowledged, (bool, type(None)), flag, error=PayloadError, hint="acknowledged=False")
         check_is(
             self.waits,
             (WaitReason, type(None)),
@@ -153,6 +158,7 @@ def _wanted(given: SagaFilter, *, oldest_first: bool) -> Wanted:
         parked=given.parked,
         step=given.step,
         error=given.error,
+        acknowledged=given.acknowledged,
         oldest_first=oldest_first,
     )
 

@@ -74,6 +74,8 @@ class SagaSnapshot:
     """The reason why its stored state cannot be read, or None. Then its row alone speaks, and a person has to look at it."""
     left_over: tuple[LeftOver, ...]
     """The effects that a FAILED saga leaves in the world; each step of its plan where its stored state cannot be read."""
+    acknowledged: bool
+    """Whether an operator has acknowledged that it FAILED; `rejections` of SagaAdmin.get_saga tells who and why."""
     waiting_for: tuple[Wait, ...]
     """The events and moments that it waits for now."""
     buffered_events: tuple[str, ...]
@@ -114,6 +116,8 @@ class SagaRow:
     """The reason why it waits for a person, or None."""
     problem_step: str | None
     """The step that is parked, or that a FAILED saga failed at; None if there is none, or if it is not known."""
+    acknowledged: bool
+    """Whether an operator has acknowledged that it FAILED."""
     last_error: str | None
     """The type name of the last error."""
     retry_counter: int

@@ -8,7 +8,7 @@ from saga_fn.admin.base import AdminBase, revision_of
 from saga_fn.core.events import AbortRequested, CompensationRequested
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.operate import apply_verb, end_unusable
+from saga_fn.engine.requests.operate import acknowledge, apply_verb, end_unusable
 from saga_fn.errors import StoredDataError
 from saga_fn.store.errors import RowRejectedError
 
@@ -94,3 +94,31 @@ class AdminWholeSaga(AdminBase):
             )
         except (StoredDataError, RowRejectedError) as error:
             await end_unusable(self._engine, saga_id, error, expect=check, asked=asked)
+
+    async def acknowledge(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
+        """Say that a person has looked at a FAILED saga, so that `health` names it no more.
+
+        It changes nothing of the saga. Its record stands in `rejections` of `get_saga`, with the actor and the reason. A saga that
+        is taken up again, or of which something is settled, has to be acknowledged anew. Retention deletes a FAILED saga only
+        after it was acknowledged.
+
+        Args:
+            saga_id: The saga's id.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the record: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The saga has not ended FAILED, was acknowledged before, or has moved on.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoreError: The database does not answer, or refuses.
+
+        Example::
+
+            async for row in admin.list_all(SagaFilter(status=SagaStatus.FAILED, acknowledged=False)):
+                await admin.acknowledge(row.id, reason="refunded by hand")
+        """
+        check, asked = revision_of(expect), self._asked(reason)
+        await acknowledge(self._engine, saga_id, expect=check, asked=asked)

@@ -118,6 +118,10 @@ class Refusal(enum.StrEnum):
     """The saga does not wait for the moment when it is to begin."""
     MOVED_ON = "moved_on"
     """The saga is at another revision than the one that the operator saw."""
+    NOT_FAILED = "not_failed"
+    """Only a saga that has ended FAILED can be acknowledged."""
+    ACKNOWLEDGED = "acknowledged"
+    """A person has acknowledged it before."""
     NOT_OVER = "not_over"
     """The wait is not over, or has no default."""
 

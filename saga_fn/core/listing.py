@@ -27,6 +27,8 @@ class Way(enum.Enum):
     """Those that have not ended, by status and reason, by the start."""
     ENDED = enum.auto()
     """Those that have ended, by status, by the end."""
+    FAILED = enum.auto()
+    """Those that FAILED, and that a person has looked at, or has not, by the end."""
     CREATED = enum.auto()
     """All, by the start."""
 
@@ -49,6 +51,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     parked: str | None = None
     step: str | None = None
     error: str | None = None
+    acknowledged: bool | None = None
     oldest_first: bool = False
 
     @property
@@ -84,6 +87,9 @@ _WHOSE_PROBLEM: Final = NotServed(
     "parked, step and error are looked for among the parked or the FAILED sagas only",
     "add waits=WaitReason.PARKED, or status=SagaStatus.FAILED, or the business key",
 )
+_ONLY_FAILED: Final = NotServed(
+    "only a FAILED saga is acknowledged, or is not", "say status=SagaStatus.FAILED beside it, or leave acknowledged out"
+)
 _TWO_TIMES: Final = NotServed(
     "sagas that have ended are found by the time of their end, not of their start",
     "say ended_from= and ended_before= in the place of created_from=, created_before= and older_than=",
@@ -109,6 +115,8 @@ def way_of(wanted: Wanted) -> Way | NotServed:
         return _BOTH
     if waits and wanted.status not in (None, SagaStatus.SUSPENDED):
         return _NOT_SUSPENDED
+    if wanted.acknowledged is not None and not failed:
+        return _ONLY_FAILED
     if wanted.aggregation_id is not None:
         return _NEWEST_ONLY if wanted.oldest_first else Way.KEY
     if asks_parked:
@@ -119,7 +127,9 @@ def way_of(wanted: Wanted) -> Way | NotServed:
         return Way.LIVE if asks_live else Way.CREATED
     if wanted.by_start:
         return _TWO_TIMES
-    return _NEWEST_ONLY if wanted.oldest_first else Way.ENDED
+    if wanted.oldest_first:
+        return _NEWEST_ONLY
+    return Way.ENDED if wanted.acknowledged is None else Way.FAILED
 
 
 def statuses_of(wanted: Wanted) -> tuple[SagaStatus, ...]:

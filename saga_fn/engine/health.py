@@ -163,7 +163,7 @@ def _attention(each: Noticed) -> Attention:
         case Notice.UNOWNED:
             kind, text = AttentionKind.UNOWNED, f"{what}: due, but no process works on this version"
         case Notice.FAILED:
-            kind, text = AttentionKind.FAILED, f"{what}: ended FAILED within a day"
+            kind, text = AttentionKind.FAILED, f"{what}: ended FAILED, and nobody has acknowledged it"
         case Notice.STILL:
             kind, text = AttentionKind.STILL, f"{what}: worked on for an hour or longer without any progress"
         case _:

@@ -19,6 +19,8 @@ MOST_FOUND: Final = 5000
 LEAST_ID: Final = UUID(int=0)
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
+_BY_END: Final = (Way.ENDED, Way.FAILED)
+"""These are sorted by the end."""
 
 
 class Place(NamedTuple):
@@ -43,11 +45,11 @@ class Listing:
     def span(self, now: Moment) -> tuple[Place, datetime]:
         """Where the page begins, that place left out, and the moment at which the list ends."""
         wanted = self.wanted
-        if self.way is Way.ENDED:
+        if self.way in _BY_END:
             first, before = wanted.ended_from, wanted.ended_before
         else:
             first, before = wanted.created_from, wanted.created_before
-        if self.way is not Way.ENDED and wanted.older_than is not None:
+        if self.way not in _BY_END and wanted.older_than is not None:
             old = Moment(now - wanted.older_than + 1)
             before = old if before is None else min(before, old)
         lower = _FIRST if first is None else time_of(first)
@@ -59,7 +61,7 @@ class Listing:
 
     def place_of(self, row: SagaRow) -> Place:
         """The place of a row in the list."""
-        return Place(row.ended_at or row.created_at if self.way is Way.ENDED else row.created_at, row.id)
+        return Place(row.ended_at or row.created_at if self.way in _BY_END else row.created_at, row.id)
 
     def has(self, row: SagaRow, now: Moment) -> bool:
         """Whether the row belongs to the page, or to one after it."""
@@ -77,6 +79,7 @@ def fits(wanted: Wanted, way: Way, row: SagaRow) -> bool:
         (wanted.parked, row.parked),
         (wanted.step, row.problem_step),
         (wanted.error, row.last_error),
+        (wanted.acknowledged, row.acknowledged),
     )
     return (
         all(said is None or said == found for said, found in asked)

@@ -28,6 +28,7 @@ from saga_fn.store.memory_lists import MemoryLists
 from saga_fn.store.memory_processes import MemoryProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
+    ACKNOWLEDGED,
     ALL_ENTRIES,
     MOST_READ,
     MOST_UNREAD,
@@ -175,6 +176,7 @@ class MemoryStore:
                 last_error=None,
                 parked=None,
                 problem_step=None,
+                acknowledged=False,
                 created_at=at,
                 updated_at=at,
                 ended_at=None,
@@ -221,6 +223,7 @@ class MemoryStore:
             last_error=write.last_error,
             parked=write.projection.parked,
             problem_step=write.projection.problem_step,
+            acknowledged=False,
             updated_at=at,
             ended_at=(row.ended_at or at) if write.state.ended else None,
         )
@@ -343,6 +346,15 @@ class MemoryStore:
         if saga is None or saga.record.rev != rev or saga.record.ended_at is not None:
             return False
         self._set_apart(saga, ENDED_UNREAD, why, parked=saga.record.parked, ended_at=time_of(self.now()))
+        return True
+
+    async def acknowledge(self, saga_id: UUID, rev: int, detail: str) -> bool:
+        """Say that a person has looked at a saga that FAILED."""
+        saga = self._sagas.get(saga_id)
+        if saga is None or saga.record.rev != rev or not saga.record.has_failed or saga.record.acknowledged:
+            return False
+        saga.record = attrs.evolve(saga.record, acknowledged=True, updated_at=time_of(self.now()))
+        await self.record_rejection(saga_id, ACKNOWLEDGED, detail)
         return True
 
     def _set_apart(

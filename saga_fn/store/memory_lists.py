@@ -40,6 +40,7 @@ def _row_of(row: SagaRecord) -> SagaRow:
         waits=row.waits,
         parked=row.parked,
         problem_step=row.problem_step,
+        acknowledged=row.acknowledged,
         last_error=row.last_error,
         retry_counter=row.retry_counter,
         deadline_at=row.due_at,

@@ -12,7 +12,6 @@ import attrs
 
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
-    FAILED_WITHIN,
     MOST_COUNTED,
     MOST_UNFIT,
     SILENT,
@@ -89,7 +88,7 @@ class MemoryProcesses:
                 kinds.append(Notice.STILL)
             if row.is_parked:
                 kinds.append(Notice.PARKED)
-            if row.has_failed and row.ended_at is not None and row.ended_at > now - FAILED_WITHIN:
+            if row.has_failed and not row.acknowledged:
                 kinds.append(Notice.FAILED)
             for kind in kinds:
                 found.setdefault((kind, row.name, row.version), []).append(row.id)

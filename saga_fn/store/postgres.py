@@ -28,6 +28,7 @@ from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_processes import PostgresProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
+    ACKNOWLEDGED,
     ALL_ENTRIES,
     FORMAT,
     MOST_READ,
@@ -455,6 +456,24 @@ class PostgresStore:
 
         return await self._database.persist(ended) > 0
 
+    async def acknowledge(self, saga_id: UUID, rev: int, detail: str) -> bool:
+        """Say that a person has looked at a saga that FAILED."""
+
+        async def acknowledged() -> int:
+            async with self._database.work() as connection:
+                return await self._database.queries.acknowledge_saga(
+                    connection,
+                    shard=self._shard(saga_id),
+                    id=saga_id,
+                    rev=rev,
+                    record_id=new_uuid(),
+                    kind=ACKNOWLEDGED,
+                    detail=holdable(connection, detail),
+                    lock_timeout=LOCK_TIMEOUT,
+                )
+
+        return await self._database.persist(acknowledged) > 0
+
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         """The shards in which something is due; takes no lock."""
         async with self._database.control() as connection:
@@ -495,6 +514,7 @@ class PostgresStore:
             last_error=row.last_error,
             parked=row.parked,
             problem_step=row.problem_step,
+            acknowledged=row.acknowledged,
             created_at=row.created_at,
             updated_at=row.updated_at,
             ended_at=row.ended_at,

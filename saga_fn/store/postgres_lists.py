@@ -121,6 +121,22 @@ class PostgresLists:
                     bound=bound,
                     most=most,
                 )
+            case Way.FAILED:
+                assert wanted.acknowledged is not None, "that is this way"
+                return await queries.list_failed(
+                    connection,
+                    shards=shards,
+                    names=names,
+                    versions=versions,
+                    acknowledged=wanted.acknowledged,
+                    of_reason=wanted.parked,
+                    of_step=wanted.step,
+                    of_error=wanted.error,
+                    at=at,
+                    at_id=at_id,
+                    bound=bound,
+                    most=most,
+                )
             case Way.KEY:
                 assert wanted.aggregation_id is not None, "that is this way"
                 return await queries.list_of_key(
@@ -134,6 +150,7 @@ class PostgresLists:
                     of_reason=wanted.parked,
                     of_step=wanted.step,
                     of_error=wanted.error,
+                    of_acknowledged=wanted.acknowledged,
                     ended_from=None if wanted.ended_from is None else time_of(wanted.ended_from),
                     ended_before=None if wanted.ended_before is None else time_of(wanted.ended_before),
                     at=at,
@@ -157,6 +174,7 @@ def _row_of(row: ListedRow) -> SagaRow:
         waits=reasons_in(row.waits),
         parked=row.parked,
         problem_step=row.problem_step,
+        acknowledged=row.acknowledged,
         last_error=row.last_error,
         retry_counter=row.retry_counter,
         deadline_at=row.due_at,

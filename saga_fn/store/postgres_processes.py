@@ -10,7 +10,6 @@ from uuid import UUID
 from saga_fn.core.ids import PlanId
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.records import (
-    FAILED_WITHIN,
     FORGOTTEN_AT_ONCE,
     MOST_COUNTED,
     MOST_DEFINITIONS,
@@ -95,7 +94,6 @@ class PostgresProcesses:
                 most_processes=MOST_PROCESSES,
                 most_definitions=MOST_DEFINITIONS,
                 most_definitions_of_all=MOST_DEFINITIONS_OF_ALL,
-                failed_within=FAILED_WITHIN,
                 still_for=STILL_FOR,
                 most=MOST_COUNTED,
             )

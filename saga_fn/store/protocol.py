@@ -371,6 +371,13 @@ class Store(Protocol):
         """End a saga, FAILED, whose state cannot be used; False if it has moved on from `rev`, or has ended."""
         ...
 
+    async def acknowledge(self, saga_id: UUID, rev: int, detail: str) -> bool:
+        """Say that a person has looked at a saga that FAILED, and record who and why (`detail`) beside its journal.
+
+        False if it has moved on from `rev`, or was acknowledged before. The next write of the saga ends it.
+        """
+        ...
+
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         """The shards in which something is due; takes no lock."""
         ...

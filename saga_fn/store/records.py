@@ -47,8 +47,6 @@ MOST_KEPT: Final = BUFFER_LIMIT
 """No more events wait for a business key than a saga takes that does not wait for any of them yet."""
 MOST_COUNTED: Final = 1000
 """Nobody counts further than this to tell how many sagas something is so of."""
-FAILED_WITHIN: Final = timedelta(days=1)
-"""For so long a saga that ended FAILED is noticed."""
 STILL_FOR: Final = timedelta(hours=1)
 """A saga that a process works on, and of which nothing has become durable for so long, is noticed."""
 SILENT: Final = timedelta(minutes=10)
@@ -70,6 +68,9 @@ NO_PAUSE: Final = timedelta(0)
 FORMAT: Final = 1
 """The format this library writes; it reads `READABLE`."""
 READABLE: Final = (1,)
+
+ACKNOWLEDGED: Final = "acknowledged"
+"""The kind of the record of an operator who has looked at a saga that FAILED."""
 
 ALL_ENTRIES: Final = 2**62
 """A number that no journal entry has: all of them come before it."""
@@ -296,6 +297,7 @@ class SagaRecord:
     last_error: str | None
     parked: str | None
     problem_step: str | None
+    acknowledged: bool
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
@@ -424,7 +426,7 @@ class Notice(enum.StrEnum):
     UNOWNED = "unowned"
     """They are due, and no process works on their name and version."""
     FAILED = "failed"
-    """They ended FAILED lately."""
+    """They ended FAILED, and nobody has acknowledged it."""
     STILL = "still"
     """A process works on them, and nothing of them has become durable for long."""
 

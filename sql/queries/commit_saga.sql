@@ -22,6 +22,7 @@ written AS (
         last_error = :last_error::text,
         parked = :parked::text,
         problem_step = :problem_step::text,
+        acknowledged = false,
         updated_at = now(),
         ended_at = CASE
             WHEN :status::text = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())

@@ -56,6 +56,7 @@ written AS (
         last_error = g.last_error,
         parked = g.parked,
         problem_step = g.problem_step,
+        acknowledged = false,
         updated_at = now(),
         ended_at = CASE
             WHEN g.status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())

@@ -5,14 +5,14 @@
 -- Plan: a range of saga_live for each shard, name, version, status and reason.
 SELECT
     f.id, f.name, f.version, f.rev, f.aggregation_id, f.trace_id, f.status, f.waits, f.parked, f.problem_step,
-    f.last_error, f.retry_counter, f.due_at, f.owner, f.created_at, f.updated_at, f.ended_at
+    f.acknowledged, f.last_error, f.retry_counter, f.due_at, f.owner, f.created_at, f.updated_at, f.ended_at
 FROM unnest(:shards::smallint[], :names::text[], :versions::integer[]) AS w (shard, name, version)
 CROSS JOIN unnest(:statuses::text[], :waits::smallint[]) AS g (status, waits)
 CROSS JOIN LATERAL (
     (
         SELECT
             s.id, s.name, s.version, s.rev, s.aggregation_id, s.trace_id, s.status, s.waits, s.parked, s.problem_step,
-            s.last_error, s.retry_counter, s.due_at, s.owner, s.created_at, s.updated_at, s.ended_at
+            s.acknowledged, s.last_error, s.retry_counter, s.due_at, s.owner, s.created_at, s.updated_at, s.ended_at
         FROM saga_fn.saga AS s
         WHERE
             NOT :oldest_first::boolean
@@ -26,7 +26,7 @@ CROSS JOIN LATERAL (
     (
         SELECT
             s.id, s.name, s.version, s.rev, s.aggregation_id, s.trace_id, s.status, s.waits, s.parked, s.problem_step,
-            s.last_error, s.retry_counter, s.due_at, s.owner, s.created_at, s.updated_at, s.ended_at
+            s.acknowledged, s.last_error, s.retry_counter, s.due_at, s.owner, s.created_at, s.updated_at, s.ended_at
         FROM saga_fn.saga AS s
         WHERE
             :oldest_first::boolean

@@ -1,11 +1,11 @@
 -- name: read_attention :many AttentionRow
 -- not null: sagas, ids
 -- Findings for a person, by kind, name and version: `parked` sagas; `unowned` ones, due for longer than `lately` (or
--- `left_behind`, where a process works on their name), which no process seen lately works on; those that `failed`
--- within `failed_within`; `still` ones, which a process owns, and of which nothing has become durable for `still_for`.
--- A lease is short: of the first `most` sagas that are to be due, those that have an owner are judged. Counts stop at
--- `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that the cost grows
--- with the number of names. Processes are asked as in read_definitions.
+-- `left_behind`, where a process works on their name), which no process seen lately works on; those that `failed`, and
+-- that nobody has acknowledged; `still` ones, which a process owns, and of which nothing has become durable for
+-- `still_for`. A lease is short: of the first `most` sagas that are to be due, those that have an owner are judged.
+-- Counts stop at `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that
+-- the cost grows with the number of names. Processes are asked as in read_definitions.
 -- Locks: none.
 -- Plan: ranges of saga_due, saga_parked, saga_failed and saga_process_seen.
 WITH RECURSIVE known AS MATERIALIZED (
@@ -65,6 +65,27 @@ parked (shard, name, version) AS (
         SELECT s.name, s.version
         FROM saga_fn.saga AS s
         WHERE s.shard = p.shard AND (s.name, s.version) > (p.name, p.version) AND s.waits >= 16
+        ORDER BY s.name, s.version
+        LIMIT 1
+    ) AS f
+),
+failed (shard, name, version) AS (
+    SELECT w.shard, f.name, f.version
+    FROM unnest(:shards::smallint[]) AS w (shard)
+    CROSS JOIN LATERAL (
+        SELECT s.name, s.version
+        FROM saga_fn.saga AS s
+        WHERE s.shard = w.shard AND s.status = 'FAILED'
+        ORDER BY s.name, s.version
+        LIMIT 1
+    ) AS f
+    UNION ALL
+    SELECT e.shard, f.name, f.version
+    FROM failed AS e
+    CROSS JOIN LATERAL (
+        SELECT s.name, s.version
+        FROM saga_fn.saga AS s
+        WHERE s.shard = e.shard AND (s.name, s.version) > (e.name, e.version) AND s.status = 'FAILED'
         ORDER BY s.name, s.version
         LIMIT 1
     ) AS f
@@ -133,15 +154,23 @@ CROSS JOIN LATERAL (
     ) AS o
 ) AS found
 UNION ALL
-SELECT
-    'failed' AS kind, f.name, f.version, count(*)::integer AS sagas,
-    (array_agg(f.id ORDER BY f.ended_at DESC))[1:3] AS ids
-FROM unnest(:shards::smallint[]) AS w (shard)
+SELECT 'failed' AS kind, e.name, e.version, found.sagas, found.ids
+FROM failed AS e
 CROSS JOIN LATERAL (
-    SELECT s.name, s.version, s.id, s.ended_at
-    FROM saga_fn.saga AS s
-    WHERE s.shard = w.shard AND s.status = 'FAILED' AND s.ended_at > (now() - :failed_within::interval)
-    ORDER BY s.ended_at DESC
-    LIMIT :most::integer
-) AS f
-GROUP BY f.name, f.version
+    SELECT
+        cardinality(o.ids) AS sagas,
+        o.ids[1:3] AS ids
+    FROM (
+        SELECT
+            ARRAY(
+                SELECT s.id
+                FROM saga_fn.saga AS s
+                WHERE
+                    s.shard = e.shard AND s.name = e.name AND s.version = e.version AND s.status = 'FAILED'
+                    AND NOT s.acknowledged
+                ORDER BY s.ended_at DESC
+                LIMIT :most::integer
+            ) AS ids
+    ) AS o
+) AS found
+WHERE found.sagas > 0

@@ -37,6 +37,8 @@ CREATE TABLE saga_fn.saga (
     -- Why the saga is parked; and the step that is parked, or that a FAILED saga failed at. Both stand in no index.
     parked         text,
     problem_step   text,
+    -- Whether a person has looked at its end, if it is FAILED. Every later change of the saga ends that.
+    acknowledged   boolean     NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT now(),
     -- Columns that every step changes stand last: an update logs no byte of those before.
     -- Number of the last journal entry.
@@ -55,6 +57,7 @@ CREATE TABLE saga_fn.saga (
     ),
     CONSTRAINT saga_suspended_has_reason CHECK ((waits <> 0) = (status = 'SUSPENDED')),
     CONSTRAINT saga_owner_has_token CHECK ((owner IS NULL) = (token IS NULL)),
+    CONSTRAINT saga_acknowledged_has_failed CHECK (NOT acknowledged OR status = 'FAILED'),
     CONSTRAINT saga_ended_is_free CHECK (ended_at IS NULL OR (owner IS NULL AND due_at IS NULL)),
     -- No live row that no scan can find: only a person or an event without a timeout may be waited for without a time.
     CONSTRAINT saga_live_is_due CHECK (
@@ -80,8 +83,8 @@ CREATE INDEX saga_parked ON saga_fn.saga (shard, name, version, created_at, id) 
 -- Rows that wait for a plan that fits them.
 CREATE INDEX saga_unfit ON saga_fn.saga (shard, name, version, id) WHERE waits >= 32;
 
--- Rows that ended FAILED, by the time of their end.
-CREATE INDEX saga_failed ON saga_fn.saga (shard, ended_at) WHERE status = 'FAILED';
+-- Rows that ended FAILED, those apart that a person has looked at, by the time of their end.
+CREATE INDEX saga_failed ON saga_fn.saga (shard, name, version, acknowledged, ended_at, id) WHERE status = 'FAILED';
 
 -- Lists of sagas, a range of an index for each name and version, the newest first or the oldest: `core/listing.py` says
 -- which filter is served by which of them. Ids that are made of keys are in no order, so the moment leads.

@@ -31,6 +31,8 @@ SERVED = [
     (Wanted(ended_from=THEN, ended_before=THEN), Way.ENDED),
     (Wanted(status=SagaStatus.COMPLETED, ended_before=THEN), Way.ENDED),
     (Wanted(status=SagaStatus.FAILED, step="a", error="E", parked="past_pivot"), Way.ENDED),
+    (Wanted(status=SagaStatus.FAILED, acknowledged=False, step="a", error="E", ended_from=THEN), Way.FAILED),
+    (Wanted(aggregation_id="k", status=SagaStatus.FAILED, acknowledged=True), Way.KEY),
     (Wanted(aggregation_id="k", status=SagaStatus.FAILED, step="a", ended_from=THEN, created_from=THEN), Way.KEY),
     (Wanted(aggregation_id="k", active=True, error="E"), Way.KEY),
 ]
@@ -48,6 +50,9 @@ REFUSED = [
     (Wanted(waits=PARKED, status=SagaStatus.FAILED), "at the same time"),
     (Wanted(waits=EVENT, status=SagaStatus.RUNNING), "only a SUSPENDED saga waits"),
     (Wanted(parked="past_pivot", status=SagaStatus.COMPENSATING), "only a SUSPENDED saga waits"),
+    (Wanted(acknowledged=False), "only a FAILED saga is acknowledged"),
+    (Wanted(aggregation_id="k", acknowledged=True), "only a FAILED saga is acknowledged"),
+    (Wanted(status=SagaStatus.FAILED, acknowledged=True, oldest_first=True), "the newest first"),
     (Wanted(step="a"), "among the parked or the FAILED"),
     (Wanted(error="E", waits=EVENT), "among the parked or the FAILED"),
     (Wanted(error="E", status=SagaStatus.COMPENSATED), "among the parked or the FAILED"),

@@ -50,6 +50,7 @@ CALLS: Final = {
     "list_live": {"statuses": "'{SUSPENDED}'", "waits": "'{4}'"},
     "list_parked": {"waits": "16", "of_reason": "'past_pivot'", "of_step": "'charge'", "of_error": "NULL"},
     "list_ended": {"statuses": "'{FAILED}'", "of_reason": "NULL", "of_step": "'charge'", "of_error": "'Boom'"},
+    "list_failed": {"acknowledged": "false", "of_reason": "NULL", "of_step": "'charge'", "of_error": "'Boom'"},
     "list_of_key": {
         "names": "'{saga 0,saga 1,saga 2}'",
         "shard": "0",
@@ -60,6 +61,7 @@ CALLS: Final = {
         "of_reason": "NULL",
         "of_step": "NULL",
         "of_error": "NULL",
+        "of_acknowledged": "NULL",
         "ended_from": "NULL",
         "ended_before": "NULL",
     },
@@ -71,9 +73,10 @@ INDEXES: Final = {
     "list_live": {"saga_live"},
     "list_parked": {"saga_parked"},
     "list_ended": {"saga_ended"},
+    "list_failed": {"saga_failed"},
     "list_of_key": {"saga_active_key", "saga_ended_key"},
 }
-ONE_WAY: Final = {"list_ended", "list_of_key"}
+ONE_WAY: Final = {"list_ended", "list_failed", "list_of_key"}
 """The newest first, and no other order."""
 
 pytestmark = [pytest.mark.raw_rows, pytest.mark.new_database]

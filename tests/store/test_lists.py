@@ -91,6 +91,8 @@ async def filled(store: Store, chance: random.Random, sagas: int) -> list[UUID]:
             )
             error = chance.choice((None, *ERRORS))
             await written(store, new.id, forged(store.now(), status, waits, chance), error)
+            if status is SagaStatus.FAILED and chance.random() < 0.5:
+                assert await store.acknowledge(new.id, 2, "")
     return ids
 
 
@@ -115,6 +117,7 @@ def any_filter(chance: random.Random, moments: Sequence[Moment]) -> Wanted:
             "parked": maybe(chance, REASONS, 0.15),
             "step": maybe(chance, STEPS, 0.2),
             "error": maybe(chance, ERRORS, 0.2),
+            "acknowledged": maybe(chance, (True, False), 0.2),
             "oldest_first": chance.random() < 0.3,
         },
         Wanted,
@@ -144,7 +147,7 @@ def in_order(rows: Sequence[SagaRow], wanted: Wanted, way: Way, now: Moment) -> 
 
 def _in_time(row: SagaRow, wanted: Wanted, way: Way, now: Moment) -> bool:
     begun = moment_of(row.created_at)
-    if way is Way.ENDED:
+    if way in (Way.ENDED, Way.FAILED):
         return row.ended_at is not None
     return (
         (wanted.created_from is None or begun >= wanted.created_from)

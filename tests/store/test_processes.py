@@ -161,11 +161,36 @@ async def test_what_waits_for_a_person_is_noticed(store: Store) -> None:
     assert await store.processes.notices(seen_within=LONG) == [Noticed(Notice.PARKED, "shop", 1, 1, (hand.id,))]
 
 
-async def test_what_failed_is_noticed_for_a_day(store: Store) -> None:
-    hand = await start(store)
+async def failed(store: Store, name: str = "shop") -> Hand:
+    hand = await start(store, name=name)
     write = hand.write(AbortRequested(store.now(), Moment(0)))
     await store.commit(shard_of(hand.id, store.shards), [write])
-    assert await store.processes.notices(seen_within=LONG) == [Noticed(Notice.FAILED, "shop", 1, 1, (hand.id,))]
+    return hand
+
+
+async def test_what_failed_is_noticed_until_a_person_acknowledges_it(store: Store) -> None:
+    hand, other = await failed(store), await failed(store, "audit")
+    assert sorted(await store.processes.notices(seen_within=LONG), key=lambda each: each.name) == [
+        Noticed(Notice.FAILED, "audit", 1, 1, (other.id,)),
+        Noticed(Notice.FAILED, "shop", 1, 1, (hand.id,)),
+    ]
+    assert not await store.acknowledge(hand.id, 1, "an earlier revision")
+    assert await store.acknowledge(hand.id, 2, "seen")
+    assert not await store.acknowledge(hand.id, 2, "twice")
+    assert await store.processes.notices(seen_within=LONG) == [Noticed(Notice.FAILED, "audit", 1, 1, (other.id,))]
+    assert [(record.kind, record.detail) for record in await store.rejections(hand.id)] == [("acknowledged", "seen")]
+    row = await store.read(hand.id)
+    assert row is not None
+    assert (row.acknowledged, row.rev) == (True, 2)
+
+
+async def test_only_what_has_failed_is_acknowledged(store: Store) -> None:
+    hand = await start(store)
+    assert not await store.acknowledge(hand.id, 1, "it runs")
+    row = await store.read(hand.id)
+    assert row is not None
+    assert not row.acknowledged
+    assert await store.rejections(hand.id) == []
 
 
 async def test_what_is_worked_on_for_an_hour_without_progress_is_noticed(store: Store) -> None:

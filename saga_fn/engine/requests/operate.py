@@ -15,6 +15,7 @@ import msgspec
 
 from saga_fn.arguments import check_id
 from saga_fn.backoff import Backoff
+from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.event_matching import Answer
@@ -80,6 +81,14 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     Refusal.TOO_MANY_EVENTS: ("has had too many events", "start another saga for further ones."),
     Refusal.UNKNOWN_EVENT: ("never waits for an event of that name", "add the wait to its definition."),
     Refusal.EXPIRED: ("was sent an event that is void by now", "send it without an expiry, or with a later one."),
+    Refusal.NOT_FAILED: (
+        "has not ended FAILED",
+        "only a FAILED saga is acknowledged: SagaFilter(status=SagaStatus.FAILED, acknowledged=False) finds those.",
+    ),
+    Refusal.ACKNOWLEDGED: (
+        "has been acknowledged before",
+        "rejections of SagaAdmin.get_saga tells by whom and why.",
+    ),
     Refusal.PLAN_MISMATCH: ("was run by another definition", "register a definition that fits what it has done."),
     UNREADABLE: (
         "is owned by a process that cannot read the request",
@@ -160,11 +169,29 @@ async def end_unusable(
             raise _refusal(saga_id, Refusal.MOVED_ON)
         if await engine.store.end_row(saga_id, row.rev, type(error).__name__):
             break
-    words = asked_in(asked)
-    told = [error.fact, *(f"{what}: {word}" for what, word in (("by", words.actor), ("why", words.reason)) if word)]
-    await engine.store.record_rejection(saga_id, "aborted", "; ".join(told))
+    await engine.store.record_rejection(saga_id, "aborted", "; ".join((error.fact, *_words_of(asked))))
     engine.lose(saga_id)
     engine.notify_processes(None)
+
+
+async def acknowledge(engine: SagaEngine, saga_id: UUID, *, expect: int | None, asked: bytes | None) -> None:
+    """Record that a person has looked at a saga that FAILED; raises SagaStateError with the core's reason."""
+    while True:
+        row = await read_row(engine, saga_id)
+        if expect not in (None, row.rev):
+            raise _refusal(saga_id, Refusal.MOVED_ON)
+        refusal = acknowledgement.refused(row.status, acknowledged=row.acknowledged)
+        if refusal is not None:
+            raise _refusal(saga_id, refusal)
+        if await engine.store.acknowledge(saga_id, row.rev, "; ".join(_words_of(asked))):
+            return
+        await asyncio.sleep(_SHORTLY)
+
+
+def _words_of(asked: bytes | None) -> list[str]:
+    """Who asked, and why, for a record beside the journal."""
+    words = asked_in(asked)
+    return [f"{what}: {word}" for what, word in (("by", words.actor), ("why", words.reason)) if word]
 
 
 async def begin_now(engine: SagaEngine, saga_id: UUID) -> bool:

@@ -143,6 +143,10 @@ class CountingStore:
         self.calls["end_row"] += 1
         return await self._inner.end_row(saga_id, rev, why)
 
+    async def acknowledge(self, saga_id: UUID, rev: int, detail: str) -> bool:
+        self.calls["acknowledge"] += 1
+        return await self._inner.acknowledge(saga_id, rev, detail)
+
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
         self.calls["due_shards"] += 1
         return await self._inner.due_shards(definitions)

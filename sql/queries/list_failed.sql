@@ -1,0 +1,28 @@
+-- name: list_failed :many ListedRow
+-- nullable: aggregation_id, parked, problem_step, last_error, due_at, owner, ended_at
+-- nullable: of_reason, of_step, of_error
+-- Do as list_ended, for sagas that FAILED, and that a person has looked at, or has not (`acknowledged`). The rows that
+-- the rest of the filter throws away are some of those.
+-- Locks: none.
+-- Plan: a range of saga_failed for each shard, name and version.
+SELECT
+    f.id, f.name, f.version, f.rev, f.aggregation_id, f.trace_id, f.status, f.waits, f.parked, f.problem_step,
+    f.acknowledged, f.last_error, f.retry_counter, f.due_at, f.owner, f.created_at, f.updated_at, f.ended_at
+FROM unnest(:shards::smallint[], :names::text[], :versions::integer[]) AS w (shard, name, version)
+CROSS JOIN LATERAL (
+    SELECT
+        s.id, s.name, s.version, s.rev, s.aggregation_id, s.trace_id, s.status, s.waits, s.parked, s.problem_step,
+        s.acknowledged, s.last_error, s.retry_counter, s.due_at, s.owner, s.created_at, s.updated_at, s.ended_at
+    FROM saga_fn.saga AS s
+    WHERE
+        s.shard = w.shard AND s.name = w.name AND s.version = w.version
+        AND s.status = 'FAILED' AND s.acknowledged = :acknowledged::boolean
+        AND (:of_reason::text IS NULL OR s.parked = :of_reason::text)
+        AND (:of_step::text IS NULL OR s.problem_step = :of_step::text)
+        AND (:of_error::text IS NULL OR s.last_error = :of_error::text)
+        AND (s.ended_at, s.id) < (:at::timestamptz, :at_id::uuid) AND s.ended_at >= :bound::timestamptz
+    ORDER BY s.ended_at DESC, s.id DESC
+    LIMIT :most::integer
+) AS f
+ORDER BY f.ended_at DESC, f.id DESC
+LIMIT :most::integer
