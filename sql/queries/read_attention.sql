@@ -1,11 +1,11 @@
 -- name: read_attention :many AttentionRow
 -- not null: sagas, ids
 -- Findings for a person, by kind, name and version: `parked` sagas; `unowned` ones, due for longer than `lately` (or
--- `left_behind`, where a process works on their name), which no process seen lately works on; those that `failed`, and
--- that nobody has acknowledged; `still` ones, which a process owns, and of which nothing has become durable for
--- `still_for`. A lease is short: of the first `most` sagas that are to be due, those that have an owner are judged.
--- Counts stop at `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that
--- the cost grows with the number of names. Processes are asked as in read_definitions.
+-- `left_behind`, where a process works on their name), which no process seen lately works on; those that `failed` and
+-- were not acknowledged; `still` ones, which a process owns, and of which nothing has become durable for `still_for`.
+-- A lease is short: of the first `most` sagas that are to be due, those that have an owner are judged. Counts stop at
+-- `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that the cost grows
+-- with the number of names. Processes are asked as in read_definitions.
 -- Locks: none.
 -- Plan: ranges of saga_due, saga_parked, saga_failed and saga_process_seen.
 WITH RECURSIVE known AS MATERIALIZED (
