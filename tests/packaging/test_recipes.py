@@ -15,14 +15,18 @@ import pytest
 
 from saga_fn import Event as OutsideEvent
 from saga_fn import StepOptions, StepRef, saga, step
+from saga_fn.admin.verbs import AdminVerbs
 from saga_fn.admin.verification import AdminVerification
+from saga_fn.admin.whole_saga import AdminWholeSaga
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.events import Event, OperatorVerb, name_of
+from saga_fn.core.explain.preview import questions
 from saga_fn.core.explore.offers import events_for, events_of
 from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.projection import Projection
 from saga_fn.core.state import SagaState
+from saga_fn.core.verbs import Verb, verb_of
 from saga_fn.definition.steps import step_options
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.message import Flaw, judge, message_of
@@ -89,6 +93,17 @@ def test_every_verb_can_be_asked_of_an_owner(kind: type[OperatorVerb]) -> None:
     read = judge(order, message_of(Incoming(verb, payload=b'"receipt"')), Moment(1), most=1000)
     assert not isinstance(read, Flaw), f"{name_of(verb)}: {read.fact}"
     assert read.event == verb
+
+
+def test_every_verb_is_a_method_of_admin_and_is_explained() -> None:
+    """`explain` asks the verbs that `core/verbs.py` has: each method that decides something is one."""
+    calls = {name for kind in (AdminVerbs, AdminWholeSaga) for name in vars(kind) if not name.startswith("_")}
+    assert calls - {"compensate_step"} == {verb.value for verb in Verb}, "compensate_step is another name of cancel"
+    plan = Plan.of(PlannedStep(StepId("charge")))
+    state = SagaState(plan=plan.id, rev=1, at=Moment(0))
+    asked = list(questions(plan, state, Moment(0), until=Moment(0)))
+    assert {type(event) for _, event in asked} == set(get_args(OperatorVerb))
+    assert all(verb_of(event) is verb for verb, event in asked)
 
 
 def test_verify_compares_every_column_that_mirrors_the_state() -> None:

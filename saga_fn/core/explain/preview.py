@@ -1,0 +1,82 @@
+"""A verb, folded on a copy of a saga: whether it is legal, and what would come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import attrs
+from returns.result import Failure, Success
+
+from saga_fn.core.effects import Rejection
+from saga_fn.core.event_kinds import is_by_force
+from saga_fn.core.events import OperatorVerb
+from saga_fn.core.explain.course import Course, Move, MoveKind, at_once, course, moves_of
+from saga_fn.core.explain.prospects import Prospects, prospects
+from saga_fn.core.facts import due
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.leftovers import LeftOver, left_over
+from saga_fn.core.owning import taken_back, upon_taken_back
+from saga_fn.core.plan import Plan
+from saga_fn.core.state import SagaState
+from saga_fn.core.step_report import report_of
+from saga_fn.core.transition import transition
+from saga_fn.core.verbs import Verb, ask
+
+
+@attrs.frozen
+class Consequences:
+    """All that would come of a verb that is legal."""
+
+    state: SagaState
+    """The saga right after it."""
+    at_once: tuple[Move, ...]
+    """The moves that the owner, or the next one, makes at once."""
+    due: Moment | None
+    """When the saga, unowned, has something to do; None if it has ended or waits for a person alone."""
+    course: Course
+    """All that happens if each attempt succeeds."""
+    left_over: tuple[LeftOver, ...]
+    """The effects that this course leaves in the world."""
+    prospects: Prospects
+    """All that may become of the saga by itself."""
+
+
+def questions(plan: Plan, state: SagaState, at: Moment, *, until: Moment) -> Iterator[tuple[Verb, OperatorVerb]]:
+    """Every verb that changes a state, of every step and item where it names one. `until`: the end of the lease of its owner."""
+    steps = [each.step_id for each in report_of(plan, state)]
+    for verb in Verb:
+        for step in steps if verb.names_a_step else [StepId("")]:
+            event = ask(verb, step, at, until=until)
+            if event is not None:
+                yield verb, event
+
+
+def preview(
+    plan: Plan, state: SagaState, event: OperatorVerb, *, orphaned: bool = False, most: int
+) -> Rejection | Consequences:
+    """The answer of the state machine to the verb. `orphaned`: the owner of the saga is gone, and what it was running is lost.
+
+    The course is followed over `most` events at most.
+    """
+    if orphaned and not is_by_force(event):
+        lost = transition(plan, state, taken_back(event.at))
+        asked = upon_taken_back(event, state)
+        decision = transition(plan, lost.unwrap().state, asked) if isinstance(lost, Success) else lost
+    else:
+        decision = transition(plan, state, event)
+    if isinstance(decision, Failure):
+        rejection: Rejection = decision.failure()
+        return rejection
+    moved = decision.unwrap()
+    begun = moves_of(moved.actions)
+    then = at_once(plan, moved.state)
+    way = course(plan, moved.state, most=most)
+    way = attrs.evolve(way, moves=(*(each for each in begun if each.kind is not MoveKind.CUT_SHORT), *way.moves))
+    return Consequences(
+        state=moved.state,
+        at_once=(*begun, *then),
+        due=due(plan, moved.state),
+        course=way,
+        left_over=left_over(plan, way.state),
+        prospects=prospects(plan, moved.state),
+    )

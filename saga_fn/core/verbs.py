@@ -1,0 +1,98 @@
+"""The verbs as operators know them: each is a method of `SagaAdmin`, and an event of the core.
+
+Two matches tie them together. A new kind of event for operators fails the type check in `verb_of` until it is a verb here; a new
+verb does in `ask` until it is said which event asks for it. So nothing that goes through the verbs can miss one.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import assert_never
+
+from saga_fn.core.events import (
+    AbortRequested,
+    CompensationRequested,
+    Finding,
+    OperatorVerb,
+    RetryRequested,
+    StepSettled,
+    StepSkipped,
+)
+from saga_fn.core.ids import Moment, StepId
+
+
+class Verb(enum.StrEnum):
+    """A verb of an operator; its value is the name of the method of `SagaAdmin`."""
+
+    RETRY_STEP = "retry_step"
+    SKIP_STEP = "skip_step"
+    CANCEL = "cancel"
+    SETTLE_DONE = "settle_done"
+    SETTLE_UNDONE = "settle_undone"
+    SETTLE_NEVER_RAN = "settle_never_ran"
+    ABORT = "abort"
+    ACKNOWLEDGE = "acknowledge"
+
+    @property
+    def names_a_step(self) -> bool:
+        """Whether it is asked of one step; else of the saga as a whole."""
+        return self not in (Verb.CANCEL, Verb.ABORT, Verb.ACKNOWLEDGE)
+
+    @property
+    def needs_output(self) -> bool:
+        """Whether the operator gives the output of the step with it."""
+        return self in (Verb.SKIP_STEP, Verb.SETTLE_DONE)
+
+
+def verb_of(event: OperatorVerb) -> Verb:
+    """The verb that the event comes from.
+
+    >>> verb_of(AbortRequested(Moment(0), Moment(0))).value
+    'abort'
+    """
+    match event:
+        case RetryRequested():
+            return Verb.RETRY_STEP
+        case StepSkipped():
+            return Verb.SKIP_STEP
+        case CompensationRequested():
+            return Verb.CANCEL
+        case StepSettled(finding=finding):
+            return _OF_FINDINGS[finding]
+        case AbortRequested():
+            return Verb.ABORT
+        case _:
+            assert_never(event)
+
+
+_OF_FINDINGS = {
+    Finding.DONE: Verb.SETTLE_DONE,
+    Finding.UNDONE: Verb.SETTLE_UNDONE,
+    Finding.NEVER_RAN: Verb.SETTLE_NEVER_RAN,
+}
+
+
+def ask(verb: Verb, step: StepId, at: Moment, *, until: Moment) -> OperatorVerb | None:
+    """The event of the verb, asked of that step with nothing more said; None if it changes nothing of a saga's state.
+
+    `until` is the end of the lease of its owner.
+    """
+    match verb:
+        case Verb.RETRY_STEP:
+            return RetryRequested(at, step)
+        case Verb.SKIP_STEP:
+            return StepSkipped(at, step)
+        case Verb.CANCEL:
+            return CompensationRequested(at)
+        case Verb.SETTLE_DONE:
+            return StepSettled(at, step, finding=Finding.DONE)
+        case Verb.SETTLE_UNDONE:
+            return StepSettled(at, step, finding=Finding.UNDONE)
+        case Verb.SETTLE_NEVER_RAN:
+            return StepSettled(at, step, finding=Finding.NEVER_RAN)
+        case Verb.ABORT:
+            return AbortRequested(at, until)
+        case Verb.ACKNOWLEDGE:
+            return None
+        case _:
+            assert_never(verb)
