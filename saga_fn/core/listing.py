@@ -2,7 +2,7 @@
 
 Each way is a statement of its own. It reads ranges of one index in the order of its key, and no more rows than it gives. Where a
 filter says more than the key of the index, the rows that it throws away are few by their kind: those of one business key, those
-that are parked, or those that FAILED.
+that are parked, or those that FAILED. Those with one value of an attribute may be many: a page looks at a bounded number of them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,10 @@ class Way(enum.Enum):
     """Those that FAILED, and that a person has looked at, or has not, by the end."""
     CREATED = enum.auto()
     """All, by the start."""
+    ATTRIBUTE = enum.auto()
+    """Those with a value of a search attribute, by the start."""
+    RANGE = enum.auto()
+    """Those with a value in a range, by the start: there may be no more of them than can be sorted."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +57,12 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     acknowledged: bool | None = None
     oldest_first: bool = False
+    attribute: str | None = None
+    """The name of a search attribute."""
+    value: str = ""
+    """The text of its value, or the first of a range."""
+    value_before: str | None = None
+    """The text that the range ends before; None for one value."""
 
     @property
     def by_start(self) -> bool:
@@ -95,8 +105,12 @@ _TWO_TIMES: Final = NotServed(
     "say ended_from= and ended_before= in the place of created_from=, created_before= and older_than=",
 )
 _NEWEST_ONLY: Final = NotServed(
-    "sagas that have ended, and those of a business key, are listed with the newest first",
+    "sagas that have ended, those of a business key and those with an attribute are listed with the newest first",
     "leave oldest_first out; ended_before= and created_before= name where to begin",
+)
+_KEY_AND_ATTRIBUTE: Final = NotServed(
+    "a business key and a search attribute stand in two indexes",
+    "leave the attribute out: few sagas have the same business key",
 )
 
 
@@ -117,6 +131,8 @@ def way_of(wanted: Wanted) -> Way | NotServed:
         return _NOT_SUSPENDED
     if wanted.acknowledged is not None and not failed:
         return _ONLY_FAILED
+    if wanted.attribute is not None:
+        return _by_attribute(wanted)
     if wanted.aggregation_id is not None:
         return _NEWEST_ONLY if wanted.oldest_first else Way.KEY
     if asks_parked:
@@ -130,6 +146,27 @@ def way_of(wanted: Wanted) -> Way | NotServed:
     if wanted.oldest_first:
         return _NEWEST_ONLY
     return Way.ENDED if wanted.acknowledged is None else Way.FAILED
+
+
+def _by_attribute(wanted: Wanted) -> Way | NotServed:
+    if wanted.aggregation_id is not None:
+        return _KEY_AND_ATTRIBUTE
+    if wanted.oldest_first:
+        return _NEWEST_ONLY
+    return Way.ATTRIBUTE if wanted.value_before is None else Way.RANGE
+
+
+def has_value(wanted: Wanted, value: str | None) -> bool:
+    """Whether a saga with that value of the attribute is asked for. None: it has none.
+
+    >>> has_value(Wanted(attribute="region", value="seu"), "seu"), has_value(Wanted(attribute="region", value="seu"), None)
+    (True, False)
+    """
+    if wanted.attribute is None:
+        return True
+    if value is None:
+        return False
+    return value == wanted.value if wanted.value_before is None else wanted.value <= value < wanted.value_before
 
 
 def statuses_of(wanted: Wanted) -> tuple[SagaStatus, ...]:

@@ -9,13 +9,15 @@ from uuid import UUID
 import attrs
 
 from saga_fn.core.ids import Moment
-from saga_fn.core.listing import Wanted, Way, is_on_the_way, statuses_of
+from saga_fn.core.listing import Wanted, Way, has_value, is_on_the_way, statuses_of
 from saga_fn.errors import StoreError
 from saga_fn.snapshot import SagaRow
 from saga_fn.store.records import moment_of, time_of
 
 MOST_FOUND: Final = 5000
 """No list goes through more names and versions, in all shards together, than this."""
+MOST_WALKED: Final = 10_000
+"""No page looks at more sagas with a value of a search attribute than this, however few of them the rest of a filter leaves."""
 LEAST_ID: Final = UUID(int=0)
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
@@ -63,11 +65,11 @@ class Listing:
         """The place of a row in the list."""
         return Place(row.ended_at or row.created_at if self.way in _BY_END else row.created_at, row.id)
 
-    def has(self, row: SagaRow, now: Moment) -> bool:
-        """Whether the row belongs to the page, or to one after it."""
+    def has(self, row: SagaRow, now: Moment, value: str | None = None) -> bool:
+        """Whether the row belongs to the page, or to one after it. `value` is that of the attribute that is asked for."""
         (place, bound), at = self.span(now), self.place_of(row)
         inside = place < at and at.at < bound if self.wanted.oldest_first else at < place and at.at >= bound
-        return inside and fits(self.wanted, self.way, row)
+        return inside and has_value(self.wanted, value) and fits(self.wanted, self.way, row)
 
 
 def fits(wanted: Wanted, way: Way, row: SagaRow) -> bool:
@@ -90,6 +92,19 @@ def fits(wanted: Wanted, way: Way, row: SagaRow) -> bool:
         and (
             wanted.ended_before is None or (row.ended_at is not None and moment_of(row.ended_at) < wanted.ended_before)
         )
+    )
+
+
+def too_many_values(*, in_range: bool) -> StoreError:
+    """The error for a list that would look at too many sagas with a value."""
+    if in_range:
+        return StoreError(
+            f"more than {MOST_WALKED:,} sagas have a value in that range",
+            hint="ask for a smaller range, or for one value",
+        )
+    return StoreError(
+        f"the filter leaves none or few of more than {MOST_WALKED:,} sagas with that value",
+        hint="name an earlier or later time with created_before= and created_from=, or leave the rest of the filter out",
     )
 
 

@@ -74,6 +74,7 @@ class _Saga:
     journal: list[JournalRecord] = attrs.field(factory=list)
     inbox: list[StoredMessage] = attrs.field(factory=list)
     rejections: list[RejectionRecord] = attrs.field(factory=list)
+    attributes: dict[str, str] = attrs.field(factory=dict)
 
 
 @final
@@ -104,7 +105,9 @@ class MemoryStore:
         self.processes: MemoryProcesses = MemoryProcesses(
             self, lambda: (saga.record for saga in self._sagas.values()), self._change
         )
-        self.lists: MemoryLists = MemoryLists(self, lambda: (saga.record for saga in self._sagas.values()))
+        self.lists: MemoryLists = MemoryLists(
+            self, lambda: (saga.record for saga in self._sagas.values()), self._attributes
+        )
         self.attendants: set[object] = set()
         """The callers that work on the sagas in it at this moment: none outside of this process could."""
         self._listeners: list[Callable[[UUID | None], None]] = []
@@ -185,6 +188,7 @@ class MemoryStore:
             )
             saga = self._sagas[new.id] = _Saga(record)
             self._journal(saga, 1, [Entry(new.event, payload=new.payload)], new.writer)
+            saga.attributes.update(new.attributes)
             inserted.add(new.id)
         return Inserted(frozenset(inserted), now)
 
@@ -228,9 +232,13 @@ class MemoryStore:
             ended_at=(row.ended_at or at) if write.state.ended else None,
         )
         self._journal(saga, write.rev + 1, write.entries, write.writer)
+        saga.attributes.update(write.attributes)
         answers = dict(write.answers)
         for stored in saga.inbox:
             stored.answer = answers.get(stored.message.id, stored.answer)
+
+    def _attributes(self, saga_id: UUID) -> Mapping[str, str]:
+        return self._sagas[saga_id].attributes if saga_id in self._sagas else {}
 
     def _journal(self, saga: _Saga, first: int, entries: Iterable[Entry], writer: UUID) -> None:
         for seq, entry in enumerate(entries, first):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import final
 from uuid import UUID
 
@@ -163,9 +164,20 @@ class PostgresStore:
     async def _insert(
         self, connection: Connection, shard: int, sagas: Sequence[NewSaga], lease: timedelta, lock_timeout: int
     ) -> tuple[frozenset[UUID], datetime]:
-        if len(sagas) == 1 and not self._batches_only:
+        if len(sagas) == 1 and not self._batches_only and not sagas[0].attributes:
             return await self._insert_one(connection, shard, sagas[0], lease, lock_timeout)
-        rows = await self._database.queries.insert_sagas(
+        queries = self._database.queries
+        named = [(new.id, new.name, key, value) for new in sagas for key, value in new.attributes]
+        insert = queries.insert_sagas
+        if named:
+            insert = partial(
+                queries.insert_sagas_with_attributes,
+                n_saga_ids=[saga for saga, _, _, _ in named],
+                n_names=[name for _, name, _, _ in named],
+                n_keys=[key for _, _, key, _ in named],
+                n_values=[holdable(connection, value) for _, _, _, value in named],
+            )
+        rows = await insert(
             connection,
             lock_timeout=lock_timeout,
             shard=shard,
@@ -223,12 +235,21 @@ class PostgresStore:
 
     async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it, in one statement."""
-        plain = len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers
+        plain = len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers and not writes[0].attributes
         if plain and not skip_locked and not self._batches_only:
             return await self._commit_one(shard, writes[0], writes[0].entries[0])
         answers = [(write.id, message, answer) for write in writes for message, answer in write.answers]
+        named = [(write.id, key, value) for write in writes for key, value in write.attributes]
+        commit = self._database.queries.commit_sagas
         async with self._database.work() as connection:
-            rows = await self._database.queries.commit_sagas(
+            if named:
+                commit = partial(
+                    self._database.queries.commit_sagas_with_attributes,
+                    n_saga_ids=[saga for saga, _, _ in named],
+                    n_keys=[key for _, key, _ in named],
+                    n_values=[holdable(connection, value) for _, _, value in named],
+                )
+            rows = await commit(
                 connection,
                 shard=shard,
                 lock_timeout=LOCK_TIMEOUT,

@@ -189,10 +189,22 @@ class Lists(Protocol):
 
     Args:
         asked: The page: the filter, the way to its sagas, where it begins, and how many rows it may have.
+        saga_id: The saga's id.
+        name: The name of sagas; None stands for every name.
+        key: The name of a search attribute.
+        span: Two texts of values.
     """
 
     async def page(self, asked: Listing) -> list[SagaRow]:
         """The rows of one page, in order: `asked.has` them, and `asked.place_of` sorts them; takes no lock."""
+        ...
+
+    async def attributes(self, saga_id: UUID) -> dict[str, str]:
+        """The search attributes of a saga: the text of each value by its name, in the order of names; takes no lock."""
+        ...
+
+    async def knows_values(self, name: str | None, key: str, span: tuple[str, str]) -> bool:
+        """Whether a saga has a value of that attribute from the first of these texts on and before the second; takes no lock."""
         ...
 
 

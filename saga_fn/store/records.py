@@ -170,6 +170,11 @@ def time_of(moment: Moment) -> datetime:
     return _EPOCH + timedelta(microseconds=moment)
 
 
+Attributes: TypeAlias = tuple[tuple[str, str], ...]
+"""Search attributes to set: the name of each, and its value as a text whose order is that of the values."""
+NO_ATTRIBUTES: Final[Attributes] = ()
+
+
 class NewSaga(msgspec.Struct, frozen=True, gc=False):
     """A saga to insert, with its first journal entry. `token` and `owner` are set together, when its process runs it."""
 
@@ -187,6 +192,7 @@ class NewSaga(msgspec.Struct, frozen=True, gc=False):
     writer: UUID
     projection: Projection
     """Its `due` counts for a saga without an owner."""
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 class Live(NamedTuple):
@@ -228,6 +234,7 @@ class SagaWrite(msgspec.Struct, frozen=True, gc=False):
     entries: tuple[Entry, ...]
     answers: tuple[tuple[UUID, str], ...]
     writer: UUID
+    attributes: Attributes = NO_ATTRIBUTES
 
 
 class Committed(msgspec.Struct, frozen=True, gc=False):

@@ -34,7 +34,16 @@ class RoleKind(StrEnum):
 
 
 _READ: Final = "SELECT"
-_TABLES: Final = ("saga", "saga_journal", "saga_inbox", "saga_event", "saga_rejection", "saga_plan", "saga_process")
+_TABLES: Final = (
+    "saga",
+    "saga_journal",
+    "saga_inbox",
+    "saga_event",
+    "saga_rejection",
+    "saga_plan",
+    "saga_process",
+    "saga_attribute",
+)
 _EVERYBODY: Final = {"migration": _READ, "setting": _READ, "journal_era": _READ, "saga": _READ, "saga_process": _READ}
 
 _RIGHT: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
@@ -48,8 +57,14 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT, INSERT",
         "saga_process": "SELECT, INSERT, UPDATE, DELETE",
+        "saga_attribute": "SELECT, INSERT, UPDATE (value)",
     },
-    RoleKind.STARTER: {"saga": "SELECT, INSERT", "saga_journal": "SELECT, INSERT", "saga_plan": "SELECT, INSERT"},
+    RoleKind.STARTER: {
+        "saga": "SELECT, INSERT",
+        "saga_journal": "SELECT, INSERT",
+        "saga_plan": "SELECT, INSERT",
+        "saga_attribute": "SELECT, INSERT",
+    },
     RoleKind.SENDER: {
         "saga": "SELECT, UPDATE (inbox_sent, due_at)",
         "saga_inbox": "SELECT, INSERT",
@@ -63,6 +78,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_event": "SELECT, UPDATE (taken_by, repeated), DELETE",
         "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT",
+        "saga_attribute": "SELECT, INSERT, UPDATE (value)",
     },
     RoleKind.VIEWER: dict.fromkeys(_TABLES, _READ),
 }

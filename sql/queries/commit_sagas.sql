@@ -1,4 +1,5 @@
 -- name: commit_sagas :many CommittedRow
+-- also: commit_sagas_with_attributes
 -- nullable: tokens[], next_revs[], dues[], inbox_seens[], plans[], waits[], retry_counters[], last_errors[]
 -- nullable: parked_reasons[], problem_steps[]
 -- nullable: j_kinds[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
@@ -8,7 +9,8 @@
 -- it. An array may leave out what would be NULL at its end, for the driver pays for each element. So NULL stands for
 -- what is usual: 0 in `waits` and `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what
 -- is first. `j_revs` are the revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the
--- order of `ids`, which its owner has written.
+-- order of `ids`, which its owner has written. The arrays that begin with `n_` are search attributes that are set;
+-- only one of the two statements has them, so that no other commit pays for their table.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
@@ -96,4 +98,15 @@ answered AS (
         i.shard = :shard::smallint AND i.saga_id = ANY(:a_saga_ids::uuid[]) AND i.id = ANY(:a_ids::uuid[])
         AND i.saga_id = a.saga_id AND i.id = a.id
 )
+-- also: begin
+,
+attributes AS (
+    INSERT INTO saga_fn.saga_attribute AS t (shard, name, key, value, created_at, saga_id)
+    SELECT s.shard, s.name, n.key, n.value, s.created_at, s.id
+    FROM unnest(:n_saga_ids::uuid[], :n_keys::text[], :n_values::text[]) AS n (saga_id, key, value)
+    JOIN saga_fn.saga AS s ON s.shard = :shard::smallint AND s.id = n.saga_id
+    WHERE (n.saga_id = ANY (SELECT w.id FROM written AS w)) IS TRUE
+    ON CONFLICT (shard, saga_id, key) DO UPDATE SET value = excluded.value WHERE t.value <> excluded.value
+)
+-- also: end
 SELECT w.id, w.inbox_sent, now() AS now FROM written AS w

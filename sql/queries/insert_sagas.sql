@@ -1,4 +1,5 @@
 -- name: insert_sagas :many InsertedRow
+-- also: insert_sagas_with_attributes
 -- nullable: names[], versions[], aggregation_ids[], plans[], tokens[], owners[], statuses[], waits[], dues[], id
 -- not null: lock_timeout
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
@@ -7,7 +8,8 @@
 -- Their era is the newest part of the journal that there is by now; see journal_era.
 -- An array may leave out what would be NULL at its end. NULL stands for 0 in `waits`, and for what is first in `names`,
 -- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
--- owner whose token it gets.
+-- owner whose token it gets. The arrays that begin with `n_` are search attributes; only one of the two statements has
+-- them.
 -- Locks: an insert waits for another transaction that has inserted the same id or business key and is still open,
 -- `lock_timeout` milliseconds at most; then the statement is given up (55P03). Without a key it waits for no
 -- transaction. All statements insert keys in one order, so that two of them do not wait for each other. The transaction
@@ -67,6 +69,16 @@ journal AS (
     FROM new AS n CROSS JOIN opened AS o
     WHERE (n.id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
 ),
+-- also: begin
+attributes AS (
+    INSERT INTO saga_fn.saga_attribute (shard, name, key, value, created_at, saga_id)
+    SELECT :shard::smallint, a.name, a.key, a.value, now(), a.saga_id
+    FROM unnest(:n_saga_ids::uuid[], :n_names::text[], :n_keys::text[], :n_values::text[])
+        AS a (saga_id, name, key, value)
+    WHERE (a.saga_id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
+    ON CONFLICT DO NOTHING
+),
+-- also: end
 counted AS MATERIALIZED (
     SELECT count(i.id) AS sagas FROM inserted AS i
 ),

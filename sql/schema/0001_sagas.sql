@@ -208,6 +208,26 @@ CREATE TABLE saga_fn.saga_rejection (
     )
 );
 
+-- Search attributes: values that a saga's definition names, as they were last set. They are no part of its state.
+CREATE TABLE saga_fn.saga_attribute (
+    shard      smallint    NOT NULL,
+    -- The name and the start of the saga: neither ever changes.
+    name       text        NOT NULL,
+    key        text        NOT NULL,
+    -- One letter for the type, then the value: the order of bytes is the order of the values of that type.
+    value      text        COLLATE pg_catalog."C" NOT NULL,
+    created_at timestamptz NOT NULL,
+    saga_id    uuid        NOT NULL,
+    PRIMARY KEY (shard, saga_id, key),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_attribute_times_are_readable CHECK (
+        created_at >= '0001-01-01 00:00:00+00' AND created_at < '10000-01-01 00:00:00+00'
+    )
+);
+
+-- Sagas with a value, the newest first.
+CREATE INDEX saga_attribute_value ON saga_fn.saga_attribute (shard, name, key, value, created_at, saga_id);
+
 -- Every plan a saga was ever run by, so that a journal can be folded for ever.
 CREATE TABLE saga_fn.saga_plan (
     shard smallint NOT NULL,

@@ -7,7 +7,17 @@ import itertools
 import pytest
 
 from saga_fn.core.ids import Moment
-from saga_fn.core.listing import NotServed, Wanted, Way, is_on_the_way, live_kinds, reasons_of, statuses_of, way_of
+from saga_fn.core.listing import (
+    NotServed,
+    Wanted,
+    Way,
+    has_value,
+    is_on_the_way,
+    live_kinds,
+    reasons_of,
+    statuses_of,
+    way_of,
+)
 from saga_fn.core.projection import SagaStatus, WaitReason
 
 THEN = Moment(5)
@@ -35,6 +45,13 @@ SERVED = [
     (Wanted(aggregation_id="k", status=SagaStatus.FAILED, acknowledged=True), Way.KEY),
     (Wanted(aggregation_id="k", status=SagaStatus.FAILED, step="a", ended_from=THEN, created_from=THEN), Way.KEY),
     (Wanted(aggregation_id="k", active=True, error="E"), Way.KEY),
+    (Wanted(attribute="region", value="seu"), Way.ATTRIBUTE),
+    (
+        Wanted(attribute="region", value="seu", status=SagaStatus.FAILED, created_from=THEN, ended_from=THEN),
+        Way.ATTRIBUTE,
+    ),
+    (Wanted(attribute="region", value="seu", name="shop", version=2, waits=PARKED, step="a"), Way.ATTRIBUTE),
+    (Wanted(attribute="total", value="i", value_before="j", error="E"), Way.RANGE),
 ]
 
 
@@ -61,6 +78,10 @@ REFUSED = [
     (Wanted(status=SagaStatus.FAILED, oldest_first=True), "the newest first"),
     (Wanted(aggregation_id="k", oldest_first=True), "the newest first"),
     (Wanted(aggregation_id="k", status=SagaStatus.FAILED, active=True), "at the same time"),
+    (Wanted(attribute="region", value="seu", status=SagaStatus.FAILED, active=True), "at the same time"),
+    (Wanted(attribute="region", value="seu", status=SagaStatus.RUNNING, waits=EVENT), "only a SUSPENDED saga waits"),
+    (Wanted(attribute="region", value="seu", aggregation_id="k"), "two indexes"),
+    (Wanted(attribute="total", value="i", value_before="j", oldest_first=True), "the newest first"),
 ]
 
 
@@ -120,3 +141,10 @@ def test_a_reason_is_found_among_others_and_a_plan_only_where_it_parks() -> None
     assert set(live_kinds(Wanted(waits=EVENT))) == {(SagaStatus.SUSPENDED, each) for each in reasons_of(EVENT)}
     assert [is_on_the_way(way, EVENT) for way in (Way.PARKED, Way.LIVE)] == [False, True]
     assert is_on_the_way(Way.PARKED, PARKED | EVENT)
+
+
+def test_a_value_is_asked_for_alone_or_in_a_range_that_its_end_does_not_belong_to() -> None:
+    one, some = Wanted(attribute="total", value="i2"), Wanted(attribute="total", value="i2", value_before="i4")
+    assert [has_value(one, value) for value in (None, "i1", "i2", "i3")] == [False, False, True, False]
+    assert [has_value(some, value) for value in (None, "i1", "i2", "i3", "i4")] == [False, False, True, True, False]
+    assert has_value(Wanted(), None)

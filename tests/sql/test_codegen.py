@@ -99,6 +99,14 @@ UNREADABLE = {
     "two statements": (f"{HEADER}SELECT 1 AS a; SELECT 2 AS a", "holds 2 statements"),
     "no statement": (HEADER, "holds 0 statements"),
     "a positional parameter": (f"{HEADER}SELECT $1::text AS a", "write :name"),
+    "a part of no statement": (
+        f"{HEADER}SELECT 1 AS a\n-- also: begin\n, 2 AS b\n-- also: end\n",
+        "or has a part of one",
+    ),
+    "a statement without a part": (
+        "-- name: q :many Row\n-- also: p\n-- Doc.\nSELECT 1 AS a",
+        "names a second statement",
+    ),
     "our marker": (f"{HEADER}SELECT a FROM {{schema}}.b", "write the schema as saga_fn"),
 }
 
@@ -112,6 +120,18 @@ def test_a_file_that_cannot_be_read_is_named_with_its_mend(tmp_path: Path, text:
     assert message in str(refusal.value)
     assert str(path) in str(refusal.value)
     assert "HINT: " in str(refusal.value)
+
+
+def test_a_file_may_hold_a_second_statement_that_has_a_part_more(tmp_path: Path) -> None:
+    path = tmp_path / "q.sql"
+    path.write_text(
+        "-- name: q :many Row\n-- also: p\n-- Doc.\nSELECT :x::text AS a\n-- also: begin\n, :y::text AS b\n-- also: end\n",
+        encoding="utf-8",
+    )
+    one, more = read_queries(tmp_path)
+    assert (one.name, one.parameters, more.name, more.parameters) == ("q", ("x",), "p", ("x", "y"))
+    assert "AS b" not in one.sql
+    assert one.doc == more.doc == ("Doc.",)
 
 
 INDESCRIBABLE = {

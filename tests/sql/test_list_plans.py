@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 import pytest
@@ -40,12 +41,45 @@ FILL: Final = """
                CASE n % 1000 WHEN 501 THEN 24 WHEN 502 THEN 4 ELSE 0 END::smallint AS waits
     ) AS kind
 """
+ATTRIBUTES: Final = """
+    INSERT INTO saga_fn.saga_attribute (shard, name, key, value, created_at, saga_id)
+    SELECT s.shard, s.name, each.key, each.value, s.created_at, s.id
+    FROM saga_fn.saga AS s
+    CROSS JOIN LATERAL (SELECT extract(epoch FROM s.created_at - '2026-01-01'::timestamptz)::integer AS n) AS numbered
+    CROSS JOIN LATERAL (
+        VALUES ('customer', 's' || n % 1000), ('region', 'seu'), ('total', 'i' || (10^19::numeric + n))
+    ) AS each (key, value)
+"""
 PARAMETERS: Final = {query.name: list(query.parameters) for query in read_queries(QUERIES)}
 LATE, EARLY, NIL = "'9999-01-01'", "'0001-01-02'", "'00000000-0000-0000-0000-000000000000'"
+
+OF_NAMES: Final = {"shards": "'{0,0,0}'", "names": "'{saga 0,saga 1,saga 2}'"}
 
 CALLS: Final = {
     "find_definitions": {"shards": "'{0}'", "most": "100"},
     "find_versions": {"shards": "'{0}'", "name": "'saga 1'", "most": "100"},
+    "find_sagas_of_attribute": {**OF_NAMES, "key": "'customer'", "value": "'s500'"},
+    "find_sagas_in_range": {
+        **OF_NAMES,
+        "key": "'total'",
+        "low": "'i10000000000000000100'",
+        "high": "'i10000000000000000110'",
+    },
+    "read_attribute_is_known": {**OF_NAMES, "key": "'region'", "low": "'s'", "high": "'t'"},
+    "read_attributes": {"shard": "0", "saga_id": f"'{UUID(int=77)}'"},
+    "list_of_ids": {
+        "of_acknowledged": "NULL",
+        "shards": "'{0,0}'",
+        "ids": f"'{{{UUID(int=1500)},{UUID(int=77)}}}'",
+        "of_version": "NULL",
+        "statuses": "'{FAILED}'",
+        "waits": "0",
+        "of_reason": "NULL",
+        "of_step": "NULL",
+        "of_error": "NULL",
+        "ended_from": "NULL",
+        "ended_before": "NULL",
+    },
     "list_created": {},
     "list_live": {"statuses": "'{SUSPENDED}'", "waits": "'{4}'"},
     "list_parked": {"waits": "16", "of_reason": "'past_pivot'", "of_step": "'charge'", "of_error": "NULL"},
@@ -69,6 +103,11 @@ CALLS: Final = {
 INDEXES: Final = {
     "find_definitions": {"saga_created"},
     "find_versions": {"saga_created"},
+    "find_sagas_of_attribute": {"saga_attribute_value"},
+    "find_sagas_in_range": {"saga_attribute_value"},
+    "read_attribute_is_known": {"saga_attribute_value"},
+    "read_attributes": {"saga_attribute_pkey"},
+    "list_of_ids": {"saga_pkey"},
     "list_created": {"saga_created"},
     "list_live": {"saga_live"},
     "list_parked": {"saga_parked"},
@@ -76,7 +115,7 @@ INDEXES: Final = {
     "list_failed": {"saga_failed"},
     "list_of_key": {"saga_active_key", "saga_ended_key"},
 }
-ONE_WAY: Final = {"list_ended", "list_failed", "list_of_key"}
+ONE_WAY: Final = {name for name in CALLS if name not in ("list_created", "list_live", "list_parked")}
 """The newest first, and no other order."""
 
 pytestmark = [pytest.mark.raw_rows, pytest.mark.new_database]
@@ -86,6 +125,7 @@ pytestmark = [pytest.mark.raw_rows, pytest.mark.new_database]
 async def conn(any_dsn: str) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
     connection = await asyncpg.connect(any_dsn, statement_cache_size=0)
     await connection.execute("ALTER TABLE saga_fn.saga SET (autovacuum_enabled = off)")
+    await connection.execute("ALTER TABLE saga_fn.saga_attribute SET (autovacuum_enabled = off)")
     yield connection
     await connection.close()
 
@@ -118,9 +158,10 @@ async def test_a_list_reads_ranges_of_one_index_and_few_rows_more_than_it_gives(
 ) -> None:
     await conn.execute(f"SET plan_cache_mode = {mode}")
     await conn.execute(FILL, ROWS)
+    await conn.execute(ATTRIBUTES)
     for known in ("never analysed", "analysed"):
         if known == "analysed":
-            await conn.execute("ANALYZE saga_fn.saga")
+            await conn.execute("ANALYZE saga_fn.saga, saga_fn.saga_attribute")
         await conn.execute("DEALLOCATE ALL")
         for name in CALLS:
             await conn.execute(f"PREPARE {name} AS {with_schema(STATEMENTS[name], 'saga_fn')}")

@@ -39,6 +39,7 @@ TABLES = {
     "saga_plan",
     "saga_process",
     "journal_era",
+    "saga_attribute",
 }
 
 
@@ -121,7 +122,7 @@ async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> Non
     await migrate(conn)
     await conn.execute("DROP TABLE saga_fn.saga, saga_fn.saga_journal, saga_fn.saga_inbox")
     await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_rejection, saga_fn.saga_plan, saga_fn.saga_process")
-    await conn.execute("DROP TABLE saga_fn.journal_era")
+    await conn.execute("DROP TABLE saga_fn.journal_era, saga_fn.saga_attribute")
     await conn.execute("DELETE FROM saga_fn.migration")
     await conn.execute("DELETE FROM saga_fn.setting")
     with pytest.raises(SchemaMissingError):

@@ -68,7 +68,9 @@ HOT: Final = (
 BATCHED: Final = (
     "claim_due_sagas",
     "commit_sagas",
+    "commit_sagas_with_attributes",
     "insert_sagas",
+    "insert_sagas_with_attributes",
     "read_results",
     "read_writers",
     "release_sagas",
@@ -218,13 +220,13 @@ async def work(conn: asyncpg.Connection[asyncpg.Record], name: str, *, flag: boo
     """How many rows a large batch of that statement touches, for each row of the batch."""
     transaction = conn.transaction()
     await transaction.start()
-    if name == "insert_sagas":
+    if name.startswith("insert_sagas"):
         await conn.execute("DELETE FROM saga_fn.saga; DELETE FROM saga_fn.saga_journal")
     text = await conn.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON, TIMING OFF) {execution(name, LARGE, flag=flag)}")
     await transaction.rollback()
     plan: Json = json.loads(text)
     passes = touched(plan) / LARGE
-    return max(passes, await work(conn, name, flag=True)) if name == "commit_sagas" and not flag else passes
+    return max(passes, await work(conn, name, flag=True)) if name.startswith("commit_sagas") and not flag else passes
 
 
 @pytest.mark.parametrize("mode", ["force_generic_plan", "force_custom_plan", "auto"])

@@ -17,7 +17,7 @@ from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.store.ids import new_saga_id, shard_of
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import ClaimedSaga, Entry, NewSaga, SagaWrite, decode_state
+from saga_fn.store.records import Attributes, ClaimedSaga, Entry, NewSaga, SagaWrite, decode_state
 
 LONG = timedelta(seconds=60)
 OVER = timedelta(0)
@@ -99,6 +99,7 @@ def new_saga(
     name: str = "shop",
     version: int = 1,
     payload: bytes = b'"data"',
+    attributes: Attributes = (),
 ) -> NewSaga:
     event = Started(store.now(), PLAN.id, bound(A) if owned else ())
     decision = transition(PLAN, None, event)
@@ -118,6 +119,7 @@ def new_saga(
         owner=OWNER if owned else None,
         writer=token or uuid4(),
         projection=project(PLAN, decision.unwrap().state),
+        attributes=attributes,
     )
 
 

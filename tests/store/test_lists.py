@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from uuid import UUID, uuid4
 
 import msgspec
@@ -11,7 +11,7 @@ import pytest
 
 from saga_fn.core.events import Resumed
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.listing import NotServed, Wanted, Way, reasons_of, way_of
+from saga_fn.core.listing import NotServed, Wanted, Way, has_value, reasons_of, way_of
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import Goal, ParkReason
 from saga_fn.snapshot import SagaRow
@@ -19,10 +19,11 @@ from saga_fn.store.ids import shard_of
 from saga_fn.store.listing import Listing, fits
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import Entry, SagaWrite, moment_of
-from tests.store.given import HOUR, LONG, new_saga
+from tests.store.given import HOUR, LONG, hand_of, new_saga, start
 
 NAMES, VERSIONS, KEYS = ("shop", "bank", "post"), (1, 2, 7), ("key 1", "key 2")
 REASONS, STEPS, ERRORS = ("past_pivot", "crash_loop"), ("a", "b"), ("Boom", "TimeoutError")
+ATTRIBUTES, VALUES = ("region", "total"), ("sa", "sb", "i1", "i2", "i3")
 PARKED = WaitReason.PARKED
 
 pytestmark = pytest.mark.raw_rows
@@ -75,6 +76,7 @@ async def filled(store: Store, chance: random.Random, sagas: int) -> list[UUID]:
                 name=chance.choice(NAMES),
                 version=chance.choice(VERSIONS),
                 aggregation_id=chance.choice((None, None, *KEYS)),
+                attributes=tuple((key, chance.choice(VALUES)) for key in ATTRIBUTES if chance.random() < 0.8),
             )
             for _ in range(6)
         ]
@@ -119,9 +121,18 @@ def any_filter(chance: random.Random, moments: Sequence[Moment]) -> Wanted:
             "error": maybe(chance, ERRORS, 0.2),
             "acknowledged": maybe(chance, (True, False), 0.2),
             "oldest_first": chance.random() < 0.3,
+            **chance.choice(({}, {}, {}, *BY_VALUE)),
         },
         Wanted,
     )
+
+
+BY_VALUE: list[dict[str, object]] = [
+    {"attribute": "region", "value": "sb"},
+    {"attribute": "total", "value": "i1", "value_before": "i3"},
+    {"attribute": "total", "value": "i", "value_before": "j"},
+    {"attribute": "none", "value": "sa"},
+]
 
 
 async def pages(store: Store, wanted: Wanted, way: Way, most: int) -> list[SagaRow]:
@@ -138,10 +149,18 @@ async def pages(store: Store, wanted: Wanted, way: Way, most: int) -> list[SagaR
         after = asked.place_of(rows[-1])
 
 
-def in_order(rows: Sequence[SagaRow], wanted: Wanted, way: Way, now: Moment) -> list[SagaRow]:
-    """What the pages have to come to."""
+def in_order(
+    rows: Sequence[SagaRow], values: Mapping[UUID, Mapping[str, str]], wanted: Wanted, way: Way, now: Moment
+) -> list[SagaRow]:
+    """What the pages have to come to. `values` are the attributes of each saga."""
     asked = Listing(wanted, way, None, 1)
-    kept = [row for row in rows if fits(wanted, way, row) and _in_time(row, wanted, way, now)]
+    kept = [
+        row
+        for row in rows
+        if fits(wanted, way, row)
+        and _in_time(row, wanted, way, now)
+        and has_value(wanted, values[row.id].get(wanted.attribute or ""))
+    ]
     return sorted(kept, key=asked.place_of, reverse=not wanted.oldest_first)
 
 
@@ -176,15 +195,16 @@ async def test_the_pages_of_any_filter_are_the_rows_that_fit_in_order(store: Sto
     moments = [moment_of(each.created_at) for each in every] + [
         moment_of(each.ended_at) for each in every if each.ended_at
     ]
+    values = {row.id: await store.lists.attributes(row.id) for row in every}
     tried = dict.fromkeys(Way, 0)
     while min(tried.values()) < 25:
         wanted = any_filter(chance, moments)
         way = way_of(wanted)
-        if isinstance(way, NotServed):
+        if isinstance(way, NotServed) or tried[way] >= 25:  # some ways are rare
             continue
         tried[way] += 1
         found = await pages(store, wanted, way, chance.choice((1, 2, 3, 50)))
-        assert found == in_order(every, wanted, way, store.now()), wanted
+        assert found == in_order(every, values, wanted, way, store.now()), wanted
 
 
 @pytest.mark.parametrize("oldest_first", [False, True])
@@ -255,3 +275,45 @@ async def test_a_row_that_was_set_aside_is_found_by_its_reason(store: Store) -> 
     assert await store.end_row(new.id, 1, "StoredDataError")
     (row,) = await store.lists.page(Listing(Wanted(status=SagaStatus.FAILED), Way.ENDED, None, 9))
     assert row.id == new.id
+
+
+async def test_attributes_are_there_as_they_were_set_last(store: Store) -> None:
+    plain, told = new_saga(store), new_saga(store, attributes=(("region", "seu"), ("total", "i1")))
+    await store.insert(0, [plain, told], lease=LONG)
+    assert await store.lists.attributes(plain.id) == {}
+    assert await store.lists.attributes(told.id) == {"region": "seu", "total": "i1"}
+    writes = [
+        msgspec.structs.replace(hand_of(plain).succeeded(), attributes=(("total", "i3"),)),
+        msgspec.structs.replace(hand_of(told).succeeded(), attributes=(("customer", "sc"), ("total", "i2"))),
+    ]
+    for each in writes:  # alone, and again: a repetition changes nothing
+        assert (await store.commit(0, [each])).inbox_sent == {each.id: 0}
+    assert (await store.commit(0, writes)).inbox_sent == {}
+    assert await store.lists.attributes(plain.id) == {"total": "i3"}
+    assert await store.lists.attributes(told.id) == {"customer": "sc", "region": "seu", "total": "i2"}
+    found = await pages(store, Wanted(name="shop", attribute="total", value="i", value_before="j"), Way.RANGE, 1)
+    assert {row.id for row in found} == {plain.id, told.id}
+    assert await pages(store, Wanted(attribute="total", value="i1"), Way.ATTRIBUTE, 1) == []
+
+
+async def test_a_write_that_has_lost_its_saga_sets_no_attribute(store: Store) -> None:
+    hands = [await start(store) for _ in range(3)]
+    writes = [msgspec.structs.replace(hand.succeeded(), attributes=(("total", "i1"),)) for hand in hands]
+    writes[1] = msgspec.structs.replace(writes[1], token=uuid4())
+    assert (await store.commit(0, writes)).inbox_sent.keys() == {hands[0].id, hands[2].id}
+    assert [await store.lists.attributes(hand.id) for hand in hands] == [{"total": "i1"}, {}, {"total": "i1"}]
+    again = new_saga(store, key="k", attributes=(("total", "i1"),))
+    await store.insert(0, [again], lease=LONG)
+    repeated = msgspec.structs.replace(again, attributes=(("total", "i9"),))
+    assert (await store.insert(0, [repeated], lease=LONG)).ids == set()
+    assert await store.lists.attributes(again.id) == {"total": "i1"}
+
+
+async def test_a_value_is_known_if_any_saga_of_the_name_has_one_in_the_span(store: Store) -> None:
+    await store.insert(0, [new_saga(store, name="bank", attributes=(("total", "i1"),))], lease=LONG)
+    lists = store.lists
+    assert await lists.knows_values("bank", "total", ("i", "j"))
+    assert await lists.knows_values(None, "total", ("i", "j"))
+    assert not await lists.knows_values("bank", "total", ("s", "t"))
+    assert not await lists.knows_values("bank", "region", ("i", "j"))
+    assert not await lists.knows_values("shop", "total", ("i", "j"))

@@ -18,7 +18,7 @@ from pglast.visitors import Visitor
 from saga_fn._tools.sql.lint_headers import lint_header, lint_width
 from saga_fn._tools.sql.lint_locks import unbounded
 from saga_fn._tools.sql.qualify import unqualified
-from saga_fn._tools.sql.scan import MigrationSource, read_migrations, read_query
+from saga_fn._tools.sql.scan import MigrationSource, read_all_of, read_migrations
 from saga_fn.store.schema_name import SCHEMA_MARKER
 
 # One answer a statement, and no trace in the session; whatever is not listed is taken for volatile.
@@ -238,14 +238,13 @@ def lint_statement(
 def lint_folder(root: Path) -> Iterator[str]:
     """A line for each rule that a file below `root` breaks."""
     for path in sorted(root.glob("**/queries/*.sql")):
-        query = read_query(path)
         exempt, broken = _exemptions(path)
-        sql = query.sql.replace(SCHEMA_MARKER, "saga_fn")
-        broken += lint_statement(sql, name=query.name, exempt=exempt, kinds=_QUERIES) + lint_names(sql)
-        broken += lint_header(query, pglast.parse_sql(sql)[0].stmt, exempt) + lint_width(
-            path.read_text(encoding="utf-8")
-        )
-        for rule, mend in broken:
+        broken += lint_width(path.read_text(encoding="utf-8"))
+        for query in read_all_of(path):
+            sql = query.sql.replace(SCHEMA_MARKER, "saga_fn")
+            broken += lint_statement(sql, name=query.name, exempt=exempt, kinds=_QUERIES) + lint_names(sql)
+            broken += lint_header(query, pglast.parse_sql(sql)[0].stmt, exempt)
+        for rule, mend in dict.fromkeys(broken):
             yield f"{path.relative_to(root.parent)}: {rule}.\nHINT: {mend}."
     for folder, migration in _all_migrations(root):
         path = folder / f"{migration.number:04d}_{migration.name}.sql"

@@ -16,6 +16,9 @@ result (or, if it has none of that name, a parameter), `:name` is always the par
 array's elements. `not null:` lists columns of the result that are never null in this statement although its text does not
 tell so: columns that are nullable in the schema, and all but the plainest expressions (see `nullability`). `lint:` lines
 allow what the linter would refuse, with the reason. All other comment lines at the top are the docstring.
+
+`-- also: other_name` at the top makes a second statement of the file, by that name: it alone has what stands between the
+lines `-- also: begin` and `-- also: end`. So two statements cannot differ in the rest.
 """
 
 from __future__ import annotations
@@ -52,6 +55,10 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+
+
+_ALSO: Final = re.compile(r"^-- also: begin\n.*?^-- also: end\n", re.MULTILINE | re.DOTALL)
+"""The part that the second statement of a file alone has."""
 
 
 class Cardinality(StrEnum):
@@ -106,6 +113,7 @@ class MigrationSource:
 @attrs.frozen
 class _Header:
     name: str
+    also: str | None
     cardinality: Cardinality
     row_class: str | None
     nullable: frozenset[str]
@@ -114,16 +122,32 @@ class _Header:
 
 
 def read_query(path: Path) -> Query:
-    """Read one file of sql/queries. Raises SqlFileError."""
+    """Read the statement that one file of sql/queries is named after. Raises SqlFileError."""
+    return read_all_of(path)[0]
+
+
+def read_all_of(path: Path) -> tuple[Query, ...]:
+    """Read the one or two statements of a file of sql/queries. Raises SqlFileError."""
     text = path.read_text(encoding="utf-8")
     header = _read_header(path, text)
+    without = _ALSO.sub("", text)
+    if (header.also is None) is not (without == text):
+        raise SqlFileError(
+            f"{path}: names a second statement, or has a part of one.\n"
+            "HINT: write -- also: its_name at the top, and -- also: begin and -- also: end around what it alone has."
+        )
+    found = _read_statement(path, header, without)
+    return (found,) if header.also is None else (found, _read_statement(path, header, text, name=header.also))
+
+
+def _read_statement(path: Path, header: _Header, text: str, name: str | None = None) -> Query:
     parameters: list[str] = []
     statements = list(_statements(path, text, parameters))
     if len(statements) != 1:
         raise SqlFileError(f"{path}: holds {len(statements)} statements.\nHINT: write one statement a file.")
     return Query(
         path=path,
-        name=header.name,
+        name=name or header.name,
         cardinality=header.cardinality,
         row_class=header.row_class,
         nullable=header.nullable,
@@ -136,7 +160,7 @@ def read_query(path: Path) -> Query:
 
 def read_queries(folder: Path) -> tuple[Query, ...]:
     """Read all of sql/queries, by name."""
-    return tuple(read_query(path) for path in sorted(folder.glob("*.sql")))
+    return tuple(query for path in sorted(folder.glob("*.sql")) for query in read_all_of(path))
 
 
 def read_migrations(folder: Path) -> tuple[MigrationSource, ...]:
@@ -183,10 +207,13 @@ def _read_header(path: Path, text: str) -> _Header:
         )
     lists: dict[str, set[str]] = {"nullable": set(), "not null": set()}
     doc: list[str] = []
+    also: str | None = None
     for line in lines[1:]:
         directive, _, rest = line.partition(":")
         if directive in lists:
             lists[directive].update(rest.replace(",", " ").split())
+        elif directive == "also":
+            also = rest.strip()
         elif directive != "lint":
             doc.append(line)
     if not any(doc):
@@ -194,7 +221,7 @@ def _read_header(path: Path, text: str) -> _Header:
             f"{path}: says nowhere what it does.\nHINT: add a comment line below the header; it becomes the docstring."
         )
     return _Header(
-        named[1], cardinality, named[3], frozenset(lists["nullable"]), frozenset(lists["not null"]), tuple(doc)
+        named[1], also, cardinality, named[3], frozenset(lists["nullable"]), frozenset(lists["not null"]), tuple(doc)
     )
 
 
