@@ -514,6 +514,24 @@ class SchemaTooNewError(StoreError):
         )
 
 
+class SchemaDiffersError(StoreError):
+    """The schema was migrated by other statements than this library has under the same number."""
+
+    schema: str
+    """The schema's name."""
+    migration: int
+    """The number of the migration."""
+
+    def __init__(self, schema: str, *, migration: int) -> None:
+        self.schema = schema
+        self.migration = migration
+        super().__init__(
+            f"schema {shown(schema)} was made by another version of migration {migration} than this library has",
+            hint="use the version of saga-fn that migrated it. Before the first release a migration changes in place: "
+            f'then drop the schema, with all sagas in it (DROP SCHEMA "{schema}" CASCADE), and migrate again',
+        )
+
+
 class ServerTooOldError(StoreError):
     """The PostgreSQL server is older than the oldest one supported."""
 

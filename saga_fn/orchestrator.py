@@ -176,6 +176,7 @@ class SagaOrchestrator:
             SagaError: It is entered already, or belongs to another process, thread or event loop.
             SchemaMissingError: The schema is not there, or too old, and `migrate` is False.
             SchemaTooNewError: A newer library migrated the schema.
+            SchemaDiffersError: A library with another version of the same migration did.
             ServerTooOldError: The server is older than PostgreSQL 15.
             StoreError: The database does not answer, or refuses.
         """

@@ -367,6 +367,8 @@ class AttentionKind(enum.StrEnum):
     """This process gets no notification, because of a pooler, and finds sagas by looking only."""
     RIGHTS = "rights"
     """The role of this process has not all the rights of any kind of process; a call that lacks one is refused."""
+    JOURNAL_MONTHS = "journal_months"
+    """The journal is partitioned, and has partitions for three more months at most."""
 
 
 @attrs.frozen

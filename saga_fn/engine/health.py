@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, assert_never
 
@@ -11,8 +11,16 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import counted, look_around
 from saga_fn.engine.hold.suspects import Suspects
 from saga_fn.engine.worker import Worker
-from saga_fn.errors import SagaError, SchemaMissingError, SchemaTooNewError, ServerTooOldError, shown
+from saga_fn.errors import (
+    SagaError,
+    SchemaDiffersError,
+    SchemaMissingError,
+    SchemaTooNewError,
+    ServerTooOldError,
+    shown,
+)
 from saga_fn.snapshot import Attention, AttentionKind, Health
+from saga_fn.store.eras import MONTHS_LEFT, era_of, month_of
 from saga_fn.store.records import MOST_COUNTED, DueWork, Notice, Noticed, time_of
 from saga_fn.store.rights import Right, RoleKind, named, needs
 
@@ -43,7 +51,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
     except TimeoutError:
         database = False
         problems.append(f"the database does not answer: nothing came for {HEALTH_LIMIT:g} s")
-    except (SchemaMissingError, SchemaTooNewError, ServerTooOldError) as error:
+    except (SchemaMissingError, SchemaTooNewError, SchemaDiffersError, ServerTooOldError) as error:
         schema = False
         problems.append(error.fact)
     except SagaError as error:
@@ -60,10 +68,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
         problems.append(engine.committer.problem)
     if wanted and (missing := [right for right in _needs_to_work() if right in lacking]):
         problems.append(_lacks(RoleKind.WORKER, missing))
-    oldest = None if work is None else work.oldest_due
-    attention = [*_of_all(notices)]
-    if work is not None and oldest is not None and time_of(work.now) - oldest > OVERDUE:
-        attention.append(_overdue(oldest))
+    attention = [*_of_all(notices), *([] if work is None else _of_work(work))]
     if apart is not None and engine.store.attendants is None:  # a store of this process alone has a clock of its own
         attention.append(_clocks(apart))
     if engine.store.deaf is not None:
@@ -81,7 +86,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
         schema=schema,
         worker=works,
         in_flight=len(engine.held),
-        oldest_due=oldest,
+        oldest_due=None if work is None else work.oldest_due,
         problems=tuple(problems),
         attention=tuple(attention),
     )
@@ -171,6 +176,13 @@ def _attention(each: Noticed) -> Attention:
     return Attention(kind, text, each.sagas, each.name, each.version, each.ids)
 
 
+def _of_work(work: DueWork) -> Iterator[Attention]:
+    if work.oldest_due is not None and time_of(work.now) - work.oldest_due > OVERDUE:
+        yield _overdue(work.oldest_due)
+    if work.newest_era is not None and work.newest_era <= era_of(work.now) + MONTHS_LEFT:
+        yield _journal_months(work.newest_era)
+
+
 def _slots_held(engine: SagaEngine, seconds: float) -> Attention:
     text = f"the same sagas have held all {engine.options.concurrency} slots of this process for {seconds:.0f} s"
     return Attention(AttentionKind.SLOTS_HELD, text, len(engine.held), saga_ids=tuple(engine.held)[:3])
@@ -202,6 +214,14 @@ def _clocks(apart: timedelta) -> Attention:
         "and callers compute by their own clock is wrong by as much"
     )
     return Attention(AttentionKind.CLOCK, text)
+
+
+def _journal_months(newest: int) -> Attention:
+    text = (
+        f"the journal has no partition after {month_of(newest)}: later starts write into that one "
+        "(python -m saga_fn.store.migrate --dsn ... --journal-partitions adds the months to come)"
+    )
+    return Attention(AttentionKind.JOURNAL_MONTHS, text)
 
 
 def _overdue(since: datetime) -> Attention:

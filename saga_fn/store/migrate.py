@@ -10,14 +10,17 @@ import argparse
 import asyncio
 import random
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Final
 
 import asyncpg
+import attrs
 
 from saga_fn.arguments import is_whole
 from saga_fn.errors import (
+    SchemaDiffersError,
     SchemaMissingError,
     SchemaTooNewError,
     ServerTooOldError,
@@ -32,7 +35,9 @@ from saga_fn.store.connection import Connection, Pool, check_loop
 from saga_fn.store.connections import connect
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.dsn import read_dsn
+from saga_fn.store.eras import MONTHS_AHEAD, era_of, eras_until_ahead, is_partitioned, partitioned, statements_adding
 from saga_fn.store.migration import Migration
+from saga_fn.store.records import moment_of
 from saga_fn.store.rights import RoleKind, grants, read_grant, tables_of
 from saga_fn.store.schema_name import with_schema
 
@@ -56,29 +61,39 @@ _SET: Final = (
     " pg_catalog.set_config('search_path', $2::pg_catalog.text, true)"
 )
 _TRIES: Final = 30
+# Readers go on meanwhile, and so do starts.
+_ONE_AT_A_TIME: Final = "LOCK TABLE {schema}.journal_era IN SHARE ROW EXCLUSIVE MODE"
 
 
-async def migrate(target: str | Connection | Pool, *, schema: str = "saga_fn", shards: int = 1) -> None:
+async def migrate(
+    target: str | Connection | Pool, *, schema: str = "saga_fn", shards: int = 1, journal_partitions: bool = False
+) -> None:
     """Bring a schema up to date. A schema that is so already is left alone.
 
-    Many processes may call it at once, and again after it was interrupted.
+    Many processes may call it at once, and again after it was interrupted. Where the journal is partitioned, it gets the
+    partitions of the months up to 24 months from now, if the user may make them.
 
     Args:
         target: A DSN, or a connection or pool of the caller's.
         schema: The schema's name. Default: "saga_fn".
         shards: The number of shards, 1 to 4,096. The first migration settles it for good. Default: 1.
+        journal_partitions: Whether the journal is partitioned by the month of a saga's start. The first migration settles it
+            for good. True later on demands that it is, and that the partitions of the months to come are made. Default: False.
 
     Raises:
-        StoreError: The name cannot be a schema's, the number of shards is another one, or the database refuses.
+        StoreError: The name cannot be a schema's, the number of shards is another one, or the database refuses. Or the
+            journal is one table, and `journal_partitions` is True.
         StoreUnavailableError: The database does not answer.
         ServerTooOldError: The server is older than PostgreSQL 15.
         SchemaTooNewError: A newer library migrated the schema.
+        SchemaDiffersError: A library with another version of the same migration did.
 
     Example::
 
         await migrate("postgresql://localhost/shop", schema="orders_saga")
     """
     _check_shard_count(shards)
+    _check_flag(journal_partitions)
     queries = Queries(schema)
     async with _connected(target) as connection, _explained():
         server = await _read_server(queries, connection, schema)
@@ -92,7 +107,8 @@ async def migrate(target: str | Connection | Pool, *, schema: str = "saga_fn", s
         await _check_shards(queries, connection, schema, shards)
         for migration in MIGRATIONS:
             if migration.number not in applied:
-                await _migrate_to(queries, connection, schema, migration)
+                await _migrate_to(queries, connection, schema, migration, journal_partitions=journal_partitions)
+        await _extend(queries, connection, schema, asked=journal_partitions)
 
 
 async def grant(target: str | Connection | Pool, *, role: str, kind: RoleKind, schema: str = "saga_fn") -> None:
@@ -124,8 +140,8 @@ async def grant(target: str | Connection | Pool, *, role: str, kind: RoleKind, s
 async def check_schema(connection: Connection, *, schema: str = "saga_fn", shards: int = 1) -> None:
     """Raise if this library cannot work with the schema as it is. Reads only.
 
-    Raises SchemaMissingError, SchemaTooNewError, ServerTooOldError, or StoreError for another number of shards, or for
-    what is no connection.
+    Raises SchemaMissingError, SchemaTooNewError, SchemaDiffersError, ServerTooOldError, or StoreError for another number of
+    shards, or for what is no connection.
     """
     _check_shard_count(shards)
     queries = Queries(schema)
@@ -166,6 +182,13 @@ def _check_shard_count(shards: object) -> None:
         )
 
 
+def _check_flag(value: object) -> None:
+    if not isinstance(value, bool):
+        raise StoreError(
+            f"journal_partitions must be True or False, not {shown(value)}", hint="leave it out if in doubt"
+        )
+
+
 def _check_connection(target: object) -> None:
     if not callable(getattr(target, "fetchrow", None)):
         raise StoreError(
@@ -181,6 +204,8 @@ async def _read_server(queries: Queries, connection: Connection, schema: str) ->
     major = server.version // 10000
     if major < OLDEST_SERVER:
         raise ServerTooOldError(found=major, needed=OLDEST_SERVER)
+    if server.has_tables and not server.has_fingerprints:
+        raise SchemaDiffersError(schema, migration=MIGRATIONS[0].number)
     return server
 
 
@@ -190,6 +215,10 @@ async def _read_applied(queries: Queries, connection: Connection, schema: str) -
     breaking = [row.number for row in rows if row.number > known and row.breaking]
     if breaking:
         raise SchemaTooNewError(schema, found=max(breaking), known=known)
+    ours = {migration.number: migration.fingerprint for migration in MIGRATIONS}
+    for row in rows:
+        if row.fingerprint != ours.get(row.number, row.fingerprint):
+            raise SchemaDiffersError(schema, migration=row.number)
     return rows
 
 
@@ -228,20 +257,63 @@ async def _settle_shards(queries: Queries, connection: Connection, shards: int) 
     return True
 
 
-async def _migrate_to(queries: Queries, connection: Connection, schema: str, migration: Migration) -> None:
+async def _migrate_to(
+    queries: Queries, connection: Connection, schema: str, migration: Migration, *, journal_partitions: bool
+) -> None:
     what = f"migration {migration.number} ({migration.name})"
     if migration.concurrently:
         await _persist(lambda: _apply_concurrently(queries, connection, schema, migration), what, _ALREADY_THERE)
     else:
-        await _persist(lambda: _apply(connection, schema, migration), what)
+        parts = _in_parts(migration) if journal_partitions else migration
+        await _persist(lambda: _apply(queries, connection, schema, parts), what)
 
 
-async def _apply(connection: Connection, schema: str, migration: Migration) -> bool:
+def _in_parts(migration: Migration) -> Migration:
+    """The migration, such that the journal is partitioned if it is this one that makes it."""
+    return attrs.evolve(migration, statements=tuple(map(partitioned, migration.statements)))
+
+
+async def _apply(queries: Queries, connection: Connection, schema: str, migration: Migration) -> bool:
     async with _transaction(connection):
         tag = await connection.execute(with_schema(migration.record, schema))
         if tag == "INSERT 0 1":  # else somebody else has done it, perhaps while we waited
             for statement in migration.statements:
                 await connection.execute(with_schema(statement, schema))
+            if any(map(is_partitioned, migration.statements)):
+                month = (await queries.read_journal_eras(connection)).month
+                await _add_months(connection, schema, eras_until_ahead(month, month))
+    return True
+
+
+async def _add_months(connection: Connection, schema: str, eras: Iterable[int]) -> None:
+    for era in eras:
+        for statement in statements_adding(era, schema):
+            await connection.execute(statement)
+
+
+async def _extend(queries: Queries, connection: Connection, schema: str, *, asked: bool) -> None:
+    """Make the partitions that a partitioned journal has not yet."""
+    eras = await queries.read_journal_eras(connection)
+    if eras.newest is None:
+        if asked:
+            raise StoreError(
+                f"the journal of schema {shown(schema)} is one table",
+                hint="whether it is partitioned is settled by the first migration: leave journal_partitions out, or "
+                "migrate another schema",
+            )
+    elif eras_until_ahead(eras.newest + 1, eras.month):
+        try:
+            await _persist(lambda: _add_missing(queries, connection, schema), "adding partitions to the journal")
+        except asyncpg.InsufficientPrivilegeError:
+            if asked:
+                raise
+
+
+async def _add_missing(queries: Queries, connection: Connection, schema: str) -> bool:
+    async with _transaction(connection):
+        await connection.execute(with_schema(_ONE_AT_A_TIME, schema))
+        eras = await queries.read_journal_eras(connection)
+        await _add_months(connection, schema, eras_until_ahead((eras.newest or 0) + 1, eras.month))
     return True
 
 
@@ -311,21 +383,33 @@ async def _explained() -> AsyncGenerator[None]:
         ) from error
 
 
-def _script(schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]]) -> str:
-    """All of it as text, for those who apply migrations with a tool of their own."""
+def _script(
+    schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]], *, journal_partitions: bool = False
+) -> str:
+    """All of it as text, for those who apply migrations with a tool of their own.
+
+    The first partition of the journal is of this month by this machine's clock.
+    """
     count = with_schema(InsertShardCount.TEXT, schema).replace("$1", str(shards))
     begin = ["BEGIN;", f"SET LOCAL search_path = {_SEARCH_PATH};"]
     lines = [*begin, *(f"{with_schema(statement, schema)};" for statement in BOOTSTRAP), f"{count};", "COMMIT;"]
     for migration in MIGRATIONS:
         record = f"{with_schema(migration.record, schema)};"
-        statements = [f"{with_schema(statement, schema)};" for statement in migration.statements]
+        parts = _in_parts(migration) if journal_partitions else migration
+        statements = [f"{with_schema(statement, schema)};" for statement in parts.statements]
+        if any(map(is_partitioned, parts.statements)):
+            month = era_of(moment_of(datetime.now(UTC)))
+            for era in eras_until_ahead(month, month):
+                statements += [f"{statement};" for statement in statements_adding(era, schema)]
         lines += [*statements, record] if migration.concurrently else [*begin, record, *statements, "COMMIT;"]
     lines += [f"{statement};" for kind, role in granted for statement in grants(kind, role, schema)]
     return "\n".join(lines)
 
 
-async def _migrate_and_grant(dsn: str, schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]]) -> None:
-    await migrate(dsn, schema=schema, shards=shards)
+async def _migrate_and_grant(
+    dsn: str, schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]], *, journal_partitions: bool
+) -> None:
+    await migrate(dsn, schema=schema, shards=shards, journal_partitions=journal_partitions)
     for kind, role in granted:
         await grant(dsn, role=role, kind=kind, schema=schema)
 
@@ -344,20 +428,27 @@ def main(arguments: list[str] | None = None) -> int:
         metavar="KIND=ROLE",
         help=f"give a role what a process of that kind needs ({kinds}); may be given again",
     )
+    parser.add_argument(
+        "--journal-partitions",
+        action="store_true",
+        help=f"partition the journal by month, {MONTHS_AHEAD} months ahead; settled for good by the first migration, and "
+        "later on it adds the months to come",
+    )
     parser.add_argument("--print", action="store_true", help="print the SQL of all migrations, and run nothing")
     options = parser.parse_args(arguments)
     dsn: str | None = options.dsn
     schema: str = options.schema
     shards: int = options.shards
+    in_parts: bool = options.journal_partitions
     asked: list[str] = options.grant
     try:
         granted = [read_grant(each) for each in asked]
         if options.print:
-            print(_script(schema, shards, granted))
+            print(_script(schema, shards, granted, journal_partitions=in_parts))
             return 0
         if dsn is None:
             parser.error("give --dsn, or --print to see the SQL")
-        asyncio.run(_migrate_and_grant(dsn, schema, shards, granted))
+        asyncio.run(_migrate_and_grant(dsn, schema, shards, granted, journal_partitions=in_parts))
     except (StoreError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -725,7 +725,7 @@ class PostgresStore:
             )
             if row.is_read_only and not self._database.read_only:
                 raise read_only_error(is_replica=False)  # in here, so that the connection is not used again
-        return DueWork(moment_of(row.now), row.next_due)
+        return DueWork(moment_of(row.now), row.next_due, row.newest_era)
 
     async def lacking(self) -> frozenset[Right]:
         """The rights that this process's role has not, of all that any kind of process needs."""

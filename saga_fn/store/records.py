@@ -469,6 +469,8 @@ class DueWork:
     now: Moment
     next_due: datetime | None
     """When the first of the sagas is due, or since when it has been."""
+    newest_era: int | None = None
+    """The newest era that the journal has a partition for; None if it is not partitioned."""
 
     @property
     def oldest_due(self) -> datetime | None:

@@ -1,7 +1,8 @@
 -- name: read_health :one HealthRow
--- nullable: next_due
+-- nullable: next_due, newest_era
 -- not null: is_read_only
--- The server's time, when the first saga of these definitions is or was due, and whether the server takes no writes.
+-- The server's time, when the first saga of these definitions is or was due, whether the server takes no writes.
+-- `newest_era` is the newest one that the journal has a partition for.
 -- Without `past_waits`, sagas that an event will wake before their time has come are left out, unless they wait for a
 -- retry as well.
 -- Locks: none.
@@ -9,6 +10,7 @@
 SELECT
     now() AS now,
     pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean AS is_read_only,
+    (SELECT max(e.era) FROM saga_fn.journal_era AS e) AS newest_era,
     (
         SELECT min(found.due_at)
         FROM unnest(:shards::smallint[]) AS w (shard)

@@ -7,6 +7,10 @@
 -- Plan: the primary keys of the saga and of the journal.
 SELECT s.rev, s.token, s.inbox_sent, j.writer, now() AS now
 FROM saga_fn.saga AS s
-LEFT JOIN saga_fn.saga_journal AS j
-    ON j.shard = s.shard AND j.era = s.era AND j.saga_id = s.id AND j.seq = :seq::bigint
+LEFT JOIN LATERAL (
+    SELECT e.writer
+    FROM saga_fn.saga_journal AS e
+    WHERE e.shard = :shard::smallint AND e.era = s.era AND e.saga_id = s.id AND e.seq = :seq::bigint
+    LIMIT 1 -- as in read_results
+) AS j ON true
 WHERE s.shard = :shard::smallint AND s.id = :id::uuid

@@ -8,7 +8,9 @@ CREATE TABLE IF NOT EXISTS saga_fn.migration (
     number     integer     PRIMARY KEY,
     name       text        NOT NULL,
     breaking   boolean     NOT NULL,
-    applied_at timestamptz NOT NULL DEFAULT now()
+    applied_at timestamptz NOT NULL DEFAULT now(),
+    -- The statements' fingerprint: a library with other ones under this number must not use the schema.
+    fingerprint text       NOT NULL
 );
 
 -- lint: one row a store, because it describes the store as a whole: not sharded

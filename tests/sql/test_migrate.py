@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import signal
 import subprocess
@@ -12,9 +13,14 @@ from contextlib import AbstractAsyncContextManager
 from uuid import uuid4
 
 import asyncpg
+import attrs
 import pytest
 
+from saga_fn import SagaOrchestrator
+from saga_fn._tools.sql.generate import SCHEMA
+from saga_fn._tools.sql.scan import read_migrations
 from saga_fn.errors import (
+    SchemaDiffersError,
     SchemaMissingError,
     SchemaTooNewError,
     ServerTooOldError,
@@ -59,10 +65,18 @@ def later(statement: str, *, concurrently: bool = False) -> tuple[Migration, ...
     """Our migrations and one more."""
     number = LATEST + 1
     record = (
-        f"INSERT INTO {{schema}}.migration (number, name, breaking) VALUES ({number}, 'later', false) "
+        f"INSERT INTO {{schema}}.migration (number, name, breaking, fingerprint) VALUES ({number}, 'later', false, 'f') "
         "ON CONFLICT (number) DO NOTHING"
     )
-    more = Migration(number, "later", breaking=False, concurrently=concurrently, record=record, statements=(statement,))
+    more = Migration(
+        number,
+        "later",
+        breaking=False,
+        concurrently=concurrently,
+        fingerprint="f",
+        record=record,
+        statements=(statement,),
+    )
     return (*MIGRATIONS, more)
 
 
@@ -183,14 +197,67 @@ async def test_an_older_schema_is_missing_something(conn: Connection, monkeypatc
 
 async def test_a_newer_schema_is_refused_only_if_it_breaks_us(conn: Connection) -> None:
     await migrate(conn)
-    await conn.execute("INSERT INTO saga_fn.migration (number, name, breaking) VALUES (900, 'more', false)")
+    await conn.execute(
+        "INSERT INTO saga_fn.migration (number, name, breaking, fingerprint) VALUES (900, 'more', false, 'x')"
+    )
     await check_schema(conn)
     await migrate(conn)
-    await conn.execute("INSERT INTO saga_fn.migration (number, name, breaking) VALUES (901, 'other', true)")
+    await conn.execute(
+        "INSERT INTO saga_fn.migration (number, name, breaking, fingerprint) VALUES (901, 'other', true, 'x')"
+    )
     for attempt in (migrate, check_schema):
         with pytest.raises(SchemaTooNewError, match="upgrade") as caught:
             await attempt(conn)
         assert (caught.value.found, caught.value.known) == (901, LATEST)
+
+
+async def test_a_schema_that_other_statements_made_is_refused_and_left_alone(
+    conn: Connection, empty_dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await migrate(conn)
+    before = await tables(conn)
+    changed = attrs.evolve(MIGRATIONS[-1], fingerprint="of other statements")
+    monkeypatch.setattr("saga_fn.store.migrate.MIGRATIONS", (*MIGRATIONS[:-1], changed))
+    for attempt in (migrate, check_schema):
+        with pytest.raises(
+            SchemaDiffersError, match=r'another version of migration 1 .*\nHINT: .*"saga_fn" CASCADE'
+        ) as caught:
+            await attempt(conn)
+        assert (caught.value.schema, caught.value.migration) == ("saga_fn", LATEST)
+    for asked in (True, False):
+        with pytest.raises(SchemaDiffersError):
+            async with SagaOrchestrator(empty_dsn, migrate=asked):
+                raise AssertionError
+    assert await tables(conn) == before
+
+
+async def test_a_schema_without_fingerprints_is_refused(conn: Connection) -> None:
+    await migrate(conn)
+    await conn.execute("ALTER TABLE saga_fn.migration DROP COLUMN fingerprint")
+    for attempt in (migrate, check_schema):
+        with pytest.raises(SchemaDiffersError, match="drop the schema"):
+            await attempt(conn)
+
+
+@pytest.mark.raw_rows
+async def test_a_schema_that_changes_under_a_running_process_shows_in_its_health(
+    conn: Connection, empty_dsn: str
+) -> None:
+    await migrate(conn)
+    async with SagaOrchestrator(empty_dsn, concurrency=0) as orchestrator:
+        await conn.execute("UPDATE saga_fn.migration SET fingerprint = 'x'")
+        await conn.execute("DROP TABLE saga_fn.saga")
+        health = await orchestrator.health()
+        assert (health.ok, health.schema) == (False, False)
+        assert "another version of migration 1" in health.problems[0]
+
+
+def test_each_fingerprint_is_of_the_statements_and_of_no_comment() -> None:
+    for source, migration in zip(read_migrations(SCHEMA)[1:], MIGRATIONS, strict=True):
+        text = "\0".join(source.statements)
+        assert hashlib.sha256(text.encode()).hexdigest().startswith(migration.fingerprint)
+        assert len(migration.fingerprint) == 32
+        assert "--" not in text
 
 
 class OldServer:
@@ -199,9 +266,9 @@ class OldServer:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def fetchrow(self, query: str, /, *args: object) -> tuple[int, bool, bool]:
+    async def fetchrow(self, query: str, /, *args: object) -> tuple[int, bool, bool, bool]:
         self.asked += 1
-        return 140011, False, False
+        return 140011, False, False, False
 
     async def fetch(self, query: str, /, *args: object) -> list[object]:
         raise AssertionError(query)

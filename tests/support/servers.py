@@ -70,6 +70,8 @@ class Server:
         self.dsn = dsn
         self._numbers = itertools.count()
         self._template: str | None = None
+        self._in_parts: str | None = None
+        """Another one, in which the journal is partitioned."""
         self._untouched: str = ""
         """The catalog's fingerprint of a database that was only migrated."""
         self._free: list[str] = []
@@ -79,12 +81,12 @@ class Server:
         """How to connect to one of its databases."""
         return urlsplit(self.dsn)._replace(path=f"/{database}").geturl()
 
-    async def create(self, *, migrated: bool, new: bool = False) -> str:
+    async def create(self, *, migrated: bool, new: bool = False, in_parts: bool = False) -> str:
         """Give the name of a new database, or of one that is as good as new: making one takes a quarter of a second."""
-        if migrated and self._free and not new:
+        if migrated and self._free and not new and not in_parts:
             return self._free.pop()
         name = f"saga_fn_test_{os.getpid()}_{next(self._numbers)}"
-        template = await self._migrated() if migrated else "template0"
+        template = await (self._migrated_in_parts() if in_parts else self._migrated()) if migrated else "template0"
         await self._execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return name
 
@@ -113,7 +115,7 @@ class Server:
 
     async def drop_all(self) -> None:
         """Leave a server of the user's own as it was found."""
-        for name in (*self._free, *([] if self._template is None else [self._template])):
+        for name in (*self._free, *filter(None, (self._template, self._in_parts))):
             await self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
     async def _migrated(self) -> str:
@@ -130,6 +132,16 @@ class Server:
                 await connection.close()
             self._template = name
         return self._template
+
+    async def _migrated_in_parts(self) -> str:
+        """The same, with a journal in partitions."""
+        if self._in_parts is None:
+            from saga_fn.store.migrate import migrate
+
+            name = await self.create(migrated=False)
+            await migrate(self.dsn_of(name), journal_partitions=True)
+            self._in_parts = name
+        return self._in_parts
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self.dsn)
@@ -198,12 +210,15 @@ async def _fingerprint(connection: asyncpg.Connection | PoolConnection) -> str:
     return found
 
 
-async def database(server: Server, *, migrated: bool, folds: bool = False, new: bool = False) -> AsyncIterator[str]:
+async def database(
+    server: Server, *, migrated: bool, folds: bool = False, new: bool = False, in_parts: bool = False
+) -> AsyncIterator[str]:
     """A database for one test; `folds` asks that afterwards each saga in it is what its journal folds to.
 
-    `new`: no test has used it before, for TRUNCATE leaves indexes whose size the planner does not know.
+    `new`: no test has used it before, for TRUNCATE leaves indexes whose size the planner does not know. `in_parts`: its journal is
+    partitioned.
     """
-    name = await server.create(migrated=migrated, new=new)
+    name = await server.create(migrated=migrated, new=new, in_parts=in_parts)
     yield server.dsn_of(name)
     if wrong := await server.give_back(name, folds=folds):
         pytest.fail("\n".join(wrong))

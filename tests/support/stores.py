@@ -31,11 +31,11 @@ async def _of_somebody_else(_: pytest.FixtureRequest) -> AsyncIterator[Store]:
     yield CountingStore(MemoryStore())
 
 
-def _on(fixture: str, **options: Any) -> Opened:  # Any: options of the store
+def _on(fixture: str, *, in_parts: bool = False, **options: Any) -> Opened:  # Any: options of the store
     async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
         server = request.getfixturevalue(fixture)
         assert isinstance(server, Server)
-        async for dsn in database(server, migrated=True):
+        async for dsn in database(server, migrated=True, in_parts=in_parts):
             postgres = PostgresStore(dsn, **options)
             await postgres.open(migrate=False, listen=None)
             yield postgres
@@ -48,11 +48,14 @@ STORES: dict[str, Opened] = {
     "memory": _in_memory,
     "somebody else's": _of_somebody_else,
     "server": _on("server"),
-    "server, batches only": _on("server", batches_only=True),
+    "server, batches only, journal in parts": _on("server", batches_only=True, in_parts=True),
     "pg15": _on("pg15"),
+    "pg15, journal in parts": _on("pg15", in_parts=True),
 }
 MARKED = [
-    pytest.param(name, marks=NO_PG15) if name == "pg15" else name for name in STORES if name != "pg15" or not GIVEN
+    pytest.param(name, marks=NO_PG15) if name.startswith("pg15") else name
+    for name in STORES
+    if not name.startswith("pg15") or not GIVEN
 ]
 Make = Callable[..., SagaOrchestrator]
 
