@@ -76,6 +76,7 @@ async def test_one_bad_row_refuses_its_batch_by_name(store: PostgresStore) -> No
 # Each breaks one rule of the table, and says which.
 BREACHES = {
     "saga_priority_known": "priority = 3",
+    "saga_acknowledged_has_failed": "acknowledged = true",
     "saga_status_known": "status = 'LOST'",
     "saga_ended_has_time": "status = 'COMPLETED', owner = NULL, token = NULL, due_at = NULL",
     "saga_suspended_has_reason": "waits = 1",
