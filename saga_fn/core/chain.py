@@ -74,13 +74,14 @@ def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState
 
 def last_running(plan: Plan, state: SagaState, step: StepId) -> Running | None:
     """The step, if it runs, all before it in the chain is done, and nothing else has begun."""
-    if not plan.is_chain or state.goal is not Goal.FORWARD or not state.steps or state.plan != plan.id:
+    steps = state.steps
+    if not plan.is_chain or not steps or state.goal is not Goal.FORWARD or state.plan != plan.id:
         return None
-    if state.deadline is not None or state.buffered:  # of an earlier plan
-        return None
-    last = state.steps[-1]
     # In a chain no step begins before the one that it follows is done: if the last runs, all before it are.
-    return last if type(last) is Running and last.step == step else None
+    last = steps[-1]
+    if type(last) is not Running or last.step != step:
+        return None
+    return last if state.deadline is None and not state.buffered else None  # of an earlier plan
 
 
 def _bound(plan: Plan, place: int, binding: Binding, *, events: int) -> Running | None:

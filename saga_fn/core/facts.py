@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeGuard, assert_never
+from typing import Final, TypeGuard, assert_never
 
 import msgspec
 
 from saga_fn.core.chain import CHAIN_STATES, after_success
 from saga_fn.core.event_matching import alarms
+from saga_fn.core.events import Event, Resumed, Started, StepSucceeded
 from saga_fn.core.fan_out import ConcurrencySlots, items_of
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan
@@ -46,6 +47,8 @@ from saga_fn.core.state import (
     Waiting,
 )
 
+_PAUSED: Final = DONE | {Retrying, Sleeping}
+
 
 def find(state: SagaState, step: StepId) -> StepState | None:
     """The step's state, or None if it has not been started."""
@@ -64,6 +67,8 @@ def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
 
 def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, ...]:
     """The steps that have not begun and follow only what is done, and the items of those that have fanned out."""
+    if len(begun) == len(plan.data.steps) and not plan.concurrencies:
+        return ()
     found: list[StepId] = []
     for planned in plan.data.steps:
         if planned.step not in begun:
@@ -77,21 +82,55 @@ def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, .
     return tuple(found)
 
 
-def foresee(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]]:
-    """The outputs that a step's success will make known, and the steps whose inputs will be needed, on the straight way.
+def foresee(plan: Plan, state: SagaState, event: Event) -> tuple[SagaState, tuple[StepId, ...]]:
+    """The outputs that an event will make known, and the steps whose inputs will be needed.
 
-    Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for.
+    Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for. Nothing is
+    foreseen but on the straight way, and where a pause is over.
     """
-    if (known := after_success(plan, state, step)) is not None:
-        return known
+    if type(event) is StepSucceeded:
+        known = after_success(plan, state, event.step)
+        return _after_success(plan, state, event.step) if known is None else known
+    if type(event) is Resumed and not event.takeover:
+        return _after_pause(plan, state, Moment(max(state.at, event.at)))
+    return state, ()
+
+
+def foresee_start(plan: Plan, event: Started) -> tuple[SagaState, tuple[StepId, ...]]:
+    """The same of a start. If no input will be needed, nothing can run at once."""
+    return SagaState(0, event.at, plan=event.plan), () if event.delay else _with_input(plan, plan.roots)
+
+
+def _after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]]:
     if state.goal is not Goal.FORWARD or not CHAIN_STATES.issuperset(map(type, state.steps)):
         return state, ()
     begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
     begun[step] = Succeeded(step, state.rev + 1)
-    needs = next_steps(plan, begun)
-    if plan.waits:
-        needs = tuple(step for step in needs if plan.step(step).needs_input)
+    needs = _with_input(plan, next_steps(plan, begun))
     return msgspec.structs.replace(state, steps=tuple(begun.values()), latest_event_seq=0), needs
+
+
+def _after_pause(plan: Plan, state: SagaState, at: Moment) -> tuple[SagaState, tuple[StepId, ...]]:
+    """The same of a saga whose steps are done, wait for their next attempt, or sleep; no event is kept for a wait."""
+    if state.goal is not Goal.FORWARD or not _PAUSED.issuperset(map(type, state.steps)):
+        return state, ()
+    if state.begins_at > at or state.buffered or (state.deadline is not None and state.deadline <= at):
+        return state, ()
+    if plan.pivot is not None or plan.concurrencies:
+        return state, ()
+    begun: dict[StepId, StepState] = {each.step: each for each in state.steps}
+    again: list[StepId] = []
+    for each in state.steps:
+        if type(each) is Retrying and each.wake <= at:
+            again.append(each.step)
+        elif type(each) is Sleeping and each.wake <= at:
+            begun[each.step] = Succeeded(each.step, state.rev + 1)
+    needs = (*again, *_with_input(plan, next_steps(plan, begun)))
+    return msgspec.structs.replace(state, steps=tuple(begun.values())), needs
+
+
+def _with_input(plan: Plan, steps: tuple[StepId, ...]) -> tuple[StepId, ...]:
+    return tuple([step for step in steps if plan.step(step).needs_input]) if plan.waits else steps
 
 
 def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Settled | Unknown | FailedForGood, ...]:
@@ -166,7 +205,10 @@ def held(state: SagaState) -> tuple[Moment, ...]:
 
 def parked_by_plan(state: SagaState) -> bool:
     """Whether something of the saga waits for a plan that fits it."""
-    return any(isinstance(step, Parked | UndoParked) and step.why is ParkReason.PLAN_CHANGED for step in state.steps)
+    return any(
+        (type(step) is Parked or type(step) is UndoParked) and step.why is ParkReason.PLAN_CHANGED
+        for step in state.steps
+    )
 
 
 def is_final(state: SagaState) -> bool:

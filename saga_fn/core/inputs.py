@@ -63,7 +63,7 @@ def _place(step: StepState) -> OutputAt | None:
 
 def returned(state: SagaState, steps: Collection[StepId]) -> list[tuple[StepId, int]]:
     """Those of these steps that have run and returned, each with the journal entry of its output."""
-    return [(each.step, each.seq) for each in state.steps if type(each) is Succeeded and each.step in steps]
+    return [(each.step, each.seq) for each in state.steps if each.step in steps and type(each) is Succeeded]
 
 
 def running(state: SagaState) -> list[StepId]:

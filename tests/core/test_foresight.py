@@ -1,15 +1,19 @@
-"""Which inputs a success will need, seen ahead; `test_exploration` compares it with what comes of every success."""
+"""Which inputs an event will need, seen ahead; `test_exploration` compares it with what comes of every such event."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import msgspec
 import pytest
 
+from saga_fn.core.events import Event, Resumed, StepSucceeded, Ticked
 from saga_fn.core.facts import foresee
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.state import (
     Attempts,
+    Buffered,
     FailedForGood,
     Goal,
     Parked,
@@ -18,6 +22,7 @@ from saga_fn.core.state import (
     Running,
     SagaState,
     Skipped,
+    Sleeping,
     StepState,
     Succeeded,
     Unknown,
@@ -41,29 +46,33 @@ def state_of(plan: Plan, *steps: StepState) -> SagaState:
     )
 
 
+def done(name: StepId) -> Event:
+    return StepSucceeded(Moment(0), name, 1)
+
+
 def test_the_next_step_will_need_its_input() -> None:
     plan = sequence("abc")
     before = state_of(plan, Succeeded(A, 2), Running(B, TRIED))
-    known, needs = foresee(plan, before, B)
+    known, needs = foresee(plan, before, done(B))
     assert needs == (C,)
     assert known == msgspec.structs.replace(before, steps=(Succeeded(A, 2), Succeeded(B, 5)), latest_event_seq=0)
 
 
 def test_after_the_last_nothing_is_needed() -> None:
     plan = sequence("ab")
-    assert foresee(plan, state_of(plan, Skipped(A, 2), Running(B, TRIED)), B)[1] == ()
+    assert foresee(plan, state_of(plan, Skipped(A, 2), Running(B, TRIED)), done(B))[1] == ()
 
 
 def test_a_join_waits_for_all_and_a_fork_starts_all() -> None:
-    assert foresee(DIAMOND, state_of(DIAMOND, Running(A, TRIED)), A)[1] == (B, C)
+    assert foresee(DIAMOND, state_of(DIAMOND, Running(A, TRIED)), done(A))[1] == (B, C)
     half = state_of(DIAMOND, Succeeded(A, 2), Running(B, TRIED), Running(C, TRIED))
-    known, needs = foresee(DIAMOND, half, B)
+    known, needs = foresee(DIAMOND, half, done(B))
     assert needs == ()
     assert known == msgspec.structs.replace(
         half, steps=(Succeeded(A, 2), Succeeded(B, 5), Running(C, TRIED)), latest_event_seq=0
     )
     whole = state_of(DIAMOND, Succeeded(A, 2), Running(B, TRIED), Succeeded(C, 4))
-    assert foresee(DIAMOND, whole, B)[1] == (D,)
+    assert foresee(DIAMOND, whole, done(B))[1] == (D,)
 
 
 @pytest.mark.parametrize(
@@ -79,16 +88,16 @@ def test_a_join_waits_for_all_and_a_fork_starts_all() -> None:
 def test_nothing_is_foreseen_where_something_has_gone_wrong(other: StepState) -> None:
     plan = Plan.of(step("a"), step("b"), step("c", "a"))
     right = state_of(plan, Running(A, TRIED), Running(B, TRIED))
-    assert foresee(plan, right, A)[1] == (C,)
+    assert foresee(plan, right, done(A))[1] == (C,)
     wrong = state_of(plan, Running(A, TRIED), other)
-    assert foresee(plan, wrong, A) == (wrong, ())
+    assert foresee(plan, wrong, done(A)) == (wrong, ())
 
 
 @pytest.mark.parametrize("goal", [Goal.ROLLBACK, Goal.HALT])
 def test_nothing_is_foreseen_on_the_way_back(goal: Goal) -> None:
     plan = sequence("ab")
     back = msgspec.structs.replace(state_of(plan, Running(A, TRIED)), goal=goal)
-    assert foresee(plan, back, A) == (back, ())
+    assert foresee(plan, back, done(A)) == (back, ())
 
 
 @pytest.mark.parametrize(
@@ -98,4 +107,49 @@ def test_nothing_is_foreseen_on_the_way_back(goal: Goal) -> None:
 )
 def test_only_what_has_to_be_computed_is_foreseen(follower: PlannedStep, needs: tuple[StepId, ...]) -> None:
     plan = Plan.of(step("a"), follower)
-    assert foresee(plan, started(plan, A).state, A)[1] == needs
+    assert foresee(plan, started(plan, A).state, done(A))[1] == needs
+
+
+def test_an_owner_that_comes_after_a_pause_needs_what_is_tried_again_and_what_follows_a_sleep() -> None:
+    plan = Plan.of(sleep("a"), step("b"), step("c", "a"))
+    paused = state_of(plan, Sleeping(A, Moment(3)), Retrying(B, TRIED, Moment(2)))
+    assert foresee(plan, paused, Resumed(Moment(1)))[1] == ()
+    assert foresee(plan, paused, Resumed(Moment(2)))[1] == (B,)
+    known, needs = foresee(plan, paused, Resumed(Moment(3)))
+    assert needs == (B, C)
+    assert known == msgspec.structs.replace(paused, steps=(Succeeded(A, 5), Retrying(B, TRIED, Moment(2))))
+
+
+def test_an_owner_that_comes_after_an_event_needs_what_follows_the_wait_for_it() -> None:
+    plan = Plan.of(wait("a"), step("b", "a"), wait("c", "a"))
+    assert foresee(plan, state_of(plan, Succeeded(A, 3)), Resumed(Moment(1)))[1] == (B,)
+
+
+@pytest.mark.parametrize(
+    "event, changes",
+    [
+        (Resumed(Moment(9), takeover=True), {}),
+        (Ticked(Moment(9)), {}),
+        (Resumed(Moment(9)), {"goal": Goal.ROLLBACK}),
+        (Resumed(Moment(9)), {"steps": (Unknown(A, TRIED),)}),
+        (Resumed(Moment(9)), {"begins_at": Moment(10)}),
+        (Resumed(Moment(9)), {"deadline": Moment(9)}),
+        (Resumed(Moment(9)), {"buffered": (Buffered(3, "e"),)}),
+    ],
+    ids=lambda given: "+".join(given) if isinstance(given, dict) else type(given).__name__,
+)
+def test_nothing_is_foreseen_of_an_owner_that_finds_more_than_a_pause(event: Event, changes: dict[str, Any]) -> None:
+    plan = sequence("ab")
+    paused = state_of(plan, Retrying(A, TRIED, Moment(9)))
+    assert foresee(plan, paused, Resumed(Moment(9)))[1] == (A,)
+    other = msgspec.structs.replace(paused, **changes)
+    assert foresee(plan, other, event) == (other, ())
+
+
+@pytest.mark.parametrize(
+    "other", [step("b", "a", pivot=True, undo=False), step("b", "a", concurrency=2)], ids=["pivot", "fan-out"]
+)
+def test_nothing_is_foreseen_of_a_pause_where_a_plan_has_more_rules(other: PlannedStep) -> None:
+    plan = Plan.of(step("a"), other)
+    paused = state_of(plan, Retrying(A, TRIED, Moment(2)))
+    assert foresee(plan, paused, Resumed(Moment(9))) == (paused, ())

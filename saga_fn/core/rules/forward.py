@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from msgspec.structs import replace
 
@@ -27,6 +27,8 @@ from saga_fn.core.state import (
     Unknown,
 )
 
+_REPEATED: Final[frozenset[type[object]]] = frozenset({Retrying, Unknown})
+
 
 def go_forward(fold: Fold) -> tuple[StepId, ...]:
     """Start what can start. Gives the steps that lack nothing but their input."""
@@ -39,9 +41,8 @@ def go_forward(fold: Fold) -> tuple[StepId, ...]:
     while True:
         if plan.concurrencies:
             gather(fold)
-        if plan.waits:
-            begin_waits(fold, inputs)
-        needs, opened = _start(fold, inputs)
+        following = begin_waits(fold, inputs) if plan.waits else next_steps(plan, fold.steps)
+        needs, opened = _start(fold, inputs, following)
         if not opened:
             break
     return tuple(needs)
@@ -54,17 +55,19 @@ def end_if_done(fold: Fold) -> None:
         fold.goal = Goal.COMPLETED
 
 
-def _start(fold: Fold, inputs: dict[StepId, Binding]) -> tuple[list[StepId], bool]:
+def _start(fold: Fold, inputs: dict[StepId, Binding], following: tuple[StepId, ...]) -> tuple[list[StepId], bool]:
     """Bind what may start. Gives what has no input yet, and whether that let others start in their turn."""
     needs: list[StepId] = []
     opened = False
-    ready = [
-        (step.step, step.attempts)
-        for step in fold.steps.values()
-        if (type(step) is Unknown and settled_from(step) <= fold.at and not to_probe(step, fold.plan))
-        or (type(step) is Retrying and step.wake <= fold.at)
-    ]
-    ready += [(step, Attempts()) for step in next_steps(fold.plan, fold.steps)]
+    ready: list[tuple[StepId, Attempts]] = []
+    if not _REPEATED.isdisjoint(map(type, fold.steps.values())):
+        ready = [
+            (step.step, step.attempts)
+            for step in fold.steps.values()
+            if (type(step) is Unknown and settled_from(step) <= fold.at and not to_probe(step, fold.plan))
+            or (type(step) is Retrying and step.wake <= fold.at)
+        ]
+    ready += [(step, Attempts()) for step in following]
     places = ConcurrencySlots(fold.plan, fold.steps.values()) if fold.plan.concurrencies else None
     for step, attempts in ready:
         if places is not None and not places.take(step):

@@ -37,17 +37,20 @@ EVENT_LIMIT = 1000
 """A saga takes no more outside events than this."""
 
 
-def begin_waits(fold: Fold, inputs: dict[StepId, Binding]) -> None:
-    """Begin what waits for an event or a moment, as far as one leads to the next."""
+def begin_waits(fold: Fold, inputs: dict[StepId, Binding]) -> tuple[StepId, ...]:
+    """Begin what waits for an event or a moment, as far as one leads to the next. Gives the steps that are next then."""
+    following: tuple[StepId, ...] = ()
     begun = True
     while begun:
-        again = [step.step for step in fold.steps.values() if isinstance(step, Retrying) and step.wake <= fold.at]
+        following = next_steps(fold.plan, fold.steps)
+        again = [step.step for step in fold.steps.values() if type(step) is Retrying and step.wake <= fold.at]
         begun = False
-        for step in (*again, *next_steps(fold.plan, fold.steps)):
+        for step in (*again, *following):
             planned = fold.plan.step(step)
             if planned.kind is not StepKind.STEP and (not planned.needs_input or step in inputs):
                 fold.put(_begin(fold, planned, inputs.get(step)))
                 begun = True
+    return following
 
 
 def _begin(fold: Fold, planned: PlannedStep, binding: Binding | None) -> StepState:

@@ -20,14 +20,17 @@ from saga_fn.engine.commit.committer import Lost, Unread, Unsettled
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.phases import (
     ACT,
+    BEGUN,
     CLEAR,
     DECIDE,
     FINISH,
+    GIVES_UP,
     GOES_ON,
     NOTHING,
     OVER,
     OVER_LOST,
     RESTING,
+    UNBEGUN,
     Agenda,
     Begin,
     Begun,
@@ -67,15 +70,22 @@ from saga_fn.engine.drive.phases import (
 from saga_fn.engine.drive.set_aside import concerns_one
 
 _ON: Final[Move] = RESTING, ACT
+_BEGUN: Final[Move] = RESTING, NOTHING
+_ENDED: Final[Move] = OVER, FINISH
 
 
 def after(phase: Phase, happened: Happened) -> Move:
     """The phase after this has happened, and what is ordered for it."""
     # Nearly all that ever happens, by the shortest way: a step of a saga at rest returns, and its write is durable.
-    if type(phase) is Resting and type(happened) is Incoming:
+    if type(phase) is Committing:
+        if happened is GOES_ON and phase.agenda is CLEAR:
+            return _ON
+        if happened is GIVES_UP:
+            return _ENDED
+    elif type(phase) is Resting and type(happened) is Incoming:
         return Committing((happened,), phase.agenda), DECIDE
-    if happened is GOES_ON and type(phase) is Committing and phase.agenda is CLEAR:
-        return _ON
+    elif phase is UNBEGUN and happened is BEGUN:
+        return _BEGUN
     match phase:
         case Resting():
             return _resting(phase, happened)
@@ -173,6 +183,8 @@ def _deciding(phase: Deciding, happened: Happened) -> Move:
 def _committing(phase: Committing, happened: Happened) -> Move:
     items, agenda = phase.items, phase.agenda
     match happened:
+        case Incoming():  # first: where branches run, most of what comes here
+            return Committing(items, _noted(agenda, happened)), NOTHING
         case Durable(gives_up=False):
             order = Do.WAKE if agenda.handing_back else ACT
             return _ready(_read_on(agenda, unread=happened.unread, refused=happened.refused)), order
@@ -180,7 +192,7 @@ def _committing(phase: Committing, happened: Happened) -> Move:
             return OVER, FINISH
         case Durable():
             return Leaving(None, happened.refused, None, (), lost=False), Do.CUT_SHORT
-        case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
+        case Begun() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
             return Committing(items, _noted(agenda, happened)), NOTHING
         case Verdict.NOTHING:
             return _ready(agenda), Do.WAKE

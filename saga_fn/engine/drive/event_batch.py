@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import final
 from uuid import UUID
 
-import attrs
 import msgspec
 from returns.result import Failure, Success
 
@@ -20,7 +20,7 @@ from saga_fn.core.effects import (
 from saga_fn.core.event_kinds import InputKind, PayloadKind, brings, has_run, input_of, output_given, payload_of
 from saga_fn.core.event_matching import answer_to
 from saga_fn.core.events import (
-    StepSucceeded,
+    Event,
     Ticked,
     WaitDefaulted,
     carries_inputs,
@@ -41,18 +41,13 @@ from saga_fn.engine.drive.waits import timeout_error
 from saga_fn.store.records import Entry, Recorded, SagaWrite
 
 
-@attrs.define(eq=False)
+@final
 class EventBatch:
-    """The saga as it would be, with the journal entries that lead there. Nothing of it has happened yet."""
+    """The saga as it would be, with the journal entries that lead there. Nothing of it has happened yet.
 
-    saga: OwnedSaga
-    state: SagaState
-    last_error: str | None
-    failure: FailureSoFar | None
-    draining: bool
-    """No step is to start any more: inputs are left to the next owner."""
-    entries: list[Entry] = attrs.field(factory=list)
-    actions: list[Action] = attrs.field(factory=list)
+    A plain class: there is one for every step of every saga, and most of its fields stay as the class has them.
+    """
+
     release: Release | None = None
     needs: tuple[StepId, ...] = ()
     defaults: tuple[StepId, ...] = ()
@@ -65,42 +60,32 @@ class EventBatch:
     """As the saga was when it had no room for an event, which stays unread in the inbox."""
     is_plain: bool = True
     """Whether no more has come than results of steps that have run and returned: nearly always."""
-    _projection: Projection | None = None
+    projection: Projection
+    """The saga's row as the state would have it, from `write` on."""
 
-    @classmethod
-    def of(
-        cls, saga: OwnedSaga, incoming: Sequence[Incoming], *, draining: bool, now: Callable[[], Moment]
-    ) -> EventBatch:
-        """Fold what has come, in order."""
-        draft = cls(saga, saga.state, saga.last_error, saga.failure, draining)
+    def __init__(
+        self, saga: OwnedSaga, incoming: Sequence[Incoming], *, draining: bool, now: Callable[[], Moment]
+    ) -> None:
+        """Fold what has come, in order. `draining`: no step starts any more, and inputs are left to the next owner."""
+        self.saga: OwnedSaga = saga
+        self.state: SagaState = saga.state
+        self.last_error: str | None = saga.last_error
+        self.failure: FailureSoFar | None = saga.failure
+        self.draining: bool = draining
+        self.entries: list[Entry] = []
+        self.actions: list[Action] = []
         for item in incoming:
-            draft._fold(item)
-        if draft.defaults and not draining:
-            draft._give_defaults(now())
-        if not draining and (draft.needs or draft._is_due()):
-            draft._fold(Incoming(Ticked(now())))
-        return draft
-
-    def _is_due(self) -> bool:
-        """Whether the saga would be given up with something to do: what comes from outside starts nothing by itself."""
-        return bool(self.entries) and self.release is not None and is_due(self.state, self.release)
-
-    @property
-    def projection(self) -> Projection:
-        """The saga's row as the state would have it."""
-        if self._projection is None:
-            self._projection = project(self.saga.plan, self.state)
-        return self._projection
-
-    @property
-    def starts_steps(self) -> bool:
-        """Whether a step starts with an input that was computed from what is known."""
-        return any(type(action) is RunStep for action in self.actions)
+            self._fold(item)
+        if draining:
+            return
+        if self.defaults:
+            self._give_defaults(now())
+        # It would be given up with something to do: what comes from outside starts nothing by itself.
+        if self.needs or (self.release is not None and is_due(self.state, self.release)):
+            self._fold(Incoming(Ticked(now())))
 
     def answers(self) -> tuple[tuple[UUID, str], ...]:
         """The answers to the messages that were folded."""
-        if not self.refused:
-            return self.answered
         refused = [(item.message, no.refusal.value) for item, no in self.refused if item.message is not None]
         return (*self.answered, *refused)
 
@@ -108,6 +93,7 @@ class EventBatch:
         """The write that leads there. `due_now`: from that moment on, the next owner is to read messages that are left."""
         saga, release = self.saga, self.release
         due = release.due if release is not None else None
+        self.projection = project(saga.plan, self.state)
         return SagaWrite(
             id=saga.id,
             token=saga.token,
@@ -117,10 +103,10 @@ class EventBatch:
             release=release is not None,
             due=due if due_now is None else due_now,
             # A step that starts knows every message that was there before it.
-            inbox_seen=saga.inbox_seen if release is not None or self.starts_steps else None,
+            inbox_seen=saga.inbox_seen if release is not None or RunStep in map(type, self.actions) else None,
             last_error=self.last_error,
             entries=tuple(self.entries),
-            answers=self.answers(),
+            answers=self.answers() if self.refused else self.answered,
             writer=saga.token,
         )
 
@@ -132,9 +118,10 @@ class EventBatch:
 
     def _fold(self, item: Incoming) -> None:
         event, payload, given = item.event, item.payload, item.input
-        if plain := has_run(event):
+        if not self.draining:
             event = self._with_inputs(event)
-        elif input_of(event) is InputKind.OF_ALL_THAT_RAN:
+        plain = has_run(event)
+        if not plain and input_of(event) is InputKind.OF_ALL_THAT_RAN:
             given = handed_back(self.saga.inputs_of_running(self.state))
         decision = transition(self.saga.plan, self.state, event)
         if type(decision) is Failure:
@@ -175,12 +162,10 @@ class EventBatch:
             step = self.defaults[0]
             self._fold(Incoming(WaitDefaulted(at, step), payload=self.saga.binding(step).default or b"null"))
 
-    def _with_inputs(self, event: StepSucceeded) -> StepSucceeded:
+    def _with_inputs(self, event: Event) -> Event:
         """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do."""
-        if self.draining:
-            return event
-        known, needs = foresee(self.saga.plan, self.state, event.step)
-        if not needs:
+        known, needs = foresee(self.saga.plan, self.state, event)
+        if not needs or not carries_inputs(event):
             return event
         bound, step_errors = self.saga.bind_all(known, needs)
         return event if step_errors else msgspec.structs.replace(event, inputs=tuple(bound))
@@ -188,7 +173,7 @@ class EventBatch:
     def _take(self, moved: Transition, entry: Entry, *, plain: bool) -> None:
         before = self.state
         self.state, self.needs, self.defaults = moved.state, moved.needs, moved.defaults
-        self.release = next(iter(moved.writes), None)
+        self.release = moved.writes[0] if moved.writes else None
         self.actions.extend(moved.actions)
         self.entries.append(entry)
         if self.last_error is not None and forgets_error(entry.event, self.state):

@@ -14,7 +14,7 @@ import msgspec
 from returns.result import Failure, Success
 
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
-from saga_fn.core.event_kinds import Phase, is_failure
+from saga_fn.core.event_kinds import Phase
 from saga_fn.core.events import (
     CompensationFailed,
     CompensationSucceeded,
@@ -65,22 +65,21 @@ class Clock:
     around: tuple[Around, ...] = ()
 
 
-async def execute(
+def execute(
     saga: OwnedSaga, action: RunStep | RunCompensation | RunProbe, clock: Clock, observers: Observers
-) -> Incoming:
-    """Run a step, its compensation or its probe.
+) -> Awaitable[Incoming]:
+    """Run a step, its compensation or its probe. Not a coroutine itself: each step would pay for one more.
 
     Raises CancelledError when this very task is cancelled, and KeyboardInterrupt and SystemExit, by which the program ends:
     they say nothing of the step.
     """
     match action:
         case RunStep():
-            told = await _run_step(saga, action, clock, observers)
-            return _with_input(saga, action, told) if is_failure(told.event) else told
+            return _run_step(saga, action, clock, observers)
         case RunCompensation():
-            return await _run_compensation(saga, action, clock, observers)
+            return _run_compensation(saga, action, clock, observers)
         case RunProbe():
-            return await _run_probe(saga, action, clock, observers)
+            return _run_probe(saga, action, clock, observers)
 
 
 async def execute_watched(
@@ -106,16 +105,17 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
         context = _context(saga, action.step, "execute", action.attempt, action.generation, binding.timeout, clock)
         value = await _call(saga, action, run, (given.value, context), binding.timeout, clock, observers)
     if type(value) is _Raised:
-        return _raised(clock, action, value, binding.error_policy)
+        return _with_input(saga, action, _raised(clock, action, value, binding.error_policy))
     if type(value) is Failure:
         failure = cast("object", value.failure())  # pyright: ignore[reportUnknownMemberType]  # the step chose its type
-        return _refused(clock, action, failure, binding.error_policy)
+        return _with_input(saga, action, _refused(clock, action, failure, binding.error_policy))
     if type(value) is Success:
         value = cast("object", value.unwrap())  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
-        output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, value)
+        output = saga.encoded("the output", action.step, binding.output_type.encode, value)
     except PayloadError as error:
-        return _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
+        failed = _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
+        return _with_input(saga, action, failed)
     saga.record(action.step, Recorded(given.data, output, own=True))
     return Incoming(
         StepSucceeded(clock.now(), action.step, action.attempt),
@@ -183,7 +183,7 @@ async def _run_probe(saga: OwnedSaga, action: RunProbe, clock: Clock, observers:
         return _failed(clock, action, FailureKind.UNREADABLE, step_error)
     found = cast("object", answer.output)  # pyright: ignore[reportUnknownMemberType]  # encode judges it
     try:
-        output = saga.encoded(f"the output of step {action.step!r}", binding.output_type.encode, found)
+        output = saga.encoded("the output", action.step, binding.output_type.encode, found)
     except PayloadError as error:
         return _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
     saga.record(action.step, Recorded(given.data, output, own=True))

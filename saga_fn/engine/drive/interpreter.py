@@ -35,6 +35,7 @@ from saga_fn.engine.drive.executions import Executions
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.phases import (
     ACT,
+    BEGUN,
     DECIDE,
     FINISH,
     GIVES_UP,
@@ -193,7 +194,7 @@ class Interpreter:
 
     def start(self, actions: Sequence[Action]) -> None:
         """Drive the saga after it was inserted, which asked for these actions."""
-        self._take(Begun())
+        self._take(BEGUN)
         self._act(actions)
         self._set_timer()
 
@@ -237,6 +238,8 @@ class Interpreter:
             try:
                 if order is DECIDE:
                     then = self._decide()
+                    if then is None:  # as nearly always: it is on its way
+                        return
                 elif order is ACT:
                     self._go_on_from_batch()
                 elif order is FINISH:
@@ -249,12 +252,12 @@ class Interpreter:
                 raise
             except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
                 then = DecisionFailed(error)
-            if then is None:
-                if order is DECIDE or self._phase is RESTING:  # as nearly always: there is nothing to go on with
-                    return
-                self._phase, order = go_on(self._phase)
-            else:
+            if then is not None:
                 self._phase, order = after(self._phase, then)
+            elif self._phase is RESTING:  # as nearly always: there is nothing to go on with
+                return
+            else:
+                self._phase, order = go_on(self._phase)
 
     def _carry_out(self, order: Seldom) -> None:
         """Carry out an order that few steps bring."""
@@ -284,11 +287,12 @@ class Interpreter:
         phase = self._phase
         assert isinstance(phase, Committing), "there is something to decide on"
         agenda = phase.agenda
-        batch = EventBatch.of(self.saga, phase.items, draining=agenda.draining, now=self._clock.now)
+        batch = EventBatch(self.saga, phase.items, draining=agenda.draining, now=self._clock.now)
         if self.saga.wants_journal:
             self.saga.forget(batch.entries)
             return Verdict.WANTS_JOURNAL
-        self._no_room = self._no_room or batch.no_room
+        if batch.no_room is not None and self._no_room is None:
+            self._no_room = batch.no_room
         if batch.entries:
             self._batch = batch
             left_unread = batch.release is not None and has_more_to_read(
@@ -328,7 +332,8 @@ class Interpreter:
             self._no_room, unread = None, True
         if self._told_progress is not None and not all(is_claim(entry.event) for entry in batch.entries):
             _tell(self._told_progress)
-        tell_progress(self._observers, batch)
+        if not batch.is_plain or batch.release is not None or self._observers.listens:  # seldom
+            tell_progress(self._observers, batch)
         if batch.release is None and not unread and not batch.refused:
             return GOES_ON
         if batch.release is not None and not batch.refused:
@@ -370,10 +375,11 @@ class Interpreter:
     async def _execute(self, action: Execution) -> None:
         begun = False
         try:
-            if type(action) is not RunStep and self._executions.stopping:
-                await asyncio.wait(self._executions.stopping)
-            if not isinstance(action, RunStep) and self.saga.needs_journal(action):
-                await read_journal(self._store, self._observers, self.saga, self._is_wanted)
+            if not isinstance(action, RunStep):
+                if self._executions.stopping:
+                    await asyncio.wait(self._executions.stopping)
+                if self.saga.needs_journal(action):
+                    await read_journal(self._store, self._observers, self.saga, self._is_wanted)
             # Asked here, where it begins: since it was decided, this process may have stood still for longer than the lease.
             if self._phase.lost or time.monotonic() >= self.saga.deadline:
                 self._postpone(action)

@@ -199,7 +199,7 @@ class OwnedSaga:
                 if digest_before(state, step) != NO_DIGEST:
                     self.differing[step] = True
                 return Declined(step), None
-            data = self.encoded(f"the input of step {step!r}", binding.input_type.encode, value)
+            data = self.encoded("the input", step, binding.input_type.encode, value)
         except BaseException as error:  # noqa: BLE001 - user code may raise anything; the saga is parked with it
             ending = None if isinstance(error, Exception) else program_end(error)
             if ending is not None:
@@ -270,21 +270,21 @@ class OwnedSaga:
         inputs: list[BoundInput] = []
         for number, item in enumerate(given):
             value = binding.input_type.accept(item)
-            data = self.encoded(f"input {number} of step {step!r}", binding.input_type.encode, value)
+            data = self.encoded(f"input {number}", step, binding.input_type.encode, value)
             inputs.append(BoundInput(value, data, None))
         return BoundList(tuple(inputs), digest_of_list(each.data for each in inputs))
 
-    def encoded(self, what: str, encode: Callable[[object], bytes], value: object) -> bytes:
-        """The value's bytes; raises PayloadError if it has none, or too many."""
+    def encoded(self, what: str, step: StepId, encode: Callable[[object], bytes], value: object) -> bytes:
+        """The bytes of this value of the step's; raises PayloadError if it has none, or too many."""
         data = encode(value)
         if len(data) > self.max_payload_bytes:  # asked here, too: every step of every saga comes by
-            check_size(what, data, self.max_payload_bytes)
+            check_size(f"{what} of step {step!r}", data, self.max_payload_bytes)
         return data
 
     def _payload_like(self, data: bytes, state: SagaState, step: StepId) -> int | None:
         """The journal entry with just these bytes: the initial data, or the output of a step that this one follows."""
         followed = self.plan.step(step).after
-        for done, seq in returned(state, followed):
+        for done, seq in returned(state, followed) if followed else ():
             if self.output_of(done, seq) == data:
                 return seq
         return 1 if data == self.initial else None

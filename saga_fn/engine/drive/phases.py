@@ -270,6 +270,8 @@ OfTheWrite: TypeAlias = Verdict | NoteRefused | Durable | Unread | Lost | NotKep
 OfTheChore: TypeAlias = Ended | MessagesRead | ChoreFailed | ChoreCut
 Happened: TypeAlias = FromOutside | OfTheWrite | OfTheChore | DecisionFailed
 
+BEGUN: Final = Begun()
+"""A saga that this process has just inserted."""
 GOES_ON: Final = Durable()
 """Nearly every write becomes this."""
 GIVES_UP: Final = Durable(gives_up=True)

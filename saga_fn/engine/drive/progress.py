@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 def tell_progress(observers: Observers, batch: EventBatch) -> None:
     """Tell what the batch has made durable, as far as anybody listens: results, parking, the end."""
-    if batch.is_plain and batch.release is None and not observers.listens:
-        return  # nearly always
     for place, entry in enumerate(batch.entries):
         event = entry.event
         if not is_result(event):
             continue
         phase = phase_of(event)
         if is_failure(event):
+            if not observers.wants(logging.WARNING):
+                continue
             step_error = step_error_in(entry.payload)
             observers.tell(
                 AttemptFailed(

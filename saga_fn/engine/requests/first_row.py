@@ -10,9 +10,11 @@ from returns.result import Success
 from saga_fn.arguments import check_key, check_size
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
-from saga_fn.core.ids import AT_ONCE, Micros
+from saga_fn.core.facts import foresee_start
+from saga_fn.core.ids import AT_ONCE, Micros, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
+from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
@@ -49,15 +51,16 @@ def first_row(
     )
     at = engine.store.now()
     event = Started(at, plan.id, delay=request.delay)
-    moved = _started(plan, event)
     trace_id = request.trace_id or str(new_uuid())
+    known, needs = foresee_start(plan, event)
     live: OwnedSaga | None = None
-    if owned:
+    bound: tuple[Started, Transition] | None = None
+    if owned and needs:
         live = OwnedSaga(
             id=saga_id,
             registered=registered,
             plan=plan,
-            state=moved.state,
+            state=known,
             token=new_uuid(),
             owner=engine.owner,
             trace_id=trace_id,
@@ -69,12 +72,12 @@ def first_row(
             initial=payload,
             own=True,
         )
-        bound = _bound(live, event, moved)
-        if bound is None:
-            live = None
-        else:
-            event, moved = bound
-            live.state = moved.state
+        bound = _bound(live, event, known, needs)
+    if live is None or bound is None:
+        live, moved = None, _started(plan, event)
+    else:
+        event, moved = bound
+        live.state = moved.state
     new = NewSaga(
         id=saga_id,
         name=registered.name,
@@ -93,20 +96,24 @@ def first_row(
     return new, live, moved
 
 
-def _bound(live: OwnedSaga, event: Started, moved: Transition) -> tuple[Started, Transition] | None:
-    """The start with the inputs of what it starts; None if it is to be left to the first claim.
+def _bound(
+    live: OwnedSaga, event: Started, known: SagaState, needs: tuple[StepId, ...]
+) -> tuple[Started, Transition] | None:
+    """The start with the inputs of what it starts, which are these at first; None if it is to be left to the first claim.
 
     That parks it with the fault in the journal if an input cannot be computed, and goes on if nothing is there to run.
     """
     bindings: list[Binding] = []
-    while moved.needs:
-        bound, faults = live.bind_all(moved.state, moved.needs)
+    while True:
+        bound, faults = live.bind_all(known, needs)
         if faults:
             return None
         bindings += bound
         event = Started(event.at, event.plan, tuple(bindings), event.delay)
         moved = _started(live.plan, event)
-    return None if moved.writes else (event, moved)
+        if not moved.needs:
+            return None if moved.writes else (event, moved)
+        known, needs = moved.state, moved.needs
 
 
 def _payload(engine: SagaEngine, request: StartRequest) -> bytes:
