@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+from time import monotonic as _now  # by this name alone: each step of each saga asks
 from types import TracebackType
 from typing import Any, final
 
@@ -23,24 +24,24 @@ class Timeouts:
 
     def __init__(self) -> None:
         self._queues: dict[float, dict[_Task, float]] = {}
-        """For each length in seconds: what runs under it, and when (the loop's time) that is over."""
+        """For each length in seconds: what runs under it, and when (monotonic time) that is over."""
         self._expired: set[_Task] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._next = math.inf
-        """When the timer fires."""
+        """When (monotonic time) the timer fires."""
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self, seconds: float) -> _Task:
         """Cut the task that runs now short in so many seconds, unless `end` comes first; gives that task."""
         loop = self._loop
         # With the loop it is a look-up; without, until Python 3.12, a call of the kernel as well.
-        task = None if loop is None else asyncio.current_task(loop)
+        task = asyncio.current_task(loop)
         if loop is None or task is None:
             self.stop()  # what ran in the loop before is gone with it
             loop = self._loop = asyncio.get_running_loop()
             task = asyncio.current_task(loop)
             assert task is not None, "what has a timeout runs in a task"
-        over = loop.time() + seconds
+        over = _now() + seconds
         queue = self._queues.get(seconds)
         if queue is None:
             queue = self._queues[seconds] = {}
@@ -78,12 +79,12 @@ class Timeouts:
     def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._next = loop.call_at(when, self._fire, loop), when
+        self._timer, self._next = loop.call_later(max(0.0, when - _now()), self._fire, loop), when
 
     def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
         """Cut short what is over, and look again when the next is; nothing is watched where nothing runs."""
         self._timer, self._next = None, math.inf
-        now = loop.time()
+        now = _now()
         following: float | None = None
         for seconds, queue in list(self._queues.items()):
             for task in [task for task, _ in itertools.takewhile(lambda each: each[1] <= now, queue.items())]:

@@ -106,11 +106,13 @@ def is_failure(event: Event) -> TypeIs[Failed]:
 
 def step_of(event: Event) -> StepId | None:
     """The step, or the item of a fan-out, that the event is about; None if it is about the saga."""
-    match event:
+    match event:  # the frequent ones first: each that is asked before costs
+        case StepSucceeded() | StepFailed():
+            return event.step
+        case Resumed() | EventReceived() | Ticked():
+            return None
         case (
-            StepSucceeded()
-            | StepFailed()
-            | CompensationSucceeded()
+            CompensationSucceeded()
             | CompensationFailed()
             | CompensationWaits()
             | ProbeAnswered()
@@ -124,11 +126,8 @@ def step_of(event: Event) -> StepId | None:
             return event.step or None
         case (
             Started()
-            | Resumed()
-            | Ticked()
             | CompensationRequested()
             | AbortRequested()
-            | EventReceived()
             | PlanChanged()
             | SagaParked()
             | HandedBack()

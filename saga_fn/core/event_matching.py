@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from saga_fn.core.events import Event, EventReceived
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnTimeout, Plan, PlannedStep
-from saga_fn.core.state import Buffered, Goal, SagaState, Sleeping, StepState, UndoWaiting, Waiting
+from saga_fn.core.state import TIMED, Buffered, Goal, SagaState, Sleeping, StepState, UndoWaiting, Waiting, abides
 
 BUFFER_LIMIT = 32
 """A saga keeps no more events than this that nothing has taken."""
@@ -59,17 +59,18 @@ def has_more_to_read(then: SagaState | None, now: SagaState, *, more: bool) -> b
 
 def is_over(step: StepState, at: Moment) -> bool:
     """Whether the moment that the step waits until has come."""
-    match step:
-        case Waiting(until=until) | UndoWaiting(until=until):
-            return until is not None and until <= at
-        case Sleeping(wake=wake):
-            return wake <= at
-        case _:
-            return False
+    # Not a match: each step of each saga is asked, and a match is slow where it says no.
+    if type(step) is Sleeping:
+        return step.wake <= at
+    if type(step) is Waiting or type(step) is UndoWaiting:
+        return step.until is not None and step.until <= at
+    return False
 
 
 def defaulting(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
     """The steps whose wait is over, and that go on with the value that was declared for this."""
+    if TIMED.isdisjoint(map(type, state.steps)):
+        return ()
     return tuple(
         step.step
         for step in state.steps
@@ -80,17 +81,13 @@ def defaulting(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
 def alarms(state: SagaState) -> tuple[Moment, ...]:
     """The moments that the saga itself, its waits and its sleeps wait for; they may have come."""
     if state.goal is Goal.ROLLBACK:
-        untils = (step.until for step in state.steps if isinstance(step, UndoWaiting))
-        return tuple(until for until in untils if until is not None)
+        untils = [step.until for step in state.steps if type(step) is UndoWaiting]
+        return tuple([until for until in untils if until is not None])
     if state.goal is not Goal.FORWARD:
         return ()
-    moments = [
-        step.wake if isinstance(step, Sleeping) else step.until
-        for step in state.steps
-        if isinstance(step, Waiting | Sleeping)
-    ]
+    moments = [step.wake if isinstance(step, Sleeping) else step.until for step in state.steps if abides(step)]
     begins = state.begins_at if state.begins_at > state.at else None
-    return tuple(moment for moment in (*moments, begins, state.deadline) if moment is not None)
+    return tuple([moment for moment in (*moments, begins, state.deadline) if moment is not None])
 
 
 class Answer(enum.StrEnum):

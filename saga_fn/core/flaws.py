@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from saga_fn.core.fan_out import ITEM_LIMIT, item_count
-from saga_fn.core.ids import Moment, number_of
+from saga_fn.core.ids import Moment, StepId, number_of
 from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.state import (
     Attempts,
@@ -70,16 +70,19 @@ def misfit_in(plan: Plan, state: SagaState) -> str | None:
     """The reason why this is no state of a saga of that plan, in words without any value; None if it may be."""
     if state.plan != plan.id:
         return "it was made by another plan than its row says"
-    items = {step.step: step.items for step in state.steps if isinstance(step, FannedOut | Joined)}
+    items: dict[StepId, int] = {}
+    if not _LISTS.isdisjoint(map(type, state.steps)):
+        items = {step.step: step.items for step in state.steps if isinstance(step, FannedOut | Joined)}
     for step in state.steps:
         owner = plan.owner(step.step)
-        if owner not in plan:
+        place = plan.index.get(owner)
+        if place is None:
             return "it names a step that its plan does not have"
         number = None if owner == step.step else number_of(step.step)
         if number is not None and number >= items.get(owner, 0):
             return "it names an item that its list does not have"
         kind = _KINDS.get(type(step))
-        if kind is not None and plan.step(owner).kind is not kind:
+        if kind is not None and plan.data.steps[place].kind is not kind:
             return "it has a step do what a step of its kind does not"
     return None
 
@@ -95,12 +98,18 @@ def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
         entries.append(event.seq)
         if event.expires is not None:
             moments.append(event.expires)
+    moment: Moment | None
     for step in state.steps:
         if type(step) is Succeeded:  # most of them are
             entries.append(step.seq)
             continue
+        if type(step) is Waiting or type(step) is Sleeping:
+            moment = step.wake if isinstance(step, Sleeping) else step.until
+            if moment is not None:
+                moments.append(moment)
+            continue
         for name in _MOMENTS:
-            moment: Moment | None = getattr(step, name, None)
+            moment = getattr(step, name, None)
             if moment is not None:
                 moments.append(moment)
         seq: int | None = getattr(step, "seq", None)

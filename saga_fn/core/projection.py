@@ -16,7 +16,6 @@ from saga_fn.core.facts import held, parked_by_plan, ready, startable, wakes_at
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
-    ABIDING,
     DONE,
     FailedForGood,
     FannedOut,
@@ -36,11 +35,13 @@ from saga_fn.core.state import (
     Unfinished,
     Unknown,
     Waiting,
+    abides,
 )
 
 _PASSED = DONE | {Undone, FannedOut}
 _BACK: Final = DONE | {Undone, FailedForGood, Undoing}
 """All that the steps of a saga are while it goes back and nothing of it waits."""
+_RETRYING: Final[frozenset[type[object]]] = frozenset({Retrying, UndoRetrying})
 _Tried: TypeAlias = Unfinished | Undoing | UndoRetrying | UndoParked | UndoFailed | UndoWaiting
 _Open: TypeAlias = _Tried | Waiting | Sleeping
 
@@ -154,13 +155,13 @@ def at_length(plan: Plan, state: SagaState) -> Projection:
     is_ready = ready(plan, state)
     status = _status(state, is_ready=is_ready)
     waits = _waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING
-    parked = next((step for step in state.steps if isinstance(step, Parked | UndoParked)), None)
+    parked = next((step for step in state.steps if type(step) is Parked or type(step) is UndoParked), None)
     failed = current if status is SagaStatus.FAILED else None
     return Projection(
         status=status,
         waits=waits,
         due=state.at if is_ready else wakes_at(state),
-        retry_counter=0 if current is None or _abides(current) else current.attempts.failures,
+        retry_counter=0 if current is None or abides(current) else current.attempts.failures,
         current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
         parked=None if parked is None else parked.why.value,
         wakes_on_message=WaitReason.PARKED not in waits or WaitReason.EVENT in waits,
@@ -183,34 +184,27 @@ def _is_open(step: StepState) -> TypeIs[_Open]:
     return type(step) not in _PASSED
 
 
-def _abides(step: StepState) -> TypeIs[Waiting | Sleeping]:
-    return type(step) in ABIDING
-
-
 def _waits(state: SagaState) -> WaitReason:
+    kinds = set(map(type, state.steps))
     reasons = (
         (WaitReason.RETRY, any(_waits_for_a_try(step, state.at) for step in state.steps)),
         (WaitReason.TIMER, bool(held(state)) or _waits_for_a_moment(state)),
-        (WaitReason.EVENT, any(isinstance(step, Waiting | UndoWaiting) for step in state.steps)),
-        (WaitReason.PARKED, any(isinstance(step, Parked | UndoParked) for step in state.steps)),
+        (WaitReason.EVENT, Waiting in kinds or UndoWaiting in kinds),
+        (WaitReason.PARKED, Parked in kinds or UndoParked in kinds),
         (WaitReason.PLAN, parked_by_plan(state)),
     )
-    return WaitReason(sum(reason for reason, waits in reasons if waits))
+    return WaitReason(sum([reason for reason, waits in reasons if waits]))
 
 
 def _waits_for_a_moment(state: SagaState) -> bool:
     """Whether the saga itself waits for a moment, or a sleep does; that a wait for an event may end by itself is apart."""
     if state.goal is not Goal.FORWARD:
         return False
-    return (
-        state.deadline is not None
-        or state.begins_at > state.at
-        or any(isinstance(step, Sleeping) for step in state.steps)
-    )
+    return state.deadline is not None or state.begins_at > state.at or Sleeping in map(type, state.steps)
 
 
 def _waits_for_a_try(step: StepState, at: Moment) -> bool:
-    return isinstance(step, Retrying | UndoRetrying) or (isinstance(step, Unknown) and step.wake > at)
+    return type(step) in _RETRYING or (type(step) is Unknown and step.wake > at)
 
 
 def _status(state: SagaState, *, is_ready: bool) -> SagaStatus:

@@ -330,11 +330,18 @@ UNDOING: Final[frozenset[type[object]]] = frozenset(
 """The states of steps whose undoing has begun, or is over."""
 ABIDING: Final[frozenset[type[object]]] = frozenset({Waiting, Sleeping})
 """The states of steps that wait for the outside world or a moment, and nothing else."""
+TIMED: Final[frozenset[type[object]]] = ABIDING | {UndoWaiting}
+"""The states of steps whose wait may end by a moment."""
 
 
 def is_done(step: StepState | None) -> TypeIs[Succeeded | Skipped | Settled | NotTaken | Joined]:
     """Whether nothing more is to come of the step on the way forward."""
     return type(step) in DONE
+
+
+def abides(step: StepState) -> TypeIs[Waiting | Sleeping]:
+    """Whether the step waits for the outside world or a moment, and for nothing else."""
+    return type(step) in ABIDING
 
 
 def is_executing(step: StepState | None) -> TypeIs[Running | Undoing | Probing]:

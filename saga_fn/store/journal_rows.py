@@ -29,6 +29,8 @@ class JournalColumns(TypedDict):
 
 def sparse(column: list[T | None]) -> list[T | None]:
     """The column without the NULLs at its end: unnest() fills shorter columns up with them, and the driver encodes none."""
+    if column.count(None) == len(column):  # nearly always
+        return []
     for last in range(len(column), 0, -1):
         if column[last - 1] is not None:
             return column if last == len(column) else column[:last]

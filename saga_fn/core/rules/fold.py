@@ -97,8 +97,8 @@ class Fold:
     def decided(self, needs: tuple[StepId, ...]) -> Transition:
         """The answer to the event: the draft as the next state, and the effects by comparing it with the last one."""
         state = self.draft()
-        was = {step.step: step for step in self.before.steps if is_executing(step)}
-        now = {step.step: step for step in state.steps if is_executing(step)}
+        was = _executions(self.before)
+        now = _executions(state)
         cancelled = [
             CancelExecution(name)
             for name, step in was.items()
@@ -108,6 +108,11 @@ class Fold:
         writes: tuple[Write, ...] = () if now else (Release(due(self.plan, state)),)
         defaults = defaulting(self.plan, state) if self.plan.waits else ()
         return Transition(state, needs, writes, (*cancelled, *started), defaults, self.timed_out)
+
+
+def _executions(state: SagaState) -> dict[StepId, _Execution]:
+    """All that its owner may be executing of the saga."""
+    return {step.step: step for step in state.steps if is_executing(step)} if needs_owner(state) else {}
 
 
 def _is_same(step: _Execution, other: _Execution | None) -> bool:

@@ -198,6 +198,20 @@ def may_be_named(error: BaseException, named: type[BaseException]) -> bool:
 
 def _look_up(cls: type[BaseException]) -> tuple[type, Arrival | _By | None]:
     """The first of its bases that the table knows, and what it says of that; else `object`, of which it says nothing."""
+    found = _FOUND.get(cls)
+    if found is None:
+        if len(_FOUND) >= _MOST_FOUND:  # somebody makes classes as the program runs
+            _FOUND.clear()
+        found = _FOUND[cls] = _search(cls)
+    return found
+
+
+_FOUND: Final[dict[type[BaseException], tuple[type, Arrival | _By | None]]] = {}
+"""The classes that were looked up before: the failures of a step are mostly of a few."""
+_MOST_FOUND: Final = 256
+
+
+def _search(cls: type[BaseException]) -> tuple[type, Arrival | _By | None]:
     for base in cls.__mro__:
         package = str(base.__module__).partition(".")[0]
         known = _KNOWN.get(_PACKAGES.get(package, package))

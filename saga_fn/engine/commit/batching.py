@@ -106,11 +106,10 @@ class Batcher(Generic[T]):
         size = 0
         while queue and len(batch) < BATCH_ROWS and (not batch or size + queue[0].size <= BATCH_BYTES):
             item = queue.popleft()
-            if item.id in batch:
-                again.append(item)
-            else:
-                batch[item.id] = item
+            if batch.setdefault(item.id, item) is item:
                 size += item.size
+            else:
+                again.append(item)
         queue.extendleft(reversed(again))
         if queue:
             self._waiting[shard] = queue

@@ -31,6 +31,8 @@ from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason, project
 from saga_fn.core.state import (
+    DONE,
+    TIMED,
     FannedOut,
     Goal,
     Joined,
@@ -44,7 +46,6 @@ from saga_fn.core.state import (
     Undone,
     UndoWaiting,
     Waiting,
-    is_done,
 )
 from saga_fn.core.step_report import report_of
 from saga_fn.engine.drive.asked import Asked, asked_in
@@ -200,7 +201,7 @@ def _parked(row: SagaRecord, shown: Projection | None, unreadable: str | None) -
     """Why the saga waits for a person. A row that was set aside says so, whatever its state says."""
     if shown is not None and shown.parked is not None:
         return shown.parked
-    if not row.waits & WaitReason.PARKED:
+    if row.waits is WaitReason.NOTHING or not row.waits & WaitReason.PARKED:
         return None
     return (ParkReason.ROW_REJECTED if unreadable is None else ParkReason.STATE_UNREADABLE).value
 
@@ -252,6 +253,8 @@ def _gives(plan: Plan | None, step: StepState) -> bool:
 
 def waits_of(plan: Plan | None, state: SagaState) -> tuple[Wait, ...]:
     """The waits of its steps; without the plan the names of events are missing."""
+    if TIMED.isdisjoint(map(type, state.steps)):
+        return ()
     found: list[Wait] = []
     for step in state.steps:
         match step:
@@ -272,8 +275,11 @@ def _time_of(moment: Moment | None) -> datetime | None:
 
 
 def _done(state: SagaState) -> int:
-    items = {item for step in state.steps if isinstance(step, FannedOut | Joined) for item in items_of(step)}
-    return sum(is_done(step) and step.step not in items for step in state.steps)
+    done = [step.step for step in state.steps if type(step) in DONE]
+    spread = [step for step in state.steps if type(step) is FannedOut or type(step) is Joined]
+    if not spread:
+        return len(done)
+    return len(set(done).difference(*map(items_of, spread)))
 
 
 def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
