@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Generic, TypeVar, final
 from uuid import UUID
 
+import msgspec
+
 from saga_fn.admin.verbs import AdminVerbs
 from saga_fn.arguments import check_is
 from saga_fn.definition import StepRef
@@ -69,10 +71,18 @@ class StepAdmin(Generic[O]):
             self._saga_id, self._step_id, output, not_begun=not_begun, expect=expect, reason=reason
         )
 
-    async def retry(self, *, expect: int | None = None, reason: str | None = None) -> None:
+    async def retry(
+        self,
+        *,
+        input: object = msgspec.UNSET,  # noqa: A002 - the word for it
+        expect: int | None = None,
+        reason: str | None = None,
+    ) -> None:
         """Attempt the step again, now and with a fresh count. As `SagaAdmin.retry_step`.
 
         Args:
+            input: The input to use instead of the computed one, a value of the step's input type, or a dict that stands for one; it
+                is checked at run time, for a StepRef knows its output type alone. Default: msgspec.UNSET, the computed one.
             expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
                 moved on since. Default: None, the saga may be at any revision.
             reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
@@ -86,8 +96,10 @@ class StepAdmin(Generic[O]):
             StoredDataError: The saga's row cannot be read.
             StoreError: The database does not answer, or refuses.
             SagaDefinitionError: The saga has no such step.
+            SagaNotRegisteredError: `input` is given, and this process has not registered the saga's definition.
+            PayloadTooLargeError: The input is too large.
         """
-        await self._admin.retry_step(self._saga_id, self._step_id, expect=expect, reason=reason)
+        await self._admin.retry_step(self._saga_id, self._step_id, input=input, expect=expect, reason=reason)
 
     async def settle_done(self, output: O, *, expect: int | None = None, reason: str | None = None) -> None:
         """Say that the step has run, and has returned `output`. As `SagaAdmin.settle_done`.

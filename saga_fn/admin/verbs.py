@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import msgspec
+
 from saga_fn.admin.base import AdminBase, revision_of, step_of
 from saga_fn.arguments import check_is, check_size
 from saga_fn.core.events import (
@@ -12,8 +14,9 @@ from saga_fn.core.events import (
     StepSettled,
     StepSkipped,
 )
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Digest, StepId
 from saga_fn.definition import StepRef
+from saga_fn.engine.drive.earlier import digest_of
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.operate import apply_verb
@@ -26,7 +29,13 @@ class AdminVerbs(AdminBase):
     """The verbs of `SagaAdmin` that name a step."""
 
     async def retry_step(
-        self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
+        self,
+        saga_id: UUID,
+        step: str | StepRef[object],
+        *,
+        input: object = msgspec.UNSET,  # noqa: A002 - the word for it
+        expect: int | None = None,
+        reason: str | None = None,
     ) -> None:
         """Attempt a step again, now and with a fresh count, that waits for its next attempt or for a person.
 
@@ -35,16 +44,24 @@ class AdminVerbs(AdminBase):
         A saga that has FAILED, and has undone nothing, goes forward again as a whole, from the place where it failed. So `FAILED` is
         an end only for as long as no operator takes it up. The log says "resumed from FAILED" at WARNING.
 
+        With `input` the step is attempted with another input than the computed one, under another idempotency key, and its
+        condition (`when=`) is not asked. It keeps that input until it is done, or is given another, whatever events come. A step
+        that may have run is refused it until that is settled: `settle_undone`, `settle_never_ran`.
+
         Args:
             saga_id: The saga's id.
             step: The step's id (`"charge"`, for one item of a fan-out `"charge[3]"`) or its StepRef.
+            input: The input to use instead, a value of the step's input type, or a dict that stands for one; it is checked at run
+                time. For an item of a fan-out it is the input of that item. Default: msgspec.UNSET, the computed one.
             expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
                 moved on since. Default: None, the saga may be at any revision.
             reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
 
         Raises:
             SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands.
-            SagaDefinitionError: `step` names no step.
+            SagaDefinitionError: `step` names no step, or with `input` none of this saga.
+            SagaNotRegisteredError: `input` is given, and this process has not registered the saga's definition.
+            PayloadTooLargeError: The input is too large.
             ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
             SagaNotFoundError: There is no such saga.
             PayloadError: An argument is not what it has to be.
@@ -53,7 +70,13 @@ class AdminVerbs(AdminBase):
             StoreError: The database does not answer, or refuses.
         """
         chosen, check, asked = step_of(step), revision_of(expect), self._asked(reason)
-        await apply_verb(self._engine, saga_id, lambda at: Incoming(RetryRequested(at.now, chosen, check), input=asked))
+        payload = None if input is msgspec.UNSET else await self._given(saga_id, chosen, input, is_input=True)
+        digest = Digest(b"") if payload is None else digest_of(payload)
+
+        def make(at: Standing) -> Incoming:
+            return Incoming(RetryRequested(at.now, chosen, check, digest=digest), input=asked, payload=payload)
+
+        await apply_verb(self._engine, saga_id, make)
 
     async def skip_step(
         self,
@@ -198,8 +221,8 @@ class AdminVerbs(AdminBase):
         """
         await self._settle(saga_id, step, Finding.NEVER_RAN, expect, reason)
 
-    async def _given(self, saga_id: UUID, chosen: StepId, value: object) -> bytes:
-        """The bytes of what an operator gives as the output of a step."""
+    async def _given(self, saga_id: UUID, chosen: StepId, value: object, *, is_input: bool = False) -> bytes:
+        """The bytes of what an operator gives as the output of a step, or as its input."""
         row = await self._read(saga_id)
         registered = self._engine.registry.find(row.name, row.version)
         if registered is None:
@@ -210,9 +233,10 @@ class AdminVerbs(AdminBase):
             raise SagaDefinitionError(
                 f"saga {shown(row.name)} has no step {shown(chosen)}", hint=f"its steps are {known}"
             )
-        kept = binding.given_for(chosen)
+        kept = binding.input_type if is_input else binding.given_for(chosen)
         payload = kept.encode(kept.accept(value))
-        check_size(f"the output for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
+        what = "input" if is_input else "output"
+        check_size(f"the {what} for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
         return payload
 
     async def _settle(

@@ -122,6 +122,10 @@ class Refusal(enum.StrEnum):
     """Only a saga that has ended FAILED can be acknowledged."""
     ACKNOWLEDGED = "acknowledged"
     """A person has acknowledged it before."""
+    IN_DOUBT = "in_doubt"
+    """The step may have run: what has become of it is to be settled first."""
+    NO_INPUT = "no_input"
+    """The step takes no input that an operator could give: it is a wait, a sleep or a fan-out as a whole, or no step is named."""
     NOT_OVER = "not_over"
     """The wait is not over, or has no default."""
 

@@ -50,7 +50,9 @@ _FAILED: Final[frozenset[type[object]]] = frozenset(get_args(Failed))
 _RESULTS: Final[frozenset[type[object]]] = frozenset(get_args(Result))
 
 
-_BRING: Final[frozenset[type[object]]] = frozenset({EventReceived, StepSkipped, StepSettled, WaitDefaulted})
+_BRING: Final[frozenset[type[object]]] = frozenset(
+    {EventReceived, StepSkipped, StepSettled, WaitDefaulted, RetryRequested}
+)
 
 
 def _by_kind(told: Callable[[Event], T]) -> Callable[[Event], T]:
@@ -87,6 +89,8 @@ class PayloadKind(enum.Enum):
     """A value of the user's: the initial data, an output, an outside event's body."""
     ERROR = enum.auto()
     """The error, if there was one."""
+    INPUT = enum.auto()
+    """A value of an operator's: the input that the step is to have, if one was given."""
 
 
 def is_result(event: Event) -> TypeIs[Result]:
@@ -196,6 +200,8 @@ def payload_of(event: Event) -> PayloadKind:
             | EventReceived()
         ):
             return PayloadKind.VALUE
+        case RetryRequested():
+            return PayloadKind.INPUT
         case (
             StepFailed()
             | CompensationSucceeded()
@@ -204,7 +210,6 @@ def payload_of(event: Event) -> PayloadKind:
             | ProbeFailed()
             | Resumed()
             | Ticked()
-            | RetryRequested()
             | CompensationRequested()
             | AbortRequested()
             | PlanChanged()
@@ -270,6 +275,11 @@ def output_given(event: Event) -> StepId | None:
     if isinstance(event, StepSettled):
         return event.step if event.finding is Finding.DONE else None
     return event.step if isinstance(event, StepSkipped | WaitDefaulted) else None
+
+
+def input_given(event: Event) -> StepId | None:
+    """The step that an operator gives an input by the event; None if none is given."""
+    return event.step if isinstance(event, RetryRequested) and event.digest else None
 
 
 def brings(event: Event) -> bool:

@@ -199,6 +199,11 @@ class RetryRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     expect: int | None = None
     stopped: tuple[StepId, ...] = ()
     """Here and below: the steps of which whoever asks knows that an execution that was taken from it has ended."""
+    digest: Digest = Digest(b"")
+    """The fingerprint of the input that the operator gives the step in place of the computed one; it is recorded with this event.
+
+    Empty: none is given.
+    """
 
 
 class CompensationRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=10):

@@ -122,6 +122,6 @@ def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
         attempts: Attempts | None = getattr(step, "attempts", None)
         if attempts is not None:
             moments += (attempts.may_run_until, attempts.first_attempt_at, attempts.doubted)
-            entries += (attempts.generation, attempts.events)
+            entries += (attempts.generation, attempts.events, attempts.given)
             counts += (attempts.attempt, attempts.failures, attempts.probes, attempts.doubts)
     return moments, entries, counts

@@ -71,13 +71,16 @@ def running(state: SagaState) -> list[StepId]:
     return [each.step for each in state.steps if type(each) is Running]
 
 
-def digest_before(state: SagaState, step: StepId) -> Digest:
-    """The fingerprint of the input that the step's attempts were given so far; `NO_DIGEST` if there is none."""
+def input_before(state: SagaState, step: StepId) -> tuple[Digest, int]:
+    """The fingerprint of the input that the step's attempts were given so far; `NO_DIGEST` if there is none.
+
+    And the journal entry of that input if a person has given it, else 0.
+    """
     for each in state.steps:
         if each.step == step:
             attempts = _tries(each)
-            return NO_DIGEST if attempts is None else attempts.digest
-    return NO_DIGEST
+            return (NO_DIGEST, 0) if attempts is None else (attempts.digest, attempts.given)
+    return NO_DIGEST, 0
 
 
 def _tries(step: StepState) -> Attempts | None:
@@ -99,12 +102,16 @@ def _tries(step: StepState) -> Attempts | None:
 
 
 def digest_in_doubt(plan: Plan, state: SagaState, step: StepId) -> tuple[Digest, bool]:
-    """The fingerprint of the input of a step that may have run, and whether it is that of a whole list: of an item it is."""
-    before = list_before(state, plan.owner(step))
-    if before is not None:
-        return before.digest, True
+    """The fingerprint of the input of a step that may have run, and whether it is that of a whole list: of an item it is.
+
+    An item that a person has given its input has one of its own.
+    """
     found = find(state, step)
-    return (found.attempts.digest if isinstance(found, Probing | Undoing) else NO_DIGEST), plan.owner(step) != step
+    own = found.attempts.digest if isinstance(found, Probing | Undoing) else NO_DIGEST
+    if own != NO_DIGEST:
+        return own, False
+    before = list_before(state, plan.owner(step))
+    return (NO_DIGEST if before is None else before.digest), plan.owner(step) != step
 
 
 def is_settled(state: SagaState, step: StepId) -> bool:

@@ -27,6 +27,7 @@ from saga_fn.core.state import (
     UndoParked,
     UndoRetrying,
     UndoWaiting,
+    Unfinished,
     Unknown,
     is_executing,
 )
@@ -106,9 +107,10 @@ def recorded_steps(state: SagaState) -> list[tuple[StepId, int]]:
 
 
 def recorded_events(state: SagaState) -> list[int]:
-    """The journal entries of the outside events that steps and compensations may read."""
+    """The journal entries of what came from outside and may be read: events, and inputs that a person has given."""
     heard = [step.attempts.generation for step in state.steps if isinstance(step, _Undone)]
-    return [*state.events, *(event.seq for event in state.buffered), *(seq for seq in heard if seq)]
+    given = [step.attempts.given for step in state.steps if isinstance(step, Unfinished)]
+    return [*state.events, *(event.seq for event in state.buffered), *(seq for seq in (*heard, *given) if seq)]
 
 
 def entries_needed(state: SagaState) -> list[int]:

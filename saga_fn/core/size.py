@@ -35,7 +35,7 @@ LONGEST_NAME: Final = 64
 _LATE: Final = Moment(4_000_000_000_000_000)
 _ABOUT: Final = Digest(b"\xff" * 8)
 _N: Final = JOURNAL_LIMIT
-_TRIED: Final = Attempts(_N, _N, max(Doubt), _ABOUT, _N, _N, _LATE, _LATE, _N, _N, _LATE)
+_TRIED: Final = Attempts(_N, _N, max(Doubt), _ABOUT, _N, _N, _LATE, _LATE, _N, _N, _LATE, _N)
 _REASON: Final = max(ParkReason, key=len)
 _BUFFERED: Final = Buffered(_N, "e" * LONGEST_NAME, _ABOUT, _LATE)
 

@@ -94,6 +94,9 @@ class Attempts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     `doubts` counts the failures that count against the budget for what may have run, `doubted` is when the first of them
     was.
 
+    `given` is the journal entry of the input that a person has given in place of the computed one, 0 if none has. It stays
+    the step's input, whatever comes from outside, until the step is done or a person gives another.
+
     `may_run_until` is set when an execution was taken from a worker that may not know it yet: not before that moment is it
     certain to have stopped, and no other is started before.
     """
@@ -109,6 +112,7 @@ class Attempts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     probes: int = 0
     doubts: int = 0
     doubted: Moment = Moment(0)
+    given: int = 0
 
 
 class Running(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=1):

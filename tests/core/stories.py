@@ -286,6 +286,17 @@ def left_to_a_person() -> Saga:
     return saga
 
 
+def given_an_input() -> Saga:
+    saga = started(sequence("ab", retry=THRICE), A)
+    saga.fail(A)
+    edited = Digest(b"edited")
+    saga.tell(RetryRequested(saga.moment, A, digest=edited))
+    saga.tell(Ticked(saga.moment, bound(A, digest=edited)))
+    saga.succeed(A, B)
+    saga.succeed(B)
+    return saga
+
+
 def settled_by_hand() -> Saga:
     asked = step("b", "a", on_unknown=OnUnknown.PARK)
     saga = started(Plan.of(step("a"), asked, step("c", "b")), A)
@@ -371,6 +382,7 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         repeated_in_doubt,
         left_to_a_person,
         settled_by_hand,
+        given_an_input,
         skipped_in_doubt,
         waited,
         waited_in_vain,

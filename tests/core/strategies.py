@@ -179,7 +179,7 @@ def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
         st.builds(CompensationFailed, moments, names, attempts, kinds, draws),
         st.builds(CompensationWaits, moments, names, attempts, st.tuples(event_names), limits, abouts),
         st.builds(StepSkipped, moments, names, inputs, st.booleans(), expected),
-        st.builds(RetryRequested, moments, st.just(StepId("")) | names, expected),
+        st.builds(RetryRequested, moments, st.just(StepId("")) | names, expected, st.just(()), abouts),
         st.builds(CompensationRequested, moments, expected),
         st.builds(AbortRequested, moments, moments, expected),
         st.builds(StepSettled, moments, names, expected, st.just(()), st.sampled_from(Finding)),

@@ -14,6 +14,7 @@ from saga_fn.core.event_kinds import (
     attempt_of,
     brings,
     has_run,
+    input_given,
     input_of,
     is_by_force,
     is_claim,
@@ -56,13 +57,13 @@ from saga_fn.core.events import (
     is_verb,
     name_of,
 )
-from saga_fn.core.ids import Moment, PlanId, StepId
+from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.state import ParkReason
 
 AT = Moment(1)
 A = StepId("a")
 PLAN = PlanId("plan")
-VALUE, ERROR = PayloadKind.VALUE, PayloadKind.ERROR
+VALUE, ERROR, INPUT = PayloadKind
 
 # Of each kind: its step, its attempt, its phase, its payload, and whether it fails or does something.
 KINDS: list[tuple[Event, StepId | None, int | None, Phase, PayloadKind, str]] = [
@@ -82,8 +83,8 @@ KINDS: list[tuple[Event, StepId | None, int | None, Phase, PayloadKind, str]] = 
     (StepSettled(AT, A), A, None, Phase.COMPENSATE, VALUE, "succeeds"),
     (StepSettled(AT, A, finding=Finding.DONE), A, None, Phase.EXECUTE, VALUE, "succeeds"),
     (StepSettled(AT, A, finding=Finding.NEVER_RAN), A, None, Phase.EXECUTE, VALUE, ""),
-    (RetryRequested(AT, A), A, None, Phase.SAGA, ERROR, ""),
-    (RetryRequested(AT), None, None, Phase.SAGA, ERROR, ""),
+    (RetryRequested(AT, A), A, None, Phase.SAGA, INPUT, ""),
+    (RetryRequested(AT), None, None, Phase.SAGA, INPUT, ""),
     (CompensationRequested(AT), None, None, Phase.SAGA, ERROR, ""),
     (AbortRequested(AT, AT), None, None, Phase.SAGA, ERROR, ""),
     (EventReceived(AT, "paid"), None, None, Phase.SAGA, VALUE, ""),
@@ -123,7 +124,7 @@ def test_a_verbs_input_says_who_asked_and_any_other_what_a_step_was_given(event:
 ALONE: list[tuple[Callable[[Event], object], dict[type[Event], object]]] = [
     (has_run, {StepSucceeded: True}),
     (output_given, {StepSkipped: A, WaitDefaulted: A}),
-    (brings, {StepSkipped: True, StepSettled: True, WaitDefaulted: True, EventReceived: True}),
+    (brings, {StepSkipped: True, StepSettled: True, WaitDefaulted: True, EventReceived: True, RetryRequested: True}),
     (outside_name, {EventReceived: "paid"}),
     (plan_of, {Started: PLAN, PlanChanged: PLAN}),
     (is_claim, {Resumed: True}),
@@ -142,6 +143,11 @@ def test_a_fact_of_few_kinds_is_one_of_no_other(
             continue
         found = fact(event)
         assert found == kinds[type(event)] if type(event) in kinds else not found
+
+
+def test_only_a_retry_with_an_input_gives_one() -> None:
+    assert input_given(RetryRequested(AT, A, digest=Digest(b"other"))) == A
+    assert {input_given(event) for event, *_ in KINDS} == {None}
 
 
 def test_an_event_from_outside_without_a_name_is_one_all_the_same() -> None:

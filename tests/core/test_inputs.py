@@ -11,9 +11,9 @@ from saga_fn.core.inputs import (
     NO_DIGEST,
     NO_OUTPUT,
     OutputAt,
-    digest_before,
     digest_in_doubt,
     has_begun,
+    input_before,
     input_is_recorded,
     is_parked_for_input,
     list_before,
@@ -104,7 +104,7 @@ def test_there_is_an_output_where_a_step_is_done_and_nowhere_else(now: StepState
 
 def test_of_a_step_that_has_not_begun_nothing_is_known() -> None:
     assert output_at(saga(Succeeded(A, 3)), B) is None
-    assert digest_before(saga(Succeeded(A, 3)), B) == NO_DIGEST
+    assert input_before(saga(Succeeded(A, 3)), B) == (NO_DIGEST, 0)
     assert not has_begun(saga(), A)
 
 
@@ -127,7 +127,7 @@ def test_only_what_runs_forward_is_running() -> None:
 @pytest.mark.parametrize("now", EVERY, ids=lambda now: type(now).__name__)
 def test_what_has_attempts_has_the_input_of_the_last_one(now: StepState) -> None:
     has_attempts = hasattr(now, "attempts")
-    assert digest_before(saga(now), A) == (DIGEST if has_attempts else NO_DIGEST)
+    assert input_before(saga(now), A) == (DIGEST if has_attempts else NO_DIGEST, 0)
     assert has_begun(saga(now), A) is has_attempts
 
 
@@ -145,8 +145,9 @@ def test_what_is_found_out_or_undone_in_doubt_is_so_for_the_input_of_its_last_at
 def test_an_item_in_doubt_goes_by_the_fingerprint_of_its_list() -> None:
     plan = Plan.of(step("a", concurrency=2))
     item = StepId("a[1]")
-    state = saga(FannedOut(A, 2, DIGEST), Probing(item, Attempts(digest=Digest(b"of one"))))
-    assert digest_in_doubt(plan, state, item) == (DIGEST, True)
+    assert digest_in_doubt(plan, saga(FannedOut(A, 2, DIGEST), Probing(item, Attempts())), item) == (DIGEST, True)
+    by_hand = Probing(item, Attempts(digest=Digest(b"of one"), given=7))
+    assert digest_in_doubt(plan, saga(FannedOut(A, 2, DIGEST), by_hand), item) == (Digest(b"of one"), False)
 
 
 def test_a_list_is_computed_again_from_the_events_that_it_was_computed_from() -> None:

@@ -111,14 +111,14 @@ def test_an_owner_reads_the_initial_data_outputs_and_events() -> None:
             Skipped(B, 3),
             UndoWaiting(C, 4, Attempts(generation=15), ("paid",)),
             Undoing(StepId("d"), 0, Attempts(generation=16)),
-            Running(StepId("e"), Attempts()),
+            Running(StepId("e"), Attempts(given=18)),
         ),
         events=(8, 9),
         buffered=(Buffered(11, "paid"),),
     )
     assert recorded_steps(state) == [(A, 2), (B, 3), (C, 4)]
-    assert recorded_events(state) == [8, 9, 11, 15, 16]
-    assert entries_needed(state) == [1, 2, 3, 4, 8, 9, 11, 15, 16]
+    assert recorded_events(state) == [8, 9, 11, 15, 16, 18]
+    assert entries_needed(state) == [1, 2, 3, 4, 8, 9, 11, 15, 16, 18]
 
 
 def test_a_saga_is_due_at_once_if_its_moment_has_come() -> None:

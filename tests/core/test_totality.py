@@ -43,7 +43,7 @@ from saga_fn.core.events import (
     WaitDefaulted,
 )
 from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.state import ParkReason, SagaState
 from saga_fn.core.transition import transition
@@ -92,6 +92,7 @@ def garbage(plan: Plan) -> Iterator[Event]:
         yield StepSkipped(Moment(0), name, everything)
         yield StepSkipped(Moment(0), name, everything, not_begun=True)
         yield RetryRequested(Moment(0), name)
+        yield RetryRequested(Moment(0), name, digest=Digest(b"other"))
         for finding in Finding:
             yield StepSettled(Moment(0), name, None, (), finding, everything)
         for attempt in ATTEMPTS:
@@ -227,6 +228,16 @@ def refused_may_still_run() -> tuple[Saga, Event]:
     return saga, StepSettled(Moment(0), A, finding=Finding.DONE)
 
 
+def refused_in_doubt() -> tuple[Saga, Event]:
+    saga = started(Plan.of(step("a", on_unknown=OnUnknown.PARK)), A)
+    saga.fail(A, FailureKind.UNKNOWN)
+    return saga, RetryRequested(Moment(0), A, digest=Digest(b"other"))
+
+
+def refused_no_input() -> tuple[Saga, Event]:
+    return started(Plan.of(wait("a"))), RetryRequested(Moment(0), A, digest=Digest(b"other"))
+
+
 def refused_not_begun() -> tuple[Saga, Event]:
     return started(ONE), StepSkipped(Moment(0), A)
 
@@ -265,6 +276,8 @@ REFUSED = {
         refused_undeclared_event,
         refused_nothing_to_settle,
         refused_may_still_run,
+        refused_in_doubt,
+        refused_no_input,
         refused_not_begun,
         refused_already_begun,
         refused_moved_on,

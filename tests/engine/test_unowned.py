@@ -122,6 +122,9 @@ VERBS: dict[str, Callable[[SagaEngine, Owner], Awaitable[object]]] = {
     "abort": lambda engine, owner: SagaAdmin(engine=engine).abort(owner.id),
     "cancel": lambda engine, owner: SagaAdmin(engine=engine).cancel(owner.id),
     "retry": lambda engine, owner: SagaAdmin(engine=engine).retry_step(owner.id, "reserve"),
+    "retry with an input": lambda engine, owner: SagaAdmin(engine=engine).retry_step(
+        owner.id, "reserve", input=Order("2")
+    ),
     "skip": lambda engine, owner: SagaAdmin(engine=engine).skip_step(owner.id, "reserve", {"what": "by hand"}),
     "settle": lambda engine, owner: SagaAdmin(engine=engine).settle_never_ran(owner.id, "reserve"),
     "notify": lambda engine, owner: notify(engine, owner.id, owner.token, b"{}"),

@@ -91,6 +91,7 @@ async def test_no_output_is_no_output_of_defaults(make: Make) -> None:
 Verb = Callable[[SagaAdmin, SagaRun[Done], int], Awaitable[None]]
 VERBS: dict[str, Verb] = {
     "retry": lambda admin, run, seen: admin.retry_step(run.id, "charge", expect=seen),
+    "edit": lambda admin, run, seen: admin.retry_step(run.id, "charge", input=Order("2"), expect=seen),
     "skip": lambda admin, run, seen: admin.skip_step(run.id, "charge", BY_HAND, expect=seen),
     "cancel": lambda admin, run, seen: admin.cancel(run.id, expect=seen),
     "compensate": lambda admin, run, seen: admin.compensate_step(run.id, expect=seen),

@@ -47,7 +47,7 @@ from saga_fn.core.explore.timers import SOON, firing
 from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import ParkReason, SagaState, Settled, Succeeded
+from saga_fn.core.state import ParkReason, Retrying, SagaState, Settled, Succeeded, Unknown
 from saga_fn.core.transition import transition
 
 _OTHER = Digest(b"other")
@@ -84,6 +84,8 @@ def events_for(
     for settled in _settled_by_hand(state):
         for event in (Ticked(NOW), CompensationRequested(NOW)):
             yield plan, settled, event
+    for given in _given_by_hand(state):
+        yield plan, given, Ticked(NOW)
     # An outside event that came since the inputs were bound excuses other inputs than before.
     yield plan, _replace(state, events=(0,)), Ticked(NOW)
 
@@ -94,6 +96,14 @@ def _settled_by_hand(state: SagaState) -> Iterator[SagaState]:
         if isinstance(step, Succeeded):
             settled = Settled(step.step, 1, SAME)
             yield _replace(state, steps=(*state.steps[:place], settled, *state.steps[place + 1 :]))
+
+
+def _given_by_hand(state: SagaState) -> Iterator[SagaState]:
+    """The state with the input of a step that waits for its next attempt by the word of a person: the view leaves that out."""
+    for place, step in enumerate(state.steps):
+        if isinstance(step, Retrying | Unknown) and step.attempts.digest:
+            given = _replace(step, attempts=_replace(step.attempts, given=1))
+            yield _replace(state, steps=(*state.steps[:place], given, *state.steps[place + 1 :]))
 
 
 def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
@@ -169,6 +179,7 @@ def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
     for step in stopped:
         yield StepSkipped(NOW, step, not_begun=True)
         yield RetryRequested(NOW, step)
+        yield RetryRequested(NOW, step, digest=SAME)
         for finding in Finding:
             yield StepSettled(NOW, step, finding=finding)
             yield StepSettled(NOW, step, stopped=(step,), finding=finding)

@@ -65,6 +65,7 @@ from saga_fn.core.invariants.verbs import (
     i17_a_retry_is_of_the_step_it_names,
     i17_a_settled_step_is_as_the_operator_says,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
+    i17_an_input_that_a_person_gives_is_the_steps_input,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
 )
 from saga_fn.core.invariants.waits import (
@@ -131,6 +132,7 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i17_a_verb_is_for_the_state_that_the_operator_saw,
     i17_a_retry_is_of_the_step_it_names,
     i17_a_settled_step_is_as_the_operator_says,
+    i17_an_input_that_a_person_gives_is_the_steps_input,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
     effects_agree_with_the_state,
     needs_are_what_could_start,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from saga_fn.core.events import BeginRequested, EventReceived, Finding, RetryRequested, StepSettled, is_verb
 from saga_fn.core.invariants.edge import Edge, starts
 from saga_fn.core.state import (
+    Attempts,
     Doubt,
     Goal,
     Parked,
@@ -51,6 +52,25 @@ def i17_a_settled_step_is_as_the_operator_says(edge: Edge) -> bool:
         ):
             continue
         if now.attempts.generation <= was.attempts.generation:
+            return False
+    return True
+
+
+def i17_an_input_that_a_person_gives_is_the_steps_input(edge: Edge) -> bool:
+    """A step that has surely not run gets it, under another key, and keeps it: nothing but a person gives it another."""
+    for was, now in edge.steps:
+        if not isinstance(now, Unfinished):
+            continue
+        before = was.attempts if isinstance(was, Unfinished) else Attempts()
+        attempts = now.attempts
+        if isinstance(edge.event, RetryRequested) and edge.event.digest and edge.event.step == now.step:
+            if before.doubt or attempts.doubt or attempts.generation <= before.generation:
+                return False
+            if (attempts.digest, attempts.given) != (edge.event.digest, edge.after.rev):
+                return False
+        elif isinstance(edge.event, RetryRequested) and not attempts.given:
+            continue
+        elif attempts.given != before.given or (attempts.given and attempts.digest != before.digest):
             return False
     return True
 

@@ -85,13 +85,14 @@ def _start(fold: Fold, inputs: dict[StepId, Binding], following: tuple[StepId, .
 def _bind(fold: Fold, step: StepId, attempts: Attempts, binding: Binding) -> StepState:
     match binding:
         case Bound(digest=digest):
-            if fold.plan.concurrencies and fold.plan.owner(step) in fold.plan.concurrencies:
+            lists = fold.plan.concurrencies
+            if lists and (not attempts.given or step in lists) and fold.plan.owner(step) in lists:
                 return bind_item(fold, step, attempts, digest)
             return _bind_step(fold, step, attempts, digest)
         case Declined():
             if not fold.plan.step(step).conditional or step not in fold.plan.index:
                 return Parked(step, attempts, ParkReason.INPUT_FAILED)
-            if attempts.doubt or (attempts.digest and attempts.events == len(fold.events)):
+            if attempts.doubt or attempts.given or (attempts.digest and attempts.events == len(fold.events)):
                 return Parked(step, attempts, ParkReason.INPUT_CHANGED)
             return NotTaken(step)
         case BoundEach(items=items, digest=digest):
@@ -107,11 +108,12 @@ def _bind(fold: Fold, step: StepId, attempts: Attempts, binding: Binding) -> Ste
 def _bind_step(fold: Fold, step: StepId, attempts: Attempts, digest: Digest) -> StepState:
     """A repeat has the input of the attempt before it, unless an event that came since made another of it.
 
-    A step that may have run keeps its old input. A success with a new one would not tell whether the old attempt ran.
+    A step that a person has given an input keeps that. A step that may have run keeps its old input. A success with a new one would
+    not tell whether the old attempt ran.
     """
     seen = len(fold.events)
     if attempts.digest not in (b"", digest):
-        if attempts.doubt or attempts.events == seen:
+        if attempts.doubt or attempts.given or attempts.events == seen:
             return Parked(step, attempts, ParkReason.INPUT_CHANGED)
         attempts = replace(attempts, generation=attempts.generation + 1)
     attempts = begun(fold, attempts, fold.plan.step(step).retry)

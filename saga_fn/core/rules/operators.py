@@ -10,7 +10,7 @@ from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import AbortRequested, RetryRequested, StepSkipped
 from saga_fn.core.facts import next_steps, owes_undo, startable, to_ask, to_probe
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.plan import OnUnknown
+from saga_fn.core.plan import OnUnknown, StepKind
 from saga_fn.core.rules.attempts import cut_short, fresh, soonest
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import is_past, waiting_pivot
@@ -89,6 +89,9 @@ def retry_requested(fold: Fold, event: RetryRequested) -> Rejection | None:
             return disorder
         if named is not None and not _is_unfinished(fold, named):
             return Rejection(Refusal.NOTHING_TO_RETRY, named)
+    if event.digest and (hindrance := _hinders_input(fold, event.step)) is not None:
+        return Rejection(hindrance, named)
+    if fold.before.ended:
         fold.goal = Goal.FORWARD
         if fold.deadline is not None and fold.deadline <= fold.at:
             fold.deadline = None  # a person goes on with it, knowing that it is late
@@ -96,11 +99,30 @@ def retry_requested(fold: Fold, event: RetryRequested) -> Rejection | None:
         _again(fold, step) if fold.before.ended or _is_meant(fold, step.step, named) else step
         for step in fold.before.steps
     )
-    if not fold.before.ended and again == fold.before.steps:
+    if not (fold.before.ended or event.digest) and again == fold.before.steps:
         return Rejection(Refusal.NOTHING_TO_RETRY, named)
     for step in again:
-        fold.put(step)
+        fold.put(_with_input(fold, step, event.digest) if event.digest and step.step == named else step)
     return None
+
+
+def _hinders_input(fold: Fold, step: StepId) -> Refusal | None:
+    """Why the step cannot be given an input by hand; None if it can: it has begun, waits, and has surely not run."""
+    planned = fold.plan
+    if not step or planned.step(step).kind is not StepKind.STEP or step in planned.concurrencies:
+        return Refusal.NO_INPUT
+    found = fold.steps.get(step)
+    if isinstance(found, Unfinished) and found.attempts.doubt:
+        return Refusal.IN_DOUBT
+    waits = isinstance(found, FailedForGood) if fold.before.ended else isinstance(found, Retrying | Parked)
+    return None if waits and fold.goal in (Goal.FORWARD, Goal.FAILED) else Refusal.NOTHING_TO_RETRY
+
+
+def _with_input(fold: Fold, step: StepState, digest: Digest) -> StepState:
+    """The step with the input that a person gives it: another input has another idempotency key."""
+    assert isinstance(step, Retrying), "it waits, and has surely not run"
+    attempts = replace(step.attempts, digest=digest, generation=step.attempts.generation + 1, given=fold.rev)
+    return replace(step, attempts=attempts)
 
 
 def _is_meant(fold: Fold, step: StepId, named: StepId | None) -> bool:
@@ -123,7 +145,7 @@ def _again(fold: Fold, step: StepState) -> StepState:
     match step:
         case Parked(attempts=attempts, why=ParkReason.INPUT_CHANGED) if fold.plan.owner(step.step) == step.step:
             # The other input is accepted now; a new generation keeps the old idempotency key out of it.
-            attempts = replace(attempts, digest=Digest(b""), generation=attempts.generation + 1)
+            attempts = replace(attempts, digest=Digest(b""), generation=attempts.generation + 1, given=0)
             return Retrying(step.step, fresh(attempts), soonest(fold, attempts))
         case Parked(attempts=attempts) | Retrying(attempts=attempts):
             return Retrying(step.step, fresh(attempts), soonest(fold, attempts))

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 import attrs
 import msgspec
 
 from saga_fn.codec import AnyType
-from saga_fn.core.event_kinds import InputKind, input_of, outside_name, step_of
+from saga_fn.core.event_kinds import InputKind, input_given, input_of, outside_name, step_of
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.inputs import ListBefore, has_begun, is_parked_for_input
 from saga_fn.core.state import SagaState
@@ -34,6 +35,8 @@ class Earlier:
     """The inputs that an input may be the same as."""
     names: Mapping[int, str]
     """The names of the events, by journal entry."""
+    by_hand: AbstractSet[StepId]
+    """The steps and items that a person has given an input."""
 
     @classmethod
     def of(cls, journal: Iterable[JournalRecord]) -> Earlier:
@@ -41,12 +44,15 @@ class Earlier:
         inputs: dict[StepId, list[bytes]] = {}
         payloads: list[bytes] = []
         names: dict[int, str] = {}
+        by_hand: set[StepId] = set()
         for record in journal:
             event = decode_event(record.event)
             if (name := outside_name(event)) is not None:
                 names[record.seq] = name
             if record.payload is not None:
                 payloads.append(record.payload)
+            if (edited := input_given(event)) is not None:
+                by_hand.add(edited)
             if record.input is None:
                 continue
             match input_of(event):
@@ -58,7 +64,7 @@ class Earlier:
                         inputs.setdefault(step, []).append(bytes(data))
                 case InputKind.ASKED:
                     pass
-        return cls(inputs, payloads, names)
+        return cls(inputs, payloads, names, by_hand)
 
     def of_digest(self, step: StepId, digest: Digest) -> bytes | None:
         """The input of that fingerprint that the step was given."""
@@ -83,7 +89,7 @@ class Earlier:
         """Whether the list that a step fanned out over was, as far as it matters, the one that is computed now.
 
         It has as many items, and each that has begun was given what it is given now. An item that has not is free to take
-        what there is.
+        what there is, and one that a person has given its input says nothing.
         """
         data, values = now
         if any(digest_of_list(forms) == before.digest for forms in kind.older(data, values)):
@@ -91,6 +97,8 @@ class Earlier:
         if len(values) != len(before.items):
             return False
         for item, value in zip(before.items, values, strict=True):
+            if item in self.by_hand:
+                continue
             kept = self.latest(item)
             if kept is None and has_begun(before.state, item):
                 return False

@@ -25,6 +25,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.definition import AnySaga
 from saga_fn.engine.drive.asked import Asked, asked_in
+from saga_fn.engine.drive.earlier import digest_of
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.errors import PayloadError
 from saga_fn.snapshot import Unreadable
@@ -71,7 +72,8 @@ def message_of(item: Incoming) -> InboxMessage:
     asked = asked_in(item.input)
     match item.event:
         case RetryRequested(step=step, expect=expect):
-            return _message("retry_step", _Body(step, expect=expect, actor=asked.actor, reason=asked.reason))
+            body = _Body(step, _text(item.payload), expect=expect, actor=asked.actor, reason=asked.reason)
+            return _message("retry_step", body)
         case StepSkipped(step=step, expect=expect, not_begun=not_begun):
             body = _Body(
                 step,
@@ -118,7 +120,7 @@ def judge(
         payload = None if body.payload is None else base64.b64decode(body.payload, validate=True)
         if not 0 <= (body.expect or 0) <= _LARGEST or not 0 <= (body.expires or 0) <= _LARGEST:
             return Flaw(message.id, "a number in a message is out of range")
-        event = _event(message, body, at)
+        event = _event(message, body, at, payload)
         asked = Asked.of(body.actor, body.reason).encode()
         if event is None:
             return Flaw(message.id, "a message of a kind that is not known here")
@@ -134,11 +136,11 @@ def judge(
     return Incoming(event, asked, payload, message.id)
 
 
-def _event(message: InboxMessage, body: _Body, at: Moment) -> Event | None:
+def _event(message: InboxMessage, body: _Body, at: Moment, payload: bytes | None) -> Event | None:
     step = StepId(body.step or "")
     match message.kind:
         case "retry_step":
-            return RetryRequested(at, step, body.expect)
+            return RetryRequested(at, step, body.expect, digest=Digest(b"") if payload is None else digest_of(payload))
         case "skip_step":
             return StepSkipped(at, step, not_begun=body.not_begun, expect=body.expect)
         case "compensate_step":
@@ -173,6 +175,8 @@ def _unreadable(definition: AnySaga, event: Event, payload: bytes) -> PayloadErr
             binding := definition.binding(step)
         ) is not None:
             binding.given_for(step).decode(payload)
+        case RetryRequested(step=step, digest=digest) if digest and (binding := definition.binding(step)) is not None:
+            binding.input_type.decode(payload)
         case EventReceived(name=""):
             if not isinstance(msgspec.json.decode(payload), dict):
                 return PayloadError("an event without a name must be a JSON object")

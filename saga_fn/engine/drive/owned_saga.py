@@ -23,8 +23,8 @@ from saga_fn.core.inputs import (
     NO_OUTPUT,
     ListBefore,
     OutputAt,
-    digest_before,
     digest_in_doubt,
+    input_before,
     is_settled,
     list_before,
     output_at,
@@ -106,7 +106,7 @@ class OwnedSaga:
     results: dict[StepId, Recorded] = attrs.field(factory=dict)
     """Input and output of steps that are done, by step."""
     events: dict[int, bytes] = attrs.field(factory=dict)
-    """Payloads of outside events, by journal entry."""
+    """Payloads of what came from outside, by journal entry: of events, and inputs that a person has given."""
     inputs: dict[StepId, BoundInput] = attrs.field(factory=dict)
     lists: dict[StepId, BoundList] = attrs.field(factory=dict)
     """The lists that steps have fanned out over."""
@@ -194,9 +194,12 @@ class OwnedSaga:
                 return bind_wait(binding, _Known(self, state)), None
             if binding.fans_out:
                 return self._bind_each(state, step, binding), None
+            before, given = input_before(state, step)
+            if given:
+                return self._bind_given(step, before, given, binding), None
             value = binding.input_type.accept(binding.map_input(_Known(self, state)))
             if binding.when is not None and not holds(step, binding.when, value):
-                if digest_before(state, step) != NO_DIGEST:
+                if before != NO_DIGEST:
                     self.differing[step] = True
                 return Declined(step), None
             data = self.encoded("the input", step, binding.input_type.encode, value)
@@ -207,7 +210,7 @@ class OwnedSaga:
             return Unbindable(step, unreadable=isinstance(error, PayloadError) and error.stored), StepError.of(
                 error, step=step
             )
-        digest, before = digest_of(data), digest_before(state, step)
+        digest = digest_of(data)
         if before not in (NO_DIGEST, digest):
             if self.earlier is None:
                 self.wants_journal = True
@@ -218,9 +221,18 @@ class OwnedSaga:
         self.inputs[step] = BoundInput(value, data, self._payload_like(data, state, step))
         return Bound(step, digest), None
 
+    def _bind_given(self, step: StepId, digest: Digest, seq: int, binding: CompiledStep) -> Binding:
+        """Take the input that a person has given, whatever would be computed, and whether or not the step's condition holds."""
+        data = self.events[seq]
+        self.inputs[step] = BoundInput(binding.input_type.decode(data), data, seq)
+        return Bound(step, digest)
+
     def _bind_each(self, state: SagaState, step: StepId, binding: CompiledStep) -> Binding:
         """Compute the list that a step fans out over, or give one item its input of it; raises whatever user code does."""
         number = None if step == binding.step_id else number_of(step)
+        digest, by_hand = input_before(state, step)
+        if by_hand and number is not None:
+            return self._bind_given(step, digest, by_hand, binding)
         if number is None:
             given = self._items(step, binding.map_input(_Known(self, state)))
             room = room_for_items(state)

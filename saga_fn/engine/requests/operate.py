@@ -69,6 +69,14 @@ _ANSWERS: dict[str, tuple[str, str]] = {
         "has nothing open at that step that this would answer",
         "only a step that may have run can be settled, or one whose compensation waits or has failed: see SagaAdmin.get_saga.",
     ),
+    Refusal.IN_DOUBT: (
+        "may have run that step",
+        "find out, and say so with settle_done, settle_undone or settle_never_ran first.",
+    ),
+    Refusal.NO_INPUT: (
+        "has no input at that step that could be given",
+        "a wait and a sleep take none: use skip_step. Of a fan-out name one item, as in 'charge[3]'.",
+    ),
     Refusal.MAY_STILL_RUN: (
         "may still be running that step, or its compensation",
         "left_over of SagaAdmin.get_saga says until when: wait for that moment.",

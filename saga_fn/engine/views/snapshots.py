@@ -306,7 +306,10 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         status = HistoryStatus.ERROR
     elif is_success(event):
         status = HistoryStatus.SUCCESS
-    asked = asked_in(record.input) if input_of(event) is InputKind.ASKED else Asked()
+    given, asked = record.input, Asked()
+    if input_of(event) is InputKind.ASKED:
+        given = record.payload if payload_of(event) is PayloadKind.INPUT else None
+        asked = asked_in(record.input)
     return HistoryEntry(
         seq=record.seq,
         kind=name_of(event),
@@ -317,7 +320,7 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         timestamp=time_of(event.at),
         token=record.writer,
         skipped=isinstance(event, StepSkipped),
-        input=None if input_of(event) is InputKind.ASKED else _plain(record.input),
+        input=_plain(given),
         output=_plain(record.payload) if payload_of(event) is PayloadKind.VALUE else None,
         error=None if step_error is None else str(step_error),
         business_error=None if step_error is None else _plain(step_error.data),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from saga_fn.core.effects import Release
 from saga_fn.core.events import (
@@ -12,14 +13,16 @@ from saga_fn.core.events import (
     Finding,
     RetryRequested,
     StepSettled,
+    Ticked,
 )
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Digest, Moment
 from saga_fn.core.invariants import Edge
 from saga_fn.core.invariants.edge import EdgeLaw
 from saga_fn.core.invariants.verbs import (
     i17_a_retry_is_of_the_step_it_names,
     i17_a_settled_step_is_as_the_operator_says,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
+    i17_an_input_that_a_person_gives_is_the_steps_input,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
 )
 from saga_fn.core.state import (
@@ -29,6 +32,7 @@ from saga_fn.core.state import (
     ParkReason,
     Probing,
     Retrying,
+    Running,
     Skipped,
     Succeeded,
     Undoing,
@@ -37,10 +41,24 @@ from saga_fn.core.state import (
     UndoWaiting,
     Unknown,
 )
-from tests.core.forged.given import ASKED, ASKED_ONCE, BACK, DOUBTFUL, LATER, ONCE, RAN, edge, moved, parked, state
+from tests.core.forged.given import (
+    ASKED,
+    ASKED_ONCE,
+    BACK,
+    DOUBTFUL,
+    LATER,
+    ONCE,
+    RAN,
+    SEEN,
+    edge,
+    moved,
+    parked,
+    state,
+)
 from tests.core.given import TWO_ROOTS, A, B
 
 FAILED_ONCE = Attempts(1, 1)
+GIVEN = Attempts(1, digest=SEEN, given=2)
 NOW = Moment(0)
 
 EDGES: dict[EdgeLaw, list[Edge]] = {
@@ -69,6 +87,28 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             (Unknown(A, DOUBTFUL), Finding.DONE, FailedForGood(A, DOUBTFUL)),
             (Skipped(A, 2, Doubt.MAY_HAVE_RUN), Finding.UNDONE, Skipped(A, 2, Doubt.MAY_HAVE_RUN)),
             (Unknown(A, DOUBTFUL), Finding.UNDONE, Retrying(A, ONCE, LATER)),
+        )
+    ],
+    i17_an_input_that_a_person_gives_is_the_steps_input: [
+        edge(state(was), RetryRequested(NOW, A, digest=SEEN), state(Retrying(A, now, NOW), rev=4))
+        for was, now in (
+            (parked(A), Attempts(1, digest=SEEN, generation=1)),
+            (parked(A), Attempts(1, digest=SEEN, generation=1, given=3)),
+            (parked(A), Attempts(1, digest=Digest(b"y"), generation=1, given=4)),
+            (parked(A), Attempts(1, digest=SEEN, given=4)),
+            (Unknown(A, DOUBTFUL), Attempts(1, digest=SEEN, generation=1, given=4)),
+            (parked(A), replace(DOUBTFUL, digest=SEEN, generation=1, given=4)),
+        )
+    ]
+    + [
+        edge(state(Retrying(A, GIVEN, NOW)), Ticked(NOW), state(Running(A, now), rev=4))
+        for now in (replace(GIVEN, given=0), replace(GIVEN, given=4), replace(GIVEN, digest=Digest(b"y")))
+    ]
+    + [
+        edge(
+            state(Retrying(A, GIVEN, NOW)),
+            RetryRequested(NOW, A),
+            state(Retrying(A, replace(GIVEN, given=4), NOW), rev=4),
         )
     ],
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run: [
