@@ -44,9 +44,9 @@ class AdminVerbs(AdminBase):
         A saga that has FAILED, and has undone nothing, goes forward again as a whole, from the place where it failed. So `FAILED` is
         an end only for as long as no operator takes it up. The log says "resumed from FAILED" at WARNING.
 
-        With `input` the step is attempted with another input than the computed one, under another idempotency key, and its
-        condition (`when=`) is not asked. It keeps that input until it is done, or is given another, whatever events come. A step
-        that may have run is refused it until that is settled: `settle_undone`, `settle_never_ran`.
+        With `input` the step is attempted with another input than the computed one, under another idempotency key. Its
+        condition (`when=`) is not asked. The step keeps that input until it is done or is given another. A step that may have run
+        is refused it until that is settled by `settle_undone` or `settle_never_ran`.
 
         Args:
             saga_id: The saga's id.
