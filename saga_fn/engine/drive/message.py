@@ -71,8 +71,9 @@ def message_of(item: Incoming) -> InboxMessage:
     """The message that asks a saga's owner for this event."""
     asked = asked_in(item.input)
     match item.event:
-        case RetryRequested(step=step, expect=expect):
-            body = _Body(step, _text(item.payload), expect=expect, actor=asked.actor, reason=asked.reason)
+        case RetryRequested(step=step, expect=expect, digest=digest):
+            given = _text(item.payload) if digest else None
+            body = _Body(step, given, expect=expect, actor=asked.actor, reason=asked.reason)
             return _message("retry_step", body)
         case StepSkipped(step=step, expect=expect, not_begun=not_begun):
             body = _Body(
