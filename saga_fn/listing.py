@@ -112,7 +112,7 @@ class SagaFilter:
             hint="waits=WaitReason.PARKED",
         )
         for name in ("created_from", "created_before", "ended_from", "ended_before"):
-            _check_time(name, getattr(self, name))
+            check_time(name, getattr(self, name))
         if self.older_than is not None:
             hint = "older_than=timedelta(hours=1); created_before= names a moment"
             micros_of("older_than", self.older_than, error=PayloadError, hint=hint)
@@ -186,7 +186,8 @@ def _moment_of(time: datetime | None) -> Moment | None:
     return None if time is None else moment_of(time)
 
 
-def _check_time(name: str, value: object) -> None:
+def check_time(name: str, value: object) -> None:
+    """Raise PayloadError for what is neither None nor an aware time of the years 1 to 9999."""
     if value is None:
         return
     if not isinstance(value, datetime):

@@ -15,7 +15,6 @@ from typing_extensions import TypeIs
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
-    BeginRequested,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -27,6 +26,7 @@ from saga_fn.core.events import (
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
+    Rescheduled,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -126,7 +126,7 @@ def step_of(event: Event) -> StepId | None:
             | StepSettled()
         ):
             return event.step
-        case RetryRequested():
+        case RetryRequested() | Rescheduled():
             return event.step or None
         case (
             Started()
@@ -136,7 +136,6 @@ def step_of(event: Event) -> StepId | None:
             | SagaParked()
             | HandedBack()
             | Accompanied()
-            | BeginRequested()
         ):
             return None
         case _:
@@ -176,7 +175,7 @@ def _usual_phase(event: Event) -> Phase:
             | SagaParked()
             | HandedBack()
             | Accompanied()
-            | BeginRequested()
+            | Rescheduled()
         ):
             return Phase.SAGA
         case _:
@@ -216,7 +215,7 @@ def payload_of(event: Event) -> PayloadKind:
             | SagaParked()
             | HandedBack()
             | Accompanied()
-            | BeginRequested()
+            | Rescheduled()
         ):
             return PayloadKind.ERROR
         case _:
@@ -254,12 +253,18 @@ def input_of(event: Event) -> InputKind:
             | PlanChanged()
             | SagaParked()
             | Accompanied()
-            | BeginRequested()
         ):
             return InputKind.OF_STEP
         case HandedBack():
             return InputKind.OF_ALL_THAT_RAN
-        case StepSkipped() | RetryRequested() | CompensationRequested() | AbortRequested() | StepSettled():
+        case (
+            StepSkipped()
+            | RetryRequested()
+            | CompensationRequested()
+            | AbortRequested()
+            | StepSettled()
+            | Rescheduled()
+        ):
             return InputKind.ASKED
         case _:
             assert_never(event)
@@ -337,7 +342,7 @@ def is_success(event: Event) -> bool:
             | SagaParked()
             | HandedBack()
             | Accompanied()
-            | BeginRequested()
+            | Rescheduled()
         ):
             return False
         case _:

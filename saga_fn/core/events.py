@@ -244,10 +244,17 @@ class StepSettled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21
     inputs: tuple[Binding, ...] = ()
 
 
-class BeginRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=22):
-    """A caller or an operator wants a saga that is to begin later to begin now."""
+class Rescheduled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=22):
+    """A caller or an operator wants what waits for a moment alone to go on at another one.
+
+    That is a delayed start, and its deadline with it. Once the saga has begun, it is its next attempts, its next probes and its
+    sleeps: with a step's id those of that step, of a fan-out those of its items. A moment that has passed is now.
+    """
 
     at: Moment
+    to: Moment
+    step: StepId = StepId("")
+    expect: int | None = None
 
 
 class EventReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
@@ -333,9 +340,11 @@ Event: TypeAlias = (
     | CompensationWaits
     | Accompanied
     | StepSettled
-    | BeginRequested
+    | Rescheduled
 )
-OperatorVerb: TypeAlias = StepSkipped | RetryRequested | CompensationRequested | AbortRequested | StepSettled
+OperatorVerb: TypeAlias = (
+    StepSkipped | RetryRequested | CompensationRequested | AbortRequested | StepSettled | Rescheduled
+)
 """The requests of operators. Each names the revision that the operator saw, if it is to count for that alone."""
 _VERBS: Final[frozenset[type[object]]] = frozenset(get_args(OperatorVerb))
 
@@ -355,7 +364,7 @@ def takes_up(event: Event) -> TypeIs[TakesUp]:
     return type(event) in _TAKE_UP
 
 
-_FROM_OUTSIDE: Final[frozenset[type[object]]] = _VERBS | {EventReceived, BeginRequested}
+_FROM_OUTSIDE: Final[frozenset[type[object]]] = _VERBS | {EventReceived}
 
 
 def is_from_outside(event: Event) -> bool:

@@ -38,7 +38,6 @@ from saga_fn.core.effects import Decision, Refusal, Rejection, Transition
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
-    BeginRequested,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -49,6 +48,7 @@ from saga_fn.core.events import (
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
+    Rescheduled,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -181,8 +181,8 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
             operators.abort_requested(fold, event)
         case StepSettled():
             return settlement.step_settled(fold, event)
-        case BeginRequested():
-            return operators.begin_requested(fold)
+        case Rescheduled():
+            return operators.rescheduled(fold, event)
         case PlanChanged():
             return plan_change.plan_changed(fold, event)
         case _:

@@ -14,6 +14,7 @@ from saga_fn.core.events import (
     CompensationRequested,
     Finding,
     OperatorVerb,
+    Rescheduled,
     RetryRequested,
     StepSettled,
     StepSkipped,
@@ -31,12 +32,13 @@ class Verb(enum.StrEnum):
     SETTLE_UNDONE = "settle_undone"
     SETTLE_NEVER_RAN = "settle_never_ran"
     ABORT = "abort"
+    START_NOW = "start_now"
     ACKNOWLEDGE = "acknowledge"
 
     @property
     def names_a_step(self) -> bool:
         """Whether it is asked of one step; else of the saga as a whole."""
-        return self not in (Verb.CANCEL, Verb.ABORT, Verb.ACKNOWLEDGE)
+        return self not in (Verb.CANCEL, Verb.ABORT, Verb.START_NOW, Verb.ACKNOWLEDGE)
 
     @property
     def needs_output(self) -> bool:
@@ -61,6 +63,8 @@ def verb_of(event: OperatorVerb) -> Verb:
             return _OF_FINDINGS[finding]
         case AbortRequested():
             return Verb.ABORT
+        case Rescheduled():
+            return Verb.START_NOW
         case _:
             assert_never(event)
 
@@ -92,6 +96,8 @@ def ask(verb: Verb, step: StepId, at: Moment, *, until: Moment) -> OperatorVerb 
             return StepSettled(at, step, finding=Finding.NEVER_RAN)
         case Verb.ABORT:
             return AbortRequested(at, until)
+        case Verb.START_NOW:
+            return Rescheduled(at, at)
         case Verb.ACKNOWLEDGE:
             return None
         case _:

@@ -32,7 +32,6 @@ from saga_fn.core.event_kinds import (
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
-    BeginRequested,
     CompensationFailed,
     CompensationRequested,
     CompensationSucceeded,
@@ -44,6 +43,7 @@ from saga_fn.core.events import (
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
+    Rescheduled,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -92,7 +92,8 @@ KINDS: list[tuple[Event, StepId | None, int | None, Phase, PayloadKind, str]] = 
     (SagaParked(AT, ParkReason.ROW_REJECTED), None, None, Phase.SAGA, ERROR, ""),
     (HandedBack(AT), None, None, Phase.SAGA, ERROR, ""),
     (Accompanied(AT), None, None, Phase.SAGA, ERROR, ""),
-    (BeginRequested(AT), None, None, Phase.SAGA, ERROR, ""),
+    (Rescheduled(AT, AT, A), A, None, Phase.SAGA, ERROR, ""),
+    (Rescheduled(AT, AT), None, None, Phase.SAGA, ERROR, ""),
 ]
 
 

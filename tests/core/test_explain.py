@@ -9,7 +9,6 @@ from returns.result import Failure, Success
 
 from saga_fn.core.effects import CancelExecution, Rejection, Transition
 from saga_fn.core.events import (
-    BeginRequested,
     BoundEach,
     CompensationRequested,
     FailureKind,
@@ -67,7 +66,7 @@ def within(plan: Plan, some: tuple[StepId, ...], all_of: tuple[StepId, ...]) -> 
 
 def adds_nothing_to_its_prospects(edge: Edge) -> bool:
     """No move of a saga by itself makes more of it possible than was said before."""
-    if is_verb(edge.event) or isinstance(edge.event, PlanChanged | BeginRequested):
+    if is_verb(edge.event) or isinstance(edge.event, PlanChanged):
         return True
     then, now = prospects(edge.plan, edge.before), prospects(edge.plan, edge.after)
     return (

@@ -7,12 +7,12 @@ import pytest
 from saga_fn.core.effects import Refusal, Rejection, Release, RunCompensation, RunStep
 from saga_fn.core.events import (
     AbortRequested,
-    BeginRequested,
     BoundEach,
     CompensationRequested,
     FailureKind,
     Finding,
     HandedBack,
+    Rescheduled,
     RetryRequested,
     Started,
     StepSettled,
@@ -304,18 +304,28 @@ def test_a_saga_that_is_to_begin_later_begins_when_a_person_says_so() -> None:
     saga = Saga(Plan.of(step("a"), deadline=Micros(SECOND)))
     saga.tell(Started(Moment(0), saga.plan.id, delay=Micros(10 * SECOND)))
     assert saga.row.due == 10 * SECOND
-    moved = saga.tell(BeginRequested(Moment(SECOND)))
+    moved = saga.tell(Rescheduled(Moment(SECOND), Moment(SECOND)))
     assert (moved.needs, moved.writes) == ((A,), (Release(Moment(SECOND)),))
     assert saga.state.deadline == 2 * SECOND
-    assert saga.refusal(BeginRequested(Moment(SECOND))) is Refusal.ALREADY_BEGUN
+    assert saga.refusal(Rescheduled(Moment(SECOND), Moment(SECOND))) is Refusal.NOTHING_SLEEPS
     untimed = Saga(ONE)
     untimed.tell(Started(Moment(0), ONE.id, delay=Micros(SECOND)))
-    untimed.tell(BeginRequested(Moment(0)))
+    untimed.tell(Rescheduled(Moment(0), Moment(0)))
     assert untimed.state.deadline is None
+
+
+def test_a_delayed_start_is_put_off_with_its_deadline() -> None:
+    saga = Saga(Plan.of(step("a"), deadline=Micros(SECOND)))
+    saga.tell(Started(Moment(0), saga.plan.id, delay=Micros(SECOND)))
+    assert saga.refusal(Rescheduled(Moment(0), Moment(9 * SECOND), A)) is Refusal.NOTHING_SLEEPS
+    assert saga.refusal(Rescheduled(Moment(0), Moment(9 * SECOND), StepId("no such"))) is Refusal.UNKNOWN_STEP
+    moved = saga.tell(Rescheduled(Moment(0), Moment(9 * SECOND)))
+    assert moved.writes == (Release(Moment(9 * SECOND)),)
+    assert saga.state.deadline == 10 * SECOND
 
 
 def test_a_saga_that_has_turned_back_before_it_began_does_not_begin() -> None:
     saga = Saga(Plan.of(step("a", undo=False)))
     saga.tell(Started(Moment(0), saga.plan.id, delay=Micros(SECOND)))
     saga.ask(CompensationRequested(Moment(0)))
-    assert saga.refusal(BeginRequested(Moment(0))) is Refusal.FINISHED
+    assert saga.refusal(Rescheduled(Moment(0), Moment(0))) is Refusal.FINISHED

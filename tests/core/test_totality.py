@@ -13,7 +13,6 @@ from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
-    BeginRequested,
     Bound,
     BoundEach,
     CompensationFailed,
@@ -29,6 +28,7 @@ from saga_fn.core.events import (
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
+    Rescheduled,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -79,13 +79,14 @@ def garbage(plan: Plan) -> Iterator[Event]:
                 yield Resumed(at, takeover, not takeover, inputs)
                 yield Resumed(at, takeover, takeover, inputs)
         yield from (HandedBack(at), Accompanied(at), EventReceived(at), RetryRequested(at), CompensationRequested(at))
-        yield from (BeginRequested(at), CompensationRequested(at, expect=-1), RetryRequested(at, expect=1 << 70))
+        yield from (Rescheduled(at, at), CompensationRequested(at, expect=-1), RetryRequested(at, expect=1 << 70))
         for name in ("", "paid", "no such event"):
             for expires in (None, *MOMENTS):
                 yield EventReceived(at, name, Digest(b""), expires)
             yield EventReceived(at, name, Digest(b"about"))
         yield from (WaitDefaulted(at, name, everything) for name in STEPS)
         yield from (AbortRequested(at, until) for until in MOMENTS)
+        yield from (Rescheduled(at, to, name) for to in MOMENTS for name in STEPS)
         yield from (SagaParked(at, why) for why in ParkReason)
         yield from (PlanChanged(at, plan.id), PlanChanged(at, PlanId("no such plan")))
     for name in STEPS:
@@ -242,8 +243,8 @@ def refused_not_begun() -> tuple[Saga, Event]:
     return started(ONE), StepSkipped(Moment(0), A)
 
 
-def refused_already_begun() -> tuple[Saga, Event]:
-    return started(ONE), BeginRequested(Moment(0))
+def refused_nothing_sleeps() -> tuple[Saga, Event]:
+    return started(ONE), Rescheduled(Moment(0), Moment(SECOND))
 
 
 def refused_moved_on() -> tuple[Saga, Event]:
@@ -279,7 +280,7 @@ REFUSED = {
         refused_in_doubt,
         refused_no_input,
         refused_not_begun,
-        refused_already_begun,
+        refused_nothing_sleeps,
         refused_moved_on,
     )
 }

@@ -50,7 +50,7 @@ USES = {
     "notify": lambda o, bad: o.notify(bad, uuid4(), {}),
     **{
         verb: lambda o, bad, verb=verb: getattr(SagaAdmin(o), verb)(bad)
-        for verb in ("get_saga", "cancel", "compensate_step", "abort", "verify")
+        for verb in ("get_saga", "cancel", "compensate_step", "abort", "verify", "start_now")
     },
     **{
         verb: lambda o, bad, verb=verb: getattr(SagaAdmin(o), verb)(bad, "charge")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import uuid4
 
@@ -81,6 +81,8 @@ class Stage:
             "SagaAdmin.skip_step": lambda: admin.skip_step(run.id, "approval", Approval("ann")),
             "SagaAdmin.settle_done": lambda: admin.settle_done(run.id, "approval", Approval("ann")),
             "SagaAdmin.settle_undone": lambda: admin.settle_undone(run.id, "reserve"),
+            "SagaAdmin.start_now": lambda: admin.start_now(run.id),
+            "SagaAdmin.reschedule": lambda: admin.reschedule(run.id, datetime.now(UTC)),
             "SagaAdmin.settle_never_ran": lambda: admin.settle_never_ran(run.id, "reserve"),
             "SagaAdmin.abort": lambda: admin.abort(run.id),
             "SagaAdmin.kept_events": admin.kept_events,

@@ -15,6 +15,7 @@ import pytest
 
 from saga_fn import Event as OutsideEvent
 from saga_fn import StepOptions, StepRef, saga, step
+from saga_fn.admin.sleeping import AdminSleeping
 from saga_fn.admin.verbs import AdminVerbs
 from saga_fn.admin.verification import AdminVerification
 from saga_fn.admin.whole_saga import AdminWholeSaga
@@ -86,7 +87,12 @@ def test_the_exploration_offers_every_event() -> None:
 
 @pytest.mark.parametrize("kind", get_args(OperatorVerb))
 def test_every_verb_can_be_asked_of_an_owner(kind: type[OperatorVerb]) -> None:
-    needed: dict[str, Any] = {"at": Moment(1), "step": StepId("charge"), "until": Moment(1)}  # Any: fields of all types
+    needed: dict[str, Any] = {
+        "at": Moment(1),
+        "step": StepId("charge"),
+        "until": Moment(1),
+        "to": Moment(2),
+    }  # Any: fields of all types
     verb = kind(**{name: value for name, value in needed.items() if name in kind.__struct_fields__})
     if is_by_force(verb):
         return
@@ -97,8 +103,11 @@ def test_every_verb_can_be_asked_of_an_owner(kind: type[OperatorVerb]) -> None:
 
 def test_every_verb_is_a_method_of_admin_and_is_explained() -> None:
     """`explain` asks the verbs that `core/verbs.py` has: each method that decides something is one."""
-    calls = {name for kind in (AdminVerbs, AdminWholeSaga) for name in vars(kind) if not name.startswith("_")}
-    assert calls - {"compensate_step"} == {verb.value for verb in Verb}, "compensate_step is another name of cancel"
+    calls = {
+        name for kind in (AdminVerbs, AdminWholeSaga, AdminSleeping) for name in vars(kind) if not name.startswith("_")
+    }
+    others = {"compensate_step", "reschedule"}  # another name of cancel; start_now at another moment
+    assert calls - others == {verb.value for verb in Verb}
     plan = Plan.of(PlannedStep(StepId("charge")))
     state = SagaState(plan=plan.id, rev=1, at=Moment(0))
     asked = list(questions(plan, state, Moment(0), until=Moment(0)))

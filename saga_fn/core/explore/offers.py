@@ -11,7 +11,6 @@ from saga_fn.core.effects import Transition
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
-    BeginRequested,
     Binding,
     Bound,
     BoundEach,
@@ -28,6 +27,7 @@ from saga_fn.core.events import (
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
+    Rescheduled,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -59,7 +59,7 @@ OPERATOR_VERBS = (
     CompensationRequested,
     AbortRequested,
     StepSettled,
-    BeginRequested,
+    Rescheduled,
 )
 
 
@@ -169,7 +169,8 @@ def _events_of_waits(plan: Plan) -> Iterator[Event]:
 
 def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
     yield RetryRequested(NOW)
-    yield BeginRequested(NOW)
+    yield Rescheduled(NOW, NOW)
+    yield Rescheduled(NOW, LATER)
     yield CompensationRequested(NOW)
     yield AbortRequested(NOW, NOW)
     yield AbortRequested(NOW, LATER)
@@ -180,6 +181,7 @@ def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
         yield StepSkipped(NOW, step, not_begun=True)
         yield RetryRequested(NOW, step)
         yield RetryRequested(NOW, step, digest=SAME)
+        yield Rescheduled(NOW, LATER, step)
         for finding in Finding:
             yield StepSettled(NOW, step, finding=finding)
             yield StepSettled(NOW, step, stopped=(step,), finding=finding)

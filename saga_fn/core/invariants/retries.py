@@ -10,6 +10,7 @@ from saga_fn.core.events import (
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
+    Rescheduled,
     Resumed,
     RetryRequested,
     SagaParked,
@@ -177,7 +178,10 @@ def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
         answered = isinstance(was, Unknown) and isinstance(edge.event, StepSettled) and edge.event.step == now.step
         waits = isinstance(was, Retrying | UndoRetrying | Unknown) and not (turned or answered)
         wake = was.wake if isinstance(was, Retrying | UndoRetrying | Unknown) and waits else Moment(0)
-        early = wake > edge.after.at and not isinstance(edge.event, RetryRequested | CompensationRequested)
+        by_person = isinstance(edge.event, RetryRequested | CompensationRequested) or (
+            isinstance(edge.event, Rescheduled) and edge.event.to <= edge.after.at
+        )
+        early = wake > edge.after.at and not by_person
         if early or was.attempts.may_run_until > edge.after.at:
             return False
     return True

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import BeginRequested, EventReceived, Finding, RetryRequested, StepSettled, is_verb
+from saga_fn.core.events import EventReceived, Finding, Rescheduled, RetryRequested, StepSettled, is_verb
+from saga_fn.core.ids import Moment
 from saga_fn.core.invariants.edge import Edge, starts
 from saga_fn.core.state import (
     Attempts,
@@ -12,10 +13,14 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     Skipped,
+    Sleeping,
+    StepState,
     UndoParked,
     UndoRetrying,
+    UndoWaiting,
     Unfinished,
     Unknown,
+    Waiting,
     is_executing,
 )
 
@@ -75,12 +80,44 @@ def i17_an_input_that_a_person_gives_is_the_steps_input(edge: Edge) -> bool:
     return True
 
 
+def i17_what_sleeps_is_moved_to_the_moment_that_was_named(edge: Edge) -> bool:
+    """A delayed start, a next attempt or probe, or a sleep; of the step that was named, if one was. All else stays as it is.
+
+    A wait for an event keeps its time, and so does the deadline of a saga that has begun.
+    """
+    if not isinstance(edge.event, Rescheduled):
+        return True
+    to, named = max(edge.event.to, edge.after.at), edge.event.step
+    if edge.before.begins_at > edge.after.at:
+        return edge.after.begins_at == (to if to > edge.after.at else 0)
+    if edge.before.deadline != edge.after.deadline:
+        return False
+    for was, now in edge.steps:
+        before, after = _moment_of(was), _moment_of(now)
+        if type(was) is not type(now) or before == after:
+            continue
+        if (
+            isinstance(now, Waiting | UndoWaiting)
+            or named not in ("", now.step, edge.plan.owner(now.step))
+            or (after or 0) < to
+        ):
+            return False
+    return True
+
+
+def _moment_of(step: StepState | None) -> Moment | None:
+    """The moment that the step waits for, if it waits for one."""
+    if isinstance(step, Waiting | UndoWaiting):
+        return step.until
+    return step.wake if isinstance(step, Retrying | UndoRetrying | Sleeping | Unknown) else None
+
+
 def i17_what_comes_from_outside_starts_nothing_that_nobody_would_run(edge: Edge) -> bool:
     """Where nothing of a saga runs, nobody may own it: a verb or an event by itself starts no compensation and no probe.
 
     A step starts only with an input, which an owner alone computes.
     """
-    if not (is_verb(edge.event) or isinstance(edge.event, EventReceived | BeginRequested)):
+    if not (is_verb(edge.event) or isinstance(edge.event, EventReceived)):
         return True
     if any(is_executing(was) for was, _ in edge.steps):
         return True

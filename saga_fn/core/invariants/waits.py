@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from saga_fn.core.events import BeginRequested, CompensationWaits, EventReceived, Resumed, Ticked, WaitDefaulted
+from saga_fn.core.events import CompensationWaits, EventReceived, Rescheduled, Resumed, Ticked, WaitDefaulted
 from saga_fn.core.invariants.edge import Edge
 from saga_fn.core.plan import StepKind
 from saga_fn.core.state import Goal, Parked, Sleeping, StepState, Succeeded, Undoing, UndoRetrying, UndoWaiting, Waiting
@@ -87,4 +87,4 @@ def i14_only_a_person_brings_a_beginning_forward(edge: Edge) -> bool:
     """A saga that is to begin later does so then, unless somebody asks for it earlier."""
     if edge.before.begins_at <= edge.after.at or edge.after.ended:
         return True
-    return edge.after.begins_at == edge.before.begins_at or isinstance(edge.event, BeginRequested)
+    return edge.after.begins_at == edge.before.begins_at or isinstance(edge.event, Rescheduled)

@@ -1,13 +1,14 @@
-"""An operator's verbs: skip, retry, compensate, abort, begin now."""
+"""An operator's verbs: skip, retry, compensate, abort, reschedule."""
 
 from __future__ import annotations
 
 from typing import assert_never
 
 from msgspec.structs import replace
+from typing_extensions import TypeIs
 
 from saga_fn.core.effects import Refusal, Rejection
-from saga_fn.core.events import AbortRequested, RetryRequested, StepSkipped
+from saga_fn.core.events import AbortRequested, Rescheduled, RetryRequested, StepSkipped
 from saga_fn.core.facts import next_steps, owes_undo, startable, to_ask, to_probe
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnUnknown, StepKind
@@ -199,15 +200,40 @@ def compensation_requested(fold: Fold) -> Rejection | None:
     return None
 
 
-def begin_requested(fold: Fold) -> Rejection | None:
-    """The saga begins now, and its deadline counts from now."""
-    early = fold.begins_at - fold.at
-    if early <= 0:
-        return Rejection(Refusal.ALREADY_BEGUN)
-    if fold.deadline is not None:
-        fold.deadline = Moment(fold.deadline - early)
-    fold.begins_at = fold.at
+def rescheduled(fold: Fold, event: Rescheduled) -> Rejection | None:
+    """A delayed start begins at that moment, and its deadline counts from then; or what sleeps goes on at that moment.
+
+    The deadline of a saga that has begun stays, and so does the time that a wait for an event has.
+    """
+    named = event.step or None
+    if named is not None and named not in fold.plan:
+        return Rejection(Refusal.UNKNOWN_STEP, named)
+    to = Moment(max(event.to, fold.at))
+    if fold.begins_at > fold.at:  # nothing of it has begun: there is no step that sleeps
+        if named is not None:
+            return Rejection(Refusal.NOTHING_SLEEPS, named)
+        if fold.deadline is not None:
+            fold.deadline = Moment(fold.deadline + to - fold.begins_at)
+        fold.begins_at = to
+        return None
+    sleeping = [step for step in fold.before.steps if _sleeps(step, fold.at) and _is_meant(fold, step.step, named)]
+    if not sleeping:
+        return Rejection(Refusal.NOTHING_SLEEPS, named)
+    for step in sleeping:
+        fold.put(_until(step, to))
     return None
+
+
+def _sleeps(step: StepState, at: Moment) -> TypeIs[Retrying | UndoRetrying | Unknown | Sleeping]:
+    """Whether the step waits for a moment, which may have come, and for nothing else."""
+    return isinstance(step, Retrying | UndoRetrying | Sleeping) or (isinstance(step, Unknown) and step.wake > at)
+
+
+def _until(step: Retrying | UndoRetrying | Unknown | Sleeping, to: Moment) -> StepState:
+    """The step once it waits until that moment; not for less than what was taken from its worker may run on."""
+    if isinstance(step, Sleeping):
+        return replace(step, wake=to)
+    return replace(step, wake=Moment(max(to, step.attempts.may_run_until)))
 
 
 def abort_requested(fold: Fold, event: AbortRequested) -> None:

@@ -18,10 +18,12 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     Finding,
+    Rescheduled,
     RetryRequested,
     StepSettled,
     StepSkipped,
 )
+from saga_fn.core.flaws import LAST_MOMENT
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.definition import AnySaga
 from saga_fn.engine.drive.asked import Asked, asked_in
@@ -57,6 +59,8 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str | None = None
     finding: str = ""
     """The operator's finding about a step: `done`, with its output as the payload, `undone` or `never_ran`."""
+    to: Moment = Moment(0)
+    """For what sleeps: when it is to go on."""
 
 
 @attrs.frozen
@@ -97,6 +101,9 @@ def message_of(item: Incoming) -> InboxMessage:
                 reason=asked.reason,
             )
             return _message("settle_step", body)
+        case Rescheduled(to=to, step=step, expect=expect):
+            body = _Body(step or None, to=to, expect=expect, actor=asked.actor, reason=asked.reason)
+            return _message("reschedule", body)
         case EventReceived() as event:
             return event_message(new_uuid(), event, item.payload)
         case _:
@@ -119,7 +126,7 @@ def judge(
             return Flaw(message.id, f"a message of {len(message.body):,} bytes is too long")
         body = msgspec.json.decode(message.body, type=_Body)
         payload = None if body.payload is None else base64.b64decode(body.payload, validate=True)
-        if not 0 <= (body.expect or 0) <= _LARGEST or not 0 <= (body.expires or 0) <= _LARGEST:
+        if not all(0 <= (number or 0) <= _LARGEST for number in (body.expect, body.expires)):
             return Flaw(message.id, "a number in a message is out of range")
         event = _event(message, body, at, payload)
         asked = Asked.of(body.actor, body.reason).encode()
@@ -148,6 +155,8 @@ def _event(message: InboxMessage, body: _Body, at: Moment, payload: bytes | None
             return CompensationRequested(at, body.expect)
         case "settle_step":
             return _settled(body, StepSettled(at, step, body.expect))
+        case "reschedule":
+            return Rescheduled(at, body.to, step, body.expect) if 0 <= body.to <= LAST_MOMENT else None
         case "event":
             correlation = bytes.fromhex(body.correlation)
             return (

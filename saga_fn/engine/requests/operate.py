@@ -19,7 +19,7 @@ from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.event_matching import Answer
-from saga_fn.core.events import BeginRequested, EventReceived, name_of, takes_up
+from saga_fn.core.events import EventReceived, Rescheduled, name_of, takes_up
 from saga_fn.core.ids import StepId
 from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.execution import Incoming
@@ -85,6 +85,10 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     Refusal.PAST_PIVOT: (
         "is past its pivot",
         "from there it only goes forward: use retry_step or skip_step; abort ends it as it is.",
+    ),
+    Refusal.NOTHING_SLEEPS: (
+        "has nothing there that waits for a moment alone",
+        "only a delayed start, a next attempt and a sleep have such a moment: see steps of SagaAdmin.get_saga.",
     ),
     Refusal.TOO_MANY_EVENTS: ("has had too many events", "start another saga for further ones."),
     Refusal.UNKNOWN_EVENT: ("never waits for an event of that name", "add the wait to its definition."),
@@ -214,7 +218,7 @@ async def begin_now(engine: SagaEngine, saga_id: UUID) -> bool:
             return False
         if begins <= row.now:
             return False
-        done = await change(engine, row, lambda at: Incoming(BeginRequested(at.now)))
+        done = await change(engine, row, lambda at: Incoming(Rescheduled(at.now, at.now)))
         if done is not False:
             return done is True
         await asyncio.sleep(_SHORTLY)

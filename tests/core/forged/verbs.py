@@ -7,10 +7,10 @@ from msgspec.structs import replace
 
 from saga_fn.core.effects import Release
 from saga_fn.core.events import (
-    BeginRequested,
     CompensationRequested,
     EventReceived,
     Finding,
+    Rescheduled,
     RetryRequested,
     StepSettled,
     Ticked,
@@ -24,6 +24,7 @@ from saga_fn.core.invariants.verbs import (
     i17_a_verb_is_for_the_state_that_the_operator_saw,
     i17_an_input_that_a_person_gives_is_the_steps_input,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
+    i17_what_sleeps_is_moved_to_the_moment_that_was_named,
 )
 from saga_fn.core.state import (
     Attempts,
@@ -34,12 +35,14 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     Skipped,
+    Sleeping,
     Succeeded,
     Undoing,
     UndoParked,
     UndoRetrying,
     UndoWaiting,
     Unknown,
+    Waiting,
 )
 from tests.core.forged.given import (
     ASKED,
@@ -111,6 +114,25 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             state(Retrying(A, replace(GIVEN, given=4), NOW), rev=4),
         )
     ],
+    i17_what_sleeps_is_moved_to_the_moment_that_was_named: [
+        edge(
+            state(Retrying(A, ONCE, NOW), Retrying(B, ONCE, NOW)),
+            Rescheduled(NOW, LATER, A),
+            state(Retrying(A, ONCE, NOW), Retrying(B, ONCE, LATER), rev=4),
+        ),
+        edge(state(Waiting(A, LATER)), Rescheduled(NOW, NOW), state(Waiting(A, NOW), rev=4)),
+        edge(state(Sleeping(A, LATER)), Rescheduled(NOW, LATER), state(Sleeping(A, NOW), rev=4)),
+        edge(
+            state(Sleeping(A, NOW)),
+            Rescheduled(NOW, LATER),
+            msgspec.structs.replace(state(Sleeping(A, LATER), rev=4), deadline=LATER),
+        ),
+        edge(
+            msgspec.structs.replace(state(), begins_at=LATER),
+            Rescheduled(NOW, NOW),
+            msgspec.structs.replace(state(rev=4), begins_at=LATER),
+        ),
+    ],
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run: [
         edge(state(Succeeded(A, 1)), CompensationRequested(NOW), state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
         edge(
@@ -118,7 +140,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             EventReceived(NOW, "paid"),
             state(Undoing(A, 1, Attempts(2)), goal=BACK, rev=4),
         ),
-        edge(state(Unknown(A, DOUBTFUL)), BeginRequested(NOW), state(Probing(A, ASKED_ONCE), rev=4), ASKED),
+        edge(state(Unknown(A, DOUBTFUL)), Rescheduled(NOW, NOW), state(Probing(A, ASKED_ONCE), rev=4), ASKED),
     ],
 }
 

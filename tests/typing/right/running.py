@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never, assert_type
 from uuid import UUID
 
@@ -56,6 +56,8 @@ async def main(saga_id: UUID) -> str:
         )
         await SagaAdmin(orchestrator, actor="ann").retry_step(saga_id, charged, reason="mended")
         await admin.step(saga_id, charged).settle_undone(expect=4)
+        await admin.reschedule(saga_id, datetime.now(UTC) + timedelta(hours=1), step=charged)
+        await admin.start_now(saga_id, expect=4, reason="in a hurry")
         await admin.step(saga_id, charged).settle_done(Charged("found"))
         await admin.step(saga_id, charged).settle_never_ran(reason="asked the bank")
         assert_type(await admin.get_saga(saga_id), SagaAdminSnapshot)
