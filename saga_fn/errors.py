@@ -7,6 +7,7 @@ One root, one leaf per cause. The facts are attributes; the message is the fact,
     │   └── TypeValidationError        ... because of a type that cannot be stored, or that does not fit
     ├── SagaNotRegisteredError
     ├── SagaNotFoundError
+    │   └── SagaDeletedError           it has ended, and its retention is over
     ├── ActiveSagaAlreadyExistsError   the aggregation id is taken
     ├── StartConflictError             the idempotency key was used with other input
     ├── StartBusyError                 another transaction, still open, holds the key
@@ -161,6 +162,30 @@ class SagaNotFoundError(SagaError):
         )
 
 
+class SagaDeletedError(SagaNotFoundError):
+    """The saga has ended and was deleted, as its retention says. Its start had an idempotency key, so this much is known."""
+
+    status: str
+    """The status that it ended with, one of SagaStatus."""
+    ended_at: datetime
+    """The time of its end."""
+    deleted_at: datetime
+    """The time when it was deleted."""
+
+    def __init__(self, saga_id: UUID, *, status: str, ended_at: datetime, deleted_at: datetime) -> None:
+        self.saga_id = saga_id
+        self.uncommitted = False
+        self.status = status
+        self.ended_at = ended_at
+        self.deleted_at = deleted_at
+        SagaError.__init__(
+            self,
+            f"saga {saga_id} ended {status} at {ended_at:%Y-%m-%d %H:%M:%S} UTC, and was deleted at "
+            f"{deleted_at:%Y-%m-%d %H:%M:%S} UTC",
+            hint="its definition's retention= says how long sagas are kept; its archive= has what was deleted, if there is one",
+        )
+
+
 class ActiveSagaAlreadyExistsError(SagaError):
     """Another saga of this name is active for the same aggregation id."""
 
@@ -190,14 +215,22 @@ class StartConflictError(SagaError):
     """The key."""
     saga_id: UUID
     """The id of the saga that the key started."""
+    retained: bool
+    """Whether that saga is there; False if it was deleted, as its retention says."""
 
-    def __init__(self, saga_name: str, idempotency_key: str, saga_id: UUID) -> None:
+    def __init__(self, saga_name: str, idempotency_key: str, saga_id: UUID, *, retained: bool = True) -> None:
         self.saga_name = saga_name
         self.idempotency_key = idempotency_key
         self.saga_id = saga_id
+        self.retained = retained
+        hint = "one key means one request: use a new key for new data, or send the same data again"
+        if not retained:
+            hint += (
+                "; the saga was deleted, so only the bytes of its data are compared, and other code may write others"
+            )
         super().__init__(
             f"idempotency key {shown(idempotency_key)} of {shown(saga_name)} has started saga {saga_id} with other initial data",
-            hint="one key means one request: use a new key for new data, or send the same data again",
+            hint=hint,
         )
 
 

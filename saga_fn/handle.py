@@ -55,6 +55,8 @@ class SagaRun(Generic[R_co]):
     Attributes:
         id: The saga's id.
         created: Whether this very call started it. False for a repeat under the same idempotency key, and when attached.
+        retained: False if a repeat under the same idempotency key has met a saga that was deleted after its end. Nothing was
+            started then, and `result`, `outcome` and `snapshot` raise SagaDeletedError.
 
     Raises:
         SagaError: It was not made by a handle.
@@ -72,6 +74,8 @@ class SagaRun(Generic[R_co]):
         self.id: UUID = started.id
         self.created: bool = started.created
         """Whether this very call started it; False for a repeat under the same idempotency key, and when attached."""
+        self.retained: bool = started.retained
+        """False if a repeat under the same idempotency key has met a saga that was deleted after its end."""
 
     @override
     def __repr__(self) -> str:
@@ -94,6 +98,7 @@ class SagaRun(Generic[R_co]):
             SagaParkedError: The saga waits for a person.
             SagaResultTimeoutError: It has not ended within `timeout`.
             SagaNotFoundError: There is no such saga, or the transaction of its start is not committed.
+            SagaDeletedError: The saga has ended and was deleted.
             PayloadError: The stored result is not of the type that the definition promises.
             SagaStateError: The saga's id is that of a saga without a stored end.
             SagaError: The orchestrator is not entered.
@@ -129,6 +134,7 @@ class SagaRun(Generic[R_co]):
             SagaParkedError: The saga waits for a person.
             SagaResultTimeoutError: It has not ended within `timeout`.
             SagaNotFoundError: There is no such saga, or the transaction of its start is not committed.
+            SagaDeletedError: The saga has ended and was deleted.
             PayloadError: The stored result is not of the type that the definition promises.
             SagaStateError: The saga's id is that of a saga without a stored end.
             SagaError: The orchestrator is not entered.
@@ -145,6 +151,7 @@ class SagaRun(Generic[R_co]):
 
         Raises:
             SagaNotFoundError: There is no such saga, or it has another name.
+            SagaDeletedError: The saga has ended and was deleted.
             PayloadError: The id that it was attached by is none.
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.

@@ -155,6 +155,18 @@ class SagasOfKey:
 
 
 @attrs.frozen
+class Pruned:
+    """The answer of `SagaAdmin.prune`."""
+
+    sagas: int
+    """The number of sagas that were deleted, or that a dry run has counted."""
+    is_more: bool
+    """Whether there are more than `limit`."""
+    saga_ids: tuple[UUID, ...]
+    """The ids of ten of them at most."""
+
+
+@attrs.frozen
 class SagaCount:
     """How many sagas a filter finds, counted up to 1,000."""
 

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from saga_fn.admin.kept_events import AdminKeptEvents
 from saga_fn.admin.lists import AdminLists
+from saga_fn.admin.retention import AdminRetention
 from saga_fn.admin.sleeping import AdminSleeping
 from saga_fn.admin.step import StepAdmin
 from saga_fn.admin.verbs import AdminVerbs
@@ -25,7 +26,7 @@ O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
 @final
 @only_public_errors
-class SagaAdmin(AdminLists, AdminVerbs, AdminWholeSaga, AdminSleeping, AdminKeptEvents, AdminVerification):
+class SagaAdmin(AdminLists, AdminVerbs, AdminWholeSaga, AdminSleeping, AdminKeptEvents, AdminRetention, AdminVerification):
     """Operators' verbs. Each waits until it has been applied, and raises SagaStateError with the reason if it is refused.
 
     A process that works on the saga meanwhile is asked to apply the verb, and does so between two steps. A repeated verb is

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final, cast
 from uuid import UUID
 
-from saga_fn.arguments import check_id, check_whole
+from saga_fn.arguments import check_whole
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import LONGEST_ID
 from saga_fn.definition import StepRef
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.errors import SagaDefinitionError, SagaNotFoundError, shown
+from saga_fn.engine.requests.operate import read_row
+from saga_fn.errors import SagaDefinitionError, shown
 from saga_fn.store.records import SagaRecord
 
 _LONGEST_STEP: Final = LONGEST_ID + len("[999]")
@@ -28,12 +29,7 @@ class AdminBase:
         return Asked.of(self._actor, reason).encode()
 
     async def _read(self, saga_id: UUID) -> SagaRecord:
-        check_id(saga_id)
-        self._engine.gate.require_open()
-        row = await self._engine.store.read(saga_id)
-        if row is None:
-            raise SagaNotFoundError(saga_id)
-        return row
+        return await read_row(self._engine, saga_id)
 
 
 def step_of(step: object) -> StepId:

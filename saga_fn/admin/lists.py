@@ -35,6 +35,7 @@ class AdminLists(AdminBase):
 
         Raises:
             SagaNotFoundError: There is no such saga.
+            SagaDeletedError: The saga has ended and was deleted.
             PayloadError: The id is none.
             SagaError: A number is out of its range, or the orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
@@ -42,7 +43,11 @@ class AdminLists(AdminBase):
         if journal_after is not None:
             check_whole("journal_after", journal_after, least=0, most=2**62)
         check_whole("journal_limit", journal_limit, least=1, most=MOST_ROWS)
-        return await admin_snapshot_of(self._engine, await self._read(saga_id), after=journal_after, most=journal_limit)
+        row = await self._read(saga_id)
+        snapshot = await admin_snapshot_of(self._engine, row, after=journal_after, most=journal_limit)
+        if row.ended_at is not None:
+            await self._read(saga_id)  # raises if it was deleted meanwhile: the rest of what was read is no saga
+        return snapshot
 
     async def list(
         self,

@@ -35,11 +35,18 @@ class AdminVerification(AdminBase):
 
         Raises:
             SagaNotFoundError: There is no such saga.
+            SagaDeletedError: The saga has ended and was deleted.
             PayloadError: The id is none.
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
         row = await self._read(saga_id)
+        found = await self._differences(row)
+        if found and row.ended_at is not None:
+            await self._read(saga_id)  # raises if it was deleted meanwhile
+        return found
+
+    async def _differences(self, row: SagaRecord) -> list[str]:
         state: SagaState | None = None
         plan: Plan | None = None
         place = 0

@@ -1,8 +1,10 @@
 """Definitions of sagas: steps, references, builders and retry policies. Immutable once built, and without any I/O."""
 
+from saga_fn.definition.archive import ArchivedSaga, JsonlArchive
 from saga_fn.definition.builder import SagaBuilder
 from saga_fn.definition.compiled_step import CompiledStep
 from saga_fn.definition.porting import StepDefinition, StepInputMap
+from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import AnySaga, SagaDefinition
 from saga_fn.definition.steps.base import BaseStep, ContextStep, StepBase
 from saga_fn.definition.steps.context import StepContext
@@ -23,6 +25,7 @@ __all__ = [
     "NOT_DONE",
     "AnyRef",
     "AnySaga",
+    "ArchivedSaga",
     "BaseStep",
     "CompiledStep",
     "ContextStep",
@@ -34,9 +37,11 @@ __all__ = [
     "ExponentialRetry",
     "FixedRetry",
     "InputContext",
+    "JsonlArchive",
     "NoRetry",
     "NotDone",
     "OutcomeUnknown",
+    "Retention",
     "RetryLater",
     "RetryPolicy",
     "SagaBuilder",

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, cast, final, overload
 
 from typing_extensions import Unpack, override
 
-from saga_fn.arguments import micros_of
+from saga_fn.arguments import check_is, micros_of
 from saga_fn.codec import AnyType, PayloadType
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import PlanData, PlannedStep, StepKind
@@ -17,6 +17,7 @@ from saga_fn.core.plan_flaws import NeedsUnlisted
 from saga_fn.definition.captured import Captured
 from saga_fn.definition.checks import check_step, checked_plan, new_id, refusal
 from saga_fn.definition.compiled_step import CompiledStep, compile_step, compile_wait, plan_step, plan_wait
+from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.steps.base import AnyStep, StepBase
 from saga_fn.definition.steps.step import parts_of
@@ -55,6 +56,7 @@ class SagaBuilder(WaitingBuilder[D]):
             them short, and they may have run. Then all that ran is undone, in reverse. Default: "await".
         deadline: The longest time that the saga goes forward, as a timedelta of at most 365 days. Then it is rolled back, unless it
             is past its pivot. A saga that could never be in time is refused. Default: None, no limit.
+        retention: How long its sagas are kept after their ends. Default: None, for ever.
 
     Raises:
         SagaDefinitionError: An option is not one of its values.
@@ -76,6 +78,7 @@ class SagaBuilder(WaitingBuilder[D]):
         order: Order = ...,
         siblings_on_failure: OnSiblings = ...,
         deadline: timedelta | None = ...,
+        retention: Retention | None = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -86,6 +89,7 @@ class SagaBuilder(WaitingBuilder[D]):
         order: Order = ...,
         siblings_on_failure: OnSiblings = ...,
         deadline: timedelta | None = ...,
+        retention: Retention | None = ...,
     ) -> None: ...
     def __init__(
         self,
@@ -95,6 +99,7 @@ class SagaBuilder(WaitingBuilder[D]):
         order: Order = "sequential",
         siblings_on_failure: OnSiblings = "await",
         deadline: timedelta | None = None,
+        retention: Retention | None = None,
     ) -> None:
         if not _is_one_of(order, "sequential", "graph"):
             raise SagaDefinitionError(f"order must be 'sequential' or 'graph', not {shown(order)}")
@@ -108,7 +113,10 @@ class SagaBuilder(WaitingBuilder[D]):
                 "siblings_on_failure='cancel' says nothing where one step runs after another",
                 hint="with order='graph' branches run at the same time",
             )
+        hint = "retention=Retention(completed=timedelta(days=30))"
+        check_is(retention, (Retention, type(None)), "a Retention", error=SagaDefinitionError, hint=hint)
         super().__init__()
+        self._retention = retention
         self._initial_type: AnyType = payload_type(initial, "the initial data")
         self._compensate_on_failure = bool(compensate_on_failure)
         self._cancel_siblings = siblings_on_failure == "cancel"
@@ -417,6 +425,7 @@ class SagaBuilder(WaitingBuilder[D]):
             output_type=PayloadType.of(type(None)) if output is None else self._type_of(output),
             output=None if output is None else output.step_id,
             steps=MappingProxyType(dict(self._bindings)),
+            retention=self._retention,
         )
 
     def _refuse_built(self) -> None:

@@ -11,6 +11,7 @@ from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import Plan
 from saga_fn.definition.compiled_step import CompiledStep
+from saga_fn.definition.retention import Retention
 from saga_fn.errors import PayloadError, is_a
 
 D = TypeVar("D")
@@ -37,6 +38,8 @@ class SagaDefinition(Generic[D, R]):
     """The step whose output is the result; `INITIAL` for the initial data, None for a saga without a result."""
     steps: Mapping[StepId, CompiledStep] = attrs.field(repr=False)
     """The code and the types of its steps, by step id."""
+    retention: Retention | None = attrs.field(default=None, repr=False)
+    """How long its sagas are kept after their ends; None stands for ever."""
     _pin: Callable[[D, R], tuple[D, R]] | None = attrs.field(
         default=None, init=False, repr=False
     )  # never set: invariance

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, overload
 
 from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder
+from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
 from saga_fn.definition.tracing import current_builder, tracing
 from saga_fn.definition.values.annotations import fits, hints_of, name_in_messages
@@ -37,6 +38,7 @@ def saga(
     order: Order = "sequential",
     siblings_on_failure: OnSiblings = "await",
     deadline: timedelta | None = None,
+    retention: Retention | None = None,
 ) -> _SagaDecorator:
     """Make a saga of a function of its data flow.
 
@@ -49,6 +51,7 @@ def saga(
         order: As for `SagaBuilder`. Default: "sequential".
         siblings_on_failure: As for `SagaBuilder`. Default: "await".
         deadline: As for `SagaBuilder`, a timedelta of at most 365 days. Default: None, no limit.
+        retention: As for `SagaBuilder`. Default: None, its sagas are kept for ever.
 
     Returns:
         A decorator that gives a SagaDefinition.
@@ -77,6 +80,7 @@ def saga(
             order=order,
             siblings_on_failure=siblings_on_failure,
             deadline=deadline,
+            retention=retention,
         )
         with tracing(builder):
             result = fn(builder.initial)

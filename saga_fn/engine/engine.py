@@ -34,6 +34,7 @@ from saga_fn.engine.drive.interpreter import Interpreter, first_events
 from saga_fn.engine.drive.misfit import misfit_of
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_aside
+from saga_fn.engine.hold.deleting import Deleting
 from saga_fn.engine.hold.end_watch import Ends
 from saga_fn.engine.hold.leases import LeaseKeeper
 from saga_fn.engine.hold.roster import Roster
@@ -121,6 +122,7 @@ class SagaEngine:
         self._judged: set[str] = set()
         self._roused: Seldom = Seldom(_ROUSED_AGAIN)
         """Sagas with a full inbox, which it is no use to have read at each event that is refused."""
+        self.deleting: Deleting = Deleting(store, self.registry, self.observers)
         self.sweep: Sweep = Sweep(store, self.registry, self.observers, self.notify_processes, self.have_read)
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""

@@ -73,7 +73,9 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
         attention.append(_clocks(apart))
     if engine.store.deaf is not None:
         attention.append(Attention(AttentionKind.DEAF, f"this process hears of nothing: {engine.store.deaf}"))
-    of_rights = _of_a_worker(lacking) if wanted else _of_others(lacking, read_only=read_only)
+    of_rights = (
+        _of_a_worker(lacking, deletes=engine.deleting.wanted) if wanted else _of_others(lacking, read_only=read_only)
+    )
     if of_rights is not None:
         attention.append(Attention(AttentionKind.RIGHTS, of_rights))
     if worker.slots_held:
@@ -108,7 +110,10 @@ def _lacks(kind: RoleKind, missing: Iterable[Right]) -> str:
     )
 
 
-def _of_a_worker(lacking: frozenset[Right]) -> str | None:
+def _of_a_worker(lacking: frozenset[Right], *, deletes: bool) -> str | None:
+    missing = [right for right in needs(RoleKind.PRUNER) if right in lacking] if deletes else []
+    if missing:
+        return f"{_lacks(RoleKind.PRUNER, missing)}, so it deletes no saga whose retention is over"
     missing = [right for right in needs(RoleKind.WORKER) if right in lacking & _TO_SAY_SO]
     if not missing:
         return None

@@ -16,6 +16,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_process import (
     ClaimRound,
     ClaimRoundFailed,
+    RetentionStopped,
     SlotsHeld,
     SweepFailed,
     WorkerCancelled,
@@ -30,6 +31,8 @@ SLOTS_HELD = 120.0
 """Seconds for which the same sagas may hold all slots before that is told."""
 _SWEEP_EVERY = 10
 """Poll intervals."""
+DELETE_EVERY: float = 60.0
+"""Seconds."""
 
 
 class Worker:
@@ -51,6 +54,8 @@ class Worker:
         self._next_sweep = 0.0
         self._sweeping = self._sweeper()
         self._swept_badly = False
+        self._next_deletion = 0.0
+        self._deleting = self._deleter()
         self._told = False
         """Whether the log says that there is nothing to work on."""
         engine.on_slot_freed = self._slot_freed
@@ -64,6 +69,10 @@ class Worker:
         what = "hands over events that were left behind"
         return Upkeep(what, self._sweep_once, self._engine.observers, on_cancel=lambda: None)
 
+    def _deleter(self) -> Upkeep:
+        what = "deletes sagas whose retention is over"
+        return Upkeep(what, self._delete_once, self._engine.observers, on_cancel=lambda: None)
+
     @property
     def running(self) -> bool:
         """Whether the loop is alive."""
@@ -74,15 +83,16 @@ class Worker:
         self._wake = asyncio.Event()
         self._behind = []
         self._told = False
-        self._next_poll = self._next_sweep = 0.0
+        self._next_poll = self._next_sweep = self._next_deletion = 0.0
         self.failures, self.last_error = 0, None
-        self._loop, self._sweeping = self._upkeep(), self._sweeper()
+        self._loop, self._sweeping, self._deleting = self._upkeep(), self._sweeper(), self._deleter()
         self._loop.start()
 
     async def stop(self, patience: float = 0.5) -> None:
         """Claim nothing more; what was claimed goes on. Waits `patience` seconds at most for a claim that is on its way."""
         await self._loop.stop(patience)
         await self._sweeping.stop(patience)
+        await self._deleting.stop(patience)
         self._wake = None
 
     def _cancelled(self) -> None:
@@ -137,6 +147,7 @@ class Worker:
                 if self._engine.observers.listens:
                     self._engine.observers.tell(ClaimRound(claimed))
                 self._sweep()
+                self._delete()
                 self.failures, self.last_error = 0, None
                 backoff.reset()
             except asyncio.CancelledError:
@@ -179,6 +190,18 @@ class Worker:
             every = _SWEEP_EVERY * self._engine.options.poll_interval.total_seconds()
             self._next_sweep = time.monotonic() + every * random.uniform(0.5, 1.0)
             self._sweeping.start()
+
+    def _delete(self) -> None:
+        """Now and then: delete sagas whose retention is over, beside the looks and with a small share of the time."""
+        if time.monotonic() >= self._next_deletion and self._engine.deleting.wanted:
+            self._next_deletion = time.monotonic() + DELETE_EVERY * random.uniform(0.5, 1.0)
+            self._deleting.start()
+
+    async def _delete_once(self) -> None:
+        try:
+            await self._engine.deleting.run()
+        except StoreError as error:
+            self._engine.observers.tell(RetentionStopped(error))
 
     async def _sweep_once(self) -> None:
         try:

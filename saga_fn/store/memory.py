@@ -23,6 +23,7 @@ from saga_fn.errors import (
 )
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of
+from saga_fn.store.memory_deletion import MemoryDeletion
 from saga_fn.store.memory_events import MemoryKeptEvents
 from saga_fn.store.memory_lists import MemoryLists
 from saga_fn.store.memory_processes import MemoryProcesses
@@ -71,6 +72,7 @@ class _Saga:
     """A row with everything that hangs on it."""
 
     record: SagaRecord
+    keyed: bool = False
     journal: list[JournalRecord] = attrs.field(factory=list)
     inbox: list[StoredMessage] = attrs.field(factory=list)
     rejections: list[RejectionRecord] = attrs.field(factory=list)
@@ -107,6 +109,9 @@ class MemoryStore:
         )
         self.lists: MemoryLists = MemoryLists(
             self, lambda: (saga.record for saga in self._sagas.values()), self._attributes
+        )
+        self.deletion: MemoryDeletion = MemoryDeletion(
+            self, lambda: (saga.record for saga in self._sagas.values()), lambda saga_id: self._sagas.pop(saga_id).keyed
         )
         self.attendants: set[object] = set()
         """The callers that work on the sagas in it at this moment: none outside of this process could."""
@@ -155,7 +160,7 @@ class MemoryStore:
         inserted: set[UUID] = set()
         for new in sagas:
             taken = new.aggregation_id is not None and await self.active(shard, new.name, new.aggregation_id)
-            if new.id in self._sagas or taken:
+            if new.id in self._sagas or taken or (new.keyed and self.deletion.counting(new.id)):
                 continue
             at = time_of(now)
             record = SagaRecord(
@@ -186,7 +191,7 @@ class MemoryStore:
                 leased=new.owner is not None,
                 now=now,
             )
-            saga = self._sagas[new.id] = _Saga(record)
+            saga = self._sagas[new.id] = _Saga(record, new.keyed)
             self._journal(saga, 1, [Entry(new.event, payload=new.payload)], new.writer)
             saga.attributes.update(new.attributes)
             inserted.add(new.id)

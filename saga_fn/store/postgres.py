@@ -24,6 +24,7 @@ from saga_fn.store.errors import RowLockedError
 from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan, use_uuid_class
 from saga_fn.store.journal_rows import alike, journal_columns, sparse
 from saga_fn.store.migrate import read_only_error
+from saga_fn.store.postgres_deletion import PostgresDeletion
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_processes import PostgresProcesses
@@ -32,6 +33,7 @@ from saga_fn.store.records import (
     ACKNOWLEDGED,
     ALL_ENTRIES,
     FORMAT,
+    LEAST_KEPT,
     MOST_READ,
     MOST_UNREAD,
     NO_LIMITS,
@@ -116,6 +118,7 @@ class PostgresStore:
         self.kept_events: PostgresKeptEvents = PostgresKeptEvents(self._database)
         self.processes: PostgresProcesses = PostgresProcesses(self._database)
         self.lists: PostgresLists = PostgresLists(self._database)
+        self.deletion: PostgresDeletion = PostgresDeletion(self._database)
 
     @property
     def shards(self) -> int:
@@ -198,6 +201,8 @@ class PostgresStore:
             statuses=alike([new.projection.status.value for new in sagas]),
             waits=sparse([waits_column(new.projection) or None for new in sagas]),
             dues=sparse([_due_of(new) for new in sagas]),
+            keyed=sparse([new.keyed or None for new in sagas]),
+            oldest_snapshot=LEAST_KEPT,
             lease=lease,
         )
         return frozenset(row.id for row in rows if row.id is not None), rows[0].now
@@ -227,6 +232,8 @@ class PostgresStore:
             status=new.projection.status.value,
             waits=waits_column(new.projection),
             due=_due_of(new),
+            keyed=new.keyed,
+            oldest_snapshot=LEAST_KEPT,
         )
         return frozenset(() if row.id is None else (row.id,)), row.now
 

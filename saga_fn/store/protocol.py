@@ -15,6 +15,7 @@ from typing_extensions import TypeIs
 
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
+from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.snapshot import SagaRow
 from saga_fn.store.connection import Connection
@@ -28,6 +29,7 @@ from saga_fn.store.records import (
     Committed,
     Definition,
     DueWork,
+    EndedSaga,
     InboxMessage,
     Inserted,
     JournalRecord,
@@ -43,6 +45,7 @@ from saga_fn.store.records import (
     SagaWrite,
     Standing,
     TakenSaga,
+    Tombstone,
     UnfitSaga,
 )
 from saga_fn.store.rights import Right
@@ -208,6 +211,59 @@ class Lists(Protocol):
         ...
 
 
+class Deletion(Protocol):
+    """The deletion of sagas that have ended; see `Store`.
+
+    The methods share these parameters.
+
+    Args:
+        shard: The shard of the sagas, a number from 0.
+        owner: The id of this process.
+        lease: For how long no other process begins to delete in the shard, as a timedelta.
+        definition: The name and version of the sagas.
+        status: The status that they ended with.
+        before: They ended before this moment, in microseconds since 1970.
+        acknowledged_only: Whether sagas are left out that FAILED and that nobody has acknowledged.
+        limit: How many sagas at most.
+        sagas: The sagas to delete, `DELETED_AT_ONCE` at most.
+        keep: How long their tombstones count, as a timedelta; None stands for ever.
+        saga_id: The saga's id.
+        connection: A connection of the caller's, in whose transaction the call happens. Default: None, one of the store's.
+    """
+
+    async def begin(self, shard: int, *, owner: UUID, lease: timedelta) -> bool:
+        """Say that this process deletes sagas in the shard; False if another one does."""
+        ...
+
+    async def ended(
+        self,
+        shard: int,
+        definition: tuple[str, int],
+        status: SagaStatus,
+        *,
+        before: Moment,
+        acknowledged_only: bool,
+        limit: int,
+    ) -> list[EndedSaga]:
+        """The sagas that ended so, the oldest end first; takes no lock."""
+        ...
+
+    async def delete(self, shard: int, sagas: Sequence[EndedSaga], *, keep: timedelta | None) -> list[UUID]:
+        """Delete those that stand as they did, with all that belongs to them; gives their ids.
+
+        A tombstone takes the place of each whose start had a key, in the same transaction.
+        """
+        ...
+
+    async def tombstone(self, saga_id: UUID, *, connection: Connection | None = None) -> Tombstone | None:
+        """The tombstone of a saga that was deleted; None if it has none, or none that counts."""
+        ...
+
+    async def drop_tombstones(self, shard: int) -> int:
+        """Forget `DELETED_AT_ONCE` tombstones that count no more; gives how many there were."""
+        ...
+
+
 class Store(Protocol):
     """Where sagas live. Every method is one statement, atomic by itself; `shard` is that of every id in the call.
 
@@ -280,6 +336,11 @@ class Store(Protocol):
         ...
 
     @property
+    def deletion(self) -> Deletion:
+        """The deletion of sagas that have ended."""
+        ...
+
+    @property
     def attendants(self) -> set[object] | None:
         """The owner that works on the sagas in it now, if only this process can. None if other processes can, too."""
         ...
@@ -310,6 +371,8 @@ class Store(Protocol):
         connection: Connection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free, each with its first journal entry.
+
+        The id of a saga that was deleted is not new for as long as its tombstone counts.
 
         An id or key that another open transaction has inserted is waited for, `lock_timeout` at most: then it raises
         `RowLockedError`, and nothing is written. With `connection`, here and below, it happens in that connection's
@@ -514,11 +577,13 @@ def lacking_in(given: object) -> list[str]:
     kept_events: object = getattr(given, "kept_events", None)
     processes: object = getattr(given, "processes", None)
     lists: object = getattr(given, "lists", None)
+    deletion: object = getattr(given, "deletion", None)
     return [
         *(name for name in _members(Store) if not hasattr(given, name)),
         *(f"kept_events.{name}" for name in _members(KeptEvents) if not hasattr(kept_events, name)),
         *(f"processes.{name}" for name in _members(Processes) if not hasattr(processes, name)),
         *(f"lists.{name}" for name in _members(Lists) if not hasattr(lists, name)),
+        *(f"deletion.{name}" for name in _members(Deletion) if not hasattr(deletion, name)),
     ]
 
 

@@ -69,6 +69,11 @@ FORMAT: Final = 1
 """The format this library writes; it reads `READABLE`."""
 READABLE: Final = (1,)
 
+DELETED_AT_ONCE: Final = 1000
+"""One statement deletes no more sagas than this, and no more tombstones."""
+LEAST_KEPT: Final = timedelta(hours=1)
+"""A saga is deleted no sooner after its end. So no snapshot that is younger may have missed it all."""
+
 ACKNOWLEDGED: Final = "acknowledged"
 """The kind of the record of an operator who has looked at a saga that FAILED."""
 
@@ -193,6 +198,8 @@ class NewSaga(msgspec.Struct, frozen=True, gc=False):
     projection: Projection
     """Its `due` counts for a saga without an owner."""
     attributes: Attributes = NO_ATTRIBUTES
+    keyed: bool = False
+    """Whether its id was made of an idempotency key."""
 
 
 class Live(NamedTuple):
@@ -403,6 +410,27 @@ class KeptEvent:
     body: bytes
     sent_at: datetime
     expires_at: datetime
+
+
+@attrs.frozen
+class EndedSaga:
+    """A saga that has ended and may be deleted, if it is still at that revision then."""
+
+    id: UUID
+    rev: int
+    era: int
+    """The part of the journal that its entries stand in."""
+
+
+@attrs.frozen
+class Tombstone:
+    """The rest of a saga that was deleted and whose start had an idempotency key."""
+
+    name: str
+    request: bytes
+    status: SagaStatus
+    ended_at: datetime
+    deleted_at: datetime
 
 
 @attrs.frozen

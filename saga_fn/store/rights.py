@@ -29,6 +29,8 @@ class RoleKind(StrEnum):
     """Sends events (`concurrency=0`); a worker reads them."""
     OPERATOR = "operator"
     """Looks at sagas and applies the verbs of SagaAdmin (`concurrency=0`)."""
+    PRUNER = "pruner"
+    """Deletes sagas whose retention is over. A worker of such definitions needs it beside its own."""
     VIEWER = "viewer"
     """Looks at sagas (`concurrency=0, read_only=True`)."""
 
@@ -43,8 +45,16 @@ _TABLES: Final = (
     "saga_plan",
     "saga_process",
     "saga_attribute",
+    "saga_tombstone",
 )
-_EVERYBODY: Final = {"migration": _READ, "setting": _READ, "journal_era": _READ, "saga": _READ, "saga_process": _READ}
+_EVERYBODY: Final = {
+    "migration": _READ,
+    "setting": _READ,
+    "journal_era": _READ,
+    "saga": _READ,
+    "saga_process": _READ,
+    "saga_tombstone": _READ,
+}
 
 _RIGHT: Final = re.compile(r"([A-Z]+)(?: \(([^)]*)\))?")
 
@@ -79,6 +89,16 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT",
         "saga_attribute": "SELECT, INSERT, UPDATE (value)",
+    },
+    RoleKind.PRUNER: {
+        "saga": "SELECT, UPDATE (acknowledged), DELETE",
+        "saga_journal": "SELECT, DELETE",
+        "saga_inbox": "SELECT, DELETE",
+        "saga_rejection": "SELECT, DELETE",
+        "saga_attribute": "SELECT, DELETE",
+        "saga_plan": "SELECT",
+        "saga_tombstone": "SELECT, INSERT, UPDATE, DELETE",
+        "saga_retention": "SELECT, INSERT, UPDATE",
     },
     RoleKind.VIEWER: dict.fromkeys(_TABLES, _READ),
 }

@@ -1,10 +1,15 @@
 -- name: insert_sagas :many InsertedRow
 -- also: insert_sagas_with_attributes
--- nullable: names[], versions[], aggregation_ids[], plans[], tokens[], owners[], statuses[], waits[], dues[], id
+-- nullable: names[], versions[], aggregation_ids[], plans[], tokens[], owners[], statuses[], waits[], dues[], keyed[]
+-- nullable: id
 -- not null: lock_timeout
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
 -- not returned: the caller reads which of the two it was. Owned rows get a lease, the others are due as they
 -- say.
+-- `keyed` says whose id was made of an idempotency key. None of these is inserted that the statement's snapshot has
+-- in `saga`, or in `saga_tombstone`: the statement that deletes a saga moves it from one to the other, so no snapshot
+-- misses both. A caller's snapshot that is older than `oldest_snapshot` may be older than the saga: it inserts none of
+-- them.
 -- Their era is the newest part of the journal that there is by now; see journal_era.
 -- An array may leave out what would be NULL at its end. NULL stands for 0 in `waits`, and for what is first in `names`,
 -- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
@@ -15,8 +20,8 @@
 -- transaction. All statements insert keys in one order, so that two of them do not wait for each other. The transaction
 -- may be a caller's: its own lock_timeout is put back when all rows are inserted, and a row without an id tells so
 -- where none was.
--- Plan: each journal entry looks its saga up by a hash of the inserted ids. journal_era has few rows, and all of them
--- are read.
+-- Plan: the primary keys of saga and saga_tombstone for the ids with a key. Each journal entry looks its saga up by a
+-- hash of the inserted ids. journal_era has few rows, and all of them are read.
 WITH lock_timeout AS MATERIALIZED (
     SELECT
         current_setting('lock_timeout') AS before,
@@ -25,6 +30,7 @@ WITH lock_timeout AS MATERIALIZED (
 new AS (
     SELECT
         n.id, n.aggregation_id, n.trace_id, n.request, n.state, n.token, n.writer, n.event, n.payload, n.waits, n.due,
+        n.keyed,
         coalesce(n.name, (:names::text[])[1]) AS name,
         coalesce(n.version, (:versions::integer[])[1]) AS version,
         coalesce(n.plan, (:plans::text[])[1]) AS plan,
@@ -34,10 +40,11 @@ new AS (
         :ids::uuid[], :names::text[], :versions::integer[], :aggregation_ids::text[], :trace_ids::text[],
         :requests::bytea[], :plans::text[], :states::bytea[], :tokens::uuid[], :owners::uuid[],
         CASE WHEN cardinality(:writers::uuid[]) > 0 THEN :writers::uuid[] ELSE :tokens::uuid[] END,
-        :events::bytea[], :payloads::bytea[], :statuses::text[], :waits::smallint[], :dues::timestamptz[]
+        :events::bytea[], :payloads::bytea[], :statuses::text[], :waits::smallint[], :dues::timestamptz[],
+        :keyed::boolean[]
     ) AS n (
         id, name, version, aggregation_id, trace_id, request, plan, state, token, owner,
-        writer, event, payload, status, waits, due
+        writer, event, payload, status, waits, due, keyed
     )
 ),
 opened AS MATERIALIZED (
@@ -49,16 +56,35 @@ opened AS MATERIALIZED (
     LEFT JOIN saga_fn.journal_era AS e ON true
     GROUP BY m.month
 ),
+before AS MATERIALIZED (
+    SELECT s.id
+    FROM saga_fn.saga AS s
+    WHERE s.shard = :shard::smallint AND s.id = ANY(:ids::uuid[]) AND cardinality(:keyed::boolean[]) > 0
+    UNION ALL
+    SELECT t.id
+    FROM saga_fn.saga_tombstone AS t
+    WHERE
+        t.shard = :shard::smallint AND t.id = ANY(:ids::uuid[]) AND cardinality(:keyed::boolean[]) > 0
+        AND (t.expires_at IS NULL OR t.expires_at > now())
+),
 inserted AS (
     INSERT INTO saga_fn.saga AS s (
         shard, era, id, name, version, aggregation_id, trace_id, request, plan, format, status, waits, state, rev,
-        token, owner, due_at
+        token, owner, due_at, keyed
     )
     SELECT
         :shard::smallint, o.era, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan,
         :format::smallint, n.status, coalesce(n.waits, 0::smallint), n.state, 1::bigint, n.token, n.owner,
-        CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval ELSE n.due END
+        CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval ELSE n.due END,
+        coalesce(n.keyed, false)
     FROM new AS n CROSS JOIN lock_timeout CROSS JOIN opened AS o
+    WHERE
+        (n.id = ANY (SELECT b.id FROM before AS b)) IS NOT TRUE
+        AND (
+            n.keyed IS NOT TRUE
+            OR current_setting('transaction_isolation') = 'read committed'
+            OR now() > (statement_timestamp() - :oldest_snapshot::interval)
+        )
     ORDER BY n.aggregation_id COLLATE pg_catalog."C", n.id
     ON CONFLICT DO NOTHING
     RETURNING s.id

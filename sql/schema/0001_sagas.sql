@@ -39,6 +39,8 @@ CREATE TABLE saga_fn.saga (
     problem_step   text,
     -- Whether a person has looked at its end, if it is FAILED. Every later change of the saga ends that.
     acknowledged   boolean     NOT NULL DEFAULT false,
+    -- Whether its start had an idempotency key: then a tombstone takes the row's place when it is deleted.
+    keyed          boolean     NOT NULL DEFAULT false,
     created_at     timestamptz NOT NULL DEFAULT now(),
     -- Columns that every step changes stand last: an update logs no byte of those before.
     -- Number of the last journal entry.
@@ -261,3 +263,40 @@ CREATE TABLE saga_fn.saga_process (
 
 -- The processes that were seen last, and those that have said nothing for long, however many rows there are.
 CREATE INDEX saga_process_seen ON saga_fn.saga_process (shard, seen_at);
+
+-- Sagas that were deleted and whose start had an idempotency key: a repeat of that start meets one, and starts nothing.
+-- One statement deletes the saga's row and writes this one, so every snapshot has one of the two.
+CREATE TABLE saga_fn.saga_tombstone (
+    shard          smallint    NOT NULL,
+    id             uuid        NOT NULL,
+    name           text        NOT NULL,
+    aggregation_id text,
+    -- Fingerprint of the initial data, as in `saga`.
+    request        bytea       NOT NULL,
+    -- Its end.
+    status         text        NOT NULL,
+    ended_at       timestamptz NOT NULL,
+    deleted_at     timestamptz NOT NULL DEFAULT now(),
+    -- From then on the row counts no more; NULL: it stays.
+    expires_at     timestamptz,
+    PRIMARY KEY (shard, id),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_tombstone_times_are_readable CHECK (
+        least(ended_at, deleted_at, expires_at) >= '0001-01-01 00:00:00+00'
+        AND greatest(ended_at, deleted_at, expires_at) < '10000-01-01 00:00:00+00'
+    )
+);
+
+CREATE INDEX saga_tombstone_expiry ON saga_fn.saga_tombstone (shard, expires_at) WHERE expires_at IS NOT NULL;
+
+-- One row a shard: which process deletes sagas in it, and until when no other one does.
+CREATE TABLE saga_fn.saga_retention (
+    shard smallint    NOT NULL,
+    owner uuid        NOT NULL,
+    until timestamptz NOT NULL,
+    PRIMARY KEY (shard),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_retention_times_are_readable CHECK (
+        until >= '0001-01-01 00:00:00+00' AND until < '10000-01-01 00:00:00+00'
+    )
+);

@@ -18,6 +18,7 @@ from saga_fn import (
     Event,
     MemoryStore,
     PayloadError,
+    Retention,
     SagaAdmin,
     SagaBuilder,
     SagaError,
@@ -31,7 +32,7 @@ from saga_fn import (
 from saga_fn.admin import StepAdmin
 from saga_fn.sender import EventSender
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError
-from saga_fn.store.protocol import KeptEvents, Lists, Processes, Store
+from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Processes, Store
 from tests.support.approval import Approval, approval, approved
 from tests.support.servers import Server
 from tests.support.shop import Done, Order, Shop
@@ -84,6 +85,8 @@ class Stage:
             "SagaAdmin.start_now": lambda: admin.start_now(run.id),
             "SagaAdmin.reschedule": lambda: admin.reschedule(run.id, datetime.now(UTC)),
             "SagaAdmin.settle_never_ran": lambda: admin.settle_never_ran(run.id, "reserve"),
+            "SagaAdmin.acknowledge": lambda: admin.acknowledge(run.id),
+            "SagaAdmin.prune": lambda: admin.prune("approved", retention=Retention(completed=timedelta(days=1))),
             "SagaAdmin.abort": lambda: admin.abort(run.id),
             "SagaAdmin.kept_events": admin.kept_events,
             "SagaAdmin.discard_kept": lambda: admin.discard_kept("approved", "order-1"),
@@ -149,6 +152,7 @@ async def test_what_the_librarys_parts_tell_each_other_does_not_come_out(
         (memory.kept_events, KeptEvents),
         (memory.processes, Processes),
         (memory.lists, Lists),
+        (memory.deletion, Deletion),
     )
     for part, protocol in faces:
         for method in methods(protocol):

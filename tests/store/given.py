@@ -120,6 +120,7 @@ def new_saga(
         writer=token or uuid4(),
         projection=project(PLAN, decision.unwrap().state),
         attributes=attributes,
+        keyed=key is not None,
     )
 
 

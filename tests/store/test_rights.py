@@ -217,7 +217,7 @@ async def test_the_command_line_grants(any_dsn: str, capsys: pytest.CaptureFixtu
 def test_a_grant_that_is_none_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     for wrong in ("boss=ann", "worker=", "worker"):
         assert main(["--print", "--grant", wrong]) == 1
-        assert "KIND=ROLE, with one of worker, starter, sender, operator, viewer" in capsys.readouterr().err
+        assert "KIND=ROLE, with one of worker, starter, sender, operator, pruner, viewer" in capsys.readouterr().err
     assert main(["--print", "--grant", 'viewer=an "ann"']) == 0
     assert 'GRANT SELECT ON "saga_fn".saga TO "an ""ann""";' in capsys.readouterr().out
 

@@ -8,8 +8,9 @@ from uuid import UUID
 
 from typing_extensions import override
 
+from saga_fn.core.projection import SagaStatus
 from saga_fn.engine.observe.fact import PROCESS, FactBase, Line
-from saga_fn.errors import StoreError
+from saga_fn.errors import SagaError, StoreError
 
 _MOST_TOLD: Final = 20
 _MOST_NAMED: Final = 5
@@ -234,6 +235,45 @@ class KeyNotHandedOver(FactBase, frozen=True):
         return Line(logging.WARNING, text, (self.name, self.error.fact), logger=PROCESS)
 
 
+class SagasDeleted(FactBase, frozen=True):
+    """Sagas were deleted, because their retention was over."""
+
+    name: str
+    version: int
+    status: SagaStatus
+    sagas: int
+
+    @override
+    def _line(self) -> Line:
+        text = "deleted %d sagas of %r v%d that had ended %s"
+        return Line(logging.INFO, text, (self.sagas, self.name, self.version, self.status), logger=PROCESS)
+
+
+class RetentionFailed(FactBase, frozen=True):
+    """Sagas whose retention is over were not deleted: the archive raised, or the store refused. They are tried again."""
+
+    name: str
+    version: int
+    error: BaseException
+
+    @override
+    def _line(self) -> Line:
+        text = "sagas of %r v%d are kept, though their retention is over: %s"
+        why = self.error.fact if isinstance(self.error, SagaError) else type(self.error).__name__
+        return Line(logging.WARNING, text, (self.name, self.version, why), logger=PROCESS)
+
+
+class RetentionStopped(FactBase, frozen=True):
+    """The store did not let this process look for sagas whose retention is over."""
+
+    error: StoreError
+
+    @override
+    def _line(self) -> Line:
+        text = "sagas whose retention is over cannot be deleted: %s"
+        return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
+
+
 class StopCutsShort(FactBase, frozen=True):
     """A stop has waited so long, and cuts short what runs now."""
 
@@ -313,6 +353,9 @@ ProcessFact: TypeAlias = (
     | VersionUnowned
     | SweepFailed
     | KeyNotHandedOver
+    | SagasDeleted
+    | RetentionFailed
+    | RetentionStopped
     | StopCutsShort
     | StopLeaves
     | StopOverdue

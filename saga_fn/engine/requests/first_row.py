@@ -92,6 +92,7 @@ def first_row(
         owner=None if live is None else live.owner,
         writer=new_uuid() if live is None else live.token,
         projection=project(plan, moved.state),
+        keyed=request.idempotency_key is not None,
     )
     return new, live, moved
 

@@ -34,11 +34,13 @@ HELD: Final = "another transaction holds its key, and is still open"
 
 @attrs.frozen
 class StartedSaga:
-    """A saga that exists now; `created` by this call, or by one before it with the same key. `live` if it runs here."""
+    """A saga that exists, or has; `created` by this call, or by one before it with the same key. `live` if it runs here."""
 
     id: UUID
     created: bool
     live: OwnedSaga | None = None
+    retained: bool = True
+    """False if it was deleted after its end."""
 
 
 async def existing(
@@ -55,6 +57,12 @@ async def existing(
         if row.request != new.request and not await _means_the_same(engine, request, new, connection):
             raise StartConflictError(new.name, request.idempotency_key or "", new.id)
         return StartedSaga(new.id, created=False)
+    if new.keyed:  # after the look at its row: it was moved from there to here, if at all
+        stone = await store.deletion.tombstone(new.id, connection=connection)
+        if stone is not None:
+            if stone.request != new.request:
+                raise StartConflictError(new.name, request.idempotency_key or "", new.id, retained=False)
+            return StartedSaga(new.id, created=False, retained=False)
     if new.aggregation_id is not None:
         shard = shard_of(new.id, store.shards)
         holder = await store.active(shard, new.name, new.aggregation_id, connection=connection)

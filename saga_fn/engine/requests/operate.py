@@ -28,7 +28,14 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_sagas import EventRejected, TakenUpAgain
 from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.unowned import Standing, change, identity_of, standing
-from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaNotFoundError, SagaStateError, StoredDataError, StoreError
+from saga_fn.errors import (
+    ActiveSagaAlreadyExistsError,
+    SagaDeletedError,
+    SagaNotFoundError,
+    SagaStateError,
+    StoredDataError,
+    StoreError,
+)
 from saga_fn.snapshot import wait_token
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of
@@ -260,11 +267,14 @@ async def is_current_token(engine: SagaEngine, saga_id: UUID, token: UUID) -> bo
 
 
 async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
-    """The saga's row as it stands; raises SagaNotFoundError."""
+    """The saga's row as it stands; raises SagaNotFoundError, or SagaDeletedError."""
     check_id(saga_id)
     engine.gate.require_open()
     row = await engine.store.read(saga_id)
     if row is None:
+        stone = await engine.store.deletion.tombstone(saga_id)
+        if stone is not None:
+            raise SagaDeletedError(saga_id, status=stone.status, ended_at=stone.ended_at, deleted_at=stone.deleted_at)
         raise SagaNotFoundError(saga_id, uncommitted=saga_id in engine.uncommitted)
     return row
 

@@ -20,7 +20,7 @@ from saga_fn.engine.views.endings import Seen, ending_of, timed_out
 from saga_fn.engine.views.plans import readable_plan
 from saga_fn.engine.views.results import check_name
 from saga_fn.engine.views.snapshots import snapshot_of
-from saga_fn.errors import SagaParkedError, SagaStateError
+from saga_fn.errors import SagaError, SagaParkedError, SagaStateError
 from saga_fn.snapshot import Outcome
 from saga_fn.store.records import time_of
 
@@ -126,7 +126,14 @@ async def outcome_of(
     engine: SagaEngine, saga_id: UUID, live: OwnedSaga | None, definition: SagaDefinition[Any, R]
 ) -> Outcome[R]:  # Any: what it was started with does not matter any more
     """How a saga ended that has; `live` if it did so here."""
-    return await ending_of(engine, live if live is not None else await read_row(engine, saga_id), definition)
+    if live is not None:
+        return await ending_of(engine, live, definition)
+    row = await read_row(engine, saga_id)
+    try:
+        return await ending_of(engine, row, definition)
+    except SagaError:
+        await read_row(engine, saga_id)  # raises SagaDeletedError if that is why
+        raise
 
 
 async def drive_to_end(engine: SagaEngine, saga_id: UUID, timeout: timedelta | float | None) -> None:

@@ -1,0 +1,154 @@
+"""Sagas as they are archived before they are deleted, and a file that keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import fcntl
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final, final
+from uuid import UUID
+
+import attrs
+import msgspec
+from typing_extensions import override
+
+from saga_fn.core.projection import SagaStatus
+from saga_fn.errors import SagaDefinitionError, StoreError, is_a, shown
+
+_FORMAT: Final = 1
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+@final
+@attrs.frozen
+class ArchivedSaga:
+    """A saga that is about to be deleted, with all that belongs to it."""
+
+    id: UUID
+    """Its id."""
+    saga_name: str
+    """The name that it was registered under."""
+    version: int
+    """The version of its definition."""
+    status: SagaStatus
+    """The status that it ended with."""
+    aggregation_id: str | None
+    """Its business key, or None."""
+    trace_id: str
+    """The id for logs that it was started with."""
+    created_at: datetime
+    """The time of its start."""
+    ended_at: datetime
+    """The time of its end."""
+    data: Mapping[str, Any] = attrs.field(repr=False)  # Any: JSON of whatever types the saga has
+    """The plan, the state, the journal, and the records beside it. Payloads are JSON values; bytes are base64 text."""
+
+    def to_json(self) -> str:
+        """Give it as one line of JSON.
+
+        Returns:
+            The line, without its end.
+        """
+        return _encode(
+            {
+                "format": _FORMAT,
+                "id": self.id,
+                "saga_name": self.saga_name,
+                "version": self.version,
+                "status": self.status,
+                "aggregation_id": self.aggregation_id,
+                "trace_id": self.trace_id,
+                "created_at": self.created_at,
+                "ended_at": self.ended_at,
+                **self.data,
+            }
+        ).decode()
+
+
+def json_of(payload: bytes | None) -> Any:  # Any: JSON
+    """A stored payload as a JSON value; as base64 text if it is none."""
+    if payload is None:
+        return None
+    try:
+        return msgspec.json.decode(payload)
+    except (ValueError, RecursionError):  # msgspec's errors, and UnicodeDecodeError
+        return {"base64": text_of(payload)}
+
+
+def text_of(data: bytes) -> str:
+    """Bytes as base64 text."""
+    return base64.b64encode(data).decode()
+
+
+@final
+class JsonlArchive:
+    """A file that sagas are appended to, one JSON object a line, before they are deleted. For `Retention(archive=)`.
+
+    A batch is on the disk when the call returns. A saga may stand in it twice: the last line counts. Several processes of one
+    machine may append to one file. A line that a dead process has not finished is taken away before the next one is written.
+
+    Args:
+        path: The path of the file. Its folder has to be there.
+
+    Raises:
+        SagaDefinitionError: `path` is no path.
+
+    Example::
+
+        Retention(completed=timedelta(days=30), archive=JsonlArchive("/var/archive/orders.jsonl"))
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        if not is_a(path, (str, os.PathLike)) or not str(path) or "\x00" in str(path):
+            raise SagaDefinitionError(
+                f"an archive is a path of a file, not {shown(path)}", hint='JsonlArchive("/var/archive/orders.jsonl")'
+            )
+        self._path = Path(path)
+
+    @override
+    def __repr__(self) -> str:
+        return f"<archive {self._path}>"
+
+    async def __call__(self, sagas: Sequence[ArchivedSaga]) -> None:
+        """Append sagas to the file.
+
+        Args:
+            sagas: The sagas.
+
+        Raises:
+            StoreError: The file cannot be written.
+        """
+        lines = "".join(saga.to_json() + "\n" for saga in sagas).encode()
+        try:
+            await asyncio.to_thread(self._append, lines)
+        except OSError as error:
+            raise StoreError(
+                f"the archive {self._path} cannot be written: {error.strerror or type(error).__name__}",
+                hint="nothing of it was deleted; see that its folder is there, and has room",
+            ) from error
+
+    def _append(self, lines: bytes) -> None:
+        with self._path.open("a+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            _cut_torn_line(file.fileno())
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _cut_torn_line(file: int) -> None:
+    """Take away what follows the last end of a line: its batch was not archived, so nothing of it was deleted."""
+    end = size = os.fstat(file).st_size
+    while end > 0:
+        begin = max(0, end - 65536)
+        found = os.pread(file, end - begin, begin).rfind(b"\n")
+        if found >= 0:
+            end = begin + found + 1
+            break
+        end = begin
+    if end < size:
+        os.ftruncate(file, end)

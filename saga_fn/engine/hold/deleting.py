@@ -1,0 +1,210 @@
+"""Sagas that have ended are deleted when their retention is over: archived first, and never what is not named.
+
+One process at a time does so in a shard. It rests for nine times as long as each batch has taken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, Final, final
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.events import name_of
+from saga_fn.core.ids import Micros, Moment
+from saga_fn.core.projection import SagaStatus
+from saga_fn.core.retention import Deletable, deletable
+from saga_fn.definition.archive import ArchivedSaga, json_of, text_of
+from saga_fn.definition.retention import Retention
+from saga_fn.engine.observe.observers import Observers
+from saga_fn.engine.observe.of_process import RetentionFailed, SagasDeleted
+from saga_fn.engine.registry import Registered, Registry
+from saga_fn.errors import StoredDataError
+from saga_fn.store.ids import new_uuid
+from saga_fn.store.protocol import Store
+from saga_fn.store.records import (
+    DELETED_AT_ONCE,
+    KEPT_FOR,
+    LEAST_KEPT,
+    EndedSaga,
+    JournalRecord,
+    decode_event,
+)
+
+ARCHIVED_AT_ONCE: Final = 100
+"""An archive is given no more sagas at a time than this."""
+_ARCHIVED_BYTES: Final = 16 * 2**20
+"""Nor many more bytes."""
+_REST: Final = 9.0
+"""A rest is so many times as long as what was before it."""
+_LONGEST_REST: Final = 30.0
+"""Seconds."""
+_AT_WORK: Final = timedelta(minutes=5)
+"""For so long no other process begins in a shard where this one is at work."""
+_PAUSE: Final = timedelta(minutes=1)
+"""For so long after a round no process begins there again."""
+
+
+@attrs.frozen
+class Task:
+    """Sagas of one name, version and end that may be deleted."""
+
+    definition: tuple[str, int]
+    retention: Retention
+    which: Deletable
+
+
+def tasks_of(registry: Registry, definition: tuple[str, int], retention: Retention, now: Moment) -> list[Task]:
+    """The sagas of that name and version that may be deleted now, by this retention."""
+    # For so long an event for a business key is known, which needs the saga that has got it.
+    waits = any(each.definition.plan.events for each in registry.versions(definition[0]))
+    at_least = Micros((KEPT_FOR if waits else LEAST_KEPT) // timedelta(microseconds=1))
+    return [Task(definition, retention, which) for which in deletable(retention.kept, now, at_least=at_least)]
+
+
+async def find(store: Store, shard: int, task: Task, limit: int) -> list[EndedSaga]:
+    """The next of these sagas, the oldest end first."""
+    return await store.deletion.ended(
+        shard,
+        task.definition,
+        task.which.status,
+        before=task.which.before,
+        acknowledged_only=task.which.acknowledged_only,
+        limit=limit,
+    )
+
+
+async def delete_some(store: Store, shard: int, task: Task, limit: int = DELETED_AT_ONCE) -> list[UUID]:
+    """Archive and delete the next of these sagas; gives their ids. Raises what the archive raises; nothing is deleted then."""
+    archive = task.retention.archive
+    most = min(limit, DELETED_AT_ONCE if archive is None else ARCHIVED_AT_ONCE)
+    found = await find(store, shard, task, most)
+    if found and archive is not None:
+        found, sagas = await _archived(store, found)
+        if sagas:
+            await archive(sagas)
+    return await store.deletion.delete(shard, found, keep=task.retention.tombstone) if found else []
+
+
+async def _archived(store: Store, found: Sequence[EndedSaga]) -> tuple[list[EndedSaga], list[ArchivedSaga]]:
+    """Those of the sagas that stand as they were found, or the first of them, and all that belongs to them."""
+    taken: list[EndedSaga] = []
+    sagas: list[ArchivedSaga] = []
+    size = 0
+    for each in found:
+        row = await store.read(each.id)
+        if row is None or row.rev != each.rev or row.ended_at is None:
+            continue
+        journal = await store.journal(each.id, last=each.rev)
+        records = await store.rejections(each.id)
+        taken.append(each)
+        sagas.append(
+            ArchivedSaga(
+                row.id,
+                row.name,
+                row.version,
+                row.status,
+                row.aggregation_id,
+                row.trace_id,
+                row.created_at,
+                row.ended_at,
+                {
+                    "plan": row.plan,
+                    "revision": row.rev,
+                    "state": text_of(row.state),
+                    "last_error": row.last_error,
+                    "journal": [_entry(record) for record in journal],
+                    "records": [
+                        {"kind": record.kind, "detail": record.detail, "recorded_at": record.recorded_at}
+                        for record in records
+                    ],
+                },
+            )
+        )
+        size += len(row.state) + sum(len(entry.input or b"") + len(entry.payload or b"") for entry in journal)
+        if size > _ARCHIVED_BYTES:
+            break
+    return taken, sagas
+
+
+def _entry(record: JournalRecord) -> dict[str, Any]:  # Any: JSON
+    try:
+        kind = name_of(decode_event(record.event))
+    except StoredDataError:
+        kind = "unreadable"
+    return {
+        "seq": record.seq,
+        "kind": kind,
+        "event": text_of(record.event),
+        "writer": record.writer,
+        "input": json_of(record.input),
+        "payload": json_of(record.payload),
+    }
+
+
+async def _rest(began: float) -> None:
+    """Leave the database alone after what began then."""
+    await asyncio.sleep(min(_LONGEST_REST, _REST * (time.monotonic() - began)))
+
+
+@final
+class Deleting:
+    """The deletions of one process, for the definitions that it has registered."""
+
+    def __init__(self, store: Store, registry: Registry, observers: Observers) -> None:
+        self._store = store
+        self._registry = registry
+        self._observers = observers
+        self._owner = new_uuid()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether a definition says how long its sagas are kept."""
+        return any(each.definition.retention is not None for each in self._registry.all)
+
+    async def run(self) -> None:
+        """One round: delete all that may be deleted, shard by shard, a batch at a time."""
+        for shard in range(self._store.shards):
+            if not await self._begin(shard, _AT_WORK):
+                continue
+            for each in self._registry.all:
+                if each.definition.retention is not None and each.name not in self._registry.left_out:
+                    await self._delete(shard, each, each.definition.retention)
+            await self._drop_tombstones(shard)
+            await self._begin(shard, _PAUSE)
+
+    async def _drop_tombstones(self, shard: int) -> None:
+        more = True
+        while more:
+            began = time.monotonic()
+            more = await self._store.deletion.drop_tombstones(shard) == DELETED_AT_ONCE
+            if more:
+                await _rest(began)
+
+    async def _begin(self, shard: int, lease: timedelta) -> bool:
+        return await self._store.deletion.begin(shard, owner=self._owner, lease=lease)
+
+    async def _delete(self, shard: int, registered: Registered, retention: Retention) -> None:
+        definition = registered.name, registered.version
+        deleted: Counter[SagaStatus] = Counter()
+        try:
+            for task in tasks_of(self._registry, definition, retention, self._store.now()):
+                while True:
+                    began = time.monotonic()
+                    gone = await delete_some(self._store, shard, task)
+                    if not gone:
+                        break
+                    deleted[task.which.status] += len(gone)
+                    await _rest(began)
+                    if not await self._begin(shard, _AT_WORK):
+                        return
+        except Exception as error:  # noqa: BLE001 - an archive may raise anything; the other definitions go on
+            self._observers.tell(RetentionFailed(*definition, error))
+        finally:
+            for status, sagas in deleted.items():
+                self._observers.tell(SagasDeleted(*definition, status, sagas))

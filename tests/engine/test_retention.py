@@ -1,0 +1,388 @@
+"""Sagas are deleted as their definition says, archived first; a repeat of a start that was deleted starts nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from uuid import UUID
+
+import msgspec
+import pytest
+
+from saga_fn import (
+    ArchivedSaga,
+    Event,
+    FixedRetry,
+    JsonlArchive,
+    MemoryStore,
+    PayloadError,
+    Pruned,
+    Retention,
+    SagaAdmin,
+    SagaDefinition,
+    SagaDefinitionError,
+    SagaDeletedError,
+    SagaError,
+    SagaFilter,
+    SagaHandle,
+    SagaNotFoundError,
+    SagaNotRegisteredError,
+    SagaOrchestrator,
+    SagaStatus,
+    StartConflictError,
+    StepRef,
+    StoreRefusedError,
+    saga,
+    step,
+)
+from saga_fn.engine.worker import Worker
+from saga_fn.store.migrate import grant
+from saga_fn.store.rights import RoleKind
+from tests.support.ages import later
+from tests.support.roles import role
+from tests.support.stores import Make
+from tests.support.until import SOON
+
+DAY, MONTH = timedelta(days=1), timedelta(days=30)
+
+
+class Order(msgspec.Struct, frozen=True):
+    number: int
+    goes: str = "well"
+
+
+class BankDownError(Exception):
+    pass
+
+
+RUNS: list[int] = []
+
+
+@step
+async def note(order: Order) -> Order:
+    RUNS.append(order.number)
+    return order
+
+
+@step(retry_policy=FixedRetry(max_attempts=1))
+async def charge(order: Order) -> int:
+    if order.goes != "well":
+        raise BankDownError("no way")
+    return order.number
+
+
+def orders(retention: Retention | None) -> SagaDefinition[Order, int]:
+    @saga("order", retention=retention)
+    def order(given: StepRef[Order]) -> StepRef[int]:
+        return charge(note(given))
+
+    return order
+
+
+BRIEF = Retention(completed=DAY, compensated=2 * DAY, failed=DAY)
+
+
+@pytest.fixture(autouse=True)
+def at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No worker begins a round of its own: each test says when."""
+    monkeypatch.setattr(Worker, "_delete", lambda _: None)
+
+
+async def deletions(orchestrator: SagaOrchestrator) -> None:
+    """One round of a worker."""
+    await orchestrator.engine.deleting.run()
+    await later(orchestrator, timedelta(minutes=2))
+
+
+async def finished(handle: SagaHandle[Order, int], number: int, goes: str = "well") -> UUID:
+    run = await handle.start(Order(number, goes), idempotency_key=str(number), aggregation_id=str(number))
+    await run.outcome(SOON)
+    return run.id
+
+
+async def there(orchestrator: SagaOrchestrator) -> set[UUID]:
+    return {row.id async for row in SagaAdmin(orchestrator).list_all()}
+
+
+async def test_nothing_is_deleted_that_the_definition_does_not_name(make: Make) -> None:
+    async with make() as orchestrator:
+        for retention in (None, Retention(compensated=DAY)):
+            handle = orchestrator.register(orders(retention), version=1 if retention is None else 2)
+            await finished(handle, 1 if retention is None else 2)
+        await later(orchestrator, 400 * DAY)
+        before = await there(orchestrator)
+        await deletions(orchestrator)
+        assert await there(orchestrator) == before
+        assert len(before) == 2
+
+
+async def test_each_end_is_kept_for_as_long_as_it_says(make: Make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        completed, compensated = await finished(handle, 1), await finished(handle, 2, "wrong")
+        running = await handle.start(Order(3), delay=30 * DAY)
+        await later(orchestrator, DAY - timedelta(hours=1))
+        await deletions(orchestrator)
+        assert await there(orchestrator) == {completed, compensated, running.id}
+        await later(orchestrator, timedelta(hours=2))
+        await deletions(orchestrator)
+        assert await there(orchestrator) == {compensated, running.id}
+        await later(orchestrator, DAY)
+        await deletions(orchestrator)
+        assert await there(orchestrator) == {running.id}
+
+
+async def test_a_failed_saga_is_deleted_only_after_a_person_has_acknowledged_it(make: Make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        run = await handle.start(Order(1), delay=DAY)
+        admin = SagaAdmin(orchestrator)
+        await admin.abort(run.id)
+        await later(orchestrator, MONTH)
+        await deletions(orchestrator)
+        assert await there(orchestrator) == {run.id}
+        await admin.acknowledge(run.id)
+        await deletions(orchestrator)
+        assert await there(orchestrator) == set()
+
+
+async def test_a_worker_deletes_beside_its_work(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr("saga_fn.engine.worker.DELETE_EVERY", 0.05)
+    monkeypatch.setattr("saga_fn.engine.hold.deleting._PAUSE", timedelta(0))
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        await finished(handle, 1)
+        await later(orchestrator, 2 * DAY)
+
+        async with asyncio.timeout(SOON):
+            while await there(orchestrator):
+                await asyncio.sleep(0.02)
+
+
+async def test_a_repeat_of_a_start_that_was_deleted_starts_nothing(make: Make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        saga_id = await finished(handle, 7)
+        await later(orchestrator, MONTH)
+        await deletions(orchestrator)
+        RUNS.clear()
+        again = await handle.start(Order(7), idempotency_key="7", aggregation_id="7")
+        assert (again.id, again.created, again.retained) == (saga_id, False, False)
+        (many,) = await handle.start_many([Order(7)], idempotency_key=lambda _: "7", aggregation_id=lambda _: "7")
+        assert (many.id, many.created, many.retained) == (saga_id, False, False)
+        with pytest.raises(StartConflictError, match="other initial data") as refused:
+            await handle.start(Order(7, "otherwise"), idempotency_key="7", aggregation_id="7")
+        assert (refused.value.retained, refused.value.saga_id) == (False, saga_id)
+        other = await handle.start(Order(8), idempotency_key="8", aggregation_id="7")
+        assert (other.created, other.retained) == (True, True)
+        assert await other.result(SOON) == 8
+        assert RUNS == [8]
+
+
+async def test_a_deleted_saga_says_when_and_how_it_ended(make: Make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        saga_id = await finished(handle, 1, "wrong")
+        unkeyed = await handle.start(Order(2))
+        await unkeyed.outcome(SOON)
+        await later(orchestrator, MONTH)
+        await deletions(orchestrator)
+        admin, run = SagaAdmin(orchestrator), handle.attach(saga_id)
+        for ask in (run.result, run.outcome, run.snapshot):
+            with pytest.raises(SagaDeletedError, match="ended COMPENSATED at") as told:
+                await ask()
+            assert told.value.status == SagaStatus.COMPENSATED
+            assert told.value.ended_at < told.value.deleted_at
+        for look in (admin.get_saga, admin.verify, admin.abort, admin.acknowledge, admin.compensate_step):
+            with pytest.raises(SagaDeletedError, match="was deleted at"):
+                await look(saga_id)
+        with pytest.raises(SagaNotFoundError) as missing:
+            await unkeyed.snapshot()
+        assert not isinstance(missing.value, SagaDeletedError)
+        assert (await admin.find("order", "1")).ended == ()
+        assert (await admin.list()).rows == ()
+
+
+async def test_an_idempotency_key_is_known_for_as_long_as_the_tombstone_stays(make: Make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(Retention(completed=DAY, tombstone=DAY)))
+        saga_id = await finished(handle, 1)
+        await later(orchestrator, 2 * DAY)
+        await deletions(orchestrator)
+        assert not (await handle.start(Order(1), idempotency_key="1", aggregation_id="1")).created
+        await later(orchestrator, 2 * DAY)
+        run = await handle.start(Order(1), idempotency_key="1", aggregation_id="1")
+        assert (run.id, run.created, run.retained) == (saga_id, True, True)
+        assert await run.result(SOON) == 1
+
+
+async def test_a_definition_that_waits_for_events_keeps_its_sagas_for_a_week(make: Make) -> None:
+    paid = Event("paid", int)
+
+    @saga("awaited", retention=Retention(completed=DAY))
+    def awaited(order: StepRef[Order]) -> StepRef[int]:
+        charge(order)
+        return paid.wait()
+
+    async with make() as orchestrator:
+        handle = orchestrator.register(awaited)
+        run = await handle.start(Order(1), aggregation_id="a")
+        await SagaAdmin(orchestrator).abort(run.id)
+        await SagaAdmin(orchestrator).acknowledge(run.id)
+        retention = Retention(failed=DAY)
+        admin = SagaAdmin(orchestrator)
+        await later(orchestrator, 6 * DAY)
+        assert (await admin.prune("awaited", retention=retention)).sagas == 0
+        await later(orchestrator, 2 * DAY)
+        assert (await admin.prune("awaited", retention=retention)).sagas == 1
+
+
+async def test_nothing_is_deleted_before_the_archive_has_it(make: Make) -> None:
+    given: list[list[ArchivedSaga]] = []
+    broken = True
+
+    async def keep(sagas: Sequence[ArchivedSaga]) -> None:
+        given.append(list(sagas))
+        assert {each.id for each in sagas} <= await there(orchestrator)
+        if broken:
+            raise OSError("the disk is full")
+
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(Retention(completed=DAY, archive=keep)))
+        ids = {await finished(handle, number) for number in range(3)}
+        await later(orchestrator, MONTH)
+        await deletions(orchestrator)
+        assert await there(orchestrator) == ids
+        broken = False
+        await deletions(orchestrator)
+        assert await there(orchestrator) == set()
+        first, second = given
+        assert {each.id for each in first} == {each.id for each in second} == ids
+        told = json.loads(second[0].to_json())
+        assert (told["saga_name"], told["status"], told["id"]) == ("order", "COMPLETED", str(second[0].id))
+        assert [entry["seq"] for entry in told["journal"]] == list(range(1, told["revision"] + 1))
+        assert told["journal"][0]["payload"] == {"number": 0, "goes": "well"}
+        assert {"kind", "event", "writer"} <= told["journal"][0].keys()
+
+
+async def test_an_archive_that_fails_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def keep(_: Sequence[ArchivedSaga]) -> None:
+        raise OSError("secret")
+
+    async with SagaOrchestrator(MemoryStore()) as orchestrator:
+        await finished(orchestrator.register(orders(Retention(completed=DAY, archive=keep))), 1)
+        await later(orchestrator, MONTH)
+        with caplog.at_level(logging.WARNING, "saga_fn.process"):
+            await orchestrator.engine.deleting.run()
+        assert [record.getMessage() for record in caplog.records] == [
+            "sagas of 'order' v1 are kept, though their retention is over: OSError"
+        ]
+        assert len(await there(orchestrator)) == 1
+
+
+async def test_an_archive_is_a_file_with_a_line_for_each_saga(make: Make, tmp_path: Path) -> None:
+    path = tmp_path / "orders.jsonl"
+    path.write_text('{"id": "torn by a proc')
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(Retention(completed=DAY, archive=JsonlArchive(path))))
+        ids = {await finished(handle, number) for number in range(2)}
+        await later(orchestrator, MONTH)
+        await deletions(orchestrator)
+        ids.add(await finished(handle, 2))
+        await later(orchestrator, MONTH)
+        await deletions(orchestrator)
+        assert {UUID(json.loads(line)["id"]) for line in path.read_text().splitlines()} == ids
+
+
+async def test_a_saga_that_is_taken_up_between_archive_and_deletion_stays(make: Make) -> None:
+    async def keep(sagas: Sequence[ArchivedSaga]) -> None:
+        await SagaAdmin(orchestrator).retry_step(sagas[0].id, "note")
+
+    async with make(concurrency=0) as orchestrator:
+        handle = orchestrator.register(orders(Retention(failed=DAY, archive=keep)))
+        run = await handle.start(Order(1), idempotency_key="1")
+        admin = SagaAdmin(orchestrator)
+        await admin.abort(run.id)
+        await admin.acknowledge(run.id)
+        await later(orchestrator, MONTH)
+        await deletions(orchestrator)
+        assert (await admin.get_saga(run.id)).ended_at is None
+
+
+async def test_prune_counts_first_and_deletes_as_much_as_it_is_told(make: Make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        ids = {await finished(handle, number) for number in range(3)}
+        await later(orchestrator, MONTH)
+        admin = SagaAdmin(orchestrator)
+        dry = await admin.prune("order", dry_run=True)
+        assert (dry.sagas, dry.is_more, set(dry.saga_ids)) == (3, False, ids)
+        assert (await admin.prune("order", dry_run=True, limit=2)).is_more
+        assert await there(orchestrator) == ids
+        first = await admin.prune("order", limit=2)
+        assert (first.sagas, first.is_more) == (2, True)
+        assert await admin.prune("order", version=1, retention=Retention(completed=MONTH)) == Pruned(
+            1, is_more=False, saga_ids=tuple(ids - set(first.saga_ids))
+        )
+        assert await admin.prune("order") == Pruned(0, is_more=False, saga_ids=())
+
+
+async def test_what_prune_is_given_is_judged(make: Make) -> None:
+    async with make() as orchestrator:
+        orchestrator.register(orders(None))
+        admin = SagaAdmin(orchestrator)
+        with pytest.raises(SagaNotRegisteredError):
+            await admin.prune("nobody", retention=BRIEF)
+        with pytest.raises(SagaDefinitionError, match="nothing says how long"):
+            await admin.prune("order")
+        with pytest.raises(SagaDefinitionError, match="nothing says how long"):
+            await admin.prune("nobody", version=3)
+        with pytest.raises(SagaDefinitionError, match="a Retention is wanted"):
+            await admin.prune("order", retention=DAY)  # type: ignore[arg-type]  # that is the mistake
+        with pytest.raises(PayloadError):
+            await admin.prune(None)  # type: ignore[arg-type]  # that is the mistake
+        with pytest.raises(PayloadError, match="dry_run"):
+            await admin.prune("order", retention=BRIEF, dry_run=1)  # type: ignore[arg-type]  # that is the mistake
+        for wrong in ({"limit": 0}, {"version": 0}, {"limit": True}):
+            with pytest.raises(SagaError):
+                await admin.prune("order", retention=BRIEF, **wrong)
+
+
+async def test_only_a_pruner_may_delete(any_dsn: str) -> None:
+    async with SagaOrchestrator(any_dsn) as orchestrator:
+        await finished(orchestrator.register(orders(BRIEF)), 1)
+        await later(orchestrator, MONTH)
+        async with role(any_dsn) as (name, dsn):
+            await grant(any_dsn, role=name, kind=RoleKind.WORKER)
+            async with SagaOrchestrator(dsn) as worker:
+                worker.register(orders(BRIEF))
+                with pytest.raises(StoreRefusedError):
+                    await SagaAdmin(worker).prune("order")
+                attention = [each.text for each in (await worker.health()).attention]
+                assert [text for text in attention if "deletes no saga" in text and "--grant pruner=ROLE" in text]
+            await grant(any_dsn, role=name, kind=RoleKind.PRUNER)
+            async with SagaOrchestrator(dsn) as worker:
+                worker.register(orders(BRIEF))
+                assert (await SagaAdmin(worker).prune("order")).sagas == 1
+                assert not [each for each in (await worker.health()).attention if "deletes no saga" in each.text]
+                await worker.engine.deleting.run()
+        assert await there(orchestrator) == set()
+
+
+async def test_lists_go_on_beside_deletions(make: Make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        ids = [await finished(handle, number) for number in range(4)]
+        await later(orchestrator, MONTH)
+        admin = SagaAdmin(orchestrator)
+        wanted = SagaFilter(status=SagaStatus.COMPLETED)
+        first = await admin.list(wanted, limit=1)
+        assert [row.id for row in first.rows] == [ids[-1]]
+        await admin.prune("order", limit=1)  # the oldest
+        rest = await admin.list(wanted, after=first.next)
+        assert [row.id for row in rest.rows] == [ids[2], ids[1]]
