@@ -46,6 +46,8 @@ TABLES = {
     "saga_process",
     "journal_era",
     "saga_attribute",
+    "saga_retention",
+    "saga_tombstone",
 }
 
 
@@ -136,7 +138,9 @@ async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> Non
     await migrate(conn)
     await conn.execute("DROP TABLE saga_fn.saga, saga_fn.saga_journal, saga_fn.saga_inbox")
     await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_rejection, saga_fn.saga_plan, saga_fn.saga_process")
-    await conn.execute("DROP TABLE saga_fn.journal_era, saga_fn.saga_attribute")
+    await conn.execute(
+        "DROP TABLE saga_fn.journal_era, saga_fn.saga_attribute, saga_fn.saga_retention, saga_fn.saga_tombstone"
+    )
     await conn.execute("DELETE FROM saga_fn.migration")
     await conn.execute("DELETE FROM saga_fn.setting")
     with pytest.raises(SchemaMissingError):
