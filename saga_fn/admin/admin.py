@@ -26,7 +26,9 @@ O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 
 @final
 @only_public_errors
-class SagaAdmin(AdminLists, AdminVerbs, AdminWholeSaga, AdminSleeping, AdminKeptEvents, AdminRetention, AdminVerification):
+class SagaAdmin(
+    AdminLists, AdminVerbs, AdminWholeSaga, AdminSleeping, AdminKeptEvents, AdminRetention, AdminVerification
+):
     """Operators' verbs. Each waits until it has been applied, and raises SagaStateError with the reason if it is refused.
 
     A process that works on the saga meanwhile is asked to apply the verb, and does so between two steps. A repeated verb is
