@@ -468,7 +468,7 @@ class MemoryStore:
         if saga is None or saga.record.ended_at is not None:
             return MessageStatus.NO_ACTIVE_SAGA
         unread = sum(stored.answer is None for stored in saga.inbox)
-        if message.kind == "event" and unread >= MOST_UNREAD and not self._has(saga_id, message.id):
+        if not message.is_verb and unread >= MOST_UNREAD and not self._has(saga_id, message.id):
             return MessageStatus.FULL
         return MessageStatus.STORED if self._post(saga_id, message) else MessageStatus.DUPLICATE
 
@@ -506,11 +506,12 @@ class MemoryStore:
             if stored.message.id == message_id and stored.answer is None:
                 stored.answer = answer
 
-    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
-        """The answer to a message."""
+    async def read_answer(self, saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
+        """The answer to an event, or to an operator's verb."""
         saga = self._sagas.get(saga_id)
         kept = [] if saga is None else saga.inbox
-        return next((stored.answer for stored in kept if stored.message.id == message_id), None)
+        found = (each for each in kept if each.message.id == message_id and each.message.is_verb is to_verb)
+        return next((stored.answer for stored in found), None)
 
     async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:
         """Remember something beside the journal."""

@@ -17,7 +17,7 @@ from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, SagaStatus
 from saga_fn.core.state import ParkReason
-from saga_fn.store._queries import ClaimedRow, SentRow, TakenRow
+from saga_fn.store._queries import ClaimedRow, EventSentRow, TakenRow, VerbSentRow
 from saga_fn.store.connection import Connection, Pool, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.errors import RowLockedError
@@ -612,16 +612,27 @@ class PostgresStore:
             return MessageStatus.STORED
         if sent.known or sent.told:  # or somebody else has sent it at the same moment
             return MessageStatus.DUPLICATE
-        return MessageStatus.FULL if sent.is_full else MessageStatus.NO_ACTIVE_SAGA
+        is_full = isinstance(sent, EventSentRow) and sent.is_full
+        return MessageStatus.FULL if is_full else MessageStatus.NO_ACTIVE_SAGA
 
-    async def _send(self, saga_id: UUID, message: InboxMessage) -> SentRow:
+    async def _send(self, saga_id: UUID, message: InboxMessage) -> EventSentRow | VerbSentRow:
+        shard, queries = self._shard(saga_id), self._database.queries
         async with self._database.work() as connection:
-            return await self._database.queries.send_message(
+            if message.is_verb:
+                return await queries.send_verb(
+                    connection,
+                    shard=shard,
+                    saga_id=saga_id,
+                    id=message.id,
+                    kind=message.kind,
+                    body=message.body,
+                    lock_timeout=LOCK_TIMEOUT,
+                )
+            return await queries.send_event(
                 connection,
-                shard=self._shard(saga_id),
+                shard=shard,
                 saga_id=saga_id,
                 id=message.id,
-                kind=message.kind,
                 body=message.body,
                 most=MOST_UNREAD,
                 lock_timeout=LOCK_TIMEOUT,
@@ -641,7 +652,10 @@ class PostgresStore:
             rows = await self._database.queries.read_messages(
                 connection, shard=self._shard(saga_id), saga_id=saga_id, most=MOST_READ
             )
-        return [InboxMessage(row.id, row.kind, row.body) for row in rows]
+        read = [InboxMessage(row.id, row.kind, row.body) for row in rows]
+        verbs = {message.id for message in read if message.is_verb}
+        # No event goes by the id of a verb: its answer would be taken for the verb's.
+        return [message for message in read if message.is_verb or message.id not in verbs]
 
     async def answer(self, saga_id: UUID, message_id: UUID, answer: str) -> None:
         """Answer a message that changed nothing."""
@@ -659,12 +673,12 @@ class PostgresStore:
 
         await self._database.persist(answered)
 
-    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
-        """The answer to a message; None while no owner has read it."""
+    async def read_answer(self, saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
+        """The answer to an event, or to an operator's verb; None while no owner has read it."""
+        queries = self._database.queries
+        read = queries.read_verb_answer if to_verb else queries.read_event_answer
         async with self._database.work() as connection:
-            row = await self._database.queries.read_answer(
-                connection, shard=self._shard(saga_id), saga_id=saga_id, id=message_id
-            )
+            row = await read(connection, shard=self._shard(saga_id), saga_id=saga_id, id=message_id)
         return None if row is None else row.answer
 
     async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:

@@ -303,6 +303,7 @@ class Store(Protocol):
         message: The message.
         message_id: The id of the message.
         answer: The answer to the message.
+        to_verb: Whether the message is an operator's verb. Default: False, it is an event.
         kind: The kind of the record.
         detail: Its text.
         plan: The plan.
@@ -516,8 +517,8 @@ class Store(Protocol):
         """Answer a message that changed nothing."""
         ...
 
-    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
-        """The answer to a message; None while no owner has read it."""
+    async def read_answer(self, saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
+        """The answer to an event, or `to_verb` to an operator's verb; None while no owner has read it."""
         ...
 
     async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:

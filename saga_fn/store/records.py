@@ -384,6 +384,11 @@ class InboxMessage:
     kind: str
     body: bytes
 
+    @property
+    def is_verb(self) -> bool:
+        """Whether it is an operator's verb."""
+        return self.kind != "event"
+
 
 class MessageStatus(enum.Enum):
     """The outcome of leaving a message for a saga."""

@@ -1,7 +1,7 @@
 """The rights of each role: the least rights with which a process of its kind does its work.
 
-Every kind reads the whole of `saga`, states included. Only `worker` and `operator` change sagas: who may write messages into
-`saga_inbox` may ask for verbs as well, so give `sender` to nobody who may not.
+Every kind reads the whole of `saga`, states included. Only `worker` and `operator` change sagas, or ask their owners to: a verb
+stands in `saga_verb`, where a `sender` writes nothing.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ _TABLES: Final = (
     "saga",
     "saga_journal",
     "saga_inbox",
+    "saga_verb",
     "saga_event",
     "saga_rejection",
     "saga_plan",
@@ -63,6 +64,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga": "SELECT, INSERT, UPDATE",
         "saga_journal": "SELECT, INSERT",
         "saga_inbox": "SELECT, INSERT, UPDATE",
+        "saga_verb": "SELECT, INSERT, UPDATE",
         "saga_event": "SELECT, INSERT, UPDATE, DELETE",
         "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT, INSERT",
@@ -78,13 +80,15 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
     RoleKind.SENDER: {
         "saga": "SELECT, UPDATE (inbox_sent, due_at)",
         "saga_inbox": "SELECT, INSERT",
+        "saga_verb": "SELECT",
         "saga_event": "SELECT, INSERT, UPDATE (taken_by, repeated, expires_at)",
         "saga_plan": "SELECT, INSERT",
     },
     RoleKind.OPERATOR: {
         "saga": "SELECT, UPDATE",
         "saga_journal": "SELECT, INSERT",
-        "saga_inbox": "SELECT, INSERT, UPDATE",
+        "saga_inbox": "SELECT, UPDATE (answer, answered_at)",
+        "saga_verb": "SELECT, INSERT, UPDATE",
         "saga_event": "SELECT, UPDATE (taken_by, repeated), DELETE",
         "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT",

@@ -97,6 +97,15 @@ answered AS (
     WHERE
         i.shard = :shard::smallint AND i.saga_id = ANY(:a_saga_ids::uuid[]) AND i.id = ANY(:a_ids::uuid[])
         AND i.saga_id = a.saga_id AND i.id = a.id
+),
+answered_verbs AS (
+    UPDATE saga_fn.saga_verb AS v
+    SET answer = a.answer, answered_at = now()
+    FROM unnest(:a_saga_ids::uuid[], :a_ids::uuid[], :a_answers::text[]) AS a (saga_id, id, answer)
+    JOIN written AS w ON w.id = a.saga_id
+    WHERE
+        v.shard = :shard::smallint AND v.saga_id = ANY(:a_saga_ids::uuid[]) AND v.id = ANY(:a_ids::uuid[])
+        AND v.saga_id = a.saga_id AND v.id = a.id
 )
 -- also: begin
 ,

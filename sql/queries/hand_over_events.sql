@@ -1,6 +1,6 @@
 -- name: hand_over_events :optional
 -- Put the first `most` events that are kept for a business key into the inbox of the saga that is active under it. They
--- keep the order in which they came, and are counted there as send_message does. No row comes if there is no such saga,
+-- keep the order in which they came, and are counted there as send_event does. No row comes if there is no such saga,
 -- no event that it gets, or no room: `most_unread` messages of it are unread. A saga that began after another one of
 -- its key had ended gets only what was sent to itself, or is `for_next`. An event that the inbox has already is marked
 -- as repeated.
@@ -72,8 +72,8 @@ told AS (
     RETURNING s.id
 ),
 stored AS (
-    INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body, sent_at)
-    SELECT :shard::smallint, k.saga_id, k.id, 'event', k.body, k.sent_at
+    INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, body, sent_at)
+    SELECT :shard::smallint, k.saga_id, k.id, k.body, k.sent_at
     FROM kept AS k
     WHERE (k.saga_id = ANY (SELECT t.id FROM told AS t)) IS TRUE
     ON CONFLICT DO NOTHING

@@ -1,9 +1,17 @@
 -- name: read_messages :many InboxMessageRow
--- The first `most` messages that have no answer yet, in the order they were sent.
+-- The first `most` messages that have no answer yet, in the order they were sent: events and operators' verbs. All
+-- that stands in saga_inbox is an event.
 -- Locks: none.
--- Plan: a range of saga_inbox_unread.
-SELECT i.id, i.kind, i.body
-FROM saga_fn.saga_inbox AS i
-WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.answer IS NULL
-ORDER BY i.sent_at, i.id
+-- Plan: a range of saga_inbox_unread, and one of the primary key of saga_verb.
+SELECT m.id, m.kind, m.body
+FROM (
+    SELECT i.id, 'event' AS kind, i.body, i.sent_at
+    FROM saga_fn.saga_inbox AS i
+    WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.answer IS NULL
+    UNION ALL
+    SELECT v.id, v.kind, v.body, v.sent_at
+    FROM saga_fn.saga_verb AS v
+    WHERE v.shard = :shard::smallint AND v.saga_id = :saga_id::uuid AND v.answer IS NULL
+) AS m
+ORDER BY m.sent_at, m.id
 LIMIT :most::bigint

@@ -1,5 +1,5 @@
 -- name: rouse_saga :exec
--- Count a message that was not counted when it was stored, as send_message does. So the saga's owner reads its inbox; a
+-- Count a message that was not counted when it was stored, as send_event does. So the saga's owner reads its inbox; a
 -- saga without an owner becomes due. For an inbox that is full, and perhaps of messages that another program has
 -- written.
 -- Locks: the saga's row, for which the statement waits `lock_timeout` milliseconds (55P03).

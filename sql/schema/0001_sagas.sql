@@ -143,12 +143,11 @@ CREATE TABLE saga_fn.journal_era (
     era smallint PRIMARY KEY
 );
 
--- Messages to sagas that another process may own: operators' verbs and outside events.
+-- Events for sagas that another process may own. Who may insert here asks for no verb: those are in saga_verb.
 CREATE TABLE saga_fn.saga_inbox (
     shard       smallint    NOT NULL,
     saga_id     uuid        NOT NULL,
     id          uuid        NOT NULL,
-    kind        text        NOT NULL,
     body        bytea       NOT NULL,
     sent_at     timestamptz NOT NULL DEFAULT now(),
     -- Its answer: 'applied', or the core's refusal. NULL while no owner has read it.
@@ -162,8 +161,27 @@ CREATE TABLE saga_fn.saga_inbox (
     )
 );
 
--- Messages without an answer: few of a saga's messages, however many it has had.
+-- Events without an answer: few of a saga's events, however many it has had.
 CREATE INDEX saga_inbox_unread ON saga_fn.saga_inbox (shard, saga_id) WHERE answer IS NULL;
+
+-- Operators' verbs for sagas that another process may own. Their owners read them with the events, in one order.
+CREATE TABLE saga_fn.saga_verb (
+    shard       smallint    NOT NULL,
+    saga_id     uuid        NOT NULL,
+    id          uuid        NOT NULL,
+    kind        text        NOT NULL,
+    body        bytea       NOT NULL,
+    sent_at     timestamptz NOT NULL DEFAULT now(),
+    -- As in saga_inbox.
+    answer      text,
+    answered_at timestamptz,
+    PRIMARY KEY (shard, saga_id, id),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_verb_times_are_readable CHECK (
+        least(sent_at, answered_at) >= '0001-01-01 00:00:00+00'
+        AND greatest(sent_at, answered_at) < '10000-01-01 00:00:00+00'
+    )
+);
 
 -- Events for the saga of a name that is, or will be, active under a business key. Each is stored here before anything
 -- else happens to it, and stands here until it expires, so that a repetition is known.

@@ -782,8 +782,8 @@ async def forge(orchestrator: SagaOrchestrator, saga_id: UUID, messages: int) ->
     assert isinstance(store, PostgresStore)
     async with store._database.work() as connection:  # pyright: ignore[reportPrivateUsage]  # as above
         await connection.execute(
-            "INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body)"
-            " SELECT 0, $1, gen_random_uuid(), 'event', '?' FROM generate_series(1, $2)",
+            "INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, body)"
+            " SELECT 0, $1, gen_random_uuid(), '?' FROM generate_series(1, $2)",
             saga_id,
             messages,
         )

@@ -61,7 +61,7 @@ MESSAGES = {
 
 async def answered(store: Store, saga_id: UUID, message: InboxMessage) -> str:
     async with asyncio.timeout(SOON):
-        while (answer := await store.read_answer(saga_id, message.id)) is None:
+        while (answer := await store.read_answer(saga_id, message.id, to_verb=message.is_verb)) is None:
             await asyncio.sleep(0.01)
     return answer
 

@@ -60,6 +60,8 @@ _TIMES = [
     ("saga", "due_at"),
     ("saga_inbox", "sent_at"),
     ("saga_inbox", "answered_at"),
+    ("saga_verb", "sent_at"),
+    ("saga_verb", "answered_at"),
     ("saga_event", "sent_at"),
     ("saga_event", "expires_at"),
     ("saga_rejection", "recorded_at"),
@@ -181,8 +183,8 @@ async def test_a_flood_of_forged_messages_is_read_in_portions_and_told_in_few_li
             while (await run.snapshot()).status != "SUSPENDED":
                 await asyncio.sleep(0.02)
             await connection.execute(
-                "INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body, sent_at)"
-                " SELECT 0, $1, gen_random_uuid(), 'event', '\\xff', now() - interval '1 minute'"
+                "INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, body, sent_at)"
+                " SELECT 0, $1, gen_random_uuid(), '\\xff', now() - interval '1 minute'"
                 " FROM generate_series(1, 2500)",
                 run.id,
             )

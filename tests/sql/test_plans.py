@@ -25,7 +25,7 @@ STATEMENTS: Final = {query.name: query.sql for query in read_queries(QUERIES)}
 ROWS: Final = 20_000
 BATCH: Final = 50
 # Plans are made of these alone, so that no plan test depends on the machine's memory or disks.
-TABLES: Final = ("saga", "saga_journal", "saga_inbox")
+TABLES: Final = ("saga", "saga_journal", "saga_inbox", "saga_verb")
 
 FILL: Final = (
     """
@@ -41,8 +41,13 @@ FILL: Final = (
     FROM generate_series(1, $1::integer) AS n, generate_series(1, 3) AS seq
     """,
     """
-    INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body)
-    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n), 32, 'c')::uuid, 'k', 'body'
+    INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, body)
+    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n), 32, 'c')::uuid, 'body'
+    FROM generate_series(1, $1::integer) AS n
+    """,
+    """
+    INSERT INTO saga_fn.saga_verb (shard, saga_id, id, kind, body)
+    SELECT 0, lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(n), 32, 'd')::uuid, 'k', 'body'
     FROM generate_series(1, $1::integer) AS n
     """,
 )
@@ -61,7 +66,8 @@ HOT: Final = (
     "read_writers",
     "release_sagas",
     "renew_leases",
-    "send_message",
+    "send_event",
+    "send_verb",
     "take_saga",
 )
 

@@ -35,6 +35,38 @@ async def test_messages_are_kept_in_order_until_they_are_answered(store: Store) 
     assert row.inbox_sent == 5
 
 
+async def test_verbs_and_events_are_read_in_the_order_in_which_they_were_sent_and_each_is_answered(
+    store: Store,
+) -> None:
+    hand = await start(store)
+    sent = [InboxMessage(uuid4(), kind, b"{}") for kind in ("event", "retry_step", "event", "cancel")]
+    for each in sent:
+        assert await store.send(hand.id, each) is MessageStatus.STORED
+    assert await store.messages(hand.id) == sent
+    for each in sent[1:3]:
+        await store.answer(hand.id, each.id, "late")
+        assert await store.read_answer(hand.id, each.id, to_verb=each.is_verb) == "late"
+        assert await store.read_answer(hand.id, each.id, to_verb=not each.is_verb) is None
+    assert await store.messages(hand.id) == [sent[0], sent[3]]
+    row = await store.read(hand.id)
+    assert row is not None
+    assert row.inbox_sent == 4
+    parked = hand.write(SagaParked(store.now(), ParkReason.ROW_REJECTED))
+    answers = ((sent[0].id, "applied"), (sent[3].id, "applied"))
+    await store.commit(0, [msgspec.structs.replace(parked, inbox_seen=4, answers=answers)])
+    assert await store.messages(hand.id) == []
+    assert await store.read_answer(hand.id, sent[3].id, to_verb=True) == "applied"
+
+
+async def test_a_verb_sent_again_is_there_once(store: Store) -> None:
+    hand = await start(store)
+    once = InboxMessage(uuid4(), "retry_step", b"{}")
+    assert await store.send(hand.id, once) is MessageStatus.STORED
+    assert await store.send(hand.id, once) is MessageStatus.DUPLICATE
+    assert await store.messages(hand.id) == [once]
+    assert await store.send(uuid4(), once) is MessageStatus.NO_ACTIVE_SAGA
+
+
 async def test_a_message_sent_again_is_there_once(store: Store) -> None:
     hand = await start(store)
     once = message()

@@ -142,6 +142,12 @@ async def test_a_sender_sends_and_changes_nothing_else(any_dsn: str) -> None:
         try:
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute("UPDATE saga_fn.saga SET state = ''")
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await connection.execute(
+                    "INSERT INTO saga_fn.saga_verb (shard, saga_id, id, kind, body)"
+                    " VALUES (0, $1, gen_random_uuid(), 'cancel', '{}')",
+                    fourth.id,
+                )
         finally:
             await connection.close()
 

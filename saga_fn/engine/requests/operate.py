@@ -288,7 +288,7 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up
     backoff = Backoff(0.005, 0.25)
     is_left = False
     while time.monotonic() < give_up:
-        answer = await engine.store.read_answer(saga_id, message.id)
+        answer = await engine.store.read_answer(saga_id, message.id, to_verb=True)
         if answer == Answer.APPLIED:
             return True
         if answer is not None:

@@ -78,7 +78,7 @@ async def _done_at(pool: asyncpg.Pool) -> dict[UUID, dict[tuple[str, str], list[
 
 async def _unread(pool: asyncpg.Pool) -> dict[UUID, list[int]]:
     found: defaultdict[UUID, list[int]] = defaultdict(list)
-    rows = await pool.fetch("SELECT saga_id, body FROM saga_fn.saga_inbox WHERE answer IS NULL AND kind = 'event'")
+    rows = await pool.fetch("SELECT saga_id, body FROM saga_fn.saga_inbox WHERE answer IS NULL")
     for saga, body in rows:
         found[saga].append(_number(payload_in(body)))
     return found

@@ -205,9 +205,9 @@ class CountingStore:
         self.calls["answer"] += 1
         await self._inner.answer(saga_id, message_id, answer)
 
-    async def read_answer(self, saga_id: UUID, message_id: UUID) -> str | None:
+    async def read_answer(self, saga_id: UUID, message_id: UUID, *, to_verb: bool = False) -> str | None:
         self.calls["read_answer"] += 1
-        return await self._inner.read_answer(saga_id, message_id)
+        return await self._inner.read_answer(saga_id, message_id, to_verb=to_verb)
 
     async def record_rejection(self, saga_id: UUID, kind: str, detail: str) -> None:
         self.calls["record_rejection"] += 1

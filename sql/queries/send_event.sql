@@ -1,10 +1,10 @@
--- name: send_message :one SentRow
+-- name: send_event :one EventSentRow
 -- not null: is_full
--- Leave a message for the saga's owner, present or next. The counter on the saga's row keeps its owner from giving it
--- up unread. An unowned saga becomes due, unless it waits for a person and for no event. A message sent again is there
+-- Leave an event for the saga's owner, present or next. The counter on the saga's row keeps its owner from giving it
+-- up unread. An unowned saga becomes due, unless it waits for a person and for no event. An event sent again is there
 -- once, is not `stored` then, and is not counted again: a flood of repetitions keeps no owner from committing. `told`
--- and `known` are both false if there is no such saga, if it has ended, or if it is full (`is_full`): `most` messages
--- of it are unread, and this is an event. No message was stored then.
+-- and `known` are both false if there is no such saga, if it has ended, or if it is full (`is_full`): `most` events
+-- of it are unread. Nothing was stored then.
 -- Locks: the saga's row, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary keys, and a range of saga_inbox_unread.
 WITH lock_timeout AS MATERIALIZED (
@@ -23,7 +23,6 @@ unread AS MATERIALIZED (
         WHERE i.shard = :shard::smallint AND i.saga_id = :saga_id::uuid AND i.answer IS NULL
         LIMIT :most::bigint
     ) AS i
-    WHERE :kind::text = 'event'
 ),
 told AS (
     UPDATE saga_fn.saga AS s
@@ -37,8 +36,8 @@ told AS (
     RETURNING s.id
 ),
 stored AS (
-    INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, kind, body)
-    SELECT :shard::smallint, t.id, :id::uuid, :kind::text, :body::bytea FROM told AS t
+    INSERT INTO saga_fn.saga_inbox (shard, saga_id, id, body)
+    SELECT :shard::smallint, t.id, :id::uuid, :body::bytea FROM told AS t
     ON CONFLICT DO NOTHING
     RETURNING id
 )

@@ -1,6 +1,6 @@
--- name: read_answer :optional AnswerRow
+-- name: read_event_answer :optional EventAnswerRow
 -- nullable: answer
--- The answer to a message; NULL while no owner has read it.
+-- The answer to an event; NULL while no owner has read it.
 -- Locks: none.
 -- Plan: the primary key of the inbox.
 SELECT i.answer
