@@ -1,9 +1,12 @@
 """Sagas in an asyncio service, kept in its own PostgreSQL. These are the public names; README shows them at work."""
 
 from saga_fn.admin import SagaAdmin, StepAdmin
+from saga_fn.core.explain.course import Move, MoveKind
+from saga_fn.core.explain.reasons import Cause
 from saga_fn.core.leftovers import LeftOver, LeftOverKind
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
+from saga_fn.core.verbs import Verb
 from saga_fn.definition import (
     NOT_DONE,
     ArchivedSaga,
@@ -65,6 +68,7 @@ from saga_fn.errors import (
     StoreUnavailableError,
     TypeValidationError,
 )
+from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview
 from saga_fn.handle import SagaHandle, SagaRun
 from saga_fn.listing import SagaFilter
 from saga_fn.orchestrator import SagaOrchestrator
@@ -101,6 +105,7 @@ __all__ = [
     "Attention",
     "AttentionKind",
     "BaseStep",
+    "Cause",
     "Compensated",
     "Completed",
     "ContextStep",
@@ -108,9 +113,11 @@ __all__ = [
     "Done",
     "Event",
     "EventSender",
+    "Explanation",
     "ExponentialRetry",
     "Failed",
     "FixedRetry",
+    "Happened",
     "Health",
     "HistoryEntry",
     "HistoryStatus",
@@ -120,6 +127,8 @@ __all__ = [
     "LeftOver",
     "LeftOverKind",
     "MemoryStore",
+    "Move",
+    "MoveKind",
     "NoRetry",
     "NotDone",
     "Outcome",
@@ -147,6 +156,7 @@ __all__ = [
     "SagaNotFoundError",
     "SagaNotRegisteredError",
     "SagaOrchestrator",
+    "SagaOwner",
     "SagaPage",
     "SagaParkedError",
     "SagaResultTimeoutError",
@@ -160,6 +170,7 @@ __all__ = [
     "SchemaMissingError",
     "SchemaTooNewError",
     "ServerTooOldError",
+    "StandingReason",
     "StartBusyError",
     "StartConflictError",
     "Step",
@@ -179,6 +190,8 @@ __all__ = [
     "StoredDataError",
     "TypeValidationError",
     "Unreadable",
+    "Verb",
+    "VerbPreview",
     "Wait",
     "WaitFor",
     "WaitReason",

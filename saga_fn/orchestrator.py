@@ -35,6 +35,7 @@ from saga_fn.errors import (
     SagaDefinitionError,
     SagaError,
     StoreError,
+    StoreRefusedError,
     shown,
 )
 from saga_fn.handle import SagaHandle
@@ -155,7 +156,7 @@ class SagaOrchestrator:
             listen_dsn=listen_dsn,
             read_only=read_only,
         )
-        gate = Gate(self._require_open, self._require_attendance, self._is_attended)
+        gate = Gate(self._require_open, self._require_attendance, self._is_attended, self._require_writes)
         self.engine: SagaEngine = SagaEngine(self._store, options, gate)
         self._worker = Worker(self.engine)
         self._starter = Starter(self.engine, self._slots_for_starts)
@@ -298,6 +299,13 @@ class SagaOrchestrator:
             raise SagaError(
                 f"this orchestrator was left, and nothing else works on its {type(self._store).__name__}: the saga would never run",
                 hint="start it inside of `async with orchestrator:`, or await orchestrator.run_until_idle() in a test",
+            )
+
+    def _require_writes(self) -> None:
+        if self._read_only:
+            raise StoreRefusedError(
+                "this process only looks at sagas: it was made with read_only=True",
+                hint="ask through SagaOrchestrator(dsn, concurrency=0) on the primary, with an operator's rights",
             )
 
     def _on_notify(self, saga_id: UUID | None) -> None:

@@ -21,6 +21,16 @@ def printable(text: str, longest: int = 255) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def ascii_only(text: str, longest: int = 255) -> str:
+    r"""The text for any terminal: with all but printable ASCII escaped, cut to `longest` characters.
+
+    >>> print(ascii_only("caf\u00e9\x1b[31m"))
+    caf\xe9\x1b[31m
+    """
+    plain = printable(text, longest=len(text) * 10 + 1).encode("ascii", "backslashreplace").decode("ascii")
+    return plain if len(plain) <= longest else plain[: max(0, longest - 3)] + "..."
+
+
 def message_of(error: object, longest: int = LONGEST_TOLD) -> str:
     """The exception's message, or the repr of another value, as it may stand in a line. Never raises."""
     return printable(raw_message_of(error), longest)

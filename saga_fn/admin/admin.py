@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeVar, final
 from uuid import UUID
 
+from saga_fn.admin.explain import AdminExplain
 from saga_fn.admin.kept_events import AdminKeptEvents
 from saga_fn.admin.lists import AdminLists
 from saga_fn.admin.retention import AdminRetention
@@ -27,7 +28,14 @@ O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 @final
 @only_public_errors
 class SagaAdmin(
-    AdminLists, AdminVerbs, AdminWholeSaga, AdminSleeping, AdminKeptEvents, AdminRetention, AdminVerification
+    AdminLists,
+    AdminExplain,
+    AdminVerbs,
+    AdminWholeSaga,
+    AdminSleeping,
+    AdminKeptEvents,
+    AdminRetention,
+    AdminVerification,
 ):
     """Operators' verbs. Each waits until it has been applied, and raises SagaStateError with the reason if it is refused.
 

@@ -26,14 +26,23 @@ class Verb(enum.StrEnum):
     """A verb of an operator; its value is the name of the method of `SagaAdmin`."""
 
     RETRY_STEP = "retry_step"
+    """Attempt a step, or its compensation, again."""
     SKIP_STEP = "skip_step"
+    """Go on as if the step had returned the output given."""
     CANCEL = "cancel"
+    """Roll the saga back."""
     SETTLE_DONE = "settle_done"
+    """Say that a step which may have run has run."""
     SETTLE_UNDONE = "settle_undone"
+    """Say that nothing of a step is in the world any more."""
     SETTLE_NEVER_RAN = "settle_never_ran"
+    """Say that a step which may have run has never run."""
     ABORT = "abort"
+    """End the saga as it is."""
     START_NOW = "start_now"
+    """Let what waits for a moment go on now."""
     ACKNOWLEDGE = "acknowledge"
+    """Say that a person has looked at a FAILED saga."""
 
     @property
     def names_a_step(self) -> bool:

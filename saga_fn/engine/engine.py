@@ -85,6 +85,8 @@ class Gate:
     """Raises if nothing would ever run a saga that is started now."""
     is_attended: Callable[[], bool] = _yes
     """Whether anything works on the sagas of this store, as far as can be known."""
+    require_writes: Callable[[], None] = _nothing
+    """Raises if this process was made to look only."""
 
 
 @final

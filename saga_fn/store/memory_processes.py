@@ -21,6 +21,7 @@ from saga_fn.store.records import (
     Noticed,
     Process,
     SagaRecord,
+    SeenProcess,
     UnfitSaga,
     time_of,
 )
@@ -61,6 +62,14 @@ class MemoryProcesses:
         before = len(self._seen)
         self._seen = {each.process.id: each for each in self._heard(SILENT)}
         return before - len(self._seen)
+
+    async def find(self, process_id: UUID) -> SeenProcess | None:
+        """Where the process runs, and when it was last seen."""
+        seen = self._seen.get(process_id)
+        if seen is None:
+            return None
+        ago = timedelta(seconds=time.monotonic() - seen.at)
+        return SeenProcess(seen.process.host, time_of(self._store.now()) - ago)
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
         """The definitions that other processes work on."""

@@ -23,6 +23,7 @@ from saga_fn.store.records import (
     Notice,
     Noticed,
     Process,
+    SeenProcess,
     UnfitSaga,
 )
 
@@ -67,6 +68,12 @@ class PostgresProcesses:
             return await self._database.queries.drop_processes(
                 connection, shard=_SHARD, id=process_id, silent=SILENT, most=FORGOTTEN_AT_ONCE
             )
+
+    async def find(self, process_id: UUID) -> SeenProcess | None:
+        """Where the process runs, and when it was last seen."""
+        async with self._database.control() as connection:
+            row = await self._database.queries.read_process(connection, shard=_SHARD, id=process_id)
+        return None if row is None else SeenProcess(row.host, row.seen_at)
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
         """The definitions that other processes work on."""

@@ -43,6 +43,7 @@ from saga_fn.store.records import (
     RejectionRecord,
     SagaRecord,
     SagaWrite,
+    SeenProcess,
     Standing,
     TakenSaga,
     Tombstone,
@@ -156,6 +157,10 @@ class Processes(Protocol):
 
     async def forget_silent(self) -> int:
         """Forget `FORGOTTEN_AT_ONCE` of those that have said nothing for `SILENT`; gives how many there were."""
+        ...
+
+    async def find(self, process_id: UUID) -> SeenProcess | None:
+        """Where the process runs, and when it was last seen; None if it is not known; takes no lock."""
         ...
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:

@@ -458,6 +458,14 @@ class Process:
     """The definitions that it works on."""
 
 
+@attrs.frozen
+class SeenProcess:
+    """Where a process runs, and when it last said what it works on."""
+
+    host: str
+    seen_at: datetime
+
+
 class Notice(enum.StrEnum):
     """The findings about sagas."""
 

@@ -73,6 +73,7 @@ class Stage:
             "SagaRun.outcome": lambda: run.outcome(SHORT),
             "SagaRun.snapshot": run.snapshot,
             "SagaAdmin.get_saga": lambda: admin.get_saga(run.id),
+            "SagaAdmin.explain": lambda: admin.explain(run.id),
             "SagaAdmin.list": admin.list,
             "SagaAdmin.count": admin.count,
             "SagaAdmin.find": lambda: admin.find("approved", "order-1"),

@@ -19,6 +19,7 @@ from saga_fn.store.records import (
     Notice,
     Noticed,
     Process,
+    time_of,
 )
 from tests.store.given import LONG, OVER, OWNER, PLAN, SHOP, Hand, start
 
@@ -47,6 +48,16 @@ async def test_a_process_is_seen_by_others_and_not_by_itself(store: Store) -> No
     assert await store.processes.others(one.id, seen_within=LONG) == {("shop", 2, PLAN.id)}
     assert await store.processes.others(NOBODY, seen_within=LONG) == {SHOP_V1, ("shop", 2, PLAN.id)}
     assert await store.processes.others(NOBODY, seen_within=AT_ONCE) == frozenset()
+
+
+async def test_a_process_is_found_by_its_id(store: Store) -> None:
+    me = works(SHOP_V1)
+    await store.processes.note(me)
+    found = await store.processes.find(me.id)
+    assert found is not None
+    assert found.host == "host"
+    assert abs(found.seen_at - time_of(store.now())) < LONG
+    assert await store.processes.find(NOBODY) is None
 
 
 async def test_a_process_says_again_what_it_works_on(store: Store) -> None:

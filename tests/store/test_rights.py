@@ -200,8 +200,12 @@ async def test_a_viewer_only_looks(any_dsn: str) -> None:
             assert await admin.verify(run.id) == []
             await admin.kept_events("waiting", "x")
             assert (await viewer.health()).ok
+            explained = await admin.explain(waits.id)
+            assert any(each.is_legal for each in explained.verbs)
+            assert [row.id for row in (await admin.list()).rows] == [waits.id, run.id]
+            with pytest.raises(StoreRefusedError, match="only looks at sagas"):
+                await admin.abort(waits.id)
             for forbidden in (
-                admin.abort(waits.id),
                 known.start(Order("3")),
                 viewer.to(waits.id, NOTED).send(Note("no")),
             ):

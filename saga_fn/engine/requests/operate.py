@@ -118,6 +118,7 @@ _ANSWERS: dict[str, tuple[str, str]] = {
 
 async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Standing], Incoming]) -> None:
     """Apply a verb, or raise SagaStateError with the core's reason, SagaNotFoundError if there is no such saga."""
+    engine.gate.require_writes()
     give_up = time.monotonic() + _PATIENCE
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
@@ -195,6 +196,7 @@ async def end_unusable(
 
 async def acknowledge(engine: SagaEngine, saga_id: UUID, *, expect: int | None, asked: bytes | None) -> None:
     """Record that a person has looked at a saga that FAILED; raises SagaStateError with the core's reason."""
+    engine.gate.require_writes()
     while True:
         row = await read_row(engine, saga_id)
         if expect not in (None, row.rev):
@@ -307,6 +309,11 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up
     return False
 
 
+def told_of_refusal(refusal: str) -> tuple[str, str]:
+    """A refusal in words that go on from "the saga", and the mend."""
+    return _ANSWERS.get(refusal, (f"refused: {refusal}", "look at it with SagaAdmin.get_saga."))
+
+
 def _refusal(saga_id: UUID, refusal: str) -> SagaStateError:
-    fact, hint = _ANSWERS.get(refusal, (f"refused: {refusal}", "look at it with SagaAdmin.get_saga."))
+    fact, hint = told_of_refusal(refusal)
     return SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, hint=hint)

@@ -1,0 +1,297 @@
+"""The explanation of a saga: its row, as one statement gave it, asked of the state machine on a copy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from typing import Final
+from uuid import UUID
+
+import attrs
+import msgspec
+
+from saga_fn.core import acknowledgement
+from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.event_kinds import InputKind, attempt_of, input_of, step_of
+from saga_fn.core.events import OperatorVerb, name_of, takes_up
+from saga_fn.core.explain.course import course
+from saga_fn.core.explain.preview import Consequences, preview, questions
+from saga_fn.core.explain.prospects import Prospects, prospects
+from saga_fn.core.explain.reasons import Cause, Reason, reasons
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import ENDED_UNREAD, SagaStatus
+from saga_fn.core.state import ParkReason, SagaState
+from saga_fn.core.verbs import Verb
+from saga_fn.engine.drive.asked import Asked, asked_in
+from saga_fn.engine.drive.set_aside import usable_state
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.hold.roster import seen_within
+from saga_fn.engine.requests.operate import told_of_refusal
+from saga_fn.engine.views.failure import step_error_of
+from saga_fn.engine.views.plans import find_plan
+from saga_fn.errors import SagaError, StoredDataError
+from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview
+from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, moment_of, time_of
+
+_LAST: Final = 8
+"""Entries of the journal that are shown."""
+_MOST_FOLDS: Final = 5000
+"""One explanation folds no more events than this to follow courses: a saga of 200 items would take too long."""
+_FOLDS_OF_ONE: Final = 400
+"""Nor more for one course."""
+_AT_A_TIME: Final = 50
+"""After so many verbs the other tasks of the process have their turn."""
+_ANYBODY: Final = UUID(int=0)
+UNREADABLE_STATE: Final = "state_unreadable"
+NO_PLAN: Final = "plan_missing"
+"""The codes for a verb that is refused before the state machine is asked."""
+
+
+async def explanation_of(engine: SagaEngine, row: SagaRecord) -> Explanation:
+    """Why the saga stands where its row says, and what each verb would do to it there. It takes no lock."""
+    known = await _known(engine, row)
+    state, plan = known.state, known.plan
+    own_way = own = None
+    if plan is not None and state is not None:
+        own_way, own = course(plan, state, most=_FOLDS_OF_ONE), prospects(plan, state)
+    return Explanation(
+        saga_id=row.id,
+        saga_name=row.name,
+        version=row.version,
+        revision=row.rev,
+        aggregation_id=row.aggregation_id,
+        status=row.status,
+        reasons=tuple(_public(each) for each in _reasons(known)),
+        since=row.updated_at if state is None else time_of(state.at),
+        until=row.due_at if row.owner is None and row.due_at is not None and row.due_at > time_of(row.now) else None,
+        looked_at=time_of(row.now),
+        owner=await _owner(engine, row),
+        is_worked_on=await _is_worked_on(engine, row),
+        unreadable=known.flaw,
+        left_over=_left_over(known),
+        course=() if own_way is None else own_way.moves,
+        is_whole=own_way is None or own_way.is_whole,
+        ends_as=None if own_way is None else own_way.end,
+        may_end_as=() if own is None else _ends(own),
+        last=await _last(engine, row),
+        verbs=tuple([each async for each in _verbs(engine, known)]),
+    )
+
+
+@attrs.frozen
+class _Known:
+    """A row, and as much of it as can be read."""
+
+    row: SagaRecord
+    plan: Plan | None
+    state: SagaState | None
+    flaw: str | None
+
+
+async def _known(engine: SagaEngine, row: SagaRecord) -> _Known:
+    plan: Plan | None = None
+    try:
+        plan = await find_plan(engine, row)
+        if plan is None:
+            return _Known(row, None, None, "its plan is not in the store")
+        state = usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None)
+    except StoredDataError as error:
+        return _Known(row, plan, None, error.fact)
+    return _Known(row, plan, state, None)
+
+
+def _reasons(known: _Known) -> Iterator[Reason]:
+    row, state, plan = known.row, known.state, known.plan
+    found: tuple[Reason, ...] = () if plan is None or state is None else reasons(plan, state)
+    if state is None and row.ended_at is not None:
+        yield Reason(Cause.ENDED)
+    elif row.is_parked and not any(each.parked for each in found):  # the row was set aside as it stood
+        why = ParkReason.STATE_UNREADABLE if state is None else ParkReason.ROW_REJECTED
+        yield Reason(Cause.SET_ASIDE, parked=why)
+    yield from found
+
+
+def _public(reason: Reason) -> StandingReason:
+    return StandingReason(
+        cause=reason.cause,
+        step_id=reason.step,
+        until=None if reason.until is None else time_of(reason.until),
+        events=reason.events,
+        parked=None if reason.parked is None else reason.parked.value,
+        attempt=reason.attempt,
+        failures=reason.failures,
+        may_have_run=reason.may_have_run,
+    )
+
+
+async def _owner(engine: SagaEngine, row: SagaRecord) -> SagaOwner | None:
+    if row.owner is None or row.due_at is None:
+        return None
+    seen = await engine.store.processes.find(row.owner)
+    return SagaOwner(
+        row.owner,
+        None if seen is None else seen.host,
+        None if seen is None else seen.seen_at,
+        row.due_at,
+        is_gone=not row.leased,
+    )
+
+
+async def _is_worked_on(engine: SagaEngine, row: SagaRecord) -> bool:
+    if row.leased:
+        return True
+    worked_on = await engine.store.processes.others(_ANYBODY, seen_within=seen_within())
+    return any((name, version) == (row.name, row.version) for name, version, _ in worked_on)
+
+
+def _left_over(known: _Known) -> tuple[LeftOver, ...]:
+    if known.plan is None or not known.row.has_failed:
+        return ()
+    return all_that_may_be_left(known.plan) if known.state is None else left_over(known.plan, known.state)
+
+
+async def _last(engine: SagaEngine, row: SagaRecord) -> tuple[Happened, ...]:
+    entries = await engine.store.journal(row.id, after=max(0, row.rev - _LAST), last=row.rev, most=_LAST)
+    return tuple(map(_happened, entries))
+
+
+def _happened(record: JournalRecord) -> Happened:
+    try:
+        event = decode_event(record.event)
+    except StoredDataError as error:
+        return Happened(record.seq, None, "unreadable", None, None, error.fact)
+    step_error = step_error_of(event, record)
+    asked = asked_in(record.input) if input_of(event) is InputKind.ASKED else Asked()
+    told = None if step_error is None else str(step_error)
+    return Happened(
+        record.seq,
+        time_of(event.at),
+        name_of(event),
+        step_of(event),
+        attempt_of(event),
+        told,
+        asked.actor,
+        asked.reason,
+    )
+
+
+# Verbs.
+
+
+async def _verbs(engine: SagaEngine, known: _Known) -> AsyncGenerator[VerbPreview]:
+    row, plan, state = known.row, known.plan, known.state
+    here = _Here.of(engine, row)
+    if plan is None or state is None:
+        for each in _of_what_cannot_be_read(known):
+            yield attrs.evolve(each, not_here=here.why_not(each.verb))
+    else:
+        left = _MOST_FOLDS
+        stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()
+        until = moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now
+        for number, (verb, asked) in enumerate(questions(plan, state, row.now, until=until)):
+            if number % _AT_A_TIME == _AT_A_TIME - 1:
+                await asyncio.sleep(0)
+            event = _knowing(asked, stopped)
+            orphaned = row.owner is not None and not row.leased
+            said = preview(plan, state, event, orphaned=orphaned, most=min(left, _FOLDS_OF_ONE))
+            if isinstance(said, Consequences):
+                left -= len(said.course.moves)
+            yield _previewed(verb, step_of(event), said, here.why_not(verb), row.now)
+    yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))
+
+
+def _of_acknowledging(known: _Known) -> VerbPreview:
+    row = known.row
+    refusal = acknowledgement.refused(row.status, acknowledged=row.acknowledged)
+    if refusal is not None:
+        return _refused(Verb.ACKNOWLEDGE, None, refusal.value)
+    return VerbPreview(
+        Verb.ACKNOWLEDGE, None, True, ends_as=row.status, may_end_as=(row.status,), left_over=_left_over(known)
+    )
+
+
+def _knowing(event: OperatorVerb, stopped: tuple[StepId, ...]) -> OperatorVerb:
+    """The same, with what this process knows to have ended of what was cut short, as the verb itself would know it."""
+    return msgspec.structs.replace(event, stopped=stopped) if stopped and takes_up(event) else event
+
+
+@attrs.frozen
+class _Here:
+    """Whether this process can ask for verbs."""
+
+    is_read_only: str | None
+    is_registered: bool
+
+    @classmethod
+    def of(cls, engine: SagaEngine, row: SagaRecord) -> _Here:
+        """The abilities of this process, for that saga."""
+        is_registered = engine.registry.find(row.name, row.version) is not None
+        try:
+            engine.gate.require_writes()
+        except SagaError as error:
+            return cls(error.fact, is_registered)
+        return cls(None, is_registered)
+
+    def why_not(self, verb: Verb) -> str | None:
+        """Why this process cannot ask for the verb."""
+        if self.is_read_only is None and verb.needs_output and not self.is_registered:
+            return "this process has not registered the saga, and could not check the output"
+        return self.is_read_only
+
+
+def _of_what_cannot_be_read(known: _Known) -> Iterator[VerbPreview]:
+    """The verbs upon a saga that the state machine cannot be asked about: `abort` alone needs neither state nor plan."""
+    steps = [] if known.plan is None else [planned.step for planned in known.plan.steps]
+    lost = known.flaw is not None and known.plan is None and known.flaw.endswith("not in the store")
+    for verb in Verb:
+        if verb is Verb.ACKNOWLEDGE:
+            continue
+        for step in steps if verb.names_a_step else [None]:
+            if lost:
+                yield _refused(verb, step, NO_PLAN, "its plan is not in the store", "was the table saga_plan emptied?")
+            elif verb is not Verb.ABORT:
+                mend = "restore the row, or end it with abort"
+                yield _refused(verb, step, UNREADABLE_STATE, f"it cannot be read: {known.flaw}", mend)
+            elif known.row.ended_at is not None:
+                yield _refused(verb, None, Refusal.FINISHED.value)
+            else:
+                left = () if known.plan is None else all_that_may_be_left(known.plan)
+                ends = ENDED_UNREAD.status
+                yield VerbPreview(verb, None, True, ends_as=ends, left_over=left, may_end_as=(ends,))
+
+
+def _refused(
+    verb: Verb, step: str | None, refusal: str, fact: str | None = None, mend: str | None = None
+) -> VerbPreview:
+    if fact is None:
+        said, mend = told_of_refusal(refusal)
+        fact = f"the saga {said}"
+    return VerbPreview(verb, step, False, refusal, fact, mend)
+
+
+def _previewed(
+    verb: Verb, step: StepId | None, said: Rejection | Consequences, not_here: str | None, now: Moment
+) -> VerbPreview:
+    if isinstance(said, Rejection):
+        return _refused(verb, step, said.refusal.value)
+    return VerbPreview(
+        verb,
+        step,
+        True,
+        not_here=not_here,
+        at_once=said.at_once,
+        course=said.course.moves,
+        is_whole=said.course.is_whole,
+        ends_as=said.course.end,
+        left_over=said.left_over,
+        goes_on_at=time_of(said.due) if said.due is not None and said.due > now else None,
+        may_end_as=_ends(said.prospects),
+        may_be_undone=said.prospects.may_be_undone,
+        may_be_left=said.prospects.may_be_left,
+    )
+
+
+def _ends(said: Prospects) -> tuple[SagaStatus, ...]:
+    return tuple(status for status in SagaStatus if status in said.ends)

@@ -1,0 +1,439 @@
+"""The explanation of a saga, as values and as a text that an operator can read at night."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Final, assert_never
+from uuid import UUID
+
+import attrs
+from typing_extensions import override
+
+from saga_fn.core.explain.course import Move, MoveKind
+from saga_fn.core.explain.reasons import Cause
+from saga_fn.core.leftovers import LeftOver
+from saga_fn.core.projection import SagaStatus
+from saga_fn.core.state import ParkReason
+from saga_fn.core.verbs import Verb
+from saga_fn.printable import ascii_only
+
+_MOST_NAMED: Final = 12
+"""The text names no more steps, or moves, in one place."""
+_LONGEST_ERROR: Final = 300
+"""Characters."""
+_LONGEST_LINE: Final = 2000
+"""Characters."""
+
+
+@attrs.frozen
+class StandingReason:
+    """One reason why a saga stands where it stands."""
+
+    cause: Cause
+    """Its kind."""
+    step_id: str | None
+    """The step that it is about, or None."""
+    until: datetime | None
+    """When it is over by itself; None if it is not, or if the moment is not known."""
+    events: tuple[str, ...]
+    """The names of the events that it waits for."""
+    parked: str | None
+    """The reason why it waits for a person, or None."""
+    attempt: int
+    """The number of the attempt, the present or the last one; 0 if there was none."""
+    failures: int
+    """The number of failed attempts that its retry policy counts."""
+    may_have_run: bool
+    """Whether the step may have run, and it is not known yet."""
+
+    @property
+    def text(self) -> str:
+        """The reason in words."""
+        said = [_told(self)]
+        if self.may_have_run and self.cause is not Cause.DOUBT:
+            said.append("it may have run")
+        if self.failures:
+            said.append(f"failures counted: {self.failures}")
+        if self.until is not None:
+            said.append(f"until {_time(self.until)}")
+        return "; ".join(said)
+
+    @property
+    def mend(self) -> str | None:
+        """The thing that helps, where a person has to do something; else None."""
+        return None if self.parked is None else _MENDS[ParkReason(self.parked)][1]
+
+
+@attrs.frozen
+class SagaOwner:
+    """The process that has claimed a saga."""
+
+    id: UUID
+    """The id under which it claims."""
+    host: str | None
+    """The name of its host; None if the process is not known any more."""
+    seen_at: datetime | None
+    """When it last said what it works on, or None."""
+    lease_until: datetime
+    """The end of its lease."""
+    is_gone: bool
+    """Whether its lease is over, so that another process may take the saga over."""
+
+
+@attrs.frozen
+class Happened:
+    """One of the last entries of a saga's journal."""
+
+    seq: int
+    """The number of the entry."""
+    at: datetime | None
+    """The time when it happened; None if the entry cannot be read."""
+    kind: str
+    """The name of the event."""
+    step_id: str | None
+    """The step that it is about, or None."""
+    attempt: int | None
+    """The number of the attempt, or None."""
+    error: str | None = attrs.field(default=None, repr=False)
+    """The error's type and message, or None."""
+    actor: str | None = None
+    """The operator who asked for it, if that was said."""
+    reason: str | None = None
+    """The operator's reason, if that was said."""
+
+
+@attrs.frozen
+class VerbPreview:
+    """One verb, of one step where it names one: whether it is legal now, and all that would come of it."""
+
+    verb: Verb
+    """The verb; its value is the name of the method of `SagaAdmin`."""
+    step_id: str | None
+    """The step that it names, or None."""
+    is_legal: bool
+    """Whether the state machine accepts it at this revision."""
+    refusal: str | None = None
+    """The code of the refusal, or None."""
+    why_not: str | None = None
+    """The refusal in words, or None."""
+    mend: str | None = None
+    """The thing to do instead, or None."""
+    not_here: str | None = None
+    """Why this process cannot ask for it, even where it is legal; None if it can."""
+    at_once: tuple[Move, ...] = ()
+    """The moves that the owner, or the next one, makes at once."""
+    course: tuple[Move, ...] = ()
+    """All moves that follow if each attempt succeeds."""
+    is_whole: bool = True
+    """Whether `course` was followed to its end; a very long one is not."""
+    ends_as: SagaStatus | None = None
+    """How that course ends; None where a person has to go on, or where it was not followed to its end."""
+    left_over: tuple[LeftOver, ...] = ()
+    """The effects that this course leaves in the world."""
+    goes_on_at: datetime | None = None
+    """When the saga goes on after the verb; None if it does at once, or not by itself."""
+    may_end_as: tuple[SagaStatus, ...] = ()
+    """Every end that it may come to after the verb by itself."""
+    may_be_undone: tuple[str, ...] = ()
+    """Every step whose compensation may run after the verb."""
+    may_be_left: tuple[str, ...] = ()
+    """Every step of which something may be left over after the verb."""
+
+    @property
+    def text(self) -> str:
+        """The preview in words."""
+        if self.is_legal:
+            return "; ".join(_consequences(self))
+        return "; ".join(each for each in (self.why_not or self.refusal, self.mend) if each)
+
+
+@attrs.frozen
+class Explanation:
+    """Why a saga stands where it stands, and what each verb would do to it. `str` of it is a text for operators.
+
+    Example::
+
+        print(await admin.explain(saga_id))
+    """
+
+    saga_id: UUID
+    """The saga's id."""
+    saga_name: str
+    """The name that it is registered under."""
+    version: int
+    """The version of its definition."""
+    revision: int
+    """The revision that is explained: the `expect=` of a verb."""
+    aggregation_id: str | None
+    """Its business key, or None."""
+    status: SagaStatus
+    """Its status."""
+    reasons: tuple[StandingReason, ...]
+    """All that it does or waits for now."""
+    since: datetime
+    """The time of the last event that it accepted."""
+    until: datetime | None
+    """When it goes on by itself; None if a process works on it, if it has ended, or if only a person or an event helps."""
+    looked_at: datetime
+    """The database's time of this look."""
+    owner: SagaOwner | None
+    """The process that has claimed it, or None."""
+    is_worked_on: bool
+    """Whether a process that was seen lately works on its name and version."""
+    unreadable: str | None
+    """Why its state or its plan cannot be read, or None. Then `abort` alone can change it, if it has not ended."""
+    left_over: tuple[LeftOver, ...]
+    """The effects that a FAILED saga has left in the world."""
+    course: tuple[Move, ...]
+    """All moves that follow without a verb if each attempt succeeds."""
+    is_whole: bool
+    """Whether `course` was followed to its end; a very long one is not."""
+    ends_as: SagaStatus | None
+    """How that course ends; None where a person has to go on, or where it was not followed to its end."""
+    may_end_as: tuple[SagaStatus, ...]
+    """Every end that it may come to without a verb."""
+    last: tuple[Happened, ...] = attrs.field(repr=False)
+    """The last entries of its journal, in order."""
+    verbs: tuple[VerbPreview, ...] = attrs.field(repr=False)
+    """Every verb, of every step where it names one."""
+
+    def of(self, verb: Verb | str, step_id: str | None = None) -> VerbPreview | None:
+        """Find the preview of one verb.
+
+        Args:
+            verb: The verb, or the name of its method.
+            step_id: The step that it names. Default: None, which is for a verb that names none.
+
+        Returns:
+            The preview; None if there is no such verb or step.
+        """
+        return next((each for each in self.verbs if each.verb == verb and each.step_id == step_id), None)
+
+    @override
+    def __str__(self) -> str:
+        return "\n".join(ascii_only(line, _LONGEST_LINE) for line in _lines(self))
+
+
+_MENDS: Final[dict[ParkReason, tuple[str, str]]] = {
+    ParkReason.INPUT_FAILED: (
+        "its input could not be computed",
+        "mend and deploy the definition, then retry_step; or give its output by skip_step",
+    ),
+    ParkReason.INPUT_CHANGED: (
+        "a repeat computed another input than the attempt before it",
+        "deploy a definition that computes the old input again; retry_step accepts the new one",
+    ),
+    ParkReason.OUTPUT_LOST: (
+        "it ran, and returned what cannot be stored",
+        "settle_done with the output that it gave, or undo it by hand and settle_undone",
+    ),
+    ParkReason.PAYLOAD_UNREADABLE: (
+        "the definition cannot decode a stored payload",
+        "deploy a definition that can, then retry_step",
+    ),
+    ParkReason.PLAN_CHANGED: (
+        "the definition of its workers does not fit what it has done",
+        "deploy one that fits: the saga then goes on by itself",
+    ),
+    ParkReason.CRASH_LOOP: (
+        "its process died again and again while it ran alone there",
+        "find out what kills the process, then retry_step",
+    ),
+    ParkReason.ROW_REJECTED: (
+        "the database refused its row, or it was set aside",
+        "see rejections of get_saga for the cause, mend it, then retry_step; abort ends it",
+    ),
+    ParkReason.STATE_UNREADABLE: ("its stored state cannot be read", "restore the row, or end it with abort"),
+    ParkReason.PAST_PIVOT: (
+        "it failed for good after the pivot, and the only way is forward",
+        "mend the cause, then retry_step; or give its output by skip_step",
+    ),
+    ParkReason.OUTCOME_UNKNOWN: (
+        "only a person can find out whether it has run",
+        "ask the other system, then settle_done, settle_undone or settle_never_ran; if it does not know, cancel",
+    ),
+    ParkReason.UNDO_FAILED: (
+        "its compensation has failed for as long as it is tried",
+        "mend the cause, then retry_step; or undo it by hand, then settle_undone",
+    ),
+    ParkReason.TOO_LONG: (
+        "it was tried so often that the journal has come to its limit",
+        "give its output by skip_step, or cancel",
+    ),
+    ParkReason.SETTLED: (
+        "nothing of it is in the world, and it is not decided how the saga goes on",
+        "retry_step, or cancel",
+    ),
+}
+
+
+def _told(reason: StandingReason) -> str:
+    step, attempt = reason.step_id, reason.attempt
+    match reason.cause:
+        case Cause.RUNNING:
+            return f"step {step} is being executed, attempt {attempt}"
+        case Cause.PROBING:
+            return f"a probe is finding out whether step {step} has run"
+        case Cause.UNDOING:
+            return f"the compensation of step {step} is being executed, attempt {attempt}"
+        case Cause.RETRY:
+            return f"step {step} waits for its next attempt after attempt {attempt}"
+        case Cause.DOUBT:
+            return f"step {step} may have run (attempt {attempt}), and that is to be settled as its plan says"
+        case Cause.UNDO_RETRY:
+            return f"the compensation of step {step} waits for its next attempt after attempt {attempt}"
+        case Cause.EVENT:
+            return f"step {step} waits for the event {' or '.join(reason.events)}"
+        case Cause.UNDO_EVENT:
+            return f"the compensation of step {step} waits for the event {' or '.join(reason.events)}"
+        case Cause.SLEEP:
+            return f"step {step} sleeps"
+        case Cause.BEGIN:
+            return "the start is delayed"
+        case Cause.STOPPING:
+            return "an execution that was cut short may not have stopped yet, and nothing is undone before"
+        case Cause.PERSON:
+            return f"step {step} waits for a person ({reason.parked}): {_fact(reason.parked)}"
+        case Cause.UNDO_PERSON:
+            return f"the compensation of step {step} waits for a person ({reason.parked}): {_fact(reason.parked)}"
+        case Cause.WORKER:
+            return "it is due, and waits for a worker" + (f" to go on with step {step}" if step else "")
+        case Cause.SET_ASIDE:
+            return f"the saga as a whole waits for a person ({reason.parked}): {_fact(reason.parked)}"
+        case Cause.ENDED:
+            return "it has ended"
+        case _:
+            assert_never(reason.cause)
+
+
+def _fact(why: str | None) -> str:
+    return "" if why is None else _MENDS[ParkReason(why)][0]
+
+
+_MOVED: Final = {
+    MoveKind.RUN: "run",
+    MoveKind.UNDO: "undo",
+    MoveKind.PROBE: "probe",
+    MoveKind.AWAIT: "wait at",
+    MoveKind.CUT_SHORT: "cut short",
+}
+
+
+def _listed(names: Iterable[str]) -> str:
+    every = list(names)
+    more = len(every) - _MOST_NAMED
+    return ", ".join([*every[:_MOST_NAMED], f"and {more} more"] if more > 0 else every)
+
+
+def _moves(moves: Iterable[Move]) -> str:
+    return _listed(f"{_MOVED[move.kind]} {move.step}" for move in moves)
+
+
+def _left(left: Iterable[LeftOver]) -> str:
+    return _listed(f"{each.step_id} ({each.kind})" for each in left)
+
+
+def _consequences(preview: VerbPreview) -> Iterator[str]:
+    if preview.not_here:
+        yield f"not from here: {preview.not_here}"
+    if preview.at_once:
+        yield f"at once: {_moves(preview.at_once)}"
+    if preview.goes_on_at is not None:
+        yield f"goes on at {_time(preview.goes_on_at)}"
+    if preview.verb is Verb.ACKNOWLEDGE:
+        yield "health names it no more"
+        return
+    yield _way(preview.course, preview.ends_as, is_whole=preview.is_whole)
+    if preview.left_over:
+        yield f"left over then: {_left(preview.left_over)}"
+    others = [end for end in preview.may_end_as if end is not preview.ends_as]
+    if others:
+        yield f"may end {' or '.join(others)} instead"
+    if preview.may_be_undone:
+        yield f"may undo {_listed(preview.may_be_undone)}"
+
+
+def _way(course: tuple[Move, ...], end: SagaStatus | None, *, is_whole: bool) -> str:
+    ending = "then a person has to go on" if end is None else f"then it ends {end}"
+    if not is_whole:
+        ending = "and so on"
+    return f"if all goes well: {_moves(course)}, {ending}" if course else ending.removeprefix("then ")
+
+
+def _lines(of: Explanation) -> Iterator[str]:
+    key = "" if of.aggregation_id is None else f", business key {of.aggregation_id}"
+    yield f"saga {of.saga_id}: {of.saga_name} v{of.version}{key}"
+    yield f"{of.status} at revision {of.revision}, since {_time(of.since)} ({_ago(of.looked_at - of.since)})"
+    yield from _standing(of)
+    if of.last:
+        yield "last:"
+        yield from (f"  {_happened(each)}" for each in of.last)
+    legal = [each for each in of.verbs if each.is_legal]
+    yield "legal now:" if legal else "legal now: no verb"
+    for each in legal:
+        yield f"  {_called(each)}"
+        yield f"    {each.text}"
+    refused: dict[tuple[Verb, str], list[str]] = {}
+    for each in of.verbs:
+        if not each.is_legal:
+            refused.setdefault((each.verb, each.text), []).append(each.step_id or "")
+    if refused:
+        yield "refused now:"
+    for (verb, why), steps in refused.items():
+        yield f"  {verb} {_listed(filter(None, steps))}".rstrip() + f": {why}"
+
+
+def _standing(of: Explanation) -> Iterator[str]:
+    yield "why:"
+    for reason in of.reasons:
+        yield f"  {reason.text}"
+        if reason.mend:
+            yield f"    mend: {reason.mend}"
+    if of.unreadable:
+        yield f"  it cannot be read: {of.unreadable}"
+    if of.left_over:
+        yield f"left over: {_left(of.left_over)}"
+    if of.status.is_terminal:
+        return
+    yield f"owner: {'none' if of.owner is None else _owner(of.owner)}"
+    if not of.is_worked_on:
+        yield f"no process that was seen lately works on {of.saga_name} v{of.version}"
+    if of.until is not None:
+        yield f"goes on by itself at {_time(of.until)}"
+    if of.unreadable is None:
+        yield f"next: {_way(of.course, of.ends_as, is_whole=of.is_whole)}"
+        yield f"may end: {' or '.join(of.may_end_as)}"
+
+
+def _owner(owner: SagaOwner) -> str:
+    host = owner.host or "a process that is not known any more"
+    lease = "its lease was over at" if owner.is_gone else "lease until"
+    return f"{host} ({owner.id}), {lease} {_time(owner.lease_until)}"
+
+
+def _called(preview: VerbPreview) -> str:
+    named = [] if preview.step_id is None else [preview.step_id]
+    return f"{preview.verb}({', '.join([*named, *(['its output'] if preview.verb.needs_output else [])])})"
+
+
+def _happened(entry: Happened) -> str:
+    at = "" if entry.at is None else f" {_time(entry.at)}"
+    what = " ".join(each for each in (entry.kind, entry.step_id) if each)
+    attempt = "" if entry.attempt is None else f" (attempt {entry.attempt})"
+    error = "" if entry.error is None else f": {ascii_only(entry.error, _LONGEST_ERROR)}"
+    asked = "" if entry.actor is None else f", by {entry.actor}"
+    why = "" if entry.reason is None else f", because: {entry.reason}"
+    return f"#{entry.seq}{at} {what}{attempt}{error}{asked}{why}"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _ago(length: timedelta) -> str:
+    seconds = max(0, int(length.total_seconds()))
+    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit} ago"
+    return f"{seconds} s ago"

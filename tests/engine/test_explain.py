@@ -1,0 +1,305 @@
+"""What `explain` says of a saga is what it does: a verb that is told legal is accepted, and another is refused for the reason told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import attrs
+import pytest
+
+from saga_fn import (
+    Cause,
+    Event,
+    Explanation,
+    FixedRetry,
+    LeftOverKind,
+    MemoryStore,
+    Move,
+    MoveKind,
+    SagaAdmin,
+    SagaNotFoundError,
+    SagaOrchestrator,
+    SagaRun,
+    SagaStateError,
+    SagaStatus,
+    StepRef,
+    StoreRefusedError,
+    Verb,
+    VerbPreview,
+    saga,
+    step,
+)
+from saga_fn.core.ids import StepId
+from saga_fn.core.state import ParkReason
+from saga_fn.engine.requests.operate import told_of_refusal
+from saga_fn.explanation import StandingReason
+from tests.support.poison import Poison
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
+
+HOURS = FixedRetry(max_attempts=3, delay=timedelta(hours=1))
+Stage = Callable[[SagaOrchestrator], Awaitable[SagaRun[Done]]]
+
+
+async def at_a_retry(orchestrator: SagaOrchestrator) -> SagaRun[Done]:
+    run = await started(orchestrator, Shop(fails={"charge": 1}), retry=HOURS)
+    await suspended(run)
+    return run
+
+
+async def at_an_undo(orchestrator: SagaOrchestrator) -> SagaRun[Done]:
+    run = await started(orchestrator, Shop(fails={"ship": 1, "refund charge": 1}), undo=HOURS)
+    await suspended(run)
+    return run
+
+
+async def aborted(orchestrator: SagaOrchestrator) -> SagaRun[Done]:
+    run = await at_a_retry(orchestrator)
+    await SagaAdmin(orchestrator).abort(run.id)
+    return run
+
+
+async def rolled_back(orchestrator: SagaOrchestrator) -> SagaRun[Done]:
+    run = await started(orchestrator, Shop(fails={"charge": 1}))
+    await run.outcome(SOON)
+    return run
+
+
+async def done(orchestrator: SagaOrchestrator) -> SagaRun[Done]:
+    run = await started(orchestrator, Shop())
+    await run.outcome(SOON)
+    return run
+
+
+async def started(orchestrator: SagaOrchestrator, shop: Shop, **options: Any) -> SagaRun[Done]:  # Any: of make_saga
+    name = f"shop {uuid4().hex[:8]}"
+    return await orchestrator.register(name, make_saga(shop, **options)).start(Order("1"))
+
+
+@pytest.mark.parametrize("stage", [at_a_retry, at_an_undo, aborted, rolled_back, done])
+async def test_each_verb_does_what_was_said(make: Make, stage: Stage) -> None:
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        seen = await admin.explain((await stage(orchestrator)).id)
+        assert {each.verb for each in seen.verbs} == set(Verb)
+        for said in seen.verbs:
+            run = await stage(orchestrator)
+            own = (await admin.explain(run.id)).of(said.verb, said.step_id)
+            assert own is not None
+            assert own.is_legal is said.is_legal
+            await does_as_said(admin, run, own)
+
+
+async def does_as_said(admin: SagaAdmin, run: SagaRun[Done], said: VerbPreview) -> None:
+    named = [] if said.step_id is None else [said.step_id]
+    given = [Done("by hand")] if said.verb.needs_output else []
+    asked = getattr(admin, said.verb.value)(run.id, *named, *given)
+    if not said.is_legal:
+        with pytest.raises(SagaStateError) as refused:
+            await asked
+        assert said.refusal is not None
+        fact, mend = told_of_refusal(said.refusal)
+        assert (refused.value.fact, refused.value.hint) == (f"saga {run.id} {fact}", mend)
+        assert (said.why_not, said.mend) == (f"the saga {fact}", mend)
+        return
+    await asked
+    if said.ends_as is not None:
+        async with asyncio.timeout(SOON):
+            while (now := await run.snapshot()).ended_at is None:
+                await asyncio.sleep(0.005)
+        assert (now.status, now.left_over) == (said.ends_as, said.left_over), said
+
+
+async def test_a_saga_that_waits_is_explained_at_length(make: Make) -> None:
+    async with make() as orchestrator:
+        run = await at_a_retry(orchestrator)
+        seen = await SagaAdmin(orchestrator).explain(run.id)
+        snapshot = await run.snapshot()
+        (reason,) = seen.reasons
+        assert (reason.cause, reason.step_id, reason.attempt, reason.failures) == (Cause.RETRY, "charge", 1, 1)
+        assert reason.until == seen.until == snapshot.deadline_at
+        assert (seen.revision, seen.status, seen.owner, seen.is_worked_on) == (
+            snapshot.revision,
+            SagaStatus.SUSPENDED,
+            None,
+            True,
+        )
+        assert seen.since <= seen.looked_at
+        assert (seen.ends_as, set(seen.may_end_as)) == (
+            SagaStatus.COMPLETED,
+            {SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED},
+        )
+        assert [each.kind for each in seen.last] == ["started", "step_succeeded", "step_failed"]
+        assert seen.last[-1].error == "ShopError: charge failed"
+        cancel = seen.of("cancel")
+        assert cancel is not None
+        assert cancel.course == (Move(MoveKind.UNDO, StepId("reserve")),)
+        text = str(seen)
+        assert text.isascii()
+        until_then = f"{reason.until:%Y-%m-%d %H:%M:%S} UTC"
+        for line in (
+            "why:",
+            f"  step charge waits for its next attempt after attempt 1; failures counted: 1; until {until_then}",
+            "owner: none",
+            "next: if all goes well: run charge, run ship, then it ends COMPLETED",
+            "  retry_step(charge)",
+            "  skip_step(charge, its output)",
+        ):
+            assert line in text.splitlines(), text
+        assert (
+            "\n  settle_done reserve, charge, ship: the saga has nothing open at that step that this would answer; "
+            in text
+        )
+
+
+async def test_a_saga_that_runs_tells_its_owner(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    assert shop.hold is not None
+    async with make() as orchestrator:
+        run = await started(orchestrator, shop)
+        await until(lambda: "reserve" in shop.done)
+        async with asyncio.timeout(SOON):
+            while (seen := await SagaAdmin(orchestrator).explain(run.id)).reasons[0].step_id != "charge":
+                await asyncio.sleep(0.005)
+        assert seen.reasons[0].cause is Cause.RUNNING
+        assert seen.owner is not None
+        assert (seen.owner.id, seen.owner.is_gone, seen.until) == (orchestrator.engine.owner, False, None)
+        aborting = seen.of(Verb.ABORT)
+        assert aborting is not None
+        assert aborting.at_once == (Move(MoveKind.CUT_SHORT, StepId("charge")),)
+        assert [(each.step_id, each.kind) for each in aborting.left_over] == [
+            ("reserve", LeftOverKind.NOT_UNDONE),
+            ("charge", LeftOverKind.MAY_STILL_RUN),
+        ]
+        shop.hold.set()
+        await run.outcome(SOON)
+
+
+async def test_a_saga_whose_definition_is_not_here_is_explained(make: Make) -> None:
+    async with make() as orchestrator, make(concurrency=0) as desk:
+        run = await at_a_retry(orchestrator)
+        seen = await SagaAdmin(desk).explain(run.id)
+        skipping, retrying = seen.of(Verb.SKIP_STEP, "charge"), seen.of(Verb.RETRY_STEP, "charge")
+        assert skipping is not None
+        assert retrying is not None
+        assert (skipping.is_legal, retrying.is_legal, retrying.not_here) == (True, True, None)
+        assert skipping.not_here is not None or isinstance(desk.engine.store, MemoryStore)
+        assert seen.of(Verb.SKIP_STEP, "no such step") is None
+
+
+@pytest.mark.raw_rows
+async def test_a_saga_that_cannot_be_read_can_only_be_aborted(make: Make) -> None:
+    async with make() as orchestrator:
+        run = await at_a_retry(orchestrator)
+        await Poison(orchestrator).state(run.id, b"\xff not a state")
+        admin = SagaAdmin(orchestrator)
+        seen = await admin.explain(run.id)
+        assert seen.unreadable is not None
+        assert [each.verb for each in seen.verbs if each.is_legal] == [Verb.ABORT]
+        aborting = seen.of(Verb.ABORT)
+        assert aborting is not None
+        assert [each.step_id for each in aborting.left_over] == ["reserve", "charge", "ship"]
+        assert "it cannot be read" in str(seen)
+        await admin.abort(run.id)
+        ended = await admin.explain(run.id)
+        assert (ended.status, ended.left_over) == (SagaStatus.FAILED, aborting.left_over)
+        assert [each.verb for each in ended.verbs if each.is_legal] == [Verb.ACKNOWLEDGE]
+
+
+async def test_there_has_to_be_such_a_saga(make: Make) -> None:
+    async with make() as orchestrator:
+        with pytest.raises(SagaNotFoundError):
+            await SagaAdmin(orchestrator).explain(UUID(int=5))
+
+
+approved = Event("approved", str)
+
+
+@step
+async def hostile(text: str) -> str:
+    raise RuntimeError(f"\x1b[2J\r\n{text}\u202e é")
+
+
+@saga("hostile")
+def hostile_saga(text: StepRef[str]) -> StepRef[str]:
+    approved.wait(timeout=timedelta(days=1))
+    return hostile(text)
+
+
+async def test_hostile_texts_are_escaped(make: Make) -> None:
+    async with make() as orchestrator:
+        handle = orchestrator.register("naïve\u2009shop".replace("\u2009", "_"), hostile_saga)
+        run = await handle.start("x", aggregation_id="key\u202e\nGET /")
+        await suspended(run)
+        seen = await SagaAdmin(orchestrator).explain(run.id)
+        assert (seen.reasons[0].cause, seen.reasons[0].events) == (Cause.EVENT, ("approved",))
+        text = str(seen)
+        assert text.isascii()
+        assert "\\u202e\\nGET /" in text
+        assert "na\\xefve_shop v1" in text
+        await orchestrator.to(run.id, approved).send("yes")
+        await run.outcome(SOON)
+        text = str(await SagaAdmin(orchestrator, actor="ann").explain(run.id))
+        assert text.isascii()
+        assert "\x1b" not in text
+        assert "RuntimeError: \\x1b[2J\\r\\nx\\u202e \\xe9" in text
+
+
+async def test_a_process_that_only_looks_explains_and_asks_for_no_verb(dsn: str) -> None:
+    async with SagaOrchestrator(dsn) as orchestrator:
+        run = await at_a_retry(orchestrator)
+        async with SagaOrchestrator(dsn, concurrency=0, read_only=True) as looking:
+            admin = SagaAdmin(looking)
+            seen = await admin.explain(run.id)
+            legal = [each for each in seen.verbs if each.is_legal]
+            assert legal
+            assert all("read_only=True" in (each.not_here or "") for each in legal)
+            for verb in (admin.cancel, admin.abort, admin.acknowledge):
+                with pytest.raises(StoreRefusedError, match="only looks at sagas"):
+                    await verb(run.id)
+
+
+@pytest.mark.parametrize("cause", Cause)
+@pytest.mark.parametrize("parked", ParkReason)
+def test_every_reason_has_words(cause: Cause, parked: ParkReason) -> None:
+    needs = cause in (Cause.PERSON, Cause.UNDO_PERSON, Cause.SET_ASIDE)
+    reason = StandingReason(cause, "charge", None, ("paid",), parked.value if needs else None, 1, 2, True)
+    assert reason.text
+    assert "None" not in reason.text
+    assert (reason.mend is not None) is needs
+
+
+def test_long_lists_are_cut() -> None:
+    moves = tuple(Move(MoveKind.RUN, StepId(f"s{n}")) for n in range(30))
+    said = VerbPreview(Verb.RETRY_STEP, "s0", True, course=moves, is_whole=False)
+    assert said.text == f"if all goes well: {', '.join(f'run s{n}' for n in range(12))}, and 18 more, and so on"
+    assert "no verb" in str(attrs.evolve(_EXPLAINED, verbs=()))
+
+
+_EXPLAINED = Explanation(
+    saga_id=UUID(int=1),
+    saga_name="shop",
+    version=1,
+    revision=1,
+    aggregation_id=None,
+    status=SagaStatus.COMPLETED,
+    reasons=(),
+    since=datetime(2026, 1, 1, tzinfo=UTC),
+    until=None,
+    looked_at=datetime(2026, 1, 2, tzinfo=UTC),
+    owner=None,
+    is_worked_on=False,
+    unreadable=None,
+    left_over=(),
+    course=(),
+    is_whole=True,
+    ends_as=None,
+    may_end_as=(),
+    last=(),
+    verbs=(),
+)
