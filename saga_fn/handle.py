@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, final
 from uuid import UUID
@@ -205,6 +205,7 @@ class SagaHandle(Generic[D, R]):
         aggregation_id: str | None = None,
         idempotency_key: str | None = None,
         trace_id: str | None = None,
+        trace_carrier: Mapping[str, str] | None = None,
         delay: timedelta | None = None,
         connection: Connection | None = None,
     ) -> SagaRun[R]:
@@ -217,6 +218,8 @@ class SagaHandle(Generic[D, R]):
             idempotency_key: The name of this request, 1 to 255 characters. The same key gives the same saga, whose `created` is
                 False then. Default: None, each call starts a saga.
             trace_id: An id for your logs, 1 to 255 characters. Default: a random one.
+            trace_carrier: Headers of your trace, as a mapping of strings of 2,048 bytes at most: each step finds them in its
+                StepContext. Default: None.
             delay: How much later it begins, as a timedelta of 0 to 365 days. Default: at once.
             connection: An asyncpg connection with an open transaction. The start becomes part of that transaction: the saga
                 begins when it is committed, and never if it is rolled back. No other connection is used. Default: None.
@@ -240,7 +243,9 @@ class SagaHandle(Generic[D, R]):
                 run = await orders.start(order, idempotency_key=order.order_id, connection=connection)
         """
         micros = micros_of_delay(delay)
-        request = StartRequest(self._registered, data, aggregation_id, idempotency_key, trace_id, micros)
+        request = StartRequest(
+            self._registered, data, aggregation_id, idempotency_key, trace_id, delay=micros, trace_carrier=trace_carrier
+        )
         try:
             started = await self._starter.start(request, connection)
         except INTERNAL as error:

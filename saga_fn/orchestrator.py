@@ -420,6 +420,7 @@ class SagaOrchestrator:
         aggregation_id: str | None = None,
         idempotency_key: str | None = None,
         trace_id: str | None = None,
+        trace_carrier: Mapping[str, str] | None = None,
         delay: timedelta | None = None,
         connection: Connection | None = None,
     ) -> UUID:
@@ -431,6 +432,8 @@ class SagaOrchestrator:
             aggregation_id: Its business key, 1 to 255 characters; see `SagaHandle.start`. Default: None.
             idempotency_key: The name of this request, 1 to 255 characters; see `SagaHandle.start`. Default: None.
             trace_id: An id for your logs, 1 to 255 characters. Default: a random one.
+            trace_carrier: Headers of your trace, as a mapping of strings of 2,048 bytes at most: each step finds them in its
+                StepContext. Default: None.
             delay: How much later it begins, as a timedelta of 0 to 365 days. Default: at once.
             connection: An asyncpg connection with an open transaction, which the start becomes part of. Default: None.
 
@@ -448,7 +451,15 @@ class SagaOrchestrator:
         """
         registered = self.engine.registry.latest(saga_name)
         micros = micros_of_delay(delay)
-        request = StartRequest(registered, initial_data, aggregation_id, idempotency_key, trace_id, micros)
+        request = StartRequest(
+            registered,
+            initial_data,
+            aggregation_id,
+            idempotency_key,
+            trace_id,
+            delay=micros,
+            trace_carrier=trace_carrier,
+        )
         return (await self._starter.start(request, connection)).id
 
     async def start_many(

@@ -33,6 +33,9 @@ T = TypeVar("T")
 
 _ENDS: Final = (KeyboardInterrupt, SystemExit)
 """Exceptions that end the program, wherever they are raised: they say nothing of a value."""
+FIRST_HEADER: Final = b"\x80"
+"""The first byte of a payload is its header: one below this begins JSON, and no JSON begins with another."""
+OTHER_FORM: Final = "a newer version of this library has written it: run that one"
 _STORED = "stored data"
 _CHANGED = "if the saga's definition changed while sagas were live, register the new one as a new version"
 _RENAMED = (
@@ -208,6 +211,10 @@ class PayloadType(Generic[T]):
         except _ENDS:
             raise
         except BaseException as error:  # noqa: BLE001 - as in `accept`
+            if data[:1] >= FIRST_HEADER:
+                raise PayloadError(
+                    f"{what} is in another form than JSON", hint=OTHER_FORM, stored=what is _STORED
+                ) from None
             told = split(error, self._names)
             raise _at(f"{what} is no valid {self.name}", *told, hint, stored=what is _STORED) from None
         return value

@@ -288,6 +288,7 @@ class SagaEngine:
             deadline=sent + self.options.lease.total_seconds(),
             max_payload_bytes=self.options.max_payload_bytes,
             initial=recorded[claim.id, 1].payload or b"",
+            trace_carrier=recorded[claim.id, 1].input,
             created_at=claim.created_at,
             results={step: recorded[claim.id, seq] for step, seq in recorded_steps(state) if plan.gives(step)},
             events={seq: recorded[claim.id, seq].payload or b"null" for seq in recorded_events(state)},

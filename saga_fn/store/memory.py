@@ -192,7 +192,7 @@ class MemoryStore:
                 now=now,
             )
             saga = self._sagas[new.id] = _Saga(record, new.keyed)
-            self._journal(saga, 1, [Entry(new.event, payload=new.payload)], new.writer)
+            self._journal(saga, 1, [Entry(new.event, input=new.trace_carrier, payload=new.payload)], new.writer)
             saga.attributes.update(new.attributes)
             inserted.add(new.id)
         return Inserted(frozenset(inserted), now)

@@ -188,6 +188,8 @@ class NewSaga(msgspec.Struct, frozen=True, gc=False):
     version: int
     aggregation_id: str | None
     trace_id: str
+    trace_carrier: bytes | None
+    """The headers of the caller's trace: the input of the first journal entry."""
     request: bytes
     state: SagaState
     event: Started

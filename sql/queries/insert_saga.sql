@@ -1,5 +1,5 @@
 -- name: insert_saga :one InsertedRow
--- nullable: aggregation_id, token, owner, due, id
+-- nullable: aggregation_id, trace_carrier, token, owner, due, id
 -- not null: lock_timeout
 -- Do as insert_sagas, for one saga.
 -- Locks: the same, with the same `lock_timeout`.
@@ -53,9 +53,10 @@ inserted AS (
     RETURNING s.id, s.era
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event, payload)
+    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event, input, payload)
     SELECT
-        :shard::smallint, i.era, i.id, 1, :writer::uuid, 'started', :event::bytea, :payload::bytea
+        :shard::smallint, i.era, i.id, 1, :writer::uuid, 'started', :event::bytea, :trace_carrier::bytea,
+        :payload::bytea
     FROM inserted AS i
 )
 SELECT i.id, now() AS now, set_config('lock_timeout', p.before, true) AS lock_timeout

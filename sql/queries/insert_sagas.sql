@@ -1,7 +1,7 @@
 -- name: insert_sagas :many InsertedRow
 -- also: insert_sagas_with_attributes
 -- nullable: names[], versions[], aggregation_ids[], plans[], tokens[], owners[], statuses[], waits[], dues[], keyed[]
--- nullable: id
+-- nullable: trace_carriers[], id
 -- not null: lock_timeout
 -- Start sagas, each with its first journal entry. A row that exists under its id, or whose business key is taken, is
 -- not returned: the caller reads which of the two it was. Owned rows get a lease, the others are due as they
@@ -30,7 +30,7 @@ WITH lock_timeout AS MATERIALIZED (
 new AS (
     SELECT
         n.id, n.aggregation_id, n.trace_id, n.request, n.state, n.token, n.writer, n.event, n.payload, n.waits, n.due,
-        n.keyed,
+        n.keyed, n.trace_carrier,
         coalesce(n.name, (:names::text[])[1]) AS name,
         coalesce(n.version, (:versions::integer[])[1]) AS version,
         coalesce(n.plan, (:plans::text[])[1]) AS plan,
@@ -41,10 +41,10 @@ new AS (
         :requests::bytea[], :plans::text[], :states::bytea[], :tokens::uuid[], :owners::uuid[],
         CASE WHEN cardinality(:writers::uuid[]) > 0 THEN :writers::uuid[] ELSE :tokens::uuid[] END,
         :events::bytea[], :payloads::bytea[], :statuses::text[], :waits::smallint[], :dues::timestamptz[],
-        :keyed::boolean[]
+        :keyed::boolean[], :trace_carriers::bytea[]
     ) AS n (
         id, name, version, aggregation_id, trace_id, request, plan, state, token, owner,
-        writer, event, payload, status, waits, due, keyed
+        writer, event, payload, status, waits, due, keyed, trace_carrier
     )
 ),
 opened AS MATERIALIZED (
@@ -90,8 +90,8 @@ inserted AS (
     RETURNING s.id
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event, payload)
-    SELECT :shard::smallint, o.era, n.id, 1, n.writer, 'started', n.event, n.payload
+    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event, input, payload)
+    SELECT :shard::smallint, o.era, n.id, 1, n.writer, 'started', n.event, n.trace_carrier, n.payload
     FROM new AS n CROSS JOIN opened AS o
     WHERE (n.id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
 ),

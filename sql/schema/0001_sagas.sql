@@ -126,7 +126,9 @@ CREATE TABLE saga_fn.saga_journal (
     step_id     text,
     -- The event as the core folded it.
     event       bytea       NOT NULL,
-    -- Payloads: what a step was given, and what came of it (output, error, outside event, initial data).
+    -- Payloads: what a step was given, and what came of it (output, error, outside event, initial data). The first byte
+    -- is the header: JSON begins with one below 128; those from there on are for other forms. The first entry's input
+    -- is the headers of the caller's trace.
     input       bytea,
     payload     bytea,
     PRIMARY KEY (shard, era, saga_id, seq),

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from saga_fn import PayloadError, TypeValidationError
 from saga_fn.codec import PayloadType
+from saga_fn.codec.payload import FIRST_HEADER
 
 
 class Color(Enum):
@@ -204,3 +205,26 @@ def test_bytes_of_another_type_are_refused() -> None:
         PayloadType.of(Basket).decode(b'{"lines": 7}')
     with pytest.raises(PayloadError):
         PayloadType.of(Basket).decode(b"\xff")
+
+
+def test_a_payload_in_a_form_of_later_is_refused_with_the_mend() -> None:
+    with pytest.raises(PayloadError, match="another form than JSON") as refused:
+        PayloadType.of(str).decode(b"\x80secret")
+    assert "newer version" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ü",
+        -1,
+        0.5,
+        True,
+        b"\xff",
+        datetime(2026, 1, 1, tzinfo=UTC),
+        Point(1),
+        Parcel(datetime(2026, 1, 1, tzinfo=UTC), (1, 2)),
+    ],
+)
+def test_the_first_byte_of_each_payload_says_that_it_is_json(value: object) -> None:
+    assert PayloadType.of(type(value)).encode(value)[:1] < FIRST_HEADER

@@ -111,6 +111,7 @@ def new_saga(
         version=version,
         aggregation_id=aggregation_id,
         trace_id="trace",
+        trace_carrier=None,
         request=b"request",
         state=decision.unwrap().state,
         event=event,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TypeVar, final
 from uuid import UUID
 
 import attrs
 
+from saga_fn.codec.carrier import NO_CARRIER
 from saga_fn.definition.waits.event import Event, check_event
 from saga_fn.errors import SagaDefinitionError, shown
 
@@ -46,6 +48,8 @@ class StepContext:
     """The time when this attempt's timeout is over; None without one."""
     generation: int = 0
     """How often it was given another input than before, by an event or an operator. Each has another key. Default: 0."""
+    trace_carrier: Mapping[str, str] = attrs.field(default=NO_CARRIER, hash=False)
+    """The headers of the trace that the saga was started in, as a tracing library reads them. Default: none."""
     received_event: tuple[str, bytes] | None = attrs.field(default=None, validator=_is_received_event)
     """The name and the payload of the event that a compensation has waited for; ask `received` for it. Default: None."""
 

@@ -364,6 +364,7 @@ def _context(
         attempt=attempt,
         idempotency_key=f"{saga.id}:{step}:{direction}" + (f":{generation}" if generation else ""),
         trace_id=saga.trace_id,
+        trace_carrier=saga.carrier,
         deadline=deadline,
         generation=generation if direction == "execute" else 0,
         received_event=_received_event(saga, step, generation) if direction == "compensate" and generation else None,

@@ -13,6 +13,7 @@ import msgspec
 from typing_extensions import override
 
 from saga_fn.arguments import check_size
+from saga_fn.codec.carrier import carrier_in
 from saga_fn.core.effects import RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import output_given
 from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable
@@ -91,6 +92,7 @@ class OwnedSaga:
     last_error: str | None
     max_payload_bytes: int
     initial: bytes
+    trace_carrier: bytes | None = None
     own: bool = False
     """Whether this process has started it: it has encoded `initial`, by the types that it has now, and folded every event."""
     deadline: float = 0.0
@@ -123,6 +125,11 @@ class OwnedSaga:
     def identity(self) -> SagaIdentity:
         """The saga, as facts name it."""
         return SagaIdentity(self.id, self.registered.name, self.registered.version, self.trace_id)
+
+    @property
+    def carrier(self) -> Mapping[str, str]:
+        """The headers of the caller's trace."""
+        return carrier_in(self.trace_carrier)
 
     def begun(self, at: Moment, *, deadline: float) -> None:
         """The saga was inserted at that moment; its lease ends at that monotonic time."""

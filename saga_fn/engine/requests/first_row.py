@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 
 import attrs
 from returns.result import Success
 
 from saga_fn.arguments import check_key, check_size
+from saga_fn.codec.carrier import kept_carrier
 from saga_fn.core.effects import Transition
 from saga_fn.core.events import Binding, Started
 from saga_fn.core.facts import foresee_start
@@ -32,6 +34,7 @@ class StartRequest:
     aggregation_id: str | None = None
     idempotency_key: str | None = None
     trace_id: str | None = None
+    trace_carrier: Mapping[str, str] | None = None
     delay: Micros = AT_ONCE
     """How much later it is to begin."""
 
@@ -53,6 +56,7 @@ def first_row(
     event = Started(at, plan.id, delay=request.delay)
     trace_id = request.trace_id or str(new_uuid())
     known, needs = foresee_start(plan, event)
+    trace_carrier = kept_carrier(request.trace_carrier)
     live: OwnedSaga | None = None
     bound: tuple[Started, Transition] | None = None
     if owned and needs:
@@ -64,6 +68,7 @@ def first_row(
             token=new_uuid(),
             owner=engine.owner,
             trace_id=trace_id,
+            trace_carrier=trace_carrier,
             aggregation_id=request.aggregation_id,
             inbox_sent=0,
             inbox_seen=0,
@@ -84,6 +89,7 @@ def first_row(
         version=registered.version,
         aggregation_id=request.aggregation_id,
         trace_id=trace_id,
+        trace_carrier=trace_carrier,
         request=hashlib.blake2b(payload, digest_size=16).digest(),
         state=moved.state,
         event=event,
