@@ -200,26 +200,37 @@ async def follow(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Deli
     began = time.monotonic()
     give_up, ask_at = began + _PATIENCE, began + _SOON
     backoff = Backoff(0.004, 0.1)
+    first = True
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
-        free = row.owner is None and row.ended_at is None
+        has_ended, free = row.ended_at is not None, row.owner is None and row.ended_at is None
         left = await _read_for_owner(engine, row) if free else ()
         if left is not None and event.id in left:
             return Delivery.BUFFERED
-        answer = await engine.store.read_answer(saga_id, event.id)
-        if answer == Refusal.UNKNOWN_EVENT:
-            plan = await require_plan(engine, await read_row(engine, saga_id))
-            raise unknown_event(saga_id, event.name, tuple(sorted(plan.events)))
-        if answer is not None:
-            return _delivery(saga_id, event, answer)
-        if row.ended_at is not None:
+        # While others are to read it, the answer is asked for after each pause, and the row only if there is none yet.
+        by_now = first or has_ended or (free and left is not None)
+        if by_now and (told := await _answered(engine, saga_id, event)) is not None:
+            return told
+        if has_ended:
             return Delivery.ENDED
         if left is None and time.monotonic() > ask_at:
             ask_at = give_up
             if await _is_read_by_nobody(engine, row):
                 break
+        first = False
         await backoff.pause()
+        if (told := await _answered(engine, saga_id, event)) is not None:
+            return told
     return Delivery.BUFFERED
+
+
+async def _answered(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -> Delivery | None:
+    """The outcome of the stored message, once it was read. Raises for one that was refused."""
+    answer = await engine.store.read_answer(saga_id, event.id)
+    if answer == Refusal.UNKNOWN_EVENT:
+        plan = await require_plan(engine, await read_row(engine, saga_id))
+        raise unknown_event(saga_id, event.name, tuple(sorted(plan.events)))
+    return None if answer is None else _delivery(saga_id, event, answer)
 
 
 async def _is_read_by_nobody(engine: SagaEngine, row: SagaRecord) -> bool:
