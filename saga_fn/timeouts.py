@@ -12,7 +12,6 @@ import asyncio
 import itertools
 import math
 from time import monotonic as _now  # by this name alone: each step of each saga asks
-from types import TracebackType
 from typing import Any, final
 
 _Task = asyncio.Task[Any]  # Any: whatever it returns, it is only cut short here
@@ -64,10 +63,6 @@ class Timeouts:
         task.uncancel()
         return True
 
-    def limit(self, seconds: float) -> Limit:
-        """A block that raises TimeoutError when it takes longer than that; a task has one of each length at a time."""
-        return Limit(self, seconds)
-
     def stop(self) -> None:
         """Watch nothing more: what still runs is no longer cut short."""
         if self._timer is not None:
@@ -98,25 +93,3 @@ class Timeouts:
                 following = first
         if following is not None:
             self._arm(loop, following)
-
-
-@final
-class Limit:
-    """A block under a time limit: as `asyncio.timeout`, without a timer of its own."""
-
-    __slots__ = ("_seconds", "_task", "_timeouts")
-
-    def __init__(self, timeouts: Timeouts, seconds: float) -> None:
-        self._timeouts = timeouts
-        self._seconds = seconds
-
-    def __enter__(self) -> None:
-        self._task: _Task = self._timeouts.begin(self._seconds)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        over = self._timeouts.end(self._task, self._seconds)
-        # Cancelled by somebody else as well, it stays cancelled.
-        if over and isinstance(error, asyncio.CancelledError) and not self._task.cancelling():
-            raise TimeoutError from error

@@ -74,13 +74,14 @@ def misfit_in(plan: Plan, state: SagaState) -> str | None:
     if not _LISTS.isdisjoint(map(type, state.steps)):
         items = {step.step: step.items for step in state.steps if isinstance(step, FannedOut | Joined)}
     for step in state.steps:
-        owner = plan.owner(step.step)
-        place = plan.index.get(owner)
+        place = plan.index.get(step.step)
         if place is None:
-            return "it names a step that its plan does not have"
-        number = None if owner == step.step else number_of(step.step)
-        if number is not None and number >= items.get(owner, 0):
-            return "it names an item that its list does not have"
+            owner = plan.owner(step.step)
+            place, number = plan.index.get(owner), number_of(step.step)
+            if place is None or owner == step.step:
+                return "it names a step that its plan does not have"
+            if number is not None and number >= items.get(owner, 0):
+                return "it names an item that its list does not have"
         kind = _KINDS.get(type(step))
         if kind is not None and plan.data.steps[place].kind is not kind:
             return "it has a step do what a step of its kind does not"

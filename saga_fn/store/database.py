@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from typing import Final, TypeVar, final
 from uuid import UUID
@@ -209,19 +209,27 @@ class Database:
         self, connections: Connections, time_limit: float | None = None
     ) -> AsyncGenerator[Connection]:
         """A connection, with the driver's exceptions told apart by what helps."""
+        # Not a block of its own within this one: events and verbs send many single statements, and each would pay for it.
+        task = None if time_limit is None else self._limits.begin(time_limit)
         try:
-            with nullcontext() if time_limit is None else self._limits.limit(time_limit):
-                async with connections.connection() as connection:
-                    try:
-                        yield connection
-                    except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
-                        await check_schema(connection, schema=self.schema, shards=self.shards)  # says what is amiss
-                        raise
-        except TimeoutError as error:
-            connections.distrust()
-            raise StoreUnavailableError(
-                f"PostgreSQL does not answer: nothing came for {time_limit or 0:g} s",
-                hint="see whether the server runs, is overloaded, or holds a lock on a table of the schema",
-            ) from error
-        except DRIVER_ERRORS as error:
-            raise translate_driver_error(error) from error
+            async with connections.connection() as connection:
+                try:
+                    yield connection
+                except (asyncpg.UndefinedTableError, asyncpg.InvalidSchemaNameError):
+                    await check_schema(connection, schema=self.schema, shards=self.shards)  # says what is amiss
+                    raise
+        except BaseException as error:
+            over = task is not None and time_limit is not None and self._limits.end(task, time_limit)
+            # Cancelled by somebody else as well, it stays cancelled.
+            cut = over and isinstance(error, asyncio.CancelledError) and task is not None and not task.cancelling()
+            if cut or isinstance(error, TimeoutError):
+                connections.distrust()
+                raise StoreUnavailableError(
+                    f"PostgreSQL does not answer: nothing came for {time_limit or 0:g} s",
+                    hint="see whether the server runs, is overloaded, or holds a lock on a table of the schema",
+                ) from error
+            if isinstance(error, DRIVER_ERRORS):
+                raise translate_driver_error(error) from error
+            raise
+        if task is not None and time_limit is not None:
+            self._limits.end(task, time_limit)

@@ -35,6 +35,8 @@ def result_of(live: OwnedSaga, asked: SagaDefinition[Any, R]) -> R:  # Any: what
     """The result of a saga that has completed in this process; `asked` is the definition of whoever asks."""
     step = live.plan.data.output
     registered = live.registered
+    if step is None and asked.output is None:
+        return cast("R", None)
     if step is None:
         return _Asking(live.id, registered.name, registered.version, registered, asked).none()
     read = _type_of(step, registered.definition, asked)
