@@ -21,7 +21,7 @@ from saga_fn import (
     SagaStatus,
     step,
 )
-from tests.support.shop import Order
+from tests.support.shop import Order, Shop, make_saga
 from tests.support.stores import Make
 from tests.support.until import SOON
 
@@ -193,3 +193,22 @@ async def test_a_run_of_an_older_version_in_this_process_gives_that_version_s_re
         second = orchestrator.register("shop", saga_of(PAY, SHIP, THANK, output="thank"), version=2)
         run = await first.start(Order("1"))
         assert await second.attach(run.id).result(SOON) == Shipped("1")
+
+
+@pytest.mark.parametrize(
+    "end, fails",
+    [
+        (SagaStatus.COMPLETED, {}),
+        (SagaStatus.COMPENSATED, {"ship": 1}),
+        (SagaStatus.FAILED, {"ship": 1, "refund charge": 9}),
+    ],
+    ids=["completed", "compensated", "failed"],
+)
+async def test_an_end_seen_here_is_told_as_it_is_read(make: Make, end: SagaStatus, fails: dict[str, int]) -> None:
+    """The snapshot of an outcome is made without the row."""
+    shop = Shop(fails=dict(fails))
+    async with make() as orchestrator:
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"), aggregation_id="o")
+        told = (await run.outcome(SOON)).snapshot
+        assert told.status is end
+        assert told == await run.snapshot()

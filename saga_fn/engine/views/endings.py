@@ -29,19 +29,18 @@ async def ending_of(
 ) -> Outcome[R]:  # Any: what it was started with does not matter any more
     """How a saga ended, by its row, or as this process has seen it."""
     if isinstance(ended, OwnedSaga):
-        row = record_of(ended)
-        snapshot = snapshot_of_ended(ended, row)
-    else:
-        row = ended
-        snapshot = await snapshot_of(engine, row)
-    if snapshot.status is SagaStatus.COMPLETED:
-        if isinstance(ended, OwnedSaga):
+        snapshot = snapshot_of_ended(ended)
+        if snapshot.status is SagaStatus.COMPLETED:
             return Completed(result_of(ended, definition), snapshot)
-        return Completed(await read_result(engine, row, definition), snapshot)
-    if isinstance(ended, OwnedSaga) and ended.own:
-        error, failure = told_of(ended.failure, ended.registered)
+        if ended.own:
+            error, failure = told_of(ended.failure, ended.registered)
+        else:
+            error, failure = await failure_of(engine, record_of(ended))
     else:
-        error, failure = await failure_of(engine, row)
+        snapshot = await snapshot_of(engine, ended)
+        if snapshot.status is SagaStatus.COMPLETED:
+            return Completed(await read_result(engine, ended, definition), snapshot)
+        error, failure = await failure_of(engine, ended)
     kind = Compensated if snapshot.status is SagaStatus.COMPENSATED else Failed
     return kind(snapshot, error, failure)
 

@@ -78,9 +78,37 @@ async def snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaSnapshot:
     return SagaSnapshot(**_fields(row, plan, *state_of(row, plan)))
 
 
-def snapshot_of_ended(live: OwnedSaga, row: SagaRecord) -> SagaSnapshot:
-    """A saga that has ended in this process, whose state is at hand."""
-    return SagaSnapshot(**_fields(row, live.plan, live.state, None))
+def snapshot_of_ended(live: OwnedSaga) -> SagaSnapshot:
+    """A saga that has ended in this process, whose state is at hand: what would be read of its row, without one."""
+    state, shown, ended_at = live.state, live.ended_as, time_of(live.changed)
+    assert shown is not None, "it has not ended here"
+    return SagaSnapshot(
+        id=live.id,
+        saga_name=live.registered.name,
+        version=live.registered.version,
+        revision=state.rev,
+        aggregation_id=live.aggregation_id,
+        trace_id=live.trace_id,
+        status=shown.status,
+        waits=shown.waits,
+        current_step_id=shown.current_step,
+        current_step_index=_done(state),
+        retry_counter=shown.retry_counter,
+        deadline_at=None,
+        step_execution_token=None,
+        last_error=live.last_error,
+        parked=shown.parked,
+        unreadable=None,
+        left_over=left_over(live.plan, state),
+        acknowledged=False,
+        waiting_for=waits_of(live.plan, state),
+        buffered_events=tuple([event.name for event in state.buffered if not is_void(event, live.changed)]),
+        begins_at=time_of(state.begins_at) if state.begins_at > state.at else None,
+        rolls_back_at=None,
+        created_at=live.created_at,
+        updated_at=ended_at,
+        ended_at=ended_at,
+    )
 
 
 async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int | None, most: int) -> SagaAdminSnapshot:
