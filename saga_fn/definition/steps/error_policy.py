@@ -102,6 +102,8 @@ class ErrorPolicy:
 
     def delay_of(self, error: BaseException) -> Micros | None:
         """How many microseconds it asks to wait, at least, if it is judged ERROR; None if it does not say."""
+        if _is_alone(error) and not isinstance(error, RetryLater):  # nearly always
+            return None
         telling = (error,) if _is_alone(error) else [each for each, _ in self._read(error)]
         asked = [each.after for each in telling if isinstance(each, RetryLater)]
         return Micros(max(asked) // _MICROSECOND) if asked else None
@@ -136,6 +138,8 @@ class ErrorPolicy:
             return FailureKind.UNKNOWN
         if isinstance(error, RetryLater):
             return FailureKind.ERROR
+        if not (self.unknown_on or self.give_up_on or self.retry_on):
+            return None
         for named, kind in (
             (self.unknown_on, FailureKind.UNKNOWN),
             (self.give_up_on, FailureKind.BUSINESS_ERROR),

@@ -82,15 +82,17 @@ def after(phase: Phase, happened: Happened) -> Move:
             return _ON
         if happened is GIVES_UP:
             return _ENDED
+        if type(happened) is Incoming and phase.agenda is CLEAR:  # of another branch
+            return Committing(phase.items, Agenda(arrived=(happened,))), NOTHING
     elif type(phase) is Resting and type(happened) is Incoming:
         return Committing((happened,), phase.agenda), DECIDE
     elif phase is UNBEGUN and happened is BEGUN:
         return _BEGUN
     match phase:
-        case Resting():
-            return _resting(phase, happened)
         case Committing():
             return _committing(phase, happened)
+        case Resting():
+            return _resting(phase, happened)
         case Unbegun():
             return _unbegun(phase, happened)
         case Deciding():
@@ -109,10 +111,10 @@ def after(phase: Phase, happened: Happened) -> Move:
 def go_on(phase: Phase) -> Move:
     """The next thing to do, where nothing is under way."""
     match phase:
-        case Committing() | Resting() | Waiting() | Unbegun() | Losing() | Over():
-            return phase, NOTHING
         case Deciding():
             return _next(phase.agenda)
+        case Committing() | Resting() | Waiting() | Unbegun() | Losing() | Over():
+            return phase, NOTHING
         case Leaving(chore=None):
             return _last(phase.refused, phase.aside, phase.late, lost=phase.lost)
         case Leaving():
@@ -183,8 +185,6 @@ def _deciding(phase: Deciding, happened: Happened) -> Move:
 def _committing(phase: Committing, happened: Happened) -> Move:
     items, agenda = phase.items, phase.agenda
     match happened:
-        case Incoming():  # first: where branches run, most of what comes here
-            return Committing(items, _noted(agenda, happened)), NOTHING
         case Durable(gives_up=False):
             order = Do.WAKE if agenda.handing_back else ACT
             return _ready(_read_on(agenda, unread=happened.unread, refused=happened.refused)), order
@@ -192,7 +192,7 @@ def _committing(phase: Committing, happened: Happened) -> Move:
             return OVER, FINISH
         case Durable():
             return Leaving(None, happened.refused, None, (), lost=False), Do.CUT_SHORT
-        case Begun() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
+        case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
             return Committing(items, _noted(agenda, happened)), NOTHING
         case Verdict.NOTHING:
             return _ready(agenda), Do.WAKE
@@ -382,7 +382,7 @@ def _noted(agenda: Agenda, happened: Begun | Incoming | Told | Postponed | Withd
     """The agenda with what has come."""
     match happened:
         case Incoming():
-            return _but(agenda, arrived=(*agenda.arrived, happened))
+            return msgspec.structs.replace(agenda, arrived=(*agenda.arrived, happened))
         case Told.UNREAD:
             return _but(agenda, messages=Messages.SAID)
         case Told.DRAIN:
