@@ -69,6 +69,12 @@ class Processes:
         await asyncio.to_thread(process.join, SOON)
         assert process.exitcode == -signal.SIGKILL, "it got to that point"
 
+    async def ended(self, pid: int) -> None:
+        """Return when the process has done its work."""
+        process = self._of(pid)
+        await asyncio.to_thread(process.join, SOON)
+        assert process.exitcode == 0
+
     def stop(self) -> None:
         """End all of them, those that sleep as well."""
         for process in self._begun:
