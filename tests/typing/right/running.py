@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, assert_never, assert_type
 from uuid import UUID
@@ -9,12 +10,18 @@ from uuid import UUID
 import asyncpg  # type: ignore[import-untyped,unused-ignore]  # a consumer has no stubs for it, we have
 
 from saga_fn import (
+    ArchivedSaga,
     Compensated,
     Completed,
     Failed,
+    JsonlArchive,
     MemoryStore,
+    Pruned,
+    Retention,
     SagaAdmin,
     SagaAdminSnapshot,
+    SagaBuilder,
+    SagaDeletedError,
     SagaFilter,
     SagaHandle,
     SagaOrchestrator,
@@ -67,6 +74,9 @@ async def main(saga_id: UUID) -> str:
         assert_type((await admin.count()).sagas, int)
         assert_type((await admin.find("create_order", "order-1")).active, SagaRow | None)
         assert_type(await admin.verify(saga_id), list[str])
+        assert_type(await admin.acknowledge(saga_id, reason="refunded"), None)
+        assert_type(await admin.prune("create_order", retention=kept, dry_run=True), Pruned)
+        assert_type(run.retained, bool)
 
         outcome = await run.outcome(timeout=1)
         match outcome:
@@ -79,6 +89,23 @@ async def main(saga_id: UUID) -> str:
                 return ", ".join(left.step_id for left in outcome.snapshot.left_over)
             case _:
                 assert_never(outcome)
+
+
+async def keep(sagas: Sequence[ArchivedSaga]) -> None:
+    for each in sagas:
+        assert_type(each.to_json(), str)
+
+
+kept = Retention(completed=timedelta(days=30), failed=timedelta(days=365), archive=keep)
+kept_in_a_file = Retention(
+    compensated=timedelta(days=30), tombstone=timedelta(days=365), archive=JsonlArchive("a.jsonl")
+)
+kept_builder = SagaBuilder(Order, retention=kept)
+
+
+def told(error: SagaDeletedError) -> str:
+    assert_type(error.ended_at, datetime)
+    return error.status
 
 
 def on_a_pool(

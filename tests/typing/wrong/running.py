@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
 from uuid import UUID
 
 from saga_fn import (
+    ArchivedSaga,
     Compensated,
     Completed,
     MemoryStore,
     Outcome,
+    Retention,
     SagaAdmin,
     SagaFilter,
     SagaHandle,
@@ -76,6 +80,15 @@ def not_exhaustive(outcome: Outcome[Charged]) -> str:
 
 # refused: arg-type | reportArgumentType
 SagaOrchestrator(7)
+
+
+def not_async(sagas: Sequence[ArchivedSaga]) -> None: ...
+
+
+# refused: arg-type | reportArgumentType
+Retention(completed=timedelta(days=1), archive=not_async)
+# refused: arg-type | reportArgumentType
+Retention(completed=30)
 
 
 class HalfAStore:
