@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, final
+from typing import Final, final
 from uuid import UUID
 
 import attrs
@@ -44,7 +44,7 @@ class ArchivedSaga:
     """The time of its start."""
     ended_at: datetime
     """The time of its end."""
-    data: Mapping[str, Any] = attrs.field(repr=False)  # Any: JSON of whatever types the saga has
+    data: Mapping[str, object] = attrs.field(repr=False)
     """The plan, the state, the journal, and the records beside it. Payloads are JSON values; bytes are base64 text."""
 
     def to_json(self) -> str:
@@ -69,14 +69,15 @@ class ArchivedSaga:
         ).decode()
 
 
-def json_of(payload: bytes | None) -> Any:  # Any: JSON
+def json_of(payload: bytes | None) -> object:
     """A stored payload as a JSON value; as base64 text if it is none."""
     if payload is None:
         return None
     try:
-        return msgspec.json.decode(payload)
+        value: object = msgspec.json.decode(payload)
     except (ValueError, RecursionError):  # msgspec's errors, and UnicodeDecodeError
         return {"base64": text_of(payload)}
+    return value
 
 
 def text_of(data: bytes) -> str:

@@ -98,6 +98,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga": "SELECT, UPDATE (acknowledged), DELETE",
         "saga_journal": "SELECT, DELETE",
         "saga_inbox": "SELECT, DELETE",
+        "saga_verb": "SELECT, DELETE",
         "saga_rejection": "SELECT, DELETE",
         "saga_attribute": "SELECT, DELETE",
         "saga_plan": "SELECT",

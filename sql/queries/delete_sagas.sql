@@ -54,6 +54,13 @@ messages AS (
         i.shard = :shard::smallint AND i.saga_id = ANY(:ids::uuid[])
         AND (i.saga_id = ANY (SELECT o.id FROM over AS o)) IS TRUE
 ),
+verbs AS (
+    DELETE FROM saga_fn.saga_verb AS v
+    USING lock_timeout
+    WHERE
+        v.shard = :shard::smallint AND v.saga_id = ANY(:ids::uuid[])
+        AND (v.saga_id = ANY (SELECT o.id FROM over AS o)) IS TRUE
+),
 attributes AS (
     DELETE FROM saga_fn.saga_attribute AS t
     USING lock_timeout

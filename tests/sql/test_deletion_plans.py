@@ -6,6 +6,7 @@ Of 20,000 sagas one in a thousand has FAILED, and one in two of these was acknow
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -43,6 +44,7 @@ FILL: Final = (
     FROM generate_series(1, $1::integer) AS n
     """,
 )
+SCHEMA: Final = QUERIES.parent / "schema" / "0001_sagas.sql"
 PARAMETERS: Final = {query.name: list(query.parameters) for query in read_queries(QUERIES)}
 IDS_AS_TEXT: Final = "'{" + ",".join(f"{n * 900:032x}" for n in range(1, SOME + 1)) + "}'"
 REVS: Final = "'{" + ",".join("2" for _ in range(SOME)) + "}'"
@@ -67,6 +69,7 @@ INDEXES: Final = {
         "saga_pkey",
         "saga_journal_pkey",
         "saga_inbox_pkey",
+        "saga_verb_pkey",
         "saga_rejection_pkey",
         "saga_attribute_pkey",
         "saga_tombstone_pkey",
@@ -78,6 +81,15 @@ INDEXES: Final = {
 }
 
 pytestmark = [pytest.mark.raw_rows, pytest.mark.new_database]
+
+
+def test_a_saga_is_deleted_from_every_table_that_names_it() -> None:
+    tables = re.findall(r"CREATE TABLE saga_fn\.(\w+) \((.*?)\n\)", SCHEMA.read_text(encoding="utf-8"), re.DOTALL)
+    naming = {table for table, columns in tables if re.search(r"^ +saga_id ", columns, re.MULTILINE)}
+    assert naming >= {"saga_journal", "saga_inbox"}
+    assert naming == set(
+        re.findall(r"DELETE FROM saga_fn\.(\w+)", (QUERIES / "delete_sagas.sql").read_text("utf-8"))
+    ) - {"saga"}
 
 
 @pytest.fixture

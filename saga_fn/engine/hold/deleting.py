@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any, Final, final
+from typing import Final, final
 from uuid import UUID
 
 import attrs
@@ -132,7 +132,7 @@ async def _archived(store: Store, found: Sequence[EndedSaga]) -> tuple[list[Ende
     return taken, sagas
 
 
-def _entry(record: JournalRecord) -> dict[str, Any]:  # Any: JSON
+def _entry(record: JournalRecord) -> dict[str, object]:
     try:
         kind = name_of(decode_event(record.event))
     except StoredDataError:
