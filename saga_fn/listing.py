@@ -16,6 +16,7 @@ from saga_fn.core.ids import Moment
 from saga_fn.core.listing import NotServed, Wanted, way_of
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason
+from saga_fn.definition import HasValue
 from saga_fn.errors import PayloadError, is_a, shown
 from saga_fn.store.listing import Listing, Place
 from saga_fn.store.records import moment_of, time_of
@@ -50,6 +51,8 @@ class SagaFilter:
         parked: Parked for this reason, as `SagaSnapshot.parked` names it. Default: None.
         step: Parked at this step, or FAILED at it; beside `waits=WaitReason.PARKED`, `parked` or `status=FAILED`. Default: None.
         error: The type name of their `last_error`; beside the same. Default: None.
+        attribute: A condition on a search attribute, as in `attribute=customer.equals("c-17")`. All but a business key can stand
+            beside it; at most 10,000 sagas with the value are looked at for a page. Default: None, with any value and with none.
         acknowledged: Whether an operator has acknowledged that they FAILED; beside `status=FAILED`. Default: None, both.
 
     Raises:
@@ -88,6 +91,8 @@ class SagaFilter:
     """The step that is parked or failed, or None."""
     error: str | None = None
     """The type name of their last error, or None."""
+    attribute: HasValue | None = None
+    """The condition on a search attribute, or None."""
     acknowledged: bool | None = None
     """Whether an operator has acknowledged that they FAILED, or None."""
 
@@ -113,6 +118,8 @@ class SagaFilter:
         )
         for name in ("created_from", "created_before", "ended_from", "ended_before"):
             check_time(name, getattr(self, name))
+        hint = 'attribute=customer.equals("c-17"), with customer = Attribute("customer", str)'
+        check_is(self.attribute, (HasValue, type(None)), "a condition on an attribute", error=PayloadError, hint=hint)
         if self.older_than is not None:
             hint = "older_than=timedelta(hours=1); created_before= names a moment"
             micros_of("older_than", self.older_than, error=PayloadError, hint=hint)
@@ -142,7 +149,7 @@ def cursor_of(asked: Listing, place: Place) -> str:
 
 
 def _wanted(given: SagaFilter, *, oldest_first: bool) -> Wanted:
-    older = given.older_than
+    older, asked = given.older_than, given.attribute
     return Wanted(
         name=given.saga_name,
         version=given.version,
@@ -160,6 +167,9 @@ def _wanted(given: SagaFilter, *, oldest_first: bool) -> Wanted:
         error=given.error,
         acknowledged=given.acknowledged,
         oldest_first=oldest_first,
+        attribute=None if asked is None else asked.attribute,
+        value="" if asked is None else asked.low,
+        value_before=None if asked is None else asked.before,
     )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import attrs
 from typing_extensions import override
 
+from saga_fn.codec.searchable import Searchable
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
@@ -309,6 +310,8 @@ class SagaAdminSnapshot(SagaSnapshot):
     """Records beside the journal: late results, refused verbs."""
     steps: tuple[StepSnapshot, ...]
     """Every step of the plan, in its order, with its state."""
+    attributes: Mapping[str, Searchable | Unreadable] = attrs.field(factory=dict, repr=False)
+    """Its search attributes by name; `Unreadable` stands for a value that could not be computed."""
     failure: StepFailure | None = None
     """The failure that made it turn back; while it goes forward, the last one that has not been mended since."""
 

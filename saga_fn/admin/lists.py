@@ -9,8 +9,11 @@ import attrs
 
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_target, check_whole
+from saga_fn.codec.searchable import all_of
+from saga_fn.definition import HasValue
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.views.snapshots import admin_snapshot_of
+from saga_fn.errors import PayloadError, shown
 from saga_fn.listing import MOST_ROWS, SagaFilter, cursor_of, listing_of
 from saga_fn.snapshot import SagaAdminSnapshot, SagaCount, SagaPage, SagaRow, SagasOfKey
 
@@ -163,5 +166,20 @@ class AdminLists(AdminBase):
         asked = listing_of(wanted, oldest_first=oldest_first, after=after, most=limit + 1)
         self._engine.gate.require_open()
         rows = await self._engine.store.lists.page(asked)
+        if not rows and after is None and wanted is not None and wanted.attribute is not None:
+            await self._require_attribute(wanted.saga_name, wanted.attribute)
         last = rows[limit - 1] if len(rows) > limit else None
         return SagaPage(tuple(rows[:limit]), None if last is None else cursor_of(asked, asked.place_of(last)))
+
+    async def _require_attribute(self, saga_name: str | None, asked: HasValue) -> None:
+        """Raise PayloadError for an attribute that no saga has, and no definition that this process knows."""
+        known = [each for each in self._engine.registry.all if saga_name in (None, each.name)]
+        named = {(each.name, each.kind) for registered in known for each in registered.definition.attributes}
+        if (asked.attribute, asked.kind) in named:
+            return
+        if not await self._engine.store.lists.knows_values(saga_name, asked.attribute, all_of(asked.kind)):
+            others = sorted({name for name, _ in named})
+            raise PayloadError(
+                f"no saga has an attribute {shown(asked.attribute)} with values of that type",
+                hint=f"attributes that are known here: {', '.join(others) or 'none'}; look at get_saga(saga_id).attributes",
+            )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Final, TypeAlias, assert_never
+from typing import Final, TypeAlias
 from uuid import UUID
 
 from saga_fn.errors import PayloadError, StoredDataError
@@ -68,8 +68,8 @@ def kind_of_type(tp: type) -> ValueKind | None:
     return next((kind for each, kind in _KINDS if tp is each), None)
 
 
-def text_of(value: Searchable) -> str:
-    """The text of a value. Raises PayloadError for one that is too large, or that PostgreSQL cannot store.
+def text_of(value: object) -> str:
+    """The text of a value. Raises PayloadError for one that is too large, that PostgreSQL cannot store, or of another type.
 
     >>> text_of("c-17"), text_of(17), text_of(Decimal("-1.50"))
     ('sc-17', 'i10000000000000000017', 'd0499984~')
@@ -92,7 +92,7 @@ def text_of(value: Searchable) -> str:
         case UUID():
             return f"{ValueKind.ID}{value}"
         case _:
-            assert_never(value)
+            raise PayloadError(f"a {type(value).__name__} cannot be searched for", hint="make a text or a number of it")
 
 
 def unknown(error: BaseException) -> str:

@@ -287,6 +287,16 @@ def input_given(event: Event) -> StepId | None:
     return event.step if isinstance(event, RetryRequested) and event.digest else None
 
 
+def gives_output(event: Event) -> StepId | None:
+    """The step that has its output by the event: it ran, a probe has found that, or somebody gave it; None if there is none.
+
+    A wait has its output by an event from outside, whose entry may stand long before.
+    """
+    if has_run(event) or (isinstance(event, ProbeAnswered) and event.done):
+        return event.step
+    return output_given(event)
+
+
 def brings(event: Event) -> bool:
     """Whether the event brings a value from outside that inputs may be computed from."""
     return type(event) in _BRING

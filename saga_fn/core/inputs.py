@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final, TypeAlias
 
 import attrs
 import msgspec
 
+from saga_fn.core.event_kinds import gives_output
+from saga_fn.core.events import Event
 from saga_fn.core.facts import find
 from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import Digest, StepId
@@ -59,6 +61,22 @@ def _place(step: StepState) -> OutputAt | None:
     if type(step) is Joined:
         return tuple(items_of(step))
     return NO_OUTPUT if type(step) is NotTaken else None
+
+
+def outputs_gained(before: SagaState, after: SagaState, events: Sequence[Event]) -> list[tuple[StepId, int]]:
+    """The steps and waits that have got their outputs by these events, each with the journal entry of its output.
+
+    In the order of the events; waits come last. `after` is the state that the events make of `before`.
+    """
+    found = [
+        (step, seq) for seq, event in enumerate(events, before.rev + 1) if (step := gives_output(event)) is not None
+    ]
+    known = {step for step, _ in found}
+    return found + [
+        (each.step, each.seq)
+        for each in after.steps
+        if type(each) is Succeeded and each.step not in known and output_at(before, each.step) != each.seq
+    ]
 
 
 def returned(state: SagaState, steps: Collection[StepId]) -> list[tuple[StepId, int]]:

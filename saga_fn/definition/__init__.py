@@ -1,6 +1,7 @@
 """Definitions of sagas: steps, references, builders and retry policies. Immutable once built, and without any I/O."""
 
 from saga_fn.definition.archive import ArchivedSaga, JsonlArchive
+from saga_fn.definition.attributes import Attribute, HasValue, Setting
 from saga_fn.definition.builder import SagaBuilder
 from saga_fn.definition.compiled_step import CompiledStep
 from saga_fn.definition.porting import StepDefinition, StepInputMap
@@ -26,6 +27,7 @@ __all__ = [
     "AnyRef",
     "AnySaga",
     "ArchivedSaga",
+    "Attribute",
     "BaseStep",
     "CompiledStep",
     "ContextStep",
@@ -36,6 +38,7 @@ __all__ = [
     "EventPattern",
     "ExponentialRetry",
     "FixedRetry",
+    "HasValue",
     "InputContext",
     "JsonlArchive",
     "NoRetry",
@@ -46,6 +49,7 @@ __all__ = [
     "RetryPolicy",
     "SagaBuilder",
     "SagaDefinition",
+    "Setting",
     "Step",
     "StepBase",
     "StepContext",

@@ -14,6 +14,8 @@ from saga_fn.codec import AnyType, PayloadType
 from saga_fn.core.ids import StepId
 from saga_fn.core.plan import PlanData, PlannedStep, StepKind
 from saga_fn.core.plan_flaws import NeedsUnlisted
+from saga_fn.definition.attribute_settings import Attributes
+from saga_fn.definition.attributes import Attribute, AttributeBase, V
 from saga_fn.definition.captured import Captured
 from saga_fn.definition.checks import check_step, checked_plan, new_id, refusal
 from saga_fn.definition.compiled_step import CompiledStep, compile_step, compile_wait, plan_step, plan_wait
@@ -57,6 +59,7 @@ class SagaBuilder(WaitingBuilder[D]):
         deadline: The longest time that the saga goes forward, as a timedelta of at most 365 days. Then it is rolled back, unless it
             is past its pivot. A saga that could never be in time is refused. Default: None, no limit.
         retention: How long its sagas are kept after their ends. Default: None, for ever.
+        attributes: The search attributes of the saga, 8 at most. Default: none.
 
     Raises:
         SagaDefinitionError: An option is not one of its values.
@@ -79,6 +82,7 @@ class SagaBuilder(WaitingBuilder[D]):
         siblings_on_failure: OnSiblings = ...,
         deadline: timedelta | None = ...,
         retention: Retention | None = ...,
+        attributes: Sequence[AttributeBase] = ...,
     ) -> None: ...
     @overload
     def __init__(
@@ -90,6 +94,7 @@ class SagaBuilder(WaitingBuilder[D]):
         siblings_on_failure: OnSiblings = ...,
         deadline: timedelta | None = ...,
         retention: Retention | None = ...,
+        attributes: Sequence[AttributeBase] = ...,
     ) -> None: ...
     def __init__(
         self,
@@ -100,6 +105,7 @@ class SagaBuilder(WaitingBuilder[D]):
         siblings_on_failure: OnSiblings = "await",
         deadline: timedelta | None = None,
         retention: Retention | None = None,
+        attributes: Sequence[AttributeBase] = (),
     ) -> None:
         if not _is_one_of(order, "sequential", "graph"):
             raise SagaDefinitionError(f"order must be 'sequential' or 'graph', not {shown(order)}")
@@ -125,6 +131,7 @@ class SagaBuilder(WaitingBuilder[D]):
         self._planned: dict[StepId, PlannedStep] = {}
         self._bindings: dict[StepId, CompiledStep] = {}
         self._captures: list[Captured] = []
+        self._attributes = Attributes(attributes)
         self._built = False
 
     @property
@@ -312,6 +319,47 @@ class SagaBuilder(WaitingBuilder[D]):
             map_input = self._mapped(step_id, parts.refs, parts.compute, what, follows, wanted)
         return self._add(plan_wait(step_id, parts, follows), compile_wait(step_id, parts, map_input))
 
+    @overload
+    def set_attribute(self, attribute: Attribute[V], source: StepRef[V]) -> None: ...
+    @overload
+    def set_attribute(
+        self, attribute: Attribute[V], source: StepRef[A], *, input_map: Callable[[A], V | None]
+    ) -> None: ...
+    def set_attribute(
+        self, attribute: AttributeBase, source: AnyRef, *, input_map: Callable[..., object] | None = None
+    ) -> None:
+        """Set a search attribute when a step gives its output, in the same commit; of `initial` it is set at the start.
+
+        Args:
+            attribute: An attribute of the builder's.
+            source: The reference to the step's output or to the initial data. A step that is done for each item of a list cannot
+                be one.
+            input_map: A pure function from that output to the value. A value of None says nothing, and the attribute keeps the
+                one that it had. Default: None, the output is the value.
+
+        Raises:
+            SagaDefinitionError: The attribute is none of the builder's, or cannot be set so; or the saga is built already.
+            TypeValidationError: The types do not fit.
+
+        Example::
+
+            builder = SagaBuilder(Order, attributes=(customer,))
+            builder.set_attribute(customer, builder.initial, input_map=lambda order: order.customer_id)
+        """
+        self._refuse_built()
+        known = self._attributes.declared(attribute)
+        what = f"attribute {shown(known.name)}"
+        self._check_ref(what, source)
+        if source.step_id != INITIAL and self._bindings[source.step_id].fans_out:
+            raise SagaDefinitionError(
+                f"{what} cannot be set by step {shown(source.step_id)}, which is done for each item of a list",
+                hint="set it from a step after it that joins the items",
+            )
+        (given,) = self._sources([source])
+        if input_map is not None:
+            self._captures.append(Captured.of(f"the function of {what}", input_map))
+        self._attributes.add(known, given, input_map)
+
     def _add(self, planned: PlannedStep, binding: CompiledStep) -> AnyRef:
         check_step(planned, self._planned)
         self._planned[planned.step] = planned
@@ -406,6 +454,7 @@ class SagaBuilder(WaitingBuilder[D]):
         self._refuse_built()
         if output is not None:
             self._check_ref("the saga's output", output)
+        settings = self._attributes.settings(self._initial_type)
         for captured in self._captures:
             captured.check()
         plan = checked_plan(
@@ -426,6 +475,9 @@ class SagaBuilder(WaitingBuilder[D]):
             output=None if output is None else output.step_id,
             steps=MappingProxyType(dict(self._bindings)),
             retention=self._retention,
+            attributes=self._attributes.all,
+            set_at_start=settings.get(INITIAL, ()),
+            set_by=MappingProxyType({step: each for step, each in settings.items() if step != INITIAL}),
         )
 
     def _refuse_built(self) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Generic, TypeAlias, TypeVar, final
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeAlias, TypeVar, final
 
 import attrs
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId, owner_of
 from saga_fn.core.plan import Plan
+from saga_fn.definition.attributes import AttributeBase, Setting
 from saga_fn.definition.compiled_step import CompiledStep
 from saga_fn.definition.retention import Retention
 from saga_fn.errors import PayloadError, is_a
 
 D = TypeVar("D")
 R = TypeVar("R")
+
+NO_SETTINGS: Final[Mapping[StepId, tuple[Setting, ...]]] = MappingProxyType({})
 
 
 @final
@@ -40,6 +44,12 @@ class SagaDefinition(Generic[D, R]):
     """The code and the types of its steps, by step id."""
     retention: Retention | None = attrs.field(default=None, repr=False)
     """How long its sagas are kept after their ends; None stands for ever."""
+    attributes: tuple[AttributeBase, ...] = attrs.field(default=(), repr=False)
+    """Its search attributes."""
+    set_at_start: tuple[Setting, ...] = attrs.field(default=(), repr=False)
+    """The attributes that its initial data set."""
+    set_by: Mapping[StepId, tuple[Setting, ...]] = attrs.field(default=NO_SETTINGS, repr=False)
+    """The attributes that its steps set, by step id."""
     _pin: Callable[[D, R], tuple[D, R]] | None = attrs.field(
         default=None, init=False, repr=False
     )  # never set: invariance

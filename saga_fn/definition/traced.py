@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol, TypeVar, cast, get_args, get_origin, overload
 
+from saga_fn.definition.attributes import AttributeBase
 from saga_fn.definition.builder import OnSiblings, Order, SagaBuilder
 from saga_fn.definition.retention import Retention
 from saga_fn.definition.saga_definition import SagaDefinition
@@ -39,6 +40,7 @@ def saga(
     siblings_on_failure: OnSiblings = "await",
     deadline: timedelta | None = None,
     retention: Retention | None = None,
+    attributes: Sequence[AttributeBase] = (),
 ) -> _SagaDecorator:
     """Make a saga of a function of its data flow.
 
@@ -52,6 +54,7 @@ def saga(
         siblings_on_failure: As for `SagaBuilder`. Default: "await".
         deadline: As for `SagaBuilder`, a timedelta of at most 365 days. Default: None, no limit.
         retention: As for `SagaBuilder`. Default: None, its sagas are kept for ever.
+        attributes: As for `SagaBuilder`. Default: none.
 
     Returns:
         A decorator that gives a SagaDefinition.
@@ -81,6 +84,7 @@ def saga(
             siblings_on_failure=siblings_on_failure,
             deadline=deadline,
             retention=retention,
+            attributes=attributes,
         )
         with tracing(builder):
             result = fn(builder.initial)

@@ -25,6 +25,11 @@ class TracedBuilder(Protocol):
         ...
 
     @property
+    def set_attribute(self) -> Callable[..., None]:
+        """Set a search attribute."""
+        ...
+
+    @property
     def add_sleep(self) -> Callable[..., StepRef[None]]:
         """Add a sleep."""
         ...

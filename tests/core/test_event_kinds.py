@@ -13,6 +13,7 @@ from saga_fn.core.event_kinds import (
     Phase,
     attempt_of,
     brings,
+    gives_output,
     has_run,
     input_given,
     input_of,
@@ -153,3 +154,22 @@ def test_only_a_retry_with_an_input_gives_one() -> None:
 
 def test_an_event_from_outside_without_a_name_is_one_all_the_same() -> None:
     assert outside_name(EventReceived(AT)) == ""
+
+
+def test_an_output_is_there_once_a_step_has_run_was_found_to_have_run_or_somebody_gave_it() -> None:
+    at, step = Moment(1), StepId("a")
+    given: list[Event] = [
+        StepSucceeded(at, step, 1),
+        ProbeAnswered(at, step, 1, done=True),
+        StepSkipped(at, step),
+        WaitDefaulted(at, step),
+        StepSettled(at, step, finding=Finding.DONE),
+    ]
+    none: list[Event] = [
+        ProbeAnswered(at, step, 1, done=False),
+        StepSettled(at, step),
+        StepFailed(at, step, 1),
+        CompensationSucceeded(at, step, 1),
+        EventReceived(at, "a"),
+    ]
+    assert [gives_output(event) for event in given + none] == [step] * 5 + [None] * 5

@@ -6,6 +6,7 @@ from typing import get_args
 
 import pytest
 
+from saga_fn.core.events import Event, EventReceived, ProbeAnswered, StepSkipped, StepSucceeded, Ticked, WaitDefaulted
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.inputs import (
     NO_DIGEST,
@@ -19,6 +20,7 @@ from saga_fn.core.inputs import (
     list_before,
     output_at,
     outputs_at,
+    outputs_gained,
     returned,
     running,
 )
@@ -100,6 +102,21 @@ def test_there_is_an_output_where_a_step_is_done_and_nowhere_else(now: StepState
     assert (place is not None) is is_done(now)
     assert output_at(saga(now), A) == place
     assert outputs_at(sequence("ab"), saga(now)) == ({} if place is None else {A: place})
+
+
+def test_steps_gain_their_outputs_by_events_and_waits_by_what_came_perhaps_long_before() -> None:
+    events: list[Event] = [
+        EventReceived(NOW, "paid"),
+        StepSucceeded(NOW, A, 1),
+        ProbeAnswered(NOW, C, 1, done=False),
+        StepSkipped(NOW, C),
+        Ticked(NOW),
+        WaitDefaulted(NOW, A),
+    ]
+    before, waited = saga(Waiting(B)), saga(Succeeded(A, 9), Succeeded(B, 4), Skipped(C, 11))
+    assert outputs_gained(before, waited, events) == [(A, 9), (C, 11), (A, 13), (B, 4)]
+    assert outputs_gained(waited, waited, events[4:5]) == []
+    assert outputs_gained(saga(Running(A, TRIED)), saga(Undoing(A, 8, TRIED)), [StepSucceeded(NOW, A, 1)]) == [(A, 8)]
 
 
 def test_of_a_step_that_has_not_begun_nothing_is_known() -> None:

@@ -64,6 +64,7 @@ async def work(inp: Data) -> Data:
 
 
 approval = Event("approval", Data)
+size = saga_fn.Attribute("x", int)
 
 
 @saga("generated")
@@ -216,6 +217,9 @@ class Stage:
             "archive": [None, saga_fn.JsonlArchive("generated.jsonl")],
             "path": ["generated.jsonl"],
             "dry_run": [False, True],
+            "attribute": [None, size.equals(1), size.at_least(5)],
+            "attributes": [(), (size,)],
+            "tp": [str, int],
             "status": [None, *saga_fn.SagaStatus],
             "waits": [None, *saga_fn.WaitReason],
             "created_from": [None, datetime.now(UTC)],

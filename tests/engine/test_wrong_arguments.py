@@ -16,6 +16,7 @@ import pytest
 
 import saga_fn
 from saga_fn import (
+    Attribute,
     Event,
     EventSender,
     FixedRetry,
@@ -164,6 +165,11 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "a filter by a version of 0": lambda _: SagaFilter(version=0),
     "a filter by a name with a NUL": lambda _: SagaFilter(saga_name="a\x00"),
     "a filter by a step that is a number": lambda _: SagaFilter(step=5),
+    "a filter by a value without its attribute": lambda _: SagaFilter(attribute="c-17"),
+    "a filter by an attribute without a value": lambda _: SagaFilter(attribute=Attribute("customer", str)),
+    "a value that is no text": lambda _: Attribute("customer", str).equals(Unshown()),
+    "an attribute of what cannot be shown": lambda _: Attribute(Unshown(), Unshown()),
+    "an attribute that no saga has": lambda s: s.admin.list(SagaFilter(attribute=Attribute("x", str).equals("y"))),
     "a filter that no index serves": lambda s: s.admin.list(SagaFilter(step="work")),
     "migrate a number": lambda _: migrate(5),
     "migrate a port that there is not": lambda _: migrate("postgresql://u@127.0.0.1:99999/db"),

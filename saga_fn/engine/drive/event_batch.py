@@ -32,13 +32,14 @@ from saga_fn.core.owning import is_due, still_wanted
 from saga_fn.core.projection import Projection, project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
+from saga_fn.engine.drive.attributes import Unknown, set_by
 from saga_fn.engine.drive.earlier import handed_back, told_of_change
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.failure_so_far import FailureSoFar, failure_after
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import step_error_in
 from saga_fn.engine.drive.waits import timeout_error
-from saga_fn.store.records import Entry, Recorded, SagaWrite
+from saga_fn.store.records import Attributes, Entry, Recorded, SagaWrite
 
 
 @final
@@ -58,6 +59,8 @@ class EventBatch:
     """The exceptions that were raised, by the place of their entries, for the log."""
     no_room: SagaState | None = None
     """As the saga was when it had no room for an event, which stays unread in the inbox."""
+    unknown: tuple[Unknown, ...] = ()
+    """The search attributes that could not be computed."""
     is_plain: bool = True
     """Whether no more has come than results of steps that have run and returned: nearly always."""
     projection: Projection
@@ -108,7 +111,17 @@ class EventBatch:
             entries=tuple(self.entries),
             answers=self.answers() if self.refused else self.answered,
             writer=saga.token,
+            attributes=self._attributes() if saga.registered.definition.set_by else (),
         )
+
+    def _attributes(self) -> Attributes:
+        saga = self.saga
+        found, self.unknown = set_by(
+            saga.registered.definition, saga.state, self.state, self.entries, lambda seq: saga.events.get(seq, b"null")
+        )
+        if self.unknown:
+            self.is_plain = False  # the log hears of it
+        return found
 
     def standing_actions(self) -> list[Action]:
         """The actions that the last state still wants: an event may have undone what one before it asked for."""

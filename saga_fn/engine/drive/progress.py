@@ -11,7 +11,7 @@ from saga_fn.core.outlook import outlook
 from saga_fn.core.projection import calls_a_person, ended_as
 from saga_fn.engine.drive.step_error import step_error_in
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_sagas import AttemptFailed, AttemptSucceeded, SagaEnded, SagaParked
+from saga_fn.engine.observe.of_sagas import AttemptFailed, AttemptSucceeded, AttributeUnknown, SagaEnded, SagaParked
 
 if TYPE_CHECKING:
     from saga_fn.engine.drive.event_batch import EventBatch
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def tell_progress(observers: Observers, batch: EventBatch) -> None:
     """Tell what the batch has made durable, as far as anybody listens: results, parking, the end."""
+    for attribute, step, error in batch.unknown:
+        observers.tell(AttributeUnknown(batch.saga.identity, attribute, step, type(error).__name__))
     for place, entry in enumerate(batch.entries):
         event = entry.event
         if not is_result(event):

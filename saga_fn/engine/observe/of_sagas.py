@@ -261,6 +261,20 @@ class TakenUpAgain(_OfSaga, frozen=True):
         return Line(logging.WARNING, text, (self.saga.id, self.verb), about(self.saga))
 
 
+class AttributeUnknown(_OfSaga, frozen=True):
+    """A search attribute could not be computed of the output of a step; the saga goes on without a value of it."""
+
+    attribute: str
+    step: StepId
+    error: str
+    """The name of the error's type."""
+
+    @override
+    def _line(self) -> Line:
+        text = "saga %s: attribute %s could not be computed of the output of step %s: %s; no search by a value finds it"
+        return Line(logging.WARNING, text, (self.saga.id, self.attribute, self.step, self.error), about(self.saga))
+
+
 class EventRejected(_OfSaga, frozen=True):
     """The core has refused an event."""
 
@@ -445,6 +459,7 @@ SagaFact: TypeAlias = (
     | SagaParked
     | SagaEnded
     | TakenUpAgain
+    | AttributeUnknown
     | EventRejected
     | ResultDropped
     | RejectionNotRecorded

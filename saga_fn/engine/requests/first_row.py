@@ -18,6 +18,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
+from saga_fn.engine.drive.attributes import at_start
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
@@ -48,7 +49,7 @@ def first_row(
     """
     registered = request.registered
     plan = registered.definition.plan
-    payload = _payload(engine, request)
+    payload, initial_data = _payload(engine, request)
     saga_id = new_saga_id(
         name=registered.name, aggregation_id=request.aggregation_id, idempotency_key=request.idempotency_key
     )
@@ -99,6 +100,7 @@ def first_row(
         writer=new_uuid() if live is None else live.token,
         projection=project(plan, moved.state),
         keyed=request.idempotency_key is not None,
+        attributes=at_start(registered.definition, initial_data),
     )
     return new, live, moved
 
@@ -123,9 +125,10 @@ def _bound(
         known, needs = moved.state, moved.needs
 
 
-def _payload(engine: SagaEngine, request: StartRequest) -> bytes:
+def _payload(engine: SagaEngine, request: StartRequest) -> tuple[bytes, object]:
     initial_type = request.registered.definition.initial_type
-    payload = initial_type.encode(initial_type.accept(request.initial_data))
+    accepted = initial_type.accept(request.initial_data)
+    payload = initial_type.encode(accepted)
     check_size("the initial data", payload, engine.options.max_payload_bytes)
     for name, key in (
         ("aggregation_id", request.aggregation_id),
@@ -133,7 +136,7 @@ def _payload(engine: SagaEngine, request: StartRequest) -> bytes:
         ("trace_id", request.trace_id),
     ):
         check_key(name, key)
-    return payload
+    return payload, accepted
 
 
 def _started(plan: Plan, event: Started) -> Transition:

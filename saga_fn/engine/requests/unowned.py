@@ -27,15 +27,16 @@ from saga_fn.core.projection import ended_as, project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import transition
 from saga_fn.engine.commit.committer import Applied, Refused
+from saga_fn.engine.drive.attributes import Unknown, set_by, sources_before
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.fact import SagaIdentity
-from saga_fn.engine.observe.of_sagas import SagaEnded
+from saga_fn.engine.observe.of_sagas import AttributeUnknown, SagaEnded
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import new_uuid, shard_of
-from saga_fn.store.records import MOST_READ, Entry, InboxMessage, SagaRecord, SagaWrite, moment_of
+from saga_fn.store.records import MOST_READ, Attributes, Entry, InboxMessage, SagaRecord, SagaWrite, moment_of
 
 
 @attrs.frozen
@@ -157,6 +158,7 @@ async def write(engine: SagaEngine, decided: Decided, messages: Sequence[InboxMe
         decided.no_room, state, more=len(messages) >= MOST_READ
     )
     finished = [(message, Refusal.FINISHED.value) for message in unread] if state.ended else []
+    attributes, unknown = await _attributes(engine, decided)
     outcome = await engine.committer.commit(
         SagaWrite(
             id=at.identity.id,
@@ -171,17 +173,36 @@ async def write(engine: SagaEngine, decided: Decided, messages: Sequence[InboxMe
             entries=decided.entries,
             answers=(*decided.answers, *finished),
             writer=new_uuid(),
+            attributes=attributes,
         )
     )
     if isinstance(outcome, Refused):
         raise outcome.error
     if not isinstance(outcome, Applied):
         return False
+    for attribute, step, error in unknown:
+        engine.observers.tell(AttributeUnknown(at.identity, attribute, step, type(error).__name__))
     engine.notify_processes(None)
     end = ended_as(state)
     if end is not None:
         engine.observers.tell(SagaEnded(at.identity, end, at.last_error, left_over(at.plan, state)))
     return True
+
+
+async def _attributes(engine: SagaEngine, decided: Decided) -> tuple[Attributes, tuple[Unknown, ...]]:
+    """The search attributes that the outputs set which a person has given, or an event has brought.
+
+    A process that gives an output knows the definition, for it judges the output. So does a process that reads messages.
+    """
+    at = decided.at
+    registered = engine.registry.find(at.identity.name, at.identity.version)
+    if registered is None or not registered.definition.set_by:
+        return (), ()
+    definition = registered.definition
+    wanted = [(at.identity.id, seq) for seq in sources_before(definition, at.state, decided.state, decided.entries)]
+    read = await engine.store.results(shard_of(at.identity.id, engine.store.shards), wanted) if wanted else {}
+    payloads = {seq: recorded.payload for (_, seq), recorded in read.items()}
+    return set_by(definition, at.state, decided.state, decided.entries, lambda seq: payloads.get(seq) or b"null")
 
 
 async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> Standing:

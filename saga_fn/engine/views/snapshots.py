@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from saga_fn.codec.searchable import Searchable, value_in
 from saga_fn.core.event_kinds import (
     InputKind,
     PayloadKind,
@@ -142,6 +143,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int |
         failure=await _failure_in(engine, row, () if begin else journal),
         context=context,
         step_history=history,
+        attributes={key: _value(text) for key, text in (await engine.store.lists.attributes(row.id)).items()},
         rejections=tuple(f"{rejection.kind}: {rejection.detail}" for rejection in rejections),
         steps=() if plan is None or unreadable else steps_of(plan, state),
     )
@@ -356,6 +358,14 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         actor=asked.actor,
         reason=asked.reason,
     )
+
+
+def _value(text: str) -> Searchable | Unreadable:
+    try:
+        value = value_in(text)
+    except StoredDataError:
+        value = None
+    return Unreadable(len(text)) if value is None else value
 
 
 def _recorded(payloads: Mapping[int, bytes | None], seq: int) -> Any:  # Any: JSON

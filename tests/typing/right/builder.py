@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, assert_type
 
-from saga_fn import InputContext, SagaBuilder, SagaDefinition, StepRef
+from saga_fn import Attribute, HasValue, InputContext, SagaBuilder, SagaDefinition, StepRef
 from tests.typing.shop import (
     CardCharged,
     ChargeCard,
@@ -22,6 +22,13 @@ from tests.typing.shop import (
 
 builder = SagaBuilder(Order)
 assert_type(builder, SagaBuilder[Order])
+
+customer, cents = Attribute("customer", str), Attribute("cents", int)
+assert_type(customer, Attribute[str])
+assert_type(cents.between(1, 5), HasValue)
+searched = SagaBuilder(Order, attributes=(customer, cents))
+searched.set_attribute(customer, searched.initial, input_map=lambda order: order.order_id)
+searched.set_attribute(cents, searched.add_step(quote, depends_on=searched.initial), input_map=lambda q: q.cents)
 assert_type(builder.initial, StepRef[Order])
 
 reserved = builder.add_step(reserve, input_map=lambda ctx: ReserveInput(ctx.initial_data.order_id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn import SagaBuilder, SagaDefinition, StepRef
+from saga_fn import Attribute, SagaBuilder, SagaDefinition, StepRef
 from tests.typing.shop import (
     CardCharged,
     Charged,
@@ -19,6 +19,20 @@ from tests.typing.shop import (
 builder = SagaBuilder(Order)
 reserved = builder.add_step(reserve, input_map=lambda ctx: ReserveInput(ctx.initial_data.order_id))
 quoted = builder.add_step(quote, depends_on=builder.initial)
+
+customer, cents = Attribute("customer", str), Attribute("cents", int)
+# refused: type-var | reportArgumentType
+Attribute("shares", list)
+# refused: arg-type | reportArgumentType
+cents.equals("5")
+# refused: misc | reportArgumentType
+builder.set_attribute(customer, quoted)
+# refused: arg-type | reportArgumentType
+builder.set_attribute(customer, quoted, input_map=lambda q: q.cents)
+# refused: attr-defined | reportAttributeAccessIssue | dollars
+builder.set_attribute(cents, quoted, input_map=lambda q: q.dollars)
+# refused: arg-type | reportArgumentType
+SagaBuilder(Order, attributes=("customer",))
 
 # refused: attr-defined | reportAttributeAccessIssue | customer
 builder.add_step(reserve, input_map=lambda ctx: ReserveInput(ctx.initial_data.customer))
