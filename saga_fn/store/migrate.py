@@ -280,7 +280,7 @@ async def _apply(queries: Queries, connection: Connection, schema: str, migratio
             for statement in migration.statements:
                 await connection.execute(with_schema(statement, schema))
             if any(map(is_partitioned, migration.statements)):
-                month = (await queries.read_journal_eras(connection)).month
+                month = era_of(moment_of((await queries.read_journal_eras(connection)).now))
                 await _add_months(connection, schema, eras_until_ahead(month, month))
     return True
 
@@ -301,7 +301,7 @@ async def _extend(queries: Queries, connection: Connection, schema: str, *, aske
                 hint="whether it is partitioned is settled by the first migration: leave journal_partitions out, or "
                 "migrate another schema",
             )
-    elif eras_until_ahead(eras.newest + 1, eras.month):
+    elif eras_until_ahead(eras.newest + 1, era_of(moment_of(eras.now))):
         try:
             await _persist(lambda: _add_missing(queries, connection, schema), "adding partitions to the journal")
         except asyncpg.InsufficientPrivilegeError:
@@ -313,7 +313,8 @@ async def _add_missing(queries: Queries, connection: Connection, schema: str) ->
     async with _transaction(connection):
         await connection.execute(with_schema(_ONE_AT_A_TIME, schema))
         eras = await queries.read_journal_eras(connection)
-        await _add_months(connection, schema, eras_until_ahead((eras.newest or 0) + 1, eras.month))
+        missing = eras_until_ahead((eras.newest or 0) + 1, era_of(moment_of(eras.now)))
+        await _add_months(connection, schema, missing)
     return True
 
 

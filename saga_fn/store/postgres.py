@@ -20,6 +20,7 @@ from saga_fn.core.state import ParkReason
 from saga_fn.store._queries import ClaimedRow, EventSentRow, TakenRow, VerbSentRow
 from saga_fn.store.connection import Connection, Pool, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
+from saga_fn.store.eras import era_of
 from saga_fn.store.errors import RowLockedError
 from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan, use_uuid_class
 from saga_fn.store.journal_rows import alike, journal_columns, sparse
@@ -183,6 +184,7 @@ class PostgresStore:
         rows = await insert(
             connection,
             lock_timeout=lock_timeout,
+            month=era_of(self.now()),
             shard=shard,
             ids=[new.id for new in sagas],
             names=alike([new.name for new in sagas]),
@@ -214,6 +216,7 @@ class PostgresStore:
         row = await self._database.queries.insert_saga(
             connection,
             lock_timeout=lock_timeout,
+            month=era_of(self.now()),
             shard=shard,
             id=new.id,
             name=new.name,

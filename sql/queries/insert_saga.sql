@@ -8,16 +8,11 @@
 WITH lock_timeout AS MATERIALIZED (
     SELECT
         current_setting('lock_timeout') AS before,
-        set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
-),
-opened AS MATERIALIZED (
-    SELECT coalesce(max(e.era) FILTER (WHERE e.era <= m.month), min(e.era), m.month) AS era
-    FROM (
-        SELECT (12 * date_part('year', n.utc) + date_part('month', n.utc) - 24001)::smallint AS month
-        FROM timezone('UTC', now()) AS n (utc)
-    ) AS m
-    LEFT JOIN saga_fn.journal_era AS e ON true
-    GROUP BY m.month
+        set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds,
+        (
+            SELECT coalesce(max(e.era) FILTER (WHERE e.era <= :month::smallint), min(e.era), :month::smallint)
+            FROM saga_fn.journal_era AS e
+        ) AS era
 ),
 before AS MATERIALIZED (
     SELECT s.id
@@ -36,12 +31,12 @@ inserted AS (
         token, owner, due_at, keyed
     )
     SELECT
-        :shard::smallint, o.era, :id::uuid, :name::text, :version::integer, :aggregation_id::text, :trace_id::text,
+        :shard::smallint, p.era, :id::uuid, :name::text, :version::integer, :aggregation_id::text, :trace_id::text,
         :request::bytea, :plan::text, :format::smallint, :status::text, :waits::smallint, :state::bytea, 1::bigint,
         :token::uuid, :owner::uuid,
         CASE WHEN :owner::uuid IS NOT NULL THEN now() + :lease::interval ELSE :due::timestamptz END,
         :keyed::boolean
-    FROM lock_timeout CROSS JOIN opened AS o
+    FROM lock_timeout AS p
     WHERE
         NOT EXISTS (SELECT 1 FROM before)
         AND (

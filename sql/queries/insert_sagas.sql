@@ -10,7 +10,8 @@
 -- in `saga`, or in `saga_tombstone`: the statement that deletes a saga moves it from one to the other, so no snapshot
 -- misses both. A caller's snapshot that is older than `oldest_snapshot` may be older than the saga: it inserts none of
 -- them.
--- Their era is the newest part of the journal that there is by now; see journal_era.
+-- Their era is the newest one that the journal has a partition for, and not later than `month` if there is one;
+-- `month` itself if the journal is one table.
 -- An array may leave out what would be NULL at its end. NULL stands for 0 in `waits`, and for what is first in `names`,
 -- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
 -- owner whose token it gets. The arrays that begin with `n_` are search attributes; only one of the two statements has
@@ -25,7 +26,11 @@
 WITH lock_timeout AS MATERIALIZED (
     SELECT
         current_setting('lock_timeout') AS before,
-        set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
+        set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds,
+        (
+            SELECT coalesce(max(e.era) FILTER (WHERE e.era <= :month::smallint), min(e.era), :month::smallint)
+            FROM saga_fn.journal_era AS e
+        ) AS era
 ),
 new AS (
     SELECT
@@ -47,15 +52,6 @@ new AS (
         writer, event, payload, status, waits, due, keyed, trace_carrier
     )
 ),
-opened AS MATERIALIZED (
-    SELECT coalesce(max(e.era) FILTER (WHERE e.era <= m.month), min(e.era), m.month) AS era
-    FROM (
-        SELECT (12 * date_part('year', n.utc) + date_part('month', n.utc) - 24001)::smallint AS month
-        FROM timezone('UTC', now()) AS n (utc)
-    ) AS m
-    LEFT JOIN saga_fn.journal_era AS e ON true
-    GROUP BY m.month
-),
 before AS MATERIALIZED (
     SELECT s.id
     FROM saga_fn.saga AS s
@@ -73,11 +69,11 @@ inserted AS (
         token, owner, due_at, keyed
     )
     SELECT
-        :shard::smallint, o.era, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan,
+        :shard::smallint, p.era, n.id, n.name, n.version, n.aggregation_id, n.trace_id, n.request, n.plan,
         :format::smallint, n.status, coalesce(n.waits, 0::smallint), n.state, 1::bigint, n.token, n.owner,
         CASE WHEN n.owner IS NOT NULL THEN now() + :lease::interval ELSE n.due END,
         coalesce(n.keyed, false)
-    FROM new AS n CROSS JOIN lock_timeout CROSS JOIN opened AS o
+    FROM new AS n CROSS JOIN lock_timeout AS p
     WHERE
         (n.id = ANY (SELECT b.id FROM before AS b)) IS NOT TRUE
         AND (
@@ -91,8 +87,8 @@ inserted AS (
 ),
 journal AS (
     INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event, input, payload)
-    SELECT :shard::smallint, o.era, n.id, 1, n.writer, 'started', n.event, n.trace_carrier, n.payload
-    FROM new AS n CROSS JOIN opened AS o
+    SELECT :shard::smallint, p.era, n.id, 1, n.writer, 'started', n.event, n.trace_carrier, n.payload
+    FROM new AS n CROSS JOIN lock_timeout AS p
     WHERE (n.id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
 ),
 -- also: begin

@@ -50,7 +50,7 @@ CREATE TABLE saga_fn.saga (
     -- Its end is the same from step to step, and is not logged either.
     state          bytea       NOT NULL,
     PRIMARY KEY (shard, id),
-    CONSTRAINT saga_priority_known CHECK (priority = ANY(ARRAY[0, 1, 2])),
+    CONSTRAINT saga_priority_known CHECK (priority >= 0 AND priority <= 2),
     CONSTRAINT saga_status_known CHECK (
         status = ANY(ARRAY['RUNNING', 'SUSPENDED', 'COMPENSATING', 'COMPLETED', 'COMPENSATED', 'FAILED'])
     ),

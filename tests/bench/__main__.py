@@ -17,7 +17,7 @@ import asyncio
 from pathlib import Path
 
 from saga_fn.embedded import EmbeddedPostgres
-from tests.bench import beside, bulk, latency, lists, memory, pressure, storage, throughput, wake
+from tests.bench import beside, bulk, claims, latency, lists, memory, pressure, storage, throughput, wake
 from tests.bench.machine import describe, warn_if_busy
 from tests.bench.report import Report
 
@@ -33,6 +33,7 @@ PARTS = (
     "open-transaction",
     "locked-row",
     "lists",
+    "claims",
 )
 QUICK = ("throughput", "latency", "storage", "bulk")
 
@@ -66,6 +67,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     await pressure.sleepers(server, report, count=options.sleepers, rounds=options.rounds)
                 case "lists":
                     await lists.run(server, report, sagas=options.lists, rounds=options.rounds)
+                case "claims":
+                    await claims.run(server, report, rounds=options.rounds)
                 case "open-transaction":
                     seconds = options.open_transaction
                     await pressure.open_transaction(server, report, seconds=seconds, rounds=options.rounds)

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
@@ -277,20 +277,6 @@ async def test_health_names_the_last_month_before_it_comes(parted: str, conn: as
             assert "--journal-partitions adds" in found.text
         await migrate(conn, journal_partitions=True)
         assert await told() == []
-
-
-def moments() -> list[datetime]:
-    firsts = [datetime(year, month, 1, tzinfo=UTC) for year in (1999, 2000, 2026, 2027, 2100) for month in range(1, 13)]
-    return [moment for first in firsts for moment in (first - timedelta(microseconds=1), first)]
-
-
-async def test_the_statement_and_the_library_count_months_alike(conn: asyncpg.Connection) -> None:
-    await conn.execute("SET timezone = 'Pacific/Kiritimati'")
-    query = with_schema(STATEMENTS["read_journal_eras"].sql.replace("pg_catalog.now()", "$1::timestamptz"), "saga_fn")
-    for moment in moments():
-        row = await conn.fetchrow(query, moment)
-        assert row is not None
-        assert row["month"] == era_of(moment_of(moment)), moment
 
 
 READERS: dict[str, dict[str, object]] = {

@@ -41,8 +41,6 @@ FUNCTIONS = (
     "set_config(text, text, boolean) RETURNS text",
     "current_setting(text) RETURNS text",
     "to_regclass(text) RETURNS regclass",
-    "date_part(text, timestamp) RETURNS double precision",
-    "timezone(text, timestamptz) RETURNS timestamp",
     "pg_notify(text, text) RETURNS void",
     "generate_series(integer, integer) RETURNS SETOF integer",
 )

@@ -28,7 +28,6 @@ _STEADY: Final = frozenset(
         "cardinality",
         "count",
         "current_setting",
-        "date_part",
         "format",
         "generate_series",
         "has_column_privilege",
@@ -40,7 +39,6 @@ _STEADY: Final = frozenset(
         "pg_is_in_recovery",
         "row_number",
         "statement_timestamp",
-        "timezone",
         "to_regclass",
         "unnest",
     }
