@@ -17,7 +17,7 @@ import asyncio
 from pathlib import Path
 
 from saga_fn.embedded import EmbeddedPostgres
-from tests.bench import beside, bulk, claims, latency, lists, memory, pressure, storage, throughput, wake
+from tests.bench import beside, bulk, claims, latency, lists, memory, pressure, retention, storage, throughput, wake
 from tests.bench.machine import describe, warn_if_busy
 from tests.bench.report import Report
 
@@ -34,6 +34,7 @@ PARTS = (
     "locked-row",
     "lists",
     "claims",
+    "retention",
 )
 QUICK = ("throughput", "latency", "storage", "bulk")
 
@@ -69,6 +70,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     await lists.run(server, report, sagas=options.lists, rounds=options.rounds)
                 case "claims":
                     await claims.run(server, report, rounds=options.rounds)
+                case "retention":
+                    await retention.run(server, report, sagas=options.retention, seconds=5 * options.seconds)
                 case "open-transaction":
                     seconds = options.open_transaction
                     await pressure.open_transaction(server, report, seconds=seconds, rounds=options.rounds)
@@ -87,6 +90,7 @@ def main() -> None:
     parser.add_argument("--bulk", type=int, default=50_000, help="sagas for start_many")
     parser.add_argument("--sleepers", type=int, default=1_000_000)
     parser.add_argument("--lists", type=int, default=1_000_000, help="sagas to list")
+    parser.add_argument("--retention", type=int, default=300_000, help="sagas to delete")
     parser.add_argument("--open-transaction", type=int, default=300, help="seconds")
     parser.add_argument("--locked-row", type=int, default=60, help="seconds")
     parser.add_argument("--in-flight", type=int, default=10_000, help="for memory")

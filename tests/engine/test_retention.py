@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+import asyncpg
 import msgspec
 import pytest
 
@@ -40,7 +41,7 @@ from saga_fn import (
     step,
 )
 from saga_fn.engine.worker import Worker
-from saga_fn.store.migrate import grant
+from saga_fn.store.migrate import grant, migrate
 from saga_fn.store.rights import RoleKind
 from tests.support.ages import later
 from tests.support.roles import role
@@ -372,6 +373,48 @@ async def test_only_a_pruner_may_delete(any_dsn: str) -> None:
                 assert not [each for each in (await worker.health()).attention if "deletes no saga" in each.text]
                 await worker.engine.deleting.run()
         assert await there(orchestrator) == set()
+
+
+@pytest.mark.parametrize("method", ["journal", "results"])
+async def test_a_look_that_a_deletion_overtakes_says_that_the_saga_was_deleted(
+    make: Make, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """The saga is deleted after its row was read, and before its journal, or what stands in it."""
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        ids = [await finished(handle, number) for number in range(3)]
+        await later(orchestrator, MONTH)
+        admin, store = SagaAdmin(orchestrator), orchestrator.engine.store
+        reads = getattr(store, method)
+
+        async def overtaken(*args: object, **options: object) -> object:
+            await admin.prune("order", limit=1)
+            return await reads(*args, **options)
+
+        def result_of(saga_id: UUID) -> Awaitable[object]:
+            return handle.attach(saga_id).result(SOON)
+
+        looks: list[Callable[[UUID], Awaitable[object]]] = [result_of]
+        if method == "journal":
+            looks = [admin.get_saga, admin.verify]
+        for look, saga_id in zip(looks, ids, strict=False):
+            monkeypatch.setattr(store, method, overtaken)
+            with pytest.raises(SagaDeletedError):
+                await look(saga_id)
+            monkeypatch.undo()
+
+
+async def test_a_journal_in_partitions_loses_what_is_deleted(empty_dsn: str) -> None:
+    await migrate(empty_dsn, journal_partitions=True)
+    async with SagaOrchestrator(empty_dsn) as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        ids = {await finished(handle, number) for number in range(3)}
+        kept = await handle.start(Order(3), delay=DAY)
+        await later(orchestrator, MONTH)
+        assert (await SagaAdmin(orchestrator).prune("order")).sagas == len(ids)
+        connection = await asyncpg.connect(empty_dsn)
+        assert {row["saga_id"] for row in await connection.fetch("SELECT saga_id FROM saga_fn.saga_journal")} == {kept.id}
+        await connection.close()
 
 
 async def test_lists_go_on_beside_deletions(make: Make) -> None:

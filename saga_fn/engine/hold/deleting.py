@@ -174,7 +174,7 @@ class Deleting:
                 continue
             for each in self._registry.all:
                 if each.definition.retention is not None and each.name not in self._registry.left_out:
-                    await self._delete(shard, each, each.definition.retention)
+                    await self.delete(shard, each, each.definition.retention)
             await self._drop_tombstones(shard)
             await self._begin(shard, _PAUSE)
 
@@ -189,7 +189,8 @@ class Deleting:
     async def _begin(self, shard: int, lease: timedelta) -> bool:
         return await self._store.deletion.begin(shard, owner=self._owner, lease=lease)
 
-    async def _delete(self, shard: int, registered: Registered, retention: Retention) -> None:
+    async def delete(self, shard: int, registered: Registered, retention: Retention) -> None:
+        """Delete all of one definition, with rests; an error ends it, and is told."""
         definition = registered.name, registered.version
         deleted: Counter[SagaStatus] = Counter()
         try:
