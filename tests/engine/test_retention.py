@@ -413,7 +413,9 @@ async def test_a_journal_in_partitions_loses_what_is_deleted(empty_dsn: str) -> 
         await later(orchestrator, MONTH)
         assert (await SagaAdmin(orchestrator).prune("order")).sagas == len(ids)
         connection = await asyncpg.connect(empty_dsn)
-        assert {row["saga_id"] for row in await connection.fetch("SELECT saga_id FROM saga_fn.saga_journal")} == {kept.id}
+        assert {row["saga_id"] for row in await connection.fetch("SELECT saga_id FROM saga_fn.saga_journal")} == {
+            kept.id
+        }
         await connection.close()
 
 
