@@ -15,7 +15,7 @@ from saga_fn.core.events import AbortRequested, Event, Resumed, StepSkipped, car
 from saga_fn.core.explore import Outcome, explore, offers, walk
 from saga_fn.core.facts import foresee
 from saga_fn.core.ids import Micros
-from saga_fn.core.invariants import STATE_LAWS, Edge
+from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.leftovers import LeftOverKind
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
 from saga_fn.core.projection import SagaStatus, at_length, project
@@ -39,6 +39,7 @@ from tests.core.given import (
     step,
     wait,
 )
+from tests.core.prospected import adds_nothing_to_its_prospects, has_what_is_so_among_its_prospects
 
 pytestmark = pytest.mark.timeout(600)  # many states, on a machine that may be busy
 
@@ -88,7 +89,8 @@ def foreseen(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
 
     monkeypatch.setattr(deciding, "by_general_rules", general)
     monkeypatch.setattr(offers, "transition", compared)
-    monkeypatch.setattr(walk, "STATE_LAWS", (*STATE_LAWS, shown_as_at_length))
+    monkeypatch.setattr(walk, "STATE_LAWS", (*STATE_LAWS, shown_as_at_length, has_what_is_so_among_its_prospects))
+    monkeypatch.setattr(walk, "EDGE_LAWS", (*EDGE_LAWS, adds_nothing_to_its_prospects))
     return foreseen
 
 
@@ -390,7 +392,7 @@ def test_an_end_comes_with_the_shortest_story_that_leads_there() -> None:
 
 
 def test_an_exploration_sums_itself_up() -> None:
-    assert str(explore(ONE)) == f"all 80 states, {explore(ONE).edges} edges, 8 ends, 0 violations"
+    assert str(explore(ONE)) == f"all 87 states, {explore(ONE).edges} edges, 8 ends, 0 violations"
     assert str(explore(ONE, budget=2)).startswith("bounded: the first 2 states")
     assert str(explore(ONE, skips=0)).startswith("bounded: the first")
 

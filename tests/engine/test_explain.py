@@ -21,6 +21,7 @@ from saga_fn import (
     Move,
     MoveKind,
     SagaAdmin,
+    SagaBuilder,
     SagaNotFoundError,
     SagaOrchestrator,
     SagaRun,
@@ -58,6 +59,30 @@ async def at_an_undo(orchestrator: SagaOrchestrator) -> SagaRun[Done]:
     return run
 
 
+async def in_doubt(orchestrator: SagaOrchestrator) -> SagaRun[Done]:
+    calls: list[Order] = []
+
+    async def charge(order: Order) -> Done:
+        calls.append(order)
+        if len(calls) == 1:
+            raise TimeoutError("the bank has not answered")
+        return Done("charge")
+
+    async def refund(order: Order, out: Done | None) -> None: ...
+
+    name = f"doubtful {uuid4().hex[:8]}"
+    builder = SagaBuilder(Order)
+    only = builder.add_step(step(charge, compensate=refund, on_unknown="park"), depends_on=builder.initial)
+    run = await orchestrator.register(name, builder.build(output=only)).start(Order("1"))
+    await suspended(run)
+    return run
+
+
+async def delayed(orchestrator: SagaOrchestrator) -> SagaRun[Done]:
+    name = f"shop {uuid4().hex[:8]}"
+    return await orchestrator.register(name, make_saga(Shop())).start(Order("1"), delay=timedelta(hours=1))
+
+
 async def aborted(orchestrator: SagaOrchestrator) -> SagaRun[Done]:
     run = await at_a_retry(orchestrator)
     await SagaAdmin(orchestrator).abort(run.id)
@@ -81,7 +106,7 @@ async def started(orchestrator: SagaOrchestrator, shop: Shop, **options: Any) ->
     return await orchestrator.register(name, make_saga(shop, **options)).start(Order("1"))
 
 
-@pytest.mark.parametrize("stage", [at_a_retry, at_an_undo, aborted, rolled_back, done])
+@pytest.mark.parametrize("stage", [at_a_retry, at_an_undo, in_doubt, delayed, aborted, rolled_back, done])
 async def test_each_verb_does_what_was_said(make: Make, stage: Stage) -> None:
     async with make() as orchestrator:
         admin = SagaAdmin(orchestrator)
@@ -108,7 +133,7 @@ async def does_as_said(admin: SagaAdmin, run: SagaRun[Done], said: VerbPreview) 
         assert (said.why_not, said.mend) == (f"the saga {fact}", mend)
         return
     await asked
-    if said.ends_as is not None:
+    if said.ends_as is not None and said.goes_on_at is None:
         async with asyncio.timeout(SOON):
             while (now := await run.snapshot()).ended_at is None:
                 await asyncio.sleep(0.005)

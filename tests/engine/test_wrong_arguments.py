@@ -134,6 +134,7 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "kept events of a number": lambda s: s.admin.kept_events("w", 5),
     "kept events of a surrogate": lambda s: s.admin.kept_events("w", "\ud800"),
     "kept events of a NUL": lambda s: s.admin.kept_events("w\x00"),
+    "an explanation of a name": lambda s: s.admin.explain("shop"),
     "a list by a number": lambda s: s.admin.list(5),
     "a list by a name": lambda s: s.admin.list("shop"),
     "a page of nothing": lambda s: s.admin.list(limit=0),

@@ -267,7 +267,9 @@ async def test_a_claim_walks_the_index_of_what_is_due(conn: asyncpg.Connection[a
     assert "Sort" not in str(await inner_plan(conn)), "rows come from the index in order"
 
 
-@pytest.mark.parametrize("name", ["read_attention", "read_parked", "read_definitions", "drop_processes"])
+@pytest.mark.parametrize(
+    "name", ["read_attention", "read_parked", "read_definitions", "drop_processes", "read_process"]
+)
 async def test_what_a_person_should_look_at_is_found_by_an_index(
     conn: asyncpg.Connection[asyncpg.Record], name: str
 ) -> None:

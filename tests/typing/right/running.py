@@ -13,6 +13,7 @@ from saga_fn import (
     ArchivedSaga,
     Compensated,
     Completed,
+    Explanation,
     Failed,
     JsonlArchive,
     MemoryStore,
@@ -31,6 +32,8 @@ from saga_fn import (
     SagaSnapshot,
     SagaStatus,
     StepAdmin,
+    Verb,
+    VerbPreview,
 )
 from tests.typing.shop import Charged, Order, built, create_order
 
@@ -68,6 +71,10 @@ async def main(saga_id: UUID) -> str:
         await admin.step(saga_id, charged).settle_done(Charged("found"))
         await admin.step(saga_id, charged).settle_never_ran(reason="asked the bank")
         assert_type(await admin.get_saga(saga_id), SagaAdminSnapshot)
+        explained = await admin.explain(saga_id)
+        assert_type(explained, Explanation)
+        assert_type(explained.of(Verb.RETRY_STEP, "charge"), VerbPreview | None)
+        assert_type(explained.verbs, tuple[VerbPreview, ...])
         failed = SagaFilter(saga_name="create_order", status=SagaStatus.FAILED, step="charge")
         assert_type(await admin.list(failed, limit=50), SagaPage)
         assert_type([row async for row in admin.list_all(failed)], list[SagaRow])

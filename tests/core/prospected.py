@@ -1,0 +1,36 @@
+"""Laws of `core/explain/prospects.py`: nothing comes of a saga by itself that was not said before."""
+
+from __future__ import annotations
+
+from saga_fn.core.events import PlanChanged, is_verb
+from saga_fn.core.explain.prospects import prospects
+from saga_fn.core.ids import StepId
+from saga_fn.core.invariants import Edge
+from saga_fn.core.leftovers import left_over
+from saga_fn.core.plan import Plan
+from saga_fn.core.projection import ended_as
+from saga_fn.core.state import UNDOING, SagaState, UndoFailed, Undone
+
+
+def within(plan: Plan, some: tuple[StepId, ...], all_of: tuple[StepId, ...]) -> bool:
+    return all(each in all_of or plan.owner(each) in all_of for each in some)
+
+
+def adds_nothing_to_its_prospects(edge: Edge) -> bool:
+    """No move of a saga by itself makes more of it possible than was said before."""
+    if is_verb(edge.event) or isinstance(edge.event, PlanChanged):
+        return True
+    then, now = prospects(edge.plan, edge.before), prospects(edge.plan, edge.after)
+    return (
+        now.ends <= then.ends
+        and within(edge.plan, now.may_be_undone, then.may_be_undone)
+        and within(edge.plan, now.may_be_left, then.may_be_left)
+    )
+
+
+def has_what_is_so_among_its_prospects(plan: Plan, state: SagaState) -> bool:
+    said = prospects(plan, state)
+    if state.ended:
+        return said.ends == {ended_as(state)} and said.may_be_left == tuple(x.step_id for x in left_over(plan, state))
+    undoing = {each.step for each in state.steps if type(each) in UNDOING and not isinstance(each, Undone | UndoFailed)}
+    return undoing <= set(said.may_be_undone)
