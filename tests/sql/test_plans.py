@@ -205,7 +205,7 @@ async def test_hot_statements_find_their_rows_by_id(conn: asyncpg.Connection[asy
 
 
 LARGE: Final = 400
-PASSES: Final = 60
+PASSES: Final = 80
 """How often a statement may touch each row of its batch, all nodes of its plan together. A join of all rows with all
 others would come to `LARGE`."""
 
