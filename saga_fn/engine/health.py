@@ -68,7 +68,9 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
         problems.append(engine.committer.problem)
     if wanted and (missing := [right for right in _needs_to_work() if right in lacking]):
         problems.append(_lacks(RoleKind.WORKER, missing))
-    attention = [*_of_all(notices), *([] if work is None else _of_work(work))]
+    attention = _of_all(notices)
+    if work is not None:
+        attention += _of_work(work)
     if apart is not None and engine.store.attendants is None:  # a store of this process alone has a clock of its own
         attention.append(_clocks(apart))
     if engine.store.deaf is not None:

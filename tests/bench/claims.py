@@ -50,6 +50,20 @@ _OF_NAME: Final = """
     ) AS d
     ORDER BY d.due_at LIMIT $2::integer
 """
+_OF_FIRST_NAMES: Final = _OF_NAME.replace(
+    "FROM unnest($1::text[]) AS w (name)",
+    """FROM (
+        SELECT n.name
+        FROM unnest($1::text[]) AS n (name) CROSS JOIN LATERAL (
+            SELECT s.due_at
+            FROM saga_fn.saga AS s
+            WHERE s.shard = 0 AND s.name = n.name AND s.version = 1 AND s.due_at <= now()
+            ORDER BY s.due_at LIMIT 1
+        ) AS f
+        ORDER BY f.due_at LIMIT $2::integer
+    ) AS w""",
+)
+"""The oldest rows are of the names whose first rows are the oldest: no more names than rows are wanted have to be gone through."""
 _OF_NAME_AND_PRIORITY: Final = (
     _OF_NAME.replace("AS w (name)", f"AS w (name) CROSS JOIN {_PRIORITIES}")
     .replace("s.version = 1", "s.version = 1 AND s.priority = p.priority")
@@ -100,6 +114,7 @@ _DUE_AT: Final = "(shard, name, version, due_at) WHERE due_at IS NOT NULL"
 _BY_PRIORITY: Final = "(shard, priority, due_at) WHERE due_at IS NOT NULL"
 _FORMS: Final = {
     "name, version, due_at": ([_DUE_AT], _OF_NAME),
+    "the same, the names that are due first": ([_DUE_AT], _OF_FIRST_NAMES),
     "the same, an index for each priority": (
         [f"{_DUE_AT} AND priority = {priority}" for priority in range(3)],
         _OF_NAME_EACH_PRIORITY,

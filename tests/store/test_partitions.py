@@ -289,10 +289,10 @@ READERS: dict[str, dict[str, object]] = {
 
 def touched(plan: Any) -> set[str]:  # Any: a plan as JSON
     """The partitions that an executed plan has looked into."""
-    if isinstance(plan, list):
-        return set().union(*map(touched, plan))
-    own = {plan["Relation Name"]} if "Relation Name" in plan and plan["Actual Loops"] else set()
-    return own | touched(plan.get("Plans", []))
+    found: set[str] = {plan["Relation Name"]} if "Relation Name" in plan and plan["Actual Loops"] else set()
+    for part in plan.get("Plans", ()):
+        found |= touched(part)
+    return found
 
 
 @pytest.mark.raw_rows
