@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from typing import Literal
 from uuid import UUID
 
 import asyncpg
@@ -30,6 +32,7 @@ from saga_fn import (
 from saga_fn.store import listing, postgres_lists
 from tests.support.stores import Make
 from tests.support.until import SOON
+from tests.support.wire import wired
 
 
 class Region(enum.StrEnum):
@@ -235,6 +238,33 @@ async def test_a_start_in_a_callers_transaction_brings_its_attributes_or_nothing
         assert await found(admin, SagaFilter(attribute=customer.equals("kept"))) == [kept.id]
         assert await found(admin, SagaFilter(attribute=customer.equals("gone"))) == []
     await connection.close()
+
+
+DISAGREE = """
+    SELECT count(*) FROM saga_fn.saga AS s
+    WHERE EXISTS (SELECT 1 FROM saga_fn.saga_journal AS j WHERE j.saga_id = s.id AND j.kind = 'step_succeeded' AND j.step_id = 'pay')
+          <> EXISTS (SELECT 1 FROM saga_fn.saga_attribute AS a WHERE a.saga_id = s.id AND a.key = 'paid on')
+"""
+
+
+@pytest.mark.parametrize("which", ["request", "answer"])
+async def test_a_value_is_there_exactly_when_the_success_that_set_it_is(
+    dsn: str, which: Literal["request", "answer"]
+) -> None:
+    async with wired(dsn) as wire, SagaOrchestrator(wire.dsn) as orchestrator:
+        handle = orchestrator.register(order_saga)
+        looker = await asyncpg.connect(dsn)
+        wire.lose(which, b'"on":"2026-11-29"')
+        runs = await handle.start_many([Order(str(number)) for number in range(20)])
+        ends = asyncio.gather(*(run.result(SOON) for run in runs))
+        looks = 0
+        while not ends.done():
+            assert await looker.fetchval(DISAGREE) == 0
+            looks += 1
+        assert (await ends, wire.cuts) == (["well"] * 20, 1)
+        assert looks > 1
+        assert await looker.fetchval("SELECT count(*) FROM saga_fn.saga_attribute WHERE key = 'paid on'") == 20
+        await looker.close()
 
 
 async def test_a_new_version_may_name_other_attributes_and_give_a_name_another_type(make: Make) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 
 import msgspec
 
 from saga_fn import (
     NOT_DONE,
+    Attribute,
     Done,
     Event,
     FixedRetry,
@@ -79,6 +81,7 @@ class Sagas:
     def __init__(self, orchestrator: SagaOrchestrator, ledger: Ledger) -> None:
         work = Work(ledger)
         self.jobs = orchestrator.register("job", chain(work))
+        self.searched = orchestrator.register("searched", chain(work, searched=True))
         self.forks = orchestrator.register("fork", forked(work, siblings="await"))
         self.cuts = orchestrator.register("cut", forked(work, siblings="cancel"))
         self.spreads = orchestrator.register("spread", spread(work))
@@ -87,9 +90,12 @@ class Sagas:
         self.refunds = orchestrator.register("refund", refunding(work))
 
 
-def chain(work: Work) -> SagaDefinition[Job, Job]:
-    """Three steps, each of which can be undone."""
-    builder = SagaBuilder(Job)
+done = Attribute("done", str)
+
+
+def chain(work: Work, *, searched: bool = False) -> SagaDefinition[Job, Job]:
+    """Three steps, each of which can be undone; if they are searched for, by the last step that is done."""
+    builder = SagaBuilder(Job, attributes=(done,) if searched else ())
     ref = builder.initial
     for name in ("one", "two", "three"):
         ref = builder.add_step(
@@ -97,7 +103,13 @@ def chain(work: Work) -> SagaDefinition[Job, Job]:
             depends_on=ref,
             retry_policy=AGAIN if name == "two" else NoRetry(),
         )
+        if searched:
+            builder.set_attribute(done, ref, input_map=partial(_named, name))
     return builder.build(output=ref)
+
+
+def _named(name: str, _: Job) -> str:
+    return name
 
 
 def doubtful(work: Work, *, probes: bool) -> SagaDefinition[Job, Job]:

@@ -95,6 +95,17 @@ class Stage:
         )
         return {(saga, step, direction) for saga, step, direction in rows}
 
+    async def assert_attributes_true(self) -> None:
+        """Each saga that is searched for has the value that its last durable success set, and no other one."""
+        rows = await self.pool.fetch(
+            "SELECT (SELECT 's' || j.step_id FROM saga_fn.saga_journal AS j"
+            "        WHERE j.saga_id = s.id AND j.kind = 'step_succeeded' ORDER BY j.seq DESC LIMIT 1) AS told,"
+            "       (SELECT a.value FROM saga_fn.saga_attribute AS a WHERE a.saga_id = s.id) AS found"
+            " FROM saga_fn.saga AS s WHERE s.name = 'searched'"
+        )
+        assert rows
+        assert [row["found"] for row in rows] == [row["told"] for row in rows]
+
     async def executions(self) -> Executions:
         """What the ledger says. Whatever was repeated had the same idempotency key."""
         begun: Counter[Execution] = Counter()

@@ -91,6 +91,17 @@ async def test_killed_at_a_point_with_many_sagas_at_it(stage: Stage, point: str,
         assert len(committed) >= many
 
 
+@pytest.mark.parametrize("many", [1, 100])
+@pytest.mark.parametrize("point", ["before", "in", "after"])
+async def test_killed_around_a_commit_that_sets_an_attribute(stage: Stage, point: str, many: int) -> None:
+    runs = await stage.sagas.searched.start_many([Job()] * many)
+    await stage.processes.one_dies_at(point, "StepSucceeded:two", many)
+    await stage.assert_attributes_true()
+    await stage.takes_over(*runs, end=Completed)
+    await stage.assert_attributes_true()
+    assert (await SagaAdmin(stage.orchestrator).get_saga(runs[0].id)).attributes == {"done": "three"}
+
+
 async def test_a_paused_worker_that_lost_its_lease_commits_nothing(stage: Stage) -> None:
     run = await stage.sagas.jobs.start(Job(hangs="two"))
     first = stage.processes.begin()
