@@ -15,6 +15,7 @@ from saga_fn.core.events import AbortRequested, Event, Resumed, StepSkipped, car
 from saga_fn.core.explore import Outcome, explore, offers, walk
 from saga_fn.core.facts import foresee
 from saga_fn.core.ids import Micros
+from saga_fn.core.inputs import NO_OUTPUT, outputs_at, outputs_gained
 from saga_fn.core.invariants import EDGE_LAWS, STATE_LAWS, Edge
 from saga_fn.core.leftovers import LeftOverKind
 from saga_fn.core.plan import OnUnknown, Plan, PlannedStep
@@ -444,3 +445,24 @@ def _known(state: SagaState) -> tuple[object, ...]:
     """What inputs are computed from."""
     done = {step for step in state.steps if is_done(step)}
     return done, state.events, state.latest_event_seq
+
+
+@pytest.mark.parametrize(
+    "plan", [ONE, Plan.of(wait("a"), step("b", "a")), Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PROBE))]
+)
+def test_no_output_that_a_state_gains_goes_unnoticed(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: set[type[object]] = set()
+
+    def watched(plan: Plan, state: SagaState | None, event: Event) -> Decision:
+        decision = transition(plan, state, event)
+        if state is not None and isinstance(decision, Success):
+            after, known = decision.unwrap().state, outputs_at(plan, state)
+            gained = outputs_gained(state, after, [event])
+            new = {each for each in outputs_at(plan, after).items() if each[1] not in (known.get(each[0]), NO_OUTPUT)}
+            assert new <= {*gained}
+            told.update({type(event)} if gained else ())
+        return decision
+
+    monkeypatch.setattr(offers, "transition", watched)
+    explore(plan, budget=800)
+    assert told

@@ -15,11 +15,13 @@ import pytest
 
 from saga_fn import (
     AttentionKind,
+    Attribute,
     Delivery,
     Event,
     SagaAdmin,
     SagaBuilder,
     SagaDefinition,
+    SagaFilter,
     SagaOrchestrator,
     SagaStatus,
     StoreError,
@@ -181,6 +183,37 @@ async def test_an_operator_looks_and_applies_verbs(any_dsn: str) -> None:
         assert (await looking.health()).ok
         with pytest.raises(StoreRefusedError, match="permission denied"):
             await looking.register("waiting", waiting_saga()).start(Order("c"))
+
+
+async def test_each_kind_may_do_with_attributes_what_it_may_do_with_sagas(any_dsn: str) -> None:
+    size = Attribute("size", int)
+    builder = SagaBuilder(Order, attributes=(size,))
+    builder.set_attribute(size, builder.initial, input_map=lambda order: len(order.order_id))
+    noted = builder.add_event(NOTED)
+    builder.set_attribute(size, noted, input_map=lambda note: len(note.text))
+    definition = builder.build(output=noted)
+    async with (
+        granted(any_dsn, RoleKind.WORKER) as for_worker,
+        granted(any_dsn, RoleKind.STARTER) as for_starter,
+        granted(any_dsn, RoleKind.OPERATOR) as for_operator,
+        granted(any_dsn, RoleKind.VIEWER) as for_viewer,
+        SagaOrchestrator(for_starter, concurrency=0) as starter,
+        SagaOrchestrator(for_operator, concurrency=0) as operator,
+        SagaOrchestrator(for_viewer, concurrency=0, read_only=True) as viewer,
+    ):
+        handle = starter.register("sized", definition)
+        first, second = await handle.start_many([Order("1234"), Order("12")])
+        operator.register("sized", definition)
+        await SagaAdmin(operator).skip_step(second.id, NOTED.name, Note("1234567"), not_begun=True)
+        async with SagaOrchestrator(for_worker, lease=LEASE, poll_interval=OFTEN) as worker:
+            worker.register("sized", definition)
+            await worker.to(first.id, NOTED).send(Note("12345"))
+            assert await first.result(SOON) == Note("12345")
+        admin = SagaAdmin(viewer)
+        rows = (await admin.list(SagaFilter(attribute=size.at_least(5)))).rows
+        assert {row.id for row in rows} == {first.id, second.id}
+        assert (await admin.get_saga(first.id)).attributes == {"size": 5}
+        assert (await admin.list(SagaFilter(attribute=size.equals(4)))).rows == ()
 
 
 async def test_a_viewer_only_looks(any_dsn: str) -> None:
