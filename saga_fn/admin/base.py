@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Final, cast
 from uuid import UUID
 
@@ -45,6 +47,16 @@ def step_of(step: object) -> StepId:
             hint='as in skip_step(saga_id, "charge", output); steps of SagaAdmin.get_saga has them all',
         )
     return StepId(found)
+
+
+def steps_of(steps: object) -> tuple[StepId, ...]:
+    """The ids of the steps that are named, each once; raises SagaDefinitionError for what names none."""
+    if not isinstance(steps, Sequence | AbstractSet) or isinstance(steps, str | bytes | bytearray):
+        raise SagaDefinitionError(
+            f"a list of steps is wanted, not {shown(steps)}",
+            hint='as in rewind(saga_id, "reserve", forget=("charge", "ship"))',
+        )
+    return tuple(dict.fromkeys(step_of(step) for step in cast("Collection[object]", steps)))
 
 
 def revision_of(expect: object) -> int | None:

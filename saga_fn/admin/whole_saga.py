@@ -1,11 +1,13 @@
-"""Decide about a saga as a whole: cancel it, or end it as it is."""
+"""Decide about a saga as a whole: cancel it, take it back to a step, or end it as it is."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
-from saga_fn.admin.base import AdminBase, revision_of
-from saga_fn.core.events import AbortRequested, CompensationRequested
+from saga_fn.admin.base import AdminBase, revision_of, step_of, steps_of
+from saga_fn.core.events import AbortRequested, CompensationRequested, RewindRequested
+from saga_fn.definition import StepRef
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.operate import acknowledge, apply_verb, end_unusable
@@ -67,6 +69,53 @@ class AdminWholeSaga(AdminBase):
             StoreError: The database does not answer, or refuses.
         """
         await self.cancel(saga_id, expect=expect, reason=reason)
+
+    async def rewind(
+        self,
+        saga_id: UUID,
+        to: str | StepRef[object],
+        *,
+        forget: Collection[str | StepRef[object]] = (),
+        expect: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Take the saga back to a step: that one and all that follow it run again, as if they had not begun.
+
+        A live saga, a parked one and one that has FAILED can be taken back; it goes forward then. Their attempts have other
+        idempotency keys than before, so that each participant does its part once more. Waits wait anew and sleeps sleep anew: an
+        event that a wait had taken is not taken again.
+
+        Nothing is undone. So each step that has run or may have, and is not undone, must be named in `forget`, also one without a
+        compensation. The saga knows nothing of its effect any more: a later rollback does not undo it, and `left_over` does not
+        name it. The journal still has it. If it is to be undone, `cancel` rolls the saga back.
+
+        A saga is never taken back to before a pivot that is done or may have run, nor while something of these steps runs.
+
+        Args:
+            saga_id: The saga's id.
+            to: The first step to run again: its id or its StepRef. A fan-out runs again as a whole.
+            forget: The steps whose effects stay in the world, or may be there, by id or StepRef; a fan-out stands for its items. Steps
+                that have nothing to forget may be named too. Default: none.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands. If
+                steps are missing in `forget`, it names them.
+            SagaDefinitionError: `to` names no step, or `forget` is no list of steps.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        chosen, check, asked = step_of(to), revision_of(expect), self._asked(reason)
+        named = steps_of(forget)
+        await apply_verb(
+            self._engine, saga_id, lambda at: Incoming(RewindRequested(at.now, chosen, named, check), input=asked)
+        )
 
     async def abort(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
         """End the saga as it is, FAILED, undoing nothing. A step that runs now may run on until its owner's lease is over.

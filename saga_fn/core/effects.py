@@ -126,6 +126,14 @@ class Refusal(enum.StrEnum):
     """The step may have run: what has become of it is to be settled first."""
     NO_INPUT = "no_input"
     """The step takes no input that an operator could give: it is a wait, a sleep or a fan-out as a whole, or no step is named."""
+    NOTHING_TO_REWIND = "nothing_to_rewind"
+    """The saga has not come to that step, or was taken back to it already."""
+    ITEM_ALONE = "item_alone"
+    """An item goes back only with the whole of its fan-out."""
+    BEING_RUN = "being_run"
+    """Something of a step that would go back is being executed."""
+    UNNAMED = "unnamed"
+    """Effects that are in the world, or may be, would be forgotten, and the operator has not named all of them."""
     NOT_OVER = "not_over"
     """The wait is not over, or has no default."""
 
@@ -155,6 +163,13 @@ class Rejection:
     """For a plan that does not fit: how `step` does not."""
     other: StepId | None = None
     """For `OUT_OF_ORDER`: the step that is not done."""
+    unnamed: tuple[StepId, ...] = ()
+    """For `UNNAMED`: the steps that have to be named."""
+
+    @property
+    def answer(self) -> str:
+        """The answer to the message that asked: the refusal, and after a colon the steps that have to be named."""
+        return ": ".join((self.refusal.value, *([", ".join(self.unnamed)] if self.unnamed else [])))
 
 
 Decision: TypeAlias = Success[Transition] | Failure[Rejection]

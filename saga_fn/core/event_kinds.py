@@ -29,6 +29,7 @@ from saga_fn.core.events import (
     Rescheduled,
     Resumed,
     RetryRequested,
+    RewindRequested,
     SagaParked,
     Started,
     StepFailed,
@@ -124,6 +125,7 @@ def step_of(event: Event) -> StepId | None:
             | StepSkipped()
             | WaitDefaulted()
             | StepSettled()
+            | RewindRequested()
         ):
             return event.step
         case RetryRequested() | Rescheduled():
@@ -176,6 +178,7 @@ def _usual_phase(event: Event) -> Phase:
             | HandedBack()
             | Accompanied()
             | Rescheduled()
+            | RewindRequested()
         ):
             return Phase.SAGA
         case _:
@@ -216,6 +219,7 @@ def payload_of(event: Event) -> PayloadKind:
             | HandedBack()
             | Accompanied()
             | Rescheduled()
+            | RewindRequested()
         ):
             return PayloadKind.ERROR
         case _:
@@ -264,6 +268,7 @@ def input_of(event: Event) -> InputKind:
             | AbortRequested()
             | StepSettled()
             | Rescheduled()
+            | RewindRequested()
         ):
             return InputKind.ASKED
         case _:
@@ -317,6 +322,11 @@ def is_claim(event: Event) -> bool:
     return type(event) is Resumed
 
 
+def rewinds(event: Event) -> bool:
+    """Whether the event takes back what was known of steps."""
+    return type(event) is RewindRequested
+
+
 def parks_all(event: Event) -> bool:
     """Whether the event parks the saga as a whole."""
     return type(event) is SagaParked
@@ -353,6 +363,7 @@ def is_success(event: Event) -> bool:
             | HandedBack()
             | Accompanied()
             | Rescheduled()
+            | RewindRequested()
         ):
             return False
         case _:

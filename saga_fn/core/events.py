@@ -4,7 +4,7 @@
 inputs of the steps that `Transition.needs` named. Without them the step stays startable, for any later owner.
 
 Events are stored: their fields are told apart by place, and their kinds by tag. So a field is only ever added at the end,
-with a default, and a tag is never used again. The next free tag of an event is 23.
+with a default, and a tag is never used again. The next free tag of an event is 24.
 """
 
 from __future__ import annotations
@@ -257,6 +257,19 @@ class Rescheduled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=22
     expect: int | None = None
 
 
+class RewindRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=23):
+    """An operator takes the saga back to before the step: that one and all that follow it are to run again, under other keys.
+
+    `forget` names the steps, or the fan-outs, whose effects the operator knows to be in the world, or perhaps.
+    """
+
+    at: Moment
+    step: StepId
+    forget: tuple[StepId, ...] = ()
+    expect: int | None = None
+    stopped: tuple[StepId, ...] = ()
+
+
 class EventReceived(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=12):
     """The outside world sent something; it is recorded with this event.
 
@@ -341,9 +354,10 @@ Event: TypeAlias = (
     | Accompanied
     | StepSettled
     | Rescheduled
+    | RewindRequested
 )
 OperatorVerb: TypeAlias = (
-    StepSkipped | RetryRequested | CompensationRequested | AbortRequested | StepSettled | Rescheduled
+    StepSkipped | RetryRequested | CompensationRequested | AbortRequested | StepSettled | Rescheduled | RewindRequested
 )
 """The requests of operators. Each names the revision that the operator saw, if it is to count for that alone."""
 _VERBS: Final[frozenset[type[object]]] = frozenset(get_args(OperatorVerb))
@@ -354,7 +368,7 @@ def is_verb(event: Event) -> TypeIs[OperatorVerb]:
     return type(event) in _VERBS
 
 
-TakesUp: TypeAlias = RetryRequested | CompensationRequested | StepSettled
+TakesUp: TypeAlias = RetryRequested | CompensationRequested | StepSettled | RewindRequested
 """The requests that a saga accepts which has FAILED."""
 _TAKE_UP: Final[frozenset[type[object]]] = frozenset(get_args(TakesUp))
 

@@ -29,6 +29,7 @@ from saga_fn.core.state import (
     ParkReason,
     Probing,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -67,18 +68,19 @@ def startable(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
 
 def next_steps(plan: Plan, begun: Mapping[StepId, StepState]) -> tuple[StepId, ...]:
     """The steps that have not begun and follow only what is done, and the items of those that have fanned out."""
-    if len(begun) == len(plan.data.steps) and not plan.concurrencies:
+    if len(begun) == len(plan.data.steps) and not plan.concurrencies and Rewound not in map(type, begun.values()):
         return ()
     found: list[StepId] = []
     for planned in plan.data.steps:
-        if planned.step not in begun:
+        now = begun.get(planned.step)
+        if now is None or type(now) is Rewound:
             for needed in planned.after:
                 if type(begun.get(needed)) not in DONE:
                     break
             else:
                 found.append(planned.step)
-        elif planned.concurrency and isinstance(spread := begun[planned.step], FannedOut):
-            found += [item for item in items_of(spread) if item not in begun]
+        elif planned.concurrency and isinstance(now, FannedOut):
+            found += [item for item in items_of(now) if item not in begun]
     return tuple(found)
 
 
@@ -170,7 +172,7 @@ def owes_undo(plan: Plan, step: StepState) -> bool:
             return False
         case Skipped() | NotTaken() | FannedOut() | Joined():
             return False
-        case Waiting() | Sleeping():
+        case Waiting() | Sleeping() | Rewound():
             return False
         case _:
             assert_never(step)

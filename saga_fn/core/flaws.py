@@ -117,7 +117,7 @@ def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
         if seq is not None:
             entries.append(seq)
         if type(step) is FannedOut:
-            entries += (step.latest_event_seq, step.events)
+            entries += (step.latest_event_seq, step.events, step.rewound)
         elif type(step) is Unknown or type(step) is Probing:
             counts.append(step.failures)
         attempts: Attempts | None = getattr(step, "attempts", None)

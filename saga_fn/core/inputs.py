@@ -22,6 +22,7 @@ from saga_fn.core.state import (
     Parked,
     ParkReason,
     Probing,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -109,6 +110,7 @@ def _tries(step: StepState) -> Attempts | None:
             | Settled()
             | Undone()
             | NotTaken()
+            | Rewound()
             | FannedOut()
             | Joined()
             | Waiting()

@@ -21,6 +21,7 @@ from saga_fn.core.state import (
     Parked,
     Probing,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -103,7 +104,7 @@ def _left_of(plan: Plan, step: StepState, at: Moment) -> LeftOver | None:
             )
         case Skipped():
             return _in_doubt(step.step, step.doubt)
-        case NotTaken() | FannedOut() | Joined() | Undone() | Waiting() | Sleeping():
+        case NotTaken() | FannedOut() | Joined() | Undone() | Waiting() | Sleeping() | Rewound():
             return None
         case _:
             assert_never(step)

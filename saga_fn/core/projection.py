@@ -22,6 +22,7 @@ from saga_fn.core.state import (
     Goal,
     Parked,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Sleeping,
@@ -38,7 +39,7 @@ from saga_fn.core.state import (
     abides,
 )
 
-_PASSED = DONE | {Undone, FannedOut}
+_PASSED = DONE | {Undone, FannedOut, Rewound}
 _BACK: Final = DONE | {Undone, FailedForGood, Undoing}
 """All that the steps of a saga are while it goes back and nothing of it waits."""
 _RETRYING: Final[frozenset[type[object]]] = frozenset({Retrying, UndoRetrying})

@@ -5,7 +5,7 @@ of the states below, each with just the facts that make sense in it. The whole i
 results are named by `seq`, the number of the journal entry that recorded them.
 
 The structs here are stored: their fields are told apart by place, and the kinds of states by tag. So a field is only ever
-added at the end, with a default, and a tag is never used again. The next free tag of a state is 21.
+added at the end, with a default, and a tag is never used again. The next free tag of a state is 22.
 """
 
 from __future__ import annotations
@@ -242,6 +242,16 @@ class NotTaken(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=13):
     step: StepId
 
 
+class Rewound(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
+    """Not begun again since journal entry `seq` took the saga back to before it. Nothing that was done of it counts any more.
+
+    Its next attempts have numbers and an idempotency key that none before them had: both go on from that entry's number.
+    """
+
+    step: StepId
+    seq: int
+
+
 class Waiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14):
     """Waits for an event, until that moment (None: for as long as it takes); if `correlation` is set, about the same thing only."""
 
@@ -289,6 +299,8 @@ class FannedOut(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=17):
     digest: Digest
     events: int = 0
     latest_event_seq: int = 0
+    rewound: int = 0
+    """The journal entry that took the saga back to before it, where its items' attempts go on from; 0 if none did."""
 
 
 class Joined(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=18):
@@ -319,6 +331,7 @@ StepState: TypeAlias = (
     | FannedOut
     | Joined
     | UndoWaiting
+    | Rewound
 )
 Unfinished: TypeAlias = Running | Retrying | Unknown | Parked | FailedForGood | Probing
 """The forward states of a step that has begun and has no result."""

@@ -20,6 +20,7 @@ from saga_fn.core.state import (
     Parked,
     Probing,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -137,7 +138,7 @@ def _status_of_all(step: FannedOut | Joined, items: Iterable[StepReport], goal: 
 
 def _report(step_id: StepId, step: StepState | None) -> StepReport:
     match step:
-        case None:
+        case None | Rewound():
             return StepReport(step_id, StepStatus.PENDING)
         case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone():
             return StepReport(step_id, status_of(step))
@@ -181,6 +182,8 @@ def status_of(step: StepState) -> StepStatus:
             return StepStatus.SUCCEEDED
         case Skipped() | NotTaken():
             return StepStatus.SKIPPED
+        case Rewound():
+            return StepStatus.PENDING
         case Undoing():
             return StepStatus.COMPENSATING
         case UndoRetrying():

@@ -51,6 +51,7 @@ from saga_fn.core.events import (
     Rescheduled,
     Resumed,
     RetryRequested,
+    RewindRequested,
     SagaParked,
     Started,
     StepFailed,
@@ -71,6 +72,7 @@ from saga_fn.core.rules import (
     pivot,
     plan_change,
     results,
+    rewinding,
     rollback,
     settlement,
     unknown_outcome,
@@ -183,6 +185,8 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
             return settlement.step_settled(fold, event)
         case Rescheduled():
             return operators.rescheduled(fold, event)
+        case RewindRequested():
+            return rewinding.rewind_requested(fold, event)
         case PlanChanged():
             return plan_change.plan_changed(fold, event)
         case _:

@@ -16,6 +16,7 @@ from saga_fn.core.events import (
     OperatorVerb,
     Rescheduled,
     RetryRequested,
+    RewindRequested,
     StepSettled,
     StepSkipped,
 )
@@ -37,6 +38,8 @@ class Verb(enum.StrEnum):
     """Say that nothing of a step is in the world any more."""
     SETTLE_NEVER_RAN = "settle_never_ran"
     """Say that a step which may have run has never run."""
+    REWIND = "rewind"
+    """Take the saga back to a step: that one and all that follow it run again."""
     ABORT = "abort"
     """End the saga as it is."""
     START_NOW = "start_now"
@@ -70,6 +73,8 @@ def verb_of(event: OperatorVerb) -> Verb:
             return Verb.CANCEL
         case StepSettled(finding=finding):
             return _OF_FINDINGS[finding]
+        case RewindRequested():
+            return Verb.REWIND
         case AbortRequested():
             return Verb.ABORT
         case Rescheduled():
@@ -103,6 +108,8 @@ def ask(verb: Verb, step: StepId, at: Moment, *, until: Moment) -> OperatorVerb 
             return StepSettled(at, step, finding=Finding.UNDONE)
         case Verb.SETTLE_NEVER_RAN:
             return StepSettled(at, step, finding=Finding.NEVER_RAN)
+        case Verb.REWIND:
+            return RewindRequested(at, step)
         case Verb.ABORT:
             return AbortRequested(at, until)
         case Verb.START_NOW:

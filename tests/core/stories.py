@@ -19,6 +19,7 @@ from saga_fn.core.events import (
     HandedBack,
     PlanChanged,
     RetryRequested,
+    RewindRequested,
     SagaParked,
     Started,
     StepSettled,
@@ -297,6 +298,18 @@ def given_an_input() -> Saga:
     return saga
 
 
+def taken_back() -> Saga:
+    saga = started(THREE, A)
+    saga.succeed(A, B)
+    saga.succeed(B)
+    saga.tell(Ticked(saga.moment, (Unbindable(C),)))
+    saga.tell(RewindRequested(saga.moment, B, (B,)))
+    saga.tick(B)
+    saga.succeed(B, C)
+    saga.succeed(C)
+    return saga
+
+
 def settled_by_hand() -> Saga:
     asked = step("b", "a", on_unknown=OnUnknown.PARK)
     saga = started(Plan.of(step("a"), asked, step("c", "b")), A)
@@ -383,6 +396,7 @@ STORIES: Mapping[str, Callable[[], Saga]] = {
         left_to_a_person,
         settled_by_hand,
         given_an_input,
+        taken_back,
         skipped_in_doubt,
         waited,
         waited_in_vain,

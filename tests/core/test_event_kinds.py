@@ -28,6 +28,7 @@ from saga_fn.core.event_kinds import (
     payload_of,
     phase_of,
     plan_of,
+    rewinds,
     step_of,
 )
 from saga_fn.core.events import (
@@ -47,6 +48,7 @@ from saga_fn.core.events import (
     Rescheduled,
     Resumed,
     RetryRequested,
+    RewindRequested,
     SagaParked,
     Started,
     StepFailed,
@@ -95,6 +97,7 @@ KINDS: list[tuple[Event, StepId | None, int | None, Phase, PayloadKind, str]] = 
     (Accompanied(AT), None, None, Phase.SAGA, ERROR, ""),
     (Rescheduled(AT, AT, A), A, None, Phase.SAGA, ERROR, ""),
     (Rescheduled(AT, AT), None, None, Phase.SAGA, ERROR, ""),
+    (RewindRequested(AT, A), A, None, Phase.SAGA, ERROR, ""),
 ]
 
 
@@ -131,6 +134,7 @@ ALONE: list[tuple[Callable[[Event], object], dict[type[Event], object]]] = [
     (plan_of, {Started: PLAN, PlanChanged: PLAN}),
     (is_claim, {Resumed: True}),
     (parks_all, {SagaParked: True}),
+    (rewinds, {RewindRequested: True}),
     (is_by_force, {AbortRequested: True}),
 ]
 

@@ -35,6 +35,7 @@ from saga_fn.core.state import (
     ParkReason,
     Probing,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -78,6 +79,7 @@ EVERY: list[StepState] = [
     FannedOut(A, 2, DIGEST),
     Joined(A, 2),
     UndoWaiting(A, 3, TRIED, ("paid",)),
+    Rewound(A, 3),
 ]
 PLACES: dict[type[object], OutputAt] = {
     Succeeded: 3,

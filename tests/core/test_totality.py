@@ -31,6 +31,7 @@ from saga_fn.core.events import (
     Rescheduled,
     Resumed,
     RetryRequested,
+    RewindRequested,
     SagaParked,
     Started,
     StepFailed,
@@ -94,6 +95,9 @@ def garbage(plan: Plan) -> Iterator[Event]:
         yield StepSkipped(Moment(0), name, everything, not_begun=True)
         yield RetryRequested(Moment(0), name)
         yield RetryRequested(Moment(0), name, digest=Digest(b"other"))
+        yield RewindRequested(Moment(0), name)
+        yield RewindRequested(Moment(0), name, STEPS[:4])
+        yield RewindRequested(Moment(0), name, STEPS)
         for finding in Finding:
             yield StepSettled(Moment(0), name, None, (), finding, everything)
         for attempt in ATTEMPTS:
@@ -239,6 +243,24 @@ def refused_no_input() -> tuple[Saga, Event]:
     return started(Plan.of(wait("a"))), RetryRequested(Moment(0), A, digest=Digest(b"other"))
 
 
+def refused_nothing_to_rewind() -> tuple[Saga, Event]:
+    return started(ONE), RewindRequested(Moment(0), A)
+
+
+def refused_item_alone() -> tuple[Saga, Event]:
+    return started(Plan.of(step("a", concurrency=1))), RewindRequested(Moment(0), StepId("a[0]"))
+
+
+def refused_being_run() -> tuple[Saga, Event]:
+    return started(ONE, A), RewindRequested(Moment(0), A, (A,))
+
+
+def refused_unnamed() -> tuple[Saga, Event]:
+    saga = started(THREE, A)
+    saga.succeed(A)
+    return saga, RewindRequested(Moment(0), A)
+
+
 def refused_not_begun() -> tuple[Saga, Event]:
     return started(ONE), StepSkipped(Moment(0), A)
 
@@ -277,6 +299,10 @@ REFUSED = {
         refused_undeclared_event,
         refused_nothing_to_settle,
         refused_may_still_run,
+        refused_nothing_to_rewind,
+        refused_item_alone,
+        refused_being_run,
+        refused_unnamed,
         refused_in_doubt,
         refused_no_input,
         refused_not_begun,
@@ -312,6 +338,7 @@ def test_a_refusal_names_the_step_that_it_is_about() -> None:
         StepSkipped(Moment(0), B),
         RetryRequested(Moment(0), B),
         StepSettled(Moment(0), B),
+        RewindRequested(Moment(0), B),
     ]
     for event in correlation:
         assert transition(THREE, saga.state, event).failure().step == B

@@ -54,7 +54,7 @@ USES = {
     },
     **{
         verb: lambda o, bad, verb=verb: getattr(SagaAdmin(o), verb)(bad, "charge")
-        for verb in ("retry_step", "skip_step", "settle_done", "settle_undone", "settle_never_ran")
+        for verb in ("retry_step", "rewind", "skip_step", "settle_done", "settle_undone", "settle_never_ran")
     },
 }
 

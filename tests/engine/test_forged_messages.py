@@ -42,6 +42,7 @@ MESSAGES = {
     "an expiry before all time": forged("event", payload=text(b"{}"), expires=-1),
     "an expiry after all time": forged("event", payload=text(b"{}"), expires=2**70),
     "an input that its step cannot read": forged("retry_step", step="charge", payload=text(b'{"amount": "much"}')),
+    "steps to forget that are no list": forged("rewind", step="charge", forget="charge"),
     "a revision that none can be": forged("compensate_step", expect=2**70),
     "an output of another type": forged("skip_step", step="charge", payload=text(b'{"paid": 1}')),
     "no output": forged("skip_step", step="charge"),

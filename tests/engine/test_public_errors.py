@@ -79,6 +79,7 @@ class Stage:
             "SagaAdmin.find": lambda: admin.find("approved", "order-1"),
             "SagaAdmin.retry_step": lambda: admin.retry_step(run.id, "reserve"),
             "SagaAdmin.cancel": lambda: admin.cancel(run.id),
+            "SagaAdmin.rewind": lambda: admin.rewind(run.id, "reserve", forget=["reserve"]),
             "SagaAdmin.compensate_step": lambda: admin.compensate_step(run.id),
             "SagaAdmin.skip_step": lambda: admin.skip_step(run.id, "approval", Approval("ann")),
             "SagaAdmin.settle_done": lambda: admin.settle_done(run.id, "approval", Approval("ann")),

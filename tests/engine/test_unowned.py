@@ -125,6 +125,7 @@ VERBS: dict[str, Callable[[SagaEngine, Owner], Awaitable[object]]] = {
     "retry with an input": lambda engine, owner: SagaAdmin(engine=engine).retry_step(
         owner.id, "reserve", input=Order("2")
     ),
+    "rewind": lambda engine, owner: SagaAdmin(engine=engine).rewind(owner.id, "reserve", forget=("reserve", "charge")),
     "skip": lambda engine, owner: SagaAdmin(engine=engine).skip_step(owner.id, "reserve", {"what": "by hand"}),
     "settle": lambda engine, owner: SagaAdmin(engine=engine).settle_never_ran(owner.id, "reserve"),
     "notify": lambda engine, owner: notify(engine, owner.id, owner.token, b"{}"),

@@ -92,6 +92,7 @@ Verb = Callable[[SagaAdmin, SagaRun[Done], int], Awaitable[None]]
 VERBS: dict[str, Verb] = {
     "retry": lambda admin, run, seen: admin.retry_step(run.id, "charge", expect=seen),
     "edit": lambda admin, run, seen: admin.retry_step(run.id, "charge", input=Order("2"), expect=seen),
+    "rewind": lambda admin, run, seen: admin.rewind(run.id, "charge", expect=seen),
     "skip": lambda admin, run, seen: admin.skip_step(run.id, "charge", BY_HAND, expect=seen),
     "cancel": lambda admin, run, seen: admin.cancel(run.id, expect=seen),
     "compensate": lambda admin, run, seen: admin.compensate_step(run.id, expect=seen),
@@ -263,7 +264,7 @@ async def test_a_step_that_is_none_is_refused(make: Make) -> None:
         admin = SagaAdmin(orchestrator)
         with pytest.raises(SagaDefinitionError, match="'reserve', 'charge', 'ship'"):
             await admin.skip_step(run.id, "chrage", BY_HAND)
-        for verb in (admin.retry_step, admin.settle_undone):
+        for verb in (admin.retry_step, admin.settle_undone, admin.rewind):
             with pytest.raises(SagaStateError, match="has no such step"):
                 await verb(run.id, "chrage")
 
@@ -275,7 +276,7 @@ async def test_what_is_no_step_s_id_never_reaches_an_owner(make: Make, name: str
         run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
         await until(lambda: len(shop.keys) == 2)
         admin = SagaAdmin(orchestrator)
-        for verb in (admin.retry_step, admin.settle_undone, admin.skip_step):
+        for verb in (admin.retry_step, admin.settle_undone, admin.skip_step, admin.rewind):
             with pytest.raises(SagaDefinitionError, match="a step's id or its StepRef is wanted"):
                 await verb(run.id, name)
         assert shop.hold is not None

@@ -28,6 +28,7 @@ from saga_fn.core.state import (
     Parked,
     Probing,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -141,7 +142,7 @@ def _may_be_undone(planned: PlannedStep, step: StepState | None, *, turned: bool
             return True
         case Succeeded() | Settled():
             return planned.compensable
-        case None | FannedOut():
+        case None | FannedOut() | Rewound():
             return has_undo and not turned
         case Running() | Probing() | Unknown():
             return has_undo
@@ -164,7 +165,7 @@ def _may_be_left(plan: Plan, planned: PlannedStep, step: StepState | None, *, ba
             return not planned.undo_parks
         case Skipped():
             return bool(step.doubt)
-        case None | FannedOut():
+        case None | FannedOut() | Rewound():
             return planned.kind is StepKind.STEP and not turned
         case Retrying() | Parked() | FailedForGood():
             if planned.kind is not StepKind.STEP:

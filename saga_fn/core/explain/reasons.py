@@ -23,6 +23,7 @@ from saga_fn.core.state import (
     ParkReason,
     Probing,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -153,7 +154,7 @@ def _of_step(plan: Plan, state: SagaState, step: StepState) -> Reason | None:
             return Reason(Cause.SLEEP, step.step, step.wake)
         case FailedForGood() | UndoFailed() | Undone():
             return None
-        case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined():
+        case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Rewound():
             return None
         case _:
             assert_never(step)

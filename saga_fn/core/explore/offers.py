@@ -30,6 +30,7 @@ from saga_fn.core.events import (
     Rescheduled,
     Resumed,
     RetryRequested,
+    RewindRequested,
     SagaParked,
     Started,
     StepFailed,
@@ -44,10 +45,12 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.explore.shapes import LATER, MOST_ITEMS, NOW, SAME, TOO_LATE, steps_of
 from saga_fn.core.explore.timers import SOON, firing
+from saga_fn.core.facts import startable
+from saga_fn.core.fan_out import plan_order
 from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import ParkReason, Retrying, SagaState, Settled, Succeeded, Unknown
+from saga_fn.core.state import ParkReason, Retrying, Rewound, SagaState, Settled, StepState, Succeeded, Unknown
 from saga_fn.core.transition import transition
 
 _OTHER = Digest(b"other")
@@ -60,6 +63,7 @@ OPERATOR_VERBS = (
     AbortRequested,
     StepSettled,
     Rescheduled,
+    RewindRequested,
 )
 
 
@@ -84,8 +88,8 @@ def events_for(
     for settled in _settled_by_hand(state):
         for event in (Ticked(NOW), CompensationRequested(NOW)):
             yield plan, settled, event
-    for given in _given_by_hand(state):
-        yield plan, given, Ticked(NOW)
+    for known in (*_given_by_hand(state), *_rewound(plan, state)):
+        yield plan, known, Ticked(NOW)
     # An outside event that came since the inputs were bound excuses other inputs than before.
     yield plan, _replace(state, events=(0,)), Ticked(NOW)
 
@@ -104,6 +108,14 @@ def _given_by_hand(state: SagaState) -> Iterator[SagaState]:
         if isinstance(step, Retrying | Unknown) and step.attempts.digest:
             given = _replace(step, attempts=_replace(step.attempts, given=1))
             yield _replace(state, steps=(*state.steps[:place], given, *state.steps[place + 1 :]))
+
+
+def _rewound(plan: Plan, state: SagaState) -> Iterator[SagaState]:
+    """The state with what could start begun before the saga was taken back to it: the view leaves that out."""
+    again = [Rewound(step, 1) for step in startable(plan, state) if step in plan.index]
+    if again:
+        steps: dict[StepId, StepState] = {step.step: step for step in (*state.steps, *again)}
+        yield _replace(state, steps=tuple(steps[step] for step in plan_order(plan, steps) if step in steps))
 
 
 def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
@@ -174,6 +186,10 @@ def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
     yield CompensationRequested(NOW)
     yield AbortRequested(NOW, NOW)
     yield AbortRequested(NOW, LATER)
+    every = tuple(plan.index)
+    yield RewindRequested(NOW, every[0])
+    for step in every:
+        yield RewindRequested(NOW, step, forget=every)
     stopped = tuple(steps_of(plan))
     yield RetryRequested(NOW, stopped=stopped)
     yield CompensationRequested(NOW, stopped=stopped)

@@ -13,6 +13,7 @@ from saga_fn.core.state import (
     Joined,
     NotTaken,
     Retrying,
+    Rewound,
     SagaState,
     Settled,
     Skipped,
@@ -28,7 +29,7 @@ from saga_fn.core.state import (
 
 SOON = Moment(1)
 _replace = msgspec.structs.replace
-_TIMELESS: TypeAlias = Succeeded | Skipped | Settled | NotTaken | FannedOut | Joined | Undone
+_TIMELESS: TypeAlias = Succeeded | Skipped | Settled | NotTaken | FannedOut | Joined | Undone | Rewound
 
 
 def firing(state: SagaState) -> Iterator[SagaState]:

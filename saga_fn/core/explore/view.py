@@ -11,6 +11,7 @@ States are compared by a view that leaves out what cannot change a decision:
 - Whether an unnamed outside event has come: one may come at any moment. Left out are named ones that no wait has taken, if they are
 void, or alike beyond as many as there are waits for the name; so the buffer is never full.
 - Whether a step that is done was settled by a person, and so begins its undo with a fingerprint (`offers.py` tries both).
+- Whether a step that has not begun had begun before the saga was taken back (`offers.py` tries both).
 - Whether a person has given a step its input, which lets it take no other (`offers.py` tries both).
 - All steps that were passed over in doubt but the first: one is enough for an end that is not COMPENSATED.
 - Which of several interchangeable steps is which: same policies, same neighbours.
@@ -41,6 +42,7 @@ from saga_fn.core.state import (
     ParkReason,
     Probing,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -64,7 +66,7 @@ _replace = msgspec.structs.replace
 
 def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> SagaState:
     """The state without what cannot change a decision; equal views are one state to the exploration."""
-    steps = _one_in_doubt(_step(plan, step, state.at) for step in state.steps)
+    steps = _one_in_doubt(_step(plan, step, state.at) for step in state.steps if not isinstance(step, Rewound))
     if twins:
         steps = tuple(_with_twins_sorted(plan, twins, steps))
     # A takeover parks at once if it is the last that the saga is granted, else it changes nothing but the count.
@@ -114,7 +116,7 @@ def _one_in_doubt(steps: Iterable[StepState]) -> tuple[StepState, ...]:
 
 
 def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
-    if isinstance(step, NotTaken | Joined):
+    if isinstance(step, NotTaken | Joined | Rewound):
         return step
     if isinstance(step, FannedOut):
         return FannedOut(step.step, step.items, SAME)

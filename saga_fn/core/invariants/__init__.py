@@ -66,6 +66,7 @@ from saga_fn.core.invariants.verbs import (
     i17_a_settled_step_is_as_the_operator_says,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
     i17_an_input_that_a_person_gives_is_the_steps_input,
+    i17_going_back_forgets_only_what_is_named,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
     i17_what_sleeps_is_moved_to_the_moment_that_was_named,
 )
@@ -134,6 +135,7 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i17_a_retry_is_of_the_step_it_names,
     i17_a_settled_step_is_as_the_operator_says,
     i17_an_input_that_a_person_gives_is_the_steps_input,
+    i17_going_back_forgets_only_what_is_named,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
     i17_what_sleeps_is_moved_to_the_moment_that_was_named,
     effects_agree_with_the_state,

@@ -6,7 +6,7 @@ from saga_fn.core.effects import CancelExecution
 from saga_fn.core.events import Declined, Event, Finding, StepFailed, StepSettled
 from saga_fn.core.invariants.edge import Edge, starts
 from saga_fn.core.plan import Plan
-from saga_fn.core.state import Doubt, Goal, NotTaken, Retrying, Running, SagaState, StepState, Unknown, is_done
+from saga_fn.core.state import Doubt, Goal, NotTaken, Retrying, Rewound, Running, SagaState, StepState, Unknown, is_done
 
 
 def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool:
@@ -14,7 +14,7 @@ def i7_nothing_runs_before_what_it_follows(plan: Plan, state: SagaState) -> bool
     if state.goal not in (Goal.FORWARD, Goal.COMPLETED):
         return True  # its plan may have changed while it was rolling back
     done = {step.step for step in state.steps if is_done(step)}
-    return all(done.issuperset(plan.step(step.step).after) for step in state.steps)
+    return all(done.issuperset(plan.step(step.step).after) for step in state.steps if not isinstance(step, Rewound))
 
 
 def i7_no_successor_starts_early(edge: Edge) -> bool:
@@ -23,7 +23,8 @@ def i7_no_successor_starts_early(edge: Edge) -> bool:
     return all(
         done.issuperset(edge.plan.step(now.step).after)
         for was, now in edge.steps
-        if was is None or (isinstance(now, Running) and starts(was, now))
+        if (was is None or isinstance(was, Rewound) or (isinstance(now, Running) and starts(was, now)))
+        and not isinstance(now, Rewound)
     )
 
 
@@ -39,7 +40,7 @@ def i7_only_a_condition_passes_over(edge: Edge) -> bool:
 
 
 def _surely_not_run(event: Event, was: StepState | None) -> bool:
-    if was is None:
+    if was is None or isinstance(was, Rewound):
         return True
     if isinstance(event, StepSettled) and event.step == was.step:  # a person has just said so
         return isinstance(was, Retrying | Unknown) and event.finding is not Finding.DONE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import AbortRequested, CompensationRequested, RetryRequested, StepSettled
+from saga_fn.core.events import AbortRequested, CompensationRequested, RetryRequested, RewindRequested, StepSettled
 from saga_fn.core.facts import owes_undo, startable
 from saga_fn.core.ids import StepId
 from saga_fn.core.invariants.edge import Edge, GoingForward
@@ -29,10 +29,10 @@ def i11_an_end_is_at_rest(plan: Plan, state: SagaState) -> bool:
 
 
 def i11_ends_are_absorbing(edge: Edge) -> bool:
-    """Only an operator leaves an end, by trying again, by rolling back or by settling something; and only FAILED."""
+    """Only an operator leaves an end, by trying again, by rolling back, by settling something or by going back; and only FAILED."""
     if edge.before.goal not in ENDS:
         return True
-    verb = isinstance(edge.event, RetryRequested | CompensationRequested | StepSettled)
+    verb = isinstance(edge.event, RetryRequested | CompensationRequested | StepSettled | RewindRequested)
     return edge.before.goal is Goal.FAILED and verb
 
 

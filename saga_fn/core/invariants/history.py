@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import EventReceived, Finding, Resumed, StepSettled, StepSkipped, Ticked, WaitDefaulted
+from saga_fn.core.events import (
+    EventReceived,
+    Finding,
+    Resumed,
+    RewindRequested,
+    StepSettled,
+    StepSkipped,
+    Ticked,
+    WaitDefaulted,
+)
 from saga_fn.core.invariants.edge import Edge, Tried, Undo, brings_its_result, starts
 from saga_fn.core.plan import OnTimeout, PlannedStep, StepKind
 from saga_fn.core.state import (
@@ -10,6 +19,7 @@ from saga_fn.core.state import (
     Joined,
     NotTaken,
     Probing,
+    Rewound,
     Running,
     Settled,
     Skipped,
@@ -30,25 +40,33 @@ def i3_revisions_are_gapless(edge: Edge) -> bool:
 
 
 def i4_executions_are_told_apart(edge: Edge) -> bool:
-    """An execution that is started anew has an attempt number that its direction of the step never had."""
+    """An execution that is started anew has an attempt number that its direction of the step never had.
+
+    A step that was taken back has had no more attempts than there were events then.
+    """
     return all(
-        execution_of(now) > (_last_of(now, was) if isinstance(was, Tried) and _same_direction(was, now) else 0)
+        execution_of(now)
+        > (_last_of(now, was) if isinstance(was, Tried | Rewound) and _same_direction(was, now) else 0)
         for was, now in edge.steps
         if is_executing(now) and starts(was, now)
     )
 
 
 def _same_direction(was: StepState, now: StepState) -> bool:
-    return isinstance(was, Unfinished) == isinstance(now, Unfinished)
+    return isinstance(was, Unfinished | Rewound) == isinstance(now, Unfinished)
 
 
-def _last_of(now: Running | Undoing | Probing, was: Tried) -> int:
+def _last_of(now: Running | Undoing | Probing, was: Tried | Rewound) -> int:
     """The number of the last execution of that kind, as far as the state before knows it."""
+    if isinstance(was, Rewound):
+        return was.seq
     return was.attempts.probes if isinstance(now, Probing) else was.attempts.attempt
 
 
 def i6_results_are_kept(edge: Edge) -> bool:
     """A result is recorded once, by the event that brought it for the execution that ran, and stays."""
+    if isinstance(edge.event, RewindRequested):
+        return True  # see I17
     for was, now in edge.steps:
         if isinstance(was, NotTaken | Joined):
             if now != was:
@@ -66,7 +84,7 @@ def i6_results_are_kept(edge: Edge) -> bool:
         elif isinstance(now, Skipped):
             if not isinstance(edge.event, StepSkipped) or edge.event.step != now.step or now.seq != edge.after.rev:
                 return False
-            if was is None and not edge.event.not_begun:
+            if (was is None or isinstance(was, Rewound)) and not edge.event.not_begun:
                 return False
         elif isinstance(now, Succeeded) and edge.plan.step(now.step).kind is not StepKind.STEP:
             if not _waited_for(edge, edge.plan.step(now.step), was, now):

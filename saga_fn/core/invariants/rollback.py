@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import CompensationSucceeded, Finding, RetryRequested, StepSettled
+from saga_fn.core.events import CompensationSucceeded, Finding, RetryRequested, RewindRequested, StepSettled
 from saga_fn.core.facts import owes_undo
 from saga_fn.core.invariants.edge import Edge, GoingForward, Undo, begins_undo, brings_its_result, starts
 from saga_fn.core.invariants.pivot import the_pivot_says_so
@@ -11,6 +11,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     Goal,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -35,9 +36,11 @@ def i8_nothing_runs_forward_beside_a_compensation(_plan: Plan, state: SagaState)
 def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:
     """No forward step is begun or repeated unless the saga goes forward.
 
-    It does so again only from FAILED, or by the pivot that was running when it was to turn back.
+    It does so again only from FAILED, by a person who takes it back, or by the pivot that was running when it was to turn back.
     """
     if edge.after.goal in (Goal.FORWARD, Goal.COMPLETED):
+        if isinstance(edge.event, RewindRequested):
+            return True
         again = edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested)
         return edge.before.goal is Goal.FORWARD or again or the_pivot_says_so(edge)
     return not any(isinstance(now, Running) and starts(was, now) for was, now in edge.steps)
@@ -98,6 +101,6 @@ def _may_be_told(edge: Edge, was: StepState | None, event: StepSettled) -> bool:
 
 
 def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:
-    """A saga that has begun to undo never goes forward again."""
-    begun = any(isinstance(was, Undo) for was, _ in edge.steps)
+    """A saga that has begun to undo never goes forward again, unless all of that is taken back."""
+    begun = any(isinstance(was, Undo) and not isinstance(now, Rewound) for was, now in edge.steps)
     return not (begun and edge.after.goal in (Goal.FORWARD, Goal.COMPLETED))

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from saga_fn.core.events import EventReceived, Finding, Rescheduled, RetryRequested, StepSettled, is_verb
-from saga_fn.core.ids import Moment
-from saga_fn.core.invariants.edge import Edge, starts
+from collections.abc import Collection
+
+from saga_fn.core.events import (
+    EventReceived,
+    Finding,
+    Rescheduled,
+    RetryRequested,
+    RewindRequested,
+    StepSettled,
+    is_verb,
+)
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.invariants.edge import Edge, Tried, Undo, starts
+from saga_fn.core.plan import StepKind
 from saga_fn.core.state import (
     Attempts,
     Doubt,
     Goal,
     Parked,
     Retrying,
+    Rewound,
     Running,
+    Settled,
     Skipped,
     Sleeping,
     StepState,
+    Succeeded,
+    Undone,
     UndoParked,
     UndoRetrying,
     UndoWaiting,
@@ -110,6 +125,53 @@ def _moment_of(step: StepState | None) -> Moment | None:
     if isinstance(step, Waiting | UndoWaiting):
         return step.until
     return step.wake if isinstance(step, Retrying | UndoRetrying | Sleeping | Unknown) else None
+
+
+def i17_going_back_forgets_only_what_is_named(edge: Edge) -> bool:
+    """Only that verb takes steps back: its own, and all that follow it. None of them runs, or is a pivot that is done or in doubt.
+
+    What has run of them, or may have, and is not undone, was named. A wait may begin again at once.
+    """
+    after = {now.step: now for now in edge.after.steps}
+    event = edge.event
+    if not isinstance(event, RewindRequested):
+        return all(
+            was.step in after and (isinstance(was, Rewound) or not isinstance(after[was.step], Rewound))
+            for was in edge.before.steps
+        )
+    span = {event.step} | edge.plan.descendants[event.step]
+    begun = [was for was in edge.before.steps if not isinstance(was, Rewound)]
+    for was in begun:
+        owner, now = edge.plan.owner(was.step), after.get(was.step)
+        if owner not in span:
+            if now is None or isinstance(now, Rewound):
+                return False
+            continue
+        waits = edge.plan.step(owner).kind is not StepKind.STEP
+        if not (waits or now == (Rewound(was.step, edge.after.rev) if owner == was.step else None)):
+            return False
+        if is_executing(was) or _may_run_on(was, edge.after.at, event.stopped):
+            return False
+        if _is_in_the_world(edge, was) and (owner not in event.forget or owner == edge.plan.pivot):
+            return False
+    return any(was.step == event.step for was in begun)
+
+
+def _may_run_on(was: StepState, at: Moment, stopped: Collection[StepId]) -> bool:
+    return isinstance(was, Tried) and was.attempts.may_run_until > at and was.step not in stopped
+
+
+def _is_in_the_world(edge: Edge, was: StepState) -> bool:
+    """Whether an effect of the step is in the world, or may be. A pivot that was skipped counts as done."""
+    if was.step == edge.plan.pivot and isinstance(was, Skipped):
+        return True
+    if isinstance(was, Succeeded | Settled):
+        return edge.plan.step(was.step).kind is StepKind.STEP
+    if isinstance(was, Skipped):
+        return was.doubt is not Doubt.NONE
+    if isinstance(was, Unfinished):
+        return was.attempts.doubt is not Doubt.NONE
+    return isinstance(was, Undo) and not isinstance(was, Undone)
 
 
 def i17_what_comes_from_outside_starts_nothing_that_nobody_would_run(edge: Edge) -> bool:

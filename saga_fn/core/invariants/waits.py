@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
-from saga_fn.core.events import CompensationWaits, EventReceived, Rescheduled, Resumed, Ticked, WaitDefaulted
+from saga_fn.core.events import (
+    CompensationWaits,
+    EventReceived,
+    Rescheduled,
+    Resumed,
+    RewindRequested,
+    Ticked,
+    WaitDefaulted,
+)
 from saga_fn.core.invariants.edge import Edge
 from saga_fn.core.plan import StepKind
 from saga_fn.core.state import Goal, Parked, Sleeping, StepState, Succeeded, Undoing, UndoRetrying, UndoWaiting, Waiting
@@ -23,12 +31,20 @@ def i13_a_named_event_is_taken_once(edge: Edge) -> bool:
         had[edge.after.rev] = 1
     has = Counter(event.seq for event in edge.after.buffered)
     for was, now in edge.steps:
-        if isinstance(now, Succeeded) and now != was and edge.plan.step(now.step).kind is StepKind.EVENT:
+        taken = now != was or _begins_again(edge, now)
+        if isinstance(now, Succeeded) and taken and edge.plan.step(now.step).kind is StepKind.EVENT:
             has[now.seq] += not isinstance(edge.event, WaitDefaulted) or edge.event.step != now.step
         elif isinstance(now, Undoing | UndoRetrying) and _was_waiting(edge, was):
             has[now.attempts.generation] += 1
     void = Counter(e.seq for e in edge.before.buffered if e.expires is not None and e.expires <= edge.after.at)
     return not has - had and not had - has - void
+
+
+def _begins_again(edge: Edge, now: StepState) -> bool:
+    """Whether the step was taken back with this event: a wait takes another event then, which may be there."""
+    if not isinstance(edge.event, RewindRequested):
+        return False
+    return now.step == edge.event.step or now.step in edge.plan.descendants[edge.event.step]
 
 
 def _was_waiting(edge: Edge, was: StepState | None) -> bool:

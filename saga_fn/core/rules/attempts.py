@@ -6,13 +6,31 @@ from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
-from saga_fn.core.ids import Micros, Moment
+from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.state import Attempts, Doubt, Probing, Running, Unknown
+from saga_fn.core.state import Attempts, Doubt, FannedOut, Probing, Rewound, Running, Unknown
 
 _PAST: Final = Moment(0)
+_NONE: Final = Attempts()
 _Tried = TypeVar("_Tried", Attempts, Probing)
+
+
+def unbegun(fold: Fold, step: StepId) -> Attempts:
+    """The tries of a step, or an item, that has not begun: they go on from the entry that took the saga back, if one did."""
+    found = fold.steps.get(step)
+    if found is None and fold.plan.concurrencies:
+        found = fold.steps.get(fold.plan.owner(step))
+    if isinstance(found, FannedOut):
+        return _from(found.rewound) if found.rewound else _NONE
+    if not isinstance(found, Rewound):
+        return _NONE
+    return Attempts(generation=found.seq) if step in fold.plan.concurrencies else _from(found.seq)
+
+
+def _from(seq: int) -> Attempts:
+    """No attempt before it has had a higher number, or a later generation."""
+    return Attempts(attempt=seq, generation=seq, probes=seq)
 
 
 def next_attempt(attempts: Attempts) -> Attempts:

@@ -16,7 +16,7 @@ def spread(fold: Fold, step: StepId, attempts: Attempts, items: int, digest: Dig
     fits = 0 <= items <= ITEM_LIMIT - item_count(fold.steps.values())
     if step not in fold.plan.concurrencies or not fits:
         return Parked(step, attempts, ParkReason.INPUT_FAILED)
-    return FannedOut(step, items, digest, len(fold.events), fold.latest_event_seq)
+    return FannedOut(step, items, digest, len(fold.events), fold.latest_event_seq, attempts.generation)
 
 
 def bind_item(fold: Fold, step: StepId, attempts: Attempts, digest: Digest) -> StepState:

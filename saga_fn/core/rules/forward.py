@@ -10,7 +10,7 @@ from saga_fn.core.events import Binding, Bound, BoundEach, Declined, Unbindable,
 from saga_fn.core.facts import next_steps, settled_from, to_probe
 from saga_fn.core.fan_out import ConcurrencySlots, item_count
 from saga_fn.core.ids import Digest, Moment, StepId
-from saga_fn.core.rules.attempts import begun, next_attempt
+from saga_fn.core.rules.attempts import begun, next_attempt, unbegun
 from saga_fn.core.rules.fan_out import bind_item, gather, spread
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.waits import begin_waits
@@ -67,7 +67,7 @@ def _start(fold: Fold, inputs: dict[StepId, Binding], following: tuple[StepId, .
             if (type(step) is Unknown and settled_from(step) <= fold.at and not to_probe(step, fold.plan))
             or (type(step) is Retrying and step.wake <= fold.at)
         ]
-    ready += [(step, Attempts()) for step in following]
+    ready += [(step, unbegun(fold, step)) for step in following]
     places = ConcurrencySlots(fold.plan, fold.steps.values()) if fold.plan.concurrencies else None
     for step, attempts in ready:
         if places is not None and not places.take(step):

@@ -28,6 +28,7 @@ from saga_fn.core.state import (
     ParkReason,
     Probing,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -86,7 +87,9 @@ def retry_requested(fold: Fold, event: RetryRequested) -> Rejection | None:
     if fold.before.ended:
         if any(isinstance(step, UndoFailed | UndoParked | Undone) for step in fold.before.steps):
             return Rejection(Refusal.COMPENSATION_BEGUN)
-        if (disorder := out_of_order(fold)) is not None:  # its plan changed while it was rolling back
+        if (
+            disorder := out_of_order(fold, fold.before.steps)
+        ) is not None:  # its plan changed while it was rolling back
             return disorder
         if named is not None and not _is_unfinished(fold, named):
             return Rejection(Refusal.NOTHING_TO_RETRY, named)
@@ -160,7 +163,7 @@ def _again(fold: Fold, step: StepState) -> StepState:
             return step
         case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone():
             return step
-        case Waiting() | Sleeping() | UndoWaiting():
+        case Waiting() | Sleeping() | UndoWaiting() | Rewound():
             return step
         case _:
             assert_never(step)
@@ -254,7 +257,7 @@ def abort_requested(fold: Fold, event: AbortRequested) -> None:
                 fold.put(Unknown(step.step, step.attempts))
             case Unknown() | FailedForGood() | UndoFailed() | Undone():
                 pass
-            case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined():
+            case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Rewound():
                 pass
             case _:
                 assert_never(step)

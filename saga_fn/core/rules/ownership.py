@@ -5,7 +5,7 @@ from __future__ import annotations
 from saga_fn.core.events import Resumed, SagaParked
 from saga_fn.core.facts import needs_owner, startable, to_ask, to_probe, undoable
 from saga_fn.core.rules import pivot
-from saga_fn.core.rules.attempts import cut_short
+from saga_fn.core.rules.attempts import cut_short, unbegun
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.rollback import first_undo
 from saga_fn.core.rules.waits import fire_timers
@@ -81,7 +81,7 @@ def _park(fold: Fold, why: ParkReason) -> None:
         elif isinstance(step, UndoRetrying | UndoWaiting):
             fold.put(UndoParked(step.step, step.seq, step.attempts, why))
     for unstarted in startable(fold.plan, fold.draft()):
-        fold.put(Parked(unstarted, Attempts(), why))
+        fold.put(Parked(unstarted, unbegun(fold, unstarted), why))
     for undo in undoable(fold.plan, fold.draft()):
         fold.put(UndoParked(undo.step, *first_undo(undo), why))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, assert_never
 
 from saga_fn.core.effects import Misfit, Refusal, Rejection
@@ -21,6 +22,7 @@ from saga_fn.core.state import (
     ParkReason,
     Probing,
     Retrying,
+    Rewound,
     Running,
     Settled,
     Skipped,
@@ -55,7 +57,7 @@ def plan_changed(fold: Fold, event: PlanChanged) -> Rejection | None:
         if not _fits(fold.plan, step):
             return Rejection(Refusal.PLAN_MISMATCH, step.step, Misfit.OTHER_KIND)
     if fold.goal is Goal.FORWARD:
-        if (disorder := out_of_order(fold)) is not None:
+        if (disorder := out_of_order(fold, fold.before.steps)) is not None:
             return disorder
     elif not can_turn_back(fold):
         return Rejection(Refusal.PLAN_MISMATCH, fold.plan.pivot, Misfit.PIVOT)
@@ -68,13 +70,14 @@ def plan_changed(fold: Fold, event: PlanChanged) -> Rejection | None:
     return None
 
 
-def out_of_order(fold: Fold) -> Rejection | None:
+def out_of_order(fold: Fold, steps: Iterable[StepState]) -> Rejection | None:
     """Find what leaves no way forward by this plan: a begun step that follows one which is not done.
 
     A step that was not taken has no output to give to those that now take one for granted.
     """
-    done = {step.step for step in fold.before.steps if is_done(step)}
-    for step in fold.before.steps:
+    steps = [step for step in steps if type(step) is not Rewound]
+    done = {step.step for step in steps if is_done(step)}
+    for step in steps:
         planned = fold.plan.step(step.step)
         for needed in planned.after:
             if needed not in done:
@@ -121,7 +124,7 @@ def _fits(plan: Plan, step: StepState) -> bool:
             return not fans_out
         case FannedOut() | Joined():
             return fans_out
-        case Skipped() | NotTaken():
+        case Skipped() | NotTaken() | Rewound():
             return True
         case _:
             assert_never(step)

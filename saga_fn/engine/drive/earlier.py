@@ -17,7 +17,7 @@ import attrs
 import msgspec
 
 from saga_fn.codec import AnyType
-from saga_fn.core.event_kinds import InputKind, input_given, input_of, outside_name, step_of
+from saga_fn.core.event_kinds import InputKind, input_given, input_of, outside_name, rewinds, step_of
 from saga_fn.core.ids import Digest, StepId
 from saga_fn.core.inputs import ListBefore, has_begun, is_parked_for_input
 from saga_fn.core.state import SagaState
@@ -37,6 +37,8 @@ class Earlier:
     """The names of the events, by journal entry."""
     by_hand: AbstractSet[StepId]
     """The steps and items that a person has given an input."""
+    last: Mapping[StepId, bytes]
+    """The last input of each step, since the saga was last taken back to a step."""
 
     @classmethod
     def of(cls, journal: Iterable[JournalRecord]) -> Earlier:
@@ -45,6 +47,7 @@ class Earlier:
         payloads: list[bytes] = []
         names: dict[int, str] = {}
         by_hand: set[StepId] = set()
+        last: dict[StepId, bytes] = {}
         for record in journal:
             event = decode_event(record.event)
             if (name := outside_name(event)) is not None:
@@ -53,18 +56,23 @@ class Earlier:
                 payloads.append(record.payload)
             if (edited := input_given(event)) is not None:
                 by_hand.add(edited)
+            if rewinds(event):
+                by_hand.clear()
+                last.clear()
             if record.input is None:
                 continue
             match input_of(event):
                 case InputKind.OF_STEP:
                     if (named := step_of(event)) is not None:
                         inputs.setdefault(named, []).append(record.input)
+                        last[named] = record.input
                 case InputKind.OF_ALL_THAT_RAN:
                     for step, data in msgspec.json.decode(record.input, type=dict[StepId, msgspec.Raw]).items():
-                        inputs.setdefault(step, []).append(bytes(data))
+                        last[step] = bytes(data)
+                        inputs.setdefault(step, []).append(last[step])
                 case InputKind.ASKED:
                     pass
-        return cls(inputs, payloads, names, by_hand)
+        return cls(inputs, payloads, names, by_hand, last)
 
     def of_digest(self, step: StepId, digest: Digest) -> bytes | None:
         """The input of that fingerprint that the step was given."""
@@ -72,10 +80,6 @@ class Earlier:
             if digest_of(data) == digest:
                 return data
         return None
-
-    def latest(self, step: StepId) -> bytes | None:
-        """The last input of the step."""
-        return next(reversed(self.inputs.get(step, ())), None)
 
     def was(self, step: StepId, digest: Digest, kind: AnyType, now: tuple[bytes, object]) -> bool:
         """Whether the input of that fingerprint was the one that is computed now."""
@@ -99,7 +103,7 @@ class Earlier:
         for item, value in zip(before.items, values, strict=True):
             if item in self.by_hand:
                 continue
-            kept = self.latest(item)
+            kept = self.last.get(item)
             if kept is None and has_begun(before.state, item):
                 return False
             if kept is not None and not kind.means(kept, value):

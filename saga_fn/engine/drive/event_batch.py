@@ -17,7 +17,16 @@ from saga_fn.core.effects import (
     RunStep,
     Transition,
 )
-from saga_fn.core.event_kinds import InputKind, PayloadKind, brings, has_run, input_of, output_given, payload_of
+from saga_fn.core.event_kinds import (
+    InputKind,
+    PayloadKind,
+    brings,
+    has_run,
+    input_of,
+    output_given,
+    payload_of,
+    rewinds,
+)
 from saga_fn.core.event_matching import answer_to
 from saga_fn.core.events import (
     Event,
@@ -89,7 +98,7 @@ class EventBatch:
 
     def answers(self) -> tuple[tuple[UUID, str], ...]:
         """The answers to the messages that were folded."""
-        refused = [(item.message, no.refusal.value) for item, no in self.refused if item.message is not None]
+        refused = [(item.message, no.answer) for item, no in self.refused if item.message is not None]
         return (*self.answered, *refused)
 
     def write(self, *, due_now: Moment | None) -> SagaWrite:
@@ -145,8 +154,11 @@ class EventBatch:
                 self.refused = (*self.refused, (item, rejection))
             return
         moved = decision.unwrap()
-        if not plain and brings(event):
-            self._remember(item)
+        if not plain:
+            if brings(event):
+                self._remember(item)
+            elif rewinds(event):
+                self.saga.forget_outputs()
         # An input may decide that its step is not taken: then others are needed in their turn.
         while moved.needs and not self.draining and carries_inputs(event):
             bound, step_errors = self.saga.bind_all(moved.state, moved.needs)

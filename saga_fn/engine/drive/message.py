@@ -20,6 +20,7 @@ from saga_fn.core.events import (
     Finding,
     Rescheduled,
     RetryRequested,
+    RewindRequested,
     StepSettled,
     StepSkipped,
 )
@@ -57,6 +58,8 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     expect: int | None = None
     actor: str | None = None
     reason: str | None = None
+    forget: tuple[str, ...] = ()
+    """The steps that an operator lets a saga forget that is taken back."""
     finding: str = ""
     """The operator's finding about a step: `done`, with its output as the payload, `undone` or `never_ran`."""
     to: Moment = Moment(0)
@@ -89,6 +92,9 @@ def message_of(item: Incoming) -> InboxMessage:
                 reason=asked.reason,
             )
             return _message("skip_step", body)
+        case RewindRequested(step=step, forget=forget, expect=expect):
+            body = _Body(step, forget=forget, expect=expect, actor=asked.actor, reason=asked.reason)
+            return _message("rewind", body)
         case CompensationRequested(expect=expect):
             return _message("compensate_step", _Body(expect=expect, actor=asked.actor, reason=asked.reason))
         case StepSettled(step=step, expect=expect, finding=finding):
@@ -151,6 +157,8 @@ def _event(message: InboxMessage, body: _Body, at: Moment, payload: bytes | None
             return RetryRequested(at, step, body.expect, digest=Digest(b"") if payload is None else digest_of(payload))
         case "skip_step":
             return StepSkipped(at, step, not_begun=body.not_begun, expect=body.expect)
+        case "rewind":
+            return RewindRequested(at, step, tuple(map(StepId, body.forget)), body.expect)
         case "compensate_step":
             return CompensationRequested(at, body.expect)
         case "settle_step":

@@ -159,9 +159,13 @@ class OwnedSaga:
         self.results[step] = recorded
         self._outputs.pop(step, None)
 
+    def forget_outputs(self) -> None:
+        """Read the outputs anew when they are needed: a step may get another."""
+        self._outputs.clear()
+
     def forget(self, entries: Sequence[Entry]) -> None:
         """Forget what entries that have not been written after all brought: what is decided now may be another thing."""
-        self._outputs.clear()
+        self.forget_outputs()
         for seq, entry in enumerate(entries, self.state.rev + 1):
             self.events.pop(seq, None)
             if (step := output_given(entry.event)) is not None:
@@ -260,7 +264,7 @@ class OwnedSaga:
             given = self._items(binding.step_id, binding.map_input(_Known(self, before.state)))
             known = self._as_before(before, binding, self._bound_list(binding.step_id, binding, given))
             if known.digest != before.digest and self.earlier is not None:
-                self.differing[step] = self.earlier.latest(step) is not None
+                self.differing[step] = self.earlier.last.get(step) is not None
         if number < len(known.inputs):
             self.inputs[step] = _unchanged(binding, known.inputs[number])
         return Bound(step, known.digest)
@@ -338,7 +342,7 @@ class OwnedSaga:
         """The very input that the step was given, if the journal has been read and has it."""
         if self.earlier is None:
             return None
-        return self.earlier.latest(step) if in_list else self.earlier.of_digest(step, digest)
+        return self.earlier.last.get(step) if in_list else self.earlier.of_digest(step, digest)
 
     def needs_journal(self, action: RunProbe | RunCompensation) -> bool:
         """Whether only the journal tells what the step that may have run was given, or which of its events has come."""
@@ -396,9 +400,12 @@ class OwnedSaga:
         return value
 
     def output_of(self, step: StepId, seq: int) -> bytes:
-        """The output of a step that is done, as it is stored. A wait gave an event's payload, a sleep gave nothing."""
-        recorded = self.results.get(step)
-        payload = self.events.get(seq) if recorded is None else recorded.payload
+        """The output of a step that is done, as it is stored. A wait gave an event's payload, a sleep gave nothing.
+
+        An event comes first: before the saga was taken back, a person may have skipped the wait.
+        """
+        if (payload := self.events.get(seq)) is None and (recorded := self.results.get(step)) is not None:
+            payload = recorded.payload
         return payload or b"null"
 
 

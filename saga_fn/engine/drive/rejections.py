@@ -39,7 +39,7 @@ async def record_refused(
         observers.tell(EventRejected(saga.identity, type(item.event).__name__, no.refusal.value))
     try:
         if item.message is not None and not answered:
-            await store.answer(saga.id, item.message, no.refusal.value)
+            await store.answer(saga.id, item.message, no.answer)
         await store.record_rejection(saga.id, no.refusal.value, type(item.event).__name__)
     except StoreError as error:
         observers.tell(RejectionNotRecorded(saga.identity, "a refusal", error))

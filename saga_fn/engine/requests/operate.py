@@ -84,6 +84,15 @@ _ANSWERS: dict[str, tuple[str, str]] = {
         "has no input at that step that could be given",
         "a wait and a sleep take none: use skip_step. Of a fan-out name one item, as in 'charge[3]'.",
     ),
+    Refusal.NOTHING_TO_REWIND: (
+        "has not come to that step",
+        "see steps of SagaAdmin.get_saga for those that have begun.",
+    ),
+    Refusal.ITEM_ALONE: ("cannot go back to one item", "name its fan-out: all of its items run again."),
+    Refusal.BEING_RUN: (
+        "is running a step that would go back, or its compensation",
+        "wait until it has come to its end; abort cuts it short.",
+    ),
     Refusal.MAY_STILL_RUN: (
         "may still be running that step, or its compensation",
         "left_over of SagaAdmin.get_saga says until when: wait for that moment.",
@@ -151,7 +160,7 @@ async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing
     if isinstance(done, Rejection):
         engine.observers.tell(EventRejected(identity_of(row), type(item.event).__name__, done.refusal.value))
         await engine.store.record_rejection(row.id, done.refusal.value, type(item.event).__name__)
-        raise _refusal(row.id, done.refusal)
+        raise _refusal(row.id, done.answer)
     if done and by_force:
         engine.lose(row.id)
     if done and row.ended_at is not None:  # whoever was told that it has failed is wrong from now on
@@ -256,7 +265,7 @@ async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes)
         done = await change(engine, row, make)
         if isinstance(done, Rejection):
             await engine.store.record_rejection(row.id, done.refusal.value, EventReceived.__name__)
-            raise _refusal(row.id, done.refusal)
+            raise _refusal(row.id, done.answer)
         if done:
             return True
         await asyncio.sleep(_SHORTLY)
@@ -310,7 +319,14 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up
 
 
 def told_of_refusal(refusal: str) -> tuple[str, str]:
-    """A refusal in words that go on from "the saga", and the mend."""
+    """A refusal, as `Rejection.answer` has it, in words that go on from "the saga", and the mend."""
+    kind, _, unnamed = refusal.partition(": ")
+    if kind == Refusal.UNNAMED:
+        names = ", ".join(f'"{name}"' for name in unnamed.split(", "))
+        return (
+            f"would know nothing more of what {unnamed} has done, or may have",
+            f"undo it by hand, or let it be: forget=[{names}]. Then it runs again under another idempotency key.",
+        )
     return _ANSWERS.get(refusal, (f"refused: {refusal}", "look at it with SagaAdmin.get_saga."))
 
 

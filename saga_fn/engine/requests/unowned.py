@@ -131,7 +131,7 @@ def decide(at: Standing, items: Sequence[Incoming]) -> Decided:
                 no_room = no_room or state
                 continue
             refused.append((item, rejection))
-            answer = rejection.refusal.value
+            answer = rejection.answer
         else:
             state = decision.unwrap().state
             entries.append(Entry(item.event, item.input, item.payload))

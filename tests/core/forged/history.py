@@ -24,6 +24,7 @@ from saga_fn.core.state import (
     Joined,
     NotTaken,
     Probing,
+    Rewound,
     Running,
     Settled,
     Skipped,
@@ -72,6 +73,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(UndoRetrying(A, 1, ONCE, Moment(0)), goal=BACK), TICK, state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
         edge(state(), TICK, state(Running(A, Attempts(0)), rev=4)),
         edge(state(Unknown(A, ASKED_ONCE)), TICK, state(Probing(A, ASKED_ONCE), rev=4)),
+        edge(state(Rewound(A, 2)), TICK, state(Running(A, TWICE), rev=4)),
     ],
     i6_results_are_kept: [
         edge(state(Succeeded(A, 2)), TICK, state(Succeeded(A, 4), rev=4)),
@@ -82,6 +84,7 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
         edge(state(parked(A)), StepSkipped(Moment(0), B), state(Skipped(A, 4), rev=4)),
         edge(state(parked(A)), StepSkipped(Moment(0), A), state(Skipped(A, 3), rev=4)),
         edge(state(), StepSkipped(Moment(0), A), state(Skipped(A, 4), rev=4)),
+        edge(state(Rewound(A, 2)), StepSkipped(Moment(0), A), state(Skipped(A, 4), rev=4)),
         *(
             edge(state(was), told, state(Settled(A, seq, SEEN), rev=4))
             for was, told, seq in (

@@ -12,6 +12,7 @@ from saga_fn.core.events import (
     Finding,
     Rescheduled,
     RetryRequested,
+    RewindRequested,
     StepSettled,
     Ticked,
 )
@@ -23,6 +24,7 @@ from saga_fn.core.invariants.verbs import (
     i17_a_settled_step_is_as_the_operator_says,
     i17_a_verb_is_for_the_state_that_the_operator_saw,
     i17_an_input_that_a_person_gives_is_the_steps_input,
+    i17_going_back_forgets_only_what_is_named,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
     i17_what_sleeps_is_moved_to_the_moment_that_was_named,
 )
@@ -30,10 +32,13 @@ from saga_fn.core.state import (
     Attempts,
     Doubt,
     FailedForGood,
+    FannedOut,
     ParkReason,
     Probing,
     Retrying,
+    Rewound,
     Running,
+    Settled,
     Skipped,
     Sleeping,
     Succeeded,
@@ -45,20 +50,24 @@ from saga_fn.core.state import (
     Waiting,
 )
 from tests.core.forged.given import (
+    A0,
     ASKED,
     ASKED_ONCE,
     BACK,
     DOUBTFUL,
+    FANNED,
+    HELD,
     LATER,
     ONCE,
     RAN,
     SEEN,
+    TWO,
     edge,
     moved,
     parked,
     state,
 )
-from tests.core.given import TWO_ROOTS, A, B
+from tests.core.given import PIVOTED, TWO_ROOTS, A, B
 
 FAILED_ONCE = Attempts(1, 1)
 GIVEN = Attempts(1, digest=SEEN, given=2)
@@ -133,6 +142,36 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             msgspec.structs.replace(state(rev=4), begins_at=LATER),
         ),
     ],
+    i17_going_back_forgets_only_what_is_named: [
+        edge(state(Succeeded(A, 1)), Ticked(NOW), state(Rewound(A, 4), rev=4)),
+        edge(state(Succeeded(A, 1)), Ticked(NOW), state(rev=4)),
+        *(
+            edge(state(*was), RewindRequested(NOW, named, forget, None, ()), state(*now, rev=4), plan)
+            for was, named, forget, now, plan in (
+                # Not what was asked, or not as it is to be.
+                ((), A, (A,), (), TWO),
+                ((Succeeded(A, 1), parked(B)), B, (A,), (Rewound(A, 4), Rewound(B, 4)), TWO),
+                ((Succeeded(A, 1), parked(B)), B, (A,), (Rewound(B, 4),), TWO),
+                ((Succeeded(A, 1), parked(B)), A, (A,), (Rewound(A, 4), parked(B)), TWO),
+                ((Succeeded(A, 1),), A, (A,), (Rewound(A, 3),), TWO),
+                ((Succeeded(A, 1),), A, (A,), (), TWO),
+                ((FannedOut(A, 1, SEEN), Succeeded(A0, 2)), A, (A,), (Rewound(A, 4), Rewound(A0, 4)), FANNED),
+                # Something that runs, or may.
+                ((Running(A, ONCE),), A, (A,), (Rewound(A, 4),), TWO),
+                ((FailedForGood(A, HELD),), A, (A,), (Rewound(A, 4),), TWO),
+                # Something that is in the world, or may be, and was not named.
+                ((Succeeded(A, 1),), A, (B,), (Rewound(A, 4),), TWO),
+                ((Settled(A, 1, SEEN),), A, (), (Rewound(A, 4),), TWO),
+                ((FailedForGood(A, DOUBTFUL),), A, (), (Rewound(A, 4),), TWO),
+                ((Skipped(A, 1, Doubt.MAY_HAVE_RUN),), A, (), (Rewound(A, 4),), TWO),
+                ((UndoParked(A, 1, ONCE, ParkReason.UNDO_FAILED),), A, (), (Rewound(A, 4),), TWO),
+                # A pivot that is done or in doubt.
+                ((Succeeded(A, 1), Succeeded(B, 2)), B, (B,), (Succeeded(A, 1), Rewound(B, 4)), PIVOTED),
+                ((Succeeded(A, 1), Skipped(B, 2)), B, (B,), (Succeeded(A, 1), Rewound(B, 4)), PIVOTED),
+                ((Succeeded(A, 1), FailedForGood(B, DOUBTFUL)), B, (B,), (Succeeded(A, 1), Rewound(B, 4)), PIVOTED),
+            )
+        ),
+    ],
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run: [
         edge(state(Succeeded(A, 1)), CompensationRequested(NOW), state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
         edge(
@@ -147,6 +186,11 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
 # What looks like a lie and is none: no law forbids it.
 HONEST_EDGES: list[Edge] = [
     edge(
+        state(FailedForGood(A, HELD)),
+        RewindRequested(NOW, A, stopped=(A,)),
+        moved(state(Rewound(A, 4), rev=4), needs=(A,), writes=(Release(NOW),)),
+    ),
+    edge(
         state(Retrying(A, FAILED_ONCE, LATER), Retrying(B, FAILED_ONCE, LATER)),
         RetryRequested(NOW, A, expect=3),
         msgspec.structs.replace(
@@ -157,5 +201,5 @@ HONEST_EDGES: list[Edge] = [
             )
         ),
         TWO_ROOTS,
-    )
+    ),
 ]
