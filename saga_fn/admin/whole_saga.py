@@ -87,7 +87,7 @@ class AdminWholeSaga(AdminBase):
 
         Nothing is undone. So each step that has run or may have, and is not undone, must be named in `forget`, also one without a
         compensation. The saga knows nothing of its effect any more: a later rollback does not undo it, and `left_over` does not
-        name it. The journal still has it. If it is to be undone, `cancel` rolls the saga back.
+        name it. The journal still has it. To undo it, `cancel` rolls the saga back.
 
         A saga is never taken back to before a pivot that is done or may have run, nor while something of these steps runs.
 

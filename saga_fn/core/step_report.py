@@ -138,9 +138,9 @@ def _status_of_all(step: FannedOut | Joined, items: Iterable[StepReport], goal: 
 
 def _report(step_id: StepId, step: StepState | None) -> StepReport:
     match step:
-        case None | Rewound():
+        case None:
             return StepReport(step_id, StepStatus.PENDING)
-        case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone():
+        case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone() | Rewound():
             return StepReport(step_id, status_of(step))
         case Waiting(until=until):
             return StepReport(step_id, StepStatus.WAITING, wake=until)

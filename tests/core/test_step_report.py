@@ -19,6 +19,7 @@ from saga_fn.core.state import (
     ParkReason,
     Probing,
     Retrying,
+    Rewound,
     Running,
     SagaState,
     Settled,
@@ -64,6 +65,7 @@ SAID: list[tuple[StepState, StepReport]] = [
     (Waiting(A, AT), StepReport(A, StepStatus.WAITING, wake=AT)),
     (UndoWaiting(A, 2, TRIED, ("paid",), AT), StepReport(A, StepStatus.COMPENSATION_WAITING, 3, 2, wake=AT)),
     (Sleeping(A, AT), StepReport(A, StepStatus.SLEEPING, wake=AT)),
+    (Rewound(A, 2), StepReport(A, StepStatus.PENDING)),
 ]
 
 

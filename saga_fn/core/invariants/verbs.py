@@ -130,7 +130,7 @@ def _moment_of(step: StepState | None) -> Moment | None:
 def i17_going_back_forgets_only_what_is_named(edge: Edge) -> bool:
     """Only that verb takes steps back: its own, and all that follow it. None of them runs, or is a pivot that is done or in doubt.
 
-    What has run of them, or may have, and is not undone, was named. A wait may begin again at once.
+    The operator has named each that has run, or may have, and is not undone. A wait may begin again at once.
     """
     after = {now.step: now for now in edge.after.steps}
     event = edge.event

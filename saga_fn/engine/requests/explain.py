@@ -268,14 +268,14 @@ def _refused(
     if fact is None:
         said, mend = told_of_refusal(refusal)
         fact = f"the saga {said}"
-    return VerbPreview(verb, step, False, refusal, fact, mend)
+    return VerbPreview(verb, step, False, refusal.partition(":")[0], fact, mend)
 
 
 def _previewed(
     verb: Verb, step: StepId | None, said: Rejection | Consequences, not_here: str | None, now: Moment
 ) -> VerbPreview:
     if isinstance(said, Rejection):
-        return _refused(verb, step, said.refusal.value)
+        return _refused(verb, step, said.answer)
     return VerbPreview(
         verb,
         step,
