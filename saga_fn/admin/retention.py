@@ -78,8 +78,7 @@ class AdminRetention(AdminBase):
         return Pruned(min(len(ids), limit), is_more, tuple(ids[:_SOME]))
 
     def _tasks(self, saga_name: str, version: int | None, retention: Retention | None) -> list[Task]:
-        if saga_name is None:
-            raise PayloadError("a saga's name is wanted, not None", hint='prune("create_order")')
+        check_is(saga_name, str, "a saga's name", error=PayloadError, hint='prune("create_order")')
         check_key("the saga's name", saga_name)
         hint = "retention=Retention(completed=timedelta(days=30))"
         check_is(retention, (Retention, type(None)), "a Retention", error=SagaDefinitionError, hint=hint)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -90,7 +91,11 @@ BRIEF = Retention(completed=DAY, compensated=2 * DAY, failed=DAY)
 @pytest.fixture(autouse=True)
 def at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     """No worker begins a round of its own: each test says when."""
-    monkeypatch.setattr(Worker, "_delete", lambda _: None)
+
+    def nothing(_: Worker) -> None:
+        pass
+
+    monkeypatch.setattr(Worker, "_delete", nothing)
 
 
 async def deletions(orchestrator: SagaOrchestrator) -> None:
@@ -347,8 +352,9 @@ async def test_what_prune_is_given_is_judged(make: Make) -> None:
             await admin.prune("order", retention=DAY)  # type: ignore[arg-type]  # that is the mistake
         with pytest.raises(PayloadError):
             await admin.prune(None)  # type: ignore[arg-type]  # that is the mistake
+        given: Any = 1  # Any: that is the mistake
         with pytest.raises(PayloadError, match="dry_run"):
-            await admin.prune("order", retention=BRIEF, dry_run=1)  # type: ignore[arg-type]  # that is the mistake
+            await admin.prune("order", retention=BRIEF, dry_run=given)
         for wrong in ({"limit": 0}, {"version": 0}, {"limit": True}):
             with pytest.raises(SagaError):
                 await admin.prune("order", retention=BRIEF, **wrong)
