@@ -20,6 +20,8 @@ from saga_fn.printable import ascii_only
 
 _MOST_NAMED: Final = 12
 """The text names no more steps, or moves, in one place."""
+_MOST_LINES: Final = 40
+"""Reasons, or legal verbs, that the text tells of."""
 _LONGEST_ERROR: Final = 300
 """Characters."""
 _LONGEST_LINE: Final = 2000
@@ -371,9 +373,11 @@ def _lines(of: Explanation) -> Iterator[str]:
         yield from (f"  {_happened(each)}" for each in of.last)
     legal = [each for each in of.verbs if each.is_legal]
     yield "legal now:" if legal else "legal now: no verb"
-    for each in legal:
+    for each in legal[:_MOST_LINES]:
         yield f"  {_called(each)}"
         yield f"    {each.text}"
+    if len(legal) > _MOST_LINES:
+        yield f"  and {len(legal) - _MOST_LINES} more"
     refused: dict[tuple[Verb, str], list[str]] = {}
     for each in of.verbs:
         if not each.is_legal:
@@ -386,10 +390,12 @@ def _lines(of: Explanation) -> Iterator[str]:
 
 def _standing(of: Explanation) -> Iterator[str]:
     yield "why:"
-    for reason in of.reasons:
+    for reason in of.reasons[:_MOST_LINES]:
         yield f"  {reason.text}"
         if reason.mend:
             yield f"    mend: {reason.mend}"
+    if len(of.reasons) > _MOST_LINES:
+        yield f"  and {len(of.reasons) - _MOST_LINES} more"
     if of.unreadable:
         yield f"  it cannot be read: {of.unreadable}"
     if of.left_over:

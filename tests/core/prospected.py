@@ -31,6 +31,8 @@ def adds_nothing_to_its_prospects(edge: Edge) -> bool:
 def has_what_is_so_among_its_prospects(plan: Plan, state: SagaState) -> bool:
     said = prospects(plan, state)
     if state.ended:
-        return said.ends == {ended_as(state)} and said.may_be_left == tuple(x.step_id for x in left_over(plan, state))
+        return [*said.ends] == [ended_as(state)] and said.may_be_left == tuple(
+            x.step_id for x in left_over(plan, state)
+        )
     undoing = {each.step for each in state.steps if type(each) in UNDOING and not isinstance(each, Undone | UndoFailed)}
     return undoing <= set(said.may_be_undone)

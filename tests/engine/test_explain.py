@@ -236,6 +236,34 @@ async def test_a_saga_that_cannot_be_read_can_only_be_aborted(make: Make) -> Non
         assert [each.verb for each in ended.verbs if each.is_legal] == [Verb.ACKNOWLEDGE]
 
 
+async def test_a_saga_of_many_items_is_explained_as_far_as_that_is_cheap(memory: MemoryStore) -> None:
+    async def seat(number: int) -> int:
+        if number % 2:
+            raise ValueError(number)
+        return number
+
+    async def free(number: int, taken: int) -> None: ...
+
+    booked = step(seat, compensate=free, retry_policy=HOURS)
+
+    @saga("wide")
+    def wide(numbers: StepRef[list[int]]) -> StepRef[list[int]]:
+        return booked.each(concurrency=200)(numbers)
+
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register(wide).start(list(range(200)))
+    await orchestrator.run_due()
+    seen = await SagaAdmin(orchestrator).explain(run.id)
+    assert len(seen.reasons) == 100
+    cancel, retry = seen.of("cancel"), seen.of("retry_step", "seat[199]")
+    assert cancel is not None
+    assert retry is not None
+    assert (len(cancel.course), cancel.ends_as, cancel.is_whole) == (100, SagaStatus.COMPENSATED, True)
+    assert (retry.at_once, retry.is_whole) == ((Move(MoveKind.RUN, StepId("seat[199]")),), False)
+    assert "  and 60 more" in str(seen).splitlines()
+    await orchestrator.run_until_idle()
+
+
 async def test_there_has_to_be_such_a_saga(make: Make) -> None:
     async with make() as orchestrator:
         with pytest.raises(SagaNotFoundError):

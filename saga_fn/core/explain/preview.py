@@ -42,9 +42,12 @@ class Consequences:
 
 
 def questions(plan: Plan, state: SagaState, at: Moment, *, until: Moment) -> Iterator[tuple[Verb, OperatorVerb]]:
-    """Every verb that changes a state, of every step and item where it names one. `until`: the end of the lease of its owner."""
+    """Every verb that changes a state, of every step and item where it names one; those of the whole saga come first.
+
+    `until` is the end of the lease of its owner.
+    """
     steps = [each.step_id for each in report_of(plan, state)]
-    for verb in Verb:
+    for verb in sorted(Verb, key=lambda each: each.names_a_step):
         for step in steps if verb.names_a_step else [StepId("")]:
             event = ask(verb, step, at, until=until)
             if event is not None:

@@ -37,12 +37,12 @@ from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, momen
 
 _LAST: Final = 8
 """Entries of the journal that are shown."""
-_MOST_FOLDS: Final = 5000
-"""One explanation folds no more events than this to follow courses: a saga of 200 items would take too long."""
-_FOLDS_OF_ONE: Final = 400
-"""Nor more for one course."""
-_AT_A_TIME: Final = 50
-"""After so many verbs the other tasks of the process have their turn."""
+_WORK: Final = 100_000
+"""One explanation follows courses no further than this, in steps that are looked at: a saga of 200 items would take too long."""
+_WORK_OF_ONE: Final = 60_000
+"""Nor one course further than this: the other tasks of the process have their turn after each."""
+_LONGEST: Final = 400
+"""Events of one course."""
 _ANYBODY: Final = UUID(int=0)
 UNREADABLE_STATE: Final = "state_unreadable"
 NO_PLAN: Final = "plan_missing"
@@ -55,7 +55,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord) -> Explanation:
     state, plan = known.state, known.plan
     own_way = own = None
     if plan is not None and state is not None:
-        own_way, own = course(plan, state, most=_FOLDS_OF_ONE), prospects(plan, state)
+        own_way, own = course(plan, state, most=_room(state, _WORK)), prospects(plan, state)
     return Explanation(
         saga_id=row.id,
         saga_name=row.name,
@@ -187,17 +187,16 @@ async def _verbs(engine: SagaEngine, known: _Known) -> AsyncGenerator[VerbPrevie
         for each in _of_what_cannot_be_read(known):
             yield attrs.evolve(each, not_here=here.why_not(each.verb))
     else:
-        left = _MOST_FOLDS
+        left = _WORK
         stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()
         until = moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now
-        for number, (verb, asked) in enumerate(questions(plan, state, row.now, until=until)):
-            if number % _AT_A_TIME == _AT_A_TIME - 1:
-                await asyncio.sleep(0)
+        for verb, asked in questions(plan, state, row.now, until=until):
             event = _knowing(asked, stopped)
             orphaned = row.owner is not None and not row.leased
-            said = preview(plan, state, event, orphaned=orphaned, most=min(left, _FOLDS_OF_ONE))
+            said = preview(plan, state, event, orphaned=orphaned, most=_room(state, left))
             if isinstance(said, Consequences):
-                left -= len(said.course.moves)
+                left -= 2 * (1 + len(said.course.moves)) * _steps(state)
+                await asyncio.sleep(0)
             yield _previewed(verb, step_of(event), said, here.why_not(verb), row.now)
     yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))
 
@@ -210,6 +209,15 @@ def _of_acknowledging(known: _Known) -> VerbPreview:
     return VerbPreview(
         Verb.ACKNOWLEDGE, None, True, ends_as=row.status, may_end_as=(row.status,), left_over=_left_over(known)
     )
+
+
+def _room(state: SagaState, work: int) -> int:
+    """How many events of a course may be followed, with so much work left."""
+    return max(0, min(_LONGEST, min(work, _WORK_OF_ONE) // _steps(state)))
+
+
+def _steps(state: SagaState) -> int:
+    return len(state.steps) + 1
 
 
 def _knowing(event: OperatorVerb, stopped: tuple[StepId, ...]) -> OperatorVerb:
