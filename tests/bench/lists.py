@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from saga_fn import SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus, WaitReason
+from saga_fn import Attribute, SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus, WaitReason
 from saga_fn.embedded import EmbeddedPostgres
 from tests.bench.report import Report, Value, median
 
@@ -36,13 +36,24 @@ _FILL = """
     ) AS kind
 """
 
+_ATTRIBUTES = """
+    INSERT INTO saga_fn.saga_attribute (shard, name, key, value, created_at, saga_id)
+    SELECT s.shard, s.name, each.key, each.value, s.created_at, s.id
+    FROM (SELECT s.*, extract(epoch FROM s.created_at - $1::timestamptz)::bigint AS n FROM saga_fn.saga AS s) AS s
+    CROSS JOIN LATERAL (
+        VALUES ('customer', 'sc-' || s.n % 1009), ('region', 'seu'), ('total', 'i' || (10^19::numeric + s.n))
+    ) AS each (key, value)
+"""
+_customer, _region, _total = Attribute("customer", str), Attribute("region", str), Attribute("total", int)
+
 
 async def run(server: EmbeddedPostgres, report: Report, *, sagas: int, rounds: int) -> None:
     """Each list by its first page, by a page in the middle, and the count."""
     async with SagaOrchestrator(server.dsn, migrate=True, concurrency=0) as orchestrator:
         connection = await asyncpg.connect(server.dsn)
         await connection.execute(_FILL, sagas, _NAMES, _START, timeout=3600)
-        await connection.execute("VACUUM ANALYZE saga_fn.saga", timeout=3600)
+        await connection.execute(_ATTRIBUTES, _START, timeout=3600)
+        await connection.execute("VACUUM ANALYZE saga_fn.saga, saga_fn.saga_attribute", timeout=3600)
         await connection.close()
         admin = SagaAdmin(orchestrator)
         middle = _START + timedelta(seconds=sagas // 2)
@@ -60,6 +71,11 @@ async def run(server: EmbeddedPostgres, report: Report, *, sagas: int, rounds: i
             "RUNNING": SagaFilter(status=SagaStatus.RUNNING),
             "that wait for an event, of a name": SagaFilter(saga_name="saga 7", waits=WaitReason.EVENT),
             "of a business key": SagaFilter(aggregation_id="key 5000"),
+            "with a value": SagaFilter(attribute=_customer.equals("c-7")),
+            "with a value, of a name": SagaFilter(saga_name="saga 7", attribute=_customer.equals("c-7")),
+            "with a value, FAILED": SagaFilter(attribute=_customer.equals("c-500"), status=SagaStatus.FAILED),
+            "with the value that all have": SagaFilter(attribute=_region.equals("eu")),
+            "with a value in a range": SagaFilter(attribute=_total.between(sagas // 2, sagas // 2 + 1000)),
         }
         rows = [[name, *await _figures(admin, wanted, rounds)] for name, wanted in filters.items()]
     report.table(
