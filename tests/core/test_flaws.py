@@ -130,3 +130,9 @@ def test_a_state_that_fits_is_one() -> None:
 
 def test_of_what_nothing_is_known_any_step_may_have_run() -> None:
     assert all_that_may_be_left(PLAN) == (LeftOver(A, LeftOverKind.MAY_HAVE_RUN),)
+
+
+def test_a_wait_without_a_limit_is_no_flaw() -> None:
+    state = replace(FINE, steps=(Waiting(B),))
+    assert flaw_in(state, state.rev) is None
+    assert misfit_in(PLAN, state) is None

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from saga_fn.core.events import Event, Resumed, StepSucceeded, Ticked
-from saga_fn.core.facts import foresee
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.events import Event, Resumed, Started, StepSucceeded, Ticked
+from saga_fn.core.facts import foresee, foresee_start
+from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.state import (
     Attempts,
@@ -27,6 +27,7 @@ from saga_fn.core.state import (
     Succeeded,
     Unknown,
 )
+from saga_fn.core.transition import transition
 from tests.core.given import DIAMOND, A, B, sequence, sleep, started, step, wait
 
 C, D = StepId("c"), StepId("d")
@@ -153,3 +154,17 @@ def test_nothing_is_foreseen_of_a_pause_where_a_plan_has_more_rules(other: Plann
     plan = Plan.of(step("a"), other)
     paused = state_of(plan, Retrying(A, TRIED, Moment(2)))
     assert foresee(plan, paused, Resumed(Moment(9))) == (paused, ())
+
+
+@pytest.mark.parametrize("plan", [sequence("ab"), DIAMOND, Plan.of(step("a"), wait("b"), sleep("c"))], ids=lambda _: "")
+def test_a_start_needs_what_its_fold_asks_for(plan: Plan) -> None:
+    event = Started(Moment(1), plan.id)
+    known, needs = foresee_start(plan, event)
+    moved = transition(plan, None, event).unwrap()
+    assert needs == moved.needs
+    assert (known.steps, known.events) == ((), moved.state.events)
+
+
+def test_a_start_with_a_delay_needs_nothing_yet() -> None:
+    plan = sequence("ab")
+    assert foresee_start(plan, Started(Moment(1), plan.id, delay=Micros(1)))[1] == ()
