@@ -137,7 +137,7 @@ def test_an_owner_that_comes_after_an_event_needs_what_follows_the_wait_for_it()
         (Resumed(Moment(9)), {"deadline": Moment(9)}),
         (Resumed(Moment(9)), {"buffered": (Buffered(3, "e"),)}),
     ],
-    ids=lambda given: "+".join(given) if isinstance(given, dict) else type(given).__name__,
+    ids=["taken over", "a tick", "going back", "in doubt", "delayed", "out of time", "an event is kept"],
 )
 def test_nothing_is_foreseen_of_an_owner_that_finds_more_than_a_pause(event: Event, changes: dict[str, Any]) -> None:
     plan = sequence("ab")
