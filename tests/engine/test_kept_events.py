@@ -288,7 +288,7 @@ async def test_keys_that_cannot_be_handed_over_keep_no_other_from_it_and_are_tol
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     """More than one statement finds, all of them before the one that can be."""
-    async with make(concurrency=0) as orchestrator:
+    async with make(concurrency=0, log_repeats=None) as orchestrator:
         sagas = orchestrator.register("approved", approved(Shop()))
         kept = orchestrator.engine.store.kept_events
         hand_over = kept.hand_over
