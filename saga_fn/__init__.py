@@ -1,6 +1,19 @@
 """Sagas in an asyncio service, kept in its own PostgreSQL. These are the public names; README shows them at work."""
 
 from saga_fn.admin import SagaAdmin, StepAdmin
+from saga_fn.admin.bulk_verbs import (
+    Abort,
+    Acknowledge,
+    BulkVerb,
+    Cancel,
+    RetryStep,
+    Rewind,
+    SettleDone,
+    SettleNeverRan,
+    SettleUndone,
+    SkipStep,
+    StartNow,
+)
 from saga_fn.core.explain.course import Move, MoveKind
 from saga_fn.core.explain.reasons import Cause
 from saga_fn.core.leftovers import LeftOver, LeftOverKind
@@ -45,6 +58,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.events import Delivery
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
+    OperationNotFoundError,
     PayloadError,
     PayloadTooLargeError,
     SagaCompensatedError,
@@ -78,6 +92,8 @@ from saga_fn.sender import EventSender
 from saga_fn.snapshot import (
     Attention,
     AttentionKind,
+    BulkPreview,
+    BulkSample,
     Compensated,
     Completed,
     Failed,
@@ -85,6 +101,8 @@ from saga_fn.snapshot import (
     HistoryEntry,
     HistoryStatus,
     KeptEvent,
+    Operation,
+    OperationState,
     Outcome,
     Pruned,
     SagaAdminSnapshot,
@@ -102,12 +120,18 @@ from saga_fn.store.memory import MemoryStore
 
 __all__ = [
     "NOT_DONE",
+    "Abort",
+    "Acknowledge",
     "ActiveSagaAlreadyExistsError",
     "ArchivedSaga",
     "Attention",
     "AttentionKind",
     "Attribute",
     "BaseStep",
+    "BulkPreview",
+    "BulkSample",
+    "BulkVerb",
+    "Cancel",
     "Cause",
     "Compensated",
     "Completed",
@@ -135,6 +159,9 @@ __all__ = [
     "MoveKind",
     "NoRetry",
     "NotDone",
+    "Operation",
+    "OperationNotFoundError",
+    "OperationState",
     "Outcome",
     "OutcomeUnknown",
     "PayloadError",
@@ -143,6 +170,8 @@ __all__ = [
     "Retention",
     "RetryLater",
     "RetryPolicy",
+    "RetryStep",
+    "Rewind",
     "SagaAdmin",
     "SagaAdminSnapshot",
     "SagaBuilder",
@@ -174,9 +203,14 @@ __all__ = [
     "SchemaMissingError",
     "SchemaTooNewError",
     "ServerTooOldError",
+    "SettleDone",
+    "SettleNeverRan",
+    "SettleUndone",
+    "SkipStep",
     "StandingReason",
     "StartBusyError",
     "StartConflictError",
+    "StartNow",
     "Step",
     "StepAdmin",
     "StepBase",

@@ -131,6 +131,17 @@ class SagaNotRegisteredError(SagaError):
         )
 
 
+class OperationNotFoundError(SagaError):
+    """The store holds no operation of this id."""
+
+    operation_id: UUID
+    """The id that was asked for."""
+
+    def __init__(self, operation_id: UUID) -> None:
+        self.operation_id = operation_id
+        super().__init__(f"there is no operation {operation_id}", hint="list_operations of SagaAdmin has them all")
+
+
 class SagaNotFoundError(SagaError):
     """The store holds no saga of this id, or its name is not that of the handle it was attached by."""
 
@@ -272,9 +283,14 @@ class SagaStateError(SagaError):
 
     saga_id: UUID | None
     """The saga's id; None for an error of the guard."""
+    refusal: str | None
+    """The reason for which a verb was refused, as a code, such as `moved_on`; None where no verb was refused."""
 
-    def __init__(self, fact: str, *, saga_id: UUID | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self, fact: str, *, saga_id: UUID | None = None, refusal: str | None = None, hint: str | None = None
+    ) -> None:
         self.saga_id = saga_id
+        self.refusal = refusal
         super().__init__(fact, hint=hint)
 
 

@@ -181,6 +181,82 @@ class SagaCount:
         return f"{self.sagas:,}{'+' if self.is_more else ''}"
 
 
+class OperationState(enum.StrEnum):
+    """The state of an operation."""
+
+    RUNNING = "running"
+    """It goes on, in whichever process carries it out."""
+    STOPPED = "stopped"
+    """An operator has stopped it; it goes on if one says so."""
+    DONE = "done"
+    """It is over."""
+
+
+@attrs.frozen
+class BulkSample:
+    """A saga that a filter finds, and whether it would accept a verb."""
+
+    saga: SagaRow
+    """The saga."""
+    refusal: str | None
+    """The reason for which it would refuse the verb, as a code such as `past_pivot`; None if it would accept it."""
+
+
+@attrs.frozen
+class BulkPreview:
+    """The effect that a verb would have on all sagas that a filter finds."""
+
+    sagas: SagaCount
+    """How many sagas the filter finds."""
+    looked_at: int
+    """The number of those that the verb was folded on: the first 100 at most."""
+    accepted: int
+    """The number of those looked at that would accept the verb."""
+    refusals: Mapping[str, int]
+    """The number of those looked at that would refuse it, by the reason."""
+    samples: tuple[BulkSample, ...]
+    """The first ten."""
+
+
+@attrs.frozen(kw_only=True)
+class Operation:
+    """An act of an operator: a verb of one saga, or of all sagas that a filter finds."""
+
+    id: UUID
+    """Its id."""
+    verb: str
+    """The name of the verb, as the method of `SagaAdmin` has it."""
+    step_id: str | None
+    """The step that it names, or None."""
+    saga_id: UUID | None
+    """The saga, if the verb was asked of one."""
+    wanted: Mapping[str, object]
+    """The filter, if it was asked of many: what it says."""
+    actor: str | None
+    """Who asked, or None."""
+    reason: str | None
+    """Why, or None."""
+    state: OperationState
+    """Its state."""
+    began_at: datetime
+    """The time when it was asked."""
+    updated_at: datetime
+    """The time of its last change."""
+    done: int
+    """The number of sagas that the verb was applied to."""
+    asked: int
+    """The number of sagas whose owners were asked and have not answered in time; they answer yet."""
+    refusals: Mapping[str, int]
+    """The number of sagas that have refused the verb, by the reason: `moved_on` are those that have changed meanwhile."""
+    remaining: SagaCount | None = None
+    """How many sagas are left, counted up to 1,000; None in a list of operations."""
+
+    @property
+    def refused(self) -> int:
+        """The number of sagas that have refused the verb."""
+        return sum(self.refusals.values())
+
+
 @attrs.frozen
 class Unreadable:
     """Stands where a stored payload is shown that cannot be read: it was damaged, or written by hand."""

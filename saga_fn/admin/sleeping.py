@@ -7,12 +7,12 @@ from uuid import UUID
 
 from saga_fn.admin.base import AdminBase, revision_of, step_of
 from saga_fn.arguments import check_is
-from saga_fn.core.events import Rescheduled
 from saga_fn.core.ids import StepId
+from saga_fn.core.verbs import Verb
 from saga_fn.definition import StepRef
-from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.operate import apply_verb
+from saga_fn.engine.requests.deeds import Deed
+from saga_fn.engine.requests.operate import apply_alone
 from saga_fn.errors import PayloadError
 from saga_fn.listing import check_time
 from saga_fn.store.records import moment_of
@@ -44,9 +44,7 @@ class AdminSleeping(AdminBase):
             StoreError: The database does not answer, or refuses.
         """
         check, asked = revision_of(expect), self._asked(reason)
-        await apply_verb(
-            self._engine, saga_id, lambda at: Incoming(Rescheduled(at.now, at.now, expect=check), input=asked)
-        )
+        await apply_alone(self._engine, saga_id, Deed(Verb.START_NOW), expect=check, asked=asked)
 
     async def reschedule(
         self,
@@ -85,6 +83,4 @@ class AdminSleeping(AdminBase):
         check_time("at", at)
         to, chosen = moment_of(at.astimezone(UTC)), StepId("") if step is None else step_of(step)
         check, asked = revision_of(expect), self._asked(reason)
-        await apply_verb(
-            self._engine, saga_id, lambda now: Incoming(Rescheduled(now.now, to, chosen, check), input=asked)
-        )
+        await apply_alone(self._engine, saga_id, Deed(Verb.START_NOW, chosen, to=to), expect=check, asked=asked)

@@ -8,19 +8,12 @@ import msgspec
 
 from saga_fn.admin.base import AdminBase, revision_of, step_of
 from saga_fn.arguments import check_is, check_size
-from saga_fn.core.events import (
-    Finding,
-    RetryRequested,
-    StepSettled,
-    StepSkipped,
-)
-from saga_fn.core.ids import Digest, StepId
+from saga_fn.core.ids import StepId
+from saga_fn.core.verbs import Verb
 from saga_fn.definition import StepRef
-from saga_fn.engine.drive.earlier import digest_of
-from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.operate import apply_verb
-from saga_fn.engine.requests.unowned import Standing
+from saga_fn.engine.requests.deeds import Deed
+from saga_fn.engine.requests.operate import apply_alone
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, shown
 
 
@@ -71,12 +64,8 @@ class AdminVerbs(AdminBase):
         """
         chosen, check, asked = step_of(step), revision_of(expect), self._asked(reason)
         payload = None if input is msgspec.UNSET else await self._given(saga_id, chosen, input, is_input=True)
-        digest = Digest(b"") if payload is None else digest_of(payload)
-
-        def make(at: Standing) -> Incoming:
-            return Incoming(RetryRequested(at.now, chosen, check, digest=digest), input=asked, payload=payload)
-
-        await apply_verb(self._engine, saga_id, make)
+        deed = Deed(Verb.RETRY_STEP, chosen, payload)
+        await apply_alone(self._engine, saga_id, deed, expect=check, asked=asked)
 
     async def skip_step(
         self,
@@ -118,12 +107,8 @@ class AdminVerbs(AdminBase):
         chosen, check, asked = step_of(step), revision_of(expect), self._asked(reason)
         check_is(not_begun, bool, "not_begun: a bool", error=PayloadError, hint="skip_step(..., not_begun=True)")
         payload = await self._given(saga_id, chosen, mock_output)
-
-        def make(at: Standing) -> Incoming:
-            skipped = StepSkipped(at.now, chosen, not_begun=not_begun, expect=check)
-            return Incoming(skipped, input=asked, payload=payload)
-
-        await apply_verb(self._engine, saga_id, make)
+        deed = Deed(Verb.SKIP_STEP, chosen, payload, not_begun=not_begun)
+        await apply_alone(self._engine, saga_id, deed, expect=check, asked=asked)
 
     async def settle_done(
         self,
@@ -162,7 +147,7 @@ class AdminVerbs(AdminBase):
             StoreError: The database does not answer, or refuses.
         """
         payload = await self._given(saga_id, step_of(step), output)
-        await self._settle(saga_id, step, Finding.DONE, expect, reason, payload)
+        await self._settle(saga_id, step, Verb.SETTLE_DONE, expect, reason, payload)
 
     async def settle_undone(
         self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
@@ -192,7 +177,7 @@ class AdminVerbs(AdminBase):
             StoredDataError: The saga's row cannot be read.
             StoreError: The database does not answer, or refuses.
         """
-        await self._settle(saga_id, step, Finding.UNDONE, expect, reason)
+        await self._settle(saga_id, step, Verb.SETTLE_UNDONE, expect, reason)
 
     async def settle_never_ran(
         self, saga_id: UUID, step: str | StepRef[object], *, expect: int | None = None, reason: str | None = None
@@ -219,7 +204,7 @@ class AdminVerbs(AdminBase):
             StoredDataError: The saga's row cannot be read.
             StoreError: The database does not answer, or refuses.
         """
-        await self._settle(saga_id, step, Finding.NEVER_RAN, expect, reason)
+        await self._settle(saga_id, step, Verb.SETTLE_NEVER_RAN, expect, reason)
 
     async def _given(self, saga_id: UUID, chosen: StepId, value: object, *, is_input: bool = False) -> bytes:
         """The bytes of what an operator gives as the output of a step, or as its input."""
@@ -243,14 +228,10 @@ class AdminVerbs(AdminBase):
         self,
         saga_id: UUID,
         step: object,
-        finding: Finding,
+        verb: Verb,
         expect: object,
         reason: str | None,
         payload: bytes | None = None,
     ) -> None:
         chosen, check, asked = step_of(step), revision_of(expect), self._asked(reason)
-
-        def make(at: Standing) -> Incoming:
-            return Incoming(StepSettled(at.now, chosen, check, finding=finding), input=asked, payload=payload)
-
-        await apply_verb(self._engine, saga_id, make)
+        await apply_alone(self._engine, saga_id, Deed(verb, chosen, payload), expect=check, asked=asked)

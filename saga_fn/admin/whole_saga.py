@@ -6,13 +6,11 @@ from collections.abc import Collection
 from uuid import UUID
 
 from saga_fn.admin.base import AdminBase, revision_of, step_of, steps_of
-from saga_fn.core.events import AbortRequested, CompensationRequested, RewindRequested
+from saga_fn.core.verbs import Verb
 from saga_fn.definition import StepRef
-from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.operate import acknowledge, apply_verb, end_unusable
-from saga_fn.errors import StoredDataError
-from saga_fn.store.errors import RowRejectedError
+from saga_fn.engine.requests.deeds import Deed
+from saga_fn.engine.requests.operate import apply_alone
 
 
 @only_public_errors
@@ -48,7 +46,7 @@ class AdminWholeSaga(AdminBase):
             StoreError: The database does not answer, or refuses.
         """
         check, asked = revision_of(expect), self._asked(reason)
-        await apply_verb(self._engine, saga_id, lambda at: Incoming(CompensationRequested(at.now, check), input=asked))
+        await apply_alone(self._engine, saga_id, Deed(Verb.CANCEL), expect=check, asked=asked)
 
     async def compensate_step(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
         """Cancel the saga: the same as `cancel`, by the name that it has in python-saga-orchestrator.
@@ -113,9 +111,7 @@ class AdminWholeSaga(AdminBase):
         """
         chosen, check, asked = step_of(to), revision_of(expect), self._asked(reason)
         named = steps_of(forget)
-        await apply_verb(
-            self._engine, saga_id, lambda at: Incoming(RewindRequested(at.now, chosen, named, check), input=asked)
-        )
+        await apply_alone(self._engine, saga_id, Deed(Verb.REWIND, chosen, forget=named), expect=check, asked=asked)
 
     async def abort(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
         """End the saga as it is, FAILED, undoing nothing. A step that runs now may run on until its owner's lease is over.
@@ -137,12 +133,7 @@ class AdminWholeSaga(AdminBase):
             StoreError: The database does not answer, or refuses.
         """
         check, asked = revision_of(expect), self._asked(reason)
-        try:
-            await apply_verb(
-                self._engine, saga_id, lambda at: Incoming(AbortRequested(at.now, at.lease_end, check), input=asked)
-            )
-        except (StoredDataError, RowRejectedError) as error:
-            await end_unusable(self._engine, saga_id, error, expect=check, asked=asked)
+        await apply_alone(self._engine, saga_id, Deed(Verb.ABORT), expect=check, asked=asked)
 
     async def acknowledge(self, saga_id: UUID, *, expect: int | None = None, reason: str | None = None) -> None:
         """Say that a person has looked at a FAILED saga, so that `health` names it no more.
@@ -159,6 +150,7 @@ class AdminWholeSaga(AdminBase):
 
         Raises:
             SagaStateError: The saga has not ended FAILED, was acknowledged before, or has moved on.
+            ActiveSagaAlreadyExistsError: Not for this verb: it begins nothing.
             SagaNotFoundError: There is no such saga.
             PayloadError: An argument is not what it has to be.
             SagaError: `expect` is out of its range, or the orchestrator is not entered.
@@ -170,4 +162,4 @@ class AdminWholeSaga(AdminBase):
                 await admin.acknowledge(row.id, reason="refunded by hand")
         """
         check, asked = revision_of(expect), self._asked(reason)
-        await acknowledge(self._engine, saga_id, expect=check, asked=asked)
+        await apply_alone(self._engine, saga_id, Deed(Verb.ACKNOWLEDGE), expect=check, asked=asked)

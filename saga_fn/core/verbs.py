@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from typing import assert_never
 
+import msgspec
+
 from saga_fn.core.events import (
     AbortRequested,
     CompensationRequested,
@@ -20,7 +22,7 @@ from saga_fn.core.events import (
     StepSettled,
     StepSkipped,
 )
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import Digest, Moment, StepId
 
 
 class Verb(enum.StrEnum):
@@ -118,3 +120,31 @@ def ask(verb: Verb, step: StepId, at: Moment, *, until: Moment) -> OperatorVerb 
             return None
         case _:
             assert_never(verb)
+
+
+def with_all(
+    event: OperatorVerb,
+    *,
+    expect: int | None,
+    given: Digest,
+    not_begun: bool,
+    forget: tuple[StepId, ...],
+    to: Moment | None,
+    step: StepId,
+) -> OperatorVerb:
+    """The event of `ask`, with all that the operator has said: each verb takes of it the part that it knows.
+
+    `given` is the fingerprint of an input, `not_begun` belongs to a skip, `forget` to a rewind, `to` and `step` to what sleeps.
+    """
+    match event:
+        case RetryRequested():
+            event = msgspec.structs.replace(event, digest=given)
+        case StepSkipped():
+            event = msgspec.structs.replace(event, not_begun=not_begun)
+        case RewindRequested():
+            event = msgspec.structs.replace(event, forget=forget)
+        case Rescheduled():
+            event = msgspec.structs.replace(event, to=event.at if to is None else to, step=step)
+        case _:
+            pass
+    return msgspec.structs.replace(event, expect=expect)

@@ -16,12 +16,14 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_process import (
     ClaimRound,
     ClaimRoundFailed,
+    OperationHeldUp,
     RetentionStopped,
     SlotsHeld,
     SweepFailed,
     WorkerCancelled,
     WorksOn,
 )
+from saga_fn.engine.requests.bulk import carry_on
 from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError, shown
 from saga_fn.tasks import call_later
@@ -53,6 +55,7 @@ class Worker:
         self._told_full = False
         self._next_sweep = 0.0
         self._sweeping = self._sweeper()
+        self._carrying = self._carrier()
         self._swept_badly = False
         self._next_deletion = 0.0
         self._deleting = self._deleter()
@@ -68,6 +71,10 @@ class Worker:
         # Where other code has cancelled one, the next one comes in its time.
         what = "hands over events that were left behind"
         return Upkeep(what, self._sweep_once, self._engine.observers, on_cancel=lambda: None)
+
+    def _carrier(self) -> Upkeep:
+        what = "carries out operations on many sagas"
+        return Upkeep(what, self._carry_on, self._engine.observers, on_cancel=lambda: None)
 
     def _deleter(self) -> Upkeep:
         what = "deletes sagas whose retention is over"
@@ -86,6 +93,7 @@ class Worker:
         self._next_poll = self._next_sweep = self._next_deletion = 0.0
         self.failures, self.last_error = 0, None
         self._loop, self._sweeping, self._deleting = self._upkeep(), self._sweeper(), self._deleter()
+        self._carrying = self._carrier()
         self._loop.start()
 
     async def stop(self, patience: float = 0.5) -> None:
@@ -93,6 +101,7 @@ class Worker:
         await self._loop.stop(patience)
         await self._sweeping.stop(patience)
         await self._deleting.stop(patience)
+        await self._carrying.stop(patience)
         self._wake = None
 
     def _cancelled(self) -> None:
@@ -190,6 +199,7 @@ class Worker:
             every = _SWEEP_EVERY * self._engine.options.poll_interval.total_seconds()
             self._next_sweep = time.monotonic() + every * random.uniform(0.5, 1.0)
             self._sweeping.start()
+            self._carrying.start()
 
     def _delete(self) -> None:
         """Now and then: delete sagas whose retention is over, beside the looks and with a small share of the time."""
@@ -202,6 +212,12 @@ class Worker:
             await self._engine.deleting.run()
         except StoreError as error:
             self._engine.observers.tell(RetentionStopped(error))
+
+    async def _carry_on(self) -> None:
+        try:
+            await carry_on(self._engine)
+        except StoreError as error:
+            self._engine.observers.tell(OperationHeldUp(error))
 
     async def _sweep_once(self) -> None:
         try:

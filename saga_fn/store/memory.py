@@ -26,6 +26,7 @@ from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.memory_deletion import MemoryDeletion
 from saga_fn.store.memory_events import MemoryKeptEvents
 from saga_fn.store.memory_lists import MemoryLists
+from saga_fn.store.memory_operations import MemoryOperations
 from saga_fn.store.memory_processes import MemoryProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -113,6 +114,7 @@ class MemoryStore:
         self.deletion: MemoryDeletion = MemoryDeletion(
             self, lambda: (saga.record for saga in self._sagas.values()), lambda saga_id: self._sagas.pop(saga_id).keyed
         )
+        self.operations: MemoryOperations = MemoryOperations(self.now)
         self.attendants: set[object] = set()
         """The callers that work on the sagas in it at this moment: none outside of this process could."""
         self._listeners: list[Callable[[UUID | None], None]] = []

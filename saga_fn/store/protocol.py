@@ -7,7 +7,7 @@ values, `saga_fn.store.errors` the errors.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
-from saga_fn.snapshot import SagaRow
+from saga_fn.snapshot import OperationState, SagaRow
 from saga_fn.store.connection import Connection
 from saga_fn.store.listing import Listing
 from saga_fn.store.records import (
@@ -38,7 +38,9 @@ from saga_fn.store.records import (
     MessageStatus,
     NewSaga,
     Noticed,
+    OperationRecord,
     Process,
+    Progress,
     Recorded,
     RejectionRecord,
     SagaRecord,
@@ -190,6 +192,54 @@ class Processes(Protocol):
         ...
 
 
+class Operations(Protocol):
+    """Acts of operators; see `Store`.
+
+    The methods share these parameters.
+
+    Args:
+        operation: The operation; its times and its token are the store's to say.
+        operation_id: Its id.
+        before: The moment and the id of the operation that the page before ended with.
+        most: The greatest number of operations.
+        names: The names of the definitions that this process has.
+        token: The token of the claim.
+        lease: How long a claim lasts, as a timedelta.
+        progress: How far the operation has come.
+        is_done: Whether it is over.
+    """
+
+    async def insert(self, operation: OperationRecord) -> OperationRecord:
+        """Record an operation, unless there is one of its id; gives the one that is there."""
+        ...
+
+    async def read(self, operation_id: UUID) -> OperationRecord | None:
+        """The operation; None if there is none."""
+        ...
+
+    async def page(self, *, before: tuple[datetime, UUID] | None, most: int) -> list[OperationRecord]:
+        """The operations before that one, the newest first."""
+        ...
+
+    async def claim(self, names: Sequence[str], *, lease: timedelta) -> OperationRecord | None:
+        """Take an operation that runs, and that no process carries out; None if there is none."""
+        ...
+
+    async def take(self, operation_id: UUID, *, lease: timedelta) -> OperationRecord | None:
+        """Take this operation, stopped or running; None if it is over, or another process carries it out."""
+        ...
+
+    async def advance(
+        self, operation_id: UUID, token: UUID, progress: Progress, *, lease: timedelta, is_done: bool
+    ) -> OperationState | None:
+        """Write how far it has come; gives its state, or None if the token is another one by now."""
+        ...
+
+    async def stop(self, operation_id: UUID) -> bool:
+        """Stop it; False if it does not run."""
+        ...
+
+
 class Lists(Protocol):
     """Lists of sagas; see `Store`.
 
@@ -334,6 +384,11 @@ class Store(Protocol):
     @property
     def processes(self) -> Processes:
         """Who works on what."""
+        ...
+
+    @property
+    def operations(self) -> Operations:
+        """Acts of operators."""
         ...
 
     @property

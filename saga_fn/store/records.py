@@ -22,6 +22,7 @@ from saga_fn.core.plan import Plan, PlanData
 from saga_fn.core.projection import Projection, SagaStatus, WaitReason
 from saga_fn.core.state import SagaState
 from saga_fn.errors import StoredDataError
+from saga_fn.snapshot import OperationState
 
 T = TypeVar("T")
 
@@ -519,3 +520,52 @@ class DueWork:
     def oldest_due(self) -> datetime | None:
         """Since when the longest waiting saga has been due."""
         return self.next_due if self.next_due is not None and moment_of(self.next_due) <= self.now else None
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an operation has come, and which sagas it is at."""
+
+    done: int = 0
+    asked: int = 0
+    """Sagas whose owners were asked, and have not answered yet."""
+    refusals: dict[str, int] = {}
+    """How many sagas have refused the verb, by the reason."""
+    at: Moment | None = None
+    """The place in the list after the sagas of the batch: the moment of the last one, and its id."""
+    at_id: UUID | None = None
+    batch: tuple[tuple[UUID, int], ...] = ()
+    """The sagas that it is at, each with the revision that it was read at."""
+    is_last: bool = False
+    """Whether no saga comes after those of the batch."""
+
+
+@attrs.frozen(kw_only=True)
+class OperationRecord:
+    """An act of an operator."""
+
+    id: UUID
+    verb: str
+    step_id: str | None = None
+    saga_id: UUID | None = None
+    actor: str | None = None
+    reason: str | None = None
+    request: bytes = b""
+    needs: str | None = None
+    state: OperationState
+    progress: Progress
+    token: UUID | None = None
+    began_at: datetime
+    updated_at: datetime
+
+
+_decode_progress = msgspec.msgpack.Decoder(Progress).decode
+
+
+def encode_progress(progress: Progress) -> bytes:
+    """The progress as it is stored."""
+    return _encode(progress)
+
+
+def decode_progress(data: bytes) -> Progress:
+    """The progress that was stored. Raises StoredDataError for bytes that are not one."""
+    return _decoded("progress", _decode_progress, data)

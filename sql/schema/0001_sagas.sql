@@ -187,6 +187,45 @@ CREATE TABLE saga_fn.saga_verb (
     )
 );
 
+-- Acts of operators: one row for each verb of a saga, and for each verb of all sagas that a filter finds. The process
+-- that holds the row's lease carries the latter out. When it has died, another one goes on from `progress`.
+CREATE TABLE saga_fn.saga_operation (
+    -- Always the first: there are few rows, and they are listed together.
+    shard       smallint    NOT NULL,
+    id          uuid        NOT NULL,
+    verb        text        NOT NULL,
+    step_id     text,
+    -- The saga of a verb that was asked of one.
+    saga_id     uuid,
+    actor       text,
+    reason      text,
+    -- The verb with what was given with it, the filter and the rate.
+    request     bytea       NOT NULL,
+    -- The name whose definition a process has to know to carry it out.
+    needs       text,
+    state       text        NOT NULL,
+    -- Counts, the place in the list, and the sagas that are worked on now.
+    progress    bytea       NOT NULL,
+    -- Fencing token of the process that carries it out.
+    token       uuid,
+    lease_end   timestamptz NOT NULL DEFAULT now(),
+    began_at    timestamptz NOT NULL DEFAULT now(),
+    updated_at  timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (shard, id),
+    CONSTRAINT saga_operation_state_known CHECK (state = ANY(ARRAY['running', 'stopped', 'done'])),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_operation_times_are_readable CHECK (
+        least(lease_end, began_at, updated_at) >= '0001-01-01 00:00:00+00'
+        AND greatest(lease_end, began_at, updated_at) < '10000-01-01 00:00:00+00'
+    )
+);
+
+-- The newest operations first.
+CREATE INDEX saga_operation_began ON saga_fn.saga_operation (shard, began_at, id);
+
+-- Those that a process has to carry out.
+CREATE INDEX saga_operation_running ON saga_fn.saga_operation (shard, lease_end) WHERE state = 'running';
+
 -- Events for the saga of a name that is, or will be, active under a business key. Each is stored here before anything
 -- else happens to it, and stands here until it expires, so that a repetition is known.
 CREATE TABLE saga_fn.saga_event (

@@ -14,6 +14,7 @@ import pytest
 
 import saga_fn
 from saga_fn import (
+    Cancel,
     Delivery,
     Event,
     MemoryStore,
@@ -22,6 +23,7 @@ from saga_fn import (
     SagaAdmin,
     SagaBuilder,
     SagaError,
+    SagaFilter,
     SagaHandle,
     SagaOrchestrator,
     SagaRun,
@@ -32,7 +34,7 @@ from saga_fn import (
 from saga_fn.admin import StepAdmin
 from saga_fn.sender import EventSender
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError
-from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Processes, Store
+from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Operations, Processes, Store
 from tests.support.approval import Approval, approval, approved
 from tests.support.servers import Server
 from tests.support.shop import Done, Order, Shop
@@ -92,6 +94,12 @@ class Stage:
             "SagaAdmin.abort": lambda: admin.abort(run.id),
             "SagaAdmin.kept_events": admin.kept_events,
             "SagaAdmin.discard_kept": lambda: admin.discard_kept("approved", "order-1"),
+            "SagaAdmin.preview": lambda: admin.preview(SagaFilter(active=True), Cancel()),
+            "SagaAdmin.begin_operation": lambda: admin.begin_operation(SagaFilter(active=True), Cancel()),
+            "SagaAdmin.continue_operation": lambda: admin.continue_operation(run.id),
+            "SagaAdmin.stop_operation": lambda: admin.stop_operation(run.id),
+            "SagaAdmin.get_operation": lambda: admin.get_operation(run.id),
+            "SagaAdmin.list_operations": admin.list_operations,
             "SagaAdmin.verify": lambda: admin.verify(run.id),
             "StepAdmin.retry": of_step.retry,
             "StepAdmin.skip": lambda: of_step.skip(Approval("ann")),
@@ -154,6 +162,7 @@ async def test_what_the_librarys_parts_tell_each_other_does_not_come_out(
         (memory.kept_events, KeptEvents),
         (memory.processes, Processes),
         (memory.lists, Lists),
+        (memory.operations, Operations),
         (memory.deletion, Deletion),
     )
     for part, protocol in faces:

@@ -15,6 +15,7 @@ import pytest
 
 from saga_fn import Event as OutsideEvent
 from saga_fn import StepOptions, StepRef, saga, step
+from saga_fn.admin.bulk_verbs import BulkVerb
 from saga_fn.admin.sleeping import AdminSleeping
 from saga_fn.admin.verbs import AdminVerbs
 from saga_fn.admin.verification import AdminVerification
@@ -119,3 +120,8 @@ def test_verify_compares_every_column_that_mirrors_the_state() -> None:
     mirrored = set(Projection.__struct_fields__) & set(inspect.signature(SagaRecord).parameters)
     source = inspect.getsource(AdminVerification)
     assert {name for name in mirrored if f"shown.{name}" not in source} == set()
+
+
+def test_every_verb_can_be_asked_of_all_sagas_that_a_filter_finds() -> None:
+    classes: tuple[Any, ...] = get_args(BulkVerb)  # Any: typing says no more of a union
+    assert {kind.verb for kind in classes} == set(Verb)

@@ -41,6 +41,7 @@ TABLES = {
     "saga_journal",
     "saga_inbox",
     "saga_verb",
+    "saga_operation",
     "saga_event",
     "saga_rejection",
     "saga_plan",
@@ -138,6 +139,7 @@ async def test_what_a_killed_migrator_left_is_taken_up(empty_dsn: str, conn: Con
 async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> None:
     await migrate(conn)
     await conn.execute("DROP TABLE saga_fn.saga, saga_fn.saga_journal, saga_fn.saga_inbox, saga_fn.saga_verb")
+    await conn.execute("DROP TABLE saga_fn.saga_operation")
     await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_rejection, saga_fn.saga_plan, saga_fn.saga_process")
     await conn.execute(
         "DROP TABLE saga_fn.journal_era, saga_fn.saga_attribute, saga_fn.saga_retention, saga_fn.saga_tombstone"

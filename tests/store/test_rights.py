@@ -16,6 +16,7 @@ import pytest
 from saga_fn import (
     AttentionKind,
     Attribute,
+    Cancel,
     Delivery,
     Event,
     SagaAdmin,
@@ -176,6 +177,9 @@ async def test_an_operator_looks_and_applies_verbs(any_dsn: str) -> None:
         held.hold.set()
         await asked
         await admin.abort(unowned.id)
+        begun = await admin.begin_operation(SagaFilter(saga_name="waiting", active=True), Cancel())
+        assert (await admin.continue_operation(begun.id)).refused == 0
+        assert [each.verb for each in await admin.list_operations()] == ["cancel", "abort", "cancel"]
         assert (await unowned.snapshot()).status is not SagaStatus.SUSPENDED
         assert (await owned.outcome(SOON)).snapshot.status is SagaStatus.COMPENSATED
         await worker.to(("waiting", "k"), NOTED).send(Note("kept"))

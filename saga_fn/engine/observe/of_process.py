@@ -222,6 +222,17 @@ class SweepFailed(FactBase, frozen=True):
         return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
 
 
+class OperationHeldUp(FactBase, frozen=True):
+    """An operation on many sagas could not go on; a process goes on with it when its lease is over."""
+
+    error: StoreError
+
+    @override
+    def _line(self) -> Line:
+        text = "an operation on many sagas could not go on: %s"
+        return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
+
+
 class KeyNotHandedOver(FactBase, frozen=True):
     """The store refuses to hand over the events for one business key."""
 
@@ -352,6 +363,7 @@ ProcessFact: TypeAlias = (
     | NotOffRoster
     | VersionUnowned
     | SweepFailed
+    | OperationHeldUp
     | KeyNotHandedOver
     | SagasDeleted
     | RetentionFailed

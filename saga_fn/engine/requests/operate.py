@@ -7,10 +7,13 @@ and the owner answers. `abort` alone takes a saga from an owner whose lease is r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
+from typing import Final
 from uuid import UUID
 
+import attrs
 import msgspec
 
 from saga_fn.arguments import check_id
@@ -20,12 +23,14 @@ from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.event_matching import Answer
 from saga_fn.core.events import EventReceived, Rescheduled, name_of, takes_up
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, message_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_sagas import EventRejected, TakenUpAgain
+from saga_fn.engine.requests.deeds import Act, Deed
 from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.unowned import Standing, change, identity_of, standing
 from saga_fn.errors import (
@@ -36,13 +41,23 @@ from saga_fn.errors import (
     StoredDataError,
     StoreError,
 )
-from saga_fn.snapshot import wait_token
+from saga_fn.snapshot import OperationState, wait_token
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of
-from saga_fn.store.records import MessageStatus, SagaRecord, decode_state
+from saga_fn.store.records import (
+    InboxMessage,
+    MessageStatus,
+    OperationRecord,
+    Progress,
+    SagaRecord,
+    decode_state,
+    time_of,
+)
 
 _PATIENCE = 60.0
 """Seconds a verb waits for the owner's answer."""
+NOT_ANSWERED: Final = "not_answered"
+"""The refusal that is none: the request stands with the owner of the saga."""
 _SHORTLY = 0.01
 """Seconds until a saga is looked at again that has become another meanwhile."""
 
@@ -125,33 +140,85 @@ _ANSWERS: dict[str, tuple[str, str]] = {
 }
 
 
-async def apply_verb(engine: SagaEngine, saga_id: UUID, make: Callable[[Standing], Incoming]) -> None:
+async def apply_alone(
+    engine: SagaEngine, saga_id: UUID, deed: Deed, *, expect: int | None, asked: bytes | None
+) -> None:
+    """Apply a verb to one saga, and record the operation; raises as `apply`."""
+    act = Act(deed, expect, asked)
+    try:
+        await apply(engine, saga_id, act)
+    except SagaStateError as error:
+        await _record(engine, saga_id, act, error.refusal or "refused")
+        raise
+    await _record(engine, saga_id, act, None)
+
+
+async def _record(engine: SagaEngine, saga_id: UUID, act: Act, refused: str | None) -> None:
+    with contextlib.suppress(StoreError):  # the verb has been decided, and the journal tells of it, too
+        await engine.store.operations.insert(_operation_of(saga_id, act, refused, engine.store.now()))
+
+
+def _operation_of(saga_id: UUID, act: Act, refused: str | None, now: Moment) -> OperationRecord:
+    words, time_ = asked_in(act.asked), time_of(now)
+    if refused is None:
+        progress = Progress(done=1)
+    else:
+        progress = Progress(asked=1) if refused == NOT_ANSWERED else Progress(refusals={refused: 1})
+    return OperationRecord(
+        id=act.id,
+        verb=act.deed.verb.value,
+        step_id=act.deed.step or None,
+        saga_id=saga_id,
+        actor=words.actor,
+        reason=words.reason,
+        state=OperationState.DONE,
+        progress=progress,
+        began_at=time_,
+        updated_at=time_,
+    )
+
+
+async def apply(engine: SagaEngine, saga_id: UUID, act: Act, *, patience: float = _PATIENCE) -> None:
     """Apply a verb, or raise SagaStateError with the core's reason, SagaNotFoundError if there is no such saga."""
     engine.gate.require_writes()
-    give_up = time.monotonic() + _PATIENCE
+    if act.deed.verb is Verb.ACKNOWLEDGE:
+        await acknowledge(engine, saga_id, expect=act.expect, asked=act.asked)
+        return
+    try:
+        await _apply(engine, saga_id, act, patience)
+    except (StoredDataError, RowRejectedError) as error:
+        if act.deed.verb is not Verb.ABORT:
+            raise
+        await end_unusable(engine, saga_id, error, expect=act.expect, asked=act.asked)
+
+
+async def _apply(engine: SagaEngine, saga_id: UUID, act: Act, patience: float) -> None:
+    give_up = time.monotonic() + patience
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
-        if await _applied(engine, row, make, give_up):
+        if await _applied(engine, row, act, give_up):
             return
         await asyncio.sleep(_SHORTLY)
     raise SagaStateError(
-        f"saga {saga_id} is being worked on, and its owner did not answer within {_PATIENCE:g} s",
+        f"saga {saga_id} is being worked on, and its owner did not answer within {patience:g} s",
         saga_id=saga_id,
+        refusal=NOT_ANSWERED,
         hint="the request stands, and the saga's next owner answers it; look again with get_saga",
     )
 
 
-async def _applied(engine: SagaEngine, row: SagaRecord, make: Callable[[Standing], Incoming], give_up: float) -> bool:
+async def _applied(engine: SagaEngine, row: SagaRecord, act: Act, give_up: float) -> bool:
     """Whether the verb was applied to the saga as it was read; False if that is another by now."""
+    make: Callable[[Standing], Incoming] = act.incoming
     stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()
     if stopped:
         make = _knowing(make, stopped, row.rev)
     item = make(await standing(engine, row))
     by_force = is_by_force(item.event)
     if row.leased and not by_force:
-        return await _by_message(engine, row.id, item, give_up)
+        return await _by_message(engine, row.id, attrs.evolve(message_of(item), id=act.id), give_up)
     try:
-        done = await change(engine, row, make, by_force=by_force)
+        done = await change(engine, row, make, by_force=by_force, writer=act.id)
     except RowRejectedError as error:
         if error.constraint == "saga_active_key" and row.aggregation_id is not None:
             holder = await engine.store.active(shard_of(row.id, engine.store.shards), row.name, row.aggregation_id)
@@ -290,9 +357,8 @@ async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
     return row
 
 
-async def _by_message(engine: SagaEngine, saga_id: UUID, item: Incoming, give_up: float) -> bool:
+async def _by_message(engine: SagaEngine, saga_id: UUID, message: InboxMessage, give_up: float) -> bool:
     """Leave a message and wait for its answer. False if the saga ended meanwhile: then look again."""
-    message = message_of(item)
     if await engine.store.send(saga_id, message) is MessageStatus.NO_ACTIVE_SAGA:
         return False
     engine.notify_processes(saga_id)
@@ -332,4 +398,4 @@ def told_of_refusal(refusal: str) -> tuple[str, str]:
 
 def _refusal(saga_id: UUID, refusal: str) -> SagaStateError:
     fact, hint = told_of_refusal(refusal)
-    return SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, hint=hint)
+    return SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, refusal=refusal.partition(": ")[0], hint=hint)

@@ -73,18 +73,28 @@ class Decided:
 
 
 async def change(
-    engine: SagaEngine, row: SagaRecord, make: Callable[[Standing], Incoming], *, by_force: bool = False
+    engine: SagaEngine,
+    row: SagaRecord,
+    make: Callable[[Standing], Incoming],
+    *,
+    by_force: bool = False,
+    writer: UUID | None = None,
 ) -> Rejection | bool:
     """Apply the event that `make` gives for the saga as it stands; the saga was read as `row` just now.
 
     Returns True once that is durable, the core's rejection if it refuses the event, and False if the saga has become
     another since it was read: then look again. `by_force` takes the saga from an owner whose lease is running, too.
+    `writer` is the id of the write. Default: None, a new one.
     Raises RowRefusedError if the database cannot keep the row.
     """
     at = await _as_read(engine, row, by_force=by_force)
     decided = decide(at, [make(at)])
     if row.owner is None or decided.refused:  # nothing is taken from anybody for what would be refused
-        return decided.refused[0][1] if decided.refused else await write(engine, decided, await _messages(engine, at))
+        return (
+            decided.refused[0][1]
+            if decided.refused
+            else await write(engine, decided, await _messages(engine, at), writer)
+        )
     taken = await (_taken(engine, at, row) if by_force else _claimed(engine, row))
     if taken is None:
         return False
@@ -94,7 +104,7 @@ async def change(
         if decided.refused:
             done = decided.refused[0][1]
         else:
-            done = await write(engine, decided, await _messages(engine, taken))
+            done = await write(engine, decided, await _messages(engine, taken), writer)
     finally:
         if done is not True and taken.token is not None:
             with contextlib.suppress(StoreError):  # then its lease runs out
@@ -145,7 +155,9 @@ def _upon(item: Incoming, left: SagaState) -> Incoming:
     return msgspec.structs.replace(item, event=upon_taken_back(item.event, left))
 
 
-async def write(engine: SagaEngine, decided: Decided, messages: Sequence[InboxMessage]) -> bool:
+async def write(
+    engine: SagaEngine, decided: Decided, messages: Sequence[InboxMessage], writer: UUID | None = None
+) -> bool:
     """Make it durable; False if the saga is another by now. `messages` are those that nobody has answered yet.
 
     An end answers them. Else those that were not decided on make the saga due, so that whoever claims it reads them, and so
@@ -172,7 +184,7 @@ async def write(engine: SagaEngine, decided: Decided, messages: Sequence[InboxMe
             last_error=at.last_error,
             entries=decided.entries,
             answers=(*decided.answers, *finished),
-            writer=new_uuid(),
+            writer=writer or new_uuid(),
             attributes=attributes,
         )
     )

@@ -1,0 +1,231 @@
+"""One verb for all sagas that a filter finds, in batches, by whichever process holds the operation.
+
+Before a batch is begun, its sagas and their revisions are durable, and so is the place after them. So a process that goes on
+asks the same sagas at the same revisions: a saga that was served before is found by the id of that act, and never served twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from typing import Final
+from uuid import UUID
+
+import attrs
+import msgspec
+
+from saga_fn.core import acknowledgement
+from saga_fn.core.effects import Refusal
+from saga_fn.core.event_matching import Answer
+from saga_fn.core.ids import StepId
+from saga_fn.core.listing import NotServed, Wanted, way_of
+from saga_fn.core.verbs import Verb
+from saga_fn.engine.drive.asked import Asked
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.requests.deeds import Act, Deed
+from saga_fn.engine.requests.operate import NOT_ANSWERED, apply
+from saga_fn.engine.requests.unowned import decide, standing
+from saga_fn.errors import (
+    ActiveSagaAlreadyExistsError,
+    PayloadError,
+    SagaNotFoundError,
+    SagaStateError,
+    StoredDataError,
+    StoreError,
+)
+from saga_fn.snapshot import OperationState
+from saga_fn.store.errors import is_an_answer
+from saga_fn.store.ids import shard_of
+from saga_fn.store.listing import Listing, Place
+from saga_fn.store.records import OperationRecord, Progress, SagaRecord, moment_of, time_of
+
+BATCH: Final = 100
+"""The most sagas of a batch."""
+_AT_ONCE: Final = 16
+"""So many sagas of a batch are asked at the same time."""
+_PATIENCE: Final = 0.125
+"""A part of the lease: so long an owner has to answer. Thus a batch is over before the lease is."""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """An operation on many sagas, as it is stored."""
+
+    deed: Deed
+    wanted: Wanted
+    per_second: int
+
+    def encode(self) -> bytes:
+        """As it is stored."""
+        return msgspec.json.encode(self)
+
+
+def request_in(operation: OperationRecord) -> Request:
+    """The verb and the filter of an operation. Raises StoredDataError for bytes that say nothing."""
+    try:
+        return msgspec.json.decode(operation.request, type=Request)
+    except (ValueError, RecursionError) as error:
+        raise StoredDataError("operation", type(error).__name__) from None
+
+
+def listing(wanted: Wanted, progress: Progress, most: int) -> Listing:
+    """The page of the sagas that come next."""
+    way = way_of(wanted)
+    if isinstance(way, NotServed):
+        raise StoredDataError("operation", way.fact)
+    at, at_id = progress.at, progress.at_id
+    place = None if at is None or at_id is None else Place(time_of(at), at_id)
+    return Listing(wanted, way, place, most)
+
+
+async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
+    """Go on with an operation that was claimed, until it is over, is stopped, or is another process's."""
+    request, progress = request_in(operation), operation.progress
+    while True:
+        began = time.monotonic()
+        if not progress.batch:
+            planned = None if progress.is_last else await _planned(engine, request, progress)
+            if planned is None or not planned.batch:
+                await _advance(engine, operation, progress, is_done=True)
+                return
+            progress = planned
+            if await _advance(engine, operation, progress) is not OperationState.RUNNING:
+                return
+        served = len(progress.batch)
+        progress = await _served(engine, operation, request.deed, progress)
+        if await _advance(engine, operation, progress, is_done=progress.is_last) is not OperationState.RUNNING:
+            return
+        await asyncio.sleep(served / request.per_second - (time.monotonic() - began))
+
+
+async def carry_on(engine: SagaEngine) -> None:
+    """Carry out the operations that no other process does, as many as there are."""
+    while True:
+        operation = await engine.store.operations.claim(engine.registry.names, lease=engine.options.lease)
+        if operation is None:
+            return
+        await carry_out(engine, operation)
+
+
+async def _planned(engine: SagaEngine, request: Request, progress: Progress) -> Progress:
+    size = min(BATCH, request.per_second)
+    page = listing(request.wanted, progress, size + 1)
+    rows = await engine.store.lists.page(page)
+    if not rows:
+        return progress
+    last = page.place_of(rows[:size][-1])
+    return msgspec.structs.replace(
+        progress,
+        at=moment_of(last.at),
+        at_id=last.id,
+        batch=tuple((row.id, row.revision) for row in rows[:size]),
+        is_last=len(rows) <= size,
+    )
+
+
+async def _advance(
+    engine: SagaEngine, operation: OperationRecord, progress: Progress, *, is_done: bool = False
+) -> OperationState | None:
+    assert operation.token is not None, "it was claimed"
+    return await engine.store.operations.advance(
+        operation.id, operation.token, progress, lease=engine.options.lease, is_done=is_done
+    )
+
+
+async def _served(engine: SagaEngine, operation: OperationRecord, deed: Deed, progress: Progress) -> Progress:
+    """As it stands once each saga of the batch was asked."""
+    slots, patience = asyncio.Semaphore(_AT_ONCE), _PATIENCE * engine.options.lease.total_seconds()
+    asked = Asked(operation.actor, operation.reason).encode()
+
+    async def served(saga_id: UUID, rev: int) -> str | None:
+        act = Act(deed, rev, asked, act_id(operation.id, saga_id))
+        async with slots:
+            return await _asked_once(engine, saga_id, act, patience)
+
+    outcomes = await asyncio.gather(*(served(*each) for each in progress.batch), return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome  # the batch stands in the store, and is asked again
+    counted = Counter(outcome for outcome in outcomes if isinstance(outcome, str))
+    waiting = counted.pop(NOT_ANSWERED, 0)
+    return msgspec.structs.replace(
+        progress,
+        batch=(),
+        done=progress.done + outcomes.count(None),
+        asked=progress.asked + waiting,
+        refusals=dict(counted + Counter(progress.refusals)),
+    )
+
+
+def act_id(operation_id: UUID, saga_id: UUID) -> UUID:
+    """The id of what an operation does to a saga: always the same."""
+    return UUID(bytes=hashlib.blake2b(operation_id.bytes + saga_id.bytes, digest_size=16).digest())
+
+
+async def _asked_once(engine: SagaEngine, saga_id: UUID, act: Act, patience: float) -> str | None:
+    """Apply the verb, unless this operation has applied it before; gives the reason if it is refused."""
+    try:
+        row = await engine.store.read(saga_id)
+        flaw = None if row is None else unreadable(engine, row, act.deed)
+        if flaw is not None:
+            return flaw
+        await apply(engine, saga_id, act, patience=patience)
+    except SagaStateError as error:
+        if error.refusal != NOT_ANSWERED and await _was_applied(engine, saga_id, act):
+            return None
+        return error.refusal or "refused"
+    except SagaNotFoundError:
+        return "not_found"
+    except ActiveSagaAlreadyExistsError:
+        return "key_taken"
+    except StoredDataError:
+        return "unreadable"
+    except StoreError as error:
+        if not is_an_answer(error):
+            raise
+        return "store_refused"
+    return None
+
+
+async def _was_applied(engine: SagaEngine, saga_id: UUID, act: Act) -> bool:
+    store, shard, entry = engine.store, shard_of(saga_id, engine.store.shards), (saga_id, (act.expect or 0) + 1)
+    if (await store.writers(shard, [entry])).get(entry) == act.id:
+        return True
+    return await store.read_answer(saga_id, act.id, to_verb=True) == Answer.APPLIED
+
+
+def unreadable(engine: SagaEngine, row: SagaRecord, deed: Deed) -> str | None:
+    """Why the saga could not read what is given with the verb; None if it can."""
+    if deed.payload is None:
+        return None
+    registered = engine.registry.find(row.name, row.version)
+    binding = None if registered is None else registered.definition.binding(StepId(deed.step))
+    if binding is None:
+        return Refusal.UNKNOWN_STEP.value if registered is not None else "not_registered"
+    kept = binding.input_type if deed.verb is Verb.RETRY_STEP else binding.given_for(StepId(deed.step))
+    try:
+        kept.decode(deed.payload)
+    except PayloadError:
+        return "unreadable_value"
+    return None
+
+
+async def would(engine: SagaEngine, saga_id: UUID, deed: Deed) -> str | None:
+    """Why the saga would refuse the verb as it stands: it is folded on a copy, and nothing is written. None if it would not."""
+    row = await engine.store.read(saga_id)
+    if row is None:
+        return "not_found"
+    if deed.verb is Verb.ACKNOWLEDGE:
+        return acknowledgement.refused(row.status, acknowledged=row.acknowledged)
+    flaw = unreadable(engine, row, deed)
+    if flaw is not None:
+        return flaw
+    try:
+        at = await standing(engine, row)
+    except StoredDataError:
+        return None if deed.verb is Verb.ABORT else "unreadable"
+    if row.leased:
+        at = attrs.evolve(at, orphaned=False)
+    decided = decide(at, [Act(deed, None, None).incoming(at)])
+    return decided.refused[0][1].refusal.value if decided.refused else None

@@ -1,0 +1,89 @@
+"""Acts of operators, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import final
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.ids import Moment
+from saga_fn.snapshot import OperationState
+from saga_fn.store.ids import new_uuid
+from saga_fn.store.records import OperationRecord, Progress, time_of
+
+
+@final
+class MemoryOperations:
+    """The operations of a store."""
+
+    def __init__(self, now: Callable[[], Moment]) -> None:
+        self._now = now
+        self._kept: dict[UUID, OperationRecord] = {}
+        self._leases: dict[UUID, datetime] = {}
+
+    async def insert(self, operation: OperationRecord) -> OperationRecord:
+        """Record an operation, unless there is one of its id."""
+        if operation.id not in self._kept:
+            now = time_of(self._now())
+            self._kept[operation.id] = attrs.evolve(operation, token=None, began_at=now, updated_at=now)
+        return self._kept[operation.id]
+
+    async def read(self, operation_id: UUID) -> OperationRecord | None:
+        """The operation."""
+        return self._kept.get(operation_id)
+
+    async def page(self, *, before: tuple[datetime, UUID] | None, most: int) -> list[OperationRecord]:
+        """The operations before that one, the newest first."""
+        found = sorted(self._kept.values(), key=lambda each: (each.began_at, each.id), reverse=True)
+        return [each for each in found if before is None or (each.began_at, each.id) < before][:most]
+
+    async def claim(self, names: Sequence[str], *, lease: timedelta) -> OperationRecord | None:
+        """Take an operation that runs, and that no process carries out."""
+        for each in self._kept.values():
+            fits = each.needs is None or each.needs in names
+            if each.state is OperationState.RUNNING and fits and self._is_free(each.id):
+                return self._taken(each, lease)
+        return None
+
+    async def take(self, operation_id: UUID, *, lease: timedelta) -> OperationRecord | None:
+        """Take this operation, stopped or running."""
+        found = self._kept.get(operation_id)
+        if found is None or found.state is OperationState.DONE:
+            return None
+        if found.state is OperationState.RUNNING and not self._is_free(operation_id):
+            return None
+        return self._taken(found, lease)
+
+    def _is_free(self, operation_id: UUID) -> bool:
+        now = time_of(self._now())
+        return self._leases.get(operation_id, now) <= now
+
+    def _taken(self, found: OperationRecord, lease: timedelta) -> OperationRecord:
+        now = time_of(self._now())
+        taken = attrs.evolve(found, token=new_uuid(), state=OperationState.RUNNING, updated_at=now)
+        self._kept[found.id], self._leases[found.id] = taken, now + lease
+        return taken
+
+    async def advance(
+        self, operation_id: UUID, token: UUID, progress: Progress, *, lease: timedelta, is_done: bool
+    ) -> OperationState | None:
+        """Write how far it has come."""
+        found, now = self._kept.get(operation_id), time_of(self._now())
+        if found is None or found.token != token or found.state is OperationState.DONE:
+            return None
+        state = OperationState.DONE if is_done else found.state
+        self._kept[operation_id] = attrs.evolve(found, progress=progress, state=state, updated_at=now)
+        self._leases[operation_id] = now + lease
+        return state
+
+    async def stop(self, operation_id: UUID) -> bool:
+        """Stop it."""
+        found = self._kept.get(operation_id)
+        if found is None or found.state is not OperationState.RUNNING:
+            return False
+        stopped = attrs.evolve(found, state=OperationState.STOPPED, updated_at=time_of(self._now()))
+        self._kept[operation_id] = stopped
+        return True

@@ -1,0 +1,131 @@
+"""Acts of operators, in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import final
+from uuid import UUID
+
+from saga_fn.snapshot import OperationState
+from saga_fn.store._queries import OperationRow
+from saga_fn.store.database import LOCK_TIMEOUT, Database
+from saga_fn.store.ids import new_uuid
+from saga_fn.store.records import OperationRecord, Progress, decode_progress, encode_progress
+
+_SHARD = 0
+"""Where the rows of operations are."""
+_LAST = (datetime.max.replace(tzinfo=UTC), UUID(int=0))
+
+
+@final
+class PostgresOperations:
+    """The operations of a store."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def insert(self, operation: OperationRecord) -> OperationRecord:
+        """Record an operation, unless there is one of its id."""
+
+        async def inserted() -> None:
+            async with self._database.work() as connection:
+                await self._database.queries.insert_operation(
+                    connection,
+                    shard=_SHARD,
+                    id=operation.id,
+                    verb=operation.verb,
+                    step_id=operation.step_id,
+                    saga_id=operation.saga_id,
+                    actor=operation.actor,
+                    reason=operation.reason,
+                    request=operation.request,
+                    needs=operation.needs,
+                    state=operation.state.value,
+                    progress=encode_progress(operation.progress),
+                    lock_timeout=LOCK_TIMEOUT,
+                )
+
+        await self._database.persist(inserted)
+        return await self.read(operation.id) or operation
+
+    async def read(self, operation_id: UUID) -> OperationRecord | None:
+        """The operation."""
+        async with self._database.work() as connection:
+            row = await self._database.queries.read_operation(connection, shard=_SHARD, id=operation_id)
+        return _record_of(row)
+
+    async def page(self, *, before: tuple[datetime, UUID] | None, most: int) -> list[OperationRecord]:
+        """The operations before that one, the newest first."""
+        at, at_id = before or _LAST
+        async with self._database.work() as connection:
+            rows = await self._database.queries.list_operations(connection, shard=_SHARD, at=at, at_id=at_id, most=most)
+        return [found for found in map(_record_of, rows) if found is not None]
+
+    async def claim(self, names: Sequence[str], *, lease: timedelta) -> OperationRecord | None:
+        """Take an operation that runs, and that no process carries out."""
+        async with self._database.work() as connection:
+            row = await self._database.queries.claim_operation(
+                connection, shard=_SHARD, token=new_uuid(), lease=lease, names=names
+            )
+        return _record_of(row)
+
+    async def take(self, operation_id: UUID, *, lease: timedelta) -> OperationRecord | None:
+        """Take this operation, stopped or running."""
+        async with self._database.work() as connection:
+            row = await self._database.queries.take_operation(
+                connection, shard=_SHARD, id=operation_id, token=new_uuid(), lease=lease, lock_timeout=LOCK_TIMEOUT
+            )
+        return _record_of(row)
+
+    async def advance(
+        self, operation_id: UUID, token: UUID, progress: Progress, *, lease: timedelta, is_done: bool
+    ) -> OperationState | None:
+        """Write how far it has come."""
+
+        async def advanced() -> str | None:
+            async with self._database.work() as connection:
+                return await self._database.queries.advance_operation(
+                    connection,
+                    shard=_SHARD,
+                    id=operation_id,
+                    token=token,
+                    progress=encode_progress(progress),
+                    lease=lease,
+                    is_done=is_done,
+                    lock_timeout=LOCK_TIMEOUT,
+                )
+
+        state = await self._database.persist(advanced)
+        return None if state is None else OperationState(state)
+
+    async def stop(self, operation_id: UUID) -> bool:
+        """Stop it."""
+
+        async def stopped() -> int:
+            async with self._database.work() as connection:
+                return await self._database.queries.stop_operation(
+                    connection, shard=_SHARD, id=operation_id, lock_timeout=LOCK_TIMEOUT
+                )
+
+        return await self._database.persist(stopped) > 0
+
+
+def _record_of(row: OperationRow | None) -> OperationRecord | None:
+    if row is None:
+        return None
+    return OperationRecord(
+        id=row.id,
+        verb=row.verb,
+        step_id=row.step_id,
+        saga_id=row.saga_id,
+        actor=row.actor,
+        reason=row.reason,
+        request=row.request,
+        needs=row.needs,
+        state=OperationState(row.state),
+        progress=decode_progress(row.progress),
+        token=row.token,
+        began_at=row.began_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,341 @@
+"""One verb for all sagas that a filter finds: looked at first, carried on through crashes, and never done twice to a saga."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import attrs
+import pytest
+
+from saga_fn import (
+    Abort,
+    Acknowledge,
+    BulkVerb,
+    Cancel,
+    FixedRetry,
+    Operation,
+    OperationNotFoundError,
+    OperationState,
+    PayloadError,
+    RetryStep,
+    SagaAdmin,
+    SagaDefinition,
+    SagaDefinitionError,
+    SagaFilter,
+    SagaOrchestrator,
+    SagaRun,
+    SagaStateError,
+    SagaStatus,
+    SettleDone,
+    SkipStep,
+    StartNow,
+    WaitReason,
+)
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.requests.bulk import carry_on
+from saga_fn.store.protocol import Store
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
+
+RARELY = FixedRetry(max_attempts=9, delay=timedelta(hours=1))
+WAITING = SagaFilter(saga_name="shop", waits=WaitReason.RETRY)
+REQUESTED = "retry_requested"
+
+
+async def stopped_at_charge(
+    orchestrator: SagaOrchestrator, number: int, shop: Shop | None = None
+) -> list[SagaRun[Done]]:
+    """Sagas whose step has failed, and is attempted again in an hour."""
+    shop = shop or Shop()
+    shop.fails["charge"] = number
+    registered = orchestrator.engine.registry.versions("shop")
+    definition = (
+        cast("SagaDefinition[Order, Done]", registered[0].definition) if registered else make_saga(shop, retry=RARELY)
+    )
+    handle = orchestrator.register("shop", definition)
+    runs = list(await handle.start_many([Order(str(each)) for each in range(number)]))
+    while await orchestrator.run_due():
+        pass
+    for run in runs:
+        await suspended(run)
+    return runs
+
+
+async def times_asked(admin: SagaAdmin, run: SagaRun[Done], kind: str = REQUESTED) -> int:
+    return sum(entry.kind == kind for entry in (await admin.get_saga(run.id)).step_history)
+
+
+async def over(admin: SagaAdmin, operation: Operation) -> Operation:
+    async with asyncio.timeout(SOON):
+        while operation.state is OperationState.RUNNING:
+            await asyncio.sleep(0.02)
+            operation = await admin.get_operation(operation.id)
+    return operation
+
+
+async def test_a_dry_run_says_what_a_verb_would_do_and_changes_nothing(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        runs = await stopped_at_charge(orchestrator, 12)
+        admin = SagaAdmin(orchestrator)
+        told = await admin.preview(WAITING, RetryStep("charge"))
+        assert (str(told.sagas), told.looked_at, told.accepted, told.refusals) == ("12", 12, 12, {})
+        assert len(told.samples) == 10
+        assert {each.refusal for each in told.samples} == {None}
+        assert {each.saga.id for each in told.samples} <= {run.id for run in runs}
+        told = await admin.preview(WAITING, RetryStep("reserve"))
+        assert (told.accepted, told.refusals) == (0, {"nothing_to_retry": 12})
+        told = await admin.preview(WAITING, Acknowledge())
+        assert (told.accepted, told.refusals) == (0, {"not_failed": 12})
+        assert [await times_asked(admin, run) for run in runs] == [0] * 12
+
+
+VERBS: list[BulkVerb] = [
+    RetryStep("charge"),
+    SkipStep("charge", Done("by hand")),
+    Cancel(),
+    Abort(),
+    StartNow(),
+    SettleDone("charge", {"what": "by hand"}),
+    Acknowledge(),
+]
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: type(verb).__name__)
+async def test_the_dry_run_is_what_the_operation_then_does(make: Make, verb: BulkVerb) -> None:
+    async with make(concurrency=0) as orchestrator:
+        await stopped_at_charge(orchestrator, 3)
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        told = await admin.preview(WAITING, verb)
+        begun = await admin.begin_operation(WAITING, verb, per_second=1000, reason="OPS-12")
+        done = await admin.continue_operation(begun.id)
+        assert (done.state, done.done, done.refusals) == (OperationState.DONE, told.accepted, told.refusals)
+        assert str(done.remaining) == "0"
+        assert (done.verb, done.actor, done.reason) == (verb.verb.value, "ann@shop", "OPS-12")
+        assert done.wanted == {"name": "shop", "waits": int(WaitReason.RETRY)}
+
+
+async def test_a_worker_carries_an_operation_out(make: Make) -> None:
+    async with make(poll_interval=timedelta(milliseconds=20)) as orchestrator:
+        runs = await stopped_at_charge(orchestrator, 7)
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        begun = await admin.begin_operation(WAITING, RetryStep("charge"), per_second=1000)
+        done = await over(admin, begun)
+        assert (done.state, done.done, done.refused) == (OperationState.DONE, 7, 0)
+        for run in runs:
+            assert await run.result(SOON) == Done("ship")
+            assert await times_asked(admin, run) == 1
+
+
+class KilledError(Exception):
+    """The process has died."""
+
+
+class Dying:
+    """Stands before a store, or a part of it, of a process that dies before its call number `at`."""
+
+    def __init__(self, inner: object, at: int, calls: list[str] | None = None) -> None:
+        self._inner = inner
+        self._at = at
+        self.calls: list[str] = [] if calls is None else calls
+        self.before: dict[str, Callable[[], Awaitable[object]]] = {}
+        """What happens before the first call of a name."""
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever the store has by that name
+        found = getattr(self._inner, name)
+        if name in ("operations", "lists"):
+            part = Dying(found, self._at, self.calls)
+            part.before = self.before
+            return part
+        if not inspect.iscoroutinefunction(found) or name == "hint":
+            return found
+
+        async def call(*args: Any, **named: Any) -> Any:  # Any: handed through
+            if len(self.calls) >= self._at:
+                raise KilledError
+            self.calls.append(name)
+            if name in self.before:
+                await self.before.pop(name)()
+            return await found(*args, **named)
+
+        return call
+
+
+@asynccontextmanager
+async def carrier(orchestrator: SagaOrchestrator, at: int = 10**9) -> AsyncGenerator[tuple[SagaEngine, Dying]]:
+    """A process that dies before its call number `at`, and whose leases on operations are over soon."""
+    dying = Dying(orchestrator.engine.store, at)
+    options = attrs.evolve(orchestrator.engine.options, lease=timedelta(milliseconds=20))
+    engine = SagaEngine(cast("Store", dying), options)
+    engine.registry = orchestrator.engine.registry
+    try:
+        yield engine, dying
+    finally:
+        await engine.committer.stop(1.0)
+        await engine.wakeups.stop()
+
+
+async def test_an_operation_whose_process_dies_between_any_two_statements_goes_on_and_asks_no_saga_twice(
+    make: Make,
+) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        shop = Shop()
+        for at in range(1, 60):
+            runs = await stopped_at_charge(orchestrator, 3, shop)
+            begun = await admin.begin_operation(WAITING, RetryStep("charge"), per_second=1000)
+            async with carrier(orchestrator, at) as (engine, dying):
+                try:
+                    await carry_on(engine)
+                except KilledError:
+                    pass
+                else:
+                    assert (await admin.get_operation(begun.id)).state is OperationState.DONE
+                    return
+            done = await admin.continue_operation(begun.id)
+            assert (done.state, done.done, done.refusals) == (OperationState.DONE, 3, {}), dying.calls
+            assert [await times_asked(admin, run) for run in runs] == [1, 1, 1], dying.calls
+            while await orchestrator.run_due():
+                pass
+    raise AssertionError("an operation comes to no end")
+
+
+async def test_two_processes_at_one_operation_ask_no_saga_twice(make: Make) -> None:
+    """The lease of the first one is over before it has come to its end."""
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        runs = await stopped_at_charge(orchestrator, 6)
+        begun = await admin.begin_operation(WAITING, RetryStep("charge"), per_second=4)
+
+        async def carried() -> None:
+            async with carrier(orchestrator) as (engine, _):
+                while (await admin.get_operation(begun.id)).state is OperationState.RUNNING:
+                    await carry_on(engine)
+                    await asyncio.sleep(0.005)
+
+        async with asyncio.timeout(SOON):
+            await asyncio.gather(carried(), carried())
+        done = await admin.get_operation(begun.id)
+        assert (done.state, done.done, done.refused) == (OperationState.DONE, 6, 0)
+        assert [await times_asked(admin, run) for run in runs] == [1] * 6
+
+
+async def test_a_saga_that_has_moved_on_since_its_batch_was_read_is_refused(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        runs = await stopped_at_charge(orchestrator, 3)
+        begun = await admin.begin_operation(WAITING, Cancel(), per_second=1000)
+        async with carrier(orchestrator) as (engine, dying):
+            dying.before["advance"] = lambda: admin.retry_step(runs[0].id, "charge")
+            await carry_on(engine)
+        done = await admin.get_operation(begun.id)
+        assert (done.done, done.refusals) == (2, {"moved_on": 1})
+        assert await times_asked(admin, runs[0], "compensation_requested") == 0
+
+
+async def test_the_owner_of_a_saga_applies_the_verb(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    assert shop.hold is not None
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        await until(lambda: "charge" in shop.begun)
+        begun = await admin.begin_operation(SagaFilter(saga_name="shop", active=True), Cancel())
+        going = asyncio.create_task(admin.continue_operation(begun.id))
+        store = orchestrator.engine.store
+        async with asyncio.timeout(SOON):
+            while not await store.messages(run.id) and not going.done():
+                await asyncio.sleep(0.005)
+        shop.hold.set()
+        done = await going
+        assert (done.state, done.done + done.asked, done.refused) == (OperationState.DONE, 1, 0)
+        assert (await run.outcome(SOON)).snapshot.status is SagaStatus.COMPENSATED
+        assert await times_asked(admin, run, "compensation_requested") == 1
+
+
+async def test_an_operation_is_stopped_and_goes_on(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        runs = await stopped_at_charge(orchestrator, 5)
+        begun = await admin.begin_operation(WAITING, RetryStep("charge"), per_second=2)
+        assert str(begun.remaining) == "5"
+        going = asyncio.create_task(admin.continue_operation(begun.id))
+        async with asyncio.timeout(SOON):
+            while not (await admin.get_operation(begun.id)).done:
+                await asyncio.sleep(0.005)
+        stopped = await admin.stop_operation(begun.id)
+        assert stopped.state is OperationState.STOPPED
+        stopped = await going
+        assert stopped.state is OperationState.STOPPED
+        assert stopped.remaining is not None
+        assert stopped.done + stopped.remaining.sagas == 5
+        assert 0 < stopped.done < 5
+        assert sum([await times_asked(admin, run) for run in runs]) == stopped.done
+        done = await admin.continue_operation(begun.id)
+        assert (done.state, done.done) == (OperationState.DONE, 5)
+        assert [await times_asked(admin, run) for run in runs] == [1] * 5
+
+
+async def test_an_operation_that_is_begun_twice_under_one_key_is_one(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        await stopped_at_charge(orchestrator, 2)
+        first = await admin.begin_operation(WAITING, RetryStep("charge"), idempotency_key="OPS-12")
+        again = await admin.begin_operation(WAITING, RetryStep("charge"), idempotency_key="OPS-12")
+        assert again == first
+        with pytest.raises(SagaStateError, match="another filter, verb or rate"):
+            await admin.begin_operation(WAITING, Cancel(), idempotency_key="OPS-12")
+        assert [each.id for each in await admin.list_operations()] == [first.id]
+
+
+async def test_each_verb_of_one_saga_is_recorded_and_so_is_its_refusal(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        (run,) = await stopped_at_charge(orchestrator, 1)
+        await admin.retry_step(run.id, "charge", reason="OPS-12")
+        with pytest.raises(SagaStateError, match="nothing that waits") as refused:
+            await admin.retry_step(run.id, "reserve")
+        assert refused.value.refusal == "nothing_to_retry"
+        second, first = await admin.list_operations()
+        assert (first.verb, first.step_id, first.saga_id, first.actor, first.reason) == (
+            "retry_step",
+            "charge",
+            run.id,
+            "ann@shop",
+            "OPS-12",
+        )
+        assert (first.state, first.done, first.refused) == (OperationState.DONE, 1, 0)
+        assert (second.done, second.refusals) == (0, {"nothing_to_retry": 1})
+        assert await admin.list_operations(after=second) == (first,)
+
+
+async def test_what_is_wrong_is_refused_before_anything_is_recorded(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        orchestrator.register("shop", make_saga(Shop()))
+        wrong: list[tuple[Callable[[], Awaitable[object]], type[Exception], str]] = [
+            (lambda: admin.begin_operation(SagaFilter(), Cancel()), PayloadError, "everything=True"),
+            (lambda: admin.preview(SagaFilter(), Cancel()), PayloadError, "everything=True"),
+            (lambda: admin.begin_operation(SagaFilter(step="charge"), Cancel()), PayloadError, "no index serves"),
+            (lambda: admin.begin_operation(WAITING, cast("Any", "cancel")), PayloadError, "a verb is wanted"),
+            (
+                lambda: admin.begin_operation(SagaFilter(active=True), SkipStep("charge", None)),
+                SagaDefinitionError,
+                "add saga_name=",
+            ),
+            (lambda: admin.begin_operation(WAITING, SkipStep("nope", None)), SagaDefinitionError, "has a step"),
+            (lambda: admin.get_operation(uuid4()), OperationNotFoundError, "there is no operation"),
+            (lambda: admin.stop_operation(UUID(int=1)), OperationNotFoundError, "there is no operation"),
+        ]
+        for call, kind, text in wrong:
+            with pytest.raises(kind, match=text):
+                await call()
+        assert await admin.list_operations() == ()
+        told = await admin.preview(SagaFilter(), Cancel(), everything=True)
+        assert str(told.sagas) == "0"
