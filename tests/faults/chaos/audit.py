@@ -23,7 +23,7 @@ STORED: Final = frozenset({"accepted", "buffered", "kept", "duplicate"})
 """Answers to a sender after which its event must not be lost."""
 SLACK: Final = 0.25
 """Seconds between the clock of a statement and that of a step within which nothing is concluded from their order."""
-_RESUMING: Final = frozenset({"retry_step", "cancel", "settle_undone"})
+_RESUMING: Final = frozenset({"retry_step", "retry_with_input", "cancel", "settle_undone", "rewind"})
 
 
 @attrs.frozen
@@ -40,7 +40,7 @@ class Saga:
     steps: Mapping[str, StepStatus] = attrs.field(factory=dict[str, StepStatus])
     left_over: Mapping[str, LeftOverKind] = attrs.field(factory=dict[str, LeftOverKind])
     settled_by_hand: frozenset[str] = frozenset()
-    """Steps that an operator has skipped, or said to be undone."""
+    """Steps that an operator has skipped, said to be undone or given an input; all of them if the saga was taken back to one."""
     reasons: Sequence[str] = ()
     """The reasons of all verbs in its journal."""
     events: Sequence[int] = ()

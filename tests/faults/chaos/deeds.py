@@ -37,7 +37,7 @@ LONGEST_CALL: Final = 75.0
 """Seconds after which a call is taken for one that never returns; a verb waits a minute for an owner's answer."""
 KEYED: Final = ("pay", "patient")
 _KEYS: Final = 40
-_VERBS: Final = ("abort", "cancel", "retry_step", "skip_step", "settle_undone", "resume")
+_VERBS: Final = ("abort", "cancel", "retry_step", "retry_with_input", "skip_step", "settle_undone", "rewind", "resume")
 
 
 @attrs.frozen
@@ -209,10 +209,16 @@ class Person:
             given = Note(-2) if waits else Job(0)
             if name == "spread" and step == "many":
                 given = [Job(0)]
+        every = [one.step_id for one in seen.steps if "[" not in one.step_id]
+        whole = step.partition("[")[0]
         calls: dict[str, Callable[[], Awaitable[None]]] = {
             "abort": lambda: admin.abort(saga_id, expect=expect, reason=reason),
             "cancel": lambda: admin.cancel(saga_id, expect=expect, reason=reason),
             "retry_step": lambda: admin.retry_step(saga_id, step, expect=expect, reason=reason),
+            "retry_with_input": lambda: admin.retry_step(
+                saga_id, step, input=seen.context["initial_data"], expect=expect, reason=reason
+            ),
+            "rewind": lambda: admin.rewind(saga_id, whole, forget=every, expect=expect, reason=reason),
             "skip_step": lambda: admin.skip_step(saga_id, step, given, expect=expect, reason=reason),
             "settle_undone": lambda: admin.settle_undone(saga_id, step, expect=expect, reason=reason),
         }

@@ -45,7 +45,15 @@ async def _saga(
     admin = SagaAdmin(orchestrator)
     seen = await admin.get_saga(saga_id)
     waits = seen.status is SagaStatus.SUSPENDED and bool(seen.waits & (WaitReason.PARKED | WaitReason.EVENT))
-    by_hand = [e.step_id for e in seen.step_history if e.step_id and (e.skipped or e.kind == "step_settled")]
+    by_hand = {
+        e.step_id
+        for e in seen.step_history
+        if e.step_id
+        and (e.skipped or e.kind == "step_settled" or (e.kind == "retry_requested" and e.input is not None))
+    }
+    if any(e.kind == "rewind_requested" for e in seen.step_history):  # all that was done before it is forgotten
+        by_hand |= {step.step_id for step in seen.steps}
+        done_at = {}
     return Saga(
         id=saga_id,
         name=seen.saga_name,
