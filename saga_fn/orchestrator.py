@@ -201,6 +201,8 @@ class SagaOrchestrator:
             await self._store.open(migrate=self._migrate, listen=self._on_notify)
             if not self._read_only:
                 await self.engine.keep_plans()
+            if self.engine.options.concurrency:
+                await self.engine.pauses.look_first()
         except BaseException:
             await self._store.close()
             raise

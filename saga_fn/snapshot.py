@@ -435,6 +435,20 @@ Outcome: TypeAlias = Completed[R_co] | Compensated | Failed
 """How a saga ended: a closed union, for `match`."""
 
 
+@attrs.frozen
+class Pause:
+    """A pause: nothing of the sagas that it is for begins before it is ended."""
+
+    saga_name: str | None
+    """The name of the sagas, or None for the sagas of every name."""
+    since: datetime
+    """The time when it began."""
+    actor: str | None
+    """The operator who began it, or None."""
+    reason: str | None
+    """The operator's reason, or None."""
+
+
 class AttentionKind(enum.StrEnum):
     """A kind of finding that a person should look at. Its value is a stable code, the name of a section of `docs/attention.md`."""
 
@@ -450,6 +464,8 @@ class AttentionKind(enum.StrEnum):
     """A process has worked on sagas for an hour, and nothing of them has become durable: a step hangs, as a rule."""
     CLOCK = "clock"
     """The clock of this process and that of the database differ by more than five seconds."""
+    PAUSED = "paused"
+    """A name, or everything, has been paused for longer than an hour."""
     SLOTS_HELD = "slots_held"
     """The same sagas have held all slots of this process for minutes, so that no other one runs here."""
     SUSPECTS = "suspects"

@@ -9,6 +9,7 @@ from saga_fn.admin.explain import AdminExplain
 from saga_fn.admin.kept_events import AdminKeptEvents
 from saga_fn.admin.lists import AdminLists
 from saga_fn.admin.operations import AdminOperations
+from saga_fn.admin.pauses import AdminPauses
 from saga_fn.admin.retention import AdminRetention
 from saga_fn.admin.sleeping import AdminSleeping
 from saga_fn.admin.step import StepAdmin
@@ -34,6 +35,7 @@ class SagaAdmin(
     AdminVerbs,
     AdminWholeSaga,
     AdminSleeping,
+    AdminPauses,
     AdminKeptEvents,
     AdminOperations,
     AdminRetention,

@@ -23,6 +23,7 @@ from saga_fn.core.events import (
     EventReceived,
     Finding,
     HandedBack,
+    Paused,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -138,6 +139,7 @@ def step_of(event: Event) -> StepId | None:
             | SagaParked()
             | HandedBack()
             | Accompanied()
+            | Paused()
         ):
             return None
         case _:
@@ -177,6 +179,7 @@ def _usual_phase(event: Event) -> Phase:
             | SagaParked()
             | HandedBack()
             | Accompanied()
+            | Paused()
             | Rescheduled()
             | RewindRequested()
         ):
@@ -218,6 +221,7 @@ def payload_of(event: Event) -> PayloadKind:
             | SagaParked()
             | HandedBack()
             | Accompanied()
+            | Paused()
             | Rescheduled()
             | RewindRequested()
         ):
@@ -269,6 +273,7 @@ def input_of(event: Event) -> InputKind:
             | StepSettled()
             | Rescheduled()
             | RewindRequested()
+            | Paused()
         ):
             return InputKind.ASKED
         case _:
@@ -362,6 +367,7 @@ def is_success(event: Event) -> bool:
             | SagaParked()
             | HandedBack()
             | Accompanied()
+            | Paused()
             | Rescheduled()
             | RewindRequested()
         ):

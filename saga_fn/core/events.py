@@ -4,7 +4,7 @@
 inputs of the steps that `Transition.needs` named. Without them the step stays startable, for any later owner.
 
 Events are stored: their fields are told apart by place, and their kinds by tag. So a field is only ever added at the end,
-with a default, and a tag is never used again. The next free tag of an event is 24.
+with a default, and a tag is never used again. The next free tag of an event is 25.
 """
 
 from __future__ import annotations
@@ -331,6 +331,12 @@ class Accompanied(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20
     at: Moment
 
 
+class Paused(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=24):
+    """The owner has seen that the saga's name is paused: what runs comes to its end, and nothing begins before the next claim."""
+
+    at: Moment
+
+
 Event: TypeAlias = (
     Started
     | Resumed
@@ -352,6 +358,7 @@ Event: TypeAlias = (
     | ProbeFailed
     | CompensationWaits
     | Accompanied
+    | Paused
     | StepSettled
     | Rescheduled
     | RewindRequested

@@ -90,6 +90,8 @@ def foresee(plan: Plan, state: SagaState, event: Event) -> tuple[SagaState, tupl
     Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for. Nothing is
     foreseen but on the straight way, and where a pause is over.
     """
+    if state.paused:
+        return state, ()
     if type(event) is StepSucceeded:
         known = after_success(plan, state, event.step)
         return _after_success(plan, state, event.step) if known is None else known

@@ -408,6 +408,8 @@ class SagaState(_OfPlan, frozen=True, gc=False, array_like=True):
     """When a saga that still goes forward turns back; None if it may take as long as it takes."""
     buffered: tuple[Buffered, ...] = ()
     """Named events that nothing has taken yet, in the order they came."""
+    paused: bool = False
+    """Its owner begins nothing: neither a step, nor a probe, nor an undo. Until the next claim, which a pause puts off."""
 
     @property
     def ended(self) -> bool:

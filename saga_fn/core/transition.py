@@ -45,6 +45,7 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     HandedBack,
+    Paused,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -98,6 +99,8 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     if state is None:
         if type(event) is Started and event.plan == plan.id:
             moved = begin(plan, event)
+    elif state.paused:
+        pass  # what follows is not begun, which only the rules themselves know
     elif type(event) is StepSucceeded:
         moved = advance(plan, state, event)
     elif type(event) is StepFailed:
@@ -171,6 +174,8 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
             ownership.handed_back(fold)
         case Accompanied():
             ownership.accompanied(fold)
+        case Paused():
+            ownership.paused(fold)
         case SagaParked():
             ownership.saga_parked(fold, event)
         case StepSkipped():

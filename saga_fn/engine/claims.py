@@ -226,6 +226,7 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
 async def drive_one(engine: SagaEngine, saga_id: UUID) -> bool:
     """Claim and drive one saga until it is given up; False if it could not be claimed."""
     await engine.roster.beat()
+    await engine.pauses.look()
     sent = time.monotonic()
     claim = await engine.store.claim(saga_id, owner=engine.owner, lease=engine.options.lease, skip_locked=True)
     if claim is None:
@@ -233,4 +234,4 @@ async def drive_one(engine: SagaEngine, saga_id: UUID) -> bool:
     tasks = await engine.drive_claimed([claim], sent)
     if tasks:
         await asyncio.wait(tasks)
-    return True
+    return bool(tasks) or engine.pauses.of(claim.name) is None

@@ -37,6 +37,7 @@ from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_asid
 from saga_fn.engine.hold.deleting import Deleting
 from saga_fn.engine.hold.end_watch import Ends
 from saga_fn.engine.hold.leases import LeaseKeeper
+from saga_fn.engine.hold.pauses import Pauses
 from saga_fn.engine.hold.roster import Roster
 from saga_fn.engine.hold.suspects import TWICE, Suspects
 from saga_fn.engine.hold.sweeping import Sweep
@@ -144,7 +145,16 @@ class SagaEngine:
         self.owner: UUID = new_uuid()
         self.held: dict[UUID, Interpreter] = {}
         self.committer: Committer = Committer(self.store, self.observers, lanes=_LANES)
-        self._leases = LeaseKeeper(self.store, self.held, self.observers, owner=self.owner, lease=self.options.lease)
+        self.pauses: Pauses = Pauses(self.store, self.held, lease=self.options.lease.total_seconds())
+        """The names that are paused."""
+        self._leases = LeaseKeeper(
+            self.store,
+            self.held,
+            self.observers,
+            owner=self.owner,
+            lease=self.options.lease,
+            look=self.pauses.look_if_due,
+        )
         self._renew = self._leases.renew  # each lookup would make a method of its own, and each saga would keep one
         self.ends: Ends = Ends(self.store, self.held, self.observers)
         self.wakeups: WakeupNotifier = WakeupNotifier(self.store)
@@ -211,6 +221,8 @@ class SagaEngine:
 
         A saga that cannot be driven, for whatever is stored of it, is parked; it costs the others nothing.
         """
+        if any(self.pauses.of(claim.name) is not None for claim in claims):
+            await self.pauses.look()  # a claim of what was due has found no pause: that is newer
         driven: list[asyncio.Future[None]] = []
         by_shard: dict[int, list[tuple[ClaimedSaga, SagaState]]] = {}
         for claim in claims:
@@ -266,7 +278,7 @@ class SagaEngine:
         self, claim: ClaimedSaga, state: SagaState, recorded: dict[tuple[UUID, int], Recorded], sent: float
     ) -> Interpreter | None:
         registered = self.registry.find(claim.name, claim.version)
-        if registered is None:
+        if registered is None or self.pauses.of(claim.name) is not None:
             await self.store.release(shard_of(claim.id, self.store.shards), {claim.id: claim.token})
             return None
         plan = registered.definition.plan

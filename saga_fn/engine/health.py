@@ -21,13 +21,15 @@ from saga_fn.errors import (
 )
 from saga_fn.snapshot import Attention, AttentionKind, Health
 from saga_fn.store.eras import MONTHS_LEFT, era_of, month_of
-from saga_fn.store.records import MOST_COUNTED, DueWork, Notice, Noticed, time_of
+from saga_fn.store.records import MOST_COUNTED, DueWork, Notice, Noticed, PauseRecord, time_of
 from saga_fn.store.rights import Right, RoleKind, named, needs
 
 HEALTH_LIMIT: float = 3.0
 """Seconds after which a database that has not answered is taken not to answer."""
 OVERDUE: Final = timedelta(minutes=1)
 """A saga that nobody has begun to work on so long after it was due is overdue."""
+PAUSED_LONG: Final = timedelta(hours=1)
+"""A pause that is older may have been forgotten."""
 CLOCKS_AGREE: Final = timedelta(seconds=5)
 """The clocks of the process and of the database may differ by no more, the time that the question took apart."""
 
@@ -37,6 +39,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
     problems: list[str] = []
     work: DueWork | None = None
     notices: list[Noticed] = []
+    pauses: list[PauseRecord] = []
     lacking: frozenset[Right] = frozenset()
     database = schema = True
     apart: timedelta | None = None
@@ -47,6 +50,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
             work = await engine.store.due_work(engine.registry.pairs)
             apart = _apart(asked, time_of(work.now), datetime.now(UTC))
             notices = await look_around(engine.store)
+            pauses = await engine.store.pauses.read()
             lacking = await engine.store.lacking()
     except TimeoutError:
         database = False
@@ -70,7 +74,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
         problems.append(_lacks(RoleKind.WORKER, missing))
     attention = _of_all(notices)
     if work is not None:
-        attention += _of_work(work)
+        attention += [*_of_work(work), *_of_pauses(pauses, time_of(work.now) - PAUSED_LONG)]
     if apart is not None and engine.store.attendants is None:  # a store of this process alone has a clock of its own
         attention.append(_clocks(apart))
     if engine.store.deaf is not None:
@@ -193,6 +197,17 @@ def _of_work(work: DueWork) -> Iterator[Attention]:
 def _slots_held(engine: SagaEngine, seconds: float) -> Attention:
     text = f"the same sagas have held all {engine.options.concurrency} slots of this process for {seconds:.0f} s"
     return Attention(AttentionKind.SLOTS_HELD, text, len(engine.held), saga_ids=tuple(engine.held)[:3])
+
+
+def _of_pauses(pauses: Iterable[PauseRecord], before: datetime) -> list[Attention]:
+    return [_paused(pause) for pause in pauses if pause.since < before]
+
+
+def _paused(pause: PauseRecord) -> Attention:
+    told = [f"by {pause.actor}" if pause.actor else "", f"({pause.reason})" if pause.reason else ""]
+    what = "everything" if not pause.name else f"the sagas named {shown(pause.name)}"
+    text = " ".join((what, "paused since", f"{pause.since:%Y-%m-%d %H:%M:%S} UTC", *filter(None, told)))
+    return Attention(AttentionKind.PAUSED, text, saga_name=pause.name or None)
 
 
 def _suspects(suspects: Suspects) -> Attention:

@@ -133,7 +133,8 @@ class Worker:
 
         Not past what is already due: a quarter of the slots never goes to starts, and none do while there is a backlog.
         """
-        if not self.running or self._behind:
+        pauses = self._engine.pauses
+        if not self.running or self._behind or pauses.is_stale or pauses.of(name) is not None:
             return 0
         free = max(0, self._free() - self._engine.options.concurrency // 4)
         limit = self._engine.registry.limits.get(name)
@@ -151,6 +152,7 @@ class Worker:
             try:
                 await self._engine.judge_names()
                 await self._engine.roster.beat()
+                await self._engine.pauses.look_if_due()
                 self._watch_slots()
                 claimed = await self._look()
                 if self._engine.observers.listens:

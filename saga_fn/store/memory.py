@@ -27,6 +27,7 @@ from saga_fn.store.memory_deletion import MemoryDeletion
 from saga_fn.store.memory_events import MemoryKeptEvents
 from saga_fn.store.memory_lists import MemoryLists
 from saga_fn.store.memory_operations import MemoryOperations
+from saga_fn.store.memory_pauses import MemoryPauses
 from saga_fn.store.memory_processes import MemoryProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -108,6 +109,7 @@ class MemoryStore:
         self.processes: MemoryProcesses = MemoryProcesses(
             self, lambda: (saga.record for saga in self._sagas.values()), self._change
         )
+        self.pauses: MemoryPauses = MemoryPauses(self)
         self.lists: MemoryLists = MemoryLists(
             self, lambda: (saga.record for saga in self._sagas.values()), self._attributes
         )
@@ -403,6 +405,7 @@ class MemoryStore:
             and saga.record.due_at <= now
             and (saga.record.name, saga.record.version) in definitions
             and shard_of(saga_id, self._shards) == shard
+            and not self.pauses.holds(saga.record.name)
         ]
 
     async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
@@ -542,7 +545,11 @@ class MemoryStore:
     async def due_work(self, definitions: Sequence[tuple[str, int]], *, past_waits: bool = True) -> DueWork:
         """The time, and when the first of these sagas is or was due."""
         now = time_of(self.now())
-        known = [saga.record for saga in self._sagas.values() if (saga.record.name, saga.record.version) in definitions]
+        known = [
+            saga.record
+            for saga in self._sagas.values()
+            if (saga.record.name, saga.record.version) in definitions and not self.pauses.holds(saga.record.name)
+        ]
         found = [
             record.due_at
             for record in known

@@ -29,6 +29,7 @@ from saga_fn.store.postgres_deletion import PostgresDeletion
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_operations import PostgresOperations
+from saga_fn.store.postgres_pauses import PostgresPauses
 from saga_fn.store.postgres_processes import PostgresProcesses
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -119,6 +120,7 @@ class PostgresStore:
         self._shards = shards
         self.kept_events: PostgresKeptEvents = PostgresKeptEvents(self._database)
         self.processes: PostgresProcesses = PostgresProcesses(self._database)
+        self.pauses: PostgresPauses = PostgresPauses(self._database)
         self.lists: PostgresLists = PostgresLists(self._database)
         self.operations: PostgresOperations = PostgresOperations(self._database)
         self.deletion: PostgresDeletion = PostgresDeletion(self._database)

@@ -39,6 +39,7 @@ from saga_fn.store.records import (
     NewSaga,
     Noticed,
     OperationRecord,
+    PauseRecord,
     Process,
     Progress,
     Recorded,
@@ -319,6 +320,30 @@ class Deletion(Protocol):
         ...
 
 
+class Pauses(Protocol):
+    """The pauses: claims of a name that is paused find nothing, and `Store.due_shards` does not tell of it. One statement each.
+
+    The methods share these parameters.
+
+    Args:
+        name: The name of the sagas; the empty text is everything.
+        actor: Who pauses them, or None.
+        reason: Why, or None.
+    """
+
+    async def read(self) -> list[PauseRecord]:
+        """All that is paused, the oldest pause first; takes no lock."""
+        ...
+
+    async def add(self, name: str, *, actor: str | None, reason: str | None) -> bool:
+        """Pause a name; False, and the pause that there is stays, if it is paused already."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """End the pause of a name; False if there is none."""
+        ...
+
+
 class Store(Protocol):
     """Where sagas live. Every method is one statement, atomic by itself; `shard` is that of every id in the call.
 
@@ -389,6 +414,11 @@ class Store(Protocol):
     @property
     def operations(self) -> Operations:
         """Acts of operators."""
+        ...
+
+    @property
+    def pauses(self) -> Pauses:
+        """The pauses of names, and of everything."""
         ...
 
     @property

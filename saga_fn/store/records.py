@@ -181,6 +181,20 @@ Attributes: TypeAlias = tuple[tuple[str, str], ...]
 NO_ATTRIBUTES: Final[Attributes] = ()
 
 
+@attrs.frozen
+class PauseRecord:
+    """A pause of a name, or with the empty name of everything."""
+
+    name: str
+    actor: str | None
+    reason: str | None
+    since: datetime
+
+    def holds(self, name: str) -> bool:
+        """Whether sagas of that name are paused by it."""
+        return self.name in ("", name)
+
+
 class NewSaga(msgspec.Struct, frozen=True, gc=False):
     """A saga to insert, with its first journal entry. `token` and `owner` are set together, when its process runs it."""
 

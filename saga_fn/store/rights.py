@@ -46,6 +46,7 @@ _TABLES: Final = (
     "saga_rejection",
     "saga_plan",
     "saga_process",
+    "saga_pause",
     "saga_attribute",
     "saga_tombstone",
 )
@@ -55,6 +56,7 @@ _EVERYBODY: Final = {
     "journal_era": _READ,
     "saga": _READ,
     "saga_process": _READ,
+    "saga_pause": _READ,
     "saga_tombstone": _READ,
 }
 
@@ -70,6 +72,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_event": "SELECT, INSERT, UPDATE, DELETE",
         "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT, INSERT",
+        "saga_pause": "SELECT, INSERT, UPDATE, DELETE",
         "saga_process": "SELECT, INSERT, UPDATE, DELETE",
         "saga_attribute": "SELECT, INSERT, UPDATE (value)",
     },
@@ -95,6 +98,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_event": "SELECT, UPDATE (taken_by, repeated), DELETE",
         "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT",
+        "saga_pause": "SELECT, INSERT, UPDATE, DELETE",
         "saga_attribute": "SELECT, INSERT, UPDATE (value)",
     },
     RoleKind.PRUNER: {

@@ -11,6 +11,11 @@ CROSS JOIN LATERAL (
     WHERE
         s.shard = :shard::smallint AND s.name = w.name AND s.version = w.version AND s.due_at <= now()
         AND s.format = ANY(:formats::smallint[]) AND s.id <> ALL(:passed_over::uuid[])
+        AND EXISTS (
+            SELECT 1
+            FROM saga_fn.saga_pause AS p
+            WHERE p.shard = 0::smallint AND p.name = ANY(ARRAY[''::text, w.name])
+        ) IS FALSE -- not "NOT EXISTS": so it is asked once a definition, and not of each row
     ORDER BY s.due_at
     LIMIT w.room
 ) AS d

@@ -14,6 +14,11 @@ WHERE EXISTS (
         WHERE
             s.shard = w.shard AND s.name = d.name AND s.version = d.version AND s.due_at <= now()
             AND s.format = ANY(:formats::smallint[])
+            AND EXISTS (
+                SELECT 1
+                FROM saga_fn.saga_pause AS p
+                WHERE p.shard = 0::smallint AND p.name = ANY(ARRAY[''::text, d.name])
+            ) IS FALSE -- not "NOT EXISTS": so it is asked once a definition, and not of each row
         LIMIT 1
     ) AS found
 )

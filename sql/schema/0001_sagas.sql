@@ -361,3 +361,21 @@ CREATE TABLE saga_fn.saga_retention (
         until >= '0001-01-01 00:00:00+00' AND until < '10000-01-01 00:00:00+00'
     )
 );
+
+-- One row a pause: of a name, or of everything. Claims of what is paused find nothing, and owners look here as often as
+-- they look at their leases. Few rows: all of them are read together.
+CREATE TABLE saga_fn.saga_pause (
+    -- Always the first.
+    shard     smallint    NOT NULL,
+    -- The name of the sagas; the empty one is everything.
+    name      text        NOT NULL,
+    -- Who paused it, and why.
+    actor     text,
+    reason    text,
+    paused_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (shard, name),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_pause_times_are_readable CHECK (
+        paused_at >= '0001-01-01 00:00:00+00' AND paused_at < '10000-01-01 00:00:00+00'
+    )
+);

@@ -17,6 +17,7 @@ from saga_fn.core.events import (
     FailureKind,
     Finding,
     HandedBack,
+    Paused,
     PlanChanged,
     RetryRequested,
     RewindRequested,
@@ -379,10 +380,22 @@ def parked_by_a_plan() -> Saga:
     return saga
 
 
+def paused() -> Saga:
+    saga = started(Plan.of(step("a"), step("b", "a")), A)
+    saga.tell(Paused(saga.moment))
+    saga.succeed(A)
+    saga.resume(B)
+    saga.fail(B)
+    saga.tell(Paused(saga.moment))
+    saga.undo(A)
+    return saga
+
+
 STORIES: Mapping[str, Callable[[], Saga]] = {
     story.__name__: story
     for story in (
         completed,
+        paused,
         compensated,
         retried,
         left_over,

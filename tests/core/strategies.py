@@ -23,6 +23,7 @@ from saga_fn.core.events import (
     FailureKind,
     Finding,
     HandedBack,
+    Paused,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -193,6 +194,7 @@ def events(plan_ids: st.SearchStrategy[PlanId]) -> st.SearchStrategy[Event]:
         st.builds(SagaParked, moments, reasons),
         st.builds(HandedBack, moments),
         st.builds(Accompanied, moments),
+        st.builds(Paused, moments),
         st.builds(ProbeAnswered, moments, names, attempts, st.booleans(), inputs),
         st.builds(ProbeFailed, moments, names, attempts, kinds, draws),
     )

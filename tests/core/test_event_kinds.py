@@ -42,6 +42,7 @@ from saga_fn.core.events import (
     EventReceived,
     Finding,
     HandedBack,
+    Paused,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -94,6 +95,7 @@ KINDS: list[tuple[Event, StepId | None, int | None, Phase, PayloadKind, str]] = 
     (PlanChanged(AT, PLAN), None, None, Phase.SAGA, ERROR, ""),
     (SagaParked(AT, ParkReason.ROW_REJECTED), None, None, Phase.SAGA, ERROR, ""),
     (HandedBack(AT), None, None, Phase.SAGA, ERROR, ""),
+    (Paused(AT), None, None, Phase.SAGA, ERROR, ""),
     (Accompanied(AT), None, None, Phase.SAGA, ERROR, ""),
     (Rescheduled(AT, AT, A), A, None, Phase.SAGA, ERROR, ""),
     (Rescheduled(AT, AT), None, None, Phase.SAGA, ERROR, ""),
@@ -122,8 +124,9 @@ OF_STEP, OF_ALL_THAT_RAN, ASKED = InputKind
 
 
 @pytest.mark.parametrize("event", [row[0] for row in KINDS], ids=[name_of(row[0]) for row in KINDS])
-def test_a_verbs_input_says_who_asked_and_any_other_what_a_step_was_given(event: Event) -> None:
-    assert input_of(event) is (ASKED if is_verb(event) else OF_ALL_THAT_RAN if type(event) is HandedBack else OF_STEP)
+def test_the_input_of_a_verb_or_a_pause_says_who_asked_and_any_other_what_a_step_was_given(event: Event) -> None:
+    asked = is_verb(event) or isinstance(event, Paused)
+    assert input_of(event) is (ASKED if asked else OF_ALL_THAT_RAN if type(event) is HandedBack else OF_STEP)
 
 
 ALONE: list[tuple[Callable[[Event], object], dict[type[Event], object]]] = [

@@ -25,6 +25,7 @@ from saga_fn.core.events import (
     FailureKind,
     Finding,
     HandedBack,
+    Paused,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -79,7 +80,14 @@ def garbage(plan: Plan) -> Iterator[Event]:
             for takeover in (False, True):
                 yield Resumed(at, takeover, not takeover, inputs)
                 yield Resumed(at, takeover, takeover, inputs)
-        yield from (HandedBack(at), Accompanied(at), EventReceived(at), RetryRequested(at), CompensationRequested(at))
+        yield from (
+            HandedBack(at),
+            Paused(at),
+            Accompanied(at),
+            EventReceived(at),
+            RetryRequested(at),
+            CompensationRequested(at),
+        )
         yield from (Rescheduled(at, at), CompensationRequested(at, expect=-1), RetryRequested(at, expect=1 << 70))
         for name in ("", "paid", "no such event"):
             for expires in (None, *MOMENTS):

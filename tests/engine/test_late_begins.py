@@ -188,8 +188,13 @@ async def test_deadlines_are_watched_again_although_the_renewal_never_paused() -
             look_after_tasks=lambda: None,
         )
 
+    async def nothing_paused() -> None:
+        pass
+
     lease = timedelta(seconds=0.8)
-    keeper = LeaseKeeper(cast("Store", Silent()), held, Observers(), owner=UUID(int=3), lease=lease)
+    keeper = LeaseKeeper(
+        cast("Store", Silent()), held, Observers(), owner=UUID(int=3), lease=lease, look=nothing_paused
+    )
     try:
         held[UUID(int=1)] = interpreter("first", time.monotonic() + 60)
         keeper.ensure_running()

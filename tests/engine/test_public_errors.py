@@ -34,7 +34,7 @@ from saga_fn import (
 from saga_fn.admin import StepAdmin
 from saga_fn.sender import EventSender
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError
-from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Operations, Processes, Store
+from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, Store
 from tests.support.approval import Approval, approval, approved
 from tests.support.servers import Server
 from tests.support.shop import Done, Order, Shop
@@ -86,6 +86,11 @@ class Stage:
             "SagaAdmin.skip_step": lambda: admin.skip_step(run.id, "approval", Approval("ann")),
             "SagaAdmin.settle_done": lambda: admin.settle_done(run.id, "approval", Approval("ann")),
             "SagaAdmin.settle_undone": lambda: admin.settle_undone(run.id, "reserve"),
+            "SagaAdmin.pause": lambda: admin.pause("approved"),
+            "SagaAdmin.pause_all": admin.pause_all,
+            "SagaAdmin.resume": lambda: admin.resume("approved"),
+            "SagaAdmin.resume_all": admin.resume_all,
+            "SagaAdmin.pauses": admin.pauses,
             "SagaAdmin.start_now": lambda: admin.start_now(run.id),
             "SagaAdmin.reschedule": lambda: admin.reschedule(run.id, datetime.now(UTC)),
             "SagaAdmin.settle_never_ran": lambda: admin.settle_never_ran(run.id, "reserve"),
@@ -163,6 +168,7 @@ async def test_what_the_librarys_parts_tell_each_other_does_not_come_out(
         (memory.processes, Processes),
         (memory.lists, Lists),
         (memory.operations, Operations),
+        (memory.pauses, Pauses),
         (memory.deletion, Deletion),
     )
     for part, protocol in faces:

@@ -46,6 +46,7 @@ TABLES = {
     "saga_rejection",
     "saga_plan",
     "saga_process",
+    "saga_pause",
     "journal_era",
     "saga_attribute",
     "saga_retention",
@@ -141,6 +142,7 @@ async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> Non
     await conn.execute("DROP TABLE saga_fn.saga, saga_fn.saga_journal, saga_fn.saga_inbox, saga_fn.saga_verb")
     await conn.execute("DROP TABLE saga_fn.saga_operation")
     await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_rejection, saga_fn.saga_plan, saga_fn.saga_process")
+    await conn.execute("DROP TABLE saga_fn.saga_pause")
     await conn.execute(
         "DROP TABLE saga_fn.journal_era, saga_fn.saga_attribute, saga_fn.saga_retention, saga_fn.saga_tombstone"
     )

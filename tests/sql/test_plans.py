@@ -156,7 +156,8 @@ def faults(name: str, plan: Json) -> Iterator[str]:
             continue  # its index scan below is judged
         by_id = re.search(r"\b(saga_)?id = ", condition) is not None
         by_time = name in BY_TIME and index == "saga_due" and "due_at" in condition
-        if not (by_id or by_time):
+        of_pauses = index == "saga_pause_pkey" and "name = ANY" in condition
+        if not (by_id or by_time or of_pauses):
             yield f"{kind} of {node.get('Relation Name')} by {index}: {condition or 'no condition'}"
 
 
@@ -202,6 +203,16 @@ async def test_hot_statements_find_their_rows_by_id(conn: asyncpg.Connection[asy
         await conn.execute(f"ANALYZE saga_fn.{table}")
     found += await check(conn, "analysed")
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("name", ["claim_due_sagas", "find_due_shards"])
+async def test_what_is_paused_is_asked_once_a_definition(conn: asyncpg.Connection[asyncpg.Record], name: str) -> None:
+    """Not of each row: the planner puts the look before the scan of the rows."""
+    await prepare(conn)
+    for mode in ("force_generic_plan", "force_custom_plan"):
+        await conn.execute(f"SET plan_cache_mode = {mode}")
+        assert "saga_pause" not in "".join(re.findall(r'"Filter": "[^"]*"', json.dumps(await explain(conn, name))))
+        assert "One-Time Filter" in json.dumps(await explain(conn, name))
 
 
 LARGE: Final = 400

@@ -8,6 +8,7 @@ import msgspec
 from returns.result import Failure
 
 from saga_fn.core.effects import Transition
+from saga_fn.core.event_kinds import is_result
 from saga_fn.core.events import (
     AbortRequested,
     Accompanied,
@@ -24,6 +25,7 @@ from saga_fn.core.events import (
     FailureKind,
     Finding,
     HandedBack,
+    Paused,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
@@ -45,12 +47,22 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.explore.shapes import LATER, MOST_ITEMS, NOW, SAME, TOO_LATE, steps_of
 from saga_fn.core.explore.timers import SOON, firing
-from saga_fn.core.facts import startable
+from saga_fn.core.facts import needs_owner, startable
 from saga_fn.core.fan_out import plan_order
 from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.retry import RetrySchedule
-from saga_fn.core.state import ParkReason, Retrying, Rewound, SagaState, Settled, StepState, Succeeded, Unknown
+from saga_fn.core.state import (
+    ParkReason,
+    Retrying,
+    Rewound,
+    SagaState,
+    Settled,
+    StepState,
+    Succeeded,
+    Unknown,
+    is_executing,
+)
 from saga_fn.core.transition import transition
 
 _OTHER = Digest(b"other")
@@ -90,8 +102,20 @@ def events_for(
             yield plan, settled, event
     for known in (*_given_by_hand(state), *_rewound(plan, state)):
         yield plan, known, Ticked(NOW)
+    yield from _while_paused(plan, events[plan.id], state)
     # An outside event that came since the inputs were bound excuses other inputs than before.
     yield plan, _replace(state, events=(0,)), Ticked(NOW)
+
+
+def _while_paused(plan: Plan, events: tuple[Event, ...], state: SagaState) -> Iterator[tuple[Plan, SagaState, Event]]:
+    """A pause where something runs, and then what may end it or come meanwhile: the view takes the two states for one."""
+    if not needs_owner(state):
+        return
+    paused = _replace(state, paused=True)
+    running = {step.step for step in state.steps if is_executing(step)}
+    for event in events:
+        if (is_result(event) and event.step in running and event.attempt == 1) or isinstance(event, Resumed | Ticked):
+            yield plan, paused, event
 
 
 def _settled_by_hand(state: SagaState) -> Iterator[SagaState]:
@@ -126,6 +150,7 @@ def _events_of_an_owner(plan: Plan) -> Iterator[Event]:
     yield Resumed(NOW, takeover=True, isolated=True)
     yield HandedBack(NOW)
     yield Accompanied(NOW)
+    yield Paused(NOW)
     yield SagaParked(NOW, ParkReason.ROW_REJECTED)
     yield EventReceived(NOW)
     for step in steps_of(plan):

@@ -28,6 +28,11 @@ from saga_fn.core.invariants.ends import (
 )
 from saga_fn.core.invariants.history import i3_revisions_are_gapless, i4_executions_are_told_apart, i6_results_are_kept
 from saga_fn.core.invariants.items import i7_items_belong_to_a_list, i15_no_more_items_at_once_than_declared
+from saga_fn.core.invariants.pauses import (
+    i18_a_claim_alone_ends_a_pause,
+    i18_a_paused_saga_begins_nothing,
+    i18_what_runs_comes_to_its_end,
+)
 from saga_fn.core.invariants.pivot import (
     i10_no_way_back_from_a_pivot_in_doubt,
     i10_nothing_is_undone_past_the_pivot,
@@ -138,6 +143,9 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i17_going_back_forgets_only_what_is_named,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
     i17_what_sleeps_is_moved_to_the_moment_that_was_named,
+    i18_a_paused_saga_begins_nothing,
+    i18_a_claim_alone_ends_a_pause,
+    i18_what_runs_comes_to_its_end,
     effects_agree_with_the_state,
     needs_are_what_could_start,
 )

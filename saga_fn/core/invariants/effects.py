@@ -65,7 +65,8 @@ def needs_are_what_could_start(edge: Edge) -> bool:
 
     As many items are asked for as may run beside those that do.
     """
-    if edge.after.goal is not Goal.FORWARD or isinstance(edge.event, HandedBack):  # then its owner is leaving
+    leaving = isinstance(edge.event, HandedBack) or edge.after.paused
+    if edge.after.goal is not Goal.FORWARD or leaving:
         return not edge.moved.needs
     waiting = {
         now.step

@@ -47,8 +47,9 @@ class Fold:
         self.plan: Plan = plan
         self.before: SagaState = before
         self.inputs: tuple[Binding, ...] = event.inputs if carries_inputs(event) else ()
-        self.idle: bool = is_from_outside(event) and not needs_owner(before)
-        """Whether nobody may be there to run anything: what is to start now is left to the saga's next owner."""
+        self.paused: bool = before.paused
+        self.idle: bool = before.paused or (is_from_outside(event) and not needs_owner(before))
+        """Whether nobody may be there to run anything, or may begin it: what is to start now is left to the next owner."""
         self.timed_out: StepId | None = None
         """Whose time ran out for good with this event."""
         self.over: StepId | None = event.step if is_result(event) else None
@@ -92,6 +93,7 @@ class Fold:
             begins_at=self.begins_at,
             deadline=self.deadline,
             buffered=self.buffered,
+            paused=self.paused,
         )
 
     def decided(self, needs: tuple[StepId, ...]) -> Transition:

@@ -37,7 +37,7 @@ def go_forward(fold: Fold) -> tuple[StepId, ...]:
             return ()
         fold.begins_at = Moment(0)
     plan = fold.plan
-    inputs = {binding.step: binding for binding in fold.inputs}
+    inputs = {} if fold.paused else {binding.step: binding for binding in fold.inputs}
     while True:
         if plan.concurrencies:
             gather(fold)
@@ -45,7 +45,7 @@ def go_forward(fold: Fold) -> tuple[StepId, ...]:
         needs, opened = _start(fold, inputs, following)
         if not opened:
             break
-    return tuple(needs)
+    return () if fold.paused else tuple(needs)
 
 
 def end_if_done(fold: Fold) -> None:

@@ -35,6 +35,7 @@ def resumed(fold: Fold, event: Resumed) -> None:
     """The new owner finds lost what the one before was running, and whatever has come due."""
     fold.failed_takeovers = fold.before.failed_takeovers
     fold.isolated = event.isolated
+    fold.paused = fold.idle = False  # who claims it has found no pause
     if event.takeover and needs_owner(fold.before):
         fold.failed_takeovers += 1
         if fold.failed_takeovers >= CRASH_LIMIT and fold.before.isolated:
@@ -53,6 +54,12 @@ def handed_back(fold: Fold) -> None:
 def accompanied(fold: Fold) -> None:
     """A crash may be another's fault from now on; that is no progress."""
     fold.failed_takeovers = fold.before.failed_takeovers
+
+
+def paused(fold: Fold) -> None:
+    """Nothing begins any more; that is no progress, nor does it say anything of a crash."""
+    fold.failed_takeovers, fold.isolated = fold.before.failed_takeovers, fold.before.isolated
+    fold.paused = fold.idle = True
 
 
 def saga_parked(fold: Fold, event: SagaParked) -> None:

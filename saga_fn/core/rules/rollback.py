@@ -140,6 +140,6 @@ def after_failed_undo(
         return UndoFailed(step.step, step.seq, attempts)
     if fold.rev >= JOURNAL_LIMIT:
         return UndoParked(step.step, step.seq, attempts, ParkReason.TOO_LONG)
-    if pause == 0:
+    if pause == 0 and not fold.idle:
         return Undoing(step.step, step.seq, next_attempt(attempts))
     return UndoRetrying(step.step, step.seq, attempts, Moment(fold.at + pause))

@@ -22,7 +22,7 @@ from typing import assert_never
 from saga_fn.core.effects import Action, CancelExecution, RunCompensation, RunProbe, RunStep
 from saga_fn.core.event_kinds import is_claim
 from saga_fn.core.event_matching import has_more_to_read, takes_more
-from saga_fn.core.events import Accompanied, HandedBack, Resumed, SagaParked, Ticked
+from saga_fn.core.events import Accompanied, HandedBack, Paused, Resumed, SagaParked, Ticked
 from saga_fn.core.ids import Moment
 from saga_fn.core.owning import wakes_owner
 from saga_fn.core.state import ParkReason, SagaState
@@ -210,6 +210,12 @@ class Interpreter:
     def drain(self) -> None:
         """Start no further step: the saga is given up once those that run are done."""
         self._take(Told.DRAIN)
+
+    def pause(self, asked: bytes | None) -> None:
+        """Begin nothing any more: what runs comes to its end, then the saga is given up. `asked` says who paused it, and why."""
+        if self.begun and not self.saga.state.paused:
+            self._take(Told.DRAIN)
+            self._take(Incoming(Paused(self._clock.now()), input=asked))
 
     def accompany(self) -> None:
         """Others run beside the saga from now on, which had the process to itself."""

@@ -13,7 +13,7 @@ import asyncio
 import random
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import timedelta
 from uuid import UUID
 
@@ -38,13 +38,22 @@ class LeaseKeeper:
     """Keeps the leases of the interpreters in `held`, which others fill and empty."""
 
     def __init__(
-        self, store: Store, held: Mapping[UUID, Interpreter], observers: Observers, *, owner: UUID, lease: timedelta
+        self,
+        store: Store,
+        held: Mapping[UUID, Interpreter],
+        observers: Observers,
+        *,
+        owner: UUID,
+        lease: timedelta,
+        look: Callable[[], Awaitable[None]],
     ) -> None:
+        """`look` is called with each round of renewals."""
         self._store = store
         self._observers = observers
         self._held = held
         self._owner = owner
         self._lease = lease
+        self._look = look
         # Two tasks, each looked after by itself: a renewal that hangs must not keep a lost saga running.
         self._renewing = Upkeep("renews leases", self._renew_for_as_long_as_needed, observers)
         self._watching = Upkeep("watches the deadlines of leases", self._watch_deadlines, observers)
@@ -86,6 +95,7 @@ class LeaseKeeper:
             await asyncio.sleep(min(pause, _LOOK_EVERY) if self._found_locked else pause)
             try:
                 await self._renew_half_spent()
+                await self._look()
             except Exception as error:  # noqa: BLE001 - whatever it is, the next round may do better
                 self._observers.tell(RenewalFailed(error))
 

@@ -8,6 +8,7 @@ from tests.core.forged import (
     ends,
     history,
     items,
+    pauses,
     pivot,
     retries,
     rollback,
@@ -24,6 +25,7 @@ BROKEN_EDGES = (
     | ends.EDGES
     | history.EDGES
     | items.EDGES
+    | pauses.EDGES
     | pivot.EDGES
     | retries.EDGES
     | rollback.EDGES

@@ -38,6 +38,13 @@ from saga_fn import (
 from tests.typing.shop import Charged, Order, built, create_order
 
 
+async def pausing(admin: SagaAdmin) -> list[datetime]:
+    paused: bool = await admin.pause("shop", reason="the bank is down") or await admin.pause_all()
+    since: list[datetime] = [pause.since for pause in await admin.pauses() if paused]
+    resumed: bool = await admin.resume("shop") or await admin.resume_all()
+    return since if resumed else []
+
+
 async def main(saga_id: UUID) -> str:
     definition, charged = built()
     async with SagaOrchestrator(MemoryStore(), concurrency=0) as orchestrator:
@@ -67,6 +74,7 @@ async def main(saga_id: UUID) -> str:
         await SagaAdmin(orchestrator, actor="ann").retry_step(saga_id, charged, reason="mended")
         await admin.step(saga_id, charged).settle_undone(expect=4)
         await admin.reschedule(saga_id, datetime.now(UTC) + timedelta(hours=1), step=charged)
+        print(await pausing(admin))
         await admin.start_now(saga_id, expect=4, reason="in a hurry")
         await admin.step(saga_id, charged).settle_done(Charged("found"))
         await admin.step(saga_id, charged).settle_never_ran(reason="asked the bank")

@@ -11,7 +11,7 @@ from saga_fn import MemoryStore, SagaOrchestrator
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason
-from saga_fn.store import Deletion, KeptEvents, Lists, Operations, Processes, Store
+from saga_fn.store import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, Store
 from saga_fn.store.connection import Connection
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -59,6 +59,10 @@ class CountingStore:
     @property
     def operations(self) -> Operations:
         return self._inner.operations
+
+    @property
+    def pauses(self) -> Pauses:
+        return self._inner.pauses
 
     @property
     def lists(self) -> Lists:

@@ -1,0 +1,193 @@
+"""Operators pause sagas of a name, or all of them: nothing begins, nothing is lost, and all of it goes on. On all stores."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from saga_fn import (
+    Completed,
+    MemoryStore,
+    PayloadError,
+    SagaAdmin,
+    SagaOrchestrator,
+    SagaStatus,
+)
+from tests.engine.test_time import napping
+from tests.support.approval import Approval, approval, approved
+from tests.support.crash import born, dies
+from tests.support.shop import Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
+from tests.typing.right.store import CountingStore
+
+LOOKED = 1.5
+"""Seconds: more than half of the lease of `make`, within which each process looks what is paused."""
+
+
+async def test_a_start_of_a_paused_name_waits_for_the_end_of_the_pause(make: Make) -> None:
+    shop, other = Shop(), Shop()
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        assert await admin.pause("shop", reason="the bank is down")
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        not_paused = await orchestrator.register("other", make_saga(other)).start(Order("2"))
+        assert isinstance(await not_paused.outcome(SOON), Completed)
+        assert shop.done == []
+        (pause,) = await admin.pauses()
+        assert (pause.saga_name, pause.actor, pause.reason) == ("shop", "ann@shop", "the bank is down")
+        assert await admin.resume("shop")
+        assert isinstance(await run.outcome(SOON), Completed)
+        assert await admin.pauses() == ()
+
+
+async def test_what_runs_comes_to_its_end_and_nothing_follows_in_another_process(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    async with make() as orchestrator, make(concurrency=0) as elsewhere:
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+        admin = SagaAdmin(elsewhere, actor="ann@shop")
+        await admin.pause("shop", reason="the bank is down")
+        await asyncio.sleep(LOOKED)
+        assert shop.hold is not None
+        shop.hold.set()
+        await until(lambda: "charge" in shop.done)
+        await asyncio.sleep(LOOKED)
+        assert shop.done == ["reserve", "charge"]
+        entry = next(each for each in (await admin.get_saga(run.id)).step_history if each.kind == "paused")
+        assert (entry.actor, entry.reason) == ("ann@shop", "the bank is down")
+        await admin.resume("shop")
+        assert isinstance(await run.outcome(SOON), Completed)
+        assert shop.done == ["reserve", "charge", "ship"]
+        assert await admin.verify(run.id) == []
+
+
+async def test_a_rollback_undoes_nothing_while_it_is_paused(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    async with make() as orchestrator:
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        admin = SagaAdmin(orchestrator)
+        await until(lambda: len(shop.keys) == 2)
+        await admin.pause_all()
+        await admin.cancel(run.id)
+        assert shop.hold is not None
+        shop.hold.set()
+        await asyncio.sleep(LOOKED)
+        assert shop.done == ["reserve", "charge"]
+        await admin.resume_all()
+        await until(lambda: "release reserve" in shop.done)
+
+
+async def test_a_name_and_everything_are_paused_apart(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        assert [await admin.pause_all(), await admin.pause("shop")] == [True, True]
+        assert [await admin.pause_all(), await admin.pause("shop", reason="again")] == [False, False]
+        assert [(each.saga_name, each.reason) for each in await admin.pauses()] == [(None, None), ("shop", None)]
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        assert await admin.resume_all()
+        assert not await admin.resume_all()
+        await asyncio.sleep(0.3)
+        assert shop.done == []
+        assert await admin.resume("shop")
+        assert isinstance(await run.outcome(SOON), Completed)
+
+
+async def test_events_and_verbs_are_folded_while_it_is_paused(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        run = await orchestrator.register("approved", approved(shop)).start(Order("1"))
+        await suspended(run)
+        aborted = await orchestrator.register("aborted", approved(Shop())).start(Order("2"))
+        await suspended(aborted)
+        admin = SagaAdmin(orchestrator)
+        await admin.pause_all()
+        await orchestrator.to(run.id, approval).send(Approval("ann"))
+        await admin.abort(aborted.id)
+        assert (await aborted.snapshot()).status is SagaStatus.FAILED
+        assert not await orchestrator.resume(run.id)
+        await asyncio.sleep(0.3)
+        assert "ship" not in shop.done
+        await admin.resume_all()
+        assert isinstance(await run.outcome(SOON), Completed)
+
+
+async def test_a_timer_whose_moment_came_during_the_pause_fires_after_it(make: Make) -> None:
+    shop = Shop()
+    async with make() as orchestrator:
+        run = await orchestrator.register("asleep", napping(shop, timedelta(milliseconds=200))).start(Order("1"))
+        await suspended(run)
+        admin = SagaAdmin(orchestrator)
+        await admin.pause("asleep")
+        await asyncio.sleep(0.6)
+        assert shop.done == ["reserve"]
+        await admin.resume("asleep")
+        assert isinstance(await run.outcome(SOON), Completed)
+
+
+async def test_a_process_stops_while_everything_is_paused(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    async with make(concurrency=0) as operators:
+        admin = SagaAdmin(operators)
+        async with make() as orchestrator:
+            run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+            await until(lambda: len(shop.keys) == 2)
+            await admin.pause_all()
+            assert shop.hold is not None
+            asyncio.get_running_loop().call_later(LOOKED, shop.hold.set)
+        assert shop.done == ["reserve", "charge"]
+        async with make() as later:
+            later.register("shop", make_saga(shop))
+            await asyncio.sleep(0.5)
+            assert shop.done == ["reserve", "charge"]
+            await admin.resume_all()
+            await until(lambda: shop.done == ["reserve", "charge", "ship"])
+            async with asyncio.timeout(SOON):
+                while (await admin.get_saga(run.id)).status is not SagaStatus.COMPLETED:
+                    await asyncio.sleep(0.01)
+
+
+async def test_a_saga_whose_process_died_during_a_pause_stays_paused(make: Make) -> None:
+    shop, other = Shop(hold=asyncio.Event()), Shop()
+    first = await born(make())
+    run = await first.register("shop", make_saga(shop)).start(Order("1"))
+    await until(lambda: len(shop.keys) == 2)
+    await SagaAdmin(first).pause("shop")
+    async with asyncio.timeout(SOON):
+        while all(each.kind != "paused" for each in (await SagaAdmin(first).get_saga(run.id)).step_history):
+            await asyncio.sleep(0.01)
+    await dies(first)
+    async with make() as second:
+        second.register("shop", make_saga(other))
+        await asyncio.sleep(3)  # its lease of two seconds is over
+        assert other.keys == []
+        admin = SagaAdmin(second)
+        assert len(await admin.pauses()) == 1
+        await admin.resume("shop")
+        await until(lambda: other.done == ["charge", "ship"])
+        assert await admin.verify(run.id) == []
+
+
+async def test_a_paused_name_does_not_keep_workers_busy(memory: MemoryStore) -> None:
+    """A due saga that is paused is no reason to look more often than there is nothing to do."""
+    store = CountingStore(memory)
+    async with SagaOrchestrator(store, poll_interval=timedelta(seconds=0.5)) as orchestrator:
+        await SagaAdmin(orchestrator).pause("shop")
+        await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
+        await asyncio.sleep(0.6)
+        before = store.calls["due_shards"] + store.calls["claim_due"]
+        await asyncio.sleep(1.5)
+        assert store.calls["due_shards"] + store.calls["claim_due"] - before <= 5
+
+
+@pytest.mark.parametrize("name", [None, "", 5, b"shop", "a\x00", "x" * 256], ids=repr)
+async def test_a_name_that_is_none_is_refused(make: Make, name: object) -> None:
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        for call in (admin.pause, admin.resume):
+            with pytest.raises(PayloadError):
+                await call(name)  # type: ignore[arg-type]  # what no type checker sees
+        assert await admin.pauses() == ()
