@@ -59,7 +59,7 @@ def _start(fold: Fold, inputs: dict[StepId, Binding], following: tuple[StepId, .
     """Bind what may start. Gives what has no input yet, and whether that let others start in their turn."""
     needs: list[StepId] = []
     opened = False
-    ready: list[tuple[StepId, Attempts]] = []
+    ready: list[tuple[StepId, Attempts | None]] = []
     if not _REPEATED.isdisjoint(map(type, fold.steps.values())):
         ready = [
             (step.step, step.attempts)
@@ -67,7 +67,7 @@ def _start(fold: Fold, inputs: dict[StepId, Binding], following: tuple[StepId, .
             if (type(step) is Unknown and settled_from(step) <= fold.at and not to_probe(step, fold.plan))
             or (type(step) is Retrying and step.wake <= fold.at)
         ]
-    ready += [(step, unbegun(fold, step)) for step in following]
+    ready += [(step, None) for step in following]
     places = ConcurrencySlots(fold.plan, fold.steps.values()) if fold.plan.concurrencies else None
     for step, attempts in ready:
         if places is not None and not places.take(step):
@@ -76,7 +76,7 @@ def _start(fold: Fold, inputs: dict[StepId, Binding], following: tuple[StepId, .
         if binding is None:
             needs.append(step)
         else:
-            bound = _bind(fold, step, attempts, binding)
+            bound = _bind(fold, step, unbegun(fold, step) if attempts is None else attempts, binding)
             fold.put(bound)
             opened = opened or type(bound) is not Running
     return needs, opened

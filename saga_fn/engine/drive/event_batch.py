@@ -141,7 +141,7 @@ class EventBatch:
     def _fold(self, item: Incoming) -> None:
         event, payload, given = item.event, item.payload, item.input
         if not self.draining:
-            event = self._with_inputs(event)
+            event, payload = self._with_inputs(event, payload)
         plain = has_run(event)
         if not plain and input_of(event) is InputKind.OF_ALL_THAT_RAN:
             given = handed_back(self.saga.inputs_of_running(self.state))
@@ -187,13 +187,20 @@ class EventBatch:
             step = self.defaults[0]
             self._fold(Incoming(WaitDefaulted(at, step), payload=self.saga.binding(step).default or b"null"))
 
-    def _with_inputs(self, event: Event) -> Event:
-        """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do."""
+    def _with_inputs(self, event: Event, payload: bytes | None) -> tuple[Event, bytes | None]:
+        """The event with the inputs that it is going to need, where that can be foreseen: folding it once will do.
+
+        Why one cannot be computed is the payload; an event that brings one of its own is folded without inputs first.
+        """
         known, needs = foresee(self.saga.plan, self.state, event)
         if not needs or not carries_inputs(event):
-            return event
+            return event, payload
         bound, step_errors = self.saga.bind_all(known, needs)
-        return event if step_errors else msgspec.structs.replace(event, inputs=tuple(bound))
+        if step_errors:
+            if payload is not None:
+                return event, payload
+            payload = step_errors[0].encode()
+        return msgspec.structs.replace(event, inputs=tuple(bound)), payload
 
     def _take(self, moved: Transition, entry: Entry, *, plain: bool) -> None:
         before = self.state
