@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Literal
 
 import attrs
 import msgspec
@@ -67,9 +68,11 @@ class Post:
         self.undone.append(inp.order_id)
 
 
-def posted(post: Post, *, ends: Shop | None = None, on_unknown: str = "repeat") -> SagaDefinition[Order, Sent]:
+def posted(
+    post: Post, *, ends: Shop | None = None, on_unknown: Literal["repeat", "park"] = "repeat"
+) -> SagaDefinition[Order, Sent]:
     builder = SagaBuilder(Order)
-    options = step(post.send, compensate=post.recall, retry_policy=RARELY, on_unknown=on_unknown)  # type: ignore[call-overload]  # a name of one
+    options = step(post.send, compensate=post.recall, retry_policy=RARELY, on_unknown=on_unknown)
     sent = builder.add_step(options, depends_on=builder.initial)
     if ends is not None:
         builder.add_step(step(ends.ship), depends_on=sent, input_map=lambda out: Order(out.to), step_id="ship")
