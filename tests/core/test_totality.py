@@ -320,7 +320,11 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("refusal", Refusal)
+NEVER_OF_AN_EVENT = {Refusal.NOT_FAILED, Refusal.ACKNOWLEDGED}
+"""An acknowledgement is beside the journal, and is refused elsewhere: `test_acknowledgement.py`."""
+
+
+@pytest.mark.parametrize("refusal", sorted(set(Refusal) - NEVER_OF_AN_EVENT))
 def test_every_refusal_is_reached(refusal: Refusal) -> None:
     saga, event = REFUSED[refusal.value]()
     assert saga.refusal(event) is refusal
