@@ -6,7 +6,8 @@ import enum
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Generic, TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 import attrs
@@ -18,6 +19,7 @@ from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
 
 R_co = TypeVar("R_co", covariant=True)
+_NO_ATTRIBUTES: Final[Mapping[str, Searchable | Unreadable]] = MappingProxyType({})
 
 
 def wait_token(saga_id: UUID, rev: int) -> UUID:
@@ -386,7 +388,7 @@ class SagaAdminSnapshot(SagaSnapshot):
     """Records beside the journal: late results, refused verbs."""
     steps: tuple[StepSnapshot, ...]
     """Every step of the plan, in its order, with its state."""
-    attributes: Mapping[str, Searchable | Unreadable] = attrs.field(factory=dict, repr=False)
+    attributes: Mapping[str, Searchable | Unreadable] = attrs.field(default=_NO_ATTRIBUTES, repr=False)
     """Its search attributes by name; `Unreadable` stands for a value that could not be computed."""
     failure: StepFailure | None = None
     """The failure that made it turn back; while it goes forward, the last one that has not been mended since."""

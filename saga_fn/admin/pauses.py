@@ -112,8 +112,8 @@ class AdminPauses(AdminBase):
         return resumed
 
 
-def _named(name: str) -> str:
+def _named(name: object) -> str:
     check_key("saga_name", name)
-    if name is None:
+    if not isinstance(name, str):
         raise PayloadError("saga_name is the name of sagas, not None", hint="pause_all() and resume_all() are for all")
     return name
