@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -352,8 +353,9 @@ async def test_what_prune_is_given_is_judged(make: Make) -> None:
         with pytest.raises(PayloadError):
             await admin.prune(None)  # type: ignore[arg-type]  # that is the mistake
         with pytest.raises(PayloadError, match="dry_run"):
-            await admin.prune("order", retention=BRIEF, dry_run=1)  # type: ignore[arg-type]  # that is the mistake  # pyright: ignore[reportArgumentType]
-        for wrong in ({"limit": 0}, {"version": 0}, {"limit": True}):
+            await admin.prune("order", retention=BRIEF, dry_run=1)  # type: ignore[arg-type]  # that is the mistake
+        mistakes: tuple[dict[str, Any], ...] = ({"limit": 0}, {"version": 0}, {"limit": True})  # Any: the mistakes
+        for wrong in mistakes:
             with pytest.raises(SagaError):
                 await admin.prune("order", retention=BRIEF, **wrong)
 
