@@ -18,6 +18,7 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     ProbeAnswered,
+    Resumed,
     StepSucceeded,
     Ticked,
     Until,
@@ -132,6 +133,9 @@ class _Walk:
         state = self.state
         if state.ended:
             return None
+        if state.paused:  # what runs comes to its end, and the next owner goes on
+            running = next((step for step in state.steps if is_executing(step)), None)
+            return Resumed(state.at) if running is None else _success_of(running, state.at)
         if not self._is_ticked:  # whoever owns it does what is due first
             self._is_ticked = True
             return Ticked(state.at)
