@@ -19,7 +19,8 @@ are told when they are durable. A process tells of its own work: a saga that ano
 
 `around` takes functions that give an async context manager for a call of a step, of its compensation or of its probe. The call
 runs inside of it, and sees what it sets up: a database session, a span, a context variable. An error before the call is tried again
-as the step's retry policy says. It is never in doubt, for the step was not called. An error after it counts as the step's own::
+as the step's retry policy says. It is never in doubt, for the step was not called. An error after it leaves the step in
+doubt, whatever its type, for the step has run. If the step raises, its own error counts::
 
     @asynccontextmanager
     async def with_session(call: StepCall) -> AsyncGenerator[None]:

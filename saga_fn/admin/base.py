@@ -46,7 +46,7 @@ def step_of(step: object) -> StepId:
             f"a step's id or its StepRef is wanted, not {shown(found)}",
             hint='as in skip_step(saga_id, "charge", output); steps of SagaAdmin.get_saga has them all',
         )
-    return StepId(found)
+    return StepId(str.__str__(found))  # of a subclass, too, which the stores cannot encode
 
 
 def steps_of(steps: object) -> tuple[StepId, ...]:

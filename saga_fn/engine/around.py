@@ -39,12 +39,13 @@ def check_around(around: object) -> None:
         )
 
 
-class NotCalled(Exception):  # noqa: N818 - it says when an error was raised, and is the error of nothing
-    """The code around a call was ended before the step was called, by `cause`."""
+class AroundError(Exception):
+    """The code around a call has raised `cause`, before the step was called, or after it had returned."""
 
-    def __init__(self, cause: BaseException) -> None:
+    def __init__(self, cause: BaseException, *, has_returned: bool) -> None:
         super().__init__(cause)
         self.cause = cause
+        self.has_returned = has_returned
 
 
 async def within(
@@ -52,31 +53,34 @@ async def within(
 ) -> object:
     """Await user code inside of all context managers, the first of them outermost.
 
-    None of them can turn a failure into a success: an exception that one swallows is raised all the same.
+    If the user code raises, that is raised, whatever the context managers make of it: none of them can turn a failure into a
+    success, nor a doubt into a certainty.
 
-    Raises NotCalled if the user code was not called.
+    Raises AroundError if the user code was not called, or had returned.
     """
-    called = over = False
+    has_returned = False
     returned: object = None
-    raised: BaseException = SagaDefinitionError(
-        "code around the step has swallowed the error of other code around it",
-        hint="let a context manager in `around` raise what it cannot mend",
-    )
+    raised: BaseException | None = None
     try:
         async with AsyncExitStack() as stack:
             for each in around:
                 _ = await stack.enter_async_context(each(call))
-            called = True
             try:
                 returned = await run(*given)
-                over = True
+                has_returned = True
             except BaseException as error:
                 raised = error
                 raise
     except BaseException as error:
-        if called:
-            raise
-        raise NotCalled(error) from error
-    if over:
+        if raised is None:
+            raise AroundError(error, has_returned=has_returned) from error
+        raise raised  # noqa: B904 - it is the error itself, or the one that it has led to
+    if raised is not None:
+        raise raised
+    if has_returned:
         return returned
-    raise raised if called else NotCalled(raised)
+    swallowed = SagaDefinitionError(
+        "code around the step has swallowed the error of other code around it",
+        hint="let a context manager in `around` raise what it cannot mend",
+    )
+    raise AroundError(swallowed, has_returned=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from datetime import timedelta
@@ -12,7 +12,7 @@ from datetime import timedelta
 import pytest
 
 from saga_fn import Compensated, Completed, FixedRetry, MemoryStore, SagaError, SagaOrchestrator, StepOptions
-from saga_fn.observe import Around, AttemptFailed, Fact, SagaEnded, SagaParked, StepCall
+from saga_fn.observe import Around, AttemptFailed, Fact, Observer, SagaEnded, SagaParked, StepCall
 from tests.support.observed import Observed
 from tests.support.shop import Done, Order, Shop, make_saga, one_step
 from tests.support.until import SOON
@@ -112,11 +112,14 @@ async def test_a_timeout_before_the_call_is_never_in_doubt(memory: MemoryStore) 
         assert isinstance(await run.outcome(SOON), Completed)
 
 
-async def test_an_error_after_the_call_is_judged_as_the_steps_own(memory: MemoryStore) -> None:
+@pytest.mark.parametrize("error", [ConnectionResetError, ConnectionRefusedError, ValueError, BaseExceptionGroup])
+async def test_an_error_after_the_step_has_returned_leaves_it_in_doubt(
+    error: type[BaseException], memory: MemoryStore
+) -> None:
     @asynccontextmanager
     async def around(call: StepCall) -> AsyncGenerator[None]:
         yield
-        raise ConnectionResetError("the commit of the service's session")
+        raise error("a span", [ValueError()]) if error is BaseExceptionGroup else error("the exporter is down")
 
     async def work(inp: Order) -> Done:
         return Done("work")
@@ -126,6 +129,24 @@ async def test_an_error_after_the_call_is_judged_as_the_steps_own(memory: Memory
         await orchestrator.register("one", one_step(work, PARK)).start(Order("1"))
         parked = await told.until(SagaParked)
     assert parked.reason == "outcome_unknown"
+
+
+async def test_the_error_of_the_step_counts_whatever_code_around_it_makes_of_it(memory: MemoryStore) -> None:
+    @asynccontextmanager
+    async def around(call: StepCall) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            raise ConnectionRefusedError("the exporter is down")  # certainly never left: this says nothing of the step
+
+    async def work(inp: Order) -> Done:
+        raise ConnectionResetError
+
+    async with SagaOrchestrator(memory, around=[around]) as orchestrator:
+        told = Observed(orchestrator)
+        await orchestrator.register("one", one_step(work, PARK)).start(Order("1"))
+        parked = await told.until(SagaParked)
+    assert (parked.reason, parked.error) == ("outcome_unknown", "ConnectionResetError")
 
 
 async def test_no_code_around_a_step_turns_its_failure_into_a_success(memory: MemoryStore) -> None:
@@ -165,6 +186,20 @@ async def test_a_stop_cuts_the_code_around_short_with_the_step(memory: MemorySto
         await orchestrator.register("one", one_step(work)).start(Order("1"))
         await begun.wait()
     assert calls == [("execute", "enter work 1"), ("execute", "leave work")]
+
+
+def generates(fact: Fact) -> Generator[None]:
+    yield
+
+
+async def generates_later(fact: Fact) -> AsyncGenerator[None]:
+    yield
+
+
+@pytest.mark.parametrize("wrong", [generates, generates_later])
+def test_an_observer_that_would_only_generate_is_refused(wrong: Observer) -> None:
+    with pytest.raises(SagaError, match="not awaited"):
+        SagaOrchestrator(MemoryStore(), observers=[wrong])
 
 
 @pytest.mark.parametrize("wrong", [3, None, "name", [None], asyncio.sleep])

@@ -36,6 +36,25 @@ RARELY = FixedRetry(max_attempts=9, delay=timedelta(hours=1))
 BY_HAND = {"what": "by hand"}
 
 
+class Subclass(str):
+    """A text of a service's own."""
+
+    __slots__ = ()
+
+
+async def test_a_step_an_actor_and_a_reason_may_be_of_a_subclass_of_str(make: Make) -> None:
+    async with make() as orchestrator:
+        shop = Shop(fails={"reserve": 1})
+        run = await orchestrator.register("shop", make_saga(shop, compensate_on_failure=False)).start(Order("1"))
+        assert isinstance(await run.outcome(SOON), Failed)
+        admin = SagaAdmin(orchestrator, actor=Subclass("ann"))
+        await admin.retry_step(run.id, Subclass("reserve"), reason=Subclass("OPS-1"))
+        assert isinstance(await run.outcome(SOON), Completed)
+        asked = [(entry.actor, entry.reason) for entry in (await admin.get_saga(run.id)).step_history if entry.actor]
+        assert asked == [("ann", "OPS-1")]
+        assert await admin.verify(run.id) == []
+
+
 async def test_a_second_click_skips_no_other_step(make: Make) -> None:
     shop = Shop(fails={"charge": 1})
     async with make(concurrency=0) as orchestrator:

@@ -58,4 +58,4 @@ def _line(name: str, value: object, longest: int) -> str | None:
         raise PayloadError(
             f"{wanted}, and the one given holds {shown(odd)}", hint="leave out line breaks and what does not print"
         )
-    return value
+    return str.__str__(value)  # of a subclass, too, which the encoder does not know

@@ -31,7 +31,7 @@ from saga_fn.core.inputs import input_is_recorded
 from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepContext, WaitFor
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.definition.steps.parts import WithoutContext
-from saga_fn.engine.around import Around, NotCalled, StepCall, within
+from saga_fn.engine.around import Around, AroundError, StepCall, within
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.step_error import StepError, program_end
 from saga_fn.engine.observe.observers import Observers
@@ -248,7 +248,8 @@ async def _call(
         else:
             returned = await run(*given)
     except BaseException as raised:  # noqa: BLE001 - user code may raise whatever it likes
-        error, called = (raised.cause, False) if isinstance(raised, NotCalled) else (raised, True)
+        around = raised if isinstance(raised, AroundError) else None
+        error = raised if around is None else around.cause
         expired = task is not None and timeout is not None and clock.timeouts.end(task, timeout)
         ending = None if isinstance(error, Exception) else program_end(error)
         if ending is not None:
@@ -257,7 +258,10 @@ async def _call(
         if isinstance(error, asyncio.CancelledError) and _is_cancelled(task or asyncio.current_task()):
             raise error  # noqa: B904 - as above
         found = _out_of_time(timeout, error) if expired else _Raised(error, FailureKind.ERROR)
-        return found if called else _Raised(found.error, FailureKind.ERROR, is_judged=False)
+        if around is None:
+            return found
+        # The step has run, whatever the error after it says; before it, nothing has.
+        return _Raised(found.error, FailureKind.UNKNOWN if around.has_returned else FailureKind.ERROR, is_judged=False)
     if task is None or timeout is None or not clock.timeouts.end(task, timeout):
         return returned
     if type(returned) is Failure:

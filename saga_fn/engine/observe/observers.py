@@ -145,10 +145,14 @@ def _not_awaited(answer: object) -> None:
         raise SagaError("an observer that has to be awaited", hint="an observer is a plain function")
 
 
+_OTHER_KINDS: Final = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+"""Calling one of these does nothing yet."""
+
+
 def check_observer(observer: object) -> None:
     """Raise SagaError for what can be told nothing."""
     call: object = getattr(observer, "__call__", None)  # noqa: B004 - an object's own, that may be a coroutine function
-    if not callable(observer) or inspect.iscoroutinefunction(observer) or inspect.iscoroutinefunction(call):
+    if not callable(observer) or any(is_other(each) for is_other in _OTHER_KINDS for each in (observer, call)):
         raise SagaError(
             f"an observer is a function that is told a fact, and is not awaited; got {shown(observer)}",
             hint="def observe(fact: Fact) -> None: ... puts what it wants into a queue or a counter, and returns at once",
