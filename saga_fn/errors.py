@@ -362,7 +362,7 @@ class SagaFailedError(SagaNotCompletedError):
             error=error,
             failure=failure,
             left_over=remaining,
-            hint="look at it with SagaAdmin.get_saga, mend the cause, then retry_step or cancel",
+            hint="look at it with SagaAdmin.explain, mend the cause, then retry_step or cancel, whichever it says is legal",
         )
 
 
@@ -377,16 +377,18 @@ class SagaParkedError(SagaError):
     def __init__(self, saga_id: UUID, *, snapshot: SagaSnapshot) -> None:
         self.saga_id = saga_id
         self.snapshot = snapshot
-        mend = "mend the cause, then retry_step, skip_step or cancel"
-        if snapshot.parked == "outcome_unknown":
+        mend = "mend the cause, then retry_step or skip_step; cancel turns back, but not past a pivot"
+        if snapshot.parked == "past_pivot":
+            mend = "mend the cause, then retry_step or skip_step; it is past its pivot: cancel is refused, abort ends it as it is"
+        elif snapshot.parked == "outcome_unknown":
             mend = (
                 "find out whether the step has run: settle_done with its output if it has, else retry_step, or settle_never_ran "
-                "in a rollback; cancel turns back without knowing"
+                "in a rollback; cancel turns back without knowing, but not past a pivot"
             )
         elif snapshot.parked == "undo_failed":
             mend = "mend the cause, then retry_step; or undo the step by hand, then settle_undone"
         elif snapshot.parked == "settled":
-            mend = "retry_step attempts the step again, cancel turns back"
+            mend = "retry_step attempts the step again; cancel turns back, but not past a pivot"
         super().__init__(
             f"saga {saga_id} is parked at {snapshot.current_step_id}: {snapshot.parked}",
             hint=f"SagaAdmin.get_saga tells more; {mend}; result(wait_parked=True) waits until somebody has done so",

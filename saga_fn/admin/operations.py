@@ -27,6 +27,7 @@ from saga_fn.admin.bulk_verbs import (
 )
 from saga_fn.arguments import check_id, check_is, check_key, check_size, check_whole
 from saga_fn.core.ids import Moment, StepId
+from saga_fn.definition import AnySaga
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.bulk import Request, carry_out, listing, request_in, would
@@ -73,7 +74,8 @@ class AdminOperations(AdminBase):
 
         Raises:
             PayloadError: An argument is not what it has to be, no index serves the filter, or it finds all sagas.
-            SagaDefinitionError: The sagas have no such step, or a value needs a `saga_name` in the filter.
+            SagaDefinitionError: No version of the `saga_name` that is registered here has the step, or a value needs a `saga_name`
+                in the filter. Where this process does not know the definition, each saga refuses as `unknown_step`.
             SagaNotRegisteredError: A value is given, and this process has not registered the sagas' definition.
             PayloadTooLargeError: A value is too large.
             SagaError: The orchestrator is not entered.
@@ -133,7 +135,8 @@ class AdminOperations(AdminBase):
         Raises:
             SagaStateError: Another operation has this key.
             PayloadError: An argument is not what it has to be, no index serves the filter, or it finds all sagas.
-            SagaDefinitionError: The sagas have no such step, or a value needs a `saga_name` in the filter.
+            SagaDefinitionError: No version of the `saga_name` that is registered here has the step, or a value needs a `saga_name`
+                in the filter. Where this process does not know the definition, each saga refuses as `unknown_step`.
             SagaNotRegisteredError: A value is given, and this process has not registered the sagas' definition.
             PayloadTooLargeError: A value is too large.
             SagaError: `per_second` is out of its range, or the orchestrator is not entered.
@@ -291,6 +294,28 @@ class AdminOperations(AdminBase):
 
     def _deed(self, wanted: SagaFilter, verb: object) -> Deed:
         """The verb, with what is given with it as the steps of the sagas have it."""
+        deed = self._deed_of(wanted, verb)
+        for step in (deed.step, *deed.forget):
+            if step:
+                self._check_step(wanted, step)
+        return deed
+
+    def _check_step(self, wanted: SagaFilter, step: str) -> None:
+        """A step of sagas of one name is judged where a definition of theirs is known. Each other saga refuses it by itself."""
+        if wanted.saga_name is None:
+            return
+        found = self._definitions(wanted.saga_name, wanted.version)
+        if found and all(one.binding(StepId(step)) is None for one in found):
+            known = dict.fromkeys(step_id for one in found for step_id in one.steps)
+            raise SagaDefinitionError(
+                f"no version of {shown(wanted.saga_name)} here has a step {shown(step)}",
+                hint=f"its steps are {shown(list(known))}; if sagas of another version are meant, say version= in the filter",
+            )
+
+    def _definitions(self, name: str, version: int | None) -> list[AnySaga]:
+        return [each.definition for each in self._engine.registry.versions(name) if version in (None, each.version)]
+
+    def _deed_of(self, wanted: SagaFilter, verb: object) -> Deed:
         match verb:
             case RetryStep():
                 payload = (
@@ -322,14 +347,15 @@ class AdminOperations(AdminBase):
                 "a value for a step is of one definition, and the filter names none",
                 hint="add saga_name= to the filter",
             )
-        versions = self._engine.registry.versions(name)
-        if not versions:
+        if name not in self._engine.registry.names:
             raise SagaNotRegisteredError(name, registered=self._engine.registry.names)
-        found = [each for each in versions if wanted.version in (None, each.version)]
-        binding = next((each for each in (one.definition.binding(chosen) for one in found) if each is not None), None)
+        self._check_step(wanted, chosen)
+        found = self._definitions(name, wanted.version)
+        binding = next((each for each in (one.binding(chosen) for one in found) if each is not None), None)
         if binding is None:
             raise SagaDefinitionError(
-                f"no version of {shown(name)} here has a step {shown(chosen)}", hint="see steps of SagaAdmin.get_saga"
+                f"version {wanted.version} of {shown(name)} is not registered here, and could not check the value",
+                hint="register it in this process",
             )
         kept = binding.input_type if is_input else binding.given_for(chosen)
         payload = kept.encode(kept.accept(value))

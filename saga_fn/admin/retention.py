@@ -88,7 +88,12 @@ class AdminRetention(AdminBase):
         registry = self._engine.registry
         versions = [each.version for each in registry.versions(saga_name)] if version is None else [version]
         if not versions:
-            raise SagaNotRegisteredError(saga_name, registered=registry.names)
+            more = "" if retention is not None else ", retention=..."
+            raise SagaNotRegisteredError(
+                saga_name,
+                registered=registry.names,
+                hint=f"say which version is meant: version=1{more}; or register the definition first, in this process",
+            )
         tasks: list[Task] = []
         for number in versions:
             registered = registry.find(saga_name, number)

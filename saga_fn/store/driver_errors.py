@@ -6,6 +6,7 @@ role or the setting, and quotes no parameter. Its DETAIL may quote a row, and is
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 import asyncpg
@@ -32,10 +33,22 @@ _POOLER: Final = (
     "PostgreSQL does not know a statement that was prepared on it",
     "give statement_cache_size=0: a pooler in transaction mode is in between (or set max_prepared_statements in PgBouncer 1.21)",
 )
+_GRANT: Final = "grant it: python -m saga_fn.store.migrate --dsn ... --grant"
 _RIGHTS: Final = (
     "PostgreSQL denies this role what it needs",
-    "grant it: python -m saga_fn.store.migrate --dsn ... --grant worker=ROLE (or starter, sender, operator, viewer)",
+    (
+        f"{_GRANT} worker=ROLE, or the kind that this call needs: starter=ROLE starts sagas, sender=ROLE sends events, "
+        "operator=ROLE applies verbs and pauses, pruner=ROLE deletes, viewer=ROLE looks"
+    ),
 )
+_RIGHTS_BY_TABLE: Final = dict.fromkeys(
+    ("saga_pause", "saga_verb", "saga_operation"),
+    f"{_GRANT} operator=ROLE: verbs and pauses need it, or a worker's rights",
+) | dict.fromkeys(
+    ("saga_tombstone", "saga_retention"), f"{_GRANT} pruner=ROLE, beside what it has: to delete sagas needs it"
+)
+"""The mend where the table that the server names says what was to be done."""
+_TABLE_DENIED: Final = re.compile(r"for (?:table|relation) (\w+)$")
 _LASTING: Final = {
     "42501": _RIGHTS,
     "26000": _POOLER,
@@ -136,7 +149,9 @@ def _told_by_server(error: asyncpg.PostgresError) -> StoreError:
         )
     lasting = _by_class(_LASTING, state)
     if lasting is not None:
-        return StoreRefusedError(f"{lasting[0]}: {_said(error)} ({state})", hint=lasting[1])
+        denied = _TABLE_DENIED.search(_said(error)) if lasting is _RIGHTS else None
+        mend = lasting[1] if denied is None else _RIGHTS_BY_TABLE.get(denied[1], lasting[1])
+        return StoreRefusedError(f"{lasting[0]}: {_said(error)} ({state})", hint=mend)
     passing = _by_class(_PASSING, state)
     if passing is None:
         return StatementFailedError(f"PostgreSQL cannot do this: {_said(error)} ({named})")

@@ -24,6 +24,7 @@ from saga_fn import (
     OperationState,
     PayloadError,
     RetryStep,
+    Rewind,
     SagaAdmin,
     SagaDefinition,
     SagaDefinitionError,
@@ -330,6 +331,14 @@ async def test_what_is_wrong_is_refused_before_anything_is_recorded(make: Make) 
                 "add saga_name=",
             ),
             (lambda: admin.begin_operation(WAITING, SkipStep("nope", None)), SagaDefinitionError, "has a step"),
+            (lambda: admin.begin_operation(WAITING, RetryStep("shp")), SagaDefinitionError, "its steps are.*charge"),
+            (lambda: admin.preview(WAITING, RetryStep("shp")), SagaDefinitionError, "say version= in the filter"),
+            (lambda: admin.preview(WAITING, Rewind("charge", forget=["shp"])), SagaDefinitionError, "a step 'shp'"),
+            (
+                lambda: admin.preview(attrs.evolve(WAITING, version=7), SkipStep("charge", None)),
+                SagaDefinitionError,
+                "version 7 of 'shop' is not registered here",
+            ),
             (lambda: admin.get_operation(uuid4()), OperationNotFoundError, "there is no operation"),
             (lambda: admin.stop_operation(UUID(int=1)), OperationNotFoundError, "there is no operation"),
         ]
@@ -339,3 +348,5 @@ async def test_what_is_wrong_is_refused_before_anything_is_recorded(make: Make) 
         assert await admin.list_operations() == ()
         told = await admin.preview(SagaFilter(), Cancel(), everything=True)
         assert str(told.sagas) == "0"
+        for unknown in (SagaFilter(saga_name="elsewhere", active=True), attrs.evolve(WAITING, version=7)):
+            assert (await admin.preview(unknown, RetryStep("shp"))).looked_at == 0

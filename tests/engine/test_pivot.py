@@ -14,6 +14,7 @@ from saga_fn import (
     SagaAdmin,
     SagaBuilder,
     SagaDefinition,
+    SagaParkedError,
     SagaStateError,
     step,
 )
@@ -53,6 +54,8 @@ async def test_after_the_pivot_a_failure_waits_for_a_person_and_nothing_is_undon
         with pytest.raises(SagaStateError, match="past its pivot") as refused:
             await admin.compensate_step(run.id)
         assert "retry_step or skip_step" in str(refused.value)
+        with pytest.raises(SagaParkedError, match="cancel is refused, abort ends it"):
+            await run.result(SOON, wait_parked=False)
         await admin.retry_step(run.id, "ship")
         await until(lambda: not shop.fails["ship"])
         await suspended(run)
@@ -72,8 +75,16 @@ async def test_a_saga_aborted_after_its_pivot_says_what_stands_and_is_not_undone
         ended = await run.outcome(SOON)
         assert isinstance(ended, Failed)
         assert [left.step_id for left in ended.left_over] == ["reserve"]
-        with pytest.raises(SagaStateError, match="past its pivot"):
+        with pytest.raises(SagaStateError, match=r"past its pivot\n.*retry_step or rewind takes it up again"):
             await admin.compensate_step(run.id)
+        explained = await admin.explain(run.id)
+        for verb in (admin.abort(run.id), admin.skip_step(run.id, "ship", Done("ship")), admin.start_now(run.id)):
+            with pytest.raises(SagaStateError, match="has ended FAILED, where") as refused:
+                await verb
+            assert refused.value.refusal == "finished"
+        told = explained.of("abort")
+        assert told is not None
+        assert "has ended FAILED" in (told.why_not or "")
 
 
 async def test_a_pivot_that_timed_out_is_not_undone_behind_its_back(make: Make) -> None:

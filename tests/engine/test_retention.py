@@ -342,7 +342,7 @@ async def test_what_prune_is_given_is_judged(make: Make) -> None:
     async with make() as orchestrator:
         orchestrator.register(orders(None))
         admin = SagaAdmin(orchestrator)
-        with pytest.raises(SagaNotRegisteredError):
+        with pytest.raises(SagaNotRegisteredError, match="say which version is meant: version=1;"):
             await admin.prune("nobody", retention=BRIEF)
         with pytest.raises(SagaDefinitionError, match="nothing says how long"):
             await admin.prune("order")
@@ -368,7 +368,7 @@ async def test_only_a_pruner_may_delete(any_dsn: str) -> None:
             await grant(any_dsn, role=name, kind=RoleKind.WORKER)
             async with SagaOrchestrator(dsn) as worker:
                 worker.register(orders(BRIEF))
-                with pytest.raises(StoreRefusedError):
+                with pytest.raises(StoreRefusedError, match="pruner=ROLE deletes"):
                     await SagaAdmin(worker).prune("order")
                 attention = [each.text for each in (await worker.health()).attention]
                 assert [text for text in attention if "deletes no saga" in text and "--grant pruner=ROLE" in text]

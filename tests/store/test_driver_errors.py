@@ -55,6 +55,17 @@ def test_each_code_has_a_kind_the_servers_sentence_and_a_mend(
     assert (told.hint or "") == "" if mend is None else mend in (told.hint or "")
 
 
+@pytest.mark.parametrize(
+    "table, kind",
+    [("saga_pause", "operator"), ("saga_verb", "operator"), ("saga_tombstone", "pruner"), ("saga", "worker")],
+)
+def test_a_denied_table_says_which_kind_of_role_is_meant(table: str, kind: str) -> None:
+    told = translate_driver_error(
+        asyncpg.PostgresError.new({"C": "42501", "M": f"permission denied for table {table}", "S": "ERROR"})
+    )
+    assert f"--grant {kind}=ROLE" in (told.hint or "")
+
+
 def test_what_is_to_be_done_again_or_otherwise_keeps_its_kind() -> None:
     kinds = {"23505": RowRejectedError, "22001": RowRejectedError, "55P03": RowLockedError, "40001": StoreBusyError}
     for state, kind in kinds.items():

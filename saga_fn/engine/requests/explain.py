@@ -18,7 +18,7 @@ from saga_fn.core.explain.course import course
 from saga_fn.core.explain.preview import Consequences, preview, questions
 from saga_fn.core.explain.prospects import Prospects, prospects
 from saga_fn.core.explain.reasons import Cause, Reason, reasons
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import StepId
 from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SagaStatus
@@ -197,7 +197,7 @@ async def _verbs(engine: SagaEngine, known: _Known) -> AsyncGenerator[VerbPrevie
             if isinstance(said, Consequences):
                 left -= 2 * (1 + len(said.course.moves)) * _steps(state)
                 await asyncio.sleep(0)
-            yield _previewed(verb, step_of(event), said, here.why_not(verb), row.now)
+            yield _previewed(verb, step_of(event), said, here.why_not(verb), row)
     yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))
 
 
@@ -263,7 +263,7 @@ def _of_what_cannot_be_read(known: _Known) -> Iterator[VerbPreview]:
                 mend = "restore the row, or end it with abort"
                 yield _refused(verb, step, UNREADABLE_STATE, f"it cannot be read: {known.flaw}", mend)
             elif known.row.ended_at is not None:
-                yield _refused(verb, None, Refusal.FINISHED.value)
+                yield _refused(verb, None, Refusal.FINISHED.value, status=known.row.status)
             else:
                 left = () if known.plan is None else all_that_may_be_left(known.plan)
                 ends = ENDED_UNREAD.status
@@ -271,19 +271,25 @@ def _of_what_cannot_be_read(known: _Known) -> Iterator[VerbPreview]:
 
 
 def _refused(
-    verb: Verb, step: str | None, refusal: str, fact: str | None = None, mend: str | None = None
+    verb: Verb,
+    step: str | None,
+    refusal: str,
+    fact: str | None = None,
+    mend: str | None = None,
+    *,
+    status: SagaStatus | None = None,
 ) -> VerbPreview:
     if fact is None:
-        said, mend = told_of_refusal(refusal)
+        said, mend = told_of_refusal(refusal, status)
         fact = f"the saga {said}"
     return VerbPreview(verb, step, False, refusal.partition(":")[0], fact, mend)
 
 
 def _previewed(
-    verb: Verb, step: StepId | None, said: Rejection | Consequences, not_here: str | None, now: Moment
+    verb: Verb, step: StepId | None, said: Rejection | Consequences, not_here: str | None, row: SagaRecord
 ) -> VerbPreview:
     if isinstance(said, Rejection):
-        return _refused(verb, step, said.answer)
+        return _refused(verb, step, said.answer, status=row.status)
     return VerbPreview(
         verb,
         step,
@@ -294,7 +300,7 @@ def _previewed(
         is_whole=said.course.is_whole,
         ends_as=said.course.end,
         left_over=said.left_over,
-        goes_on_at=time_of(said.due) if said.due is not None and said.due > now else None,
+        goes_on_at=time_of(said.due) if said.due is not None and said.due > row.now else None,
         may_end_as=_ends(said.prospects),
         may_be_undone=said.prospects.may_be_undone,
         may_be_left=said.prospects.may_be_left,

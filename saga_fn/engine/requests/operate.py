@@ -24,6 +24,7 @@ from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.event_matching import Answer
 from saga_fn.core.events import EventReceived, Rescheduled, name_of, takes_up
 from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.projection import SagaStatus
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.execution import Incoming
@@ -138,6 +139,17 @@ _ANSWERS: dict[str, tuple[str, str]] = {
         "that process has another version of the definition or of this library, or a smaller max_payload_bytes.",
     ),
 }
+_OF_FAILED: dict[str, tuple[str, str]] = {
+    Refusal.FINISHED: (
+        "has ended FAILED, where there is nothing for this verb to do",
+        "retry_step, rewind, cancel, settle_undone and the like may take it up: SagaAdmin.explain says which are legal now.",
+    ),
+    Refusal.PAST_PIVOT: (
+        "is past its pivot",
+        "from there it only goes forward: retry_step or rewind takes it up again.",
+    ),
+}
+"""The answers that are others where the saga has ended FAILED."""
 
 
 async def apply_alone(
@@ -227,7 +239,7 @@ async def _applied(engine: SagaEngine, row: SagaRecord, act: Act, give_up: float
     if isinstance(done, Rejection):
         engine.observers.tell(EventRejected(identity_of(row), type(item.event).__name__, done.refusal.value))
         await engine.store.record_rejection(row.id, done.refusal.value, type(item.event).__name__)
-        raise _refusal(row.id, done.answer)
+        raise _refusal(row.id, done.answer, row.status)
     if done and by_force:
         engine.lose(row.id)
     if done and row.ended_at is not None:  # whoever was told that it has failed is wrong from now on
@@ -260,7 +272,7 @@ async def end_unusable(
     while True:
         row = await read_row(engine, saga_id)
         if row.ended_at is not None:
-            raise _refusal(saga_id, Refusal.FINISHED)
+            raise _refusal(saga_id, Refusal.FINISHED, row.status)
         if expect not in (None, row.rev):
             raise _refusal(saga_id, Refusal.MOVED_ON)
         if await engine.store.end_row(saga_id, row.rev, type(error).__name__):
@@ -372,7 +384,7 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, message: InboxMessage, 
             raise _refusal(saga_id, answer)
         row = await read_row(engine, saga_id)
         if row.ended_at is not None:
-            raise _refusal(saga_id, Refusal.FINISHED)
+            raise _refusal(saga_id, Refusal.FINISHED, row.status)
         if row.owner is None and not is_left:
             # Its owner parked it before this message came: no message makes such a saga due, and nobody would answer.
             is_left = True
@@ -384,9 +396,11 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, message: InboxMessage, 
     return False
 
 
-def told_of_refusal(refusal: str) -> tuple[str, str]:
+def told_of_refusal(refusal: str, status: SagaStatus | None = None) -> tuple[str, str]:
     """A refusal, as `Rejection.answer` has it, in words that go on from "the saga", and the mend."""
     kind, _, unnamed = refusal.partition(": ")
+    if status is SagaStatus.FAILED and kind in _OF_FAILED:
+        return _OF_FAILED[kind]
     if kind == Refusal.UNNAMED:
         names = ", ".join(f'"{name}"' for name in unnamed.split(", "))
         return (
@@ -396,6 +410,6 @@ def told_of_refusal(refusal: str) -> tuple[str, str]:
     return _ANSWERS.get(refusal, (f"refused: {refusal}", "look at it with SagaAdmin.get_saga."))
 
 
-def _refusal(saga_id: UUID, refusal: str) -> SagaStateError:
-    fact, hint = told_of_refusal(refusal)
+def _refusal(saga_id: UUID, refusal: str, status: SagaStatus | None = None) -> SagaStateError:
+    fact, hint = told_of_refusal(refusal, status)
     return SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, refusal=refusal.partition(": ")[0], hint=hint)
