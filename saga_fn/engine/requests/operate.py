@@ -24,7 +24,7 @@ from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.event_matching import Answer
 from saga_fn.core.events import EventReceived, Rescheduled, name_of, takes_up
 from saga_fn.core.ids import Moment, StepId
-from saga_fn.core.projection import SagaStatus
+from saga_fn.core.projection import SagaStatus, calls_a_person
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import asked_in
 from saga_fn.engine.drive.execution import Incoming
@@ -399,7 +399,7 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, message: InboxMessage, 
 def told_of_refusal(refusal: str, status: SagaStatus | None = None) -> tuple[str, str]:
     """A refusal, as `Rejection.answer` has it, in words that go on from "the saga", and the mend."""
     kind, _, unnamed = refusal.partition(": ")
-    if status is SagaStatus.FAILED and kind in _OF_FAILED:
+    if status is not None and calls_a_person(status) and kind in _OF_FAILED:
         return _OF_FAILED[kind]
     if kind == Refusal.UNNAMED:
         names = ", ".join(f'"{name}"' for name in unnamed.split(", "))
