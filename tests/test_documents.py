@@ -23,6 +23,7 @@ import pytest
 
 import saga_fn
 from saga_fn import observe
+from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.fan_out import ITEM_LIMIT
 from saga_fn.core.plan import MOST_STEPS
@@ -30,9 +31,13 @@ from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.size import STATE_LIMIT
+from saga_fn.core.state import ParkReason
 from saga_fn.definition.steps.step_options import StepOptions
 from saga_fn.definition.waits.event import NO_DEFAULT, EventPattern
+from saga_fn.engine.drive.message import UNREADABLE
 from saga_fn.engine.options import MEBIBYTE
+from saga_fn.engine.requests.explain import NO_PLAN, UNREADABLE_STATE
+from saga_fn.engine.requests.operate import NOT_ANSWERED
 from saga_fn.store.records import MOST_KEPT, MOST_UNREAD
 from tests.support.documents import (
     AT_THE_ROOT,
@@ -263,6 +268,32 @@ def test_every_limit_is_what_the_code_says() -> None:
 def test_every_finding_of_health_has_its_section() -> None:
     told = (ROOT / "docs" / "attention.md").read_text(encoding="utf-8")
     assert sorted(re.findall(r"^## (\S+)$", told, re.MULTILINE)) == sorted(saga_fn.AttentionKind)
+
+
+OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+
+
+def codes_after(heading: str) -> list[str]:
+    """The first cells of the first table after that text, sorted."""
+    _, found, after = OPERATORS.partition(heading)
+    assert found, heading
+    return sorted(re.findall(r"^\| `(\w+)` \|", after[after.index("| --- |") :].split("\n\n")[0], re.MULTILINE))
+
+
+def test_every_reason_to_be_parked_has_its_row() -> None:
+    assert codes_after("\n## Parked sagas\n") == sorted(ParkReason)
+
+
+OF_OPERATIONS = {"not_registered", "unreadable_value", "not_found", "key_taken", "store_refused", "refused"}
+"""What the refusals of an operation on many sagas have beside those of one."""
+
+
+def test_every_code_of_a_refusal_has_its_row() -> None:
+    of_one = {*map(str, Refusal), NOT_ANSWERED, UNREADABLE, UNREADABLE_STATE, NO_PLAN}
+    assert codes_after("\n## Refusals\n") == sorted(of_one | OF_OPERATIONS)
+    source = (ROOT / "saga_fn" / "engine" / "requests" / "bulk.py").read_text(encoding="utf-8")
+    returned = set(re.findall(r'(?:return|or|else) "(\w+)"', source))
+    assert returned - of_one == OF_OPERATIONS
 
 
 # The site and llms.txt, as far as they can be judged without building anything.
