@@ -91,7 +91,7 @@ def misfit_in(plan: Plan, state: SagaState) -> str | None:
 def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
     """All moments in it, all journal entries that it names, and all that it counts: asked of each saga that is claimed."""
     moments = [state.at, state.begins_at]
-    entries = [*state.events, state.latest_event_seq]
+    entries = [*state.events, state.latest_event_seq, *(each.seq for each in state.rewound)]
     counts = [state.failed_takeovers]
     if state.deadline is not None:
         moments.append(state.deadline)

@@ -74,6 +74,15 @@ def rewinding(plan: Plan, state: SagaState, step: StepId, at: Moment) -> Rewindi
     return Rewinding(again, tuple(each for each in again if each in owners))
 
 
+def rewound_at(plan: Plan, state: SagaState, step: StepId) -> int:
+    """The latest journal entry that took the step, or the fan-out of the item, back; 0 if none did.
+
+    No compensation outlives such an entry. So those under one number are of one and the same execution of the step.
+    """
+    owner = plan.owner(step) if state.rewound else step
+    return next((each.seq for each in state.rewound if each.step == owner), 0)
+
+
 def _may_run_on(step: StepState, at: Moment) -> bool:
     return isinstance(step, Unfinished | _Undo) and step.attempts.may_run_until > at
 

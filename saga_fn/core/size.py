@@ -20,6 +20,7 @@ from saga_fn.core.state import (
     Doubt,
     Parked,
     ParkReason,
+    Rewound,
     SagaState,
     StepState,
     UndoParked,
@@ -58,6 +59,7 @@ def most_bytes(plan: Plan) -> int:
             begins_at=_LATE,
             deadline=_LATE,
             buffered=(_BUFFERED,) * BUFFER_LIMIT if plan.events else (),
+            rewound=tuple(Rewound(planned.step, _N) for planned in plan.data.steps),
         )
     )
 

@@ -408,6 +408,11 @@ class SagaState(_OfPlan, frozen=True, gc=False, array_like=True):
     """When a saga that still goes forward turns back; None if it may take as long as it takes."""
     buffered: tuple[Buffered, ...] = ()
     """Named events that nothing has taken yet, in the order they came."""
+    rewound: tuple[Rewound, ...] = ()
+    """The steps of the plan that were taken back, each with the latest entry that did so, whatever has become of it since.
+
+    It tells apart a step's effects, and their undoing, from those of its run before.
+    """
     paused: bool = False
     """Its owner begins nothing: neither a step, nor a probe, nor an undo. Until the next claim, which a pause puts off."""
 

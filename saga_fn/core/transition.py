@@ -99,8 +99,8 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     if state is None:
         if type(event) is Started and event.plan == plan.id:
             moved = begin(plan, event)
-    elif state.paused:
-        pass  # what follows is not begun, which only the rules themselves know
+    elif state.paused or state.rewound:
+        pass  # what is not begun, or was taken back, only the rules themselves know
     elif type(event) is StepSucceeded:
         moved = advance(plan, state, event)
     elif type(event) is StepFailed:

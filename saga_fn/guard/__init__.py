@@ -23,6 +23,9 @@ events or because an operator accepts another, sends `StepContext.generation` al
 operation, generation)` then tells a later input, which takes the place of the earlier one, from a repetition, and refuses an
 earlier one that comes late. To such a step's participant only is `Doing.INSTEAD` ever told.
 
+A step that an operator has taken back by `SagaAdmin.rewind` has another operation from then on, and so has its compensation.
+The guard takes it for new work, whatever it knows of the former. Work that the operator has forgotten stands beside it.
+
 The guard needs nothing else of this library: neither sagas nor their store. The table is in `sql/guard/schema`, for
 services that are not written in Python, too.
 """

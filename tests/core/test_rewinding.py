@@ -25,7 +25,7 @@ from saga_fn.core.events import (
 from saga_fn.core.ids import Digest, Micros, StepId
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus
-from saga_fn.core.rewinding import Rewinding, rewinding
+from saga_fn.core.rewinding import Rewinding, rewinding, rewound_at
 from saga_fn.core.state import (
     FailedForGood,
     FannedOut,
@@ -133,6 +133,37 @@ def test_a_saga_that_goes_back_knows_nothing_more_of_what_was_forgotten() -> Non
     saga.fail(B)
     saga.undo(A)
     assert saga.status is SagaStatus.COMPENSATED, "the first time of b is known to the journal alone"
+
+
+def test_a_step_that_was_undone_and_has_gone_back_is_told_apart_from_its_run_before() -> None:
+    saga = started(THREE, A)
+    saga.succeed(A, B)
+    saga.succeed(B, C)
+    saga.fail(C)
+    saga.undo(B)
+    saga.fail_undo(A)
+    assert [rewound_at(saga.plan, saga.state, each) for each in (A, B, C)] == [0, 0, 0]
+    rewind(saga, A, A)
+    first = saga.state.rev
+    saga.tick(A)
+    saga.succeed(A)
+    assert [rewound_at(saga.plan, saga.state, each) for each in (A, B, C)] == [first] * 3
+    saga.tell(Ticked(saga.moment, (Unbindable(B),)))
+    rewind(saga, B)
+    second = saga.state.rev
+    assert [rewound_at(saga.plan, saga.state, each) for each in (A, B, C)] == [first, second, first]
+    assert saga.tick(B).actions == (RunStep(B, second + 1, second),)
+    saga.succeed(B, C)
+    assert saga.state.rewound == (Rewound(A, first), Rewound(C, first), Rewound(B, second))
+
+
+def test_the_items_of_a_fan_out_go_back_with_it() -> None:
+    plan = Plan.of(step("a", concurrency=2), step("b", "a"))
+    saga = started(plan)
+    saga.tell(Ticked(saga.moment, (BoundEach(A, 1, Digest(b"1")),)))
+    saga.tell(Ticked(saga.moment, (Unbindable(A0),)))
+    rewind(saga, A)
+    assert rewound_at(plan, saga.state, A0) == saga.state.rev
 
 
 def test_what_could_not_be_undone_is_named() -> None:

@@ -21,7 +21,7 @@ from saga_fn.core.plan_flaws import TooLarge
 from saga_fn.core.retry import JOURNAL_LIMIT
 from saga_fn.core.rules.waits import EVENT_LIMIT
 from saga_fn.core.size import LONGEST_NAME, STATE_LIMIT, most_bytes, size_flaws
-from saga_fn.core.state import Buffered, SagaState, Sleeping, StepState, UndoWaiting, Waiting
+from saga_fn.core.state import Buffered, Rewound, SagaState, Sleeping, StepState, UndoWaiting, Waiting
 
 SCHEMA: Final = Path(__file__).parents[2] / "sql" / "schema" / "0001_sagas.sql"
 LATE: Final = Moment(4_000_000_000_000_000)
@@ -97,6 +97,7 @@ def largest_state(plan: Plan) -> int:
         begins_at=LATE,
         deadline=LATE,
         buffered=(whole(Buffered, "", ()),) * BUFFER_LIMIT if plan.events else (),
+        rewound=tuple(Rewound(planned.step, JOURNAL_LIMIT) for planned in plan.data.steps),
     )
     return size(state)
 

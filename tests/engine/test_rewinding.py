@@ -12,11 +12,15 @@ from saga_fn import (
     Completed,
     Failed,
     FixedRetry,
+    MemoryStore,
+    NoRetry,
     SagaAdmin,
     SagaBuilder,
     SagaDefinitionError,
+    SagaOrchestrator,
     SagaStateError,
     SagaStatus,
+    StepContext,
     StepStatus,
     step,
 )
@@ -233,3 +237,72 @@ async def test_what_names_no_steps_is_refused(make: Make, forget: object) -> Non
         run = await orchestrator.register("approved", approved(Shop())).start(Order("1"))
         with pytest.raises(SagaDefinitionError, match=r"a list of steps is wanted|a step's id or its StepRef"):
             await SagaAdmin(orchestrator).rewind(run.id, "reserve", forget=cast("list[str]", forget))
+
+
+async def test_each_run_of_a_step_is_undone_under_a_key_of_its_own(make: Make) -> None:
+    """A bank that answers a repeated key as it did then would leave the second charge standing."""
+    shop = Shop(fails={"ship": 2, "release reserve": 2})
+    async with make() as orchestrator:
+        run = await orchestrator.register("shop", make_saga(shop)).start(Order("1"))
+        assert isinstance(await run.outcome(SOON), Failed)
+        admin = SagaAdmin(orchestrator)
+        await admin.rewind(run.id, "reserve", forget=["reserve"])
+        async with asyncio.timeout(SOON):
+            while (await run.snapshot()).status is not SagaStatus.COMPENSATED:
+                await asyncio.sleep(0.01)
+        (entry,) = [each for each in (await admin.get_saga(run.id)).step_history if each.kind == "rewind_requested"]
+        assert [key for key in keys(shop) if "compensate" in key] == [
+            "charge:compensate",
+            "reserve:compensate",
+            "reserve:compensate",
+            f"charge:compensate:{entry.seq}",
+            f"reserve:compensate:{entry.seq}",
+        ]
+        assert await admin.verify(run.id) == []
+
+
+async def test_the_work_of_a_step_that_has_gone_back_is_another_operation_in_either_direction() -> None:
+    """A guard that has seen it undone would refuse it as late."""
+    operations: list[tuple[str, str]] = []
+    fails = ["ship", "release", "ship"]
+
+    async def release(inp: Order, out: Done) -> None:
+        if "release" in fails:
+            fails.remove("release")
+            raise KeyError("release")
+
+    async def charge(inp: Order, ctx: StepContext) -> Done:
+        operations.append(("charge", ctx.operation))
+        return Done("charge")
+
+    async def refund(inp: Order, out: Done, ctx: StepContext) -> None:
+        operations.append(("refund", ctx.operation))
+
+    async def reserve(inp: Order) -> Done:
+        return Done("reserve")
+
+    async def ship(inp: Order) -> Done:
+        fails.remove("ship")
+        raise KeyError("ship")
+
+    builder = SagaBuilder(Order)
+    for each in (
+        step(reserve, compensate=release, compensation_retry_policy=NoRetry()),
+        step(charge, compensate=refund),
+        step(ship),
+    ):
+        builder.add_step(each, input_map=lambda ctx: ctx.initial_data)
+    orchestrator = SagaOrchestrator(MemoryStore())
+    run = await orchestrator.register("guarded", builder.build()).start(Order("1"))
+    await orchestrator.run_until_idle()
+    admin = SagaAdmin(orchestrator)
+    await admin.rewind(run.id, "reserve", forget=["reserve"])
+    await orchestrator.run_until_idle()
+    (entry,) = [each for each in (await admin.get_saga(run.id)).step_history if each.kind == "rewind_requested"]
+    first = f"{run.id}:charge"
+    assert operations == [
+        ("charge", first),
+        ("refund", first),
+        ("charge", f"{first}:{entry.seq}"),
+        ("refund", f"{first}:{entry.seq}"),
+    ]

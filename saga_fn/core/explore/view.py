@@ -12,6 +12,7 @@ States are compared by a view that leaves out what cannot change a decision:
 void, or alike beyond as many as there are waits for the name; so the buffer is never full.
 - Whether a step that is done was settled by a person, and so begins its undo with a fingerprint (`offers.py` tries both).
 - Whether a step that has not begun had begun before the saga was taken back (`offers.py` tries both).
+- Which steps were taken back by which entry: that only names what is executed.
 - Whether a person has given a step its input, which lets it take no other (`offers.py` tries both).
 - All steps that were passed over in doubt but the first: one is enough for an end that is not COMPENSATED.
 - Which of several interchangeable steps is which: same policies, same neighbours.

@@ -73,6 +73,7 @@ from saga_fn.core.invariants.verbs import (
     i17_an_input_that_a_person_gives_is_the_steps_input,
     i17_going_back_forgets_only_what_is_named,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
+    i17_what_has_gone_back_is_undone_as_another,
     i17_what_sleeps_is_moved_to_the_moment_that_was_named,
 )
 from saga_fn.core.invariants.waits import (
@@ -141,6 +142,7 @@ EDGE_LAWS: Final[tuple[EdgeLaw, ...]] = (
     i17_a_settled_step_is_as_the_operator_says,
     i17_an_input_that_a_person_gives_is_the_steps_input,
     i17_going_back_forgets_only_what_is_named,
+    i17_what_has_gone_back_is_undone_as_another,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
     i17_what_sleeps_is_moved_to_the_moment_that_was_named,
     i18_a_paused_saga_begins_nothing,

@@ -157,6 +157,23 @@ def i17_going_back_forgets_only_what_is_named(edge: Edge) -> bool:
     return any(was.step == event.step for was in begun)
 
 
+def i17_what_has_gone_back_is_undone_as_another(edge: Edge) -> bool:
+    """Two compensations of different runs of a step never share a key: each is told apart by the entry that took the step back.
+
+    A step leaves its undoing by that verb alone, which leaves none beside it. Nothing else changes what tells them apart.
+    """
+    if not isinstance(edge.event, RewindRequested):
+        left = any(isinstance(was, Undo) and not isinstance(now, Undo) for was, now in edge.steps)
+        again = any(isinstance(was, Undone) and now != was for was, now in edge.steps)
+        return edge.after.rewound == edge.before.rewound and not left and not again
+    after = {each.step: each.seq for each in edge.after.rewound}
+    back = {edge.plan.owner(was.step) for was in edge.before.steps if not isinstance(was, Rewound)}
+    back &= {edge.event.step} | edge.plan.descendants[edge.event.step]
+    expected = {each.step: each.seq for each in edge.before.rewound} | dict.fromkeys(back, edge.after.rev)
+    once = len(after) == len(edge.after.rewound)
+    return once and after == expected and not any(isinstance(now, Undo) for now in edge.after.steps)
+
+
 def _may_run_on(was: StepState, at: Moment, stopped: Collection[StepId]) -> bool:
     return isinstance(was, Tried) and was.attempts.may_run_until > at and was.step not in stopped
 

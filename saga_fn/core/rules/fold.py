@@ -27,6 +27,7 @@ from saga_fn.core.state import (
     Buffered,
     Goal,
     Probing,
+    Rewound,
     Running,
     SagaState,
     StepState,
@@ -66,6 +67,7 @@ class Fold:
         self.begins_at: Moment = before.begins_at
         self.deadline: Moment | None = before.deadline
         self.buffered: tuple[Buffered, ...] = before.buffered
+        self.rewound: tuple[Rewound, ...] = before.rewound
 
     def put(self, step: StepState) -> None:
         """From now on this is the step's state."""
@@ -93,6 +95,7 @@ class Fold:
             begins_at=self.begins_at,
             deadline=self.deadline,
             buffered=self.buffered,
+            rewound=self.rewound,
             paused=self.paused,
         )
 

@@ -32,6 +32,8 @@ def rewind_requested(fold: Fold, event: RewindRequested) -> Rejection | None:
             fold.put(Rewound(step.step, fold.rev))
         elif fold.plan.owner(step.step) in again:  # an item: its list is another one then
             del fold.steps[step.step]
+    others = tuple(each for each in fold.rewound if each.step not in again)
+    fold.rewound = (*others, *(Rewound(step, fold.rev) for step in found.again))
     fold.latest_event_seq = 0
     if fold.goal is Goal.FORWARD:
         return None

@@ -41,7 +41,10 @@ class StepContext:
     attempt: int
     """The number of the execution in this direction, from 1."""
     idempotency_key: str
-    """The same over every retry and crash of this step in this direction: send it to the system that you call."""
+    """The same over every retry and crash of this step in this direction: send it to the system that you call.
+
+    A step that a person has taken back has another one in either direction: nothing of its run before answers for it.
+    """
     trace_id: str
     """The id for logs that the saga was started with."""
     deadline: datetime | None
@@ -52,11 +55,17 @@ class StepContext:
     """The headers of the trace that the saga was started in, as a tracing library reads them. Default: none."""
     received_event: tuple[str, bytes] | None = attrs.field(default=None, validator=_is_received_event)
     """The name and the payload of the event that a compensation has waited for; ask `received` for it. Default: None."""
+    rewound: int = 0
+    """The journal entry of the latest `rewind` that took the step back, 0 if none has. Default: 0."""
 
     @property
     def operation(self) -> str:
-        """A name for the work of this step in this saga, the same in every direction: for a participant's guard."""
-        return f"{self.saga_id}:{self.step_id}"
+        """A name for the work of this step in this saga, the same in every direction: for a participant's guard.
+
+        After a `rewind` the step's work is another one, and so is its compensation's: nothing of the former answers for it.
+        """
+        operation = f"{self.saga_id}:{self.step_id}"
+        return f"{operation}:{self.rewound}" if self.rewound else operation
 
     def received(self, event: Event[T]) -> T | None:
         """Give the value of the event that the compensation was waiting for.

@@ -28,6 +28,7 @@ from saga_fn.core.events import (
 )
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.inputs import input_is_recorded
+from saga_fn.core.rewinding import rewound_at
 from saga_fn.definition import NOT_DONE, CompiledStep, Done, ErrorPolicy, StepContext, WaitFor
 from saga_fn.definition.correlation import fingerprint
 from saga_fn.definition.steps.parts import WithoutContext
@@ -361,16 +362,20 @@ def _context(
     deadline: datetime | None = None
     if timeout is not None:
         deadline = time_of(Moment(clock.now() + int(timeout * 1_000_000)))
+    rewound = rewound_at(saga.plan, saga.state, step) if saga.state.rewound else 0
+    # A generation goes on from the entry that took the saga back; a compensation begins with that entry itself.
+    run = generation or (rewound if direction == "compensate" else 0)
     return StepContext(
         saga_id=saga.id,
         saga_name=saga.registered.name,
         step_id=step,
         attempt=attempt,
-        idempotency_key=f"{saga.id}:{step}:{direction}" + (f":{generation}" if generation else ""),
+        idempotency_key=f"{saga.id}:{step}:{direction}" + (f":{run}" if run else ""),
         trace_id=saga.trace_id,
         trace_carrier=saga.carrier,
         deadline=deadline,
         generation=generation if direction == "execute" else 0,
+        rewound=rewound,
         received_event=_received_event(saga, step, generation) if direction == "compensate" and generation else None,
     )
 

@@ -26,6 +26,7 @@ from saga_fn.core.invariants.verbs import (
     i17_an_input_that_a_person_gives_is_the_steps_input,
     i17_going_back_forgets_only_what_is_named,
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run,
+    i17_what_has_gone_back_is_undone_as_another,
     i17_what_sleeps_is_moved_to_the_moment_that_was_named,
 )
 from saga_fn.core.state import (
@@ -43,6 +44,7 @@ from saga_fn.core.state import (
     Sleeping,
     Succeeded,
     Undoing,
+    Undone,
     UndoParked,
     UndoRetrying,
     UndoWaiting,
@@ -172,6 +174,26 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
             )
         ),
     ],
+    i17_what_has_gone_back_is_undone_as_another: [
+        edge(state(Undone(A, 1), goal=BACK), Ticked(NOW), state(Succeeded(A, 1), rev=4)),
+        edge(state(Undone(A, 1), goal=BACK), Ticked(NOW), state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
+        edge(state(), Ticked(NOW), msgspec.structs.replace(state(rev=4), rewound=(Rewound(A, 4),))),
+        edge(msgspec.structs.replace(state(), rewound=(Rewound(A, 2),)), Ticked(NOW), state(rev=4)),
+        *(
+            edge(
+                msgspec.structs.replace(state(Undone(A, 1)), rewound=(Rewound(A, 2),)),
+                RewindRequested(NOW, A),
+                msgspec.structs.replace(state(now, rev=4), rewound=rewound),
+            )
+            for now, rewound in (
+                (Rewound(A, 4), ()),
+                (Rewound(A, 4), (Rewound(A, 2),)),
+                (Rewound(A, 4), (Rewound(A, 2), Rewound(A, 4))),
+                (Rewound(A, 4), (Rewound(A, 4), Rewound(B, 4))),
+                (Undone(A, 1), (Rewound(A, 4),)),
+            )
+        ),
+    ],
     i17_what_comes_from_outside_starts_nothing_that_nobody_would_run: [
         edge(state(Succeeded(A, 1)), CompensationRequested(NOW), state(Undoing(A, 1, ONCE), goal=BACK, rev=4)),
         edge(
@@ -188,7 +210,11 @@ HONEST_EDGES: list[Edge] = [
     edge(
         state(FailedForGood(A, HELD)),
         RewindRequested(NOW, A, stopped=(A,)),
-        moved(state(Rewound(A, 4), rev=4), needs=(A,), writes=(Release(NOW),)),
+        moved(
+            msgspec.structs.replace(state(Rewound(A, 4), rev=4), rewound=(Rewound(A, 4),)),
+            needs=(A,),
+            writes=(Release(NOW),),
+        ),
     ),
     edge(
         state(Retrying(A, FAILED_ONCE, LATER), Retrying(B, FAILED_ONCE, LATER)),
