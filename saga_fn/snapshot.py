@@ -97,44 +97,47 @@ class SagaSnapshot:
 
 @attrs.frozen
 class SagaRow:
-    """A saga in a list: what its row says, without data and history."""
+    """A saga in a list: what its row says, without data and history.
+
+    Attributes:
+        id: The saga's id.
+        saga_name: The name that it is registered under.
+        version: The version of its definition.
+        revision: The number of entries in its journal, for the `expect=` of a verb.
+        aggregation_id: Its business key, or None.
+        trace_id: The id for logs that it was started with.
+        status: Its status.
+        waits: The reasons why a SUSPENDED saga waits.
+        parked: The reason why it waits for a person, or None.
+        problem_step: The step that is parked, or that a FAILED saga failed at; None if there is none, or if it is not known.
+        acknowledged: Whether an operator has acknowledged that it FAILED.
+        last_error: The type name of the last error.
+        retry_counter: The number of failed attempts of the step that is tried now.
+        deadline_at: The end of the lease while a process works on it; the time to wake while it sleeps.
+        is_owned: Whether a process has claimed it.
+        created_at: The time of its start.
+        updated_at: The time of its last change.
+        ended_at: The time of its end; None before.
+    """
 
     id: UUID
-    """The saga's id."""
     saga_name: str
-    """The name that it is registered under."""
     version: int
-    """The version of its definition."""
     revision: int
-    """The number of entries in its journal, for the `expect=` of a verb."""
     aggregation_id: str | None
-    """Its business key, or None."""
     trace_id: str
-    """The id for logs that it was started with."""
     status: SagaStatus
-    """Its status."""
     waits: WaitReason
-    """The reasons why a SUSPENDED saga waits."""
     parked: str | None
-    """The reason why it waits for a person, or None."""
     problem_step: str | None
-    """The step that is parked, or that a FAILED saga failed at; None if there is none, or if it is not known."""
     acknowledged: bool
-    """Whether an operator has acknowledged that it FAILED."""
     last_error: str | None
-    """The type name of the last error."""
     retry_counter: int
-    """The number of failed attempts of the step that is tried now."""
     deadline_at: datetime | None
-    """The end of the lease while a process works on it; the time to wake while it sleeps."""
     is_owned: bool
-    """Whether a process has claimed it."""
     created_at: datetime
-    """The time of its start."""
     updated_at: datetime
-    """The time of its last change."""
     ended_at: datetime | None
-    """The time of its end; None before."""
 
 
 @attrs.frozen
@@ -159,24 +162,30 @@ class SagasOfKey:
 
 @attrs.frozen
 class Pruned:
-    """The answer of `SagaAdmin.prune`."""
+    """The answer of `SagaAdmin.prune`.
+
+    Attributes:
+        sagas: The number of sagas that were deleted, or that a dry run has counted.
+        is_more: Whether there are more than `limit`.
+        saga_ids: The ids of ten of them at most.
+    """
 
     sagas: int
-    """The number of sagas that were deleted, or that a dry run has counted."""
     is_more: bool
-    """Whether there are more than `limit`."""
     saga_ids: tuple[UUID, ...]
-    """The ids of ten of them at most."""
 
 
 @attrs.frozen
 class SagaCount:
-    """How many sagas a filter finds, counted up to 1,000."""
+    """How many sagas a filter finds, counted up to 1,000.
+
+    Attributes:
+        sagas: Their number, 1,000 at most.
+        is_more: Whether there are more.
+    """
 
     sagas: int
-    """Their number, 1,000 at most."""
     is_more: bool
-    """Whether there are more."""
 
     @override
     def __str__(self) -> str:
@@ -196,62 +205,71 @@ class OperationState(enum.StrEnum):
 
 @attrs.frozen
 class BulkSample:
-    """A saga that a filter finds, and whether it would accept a verb."""
+    """A saga that a filter finds, and whether it would accept a verb.
+
+    Attributes:
+        saga: The saga.
+        refusal: The reason for which it would refuse the verb, as a code such as `past_pivot`; None if it would accept it.
+    """
 
     saga: SagaRow
-    """The saga."""
     refusal: str | None
-    """The reason for which it would refuse the verb, as a code such as `past_pivot`; None if it would accept it."""
 
 
 @attrs.frozen
 class BulkPreview:
-    """The effect that a verb would have on all sagas that a filter finds."""
+    """The effect that a verb would have on all sagas that a filter finds.
+
+    Attributes:
+        sagas: How many sagas the filter finds.
+        looked_at: The number of those that the verb was folded on: the first 100 at most.
+        accepted: The number of those looked at that would accept the verb.
+        refusals: The number of those looked at that would refuse it, by the reason.
+        samples: The first ten.
+    """
 
     sagas: SagaCount
-    """How many sagas the filter finds."""
     looked_at: int
-    """The number of those that the verb was folded on: the first 100 at most."""
     accepted: int
-    """The number of those looked at that would accept the verb."""
     refusals: Mapping[str, int]
-    """The number of those looked at that would refuse it, by the reason."""
     samples: tuple[BulkSample, ...]
-    """The first ten."""
 
 
 @attrs.frozen(kw_only=True)
 class Operation:
-    """An act of an operator: a verb of one saga, or of all sagas that a filter finds."""
+    """An act of an operator: a verb of one saga, or of all sagas that a filter finds.
+
+    Attributes:
+        id: Its id.
+        verb: The name of the verb, as the method of `SagaAdmin` has it.
+        step_id: The step that it names, or None.
+        saga_id: The saga, if the verb was asked of one.
+        wanted: The filter, if it was asked of many: what it says.
+        actor: Who asked, or None.
+        reason: Why, or None.
+        state: Its state.
+        began_at: The time when it was asked.
+        updated_at: The time of its last change.
+        done: The number of sagas that the verb was applied to.
+        asked: The number of sagas whose owners were asked and have not answered in time; they answer yet.
+        refusals: The number of sagas that have refused the verb, by the reason: `moved_on` are those that have changed meanwhile.
+        remaining: How many sagas are left, counted up to 1,000; None in a list of operations.
+    """
 
     id: UUID
-    """Its id."""
     verb: str
-    """The name of the verb, as the method of `SagaAdmin` has it."""
     step_id: str | None
-    """The step that it names, or None."""
     saga_id: UUID | None
-    """The saga, if the verb was asked of one."""
     wanted: Mapping[str, object]
-    """The filter, if it was asked of many: what it says."""
     actor: str | None
-    """Who asked, or None."""
     reason: str | None
-    """Why, or None."""
     state: OperationState
-    """Its state."""
     began_at: datetime
-    """The time when it was asked."""
     updated_at: datetime
-    """The time of its last change."""
     done: int
-    """The number of sagas that the verb was applied to."""
     asked: int
-    """The number of sagas whose owners were asked and have not answered in time; they answer yet."""
     refusals: Mapping[str, int]
-    """The number of sagas that have refused the verb, by the reason: `moved_on` are those that have changed meanwhile."""
     remaining: SagaCount | None = None
-    """How many sagas are left, counted up to 1,000; None in a list of operations."""
 
     @property
     def refused(self) -> int:
@@ -302,42 +320,45 @@ class HistoryStatus(enum.StrEnum):
 
 @attrs.frozen
 class HistoryEntry:
-    """One entry of a saga's journal, readable. Payloads are plain JSON values."""
+    """One entry of a saga's journal, readable. Payloads are plain JSON values.
+
+    Attributes:
+        seq: The number of the journal entry, from 1.
+        kind: The name of the event.
+        phase: `execute`, `compensate`, `probe` or `saga`.
+        status: Whether it tells of a success, of an error, or of neither.
+        step_id: The step that it is about, or None.
+        attempt: The number of the attempt, from 1, or None.
+        timestamp: The time when it was written.
+        token: The token of the claim under which it was written, or an id of its own.
+        skipped: Whether a person or a condition passed the step over.
+        input: The step's input, or None.
+        output: The step's output, or None.
+        error: The error's type and message, or None.
+        business_error: The business error's value, or None.
+        event: The name of an outside event that has one.
+        actor: The operator who asked for a verb, if that was said (`SagaAdmin(orchestrator, actor=...)`).
+        reason: The operator's reason for a verb, if that was said (`reason=`).
+    """
 
     seq: int
-    """The number of the journal entry, from 1."""
     kind: str
-    """The name of the event."""
     phase: str
-    """`execute`, `compensate`, `probe` or `saga`."""
     status: HistoryStatus
-    """Whether it tells of a success, of an error, or of neither."""
     step_id: str | None
-    """The step that it is about, or None."""
     attempt: int | None
-    """The number of the attempt, from 1, or None."""
     timestamp: datetime
-    """The time when it was written."""
     token: UUID
-    """The token of the claim under which it was written, or an id of its own."""
     skipped: bool
-    """Whether a person or a condition passed the step over."""
     input: Any = attrs.field(default=None, repr=False)  # Any: JSON of whatever type the step has
-    """The step's input, or None."""
     output: Any = attrs.field(default=None, repr=False)  # Any: as above
-    """The step's output, or None."""
     error: str | None = None
-    """The error's type and message, or None."""
     business_error: Any = attrs.field(
         default=None, repr=False
     )  # Any: JSON of whatever business error the step declares
-    """The business error's value, or None."""
     event: str | None = None
-    """The name of an outside event that has one."""
     actor: str | None = None
-    """The operator who asked for a verb, if that was said (`SagaAdmin(orchestrator, actor=...)`)."""
     reason: str | None = None
-    """The operator's reason for a verb, if that was said (`reason=`)."""
 
 
 @attrs.frozen

@@ -57,14 +57,17 @@ class LeftOverKind(enum.StrEnum):
 
 @attrs.frozen
 class LeftOver:
-    """One step that a FAILED saga leaves behind."""
+    """One step that a FAILED saga leaves behind.
+
+    Attributes:
+        step_id: The step's id.
+        kind: The kind of effect.
+        until: The moment when it is certain to have stopped, in microseconds since 1970, for MAY_STILL_RUN; else None.
+    """
 
     step_id: StepId
-    """The step's id."""
     kind: LeftOverKind
-    """The kind of effect."""
     until: Moment | None = None
-    """The moment when it is certain to have stopped, in microseconds since 1970, for MAY_STILL_RUN; else None."""
 
 
 def left_over(plan: Plan, state: SagaState) -> tuple[LeftOver, ...]:

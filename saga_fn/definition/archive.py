@@ -26,26 +26,29 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 @final
 @attrs.frozen
 class ArchivedSaga:
-    """A saga that is about to be deleted, with all that belongs to it."""
+    """A saga that is about to be deleted, with all that belongs to it.
+
+    Attributes:
+        id: Its id.
+        saga_name: The name that it was registered under.
+        version: The version of its definition.
+        status: The status that it ended with.
+        aggregation_id: Its business key, or None.
+        trace_id: The id for logs that it was started with.
+        created_at: The time of its start.
+        ended_at: The time of its end.
+        data: The plan, the state, the journal, and the records beside it. Payloads are JSON values; bytes are base64 text.
+    """
 
     id: UUID
-    """Its id."""
     saga_name: str
-    """The name that it was registered under."""
     version: int
-    """The version of its definition."""
     status: SagaStatus
-    """The status that it ended with."""
     aggregation_id: str | None
-    """Its business key, or None."""
     trace_id: str
-    """The id for logs that it was started with."""
     created_at: datetime
-    """The time of its start."""
     ended_at: datetime
-    """The time of its end."""
     data: Mapping[str, object] = attrs.field(repr=False)
-    """The plan, the state, the journal, and the records beside it. Payloads are JSON values; bytes are base64 text."""
 
     def to_json(self) -> str:
         """Give it as one line of JSON.
