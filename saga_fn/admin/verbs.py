@@ -122,7 +122,7 @@ class AdminVerbs(AdminBase):
         """Say that a step that may have run has run, and what it has returned. It is undone like any other if the saga turns back.
 
         A saga that goes forward goes on with that output. A rollback undoes the step. A saga that has FAILED only records it:
-        `left_over` then names the step as not undone, and `cancel` undoes it.
+        `left_over` then names the step as not undone, and `cancel` undoes it, unless the saga is past its pivot.
 
         Args:
             saga_id: The saga's id.

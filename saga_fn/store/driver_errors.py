@@ -41,12 +41,15 @@ _RIGHTS: Final = (
         "operator=ROLE applies verbs and pauses, pruner=ROLE deletes, viewer=ROLE looks"
     ),
 )
-_RIGHTS_BY_TABLE: Final = dict.fromkeys(
-    ("saga_pause", "saga_verb", "saga_operation"),
-    f"{_GRANT} operator=ROLE: verbs and pauses need it, or a worker's rights",
-) | dict.fromkeys(
-    ("saga_tombstone", "saga_retention"), f"{_GRANT} pruner=ROLE, beside what it has: to delete sagas needs it"
-)
+_VERBS: Final = f"{_GRANT} operator=ROLE: verbs and pauses need it, or a worker's rights"
+_DELETIONS: Final = f"{_GRANT} pruner=ROLE, beside what it has: to delete sagas needs it"
+_RIGHTS_BY_TABLE: Final[dict[str, str]] = {
+    "saga_pause": _VERBS,
+    "saga_verb": _VERBS,
+    "saga_operation": _VERBS,
+    "saga_tombstone": _DELETIONS,
+    "saga_retention": _DELETIONS,
+}
 """The mend where the table that the server names says what was to be done."""
 _TABLE_DENIED: Final = re.compile(r"for (?:table|relation) (\w+)$")
 _LASTING: Final = {
