@@ -238,7 +238,7 @@ class MemoryStore:
             problem_step=write.projection.problem_step,
             acknowledged=False,
             updated_at=at,
-            ended_at=(row.ended_at or at) if write.state.ended else None,
+            ended_at=at if write.state.ended else None,
         )
         self._journal(saga, write.rev + 1, write.entries, write.writer)
         saga.attributes.update(write.attributes)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import final
 from uuid import UUID
 
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.projection import SagaStatus
 from saga_fn.store.connection import Connection
 from saga_fn.store.ids import shard_of
@@ -49,6 +49,8 @@ class MemoryDeletion:
         *,
         before: Moment,
         acknowledged_only: bool,
+        sure: Moment,
+        plans: Sequence[PlanId],
         limit: int,
     ) -> list[EndedSaga]:
         """The sagas that ended so, the oldest end first."""
@@ -59,6 +61,7 @@ class MemoryDeletion:
             and row.ended_at < time_of(before)
             and ((row.name, row.version), row.status) == (definition, status)
             and (row.acknowledged or not acknowledged_only)
+            and (row.ended_at < time_of(sure) or row.plan in plans)
             and shard_of(row.id, self._store.shards) == shard
         )
         return [EndedSaga(saga_id, rev, _THE_ERA) for _, saga_id, rev in found[:limit]]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import final
 from uuid import UUID
 
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.projection import SagaStatus
 from saga_fn.store.connection import Connection
 from saga_fn.store.database import LOCK_TIMEOUT, Database
@@ -38,6 +38,8 @@ class PostgresDeletion:
         *,
         before: Moment,
         acknowledged_only: bool,
+        sure: Moment,
+        plans: Sequence[PlanId],
         limit: int,
     ) -> list[EndedSaga]:
         """The sagas that ended so, the oldest end first."""
@@ -46,7 +48,14 @@ class PostgresDeletion:
         async with self._database.work() as connection:
             if acknowledged_only:
                 rows = await queries.find_acknowledged(
-                    connection, shard=shard, name=name, version=version, before=moment, most=limit
+                    connection,
+                    shard=shard,
+                    name=name,
+                    version=version,
+                    before=moment,
+                    sure=time_of(sure),
+                    plans=plans,
+                    most=limit,
                 )
             else:
                 rows = await queries.find_ended(
@@ -56,6 +65,8 @@ class PostgresDeletion:
                     version=version,
                     status=status.value,
                     before=moment,
+                    sure=time_of(sure),
+                    plans=plans,
                     most=limit,
                 )
         return [EndedSaga(row.id, row.rev, row.era) for row in rows]

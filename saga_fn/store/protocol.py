@@ -280,6 +280,8 @@ class Deletion(Protocol):
         status: The status that they ended with.
         before: They ended before this moment, in microseconds since 1970.
         acknowledged_only: Whether sagas are left out that FAILED and that nobody has acknowledged.
+        sure: A saga that ended after this moment is left out, unless its plan is one of `plans`.
+        plans: The fingerprints of the plans that are known to wait for no event.
         limit: How many sagas at most.
         sagas: The sagas to delete, `DELETED_AT_ONCE` at most.
         keep: How long their tombstones count, as a timedelta; None stands for ever.
@@ -299,6 +301,8 @@ class Deletion(Protocol):
         *,
         before: Moment,
         acknowledged_only: bool,
+        sure: Moment,
+        plans: Sequence[PlanId],
         limit: int,
     ) -> list[EndedSaga]:
         """The sagas that ended so, the oldest end first; takes no lock."""

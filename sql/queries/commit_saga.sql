@@ -25,7 +25,7 @@ written AS (
         acknowledged = false,
         updated_at = now(),
         ended_at = CASE
-            WHEN :status::text = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())
+            WHEN :status::text = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN now()
         END
     FROM lock_timeout
     WHERE

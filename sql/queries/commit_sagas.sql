@@ -61,7 +61,7 @@ written AS (
         acknowledged = false,
         updated_at = now(),
         ended_at = CASE
-            WHEN g.status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN coalesce(s.ended_at, now())
+            WHEN g.status = ANY(ARRAY['COMPLETED', 'COMPENSATED', 'FAILED']) THEN now()
         END
     FROM given AS g CROSS JOIN lock_timeout
     WHERE

@@ -7,5 +7,6 @@ FROM saga_fn.saga AS s
 WHERE
     s.shard = :shard::smallint AND s.name = :name::text AND s.version = :version::integer AND s.status = 'FAILED'
     AND s.acknowledged AND s.ended_at < :before::timestamptz
+    AND (s.ended_at < :sure::timestamptz OR s.plan = ANY(:plans::text[]))
 ORDER BY s.ended_at, s.id
 LIMIT :most::integer

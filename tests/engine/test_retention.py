@@ -47,7 +47,7 @@ from saga_fn.store.rights import RoleKind
 from tests.support.ages import later
 from tests.support.roles import role
 from tests.support.stores import Make
-from tests.support.until import SOON
+from tests.support.until import SOON, suspended
 
 DAY, MONTH = timedelta(days=1), timedelta(days=30)
 
@@ -246,6 +246,67 @@ async def test_a_definition_that_waits_for_events_keeps_its_sagas_for_a_week(mak
         assert (await admin.prune("awaited", retention=retention)).sagas == 0
         await later(orchestrator, 2 * DAY)
         assert (await admin.prune("awaited", retention=retention)).sagas == 1
+
+
+@pytest.mark.parametrize("here", ["not registered", "the wait was removed", "another version"])
+async def test_a_saga_that_may_have_waited_is_kept_for_a_week_by_a_process_that_does_not_know_it(
+    make: Make, here: str
+) -> None:
+    """A repeated event is known by the saga that has got it: else the next saga of the key takes it."""
+    paid = Event("paid", int)
+
+    @saga("order")
+    def awaited(order: StepRef[Order]) -> StepRef[int]:
+        paid.wait()
+        return charge(order)
+
+    async with make() as orchestrator:
+        handle = orchestrator.register(awaited)
+        run = await handle.start(Order(1), aggregation_id="a")
+        await orchestrator.to(run.id, paid).send(1, event_id="e")
+        await run.result(SOON)
+        await later(orchestrator, 6 * DAY)
+        elsewhere = SagaOrchestrator(orchestrator.engine.store, concurrency=0)
+        if here != "not registered":
+            elsewhere.register(orders(None), version=1 if here == "the wait was removed" else 2)
+        admin = SagaAdmin(elsewhere)
+        brief = Retention(completed=DAY)
+        for dry_run in (True, False):
+            assert (await admin.prune("order", version=1, retention=brief, dry_run=dry_run)).sagas == 0
+        assert (await orchestrator.to(("order", "a"), paid).send(1, event_id="e")).value != "kept"
+        await later(orchestrator, 2 * DAY)
+        assert (await admin.prune("order", version=1, retention=brief)).sagas == 1
+
+
+async def test_a_saga_is_kept_from_its_last_change_on(make: Make) -> None:
+    async def lost(_: Order) -> int:
+        raise TimeoutError("no answer")
+
+    async def back(_: Order, __: int) -> None:
+        raise AssertionError("it never ran")
+
+    pay = step(lost, compensate=back, on_unknown="park")
+
+    @saga("doubtful", retention=Retention(compensated=DAY, failed=DAY))
+    def doubtful(order: StepRef[Order]) -> StepRef[int]:
+        return pay(order)
+
+    async with make() as orchestrator:
+        run = await orchestrator.register(doubtful).start(Order(1))
+        await suspended(run)
+        admin = SagaAdmin(orchestrator)
+        await admin.abort(run.id)
+        await later(orchestrator, MONTH)
+        before = (await admin.get_saga(run.id)).ended_at
+        await admin.settle_never_ran(run.id, "lost")
+        after = await admin.get_saga(run.id)
+        assert after.status is SagaStatus.COMPENSATED
+        assert before is not None
+        assert after.ended_at is not None
+        assert after.ended_at > before
+        assert (await admin.prune("doubtful")).sagas == 0
+        await later(orchestrator, 2 * DAY)
+        assert (await admin.prune("doubtful")).sagas == 1
 
 
 async def test_nothing_is_deleted_before_the_archive_has_it(make: Make) -> None:

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from saga_fn.core.events import AbortRequested
-from saga_fn.core.ids import Moment
+from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.projection import SagaStatus
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import EndedSaga, InboxMessage, MessageStatus
@@ -42,7 +42,9 @@ async def over(
     store: Store, status: SagaStatus = SagaStatus.COMPLETED, *, acknowledged_only: bool = False, limit: int = 99
 ) -> list[EndedSaga]:
     before = Moment(store.now() + 1_000_000)
-    return await store.deletion.ended(0, SHOP, status, before=before, acknowledged_only=acknowledged_only, limit=limit)
+    return await store.deletion.ended(
+        0, SHOP, status, before=before, acknowledged_only=acknowledged_only, sure=before, plans=(), limit=limit
+    )
 
 
 async def test_what_has_ended_so_is_found_oldest_end_first(store: Store) -> None:
@@ -53,7 +55,34 @@ async def test_what_has_ended_so_is_found_oldest_end_first(store: Store) -> None
     assert [saga.id for saga in await over(store)] == [first.id, second.id]
     assert [saga.rev for saga in await over(store, limit=1)] == [first.state.rev]
     early = Moment(store.now() - 3_600_000_000)
-    assert not await store.deletion.ended(0, SHOP, SagaStatus.COMPLETED, before=early, acknowledged_only=False, limit=9)
+    assert not await store.deletion.ended(
+        0, SHOP, SagaStatus.COMPLETED, before=early, acknowledged_only=False, sure=early, plans=(), limit=9
+    )
+
+
+@pytest.mark.parametrize("status", [SagaStatus.COMPLETED, SagaStatus.FAILED])
+async def test_what_has_ended_of_late_is_found_only_if_its_plan_is_named(store: Store, status: SagaStatus) -> None:
+    hand = await (ended(store) if status is SagaStatus.COMPLETED else failed(store))
+    if status is SagaStatus.FAILED:
+        assert await store.acknowledge(hand.id, hand.state.rev, "")
+    before, early = Moment(store.now() + 1_000_000), Moment(store.now() - 3_600_000_000)
+    for sure, plans, count in (
+        (early, (), 0),
+        (early, (PlanId("another"),), 0),
+        (early, (PlanId("another"), hand.state.plan), 1),
+        (before, (), 1),
+    ):
+        found = await store.deletion.ended(
+            0,
+            SHOP,
+            status,
+            before=before,
+            acknowledged_only=status is SagaStatus.FAILED,
+            sure=sure,
+            plans=plans,
+            limit=9,
+        )
+        assert len(found) == count
 
 
 async def test_what_has_failed_is_found_once_it_was_acknowledged(store: Store) -> None:

@@ -40,7 +40,9 @@ async def session(any_dsn: str) -> AsyncIterator[Session]:
 
 async def over(store: PostgresStore) -> EndedSaga:
     before = Moment(store.now() + 1_000_000)
-    (saga,) = await store.deletion.ended(0, SHOP, SagaStatus.COMPLETED, before=before, acknowledged_only=False, limit=9)
+    (saga,) = await store.deletion.ended(
+        0, SHOP, SagaStatus.COMPLETED, before=before, acknowledged_only=False, sure=before, plans=(), limit=9
+    )
     return saga
 
 
@@ -128,7 +130,7 @@ async def test_two_deletions_of_the_same_sagas_delete_each_once(store: PostgresS
         hands = [await ended(store, key=f"{number}") for number in range(4)]
         before = Moment(store.now() + 1_000_000)
         sagas = await store.deletion.ended(
-            0, SHOP, SagaStatus.COMPLETED, before=before, acknowledged_only=False, limit=9
+            0, SHOP, SagaStatus.COMPLETED, before=before, acknowledged_only=False, sure=before, plans=(), limit=9
         )
         gone = await asyncio.gather(*(store.deletion.delete(0, sagas, keep=timedelta(0)) for _ in range(2)))
         assert sorted([*gone[0], *gone[1]]) == sorted(hand.id for hand in hands)

@@ -16,7 +16,7 @@ from uuid import UUID
 import attrs
 
 from saga_fn.core.events import name_of
-from saga_fn.core.ids import Micros, Moment
+from saga_fn.core.ids import Micros, Moment, PlanId
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retention import Deletable, deletable
 from saga_fn.definition.archive import ArchivedSaga, json_of, text_of
@@ -40,6 +40,7 @@ ARCHIVED_AT_ONCE: Final = 100
 """An archive is given no more sagas at a time than this."""
 _ARCHIVED_BYTES: Final = 16 * 2**20
 """Nor many more bytes."""
+_MICROSECOND: Final = timedelta(microseconds=1)
 _REST: Final = 9.0
 """A rest is so many times as long as what was before it."""
 _LONGEST_REST: Final = 30.0
@@ -57,14 +58,24 @@ class Task:
     definition: tuple[str, int]
     retention: Retention
     which: Deletable
+    sure: Moment
+    """Of those that ended later only the ones of these plans may be deleted."""
+    plans: tuple[PlanId, ...]
 
 
 def tasks_of(registry: Registry, definition: tuple[str, int], retention: Retention, now: Moment) -> list[Task]:
     """The sagas of that name and version that may be deleted now, by this retention."""
-    # For so long an event for a business key is known, which needs the saga that has got it.
+    # For so long an event for a business key is known, which needs the saga that has got it. Only a plan that is known here,
+    # under a name that waits for nothing, frees its sagas of that.
+    registered = registry.find(*definition)
     waits = any(each.definition.plan.events for each in registry.versions(definition[0]))
-    at_least = Micros((KEPT_FOR if waits else LEAST_KEPT) // timedelta(microseconds=1))
-    return [Task(definition, retention, which) for which in deletable(retention.kept, now, at_least=at_least)]
+    plans = () if registered is None or waits else (registered.definition.plan.id,)
+    at_least = (LEAST_KEPT if plans else KEPT_FOR) // _MICROSECOND
+    sure = Moment(now - KEPT_FOR // _MICROSECOND)
+    return [
+        Task(definition, retention, which, sure, plans)
+        for which in deletable(retention.kept, now, at_least=Micros(at_least))
+    ]
 
 
 async def find(store: Store, shard: int, task: Task, limit: int) -> list[EndedSaga]:
@@ -75,6 +86,8 @@ async def find(store: Store, shard: int, task: Task, limit: int) -> list[EndedSa
         task.which.status,
         before=task.which.before,
         acknowledged_only=task.which.acknowledged_only,
+        sure=task.sure,
+        plans=task.plans,
         limit=limit,
     )
 
