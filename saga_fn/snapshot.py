@@ -499,6 +499,8 @@ class AttentionKind(enum.StrEnum):
     """The role of this process has not all the rights of any kind of process; a call that lacks one is refused."""
     JOURNAL_MONTHS = "journal_months"
     """The journal is partitioned, and has partitions for three more months at most."""
+    RETENTION = "retention"
+    """Sagas of a definition are kept though their retention is over: the archive or the store has failed in this process."""
 
 
 @attrs.frozen

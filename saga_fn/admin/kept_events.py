@@ -72,6 +72,7 @@ class AdminKeptEvents(AdminBase):
             await admin.discard_kept("create_order", "order-123", "approval")
         """
         self._engine.gate.require_open()
+        self._engine.gate.require_writes()
         check_target((saga_name, aggregation_id))
         check_key("the event's name", event)
         kept = self._engine.store.kept_events

@@ -100,12 +100,14 @@ class AdminPauses(AdminBase):
     async def _pause(self, name: str, reason: str | None) -> bool:
         asked = Asked.of(self._actor, reason)
         self._engine.gate.require_open()
+        self._engine.gate.require_writes()
         paused = await self._engine.store.pauses.add(name, actor=asked.actor, reason=asked.reason)
         await self._engine.pauses.look()
         return paused
 
     async def _resume(self, name: str) -> bool:
         self._engine.gate.require_open()
+        self._engine.gate.require_writes()
         resumed = await self._engine.store.pauses.remove(name)
         await self._engine.pauses.look()
         self._engine.notify_processes(None)

@@ -7,7 +7,7 @@ from uuid import UUID
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_is, check_key, check_whole
 from saga_fn.definition.retention import Retention
-from saga_fn.engine.hold.deleting import Task, delete_some, find, tasks_of
+from saga_fn.engine.hold.deleting import Batch, Task, find, tasks_of
 from saga_fn.engine.observe.of_process import SagasDeleted
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, shown
@@ -59,7 +59,9 @@ class AdminRetention(AdminBase):
         tasks = self._tasks(saga_name, version, retention)
         check_is(dry_run, bool, "dry_run: a bool", error=PayloadError, hint="dry_run=True")
         check_whole("limit", limit, least=1, most=1_000_000)
-        store = self._engine.store
+        if not dry_run:
+            self._engine.gate.require_writes()
+        store, batch = self._engine.store, Batch()
         ids: list[UUID] = []
         for shard in range(store.shards):
             for task in tasks:
@@ -67,13 +69,14 @@ class AdminRetention(AdminBase):
                     ids += [saga.id for saga in await find(store, shard, task, limit + 1 - len(ids))]
                     continue
                 gone = 0
-                while len(ids) < limit and (some := await delete_some(store, shard, task, limit - len(ids))):
+                while len(ids) < limit and (some := await batch.delete_some(store, shard, task, limit - len(ids))):
                     ids += some
                     gone += len(some)
                 if gone:
                     self._engine.observers.tell(SagasDeleted(*task.definition, task.which.status, gone))
+        batch.raise_what_failed()
         is_more = len(ids) > limit
-        if not dry_run and len(ids) == limit:
+        if not dry_run:  # another deletion may have had in hand what was found
             is_more = any([await find(store, shard, task, 1) for shard in range(store.shards) for task in tasks])
         return Pruned(min(len(ids), limit), is_more, tuple(ids[:_SOME]))
 

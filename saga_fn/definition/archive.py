@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import errno
 import fcntl
 import os
+import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +18,13 @@ import attrs
 import msgspec
 from typing_extensions import override
 
+from saga_fn.backoff import Backoff
 from saga_fn.core.projection import SagaStatus
 from saga_fn.errors import SagaDefinitionError, StoreError, is_a, shown
 
 _FORMAT: Final = 1
+_PATIENCE: Final = 10.0
+"""Seconds that a file may be locked by somebody else."""
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -88,12 +93,21 @@ def text_of(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
+def _is_encodable(path: str) -> bool:
+    """Whether a file can have that name."""
+    try:
+        return b"\x00" not in os.fsencode(path)
+    except UnicodeError:
+        return False
+
+
 @final
 class JsonlArchive:
     """A file that sagas are appended to, one JSON object a line, before they are deleted. For `Retention(archive=)`.
 
     A batch is on the disk when the call returns. A saga may stand in it twice: the last line counts. Several processes of one
-    machine may append to one file. A line that a dead process has not finished is taken away before the next one is written.
+    machine may append to one file: each locks it, and gives up after 10 seconds. Nothing that stands in the file is ever taken
+    away. A line that a dead process has not finished stays, as the only one that is no JSON: a reader leaves it out.
 
     Args:
         path: The path of the file. Its folder has to be there.
@@ -107,7 +121,7 @@ class JsonlArchive:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not is_a(path, (str, os.PathLike)) or not str(path) or "\x00" in str(path):
+        if not is_a(path, (str, os.PathLike)) or not str(path) or not _is_encodable(str(path)):
             raise SagaDefinitionError(
                 f"an archive is a path of a file, not {shown(path)}", hint='JsonlArchive("/var/archive/orders.jsonl")'
             )
@@ -126,6 +140,8 @@ class JsonlArchive:
         Raises:
             StoreError: The file cannot be written.
         """
+        if not sagas:
+            return
         lines = "".join(saga.to_json() + "\n" for saga in sagas).encode()
         try:
             await asyncio.to_thread(self._append, lines)
@@ -137,22 +153,29 @@ class JsonlArchive:
 
     def _append(self, lines: bytes) -> None:
         with self._path.open("a+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            _cut_torn_line(file.fileno())
+            _lock(file.fileno())
+            if _ends_within_a_line(file.fileno()):
+                file.write(b"\n")
             file.write(lines)
             file.flush()
             os.fsync(file.fileno())
 
 
-def _cut_torn_line(file: int) -> None:
-    """Take away what follows the last end of a line: its batch was not archived, so nothing of it was deleted."""
-    end = size = os.fstat(file).st_size
-    while end > 0:
-        begin = max(0, end - 65536)
-        found = os.pread(file, end - begin, begin).rfind(b"\n")
-        if found >= 0:
-            end = begin + found + 1
-            break
-        end = begin
-    if end < size:
-        os.ftruncate(file, end)
+def _lock(file: int) -> None:
+    """Lock the file; raises TimeoutError if somebody else keeps it: the thread that waits here would keep its process from ending."""
+    give_up, backoff = time.monotonic() + _PATIENCE, Backoff(0.01, 0.25)
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up:
+                raise TimeoutError(errno.ETIMEDOUT, f"somebody else has kept it locked for {_PATIENCE:g} s") from None
+            time.sleep(backoff.next())
+        else:
+            return
+
+
+def _ends_within_a_line(file: int) -> bool:
+    """Whether the file's last line has no end. It may be whole, or torn; whoever wrote it, it is not ours to take away."""
+    size = os.fstat(file).st_size
+    return size > 0 and os.pread(file, 1, size - 1) != b"\n"

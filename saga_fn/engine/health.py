@@ -84,10 +84,7 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
     )
     if of_rights is not None:
         attention.append(Attention(AttentionKind.RIGHTS, of_rights))
-    if worker.slots_held:
-        attention.append(_slots_held(engine, worker.slots_held))
-    if engine.suspects.waited:
-        attention.append(_suspects(engine.suspects))
+    attention += _of_this_process(engine, worker)
     return Health(
         ok=not problems,
         database=database,
@@ -98,6 +95,20 @@ async def health_of(engine: SagaEngine, worker: Worker, *, entered: bool, read_o
         problems=tuple(problems),
         attention=tuple(attention),
     )
+
+
+def _of_this_process(engine: SagaEngine, worker: Worker) -> list[Attention]:
+    found = [_kept(*definition, why) for definition, why in engine.deleting.failed.items()]
+    if worker.slots_held:
+        found.append(_slots_held(engine, worker.slots_held))
+    if engine.suspects.waited:
+        found.append(_suspects(engine.suspects))
+    return found
+
+
+def _kept(name: str, version: int, why: str) -> Attention:
+    text = f"{shown(name)} v{version}: its sagas are kept, though their retention is over: {why}"
+    return Attention(AttentionKind.RETENTION, text, saga_name=name, version=version)
 
 
 def _needs_to_work() -> list[Right]:

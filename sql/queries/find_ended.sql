@@ -1,6 +1,6 @@
 -- name: find_ended :many EndedRow
--- Sagas of one name and version that ended so, before that moment, the oldest end first. They may be deleted. Those that
--- ended after `sure` are left out, unless their plan is one of `plans`.
+-- Sagas of one name and version that ended so, before that moment, the oldest end first. They may be deleted. Those
+-- that ended after `sure` are left out, unless their plan is one of `plans`.
 -- Locks: none.
 -- Plan: a range of saga_ended.
 SELECT s.id, s.rev, s.era

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -37,12 +38,15 @@ from saga_fn import (
     SagaStatus,
     StartConflictError,
     StepRef,
+    StoreError,
     StoreRefusedError,
+    StoreUnavailableError,
     saga,
     step,
 )
 from saga_fn.engine.worker import Worker
 from saga_fn.store.migrate import grant, migrate
+from saga_fn.store.records import EndedSaga
 from saga_fn.store.rights import RoleKind
 from tests.support.ages import later
 from tests.support.roles import role
@@ -347,14 +351,80 @@ async def test_an_archive_that_fails_is_named_in_the_log(caplog: pytest.LogCaptu
         with caplog.at_level(logging.WARNING, "saga_fn.process"):
             await orchestrator.engine.deleting.run()
         assert [record.getMessage() for record in caplog.records] == [
-            "sagas of 'order' v1 are kept, though their retention is over: OSError"
+            "sagas of 'order' v1 are kept, though their retention is over: the archive raised OSError"
         ]
         assert len(await there(orchestrator)) == 1
 
 
+def group() -> BaseException:
+    return BaseExceptionGroup("both", [asyncio.CancelledError()])
+
+
+@pytest.mark.parametrize("fault", [KeyError, asyncio.CancelledError, GeneratorExit, group, None])
+async def test_an_archive_that_fails_in_any_way_holds_up_its_own_definition_alone(
+    fault: Callable[[], BaseException] | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`None`: it never returns."""
+    monkeypatch.setattr("saga_fn.engine.hold.deleting.ARCHIVE_TIME", 0.05)
+
+    async def keep(_: Sequence[ArchivedSaga]) -> None:
+        if fault is not None:
+            raise fault()
+        await asyncio.Event().wait()
+
+    @saga("another", retention=BRIEF)
+    def another(given: StepRef[Order]) -> StepRef[int]:
+        return charge(given)
+
+    async with SagaOrchestrator(MemoryStore()) as orchestrator:
+        kept = await finished(orchestrator.register(orders(Retention(completed=DAY, archive=keep))), 1)
+        await finished(orchestrator.register(another), 2)
+        await later(orchestrator, MONTH)
+        with caplog.at_level(logging.WARNING, "saga_fn.process"):
+            await orchestrator.engine.deleting.run()
+        assert await there(orchestrator) == {kept}
+        (record,) = caplog.records
+        assert "sagas of 'order' v1 are kept" in record.getMessage()
+        with pytest.raises(StoreError, match=r"the archive (raised|has not returned)"):
+            await SagaAdmin(orchestrator).prune("order")
+        assert await there(orchestrator) == {kept}
+
+
+@pytest.mark.parametrize("most", [2, 0])
+async def test_a_batch_that_is_too_much_for_the_store_is_halved(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """`0`: the store does not delete one of them at all."""
+    async with SagaOrchestrator(MemoryStore()) as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        ids = [await finished(handle, number) for number in range(9)]
+        await later(orchestrator, MONTH)
+        deletion = orchestrator.engine.store.deletion
+        deletes, sizes = deletion.delete, list[int]()
+
+        async def slow(shard: int, sagas: Sequence[EndedSaga], *, keep: timedelta | None) -> list[UUID]:
+            sizes.append(len(sagas))
+            if len(sagas) > 2 or (most == 0 and ids[4] in {each.id for each in sagas}):
+                raise StoreUnavailableError("nothing came for 5 s")
+            return await deletes(shard, sagas, keep=keep)
+
+        monkeypatch.setattr(deletion, "delete", slow)
+        if most == 0:
+            with pytest.raises(StoreUnavailableError):
+                await SagaAdmin(orchestrator).prune("order")
+            assert await there(orchestrator) == {ids[4]}
+            await orchestrator.engine.deleting.run()
+            attention = [each.text for each in (await orchestrator.health()).attention]
+            assert any("'order' v1: its sagas are kept" in text for text in attention)
+            monkeypatch.undo()
+        await orchestrator.engine.deleting.run()
+        assert await there(orchestrator) == set()
+        assert not (await orchestrator.health()).attention
+        assert sizes[0] == len(ids)
+
+
 async def test_an_archive_is_a_file_with_a_line_for_each_saga(make: Make, tmp_path: Path) -> None:
     path = tmp_path / "orders.jsonl"
-    path.write_text('{"id": "torn by a proc')
+    torn = '{"id": "torn by a proc'
+    path.write_text(torn)
     async with make() as orchestrator:
         handle = orchestrator.register(orders(Retention(completed=DAY, archive=JsonlArchive(path))))
         ids = {await finished(handle, number) for number in range(2)}
@@ -363,7 +433,49 @@ async def test_an_archive_is_a_file_with_a_line_for_each_saga(make: Make, tmp_pa
         ids.add(await finished(handle, 2))
         await later(orchestrator, MONTH)
         await deletions(orchestrator)
-        assert {UUID(json.loads(line)["id"]) for line in path.read_text().splitlines()} == ids
+        first, *lines = path.read_text().splitlines()
+        assert first == torn
+        assert {UUID(json.loads(line)["id"]) for line in lines} == ids
+
+
+async def archived(path: Path) -> None:
+    """One saga is archived there and deleted."""
+    async with SagaOrchestrator(MemoryStore()) as orchestrator:
+        handle = orchestrator.register(orders(Retention(completed=DAY, archive=JsonlArchive(path))))
+        await finished(handle, 1)
+        await later(orchestrator, MONTH)
+        assert (await SagaAdmin(orchestrator).prune("order")).sagas == 1
+
+
+@pytest.mark.parametrize(
+    "before", ["", "\n", '{"id": 1}', '{"id": 1}\n', '{"id": 1}\n{"id": 2}', "no line at all " * 9999, '{"id": 1}\n{"i']
+)
+async def test_an_archive_takes_nothing_away_from_its_file(tmp_path: Path, before: str) -> None:
+    path = tmp_path / "orders.jsonl"
+    path.write_text(before)
+    await JsonlArchive(path)([])
+    assert path.read_text() == before
+    await archived(path)
+    after = path.read_text()
+    assert after.startswith(before)
+    assert json.loads(after.splitlines()[-1])["status"] == "COMPLETED"
+    assert after.splitlines()[:-1] == before.splitlines()
+
+
+async def test_a_file_that_somebody_keeps_locked_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saga_fn.definition.archive._PATIENCE", 0.05)
+    path = tmp_path / "orders.jsonl"
+    with path.open("wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(StoreError, match="has kept it locked"):
+            await archived(path)
+    await archived(path)
+
+
+def test_a_path_that_no_file_can_have_is_refused() -> None:
+    for path in ("a\x00", "\ud800"):
+        with pytest.raises(SagaDefinitionError, match="an archive is a path"):
+            JsonlArchive(path)
 
 
 async def test_a_saga_that_is_taken_up_between_archive_and_deletion_stays(make: Make) -> None:
@@ -397,6 +509,26 @@ async def test_prune_counts_first_and_deletes_as_much_as_it_is_told(make: Make) 
             1, is_more=False, saga_ids=tuple(ids - set(first.saga_ids))
         )
         assert await admin.prune("order") == Pruned(0, is_more=False, saga_ids=())
+
+
+async def test_two_prunes_at_once_do_not_say_that_nothing_is_left(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One finds sagas that the other one is deleting."""
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(BRIEF))
+        for number in range(4):
+            await finished(handle, number)
+        await later(orchestrator, MONTH)
+        admin, deletion = SagaAdmin(orchestrator), orchestrator.engine.store.deletion
+        deletes = deletion.delete
+
+        async def overtaken(shard: int, sagas: Sequence[EndedSaga], *, keep: timedelta | None) -> list[UUID]:
+            monkeypatch.setattr(deletion, "delete", deletes)
+            assert (await admin.prune("order", limit=2)).sagas == 2
+            return await deletes(shard, sagas, keep=keep)
+
+        monkeypatch.setattr(deletion, "delete", overtaken)
+        assert await admin.prune("order", limit=2) == Pruned(0, is_more=True, saga_ids=())
+        assert (await admin.prune("order", limit=9)).sagas == 2
 
 
 async def test_what_prune_is_given_is_judged(make: Make) -> None:

@@ -20,11 +20,14 @@ from saga_fn.core.ids import Micros, Moment, PlanId
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.retention import Deletable, deletable
 from saga_fn.definition.archive import ArchivedSaga, json_of, text_of
-from saga_fn.definition.retention import Retention
+from saga_fn.definition.retention import Archive, Retention
+from saga_fn.engine.drive.step_error import program_end
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import RetentionFailed, SagasDeleted
 from saga_fn.engine.registry import Registered, Registry
-from saga_fn.errors import StoredDataError
+from saga_fn.errors import StoredDataError, StoreError, StoreUnavailableError
+from saga_fn.printable import name_of_type
+from saga_fn.store.errors import RowRejectedError, StoreBusyError
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
@@ -35,9 +38,16 @@ from saga_fn.store.records import (
     JournalRecord,
     decode_event,
 )
+from saga_fn.tasks import spawn
 
 ARCHIVED_AT_ONCE: Final = 100
 """An archive is given no more sagas at a time than this."""
+ARCHIVE_TIME: float = 60.0
+"""Seconds that an archive may take for what it is given at once."""
+_CLEAN_UP: Final = 1.0
+"""Seconds that an archive which is cut short may take to end; no longer is waited for it."""
+_MOST_LEFT: Final = 10
+"""So many sagas are passed over, each of which the store does not delete."""
 _ARCHIVED_BYTES: Final = 16 * 2**20
 """Nor many more bytes."""
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -92,16 +102,82 @@ async def find(store: Store, shard: int, task: Task, limit: int) -> list[EndedSa
     )
 
 
-async def delete_some(store: Store, shard: int, task: Task, limit: int = DELETED_AT_ONCE) -> list[UUID]:
-    """Archive and delete the next of these sagas; gives their ids. Raises what the archive raises; nothing is deleted then."""
-    archive = task.retention.archive
-    most = min(limit, DELETED_AT_ONCE if archive is None else ARCHIVED_AT_ONCE)
-    found = await find(store, shard, task, most)
-    if found and archive is not None:
-        found, sagas = await _archived(store, found)
-        if sagas:
+@final
+class Batch:
+    """How many sagas are deleted at once: half as many after a statement that the store has not carried out, then more again."""
+
+    def __init__(self) -> None:
+        self._most = DELETED_AT_ONCE
+        self.left: dict[UUID, StoreError] = {}
+        """Sagas that the store does not delete, each alone. They are passed over."""
+
+    def raise_what_failed(self) -> None:
+        """Raise the error of a saga that was passed over, and begin anew."""
+        errors, self.left = [*self.left.values()], {}
+        if errors:
+            raise errors[0]
+
+    async def delete_some(self, store: Store, shard: int, task: Task, limit: int = DELETED_AT_ONCE) -> list[UUID]:
+        """Archive and delete the next of these sagas; gives their ids. None may be given, though there are some.
+
+        Raises StoreError if the archive fails, or if the store does not delete several sagas, each alone.
+        """
+        while True:
+            most = min(limit, self._most, DELETED_AT_ONCE if task.retention.archive is None else ARCHIVED_AT_ONCE)
+            found = await find(store, shard, task, most + len(self.left))
+            found = [each for each in found if each.id not in self.left][:most]
+            if found and task.retention.archive is not None:
+                found, sagas = await _archived(store, found)
+                if sagas:
+                    await keep_safe(task.retention.archive, sagas)
+            if not found:
+                return []
+            try:
+                gone = await store.deletion.delete(shard, found, keep=task.retention.tombstone)
+            except (StoreUnavailableError, StoreBusyError, RowRejectedError) as error:
+                if len(found) == 1:
+                    if len(self.left) == _MOST_LEFT:
+                        raise
+                    self.left[found[0].id] = error
+                self._most = max(1, len(found) // 2)
+            else:
+                self._most = min(DELETED_AT_ONCE, self._most + self._most // 8 + 1)
+                return gone
+
+
+async def keep_safe(archive: Archive, sagas: Sequence[ArchivedSaga]) -> None:
+    """Give the sagas to the archive; raises StoreError if it raises anything but a program's end, or takes too long."""
+
+    async def given() -> None:
+        try:
             await archive(sagas)
-    return await store.deletion.delete(shard, found, keep=task.retention.tombstone) if found else []
+        # User code may raise anything: a CancelledError of its own must not look like ours.
+        except BaseException as error:  # noqa: BLE001 - as just said
+            ending = None if isinstance(error, Exception) else program_end(error)
+            if ending is not None:
+                raise ending  # noqa: B904 - it is the error itself, or in that group, which the event loop would not hear
+            raised.append(error)
+
+    raised: list[BaseException] = []
+    task = spawn(given())
+    try:
+        done, _ = await asyncio.wait({task}, timeout=ARCHIVE_TIME)
+    finally:
+        task.cancel()
+    if not done:
+        await asyncio.wait({task}, timeout=_CLEAN_UP)
+        raise StoreError(
+            f"the archive has not returned within {ARCHIVE_TIME:g} s",
+            hint="nothing of it was deleted; see what it waits for",
+        )
+    if raised:
+        error = raised[0]
+        if isinstance(error, StoreError):
+            raise error
+        raise StoreError(
+            f"the archive raised {name_of_type(error)}", hint="nothing of it was deleted; mend the archive"
+        ) from error
+    task.result()
 
 
 async def _archived(store: Store, found: Sequence[EndedSaga]) -> tuple[list[EndedSaga], list[ArchivedSaga]]:
@@ -174,6 +250,9 @@ class Deleting:
         self._registry = registry
         self._observers = observers
         self._owner = new_uuid()
+        self._batches: dict[tuple[str, int], Batch] = {}
+        self.failed: dict[tuple[str, int], str] = {}
+        """Why sagas of a definition were kept in the last round, though their retention was over."""
 
     @property
     def wanted(self) -> bool:
@@ -205,19 +284,23 @@ class Deleting:
     async def delete(self, shard: int, registered: Registered, retention: Retention) -> None:
         """Delete all of one definition, with rests; an error ends it, and is told."""
         definition = registered.name, registered.version
+        batch = self._batches.setdefault(definition, Batch())
         deleted: Counter[SagaStatus] = Counter()
         try:
             for task in tasks_of(self._registry, definition, retention, self._store.now()):
                 while True:
                     began = time.monotonic()
-                    gone = await delete_some(self._store, shard, task)
+                    gone = await batch.delete_some(self._store, shard, task)
                     if not gone:
                         break
                     deleted[task.which.status] += len(gone)
                     await _rest(began)
                     if not await self._begin(shard, _AT_WORK):
                         return
-        except Exception as error:  # noqa: BLE001 - an archive may raise anything; the other definitions go on
+            batch.raise_what_failed()
+            self.failed.pop(definition, None)
+        except StoreError as error:  # the other definitions go on
+            self.failed[definition] = error.fact
             self._observers.tell(RetentionFailed(*definition, error))
         finally:
             for status, sagas in deleted.items():
