@@ -69,7 +69,7 @@ class Task:
     retention: Retention
     which: Deletable
     sure: Moment
-    """Of those that ended later only the ones of these plans may be deleted."""
+    """Those that ended later may be deleted only if their plan is one of `plans`."""
     plans: tuple[PlanId, ...]
 
 
