@@ -173,6 +173,36 @@ def _wanted(given: SagaFilter, *, oldest_first: bool) -> Wanted:
     )
 
 
+def asked_of(wanted: Wanted) -> dict[str, object]:
+    """The arguments that were given to its `SagaFilter`, by name, and no other. A condition on an attribute is told as texts.
+
+    >>> asked_of(Wanted(status=SagaStatus.FAILED, acknowledged=False))
+    {'status': <SagaStatus.FAILED: 'FAILED'>, 'acknowledged': False}
+    """
+    has_value = wanted.attribute is not None
+    arguments = {
+        "saga_name": wanted.name,
+        "version": wanted.version,
+        "status": wanted.status,
+        "active": wanted.active,
+        "waits": wanted.waits or None,
+        "aggregation_id": wanted.aggregation_id,
+        "created_from": _time_of(wanted.created_from),
+        "created_before": _time_of(wanted.created_before),
+        "ended_from": _time_of(wanted.ended_from),
+        "ended_before": _time_of(wanted.ended_before),
+        "older_than": None if wanted.older_than is None else timedelta(microseconds=wanted.older_than),
+        "parked": wanted.parked,
+        "step": wanted.step,
+        "error": wanted.error,
+        "attribute": wanted.attribute,
+        "value": wanted.value if has_value else None,
+        "value_before": wanted.value_before,
+        "acknowledged": wanted.acknowledged,
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
 def _digest(wanted: Wanted) -> bytes:
     return hashlib.blake2b(_encode(wanted), digest_size=8).digest()
 
@@ -190,6 +220,10 @@ def _place_in(after: object, wanted: Wanted) -> Place:
     if format_ != _FORMAT or digest != _digest(wanted):
         raise PayloadError("after is the place in a list of another filter, or in another order", hint=hint)
     return place
+
+
+def _time_of(moment: Moment | None) -> datetime | None:
+    return None if moment is None else time_of(moment)
 
 
 def _moment_of(time: datetime | None) -> Moment | None:

@@ -237,22 +237,25 @@ class BulkPreview:
 
 @attrs.frozen(kw_only=True)
 class Operation:
-    """An act of an operator: a verb of one saga, or of all sagas that a filter finds.
+    """An act of an operator: a verb of one saga, a verb of all sagas that a filter finds, a pause, or the end of one.
 
     Attributes:
         id: Its id.
         verb: The name of the verb, as the method of `SagaAdmin` has it.
         step_id: The step that it names, or None.
         saga_id: The saga, if the verb was asked of one.
-        wanted: The filter, if it was asked of many: what it says.
+        wanted: The filter, if it was asked of many: the arguments that were given to `SagaFilter`, by name. A condition on a
+            search attribute is told by its stored texts: `attribute` is the name, `value` the value, and a range has
+            `value_before`. A pause of a name, or its end, has `saga_name` alone. A verb of one saga has none, nor has `pause_all`.
         actor: Who asked, or None.
         reason: Why, or None.
         state: Its state.
         began_at: The time when it was asked.
         updated_at: The time of its last change.
-        done: The number of sagas that the verb was applied to.
+        done: The number of sagas that the verb was applied to; 1 for a pause that was made, or ended.
         asked: The number of sagas whose owners were asked and have not answered in time; they answer yet.
         refusals: The number of sagas that have refused the verb, by the reason: `moved_on` are those that have changed meanwhile.
+            A pause that was there before is `already_paused`, the end of one that was not there is `not_paused`.
         remaining: How many sagas are left, counted up to 1,000; None in a list of operations.
     """
 

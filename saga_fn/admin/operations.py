@@ -26,11 +26,11 @@ from saga_fn.admin.bulk_verbs import (
     StartNow,
 )
 from saga_fn.arguments import check_id, check_is, check_key, check_size, check_whole
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import StepId
 from saga_fn.definition import AnySaga
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.bulk import Request, carry_out, listing, request_in, would
+from saga_fn.engine.requests.bulk import Request, aim_of, carry_out, listing, request_in, would
 from saga_fn.engine.requests.deeds import Deed
 from saga_fn.errors import (
     OperationNotFoundError,
@@ -40,7 +40,7 @@ from saga_fn.errors import (
     SagaStateError,
     shown,
 )
-from saga_fn.listing import MOST_ROWS, SagaFilter, listing_of
+from saga_fn.listing import MOST_ROWS, SagaFilter, asked_of, listing_of
 from saga_fn.snapshot import BulkPreview, BulkSample, Operation, OperationState, SagaCount
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.listing import Listing
@@ -194,7 +194,7 @@ class AdminOperations(AdminBase):
         return await self._shown(await self._record(operation_id))
 
     async def list_operations(self, *, after: Operation | None = None, limit: int = 100) -> tuple[Operation, ...]:
-        """List what operators have done, the newest first: each verb of one saga, and each operation on many.
+        """List what operators have done, the newest first: each verb of one saga, each operation on many, each pause and its end.
 
         Args:
             after: The last operation of the page before. Default: None, the first page.
@@ -382,13 +382,12 @@ def _id_of(key: str) -> UUID:
 
 def _shown(found: OperationRecord) -> Operation:
     progress = found.progress
-    request = None if found.saga_id is not None else request_in(found)
     return Operation(
         id=found.id,
         verb=found.verb,
         step_id=found.step_id,
         saga_id=found.saga_id,
-        wanted={} if request is None else _said(msgspec.to_builtins(request.wanted)),
+        wanted={} if found.saga_id is not None else asked_of(aim_of(found)),
         actor=found.actor,
         reason=found.reason,
         state=found.state,
@@ -398,13 +397,3 @@ def _shown(found: OperationRecord) -> Operation:
         asked=progress.asked,
         refusals=dict(progress.refusals),
     )
-
-
-def _said(fields: dict[str, object]) -> dict[str, object]:
-    """The fields of a filter that were given."""
-    moments = ("created_from", "created_before", "ended_from", "ended_before")
-    return {
-        name: time_of(Moment(value)) if name in moments and isinstance(value, int) else value
-        for name, value in fields.items()
-        if value not in (None, "", 0, False)
-    }

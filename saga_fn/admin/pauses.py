@@ -1,15 +1,26 @@
-"""Pause sagas and let them go on: those of a name, or all."""
+"""Pause sagas and let them go on: those of a name, or all. Each act is recorded as the other acts of operators are."""
 
 from __future__ import annotations
 
+import contextlib
+from typing import Final
+
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_key
+from saga_fn.core.listing import Wanted
 from saga_fn.engine.drive.asked import Asked
+from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.errors import PayloadError
-from saga_fn.snapshot import Pause
+from saga_fn.engine.requests.bulk import Aim
+from saga_fn.engine.views.pauses import pause_of
+from saga_fn.errors import PayloadError, StoreError
+from saga_fn.snapshot import OperationState, Pause
+from saga_fn.store.ids import new_uuid
+from saga_fn.store.records import OperationRecord, Progress, time_of
 
-_EVERYTHING = ""
+_EVERYTHING: Final = ""
+_PAUSED_BEFORE: Final = "already_paused"
+_NOT_PAUSED: Final = "not_paused"
 
 
 @only_public_errors
@@ -25,7 +36,8 @@ class AdminPauses(AdminBase):
 
         Args:
             saga_name: The name of the sagas, 1 to 255 characters; of all versions. No saga of that name needs to be there.
-            reason: Why, for the list of pauses and the journal: one line of 1 to 1,000 characters. Default: None.
+            reason: Why, for `pauses`, for `list_operations`, and for the journals of the sagas that are worked on at that moment:
+                one line of 1 to 1,000 characters. Default: None.
 
         Returns:
             True if they are paused by this call. False if they were paused by name already: that pause stays as it was.
@@ -35,13 +47,14 @@ class AdminPauses(AdminBase):
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        return await self._pause(_named(saga_name), reason)
+        return await self._pause("pause", _named(saga_name), reason)
 
     async def pause_all(self, *, reason: str | None = None) -> bool:
         """Do as `pause`, for the sagas of every name. It holds until `resume_all`.
 
         Args:
-            reason: Why, for the list of pauses and the journal: one line of 1 to 1,000 characters. Default: None.
+            reason: Why, for `pauses`, for `list_operations`, and for the journals of the sagas that are worked on at that moment:
+                one line of 1 to 1,000 characters. Default: None.
 
         Returns:
             True if everything is paused by this call. False if it was already: that pause stays as it was.
@@ -51,37 +64,42 @@ class AdminPauses(AdminBase):
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        return await self._pause(_EVERYTHING, reason)
+        return await self._pause("pause_all", _EVERYTHING, reason)
 
-    async def resume(self, saga_name: str) -> bool:
+    async def resume(self, saga_name: str, *, reason: str | None = None) -> bool:
         """End the pause of a name. A pause of everything goes on for it.
 
         Workers go on with what is due. A timer or a deadline whose moment came during the pause fires now.
 
         Args:
             saga_name: The name of the sagas, 1 to 255 characters.
+            reason: Why, for `list_operations`: one line of 1 to 1,000 characters. Default: None.
 
         Returns:
             True if a pause of that name was ended. False if there is none.
 
         Raises:
-            PayloadError: The name is none.
+            PayloadError: An argument is not what it has to be.
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        return await self._resume(_named(saga_name))
+        return await self._resume("resume", _named(saga_name), reason)
 
-    async def resume_all(self) -> bool:
+    async def resume_all(self, *, reason: str | None = None) -> bool:
         """End the pause of everything. Names that are paused by themselves stay so: `pauses` lists them.
+
+        Args:
+            reason: Why, for `list_operations`: one line of 1 to 1,000 characters. Default: None.
 
         Returns:
             True if that pause was ended. False if there is none.
 
         Raises:
+            PayloadError: An argument is not what it has to be.
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        return await self._resume(_EVERYTHING)
+        return await self._resume("resume_all", _EVERYTHING, reason)
 
     async def pauses(self) -> tuple[Pause, ...]:
         """Read what is paused, since when, by whom and why. It takes no lock.
@@ -95,20 +113,23 @@ class AdminPauses(AdminBase):
         """
         self._engine.gate.require_open()
         found = await self._engine.store.pauses.read()
-        return tuple(Pause(each.name or None, each.since, each.actor, each.reason) for each in found)
+        return tuple(map(pause_of, found))
 
-    async def _pause(self, name: str, reason: str | None) -> bool:
+    async def _pause(self, verb: str, name: str, reason: str | None) -> bool:
         asked = Asked.of(self._actor, reason)
         self._engine.gate.require_open()
         self._engine.gate.require_writes()
         paused = await self._engine.store.pauses.add(name, actor=asked.actor, reason=asked.reason)
+        await _record(self._engine, verb, name, asked, None if paused else _PAUSED_BEFORE)
         await self._engine.pauses.look()
         return paused
 
-    async def _resume(self, name: str) -> bool:
+    async def _resume(self, verb: str, name: str, reason: str | None) -> bool:
+        asked = Asked.of(self._actor, reason)
         self._engine.gate.require_open()
         self._engine.gate.require_writes()
         resumed = await self._engine.store.pauses.remove(name)
+        await _record(self._engine, verb, name, asked, None if resumed else _NOT_PAUSED)
         await self._engine.pauses.look()
         self._engine.notify_processes(None)
         return resumed
@@ -119,3 +140,20 @@ def _named(name: object) -> str:
     if not isinstance(name, str):
         raise PayloadError("saga_name is the name of sagas, not None", hint="pause_all() and resume_all() are for all")
     return name
+
+
+async def _record(engine: SagaEngine, verb: str, name: str, asked: Asked, refused: str | None) -> None:
+    now = time_of(engine.store.now())
+    act = OperationRecord(
+        id=new_uuid(),
+        verb=verb,
+        actor=asked.actor,
+        reason=asked.reason,
+        request=Aim(Wanted(name=name or None)).encode(),
+        state=OperationState.DONE,
+        progress=Progress(done=1) if refused is None else Progress(refusals={refused: 1}),
+        began_at=now,
+        updated_at=now,
+    )
+    with contextlib.suppress(StoreError):  # the pause stands, or is over: an error would deny it
+        await engine.store.operations.insert(act)

@@ -6,7 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -119,7 +119,7 @@ async def test_the_dry_run_is_what_the_operation_then_does(make: Make, verb: Bul
         assert (done.state, done.done, done.refusals) == (OperationState.DONE, told.accepted, told.refusals)
         assert str(done.remaining) == "0"
         assert (done.verb, done.actor, done.reason) == (verb.verb.value, "ann@shop", "OPS-12")
-        assert done.wanted == {"name": "shop", "waits": int(WaitReason.RETRY)}
+        assert done.wanted == {"saga_name": "shop", "waits": WaitReason.RETRY}
 
 
 async def test_a_worker_carries_an_operation_out(make: Make) -> None:
@@ -314,6 +314,24 @@ async def test_each_verb_of_one_saga_is_recorded_and_so_is_its_refusal(make: Mak
         assert (first.state, first.done, first.refused) == (OperationState.DONE, 1, 0)
         assert (second.done, second.refusals) == (0, {"nothing_to_retry": 1})
         assert await admin.list_operations(after=second) == (first,)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"status": SagaStatus.FAILED, "acknowledged": False},
+        {"active": False},
+        {"active": True, "older_than": timedelta(minutes=1)},
+        {"created_from": datetime(1970, 1, 1, tzinfo=UTC), "version": 2},
+        {"waits": WaitReason.PARKED | WaitReason.EVENT, "older_than": timedelta(hours=1), "saga_name": "shop"},
+    ],
+    ids=repr,
+)
+async def test_an_operation_tells_the_filter_as_it_was_asked(make: Make, given: dict[str, Any]) -> None:
+    async with make(concurrency=0) as orchestrator:
+        begun = await SagaAdmin(orchestrator).begin_operation(SagaFilter(**given), Cancel())
+        assert begun.wanted == given
+        assert {type(value) for value in begun.wanted.values()} == {type(value) for value in given.values()}
 
 
 async def test_what_is_wrong_is_refused_before_anything_is_recorded(make: Make) -> None:

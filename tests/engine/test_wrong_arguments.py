@@ -148,6 +148,8 @@ CASES: dict[str, Callable[[Stage], object]] = {
     "an order that is a word": lambda s: s.admin.list(oldest_first="yes"),
     "a pause of a number": lambda s: s.admin.pause(5),
     "a pause for a number": lambda s: s.admin.pause("shop", reason=5),
+    "an end of a pause for a number": lambda s: s.admin.resume("shop", reason=5),
+    "an end of the pause of everything for an empty text": lambda s: s.admin.resume_all(reason=""),
     "a pause of what cannot be shown": lambda s: s.admin.resume(Unshown()),
     "a count of what cannot be shown": lambda s: s.admin.count(Unshown()),
     "a key that is no text": lambda s: s.admin.find("shop", 5),

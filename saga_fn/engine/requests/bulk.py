@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections import Counter
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 import attrs
@@ -41,6 +41,8 @@ from saga_fn.store.ids import shard_of
 from saga_fn.store.listing import Listing, Place
 from saga_fn.store.records import OperationRecord, Progress, SagaRecord, moment_of, time_of
 
+R = TypeVar("R")
+
 BATCH: Final = 100
 """The most sagas of a batch."""
 _AT_ONCE: Final = 16
@@ -61,10 +63,29 @@ class Request(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
+class Aim(msgspec.Struct, frozen=True):
+    """The sagas that an act of an operator is for: all of a request but what is done to them. A pause stores no more."""
+
+    wanted: Wanted
+
+    def encode(self) -> bytes:
+        """As it is stored."""
+        return msgspec.json.encode(self)
+
+
 def request_in(operation: OperationRecord) -> Request:
     """The verb and the filter of an operation. Raises StoredDataError for bytes that say nothing."""
+    return _read(operation, Request)
+
+
+def aim_of(operation: OperationRecord) -> Wanted:
+    """The filter of an operation, or of a pause. Raises StoredDataError for bytes that say nothing."""
+    return _read(operation, Aim).wanted
+
+
+def _read(operation: OperationRecord, kind: type[R]) -> R:
     try:
-        return msgspec.json.decode(operation.request, type=Request)
+        return msgspec.json.decode(operation.request, type=kind)
     except (ValueError, RecursionError) as error:
         raise StoredDataError("operation", type(error).__name__) from None
 

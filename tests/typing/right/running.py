@@ -41,7 +41,7 @@ from tests.typing.shop import Charged, Order, built, create_order
 async def pausing(admin: SagaAdmin) -> list[datetime]:
     paused: bool = await admin.pause("shop", reason="the bank is down") or await admin.pause_all()
     since: list[datetime] = [pause.since for pause in await admin.pauses() if paused]
-    resumed: bool = await admin.resume("shop") or await admin.resume_all()
+    resumed: bool = await admin.resume("shop", reason="it is back") or await admin.resume_all(reason="so is all")
     return since if resumed else []
 
 
