@@ -410,6 +410,8 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
     """The saga's status as of the last look."""
     parked: bool
     """Whether it waits for a person, where the wait was to last through that (`wait_parked=True`)."""
+    paused: bool
+    """Whether sagas of its name are paused, as far as this process knows: one without workers looks at no pause by itself."""
     waiting_for: tuple[Wait, ...]
     """The events and moments that its steps wait for."""
     retrying: tuple[StepSnapshot, ...]
@@ -424,6 +426,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         *,
         status: SagaStatus | None = None,
         parked: bool = False,
+        paused: bool = False,
         waiting_for: Iterable[Wait] = (),
         retrying: Iterable[StepSnapshot] = (),
         begins_at: datetime | None = None,
@@ -432,10 +435,12 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         self.timeout = timeout
         self.status = status
         self.parked = parked
+        self.paused = paused
         self.waiting_for = tuple(waiting_for)
         self.retrying = tuple(retrying)
         self.begins_at = begins_at
-        seen = "" if status is None else f": it is {status}{', parked' if parked else ''}{self._reasons()}"
+        held_up = f"{', parked' if parked else ''}{', paused' if paused else ''}"
+        seen = "" if status is None else f": it is {status}{held_up}{self._reasons()}"
         super().__init__(
             f"saga {saga_id} did not end within {timeout:g} s{seen}",
             hint=f"{self._goes_on()}: await it again with handle.attach(error.saga_id), here or in any other process",
@@ -457,9 +462,11 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
     def _goes_on(self) -> str:
         if self.parked:
             return "it waits for a person, SagaAdmin.get_saga tells for what"
+        if self.paused:
+            return "it is paused, and goes on after SagaAdmin.resume or resume_all"
         if any(wait.events for wait in self.waiting_for):
             return "it goes on when the event is sent, by orchestrator.to(error.saga_id, event), or its wait is over"
-        return "it goes on wherever a worker of its name and version runs"
+        return "it goes on wherever a worker of its name and version runs, unless that name is paused"
 
 
 def _for(events: tuple[str, ...]) -> str:

@@ -17,6 +17,7 @@ from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.core.verbs import Verb
 from saga_fn.printable import ascii_only
+from saga_fn.snapshot import Pause
 
 _MOST_NAMED: Final = 12
 """The text names no more steps, or moves, in one place."""
@@ -48,6 +49,8 @@ class StandingReason:
     """The number of failed attempts that its retry policy counts."""
     may_have_run: bool
     """Whether the step may have run, and it is not known yet."""
+    is_paused: bool = False
+    """Whether it is not over before the end of a pause, even if `until` has come."""
 
     @property
     def text(self) -> str:
@@ -59,7 +62,8 @@ class StandingReason:
             said.append(f"failures counted: {self.failures}")
         if self.until is not None:
             said.append(f"until {_time(self.until)}")
-        return "; ".join(said)
+        waits_for_the_pause = self.is_paused and self.cause is not Cause.WORKER
+        return "; ".join(said) + (", and for the end of the pause" if waits_for_the_pause else "")
 
     @property
     def mend(self) -> str | None:
@@ -124,7 +128,9 @@ class VerbPreview:
     not_here: str | None = None
     """Why this process cannot ask for it, even where it is legal; None if it can."""
     at_once: tuple[Move, ...] = ()
-    """The moves that the owner, or the next one, makes at once."""
+    """The moves that the owner, or the next one, makes at once. During a pause that is only to cut short what runs."""
+    after_pause: tuple[Move, ...] = ()
+    """The moves that it would make at once, if the saga were not paused: it makes them when the pause ends."""
     course: tuple[Move, ...] = ()
     """All moves that follow if each attempt succeeds."""
     is_whole: bool = True
@@ -134,7 +140,7 @@ class VerbPreview:
     left_over: tuple[LeftOver, ...] = ()
     """The effects that this course leaves in the world."""
     goes_on_at: datetime | None = None
-    """When the saga goes on after the verb; None if it does at once, or not by itself."""
+    """When the saga goes on after the verb; None if it does at once, not by itself, or not before a pause ends."""
     may_end_as: tuple[SagaStatus, ...] = ()
     """Every end that it may come to after the verb by itself."""
     may_be_undone: tuple[str, ...] = ()
@@ -171,12 +177,14 @@ class Explanation:
     """Its business key, or None."""
     status: SagaStatus
     """Its status."""
+    pauses: tuple[Pause, ...]
+    """The pauses of its name and of everything, the oldest first: none of its steps begins before they end. Empty if it has ended."""
     reasons: tuple[StandingReason, ...]
     """All that it does or waits for now."""
     since: datetime
     """The time of the last event that it accepted."""
     until: datetime | None
-    """When it goes on by itself; None if a process works on it, if it has ended, or if only a person or an event helps."""
+    """When it goes on by itself; None if a process works on it, if it is paused or over, or if only a person or an event helps."""
     looked_at: datetime
     """The database's time of this look."""
     owner: SagaOwner | None
@@ -300,7 +308,8 @@ def _told(reason: StandingReason) -> str:
         case Cause.UNDO_PERSON:
             return f"the compensation of step {step} waits for a person ({reason.parked}): {_fact(reason.parked)}"
         case Cause.WORKER:
-            return "it is due, and waits for a worker" + (f" to go on with step {step}" if step else "")
+            awaited = "the end of the pause" if reason.is_paused else "a worker"
+            return f"it is due, and waits for {awaited}" + (f" to go on with step {step}" if step else "")
         case Cause.SET_ASIDE:
             return f"the saga as a whole waits for a person ({reason.parked}): {_fact(reason.parked)}"
         case Cause.ENDED:
@@ -341,6 +350,8 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
         yield f"not from here: {preview.not_here}"
     if preview.at_once:
         yield f"at once: {_moves(preview.at_once)}"
+    if preview.after_pause:
+        yield f"after the pause: {_moves(preview.after_pause)}"
     if preview.goes_on_at is not None:
         yield f"goes on at {_time(preview.goes_on_at)}"
     if preview.verb is Verb.ACKNOWLEDGE:
@@ -390,6 +401,9 @@ def _lines(of: Explanation) -> Iterator[str]:
 
 def _standing(of: Explanation) -> Iterator[str]:
     yield "why:"
+    for pause in of.pauses:
+        yield f"  {_paused(pause)}"
+        yield f"    mend: {'resume_all()' if pause.saga_name is None else f'resume({pause.saga_name!r})'}"
     for reason in of.reasons[:_MOST_LINES]:
         yield f"  {reason.text}"
         if reason.mend:
@@ -408,8 +422,18 @@ def _standing(of: Explanation) -> Iterator[str]:
     if of.until is not None:
         yield f"goes on by itself at {_time(of.until)}"
     if of.unreadable is None:
-        yield f"next: {_way(of.course, of.ends_as, is_whole=of.is_whole)}"
+        yield f"next{', after the pause' if of.pauses else ''}: {_way(of.course, of.ends_as, is_whole=of.is_whole)}"
         yield f"may end: {' or '.join(of.may_end_as)}"
+
+
+def _paused(pause: Pause) -> str:
+    whose = "all sagas" if pause.saga_name is None else f"sagas named {pause.saga_name!r}"
+    return f"{whose} are paused, and none of their steps begins: since {_time(pause.since)}{_said_by(pause)}"
+
+
+def _said_by(asked: Pause | Happened) -> str:
+    by = "" if asked.actor is None else f", by {asked.actor}"
+    return by + ("" if asked.reason is None else f", because: {asked.reason}")
 
 
 def _owner(owner: SagaOwner) -> str:
@@ -428,9 +452,7 @@ def _happened(entry: Happened) -> str:
     what = " ".join(each for each in (entry.kind, entry.step_id) if each)
     attempt = "" if entry.attempt is None else f" (attempt {entry.attempt})"
     error = "" if entry.error is None else f": {ascii_only(entry.error, _LONGEST_ERROR)}"
-    asked = "" if entry.actor is None else f", by {entry.actor}"
-    why = "" if entry.reason is None else f", because: {entry.reason}"
-    return f"#{entry.seq}{at} {what}{attempt}{error}{asked}{why}"
+    return f"#{entry.seq}{at} {what}{attempt}{error}{_said_by(entry)}"
 
 
 def _time(moment: datetime) -> str:

@@ -180,6 +180,81 @@ async def test_a_saga_that_waits_is_explained_at_length(make: Make) -> None:
         )
 
 
+async def test_a_paused_saga_is_explained_by_the_pause_first(make: Make) -> None:
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        run = await at_a_retry(orchestrator)
+        name = (await admin.explain(run.id)).saga_name
+        await admin.pause(name, reason="the bank is down")
+        await admin.pause_all()
+        seen = await admin.explain(run.id)
+        assert [(each.saga_name, each.actor, each.reason) for each in seen.pauses] == [
+            (name, "ann@shop", "the bank is down"),
+            (None, "ann@shop", None),
+        ]
+        assert ([each.is_paused for each in seen.reasons], seen.until) == ([True], None)
+        retry, cancel, abort = (seen.of(*each) for each in (("retry_step", "charge"), ("cancel",), ("abort",)))
+        assert retry is not None
+        assert cancel is not None
+        assert abort is not None
+        assert (retry.at_once, retry.after_pause) == ((), (Move(MoveKind.RUN, StepId("charge")),))
+        assert (cancel.at_once, cancel.after_pause) == ((), (Move(MoveKind.UNDO, StepId("reserve")),))
+        assert (abort.at_once, abort.after_pause) == ((), ())
+        until_then = f"{seen.reasons[0].until:%Y-%m-%d %H:%M:%S} UTC"
+        lines = str(seen).splitlines()
+        why = lines.index("why:")
+        assert lines[why + 1].startswith(f"  sagas named '{name}' are paused, and none of their steps begins: since ")
+        assert lines[why + 1].endswith(" UTC, by ann@shop, because: the bank is down")
+        assert lines[why + 2] == f"    mend: resume('{name}')"
+        assert lines[why + 3].startswith("  all sagas are paused, and none of their steps begins: since ")
+        assert lines[why + 4] == "    mend: resume_all()"
+        assert lines[why + 5].endswith(f"until {until_then}, and for the end of the pause")
+        assert (
+            "    after the pause: run charge; if all goes well: run charge, run ship, then it ends COMPLETED"
+            in "\n".join(lines)
+        )
+        await admin.resume(name)
+        assert [each.saga_name for each in (await admin.explain(run.id)).pauses] == [None]
+        await admin.abort(run.id)
+        assert (await admin.explain(run.id)).pauses == ()
+        await admin.resume_all()
+
+
+async def test_a_paused_saga_that_is_due_waits_for_the_pause_and_not_for_a_worker(make: Make) -> None:
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        handle = orchestrator.register("shop", make_saga(Shop()))
+        await admin.pause("another")
+        await admin.pause("shop")
+        run = await handle.start(Order("1"))
+        seen = await admin.explain(run.id)
+        assert [each.saga_name for each in seen.pauses] == ["shop"]
+        assert seen.reasons[0].text == "it is due, and waits for the end of the pause to go on with step reserve"
+        assert "waits for a worker" not in str(seen)
+        await admin.resume("shop")
+        await run.outcome(SOON)
+
+
+async def test_a_step_that_runs_into_a_pause_is_cut_short_at_once_all_the_same(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    assert shop.hold is not None
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        run = await started(orchestrator, shop)
+        await until(lambda: len(shop.keys) == 2)
+        await admin.pause_all()
+        async with asyncio.timeout(SOON):
+            while (seen := await admin.explain(run.id)).last[-1].kind != "paused":
+                await asyncio.sleep(0.005)
+        assert (seen.reasons[0].cause, seen.reasons[0].is_paused) == (Cause.RUNNING, False)
+        aborting = seen.of(Verb.ABORT)
+        assert aborting is not None
+        assert (aborting.at_once, aborting.after_pause) == ((Move(MoveKind.CUT_SHORT, StepId("charge")),), ())
+        shop.hold.set()
+        await admin.resume_all()
+        await run.outcome(SOON)
+
+
 async def test_a_saga_that_runs_tells_its_owner(make: Make) -> None:
     shop = Shop(hold=asyncio.Event())
     assert shop.hold is not None
@@ -322,6 +397,7 @@ def test_every_reason_has_words(cause: Cause, parked: ParkReason) -> None:
     reason = StandingReason(cause, "charge", None, ("paid",), parked.value if needs else None, 1, 2, True)
     assert reason.text
     assert "None" not in reason.text
+    assert "the end of the pause" in attrs.evolve(reason, is_paused=True).text
     assert (reason.mend is not None) is needs
 
 
@@ -339,6 +415,7 @@ _EXPLAINED = Explanation(
     revision=1,
     aggregation_id=None,
     status=SagaStatus.COMPLETED,
+    pauses=(),
     reasons=(),
     since=datetime(2026, 1, 1, tzinfo=UTC),
     until=None,

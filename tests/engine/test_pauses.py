@@ -10,9 +10,12 @@ import pytest
 from saga_fn import (
     Completed,
     MemoryStore,
+    OperationState,
     PayloadError,
     SagaAdmin,
+    SagaCount,
     SagaOrchestrator,
+    SagaResultTimeoutError,
     SagaStatus,
 )
 from tests.engine.test_time import napping
@@ -191,3 +194,41 @@ async def test_a_name_that_is_none_is_refused(make: Make, name: object) -> None:
             with pytest.raises(PayloadError):
                 await call(name)  # type: ignore[arg-type]  # what no type checker sees
         assert await admin.pauses() == ()
+
+
+async def test_each_pause_and_its_end_are_among_the_acts_of_operators(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        await admin.pause("shop", reason="the bank is down")
+        await admin.pause("shop", reason="again")
+        await admin.pause_all(reason="all is down")
+        await admin.resume("shop", reason="the bank is back")
+        await admin.resume_all(reason="all is well")
+        await admin.resume_all()
+        acts = list(reversed(await admin.list_operations()))
+        assert [(act.verb, dict(act.wanted), act.reason, act.done, dict(act.refusals)) for act in acts] == [
+            ("pause", {"saga_name": "shop"}, "the bank is down", 1, {}),
+            ("pause", {"saga_name": "shop"}, "again", 0, {"already_paused": 1}),
+            ("pause_all", {}, "all is down", 1, {}),
+            ("resume", {"saga_name": "shop"}, "the bank is back", 1, {}),
+            ("resume_all", {}, "all is well", 1, {}),
+            ("resume_all", {}, None, 0, {"not_paused": 1}),
+        ]
+        assert {act.actor for act in acts} == {"ann@shop"}
+        assert {(act.state, act.saga_id, act.step_id) for act in acts} == {(OperationState.DONE, None, None)}
+        assert (await admin.get_operation(acts[0].id)).remaining == SagaCount(0, is_more=False)
+        assert (await admin.stop_operation(acts[0].id)).state is OperationState.DONE
+        assert (await admin.continue_operation(acts[0].id)).state is OperationState.DONE
+
+
+async def test_a_wait_that_is_over_during_a_pause_says_so(make: Make) -> None:
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        await admin.pause("shop")
+        run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
+        with pytest.raises(SagaResultTimeoutError, match="paused") as late:
+            await run.outcome(0.2)
+        assert late.value.paused
+        assert "SagaAdmin.resume" in (late.value.hint or "")
+        await admin.resume("shop")
+        assert isinstance(await run.outcome(SOON), Completed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from typing import Final
+from typing import Final, assert_never
 from uuid import UUID
 
 import attrs
@@ -14,7 +14,7 @@ from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.event_kinds import InputKind, attempt_of, input_of, step_of
 from saga_fn.core.events import OperatorVerb, name_of, takes_up
-from saga_fn.core.explain.course import course
+from saga_fn.core.explain.course import MoveKind, course
 from saga_fn.core.explain.preview import Consequences, preview, questions
 from saga_fn.core.explain.prospects import Prospects, prospects
 from saga_fn.core.explain.reasons import Cause, Reason, reasons
@@ -30,9 +30,11 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.requests.operate import told_of_refusal
 from saga_fn.engine.views.failure import step_error_of
+from saga_fn.engine.views.pauses import pause_of
 from saga_fn.engine.views.plans import find_plan
 from saga_fn.errors import SagaError, StoredDataError
 from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview
+from saga_fn.snapshot import Pause
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, moment_of, time_of
 
 _LAST: Final = 8
@@ -56,6 +58,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord) -> Explanation:
     own_way = own = None
     if plan is not None and state is not None:
         own_way, own = course(plan, state, most=_room(state, _WORK)), prospects(plan, state)
+    is_free = row.owner is None and not known.pauses
     return Explanation(
         saga_id=row.id,
         saga_name=row.name,
@@ -63,9 +66,12 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord) -> Explanation:
         revision=row.rev,
         aggregation_id=row.aggregation_id,
         status=row.status,
-        reasons=tuple(_public(each) for each in _reasons(known)),
+        pauses=known.pauses,
+        reasons=tuple(
+            _public(each, is_paused=bool(known.pauses) and _is_held_back(each, row.now)) for each in _reasons(known)
+        ),
         since=row.updated_at if state is None else time_of(state.at),
-        until=row.due_at if row.owner is None and row.due_at is not None and row.due_at > time_of(row.now) else None,
+        until=row.due_at if is_free and row.due_at is not None and row.due_at > time_of(row.now) else None,
         looked_at=time_of(row.now),
         owner=await _owner(engine, row),
         is_worked_on=await _is_worked_on(engine, row),
@@ -82,9 +88,10 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord) -> Explanation:
 
 @attrs.frozen
 class _Known:
-    """A row, and as much of it as can be read."""
+    """A row, as much of it as can be read, and what holds it back."""
 
     row: SagaRecord
+    pauses: tuple[Pause, ...]
     plan: Plan | None
     state: SagaState | None
     flaw: str | None
@@ -92,14 +99,19 @@ class _Known:
 
 async def _known(engine: SagaEngine, row: SagaRecord) -> _Known:
     plan: Plan | None = None
+    pauses = () if row.ended_at is not None else await _pauses(engine, row)
     try:
         plan = await find_plan(engine, row)
         if plan is None:
-            return _Known(row, None, None, "its plan is not in the store")
+            return _Known(row, pauses, None, None, "its plan is not in the store")
         state = usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None)
     except StoredDataError as error:
-        return _Known(row, plan, None, error.fact)
-    return _Known(row, plan, state, None)
+        return _Known(row, pauses, plan, None, error.fact)
+    return _Known(row, pauses, plan, state, None)
+
+
+async def _pauses(engine: SagaEngine, row: SagaRecord) -> tuple[Pause, ...]:
+    return tuple(pause_of(each) for each in await engine.store.pauses.read() if each.holds(row.name))
 
 
 def _reasons(known: _Known) -> Iterator[Reason]:
@@ -113,7 +125,7 @@ def _reasons(known: _Known) -> Iterator[Reason]:
     yield from found
 
 
-def _public(reason: Reason) -> StandingReason:
+def _public(reason: Reason, *, is_paused: bool) -> StandingReason:
     return StandingReason(
         cause=reason.cause,
         step_id=reason.step,
@@ -123,7 +135,23 @@ def _public(reason: Reason) -> StandingReason:
         attempt=reason.attempt,
         failures=reason.failures,
         may_have_run=reason.may_have_run,
+        is_paused=is_paused,
     )
+
+
+def _is_held_back(reason: Reason, now: Moment) -> bool:
+    """Whether a pause makes it last longer."""
+    match reason.cause:
+        case Cause.RETRY | Cause.DOUBT | Cause.UNDO_RETRY | Cause.SLEEP | Cause.BEGIN | Cause.STOPPING | Cause.WORKER:
+            return True
+        case Cause.EVENT | Cause.UNDO_EVENT:  # it takes an event during a pause as well, but its deadline does not fire
+            return reason.until is not None and reason.until <= now
+        case Cause.RUNNING | Cause.PROBING | Cause.UNDOING:  # that comes to its end
+            return False
+        case Cause.PERSON | Cause.UNDO_PERSON | Cause.SET_ASIDE | Cause.ENDED:
+            return False
+        case _:
+            assert_never(reason.cause)
 
 
 async def _owner(engine: SagaEngine, row: SagaRecord) -> SagaOwner | None:
@@ -197,7 +225,8 @@ async def _verbs(engine: SagaEngine, known: _Known) -> AsyncGenerator[VerbPrevie
             if isinstance(said, Consequences):
                 left -= 2 * (1 + len(said.course.moves)) * _steps(state)
                 await asyncio.sleep(0)
-            yield _previewed(verb, step_of(event), said, here.why_not(verb), row)
+            previewed = _previewed(verb, step_of(event), said, here.why_not(verb), row)
+            yield _during_a_pause(previewed) if known.pauses else previewed
     yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))
 
 
@@ -305,6 +334,13 @@ def _previewed(
         may_be_undone=said.prospects.may_be_undone,
         may_be_left=said.prospects.may_be_left,
     )
+
+
+def _during_a_pause(said: VerbPreview) -> VerbPreview:
+    """The same for a paused saga: what runs can be cut short, and nothing else begins before the pause ends."""
+    stops = tuple(move for move in said.at_once if move.kind is MoveKind.CUT_SHORT)
+    begins = tuple(move for move in said.at_once if move.kind is not MoveKind.CUT_SHORT)
+    return attrs.evolve(said, at_once=stops, after_pause=begins, goes_on_at=None)
 
 
 def _ends(said: Prospects) -> tuple[SagaStatus, ...]:

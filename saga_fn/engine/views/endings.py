@@ -58,6 +58,8 @@ def timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: Seen) -> 
     """The saga as it is known without asking, for the time is over: as this process runs it, or as it was read last."""
     held, row = engine.held.get(saga_id), seen.row
     parked = engine.ends.is_parked(saga_id) or (row is not None and row.is_parked)
+    named = held.saga.registered.name if held is not None else None if row is None else row.name
+    paused = named is not None and engine.pauses.of(named) is not None
     if held is not None:
         plan: Plan | None = held.saga.plan
         state: SagaState | None = held.saga.state
@@ -69,12 +71,13 @@ def timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: Seen) -> 
         plan, state, status = None, None, None
     status = SagaStatus.SUSPENDED if parked else status
     if state is None:
-        return SagaResultTimeoutError(saga_id, seconds, status=status, parked=parked)
+        return SagaResultTimeoutError(saga_id, seconds, status=status, parked=parked, paused=paused)
     return SagaResultTimeoutError(
         saga_id,
         seconds,
         status=status,
         parked=parked,
+        paused=paused,
         waiting_for=waits_of(plan, state),
         retrying=[] if plan is None else [step for step in steps_of(plan, state) if is_tried_again(step.status)],
         begins_at=time_of(state.begins_at) if state.begins_at > state.at else None,
