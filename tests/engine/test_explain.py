@@ -216,8 +216,15 @@ async def test_a_paused_saga_is_explained_by_the_pause_first(make: Make) -> None
         await admin.resume(name)
         assert [each.saga_name for each in (await admin.explain(run.id)).pauses] == [None]
         await admin.abort(run.id)
-        assert (await admin.explain(run.id)).pauses == ()
+        failed = await admin.explain(run.id)
+        again = failed.of("retry_step", "charge")
+        assert again is not None
+        assert (failed.pauses[0].saga_name, again.at_once) == (None, ())
+        assert again.after_pause == (Move(MoveKind.RUN, StepId("charge")),)
         await admin.resume_all()
+        over = await done(orchestrator)
+        await admin.pause((await admin.explain(over.id)).saga_name)
+        assert (await admin.explain(over.id)).pauses == ()
 
 
 async def test_a_paused_saga_that_is_due_waits_for_the_pause_and_not_for_a_worker(make: Make) -> None:

@@ -18,7 +18,7 @@ from saga_fn.core.explain.course import MoveKind, course
 from saga_fn.core.explain.preview import Consequences, preview, questions
 from saga_fn.core.explain.prospects import Prospects, prospects
 from saga_fn.core.explain.reasons import Cause, Reason, reasons
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.leftovers import LeftOver, all_that_may_be_left, left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SagaStatus
@@ -99,7 +99,7 @@ class _Known:
 
 async def _known(engine: SagaEngine, row: SagaRecord) -> _Known:
     plan: Plan | None = None
-    pauses = () if row.ended_at is not None else await _pauses(engine, row)
+    pauses = () if row.ended_at is not None and not row.has_failed else await _pauses(engine, row)
     try:
         plan = await find_plan(engine, row)
         if plan is None:
