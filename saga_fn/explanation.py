@@ -178,8 +178,8 @@ class Explanation:
     status: SagaStatus
     """Its status."""
     pauses: tuple[Pause, ...]
-    """The pauses of its name and of everything, the oldest first: none of its steps begins before they end. Of a saga that has
-    ended, only one that FAILED has them: a verb may take it up again."""
+    """The pauses of its name and of everything, the oldest first: none of its steps begins before they end. A saga that has
+    ended has them if it FAILED, for a verb may take it up again."""
     reasons: tuple[StandingReason, ...]
     """All that it does or waits for now."""
     since: datetime
