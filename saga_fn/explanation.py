@@ -16,6 +16,7 @@ from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.core.verbs import Verb
+from saga_fn.errors import shown
 from saga_fn.printable import ascii_only
 from saga_fn.snapshot import Pause
 
@@ -404,7 +405,7 @@ def _standing(of: Explanation) -> Iterator[str]:
     yield "why:"
     for pause in of.pauses:
         yield f"  {_paused(pause)}"
-        yield f"    mend: {'resume_all()' if pause.saga_name is None else f'resume({pause.saga_name!r})'}"
+        yield f"    mend: {'resume_all()' if pause.saga_name is None else f'resume({shown(pause.saga_name)})'}"
     for reason in of.reasons[:_MOST_LINES]:
         yield f"  {reason.text}"
         if reason.mend:
@@ -428,7 +429,7 @@ def _standing(of: Explanation) -> Iterator[str]:
 
 
 def _paused(pause: Pause) -> str:
-    whose = "all sagas" if pause.saga_name is None else f"sagas named {pause.saga_name!r}"
+    whose = "all sagas" if pause.saga_name is None else f"sagas named {shown(pause.saga_name)}"
     return f"{whose} are paused, and none of their steps begins: since {_time(pause.since)}{_said_by(pause)}"
 
 
