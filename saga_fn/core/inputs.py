@@ -122,16 +122,17 @@ def _tries(step: StepState) -> Attempts | None:
 
 
 def digest_in_doubt(plan: Plan, state: SagaState, step: StepId) -> tuple[Digest, bool]:
-    """The fingerprint of the input of a step that may have run, and whether it is that of a whole list: of an item it is.
+    """The fingerprint of the input of a step that may have run, and whether it may be that of a whole list: of an item it may.
 
     An item that a person has given its input has one of its own.
     """
     found = find(state, step)
     own = found.attempts.digest if isinstance(found, Probing | Undoing) else NO_DIGEST
+    is_item = plan.owner(step) != step
     if own != NO_DIGEST:
-        return own, False
+        return own, is_item
     before = list_before(state, plan.owner(step))
-    return (NO_DIGEST if before is None else before.digest), plan.owner(step) != step
+    return (NO_DIGEST if before is None else before.digest), is_item
 
 
 def is_settled(state: SagaState, step: StepId) -> bool:
@@ -150,9 +151,14 @@ class ListBefore:
     """The state that it was computed from: the events that have come since are left out."""
 
 
-def list_before(state: SagaState, step: StepId) -> ListBefore | None:
-    """The list that the step has fanned out over; None if it has not, or its items are done."""
+def list_before(state: SagaState, step: StepId, digest: Digest = NO_DIGEST) -> ListBefore | None:
+    """The list that the step has fanned out over; None if it has not, or its items are done.
+
+    With the fingerprint of the list at hand it is known then, too. From which events it was computed is not: all are taken.
+    """
     spread = find(state, step)
+    if isinstance(spread, Joined) and digest != NO_DIGEST:
+        return ListBefore(tuple(items_of(spread)), digest, state)
     if not isinstance(spread, FannedOut):
         return None
     then = msgspec.structs.replace(

@@ -79,6 +79,10 @@ class ParkReason(enum.StrEnum):
     """A person has found out that nothing of it is in the world, and has not said yet how the saga goes on."""
 
 
+UNKNOWN_INPUT: Final = Digest(b"?")
+"""The fingerprint that no input has: a person has accepted another one than that of an execution that may have run."""
+
+
 class Attempts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The attempts of one step in one direction so far.
 
@@ -184,7 +188,8 @@ class Skipped(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=7):
 class Settled(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=20):
     """Done, by the word of an operator, who gave the output in journal entry `seq`.
 
-    It is compensated as a success is. `digest` is the fingerprint of the input that it was started with.
+    It is compensated as a success is. `digest` is the fingerprint of the input that it was started with, never none: by that
+    its undo knows that the entry has no input. An item has that of its list, or of the input that a person has given it.
     """
 
     step: StepId

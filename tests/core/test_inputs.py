@@ -11,6 +11,7 @@ from saga_fn.core.ids import Digest, Moment, PlanId, StepId
 from saga_fn.core.inputs import (
     NO_DIGEST,
     NO_OUTPUT,
+    ListBefore,
     OutputAt,
     digest_in_doubt,
     has_begun,
@@ -166,7 +167,13 @@ def test_an_item_in_doubt_goes_by_the_fingerprint_of_its_list() -> None:
     item = StepId("a[1]")
     assert digest_in_doubt(plan, saga(FannedOut(A, 2, DIGEST), Probing(item, Attempts())), item) == (DIGEST, True)
     by_hand = Probing(item, Attempts(digest=Digest(b"of one"), given=7))
-    assert digest_in_doubt(plan, saga(FannedOut(A, 2, DIGEST), by_hand), item) == (Digest(b"of one"), False)
+    assert digest_in_doubt(plan, saga(FannedOut(A, 2, DIGEST), by_hand), item) == (Digest(b"of one"), True)
+
+
+def test_the_list_of_an_item_that_a_person_has_settled_is_known_once_its_items_are_gathered() -> None:
+    state = saga(Joined(A, 1), events=(8,), latest_event_seq=8)
+    assert list_before(state, A) is None
+    assert list_before(state, A, DIGEST) == ListBefore((StepId("a[0]"),), DIGEST, state)
 
 
 def test_a_list_is_computed_again_from_the_events_that_it_was_computed_from() -> None:

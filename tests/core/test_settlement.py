@@ -20,7 +20,18 @@ from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.inputs import digest_in_doubt, is_settled, output_at
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import SagaStatus
-from saga_fn.core.state import Doubt, FailedForGood, Goal, Parked, ParkReason, Retrying, Settled, Skipped, Undoing
+from saga_fn.core.state import (
+    UNKNOWN_INPUT,
+    Doubt,
+    FailedForGood,
+    Goal,
+    Parked,
+    ParkReason,
+    Retrying,
+    Settled,
+    Skipped,
+    Undoing,
+)
 from tests.core.given import SECOND, THRICE, A, B, C, Saga, bound, started, step
 
 DONE, UNDONE, NEVER_RAN = Finding.DONE, Finding.UNDONE, Finding.NEVER_RAN
@@ -290,3 +301,29 @@ def test_an_item_that_was_done_is_joined_and_told_by_its_list() -> None:
     assert saga.kinds() == {A: "Joined", first: "Settled", B: "Running"}
     saga.fail(B)
     assert digest_in_doubt(saga.plan, saga.state, first)[1], "not the fingerprint of its own input"
+
+
+def test_an_item_that_was_settled_is_undone_with_what_its_list_gave_it() -> None:
+    plan = Plan.of(step("a", concurrency=1, on_unknown=OnUnknown.PARK), step("b", "a"))
+    item, whole = StepId("a[0]"), Digest(b"of all")
+    saga = started(plan)
+    saga.tell(Ticked(saga.moment, (BoundEach(A, 1, whole), *bound(item, digest=whole))))
+    saga.fail(item, FailureKind.UNKNOWN)
+    settle(saga, item, DONE, B)
+    assert saga.of(item, Settled).digest == whole
+    saga.fail(B)
+    assert is_settled(saga.state, item)
+    assert digest_in_doubt(plan, saga.state, item) == (whole, True)
+
+
+def test_a_settled_step_whose_input_is_not_known_any_more_has_a_fingerprint_that_no_input_has() -> None:
+    saga = started(Plan.of(step("a", on_unknown=OnUnknown.PARK), step("b", "a", on_unknown=OnUnknown.PARK)), A)
+    saga.fail(A, FailureKind.UNKNOWN)
+    saga.tell(RetryRequested(saga.moment, A))
+    saga.tell(Ticked(saga.moment, bound(A, digest=Digest(b"other"))))
+    assert saga.of(A, Parked).why is ParkReason.INPUT_CHANGED
+    saga.tell(RetryRequested(saga.moment, A))  # the other input is accepted
+    settle(saga, A, DONE, B)
+    assert saga.of(A, Settled).digest == UNKNOWN_INPUT
+    saga.fail(B)
+    assert is_settled(saga.state, A)

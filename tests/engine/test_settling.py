@@ -11,6 +11,7 @@ import pytest
 from saga_fn import (
     Compensated,
     Failed,
+    OutcomeUnknown,
     PayloadError,
     SagaAdmin,
     SagaBuilder,
@@ -227,3 +228,42 @@ async def test_an_undo_that_failed_is_settled_in_a_saga_that_has_failed(make: Ma
         await admin.settle_undone(run.id, "charge")
         await ends_as(run, SagaStatus.COMPENSATED)
         assert shop.done == ["reserve", "charge", "release reserve"]
+
+
+@pytest.mark.parametrize("died", [False, True])
+async def test_an_item_that_was_settled_is_undone_with_its_own_input(make: Make, died: bool) -> None:
+    """Also where its process has died in the attempt: then nothing but its list's fingerprint tells the input."""
+    undone: list[tuple[str, str]] = []
+    begun, hold = asyncio.Event(), asyncio.Event()
+    shop = Shop(fails={"ship": 9})
+
+    async def pack(inp: Order) -> Done:
+        begun.set()
+        if died:
+            await hold.wait()
+        raise OutcomeUnknown("no answer")
+
+    async def unpack(inp: Order, out: Done) -> None:
+        undone.append((inp.order_id, out.what))
+
+    builder = SagaBuilder(Order)
+    builder.add_step(
+        step(pack, compensate=unpack, on_unknown="park").each(concurrency=1),
+        input_map=lambda ctx: [Order(f"{ctx.initial_data.order_id}-0")],
+    )
+    builder.add_step(step(shop.ship), input_map=lambda ctx: ctx.initial_data)
+    saga = builder.build()
+    orchestrator = await born(make(lease=timedelta(milliseconds=500)))
+    run = await orchestrator.register("packed", saga).start(Order("1"))
+    await asyncio.wait_for(begun.wait(), SOON)
+    if not died:
+        await suspended(run)
+    await dies(orchestrator)
+    async with make() as survivor:
+        again = survivor.register("packed", saga)
+        await suspended(again.attach(run.id))
+        admin = SagaAdmin(survivor, actor="ann@shop")
+        await admin.settle_done(run.id, "pack[0]", FOUND, reason="asked them")
+        assert isinstance(await again.attach(run.id).outcome(SOON), Compensated)
+        assert await admin.verify(run.id) == []
+    assert undone == [("1-0", "found in the books")]

@@ -8,14 +8,17 @@ from msgspec.structs import replace
 
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import Finding, StepSettled
+from saga_fn.core.ids import Digest
 from saga_fn.core.leftovers import verdict
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.pivot import is_past
 from saga_fn.core.rules.unknown_outcome import not_done
 from saga_fn.core.state import (
     UNDOING,
+    UNKNOWN_INPUT,
     Doubt,
     FailedForGood,
+    FannedOut,
     Goal,
     Parked,
     ParkReason,
@@ -74,6 +77,12 @@ def _settled(fold: Fold, found: StepState | None, finding: Finding) -> StepState
             return None
 
 
+def _started_with(fold: Fold, found: _Open) -> Digest:
+    """The fingerprint of what the step was started with: of an item that of its list, which is not kept once it is gathered."""
+    whole = fold.steps.get(fold.plan.owner(found.step))
+    return found.attempts.digest or (whole.digest if isinstance(whole, FannedOut) else UNKNOWN_INPUT)
+
+
 def _answered(fold: Fold, found: _Open, finding: Finding) -> StepState | Rejection | None:
     attempts = found.attempts
     if not attempts.doubt or (finding is Finding.NEVER_RAN and attempts.doubt is Doubt.OUTPUT_LOST):
@@ -81,7 +90,7 @@ def _answered(fold: Fold, found: _Open, finding: Finding) -> StepState | Rejecti
     if finding is Finding.DONE:
         if found.step == fold.plan.pivot and not UNDOING.isdisjoint(map(type, fold.steps.values())):
             return Rejection(Refusal.COMPENSATION_BEGUN, found.step)
-        return Settled(found.step, fold.rev, attempts.digest)
+        return Settled(found.step, fold.rev, _started_with(fold, found))
     attempts = replace(attempts, doubt=Doubt.NONE)
     if finding is Finding.UNDONE:  # the participant answers a repeat under the old key as if the step were done
         attempts = replace(attempts, generation=attempts.generation + 1)

@@ -258,7 +258,7 @@ class OwnedSaga:
             return BoundEach(step, len(found.inputs), found.digest)
         if (known := self.lists.get(binding.step_id)) is None:
             # Somebody else fanned it out: what it saw then is seen again, whatever has come from outside since.
-            before = list_before(state, binding.step_id)
+            before = list_before(state, binding.step_id, digest)
             if before is None:  # all items are done, this one by the word of a person
                 raise PayloadError("the list of a step that has fanned out is not kept once all its items are done")
             given = self._items(binding.step_id, binding.map_input(_Known(self, before.state)))
@@ -322,7 +322,7 @@ class OwnedSaga:
         Raises PayloadError if it cannot be, or has become another.
         """
         digest, in_list = digest_in_doubt(self.plan, self.state, step)
-        found = None if in_list else self.inputs.get(step)
+        found = self.inputs.get(step)
         if found is None or digest_of(found.data) != digest:
             kept = self._kept(step, digest, in_list=in_list)
             if kept is not None:
@@ -342,7 +342,8 @@ class OwnedSaga:
         """The very input that the step was given, if the journal has been read and has it."""
         if self.earlier is None:
             return None
-        return self.earlier.last.get(step) if in_list else self.earlier.of_digest(step, digest)
+        kept = self.earlier.of_digest(step, digest)
+        return self.earlier.last.get(step) if kept is None and in_list else kept
 
     def needs_journal(self, action: RunProbe | RunCompensation) -> bool:
         """Whether only the journal tells what the step that may have run was given, or which of its events has come."""
