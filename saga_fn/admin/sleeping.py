@@ -63,7 +63,8 @@ class AdminSleeping(AdminBase):
 
         Args:
             saga_id: The saga's id.
-            at: The moment, an aware datetime. One that has passed means now.
+            at: The moment, an aware datetime. One that has passed means now. It is refused if it, or the deadline that moves with
+                it, is after the year 9999.
             step: The step that is meant, its id or its StepRef; if it is a fan-out, its items. Default: None, all that sleep.
             expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
                 moved on since. Default: None, the saga may be at any revision.

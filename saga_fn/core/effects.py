@@ -116,6 +116,8 @@ class Refusal(enum.StrEnum):
     """The step has not begun, and the operator has not said that such a step is meant."""
     NOTHING_SLEEPS = "nothing_sleeps"
     """Nothing of the saga, or of the step, waits for a moment that can be moved."""
+    TOO_LATE = "too_late"
+    """The moment, or a deadline that moves with it, is later than any that can be stored."""
     MOVED_ON = "moved_on"
     """The saga is at another revision than the one that the operator saw."""
     NOT_FAILED = "not_failed"

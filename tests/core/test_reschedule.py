@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from saga_fn.core.effects import Transition
+from saga_fn.core.effects import Refusal, Rejection, Transition
 from saga_fn.core.events import Rescheduled
+from saga_fn.core.flaws import LAST_MOMENT, flaw_in
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.state import (
@@ -69,3 +70,21 @@ def test_only_the_step_that_is_named_is_moved() -> None:
 def test_no_attempt_is_brought_forward_to_when_the_one_before_may_still_run() -> None:
     held = replace(ONCE, may_run_until=Moment(40))
     assert told(standing(Retrying(A, held, Moment(60))), 2).state.steps == (Retrying(A, held, Moment(40)),)
+
+
+@pytest.mark.parametrize("deadline", [None, Moment(70)])
+def test_a_start_is_not_moved_to_where_it_or_its_deadline_could_not_be_stored(deadline: Moment | None) -> None:
+    state = replace(standing(), begins_at=Moment(60), deadline=deadline)
+    last = Moment(LAST_MOMENT if deadline is None else LAST_MOMENT - 10)
+    moved = told(state, last).state
+    assert (moved.begins_at, moved.deadline) == (last, deadline and LAST_MOMENT)
+    assert flaw_in(moved, moved.rev) is None
+    refused = transition(PLAN, state, Rescheduled(NOW, Moment(last + 1), EVERY))
+    assert refused.failure() == Rejection(Refusal.TOO_LATE)
+
+
+def test_what_sleeps_is_not_moved_to_where_it_could_not_be_stored() -> None:
+    state = standing(Sleeping(A, Moment(60)))
+    assert told(state, LAST_MOMENT, A).state.steps == (Sleeping(A, LAST_MOMENT),)
+    refused = transition(PLAN, state, Rescheduled(NOW, Moment(LAST_MOMENT + 1), A))
+    assert refused.failure() == Rejection(Refusal.TOO_LATE, A)

@@ -44,6 +44,7 @@ from saga_fn.core.events import (
     Until,
     WaitDefaulted,
 )
+from saga_fn.core.flaws import LAST_MOMENT
 from saga_fn.core.ids import Digest, Micros, Moment, PlanId, StepId
 from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.rules.waits import EVENT_LIMIT
@@ -277,6 +278,12 @@ def refused_nothing_sleeps() -> tuple[Saga, Event]:
     return started(ONE), Rescheduled(Moment(0), Moment(SECOND))
 
 
+def refused_too_late() -> tuple[Saga, Event]:
+    saga = Saga(Plan.of(step("a"), deadline=Micros(SECOND)))
+    saga.tell(Started(Moment(0), saga.plan.id, delay=Micros(SECOND)))
+    return saga, Rescheduled(Moment(0), LAST_MOMENT)
+
+
 def refused_moved_on() -> tuple[Saga, Event]:
     return started(ONE, A), AbortRequested(Moment(0), Moment(0), expect=2)
 
@@ -315,6 +322,7 @@ REFUSED = {
         refused_no_input,
         refused_not_begun,
         refused_nothing_sleeps,
+        refused_too_late,
         refused_moved_on,
     )
 }

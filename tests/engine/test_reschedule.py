@@ -31,6 +31,18 @@ async def test_a_delayed_start_begins_when_a_person_says_so(make: Make) -> None:
             await admin.start_now(run.id)
 
 
+async def test_a_start_is_not_moved_to_where_its_deadline_could_not_be_stored(make: Make) -> None:
+    async with make() as orchestrator:
+        run = await orchestrator.register("shop", make_saga(Shop(), deadline=HOUR)).start(Order("1"), delay=HOUR)
+        admin = SagaAdmin(orchestrator)
+        with pytest.raises(SagaStateError, match="after the year 9999"):
+            await admin.reschedule(run.id, datetime(9999, 12, 31, 23, 30, tzinfo=UTC))
+        await admin.reschedule(run.id, datetime(9999, 12, 31, 22, 30, tzinfo=UTC))
+        assert await admin.verify(run.id) == []
+        await admin.start_now(run.id)
+        assert isinstance(await run.outcome(SOON), Completed)
+
+
 async def test_a_sleeping_retry_is_put_off_and_brought_forward(make: Make) -> None:
     shop = Shop(fails={"charge": 1})
     later = datetime.now(UTC) + 3 * HOUR

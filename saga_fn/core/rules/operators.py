@@ -10,6 +10,7 @@ from typing_extensions import TypeIs
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import AbortRequested, Rescheduled, RetryRequested, StepSkipped
 from saga_fn.core.facts import next_steps, owes_undo, startable, to_ask, to_probe
+from saga_fn.core.flaws import LAST_MOMENT
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.plan import OnUnknown, StepKind
 from saga_fn.core.rules.attempts import cut_short, fresh, soonest
@@ -215,13 +216,17 @@ def rescheduled(fold: Fold, event: Rescheduled) -> Rejection | None:
     if fold.begins_at > fold.at:  # nothing of it has begun: there is no step that sleeps
         if named is not None:
             return Rejection(Refusal.NOTHING_SLEEPS, named)
-        if fold.deadline is not None:
-            fold.deadline = Moment(fold.deadline + to - fold.begins_at)
+        deadline = None if fold.deadline is None else Moment(fold.deadline + to - fold.begins_at)
+        if max(to, deadline or to) > LAST_MOMENT:
+            return Rejection(Refusal.TOO_LATE)
+        fold.deadline = deadline
         fold.begins_at = to
         return None
     sleeping = [step for step in fold.before.steps if _sleeps(step, fold.at) and _is_meant(fold, step.step, named)]
     if not sleeping:
         return Rejection(Refusal.NOTHING_SLEEPS, named)
+    if to > LAST_MOMENT:
+        return Rejection(Refusal.TOO_LATE, named)
     for step in sleeping:
         fold.put(_until(step, to))
     return None

@@ -122,6 +122,10 @@ _ANSWERS: dict[str, tuple[str, str]] = {
         "has nothing there that waits for a moment alone",
         "only a delayed start, a next attempt and a sleep have such a moment: see steps of SagaAdmin.get_saga.",
     ),
+    Refusal.TOO_LATE: (
+        "cannot be moved so far: that moment, or its deadline counted from it, is after the year 9999",
+        "name an earlier moment.",
+    ),
     Refusal.TOO_MANY_EVENTS: ("has had too many events", "start another saga for further ones."),
     Refusal.UNKNOWN_EVENT: ("never waits for an event of that name", "add the wait to its definition."),
     Refusal.EXPIRED: ("was sent an event that is void by now", "send it without an expiry, or with a later one."),
