@@ -58,6 +58,18 @@ def test_a_step_that_waits_runs_with_the_given_input_at_once_under_another_key()
     assert saga.status is SagaStatus.COMPLETED
 
 
+def test_the_same_input_given_again_before_anything_has_become_of_it_changes_nothing() -> None:
+    saga = waiting()
+    edit(saga, A)
+    assert saga.refusal(RetryRequested(saga.moment, A, digest=EDITED)) is Refusal.NOTHING_TO_RETRY
+    edit(saga, A, OTHER)
+    edit(saga, A)
+    assert run_edited(saga, A) == (RunStep(A, 2, 3),)
+    saga.fail(A)
+    edit(saga, A)
+    assert run_edited(saga, A) == (RunStep(A, 3, 4),), "it was tried, and a person wants another key"
+
+
 def test_a_step_whose_input_could_not_be_computed_takes_the_given_one() -> None:
     saga = started(RETRIED)
     saga.tell(Ticked(saga.moment, (Unbindable(A),)))

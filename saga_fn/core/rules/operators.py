@@ -94,7 +94,7 @@ def retry_requested(fold: Fold, event: RetryRequested) -> Rejection | None:
             return disorder
         if named is not None and not _is_unfinished(fold, named):
             return Rejection(Refusal.NOTHING_TO_RETRY, named)
-    if event.digest and (hindrance := _hinders_input(fold, event.step)) is not None:
+    if event.digest and (hindrance := _hinders_input(fold, event.step, event.digest)) is not None:
         return Rejection(hindrance, named)
     if fold.before.ended:
         fold.goal = Goal.FORWARD
@@ -111,7 +111,13 @@ def retry_requested(fold: Fold, event: RetryRequested) -> Rejection | None:
     return None
 
 
-def _hinders_input(fold: Fold, step: StepId) -> Refusal | None:
+def _is_asked_again(fold: Fold, found: Retrying, digest: Digest) -> bool:
+    """Whether a person has given the step just this input, and nothing has become of it since: another click gives no new key."""
+    attempts = found.attempts
+    return bool(attempts.given) and attempts.digest == digest and not attempts.failures and found.wake <= fold.at
+
+
+def _hinders_input(fold: Fold, step: StepId, digest: Digest) -> Refusal | None:
     """Why the step cannot be given an input by hand; None if it can: it has begun, waits, and has surely not run."""
     planned = fold.plan
     if not step or planned.step(step).kind is not StepKind.STEP or step in planned.concurrencies:
@@ -119,6 +125,8 @@ def _hinders_input(fold: Fold, step: StepId) -> Refusal | None:
     found = fold.steps.get(step)
     if isinstance(found, Unfinished) and found.attempts.doubt:
         return Refusal.IN_DOUBT
+    if isinstance(found, Retrying) and _is_asked_again(fold, found, digest):
+        return Refusal.NOTHING_TO_RETRY
     waits = isinstance(found, FailedForGood) if fold.before.ended else isinstance(found, Retrying | Parked)
     return None if waits and fold.goal in (Goal.FORWARD, Goal.FAILED) else Refusal.NOTHING_TO_RETRY
 
