@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import attrs
+
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_is, check_key, check_whole
 from saga_fn.definition.retention import Retention
@@ -33,11 +35,13 @@ class AdminRetention(AdminBase):
         """Delete sagas whose retention is over, as a worker does. Each is archived first, if the retention has an archive.
 
         It is for tools, and for versions that no worker has registered any more. It takes no rest between two statements.
+        Sagas are kept for 7 days at least if this process does not know by their plan that they wait for no event.
 
         Args:
             saga_name: The name of the sagas, 1 to 255 characters.
             version: The number of their version, from 1 on. Default: None, all versions that this process has registered.
-            retention: How long they are kept. Default: None, as the registered definition says.
+            retention: How long they are kept. If it names no archive, that of the registered definition is given them.
+                Default: None, as the registered definition says.
             dry_run: Whether they are only counted. Default: False.
             limit: The greatest number of sagas, 1 to 1,000,000. Default: 1000.
 
@@ -49,7 +53,7 @@ class AdminRetention(AdminBase):
             SagaDefinitionError: Neither the call nor the definition says how long sagas are kept.
             PayloadError: An argument is not what it has to be.
             SagaError: A number is out of its range, or the orchestrator is not entered.
-            StoreError: The database does not answer, or refuses: it needs a pruner's rights.
+            StoreError: The database does not answer, or refuses: it needs a pruner's rights. Or the archive has failed.
 
         Example::
 
@@ -106,5 +110,7 @@ class AdminRetention(AdminBase):
                     f"nothing says how long sagas of {shown(saga_name)} version {number} are kept",
                     hint=f"give the definition a retention, or pass one: {hint}",
                 )
+            if registered is not None and registered.definition.retention is not None and chosen.archive is None:
+                chosen = attrs.evolve(chosen, archive=registered.definition.retention.archive)
             tasks += tasks_of(registry, (saga_name, number), chosen, self._engine.store.now())
         return tasks

@@ -26,15 +26,21 @@ def kept_carrier(given: object) -> bytes | None:
     hint = 'trace_carrier={"traceparent": "00-...-01"}, as a propagator of your tracing library fills it'
     if not isinstance(given, Mapping):
         raise PayloadError(f"trace_carrier is a mapping of strings, not a {type(given).__name__}", hint=hint)
+    refused = PayloadError("trace_carrier is a mapping of strings, and some of it is none", hint=hint)
     try:
-        kept = msgspec.json.encode(dict(cast("Mapping[object, object]", given)))  # just checked
+        headers = dict(cast("Mapping[object, object]", given))  # just checked
+        kept = msgspec.json.encode(headers)
         _ = _decode(kept)
+    except (KeyboardInterrupt, SystemExit):
+        raise
     # A mapping of the caller's may raise anything while it is read.
-    except Exception:  # noqa: BLE001 - as just said
-        raise PayloadError("trace_carrier is a mapping of strings, and some of it is none", hint=hint) from None
+    except BaseException:  # noqa: BLE001 - as just said
+        raise refused from None
+    if not all(isinstance(each, str) for pair in headers.items() for each in pair):  # JSON would make texts of them
+        raise refused
     if len(kept) > LONGEST_CARRIER:
         raise PayloadError(f"trace_carrier takes {len(kept):,} bytes, and {LONGEST_CARRIER:,} is the most", hint=hint)
-    return kept if given else None
+    return kept if headers else None
 
 
 def carrier_in(kept: bytes | None) -> Mapping[str, str]:

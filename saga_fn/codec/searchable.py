@@ -168,7 +168,7 @@ def _utc(value: datetime) -> datetime:
 
 
 def _number(value: Decimal) -> str:
-    sign, digits, exponent = value.as_tuple()
+    sign, digits, exponent = Decimal.as_tuple(value)  # a class of the user's may have another one, here and below
     if not isinstance(exponent, int):
         raise PayloadError("a Decimal that is no number", hint="leave NaN and infinity out")
     shown = "".join(map(str, digits)).lstrip("0")

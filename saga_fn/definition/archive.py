@@ -31,7 +31,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 @final
 @attrs.frozen
 class ArchivedSaga:
-    """A saga that is about to be deleted, with all that belongs to it.
+    """A saga that is about to be deleted, with its journal. Messages, verbs and attributes stand in no place of their own.
 
     Attributes:
         id: Its id.

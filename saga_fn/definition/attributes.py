@@ -40,6 +40,15 @@ class HasValue:
     before: str | None = attrs.field(repr=False)
     """The text that the range ends before; None for one value."""
 
+    def __attrs_post_init__(self) -> None:
+        """Judge what was given."""
+        texts = (self.attribute, self.low, "" if self.before is None else self.before)
+        if not is_a(self.kind, ValueKind) or not all(is_a(text, str) for text in texts):
+            raise PayloadError(
+                "a condition on a search attribute is not put together by hand",
+                hint='Attribute("customer", str).equals("c-17") makes it',
+            )
+
 
 @attrs.frozen
 class AttributeBase:
@@ -89,6 +98,11 @@ class AttributeBase:
             raise PayloadError(
                 f"attribute {shown(self.name)} cannot have this value: {error.fact}", hint=error.hint
             ) from None
+        except Exception as error:
+            raise PayloadError(
+                f"attribute {shown(self.name)} cannot have this value: its class raises {type(error).__name__}",
+                hint=f"pass a {self.tp.__name__} as Python has it",
+            ) from error
 
 
 def _check_name(name: object) -> None:

@@ -27,7 +27,8 @@ class Retention:
     """How long the sagas of a definition are kept after their ends. Nothing is deleted that it does not name.
 
     A worker that has registered the definition deletes those of its name and version. The length counts from the end of the saga.
-    A definition that waits for events keeps its sagas for 7 days at least: until then a repeated event is known as such.
+    A definition that waits for events keeps its sagas for 7 days at least: until then a repeated event is known as such. Sagas
+    whose plan is not that of the registered definition are kept as long.
 
     Args:
         completed: How long a COMPLETED saga is kept, a timedelta of an hour to 100 years. Default: None, for ever.
@@ -38,7 +39,8 @@ class Retention:
             For so long a repeat of the same start starts nothing: its run says `created=False` and `retained=False`. Default:
             None, for ever; a tombstone takes some 200 bytes.
         archive: An async function that is given up to 100 sagas at a time as `ArchivedSaga`. They are deleted after it has
-            returned, and kept if it raises. It may be given a saga twice. Default: None, nothing is archived.
+            returned, and kept if it raises, or has not returned within a minute. It may be given a saga twice. Default: None,
+            nothing is archived.
 
     Raises:
         SagaDefinitionError: A length is out of its range, no end is named, or `archive` is no async function.

@@ -6,17 +6,19 @@ import asyncio
 import enum
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Literal
+from typing import Any, Literal, NoReturn
 from uuid import UUID
 
 import asyncpg
 import msgspec
 import pytest
+from typing_extensions import override
 
 from saga_fn import (
     Attribute,
     Event,
     FixedRetry,
+    HasValue,
     MemoryStore,
     PayloadError,
     SagaAdmin,
@@ -29,6 +31,7 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn.codec.searchable import ValueKind
 from saga_fn.store import listing, postgres_lists
 from tests.support.stores import Make
 from tests.support.until import SOON
@@ -357,3 +360,44 @@ async def test_a_moment_and_a_flag_are_searched_by_and_come_back_as_what_they_ar
         misses = [at.at_least(then + timedelta(microseconds=1)), urgent.equals(value=True), ANYTHING.at_least(-4)]
         assert all([await found(admin, SagaFilter(attribute=each)) == [run.id] for each in hits])
         assert not any([await found(admin, SagaFilter(attribute=each)) for each in misses])
+
+
+class Odd(Decimal):
+    @override
+    def as_tuple(self) -> NoReturn:
+        raise KeyError("hostile")
+
+
+class OddMoment(datetime):
+    @override
+    def utcoffset(self) -> NoReturn:
+        raise KeyError("hostile")
+
+
+def test_a_value_whose_class_raises_is_read_past_it_or_refused() -> None:
+    assert total.equals(Odd("1.5")) == total.equals(Decimal("1.5"))
+    with pytest.raises(PayloadError, match="its class raises KeyError"):
+        Attribute("at", datetime).equals(OddMoment.now(UTC))
+
+
+@pytest.mark.parametrize("wrong", [(5, "s", "x", None), ("a", "s", "x", None), ("a", ValueKind.TEXT, b"x", None)])
+def test_a_condition_that_is_put_together_by_hand_is_refused(wrong: tuple[Any, Any, Any, Any]) -> None:  # Any: mistakes
+    with pytest.raises(PayloadError, match="by hand"):
+        HasValue(*wrong)
+
+
+@pytest.mark.parametrize("fault", [KeyError, asyncio.CancelledError, GeneratorExit])
+async def test_a_function_that_raises_anything_refuses_the_start(
+    memory: MemoryStore, fault: type[BaseException]
+) -> None:
+    def value(_: Order) -> str:
+        raise fault
+
+    @saga("faulty", attributes=(customer,))
+    def faulty(order: StepRef[Order]) -> StepRef[Paid]:
+        customer.set(order, using=value)
+        return pay(order)
+
+    handle = SagaOrchestrator(memory).register(faulty)
+    with pytest.raises(PayloadError, match="cannot be computed"):
+        await handle.start(Order("c"))

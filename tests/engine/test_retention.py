@@ -511,6 +511,19 @@ async def test_prune_counts_first_and_deletes_as_much_as_it_is_told(make: Make) 
         assert await admin.prune("order") == Pruned(0, is_more=False, saga_ids=())
 
 
+async def test_a_retention_without_an_archive_takes_that_of_the_definition(make: Make) -> None:
+    given: list[ArchivedSaga] = []
+
+    async def keep(sagas: Sequence[ArchivedSaga]) -> None:
+        given.extend(sagas)
+
+    async with make() as orchestrator:
+        saga_id = await finished(orchestrator.register(orders(Retention(completed=MONTH, archive=keep))), 1)
+        await later(orchestrator, 2 * DAY)
+        assert (await SagaAdmin(orchestrator).prune("order", retention=Retention(completed=DAY))).sagas == 1
+        assert [each.id for each in given] == [saga_id]
+
+
 async def test_two_prunes_at_once_do_not_say_that_nothing_is_left(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """One finds sagas that the other one is deleting."""
     async with make() as orchestrator:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from typing import NoReturn
+from uuid import UUID
 
 import pytest
 from typing_extensions import override
@@ -55,8 +58,32 @@ async def test_a_saga_without_one_gives_its_steps_an_empty_one(memory: MemorySto
     assert seen == [{}, {}, {}, {}]
 
 
+class Broken(dict[str, str]):
+    """A mapping that raises while it is read."""
+
+    @override
+    def keys(self) -> NoReturn:
+        raise asyncio.CancelledError
+
+    __iter__ = keys
+
+
 @pytest.mark.parametrize(
-    "wrong", ["00-1-2-01", [("a", "b")], {"a": 1}, {"a": None}, {"a": "\ud800"}, {"a": "x" * LONGEST_CARRIER}]
+    "wrong",
+    [
+        "00-1-2-01",
+        [("a", "b")],
+        {"a": 1},
+        {"a": None},
+        {1: "a"},
+        {b"a": "b"},
+        {"a": b"b"},
+        {UUID(int=1): "a"},
+        {"a": UUID(int=1)},
+        {"a": "\ud800"},
+        {"a": "x" * LONGEST_CARRIER},
+        Broken(a="b"),
+    ],
 )
 async def test_a_carrier_that_cannot_be_kept_is_refused_with_the_mend(wrong: object, memory: MemoryStore) -> None:
     orchestrator = SagaOrchestrator(memory)
@@ -64,6 +91,18 @@ async def test_a_carrier_that_cannot_be_kept_is_refused_with_the_mend(wrong: obj
     with pytest.raises(PayloadError, match="trace_carrier") as refused:
         await sagas.start(Order("1"), trace_carrier=wrong)  # type: ignore[arg-type]  # that is the test  # pyright: ignore[reportArgumentType]
     assert "propagator" in str(refused.value.hint)
+
+
+class Vague(dict[str, str]):
+    """A mapping that does not say whether it is empty."""
+
+    def __bool__(self) -> NoReturn:
+        raise KeyError("hostile")
+
+
+def test_a_mapping_is_asked_for_no_more_than_its_items() -> None:
+    assert carrier_in(kept_carrier(Vague(a="b"))) == {"a": "b"}
+    assert kept_carrier(Vague()) is None
 
 
 def test_a_damaged_one_is_none() -> None:

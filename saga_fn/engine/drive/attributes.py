@@ -36,7 +36,9 @@ def _at_start(settings: Sequence[Setting], initial_data: object) -> Attributes:
             text = setting.text(initial_data)
         except PayloadError:
             raise
-        except Exception as error:
+        except BaseException as error:
+            if not isinstance(error, Exception) and program_end(error) is not None:
+                raise
             raise PayloadError(
                 f"attribute {shown(setting.attribute.name)} cannot be computed of these initial data ({type(error).__name__})",
                 hint="make its function give a value, or None, for all data that a saga may start with",
