@@ -8,13 +8,15 @@ import msgspec
 
 from saga_fn.admin.base import AdminBase, revision_of, step_of
 from saga_fn.arguments import check_is, check_size
+from saga_fn.core.effects import Refusal
 from saga_fn.core.ids import StepId
+from saga_fn.core.plan import StepKind
 from saga_fn.core.verbs import Verb
 from saga_fn.definition import StepRef
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.deeds import Deed
-from saga_fn.engine.requests.operate import apply_alone
-from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, shown
+from saga_fn.engine.requests.operate import apply_alone, told_of_refusal
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, SagaStateError, shown
 
 
 @only_public_errors
@@ -218,6 +220,9 @@ class AdminVerbs(AdminBase):
             raise SagaDefinitionError(
                 f"saga {shown(row.name)} has no step {shown(chosen)}", hint=f"its steps are {known}"
             )
+        if is_input and binding.kind is not StepKind.STEP:
+            fact, hint = told_of_refusal(Refusal.NO_INPUT)
+            raise SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, refusal=Refusal.NO_INPUT, hint=hint)
         kept = binding.input_type if is_input else binding.given_for(chosen)
         payload = kept.encode(kept.accept(value))
         what = "input" if is_input else "output"

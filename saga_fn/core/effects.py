@@ -170,8 +170,10 @@ class Rejection:
 
     @property
     def answer(self) -> str:
-        """The answer to the message that asked: the refusal, and after a colon the steps that have to be named."""
-        return ": ".join((self.refusal.value, *([", ".join(self.unnamed)] if self.unnamed else [])))
+        """The answer to the message that asked: the refusal, and after a colon, as JSON, the steps that have to be named."""
+        if not self.unnamed:
+            return self.refusal.value
+        return f"{self.refusal.value}: {msgspec.json.encode(self.unnamed).decode()}"
 
 
 Decision: TypeAlias = Success[Transition] | Failure[Rejection]

@@ -22,6 +22,7 @@ from saga_fn.errors import (
     is_a,
 )
 from saga_fn.store.connection import Connection
+from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.memory_deletion import MemoryDeletion
 from saga_fn.store.memory_events import MemoryKeptEvents
@@ -213,9 +214,18 @@ class MemoryStore:
             stands = row.token == write.token and row.rev == write.rev
             if not stands or write.inbox_seen not in (None, row.inbox_sent):
                 continue
+            if row.ended_at is not None and not write.state.ended and row.aggregation_id is not None:
+                await self._refuse_taken_key(shard, row.name, row.aggregation_id)
             self._apply(saga, write, now)
             applied[write.id] = row.inbox_sent
         return Committed(applied, now)
+
+    async def _refuse_taken_key(self, shard: int, name: str, aggregation_id: str) -> None:
+        """Raise as the database does for a second active saga of that business key."""
+        if await self.active(shard, name, aggregation_id) is not None:
+            refused = RowRejectedError("another saga is active for the business key")
+            refused.constraint = "saga_active_key"
+            raise refused
 
     def _apply(self, saga: _Saga, write: SagaWrite, now: Moment) -> None:
         row = saga.record

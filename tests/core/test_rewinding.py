@@ -107,8 +107,8 @@ def test_what_has_run_or_may_have_and_is_not_undone_is_named_or_not_forgotten() 
     saga = parked_at_c()
     rejection = saga.rejection(RewindRequested(saga.moment, A, (B,)))
     assert (rejection.refusal, rejection.unnamed) == (Refusal.UNNAMED, (A,))
-    assert rejection.answer == "unnamed: a"
-    assert saga.rejection(RewindRequested(saga.moment, A)).answer == "unnamed: a, b"
+    assert rejection.answer == 'unnamed: ["a"]'
+    assert saga.rejection(RewindRequested(saga.moment, A)).answer == 'unnamed: ["a","b"]'
     assert saga.rejection(RewindRequested(saga.moment, D)).answer == "unknown_step"
     rewind(saga, A, A, B, C)
 

@@ -12,6 +12,7 @@ import attrs
 import pytest
 
 from saga_fn import (
+    ActiveSagaAlreadyExistsError,
     Cause,
     Event,
     Explanation,
@@ -438,3 +439,51 @@ _EXPLAINED = Explanation(
     last=(),
     verbs=(),
 )
+
+
+async def test_what_another_saga_s_business_key_forbids_is_told(make: Make) -> None:
+    shop = Shop(fails={"ship": 1, "release reserve": 2})
+    async with make() as orchestrator:
+        handle = orchestrator.register("shop", make_saga(shop))
+        run = await handle.start(Order("1"), aggregation_id="order-1")
+        await run.outcome(SOON)
+        other = await handle.start(Order("1"), aggregation_id="order-1", delay=timedelta(hours=1))
+        admin = SagaAdmin(orchestrator)
+        told = (await admin.explain(run.id)).of("cancel")
+        assert told is not None
+        assert (told.is_legal, told.refusal) == (False, "key_taken")
+        assert str(other.id) in (told.why_not or "")
+        with pytest.raises(ActiveSagaAlreadyExistsError):
+            await admin.cancel(run.id)
+        await admin.cancel(other.id)
+        told = (await admin.explain(run.id)).of("cancel")
+        assert told is not None
+        assert told.is_legal
+
+
+async def test_a_wait_takes_no_input_whatever_it_is(memory: MemoryStore) -> None:
+    builder = SagaBuilder(Order)
+    builder.add_event(Event("approved", str))
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("asked", builder.build()).start(Order("1"))
+    await orchestrator.run_due()
+    with pytest.raises(SagaStateError, match="has no input at that step"):
+        await SagaAdmin(orchestrator).retry_step(run.id, "approved", input=None)
+
+
+async def test_the_names_that_a_rewind_wants_can_be_pasted(memory: MemoryStore) -> None:
+    async def quick(inp: Order) -> Order:
+        return inp
+
+    async def fails(inp: Order) -> Order:
+        raise KeyError("no")
+
+    builder = SagaBuilder(Order)
+    builder.add_step(step(quick, step_id='a, "b'), depends_on=builder.initial)
+    builder.add_step(step(fails, retry_policy=HOURS), input_map=lambda ctx: ctx.initial_data)
+    orchestrator = SagaOrchestrator(memory)
+    run = await orchestrator.register("odd", builder.build()).start(Order("1"))
+    await orchestrator.run_due()
+    with pytest.raises(SagaStateError) as refused:
+        await SagaAdmin(orchestrator).rewind(run.id, 'a, "b')
+    assert r'forget=["a, \"b"]' in (refused.value.hint or "")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from uuid import uuid4
 
 import msgspec
+import pytest
 
 from saga_fn.core.events import AbortRequested, RetryRequested
 from saga_fn.core.ids import Moment
 from saga_fn.core.projection import SagaStatus, WaitReason
+from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import InboxMessage, decode_event, decode_state, moment_of, time_of
 from tests.store.given import LONG, OTHER, OVER, OWNER, B, Hand, hand_of_claim, start
@@ -178,3 +180,16 @@ async def test_a_failed_saga_that_goes_on_has_no_end_any_more(store: Store) -> N
     assert row is not None
     assert row.ended_at is None
     assert row.due_at is not None
+
+
+async def test_a_failed_saga_does_not_go_on_while_another_has_its_business_key(store: Store) -> None:
+    hand = await start(store, aggregation_id="order-1")
+    aborted = hand.write(AbortRequested(store.now(), Moment(0)))
+    await store.commit(0, [aborted])
+    await start(store, aggregation_id="order-1")
+    with pytest.raises(RowRejectedError) as refused:
+        await store.commit(0, [hand.after(aborted).write(RetryRequested(store.now()))])
+    assert refused.value.constraint == "saga_active_key"
+    row = await store.read(hand.id)
+    assert row is not None
+    assert row.ended_at is not None

@@ -35,6 +35,7 @@ from saga_fn.engine.views.plans import find_plan
 from saga_fn.errors import SagaError, StoredDataError
 from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview
 from saga_fn.snapshot import Pause
+from saga_fn.store.ids import shard_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, moment_of, time_of
 
 _LAST: Final = 8
@@ -48,7 +49,8 @@ _LONGEST: Final = 400
 _ANYBODY: Final = UUID(int=0)
 UNREADABLE_STATE: Final = "state_unreadable"
 NO_PLAN: Final = "plan_missing"
-"""The codes for a verb that is refused before the state machine is asked."""
+KEY_TAKEN: Final = "key_taken"
+"""The codes for a verb that is refused for what the state machine knows nothing of."""
 
 
 async def explanation_of(engine: SagaEngine, row: SagaRecord) -> Explanation:
@@ -57,7 +59,10 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord) -> Explanation:
     state, plan = known.state, known.plan
     own_way = own = None
     if plan is not None and state is not None:
-        own_way, own = course(plan, state, most=_room(state, _WORK)), prospects(plan, state)
+        own_way = course(plan, state, most=_room(state, _WORK))
+        await asyncio.sleep(0)
+        own = prospects(plan, state)
+        await asyncio.sleep(0)
     is_free = row.owner is None and not known.pauses
     return Explanation(
         saga_id=row.id,
@@ -217,6 +222,7 @@ async def _verbs(engine: SagaEngine, known: _Known) -> AsyncGenerator[VerbPrevie
     else:
         left = _WORK
         stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()
+        holder = await _holder(engine, row)
         until = moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now
         for verb, asked in questions(plan, state, row.now, until=until):
             event = _knowing(asked, stopped)
@@ -224,10 +230,23 @@ async def _verbs(engine: SagaEngine, known: _Known) -> AsyncGenerator[VerbPrevie
             said = preview(plan, state, event, orphaned=orphaned, most=_room(state, left))
             if isinstance(said, Consequences):
                 left -= 2 * (1 + len(said.course.moves)) * _steps(state)
-                await asyncio.sleep(0)
-            previewed = _previewed(verb, step_of(event), said, here.why_not(verb), row)
+            await asyncio.sleep(0)
+            if holder is not None and isinstance(said, Consequences) and not said.state.ended:
+                fact = f"another saga, {holder}, is active for its business key"
+                previewed = _refused(
+                    verb, step_of(event), KEY_TAKEN, fact, "wait until that one has ended, or cancel it"
+                )
+            else:
+                previewed = _previewed(verb, step_of(event), said, here.why_not(verb), row)
             yield _during_a_pause(previewed) if known.pauses else previewed
     yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))
+
+
+async def _holder(engine: SagaEngine, row: SagaRecord) -> UUID | None:
+    """Who keeps a saga that has ended from being active again: another one that is, for the same business key."""
+    if row.ended_at is None or row.aggregation_id is None:
+        return None
+    return await engine.store.active(shard_of(row.id, engine.store.shards), row.name, row.aggregation_id)
 
 
 def _of_acknowledging(known: _Known) -> VerbPreview:

@@ -406,10 +406,11 @@ def told_of_refusal(refusal: str, status: SagaStatus | None = None) -> tuple[str
     if status is not None and calls_a_person(status) and kind in _OF_FAILED:
         return _OF_FAILED[kind]
     if kind == Refusal.UNNAMED:
-        names = ", ".join(f'"{name}"' for name in unnamed.split(", "))
+        names = msgspec.json.decode(unnamed, type=list[str])
+        listed = ", ".join(msgspec.json.encode(name).decode() for name in names)
         return (
-            f"would know nothing more of what {unnamed} has done, or may have",
-            f"undo it by hand, or let it be: forget=[{names}]. Then it runs again under another idempotency key.",
+            f"would know nothing more of what {', '.join(names)} has done, or may have",
+            f"undo it by hand, or let it be: forget=[{listed}]. Then it runs again under another idempotency key.",
         )
     return _ANSWERS.get(refusal, (f"refused: {refusal}", "look at it with SagaAdmin.get_saga."))
 
