@@ -23,11 +23,16 @@ import os
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.consumer import consumer
 from tests.support.servers import GIVEN, NO_PG15, PG15, Server, database, embedded
 
 __all__ = ["consumer"]
+
+# How long an example takes says nothing on a machine that is busy with other tests.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_xdist_auto_num_workers() -> int:
