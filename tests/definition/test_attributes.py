@@ -167,7 +167,9 @@ VALUES = {
     "texts": st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=20),
     "numbers": st.integers(-(2**63) + 1, 2**63 - 1),
     "flags": st.booleans(),
-    "decimals": st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30),
+    "decimals": st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**30), max_value=10**30).filter(
+        lambda number: len(number.as_tuple().digits) <= 100  # as many as can be kept
+    ),
     "days": st.dates(),
     "moments": st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=-3))])).filter(
         lambda moment: moment.year < 9999

@@ -268,7 +268,8 @@ async def test_a_payload_that_is_too_large_parks_its_saga_alone(dsn: str) -> Non
 
     crowd.shop.returns = returns
     async with crowd.orchestrator:
-        crowd.runs.append(await crowd.gather())
+        one = await crowd.gather()
+        crowd.runs.append(one)  # `gather` makes another list
         crowd.go_on()
         async with asyncio.timeout(SOON):
             while not (parked := [run for run in crowd.runs if (await run.snapshot()).parked]):
