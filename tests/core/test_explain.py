@@ -1,4 +1,4 @@
-"""What is said of a saga is what then comes of it: every preview is compared with the fold.
+"""A saga goes as it was said before that it would: every preview is compared with the fold.
 
 That the prospects hold is asked of all that `test_exploration` walks through.
 """
@@ -61,7 +61,7 @@ ABORTED_UNTIL = Moment(2)
 
 
 def owner_goes_on(plan: Plan, state: SagaState) -> list[Transition]:
-    """What an owner may do now, with whatever inputs it has computed."""
+    """The moves that an owner may make now, with each of the inputs that it may have computed."""
     return [] if state.ended else [moved for _, moved in variants(plan, state, Ticked(state.at))]
 
 

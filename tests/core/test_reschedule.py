@@ -1,4 +1,4 @@
-"""What sleeps goes on at the moment that a person names, and nothing else is moved."""
+"""A person names the moment at which a sleep or a delay is over, and nothing else is moved."""
 
 from __future__ import annotations
 

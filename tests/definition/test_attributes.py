@@ -1,5 +1,5 @@
 # type: ignore  # noqa: PGH003 - every case is a mistake that the checkers refuse; here it is made at run time
-"""What cannot be a search attribute, or cannot set one; and the order of the texts that values are kept as."""
+"""Refusals of search attributes and of what sets them; and the order of the texts that values are kept as."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Post:
 
     known: set[str] = attrs.field(factory=set)
     tried: list[tuple[str, str]] = attrs.field(factory=list)
-    """What was given, and the generation of the key."""
+    """The input that was given, and the generation of the key."""
     undone: list[str] = attrs.field(factory=list)
     fails: int = 0
     in_doubt: int = 0

@@ -1,4 +1,4 @@
-"""What `explain` says of a saga is what it does: a verb that is told legal is accepted, and another is refused for the reason told."""
+"""A saga does as `explain` says: a verb that is told legal is accepted, and another is refused for the reason told."""
 
 from __future__ import annotations
 

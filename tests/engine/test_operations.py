@@ -146,7 +146,7 @@ class Dying:
         self._at = at
         self.calls: list[str] = [] if calls is None else calls
         self.before: dict[str, Callable[[], Awaitable[object]]] = {}
-        """What happens before the first call of a name."""
+        """The events before the first call of a name."""
 
     def __getattr__(self, name: str) -> Any:  # Any: whatever the store has by that name
         found = getattr(self._inner, name)

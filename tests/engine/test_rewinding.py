@@ -33,7 +33,7 @@ RARELY = FixedRetry(max_attempts=9, delay=timedelta(hours=1))
 
 
 def keys(shop: Shop) -> list[str]:
-    """What was called, with the generation of its key."""
+    """The step that was called, with the generation of its key."""
     return [":".join(key.split(":")[1:]) for key in shop.keys]
 
 

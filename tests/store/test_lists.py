@@ -152,7 +152,7 @@ async def pages(store: Store, wanted: Wanted, way: Way, most: int) -> list[SagaR
 def in_order(
     rows: Sequence[SagaRow], values: Mapping[UUID, Mapping[str, str]], wanted: Wanted, way: Way, now: Moment
 ) -> list[SagaRow]:
-    """What the pages have to come to. `values` are the attributes of each saga."""
+    """The rows that all pages together must have. `values` are the attributes of each saga."""
     asked = Listing(wanted, way, None, 1)
     kept = [
         row

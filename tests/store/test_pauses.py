@@ -1,4 +1,4 @@
-"""What is paused: the same in every store."""
+"""A pause is the same in every store."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     ),
     Refusal.NO_INPUT: (
         "has no input at that step that could be given",
-        "a wait and a sleep take none: use skip_step. Of a fan-out name one item, as in 'charge[3]'.",
+        "a wait and a sleep take none: use skip_step. For a fan-out, name one item, as in 'charge[3]'.",
     ),
     Refusal.NOTHING_TO_REWIND: (
         "has not come to that step",
