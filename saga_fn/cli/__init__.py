@@ -1,0 +1,1 @@
+"""The command `saga-fn`, for the people who run sagas."""

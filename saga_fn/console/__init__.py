@@ -1,0 +1,1 @@
+"""The console: an ASGI application in which operators see sagas and act on them."""
