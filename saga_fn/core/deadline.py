@@ -21,12 +21,12 @@ def deadline_flaws(plan: Plan) -> Iterator[DeadlineFlaw]:
     slept: dict[StepId, int] = {}  # at the least, by the end of each step
     for planned in plan.steps:
         before = max((slept[needed] for needed in planned.after), default=0)
-        limit = planned.limit or 0
+        limit = planned.timeout or 0
         sleeps = planned.kind is StepKind.SLEEP
         slept[planned.step] = before + limit if sleeps else before
         if _is_past_the_pivot(plan, planned.step):
             continue
-        if planned.kind is StepKind.EVENT and planned.limit is None:
+        if planned.kind is StepKind.EVENT and planned.timeout is None:
             yield WaitsForEver(planned.step)
         elif limit and before + limit >= deadline:
             kind = SleepsTooLong if sleeps else WaitsTooLong

@@ -32,7 +32,7 @@ def state_diagram() -> str:
                 after=(first,),
                 kind=StepKind.EVENT,
                 waits_for=("event",),
-                limit=Micros(1),
+                timeout=Micros(1),
                 on_timeout=OnTimeout.DEFAULT,
             ),
             deadline=Micros(2),

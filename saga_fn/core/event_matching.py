@@ -63,7 +63,7 @@ def is_over(step: StepState, at: Moment) -> bool:
     if type(step) is Sleeping:
         return step.wake <= at
     if type(step) is Waiting or type(step) is UndoWaiting:
-        return step.until is not None and step.until <= at
+        return step.times_out_at is not None and step.times_out_at <= at
     return False
 
 
@@ -78,14 +78,14 @@ def defaulting(plan: Plan, state: SagaState) -> tuple[StepId, ...]:
     )
 
 
-def alarms(state: SagaState) -> tuple[Moment, ...]:
+def timer_moments(state: SagaState) -> tuple[Moment, ...]:
     """The moments that the saga itself, its waits and its sleeps wait for; they may have come."""
     if state.goal is Goal.ROLLBACK:
-        untils = [step.until for step in state.steps if type(step) is UndoWaiting]
+        untils = [step.times_out_at for step in state.steps if type(step) is UndoWaiting]
         return tuple([until for until in untils if until is not None])
     if state.goal is not Goal.FORWARD:
         return ()
-    moments = [step.wake if isinstance(step, Sleeping) else step.until for step in state.steps if abides(step)]
+    moments = [step.wake if isinstance(step, Sleeping) else step.times_out_at for step in state.steps if abides(step)]
     begins = state.begins_at if state.begins_at > state.at else None
     return tuple([moment for moment in (*moments, begins, state.deadline) if moment is not None])
 

@@ -314,14 +314,14 @@ class WaitDefaulted(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=
 class CompensationWaits(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19):
     """The owner's execution of the step's compensation returned, and wants to be called again with an event.
 
-    That has one of the names, came within `limit` microseconds (None: whenever), and is about the same, if `correlation` is set.
+    That has one of the names, came within `timeout` microseconds (None: whenever), and is about the same, if `correlation` is set.
     """
 
     at: Moment
     step: StepId
     attempt: int
     names: tuple[str, ...]
-    limit: Micros | None = None
+    timeout: Micros | None = None
     correlation: Digest = Digest(b"")
 
 

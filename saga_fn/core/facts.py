@@ -11,7 +11,7 @@ from typing import Final, TypeGuard, assert_never
 import msgspec
 
 from saga_fn.core.chain import CHAIN_STATES, after_success
-from saga_fn.core.event_matching import alarms
+from saga_fn.core.event_matching import timer_moments
 from saga_fn.core.events import Event, Resumed, Started, StepSucceeded
 from saga_fn.core.fan_out import ConcurrencySlots, items_of
 from saga_fn.core.ids import Moment, StepId
@@ -143,7 +143,7 @@ def undoable(plan: Plan, state: SagaState) -> tuple[Succeeded | Settled | Unknow
     The saga rolls back, nothing runs forward any more, what can be found out is, by a probe or by a person, and everything
     that was built upon them is undone (Garcia-Molina & Salem 1987: in reverse order).
     """
-    if state.goal is not Goal.ROLLBACK or held(state):
+    if state.goal is not Goal.ROLLBACK or blocked_until(state):
         return ()
     if any(isinstance(step, Running | Probing) or to_probe(step, plan) or to_ask(step, plan) for step in state.steps):
         return ()
@@ -192,7 +192,7 @@ def to_ask(step: StepState, plan: Plan) -> TypeGuard[Unknown | Parked | Retrying
     return step.attempts.doubt is Doubt.MAY_HAVE_RUN and plan.step(step.step).on_unknown is OnUnknown.PARK
 
 
-def held(state: SagaState) -> tuple[Moment, ...]:
+def blocked_until(state: SagaState) -> tuple[Moment, ...]:
     """The moments up to which executions that were taken from their worker may go on, and hold the saga up.
 
     Going forward such an execution holds up only its own repetition; a rollback waits for all of them.
@@ -249,7 +249,7 @@ def ready(plan: Plan, state: SagaState) -> bool:
     if state.goal is Goal.ROLLBACK and (pending := [step for step in state.steps if to_probe(step, plan)]):
         return any(settled_from(step) <= state.at for step in pending)
     # A rollback that waits for nothing has only its end to come.
-    return not held(state) and not any(
+    return not blocked_until(state) and not any(
         isinstance(step, UndoRetrying | UndoWaiting | UndoParked | Parked) for step in state.steps
     )
 
@@ -278,4 +278,4 @@ def wakes_at(state: SagaState) -> Moment | None:
         for step in state.steps
         if isinstance(step, Retrying | UndoRetrying) or (isinstance(step, Unknown) and step.wake > state.at)
     ]
-    return min((*wakes, *held(state), *alarms(state)), default=None)
+    return min((*wakes, *blocked_until(state), *timer_moments(state)), default=None)

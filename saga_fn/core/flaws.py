@@ -105,7 +105,7 @@ def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
             entries.append(step.seq)
             continue
         if type(step) is Waiting or type(step) is Sleeping:
-            moment = step.wake if isinstance(step, Sleeping) else step.until
+            moment = step.wake if isinstance(step, Sleeping) else step.times_out_at
             if moment is not None:
                 moments.append(moment)
             continue

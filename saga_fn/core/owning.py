@@ -8,7 +8,7 @@ from typing import Final, TypeAlias, assert_never
 import msgspec
 
 from saga_fn.core.effects import Action, CancelExecution, Release, RunCompensation, RunProbe, RunStep
-from saga_fn.core.event_matching import alarms
+from saga_fn.core.event_matching import timer_moments
 from saga_fn.core.events import BoundEach, Event, HandedBack, is_verb
 from saga_fn.core.facts import find
 from saga_fn.core.fan_out import ITEM_LIMIT, item_count
@@ -92,7 +92,7 @@ def wakes_owner(plan: Plan, state: SagaState) -> Moment | None:
         for step in state.steps
         if isinstance(step, Retrying | UndoRetrying | Unknown) and step.wake > state.at
     ]
-    return min((*wakes, *alarms(state)), default=None)
+    return min((*wakes, *timer_moments(state)), default=None)
 
 
 def recorded_steps(state: SagaState) -> list[tuple[StepId, int]]:

@@ -84,8 +84,8 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     `compensable` says that a success obliges to an undo when the saga rolls back. A `pivot` is the point of no return:
     until it is done the saga can be undone, from then on it only goes forward.
 
-    A wait for an event ends with one of those that `waits_for` names, or when its `limit` is over (None: it never is).
-    `correlated`: only with one that is about the same thing, which has to be computed. A sleep takes its `limit`, or
+    A wait for an event ends with one of those that `waits_for` names, or when its `timeout` is over (None: it never is).
+    `correlated`: only with one that is about the same thing, which has to be computed. A sleep takes its `timeout`, or
     lasts until a moment that has to be computed. All times are whole microseconds.
 
     It is stored as an array, so the order of its fields is the format. A new field goes to the end, with a default.
@@ -104,7 +104,7 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
     conditional: bool = False
     """Whether it is taken is decided by its input, when that is there."""
     kind: StepKind = StepKind.STEP
-    limit: Micros | None = None
+    timeout: Micros | None = None
     on_timeout: OnTimeout = OnTimeout.FAIL
     waits_for: tuple[str, ...] = ()
     correlated: bool = False
@@ -135,7 +135,7 @@ class PlannedStep(msgspec.Struct, frozen=True, array_like=True):
             case StepKind.EVENT:
                 return self.correlated
             case StepKind.SLEEP:
-                return self.limit is None
+                return self.timeout is None
             case _:
                 assert_never(self.kind)
 

@@ -12,7 +12,7 @@ import msgspec
 from typing_extensions import TypeIs
 
 from saga_fn.core.chain import CHAIN_STATES
-from saga_fn.core.facts import held, parked_by_plan, ready, startable, wakes_at
+from saga_fn.core.facts import blocked_until, parked_by_plan, ready, startable, wakes_at
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
@@ -189,7 +189,7 @@ def _waits(state: SagaState) -> WaitReason:
     kinds = set(map(type, state.steps))
     reasons = (
         (WaitReason.RETRY, any(_waits_for_a_try(step, state.at) for step in state.steps)),
-        (WaitReason.TIMER, bool(held(state)) or _waits_for_a_moment(state)),
+        (WaitReason.TIMER, bool(blocked_until(state)) or _waits_for_a_moment(state)),
         (WaitReason.EVENT, Waiting in kinds or UndoWaiting in kinds),
         (WaitReason.PARKED, Parked in kinds or UndoParked in kinds),
         (WaitReason.PLAN, parked_by_plan(state)),

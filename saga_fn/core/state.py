@@ -258,10 +258,10 @@ class Rewound(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=21):
 
 
 class Waiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=14):
-    """Waits for an event, until that moment (None: for as long as it takes); if `correlation` is set, about the same thing only."""
+    """Waits for an event, until `times_out_at` (None: for as long as it takes); if `correlation` is set, about the same thing only."""
 
     step: StepId
-    until: Moment | None = None
+    times_out_at: Moment | None = None
     correlation: Digest = Digest(b"")
 
 
@@ -272,7 +272,7 @@ class UndoWaiting(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=19
     seq: int
     attempts: Attempts
     names: tuple[str, ...]
-    until: Moment | None = None
+    times_out_at: Moment | None = None
     correlation: Digest = Digest(b"")
 
 

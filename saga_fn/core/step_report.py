@@ -142,7 +142,7 @@ def _report(step_id: StepId, step: StepState | None) -> StepReport:
             return StepReport(step_id, StepStatus.PENDING)
         case Succeeded() | Skipped() | Settled() | NotTaken() | FannedOut() | Joined() | Undone() | Rewound():
             return StepReport(step_id, status_of(step))
-        case Waiting(until=until):
+        case Waiting(times_out_at=until):
             return StepReport(step_id, StepStatus.WAITING, wake=until)
         case Sleeping(wake=wake):
             return StepReport(step_id, StepStatus.SLEEPING, wake=wake)
@@ -159,7 +159,7 @@ def _report(step_id: StepId, step: StepState | None) -> StepReport:
 
 def _wake(step: StepState) -> Moment | None:
     if isinstance(step, UndoWaiting):
-        return step.until
+        return step.times_out_at
     return step.wake or None if isinstance(step, Retrying | UndoRetrying | Unknown) else None
 
 

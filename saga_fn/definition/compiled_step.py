@@ -153,7 +153,7 @@ def plan_wait(step_id: StepId, parts: WaitParts, after: tuple[StepId, ...]) -> P
         step=step_id,
         after=after,
         kind=parts.kind,
-        limit=parts.limit,
+        timeout=parts.limit,
         on_timeout=OnTimeout.FAIL if parts.default is None else OnTimeout.DEFAULT,
         waits_for=parts.names,
         correlated=parts.kind is StepKind.EVENT and parts.compute is not None,

@@ -97,7 +97,7 @@ def wait(
         StepId(name),
         tuple(StepId(needed) for needed in after),
         kind=StepKind.EVENT,
-        limit=limit,
+        timeout=limit,
         on_timeout=OnTimeout.DEFAULT if default else OnTimeout.FAIL,
         waits_for=names,
         correlated=correlated,
@@ -106,7 +106,7 @@ def wait(
 
 def sleep(name: str, *after: str, limit: Micros | None = None) -> PlannedStep:
     """A sleep of that long, or until a moment that has to be computed."""
-    return PlannedStep(StepId(name), tuple(StepId(needed) for needed in after), kind=StepKind.SLEEP, limit=limit)
+    return PlannedStep(StepId(name), tuple(StepId(needed) for needed in after), kind=StepKind.SLEEP, timeout=limit)
 
 
 def sequence(names: str, *, undo: str | None = None, retry: RetrySchedule | None = None) -> Plan:

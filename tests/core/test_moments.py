@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from saga_fn.core.event_matching import alarms, is_over
+from saga_fn.core.event_matching import timer_moments, is_over
 from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import PlannedStep, StepKind
 from saga_fn.core.state import Attempts, Goal, Running, SagaState, Sleeping, StepState, Waiting
@@ -17,7 +17,7 @@ from tests.core.given import ONE, A, B
         (PlannedStep(A), True),
         (PlannedStep(A, kind=StepKind.EVENT, waits_for=("paid",)), False),
         (PlannedStep(A, kind=StepKind.EVENT, waits_for=("paid",), correlated=True), True),
-        (PlannedStep(A, kind=StepKind.SLEEP, limit=Micros(5)), False),
+        (PlannedStep(A, kind=StepKind.SLEEP, timeout=Micros(5)), False),
         (PlannedStep(A, kind=StepKind.SLEEP), True),
     ],
 )
@@ -45,4 +45,4 @@ def test_a_wait_is_over_when_its_moment_has_come(step: StepState, over: bool) ->
 )
 def test_waits_and_sleeps_have_alarms_only_on_the_way_forward(goal: Goal, moments: tuple[Moment, ...]) -> None:
     waiting = SagaState(3, Moment(5), goal, (Waiting(A, Moment(7)), Sleeping(B, Moment(9))), plan=ONE.id)
-    assert alarms(waiting) == moments
+    assert timer_moments(waiting) == moments

@@ -142,7 +142,7 @@ def test_a_changed_plan_may_change_how_long_something_waits() -> None:
     saga = started(Plan.of(wait("a", limit=Micros(SECOND))))
     saga.plan = Plan.of(wait("a", limit=Micros(MINUTE)))
     saga.tell(PlanChanged(saga.moment, saga.plan.id))
-    assert saga.of(A, Waiting).until == SECOND
+    assert saga.of(A, Waiting).times_out_at == SECOND
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_a_wait_that_a_plan_parked_goes_on_until_it_would_have_been_over() -> No
     saga = parked_by_plan(Plan.of(wait("a", limit=Micros(SECOND)), step("b", "a")))
     saga.wait(SECOND // 2)
     saga.tell(PlanChanged(saga.moment, saga.plan.id))
-    assert saga.of(A, Waiting).until == SECOND
+    assert saga.of(A, Waiting).times_out_at == SECOND
 
 
 def test_a_wait_that_a_plan_parked_stays_of_its_kind() -> None:

@@ -332,7 +332,7 @@ def test_a_wait_waits_again_and_its_old_event_is_not_taken_again() -> None:
     saga.tick(A)
     saga.wait(5 * SECOND)
     saga.succeed(A)
-    assert saga.of(B, Waiting).until == 6 * SECOND
+    assert saga.of(B, Waiting).times_out_at == 6 * SECOND
     saga.receive("paid")
     assert saga.tick(C).actions[0].step == C
 

@@ -240,7 +240,7 @@ def test_a_wait_that_was_parked_begins_anew_when_it_is_retried() -> None:
     again.tell(SagaParked(again.moment, ParkReason.ROW_REJECTED))
     again.wait(SECOND)
     again.tell(RetryRequested(again.moment))
-    assert again.of(B, Waiting).until == MINUTE + SECOND
+    assert again.of(B, Waiting).times_out_at == MINUTE + SECOND
 
 
 def test_a_rollback_ends_every_wait() -> None:

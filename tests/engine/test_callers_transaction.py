@@ -27,7 +27,7 @@ from saga_fn import (
     StoreError,
     StoreRefusedError,
 )
-from saga_fn.engine.requests.obstacle import LOOKS
+from saga_fn.engine.requests.start_conflicts import LOOKS
 from saga_fn.store.postgres import PostgresStore
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON

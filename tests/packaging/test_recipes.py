@@ -72,7 +72,7 @@ def test_every_event_has_a_number_of_its_own_and_the_next_one_is_free() -> None:
 
 def test_the_exploration_offers_every_event() -> None:
     plan = Plan.of(
-        PlannedStep(StepId("wait"), kind=StepKind.EVENT, waits_for=("approval",), limit=Micros(1)),
+        PlannedStep(StepId("wait"), kind=StepKind.EVENT, waits_for=("approval",), timeout=Micros(1)),
         PlannedStep(
             StepId("charge"),
             after=(StepId("wait"),),

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import attrs
 
-from saga_fn.core.facts import held, needs_owner, ready, settled_from, startable, undoable
+from saga_fn.core.facts import blocked_until, needs_owner, ready, settled_from, startable, undoable
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
@@ -121,7 +121,7 @@ def _reasons(plan: Plan, state: SagaState) -> Iterator[Reason]:
             yield found
     if state.goal is Goal.FORWARD and state.begins_at > state.at:
         yield Reason(Cause.BEGIN, until=state.begins_at)
-    elif state.goal is Goal.ROLLBACK and (holding := held(state)):
+    elif state.goal is Goal.ROLLBACK and (holding := blocked_until(state)):
         yield Reason(Cause.STOPPING, until=max(holding))
     elif not needs_owner(state) and ready(plan, state):
         next_ones = (*startable(plan, state), *(step.step for step in undoable(plan, state)))
@@ -147,9 +147,9 @@ def _of_step(plan: Plan, state: SagaState, step: StepState) -> Reason | None:
         case UndoParked():
             return attrs.evolve(_undone(Cause.UNDO_PERSON, step), parked=step.why)
         case UndoWaiting():
-            return attrs.evolve(_undone(Cause.UNDO_EVENT, step, step.until), events=step.names)
+            return attrs.evolve(_undone(Cause.UNDO_EVENT, step, step.times_out_at), events=step.names)
         case Waiting():
-            return Reason(Cause.EVENT, step.step, step.until, plan.step(step.step).waits_for)
+            return Reason(Cause.EVENT, step.step, step.times_out_at, plan.step(step.step).waits_for)
         case Sleeping():
             return Reason(Cause.SLEEP, step.step, step.wake)
         case FailedForGood() | UndoFailed() | Undone():

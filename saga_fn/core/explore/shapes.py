@@ -32,7 +32,7 @@ def cut_plan(plan: Plan) -> Plan:
             undo_retry=cut_schedule(step.undo_retry),
             probe_retry=cut_schedule(step.probe_retry),
             unknown_retry=cut_schedule(step.unknown_retry),
-            limit=_cut_limit(step.limit),
+            timeout=_cut_limit(step.timeout),
             concurrency=min(step.concurrency, MOST_ITEMS),
         )
         for step in plan.steps

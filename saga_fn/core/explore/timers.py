@@ -60,9 +60,9 @@ def _soon(step: StepState) -> StepState:
     if isinstance(step, Sleeping):
         return _replace(step, wake=min(step.wake, SOON))
     if isinstance(step, Waiting):
-        return _replace(step, until=_sooner(step.until))
+        return _replace(step, times_out_at=_sooner(step.times_out_at))
     if isinstance(step, UndoWaiting):
-        step = _replace(step, until=_sooner(step.until))
+        step = _replace(step, times_out_at=_sooner(step.times_out_at))
     step = _replace(
         step, attempts=_replace(step.attempts, may_run_until=Moment(min(step.attempts.may_run_until, SOON)))
     )

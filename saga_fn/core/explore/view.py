@@ -128,7 +128,7 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
     if isinstance(step, Settled):
         return Succeeded(step.step, 0)
     if isinstance(step, Waiting):
-        return _replace(step, until=_perhaps(step.until, at))
+        return _replace(step, times_out_at=_perhaps(step.times_out_at, at))
     if isinstance(step, Sleeping):
         return _replace(step, wake=_moment(step.wake, at))
     # Failures only count while there is a policy left to ask: a person's verb begins a fresh count.
@@ -162,7 +162,7 @@ def _step(plan: Plan, step: StepState, at: Moment) -> StepState:
         case UndoRetrying():
             return _replace(step, attempts=attempts, seq=0, wake=_moment(step.wake, at))
         case UndoWaiting():
-            return _replace(step, attempts=attempts, seq=0, until=_perhaps(step.until, at))
+            return _replace(step, attempts=attempts, seq=0, times_out_at=_perhaps(step.times_out_at, at))
         case UndoParked():
             return _replace(step, attempts=attempts, seq=0, why=_reason(step.why))
         case _:

@@ -104,7 +104,7 @@ def _waited_for(edge: Edge, planned: PlannedStep, was: StepState | None, now: Su
         case EventReceived(name=name) if now.seq == edge.after.rev:
             return isinstance(was, Waiting) and name in planned.waits_for
         case WaitDefaulted(step=step) if now.seq == edge.after.rev:
-            over = isinstance(was, Waiting) and was.until is not None and was.until <= edge.after.at
+            over = isinstance(was, Waiting) and was.times_out_at is not None and was.times_out_at <= edge.after.at
             return over and step == now.step and planned.on_timeout is OnTimeout.DEFAULT
         case Ticked() | Resumed() if now.seq == edge.after.rev:
             return isinstance(was, Sleeping) and was.wake <= edge.after.at

@@ -28,7 +28,7 @@ def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
     waits_outside = any(isinstance(step, Parked | UndoParked | Waiting | UndoWaiting) for step in state.steps)
     waits_for_time = any(
         isinstance(step, Retrying | UndoRetrying | Running | Undoing | Probing | Sleeping)
-        or (isinstance(step, Waiting | UndoWaiting) and step.until is not None)
+        or (isinstance(step, Waiting | UndoWaiting) and step.times_out_at is not None)
         for step in state.steps
     )
     return state.ended or (waits_outside and not waits_for_time and not startable(plan, state))

@@ -123,7 +123,7 @@ def i17_what_sleeps_is_moved_to_the_moment_that_was_named(edge: Edge) -> bool:
 def _moment_of(step: StepState | None) -> Moment | None:
     """The moment that the step waits for, if it waits for one."""
     if isinstance(step, Waiting | UndoWaiting):
-        return step.until
+        return step.times_out_at
     return step.wake if isinstance(step, Retrying | UndoRetrying | Sleeping | Unknown) else None
 
 

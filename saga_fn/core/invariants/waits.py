@@ -67,13 +67,13 @@ def i14_no_timer_fires_early(edge: Edge) -> bool:
         return True
     if not isinstance(edge.event, Ticked | Resumed):
         return False
-    undone = {was.step: was.until for was, _ in edge.steps if isinstance(was, UndoWaiting)}
+    undone = {was.step: was.times_out_at for was, _ in edge.steps if isinstance(was, UndoWaiting)}
     if edge.before.goal is Goal.ROLLBACK and edge.moved.timed_out in undone:
         until = undone[edge.moved.timed_out]
         return until is not None and until <= edge.after.at
     if edge.before.goal is not Goal.FORWARD:
         return False
-    over = {was.step: was.until for was, _ in edge.steps if isinstance(was, Waiting)}
+    over = {was.step: was.times_out_at for was, _ in edge.steps if isinstance(was, Waiting)}
     moment = over[edge.moved.timed_out] if edge.moved.timed_out else edge.before.deadline
     # From a pivot, or past it, there may be no way back: then a person is waited for.
     back = edge.after.goal is not Goal.FORWARD or edge.plan.pivot is not None
@@ -87,7 +87,7 @@ def i14_what_is_due_fires(edge: Edge) -> bool:
         return True
     begun = {now.step for was, now in edge.steps if type(was) is not type(now)}
     for step in after.steps:
-        moment = step.wake if isinstance(step, Sleeping) else step.until if isinstance(step, Waiting) else None
+        moment = step.wake if isinstance(step, Sleeping) else step.times_out_at if isinstance(step, Waiting) else None
         if moment is not None and moment <= after.at and step.step not in begun | set(edge.moved.defaults):
             return False
     parked = any(isinstance(now, Parked) and not isinstance(was, Parked) for was, now in edge.steps)

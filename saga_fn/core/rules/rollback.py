@@ -6,7 +6,7 @@ from typing import assert_never
 
 from saga_fn.core.effects import Rejection
 from saga_fn.core.events import CompensationFailed, CompensationSucceeded, FailureKind
-from saga_fn.core.facts import held, to_ask, to_probe, undoable
+from saga_fn.core.facts import blocked_until, to_ask, to_probe, undoable
 from saga_fn.core.fan_out import ConcurrencySlots
 from saga_fn.core.ids import Micros, Moment, StepId
 from saga_fn.core.leftovers import verdict
@@ -67,7 +67,7 @@ def go_back(fold: Fold) -> None:
         return
     for undo in to_undo:
         fold.put(_undoing(fold, undo.step, *first_undo(undo)))
-    if not any(_goes_on(fold, step) for step in fold.steps.values()) and not held(fold.draft()):
+    if not any(_goes_on(fold, step) for step in fold.steps.values()) and not blocked_until(fold.draft()):
         fold.goal = Goal.FAILED if fold.goal is Goal.HALT else verdict(plan, fold.draft())
 
 

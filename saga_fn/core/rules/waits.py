@@ -55,7 +55,7 @@ def begin_waits(fold: Fold, inputs: dict[StepId, Binding]) -> tuple[StepId, ...]
 
 def _begin(fold: Fold, planned: PlannedStep, binding: Binding | None) -> StepState:
     step = planned.step
-    over = None if planned.limit is None else Moment(fold.at + planned.limit)
+    over = None if planned.timeout is None else Moment(fold.at + planned.timeout)
     if planned.kind is StepKind.SLEEP:
         if over is not None:
             return Sleeping(step, over)
@@ -87,7 +87,7 @@ def compensation_waits(fold: Fold, event: CompensationWaits) -> Rejection | None
     declared = fold.plan.step(event.step).undo_waits_for
     if not event.names or not set(event.names).issubset(declared):
         return Rejection(Refusal.UNDECLARED_EVENT, event.step)
-    until = None if event.limit is None else Moment(fold.at + event.limit)
+    until = None if event.timeout is None else Moment(fold.at + event.timeout)
     waiting = UndoWaiting(event.step, undoing.seq, undoing.attempts, event.names, until, event.correlation)
     came = (each for each in fold.buffered if undo_wants(waiting, each) and not is_void(each, fold.at))
     first = next(came, None)

@@ -1,7 +1,7 @@
 """The course of one saga in this process: what it comes to by whatever happens, without a loop, a clock or a store.
 
 There are two kinds of transitions. `after` takes something that has happened: a result, a message, the fate of a write.
-`go_on` takes nothing: it chooses the next thing to do, wherever nothing is under way. Both give the next phase and one
+`go_on` takes nothing: it chooses the next thing to do, wherever nothing is under way. Both give the next stage and one
 order. The interpreter carries the order out, then goes on until there is none.
 
 The order of what is on the agenda: what was refused is noted, a lease is renewed for what was to begin under it, messages
@@ -18,7 +18,7 @@ import msgspec
 from saga_fn.core.event_kinds import is_result, parks_all, plan_of
 from saga_fn.engine.commit.committer import Lost, Unread, Unsettled
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.phases import (
+from saga_fn.engine.drive.stages import (
     ACT,
     BEGUN,
     CLEAR,
@@ -57,7 +57,7 @@ from saga_fn.engine.drive.phases import (
     NotKept,
     Order,
     Over,
-    Phase,
+    Stage,
     Postponed,
     Resting,
     SetAside,
@@ -74,71 +74,71 @@ _BEGUN: Final[Move] = RESTING, NOTHING
 _ENDED: Final[Move] = OVER, FINISH
 
 
-def after(phase: Phase, happened: Happened) -> Move:
-    """The phase after this has happened, and what is ordered for it."""
+def after(stage: Stage, happened: Happened) -> Move:
+    """The stage after this has happened, and what is ordered for it."""
     # Nearly all that ever happens, by the shortest way: a step of a saga at rest returns, and its write is durable.
-    if type(phase) is Committing:
-        if happened is GOES_ON and phase.agenda is CLEAR:
+    if type(stage) is Committing:
+        if happened is GOES_ON and stage.agenda is CLEAR:
             return _ON
         if happened is GIVES_UP:
             return _ENDED
-        if type(happened) is Incoming and phase.agenda is CLEAR:  # of another branch
-            return Committing(phase.items, Agenda(arrived=(happened,))), NOTHING
-    elif type(phase) is Resting and type(happened) is Incoming:
-        return Committing((happened,), phase.agenda), DECIDE
-    elif phase is UNBEGUN and happened is BEGUN:
+        if type(happened) is Incoming and stage.agenda is CLEAR:  # of another branch
+            return Committing(stage.items, Agenda(arrived=(happened,))), NOTHING
+    elif type(stage) is Resting and type(happened) is Incoming:
+        return Committing((happened,), stage.agenda), DECIDE
+    elif stage is UNBEGUN and happened is BEGUN:
         return _BEGUN
-    match phase:
+    match stage:
         case Committing():
-            return _committing(phase, happened)
+            return _committing(stage, happened)
         case Resting():
-            return _resting(phase, happened)
+            return _resting(stage, happened)
         case Unbegun():
-            return _unbegun(phase, happened)
+            return _unbegun(stage, happened)
         case Deciding():
-            return _deciding(phase, happened)
+            return _deciding(stage, happened)
         case Waiting():
-            return _waiting(phase, happened)
+            return _waiting(stage, happened)
         case Losing():
-            return _losing(phase, happened)
+            return _losing(stage, happened)
         case Leaving():
-            return _leaving(phase, happened)
+            return _leaving(stage, happened)
         case Over():
-            return phase, NOTHING
-    assert_never(phase)
+            return stage, NOTHING
+    assert_never(stage)
 
 
-def go_on(phase: Phase) -> Move:
+def go_on(stage: Stage) -> Move:
     """The next thing to do, where nothing is under way."""
-    match phase:
+    match stage:
         case Deciding():
-            return _next(phase.agenda)
+            return _next(stage.agenda)
         case Committing() | Resting() | Waiting() | Unbegun() | Losing() | Over():
-            return phase, NOTHING
+            return stage, NOTHING
         case Leaving(chore=None):
-            return _last(phase.refused, phase.aside, phase.late, lost=phase.lost)
+            return _last(stage.refused, stage.aside, stage.late, lost=stage.lost)
         case Leaving():
-            return phase, NOTHING
-    assert_never(phase)
+            return stage, NOTHING
+    assert_never(stage)
 
 
-def is_draining(phase: Phase) -> bool:
+def is_draining(stage: Stage) -> bool:
     """Whether no step of the saga is started any more."""
-    match phase:
+    match stage:
         case Unbegun(agenda=agenda) | Resting(agenda=agenda) | Deciding(agenda=agenda):
             return agenda.draining
         case Committing(agenda=agenda) | Waiting(agenda=agenda):
             return agenda.draining
         case Losing() | Leaving() | Over():
             return True
-    assert_never(phase)
+    assert_never(stage)
 
 
 # Ours.
 
 
-def _unbegun(phase: Unbegun, happened: Happened) -> Move:
-    agenda = phase.agenda
+def _unbegun(stage: Unbegun, happened: Happened) -> Move:
+    agenda = stage.agenda
     match happened:
         case Begun(first=first):
             return _next(_but(agenda, arrived=(*first, *agenda.arrived)) if first else agenda)
@@ -147,43 +147,43 @@ def _unbegun(phase: Unbegun, happened: Happened) -> Move:
         case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
             return _turned(agenda, happened)
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
-            return phase, NOTHING
+            return stage, NOTHING
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
-            return phase, NOTHING
+            return stage, NOTHING
     assert_never(happened)
 
 
-def _resting(phase: Resting, happened: Happened) -> Move:
+def _resting(stage: Resting, happened: Happened) -> Move:
     match happened:
         case Incoming():
-            return Committing((happened,), phase.agenda), DECIDE
+            return Committing((happened,), stage.agenda), DECIDE
         case Begun() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
-            return _next(_noted(phase.agenda, happened))
+            return _next(_noted(stage.agenda, happened))
         case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
-            return _turned(phase.agenda, happened)
+            return _turned(stage.agenda, happened)
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
-            return phase, NOTHING
+            return stage, NOTHING
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
-            return phase, NOTHING
+            return stage, NOTHING
     assert_never(happened)
 
 
-def _deciding(phase: Deciding, happened: Happened) -> Move:
+def _deciding(stage: Deciding, happened: Happened) -> Move:
     """Something has come while an order is carried out, after which `go_on` is asked in any case."""
     match happened:
         case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
-            return Deciding(_noted(phase.agenda, happened)), NOTHING
+            return Deciding(_noted(stage.agenda, happened)), NOTHING
         case Told.TAKEN | Told.ABANDON | HandBack() | ExecutionFailed() | DecisionFailed():
-            return _turned(phase.agenda, happened)
+            return _turned(stage.agenda, happened)
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
-            return phase, NOTHING
+            return stage, NOTHING
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
-            return phase, NOTHING
+            return stage, NOTHING
     assert_never(happened)
 
 
-def _committing(phase: Committing, happened: Happened) -> Move:
-    items, agenda = phase.items, phase.agenda
+def _committing(stage: Committing, happened: Happened) -> Move:
+    items, agenda = stage.items, stage.agenda
     match happened:
         case Durable(gives_up=False):
             order = Do.WAKE if agenda.handing_back else ACT
@@ -217,12 +217,12 @@ def _committing(phase: Committing, happened: Happened) -> Move:
         case Told.ABANDON | DecisionFailed():
             return _turned(agenda, happened, items)
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
-            return phase, NOTHING
+            return stage, NOTHING
     assert_never(happened)
 
 
-def _waiting(phase: Waiting, happened: Happened) -> Move:
-    chore, agenda = phase.chore, phase.agenda
+def _waiting(stage: Waiting, happened: Happened) -> Move:
+    chore, agenda = stage.chore, stage.agenda
     match happened:
         case Begun() | Incoming() | Told.UNREAD | Told.DRAIN | Postponed() | Withdrawn():
             return Waiting(chore, _noted(agenda, happened)), NOTHING
@@ -247,7 +247,7 @@ def _waiting(phase: Waiting, happened: Happened) -> Move:
         case Told.ABANDON | DecisionFailed():
             return _turned(agenda, happened)
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
-            return phase, NOTHING
+            return stage, NOTHING
     assert_never(happened)
 
 
@@ -266,7 +266,7 @@ def _next(agenda: Agenda) -> Move:
     return Resting(agenda), NOTHING
 
 
-def _ready(agenda: Agenda) -> Phase:
+def _ready(agenda: Agenda) -> Stage:
     """Nothing is under way: what is on the agenda is next."""
     if agenda is CLEAR:
         return RESTING
@@ -303,15 +303,15 @@ def _broken_off(error: BaseException, late: tuple[Incoming, ...]) -> Move:
 # Not ours.
 
 
-def _losing(phase: Losing, happened: Happened) -> Move:
-    items, late = phase.items, phase.late
+def _losing(stage: Losing, happened: Happened) -> Move:
+    items, late = stage.items, stage.late
     match happened:
         case Incoming():
             return Losing(items, (*late, *_results((happened,)))), NOTHING
         case Begun() | Told.UNREAD | Told.TAKEN | Told.DRAIN | HandBack() | Postponed() | Withdrawn():
-            return phase, NOTHING
+            return stage, NOTHING
         case Ended.READING:
-            return phase, NOTHING
+            return stage, NOTHING
         case Durable(refused=refused):
             return _last(refused, None, late, lost=True)
         case Ended() | MessagesRead() | ChoreFailed() | ChoreCut():
@@ -325,18 +325,18 @@ def _losing(phase: Losing, happened: Happened) -> Move:
     assert_never(happened)
 
 
-def _leaving(phase: Leaving, happened: Happened) -> Move:
-    lost, over = phase.lost, OVER_LOST if phase.lost else OVER
+def _leaving(stage: Leaving, happened: Happened) -> Move:
+    lost, over = stage.lost, OVER_LOST if stage.lost else OVER
     match happened:
         case Incoming():
             late = _results((happened,)) if lost else ()
-            return _but_late(phase, (*phase.late, *late), lost=lost), NOTHING
+            return _but_late(stage, (*stage.late, *late), lost=lost), NOTHING
         case Told.TAKEN:
-            return _but_late(phase, phase.late, lost=True), NOTHING
+            return _but_late(stage, stage.late, lost=True), NOTHING
         case Begun() | Told.UNREAD | Told.DRAIN | HandBack() | Postponed() | Withdrawn() | Ended.READING:
-            return phase, NOTHING
+            return stage, NOTHING
         case Ended() | MessagesRead():
-            return _last(phase.refused, phase.aside, phase.late, lost=lost)
+            return _last(stage.refused, stage.aside, stage.late, lost=lost)
         case ChoreFailed(error=error) | ChoreCut(error=error):
             return over, LeaveToLease(error)
         case ExecutionFailed(error=error) | DecisionFailed(error=error):
@@ -344,7 +344,7 @@ def _leaving(phase: Leaving, happened: Happened) -> Move:
         case Told.ABANDON:
             return over, FINISH
         case Verdict() | NoteRefused() | Durable() | Unread() | Lost() | NotKept() | Unsettled():
-            return phase, NOTHING
+            return stage, NOTHING
     assert_never(happened)
 
 
@@ -361,8 +361,8 @@ def _last(
     return OVER_LOST if lost else OVER, FINISH
 
 
-def _but_late(phase: Leaving, late: tuple[Incoming, ...], *, lost: bool) -> Leaving:
-    return Leaving(phase.chore, phase.refused, phase.aside, late, lost=lost)
+def _but_late(stage: Leaving, late: tuple[Incoming, ...], *, lost: bool) -> Leaving:
+    return Leaving(stage.chore, stage.refused, stage.aside, late, lost=lost)
 
 
 def _results(*items: Sequence[Incoming]) -> tuple[Incoming, ...]:

@@ -9,7 +9,7 @@ from contextvars import Context
 from typing import final
 
 from saga_fn.core.ids import StepId
-from saga_fn.engine.drive.phases import Execution
+from saga_fn.engine.drive.stages import Execution
 
 
 @final

@@ -33,7 +33,7 @@ from saga_fn.engine.drive.event_batch import EventBatch
 from saga_fn.engine.drive.execution import Clock, Incoming, cut_by_others, execute, execute_watched
 from saga_fn.engine.drive.executions import Executions
 from saga_fn.engine.drive.owned_saga import OwnedSaga
-from saga_fn.engine.drive.phases import (
+from saga_fn.engine.drive.stages import (
     ACT,
     BEGUN,
     DECIDE,
@@ -66,7 +66,7 @@ from saga_fn.engine.drive.phases import (
     NoteRefused,
     NotKept,
     Over,
-    Phase,
+    Stage,
     Postponed,
     Seldom,
     SetAside,
@@ -100,7 +100,7 @@ class Interpreter:
         "_no_room",
         "_observers",
         "_on_over",
-        "_phase",
+        "_stage",
         "_renew",
         "_store",
         "_task",
@@ -124,7 +124,7 @@ class Interpreter:
         self._loop = asyncio.get_running_loop()
         self.saga: OwnedSaga = saga
         has_messages = saga.inbox_seen != saga.inbox_sent
-        self._phase: Phase = Unbegun(Agenda(messages=Messages.SAID)) if has_messages else UNBEGUN
+        self._stage: Stage = Unbegun(Agenda(messages=Messages.SAID)) if has_messages else UNBEGUN
         self._store = store
         self._committer = committer
         self._clock = clock
@@ -133,7 +133,7 @@ class Interpreter:
         self._observers = observers
         self._executions = Executions(self._loop)
         self._batch: EventBatch | None = None
-        """The batch that is on its way into the store, in the phase Committing."""
+        """The batch that is on its way into the store, in the stage Committing."""
         self._task: asyncio.Task[Happened] | None = None
         """The chore that is under way."""
         self._timer: asyncio.TimerHandle | None = None
@@ -147,17 +147,17 @@ class Interpreter:
     @property
     def begun(self) -> bool:
         """Whether it was told to drive the saga, or is over without that."""
-        return not isinstance(self._phase, Unbegun)
+        return not isinstance(self._stage, Unbegun)
 
     @property
     def over(self) -> bool:
         """Whether the saga is no longer driven."""
-        return isinstance(self._phase, Over)
+        return isinstance(self._stage, Over)
 
     @property
     def lost(self) -> bool:
         """Whether the saga is known to be no longer ours."""
-        return self._phase.lost
+        return self._stage.lost
 
     @property
     def stopping(self) -> AbstractSet[asyncio.Task[None]]:
@@ -238,7 +238,7 @@ class Interpreter:
 
     def _take(self, happened: Happened) -> None:
         """Do what this asks for, and what follows from that, until something has to be awaited."""
-        self._phase, order = after(self._phase, happened)
+        self._stage, order = after(self._stage, happened)
         while order is not NOTHING:
             then: Happened | None = None
             try:
@@ -259,24 +259,24 @@ class Interpreter:
             except Exception as error:  # noqa: BLE001 - whatever it is, it concerns this saga alone
                 then = DecisionFailed(error)
             if then is not None:
-                self._phase, order = after(self._phase, then)
-            elif self._phase is RESTING:  # as nearly always: there is nothing to go on with
+                self._stage, order = after(self._stage, then)
+            elif self._stage is RESTING:  # as nearly always: there is nothing to go on with
                 return
             else:
-                self._phase, order = go_on(self._phase)
+                self._stage, order = go_on(self._stage)
 
     def _carry_out(self, order: Seldom) -> None:
         """Carry out an order that few steps bring."""
-        phase = self._phase
+        stage = self._stage
         match order:
             case Do.WAKE:
                 self._set_timer()
             case Do.CUT_SHORT:
                 self._executions.cut_all()
             case Do.CHORE:
-                assert isinstance(phase, Waiting | Leaving), "there is a chore"
-                assert phase.chore is not None, "it is the next one"
-                self._task = self._loop.create_task(self._run(phase.chore), context=Context())
+                assert isinstance(stage, Waiting | Leaving), "there is a chore"
+                assert stage.chore is not None, "it is the next one"
+                self._task = self._loop.create_task(self._run(stage.chore), context=Context())
                 self._task.add_done_callback(self._chore_ended)
             case Begin(executions=executions):
                 self._act(executions)
@@ -290,10 +290,10 @@ class Interpreter:
 
     def _decide(self) -> Happened | None:
         """Fold what has come, and hand in what follows from it."""
-        phase = self._phase
-        assert isinstance(phase, Committing), "there is something to decide on"
-        agenda = phase.agenda
-        batch = EventBatch(self.saga, phase.items, draining=agenda.draining, now=self._clock.now)
+        stage = self._stage
+        assert isinstance(stage, Committing), "there is something to decide on"
+        agenda = stage.agenda
+        batch = EventBatch(self.saga, stage.items, draining=agenda.draining, now=self._clock.now)
         if self.saga.wants_journal:
             self.saga.forget(batch.entries)
             return Verdict.WANTS_JOURNAL
@@ -315,7 +315,7 @@ class Interpreter:
         """Take the fate of the write."""
         batch = self._batch
         assert batch is not None, "a commit is settled once"
-        if type(self._phase) is Over:
+        if type(self._stage) is Over:
             return  # abandoned meanwhile
         happened: Happened
         try:
@@ -387,7 +387,7 @@ class Interpreter:
                 if self.saga.needs_journal(action):
                     await read_journal(self._store, self._observers, self.saga, self._is_wanted)
             # Asked here, where it begins: since it was decided, this process may have stood still for longer than the lease.
-            if self._phase.lost or time.monotonic() >= self.saga.deadline:
+            if self._stage.lost or time.monotonic() >= self.saga.deadline:
                 self._postpone(action)
                 return
             begun = True
@@ -419,7 +419,7 @@ class Interpreter:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._phase is not RESTING and is_draining(self._phase):
+        if self._stage is not RESTING and is_draining(self._stage):
             return
         wake = wakes_owner(self.saga.plan, self.saga.state)
         if wake is not None:
@@ -462,7 +462,7 @@ class Interpreter:
 
     def _is_wanted(self) -> bool:
         """Whether there is any use in asking the store about the saga."""
-        return not (self._phase.lost or self.over)
+        return not (self._stage.lost or self.over)
 
     # Its end.
 

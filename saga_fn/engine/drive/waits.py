@@ -47,4 +47,4 @@ def timeout_error(plan: Plan, step: StepId) -> StepError:
         names = " or ".join(map(shown, planned.undo_waits_for))
         return StepError(WAIT_TIMEOUT, f"no event {names} came in time for the compensation", step)
     names = " or ".join(map(shown, planned.waits_for))
-    return StepError(WAIT_TIMEOUT, f"no event {names} came within {in_words(planned.limit or 0)}", step)
+    return StepError(WAIT_TIMEOUT, f"no event {names} came within {in_words(planned.timeout or 0)}", step)

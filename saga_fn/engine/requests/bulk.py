@@ -26,7 +26,7 @@ from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.deeds import Act, Deed
 from saga_fn.engine.requests.operate import NOT_ANSWERED, apply
-from saga_fn.engine.requests.unowned import decide, standing
+from saga_fn.engine.requests.unowned import decide, read_unowned
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
     PayloadError,
@@ -243,7 +243,7 @@ async def would(engine: SagaEngine, saga_id: UUID, deed: Deed) -> str | None:
     if flaw is not None:
         return flaw
     try:
-        at = await standing(engine, row)
+        at = await read_unowned(engine, row)
     except StoredDataError:
         return None if deed.verb is Verb.ABORT else "unreadable"
     if row.leased:

@@ -11,7 +11,7 @@ from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.verbs import Verb, ask, with_all
 from saga_fn.engine.drive.earlier import digest_of
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.requests.unowned import Standing
+from saga_fn.engine.requests.unowned import UnownedSaga
 from saga_fn.store.ids import new_uuid
 
 
@@ -41,7 +41,7 @@ class Act:
     id: UUID = attrs.field(factory=new_uuid)
     """The id of its message, or of its write: by it an act is found again that was done before."""
 
-    def incoming(self, at: Standing) -> Incoming:
+    def incoming(self, at: UnownedSaga) -> Incoming:
         """The event, for a saga as it stands. Not for a verb that changes nothing of its state."""
         deed = self.deed
         event = ask(deed.verb, StepId(deed.step), at.now, until=at.lease_end)

@@ -8,7 +8,7 @@ from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.message import Flaw, judge
 from saga_fn.engine.drive.rejections import answer_unreadable
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.requests.unowned import decide, standing, write
+from saga_fn.engine.requests.unowned import decide, read_unowned, write
 from saga_fn.store.records import SagaRecord
 
 
@@ -31,7 +31,7 @@ async def read_inbox(engine: SagaEngine, row: SagaRecord) -> frozenset[UUID]:
         else:
             items.append(item)
     await answer_unreadable(engine.store, engine.observers, row.id, flaws)
-    decided = decide(await standing(engine, row), items)
+    decided = decide(await read_unowned(engine, row), items)
     if decided.entries:
         unreadable = {flaw.message for flaw in flaws}
         await write(engine, decided, [message for message in messages if message.id not in unreadable])

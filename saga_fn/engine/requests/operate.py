@@ -33,7 +33,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_sagas import EventRejected, TakenUpAgain
 from saga_fn.engine.requests.deeds import Act, Deed
 from saga_fn.engine.requests.inbox import read_inbox
-from saga_fn.engine.requests.unowned import Standing, change, identity_of, standing
+from saga_fn.engine.requests.unowned import UnownedSaga, change, identity_of, read_unowned
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
     SagaDeletedError,
@@ -225,11 +225,11 @@ async def _apply(engine: SagaEngine, saga_id: UUID, act: Act, patience: float) -
 
 async def _applied(engine: SagaEngine, row: SagaRecord, act: Act, give_up: float) -> bool:
     """Whether the verb was applied to the saga as it was read; False if that is another by now."""
-    make: Callable[[Standing], Incoming] = act.incoming
+    make: Callable[[UnownedSaga], Incoming] = act.incoming
     stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()
     if stopped:
         make = _knowing(make, stopped, row.rev)
-    item = make(await standing(engine, row))
+    item = make(await read_unowned(engine, row))
     by_force = is_by_force(item.event)
     if row.leased and not by_force:
         return await _by_message(engine, row.id, attrs.evolve(message_of(item), id=act.id), give_up)
@@ -252,11 +252,11 @@ async def _applied(engine: SagaEngine, row: SagaRecord, act: Act, give_up: float
 
 
 def _knowing(
-    make: Callable[[Standing], Incoming], stopped: tuple[StepId, ...], rev: int
-) -> Callable[[Standing], Incoming]:
+    make: Callable[[UnownedSaga], Incoming], stopped: tuple[StepId, ...], rev: int
+) -> Callable[[UnownedSaga], Incoming]:
     """The same, with what this process knows to have ended of what was cut short to make the saga that revision."""
 
-    def made(at: Standing) -> Incoming:
+    def made(at: UnownedSaga) -> Incoming:
         item = make(at)
         if at.state.rev != rev or not takes_up(item.event):
             return item
@@ -328,7 +328,7 @@ async def begin_now(engine: SagaEngine, saga_id: UUID) -> bool:
 async def notify(engine: SagaEngine, saga_id: UUID, token: UUID, payload: bytes) -> bool:
     """Hand an event to a saga whose present token is `token`; False, and nothing stored, if it is another by now."""
 
-    def make(at: Standing) -> Incoming:
+    def make(at: UnownedSaga) -> Incoming:
         return Incoming(EventReceived(at.now), payload=payload)
 
     while True:

@@ -28,7 +28,7 @@ from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.engine.observe.of_sagas import SagaStarted
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.requests.first_row import StartRequest, first_row
-from saga_fn.engine.requests.obstacle import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, told
+from saga_fn.engine.requests.start_conflicts import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, start_error
 from saga_fn.engine.requests.start_within import start_within
 from saga_fn.errors import SagaError, StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.connection import Connection
@@ -194,7 +194,7 @@ class Starter:
             before = None if fate is _Fate.LOCKED else await existing(self._engine, request, pending.new)
             return before or await self._alone(request)
         except StoreError as error:
-            raise told([request], error) from error
+            raise start_error([request], error) from error
 
     async def _alone(self, request: StartRequest) -> StartedSaga:
         """Insert a saga as soon as no other transaction holds its key; raises StartBusyError after `key_wait`.

@@ -15,7 +15,7 @@ from uuid import UUID
 from saga_fn.engine.commit.batching import BATCH_BYTES, BATCH_ROWS
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.first_row import StartRequest, first_row
-from saga_fn.engine.requests.obstacle import CHANGED_HANDS, LOOKS, StartedSaga, busy, existing, told
+from saga_fn.engine.requests.start_conflicts import CHANGED_HANDS, LOOKS, StartedSaga, busy, existing, start_error
 from saga_fn.errors import ActiveSagaAlreadyExistsError, SagaError, StartConflictError, StoreError
 from saga_fn.store.connection import Connection, check_transaction
 from saga_fn.store.ids import shard_of
@@ -39,7 +39,7 @@ async def start_within(
         for plan in plans.values():
             await engine.hold_plan(plan, connection)
     except StoreError as error:
-        raise told(requests, error, aborted=True) from error
+        raise start_error(requests, error, aborted=True) from error
     left = [(place, each, first_row(engine, each, owned=False)[0]) for place, each in enumerate(requests)]
     give_up = time.monotonic() + engine.options.key_wait.total_seconds()
     results: dict[int, StartedSaga | SagaError] = {}
@@ -68,7 +68,7 @@ async def _insert(
             shard, new, lease=engine.options.lease, lock_timeout=lock_timeout, connection=connection
         )
     except StoreError as error:
-        raise told([request for _, request, _ in batch], error, aborted=True) from error
+        raise start_error([request for _, request, _ in batch], error, aborted=True) from error
     return inserted.ids
 
 
@@ -85,7 +85,7 @@ async def _result(
     except (ActiveSagaAlreadyExistsError, StartConflictError) as error:
         return error  # the transaction is as it was: the others are inserted all the same
     except StoreError as error:
-        raise told([request], error, aborted=True) from error
+        raise start_error([request], error, aborted=True) from error
 
 
 def _batches(starts: Sequence[_Start], shards: int) -> Iterator[tuple[int, list[_Start]]]:

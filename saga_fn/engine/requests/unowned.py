@@ -1,7 +1,7 @@
 """Changing a saga that nobody works on: one way, for verbs, outside events and messages alike.
 
 The saga is decided on as one statement gave it: state, plan, revision, token and count of messages are of one moment
-(`Standing`). The write is a compare-and-set against that moment: it matches nothing if anything has changed since, and
+(`UnownedSaga`). The write is a compare-and-set against that moment: it matches nothing if anything has changed since, and
 the caller looks again. A saga whose owner is gone is claimed first, and then decided on as the claim gave it: until the
 claim its owner may still commit, however long its lease is over.
 """
@@ -40,7 +40,7 @@ from saga_fn.store.records import MOST_READ, Attributes, Entry, InboxMessage, Sa
 
 
 @attrs.frozen
-class Standing:
+class UnownedSaga:
     """A saga that nobody works on, at one moment."""
 
     identity: SagaIdentity
@@ -60,7 +60,7 @@ class Standing:
 class Decided:
     """The consequences of some events for a saga as it stands. None of them has happened yet."""
 
-    at: Standing
+    at: UnownedSaga
     state: SagaState
     entries: tuple[Entry, ...]
     answers: tuple[tuple[UUID, str], ...]
@@ -75,7 +75,7 @@ class Decided:
 async def change(
     engine: SagaEngine,
     row: SagaRecord,
-    make: Callable[[Standing], Incoming],
+    make: Callable[[UnownedSaga], Incoming],
     *,
     by_force: bool = False,
     writer: UUID | None = None,
@@ -117,12 +117,12 @@ def identity_of(row: SagaRecord) -> SagaIdentity:
     return SagaIdentity(row.id, row.name, row.version, row.trace_id)
 
 
-async def standing(engine: SagaEngine, row: SagaRecord) -> Standing:
+async def read_unowned(engine: SagaEngine, row: SagaRecord) -> UnownedSaga:
     """A saga that has no owner, as it was read."""
     return await _as_read(engine, row, by_force=False)
 
 
-def decide(at: Standing, items: Sequence[Incoming]) -> Decided:
+def decide(at: UnownedSaga, items: Sequence[Incoming]) -> Decided:
     """Fold what has come, in order, on the saga as it stands."""
     state = at.state
     entries: list[Entry] = []
@@ -217,9 +217,9 @@ async def _attributes(engine: SagaEngine, decided: Decided) -> tuple[Attributes,
     return set_by(definition, at.state, decided.state, decided.entries, lambda seq: payloads.get(seq) or b"null")
 
 
-async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> Standing:
+async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> UnownedSaga:
     plan = await require_plan(engine, row)
-    return Standing(
+    return UnownedSaga(
         identity=identity_of(row),
         plan=plan,
         state=usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None),
@@ -232,13 +232,13 @@ async def _as_read(engine: SagaEngine, row: SagaRecord, *, by_force: bool) -> St
     )
 
 
-async def _claimed(engine: SagaEngine, row: SagaRecord) -> Standing | None:
+async def _claimed(engine: SagaEngine, row: SagaRecord) -> UnownedSaga | None:
     """The saga, taken over from an owner that is gone, by the store's own judgement; None if that is not so."""
     claim = await engine.store.claim(row.id, owner=engine.owner, lease=engine.options.lease)
     if claim is None:
         return None
     plan = await require_plan(engine, row, claim.plan)
-    return Standing(
+    return UnownedSaga(
         identity=identity_of(row),
         plan=plan,
         state=usable_state(plan, claim.state, claim.rev, ended=None),
@@ -251,7 +251,7 @@ async def _claimed(engine: SagaEngine, row: SagaRecord) -> Standing | None:
     )
 
 
-async def _taken(engine: SagaEngine, at: Standing, row: SagaRecord) -> Standing | None:
+async def _taken(engine: SagaEngine, at: UnownedSaga, row: SagaRecord) -> UnownedSaga | None:
     """The saga as it was read, taken from its owner; None if that one has written meanwhile."""
     assert row.token is not None, "an owner has a token"
     taken = await engine.store.take(
@@ -262,5 +262,5 @@ async def _taken(engine: SagaEngine, at: Standing, row: SagaRecord) -> Standing 
     return attrs.evolve(at, token=taken.token, inbox_sent=taken.inbox_sent, lease_end=taken.lease_end, now=taken.now)
 
 
-async def _messages(engine: SagaEngine, at: Standing) -> Sequence[InboxMessage]:
+async def _messages(engine: SagaEngine, at: UnownedSaga) -> Sequence[InboxMessage]:
     return await engine.store.messages(at.identity.id) if at.inbox_sent else ()

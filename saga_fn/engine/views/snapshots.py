@@ -288,10 +288,10 @@ def waits_of(plan: Plan | None, state: SagaState) -> tuple[Wait, ...]:
     found: list[Wait] = []
     for step in state.steps:
         match step:
-            case Waiting(step=name, until=until):
+            case Waiting(step=name, times_out_at=until):
                 names = () if plan is None else plan.step(name).waits_for
                 found.append(Wait(name, names, _time_of(until)))
-            case UndoWaiting(step=name, names=names, until=until):
+            case UndoWaiting(step=name, names=names, times_out_at=until):
                 found.append(Wait(name, names, _time_of(until)))
             case Sleeping(step=name, wake=wake):
                 found.append(Wait(name, (), time_of(wake)))

@@ -1,4 +1,4 @@
-"""Every phase of an owned saga meets everything that can happen, without a loop, a clock or a store."""
+"""Every stage of an owned saga meets everything that can happen, without a loop, a clock or a store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from saga_fn.engine.commit.committer import Lost, Unread, Unsettled
 from saga_fn.engine.drive import course
 from saga_fn.engine.drive.course import after, go_on, is_draining
 from saga_fn.engine.drive.execution import Incoming
-from saga_fn.engine.drive.phases import (
+from saga_fn.engine.drive.stages import (
     GOES_ON,
     NOTHING,
     OVER,
@@ -51,7 +51,7 @@ from saga_fn.engine.drive.phases import (
     NotKept,
     Order,
     Over,
-    Phase,
+    Stage,
     Postponed,
     Resting,
     SetAside,
@@ -123,17 +123,17 @@ MOST_ITEMS: Final = 2
 
 @attrs.frozen
 class Edge:
-    """One thing that happens in one phase. A step that goes on by itself has no cause."""
+    """One thing that happens in one stage. A step that goes on by itself has no cause."""
 
-    phase: Phase
+    stage: Stage
     happened: Happened | None
-    then: Phase
+    then: Stage
     order: Order
 
 
-def items_of(phase: Phase) -> list[Incoming]:
+def items_of(stage: Stage) -> list[Incoming]:
     """All that has come and is still known of."""
-    match phase:
+    match stage:
         case Committing(items=items, agenda=agenda):
             return [*items, *agenda.arrived]
         case Unbegun(agenda=agenda) | Resting(agenda=agenda) | Deciding(agenda=agenda) | Waiting(agenda=agenda):
@@ -148,29 +148,29 @@ def items_of(phase: Phase) -> list[Incoming]:
             return []
 
 
-def can_happen(phase: Phase) -> Iterator[Happened]:
-    """The things that an honest world may tell in this phase."""
-    there = items_of(phase)
+def can_happen(stage: Stage) -> Iterator[Happened]:
+    """The things that an honest world may tell in this stage."""
+    there = items_of(stage)
     for happened in OUTSIDE:
         if isinstance(happened, Incoming) and (happened in there or len(there) >= MOST_ITEMS):
             continue
-        if isinstance(happened, Begun) and not isinstance(phase, Unbegun):
+        if isinstance(happened, Begun) and not isinstance(stage, Unbegun):
             continue
         if isinstance(happened, HandBack) and BACK in there:
             continue
-        if isinstance(happened, Postponed) and (isinstance(phase, Unbegun) or _has_postponed(phase)):
+        if isinstance(happened, Postponed) and (isinstance(stage, Unbegun) or _has_postponed(stage)):
             continue
         yield happened
-    yield from answers(phase)
+    yield from answers(stage)
 
 
-def _has_postponed(phase: Phase) -> bool:
-    return isinstance(phase, Resting | Deciding | Committing | Waiting) and phase.agenda.postponed != ()
+def _has_postponed(stage: Stage) -> bool:
+    return isinstance(stage, Resting | Deciding | Committing | Waiting) and stage.agenda.postponed != ()
 
 
-def answers(phase: Phase) -> Iterator[Happened]:
+def answers(stage: Stage) -> Iterator[Happened]:
     """How what is under way may end."""
-    match phase:
+    match stage:
         case Committing(items=items):
             gives_up = BACK in items or PARKED in items
             yield from (one for one in WRITTEN if one.gives_up >= gives_up)
@@ -187,14 +187,14 @@ def answers(phase: Phase) -> Iterator[Happened]:
             pass
 
 
-def explored() -> tuple[set[Phase], list[Edge]]:
-    first: list[Phase] = [UNBEGUN, Unbegun(Agenda(messages=Messages.SAID))]
+def explored() -> tuple[set[Stage], list[Edge]]:
+    first: list[Stage] = [UNBEGUN, Unbegun(Agenda(messages=Messages.SAID))]
     seen, left = set(first), first
     edges: list[Edge] = []
     while left:
-        phase = left.pop()
-        found = [Edge(phase, happened, *after(phase, happened)) for happened in can_happen(phase)]
-        found.append(Edge(phase, None, *go_on(phase)))
+        stage = left.pop()
+        found = [Edge(stage, happened, *after(stage, happened)) for happened in can_happen(stage)]
+        found.append(Edge(stage, None, *go_on(stage)))
         for edge in found:
             if edge.then not in seen:
                 seen.add(edge.then)
@@ -208,15 +208,15 @@ OURS = (Unbegun, Resting, Deciding, Committing, Waiting)
 GONE = (Losing, Leaving, Over)
 
 
-def test_every_kind_of_phase_and_order_is_reached() -> None:
-    assert {type(phase) for phase in PHASES} == {*OURS, *GONE}
+def test_every_kind_of_stage_and_order_is_reached() -> None:
+    assert {type(stage) for stage in PHASES} == {*OURS, *GONE}
     orders = {edge.order if isinstance(edge.order, Do) else type(edge.order) for edge in EDGES}
     assert orders == {*Do, Begin, LeaveToLease}
 
 
-def test_every_phase_has_an_answer_to_everything_even_to_what_cannot_happen_in_it() -> None:
-    for phase, happened in itertools.product(PHASES, ANYTHING):
-        then, order = after(phase, happened)
+def test_every_stage_has_an_answer_to_everything_even_to_what_cannot_happen_in_it() -> None:
+    for stage, happened in itertools.product(PHASES, ANYTHING):
+        then, order = after(stage, happened)
         for _ in range(2):
             if order is NOTHING:
                 break
@@ -225,12 +225,12 @@ def test_every_phase_has_an_answer_to_everything_even_to_what_cannot_happen_in_i
 
 
 def test_after_the_end_nothing_is_asked_for() -> None:
-    over = [edge for edge in EDGES if isinstance(edge.phase, Over)]
+    over = [edge for edge in EDGES if isinstance(edge.stage, Over)]
     assert over
-    assert all(edge.then is edge.phase and edge.order is NOTHING for edge in over)
+    assert all(edge.then is edge.stage and edge.order is NOTHING for edge in over)
 
 
-def test_an_order_is_one_for_the_phase_that_it_comes_with() -> None:
+def test_an_order_is_one_for_the_stage_that_it_comes_with() -> None:
     for edge in EDGES:
         match edge.order:
             case Do.DECIDE:
@@ -244,40 +244,40 @@ def test_an_order_is_one_for_the_phase_that_it_comes_with() -> None:
                 assert isinstance(edge.then, Resting | Deciding)
             case Do.FINISH | LeaveToLease():
                 assert isinstance(edge.then, Over)
-                assert not isinstance(edge.phase, Over), "it is let go of once"
+                assert not isinstance(edge.stage, Over), "it is let go of once"
             case Begin():
                 assert edge.happened is Ended.RENEWED, "nothing begins under a lease that has run out"
             case _:
                 pass
-        if isinstance(edge.then, Over) and not isinstance(edge.phase, Over):
+        if isinstance(edge.then, Over) and not isinstance(edge.stage, Over):
             assert edge.order is Do.FINISH or isinstance(edge.order, LeaveToLease)
 
 
-def is_under_way(phase: Phase) -> bool:
-    return isinstance(phase, Committing | Waiting | Losing) or (isinstance(phase, Leaving) and phase.chore is not None)
+def is_under_way(stage: Stage) -> bool:
+    return isinstance(stage, Committing | Waiting | Losing) or (isinstance(stage, Leaving) and stage.chore is not None)
 
 
 def test_nothing_is_asked_of_the_store_while_something_is_under_way() -> None:
     """So there are never two writes of a saga at once, and no chore beside a write."""
     for edge in EDGES:
-        if edge.order in (Do.DECIDE, Do.CHORE) and is_under_way(edge.phase):
-            assert edge.happened in list(answers(edge.phase)), "it is the end of what was under way"
+        if edge.order in (Do.DECIDE, Do.CHORE) and is_under_way(edge.stage):
+            assert edge.happened in list(answers(edge.stage)), "it is the end of what was under way"
             assert edge.happened is not Ended.READING
-        if isinstance(edge.phase, Committing) and edge.happened in OUTSIDE and isinstance(edge.then, Committing):
-            assert edge.then.items == edge.phase.items, "what is on its way stays as it is"
+        if isinstance(edge.stage, Committing) and edge.happened in OUTSIDE and isinstance(edge.then, Committing):
+            assert edge.then.items == edge.stage.items, "what is on its way stays as it is"
 
 
 def test_what_has_come_is_decided_on_or_kept_for_as_long_as_the_saga_is_ours() -> None:
     for edge in EDGES:
-        if not (isinstance(edge.phase, OURS) and isinstance(edge.then, OURS)):
+        if not (isinstance(edge.stage, OURS) and isinstance(edge.then, OURS)):
             continue
-        gone = [item for item in items_of(edge.phase) if item not in items_of(edge.then)]
+        gone = [item for item in items_of(edge.stage) if item not in items_of(edge.then)]
         if isinstance(edge.happened, NotKept):
             assert items_of(edge.then) == [PARKED], "the saga is parked, whatever else there was"
         elif isinstance(edge.happened, MessagesRead):
             assert all(item.message is not None for item in gone), "they stand in the inbox"
-        elif isinstance(edge.phase, Committing) and edge.happened in (*WRITTEN, Verdict.NOTHING, REFUSED):
-            assert gone == [item for item in edge.phase.items if item in gone], "those were decided on"
+        elif isinstance(edge.stage, Committing) and edge.happened in (*WRITTEN, Verdict.NOTHING, REFUSED):
+            assert gone == [item for item in edge.stage.items if item in gone], "those were decided on"
         else:
             assert not gone
         if isinstance(edge.happened, Incoming):
@@ -289,47 +289,47 @@ def test_a_result_that_comes_to_nothing_because_the_saga_is_lost_is_noted() -> N
     for edge in EDGES:
         if not edge.then.lost or isinstance(edge.then, Over) or isinstance(edge.happened, NotKept):
             continue
-        expected = [item for item in items_of(edge.phase) if item in results]
+        expected = [item for item in items_of(edge.stage) if item in results]
         if edge.happened in results:
             expected.append(edge.happened)
-        if isinstance(edge.phase, Losing) and isinstance(
+        if isinstance(edge.stage, Losing) and isinstance(
             edge.happened, (Durable, Ended, MessagesRead, ChoreFailed, ChoreCut)
         ):
-            expected = list(edge.phase.late)
-        if isinstance(edge.phase, Leaving) and isinstance(edge.phase.chore, NoteLate):
-            expected = [item for item in expected if item not in edge.phase.chore.items]
+            expected = list(edge.stage.late)
+        if isinstance(edge.stage, Leaving) and isinstance(edge.stage.chore, NoteLate):
+            expected = [item for item in expected if item not in edge.stage.chore.items]
         assert set(map(repr, expected)) <= set(map(repr, items_of(edge.then)))
 
 
 def test_what_is_lost_stays_lost_and_nothing_of_it_begins_or_is_written() -> None:
     for edge in EDGES:
-        if edge.phase.lost:
+        if edge.stage.lost:
             assert edge.then.lost
-        if isinstance(edge.phase, GONE):
+        if isinstance(edge.stage, GONE):
             assert isinstance(edge.then, GONE)
             assert edge.order not in (Do.DECIDE, Do.ACT, Do.WAKE)
             assert not isinstance(edge.order, Begin)
-        if edge.happened is Told.TAKEN and not isinstance(edge.phase, Over):
+        if edge.happened is Told.TAKEN and not isinstance(edge.stage, Over):
             assert edge.then.lost
 
 
 def test_a_saga_that_is_not_ours_any_more_is_cut_short_at_once_or_let_go_of() -> None:
     for edge in EDGES:
-        if isinstance(edge.phase, OURS) and isinstance(edge.then, Losing | Leaving):
+        if isinstance(edge.stage, OURS) and isinstance(edge.then, Losing | Leaving):
             assert edge.order is Do.CUT_SHORT
-        if isinstance(edge.happened, HandBack) and isinstance(edge.phase, OURS):
+        if isinstance(edge.happened, HandBack) and isinstance(edge.stage, OURS):
             assert edge.order is Do.CUT_SHORT
 
 
 def test_a_saga_at_rest_has_nothing_to_do() -> None:
-    for phase in PHASES:
-        if isinstance(phase, Resting):
-            assert not (phase.agenda.arrived)
-            assert not (phase.agenda.postponed)
-            assert not (phase.agenda.refused)
-            assert phase.agenda.messages is not Messages.SAID
-            if phase.agenda == RESTING.agenda:
-                assert phase is RESTING, "or the shortest way is not taken"
+    for stage in PHASES:
+        if isinstance(stage, Resting):
+            assert not (stage.agenda.arrived)
+            assert not (stage.agenda.postponed)
+            assert not (stage.agenda.refused)
+            assert stage.agenda.messages is not Messages.SAID
+            if stage.agenda == RESTING.agenda:
+                assert stage is RESTING, "or the shortest way is not taken"
 
 
 def test_messages_that_are_said_to_be_there_are_read_before_anything_is_decided() -> None:
@@ -337,14 +337,14 @@ def test_messages_that_are_said_to_be_there_are_read_before_anything_is_decided(
         if edge.order is Do.DECIDE and isinstance(edge.then, Committing):
             assert edge.then.agenda.messages is not Messages.SAID
             assert not edge.then.agenda.postponed, "nor does anything wait for the lease"
-        if edge.happened is Told.UNREAD and isinstance(edge.phase, OURS):
+        if edge.happened is Told.UNREAD and isinstance(edge.stage, OURS):
             assert isinstance(edge.then, OURS)
             assert edge.then.agenda.messages is Messages.SAID
 
 
 def test_nothing_goes_on_before_its_turn() -> None:
     for edge in EDGES:
-        if isinstance(edge.phase, Unbegun) and not isinstance(
+        if isinstance(edge.stage, Unbegun) and not isinstance(
             edge.happened, Begun | HandBack | DecisionFailed | ExecutionFailed
         ):
             assert isinstance(edge.then, (Unbegun, *GONE))
@@ -353,43 +353,43 @@ def test_nothing_goes_on_before_its_turn() -> None:
 
 def test_a_stop_starts_no_further_step_and_drops_what_has_not_begun() -> None:
     for edge in EDGES:
-        if is_draining(edge.phase):
+        if is_draining(edge.stage):
             assert is_draining(edge.then)
         if isinstance(edge.happened, HandBack) and isinstance(edge.then, OURS):
             assert edge.then.agenda.draining
             assert not edge.then.agenda.postponed
-        if BACK in items_of(edge.phase):  # a write that has become durable since may ask for further ones
+        if BACK in items_of(edge.stage):  # a write that has become durable since may ask for further ones
             assert edge.order is not Do.ACT
             assert not isinstance(edge.order, Begin)
 
 
 def test_whatever_is_under_way_ends_in_rest_or_in_an_end_and_a_stop_in_an_end() -> None:
-    """By answers alone, and by good ones: from every phase there is a way out."""
-    out: set[Phase] = {phase for phase in PHASES if isinstance(phase, Resting | Unbegun | Over)}
-    ended: set[Phase] = {phase for phase in PHASES if isinstance(phase, Over)}
+    """By answers alone, and by good ones: from every stage there is a way out."""
+    out: set[Stage] = {stage for stage in PHASES if isinstance(stage, Resting | Unbegun | Over)}
+    ended: set[Stage] = {stage for stage in PHASES if isinstance(stage, Over)}
     by_itself = [edge for edge in EDGES if edge.happened is None or edge.happened not in OUTSIDE]
-    handed_back = {phase for phase in PHASES if BACK in items_of(phase)}
+    handed_back = {stage for stage in PHASES if BACK in items_of(stage)}
     assert _with_a_way_to(out, by_itself) == PHASES
     assert handed_back <= _with_a_way_to(ended, by_itself)
 
 
-def _with_a_way_to(goal: set[Phase], edges: Sequence[Edge]) -> set[Phase]:
-    before: dict[Phase, list[Phase]] = defaultdict(list)
+def _with_a_way_to(goal: set[Stage], edges: Sequence[Edge]) -> set[Stage]:
+    before: dict[Stage, list[Stage]] = defaultdict(list)
     for edge in edges:
-        before[edge.then].append(edge.phase)
+        before[edge.then].append(edge.stage)
     found, left = set(goal), list(goal)
     while left:
-        for phase in before[left.pop()]:
-            if phase not in found:
-                found.add(phase)
-                left.append(phase)
+        for stage in before[left.pop()]:
+            if stage not in found:
+                found.add(stage)
+                left.append(stage)
     return found
 
 
 def test_what_is_handed_back_never_rests_undecided() -> None:
     for edge in EDGES:
-        if BACK in items_of(edge.phase) and isinstance(edge.then, Resting):
-            assert isinstance(edge.phase, Committing)
+        if BACK in items_of(edge.stage) and isinstance(edge.then, Resting):
+            assert isinstance(edge.stage, Committing)
             assert edge.happened is Verdict.NOTHING, "it was decided on, and refused nothing and wrote nothing"
 
 
@@ -417,7 +417,7 @@ def test_more_messages_than_are_read_at_once_are_read_when_those_are_answered(ch
 def test_the_shortest_ways_are_those_of_all_others() -> None:
     general = course._resting, course._committing  # pyright: ignore[reportPrivateUsage]  # they are what is compared
     for edge in EDGES:
-        if isinstance(edge.phase, Resting) and isinstance(edge.happened, Incoming):
-            assert general[0](edge.phase, edge.happened) == (edge.then, edge.order)
-        if isinstance(edge.phase, Committing) and edge.happened is GOES_ON:
-            assert general[1](edge.phase, GOES_ON) == (edge.then, edge.order)
+        if isinstance(edge.stage, Resting) and isinstance(edge.happened, Incoming):
+            assert general[0](edge.stage, edge.happened) == (edge.then, edge.order)
+        if isinstance(edge.stage, Committing) and edge.happened is GOES_ON:
+            assert general[1](edge.stage, GOES_ON) == (edge.then, edge.order)

@@ -1,6 +1,6 @@
-"""The phases of one saga in this process, all that can happen to it in them, and the orders that come of it.
+"""The stages of one saga in this process, all that can happen to it in them, and the orders that come of it.
 
-All of it is frozen data. `course.py` says which phase and which order follow, and the interpreter carries the order out.
+All of it is frozen data. `course.py` says which stage and which order follow, and the interpreter carries the order out.
 
     Unbegun ──► Resting ──► Committing ──► Deciding ──► Resting …      a saga of ours
                        └──► Waiting ─────┘                             a chore first: a renewal, the messages, the journal
@@ -152,7 +152,7 @@ class Over(msgspec.Struct, frozen=True, gc=False):
 
 
 Ours: TypeAlias = Unbegun | Resting | Deciding | Committing | Waiting
-Phase: TypeAlias = Ours | Losing | Leaving | Over
+Stage: TypeAlias = Ours | Losing | Leaving | Over
 
 CLEAR: Final = Agenda()
 UNBEGUN: Final = Unbegun(CLEAR)
@@ -282,11 +282,11 @@ GIVES_UP: Final = Durable(gives_up=True)
 
 
 class Do(enum.Enum):
-    """An order that needs no data beside the phase."""
+    """An order that needs no data beside the stage."""
 
     NOTHING = enum.auto()
     DECIDE = enum.auto()
-    """Fold the phase's items, and hand in what follows."""
+    """Fold the stage's items, and hand in what follows."""
     ACT = enum.auto()
     """Do what the write that has just become durable asks for, and wake in time."""
     WAKE = enum.auto()
@@ -294,7 +294,7 @@ class Do(enum.Enum):
     CUT_SHORT = enum.auto()
     """Cut short all that runs."""
     CHORE = enum.auto()
-    """Begin the phase's chore."""
+    """Begin the stage's chore."""
     FINISH = enum.auto()
     """Cut short all that runs, and let go of the saga."""
 
@@ -314,7 +314,7 @@ class LeaveToLease(msgspec.Struct, frozen=True, gc=False):
 Seldom: TypeAlias = Literal[Do.NOTHING, Do.WAKE, Do.CUT_SHORT, Do.CHORE] | Begin | LeaveToLease
 """Orders that few steps bring."""
 Order: TypeAlias = Seldom | Literal[Do.DECIDE, Do.ACT, Do.FINISH]
-Move: TypeAlias = tuple[Phase, Order]
+Move: TypeAlias = tuple[Stage, Order]
 
 NOTHING: Final = Do.NOTHING
 DECIDE: Final = Do.DECIDE

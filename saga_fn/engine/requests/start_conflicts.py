@@ -93,7 +93,7 @@ def busy(request: StartRequest, reason: str, *, aborted: bool = False) -> StartB
     )
 
 
-def told(requests: Sequence[StartRequest], error: StoreError, *, aborted: bool = False) -> SagaError:
+def start_error(requests: Sequence[StartRequest], error: StoreError, *, aborted: bool = False) -> SagaError:
     """The public error for what a store says of the statement that was to start these."""
     name = requests[0].registered.name
     one = (
