@@ -88,7 +88,7 @@ def wait(
     name: str,
     *after: str,
     names: tuple[str, ...] = ("paid",),
-    limit: Micros | None = None,
+    timeout: Micros | None = None,
     default: bool = False,
     correlated: bool = False,
 ) -> PlannedStep:
@@ -97,16 +97,16 @@ def wait(
         StepId(name),
         tuple(StepId(needed) for needed in after),
         kind=StepKind.EVENT,
-        timeout=limit,
+        timeout=timeout,
         on_timeout=OnTimeout.DEFAULT if default else OnTimeout.FAIL,
         waits_for=names,
         correlated=correlated,
     )
 
 
-def sleep(name: str, *after: str, limit: Micros | None = None) -> PlannedStep:
+def sleep(name: str, *after: str, timeout: Micros | None = None) -> PlannedStep:
     """A sleep of that long, or until a moment that has to be computed."""
-    return PlannedStep(StepId(name), tuple(StepId(needed) for needed in after), kind=StepKind.SLEEP, timeout=limit)
+    return PlannedStep(StepId(name), tuple(StepId(needed) for needed in after), kind=StepKind.SLEEP, timeout=timeout)
 
 
 def sequence(names: str, *, undo: str | None = None, retry: RetrySchedule | None = None) -> Plan:
@@ -240,10 +240,12 @@ class Saga:
         return self.tell(ProbeFailed(self.moment, name, self.of(name, Probing).attempts.probes, kind, after=after))
 
     def undo_waits(
-        self, name: StepId, *events: str, limit: Micros | None = None, correlation: bytes = b""
+        self, name: StepId, *events: str, timeout: Micros | None = None, correlation: bytes = b""
     ) -> Transition:
         attempt = self.of(name, Undoing).attempts.attempt
-        return self.tell(CompensationWaits(self.moment, name, attempt, events or ("paid",), limit, Digest(correlation)))
+        return self.tell(
+            CompensationWaits(self.moment, name, attempt, events or ("paid",), timeout, Digest(correlation))
+        )
 
     def resume(self, *bound_steps: StepId) -> Transition:
         return self.tell(Resumed(self.moment, inputs=bound(*bound_steps)))

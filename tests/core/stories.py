@@ -156,9 +156,9 @@ def past_its_pivot() -> Saga:
 
 WAITING = Plan.of(
     step("a"),
-    wait("b", "a", names=("paid", "sent"), limit=Micros(60 * SECOND), correlated=True),
-    sleep("c", "b", limit=Micros(SECOND)),
-    wait("d", "c", limit=Micros(SECOND), default=True),
+    wait("b", "a", names=("paid", "sent"), timeout=Micros(60 * SECOND), correlated=True),
+    sleep("c", "b", timeout=Micros(SECOND)),
+    wait("d", "c", timeout=Micros(SECOND), default=True),
     deadline=Micros(600 * SECOND),
 )
 
@@ -181,7 +181,7 @@ def waited() -> Saga:
 
 
 def waited_in_vain() -> Saga:
-    plan = Plan.of(step("a"), wait("b", "a", limit=Micros(SECOND)), sleep("c"), deadline=Micros(60 * SECOND))
+    plan = Plan.of(step("a"), wait("b", "a", timeout=Micros(SECOND)), sleep("c"), deadline=Micros(60 * SECOND))
     saga = Saga(plan)
     saga.tell(Started(saga.moment, plan.id, (*bound(A), Until(C, Moment(90 * SECOND)))))
     saga.succeed(A)
@@ -195,7 +195,7 @@ def undone_in_two_moves() -> Saga:
     saga = started(Plan.of(step("a", undo_waits=("paid",), undo_retry=THRICE), step("b", "a")), A)
     saga.succeed(A, B)
     saga.fail(B)
-    saga.undo_waits(A, limit=Micros(SECOND))
+    saga.undo_waits(A, timeout=Micros(SECOND))
     saga.wait(SECOND)
     saga.resume()
     saga.wait(SECOND)
@@ -367,7 +367,7 @@ def cut_short() -> Saga:
 
 
 def parked_by_a_plan() -> Saga:
-    saga = started(Plan.of(step("a"), wait("b", limit=Micros(SECOND)), step("c", "b")), A)
+    saga = started(Plan.of(step("a"), wait("b", timeout=Micros(SECOND)), step("c", "b")), A)
     saga.take_over(A, isolated=True)
     saga.tell(Accompanied(saga.moment))
     saga.tell(SagaParked(saga.moment, ParkReason.PLAN_CHANGED))

@@ -72,12 +72,12 @@ def kinds_of_steps(draw: st.DrawFn) -> dict[str, object]:
                 st.sampled_from([{}, {}, {"concurrency": 1}, {"concurrency": 2}, {"undo_waits_for": ("paid",)}])
             )
         case StepKind.SLEEP:
-            return {"kind": StepKind.SLEEP, "limit": draw(limits), "compensable": False, "conditional": False}
+            return {"kind": StepKind.SLEEP, "timeout": draw(limits), "compensable": False, "conditional": False}
         case StepKind.EVENT:
             limit = draw(limits)
             return {
                 "kind": StepKind.EVENT,
-                "limit": limit,
+                "timeout": limit,
                 "on_timeout": OnTimeout.FAIL if limit is None else draw(st.sampled_from(OnTimeout)),
                 "waits_for": tuple(draw(st.lists(event_names, min_size=1, unique=True))),
                 "correlated": draw(st.booleans()),

@@ -11,7 +11,7 @@ from saga_fn.core.plan import Plan, PlannedStep
 from saga_fn.core.plan_flaws import DeadlineFlaw, SleepsTooLong, WaitsForEver, WaitsTooLong
 from tests.core.given import MINUTE, SECOND, A, B, C, D, sleep, step, wait
 
-SLEEP = sleep("a", limit=Micros(MINUTE - SECOND))
+SLEEP = sleep("a", timeout=Micros(MINUTE - SECOND))
 PIVOT = step("a", undo=False, pivot=True)
 
 
@@ -20,33 +20,33 @@ PIVOT = step("a", undo=False, pivot=True)
     [
         ((step("a"),), []),
         ((wait("a"),), [WaitsForEver(A)]),
-        ((wait("a", limit=Micros(MINUTE - 1)),), []),
-        ((wait("a", limit=Micros(MINUTE)),), [WaitsTooLong(A, Micros(MINUTE), Micros(0), Micros(MINUTE))]),
+        ((wait("a", timeout=Micros(MINUTE - 1)),), []),
+        ((wait("a", timeout=Micros(MINUTE)),), [WaitsTooLong(A, Micros(MINUTE), Micros(0), Micros(MINUTE))]),
         ((sleep("a"),), []),
-        ((sleep("a", limit=Micros(MINUTE - 1)),), []),
-        ((sleep("a", limit=Micros(MINUTE)),), [SleepsTooLong(A, Micros(MINUTE), Micros(0), Micros(MINUTE))]),
-        ((SLEEP, sleep("b", "a", limit=Micros(SECOND - 1))), []),
+        ((sleep("a", timeout=Micros(MINUTE - 1)),), []),
+        ((sleep("a", timeout=Micros(MINUTE)),), [SleepsTooLong(A, Micros(MINUTE), Micros(0), Micros(MINUTE))]),
+        ((SLEEP, sleep("b", "a", timeout=Micros(SECOND - 1))), []),
         (
-            (SLEEP, step("b", "a"), sleep("c", "b", limit=Micros(SECOND))),
+            (SLEEP, step("b", "a"), sleep("c", "b", timeout=Micros(SECOND))),
             [SleepsTooLong(C, Micros(SECOND), Micros(MINUTE - SECOND), Micros(MINUTE))],
         ),
         (
-            (SLEEP, wait("b", "a", limit=Micros(SECOND))),
+            (SLEEP, wait("b", "a", timeout=Micros(SECOND))),
             [WaitsTooLong(B, Micros(SECOND), Micros(MINUTE - SECOND), Micros(MINUTE))],
         ),
         (
-            (wait("a", limit=Micros(SECOND)), sleep("b", "a", limit=Micros(MINUTE - 1))),
+            (wait("a", timeout=Micros(SECOND)), sleep("b", "a", timeout=Micros(MINUTE - 1))),
             [],
         ),  # the event may come at once
         (
-            (SLEEP, sleep("b", limit=Micros(2 * SECOND)), wait("c", "b", limit=Micros(SECOND))),
+            (SLEEP, sleep("b", timeout=Micros(2 * SECOND)), wait("c", "b", timeout=Micros(SECOND))),
             [],
         ),  # one beside the other
         (
-            (SLEEP, sleep("b"), sleep("c", "a", "b", limit=Micros(SECOND)), wait("d", "c")),
+            (SLEEP, sleep("b"), sleep("c", "a", "b", timeout=Micros(SECOND)), wait("d", "c")),
             [SleepsTooLong(C, Micros(SECOND), Micros(MINUTE - SECOND), Micros(MINUTE)), WaitsForEver(D)],
         ),
-        ((PIVOT, wait("b", "a"), sleep("c", "b", limit=Micros(MINUTE))), []),  # past it no deadline counts
+        ((PIVOT, wait("b", "a"), sleep("c", "b", timeout=Micros(MINUTE))), []),  # past it no deadline counts
         ((replace(PIVOT, conditional=True), wait("b", "a")), [WaitsForEver(B)]),
         ((wait("b"), replace(PIVOT, after=(B,))), [WaitsForEver(B)]),
     ],

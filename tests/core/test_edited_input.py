@@ -179,7 +179,7 @@ def test_a_list_is_spread_whatever_input_its_step_was_given_before_its_plan_chan
 
 
 def test_what_takes_no_input_is_given_none() -> None:
-    for plan in (Plan.of(wait("a")), Plan.of(sleep("a", limit=Micros(SECOND)))):
+    for plan in (Plan.of(wait("a")), Plan.of(sleep("a", timeout=Micros(SECOND)))):
         assert started(plan).refusal(RetryRequested(Moment(0), A, digest=EDITED)) is Refusal.NO_INPUT
     saga = started(RETRIED, A)
     assert saga.refusal(RetryRequested(Moment(0), digest=EDITED)) is Refusal.NO_INPUT

@@ -200,7 +200,7 @@ def test_a_verb_after_an_abort_says_when_it_begins() -> None:
 def test_a_course_passes_events_moments_and_lists() -> None:
     plan = Plan.of(
         wait("a", correlated=True),
-        sleep("b", "a", limit=Micros(SECOND)),
+        sleep("b", "a", timeout=Micros(SECOND)),
         sleep("c", "b"),
         step("d", "c", concurrency=1),
         step("e", "d", on_unknown=OnUnknown.PROBE),
@@ -277,7 +277,7 @@ def test_a_delayed_start_and_what_may_still_run_are_reasons() -> None:
 
 
 def test_a_probe_a_sleep_and_a_wait_are_reasons() -> None:
-    plan = Plan.of(step("a", on_unknown=OnUnknown.PROBE), sleep("b", limit=Micros(SECOND)), wait("c"))
+    plan = Plan.of(step("a", on_unknown=OnUnknown.PROBE), sleep("b", timeout=Micros(SECOND)), wait("c"))
     saga = started(plan, A)
     saga.fail(A, FailureKind.UNKNOWN)
     assert reasons(plan, saga.state) == (

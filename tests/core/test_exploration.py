@@ -147,7 +147,7 @@ EXHAUSTIVE = {
         step("a", on_unknown=OnUnknown.PARK), step("b"), compensate_on_failure=False
     ),
     "one left to a person beside a wait": Plan.of(
-        step("a", on_unknown=OnUnknown.PARK), wait("b", limit=Micros(SECOND))
+        step("a", on_unknown=OnUnknown.PARK), wait("b", timeout=Micros(SECOND))
     ),
     "a pivot that is repeated": Plan.of(
         step("a"), step("b", "a", undo=False, pivot=True, unknown_retry=THRICE, has_unknown_policies=True)
@@ -209,7 +209,7 @@ EXHAUSTIVE = {
     "three, the middle conditional": Plan.of(step("a"), step("b", "a", when=True), step("c", "b")),
     "three, all conditional": Plan.of(step("a", when=True), step("b", "a", when=True), step("c", "b", when=True)),
     "two roots, one conditional": Plan.of(step("a", when=True), step("b"), step("c", "a", "b", undo=False)),
-    "a wait past the pivot": Plan.of(undo_free("a"), pivot("b", "a"), wait("c", "b", limit=Micros(SECOND))),
+    "a wait past the pivot": Plan.of(undo_free("a"), pivot("b", "a"), wait("c", "b", timeout=Micros(SECOND))),
     "a deadline and a pivot": Plan.of(step("a"), pivot("b", "a"), deadline=Micros(SECOND)),
     "a wait after a condition": Plan.of(undo_free("a", when=True), wait("b", "a"), undo_free("c", "b", when=True)),
     "a compensation that waits": Plan.of(step("a", undo_waits=("paid",))),
@@ -217,18 +217,18 @@ EXHAUSTIVE = {
         step("a", undo_waits=("paid",), undo_retry=THRICE), undo_free("b", "a")
     ),
     "a wait": Plan.of(wait("a")),
-    "a wait with a limit": Plan.of(step("a"), wait("b", "a", limit=Micros(SECOND))),
-    "a wait with a default": Plan.of(wait("a", limit=Micros(SECOND), default=True), step("b", "a")),
-    "two waits for one event": Plan.of(wait("a"), wait("b", limit=Micros(SECOND))),
+    "a wait with a limit": Plan.of(step("a"), wait("b", "a", timeout=Micros(SECOND))),
+    "a wait with a default": Plan.of(wait("a", timeout=Micros(SECOND), default=True), step("b", "a")),
+    "two waits for one event": Plan.of(wait("a"), wait("b", timeout=Micros(SECOND))),
     "a wait for any of two": Plan.of(wait("a", names=("paid", "sent"))),
     "a wait about something, alone": Plan.of(wait("a", correlated=True)),
     "two without compensation at once": Plan.of(undo_free("a"), undo_free("b")),
-    "a wait about something": Plan.of(wait("a", correlated=True, limit=Micros(SECOND)), undo_free("b", "a")),
-    "a sleep": Plan.of(step("a"), sleep("b", "a", limit=Micros(SECOND))),
+    "a wait about something": Plan.of(wait("a", correlated=True, timeout=Micros(SECOND)), undo_free("b", "a")),
+    "a sleep": Plan.of(step("a"), sleep("b", "a", timeout=Micros(SECOND))),
     "a sleep until a moment": Plan.of(undo_free("a"), sleep("b", "a")),
     "a deadline": Plan.of(step("a"), undo_free("b", "a"), deadline=Micros(SECOND)),
     "a deadline and a wait, halting": Plan.of(
-        undo_free("a"), wait("b", "a", limit=Micros(SECOND)), deadline=Micros(2 * SECOND), compensate_on_failure=False
+        undo_free("a"), wait("b", "a", timeout=Micros(SECOND)), deadline=Micros(2 * SECOND), compensate_on_failure=False
     ),
     "two roots, one retried": Plan.of(step("a"), step("b", retry=THRICE, undo=False)),
 }
@@ -264,8 +264,8 @@ BOUNDED = {
     "waits beside steps": (
         Plan.of(
             step("a"),
-            wait("b", "a", limit=Micros(SECOND)),
-            sleep("c", limit=Micros(SECOND)),
+            wait("b", "a", timeout=Micros(SECOND)),
+            sleep("c", timeout=Micros(SECOND)),
             step("d", "b", "c"),
             deadline=Micros(SECOND),
         ),

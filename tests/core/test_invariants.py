@@ -83,8 +83,8 @@ def test_a_row_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_wait_that_no_scan_can_find_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = Plan.of(wait("a")), Plan.of(sleep("a"))
-    for_ever, for_a_while = started(one).state, started(Plan.of(wait("a", limit=Micros(9)))).state
-    asleep = started(Plan.of(sleep("a", limit=Micros(9)))).state
+    for_ever, for_a_while = started(one).state, started(Plan.of(wait("a", timeout=Micros(9)))).state
+    asleep = started(Plan.of(sleep("a", timeout=Micros(9)))).state
     for each in (for_ever, for_a_while, asleep):
         assert i1_a_scan_finds_it(one, each)
         assert i1_the_row_keeps_the_tables_rules(one, each)

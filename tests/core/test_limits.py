@@ -63,7 +63,7 @@ def test_a_person_gives_a_parked_undo_up() -> None:
 
 def test_an_undo_that_waited_in_vain_is_parked_too() -> None:
     saga = rolling_back(Plan.of(step("a", undo_parks=True, undo_waits=("paid",)), step("b", "a")))
-    saga.undo_waits(A, limit=Micros(SECOND))
+    saga.undo_waits(A, timeout=Micros(SECOND))
     saga.wait(SECOND)
     assert saga.resume().timed_out == A
     assert saga.of(A, UndoParked).why is ParkReason.UNDO_FAILED

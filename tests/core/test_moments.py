@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from saga_fn.core.event_matching import timer_moments, is_over
+from saga_fn.core.event_matching import is_over, timer_moments
 from saga_fn.core.ids import Micros, Moment
 from saga_fn.core.plan import PlannedStep, StepKind
 from saga_fn.core.state import Attempts, Goal, Running, SagaState, Sleeping, StepState, Waiting

@@ -42,7 +42,7 @@ def test_what_fails_for_good_past_the_pivot_waits_for_a_person(kind: FailureKind
 
 
 def test_a_wait_that_is_over_past_the_pivot_waits_for_a_person() -> None:
-    saga = started(Plan.of(step("b", undo=False, pivot=True), wait("c", "b", limit=Micros(SECOND))), B)
+    saga = started(Plan.of(step("b", undo=False, pivot=True), wait("c", "b", timeout=Micros(SECOND))), B)
     saga.succeed(B)
     saga.wait(SECOND)
     assert saga.tick().timed_out == C

@@ -149,9 +149,9 @@ def test_whatever_changes_a_decision_changes_the_id() -> None:
         Plan.of(wait("a")),
         Plan.of(wait("a", names=("sent",))),
         Plan.of(wait("a", correlated=True)),
-        Plan.of(wait("a", limit=Micros(1))),
-        Plan.of(wait("a", limit=Micros(1), default=True)),
-        Plan.of(sleep("a", limit=Micros(1))),
+        Plan.of(wait("a", timeout=Micros(1))),
+        Plan.of(wait("a", timeout=Micros(1), default=True)),
+        Plan.of(sleep("a", timeout=Micros(1))),
         Plan.of(sleep("a")),
     ]
     assert len({plan.id for plan in different}) == len(different)
@@ -162,6 +162,6 @@ def test_an_id_is_the_same_in_every_process() -> None:
 
 
 def test_the_journal_entry_of_a_sleep_gives_nothing() -> None:
-    plan = Plan.of(step("a"), wait("b"), sleep("c", limit=Micros(SECOND)))
+    plan = Plan.of(step("a"), wait("b"), sleep("c", timeout=Micros(SECOND)))
     assert [plan.gives(name) for name in (A, B, C, StepId("x"))] == [True, True, False, True]
     assert ONE.gives(A)

@@ -139,14 +139,14 @@ def test_a_plan_that_lost_the_steps_to_come_completes_the_saga() -> None:
 
 
 def test_a_changed_plan_may_change_how_long_something_waits() -> None:
-    saga = started(Plan.of(wait("a", limit=Micros(SECOND))))
-    saga.plan = Plan.of(wait("a", limit=Micros(MINUTE)))
+    saga = started(Plan.of(wait("a", timeout=Micros(SECOND))))
+    saga.plan = Plan.of(wait("a", timeout=Micros(MINUTE)))
     saga.tell(PlanChanged(saga.moment, saga.plan.id))
     assert saga.of(A, Waiting).times_out_at == SECOND
 
 
 @pytest.mark.parametrize(
-    "planned, changed", list(itertools.permutations([step("a"), wait("a"), sleep("a", limit=Micros(SECOND))], 2))
+    "planned, changed", list(itertools.permutations([step("a"), wait("a"), sleep("a", timeout=Micros(SECOND))], 2))
 )
 def test_what_has_begun_stays_of_its_kind(planned: PlannedStep, changed: PlannedStep) -> None:
     saga = started(Plan.of(planned), A)
@@ -253,7 +253,7 @@ def test_an_attempt_that_waited_when_a_plan_parked_it_keeps_its_count() -> None:
 
 
 def test_a_sleep_that_a_plan_parked_is_over_when_it_would_have_been() -> None:
-    saga = parked_by_plan(Plan.of(sleep("a", limit=Micros(SECOND)), step("b", "a")))
+    saga = parked_by_plan(Plan.of(sleep("a", timeout=Micros(SECOND)), step("b", "a")))
     saga.wait(SECOND // 2)
     saga.tell(PlanChanged(saga.moment, saga.plan.id))
     assert saga.of(A, Sleeping).wake == SECOND
@@ -262,21 +262,21 @@ def test_a_sleep_that_a_plan_parked_is_over_when_it_would_have_been() -> None:
 
 
 def test_a_wait_that_a_plan_parked_takes_what_came_meanwhile() -> None:
-    saga = parked_by_plan(Plan.of(wait("a", limit=Micros(SECOND)), step("b", "a")))
+    saga = parked_by_plan(Plan.of(wait("a", timeout=Micros(SECOND)), step("b", "a")))
     saga.receive("paid")
     assert saga.tell(PlanChanged(saga.moment, saga.plan.id)).needs == (B,)
     assert saga.state.buffered == ()
 
 
 def test_a_wait_that_a_plan_parked_goes_on_until_it_would_have_been_over() -> None:
-    saga = parked_by_plan(Plan.of(wait("a", limit=Micros(SECOND)), step("b", "a")))
+    saga = parked_by_plan(Plan.of(wait("a", timeout=Micros(SECOND)), step("b", "a")))
     saga.wait(SECOND // 2)
     saga.tell(PlanChanged(saga.moment, saga.plan.id))
     assert saga.of(A, Waiting).times_out_at == SECOND
 
 
 def test_a_wait_that_a_plan_parked_stays_of_its_kind() -> None:
-    saga = parked_by_plan(Plan.of(wait("a", limit=Micros(SECOND))))
+    saga = parked_by_plan(Plan.of(wait("a", timeout=Micros(SECOND))))
     saga.plan = Plan.of(step("a"))
     assert saga.rejection(PlanChanged(saga.moment, saga.plan.id)).misfit is Misfit.OTHER_KIND
 

@@ -324,7 +324,7 @@ def test_a_saga_is_taken_back_only_to_what_has_begun() -> None:
 
 
 def test_a_wait_waits_again_and_its_old_event_is_not_taken_again() -> None:
-    saga = started(Plan.of(step("a"), wait("b", "a", limit=Micros(SECOND)), step("c", "b")), A)
+    saga = started(Plan.of(step("a"), wait("b", "a", timeout=Micros(SECOND)), step("c", "b")), A)
     saga.succeed(A)
     saga.receive("paid")
     saga.tell(Ticked(saga.moment, (Unbindable(C),)))
@@ -348,7 +348,7 @@ def test_a_wait_that_is_taken_back_takes_an_event_that_was_kept_since() -> None:
 
 
 def test_a_sleep_sleeps_again() -> None:
-    saga = started(Plan.of(sleep("a", limit=Micros(SECOND)), step("b", "a")))
+    saga = started(Plan.of(sleep("a", timeout=Micros(SECOND)), step("b", "a")))
     saga.wait(SECOND)
     saga.tell(Ticked(saga.moment, (Unbindable(B),)))
     saga.wait(SECOND)

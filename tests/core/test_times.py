@@ -16,7 +16,7 @@ from tests.core.given import AGAIN, MINUTE, SECOND, THREE, A, B, Saga, bound, sl
 
 
 def test_a_sleep_is_over_when_its_time_has_come_and_not_before() -> None:
-    saga = started(Plan.of(sleep("a", limit=Micros(SECOND)), step("b", "a")))
+    saga = started(Plan.of(sleep("a", timeout=Micros(SECOND)), step("b", "a")))
     assert saga.of(A, Sleeping).wake == SECOND
     assert (saga.row.due, saga.row.waits) == (SECOND, WaitReason.TIMER)
     saga.wait(SECOND - 1)
@@ -42,7 +42,7 @@ def test_a_step_is_not_bound_by_a_moment() -> None:
 
 
 def test_nothing_ends_a_sleep_but_the_clock() -> None:
-    saga = started(Plan.of(sleep("a", limit=Micros(SECOND)), wait("b")))
+    saga = started(Plan.of(sleep("a", timeout=Micros(SECOND)), wait("b")))
     saga.wait(SECOND)
     saga.receive("paid")
     assert saga.kinds() == {"a": "Sleeping", "b": "Succeeded"}
@@ -88,7 +88,7 @@ def test_a_saga_that_is_late_turns_back_and_awaits_what_runs() -> None:
 
 def test_a_saga_that_compensates_nothing_halts_when_it_is_late() -> None:
     plan = Plan.of(
-        step("a"), sleep("b", "a", limit=Micros(MINUTE)), deadline=Micros(SECOND), compensate_on_failure=False
+        step("a"), sleep("b", "a", timeout=Micros(MINUTE)), deadline=Micros(SECOND), compensate_on_failure=False
     )
     saga = started(plan, A)
     saga.succeed(A)

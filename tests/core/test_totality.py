@@ -289,7 +289,7 @@ def refused_moved_on() -> tuple[Saga, Event]:
 
 
 def refused_not_over() -> tuple[Saga, Event]:
-    return started(Plan.of(wait("a", limit=Micros(SECOND), default=True))), WaitDefaulted(Moment(0), A)
+    return started(Plan.of(wait("a", timeout=Micros(SECOND), default=True))), WaitDefaulted(Moment(0), A)
 
 
 REFUSED = {

@@ -59,13 +59,13 @@ def test_a_compensation_keeps_what_it_was_called_with_when_it_is_tried_again() -
 
 def test_a_wait_of_a_compensation_that_is_over_is_a_failed_attempt() -> None:
     saga = undoing()
-    saga.undo_waits(A, limit=Micros(MINUTE))
+    saga.undo_waits(A, timeout=Micros(MINUTE))
     assert saga.row.due == MINUTE
     saga.wait(MINUTE)
     assert saga.resume().timed_out == A
     assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {"a": "undo failed"})
     again = undoing(retried=True)
-    again.undo_waits(A, limit=Micros(MINUTE))
+    again.undo_waits(A, timeout=Micros(MINUTE))
     again.wait(MINUTE - 1)
     again.resume()
     assert again.kinds()[A] == "UndoWaiting", "not a microsecond early"

@@ -244,9 +244,11 @@ def test_each_item_of_a_fan_out_may_wait_for_an_event() -> None:
 
 
 def test_a_plan_is_cut_in_its_times_too() -> None:
-    plan = Plan.of(wait("a", limit=Micros(SECOND)), sleep("b", limit=Micros(0)), sleep("c"), deadline=Micros(SECOND))
+    plan = Plan.of(
+        wait("a", timeout=Micros(SECOND)), sleep("b", timeout=Micros(0)), sleep("c"), deadline=Micros(SECOND)
+    )
     assert cut_plan(plan) == Plan.of(
-        wait("a", limit=Micros(LATER)), sleep("b", limit=Micros(0)), sleep("c"), deadline=Micros(LATER)
+        wait("a", timeout=Micros(LATER)), sleep("b", timeout=Micros(0)), sleep("c"), deadline=Micros(LATER)
     )
 
 

@@ -36,7 +36,7 @@ from saga_fn.core.state import (
 )
 from tests.core.given import MINUTE, SECOND, A, B, C, D, Saga, bound, sleep, started, step, wait
 
-GUARDED = Plan.of(step("a"), wait("b", "a", limit=Micros(MINUTE)), step("c", "b"))
+GUARDED = Plan.of(step("a"), wait("b", "a", timeout=Micros(MINUTE)), step("c", "b"))
 
 
 def waiting() -> Saga:
@@ -178,7 +178,7 @@ def test_an_event_that_is_read_before_the_end_is_told_still_counts() -> None:
 
 
 def test_a_wait_with_a_default_goes_on_with_it() -> None:
-    plan = Plan.of(wait("a", limit=Micros(SECOND), default=True), step("b", "a"))
+    plan = Plan.of(wait("a", timeout=Micros(SECOND), default=True), step("b", "a"))
     saga = started(plan)
     assert saga.refusal(WaitDefaulted(saga.moment, A)) is Refusal.NOT_OVER
     saga.wait(SECOND)
@@ -196,7 +196,7 @@ def test_a_wait_that_fails_by_its_plan_has_no_default_and_neither_has_a_saga_tha
     saga.wait(MINUTE)
     assert saga.rejection(WaitDefaulted(saga.moment, B)) == Rejection(Refusal.NOT_OVER, B)
     assert saga.refusal(WaitDefaulted(saga.moment, A)) is Refusal.NOT_OVER
-    both = started(Plan.of(wait("a", limit=Micros(SECOND), default=True), step("b")), B)
+    both = started(Plan.of(wait("a", timeout=Micros(SECOND), default=True), step("b")), B)
     both.wait(SECOND)
     both.tell(CompensationRequested(both.moment))
     assert both.state.goal is Goal.ROLLBACK
@@ -204,7 +204,9 @@ def test_a_wait_that_fails_by_its_plan_has_no_default_and_neither_has_a_saga_tha
 
 
 def test_of_several_waits_that_are_over_the_first_is_named() -> None:
-    saga = started(Plan.of(wait("a", limit=Micros(SECOND)), wait("b", limit=Micros(SECOND)), deadline=Micros(SECOND)))
+    saga = started(
+        Plan.of(wait("a", timeout=Micros(SECOND)), wait("b", timeout=Micros(SECOND)), deadline=Micros(SECOND))
+    )
     saga.wait(SECOND)
     assert saga.tick().timed_out == A
     assert saga.status is SagaStatus.COMPENSATED
@@ -217,7 +219,7 @@ def test_a_wait_can_be_skipped_and_a_sleep_too() -> None:
     saga = waiting()
     saga.tell(StepSkipped(saga.moment, B, bound(C)))
     assert saga.kinds() == {"a": "Succeeded", "b": "Skipped", "c": "Running"}
-    sleeper = started(Plan.of(sleep("a", limit=Micros(SECOND))))
+    sleeper = started(Plan.of(sleep("a", timeout=Micros(SECOND))))
     sleeper.tell(StepSkipped(sleeper.moment, A))
     assert sleeper.of(A, Skipped).step == A
     assert sleeper.status is SagaStatus.COMPLETED
@@ -268,13 +270,13 @@ def test_a_wait_survives_who_was_driving_the_saga() -> None:
 
 
 def test_a_failed_sibling_ends_every_wait() -> None:
-    saga = started(Plan.of(step("a"), wait("b"), sleep("c", limit=Micros(SECOND))), A)
+    saga = started(Plan.of(step("a"), wait("b"), sleep("c", timeout=Micros(SECOND))), A)
     saga.fail(A)
     assert saga.kinds() == {"a": "FailedForGood", "b": "FailedForGood", "c": "FailedForGood"}
 
 
 def test_what_was_to_be_retried_is_bound_anew_beside_a_wait() -> None:
-    saga = started(Plan.of(wait("a", correlated=True, limit=Micros(SECOND)), step("b")), B)
+    saga = started(Plan.of(wait("a", correlated=True, timeout=Micros(SECOND)), step("b")), B)
     saga.tell(Ticked(saga.moment, (Unbindable(A),)))
     saga.tell(RetryRequested(saga.moment))
     assert saga.of(A, Retrying).wake == 0

@@ -32,15 +32,15 @@ def cut_plan(plan: Plan) -> Plan:
             undo_retry=cut_schedule(step.undo_retry),
             probe_retry=cut_schedule(step.probe_retry),
             unknown_retry=cut_schedule(step.unknown_retry),
-            timeout=_cut_limit(step.timeout),
+            timeout=_sooner(step.timeout),
             concurrency=min(step.concurrency, MOST_ITEMS),
         )
         for step in plan.steps
     )
-    return Plan.from_data(_replace(plan.data, steps=tuple(cut), deadline=_cut_limit(plan.data.deadline)))
+    return Plan.from_data(_replace(plan.data, steps=tuple(cut), deadline=_sooner(plan.data.deadline)))
 
 
-def _cut_limit(limit: Micros | None) -> Micros | None:
+def _sooner(limit: Micros | None) -> Micros | None:
     return Micros(LATER) if limit else limit
 
 

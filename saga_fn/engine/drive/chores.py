@@ -12,9 +12,9 @@ from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.drive.earlier import Earlier
 from saga_fn.engine.drive.owned_saga import OwnedSaga
-from saga_fn.engine.drive.stages import Ended, MessagesRead, NoteLate, NoteRefused
 from saga_fn.engine.drive.rejections import judge_all, record_late, record_refused
 from saga_fn.engine.drive.set_aside import concerns_one
+from saga_fn.engine.drive.stages import Ended, MessagesRead, NoteLate, NoteRefused
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import WaitsForStore
 from saga_fn.errors import StoreError

@@ -18,6 +18,7 @@ import msgspec
 from saga_fn.core.event_kinds import is_result, parks_all, plan_of
 from saga_fn.engine.commit.committer import Lost, Unread, Unsettled
 from saga_fn.engine.drive.execution import Incoming
+from saga_fn.engine.drive.set_aside import concerns_one
 from saga_fn.engine.drive.stages import (
     ACT,
     BEGUN,
@@ -57,17 +58,16 @@ from saga_fn.engine.drive.stages import (
     NotKept,
     Order,
     Over,
-    Stage,
     Postponed,
     Resting,
     SetAside,
+    Stage,
     Told,
     Unbegun,
     Verdict,
     Waiting,
     Withdrawn,
 )
-from saga_fn.engine.drive.set_aside import concerns_one
 
 _ON: Final[Move] = RESTING, ACT
 _BEGUN: Final[Move] = RESTING, NOTHING

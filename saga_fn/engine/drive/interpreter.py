@@ -33,6 +33,8 @@ from saga_fn.engine.drive.event_batch import EventBatch
 from saga_fn.engine.drive.execution import Clock, Incoming, cut_by_others, execute, execute_watched
 from saga_fn.engine.drive.executions import Executions
 from saga_fn.engine.drive.owned_saga import OwnedSaga
+from saga_fn.engine.drive.progress import tell_progress
+from saga_fn.engine.drive.set_aside import set_aside
 from saga_fn.engine.drive.stages import (
     ACT,
     BEGUN,
@@ -66,18 +68,16 @@ from saga_fn.engine.drive.stages import (
     NoteRefused,
     NotKept,
     Over,
-    Stage,
     Postponed,
     Seldom,
     SetAside,
+    Stage,
     Told,
     Unbegun,
     Verdict,
     Waiting,
     Withdrawn,
 )
-from saga_fn.engine.drive.progress import tell_progress
-from saga_fn.engine.drive.set_aside import set_aside
 from saga_fn.engine.drive.step_error import StepError
 from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_sagas import LeftByProgram, LeftToLease, RowRefused
@@ -100,8 +100,8 @@ class Interpreter:
         "_no_room",
         "_observers",
         "_on_over",
-        "_stage",
         "_renew",
+        "_stage",
         "_store",
         "_task",
         "_timer",

@@ -45,9 +45,9 @@ def state(*steps: StepState, goal: Goal = Goal.FORWARD, rev: int = 3, events: tu
 
 
 EVENTFUL = Plan.of(
-    wait("a", limit=Micros(9)), wait("b", names=("sent",), limit=Micros(9), default=True), deadline=Micros(20)
+    wait("a", timeout=Micros(9)), wait("b", names=("sent",), timeout=Micros(9), default=True), deadline=Micros(20)
 )
-SLEEPY = Plan.of(sleep("a", limit=Micros(9)), step("b", "a"))
+SLEEPY = Plan.of(sleep("a", timeout=Micros(9)), step("b", "a"))
 WAITS = Waiting(A, Moment(9))
 
 
