@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
 import attrs
@@ -15,8 +15,12 @@ from typing_extensions import override
 
 from saga_fn.codec.searchable import Searchable
 from saga_fn.core.leftovers import LeftOver
+from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
+
+if TYPE_CHECKING:
+    from saga_fn.diagram import GraphFormat, TimelineFormat
 
 R_co = TypeVar("R_co", covariant=True)
 _NO_ATTRIBUTES: Final[Mapping[str, Searchable | Unreadable]] = MappingProxyType({})
@@ -416,6 +420,86 @@ class SagaAdminSnapshot(SagaSnapshot):
     """Its search attributes by name; `Unreadable` stands for a value that could not be computed."""
     failure: StepFailure | None = None
     """The failure that made it turn back; while it goes forward, the last one that has not been mended since."""
+    plan: Plan | None = attrs.field(default=None, repr=False)
+    """Its plan, for `diagram`; None if it cannot be read."""
+
+    def diagram(
+        self,
+        format: GraphFormat = "svg",
+        /,
+        *,
+        width: int = 100,
+        color: bool = False,
+        plain: bool = False,
+        embedded: bool = False,
+    ) -> str:
+        """Draw its graph, with the state of each step: what is done, why it stands, what is left over.
+
+        Args:
+            format: "svg", "mermaid" or "text". Default: "svg".
+            width: The greatest number of characters of a line of "text", 40 to 400. Default: 100.
+            color: Whether "text" has colours for a terminal. Default: False.
+            plain: Whether "text" is of ASCII alone. Default: False.
+            embedded: Whether "svg" is for a page that has `saga_fn.diagram.STYLE` in its style sheet. Default: False, it brings
+                its style.
+
+        Returns:
+            The picture. Without a readable plan there are no boxes in it.
+
+        Raises:
+            SagaError: There is no such format, or `width` is out of its range.
+
+        Example::
+
+            print((await admin.get_saga(saga_id)).diagram("text", color=True))
+        """
+        from saga_fn.diagram import graph
+
+        return graph(
+            self.plan, format, name=self.saga_name, seen=self, width=width, color=color, plain=plain, embedded=embedded
+        )
+
+    def timeline(
+        self,
+        format: TimelineFormat = "svg",
+        /,
+        *,
+        width: int = 100,
+        color: bool = False,
+        plain: bool = False,
+        embedded: bool = False,
+    ) -> str:
+        """Draw `step_history` in the order of time: attempts, waits, compensations, probes, and acts of operators.
+
+        Several pages of a history are drawn by `saga_fn.diagram.timeline`.
+
+        Args:
+            format: "svg" or "text". Default: "svg".
+            width: The greatest number of characters of a line of "text", 40 to 400. Default: 100.
+            color: Whether "text" has colours for a terminal. Default: False.
+            plain: Whether "text" is of ASCII alone. Default: False.
+            embedded: Whether "svg" is for a page that has `saga_fn.diagram.STYLE` in its style sheet. Default: False, it brings
+                its style.
+
+        Returns:
+            The picture.
+
+        Raises:
+            SagaError: There is no such format, or `width` is out of its range.
+        """
+        from saga_fn.diagram import timeline
+
+        return timeline(
+            self.step_history,
+            format,
+            plan=self.plan,
+            name=self.saga_name,
+            seen=self,
+            width=width,
+            color=color,
+            plain=plain,
+            embedded=embedded,
+        )
 
 
 @attrs.frozen

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Generic, TypeAlias, TypeVar, final
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, final
 
 import attrs
 
@@ -15,6 +15,9 @@ from saga_fn.definition.attributes import AttributeBase, Setting
 from saga_fn.definition.compiled_step import CompiledStep
 from saga_fn.definition.retention import Retention
 from saga_fn.errors import PayloadError, is_a
+
+if TYPE_CHECKING:
+    from saga_fn.diagram import GraphFormat
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -97,6 +100,52 @@ class SagaDefinition(Generic[D, R]):
                 else:
                     return None
         return flaw
+
+    def diagram(
+        self,
+        format: GraphFormat = "svg",
+        /,
+        *,
+        name: str | None = None,
+        width: int = 100,
+        color: bool = False,
+        plain: bool = False,
+        embedded: bool = False,
+    ) -> str:
+        """Draw its graph: steps, waits, sleeps and fan-outs, their order, and what undoes them.
+
+        A notebook draws it by itself.
+
+        Args:
+            format: "svg", "mermaid" or "text". Default: "svg".
+            name: The name for the title. Default: None, its own name.
+            width: The greatest number of characters of a line of "text", 40 to 400. Default: 100.
+            color: Whether "text" has colours for a terminal. Default: False.
+            plain: Whether "text" is of ASCII alone. Default: False.
+            embedded: Whether "svg" is for a page that has `saga_fn.diagram.STYLE` in its style sheet. Default: False, it brings
+                its style.
+
+        Returns:
+            The picture.
+
+        Raises:
+            SagaError: There is no such format, or `width` is out of its range.
+
+        Example::
+
+            Path("order.svg").write_text(order_saga.diagram())
+            print(order_saga.diagram("text"))
+        """
+        from saga_fn.diagram import graph
+
+        title = self.name if name is None else name
+        return graph(self.plan, format, name=title, width=width, color=color, plain=plain, embedded=embedded)
+
+    def _repr_svg_(self) -> str:
+        return self.diagram("svg")
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"image/svg+xml": self.diagram("svg"), "text/plain": self.diagram("text")}
 
 
 AnySaga: TypeAlias = SagaDefinition[Any, Any]  # Any: sagas of all types stand side by side

@@ -19,9 +19,10 @@ from functools import cache
 from typing import Any
 
 import pytest
+from typing_extensions import is_protocol
 
 import saga_fn
-from saga_fn import embedded, errors, guard, observe, store
+from saga_fn import diagram, embedded, errors, guard, observe, store
 from saga_fn.definition.steps.step_options import CommonOptions
 from saga_fn.store import migrate as migrations
 
@@ -48,7 +49,7 @@ SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Examples)
 
 def public() -> Iterator[tuple[str, Any]]:  # Any: classes and functions of all kinds
     """Every public name that is defined by a class or a function."""
-    for module in (saga_fn, guard, embedded, observe):
+    for module in (saga_fn, diagram, guard, embedded, observe):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isclass(value) or inspect.isfunction(value):
@@ -66,6 +67,7 @@ def methods() -> Iterator[tuple[str, Any, types.FunctionType]]:  # Any: classes 
         for own, member in members_of(value).items():
             call: object = member.fget if isinstance(member, property) else getattr(member, "__func__", member)
             shown = not own.startswith("_") or own in ("__init__", "__call__", "__aenter__", "__aexit__")
+            shown &= not (own == "__init__" and is_protocol(value))
             if shown and inspect.isfunction(call) and not (name in OF_ONE_PROTOCOL and own != "__init__"):
                 yield f"{name}.{own}", value, inspect.unwrap(call)
 

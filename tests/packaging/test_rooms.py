@@ -29,6 +29,7 @@ WORDS: Final = {*SagaStatus, *StepStatus}
 EVENTS: Final = {kind.__name__ for kind in get_args(Event)}
 MAY_NAME_STATES: Final = {
     "core": "it decides",
+    "diagram": "it draws for people what a state, a status or a step's past looks like",
     "engine/views": "it says for people what a saga's state is",
     "store/records.py": "it mirrors the core's projection, as rows have it",
 }

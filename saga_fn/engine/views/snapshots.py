@@ -146,6 +146,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int |
         attributes={key: _value(text) for key, text in (await engine.store.lists.attributes(row.id)).items()},
         rejections=tuple(f"{rejection.kind}: {rejection.detail}" for rejection in rejections),
         steps=() if plan is None or unreadable else steps_of(plan, state),
+        plan=plan,
     )
 
 

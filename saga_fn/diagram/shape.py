@@ -1,0 +1,155 @@
+"""The things that a graph shows: a box for each step, with what is to be said of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import assert_never
+
+import attrs
+
+from saga_fn.core.ids import StepId
+from saga_fn.core.leftovers import LeftOver
+from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
+from saga_fn.diagram.looks import Look, look_of_step
+from saga_fn.diagram.seen import SagaSeen, StepSeen
+from saga_fn.printable import in_words, printable
+
+
+@attrs.frozen
+class Box:
+    """A step of the plan, as a graph shows it."""
+
+    step: StepId
+    kind: StepKind
+    after: tuple[StepId, ...]
+    """The steps that it follows, without those that it follows by another one anyway."""
+    notes: tuple[str, ...]
+    """The facts of its plan that are worth a line."""
+    is_conditional: bool
+    is_pivot: bool
+    fans_out: bool
+    look: Look | None = None
+    """The look of its status; None in the graph of a definition."""
+    told: tuple[str, ...] = ()
+    """The facts of its state that are worth a line."""
+    items: tuple[Look, ...] = ()
+    """The looks of its items, if it fanned out."""
+    left: str | None = None
+    """The effect that it leaves in the world, or None."""
+
+
+def boxes_of(plan: Plan | None, seen: SagaSeen | None) -> tuple[Box, ...]:
+    """A box for each step of the plan, in its order."""
+    if plan is None:
+        return ()
+    by_owner: dict[str, list[StepSeen]] = {}
+    left: dict[str, list[LeftOver]] = {}
+    if seen is not None:
+        for step in seen.steps:
+            by_owner.setdefault(plan.owner(StepId(step.step_id)), []).append(step)
+        for each in seen.left_over:
+            left.setdefault(plan.owner(each.step_id), []).append(each)
+    return tuple(
+        _box(plan, planned, by_owner.get(planned.step, ()), left.get(planned.step, ()), seen) for planned in plan.steps
+    )
+
+
+def _box(
+    plan: Plan, planned: PlannedStep, states: Sequence[StepSeen], left: Sequence[LeftOver], seen: SagaSeen | None
+) -> Box:
+    own = next((each for each in states if each.step_id == planned.step), None)
+    items = [each for each in states if each is not own]
+    return Box(
+        step=planned.step,
+        kind=planned.kind,
+        after=_nearest(plan, planned),
+        notes=tuple(_notes(planned)),
+        is_conditional=planned.conditional,
+        is_pivot=planned.pivot,
+        fans_out=bool(planned.concurrency),
+        look=None if own is None else look_of_step(own.status),
+        told=() if own is None or seen is None else tuple(_told(own, items)),
+        items=tuple(look_of_step(each.status) for each in items),
+        left=_left(left) if left else None,
+    )
+
+
+def _nearest(plan: Plan, planned: PlannedStep) -> tuple[StepId, ...]:
+    """The steps that it follows, but for those that another of them follows."""
+    return tuple(
+        needed
+        for needed in planned.after
+        if not any(needed != other and other in plan.descendants[needed] for other in planned.after)
+    )
+
+
+def _notes(planned: PlannedStep) -> Iterator[str]:
+    match planned.kind:
+        case StepKind.STEP:
+            pass
+        case StepKind.EVENT:
+            yield f"waits for {' or '.join(planned.waits_for)}"
+            if planned.timeout is not None:
+                then = "rolls back" if planned.on_timeout is OnTimeout.FAIL else "goes on with a default"
+                yield f"{in_words(planned.timeout)}, then {then}"
+        case StepKind.SLEEP:
+            yield "sleeps until a moment" if planned.timeout is None else f"sleeps {in_words(planned.timeout)}"
+        case _:
+            assert_never(planned.kind)
+    if planned.conditional:
+        yield "only if its condition holds"
+    if planned.concurrency:
+        yield f"for each item, {planned.concurrency} at once"
+    marks = list(_marks(planned))
+    if marks:
+        yield ", ".join(marks)
+
+
+def _marks(planned: PlannedStep) -> Iterator[str]:
+    if planned.pivot:
+        yield "pivot"
+    if planned.compensable:
+        yield "undo" if not planned.undo_waits_for else f"undo waits for {' or '.join(planned.undo_waits_for)}"
+    match planned.on_unknown:
+        case OnUnknown.REPEAT:
+            pass
+        case OnUnknown.PROBE:
+            yield "probe"
+        case OnUnknown.UNDO:
+            yield "in doubt: undo"
+        case OnUnknown.PARK:
+            yield "in doubt: a person"
+        case _:
+            assert_never(planned.on_unknown)
+
+
+def _told(step: StepSeen, items: Sequence[StepSeen]) -> Iterator[str]:
+    said = [look_of_step(step.status).text]
+    if step.attempt > 1:
+        said.append(f"attempt {step.attempt}")
+    if step.failures:
+        said.append(f"{step.failures} failed")
+    yield ", ".join(said)
+    if step.parked is not None:
+        yield printable(step.parked.replace("_", " "), 64)
+    if step.wakes_at is not None:
+        yield f"until {step.wakes_at:%Y-%m-%d %H:%M:%S}"
+    if items:
+        counts = Counter(look_of_step(each.status).text for each in items)
+        yield f"{len(items)} items: " + ", ".join(f"{count} {text}" for text, count in counts.items())
+
+
+def _left(left: Iterable[LeftOver]) -> str:
+    kinds = Counter(each.kind.value for each in left)
+    return "left over: " + ", ".join(kind if count == 1 else f"{kind} ({count})" for kind, count in kinds.items())
+
+
+def heading(plan: Plan | None, name: str | None, seen: SagaSeen | None) -> tuple[str, str]:
+    """The title of the graph, and a sentence about it."""
+    title = printable(name or "saga", 255)
+    count = 0 if plan is None else len(plan.steps)
+    about = f"The graph of a saga of {count} step{'s' if count != 1 else ''}"
+    if seen is None:
+        return title, about + "."
+    return f"{title}, version {seen.version}: {seen.status.value}", f"{about}, with their states."

@@ -1,0 +1,152 @@
+"""Writing SVG: elements, escaped texts, and the style that pictures have in common.
+
+An embedded picture has classes and presentation attributes alone, so that a page with a strict policy may hold it: no `style`
+attribute, no `<style>`, no script, no id that two pictures on a page could share.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, TypeAlias
+
+from saga_fn.printable import printable
+
+Attribute: TypeAlias = str | int | float
+_ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
+LONGEST_TEXT: Final = 2000
+"""Characters of one text in a picture."""
+
+_LIGHT: Final = {
+    "paper": "#ffffff",
+    "ink": "#1f2328",
+    "soft": "#59636e",
+    "line": "#c4cad1",
+    "box": "#f6f8fa",
+    "good": "#1a7f37",
+    "good-box": "#e6f4ea",
+    "busy": "#0969da",
+    "busy-box": "#e3effc",
+    "wait": "#8250df",
+    "wait-box": "#f1eafd",
+    "again": "#9a6700",
+    "again-box": "#fdf3d4",
+    "person": "#bc4c00",
+    "person-box": "#fdeadb",
+    "bad": "#cf222e",
+    "bad-box": "#fde8e9",
+    "undone": "#57606a",
+    "undone-box": "#eceff2",
+}
+_DARK: Final = {
+    "paper": "#0d1117",
+    "ink": "#e6edf3",
+    "soft": "#9198a1",
+    "line": "#3d444d",
+    "box": "#161b22",
+    "good": "#3fb950",
+    "good-box": "#12261a",
+    "busy": "#58a6ff",
+    "busy-box": "#11233b",
+    "wait": "#b794f6",
+    "wait-box": "#231a3a",
+    "again": "#d9a72a",
+    "again-box": "#2b220c",
+    "person": "#f0883e",
+    "person-box": "#331d0c",
+    "bad": "#ff7b72",
+    "bad-box": "#35171a",
+    "undone": "#9198a1",
+    "undone-box": "#21262d",
+}
+TONES: Final = ("good", "busy", "wait", "again", "person", "bad", "undone")
+"""The colours that say something; a shape or a word beside each says the same."""
+
+
+def escaped(text: str, longest: int = LONGEST_TEXT) -> str:
+    r"""The text as it may stand in an element or an attribute: printable, and without markup.
+
+    >>> escaped('<b> & "q"\x00')
+    '&lt;b&gt; &amp; &quot;q&quot;\\x00'
+    """
+    return printable(text, longest).translate(_ESCAPES)
+
+
+def number(value: float) -> str:
+    """A number with one digit behind the point at most, the same on every machine.
+
+    >>> number(2.0), number(0.25), number(-0.01)
+    ('2', '0.3', '0')
+    """
+    rounded = int(abs(value) * 10 + 0.5)
+    sign = "-" if value < 0 and rounded else ""
+    return f"{sign}{rounded // 10}" + (f".{rounded % 10}" if rounded % 10 else "")
+
+
+def element(name: str, attributes: dict[str, Attribute] | None = None, inside: Iterable[str] = ()) -> str:
+    """An element; what stands inside are elements and escaped texts."""
+    written = "".join(
+        f' {key}="{escaped(value) if isinstance(value, str) else number(value)}"'
+        for key, value in (attributes or {}).items()
+    )
+    body = "".join(inside)
+    return f"<{name}{written}>{body}</{name}>" if body else f"<{name}{written}/>"
+
+
+def words(x: float, y: float, text: str, kind: str = "sfn-name", *, anchor: str = "start") -> str:
+    """A line of text; `kind` is its classes."""
+    attributes: dict[str, Attribute] = {"x": x, "y": y, "class": kind}
+    if anchor != "start":
+        attributes["text-anchor"] = anchor
+    return element("text", attributes, [escaped(text)])
+
+
+def picture(width: float, height: float, title: str, about: str, inside: Iterable[str], *, embedded: bool) -> str:
+    """A whole picture. Standing alone it brings its style and its paper."""
+    head = [element("title", None, [escaped(title)]), element("desc", None, [escaped(about)])]
+    if not embedded:
+        paper: dict[str, Attribute] = {"class": "sfn-paper", "width": width, "height": height, "rx": 6}
+        head += [element("style", None, [STYLE]), element("rect", paper)]
+    attributes: dict[str, Attribute] = {
+        "xmlns": "http://www.w3.org/2000/svg",
+        "class": "sfn",
+        "viewBox": f"0 0 {number(width)} {number(height)}",
+        "width": width,
+        "height": height,
+        "role": "img",
+        "font-family": "ui-sans-serif, system-ui, sans-serif",
+        "font-size": 13,
+    }
+    return element("svg", attributes, [*head, *inside])
+
+
+def _colours(values: dict[str, str]) -> str:
+    return "".join(f"--sfn-{name}:{value};" for name, value in values.items())
+
+
+def _tone(name: str) -> str:
+    return (
+        f".sfn .sfn-{name} .sfn-box{{fill:var(--sfn-{name}-box);stroke:var(--sfn-{name})}}"
+        f".sfn .sfn-{name} .sfn-sign{{fill:none;stroke:var(--sfn-{name})}}"
+        f".sfn .sfn-{name} .sfn-state{{fill:var(--sfn-{name})}}"
+        f".sfn .sfn-bar.sfn-{name}{{fill:var(--sfn-{name})}}"
+        f".sfn .sfn-soft-bar.sfn-{name}{{fill:var(--sfn-{name}-box);stroke:var(--sfn-{name})}}"
+    )
+
+
+STYLE: Final = "".join(
+    [
+        f".sfn{{{_colours(_LIGHT)}color:var(--sfn-ink)}}",
+        f"@media(prefers-color-scheme:dark){{.sfn{{{_colours(_DARK)}}}}}",
+        f"[data-theme=light] .sfn,[data-jp-theme-light=true] .sfn,[data-md-color-scheme=default] .sfn{{{_colours(_LIGHT)}}}",
+        f"[data-theme=dark] .sfn,[data-jp-theme-light=false] .sfn,[data-md-color-scheme=slate] .sfn{{{_colours(_DARK)}}}",
+        ".sfn-paper{fill:var(--sfn-paper)}",
+        ".sfn text{fill:currentColor}",
+        ".sfn .sfn-name{font-weight:600}",
+        ".sfn .sfn-note,.sfn .sfn-axis{fill:var(--sfn-soft);font-size:11px}",
+        ".sfn .sfn-box{fill:var(--sfn-box);stroke:var(--sfn-line)}",
+        ".sfn .sfn-edge,.sfn .sfn-rule{fill:none;stroke:var(--sfn-line)}",
+        ".sfn .sfn-tip{fill:var(--sfn-line)}",
+        *map(_tone, TONES),
+    ]
+)
+"""The rules for the classes of all pictures, for the style sheet of a page that embeds them."""
