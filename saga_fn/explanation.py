@@ -148,6 +148,12 @@ class VerbPreview:
     """Every step whose compensation may run after the verb."""
     may_be_left: tuple[str, ...] = ()
     """Every step of which something may be left over after the verb."""
+    another_key: tuple[str, ...] = ()
+    """The steps that were attempted before, and whose next attempt has another idempotency key: their participants do them again."""
+    forgotten: tuple[str, ...] = ()
+    """The steps whose effects stay in the world, and of which the saga knows nothing any more: those of a `rewind`."""
+    unnamed: tuple[str, ...] = ()
+    """The steps that `forget` of a refused `rewind` has to name."""
 
     @property
     def text(self) -> str:
@@ -360,6 +366,10 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
         yield "health names it no more"
         return
     yield _way(preview.course, preview.ends_as, is_whole=preview.is_whole)
+    if preview.another_key:
+        yield f"under another idempotency key: {_listed(preview.another_key)}"
+    if preview.forgotten:
+        yield f"the saga forgets, and never undoes, what is done of {_listed(preview.forgotten)}"
     if preview.left_over:
         yield f"left over then: {_left(preview.left_over)}"
     others = [end for end in preview.may_end_as if end is not preview.ends_as]

@@ -7,14 +7,15 @@ from collections.abc import Set as AbstractSet
 from typing import Final, cast
 from uuid import UUID
 
-from saga_fn.arguments import check_whole
+from saga_fn.arguments import check_size, check_whole
+from saga_fn.core.effects import Refusal
 from saga_fn.core.ids import StepId
-from saga_fn.core.plan import LONGEST_ID
+from saga_fn.core.plan import LONGEST_ID, StepKind
 from saga_fn.definition import StepRef
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.requests.operate import read_row
-from saga_fn.errors import SagaDefinitionError, shown
+from saga_fn.engine.requests.operate import read_row, told_of_refusal
+from saga_fn.errors import SagaDefinitionError, SagaNotRegisteredError, SagaStateError, shown
 from saga_fn.store.records import SagaRecord
 
 _LONGEST_STEP: Final = LONGEST_ID + len("[999]")
@@ -32,6 +33,27 @@ class AdminBase:
 
     async def _read(self, saga_id: UUID) -> SagaRecord:
         return await read_row(self._engine, saga_id)
+
+    async def _given(self, saga_id: UUID, chosen: StepId, value: object, *, is_input: bool = False) -> bytes:
+        """The bytes of what an operator gives as the output of a step, or as its input."""
+        row = await self._read(saga_id)
+        registered = self._engine.registry.find(row.name, row.version)
+        if registered is None:
+            raise SagaNotRegisteredError(row.name, registered=[name for name, _ in self._engine.registry.pairs])
+        binding = registered.definition.binding(chosen)
+        if binding is None:
+            known = shown(list(registered.definition.steps))
+            raise SagaDefinitionError(
+                f"saga {shown(row.name)} has no step {shown(chosen)}", hint=f"its steps are {known}"
+            )
+        if is_input and binding.kind is not StepKind.STEP:
+            fact, hint = told_of_refusal(Refusal.NO_INPUT)
+            raise SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, refusal=Refusal.NO_INPUT, hint=hint)
+        kept = binding.input_type if is_input else binding.given_for(chosen)
+        payload = kept.encode(kept.accept(value))
+        what = "input" if is_input else "output"
+        check_size(f"the {what} for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
+        return payload
 
 
 def step_of(step: object) -> StepId:

@@ -1,4 +1,4 @@
-"""The verbs as data: what an operator asks of all sagas that a filter finds."""
+"""The verbs as data: what an operator asks of one saga, in a preview, or of all sagas that a filter finds."""
 
 from __future__ import annotations
 
@@ -167,9 +167,11 @@ class StartNow:
 
     Args:
         at: The moment, an aware datetime. Default: None, now.
+        step: The step that is meant, its id or its StepRef; if it is a fan-out, its items. Default: None, all that sleep.
 
     Raises:
         PayloadError: `at` is no aware datetime.
+        SagaDefinitionError: `step` names no step.
     """
 
     verb: ClassVar[Verb] = Verb.START_NOW
@@ -177,6 +179,10 @@ class StartNow:
 
     at: datetime | None = None
     """The moment; None is now."""
+    step: str | StepRef[object] | None = attrs.field(
+        default=None, converter=attrs.converters.optional(step_of), kw_only=True
+    )
+    """The step's id; None is all that sleep."""
 
     def __attrs_post_init__(self) -> None:
         """Judge what was given."""
@@ -194,4 +200,4 @@ class Acknowledge:
 BulkVerb: TypeAlias = (
     RetryStep | SkipStep | Cancel | Rewind | Abort | SettleDone | SettleUndone | SettleNeverRan | StartNow | Acknowledge
 )
-"""A verb for all sagas that a filter finds: a closed union."""
+"""A verb with all that is given with it: a closed union. `explain` previews it for one saga, an operation applies it to many."""

@@ -9,22 +9,10 @@ from typing import Final
 from uuid import UUID
 
 import attrs
-import msgspec
 
 from saga_fn.admin.base import AdminBase
-from saga_fn.admin.bulk_verbs import (
-    Abort,
-    Acknowledge,
-    BulkVerb,
-    Cancel,
-    RetryStep,
-    Rewind,
-    SettleDone,
-    SettleNeverRan,
-    SettleUndone,
-    SkipStep,
-    StartNow,
-)
+from saga_fn.admin.bulk_verbs import BulkVerb
+from saga_fn.admin.given import Given, deed_of, given_with
 from saga_fn.arguments import check_id, check_is, check_key, check_size, check_whole
 from saga_fn.core.ids import StepId
 from saga_fn.definition import AnySaga
@@ -44,7 +32,7 @@ from saga_fn.listing import MOST_ROWS, SagaFilter, asked_of, listing_of
 from saga_fn.snapshot import BulkPreview, BulkSample, Operation, OperationState, SagaCount
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.listing import Listing
-from saga_fn.store.records import OperationRecord, Progress, moment_of, time_of
+from saga_fn.store.records import OperationRecord, Progress, time_of
 
 _JUDGED: Final = 100
 """A dry run folds the verb on no more sagas than this."""
@@ -294,7 +282,8 @@ class AdminOperations(AdminBase):
 
     def _deed(self, wanted: SagaFilter, verb: object) -> Deed:
         """The verb, with what is given with it as the steps of the sagas have it."""
-        deed = self._deed_of(wanted, verb)
+        given = given_with(verb)
+        deed = deed_of(verb, None if given is None else self._value(wanted, given))
         for step in (deed.step, *deed.forget):
             if step:
                 self._check_step(wanted, step)
@@ -315,33 +304,8 @@ class AdminOperations(AdminBase):
     def _definitions(self, name: str, version: int | None) -> list[AnySaga]:
         return [each.definition for each in self._engine.registry.versions(name) if version in (None, each.version)]
 
-    def _deed_of(self, wanted: SagaFilter, verb: object) -> Deed:
-        match verb:
-            case RetryStep():
-                payload = (
-                    None if verb.input is msgspec.UNSET else self._value(wanted, verb.step, verb.input, is_input=True)
-                )
-                return Deed(verb.verb, str(verb.step), payload)
-            case SkipStep():
-                payload = self._value(wanted, verb.step, verb.mock_output)
-                return Deed(verb.verb, str(verb.step), payload, not_begun=verb.not_begun)
-            case SettleDone():
-                return Deed(verb.verb, str(verb.step), self._value(wanted, verb.step, verb.output))
-            case SettleUndone() | SettleNeverRan():
-                return Deed(verb.verb, str(verb.step))
-            case Rewind():
-                return Deed(verb.verb, str(verb.to), forget=tuple(map(str, verb.forget)))
-            case StartNow():
-                return Deed(verb.verb, to=None if verb.at is None else moment_of(verb.at))
-            case Cancel() | Abort() | Acknowledge():
-                return Deed(verb.verb)
-            case _:
-                raise PayloadError(
-                    f"a verb is wanted, not {shown(verb)}", hint='such as RetryStep("charge"), or Cancel()'
-                )
-
-    def _value(self, wanted: SagaFilter, step: object, value: object, *, is_input: bool = False) -> bytes:
-        name, chosen = wanted.saga_name, StepId(str(step))
+    def _value(self, wanted: SagaFilter, given: Given) -> bytes:
+        name, chosen = wanted.saga_name, given.step
         if name is None:
             raise SagaDefinitionError(
                 "a value for a step is of one definition, and the filter names none",
@@ -357,8 +321,8 @@ class AdminOperations(AdminBase):
                 f"version {wanted.version} of {shown(name)} is not registered here, and could not check the value",
                 hint="register it in this process",
             )
-        kept = binding.input_type if is_input else binding.given_for(chosen)
-        payload = kept.encode(kept.accept(value))
+        kept = binding.input_type if given.is_input else binding.given_for(chosen)
+        payload = kept.encode(kept.accept(given.value))
         check_size(f"the value for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
         return payload
 

@@ -7,16 +7,13 @@ from uuid import UUID
 import msgspec
 
 from saga_fn.admin.base import AdminBase, revision_of, step_of
-from saga_fn.arguments import check_is, check_size
-from saga_fn.core.effects import Refusal
-from saga_fn.core.ids import StepId
-from saga_fn.core.plan import StepKind
+from saga_fn.arguments import check_is
 from saga_fn.core.verbs import Verb
 from saga_fn.definition import StepRef
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.deeds import Deed
-from saga_fn.engine.requests.operate import apply_alone, told_of_refusal
-from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, SagaStateError, shown
+from saga_fn.engine.requests.operate import apply_alone
+from saga_fn.errors import PayloadError
 
 
 @only_public_errors
@@ -207,27 +204,6 @@ class AdminVerbs(AdminBase):
             StoreError: The database does not answer, or refuses.
         """
         await self._settle(saga_id, step, Verb.SETTLE_NEVER_RAN, expect, reason)
-
-    async def _given(self, saga_id: UUID, chosen: StepId, value: object, *, is_input: bool = False) -> bytes:
-        """The bytes of what an operator gives as the output of a step, or as its input."""
-        row = await self._read(saga_id)
-        registered = self._engine.registry.find(row.name, row.version)
-        if registered is None:
-            raise SagaNotRegisteredError(row.name, registered=[name for name, _ in self._engine.registry.pairs])
-        binding = registered.definition.binding(chosen)
-        if binding is None:
-            known = shown(list(registered.definition.steps))
-            raise SagaDefinitionError(
-                f"saga {shown(row.name)} has no step {shown(chosen)}", hint=f"its steps are {known}"
-            )
-        if is_input and binding.kind is not StepKind.STEP:
-            fact, hint = told_of_refusal(Refusal.NO_INPUT)
-            raise SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, refusal=Refusal.NO_INPUT, hint=hint)
-        kept = binding.input_type if is_input else binding.given_for(chosen)
-        payload = kept.encode(kept.accept(value))
-        what = "input" if is_input else "output"
-        check_size(f"the {what} for step {shown(chosen)}", payload, self._engine.options.max_payload_bytes)
-        return payload
 
     async def _settle(
         self,

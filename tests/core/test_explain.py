@@ -5,18 +5,23 @@ That the prospects hold is asked of all that `test_exploration` walks through.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import get_args
 
 import pytest
+from msgspec.structs import replace
 from returns.result import Failure, Success
 
-from saga_fn.core.effects import CancelExecution, Rejection, Transition
+from saga_fn.core.effects import CancelExecution, Refusal, Rejection, RunStep, Transition
 from saga_fn.core.events import (
     BoundEach,
     CompensationRequested,
     FailureKind,
     HandedBack,
     OperatorVerb,
+    Rescheduled,
+    RetryRequested,
+    RewindRequested,
     SagaParked,
     Started,
     StepFailed,
@@ -29,10 +34,26 @@ from saga_fn.core.explain.prospects import Prospects, prospects
 from saga_fn.core.explain.reasons import Cause, Reason, reasons
 from saga_fn.core.explore import explore, walk
 from saga_fn.core.explore.offers import variants
+from saga_fn.core.explore.shapes import SAME
 from saga_fn.core.ids import Digest, Micros, Moment, StepId
 from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.projection import SagaStatus, WaitReason, project
-from saga_fn.core.state import Goal, ParkReason, SagaState, is_executing
+from saga_fn.core.state import (
+    FannedOut,
+    Goal,
+    Joined,
+    NotTaken,
+    ParkReason,
+    Rewound,
+    SagaState,
+    Skipped,
+    Sleeping,
+    StepState,
+    Unfinished,
+    Waiting,
+    is_executing,
+)
+from saga_fn.core.step_report import report_of
 from saga_fn.core.transition import transition
 from saga_fn.core.verbs import Verb, ask, verb_of
 from tests.core.given import (
@@ -66,8 +87,21 @@ def owner_goes_on(plan: Plan, state: SagaState) -> list[Transition]:
 
 
 def says_of_each_verb_what_it_does(plan: Plan, state: SagaState) -> bool:
-    """Its answer, its effects, and a course that is among the prospects."""
-    return all(is_so(plan, state, event) for _, event in questions(plan, state, state.at, until=ABORTED_UNTIL))
+    """Its answer, its effects, and a course that is among the prospects; with nothing more said, and with all that can be."""
+    plain = [event for _, event in questions(plan, state, state.at, until=ABORTED_UNTIL)]
+    return all(is_so(plan, state, event) for event in (*plain, *with_all_that_can_be_given(plan, state)))
+
+
+def with_all_that_can_be_given(plan: Plan, state: SagaState) -> Iterator[OperatorVerb]:
+    """A rewind that forgets all, a retry with another input, a skip of what has not begun, and another moment for what sleeps."""
+    at, every = state.at, tuple(plan.index)
+    yield Rescheduled(at, Moment(at + MINUTE))
+    for name in every:
+        yield RewindRequested(at, name, forget=every)
+    for name in (each.step_id for each in report_of(plan, state)):
+        yield RetryRequested(at, name, digest=SAME)
+        yield StepSkipped(at, name, not_begun=True)
+        yield Rescheduled(at, Moment(at + MINUTE), name)
 
 
 def is_so(plan: Plan, state: SagaState, event: OperatorVerb) -> bool:
@@ -77,8 +111,45 @@ def is_so(plan: Plan, state: SagaState, event: OperatorVerb) -> bool:
             return said == rejection
         case Success(moved):
             assert isinstance(said, Consequences)
-            return does_so(plan, moved, said)
+            return (
+                does_so(plan, moved, said)
+                and forgets_what_must_be_named(plan, state, event, said)
+                and tells_which_keys_are_others(plan, state, moved, said)
+            )
     raise AssertionError
+
+
+def forgets_what_must_be_named(plan: Plan, state: SagaState, event: OperatorVerb, said: Consequences) -> bool:
+    """Without these names the verb is refused, and asks for just them."""
+    if not isinstance(event, RewindRequested):
+        return said.forgotten == ()
+    match transition(plan, state, replace(event, forget=())):
+        case Failure(Rejection(refusal=Refusal.UNNAMED, unnamed=unnamed)):
+            return said.forgotten == unnamed
+        case _:
+            return said.forgotten == ()
+
+
+def tells_which_keys_are_others(plan: Plan, state: SagaState, moved: Transition, said: Consequences) -> bool:
+    """What is executed next has the key that was told: another one than its attempt before, or the same."""
+    before = {each.step: each for each in state.steps}
+    for action in (each for then in owner_goes_on(plan, moved.state) for each in then.actions):
+        was = before.get(action.step)
+        if not isinstance(action, RunStep) or was is None or is_unbegun(was):
+            continue
+        same = isinstance(was, Unfinished) and was.attempts.generation == action.generation
+        if same is bool({action.step, plan.owner(action.step)} & {*said.another_key}):
+            return False
+    return True
+
+
+def is_unbegun(step: StepState) -> bool:
+    """Whether nothing of the step was ever executed, or may have been, so that it has no key yet."""
+    if isinstance(step, Unfinished):
+        return not step.attempts.attempt
+    return isinstance(step, Rewound | FannedOut | Joined | NotTaken | Waiting | Sleeping) or (
+        isinstance(step, Skipped) and not step.doubt
+    )
 
 
 def does_so(plan: Plan, moved: Transition, said: Consequences) -> bool:
@@ -337,3 +408,53 @@ def test_what_a_person_sees_to_in_the_end_is_never_left() -> None:
 
 def test_nothing_is_foreseen_of_a_saga_by_another_plan() -> None:
     assert course(THREE, started(ONE, A).state, most=MOST).moves == ()
+    lost = preview(THREE, started(ONE, A).state, CompensationRequested(Moment(0)), orphaned=True, most=MOST)
+    assert lost == Rejection(Refusal.PLAN_MISMATCH)
+
+
+def test_a_step_that_is_taken_back_is_told_to_run_under_another_key_and_its_effects_to_be_forgotten() -> None:
+    saga = started(THREE, A)
+    saga.succeed(A, B)
+    saga.succeed(B, C)
+    saga.fail(C, FailureKind.OUTPUT_LOST)
+    refused = preview(THREE, saga.state, RewindRequested(saga.moment, B, forget=(B,)), most=MOST)
+    assert refused == Rejection(Refusal.UNNAMED, B, unnamed=(C,))
+    said = preview(THREE, saga.state, RewindRequested(saga.moment, B, forget=(A, B, C)), most=MOST)
+    assert isinstance(said, Consequences)
+    assert (said.another_key, said.forgotten) == ((B, C), (B, C))
+    assert told(said.course.moves) == ["run b", "run c"]
+    assert said.course.end is SagaStatus.COMPLETED
+
+
+def test_a_retry_has_another_key_with_another_input_alone() -> None:
+    saga = started(sequence("a", retry=THRICE), A)
+    saga.fail(A)
+    plain = of_verb(saga, Verb.RETRY_STEP)
+    given = preview(saga.plan, saga.state, RetryRequested(saga.moment, A, digest=Digest(b"by hand")), most=MOST)
+    assert isinstance(plain, Consequences)
+    assert isinstance(given, Consequences)
+    assert (plain.another_key, given.another_key) == ((), (A,))
+
+
+def test_a_fan_out_that_is_taken_back_stands_for_its_items() -> None:
+    plan = Plan.of(step("a", concurrency=1), step("b", "a"))
+    saga = Saga(plan)
+    saga.tell(Started(saga.moment, plan.id, (BoundEach(A, 2, Digest(b"input")),)))
+    saga.tick(StepId("a[0]"))
+    saga.succeed(StepId("a[0]"), StepId("a[1]"))
+    saga.fail(StepId("a[1]"), FailureKind.OUTPUT_LOST)
+    said = preview(plan, saga.state, RewindRequested(saga.moment, A, forget=(A,)), most=MOST)
+    assert isinstance(said, Consequences)
+    assert (said.another_key, said.forgotten) == ((A,), (A,))
+
+
+def test_nothing_that_was_never_attempted_has_another_key() -> None:
+    plan = Plan.of(wait("a"), step("b", "a"), step("c", "b"))
+    saga = started(plan)
+    saga.tell(StepSkipped(saga.moment, A))
+    saga.tick(B)
+    saga.fail(B, FailureKind.OUTPUT_LOST)
+    saga.tell(StepSkipped(saga.moment, B))
+    said = preview(plan, saga.state, RewindRequested(saga.moment, A, forget=(B,)), most=MOST)
+    assert isinstance(said, Consequences)
+    assert said.another_key == (B,)

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import attrs
-from returns.result import Failure, Success
+from returns.result import Failure
 
-from saga_fn.core.effects import Rejection
+from saga_fn.core.effects import Rejection, Transition
 from saga_fn.core.event_kinds import is_by_force
-from saga_fn.core.events import OperatorVerb
+from saga_fn.core.events import Event, OperatorVerb, RewindRequested
 from saga_fn.core.explain.course import Course, Move, MoveKind, at_once, course, moves_of
+from saga_fn.core.explain.keys import another_key
 from saga_fn.core.explain.prospects import Prospects, prospects
 from saga_fn.core.facts import due
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.leftovers import LeftOver, left_over
 from saga_fn.core.owning import taken_back, upon_taken_back
 from saga_fn.core.plan import Plan
+from saga_fn.core.rewinding import Rewinding, rewinding
 from saga_fn.core.state import SagaState
 from saga_fn.core.step_report import report_of
 from saga_fn.core.transition import transition
@@ -39,6 +41,10 @@ class Consequences:
     """The effects that this course leaves in the world."""
     prospects: Prospects
     """All that may become of the saga by itself."""
+    another_key: tuple[StepId, ...]
+    """The steps that were attempted before, and whose next attempt has another idempotency key."""
+    forgotten: tuple[StepId, ...]
+    """The steps whose effects are in the world, or may be, and of which the saga would know nothing any more."""
 
 
 def questions(plan: Plan, state: SagaState, at: Moment, *, until: Moment) -> Iterator[tuple[Verb, OperatorVerb]]:
@@ -61,16 +67,15 @@ def preview(
 
     The course is followed over `most` events at most.
     """
+    asked: Event = event
     if orphaned and not is_by_force(event):
-        lost = transition(plan, state, taken_back(event.at))
-        asked = upon_taken_back(event, state)
-        decision = transition(plan, lost.unwrap().state, asked) if isinstance(lost, Success) else lost
-    else:
-        decision = transition(plan, state, event)
-    if isinstance(decision, Failure):
-        rejection: Rejection = decision.failure()
-        return rejection
-    moved = decision.unwrap()
+        lost = _told(plan, state, taken_back(event.at))
+        if isinstance(lost, Rejection):
+            return lost
+        state, asked = lost.state, upon_taken_back(event, state)
+    moved = _told(plan, state, asked)
+    if isinstance(moved, Rejection):
+        return moved
     begun = moves_of(moved.actions)
     then = at_once(plan, moved.state)
     way = course(plan, moved.state, most=most)
@@ -82,4 +87,19 @@ def preview(
         course=way,
         left_over=left_over(plan, way.state),
         prospects=prospects(plan, moved.state),
+        another_key=another_key(plan, state, moved.state),
+        forgotten=_forgotten(plan, state, event),
     )
+
+
+def _told(plan: Plan, state: SagaState, event: Event) -> Rejection | Transition:
+    decision = transition(plan, state, event)
+    if isinstance(decision, Failure):
+        rejection: Rejection = decision.failure()
+        return rejection
+    return decision.unwrap()
+
+
+def _forgotten(plan: Plan, state: SagaState, event: OperatorVerb) -> tuple[StepId, ...]:
+    found = rewinding(plan, state, event.step, event.at) if isinstance(event, RewindRequested) else None
+    return found.forgotten if isinstance(found, Rewinding) else ()

@@ -7,6 +7,7 @@ from uuid import UUID
 import attrs
 import msgspec
 
+from saga_fn.core.events import OperatorVerb
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.verbs import Verb, ask, with_all
 from saga_fn.engine.drive.earlier import digest_of
@@ -28,6 +29,24 @@ class Deed(msgspec.Struct, frozen=True, omit_defaults=True):
     forget: tuple[str, ...] = ()
     """For `rewind`."""
 
+    def event(self, at: Moment, *, until: Moment, expect: int | None = None) -> OperatorVerb | None:
+        """The event that asks for it; None for a verb that changes nothing of a saga's state.
+
+        `until` is the end of the lease of the saga's owner.
+        """
+        event = ask(self.verb, StepId(self.step), at, until=until)
+        if event is None:
+            return None
+        return with_all(
+            event,
+            expect=expect,
+            given=Digest(b"") if self.payload is None else digest_of(self.payload),
+            not_begun=self.not_begun,
+            forget=tuple(map(StepId, self.forget)),
+            to=self.to,
+            step=StepId(self.step),
+        )
+
 
 @attrs.frozen
 class Act:
@@ -43,17 +62,6 @@ class Act:
 
     def incoming(self, at: UnownedSaga) -> Incoming:
         """The event, for a saga as it stands. Not for a verb that changes nothing of its state."""
-        deed = self.deed
-        event = ask(deed.verb, StepId(deed.step), at.now, until=at.lease_end)
+        event = self.deed.event(at.now, until=at.lease_end, expect=self.expect)
         assert event is not None, "an acknowledgement is no event"
-        digest = Digest(b"") if deed.payload is None else digest_of(deed.payload)
-        event = with_all(
-            event,
-            expect=self.expect,
-            given=digest,
-            not_begun=deed.not_begun,
-            forget=tuple(map(StepId, deed.forget)),
-            to=deed.to,
-            step=StepId(deed.step),
-        )
-        return Incoming(event, input=self.asked, payload=deed.payload)
+        return Incoming(event, input=self.asked, payload=self.deed.payload)

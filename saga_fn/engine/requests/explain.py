@@ -28,6 +28,7 @@ from saga_fn.engine.drive.asked import Asked, asked_in
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import seen_within
+from saga_fn.engine.requests.deeds import Deed
 from saga_fn.engine.requests.operate import told_of_refusal
 from saga_fn.engine.views.failure import step_error_of
 from saga_fn.engine.views.pauses import pause_of
@@ -53,8 +54,8 @@ KEY_TAKEN: Final = "key_taken"
 """The codes for a verb that is refused for what the state machine knows nothing of."""
 
 
-async def explanation_of(engine: SagaEngine, row: SagaRecord) -> Explanation:
-    """Why the saga stands where its row says, and what each verb would do to it there. It takes no lock."""
+async def explanation_of(engine: SagaEngine, row: SagaRecord, deed: Deed | None = None) -> Explanation:
+    """Why the saga stands where its row says, and what each verb would do to it there, or that one alone. It takes no lock."""
     known = await _known(engine, row)
     state, plan = known.state, known.plan
     own_way = own = None
@@ -87,7 +88,7 @@ async def explanation_of(engine: SagaEngine, row: SagaRecord) -> Explanation:
         ends_as=None if own_way is None else own_way.end,
         may_end_as=() if own is None else _ends(own),
         last=await _last(engine, row),
-        verbs=tuple([each async for each in _verbs(engine, known)]),
+        verbs=tuple([each async for each in _verbs(engine, known, deed)]),
     )
 
 
@@ -213,18 +214,27 @@ def _happened(record: JournalRecord) -> Happened:
 # Verbs.
 
 
-async def _verbs(engine: SagaEngine, known: _Known) -> AsyncGenerator[VerbPreview]:
+def _asked(plan: Plan, known: _Known, state: SagaState, deed: Deed | None) -> Iterator[tuple[Verb, OperatorVerb]]:
+    """The events of every verb, with nothing more said; or that of the one verb, with all that is given with it."""
+    row = known.row
+    until = moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now
+    if deed is None:
+        yield from questions(plan, state, row.now, until=until)
+    elif (event := deed.event(row.now, until=until)) is not None:
+        yield deed.verb, event
+
+
+async def _verbs(engine: SagaEngine, known: _Known, deed: Deed | None) -> AsyncGenerator[VerbPreview]:
     row, plan, state = known.row, known.plan, known.state
     here = _Here.of(engine, row)
     if plan is None or state is None:
-        for each in _of_what_cannot_be_read(known):
+        for each in _of_what_cannot_be_read(known, deed):
             yield attrs.evolve(each, not_here=here.why_not(each.verb))
     else:
         left = _WORK
         stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()
         holder = await _holder(engine, row)
-        until = moment_of(row.due_at) if row.owner is not None and row.due_at is not None else row.now
-        for verb, asked in questions(plan, state, row.now, until=until):
+        for verb, asked in _asked(plan, known, state, deed):
             event = _knowing(asked, stopped)
             orphaned = row.owner is not None and not row.leased
             said = preview(plan, state, event, orphaned=orphaned, most=_room(state, left))
@@ -239,7 +249,8 @@ async def _verbs(engine: SagaEngine, known: _Known) -> AsyncGenerator[VerbPrevie
             else:
                 previewed = _previewed(verb, step_of(event), said, here.why_not(verb), row)
             yield _during_a_pause(previewed) if known.pauses else previewed
-    yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))
+    if deed is None or deed.verb is Verb.ACKNOWLEDGE:
+        yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))
 
 
 async def _holder(engine: SagaEngine, row: SagaRecord) -> UUID | None:
@@ -297,11 +308,13 @@ class _Here:
         return self.is_read_only
 
 
-def _of_what_cannot_be_read(known: _Known) -> Iterator[VerbPreview]:
+def _of_what_cannot_be_read(known: _Known, deed: Deed | None) -> Iterator[VerbPreview]:
     """The verbs upon a saga that the state machine cannot be asked about: `abort` alone needs neither state nor plan."""
     steps = [] if known.plan is None else [planned.step for planned in known.plan.steps]
+    if deed is not None:
+        steps = [StepId(deed.step)]
     lost = known.flaw is not None and known.plan is None and known.flaw.endswith("not in the store")
-    for verb in Verb:
+    for verb in Verb if deed is None else [deed.verb]:
         if verb is Verb.ACKNOWLEDGE:
             continue
         for step in steps if verb.names_a_step else [None]:
@@ -337,7 +350,7 @@ def _previewed(
     verb: Verb, step: StepId | None, said: Rejection | Consequences, not_here: str | None, row: SagaRecord
 ) -> VerbPreview:
     if isinstance(said, Rejection):
-        return _refused(verb, step, said.answer, status=row.status)
+        return attrs.evolve(_refused(verb, step, said.answer, status=row.status), unnamed=said.unnamed)
     return VerbPreview(
         verb,
         step,
@@ -352,6 +365,8 @@ def _previewed(
         may_end_as=_ends(said.prospects),
         may_be_undone=said.prospects.may_be_undone,
         may_be_left=said.prospects.may_be_left,
+        another_key=said.another_key,
+        forgotten=said.forgotten,
     )
 
 

@@ -19,6 +19,7 @@ from saga_fn import (
     MemoryStore,
     Pruned,
     Retention,
+    Rewind,
     SagaAdmin,
     SagaAdminSnapshot,
     SagaBuilder,
@@ -31,7 +32,9 @@ from saga_fn import (
     SagaRun,
     SagaSnapshot,
     SagaStatus,
+    StartNow,
     StepAdmin,
+    StepRef,
     Verb,
     VerbPreview,
 )
@@ -79,10 +82,7 @@ async def main(saga_id: UUID) -> str:
         await admin.step(saga_id, charged).settle_done(Charged("found"))
         await admin.step(saga_id, charged).settle_never_ran(reason="asked the bank")
         assert_type(await admin.get_saga(saga_id), SagaAdminSnapshot)
-        explained = await admin.explain(saga_id)
-        assert_type(explained, Explanation)
-        assert_type(explained.of(Verb.RETRY_STEP, "charge"), VerbPreview | None)
-        assert_type(explained.verbs, tuple[VerbPreview, ...])
+        print(await previewed(admin, saga_id, charged))
         failed = SagaFilter(saga_name="create_order", status=SagaStatus.FAILED, step="charge")
         assert_type(await admin.list(failed, limit=50), SagaPage)
         assert_type([row async for row in admin.list_all(failed)], list[SagaRow])
@@ -104,6 +104,18 @@ async def main(saga_id: UUID) -> str:
                 return ", ".join(left.step_id for left in outcome.snapshot.left_over)
             case _:
                 assert_never(outcome)
+
+
+async def previewed(admin: SagaAdmin, saga_id: UUID, charged: StepRef[Charged]) -> tuple[str, ...]:
+    explained = await admin.explain(saga_id)
+    assert_type(explained, Explanation)
+    assert_type(explained.of(Verb.RETRY_STEP, "charge"), VerbPreview | None)
+    assert_type(explained.verbs, tuple[VerbPreview, ...])
+    rewound = await admin.explain(saga_id, verb=Rewind(charged, forget=[charged, "ship"]))
+    assert_type(await admin.explain(saga_id, verb=StartNow(datetime.now(UTC), step=charged)), Explanation)
+    (said,) = rewound.verbs
+    assert_type(said.forgotten, tuple[str, ...])
+    return said.another_key
 
 
 async def keep(sagas: Sequence[ArchivedSaga]) -> None:
