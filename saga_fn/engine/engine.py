@@ -49,6 +49,7 @@ from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaLost, SagaReleased
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent, Seldom
 from saga_fn.engine.registry import Registry
+from saga_fn.engine.views.stats import RecentStats
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
 from saga_fn.store.errors import RowRejectedError, is_an_answer
@@ -159,6 +160,7 @@ class SagaEngine:
         self.ends: Ends = Ends(self.store, self.held, self.observers)
         self.wakeups: WakeupNotifier = WakeupNotifier(self.store)
         self.roster: Roster = Roster(self.store, self.registry, self.owner, self.observers)
+        self.stats: RecentStats = RecentStats(self.store)
         self._suspects_apart = Errands()
         self.suspects: Suspects = Suspects(
             self.held,
