@@ -27,15 +27,15 @@ class DefinitionStats:
     suspended: SagaCount
     """Those that are SUSPENDED: they wait for something, and no process holds them."""
     retrying: SagaCount
-    """Of those that are suspended, the ones that wait for another attempt."""
+    """The suspended ones that wait for another attempt."""
     sleeping: SagaCount
-    """Of those that are suspended, the ones that wait for a time."""
+    """The suspended ones that wait for a time."""
     waiting: SagaCount
-    """Of those that are suspended, the ones that wait for an event."""
+    """The suspended ones that wait for an event."""
     parked: SagaCount
-    """Of those that are suspended, the ones that wait for a person."""
+    """The suspended ones that wait for a person."""
     failed: SagaCount
-    """Those that ended FAILED, and that nobody has acknowledged."""
+    """Those that ended FAILED, acknowledged ones left out."""
     overdue: SagaCount
     """Those that have been due for longer than a minute. It counts none while they are paused."""
     oldest_due: datetime | None

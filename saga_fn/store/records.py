@@ -512,7 +512,7 @@ class Counted:
     status: SagaStatus | None = None
     waits: WaitReason = NO_REASON
     minute: int | None = None
-    """Of ends: how many minutes after the moment from which they were counted."""
+    """For ends: how many minutes after the moment from which they were counted."""
     moment: datetime | None = None
     is_cut: bool = False
     """Whether counting stopped in this minute: it, and those before it, have more ends."""

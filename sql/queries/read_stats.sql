@@ -5,8 +5,8 @@
 -- when the first is due; those that `failed` and were not acknowledged; those that `ended` in each minute from
 -- `ends_since` on, by their status; the processes seen lately that `work` on them; the names that are `paused`. One row
 -- says what time it is `now`. Counts stop at `most`, those of ends at `most_ends` in each shard, and the minute at
--- which they stopped `is_cut`. Names are found by jumping from one to the next in an index, so that the cost grows with
--- the number of names, up to `most_groups`. Processes are asked as in read_definitions.
+-- which they stopped `is_cut`. Names are found by jumping from one to the next in an index. So the cost grows with the
+-- number of names, up to `most_groups`. Processes are asked as in read_definitions.
 -- Locks: none.
 -- Plan: ranges of saga_live, saga_due, saga_failed, saga_ended, saga_process_seen and saga_pause_pkey.
 WITH RECURSIVE live (shard, name, version, status, waits) AS (

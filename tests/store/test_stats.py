@@ -148,7 +148,7 @@ class Counting:
 
 
 @pytest.mark.parametrize("ends", [True, False])
-async def test_those_who_ask_within_seconds_share_an_answer(ends: bool) -> None:  # noqa: FBT001 - a parameter of a test
+async def test_those_who_ask_within_seconds_share_an_answer(ends: bool) -> None:
     store = Counting()
     recent = RecentStats(store)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no more is asked of it
     first = await recent.get(max_age=0, ends=ends)
