@@ -39,6 +39,7 @@ from saga_fn.engine.hold.end_watch import Ends
 from saga_fn.engine.hold.leases import LeaseKeeper
 from saga_fn.engine.hold.pauses import Pauses
 from saga_fn.engine.hold.roster import Roster
+from saga_fn.engine.hold.stats import RecentStats
 from saga_fn.engine.hold.suspects import TWICE, Suspects
 from saga_fn.engine.hold.sweeping import Sweep
 from saga_fn.engine.hold.taken import TakenAway
@@ -49,7 +50,6 @@ from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaLost, SagaReleased
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.recent import Recent, Seldom
 from saga_fn.engine.registry import Registry
-from saga_fn.engine.views.stats import RecentStats
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
 from saga_fn.store.connection import Connection
 from saga_fn.store.errors import RowRejectedError, is_an_answer

@@ -11,7 +11,7 @@ from saga_fn import SagaStatus
 from saga_fn.core.events import AbortRequested, SagaParked
 from saga_fn.core.ids import Moment
 from saga_fn.core.state import ParkReason
-from saga_fn.engine.views.stats import MINUTES, RecentStats, read_stats, stats_of
+from saga_fn.engine.hold.stats import MINUTES, RecentStats, read_stats, stats_of
 from saga_fn.snapshot import SagaCount
 from saga_fn.stats import DefinitionStats
 from saga_fn.store.ids import shard_of
