@@ -9,6 +9,7 @@ from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_is, micros_of
 from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.outward import only_public_errors
+from saga_fn.engine.views.stats import read_stats
 from saga_fn.errors import PayloadError
 from saga_fn.stats import SagaStats, WorkingProcess
 
@@ -48,7 +49,7 @@ class AdminStats(AdminBase):
         check_is(ends, bool, "ends: a bool", error=PayloadError, hint="ends=False")
         seconds = micros_of("max_age", max_age, least=0, error=PayloadError) / 1_000_000
         self._engine.gate.require_open()
-        return await self._engine.stats.get(max_age=seconds, ends=ends)
+        return await self._engine.stats.get(ends, lambda: read_stats(self._engine.store, ends=ends), max_age=seconds)
 
     async def processes(self) -> tuple[WorkingProcess, ...]:
         """List the processes that work on sagas, and that have said so within the last one and a half minutes.

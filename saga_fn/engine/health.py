@@ -9,8 +9,8 @@ from typing import Final, assert_never
 
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import counted, look_around
-from saga_fn.engine.hold.stats import OVERDUE
 from saga_fn.engine.hold.suspects import Suspects
+from saga_fn.engine.views.stats import OVERDUE
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import (
     SagaError,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
 from saga_fn import MemoryStore, PayloadError, SagaAdmin, SagaOrchestrator, SagaStatus
+from saga_fn.core.ids import Moment
+from saga_fn.store.records import Counted
 from tests.support.shop import Order, Shop, make_saga
 from tests.support.stores import Make
 from tests.support.until import until
@@ -37,3 +40,21 @@ async def test_an_age_that_is_none_is_refused(wrong: object, memory: MemoryStore
         await admin.stats(max_age=wrong)  # type: ignore[arg-type]  # that is the test  # pyright: ignore[reportArgumentType]
     with pytest.raises(PayloadError, match="ends"):
         await admin.stats(ends=wrong)  # type: ignore[arg-type]  # that is the test  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_those_who_ask_within_seconds_share_an_answer(ends: bool, memory: MemoryStore) -> None:
+    asked: list[timedelta] = []
+    ask = memory.lists.stats
+
+    async def counting(*, overdue: timedelta, seen_within: timedelta, ends_since: Moment | None) -> list[Counted]:
+        asked.append(overdue)
+        return await ask(overdue=overdue, seen_within=seen_within, ends_since=ends_since)
+
+    memory.lists.stats = counting  # type: ignore[method-assign]  # it is asked as before
+    admin = SagaAdmin(SagaOrchestrator(memory))
+    long = timedelta(minutes=1)
+    answers = await asyncio.gather(*(admin.stats(ends=ends, max_age=long) for _ in range(10)))
+    assert len({id(each) for each in answers}) == len(asked) == 1
+    assert await admin.stats(ends=ends) is not answers[0]
+    assert len(asked) == 2

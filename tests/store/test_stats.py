@@ -5,13 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from uuid import uuid4
 
-import pytest
-
 from saga_fn import SagaStatus
 from saga_fn.core.events import AbortRequested, SagaParked
 from saga_fn.core.ids import Moment
 from saga_fn.core.state import ParkReason
-from saga_fn.engine.hold.stats import MINUTES, RecentStats, read_stats, stats_of
+from saga_fn.engine.views.stats import MINUTES, read_stats, stats_of
 from saga_fn.snapshot import SagaCount
 from saga_fn.stats import DefinitionStats
 from saga_fn.store.ids import shard_of
@@ -130,29 +128,3 @@ def test_numbers_of_shards_are_added_up_and_stop_at_their_bound() -> None:
     minutes = found.ends[COMPLETED]
     assert minutes[:31] == (None,) * 31, "what was not counted to its end is not told"
     assert minutes[31:] == (10, *(0,) * 27, 1)
-
-
-class Counting:
-    """A store that is asked for numbers only."""
-
-    def __init__(self) -> None:
-        self.asked = 0
-        self.lists = self
-
-    def now(self) -> Moment:
-        return Moment(0)
-
-    async def stats(self, **_: object) -> list[Counted]:
-        self.asked += 1
-        return []
-
-
-@pytest.mark.parametrize("ends", [True, False])
-async def test_those_who_ask_within_seconds_share_an_answer(ends: bool) -> None:
-    store = Counting()
-    recent = RecentStats(store)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no more is asked of it
-    first = await recent.get(max_age=0, ends=ends)
-    assert await recent.get(max_age=60, ends=ends) is first
-    assert await recent.get(max_age=60, ends=False) is first, "one with ends tells the rest as well"
-    assert await recent.get(max_age=0, ends=ends) is not first
-    assert store.asked == 2

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Final, assert_never, final
+from typing import Final, assert_never
 
 import attrs
 
@@ -119,26 +117,3 @@ def stats_of(counted: Iterable[Counted], *, ends: bool, now: datetime) -> SagaSt
             for (name, version), draft in sorted(drafts.items())
         ),
     )
-
-
-@final
-class RecentStats:
-    """The last answer of `read_stats` in this process: those who come within some seconds share it."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._asking = asyncio.Lock()
-        self._known: dict[bool, tuple[float, SagaStats]] = {}
-        """By whether it tells of ends: when it was asked for, and the answer."""
-
-    async def get(self, *, max_age: float, ends: bool) -> SagaStats:
-        """An answer that was asked for no more than so many seconds ago."""
-        wanted = time.monotonic() - max_age
-        async with self._asking:
-            for asked, stats in (self._known[each] for each in (ends, True) if each in self._known):
-                if asked >= wanted:
-                    return stats
-            asked = time.monotonic()
-            stats = await read_stats(self._store, ends=ends)
-            self._known[ends] = asked, stats
-            return stats
