@@ -1,4 +1,4 @@
-"""What was added, let through or asked for last."""
+"""Ids that were added or let through last, and answers that were given last."""
 
 from __future__ import annotations
 
