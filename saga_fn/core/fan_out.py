@@ -7,6 +7,7 @@ with the item's number. How many of them run at once the plan says.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Final
 
 from saga_fn.core.ids import StepId, item_of
@@ -63,6 +64,11 @@ def plan_order(plan: Plan, begun: Mapping[StepId, StepState]) -> Iterable[StepId
     return order
 
 
-def items_of(spread: FannedOut | Joined) -> list[StepId]:
+def items_of(spread: FannedOut | Joined) -> tuple[StepId, ...]:
     """The ids of its items, in order."""
-    return [item_of(spread.step, number) for number in range(spread.items)]
+    return _items(spread.step, spread.items)
+
+
+@lru_cache(maxsize=128)  # each event of the saga asks, several times
+def _items(step: StepId, items: int) -> tuple[StepId, ...]:
+    return tuple([item_of(step, number) for number in range(items)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NewType
 
 StepId = NewType("StepId", str)
@@ -24,6 +25,8 @@ PlanId = NewType("PlanId", str)
 """Fingerprint of a plan: equal plans have equal ids, in every process."""
 
 _ITEM: Final = re.compile(r"(.*)\[(0|[1-9][0-9]{0,2})\]", re.DOTALL)
+_REMEMBERED: Final = 2048
+"""Ids that are known to be an item's or not: each event of a saga asks of each of its items."""
 
 
 def item_of(step: StepId, number: int) -> StepId:
@@ -35,6 +38,7 @@ def item_of(step: StepId, number: int) -> StepId:
     return StepId(f"{step}[{number}]")
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def number_of(item: StepId) -> int | None:
     """The number of an item; None for what is no item's id.
 
@@ -45,6 +49,7 @@ def number_of(item: StepId) -> int | None:
     return None if found is None else int(found[2])
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def owner_of(step: StepId) -> StepId:
     """The step whose item has that id; the id itself if it is no item's.
 

@@ -60,7 +60,7 @@ def _place(step: StepState) -> OutputAt | None:
     if isinstance(step, Succeeded | Skipped | Settled):
         return step.seq
     if type(step) is Joined:
-        return tuple(items_of(step))
+        return items_of(step)
     return NO_OUTPUT if type(step) is NotTaken else None
 
 
@@ -158,13 +158,13 @@ def list_before(state: SagaState, step: StepId, digest: Digest = NO_DIGEST) -> L
     """
     spread = find(state, step)
     if isinstance(spread, Joined) and digest != NO_DIGEST:
-        return ListBefore(tuple(items_of(spread)), digest, state)
+        return ListBefore(items_of(spread), digest, state)
     if not isinstance(spread, FannedOut):
         return None
     then = msgspec.structs.replace(
         state, events=state.events[: spread.events], latest_event_seq=spread.latest_event_seq
     )
-    return ListBefore(tuple(items_of(spread)), spread.digest, then)
+    return ListBefore(items_of(spread), spread.digest, then)
 
 
 def has_begun(state: SagaState, step: StepId) -> bool:
