@@ -43,7 +43,7 @@ class Wait:
     """When the wait is over; None if it may last for ever."""
 
 
-@attrs.frozen
+@attrs.frozen(slots=False)  # each field in a slot would cost a call, for each saga that is awaited
 class SagaSnapshot:
     """A saga at one moment. Reading it takes no lock."""
 

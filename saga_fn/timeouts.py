@@ -41,10 +41,10 @@ class Timeouts:
             task = asyncio.current_task(loop)
             assert task is not None, "what has a timeout runs in a task"
         over = _now() + seconds
-        queue = self._queues.get(seconds)
-        if queue is None:
-            queue = self._queues[seconds] = {}
-        queue[task] = over
+        try:
+            self._queues[seconds][task] = over
+        except KeyError:
+            self._queues[seconds] = {task: over}
         if over < self._next:
             self._arm(loop, over)
         return task

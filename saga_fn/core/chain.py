@@ -74,12 +74,11 @@ def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState
 
 def last_running(plan: Plan, state: SagaState, step: StepId) -> Running | None:
     """The step, if it runs, all before it in the chain is done, and nothing else has begun."""
-    steps = state.steps
-    if not plan.is_chain or not steps or state.goal is not Goal.FORWARD or state.plan != plan.id:
+    if not plan.is_chain or not state.steps or state.goal is not Goal.FORWARD:
         return None
     # In a chain no step begins before the one that it follows is done: if the last runs, all before it are.
-    last = steps[-1]
-    if type(last) is not Running or last.step != step:
+    last = state.steps[-1]
+    if type(last) is not Running or last.step != step or state.plan != plan.id:
         return None
     return last if state.deadline is None and not state.buffered else None  # of an earlier plan
 

@@ -42,10 +42,9 @@ def alike(column: list[T]) -> list[T]:
     return column[:1] if column and column.count(column[0]) == len(column) else column
 
 
-def journal_columns(writes: Sequence[SagaWrite]) -> JournalColumns:
-    """The journal entries of all these writes, in order."""
+def journal_columns(writes: Sequence[SagaWrite], *, plain: bool) -> JournalColumns:
+    """The journal entries of all these writes, in order. `plain`: each has one, which its owner has written."""
     entries = [entry for write in writes for entry in write.entries]
-    plain = all(len(write.entries) == 1 and write.writer == write.token for write in writes)
     named = () if plain else [(write, rev) for write in writes for rev, _ in enumerate(write.entries, write.rev)]
     return JournalColumns(
         j_saga_ids=[write.id for write, _ in named],

@@ -67,6 +67,7 @@ from saga_fn.store.records import (
     reasons_in,
     time_of,
     waits_column,
+    waits_columns,
 )
 from saga_fn.store.rights import Right, RoleKind, needs
 from saga_fn.store.schema_name import with_schema
@@ -185,6 +186,8 @@ class PostgresStore:
                 n_keys=[key for _, _, key, _ in named],
                 n_values=[holdable(connection, value) for _, _, _, value in named],
             )
+        tokens, writers = [new.token for new in sagas], [new.writer for new in sagas]
+        shown = [new.projection for new in sagas]
         rows = await insert(
             connection,
             lock_timeout=lock_timeout,
@@ -200,13 +203,13 @@ class PostgresStore:
             plans=alike([new.state.plan for new in sagas]),
             format=FORMAT,
             states=[encode_state(new.state) for new in sagas],
-            tokens=[new.token for new in sagas],
+            tokens=tokens,
             owners=alike([new.owner for new in sagas]),
-            writers=[] if all(new.writer == new.token for new in sagas) else [new.writer for new in sagas],
+            writers=[] if writers == tokens else writers,
             events=[encode_event(new.event) for new in sagas],
             payloads=[new.payload for new in sagas],
-            statuses=alike([new.projection.status.value for new in sagas]),
-            waits=sparse([waits_column(new.projection) or None for new in sagas]),
+            statuses=alike([each.status for each in shown]),
+            waits=sparse(waits_columns(shown)),
             dues=sparse([_due_of(new) for new in sagas]),
             keyed=sparse([new.keyed or None for new in sagas]),
             oldest_snapshot=LEAST_KEPT,
@@ -256,6 +259,9 @@ class PostgresStore:
             return await self._commit_one(shard, writes[0], writes[0].entries[0])
         answers = [(write.id, message, answer) for write in writes for message, answer in write.answers]
         named = [(write.id, key, value) for write in writes for key, value in write.attributes]
+        tokens, shown = [write.token for write in writes], [write.projection for write in writes]
+        single = [len(write.entries) for write in writes].count(1) == len(writes)
+        by_owners = [write.writer for write in writes] == tokens
         commit = self._database.queries.commit_sagas
         async with self._database.work() as connection:
             if named:
@@ -271,21 +277,21 @@ class PostgresStore:
                 lock_timeout=LOCK_TIMEOUT,
                 skip_locked=skip_locked,
                 ids=[write.id for write in writes],
-                tokens=[write.token for write in writes],
+                tokens=tokens,
                 revs=[write.rev for write in writes],
-                next_revs=sparse([None if len(write.entries) == 1 else write.state.rev for write in writes]),
+                next_revs=[] if single else [write.state.rev for write in writes],
                 releases=[write.release for write in writes],
                 dues=sparse([None if write.due is None else time_of(write.due) for write in writes]),
                 inbox_seens=sparse([write.inbox_seen for write in writes]),
                 plans=alike([write.state.plan for write in writes]),
-                statuses=[write.projection.status for write in writes],
-                waits=sparse([waits_column(write.projection) or None for write in writes]),
+                statuses=[each.status for each in shown],
+                waits=sparse(waits_columns(shown)),
                 states=[encode_state(write.state) for write in writes],
-                retry_counters=sparse([write.projection.retry_counter or None for write in writes]),
+                retry_counters=sparse([each.retry_counter or None for each in shown]),
                 last_errors=sparse([write.last_error and holdable(connection, write.last_error) for write in writes]),
-                parked_reasons=sparse([write.projection.parked for write in writes]),
-                problem_steps=sparse([write.projection.problem_step for write in writes]),
-                **journal_columns(writes),
+                parked_reasons=sparse([each.parked for each in shown]),
+                problem_steps=sparse([each.problem_step for each in shown]),
+                **journal_columns(writes, plain=single and by_owners),
                 a_saga_ids=[saga for saga, _, _ in answers],
                 a_ids=[message for _, message, _ in answers],
                 a_answers=[answer for _, _, answer in answers],

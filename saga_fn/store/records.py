@@ -6,7 +6,7 @@ States, events and plans are kept as msgpack arrays under a format number. A rea
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
@@ -140,6 +140,14 @@ def waits_column(shown: Projection) -> int:
     """The column `waits`: the reasons, and the bit that keeps messages from making the saga due."""
     # An IntFlag would be taken for an array.
     return int(shown.waits) if shown.wakes_on_message else int(shown.waits) | NOT_BY_MESSAGE
+
+
+def waits_columns(shown: Sequence[Projection]) -> list[int | None]:
+    """The same of many rows: None for the usual one, which waits for nothing."""
+    # Asked by identity, for the truth of a flag is a call of its own.
+    return [
+        None if each.waits is WaitReason.NOTHING and each.wakes_on_message else waits_column(each) for each in shown
+    ]
 
 
 def waits_alone(waits: WaitReason) -> int:

@@ -101,7 +101,12 @@ class Batcher(Generic[T]):
     def _take(self, shard: int) -> list[T]:
         """The next batch; what is left of the shard's queue goes behind the other shards."""
         queue = self._waiting.pop(shard)
-        batch: dict[UUID, T] = {}
+        batch = {item.id: item for item in queue}
+        if (
+            len(queue) == len(batch) <= BATCH_ROWS and sum([item.size for item in queue]) <= BATCH_BYTES
+        ):  # as nearly always
+            return [batch[saga_id] for saga_id in sorted(batch)]
+        batch = {}
         again: list[T] = []
         size = 0
         while queue and len(batch) < BATCH_ROWS and (not batch or size + queue[0].size <= BATCH_BYTES):

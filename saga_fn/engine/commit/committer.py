@@ -93,9 +93,10 @@ class _Pending:
         self.is_owned = is_owned
         self.write = write
         self._tell: Callable[[Outcome], None] | None = tell
-        self.size = 0
+        size = 0
         for entry in write.entries:
-            self.size += len(entry.payload or b"") + len(entry.input or b"")
+            size += len(entry.payload or b"") + len(entry.input or b"")
+        self.size = size
 
     @property
     def settled(self) -> bool:

@@ -152,7 +152,10 @@ class OwnedSaga:
     def binding(self, step: StepId) -> CompiledStep:
         """The code and the types of the step, or of the item."""
         steps = self.registered.definition.steps
-        return steps[step] if step in steps else steps[owner_of(step)]
+        try:
+            return steps[step]
+        except KeyError:
+            return steps[owner_of(step)]
 
     def record(self, step: StepId, recorded: Recorded) -> None:
         """Remember what a step was given and returned."""

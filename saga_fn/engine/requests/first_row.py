@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-import attrs
+import msgspec
 from returns.result import Success
 
 from saga_fn.arguments import check_key, check_size
@@ -26,8 +26,7 @@ from saga_fn.store.ids import new_saga_id, new_uuid
 from saga_fn.store.records import NewSaga
 
 
-@attrs.frozen
-class StartRequest:
+class StartRequest(msgspec.Struct, frozen=True):
     """A start that a caller asks for."""
 
     registered: Registered
@@ -61,21 +60,21 @@ def first_row(
     live: OwnedSaga | None = None
     bound: tuple[Started, Transition] | None = None
     if owned and needs:
-        live = OwnedSaga(
-            id=saga_id,
-            registered=registered,
-            plan=plan,
-            state=known,
-            token=new_uuid(),
-            owner=engine.owner,
-            trace_id=trace_id,
-            trace_carrier=trace_carrier,
-            aggregation_id=request.aggregation_id,
-            inbox_sent=0,
-            inbox_seen=0,
-            last_error=None,
-            max_payload_bytes=engine.options.max_payload_bytes,
-            initial=payload,
+        live = OwnedSaga(  # by place, as below: names cost ten times as much, for each saga
+            saga_id,
+            registered,
+            plan,
+            known,
+            new_uuid(),
+            engine.owner,
+            trace_id,
+            request.aggregation_id,
+            0,
+            0,
+            None,
+            engine.options.max_payload_bytes,
+            payload,
+            trace_carrier,
             own=True,
         )
         bound = _bound(live, event, known, needs)
@@ -85,22 +84,22 @@ def first_row(
         event, moved = bound
         live.state = moved.state
     new = NewSaga(
-        id=saga_id,
-        name=registered.name,
-        version=registered.version,
-        aggregation_id=request.aggregation_id,
-        trace_id=trace_id,
-        trace_carrier=trace_carrier,
-        request=hashlib.blake2b(payload, digest_size=16).digest(),
-        state=moved.state,
-        event=event,
-        payload=payload,
-        token=None if live is None else live.token,
-        owner=None if live is None else live.owner,
-        writer=new_uuid() if live is None else live.token,
-        projection=project(plan, moved.state),
-        keyed=request.idempotency_key is not None,
-        attributes=at_start(registered.definition, initial_data),
+        saga_id,
+        registered.name,
+        registered.version,
+        request.aggregation_id,
+        trace_id,
+        trace_carrier,
+        hashlib.blake2b(payload, digest_size=16).digest(),
+        moved.state,
+        event,
+        payload,
+        None if live is None else live.token,
+        None if live is None else live.owner,
+        new_uuid() if live is None else live.token,
+        project(plan, moved.state),
+        at_start(registered.definition, initial_data),
+        request.idempotency_key is not None,
     )
     return new, live, moved
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
@@ -32,8 +32,7 @@ CHANGED_HANDS: Final = "its key was taken and free again, each time it was tried
 HELD: Final = "another transaction holds its key, and is still open"
 
 
-@attrs.frozen
-class StartedSaga:
+class StartedSaga(msgspec.Struct, frozen=True):
     """A saga that exists, or has; `created` by this call, or by one before it with the same key. `live` if it runs here."""
 
     id: UUID

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -71,6 +71,8 @@ from saga_fn.store.ids import shard_of
 from saga_fn.store.records import JournalRecord, SagaRecord, decode_event, time_of
 
 R = TypeVar("R")
+
+_SPREAD: Final[frozenset[type[object]]] = frozenset({FannedOut, Joined})
 
 
 async def snapshot_of(engine: SagaEngine, row: SagaRecord) -> SagaSnapshot:
@@ -307,9 +309,9 @@ def _time_of(moment: Moment | None) -> datetime | None:
 
 def _done(state: SagaState) -> int:
     done = [step.step for step in state.steps if type(step) in DONE]
-    spread = [step for step in state.steps if type(step) is FannedOut or type(step) is Joined]
-    if not spread:
+    if _SPREAD.isdisjoint(map(type, state.steps)):
         return len(done)
+    spread = [step for step in state.steps if type(step) is FannedOut or type(step) is Joined]
     return len(set(done).difference(*map(items_of, spread)))
 
 
