@@ -120,6 +120,7 @@ class SagaRun(Generic[R_co]):
                 left = [f"{left.step_id} ({left.kind.value})" for left in ended.left_over]
                 raise SagaFailedError(self.id, snapshot=snapshot, error=error, failure=failure, left_over=left)
 
+    @judges_its_own
     async def outcome(self, timeout: timedelta | float | None = None, *, wait_parked: bool = False) -> Outcome[R_co]:
         """Wait until the saga has ended, and say how, for `match`.
 
@@ -140,8 +141,11 @@ class SagaRun(Generic[R_co]):
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        live = await end_of(self._engine, self.id, self._live, timeout, name=self._name, wait_parked=wait_parked)
-        return await outcome_of(self._engine, self.id, live, self._definition)
+        try:
+            live = await end_of(self._engine, self.id, self._live, timeout, name=self._name, wait_parked=wait_parked)
+            return await outcome_of(self._engine, self.id, live, self._definition)
+        except INTERNAL as internal:
+            raise public_error(internal) from internal
 
     async def snapshot(self) -> SagaSnapshot:
         """Read the saga at this moment, without a lock.

@@ -54,9 +54,10 @@ def advance(plan: Plan, state: SagaState, event: StepSucceeded) -> Transition | 
 
 def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState, tuple[StepId, ...]] | None:
     """The state in which the next step's input is computed once this one has succeeded, and whose input that is."""
-    last = last_running(plan, state, step)
-    if last is None:
+    if last_running(plan, state, step) is None:
         return None
+    if len(state.steps) == len(plan.data.steps):  # it was the last one
+        return state, ()
     done = (*state.steps[:-1], Succeeded(step, state.rev + 1))
     known = SagaState(
         state.rev,
@@ -69,7 +70,7 @@ def after_success(plan: Plan, state: SagaState, step: StepId) -> tuple[SagaState
         state.isolated,
         plan=state.plan,
     )
-    return known, (plan.data.steps[len(done)].step,) if len(done) < len(plan.data.steps) else ()
+    return known, (plan.data.steps[len(done)].step,)
 
 
 def last_running(plan: Plan, state: SagaState, step: StepId) -> Running | None:

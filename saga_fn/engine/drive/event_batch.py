@@ -141,12 +141,13 @@ class EventBatch:
 
     def _fold(self, item: Incoming) -> None:
         event, payload, given = item.event, item.payload, item.input
+        saga = self.saga
         if not self.draining:
             event, payload = self._with_inputs(event, payload)
         plain = has_run(event)
         if not plain and input_of(event) is InputKind.OF_ALL_THAT_RAN:
-            given = handed_back(self.saga.inputs_of_running(self.state))
-        decision = transition(self.saga.plan, self.state, event)
+            given = handed_back(saga.inputs_of_running(self.state))
+        decision = transition(saga.plan, self.state, event)
         if type(decision) is Failure:
             rejection: Rejection = decision.failure()
             if rejection.refusal is Refusal.NO_ROOM and item.message is not None:
@@ -159,25 +160,25 @@ class EventBatch:
             if brings(event):
                 self._remember(item)
             elif rewinds(event):
-                self.saga.forget_outputs()
+                saga.forget_outputs()
+            if item.raised is not None:
+                self.raised = (*self.raised, (len(self.entries), item.raised))
         # An input may decide that its step is not taken: then others are needed in their turn.
         while moved.needs and not self.draining and carries_inputs(event):
-            bound, step_errors = self.saga.bind_all(moved.state, moved.needs)
+            bound, step_errors = saga.bind_all(moved.state, moved.needs)
             if step_errors and item.payload is not None:
                 break
             event = msgspec.structs.replace(event, inputs=(*event.inputs, *bound))
             payload = step_errors[0].encode() if step_errors and payload is None else payload
-            again = transition(self.saga.plan, self.state, event)
+            again = transition(saga.plan, self.state, event)
             assert type(again) is Success, "inputs never make an accepted event unacceptable"
             moved = again.unwrap()
-        if self.saga.differing:
-            changed = told_of_change(moved.state, self.saga.differing)
+        if saga.differing:
+            changed = told_of_change(moved.state, saga.differing)
             payload = changed.encode() if changed is not None and payload is None else payload
-            self.saga.differing.clear()
+            saga.differing.clear()
         if moved.timed_out is not None and payload is None:
-            payload = timeout_error(self.saga.plan, moved.timed_out).encode()
-        if item.raised is not None:
-            self.raised = (*self.raised, (len(self.entries), item.raised))
+            payload = timeout_error(saga.plan, moved.timed_out).encode()
         self._take(moved, Entry(event, given, payload, item.input_of), plain=plain)
         if item.message is not None:
             self.answered = (*self.answered, (item.message, answer_to(event, self.state)))

@@ -63,10 +63,11 @@ class Ends:
         """
         loop = asyncio.get_running_loop()
         told: _Told = loop.create_future()
+        if not self._waiting:  # else it goes on, or begins again by itself
+            self._looking.start()
         waiters = self._waiting.setdefault(saga_id, {})
         waiters[told] = parked
         self._backoff.reset()
-        self._looking.start()
         limit = loop.call_at(until, _give_up, told, context=_EMPTY) if until < math.inf else None
         try:
             found = await told

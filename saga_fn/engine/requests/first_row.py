@@ -134,7 +134,8 @@ def _payload(engine: SagaEngine, request: StartRequest) -> tuple[bytes, object]:
         ("idempotency_key", request.idempotency_key),
         ("trace_id", request.trace_id),
     ):
-        check_key(name, key)
+        if key is not None:
+            check_key(name, key)
     return payload, accepted
 
 

@@ -64,6 +64,8 @@ async def end_of(
             live = await engine.ends.wait(saga_id, _first_look(give_up, seconds), parked=wait_parked)
         except TimeoutError:
             pass
+    if live is not None and is_final(live.state):
+        return live
     seen = Seen()
     for until in _looks(give_up, seconds):
         try:

@@ -114,7 +114,8 @@ class Starter:
             request, _Pending(*first_row(self._engine, request, owned=self._slots(request.registered.name) > 0))
         )
         started = await self._settled(request, pending)
-        self._announce([started])
+        if started.created and started.live is None:
+            self._announce([started])
         return started
 
     async def start_many(
@@ -189,7 +190,8 @@ class Starter:
         try:
             fate = await pending.settled
             if fate is _Fate.CREATED:
-                await self._hand_over(request)
+                if request.aggregation_id is not None:
+                    await self._hand_over(request)
                 return StartedSaga(pending.id, created=True, live=pending.live)
             before = None if fate is _Fate.LOCKED else await existing(self._engine, request, pending.new)
             return before or await self._alone(request)
