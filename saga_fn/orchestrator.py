@@ -15,9 +15,9 @@ from saga_fn.codec import PayloadType
 from saga_fn.definition import Event, SagaDefinition
 from saga_fn.engine.around import Around
 from saga_fn.engine.claims import drive_due, drive_one
-from saga_fn.engine.engine import Gate, SagaEngine
+from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.health import health_of, not_entered
-from saga_fn.engine.home import Home
+from saga_fn.engine.life import Life
 from saga_fn.engine.observe.observers import Observer
 from saga_fn.engine.options import MEBIBYTE, EngineOptions, LogErrors
 from saga_fn.engine.outward import only_public_errors
@@ -26,25 +26,21 @@ from saga_fn.engine.requests.events import Delivery, enveloped, send_to_saga
 from saga_fn.engine.requests.first_row import StartRequest
 from saga_fn.engine.requests.operate import begin_now, is_current_token, notify, read_row
 from saga_fn.engine.requests.outcome import LONGEST_POLL
-from saga_fn.engine.requests.start import Starter
 from saga_fn.engine.stop_signals import stop_signals
 from saga_fn.engine.views.snapshots import snapshot_of
-from saga_fn.engine.worker import Worker
 from saga_fn.errors import (
     PayloadError,
     SagaDefinitionError,
     SagaError,
-    StoreError,
-    StoreRefusedError,
     shown,
 )
 from saga_fn.handle import SagaHandle
 from saga_fn.sender import EventSender
 from saga_fn.snapshot import Health, SagaSnapshot
+from saga_fn.store.chosen import chosen_store
 from saga_fn.store.connection import Connection, Pool
-from saga_fn.store.protocol import KEY_WAIT, Store, is_store, lacking_in
+from saga_fn.store.protocol import KEY_WAIT, Store
 from saga_fn.store.records import moment_of, time_of
-from saga_fn.tasks import spawn
 
 D = TypeVar("D")
 R = TypeVar("R")
@@ -141,10 +137,7 @@ class SagaOrchestrator:
             raise SagaError(
                 "read_only=True is for a process that only looks", hint="pass concurrency=0 and no migrate=True with it"
             )
-        self._read_only = read_only
-        self._needs_entering = isinstance(store, str)
-        self._migrate = migrate
-        self._store = _store(
+        chosen = chosen_store(
             store,
             schema=schema,
             shards=shards,
@@ -156,15 +149,14 @@ class SagaOrchestrator:
             listen_dsn=listen_dsn,
             read_only=read_only,
         )
-        gate = Gate(self._require_open, self._require_attendance, self._is_attended, self._require_writes)
-        self.engine: SagaEngine = SagaEngine(self._store, options, gate)
-        self._worker = Worker(self.engine)
-        self._starter = Starter(self.engine, self._slots_for_starts)
-        self.entered: bool = False
-        self._entering = False
-        self._was_left = False
-        self._leaving: asyncio.Task[None] | None = None
-        self._home = Home()
+        self._life = Life(chosen, options, migrate=migrate, read_only=read_only, needs_entering=isinstance(store, str))
+        self.engine: SagaEngine = self._life.engine
+        self._store = chosen
+
+    @property
+    def entered(self) -> bool:
+        """Whether it is entered, and not left."""
+        return self._life.entered
 
     # Lifecycle.
 
@@ -181,41 +173,8 @@ class SagaOrchestrator:
             ServerTooOldError: The server is older than PostgreSQL 15.
             StoreError: The database does not answer, or refuses.
         """
-        if self.entered or self._entering:
-            if not self._home.is_gone:
-                self._home.check()
-                raise SagaError(
-                    "this orchestrator is entered already", hint="use one `async with` around its whole life"
-                )
-            self.entered = False  # its event loop was closed before it was left
-        self._entering, self._leaving = True, None
-        try:
-            await self._enter()
-        finally:
-            self._entering = False
+        await self._life.enter()
         return self
-
-    async def _enter(self) -> None:
-        self._begin_life()
-        try:
-            await self._store.open(migrate=self._migrate, listen=self._on_notify)
-            if not self._read_only:
-                await self.engine.keep_plans()
-            if self.engine.options.concurrency:
-                await self.engine.pauses.look_first()
-        except BaseException:
-            await self._store.close()
-            raise
-        self.entered = True
-        if self.engine.options.concurrency:
-            self._worker.start()
-            if self._store.attendants is not None:
-                self._store.attendants.add(self)
-
-    def _begin_life(self) -> None:
-        self._home.move_in()
-        self.engine.begin_life()
-        self._starter.begin_life()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -230,32 +189,7 @@ class SagaOrchestrator:
             error: That exception, or None.
             traceback: Its traceback, or None.
         """
-        leaving = self._leaving
-        if not self.entered and (leaving is None or leaving.done()):
-            return
-        self._home.check()
-        self.entered, self._was_left = False, True
-        cancelled: asyncio.CancelledError | None = None
-        while leaving is None or not leaving.done() or leaving.cancelled():
-            if leaving is None or leaving.done():  # other code may cancel it, as it may cancel any task
-                leaving = self._leaving = spawn(self._leave())
-            try:
-                await asyncio.shield(leaving)
-            except asyncio.CancelledError as by_caller:
-                cancelled = by_caller if not leaving.cancelled() else cancelled
-                self.engine.hurry()
-        if cancelled is not None:
-            raise cancelled
-        leaving.result()
-
-    async def _leave(self) -> None:
-        try:
-            await self._worker.stop(patience=0.5)
-            await self.engine.stop()
-        finally:
-            if self._store.attendants is not None:
-                self._store.attendants.discard(self)
-            await self._store.close()
+        await self._life.leave()
 
     async def run_forever(self) -> None:
         """Work until SIGTERM or SIGINT. It is the only method that installs signal handlers.
@@ -269,7 +203,7 @@ class SagaOrchestrator:
         """
         with stop_signals() as stop:
             if self.entered:
-                self._home.check()
+                self._life.check_home()
                 await stop.wait()
             else:
                 async with self:
@@ -282,51 +216,8 @@ class SagaOrchestrator:
         Returns:
             A context manager, which gives nothing.
         """
-        attendants = self._store.attendants
-        if attendants is None:
+        with self._life.attending():
             yield
-            return
-        this = object()
-        attendants.add(this)
-        try:
-            yield
-        finally:
-            attendants.discard(this)
-
-    def _is_attended(self) -> bool:
-        return self._store.attendants is None or bool(self._store.attendants)
-
-    def _require_attendance(self) -> None:
-        if self._was_left and not self.entered and not self._is_attended():
-            raise SagaError(
-                f"this orchestrator was left, and nothing else works on its {type(self._store).__name__}: the saga would never run",
-                hint="start it inside of `async with orchestrator:`, or await orchestrator.run_until_idle() in a test",
-            )
-
-    def _require_writes(self) -> None:
-        if self._read_only:
-            raise StoreRefusedError(
-                "this process only looks at sagas: it was made with read_only=True",
-                hint="ask through SagaOrchestrator(dsn, concurrency=0) on the primary, with an operator's rights",
-            )
-
-    def _on_notify(self, saga_id: UUID | None) -> None:
-        self._worker.wake()
-        if saga_id is not None:
-            self.engine.recheck_inbox(saga_id)
-
-    def _require_open(self) -> None:
-        if self.entered:
-            self._home.check()
-            return
-        if self._needs_entering:
-            raise SagaError(
-                "this orchestrator was made with a DSN and is not entered, so it has no connection",
-                hint="use `async with orchestrator:`, or give it a pool of your own.",
-            )
-        if self._home.moves():
-            self.engine.begin_life()
-            self._starter.begin_life()
 
     # Registering.
 
@@ -392,8 +283,8 @@ class SagaOrchestrator:
         if concurrency is not None:
             check_whole("concurrency", concurrency, least=1)
         self.engine.registry.add(registered, concurrency)
-        self._worker.wake()
-        return SagaHandle(self, self._starter, registered, found)
+        self._life.worker.wake()
+        return SagaHandle(self, self._life.starter, registered, found)
 
     def handle(self, definition: SagaDefinition[D, R], /) -> SagaHandle[D, R]:
         """Give the typed handle of a registered definition, wherever it is wanted.
@@ -410,7 +301,7 @@ class SagaOrchestrator:
         """
         hint = "builder.build() or @saga makes one"
         check_is(definition, SagaDefinition, "a SagaDefinition", error=SagaDefinitionError, hint=hint)
-        return SagaHandle(self, self._starter, self.engine.registry.of(definition), definition)
+        return SagaHandle(self, self._life.starter, self.engine.registry.of(definition), definition)
 
     # Starting and telling.
 
@@ -462,7 +353,7 @@ class SagaOrchestrator:
             delay=micros,
             trace_carrier=trace_carrier,
         )
-        return (await self._starter.start(request, connection)).id
+        return (await self._life.starter.start(request, connection)).id
 
     async def start_many(
         self,
@@ -497,7 +388,7 @@ class SagaOrchestrator:
             StoreError: The database does not answer, or refuses.
         """
         registered = self.engine.registry.latest(saga_name)
-        started = await self._starter.start_many(
+        started = await self._life.starter.start_many(
             registered,
             initial_data,
             aggregation_id=aggregation_id,
@@ -506,9 +397,6 @@ class SagaOrchestrator:
             connection=connection,
         )
         return [each.id for each in started]
-
-    def _slots_for_starts(self, name: str) -> int:
-        return self._worker.slots_for_starts(name) if self.entered else 0
 
     def to(self, target: UUID | tuple[str, str], event: Event[T], /, *, may_be_new: bool = False) -> EventSender[T]:
         """Name the saga that an event is for, whether it waits for the event now or later.
@@ -554,7 +442,7 @@ class SagaOrchestrator:
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        self._require_open()
+        self._life.require_open()
         check_id(saga_id)
         check_id(token, "a token")
         if event is not None:
@@ -586,7 +474,7 @@ class SagaOrchestrator:
             SagaError: `limit` is negative, or the orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        self._require_open()
+        self._life.require_open()
         check_whole("limit", limit, least=0)
         with self.attending():
             return await drive_due(self.engine, limit)
@@ -606,7 +494,7 @@ class SagaOrchestrator:
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        self._require_open()
+        self._life.require_open()
         check_id(saga_id)
         with self.attending():
             begun = await begin_now(self.engine, saga_id)
@@ -632,7 +520,7 @@ class SagaOrchestrator:
             await orchestrator.to(run.id, approval).send(Approval("ann"))
             await orchestrator.run_until_idle()
         """
-        self._require_open()
+        self._life.require_open()
         with self.attending():
             await self._run_until_idle(past_waits=past_waits)
 
@@ -679,66 +567,13 @@ class SagaOrchestrator:
             The report: a probe uses `ok`, an alert uses `attention`.
         """
         try:
-            self._require_open()
+            self._life.require_open()
         except SagaError as error:
             return not_entered(error.fact, in_flight=len(self.engine.held))
-        return await health_of(self.engine, self._worker, entered=self.entered, read_only=self._read_only)
+        return await health_of(self.engine, self._life.worker, entered=self.entered, read_only=self._life.read_only)
 
 
 def _each(name: str, given: Iterable[T]) -> Iterable[T]:
     """Its members; raises SagaError for what has none, as a function that was passed alone."""
     check_is(given, Iterable, f"{name}: a list of functions", error=SagaError, hint=f"{name}=[a_function]")
     return given
-
-
-def _store(
-    given: str | Pool | Store,
-    *,
-    schema: str,
-    shards: int,
-    pool_size: int,
-    max_connections: int,
-    listen: bool,
-    time_limit: float,
-    statement_cache_size: int | None,
-    listen_dsn: str | None,
-    read_only: bool,
-) -> Store:
-    if is_store(given):
-        return given
-    if not isinstance(given, str) and hasattr(given, "claim_due"):
-        raise StoreError(
-            f"a {type(given).__name__} is no store: it lacks {', '.join(lacking_in(given))}",
-            hint="saga_fn.store.Store says what each of its methods does",
-        )
-    check_whole("shards", shards, least=1, most=4096)
-    check_whole("pool_size", pool_size, least=1)
-    check_whole("max_connections", max_connections, least=1)
-    check_is(given, (str, Pool), "a DSN, a pool or a store", error=StoreError, hint='e.g. "postgresql://host/db"')
-    if statement_cache_size is not None:
-        check_whole("statement_cache_size", statement_cache_size, least=0)
-        if not isinstance(given, str):
-            raise StoreError(
-                "statement_cache_size is for connections of the library's own",
-                hint="create the pool with statement_cache_size=0 instead",
-            )
-    if listen_dsn is not None:
-        check_is(listen_dsn, str, "listen_dsn= a DSN", error=StoreError, hint='e.g. "postgresql://host/db"')
-    check_is(schema, str, "the schema's name", error=StoreError, hint='e.g. "saga_fn"')
-    from saga_fn.store.postgres import PostgresStore  # late: it imports the driver, which is slow to import
-
-    try:
-        return PostgresStore(
-            given,
-            schema=schema,
-            shards=shards,
-            pool_size=pool_size,
-            max_connections=max_connections,
-            listen=listen,
-            time_limit=time_limit,
-            statement_cache_size=statement_cache_size,
-            listen_dsn=listen_dsn,
-            read_only=read_only,
-        )
-    except ValueError as error:
-        raise StoreError(str(error).partition("\n")[0], hint=str(error).partition("HINT: ")[2] or None) from error

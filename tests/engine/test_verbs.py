@@ -172,7 +172,7 @@ async def test_a_verb_after_the_owner_is_gone_counts_for_the_state_that_it_left(
         await until(lambda: len(shop.keys) == 2)
         for held in list(gone.engine.held.values()):
             held.leave_to_lease()
-        await gone._worker.stop()  # pyright: ignore[reportPrivateUsage]  # it is dead, as far as others can tell
+        await gone._life.worker.stop()  # pyright: ignore[reportPrivateUsage]  # it is dead, as far as others can tell
         orchestrator.register("shop", definition)
         async with asyncio.timeout(SOON):
             while (row := await orchestrator.engine.store.read(run.id)) is not None and row.leased:
