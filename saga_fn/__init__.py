@@ -117,7 +117,6 @@ from saga_fn.snapshot import (
     Unreadable,
     Wait,
 )
-from saga_fn.stats import DefinitionStats, SagaStats, WorkingProcess
 from saga_fn.store.memory import MemoryStore
 
 __all__ = [
@@ -138,7 +137,6 @@ __all__ = [
     "Compensated",
     "Completed",
     "ContextStep",
-    "DefinitionStats",
     "Delivery",
     "Done",
     "Event",
@@ -201,7 +199,6 @@ __all__ = [
     "SagaRun",
     "SagaSnapshot",
     "SagaStateError",
-    "SagaStats",
     "SagaStatus",
     "SagasOfKey",
     "SchemaDiffersError",
@@ -238,7 +235,6 @@ __all__ = [
     "Wait",
     "WaitFor",
     "WaitReason",
-    "WorkingProcess",
     "any_of",
     "saga",
     "sleep",

@@ -25,8 +25,6 @@ LOOKS: Final = {
     "list_operations",
     "pauses",
     "preview",
-    "processes",
-    "stats",
     "step",
     "verify",
 }

@@ -1,0 +1,231 @@
+"""Every page: it shows what it should, and what payloads smuggle in stays text."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.routing import Mount
+
+from saga_fn import SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus
+from saga_fn.console import Operator, Permission, console
+from tests.console.cast import LARGE, MARK, SECRET, STEP, Browser, Cast, everybody
+
+
+def pages_of(sagas: Cast) -> list[str]:
+    each = [f"/sagas/{saga}" for saga in (sagas.retrying, sagas.doubtful, sagas.parked, sagas.waiting, sagas.failed)]
+    return [
+        "/",
+        "/sagas",
+        "/sagas?waits=parked&oldest_first=true",
+        "/sagas?status=FAILED&acknowledged=false",
+        "/definitions",
+        "/acts",
+        "/kept",
+        "/many?waits=parked&verb=cancel",
+        "/many?waits=parked&verb=rewind",
+        *each,
+        f"/sagas/{sagas.retrying}/verbs/cancel",
+        f"/sagas/{sagas.retrying}/verbs/retry_step?step={STEP}",
+        f"/sagas/{sagas.parked}/verbs/rewind?step={STEP}",
+    ]
+
+
+async def test_each_page_is_shown_escaped_guarded_and_stored_nowhere(sagas: Cast, browser: Browser) -> None:
+    for path in pages_of(sagas):
+        page = await browser.get(path)
+        assert page.status_code == 200, path
+        assert page.text.startswith("<!doctype html>")
+        assert MARK not in page.text, path
+        assert "<img src=x" not in page.text, path
+        assert "\x1b" not in page.text, path
+        assert "\u202e" not in page.text, path
+        assert " style=" not in page.text, path
+        assert page.headers["cache-control"] == "no-store"
+        assert "script-src 'self'" in page.headers["content-security-policy"]
+        assert "unsafe" not in page.headers["content-security-policy"]
+        assert page.headers["x-frame-options"] == "DENY"
+
+
+async def test_the_first_page_names_what_needs_a_person_with_its_code(sagas: Cast, browser: Browser) -> None:
+    page = await browser.get("/")
+    for code in ("parked", "failed", "past_pivot", "outcome_unknown"):
+        assert f'<code class="code">{code}</code>' in page.text
+    for saga in (sagas.doubtful, sagas.parked, sagas.failed):
+        assert str(saga) in page.text
+    assert str(sagas.retrying) not in page.text
+
+
+async def test_numbers_that_a_browser_would_round_are_written_in_full(sagas: Cast, browser: Browser) -> None:
+    assert str(LARGE) in (await browser.get(f"/sagas/{sagas.retrying}")).text
+
+
+async def test_the_list_goes_by_the_address_page_after_page(sagas: Cast, browser: Browser) -> None:
+    await sagas.orchestrator.start_many(saga_name="waiting", initial_data=({} for _ in range(120)))
+    seen: list[str] = []
+    address = "/sagas?saga_name=waiting"
+    while address:
+        page = (await browser.get(address)).text
+        seen += [part.split('"')[0] for part in page.split('class="id" href="./sagas/')[1:]]
+        after = (
+            page.partition('rel="next"')[0].rpartition('href=".')[2].partition('"')[0] if 'rel="next"' in page else ""
+        )
+        address = after.replace("&amp;", "&")
+    assert len(seen) == len(set(seen)) == 121
+
+
+@pytest.mark.parametrize(
+    "query", ["x=1", "status=NONE", "version=x", "version=0", "waits=parked&status=FAILED", "after=zzz"]
+)
+async def test_a_filter_that_is_none_is_told_with_its_mend(browser: Browser, query: str) -> None:
+    page = await browser.get(f"/sagas?{query}")
+    assert page.status_code == 400
+    assert "Mend:" in page.text
+
+
+async def test_an_id_or_a_business_key_leads_to_its_saga(sagas: Cast, browser: Browser) -> None:
+    found = await browser.get(f"/find?q={sagas.parked}")
+    assert (found.status_code, found.headers["location"]) == (303, f"./sagas/{sagas.parked}")
+    found = await browser.get("/find?q=order-7")
+    assert found.headers["location"] == "./sagas?aggregation_id=order-7"
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/sagas/01a225a8-f4ff-8e62-81e9-70c12026bec3", "/acts/01a225a8-f4ff-8e62-81e9-70c12026bec3"]
+)
+async def test_what_is_not_there_is_not_found(browser: Browser, path: str) -> None:
+    page = await browser.get(path)
+    assert page.status_code == 404
+    assert page.headers["cache-control"] == "no-store"
+
+
+async def test_a_look_changes_nothing_and_a_head_neither(sagas: Cast, browser: Browser) -> None:
+    admin = SagaAdmin(sagas.orchestrator)
+    before = (await admin.list()).rows, await admin.list_operations(), await admin.pauses()
+    for path in pages_of(sagas):
+        for act in ("look", "do", "pause_all", "stop"):
+            mark = "&" if "?" in path else "?"
+            await browser.get(f"{path}{mark}act={act}&reason=x")
+        head = await browser.http.head(path)
+        assert (head.status_code, head.content) == (200, b"")
+    assert ((await admin.list()).rows, await admin.list_operations(), await admin.pauses()) == before
+
+
+async def test_only_pages_that_act_take_a_form_and_none_takes_another_method(sagas: Cast, browser: Browser) -> None:
+    for path in ("/", "/sagas", f"/sagas/{sagas.parked}", "/acts", "/find", "/definitions", "/static/x"):
+        assert (await browser.http.post(path, headers={"Origin": "http://shop"})).status_code == 405, path
+    for method in ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"):
+        assert (await browser.http.request(method, "/acts/pauses")).status_code == 405, method
+
+
+@pytest.mark.parametrize("base", ["/console", "/a/b c/ö"])
+@pytest.mark.parametrize("framework", ["starlette", "fastapi"])
+async def test_it_works_under_any_path(sagas: Cast, base: str, framework: str) -> None:
+    inner = console(sagas.orchestrator, authorize=everybody)
+    app: Starlette = FastAPI() if framework == "fastapi" else Starlette()
+    app.router.routes.append(Mount(base, inner))
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app), base_url="http://shop", follow_redirects=True
+    ) as http:
+        page = await http.get(base)
+        assert page.status_code == 200
+        for part in page.text.split(' href="')[1:]:
+            address = part.partition('"')[0].replace("&amp;", "&")
+            if not address.startswith("#"):
+                there = await http.get(str(page.url.join(address)))
+                assert there.status_code == 200, address
+                assert str(there.url.path).startswith(str(page.url.path).rstrip("/")), address
+
+
+async def test_payloads_are_for_those_who_may_see_them(sagas: Cast) -> None:
+    def without(_: Request) -> Operator:
+        return Operator("bob", may=[each for each in Permission if each is not Permission.PAYLOADS])
+
+    browser = Browser(sagas.orchestrator, without)
+    async with browser.http:
+        for path in pages_of(sagas):
+            page = await browser.get(path)
+            assert page.status_code == 200, path
+            assert SECRET not in page.text, path
+            assert str(LARGE) not in page.text, path
+        assert "ConnectionError" in (await browser.get(f"/sagas/{sagas.parked}")).text
+        refused = await browser.get("/sagas?attribute=note%3Dx")
+        assert refused.status_code == 403
+        assert (await browser.get("/many?attribute=note%3Dx&verb=cancel")).status_code == 403
+
+
+async def test_whoever_is_not_recognised_sees_nothing(sagas: Cast) -> None:
+    async def nobody(_: Request) -> Operator | None:
+        return None
+
+    browser = Browser(sagas.orchestrator, nobody)
+    async with browser.http:
+        for path in pages_of(sagas):
+            page = await browser.get(path)
+            assert page.status_code == 403, path
+            assert "<form" not in page.text
+            assert str(sagas.parked) not in page.text
+            live = await browser.http.get(path, headers={"Accept": "text/event-stream"})
+            assert live.status_code == 403
+
+
+async def test_whoever_may_only_look_finds_nothing_to_press(sagas: Cast) -> None:
+    def reader(_: Request) -> Operator:
+        return Operator("rob")
+
+    browser = Browser(sagas.orchestrator, reader)
+    async with browser.http:
+        for path in ("/", "/sagas", f"/sagas/{sagas.parked}", "/acts", "/kept", "/definitions"):
+            page = await browser.get(path)
+            assert page.status_code == 200
+            assert 'method="post"' not in page.text, path
+            assert "/verbs/" not in page.text, path
+            assert "many?" not in page.text, path
+        for path in ("/many", f"/sagas/{sagas.parked}/verbs/abort"):
+            assert (await browser.get(path)).status_code == 403
+
+
+async def test_the_journal_is_shown_in_pages(sagas: Cast, browser: Browser) -> None:
+    admin = SagaAdmin(sagas.orchestrator)
+    for _ in range(60):
+        await admin.retry_step(sagas.retrying, STEP)
+        await sagas.orchestrator.run_due()
+    revision = (await admin.get_saga(sagas.retrying)).revision
+    assert revision > 100
+    last = (await browser.get(f"/sagas/{sagas.retrying}")).text
+    assert f"<div>{revision}</div>" in last
+    assert ">Earlier</a>" in last
+    first = (await browser.get(f"/sagas/{sagas.retrying}?journal_after=0")).text
+    assert 'data-label="number"><div>1</div>' in first
+    assert ">Later</a>" in first
+    assert ">Earlier</a>" not in first
+
+
+async def test_static_files_are_kept_by_browsers_and_others_are_not_there(browser: Browser) -> None:
+    page = (await browser.get("/")).text
+    for kind in ("console.", "icon."):
+        address = "/static/" + kind + page.partition(f"static/{kind}")[2].partition('"')[0]
+        file = await browser.get(address)
+        assert file.status_code == 200
+        assert "immutable" in file.headers["cache-control"]
+    assert (await browser.get("/static/..%2fapp.py")).status_code == 404
+
+
+async def test_a_store_that_does_not_answer_is_told() -> None:
+    orchestrator = SagaOrchestrator("postgresql://nobody@127.0.0.1:9/nowhere", concurrency=0)
+    browser = Browser(orchestrator)
+    async with browser.http:
+        page = await browser.get("/sagas")
+        assert page.status_code == 503
+        assert "Mend:" in page.text
+
+
+async def test_the_links_of_findings_lead_to_their_sagas(sagas: Cast, browser: Browser) -> None:
+    page = (await browser.get("/")).text
+    for part in page.split(' href="./sagas?')[1:]:
+        address = part.partition('"')[0].replace("&amp;", "&")
+        assert (await browser.get(f"/sagas?{address}")).status_code == 200
+    failed = await SagaAdmin(sagas.orchestrator).list(SagaFilter(status=SagaStatus.FAILED))
+    assert [row.id for row in failed.rows] == [sagas.failed]
