@@ -12,6 +12,7 @@ from saga_fn.core.events import (
     Finding,
     HandedBack,
     RetryRequested,
+    RewindRequested,
     StepSettled,
     StepSkipped,
     Ticked,
@@ -31,6 +32,7 @@ from saga_fn.core.state import (
     Settled,
     Skipped,
     Undoing,
+    Undone,
 )
 from tests.core.given import SECOND, THRICE, A, B, C, Saga, bound, started, step
 
@@ -207,7 +209,8 @@ def test_settling_starts_no_rollback_that_has_not_begun() -> None:
     saga.abort()
     settle(saga, B, NEVER_RAN)
     assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {A: "not undone"})
-    assert saga.refusal(StepSettled(saga.moment, A)) is Refusal.NOTHING_TO_SETTLE, "nothing of it is open"
+    for finding in (DONE, NEVER_RAN):
+        assert saga.refusal(StepSettled(saga.moment, A, finding=finding)) is Refusal.NOTHING_TO_SETTLE, "it was done"
 
 
 def test_what_may_still_run_is_settled_once_it_has_stopped() -> None:
@@ -290,6 +293,79 @@ def test_an_aborted_saga_that_is_found_past_its_pivot_stays_failed() -> None:
     saga.resume(C)
     saga.succeed(C)
     assert saga.status is SagaStatus.COMPLETED
+
+
+def aborted_past_its_pivot() -> Saga:
+    saga = started(PIVOT, A)
+    saga.succeed(A, B)
+    saga.succeed(B, C)
+    saga.abort()
+    settle(saga, C, NEVER_RAN)
+    assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {A: "not undone"})
+    return saga
+
+
+def test_what_an_end_past_the_pivot_has_left_is_undone_by_hand_and_the_saga_stays_failed() -> None:
+    saga = aborted_past_its_pivot()
+    settle(saga, A, UNDONE)
+    assert saga.of(A, Undone) == Undone(A, 2)
+    assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {})
+    assert saga.refusal(StepSettled(saga.moment, A)) is Refusal.NOTHING_TO_SETTLE
+    assert saga.refusal(CompensationRequested(saga.moment)) is Refusal.PAST_PIVOT
+
+
+def test_a_saga_of_which_a_person_has_undone_a_step_goes_forward_no_more() -> None:
+    saga = aborted_past_its_pivot()
+    settle(saga, A, UNDONE)
+    assert saga.refusal(RetryRequested(saga.moment, C)) is Refusal.COMPENSATION_BEGUN
+    assert saga.refusal(RewindRequested(saga.moment, C)) is Refusal.COMPENSATION_BEGUN
+    assert saga.refusal(RewindRequested(saga.moment, A, forget=(A, B))) is Refusal.PAST_PIVOT
+
+
+def test_what_an_end_before_the_pivot_has_left_is_undone_by_hand_step_by_step() -> None:
+    saga = started(Plan.of(step("a"), step("b", "a"), step("c", "b")), A)
+    saga.succeed(A, B)
+    saga.succeed(B, C)
+    saga.abort()
+    settle(saga, C, NEVER_RAN)
+    settle(saga, A, UNDONE)
+    assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {B: "not undone"})
+    saga.ask(CompensationRequested(saga.moment))
+    assert saga.kinds() == {A: "Undone", B: "Undoing", C: "FailedForGood"}
+    saga.undo(B)
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_an_end_of_which_a_person_has_undone_all_is_a_clean_one() -> None:
+    saga = started(Plan.of(step("a"), step("b", "a", undo=False), compensate_on_failure=False), A)
+    saga.succeed(A, B)
+    saga.fail(B)
+    assert saga.leftovers == {A: "not undone"}
+    settle(saga, A, UNDONE)
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_nothing_is_undone_by_hand_beside_a_pivot_in_doubt() -> None:
+    saga = started(PIVOT, A)
+    saga.succeed(A, B)
+    saga.abort()
+    rejection = saga.rejection(StepSettled(saga.moment, A, finding=UNDONE))
+    assert (rejection.refusal, rejection.step) == (Refusal.IN_DOUBT, B)
+    settle(saga, B, DONE)
+    settle(saga, A, UNDONE)
+    assert (saga.status, saga.leftovers) == (SagaStatus.FAILED, {})
+
+
+def test_what_was_done_by_the_word_of_a_person_is_undone_by_the_word_of_a_person() -> None:
+    saga = failed_in_doubt()
+    settle(saga, B, DONE)
+    settle(saga, B, UNDONE)
+    assert saga.status is SagaStatus.COMPENSATED
+
+
+def test_what_has_no_compensation_is_not_undone_by_hand() -> None:
+    saga = aborted_past_its_pivot()
+    assert saga.refusal(StepSettled(saga.moment, B)) is Refusal.NOTHING_TO_SETTLE
 
 
 def test_an_item_that_was_done_is_joined_and_told_by_its_list() -> None:

@@ -11,6 +11,7 @@ import pytest
 from saga_fn import (
     Compensated,
     Failed,
+    NoRetry,
     OutcomeUnknown,
     PayloadError,
     SagaAdmin,
@@ -267,3 +268,46 @@ async def test_an_item_that_was_settled_is_undone_with_its_own_input(make: Make,
         assert isinstance(await again.attach(run.id).outcome(SOON), Compensated)
         assert await admin.verify(run.id) == []
     assert undone == [("1-0", "found in the books")]
+
+
+async def test_what_an_end_past_the_pivot_has_left_is_undone_by_hand_and_the_journal_tells_who_said_so(
+    make: Make,
+) -> None:
+    shop = Shop(fails={"ship": 9})
+
+    @step(pivot=True)
+    async def promise(inp: Done) -> Done:
+        return inp
+
+    builder = SagaBuilder(Order)
+    reserved = builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
+    promised = builder.add_step(promise, depends_on=reserved)
+    builder.add_step(step(shop.ship, retry_policy=NoRetry()), depends_on=promised, input_map=lambda _: Order("1"))
+    async with make() as orchestrator:
+        run = await orchestrator.register("past", builder.build(output=promised)).start(Order("1"))
+        await suspended(run)
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        await admin.abort(run.id)
+        left = (await admin.explain(run.id)).left_over
+        assert [(each.step_id, each.kind.value) for each in left] == [("reserve", "not undone")]
+        await admin.acknowledge(run.id)
+        said = (await admin.explain(run.id)).of("settle_undone", "reserve")
+        assert said is not None
+        assert (said.is_legal, said.ends_as, said.left_over) == (True, SagaStatus.FAILED, ())
+        await admin.settle_undone(run.id, "reserve", reason="released at the counter, OPS-12")
+        seen = await admin.get_saga(run.id)
+        assert (seen.status, seen.left_over, seen.acknowledged) == (SagaStatus.FAILED, (), False)
+        entry = seen.step_history[-1]
+        assert (entry.kind, entry.step_id, entry.actor, entry.reason) == (
+            "step_settled",
+            "reserve",
+            "ann@shop",
+            "released at the counter, OPS-12",
+        )
+        assert next(each for each in seen.steps if each.step_id == "reserve").status is StepStatus.COMPENSATED
+        with pytest.raises(SagaStateError, match="has been undone in part"):
+            await admin.retry_step(run.id, "ship")
+        with pytest.raises(SagaStateError, match="nothing open"):
+            await admin.settle_undone(run.id, "reserve")
+        assert shop.done == ["reserve"], "nothing was called"
+        assert await admin.verify(run.id) == []

@@ -18,6 +18,7 @@ from saga_fn.core.state import (
     SagaState,
     Settled,
     Succeeded,
+    Undone,
     Unknown,
 )
 
@@ -28,11 +29,15 @@ def past_pivot(plan: Plan, state: SagaState) -> bool:
 
 
 def i10_nothing_is_undone_past_the_pivot(plan: Plan, state: SagaState) -> bool:
-    """Once the pivot is done nothing is undone, and the saga goes forward until it has completed or a person ends it."""
+    """Once the pivot is done nothing is undone, and the saga goes forward until it has completed or a person ends it.
+
+    A person may undo by hand what that end has left, and say so.
+    """
     if not past_pivot(plan, state):
         return True
     return state.goal in (Goal.FORWARD, Goal.COMPLETED, Goal.FAILED) and not any(
-        isinstance(step, Undo | FailedForGood) and not (state.goal is Goal.FAILED and isinstance(step, FailedForGood))
+        isinstance(step, Undo | FailedForGood)
+        and not (state.goal is Goal.FAILED and isinstance(step, FailedForGood | Undone))
         for step in state.steps
     )
 

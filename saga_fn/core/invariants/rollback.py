@@ -81,7 +81,7 @@ def i9_in_reverse_order(edge: Edge) -> bool:
 def i9_undone_means_its_compensation_returned(edge: Edge) -> bool:
     """A step is undone only by the success of the compensation that was running, or because a person says so of this step.
 
-    A person can say so only of a compensation that has begun and is certain not to run.
+    A person can say so of a compensation that has begun and is certain not to run; of one that has not, once the saga has FAILED.
     """
     return all(
         isinstance(was, Undone)
@@ -93,11 +93,21 @@ def i9_undone_means_its_compensation_returned(edge: Edge) -> bool:
 
 
 def _may_be_told(edge: Edge, was: StepState | None, event: StepSettled) -> bool:
+    if isinstance(was, Succeeded | Settled):
+        owed = owes_undo(edge.plan, was) and edge.before.goal is Goal.FAILED
+        return owed and event.finding is Finding.UNDONE and not _may_be_past(edge)
     if not isinstance(was, UndoFailed | UndoRetrying | UndoWaiting | UndoParked) or event.finding is Finding.DONE:
         return False
     if event.finding is Finding.NEVER_RAN and was.seq:
         return False
     return was.attempts.may_run_until <= edge.after.at or was.step in event.stopped
+
+
+def _may_be_past(edge: Edge) -> bool:
+    """Whether the pivot may have run, and nobody knows."""
+    return any(
+        was.step == edge.plan.pivot and isinstance(was, Unfinished) and was.attempts.doubt for was in edge.before.steps
+    )
 
 
 def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:

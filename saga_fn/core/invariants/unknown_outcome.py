@@ -26,14 +26,15 @@ from saga_fn.core.state import (
     Running,
     Skipped,
     StepState,
+    Undone,
     Unfinished,
     Unknown,
 )
 
 
 def i9_what_can_be_found_out_is_before_anything_is_undone(edge: Edge) -> bool:
-    """No compensation begins while a step may have run and its probe has not given up."""
-    begins = any(begins_undo(was, now) for was, now in edge.steps)
+    """No compensation begins while a step may have run and its probe has not given up. One that a person did by hand is over."""
+    begins = any(begins_undo(was, now) and not isinstance(now, Undone) for was, now in edge.steps)
     return not begins or not any(
         isinstance(now, Probing)
         or (isinstance(now, Unknown) and edge.plan.step(now.step).on_unknown is OnUnknown.PROBE)

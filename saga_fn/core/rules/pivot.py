@@ -17,6 +17,7 @@ from saga_fn.core.state import (
     ParkReason,
     Retrying,
     StepState,
+    Unfinished,
     Unknown,
 )
 
@@ -49,6 +50,12 @@ def enforce_pivot(fold: Fold) -> None:
 def is_past(fold: Fold) -> bool:
     """Whether the plan has a pivot, and it is done."""
     return type(_pivot(fold)) in COMMITTED
+
+
+def is_in_doubt(fold: Fold) -> bool:
+    """Whether the pivot may have run, and nobody has said whether it has."""
+    found = _pivot(fold)
+    return isinstance(found, Unfinished) and bool(found.attempts.doubt)
 
 
 def waiting_pivot(fold: Fold) -> Retrying | Unknown | Parked | None:

@@ -8,10 +8,11 @@ from msgspec.structs import replace
 
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import Finding, StepSettled
+from saga_fn.core.facts import owes_undo
 from saga_fn.core.ids import Digest
 from saga_fn.core.leftovers import verdict
 from saga_fn.core.rules.fold import Fold
-from saga_fn.core.rules.pivot import is_past
+from saga_fn.core.rules.pivot import is_in_doubt, is_past
 from saga_fn.core.rules.unknown_outcome import not_done
 from saga_fn.core.state import (
     UNDOING,
@@ -26,6 +27,7 @@ from saga_fn.core.state import (
     Settled,
     Skipped,
     StepState,
+    Succeeded,
     UndoFailed,
     Undone,
     UndoParked,
@@ -41,7 +43,8 @@ _Open: TypeAlias = Unknown | Retrying | Parked | FailedForGood
 def step_settled(fold: Fold, event: StepSettled) -> Rejection | None:
     """The step is what the operator says. Nothing is tried again by that: a saga waits for a person as it did.
 
-    A rollback goes on past an undo that is over now. The end of a saga that has FAILED is judged again by what is left.
+    A rollback goes on past an undo that is over now. The end of a saga that has FAILED is judged again by what is left, but
+    past its pivot, where it stays FAILED: the pivot's effect is there.
     """
     if event.step not in fold.plan:
         return Rejection(Refusal.UNKNOWN_STEP, event.step)
@@ -73,6 +76,12 @@ def _settled(fold: Fold, found: StepState | None, finding: Finding) -> StepState
             return replace(found, doubt=Doubt.NONE) if found.doubt and finding is not Finding.DONE else None
         case Unknown() | Retrying() | Parked() | FailedForGood():
             return _answered(fold, found, finding)
+        case Succeeded() | Settled() if finding is Finding.UNDONE and fold.before.ended and owes_undo(fold.plan, found):
+            if is_in_doubt(
+                fold
+            ):  # whether the saga is past its pivot is said first: a pivot is not done beside what is undone
+                return Rejection(Refusal.IN_DOUBT, fold.plan.pivot)
+            return Undone(found.step, found.seq)
         case _:
             return None
 

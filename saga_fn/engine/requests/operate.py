@@ -90,7 +90,7 @@ _ANSWERS: dict[str, tuple[str, str]] = {
     ),
     Refusal.NOTHING_TO_SETTLE: (
         "has nothing open at that step that this would answer",
-        "only a step that may have run can be settled, or one whose compensation waits or has failed: see SagaAdmin.get_saga.",
+        "it may not have run, is undone, or is yet to be undone by the saga itself: see steps and left_over of SagaAdmin.get_saga.",
     ),
     Refusal.IN_DOUBT: (
         "may have run that step",
@@ -151,6 +151,10 @@ _OF_FAILED: dict[str, tuple[str, str]] = {
     Refusal.PAST_PIVOT: (
         "is past its pivot",
         "from there it only goes forward: retry_step or rewind takes it up again.",
+    ),
+    Refusal.COMPENSATION_BEGUN: (
+        "has been undone in part",
+        "cancel undoes the rest; past a pivot undo it by hand, and say so with settle_undone.",
     ),
 }
 """The answers that are others where the saga has ended FAILED."""

@@ -25,6 +25,7 @@ from saga_fn.core.state import (
     Skipped,
     StepState,
     Succeeded,
+    UndoFailed,
     Undoing,
     Undone,
     Unknown,
@@ -40,7 +41,7 @@ STATES: dict[StateLaw, list[tuple[Plan, SagaState]]] = {
         (PIVOTED, state(Succeeded(A, 1), Succeeded(B, 2), goal=BACK)),
         (PIVOTED, state(Succeeded(A, 1), Skipped(B, 2), goal=Goal.HALT)),
         (PIVOTED, state(Undone(A, 1), Succeeded(B, 2), goal=Goal.COMPENSATED)),
-        (PIVOTED, state(Undone(A, 1), Succeeded(B, 2), goal=Goal.FAILED)),
+        (PIVOTED, state(UndoFailed(A, 1, ONCE), Succeeded(B, 2), goal=Goal.FAILED)),
         (PIVOTED, state(Succeeded(A, 1), Succeeded(B, 2), FailedForGood(C, ONCE))),
     ]
 }

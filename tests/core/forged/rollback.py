@@ -31,6 +31,7 @@ from saga_fn.core.state import (
     Retrying,
     Running,
     SagaState,
+    Settled,
     Skipped,
     Sleeping,
     Succeeded,
@@ -46,6 +47,7 @@ from tests.core.forged.given import (
     HELD,
     LATER,
     ONCE,
+    SEEN,
     TICK,
     TWO,
     UNDONE_IN_DOUBT,
@@ -54,7 +56,7 @@ from tests.core.forged.given import (
     parked,
     state,
 )
-from tests.core.given import PIVOTED, A, B, sequence
+from tests.core.given import PIVOTED, A, B, sequence, step
 
 BARE = sequence("ab", undo="")
 
@@ -135,13 +137,26 @@ EDGES: dict[EdgeLaw, list[Edge]] = {
                 state(Undone(A, 1), goal=Goal.FAILED, rev=4),
             )
             for was, finding in (
-                (Succeeded(A, 1), Finding.UNDONE),
+                (Succeeded(A, 1), Finding.DONE),
+                (Settled(A, 1, SEEN), Finding.NEVER_RAN),
                 (UndoFailed(A, 1, ONCE), Finding.NEVER_RAN),
                 (UndoFailed(A, 0, ONCE), Finding.DONE),
             )
         ),
         edge(
             state(UndoFailed(A, 1, ONCE), goal=BACK), CompensationSucceeded(Moment(0), A, 1), state(Undone(A, 1), rev=4)
+        ),
+        edge(
+            state(Succeeded(A, 1), goal=Goal.FAILED),
+            StepSettled(Moment(0), A),
+            state(Undone(A, 1), goal=Goal.FAILED, rev=4),
+            Plan.of(step("a", undo=False), step("b", "a")),
+        ),
+        edge(
+            state(Succeeded(A, 1), Unknown(B, DOUBTFUL), goal=Goal.FAILED),
+            StepSettled(Moment(0), A),
+            state(Undone(A, 1), Unknown(B, DOUBTFUL), goal=Goal.FAILED, rev=4),
+            PIVOTED,
         ),
     ],
     i10_no_way_forward_after_an_undo: [
