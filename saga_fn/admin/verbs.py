@@ -153,9 +153,9 @@ class AdminVerbs(AdminBase):
     ) -> None:
         """Say that nothing of a step is in the world any more: it was undone by hand.
 
-        It is for a step whose compensation has failed or waits, and for one that may have run. Once the saga has FAILED, it is also for
-        one that is done and not undone. A rollback goes on past a compensation that is over so. A FAILED saga of which nothing is
-        left over any more becomes COMPENSATED; past its pivot it stays FAILED. It goes forward no more once a step is undone.
+        It is for a step whose compensation has failed or waits, and for one that may have run. Once the saga has FAILED, it is also
+        for one that is done and not undone. A rollback goes on past a compensation that is over so. A FAILED saga of which nothing
+        is left over any more becomes COMPENSATED; past its pivot it stays FAILED. It goes forward no more once a step is undone.
 
         A saga that goes forward and waits for a person at the step still does: `retry_step` or `cancel` goes on. A retry
         has another idempotency key, because the participant may answer the old one as if the step were done.
