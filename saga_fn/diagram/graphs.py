@@ -46,13 +46,13 @@ def graph(
     check_format(format, GraphFormat)
     check_width(width)
     boxes = boxes_of(plan, seen)
-    title, about = heading(plan, name, seen)
+    head = heading(plan, name, seen)
     match format:
         case "svg":
-            return graph_svg(boxes, title, about, embedded=embedded)
+            return graph_svg(boxes, head, embedded=embedded)
         case "mermaid":
-            return mermaid(boxes, title)
+            return mermaid(boxes, head.title)
         case "text":
-            return graph_text(boxes, title, width=width, color=color, plain=plain)
+            return graph_text(boxes, head, width=width, color=color, plain=plain)
         case _:
             assert_never(format)

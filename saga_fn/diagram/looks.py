@@ -1,4 +1,4 @@
-"""How a status looks: a colour, and beside it a sign and a word that say the same without one."""
+"""How a status looks: a colour, and beside it a sign and words that say the same without one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import attrs
 
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.step_report import StepStatus
+from saga_fn.diagram.icons import Icon
 
 
 class Tone(enum.StrEnum):
@@ -29,6 +30,7 @@ class Look:
     """How something looks."""
 
     tone: Tone
+    icon: Icon
     sign: str
     """A character for a terminal."""
     plain: str
@@ -38,31 +40,31 @@ class Look:
 
 
 _STEPS: Final = {
-    StepStatus.PENDING: Look(Tone.IDLE, "○", ".", "not begun"),
-    StepStatus.RUNNING: Look(Tone.BUSY, "▶", ">", "runs"),
-    StepStatus.RETRYING: Look(Tone.AGAIN, "↻", "~", "is tried again"),
-    StepStatus.UNKNOWN: Look(Tone.AGAIN, "?", "?", "may have run"),
-    StepStatus.PROBING: Look(Tone.BUSY, "¿", "?", "is being found out"),
-    StepStatus.PARKED: Look(Tone.PERSON, "!", "!", "waits for a person"),
-    StepStatus.FAILED: Look(Tone.BAD, "✗", "x", "failed"),
-    StepStatus.SUCCEEDED: Look(Tone.GOOD, "✓", "+", "done"),
-    StepStatus.SKIPPED: Look(Tone.UNDONE, "\u2013", "-", "passed over"),
-    StepStatus.WAITING: Look(Tone.WAIT, "◔", "w", "waits for an event"),
-    StepStatus.SLEEPING: Look(Tone.WAIT, "☾", "z", "sleeps"),
-    StepStatus.COMPENSATING: Look(Tone.BUSY, "◀", "<", "is being undone"),
-    StepStatus.COMPENSATION_RETRYING: Look(Tone.AGAIN, "↻", "~", "undo is tried again"),
-    StepStatus.COMPENSATION_WAITING: Look(Tone.WAIT, "◔", "w", "undo waits for an event"),
-    StepStatus.COMPENSATION_PARKED: Look(Tone.PERSON, "!", "!", "undo waits for a person"),
-    StepStatus.COMPENSATION_FAILED: Look(Tone.BAD, "✗", "x", "undo failed"),
-    StepStatus.COMPENSATED: Look(Tone.UNDONE, "↩", "<", "undone"),
+    StepStatus.PENDING: Look(Tone.IDLE, Icon.RING, "○", ".", "not begun"),
+    StepStatus.RUNNING: Look(Tone.BUSY, Icon.PLAY, "▶", ">", "runs"),
+    StepStatus.RETRYING: Look(Tone.AGAIN, Icon.AGAIN, "↻", "~", "is tried again"),
+    StepStatus.UNKNOWN: Look(Tone.AGAIN, Icon.QUESTION, "?", "?", "may have run"),
+    StepStatus.PROBING: Look(Tone.BUSY, Icon.LENS, "?", "?", "is being found out"),
+    StepStatus.PARKED: Look(Tone.PERSON, Icon.BANG, "!", "!", "waits for a person"),
+    StepStatus.FAILED: Look(Tone.BAD, Icon.CROSS, "✗", "x", "failed"),
+    StepStatus.SUCCEEDED: Look(Tone.GOOD, Icon.CHECK, "✓", "+", "done"),
+    StepStatus.SKIPPED: Look(Tone.UNDONE, Icon.DASH, "-", "-", "passed over"),
+    StepStatus.WAITING: Look(Tone.WAIT, Icon.CLOCK, "◔", "w", "waits for an event"),
+    StepStatus.SLEEPING: Look(Tone.WAIT, Icon.MOON, "☾", "z", "sleeps"),
+    StepStatus.COMPENSATING: Look(Tone.BUSY, Icon.BACK, "◀", "<", "is being undone"),
+    StepStatus.COMPENSATION_RETRYING: Look(Tone.AGAIN, Icon.AGAIN, "↻", "~", "undo is tried again"),
+    StepStatus.COMPENSATION_WAITING: Look(Tone.WAIT, Icon.CLOCK, "◔", "w", "undo waits for an event"),
+    StepStatus.COMPENSATION_PARKED: Look(Tone.PERSON, Icon.BANG, "!", "!", "undo waits for a person"),
+    StepStatus.COMPENSATION_FAILED: Look(Tone.BAD, Icon.CROSS, "✗", "x", "undo failed"),
+    StepStatus.COMPENSATED: Look(Tone.UNDONE, Icon.UNDO, "↩", "<", "undone"),
 }
 _SAGAS: Final = {
-    SagaStatus.RUNNING: Look(Tone.BUSY, "▶", ">", "runs"),
-    SagaStatus.SUSPENDED: Look(Tone.WAIT, "◔", "w", "waits"),
-    SagaStatus.COMPENSATING: Look(Tone.BUSY, "◀", "<", "is rolled back"),
-    SagaStatus.COMPLETED: Look(Tone.GOOD, "✓", "+", "completed"),
-    SagaStatus.COMPENSATED: Look(Tone.UNDONE, "↩", "<", "compensated"),
-    SagaStatus.FAILED: Look(Tone.BAD, "✗", "x", "failed"),
+    SagaStatus.RUNNING: Look(Tone.BUSY, Icon.PLAY, "▶", ">", "runs"),
+    SagaStatus.SUSPENDED: Look(Tone.WAIT, Icon.CLOCK, "◔", "w", "waits"),
+    SagaStatus.COMPENSATING: Look(Tone.BUSY, Icon.BACK, "◀", "<", "is rolled back"),
+    SagaStatus.COMPLETED: Look(Tone.GOOD, Icon.CHECK, "✓", "+", "completed"),
+    SagaStatus.COMPENSATED: Look(Tone.UNDONE, Icon.UNDO, "↩", "<", "compensated: rolled back, nothing is left over"),
+    SagaStatus.FAILED: Look(Tone.BAD, Icon.CROSS, "✗", "x", "failed"),
 }
 
 

@@ -48,7 +48,7 @@ def _lines(boxes: Sequence[Box], title: str) -> Iterator[str]:
     yield f"    start(({quoted(title)}))"
     for box in boxes:
         left, right = ("{{", "}}") if box.is_pivot else _OPEN[box.kind]
-        said = [box.step, *box.notes, *_state(box)]
+        said = [box.step, *box.notes, *(text for _, text in box.marks), *_state(box)]
         yield f'    {names[box.step]}{left}"{"<br/>".join(_label(each) for each in said)}"{right}'
     for box in boxes:
         dotted = "-.->" if box.is_conditional else "-->"

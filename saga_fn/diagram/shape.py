@@ -11,7 +11,9 @@ import attrs
 from saga_fn.core.ids import StepId
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
-from saga_fn.diagram.looks import Look, look_of_step
+from saga_fn.core.step_report import StepStatus
+from saga_fn.diagram.icons import Icon
+from saga_fn.diagram.looks import Look, look_of_saga, look_of_step
 from saga_fn.diagram.seen import SagaSeen, StepSeen
 from saga_fn.printable import in_words, printable
 
@@ -26,6 +28,8 @@ class Box:
     """The steps that it follows, without those that it follows by another one anyway."""
     notes: tuple[str, ...]
     """The facts of its plan that are worth a line."""
+    marks: tuple[tuple[Icon, str], ...]
+    """Short ones, each with a sign: how it is undone, and how a doubt about it is settled."""
     is_conditional: bool
     is_pivot: bool
     fans_out: bool
@@ -65,6 +69,7 @@ def _box(
         kind=planned.kind,
         after=_nearest(plan, planned),
         notes=tuple(_notes(planned)),
+        marks=tuple(_marks(planned)),
         is_conditional=planned.conditional,
         is_pivot=planned.pivot,
         fans_out=bool(planned.concurrency),
@@ -101,25 +106,25 @@ def _notes(planned: PlannedStep) -> Iterator[str]:
         yield "only if its condition holds"
     if planned.concurrency:
         yield f"for each item, {planned.concurrency} at once"
-    marks = list(_marks(planned))
-    if marks:
-        yield ", ".join(marks)
 
 
-def _marks(planned: PlannedStep) -> Iterator[str]:
+def _marks(planned: PlannedStep) -> Iterator[tuple[Icon, str]]:
     if planned.pivot:
-        yield "pivot"
+        yield Icon.PIVOT, "pivot: no way back"
     if planned.compensable:
-        yield "undo" if not planned.undo_waits_for else f"undo waits for {' or '.join(planned.undo_waits_for)}"
+        yield (
+            Icon.UNDO,
+            "undo" if not planned.undo_waits_for else f"undo waits for {' or '.join(planned.undo_waits_for)}",
+        )
     match planned.on_unknown:
         case OnUnknown.REPEAT:
             pass
         case OnUnknown.PROBE:
-            yield "probe"
+            yield Icon.LENS, "probe"
         case OnUnknown.UNDO:
-            yield "in doubt: undo"
+            yield Icon.QUESTION, "in doubt: undo"
         case OnUnknown.PARK:
-            yield "in doubt: a person"
+            yield Icon.QUESTION, "in doubt: a person"
         case _:
             assert_never(planned.on_unknown)
 
@@ -145,11 +150,53 @@ def _left(left: Iterable[LeftOver]) -> str:
     return "left over: " + ", ".join(kind if count == 1 else f"{kind} ({count})" for kind, count in kinds.items())
 
 
-def heading(plan: Plan | None, name: str | None, seen: SagaSeen | None) -> tuple[str, str]:
-    """The title of the graph, and a sentence about it."""
+@attrs.frozen
+class Heading:
+    """The words above a graph."""
+
+    title: str
+    about: str
+    """A sentence for screen readers."""
+    lines: tuple[tuple[str, Look | None], ...]
+    """Lines under the title; one that tells of a state has its look."""
+
+
+def heading(plan: Plan | None, name: str | None, seen: SagaSeen | None) -> Heading:
+    """The words above the graph."""
     title = printable(name or "saga", 255)
     count = 0 if plan is None else len(plan.steps)
-    about = f"The graph of a saga of {count} step{'s' if count != 1 else ''}"
+    size = f"{count} step{'s' if count != 1 else ''}"
+    lines: list[tuple[str, Look | None]] = [(text, None) for text in _rules(plan)]
     if seen is None:
-        return title, about + "."
-    return f"{title}, version {seen.version}: {seen.status.value}", f"{about}, with their states."
+        about = f"The graph of a saga of {size}."
+        return Heading(title, about, ((size, None), *lines))
+    look = look_of_saga(seen.status)
+    return Heading(
+        f"{title}, version {seen.version}",
+        f"The graph of a saga of {size}, with their states. It is {seen.status.value}.",
+        ((look.text, look), *_standing(seen), *lines),
+    )
+
+
+def _rules(plan: Plan | None) -> Iterator[str]:
+    if plan is None:
+        yield "its plan cannot be read"
+        return
+    if plan.data.deadline is not None:
+        yield f"rolled back if it is not done in {in_words(plan.data.deadline)}"
+    if not plan.data.compensate_on_failure:
+        yield "a failure undoes nothing"
+    if plan.data.cancel_siblings:
+        yield "a failure cuts the other branches short"
+
+
+def _standing(seen: SagaSeen) -> Iterator[tuple[str, Look | None]]:
+    if seen.parked is not None:
+        yield f"waits for a person: {printable(seen.parked.replace('_', ' '), 64)}", look_of_step(StepStatus.PARKED)
+    if seen.unreadable is not None:
+        yield printable(seen.unreadable, 200), look_of_step(StepStatus.PARKED)
+    if seen.left_over:
+        count = len(seen.left_over)
+        yield f"left over: {count} effect{'s' if count != 1 else ''}", look_of_step(StepStatus.FAILED)
+    if seen.last_error is not None and not seen.status.is_terminal:
+        yield f"last error: {printable(seen.last_error, 100)}", None

@@ -21,6 +21,7 @@ _LIGHT: Final = {
     "ink": "#1f2328",
     "soft": "#59636e",
     "line": "#c4cad1",
+    "edge": "#8c959f",
     "box": "#f6f8fa",
     "good": "#1a7f37",
     "good-box": "#e6f4ea",
@@ -42,6 +43,7 @@ _DARK: Final = {
     "ink": "#e6edf3",
     "soft": "#9198a1",
     "line": "#3d444d",
+    "edge": "#6e7681",
     "box": "#161b22",
     "good": "#3fb950",
     "good-box": "#12261a",
@@ -62,13 +64,13 @@ TONES: Final = ("good", "busy", "wait", "again", "person", "bad", "undone")
 """The colours that say something; a shape or a word beside each says the same."""
 
 
-def escaped(text: str, longest: int = LONGEST_TEXT) -> str:
-    r"""The text as it may stand in an element or an attribute: printable, and without markup.
+def escaped(text: str, longest: int | None = None) -> str:
+    r"""The text as it may stand in an element or an attribute: printable, without markup, and cut to `longest` characters.
 
     >>> escaped('<b> & "q"\x00')
     '&lt;b&gt; &amp; &quot;q&quot;\\x00'
     """
-    return printable(text, longest).translate(_ESCAPES)
+    return printable(text, 10 * len(text) + 1 if longest is None else longest).translate(_ESCAPES)
 
 
 def number(value: float) -> str:
@@ -97,12 +99,15 @@ def words(x: float, y: float, text: str, kind: str = "sfn-name", *, anchor: str 
     attributes: dict[str, Attribute] = {"x": x, "y": y, "class": kind}
     if anchor != "start":
         attributes["text-anchor"] = anchor
-    return element("text", attributes, [escaped(text)])
+    return element("text", attributes, [escaped(text, LONGEST_TEXT)])
 
 
 def picture(width: float, height: float, title: str, about: str, inside: Iterable[str], *, embedded: bool) -> str:
     """A whole picture. Standing alone it brings its style and its paper."""
-    head = [element("title", None, [escaped(title)]), element("desc", None, [escaped(about)])]
+    head = [
+        element("title", None, [escaped(title, LONGEST_TEXT)]),
+        element("desc", None, [escaped(about, LONGEST_TEXT)]),
+    ]
     if not embedded:
         paper: dict[str, Attribute] = {"class": "sfn-paper", "width": width, "height": height, "rx": 6}
         head += [element("style", None, [STYLE]), element("rect", paper)]
@@ -123,13 +128,21 @@ def _colours(values: dict[str, str]) -> str:
     return "".join(f"--sfn-{name}:{value};" for name, value in values.items())
 
 
+def _within(theme: str, jupyter: str, material: str) -> str:
+    """A picture in a page that says by itself which theme it has; in Jupyter, and on a site made by mkdocs."""
+    marks = (f"data-theme={theme}", f"data-jp-theme-light={jupyter}", f"data-md-color-scheme={material}")
+    return ",".join(f"[{mark}] .sfn" for mark in marks)
+
+
 def _tone(name: str) -> str:
+    colour = f"var(--sfn-{name})"
     return (
-        f".sfn .sfn-{name} .sfn-box{{fill:var(--sfn-{name}-box);stroke:var(--sfn-{name})}}"
-        f".sfn .sfn-{name} .sfn-sign{{fill:none;stroke:var(--sfn-{name})}}"
-        f".sfn .sfn-{name} .sfn-state{{fill:var(--sfn-{name})}}"
-        f".sfn .sfn-bar.sfn-{name}{{fill:var(--sfn-{name})}}"
-        f".sfn .sfn-soft-bar.sfn-{name}{{fill:var(--sfn-{name}-box);stroke:var(--sfn-{name})}}"
+        f".sfn-{name} .sfn-box,.sfn-{name} .sfn-behind{{fill:var(--sfn-{name}-box);stroke:{colour}}}"
+        f".sfn-{name} .sfn-sign{{stroke:{colour}}}"
+        f".sfn .sfn-{name} .sfn-state,.sfn .sfn-said-{name}{{fill:{colour}}}"
+        f".sfn-bar.sfn-{name}{{fill:{colour}}}"
+        f".sfn-thin.sfn-{name}{{stroke:{colour}}}"
+        f".sfn-soft.sfn-{name}{{fill:var(--sfn-{name}-box);stroke:{colour}}}"
     )
 
 
@@ -137,15 +150,25 @@ STYLE: Final = "".join(
     [
         f".sfn{{{_colours(_LIGHT)}color:var(--sfn-ink)}}",
         f"@media(prefers-color-scheme:dark){{.sfn{{{_colours(_DARK)}}}}}",
-        f"[data-theme=light] .sfn,[data-jp-theme-light=true] .sfn,[data-md-color-scheme=default] .sfn{{{_colours(_LIGHT)}}}",
-        f"[data-theme=dark] .sfn,[data-jp-theme-light=false] .sfn,[data-md-color-scheme=slate] .sfn{{{_colours(_DARK)}}}",
+        f"{_within('light', 'true', 'default')}{{{_colours(_LIGHT)}}}",
+        f"{_within('dark', 'false', 'slate')}{{{_colours(_DARK)}}}",
         ".sfn-paper{fill:var(--sfn-paper)}",
         ".sfn text{fill:currentColor}",
-        ".sfn .sfn-name{font-weight:600}",
+        ".sfn .sfn-title{font-size:15px;font-weight:600}",
+        ".sfn .sfn-name{font:600 12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}",
+        ".sfn .sfn-about{fill:var(--sfn-soft);font-size:12px}",
         ".sfn .sfn-note,.sfn .sfn-axis{fill:var(--sfn-soft);font-size:11px}",
-        ".sfn .sfn-box{fill:var(--sfn-box);stroke:var(--sfn-line)}",
-        ".sfn .sfn-edge,.sfn .sfn-rule{fill:none;stroke:var(--sfn-line)}",
-        ".sfn .sfn-tip{fill:var(--sfn-line)}",
+        ".sfn .sfn-state{fill:var(--sfn-soft);font-weight:600}",
+        ".sfn .sfn-left{fill:var(--sfn-bad);font-weight:600}",
+        ".sfn-box,.sfn-behind{fill:var(--sfn-box);stroke:var(--sfn-line)}",
+        ".sfn-frame{fill:none;stroke:var(--sfn-line);stroke-dasharray:1 3;stroke-linecap:round}",
+        ".sfn-edge,.sfn-rule{fill:none;stroke:var(--sfn-edge)}",
+        ".sfn-pivot{fill:none;stroke:var(--sfn-soft);stroke-dasharray:2 4}",
+        ".sfn-sign{fill:none;stroke:var(--sfn-soft);stroke-width:1.6;stroke-linecap:round;stroke-linejoin:round}",
+        ".sfn-mark{stroke-width:1.3}",
+        ".sfn-tip,.sfn-dot{fill:var(--sfn-edge)}",
+        ".sfn-ring{fill:none;stroke:var(--sfn-edge);stroke-width:1.5}",
+        ".sfn-bar{fill:var(--sfn-line)}",
         *map(_tone, TONES),
     ]
 )
