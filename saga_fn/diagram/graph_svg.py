@@ -26,6 +26,8 @@ _MARK: Final = 15
 """The same before a mark."""
 _NAME_SIZE: Final = 12.5
 _NOTE_SIZE: Final = 11
+_BOLD: Final = 1.1
+"""How much wider a bold text is."""
 _MOST_INSIDE: Final = 190
 """Pixels of the texts in a box."""
 _LEAST_WIDTH: Final = 124
@@ -47,6 +49,7 @@ class _Row:
     height: int
     width: float
     sign: Icon | None = None
+    sign_kind: str = ""
     marks: tuple[tuple[Icon, str], ...] = ()
 
 
@@ -85,7 +88,7 @@ def _drawn(cards: dict[str, _Card], found: Arranged) -> Iterator[str]:
             yield element("circle", {"class": "sfn-dot", "cx": place.middle, "cy": place.y + 6, "r": 2.5})
         else:
             yield from _card(cards[name], place)
-            if cards[name].box.is_pivot:
+            if cards[name].box.is_pivot and any(line.before == name and line.after != END for line in found.lines):
                 way = f"M0 {number(place.bottom + 12)}H{number(found.width)}"
                 yield element("path", {"class": "sfn-pivot", "d": way})
 
@@ -143,9 +146,9 @@ def _card(card: _Card, place: Place) -> Iterator[str]:
 def _column(rows: Sequence[_Row], x: float, y: float, box: Box | None) -> Iterator[str]:
     indent = _SIGN if any(row.sign for row in rows) and box is not None else 0
     for row in rows:
-        before = indent or (_SIGN if row.sign else 0)
+        before = indent or (_SIGN if row.sign_kind else 0)
         if row.sign is not None:
-            yield icon(row.sign, x + 6, y + row.height / 2)
+            yield icon(row.sign, x + 6, y + row.height / 2, row.sign_kind)
         if row.kind == "items" and box is not None:
             yield from _items(box, x + indent, y)
         elif row.marks:
@@ -213,8 +216,8 @@ def _rows(box: Box) -> Iterator[_Row]:
     for place, text in enumerate(broken(box.step, int((_MOST_INSIDE - indent) / (_NAME_SIZE * MONO)), 4)):
         width = indent + len(text) * _NAME_SIZE * MONO
         yield _Row(text, "sfn-name", 17, width, sign if place == 0 else None)
-    for text in box.told:
-        yield from _noted(text, "sfn-note sfn-state", indent)
+    for place, text in enumerate(box.told):
+        yield from _noted(text, "sfn-note" if place else "sfn-note sfn-state", indent)
     if box.items:
         lines = 1 if len(box.items) > _MOST_ITEMS else -(-len(box.items) // ((_MOST_ITEMS + 1) // 2))
         yield _Row("", "items", 3 + lines * (_ITEM + 2), _MOST_INSIDE)
@@ -244,9 +247,10 @@ def _mark_rows(box: Box, indent: int) -> Iterator[_Row]:
 
 
 def _noted(text: str, kind: str, indent: int, sign: Icon | None = None) -> Iterator[_Row]:
-    most = int((_MOST_INSIDE - indent) / (_NOTE_SIZE * 0.56))
+    size = _NOTE_SIZE * (1 if kind == "sfn-note" else _BOLD)
+    most = int((_MOST_INSIDE - indent) / (size * 0.56))
     for place, line in enumerate(broken(text, most, 3)):
-        yield _Row(line, kind, 15, indent + text_width(line, _NOTE_SIZE), sign if place == 0 else None)
+        yield _Row(line, kind, 15, indent + text_width(line, size), sign if place == 0 else None)
 
 
 def _sign(box: Box) -> Icon | None:
@@ -260,5 +264,8 @@ def _above(head: Heading, width: float) -> Iterator[_Row]:
         yield _Row(text, "sfn-title", 22, 0)
     for text, look in head.lines:
         for place, line in enumerate(broken(text, int((width - _SIGN) / 6.4), 3)):
-            kind = "sfn-about" if look is None else f"sfn-about sfn-said-{look.tone.value}"
-            yield _Row(line, kind, 18, 0, look.icon if look is not None and place == 0 else None)
+            if look is None:
+                yield _Row(line, "sfn-about", 18, 0)
+            else:
+                sign = None if place else look.icon
+                yield _Row(line, f"sfn-about sfn-said-{look.tone.value}", 18, 0, sign, f"sfn-{look.tone.value}")

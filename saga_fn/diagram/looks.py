@@ -41,7 +41,7 @@ class Look:
 
 _STEPS: Final = {
     StepStatus.PENDING: Look(Tone.IDLE, Icon.RING, "○", ".", "not begun"),
-    StepStatus.RUNNING: Look(Tone.BUSY, Icon.PLAY, "▶", ">", "runs"),
+    StepStatus.RUNNING: Look(Tone.BUSY, Icon.PLAY, "▸", ">", "runs"),
     StepStatus.RETRYING: Look(Tone.AGAIN, Icon.AGAIN, "↻", "~", "is tried again"),
     StepStatus.UNKNOWN: Look(Tone.AGAIN, Icon.QUESTION, "?", "?", "may have run"),
     StepStatus.PROBING: Look(Tone.BUSY, Icon.LENS, "?", "?", "is being found out"),
@@ -51,19 +51,19 @@ _STEPS: Final = {
     StepStatus.SKIPPED: Look(Tone.UNDONE, Icon.DASH, "-", "-", "passed over"),
     StepStatus.WAITING: Look(Tone.WAIT, Icon.CLOCK, "◔", "w", "waits for an event"),
     StepStatus.SLEEPING: Look(Tone.WAIT, Icon.MOON, "☾", "z", "sleeps"),
-    StepStatus.COMPENSATING: Look(Tone.BUSY, Icon.BACK, "◀", "<", "is being undone"),
+    StepStatus.COMPENSATING: Look(Tone.BUSY, Icon.BACK, "◂", "<", "is being undone"),
     StepStatus.COMPENSATION_RETRYING: Look(Tone.AGAIN, Icon.AGAIN, "↻", "~", "undo is tried again"),
     StepStatus.COMPENSATION_WAITING: Look(Tone.WAIT, Icon.CLOCK, "◔", "w", "undo waits for an event"),
     StepStatus.COMPENSATION_PARKED: Look(Tone.PERSON, Icon.BANG, "!", "!", "undo waits for a person"),
     StepStatus.COMPENSATION_FAILED: Look(Tone.BAD, Icon.CROSS, "✗", "x", "undo failed"),
-    StepStatus.COMPENSATED: Look(Tone.UNDONE, Icon.UNDO, "↩", "<", "undone"),
+    StepStatus.COMPENSATED: Look(Tone.UNDONE, Icon.UNDO, "↶", "<", "undone"),
 }
 _SAGAS: Final = {
-    SagaStatus.RUNNING: Look(Tone.BUSY, Icon.PLAY, "▶", ">", "runs"),
+    SagaStatus.RUNNING: Look(Tone.BUSY, Icon.PLAY, "▸", ">", "runs"),
     SagaStatus.SUSPENDED: Look(Tone.WAIT, Icon.CLOCK, "◔", "w", "waits"),
-    SagaStatus.COMPENSATING: Look(Tone.BUSY, Icon.BACK, "◀", "<", "is rolled back"),
+    SagaStatus.COMPENSATING: Look(Tone.BUSY, Icon.BACK, "◂", "<", "is rolled back"),
     SagaStatus.COMPLETED: Look(Tone.GOOD, Icon.CHECK, "✓", "+", "completed"),
-    SagaStatus.COMPENSATED: Look(Tone.UNDONE, Icon.UNDO, "↩", "<", "compensated: rolled back, nothing is left over"),
+    SagaStatus.COMPENSATED: Look(Tone.UNDONE, Icon.UNDO, "↶", "<", "compensated: rolled back, nothing is left over"),
     SagaStatus.FAILED: Look(Tone.BAD, Icon.CROSS, "✗", "x", "failed"),
 }
 

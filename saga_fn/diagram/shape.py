@@ -11,7 +11,7 @@ import attrs
 from saga_fn.core.ids import StepId
 from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
-from saga_fn.core.step_report import StepStatus
+from saga_fn.core.step_report import StepStatus, is_tried_again
 from saga_fn.diagram.icons import Icon
 from saga_fn.diagram.looks import Look, look_of_saga, look_of_step
 from saga_fn.diagram.seen import SagaSeen, StepSeen
@@ -130,18 +130,17 @@ def _marks(planned: PlannedStep) -> Iterator[tuple[Icon, str]]:
 
 
 def _told(step: StepSeen, items: Sequence[StepSeen]) -> Iterator[str]:
-    said = [look_of_step(step.status).text]
-    if step.attempt > 1:
-        said.append(f"attempt {step.attempt}")
-    if step.failures:
-        said.append(f"{step.failures} failed")
-    yield ", ".join(said)
+    yield look_of_step(step.status).text
     if step.parked is not None:
         yield printable(step.parked.replace("_", " "), 64)
+    if is_tried_again(step.status) and step.failures:
+        yield f"{step.failures} failed attempt{'s' if step.failures != 1 else ''}"
+    elif step.attempt > 1:
+        yield f"attempt {step.attempt}"
     if step.wakes_at is not None:
         yield f"until {step.wakes_at:%Y-%m-%d %H:%M:%S}"
     if items:
-        counts = Counter(look_of_step(each.status).text for each in items)
+        counts = Counter(each.status.value.lower().replace("_", " ") for each in items)
         yield f"{len(items)} items: " + ", ".join(f"{count} {text}" for text, count in counts.items())
 
 

@@ -138,7 +138,7 @@ def _tone(name: str) -> str:
     colour = f"var(--sfn-{name})"
     return (
         f".sfn-{name} .sfn-box,.sfn-{name} .sfn-behind{{fill:var(--sfn-{name}-box);stroke:{colour}}}"
-        f".sfn-{name} .sfn-sign{{stroke:{colour}}}"
+        f".sfn-{name} .sfn-sign,.sfn-sign.sfn-{name}{{stroke:{colour}}}"
         f".sfn .sfn-{name} .sfn-state,.sfn .sfn-said-{name}{{fill:{colour}}}"
         f".sfn-bar.sfn-{name}{{fill:{colour}}}"
         f".sfn-thin.sfn-{name}{{stroke:{colour}}}"
