@@ -346,6 +346,7 @@ class HistoryEntry:
         event: The name of an outside event that has one.
         actor: The operator who asked for a verb, if that was said (`SagaAdmin(orchestrator, actor=...)`).
         reason: The operator's reason for a verb, if that was said (`reason=`).
+        takeover: Whether a process has taken the saga over by it from one whose lease was over.
     """
 
     seq: int
@@ -366,6 +367,7 @@ class HistoryEntry:
     event: str | None = None
     actor: str | None = None
     reason: str | None = None
+    takeover: bool = False
 
 
 @attrs.frozen

@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from typing import Final
 
 import attrs
 
-from saga_fn.diagram.svg import element, picture, words
+from saga_fn.arguments import check_whole
+from saga_fn.diagram.measure import length, text_width
+from saga_fn.diagram.svg import Attribute, element, escaped, number, picture, words
+from saga_fn.errors import SagaError
+from saga_fn.printable import printable
+
+_LEAST_WIDTH: Final = 100
+_LEAST_HEIGHT: Final = 80
+_MOST_SIZE: Final = 4000
+_MOST_COLUMNS: Final = 500
+_MOST_ROWS: Final = 100
+_MOST_COUNT: Final = 10**15
+_LONGEST_LABEL: Final = 60
+_AXIS: Final = 11
+_BETWEEN: Final = 18.0
+"""Pixels between two labels."""
+_MARKS: Final = 4
+_AGE_ROW: Final = 22
+_AGE_ROOM: Final = 76
+"""Pixels for the length that is written behind a bar."""
+_ENDS: Final = {
+    "COMPLETED": "sfn-soft sfn-good",
+    "COMPENSATED": "sfn-soft sfn-undone",
+    "FAILED": "sfn-bar sfn-bad",
+}
+_OTHERS: Final = (
+    "sfn-soft sfn-busy",
+    "sfn-bar sfn-wait",
+    "sfn-soft sfn-again",
+    "sfn-bar sfn-undone",
+    "sfn-soft sfn-person",
+)
 
 
 @attrs.frozen
@@ -39,7 +72,7 @@ def bars(
         columns: The columns, from left to right, 0 to 500.
         title: The title, which screen readers read.
         width: The width as a number of pixels, 100 to 4,000. Default: 640.
-        height: The height as a number of pixels, 60 to 2,000. Default: 160.
+        height: The height as a number of pixels, 80 to 4,000. Default: 160.
         embedded: Whether it is for a page that has `STYLE` in its style sheet. Default: False, it brings its style.
 
     Returns:
@@ -48,7 +81,34 @@ def bars(
     Raises:
         SagaError: There are too many columns, or a number is out of its range.
     """
-    return picture(width, height, title, title, [words(8, 20, str(len(columns)))], embedded=embedded)
+    check_whole("width", width, least=_LEAST_WIDTH, most=_MOST_SIZE)
+    check_whole("height", height, least=_LEAST_HEIGHT, most=_MOST_SIZE)
+    _check_many("columns", columns, Column, _MOST_COLUMNS)
+    names = _names(columns)
+    totals = {name: sum(_count(column, name) for column in columns) for name in names}
+    heights = [sum(_count(column, name) for name in names) for column in columns]
+    top, bottom = 30.0, height - 38.0
+    most, step = _scale_of(max(heights, default=0))
+    left = 14 + text_width(f"{most:,}", _AXIS)
+    inside = [words(8, 16, title, "sfn-chart")]
+    for value in range(0, most + 1, step):
+        y = bottom - (bottom - top) * value / most
+        way = f"M{number(left)} {number(y)}H{number(width - 8)}"
+        inside.append(element("path", {"class": "sfn-rule" if not value else "sfn-grid", "d": way}))
+        inside.append(words(left - 6, y + 3.5, f"{value:,}", "sfn-axis", anchor="end"))
+    room = (width - 8 - left) / max(1, len(columns))
+    shown = -1e9
+    for place, column in enumerate(columns):
+        x = left + place * room
+        inside.append(_stack(column, names, x, room, bottom, (bottom - top) / most))
+        wide = text_width(printable(column.label, _LONGEST_LABEL), _AXIS)
+        begin = min(x, width - 8 - wide)
+        if begin - shown >= _BETWEEN:
+            inside.append(words(begin, bottom + 14, printable(column.label, _LONGEST_LABEL), "sfn-axis"))
+            shown = begin + wide
+    inside += _legend(names, totals, height - 8.0, width)
+    about = ", ".join(f"{name}: {total:,}" for name, total in totals.items()) or "nothing"
+    return picture(width, height, title, f"{len(columns)} columns; {about}.", inside, embedded=embedded)
 
 
 def ages(rows: Sequence[Age], /, *, title: str, width: int = 640, embedded: bool = False) -> str:
@@ -66,5 +126,103 @@ def ages(rows: Sequence[Age], /, *, title: str, width: int = 640, embedded: bool
     Raises:
         SagaError: There are too many rows, or a number is out of its range.
     """
-    inside = [words(8, 20 + 18 * place, row.label) for place, row in enumerate(rows)]
-    return picture(width, 30 + 18 * len(rows), title, title, [*inside, element("g")], embedded=embedded)
+    check_whole("width", width, least=_LEAST_WIDTH, most=_MOST_SIZE)
+    _check_many("rows", rows, Age, _MOST_ROWS)
+    labels = [printable(row.label, _LONGEST_LABEL) for row in rows]
+    left = min(width / 2, 20 + max((text_width(label, 12) for label in labels), default=0.0))
+    room = max(8.0, width - left - _AGE_ROOM)
+    oldest = max((_steps(row.age) for row in rows), default=0.0)
+    inside = [words(8, 16, title, "sfn-chart")]
+    for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        y = 28.0 + place * _AGE_ROW
+        said = "none" if row.age is None else length(row.age)
+        inside.append(words(left - 10, y + 12, _cut(label, left - 18), "sfn-about", anchor="end"))
+        long = room * _steps(row.age) / oldest if oldest else 0.0
+        if row.age is not None:
+            at: dict[str, Attribute] = {"class": "sfn-soft sfn-busy", "x": left, "y": y + 2, "rx": 3}
+            inside.append(element("rect", {**at, "width": max(3.0, long), "height": 12}))
+        inside.append(words(left + max(3.0, long) + 8 if row.age is not None else left, y + 12, said, "sfn-note"))
+    about = "; ".join(
+        f"{label}: {'none' if row.age is None else length(row.age)}" for row, label in zip(rows, labels, strict=True)
+    )
+    return picture(width, 34 + _AGE_ROW * len(rows), title, about or "nothing", inside, embedded=embedded)
+
+
+def _names(columns: Sequence[Column]) -> list[str]:
+    """The names of the parts, from the bottom to the top."""
+    found = dict.fromkeys(name for column in columns for name in column.counts)
+    return sorted(found, key=lambda name: list(_ENDS).index(name) if name in _ENDS else len(_ENDS))
+
+
+def _count(column: Column, name: str) -> int:
+    return max(0, min(column.counts.get(name, 0), _MOST_COUNT))
+
+
+def _looks(names: Sequence[str]) -> dict[str, str]:
+    others = [name for name in names if name not in _ENDS]
+    return {
+        **{name: _ENDS[name] for name in names if name in _ENDS},
+        **{name: _OTHERS[place % len(_OTHERS)] for place, name in enumerate(others)},
+    }
+
+
+def _stack(column: Column, names: Sequence[str], x: float, room: float, bottom: float, per_one: float) -> str:
+    counts = [f"{name}: {_count(column, name):,}" for name in names]
+    inside = [element("title", None, [escaped(f"{column.label} {', '.join(counts)}", 500)])]
+    looks = _looks(names)
+    wide = max(1.0, room - (2 if room > 6 else 0.5))  # noqa: PLR2004 - narrow columns stand nearer
+    y = bottom
+    for name in names:
+        tall = _count(column, name) * per_one
+        if tall:
+            y -= tall
+            at: dict[str, Attribute] = {"class": looks[name], "x": x, "y": y, "width": wide, "height": tall}
+            inside.append(element("rect", at))
+    return element("g", None, inside)
+
+
+def _legend(names: Sequence[str], totals: Mapping[str, int], y: float, width: float) -> Iterator[str]:
+    x = 8.0
+    looks = _looks(names)
+    for name in names:
+        text = f"{printable(name, _LONGEST_LABEL)} {totals[name]:,}"
+        if x + 16 + text_width(text, _AXIS) > width:
+            return
+        at: dict[str, Attribute] = {"class": looks[name], "x": x, "y": y - 9, "width": 10, "height": 10, "rx": 2}
+        yield element("rect", at)
+        yield words(x + 15, y, text, "sfn-axis")
+        x += 30 + text_width(text, _AXIS)
+
+
+def _scale_of(most: int) -> tuple[int, int]:
+    """The end of a scale up to that number, and the distance of its marks.
+
+    >>> _scale_of(0), _scale_of(7), _scale_of(230)
+    ((1, 1), (8, 2), (300, 100))
+    """
+    step = 1
+    for tens in range(20):
+        for each in (1, 2, 5):
+            step = each * 10**tens
+            if step * _MARKS >= most:
+                return max(1, -(-most // step)) * step, step
+    return step * _MARKS, step
+
+
+def _steps(age: timedelta | None) -> float:
+    """How far an age reaches: a step for each ten times as long."""
+    return 0.0 if age is None else math.log10(1 + max(0.0, age.total_seconds()))
+
+
+def _cut(text: str, room: float) -> str:
+    while len(text) > 1 and text_width(text, 12) > room:
+        text = text[:-2] + "…"
+    return text
+
+
+def _check_many(name: str, values: object, kind: type, most: int) -> None:
+    hint = f"{kind.__name__} is in saga_fn.diagram"
+    if not isinstance(values, Sequence) or len(values) > most:
+        raise SagaError(f"{name} must be a list of at most {most}", hint=hint)
+    if not all(isinstance(each, kind) for each in values):
+        raise SagaError(f"{name} must be a list of {kind.__name__}", hint=hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Final
 
 from saga_fn.printable import printable
@@ -11,6 +12,8 @@ _NARROW: Final = frozenset("iljtf.,:;'|!()[] ")
 _WIDE: Final = frozenset("mwMW@%—…")
 MONO: Final = 0.62
 """The width of a character of a monospaced font, in its size."""
+_UNITS: Final = ((172_800, "days", 86_400), (3600, "h", 3600), (60, "min", 60), (1, "s", 1), (0.001, "ms", 0.001))
+"""From which length on a unit is used, and how many seconds it is."""
 _PIECES: Final = re.compile(r"[^\s_./:-]*[\s_./:-]?")
 
 
@@ -54,3 +57,16 @@ def broken(text: str, most: int, lines: int) -> list[str]:
     if len(kept) > lines:
         kept = [*kept[: lines - 1], kept[lines - 1][: most - 1] + "…"]
     return kept or [""]
+
+
+def length(time: timedelta) -> str:
+    """A length of time in short, in a unit that fits.
+
+    >>> length(timedelta(milliseconds=1.4)), length(timedelta(seconds=90)), length(timedelta(days=3, hours=7))
+    ('1.4 ms', '1.5 min', '3.3 days')
+    """
+    seconds = time.total_seconds()
+    for least, unit, size in _UNITS:
+        if abs(seconds) >= least:
+            return f"{round(seconds / size, 1):,g} {unit}"
+    return "0" if abs(seconds) < 0.000_05 else f"{round(seconds * 1000, 1):g} ms"  # noqa: PLR2004 - what rounds to 0.1 ms

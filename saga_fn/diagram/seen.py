@@ -106,6 +106,11 @@ class EntrySeen(Protocol):
         ...
 
     @property
+    def takeover(self) -> bool:
+        """Whether a process has taken the saga over by it from one whose lease was over."""
+        ...
+
+    @property
     def reason(self) -> str | None:
         """The operator's reason for a verb, or None."""
         ...

@@ -142,7 +142,7 @@ def _tone(name: str) -> str:
         f".sfn .sfn-{name} .sfn-state,.sfn .sfn-said-{name}{{fill:{colour}}}"
         f".sfn-bar.sfn-{name}{{fill:{colour}}}"
         f".sfn-thin.sfn-{name}{{stroke:{colour}}}"
-        f".sfn-soft.sfn-{name}{{fill:var(--sfn-{name}-box);stroke:{colour}}}"
+        f".sfn-soft.sfn-{name},.sfn-act.sfn-{name},.sfn-claim.sfn-{name}{{fill:var(--sfn-{name}-box);stroke:{colour}}}"
     )
 
 
@@ -155,6 +155,7 @@ STYLE: Final = "".join(
         ".sfn-paper{fill:var(--sfn-paper)}",
         ".sfn text{fill:currentColor}",
         ".sfn .sfn-title{font-size:15px;font-weight:600}",
+        ".sfn .sfn-chart{font-weight:600}",
         ".sfn .sfn-name{font:600 12.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}",
         ".sfn .sfn-about{fill:var(--sfn-soft);font-size:12px}",
         ".sfn .sfn-note,.sfn .sfn-axis{fill:var(--sfn-soft);font-size:11px}",
@@ -169,6 +170,14 @@ STYLE: Final = "".join(
         ".sfn-tip,.sfn-dot{fill:var(--sfn-edge)}",
         ".sfn-ring{fill:none;stroke:var(--sfn-edge);stroke-width:1.5}",
         ".sfn-bar{fill:var(--sfn-line)}",
+        ".sfn-soft,.sfn-act,.sfn-claim{fill:var(--sfn-box);stroke:var(--sfn-line)}",
+        ".sfn-thin{fill:none;stroke:var(--sfn-line);stroke-dasharray:3 3;stroke-width:1.5}",
+        ".sfn-sign.sfn-on-bar{stroke:var(--sfn-paper)}",
+        ".sfn-lane{fill:var(--sfn-box)}",
+        ".sfn-grid{fill:none;stroke:var(--sfn-line);stroke-opacity:.6;stroke-dasharray:1 3}",
+        ".sfn-break{fill:var(--sfn-paper);stroke:var(--sfn-line);stroke-dasharray:2 3}",
+        ".sfn .sfn-label{font:11.5px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace}",
+        ".sfn .sfn-count{font-size:10px;font-weight:600}",
         *map(_tone, TONES),
     ]
 )

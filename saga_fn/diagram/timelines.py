@@ -8,7 +8,8 @@ from typing import assert_never
 from saga_fn.core.plan import Plan
 from saga_fn.diagram.options import TimelineFormat, check_format, check_width
 from saga_fn.diagram.seen import EntrySeen, SagaSeen
-from saga_fn.diagram.svg import picture, words
+from saga_fn.diagram.timeline_svg import timeline_svg
+from saga_fn.diagram.timeline_text import timeline_text
 from saga_fn.printable import printable
 
 
@@ -48,18 +49,12 @@ def timeline(
     """
     check_format(format, TimelineFormat)
     check_width(width)
-    del plan, seen, color, plain
+    kept = list(entries)
     title = f"{printable(name or 'saga', 255)}: timeline"
-    lines = [
-        f"{entry.timestamp:%H:%M:%S.%f} {entry.kind} {entry.step_id or ''} {printable(entry.error or '')}".rstrip()
-        for entry in entries
-    ]
     match format:
         case "svg":
-            inside = [words(16, 24 + 18 * place, line, "sfn-note") for place, line in enumerate(lines)]
-            about = f"{len(lines)} entries of a saga's journal."
-            return picture(640, 40 + 18 * len(lines), title, about, inside, embedded=embedded)
+            return timeline_svg(kept, plan, seen, title, embedded=embedded)
         case "text":
-            return "\n".join([title, *(line[:width] for line in lines)]) + "\n"
+            return timeline_text(kept, plan, seen, title, width=width, color=color, plain=plain)
         case _:
             assert_never(format)

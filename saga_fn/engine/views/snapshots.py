@@ -23,6 +23,7 @@ from saga_fn.core.event_kinds import (
 )
 from saga_fn.core.event_matching import is_void
 from saga_fn.core.events import (
+    Resumed,
     StepSkipped,
     name_of,
 )
@@ -360,6 +361,7 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         event=outside_name(event) or None,
         actor=asked.actor,
         reason=asked.reason,
+        takeover=isinstance(event, Resumed) and event.takeover,
     )
 
 
