@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
@@ -97,6 +97,28 @@ class SagaSnapshot:
     """The time of its last change."""
     ended_at: datetime | None
     """The time of its end; None before."""
+
+    def _repr_svg_(self) -> str:
+        """For a notebook."""
+        from saga_fn.diagram.graphs import card
+
+        return card(f"{self.saga_name}, version {self.version}", self.status, self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield f"id {self.id}"
+        if self.aggregation_id is not None:
+            yield f"business key {self.aggregation_id}"
+        if self.parked is not None:
+            yield f"waits for a person: {self.parked}"
+        elif self.current_step_id is not None:
+            yield f"at step {self.current_step_id}"
+        for wait in self.waiting_for:
+            events = f" for {' or '.join(wait.events)}" if wait.events else ""
+            yield f"{wait.step_id} waits{events}" + (f" until {wait.until:%Y-%m-%d %H:%M:%S}" if wait.until else "")
+        if self.last_error is not None:
+            yield f"last error: {self.last_error}"
+        for left in self.left_over:
+            yield f"left over: {left.step_id} ({left.kind})"
 
 
 @attrs.frozen
@@ -502,6 +524,18 @@ class SagaAdminSnapshot(SagaSnapshot):
             plain=plain,
             embedded=embedded,
         )
+
+    @override
+    def _repr_svg_(self) -> str:
+        return self.diagram()
+
+    def _repr_html_(self) -> str:
+        """For a notebook: where it stands, and how it came there."""
+        return f"<div>{self.diagram()}</div><div>{self.timeline()}</div>"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        text = f"{self.diagram('text')}\n{self.timeline('text')}"
+        return {"text/html": self._repr_html_(), "image/svg+xml": self.diagram(), "text/plain": text}
 
 
 @attrs.frozen

@@ -26,6 +26,8 @@ _AXIS: Final = 11
 _BETWEEN: Final = 18.0
 """Pixels between two labels."""
 _MARKS: Final = 4
+_MOST_COLUMN: Final = 48.0
+"""Pixels of a column."""
 _AGE_ROW: Final = 22
 _AGE_ROOM: Final = 76
 """Pixels for the length that is written behind a bar."""
@@ -88,7 +90,8 @@ def bars(
     totals = {name: sum(_count(column, name) for column in columns) for name in names}
     heights = [sum(_count(column, name) for name in names) for column in columns]
     top, bottom = 30.0, height - 38.0
-    most, step = _scale_of(max(heights, default=0))
+    most_of_all = max(heights, default=0)
+    most, step = _scale_of(most_of_all)
     left = 14 + text_width(f"{most:,}", _AXIS)
     inside = [words(8, 16, title, "sfn-chart")]
     for value in range(0, most + 1, step):
@@ -96,7 +99,9 @@ def bars(
         way = f"M{number(left)} {number(y)}H{number(width - 8)}"
         inside.append(element("path", {"class": "sfn-rule" if not value else "sfn-grid", "d": way}))
         inside.append(words(left - 6, y + 3.5, f"{value:,}", "sfn-axis", anchor="end"))
-    room = (width - 8 - left) / max(1, len(columns))
+    room = min(_MOST_COLUMN, (width - 8 - left) / max(1, len(columns)))
+    if not most_of_all:
+        inside.append(words((left + width) / 2, (top + bottom) / 2, "nothing", "sfn-axis", anchor="middle"))
     shown = -1e9
     for place, column in enumerate(columns):
         x = left + place * room
@@ -133,6 +138,8 @@ def ages(rows: Sequence[Age], /, *, title: str, width: int = 640, embedded: bool
     room = max(8.0, width - left - _AGE_ROOM)
     oldest = max((_steps(row.age) for row in rows), default=0.0)
     inside = [words(8, 16, title, "sfn-chart")]
+    if not rows:
+        inside.append(words(8, 38, "nothing", "sfn-axis"))
     for place, (row, label) in enumerate(zip(rows, labels, strict=True)):
         y = 28.0 + place * _AGE_ROW
         said = "none" if row.age is None else length(row.age)
@@ -145,7 +152,7 @@ def ages(rows: Sequence[Age], /, *, title: str, width: int = 640, embedded: bool
     about = "; ".join(
         f"{label}: {'none' if row.age is None else length(row.age)}" for row, label in zip(rows, labels, strict=True)
     )
-    return picture(width, 34 + _AGE_ROW * len(rows), title, about or "nothing", inside, embedded=embedded)
+    return picture(width, 34 + _AGE_ROW * max(1, len(rows)), title, about or "nothing", inside, embedded=embedded)
 
 
 def _names(columns: Sequence[Column]) -> list[str]:
@@ -191,7 +198,7 @@ def _legend(names: Sequence[str], totals: Mapping[str, int], y: float, width: fl
         at: dict[str, Attribute] = {"class": looks[name], "x": x, "y": y - 9, "width": 10, "height": 10, "rx": 2}
         yield element("rect", at)
         yield words(x + 15, y, text, "sfn-axis")
-        x += 30 + text_width(text, _AXIS)
+        x += 24 + text_width(text, _AXIS)
 
 
 def _scale_of(most: int) -> tuple[int, int]:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import assert_never
 
 from saga_fn.core.plan import Plan
+from saga_fn.core.projection import SagaStatus
 from saga_fn.diagram.graph_svg import graph_svg
 from saga_fn.diagram.graph_text import graph_text
+from saga_fn.diagram.looks import look_of_saga
 from saga_fn.diagram.mermaid import mermaid
 from saga_fn.diagram.options import GraphFormat, check_format, check_width
 from saga_fn.diagram.seen import SagaSeen
-from saga_fn.diagram.shape import boxes_of, heading
+from saga_fn.diagram.shape import Heading, boxes_of, heading
+from saga_fn.printable import printable
+
+
+def card(title: str, status: SagaStatus, lines: Iterable[str]) -> str:
+    """A saga of which no steps are known, in words, as SVG."""
+    look = look_of_saga(status)
+    said = ((look.text, look), *((printable(line, 200), None) for line in lines))
+    return graph_svg((), Heading(printable(title), f"A saga: {status.value}.", said), embedded=False)
 
 
 def graph(

@@ -1,4 +1,4 @@
-"""What each kind of journal entry looks like, and how it is told."""
+"""The look of each kind of journal entry, and the words for it."""
 
 from __future__ import annotations
 
