@@ -1,8 +1,8 @@
-"""The timeouts of what a process executes, or of the statements that it sends, watched by one timer.
+"""The timeouts of what a process executes, of the statements that it sends, and of its waits, each watched by one timer.
 
 An event loop keeps its timers in a heap, and a cancelled one stays there until its time has come: a timer for each step
 would cost the straight way more than the step's own bookkeeping. Here a timeout that is never reached costs an entry into
-a dict and one out of it. Executions with the same timeout end in the order in which they began, so each length has a
+a dict and one out of it. Timeouts of the same length end in the order in which they began, so each length has a
 queue of its own, and only the first of each queue is looked at.
 """
 
@@ -11,85 +11,110 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+from collections.abc import Callable, Hashable
+from contextvars import Context
 from time import monotonic as _now  # by this name alone: each step of each saga asks
-from typing import Any, final
+from typing import Any, Final, Generic, TypeVar, final
 
 _Task = asyncio.Task[Any]  # Any: whatever it returns, it is only cut short here
+T = TypeVar("T", bound=Hashable)
+_EMPTY: Final = Context()
+"""For the timers, in whose callbacks nothing of a user's runs."""
 
 
-@final
-class Timeouts:
-    """Cuts executions short when their time is over. All that it watches at a time runs in one event loop."""
+class TimeLimits(Generic[T]):
+    """Calls `cut` with what is watched when its time is over, and `take_back` with it at its end after that.
 
-    def __init__(self) -> None:
-        self._queues: dict[float, dict[_Task, float]] = {}
-        """For each length in seconds: what runs under it, and when (monotonic time) that is over."""
-        self._expired: set[_Task] = set()
+    All that it watches at a time belongs to one event loop.
+    """
+
+    def __init__(self, cut: Callable[[T], object], take_back: Callable[[T], object]) -> None:
+        self._cut = cut
+        self._take_back = take_back
+        self._queues: dict[float, dict[T, float]] = {}
+        """For each length in seconds: what has it, and when (monotonic time) that is over."""
+        self._expired: set[T] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._next = math.inf
         """When (monotonic time) the timer fires."""
-        self._loop: asyncio.AbstractEventLoop | None = None
 
-    def begin(self, seconds: float) -> _Task:
-        """Cut the task that runs now short in so many seconds, unless `end` comes first; gives that task."""
-        loop = self._loop
-        # With the loop it is a look-up; without, until Python 3.12, a call of the kernel as well.
-        task = asyncio.current_task(loop)
-        if loop is None or task is None:
-            self.stop()  # what ran in the loop before is gone with it
-            loop = self._loop = asyncio.get_running_loop()
-            task = asyncio.current_task(loop)
-            assert task is not None, "what has a timeout runs in a task"
+    def watch(self, what: T, seconds: float) -> None:
+        """Cut this in so many seconds, unless `end` comes first."""
         over = _now() + seconds
-        try:
-            self._queues[seconds][task] = over
-        except KeyError:
-            self._queues[seconds] = {task: over}
-        if over < self._next:
-            self._arm(loop, over)
-        return task
-
-    def end(self, task: _Task, seconds: float) -> bool:
-        """The task is past what was to be cut short: whether its time was over before.
-
-        If so, the cancellation that it was cut short by is taken back.
-        """
         queue = self._queues.get(seconds)
-        if queue is not None and queue.pop(task, None) is not None:
+        if queue is None:
+            queue = self._queues[seconds] = {}
+        queue[what] = over
+        if over < self._next:
+            self._arm(over)
+
+    def end(self, what: T, seconds: float) -> bool:
+        """Watch it no more: whether its time was over before."""
+        queue = self._queues.get(seconds)
+        if queue is not None and queue.pop(what, None) is not None:
+            if not queue:  # there may be a length for each wait
+                del self._queues[seconds]
             return False
-        if task not in self._expired:  # stopped meanwhile
+        if what not in self._expired:  # stopped meanwhile
             return False
-        self._expired.discard(task)
-        task.uncancel()
+        self._expired.discard(what)
+        self._take_back(what)
         return True
 
+    @property
+    def lengths(self) -> int:
+        """How many lengths anything is watched for."""
+        return len(self._queues)
+
     def stop(self) -> None:
-        """Watch nothing more: what still runs is no longer cut short."""
+        """Watch nothing more: what is not over is no longer cut."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer, self._next = None, math.inf
         self._queues.clear()
         self._expired.clear()
 
-    def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+    def _arm(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._next = loop.call_later(max(0.0, when - _now()), self._fire, loop), when
+        wait = max(0.0, when - _now())
+        self._timer, self._next = asyncio.get_running_loop().call_later(wait, self._fire, context=_EMPTY), when
 
-    def _fire(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Cut short what is over, and look again when the next is; nothing is watched where nothing runs."""
+    def _fire(self) -> None:
+        """Cut what is over, and look again when the next is; nothing is watched where there is nothing."""
         self._timer, self._next = None, math.inf
         now = _now()
         following: float | None = None
         for seconds, queue in list(self._queues.items()):
-            for task in [task for task, _ in itertools.takewhile(lambda each: each[1] <= now, queue.items())]:
-                del queue[task]
-                self._expired.add(task)
-                task.cancel()
+            for what in [what for what, _ in itertools.takewhile(lambda each: each[1] <= now, queue.items())]:
+                del queue[what]
+                self._expired.add(what)
+                self._cut(what)
             first = next(iter(queue.values()), None)
             if first is None:
                 del self._queues[seconds]
             elif following is None or first < following:
                 following = first
         if following is not None:
-            self._arm(loop, following)
+            self._arm(following)
+
+
+@final
+class Timeouts(TimeLimits[_Task]):
+    """Cuts executions short when their time is over. At its end such a cancellation is taken back."""
+
+    def __init__(self) -> None:
+        super().__init__(asyncio.Task.cancel, asyncio.Task.uncancel)
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def begin(self, seconds: float) -> _Task:
+        """Cut the task that runs now short in so many seconds, unless `end` comes first; gives that task."""
+        # With the loop it is a look-up; without, until Python 3.12, a call of the kernel as well.
+        task = asyncio.current_task(self._loop)
+        if task is None or self._loop is None:
+            self.stop()  # what ran in the loop before is gone with it
+            self._loop = asyncio.get_running_loop()
+            task = asyncio.current_task(self._loop)
+            assert task is not None, "what has a timeout runs in a task"
+        self.watch(task, seconds)
+        return task

@@ -14,7 +14,7 @@ from saga_fn import SagaBuilder, SagaParkedError, step
 from saga_fn.core.ids import StepId
 from saga_fn.definition import compiled_step
 from saga_fn.definition.steps.step_options import StepOptions
-from saga_fn.timeouts import Timeouts
+from saga_fn.timeouts import TimeLimits, Timeouts
 from tests.support.shop import Done, Order
 from tests.support.stores import Make
 from tests.support.until import SOON
@@ -117,6 +117,27 @@ async def test_what_somebody_else_cancels_at_the_same_time_is_cancelled() -> Non
     async with asyncio.timeout(SOON):
         assert await asyncio.create_task(under(timeouts, BRIEFLY, both)) == "cancelled"
     timeouts.stop()
+
+
+async def test_lengths_that_are_over_leave_nothing_behind() -> None:
+    timeouts = Timeouts()
+    for number in range(200):
+        assert await under(timeouts, LONG + number, lambda: asyncio.sleep(0)) == "in time"
+    assert timeouts.lengths == 0
+    timeouts.stop()
+
+
+async def test_anything_can_have_a_limit_and_it_is_told_once_that_its_time_is_over() -> None:
+    told = asyncio.get_running_loop().create_future()
+    cut: list[asyncio.Future[str]] = []
+    limits = TimeLimits[asyncio.Future[str]](cut.append, lambda _: None)
+    limits.watch(told, BRIEFLY)
+    async with asyncio.timeout(SOON):
+        while not cut:
+            await asyncio.sleep(BRIEFLY)
+    assert limits.end(told, BRIEFLY)
+    assert not limits.end(told, BRIEFLY), "it is told once"
+    limits.stop()
 
 
 def test_an_event_loop_that_is_gone_takes_its_timeouts_with_it() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import enum
 import math
 from collections import defaultdict
 from collections.abc import Container
-from contextvars import Context
-from typing import Final, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 from saga_fn.backoff import Backoff
@@ -18,18 +16,12 @@ from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
+from saga_fn.timeouts import TimeLimits
 
 _SHORTEST_PAUSE = 0.02
 _LONGEST_PAUSE = 1.0
-_EMPTY: Final = Context()
-"""For timers that only set a future, in whose callbacks nothing of a user's runs."""
 
-
-class _Over(enum.Enum):
-    NOW = "the time is over"
-
-
-_Told: TypeAlias = asyncio.Future[OwnedSaga | _Over | None]
+_Told: TypeAlias = asyncio.Future[OwnedSaga | None]
 
 
 class Ends:
@@ -42,6 +34,7 @@ class Ends:
         self._looking = Upkeep("looks for the ends of sagas", self._look_while_anybody_waits, observers)
         self._backoff = Backoff(_SHORTEST_PAUSE, _LONGEST_PAUSE, factor=1.5)
         self._parked: set[UUID] = set()
+        self._limits: TimeLimits[_Told] = TimeLimits(_give_up, _leave)
 
     def announce(self, saga: OwnedSaga) -> None:
         """The saga has ended here."""
@@ -55,29 +48,30 @@ class Ends:
         """Whether the last look found the saga parked, for which somebody waits, or has just ceased to."""
         return saga_id in self._parked
 
-    async def wait(self, saga_id: UUID, until: float = math.inf, *, parked: bool = False) -> OwnedSaga | None:
+    async def wait(self, saga_id: UUID, seconds: float = math.inf, *, parked: bool = False) -> OwnedSaga | None:
         """Return when the saga has ended: with what this process knows, or None if the store is to be read.
 
         It may return None early, and does when the saga is parked, unless `parked` says to wait through that. Raises
-        TimeoutError at the moment `until` of the event loop.
+        TimeoutError after so many seconds.
         """
-        loop = asyncio.get_running_loop()
-        told: _Told = loop.create_future()
+        told: _Told = asyncio.get_running_loop().create_future()
         if not self._waiting:  # else it goes on, or begins again by itself
             self._looking.start()
         waiters = self._waiting.setdefault(saga_id, {})
         waiters[told] = parked
         self._backoff.reset()
-        limit = loop.call_at(until, _give_up, told, context=_EMPTY) if until < math.inf else None
+        is_over = False
+        if seconds < math.inf:
+            self._limits.watch(told, seconds)
         try:
             found = await told
         finally:
-            if limit is not None:
-                limit.cancel()
+            if seconds < math.inf:
+                is_over = self._limits.end(told, seconds)
             waiters.pop(told, None)
             if not waiters and self._waiting.get(saga_id) is waiters:
                 del self._waiting[saga_id]
-        if found is _Over.NOW:
+        if is_over and found is None:
             raise TimeoutError
         return found
 
@@ -122,6 +116,10 @@ class Ends:
                 self._parked.discard(saga_id)
 
 
+def _leave(_: _Told) -> None:
+    """A wait whose time is over has nothing that is to be taken back."""
+
+
 def _give_up(told: _Told) -> None:
     if not told.done():
-        told.set_result(_Over.NOW)
+        told.set_result(None)

@@ -57,17 +57,17 @@ async def end_of(
     check_id(saga_id)
     seconds = None if timeout is None else seconds_to_wait(timeout)
     began = asyncio.get_running_loop().time()
-    give_up = math.inf if seconds is None else began + seconds
     if live is not None and not is_final(live.state) and saga_id in engine.held and engine.gate.is_attended():
         # The usual way, which leaves as few objects as can be to those who wait in their thousands.
         try:  # noqa: SIM105 - that would be an object more
-            live = await engine.ends.wait(saga_id, _first_look(give_up, seconds), parked=wait_parked)
+            live = await engine.ends.wait(saga_id, _first_look(seconds), parked=wait_parked)
         except TimeoutError:
             pass
     if live is not None and is_final(live.state):
         return live
     seen = Seen()
-    for until in _looks(give_up, seconds):
+    give_up = math.inf if seconds is None else began + seconds
+    for until in _looks(began, give_up, seconds):
         try:
             while live is None or not is_final(live.state):
                 held = engine.held.get(saga_id)
@@ -89,16 +89,18 @@ async def end_of(
     raise timed_out(engine, saga_id, seconds or 0.0, seen)
 
 
-def _looks(give_up: float, seconds: float | None) -> tuple[float, ...]:
+def _looks(began: float, give_up: float, seconds: float | None) -> tuple[float, ...]:
     """Until when each look at the saga lasts: the last one, shortly before the end, tells what the saga waits for then."""
-    first = _first_look(give_up, seconds)
-    return (first,) if first == give_up else (first, give_up)
-
-
-def _first_look(give_up: float, seconds: float | None) -> float:
     if seconds is None or seconds < _SHORT:
-        return give_up
-    return give_up - min(seconds * _LAST_PART, _LAST_LOOK)
+        return (give_up,)
+    return began + _first_look(seconds), give_up
+
+
+def _first_look(seconds: float | None) -> float:
+    """How long the first look lasts, in seconds."""
+    if seconds is None:
+        return math.inf
+    return seconds if seconds < _SHORT else seconds - min(seconds * _LAST_PART, _LAST_LOOK)
 
 
 async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bool) -> OwnedSaga | None:
@@ -106,14 +108,15 @@ async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bo
 
     Raises SagaStateError if nothing works on the saga: what is in memory nobody else can go on with.
     """
+    time_of_loop = asyncio.get_running_loop().time
     while not engine.gate.is_attended():
-        until = asyncio.get_running_loop().time() + _UNATTENDED
+        left = give_up - time_of_loop()
         try:
-            return await engine.ends.wait(saga_id, min(until, give_up), parked=parked)
+            return await engine.ends.wait(saga_id, min(_UNATTENDED, left), parked=parked)
         except TimeoutError:
             if engine.gate.is_attended():
                 continue
-            if give_up <= until:
+            if left <= _UNATTENDED:
                 raise
             raise SagaStateError(
                 f"nothing works on saga {saga_id}: no worker of its {type(engine.store).__name__} runs",
@@ -121,7 +124,7 @@ async def _told(engine: SagaEngine, saga_id: UUID, give_up: float, *, parked: bo
                 hint="await it inside of `async with orchestrator:`, or after orchestrator.run_until_idle() in a test; "
                 "`run_until_idle(past_waits=True)` goes on where an event is waited for",
             ) from None
-    return await engine.ends.wait(saga_id, give_up, parked=parked)
+    return await engine.ends.wait(saga_id, give_up - time_of_loop(), parked=parked)
 
 
 async def outcome_of(
