@@ -27,6 +27,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.support.consumer import consumer
 from tests.support.servers import GIVEN, NO_PG15, PG15, Server, database, embedded
+from tests.support.tools import left_out
 
 __all__ = ["consumer"]
 
@@ -44,6 +45,12 @@ def pytest_collection_finish() -> None:
     """Look no more at thousands of tests and modules whenever garbage is collected: they stay."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say at the end of a run which tests were left out, and why."""
+    for line in left_out(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line, yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ Each transaction goes to the server connection that has rested longest, so that 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import subprocess
 from collections.abc import AsyncGenerator
@@ -18,26 +17,17 @@ import asyncpg
 import pytest
 
 from saga_fn.embedded.binaries import Account, make_place, server_account
+from tests.support.tools import PGBOUNCER
 
-PGBOUNCER = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/usr/local/sbin")
 PORT = 6432
 START_LIMIT = 20.0
 CONNECTIONS = 5
 
 
-def require_pooler() -> str:
-    """The program; a test that lacks it is skipped, but fails where CI=true says that everything has to be there."""
-    if PGBOUNCER is not None:
-        return PGBOUNCER
-    if os.environ.get("CI", "").lower() in ("1", "true"):
-        pytest.fail("pgbouncer is not installed, and in CI nothing may be left out")
-    pytest.skip("pgbouncer is not installed")
-
-
 @asynccontextmanager
 async def pooled(dsn: str) -> AsyncGenerator[str]:
     """How to connect to the database through a pooler of this test's own."""
-    program, account = require_pooler(), server_account()
+    program, account = PGBOUNCER.require(), server_account()
     place = make_place(account)
     try:
         command = [program, str(_written(place / "etc", dsn, account))]

@@ -12,7 +12,7 @@ import pytest
 
 from saga_fn import AttentionKind, SagaOrchestrator, StoreRefusedError
 from saga_fn.store.migrate import migrate
-from tests.store.pooler import CONNECTIONS, pooled, require_pooler
+from tests.store.pooler import CONNECTIONS, pooled
 from tests.store.traps import NOTED, OFTEN, Note, caught, waiting_saga, work
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.until import SOON
@@ -129,13 +129,3 @@ async def test_a_setting_of_the_dsn_that_it_does_not_take_is_named(pooler: str) 
     with pytest.raises(StoreRefusedError, match=r"unsupported startup parameter.*\nHINT: take it out of the DSN"):
         async with SagaOrchestrator(f"{pooler}&options=-c%20geqo%3Doff", statement_cache_size=0, listen=False):
             pass
-
-
-def test_without_the_program_the_tests_are_skipped_but_fail_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.store.pooler.PGBOUNCER", None)
-    monkeypatch.setenv("CI", "true")
-    with pytest.raises(pytest.fail.Exception, match="not installed"):
-        require_pooler()
-    monkeypatch.delenv("CI")
-    with pytest.raises(pytest.skip.Exception, match="not installed"):
-        require_pooler()
