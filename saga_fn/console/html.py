@@ -102,10 +102,12 @@ def head(title: str, root: str) -> Node:
     ]
 
 
-def told(error: SagaError) -> Node:
-    """An error, with its mend."""
-    return h.div(".box.bad", role="alert")[
-        h.p[text(error.fact)], None if error.hint is None else h.p[h.b["Mend: "], text(error.hint)]
+def told(error: SagaError, before: str | None = None) -> Node:
+    """An error, with its mend; with a text before it, it is none yet."""
+    return h.div(class_="box bad" if before is None else "box", role="alert" if before is None else None)[
+        None if before is None else h.p[before],
+        h.p[text(error.fact)],
+        None if error.hint is None else h.p[h.b["Mend: "], text(error.hint)],
     ]
 
 

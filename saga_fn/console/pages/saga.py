@@ -102,9 +102,16 @@ def _standing(explained: Explanation) -> Node:
 
 def _verbs(context: Context, explained: Explanation) -> Node:
     """The verbs of the saga as a whole; each step has its own beside it."""
-    buttons = [_button(context, explained, each) for each in explained.verbs if each.step_id is None and each.is_legal]
+    buttons = [
+        _button(context, explained, each) for each in explained.verbs if each.step_id is None and _may_be_pressed(each)
+    ]
     found = [each for each in buttons if each is not None]
     return html.section("Verbs", h.ul(".verbs")[(h.li[each] for each in found)]) if found else None
+
+
+def _may_be_pressed(preview: VerbPreview) -> bool:
+    """Whether the saga would accept the verb, or would once steps are named that are to be forgotten: its page asks for them."""
+    return preview.is_legal or bool(preview.unnamed)
 
 
 def _button(context: Context, explained: Explanation, preview: VerbPreview) -> Node:
@@ -152,7 +159,11 @@ def _steps(context: Context, seen: SagaAdminSnapshot, explained: Explanation) ->
     verbs: dict[str, list[Node]] = {}
     names = {step.step_id for step in shown}
     for each in explained.verbs:
-        if each.step_id in names and each.is_legal and (button := _button(context, explained, each)) is not None:
+        if (
+            each.step_id in names
+            and _may_be_pressed(each)
+            and (button := _button(context, explained, each)) is not None
+        ):
             verbs.setdefault(each.step_id, []).append(button)
     outputs = seen.context.get("step_outputs", {})
     rows: list[tuple[Node, ...]] = [
@@ -245,7 +256,7 @@ def _notes(seen: SagaAdminSnapshot) -> Node:
 
 
 def _refused(explained: Explanation) -> Node:
-    refused = [each for each in explained.verbs if not each.is_legal][:_REFUSED]
+    refused = [each for each in explained.verbs if not _may_be_pressed(each)][:_REFUSED]
     rows: list[tuple[Node, ...]] = [
         (each.verb.value, html.step_name(each.step_id), html.code(each.refusal or ""), html.text(each.text))
         for each in refused

@@ -86,16 +86,20 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
     explained = await context.admin.explain(saga_id)
     steps = [each.step_id for each in explained.verbs if each.verb is form.verb and each.step_id]
     preview: VerbPreview | None = None
+    lacking: SagaError | None = None
     try:
         explained = await context.admin.explain(saga_id, verb=verb_from(form.verb.value, texts))
         (preview,) = explained.verbs
     except WRONG as wrong:
-        if given.get("act") and error is None:
+        if not given.get("act"):
+            lacking = wrong
+        elif error is None:
             error, status = wrong, 400
     name = form.verb.value.replace("_", " ")
     after: list[Node] = [
         None if error is None else html.told(error),
         h.p[form.summary],
+        None if lacking is None else html.told(lacking, "Fill in the form to see what would come of it."),
         None if preview is None else _shown(preview),
         html.post(
             context,
