@@ -28,6 +28,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1, help="same seed, same refusals (default: 1)")
     parser.add_argument("--workers", type=_positive, default=2, help="worker processes (default: 2)")
     parser.add_argument("--no-kill", dest="kill", action="store_false", help="let all workers live")
+    parser.add_argument(
+        "--console",
+        action=argparse.BooleanOptionalAction,
+        default=sys.stdin.isatty() and sys.stdout.isatty(),
+        help="open the console over its sagas at the end, until a key is pressed (default: at a terminal)",
+    )
     chosen = parser.parse_args(arguments)
     if chosen.kill and chosen.workers == 1:
         parser.error("with one worker nobody is left when it is killed; use --workers 2 or --no-kill")
@@ -38,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
 
     display = Display()
-    options = Options(seed=chosen.seed, workers=chosen.workers, kill=chosen.kill)
+    options = Options(seed=chosen.seed, workers=chosen.workers, kill=chosen.kill, console=chosen.console)
     began = time.monotonic()
     try:
         with postgres() as dsn:
@@ -54,7 +60,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (SagaError, asyncpg.PostgresError, OSError) as error:
         print(f"PostgreSQL cannot be used: {error}\nHINT: SAGA_FN_DSN names the server, if set", file=sys.stderr)
         return 2
-    display.say(f"{len(orders)} orders, seed {options.seed}, {time.monotonic() - began:.1f} s")
+    if not options.console:
+        display.say(f"{len(orders)} orders, seed {options.seed}, {time.monotonic() - began:.1f} s")
     return 1 if findings else 0
 
 

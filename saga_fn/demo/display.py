@@ -37,7 +37,7 @@ class Display:
 
     def say(self, line: str) -> None:
         """One line."""
-        self._console.print(escape(line))
+        self._console.print(escape(line), soft_wrap=True)
 
     @contextmanager
     def progress(self, total: int) -> Generator[Tally]:

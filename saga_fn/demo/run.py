@@ -28,6 +28,8 @@ from saga_fn import (
     SagaRun,
 )
 from saga_fn.demo.audit import Ending, Finding, audit
+from saga_fn.demo.cards import start_cards, thank_customer
+from saga_fn.demo.console import show_console
 from saga_fn.demo.display import Display, Tally
 from saga_fn.demo.messages import Shipment
 from saga_fn.demo.orders import Order
@@ -55,6 +57,8 @@ class Options:
     workers: int = 2
     kill: bool = True
     """Whether one worker is killed when half of the sagas have ended."""
+    console: bool = False
+    """Whether the console is open at the end, until a key is pressed."""
 
 
 async def run_demo(dsn: str, orders: Sequence[Order], options: Options, display: Display) -> tuple[Finding, ...]:
@@ -80,6 +84,7 @@ async def run_demo(dsn: str, orders: Sequence[Order], options: Options, display:
         orchestrator = SagaOrchestrator(dsn, schema=schema, migrate=True, concurrency=0)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=url))
         fulfilment = orchestrator.register(make_fulfil_order(http))
+        cards = orchestrator.register(thank_customer)
         await stack.enter_async_context(orchestrator)
 
         services = await stack.enter_async_context(stage.services(options.seed, listening))
@@ -115,6 +120,9 @@ async def run_demo(dsn: str, orders: Sequence[Order], options: Options, display:
             display.timeline(f"{title}: {order_id}", timeline(snapshot, asked, told, show.kill))
         findings = audit(entries, orders, show.endings)
         display.verdict(findings)
+        if options.console:
+            await start_cards(cards)
+            await show_console(orchestrator, display)
         return findings
 
 

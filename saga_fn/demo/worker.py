@@ -13,6 +13,7 @@ from datetime import timedelta
 import httpx
 
 from saga_fn import SagaOrchestrator
+from saga_fn.demo.cards import thank_customer
 from saga_fn.demo.processes import stop_with_parent
 from saga_fn.demo.saga import make_fulfil_order
 
@@ -28,6 +29,7 @@ async def work(name: str, dsn: str, schema: str, services_url: str) -> None:
     async with httpx.AsyncClient(base_url=services_url, headers={"Worker": name}) as http:
         orchestrator = SagaOrchestrator(dsn, schema=schema, concurrency=CONCURRENCY, lease=LEASE)
         orchestrator.register(make_fulfil_order(http))
+        orchestrator.register(thank_customer)
         async with orchestrator:
             await orchestrator.run_forever()
 

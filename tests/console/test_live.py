@@ -48,7 +48,7 @@ class Line:
 @asynccontextmanager
 async def listening(answer: LiveAnswer) -> AsyncGenerator[Line]:
     line = Line()
-    task = asyncio.create_task(answer({}, line.receive, line.send))  # type: ignore[arg-type]
+    task = asyncio.create_task(answer({}, line.receive, line.send))
     try:
         yield line
     finally:
@@ -85,7 +85,7 @@ async def test_no_more_pages_than_allowed_listen_and_each_that_goes_makes_room()
     ):
         await until(lambda: listeners.is_full)
         third = Line()
-        await LiveAnswer(look, listeners)({}, third.receive, third.send)  # type: ignore[arg-type]
+        await LiveAnswer(look, listeners)({}, third.receive, third.send)
         assert third.told[0]["status"] == 503
         second.gone.set()
         await until(lambda: not listeners.is_full)
@@ -98,7 +98,7 @@ async def test_it_ends_when_the_browser_is_found_to_have_gone() -> None:
 
     listeners = Listeners()
     line = Line()
-    task = asyncio.create_task(LiveAnswer(look, listeners, interval=0.005)({}, line.receive, line.send))  # type: ignore[arg-type]
+    task = asyncio.create_task(LiveAnswer(look, listeners, interval=0.005)({}, line.receive, line.send))
     await until(lambda: bool(line.digests))
     line.broken = True
     async with asyncio.timeout(SOON):
@@ -112,7 +112,7 @@ async def test_it_ends_by_itself_so_that_who_may_see_the_page_is_judged_anew() -
 
     line = Line()
     async with asyncio.timeout(SOON):
-        await LiveAnswer(look, Listeners(), interval=0.005, life=0.05)({}, line.receive, line.send)  # type: ignore[arg-type]
+        await LiveAnswer(look, Listeners(), interval=0.005, life=0.05)({}, line.receive, line.send)
     assert line.told[-1] == {"type": "http.response.body", "body": b""}
 
 
@@ -122,7 +122,7 @@ async def test_it_ends_when_the_page_cannot_be_read() -> None:
 
     line = Line()
     async with asyncio.timeout(SOON):
-        await LiveAnswer(look, Listeners(), interval=0.005)({}, line.receive, line.send)  # type: ignore[arg-type]
+        await LiveAnswer(look, Listeners(), interval=0.005)({}, line.receive, line.send)
     assert line.digests == []
 
 
@@ -142,7 +142,7 @@ async def test_a_page_and_its_events_have_one_digest(sagas: Cast, browser: Brows
         "scheme": "http",
     }
     app = console(sagas.orchestrator, authorize=everybody)
-    task = asyncio.create_task(app(scope, line.receive, line.send))  # type: ignore[arg-type]
+    task = asyncio.ensure_future(app(scope, line.receive, line.send))
     await until(lambda: bool(line.digests))
     assert f'data-digest="{line.digests[0]}"' in shown
     if page == "saga":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import asyncpg
+import httpx
 import pytest
 
 from saga_fn.demo import __main__ as program
@@ -102,3 +104,34 @@ def test_a_finding_makes_the_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setenv("SAGA_FN_DSN", "postgresql://never-used")
     monkeypatch.setattr(program, "run_demo", found)
     assert program.main([]) == 1
+
+
+async def test_the_console_is_open_over_its_sagas_until_a_key_is_pressed(empty_dsn: str) -> None:
+    command = [sys.executable, "-m", "saga_fn.demo", "--limit", "4", "--no-kill", "--workers", "1", "--console"]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "SAGA_FN_DSN": empty_dsn, "COLUMNS": "60"},
+    )
+    assert process.stdout is not None
+    assert process.stdin is not None
+    try:
+        address = ""
+        async with asyncio.timeout(110):
+            while "enter?token=" not in address:
+                line = await process.stdout.readline()
+                assert line, "it has ended"
+                address = line.decode().split()[-1]
+            url, _, token = address.partition("enter?token=")
+            async with httpx.AsyncClient(base_url=url, follow_redirects=True) as http:
+                page = await http.post("enter", data={"token": token})
+                while page.text.count("AddressMissingError") < 3:
+                    await asyncio.sleep(0.1)
+                    page = await http.get("/")
+            process.stdin.write(b"x")
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
