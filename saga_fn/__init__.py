@@ -117,6 +117,7 @@ from saga_fn.snapshot import (
     Unreadable,
     Wait,
 )
+from saga_fn.stats import DefinitionStats, SagaStats, WorkingProcess
 from saga_fn.store.memory import MemoryStore
 
 __all__ = [
@@ -137,6 +138,7 @@ __all__ = [
     "Compensated",
     "Completed",
     "ContextStep",
+    "DefinitionStats",
     "Delivery",
     "Done",
     "Event",
@@ -199,6 +201,7 @@ __all__ = [
     "SagaRun",
     "SagaSnapshot",
     "SagaStateError",
+    "SagaStats",
     "SagaStatus",
     "SagasOfKey",
     "SchemaDiffersError",
@@ -235,6 +238,7 @@ __all__ = [
     "Wait",
     "WaitFor",
     "WaitReason",
+    "WorkingProcess",
     "any_of",
     "saga",
     "sleep",

@@ -12,6 +12,7 @@ from saga_fn.admin.operations import AdminOperations
 from saga_fn.admin.pauses import AdminPauses
 from saga_fn.admin.retention import AdminRetention
 from saga_fn.admin.sleeping import AdminSleeping
+from saga_fn.admin.stats import AdminStats
 from saga_fn.admin.step import StepAdmin
 from saga_fn.admin.verbs import AdminVerbs
 from saga_fn.admin.verification import AdminVerification
@@ -39,6 +40,7 @@ class SagaAdmin(
     AdminKeptEvents,
     AdminOperations,
     AdminRetention,
+    AdminStats,
     AdminVerification,
 ):
     """Operators' verbs. Each waits until it has been applied, and raises SagaStateError with the reason if it is refused.

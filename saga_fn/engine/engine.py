@@ -47,9 +47,10 @@ from saga_fn.engine.observe.observers import Observers
 from saga_fn.engine.observe.of_process import NameLeftOut, StopCutsShort, StopLeaves, StopOverdue
 from saga_fn.engine.observe.of_sagas import SagaClaimed, SagaLost, SagaReleased
 from saga_fn.engine.options import EngineOptions
-from saga_fn.engine.recent import Recent, Seldom
+from saga_fn.engine.recent import Recent, Seldom, Shared
 from saga_fn.engine.registry import Registry
 from saga_fn.errors import SagaError, StoredDataError, StoreError, is_a
+from saga_fn.stats import SagaStats
 from saga_fn.store.connection import Connection
 from saga_fn.store.errors import RowRejectedError, is_an_answer
 from saga_fn.store.ids import new_uuid, shard_of
@@ -159,6 +160,8 @@ class SagaEngine:
         self.ends: Ends = Ends(self.store, self.held, self.observers)
         self.wakeups: WakeupNotifier = WakeupNotifier(self.store)
         self.roster: Roster = Roster(self.store, self.registry, self.owner, self.observers)
+        self.stats: Shared[bool, SagaStats] = Shared()
+        """The numbers about all sagas, by whether ends are counted."""
         self._suspects_apart = Errands()
         self.suspects: Suspects = Suspects(
             self.held,

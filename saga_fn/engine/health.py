@@ -10,6 +10,7 @@ from typing import Final, assert_never
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.roster import counted, look_around
 from saga_fn.engine.hold.suspects import Suspects
+from saga_fn.engine.views.stats import OVERDUE
 from saga_fn.engine.worker import Worker
 from saga_fn.errors import (
     SagaError,
@@ -26,8 +27,6 @@ from saga_fn.store.rights import Right, RoleKind, named, needs
 
 HEALTH_LIMIT: float = 3.0
 """Seconds after which a database that has not answered is taken not to answer."""
-OVERDUE: Final = timedelta(minutes=1)
-"""A saga that nobody has begun to work on so long after it was due is overdue."""
 PAUSED_LONG: Final = timedelta(hours=1)
 """A pause that is older may have been forgotten."""
 CLOCKS_AGREE: Final = timedelta(seconds=5)

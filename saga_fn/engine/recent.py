@@ -1,10 +1,15 @@
-"""Sets that remember what was added to them last."""
+"""Ids that were added or let through last, and answers that were given last."""
 
 from __future__ import annotations
 
+import asyncio
 import time
-from typing import Final, final
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, Generic, TypeVar, final
 from uuid import UUID
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
 
 _MOST: Final = 1000
 
@@ -51,3 +56,26 @@ class Seldom:
         if len(self._since) > _MOST:
             del self._since[next(iter(self._since))]
         return True
+
+
+@final
+class Shared(Generic[K, T]):
+    """The last answer to each question: those who ask within some seconds share it, and one at a time asks for a new one."""
+
+    __slots__ = ("_asking", "_known")
+
+    def __init__(self) -> None:
+        self._asking = asyncio.Lock()
+        self._known: dict[K, tuple[float, T]] = {}
+        """When it was asked for, and the answer."""
+
+    async def get(self, question: K, ask: Callable[[], Awaitable[T]], *, max_age: float) -> T:
+        """An answer that was asked for no more than so many seconds ago."""
+        wanted = time.monotonic() - max_age
+        async with self._asking:
+            asked, answer = self._known.get(question, (None, None))
+            if asked is None or answer is None or asked < wanted:
+                asked = time.monotonic()
+                answer = await ask()
+                self._known[question] = asked, answer
+            return answer

@@ -112,7 +112,7 @@ class MemoryStore:
         )
         self.pauses: MemoryPauses = MemoryPauses(self)
         self.lists: MemoryLists = MemoryLists(
-            self, lambda: (saga.record for saga in self._sagas.values()), self._attributes
+            self, lambda: (saga.record for saga in self._sagas.values()), self._attributes, self.processes
         )
         self.deletion: MemoryDeletion = MemoryDeletion(
             self, lambda: (saga.record for saga in self._sagas.values()), lambda saga_id: self._sagas.pop(saga_id).keyed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
 from typing import final
@@ -10,6 +11,7 @@ from uuid import UUID
 
 import attrs
 
+from saga_fn.stats import WorkingProcess
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
     MOST_COUNTED,
@@ -79,6 +81,26 @@ class MemoryProcesses:
     def _heard(self, within: timedelta) -> list[_Seen]:
         since = time.monotonic() - within.total_seconds()
         return [seen for seen in self._seen.values() if seen.at > since]
+
+    async def seen(self, *, seen_within: timedelta, most: int) -> list[WorkingProcess]:
+        """The processes that were seen within that time, the last seen first."""
+        now, clock = time_of(self._store.now()), time.monotonic()
+        heard = sorted(self._heard(seen_within), key=lambda seen: -seen.at)[:most]
+        return [
+            WorkingProcess(
+                seen.process.id,
+                seen.process.host,
+                now - timedelta(seconds=clock - seen.at),
+                tuple(sorted((name, version) for name, version, _ in seen.process.definitions)),
+            )
+            for seen in heard
+        ]
+
+    def working_on(self, *, seen_within: timedelta) -> Counter[tuple[str, int]]:
+        """How many processes work on each name and version."""
+        return Counter(
+            pair for seen in self._heard(seen_within) for pair in {each[:2] for each in seen.process.definitions}
+        )
 
     async def notices(self, *, seen_within: timedelta, left_behind: timedelta | None = None) -> list[Noticed]:
         """The findings for a person."""

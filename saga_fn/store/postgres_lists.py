@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, assert_never, final
 from uuid import UUID
 
@@ -16,7 +16,19 @@ from saga_fn.store.connection import Connection
 from saga_fn.store.database import Database
 from saga_fn.store.ids import shard_of, shard_of_key
 from saga_fn.store.listing import MOST_FOUND, MOST_WALKED, Listing, Place, too_many_definitions, too_many_values
-from saga_fn.store.records import reasons_in, time_of, waits_alone
+from saga_fn.store.postgres_processes import PROCESS_SHARD
+from saga_fn.store.records import (
+    MOST_DEFINITIONS,
+    MOST_ENDS,
+    MOST_GROUPS,
+    MOST_IN_STATS,
+    MOST_PROCESSES,
+    Counted,
+    CountKind,
+    reasons_in,
+    time_of,
+    waits_alone,
+)
 
 _MORE: Final = 2000
 """So many sagas with a value are looked at in one statement, if the first page of them was not enough."""
@@ -61,6 +73,37 @@ class PostgresLists:
             return await self._database.queries.read_attribute_is_known(
                 connection, shards=shards, names=names, key=key, low=span[0], high=span[1]
             )
+
+    async def stats(self, *, overdue: timedelta, seen_within: timedelta, ends_since: Moment | None) -> list[Counted]:
+        """Numbers about all sagas."""
+        async with self._database.work() as connection:
+            rows = await self._database.queries.read_stats(
+                connection,
+                shards=list(range(self._database.shards)),
+                process_shard=PROCESS_SHARD,
+                overdue=overdue,
+                lately=seen_within,
+                ends_since=time_of(self._database.now() if ends_since is None else ends_since),
+                most=MOST_IN_STATS,
+                most_ends=0 if ends_since is None else MOST_ENDS,
+                most_groups=MOST_GROUPS,
+                most_processes=MOST_PROCESSES,
+                most_definitions=MOST_DEFINITIONS,
+            )
+        return [
+            Counted(
+                kind=CountKind(row.kind),
+                name=row.name,
+                version=row.version,
+                sagas=row.sagas,
+                status=None if row.status is None else SagaStatus(row.status),
+                waits=reasons_in(row.waits or 0),
+                minute=row.minute,
+                moment=row.moment,
+                is_cut=row.is_cut,
+            )
+            for row in rows
+        ]
 
     async def _of_attribute(self, asked: Listing) -> list[SagaRow]:
         """The rows of a page of sagas with a value: found in the index of values, and then narrowed by the rest of the filter."""

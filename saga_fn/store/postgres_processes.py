@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import final
+from typing import Final, final
 from uuid import UUID
 
 from saga_fn.core.ids import PlanId
+from saga_fn.stats import WorkingProcess
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.records import (
     FORGOTTEN_AT_ONCE,
@@ -27,7 +28,7 @@ from saga_fn.store.records import (
     UnfitSaga,
 )
 
-_SHARD = 0
+PROCESS_SHARD: Final = 0
 """Where the rows of processes are."""
 _NOBODY = UUID(int=0)
 
@@ -45,7 +46,7 @@ class PostgresProcesses:
         async with self._database.control() as connection:
             now = await self._database.queries.report_process(
                 connection,
-                shard=_SHARD,
+                shard=PROCESS_SHARD,
                 id=process.id,
                 host=process.host,
                 names=[name for name, _, _ in process.definitions],
@@ -66,13 +67,13 @@ class PostgresProcesses:
     async def _drop(self, process_id: UUID) -> int:
         async with self._database.control() as connection:
             return await self._database.queries.drop_processes(
-                connection, shard=_SHARD, id=process_id, silent=SILENT, most=FORGOTTEN_AT_ONCE
+                connection, shard=PROCESS_SHARD, id=process_id, silent=SILENT, most=FORGOTTEN_AT_ONCE
             )
 
     async def find(self, process_id: UUID) -> SeenProcess | None:
         """Where the process runs, and when it was last seen."""
         async with self._database.control() as connection:
-            row = await self._database.queries.read_process(connection, shard=_SHARD, id=process_id)
+            row = await self._database.queries.read_process(connection, shard=PROCESS_SHARD, id=process_id)
         return None if row is None else SeenProcess(row.host, row.seen_at)
 
     async def others(self, process_id: UUID, *, seen_within: timedelta) -> frozenset[Definition]:
@@ -80,7 +81,7 @@ class PostgresProcesses:
         async with self._database.control() as connection:
             rows = await self._database.queries.read_definitions(
                 connection,
-                shard=_SHARD,
+                shard=PROCESS_SHARD,
                 id=process_id,
                 seen_within=seen_within,
                 most_processes=MOST_PROCESSES,
@@ -89,13 +90,24 @@ class PostgresProcesses:
             )
         return frozenset((row.name, row.version, PlanId(row.plan)) for row in rows)
 
+    async def seen(self, *, seen_within: timedelta, most: int) -> list[WorkingProcess]:
+        """The processes that were seen within that time, the last seen first."""
+        async with self._database.control() as connection:
+            rows = await self._database.queries.list_processes(
+                connection, shard=PROCESS_SHARD, seen_within=seen_within, most=most, most_definitions=MOST_DEFINITIONS
+            )
+        return [
+            WorkingProcess(row.id, row.host, row.seen_at, tuple(sorted(zip(row.names, row.versions, strict=False))))
+            for row in rows
+        ]
+
     async def notices(self, *, seen_within: timedelta, left_behind: timedelta | None = None) -> list[Noticed]:
         """The findings for a person."""
         async with self._database.control() as connection:
             rows = await self._database.queries.read_attention(
                 connection,
                 shards=self._shards,
-                process_shard=_SHARD,
+                process_shard=PROCESS_SHARD,
                 lately=seen_within,
                 left_behind=seen_within if left_behind is None else left_behind,
                 most_processes=MOST_PROCESSES,

@@ -18,6 +18,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus
 from saga_fn.core.state import ParkReason
 from saga_fn.snapshot import OperationState, SagaRow
+from saga_fn.stats import WorkingProcess
 from saga_fn.store.connection import Connection
 from saga_fn.store.listing import Listing
 from saga_fn.store.records import (
@@ -27,6 +28,7 @@ from saga_fn.store.records import (
     NO_PAUSE,
     ClaimedSaga,
     Committed,
+    Counted,
     Definition,
     DueWork,
     EndedSaga,
@@ -148,6 +150,7 @@ class Processes(Protocol):
         shard: The shard of the sagas, a number from 0.
         saga_ids: The ids of sagas.
         after: The saga's id to go on after.
+        most: The greatest number of processes.
     """
 
     async def note(self, process: Process) -> None:
@@ -171,6 +174,10 @@ class Processes(Protocol):
 
         It counts the `MOST_PROCESSES` that were seen last, and of each at most `MOST_DEFINITIONS`.
         """
+        ...
+
+    async def seen(self, *, seen_within: timedelta, most: int) -> list[WorkingProcess]:
+        """The processes that were seen within that time, the last seen first; no more than `most`; takes no lock."""
         ...
 
     async def notices(self, *, seen_within: timedelta, left_behind: timedelta | None = None) -> list[Noticed]:
@@ -252,6 +259,9 @@ class Lists(Protocol):
         name: The name of sagas; None stands for every name.
         key: The name of a search attribute.
         span: Two texts of values.
+        overdue: How long a saga may be due, as a timedelta.
+        seen_within: How long ago a process may have been seen last, as a timedelta.
+        ends_since: The moment from which on ends are counted, in microseconds since 1970; None counts none.
     """
 
     async def page(self, asked: Listing) -> list[SagaRow]:
@@ -264,6 +274,13 @@ class Lists(Protocol):
 
     async def knows_values(self, name: str | None, key: str, span: tuple[str, str]) -> bool:
         """Whether a saga has a value of that attribute from the first of these texts on and before the second; takes no lock."""
+        ...
+
+    async def stats(self, *, overdue: timedelta, seen_within: timedelta, ends_since: Moment | None) -> list[Counted]:
+        """Numbers about all sagas, by name and version; takes no lock.
+
+        Counts stop at `MOST_IN_STATS` for each state, those of ends at `MOST_ENDS`.
+        """
         ...
 
 

@@ -48,6 +48,12 @@ MOST_KEPT: Final = BUFFER_LIMIT
 """No more events wait for a business key than a saga takes that does not wait for any of them yet."""
 MOST_COUNTED: Final = 1000
 """Nobody counts further than this to tell how many sagas something is so of."""
+MOST_IN_STATS: Final = 10_000
+"""Nobody counts further than this to tell how many sagas of a name, version and state there are."""
+MOST_ENDS: Final = 100_000
+"""Nor more ends of a name, version and status than this."""
+MOST_GROUPS: Final = 20_000
+"""Numbers are told of no more names, versions and states than this."""
 STILL_FOR: Final = timedelta(hours=1)
 """A saga that a process works on, and of which nothing has become durable for so long, is noticed."""
 SILENT: Final = timedelta(minutes=10)
@@ -89,6 +95,7 @@ _decode_state = msgspec.msgpack.Decoder(SagaState).decode
 _decode_event: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 _decode_plan = msgspec.msgpack.Decoder(PlanData).decode
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NO_REASON: Final = WaitReason(0)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -481,6 +488,42 @@ class Process:
     host: str
     definitions: tuple[Definition, ...]
     """The definitions that it works on."""
+
+
+class CountKind(enum.StrEnum):
+    """The kinds of numbers about the sagas of a name and version."""
+
+    NOW = "now"
+    """No number: the store's time."""
+    LIVE = "live"
+    """Those that have not ended, of one status and one set of reasons to wait."""
+    OVERDUE = "overdue"
+    """Those that have been due for long; and since when the first is due."""
+    FAILED = "failed"
+    """Those that ended FAILED, and that nobody has acknowledged."""
+    ENDED = "ended"
+    """Those that ended in one minute with one status."""
+    WORKS = "works"
+    """The processes that work on them."""
+    PAUSED = "paused"
+    """No number: the name is paused; the empty name is everything."""
+
+
+@attrs.frozen(kw_only=True)
+class Counted:
+    """A number about the sagas of one name and version, in one shard perhaps: those of several are added up."""
+
+    kind: CountKind
+    name: str = ""
+    version: int = 0
+    sagas: int = 0
+    status: SagaStatus | None = None
+    waits: WaitReason = NO_REASON
+    minute: int | None = None
+    """For ends: how many minutes after the moment from which they were counted."""
+    moment: datetime | None = None
+    is_cut: bool = False
+    """Whether counting stopped in this minute: it, and those before it, have more ends."""
 
 
 @attrs.frozen

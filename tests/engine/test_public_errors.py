@@ -91,6 +91,8 @@ class Stage:
             "SagaAdmin.resume": lambda: admin.resume("approved"),
             "SagaAdmin.resume_all": admin.resume_all,
             "SagaAdmin.pauses": admin.pauses,
+            "SagaAdmin.stats": admin.stats,
+            "SagaAdmin.processes": admin.processes,
             "SagaAdmin.start_now": lambda: admin.start_now(run.id),
             "SagaAdmin.reschedule": lambda: admin.reschedule(run.id, datetime.now(UTC)),
             "SagaAdmin.settle_never_ran": lambda: admin.settle_never_ran(run.id, "reserve"),

@@ -25,6 +25,8 @@ LOOKS: Final = {
     "list_operations",
     "pauses",
     "preview",
+    "processes",
+    "stats",
     "step",
     "verify",
 }

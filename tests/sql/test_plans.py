@@ -279,7 +279,16 @@ async def test_a_claim_walks_the_index_of_what_is_due(conn: asyncpg.Connection[a
 
 
 @pytest.mark.parametrize(
-    "name", ["read_attention", "read_parked", "read_definitions", "drop_processes", "read_process"]
+    "name",
+    [
+        "read_attention",
+        "read_stats",
+        "read_parked",
+        "read_definitions",
+        "drop_processes",
+        "list_processes",
+        "read_process",
+    ],
 )
 async def test_what_a_person_should_look_at_is_found_by_an_index(
     conn: asyncpg.Connection[asyncpg.Record], name: str
@@ -314,6 +323,9 @@ async def test_what_a_person_should_look_at_is_found_by_an_index(
             "saga_parked",
             "saga_unfit",
             "saga_failed",
+            "saga_live",
+            "saga_ended",
+            "saga_pause_pkey",
             "saga_process_pkey",
             "saga_process_seen",
         }, f"{mode}: {indexes}"

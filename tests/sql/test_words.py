@@ -22,7 +22,7 @@ ENDS: Final = [status.value for status in SagaStatus if status.is_terminal]
 TIMED: Final = WaitReason.RETRY | WaitReason.TIMER
 IN_A_ROW: Final = {"0001_sagas", "commit_saga", "commit_sagas"}
 """Where a row's end is told by its status: the table's rules, and the two statements that write a row's end beside it."""
-ASKED: Final = {"0001_sagas", "acknowledge_saga", "find_acknowledged", "list_failed", "read_attention"}
+ASKED: Final = {"0001_sagas", "acknowledge_saga", "find_acknowledged", "list_failed", "read_attention", "read_stats"}
 """Where one status is named: the index of what has failed, the looks at it, its acknowledgement, and the rule on moments."""
 
 

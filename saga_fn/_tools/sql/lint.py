@@ -28,6 +28,8 @@ _STEADY: Final = frozenset(
         "cardinality",
         "count",
         "current_setting",
+        "extract",
+        "floor",
         "format",
         "generate_series",
         "has_column_privilege",
@@ -39,6 +41,7 @@ _STEADY: Final = frozenset(
         "pg_is_in_recovery",
         "row_number",
         "statement_timestamp",
+        "sum",
         "to_regclass",
         "unnest",
     }

@@ -31,12 +31,14 @@ from saga_fn import (
     SagaRow,
     SagaRun,
     SagaSnapshot,
+    SagaStats,
     SagaStatus,
     StartNow,
     StepAdmin,
     StepRef,
     Verb,
     VerbPreview,
+    WorkingProcess,
 )
 from tests.typing.shop import Charged, Order, built, create_order
 
@@ -46,6 +48,14 @@ async def pausing(admin: SagaAdmin) -> list[datetime]:
     since: list[datetime] = [pause.since for pause in await admin.pauses() if paused]
     resumed: bool = await admin.resume("shop", reason="it is back") or await admin.resume_all(reason="so is all")
     return since if resumed else []
+
+
+async def counted(admin: SagaAdmin) -> None:
+    stats = await admin.stats(ends=True, max_age=timedelta(seconds=10))
+    assert_type(stats, SagaStats)
+    assert_type(stats.definitions[0].oldest_due, datetime | None)
+    assert_type(stats.definitions[0].ends[SagaStatus.FAILED], tuple[int | None, ...])
+    assert_type(await admin.processes(), tuple[WorkingProcess, ...])
 
 
 async def main(saga_id: UUID) -> str:

@@ -1,0 +1,79 @@
+"""Numbers about all sagas, for dashboards and consoles: the values that `SagaAdmin.stats` and `SagaAdmin.processes` give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+import attrs
+
+from saga_fn.core.projection import SagaStatus
+from saga_fn.snapshot import SagaCount
+
+
+@attrs.frozen(kw_only=True)
+class DefinitionStats:
+    """Numbers about the sagas of one name and version. Each is counted up to 10,000."""
+
+    saga_name: str
+    """The name of the sagas."""
+    version: int
+    """The number of the definition's version."""
+    running: SagaCount
+    """Those that are RUNNING."""
+    compensating: SagaCount
+    """Those that are COMPENSATING."""
+    suspended: SagaCount
+    """Those that are SUSPENDED: they wait for something, and no process holds them."""
+    retrying: SagaCount
+    """The suspended ones that wait for another attempt."""
+    sleeping: SagaCount
+    """The suspended ones that wait for a time."""
+    waiting: SagaCount
+    """The suspended ones that wait for an event."""
+    parked: SagaCount
+    """The suspended ones that wait for a person."""
+    failed: SagaCount
+    """Those that ended FAILED, acknowledged ones left out."""
+    overdue: SagaCount
+    """Those that have been due for longer than a minute. It counts none while they are paused."""
+    oldest_due: datetime | None
+    """The time since when the longest waiting one has been due. None: none is due, or they are paused."""
+    processes: int
+    """The number of processes seen lately that work on this name and version."""
+    paused: bool
+    """Whether their name, or everything, is paused."""
+    ends: Mapping[SagaStatus, tuple[int | None, ...]]
+    """How many sagas ended in each minute of the last hour, by the status that they ended with. The last of the 60 numbers is for
+    the minute that has just begun. None stands for a minute that was not counted, because 100,000 have ended since. Sagas that
+    were deleted are not counted. Empty if `stats` was not asked for ends."""
+
+    @property
+    def is_unowned(self) -> bool:
+        """Whether some are overdue, and no process works on them."""
+        return self.overdue.sagas > 0 and not self.processes
+
+
+@attrs.frozen
+class SagaStats:
+    """Numbers about all sagas at one moment."""
+
+    at: datetime
+    """The moment, by the database's clock."""
+    definitions: tuple[DefinitionStats, ...]
+    """By name and version, in order: all of which there are sagas, or processes that work on them."""
+
+
+@attrs.frozen
+class WorkingProcess:
+    """A process that works on sagas."""
+
+    id: UUID
+    """Its id, as in the `owner` of a saga that it works on."""
+    host: str
+    """The name of the machine."""
+    seen_at: datetime
+    """The time when it last said that it is there: it does so each half minute."""
+    definitions: tuple[tuple[str, int], ...]
+    """The names and versions of the sagas that it works on."""
