@@ -38,7 +38,7 @@ from saga_fn.store.dsn import read_dsn
 from saga_fn.store.eras import MONTHS_AHEAD, era_of, eras_until_ahead, is_partitioned, partitioned, statements_adding
 from saga_fn.store.migration import Migration
 from saga_fn.store.records import moment_of
-from saga_fn.store.rights import RoleKind, grants, read_grant, tables_of
+from saga_fn.store.rights import Right, RoleKind, grants, needs, read_grant, tables_of
 from saga_fn.store.schema_name import with_schema
 
 OLDEST_SERVER: Final = 15
@@ -158,6 +158,33 @@ async def check_schema(connection: Connection, *, schema: str = "saga_fn", shard
             f"`python -m saga_fn.store.migrate --dsn ... --schema {schema}`",
         )
     await _check_shards(queries, connection, schema, shards)
+
+
+async def settled_shards(target: str | Connection | Pool, *, schema: str = "saga_fn") -> int | None:
+    """The number of shards that the first migration has settled; None where there are no tables. Reads only."""
+    queries = Queries(schema)
+    async with _connected(target) as connection:
+        try:
+            server = await _read_server(queries, connection, schema)
+            return await queries.read_shard_count(connection) if server.has_tables else None
+        except DRIVER_ERRORS as error:
+            raise translate_driver_error(error) from error
+
+
+async def lacking_of(connection: Connection, *, schema: str) -> frozenset[Right]:
+    """The rights that the session's role has not, of all that any kind of process needs. Reads only."""
+    by_name = {
+        (with_schema(f"{{schema}}.{each.table}", schema), each.column, each.privilege): each
+        for kind in RoleKind
+        for each in needs(kind)
+    }
+    rows = await Queries(schema).read_lacking(
+        connection,
+        tables=[table for table, _, _ in by_name],
+        columns=[column for _, column, _ in by_name],
+        privileges=[privilege for _, _, privilege in by_name],
+    )
+    return frozenset(by_name[row.of_table, row.of_column, row.privilege] for row in rows)
 
 
 async def refuse_read_only(connection: Connection, *, schema: str) -> None:
@@ -294,14 +321,8 @@ async def _add_months(connection: Connection, schema: str, eras: Iterable[int]) 
 async def _extend(queries: Queries, connection: Connection, schema: str, *, asked: bool) -> None:
     """Make the partitions that a partitioned journal has not yet."""
     eras = await queries.read_journal_eras(connection)
-    if eras.newest is None:
-        if asked:
-            raise StoreError(
-                f"the journal of schema {shown(schema)} is one table",
-                hint="whether it is partitioned is settled by the first migration: leave journal_partitions out, or "
-                "migrate another schema",
-            )
-    elif eras_until_ahead(eras.newest + 1, era_of(moment_of(eras.now))):
+    _check_partitioned(schema, is_partitioned=eras.newest is not None, asked=asked)
+    if eras.newest is not None and eras_until_ahead(eras.newest + 1, era_of(moment_of(eras.now))):
         try:
             await _persist(lambda: _add_missing(queries, connection, schema), "adding partitions to the journal")
         except asyncpg.InsufficientPrivilegeError:
@@ -384,32 +405,99 @@ async def _explained() -> AsyncGenerator[None]:
         ) from error
 
 
-def _script(
-    schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]], *, journal_partitions: bool = False
+@attrs.frozen
+class _Found:
+    """How far a schema is, as a script for the rest of the way has to know."""
+
+    has_tables: bool = False
+    is_settled: bool = False
+    """Whether the number of shards is settled."""
+    applied: frozenset[int] = frozenset()
+    months: Sequence[int] = ()
+    """The eras that a partitioned journal has no partitions for."""
+
+
+def script(
+    schema: str,
+    shards: int,
+    granted: Sequence[tuple[RoleKind, str]] = (),
+    *,
+    journal_partitions: bool = False,
+    found: _Found = _Found(),
 ) -> str:
-    """All of it as text, for those who apply migrations with a tool of their own.
+    """All of it as text, for those who apply migrations with a tool of their own. With `found` only the rest of it.
 
     The first partition of the journal is of this month by this machine's clock.
     """
-    count = with_schema(InsertShardCount.TEXT, schema).replace("$1", str(shards))
     begin = ["BEGIN;", f"SET LOCAL search_path = {_SEARCH_PATH};"]
-    lines = [*begin, *(f"{with_schema(statement, schema)};" for statement in BOOTSTRAP), f"{count};", "COMMIT;"]
-    for migration in MIGRATIONS:
+    first = [] if found.has_tables else [f"{with_schema(statement, schema)};" for statement in BOOTSTRAP]
+    if not found.is_settled:
+        first.append(f"{with_schema(InsertShardCount.TEXT, schema).replace('$1', str(shards))};")
+    lines = [*begin, *first, "COMMIT;"] if first else []
+    for migration in (each for each in MIGRATIONS if each.number not in found.applied):
         record = f"{with_schema(migration.record, schema)};"
         parts = _in_parts(migration) if journal_partitions else migration
         statements = [f"{with_schema(statement, schema)};" for statement in parts.statements]
         if any(map(is_partitioned, parts.statements)):
             month = era_of(moment_of(datetime.now(UTC)))
-            for era in eras_until_ahead(month, month):
-                statements += [f"{statement};" for statement in statements_adding(era, schema)]
+            statements += _months_as_text(eras_until_ahead(month, month), schema)
         lines += [*statements, record] if migration.concurrently else [*begin, record, *statements, "COMMIT;"]
+    if found.months:
+        lock = f"{with_schema(_ONE_AT_A_TIME, schema)};"
+        lines += [*begin, lock, *_months_as_text(found.months, schema), "COMMIT;"]
     lines += [f"{statement};" for kind, role in granted for statement in grants(kind, role, schema)]
     return "\n".join(lines)
 
 
-async def _migrate_and_grant(
+def _months_as_text(eras: Iterable[int], schema: str) -> list[str]:
+    return [f"{statement};" for era in eras for statement in statements_adding(era, schema)]
+
+
+async def script_of_the_rest(
+    target: str | Connection | Pool,
+    *,
+    schema: str = "saga_fn",
+    shards: int = 1,
+    granted: Sequence[tuple[RoleKind, str]] = (),
+    journal_partitions: bool = False,
+) -> str:
+    """The SQL that `migrate` would run on this database now, and the grants; empty if there is nothing to do. Reads only.
+
+    Raises what `migrate` raises.
+    """
+    _check_shard_count(shards)
+    queries = Queries(schema)
+    async with _connected(target) as connection, _explained():
+        server = await _read_server(queries, connection, schema)
+        if not server.has_tables:
+            return script(schema, shards, granted, journal_partitions=journal_partitions)
+        applied = frozenset(row.number for row in await _read_applied(queries, connection, schema))
+        is_settled = await queries.read_shard_count(connection) is not None
+        if is_settled:
+            await _check_shards(queries, connection, schema, shards)
+        months: Sequence[int] = ()
+        if all(migration.number in applied for migration in MIGRATIONS):
+            eras = await queries.read_journal_eras(connection)
+            month = era_of(moment_of(eras.now))
+            months = () if eras.newest is None else eras_until_ahead(eras.newest + 1, month)
+            _check_partitioned(schema, is_partitioned=eras.newest is not None, asked=journal_partitions)
+        found = _Found(has_tables=True, is_settled=is_settled, applied=applied, months=months)
+        return script(schema, shards, granted, journal_partitions=journal_partitions, found=found)
+
+
+def _check_partitioned(schema: str, *, is_partitioned: bool, asked: bool) -> None:
+    if asked and not is_partitioned:
+        raise StoreError(
+            f"the journal of schema {shown(schema)} is one table",
+            hint="whether it is partitioned is settled by the first migration: leave journal_partitions out, or "
+            "migrate another schema",
+        )
+
+
+async def migrate_and_grant(
     dsn: str, schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]], *, journal_partitions: bool
 ) -> None:
+    """Bring a schema up to date, and give roles their rights: what a command line does."""
     await migrate(dsn, schema=schema, shards=shards, journal_partitions=journal_partitions)
     for kind, role in granted:
         await grant(dsn, role=role, kind=kind, schema=schema)
@@ -445,11 +533,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         granted = [read_grant(each) for each in asked]
         if options.print:
-            print(_script(schema, shards, granted, journal_partitions=in_parts))
+            print(script(schema, shards, granted, journal_partitions=in_parts))
             return 0
         if dsn is None:
             parser.error("give --dsn, or --print to see the SQL")
-        asyncio.run(_migrate_and_grant(dsn, schema, shards, granted, journal_partitions=in_parts))
+        asyncio.run(migrate_and_grant(dsn, schema, shards, granted, journal_partitions=in_parts))
     except (StoreError, ValueError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -24,7 +24,7 @@ from saga_fn.store.eras import era_of
 from saga_fn.store.errors import RowLockedError
 from saga_fn.store.ids import new_uuid, shard_of, shard_of_plan, use_uuid_class
 from saga_fn.store.journal_rows import alike, journal_columns, sparse
-from saga_fn.store.migrate import read_only_error
+from saga_fn.store.migrate import lacking_of, read_only_error
 from saga_fn.store.postgres_deletion import PostgresDeletion
 from saga_fn.store.postgres_events import PostgresKeptEvents
 from saga_fn.store.postgres_lists import PostgresLists
@@ -69,8 +69,7 @@ from saga_fn.store.records import (
     waits_column,
     waits_columns,
 )
-from saga_fn.store.rights import Right, RoleKind, needs
-from saga_fn.store.schema_name import with_schema
+from saga_fn.store.rights import Right
 
 use_uuid_class(pgproto.UUID)
 
@@ -105,6 +104,9 @@ class PostgresStore:
         read_only: bool = False,
         batches_only: bool = False,
     ) -> None:
+        self.source: str | Pool = source
+        self.schema: str = schema
+        self.statement_cache_size: int | None = statement_cache_size
         self._batches_only = batches_only
         self._database = Database(
             source,
@@ -765,20 +767,8 @@ class PostgresStore:
 
     async def lacking(self) -> frozenset[Right]:
         """The rights that this process's role has not, of all that any kind of process needs."""
-        schema = self._database.schema
-        by_name = {
-            (with_schema(f"{{schema}}.{each.table}", schema), each.column, each.privilege): each
-            for kind in RoleKind
-            for each in needs(kind)
-        }
         async with self._database.control() as connection:
-            rows = await self._database.queries.read_lacking(
-                connection,
-                tables=[table for table, _, _ in by_name],
-                columns=[column for _, column, _ in by_name],
-                privileges=[privilege for _, _, privilege in by_name],
-            )
-        return frozenset(by_name[row.of_table, row.of_column, row.privilege] for row in rows)
+            return await lacking_of(connection, schema=self._database.schema)
 
     async def hint(self, sagas: Sequence[UUID | None]) -> None:
         """Notify listening processes."""
