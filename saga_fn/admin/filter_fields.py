@@ -6,8 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from typing import Final, TypeVar, assert_never, cast
 from uuid import UUID
 
@@ -81,7 +80,8 @@ def filter_from(given: Mapping[str, str], known: Iterable[Registered] = ()) -> S
     if "status" in values:
         values["status"] = SagaStatus(str(values["status"]))
     if "waits" in values:
-        values["waits"] = reduce(or_, (_WAITS[each] for each in cast("tuple[str, ...]", values["waits"])))
+        chosen = cast("tuple[str, ...]", values["waits"])
+        values["waits"] = WaitReason(sum({_WAITS[each] for each in chosen}))  # a bit for each
     return SagaFilter(**values)  # type: ignore[arg-type]  # the class judges what is known at run time only
 
 

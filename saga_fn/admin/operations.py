@@ -40,7 +40,7 @@ _SAMPLES: Final = 10
 _AT_ONCE: Final = 10
 _LOOK_AGAIN: Final = 0.1
 """Seconds."""
-_MOST_PER_SECOND: Final = 10_000
+MOST_PER_SECOND: Final = 10_000
 
 
 @only_public_errors
@@ -136,7 +136,7 @@ class AdminOperations(AdminBase):
             operation = await admin.begin_operation(filter, RetryStep("charge"), reason="OPS-12")
         """
         asked, deed = _asked_of(wanted, everything=everything, most=1), self._deed(wanted, verb)
-        check_whole("per_second", per_second, least=1, most=_MOST_PER_SECOND)
+        check_whole("per_second", per_second, least=1, most=MOST_PER_SECOND)
         check_key("idempotency_key", idempotency_key)
         by = Asked.of(self._actor, reason)
         self._engine.gate.require_writes()

@@ -6,7 +6,7 @@ The command line and the console know no verb by its name: they go by these form
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, assert_never, cast, get_args
 from uuid import UUID
 
@@ -96,6 +96,10 @@ def verb_from(verb: str, given: Mapping[str, str]) -> BulkVerb:
     return form.kind(**read_fields(form.fields, given, of=name))  # type: ignore[arg-type]  # the values are known at run time only
 
 
+_LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""A moment that has passed means now, by the database's clock."""
+
+
 async def ask_of(
     admin: SagaAdmin, saga_id: UUID, verb: BulkVerb, *, expect: int | None = None, reason: str | None = None
 ) -> None:
@@ -126,10 +130,10 @@ async def ask_of(
             await admin.settle_never_ran(saga_id, step, expect=expect, reason=reason)
         case Rewind(to=to, forget=forget):
             await admin.rewind(saga_id, to, forget=forget, expect=expect, reason=reason)
-        case StartNow(at=datetime() as at):
-            await admin.reschedule(saga_id, at, expect=expect, reason=reason)
-        case StartNow():
+        case StartNow(at=None, step=None):
             await admin.start_now(saga_id, expect=expect, reason=reason)
+        case StartNow(at=at, step=step):
+            await admin.reschedule(saga_id, _LONG_AGO if at is None else at, step=step, expect=expect, reason=reason)
         case Cancel():
             await admin.cancel(saga_id, expect=expect, reason=reason)
         case Abort():

@@ -47,6 +47,7 @@ READ: list[tuple[str, dict[str, str], BulkVerb]] = [
     ("settle_never_ran", {"step": "a[3]"}, SettleNeverRan("a[3]")),
     ("start_now", {"at": ""}, StartNow()),
     ("start_now", {"at": "2026-11-29T06:00"}, StartNow(datetime(2026, 11, 29, 6, tzinfo=UTC))),
+    ("start_now", {"step": "nap"}, StartNow(step="nap")),
     ("acknowledge", {}, Acknowledge()),
 ]
 

@@ -1,0 +1,159 @@
+"""The verbs: of one saga, and of all that a filter finds. Each shows its preview before it asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated
+from uuid import UUID
+
+from cyclopts import Parameter
+
+from saga_fn.admin.bulk_verbs import BulkVerb
+from saga_fn.admin.filter_fields import FILTER_FIELDS, filter_from
+from saga_fn.admin.operations import MOST_PER_SECOND
+from saga_fn.admin.text_fields import id_of
+from saga_fn.admin.verb_fields import VerbForm, ask_of, verb_from
+from saga_fn.arguments import check_whole
+from saga_fn.cli.answers import Answer, lines, said
+from saga_fn.cli.exit_codes import ExitCode
+from saga_fn.cli.failures import BadInputError
+from saga_fn.cli.looking import Id, as_an_operator
+from saga_fn.cli.options import Texts, with_fields
+from saga_fn.cli.place import Place
+from saga_fn.cli.session import By, Given, Reason, Session, Yes, flag
+from saga_fn.cli.texts import of_bulk, of_operation, of_preview
+from saga_fn.explanation import Explanation, VerbPreview
+from saga_fn.listing import SagaFilter
+from saga_fn.snapshot import Operation
+
+DryRun = Annotated[bool, flag("Show the preview, and change nothing.")]
+_LOOK_EVERY = 0.3
+"""Seconds between two looks at an operation."""
+
+
+async def _apply(
+    verb: BulkVerb,
+    saga_id: UUID,
+    *,
+    expect: int | None,
+    dry_run: bool,
+    yes: bool,
+    by: str | None,
+    reason: str | None,
+    session: Session,
+) -> Answer:
+    async with session.looking() if dry_run else session.acting(by) as place:
+        explained = await place.admin.explain(saga_id, verb=verb)
+        explained = as_an_operator(explained) if dry_run else explained
+        (preview,) = explained.verbs
+        parts, data = of_preview(explained, preview, where=place.where), _preview_data(explained, preview)
+        if dry_run or not preview.is_legal:
+            return Answer(data, parts, ExitCode.DONE if preview.is_legal else ExitCode.FOUND)
+        session.output.parts(parts, to_stderr=True)
+        if preview.not_here is not None:
+            raise BadInputError(
+                f"not from here: {preview.not_here}", hint="name the orchestrator: --app module:orchestrator"
+            )
+        if not session.agrees("Do it?", yes=yes):
+            return said("Nothing was changed.", data, ExitCode.FOUND)
+        await ask_of(place.admin, saga_id, verb, expect=explained.revision if expect is None else expect, reason=reason)
+        after = await place.orchestrator.get_snapshot(saga_id)
+    told = f"{verb.verb} is done: saga {saga_id} is {after.status} at revision {after.revision}."
+    return said(told, {**data, "status": after.status, "revision": after.revision, "done": True})
+
+
+def _preview_data(explained: Explanation, preview: VerbPreview) -> dict[str, object]:
+    return {"saga_id": explained.saga_id, "seen": explained.revision, "preview": preview, "done": False}
+
+
+def verb_command(form: VerbForm) -> Callable[..., object]:
+    """The command that asks a verb of one saga."""
+
+    async def command(
+        saga_id: Id,
+        /,
+        *,
+        given: Texts,
+        expect: Annotated[
+            int | None, Parameter(help="The revision that you have seen. Without it that of the preview.")
+        ] = None,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        by: By = None,
+        reason: Reason = None,
+        session: Given,
+    ) -> Answer:
+        verb, chosen = verb_from(form.verb, given), id_of(saga_id)
+        return await _apply(
+            verb, chosen, expect=expect, dry_run=dry_run, yes=yes, by=by, reason=reason, session=session
+        )
+
+    return with_fields(command, {"given": form.fields}, name=form.verb)
+
+
+def bulk_command(form: VerbForm) -> Callable[..., object]:
+    """The command that asks a verb of all sagas that a filter finds."""
+
+    async def command(
+        *,
+        wanted: Texts,
+        verb: Texts,
+        everything: Annotated[bool, flag("All sagas are meant: no filter is given.")] = False,
+        dry_run: DryRun = False,
+        per_second: Annotated[int, Parameter(help="The greatest number of sagas per second.")] = 50,
+        key: Annotated[str | None, Parameter(help="One key is one operation: a repeat goes on with it.")] = None,
+        background: Annotated[bool, flag("Begin it, and leave it to the workers.")] = False,
+        yes: Yes = False,
+        by: By = None,
+        reason: Reason = None,
+        session: Given,
+    ) -> Answer:
+        asked = verb_from(form.verb, verb)
+        check_whole("per_second", per_second, least=1, most=MOST_PER_SECOND)
+        async with session.looking() if dry_run else session.acting(by) as place:
+            chosen = filter_from(wanted, place.known)
+            if chosen == SagaFilter() and not everything:
+                raise BadInputError(
+                    "this filter finds all sagas", hint="narrow it, or say that so much is meant: --everything"
+                )
+            told = await place.admin.preview(chosen, asked, everything=everything)
+            parts = of_bulk(told, _named(asked), where=place.where)
+            if dry_run:
+                return Answer(told, parts)
+            session.output.parts(parts, to_stderr=True)
+            if not told.sagas.sagas:
+                return said("No saga is found.", {"preview": told, "operation": None})
+            if not session.agrees("Do it?", yes=yes):
+                return said("Nothing was changed.", {"preview": told, "operation": None}, ExitCode.FOUND)
+            operation = await place.admin.begin_operation(
+                chosen, asked, everything=everything, per_second=per_second, idempotency_key=key, reason=reason
+            )
+            if not background:
+                operation = await carried_out(place, operation, session)
+        return Answer({"preview": told, "operation": operation}, of_operation(operation))
+
+    return with_fields(command, {"wanted": FILTER_FIELDS, "verb": form.fields}, name=form.verb)
+
+
+def _named(verb: BulkVerb) -> str:
+    step = getattr(verb, "step", None) or getattr(verb, "to", None)
+    return verb.verb if step is None else f"{verb.verb} {step}"
+
+
+async def carried_out(place: Place, operation: Operation, session: Session) -> Operation:
+    """Carry the operation out here, with a progress bar. If this is ended, the workers go on with it."""
+    carrying = asyncio.ensure_future(place.admin.continue_operation(operation.id))
+    try:
+        with session.output.bar(f"{operation.verb}") as bar:
+            while not carrying.done():
+                seen = await place.admin.get_operation(operation.id)
+                over, left = seen.done + seen.asked + seen.refused, seen.remaining
+                bar.at(over, None if left is None or left.is_more else over + left.sagas)
+                await asyncio.wait([carrying], timeout=_LOOK_EVERY)
+    except asyncio.CancelledError:
+        carrying.cancel()
+        hint = lines(f"The workers go on with it: saga-fn operations stop {operation.id} stops it.")
+        session.output.parts((hint,), to_stderr=True)
+        raise
+    return await carrying

@@ -1,0 +1,220 @@
+"""`saga-fn doctor`: each check with what was found and, if something is wrong, with its mend."""
+
+from __future__ import annotations
+
+import enum
+import platform
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from importlib.metadata import version
+from typing import Final
+
+import attrs
+
+from saga_fn.cli.answers import Answer, Part, Table, lines
+from saga_fn.cli.exit_codes import ExitCode
+from saga_fn.cli.place import dsn_of, opened, orchestrator_of, place_in_words, schema_of
+from saga_fn.cli.session import Given
+from saga_fn.engine.health import CLOCKS_AGREE
+from saga_fn.errors import SchemaMissingError
+from saga_fn.snapshot import Attention, AttentionKind
+from saga_fn.store.examination import Examination, examine
+from saga_fn.store.rights import RoleKind, named, needs
+
+_SLOW: Final = timedelta(milliseconds=50)
+_LARGE: Final = 10 * 2**30
+"""Bytes of a table, from which on retention is worth a thought."""
+
+
+class Verdict(enum.StrEnum):
+    """How a check came out."""
+
+    OK = "ok"
+    """All is well."""
+    NOTE = "note"
+    """It is worth knowing, and nothing is broken."""
+    WRONG = "wrong"
+    """A person should mend it."""
+
+
+@attrs.frozen
+class Check:
+    """One check: the subject, the verdict, the finding, and the mend if something is wrong."""
+
+    subject: str
+    verdict: Verdict
+    found: str
+    mend: str | None = None
+
+
+async def doctor(*, session: Given) -> Answer:
+    """Check the connection, versions, rights, a pooler, clocks, the listener, what needs a person, and sizes; with each mend."""
+    settings = session.settings
+    named_one = None if settings.app is None else orchestrator_of(settings.app)
+    dsn, schema = dsn_of(settings, named_one), schema_of(settings, named_one)
+    seen = await examine(dsn, schema=schema)
+    checks = list(checks_of(seen, schema=schema, where=place_in_words(dsn)))
+    if seen.schema_error is None and not seen.lacking.intersection(needs(RoleKind.VIEWER)):
+        async with opened(settings) as place:
+            attention = (await place.orchestrator.health()).attention
+        checks += findings_of(attention)
+    is_wrong = any(each.verdict is Verdict.WRONG for each in checks)
+    return Answer(checks, parts_of(checks), ExitCode.FOUND if is_wrong else ExitCode.DONE)
+
+
+def parts_of(checks: list[Check]) -> tuple[Part, ...]:
+    """The checks for people: a table, then the mends."""
+    table = Table(("", "check", "found"), tuple((each.verdict.value, each.subject, each.found) for each in checks))
+    mends = [f"{each.subject}: {each.mend}" for each in checks if each.mend is not None]
+    if not mends:
+        return (table, lines("", "Nothing has to be mended."))
+    return (table, lines("", "Mends:", *(f"  {each}" for each in mends)))
+
+
+def checks_of(seen: Examination, *, schema: str, where: str) -> Iterator[Check]:
+    """The checks of the database and of the way to it."""
+    slow = seen.answers_in > _SLOW
+    yield Check(
+        "connection",
+        Verdict.NOTE if slow else Verdict.OK,
+        f"{where}, as {seen.role}; it answers in {seen.answers_in / timedelta(milliseconds=1):.1f} ms",
+        "each step waits for it: run workers near the database" if slow else None,
+    )
+    libraries = f"saga_fn {version('saga-fn')}, Python {platform.python_version()}, PostgreSQL {seen.server}"
+    yield Check("versions", Verdict.OK, libraries)
+    yield _schema(seen, schema)
+    yield _kind_of_server(seen)
+    if seen.schema_error is None:
+        yield _rights(seen)
+    yield Check(
+        "pooler",
+        Verdict.NOTE if seen.is_pooled else Verdict.OK,
+        "there is one between here and the server" if seen.is_pooled else "none",
+        "in transaction mode give the orchestrator listen_dsn= or listen=False, and see docs/deployment.md"
+        if seen.is_pooled
+        else None,
+    )
+    yield _clock(seen)
+    yield _listener(seen)
+    yield from _sizes(seen)
+
+
+def _schema(seen: Examination, schema: str) -> Check:
+    error = seen.schema_error
+    if error is None:
+        return Check("schema", Verdict.OK, f"{schema} is migrated; shards: {seen.shards}")
+    mend = f"saga-fn migrate --schema {schema}" if isinstance(error, SchemaMissingError) else error.hint
+    return Check("schema", Verdict.WRONG, error.fact, mend)
+
+
+def _kind_of_server(seen: Examination) -> Check:
+    if seen.is_replica:
+        return Check(
+            "server",
+            Verdict.NOTE,
+            "a replica: it can be looked at only",
+            "workers need the primary: target_session_attrs=read-write",
+        )
+    if seen.is_read_only:
+        return Check("server", Verdict.WRONG, "it takes no writes", "end default_transaction_read_only")
+    return Check("server", Verdict.OK, "a primary, and it takes writes")
+
+
+def _rights(seen: Examination) -> Check:
+    missing = {kind: [right for right in needs(kind) if right in seen.lacking] for kind in RoleKind}
+    enough = [kind.value for kind, rights in missing.items() if not rights]
+    if enough:
+        rest = [kind.value for kind, rights in missing.items() if rights]
+        other = f"; not of {', '.join(rest)}" if rest else ""
+        return Check("rights", Verdict.OK, f"{seen.role} has those of {', '.join(enough)}{other}")
+    nearest = min(missing, key=lambda kind: len(missing[kind]))
+    return Check(
+        "rights",
+        Verdict.WRONG,
+        f"{seen.role} has not those of any kind of process; for a {nearest} it lacks {named(missing[nearest])}",
+        f"saga-fn migrate --grant {nearest}={seen.role}, with the user who owns the tables",
+    )
+
+
+def _clock(seen: Examination) -> Check:
+    seconds = seen.apart.total_seconds()
+    if abs(seen.apart) > CLOCKS_AGREE:
+        which = "behind" if seconds > 0 else "ahead of"
+        return Check(
+            "clock",
+            Verdict.WRONG,
+            f"this machine's is {abs(seconds):.0f} s {which} the database's",
+            "let NTP set both clocks",
+        )
+    return Check("clock", Verdict.OK, "this machine's and the database's agree")
+
+
+def _listener(seen: Examination) -> Check:
+    if seen.hears is None:
+        return Check("listener", Verdict.NOTE, "a replica takes no LISTEN")
+    if not seen.hears:
+        return Check(
+            "listener",
+            Verdict.WRONG,
+            "no notification comes back by this way, so a process hears of nothing at once",
+            "give the orchestrator listen_dsn= around the pooler, or listen=False",
+        )
+    return Check("listener", Verdict.OK, "a notification comes back")
+
+
+def _sizes(seen: Examination) -> Iterator[Check]:
+    large = [each.table_name for each in seen.sizes if each.bytes >= _LARGE]
+    total = sum(each.bytes for each in seen.sizes)
+    biggest = sorted(seen.sizes, key=lambda each: each.bytes, reverse=True)[:3]
+    told = ", ".join(f"{each.table_name} {in_bytes(each.bytes)}" for each in biggest)
+    if seen.sizes:
+        yield Check(
+            "sizes",
+            Verdict.NOTE if large else Verdict.OK,
+            f"{in_bytes(total)} in all: {told}",
+            f"{', '.join(large)}: give definitions a retention=, or saga-fn prune" if large else None,
+        )
+
+
+def in_bytes(number: int) -> str:
+    """A number of bytes for a person.
+
+    >>> in_bytes(8192), in_bytes(3 * 2**30)
+    ('8.0 KiB', '3.0 GiB')
+    """
+    size = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:  # noqa: PLR2004 - what the units count by
+            return f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+MENDS: Final[Mapping[AttentionKind, str]] = {
+    AttentionKind.PARKED: "saga-fn list --waits parked, then saga-fn explain ID",
+    AttentionKind.UNOWNED: "deploy a worker that registers this version",
+    AttentionKind.OVERDUE: "start a worker, or raise concurrency=",
+    AttentionKind.FAILED: "saga-fn list --status FAILED --no-acknowledged, then saga-fn explain ID; acknowledge says that it was seen",
+    AttentionKind.STILL: "saga-fn explain ID; give the step a timeout=",
+    AttentionKind.CLOCK: "let NTP set both clocks",
+    AttentionKind.PAUSED: "saga-fn pauses; saga-fn resume NAME, or saga-fn resume --all",
+    AttentionKind.SLOTS_HELD: "give the steps a timeout=, or raise concurrency=",
+    AttentionKind.SUSPECTS: "look for crashes of the processes that ran them",
+    AttentionKind.DEAF: "give the orchestrator listen_dsn= around the pooler, or listen=False",
+    AttentionKind.RIGHTS: "saga-fn migrate --grant KIND=ROLE",
+    AttentionKind.JOURNAL_MONTHS: "saga-fn migrate --journal-partitions",
+    AttentionKind.RETENTION: "mend the archive; saga-fn prune tries again",
+}
+_TOLD_BEFORE: Final = (AttentionKind.CLOCK, AttentionKind.DEAF, AttentionKind.RIGHTS)
+"""They are of a process, and were checked here already."""
+
+
+def findings_of(attention: tuple[Attention, ...]) -> Iterator[Check]:
+    """The findings that need a person, as checks."""
+    for each in attention:
+        if each.kind in _TOLD_BEFORE:
+            continue
+        ids = f" ({', '.join(map(str, each.saga_ids))})" if each.saga_ids else ""
+        yield Check(each.kind.value, Verdict.WRONG, f"{each.text}{ids}", MENDS.get(each.kind))
+    if not [each for each in attention if each.kind not in _TOLD_BEFORE]:
+        yield Check("sagas", Verdict.OK, "none needs a person")

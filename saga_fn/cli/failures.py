@@ -1,0 +1,110 @@
+"""A failure as one line: the fact and its mend. The mends of the library name calls; here they name commands."""
+
+from __future__ import annotations
+
+import traceback
+from typing import Final
+
+import attrs
+from cyclopts.exceptions import CycloptsError, UnknownCommandError
+
+from saga_fn.cli.exit_codes import ExitCode
+from saga_fn.errors import (
+    ActiveSagaAlreadyExistsError,
+    OperationNotFoundError,
+    SagaDeletedError,
+    SagaError,
+    SagaNotFoundError,
+    SagaNotRegisteredError,
+    SagaStateError,
+    SchemaMissingError,
+)
+from saga_fn.printable import message_of, name_of_type, printable
+
+_LONGEST: Final = 1500
+
+
+_COMMANDS: Final = {
+    "SagaAdmin.get_saga": "saga-fn show ID",
+    "SagaAdmin.explain": "saga-fn explain ID",
+    "get_saga": "saga-fn show ID",
+    "python -m saga_fn.store.migrate --dsn ...": "saga-fn migrate",
+    "list_operations of SagaAdmin": "saga-fn operations list",
+}
+"""Calls that mends name, and the commands for them."""
+
+
+class BadInputError(SagaError):
+    """An argument of a command, or a setting, is not what it has to be."""
+
+
+@attrs.frozen
+class Failure:
+    """The failure of a command."""
+
+    fact: str
+    mend: str | None
+    code: ExitCode
+    refusal: str | None = None
+
+    @property
+    def line(self) -> str:
+        """The line for people."""
+        mend = "" if self.mend is None else f". Mend: {self.mend}"
+        return printable(f"saga-fn: {self.fact}{mend}", _LONGEST)
+
+    @property
+    def data(self) -> dict[str, object]:
+        """The same for programs."""
+        return {"error": self.fact, "mend": self.mend, "refusal": self.refusal, "code": int(self.code)}
+
+
+def failure_of(error: BaseException) -> Failure:
+    """The failure that an exception is."""
+    match error:
+        case SagaStateError(refusal=refusal):
+            return Failure(error.fact, _mend_of(error), ExitCode.FOUND, refusal)
+        case ActiveSagaAlreadyExistsError():
+            return Failure(error.fact, error.hint, ExitCode.FOUND, "key_taken")
+        case SagaError():
+            return Failure(error.fact, _mend_of(error), ExitCode.BAD_INPUT)
+        case UnknownCommandError():
+            said = " ".join(str(error).partition("Available commands")[0].split())
+            return Failure(said.rstrip(". "), "saga-fn --help lists the commands", ExitCode.BAD_INPUT)
+        case CycloptsError():
+            said = " ".join(str(error).split())
+            return Failure(said.rstrip("."), "saga-fn COMMAND --help shows how it is written", ExitCode.BAD_INPUT)
+        case KeyboardInterrupt():
+            return Failure("interrupted", None, ExitCode.INTERRUPTED)
+        case _:
+            where = traceback.extract_tb(error.__traceback__)[-1:]
+            place = "".join(f" ({each.filename}:{each.lineno})" for each in where)
+            said = f"a fault: {name_of_type(error)}: {message_of(error)}{place}"
+            return Failure(said, "--debug shows all of it; please report it", ExitCode.FAULT)
+
+
+def _mend_of(error: SagaError) -> str | None:
+    match error:
+        case SchemaMissingError():
+            return f"saga-fn migrate --schema {error.schema} applies it, with a user who may create tables"
+        case SagaNotRegisteredError():
+            return "name the orchestrator that has registered it: --app module:orchestrator"
+        case OperationNotFoundError():
+            return "saga-fn operations list has them"
+        case SagaDeletedError():
+            return error.hint
+        case SagaNotFoundError():
+            return "saga-fn list shows the ids; is it this database, and this --schema?"
+        case _:
+            return None if error.hint is None else in_commands(error.hint)
+
+
+def in_commands(text: str) -> str:
+    """A mend of the library, as one who types commands reads it.
+
+    >>> in_commands("see steps of SagaAdmin.get_saga for what waits")
+    'see steps of saga-fn show ID for what waits'
+    """
+    for call, command in _COMMANDS.items():
+        text = text.replace(call, command)
+    return text

@@ -1,0 +1,110 @@
+"""The acts of operators, and pauses."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from saga_fn.admin.text_fields import id_of
+from saga_fn.cli.acting import carried_out
+from saga_fn.cli.answers import Answer, said
+from saga_fn.cli.exit_codes import ExitCode
+from saga_fn.cli.failures import BadInputError
+from saga_fn.cli.session import By, Given, Reason, Yes, flag
+from saga_fn.cli.texts import of_operation, of_operations, of_pauses
+
+OperationId = Annotated[str, Parameter(help="The operation's id.")]
+Name = Annotated[str | None, Parameter(help="The name of the sagas.")]
+Every = Annotated[bool, flag("The sagas of every name.", "--all")]
+
+
+async def list_operations(
+    *, limit: Annotated[int, Parameter(help="The most of them, 1 to 1000.")] = 20, session: Given
+) -> Answer:
+    """List what operators have done, the newest first: verbs of one saga, operations on many, pauses and their ends."""
+    async with session.looking() as place:
+        found = await place.admin.list_operations(limit=limit)
+    return Answer(found, (of_operations(found),))
+
+
+async def show_operation(operation_id: OperationId, /, *, session: Given) -> Answer:
+    """Show how far an operation is, and which sagas have refused the verb, and why."""
+    async with session.looking() as place:
+        found = await place.admin.get_operation(id_of(operation_id, "an operation's id"))
+    return Answer(found, of_operation(found))
+
+
+async def stop_operation(operation_id: OperationId, /, *, by: By = None, session: Given) -> Answer:
+    """Stop an operation after the batch that it is at. It can go on later."""
+    async with session.acting(by) as place:
+        found = await place.admin.stop_operation(id_of(operation_id, "an operation's id"))
+    return Answer(found, of_operation(found))
+
+
+async def continue_operation(operation_id: OperationId, /, *, by: By = None, session: Given) -> Answer:
+    """Carry an operation out until it is over, with a progress bar. One that was stopped goes on."""
+    async with session.acting(by) as place:
+        begun = await place.admin.get_operation(id_of(operation_id, "an operation's id"))
+        found = await carried_out(place, begun, session)
+    return Answer(found, of_operation(found))
+
+
+async def pauses(*, session: Given) -> Answer:
+    """List what is paused, since when, by whom and why."""
+    async with session.looking() as place:
+        found = await place.admin.pauses()
+    return Answer(found, (of_pauses(found),))
+
+
+async def pause(
+    name: Name = None,
+    /,
+    *,
+    every: Every = False,
+    yes: Yes = False,
+    by: By = None,
+    reason: Reason = None,
+    session: Given,
+) -> Answer:
+    """Let the sagas of a name begin nothing more until they are resumed. No start and no event is refused."""
+    _one_of(name, every)
+    async with session.acting(by) as place:
+        if not session.agrees(f"Pause {_whose(name)} in {place.where}?", yes=yes):
+            return said("Nothing was changed.", {"paused": False}, ExitCode.FOUND)
+        admin = place.admin
+        done = await admin.pause_all(reason=reason) if name is None else await admin.pause(name, reason=reason)
+    if not done:
+        return said(f"{_whose(name)}: paused already.", {"paused": False}, ExitCode.FOUND)
+    return said(f"{_whose(name)}: paused.", {"paused": True})
+
+
+async def resume(
+    name: Name = None,
+    /,
+    *,
+    every: Every = False,
+    yes: Yes = False,
+    by: By = None,
+    reason: Reason = None,
+    session: Given,
+) -> Answer:
+    """End a pause. Sagas go on when both the pause of their name and that of everything are ended."""
+    _one_of(name, every)
+    async with session.acting(by) as place:
+        if not session.agrees(f"Resume {_whose(name)} in {place.where}?", yes=yes):
+            return said("Nothing was changed.", {"resumed": False}, ExitCode.FOUND)
+        admin = place.admin
+        done = await admin.resume_all(reason=reason) if name is None else await admin.resume(name, reason=reason)
+    if not done:
+        return said(f"{_whose(name)}: there is no such pause.", {"resumed": False}, ExitCode.FOUND)
+    return said(f"{_whose(name)}: resumed.", {"resumed": True})
+
+
+def _one_of(name: str | None, every: bool) -> None:
+    if (name is None) is not every:
+        raise BadInputError("name the sagas, or say --all", hint="saga-fn pause shipping, or saga-fn pause --all")
+
+
+def _whose(name: str | None) -> str:
+    return "all sagas" if name is None else f"sagas named {name!r}"

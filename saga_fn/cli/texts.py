@@ -1,0 +1,282 @@
+"""The library's values as parts for people: pure functions from data to text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import attrs
+
+from saga_fn.cli.answers import Facts, Lines, Part, Table, facts, json_of, lines, text_of
+from saga_fn.cli.failures import in_commands
+from saga_fn.explanation import Explanation, VerbPreview
+from saga_fn.snapshot import (
+    Attention,
+    BulkPreview,
+    HistoryEntry,
+    Operation,
+    Pause,
+    Pruned,
+    SagaAdminSnapshot,
+    SagaRow,
+    StepSnapshot,
+)
+from saga_fn.stats import DefinitionStats, SagaStats, WorkingProcess
+
+_ID: Final = "saga"
+_ROW: Final = (_ID, "name", "v", "status", "why", "step", "error", "key", "started", "changed")
+
+
+def of_rows(rows: Iterable[SagaRow]) -> Table:
+    """Sagas as a list has them."""
+    return Table(_ROW, tuple(_row(each) for each in rows))
+
+
+def _row(row: SagaRow) -> tuple[str, ...]:
+    why = row.parked or text_of(row.waits)
+    texts = (row.id, row.saga_name, row.version, row.status, why, row.problem_step, row.last_error, row.aggregation_id)
+    return (*map(text_of, texts), text_of(row.created_at), text_of(row.updated_at))
+
+
+def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[Part, ...]:
+    """One saga, all of it."""
+    parts: list[Part] = [
+        facts(
+            f"{saga.saga_name} v{saga.version}  {saga.id}",
+            (
+                ("status", saga.status),
+                ("revision", saga.revision),
+                ("business key", saga.aggregation_id),
+                ("waits for", saga.waits or None),
+                ("parked", saga.parked),
+                ("at step", saga.current_step_id),
+                ("last error", saga.last_error),
+                ("unreadable", saga.unreadable),
+                ("acknowledged", saga.acknowledged or None),
+                ("begins at", saga.begins_at),
+                ("rolls back at", saga.rolls_back_at),
+                ("started", saga.created_at),
+                ("changed", saga.updated_at),
+                ("ended", saga.ended_at),
+                ("trace", saga.trace_id),
+            ),
+        ),
+        Table(("step", "status", "attempt", "failures", "again at", "parked"), tuple(map(_step, saga.steps)), "Steps"),
+    ]
+    if saga.waiting_for:
+        rows = tuple((each.step_id, text_of(each.events), text_of(each.until)) for each in saga.waiting_for)
+        parts.append(Table(("step", "event", "until"), rows, "Waits"))
+    if saga.left_over:
+        parts.append(
+            Table(("step", "left over"), tuple((each.step_id, each.kind.value) for each in saga.left_over), "Left over")
+        )
+    if saga.failure is not None:
+        parts.append(
+            facts(
+                "Failure",
+                (("step", saga.failure.step_id), ("type", saga.failure.type), ("message", saga.failure.message)),
+            )
+        )
+    if saga.attributes:
+        parts.append(facts("Attributes", saga.attributes.items()))
+    if saga.rejections:
+        parts += [Facts("Beside the journal", ()), Lines(tuple(f"  {each}" for each in saga.rejections))]
+    if payloads:
+        parts.append(Facts("Data", tuple((name, json_of(value)) for name, value in saga.context.items())))
+    if journal:
+        parts.append(of_history(saga.step_history[-journal:], payloads=payloads))
+    return tuple(parts)
+
+
+def _step(step: StepSnapshot) -> tuple[str, ...]:
+    return tuple(
+        map(
+            text_of,
+            (step.step_id, step.status, step.attempt or None, step.failures or None, step.wakes_at, step.parked),
+        )
+    )
+
+
+def of_history(entries: Iterable[HistoryEntry], *, payloads: bool) -> Table:
+    """Entries of a journal."""
+    return Table(
+        ("#", "time", "event", "step", "attempt", "what"),
+        tuple(_entry(each, payloads=payloads) for each in entries),
+        "Journal",
+    )
+
+
+def _entry(entry: HistoryEntry, *, payloads: bool) -> tuple[str, ...]:
+    by = "" if entry.actor is None else f"by {entry.actor}"
+    said = [entry.error, entry.event, by, entry.reason]
+    if payloads:
+        given = (("input", entry.input), ("output", entry.output), ("business error", entry.business_error))
+        said += [f"{name} {json_of(value)}" for name, value in given if value is not None]
+    what = "; ".join(each for each in said if each)
+    return (*map(text_of, (entry.seq, entry.timestamp, entry.kind, entry.step_id, entry.attempt)), what)
+
+
+def of_preview(explained: Explanation, preview: VerbPreview, *, where: str) -> tuple[Part, ...]:
+    """The preview of one verb of one saga, as the operator sees it before the question."""
+    named = preview.verb.value if preview.step_id is None else f"{preview.verb.value} {preview.step_id}"
+    why = "; ".join(each.text for each in explained.reasons) or None
+    return (
+        facts(
+            f"{named}: {explained.saga_name} v{explained.version}  {explained.saga_id}",
+            (
+                ("database", where),
+                ("business key", explained.aggregation_id),
+                ("now", f"{explained.status} at revision {explained.revision}"),
+                ("why", why),
+                ("effect" if preview.is_legal else "refused", in_commands(preview.text)),
+            ),
+        ),
+    )
+
+
+def of_bulk(told: BulkPreview, named: str, *, where: str) -> tuple[Part, ...]:
+    """The preview of a verb of many sagas."""
+    looked_at = f"of the first {told.looked_at:,}" if told.looked_at else None
+    refusals = ", ".join(f"{number:,} {code}" for code, number in told.refusals.items())
+    samples = tuple(
+        (str(each.saga.id), each.saga.saga_name, text_of(each.saga.status), each.refusal or "accepts it")
+        for each in told.samples
+    )
+    found = facts(
+        named,
+        (
+            ("database", where),
+            ("sagas", told.sagas),
+            ("would accept it", None if looked_at is None else f"{told.accepted:,} {looked_at}"),
+            ("would refuse it", refusals or None),
+        ),
+    )
+    return (found, Table((_ID, "name", "status", "answer"), samples, "Some of them")) if samples else (found,)
+
+
+def of_operation(operation: Operation) -> tuple[Part, ...]:
+    """One act of an operator."""
+    refusals = ", ".join(f"{number:,} {code}" for code, number in operation.refusals.items())
+    return (
+        facts(
+            f"{operation.verb}  {operation.id}",
+            (
+                ("state", operation.state),
+                ("step", operation.step_id),
+                ("saga", operation.saga_id),
+                ("filter", json_of(operation.wanted) if operation.wanted else None),
+                ("by", operation.actor),
+                ("reason", operation.reason),
+                ("done", operation.done),
+                ("asked", operation.asked or None),
+                ("refused", refusals or None),
+                ("remaining", operation.remaining),
+                ("began", operation.began_at),
+                ("changed", operation.updated_at),
+            ),
+        ),
+    )
+
+
+def of_operations(operations: Iterable[Operation]) -> Table:
+    """The acts of operators."""
+    rows = (
+        (
+            each.id,
+            each.verb,
+            each.state,
+            each.done,
+            each.refused,
+            each.saga_id or json_of(each.wanted),
+            each.actor,
+            each.reason,
+            each.began_at,
+        )
+        for each in operations
+    )
+    columns = ("operation", "verb", "state", "done", "refused", "sagas", "by", "reason", "began")
+    return Table(columns, tuple(tuple(map(text_of, row)) for row in rows))
+
+
+def of_pauses(pauses: Iterable[Pause]) -> Part:
+    """All pauses."""
+    rows = tuple(
+        (each.saga_name or "(all sagas)", text_of(each.since), each.actor or "", each.reason or "") for each in pauses
+    )
+    return Table(("paused", "since", "by", "reason"), rows) if rows else lines("Nothing is paused.")
+
+
+def of_attention(findings: Iterable[Attention]) -> Part:
+    """The findings that a person should look at."""
+    rows = tuple((each.kind.value, each.text, ", ".join(map(str, each.saga_ids))) for each in findings)
+    return Table(("finding", "what", "sagas"), rows) if rows else lines("Nothing needs a person.")
+
+
+_STATS: Final[tuple[str, ...]] = (
+    *("name", "v", "running", "undoing", "retrying", "sleeping", "waiting", "parked", "failed", "overdue"),
+    *("oldest due", "processes", "ended in the last hour", ""),
+)
+
+
+def of_stats(stats: SagaStats, processes: Iterable[WorkingProcess]) -> tuple[Part, ...]:
+    """The numbers of every definition, and the processes that work."""
+    working = tuple(
+        (
+            text_of(each.host),
+            text_of(each.seen_at),
+            ", ".join(f"{name} v{number}" for name, number in each.definitions),
+            str(each.id),
+        )
+        for each in processes
+    )
+    definitions = Table(_STATS, tuple(map(_definition, stats.definitions)))
+    seen = (
+        Table(("host", "seen", "works on", "process"), working, "Processes") if working else lines("No process works.")
+    )
+    return (definitions if stats.definitions else lines("There are no sagas."), seen)
+
+
+def _definition(of: DefinitionStats) -> tuple[str, ...]:
+    counts = (of.running, of.compensating, of.retrying, of.sleeping, of.waiting, of.parked, of.failed, of.overdue)
+    ended = ", ".join(f"{_in_an_hour(minutes)} {status}" for status, minutes in of.ends.items())
+    mark = "paused" if of.paused else "unowned" if of.is_unowned else ""
+    return (of.saga_name, str(of.version), *map(str, counts), text_of(of.oldest_due), str(of.processes), ended, mark)
+
+
+def _in_an_hour(minutes: Iterable[int | None]) -> str:
+    """The sum, and `+` if not every minute was counted."""
+    each = list(minutes)
+    return f"{sum(filter(None, each)):,}{'+' if None in each else ''}"
+
+
+def of_pruned(pruned: Pruned, *, dry_run: bool) -> Lines:
+    """The answer of a deletion."""
+    what = "could be deleted" if dry_run else "were deleted"
+    more = "; there are more" if pruned.is_more else ""
+    return lines(f"{pruned.sagas:,} sagas {what}{more}.")
+
+
+def saga_without(saga: SagaAdminSnapshot, *, payloads: bool) -> dict[str, object]:
+    """The snapshot as data, with the payloads only if they were asked for."""
+    found = {
+        name: getattr(saga, name)
+        for name in attrs.fields_dict(type(saga))
+        if name not in ("plan", "step_history", "context")
+    }
+    found["step_history"] = [entry_data(each, payloads=payloads) for each in saga.step_history]
+    if payloads:
+        found["context"] = saga.context
+    return found
+
+
+def entry_line(entry: HistoryEntry) -> str:
+    """An entry of a journal in one line."""
+    number, time, kind, step, attempt, what = _entry(entry, payloads=False)
+    tried = f" (attempt {attempt})" if attempt else ""
+    return f"#{number} {time} {kind}{f' {step}' if step else ''}{tried}{f': {what}' if what else ''}"
+
+
+def entry_data(entry: HistoryEntry, *, payloads: bool) -> dict[str, object]:
+    """An entry of a journal as data, with payloads only if they were asked for."""
+    left_out = () if payloads else ("input", "output", "business_error")
+    return {name: getattr(entry, name) for name in attrs.fields_dict(type(entry)) if name not in left_out}

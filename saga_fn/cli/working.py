@@ -1,0 +1,79 @@
+"""The commands that run something: a worker, the demo, the console."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Annotated, Final, Literal
+
+from cyclopts import App, Parameter
+
+from saga_fn.cli.answers import Answer, Drawn, lines, said
+from saga_fn.cli.exit_codes import ExitCode
+from saga_fn.cli.failures import BadInputError
+from saga_fn.cli.place import orchestrator_of
+from saga_fn.cli.session import Given, flag
+from saga_fn.errors import shown
+
+Level = Literal["debug", "info", "warning", "error"]
+_LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+
+async def worker(
+    app: Annotated[str, Parameter(help="module:orchestrator, or a function that makes it.")],
+    /,
+    *,
+    log_level: Annotated[Level, Parameter(help="debug, info, warning or error.")] = "info",
+    session: Given,
+) -> Answer:
+    """Work on sagas until SIGTERM or Ctrl-C, with the orchestrator's own options and in its own database."""
+    orchestrator = orchestrator_of(app)
+    known = [f"{each.name} v{each.version}" for each in orchestrator.engine.registry.all]
+    if not known:
+        raise BadInputError(
+            f"{shown(app)} has registered no definition", hint="orchestrator.register(...) in its module"
+        )
+    if not orchestrator.engine.options.concurrency:
+        raise BadInputError(
+            f"{shown(app)} works on nothing: it was made with concurrency=0", hint="name one that works"
+        )
+    logging.basicConfig(level=log_level.upper(), format=_LINE)  # it does nothing where the module has set its own
+    began = lines(f"Working on {', '.join(known)}. Ctrl-C stops it.")
+    session.output.parts((began,), to_stderr=True)
+    await orchestrator.run_forever()
+    return said("Stopped.", {"stopped": True, "definitions": known})
+
+
+def demo(
+    *,
+    orders: Annotated[
+        str | None, Parameter(help="A file of orders, one JSON object a line. Without it those of the package.")
+    ] = None,
+    limit: Annotated[int | None, Parameter(help="Take only so many of them.")] = None,
+    seed: Annotated[int, Parameter(help="The same seed gives the same refusals.")] = 1,
+    workers: Annotated[int, Parameter(help="How many worker processes.")] = 2,
+    no_kill: Annotated[bool, flag("Let all workers live.")] = False,
+) -> int:
+    """Fulfil a few hundred orders with two workers, kill one of them half-way, and audit the books. It brings its own PostgreSQL."""
+    try:
+        from saga_fn.demo.__main__ import main
+    except ModuleNotFoundError as error:
+        raise BadInputError(f"{error.name} is not installed", hint="pip install 'saga-fn[demo,console]'") from error
+    given = {"--orders": orders, "--limit": limit, "--seed": seed, "--workers": workers}
+    flags = {"--no-kill": no_kill}
+    arguments = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+    try:
+        return main([*arguments, *(name for name, is_on in flags.items() if is_on)])
+    except SystemExit as error:  # argparse has said why
+        return error.code if isinstance(error.code, int) else ExitCode.BAD_INPUT
+
+
+def completion_of(app: App) -> Callable[..., Answer]:
+    """The command that prints the script by which a shell completes what is typed."""
+
+    def completion(shell: Annotated[Literal["bash", "zsh", "fish"], Parameter(help="bash, zsh or fish.")], /) -> Answer:
+        """Print the script that lets a shell complete commands and options."""
+        text = app.generate_completion(prog_name="saga-fn", shell=shell)
+        return Answer({"shell": shell, "script": text}, (Drawn(text),))
+
+    return completion

@@ -1,0 +1,203 @@
+"""The verbs: the preview comes before the question, and nothing is done without a yes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+from typing_extensions import override
+
+from saga_fn import OperationState, SagaAdmin, SagaOrchestrator
+from tests.cli.conftest import APP, Cli, Seeded
+from tests.cli.shop_app import Order, registered
+
+
+class Typist(io.StringIO):
+    """A terminal at which somebody types this."""
+
+    @override
+    def isatty(self) -> bool:
+        return True
+
+
+async def state(dsn: str, saga_id: UUID) -> tuple[str, int]:
+    async with SagaOrchestrator(dsn, concurrency=0, read_only=True) as orchestrator:
+        snapshot = await orchestrator.get_snapshot(saga_id)
+    return snapshot.status, snapshot.revision
+
+
+async def test_a_verb_is_previewed_and_done(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("cancel", seeded.retrying, "--yes", "--by", "ann@shop", "--reason", "OPS-12", "--dsn", seeded.dsn)
+    assert told.code == 0
+    assert "undo reserve" in told.err
+    assert told.out == f"cancel is done: saga {seeded.retrying} is COMPENSATING at revision 5.\n"
+    async with SagaOrchestrator(seeded.dsn, concurrency=0, read_only=True) as orchestrator:
+        last = (await SagaAdmin(orchestrator).get_saga(seeded.retrying)).step_history[-1]
+    assert (last.actor, last.reason) == ("ann@shop", "OPS-12")
+
+
+async def test_a_dry_run_changes_nothing(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("retry-step", seeded.retrying, "charge", "--dry-run", "--json", "--dsn", seeded.dsn)
+    assert (told.code, told.data["done"]) == (0, False)
+    assert told.data["preview"]["is_legal"] is True
+    assert told.data["preview"]["not_here"] is None
+    assert await state(seeded.dsn, seeded.retrying) == ("SUSPENDED", 4)
+
+
+async def test_a_verb_that_is_not_legal_is_refused_without_a_question(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("cancel", seeded.parked, "--yes", "--dsn", seeded.dsn)
+    assert told.code == 1
+    assert "past its pivot" in told.out
+    refused = await cli("cancel", seeded.parked, "--yes", "--json", "--dsn", seeded.dsn)
+    assert (refused.code, refused.data["preview"]["refusal"]) == (1, "past_pivot")
+
+
+async def test_a_saga_that_has_moved_on_refuses(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("abort", seeded.retrying, "--yes", "--expect", "3", "--json", "--dsn", seeded.dsn)
+    assert told.code == 1
+    assert '"refusal": "moved_on"' in told.err
+    assert await state(seeded.dsn, seeded.retrying) == ("SUSPENDED", 4)
+
+
+@pytest.mark.parametrize("typed, code", [("y\n", 0), ("YES\n", 0), ("n\n", 1), ("\n", 1), ("", 1), ("maybe\n", 1)])
+async def test_only_a_yes_is_one(
+    typed: str, code: int, cli: Cli, seeded: Seeded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", Typist(typed))
+    told = await cli("abort", seeded.retrying, "--dsn", seeded.dsn)
+    assert told.code == code
+    assert told.err.endswith("Do it? [y/N] ")
+    assert told.err.index("it ends FAILED") < told.err.index("Do it?")
+    assert (await state(seeded.dsn, seeded.retrying))[0] == ("FAILED" if code == 0 else "SUSPENDED")
+
+
+async def test_nobody_is_asked_where_there_is_no_terminal(cli: Cli, seeded: Seeded) -> None:
+    for command in (
+        ("abort", seeded.retrying),
+        ("bulk", "abort", "--name", "billing"),
+        ("pause", "billing"),
+        ("resume", "--all"),
+    ):
+        told = await cli(*command, "--dsn", seeded.dsn)
+        assert told.code == 2
+        assert "add --yes" in told.err
+    assert await state(seeded.dsn, seeded.retrying) == ("SUSPENDED", 4)
+
+
+async def test_a_value_needs_the_definition(cli: Cli, seeded: Seeded) -> None:
+    skip = ("skip-step", seeded.parked, "print_label", "--mock-output", '"label"', "--yes")
+    told = await cli(*skip, "--dsn", seeded.dsn)
+    assert told.code == 2
+    assert "--app module:orchestrator" in told.err
+    wrong = await cli("skip-step", seeded.parked, "print_label", "--mock-output", "7", "--yes", "--app", APP)
+    assert wrong.code == 2
+    assert (await cli(*skip, "--app", APP)).code == 0
+    assert (await state(seeded.dsn, seeded.parked))[0] == "COMPLETED"
+
+
+async def test_a_retry_takes_another_input(cli: Cli, seeded: Seeded) -> None:
+    told = await cli(
+        *("retry-step", seeded.retrying, "charge", "--input", '{"order_id": "right"}'), "--yes", "--app", APP
+    )
+    assert told.code == 0
+    assert "another idempotency key" in told.err
+
+
+async def test_a_rewind_says_what_has_to_be_named(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("rewind", seeded.retrying, "reserve", "--yes", "--json", "--dsn", seeded.dsn)
+    assert told.code == 1
+    assert told.data["preview"]["unnamed"] == ["reserve"]
+    done = await cli("rewind", seeded.retrying, "reserve", "--forget", "reserve", "--yes", "--dsn", seeded.dsn)
+    assert done.code == 0
+
+
+async def test_a_sleep_is_moved(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("start-now", seeded.retrying, "--at", "2030-01-01", "--yes", "--dsn", seeded.dsn)
+    assert told.code == 0
+    assert "goes on at 2030-01-01 00:00:00 UTC" in told.err
+    assert (await cli("start-now", seeded.retrying, "--step", "charge", "--yes", "--dsn", seeded.dsn)).code == 0
+
+
+async def test_an_end_is_acknowledged(cli: Cli, seeded: Seeded) -> None:
+    await cli("abort", seeded.retrying, "--yes", "--dsn", seeded.dsn)
+    assert (await cli("acknowledge", seeded.retrying, "--yes", "--dsn", seeded.dsn)).code == 0
+    again = await cli("acknowledge", seeded.retrying, "--yes", "--dsn", seeded.dsn)
+    assert again.code == 1
+    assert "acknowledged" in again.out
+
+
+async def many(dsn: str, number: int) -> None:
+    async with registered(SagaOrchestrator(dsn, concurrency=0)) as orchestrator:
+        await orchestrator.start_many(
+            saga_name="billing",
+            initial_data=[Order(str(each)) for each in range(number)],
+            delay=timedelta(days=1),
+        )
+
+
+async def test_many_sagas_are_previewed_and_repaired(cli: Cli, dsn: str) -> None:
+    await many(dsn, 30)
+    told = await cli("bulk", "cancel", "--name", "billing", "--dry-run", "--json", "--dsn", dsn)
+    assert (told.code, told.data["accepted"]) == (0, 30)
+    told = await cli("bulk", "cancel", "--name", "billing", "--yes", "--json", "--per-second", "1000", "--dsn", dsn)
+    assert told.code == 0
+    assert (told.data["operation"]["state"], told.data["operation"]["done"]) == ("done", 30)
+    assert "would accept it" in told.err
+    assert (await cli("list", "--count", "--active", "--dsn", dsn)).out == "0\n"
+    listed = (await cli("operations", "list", "--json", "--dsn", dsn)).data
+    assert [each["verb"] for each in listed] == ["cancel"]
+    shown = await cli("operations", "show", listed[0]["id"], "--dsn", dsn)
+    assert "done" in shown.out
+
+
+async def test_a_filter_that_finds_all_has_to_be_meant(cli: Cli, dsn: str) -> None:
+    told = await cli("bulk", "abort", "--yes", "--dsn", dsn)
+    assert told.code == 2
+    assert "--everything" in told.err
+    meant = await cli("bulk", "abort", "--everything", "--yes", "--dsn", dsn)
+    assert (meant.code, meant.out) == (0, "No saga is found.\n")
+
+
+async def test_an_operation_is_left_to_the_workers_stopped_and_continued(cli: Cli, dsn: str) -> None:
+    await many(dsn, 3)
+    begun = await cli(
+        "bulk", "abort", "--name", "billing", "--background", "--key", "k", "--yes", "--json", "--dsn", dsn
+    )
+    operation = begun.data["operation"]
+    assert operation["state"] == OperationState.RUNNING
+    stopped = await cli("operations", "stop", operation["id"], "--json", "--dsn", dsn)
+    assert stopped.data["state"] == OperationState.STOPPED
+    done = await cli("operations", "continue", operation["id"], "--json", "--dsn", dsn)
+    assert (done.data["state"], done.data["done"]) == (OperationState.DONE, 3)
+    again = await cli("bulk", "abort", "--name", "billing", "--key", "k", "--yes", "--json", "--dsn", dsn)
+    assert again.data["operation"]["id"] == operation["id"]
+    other = await cli("bulk", "cancel", "--name", "billing", "--key", "k", "--yes", "--dsn", dsn)
+    assert other.code == 1
+
+
+async def test_sagas_are_paused_and_resumed(cli: Cli, dsn: str) -> None:
+    assert (await cli("pauses", "--dsn", dsn)).out == "Nothing is paused.\n"
+    assert (await cli("pause", "billing", "--yes", "--reason", "OPS-12", "--dsn", dsn)).code == 0
+    assert (await cli("pause", "--all", "--yes", "--dsn", dsn)).code == 0
+    assert (await cli("pause", "billing", "--yes", "--dsn", dsn)).code == 1
+    found = (await cli("pauses", "--json", "--dsn", dsn)).data
+    assert {each["saga_name"]: each["reason"] for each in found} == {"billing": "OPS-12", None: None}
+    assert (await cli("resume", "billing", "--yes", "--dsn", dsn)).code == 0
+    assert (await cli("resume", "billing", "--yes", "--dsn", dsn)).code == 1
+    assert (await cli("resume", "--all", "--yes", "--dsn", dsn)).code == 0
+    assert (await cli("pause", "billing", "--all", "--yes", "--dsn", dsn)).code == 2
+    assert (await cli("resume", "--yes", "--dsn", dsn)).code == 2
+
+
+async def test_a_busy_owner_is_asked(cli: Cli, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A verb of a saga that a worker owns is carried out by that worker."""
+    async with registered(SagaOrchestrator(dsn)) as worker:
+        run = await worker.start(saga_name="billing", initial_data=Order("1"))
+        async with asyncio.timeout(20):
+            while (await worker.get_snapshot(run)).retry_counter == 0:
+                await asyncio.sleep(0.02)
+        told = await cli("cancel", run, "--yes", "--dsn", dsn)
+        assert told.code == 0

@@ -1,0 +1,140 @@
+"""`saga-fn doctor`: each fault has its line and its mend."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from saga_fn import AttentionKind, StoreError
+from saga_fn.cli.doctor import MENDS, Check, Verdict, checks_of, findings_of, in_bytes, parts_of
+from saga_fn.errors import SchemaMissingError
+from saga_fn.snapshot import Attention
+from saga_fn.store._queries import SizeRow
+from saga_fn.store.examination import Examination, examine
+from saga_fn.store.rights import Right, RoleKind, needs
+from tests.cli.conftest import Cli, Seeded
+from tests.cli.test_answers import told
+from tests.support.roles import execute, role
+
+WELL = Examination(
+    server="18.1",
+    role="ann",
+    database="shop",
+    is_replica=False,
+    is_read_only=False,
+    answers_in=timedelta(milliseconds=1),
+    apart=timedelta(0),
+    is_pooled=False,
+    hears=True,
+    schema_error=None,
+    shards=1,
+    lacking=frozenset(),
+    sizes=(SizeRow("saga", 8192, 10), SizeRow("saga_journal", 3 * 2**20, -1)),
+)
+
+
+def check(seen: Examination, subject: str) -> Check:
+    [found] = [each for each in checks_of(seen, schema="saga_fn", where="db/shop") if each.subject == subject]
+    return found
+
+
+def test_a_healthy_database_has_nothing_to_mend() -> None:
+    checks = list(checks_of(WELL, schema="saga_fn", where="db/shop"))
+    assert {each.verdict for each in checks} == {Verdict.OK}
+    assert [each.subject for each in checks] == [
+        *("connection", "versions", "schema", "server", "rights", "pooler", "clock", "listener", "sizes")
+    ]
+    text = told(None, *parts_of(checks))
+    assert "ok  connection  db/shop, as ann; it answers in 1.0 ms" in text
+    assert text.endswith("Nothing has to be mended.")
+
+
+@pytest.mark.parametrize(
+    "changes, subject, verdict, mend",
+    [
+        ({"answers_in": timedelta(seconds=1)}, "connection", Verdict.NOTE, "near the database"),
+        (
+            {"schema_error": SchemaMissingError("saga_fn", found=0, needed=1, hint="")},
+            "schema",
+            Verdict.WRONG,
+            "saga-fn migrate",
+        ),
+        ({"schema_error": StoreError("it differs", hint="drop it")}, "schema", Verdict.WRONG, "drop it"),
+        ({"is_replica": True}, "server", Verdict.NOTE, "primary"),
+        ({"is_read_only": True}, "server", Verdict.WRONG, "default_transaction_read_only"),
+        ({"lacking": frozenset({Right("saga", "SELECT")})}, "rights", Verdict.WRONG, "saga-fn migrate --grant"),
+        ({"is_pooled": True}, "pooler", Verdict.NOTE, "listen_dsn="),
+        ({"apart": timedelta(seconds=9)}, "clock", Verdict.WRONG, "NTP"),
+        ({"apart": timedelta(seconds=-9)}, "clock", Verdict.WRONG, "NTP"),
+        ({"hears": False}, "listener", Verdict.WRONG, "listen_dsn="),
+        ({"sizes": (SizeRow("saga_journal", 2**35, 1),)}, "sizes", Verdict.NOTE, "retention="),
+    ],
+)
+def test_each_fault_has_its_mend(changes: dict[str, object], subject: str, verdict: Verdict, mend: str) -> None:
+    found = check(attrs.evolve(WELL, **changes), subject)  # type: ignore[arg-type]  # each of its own type
+    assert found.verdict is verdict
+    assert mend in (found.mend or "")
+
+
+def test_a_role_is_told_what_it_may_do() -> None:
+    lacking = frozenset(needs(RoleKind.PRUNER)) - frozenset(needs(RoleKind.VIEWER))
+    assert "viewer" in check(attrs.evolve(WELL, lacking=lacking), "rights").found
+    assert "not of" in check(attrs.evolve(WELL, lacking=lacking), "rights").found
+
+
+def test_each_finding_has_its_mend() -> None:
+    assert {*MENDS} == {*AttentionKind}
+    found = list(findings_of(tuple(Attention(kind, "text") for kind in AttentionKind)))
+    assert all(each.mend for each in found)
+    assert {each.verdict for each in found} == {Verdict.WRONG}
+    assert [each.verdict for each in findings_of(())] == [Verdict.OK]
+
+
+@pytest.mark.parametrize("number, text", [(0, "0.0 B"), (1024, "1.0 KiB"), (2**50, "1024.0 TiB")])
+def test_sizes_are_told_in_their_unit(number: int, text: str) -> None:
+    assert in_bytes(number) == text
+
+
+async def test_a_database_is_examined(cli: Cli, any_dsn: str) -> None:
+    seen = await examine(any_dsn, schema="saga_fn")
+    assert (seen.hears, seen.is_pooled, seen.schema_error, seen.shards) == (True, False, None, 1)
+    assert abs(seen.apart) < timedelta(seconds=5)
+    assert {each.table_name for each in seen.sizes} >= {"saga", "saga_journal", "setting"}
+    assert sum(each.bytes for each in seen.sizes) > 0
+    told = await cli("doctor", "--dsn", any_dsn)
+    assert (told.code, told.err) == (0, "")
+
+
+async def test_sizes_count_partitions(empty_dsn: str, cli: Cli) -> None:
+    await cli("migrate", "--journal-partitions", "--dsn", empty_dsn)
+    seen = await examine(empty_dsn, schema="saga_fn")
+    [journal] = [each for each in seen.sizes if each.table_name.startswith("saga_journal")]
+    assert journal.bytes > 0
+
+
+async def test_what_needs_a_person_is_found(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("doctor", "--json", "--dsn", seeded.dsn)
+    assert told.code == 1
+    [wrong] = [each for each in told.data if each["verdict"] == "wrong"]
+    assert (wrong["subject"], wrong["mend"]) == ("parked", "saga-fn list --waits parked, then saga-fn explain ID")
+
+
+async def test_a_role_without_rights_is_told_so(cli: Cli, dsn: str) -> None:
+    async with role(dsn) as (name, own):
+        await execute(
+            dsn,
+            f"GRANT USAGE ON SCHEMA saga_fn TO {name}",
+            f"GRANT SELECT ON saga_fn.migration, saga_fn.setting TO {name}",
+        )
+        told = await cli("doctor", "--dsn", own)
+    assert told.code == 1
+    assert "--grant" in told.out
+
+
+async def test_unowned_versions_are_found(cli: Cli, seeded: Seeded) -> None:
+    await execute(seeded.dsn, "UPDATE saga_fn.saga SET due_at = now() - interval '1 hour' WHERE name = 'billing'")
+    told = await cli("doctor", "--dsn", seeded.dsn)
+    assert "no process works on this version" in told.out
+    assert "deploy a worker that registers this version" in told.out

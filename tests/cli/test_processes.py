@@ -1,0 +1,158 @@
+"""The command as a process: exit codes, Ctrl-C, a pipe that is closed, a narrow terminal, no colour."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import pytest
+
+from saga_fn import SagaOrchestrator
+from tests.cli.conftest import APP, ROOT, Seeded, called, process
+from tests.cli.shop_app import Order, registered
+
+
+async def test_exit_codes_tell_how_it_ended(seeded: Seeded) -> None:
+    assert (await called("list", SAGA_FN_DSN=seeded.dsn)).code == 0
+    assert (await called("doctor", SAGA_FN_DSN=seeded.dsn)).code == 1
+    told = await called("list", "--status", "x", SAGA_FN_DSN=seeded.dsn)
+    assert (told.code, told.out, len(told.err.splitlines())) == (2, "", 1)
+    assert (await called("cancel", str(seeded.retrying), SAGA_FN_DSN=seeded.dsn)).code == 2
+
+
+async def until_it_says(running: subprocess.Popen[str], word: str, *, err: bool = False) -> str:
+    stream = running.stderr if err else running.stdout
+    assert stream is not None
+    async with asyncio.timeout(30):
+        while word not in (line := await asyncio.to_thread(stream.readline)):
+            assert line, "it has ended"
+    return line
+
+
+async def test_ctrl_c_ends_a_watch_without_a_traceback(seeded: Seeded) -> None:
+    with process("watch", str(seeded.retrying), SAGA_FN_DSN=seeded.dsn) as running:
+        await until_it_says(running, "#4")
+        running.send_signal(signal.SIGINT)
+        out, err = await asyncio.to_thread(running.communicate, timeout=30)
+    assert (running.returncode, out, err) == (130, "", "saga-fn: interrupted\n")
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+async def test_a_worker_works_until_it_is_told_to_stop(dsn: str, by: signal.Signals) -> None:
+    async with registered(SagaOrchestrator(dsn, concurrency=0)) as orchestrator:
+        run = await orchestrator.start(saga_name="quick", initial_data=Order("1"))
+        with process("worker", APP, SAGA_FN_TEST_APP_DSN=dsn) as running:
+            await until_it_says(running, "Working on shipping v1", err=True)
+            async with asyncio.timeout(30):
+                while not (await orchestrator.get_snapshot(run)).status.is_terminal:
+                    await asyncio.sleep(0.05)
+            running.send_signal(by)
+            out, _ = await asyncio.to_thread(running.communicate, timeout=30)
+    assert (running.returncode, out) == (0, "Stopped.\n")
+
+
+async def test_a_reader_that_has_read_enough_is_no_fault(seeded: Seeded) -> None:
+    async with registered(SagaOrchestrator(seeded.dsn, concurrency=0)) as orchestrator:
+        await orchestrator.start_many(saga_name="quick", initial_data=[Order(str(each)) for each in range(2000)])
+    command = (
+        f"{sys.executable} -m saga_fn.cli list --all --json --dsn '{seeded.dsn}' | head -n 1; echo ${{PIPESTATUS[0]}}"
+    )
+    told = await asyncio.to_thread(
+        subprocess.run, ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert told.stderr == ""
+    assert told.stdout.splitlines()[1] == "0"
+
+
+@contextmanager
+def terminal(columns: int) -> Generator[tuple[int, int]]:
+    """A terminal of so many columns: the end that is read, and the one that the process has."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    try:
+        yield ours, theirs
+    finally:
+        os.close(ours)
+
+
+def on_a_terminal(columns: int, *tokens: str, typed: bytes = b"", **environment: str) -> tuple[int, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_FN_") and name != "COLUMNS"}
+    kept.pop("NO_COLOR", None)
+    with terminal(columns) as (ours, theirs):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "saga_fn.cli", *tokens],
+            cwd=ROOT,
+            env={**kept, "TERM": "xterm-256color", **environment},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        os.write(ours, typed)
+        written = b""
+        while True:
+            try:
+                written += os.read(ours, 65536)
+            except OSError:  # Linux says so when the last one has closed it
+                break
+        return running.wait(timeout=30), written.decode().replace("\r\n", "\n")
+
+
+async def test_a_narrow_terminal_gets_a_block_for_each_saga(seeded: Seeded) -> None:
+    code, narrow = await asyncio.to_thread(on_a_terminal, 60, "list", SAGA_FN_DSN=seeded.dsn)
+    assert code == 0
+    assert f"saga     {seeded.parked}\n" in narrow
+    _, wide = await asyncio.to_thread(on_a_terminal, 200, "list", SAGA_FN_DSN=seeded.dsn)
+    assert len(wide.splitlines()) == 4
+    assert "\x1b[1m" in wide
+
+
+async def test_no_colour_is_written_where_none_is_wanted(seeded: Seeded) -> None:
+    for command in (
+        ("list",),
+        ("show", str(seeded.parked)),
+        ("timeline", str(seeded.parked)),
+        ("diagram", str(seeded.parked)),
+    ):
+        _, told = await asyncio.to_thread(on_a_terminal, 200, *command, SAGA_FN_DSN=seeded.dsn, NO_COLOR="1")
+        assert not any(f"\x1b[{number}" in told for number in range(30, 50))
+        assert "\x1b]" not in told
+
+
+async def test_a_person_at_a_terminal_is_asked(seeded: Seeded) -> None:
+    code, told = await asyncio.to_thread(
+        on_a_terminal, 120, "abort", str(seeded.retrying), typed=b"y\n", SAGA_FN_DSN=seeded.dsn
+    )
+    assert code == 0
+    assert told.index("it ends FAILED") < told.index("Do it? [y/N]") < told.index("abort is done")
+
+
+async def test_ctrl_c_leaves_an_operation_to_the_workers(dsn: str) -> None:
+    async with registered(SagaOrchestrator(dsn, concurrency=0)) as orchestrator:
+        await orchestrator.start_many(saga_name="billing", initial_data=[Order(str(each)) for each in range(300)])
+    bulk = ("bulk", "abort", "--name", "billing", "--per-second", "5", "--yes")
+    with process(*bulk, SAGA_FN_DSN=dsn) as running:
+        await until_it_says(running, "would accept it", err=True)
+        async with asyncio.timeout(30):
+            while "running" not in (await called("operations", "list", SAGA_FN_DSN=dsn)).out:
+                await asyncio.sleep(0.1)
+        running.send_signal(signal.SIGINT)
+        _, err = await asyncio.to_thread(running.communicate, timeout=30)
+    assert running.returncode == 130
+    assert "The workers go on with it: saga-fn operations stop" in err
+
+
+async def test_texts_are_written_in_a_locale_of_ascii(seeded: Seeded) -> None:
+    told = await called("diagram", str(seeded.retrying), SAGA_FN_DSN=seeded.dsn, PYTHONIOENCODING="ascii")
+    assert told.code == 0
+    assert told.out.isascii()
