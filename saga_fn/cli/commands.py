@@ -65,7 +65,8 @@ def add_commands(app: App) -> None:
     _add(app, _MANY, "resume", recorded.resume, "resume shipping --reason 'the bank is back'")
     _add(app, _MANY, "pauses", recorded.pauses, "pauses")
     _add(app, _KEEP, "worker", working.worker, "worker shop.main:orchestrator")
-    _add(app, _KEEP, "demo", working.demo, "demo --limit 50")
+    _add(app, _KEEP, "console", working.console, "console --port 8420")
+    _add(app, _KEEP, "demo", working.demo, "demo --console")
     _add(
         app,
         _KEEP,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
@@ -11,11 +12,12 @@ from cyclopts import App, Parameter
 from saga_fn.cli.answers import Answer, Drawn, lines, said
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
-from saga_fn.cli.place import orchestrator_of
-from saga_fn.cli.session import Given, flag
+from saga_fn.cli.place import actor_of, opened, orchestrator_of
+from saga_fn.cli.session import By, Given, flag
 from saga_fn.errors import shown
 
 Level = Literal["debug", "info", "warning", "error"]
+_AT_THE_END: Final = "Leave the console open over its sagas until a key is pressed. It is on at a terminal."
 _LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -53,6 +55,7 @@ def demo(
     seed: Annotated[int, Parameter(help="The same seed gives the same refusals.")] = 1,
     workers: Annotated[int, Parameter(help="How many worker processes.")] = 2,
     no_kill: Annotated[bool, flag("Let all workers live.")] = False,
+    console: Annotated[bool | None, Parameter(help=_AT_THE_END, show_default=False)] = None,
 ) -> int:
     """Fulfil a few hundred orders with two workers, kill one of them half-way, and audit the books. It brings its own PostgreSQL."""
     try:
@@ -60,12 +63,36 @@ def demo(
     except ModuleNotFoundError as error:
         raise BadInputError(f"{error.name} is not installed", hint="pip install 'saga-fn[demo,console]'") from error
     given = {"--orders": orders, "--limit": limit, "--seed": seed, "--workers": workers}
-    flags = {"--no-kill": no_kill}
+    flags = {"--no-kill": no_kill, "--console": console is True, "--no-console": console is False}
     arguments = [part for name, value in given.items() if value is not None for part in (name, str(value))]
     try:
         return main([*arguments, *(name for name, is_on in flags.items() if is_on)])
     except SystemExit as error:  # argparse has said why
         return error.code if isinstance(error.code, int) else ExitCode.BAD_INPUT
+
+
+async def console(
+    *,
+    host: Annotated[
+        str, Parameter(help="The address to listen on. Another than this machine's own needs a mounted console.")
+    ] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="The port; 0 takes a free one.")] = 8420,
+    by: By = None,
+    session: Given,
+) -> Answer:
+    """Serve the console on this machine. The address that is printed lets its first reader in."""
+    try:
+        from saga_fn.console import serve
+    except ImportError as error:
+        raise BadInputError("the console is not installed", hint="pip install 'saga-fn[cli,console]'") from error
+
+    def announce(address: str) -> None:
+        session.output.answer(said(f"Open {address}", {"address": address}))
+        sys.stdout.flush()
+
+    async with opened(session.settings, writes=True, by=by, listen=True) as place:
+        await serve(place.orchestrator, host=host, port=port, actor=actor_of(by), announce=announce)
+    return said("Stopped.", {"stopped": True})
 
 
 def completion_of(app: App) -> Callable[..., Answer]:

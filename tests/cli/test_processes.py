@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import json
 import os
 import pty
 import signal
@@ -58,6 +59,28 @@ async def test_a_worker_works_until_it_is_told_to_stop(dsn: str, by: signal.Sign
             running.send_signal(by)
             out, _ = await asyncio.to_thread(running.communicate, timeout=30)
     assert (running.returncode, out) == (0, "Stopped.\n")
+
+
+async def test_the_console_is_served_until_ctrl_c(dsn: str) -> None:
+    with process("console", "--port", "0", "--json", SAGA_FN_DSN=dsn) as running:
+        address = json.loads(await until_it_says(running, "address"))["address"]
+        assert address.startswith("http://127.0.0.1:")
+        assert "token=" in address
+        running.send_signal(signal.SIGINT)
+        out, err = await asyncio.to_thread(running.communicate, timeout=30)
+    assert (running.returncode, json.loads(out), err) == (0, {"stopped": True}, "")
+
+
+async def test_a_console_for_other_machines_is_refused(dsn: str) -> None:
+    told = await called("console", "--host", "0.0.0.0", SAGA_FN_DSN=dsn)
+    assert (told.code, len(told.err.splitlines())) == (2, 1)
+    assert "this machine alone" in told.err
+
+
+async def test_the_demo_says_what_it_cannot_do() -> None:
+    told = await called("demo", "--workers", "1")
+    assert told.code == 2
+    assert "--no-kill" in told.err
 
 
 async def test_a_reader_that_has_read_enough_is_no_fault(seeded: Seeded) -> None:
