@@ -33,6 +33,7 @@ from saga_fn.arguments import check_is
 from saga_fn.console import html
 from saga_fn.console.context import Context, Page
 from saga_fn.console.live import Listeners, LiveAnswer, digest_of
+from saga_fn.console.mounting import Mounted
 from saga_fn.console.operators import Authorize, Operator
 from saga_fn.console.pages.acts import act, acts, operation_act, pause_act
 from saga_fn.console.pages.definitions import definition, definitions
@@ -134,7 +135,7 @@ def console(
             f"origins are a list of addresses, not {shown(origins)}", hint='origins=["https://shop.example"]'
         )
     forms = Forms(secret or secrets.token_bytes(32), frozenset(each.rstrip("/") for each in origins))
-    return Secured(_Console(orchestrator, authorize, forms).app())
+    return Secured(Mounted(_Console(orchestrator, authorize, forms).app()))
 
 
 class _Console:
@@ -153,7 +154,9 @@ class _Console:
             methods = [*(["GET"] if view else []), *(["POST"] if doing else [])]
             routes.append(Route(path, self._endpoint(path, view, doing), methods=methods))
         handlers = {HTTPException: _refused, SagaError: _failed, 500: _broken}
-        return Starlette(routes=routes, exception_handlers=handlers)
+        app = Starlette(routes=routes, exception_handlers=handlers)
+        app.router.redirect_slashes = False  # `Mounted` knows better where a page stands
+        return app
 
     def _endpoint(self, path: str, view: View | None, doing: Act | None) -> Callable[[Request], Awaitable[Response]]:
         root = "../" * (path.count("/") - 1) or "./"

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Mount
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from saga_fn import SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus
 from saga_fn.console import Operator, Permission, console
@@ -137,6 +138,36 @@ async def test_it_works_under_any_path(sagas: Cast, base: str, framework: str) -
                 there = await http.get(str(page.url.join(address)))
                 assert there.status_code == 200, address
                 assert str(there.url.path).startswith(str(page.url.path).rstrip("/")), address
+
+
+class LikeLitestar:
+    """Mounts as Litestar does: a slash behind each path, and no word of the path that it was mounted under."""
+
+    def __init__(self, app: ASGIApp, base: str) -> None:
+        self.app, self.base = app, base
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(self.base).strip("/")
+        await self.app({**scope, "path": f"/{path}/" if path else "/", "root_path": ""}, receive, send)
+
+
+async def test_it_works_as_litestar_mounts_it_and_with_a_slash_too_many(sagas: Cast) -> None:
+    inner = console(sagas.orchestrator, authorize=everybody)
+    for app in (LikeLitestar(inner, "/console"), Starlette(routes=[Mount("/console", inner)])):
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(app), base_url="http://shop", follow_redirects=True
+        ) as http:
+            for path in ("", "/", "/sagas", "/sagas/?status=FAILED", f"/sagas/{sagas.parked}/", "/acts/"):
+                page = await http.get(f"/console{path}")
+                assert page.status_code == 200, path
+                expected = f"/console{path}".replace("/?", "?").rstrip("/") if path not in ("", "/") else "/console/"
+                assert str(page.url) == f"http://shop{expected}"
+                style = page.text.partition('rel="stylesheet" href="')[2].partition('"')[0]
+                assert (await http.get(str(page.url.join(style)))).status_code == 200
+            token = (await http.get("/console/acts")).text.partition('name="token" value="')[2].partition('"')[0]
+            fields = {"act": "pause_all", "reason": "x", "token": token}
+            sent = await http.post("/console/acts/pauses", data=fields, headers={"Origin": "http://shop"})
+            assert (sent.status_code, str(sent.url)) == (200, "http://shop/console/acts")
 
 
 async def test_payloads_are_for_those_who_may_see_them(sagas: Cast) -> None:
