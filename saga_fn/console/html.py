@@ -161,6 +161,11 @@ def value(payload: object) -> Node:
     return h.pre(".value")[text(said, LONGEST_VALUE)]
 
 
+def chart(svg: str) -> Node:
+    """The same, as wide as the page at most."""
+    return h.div(".picture.chart")[Markup(svg)]  # noqa: S704 - as above
+
+
 def plain(given: object) -> object:
     """A business error as JSON has it, whatever its type is."""
     try:

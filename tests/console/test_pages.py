@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -12,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from saga_fn import SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus
 from saga_fn.console import Operator, Permission, console
-from tests.console.cast import LARGE, MARK, SECRET, STEP, Browser, Cast, everybody
+from tests.console.cast import LARGE, MARK, NAME, SECRET, STEP, Browser, Cast, everybody
 
 
 def pages_of(sagas: Cast) -> list[str]:
@@ -23,6 +25,7 @@ def pages_of(sagas: Cast) -> list[str]:
         "/sagas?waits=parked&oldest_first=true",
         "/sagas?status=FAILED&acknowledged=false",
         "/definitions",
+        f"/definition?name={quote(NAME)}&version=1",
         "/acts",
         "/kept",
         "/many?waits=parked&verb=cancel",
@@ -57,6 +60,19 @@ async def test_the_first_page_names_what_needs_a_person_with_its_code(sagas: Cas
     for saga in (sagas.doubtful, sagas.parked, sagas.failed):
         assert str(saga) in page.text
     assert str(sagas.retrying) not in page.text
+
+
+async def test_the_first_page_draws_ends_and_definitions_are_counted(sagas: Cast, browser: Browser) -> None:
+    page = (await browser.get("/")).text
+    assert "Ends a minute" in page
+    assert "FAILED: 1" in page
+    listed = (await browser.get("/definitions")).text
+    assert "past v1" in listed
+    one = (await browser.get("/definition?name=past&version=1")).text
+    assert "promise" in one
+    assert 'data-label="parked"><div><a ' in one
+    assert (await browser.get("/definition?name=nothing&version=1")).status_code == 404
+    assert str(sagas.parked) in (await browser.get("/sagas?saga_name=past&version=1&waits=parked")).text
 
 
 async def test_numbers_that_a_browser_would_round_are_written_in_full(sagas: Cast, browser: Browser) -> None:

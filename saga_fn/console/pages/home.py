@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Final
 
 import htpy as h
 from htpy import Node
 
-from saga_fn import Attention, AttentionKind, SagaFilter, SagaRow, SagaStatus, WaitReason
+from saga_fn import Attention, AttentionKind, SagaFilter, SagaRow, SagaStats, SagaStatus, WaitReason
 from saga_fn.console import html
 from saga_fn.console.context import Context, Page
+from saga_fn.diagram import Age, Column, ages, bars
 
 _ROWS: Final = 10
+_MINUTES: Final = 60
+_WIDE: Final = 900
+FRESH: Final = timedelta(seconds=5)
+"""Numbers that are no older are shown to all who ask."""
 _PARKED: Final = {"waits": "parked"}
 _FAILED: Final = {"status": SagaStatus.FAILED.value, "acknowledged": "false"}
 _URGENT: Final = frozenset(
@@ -25,6 +32,7 @@ async def home(context: Context) -> Page:
     health = await context.orchestrator.health()
     parked = await context.admin.list(SagaFilter(waits=WaitReason.PARKED), limit=_ROWS, oldest_first=True)
     failed = await context.admin.list(SagaFilter(status=SagaStatus.FAILED, acknowledged=False), limit=_ROWS)
+    stats = await context.admin.stats(max_age=FRESH)
     problems = [h.div(".box.bad", role="alert")[html.text(each)] for each in health.problems]
     findings = sorted(health.attention, key=lambda each: each.kind not in _URGENT)
     live: list[Node] = [
@@ -33,6 +41,7 @@ async def home(context: Context) -> Page:
         or h.p(".box.good")["Nothing needs a person: no saga is parked, and none has FAILED unseen."],
         _some(context, "Parked, the oldest first", parked.rows, "They wait for a person.", _PARKED),
         _some(context, "FAILED and not acknowledged", failed.rows, "Something of them is left in the world.", _FAILED),
+        html.section("Rates", _ends(stats), _oldest(stats)),
     ]
     return Page("Needs a person", live)
 
@@ -73,3 +82,26 @@ def _some(context: Context, title: str, rows: Iterable[SagaRow], said: str, want
         h.p[said, " ", h.a(href=context.to("sagas", **wanted))["All of them"]],
         html.table(html.ROW_HEADS, cells),
     )
+
+
+def _ends(stats: SagaStats) -> Node:
+    """The ends of the last hour, minute by minute."""
+    counts: list[Counter[str]] = [Counter() for _ in range(_MINUTES)]
+    for each in stats.definitions:
+        for status, minutes in each.ends.items():
+            for column, ended in zip(counts, minutes, strict=True):
+                column[status.value] += ended or 0
+    begins = (stats.at - timedelta(minutes=_MINUTES - 1 - number) for number in range(_MINUTES))
+    columns = [Column(f"{at:%H:%M}", dict(column)) for at, column in zip(begins, counts, strict=True)]
+    return html.chart(bars(columns, title="Ends a minute", width=_WIDE, embedded=True))
+
+
+def _oldest(stats: SagaStats) -> Node:
+    """The definitions whose oldest saga has been due for longest."""
+    due = sorted(
+        (each.oldest_due, f"{each.saga_name} v{each.version}") for each in stats.definitions if each.oldest_due
+    )
+    rows = [Age(name, max(stats.at - since, timedelta(0))) for since, name in due[:_ROWS]]
+    if not rows:
+        return h.p(".empty")["No saga is due."]
+    return html.chart(ages(rows, title="How long the oldest saga has been due", width=_WIDE, embedded=True))
