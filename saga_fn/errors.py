@@ -411,7 +411,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
     parked: bool
     """Whether it waits for a person, where the wait was to last through that (`wait_parked=True`)."""
     paused: bool
-    """Whether sagas of its name are paused, as far as this process knows: one without workers looks at no pause by itself."""
+    """Whether it is paused. A process without workers looks at no pause of a name, or of everything, by itself."""
     waiting_for: tuple[Wait, ...]
     """The events and moments that its steps wait for."""
     retrying: tuple[StepSnapshot, ...]
@@ -463,7 +463,7 @@ class SagaResultTimeoutError(SagaError, TimeoutError):
         if self.parked:
             return "it waits for a person, SagaAdmin.get_saga tells for what"
         if self.paused:
-            return "it is paused, and goes on after SagaAdmin.resume or resume_all"
+            return "it is paused, and goes on after SagaAdmin.resume, resume_all or resume_saga"
         if any(wait.events for wait in self.waiting_for):
             return "it goes on when the event is sent, by orchestrator.to(error.saga_id, event), or its wait is over"
         return "it goes on wherever a worker of its name and version runs, unless that name is paused"

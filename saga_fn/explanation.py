@@ -185,7 +185,7 @@ class Explanation:
     status: SagaStatus
     """Its status."""
     pauses: tuple[Pause, ...]
-    """The pauses of its name and of everything, the oldest first: none of its steps begins before they end. A saga that has
+    """The pauses of it, of its name and of everything, the oldest first: none of its steps begins before they end. A saga that has
     ended has them if it FAILED, for a verb may take it up again."""
     reasons: tuple[StandingReason, ...]
     """All that it does or waits for now."""
@@ -415,7 +415,7 @@ def _standing(of: Explanation) -> Iterator[str]:
     yield "why:"
     for pause in of.pauses:
         yield f"  {_paused(pause)}"
-        yield f"    mend: {'resume_all()' if pause.saga_name is None else f'resume({shown(pause.saga_name)})'}"
+        yield f"    mend: {_resumed_by(pause)}"
     for reason in of.reasons[:_MOST_LINES]:
         yield f"  {reason.text}"
         if reason.mend:
@@ -439,8 +439,16 @@ def _standing(of: Explanation) -> Iterator[str]:
 
 
 def _paused(pause: Pause) -> str:
+    if pause.saga_id is not None:
+        return f"it is paused by itself, and none of its steps begins: since {_time(pause.since)}{_said_by(pause)}"
     whose = "all sagas" if pause.saga_name is None else f"sagas named {shown(pause.saga_name)}"
     return f"{whose} are paused, and none of their steps begins: since {_time(pause.since)}{_said_by(pause)}"
+
+
+def _resumed_by(pause: Pause) -> str:
+    if pause.saga_id is not None:
+        return f"resume_saga({pause.saga_id})"
+    return "resume_all()" if pause.saga_name is None else f"resume({shown(pause.saga_name)})"
 
 
 def _said_by(asked: Pause | Happened) -> str:

@@ -89,6 +89,8 @@ class SagaSnapshot:
     """The names of events that came and that no wait has taken yet, in order."""
     begins_at: datetime | None
     """The time when it begins, if it was started with a delay that is not over."""
+    paused_since: datetime | None
+    """The time when an operator paused this saga itself, or None. A pause of its name, or of everything, is not told here."""
     rolls_back_at: datetime | None
     """Its deadline, for as long as it goes forward."""
     created_at: datetime
@@ -444,6 +446,8 @@ class SagaAdminSnapshot(SagaSnapshot):
     """Its search attributes by name; `Unreadable` stands for a value that could not be computed."""
     failure: StepFailure | None = None
     """The failure that made it turn back; while it goes forward, the last one that has not been mended since."""
+    pauses: tuple[Pause, ...] = ()
+    """The pauses that it is under, the oldest first: its own, that of its name, and that of everything."""
     plan: Plan | None = attrs.field(default=None, repr=False)
     """Its plan, for `diagram`; None if it cannot be read."""
 
@@ -593,6 +597,8 @@ class Pause:
     """The operator who began it, or None."""
     reason: str | None
     """The operator's reason, or None."""
+    saga_id: UUID | None = None
+    """The saga, if that one alone is paused; else None."""
 
 
 class AttentionKind(enum.StrEnum):
@@ -611,7 +617,7 @@ class AttentionKind(enum.StrEnum):
     CLOCK = "clock"
     """The clock of this process and that of the database differ by more than five seconds."""
     PAUSED = "paused"
-    """A name, or everything, has been paused for longer than an hour."""
+    """A name, everything, or single sagas have been paused for longer than an hour."""
     SLOTS_HELD = "slots_held"
     """The same sagas have held all slots of this process for minutes, so that no other one runs here."""
     SUSPECTS = "suspects"

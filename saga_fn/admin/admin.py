@@ -10,6 +10,7 @@ from saga_fn.admin.kept_events import AdminKeptEvents
 from saga_fn.admin.lists import AdminLists
 from saga_fn.admin.operations import AdminOperations
 from saga_fn.admin.pauses import AdminPauses
+from saga_fn.admin.pausing import AdminPausing
 from saga_fn.admin.retention import AdminRetention
 from saga_fn.admin.sleeping import AdminSleeping
 from saga_fn.admin.stats import AdminStats
@@ -36,6 +37,7 @@ class SagaAdmin(
     AdminVerbs,
     AdminWholeSaga,
     AdminSleeping,
+    AdminPausing,
     AdminPauses,
     AdminKeptEvents,
     AdminOperations,

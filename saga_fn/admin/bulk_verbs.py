@@ -190,6 +190,36 @@ class StartNow:
 
 
 @attrs.frozen
+class PauseSaga:
+    """Let nothing more of the saga begin: `SagaAdmin.pause_saga`."""
+
+    verb: ClassVar[Verb] = Verb.PAUSE_SAGA
+    """The verb."""
+
+
+@attrs.frozen
+class ResumeSaga:
+    """Let a saga go on that was paused: `SagaAdmin.resume_saga`.
+
+    Args:
+        extend: Whether its timers and its deadline are moved by the length of the pause. Default: False, those that have come fire.
+
+    Raises:
+        PayloadError: `extend` is no bool.
+    """
+
+    verb: ClassVar[Verb] = Verb.RESUME_SAGA
+    """The verb."""
+
+    extend: bool = attrs.field(default=False, kw_only=True)
+    """Whether timers and deadline are moved."""
+
+    def __attrs_post_init__(self) -> None:
+        """Judge what was given."""
+        check_is(self.extend, bool, "extend: a bool", error=PayloadError, hint="ResumeSaga(extend=True)")
+
+
+@attrs.frozen
 class Acknowledge:
     """Say that a person has looked at a FAILED saga: `SagaAdmin.acknowledge`."""
 
@@ -198,6 +228,17 @@ class Acknowledge:
 
 
 BulkVerb: TypeAlias = (
-    RetryStep | SkipStep | Cancel | Rewind | Abort | SettleDone | SettleUndone | SettleNeverRan | StartNow | Acknowledge
+    RetryStep
+    | SkipStep
+    | Cancel
+    | Rewind
+    | Abort
+    | SettleDone
+    | SettleUndone
+    | SettleNeverRan
+    | StartNow
+    | PauseSaga
+    | ResumeSaga
+    | Acknowledge
 )
 """A verb with all that is given with it: a closed union. `explain` previews it for one saga, an operation applies it to many."""

@@ -11,6 +11,8 @@ from saga_fn.admin.bulk_verbs import (
     Abort,
     Acknowledge,
     Cancel,
+    PauseSaga,
+    ResumeSaga,
     RetryStep,
     Rewind,
     SettleDone,
@@ -64,7 +66,9 @@ def deed_of(verb: object, payload: bytes | None) -> Deed:
         case StartNow():
             to = None if verb.at is None else moment_of(verb.at)
             return Deed(verb.verb, "" if verb.step is None else str(verb.step), to=to)
-        case Cancel() | Abort() | Acknowledge():
+        case ResumeSaga():
+            return Deed(verb.verb, extend=verb.extend)
+        case Cancel() | Abort() | PauseSaga() | Acknowledge():
             return Deed(verb.verb)
         case _:
             raise PayloadError(f"a verb is wanted, not {shown(verb)}", hint='such as RetryStep("charge"), or Cancel()')

@@ -19,6 +19,8 @@ from saga_fn.admin.bulk_verbs import (
     Acknowledge,
     BulkVerb,
     Cancel,
+    PauseSaga,
+    ResumeSaga,
     RetryStep,
     Rewind,
     SettleDone,
@@ -39,6 +41,7 @@ _FIELDS: Final = {
     "output": (FieldKind.JSON, "The output that the step has given, as JSON. Empty is null."),
     "not_begun": (FieldKind.FLAG, "Whether a step is meant too that comes next and has not begun."),
     "forget": (FieldKind.STEPS, "The ids of the steps whose effects stay in the world, with commas between them."),
+    "extend": (FieldKind.FLAG, "Whether timers and the deadline are moved by the length of the pause."),
     "at": (FieldKind.TIME, "The moment when it goes on. Empty is now."),
 }
 """Each argument of a verb: the form of its text, and its meaning. The verbs' classes say which verb has it, and whether it must be
@@ -138,6 +141,10 @@ async def ask_of(
             await admin.cancel(saga_id, expect=expect, reason=reason)
         case Abort():
             await admin.abort(saga_id, expect=expect, reason=reason)
+        case PauseSaga():
+            await admin.pause_saga(saga_id, expect=expect, reason=reason)
+        case ResumeSaga(extend=extend):
+            await admin.resume_saga(saga_id, extend=extend, expect=expect, reason=reason)
         case Acknowledge():
             await admin.acknowledge(saga_id, expect=expect, reason=reason)
         case _:

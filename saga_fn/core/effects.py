@@ -138,6 +138,12 @@ class Refusal(enum.StrEnum):
     """Effects that are in the world, or may be, would be forgotten, and the operator has not named all of them."""
     NOT_OVER = "not_over"
     """The wait is not over, or has no default."""
+    ALREADY_PAUSED = "already_paused"
+    """The saga was paused by itself before."""
+    NOT_PAUSED = "not_paused"
+    """The saga is not paused by itself."""
+    NOTHING_TO_MOVE = "nothing_to_move"
+    """No moment of the saga is to come, or it was moved for that time before."""
 
 
 class Misfit(enum.StrEnum):

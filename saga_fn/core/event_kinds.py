@@ -23,12 +23,15 @@ from saga_fn.core.events import (
     EventReceived,
     Finding,
     HandedBack,
+    MomentsMoved,
     Paused,
+    PauseRequested,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
     Rescheduled,
     Resumed,
+    ResumeRequested,
     RetryRequested,
     RewindRequested,
     SagaParked,
@@ -140,6 +143,9 @@ def step_of(event: Event) -> StepId | None:
             | HandedBack()
             | Accompanied()
             | Paused()
+            | PauseRequested()
+            | ResumeRequested()
+            | MomentsMoved()
         ):
             return None
         case _:
@@ -182,6 +188,9 @@ def _usual_phase(event: Event) -> Phase:
             | Paused()
             | Rescheduled()
             | RewindRequested()
+            | PauseRequested()
+            | ResumeRequested()
+            | MomentsMoved()
         ):
             return Phase.SAGA
         case _:
@@ -224,6 +233,9 @@ def payload_of(event: Event) -> PayloadKind:
             | Paused()
             | Rescheduled()
             | RewindRequested()
+            | PauseRequested()
+            | ResumeRequested()
+            | MomentsMoved()
         ):
             return PayloadKind.ERROR
         case _:
@@ -274,6 +286,9 @@ def input_of(event: Event) -> InputKind:
             | Rescheduled()
             | RewindRequested()
             | Paused()
+            | PauseRequested()
+            | ResumeRequested()
+            | MomentsMoved()
         ):
             return InputKind.ASKED
         case _:
@@ -370,6 +385,9 @@ def is_success(event: Event) -> bool:
             | Paused()
             | Rescheduled()
             | RewindRequested()
+            | PauseRequested()
+            | ResumeRequested()
+            | MomentsMoved()
         ):
             return False
         case _:

@@ -4,7 +4,7 @@
 inputs of the steps that `Transition.needs` named. Without them the step stays startable, for any later owner.
 
 Events are stored: their fields are told apart by place, and their kinds by tag. So a field is only ever added at the end,
-with a default, and a tag is never used again. The next free tag of an event is 25.
+with a default, and a tag is never used again. The next free tag of an event is 28.
 """
 
 from __future__ import annotations
@@ -337,6 +337,32 @@ class Paused(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=24):
     at: Moment
 
 
+class PauseRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=25):
+    """An operator wants nothing more of this saga to begin: what runs comes to its end, and no timer fires before it is resumed."""
+
+    at: Moment
+    expect: int | None = None
+
+
+class ResumeRequested(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=26):
+    """An operator lets a saga go on that was paused. `extend`: its moments are moved by the time for which it stood still."""
+
+    at: Moment
+    expect: int | None = None
+    extend: bool = False
+
+
+class MomentsMoved(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=27):
+    """An operator ends a pause of many sagas, and the moments that this one waits for are moved by its length.
+
+    The time from `since` to `until` counts once, however often, and by whichever pause, it is told.
+    """
+
+    at: Moment
+    since: Moment
+    until: Moment
+
+
 Event: TypeAlias = (
     Started
     | Resumed
@@ -362,9 +388,20 @@ Event: TypeAlias = (
     | StepSettled
     | Rescheduled
     | RewindRequested
+    | PauseRequested
+    | ResumeRequested
+    | MomentsMoved
 )
 OperatorVerb: TypeAlias = (
-    StepSkipped | RetryRequested | CompensationRequested | AbortRequested | StepSettled | Rescheduled | RewindRequested
+    StepSkipped
+    | RetryRequested
+    | CompensationRequested
+    | AbortRequested
+    | StepSettled
+    | Rescheduled
+    | RewindRequested
+    | PauseRequested
+    | ResumeRequested
 )
 """The requests of operators. Each names the revision that the operator saw, if it is to count for that alone."""
 _VERBS: Final[frozenset[type[object]]] = frozenset(get_args(OperatorVerb))
@@ -385,7 +422,7 @@ def takes_up(event: Event) -> TypeIs[TakesUp]:
     return type(event) in _TAKE_UP
 
 
-_FROM_OUTSIDE: Final[frozenset[type[object]]] = _VERBS | {EventReceived}
+_FROM_OUTSIDE: Final[frozenset[type[object]]] = _VERBS | {EventReceived, MomentsMoved}
 
 
 def is_from_outside(event: Event) -> bool:

@@ -90,7 +90,7 @@ def foresee(plan: Plan, state: SagaState, event: Event) -> tuple[SagaState, tupl
     Foresight only, so that inputs can be on the event when it is folded: whatever is missing, the fold asks for. Nothing is
     foreseen but on the straight way, and where a pause is over.
     """
-    if state.paused:
+    if state.pause is not None and state.pause.holds:
         return state, ()
     if type(event) is StepSucceeded:
         known = after_success(plan, state, event.step)
@@ -239,7 +239,14 @@ def takeovers(state: SagaState, *, takeover: bool) -> int:
 
 
 def ready(plan: Plan, state: SagaState) -> bool:
-    """Whether an owner of the saga has something to do now, timers apart."""
+    """Whether an owner of the saga has something to do now, timers apart. While it is paused by itself, that is only what runs."""
+    if state.pause is not None and state.pause.since is not None:
+        return not state.ended and needs_owner(state)
+    return has_work(plan, state)
+
+
+def has_work(plan: Plan, state: SagaState) -> bool:
+    """The same, as if nobody had paused the saga itself."""
     if state.ended:
         return False
     if needs_owner(state) or startable(plan, state) or undoable(plan, state):
@@ -270,8 +277,8 @@ def due(plan: Plan, state: SagaState, *, unread: bool = False) -> Moment | None:
 
 
 def wakes_at(state: SagaState) -> Moment | None:
-    """When a saga that has nothing to do now has something to do."""
-    if state.ended:
+    """When a saga that has nothing to do now has something to do; None if only a person, or an event, can bring that."""
+    if state.ended or (state.pause is not None and state.pause.since is not None):
         return None
     wakes = [
         step.wake

@@ -95,6 +95,9 @@ def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
     counts = [state.failed_takeovers]
     if state.deadline is not None:
         moments.append(state.deadline)
+    if state.pause is not None:
+        moments += (state.pause.since or Moment(0), state.pause.moved_from, state.pause.moved_to)
+        entries.append(state.pause.seq)
     for event in state.buffered:
         entries.append(event.seq)
         if event.expires is not None:

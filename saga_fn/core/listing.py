@@ -22,7 +22,7 @@ class Way(enum.Enum):
     KEY = enum.auto()
     """By their business key, by the start."""
     PARKED = enum.auto()
-    """Those that wait for a person, by the start."""
+    """Those that wait for a person, by the start: parked, or paused."""
     LIVE = enum.auto()
     """Those that have not ended, by status and reason, by the start."""
     ENDED = enum.auto()
@@ -84,7 +84,7 @@ class NotServed(msgspec.Struct, frozen=True):
 
 _LIVE: Final = tuple(status for status in SagaStatus if not status.is_terminal)
 _ENDED: Final = tuple(status for status in SagaStatus if status.is_terminal)
-_FOR_A_PERSON: Final = WaitReason.PARKED | WaitReason.PLAN
+_FOR_A_PERSON: Final = WaitReason.PARKED | WaitReason.PLAN | WaitReason.PAUSED
 
 _BOTH: Final = NotServed(
     "no saga has ended and waits, or runs, at the same time",
@@ -191,7 +191,7 @@ def live_kinds(wanted: Wanted) -> tuple[tuple[SagaStatus, WaitReason], ...]:
 
 def is_on_the_way(way: Way, waits: WaitReason) -> bool:
     """Whether a saga with these reasons stands in the index of that way, the other facts apart."""
-    return way is not Way.PARKED or WaitReason.PARKED in waits
+    return way is not Way.PARKED or bool(waits & _FOR_A_PERSON)
 
 
 def reasons_of(waits: WaitReason) -> tuple[WaitReason, ...]:
@@ -200,10 +200,14 @@ def reasons_of(waits: WaitReason) -> tuple[WaitReason, ...]:
     >>> [int(each) for each in reasons_of(WaitReason.PLAN)]
     [48, 49, 50, 51, 52, 53, 54, 55]
     """
-    every = (WaitReason(number) for number in range(1, 2 * WaitReason.PLAN) if not number & ~_ALL)
-    return tuple(
-        each for each in every if waits & ~each == 0 and (WaitReason.PLAN not in each or WaitReason.PARKED in each)
-    )
+    every = (WaitReason(number) for number in range(1, 2 * WaitReason.PAUSED) if not number & ~_ALL)
+    return tuple(each for each in every if waits & ~each == 0 and _may_stand_together(each))
+
+
+def _may_stand_together(waits: WaitReason) -> bool:
+    if WaitReason.PAUSED in waits:
+        return waits & ~(WaitReason.PAUSED | WaitReason.PARKED) == 0
+    return WaitReason.PLAN not in waits or WaitReason.PARKED in waits
 
 
 _ALL: Final = sum(WaitReason)

@@ -84,6 +84,8 @@ def wakes_owner(plan: Plan, state: SagaState) -> Moment | None:
     """
     if plan.is_chain and state.deadline is None and not plan.waits:
         return None
+    if state.pause is not None and state.pause.holds:
+        return None
     timed = plan.waits or state.deadline is not None
     if not timed and _WAITING.isdisjoint(map(type, state.steps)):
         return None

@@ -84,6 +84,13 @@ class WaitReason(enum.IntFlag):
     """It waits for a person."""
     PLAN = 32
     """Beside PARKED: the plan of a worker did not fit it. It goes on by itself when a worker has one that does."""
+    PAUSED = 64
+    """A person has paused the saga itself. Beside it stands PARKED alone: all else waits for the end of the pause."""
+
+
+def only_a_person_goes_on(waits: WaitReason) -> bool:
+    """Whether no message leads on a saga that waits for that. A paused saga takes events as well."""
+    return WaitReason.PARKED in waits and not waits & (WaitReason.EVENT | WaitReason.PAUSED)
 
 
 class Projection(msgspec.Struct, frozen=True, gc=False):
@@ -133,7 +140,7 @@ def project(plan: Plan, state: SagaState) -> Projection:
                 return Projection(
                     SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
                 )
-        if not state.steps and state.begins_at <= state.at:
+        if not state.steps and state.begins_at <= state.at and state.pause is None:
             return Projection(SagaStatus.RUNNING, WaitReason.NOTHING, state.at, 0, plan.roots[0], None)
     elif state.goal is Goal.ROLLBACK and _BACK.issuperset(map(type, state.steps)):
         for step in state.steps:
@@ -155,7 +162,9 @@ def at_length(plan: Plan, state: SagaState) -> Projection:
     current = _current(state)
     is_ready = ready(plan, state)
     status = _status(state, is_ready=is_ready)
-    waits = _waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING
+    reasons = _waits(state) if status is SagaStatus.SUSPENDED else WaitReason.NOTHING
+    is_paused = status is SagaStatus.SUSPENDED and state.paused_itself
+    waits = WaitReason.PAUSED | (reasons & WaitReason.PARKED) if is_paused else reasons
     parked = next((step for step in state.steps if type(step) is Parked or type(step) is UndoParked), None)
     failed = current if status is SagaStatus.FAILED else None
     return Projection(
@@ -165,7 +174,7 @@ def at_length(plan: Plan, state: SagaState) -> Projection:
         retry_counter=0 if current is None or abides(current) else current.attempts.failures,
         current_step=current.step if current is not None else next(iter(startable(plan, state)), None),
         parked=None if parked is None else parked.why.value,
-        wakes_on_message=WaitReason.PARKED not in waits or WaitReason.EVENT in waits,
+        wakes_on_message=not only_a_person_goes_on(waits),
         problem_step=None if (problem := parked or failed) is None else problem.step,
     )
 

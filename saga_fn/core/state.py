@@ -385,6 +385,25 @@ class Buffered(msgspec.Struct, frozen=True, gc=False, array_like=True):
     expires: Moment | None = None
 
 
+class PauseState(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """The pauses that the saga is under, and those that its moments were moved for."""
+
+    of_name: bool = False
+    """Its owner has seen that its name, or everything, is paused. Until the next claim, which that pause puts off."""
+    since: Moment | None = None
+    """When a person has paused the saga itself; None if nobody has. Until a person resumes it."""
+    seq: int = 0
+    """The journal entry of that, which has who and why."""
+    moved_from: Moment = Moment(0)
+    """Here and below: the time that its moments were moved by, because it stood still meanwhile."""
+    moved_to: Moment = Moment(0)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing of the saga may begin."""
+        return self.of_name or self.since is not None
+
+
 class _OfPlan(msgspec.Struct, frozen=True, gc=False, array_like=True, kw_only=True):
     """The part that no event but a change of plan changes: encoded last, so that a database that logs differences can leave it out."""
 
@@ -418,8 +437,18 @@ class SagaState(_OfPlan, frozen=True, gc=False, array_like=True):
 
     It tells apart a step's effects, and their undoing, from those of its run before.
     """
-    paused: bool = False
-    """Its owner begins nothing: neither a step, nor a probe, nor an undo. Until the next claim, which a pause puts off."""
+    pause: PauseState | None = None
+    """None if no pause holds the saga, and no moment was moved for one."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing of it begins: neither a step, nor a probe, nor an undo. Nor does a timer fire."""
+        return self.pause is not None and self.pause.holds
+
+    @property
+    def paused_itself(self) -> bool:
+        """Whether a person has paused the saga itself."""
+        return self.pause is not None and self.pause.since is not None
 
     @property
     def ended(self) -> bool:

@@ -45,12 +45,15 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     HandedBack,
+    MomentsMoved,
     Paused,
+    PauseRequested,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
     Rescheduled,
     Resumed,
+    ResumeRequested,
     RetryRequested,
     RewindRequested,
     SagaParked,
@@ -70,6 +73,7 @@ from saga_fn.core.rules import (
     forward,
     operators,
     ownership,
+    pauses,
     pivot,
     plan_change,
     results,
@@ -99,8 +103,8 @@ def transition(plan: Plan, state: SagaState | None, event: Event) -> Decision:
     if state is None:
         if type(event) is Started and event.plan == plan.id:
             moved = begin(plan, event)
-    elif state.paused or state.rewound:
-        pass  # what is not begun, or was taken back, only the rules themselves know
+    elif state.pause is not None or state.rewound:
+        pass  # what is not begun, was moved or taken back, only the rules themselves know
     elif type(event) is StepSucceeded:
         moved = advance(plan, state, event)
     elif type(event) is StepFailed:
@@ -175,7 +179,7 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
         case Accompanied():
             ownership.accompanied(fold)
         case Paused():
-            ownership.paused(fold)
+            pauses.paused(fold)
         case SagaParked():
             ownership.saga_parked(fold, event)
         case StepSkipped():
@@ -190,6 +194,12 @@ def _change(fold: Fold, event: Event) -> Rejection | None:
             return settlement.step_settled(fold, event)
         case Rescheduled():
             return operators.rescheduled(fold, event)
+        case PauseRequested():
+            return pauses.pause_requested(fold)
+        case ResumeRequested():
+            return pauses.resume_requested(fold, event)
+        case MomentsMoved():
+            return pauses.moments_moved(fold, event)
         case RewindRequested():
             return rewinding.rewind_requested(fold, event)
         case PlanChanged():

@@ -7,7 +7,7 @@ verb does in `ask` until it is said which event asks for it. So nothing that goe
 from __future__ import annotations
 
 import enum
-from typing import assert_never
+from typing import Final, assert_never
 
 import msgspec
 
@@ -16,7 +16,9 @@ from saga_fn.core.events import (
     CompensationRequested,
     Finding,
     OperatorVerb,
+    PauseRequested,
     Rescheduled,
+    ResumeRequested,
     RetryRequested,
     RewindRequested,
     StepSettled,
@@ -46,18 +48,32 @@ class Verb(enum.StrEnum):
     """End the saga as it is."""
     START_NOW = "start_now"
     """Let what waits for a moment go on now."""
+    PAUSE_SAGA = "pause_saga"
+    """Let nothing more of the saga begin."""
+    RESUME_SAGA = "resume_saga"
+    """Let a saga go on that was paused."""
     ACKNOWLEDGE = "acknowledge"
     """Say that a person has looked at a FAILED saga."""
 
     @property
     def names_a_step(self) -> bool:
         """Whether it is asked of one step; else of the saga as a whole."""
-        return self not in (Verb.CANCEL, Verb.ABORT, Verb.START_NOW, Verb.ACKNOWLEDGE)
+        return self not in _OF_THE_SAGA
 
     @property
     def needs_output(self) -> bool:
         """Whether the operator gives the output of the step with it."""
         return self in (Verb.SKIP_STEP, Verb.SETTLE_DONE)
+
+
+_OF_THE_SAGA: Final = (
+    Verb.CANCEL,
+    Verb.ABORT,
+    Verb.START_NOW,
+    Verb.PAUSE_SAGA,
+    Verb.RESUME_SAGA,
+    Verb.ACKNOWLEDGE,
+)
 
 
 def verb_of(event: OperatorVerb) -> Verb:
@@ -81,6 +97,10 @@ def verb_of(event: OperatorVerb) -> Verb:
             return Verb.ABORT
         case Rescheduled():
             return Verb.START_NOW
+        case PauseRequested():
+            return Verb.PAUSE_SAGA
+        case ResumeRequested():
+            return Verb.RESUME_SAGA
         case _:
             assert_never(event)
 
@@ -116,6 +136,10 @@ def ask(verb: Verb, step: StepId, at: Moment, *, until: Moment) -> OperatorVerb 
             return AbortRequested(at, until)
         case Verb.START_NOW:
             return Rescheduled(at, at)
+        case Verb.PAUSE_SAGA:
+            return PauseRequested(at)
+        case Verb.RESUME_SAGA:
+            return ResumeRequested(at)
         case Verb.ACKNOWLEDGE:
             return None
         case _:
@@ -131,10 +155,12 @@ def with_all(
     forget: tuple[StepId, ...],
     to: Moment | None,
     step: StepId,
+    extend: bool,
 ) -> OperatorVerb:
     """The event of `ask`, with all that the operator has said: each verb takes of it the part that it knows.
 
-    `given` is the fingerprint of an input, `not_begun` belongs to a skip, `forget` to a rewind, `to` and `step` to what sleeps.
+    `given` is the fingerprint of an input, `not_begun` belongs to a skip, `forget` to a rewind, `to` and `step` to what sleeps,
+    `extend` to the end of a pause.
     """
     match event:
         case RetryRequested():
@@ -145,6 +171,8 @@ def with_all(
             event = msgspec.structs.replace(event, forget=forget)
         case Rescheduled():
             event = msgspec.structs.replace(event, to=event.at if to is None else to, step=step)
+        case ResumeRequested():
+            event = msgspec.structs.replace(event, extend=extend)
         case _:
             pass
     return msgspec.structs.replace(event, expect=expect)

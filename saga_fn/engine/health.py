@@ -22,13 +22,11 @@ from saga_fn.errors import (
 )
 from saga_fn.snapshot import Attention, AttentionKind, Health
 from saga_fn.store.eras import MONTHS_LEFT, era_of, month_of
-from saga_fn.store.records import MOST_COUNTED, DueWork, Notice, Noticed, PauseRecord, time_of
+from saga_fn.store.records import MOST_COUNTED, PAUSED_LONG, DueWork, Notice, Noticed, PauseRecord, time_of
 from saga_fn.store.rights import Right, RoleKind, named, needs
 
 HEALTH_LIMIT: float = 3.0
 """Seconds after which a database that has not answered is taken not to answer."""
-PAUSED_LONG: Final = timedelta(hours=1)
-"""A pause that is older may have been forgotten."""
 CLOCKS_AGREE: Final = timedelta(seconds=5)
 """The clocks of the process and of the database may differ by no more, the time that the question took apart."""
 
@@ -190,6 +188,8 @@ def _attention(each: Noticed) -> Attention:
             kind, text = AttentionKind.UNOWNED, f"{what}: due, but no process works on this version"
         case Notice.FAILED:
             kind, text = AttentionKind.FAILED, f"{what}: ended FAILED, and nobody has acknowledged it"
+        case Notice.PAUSED:
+            kind, text = AttentionKind.PAUSED, f"{what}: paused one by one, and unchanged for an hour or longer"
         case Notice.STILL:
             kind, text = AttentionKind.STILL, f"{what}: worked on for an hour or longer without any progress"
         case _:

@@ -16,6 +16,7 @@ from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
     MOST_COUNTED,
     MOST_UNFIT,
+    PAUSED_LONG,
     SILENT,
     STILL_FOR,
     Definition,
@@ -119,6 +120,8 @@ class MemoryProcesses:
                 kinds.append(Notice.STILL)
             if row.is_parked:
                 kinds.append(Notice.PARKED)
+            if row.is_paused and row.updated_at <= now - PAUSED_LONG:
+                kinds.append(Notice.PAUSED)
             if row.has_failed and not row.acknowledged:
                 kinds.append(Notice.FAILED)
             for kind in kinds:

@@ -17,6 +17,7 @@ from saga_fn.store.records import (
     MOST_DEFINITIONS_OF_ALL,
     MOST_PROCESSES,
     MOST_UNFIT,
+    PAUSED_LONG,
     READABLE,
     SILENT,
     STILL_FOR,
@@ -114,6 +115,7 @@ class PostgresProcesses:
                 most_definitions=MOST_DEFINITIONS,
                 most_definitions_of_all=MOST_DEFINITIONS_OF_ALL,
                 still_for=STILL_FOR,
+                paused_for=PAUSED_LONG,
                 most=MOST_COUNTED,
             )
         return [Noticed(Notice(row.kind), row.name, row.version, row.sagas, tuple(row.ids)) for row in rows]

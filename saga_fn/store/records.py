@@ -19,7 +19,7 @@ from saga_fn.core.events import Event, Started
 from saga_fn.core.flaws import LAST_MOMENT, flaw_in
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan, PlanData
-from saga_fn.core.projection import Projection, SagaStatus, WaitReason
+from saga_fn.core.projection import Projection, SagaStatus, WaitReason, only_a_person_goes_on
 from saga_fn.core.state import SagaState
 from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import OperationState
@@ -56,6 +56,8 @@ MOST_GROUPS: Final = 20_000
 """Numbers are told of no more names, versions and states than this."""
 STILL_FOR: Final = timedelta(hours=1)
 """A saga that a process works on, and of which nothing has become durable for so long, is noticed."""
+PAUSED_LONG: Final = timedelta(hours=1)
+"""A pause that is older is noticed."""
 SILENT: Final = timedelta(minutes=10)
 """A process that has said nothing for so long is forgotten."""
 MOST_PROCESSES: Final = 2000
@@ -152,8 +154,7 @@ def waits_columns(shown: Sequence[Projection]) -> list[int | None]:
 
 def waits_alone(waits: WaitReason) -> int:
     """The column `waits` of a saga that waits for just that."""
-    only_a_person = WaitReason.PARKED in waits and WaitReason.EVENT not in waits
-    return int(waits) | NOT_BY_MESSAGE if only_a_person else int(waits)
+    return int(waits) | NOT_BY_MESSAGE if only_a_person_goes_on(waits) else int(waits)
 
 
 def reasons_in(column: int) -> WaitReason:
@@ -359,6 +360,11 @@ class SagaRecord:
         return WaitReason.PARKED in self.waits
 
     @property
+    def is_paused(self) -> bool:
+        """Whether a person has paused it by itself, and nothing of it runs any more."""
+        return WaitReason.PAUSED in self.waits
+
+    @property
     def waits_for_a_plan(self) -> bool:
         """Whether it waits for a plan that fits it."""
         return WaitReason.PLAN in self.waits
@@ -543,6 +549,8 @@ class Notice(enum.StrEnum):
     """They are due, and no process works on their name and version."""
     FAILED = "failed"
     """They ended FAILED, and nobody has acknowledged it."""
+    PAUSED = "paused"
+    """A person has paused them one by one, and nothing of them has become durable for long."""
     STILL = "still"
     """A process works on them, and nothing of them has become durable for long."""
 

@@ -1,8 +1,8 @@
 -- name: list_parked :many ListedRow
 -- nullable: aggregation_id, parked, problem_step, last_error, due_at, owner, ended_at
 -- nullable: of_reason, of_step, of_error
--- Do as list_created, for parked sagas. `waits` are reasons that a saga has to have. The rows that the rest of the
--- filter throws away are some of those that wait for a person.
+-- Do as list_created, for parked and for paused sagas. `waits` are reasons that a saga has to have. The rows that the
+-- rest of the filter throws away are some of those that wait for a person.
 -- Locks: none.
 -- Plan: a range of saga_parked for each shard, name and version.
 SELECT

@@ -1,11 +1,12 @@
 -- name: read_attention :many AttentionRow
 -- not null: sagas, ids
--- Findings for a person, by kind, name and version: `parked` sagas; `unowned` ones, due for longer than `lately` (or
--- `left_behind`, where a process works on their name), which no process seen lately works on; those that `failed` and
--- were not acknowledged; `still` ones, which a process owns, and of which nothing has become durable for `still_for`.
--- A lease is short: of the first `most` sagas that are to be due, those that have an owner are judged. Counts stop at
--- `most`; `sagas` are some of them. Names are found by jumping from one to the next in an index, so that the cost grows
--- with the number of names. Processes are asked as in read_definitions.
+-- Findings for a person, by kind, name and version: `parked` sagas; `paused` ones, of which nothing has become durable
+-- for `paused_for`; `unowned` ones, due for longer than `lately` (or `left_behind`, where a process works on their
+-- name), which no process seen lately works on; those that `failed` and were not acknowledged; `still` ones, which a
+-- process owns, and of which nothing has become durable for `still_for`. A lease is short: of the first `most` sagas
+-- that are to be due, those that have an owner are judged. Counts stop at `most`; `sagas` are some of them. Names are
+-- found by jumping from one to the next in an index, so that the cost grows with the number of names. Processes are
+-- asked as in read_definitions.
 -- Locks: none.
 -- Plan: ranges of saga_due, saga_parked, saga_failed and saga_process_seen.
 WITH RECURSIVE known AS MATERIALIZED (
@@ -148,11 +149,34 @@ CROSS JOIN LATERAL (
             ARRAY(
                 SELECT s.id
                 FROM saga_fn.saga AS s
-                WHERE s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits >= 16
+                WHERE
+                    s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits >= 16
+                    AND s.waits & 16 <> 0
                 LIMIT :most::integer
             ) AS ids
     ) AS o
 ) AS found
+WHERE found.sagas > 0
+UNION ALL
+SELECT 'paused' AS kind, p.name, p.version, found.sagas, found.ids
+FROM parked AS p
+CROSS JOIN LATERAL (
+    SELECT
+        cardinality(o.ids) AS sagas,
+        o.ids[1:3] AS ids
+    FROM (
+        SELECT
+            ARRAY(
+                SELECT s.id
+                FROM saga_fn.saga AS s
+                WHERE
+                    s.shard = p.shard AND s.name = p.name AND s.version = p.version AND s.waits >= 16
+                    AND s.waits & 64 <> 0 AND s.updated_at <= (now() - :paused_for::interval)
+                LIMIT :most::integer
+            ) AS ids
+    ) AS o
+) AS found
+WHERE found.sagas > 0
 UNION ALL
 SELECT 'failed' AS kind, e.name, e.version, found.sagas, found.ids
 FROM failed AS e

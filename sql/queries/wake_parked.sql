@@ -10,9 +10,11 @@ WHERE
         ARRAY(
             SELECT h.id
             FROM saga_fn.saga AS h
-            WHERE h.shard = :shard::smallint AND h.id = ANY(:ids::uuid[]) AND h.owner IS NULL AND h.waits >= 32
+            WHERE
+                h.shard = :shard::smallint AND h.id = ANY(:ids::uuid[]) AND h.owner IS NULL
+                AND h.waits >= 32 AND h.waits < 64
             ORDER BY h.id
             FOR NO KEY UPDATE SKIP LOCKED
         )
     )
-    AND s.owner IS NULL AND s.waits >= 32
+    AND s.owner IS NULL AND s.waits >= 32 AND s.waits < 64

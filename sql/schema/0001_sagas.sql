@@ -21,8 +21,8 @@ CREATE TABLE saga_fn.saga (
     -- Format of `state` and of the journal's events: a worker claims only what it can read.
     format         smallint    NOT NULL,
     status         text        NOT NULL,
-    -- Why a suspended saga waits: 1 retry, 2 timer, 4 event, 16 parked, 32 parked until a plan fits. 8 beside these: no
-    -- message makes it due.
+    -- Why a suspended saga waits: 1 retry, 2 timer, 4 event, 16 parked, 32 parked until a plan fits; 64 paused, with 16
+    -- alone beside it. 8 beside these: no message makes it due.
     waits          smallint    NOT NULL,
     -- Fencing token of the current claim: fresh for each, carried by every write.
     token          uuid,
@@ -85,7 +85,7 @@ CREATE INDEX saga_due ON saga_fn.saga (shard, name, version, due_at) WHERE due_a
 CREATE INDEX saga_parked ON saga_fn.saga (shard, name, version, created_at, id) WHERE waits >= 16;
 
 -- Rows that wait for a plan that fits them.
-CREATE INDEX saga_unfit ON saga_fn.saga (shard, name, version, id) WHERE waits >= 32;
+CREATE INDEX saga_unfit ON saga_fn.saga (shard, name, version, id) WHERE waits >= 32 AND waits < 64;
 
 -- Rows that ended FAILED, those apart that a person has looked at, by the time of their end.
 CREATE INDEX saga_failed ON saga_fn.saga (shard, name, version, acknowledged, ended_at, id) WHERE status = 'FAILED';

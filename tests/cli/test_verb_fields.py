@@ -17,7 +17,9 @@ from saga_fn import (
     Acknowledge,
     BulkVerb,
     Cancel,
+    PauseSaga,
     PayloadError,
+    ResumeSaga,
     RetryStep,
     Rewind,
     SagaAdmin,
@@ -48,6 +50,8 @@ READ: list[tuple[str, dict[str, str], BulkVerb]] = [
     ("start_now", {"at": ""}, StartNow()),
     ("start_now", {"at": "2026-11-29T06:00"}, StartNow(datetime(2026, 11, 29, 6, tzinfo=UTC))),
     ("start_now", {"step": "nap"}, StartNow(step="nap")),
+    ("pause_saga", {}, PauseSaga()),
+    ("resume-saga", {"extend": "yes"}, ResumeSaga(extend=True)),
     ("acknowledge", {}, Acknowledge()),
 ]
 

@@ -17,8 +17,11 @@ from saga_fn.core.events import (
     FailureKind,
     Finding,
     HandedBack,
+    MomentsMoved,
     Paused,
+    PauseRequested,
     PlanChanged,
+    ResumeRequested,
     RetryRequested,
     RewindRequested,
     SagaParked,
@@ -391,11 +394,24 @@ def paused() -> Saga:
     return saga
 
 
+def paused_by_a_person() -> Saga:
+    saga = started(Plan.of(sleep("a", timeout=Micros(SECOND)), step("b", "a")))
+    saga.tell(PauseRequested(saga.wait(SECOND // 2)))
+    saga.resume()
+    saga.tell(ResumeRequested(saga.wait(2 * SECOND), extend=True))
+    saga.tell(MomentsMoved(saga.wait(0), Moment(0), saga.moment))
+    saga.wait(2 * SECOND)
+    saga.resume(B)
+    saga.succeed(B)
+    return saga
+
+
 STORIES: Mapping[str, Callable[[], Saga]] = {
     story.__name__: story
     for story in (
         completed,
         paused,
+        paused_by_a_person,
         compensated,
         retried,
         left_over,

@@ -42,12 +42,15 @@ from saga_fn.core.events import (
     EventReceived,
     Finding,
     HandedBack,
+    MomentsMoved,
     Paused,
+    PauseRequested,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
     Rescheduled,
     Resumed,
+    ResumeRequested,
     RetryRequested,
     RewindRequested,
     SagaParked,
@@ -100,6 +103,9 @@ KINDS: list[tuple[Event, StepId | None, int | None, Phase, PayloadKind, str]] = 
     (Rescheduled(AT, AT, A), A, None, Phase.SAGA, ERROR, ""),
     (Rescheduled(AT, AT), None, None, Phase.SAGA, ERROR, ""),
     (RewindRequested(AT, A), A, None, Phase.SAGA, ERROR, ""),
+    (PauseRequested(AT), None, None, Phase.SAGA, ERROR, ""),
+    (ResumeRequested(AT), None, None, Phase.SAGA, ERROR, ""),
+    (MomentsMoved(AT, AT, AT), None, None, Phase.SAGA, ERROR, ""),
 ]
 
 
@@ -125,7 +131,7 @@ OF_STEP, OF_ALL_THAT_RAN, ASKED = InputKind
 
 @pytest.mark.parametrize("event", [row[0] for row in KINDS], ids=[name_of(row[0]) for row in KINDS])
 def test_the_input_of_a_verb_or_a_pause_says_who_asked_and_any_other_what_a_step_was_given(event: Event) -> None:
-    asked = is_verb(event) or isinstance(event, Paused)
+    asked = is_verb(event) or isinstance(event, Paused | MomentsMoved)
     assert input_of(event) is (ASKED if asked else OF_ALL_THAT_RAN if type(event) is HandedBack else OF_STEP)
 
 

@@ -34,6 +34,7 @@ SERVED = [
     (Wanted(waits=EVENT, status=SagaStatus.SUSPENDED), Way.LIVE),
     (Wanted(waits=PARKED), Way.PARKED),
     (Wanted(waits=WaitReason.PLAN, oldest_first=True), Way.PARKED),
+    (Wanted(waits=WaitReason.PAUSED), Way.PARKED),
     (Wanted(waits=PARKED | EVENT, active=True, status=SagaStatus.SUSPENDED), Way.PARKED),
     (Wanted(parked="past_pivot"), Way.PARKED),
     (Wanted(waits=PARKED, step="a", error="E", created_from=THEN), Way.PARKED),
@@ -135,12 +136,14 @@ def test_the_statuses_are_those_that_the_filter_leaves() -> None:
 
 def test_a_reason_is_found_among_others_and_a_plan_only_where_it_parks() -> None:
     assert all(EVENT in each for each in reasons_of(EVENT))
-    assert len(reasons_of(WaitReason.NOTHING)) == 23
+    assert len(reasons_of(WaitReason.NOTHING)) == 25
     assert all(PARKED in each for each in reasons_of(WaitReason.PLAN))
-    assert len(live_kinds(Wanted(active=True))) == 2 + 23
+    assert len(live_kinds(Wanted(active=True))) == 2 + 25
     assert set(live_kinds(Wanted(waits=EVENT))) == {(SagaStatus.SUSPENDED, each) for each in reasons_of(EVENT)}
     assert [is_on_the_way(way, EVENT) for way in (Way.PARKED, Way.LIVE)] == [False, True]
     assert is_on_the_way(Way.PARKED, PARKED | EVENT)
+    assert is_on_the_way(Way.PARKED, WaitReason.PAUSED)
+    assert reasons_of(WaitReason.PAUSED) == (WaitReason.PAUSED, WaitReason.PAUSED | PARKED)
 
 
 def test_a_value_is_asked_for_alone_or_in_a_range_that_its_end_does_not_belong_to() -> None:

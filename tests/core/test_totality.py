@@ -25,12 +25,15 @@ from saga_fn.core.events import (
     FailureKind,
     Finding,
     HandedBack,
+    MomentsMoved,
     Paused,
+    PauseRequested,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
     Rescheduled,
     Resumed,
+    ResumeRequested,
     RetryRequested,
     RewindRequested,
     SagaParked,
@@ -84,6 +87,9 @@ def garbage(plan: Plan) -> Iterator[Event]:
         yield from (
             HandedBack(at),
             Paused(at),
+            PauseRequested(at),
+            ResumeRequested(at),
+            ResumeRequested(at, extend=True),
             Accompanied(at),
             EventReceived(at),
             RetryRequested(at),
@@ -97,6 +103,7 @@ def garbage(plan: Plan) -> Iterator[Event]:
         yield from (WaitDefaulted(at, name, everything) for name in STEPS)
         yield from (AbortRequested(at, until) for until in MOMENTS)
         yield from (Rescheduled(at, to, name) for to in MOMENTS for name in STEPS)
+        yield from (MomentsMoved(at, since, until) for since in MOMENTS for until in MOMENTS)
         yield from (SagaParked(at, why) for why in ParkReason)
         yield from (PlanChanged(at, plan.id), PlanChanged(at, PlanId("no such plan")))
     for name in STEPS:
@@ -288,6 +295,20 @@ def refused_moved_on() -> tuple[Saga, Event]:
     return started(ONE, A), AbortRequested(Moment(0), Moment(0), expect=2)
 
 
+def refused_already_paused() -> tuple[Saga, Event]:
+    saga = started(ONE)
+    saga.tell(PauseRequested(Moment(0)))
+    return saga, PauseRequested(Moment(0))
+
+
+def refused_not_paused() -> tuple[Saga, Event]:
+    return started(ONE), ResumeRequested(Moment(0))
+
+
+def refused_nothing_to_move() -> tuple[Saga, Event]:
+    return started(ONE), MomentsMoved(Moment(SECOND), Moment(0), Moment(SECOND))
+
+
 def refused_not_over() -> tuple[Saga, Event]:
     return started(Plan.of(wait("a", timeout=Micros(SECOND), default=True))), WaitDefaulted(Moment(0), A)
 
@@ -311,6 +332,9 @@ REFUSED = {
         refused_unknown_event,
         refused_expired,
         refused_not_over,
+        refused_already_paused,
+        refused_not_paused,
+        refused_nothing_to_move,
         refused_undeclared_event,
         refused_nothing_to_settle,
         refused_may_still_run,

@@ -132,6 +132,9 @@ async def does_as_said(admin: SagaAdmin, run: SagaRun[Done], said: VerbPreview) 
         assert (said.why_not, said.mend) == (f"the saga {fact}", refused.value.hint)
         return
     await asked
+    if said.verb is Verb.PAUSE_SAGA:  # all else comes after the pause
+        assert (await run.snapshot()).paused_since is not None
+        return
     if said.ends_as is not None and said.goes_on_at is None:
         async with asyncio.timeout(SOON):
             while (now := await run.snapshot()).ended_at is None:

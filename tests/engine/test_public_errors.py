@@ -90,6 +90,8 @@ class Stage:
             "SagaAdmin.pause_all": admin.pause_all,
             "SagaAdmin.resume": lambda: admin.resume("approved"),
             "SagaAdmin.resume_all": admin.resume_all,
+            "SagaAdmin.pause_saga": lambda: admin.pause_saga(run.id),
+            "SagaAdmin.resume_saga": lambda: admin.resume_saga(run.id),
             "SagaAdmin.pauses": admin.pauses,
             "SagaAdmin.stats": admin.stats,
             "SagaAdmin.processes": admin.processes,

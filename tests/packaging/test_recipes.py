@@ -16,6 +16,7 @@ import pytest
 from saga_fn import Event as OutsideEvent
 from saga_fn import StepOptions, StepRef, saga, step
 from saga_fn.admin.bulk_verbs import BulkVerb
+from saga_fn.admin.pausing import AdminPausing
 from saga_fn.admin.sleeping import AdminSleeping
 from saga_fn.admin.verbs import AdminVerbs
 from saga_fn.admin.verification import AdminVerification
@@ -105,7 +106,10 @@ def test_every_verb_can_be_asked_of_an_owner(kind: type[OperatorVerb]) -> None:
 def test_every_verb_is_a_method_of_admin_and_is_explained() -> None:
     """`explain` asks the verbs that `core/verbs.py` has: each method that decides something is one."""
     calls = {
-        name for kind in (AdminVerbs, AdminWholeSaga, AdminSleeping) for name in vars(kind) if not name.startswith("_")
+        name
+        for kind in (AdminVerbs, AdminWholeSaga, AdminSleeping, AdminPausing)
+        for name in vars(kind)
+        if not name.startswith("_")
     }
     others = {"compensate_step", "reschedule"}  # another name of cancel; start_now at another moment
     assert calls - others == {verb.value for verb in Verb}

@@ -17,6 +17,7 @@ SQL: Final = {
 LISTS: Final = re.compile(r"ARRAY\[('[A-Z]+'(?:, '[A-Z]+')*)\]")
 WORDS: Final = re.compile(r"'([A-Z]{4,})'")
 MASKS: Final = re.compile(r"waits & (\d+)")
+BELOW: Final = re.compile(r"waits < (\d+)")
 FROM: Final = re.compile(r"waits >= (\d+)")
 ENDS: Final = [status.value for status in SagaStatus if status.is_terminal]
 TIMED: Final = WaitReason.RETRY | WaitReason.TIMER
@@ -40,17 +41,18 @@ def test_no_statement_names_a_status_but_to_find_what_has_failed(name: str) -> N
 
 
 def test_the_bits_that_statements_look_at_are_those_of_the_core() -> None:
-    known = {TIMED, WaitReason.RETRY, WaitReason.EVENT, WaitReason.PARKED, NOT_BY_MESSAGE}
+    known = {TIMED, WaitReason.RETRY, WaitReason.EVENT, WaitReason.PARKED, WaitReason.PAUSED, NOT_BY_MESSAGE}
     assert {int(bits) for text in SQL.values() for bits in MASKS.findall(text)} == {int(each) for each in known}
 
 
 def test_what_is_parked_is_found_by_comparing() -> None:
-    """An index on `waits` finds what is parked, or parked for want of a plan, by the size of the number."""
+    """An index on `waits` finds what is parked, or parked for want of a plan, by the size of the number. Above are the paused."""
     least = {int(number) for text in SQL.values() for number in FROM.findall(text)}
     assert least == {int(WaitReason.PARKED), int(WaitReason.PLAN)}
     lower = [each for each in WaitReason if each < WaitReason.PARKED]
     assert sum(lower) + NOT_BY_MESSAGE < WaitReason.PARKED
-    assert {*WaitReason} == {*lower, WaitReason.PARKED, WaitReason.PLAN}
+    assert {*WaitReason} == {*lower, WaitReason.PARKED, WaitReason.PLAN, WaitReason.PAUSED}
+    assert {int(number) for text in SQL.values() for number in BELOW.findall(text)} == {int(WaitReason.PAUSED)}
 
 
 def test_no_reason_to_wait_has_the_bit_that_keeps_messages_from_waking() -> None:

@@ -19,6 +19,7 @@ from saga_fn.core.events import (
     EventReceived,
     ProbeAnswered,
     Resumed,
+    ResumeRequested,
     StepSucceeded,
     Ticked,
     Until,
@@ -104,6 +105,14 @@ def at_once(plan: Plan, state: SagaState) -> tuple[Move, ...]:
     return tuple(walk.moves)
 
 
+def after_pause(plan: Plan, state: SagaState) -> tuple[Move, ...]:
+    """The moves that an owner would begin once the saga, which a person has paused, is resumed; none if it is not paused."""
+    walk = _Walk(plan, state)
+    if state.paused_itself and walk.tell(ResumeRequested(state.at)):
+        walk.tell(Ticked(state.at))
+    return tuple(walk.moves)
+
+
 def moves_of(actions: tuple[Action, ...]) -> tuple[Move, ...]:
     """The actions of a decision, as moves."""
     return tuple(map(_move_of, actions))
@@ -133,9 +142,11 @@ class _Walk:
         state = self.state
         if state.ended:
             return None
-        if state.paused:  # what runs comes to its end, and the next owner goes on
+        if state.paused:  # what runs comes to its end; then a person, or the next owner, goes on
             running = next((step for step in state.steps if is_executing(step)), None)
-            return Resumed(state.at) if running is None else _success_of(running, state.at)
+            if running is not None:
+                return _success_of(running, state.at)
+            return ResumeRequested(state.at) if state.paused_itself else Resumed(state.at)
         if not self._is_ticked:  # whoever owns it does what is due first
             self._is_ticked = True
             return Ticked(state.at)

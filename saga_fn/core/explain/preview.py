@@ -10,7 +10,7 @@ from returns.result import Failure
 from saga_fn.core.effects import Rejection, Transition
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.events import Event, OperatorVerb, RewindRequested
-from saga_fn.core.explain.course import Course, Move, MoveKind, at_once, course, moves_of
+from saga_fn.core.explain.course import Course, Move, MoveKind, after_pause, at_once, course, moves_of
 from saga_fn.core.explain.keys import another_key
 from saga_fn.core.explain.prospects import Prospects, prospects
 from saga_fn.core.facts import due
@@ -33,6 +33,8 @@ class Consequences:
     """The saga right after it."""
     at_once: tuple[Move, ...]
     """The moves that the owner, or the next one, makes at once."""
+    after_pause: tuple[Move, ...]
+    """The moves that it makes once it is resumed, if a person has paused it."""
     due: Moment | None
     """When the saga, unowned, has something to do; None if it has ended or waits for a person alone."""
     course: Course
@@ -83,6 +85,7 @@ def preview(
     return Consequences(
         state=moved.state,
         at_once=(*begun, *then),
+        after_pause=after_pause(plan, moved.state),
         due=due(plan, moved.state),
         course=way,
         left_over=left_over(plan, way.state),

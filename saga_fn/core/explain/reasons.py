@@ -8,7 +8,7 @@ from typing import assert_never
 
 import attrs
 
-from saga_fn.core.facts import blocked_until, needs_owner, ready, settled_from, startable, undoable
+from saga_fn.core.facts import blocked_until, has_work, needs_owner, settled_from, startable, undoable
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
@@ -123,7 +123,7 @@ def _reasons(plan: Plan, state: SagaState) -> Iterator[Reason]:
         yield Reason(Cause.BEGIN, until=state.begins_at)
     elif state.goal is Goal.ROLLBACK and (holding := blocked_until(state)):
         yield Reason(Cause.STOPPING, until=max(holding))
-    elif not needs_owner(state) and ready(plan, state):
+    elif not needs_owner(state) and has_work(plan, state):
         next_ones = (*startable(plan, state), *(step.step for step in undoable(plan, state)))
         yield Reason(Cause.WORKER, next(iter(next_ones), None))
 

@@ -25,12 +25,15 @@ from saga_fn.core.events import (
     FailureKind,
     Finding,
     HandedBack,
+    MomentsMoved,
     Paused,
+    PauseRequested,
     PlanChanged,
     ProbeAnswered,
     ProbeFailed,
     Rescheduled,
     Resumed,
+    ResumeRequested,
     RetryRequested,
     RewindRequested,
     SagaParked,
@@ -54,6 +57,7 @@ from saga_fn.core.plan import OnUnknown, Plan, StepKind
 from saga_fn.core.retry import RetrySchedule
 from saga_fn.core.state import (
     ParkReason,
+    PauseState,
     Retrying,
     Rewound,
     SagaState,
@@ -76,6 +80,8 @@ OPERATOR_VERBS = (
     StepSettled,
     Rescheduled,
     RewindRequested,
+    PauseRequested,
+    ResumeRequested,
 )
 
 
@@ -108,14 +114,24 @@ def events_for(
 
 
 def _while_paused(plan: Plan, events: tuple[Event, ...], state: SagaState) -> Iterator[tuple[Plan, SagaState, Event]]:
-    """A pause where something runs, and then what may end it or come meanwhile: the view takes the two states for one."""
+    """A pause, by a person or as the owner has seen it, and then what may end it or come meanwhile.
+
+    The view takes such a state for the one that is not paused.
+    """
+    if state.ended:
+        return
+    by_person, by_name = PauseState(since=NOW, seq=1), PauseState(of_name=True)
+    yield plan, _replace(state, pause=by_person), Resumed(NOW)
+    yield plan, _replace(state, pause=by_person), Ticked(NOW)
+    for extend in (False, True):
+        yield plan, _replace(state, pause=by_person), ResumeRequested(SOON, extend=extend)
     if not needs_owner(state):
         return
-    paused = _replace(state, paused=True)
+    yield plan, _replace(state, pause=PauseState(of_name=True, since=NOW, seq=1)), ResumeRequested(NOW)
     running = {step.step for step in state.steps if is_executing(step)}
-    for event in events:
+    for place, event in enumerate(events):
         if (is_result(event) and event.step in running and event.attempt == 1) or isinstance(event, Resumed | Ticked):
-            yield plan, paused, event
+            yield plan, _replace(state, pause=(by_name, by_person)[place % 2]), event
 
 
 def _settled_by_hand(state: SagaState) -> Iterator[SagaState]:
@@ -208,6 +224,8 @@ def _events_of_an_operator(plan: Plan) -> Iterator[Event]:
     yield RetryRequested(NOW)
     yield Rescheduled(NOW, NOW)
     yield Rescheduled(NOW, LATER)
+    yield PauseRequested(NOW)
+    yield MomentsMoved(SOON, NOW, SOON)
     yield CompensationRequested(NOW)
     yield AbortRequested(NOW, NOW)
     yield AbortRequested(NOW, LATER)

@@ -14,6 +14,7 @@ void, or alike beyond as many as there are waits for the name; so the buffer is 
 - Whether a step that has not begun had begun before the saga was taken back (`offers.py` tries both).
 - Which steps were taken back by which entry: that only names what is executed.
 - Whether a person has given a step its input, which lets it take no other (`offers.py` tries both).
+- Whether the saga is paused, and for which pauses its moments were moved (`offers.py` tries a pause at every state).
 - All steps that were passed over in doubt but the first: one is enough for an end that is not COMPENSATED.
 - Which of several interchangeable steps is which: same policies, same neighbours.
 """

@@ -1,29 +1,87 @@
-"""I18: of pauses. A saga whose owner has seen a pause comes to rest."""
+"""I18: of pauses. A saga whose owner has seen a pause, or that a person has paused, comes to rest."""
 
 from __future__ import annotations
 
-from saga_fn.core.events import Paused, Resumed
+from saga_fn.core.events import MomentsMoved, Paused, PauseRequested, Resumed, ResumeRequested
+from saga_fn.core.ids import Moment
 from saga_fn.core.invariants.edge import Edge, starts
-from saga_fn.core.state import is_executing
+from saga_fn.core.state import (
+    PauseState,
+    Retrying,
+    SagaState,
+    Sleeping,
+    StepState,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+    Waiting,
+    is_executing,
+)
+
+_OF_PAUSES = Paused | PauseRequested | ResumeRequested | MomentsMoved
+
+
+def _of(state: SagaState) -> PauseState:
+    return state.pause or PauseState()
 
 
 def i18_a_paused_saga_begins_nothing(edge: Edge) -> bool:
-    """Neither a step, nor a probe, nor an undo begins between the pause and the next claim."""
-    if isinstance(edge.event, Resumed) or not (edge.before.paused or isinstance(edge.event, Paused)):
+    """Neither a step, nor a probe, nor an undo begins during a pause, and no moment comes."""
+    if not _of(edge.after).holds:
         return True
     begins = any(is_executing(now) and starts(was, now) for was, now in edge.steps)
-    return not begins and not edge.moved.needs
+    return not begins and not edge.moved.needs and not edge.moved.defaults and edge.moved.timed_out is None
 
 
 def i18_a_claim_alone_ends_a_pause(edge: Edge) -> bool:
-    """A saga that is claimed is not paused any more; nothing else lets it go on."""
-    if isinstance(edge.event, Resumed):
-        return not edge.after.paused
-    return edge.after.paused is (edge.before.paused or isinstance(edge.event, Paused))
+    """A saga that is claimed is not paused by its name any more; nothing else lets it go on, but the person who paused it."""
+    was, now = _of(edge.before), _of(edge.after)
+    by_name = not isinstance(edge.event, Resumed) and (was.of_name or isinstance(edge.event, Paused))
+    if isinstance(edge.event, PauseRequested):
+        itself = was.since is None and (now.since, now.seq) == (edge.after.at, edge.after.rev)
+    elif isinstance(edge.event, ResumeRequested):
+        itself = was.since is not None and now.since is None
+    else:
+        itself = (now.since, now.seq) == (was.since, was.seq)
+    return now.of_name is by_name and itself
 
 
 def i18_what_runs_comes_to_its_end(edge: Edge) -> bool:
-    """A pause cuts nothing short: what is executed goes on."""
-    if not isinstance(edge.event, Paused):
+    """A pause cuts nothing short, and neither does its end: what is executed goes on."""
+    if not isinstance(edge.event, _OF_PAUSES):
         return True
-    return all(now == was for was, now in edge.steps if is_executing(was))
+    return all(is_executing(now) and not starts(was, now) for was, now in edge.steps if is_executing(was))
+
+
+def i18_moments_are_moved_once_for_a_time(edge: Edge) -> bool:
+    """The end of a pause moves what is to come by the time that the saga stood still, and never twice by the same time."""
+    was, now = _of(edge.before), _of(edge.after)
+    span = _span(edge)
+    if span is None:
+        return (now.moved_from, now.moved_to) == (was.moved_from, was.moved_to)
+    since, until = span
+    apart = since > was.moved_to
+    by = until - since if apart else max(0, min(was.moved_from, until) - since) + max(0, until - was.moved_to)
+    pairs = [(edge.before.begins_at, edge.after.begins_at), (edge.before.deadline, edge.after.deadline)]
+    pairs += [(_awaited(each), _awaited(step)) for each, step in edge.steps if type(each) is type(step)]
+    for before, after in pairs:
+        if before is not None and before > since and after is not None and after not in (before + by, 0):
+            return False
+    return now.moved_to in (was.moved_to, max(until, was.moved_to))
+
+
+def _span(edge: Edge) -> tuple[Moment, Moment] | None:
+    """The time for which the event moves moments."""
+    if isinstance(edge.event, MomentsMoved):
+        return edge.event.since, Moment(min(edge.event.until, edge.after.at))
+    since = _of(edge.before).since
+    if isinstance(edge.event, ResumeRequested) and edge.event.extend and since is not None:
+        return since, edge.after.at
+    return None
+
+
+def _awaited(step: StepState | None) -> Moment | None:
+    """The moment that the step waits for."""
+    if isinstance(step, Waiting | UndoWaiting):
+        return step.times_out_at
+    return step.wake if isinstance(step, Sleeping | Retrying | UndoRetrying | Unknown) else None

@@ -17,14 +17,26 @@ from saga_fn.core.state import (
     UndoRetrying,
     UndoWaiting,
     Waiting,
+    is_executing,
 )
 
 
+def is_held(state: SagaState) -> bool:
+    """Whether a person has paused the saga, and nothing runs of it any more."""
+    paused = state.pause is not None and state.pause.since is not None
+    return paused and not state.ended and not any(is_executing(step) for step in state.steps)
+
+
 def i1_a_scan_finds_it(plan: Plan, state: SagaState) -> bool:
-    """No live row that no scan can find: without a due time it waits only for a person, or an event for ever."""
+    """No live row that no scan can find: without a due time it waits only for a person, or an event for ever.
+
+    A person has paused it, or is to decide about a step.
+    """
     row = project(plan, state)
     if row.due is not None:
         return not state.ended
+    if is_held(state):
+        return row.waits in (WaitReason.PAUSED, WaitReason.PAUSED | WaitReason.PARKED)
     waits_outside = any(isinstance(step, Parked | UndoParked | Waiting | UndoWaiting) for step in state.steps)
     waits_for_time = any(
         isinstance(step, Retrying | UndoRetrying | Running | Undoing | Probing | Sleeping)
@@ -40,6 +52,8 @@ def i1_the_row_keeps_the_tables_rules(plan: Plan, state: SagaState) -> bool:
     if row.status.is_terminal:
         return row.due is None and row.waits is WaitReason.NOTHING
     if row.status is SagaStatus.SUSPENDED:
+        if is_held(state):
+            return WaitReason.PAUSED in row.waits and row.due is None
         timed = bool(row.waits & (WaitReason.RETRY | WaitReason.TIMER))
         may_be_timed = timed or bool(row.waits & WaitReason.EVENT)
         is_due = row.due is not None

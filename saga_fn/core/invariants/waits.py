@@ -7,8 +7,10 @@ from collections import Counter
 from saga_fn.core.events import (
     CompensationWaits,
     EventReceived,
+    MomentsMoved,
     Rescheduled,
     Resumed,
+    ResumeRequested,
     RewindRequested,
     Ticked,
     WaitDefaulted,
@@ -81,9 +83,9 @@ def i14_no_timer_fires_early(edge: Edge) -> bool:
 
 
 def i14_what_is_due_fires(edge: Edge) -> bool:
-    """When the clock has told, nothing of a saga that goes forward waits for a moment that has come."""
+    """When the clock has told, nothing of a saga that goes forward waits for a moment that has come, unless it is paused."""
     after, told = edge.after, edge.event
-    if not isinstance(told, Ticked | Resumed) or after.goal is not Goal.FORWARD:
+    if not isinstance(told, Ticked | Resumed) or after.goal is not Goal.FORWARD or after.paused:
         return True
     begun = {now.step for was, now in edge.steps if type(was) is not type(now)}
     for step in after.steps:
@@ -103,4 +105,5 @@ def i14_only_a_person_brings_a_beginning_forward(edge: Edge) -> bool:
     """A saga that is to begin later does so then, unless somebody asks for it earlier."""
     if edge.before.begins_at <= edge.after.at or edge.after.ended:
         return True
-    return edge.after.begins_at == edge.before.begins_at or isinstance(edge.event, Rescheduled)
+    moved = isinstance(edge.event, MomentsMoved | ResumeRequested) and edge.after.begins_at > edge.before.begins_at
+    return moved or edge.after.begins_at == edge.before.begins_at or isinstance(edge.event, Rescheduled)

@@ -26,6 +26,7 @@ from saga_fn.core.plan import Plan
 from saga_fn.core.state import (
     Buffered,
     Goal,
+    PauseState,
     Probing,
     Rewound,
     Running,
@@ -48,8 +49,9 @@ class Fold:
         self.plan: Plan = plan
         self.before: SagaState = before
         self.inputs: tuple[Binding, ...] = event.inputs if carries_inputs(event) else ()
-        self.paused: bool = before.paused
-        self.idle: bool = before.paused or (is_from_outside(event) and not needs_owner(before))
+        self.pause: PauseState | None = before.pause
+        self.paused: bool = before.pause is not None and before.pause.holds
+        self.idle: bool = self.paused or (is_from_outside(event) and not needs_owner(before))
         """Whether nobody may be there to run anything, or may begin it: what is to start now is left to the next owner."""
         self.timed_out: StepId | None = None
         """Whose time ran out for good with this event."""
@@ -96,7 +98,7 @@ class Fold:
             deadline=self.deadline,
             buffered=self.buffered,
             rewound=self.rewound,
-            paused=self.paused,
+            pause=self.pause,
         )
 
     def decided(self, needs: tuple[StepId, ...]) -> Transition:
@@ -111,7 +113,7 @@ class Fold:
         ]
         started = [_run(step) for name, step in now.items() if not _is_same(step, was.get(name))]
         writes: tuple[Write, ...] = () if now else (Release(due(self.plan, state)),)
-        defaults = defaulting(self.plan, state) if self.plan.waits else ()
+        defaults = defaulting(self.plan, state) if self.plan.waits and not self.paused else ()
         return Transition(state, needs, writes, (*cancelled, *started), defaults, self.timed_out)
 
 

@@ -32,12 +32,18 @@ _REPEATED: Final[frozenset[type[object]]] = frozenset({Retrying, Unknown})
 
 def go_forward(fold: Fold) -> tuple[StepId, ...]:
     """Start what can start. Gives the steps that lack nothing but their input."""
+    plan = fold.plan
+    if (
+        fold.paused
+    ):  # a list whose last item came to its end is joined; a wait that has not begun begins after the pause
+        if plan.concurrencies:
+            gather(fold)
+        return ()
     if fold.begins_at:
         if fold.begins_at > fold.at:
             return ()
         fold.begins_at = Moment(0)
-    plan = fold.plan
-    inputs = {} if fold.paused else {binding.step: binding for binding in fold.inputs}
+    inputs = {binding.step: binding for binding in fold.inputs}
     while True:
         if plan.concurrencies:
             gather(fold)
@@ -45,7 +51,7 @@ def go_forward(fold: Fold) -> tuple[StepId, ...]:
         needs, opened = _start(fold, inputs, following)
         if not opened:
             break
-    return () if fold.paused else tuple(needs)
+    return tuple(needs)
 
 
 def end_if_done(fold: Fold) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saga_fn.core.events import Resumed, SagaParked
 from saga_fn.core.facts import needs_owner, startable, to_ask, to_probe, undoable
-from saga_fn.core.rules import pivot
+from saga_fn.core.rules import pauses, pivot
 from saga_fn.core.rules.attempts import cut_short, unbegun
 from saga_fn.core.rules.fold import Fold
 from saga_fn.core.rules.rollback import first_undo
@@ -35,7 +35,7 @@ def resumed(fold: Fold, event: Resumed) -> None:
     """The new owner finds lost what the one before was running, and whatever has come due."""
     fold.failed_takeovers = fold.before.failed_takeovers
     fold.isolated = event.isolated
-    fold.paused = fold.idle = False  # who claims it has found no pause
+    pauses.claimed(fold)
     if event.takeover and needs_owner(fold.before):
         fold.failed_takeovers += 1
         if fold.failed_takeovers >= CRASH_LIMIT and fold.before.isolated:
@@ -54,12 +54,6 @@ def handed_back(fold: Fold) -> None:
 def accompanied(fold: Fold) -> None:
     """A crash may be another's fault from now on; that is no progress."""
     fold.failed_takeovers = fold.before.failed_takeovers
-
-
-def paused(fold: Fold) -> None:
-    """Nothing begins any more; that is no progress, nor does it say anything of a crash."""
-    fold.failed_takeovers, fold.isolated = fold.before.failed_takeovers, fold.before.isolated
-    fold.paused = fold.idle = True
 
 
 def saga_parked(fold: Fold, event: SagaParked) -> None:

@@ -143,7 +143,12 @@ def _named_event_received(fold: Fold, event: Buffered) -> Rejection | None:
 
 
 def fire_timers(fold: Fold) -> None:
-    """Fire each timer whose moment has come, once: sleeps are over, waits have failed, the saga turns back."""
+    """Fire each timer whose moment has come, once: sleeps are over, waits have failed, the saga turns back.
+
+    During a pause none does: it fires, or is moved, when the saga goes on.
+    """
+    if fold.paused:
+        return
     if fold.plan.waits:
         for step in tuple(fold.steps.values()):
             if is_over(step, fold.at):
@@ -174,7 +179,7 @@ def wait_defaulted(fold: Fold, event: WaitDefaulted) -> Rejection | None:
     if event.step not in fold.plan:
         return Rejection(Refusal.UNKNOWN_STEP, event.step)
     step = fold.steps.get(event.step)
-    over = isinstance(step, Waiting) and is_over(step, fold.at) and not _fails_then(fold, step)
+    over = not fold.paused and isinstance(step, Waiting) and is_over(step, fold.at) and not _fails_then(fold, step)
     if not over or fold.goal is not Goal.FORWARD:
         return Rejection(Refusal.NOT_OVER, event.step)
     fold.put(Succeeded(event.step, fold.rev))

@@ -18,7 +18,10 @@ from saga_fn.core.events import (
     Event,
     EventReceived,
     Finding,
+    MomentsMoved,
+    PauseRequested,
     Rescheduled,
+    ResumeRequested,
     RetryRequested,
     RewindRequested,
     StepSettled,
@@ -63,7 +66,11 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     finding: str = ""
     """The operator's finding about a step: `done`, with its output as the payload, `undone` or `never_ran`."""
     to: Moment = Moment(0)
-    """For what sleeps: when it is to go on."""
+    """For what sleeps: when it is to go on. For moments that are moved: the end of the time that they are moved by."""
+    since: Moment = Moment(0)
+    """For those: its beginning."""
+    extend: bool = False
+    """For the end of a pause: whether the saga's moments are moved by its length."""
 
 
 @attrs.frozen
@@ -110,6 +117,14 @@ def message_of(item: Incoming) -> InboxMessage:
         case Rescheduled(to=to, step=step, expect=expect):
             body = _Body(step or None, to=to, expect=expect, actor=asked.actor, reason=asked.reason)
             return _message("reschedule", body)
+        case PauseRequested(expect=expect):
+            return _message("pause_saga", _Body(expect=expect, actor=asked.actor, reason=asked.reason))
+        case ResumeRequested(expect=expect, extend=extend):
+            body = _Body(expect=expect, actor=asked.actor, reason=asked.reason, extend=extend)
+            return _message("resume_saga", body)
+        case MomentsMoved(since=since, until=until):
+            body = _Body(to=until, since=since, actor=asked.actor, reason=asked.reason)
+            return _message("move_moments", body)
         case EventReceived() as event:
             return event_message(new_uuid(), event, item.payload)
         case _:
@@ -165,6 +180,12 @@ def _event(message: InboxMessage, body: _Body, at: Moment, payload: bytes | None
             return _settled(body, StepSettled(at, step, body.expect))
         case "reschedule":
             return Rescheduled(at, body.to, step, body.expect) if 0 <= body.to <= LAST_MOMENT else None
+        case "pause_saga":
+            return PauseRequested(at, body.expect)
+        case "resume_saga":
+            return ResumeRequested(at, body.expect, body.extend)
+        case "move_moments":
+            return MomentsMoved(at, body.since, body.to) if 0 <= body.since <= body.to <= LAST_MOMENT else None
         case "event":
             correlation = bytes.fromhex(body.correlation)
             return (

@@ -28,6 +28,8 @@ class Deed(msgspec.Struct, frozen=True, omit_defaults=True):
     not_begun: bool = False
     forget: tuple[str, ...] = ()
     """For `rewind`."""
+    extend: bool = False
+    """For `resume_saga`."""
 
     def event(self, at: Moment, *, until: Moment, expect: int | None = None) -> OperatorVerb | None:
         """The event that asks for it; None for a verb that changes nothing of a saga's state.
@@ -45,6 +47,7 @@ class Deed(msgspec.Struct, frozen=True, omit_defaults=True):
             forget=tuple(map(StepId, self.forget)),
             to=self.to,
             step=StepId(self.step),
+            extend=self.extend,
         )
 
 

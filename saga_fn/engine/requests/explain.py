@@ -31,7 +31,7 @@ from saga_fn.engine.hold.roster import seen_within
 from saga_fn.engine.requests.deeds import Deed
 from saga_fn.engine.requests.operate import told_of_refusal
 from saga_fn.engine.views.failure import step_error_of
-from saga_fn.engine.views.pauses import pause_of
+from saga_fn.engine.views.pauses import pauses_by_name, pauses_of
 from saga_fn.engine.views.plans import find_plan
 from saga_fn.errors import SagaError, StoredDataError
 from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview
@@ -98,6 +98,7 @@ class _Known:
 
     row: SagaRecord
     pauses: tuple[Pause, ...]
+    is_paused_by_name: bool
     plan: Plan | None
     state: SagaState | None
     flaw: str | None
@@ -105,19 +106,17 @@ class _Known:
 
 async def _known(engine: SagaEngine, row: SagaRecord) -> _Known:
     plan: Plan | None = None
-    pauses = () if row.ended_at is not None and not row.has_failed else await _pauses(engine, row)
+    by_name = () if row.ended_at is not None and not row.has_failed else await pauses_by_name(engine, row)
+    is_paused = bool(by_name)
     try:
         plan = await find_plan(engine, row)
         if plan is None:
-            return _Known(row, pauses, None, None, "its plan is not in the store")
+            return _Known(row, by_name, is_paused, None, None, "its plan is not in the store")
         state = usable_state(plan, row.state, row.rev, ended=row.status if row.ended_at else None)
     except StoredDataError as error:
-        return _Known(row, pauses, plan, None, error.fact)
-    return _Known(row, pauses, plan, state, None)
-
-
-async def _pauses(engine: SagaEngine, row: SagaRecord) -> tuple[Pause, ...]:
-    return tuple(pause_of(each) for each in await engine.store.pauses.read() if each.holds(row.name))
+        return _Known(row, by_name, is_paused, plan, None, error.fact)
+    pauses = by_name if state.ended or not state.paused_itself else await pauses_of(engine, row, state)
+    return _Known(row, pauses, is_paused, plan, state, None)
 
 
 def _reasons(known: _Known) -> Iterator[Reason]:
@@ -248,7 +247,7 @@ async def _verbs(engine: SagaEngine, known: _Known, deed: Deed | None) -> AsyncG
                 )
             else:
                 previewed = _previewed(verb, step_of(event), said, here.why_not(verb), row)
-            yield _during_a_pause(previewed) if known.pauses else previewed
+            yield _during_a_pause(previewed) if known.is_paused_by_name else previewed
     if deed is None or deed.verb is Verb.ACKNOWLEDGE:
         yield attrs.evolve(_of_acknowledging(known), not_here=here.why_not(Verb.ACKNOWLEDGE))
 
@@ -357,6 +356,7 @@ def _previewed(
         True,
         not_here=not_here,
         at_once=said.at_once,
+        after_pause=said.after_pause,
         course=said.course.moves,
         is_whole=said.course.is_whole,
         ends_as=said.course.end,
@@ -374,7 +374,7 @@ def _during_a_pause(said: VerbPreview) -> VerbPreview:
     """The same for a paused saga: what runs can be cut short, and nothing else begins before the pause ends."""
     stops = tuple(move for move in said.at_once if move.kind is MoveKind.CUT_SHORT)
     begins = tuple(move for move in said.at_once if move.kind is not MoveKind.CUT_SHORT)
-    return attrs.evolve(said, at_once=stops, after_pause=begins, goes_on_at=None)
+    return attrs.evolve(said, at_once=stops, after_pause=(*begins, *said.after_pause), goes_on_at=None)
 
 
 def _ends(said: Prospects) -> tuple[SagaStatus, ...]:

@@ -137,6 +137,18 @@ _ANSWERS: dict[str, tuple[str, str]] = {
         "has been acknowledged before",
         "rejections of SagaAdmin.get_saga tells by whom and why.",
     ),
+    Refusal.ALREADY_PAUSED: (
+        "was paused before",
+        "SagaAdmin.explain says by whom and why; resume_saga lets it go on.",
+    ),
+    Refusal.NOT_PAUSED: (
+        "is not paused by itself",
+        "SagaAdmin.pauses says whether its name, or everything, is: then resume or resume_all.",
+    ),
+    Refusal.NOTHING_TO_MOVE: (
+        "waits for no moment that is to come, or it was moved for that time before",
+        "look at it with SagaAdmin.get_saga.",
+    ),
     Refusal.PLAN_MISMATCH: ("was run by another definition", "register a definition that fits what it has done."),
     UNREADABLE: (
         "is owned by a process that cannot read the request",

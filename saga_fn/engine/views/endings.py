@@ -60,6 +60,7 @@ def timed_out(engine: SagaEngine, saga_id: UUID, seconds: float, seen: Seen) -> 
     parked = engine.ends.is_parked(saga_id) or (row is not None and row.is_parked)
     named = held.saga.registered.name if held is not None else None if row is None else row.name
     paused = named is not None and engine.pauses.of(named) is not None
+    paused = paused or (row is not None and row.is_paused)
     if held is not None:
         plan: Plan | None = held.saga.plan
         state: SagaState | None = held.saga.state

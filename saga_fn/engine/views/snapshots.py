@@ -55,6 +55,7 @@ from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import usable_state
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.views.failure import failure_of, step_error_of
+from saga_fn.engine.views.pauses import pauses_of
 from saga_fn.engine.views.plans import readable_plan
 from saga_fn.errors import StoredDataError
 from saga_fn.snapshot import (
@@ -108,6 +109,7 @@ def snapshot_of_ended(live: OwnedSaga) -> SagaSnapshot:
         waiting_for=waits_of(live.plan, state),
         buffered_events=tuple([event.name for event in state.buffered if not is_void(event, live.changed)]),
         begins_at=time_of(state.begins_at) if state.begins_at > state.at else None,
+        paused_since=None,
         rolls_back_at=None,
         created_at=live.created_at,
         updated_at=ended_at,
@@ -150,6 +152,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int |
         rejections=tuple(f"{rejection.kind}: {rejection.detail}" for rejection in rejections),
         steps=() if plan is None or unreadable else steps_of(plan, state),
         plan=plan,
+        pauses=await pauses_of(engine, row, None if unreadable else state),
     )
 
 
@@ -274,6 +277,7 @@ def _fields(
         "waiting_for": waits_of(plan, state),
         "buffered_events": tuple(event.name for event in state.buffered if not is_void(event, row.now)),
         "begins_at": time_of(state.begins_at) if state.begins_at > state.at else None,
+        "paused_since": None if state.pause is None or state.ended else _time_of(state.pause.since),
         "rolls_back_at": _time_of(state.deadline) if state.goal is Goal.FORWARD else None,
         "created_at": row.created_at,
         "updated_at": row.updated_at,

@@ -1,0 +1,161 @@
+"""Pauses: of one saga, by a person; of its name, or of everything, as its owner sees it. And moments that are moved for them."""
+
+from __future__ import annotations
+
+from typing import Final, TypeVar
+
+from msgspec.structs import replace
+
+from saga_fn.core.effects import Refusal, Rejection
+from saga_fn.core.events import MomentsMoved, ResumeRequested
+from saga_fn.core.facts import needs_owner
+from saga_fn.core.flaws import LAST_MOMENT
+from saga_fn.core.ids import Moment
+from saga_fn.core.rules.fold import Fold
+from saga_fn.core.state import (
+    Attempts,
+    Parked,
+    PauseState,
+    Probing,
+    Retrying,
+    Running,
+    Sleeping,
+    StepState,
+    Undoing,
+    UndoRetrying,
+    UndoWaiting,
+    Unknown,
+    Waiting,
+)
+
+_NONE: Final = PauseState()
+_Waits = TypeVar("_Waits", Waiting, UndoWaiting)
+_Wakes = TypeVar("_Wakes", Sleeping, Retrying, UndoRetrying, Unknown)
+
+
+def paused(fold: Fold) -> None:
+    """The owner has seen a pause: nothing begins any more."""
+    _no_progress(fold)
+    fold.pause = replace(fold.pause or _NONE, of_name=True)
+    fold.paused = fold.idle = True
+
+
+def claimed(fold: Fold) -> None:
+    """Who claims the saga has found no pause of its name; the saga itself may be paused all the same."""
+    _let_go(fold, replace(fold.pause or _NONE, of_name=False))
+    fold.idle = fold.paused
+
+
+def pause_requested(fold: Fold) -> Rejection | None:
+    """A person pauses the saga: what runs comes to its end."""
+    if fold.before.paused_itself:
+        return Rejection(Refusal.ALREADY_PAUSED)
+    _no_progress(fold)
+    fold.pause = replace(fold.pause or _NONE, since=fold.at, seq=fold.rev)
+    fold.paused = fold.idle = True
+    return None
+
+
+def resume_requested(fold: Fold, event: ResumeRequested) -> Rejection | None:
+    """A person lets the saga go on. Its owner may still hold it, because its name is paused as well."""
+    if fold.pause is None or fold.pause.since is None:
+        return Rejection(Refusal.NOT_PAUSED)
+    _no_progress(fold)
+    if event.extend:
+        _move(fold, fold.pause.since, fold.at)
+    _let_go(fold, replace(fold.pause, since=None, seq=0))
+    fold.idle = fold.paused or not needs_owner(fold.before)
+    return None
+
+
+def moments_moved(fold: Fold, event: MomentsMoved) -> Rejection | None:
+    """The moments that the saga waits for are moved for a pause of its name, or of everything."""
+    _no_progress(fold)
+    return None if _move(fold, event.since, event.until) else Rejection(Refusal.NOTHING_TO_MOVE)
+
+
+def _no_progress(fold: Fold) -> None:
+    """A pause says nothing of a crash."""
+    fold.failed_takeovers, fold.isolated = fold.before.failed_takeovers, fold.before.isolated
+
+
+def _let_go(fold: Fold, left: PauseState) -> None:
+    fold.pause = None if left == _NONE else left
+    fold.paused = left.holds
+
+
+def _move(fold: Fold, since: Moment, until: Moment) -> bool:
+    """Move all that is to come after `since` by the time up to `until`, but for what was moved before. False if that is nothing."""
+    pause, until = fold.pause or _NONE, min(until, fold.at)
+    first, last = pause.moved_from, pause.moved_to
+    if since > last:
+        first = last = since  # a pause after those before
+    by = max(0, min(first, until) - since) + max(0, until - last)
+    if not by:
+        return False
+    before = (fold.begins_at, fold.deadline, dict(fold.steps))
+    fold.begins_at = _later(fold.begins_at, since, by)
+    fold.deadline = None if fold.deadline is None else _later(fold.deadline, since, by)
+    for step in fold.before.steps:
+        fold.put(_step_later(step, since, by))
+    if (fold.begins_at, fold.deadline, fold.steps) == before:
+        return False
+    fold.pause = replace(pause, moved_from=min(first, since), moved_to=max(last, until))
+    return True
+
+
+def _later(moment: Moment, since: Moment, by: int) -> Moment:
+    """A moment that had come before the pause stays: it has come."""
+    return Moment(min(moment + by, LAST_MOMENT)) if moment > since else moment
+
+
+def _step_later(step: StepState, since: Moment, by: int) -> StepState:
+    """The step once its moments are moved. The time that its attempts may take in all goes on where it stood.
+
+    An execution that may still run, and an event that expires, know nothing of a pause.
+    """
+    if isinstance(step, Parked) and step.before is not None:
+        before = step.before
+        before = _wakes_later(before, since, by) if isinstance(before, Sleeping) else _waits_later(before, since, by)
+        return replace(step, before=before)
+    match step:
+        case Waiting():
+            return _waits_later(step, since, by)
+        case Sleeping():
+            return _wakes_later(step, since, by)
+        case UndoWaiting():
+            step = _waits_later(step, since, by)
+        case Retrying():
+            step = _wakes_later(step, since, by)
+        case UndoRetrying():
+            step = _wakes_later(step, since, by)
+        case Unknown():
+            step = replace(_wakes_later(step, since, by), first_attempt_at=_begun(step.first_attempt_at, by))
+        case Probing():
+            step = replace(step, first_attempt_at=_begun(step.first_attempt_at, by))
+        case Running() | Undoing():
+            pass
+        case _:
+            return step
+    return replace(step, attempts=_attempts_later(step.attempts, by))
+
+
+def _wakes_later(step: _Wakes, since: Moment, by: int) -> _Wakes:
+    return replace(step, wake=_later(step.wake, since, by))
+
+
+def _waits_later(step: _Waits, since: Moment, by: int) -> _Waits:
+    return step if step.times_out_at is None else replace(step, times_out_at=_later(step.times_out_at, since, by))
+
+
+def _attempts_later(attempts: Attempts, by: int) -> Attempts:
+    if not (attempts.first_attempt_at or attempts.doubted):
+        return attempts
+    return replace(
+        attempts, first_attempt_at=_begun(attempts.first_attempt_at, by), doubted=_begun(attempts.doubted, by)
+    )
+
+
+def _begun(moment: Moment, by: int) -> Moment:
+    """When a count began that has a budget in time; 0 if none has."""
+    return Moment(min(moment + by, LAST_MOMENT)) if moment else moment
