@@ -7,6 +7,7 @@ is improved for as long as lines cross less; then each box is moved as near as m
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final, TypeAlias
@@ -250,7 +251,7 @@ def _placed(
     routes: Mapping[tuple[str, str], tuple[Spot, ...]],
 ) -> Layout:
     left = min((middles[spot] - _width(spot, sizes) / 2 for spots in layers for spot in spots), default=0.0)
-    at = {spot: float(round(middle - left)) for spot, middle in middles.items()}
+    at = {spot: float(math.ceil(middle - left)) for spot, middle in middles.items()}
     links = {link for route in routes.values() for link in pairwise(route)}
     places: dict[str, Place] = {}
     spans: dict[Spot, tuple[float, float]] = {}

@@ -45,7 +45,7 @@ def _label(text: str) -> str:
 def _lines(boxes: Sequence[Box], title: str) -> Iterator[str]:
     names = {box.step: f"s{place}" for place, box in enumerate(boxes, 1)}
     yield "flowchart TD"
-    yield f"    start(({quoted(title)}))"
+    yield f"    start([{quoted(title)}])"
     for box in boxes:
         left, right = ("{{", "}}") if box.is_pivot else _OPEN[box.kind]
         said = [box.step, *box.notes, *(text for _, text in box.marks), *_state(box)]
