@@ -11,8 +11,6 @@ from typing import Final
 
 import attrs
 
-from saga_fn.diagram.measure import length
-
 _LEAST: Final = 12.0
 """Pixels between two moments, however near they are."""
 _TENFOLD: Final = 20.0
@@ -21,7 +19,9 @@ _NARROWEST: Final = 5.0
 """Pixels between two moments where many have to be shown."""
 BREAK: Final = 64.0
 """Pixels for what is left out."""
-_TICKS: Final = 88.0
+_SHORT: Final = timedelta(minutes=1)
+"""Times that are nearer to each other have milliseconds."""
+_TICKS: Final = 104.0
 """Pixels between two ticks at least."""
 
 
@@ -51,12 +51,14 @@ class Axis:
         return self.places[after - 1] + share * (self.places[after] - self.places[after - 1])
 
     def ticks(self) -> Iterator[tuple[float, str]]:
-        """Places that have a label, and the label: how long after the first moment."""
-        last = -_TICKS
+        """Places that have a label, and the label: a time, with its day where that is another one."""
+        place_before, before = -_TICKS, self.moments[0] if self.moments else None
         for moment, place in zip(self.moments, self.places, strict=True):
-            if place - last >= _TICKS or place == 0:
-                yield place, f"+{length(moment - self.moments[0])}"
-                last = place
+            if before is not None and (place - place_before >= _TICKS or place == 0):
+                day = f"{moment:%m-%d} " if moment.date() != before.date() else ""
+                short = moment - before < _SHORT and moment - self.moments[0] < 60 * _SHORT
+                yield place, day + (f"{moment:%H:%M:%S.%f}"[:12] if short else f"{moment:%H:%M:%S}")
+                place_before, before = place, moment
 
 
 def axis_of(

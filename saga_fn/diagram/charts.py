@@ -26,6 +26,7 @@ _AXIS: Final = 11
 _BETWEEN: Final = 18.0
 """Pixels between two labels."""
 _MARKS: Final = 4
+_SIZES: Final = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
 _MOST_COLUMN: Final = 48.0
 """Pixels of a column."""
 _AGE_ROW: Final = 22
@@ -92,13 +93,13 @@ def bars(
     top, bottom = 30.0, height - 38.0
     most_of_all = max(heights, default=0)
     most, step = _scale_of(most_of_all)
-    left = 14 + text_width(f"{most:,}", _AXIS)
+    left = 14 + max(text_width(_short(value), _AXIS) for value in (most, step))
     inside = [words(8, 16, title, "sfn-chart")]
     for value in range(0, most + 1, step):
         y = bottom - (bottom - top) * value / most
         way = f"M{number(left)} {number(y)}H{number(width - 8)}"
         inside.append(element("path", {"class": "sfn-rule" if not value else "sfn-grid", "d": way}))
-        inside.append(words(left - 6, y + 3.5, f"{value:,}", "sfn-axis", anchor="end"))
+        inside.append(words(left - 6, y + 3.5, _short(value), "sfn-axis", anchor="end"))
     room = min(_MOST_COLUMN, (width - 8 - left) / max(1, len(columns)))
     if not most_of_all:
         inside.append(words((left + width) / 2, (top + bottom) / 2, "nothing", "sfn-axis", anchor="middle"))
@@ -214,6 +215,18 @@ def _scale_of(most: int) -> tuple[int, int]:
             if step * _MARKS >= most:
                 return max(1, -(-most // step)) * step, step
     return step * _MARKS, step
+
+
+def _short(value: int) -> str:
+    """A mark of a scale.
+
+    >>> _short(200), _short(20_000), _short(5_000_000_000)
+    ('200', '20k', '5G')
+    """
+    for size, unit in _SIZES:
+        if value >= 10 * size or (value >= size and not value % size):
+            return f"{value // size:,}{unit}"
+    return str(value)
 
 
 def _steps(age: timedelta | None) -> float:

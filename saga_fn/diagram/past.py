@@ -7,8 +7,10 @@ the steps that it follows, the claim that it ran under, or the timer of its next
 from __future__ import annotations
 
 import enum
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Final
 from uuid import UUID
 
@@ -66,7 +68,7 @@ class Claim:
     number: int
     begin: datetime
     end: datetime
-    """When the last entry under it was written."""
+    """When the last entry under it was written; of one that was taken over, when that was."""
     is_takeover: bool
 
 
@@ -81,6 +83,7 @@ class Past:
     """The begin of the execution that an entry is the end of, by the number of the entry."""
 
 
+_PHASES: Final = ("execute", "compensate", "probe")
 _DONE: Final = (
     StepStatus.PENDING,
     StepStatus.SUCCEEDED,
@@ -145,6 +148,7 @@ class _Reader:
         self._ended: dict[str, datetime] = {}
         self._last_end: dict[tuple[str, str], datetime] = {}
         self._attempts: dict[str, int] = {}
+        self._cut: dict[str, set[int]] = {}
         self._item_ends: dict[str, list[datetime]] = {}
         self._woken: list[datetime] = []
         self._claims: dict[UUID, Claim] = {}
@@ -179,7 +183,13 @@ class _Reader:
         for step, look in what_goes_on(self._seen):
             if self._first is not None:
                 self._goes_on(step, look)
-        return Past(tuple(self._spans), tuple(self._acts), tuple(self._claims.values()), self._begins)
+        return Past(tuple(self._spans), tuple(self._acts), tuple(self._owners()), self._begins)
+
+    def _owners(self) -> Iterator[Claim]:
+        """The claims. One that was taken over lasted until then: so long was its lease."""
+        claims = list(self._claims.values())
+        for claim, following in zip_longest(claims, claims[1:]):
+            yield attrs.evolve(claim, end=following.begin) if following is not None and following.is_takeover else claim
 
     def _note_claim(self, entry: EntrySeen, kind: Kind) -> None:
         known = self._claims.get(entry.token)
@@ -216,25 +226,24 @@ class _Reader:
         at, phase = entry.timestamp, entry.phase
         before = self._last_end.get((step, phase))
         claimed = self._claimed(entry)
-        begin = self._begin_of(entry, step, before)
-        begin = min(max(begin, claimed), at)
-        span = SpanKind(phase)
+        begin = min(max(self._begin_of(entry, step, before), claimed), at)
         number = entry.attempt or 1
-        known = self._attempts.get(step, 0)
-        cut = (phase == "execute" and number > known + 1) or (phase == "probe" and not known)
-        if cut and before is None:
-            reached = self._reached(step)
-            if reached is not None and reached < begin:
-                self._spans.append(Span(step, SpanKind.CUT_SHORT, reached, begin, Tone.AGAIN, "cut short"))
-        elif before is not None and before < begin:
-            self._spans.append(Span(step, SpanKind.PAUSE, before, begin, Tone.AGAIN, "waits for its next attempt"))
+        cut = self._cut_short(entry, step, number, claimed)
+        if cut is not None:
+            self._spans.append(Span(step, SpanKind.CUT_SHORT, cut, claimed, Tone.AGAIN, "cut short"))
+        if before is not None:
+            pause = min(cut or begin, self._woken_after(before) or begin)
+            if before < pause:
+                self._spans.append(Span(step, SpanKind.PAUSE, before, pause, Tone.AGAIN, "waits for its next attempt"))
         if phase == "execute":
             self._attempts[step] = number
         elif phase == "probe":
             self._attempts.setdefault(step, 1)
         text = f"{act_text(entry, kind)}, attempt {number}"
         tone = Tone.UNDONE if kind.tone is None else kind.tone
-        self._spans.append(Span(step, span, begin, at, tone, f"{text}: {entry.error}" if entry.error else text))
+        self._spans.append(
+            Span(step, SpanKind(phase), begin, at, tone, f"{text}: {entry.error}" if entry.error else text)
+        )
         self._begins[entry.seq] = begin
         self._last_end[step, phase] = at
         if phase == "execute" and number_of(StepId(step)) is not None:
@@ -244,10 +253,29 @@ class _Reader:
             self._ended[step] = at
             self._ended[owner] = at
 
+    def _cut_short(self, entry: EntrySeen, step: str, number: int, claimed: datetime) -> datetime | None:
+        """The begin of an execution before that of the entry, of which the journal has no end; None if there was none."""
+        claim = self._claims.get(entry.token)
+        known = self._attempts.get(step, 0)
+        missed = (entry.phase == "execute" and number > known + 1) or (entry.phase == "probe" and not known)
+        if claim is None or claim.number in self._cut.get(step, ()) or not (missed or claim.is_takeover):
+            return None
+        self._cut.setdefault(step, set()).add(claim.number)
+        ended = max(filter(None, (self._last_end.get((step, phase)) for phase in _PHASES)), default=None)
+        begin = self._reached(step) if ended is None else self._woken_after(ended)
+        return begin if begin is not None and begin < claimed else None
+
+    def _woken_after(self, moment: datetime) -> datetime | None:
+        """When something next let the saga go on."""
+        place = bisect_right(self._woken, moment)
+        return self._woken[place] if place < len(self._woken) else None
+
     def _begin_of(self, entry: EntrySeen, step: str, before: datetime | None) -> datetime:
         at = entry.timestamp
         if before is not None:
-            return next((woken for woken in self._woken if before < woken <= at), before)
+            begin = min(self._woken_after(before) or before, at)
+            probed = self._last_end.get((step, "probe"))
+            return max(begin, probed) if entry.phase == "execute" and probed is not None else begin
         match entry.phase:
             case "probe":
                 return self._last_end.get((step, "execute")) or self._claimed(entry)
@@ -256,7 +284,8 @@ class _Reader:
                     self._turned = self._before
                 return max(filter(None, [self._turned, *self._undone_after(step)]), default=at)
             case _:
-                return max(filter(None, [self._reached(step), self._room_for(step)]), default=self._claimed(entry))
+                found = [self._reached(step), self._room_for(step), self._last_end.get((step, "probe"))]
+                return max(filter(None, found), default=self._claimed(entry))
 
     def _room_for(self, item: str) -> datetime | None:
         """When so many items of a fan-out had come to their ends that the next could begin."""
@@ -334,7 +363,7 @@ class _Reader:
         runs = step.status in (StepStatus.RUNNING, StepStatus.COMPENSATING, StepStatus.PROBING)
         kind = SpanKind(phase) if runs else SpanKind.WAIT if waits else SpanKind.PAUSE
         if runs and before is not None:
-            begin = next((woken for woken in self._woken if woken > before), before)
+            begin = self._woken_after(before) or before
         until = "" if step.wakes_at is None else f" until {step.wakes_at:%Y-%m-%d %H:%M:%S}"
         why = "" if step.parked is None else f": {step.parked.replace('_', ' ')}"
         self._spans.append(Span(step.step_id, kind, begin, None, look.tone, f"{look.text}{why}{until}"))

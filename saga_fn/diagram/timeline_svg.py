@@ -80,7 +80,7 @@ def timeline_svg(
     key = list(_key(spans, entries[0].timestamp, y))
     inside += key
     y += 22 if key else 0
-    notes, y = _told(acts, entries[0].timestamp, y)
+    notes, y = _told(acts, y)
     inside += notes
     width = max(left + axis.width + _NOW + _MARGIN, 420)
     return picture(width, y + _MARGIN - 8, title, about, inside, embedded=embedded)
@@ -305,14 +305,14 @@ def _key(spans: Sequence[Span], at: datetime, y: float) -> Iterator[str]:
         x += 40 + text_width(text, 11)
 
 
-def _told(acts: Sequence[Act], first: datetime, y: float) -> tuple[list[str], float]:
+def _told(acts: Sequence[Act], y: float) -> tuple[list[str], float]:
     inside: list[str] = []
     for mark, act in enumerate(acts[:_MOST_ACTS], 1):
         step = f"{act.step}: " if act.step else ""
         for place, line in enumerate(broken(f"{step}{act.text}", 84, 2)):
             if not place:
                 inside.append(words(_MARGIN + 8, y + 10, str(mark), "sfn-count", anchor="middle"))
-                inside.append(words(_MARGIN + 24, y + 10, f"+{length(act.at - first)}", "sfn-axis"))
+                inside.append(words(_MARGIN + 24, y + 10, f"{act.at:%H:%M:%S}", "sfn-axis"))
             inside.append(words(_MARGIN + 96, y + 10, line, "sfn-note"))
             y += 17
     if len(acts) > _MOST_ACTS:

@@ -105,9 +105,8 @@ class Seen:
 
 
 def step_of(step: str, status: StepStatus, **more: Any) -> StepSnapshot:  # Any: fields of all types
-    return StepSnapshot(
-        **{"step_id": step, "status": status, "attempt": 1, "failures": 0, "wakes_at": None, "parked": None} | more
-    )
+    fields: dict[str, Any] = {"attempt": 1, "failures": 0, "wakes_at": None, "parked": None}  # Any: as above
+    return StepSnapshot(**fields | {"step_id": step, "status": status} | more)
 
 
 @st.composite

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import combinations, pairwise
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,8 +30,9 @@ def check(found: Layout | Arranged, outer: dict[str, Place]) -> None:
         assert place.bottom <= found.height
     for line in found.lines:
         before, after = outer[line.before], outer[line.after]
-        assert line.points[0] == (pytest.approx(before.middle, abs=1), before.bottom)
-        assert line.points[-1] == (pytest.approx(after.middle, abs=1), after.y)
+        for (x, y), place, edge in ((line.points[0], before, before.bottom), (line.points[-1], after, after.y)):
+            assert abs(x - place.middle) <= 1
+            assert y == edge
         for (x1, y1), (x2, y2) in pairwise(line.points):
             assert y1 <= y2
             way = Place(min(x1, x2), y1, abs(x1 - x2), y2 - y1)
@@ -49,7 +49,7 @@ def outer_places(found: Arranged) -> dict[str, Place]:
 @ANY
 def test_boxes_and_lines_keep_apart(plan: Plan) -> None:
     boxes = boxes_of(plan, None)
-    sizes = {box.step: Size(100 + 7 * (len(box.step) % 9), 30 + 5 * (len(box.notes))) for box in boxes}
+    sizes: dict[str, Size] = {box.step: Size(100 + 7 * (len(box.step) % 9), 30 + 5 * (len(box.notes))) for box in boxes}
     found = arranged(boxes, sizes)
     check(found, outer_places(found))
     assert found.places.keys() == {BEGIN, END, *sizes}
@@ -83,7 +83,7 @@ def test_every_step_is_joined_with_what_it_follows(plan: Plan) -> None:
 @ANY
 def test_the_same_plan_is_laid_out_the_same(plan: Plan) -> None:
     boxes = boxes_of(plan, None)
-    sizes = {box.step: Size(120, 40) for box in boxes}
+    sizes: dict[str, Size] = {box.step: Size(120, 40) for box in boxes}
     assert arranged(boxes, sizes) == arranged(boxes, sizes)
 
 
