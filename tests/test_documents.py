@@ -22,7 +22,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import saga_fn
-from saga_fn import observe
+from saga_fn import diagram, observe
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.fan_out import ITEM_LIMIT
@@ -58,6 +58,8 @@ from tests.support.documents import (
 EVERY = [README, *PAGES]
 WITH_PYTHON = [page for page in EVERY if blocks_in(page, "python")]
 LANGUAGES = {"python", "sh", "console"}
+SHOWN = {"text", "mermaid"}
+"""tests/diagram/test_pictures.py compares those of docs/pictures.md with what the code draws."""
 MOST_WORDS = 25
 HARD = re.compile(r"^(What|Whatever|Whoever|Of) |\b(somebody|anybody|nobody|whoever|whatever|is to be)\b")
 PATH_IN_PROJECT = re.compile(r"`((?:tests|saga_fn|docs|sql)/[\w./-]+)`")
@@ -111,12 +113,12 @@ def test_they_import_only_public_names(page: Path) -> None:
     ours = {alias.name for node in imports for alias in node.names if node.module == "saga_fn"}
     assert ours <= set(saga_fn.__all__)
     others = {node.module for node in imports if (node.module or "").startswith("saga_fn.")}
-    assert others <= {"saga_fn.embedded", "saga_fn.guard", "saga_fn.observe"}
+    assert others <= {"saga_fn.diagram", "saga_fn.embedded", "saga_fn.guard", "saga_fn.observe"}
 
 
 @pytest.mark.parametrize("page", EVERY, ids=name_of)
 def test_no_block_escapes_these_tests(page: Path) -> None:
-    assert {block.language for block in blocks_in(page)} <= LANGUAGES
+    assert {block.language for block in blocks_in(page)} <= LANGUAGES | (SHOWN if page.stem == "pictures" else set())
     assert not re.search(r"\n\n    \S", without_code(page)), "a block of code is fenced, and says its language"
 
 
@@ -315,9 +317,10 @@ OUTSIDE_OF_THE_ROOT = {
     "Undoing",
     "grant",
     "migrate",
+    *diagram.__all__,
     *observe.__all__,
 }
-"""Public names of `saga_fn.guard`, `saga_fn.embedded`, `saga_fn.observe` and `saga_fn.store`."""
+"""Public names of `saga_fn.diagram`, `saga_fn.guard`, `saga_fn.embedded`, `saga_fn.observe` and `saga_fn.store`."""
 
 
 def test_the_reference_has_every_public_name() -> None:

@@ -68,6 +68,9 @@ _SAGAS: Final = {
 }
 
 
+LEFT_OVER: Final = Look(Tone.BAD, Icon.FLAG, "⚑", "!", "left over")
+
+
 def look_of_step(status: StepStatus) -> Look:
     """The look of a step's status."""
     return _STEPS[status]

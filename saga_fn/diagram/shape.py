@@ -13,7 +13,7 @@ from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.step_report import StepStatus, is_tried_again
 from saga_fn.diagram.icons import Icon
-from saga_fn.diagram.looks import Look, look_of_saga, look_of_step
+from saga_fn.diagram.looks import LEFT_OVER, Look, look_of_saga, look_of_step
 from saga_fn.diagram.seen import SagaSeen, StepSeen
 from saga_fn.printable import in_words, printable
 
@@ -141,7 +141,8 @@ def _told(step: StepSeen, items: Sequence[StepSeen]) -> Iterator[str]:
         yield f"until {step.wakes_at:%Y-%m-%d %H:%M:%S}"
     if items:
         counts = Counter(each.status.value.lower().replace("_", " ") for each in items)
-        yield f"{len(items)} items: " + ", ".join(f"{count} {text}" for text, count in counts.items())
+        said = ", ".join(f"{count} {text}" for text, count in counts.items())
+        yield f"{len(items)} items: {said}" if len(counts) > 1 else f"{len(items)} items"
 
 
 def _left(left: Iterable[LeftOver]) -> str:
@@ -196,6 +197,6 @@ def _standing(seen: SagaSeen) -> Iterator[tuple[str, Look | None]]:
         yield printable(seen.unreadable, 200), look_of_step(StepStatus.PARKED)
     if seen.left_over:
         count = len(seen.left_over)
-        yield f"left over: {count} effect{'s' if count != 1 else ''}", look_of_step(StepStatus.FAILED)
+        yield f"left over: {count} effect{'s' if count != 1 else ''}", LEFT_OVER
     if seen.last_error is not None and not seen.status.is_terminal:
         yield f"last error: {printable(seen.last_error, 100)}", None

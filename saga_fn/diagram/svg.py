@@ -166,7 +166,7 @@ STYLE: Final = "".join(
         ".sfn-edge,.sfn-rule{fill:none;stroke:var(--sfn-edge)}",
         ".sfn-pivot{fill:none;stroke:var(--sfn-soft);stroke-dasharray:2 4}",
         ".sfn-sign{fill:none;stroke:var(--sfn-soft);stroke-width:1.6;stroke-linecap:round;stroke-linejoin:round}",
-        ".sfn-mark{stroke-width:1.3}",
+        ".sfn .sfn-sign.sfn-mark{stroke:var(--sfn-soft);stroke-width:1.3}",
         ".sfn-tip,.sfn-dot{fill:var(--sfn-edge)}",
         ".sfn-ring{fill:none;stroke:var(--sfn-edge);stroke-width:1.5}",
         ".sfn-bar{fill:var(--sfn-line)}",
