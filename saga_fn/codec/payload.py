@@ -117,8 +117,8 @@ class PayloadType(Generic[T]):
         try:
             data = self._written(value)
             back: object = self._decode(data)
-            equal = bool(back == value) or same(back, value)
-            flaw = first_flaw(value) if self._traits.can_hide_flaws and equal else None
+            equal = True if back == value else same(back, value)
+            flaw = first_flaw(value) if equal and self._traits.can_hide_flaws else None
         except _ENDS:
             raise
         # A user's class may raise anything while it is encoded, built or compared: then this value cannot be stored.

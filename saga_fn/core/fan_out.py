@@ -39,7 +39,7 @@ class ConcurrencySlots:
 
 def item_count(steps: Iterable[StepState]) -> int:
     """How many items there are in all."""
-    return sum(step.items for step in steps if isinstance(step, FannedOut | Joined))
+    return sum([step.items for step in steps if type(step) is FannedOut or type(step) is Joined])
 
 
 def gathered(plan: Plan, begun: Mapping[StepId, StepState]) -> list[Joined]:
@@ -47,8 +47,7 @@ def gathered(plan: Plan, begun: Mapping[StepId, StepState]) -> list[Joined]:
     return [
         Joined(spread.step, spread.items)
         for owner in plan.concurrencies
-        if isinstance(spread := begun.get(owner), FannedOut)
-        and all(is_done(begun.get(item)) for item in items_of(spread))
+        if type(spread := begun.get(owner)) is FannedOut and all(is_done(begun.get(item)) for item in items_of(spread))
     ]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Final, TypeAlias
 
 import attrs
@@ -45,7 +45,7 @@ NO_DIGEST: Final = Digest(b"")
 
 def output_at(state: SagaState, step: StepId) -> OutputAt | None:
     """Where the output of the step is; None if the step is not done."""
-    for each in state.steps:
+    for each in reversed(state.steps):  # nearly always the last one is asked for
         if each.step == step:
             return each.seq if type(each) is Succeeded else _place(each)
     return None
@@ -80,9 +80,12 @@ def outputs_gained(before: SagaState, after: SagaState, events: Sequence[Event])
     ]
 
 
-def returned(state: SagaState, steps: Collection[StepId]) -> list[tuple[StepId, int]]:
-    """Those of these steps that have run and returned, each with the journal entry of its output."""
-    return [(each.step, each.seq) for each in state.steps if each.step in steps and type(each) is Succeeded]
+def returned_at(state: SagaState, step: StepId) -> int | None:
+    """The journal entry of the step's output if it has run and returned, else None."""
+    for each in reversed(state.steps):
+        if each.step == step:
+            return each.seq if type(each) is Succeeded else None
+    return None
 
 
 def running(state: SagaState) -> list[StepId]:

@@ -22,7 +22,7 @@ from saga_fn.core.inputs import (
     output_at,
     outputs_at,
     outputs_gained,
-    returned,
+    returned_at,
     running,
 )
 from saga_fn.core.plan import Plan
@@ -136,7 +136,7 @@ def test_the_outputs_of_items_are_left_to_their_list() -> None:
 
 def test_only_what_has_run_has_returned() -> None:
     state = saga(Succeeded(A, 3), Skipped(B, 4), Succeeded(C, 5))
-    assert returned(state, (A, B)) == [(A, 3)]
+    assert [returned_at(state, step) for step in (A, B, StepId("other"))] == [3, None, None]
 
 
 def test_only_what_runs_forward_is_running() -> None:

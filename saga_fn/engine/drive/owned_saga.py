@@ -30,7 +30,7 @@ from saga_fn.core.inputs import (
     list_before,
     output_at,
     outputs_at,
-    returned,
+    returned_at,
     running,
 )
 from saga_fn.core.owning import room_for_items, with_fan_out
@@ -309,9 +309,9 @@ class OwnedSaga:
 
     def _payload_like(self, data: bytes, state: SagaState, step: StepId) -> int | None:
         """The journal entry with just these bytes: the initial data, or the output of a step that this one follows."""
-        followed = self.plan.step(step).after
-        for done, seq in returned(state, followed) if followed else ():
-            if self.output_of(done, seq) == data:
+        for done in self.plan.step(step).after:
+            seq = returned_at(state, done)
+            if seq is not None and self.output_of(done, seq) == data:
                 return seq
         return 1 if data == self.initial else None
 
