@@ -115,7 +115,10 @@ class MemoryStore:
             self, lambda: (saga.record for saga in self._sagas.values()), self._attributes, self.processes
         )
         self.deletion: MemoryDeletion = MemoryDeletion(
-            self, lambda: (saga.record for saga in self._sagas.values()), lambda saga_id: self._sagas.pop(saga_id).keyed
+            self,
+            lambda: (saga.record for saga in self._sagas.values()),
+            lambda saga_id: self._sagas.pop(saga_id).keyed,
+            self.kept_events.is_kept_back,
         )
         self.operations: MemoryOperations = MemoryOperations(self.now)
         self.attendants: set[object] = set()

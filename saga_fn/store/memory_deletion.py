@@ -22,11 +22,21 @@ _THE_ERA = 0
 class MemoryDeletion:
     """Sagas that have ended are deleted, and tombstones stay of some."""
 
-    def __init__(self, store: Store, sagas: Callable[[], Iterable[SagaRecord]], forget: Callable[[UUID], bool]) -> None:
-        """`sagas` gives the rows of all sagas in the store, `forget` deletes one and says whether its start had a key."""
+    def __init__(
+        self,
+        store: Store,
+        sagas: Callable[[], Iterable[SagaRecord]],
+        forget: Callable[[UUID], bool],
+        kept_for: Callable[[tuple[str, str]], bool],
+    ) -> None:
+        """`sagas` gives the rows of all sagas in the store, `forget` deletes one and says whether its start had a key.
+
+        `kept_for` says whether an event for a business key would go to its next saga, if that were the first.
+        """
         self._store = store
         self._sagas = sagas
         self._forget = forget
+        self._kept_for = kept_for
         self._tombstones: dict[UUID, tuple[Tombstone, datetime | None]] = {}
         """With the moment from which on each counts no more."""
         self._at_work: dict[int, tuple[UUID, datetime]] = {}
@@ -61,10 +71,13 @@ class MemoryDeletion:
             and row.ended_at < time_of(before)
             and ((row.name, row.version), row.status) == (definition, status)
             and (row.acknowledged or not acknowledged_only)
-            and (row.ended_at < time_of(sure) or row.plan in plans)
+            and (row.ended_at < time_of(sure) or (row.plan in plans and not self._keeps_an_event_back(row)))
             and shard_of(row.id, self._store.shards) == shard
         )
         return [EndedSaga(saga_id, rev, _THE_ERA) for _, saga_id, rev in found[:limit]]
+
+    def _keeps_an_event_back(self, row: SagaRecord) -> bool:
+        return row.aggregation_id is not None and self._kept_for((row.name, row.aggregation_id))
 
     async def delete(self, shard: int, sagas: Sequence[EndedSaga], *, keep: timedelta | None) -> list[UUID]:
         """Delete those that stand as they did, with all that belongs to them; gives their ids."""

@@ -124,6 +124,14 @@ class MemoryKeptEvents:
         """Whether a saga of that name with a business key is, or was, in the store."""
         return any(row.name == name and row.aggregation_id is not None for row in self._sagas())
 
+    def is_kept_back(self, key: tuple[str, str]) -> bool:
+        """Whether an event for that key is kept that only the next saga could get, and does not get while one that ended is known."""
+        now = time_of(self._store.now())
+        return any(
+            each.key == key and each.saga_id is None and not each.for_next and each.kept.expires_at > now
+            for each in self._events.values()
+        )
+
     def _ended(self, key: tuple[str, str]) -> bool:
         return any((row.name, row.aggregation_id) == key and row.ended_at is not None for row in self._sagas())
 

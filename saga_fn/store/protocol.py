@@ -297,7 +297,8 @@ class Deletion(Protocol):
         status: The status that they ended with.
         before: They ended before this moment, in microseconds since 1970.
         acknowledged_only: Whether sagas are left out that FAILED and that nobody has acknowledged.
-        sure: A saga that ended after this moment is left out, unless its plan is one of `plans`.
+        sure: A saga that ended after this moment is left out, unless its plan is one of `plans` and no event is kept that only its
+            being known keeps from the next saga of its business key.
         plans: The fingerprints of the plans that are known to wait for no event.
         limit: How many sagas at most.
         sagas: The sagas to delete, `DELETED_AT_ONCE` at most.

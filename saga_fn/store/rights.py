@@ -108,6 +108,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_verb": "SELECT, DELETE",
         "saga_rejection": "SELECT, DELETE",
         "saga_attribute": "SELECT, DELETE",
+        "saga_event": "SELECT",
         "saga_plan": "SELECT",
         "saga_tombstone": "SELECT, INSERT, UPDATE, DELETE",
         "saga_retention": "SELECT, INSERT, UPDATE",

@@ -1,12 +1,24 @@
 -- name: find_acknowledged :many EndedRow
 -- Do as find_ended, for sagas that FAILED and that a person has acknowledged.
 -- Locks: none.
--- Plan: a range of saga_failed.
+-- Plan: a range of saga_failed, with probes of saga_event_kept.
 SELECT s.id, s.rev, s.era
 FROM saga_fn.saga AS s
 WHERE
     s.shard = :shard::smallint AND s.name = :name::text AND s.version = :version::integer AND s.status = 'FAILED'
     AND s.acknowledged AND s.ended_at < :before::timestamptz
-    AND (s.ended_at < :sure::timestamptz OR s.plan = ANY(:plans::text[]))
+    AND (
+        s.ended_at < :sure::timestamptz
+        OR (
+            s.plan = ANY(:plans::text[])
+            AND NOT EXISTS (
+                SELECT 1
+                FROM saga_fn.saga_event AS e
+                WHERE
+                    e.shard = :shard::smallint AND e.name = s.name AND e.aggregation_id = s.aggregation_id
+                    AND e.taken_by IS NULL AND NOT e.for_next AND e.expires_at > now()
+            )
+        )
+    )
 ORDER BY s.ended_at, s.id
 LIMIT :most::integer

@@ -282,6 +282,30 @@ async def test_a_saga_that_may_have_waited_is_kept_for_a_week_by_a_process_that_
         assert (await admin.prune("order", version=1, retention=brief)).sagas == 1
 
 
+async def test_an_event_that_no_saga_has_got_keeps_the_saga_that_keeps_it_from_the_next_one(make: Make) -> None:
+    """This process knows a version without waits alone, while another one sends events for the next version."""
+    paid = Event("paid", int)
+
+    @saga("order")
+    def awaited(order: StepRef[Order]) -> StepRef[int]:
+        return paid.wait(after=note(order))
+
+    async with make() as orchestrator:
+        handle = orchestrator.register(orders(Retention(completed=DAY)))
+        other = SagaOrchestrator(orchestrator.engine.store, concurrency=0)
+        later_one = other.register(awaited, version=2)
+        assert (await other.to(("order", "1"), paid, may_be_new=True).send(7)).value == "kept"
+        known, free = await finished(handle, 1), await finished(handle, 2)
+        await later(orchestrator, 2 * DAY)
+        await deletions(orchestrator)
+        assert await there(orchestrator) == {known}
+        assert (await SagaAdmin(orchestrator).prune("order")).sagas == 0
+        assert free != known
+        run = await later_one.start(Order(1), aggregation_id="1")
+        assert await orchestrator.engine.store.messages(run.id) == [], "it gets what is sent to itself"
+        assert await SagaAdmin(other).kept_events() == ()
+
+
 async def test_a_saga_is_kept_from_its_last_change_on(make: Make) -> None:
     async def lost(_: Order) -> int:
         raise TimeoutError("no answer")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import attrs
 import pytest
 
 from saga_fn.core.events import AbortRequested
-from saga_fn.core.ids import Moment, PlanId
+from saga_fn.core.ids import Moment, PlanId, StepId
 from saga_fn.core.projection import SagaStatus
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import EndedSaga, InboxMessage, MessageStatus
@@ -83,6 +84,55 @@ async def test_what_has_ended_of_late_is_found_only_if_its_plan_is_named(store: 
             limit=9,
         )
         assert len(found) == count
+
+
+@pytest.mark.parametrize("status", [SagaStatus.COMPLETED, SagaStatus.FAILED])
+async def test_what_keeps_an_event_from_the_next_saga_of_its_key_is_not_found_before_a_week_is_over(
+    store: Store, status: SagaStatus
+) -> None:
+    hands: dict[str, Hand] = {}
+    sent = Moment(store.now() + 200_000)
+    for number, (key, expires, for_next) in enumerate(
+        (
+            ("kept", None, False),
+            ("void", sent, False),
+            ("next", None, True),
+            ("got", None, False),
+            ("none", None, False),
+        )
+    ):
+        message = InboxMessage(UUID(int=number + 1), "event", b"{}")
+        if key != "none":
+            kept = await store.kept_events.keep(0, ("shop", key), message, "paid", expires=expires, for_next=for_next)
+            assert kept is MessageStatus.STORED
+        hand = await start(store, aggregation_id=key)
+        if key == "got":
+            assert await store.kept_events.hand_over(0, ("shop", key)) == hand.id
+            hand = attrs.evolve(hand, inbox_seen=1)
+        if status is SagaStatus.FAILED:
+            write = hand.write(AbortRequested(store.now(), Moment(0)))
+            await store.commit(0, [write])
+            assert await store.acknowledge(hand.id, hand.after(write).state.rev, "")
+        else:
+            for step in ("a", "b"):
+                write = hand.succeeded(StepId(step))
+                assert hand.id in (await store.commit(0, [write])).inbox_sent
+                hand = hand.after(write)
+        hands[key] = hand
+    await asyncio.sleep(0.25)  # until the one is void
+    before = Moment(store.now() + 1_000_000)
+
+    async def found(sure: Moment) -> set[UUID]:
+        plans = (hands["none"].state.plan,)
+        failed = status is SagaStatus.FAILED
+        rows = await store.deletion.ended(
+            0, SHOP, status, before=before, acknowledged_only=failed, sure=sure, plans=plans, limit=9
+        )
+        return {row.id for row in rows}
+
+    every = {hand.id for hand in hands.values()}
+    assert await found(before) == every
+    assert await found(Moment(0)) == every - {hands["kept"].id}
 
 
 async def test_what_has_failed_is_found_once_it_was_acknowledged(store: Store) -> None:
