@@ -29,18 +29,23 @@ doubt, whatever its type, for the step has run. If the step raises, its own erro
             yield  # the call
 
     SagaOrchestrator(dsn, around=[with_session])
+
+An `Instrument` holds both, for a tool of telemetry: `instruments=[saga_fn.otel.traces(), saga_fn.prometheus.metrics()]`.
 """
 
 from saga_fn.core.event_kinds import Phase
 from saga_fn.core.events import FailureKind
-from saga_fn.engine.around import Around, StepCall
+from saga_fn.engine.around import Around, AroundStart, StartCall, StepCall
+from saga_fn.engine.instrument import Instrument
 from saga_fn.engine.observe.fact import Line, SagaIdentity
 from saga_fn.engine.observe.observers import Fact, Observer
+from saga_fn.engine.observe.of_process import BatchCommitted, ClaimRound, LateWriteRefused, StatsRead
 from saga_fn.engine.observe.of_sagas import (
     AttemptBegun,
     AttemptFailed,
     AttemptOver,
     AttemptSucceeded,
+    ResultDropped,
     SagaClaimed,
     SagaEnded,
     SagaLost,
@@ -51,15 +56,21 @@ from saga_fn.engine.observe.of_sagas import (
 
 __all__ = [
     "Around",
+    "AroundStart",
     "AttemptBegun",
     "AttemptFailed",
     "AttemptOver",
     "AttemptSucceeded",
+    "BatchCommitted",
+    "ClaimRound",
     "Fact",
     "FailureKind",
+    "Instrument",
+    "LateWriteRefused",
     "Line",
     "Observer",
     "Phase",
+    "ResultDropped",
     "SagaClaimed",
     "SagaEnded",
     "SagaIdentity",
@@ -67,5 +78,7 @@ __all__ = [
     "SagaParked",
     "SagaReleased",
     "SagaStarted",
+    "StartCall",
+    "StatsRead",
     "StepCall",
 ]

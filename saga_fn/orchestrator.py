@@ -17,6 +17,7 @@ from saga_fn.engine.around import Around
 from saga_fn.engine.claims import drive_due, drive_one
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.health import health_of, not_entered
+from saga_fn.engine.instrument import Instrument, all_of
 from saga_fn.engine.life import Life
 from saga_fn.engine.observe.observers import Observer
 from saga_fn.engine.options import MEBIBYTE, EngineOptions, LogErrors
@@ -84,6 +85,8 @@ class SagaOrchestrator:
             It counts for a DSN only. Default: None, the driver's own number.
         listen_dsn: Another way to the database for LISTEN, around a pooler in transaction mode. Default: None, the same way.
         read_only: Whether this process only looks, so that a replica will do. It needs `concurrency=0`. Default: False.
+        instruments: Tools of telemetry, as `saga_fn.otel` and `saga_fn.prometheus` make them; see `saga_fn.observe.Instrument`. Their
+            observers are told before those of `observers`, and their code is around that of `around`. Default: none.
 
     Raises:
         SagaError: An option is out of its range, or `read_only` stands beside a worker or a migration.
@@ -120,7 +123,9 @@ class SagaOrchestrator:
         statement_cache_size: int | None = None,
         listen_dsn: str | None = None,
         read_only: bool = False,
+        instruments: Iterable[Instrument] = (),
     ) -> None:
+        telemetry = all_of(_each("instruments", instruments, "instruments=[saga_fn.otel.traces()]"))
         options = EngineOptions(
             concurrency=concurrency,
             lease=lease,
@@ -130,8 +135,10 @@ class SagaOrchestrator:
             max_payload_bytes=max_payload_bytes,
             log_errors=log_errors,
             log_repeats=log_repeats,
-            observers=tuple(_each("observers", observers)),
-            around=tuple(_each("around", around)),
+            observers=(*telemetry.observers, *_each("observers", observers)),
+            around=(*telemetry.around, *_each("around", around)),
+            around_start=telemetry.around_start,
+            stats_every=telemetry.stats_every,
         )
         if read_only and (concurrency or migrate):
             raise SagaError(
@@ -573,7 +580,7 @@ class SagaOrchestrator:
         return await health_of(self.engine, self._life.worker, entered=self.entered, read_only=self._life.read_only)
 
 
-def _each(name: str, given: Iterable[T]) -> Iterable[T]:
-    """Its members; raises SagaError for what has none, as a function that was passed alone."""
-    check_is(given, Iterable, f"{name}: a list of functions", error=SagaError, hint=f"{name}=[a_function]")
+def _each(name: str, given: Iterable[T], hint: str | None = None) -> Iterable[T]:
+    """Its members; raises SagaError for what has none, as one that was passed alone."""
+    check_is(given, Iterable, f"{name}: a list of them", error=SagaError, hint=hint or f"{name}=[a_function]")
     return given

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
 from typing import Literal, TypeAlias
+from uuid import UUID
 
 import attrs
 
 from saga_fn.definition import StepContext
+from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.errors import SagaDefinitionError, SagaError, shown
 
 
@@ -20,14 +22,40 @@ class StepCall:
     Attributes:
         phase: "execute" for the step itself, "compensate" for its compensation, "probe" for its probe.
         context: The saga, the step, the number of the attempt, the idempotency key and the deadline.
+        saga: The saga, with its version, and the time when it was started.
     """
 
     phase: Literal["execute", "compensate", "probe"]
     context: StepContext
+    saga: SagaIdentity
 
 
 Around: TypeAlias = Callable[[StepCall], AbstractAsyncContextManager[object]]
 """Gives the context manager that a call runs in: a function with `@asynccontextmanager`."""
+
+
+@attrs.define(eq=False)
+class StartCall:
+    """A caller's request to start a saga, or many of them at once.
+
+    Attributes:
+        saga_name: The name of the sagas.
+        version: The number of their version.
+        sagas: How many the caller has asked for.
+        saga_ids: Their ids, in the order of the request. Empty until they are in the store.
+        created: How many of them this call has started: a repeat under an idempotency key starts none. 0 until they are in the store.
+    """
+
+    saga_name: str
+    version: int
+    sagas: int = 1
+    saga_ids: tuple[UUID, ...] = ()
+    created: int = 0
+
+
+AroundStart: TypeAlias = Callable[[StartCall], AbstractContextManager[Mapping[str, str]]]
+"""Gives the context manager that a start runs in, in its caller's context: a function with `@contextmanager`. It gives headers of a
+trace, to be stored with the saga. Headers that the caller has passed as `trace_carrier` come before them."""
 
 
 def check_around(around: object) -> None:

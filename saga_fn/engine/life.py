@@ -9,6 +9,7 @@ from typing import final
 from uuid import UUID
 
 from saga_fn.engine.engine import Gate, SagaEngine
+from saga_fn.engine.gauges import Gauges
 from saga_fn.engine.home import Home
 from saga_fn.engine.options import EngineOptions
 from saga_fn.engine.requests.start import Starter
@@ -32,6 +33,7 @@ class Life:
         self.engine: SagaEngine = SagaEngine(store, options, gate)
         self.worker: Worker = Worker(self.engine)
         self.starter: Starter = Starter(self.engine, self._slots_for_starts)
+        self._gauges = Gauges(self.engine)
         self.read_only: bool = read_only
         self.entered: bool = False
         self._store = store
@@ -72,6 +74,7 @@ class Life:
             await self._store.close()
             raise
         self.entered = True
+        self._gauges.start()
         if self.engine.options.concurrency:
             self.worker.start()
             if self._store.attendants is not None:
@@ -103,6 +106,7 @@ class Life:
 
     async def _leave(self) -> None:
         try:
+            await self._gauges.stop()
             await self.worker.stop(patience=0.5)
             await self.engine.stop()
         finally:

@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 import attrs
 
 from saga_fn.arguments import check_whole, micros_of
-from saga_fn.engine.around import Around, check_around
+from saga_fn.engine.around import Around, AroundStart, check_around
 from saga_fn.engine.observe.observers import Observer, check_observer
 from saga_fn.errors import SagaError, shown
 from saga_fn.store.protocol import KEY_WAIT
@@ -86,6 +86,10 @@ class EngineOptions:
     """Functions that are told each fact."""
     around: tuple[Around, ...] = attrs.field(default=(), validator=_around)
     """Context managers that each call of a step runs in, the first of them outermost."""
+    around_start: tuple[AroundStart, ...] = ()
+    """Context managers that each start runs in, the first of them outermost."""
+    stats_every: float | None = None
+    """Seconds between two times that observers are told the numbers about all sagas; None tells none."""
 
     @property
     def time_limit(self) -> float:

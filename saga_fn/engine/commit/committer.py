@@ -21,7 +21,13 @@ from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
 from saga_fn.engine.commit.batching import Batcher, by_halves
 from saga_fn.engine.observe.observers import Observers
-from saga_fn.engine.observe.of_process import BatchCommitted, CommitsRecovered, CommitsRefused, CommitsWait
+from saga_fn.engine.observe.of_process import (
+    BatchCommitted,
+    CommitsRecovered,
+    CommitsRefused,
+    CommitsWait,
+    LateWriteRefused,
+)
 from saga_fn.engine.observe.of_sagas import WriteSetAside
 from saga_fn.errors import StoreError, StoreRefusedError, StoreUnavailableError
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError, is_an_answer
@@ -361,6 +367,8 @@ class Committer:
                     if refusals >= _MOST_REFUSALS:
                         outcome = Refused(RowRejectedError(error.fact, hint=error.hint))
             if outcome is not None:
+                if isinstance(outcome, Lost):
+                    self._observers.tell(LateWriteRefused(write.id))
                 pending.settle(outcome)
                 return
             await (refused_backoff if is_refused else backoff).pause()

@@ -341,13 +341,13 @@ def _step_call(
     match action:
         case RunStep():
             context = _context(saga, action.step, "execute", action.attempt, action.generation, timeout, clock)
-            return StepCall("execute", context)
+            return StepCall("execute", context, saga.identity)
         case RunCompensation():
             context = _context(saga, action.step, "compensate", action.attempt, action.event_seq, timeout, clock)
-            return StepCall("compensate", context)
+            return StepCall("compensate", context, saga.identity)
         case RunProbe():
             context = _context(saga, action.step, "execute", action.attempt, action.generation, timeout, clock)
-            return StepCall("probe", context)
+            return StepCall("probe", context, saga.identity)
 
 
 def _context(

@@ -124,7 +124,9 @@ class OwnedSaga:
     @property
     def identity(self) -> SagaIdentity:
         """The saga, as facts name it."""
-        return SagaIdentity(self.id, self.registered.name, self.registered.version, self.trace_id)
+        started_at = None if self.created_at is _NEVER else self.created_at
+        name, version = self.registered.name, self.registered.version
+        return SagaIdentity(self.id, name, version, self.trace_id, started_at, self.trace_carrier)
 
     @property
     def carrier(self) -> Mapping[str, str]:

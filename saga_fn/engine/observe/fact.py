@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
+from saga_fn.codec.carrier import carrier_in
 from saga_fn.core.ids import StepId
 from saga_fn.printable import printable
 
@@ -24,12 +27,22 @@ class SagaIdentity(msgspec.Struct, frozen=True):
         name: The name that it is registered under.
         version: The number of its version, from 1 on.
         trace_id: The trace id, as its caller chose it: it may hold any character.
+        started_at: When it was started, as an aware datetime; None where that is not known.
+        kept_carrier: The headers of its caller's trace, as they are stored: see `trace_carrier`. None where there are none, or
+            where they are not known.
     """
 
     id: UUID
     name: str
     version: int
     trace_id: str
+    started_at: datetime | None = None
+    kept_carrier: bytes | None = None
+
+    @property
+    def trace_carrier(self) -> Mapping[str, str]:
+        """The headers of its caller's trace; none where they are not known."""
+        return carrier_in(self.kept_carrier)
 
 
 class Line(msgspec.Struct, frozen=True):

@@ -11,18 +11,48 @@ from typing_extensions import override
 from saga_fn.core.projection import SagaStatus
 from saga_fn.engine.observe.fact import PROCESS, FactBase, Line
 from saga_fn.errors import SagaError, StoreError
+from saga_fn.stats import SagaStats
 
 _MOST_TOLD: Final = 20
 _MOST_NAMED: Final = 5
 
 
 class BatchCommitted(FactBase, frozen=True):
-    """The store has answered a commit."""
+    """The store has answered a commit.
+
+    Attributes:
+        shard: The shard of the sagas.
+        sagas: How many sagas were committed by one statement.
+        seconds: How long that took, since it was sent first.
+    """
 
     shard: int
     sagas: int
     seconds: float
-    """Since it was sent first."""
+
+
+class LateWriteRefused(FactBase, frozen=True):
+    """A write was refused, because its saga is another process's by now, or is gone.
+
+    Attributes:
+        saga_id: The saga's id.
+    """
+
+    saga_id: UUID
+
+
+class StatsRead(FactBase, frozen=True):
+    """This process has read the numbers about all sagas, as an instrument has asked for.
+
+    Attributes:
+        stats: The numbers, without ends.
+        slots: How many sagas this process runs at once at most.
+        slots_used: How many it runs now.
+    """
+
+    stats: SagaStats
+    slots: int
+    slots_used: int
 
 
 class CommitsWait(FactBase, frozen=True):
@@ -52,7 +82,11 @@ class CommitsRecovered(FactBase, frozen=True):
 
 
 class ClaimRound(FactBase, frozen=True):
-    """The worker, or `run_due`, has looked for due sagas."""
+    """The worker, or `run_due`, has looked for due sagas.
+
+    Attributes:
+        claimed: How many it has claimed.
+    """
 
     claimed: int
 
@@ -346,6 +380,8 @@ class UpkeepBegunAgain(FactBase, frozen=True):
 
 ProcessFact: TypeAlias = (
     BatchCommitted
+    | LateWriteRefused
+    | StatsRead
     | CommitsWait
     | CommitsRefused
     | CommitsRecovered

@@ -284,10 +284,15 @@ class EventRejected(_OfSaga, frozen=True):
 
 
 class ResultDropped(_OfSaga, frozen=True):
-    """A result came when the saga was another process's."""
+    """A result came when the saga was another process's.
+
+    Attributes:
+        saga: The saga.
+        event: The name of its kind.
+        step: The step that it was a result of; None if it was of none.
+    """
 
     event: str
-    """The name of its kind."""
     step: StepId | None
 
     @override

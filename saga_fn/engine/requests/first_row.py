@@ -38,6 +38,13 @@ class StartRequest(msgspec.Struct, frozen=True):
     delay: Micros = AT_ONCE
     """How much later it is to begin."""
 
+    def within(self, headers: Mapping[str, str]) -> StartRequest:
+        """The same with these headers of a trace, those apart that the caller has given."""
+        given = self.trace_carrier
+        if not headers or not isinstance(given, Mapping | None):  # what is none is refused later
+            return self
+        return attrs.evolve(self, trace_carrier={**headers, **(given or {})})
+
 
 def first_row(
     engine: SagaEngine, request: StartRequest, *, owned: bool

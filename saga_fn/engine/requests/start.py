@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import enum
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from datetime import timedelta
 from functools import partial
 from typing import Final, TypeVar
@@ -21,6 +21,7 @@ from saga_fn.arguments import check_is, micros_of_delay
 from saga_fn.backoff import Backoff
 from saga_fn.core.effects import Transition
 from saga_fn.core.ids import Moment
+from saga_fn.engine.around import StartCall
 from saga_fn.engine.commit.batching import Batcher, by_halves
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
@@ -107,6 +108,15 @@ class Starter:
         """
         self._engine.gate.require_open()
         self._engine.gate.require_attendance()
+        if not self._engine.options.around_start:
+            return await self._start(request, connection)
+        call = StartCall(request.registered.name, request.registered.version)
+        with self._around(call) as headers:
+            started = await self._start(request.within(headers), connection)
+            _tell_call(call, [started])
+            return started
+
+    async def _start(self, request: StartRequest, connection: Connection | None) -> StartedSaga:
         if connection is not None:
             return (await start_within(self._engine, [request], connection))[0]
         await self._engine.keep_plan(request.registered.definition.plan)
@@ -132,10 +142,30 @@ class Starter:
 
         A start that the store's contents refuse costs the others nothing: they are there when this raises.
         """
-        engine = self._engine
-        engine.gate.require_open()
-        engine.gate.require_attendance()
+        self._engine.gate.require_open()
+        self._engine.gate.require_attendance()
         requests = _requests(registered, data, aggregation_id, idempotency_key, delay)
+        if not self._engine.options.around_start:
+            return await self._start_many(registered, requests, connection)
+        call = StartCall(registered.name, registered.version, len(requests))
+        with self._around(call) as headers:
+            started = await self._start_many(registered, [each.within(headers) for each in requests], connection)
+            _tell_call(call, started)
+            return started
+
+    @contextlib.contextmanager
+    def _around(self, call: StartCall) -> Generator[Mapping[str, str]]:
+        """The code of the service's around a start, and the headers that it gives."""
+        with contextlib.ExitStack() as stack:
+            headers: dict[str, str] = {}
+            for each in self._engine.options.around_start:
+                headers.update(stack.enter_context(each(call)))
+            yield headers
+
+    async def _start_many(
+        self, registered: Registered, requests: Sequence[StartRequest], connection: Connection | None
+    ) -> list[StartedSaga]:
+        engine = self._engine
         if connection is not None:
             return await start_within(engine, requests, connection)
         slots = self._slots(registered.name)
@@ -249,7 +279,7 @@ class Starter:
     def _tell(self, new: NewSaga, *, owned: bool) -> None:
         observers = self._engine.observers
         if observers.listens:
-            identity = SagaIdentity(new.id, new.name, new.version, new.trace_id)
+            identity = SagaIdentity(new.id, new.name, new.version, new.trace_id, kept_carrier=new.trace_carrier)
             observers.tell(SagaStarted(identity, owned))
 
     def _is_awaited(self, new: NewSaga) -> bool:
@@ -354,6 +384,11 @@ class Starter:
             else:
                 return {new.id for new in sagas if written.get((new.id, 1)) == new.writer}, inserted.now
         raise StoreError("a start could not be settled")  # unreachable: the last attempt returns or raises
+
+
+def _tell_call(call: StartCall, started: Sequence[StartedSaga]) -> None:
+    call.saga_ids = tuple(each.id for each in started)
+    call.created = sum(each.created for each in started)
 
 
 def _blame(pending: _Pending, error: StoreError) -> None:

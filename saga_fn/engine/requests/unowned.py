@@ -114,7 +114,7 @@ async def change(
 
 def identity_of(row: SagaRecord) -> SagaIdentity:
     """The saga, as facts name it."""
-    return SagaIdentity(row.id, row.name, row.version, row.trace_id)
+    return SagaIdentity(row.id, row.name, row.version, row.trace_id, row.created_at)
 
 
 async def read_unowned(engine: SagaEngine, row: SagaRecord) -> UnownedSaga:

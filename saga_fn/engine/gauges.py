@@ -1,0 +1,44 @@
+"""Numbers about all sagas, told to observers from time to time, for instruments that have asked for them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from typing import final
+
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.engine.observe.of_process import StatsRead
+from saga_fn.engine.upkeep import Upkeep
+from saga_fn.engine.views.stats import read_stats
+from saga_fn.errors import StoreError
+
+
+@final
+class Gauges:
+    """Reads the numbers while the orchestrator is entered. A store that does not answer costs nothing but their age."""
+
+    def __init__(self, engine: SagaEngine) -> None:
+        self._engine = engine
+        self._reading: Upkeep | None = None
+
+    def start(self) -> None:
+        """Begin, if an instrument wants them."""
+        every = self._engine.options.stats_every
+        if every is not None:
+            self._reading = Upkeep("reads numbers for instruments", lambda: self._read(every), self._engine.observers)
+            self._reading.start()
+
+    async def stop(self) -> None:
+        """End it."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            await reading.stop(0.5)
+
+    async def _read(self, every: float) -> None:
+        engine = self._engine
+        while True:
+            with contextlib.suppress(StoreError):
+                stats = await engine.stats.get(False, lambda: read_stats(engine.store, ends=False), max_age=every / 2)
+                engine.observers.tell(StatsRead(stats, engine.options.concurrency, len(engine.held)))
+            await asyncio.sleep(every * random.uniform(0.8, 1.0))
