@@ -10,14 +10,14 @@ import attrs
 from saga_fn.arguments import is_number
 from saga_fn.engine.around import Around, AroundStart, check_around
 from saga_fn.engine.observe.observers import Observer, check_observer
-from saga_fn.errors import SagaError, shown
+from saga_fn.errors import SagaError, is_a, shown
 
 _LEAST: Final = 1.0
 
 
 @attrs.frozen(kw_only=True)
 class Instrument:
-    """What a tool of telemetry adds to an orchestrator: `SagaOrchestrator(dsn, instruments=[traces(), metrics()])`.
+    """The parts that a tool of telemetry adds to an orchestrator: `SagaOrchestrator(dsn, instruments=[traces(), metrics()])`.
 
     Each part is optional.
     """
@@ -38,7 +38,7 @@ class Instrument:
             ("around", self.around),
             ("around_start", self.around_start),
         ):
-            if not isinstance(given, tuple):
+            if not is_a(given, tuple):
                 raise SagaError(f"{name} must be a tuple, not {shown(given)}", hint=f"{name}=(a_function,)")
             for each in given:
                 (check_observer if name == "observers" else check_around)(each)

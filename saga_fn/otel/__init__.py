@@ -1,1 +1,13 @@
-"""Traces and metrics by OpenTelemetry."""
+"""Traces and metrics by OpenTelemetry. It needs `saga-fn[otel]`, which brings the API alone: the service brings the SDK.
+
+::
+
+    from saga_fn.otel import metrics, traces
+
+    SagaOrchestrator(dsn, instruments=[traces(), metrics()])
+"""
+
+from saga_fn.otel.meters import metrics
+from saga_fn.otel.traces import traces
+
+__all__ = ["metrics", "traces"]
