@@ -6,7 +6,6 @@ Labels are names of sagas, versions, steps and outcomes, all of which the code o
 from __future__ import annotations
 
 import enum
-import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -277,9 +276,8 @@ def measured(fact: Fact) -> Iterator[Measured]:
             yield Measured(STARTED, 1, _saga(saga))
         case SagaEnded(saga=saga, end=end):
             yield Measured(ENDED, 1, (*_saga(saga), end.lower()))
-            if saga.started_at is not None:
-                seconds = max(0.0, time.time() - saga.started_at.timestamp())
-                yield Measured(DURATION, seconds, (*_saga(saga), end.lower()))
+            if fact.seconds is not None:
+                yield Measured(DURATION, fact.seconds, (*_saga(saga), end.lower()))
         case SagaClaimed(saga=saga, takeover=takeover):
             yield Measured(CLAIMED, 1, (*_saga(saga), str(takeover).lower()))
         case SagaParked(saga=saga, step=step, reason=reason):

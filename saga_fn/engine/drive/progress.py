@@ -51,4 +51,5 @@ def tell_progress(observers: Observers, batch: EventBatch) -> None:
         observers.tell(SagaParked(batch.saga.identity, shown.current_step, shown.parked, batch.last_error))
     end = ended_as(batch.state)
     if end is not None and (calls_a_person(end) or observers.wants(logging.INFO)):
-        observers.tell(SagaEnded(batch.saga.identity, end, batch.last_error, left_over(batch.saga.plan, batch.state)))
+        left = left_over(batch.saga.plan, batch.state)
+        observers.tell(SagaEnded(batch.saga.identity, end, batch.last_error, left, batch.state.at))

@@ -234,11 +234,19 @@ class SagaEnded(_OfSaga, frozen=True):
         end: The status that it ended with.
         error: The types of the error that made it fail; None if a person ended it, or nothing failed.
         left_over: The effects that are left in the world, each with its step and kind.
+        at: When it ended, in microseconds since 1970.
     """
 
     end: SagaStatus
     error: str | None
     left_over: tuple[LeftOver, ...]
+    at: Moment
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took from its start, by the store's clock; None where its start is not known."""
+        started = self.saga.started_at
+        return None if started is None else max(0.0, (time_of(self.at) - started).total_seconds())
 
     @override
     def _line(self) -> Line:

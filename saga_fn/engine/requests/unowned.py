@@ -197,7 +197,7 @@ async def write(
     engine.notify_processes(None)
     end = ended_as(state)
     if end is not None:
-        engine.observers.tell(SagaEnded(at.identity, end, at.last_error, left_over(at.plan, state)))
+        engine.observers.tell(SagaEnded(at.identity, end, at.last_error, left_over(at.plan, state), state.at))
     return True
 
 
