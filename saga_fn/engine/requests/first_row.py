@@ -43,7 +43,7 @@ class StartRequest(msgspec.Struct, frozen=True):
         given = self.trace_carrier
         if not headers or not isinstance(given, Mapping | None):  # what is none is refused later
             return self
-        return attrs.evolve(self, trace_carrier={**headers, **(given or {})})
+        return msgspec.structs.replace(self, trace_carrier={**headers, **(given or {})})
 
 
 def first_row(
