@@ -30,7 +30,7 @@ doubt, whatever its type, for the step has run. If the step raises, its own erro
 
     SagaOrchestrator(dsn, around=[with_session])
 
-An `Instrument` holds both, for a tool of telemetry: `instruments=[saga_fn.otel.traces(), saga_fn.prometheus.metrics()]`.
+An `Instrument` holds both, for a tool of telemetry: `instruments=[saga_fn.otel.traces(), saga_fn.prometheus.collector()]`.
 """
 
 from saga_fn.core.event_kinds import Phase

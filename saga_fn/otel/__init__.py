@@ -8,6 +8,6 @@
 """
 
 from saga_fn.otel.meters import metrics
-from saga_fn.otel.traces import traces
+from saga_fn.otel.tracing import traces
 
 __all__ = ["metrics", "traces"]

@@ -2,14 +2,14 @@
 
 ::
 
-    from saga_fn.prometheus import metrics
+    from saga_fn.prometheus import collector
 
-    SagaOrchestrator(dsn, instruments=[metrics()])
+    SagaOrchestrator(dsn, instruments=[collector()])
 
 `python -m saga_fn.prometheus dashboard` prints the dashboard, `python -m saga_fn.prometheus alerts` the alert rules.
 """
 
-from saga_fn.prometheus.collector import metrics
+from saga_fn.prometheus.families import collector
 from saga_fn.prometheus.shipped import alert_rules, dashboard
 
-__all__ = ["alert_rules", "dashboard", "metrics"]
+__all__ = ["alert_rules", "collector", "dashboard"]

@@ -11,14 +11,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from saga_fn import MemoryStore, SagaOrchestrator
 from saga_fn.observe import SagaEnded, StatsRead
-from saga_fn.prometheus import metrics
+from saga_fn.prometheus import collector
 from tests.support.observed import Observed
 from tests.support.shop import Order, Shop, make_saga
 
 
 async def work(sagas: int) -> None:
     """Run so many sagas, and tell of them."""
-    async with SagaOrchestrator(MemoryStore(), instruments=[metrics()]) as orchestrator:
+    async with SagaOrchestrator(MemoryStore(), instruments=[collector()]) as orchestrator:
         told = Observed(orchestrator)
         handle = orchestrator.register("shop", make_saga(Shop()))
         for number in range(sagas):

@@ -20,8 +20,8 @@ from prometheus_client import CollectorRegistry
 
 from saga_fn import FixedRetry, HistoryStatus, SagaAdmin, SagaError, SagaFilter, SagaStatus, WaitReason
 from saga_fn.observe import SagaEnded, StatsRead
-from saga_fn.otel import metrics as otel_metrics
-from saga_fn.prometheus import alert_rules, dashboard, metrics
+from saga_fn.otel import metrics
+from saga_fn.prometheus import alert_rules, collector, dashboard
 from saga_fn.telemetry import METRICS, MetricKind
 from tests.support.observed import Observed
 from tests.support.shop import Order, Shop, make_saga
@@ -68,7 +68,7 @@ def otel_values(reader: InMemoryMetricReader) -> dict[tuple[str, tuple[str, ...]
 async def test_under_load_they_tell_what_the_database_holds(make: Make) -> None:
     registry, reader = CollectorRegistry(), InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
-    instruments = [metrics(registry=registry, stats_every=1), otel_metrics(meter_provider=provider, stats_every=1)]
+    instruments = [collector(registry=registry, stats_every=1), metrics(meter_provider=provider, stats_every=1)]
     shops = {
         "good": Shop(),
         "turns": Shop(fails={"ship": 10**6}),
@@ -119,7 +119,7 @@ async def test_under_load_they_tell_what_the_database_holds(make: Make) -> None:
 async def test_prometheus_and_opentelemetry_tell_the_same(make: Make) -> None:
     registry, reader = CollectorRegistry(), InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
-    instruments = [metrics(registry=registry, stats_every=1), otel_metrics(meter_provider=provider, stats_every=60)]
+    instruments = [collector(registry=registry, stats_every=1), metrics(meter_provider=provider, stats_every=60)]
     async with make(instruments=instruments) as orchestrator:
         told = Observed(orchestrator)
         handle = orchestrator.register("shop", make_saga(Shop(fails={"ship": 1})))
@@ -132,7 +132,7 @@ async def test_prometheus_and_opentelemetry_tell_the_same(make: Make) -> None:
 
 async def test_parked_sagas_and_what_nobody_works_on_are_gauges_that_fall_again(make: Make) -> None:
     registry = CollectorRegistry()
-    async with make(instruments=[metrics(registry=registry, stats_every=1)]) as orchestrator:
+    async with make(instruments=[collector(registry=registry, stats_every=1)]) as orchestrator:
         told = Observed(orchestrator)
         shop = Shop(returns=lambda what: what if what == "charge" else None)  # no Done: it cannot be stored
         shop.returns = lambda what: None
@@ -188,7 +188,7 @@ EXPRESSIONS = list(expressions())
 @pytest.mark.parametrize("where, expression", EXPRESSIONS, ids=[where for where, _ in EXPRESSIONS])
 def test_the_dashboard_and_the_alerts_name_metrics_and_labels_that_exist(where: str, expression: str) -> None:
     registry = CollectorRegistry()
-    _ = metrics(registry=registry)
+    _ = collector(registry=registry)
     known: dict[str, tuple[str, ...]] = {}
     for metric in METRICS:
         suffixes = ("_bucket", "_sum", "_count") if metric.kind is MetricKind.HISTOGRAM else ("",)
@@ -242,9 +242,9 @@ def test_processes_that_share_a_directory_are_counted_together(tmp_path: Path) -
 @pytest.mark.parametrize("wrong", [{"registry": 5}, {"registry": None}, {"stats_every": 0}, {"stats_every": "10"}])
 def test_a_wrong_argument_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(SagaError):
-        metrics(**{"registry": CollectorRegistry(), **wrong})  # type: ignore[arg-type]  # that is the test  # pyright: ignore[reportArgumentType]
+        collector(**{"registry": CollectorRegistry(), **wrong})  # type: ignore[arg-type]  # that is the test  # pyright: ignore[reportArgumentType]
 
 
 def test_a_wrong_provider_is_refused() -> None:
     with pytest.raises(SagaError, match="meter_provider"):
-        otel_metrics(meter_provider=5)  # type: ignore[arg-type]  # that is the test  # pyright: ignore[reportArgumentType]
+        metrics(meter_provider=5)  # type: ignore[arg-type]  # that is the test  # pyright: ignore[reportArgumentType]

@@ -18,7 +18,7 @@ _Key: TypeAlias = tuple[Metric, tuple[str, ...]]
 _Family: TypeAlias = Counter | Histogram | Gauge
 
 
-def metrics(*, registry: CollectorRegistry = REGISTRY, stats_every: float | None = _STATS_EVERY) -> Instrument:
+def collector(*, registry: CollectorRegistry = REGISTRY, stats_every: float | None = _STATS_EVERY) -> Instrument:
     """Make an instrument that gives the metrics of `saga_fn.telemetry.METRICS` to the client library of Prometheus.
 
     It works with several processes that share `PROMETHEUS_MULTIPROC_DIR`: counters are added up, and of the gauges about the whole
@@ -30,7 +30,7 @@ def metrics(*, registry: CollectorRegistry = REGISTRY, stats_every: float | None
             none: one process of a service is enough. Default: 10.
 
     Returns:
-        The instrument, for `SagaOrchestrator(dsn, instruments=[metrics()])`.
+        The instrument, for `SagaOrchestrator(dsn, instruments=[collector()])`.
 
     Raises:
         SagaError: An argument is not what it has to be.
