@@ -111,9 +111,11 @@ class SagaSnapshot:
         if self.aggregation_id is not None:
             yield f"business key {self.aggregation_id}"
         if self.parked is not None:
-            yield f"waits for a person: {self.parked}"
+            yield f"waits for a person: {self.parked.replace('_', ' ')}"
         elif self.current_step_id is not None:
             yield f"at step {self.current_step_id}"
+        if self.paused_since is not None:
+            yield f"paused since {self.paused_since:%Y-%m-%d %H:%M:%S}"
         for wait in self.waiting_for:
             events = f" for {' or '.join(wait.events)}" if wait.events else ""
             yield f"{wait.step_id} waits{events}" + (f" until {wait.until:%Y-%m-%d %H:%M:%S}" if wait.until else "")

@@ -141,10 +141,10 @@ class SagaDefinition(Generic[D, R]):
         title = self.name if name is None else name
         return graph(self.plan, format, name=title, width=width, color=color, plain=plain, embedded=embedded)
 
-    def _repr_svg_(self) -> str:
+    def _repr_svg_(self) -> str:  # pyright: ignore[reportUnusedFunction]  # notebooks call it
         return self.diagram("svg")
 
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:  # pyright: ignore[reportUnusedFunction]  # as above
         return {"image/svg+xml": self.diagram("svg"), "text/plain": self.diagram("text")}
 
 

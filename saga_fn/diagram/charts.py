@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 
 import attrs
 
@@ -32,11 +32,12 @@ _MOST_COLUMN: Final = 48.0
 _AGE_ROW: Final = 22
 _AGE_ROOM: Final = 76
 """Pixels for the length that is written behind a bar."""
-_ENDS: Final = {
+ENDS: Final = {
     "COMPLETED": "sfn-soft sfn-good",
     "COMPENSATED": "sfn-soft sfn-undone",
     "FAILED": "sfn-bar sfn-bad",
 }
+"""The looks of the ends of sagas, by their statuses."""
 _OTHERS: Final = (
     "sfn-soft sfn-busy",
     "sfn-bar sfn-wait",
@@ -159,7 +160,7 @@ def ages(rows: Sequence[Age], /, *, title: str, width: int = 640, embedded: bool
 def _names(columns: Sequence[Column]) -> list[str]:
     """The names of the parts, from the bottom to the top."""
     found = dict.fromkeys(name for column in columns for name in column.counts)
-    return sorted(found, key=lambda name: list(_ENDS).index(name) if name in _ENDS else len(_ENDS))
+    return sorted(found, key=lambda name: list(ENDS).index(name) if name in ENDS else len(ENDS))
 
 
 def _count(column: Column, name: str) -> int:
@@ -167,9 +168,9 @@ def _count(column: Column, name: str) -> int:
 
 
 def _looks(names: Sequence[str]) -> dict[str, str]:
-    others = [name for name in names if name not in _ENDS]
+    others = [name for name in names if name not in ENDS]
     return {
-        **{name: _ENDS[name] for name in names if name in _ENDS},
+        **{name: ENDS[name] for name in names if name in ENDS},
         **{name: _OTHERS[place % len(_OTHERS)] for place, name in enumerate(others)},
     }
 
@@ -242,7 +243,8 @@ def _cut(text: str, room: float) -> str:
 
 def _check_many(name: str, values: object, kind: type, most: int) -> None:
     hint = f"{kind.__name__} is in saga_fn.diagram"
-    if not isinstance(values, Sequence) or len(values) > most:
+    given = cast("Sequence[object]", values) if isinstance(values, Sequence) else None  # of whatever a caller passes
+    if given is None or len(given) > most:
         raise SagaError(f"{name} must be a list of at most {most}", hint=hint)
-    if not all(isinstance(each, kind) for each in values):
+    if not all(isinstance(each, kind) for each in given):
         raise SagaError(f"{name} must be a list of {kind.__name__}", hint=hint)

@@ -68,6 +68,7 @@ _SAGAS: Final = {
 }
 
 
+PAUSED: Final = Look(Tone.PERSON, Icon.HOLD, "‖", "=", "paused")
 LEFT_OVER: Final = Look(Tone.BAD, Icon.FLAG, "⚑", "!", "left over")
 
 

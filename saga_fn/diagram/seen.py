@@ -160,6 +160,11 @@ class SagaSeen(Protocol):
         ...
 
     @property
+    def paused_since(self) -> datetime | None:
+        """The time when an operator paused it, or None."""
+        ...
+
+    @property
     def unreadable(self) -> str | None:
         """The reason why its state cannot be read, or None."""
         ...

@@ -13,7 +13,7 @@ from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.plan import OnTimeout, OnUnknown, Plan, PlannedStep, StepKind
 from saga_fn.core.step_report import StepStatus, is_tried_again
 from saga_fn.diagram.icons import Icon
-from saga_fn.diagram.looks import LEFT_OVER, Look, look_of_saga, look_of_step
+from saga_fn.diagram.looks import LEFT_OVER, PAUSED, Look, look_of_saga, look_of_step
 from saga_fn.diagram.seen import SagaSeen, StepSeen
 from saga_fn.printable import in_words, printable
 
@@ -193,6 +193,8 @@ def _rules(plan: Plan | None) -> Iterator[str]:
 def _standing(seen: SagaSeen) -> Iterator[tuple[str, Look | None]]:
     if seen.parked is not None:
         yield f"waits for a person: {printable(seen.parked.replace('_', ' '), 64)}", look_of_step(StepStatus.PARKED)
+    if seen.paused_since is not None:
+        yield f"paused since {seen.paused_since:%Y-%m-%d %H:%M:%S}", PAUSED
     if seen.unreadable is not None:
         yield printable(seen.unreadable, 200), look_of_step(StepStatus.PARKED)
     if seen.left_over:

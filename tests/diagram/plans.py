@@ -99,14 +99,22 @@ class Seen:
     saga_name: str = "order"
     version: int = 1
     parked: str | None = None
+    paused_since: datetime | None = None
     unreadable: str | None = None
     last_error: str | None = None
     id: UUID = attrs.field(factory=uuid4)
 
 
 def step_of(step: str, status: StepStatus, **more: Any) -> StepSnapshot:  # Any: fields of all types
-    fields: dict[str, Any] = {"attempt": 1, "failures": 0, "wakes_at": None, "parked": None}  # Any: as above
-    return StepSnapshot(**fields | {"step_id": step, "status": status} | more)
+    fields: dict[str, Any] = {  # Any: as above
+        "step_id": step,
+        "status": status,
+        "attempt": 1,
+        "failures": 0,
+        "wakes_at": None,
+        "parked": None,
+    }
+    return StepSnapshot(**fields | more)
 
 
 @st.composite
@@ -134,6 +142,7 @@ def sagas(draw: st.DrawFn) -> Seen:
         left,
         saga_name=draw(st.sampled_from(HOSTILE_TEXTS)),
         parked=draw(st.sampled_from([None, *ParkReason])),
+        paused_since=draw(st.sampled_from([None, BEGIN])),
         unreadable=draw(st.sampled_from([None, *HOSTILE_TEXTS])),
         last_error=draw(st.sampled_from([None, *HOSTILE_TEXTS])),
     )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from saga_fn import SagaError, SagaStatus
 from saga_fn.diagram import Age, Column, ages, bars
-from saga_fn.diagram.charts import _ENDS
+from saga_fn.diagram.charts import ENDS
 from tests.diagram.plans import HOSTILE_TEXTS
 from tests.diagram.test_graphs import SVG, parsed
 
@@ -37,7 +37,7 @@ def test_a_part_is_as_high_as_its_count() -> None:
 
 
 def test_the_ends_have_looks_of_their_own() -> None:
-    assert _ENDS.keys() == {status.value for status in SagaStatus if status.is_terminal}
+    assert ENDS.keys() == {status.value for status in SagaStatus if status.is_terminal}
 
 
 def test_a_legend_tells_each_name_and_its_sum() -> None:

@@ -1,5 +1,8 @@
 """A notebook shows definitions and snapshots by itself."""
 
+# pyright: reportPrivateUsage=false
+# A notebook calls the methods that this is about, by their underscores.
+
 from __future__ import annotations
 
 import re
