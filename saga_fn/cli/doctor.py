@@ -22,6 +22,8 @@ from saga_fn.store.examination import Examination, examine
 from saga_fn.store.rights import RoleKind, named, needs
 
 _SLOW: Final = timedelta(milliseconds=50)
+_WORTH_KNOWING: Final = 2**20
+"""Bytes of a table, from which on it matters that its statistics are missing."""
 _LARGE: Final = 10 * 2**30
 """Bytes of a table, from which on retention is worth a thought."""
 
@@ -97,6 +99,7 @@ def checks_of(seen: Examination, *, schema: str, where: str) -> Iterator[Check]:
     yield _clock(seen)
     yield _listener(seen)
     yield from _sizes(seen)
+    yield from _statistics(seen)
 
 
 def _schema(seen: Examination, schema: str) -> Check:
@@ -163,10 +166,10 @@ def _listener(seen: Examination) -> Check:
 
 
 def _sizes(seen: Examination) -> Iterator[Check]:
-    large = [each.table_name for each in seen.sizes if each.bytes >= _LARGE]
+    large = [each.name for each in seen.sizes if each.bytes >= _LARGE]
     total = sum(each.bytes for each in seen.sizes)
     biggest = sorted(seen.sizes, key=lambda each: each.bytes, reverse=True)[:3]
-    told = ", ".join(f"{each.table_name} {in_bytes(each.bytes)}" for each in biggest)
+    told = ", ".join(f"{each.name} {in_bytes(each.bytes)}" for each in biggest)
     if seen.sizes:
         yield Check(
             "sizes",
@@ -174,6 +177,13 @@ def _sizes(seen: Examination) -> Iterator[Check]:
             f"{in_bytes(total)} in all: {told}",
             f"{', '.join(large)}: give definitions a retention=, or saga-fn prune" if large else None,
         )
+
+
+def _statistics(seen: Examination) -> Iterator[Check]:
+    unknown = [each.name for each in seen.sizes if each.rows < 0 and each.bytes >= _WORTH_KNOWING]
+    if unknown:
+        mend = "run ANALYZE once: until then plans may be those of empty tables"
+        yield Check("statistics", Verdict.NOTE, f"never analysed: {', '.join(unknown)}", mend)
 
 
 def in_bytes(number: int) -> str:

@@ -13,7 +13,7 @@ import asyncpg
 import attrs
 
 from saga_fn.errors import StoreError
-from saga_fn.store._queries import Queries, SizeRow
+from saga_fn.store._queries import Queries
 from saga_fn.store.connections import connect
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.dsn import read_dsn
@@ -23,6 +23,16 @@ from saga_fn.store.rights import Right
 _ECHO_LIMIT: Final = 2.0
 """Seconds that a notification may take to come back."""
 _CHANNEL: Final = "saga_fn_examination"
+
+
+@attrs.frozen
+class TableSize:
+    """A table, with its indexes and partitions."""
+
+    name: str
+    bytes: int
+    rows: int
+    """About how many rows it has; -1 if it was never analysed."""
 
 
 @attrs.frozen
@@ -49,7 +59,7 @@ class Examination:
     """How many shards it has; None if there are no tables."""
     lacking: frozenset[Right]
     """The rights that the role has not, of all that any kind of process needs; none if the schema does not fit."""
-    sizes: tuple[SizeRow, ...]
+    sizes: tuple[TableSize, ...]
     """The tables, by their names."""
 
 
@@ -78,7 +88,10 @@ async def examine(dsn: str, *, schema: str) -> Examination:
                 schema_error=schema_error,
                 shards=shards,
                 lacking=frozenset() if schema_error else await lacking_of(connection, schema=schema),
-                sizes=tuple(await queries.read_sizes(connection, schema=schema)),
+                sizes=tuple(
+                    TableSize(row.table_name, row.bytes, row.row_estimate)
+                    for row in await queries.read_sizes(connection, schema=schema)
+                ),
             )
         finally:
             await connection.close()

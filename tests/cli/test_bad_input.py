@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saga_fn.admin.filter_fields import FILTER_FIELDS
@@ -154,6 +154,7 @@ WORDS = st.sampled_from(
 )
 
 
+@settings(max_examples=40)
 @given(
     command=st.sampled_from(
         [words for words in COMMANDS if words[0] not in ("demo", "worker", "console", "completion")]

@@ -11,8 +11,7 @@ from saga_fn import AttentionKind, StoreError
 from saga_fn.cli.doctor import MENDS, Check, Verdict, checks_of, findings_of, in_bytes, parts_of
 from saga_fn.errors import SchemaMissingError
 from saga_fn.snapshot import Attention
-from saga_fn.store._queries import SizeRow
-from saga_fn.store.examination import Examination, examine
+from saga_fn.store.examination import Examination, TableSize, examine
 from saga_fn.store.rights import Right, RoleKind, needs
 from tests.cli.conftest import Cli, Seeded
 from tests.cli.test_answers import told
@@ -31,7 +30,7 @@ WELL = Examination(
     schema_error=None,
     shards=1,
     lacking=frozenset(),
-    sizes=(SizeRow("saga", 8192, 10), SizeRow("saga_journal", 3 * 2**20, -1)),
+    sizes=(TableSize("saga", 8192, 10), TableSize("saga_journal", 3 * 2**20, 7)),
 )
 
 
@@ -69,7 +68,8 @@ def test_a_healthy_database_has_nothing_to_mend() -> None:
         ({"apart": timedelta(seconds=9)}, "clock", Verdict.WRONG, "NTP"),
         ({"apart": timedelta(seconds=-9)}, "clock", Verdict.WRONG, "NTP"),
         ({"hears": False}, "listener", Verdict.WRONG, "listen_dsn="),
-        ({"sizes": (SizeRow("saga_journal", 2**35, 1),)}, "sizes", Verdict.NOTE, "retention="),
+        ({"sizes": (TableSize("saga_journal", 2**35, 1),)}, "sizes", Verdict.NOTE, "retention="),
+        ({"sizes": (TableSize("saga", 2**21, -1),)}, "statistics", Verdict.NOTE, "ANALYZE"),
     ],
 )
 def test_each_fault_has_its_mend(changes: dict[str, object], subject: str, verdict: Verdict, mend: str) -> None:
@@ -101,7 +101,7 @@ async def test_a_database_is_examined(cli: Cli, any_dsn: str) -> None:
     seen = await examine(any_dsn, schema="saga_fn")
     assert (seen.hears, seen.is_pooled, seen.schema_error, seen.shards) == (True, False, None, 1)
     assert abs(seen.apart) < timedelta(seconds=5)
-    assert {each.table_name for each in seen.sizes} >= {"saga", "saga_journal", "setting"}
+    assert {each.name for each in seen.sizes} >= {"saga", "saga_journal", "setting"}
     assert sum(each.bytes for each in seen.sizes) > 0
     told = await cli("doctor", "--dsn", any_dsn)
     assert (told.code, told.err) == (0, "")
@@ -110,7 +110,7 @@ async def test_a_database_is_examined(cli: Cli, any_dsn: str) -> None:
 async def test_sizes_count_partitions(empty_dsn: str, cli: Cli) -> None:
     await cli("migrate", "--journal-partitions", "--dsn", empty_dsn)
     seen = await examine(empty_dsn, schema="saga_fn")
-    [journal] = [each for each in seen.sizes if each.table_name.startswith("saga_journal")]
+    [journal] = [each for each in seen.sizes if each.name.startswith("saga_journal")]
     assert journal.bytes > 0
 
 

@@ -84,18 +84,3 @@ def test_nothing_of_it_is_imported_with_the_library() -> None:
     program = "import sys, saga_fn; print([n for n in sys.modules if n.split('.')[0] in ('rich', 'cyclopts') or 'saga_fn.cli' in n])"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
-
-
-def test_without_the_extra_it_says_in_one_line_how_to_install_it() -> None:
-    program = (
-        "import sys\n"
-        "class Missing:\n"
-        "    def find_spec(self, name, *_):\n"
-        "        if name.split('.')[0] == 'cyclopts': raise ModuleNotFoundError(name, name=name)\n"
-        "sys.meta_path.insert(0, Missing())\n"
-        "from saga_fn.cli.__main__ import main\n"
-        "sys.exit(main())\n"
-    )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert told.returncode == 2
-    assert told.stderr == "saga-fn: cyclopts is not installed. Mend: pip install 'saga-fn[cli]'\n"

