@@ -11,7 +11,7 @@ from typing import Final
 
 from saga_fn.core.effects import Release, RunStep, Transition
 from saga_fn.core.events import Binding, Bound, Started, StepSucceeded
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import DONE, Attempts, Doubt, Goal, Running, SagaState, Succeeded
 
@@ -22,9 +22,12 @@ GIVEN_UP: Final = (Release(None),)
 
 
 def begin(plan: Plan, event: Started) -> Transition | None:
-    """The start of a saga; it runs at once if its first step's input came with it."""
-    if not plan.is_chain or event.delay:
+    """The start of a saga; it runs at once if its first step's input came with it, and nothing delays it."""
+    if not plan.is_chain:
         return None
+    if event.delay:
+        begins = Moment(event.at + event.delay)
+        return Transition(SagaState(1, event.at, begins_at=begins, plan=event.plan), (), (Release(begins),), ())
     if not event.inputs:
         return Transition(SagaState(1, event.at, plan=event.plan), plan.roots, (Release(event.at),), ())
     running = _bound(plan, 0, event.inputs[0], events=0)

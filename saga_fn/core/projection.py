@@ -131,7 +131,7 @@ def calls_a_person(end: SagaStatus) -> bool:
 
 def project(plan: Plan, state: SagaState) -> Projection:
     """The saga's row as its state would have it."""
-    # In short of one that is to begin now, of which something runs and nothing waits, or that has ended with nothing left.
+    # In short of one that is to begin, of which something runs and nothing waits, or that has ended with nothing left.
     if state.goal is Goal.COMPLETED:
         return _COMPLETED
     if state.goal is Goal.FORWARD and CHAIN_STATES.issuperset(map(type, state.steps)):
@@ -140,8 +140,11 @@ def project(plan: Plan, state: SagaState) -> Projection:
                 return Projection(
                     SagaStatus.RUNNING, WaitReason.NOTHING, state.at, step.attempts.failures, step.step, None
                 )
-        if not state.steps and state.begins_at <= state.at and state.pause is None:
-            return Projection(SagaStatus.RUNNING, WaitReason.NOTHING, state.at, 0, plan.roots[0], None)
+        if not state.steps and state.pause is None:
+            if state.begins_at <= state.at:
+                return Projection(SagaStatus.RUNNING, WaitReason.NOTHING, state.at, 0, plan.roots[0], None)
+            if state.deadline is None:
+                return Projection(SagaStatus.SUSPENDED, WaitReason.TIMER, state.begins_at, 0, None, None)
     elif state.goal is Goal.ROLLBACK and _BACK.issuperset(map(type, state.steps)):
         for step in state.steps:
             if type(step) is Undoing:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from saga_fn.core.chain import advance, after_success, begin
+from saga_fn.core.effects import Release
 from saga_fn.core.events import (
     Binding,
     Bound,
@@ -19,8 +20,9 @@ from saga_fn.core.events import (
     StepSucceeded,
     Unbindable,
 )
-from saga_fn.core.ids import Digest, Moment, StepId
+from saga_fn.core.ids import AT_ONCE, Digest, Micros, Moment, StepId
 from saga_fn.core.plan import Plan
+from saga_fn.core.projection import at_length, project
 from saga_fn.core.state import SagaState
 from saga_fn.core.transition import by_general_rules, transition
 from tests.core.given import DIAMOND, ONE, THREE, TWO_ROOTS, A, B, C, sequence
@@ -35,7 +37,7 @@ INPUTS: tuple[tuple[Binding, ...], ...] = (
     (Bound(C, Digest(b"3")), Bound(B, Digest(b"2"))),
 )
 EVENTS: tuple[Event, ...] = (
-    *(Started(Moment(5), THREE.id, inputs) for inputs in INPUTS),
+    *(Started(Moment(5), THREE.id, inputs, delay) for inputs in INPUTS for delay in (AT_ONCE, Micros(4))),
     *(
         StepSucceeded(Moment(at), step, attempt, inputs)
         for at, step, attempt, inputs in itertools.product((0, 9), (A, B, C, StepId("z")), (1, 2), INPUTS)
@@ -86,6 +88,16 @@ def test_it_answers_all_the_way_of_a_chain() -> None:
         assert moved is not None
         state = moved.state
     assert state.ended
+
+
+@pytest.mark.parametrize("inputs", INPUTS[:2])
+def test_a_start_that_is_delayed_needs_nothing_before_its_moment(inputs: tuple[Binding, ...]) -> None:
+    started = Started(Moment(3), THREE.id, inputs, Micros(5))
+    moved = begin(THREE, started)
+    assert moved is not None
+    assert moved == by_general_rules(THREE, None, started).unwrap()
+    assert (moved.needs, moved.writes) == ((), (Release(Moment(8)),))
+    assert project(THREE, moved.state) == at_length(THREE, moved.state)
 
 
 def test_it_does_not_know_what_is_not_a_chain() -> None:
