@@ -266,9 +266,12 @@ class PostgresStore:
         by_owners = [write.writer for write in writes] == tokens
         commit = self._database.queries.commit_sagas
         async with self._database.work() as connection:
-            if named:
+            if answers or named:
                 commit = partial(
-                    self._database.queries.commit_sagas_with_attributes,
+                    self._database.queries.commit_sagas_at_length,
+                    a_saga_ids=[saga for saga, _, _ in answers],
+                    a_ids=[message for _, message, _ in answers],
+                    a_answers=[answer for _, _, answer in answers],
                     n_saga_ids=[saga for saga, _, _ in named],
                     n_keys=[key for _, key, _ in named],
                     n_values=[holdable(connection, value) for _, _, value in named],
@@ -294,9 +297,6 @@ class PostgresStore:
                 parked_reasons=sparse([each.parked for each in shown]),
                 problem_steps=sparse([each.problem_step for each in shown]),
                 **journal_columns(writes, plain=single and by_owners),
-                a_saga_ids=[saga for saga, _, _ in answers],
-                a_ids=[message for _, message, _ in answers],
-                a_answers=[answer for _, _, answer in answers],
             )
         now = self._database.sync_clock(rows[0].now) if rows else self.now()
         return Committed({row.id: row.inbox_sent for row in rows}, now)

@@ -1,16 +1,17 @@
 -- name: commit_sagas :many CommittedRow
--- also: commit_sagas_with_attributes
+-- also: commit_sagas_at_length
 -- nullable: tokens[], next_revs[], dues[], inbox_seens[], plans[], waits[], retry_counters[], last_errors[]
 -- nullable: parked_reasons[], problem_steps[]
 -- nullable: j_kinds[], j_step_ids[], j_inputs[], j_input_ofs[], j_payloads[]
--- Write the next states of sagas with their journal entries and the answers to the messages they folded. Each row is
--- judged by the token and the revision its writer knows. A row that gives the saga up or starts a step must also know
--- every message (`inbox_seen`). A saga that is not returned was not written, and neither was anything that goes with
--- it. An array may leave out what would be NULL at its end, for the driver pays for each element. So NULL stands for
--- what is usual: 0 in `waits` and `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what
--- is first. `j_revs` are the revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the
--- order of `ids`, which its owner has written. The arrays that begin with `n_` are search attributes that are set;
--- only one of the two statements has them, so that no other commit pays for their table.
+-- Write the next states of sagas with their journal entries. Each row is judged by the token and the revision its
+-- writer knows. A row that gives the saga up or starts a step must also know every message (`inbox_seen`). A saga that
+-- is not returned was not written, and neither was anything that goes with it. An array may leave out what would be
+-- NULL at its end, for the driver pays for each element. So NULL stands for what is usual: 0 in `waits` and
+-- `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what is first. `j_revs` are the
+-- revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its
+-- owner has written. The arrays that begin with `a_` are the answers to the messages that were folded. Those with `n_`
+-- are search attributes that are set. Only one of the two statements has them, so that no other commit pays for their
+-- tables.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
@@ -88,7 +89,9 @@ journal AS (
     ) AS j (saga_id, rev, writer, kind, step_id, event, input, input_of, payload)
     CROSS JOIN (SELECT DISTINCT w.era FROM written AS w) AS e -- one or two
     WHERE ((j.saga_id, e.era) = ANY (SELECT w.id, w.era FROM written AS w)) IS TRUE
-),
+)
+-- also: begin
+,
 answered AS (
     UPDATE saga_fn.saga_inbox AS i
     SET answer = a.answer, answered_at = now()
@@ -106,9 +109,7 @@ answered_verbs AS (
     WHERE
         v.shard = :shard::smallint AND v.saga_id = ANY(:a_saga_ids::uuid[]) AND v.id = ANY(:a_ids::uuid[])
         AND v.saga_id = a.saga_id AND v.id = a.id
-)
--- also: begin
-,
+),
 attributes AS (
     INSERT INTO saga_fn.saga_attribute AS t (shard, name, key, value, created_at, saga_id)
     SELECT s.shard, s.name, n.key, n.value, s.created_at, s.id

@@ -74,7 +74,7 @@ HOT: Final = (
 BATCHED: Final = (
     "claim_due_sagas",
     "commit_sagas",
-    "commit_sagas_with_attributes",
+    "commit_sagas_at_length",
     "insert_sagas",
     "insert_sagas_with_attributes",
     "read_results",
