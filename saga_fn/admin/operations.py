@@ -18,7 +18,7 @@ from saga_fn.core.ids import StepId
 from saga_fn.definition import AnySaga
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.bulk import Request, aim_of, carry_out, listing, request_in, would
+from saga_fn.engine.requests.bulk import Request, aim_of, carry_through, listing, would
 from saga_fn.engine.requests.deeds import Deed
 from saga_fn.errors import (
     OperationNotFoundError,
@@ -38,8 +38,6 @@ _JUDGED: Final = 100
 """A dry run folds the verb on no more sagas than this."""
 _SAMPLES: Final = 10
 _AT_ONCE: Final = 10
-_LOOK_AGAIN: Final = 0.1
-"""Seconds."""
 MOST_PER_SECOND: Final = 10_000
 
 
@@ -249,15 +247,7 @@ class AdminOperations(AdminBase):
         found = await self._record(operation_id)
         if found.needs is not None and found.needs not in self._engine.registry.names:
             raise SagaNotRegisteredError(found.needs, registered=self._engine.registry.names)
-        while found.state is not OperationState.DONE:
-            taken = await self._engine.store.operations.take(operation_id, lease=self._engine.options.lease)
-            if taken is not None:
-                await carry_out(self._engine, taken)
-            found = await self._record(operation_id)
-            if found.state is not OperationState.RUNNING:
-                break
-            await asyncio.sleep(_LOOK_AGAIN)
-        return await self._shown(found)
+        return await self._shown(await carry_through(self._engine, found))
 
     async def _record(self, operation_id: UUID) -> OperationRecord:
         check_id(operation_id)
@@ -276,7 +266,7 @@ class AdminOperations(AdminBase):
             return SagaCount(0, is_more=False)
         if progress.is_last:
             return SagaCount(len(progress.batch), is_more=False)
-        rows = await self._engine.store.lists.page(listing(request_in(found).wanted, progress, MOST_ROWS + 1))
+        rows = await self._engine.store.lists.page(listing(aim_of(found), progress, MOST_ROWS + 1))
         number = len(progress.batch) + len(rows)
         return SagaCount(min(number, MOST_ROWS), number > MOST_ROWS)
 

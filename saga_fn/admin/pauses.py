@@ -6,17 +6,17 @@ import contextlib
 from typing import Final
 
 from saga_fn.admin.base import AdminBase
-from saga_fn.arguments import check_key
+from saga_fn.arguments import check_is, check_key
 from saga_fn.core.listing import Wanted
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.requests.bulk import Aim
+from saga_fn.engine.requests.bulk import Aim, carry_through, ending_of
 from saga_fn.engine.views.pauses import pause_of
 from saga_fn.errors import PayloadError, StoreError
 from saga_fn.snapshot import OperationState, Pause
 from saga_fn.store.ids import new_uuid
-from saga_fn.store.records import OperationRecord, Progress, time_of
+from saga_fn.store.records import OperationRecord, PauseRecord, Progress, time_of
 
 _EVERYTHING: Final = ""
 _PAUSED_BEFORE: Final = "already_paused"
@@ -66,13 +66,19 @@ class AdminPauses(AdminBase):
         """
         return await self._pause("pause_all", _EVERYTHING, reason)
 
-    async def resume(self, saga_name: str, *, reason: str | None = None) -> bool:
+    async def resume(self, saga_name: str, *, extend: bool = False, reason: str | None = None) -> bool:
         """End the pause of a name. A pause of everything goes on for it.
 
-        Workers go on with what is due. A timer or a deadline whose moment came during the pause fires now.
+        Workers go on with what is due. A timer or a deadline whose moment came during the pause fires now, or is moved with
+        `extend`. That is an operation in batches, as `begin_operation` begins one: its sagas are moved one by one, and the
+        pause ends when all are. It returns then. If this process dies, or this call is cancelled, a worker goes on; to call it
+        again joins it.
 
         Args:
             saga_name: The name of the sagas, 1 to 255 characters.
+            extend: Whether timers and deadlines are moved by the length of the pause: delayed starts, sleeps, waits, next
+                attempts, and the times in which attempts have to succeed. Time that several pauses have in common counts once. A
+                saga that was started during the pause counts from its start. Default: False.
             reason: Why, for `list_operations`: one line of 1 to 1,000 characters. Default: None.
 
         Returns:
@@ -80,15 +86,20 @@ class AdminPauses(AdminBase):
 
         Raises:
             PayloadError: An argument is not what it has to be.
+            SagaStateError: Not for a saga whose moments cannot be moved: the operation counts it.
+            SagaNotFoundError: Not for a saga that is gone.
+            SagaDeletedError: Not for a saga that was deleted.
+            ActiveSagaAlreadyExistsError: Not for this call: no saga begins anew.
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        return await self._resume("resume", _named(saga_name), reason)
+        return await self._resume("resume", _named(saga_name), reason, extend=extend)
 
-    async def resume_all(self, *, reason: str | None = None) -> bool:
+    async def resume_all(self, *, extend: bool = False, reason: str | None = None) -> bool:
         """End the pause of everything. Names that are paused by themselves stay so: `pauses` lists them.
 
         Args:
+            extend: Whether timers and deadlines of all sagas are moved by the length of the pause, as for `resume`. Default: False.
             reason: Why, for `list_operations`: one line of 1 to 1,000 characters. Default: None.
 
         Returns:
@@ -96,10 +107,14 @@ class AdminPauses(AdminBase):
 
         Raises:
             PayloadError: An argument is not what it has to be.
+            SagaStateError: Not for a saga whose moments cannot be moved: the operation counts it.
+            SagaNotFoundError: Not for a saga that is gone.
+            SagaDeletedError: Not for a saga that was deleted.
+            ActiveSagaAlreadyExistsError: Not for this call: no saga begins anew.
             SagaError: The orchestrator is not entered.
             StoreError: The database does not answer, or refuses.
         """
-        return await self._resume("resume_all", _EVERYTHING, reason)
+        return await self._resume("resume_all", _EVERYTHING, reason, extend=extend)
 
     async def pauses(self) -> tuple[Pause, ...]:
         """Read what is paused, since when, by whom and why. It takes no lock.
@@ -124,15 +139,27 @@ class AdminPauses(AdminBase):
         await self._engine.pauses.look()
         return paused
 
-    async def _resume(self, verb: str, name: str, reason: str | None) -> bool:
+    async def _resume(self, verb: str, name: str, reason: str | None, *, extend: bool) -> bool:
+        check_is(extend, bool, "extend: a bool", error=PayloadError, hint="extend=True")
         asked = Asked.of(self._actor, reason)
         self._engine.gate.require_open()
         self._engine.gate.require_writes()
+        if extend and (pause := await self._found(name)) is not None:
+            return await self._extend(verb, pause, asked)
         resumed = await self._engine.store.pauses.remove(name)
         await _record(self._engine, verb, name, asked, None if resumed else _NOT_PAUSED)
         await self._engine.pauses.look()
         self._engine.notify_processes(None)
         return resumed
+
+    async def _found(self, name: str) -> PauseRecord | None:
+        return next((each for each in await self._engine.store.pauses.read() if each.name == name), None)
+
+    async def _extend(self, verb: str, pause: PauseRecord, asked: Asked) -> bool:
+        """Move the moments of all sagas of a pause, then end it."""
+        ending = ending_of(pause, verb, asked, self._engine.store.now())
+        begun = await self._engine.store.operations.insert(ending)
+        return (await carry_through(self._engine, begun)).state is OperationState.DONE
 
 
 def _named(name: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import final
 
 from saga_fn.store.protocol import Store
@@ -31,6 +32,10 @@ class MemoryPauses:
         self._pauses[name] = PauseRecord(name, actor, reason, time_of(self._store.now()))
         return True
 
-    async def remove(self, name: str) -> bool:
-        """End the pause of a name; False if there is none."""
-        return self._pauses.pop(name, None) is not None
+    async def remove(self, name: str, *, since: datetime | None = None) -> bool:
+        """End the pause of a name, or only the one that began then; False if there is none."""
+        found = self._pauses.get(name)
+        if found is None or since not in (None, found.since):
+            return False
+        del self._pauses[name]
+        return True

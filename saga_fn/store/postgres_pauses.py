@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import final
 
 from saga_fn.store.database import LOCK_TIMEOUT, Database
@@ -32,10 +33,10 @@ class PostgresPauses:
             )
         return added is not None
 
-    async def remove(self, name: str) -> bool:
-        """End the pause of a name; False if there is none."""
+    async def remove(self, name: str, *, since: datetime | None = None) -> bool:
+        """End the pause of a name, or only the one that began then; False if there is none."""
         async with self._database.control() as connection:
             removed = await self._database.queries.delete_pause(
-                connection, shard=_SHARD, name=name, lock_timeout=LOCK_TIMEOUT
+                connection, shard=_SHARD, name=name, since=since, lock_timeout=LOCK_TIMEOUT
             )
         return removed is not None

@@ -361,8 +361,8 @@ class Pauses(Protocol):
         """Pause a name; False, and the pause that there is stays, if it is paused already."""
         ...
 
-    async def remove(self, name: str) -> bool:
-        """End the pause of a name; False if there is none."""
+    async def remove(self, name: str, *, since: datetime | None = None) -> bool:
+        """End the pause of a name, or only the one that began then; False if there is none."""
         ...
 
 

@@ -1,5 +1,7 @@
 -- name: delete_pause :optional
--- End the pause of a name, or with the empty name that of everything. Nothing comes back if there is none.
+-- nullable: since
+-- End the pause of a name, or with the empty name that of everything; with `since` only the one that began then.
+-- Nothing comes back if there is none.
 -- Locks: the row, for which the statement waits `lock_timeout` milliseconds (55P03).
 -- Plan: the primary key, and the row by its place.
 WITH lock_timeout AS MATERIALIZED (
@@ -13,6 +15,7 @@ WHERE
             SELECT h.ctid
             FROM lock_timeout CROSS JOIN saga_fn.saga_pause AS h
             WHERE h.shard = :shard::smallint AND h.name = :name::text
+                AND (:since::timestamptz IS NULL OR h.paused_at = :since::timestamptz)
             ORDER BY h.name
             FOR UPDATE
         )

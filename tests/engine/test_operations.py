@@ -150,7 +150,7 @@ class Dying:
 
     def __getattr__(self, name: str) -> Any:  # Any: whatever the store has by that name
         found = getattr(self._inner, name)
-        if name in ("operations", "lists"):
+        if name in ("operations", "lists", "pauses"):
             part = Dying(found, self._at, self.calls)
             part.before = self.before
             return part

@@ -60,6 +60,15 @@ class Stage:
                 phase,
             )
 
+    async def entered_again(self, run: SagaRun[Job], step: str, times: int) -> None:
+        """Wait until processes have begun this step so many times."""
+        await self.until(
+            "SELECT count(*) >= $3 FROM ledger WHERE (saga, step, direction, phase) = ($1, $2, 'execute', 'begin')",
+            run.id,
+            step,
+            times,
+        )
+
     async def recorded(self, run: SagaRun[Job], *steps: str, direction: str = "execute") -> None:
         """Wait until the journal says that these steps have been done."""
         async with asyncio.timeout(SOON):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from saga_fn.store.ids import shard_of
 from saga_fn.store.protocol import Store
 from tests.store.given import LONG, OWNER, start
@@ -17,7 +19,8 @@ async def test_a_pause_is_there_once_and_as_it_was_made(store: Store) -> None:
     assert (one.name, one.actor, one.reason) == ("shop", "ann", "the bank is down")
     assert (all_.name, all_.actor, all_.reason) == ("", None, None)
     assert one.since <= all_.since
-    assert await store.pauses.remove("shop")
+    assert not await store.pauses.remove("shop", since=all_.since + timedelta(seconds=1))
+    assert await store.pauses.remove("shop", since=one.since)
     assert not await store.pauses.remove("shop")
     assert [each.name for each in await store.pauses.read()] == [""]
 

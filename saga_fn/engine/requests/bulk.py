@@ -1,4 +1,6 @@
-"""One verb for all sagas that a filter finds, in batches, by whichever process holds the operation.
+"""One act for all sagas that a filter finds, in batches, by whichever process holds the operation.
+
+The act is a verb, or the moving of moments before the end of a pause.
 
 Before a batch is begun, its sagas and their revisions are durable, and so is the place after them. So a process that goes on
 asks the same sagas at the same revisions: a saga that was served before is found by the id of that act, and never served twice.
@@ -7,9 +9,11 @@ asks the same sagas at the same revisions: a saga that was served before is foun
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
 from collections import Counter
+from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
@@ -19,17 +23,18 @@ import msgspec
 from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import Answer
-from saga_fn.core.ids import StepId
+from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.listing import NotServed, Wanted, way_of
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.engine.requests.deeds import Act, Deed
-from saga_fn.engine.requests.operate import NOT_ANSWERED, apply
+from saga_fn.engine.requests.deeds import Act, Deed, Moving
+from saga_fn.engine.requests.operate import NOT_ANSWERED, apply, ask_of
 from saga_fn.engine.requests.unowned import decide, read_unowned
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
     PayloadError,
+    SagaError,
     SagaNotFoundError,
     SagaStateError,
     StoredDataError,
@@ -39,7 +44,7 @@ from saga_fn.snapshot import OperationState
 from saga_fn.store.errors import is_an_answer
 from saga_fn.store.ids import shard_of
 from saga_fn.store.listing import Listing, Place
-from saga_fn.store.records import OperationRecord, Progress, SagaRecord, moment_of, time_of
+from saga_fn.store.records import OperationRecord, PauseRecord, Progress, SagaRecord, moment_of, time_of
 
 R = TypeVar("R")
 
@@ -49,6 +54,10 @@ _AT_ONCE: Final = 16
 """So many sagas of a batch are asked at the same time."""
 _PATIENCE: Final = 0.125
 """A part of the lease: so long an owner has to answer. Thus a batch is over before the lease is."""
+_LOOK_AGAIN: Final = 0.1
+"""Seconds."""
+ENDINGS: Final = ("resume", "resume_all")
+"""The operations that end a pause, if they run."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -63,6 +72,38 @@ class Request(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
+class Ending(msgspec.Struct, frozen=True):
+    """The end of a pause, before which the moments of its sagas are moved by its length, as it is stored."""
+
+    wanted: Wanted
+    name: str
+    """The name that is paused; the empty one is everything."""
+    since: Moment
+    """When it began: by that the pause is told from a later one."""
+    per_second: int = 1000
+
+    def encode(self) -> bytes:
+        """As it is stored."""
+        return msgspec.json.encode(self)
+
+
+def ending_of(pause: PauseRecord, verb: str, asked: Asked, now: Moment) -> OperationRecord:
+    """The operation that ends this pause, `resume` or `resume_all`. Its id is that of the pause: it is begun once."""
+    text = f"{moment_of(pause.since)} {pause.name}".encode("utf-8", "surrogatepass")
+    wanted = Wanted(name=pause.name or None, active=True)
+    return OperationRecord(
+        id=UUID(bytes=hashlib.blake2b(text, digest_size=16, person=b"end of a pause").digest()),
+        verb=verb,
+        actor=asked.actor,
+        reason=asked.reason,
+        request=Ending(wanted, pause.name, moment_of(pause.since)).encode(),
+        state=OperationState.RUNNING,
+        progress=Progress(),
+        began_at=time_of(now),
+        updated_at=time_of(now),
+    )
+
+
 class Aim(msgspec.Struct, frozen=True):
     """The sagas that an act of an operator is for: all of a request but what is done to them. A pause stores no more."""
 
@@ -73,9 +114,9 @@ class Aim(msgspec.Struct, frozen=True):
         return msgspec.json.encode(self)
 
 
-def request_in(operation: OperationRecord) -> Request:
-    """The verb and the filter of an operation. Raises StoredDataError for bytes that say nothing."""
-    return _read(operation, Request)
+def request_in(operation: OperationRecord) -> Request | Ending:
+    """The act and the filter of an operation. Raises StoredDataError for bytes that say nothing."""
+    return _read(operation, Ending) if operation.verb in ENDINGS else _read(operation, Request)
 
 
 def aim_of(operation: OperationRecord) -> Wanted:
@@ -103,21 +144,60 @@ def listing(wanted: Wanted, progress: Progress, most: int) -> Listing:
 async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
     """Go on with an operation that was claimed, until it is over, is stopped, or is another process's."""
     request, progress = request_in(operation), operation.progress
-    while True:
-        began = time.monotonic()
-        if not progress.batch:
-            planned = None if progress.is_last else await _planned(engine, request, progress)
-            if planned is None or not planned.batch:
-                await _advance(engine, operation, progress, is_done=True)
+    try:
+        while True:
+            began = time.monotonic()
+            if not progress.batch:
+                is_over = progress.is_last or not await _stands(engine, request)
+                planned = progress if is_over else await _planned(engine, request, progress)
+                if not planned.batch:
+                    await _end(engine, request)
+                    await _advance(engine, operation, progress, is_done=True)
+                    return
+                progress = planned
+                if await _advance(engine, operation, progress) is not OperationState.RUNNING:
+                    return
+            served = len(progress.batch)
+            progress = await _served(engine, operation, request, progress)
+            if progress.is_last:
+                await _end(engine, request)
+            if await _advance(engine, operation, progress, is_done=progress.is_last) is not OperationState.RUNNING:
                 return
-            progress = planned
-            if await _advance(engine, operation, progress) is not OperationState.RUNNING:
-                return
-        served = len(progress.batch)
-        progress = await _served(engine, operation, request.deed, progress)
-        if await _advance(engine, operation, progress, is_done=progress.is_last) is not OperationState.RUNNING:
-            return
-        await asyncio.sleep(served / request.per_second - (time.monotonic() - began))
+            await asyncio.sleep(served / request.per_second - (time.monotonic() - began))
+    except asyncio.CancelledError:
+        with contextlib.suppress(StoreError):  # this process stops: another one need not wait for the end of the lease
+            await _advance(engine, operation, progress, lease=timedelta(0))
+        raise
+
+
+async def carry_through(engine: SagaEngine, operation: OperationRecord) -> OperationRecord:
+    """Carry an operation out here, or wait for the process that does, until it is over or stopped."""
+    found: OperationRecord | None = operation
+    while found is not None and found.state is not OperationState.DONE:
+        taken = await engine.store.operations.take(operation.id, lease=engine.options.lease)
+        if taken is not None:
+            await carry_out(engine, taken)
+        found = await engine.store.operations.read(operation.id)
+        if found is not None and found.state is not OperationState.RUNNING:
+            break
+        await asyncio.sleep(_LOOK_AGAIN)
+    return found or operation
+
+
+async def _stands(engine: SagaEngine, request: Request | Ending) -> bool:
+    """Whether there is still something to do: nothing is moved for a pause that somebody else has ended."""
+    if isinstance(request, Request):
+        return True
+    since = time_of(request.since)
+    return any((each.name, each.since) == (request.name, since) for each in await engine.store.pauses.read())
+
+
+async def _end(engine: SagaEngine, request: Request | Ending) -> None:
+    """End the pause, once all that it is for is moved."""
+    if isinstance(request, Ending):
+        await engine.store.pauses.remove(request.name, since=time_of(request.since))
+        await engine.pauses.look()
+        engine.notify_processes(None)
 
 
 async def carry_on(engine: SagaEngine) -> None:
@@ -129,7 +209,7 @@ async def carry_on(engine: SagaEngine) -> None:
         await carry_out(engine, operation)
 
 
-async def _planned(engine: SagaEngine, request: Request, progress: Progress) -> Progress:
+async def _planned(engine: SagaEngine, request: Request | Ending, progress: Progress) -> Progress:
     size = min(BATCH, request.per_second)
     page = listing(request.wanted, progress, size + 1)
     rows = await engine.store.lists.page(page)
@@ -146,23 +226,31 @@ async def _planned(engine: SagaEngine, request: Request, progress: Progress) -> 
 
 
 async def _advance(
-    engine: SagaEngine, operation: OperationRecord, progress: Progress, *, is_done: bool = False
+    engine: SagaEngine,
+    operation: OperationRecord,
+    progress: Progress,
+    *,
+    is_done: bool = False,
+    lease: timedelta | None = None,
 ) -> OperationState | None:
     assert operation.token is not None, "it was claimed"
-    return await engine.store.operations.advance(
-        operation.id, operation.token, progress, lease=engine.options.lease, is_done=is_done
-    )
+    lease = engine.options.lease if lease is None else lease
+    return await engine.store.operations.advance(operation.id, operation.token, progress, lease=lease, is_done=is_done)
 
 
-async def _served(engine: SagaEngine, operation: OperationRecord, deed: Deed, progress: Progress) -> Progress:
+async def _served(
+    engine: SagaEngine, operation: OperationRecord, request: Request | Ending, progress: Progress
+) -> Progress:
     """As it stands once each saga of the batch was asked."""
     slots, patience = asyncio.Semaphore(_AT_ONCE), _PATIENCE * engine.options.lease.total_seconds()
     asked = Asked(operation.actor, operation.reason).encode()
 
     async def served(saga_id: UUID, rev: int) -> str | None:
-        act = Act(deed, rev, asked, act_id(operation.id, saga_id))
+        act = act_id(operation.id, saga_id)
         async with slots:
-            return await _asked_once(engine, saga_id, act, patience)
+            if isinstance(request, Ending):
+                return await _moved(engine, saga_id, request.since, asked, act, patience)
+            return await _asked_once(engine, saga_id, Act(request.deed, rev, asked, act), patience)
 
     outcomes = await asyncio.gather(*(served(*each) for each in progress.batch), return_exceptions=True)
     for outcome in outcomes:
@@ -192,21 +280,45 @@ async def _asked_once(engine: SagaEngine, saga_id: UUID, act: Act, patience: flo
         if flaw is not None:
             return flaw
         await apply(engine, saga_id, act, patience=patience)
-    except SagaStateError as error:
-        if error.refusal != NOT_ANSWERED and await _was_applied(engine, saga_id, act):
-            return None
-        return error.refusal or "refused"
-    except SagaNotFoundError:
-        return "not_found"
-    except ActiveSagaAlreadyExistsError:
-        return "key_taken"
-    except StoredDataError:
-        return "unreadable"
-    except StoreError as error:
-        if not is_an_answer(error):
-            raise
-        return "store_refused"
+    except SagaError as error:
+        refusal = _refusal_in(error)
+        by_the_core = isinstance(error, SagaStateError) and refusal != NOT_ANSWERED
+        return None if by_the_core and await _was_applied(engine, saga_id, act) else refusal
     return None
+
+
+async def _moved(
+    engine: SagaEngine, saga_id: UUID, since: Moment, asked: bytes | None, act: UUID, patience: float
+) -> str | None:
+    """Move the moments of a saga; gives the reason if that cannot be done.
+
+    To move them again would add only the time that has passed since.
+    """
+    try:
+        row = await engine.store.read(saga_id)
+        if row is not None and row.ended_at is None:
+            await ask_of(engine, saga_id, Moving(max(since, moment_of(row.created_at)), asked, act), patience)
+    except SagaError as error:
+        refusal = _refusal_in(error)
+        return None if refusal in (Refusal.NOTHING_TO_MOVE, Refusal.FINISHED) else refusal
+    return None
+
+
+def _refusal_in(error: SagaError) -> str:
+    """Why a saga has refused an act. Raises the error if it says nothing about that saga."""
+    match error:
+        case SagaStateError():
+            return error.refusal or "refused"
+        case SagaNotFoundError():
+            return "not_found"
+        case ActiveSagaAlreadyExistsError():
+            return "key_taken"
+        case StoredDataError():
+            return "unreadable"
+        case _:
+            if isinstance(error, StoreError) and is_an_answer(error):
+                return "store_refused"
+            raise error
 
 
 async def _was_applied(engine: SagaEngine, saga_id: UUID, act: Act) -> bool:

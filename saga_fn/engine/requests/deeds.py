@@ -7,7 +7,7 @@ from uuid import UUID
 import attrs
 import msgspec
 
-from saga_fn.core.events import OperatorVerb
+from saga_fn.core.events import MomentsMoved, OperatorVerb
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.verbs import Verb, ask, with_all
 from saga_fn.engine.drive.earlier import digest_of
@@ -68,3 +68,19 @@ class Act:
         event = self.deed.event(at.now, until=at.lease_end, expect=self.expect)
         assert event is not None, "an acknowledgement is no event"
         return Incoming(event, input=self.asked, payload=self.deed.payload)
+
+
+@attrs.frozen
+class Moving:
+    """The moments of one saga are moved, before a pause ends that it is under."""
+
+    since: Moment
+    """When the pause began, or the saga itself, if that was later."""
+    asked: bytes | None
+    """Who asked, and why."""
+    id: UUID
+    """As for an act."""
+
+    def incoming(self, at: UnownedSaga) -> Incoming:
+        """The event, for a saga as it stands: the pause has lasted until now."""
+        return Incoming(MomentsMoved(at.now, self.since, at.now), input=self.asked)

@@ -31,7 +31,7 @@ from saga_fn.engine.drive.execution import Incoming
 from saga_fn.engine.drive.message import UNREADABLE, message_of
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_sagas import EventRejected, TakenUpAgain
-from saga_fn.engine.requests.deeds import Act, Deed
+from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.unowned import UnownedSaga, change, identity_of, read_unowned
 from saga_fn.errors import (
@@ -217,14 +217,15 @@ async def apply(engine: SagaEngine, saga_id: UUID, act: Act, *, patience: float 
         await acknowledge(engine, saga_id, expect=act.expect, asked=act.asked)
         return
     try:
-        await _apply(engine, saga_id, act, patience)
+        await ask_of(engine, saga_id, act, patience)
     except (StoredDataError, RowRejectedError) as error:
         if act.deed.verb is not Verb.ABORT:
             raise
         await end_unusable(engine, saga_id, error, expect=act.expect, asked=act.asked)
 
 
-async def _apply(engine: SagaEngine, saga_id: UUID, act: Act, patience: float) -> None:
+async def ask_of(engine: SagaEngine, saga_id: UUID, act: Act | Moving, patience: float) -> None:
+    """Have an act folded, whoever owns the saga; raises as `apply`."""
     give_up = time.monotonic() + patience
     while time.monotonic() < give_up:
         row = await read_row(engine, saga_id)
@@ -239,7 +240,7 @@ async def _apply(engine: SagaEngine, saga_id: UUID, act: Act, patience: float) -
     )
 
 
-async def _applied(engine: SagaEngine, row: SagaRecord, act: Act, give_up: float) -> bool:
+async def _applied(engine: SagaEngine, row: SagaRecord, act: Act | Moving, give_up: float) -> bool:
     """Whether the verb was applied to the saga as it was read; False if that is another by now."""
     make: Callable[[UnownedSaga], Incoming] = act.incoming
     stopped = await engine.taken.stopped(row.id, row.rev) if row.ended_at is not None else ()

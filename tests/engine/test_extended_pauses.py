@@ -1,0 +1,191 @@
+"""The end of a pause of a name, or of everything, that moves timers and deadlines by its length: once, whoever dies meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+import pytest
+
+from saga_fn import Completed, OperationState, PayloadError, SagaAdmin, SagaOrchestrator, SagaRun
+from saga_fn.engine.drive.asked import Asked
+from saga_fn.engine.requests.bulk import carry_on, ending_of
+from tests.engine.test_operations import KilledError, carrier
+from tests.engine.test_time import napping
+from tests.support.approval import approved
+from tests.support.shop import Done, Order, Shop, make_saga
+from tests.support.stores import Make
+from tests.support.until import SOON, suspended, until
+
+HOUR = timedelta(hours=1)
+LENGTH = timedelta(seconds=0.3)
+
+
+async def asleep(orchestrator: SagaOrchestrator, name: str = "asleep") -> SagaRun[Done]:
+    run = await orchestrator.register(name, napping(Shop(), HOUR, deadline=3 * HOUR)).start(Order("1"))
+    await suspended(run)
+    return run
+
+
+async def moments(run: SagaRun[Done]) -> tuple[datetime, datetime]:
+    """When it wakes, and its deadline."""
+    seen = await run.snapshot()
+    assert seen.deadline_at is not None
+    assert seen.rolls_back_at is not None
+    assert seen.waiting_for[0].until == seen.deadline_at
+    return seen.deadline_at, seen.rolls_back_at
+
+
+async def ending_begun(orchestrator: SagaOrchestrator) -> None:
+    """An operator has asked for the end of the only pause, and the process has died before anything was moved."""
+    store = orchestrator.engine.store
+    (pause,) = await store.pauses.read()
+    await store.operations.insert(ending_of(pause, "resume", Asked(), store.now()))
+
+
+async def test_all_that_waits_is_moved_by_the_length_of_the_pause_and_then_it_ends(make: Make) -> None:
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        napper = orchestrator.register("asleep", napping(Shop(), HOUR, deadline=3 * HOUR))
+        run, other = await napper.start(Order("1")), await asleep(orchestrator, "other")
+        await suspended(run)
+        event = await orchestrator.register("approved", approved(Shop())).start(Order("1"))
+        await suspended(event)
+        (before, deadline), others = await moments(run), await moments(other)
+        await admin.pause("asleep")
+        (pause,) = await admin.pauses()
+        await asyncio.sleep(LENGTH.total_seconds())
+        late = await napper.start(Order("2"), delay=HOUR)
+        begins = (await late.snapshot()).begins_at
+        assert await admin.resume("asleep", extend=True, reason="OPS-12")
+        assert await admin.pauses() == ()
+        after, deadline_after = await moments(run)
+        entry = (await admin.get_saga(run.id)).step_history[-1]
+        assert (entry.kind, entry.actor, entry.reason) == ("moments_moved", "ann@shop", "OPS-12")
+        length = entry.timestamp - pause.since
+        assert length >= LENGTH
+        assert (after, deadline_after) == (before + length, deadline + length)
+        assert await moments(other) == others
+        moved = (await late.snapshot()).begins_at
+        assert begins is not None
+        assert moved is not None
+        assert timedelta(0) < moved - begins < length
+        act = (await admin.list_operations())[0]
+        assert (act.verb, act.reason, act.state, act.done) == ("resume", "OPS-12", OperationState.DONE, 2)
+        assert not await admin.resume("asleep", extend=True)
+        assert await admin.verify(run.id) == await admin.verify(late.id) == []
+
+
+async def test_an_owner_is_asked_to_move_what_waits_beside_what_it_runs(make: Make) -> None:
+    shop = Shop(hold=asyncio.Event())
+    async with make() as orchestrator, make(concurrency=0) as elsewhere:
+        run = await orchestrator.register("shop", make_saga(shop, deadline=3 * HOUR)).start(Order("1"))
+        await until(lambda: len(shop.keys) == 2)
+        before = (await run.snapshot()).rolls_back_at
+        admin = SagaAdmin(elsewhere)
+        await admin.pause_all()
+        await asyncio.sleep(LENGTH.total_seconds())
+        assert await admin.resume_all(extend=True)
+        async with asyncio.timeout(SOON):
+            while (after := (await run.snapshot()).rolls_back_at) == before:
+                await asyncio.sleep(0.01)
+        assert before is not None
+        assert after is not None
+        assert after - before >= LENGTH
+        assert shop.hold is not None
+        shop.hold.set()
+        assert isinstance(await run.outcome(SOON), Completed)
+        kinds = [each.kind for each in (await admin.get_saga(run.id)).step_history]
+        assert kinds.count("moments_moved") == 1
+
+
+async def test_time_that_two_pauses_have_in_common_is_counted_once(make: Make) -> None:
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        run = await asleep(orchestrator)
+        before, _ = await moments(run)
+        await admin.pause_all()
+        (everything,) = await admin.pauses()
+        await admin.pause("asleep")
+        await admin.pause_saga(run.id)
+        await asyncio.sleep(LENGTH.total_seconds())
+        await admin.resume("asleep", extend=True)
+        await admin.resume_all(extend=True)
+        await admin.resume_saga(run.id, extend=True)
+        entry = (await admin.get_saga(run.id)).step_history[-1]
+        after, _ = await moments(run)
+        assert entry.kind == "resume_requested"
+        assert after - before == entry.timestamp - everything.since
+
+
+async def test_a_process_that_dies_between_any_two_statements_leaves_the_rest_to_another(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        shop = orchestrator.register("shop", make_saga(Shop()))
+        for at in range(1, 60):
+            runs = [await shop.start(Order(str(each)), delay=HOUR) for each in range(2)]
+            before = [(await run.snapshot()).begins_at for run in runs]
+            await admin.pause("shop")
+            (pause,) = await admin.pauses()
+            await ending_begun(orchestrator)
+            async with carrier(orchestrator, at) as (engine, dying):
+                try:
+                    await carry_on(engine)
+                except KilledError:
+                    pass
+                else:
+                    assert at > 2, dying.calls
+                    assert await admin.resume("shop", extend=True) is bool(await admin.pauses())
+                    return
+            await admin.resume("shop", extend=True)
+            assert await admin.pauses() == ()
+            for run, begins in zip(runs, before, strict=True):
+                seen = await admin.get_saga(run.id)
+                assert seen.begins_at is not None
+                assert begins is not None
+                assert seen.begins_at - begins == seen.step_history[-1].timestamp - max(pause.since, seen.created_at)
+                await admin.abort(run.id)
+    raise AssertionError("a pause comes to no end")
+
+
+async def test_a_pause_that_somebody_else_ends_is_not_moved_for_any_more(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"), delay=HOUR)
+        await admin.pause("shop")
+        await ending_begun(orchestrator)
+        await admin.resume("shop")
+        await admin.pause("shop", reason="another")
+        before = (await run.snapshot()).begins_at
+        async with carrier(orchestrator) as (engine, _):
+            await carry_on(engine)
+        assert (await run.snapshot()).begins_at == before
+        assert [each.reason for each in await admin.pauses()] == ["another"]
+
+
+async def test_a_process_that_is_stopped_gives_the_operation_back_at_once(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        shop = orchestrator.register("shop", make_saga(Shop()))
+        await shop.start_many([Order(str(each)) for each in range(120)], delay=HOUR)
+        await admin.pause("shop")
+        ending = asyncio.create_task(admin.resume("shop", extend=True))
+        async with asyncio.timeout(SOON):
+            while not any(each.done for each in await admin.list_operations()):
+                await asyncio.sleep(0.001)
+        ending.cancel()
+        await asyncio.wait([ending])
+        begun = (await admin.list_operations())[0]
+        if begun.state is OperationState.RUNNING:
+            taken = await orchestrator.engine.store.operations.claim([], lease=timedelta(seconds=1))
+            assert taken is not None
+            assert taken.id == begun.id
+
+
+@pytest.mark.parametrize("extend", [1, None, "yes"], ids=repr)
+async def test_extend_is_a_bool(make: Make, extend: object) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        for call in (admin.resume("shop", extend=extend), admin.resume_all(extend=extend)):  # type: ignore[arg-type]  # what no type checker sees
+            with pytest.raises(PayloadError, match="extend"):
+                await call
