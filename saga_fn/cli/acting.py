@@ -131,7 +131,8 @@ def bulk_command(form: VerbForm) -> Callable[..., object]:
             )
             if not background:
                 operation = await carried_out(place, operation, session)
-        return Answer({"preview": told, "operation": operation}, of_operation(operation))
+        code = ExitCode.FOUND if operation.refusals else ExitCode.DONE
+        return Answer({"preview": told, "operation": operation}, of_operation(operation), code)
 
     return with_fields(command, {"wanted": FILTER_FIELDS, "verb": form.fields}, name=form.verb)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final, TextIO
@@ -85,7 +87,8 @@ class Output:
         """Ask a person for a yes. Nothing else is one."""
         sys.stderr.write(f"{printable(question)} [y/N] ")
         sys.stderr.flush()
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
+        with _interruptible():
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     @property
     def canvas(self) -> Canvas:
@@ -112,6 +115,19 @@ class Output:
         console = console_on(sys.stderr)
         with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
             yield Bar(progress, progress.add_task(printable(what), total=None))
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """Let Ctrl-C end the wait for a person at once: the event loop would only note it, and the wait would go on."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def fit_for_any_text() -> None:

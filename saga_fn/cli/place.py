@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, redirect_stdout
 from getpass import getuser
 from typing import Annotated, Final, cast
 from urllib.parse import urlsplit
@@ -82,7 +82,8 @@ def orchestrator_of(app: str) -> SagaOrchestrator:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found: object = importlib.import_module(module_name)
+        with redirect_stdout(sys.stderr):  # stdout is for answers
+            found: object = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
         if error.name is not None and (module_name + ".").startswith(error.name + "."):
             raise BadInputError(
@@ -109,7 +110,8 @@ def orchestrator_of(app: str) -> SagaOrchestrator:
 
 def _made_by(make: Callable[[], object], app: str) -> object:
     try:
-        return make()
+        with redirect_stdout(sys.stderr):
+            return make()
     except SagaError:
         raise
     except Exception as error:

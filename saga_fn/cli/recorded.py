@@ -47,7 +47,7 @@ async def continue_operation(operation_id: OperationId, /, *, by: By = None, ses
     async with session.acting(by) as place:
         begun = await place.admin.get_operation(id_of(operation_id, "an operation's id"))
         found = await carried_out(place, begun, session)
-    return Answer(found, of_operation(found))
+    return Answer(found, of_operation(found), ExitCode.FOUND if found.refusals else ExitCode.DONE)
 
 
 async def pauses(*, session: Given) -> Answer:

@@ -52,6 +52,7 @@ def of_saga(saga: SagaAdminSnapshot, *, journal: int, payloads: bool) -> tuple[P
                 ("at step", saga.current_step_id),
                 ("last error", saga.last_error),
                 ("unreadable", saga.unreadable),
+                ("paused since", saga.paused_since),
                 ("acknowledged", saga.acknowledged or None),
                 ("begins at", saga.begins_at),
                 ("rolls back at", saga.rolls_back_at),

@@ -22,6 +22,8 @@ from saga_fn.store.rights import Right
 
 _ECHO_LIMIT: Final = 2.0
 """Seconds that a notification may take to come back."""
+_LIMIT: Final = 10.0
+"""Seconds for all of it: a look at a table's size waits for one who changes the table."""
 _CHANNEL: Final = "saga_fn_examination"
 
 
@@ -65,38 +67,43 @@ class Examination:
 
 async def examine(dsn: str, *, schema: str) -> Examination:
     """Look at a database. Raises StoreError if it does not answer or does not let this user in."""
-    queries = Queries(schema)
     shards = await settled_shards(dsn, schema=schema)
     try:
         connection = await connect(read_dsn(dsn))
         try:
-            await queries.read_session(connection)  # prepared, so that the next one is timed alone
-            began, asked = time.perf_counter(), datetime.now(UTC)
-            session = await queries.read_session(connection)
-            took = timedelta(seconds=time.perf_counter() - began)
-            schema_error = await _schema_error(connection, schema, shards)
-            return Examination(
-                server=session.version,
-                role=session.role,
-                database=session.database,
-                is_replica=session.is_replica,
-                is_read_only=session.is_read_only,
-                answers_in=took,
-                apart=_apart(session.now - asked, took),
-                is_pooled=connection.get_server_pid() != session.pid,
-                hears=None if session.is_replica else await _hears(connection),
-                schema_error=schema_error,
-                shards=shards,
-                lacking=frozenset() if schema_error else await lacking_of(connection, schema=schema),
-                sizes=tuple(
-                    TableSize(row.table_name, row.bytes, row.row_estimate)
-                    for row in await queries.read_sizes(connection, schema=schema)
-                ),
-            )
+            return await _seen(connection, schema, shards)
         finally:
-            await connection.close()
+            await connection.close(timeout=1)
     except DRIVER_ERRORS as error:
         raise translate_driver_error(error) from error
+
+
+async def _seen(connection: asyncpg.Connection[asyncpg.Record], schema: str, shards: int | None) -> Examination:
+    queries = Queries(schema)
+    async with asyncio.timeout(_LIMIT):
+        await queries.read_session(connection)  # prepared, so that the next one is timed alone
+        began, asked = time.perf_counter(), datetime.now(UTC)
+        session = await queries.read_session(connection)
+        took = timedelta(seconds=time.perf_counter() - began)
+        schema_error = await _schema_error(connection, schema, shards)
+        return Examination(
+            server=session.version,
+            role=session.role,
+            database=session.database,
+            is_replica=session.is_replica,
+            is_read_only=session.is_read_only,
+            answers_in=took,
+            apart=_apart(session.now - asked, took),
+            is_pooled=connection.get_server_pid() != session.pid,
+            hears=None if session.is_replica else await _hears(queries, connection),
+            schema_error=schema_error,
+            shards=shards,
+            lacking=frozenset() if schema_error else await lacking_of(connection, schema=schema),
+            sizes=tuple(
+                TableSize(row.table_name, row.bytes, row.row_estimate)
+                for row in await queries.read_sizes(connection, schema=schema)
+            ),
+        )
 
 
 def _apart(ahead: timedelta, took: timedelta) -> timedelta:
@@ -116,7 +123,7 @@ async def _schema_error(
     return None
 
 
-async def _hears(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
+async def _hears(queries: Queries, connection: asyncpg.Connection[asyncpg.Record]) -> bool:
     """Whether what is called out on a channel comes back. A pooler in transaction mode takes a LISTEN and passes nothing on."""
     echoed, word = asyncio.Event(), uuid4().hex
 
@@ -126,9 +133,7 @@ async def _hears(connection: asyncpg.Connection[asyncpg.Record]) -> bool:
 
     try:
         await connection.add_listener(_CHANNEL, heard)
-        await connection.execute(
-            "SELECT pg_catalog.pg_notify($1::pg_catalog.text, $2::pg_catalog.text)", _CHANNEL, word
-        )
+        await queries.notify_workers(connection, channel=_CHANNEL, payloads=[word])
         async with asyncio.timeout(_ECHO_LIMIT):
             await echoed.wait()
     except (TimeoutError, asyncpg.PostgresError):

@@ -61,6 +61,8 @@ _SET: Final = (
     " pg_catalog.set_config('search_path', $2::pg_catalog.text, true)"
 )
 _TRIES: Final = 30
+_LOOK_LIMIT: Final = 5.0
+"""Seconds for a look at what is settled."""
 # Readers go on meanwhile, and so do starts.
 _ONE_AT_A_TIME: Final = "LOCK TABLE {schema}.journal_era IN SHARE ROW EXCLUSIVE MODE"
 
@@ -165,8 +167,9 @@ async def settled_shards(target: str | Connection | Pool, *, schema: str = "saga
     queries = Queries(schema)
     async with _connected(target) as connection:
         try:
-            server = await _read_server(queries, connection, schema)
-            return await queries.read_shard_count(connection) if server.has_tables else None
+            async with asyncio.timeout(_LOOK_LIMIT):
+                server = await _read_server(queries, connection, schema)
+                return await queries.read_shard_count(connection) if server.has_tables else None
         except DRIVER_ERRORS as error:
             raise translate_driver_error(error) from error
 

@@ -72,6 +72,11 @@ def orchestrator() -> SagaOrchestrator:
     return registered(SagaOrchestrator(os.environ["SAGA_FN_TEST_APP_DSN"]))
 
 
+def talking() -> SagaOrchestrator:
+    print("the service says something")
+    return orchestrator()
+
+
 def looking_only() -> SagaOrchestrator:
     return registered(SagaOrchestrator(os.environ["SAGA_FN_TEST_APP_DSN"], concurrency=0))
 

@@ -153,6 +153,39 @@ async def test_many_sagas_are_previewed_and_repaired(cli: Cli, dsn: str) -> None
     assert "done" in shown.out
 
 
+async def test_many_sagas_get_a_value(cli: Cli, seeded: Seeded) -> None:
+    skip = (
+        "bulk",
+        "skip-step",
+        "print_label",
+        "--mock-output",
+        '"label"',
+        "--name",
+        "shipping",
+        "--step",
+        "print_label",
+    )
+    parked = ("--waits", "parked", "--yes")
+    assert (await cli(*skip, *parked, "--dsn", seeded.dsn)).code == 2
+    told = await cli(*skip, *parked, "--json", "--app", "tests.cli.shop_app:talking")
+    assert (told.code, told.data["operation"]["done"]) == (0, 1)
+    assert "the service says something" in told.err
+
+
+async def test_a_refusal_of_one_of_many_is_told(cli: Cli, seeded: Seeded) -> None:
+    told = await cli("bulk", "cancel", "--active", "--yes", "--json", "--dsn", seeded.dsn)
+    assert (told.code, told.data["operation"]["refusals"]) == (1, {"past_pivot": 1})
+    again = await cli("operations", "continue", told.data["operation"]["id"], "--dsn", seeded.dsn)
+    assert again.code == 1
+
+
+async def test_one_saga_is_paused_and_resumed(cli: Cli, seeded: Seeded) -> None:
+    assert (await cli("pause-saga", seeded.retrying, "--yes", "--dsn", seeded.dsn)).code == 0
+    assert "paused since" in (await cli("show", seeded.retrying, "--dsn", seeded.dsn)).out
+    assert (await cli("resume-saga", seeded.retrying, "--yes", "--dsn", seeded.dsn)).code == 0
+    assert "paused since" not in (await cli("show", seeded.retrying, "--dsn", seeded.dsn)).out
+
+
 async def test_a_filter_that_finds_all_has_to_be_meant(cli: Cli, dsn: str) -> None:
     told = await cli("bulk", "abort", "--yes", "--dsn", dsn)
     assert told.code == 2

@@ -105,7 +105,10 @@ def terminal(columns: int) -> Generator[tuple[int, int]]:
         os.close(ours)
 
 
-def on_a_terminal(columns: int, *tokens: str, typed: bytes = b"", **environment: str) -> tuple[int, str]:
+def on_a_terminal(
+    columns: int, *tokens: str, typed: bytes = b"", then: str | None = None, **environment: str
+) -> tuple[int, str]:
+    """The exit code and all that was written. `then` is a text at which Ctrl-C is pressed."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SAGA_FN_") and name != "COLUMNS"}
     kept.pop("NO_COLOR", None)
     with terminal(columns) as (ours, theirs):
@@ -126,6 +129,9 @@ def on_a_terminal(columns: int, *tokens: str, typed: bytes = b"", **environment:
                 written += os.read(ours, 65536)
             except OSError:  # Linux says so when the last one has closed it
                 break
+            if then is not None and then.encode() in written:
+                running.send_signal(signal.SIGINT)
+                then = None
         return running.wait(timeout=30), written.decode().replace("\r\n", "\n")
 
 
@@ -151,6 +157,26 @@ async def test_a_person_at_a_terminal_is_asked(seeded: Seeded) -> None:
     )
     assert code == 0
     assert told.index("it ends FAILED") < told.index("Do it? [y/N]") < told.index("abort is done")
+
+
+async def test_ctrl_c_at_the_question_ends_it_at_once(seeded: Seeded) -> None:
+    code, told = await asyncio.to_thread(
+        on_a_terminal, 120, "abort", str(seeded.retrying), then="[y/N]", SAGA_FN_DSN=seeded.dsn
+    )
+    assert code == 130
+    assert "Traceback" not in told
+    async with SagaOrchestrator(seeded.dsn, concurrency=0, read_only=True) as orchestrator:
+        assert (await orchestrator.get_snapshot(seeded.retrying)).revision == 4
+
+
+async def test_the_store_is_watched_live(seeded: Seeded) -> None:
+    code, told = await asyncio.to_thread(
+        on_a_terminal, 150, "watch", "--every", "100ms", "--times", "3", SAGA_FN_DSN=seeded.dsn
+    )
+    assert code == 0
+    assert "waiting for a person" in told
+    assert "\x1b[?1049h" in told  # a screen of its own,
+    assert "\x1b[?1049l" in told  # which is left at the end
 
 
 async def test_ctrl_c_leaves_an_operation_to_the_workers(dsn: str) -> None:
