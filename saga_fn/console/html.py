@@ -161,9 +161,9 @@ def value(payload: object) -> Node:
     return h.pre(".value")[text(said, LONGEST_VALUE)]
 
 
-def chart(svg: str) -> Node:
-    """The same, as wide as the page at most."""
-    return h.div(".picture.chart")[Markup(svg)]  # noqa: S704 - as above
+def chart(svg: str, narrow: str) -> Node:
+    """The same, as wide as the page at most; a phone shows the second one."""
+    return h.div(".picture.chart")[Markup(svg), Markup(narrow)]  # noqa: S704 - as above
 
 
 def plain(given: object) -> object:

@@ -17,7 +17,10 @@ from saga_fn.diagram import Age, Column, ages, bars
 
 _ROWS: Final = 10
 _MINUTES: Final = 60
+_LATEST: Final = 20
+"""The minutes of them that a phone shows."""
 _WIDE: Final = 900
+_NARROW: Final = 340
 FRESH: Final = timedelta(seconds=5)
 """Numbers that are no older are shown to all who ask."""
 _PARKED: Final = {"waits": "parked"}
@@ -93,7 +96,11 @@ def _ends(stats: SagaStats) -> Node:
                 column[status.value] += ended or 0
     begins = (stats.at - timedelta(minutes=_MINUTES - 1 - number) for number in range(_MINUTES))
     columns = [Column(f"{at:%H:%M}", dict(column)) for at, column in zip(begins, counts, strict=True)]
-    return html.chart(bars(columns, title="Ends a minute", width=_WIDE, embedded=True))
+    latest = f"Ends a minute, the last {_LATEST} minutes"
+    return html.chart(
+        bars(columns, title="Ends a minute", width=_WIDE, embedded=True),
+        bars(columns[-_LATEST:], title=latest, width=_NARROW, embedded=True),
+    )
 
 
 def _oldest(stats: SagaStats) -> Node:
@@ -104,4 +111,7 @@ def _oldest(stats: SagaStats) -> Node:
     rows = [Age(name, max(stats.at - since, timedelta(0))) for since, name in due[:_ROWS]]
     if not rows:
         return h.p(".empty")["No saga is due."]
-    return html.chart(ages(rows, title="How long the oldest saga has been due", width=_WIDE, embedded=True))
+    title = "How long the oldest saga has been due"
+    return html.chart(
+        ages(rows, title=title, width=_WIDE, embedded=True), ages(rows, title=title, width=_NARROW, embedded=True)
+    )
