@@ -17,7 +17,20 @@ import asyncio
 from pathlib import Path
 
 from saga_fn.embedded import EmbeddedPostgres
-from tests.bench import beside, bulk, claims, latency, lists, memory, pressure, retention, storage, throughput, wake
+from tests.bench import (
+    beside,
+    bulk,
+    claims,
+    console,
+    latency,
+    lists,
+    memory,
+    pressure,
+    retention,
+    storage,
+    throughput,
+    wake,
+)
 from tests.bench.machine import describe, warn_if_busy
 from tests.bench.report import Report
 
@@ -35,6 +48,7 @@ PARTS = (
     "lists",
     "claims",
     "retention",
+    "console",
 )
 QUICK = ("throughput", "latency", "storage", "bulk")
 
@@ -72,6 +86,8 @@ async def run(parts: set[str], options: argparse.Namespace, report: Report) -> N
                     await claims.run(server, report, rounds=options.rounds)
                 case "retention":
                     await retention.run(server, report, sagas=options.retention, seconds=5 * options.seconds)
+                case "console":
+                    await console.run(server, report, sagas=options.lists, rounds=options.rounds)
                 case "open-transaction":
                     seconds = options.open_transaction
                     await pressure.open_transaction(server, report, seconds=seconds, rounds=options.rounds)
@@ -89,7 +105,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, help="how long one measurement takes, about (default 4, quick 2)")
     parser.add_argument("--bulk", type=int, default=50_000, help="sagas for start_many")
     parser.add_argument("--sleepers", type=int, default=1_000_000)
-    parser.add_argument("--lists", type=int, default=1_000_000, help="sagas to list")
+    parser.add_argument("--lists", type=int, default=1_000_000, help="sagas to list, and to show in the console")
     parser.add_argument("--retention", type=int, default=300_000, help="sagas to delete")
     parser.add_argument("--open-transaction", type=int, default=300, help="seconds")
     parser.add_argument("--locked-row", type=int, default=60, help="seconds")

@@ -47,12 +47,17 @@ _ATTRIBUTES = """
 _customer, _region, _total = Attribute("customer", str), Attribute("region", str), Attribute("total", int)
 
 
+async def fill(connection: asyncpg.Connection[asyncpg.Record], sagas: int) -> None:
+    """Put rows of so many sagas into the tables, which no engine could read."""
+    await connection.execute(_FILL, sagas, _NAMES, _START, timeout=3600)
+    await connection.execute(_ATTRIBUTES, _START, timeout=3600)
+
+
 async def run(server: EmbeddedPostgres, report: Report, *, sagas: int, rounds: int) -> None:
     """Each list by its first page, by a page in the middle, and the count."""
     async with SagaOrchestrator(server.dsn, migrate=True, concurrency=0) as orchestrator:
         connection = await asyncpg.connect(server.dsn)
-        await connection.execute(_FILL, sagas, _NAMES, _START, timeout=3600)
-        await connection.execute(_ATTRIBUTES, _START, timeout=3600)
+        await fill(connection, sagas)
         await connection.execute("VACUUM ANALYZE saga_fn.saga, saga_fn.saga_attribute", timeout=3600)
         await connection.close()
         admin = SagaAdmin(orchestrator)

@@ -74,13 +74,17 @@ async def _page(
     wanted, name = _filter_of(given), given.get("verb", "")
     is_verb = name in tuple(Verb) and context.may(name)
     preview: BulkPreview | None = None
+    lacking: SagaError | None = None
     everything = given.get("everything") == "true"
     found = wanted_in(context, wanted)
     if looks and is_verb and error is None:
         try:
             preview = await context.admin.preview(found, verb_from(name, _texts(name, given)), everything=everything)
         except WRONG as wrong:
-            error, status = (wrong, 400) if given.get("act") else (None, status)
+            if given.get("act"):
+                error, status = wrong, 400
+            else:
+                lacking = wrong
     permitted = [each for each in VERB_FORMS if context.may(each.value)]
     choose = h.form(method="get", action=context.to("many"))[
         html.hidden(wanted),
@@ -131,6 +135,7 @@ async def _page(
         else h.p["The filter finds all sagas."],
         None if error is None else html.told(error),
         choose,
+        None if lacking is None else html.told(lacking, "Fill in the form to see what would come of it."),
         act,
     ]
     return Page("One verb for many sagas", after=after, status=status)

@@ -16,7 +16,7 @@ from saga_fn.console.context import Context, Page
 from saga_fn.console.veil import veiled
 from saga_fn.diagram import timeline
 
-_ENTRIES: Final = 100
+_ENTRIES: Final = 50
 """Entries of the journal on one page."""
 _STEPS: Final = 100
 """Steps on the page, unless all are asked for."""
