@@ -97,6 +97,7 @@ class Cast:
     parked: UUID
     waiting: UUID
     failed: UUID
+    paused: UUID
 
 
 @asynccontextmanager
@@ -114,7 +115,9 @@ async def cast(store: MemoryStore | str) -> AsyncGenerator[Cast]:
         await orchestrator.run_due()
         admin = SagaAdmin(orchestrator, actor="eve <b>eve</b>")
         await admin.abort(failed.id, reason=f"because {MARK}")
-        yield Cast(orchestrator, first.id, unknown, parked, waits, failed.id)
+        paused = await others[2].start(data)
+        await admin.pause_saga(paused.id, reason=f"because {MARK}")
+        yield Cast(orchestrator, first.id, unknown, parked, waits, failed.id, paused.id)
 
 
 def everybody(_: Request) -> Operator:

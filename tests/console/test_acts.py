@@ -26,6 +26,8 @@ RUN: dict[Verb, tuple[Callable[[Cast], UUID], dict[str, str]]] = {
     Verb.REWIND: (lambda sagas: sagas.retrying, {"verb-to": "reserve", "verb-forget": "reserve"}),
     Verb.ABORT: (lambda sagas: sagas.waiting, {}),
     Verb.START_NOW: (lambda sagas: sagas.retrying, {}),
+    Verb.PAUSE_SAGA: (lambda sagas: sagas.retrying, {}),
+    Verb.RESUME_SAGA: (lambda sagas: sagas.paused, {"verb-extend": "true"}),
     Verb.ACKNOWLEDGE: (lambda sagas: sagas.failed, {}),
 }
 """A saga for each verb, and the fields of its form."""
@@ -274,7 +276,7 @@ async def test_an_operation_that_is_filled_in_wrongly_is_not_begun(
     page = "/many?waits=retry&verb=start_now"
     refused = await browser.send(page, "/many", {"waits": "retry", "verb": "start_now", **DO, **fields})
     assert refused.status_code == 400
-    assert len(await SagaAdmin(sagas.orchestrator).list_operations()) == 1, "the abort of the cast alone"
+    assert len(await SagaAdmin(sagas.orchestrator).list_operations()) == 2, "those of the cast alone"
 
 
 async def test_pauses_begin_and_end_with_who_and_why(sagas: Cast, browser: Browser) -> None:

@@ -66,7 +66,9 @@ async def test_each_verb_is_pressed(verbs: list[Verb]) -> None:
                     ).to_be_visible()
                     for name, value in fields.items():
                         box = page.locator(f"[name='{name}']")
-                        if await box.first.get_attribute("type") == "checkbox":
+                        if await box.first.evaluate("each => each.tagName") == "SELECT":
+                            await box.select_option(value)
+                        elif await box.first.get_attribute("type") == "checkbox":
                             await page.locator(f"[name='{name}'][value='{value}']").check()
                         else:
                             await box.fill(value)

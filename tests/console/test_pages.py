@@ -18,7 +18,10 @@ from tests.console.cast import LARGE, MARK, NAME, SECRET, STEP, Browser, Cast, e
 
 
 def pages_of(sagas: Cast) -> list[str]:
-    each = [f"/sagas/{saga}" for saga in (sagas.retrying, sagas.doubtful, sagas.parked, sagas.waiting, sagas.failed)]
+    each = [
+        f"/sagas/{saga}"
+        for saga in (sagas.retrying, sagas.doubtful, sagas.parked, sagas.waiting, sagas.failed, sagas.paused)
+    ]
     return [
         "/",
         "/sagas",
@@ -90,7 +93,7 @@ async def test_the_list_goes_by_the_address_page_after_page(sagas: Cast, browser
             page.partition('rel="next"')[0].rpartition('href=".')[2].partition('"')[0] if 'rel="next"' in page else ""
         )
         address = after.replace("&amp;", "&")
-    assert len(seen) == len(set(seen)) == 121
+    assert len(seen) == len(set(seen)) == 122
 
 
 @pytest.mark.parametrize(
