@@ -22,7 +22,7 @@ from typing import Any, get_type_hints
 import pytest
 
 import saga_fn
-from saga_fn import diagram, observe, otel, prometheus
+from saga_fn import console, diagram, observe, otel, prometheus
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import BUFFER_LIMIT
 from saga_fn.core.fan_out import ITEM_LIMIT
@@ -113,7 +113,7 @@ def test_they_import_only_public_names(page: Path) -> None:
     ours = {alias.name for node in imports for alias in node.names if node.module == "saga_fn"}
     assert ours <= set(saga_fn.__all__)
     others = {node.module for node in imports if (node.module or "").startswith("saga_fn.")}
-    public = ("diagram", "embedded", "guard", "observe", "otel", "prometheus")
+    public = ("console", "diagram", "embedded", "guard", "observe", "otel", "prometheus")
     assert others <= {f"saga_fn.{name}" for name in public}
 
 
@@ -318,6 +318,7 @@ OUTSIDE_OF_THE_ROOT = {
     "Undoing",
     "grant",
     "migrate",
+    *console.__all__,
     *diagram.__all__,
     *observe.__all__,
     *otel.__all__,

@@ -91,7 +91,7 @@ def console(
 ) -> ASGIApp:
     """Make the console: an ASGI application to mount in Starlette, FastAPI or Litestar, under any path.
 
-    It shows the sagas of the orchestrator's store, whoever works on them. Each request asks `authorize` who sends it. The
+    It shows the sagas of the orchestrator's store, whichever process works on them. Each request asks `authorize` who sends it. The
     orchestrator has to be entered, or made with a pool, before a page is opened.
 
     Args:
@@ -201,7 +201,7 @@ class _Console:
         found = await given if inspect.isawaitable(given) else given
         if found is None:
             raise HTTPException(403, "You may not see this.")
-        if not isinstance(found, Operator):
+        if not is_a(found, Operator):
             raise TypeError(f"authorize gave {shown(found)}, which is neither an Operator nor None")
         return found
 

@@ -39,6 +39,7 @@ from saga_fn import (
     saga,
     step,
 )
+from saga_fn.console import Operator, Permission, console
 from saga_fn.embedded import EmbeddedPostgres
 from saga_fn.errors import shown
 from saga_fn.guard import Guard
@@ -232,6 +233,10 @@ class Stage:
             "attribute": [None, size.equals(1), size.at_least(5)],
             "attributes": [(), (size,)],
             "tp": [str, int],
+            "authorize": [nothing],
+            "may": [(), Permission, ["cancel"]],
+            "origins": [(), ["https://shop.example"]],
+            "secret": [None, b"x" * 32],
             "status": [None, *saga_fn.SagaStatus],
             "waits": [None, *saga_fn.WaitReason],
             "created_from": [None, datetime.now(UTC)],
@@ -261,7 +266,12 @@ class Stage:
             saga_fn.InputContext(uuid4(), Data(), {}),
         ]
         found = [(name, getattr(saga_fn, name)) for name in saga_fn.__all__ if callable(getattr(saga_fn, name))]
-        found += [("EmbeddedPostgres", EmbeddedPostgres), ("Guard", Guard)]
+        found += [
+            ("EmbeddedPostgres", EmbeddedPostgres),
+            ("Guard", Guard),
+            ("console", console),
+            ("Operator", Operator),
+        ]
         if self.connections:
             found += [("migrate", migrate), ("check_schema", check_schema)]
         for each in made:

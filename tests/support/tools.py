@@ -44,6 +44,9 @@ def left_out(reports: Iterable[object]) -> list[str]:
     """The reasons for which tests were skipped, each with how many there were."""
     reasons: Counter[str] = Counter()
     for report in reports:
-        why = getattr(report, "longrepr", None)
-        reasons[str(why[2] if isinstance(why, tuple) else why).removeprefix("Skipped: ")] += 1
+        match getattr(report, "longrepr", None):
+            case (_, _, why):
+                reasons[str(why).removeprefix("Skipped: ")] += 1
+            case why:
+                reasons[str(why)] += 1
     return [f"{number} left out: {reason}" for reason, number in sorted(reasons.items())]
