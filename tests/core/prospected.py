@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from saga_fn.core.events import PlanChanged, is_verb
 from saga_fn.core.explain.prospects import prospects
 from saga_fn.core.ids import StepId
@@ -10,6 +12,9 @@ from saga_fn.core.leftovers import left_over
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ended_as
 from saga_fn.core.state import UNDOING, SagaState, UndoFailed, Undone
+
+known = lru_cache(maxsize=1 << 14)(prospects)
+"""Many edges lead to and from one state."""
 
 
 def within(plan: Plan, some: tuple[StepId, ...], all_of: tuple[StepId, ...]) -> bool:
@@ -20,8 +25,8 @@ def adds_nothing_to_its_prospects(edge: Edge) -> bool:
     """No move of a saga by itself makes more of it possible than was said before."""
     if is_verb(edge.event) or isinstance(edge.event, PlanChanged):
         return True
-    then, now = prospects(edge.plan, edge.before), prospects(edge.plan, edge.after)
-    return (
+    then, now = known(edge.plan, edge.before), known(edge.plan, edge.after)
+    return now == then or (
         now.ends <= then.ends
         and within(edge.plan, now.may_be_undone, then.may_be_undone)
         and within(edge.plan, now.may_be_left, then.may_be_left)
@@ -29,7 +34,7 @@ def adds_nothing_to_its_prospects(edge: Edge) -> bool:
 
 
 def has_what_is_so_among_its_prospects(plan: Plan, state: SagaState) -> bool:
-    said = prospects(plan, state)
+    said = known(plan, state)
     if state.ended:
         return [*said.ends] == [ended_as(state)] and said.may_be_left == tuple(
             x.step_id for x in left_over(plan, state)

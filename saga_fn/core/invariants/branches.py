@@ -22,7 +22,7 @@ def i7_no_successor_starts_early(edge: Edge) -> bool:
     done = {step.step for step in edge.after.steps if is_done(step)}
     return all(
         done.issuperset(edge.plan.step(now.step).after)
-        for was, now in edge.steps
+        for was, now in edge.changed
         if (was is None or isinstance(was, Rewound) or (isinstance(now, Running) and starts(was, now)))
         and not isinstance(now, Rewound)
     )
@@ -34,7 +34,7 @@ def i7_only_a_condition_passes_over(edge: Edge) -> bool:
     return all(
         isinstance(was, NotTaken)
         or (now.step in declined and edge.plan.step(now.step).conditional and _surely_not_run(edge.event, was))
-        for was, now in edge.steps
+        for was, now in edge.changed
         if isinstance(now, NotTaken)
     )
 

@@ -45,12 +45,15 @@ class Edge:
     moved: Transition
     steps: tuple[tuple[StepState | None, StepState], ...]
     """For each step of the state after: what it was before (None if it had not begun), and what it is."""
+    changed: tuple[tuple[StepState | None, StepState], ...]
+    """Those of them that the event has touched. The fold leaves all others as the same objects, and they are the most."""
 
     @classmethod
     def of(cls, plan: Plan, before: SagaState, event: Event, moved: Transition) -> Edge:
         """The edge between these two."""
         was = {step.step: step for step in before.steps}
-        return cls(plan, before, event, moved, tuple((was.get(now.step), now) for now in moved.state.steps))
+        steps = tuple([(was.get(now.step), now) for now in moved.state.steps])
+        return cls(plan, before, event, moved, steps, tuple([pair for pair in steps if pair[0] is not pair[1]]))
 
     @property
     def after(self) -> SagaState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TypeAlias, assert_never
 
 from saga_fn.core.effects import CancelExecution, Release, RunCompensation, RunProbe, RunStep
@@ -18,9 +19,9 @@ from saga_fn.core.events import (
 from saga_fn.core.facts import startable
 from saga_fn.core.invariants.edge import Edge, starts, stops
 from saga_fn.core.invariants.items import at_once
-from saga_fn.core.plan import OnUnknown
+from saga_fn.core.plan import OnUnknown, Plan
 from saga_fn.core.projection import project
-from saga_fn.core.state import Goal, Probing, Retrying, Running, Undoing, Unknown, is_executing
+from saga_fn.core.state import Goal, Probing, Retrying, Running, SagaState, Undoing, Unknown, is_executing
 
 _Result: TypeAlias = (
     StepSucceeded
@@ -35,17 +36,23 @@ _Result: TypeAlias = (
 
 def effects_agree_with_the_state(edge: Edge) -> bool:
     """Run exactly what is newly running, cancel what no longer is, and give the saga up when nothing runs."""
-    started = {_asked_for(now) for was, now in edge.steps if is_executing(now) and starts(was, now)}
+    started = {_asked_for(now) for was, now in edge.changed if is_executing(now) and starts(was, now)}
     returned = edge.event.step if isinstance(edge.event, _Result) else None
     stopped = {
         CancelExecution(was.step)
-        for was, now in edge.steps
+        for was, now in edge.changed
         if is_executing(was) and stops(was, now) and was.step != returned
     }
     owned = any(is_executing(now) for _, now in edge.steps)
-    released = () if owned else (Release(project(edge.plan, edge.after).due),)
+    released = () if owned else (_release(edge.plan, edge.after),)
     asked = len(edge.moved.actions) == len(started) + len(stopped)
     return asked and set(edge.moved.actions) == started | stopped and edge.moved.writes == released
+
+
+@lru_cache(maxsize=1 << 14)
+def _release(plan: Plan, state: SagaState) -> Release:
+    """The release that goes with the row of the state. Many edges lead to one state."""
+    return Release(project(plan, state).due)
 
 
 def _asked_for(step: Running | Undoing | Probing) -> RunStep | RunCompensation | RunProbe:

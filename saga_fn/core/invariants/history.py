@@ -47,7 +47,7 @@ def i4_executions_are_told_apart(edge: Edge) -> bool:
     return all(
         execution_of(now)
         > (_last_of(now, was) if isinstance(was, Tried | Rewound) and _same_direction(was, now) else 0)
-        for was, now in edge.steps
+        for was, now in edge.changed
         if is_executing(now) and starts(was, now)
     )
 
@@ -67,7 +67,7 @@ def i6_results_are_kept(edge: Edge) -> bool:
     """A result is recorded once, by the event that brought it for the execution that ran, and stays."""
     if isinstance(edge.event, RewindRequested):
         return True  # see I17
-    for was, now in edge.steps:
+    for was, now in edge.changed:
         if isinstance(was, NotTaken | Joined):
             if now != was:
                 return False

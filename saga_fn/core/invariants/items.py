@@ -25,7 +25,9 @@ def i7_items_belong_to_a_list(plan: Plan, state: SagaState) -> bool:
 def i15_no_more_items_at_once_than_declared(edge: Edge) -> bool:
     """No item starts, forward or back, beside as many others of its step as the plan lets run at once."""
     started = {
-        edge.plan.owner(now.step) for was, now in edge.steps if isinstance(now, Running | Undoing) and starts(was, now)
+        edge.plan.owner(now.step)
+        for was, now in edge.changed
+        if isinstance(now, Running | Undoing) and starts(was, now)
     }
     return all(
         at_once(edge.after, step) <= concurrency

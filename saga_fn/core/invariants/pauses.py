@@ -29,7 +29,7 @@ def i18_a_paused_saga_begins_nothing(edge: Edge) -> bool:
     """Neither a step, nor a probe, nor an undo begins during a pause, and no moment comes."""
     if not _of(edge.after).holds:
         return True
-    begins = any(is_executing(now) and starts(was, now) for was, now in edge.steps)
+    begins = any(is_executing(now) and starts(was, now) for was, now in edge.changed)
     return not begins and not edge.moved.needs and not edge.moved.defaults and edge.moved.timed_out is None
 
 

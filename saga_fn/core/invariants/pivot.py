@@ -50,12 +50,12 @@ def i10_only_a_person_ends_it_past_the_pivot(edge: Edge) -> bool:
 
 def i10_no_way_back_from_a_pivot_in_doubt(edge: Edge) -> bool:
     """Nothing begins to be undone while the pivot may have run, unless a person has decided to turn back all the same."""
-    begins = any(begins_undo(was, now) for was, now in edge.steps)
-    in_doubt = any(
+    if not any(begins_undo(was, now) for was, now in edge.changed):
+        return True
+    return not any(
         step.step == edge.plan.pivot and isinstance(step, Running | Retrying | Unknown | Parked | Probing)
         for step in edge.after.steps
     )
-    return not (begins and in_doubt)
 
 
 def the_pivot_says_so(edge: Edge) -> bool:

@@ -93,7 +93,7 @@ def i15_what_is_parked_goes_on_by_a_person(edge: Edge) -> bool:
     return all(
         (isinstance(now, Parked | FailedForGood | Undo) if isinstance(was, Parked) else isinstance(now, UndoParked))
         or (was.why is ParkReason.PLAN_CHANGED and isinstance(edge.event, PlanChanged))
-        for was, now in edge.steps
+        for was, now in edge.changed
         if isinstance(was, Parked | UndoParked)
     )
 
@@ -102,7 +102,7 @@ def i15_an_undo_is_left_over_only_where_that_is_declared(edge: Edge) -> bool:
     """Where the last failure of a compensation is to be seen to by a person, nobody else leaves the step over."""
     return isinstance(edge.event, AbortRequested) or not any(
         isinstance(now, UndoFailed) and not isinstance(was, UndoFailed) and edge.plan.step(now.step).undo_parks
-        for was, now in edge.steps
+        for was, now in edge.changed
     )
 
 
@@ -128,7 +128,7 @@ def i15_only_what_was_alone_is_a_crash_loop(edge: Edge) -> bool:
         return True
     return all(
         isinstance(was, Parked | UndoParked) or (isinstance(edge.event, Resumed) and edge.before.isolated)
-        for was, now in edge.steps
+        for was, now in edge.changed
         if isinstance(now, Parked | UndoParked) and now.why is ParkReason.CRASH_LOOP
     )
 
@@ -141,7 +141,7 @@ def i15_what_may_run_on_is_waited_for(edge: Edge) -> bool:
     ended = edge.event.stopped if edge.before.ended and takes_up(edge.event) else ()
     return all(
         now.attempts.may_run_until == was.attempts.may_run_until or was.step in ended
-        for was, now in edge.steps
+        for was, now in edge.changed
         if isinstance(was, Tried)
         and was.attempts.may_run_until > edge.after.at
         and isinstance(now, Tried)
@@ -171,7 +171,7 @@ def i15_nothing_starts_before_its_time(edge: Edge) -> bool:
     A step that may have run, and waits to be repeated or (by an earlier plan) to be asked about, is undone at once, if the saga
     turns back. Once a person has said what is so, its probe's next time is not waited for.
     """
-    for was, now in edge.steps:
+    for was, now in edge.changed:
         if not isinstance(was, Tried) or not starts(was, now):
             continue
         turned = isinstance(was, Retrying | Unknown) and isinstance(now, Undoing)

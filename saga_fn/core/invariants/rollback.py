@@ -43,7 +43,7 @@ def i8_nothing_new_starts_once_it_turned_back(edge: Edge) -> bool:
             return True
         again = edge.before.goal is Goal.FAILED and isinstance(edge.event, RetryRequested)
         return edge.before.goal is Goal.FORWARD or again or the_pivot_says_so(edge)
-    return not any(isinstance(now, Running) and starts(was, now) for was, now in edge.steps)
+    return not any(isinstance(now, Running) and starts(was, now) for was, now in edge.changed)
 
 
 def i9_only_what_succeeded_is_undone(edge: Edge) -> bool:
@@ -58,7 +58,7 @@ def i9_only_what_succeeded_is_undone(edge: Edge) -> bool:
             or brings_its_result(edge.event, was)
             or may_have_run(edge, was, now.step)
         )
-        for was, now in edge.steps
+        for was, now in edge.changed
         if begins_undo(was, now)
     )
 
@@ -73,7 +73,7 @@ def i9_in_reverse_order(edge: Edge) -> bool:
             for built in edge.after.steps
             if edge.plan.owner(built.step) in edge.plan.descendants[edge.plan.owner(now.step)]
         )
-        for was, now in edge.steps
+        for was, now in edge.changed
         if isinstance(now, Undoing) and not isinstance(was, Undo)
     )
 
@@ -87,7 +87,7 @@ def i9_undone_means_its_compensation_returned(edge: Edge) -> bool:
         isinstance(was, Undone)
         or (isinstance(was, Undoing) and isinstance(edge.event, CompensationSucceeded))
         or (isinstance(edge.event, StepSettled) and edge.event.step == now.step and _may_be_told(edge, was, edge.event))
-        for was, now in edge.steps
+        for was, now in edge.changed
         if isinstance(now, Undone)
     )
 
@@ -112,5 +112,6 @@ def _may_be_past(edge: Edge) -> bool:
 
 def i10_no_way_forward_after_an_undo(edge: Edge) -> bool:
     """A saga that has begun to undo never goes forward again, unless all of that is taken back."""
-    begun = any(isinstance(was, Undo) and not isinstance(now, Rewound) for was, now in edge.steps)
-    return not (begun and edge.after.goal in (Goal.FORWARD, Goal.COMPLETED))
+    if edge.after.goal not in (Goal.FORWARD, Goal.COMPLETED):
+        return True
+    return not any(isinstance(was, Undo) and not isinstance(now, Rewound) for was, now in edge.steps)

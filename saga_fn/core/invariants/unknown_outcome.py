@@ -34,7 +34,7 @@ from saga_fn.core.state import (
 
 def i9_what_can_be_found_out_is_before_anything_is_undone(edge: Edge) -> bool:
     """No compensation begins while a step may have run and its probe has not given up. One that a person did by hand is over."""
-    begins = any(begins_undo(was, now) and not isinstance(now, Undone) for was, now in edge.steps)
+    begins = any(begins_undo(was, now) and not isinstance(now, Undone) for was, now in edge.changed)
     return not begins or not any(
         isinstance(now, Probing)
         or (isinstance(now, Unknown) and edge.plan.step(now.step).on_unknown is OnUnknown.PROBE)
@@ -48,7 +48,7 @@ def i9_what_may_have_run_is_settled_as_declared(edge: Edge) -> bool:
     A person may wish it repeated that was left to a person, and may know that it has not run. One that is to be undone is
     never repeated.
     """
-    for was, now in edge.steps:
+    for was, now in edge.changed:
         if not isinstance(now, Running) or not isinstance(was, Tried) or not was.attempts.doubt or not starts(was, now):
             continue
         if isinstance(edge.event, StepSettled) and edge.event.step == now.step:
@@ -77,7 +77,7 @@ def i9_a_doubt_is_settled_by_what_says_so(edge: Edge) -> bool:
     """
     return all(
         _doubt_of(now) >= _doubt_of(was) or _is_told(edge.event, edge.plan, now.step)
-        for was, now in edge.steps
+        for was, now in edge.changed
         if isinstance(was, Unfinished | Skipped) and isinstance(now, Unfinished | Skipped)
     )
 
@@ -109,7 +109,7 @@ def i9_a_person_is_asked_before_what_is_left_to_one_is_given_up(edge: Edge) -> b
         and edge.plan.step(now.step).on_unknown is OnUnknown.PARK
         and not isinstance(was, FailedForGood)
         and not any(isinstance(other, Undo) for other, _ in edge.steps)
-        for was, now in edge.steps
+        for was, now in edge.changed
     )
 
 

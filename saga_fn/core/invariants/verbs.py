@@ -50,7 +50,7 @@ def i17_a_retry_is_of_the_step_it_names(edge: Edge) -> bool:
     if not isinstance(edge.event, RetryRequested) or not edge.event.step or edge.before.goal is Goal.FAILED:
         return True
     waiting = Parked | Retrying | Unknown | UndoParked | UndoRetrying
-    for was, now in edge.steps:
+    for was, now in edge.changed:
         if edge.event.step in (now.step, edge.plan.owner(now.step)) or not isinstance(was, waiting):
             continue
         if isinstance(now, Retrying | UndoRetrying | Unknown) and now != was:
@@ -78,7 +78,7 @@ def i17_a_settled_step_is_as_the_operator_says(edge: Edge) -> bool:
 
 def i17_an_input_that_a_person_gives_is_the_steps_input(edge: Edge) -> bool:
     """A step that has surely not run gets it, under another key, and keeps it: nothing but a person gives it another."""
-    for was, now in edge.steps:
+    for was, now in edge.steps if isinstance(edge.event, RetryRequested) else edge.changed:
         if not isinstance(now, Unfinished):
             continue
         before = was.attempts if isinstance(was, Unfinished) else Attempts()
@@ -163,8 +163,8 @@ def i17_what_has_gone_back_is_undone_as_another(edge: Edge) -> bool:
     A step leaves its undoing by that verb alone, which leaves none beside it. Nothing else changes what tells them apart.
     """
     if not isinstance(edge.event, RewindRequested):
-        left = any(isinstance(was, Undo) and not isinstance(now, Undo) for was, now in edge.steps)
-        again = any(isinstance(was, Undone) and now != was for was, now in edge.steps)
+        left = any(isinstance(was, Undo) and not isinstance(now, Undo) for was, now in edge.changed)
+        again = any(isinstance(was, Undone) and now != was for was, now in edge.changed)
         return edge.after.rewound == edge.before.rewound and not left and not again
     after = {each.step: each.seq for each in edge.after.rewound}
     back = {edge.plan.owner(was.step) for was in edge.before.steps if not isinstance(was, Rewound)}
@@ -200,4 +200,4 @@ def i17_what_comes_from_outside_starts_nothing_that_nobody_would_run(edge: Edge)
         return True
     if any(is_executing(was) for was, _ in edge.steps):
         return True
-    return not any(starts(was, now) and not isinstance(now, Running) for was, now in edge.steps)
+    return not any(starts(was, now) and not isinstance(now, Running) for was, now in edge.changed)

@@ -32,12 +32,16 @@ def i13_a_named_event_is_taken_once(edge: Edge) -> bool:
     if isinstance(edge.event, EventReceived) and edge.event.name:
         had[edge.after.rev] = 1
     has = Counter(event.seq for event in edge.after.buffered)
-    for was, now in edge.steps:
+    # These two take an event though the step looks as before.
+    every = isinstance(edge.event, RewindRequested | CompensationWaits)
+    for was, now in edge.steps if every else edge.changed:
         taken = now != was or _begins_again(edge, now)
         if isinstance(now, Succeeded) and taken and edge.plan.step(now.step).kind is StepKind.EVENT:
             has[now.seq] += not isinstance(edge.event, WaitDefaulted) or edge.event.step != now.step
         elif isinstance(now, Undoing | UndoRetrying) and _was_waiting(edge, was):
             has[now.attempts.generation] += 1
+    if not had and not has:
+        return True
     void = Counter(e.seq for e in edge.before.buffered if e.expires is not None and e.expires <= edge.after.at)
     return not has - had and not had - has - void
 
@@ -87,7 +91,7 @@ def i14_what_is_due_fires(edge: Edge) -> bool:
     after, told = edge.after, edge.event
     if not isinstance(told, Ticked | Resumed) or after.goal is not Goal.FORWARD or after.paused:
         return True
-    begun = {now.step for was, now in edge.steps if type(was) is not type(now)}
+    begun = {now.step for was, now in edge.changed if type(was) is not type(now)}
     for step in after.steps:
         moment = step.wake if isinstance(step, Sleeping) else step.times_out_at if isinstance(step, Waiting) else None
         if moment is not None and moment <= after.at and step.step not in begun | set(edge.moved.defaults):
