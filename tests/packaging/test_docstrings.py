@@ -14,7 +14,7 @@ import inspect
 import re
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -142,54 +142,66 @@ def is_property(name: str, cls: type | None) -> bool:
 
 
 WRITTEN = [(name, cls, call) for name, cls, call in methods() if not is_generated(call)]
-BY_HAND = pytest.mark.parametrize("name, cls, call", WRITTEN, ids=[name for name, _, _ in WRITTEN])
-EACH_CLASS = pytest.mark.parametrize("name, cls", CLASSES, ids=[name for name, _ in CLASSES])
 
 
-@EACH_CLASS
-def test_each_class_says_what_it_is(name: str, cls: type) -> None:
-    own = cls.__dict__.get("__doc__")
-    assert own, name
+def of_each_function(wrong_of: Callable[[str, type | None, types.FunctionType], Iterator[str]]) -> Callable[[], None]:
+    """One test of all functions, with a list of what is wrong: hundreds of tests take long to collect."""
+
+    def test() -> None:
+        assert WRITTEN
+        assert [f"{name}: {wrong}" for name, cls, call in WRITTEN for wrong in wrong_of(name, cls, call)] == []
+
+    return test
 
 
-@BY_HAND
-def test_each_function_says_what_it_does(name: str, cls: type | None, call: types.FunctionType) -> None:
-    if not name.endswith(("__init__", "__aenter__", "__aexit__")):
-        assert call.__doc__, name
-        if not is_property(name, cls):
-            assert IMPERATIVE.match(call.__doc__), f"begin with what to do: {call.__doc__.splitlines()[0]}"
+def test_each_class_says_what_it_is() -> None:
+    assert CLASSES
+    assert [name for name, cls in CLASSES if not cls.__dict__.get("__doc__")] == []
 
 
-@BY_HAND
-def test_each_parameter_is_documented(name: str, cls: type | None, call: types.FunctionType) -> None:
+@of_each_function
+def test_each_function_says_what_it_does(name: str, cls: type | None, call: types.FunctionType) -> Iterator[str]:
+    if name.endswith(("__init__", "__aenter__", "__aexit__")):
+        return
+    if not call.__doc__:
+        yield "no docstring"
+    elif not is_property(name, cls) and not IMPERATIVE.match(call.__doc__):
+        yield f"begin with what to do: {call.__doc__.splitlines()[0]}"
+
+
+@of_each_function
+def test_each_parameter_is_documented(name: str, cls: type | None, call: types.FunctionType) -> Iterator[str]:
     if name.endswith("__aexit__") or is_made_by_the_library(cls):
         return
     args = documented(name, cls, call, "Args")
     found = {each for names in args for each in names.split(", ")}
-    assert [each.name for each in parameters_of(call) if each.name not in found] == []
-    assert found - {each.name for each in parameters_of(call)} == set(), "no such parameter"
+    taken = {each.name for each in parameters_of(call)}
+    yield from (f"{each} is not documented" for each in sorted(taken - found))
+    yield from (f"{each} is no parameter" for each in sorted(found - taken))
 
 
-@BY_HAND
+@of_each_function
 def test_each_number_and_time_has_a_unit_and_each_option_a_default(
     name: str, cls: type | None, call: types.FunctionType
-) -> None:
+) -> Iterator[str]:
     args = documented(name, cls, call, "Args")
     told = {each: text for names, text in args.items() for each in names.split(", ")}
     for each in parameters_of(call):
         text = told.get(each.name, "")
-        if text and re.search(r"^(?!.*Callable).*\b(int|float|timedelta|datetime)\b", str(each.annotation)):
-            assert UNIT.search(text), f"{each.name}: in which unit? {text}"
-        if text and each.default is not inspect.Parameter.empty:
-            assert re.search(r"\b[Dd]efault", text), f"{each.name}: by default? {text}"
+        counted = re.search(r"^(?!.*Callable).*\b(int|float|timedelta|datetime)\b", str(each.annotation))
+        if text and counted and not UNIT.search(text):
+            yield f"{each.name}: in which unit? {text}"
+        if text and each.default is not inspect.Parameter.empty and not re.search(r"\b[Dd]efault", text):
+            yield f"{each.name}: by default? {text}"
 
 
-@BY_HAND
-def test_each_says_what_it_returns(name: str, cls: type | None, call: types.FunctionType) -> None:
+@of_each_function
+def test_each_says_what_it_returns(name: str, cls: type | None, call: types.FunctionType) -> Iterator[str]:
     returns = str(inspect.signature(call).return_annotation)
     if returns in ("None", "NoReturn", "Self") or is_property(name, cls) or name.endswith("__init__"):
         return
-    assert "Returns" in sections_of(call.__doc__), returns
+    if "Returns" not in sections_of(call.__doc__):
+        yield returns
 
 
 def fields_of(cls: type) -> dict[str, str]:
@@ -211,13 +223,17 @@ def fields_of(cls: type) -> dict[str, str]:
     return own
 
 
-@EACH_CLASS
-def test_each_field_and_each_member_is_documented(name: str, cls: type) -> None:
-    if name in OF_ONE_PROTOCOL:
-        return
+def undocumented(cls: type) -> Iterator[str]:
+    """The fields of a class, and the members of an enum, about which nothing is said."""
     listed = sections_of(cls.__doc__)
     told = {**entries_of(listed.get("Attributes", "")), **entries_of(listed.get("Args", ""))}
-    assert [field for field, text in fields_of(cls).items() if not text and field not in told] == []
+    yield from (field for field, text in fields_of(cls).items() if not text and field not in told)
+
+
+def test_each_field_and_each_member_is_documented() -> None:
+    asked = [(name, cls) for name, cls in CLASSES if name not in OF_ONE_PROTOCOL]
+    assert asked
+    assert [f"{name}.{field}" for name, cls in asked for field in undocumented(cls)] == []
 
 
 @pytest.mark.parametrize("cls", [CommonOptions, saga_fn.StepOptions, saga_fn.FixedRetry, saga_fn.ExponentialRetry])
@@ -311,19 +327,18 @@ def is_a_coroutine_of_a_face(cls: object, call: types.FunctionType) -> bool:
     return getattr(cls, "__name__", "") in faces and inspect.iscoroutinefunction(call)
 
 
-@BY_HAND
-def test_each_says_what_it_raises(name: str, cls: type | None, call: types.FunctionType) -> None:
+@of_each_function
+def test_each_says_what_it_raises(name: str, cls: type | None, call: types.FunctionType) -> Iterator[str]:
     if name.endswith("__aexit__") or name == "SagaOrchestrator.health":
         return  # which tell of it otherwise
     told = documented(name, cls, call, "Raises")
-    assert set(told) - {*PUBLIC_ERRORS, "UnwrapFailedError"} == set(), "no such public error"
-    if is_a_coroutine_of_a_face(cls, call):
-        assert any(issubclass(PUBLIC_ERRORS[error], errors.StoreError) for error in told if error in PUBLIC_ERRORS)
+    yield from (f"{each} is no public error" for each in sorted(set(told) - {*PUBLIC_ERRORS, "UnwrapFailedError"}))
+    of_store = [each for each in told if each in PUBLIC_ERRORS and issubclass(PUBLIC_ERRORS[each], errors.StoreError)]
+    if is_a_coroutine_of_a_face(cls, call) and not of_store:
+        yield "the store may not answer"
     raised = raised_by(call.__module__, call.__qualname__)
-    silent = [
-        error for error in raised if (name, error) not in NEVER and not any(is_told(error, each) for each in told)
-    ]
-    assert silent == [], f"{name} can raise them"
+    silent = {each for each in raised if (name, each) not in NEVER and not any(is_told(each, said) for said in told)}
+    yield from (f"it can raise {each}" for each in sorted(silent))
 
 
 def is_told(error: str, told: str) -> bool:

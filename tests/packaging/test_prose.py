@@ -13,8 +13,6 @@ import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from tests.packaging.test_docstrings import CLASSES, PUBLIC_ERRORS, WRITTEN, tree_of
 
 PACKAGE = Path(__file__).parents[2] / "saga_fn"
@@ -74,30 +72,38 @@ def comments_of(file: Path) -> Iterator[tuple[int, str]]:
         yield block[0][0], " ".join(each for _, each in block)
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_no_sentence_begins_with_what_is_said_of_it_later(file: Path) -> None:
-    texts = [*docstrings_of(ast.parse(file.read_text(encoding="utf-8"))), *comments_of(file)]
-    found = [f"line {line}: {each}" for line, text in texts for each in sentences_of(text) if BEGINNING.search(each)]
-    assert found == []
+def test_no_sentence_begins_with_what_is_said_of_it_later() -> None:
+    assert [
+        f"{name_of(file)}:{line}: {each}"
+        for file in FILES
+        for line, text in (*docstrings_of(ast.parse(file.read_text(encoding="utf-8"))), *comments_of(file))
+        for each in sentences_of(text)
+        if BEGINNING.search(each)
+    ] == []
 
 
 def hard(text: str) -> list[str]:
     return [each for each in sentences_of(text) if len(each.split()) > MOST_WORDS or HARD.search(each)]
 
 
-@pytest.mark.parametrize("name, text", [(name, call.__doc__ or "") for name, _, call in WRITTEN])
-def test_docstrings_of_public_functions_are_written_plainly(name: str, text: str) -> None:
-    assert hard(text) == [], name
+def test_docstrings_of_public_functions_are_written_plainly() -> None:
+    assert WRITTEN
+    assert [f"{name}: {each}" for name, _, call in WRITTEN for each in hard(call.__doc__ or "")] == []
 
 
-@pytest.mark.parametrize("name, cls", CLASSES)
-def test_docstrings_of_public_classes_and_their_fields_are_written_plainly(name: str, cls: type) -> None:
-    assert hard(cls.__doc__ or "") == [], name
+def test_docstrings_of_public_classes_and_their_fields_are_written_plainly() -> None:
+    assert CLASSES
+    assert [f"{name}: {each}" for name, cls in CLASSES for text in texts_of(cls) for each in hard(text)] == []
+
+
+def texts_of(cls: type) -> Iterator[str]:
+    """The docstring of a class, and the texts that stand below its fields."""
+    yield cls.__doc__ or ""
     [node] = [
         each for each in tree_of(cls.__module__).body if isinstance(each, ast.ClassDef) and each.name == cls.__name__
     ]
     fields = ast.Module([each for each in node.body if isinstance(each, ast.Expr)], [])
-    assert [each for _, text in docstrings_of(fields) for each in hard(text)] == []
+    yield from (text for _, text in docstrings_of(fields))
 
 
 def messages_of(file: Path) -> Iterator[tuple[int, str]]:
@@ -115,10 +121,9 @@ def texts_in(given: ast.expr) -> Iterator[str]:
         yield "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in given.values)
 
 
-@pytest.mark.parametrize("file", FILES, ids=name_of)
-def test_messages_are_written_plainly(file: Path) -> None:
-    found = [f"line {line}: {each}" for line, text in messages_of(file) for each in hard(text)]
-    assert found == []
+def test_messages_are_written_plainly() -> None:
+    found = [(file, line, each) for file in FILES for line, text in messages_of(file) for each in hard(text)]
+    assert [f"{name_of(file)}:{line}: {each}" for file, line, each in found] == []
 
 
 # SQL.
@@ -139,6 +144,7 @@ def comments_of_sql(file: Path) -> Iterator[tuple[int, str]]:
             block = []
 
 
-@pytest.mark.parametrize("file", SQL, ids=lambda file: file.name)
-def test_comments_of_sql_are_written_plainly(file: Path) -> None:
-    assert [f"line {line}: {each}" for line, text in comments_of_sql(file) for each in hard(text)] == []
+def test_comments_of_sql_are_written_plainly() -> None:
+    assert SQL
+    found = [(file, line, each) for file in SQL for line, text in comments_of_sql(file) for each in hard(text)]
+    assert [f"{file.name}:{line}: {each}" for file, line, each in found] == []
