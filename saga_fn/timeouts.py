@@ -20,6 +20,8 @@ _Task = asyncio.Task[Any]  # Any: whatever it returns, it is only cut short here
 T = TypeVar("T", bound=Hashable)
 _EMPTY: Final = Context()
 """For the timers, in whose callbacks nothing of a user's runs."""
+_FEW: Final = 64
+"""As many lengths are kept though nothing has them now: steps have the same ones again, but each wait may have another."""
 
 
 class TimeLimits(Generic[T]):
@@ -52,7 +54,7 @@ class TimeLimits(Generic[T]):
         """Watch it no more: whether its time was over before."""
         queue = self._queues.get(seconds)
         if queue is not None and queue.pop(what, None) is not None:
-            if not queue:  # there may be a length for each wait
+            if not queue and len(self._queues) > _FEW:
                 del self._queues[seconds]
             return False
         if what not in self._expired:  # stopped meanwhile
@@ -104,7 +106,7 @@ class Timeouts(TimeLimits[_Task]):
     """Cuts executions short when their time is over. At its end such a cancellation is taken back."""
 
     def __init__(self) -> None:
-        super().__init__(asyncio.Task.cancel, asyncio.Task.uncancel)
+        super().__init__(_Task.cancel, _Task.uncancel)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def begin(self, seconds: float) -> _Task:

@@ -259,14 +259,15 @@ class PostgresStore:
         plain = len(writes) == 1 and len(writes[0].entries) == 1 and not writes[0].answers and not writes[0].attributes
         if plain and not skip_locked and not self._batches_only:
             return await self._commit_one(shard, writes[0], writes[0].entries[0])
-        answers = [(write.id, message, answer) for write in writes for message, answer in write.answers]
-        named = [(write.id, key, value) for write in writes for key, value in write.attributes]
+        at_length = [write for write in writes if write.answers or write.attributes]
+        answers = [(write.id, message, answer) for write in at_length for message, answer in write.answers]
+        named = [(write.id, key, value) for write in at_length for key, value in write.attributes]
         tokens, shown = [write.token for write in writes], [write.projection for write in writes]
         single = [len(write.entries) for write in writes].count(1) == len(writes)
         by_owners = [write.writer for write in writes] == tokens
         commit = self._database.queries.commit_sagas
         async with self._database.work() as connection:
-            if answers or named:
+            if at_length:
                 commit = partial(
                     self._database.queries.commit_sagas_at_length,
                     a_saga_ids=[saga for saga, _, _ in answers],

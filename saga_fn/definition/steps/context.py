@@ -28,7 +28,7 @@ def _is_received_event(_: StepContext, __: attrs.Attribute[tuple[str, bytes] | N
 
 
 @final
-@attrs.frozen
+@attrs.frozen(slots=False)  # each field in a slot would cost a call, for each step that takes it
 class StepContext:
     """The facts that a step may ask for beside its input: annotate its second parameter `StepContext`."""
 

@@ -313,9 +313,9 @@ def _time_of(moment: Moment | None) -> datetime | None:
 
 
 def _done(state: SagaState) -> int:
-    done = [step.step for step in state.steps if type(step) in DONE]
     if _SPREAD.isdisjoint(map(type, state.steps)):
-        return len(done)
+        return sum(map(DONE.__contains__, map(type, state.steps)))
+    done = [step.step for step in state.steps if type(step) in DONE]
     spread = [step for step in state.steps if type(step) is FannedOut or type(step) is Joined]
     return len(set(done).difference(*map(items_of, spread)))
 
