@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import random
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -26,45 +24,35 @@ from saga_fn.errors import (
     ServerTooOldError,
     StoreError,
     StoreRefusedError,
-    StoreUnavailableError,
     shown,
 )
 from saga_fn.store._migrations import BOOTSTRAP, MIGRATIONS
 from saga_fn.store._queries import InsertShardCount, MigrationRow, Queries, ServerRow
-from saga_fn.store.connection import Connection, Pool, check_loop
-from saga_fn.store.connections import connect
+from saga_fn.store.connection import Connection, Pool
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
-from saga_fn.store.dsn import read_dsn
 from saga_fn.store.eras import MONTHS_AHEAD, era_of, eras_until_ahead, is_partitioned, partitioned, statements_adding
 from saga_fn.store.migration import Migration
 from saga_fn.store.records import moment_of
 from saga_fn.store.rights import Right, RoleKind, grants, needs, read_grant, tables_of
 from saga_fn.store.schema_name import with_schema
+from saga_fn.store.schema_session import (
+    ONE_AT_A_TIME,
+    SEARCH_PATH,
+    check_connection,
+    connected,
+    explained,
+    persist,
+    transaction,
+)
 
 OLDEST_SERVER: Final = 15
 MOST_SHARDS: Final = 4096  # as many as an id has buckets
 
 # `CREATE ... IF NOT EXISTS` raises these all the same when two sessions run it at once.
 _ALREADY_THERE: Final = frozenset({"23505", "42710", "42P06", "42P07"})
-# Locks that others hold, and transactions that lost against others.
-_BUSY: Final = frozenset({"40001", "40P01", "55P03"})
-_NOT_ALLOWED: Final = "42501"
-# A session that waits for a table's lock holds up all that come after: better to let them pass and try again.
-_LOCK_TIMEOUT: Final = "2s"
-# Every name is qualified already; this is for what a later statement might forget. A session's setting would not do: poolers
-# refuse it or lose it.
-_SEARCH_PATH: Final = "pg_catalog"
 _MAY_READ: Final = "SELECT pg_catalog.has_table_privilege($1::pg_catalog.name, $2::pg_catalog.text, 'SELECT')"
-_SETTINGS: Final = "SELECT pg_catalog.current_setting('lock_timeout'), pg_catalog.current_setting('search_path')"
-_SET: Final = (
-    "SELECT pg_catalog.set_config('lock_timeout', $1::pg_catalog.text, true),"
-    " pg_catalog.set_config('search_path', $2::pg_catalog.text, true)"
-)
-_TRIES: Final = 30
 _LOOK_LIMIT: Final = 5.0
 """Seconds for a look at what is settled."""
-# Readers go on meanwhile, and so do starts.
-_ONE_AT_A_TIME: Final = "LOCK TABLE {schema}.journal_era IN SHARE ROW EXCLUSIVE MODE"
 
 
 async def migrate(
@@ -97,15 +85,15 @@ async def migrate(
     _check_shard_count(shards)
     _check_flag(journal_partitions)
     queries = Queries(schema)
-    async with _connected(target) as connection, _explained():
+    async with connected(target) as connection, explained():
         server = await _read_server(queries, connection, schema)
         if not server.has_tables:
             # Who may not create schemas may still be given one.
             statements = BOOTSTRAP[1:] if server.has_schema else BOOTSTRAP
-            await _persist(lambda: _bootstrap(connection, schema, statements), "making the schema", _ALREADY_THERE)
+            await persist(lambda: _bootstrap(connection, schema, statements), "making the schema", _ALREADY_THERE)
         applied = {row.number for row in await _read_applied(queries, connection, schema)}
         if await queries.read_shard_count(connection) is None:
-            await _persist(lambda: _settle_shards(queries, connection, shards), "settling the number of shards")
+            await persist(lambda: _settle_shards(queries, connection, shards), "settling the number of shards")
         await _check_shards(queries, connection, schema, shards)
         for migration in MIGRATIONS:
             if migration.number not in applied:
@@ -126,7 +114,7 @@ async def grant(target: str | Connection | Pool, *, role: str, kind: RoleKind, s
         StoreError: The database refuses, for example because there is no such role.
         StoreUnavailableError: The database does not answer.
     """
-    async with _connected(target) as connection, _explained(), _transaction(connection):
+    async with connected(target) as connection, explained(), transaction(connection):
         for statement in grants(kind, role, schema):
             await connection.execute(statement)
         for table in tables_of(kind, schema):
@@ -147,7 +135,7 @@ async def check_schema(connection: Connection, *, schema: str = "saga_fn", shard
     """
     _check_shard_count(shards)
     queries = Queries(schema)
-    _check_connection(connection)
+    check_connection(connection)
     server = await _read_server(queries, connection, schema)
     rows = await _read_applied(queries, connection, schema) if server.has_tables else []
     applied = {row.number for row in rows}
@@ -165,7 +153,7 @@ async def check_schema(connection: Connection, *, schema: str = "saga_fn", shard
 async def settled_shards(target: str | Connection | Pool, *, schema: str = "saga_fn") -> int | None:
     """The number of shards that the first migration has settled; None where there are no tables. Reads only."""
     queries = Queries(schema)
-    async with _connected(target) as connection:
+    async with connected(target) as connection:
         try:
             async with asyncio.timeout(_LOOK_LIMIT):
                 server = await _read_server(queries, connection, schema)
@@ -219,15 +207,6 @@ def _check_flag(value: object) -> None:
         )
 
 
-def _check_connection(target: object) -> None:
-    if not callable(getattr(target, "fetchrow", None)):
-        raise StoreError(
-            f"a DSN, a connection or a pool is wanted, not a {type(target).__name__}",
-            hint='e.g. "postgresql://localhost/shop"',
-        )
-    check_loop(getattr(target, "_con", target), "connection given")
-
-
 async def _read_server(queries: Queries, connection: Connection, schema: str) -> ServerRow:
     table = with_schema("{schema}.migration", schema)
     server = await queries.read_server(connection, schema=schema, migration_table=table)
@@ -261,28 +240,15 @@ async def _check_shards(queries: Queries, connection: Connection, schema: str, s
         )
 
 
-@asynccontextmanager
-async def _transaction(connection: Connection) -> AsyncGenerator[None]:
-    """A transaction that waits for no lock for long, and looks no name up but PostgreSQL's own.
-
-    It may be a part of the caller's: then the caller's settings are put back.
-    """
-    async with connection.transaction():
-        lock_timeout, search_path = await connection.fetchrow(_SETTINGS)
-        await connection.fetchrow(_SET, _LOCK_TIMEOUT, _SEARCH_PATH)
-        yield
-        await connection.fetchrow(_SET, lock_timeout, search_path)
-
-
 async def _bootstrap(connection: Connection, schema: str, statements: tuple[str, ...]) -> bool:
-    async with _transaction(connection):
+    async with transaction(connection):
         for statement in statements:
             await connection.execute(with_schema(statement, schema))
     return True
 
 
 async def _settle_shards(queries: Queries, connection: Connection, shards: int) -> bool:
-    async with _transaction(connection):
+    async with transaction(connection):
         await queries.insert_shard_count(connection, shards=shards)
     return True
 
@@ -292,10 +258,10 @@ async def _migrate_to(
 ) -> None:
     what = f"migration {migration.number} ({migration.name})"
     if migration.concurrently:
-        await _persist(lambda: _apply_concurrently(queries, connection, schema, migration), what, _ALREADY_THERE)
+        await persist(lambda: _apply_concurrently(queries, connection, schema, migration), what, _ALREADY_THERE)
     else:
         parts = _in_parts(migration) if journal_partitions else migration
-        await _persist(lambda: _apply(queries, connection, schema, parts), what)
+        await persist(lambda: _apply(queries, connection, schema, parts), what)
 
 
 def _in_parts(migration: Migration) -> Migration:
@@ -304,7 +270,7 @@ def _in_parts(migration: Migration) -> Migration:
 
 
 async def _apply(queries: Queries, connection: Connection, schema: str, migration: Migration) -> bool:
-    async with _transaction(connection):
+    async with transaction(connection):
         tag = await connection.execute(with_schema(migration.record, schema))
         if tag == "INSERT 0 1":  # else somebody else has done it, perhaps while we waited
             for statement in migration.statements:
@@ -327,15 +293,15 @@ async def _extend(queries: Queries, connection: Connection, schema: str, *, aske
     _check_partitioned(schema, is_partitioned=eras.newest is not None, asked=asked)
     if eras.newest is not None and eras_until_ahead(eras.newest + 1, era_of(moment_of(eras.now))):
         try:
-            await _persist(lambda: _add_missing(queries, connection, schema), "adding partitions to the journal")
+            await persist(lambda: _add_missing(queries, connection, schema), "adding partitions to the journal")
         except asyncpg.InsufficientPrivilegeError:
             if asked:
                 raise
 
 
 async def _add_missing(queries: Queries, connection: Connection, schema: str) -> bool:
-    async with _transaction(connection):
-        await connection.execute(with_schema(_ONE_AT_A_TIME, schema))
+    async with transaction(connection):
+        await connection.execute(with_schema(ONE_AT_A_TIME, schema))
         eras = await queries.read_journal_eras(connection)
         missing = eras_until_ahead((eras.newest or 0) + 1, era_of(moment_of(eras.now)))
         await _add_months(connection, schema, missing)
@@ -354,58 +320,6 @@ async def _apply_concurrently(queries: Queries, connection: Connection, schema: 
         return False
     await connection.execute(with_schema(migration.record, schema))
     return True
-
-
-async def _persist(attempt: Callable[[], Awaitable[bool]], what: str, harmless: frozenset[str] = frozenset()) -> None:
-    """Try until `attempt` gives True; others who are at the same work are no error, only in the way."""
-    for _ in range(_TRIES):
-        try:
-            if await attempt():
-                return
-        except asyncpg.PostgresError as error:
-            if error.sqlstate not in _BUSY | harmless:
-                raise
-        await asyncio.sleep(random.uniform(0.01, 0.5))
-    raise StoreError(
-        f"{what} could not get its locks",
-        hint="end long transactions on the schema's tables, then migrate again; what was done stays done",
-    )
-
-
-@asynccontextmanager
-async def _connected(target: str | Connection | Pool) -> AsyncGenerator[Connection]:
-    if isinstance(target, Pool):
-        check_loop(target, "pool")
-        async with target.acquire() as borrowed:
-            yield borrowed
-    elif isinstance(target, str):
-        try:
-            own = await connect(read_dsn(target))
-        except DRIVER_ERRORS as error:
-            raise translate_driver_error(error) from error
-        try:
-            yield own
-        finally:
-            await own.close()
-    else:
-        _check_connection(target)
-        yield target
-
-
-@asynccontextmanager
-async def _explained() -> AsyncGenerator[None]:
-    """Say what to do where the database refuses."""
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        hint = None
-        if error.sqlstate == _NOT_ALLOWED:
-            hint = "migrate once with a user who may create schemas and tables; the workers' user needs none of that"
-        raise StoreError(f"PostgreSQL refused to migrate: {error} ({error.sqlstate})", hint=hint) from error
-    except (OSError, asyncpg.InterfaceError) as error:
-        raise StoreUnavailableError(
-            f"the connection was lost: {error}", hint="migrate again: what was done stays done"
-        ) from error
 
 
 @attrs.frozen
@@ -432,7 +346,7 @@ def script(
 
     The first partition of the journal is of this month by this machine's clock.
     """
-    begin = ["BEGIN;", f"SET LOCAL search_path = {_SEARCH_PATH};"]
+    begin = ["BEGIN;", f"SET LOCAL search_path = {SEARCH_PATH};"]
     first = [] if found.has_tables else [f"{with_schema(statement, schema)};" for statement in BOOTSTRAP]
     if not found.is_settled:
         first.append(f"{with_schema(InsertShardCount.TEXT, schema).replace('$1', str(shards))};")
@@ -446,7 +360,7 @@ def script(
             statements += _months_as_text(eras_until_ahead(month, month), schema)
         lines += [*statements, record] if migration.concurrently else [*begin, record, *statements, "COMMIT;"]
     if found.months:
-        lock = f"{with_schema(_ONE_AT_A_TIME, schema)};"
+        lock = f"{with_schema(ONE_AT_A_TIME, schema)};"
         lines += [*begin, lock, *_months_as_text(found.months, schema), "COMMIT;"]
     lines += [f"{statement};" for kind, role in granted for statement in grants(kind, role, schema)]
     return "\n".join(lines)
@@ -470,7 +384,7 @@ async def script_of_the_rest(
     """
     _check_shard_count(shards)
     queries = Queries(schema)
-    async with _connected(target) as connection, _explained():
+    async with connected(target) as connection, explained():
         server = await _read_server(queries, connection, schema)
         if not server.has_tables:
             return script(schema, shards, granted, journal_partitions=journal_partitions)
