@@ -146,6 +146,8 @@ class _Reader:
         }
         """Steps that were passed over without a word, so that those after them did not wait for them."""
         self._ended: dict[str, datetime] = {}
+        self._passed: dict[str, datetime | None] = {}
+        """When the silent ones were passed over, as far as that was asked since the last entry."""
         self._last_end: dict[tuple[str, str], datetime] = {}
         self._attempts: dict[str, int] = {}
         self._cut: dict[str, set[int]] = {}
@@ -163,6 +165,7 @@ class _Reader:
     def read(self, entry: EntrySeen) -> None:
         kind = kind_of(entry.kind)
         at = entry.timestamp
+        self._passed.clear()
         self._note_claim(entry, kind)
         match kind.role:
             case Role.END_OF_EXECUTION if entry.step_id is not None:
@@ -176,6 +179,7 @@ class _Reader:
                 self._wake(entry)
             case _:
                 pass
+        self._passed.clear()
         self._begin_waits(at)
         self._before = at
 
@@ -218,9 +222,11 @@ class _Reader:
         return max((each for each in found if each is not None), default=self._first)
 
     def _end_of(self, step: str) -> datetime | None:
-        if step in self._ended:
-            return self._ended[step]
-        return self._reached(step) if step in self._silent else None
+        if step in self._ended or step not in self._silent:
+            return self._ended.get(step)
+        if step not in self._passed:
+            self._passed[step] = self._reached(step)
+        return self._passed[step]
 
     def _execution(self, entry: EntrySeen, step: str, kind: Kind) -> None:
         at, phase = entry.timestamp, entry.phase

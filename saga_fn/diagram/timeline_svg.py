@@ -115,7 +115,7 @@ def _head(
     if seen is not None:
         look = look_of_saga(seen.status)
         yield look.text, f"sfn-about sfn-said-{look.tone.value}", look.icon, f"sfn-{look.tone.value}"
-    first, last = entries[0].timestamp, entries[-1].timestamp
+    first, last = entries[0].timestamp, max(entry.timestamp for entry in entries)
     took = f"{len(entries):,} entries in {length(last - first)}, from {first:%Y-%m-%d %H:%M:%S} UTC"
     yield f"{took}; long times are drawn shorter than they are", "sfn-about", None, ""
 

@@ -147,6 +147,18 @@ def test_a_step_that_was_passed_over_holds_nothing_up() -> None:
     assert spans_of(past_of(entries, plan, None), C) == [(2, 5)]
 
 
+def test_many_steps_that_were_passed_over_are_looked_through_once_each() -> None:
+    layers = [tuple(StepId(f"{at}_{side}") for side in "ab") for at in range(48)]
+    between = [
+        PlannedStep(step, before, conditional=True)
+        for before, own in zip([(A,), *layers[:-1]], layers, strict=True)
+        for step in own
+    ]
+    plan = Plan.of(PlannedStep(A), *between, PlannedStep(C, layers[-1]))
+    entries = [entry(1, "started", 0), entry(2, "step_succeeded", 2, A), entry(3, "step_succeeded", 5, C)]
+    assert spans_of(past_of(entries, plan, None), C) == [(2, 5)]
+
+
 def test_an_item_begins_when_there_is_room_for_it() -> None:
     plan = Plan.of(PlannedStep(A, concurrency=2))
     entries = [entry(1, "started", 0), *(entry(2 + at, "step_succeeded", 3 + at, f"a[{at}]") for at in range(4))]
@@ -236,7 +248,7 @@ def histories(draw: st.DrawFn) -> list[HistoryEntry]:
     at = 0.0
     found: list[HistoryEntry] = []
     for seq in range(1, count + 1):
-        at += draw(st.sampled_from([0.0, 0.001, 1.0, 86_400.0]))
+        at += draw(st.sampled_from([0.0, 0.001, 1.0, 86_400.0, -10.0]))  # an entry that cannot be read has an old time
         kind = draw(st.sampled_from(sorted(KINDS)))
         step = draw(st.sampled_from([None, "a", "b", "c", "b[3]", "elsewhere"]))
         token = UUID(int=draw(st.integers(1, 3)))
