@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "SagaAdmin.get_saga": "saga-fn show ID",
     "SagaAdmin.explain": "saga-fn explain ID",
     "get_saga": "saga-fn show ID",
+    "SagaAdmin.pauses": "saga-fn pauses",
     "python -m saga_fn.store.migrate --dsn ...": "saga-fn migrate",
     "list_operations of SagaAdmin": "saga-fn operations list",
 }

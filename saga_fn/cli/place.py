@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import socket
 import sys
@@ -101,6 +102,8 @@ def orchestrator_of(app: str) -> SagaOrchestrator:
         found = getattr(found, name)
     if not isinstance(found, SagaOrchestrator) and callable(found):
         found = _made_by(cast("Callable[[], object]", found), app)
+        if inspect.iscoroutine(found):
+            found.close()  # else Python warns that nobody has awaited it
     if not isinstance(found, SagaOrchestrator):
         raise BadInputError(
             f"{shown(app)} is a {name_of_type(found)}, no SagaOrchestrator", hint=_known_in(module_name)

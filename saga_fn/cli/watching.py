@@ -36,7 +36,7 @@ async def watch(
     times: Annotated[int | None, Parameter(help="End after so many looks. Without it Ctrl-C ends it.")] = None,
     session: Given,
 ) -> int:
-    """Watch one saga until it ends or waits for a person, or all: what needs a person, pauses, operations, new sagas."""
+    """Watch one saga until it ends or waits for a person, or all: what needs a person, pauses, operations, the newest sagas."""
     pause = max(length_of("every", every), timedelta(milliseconds=100))
     async with session.looking() as place:
         if saga_id is not None:
@@ -61,7 +61,7 @@ async def _follow(place: Place, saga_id: UUID, pause: timedelta, times: int | No
             left = ", ".join(f"{each.step_id} ({each.kind.value})" for each in saga.left_over)
             why = f"parked, {saga.parked}" if saga.parked else left
             output.parts((lines(f"{saga.status}{f': {why}' if why else ''}"),), to_stderr=True)
-            return ExitCode.FOUND if why else ExitCode.DONE
+            return ExitCode.DONE if saga.status.is_success else ExitCode.FOUND
         if times is not None and looks >= times:
             return ExitCode.DONE
         if len(saga.step_history) < MOST_ROWS:

@@ -68,6 +68,11 @@ class SagaStatus(enum.StrEnum):
         """Whether the saga has ended."""
         return self in (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED)
 
+    @property
+    def is_success(self) -> bool:
+        """Whether the saga has ended as it was meant to: every step is done."""
+        return self is SagaStatus.COMPLETED
+
 
 class WaitReason(enum.IntFlag):
     """The reasons why a suspended saga waits; several branches may wait for several things."""

@@ -77,6 +77,10 @@ def talking() -> SagaOrchestrator:
     return orchestrator()
 
 
+async def later() -> SagaOrchestrator:
+    return orchestrator()
+
+
 def looking_only() -> SagaOrchestrator:
     return registered(SagaOrchestrator(os.environ["SAGA_FN_TEST_APP_DSN"], concurrency=0))
 

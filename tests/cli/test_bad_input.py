@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from uuid import uuid4
 
@@ -70,6 +71,11 @@ def one_line_with_a_mend(told: Told) -> bool:
         ("worker", "tests.cli.shop_app:orchestrators"),
         ("worker", "tests.cli.shop_app:nothing"),
         ("worker", "tests.cli.shop_app:broken"),
+        ("worker", "tests.cli.shop_app:later"),
+        ("worker", ".shop:orchestrator"),
+        ("pause", "x", "--yes", "--by", "ann\nbob"),
+        ("pause", "x", "--yes", "--reason", ESCAPES),
+        ("pause", "x" * 300, "--yes"),
         ("worker", "tests.cli.shop_app:empty"),
         ("worker", "tests.cli.shop_app:looking_only"),
         ("list", "--schema", "nothing"),
@@ -141,6 +147,37 @@ def test_refusals_have_a_code_of_their_own() -> None:
     assert fault.code == 3
     assert fault.line.isprintable()
     assert in_commands("see steps of SagaAdmin.get_saga") == "see steps of saga-fn show ID"
+
+
+async def test_whatever_is_typed_at_a_database_is_told_in_one_line(cli: Cli, seeded: Seeded) -> None:
+    chance = random.Random(7)
+    things = [
+        str(seeded.parked),
+        str(seeded.retrying),
+        "charge",
+        "1",
+        "x",
+        "null",
+        "[]",
+        "--yes",
+        "--json",
+        "--dry-run",
+    ]
+    things += [f"--{field.option}" for field in FILTER_FIELDS] + [
+        "parked",
+        "FAILED",
+        "1h",
+        "2026-01-01",
+        ESCAPES,
+        "--at",
+    ]
+    commands = [words for words in COMMANDS if words[0] not in ("demo", "worker", "console", "completion", "watch")]
+    for _ in range(60):
+        tokens = [*chance.choice(commands), *chance.choices(things, k=chance.randrange(5))]
+        told = await cli(*tokens, "--dsn", seeded.dsn)
+        assert told.code in (0, 1, 2), (tokens, told)
+        assert told.code != 2 or len(told.err.splitlines()) >= 1, (tokens, told)
+        assert all(line.isprintable() for line in (told.out + told.err).splitlines()), (tokens, told)
 
 
 WORDS = st.sampled_from(

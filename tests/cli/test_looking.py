@@ -144,6 +144,12 @@ async def test_a_saga_is_watched_until_it_ends_or_waits_for_a_person(cli: Cli, s
     parked = await cli("watch", seeded.parked, "--json", "--dsn", seeded.dsn)
     assert (parked.code, parked.err) == (1, "SUSPENDED: parked, past_pivot\n")
     assert [json.loads(line)["seq"] for line in parked.out.splitlines()] == [1, 2, 3, 4]
+    await cli("abort", seeded.retrying, "--yes", "--dsn", seeded.dsn)
+    failed = await cli("watch", seeded.retrying, "--dsn", seeded.dsn)
+    assert (failed.code, failed.err) == (1, "FAILED: reserve (not undone)\n")
+
+
+async def test_a_saga_that_goes_on_is_watched_for_as_long_as_is_wanted(cli: Cli, seeded: Seeded) -> None:
     retrying = await cli("watch", seeded.retrying, "--times", "2", "--every", "100ms", "--dsn", seeded.dsn)
     assert retrying.code == 0
 

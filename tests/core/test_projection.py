@@ -78,6 +78,10 @@ def test_a_status_knows_whether_it_is_an_end() -> None:
     assert ends == {SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.FAILED}
 
 
+def test_one_end_alone_is_the_one_that_was_meant() -> None:
+    assert [status for status in SagaStatus if status.is_success] == [SagaStatus.COMPLETED]
+
+
 def test_a_message_wakes_all_but_what_a_person_alone_can_go_on_with() -> None:
     waits = Plan.of(wait("a"), step("b"))
     for plan, fails, wakes in ((waits, False, True), (waits, True, True), (Plan.of(step("b")), True, False)):
