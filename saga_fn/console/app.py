@@ -209,7 +209,7 @@ class _Console:
         async def look() -> str:
             context, _ = await self._context(request, root)
             page = await view(context)
-            if isinstance(page, Response):
+            if isinstance(page, Response) or page.live is None:
                 raise HTTPException(400, "This page does not change.")
             return digest_of(html.drawn(page.live))
 

@@ -24,6 +24,7 @@ _SECTIONS: Final = (
     ("sagas", "Sagas", "s"),
     ("definitions", "Definitions", "d"),
     ("acts", "Acts", "a"),
+    ("kept", "Kept events", "k"),
 )
 """The pages that every page links to: path, name, and the key that opens it after a `g`."""
 NOTHING: Final = "\N{EN DASH}"

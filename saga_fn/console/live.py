@@ -19,6 +19,8 @@ INTERVAL: Final = 2.0
 """Seconds between two looks."""
 LIFE: Final = 20.0
 """Seconds after which the browser has to ask again: who may see the page is judged anew, and a server that stops waits no longer."""
+_REST: Final = 20
+"""How many times as long as a look took the next one waits at least: a page that is hard to draw must not fill the event loop."""
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -82,13 +84,15 @@ class LiveAnswer:
         ends_at = asyncio.get_running_loop().time() + self._life
         await send(_body("retry: 3000\n\n"))
         while not gone.done() and asyncio.get_running_loop().time() < ends_at:
+            begun = asyncio.get_running_loop().time()
             try:
                 seen = await self._look()
             except (SagaError, HTTPException):
                 break  # the browser asks again, and is told by a page what is wrong
             await send(_body(": \n\n" if seen == told else f"data: {seen}\n\n"))
             told = seen
-            await asyncio.wait({gone}, timeout=self._interval)
+            took = asyncio.get_running_loop().time() - begun
+            await asyncio.wait({gone}, timeout=max(self._interval, _REST * took))
         if not gone.done():
             await send({"type": "http.response.body", "body": b""})
 

@@ -125,7 +125,7 @@ async def test_it_is_used_by_keyboard_alone(sagas: Cast) -> None:
         await shown.open("")
         await keys.press("Tab")
         assert await page.evaluate("document.activeElement.textContent") == "To the content"
-        for key, path in (("s", "sagas"), ("d", "definitions"), ("a", "acts"), ("h", "")):
+        for key, path in (("s", "sagas"), ("d", "definitions"), ("a", "acts"), ("k", "kept"), ("h", "")):
             await keys.press("g")
             await keys.press(key)
             await page.wait_for_url(address + path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from urllib.parse import quote
 
 import httpx
@@ -12,9 +13,10 @@ from starlette.requests import Request
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from saga_fn import SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus
+from saga_fn import MemoryStore, SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus
 from saga_fn.console import Operator, Permission, console
-from tests.console.cast import LARGE, MARK, NAME, SECRET, STEP, Browser, Cast, everybody
+from saga_fn.core.ids import Moment
+from tests.console.cast import LARGE, MARK, NAME, SECRET, STEP, Browser, Cast, everybody, past
 
 
 def pages_of(sagas: Cast) -> list[str]:
@@ -76,6 +78,20 @@ async def test_the_first_page_draws_ends_and_definitions_are_counted(sagas: Cast
     assert 'data-label="parked"><div><a ' in one
     assert (await browser.get("/definition?name=nothing&version=1")).status_code == 404
     assert str(sagas.parked) in (await browser.get("/sagas?saga_name=past&version=1&waits=parked")).text
+
+
+async def test_the_first_page_names_overdue_and_unowned_versions() -> None:
+    store = MemoryStore()
+    here, there = SagaOrchestrator(store, concurrency=0), SagaOrchestrator(store, concurrency=0)
+    async with here, there:
+        await here.register(past, version=7).start({"a": "b"}, delay=timedelta(seconds=1))
+        store.jump_to(Moment(store.now() + 600_000_000))
+        browser = Browser(there)
+        async with browser.http:
+            page = (await browser.get("/")).text
+    assert "<h2>Overdue</h2>" in page
+    assert "past v7" in page
+    assert '<code class="code">unowned</code>' in page
 
 
 async def test_numbers_that_a_browser_would_round_are_written_in_full(sagas: Cast, browser: Browser) -> None:

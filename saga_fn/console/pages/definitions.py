@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 import htpy as h
 from htpy import Node
 from starlette.exceptions import HTTPException
 
-from saga_fn import DefinitionStats, WorkingProcess
+from saga_fn import DefinitionStats, SagaStats, WorkingProcess
 from saga_fn.console import forms, html
 from saga_fn.console.context import Context, Page
-from saga_fn.console.pages.home import FRESH
 
+FRESH: Final = timedelta(seconds=5)
+"""Numbers that are no older are shown to all who ask."""
 _MOST_VERSION: Final = 2**31 - 1
 _MOST_SHOWN: Final = 500
 """Definitions, or processes, on one page."""
@@ -37,6 +39,17 @@ async def definitions(context: Context) -> Page:
     rows = [_cells(context, key, found.get(key)) for key in sorted({*found, *known})]
     more = h.p[f"{_MOST_SHOWN} of {len(rows)}."] if len(rows) > _MOST_SHOWN else None
     return Page("Definitions", [html.table(_HEADS, rows[:_MOST_SHOWN], empty="There are no sagas yet."), more])
+
+
+def overdue(context: Context, stats: SagaStats) -> Node:
+    """Those of which sagas are due, and nobody has begun them for a minute: without a process that works on them they are unowned."""
+    found = [each for each in stats.definitions if each.overdue.sagas or each.is_unowned]
+    rows = [_cells(context, (each.saga_name, each.version), each) for each in found]
+    if not rows:
+        return None
+    return html.section(
+        "Overdue", h.p["They are due, and no process begins them."], html.table(_HEADS, rows[:_MOST_SHOWN])
+    )
 
 
 def _cells(context: Context, key: tuple[str, int], stats: DefinitionStats | None) -> tuple[Node, ...]:

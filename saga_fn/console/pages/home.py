@@ -13,6 +13,7 @@ from htpy import Node
 from saga_fn import Attention, AttentionKind, SagaFilter, SagaRow, SagaStats, SagaStatus, WaitReason
 from saga_fn.console import html
 from saga_fn.console.context import Context, Page
+from saga_fn.console.pages.definitions import FRESH, overdue
 from saga_fn.diagram import Age, Column, ages, bars
 
 _ROWS: Final = 10
@@ -21,8 +22,6 @@ _LATEST: Final = 20
 """The minutes of them that a phone shows."""
 _WIDE: Final = 900
 _NARROW: Final = 340
-FRESH: Final = timedelta(seconds=5)
-"""Numbers that are no older are shown to all who ask."""
 _PARKED: Final = {"waits": "parked"}
 _FAILED: Final = {"status": SagaStatus.FAILED.value, "acknowledged": "false"}
 _URGENT: Final = frozenset(
@@ -44,6 +43,7 @@ async def home(context: Context) -> Page:
         or h.p(".box.good")["Nothing needs a person: no saga is parked, and none has FAILED unseen."],
         _some(context, "Parked, the oldest first", parked.rows, "They wait for a person.", _PARKED),
         _some(context, "FAILED and not acknowledged", failed.rows, "Something of them is left in the world.", _FAILED),
+        overdue(context, stats),
         html.section("Rates", _ends(stats), _oldest(stats)),
     ]
     return Page("Needs a person", live)
