@@ -38,6 +38,8 @@ def thank_customer(card: StepRef[Card]) -> StepRef[str]:
 
 CUSTOMERS = ("Ada", "Grace", "Barbara")
 """Customers whose addresses are missing."""
+REPAIRED = '{"customer": "Ada", "address": "Main Street 1"}'
+"""An input with which `retry_step` helps."""
 
 
 async def start_cards(cards: SagaHandle[Card, str]) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Generator
 
 from saga_fn import SagaOrchestrator
 from saga_fn.console import serve
+from saga_fn.demo.cards import REPAIRED
 from saga_fn.demo.display import Display
 
 
@@ -21,6 +22,7 @@ async def show_console(orchestrator: SagaOrchestrator, display: Display) -> None
 
     def announce(address: str) -> None:
         display.say(f"The console, where three sagas need you: {address}")
+        display.say(f"Each lacks an address. Press its retry_step, with an input such as {REPAIRED}")
         display.say("Press any key to end it." if sys.stdin.isatty() else "A line, or SIGINT, ends it.")
 
     with _told_by_a_key(stop):

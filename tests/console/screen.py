@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 import attrs
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from saga_fn import SagaOrchestrator
 from saga_fn.console import Authorize, serve
@@ -26,6 +26,9 @@ ARGUMENTS = (
     "--disable-component-update",
     "--disable-sync",
 )
+PATIENCE: Final = 60_000
+"""Milliseconds for what takes a moment: a browser beside other tests is slow."""
+expect.set_options(timeout=PATIENCE)
 Theme = Literal["light", "dark"]
 PHONE = 390
 DESK = 1280
@@ -84,6 +87,7 @@ async def screen(
 ) -> AsyncGenerator[Screen]:
     """A window of that width and theme."""
     context = await browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    context.set_default_timeout(PATIENCE)
     try:
         shown = Screen(await context.new_page(), address)
         shown.page.on("console", lambda message: shown.complaints.append(f"{message.type}: {message.text}"))

@@ -14,7 +14,6 @@ from tests.console.cast import STEP, Cast, cast
 from tests.console.screen import DESK, PHONE, Screen, Theme, chromium, on_air, screen
 from tests.console.test_acts import RUN
 from tests.console.test_pages import pages_of
-from tests.support.until import SOON
 
 pytestmark = pytest.mark.timeout(300)  # a browser on a busy machine
 
@@ -89,7 +88,7 @@ async def test_a_verb_is_refused_if_the_saga_moves_on_while_its_form_is_open(sag
         await shown.until_live()
         await SagaAdmin(sagas.orchestrator).retry_step(sagas.retrying, STEP)
         revision = (await SagaAdmin(sagas.orchestrator).get_saga(sagas.retrying)).revision
-        await expect(shown.page.locator("#live")).to_contain_text(f"revision{revision}", timeout=SOON * 1000)
+        await expect(shown.page.locator("#live")).to_contain_text(f"revision{revision}")
         await shown.page.locator("[name=reason]").fill("too late")
         await shown.page.locator("button.do").click()
         await expect(shown.page.locator("[role=alert]")).to_contain_text("moved on")
@@ -103,7 +102,7 @@ async def test_an_open_page_is_drawn_again_and_rests_while_it_is_hidden(sagas: C
         await shown.until_live()
         await page.locator("#initial > summary").click()
         await SagaAdmin(sagas.orchestrator, actor="bob").skip_step(sagas.parked, STEP, {"a": 1}, reason="seen live")
-        await expect(page.locator("#journal")).to_contain_text("seen live", timeout=SOON * 1000)
+        await expect(page.locator("#journal")).to_contain_text("seen live")
         assert await page.locator("#initial").get_attribute("open") is not None, "what was opened stays open"
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
@@ -115,7 +114,7 @@ async def test_an_open_page_is_drawn_again_and_rests_while_it_is_hidden(sagas: C
         await asyncio.sleep(3)  # longer than a look takes
         assert asked == []
         await page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
-        await expect(page.locator("#live .status").first).to_have_text("COMPLETED", timeout=SOON * 1000)
+        await expect(page.locator("#live .status").first).to_have_text("COMPLETED")
         await nothing_was_pressed(shown)
 
 
@@ -159,7 +158,7 @@ async def test_many_sagas_are_repaired_and_paused(sagas: Cast) -> None:
         await page.wait_for_url("**/acts/*")
         await page.get_by_role("button", name="Stop it").click()
         await page.get_by_role("button", name="Let it go on").click()
-        await expect(page.locator("#live")).to_contain_text("done1", timeout=SOON * 1000)
+        await expect(page.locator("#live")).to_contain_text("done1")
         await shown.open("acts")
         await page.get_by_text("Pause sagas").click()
         await page.locator("[name=saga_name]").fill("past")

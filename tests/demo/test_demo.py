@@ -15,6 +15,7 @@ import pytest
 
 from saga_fn.demo import __main__ as program
 from saga_fn.demo.audit import Finding, Rule
+from saga_fn.demo.cards import REPAIRED
 from saga_fn.demo.orders import SHIPPED_ORDERS, read_orders
 from saga_fn.demo.services.risk import verdict_on
 from saga_fn.demo.services.weather import Weather
@@ -106,7 +107,7 @@ def test_a_finding_makes_the_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> Non
     assert program.main([]) == 1
 
 
-async def test_the_console_is_open_over_its_sagas_until_a_key_is_pressed(empty_dsn: str) -> None:
+async def test_the_console_repairs_its_sagas_until_a_key_is_pressed(empty_dsn: str) -> None:
     command = [sys.executable, "-m", "saga_fn.demo", "--limit", "4", "--no-kill", "--workers", "1", "--console"]
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -129,6 +130,21 @@ async def test_the_console_is_open_over_its_sagas_until_a_key_is_pressed(empty_d
                 while page.text.count("AddressMissingError") < 3:
                     await asyncio.sleep(0.1)
                     page = await http.get("/")
+                saga = re.findall(r'href="(./sagas/[0-9a-f-]{36})"', page.text)[0]
+                form = (await http.get(f"{saga}/verbs/retry_step?step=post_card")).text
+                hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', form))
+                fields = {
+                    **hidden,
+                    "verb-step": "post_card",
+                    "verb-input": REPAIRED,
+                    "reason": "she has called",
+                    "act": "do",
+                }
+                page = await http.post(f"{saga}/verbs/retry_step", data=fields, headers={"Origin": url.rstrip("/")})
+                while "COMPLETED" not in page.text:
+                    await asyncio.sleep(0.1)
+                    page = await http.get(saga)
+                assert "posted to Main Street 1" in page.text
             process.stdin.write(b"x")
             assert await process.wait() == 0
     finally:
