@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from itertools import zip_longest
 from typing import Final
 
 import attrs
@@ -67,39 +68,30 @@ def _drawn(rails: str, *, plain: bool) -> str:
 
 
 def _lines(node: _Node, rails: int, most: int, *, width: int, color: bool, plain: bool, listed: bool) -> Iterator[str]:
-    box = node.box
-    look = box.look
-    sign = _SIGNS[box.kind][plain] if look is None else look.plain if plain else look.sign
+    """The lines of a step: its name, and beside it the details; where there is no room for them, below it."""
+    look = node.box.look
     tone = None if look is None else look.tone
-    name = told(box.step, plain=plain)
-    details = _details(box, listed=listed)
-    left = _drawn(node.left, plain=plain)
-    right = _drawn(node.right, plain=plain)
-    begin = f"{left}{colored(sign, tone, color=color)}{right}".ljust(rails + len(colored(sign, tone, color=color)) - 1)
-    start = max(rails, 1) + 2
-    column = start + most + 2
-    below = _drawn(node.under, plain=plain).ljust(max(rails, 1))
-    if width - column < _LEAST_DETAILS:
-        column = start + 2
-        yield from _named(begin, name, below, width - start, color=color)
-        rest = [line for each in details for line in wrapped(told(each, plain=plain), width - column)]
-        first: str | None = None
+    sign = _SIGNS[node.box.kind][plain] if look is None else look.plain if plain else look.sign
+    begin = f"{_drawn(node.left, plain=plain)}{sign}{_drawn(node.right, plain=plain)}".ljust(rails)
+    below = _drawn(node.under, plain=plain).ljust(len(begin))
+    name = told(node.box.step, plain=plain)
+    details = [told(each, plain=plain) for each in _details(node.box, listed=listed)]
+    room = width - len(begin) - 2
+    if room - most - 2 >= _LEAST_DETAILS:
+        beside = [line for each in details for line in wrapped(each, room - most - 2)]
+        rows = list(zip_longest(_cut(name, most), beside, fillvalue=""))
     else:
-        every = [line for each in details for line in wrapped(told(each, plain=plain), width - column)]
-        first, *rest = every or [""]
-        parts = [name[at : at + most] for at in range(0, len(name), most)]
-        yield f"{begin}  {bold(parts[0], color=color)}{' ' * (most + 2 - len(parts[0]))}" + colored(
-            first, tone, color=color
-        )
-        for part in parts[1:]:
-            more = rest.pop(0) if rest else ""
-            yield f"{below}  {bold(part, color=color)}{' ' * (most + 2 - len(part))}{more}"
-    yield from (f"{below}{' ' * (column - max(rails, 1))}{line}" for line in rest)
+        under = [line for each in details for line in wrapped(each, room - 2)]
+        rows = [*((part, "") for part in _cut(name, room)), *(("", line) for line in under)]
+        most = 0
+    for place, (part, detail) in enumerate(rows):
+        left = below if place else begin.replace(sign, colored(sign, tone, color=color), 1)
+        gap = " " * (most + 2 - len(part))
+        yield f"{left}  {bold(part, color=color)}{gap}{detail if place else colored(detail, tone, color=color)}"
 
 
-def _named(begin: str, name: str, below: str, room: int, *, color: bool) -> Iterator[str]:
-    for at in range(0, len(name), room):
-        yield f"{begin if not at else below}  {bold(name[at : at + room], color=color)}"
+def _cut(name: str, most: int) -> list[str]:
+    return [name[at : at + most] for at in range(0, len(name), most)]
 
 
 def _details(box: Box, *, listed: bool) -> list[str]:

@@ -137,7 +137,7 @@ class _Reader:
         self._plan = plan
         self._seen = seen
         self._first = entries[0].timestamp if entries else None
-        self._last = entries[-1].timestamp if entries else None
+        self._last = max((entry.timestamp for entry in entries), default=None)
         told = {owner_of(StepId(entry.step_id)) for entry in entries if entry.step_id}
         self._silent = {
             step.step
@@ -187,6 +187,9 @@ class _Reader:
         for step, look in what_goes_on(self._seen):
             if self._first is not None:
                 self._goes_on(step, look)
+                _ = self._waiting.pop(step.step_id, None)
+        for name in list(self._waiting):
+            self._give_up(name)
         return Past(tuple(self._spans), tuple(self._acts), tuple(self._owners()), self._begins)
 
     def _owners(self) -> Iterator[Claim]:
@@ -326,6 +329,17 @@ class _Reader:
         begin = self._waiting.pop(step, at)
         self._ended[step] = at
         self._spans.append(Span(step, SpanKind.WAIT, begin, at, Tone.WAIT, text))
+
+    def _give_up(self, step: str) -> None:
+        """A wait without an end of its own: its time was over, or the saga turned back, or the history goes on elsewhere."""
+        begin, planned = self._waiting[step], self._planned(step)
+        last = self._turned or self._last or begin
+        limit = None if planned is None or planned.timeout is None else begin + timedelta(microseconds=planned.timeout)
+        if limit is not None and self._last is not None and limit <= self._last:
+            self._waiting.pop(step)
+            self._spans.append(Span(step, SpanKind.WAIT, begin, limit, Tone.BAD, "over without the event"))
+        else:
+            self._end_wait(step, max(begin, last), "waited until here")
 
     def _wake(self, entry: EntrySeen) -> None:
         """A timer, or a claim: a sleep is over if it was long enough."""

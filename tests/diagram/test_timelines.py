@@ -124,6 +124,28 @@ def test_a_wait_that_is_over_goes_on_with_its_default() -> None:
     assert spans_of(past_of(entries, plan, None), A) == [(0, 3)]
 
 
+def test_a_wait_whose_time_is_over_ends_there() -> None:
+    plan = Plan.of(
+        PlannedStep(A, compensable=True),
+        PlannedStep(B, (A,), kind=StepKind.EVENT, waits_for=("approval",), timeout=Micros(60_000_000)),
+    )
+    entries = [
+        entry(1, "started", 0),
+        entry(2, "step_succeeded", 1, A),
+        entry(3, "resumed", 62, token=SECOND),
+        entry(4, "compensation_succeeded", 63, A, token=SECOND),
+    ]
+    past = past_of(entries, plan, Seen(plan, [], SagaStatus.COMPENSATED))
+    assert spans_of(past, B) == [(1, 61)]
+    assert spans_of(past, A, SpanKind.COMPENSATE) == [(62, 63)]
+
+
+def test_a_wait_of_a_history_that_goes_on_lasts_to_its_end() -> None:
+    plan = Plan.of(PlannedStep(A, kind=StepKind.EVENT, waits_for=("approval",)), PlannedStep(B))
+    entries = [entry(1, "started", 0), entry(2, "step_succeeded", 4, B)]
+    assert spans_of(past_of(entries, plan, None), A) == [(0, 4)]
+
+
 def test_a_compensation_begins_after_those_of_the_steps_behind_it() -> None:
     plan = Plan.of(
         PlannedStep(A, compensable=True), PlannedStep(B, (A,), compensable=True), PlannedStep(C, (B,), compensable=True)
