@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeAlias, assert_never
 
-import attrs
+import msgspec
 
 from saga_fn.core.event_kinds import Failed
 from saga_fn.core.events import CompensationFailed, FailureKind, ProbeFailed, StepFailed
@@ -32,43 +32,36 @@ from saga_fn.core.state import (
 )
 
 
-@attrs.frozen
-class Again:
+class Again(msgspec.Struct, frozen=True):
     """The same is tried again, at that moment."""
 
     at: Moment
 
 
-@attrs.frozen
-class ToFindOut:
+class ToFindOut(msgspec.Struct, frozen=True):
     """Its probe is asked whether it has run."""
 
 
-@attrs.frozen
-class ToUndo:
+class ToUndo(msgspec.Struct, frozen=True):
     """It is undone, as what may have run."""
 
 
-@attrs.frozen
-class ForAPerson:
+class ForAPerson(msgspec.Struct, frozen=True):
     """It waits for a person."""
 
 
-@attrs.frozen
-class ForGood:
+class ForGood(msgspec.Struct, frozen=True):
     """It is not tried again."""
 
 
-@attrs.frozen
-class Overtaken:
+class Overtaken(msgspec.Struct, frozen=True):
     """Something else has decided in the same moment, a person's verb as a rule."""
 
 
 Next: TypeAlias = Again | ToFindOut | ToUndo | ForAPerson | ForGood | Overtaken
 
 
-@attrs.frozen
-class Outlook:
+class Outlook(msgspec.Struct, frozen=True):
     """The next thing to happen, whether the step may have run, and which failure of how many granted ones this was."""
 
     next: Next

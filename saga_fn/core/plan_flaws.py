@@ -8,44 +8,39 @@ from __future__ import annotations
 
 from typing import TypeAlias, final
 
-import attrs
+import msgspec
 
 from saga_fn.core.ids import Micros, StepId
 
 
 @final
-@attrs.frozen
-class NoSteps:
+class NoSteps(msgspec.Struct, frozen=True):
     """There is nothing to do."""
 
 
 @final
-@attrs.frozen
-class TooManySteps:
+class TooManySteps(msgspec.Struct, frozen=True):
     """The step is one more than a saga may have."""
 
     step: StepId
 
 
 @final
-@attrs.frozen
-class NoName:
+class NoName(msgspec.Struct, frozen=True):
     """The step's id is empty, too long, or has other characters than printable ASCII."""
 
     step: StepId
 
 
 @final
-@attrs.frozen
-class ListedTwice:
+class ListedTwice(msgspec.Struct, frozen=True):
     """Two steps have one id."""
 
     step: StepId
 
 
 @final
-@attrs.frozen
-class NeedsUnlisted:
+class NeedsUnlisted(msgspec.Struct, frozen=True):
     """The step depends on `needed`, which is not listed before it."""
 
     step: StepId
@@ -53,40 +48,35 @@ class NeedsUnlisted:
 
 
 @final
-@attrs.frozen
-class UndoIsMissing:
+class UndoIsMissing(msgspec.Struct, frozen=True):
     """The step is to be undone as what may have run, and has no compensation."""
 
     step: StepId
 
 
 @final
-@attrs.frozen
-class UndoNeedsOutput:
+class UndoNeedsOutput(msgspec.Struct, frozen=True):
     """The step is to be undone as what may have run, and its compensation cannot do without an output."""
 
     step: StepId
 
 
 @final
-@attrs.frozen
-class NoFanOut:
+class NoFanOut(msgspec.Struct, frozen=True):
     """The step cannot be done for each item: it is a wait, or would do less than none at once."""
 
     step: StepId
 
 
 @final
-@attrs.frozen
-class LongFanOutName:
+class LongFanOutName(msgspec.Struct, frozen=True):
     """The id of a fan-out is so long that the ids of its items would be too long."""
 
     step: StepId
 
 
 @final
-@attrs.frozen
-class NamedAsItem:
+class NamedAsItem(msgspec.Struct, frozen=True):
     """By its id the one is an item of the other, which is a fan-out."""
 
     step: StepId
@@ -94,8 +84,7 @@ class NamedAsItem:
 
 
 @final
-@attrs.frozen
-class TwoPivots:
+class TwoPivots(msgspec.Struct, frozen=True):
     """There are two points of no return."""
 
     pivot: StepId
@@ -103,24 +92,21 @@ class TwoPivots:
 
 
 @final
-@attrs.frozen
-class PivotFansOut:
+class PivotFansOut(msgspec.Struct, frozen=True):
     """The pivot is done for each item: there would be as many points of no return."""
 
     pivot: StepId
 
 
 @final
-@attrs.frozen
-class PivotIsUndone:
+class PivotIsUndone(msgspec.Struct, frozen=True):
     """The pivot has a compensation, though nothing is undone once it is done."""
 
     pivot: StepId
 
 
 @final
-@attrs.frozen
-class UndoneAfterPivot:
+class UndoneAfterPivot(msgspec.Struct, frozen=True):
     """The step follows the pivot and has a compensation, though nothing is undone there."""
 
     step: StepId
@@ -128,8 +114,7 @@ class UndoneAfterPivot:
 
 
 @final
-@attrs.frozen
-class BesidePivot:
+class BesidePivot(msgspec.Struct, frozen=True):
     """The step comes neither before the pivot nor after it: once that is done, nothing says whether to undo the step."""
 
     step: StepId
@@ -137,16 +122,14 @@ class BesidePivot:
 
 
 @final
-@attrs.frozen
-class WaitsForEver:
+class WaitsForEver(msgspec.Struct, frozen=True):
     """The wait has no timeout, though the saga has a deadline."""
 
     step: StepId
 
 
 @final
-@attrs.frozen
-class SleepsTooLong:
+class SleepsTooLong(msgspec.Struct, frozen=True):
     """The saga's deadline is over before the sleep is. Times in microseconds; `before`: sleeps that come before it."""
 
     step: StepId
@@ -156,8 +139,7 @@ class SleepsTooLong:
 
 
 @final
-@attrs.frozen
-class WaitsTooLong:
+class WaitsTooLong(msgspec.Struct, frozen=True):
     """The saga's deadline is over before the wait's timeout. Times in microseconds; `before`: sleeps that come before it."""
 
     step: StepId
@@ -167,8 +149,7 @@ class WaitsTooLong:
 
 
 @final
-@attrs.frozen
-class TooLarge:
+class TooLarge(msgspec.Struct, frozen=True):
     """The saga's state could take so many bytes, more than the store keeps."""
 
     size: int

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, final
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.core.ids import Moment
 from saga_fn.snapshot import SagaRow
@@ -62,17 +62,17 @@ class MemoryLists:
         for row in self._sagas():
             of = Counted(kind=CountKind.LIVE, name=row.name, version=row.version)
             if row.ended_at is None:
-                numbers[attrs.evolve(of, status=row.status, waits=row.waits)] += 1
+                numbers[msgspec.structs.replace(of, status=row.status, waits=row.waits)] += 1
             elif ends_since is not None and (row.ended_at >= (since := time_of(ends_since))):
                 minute = (row.ended_at - since) // _MINUTE
-                numbers[attrs.evolve(of, kind=CountKind.ENDED, status=row.status, minute=minute)] += 1
+                numbers[msgspec.structs.replace(of, kind=CountKind.ENDED, status=row.status, minute=minute)] += 1
             if row.has_failed:
-                numbers[attrs.evolve(of, kind=CountKind.FAILED)] += not row.acknowledged
+                numbers[msgspec.structs.replace(of, kind=CountKind.FAILED)] += not row.acknowledged
             if row.due_at is not None and row.due_at <= now:
                 due.setdefault((row.name, row.version), []).append(row.due_at)
         for (name, version), processes in self._processes.working_on(seen_within=seen_within).items():
             numbers[Counted(kind=CountKind.WORKS, name=name, version=version)] = processes
-        found = [attrs.evolve(of, sagas=min(sagas, MOST_IN_STATS)) for of, sagas in numbers.items()]
+        found = [msgspec.structs.replace(of, sagas=min(sagas, MOST_IN_STATS)) for of, sagas in numbers.items()]
         for (name, version), moments in due.items():
             late = sum(moment <= now - overdue for moment in moments)
             found.append(Counted(kind=CountKind.OVERDUE, name=name, version=version, sagas=late, moment=min(moments)))

@@ -197,8 +197,7 @@ Attributes: TypeAlias = tuple[tuple[str, str], ...]
 NO_ATTRIBUTES: Final[Attributes] = ()
 
 
-@attrs.frozen
-class PauseRecord:
+class PauseRecord(msgspec.Struct, frozen=True):
     """A pause of a name, or with the empty name of everything."""
 
     name: str
@@ -291,8 +290,7 @@ class Inserted(msgspec.Struct, frozen=True, gc=False):
     now: Moment
 
 
-@attrs.frozen
-class ClaimedSaga:
+class ClaimedSaga(msgspec.Struct, frozen=True):
     """A saga this process now owns under `token`. `takeover`: from an owner whose lease had run out."""
 
     id: UUID
@@ -311,8 +309,7 @@ class ClaimedSaga:
     now: Moment
 
 
-@attrs.frozen
-class TakenSaga:
+class TakenSaga(msgspec.Struct, frozen=True):
     """A saga that this process has taken from its owner, under `token`. `lease_end`: until when that one may still run it."""
 
     token: UUID
@@ -380,8 +377,7 @@ class SagaRecord:
         return self.status is SagaStatus.FAILED
 
 
-@attrs.frozen
-class Standing:
+class Standing(msgspec.Struct, frozen=True):
     """How a saga stands at one moment for a writer that has had no answer.
 
     `writer` wrote the journal entry that was asked for; None if there is no such entry.
@@ -394,8 +390,7 @@ class Standing:
     now: Moment
 
 
-@attrs.frozen
-class JournalRecord:
+class JournalRecord(msgspec.Struct, frozen=True):
     """One row of a saga's journal."""
 
     seq: int
@@ -465,8 +460,7 @@ class EndedSaga:
     """The part of the journal that its entries stand in."""
 
 
-@attrs.frozen
-class Tombstone:
+class Tombstone(msgspec.Struct, frozen=True):
     """The rest of a saga that was deleted and whose start had an idempotency key."""
 
     name: str
@@ -476,8 +470,7 @@ class Tombstone:
     deleted_at: datetime
 
 
-@attrs.frozen
-class RejectionRecord:
+class RejectionRecord(msgspec.Struct, frozen=True):
     """Something that changed nothing: a late result, a refused verb."""
 
     kind: str
@@ -485,8 +478,7 @@ class RejectionRecord:
     recorded_at: datetime
 
 
-@attrs.frozen
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """A process that works on sagas."""
 
     id: UUID
@@ -515,8 +507,7 @@ class CountKind(enum.StrEnum):
     """No number: the name is paused; the empty name is everything."""
 
 
-@attrs.frozen(kw_only=True)
-class Counted:
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
     """A number about the sagas of one name and version, in one shard perhaps: those of several are added up."""
 
     kind: CountKind
@@ -532,8 +523,7 @@ class Counted:
     """Whether counting stopped in this minute: it, and those before it, have more ends."""
 
 
-@attrs.frozen
-class SeenProcess:
+class SeenProcess(msgspec.Struct, frozen=True):
     """Where a process runs, and when it last said what it works on."""
 
     host: str
@@ -555,8 +545,7 @@ class Notice(enum.StrEnum):
     """A process works on them, and nothing of them has become durable for long."""
 
 
-@attrs.frozen
-class Noticed:
+class Noticed(msgspec.Struct, frozen=True):
     """A finding about the sagas of one name and version."""
 
     kind: Notice
@@ -568,8 +557,7 @@ class Noticed:
     """Some of them."""
 
 
-@attrs.frozen
-class UnfitSaga:
+class UnfitSaga(msgspec.Struct, frozen=True):
     """A saga that was parked because a plan did not fit it."""
 
     id: UUID
@@ -579,8 +567,7 @@ class UnfitSaga:
     state: bytes
 
 
-@attrs.frozen
-class DueWork:
+class DueWork(msgspec.Struct, frozen=True):
     """The facts that the health check reads: the database's time, and since when the longest waiting saga has been due."""
 
     now: Moment

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import get_args
 
-import attrs
+import msgspec
 import pytest
 
 from saga_fn.core.ids import StepId
@@ -16,7 +16,7 @@ KINDS = get_args(PlanFlaw)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_flaw_names_its_steps_and_the_mend(kind: type[PlanFlaw]) -> None:
-    fields = [field.name for field in attrs.fields(kind)]
+    fields = [field.name for field in msgspec.structs.fields(kind)]
     values = {name: StepId(name) if name in ("step", "other", "pivot", "needed") else 1_000_000 for name in fields}
     told = refusal(kind(**values))  # type: ignore[arg-type]  # by the names of its fields
     unnamed = [name for name in values if isinstance(values[name], str) and f"'{name}'" not in told.fact]
@@ -25,12 +25,14 @@ def test_each_flaw_names_its_steps_and_the_mend(kind: type[PlanFlaw]) -> None:
 
 
 def test_no_two_flaws_are_told_alike() -> None:
-    facts = {refusal(kind(*[StepId("a")] * len(attrs.fields(kind)))).fact for kind in KINDS if _is_of_steps(kind)}
+    facts = {
+        refusal(kind(*[StepId("a")] * len(msgspec.structs.fields(kind)))).fact for kind in KINDS if _is_of_steps(kind)
+    }
     assert len(facts) == len([kind for kind in KINDS if _is_of_steps(kind)])
 
 
 def _is_of_steps(kind: type[PlanFlaw]) -> bool:
-    return {field.name for field in attrs.fields(kind)} <= {"step", "other", "pivot", "needed"}
+    return {field.name for field in msgspec.structs.fields(kind)} <= {"step", "other", "pivot", "needed"}
 
 
 def test_a_name_is_shown_as_it_is_given() -> None:

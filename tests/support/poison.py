@@ -7,6 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import attrs
+import msgspec
 
 from saga_fn import SagaOrchestrator
 from saga_fn.store.memory import _Saga  # pyright: ignore[reportPrivateUsage]  # written behind the store's back
@@ -51,7 +52,8 @@ class Poison:
             if self._memory is not None:
                 saga = self._memory[saga_id]
                 saga.journal = [
-                    attrs.evolve(record, **{name: value}) if record.seq == seq else record for record in saga.journal
+                    msgspec.structs.replace(record, **{name: value}) if record.seq == seq else record
+                    for record in saga.journal
                 ]
             else:
                 await self._execute(
