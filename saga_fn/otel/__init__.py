@@ -7,7 +7,14 @@
     SagaOrchestrator(dsn, instruments=[traces(), metrics()])
 """
 
+try:
+    import opentelemetry.trace as _api
+except ImportError as error:
+    raise ImportError(f"traces need {error.name}: pip install 'saga-fn[otel]'", name=error.name) from error
+
 from saga_fn.otel.meters import metrics
 from saga_fn.otel.tracing import traces
 
 __all__ = ["metrics", "traces"]
+
+del _api

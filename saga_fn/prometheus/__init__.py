@@ -9,7 +9,16 @@
 `python -m saga_fn.prometheus dashboard` prints the dashboard, `python -m saga_fn.prometheus alerts` the alert rules.
 """
 
+try:
+    import prometheus_client as _client
+except ImportError as error:
+    raise ImportError(
+        f"the collector needs {error.name}: pip install 'saga-fn[prometheus]'", name=error.name
+    ) from error
+
 from saga_fn.prometheus.families import collector
 from saga_fn.prometheus.shipped import alert_rules, dashboard
 
 __all__ = ["alert_rules", "collector", "dashboard"]
+
+del _client
