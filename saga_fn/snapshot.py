@@ -148,6 +148,7 @@ class SagaRow:
         created_at: The time of its start.
         updated_at: The time of its last change.
         ended_at: The time of its end; None before.
+        attributes: Its search attributes by their names, as in `get_saga`.
     """
 
     id: UUID
@@ -168,6 +169,7 @@ class SagaRow:
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
+    attributes: Mapping[str, Searchable | Unreadable] = attrs.field(default=_NO_ATTRIBUTES, hash=False)
 
 
 @attrs.frozen

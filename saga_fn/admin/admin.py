@@ -14,10 +14,8 @@ from saga_fn.admin.pausing import AdminPausing
 from saga_fn.admin.retention import AdminRetention
 from saga_fn.admin.sleeping import AdminSleeping
 from saga_fn.admin.stats import AdminStats
-from saga_fn.admin.step import StepAdmin
-from saga_fn.admin.verbs import AdminVerbs
+from saga_fn.admin.step import AdminDecisions, StepAdmin
 from saga_fn.admin.verification import AdminVerification
-from saga_fn.admin.whole_saga import AdminWholeSaga
 from saga_fn.arguments import check_is
 from saga_fn.definition import StepRef
 from saga_fn.engine.drive.asked import Asked
@@ -34,8 +32,7 @@ O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 class SagaAdmin(
     AdminLists,
     AdminExplain,
-    AdminVerbs,
-    AdminWholeSaga,
+    AdminDecisions,
     AdminSleeping,
     AdminPausing,
     AdminPauses,

@@ -12,7 +12,7 @@ from saga_fn.arguments import check_target, check_whole
 from saga_fn.codec.searchable import all_of
 from saga_fn.definition import HasValue
 from saga_fn.engine.outward import only_public_errors
-from saga_fn.engine.views.snapshots import admin_snapshot_of
+from saga_fn.engine.views.snapshots import admin_snapshot_of, values_in
 from saga_fn.errors import PayloadError, shown
 from saga_fn.listing import MOST_ROWS, SagaFilter, cursor_of, listing_of
 from saga_fn.snapshot import SagaAdminSnapshot, SagaCount, SagaPage, SagaRow, SagasOfKey
@@ -85,7 +85,11 @@ class AdminLists(AdminBase):
             page = await admin.list(SagaFilter(saga_name="create_order", waits=WaitReason.PARKED), limit=50)
         """
         check_whole("limit", limit, least=1, most=MOST_ROWS)
-        return await self._page(wanted, after=after, limit=limit, oldest_first=oldest_first)
+        page = await self._page(wanted, after=after, limit=limit, oldest_first=oldest_first)
+        texts = await self._engine.store.lists.attributes([row.id for row in page.rows]) if page.rows else {}
+        return attrs.evolve(
+            page, rows=tuple(attrs.evolve(row, attributes=values_in(texts[row.id])) for row in page.rows)
+        )
 
     async def list_all(
         self, wanted: SagaFilter | None = None, *, oldest_first: bool = False

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Generic, TypeVar, final
 from uuid import UUID
 
 import msgspec
 
 from saga_fn.admin.verbs import AdminVerbs
+from saga_fn.admin.whole_saga import AdminWholeSaga
 from saga_fn.arguments import check_is
 from saga_fn.definition import StepRef
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.errors import SagaDefinitionError, SagaError
 
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
+
+
+class AdminDecisions(AdminVerbs, AdminWholeSaga):
+    """The verbs that decide about a step, or go back to one."""
 
 
 @final
@@ -36,9 +41,9 @@ class StepAdmin(Generic[O]):
 
     _pin: Callable[[O], O]  # declared, never set: invariance, so that a skip takes exactly the step's output
 
-    def __init__(self, admin: AdminVerbs, saga_id: UUID, ref: StepRef[O]) -> None:
+    def __init__(self, admin: AdminDecisions, saga_id: UUID, ref: StepRef[O]) -> None:
         hint = "admin.step(saga_id, ref) makes it, with what add_step gave"
-        check_is(admin, AdminVerbs, "a SagaAdmin", error=SagaError, hint=hint)
+        check_is(admin, AdminDecisions, "a SagaAdmin", error=SagaError, hint=hint)
         check_is(ref, StepRef, "a step's StepRef", error=SagaDefinitionError, hint=hint)
         self._admin = admin
         self._saga_id = saga_id
@@ -163,3 +168,32 @@ class StepAdmin(Generic[O]):
             StoreError: The database does not answer, or refuses.
         """
         await self._admin.settle_never_ran(self._saga_id, self._step_id, expect=expect, reason=reason)
+
+    async def rewind(
+        self,
+        *,
+        forget: Collection[str | StepRef[object]] = (),
+        expect: int | None = None,
+        reason: str | None = None,
+    ) -> None:
+        """Take the saga back to the step: that one and all that follow it run again. As `SagaAdmin.rewind`.
+
+        Args:
+            forget: The steps whose effects stay in the world, or may be there, by id or StepRef; a fan-out stands for its items. Steps
+                that have nothing to forget may be named too. Default: none.
+            expect: The revision number of the snapshot that the operator has seen, 1 or more. The verb is refused if the saga has
+                moved on since. Default: None, the saga may be at any revision.
+            reason: Why, for the journal: one line of 1 to 1,000 characters. Default: None.
+
+        Raises:
+            SagaStateError: The verb is refused, and changed nothing; or the owner has not answered yet, and the request stands. If
+                steps are missing in `forget`, it names them.
+            SagaDefinitionError: `forget` is no list of steps.
+            ActiveSagaAlreadyExistsError: The saga had ended, and another one is active for its business key now.
+            SagaNotFoundError: There is no such saga.
+            PayloadError: An argument is not what it has to be.
+            SagaError: `expect` is out of its range, or the orchestrator is not entered.
+            StoredDataError: The saga's row cannot be read.
+            StoreError: The database does not answer, or refuses.
+        """
+        await self._admin.rewind(self._saga_id, self._step_id, forget=forget, expect=expect, reason=reason)

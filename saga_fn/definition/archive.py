@@ -30,7 +30,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 @final
 @attrs.frozen
 class ArchivedSaga:
-    """A saga that is about to be deleted, with its journal. Messages, verbs and attributes stand in no place of their own.
+    """A saga that is about to be deleted, with its journal. Messages and verbs stand in no place of their own.
 
     Attributes:
         id: Its id.
@@ -41,7 +41,8 @@ class ArchivedSaga:
         trace_id: The id for logs that it was started with.
         created_at: The time of its start.
         ended_at: The time of its end.
-        data: The plan, the state, the journal, and the records beside it. Payloads are JSON values; bytes are base64 text.
+        data: The plan, the state, the search attributes, the journal, and the records beside it. Payloads are JSON values; bytes
+            are base64 text.
     """
 
     id: UUID

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final, final
 from uuid import UUID
@@ -45,9 +45,9 @@ class MemoryLists:
         rows.sort(key=asked.place_of, reverse=not asked.wanted.oldest_first)
         return rows[: asked.most]
 
-    async def attributes(self, saga_id: UUID) -> dict[str, str]:
-        """The search attributes of a saga."""
-        return dict(sorted(self._attributes(saga_id).items()))
+    async def attributes(self, saga_ids: Sequence[UUID]) -> dict[UUID, dict[str, str]]:
+        """The search attributes of these sagas."""
+        return {saga_id: dict(sorted(self._attributes(saga_id).items())) for saga_id in saga_ids}
 
     async def knows_values(self, name: str | None, key: str, span: tuple[str, str]) -> bool:
         """Whether a saga has a value of that attribute from the first of these texts on and before the second."""

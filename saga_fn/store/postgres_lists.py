@@ -56,13 +56,17 @@ class PostgresLists:
             rows = await self._rows(connection, asked, found, self._database.now())
         return [_row_of(row) for row in rows]
 
-    async def attributes(self, saga_id: UUID) -> dict[str, str]:
-        """The search attributes of a saga."""
+    async def attributes(self, saga_ids: Sequence[UUID]) -> dict[UUID, dict[str, str]]:
+        """The search attributes of these sagas."""
+        of_shards: dict[int, list[UUID]] = {}
+        for saga_id in saga_ids:
+            of_shards.setdefault(shard_of(saga_id, self._database.shards), []).append(saga_id)
+        found: dict[UUID, dict[str, str]] = {saga_id: {} for saga_id in saga_ids}
         async with self._database.work() as connection:
-            rows = await self._database.queries.read_attributes(
-                connection, shard=shard_of(saga_id, self._database.shards), saga_id=saga_id
-            )
-        return {row.key: row.value for row in rows}
+            for shard, ids in of_shards.items():
+                for row in await self._database.queries.read_attributes(connection, shard=shard, saga_ids=ids):
+                    found[row.saga_id][row.key] = row.value
+        return found
 
     async def knows_values(self, name: str | None, key: str, span: tuple[str, str]) -> bool:
         """Whether a saga has a value of that attribute from the first of these texts on and before the second."""

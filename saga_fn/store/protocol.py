@@ -268,8 +268,8 @@ class Lists(Protocol):
         """The rows of one page, in order: `asked.has` them, and `asked.place_of` sorts them; takes no lock."""
         ...
 
-    async def attributes(self, saga_id: UUID) -> dict[str, str]:
-        """The search attributes of a saga: the text of each value by its name, in the order of names; takes no lock."""
+    async def attributes(self, saga_ids: Sequence[UUID]) -> dict[UUID, dict[str, str]]:
+        """The search attributes of these sagas: the text of each value by its name, in the order of names; takes no lock."""
         ...
 
     async def knows_values(self, name: str | None, key: str, span: tuple[str, str]) -> bool:

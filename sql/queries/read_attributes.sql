@@ -1,8 +1,8 @@
 -- name: read_attributes :many SetAttribute
--- Read the search attributes of a saga.
+-- Read the search attributes of sagas.
 -- Locks: none.
--- Plan: a range of the primary key.
-SELECT a.key, a.value
+-- Plan: a range of the primary key for each saga.
+SELECT a.saga_id, a.key, a.value
 FROM saga_fn.saga_attribute AS a
-WHERE a.shard = :shard::smallint AND a.saga_id = :saga_id::uuid
-ORDER BY a.key
+WHERE a.shard = :shard::smallint AND a.saga_id = ANY(:saga_ids::uuid[])
+ORDER BY a.saga_id, a.key

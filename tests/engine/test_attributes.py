@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import json
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, NoReturn
@@ -15,12 +17,14 @@ import pytest
 from typing_extensions import override
 
 from saga_fn import (
+    ArchivedSaga,
     Attribute,
     Event,
     FixedRetry,
     HasValue,
     MemoryStore,
     PayloadError,
+    Retention,
     SagaAdmin,
     SagaBuilder,
     SagaFilter,
@@ -33,6 +37,7 @@ from saga_fn import (
 )
 from saga_fn.codec.searchable import ValueKind
 from saga_fn.store import listing, postgres_lists
+from tests.support.ages import later
 from tests.support.stores import Make
 from tests.support.until import SOON
 from tests.support.wire import wired
@@ -123,6 +128,8 @@ async def test_sagas_are_found_by_what_they_were_started_with_and_what_their_ste
             "paid on": date(2026, 11, 29),
         }
         assert "region" not in (await admin.get_saga(ids[0])).attributes
+        for row in (await admin.list(SagaFilter(saga_name="order"))).rows:
+            assert dict(row.attributes) == dict((await admin.get_saga(row.id)).attributes)
 
 
 async def test_the_rest_of_a_filter_narrows_the_sagas_with_a_value(make: Make) -> None:
@@ -401,3 +408,20 @@ async def test_a_function_that_raises_anything_refuses_the_start(
     handle = SagaOrchestrator(memory).register(faulty)
     with pytest.raises(PayloadError, match="cannot be computed"):
         await handle.start(Order("c"))
+
+
+async def test_an_archive_has_the_attributes_of_a_saga(make: Make) -> None:
+    kept: list[ArchivedSaga] = []
+
+    async def archive(sagas: Sequence[ArchivedSaga]) -> None:
+        kept.extend(sagas)
+
+    async with make() as orchestrator:
+        handle = orchestrator.register(order_saga)
+        await (await handle.start(Order("c-1", Region.EU, Decimal("1.50")))).result(SOON)
+        await later(orchestrator, timedelta(days=9))
+        retention = Retention(completed=timedelta(days=1), archive=archive)
+        assert (await SagaAdmin(orchestrator).prune("order", retention=retention)).sagas == 1
+        (saga,) = kept
+        told = {"customer": "c-1", "region": "eu", "total": "3", "paid on": "2026-11-29"}
+        assert json.loads(saga.to_json())["attributes"] == told

@@ -114,6 +114,7 @@ class Stage:
             "StepAdmin.skip": lambda: of_step.skip(Approval("ann")),
             "StepAdmin.settle_done": lambda: of_step.settle_done(Approval("ann")),
             "StepAdmin.settle_undone": of_step.settle_undone,
+            "StepAdmin.rewind": lambda: of_step.rewind(forget=["reserve"]),
             "StepAdmin.settle_never_ran": of_step.settle_never_ran,
             "EventSender.send": lambda: orchestrator.to(("approved", "order-9"), approval).send(Approval("ann")),
         }

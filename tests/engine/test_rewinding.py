@@ -306,3 +306,21 @@ async def test_the_work_of_a_step_that_has_gone_back_is_another_operation_in_eit
         ("charge", f"{first}:{entry.seq}"),
         ("refund", f"{first}:{entry.seq}"),
     ]
+
+
+async def test_a_saga_is_taken_back_by_the_reference_of_a_step(make: Make) -> None:
+    shop = Shop(fails={"ship": 1})
+    builder = SagaBuilder(Order)
+    reserved = builder.add_step(step(shop.reserve, compensate=shop.release), depends_on=builder.initial)
+    shipped = builder.add_step(
+        step(shop.ship, retry_policy=RARELY), depends_on=reserved, input_map=lambda _: Order("1")
+    )
+    async with make() as orchestrator:
+        run = await orchestrator.register("by reference", builder.build(output=shipped)).start(Order("1"))
+        await suspended(run)
+        chosen = SagaAdmin(orchestrator).step(run.id, reserved)
+        with pytest.raises(SagaStateError, match="nothing more of what reserve has done"):
+            await chosen.rewind()
+        await chosen.rewind(forget=[reserved, shipped], reason="mended")
+        assert await run.result(SOON) == Done("ship")
+        assert shop.done == ["reserve", "reserve", "ship"]

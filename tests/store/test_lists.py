@@ -195,7 +195,7 @@ async def test_the_pages_of_any_filter_are_the_rows_that_fit_in_order(store: Sto
     moments = [moment_of(each.created_at) for each in every] + [
         moment_of(each.ended_at) for each in every if each.ended_at
     ]
-    values = {row.id: await store.lists.attributes(row.id) for row in every}
+    values = {row.id: (await store.lists.attributes([row.id]))[row.id] for row in every}
     tried = dict.fromkeys(Way, 0)
     while min(tried.values()) < 25:
         wanted = any_filter(chance, moments)
@@ -280,8 +280,8 @@ async def test_a_row_that_was_set_aside_is_found_by_its_reason(store: Store) -> 
 async def test_attributes_are_there_as_they_were_set_last(store: Store) -> None:
     plain, told = new_saga(store), new_saga(store, attributes=(("region", "seu"), ("total", "i1")))
     await store.insert(0, [plain, told], lease=LONG)
-    assert await store.lists.attributes(plain.id) == {}
-    assert await store.lists.attributes(told.id) == {"region": "seu", "total": "i1"}
+    assert (await store.lists.attributes([plain.id]))[plain.id] == {}
+    assert (await store.lists.attributes([told.id]))[told.id] == {"region": "seu", "total": "i1"}
     writes = [
         msgspec.structs.replace(hand_of(plain).succeeded(), attributes=(("total", "i3"),)),
         msgspec.structs.replace(hand_of(told).succeeded(), attributes=(("customer", "sc"), ("total", "i2"))),
@@ -289,8 +289,8 @@ async def test_attributes_are_there_as_they_were_set_last(store: Store) -> None:
     for each in writes:  # alone, and again: a repetition changes nothing
         assert (await store.commit(0, [each])).inbox_sent == {each.id: 0}
     assert (await store.commit(0, writes)).inbox_sent == {}
-    assert await store.lists.attributes(plain.id) == {"total": "i3"}
-    assert await store.lists.attributes(told.id) == {"customer": "sc", "region": "seu", "total": "i2"}
+    assert (await store.lists.attributes([plain.id]))[plain.id] == {"total": "i3"}
+    assert (await store.lists.attributes([told.id]))[told.id] == {"customer": "sc", "region": "seu", "total": "i2"}
     found = await pages(store, Wanted(name="shop", attribute="total", value="i", value_before="j"), Way.RANGE, 1)
     assert {row.id for row in found} == {plain.id, told.id}
     assert await pages(store, Wanted(attribute="total", value="i1"), Way.ATTRIBUTE, 1) == []
@@ -301,12 +301,16 @@ async def test_a_write_that_has_lost_its_saga_sets_no_attribute(store: Store) ->
     writes = [msgspec.structs.replace(hand.succeeded(), attributes=(("total", "i1"),)) for hand in hands]
     writes[1] = msgspec.structs.replace(writes[1], token=uuid4())
     assert (await store.commit(0, writes)).inbox_sent.keys() == {hands[0].id, hands[2].id}
-    assert [await store.lists.attributes(hand.id) for hand in hands] == [{"total": "i1"}, {}, {"total": "i1"}]
+    assert [(await store.lists.attributes([hand.id]))[hand.id] for hand in hands] == [
+        {"total": "i1"},
+        {},
+        {"total": "i1"},
+    ]
     again = new_saga(store, key="k", attributes=(("total", "i1"),))
     await store.insert(0, [again], lease=LONG)
     repeated = msgspec.structs.replace(again, attributes=(("total", "i9"),))
     assert (await store.insert(0, [repeated], lease=LONG)).ids == set()
-    assert await store.lists.attributes(again.id) == {"total": "i1"}
+    assert (await store.lists.attributes([again.id]))[again.id] == {"total": "i1"}
 
 
 async def test_a_value_is_known_if_any_saga_of_the_name_has_one_in_the_span(store: Store) -> None:

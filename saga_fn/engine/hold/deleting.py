@@ -15,6 +15,7 @@ from uuid import UUID
 
 import attrs
 
+from saga_fn.codec.searchable import value_in
 from saga_fn.core.events import name_of
 from saga_fn.core.ids import Micros, Moment, PlanId
 from saga_fn.core.projection import SagaStatus
@@ -191,6 +192,7 @@ async def _archived(store: Store, found: Sequence[EndedSaga]) -> tuple[list[Ende
             continue
         journal = await store.journal(each.id, last=each.rev)
         records = await store.rejections(each.id)
+        attributes = (await store.lists.attributes([each.id]))[each.id]
         taken.append(each)
         sagas.append(
             ArchivedSaga(
@@ -207,6 +209,7 @@ async def _archived(store: Store, found: Sequence[EndedSaga]) -> tuple[list[Ende
                     "revision": row.rev,
                     "state": text_of(row.state),
                     "last_error": row.last_error,
+                    "attributes": {key: _value_in(text) for key, text in attributes.items()},
                     "journal": [_entry(record) for record in journal],
                     "records": [
                         {"kind": record.kind, "detail": record.detail, "recorded_at": record.recorded_at}
@@ -219,6 +222,13 @@ async def _archived(store: Store, found: Sequence[EndedSaga]) -> tuple[list[Ende
         if size > _ARCHIVED_BYTES:
             break
     return taken, sagas
+
+
+def _value_in(text: str) -> object:
+    try:
+        return value_in(text)
+    except StoredDataError:
+        return None
 
 
 def _entry(record: JournalRecord) -> dict[str, object]:

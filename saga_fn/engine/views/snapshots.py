@@ -148,7 +148,7 @@ async def admin_snapshot_of(engine: SagaEngine, row: SagaRecord, *, after: int |
         failure=await _failure_in(engine, row, () if begin else journal),
         context=context,
         step_history=history,
-        attributes={key: _value(text) for key, text in (await engine.store.lists.attributes(row.id)).items()},
+        attributes=values_in((await engine.store.lists.attributes([row.id]))[row.id]),
         rejections=tuple(f"{rejection.kind}: {rejection.detail}" for rejection in rejections),
         steps=() if plan is None or unreadable else steps_of(plan, state),
         plan=plan,
@@ -367,6 +367,11 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         reason=asked.reason,
         takeover=isinstance(event, Resumed) and event.takeover,
     )
+
+
+def values_in(texts: Mapping[str, str]) -> dict[str, Searchable | Unreadable]:
+    """The values of search attributes, by their names."""
+    return {key: _value(text) for key, text in texts.items()}
 
 
 def _value(text: str) -> Searchable | Unreadable:

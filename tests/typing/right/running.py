@@ -86,6 +86,7 @@ async def main(saga_id: UUID) -> str:
         )
         await SagaAdmin(orchestrator, actor="ann").retry_step(saga_id, charged, reason="mended")
         await admin.step(saga_id, charged).settle_undone(expect=4)
+        await admin.step(saga_id, charged).rewind(forget=[charged, "ship"], reason="mended")
         await admin.reschedule(saga_id, datetime.now(UTC) + timedelta(hours=1), step=charged)
         print(await pausing(admin))
         await admin.start_now(saga_id, expect=4, reason="in a hurry")
