@@ -255,7 +255,7 @@ class Lists(Protocol):
 
     Args:
         asked: The page: the filter, the way to its sagas, where it begins, and how many rows it may have.
-        saga_id: The saga's id.
+        saga_ids: The ids of sagas.
         name: The name of sagas; None stands for every name.
         key: The name of a search attribute.
         span: Two texts of values.
