@@ -88,7 +88,7 @@ class Fold:
             self.rev,
             self.at,
             self.goal,
-            tuple([self.steps[step] for step in plan_order(self.plan, self.steps) if step in self.steps]),
+            tuple(filter(None, map(self.steps.get, plan_order(self.plan, self.steps)))),
             self.events,
             self.latest_event_seq,
             self.failed_takeovers,
