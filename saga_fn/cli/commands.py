@@ -76,6 +76,7 @@ def add_commands(app: App) -> None:
         "migrate --grant worker=shop_worker --grant viewer=shop_web",
     )
     _add(app, _KEEP, "prune", keeping.prune, "prune shipping --version 1 --completed 30d --dry-run")
+    _add(app, _KEEP, "drop-months", keeping.drop_months, "drop-months --dry-run", "drop-months --ended --yes")
     _add(
         app,
         _KEEP,

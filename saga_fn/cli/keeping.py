@@ -18,6 +18,7 @@ from saga_fn.definition.retention import Retention
 from saga_fn.snapshot import Pruned
 from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store.migrate import migrate_and_grant, script, script_of_the_rest, settled_shards
+from saga_fn.store.months import drop_months as drop
 from saga_fn.store.rights import RoleKind, read_grant
 
 _GRANT: Final = (
@@ -69,6 +70,29 @@ def _as_sql(text: str) -> Answer:
     if not text:
         return said("-- There is nothing to do: the schema is up to date.", {"sql": ""})
     return Answer({"sql": text}, (Drawn(text),))
+
+
+async def drop_months(
+    *,
+    ended: Annotated[
+        bool, flag("Months go as well whose sagas are listed still, and have all ended without FAILED.")
+    ] = False,
+    dry_run: Annotated[bool, flag("Name the months, and drop none.")] = False,
+    yes: Yes = False,
+    session: Given,
+) -> Answer:
+    """Drop the old months of a journal in partitions, as a whole. The user has to own the tables."""
+    named = None if session.settings.app is None else orchestrator_of(session.settings.app)
+    dsn, schema = dsn_of(session.settings, named), schema_of(session.settings, named)
+    months = await drop(dsn, schema=schema, ended=ended, dry_run=True)
+    told = lines(f"{len(months)} months could be dropped{': ' if months else ''}{', '.join(months)}.")
+    if dry_run or not months:
+        return Answer({"months": months, "dropped": False}, (told,))
+    session.output.parts((lines(f"database: {place_in_words(dsn)}"), told), to_stderr=True)
+    if not session.agrees("Drop them?", yes=yes):
+        return said("Nothing was dropped.", {"months": (), "dropped": False}, ExitCode.FOUND)
+    gone = await drop(dsn, schema=schema, ended=ended)
+    return said(f"Dropped: {', '.join(gone)}.", {"months": gone, "dropped": True})
 
 
 async def prune(

@@ -162,10 +162,8 @@ async def operators_own(settings: Settings, *, writes: bool, listen: bool) -> tu
     """An orchestrator that works on nothing, with the definitions of the one that is named, and its database in words."""
     named = None if settings.app is None else orchestrator_of(settings.app)
     dsn = dsn_of(settings, named)
-    store = None if named is None else named.engine.store
     schema = schema_of(settings, named)
     shards = await settled_shards(dsn, schema=schema) or 1
-    cache = store.statement_cache_size if isinstance(store, PostgresStore) else None
     own = SagaOrchestrator(
         dsn,
         schema=schema,
@@ -174,7 +172,7 @@ async def operators_own(settings: Settings, *, writes: bool, listen: bool) -> tu
         read_only=not writes,
         listen=listen,
         pool_size=2,
-        statement_cache_size=cache,
+        statement_cache_size=None if listen else 0,  # what is asked once goes through every pooler so
     )
     for each in () if named is None else named.engine.registry.all:
         own.register(each.name, each.definition, version=each.version)

@@ -14,7 +14,7 @@ import attrs
 
 from saga_fn.errors import StoreError
 from saga_fn.store._queries import Queries
-from saga_fn.store.connections import connect
+from saga_fn.store.connections import connect, learn_types
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.dsn import read_dsn
 from saga_fn.store.migrate import check_schema, lacking_of, settled_shards
@@ -69,7 +69,7 @@ async def examine(dsn: str, *, schema: str) -> Examination:
     """Look at a database. Raises StoreError if it does not answer or does not let this user in."""
     shards = await settled_shards(dsn, schema=schema)
     try:
-        connection = await connect(read_dsn(dsn))
+        connection = await connect(read_dsn(dsn, statement_cache_size=0))
         try:
             return await _seen(connection, schema, shards)
         finally:
@@ -81,7 +81,7 @@ async def examine(dsn: str, *, schema: str) -> Examination:
 async def _seen(connection: asyncpg.Connection[asyncpg.Record], schema: str, shards: int | None) -> Examination:
     queries = Queries(schema)
     async with asyncio.timeout(_LIMIT):
-        await queries.read_session(connection)  # prepared, so that the next one is timed alone
+        await learn_types(connection)
         began, asked = time.perf_counter(), datetime.now(UTC)
         session = await queries.read_session(connection)
         took = timedelta(seconds=time.perf_counter() - began)

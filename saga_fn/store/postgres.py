@@ -106,7 +106,6 @@ class PostgresStore:
     ) -> None:
         self.source: str | Pool = source
         self.schema: str = schema
-        self.statement_cache_size: int | None = statement_cache_size
         self._batches_only = batches_only
         self._database = Database(
             source,

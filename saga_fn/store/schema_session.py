@@ -12,7 +12,7 @@ import asyncpg
 
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.store.connection import Connection, Pool, check_loop
-from saga_fn.store.connections import connect
+from saga_fn.store.connections import connect, learn_types
 from saga_fn.store.driver_errors import DRIVER_ERRORS, translate_driver_error
 from saga_fn.store.dsn import read_dsn
 
@@ -43,10 +43,14 @@ async def connected(target: str | Connection | Pool) -> AsyncGenerator[Connectio
             yield borrowed
     elif isinstance(target, str):
         try:
-            own = await connect(read_dsn(target))
+            own = await connect(read_dsn(target, statement_cache_size=0))  # it goes through every pooler so
         except DRIVER_ERRORS as error:
             raise translate_driver_error(error) from error
         try:
+            try:
+                await learn_types(own)
+            except DRIVER_ERRORS as error:
+                raise translate_driver_error(error) from error
             yield own
         finally:
             await own.close()

@@ -15,6 +15,7 @@ from saga_fn.store.examination import Examination, TableSize, examine
 from saga_fn.store.rights import Right, RoleKind, needs
 from tests.cli.conftest import Cli, Seeded
 from tests.cli.test_answers import told
+from tests.store.pooler import pooled
 from tests.support.roles import execute, role
 
 WELL = Examination(
@@ -138,3 +139,14 @@ async def test_unowned_versions_are_found(cli: Cli, seeded: Seeded) -> None:
     told = await cli("doctor", "--dsn", seeded.dsn)
     assert "no process works on this version" in told.out
     assert "deploy a worker that registers this version" in told.out
+
+
+async def test_a_pooler_is_found_and_everything_works_through_it(cli: Cli, seeded: Seeded) -> None:
+    async with pooled(seeded.dsn) as given:
+        told = await cli("doctor", "--dsn", given)
+        found = {line.split()[1]: line.split()[0] for line in told.out.splitlines() if len(line.split()) > 2}
+        assert (found["pooler"], found["listener"]) == ("note", "wrong")
+        assert "listen_dsn=" in told.out
+        for command in (("list",), ("explain", seeded.retrying), ("stats",), ("verify",), ("migrate", "--dry-run")):
+            assert (await cli(*command, "--dsn", given)).code == 0
+        assert (await cli("cancel", seeded.retrying, "--yes", "--dsn", given)).code == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from saga_fn.store.eras import statements_adding
 from saga_fn.store.migrate import script, script_of_the_rest
 from saga_fn.store.rights import RoleKind
 from tests.cli.conftest import APP, Cli, Seeded
@@ -56,6 +57,19 @@ async def test_a_dry_run_prints_only_the_rest(cli: Cli, empty_dsn: str) -> None:
         await connection.close()
     refused = await script_of_the_rest(empty_dsn, granted=[(RoleKind.VIEWER, "ann")], journal_partitions=True)
     assert refused.startswith('GRANT USAGE ON SCHEMA "saga_fn" TO "ann"')
+
+
+async def test_old_months_are_dropped(cli: Cli, empty_dsn: str) -> None:
+    assert (await cli("drop-months", "--yes", "--dsn", empty_dsn)).code == 2  # there are no tables
+    await cli("migrate", "--journal-partitions", "--dsn", empty_dsn)
+    for era in (240, 241):  # of the year 2020
+        await execute(empty_dsn, *(statement for statement in statements_adding(era, "saga_fn")))
+    told = await cli("drop-months", "--dry-run", "--json", "--dsn", empty_dsn)
+    assert told.data == {"months": ["2020-01", "2020-02"], "dropped": False}
+    assert (await cli("drop-months", "--dsn", empty_dsn)).code == 2  # nobody can be asked
+    done = await cli("drop-months", "--yes", "--dsn", empty_dsn)
+    assert (done.code, done.out) == (0, "Dropped: 2020-01, 2020-02.\n")
+    assert (await cli("drop-months", "--yes", "--dsn", empty_dsn)).out == "0 months could be dropped.\n"
 
 
 def test_a_script_of_all_names_its_schema() -> None:
