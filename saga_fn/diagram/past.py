@@ -151,7 +151,7 @@ class _Reader:
         self._last_end: dict[tuple[str, str], datetime] = {}
         self._attempts: dict[str, int] = {}
         self._cut: dict[str, set[int]] = {}
-        self._item_ends: dict[str, list[datetime]] = {}
+        self._item_ends: dict[tuple[str, str], list[datetime]] = {}
         self._woken: list[datetime] = []
         self._claims: dict[UUID, Claim] = {}
         self._waiting: dict[str, datetime] = {}
@@ -255,8 +255,8 @@ class _Reader:
         )
         self._begins[entry.seq] = begin
         self._last_end[step, phase] = at
-        if phase == "execute" and number_of(StepId(step)) is not None:
-            self._item_ends.setdefault(owner_of(StepId(step)), []).append(at)
+        if number_of(StepId(step)) is not None:
+            self._item_ends.setdefault((owner_of(StepId(step)), phase), []).append(at)
         if entry.status == "SUCCESS" and phase != "compensate":
             owner = owner_of(StepId(step))
             self._ended[step] = at
@@ -291,7 +291,7 @@ class _Reader:
             case "compensate":
                 if self._turned is None:
                     self._turned = self._before
-                return max(filter(None, [self._turned, *self._undone_after(step)]), default=at)
+                return max(filter(None, [self._turned, self._room_back(step), *self._undone_after(step)]), default=at)
             case _:
                 found = [self._reached(step), self._room_for(step), self._last_end.get((step, "probe"))]
                 return max(filter(None, found), default=self._claimed(entry))
@@ -302,8 +302,14 @@ class _Reader:
         if planned is None or place is None or not planned.concurrency:
             return None
         before = place - planned.concurrency
-        ends = self._item_ends.get(planned.step, ())
+        ends = self._item_ends.get((planned.step, "execute"), ())
         return ends[before] if 0 <= before < len(ends) else None
+
+    def _room_back(self, item: str) -> datetime | None:
+        """The same on the way back, on which items are taken to come to their ends in the order in which they begin."""
+        planned = self._planned(item)
+        ends = () if planned is None else self._item_ends.get((planned.step, "compensate"), ())
+        return None if planned is None or not 0 < planned.concurrency <= len(ends) else ends[-planned.concurrency]
 
     def _undone_after(self, step: str) -> Iterator[datetime]:
         """When the steps were undone that stand upon it."""

@@ -188,6 +188,23 @@ def test_an_item_begins_when_there_is_room_for_it() -> None:
     assert [spans_of(past, f"a[{at}]") for at in range(4)] == [[(0, 3)], [(0, 4)], [(3, 5)], [(4, 6)]]
 
 
+def test_an_item_is_undone_when_there_is_room_for_it() -> None:
+    plan = Plan.of(PlannedStep(A, concurrency=2, compensable=True), PlannedStep(B, (A,)))
+    entries = [
+        entry(1, "started", 0),
+        *(entry(2 + at, "step_succeeded", 1, f"a[{at}]") for at in range(4)),
+        entry(6, "step_failed", 2, B),
+        *(entry(7 + at, "compensation_succeeded", 4 + at // 2, f"a[{at}]") for at in range(4)),
+    ]
+    past = past_of(entries, plan, None)
+    assert [spans_of(past, f"a[{at}]", SpanKind.COMPENSATE) for at in range(4)] == [
+        [(2, 4)],
+        [(2, 4)],
+        [(4, 5)],
+        [(4, 5)],
+    ]
+
+
 def test_after_a_rewind_a_step_begins_anew() -> None:
     entries = [
         entry(1, "started", 0),
