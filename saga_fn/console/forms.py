@@ -94,7 +94,7 @@ def _select(name: str, given: str, choices: Sequence[str]) -> Node:
     """All choices; and what was given, if it is none of them, as several at once are."""
     known = choices if not given or given in choices else (*choices, given)
     return h.select(name=name)[
-        h.option(value="")["any"], (h.option(value=each, selected=each == given)[each] for each in known)
+        h.option(value=""), (h.option(value=each, selected=each == given)[each] for each in known)
     ]
 
 

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from saga_fn import MemoryStore, SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus
+from saga_fn import Cancel, MemoryStore, SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus
 from saga_fn.console import Operator, Permission, console
 from saga_fn.core.ids import Moment
-from tests.console.cast import LARGE, MARK, NAME, SECRET, STEP, Browser, Cast, everybody, past
+from tests.console.cast import LARGE, MARK, NAME, SECRET, STEP, Browser, Cast, cast, everybody, note, past
 
 
 def pages_of(sagas: Cast) -> list[str]:
@@ -56,6 +56,16 @@ async def test_each_page_is_shown_escaped_guarded_and_stored_nowhere(sagas: Cast
         assert "script-src 'self'" in page.headers["content-security-policy"]
         assert "unsafe" not in page.headers["content-security-policy"]
         assert page.headers["x-frame-options"] == "DENY"
+
+
+async def test_each_page_is_shown_on_postgresql(any_dsn: str) -> None:
+    async with cast(any_dsn) as sagas:
+        browser = Browser(sagas.orchestrator)
+        async with browser.http:
+            for path in pages_of(sagas):
+                page = await browser.get(path)
+                assert page.status_code == 200, path
+                assert MARK not in page.text, path
 
 
 async def test_the_first_page_names_what_needs_a_person_with_its_code(sagas: Cast, browser: Browser) -> None:
@@ -209,9 +219,12 @@ async def test_payloads_are_for_those_who_may_see_them(sagas: Cast) -> None:
     def without(_: Request) -> Operator:
         return Operator("bob", may=[each for each in Permission if each is not Permission.PAYLOADS])
 
+    wanted = SagaFilter(attribute=note.equals(SECRET))
+    operation = await SagaAdmin(sagas.orchestrator).begin_operation(wanted, Cancel())
+    assert SECRET in (await Browser(sagas.orchestrator).get("/acts")).text
     browser = Browser(sagas.orchestrator, without)
     async with browser.http:
-        for path in pages_of(sagas):
+        for path in [*pages_of(sagas), f"/acts/{operation.id}"]:
             page = await browser.get(path)
             assert page.status_code == 200, path
             assert SECRET not in page.text, path
