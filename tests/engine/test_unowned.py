@@ -128,6 +128,12 @@ VERBS: dict[str, Callable[[SagaEngine, Owner], Awaitable[object]]] = {
     "rewind": lambda engine, owner: SagaAdmin(engine=engine).rewind(owner.id, "reserve", forget=("reserve", "charge")),
     "skip": lambda engine, owner: SagaAdmin(engine=engine).skip_step(owner.id, "reserve", {"what": "by hand"}),
     "settle": lambda engine, owner: SagaAdmin(engine=engine).settle_never_ran(owner.id, "reserve"),
+    "settle as done": lambda engine, owner: SagaAdmin(engine=engine).settle_done(
+        owner.id, "reserve", {"what": "by hand"}
+    ),
+    "settle as undone": lambda engine, owner: SagaAdmin(engine=engine).settle_undone(owner.id, "reserve"),
+    "start now": lambda engine, owner: SagaAdmin(engine=engine).start_now(owner.id),
+    "acknowledge": lambda engine, owner: SagaAdmin(engine=engine).acknowledge(owner.id),
     "notify": lambda engine, owner: notify(engine, owner.id, owner.token, b"{}"),
 }
 
