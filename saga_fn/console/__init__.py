@@ -3,8 +3,8 @@
 try:
     import htpy as _htpy
     import starlette as _starlette
-except ImportError as error:
-    raise ImportError(f"the console needs {error.name}: pip install 'saga-fn[console]'", name=error.name) from error
+except ImportError as _error:
+    raise ImportError(f"the console needs {_error.name}: pip install 'saga-fn[console]'", name=_error.name) from _error
 
 from saga_fn.console.app import console
 from saga_fn.console.operators import Authorize, Operator, Permission

@@ -9,8 +9,8 @@
 
 try:
     import opentelemetry.trace as _api
-except ImportError as error:
-    raise ImportError(f"traces need {error.name}: pip install 'saga-fn[otel]'", name=error.name) from error
+except ImportError as _error:
+    raise ImportError(f"traces need {_error.name}: pip install 'saga-fn[otel]'", name=_error.name) from _error
 
 from saga_fn.otel.meters import metrics
 from saga_fn.otel.tracing import traces

@@ -11,10 +11,10 @@
 
 try:
     import prometheus_client as _client
-except ImportError as error:
+except ImportError as _error:
     raise ImportError(
-        f"the collector needs {error.name}: pip install 'saga-fn[prometheus]'", name=error.name
-    ) from error
+        f"the collector needs {_error.name}: pip install 'saga-fn[prometheus]'", name=_error.name
+    ) from _error
 
 from saga_fn.prometheus.families import collector
 from saga_fn.prometheus.shipped import alert_rules, dashboard

@@ -9,6 +9,9 @@ from saga_fn import SagaStatus
 from saga_fn.core.events import AbortRequested, SagaParked
 from saga_fn.core.ids import Moment
 from saga_fn.core.state import ParkReason
+from saga_fn.engine.commit.committer import Applied, Committer, Lost
+from saga_fn.engine.observe.observers import Fact, Observers
+from saga_fn.engine.observe.of_process import LateWriteRefused
 from saga_fn.engine.views.stats import MINUTES, read_stats, stats_of
 from saga_fn.snapshot import SagaCount
 from saga_fn.stats import DefinitionStats
@@ -128,3 +131,20 @@ def test_numbers_of_shards_are_added_up_and_stop_at_their_bound() -> None:
     minutes = found.ends[COMPLETED]
     assert minutes[:31] == (None,) * 31, "what was not counted to its end is not told"
     assert minutes[31:] == (10, *(0,) * 27, 1)
+
+
+async def test_a_write_that_comes_too_late_is_told(store: Store) -> None:
+    told: list[Fact] = []
+    observers = Observers()
+    observers.add(told.append)
+    committer = Committer(store, observers, lanes=1)
+    hand = await start(store)
+    assert isinstance(await committer.commit(hand.succeeded()), Applied)
+    assert not [fact for fact in told if isinstance(fact, LateWriteRefused)]
+    assert isinstance(await committer.commit(hand.succeeded()), Applied), (
+        "the same write again is the one that was applied"
+    )
+    late = Hand(hand.id, uuid4(), hand.owner, hand.state)
+    assert isinstance(await committer.commit(late.failed()), Lost)
+    assert [fact.saga_id for fact in told if isinstance(fact, LateWriteRefused)] == [hand.id]
+    await committer.stop(1.0)
