@@ -116,7 +116,11 @@ def text(value: object, longest: int = _LONGEST_TEXT) -> str:
     """A text of any author, with what does not print made visible, and no longer than that."""
     said = str(value)
     cut = said if len(said) <= longest else said[:longest] + "…"
-    return "".join(each if each.isprintable() or each in "\n\t" else f"\\u{ord(each):04x}" for each in cut)
+    return "\n".join(line if line.isprintable() else _made_visible(line) for line in cut.split("\n"))
+
+
+def _made_visible(line: str) -> str:
+    return "".join(each if each.isprintable() or each == "\t" else f"\\u{ord(each):04x}" for each in line)
 
 
 def time(at: datetime | None) -> Node:
@@ -177,8 +181,10 @@ def plain(given: object) -> object:
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Node]], *, empty: str = "There are none.") -> Node:
     """A table. On a narrow screen each cell says its own heading."""
+    # Each row is drawn at once: htpy passes each piece of text up through every level above it.
     body = [
-        h.tr[(h.td(data_label=heading)[h.div[cell]] for heading, cell in zip(heads, row, strict=True))] for row in rows
+        drawn(h.tr[[h.td(data_label=heading)[h.div[cell]] for heading, cell in zip(heads, row, strict=True)]])
+        for row in rows
     ]
     if not body:
         return h.p(".empty")[empty]
