@@ -92,6 +92,8 @@ class _Walk:
         self.skips = len(steps_of(plans[0])) + 1 if skips is None else skips
         self.bounded = False
         self.numbers: dict[bytes, int] = {}
+        self.known: dict[SagaState, int] = {}
+        """The same by the states themselves, as they were met: most edges lead to one whose view is known."""
         self.states: list[SagaState] = []
         self.statuses: list[SagaStatus] = []
         self.found_by: list[tuple[int | None, Event]] = []
@@ -137,15 +139,19 @@ class _Walk:
         if isinstance(event, StepSkipped) and sum(isinstance(step, Skipped) for step in state.steps) > self.skips:
             self.bounded = True
             return None
+        number = self.known.get(state)
+        if number is not None:
+            return number
         view = view_of(plan, state, self.twins[plan.id])
         key = msgspec.msgpack.encode(view)
         number = self.numbers.get(key)
         if number is not None:
+            self.known[state] = number
             return number
         if len(self.states) >= self.budget:
             self.bounded = True
             return None
-        number = self.numbers[key] = len(self.states)
+        number = self.numbers[key] = self.known[state] = len(self.states)
         self.states.append(view)
         self.statuses.append(project(plan, view).status)
         self.found_by.append((source, event))
