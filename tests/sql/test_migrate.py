@@ -32,6 +32,7 @@ from saga_fn.store._migrations import MIGRATIONS
 from saga_fn.store.connection import Connection
 from saga_fn.store.migrate import check_schema, main, migrate
 from saga_fn.store.migration import Migration
+from tests.support.until import SOON
 
 LATEST = MIGRATIONS[-1].number
 TABLES = {
@@ -154,18 +155,28 @@ async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> Non
     await check_schema(conn)
 
 
+async def waits_for_a_lock(conn: asyncpg.Connection[asyncpg.Record]) -> None:
+    """Wait until another session of this database waits for a lock."""
+    while not await conn.fetchval(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    ):
+        await asyncio.sleep(0.01)
+
+
 async def test_a_migration_waits_for_its_locks_without_blocking_those_behind_it(
     empty_dsn: str, conn: asyncpg.Connection[asyncpg.Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await migrate(conn)
     monkeypatch.setattr("saga_fn.store.migrate.MIGRATIONS", later("ALTER TABLE {schema}.saga ADD COLUMN more text"))
+    monkeypatch.setattr("saga_fn.store.migrate._LOCK_TIMEOUT", "500ms")
+    other = await asyncpg.connect(empty_dsn)
     reader = conn.transaction()
     await reader.start()
     await conn.execute("SELECT 1 FROM saga_fn.saga")
     migrating = asyncio.create_task(migrate(empty_dsn))
-    await asyncio.sleep(2.5)
-    other = await asyncpg.connect(empty_dsn)
-    await asyncio.wait_for(other.execute("SELECT 1 FROM saga_fn.saga"), 5)
+    await waits_for_a_lock(other)
+    await asyncio.wait_for(other.execute("SELECT 1 FROM saga_fn.saga"), SOON)
+    await waits_for_a_lock(other)  # it has not given up
     await other.close()
     assert not migrating.done()
     await reader.commit()
