@@ -37,6 +37,7 @@ from tests.support.until import SOON, suspended, until
 FOR_EVER = timedelta(hours=1)
 """A lease that no test outlives."""
 MS = timedelta(milliseconds=1)
+BRIEFLY = 100 * MS
 Paid = shop.Done
 
 
@@ -126,7 +127,8 @@ async def test_nothing_runs_beside_what_takes_its_time_to_be_cut_short(make: Mak
 async def test_another_process_waits_for_the_lease_of_the_one_that_ran_it(make: Make) -> None:
     hanging = Hanging()
     hanging.may_end.set()
-    async with make(lease=FOR_EVER) as orchestrator, make(concurrency=0, lease=FOR_EVER) as other:
+    owning = make(lease=FOR_EVER, stop_timeout=BRIEFLY)  # what it runs is not cut short before it hears of the abort
+    async with owning as orchestrator, make(concurrency=0, lease=FOR_EVER) as other:
         run = await orchestrator.register("one", hanging.saga()).start(Order("1"))
         other.register("one", hanging.saga())
         await until(lambda: hanging.begun == ["work"])
@@ -260,10 +262,11 @@ async def test_what_waits_to_be_repeated_is_found_out_first_once_the_step_has_a_
     async with make() as orchestrator:
         run = await orchestrator.register("paying", saga(asks=False)).start(Order("1"))
         await suspended(run)
+    begun = [*told]  # it may have been repeated already, on a busy machine
     async with make() as deployed:
         later = deployed.register("paying", saga(asks=True)).attach(run.id)
         assert await later.result(SOON) == Paid("found")
-    assert told == ["charge", "find"]
+    assert told == [*begun, "find"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
 from typing import get_args
 
 import pytest
@@ -117,7 +118,7 @@ async def test_an_observer_hears_of_claims_and_parking_and_what_is_refused(make:
 
 async def test_a_verb_that_the_owner_refuses_is_told(make: Make) -> None:
     counted = Counted(seconds=None)
-    async with make() as orchestrator:
+    async with make(stop_timeout=timedelta(milliseconds=100)) as orchestrator:
         told = Observed(orchestrator)
         run = await orchestrator.register("one", one_step(counted.work)).start(Order("1"))
         await told.until(AttemptBegun)
