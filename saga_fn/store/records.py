@@ -189,7 +189,7 @@ def moment_of(time: datetime) -> Moment:
 
 def time_of(moment: Moment) -> datetime:
     """The aware UTC time of a moment."""
-    return _EPOCH + timedelta(microseconds=moment)
+    return _EPOCH + timedelta(0, 0, moment)  # by place: by name it takes twice as long
 
 
 Attributes: TypeAlias = tuple[tuple[str, str], ...]

@@ -118,12 +118,8 @@ async def _run_step(saga: OwnedSaga, action: RunStep, clock: Clock, observers: O
         failed = _failed(clock, action, FailureKind.OUTPUT_LOST, StepError.of(error, step=action.step))
         return _with_input(saga, action, failed)
     saga.record(action.step, Recorded(given.data, output, own=True))
-    return Incoming(
-        StepSucceeded(clock.now(), action.step, action.attempt),
-        input=given.data if given.same_as is None else None,
-        payload=output,
-        input_of=given.same_as,
-    )
+    event = StepSucceeded(clock.now(), action.step, action.attempt)
+    return Incoming(event, given.data if given.same_as is None else None, output, None, given.same_as)
 
 
 def _with_input(saga: OwnedSaga, action: RunStep, told: Incoming) -> Incoming:
