@@ -34,6 +34,7 @@ from saga_fn import (
     SagaStatus,
     StepRef,
     StoreRefusedError,
+    StoreUnavailableError,
     saga,
     sleep,
     step,
@@ -311,6 +312,31 @@ async def test_a_step_cancelled_before_its_first_turn_is_begun_all_the_same(memo
         assert await run.result(SOON) == Done("ship")
         assert interpreter.saga.id == run.id
     assert len(shop.keys) == 3, "nothing was in doubt, for nothing had begun"
+
+
+async def test_a_start_whose_statement_other_code_cancels_is_told_so_and_the_next_one_goes_on(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inserting, insert = asyncio.Event(), memory.insert
+
+    async def slow(*given: Any, **named: Any) -> Any:  # Any: handed through
+        inserting.set()
+        await asyncio.sleep(SOON)
+        return await insert(*given, **named)
+
+    async with SagaOrchestrator(memory) as orchestrator:
+        handle = orchestrator.register("shop", make_saga(Shop()))
+        with monkeypatch.context() as patched:
+            patched.setattr(memory, "insert", slow)
+            starting = asyncio.create_task(handle.start(Order("1"), idempotency_key="1"))
+            await inserting.wait()
+            for task in asyncio.all_tasks() - {asyncio.current_task(), starting}:
+                if "_lane" in repr(task.get_coro()):
+                    task.cancel()
+            with pytest.raises(StoreUnavailableError, match="may have begun"):
+                await starting
+        run = await handle.start(Order("1"), idempotency_key="1")
+        assert await run.result(SOON) == Done("ship")
 
 
 async def test_a_process_whose_tasks_are_all_cancelled_says_so_and_leaves_no_saga_for_good(

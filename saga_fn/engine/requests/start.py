@@ -81,7 +81,15 @@ class _Pending:
 
     def fail(self, error: BaseException) -> None:
         if not self.settled.done():
-            self.settled.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
+            self.settled.set_exception(error if isinstance(error, Exception) else _cut_short())
+
+
+def _cut_short() -> StoreError:
+    """The error of a start whose statement's task was cancelled: its caller was not, and must not think so."""
+    return StoreUnavailableError(
+        "the statement of a start was cut short, by a stop or by code outside of this library: the saga may have begun",
+        hint="start it again; with a key it is started once",
+    )
 
 
 class Starter:
