@@ -197,6 +197,7 @@ async def test_a_verb_is_answered_though_the_owner_parks_the_saga_between_any_tw
             await engine.wakeups.stop()
             assert owner.committed, (at, between.calls)
             assert await owner.store.messages(owner.id) == [], "all are answered"
+            assert "rouse" not in between.calls, "and no worker is asked to"
             assert await SagaAdmin(orchestrator).verify(owner.id) == []
 
 

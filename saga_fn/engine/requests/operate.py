@@ -410,8 +410,9 @@ async def _by_message(engine: SagaEngine, saga_id: UUID, message: InboxMessage, 
             # Its owner parked it before this message came: no message makes such a saga due, and nobody would answer.
             is_left = True
             await read_inbox(engine, row)
-            await engine.store.rouse(saga_id)
-            engine.notify_processes(None)
+            if await engine.store.read_answer(saga_id, message.id, to_verb=True) is None:  # not by this process, then
+                await engine.store.rouse(saga_id)
+                engine.notify_processes(None)
             continue
         await backoff.pause()
     return False
