@@ -69,6 +69,8 @@ class SagaOrchestrator:
             seconds.
         key_wait: The longest a start waits for another open transaction that holds the same key, 0 to 365 days. Default: 2
             seconds.
+        keep_operations: How long workers keep the records of what operators have done, 1 to 36,500 days; None keeps them for
+            ever. Default: 730 days.
         max_payload_bytes: The longest encoded payload, in bytes. Default: 1,048,576.
         shards: How many shards the schema was migrated with, 1 to 4,096. Default: 1.
         pool_size: How many connections the library keeps for itself, 1 or more. It counts for a DSN only. Default: 4.
@@ -111,6 +113,7 @@ class SagaOrchestrator:
         poll_interval: timedelta = timedelta(seconds=1),
         stop_timeout: timedelta = timedelta(seconds=20),
         key_wait: timedelta = KEY_WAIT,
+        keep_operations: timedelta | None = timedelta(days=730),
         max_payload_bytes: int = MEBIBYTE,
         shards: int = 1,
         pool_size: int = 4,
@@ -132,6 +135,7 @@ class SagaOrchestrator:
             poll_interval=poll_interval,
             stop_timeout=stop_timeout,
             key_wait=key_wait,
+            keep_operations=keep_operations,
             max_payload_bytes=max_payload_bytes,
             log_errors=log_errors,
             log_repeats=log_repeats,

@@ -37,7 +37,7 @@ from saga_fn.definition.waits.event import NO_DEFAULT, EventPattern
 from saga_fn.engine.drive.message import UNREADABLE
 from saga_fn.engine.options import MEBIBYTE
 from saga_fn.engine.requests.explain import NO_PLAN, UNREADABLE_STATE
-from saga_fn.engine.requests.operate import NOT_ANSWERED
+from saga_fn.engine.requests.records import NOT_ANSWERED
 from saga_fn.store.records import MOST_KEPT, MOST_UNREAD
 from tests.support.documents import (
     AT_THE_ROOT,
@@ -207,7 +207,7 @@ def documented(heading: str) -> dict[str, str]:
 def written(default: object) -> str:
     """A default, as the page writes it."""
     if isinstance(default, timedelta):
-        return f"{default.total_seconds():g} s"
+        return f"{default.days} days" if default.days else f"{default.total_seconds():g} s"
     if isinstance(default, str):
         return f'"{default}"'
     if isinstance(default, float):

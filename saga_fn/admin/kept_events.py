@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_key, check_target
+from saga_fn.core.listing import Wanted
+from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.drive.message import payload_in
 from saga_fn.engine.outward import only_public_errors
+from saga_fn.engine.requests.bulk import Aim
+from saga_fn.engine.requests.records import recorded
 from saga_fn.snapshot import KeptEvent
 from saga_fn.store.ids import shard_of_key
+from saga_fn.store.records import Progress
 
 
 @only_public_errors
@@ -76,6 +81,12 @@ class AdminKeptEvents(AdminBase):
         check_target((saga_name, aggregation_id))
         check_key("the event's name", event)
         kept = self._engine.store.kept_events
-        return await kept.discard(
-            shard_of_key(aggregation_id, self._engine.store.shards), (saga_name, aggregation_id), event
+        shard = shard_of_key(aggregation_id, self._engine.store.shards)
+        return await recorded(
+            self._engine,
+            "discard_kept",
+            Asked(self._actor),
+            lambda: kept.discard(shard, (saga_name, aggregation_id), event),
+            lambda number: Progress(done=number),
+            request=Aim(Wanted(name=saga_name, aggregation_id=aggregation_id)).encode(),
         )

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Final
 
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_is, check_key
 from saga_fn.core.listing import Wanted
 from saga_fn.engine.drive.asked import Asked
-from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.bulk import Aim, carry_through, ending_of
+from saga_fn.engine.requests.records import recorded
 from saga_fn.engine.views.pauses import pause_of
-from saga_fn.errors import PayloadError, StoreError
+from saga_fn.errors import PayloadError
 from saga_fn.snapshot import OperationState, Pause
-from saga_fn.store.ids import new_uuid
-from saga_fn.store.records import OperationRecord, PauseRecord, Progress, time_of
+from saga_fn.store.records import PauseRecord, Progress
 
 _EVERYTHING: Final = ""
 _PAUSED_BEFORE: Final = "already_paused"
@@ -134,8 +132,15 @@ class AdminPauses(AdminBase):
         asked = Asked.of(self._actor, reason)
         self._engine.gate.require_open()
         self._engine.gate.require_writes()
-        paused = await self._engine.store.pauses.add(name, actor=asked.actor, reason=asked.reason)
-        await _record(self._engine, verb, name, asked, None if paused else _PAUSED_BEFORE)
+        pauses = self._engine.store.pauses
+        paused = await recorded(
+            self._engine,
+            verb,
+            asked,
+            lambda: pauses.add(name, actor=asked.actor, reason=asked.reason),
+            lambda done: _came_of(done, _PAUSED_BEFORE),
+            request=_aim(name),
+        )
         await self._engine.pauses.look()
         return paused
 
@@ -146,8 +151,15 @@ class AdminPauses(AdminBase):
         self._engine.gate.require_writes()
         if extend and (pause := await self._found(name)) is not None:
             return await self._extend(verb, pause, asked)
-        resumed = await self._engine.store.pauses.remove(name)
-        await _record(self._engine, verb, name, asked, None if resumed else _NOT_PAUSED)
+        pauses = self._engine.store.pauses
+        resumed = await recorded(
+            self._engine,
+            verb,
+            asked,
+            lambda: pauses.remove(name),
+            lambda done: _came_of(done, _NOT_PAUSED),
+            request=_aim(name),
+        )
         await self._engine.pauses.look()
         self._engine.notify_processes(None)
         return resumed
@@ -169,18 +181,9 @@ def _named(name: object) -> str:
     return name
 
 
-async def _record(engine: SagaEngine, verb: str, name: str, asked: Asked, refused: str | None) -> None:
-    now = time_of(engine.store.now())
-    act = OperationRecord(
-        id=new_uuid(),
-        verb=verb,
-        actor=asked.actor,
-        reason=asked.reason,
-        request=Aim(Wanted(name=name or None)).encode(),
-        state=OperationState.DONE,
-        progress=Progress(done=1) if refused is None else Progress(refusals={refused: 1}),
-        began_at=now,
-        updated_at=now,
-    )
-    with contextlib.suppress(StoreError):  # the pause stands, or is over: an error would deny it
-        await engine.store.operations.insert(act)
+def _aim(name: str) -> bytes:
+    return Aim(Wanted(name=name or None)).encode()
+
+
+def _came_of(done: bool, refused: str) -> Progress:
+    return Progress(done=1) if done else Progress(refusals={refused: 1})

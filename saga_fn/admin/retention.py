@@ -8,12 +8,17 @@ import attrs
 
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_is, check_key, check_whole
+from saga_fn.core.listing import Wanted
 from saga_fn.definition.retention import Retention
+from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.hold.deleting import Batch, Task, find, tasks_of
 from saga_fn.engine.observe.of_process import SagasDeleted
 from saga_fn.engine.outward import only_public_errors
+from saga_fn.engine.requests.bulk import Aim
+from saga_fn.engine.requests.records import recorded
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaNotRegisteredError, shown
 from saga_fn.snapshot import Pruned
+from saga_fn.store.records import Progress
 
 _SOME = 10
 """Ids of what was found."""
@@ -65,13 +70,30 @@ class AdminRetention(AdminBase):
         check_whole("limit", limit, least=1, most=1_000_000)
         if not dry_run:
             self._engine.gate.require_writes()
+        if dry_run:
+            return await self._counted(tasks, limit)
+        return await recorded(
+            self._engine,
+            "prune",
+            Asked(self._actor),
+            lambda: self._deleted(tasks, limit),
+            lambda pruned: Progress(done=pruned.sagas),
+            request=Aim(Wanted(name=saga_name, version=version)).encode(),
+        )
+
+    async def _counted(self, tasks: list[Task], limit: int) -> Pruned:
+        store = self._engine.store
+        ids: list[UUID] = []
+        for shard in range(store.shards):
+            for task in tasks:
+                ids += [saga.id for saga in await find(store, shard, task, limit + 1 - len(ids))]
+        return Pruned(min(len(ids), limit), len(ids) > limit, tuple(ids[:_SOME]))
+
+    async def _deleted(self, tasks: list[Task], limit: int) -> Pruned:
         store, batch = self._engine.store, Batch()
         ids: list[UUID] = []
         for shard in range(store.shards):
             for task in tasks:
-                if dry_run:
-                    ids += [saga.id for saga in await find(store, shard, task, limit + 1 - len(ids))]
-                    continue
                 gone = 0
                 while len(ids) < limit and (some := await batch.delete_some(store, shard, task, limit - len(ids))):
                     ids += some
@@ -79,10 +101,9 @@ class AdminRetention(AdminBase):
                 if gone:
                     self._engine.observers.tell(SagasDeleted(*task.definition, task.which.status, gone))
         batch.raise_what_failed()
-        is_more = len(ids) > limit
-        if not dry_run:  # another deletion may have had in hand what was found
-            is_more = any([await find(store, shard, task, 1) for shard in range(store.shards) for task in tasks])
-        return Pruned(min(len(ids), limit), is_more, tuple(ids[:_SOME]))
+        # Another deletion may have had in hand what was found.
+        is_more = any([await find(store, shard, task, 1) for shard in range(store.shards) for task in tasks])
+        return Pruned(len(ids), is_more, tuple(ids[:_SOME]))
 
     def _tasks(self, saga_name: str, version: int | None, retention: Retention | None) -> list[Task]:
         check_is(saga_name, str, "a saga's name", error=PayloadError, hint='prune("create_order")')

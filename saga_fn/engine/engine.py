@@ -127,7 +127,9 @@ class SagaEngine:
         self._roused: Seldom = Seldom(_ROUSED_AGAIN)
         """Sagas with a full inbox, which it is no use to have read at each event that is refused."""
         self.deleting: Deleting = Deleting(store, self.registry, self.observers)
-        self.sweep: Sweep = Sweep(store, self.registry, self.observers, self.notify_processes, self.have_read)
+        self.sweep: Sweep = Sweep(
+            store, self.registry, self.observers, self.notify_processes, self.have_read, self.options.keep_operations
+        )
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()

@@ -16,6 +16,8 @@ from saga_fn.store.protocol import KEY_WAIT
 LogErrors: TypeAlias = Literal["type", "traceback"]
 """The part of a step's exception that the log tells: its type, or its traceback, and so its message, too."""
 MEBIBYTE: Final = 1024 * 1024
+_A_DAY: Final = timedelta(days=1)
+_LONGEST_KEPT: Final = timedelta(days=36_500)
 _LEAST_TIME_LIMIT: Final = 5.0
 
 
@@ -25,6 +27,14 @@ def _positive(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: ob
 
 def _not_below_zero(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: object) -> None:
     micros_of(attribute.name, value, least=0, error=SagaError, hint="e.g. timedelta(seconds=2)")
+
+
+def _kept(_: EngineOptions, attribute: attrs.Attribute[timedelta], value: object) -> None:
+    if value is not None and not (isinstance(value, timedelta) and _A_DAY <= value <= _LONGEST_KEPT):
+        raise SagaError(
+            f"{attribute.name} must be a timedelta of 1 to 36,500 days, or None, not {shown(value)}",
+            hint="e.g. timedelta(days=365); None keeps them for ever",
+        )
 
 
 def _not_negative(_: EngineOptions, attribute: attrs.Attribute[int], value: object) -> None:
@@ -77,6 +87,8 @@ class EngineOptions:
     """The longest a start waits for another transaction that holds the same key and is still open."""
     max_payload_bytes: int = attrs.field(default=MEBIBYTE, validator=_not_negative)
     """The most bytes one input, output, event or initial data may take, encoded."""
+    keep_operations: timedelta | None = attrs.field(default=timedelta(days=730), validator=_kept)
+    """How long workers keep the records of what operators have done; None for ever."""
     log_errors: LogErrors = attrs.field(default="type", validator=_log_errors)
     """The part of a step's exception that the log tells: its type, or its traceback, and so its message, too."""
 

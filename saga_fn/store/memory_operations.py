@@ -12,7 +12,7 @@ import attrs
 from saga_fn.core.ids import Moment
 from saga_fn.snapshot import OperationState
 from saga_fn.store.ids import new_uuid
-from saga_fn.store.records import OperationRecord, Progress, time_of
+from saga_fn.store.records import OPERATIONS_AT_ONCE, OperationRecord, Progress, time_of
 
 
 @final
@@ -87,3 +87,18 @@ class MemoryOperations:
         stopped = attrs.evolve(found, state=OperationState.STOPPED, updated_at=time_of(self._now()))
         self._kept[operation_id] = stopped
         return True
+
+    async def close(self, operation_id: UUID, progress: Progress) -> None:
+        """Write the outcome."""
+        found = self._kept.get(operation_id)
+        if found is not None and found.state is OperationState.DONE:
+            self._kept[operation_id] = attrs.evolve(found, progress=progress, updated_at=time_of(self._now()))
+
+    async def drop(self, *, kept: timedelta) -> int:
+        """Delete what began longer ago."""
+        before = time_of(self._now()) - kept
+        old = [each for each in self._kept.values() if each.state is OperationState.DONE and each.began_at < before]
+        old.sort(key=lambda each: (each.began_at, each.id))
+        for each in old[:OPERATIONS_AT_ONCE]:
+            del self._kept[each.id]
+        return min(len(old), OPERATIONS_AT_ONCE)

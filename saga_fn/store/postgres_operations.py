@@ -11,7 +11,7 @@ from saga_fn.snapshot import OperationState
 from saga_fn.store._queries import OperationRow
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.ids import new_uuid
-from saga_fn.store.records import OperationRecord, Progress, decode_progress, encode_progress
+from saga_fn.store.records import OPERATIONS_AT_ONCE, OperationRecord, Progress, decode_progress, encode_progress
 
 _SHARD = 0
 """Where the rows of operations are."""
@@ -109,6 +109,28 @@ class PostgresOperations:
                 )
 
         return await self._database.persist(stopped) > 0
+
+    async def close(self, operation_id: UUID, progress: Progress) -> None:
+        """Write the outcome."""
+
+        async def closed() -> int:
+            async with self._database.work() as connection:
+                return await self._database.queries.close_operation(
+                    connection,
+                    shard=_SHARD,
+                    id=operation_id,
+                    progress=encode_progress(progress),
+                    lock_timeout=LOCK_TIMEOUT,
+                )
+
+        await self._database.persist(closed)
+
+    async def drop(self, *, kept: timedelta) -> int:
+        """Delete what began longer ago."""
+        async with self._database.work() as connection:
+            return await self._database.queries.drop_operations(
+                connection, shard=_SHARD, kept=kept, most=OPERATIONS_AT_ONCE
+            )
 
 
 def _record_of(row: OperationRow | None) -> OperationRecord | None:

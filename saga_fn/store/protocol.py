@@ -215,6 +215,7 @@ class Operations(Protocol):
         lease: How long a claim lasts, as a timedelta.
         progress: How far the operation has come.
         is_done: Whether it is over.
+        kept: How long acts are kept, as a timedelta.
     """
 
     async def insert(self, operation: OperationRecord) -> OperationRecord:
@@ -245,6 +246,14 @@ class Operations(Protocol):
 
     async def stop(self, operation_id: UUID) -> bool:
         """Stop it; False if it does not run."""
+        ...
+
+    async def close(self, operation_id: UUID, progress: Progress) -> None:
+        """Write the outcome of an act that was recorded as over before it was done."""
+        ...
+
+    async def drop(self, *, kept: timedelta) -> int:
+        """Delete `OPERATIONS_AT_ONCE` acts that are over and began longer ago, the oldest first; gives how many."""
         ...
 
 

@@ -56,6 +56,8 @@ MOST_GROUPS: Final = 20_000
 """Numbers are told of no more names, versions and states than this."""
 STILL_FOR: Final = timedelta(hours=1)
 """A saga that a process works on, and of which nothing has become durable for so long, is noticed."""
+OPERATIONS_AT_ONCE: Final = 1000
+"""No more acts of operators are deleted by one statement."""
 PAUSED_LONG: Final = timedelta(hours=1)
 """A pause that is older is noticed."""
 SILENT: Final = timedelta(minutes=10)

@@ -230,6 +230,7 @@ class Stage:
             "archive": [None, saga_fn.JsonlArchive("generated.jsonl")],
             "path": ["generated.jsonl"],
             "dry_run": [False, True],
+            "extend": [False, True],
             "attribute": [None, size.equals(1), size.at_least(5)],
             "attributes": [(), (size,)],
             "tp": [str, int],

@@ -23,6 +23,7 @@ from saga_fn import (
     OperationNotFoundError,
     OperationState,
     PayloadError,
+    Retention,
     RetryStep,
     Rewind,
     SagaAdmin,
@@ -314,6 +315,49 @@ async def test_each_verb_of_one_saga_is_recorded_and_so_is_its_refusal(make: Mak
         assert (first.state, first.done, first.refused) == (OperationState.DONE, 1, 0)
         assert (second.done, second.refusals) == (0, {"nothing_to_retry": 1})
         assert await admin.list_operations(after=second) == (first,)
+
+
+async def test_a_verb_is_recorded_before_it_is_asked_and_by_whom(make: Make) -> None:
+    """A process that dies between any two statements leaves the record: it counts the verb as asked."""
+    async with make(concurrency=0) as orchestrator:
+        runs = await stopped_at_charge(orchestrator, 1)
+        for at in range(1, 30):
+            async with carrier(orchestrator, at) as (engine, dying):
+                admin = SagaAdmin(engine=engine, actor="ann@shop")
+                try:
+                    await admin.cancel(runs[0].id, reason="OPS-12")
+                except (KilledError, SagaStateError):
+                    pass
+                else:
+                    break
+            history = (await SagaAdmin(orchestrator).get_saga(runs[0].id)).step_history
+            applied = sum(each.kind == "compensation_requested" for each in history)
+            records = await SagaAdmin(orchestrator).list_operations()
+            assert len(records) >= applied, dying.calls
+            assert {(each.verb, each.actor, each.reason) for each in records} <= {("cancel", "ann@shop", "OPS-12")}
+            assert all(each.done + each.asked + each.refused == 1 for each in records)
+
+
+async def test_what_is_deleted_and_discarded_by_hand_is_recorded(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        orchestrator.register("shop", make_saga(Shop()))
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        kept = Retention(completed=timedelta(days=1))
+        await admin.prune("shop", version=1, retention=kept, dry_run=True)
+        assert await admin.list_operations() == ()
+        await admin.prune("shop", version=1, retention=kept)
+        await admin.discard_kept("shop", "order-1")
+        discarded, pruned = await admin.list_operations()
+        assert (pruned.verb, pruned.actor, dict(pruned.wanted)) == (
+            "prune",
+            "ann@shop",
+            {"saga_name": "shop", "version": 1},
+        )
+        assert (discarded.verb, dict(discarded.wanted)) == (
+            "discard_kept",
+            {"saga_name": "shop", "aggregation_id": "order-1"},
+        )
+        assert {each.state for each in (pruned, discarded)} == {OperationState.DONE}
 
 
 @pytest.mark.parametrize(

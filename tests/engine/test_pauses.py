@@ -121,7 +121,7 @@ async def test_events_and_verbs_are_folded_while_it_is_paused(make: Make) -> Non
 async def test_a_timer_whose_moment_came_during_the_pause_fires_after_it(make: Make) -> None:
     shop = Shop()
     async with make() as orchestrator:
-        run = await orchestrator.register("asleep", napping(shop, timedelta(milliseconds=200))).start(Order("1"))
+        run = await orchestrator.register("asleep", napping(shop, timedelta(seconds=1.5))).start(Order("1"))
         await suspended(run)
         admin = SagaAdmin(orchestrator)
         await admin.pause("asleep")

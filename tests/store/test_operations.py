@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -119,3 +120,25 @@ async def test_operations_are_listed_page_by_page_the_newest_first(store: Store)
     first = await store.operations.page(before=None, most=2)
     rest = await store.operations.page(before=(first[-1].began_at, first[-1].id), most=10)
     assert first + rest == every
+
+
+async def test_the_outcome_of_an_act_that_was_recorded_before_it_was_done_is_written_to_it(store: Store) -> None:
+    asked = await store.operations.insert(operation(state=OperationState.DONE))
+    await store.operations.close(asked.id, Progress(done=1))
+    found = await store.operations.read(asked.id)
+    assert found is not None
+    assert (found.progress, found.state, found.began_at) == (Progress(done=1), OperationState.DONE, asked.began_at)
+    runs = await store.operations.insert(operation())
+    for each in (runs.id, uuid4()):
+        await store.operations.close(each, Progress(done=1))
+    assert await store.operations.read(runs.id) == runs
+
+
+async def test_acts_that_are_over_are_deleted_once_they_are_old_enough(store: Store) -> None:
+    done = [await store.operations.insert(operation(state=OperationState.DONE)) for _ in range(3)]
+    runs = await store.operations.insert(operation())
+    assert await store.operations.drop(kept=LONG) == 0
+    await asyncio.sleep(0.01)
+    assert await store.operations.drop(kept=timedelta(milliseconds=1)) == len(done)
+    assert await store.operations.drop(kept=timedelta(milliseconds=1)) == 0
+    assert [each.id for each in await store.operations.page(before=None, most=10)] == [runs.id]

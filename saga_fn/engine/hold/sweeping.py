@@ -5,8 +5,10 @@ A sender, or a start, that dies between two statements leaves an event behind. E
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
 
@@ -16,8 +18,10 @@ from saga_fn.engine.registry import Registry
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of_key
 from saga_fn.store.protocol import Store
-from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, STRANDED_AT_ONCE
+from saga_fn.store.records import EXPIRED_AT_ONCE, FIRST_KEY, OPERATIONS_AT_ONCE, STRANDED_AT_ONCE
 
+_DROP_EVERY: Final = 3600.0
+"""Seconds."""
 _LONGEST: Final = 0.5
 """Seconds after which a sweep begins no further portion of a shard: the worker claims nothing meanwhile."""
 
@@ -36,12 +40,17 @@ class Sweep:
         observers: Observers,
         announce: Callable[[UUID], None],
         have_read: Callable[[UUID], Awaitable[None]],
+        keep_operations: timedelta | None,
     ) -> None:
+        """`keep_operations`: how long the records of what operators have done are kept; None for ever."""
         self._store = store
         self._registry = registry
         self._observers = observers
         self._announce = announce
         self._have_read = have_read
+        self._keep_operations = keep_operations
+        self._next_drop = 0.0
+        """When records of operators' acts are deleted next, by this process's clock."""
         self._after: dict[int, tuple[str, str]] = {}
         """By shard, the key behind which the next sweep goes on; a shard that is missing begins anew."""
         self._refused: dict[tuple[str, str], str] = {}
@@ -55,6 +64,10 @@ class Sweep:
         for shard in range(self._store.shards) if self._registry.awaits_events else ():
             await self._sweep_shard(shard, give_up)
         await self.forget_expired()
+        if self._keep_operations is not None and time.monotonic() >= self._next_drop:
+            self._next_drop = time.monotonic() + _DROP_EVERY * random.uniform(0.5, 1.0)
+            while await self._store.operations.drop(kept=self._keep_operations) == OPERATIONS_AT_ONCE:
+                pass
 
     async def forget_expired(self) -> None:
         """Forget the events for business keys that have expired, as many as there are."""

@@ -29,7 +29,8 @@ from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.deeds import Act, Deed, Moving
-from saga_fn.engine.requests.operate import NOT_ANSWERED, apply, ask_of
+from saga_fn.engine.requests.operate import apply, ask_of
+from saga_fn.engine.requests.records import NOT_ANSWERED
 from saga_fn.engine.requests.unowned import decide, read_unowned
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,

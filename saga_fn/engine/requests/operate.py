@@ -7,10 +7,8 @@ and the owner answers. `abort` alone takes a saga from an owner whose lease is r
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable
-from typing import Final
 from uuid import UUID
 
 import attrs
@@ -23,7 +21,7 @@ from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.event_kinds import is_by_force
 from saga_fn.core.event_matching import Answer
 from saga_fn.core.events import EventReceived, Rescheduled, name_of, takes_up
-from saga_fn.core.ids import Moment, StepId
+from saga_fn.core.ids import StepId
 from saga_fn.core.projection import SagaStatus, calls_a_person
 from saga_fn.core.verbs import Verb
 from saga_fn.engine.drive.asked import asked_in
@@ -33,6 +31,7 @@ from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.of_sagas import EventRejected, TakenUpAgain
 from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.inbox import read_inbox
+from saga_fn.engine.requests.records import NOT_ANSWERED, done_once, recorded
 from saga_fn.engine.requests.unowned import UnownedSaga, change, identity_of, read_unowned
 from saga_fn.errors import (
     ActiveSagaAlreadyExistsError,
@@ -42,23 +41,18 @@ from saga_fn.errors import (
     StoredDataError,
     StoreError,
 )
-from saga_fn.snapshot import OperationState, wait_token
+from saga_fn.snapshot import wait_token
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import (
     InboxMessage,
     MessageStatus,
-    OperationRecord,
-    Progress,
     SagaRecord,
     decode_state,
-    time_of,
 )
 
 _PATIENCE = 60.0
 """Seconds a verb waits for the owner's answer."""
-NOT_ANSWERED: Final = "not_answered"
-"""The refusal that is none: the request stands with the owner of the saga."""
 _SHORTLY = 0.01
 """Seconds until a saga is looked at again that has become another meanwhile."""
 
@@ -176,37 +170,18 @@ async def apply_alone(
     engine: SagaEngine, saga_id: UUID, deed: Deed, *, expect: int | None, asked: bytes | None
 ) -> None:
     """Apply a verb to one saga, and record the operation; raises as `apply`."""
+    engine.gate.require_writes()
+    check_id(saga_id)
     act = Act(deed, expect, asked)
-    try:
-        await apply(engine, saga_id, act)
-    except SagaStateError as error:
-        await _record(engine, saga_id, act, error.refusal or "refused")
-        raise
-    await _record(engine, saga_id, act, None)
-
-
-async def _record(engine: SagaEngine, saga_id: UUID, act: Act, refused: str | None) -> None:
-    with contextlib.suppress(StoreError):  # the verb has been decided, and the journal tells of it, too
-        await engine.store.operations.insert(_operation_of(saga_id, act, refused, engine.store.now()))
-
-
-def _operation_of(saga_id: UUID, act: Act, refused: str | None, now: Moment) -> OperationRecord:
-    words, time_ = asked_in(act.asked), time_of(now)
-    if refused is None:
-        progress = Progress(done=1)
-    else:
-        progress = Progress(asked=1) if refused == NOT_ANSWERED else Progress(refusals={refused: 1})
-    return OperationRecord(
-        id=act.id,
-        verb=act.deed.verb.value,
-        step_id=act.deed.step or None,
+    await recorded(
+        engine,
+        deed.verb.value,
+        asked_in(asked),
+        lambda: apply(engine, saga_id, act),
+        done_once,
+        act_id=act.id,
+        step=deed.step or None,
         saga_id=saga_id,
-        actor=words.actor,
-        reason=words.reason,
-        state=OperationState.DONE,
-        progress=progress,
-        began_at=time_,
-        updated_at=time_,
     )
 
 

@@ -11,18 +11,26 @@ import asyncpg  # type: ignore[import-untyped,unused-ignore]  # a consumer has n
 
 from saga_fn import (
     ArchivedSaga,
+    BulkPreview,
+    BulkVerb,
     Compensated,
     Completed,
     Explanation,
     Failed,
     JsonlArchive,
     MemoryStore,
+    Operation,
+    Pause,
+    PauseSaga,
     Pruned,
+    ResumeSaga,
     Retention,
+    RetryStep,
     Rewind,
     SagaAdmin,
     SagaAdminSnapshot,
     SagaBuilder,
+    SagaCount,
     SagaDeletedError,
     SagaFilter,
     SagaHandle,
@@ -38,6 +46,7 @@ from saga_fn import (
     StepRef,
     Verb,
     VerbPreview,
+    WaitReason,
     WorkingProcess,
 )
 from tests.typing.shop import Charged, Order, built, create_order
@@ -47,7 +56,33 @@ async def pausing(admin: SagaAdmin) -> list[datetime]:
     paused: bool = await admin.pause("shop", reason="the bank is down") or await admin.pause_all()
     since: list[datetime] = [pause.since for pause in await admin.pauses() if paused]
     resumed: bool = await admin.resume("shop", reason="it is back") or await admin.resume_all(reason="so is all")
-    return since if resumed else []
+    extended: bool = await admin.resume("shop", extend=True) or await admin.resume_all(extend=True)
+    return since if resumed or extended else []
+
+
+async def pausing_one(admin: SagaAdmin, saga_id: UUID) -> UUID | None:
+    seen = await admin.get_saga(saga_id)
+    await admin.pause_saga(saga_id, expect=seen.revision, reason="she is on the phone")
+    assert_type(seen.paused_since, datetime | None)
+    assert_type(seen.pauses, tuple[Pause, ...])
+    await admin.resume_saga(saga_id, extend=True, reason="she agrees")
+    return seen.pauses[0].saga_id
+
+
+async def of_many(admin: SagaAdmin) -> int:
+    wanted = SagaFilter(waits=WaitReason.PAUSED)
+    verbs: list[BulkVerb] = [PauseSaga(), ResumeSaga(extend=True), RetryStep("charge"), StartNow(step="nap")]
+    told = await admin.preview(wanted, verbs[0])
+    assert_type(told, BulkPreview)
+    assert_type(told.sagas, SagaCount)
+    begun = await admin.begin_operation(wanted, verbs[1], per_second=10, idempotency_key="OPS-12", reason="why")
+    assert_type(begun, Operation)
+    assert_type(await admin.continue_operation(begun.id), Operation)
+    assert_type(await admin.get_operation(begun.id), Operation)
+    assert_type(await admin.stop_operation(begun.id), Operation)
+    every = await admin.list_operations(after=begun, limit=10)
+    assert_type(every, tuple[Operation, ...])
+    return sum(each.done for each in every)
 
 
 async def counted(admin: SagaAdmin) -> None:

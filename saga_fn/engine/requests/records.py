@@ -1,0 +1,77 @@
+"""The record of what an operator asks: written before it is done, so that no death of a process loses who asked, when and why.
+
+Until the outcome is known the record counts the act as asked. If the process dies in between, it stays so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+from uuid import UUID
+
+from saga_fn.engine.drive.asked import Asked
+from saga_fn.engine.engine import SagaEngine
+from saga_fn.errors import SagaNotFoundError, SagaStateError, StoreError
+from saga_fn.snapshot import OperationState
+from saga_fn.store.ids import new_uuid
+from saga_fn.store.records import OperationRecord, Progress, time_of
+
+T = TypeVar("T")
+
+NOT_ANSWERED: Final = "not_answered"
+"""The refusal that is none: the request stands with the owner of the saga."""
+
+
+async def recorded(
+    engine: SagaEngine,
+    verb: str,
+    asked: Asked,
+    act: Callable[[], Awaitable[T]],
+    told: Callable[[T], Progress],
+    *,
+    act_id: UUID | None = None,
+    step: str | None = None,
+    saga_id: UUID | None = None,
+    request: bytes = b"",
+) -> T:
+    """Carry out an act of an operator, with its record. `told` gives what came of it.
+
+    An act that cannot be recorded is not carried out: raises the store's error then.
+    """
+    now = time_of(engine.store.now())
+    record = OperationRecord(
+        id=act_id or new_uuid(),
+        verb=verb,
+        step_id=step,
+        saga_id=saga_id,
+        actor=asked.actor,
+        reason=asked.reason,
+        request=request,
+        state=OperationState.DONE,
+        progress=Progress(asked=1),
+        began_at=now,
+        updated_at=now,
+    )
+    await engine.store.operations.insert(record)
+    try:
+        done = await act()
+    except SagaStateError as error:
+        if error.refusal != NOT_ANSWERED:
+            await _close(engine, record.id, Progress(refusals={error.refusal or "refused": 1}))
+        raise
+    except SagaNotFoundError:
+        await _close(engine, record.id, Progress(refusals={"not_found": 1}))
+        raise
+    await _close(engine, record.id, told(done))
+    return done
+
+
+def done_once(_: object) -> Progress:
+    """One act, done."""
+    return Progress(done=1)
+
+
+async def _close(engine: SagaEngine, operation_id: UUID, progress: Progress) -> None:
+    with contextlib.suppress(StoreError):  # it is done, or refused, whatever the record says
+        await engine.store.operations.close(operation_id, progress)
