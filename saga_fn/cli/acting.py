@@ -144,17 +144,19 @@ def _named(verb: BulkVerb) -> str:
 
 async def carried_out(place: Place, operation: Operation, session: Session) -> Operation:
     """Carry the operation out here, with a progress bar. If this is ended, the workers go on with it."""
-    carrying = asyncio.ensure_future(place.admin.continue_operation(operation.id))
+    carrying = asyncio.create_task(place.admin.continue_operation(operation.id))
     try:
-        with session.output.bar(f"{operation.verb}") as bar:
+        with session.output.bar(operation.verb) as bar:
             while not carrying.done():
                 seen = await place.admin.get_operation(operation.id)
                 over, left = seen.done + seen.asked + seen.refused, seen.remaining
                 bar.at(over, None if left is None or left.is_more else over + left.sagas)
                 await asyncio.wait([carrying], timeout=_LOOK_EVERY)
     except asyncio.CancelledError:
-        carrying.cancel()
         hint = lines(f"The workers go on with it: saga-fn operations stop {operation.id} stops it.")
         session.output.parts((hint,), to_stderr=True)
         raise
-    return await carrying
+    finally:
+        carrying.cancel()  # nothing, if it is over
+        await asyncio.gather(carrying, return_exceptions=True)
+    return carrying.result()
