@@ -16,7 +16,7 @@ from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason
 from saga_fn.definition.attributes import Attribute, HasValue
 from saga_fn.engine.registry import Registered
-from saga_fn.errors import PayloadError, shown
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
 from saga_fn.listing import SagaFilter
 
 V = TypeVar("V", str, int, bool, date, datetime, Decimal, UUID)
@@ -32,7 +32,7 @@ _TYPES: Final = {
     "datetime": ValueKind.MOMENT,
     "uuid": ValueKind.ID,
 }
-_LEFT_OUT: Final = "customer=c-17, total>=10, day=2026-11-01..2026-11-30; total:decimal>=10 names the type"
+_WRITTEN: Final = "customer=c-17, total>=10, day=2026-11-01..2026-11-30; total:decimal>=10 names the type"
 
 FILTER_FIELDS: Final = (
     TextField("saga_name", FieldKind.TEXT, "The name of the sagas."),
@@ -82,7 +82,12 @@ def filter_from(given: Mapping[str, str], known: Iterable[Registered] = ()) -> S
     if "waits" in values:
         chosen = cast("tuple[str, ...]", values["waits"])
         values["waits"] = WaitReason(sum({_WAITS[each] for each in chosen}))  # a bit for each
-    return SagaFilter(**values)  # type: ignore[arg-type]  # the class judges what is known at run time only
+    try:
+        return SagaFilter(**values)  # type: ignore[arg-type]  # the class judges what is known at run time only
+    except PayloadError:
+        raise
+    except SagaError as error:  # a number that is out of its range
+        raise PayloadError(error.fact, hint=error.hint) from None
 
 
 def condition_from(text: str, kinds: Mapping[str, ValueKind]) -> HasValue:
@@ -93,7 +98,7 @@ def condition_from(text: str, kinds: Mapping[str, ValueKind]) -> HasValue:
     """
     found = _CONDITION.fullmatch(text)
     if found is None:
-        raise PayloadError(f"{shown(text)} is no condition on an attribute", hint=_LEFT_OUT)
+        raise PayloadError(f"{shown(text)} is no condition on an attribute", hint=_WRITTEN)
     name, tp, sign, value = (each or "" for each in found.groups())
     if tp and tp not in _TYPES:
         raise PayloadError(f"{shown(tp)} is no type of an attribute", hint=f"its type is one of {', '.join(_TYPES)}")
@@ -127,9 +132,9 @@ def _condition(
     name: str, tp: type[V], read: Callable[[str], V], sign: str, text: str, *, is_ordered: bool = True
 ) -> HasValue:
     """The condition, of an attribute whose values are written as `read` reads them. A text may hold two dots."""
-    attribute = Attribute(name, tp)
     low, dots, high = text.partition("..")
     try:
+        attribute = Attribute(name, tp)
         if sign == ">=":
             return attribute.at_least(read(text))
         if sign == "<=":
@@ -137,7 +142,9 @@ def _condition(
         if dots and is_ordered:
             return attribute.between(read(low.strip()), read(high.strip()))
         return attribute.equals(read(text))
+    except SagaDefinitionError as error:
+        raise PayloadError(error.fact, hint=_WRITTEN) from None
     except (ValueError, InvalidOperation):
         raise PayloadError(
-            f"attribute {shown(name)} has no value {shown(text)}: a {tp.__name__} is wanted", hint=_LEFT_OUT
+            f"attribute {shown(name)} has no value {shown(text)}: a {tp.__name__} is wanted", hint=_WRITTEN
         ) from None

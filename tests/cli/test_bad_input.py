@@ -42,6 +42,7 @@ def one_line_with_a_mend(told: Told) -> bool:
         ("list", "--waits", ESCAPES),
         ("list", "--attribute", "total:decimal>=x"),
         ("list", "--error", "E"),
+        ("list", "--attribute", f"{ESCAPES}=1"),
         ("show",),
         ("show", "order-7"),
         ("show", ESCAPES),

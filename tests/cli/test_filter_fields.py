@@ -80,6 +80,7 @@ def test_the_type_of_an_attribute_is_that_of_its_definition() -> None:
     [
         {"name": "shop"},
         {"version": "two"},
+        {"version": "0"},
         {"version": "\u0662"},
         {"status": "BROKEN"},
         {"waits": "godot"},
@@ -89,6 +90,7 @@ def test_the_type_of_an_attribute_is_that_of_its_definition() -> None:
         {"older_than": "long"},
         {"created_from": "yesterday"},
         {"attribute": "customer"},
+        {"attribute": "\x1b=1"},
         {"attribute": "customer:text=a"},
         {"attribute": "items:int=many"},
         {"attribute": "total:decimal=1..x"},
