@@ -23,7 +23,7 @@ GIVEN_UP: Final = (Release(None),)
 
 def begin(plan: Plan, event: Started) -> Transition | None:
     """The start of a saga; it runs at once if its first step's input came with it, and nothing delays it."""
-    if not plan.is_chain:
+    if not plan.is_chain or event.delay < 0:
         return None
     if event.delay:
         begins = Moment(event.at + event.delay)

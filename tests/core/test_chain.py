@@ -37,7 +37,7 @@ INPUTS: tuple[tuple[Binding, ...], ...] = (
     (Bound(C, Digest(b"3")), Bound(B, Digest(b"2"))),
 )
 EVENTS: tuple[Event, ...] = (
-    *(Started(Moment(5), THREE.id, inputs, delay) for inputs in INPUTS for delay in (AT_ONCE, Micros(4))),
+    *(Started(Moment(5), THREE.id, inputs, delay) for inputs in INPUTS for delay in (AT_ONCE, Micros(4), Micros(-4))),
     *(
         StepSucceeded(Moment(at), step, attempt, inputs)
         for at, step, attempt, inputs in itertools.product((0, 9), (A, B, C, StepId("z")), (1, 2), INPUTS)
