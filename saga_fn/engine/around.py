@@ -5,29 +5,33 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 from uuid import UUID
 
 import attrs
+from returns.result import Failure
 
 from saga_fn.definition import StepContext
 from saga_fn.engine.observe.fact import SagaIdentity
 from saga_fn.errors import SagaDefinitionError, SagaError, shown
+from saga_fn.printable import name_of_type
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class StepCall:
-    """A call of a step's code that is about to begin.
+    """A call of a step's code that is about to begin, or has come to its end.
 
     Attributes:
         phase: "execute" for the step itself, "compensate" for its compensation, "probe" for its probe.
         context: The saga, the step, the number of the attempt, the idempotency key and the deadline.
         saga: The saga, with its version, and the time when it was started.
+        refused: The type's name of the business error that the step has returned as a `Failure`; None until it has.
     """
 
     phase: Literal["execute", "compensate", "probe"]
     context: StepContext
     saga: SagaIdentity
+    refused: str | None = None
 
 
 Around: TypeAlias = Callable[[StepCall], AbstractAsyncContextManager[object]]
@@ -96,6 +100,7 @@ async def within(
             try:
                 returned = await run(*given)
                 has_returned = True
+                call.refused = _refusal(returned)
             except BaseException as error:
                 raised = error
                 raise
@@ -112,3 +117,10 @@ async def within(
         hint="let a context manager in `around` raise what it cannot mend",
     )
     raise AroundError(swallowed, has_returned=False)
+
+
+def _refusal(returned: object) -> str | None:
+    """The name of the type of a business error that a step has returned; None for anything else."""
+    if type(returned) is not Failure:
+        return None
+    return name_of_type(cast("object", returned.failure()))  # pyright: ignore[reportUnknownMemberType]  # the step chose its type

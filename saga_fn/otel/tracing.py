@@ -150,6 +150,8 @@ class _Tracing:
             return
         with _current(span):
             yield
+            if call.refused is not None:
+                _failed(span, call.refused)
 
     def told(self, fact: Fact) -> None:
         """The span of an end."""
@@ -197,12 +199,16 @@ def _current(span: Span) -> Generator[None]:
         with use_span(span, record_exception=False, set_status_on_exception=False):
             yield
     except BaseException as error:
-        span.set_status(StatusCode.ERROR)
-        span.set_attribute(names.ERROR_TYPE, name_of_type(error))
+        _failed(span, name_of_type(error))
         raise
     finally:
         with contextlib.suppress(Exception):  # of an exporter
             span.end()
+
+
+def _failed(span: Span, error: str) -> None:
+    span.set_status(StatusCode.ERROR)
+    span.set_attribute(names.ERROR_TYPE, error)
 
 
 def _of_saga(saga: SagaIdentity) -> dict[str, AttributeValue]:

@@ -24,6 +24,7 @@ from opentelemetry.propagators.textmap import (
 )
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from returns.result import Failure, Result
 from typing_extensions import override
 
 from saga_fn import (
@@ -50,6 +51,10 @@ from tests.support.until import SOON
 ROOT = Path(__file__).parents[2]
 HOUR = timedelta(hours=1)
 SAGA = attribute(names.SAGA_ID)
+
+
+class Declined(msgspec.Struct, frozen=True):
+    why: str
 
 
 async def test_a_saga_is_traced_below_its_start_and_that_below_its_caller(make: Make) -> None:
@@ -142,6 +147,32 @@ async def test_retries_and_undoing_are_told_without_messages(make: Make) -> None
     assert (failed.status.description, list(failed.events)) == (None, []), "its message may hold a payload"
     assert all(is_below(span, start) for span in (*undone, failed))
     assert attribute(names.OUTCOME)(end) == "compensated"
+
+
+async def test_a_business_error_that_a_step_returns_is_told_by_its_type(memory: MemoryStore) -> None:
+    spans = Spans()
+
+    @step
+    async def charge(order: str) -> Result[str, Declined]:
+        return Failure(Declined(f"{order}: no funds on 4111"))
+
+    @saga("declined")
+    def declined(order: StepRef[str]) -> StepRef[str]:
+        return charge(order)
+
+    async with SagaOrchestrator(memory, instruments=[traces(tracer_provider=spans.provider)]) as orchestrator:
+        await (await orchestrator.register(declined).start("1")).outcome(SOON)
+        await spans.until("saga.end declined")
+    (span,) = spans.named("saga.step charge")
+    assert (attribute(names.ERROR_TYPE)(span), span.status.status_code) == ("Declined", trace.StatusCode.ERROR)
+    assert "4111" not in span.to_json()
+
+
+async def test_code_around_starts_that_is_no_context_manager_is_refused(memory: MemoryStore) -> None:
+    wrong = Instrument(around_start=(lambda _: 5,))  # type: ignore[arg-type,return-value]  # that is the test  # pyright: ignore[reportArgumentType]
+    orchestrator = SagaOrchestrator(memory, instruments=[wrong])
+    with pytest.raises(SagaError, match="code around starts"):
+        await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
 
 
 async def test_a_saga_that_fails_ends_with_what_is_left_over(memory: MemoryStore) -> None:

@@ -31,7 +31,7 @@ from saga_fn.engine.registry import Registered
 from saga_fn.engine.requests.first_row import StartRequest, first_row
 from saga_fn.engine.requests.start_conflicts import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, start_error
 from saga_fn.engine.requests.start_within import start_within
-from saga_fn.errors import SagaError, StoreError, StoreRefusedError, StoreUnavailableError
+from saga_fn.errors import SagaError, StoreError, StoreRefusedError, StoreUnavailableError, is_a, shown
 from saga_fn.store.connection import Connection
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import shard_of, shard_of_key
@@ -167,7 +167,13 @@ class Starter:
         with contextlib.ExitStack() as stack:
             headers: dict[str, str] = {}
             for each in self._engine.options.around_start:
-                headers.update(stack.enter_context(each(call)))
+                within = each(call)
+                if not is_a(within, contextlib.AbstractContextManager):
+                    raise SagaError(
+                        f"code around starts gives a context manager, not {shown(within)}",
+                        hint="@contextmanager def starting(call: StartCall): yield {}",
+                    )
+                headers.update(stack.enter_context(within))
             yield headers
 
     async def _start_many(
