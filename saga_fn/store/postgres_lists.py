@@ -58,14 +58,12 @@ class PostgresLists:
 
     async def attributes(self, saga_ids: Sequence[UUID]) -> dict[UUID, dict[str, str]]:
         """The search attributes of these sagas."""
-        of_shards: dict[int, list[UUID]] = {}
-        for saga_id in saga_ids:
-            of_shards.setdefault(shard_of(saga_id, self._database.shards), []).append(saga_id)
         found: dict[UUID, dict[str, str]] = {saga_id: {} for saga_id in saga_ids}
+        shards = [shard_of(saga_id, self._database.shards) for saga_id in saga_ids]
         async with self._database.work() as connection:
-            for shard, ids in of_shards.items():
-                for row in await self._database.queries.read_attributes(connection, shard=shard, saga_ids=ids):
-                    found[row.saga_id][row.key] = row.value
+            rows = await self._database.queries.read_attributes(connection, shards=shards, ids=saga_ids)
+        for row in rows:
+            found[row.saga_id][row.key] = row.value
         return found
 
     async def knows_values(self, name: str | None, key: str, span: tuple[str, str]) -> bool:

@@ -66,7 +66,7 @@ CALLS: Final = {
         "high": "'i10000000000000000110'",
     },
     "read_attribute_is_known": {**OF_NAMES, "key": "'region'", "low": "'s'", "high": "'t'"},
-    "read_attributes": {"shard": "0", "saga_ids": f"'{{{UUID(int=77)}}}'"},
+    "read_attributes": {"shards": "'{0}'", "ids": f"'{{{UUID(int=77)}}}'"},
     "list_of_ids": {
         "of_acknowledged": "NULL",
         "shards": "'{0,0}'",
