@@ -131,6 +131,14 @@ async def test_a_filter_that_is_none_is_told_with_its_mend(browser: Browser, que
     assert "Mend:" in page.text
 
 
+async def test_the_verbs_that_mend_a_parked_step_stand_beside_the_reason(sagas: Cast, browser: Browser) -> None:
+    page = (await browser.get(f"/sagas/{sagas.parked}")).text
+    reason = page.partition("<h2>Why it stands where it stands</h2>")[2].partition("</section>")[0]
+    assert "Mend:" in reason
+    for verb in ("retry_step", "skip_step"):
+        assert f"/verbs/{verb}?step=" in reason
+
+
 async def test_an_id_or_a_business_key_leads_to_its_saga(sagas: Cast, browser: Browser) -> None:
     found = await browser.get(f"/find?q={sagas.parked}")
     assert (found.status_code, found.headers["location"]) == (303, f"./sagas/{sagas.parked}")

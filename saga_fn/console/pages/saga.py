@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -37,7 +37,7 @@ async def saga(context: Context) -> Page:
         seen = veiled(seen)
     live: list[Node] = [
         _facts(seen, explained),
-        _standing(explained),
+        _standing(context, explained),
         _verbs(context, explained),
         _left(seen.left_over),
         _failure(seen),
@@ -76,7 +76,8 @@ def _facts(seen: SagaAdminSnapshot, explained: Explanation) -> Node:
     )
 
 
-def _standing(explained: Explanation) -> Node:
+def _standing(context: Context, explained: Explanation) -> Node:
+    """Each reason with its mend; where a step waits for a person, its verbs stand right there."""
     said: list[Node] = [
         h.div(".box.warn")[
             h.p[
@@ -94,6 +95,7 @@ def _standing(explained: Explanation) -> Node:
         h.div(class_="box bad" if reason.parked else "box")[
             h.p[[html.code(reason.parked), " "] if reason.parked else None, html.text(reason.text)],
             h.p[h.b["Mend: "], html.text(reason.mend)] if reason.mend else None,
+            _list_of(_buttons(context, explained, reason.step_id)) if reason.parked and reason.step_id else None,
         ]
         for reason in explained.reasons[:_REFUSED]
     ]
@@ -102,11 +104,22 @@ def _standing(explained: Explanation) -> Node:
 
 def _verbs(context: Context, explained: Explanation) -> Node:
     """The verbs of the saga as a whole; each step has its own beside it."""
+    found = _list_of(_buttons(context, explained, None))
+    return html.section("Verbs", found) if found is not None else None
+
+
+def _buttons(context: Context, explained: Explanation, step_id: str | None) -> list[Node]:
+    """The verbs that the saga accepts for that step, or as a whole (None)."""
     buttons = [
-        _button(context, explained, each) for each in explained.verbs if each.step_id is None and _may_be_pressed(each)
+        _button(context, explained, each)
+        for each in explained.verbs
+        if each.step_id == step_id and _may_be_pressed(each)
     ]
-    found = [each for each in buttons if each is not None]
-    return html.section("Verbs", h.ul(".verbs")[(h.li[each] for each in found)]) if found else None
+    return [each for each in buttons if each is not None]
+
+
+def _list_of(buttons: Sequence[Node]) -> Node:
+    return h.ul(".verbs")[(h.li[each] for each in buttons)] if buttons else None
 
 
 def _may_be_pressed(preview: VerbPreview) -> bool:
@@ -159,12 +172,8 @@ def _steps(context: Context, seen: SagaAdminSnapshot, explained: Explanation) ->
     verbs: dict[str, list[Node]] = {}
     names = {step.step_id for step in shown}
     for each in explained.verbs:
-        if (
-            each.step_id in names
-            and _may_be_pressed(each)
-            and (button := _button(context, explained, each)) is not None
-        ):
-            verbs.setdefault(each.step_id, []).append(button)
+        if each.step_id in names and each.step_id not in verbs:
+            verbs[each.step_id] = _buttons(context, explained, each.step_id)
     outputs = seen.context.get("step_outputs", {})
     rows: list[tuple[Node, ...]] = [
         (
@@ -176,7 +185,7 @@ def _steps(context: Context, seen: SagaAdminSnapshot, explained: Explanation) ->
             h.details(id=f"output-{step.step_id}")[h.summary["output"], html.value(outputs[step.step_id])]
             if step.step_id in outputs
             else html.NOTHING,
-            h.ul(".verbs")[(h.li[each] for each in verbs.get(step.step_id, ()))],
+            _list_of(verbs.get(step.step_id, ())),
         )
         for step in shown
     ]
