@@ -5,6 +5,10 @@ BIN := $(VENV)/bin
 # Arguments for pytest, as in: make test PYTEST="-k lease -x"
 PYTEST ?= -n auto --dist worksteal
 
+# Many containers forbid Python to keep what it has compiled. The tests start hundreds of processes: each of them, and each
+# worker with its rewritten assertions, would compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all-pythons check coverage bench bench-quick release-check generate docs clean

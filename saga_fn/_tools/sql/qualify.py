@@ -9,6 +9,7 @@ can define a function or an operator that fits better than PostgreSQL's own, and
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -87,8 +88,11 @@ class _Places(Visitor):
                 self.refused.append((f"an unqualified {what}", f"{CATALOG}.{names[0].sval}"))
 
 
+@cache
 def qualified(path: Path, sql: str) -> str:
     """The statement with every name qualified. Raises SqlFileError where the form of an expression allows none.
+
+    A statement is parsed once in a process: several tools, and many tests, read all of them.
 
     Args:
         path: The file that the statement stands in, for messages.
