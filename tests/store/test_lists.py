@@ -12,7 +12,7 @@ import pytest
 from saga_fn.core.events import Resumed
 from saga_fn.core.ids import Moment, StepId
 from saga_fn.core.listing import NotServed, Wanted, Way, has_value, reasons_of, way_of
-from saga_fn.core.projection import Projection, SagaStatus, WaitReason
+from saga_fn.core.projection import Projection, SagaStatus, WaitReason, only_a_person_goes_on
 from saga_fn.core.state import Goal, ParkReason
 from saga_fn.snapshot import SagaRow
 from saga_fn.store.ids import shard_of
@@ -39,7 +39,7 @@ def forged(at: Moment, status: SagaStatus, waits: WaitReason, chance: random.Ran
         0,
         None,
         chance.choice(REASONS) if PARKED in waits else None,
-        PARKED not in waits or WaitReason.EVENT in waits,
+        not only_a_person_goes_on(waits),
         StepId(chance.choice(STEPS)) if wrong else None,
     )
 
@@ -109,7 +109,7 @@ def any_filter(chance: random.Random, moments: Sequence[Moment]) -> Wanted:
             "version": maybe(chance, VERSIONS),
             "status": maybe(chance, tuple(SagaStatus), 0.3),
             "active": maybe(chance, (True, False), 0.2),
-            "waits": WaitReason(chance.choice((0, 0, 0, 1, 2, 4, 16, 16, 32, 20))),
+            "waits": WaitReason(chance.choice((0, 0, 0, 1, 2, 4, 16, 16, 32, 20, 64, 80))),
             "aggregation_id": maybe(chance, KEYS, 0.2),
             "created_from": maybe(chance, moments),
             "created_before": maybe(chance, moments),
