@@ -68,11 +68,9 @@ def i6_results_are_kept(edge: Edge) -> bool:
     if isinstance(edge.event, RewindRequested):
         return True  # see I17
     for was, now in edge.changed:
-        if isinstance(was, NotTaken | Joined):
-            if now != was:
-                return False
-        elif isinstance(was, FannedOut):
-            if now not in (was, Joined(was.step, was.items)):
+        if isinstance(was, NotTaken | Joined | FannedOut):
+            joins = isinstance(was, FannedOut) and now == Joined(was.step, was.items)
+            if not joins and now != was:
                 return False
         elif isinstance(was, Succeeded | Skipped | Settled | Undo):
             if not isinstance(now, Succeeded | Skipped | Settled | Undo) or now.seq != was.seq:
