@@ -71,7 +71,8 @@ async def drop_months(
 
         print(await drop_months("postgresql://owner@db/shop", dry_run=True))
     """
-    for name, value in (("ended", ended), ("dry_run", dry_run)):
+    flags: dict[str, object] = {"ended": ended, "dry_run": dry_run}
+    for name, value in flags.items():
         if not isinstance(value, bool):
             raise StoreError(f"{name} must be True or False, not {shown(value)}", hint=f"{name}=True")
     queries = Queries(schema)
