@@ -14,7 +14,8 @@ void, or alike beyond as many as there are waits for the name; so the buffer is 
 - Whether a step that has not begun had begun before the saga was taken back (`offers.py` tries both).
 - Which steps were taken back by which entry: that only names what is executed.
 - Whether a person has given a step its input, which lets it take no other (`offers.py` tries both).
-- Whether the saga is paused, and for which pauses its moments were moved (`offers.py` tries a pause at every state).
+- Whether the saga is paused (`offers.py` tries a pause at every state), unless that holds up a wait; and for which pauses its moments
+were moved.
 - All steps that were passed over in doubt but the first: one is enough for an end that is not COMPENSATED.
 - Which of several interchangeable steps is which: same policies, same neighbours.
 """
@@ -28,9 +29,10 @@ import msgspec
 
 from saga_fn.core.event_matching import is_void
 from saga_fn.core.explore.shapes import BEFORE, LATER, MOST_ITEMS, NOW, SAME
+from saga_fn.core.facts import startable
 from saga_fn.core.fan_out import plan_order
 from saga_fn.core.ids import Digest, Moment, StepId, item_of
-from saga_fn.core.plan import Plan
+from saga_fn.core.plan import Plan, StepKind
 from saga_fn.core.rules.ownership import CRASH_LIMIT
 from saga_fn.core.state import (
     Attempts,
@@ -42,6 +44,7 @@ from saga_fn.core.state import (
     NotTaken,
     Parked,
     ParkReason,
+    PauseState,
     Probing,
     Retrying,
     Rewound,
@@ -64,6 +67,7 @@ from saga_fn.core.state import (
 )
 
 _replace = msgspec.structs.replace
+_PAUSED = PauseState(of_name=True)
 
 
 def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -> SagaState:
@@ -84,7 +88,13 @@ def view_of(plan: Plan, state: SagaState, twins: Sequence[tuple[StepId, ...]]) -
         begins_at=_moment(state.begins_at, state.at),
         deadline=_perhaps(state.deadline, state.at),
         buffered=_untaken(plan, state),
+        pause=_PAUSED if state.paused and _holds_up_a_wait(plan, state) else None,
     )
+
+
+def _holds_up_a_wait(plan: Plan, state: SagaState) -> bool:
+    """Whether a wait or a sleep could begin: without a pause it would have."""
+    return plan.waits and any(plan.step(step).kind is not StepKind.STEP for step in startable(plan, state))
 
 
 def _untaken(plan: Plan, state: SagaState) -> tuple[Buffered, ...]:
