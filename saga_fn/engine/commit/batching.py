@@ -106,7 +106,7 @@ class Batcher(Generic[T]):
             len(queue) == len(batch) <= BATCH_ROWS and sum([item.size for item in queue]) <= BATCH_BYTES
         ):  # as nearly always
             return [batch[saga_id] for saga_id in sorted(batch)]
-        batch = {}
+        batch.clear()
         again: list[T] = []
         size = 0
         while queue and len(batch) < BATCH_ROWS and (not batch or size + queue[0].size <= BATCH_BYTES):

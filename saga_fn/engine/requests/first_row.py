@@ -22,6 +22,7 @@ from saga_fn.engine.drive.attributes import at_start
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
+from saga_fn.errors import is_a
 from saga_fn.store.ids import new_saga_id, new_uuid
 from saga_fn.store.records import NewSaga
 
@@ -41,7 +42,7 @@ class StartRequest(msgspec.Struct, frozen=True):
     def within(self, headers: Mapping[str, str]) -> StartRequest:
         """The same with these headers of a trace, those apart that the caller has given."""
         given = self.trace_carrier
-        if not headers or not isinstance(given, Mapping | None):  # what is none is refused later
+        if not headers or not is_a(given, (Mapping, type(None))):  # what is none is refused later
             return self
         return msgspec.structs.replace(self, trace_carrier={**headers, **(given or {})})
 
