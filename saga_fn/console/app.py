@@ -38,7 +38,7 @@ from saga_fn.console.operators import Authorize, Operator
 from saga_fn.console.pages.acts import act, acts, operation_act, pause_act
 from saga_fn.console.pages.definitions import definition, definitions
 from saga_fn.console.pages.home import home
-from saga_fn.console.pages.kept import kept, kept_act
+from saga_fn.console.pages.kept import discard_act, discard_page, kept
 from saga_fn.console.pages.many import many_act, many_page
 from saga_fn.console.pages.saga import saga
 from saga_fn.console.pages.sagas import find, sagas
@@ -77,7 +77,8 @@ _PAGES: Final[tuple[tuple[str, View | None, Act | None], ...]] = (
     ("/acts", acts, None),
     ("/acts/pauses", None, pause_act),
     ("/acts/{operation_id}", act, operation_act),
-    ("/kept", kept, kept_act),
+    ("/kept", kept, None),
+    ("/kept/discard", discard_page, discard_act),
 )
 """Every page: its path, how it is looked at, and how it is acted upon. Only what is sent by POST changes anything."""
 
@@ -192,6 +193,7 @@ class _Console:
             query=fields_of(request.scope.get("query_string", b"")),
             path={name: str(value) for name, value in request.path_params.items()},
             form_token=self._forms.token(browser, operator.name),
+            seal=lambda fields: self._forms.seal(browser, operator.name, fields),
             begin=lambda work: self._errands.add(_quietly(work)),
         )
         return context, browser

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Coroutine, Mapping
+from typing import Final
 from urllib.parse import quote, urlencode
 
 import attrs
@@ -10,6 +12,9 @@ from htpy import Node
 
 from saga_fn import SagaAdmin, SagaOrchestrator
 from saga_fn.console.operators import Operator, Permission
+
+SEAL: Final = "previewed"
+"""The name of the hidden field that ties an act to what was shown before it."""
 
 
 @attrs.frozen
@@ -38,12 +43,18 @@ class Context:
     """The parts of the path that have a name."""
     form_token: str
     """The hidden field of each form."""
+    seal: Callable[[Mapping[str, str]], str]
+    """The hidden field of a form that shows what would come of these fields: it counts for them alone."""
     begin: Callable[[Coroutine[object, object, object]], None]
     """Let something go on after the answer."""
 
     def may(self, permission: Permission | str) -> bool:
         """Whether the operator has the permission."""
         return self.operator.has(permission)
+
+    def has_shown(self, form: Mapping[str, str], fields: Mapping[str, str]) -> bool:
+        """Whether the form comes from a page that has shown what would come of these very fields."""
+        return hmac.compare_digest(self.seal(fields).encode(), form.get(SEAL, "").encode())
 
     @property
     def sees_payloads(self) -> bool:

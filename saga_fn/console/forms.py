@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 import htpy as h
 from htpy import Node
@@ -104,6 +104,13 @@ def reason_in(form: Mapping[str, str]) -> str:
     if not reason:
         raise PayloadError("a reason is needed", hint="say why, for those who read the journal later")
     return reason
+
+
+CHANGED: Final = PayloadError(
+    "the fields are not those that were shown beforehand, and nothing was done",
+    hint="see below what would come of them now, then do it",
+)
+"""Told instead of doing what nobody has seen a preview of."""
 
 
 def number_in(form: Mapping[str, str], name: str, *, least: int, most: int, default: int | None = None) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import secrets
+from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
@@ -76,6 +78,15 @@ class Forms:
         """The hidden field of each form."""
         said = f"{browser}\n{operator}".encode()
         return hmac.new(self._secret, said, hashlib.sha256).hexdigest()
+
+    def seal(self, browser: str, operator: str, fields: Mapping[str, str]) -> str:
+        """A proof that this operator was shown what would come of these fields. Fields without a text count as none.
+
+        Browsers write the ends of lines in their own way.
+        """
+        texts = {name: text.replace("\r\n", "\n").strip() for name, text in fields.items()}
+        said = json.dumps([browser, operator, sorted((name, text) for name, text in texts.items() if text)])
+        return hmac.new(self._secret, said.encode(), hashlib.sha256).hexdigest()
 
     def check(self, request: Request, given: str, operator: str) -> None:
         """Raise HTTPException (403) unless the request was sent by one of our pages, in this browser, for this operator."""

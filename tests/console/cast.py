@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from html import unescape
 from typing import Any, Final
 from uuid import UUID
 
@@ -142,6 +143,9 @@ class Browser:
         shown = await self.http.get(page)
         hidden = hidden_fields(shown.text, action)
         sent = {"Origin": str(self.http.base_url).rstrip("/"), **headers}
+        if fields.get("act") == "do":  # a person looks at what would come of it first
+            looked = await self.http.post(action, data={**hidden, **fields, "act": "look"}, headers=sent)
+            hidden |= hidden_fields(looked.text, action)
         return await self.http.post(action, data={**hidden, **fields}, headers=sent)
 
 
@@ -149,4 +153,5 @@ def hidden_fields(page: str, action: str) -> dict[str, str]:
     """The hidden fields of the first form on a page that goes to that address."""
     forms = re.findall(r'<form method="post" action="([^"]*)"[^>]*>(.*?)</form>', page, re.DOTALL)
     inside = next((body for to, body in forms if to.lstrip("./") == action.lstrip("/")), "")
-    return dict(re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', inside))
+    found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', inside)
+    return {name: unescape(value) for name, value in found}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
@@ -13,7 +14,7 @@ from saga_fn import OperationState, SagaAdmin, SagaStatus, Verb
 from saga_fn.admin.bulk_verbs import Cancel
 from saga_fn.console import Operator, Permission
 from saga_fn.listing import SagaFilter
-from tests.console.cast import MARK, SECRET, STEP, Browser, Cast, go
+from tests.console.cast import MARK, SECRET, STEP, Browser, Cast, go, hidden_fields
 
 DO = {"act": "do", "reason": "OPS-12: tested"}
 RUN: dict[Verb, tuple[Callable[[Cast], UUID], dict[str, str]]] = {
@@ -88,7 +89,8 @@ async def test_a_verb_counts_for_the_revision_that_was_shown(sagas: Cast, browse
     token = page.partition('name="token" value="')[2].partition('"')[0]
     expect = page.partition('name="expect" value="')[2].partition('"')[0]
     await SagaAdmin(sagas.orchestrator).retry_step(sagas.retrying, STEP)
-    fields = {**DO, "token": token, "expect": expect}
+    previewed = page.partition('name="previewed" value="')[2].partition('"')[0]
+    fields = {**DO, "token": token, "expect": expect, "previewed": previewed}
     refused = await browser.http.post(address, data=fields, headers={"Origin": "http://shop"})
     assert refused.status_code == 409
     assert "Mend:" in refused.text
@@ -170,7 +172,7 @@ async def test_a_token_is_of_one_browser_and_one_operator(sagas: Cast) -> None:
             sent = await first.http.post(address, data={**DO, "token": given, "expect": expect}, headers=here)
             assert sent.status_code == 403
         await second.get(address)
-        fields = {**DO, "token": token, "expect": expect}
+        fields = {**DO, **hidden_fields(page, address)}
         assert (await second.http.post(address, data=fields, headers=here)).status_code == 403, "another browser"
         who = "eve"
         assert (await first.http.post(address, data=fields, headers=here)).status_code == 403, "another operator"
@@ -194,13 +196,11 @@ async def test_processes_with_one_secret_take_each_others_forms_and_a_proxy_may_
     async with httpx.AsyncClient(transport=httpx.ASGITransport(apps[0]), base_url="http://inside") as http:
         shown = await http.get(address)
         page, cookie = shown.text, shown.cookies
-    token = page.partition('name="token" value="')[2].partition('"')[0]
-    expect = page.partition('name="expect" value="')[2].partition('"')[0]
     headers = {"Origin": "https://shop.example", "Sec-Fetch-Site": "same-origin"}
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(apps[1]), base_url="http://inside", cookies=cookie
     ) as http:
-        sent = await http.post(address, data={**DO, "token": token, "expect": expect}, headers=headers)
+        sent = await http.post(address, data={**DO, **hidden_fields(page, address)}, headers=headers)
     assert sent.status_code == 303
 
 
@@ -314,7 +314,7 @@ async def test_pauses_operations_and_kept_events_need_their_permissions(sagas: C
         for path, fields in (
             ("/acts/pauses", {"act": "pause_all"}),
             (f"/acts/{operation.id}", {"act": "stop"}),
-            ("/kept", {"saga_name": "past", "aggregation_id": "k"}),
+            ("/kept/discard", {"saga_name": "past", "aggregation_id": "k", "all": "true"}),
             ("/many", {"verb": "cancel", "waits": "retry", "act": "do"}),
             ("/many", {"verb": "cancel", "waits": "retry", "act": "look"}),
         ):
@@ -332,6 +332,62 @@ async def test_kept_events_are_shown_and_discarded(sagas: Cast, browser: Browser
     assert "void at" in page
     assert SECRET in page
     assert MARK not in page
+    assert "Discard it …" in page
     names = {"saga_name": "waiting", "aggregation_id": f"key {MARK}", "event": go.name}
-    assert (await browser.send("/kept", "/kept", names)).status_code == 303
+    address = f"/kept/discard?{urlencode(names)}"
+    assert "Discard one event" in (await browser.get(address)).text
+    assert (await browser.send(address, "/kept/discard", {})).status_code == 303
     assert await SagaAdmin(sagas.orchestrator).kept_events() == ()
+
+
+async def test_kept_events_go_only_as_they_were_shown_and_named(sagas: Cast, browser: Browser) -> None:
+    admin, sender = SagaAdmin(sagas.orchestrator), sagas.orchestrator.to(("waiting", "k"), go)
+    await sender.send({"a": 1})
+    names = {"saga_name": "waiting", "aggregation_id": "k"}
+    address = f"/kept/discard?{urlencode({**names, 'event': go.name})}"
+    shown = hidden_fields((await browser.get(address)).text, "/kept/discard")
+    await sender.send({"a": 2})
+    assert "Discard all 2 of this name and key" in (await browser.get("/kept")).text
+    late = await browser.http.post("/kept/discard", data=shown, headers={"Origin": "http://shop"})
+    assert late.status_code == 409
+    assert "Discard 2 events" in late.text
+    for fields in (names, {**names, "event": ""}, {**names, "event": go.name, "all": "true"}):
+        given = {**fields, "token": shown["token"], "previewed": shown["previewed"]}
+        refused = await browser.http.post("/kept/discard", data=given, headers={"Origin": "http://shop"})
+        assert refused.status_code == 400, fields
+    assert len(await admin.kept_events()) == 2
+    every = f"/kept/discard?{urlencode({**names, 'all': 'true'})}"
+    assert (await browser.send(every, "/kept/discard", {})).status_code == 303
+    assert await admin.kept_events() == ()
+
+
+@pytest.mark.parametrize(
+    "change", [{"verb-mock_output": '{"by": "another"}'}, {"verb-step": "promise"}, {"previewed": ""}]
+)
+async def test_a_verb_is_done_only_with_the_fields_that_were_shown(
+    sagas: Cast, browser: Browser, change: dict[str, str]
+) -> None:
+    address, here = f"/sagas/{sagas.parked}/verbs/skip_step", {"Origin": "http://shop"}
+    before = (await SagaAdmin(sagas.orchestrator).get_saga(sagas.parked)).revision
+    fields = {**RUN[Verb.SKIP_STEP][1], **DO}
+    looked = await browser.send(address, address, {**fields, "act": "look"})
+    given = {**fields, **hidden_fields(looked.text, address), **change}
+    refused = await browser.http.post(address, data=given, headers=here)
+    assert refused.status_code == 409
+    assert "not those that were shown" in refused.text
+    assert (await SagaAdmin(sagas.orchestrator).get_saga(sagas.parked)).revision == before
+    again = {**given, **hidden_fields(refused.text, address)}
+    if change.get("verb-step") is None:
+        assert (await browser.http.post(address, data=again, headers=here)).status_code == 303, "now it was shown"
+
+
+@pytest.mark.parametrize("change", [{"waits": "parked"}, {"verb": "abort"}, {"verb-at": "2030-01-01T00:00"}])
+async def test_an_operation_is_begun_only_with_the_fields_that_were_shown(
+    sagas: Cast, browser: Browser, change: dict[str, str]
+) -> None:
+    page = "/many?waits=retry&verb=start_now"
+    given = hidden_fields((await browser.get(page)).text, "/many")
+    sent = await browser.http.post("/many", data={**given, **DO, **change}, headers={"Origin": "http://shop"})
+    assert sent.status_code == 409
+    assert "not those that were shown" in sent.text
+    assert len(await SagaAdmin(sagas.orchestrator).list_operations()) == 2, "those of the cast alone"

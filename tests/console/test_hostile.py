@@ -61,7 +61,7 @@ NAMES: Final = (
     *(each.name for each in FILTER_FIELDS),
     *(f"verb-{field.name}" for form in VERB_FORMS.values() for field in form.fields),
     *("after", "oldest_first", "journal_after", "steps", "step", "verb", "act", "reason", "expect", "everything"),
-    *("per_second", "key", "q", "name", "version", "token", "saga_name", "event", MARK, ""),
+    *("per_second", "key", "q", "name", "version", "token", "saga_name", "event", "all", MARK, ""),
 )
 RAW: Final = ("%", "%ff", "%00", "a=%ed%a0%80", "&" * 500, "=", "a", "a=1;b=2", "%3Cscript%3E", "a=" + "x" * 20_000)
 
@@ -79,6 +79,7 @@ def paths(sagas: Cast, draw: random.Random) -> str:
         ("acts", "pauses"),
         ("acts", draw.choice(VALUES)),
         ("kept",),
+        ("kept", "discard"),
         ("find",),
         ("definitions",),
         ("definition",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -13,10 +14,21 @@ from starlette.requests import Request
 from starlette.routing import Mount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from saga_fn import Cancel, MemoryStore, SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus
+from saga_fn import (
+    Cancel,
+    FixedRetry,
+    MemoryStore,
+    SagaAdmin,
+    SagaFilter,
+    SagaOrchestrator,
+    SagaStatus,
+    StepRef,
+    saga,
+    step,
+)
 from saga_fn.console import Operator, Permission, console
 from saga_fn.core.ids import Moment
-from tests.console.cast import LARGE, MARK, NAME, SECRET, STEP, Browser, Cast, cast, everybody, note, past
+from tests.console.cast import LARGE, MARK, NAME, SECRET, STEP, Browser, Cast, Data, cast, everybody, note, past
 
 
 def pages_of(sagas: Cast) -> list[str]:
@@ -72,8 +84,8 @@ async def test_the_first_page_names_what_needs_a_person_with_its_code(sagas: Cas
     page = await browser.get("/")
     for code in ("parked", "failed", "past_pivot", "outcome_unknown"):
         assert f'<code class="code">{code}</code>' in page.text
-    for saga in (sagas.doubtful, sagas.parked, sagas.failed):
-        assert str(saga) in page.text
+    for found in (sagas.doubtful, sagas.parked, sagas.failed):
+        assert str(found) in page.text
     assert str(sagas.retrying) not in page.text
 
 
@@ -129,6 +141,58 @@ async def test_a_filter_that_is_none_is_told_with_its_mend(browser: Browser, que
     page = await browser.get(f"/sagas?{query}")
     assert page.status_code == 400
     assert "Mend:" in page.text
+
+
+async def test_a_database_that_tells_no_findings_is_not_taken_for_one_that_has_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(_: object) -> list[object]:
+        await asyncio.Event().wait()
+        return []
+
+    async with SagaOrchestrator(MemoryStore(), concurrency=0) as orchestrator:
+        browser = Browser(orchestrator)
+        async with browser.http:
+            assert "Nothing needs a person" in (await browser.get("/")).text
+            monkeypatch.setattr("saga_fn.engine.health.HEALTH_LIMIT", 0.01)
+            monkeypatch.setattr("saga_fn.engine.health.look_around", never)
+            page = (await browser.get("/")).text
+    assert "It is not known whether something needs a person." in page
+    assert "nothing came for" in page
+    assert "Nothing needs a person" not in page
+
+
+async def test_abort_stands_last_and_apart_and_mends_stand_first(sagas: Cast, browser: Browser) -> None:
+    page = (await browser.get(f"/sagas/{sagas.doubtful}")).text
+    places = [page.index(f"/verbs/{verb}") for verb in ("settle_done", "settle_never_ran", "cancel", "abort")]
+    assert places == sorted(places)
+    verbs = page.partition("<h2>Verbs</h2>")[2].partition("</section>")[0]
+    assert "/verbs/abort" in verbs.rpartition('<li class="apart">')[2]
+    assert verbs.count("<li") - 1 == verbs[: verbs.index("/verbs/abort")].count("/verbs/")
+
+
+async def test_a_step_that_fails_is_on_the_page_however_many_steps_there_are() -> None:
+    async def one(number: int) -> int:
+        return number
+
+    async def fails(_: Data) -> None:
+        raise ConnectionError("down")
+
+    @saga("wide")
+    def wide(data: StepRef[Data]) -> StepRef[None]:
+        step(one).each(concurrency=20)(data, using=lambda _: list(range(150)))
+        return step(fails, retry_policy=FixedRetry(max_attempts=5, delay=timedelta(hours=1)))(data)
+
+    async with SagaOrchestrator(MemoryStore(), concurrency=0) as orchestrator:
+        started = await orchestrator.register(wide).start({})
+        await orchestrator.run_due()
+        browser = Browser(orchestrator)
+        async with browser.http:
+            page = (await browser.get(f"/sagas/{started.id}")).text
+    steps = page.partition("<h2>Steps</h2>")[2].partition("</section>")[0]
+    assert "RETRYING" in steps
+    assert "/verbs/retry_step?step=fails" in steps
+    assert "All 152 steps" in steps
 
 
 async def test_the_verbs_that_mend_a_parked_step_stand_beside_the_reason(sagas: Cast, browser: Browser) -> None:

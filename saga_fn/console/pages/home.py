@@ -10,7 +10,7 @@ from typing import Final
 import htpy as h
 from htpy import Node
 
-from saga_fn import Attention, AttentionKind, SagaFilter, SagaRow, SagaStats, SagaStatus, WaitReason
+from saga_fn import Attention, AttentionKind, Health, SagaFilter, SagaRow, SagaStats, SagaStatus, WaitReason
 from saga_fn.console import html
 from saga_fn.console.context import Context, Page
 from saga_fn.console.pages.definitions import FRESH, overdue
@@ -39,14 +39,21 @@ async def home(context: Context) -> Page:
     findings = sorted(health.attention, key=lambda each: each.kind not in _URGENT)
     live: list[Node] = [
         problems,
-        [_finding(context, each) for each in findings]
-        or h.p(".box.good")["Nothing needs a person: no saga is parked, and none has FAILED unseen."],
+        [_finding(context, each) for each in findings],
+        _nothing_found(health, seen=bool(findings or parked.rows or failed.rows)),
         _some(context, "Parked, the oldest first", parked.rows, "They wait for a person.", _PARKED),
         _some(context, "FAILED and not acknowledged", failed.rows, "Something of them is left in the world.", _FAILED),
         overdue(context, stats),
         html.section("Rates", _ends(stats), _oldest(stats)),
     ]
     return Page("Needs a person", live)
+
+
+def _nothing_found(health: Health, *, seen: bool) -> Node:
+    """The answer where nothing is found; a database that has not told its findings is no proof that there are none."""
+    if not (health.database and health.schema):
+        return h.p(".box.warn", role="alert")["It is not known whether something needs a person."]
+    return None if seen else h.p(".box.good")["Nothing needs a person: no saga is parked, and none has FAILED unseen."]
 
 
 def _finding(context: Context, found: Attention) -> Node:

@@ -13,7 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from saga_fn import BulkPreview, SagaError, SagaStateError, Verb
 from saga_fn.admin.verb_fields import VERB_FORMS, verb_from
 from saga_fn.console import forms, html
-from saga_fn.console.context import Context, Page
+from saga_fn.console.context import SEAL, Context, Page
 from saga_fn.console.operators import Permission
 from saga_fn.console.pages.sagas import FIELDS, wanted_in
 from saga_fn.console.pages.verb import WRONG
@@ -37,11 +37,15 @@ async def many_act(context: Context, form: Mapping[str, str]) -> Page | Response
         raise HTTPException(403, "You may not ask that of many sagas.")
     try:
         reason = forms.reason_in(form)
+        wanted, verb = wanted_in(context, _filter_of(form)), verb_from(name, _texts(name, form))
+        per_second = forms.number_in(form, "per_second", least=1, most=_MOST_RATE, default=_RATE)
+        if not context.has_shown(form, _sealed(name, form)):
+            return await _page(context, form, looks=True, changed=True, status=409)
         operation = await context.admin.begin_operation(
-            wanted_in(context, _filter_of(form)),
-            verb_from(name, _texts(name, form)),
+            wanted,
+            verb,
             everything=form.get("everything") == "true",
-            per_second=forms.number_in(form, "per_second", least=1, most=_MOST_RATE, default=_RATE),
+            per_second=per_second,
             # The form carries the key, so that a form that is sent twice begins one operation.
             idempotency_key=form.get("key") or None,
             reason=reason,
@@ -61,11 +65,18 @@ def _texts(verb: str, given: Mapping[str, str]) -> dict[str, str]:
     return {each.name: given.get(forms.VERB + each.name, "") for each in VERB_FORMS[Verb(verb)].fields}
 
 
+def _sealed(verb: str, given: Mapping[str, str]) -> dict[str, str]:
+    """All that a preview is of."""
+    texts = {forms.VERB + each: text for each, text in _texts(verb, given).items()}
+    return {**_filter_of(given), **texts, "verb": verb, "everything": given.get("everything", "")}
+
+
 async def _page(
     context: Context,
     given: Mapping[str, str],
     *,
     looks: bool = False,
+    changed: bool = False,
     error: SagaError | None = None,
     status: int = 200,
 ) -> Page:
@@ -122,7 +133,9 @@ async def _page(
                 " This filter finds all sagas, and that is meant.",
             ],
             html.reason_field(given.get("reason", "")),
-            None if preview is None else _preview(context, preview),
+            None
+            if preview is None
+            else [html.hidden({SEAL: context.seal(_sealed(name, given))}), _preview(context, preview)],
             h.p(".row")[
                 h.button(name="act", value="look", formnovalidate=True)["Preview"],
                 None if preview is None else h.button(".do", name="act", value="do")[f"Begin: {name} for all"],
@@ -133,6 +146,7 @@ async def _page(
         html.facts((each.replace("_", " "), html.text(value)) for each, value in wanted.items())
         if wanted
         else h.p["The filter finds all sagas."],
+        html.told(forms.CHANGED) if changed and error is None else None,
         None if error is None else html.told(error),
         choose,
         None if lacking is None else html.told(lacking, "Fill in the form to see what would come of it."),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import htpy as h
 from htpy import Node
 
-from saga_fn import Explanation, HistoryEntry, LeftOver, SagaAdminSnapshot, VerbPreview
+from saga_fn import Explanation, HistoryEntry, LeftOver, SagaAdminSnapshot, StepSnapshot, StepStatus, Verb, VerbPreview
 from saga_fn.admin.text_fields import id_of
 from saga_fn.console import forms, html
 from saga_fn.console.context import Context, Page
@@ -21,6 +21,9 @@ _ENTRIES: Final = 50
 _STEPS: Final = 100
 """Steps on the page, unless all are asked for."""
 _REFUSED: Final = 60
+_LAST: Final = (Verb.CANCEL, Verb.ABORT)
+_REST: Final = frozenset({StepStatus.PENDING, StepStatus.SUCCEEDED, StepStatus.SKIPPED, StepStatus.COMPENSATED})
+"""Statuses of steps that nobody has to look at."""
 MOST_NUMBER: Final = 2**53
 """The greatest number of an entry that an address or a form may name."""
 
@@ -110,16 +113,20 @@ def _verbs(context: Context, explained: Explanation) -> Node:
 
 def _buttons(context: Context, explained: Explanation, step_id: str | None) -> list[Node]:
     """The verbs that the saga accepts for that step, or as a whole (None)."""
-    buttons = [
-        _button(context, explained, each)
-        for each in explained.verbs
-        if each.step_id == step_id and _may_be_pressed(each)
+    found = [each for each in explained.verbs if each.step_id == step_id and _may_be_pressed(each)]
+    buttons = [(each.verb, _button(context, explained, each)) for each in sorted(found, key=_gives_up)]
+    return [
+        h.li(".apart")[button] if verb is Verb.ABORT else h.li[button] for verb, button in buttons if button is not None
     ]
-    return [each for each in buttons if each is not None]
+
+
+def _gives_up(preview: VerbPreview) -> int:
+    """The place of a verb: those that mend a saga come first, those that give it up last."""
+    return _LAST.index(preview.verb) + 1 if preview.verb in _LAST else 0
 
 
 def _list_of(buttons: Sequence[Node]) -> Node:
-    return h.ul(".verbs")[(h.li[each] for each in buttons)] if buttons else None
+    return h.ul(".verbs")[buttons] if buttons else None
 
 
 def _may_be_pressed(preview: VerbPreview) -> bool:
@@ -168,7 +175,10 @@ def _failure(seen: SagaAdminSnapshot) -> Node:
 
 
 def _steps(context: Context, seen: SagaAdminSnapshot, explained: Explanation) -> Node:
-    shown = seen.steps if context.query.get("steps") == "all" else seen.steps[:_STEPS]
+    shown = seen.steps
+    if len(shown) > _STEPS and context.query.get("steps") != "all":
+        pressed = {each.step_id for each in explained.verbs if _may_be_pressed(each)}
+        shown = tuple(sorted(shown, key=lambda step: _calm(step, pressed))[:_STEPS])
     verbs: dict[str, list[Node]] = {}
     names = {step.step_id for step in shown}
     for each in explained.verbs:
@@ -193,6 +203,15 @@ def _steps(context: Context, seen: SagaAdminSnapshot, explained: Explanation) ->
     link = h.a(href=context.to("sagas", seen.id, steps="all"))[f"All {len(seen.steps)} steps"] if more > 0 else None
     heads = ("step", "status", "attempt", "failures", "wakes", "output", "verbs")
     return html.section("Steps", html.table(heads, rows), link)
+
+
+def _calm(step: StepSnapshot, pressed: Collection[str | None]) -> int:
+    """The place of a step where not all are shown: those that wait for a person come first, and those that rest last."""
+    if step.parked is not None or step.status in (StepStatus.FAILED, StepStatus.COMPENSATION_FAILED):
+        return 0
+    if step.status not in _REST:
+        return 1
+    return 2 if step.step_id in pressed else 3
 
 
 def _timeline(seen: SagaAdminSnapshot) -> Node:

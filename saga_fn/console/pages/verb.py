@@ -24,7 +24,7 @@ from saga_fn import (
 from saga_fn.admin.text_fields import id_of
 from saga_fn.admin.verb_fields import VERB_FORMS, VerbForm, ask_of, verb_from
 from saga_fn.console import forms, html
-from saga_fn.console.context import Context, Page
+from saga_fn.console.context import SEAL, Context, Page
 from saga_fn.console.pages.saga import MOST_NUMBER, left_over
 from saga_fn.errors import ActiveSagaAlreadyExistsError, PayloadTooLargeError, SagaError
 
@@ -48,7 +48,10 @@ async def verb_act(context: Context, form: Mapping[str, str]) -> Page | Response
     try:
         reason = forms.reason_in(form)
         expect = forms.number_in(form, "expect", least=1, most=MOST_NUMBER)
-        await ask_of(context.admin, saga_id, _verb_in(verb, form), expect=expect, reason=reason)
+        asked = _verb_in(verb, form)
+        if not context.has_shown(form, _sealed(context, _texts(verb, form), expect)):
+            return await _page(context, form, forms.CHANGED, 409)
+        await ask_of(context.admin, saga_id, asked, expect=expect, reason=reason)
     except (SagaStateError, ActiveSagaAlreadyExistsError) as error:
         return await _page(context, form, error, 409)
     except WRONG as error:
@@ -80,6 +83,10 @@ def _texts(form: VerbForm, given: Mapping[str, str]) -> dict[str, str]:
     return texts
 
 
+def _sealed(context: Context, texts: Mapping[str, str], expect: int) -> dict[str, str]:
+    return {**texts, **context.path, "expect": str(expect)}
+
+
 async def _page(context: Context, given: Mapping[str, str], error: SagaError | None = None, status: int = 200) -> Page:
     form, saga_id = _form_of(context), id_of(context.path["saga_id"])
     texts = _texts(form, given)
@@ -93,7 +100,7 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
     except WRONG as wrong:
         if not given.get("act"):
             lacking = wrong
-        elif error is None:
+        elif error is None or error is forms.CHANGED:
             error, status = wrong, 400
     name = form.verb.value.replace("_", " ")
     after: list[Node] = [
@@ -105,6 +112,7 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
             context,
             context.to("sagas", saga_id, "verbs", form.verb.value),
             html.hidden({"expect": explained.revision}),
+            None if preview is None else html.hidden({SEAL: context.seal(_sealed(context, texts, explained.revision))}),
             forms.inputs(
                 form.fields,
                 {forms.VERB + each: text for each, text in texts.items()},
@@ -114,8 +122,12 @@ async def _page(context: Context, given: Mapping[str, str], error: SagaError | N
             ),
             html.reason_field(given.get("reason", "")),
             h.p(".row")[
-                h.button(".do", name="act", value="do")[f"Do it: {name}"],
-                h.button(name="act", value="look", formnovalidate=True)["Preview again"] if form.fields else None,
+                None if preview is None else h.button(".do", name="act", value="do")[f"Do it: {name}"],
+                h.button(name="act", value="look", formnovalidate=True)[
+                    "Preview" if preview is None else "Preview again"
+                ]
+                if form.fields
+                else None,
                 h.a(href=context.to("sagas", saga_id))["Back to the saga"],
             ],
         ),
