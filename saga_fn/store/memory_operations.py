@@ -91,7 +91,7 @@ class MemoryOperations:
     async def close(self, operation_id: UUID, progress: Progress) -> None:
         """Write the outcome."""
         found = self._kept.get(operation_id)
-        if found is not None and found.state is OperationState.DONE:
+        if found is not None and found.state is OperationState.DONE and found.token is None:
             self._kept[operation_id] = attrs.evolve(found, progress=progress, updated_at=time_of(self._now()))
 
     async def drop(self, *, kept: timedelta) -> int:

@@ -30,6 +30,21 @@ class PostgresOperations:
 
         async def inserted() -> None:
             async with self._database.work() as connection:
+                if operation.state is OperationState.DONE:
+                    await self._database.queries.record_act(
+                        connection,
+                        shard=_SHARD,
+                        id=operation.id,
+                        verb=operation.verb,
+                        step_id=operation.step_id,
+                        saga_id=operation.saga_id,
+                        actor=operation.actor,
+                        reason=operation.reason,
+                        request=operation.request,
+                        progress=encode_progress(operation.progress),
+                        lock_timeout=LOCK_TIMEOUT,
+                    )
+                    return
                 await self._database.queries.insert_operation(
                     connection,
                     shard=_SHARD,

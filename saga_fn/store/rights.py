@@ -1,7 +1,8 @@
 """The rights of each role: the least rights with which a process of its kind does its work.
 
 Every kind reads the whole of `saga`, states included. Only `worker` and `operator` change sagas, or ask their owners to: a verb
-stands in `saga_verb`, where a `sender` writes nothing.
+stands in `saga_verb`, where a `sender` writes nothing. A worker carries out rows of `saga_operation` by columns that a `pruner`,
+who records there what it deletes, may not write.
 """
 
 from __future__ import annotations
@@ -109,7 +110,10 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_rejection": "SELECT, DELETE",
         "saga_attribute": "SELECT, DELETE",
         "saga_event": "SELECT",
-        "saga_operation": "SELECT, INSERT, UPDATE",
+        "saga_operation": (
+            "SELECT, INSERT (shard, id, verb, step_id, saga_id, actor, reason, request, progress), "
+            "UPDATE (outcome, updated_at)"
+        ),
         "saga_plan": "SELECT",
         "saga_tombstone": "SELECT, INSERT, UPDATE, DELETE",
         "saga_retention": "SELECT, INSERT, UPDATE",

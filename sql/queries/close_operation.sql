@@ -6,6 +6,6 @@ WITH lock_timeout AS MATERIALIZED (
     SELECT set_config('lock_timeout', (:lock_timeout::integer)::text, true) AS milliseconds
 )
 UPDATE saga_fn.saga_operation AS o
-SET progress = :progress::bytea, updated_at = now()
+SET outcome = :progress::bytea, updated_at = now()
 FROM lock_timeout
-WHERE o.shard = :shard::smallint AND o.id = :id::uuid AND o.state = 'done'
+WHERE o.shard = :shard::smallint AND o.id = :id::uuid AND o.state = 'done' AND o.token IS NULL

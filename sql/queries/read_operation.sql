@@ -4,7 +4,7 @@
 -- Locks: none.
 -- Plan: the primary key.
 SELECT
-    o.id, o.verb, o.step_id, o.saga_id, o.actor, o.reason, o.request, o.needs, o.state, o.progress,
-    o.token, o.began_at, o.updated_at
+    o.id, o.verb, o.step_id, o.saga_id, o.actor, o.reason, o.request, o.needs, o.state,
+    coalesce(o.outcome, o.progress) AS progress, o.token, o.began_at, o.updated_at
 FROM saga_fn.saga_operation AS o
 WHERE o.shard = :shard::smallint AND o.id = :id::uuid

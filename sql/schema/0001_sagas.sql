@@ -203,9 +203,13 @@ CREATE TABLE saga_fn.saga_operation (
     request     bytea       NOT NULL,
     -- The name whose definition a process has to know to carry it out.
     needs       text,
-    state       text        NOT NULL,
+    -- Only who may write it makes a process carry the row out.
+    state       text        NOT NULL DEFAULT 'done',
     -- Counts, the place in the list, and the sagas that are worked on now.
     progress    bytea       NOT NULL,
+    -- The counts of an act that was recorded before it was done. No process that carries a row out reads them: so a
+    -- role may write them which may make no process do anything.
+    outcome     bytea,
     -- Fencing token of the process that carries it out.
     token       uuid,
     lease_end   timestamptz NOT NULL DEFAULT now(),
@@ -213,6 +217,7 @@ CREATE TABLE saga_fn.saga_operation (
     updated_at  timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (shard, id),
     CONSTRAINT saga_operation_state_known CHECK (state = ANY(ARRAY['running', 'stopped', 'done'])),
+    CONSTRAINT saga_operation_outcome_is_of_a_record CHECK (outcome IS NULL OR (state = 'done' AND token IS NULL)),
     -- No moment that a client could not read: one such row would keep a whole answer from it.
     CONSTRAINT saga_operation_times_are_readable CHECK (
         least(lease_end, began_at, updated_at) >= '0001-01-01 00:00:00+00'

@@ -132,6 +132,14 @@ async def test_the_outcome_of_an_act_that_was_recorded_before_it_was_done_is_wri
     for each in (runs.id, uuid4()):
         await store.operations.close(each, Progress(done=1))
     assert await store.operations.read(runs.id) == runs
+    taken = await store.operations.take(runs.id, lease=LONG)
+    assert taken is not None
+    assert taken.token is not None
+    await store.operations.advance(runs.id, taken.token, SOME, lease=LONG, is_done=True)
+    await store.operations.close(runs.id, Progress(done=1))
+    ended = await store.operations.read(runs.id)
+    assert ended is not None
+    assert ended.progress == SOME, "its outcome is that of the process that has carried it out"
 
 
 async def test_acts_that_are_over_are_deleted_once_they_are_old_enough(store: Store) -> None:

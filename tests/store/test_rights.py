@@ -269,6 +269,114 @@ def test_a_grant_that_is_none_is_named(capsys: pytest.CaptureFixture[str]) -> No
     assert 'GRANT SELECT ON "saga_fn".saga TO "an ""ann""";' in capsys.readouterr().out
 
 
+# What a role may make a worker do.
+
+_STARTS = {
+    "saga": "*",
+    "saga_journal": "*",
+    "saga_plan": "*",
+    "saga_attribute": "*",
+}
+WRITES: dict[RoleKind, set[tuple[str, str, str]]] = {
+    RoleKind.STARTER: {("INSERT", table, column) for table, column in _STARTS.items()},
+    RoleKind.SENDER: {
+        ("INSERT", "saga_inbox", "*"),  # events alone: verbs are in a table of their own
+        ("INSERT", "saga_event", "*"),
+        ("INSERT", "saga_plan", "*"),
+        *(
+            ("UPDATE", "saga", column) for column in ("inbox_sent", "due_at")
+        ),  # wakes the saga, which goes on as it would
+        *(("UPDATE", "saga_event", column) for column in ("taken_by", "repeated", "expires_at")),
+    },
+    RoleKind.PRUNER: {
+        *(
+            ("INSERT", "saga_operation", column)  # none that makes it a row to carry out: see the test below
+            for column in ("shard", "id", "verb", "step_id", "saga_id", "actor", "reason", "request", "progress")
+        ),
+        *(("UPDATE", "saga_operation", column) for column in ("outcome", "updated_at")),
+        ("UPDATE", "saga", "acknowledged"),
+        *((privilege, "saga_tombstone", "*") for privilege in ("INSERT", "UPDATE")),
+        *((privilege, "saga_retention", "*") for privilege in ("INSERT", "UPDATE")),
+    },
+    RoleKind.VIEWER: set(),
+}
+"""By kind, the columns that it may write, of all tables: `*` for every one. Workers and operators apply verbs, by which they change
+whatever there is."""
+
+
+@pytest.mark.parametrize("kind", WRITES)
+async def test_a_kind_that_applies_no_verbs_writes_no_column_by_which_a_worker_would(
+    any_dsn: str, kind: RoleKind
+) -> None:
+    async with role(any_dsn) as (name, _):
+        await grant(any_dsn, role=name, kind=kind)
+        connection = await asyncpg.connect(any_dsn)
+        try:
+            rows = await connection.fetch(
+                "SELECT p.privilege, c.relname::text AS name, a.attname::text AS part,"
+                " has_table_privilege($1, c.oid, p.privilege) AS whole"
+                " FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped"
+                " CROSS JOIN (VALUES ('INSERT'), ('UPDATE')) AS p (privilege)"
+                " WHERE c.relnamespace = 'saga_fn'::regnamespace AND c.relkind IN ('r', 'p')"
+                " AND has_column_privilege($1, c.oid, a.attnum, p.privilege)",
+                name,
+            )
+        finally:
+            await connection.close()
+    found = {(row["privilege"], row["name"], "*" if row["whole"] else row["part"]) for row in rows}
+    assert found == WRITES[kind]
+
+
+_FORGERIES = (
+    "INSERT INTO saga_fn.saga_operation (state) VALUES ('running')",
+    "INSERT INTO saga_fn.saga_operation (lease_end) VALUES (now())",
+    *(
+        f"UPDATE saga_fn.saga_operation SET {change}"
+        for change in (
+            "state = 'running'",
+            "progress = ''",
+            "request = ''",
+            "verb = 'cancel'",
+            "token = NULL",
+            "needs = ''",
+        )
+    ),
+    "INSERT INTO saga_fn.saga_verb (kind) VALUES ('cancel')",
+    "INSERT INTO saga_fn.saga_pause (name) VALUES ('')",
+    "UPDATE saga_fn.saga SET state = ''",
+    "DELETE FROM saga_fn.saga_operation",
+)
+
+
+@pytest.mark.parametrize("kind", WRITES)
+async def test_a_kind_that_applies_no_verbs_cannot_ask_for_one_by_a_row(any_dsn: str, kind: RoleKind) -> None:
+    async with SagaOrchestrator(any_dsn, concurrency=0) as owner, granted(any_dsn, kind) as dsn:
+        run = await owner.register("waiting", waiting_saga()).start(Order("a"))
+        begun = await SagaAdmin(owner).begin_operation(SagaFilter(saga_name="waiting"), Cancel())
+        connection = await asyncpg.connect(dsn)
+        try:
+            for forgery in _FORGERIES:
+                with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                    await connection.execute(forgery)
+            # The outcome of a row that a worker carries out is for nobody to write.
+            with pytest.raises((asyncpg.InsufficientPrivilegeError, asyncpg.CheckViolationError)):
+                await connection.execute("UPDATE saga_fn.saga_operation SET outcome = '' WHERE id = $1", begun.id)
+        finally:
+            await connection.close()
+        applied = SagaOrchestrator(dsn, concurrency=0)
+        async with applied:
+            admin = SagaAdmin(applied, actor="mallory")
+            for asked in (
+                admin.cancel(run.id),
+                admin.begin_operation(SagaFilter(), Cancel(), everything=True),
+                admin.continue_operation(begun.id),
+                admin.stop_operation(begun.id),
+                admin.pause("waiting"),
+            ):
+                with pytest.raises(StoreRefusedError):
+                    await asked
+
+
 # What health tells of rights.
 
 
