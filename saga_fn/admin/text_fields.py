@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias, assert_never
 from uuid import UUID
@@ -40,7 +40,7 @@ class FieldKind(enum.StrEnum):
     STEP = "step"
     """The id of a step."""
     STEPS = "steps"
-    """Ids of steps with commas between them."""
+    """Ids of steps with commas between them, or a JSON list of them."""
     JSON = "json"
     """A value as JSON."""
     FLAG = "flag"
@@ -111,7 +111,7 @@ def value_of(field: TextField, text: str) -> object:
         case FieldKind.TEXT | FieldKind.STEP | FieldKind.CONDITION:
             return text
         case FieldKind.STEPS:
-            return tuple(_parts(text))
+            return tuple(parts_of(text))
         case FieldKind.JSON:
             return _json(field, text)
         case FieldKind.FLAG:
@@ -129,7 +129,7 @@ def value_of(field: TextField, text: str) -> object:
         case FieldKind.CHOICE:
             return _choice(field, text)
         case FieldKind.CHOICES:
-            return tuple(_choice(field, each) for each in _parts(text))
+            return tuple(_choice(field, each) for each in parts_of(text))
         case _:
             assert_never(field.kind)
 
@@ -159,8 +159,28 @@ def id_of(text: str, what: str = "a saga's id") -> UUID:
         ) from None
 
 
-def _parts(text: str) -> list[str]:
+def parts_of(text: str) -> list[str]:
+    """The parts of a list: with commas between them, or as JSON where a part has a comma itself.
+
+    >>> parts_of("reserve, charge"), parts_of('["a,b"]')
+    (['reserve', 'charge'], ['a,b'])
+    """
+    if text.lstrip().startswith("["):
+        try:
+            return msgspec.json.decode(text.encode(), type=list[str])
+        except (msgspec.MsgspecError, UnicodeError):
+            pass  # the name of a part begins so
     return [each.strip() for each in text.split(",") if each.strip()]
+
+
+def text_of(parts: Sequence[str]) -> str:
+    """A list as a text, which `parts_of` reads.
+
+    >>> text_of(["reserve", "charge"]), text_of(["a,b", "c"])
+    ('reserve,charge', '["a,b","c"]')
+    """
+    text = ",".join(parts)
+    return text if parts_of(text) == list(parts) else msgspec.json.encode(parts).decode()
 
 
 def _json(field: TextField, text: str) -> object:
@@ -200,7 +220,7 @@ def _example(field: TextField) -> str:
         case FieldKind.STEP:
             return "the id of a step, such as charge, or charge[3] for one item of a fan-out"
         case FieldKind.STEPS:
-            return "ids of steps, such as reserve,charge"
+            return 'ids of steps, such as reserve,charge; as JSON if an id has a comma: ["a,b"]'
         case FieldKind.JSON:
             return 'JSON, such as {"payment_id": "p-1"}'
         case FieldKind.FLAG:

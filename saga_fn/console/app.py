@@ -173,7 +173,7 @@ class _Console:
             else:
                 assert view is not None, "the route takes no GET without it"
                 if "text/event-stream" in request.headers.get("accept", ""):
-                    return cast("Response", self._live(request, root, view))
+                    return cast("Response", self._live(request, root, view, context.operator.name))
                 given = await view(context)
             answer = given if isinstance(given, Response) else _drawn(context, given)
             if browser != browser_of(request):
@@ -207,7 +207,7 @@ class _Console:
             raise TypeError(f"authorize gave {shown(found)}, which is neither an Operator nor None")
         return found
 
-    def _live(self, request: Request, root: str, view: View) -> LiveAnswer:
+    def _live(self, request: Request, root: str, view: View, operator: str) -> LiveAnswer:
         async def look() -> str:
             context, _ = await self._context(request, root)
             page = await view(context)
@@ -215,7 +215,7 @@ class _Console:
                 raise HTTPException(400, "This page does not change.")
             return digest_of(html.drawn(page.live))
 
-        return LiveAnswer(look, self._listeners)
+        return LiveAnswer(look, self._listeners, operator)
 
 
 def _drawn(context: Context, page: Page) -> Response:

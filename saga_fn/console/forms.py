@@ -9,7 +9,7 @@ import htpy as h
 from htpy import Node
 
 from saga_fn import PayloadError
-from saga_fn.admin.text_fields import FieldKind, TextField, value_of
+from saga_fn.admin.text_fields import FieldKind, TextField, parts_of, text_of, value_of
 from saga_fn.errors import shown
 
 VERB = "verb-"
@@ -51,11 +51,13 @@ def _field(field: TextField, given: str, name: str, *, show_help: bool) -> Node:
 
 def _ticks(field: TextField, given: str, name: str, named: Sequence[str]) -> Node:
     """A list of steps to be ticked one by one: each has to be meant."""
-    ticked = set(given.split(","))
+    ticked = parts_of(given)
     return h.fieldset(".field")[
         h.legend[field.name],
         [
-            h.label(".tick")[h.input(type="checkbox", name=name, value=each, checked=each in ticked), " ", h.code[each]]
+            h.label(".tick")[
+                h.input(type="checkbox", name=name, value=text_of([each]), checked=each in ticked), " ", h.code[each]
+            ]
             for each in dict.fromkeys(named)
         ],
         h.small[field.summary],

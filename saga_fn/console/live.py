@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -31,16 +32,29 @@ Look = Callable[[], Awaitable[str]]
 
 
 class Listeners:
-    """The number of pages that listen now."""
+    """The pages that listen now, by their operators. Half of them at most are of one."""
 
     def __init__(self, most: int = MOST_LISTENERS) -> None:
         self._most = most
-        self.count = 0
+        self._of: Counter[str] = Counter()
 
     @property
-    def is_full(self) -> bool:
-        """Whether no other page may listen."""
-        return self.count >= self._most
+    def count(self) -> int:
+        """How many pages listen."""
+        return self._of.total()
+
+    def add(self, operator: str) -> bool:
+        """Let a page of the operator listen, until `remove`; False if no other page of that operator may."""
+        if self.count >= self._most or self._of[operator] >= max(1, self._most // 2):
+            return False
+        self._of[operator] += 1
+        return True
+
+    def remove(self, operator: str) -> None:
+        """Make room for another page."""
+        self._of[operator] -= 1
+        if not self._of[operator]:
+            del self._of[operator]
 
 
 def digest_of(text: str) -> str:
@@ -54,19 +68,21 @@ class LiveAnswer:
     It ends when the browser goes, when the page cannot be read, and after LIFE.
     """
 
-    def __init__(self, look: Look, listeners: Listeners, *, interval: float = INTERVAL, life: float = LIFE) -> None:
+    def __init__(
+        self, look: Look, listeners: Listeners, operator: str, *, interval: float = INTERVAL, life: float = LIFE
+    ) -> None:
         self._look = look
         self._listeners = listeners
+        self._operator = operator
         self._interval = interval
         self._life = life
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        if self._listeners.is_full:
+        if not self._listeners.add(self._operator):
             await send({"type": "http.response.start", "status": 503, "headers": [(b"content-type", b"text/plain")]})
             await send({"type": "http.response.body", "body": b"Too many pages listen."})
             return
-        self._listeners.count += 1
         gone = asyncio.ensure_future(_gone(receive))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
@@ -74,7 +90,7 @@ class LiveAnswer:
         except OSError:
             pass  # the browser has gone
         finally:
-            self._listeners.count -= 1
+            self._listeners.remove(self._operator)
             gone.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await gone

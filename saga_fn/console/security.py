@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -13,15 +14,20 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from saga_fn.admin.text_fields import parts_of, text_of
 
 COOKIE: Final = "saga_fn_console"
 """The cookie that forms are bound to. It says nothing about who sends it."""
 MOST_BYTES: Final = 4 * 1024 * 1024
 """The longest body of a form: a payload of the greatest size, encoded for a form."""
-MOST_FIELDS: Final = 200
+MOST_FIELDS: Final = 500
+"""A form may name every step and every item of a saga."""
+PATIENCE: float = 10.0
+"""Seconds in which the body of a form has to come: who sends it slowly must not hold the server."""
 _VALUE: Final = re.compile(r"[A-Za-z0-9_-]{43}")
 _FORM: Final = "application/x-www-form-urlencoded"
 _HEADERS: Final = {
@@ -127,18 +133,28 @@ def set_cookie(response: Response, request: Request, name: str, value: str, *, s
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form; of several with one name, all with commas between them.
+    """The fields of a form; several with one name are a list, as `text_of` writes it.
 
-    Raises HTTPException for what is none, or is too long.
+    Raises HTTPException for what is none, is too long, or does not come.
     """
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
         raise HTTPException(415, "A form is wanted.")
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return fields_of(await _body_of(request))
+    except TimeoutError:
+        raise HTTPException(408, "The form did not come.") from None
+    except ClientDisconnect:
+        raise HTTPException(400, "The browser has gone.") from None  # nobody reads it
+
+
+async def _body_of(request: Request) -> bytearray:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_BYTES:
             raise HTTPException(413, f"The form has more than {MOST_BYTES:,} bytes.")
-    return fields_of(body)
+    return body
 
 
 def fields_of(encoded: bytes | bytearray) -> dict[str, str]:
@@ -147,7 +163,14 @@ def fields_of(encoded: bytes | bytearray) -> dict[str, str]:
         pairs = parse_qsl(encoded.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:  # UnicodeError is one
         raise HTTPException(400, "These are no fields of a form.") from None
-    found: dict[str, str] = {}
+    found: dict[str, list[str]] = {}
     for name, value in pairs:
-        found[name] = f"{found[name]},{value}" if found.get(name) and value else value or found.get(name, "")
-    return found
+        found.setdefault(name, []).append(value)
+    return {name: _one_of([each for each in values if each]) for name, values in found.items()}
+
+
+def _one_of(values: list[str]) -> str:
+    """Several values of one name are the parts of a list, each as it was ticked."""
+    if len(values) <= 1:
+        return "".join(values)
+    return text_of([part for value in values for part in parts_of(value)])

@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from html import unescape
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
 from starlette.requests import Request
 
-from saga_fn import OperationState, SagaAdmin, SagaStatus, Verb
+from saga_fn import (
+    FixedRetry,
+    MemoryStore,
+    OperationState,
+    SagaAdmin,
+    SagaOrchestrator,
+    SagaStatus,
+    StepRef,
+    Verb,
+    saga,
+    step,
+)
 from saga_fn.admin.bulk_verbs import Cancel
-from saga_fn.console import Operator, Permission
+from saga_fn.console import Operator, Permission, console
+from saga_fn.console.security import fields_of
 from saga_fn.listing import SagaFilter
-from tests.console.cast import MARK, SECRET, STEP, Browser, Cast, go, hidden_fields
+from tests.console.cast import MARK, SECRET, STEP, Browser, Cast, everybody, go, hidden_fields
+from tests.support.until import SOON
 
 DO = {"act": "do", "reason": "OPS-12: tested"}
 RUN: dict[Verb, tuple[Callable[[Cast], UUID], dict[str, str]]] = {
@@ -233,6 +250,72 @@ async def test_what_is_no_form_is_refused(
     address = f"/sagas/{sagas.retrying}/verbs/cancel"
     headers = {"Content-Type": kind, "Origin": "http://shop"}
     assert (await browser.http.post(address, content=content, headers=headers)).status_code == status
+
+
+async def test_a_form_that_does_not_come_is_waited_for_no_longer(sagas: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("saga_fn.console.security.PATIENCE", 0.01)
+    browser = Browser(sagas.orchestrator)
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"act="
+        await asyncio.Event().wait()
+
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://shop"}
+    async with browser.http, asyncio.timeout(SOON):
+        assert (await browser.http.post("/acts/pauses", content=slowly(), headers=headers)).status_code == 408
+
+
+async def test_a_browser_that_goes_while_it_sends_a_form_is_no_fault(sagas: Cast) -> None:
+    told: list[Any] = []
+
+    async def gone() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/acts/pauses",
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"content-type", b"application/x-www-form-urlencoded"), (b"host", b"shop")],
+        "scheme": "http",
+    }
+    await console(sagas.orchestrator, authorize=everybody)(scope, gone, send)
+    assert told[0]["status"] == 400
+
+
+async def test_steps_are_named_whatever_their_ids_hold_and_however_many_they_are() -> None:
+    async def done(_: dict[str, Any]) -> int:
+        return 1
+
+    async def undo(_: object, __: int) -> None: ...
+
+    async def fails(_: int) -> None:
+        raise ConnectionError("down")
+
+    @saga("comma")
+    def comma(data: StepRef[dict[str, Any]]) -> StepRef[None]:
+        first = step(done, compensate=undo)(data, step_id="a,b")
+        step(done, compensate=undo)(data, step_id='["c"]')
+        return step(fails, retry_policy=FixedRetry(max_attempts=5, delay=timedelta(hours=1)))(first)
+
+    async with SagaOrchestrator(MemoryStore(), concurrency=0) as orchestrator:
+        started = await orchestrator.register(comma).start({})
+        await orchestrator.run_due()
+        browser = Browser(orchestrator)
+        address = f"/sagas/{started.id}/verbs/rewind"
+        async with browser.http:
+            page = (await browser.get(f"{address}?step=a,b")).text
+            found = re.findall(r'type="checkbox" name="verb-forget" value="([^"]*)"', page)
+            ticks = [unescape(each) for each in found]
+            assert len(ticks) == 2
+            fields = {"verb-to": "a,b", "verb-forget": ticks, **DO}
+            done_so = await browser.send(f"{address}?step=a,b", address, fields)
+            assert done_so.status_code == 303
+    assert len(fields_of("&".join(f"verb-forget=each[{number}]" for number in range(200)).encode())) == 1
 
 
 async def test_one_verb_for_many_is_shown_beforehand_and_begun_once(sagas: Cast, browser: Browser) -> None:

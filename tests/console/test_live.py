@@ -16,6 +16,7 @@ from saga_fn.console.live import Listeners, LiveAnswer
 from tests.console.cast import STEP, Browser, Cast, everybody
 from tests.support.until import SOON, until
 
+WHO = "ann"
 Message = dict[str, Any]  # Any: as ASGI has it
 
 
@@ -64,7 +65,7 @@ async def test_a_change_is_told_once() -> None:
         return seen[-1]
 
     listeners = Listeners()
-    async with listening(LiveAnswer(look, listeners, interval=0.005)) as line:
+    async with listening(LiveAnswer(look, listeners, WHO, interval=0.005)) as line:
         await until(lambda: line.text.count(": \n\n") > 3)
         assert line.digests == ["a"]
         seen.append("b")
@@ -74,21 +75,30 @@ async def test_a_change_is_told_once() -> None:
     assert listeners.count == 0
 
 
-async def test_no_more_pages_than_allowed_listen_and_each_that_goes_makes_room() -> None:
+async def test_no_operator_has_all_pages_that_may_listen_and_each_that_goes_makes_room() -> None:
     async def look() -> str:
         return "a"
 
-    listeners = Listeners(most=2)
+    listeners = Listeners(most=4)
     async with (
-        listening(LiveAnswer(look, listeners, interval=0.005)),
-        listening(LiveAnswer(look, listeners, interval=0.005)) as second,
+        listening(LiveAnswer(look, listeners, WHO, interval=0.005)),
+        listening(LiveAnswer(look, listeners, WHO, interval=0.005)) as second,
     ):
-        await until(lambda: listeners.is_full)
+        await until(lambda: listeners.count == 2)
         third = Line()
-        await LiveAnswer(look, listeners)({}, third.receive, third.send)
+        await LiveAnswer(look, listeners, WHO)({}, third.receive, third.send)
         assert third.told[0]["status"] == 503
+        async with (
+            listening(LiveAnswer(look, listeners, "bob", interval=0.005)),
+            listening(LiveAnswer(look, listeners, "bob", interval=0.005)),
+        ):
+            await until(lambda: listeners.count == 4)
+            another = Line()
+            await LiveAnswer(look, listeners, "eve")({}, another.receive, another.send)
+            assert another.told[0]["status"] == 503, "all places are taken"
+        await until(lambda: listeners.count == 2)
         second.gone.set()
-        await until(lambda: not listeners.is_full)
+        await until(lambda: listeners.count == 1)
     assert listeners.count == 0
 
 
@@ -98,7 +108,7 @@ async def test_it_ends_when_the_browser_is_found_to_have_gone() -> None:
 
     listeners = Listeners()
     line = Line()
-    task = asyncio.create_task(LiveAnswer(look, listeners, interval=0.005)({}, line.receive, line.send))
+    task = asyncio.create_task(LiveAnswer(look, listeners, WHO, interval=0.005)({}, line.receive, line.send))
     await until(lambda: bool(line.digests))
     line.broken = True
     async with asyncio.timeout(SOON):
@@ -112,7 +122,7 @@ async def test_it_ends_by_itself_so_that_who_may_see_the_page_is_judged_anew() -
 
     line = Line()
     async with asyncio.timeout(SOON):
-        await LiveAnswer(look, Listeners(), interval=0.005, life=0.05)({}, line.receive, line.send)
+        await LiveAnswer(look, Listeners(), WHO, interval=0.005, life=0.05)({}, line.receive, line.send)
     assert line.told[-1] == {"type": "http.response.body", "body": b""}
 
 
@@ -122,7 +132,7 @@ async def test_it_ends_when_the_page_cannot_be_read() -> None:
 
     line = Line()
     async with asyncio.timeout(SOON):
-        await LiveAnswer(look, Listeners(), interval=0.005)({}, line.receive, line.send)
+        await LiveAnswer(look, Listeners(), WHO, interval=0.005)({}, line.receive, line.send)
     assert line.digests == []
 
 

@@ -206,6 +206,12 @@ async def test_the_verbs_that_mend_a_parked_step_stand_beside_the_reason(sagas: 
 async def test_an_id_or_a_business_key_leads_to_its_saga(sagas: Cast, browser: Browser) -> None:
     found = await browser.get(f"/find?q={sagas.parked}")
     assert (found.status_code, found.headers["location"]) == (303, f"./sagas/{sagas.parked}")
+    like_an_id = "6f9619ff-8b86-d011-b42d-00c04fc964ff"
+    nowhere = await browser.get(f"/find?q={like_an_id}")
+    assert nowhere.headers["location"] == f"./sagas/{like_an_id}", "its page says that there is none"
+    await sagas.orchestrator.start(saga_name="waiting", initial_data={}, aggregation_id=like_an_id)
+    found = await browser.get(f"/find?q={like_an_id}")
+    assert found.headers["location"] == f"./sagas?aggregation_id={like_an_id}"
     found = await browser.get("/find?q=order-7")
     assert found.headers["location"] == "./sagas?aggregation_id=order-7"
 

@@ -11,7 +11,7 @@ from htpy import Node
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from saga_fn import PayloadError, SagaError, SagaFilter
+from saga_fn import PayloadError, SagaError, SagaFilter, SagaNotFoundError
 from saga_fn.admin.filter_fields import FILTER_FIELDS, filter_from
 from saga_fn.admin.text_fields import FieldKind, TextField
 from saga_fn.console import forms, html
@@ -107,10 +107,16 @@ def _filter_form(context: Context, given: dict[str, str], *, oldest: bool) -> No
 
 
 async def find(context: Context) -> Response:
-    """Go to the saga of an id, or to those of a business key."""
+    """Go to the saga of an id, or to those of a business key, which may look like an id."""
     asked = context.query.get("q", "").strip()
+    by_key = context.to("sagas", aggregation_id=asked)
     try:
-        target = context.to("sagas", UUID(asked))
+        saga_id = UUID(asked)
     except ValueError:
-        target = context.to("sagas", aggregation_id=asked)
-    return RedirectResponse(target, status_code=303)
+        return RedirectResponse(by_key, status_code=303)
+    try:
+        await context.admin.explain(saga_id)
+    except SagaNotFoundError:
+        if (await context.admin.list(SagaFilter(aggregation_id=asked), limit=1)).rows:
+            return RedirectResponse(by_key, status_code=303)
+    return RedirectResponse(context.to("sagas", saga_id), status_code=303)
