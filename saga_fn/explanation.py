@@ -377,6 +377,8 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
         yield f"may end {' or '.join(others)} instead"
     if preview.may_be_undone:
         yield f"may undo {_listed(preview.may_be_undone)}"
+    if preview.may_be_left:
+        yield f"may be left over: {_listed(preview.may_be_left)}"
 
 
 def _way(course: tuple[Move, ...], end: SagaStatus | None, *, is_whole: bool) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
+import attrs
 from cyclopts import Parameter
 
 from saga_fn.admin.bulk_verbs import BulkVerb
@@ -15,7 +16,7 @@ from saga_fn.admin.operations import MOST_PER_SECOND
 from saga_fn.admin.text_fields import id_of
 from saga_fn.admin.verb_fields import VerbForm, ask_of, verb_from
 from saga_fn.arguments import check_whole
-from saga_fn.cli.answers import Answer, lines, said
+from saga_fn.cli.answers import Answer, Part, lines, said
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.looking import Id, as_an_operator
@@ -23,9 +24,12 @@ from saga_fn.cli.options import Texts, with_fields
 from saga_fn.cli.place import Place
 from saga_fn.cli.session import By, Given, Reason, Session, Yes, flag
 from saga_fn.cli.texts import of_bulk, of_operation, of_preview
+from saga_fn.core.effects import Refusal
+from saga_fn.engine.requests.operate import told_of_refusal
+from saga_fn.errors import SagaStateError
 from saga_fn.explanation import Explanation, VerbPreview
 from saga_fn.listing import SagaFilter
-from saga_fn.snapshot import Operation
+from saga_fn.snapshot import Operation, OperationState
 
 DryRun = Annotated[bool, flag("Show the preview, and change nothing.")]
 _LOOK_EVERY = 0.3
@@ -47,6 +51,9 @@ async def _apply(
         explained = await place.admin.explain(saga_id, verb=verb)
         explained = as_an_operator(explained) if dry_run else explained
         (preview,) = explained.verbs
+        if dry_run and expect not in (None, explained.revision):  # the verb itself would say so
+            fact, mend = told_of_refusal(Refusal.MOVED_ON)
+            raise SagaStateError(f"saga {saga_id} {fact}", saga_id=saga_id, refusal=Refusal.MOVED_ON, hint=mend)
         parts, data = of_preview(explained, preview, where=place.where), _preview_data(explained, preview)
         if dry_run or not preview.is_legal:
             return Answer(data, parts, ExitCode.DONE if preview.is_legal else ExitCode.FOUND)
@@ -131,10 +138,33 @@ def bulk_command(form: VerbForm) -> Callable[..., object]:
             )
             if not background:
                 operation = await carried_out(place, operation, session)
-        code = ExitCode.FOUND if operation.refusals else ExitCode.DONE
-        return Answer({"preview": told, "operation": operation}, of_operation(operation), code)
+        over = over_of(operation, background=background)
+        return Answer({"preview": told, "operation": operation}, (*of_operation(operation), *over.parts), over.code)
 
     return with_fields(command, {"wanted": FILTER_FIELDS, "verb": form.fields}, name=form.verb)
+
+
+@attrs.frozen
+class Over:
+    """How an operation has come out, beside its facts."""
+
+    code: ExitCode
+    parts: tuple[Part, ...]
+
+
+def over_of(operation: Operation, *, background: bool = False) -> Over:
+    """Whether an operation has done all that was wanted, and what is missing. One for the workers has only to be begun."""
+    told: list[str] = []
+    if operation.state is OperationState.STOPPED:
+        told.append(f"It was stopped before its end: saga-fn operations continue {operation.id} goes on with it.")
+    elif operation.state is OperationState.RUNNING and not background:
+        told.append(f"It is not over: saga-fn operations show {operation.id} shows how far it is.")
+    if operation.asked and not background:
+        told.append(
+            f"{operation.asked:,} sagas were asked, and their owners have not answered yet. The requests stand."
+        )
+    is_wanting = bool(told or operation.refusals)
+    return Over(ExitCode.FOUND if is_wanting else ExitCode.DONE, (lines("", *told),) if told else ())
 
 
 def _named(verb: BulkVerb) -> str:

@@ -13,6 +13,7 @@ import attrs
 
 from saga_fn.cli.answers import Answer, Part, Table, lines
 from saga_fn.cli.exit_codes import ExitCode
+from saga_fn.cli.failures import in_commands
 from saga_fn.cli.place import dsn_of, opened, orchestrator_of, place_in_words, schema_of
 from saga_fn.cli.session import Given
 from saga_fn.engine.health import CLOCKS_AGREE
@@ -58,8 +59,8 @@ async def doctor(*, session: Given) -> Answer:
     checks = list(checks_of(seen, schema=schema, where=place_in_words(dsn)))
     if seen.schema_error is None and not seen.lacking.intersection(needs(RoleKind.VIEWER)):
         async with opened(settings) as place:
-            attention = (await place.orchestrator.health()).attention
-        checks += findings_of(attention)
+            health = await place.orchestrator.health()
+        checks += findings_of(health.attention, health.problems)
     is_wrong = any(each.verdict is Verdict.WRONG for each in checks)
     return Answer(checks, parts_of(checks), ExitCode.FOUND if is_wrong else ExitCode.DONE)
 
@@ -219,12 +220,15 @@ _TOLD_BEFORE: Final = (AttentionKind.CLOCK, AttentionKind.DEAF, AttentionKind.RI
 """They are of a process, and were checked here already."""
 
 
-def findings_of(attention: tuple[Attention, ...]) -> Iterator[Check]:
-    """The findings that need a person, as checks."""
+def findings_of(attention: tuple[Attention, ...], problems: tuple[str, ...] = ()) -> Iterator[Check]:
+    """The findings that need a person, as checks. With problems of the look itself, nobody knows whether there are others."""
+    for problem in problems:
+        mend = "ask doctor again; if it stays so, look at the load of the database"
+        yield Check("sagas", Verdict.WRONG, f"it is not known whether one needs a person: {in_commands(problem)}", mend)
     for each in attention:
         if each.kind in _TOLD_BEFORE:
             continue
         ids = f" ({', '.join(map(str, each.saga_ids))})" if each.saga_ids else ""
         yield Check(each.kind.value, Verdict.WRONG, f"{each.text}{ids}", MENDS.get(each.kind))
-    if not [each for each in attention if each.kind not in _TOLD_BEFORE]:
+    if not problems and not [each for each in attention if each.kind not in _TOLD_BEFORE]:
         yield Check("sagas", Verdict.OK, "none needs a person")

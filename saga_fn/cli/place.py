@@ -11,7 +11,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, redirect_stdout
 from getpass import getuser
 from typing import Annotated, Final, cast
-from urllib.parse import urlsplit
 
 import attrs
 from cyclopts import Parameter
@@ -22,7 +21,7 @@ from saga_fn.engine.registry import Registered
 from saga_fn.errors import SagaError, shown
 from saga_fn.orchestrator import SagaOrchestrator
 from saga_fn.printable import message_of, name_of_type
-from saga_fn.store.dsn import read_dsn
+from saga_fn.store.dsn import place_of
 from saga_fn.store.migrate import settled_shards
 from saga_fn.store.postgres import PostgresStore
 
@@ -199,10 +198,10 @@ def dsn_of(settings: Settings, named: SagaOrchestrator | None) -> str:
 
 
 def place_in_words(dsn: str) -> str:
-    """The host and the database of a DSN: its password and its options are left out.
+    """The hosts and the database that a DSN leads to: its password and its options are left out.
 
     >>> place_in_words("postgresql://ann:secret@db:5432/shop?sslmode=require")
     'db:5432/shop'
     """
-    parts = urlsplit(read_dsn(dsn).dsn)
-    return f"{parts.netloc.rpartition('@')[2] or 'this host'}{parts.path}"
+    hosts, database = place_of(dsn)
+    return f"{hosts}/{database}"

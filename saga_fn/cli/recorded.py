@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from saga_fn.admin.text_fields import id_of
-from saga_fn.cli.acting import carried_out
+from saga_fn.cli.acting import carried_out, over_of
 from saga_fn.cli.answers import Answer, said
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
@@ -47,7 +47,8 @@ async def continue_operation(operation_id: OperationId, /, *, by: By = None, ses
     async with session.acting(by) as place:
         begun = await place.admin.get_operation(id_of(operation_id, "an operation's id"))
         found = await carried_out(place, begun, session)
-    return Answer(found, of_operation(found), ExitCode.FOUND if found.refusals else ExitCode.DONE)
+    over = over_of(found)
+    return Answer(found, (*of_operation(found), *over.parts), over.code)
 
 
 async def pauses(*, session: Given) -> Answer:

@@ -207,9 +207,10 @@ def of_pauses(pauses: Iterable[Pause]) -> Part:
     return Table(("paused", "since", "by", "reason"), rows) if rows else lines("Nothing is paused.")
 
 
-def of_attention(findings: Iterable[Attention]) -> Part:
-    """The findings that a person should look at."""
+def of_attention(findings: Iterable[Attention], problems: Iterable[str] = ()) -> Part:
+    """The findings that a person should look at. With problems of the look itself, nobody knows whether there are others."""
     rows = tuple((each.kind.value, each.text, ", ".join(map(str, each.saga_ids))) for each in findings)
+    rows = (*(("not known", each, "") for each in problems), *rows)
     return Table(("finding", "what", "sagas"), rows) if rows else lines("Nothing needs a person.")
 
 

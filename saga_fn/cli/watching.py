@@ -96,6 +96,7 @@ class Seen:
     """One look at the whole store."""
 
     at: datetime
+    problems: tuple[str, ...]
     attention: tuple[Attention, ...]
     pauses: tuple[Pause, ...]
     operations: tuple[Operation, ...]
@@ -108,11 +109,11 @@ async def _look(place: Place) -> Seen:
     page = await admin.list(limit=_ROWS)
     operations = await admin.list_operations(limit=_ROWS)
     running = tuple(each for each in operations if each.state is OperationState.RUNNING)
-    return Seen(datetime.now(UTC), health.attention, await admin.pauses(), running, page.rows)
+    return Seen(datetime.now(UTC), health.problems, health.attention, await admin.pauses(), running, page.rows)
 
 
 def _parts(place: Place, seen: Seen) -> tuple[Part, ...]:
-    parts: list[Part] = [lines(f"{place.where} at {text_of(seen.at)} UTC"), of_attention(seen.attention)]
+    parts: list[Part] = [lines(f"{place.where} at {text_of(seen.at)} UTC"), of_attention(seen.attention, seen.problems)]
     if seen.pauses:
         parts.append(of_pauses(seen.pauses))
     if seen.operations:

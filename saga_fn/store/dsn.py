@@ -7,13 +7,16 @@ quotes the DSN, for it holds the password.
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+import asyncpg
 import attrs
+from asyncpg import connect_utils
 
 from saga_fn.errors import StoreRefusedError
 
@@ -104,12 +107,33 @@ def read_dsn(dsn: str, *, statement_cache_size: int | None = None) -> Address:
     )
 
 
+def place_of(dsn: str) -> tuple[str, str]:
+    """The hosts and the database that the driver goes to by this DSN and the environment (PGHOST, PGDATABASE, PGSERVICEFILE).
+
+    The driver itself is asked, so that no second reading of its rules can name another database. Raises StoreRefusedError for
+    a DSN that cannot be read.
+    """
+    address = read_dsn(dsn)
+    # Any, by its name: the driver's reader of its arguments is no part of its interface, and its parameters grow.
+    reader: Any = vars(connect_utils)["_parse_connect_dsn_and_args"]
+    given = dict.fromkeys(inspect.signature(reader).parameters)
+    try:
+        found, parameters = reader(**{**given, "dsn": address.dsn})
+    except (ValueError, OSError, asyncpg.InterfaceError):
+        raise StoreRefusedError("the DSN cannot be read", hint=_HINT) from None
+    hosts = [each if isinstance(each, str) else f"{each[0]}:{each[1]}" for each in found]
+    if len(hosts) > 1 and all(each.startswith(("/", "localhost:")) for each in hosts):
+        hosts = [f"this host:{hosts[-1].rpartition(':')[2]}"]  # no host is named: the driver tries the usual sockets
+    return ",".join(hosts), str(parameters.database)
+
+
 def _url(text: str) -> tuple[str, list[tuple[str, str]]]:
     scheme, _, rest = text.partition("://")
     if scheme.lower().partition("+")[0] not in ("postgres", "postgresql"):
         raise ValueError
     head, _, query = rest.partition("?")
-    place, slash, database = head.partition("/")
+    place, _, database = head.partition("/")
+    slash = "/" if database else ""  # the driver takes a slash alone for a name of no letters, and leaves dbname= out
     account, at, hosts = place.rpartition("@")
     for host in hosts.split(","):
         match = _HOST.fullmatch(host)

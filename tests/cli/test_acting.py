@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import io
-from datetime import timedelta
+import json
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import attrs
 import pytest
 from typing_extensions import override
 
-from saga_fn import OperationState, SagaAdmin, SagaOrchestrator
+from saga_fn import Operation, OperationState, SagaAdmin, SagaOrchestrator
+from saga_fn.cli.acting import over_of
+from saga_fn.cli.texts import of_preview
 from tests.cli.conftest import APP, Cli, Seeded
 from tests.cli.shop_app import Order, registered
+from tests.cli.test_answers import told
 
 
 class Typist(io.StringIO):
@@ -234,3 +239,58 @@ async def test_a_busy_owner_is_asked(cli: Cli, dsn: str, monkeypatch: pytest.Mon
                 await asyncio.sleep(0.02)
         told = await cli("cancel", run, "--yes", "--dsn", dsn)
         assert told.code == 0
+
+
+async def test_a_dry_run_is_refused_as_the_verb_would_be(cli: Cli, seeded: Seeded) -> None:
+    verb = ("abort", seeded.retrying, "--expect", "1", "--json", "--dsn", seeded.dsn)
+    dry, wet = await cli(*verb, "--dry-run"), await cli(*verb, "--yes")
+    assert (dry.code, wet.code) == (1, 1)
+    assert json.loads(dry.err)["refusal"] == json.loads(wet.err.splitlines()[-1])["refusal"] == "moved_on"
+
+
+async def test_what_may_be_left_over_is_told_before_the_question(seeded: Seeded) -> None:
+    async with SagaOrchestrator(seeded.dsn, concurrency=0, read_only=True) as orchestrator:
+        explained = await SagaAdmin(orchestrator).explain(seeded.retrying)
+    [preview, *_] = [each for each in explained.verbs if each.is_legal]
+    left = attrs.evolve(preview, may_be_left=("reserve", "charge"))
+    shown = told(None, *of_preview(explained, left, where="db/shop"))
+    assert "may be left over: reserve, charge" in shown
+
+
+async def test_an_operation_that_somebody_stops_is_not_done(cli: Cli, dsn: str) -> None:
+    await many(dsn, 40)
+    bulk = asyncio.ensure_future(
+        cli("bulk", "abort", "--name", "billing", "--per-second", "10", "--yes", "--key", "k", "--dsn", dsn)
+    )
+    async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        async with asyncio.timeout(30):
+            while not (found := await admin.list_operations()) or not found[0].done:
+                await asyncio.sleep(0.05)
+        await admin.stop_operation(found[0].id)
+        told = await bulk
+        assert told.code == 1
+        assert f"saga-fn operations continue {found[0].id} goes on with it" in told.out
+        assert (await admin.get_operation(found[0].id)).state is OperationState.STOPPED
+
+
+def test_sagas_that_were_only_asked_are_not_done() -> None:
+    moment = datetime.now(UTC)
+    asked = Operation(
+        id=UUID(int=1),
+        verb="cancel",
+        step_id=None,
+        saga_id=None,
+        wanted={},
+        actor=None,
+        reason=None,
+        state=OperationState.DONE,
+        began_at=moment,
+        updated_at=moment,
+        done=3,
+        asked=2,
+        refusals={},
+    )
+    assert over_of(asked).code == 1
+    assert over_of(asked, background=True).code == 0
+    assert over_of(attrs.evolve(asked, asked=0)).code == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import attrs
@@ -150,3 +151,19 @@ async def test_a_pooler_is_found_and_everything_works_through_it(cli: Cli, seede
         for command in (("list",), ("explain", seeded.retrying), ("stats",), ("verify",), ("migrate", "--dry-run")):
             assert (await cli(*command, "--dsn", given)).code == 0
         assert (await cli("cancel", seeded.retrying, "--yes", "--dsn", given)).code == 0
+
+
+async def test_nobody_is_told_that_all_is_well_when_the_look_has_failed(
+    cli: Cli, seeded: Seeded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saga_fn.engine.health.HEALTH_LIMIT", 0.0)
+    told = await cli("doctor", "--dsn", seeded.dsn)
+    assert told.code == 1
+    assert "it is not known whether one needs a person" in told.out
+    assert "none needs a person" not in told.out
+    watched = await cli("watch", "--times", "1", "--dsn", seeded.dsn)
+    assert "not known" in watched.out
+    assert "does not answer" in watched.out
+    assert "Nothing needs a person" not in watched.out
+    [line] = (await cli("watch", "--times", "1", "--json", "--dsn", seeded.dsn)).out.splitlines()
+    assert "does not answer" in json.loads(line)["problems"][0]
