@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Final, TypeVar, assert_never, cast
 from uuid import UUID
 
-from saga_fn.admin.text_fields import FieldKind, TextField, read_fields, value_of
-from saga_fn.codec.searchable import ValueKind
+from saga_fn.admin.text_fields import FieldKind, TextField, length_in_words, read_fields, value_of
+from saga_fn.codec.searchable import ValueKind, after, value_in
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.state import ParkReason
 from saga_fn.definition.attributes import Attribute, HasValue
 from saga_fn.engine.registry import Registered
-from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
+from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, StoredDataError, shown
 from saga_fn.listing import SagaFilter
 
 V = TypeVar("V", str, int, bool, date, datetime, Decimal, UUID)
@@ -88,6 +88,51 @@ def filter_from(given: Mapping[str, str], known: Iterable[Registered] = ()) -> S
         raise
     except SagaError as error:  # a number that is out of its range
         raise PayloadError(error.fact, hint=error.hint) from None
+
+
+def in_words(wanted: Mapping[str, object], *, values: bool = True) -> dict[str, str]:
+    """The filter of an operation, each field as an operator writes it. Without `values` no attribute's value is told.
+
+    >>> in_words({"waits": WaitReason.RETRY, "attribute": "total", "value": "i10000000000000000010", "value_before": "j"})
+    {'waits': 'retry', 'attribute': 'total>=10'}
+    """
+    told = {name: _word_of(value) for name, value in wanted.items() if name not in ("value", "value_before")}
+    if "attribute" in wanted:
+        low, before = str(wanted.get("value", "")), wanted.get("value_before")
+        told["attribute"] += _condition_of(low, None if before is None else str(before)) if values else "=…"
+    return told
+
+
+def _word_of(value: object) -> str:
+    match value:
+        case bool():
+            return str(value).lower()
+        case WaitReason():
+            return ",".join(name for name, each in _WAITS.items() if each in value)
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return length_in_words(value)
+        case _:
+            return str(value)
+
+
+def _condition_of(low: str, before: str | None) -> str:
+    """The sign and the value of a condition, out of the texts that are stored."""
+    if before is None:
+        return f"={_written(low)}"
+    if len(before) == 1:  # the place behind all values of the type
+        return f">={_written(low)}"
+    high = _written(before[: -len(after(""))])
+    return f"<={high}" if len(low) == 1 else f"={_written(low)}..{high}"
+
+
+def _written(text: str) -> str:
+    try:
+        value = value_in(text)
+    except StoredDataError:  # of a later build
+        return text
+    return _word_of(f"{value:f}" if isinstance(value, Decimal) else value)
 
 
 def condition_from(text: str, kinds: Mapping[str, ValueKind]) -> HasValue:

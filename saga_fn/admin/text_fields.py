@@ -149,6 +149,19 @@ def length_of(name: str, text: str) -> timedelta:
         raise PayloadError(f"{name} is too long: {shown(text)}", hint="365d is the longest") from None
 
 
+def length_in_words(length: timedelta) -> str:
+    """A length of time as it is written in a field, in the largest unit that gives a whole number.
+
+    >>> length_in_words(timedelta(hours=48)), length_in_words(timedelta(seconds=90))
+    ('2d', '90s')
+    """
+    for unit, name in reversed(_UNITS.items()):
+        number, rest = divmod(length, timedelta(**{name: 1}))
+        if number and not rest:
+            return f"{number}{unit}"
+    return str(length)
+
+
 def id_of(text: str, what: str = "a saga's id") -> UUID:
     """An id. Raises PayloadError for a text that is none."""
     try:

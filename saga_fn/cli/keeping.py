@@ -17,7 +17,7 @@ from saga_fn.definition.archive import JsonlArchive
 from saga_fn.definition.retention import Retention
 from saga_fn.snapshot import Pruned
 from saga_fn.store._migrations import MIGRATIONS
-from saga_fn.store.migrate import migrate_and_grant, script, script_of_the_rest, settled_shards
+from saga_fn.store.migrate import check_roles, migrate_and_grant, script, script_of_the_rest, settled_shards
 from saga_fn.store.months import drop_months as drop
 from saga_fn.store.rights import RoleKind, read_grant
 
@@ -52,6 +52,7 @@ async def migrate(
     dsn, schema = dsn_of(session.settings, named), schema_of(session.settings, named)
     number = (await settled_shards(dsn, schema=schema) or 1) if shards is None else shards
     if dry_run:
+        await check_roles(dsn, [role for _, role in granted])
         return _as_sql(
             await script_of_the_rest(
                 dsn, schema=schema, shards=number, granted=granted, journal_partitions=journal_partitions
@@ -60,7 +61,7 @@ async def migrate(
     await migrate_and_grant(dsn, schema, number, granted, journal_partitions=journal_partitions)
     version = MIGRATIONS[-1].number
     told = [f"schema {schema} in {place_in_words(dsn)} is at version {version}"]
-    told += [f"role {role} may do what a {kind} does" for kind, role in granted]
+    told += [f"role {role} has the rights of the kind {kind}" for kind, role in granted]
     return Answer(
         {"schema": schema, "version": version, "granted": [[kind, role] for kind, role in granted]}, (lines(*told),)
     )

@@ -32,6 +32,11 @@ _NO_DSN: Final = (
     "give --dsn postgresql://user@host/database, set SAGA_FN_DSN, or name an orchestrator: --app module:name"
 )
 
+_OWN: Final = (
+    "leave --dsn, SAGA_FN_DSN and --schema out, or let the module make its orchestrator with them: "
+    'SagaOrchestrator(os.environ["SAGA_FN_DSN"])'
+)
+
 
 @Parameter(name="*")
 @attrs.frozen(kw_only=True)
@@ -195,6 +200,28 @@ def dsn_of(settings: Settings, named: SagaOrchestrator | None) -> str:
         return store.source
     kind = "is made with a pool of its own" if isinstance(store, PostgresStore) else "keeps its sagas in no database"
     raise BadInputError(f"{shown(settings.app)} {kind}", hint="give --dsn beside it")
+
+
+def check_own_place(settings: Settings, named: SagaOrchestrator, app: str) -> None:
+    """Raise BadInputError if the settings name another database or schema than the orchestrator's own: it works in its own alone.
+
+    Where it was made with a pool, its database cannot be told, and none is compared.
+    """
+    store = named.engine.store
+    if not isinstance(store, PostgresStore):
+        if settings.dsn is not None:
+            raise BadInputError(
+                f"{shown(app)} keeps its sagas in no database, and {place_in_words(settings.dsn)} is named", hint=_OWN
+            )
+        return
+    if isinstance(store.source, str) and settings.dsn not in (None, store.source):
+        own, other = place_in_words(store.source), place_in_words(settings.dsn or "")
+        raise BadInputError(f"{shown(app)} works in its own database, {own}, and {other} is named", hint=_OWN)
+    if settings.schema not in (None, store.schema):
+        raise BadInputError(
+            f"{shown(app)} works in its own schema, {shown(store.schema)}, and {shown(settings.schema)} is named",
+            hint=_OWN,
+        )
 
 
 def place_in_words(dsn: str) -> str:

@@ -13,10 +13,14 @@ from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.session import By, Given, Reason, Yes, flag
 from saga_fn.cli.texts import of_operation, of_operations, of_pauses
+from saga_fn.core.projection import WaitReason
+from saga_fn.listing import SagaFilter
 
 OperationId = Annotated[str, Parameter(help="The operation's id.")]
 Name = Annotated[str | None, Parameter(help="The name of the sagas.")]
 Every = Annotated[bool, flag("The sagas of every name.", "--all")]
+
+Extend = Annotated[bool, flag("Move timers and deadlines by the length of the pause, so that none fires at once.")]
 
 
 async def list_operations(
@@ -52,10 +56,11 @@ async def continue_operation(operation_id: OperationId, /, *, by: By = None, ses
 
 
 async def pauses(*, session: Given) -> Answer:
-    """List what is paused, since when, by whom and why."""
+    """List what is paused, since when, by whom and why: names, and everything. Sagas that are paused by themselves are counted."""
     async with session.looking() as place:
         found = await place.admin.pauses()
-    return Answer(found, (of_pauses(found),))
+        alone = await place.admin.count(SagaFilter(waits=WaitReason.PAUSED))
+    return Answer({"pauses": found, "sagas": alone}, of_pauses(found, alone))
 
 
 async def pause(
@@ -85,6 +90,7 @@ async def resume(
     /,
     *,
     every: Every = False,
+    extend: Extend = False,
     yes: Yes = False,
     by: By = None,
     reason: Reason = None,
@@ -96,7 +102,10 @@ async def resume(
         if not session.agrees(f"Resume {_whose(name)} in {place.where}?", yes=yes):
             return said("Nothing was changed.", {"resumed": False}, ExitCode.FOUND)
         admin = place.admin
-        done = await admin.resume_all(reason=reason) if name is None else await admin.resume(name, reason=reason)
+        if name is None:
+            done = await admin.resume_all(extend=extend, reason=reason)
+        else:
+            done = await admin.resume(name, extend=extend, reason=reason)
     if not done:
         return said(f"{_whose(name)}: there is no such pause.", {"resumed": False}, ExitCode.FOUND)
     return said(f"{_whose(name)}: resumed.", {"resumed": True})

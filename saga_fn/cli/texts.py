@@ -7,8 +7,10 @@ from typing import Final
 
 import attrs
 
+from saga_fn.admin.filter_fields import in_words
 from saga_fn.cli.answers import Facts, Lines, Part, Table, facts, json_of, lines, text_of
 from saga_fn.cli.failures import in_commands
+from saga_fn.core.projection import WaitReason
 from saga_fn.explanation import Explanation, VerbPreview
 from saga_fn.snapshot import (
     Attention,
@@ -18,6 +20,7 @@ from saga_fn.snapshot import (
     Pause,
     Pruned,
     SagaAdminSnapshot,
+    SagaCount,
     SagaRow,
     StepSnapshot,
 )
@@ -33,7 +36,8 @@ def of_rows(rows: Iterable[SagaRow]) -> Table:
 
 
 def _row(row: SagaRow) -> tuple[str, ...]:
-    why = row.parked or text_of(row.waits)
+    why = ", ".join(filter(None, (row.parked, "paused" if row.parked and WaitReason.PAUSED in row.waits else "")))
+    why = why or text_of(row.waits)
     texts = (row.id, row.saga_name, row.version, row.status, why, row.problem_step, row.last_error, row.aggregation_id)
     return (*map(text_of, texts), text_of(row.created_at), text_of(row.updated_at))
 
@@ -165,7 +169,7 @@ def of_operation(operation: Operation) -> tuple[Part, ...]:
                 ("state", operation.state),
                 ("step", operation.step_id),
                 ("saga", operation.saga_id),
-                ("filter", json_of(operation.wanted) if operation.wanted else None),
+                ("filter", _filter(operation) or None),
                 ("by", operation.actor),
                 ("reason", operation.reason),
                 ("done", operation.done),
@@ -179,6 +183,10 @@ def of_operation(operation: Operation) -> tuple[Part, ...]:
     )
 
 
+def _filter(operation: Operation) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in in_words(operation.wanted).items())
+
+
 def of_operations(operations: Iterable[Operation]) -> Table:
     """The acts of operators."""
     rows = (
@@ -188,7 +196,7 @@ def of_operations(operations: Iterable[Operation]) -> Table:
             each.state,
             each.done,
             each.refused,
-            each.saga_id or json_of(each.wanted),
+            each.saga_id or _filter(each),
             each.actor,
             each.reason,
             each.began_at,
@@ -199,12 +207,16 @@ def of_operations(operations: Iterable[Operation]) -> Table:
     return Table(columns, tuple(tuple(map(text_of, row)) for row in rows))
 
 
-def of_pauses(pauses: Iterable[Pause]) -> Part:
-    """All pauses."""
+def of_pauses(pauses: Iterable[Pause], alone: SagaCount) -> tuple[Part, ...]:
+    """The pauses of names and of everything, and how many sagas are paused by themselves."""
     rows = tuple(
         (each.saga_name or "(all sagas)", text_of(each.since), each.actor or "", each.reason or "") for each in pauses
     )
-    return Table(("paused", "since", "by", "reason"), rows) if rows else lines("Nothing is paused.")
+    told = lines(f"Paused by themselves: {alone} sagas. saga-fn list --waits paused lists them.")
+    listed = Table(("paused", "since", "by", "reason"), rows)
+    if not alone.sagas:
+        return (listed,) if rows else (lines("Nothing is paused."),)
+    return (listed, told) if rows else (told,)
 
 
 def of_attention(findings: Iterable[Attention], problems: Iterable[str] = ()) -> Part:

@@ -22,8 +22,9 @@ from saga_fn.cli.output import console_on
 from saga_fn.cli.place import Place
 from saga_fn.cli.session import Given, Session
 from saga_fn.cli.texts import entry_data, entry_line, of_attention, of_operations, of_pauses, of_rows
-from saga_fn.listing import MOST_ROWS
-from saga_fn.snapshot import Attention, Operation, OperationState, Pause, SagaRow
+from saga_fn.core.projection import WaitReason
+from saga_fn.listing import MOST_ROWS, SagaFilter
+from saga_fn.snapshot import Attention, Operation, OperationState, Pause, SagaCount, SagaRow
 
 _ROWS = 10
 
@@ -99,6 +100,8 @@ class Seen:
     problems: tuple[str, ...]
     attention: tuple[Attention, ...]
     pauses: tuple[Pause, ...]
+    alone: SagaCount
+    """The sagas that are paused by themselves."""
     operations: tuple[Operation, ...]
     newest: tuple[SagaRow, ...]
 
@@ -109,13 +112,14 @@ async def _look(place: Place) -> Seen:
     page = await admin.list(limit=_ROWS)
     operations = await admin.list_operations(limit=_ROWS)
     running = tuple(each for each in operations if each.state is OperationState.RUNNING)
-    return Seen(datetime.now(UTC), health.problems, health.attention, await admin.pauses(), running, page.rows)
+    pauses, alone = await admin.pauses(), await admin.count(SagaFilter(waits=WaitReason.PAUSED))
+    return Seen(datetime.now(UTC), health.problems, health.attention, pauses, alone, running, page.rows)
 
 
 def _parts(place: Place, seen: Seen) -> tuple[Part, ...]:
     parts: list[Part] = [lines(f"{place.where} at {text_of(seen.at)} UTC"), of_attention(seen.attention, seen.problems)]
-    if seen.pauses:
-        parts.append(of_pauses(seen.pauses))
+    if seen.pauses or seen.alone.sagas:
+        parts += of_pauses(seen.pauses, seen.alone)
     if seen.operations:
         parts.append(of_operations(seen.operations))
     return (*parts, of_rows(seen.newest))

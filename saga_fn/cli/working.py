@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from saga_fn.cli.answers import Answer, Drawn, lines, said
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
-from saga_fn.cli.place import actor_of, opened, orchestrator_of
+from saga_fn.cli.place import actor_of, check_own_place, opened, orchestrator_of
 from saga_fn.cli.session import By, Given, flag
 from saga_fn.errors import shown
 
@@ -28,8 +28,9 @@ async def worker(
     log_level: Annotated[Level, Parameter(help="debug, info, warning or error.")] = "info",
     session: Given,
 ) -> Answer:
-    """Work on sagas until SIGTERM or Ctrl-C, with the orchestrator's own options and in its own database."""
+    """Work on sagas until SIGTERM or Ctrl-C, in the orchestrator's own database: another --dsn or SAGA_FN_DSN is refused."""
     orchestrator = orchestrator_of(app)
+    check_own_place(session.settings, orchestrator, app)
     known = [f"{each.name} v{each.version}" for each in orchestrator.engine.registry.all]
     if not known:
         raise BadInputError(

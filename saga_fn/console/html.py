@@ -13,7 +13,7 @@ import msgspec
 from htpy import Node
 from markupsafe import Markup
 
-from saga_fn import SagaError, SagaRow
+from saga_fn import SagaError, SagaRow, WaitReason
 from saga_fn.console.context import Context, Page
 from saga_fn.console.live import digest_of
 from saga_fn.console.static import ASSETS
@@ -250,6 +250,8 @@ def why_in(row: SagaRow) -> Node:
     said: list[Node] = []
     if row.parked is not None:
         said += [code(row.parked), " "]
+        if WaitReason.PAUSED in row.waits:
+            said += ["paused "]
     elif row.waits:
         said += [", ".join(each.name.lower() for each in type(row.waits) if each in row.waits and each.name), " "]
     if row.problem_step is not None:

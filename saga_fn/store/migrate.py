@@ -51,6 +51,9 @@ MOST_SHARDS: Final = 4096  # as many as an id has buckets
 # `CREATE ... IF NOT EXISTS` raises these all the same when two sessions run it at once.
 _ALREADY_THERE: Final = frozenset({"23505", "42710", "42P06", "42P07"})
 _MAY_READ: Final = "SELECT pg_catalog.has_table_privilege($1::pg_catalog.name, $2::pg_catalog.text, 'SELECT')"
+_IS_ROLE: Final = "SELECT EXISTS (SELECT FROM pg_catalog.pg_roles WHERE rolname = $1::pg_catalog.text::pg_catalog.name)"
+_EVERY_ROLE: Final = "public"
+"""GRANT takes this name for all roles, also in quotes."""
 _LOOK_LIMIT: Final = 5.0
 """Seconds for a look at what is settled."""
 
@@ -124,6 +127,19 @@ async def grant(target: str | Connection | Pool, *, role: str, kind: RoleKind, s
                 raise StoreError(
                     f"PostgreSQL has granted nothing on {table}",
                     hint="grant with the user who owns the tables: the one who has migrated",
+                )
+
+
+async def check_roles(target: str | Connection | Pool, roles: Sequence[str]) -> None:
+    """Raise StoreError if one of the roles is not there: nothing can be granted to it, and nothing should be changed before."""
+    if not roles:
+        return
+    async with connected(target) as connection, explained():
+        for role in roles:
+            if role != _EVERY_ROLE and not (await connection.fetchrow(_IS_ROLE, role))[0]:
+                quoted = '"' + role.replace('"', '""') + '"'
+                raise StoreError(
+                    f"there is no role {shown(role)}", hint=f"create it first, such as CREATE ROLE {quoted} LOGIN"
                 )
 
 
@@ -414,7 +430,8 @@ def _check_partitioned(schema: str, *, is_partitioned: bool, asked: bool) -> Non
 async def migrate_and_grant(
     dsn: str, schema: str, shards: int, granted: Sequence[tuple[RoleKind, str]], *, journal_partitions: bool
 ) -> None:
-    """Bring a schema up to date, and give roles their rights: what a command line does."""
+    """Bring a schema up to date, and give roles their rights: what a command line does. A role that there is not is told first."""
+    await check_roles(dsn, [role for _, role in granted])
     await migrate(dsn, schema=schema, shards=shards, journal_partitions=journal_partitions)
     for kind, role in granted:
         await grant(dsn, role=role, kind=kind, schema=schema)
@@ -460,7 +477,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     print(f"schema {schema} is at version {MIGRATIONS[-1].number}")
     for kind, role in granted:
-        print(f"role {role} may do what a {kind} does")
+        print(f"role {role} has the rights of the kind {kind}")
     return 0
 
 

@@ -221,13 +221,34 @@ async def test_sagas_are_paused_and_resumed(cli: Cli, dsn: str) -> None:
     assert (await cli("pause", "billing", "--yes", "--reason", "OPS-12", "--dsn", dsn)).code == 0
     assert (await cli("pause", "--all", "--yes", "--dsn", dsn)).code == 0
     assert (await cli("pause", "billing", "--yes", "--dsn", dsn)).code == 1
-    found = (await cli("pauses", "--json", "--dsn", dsn)).data
+    found = (await cli("pauses", "--json", "--dsn", dsn)).data["pauses"]
     assert {each["saga_name"]: each["reason"] for each in found} == {"billing": "OPS-12", None: None}
     assert (await cli("resume", "billing", "--yes", "--dsn", dsn)).code == 0
     assert (await cli("resume", "billing", "--yes", "--dsn", dsn)).code == 1
     assert (await cli("resume", "--all", "--yes", "--dsn", dsn)).code == 0
     assert (await cli("pause", "billing", "--all", "--yes", "--dsn", dsn)).code == 2
     assert (await cli("resume", "--yes", "--dsn", dsn)).code == 2
+
+
+async def test_the_end_of_a_pause_moves_timers_where_that_is_asked(cli: Cli, seeded: Seeded) -> None:
+    async def wakes_at() -> str:
+        told = (await cli("show", seeded.retrying, "--json", "--dsn", seeded.dsn)).data
+        return str(next(each["wakes_at"] for each in told["steps"] if each["wakes_at"]))
+
+    before = await wakes_at()
+    for whose in ("billing", "--all"):
+        await cli("pause", whose, "--yes", "--dsn", seeded.dsn)
+        assert (await cli("resume", whose, "--extend", "--yes", "--dsn", seeded.dsn)).code == 0
+        assert before < (before := await wakes_at())
+
+
+async def test_sagas_that_are_paused_by_themselves_are_counted_and_shown(cli: Cli, seeded: Seeded) -> None:
+    await cli("pause-saga", seeded.parked, "--yes", "--dsn", seeded.dsn)
+    told = await cli("pauses", "--dsn", seeded.dsn)
+    assert told.out == "Paused by themselves: 1 sagas. saga-fn list --waits paused lists them.\n"
+    assert (await cli("pauses", "--json", "--dsn", seeded.dsn)).data["sagas"] == {"sagas": 1, "is_more": False}
+    [line] = [line for line in (await cli("list", "--dsn", seeded.dsn)).out.splitlines() if str(seeded.parked) in line]
+    assert ", paused " in line
 
 
 async def test_a_busy_owner_is_asked(cli: Cli, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -94,6 +94,19 @@ async def test_it_is_told_in_one_line(
     assert one_line_with_a_mend(told), told
 
 
+@pytest.mark.parametrize("app", ["tests.cli.shop_app:orchestrator", "tests.cli.shop_app:in_memory"])
+@pytest.mark.parametrize("option", [("--dsn", NOWHERE), ("--schema", "other")])
+async def test_a_worker_is_given_no_other_place_than_its_own(
+    app: str, option: tuple[str, str], cli: Cli, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAGA_FN_TEST_APP_DSN", dsn)
+    if app.endswith("in_memory") and option[0] == "--schema":
+        pytest.skip("a store in memory has no schema")
+    told = await cli("worker", app, *option)
+    assert one_line_with_a_mend(told), told
+    assert "leave --dsn" in told.err
+
+
 @pytest.mark.parametrize("given_dsn", [NOWHERE, "", "mysql://x", "not a dsn", "postgresql://localhost:99999/x"])
 async def test_a_wrong_dsn_is_told(given_dsn: str, cli: Cli) -> None:
     for command in ("list", "doctor", "migrate", "pauses"):

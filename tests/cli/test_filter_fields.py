@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saga_fn import Attribute, HasValue, MemoryStore, PayloadError, SagaFilter, SagaOrchestrator, SagaStatus, WaitReason
-from saga_fn.admin.filter_fields import FILTER_FIELDS, condition_from, filter_from
+from saga_fn.admin.filter_fields import FILTER_FIELDS, condition_from, filter_from, in_words
+from saga_fn.listing import asked_of, listing_of
 from tests.support.shop import Shop, make_saga
 
 ID = UUID("01a225a8-f4ff-8e62-81e9-70c12026bec3")
@@ -45,6 +46,9 @@ def test_every_argument_of_a_filter_has_a_field() -> None:
 )
 def test_a_filter_is_read_from_texts(texts: dict[str, str], expected: SagaFilter) -> None:
     assert filter_from(texts) == expected
+    told = in_words(asked_of(listing_of(expected, oldest_first=False, after=None, most=1).wanted))
+    assert set(told) == {name for name, text in texts.items() if text}
+    assert filter_from(told) == expected, "it is told as it could be given"
 
 
 @pytest.mark.parametrize(
@@ -63,6 +67,10 @@ def test_a_filter_is_read_from_texts(texts: dict[str, str], expected: SagaFilter
 )
 def test_a_condition_on_an_attribute_is_read(text: str, expected: HasValue) -> None:
     assert condition_from(text, {}) == expected
+    asked = listing_of(SagaFilter(attribute=expected), oldest_first=False, after=None, most=1).wanted
+    told = in_words(asked_of(asked))["attribute"]
+    assert condition_from(told, {expected.attribute: expected.kind}) == expected, "it is told as it could be given"
+    assert in_words(asked_of(asked), values=False) == {"attribute": f"{expected.attribute}=…"}
 
 
 def test_the_type_of_an_attribute_is_that_of_its_definition() -> None:

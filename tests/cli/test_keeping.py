@@ -25,6 +25,18 @@ async def test_the_tables_are_made_and_rights_given(cli: Cli, empty_dsn: str) ->
     assert (await cli("list", "--dsn", empty_dsn)).code == 0
 
 
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+async def test_a_role_that_there_is_not_is_told_before_anything_is_done(
+    cli: Cli, empty_dsn: str, flags: tuple[str, ...]
+) -> None:
+    told = await cli("migrate", *flags, "--grant", "viewer=no such", "--dsn", empty_dsn)
+    assert (told.code, told.out) == (2, "")
+    assert told.err == (
+        "saga-fn: there is no role 'no such'. Mend: create it first, such as CREATE ROLE \"no such\" LOGIN\n"
+    )
+    assert (await cli("list", "--dsn", empty_dsn)).code == 2, "there are no tables"
+
+
 @pytest.mark.parametrize("partitions", [False, True])
 async def test_the_sql_of_a_dry_run_does_what_the_migration_does(cli: Cli, empty_dsn: str, partitions: bool) -> None:
     flags = ["--journal-partitions"] if partitions else []

@@ -121,7 +121,7 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
             f"retry_step  {ID}",
             "  state      running",
             "  step       print_label",
-            '  filter     {"saga_name": "shipping", "waits": ["parked"]}',
+            "  filter     saga_name: shipping, waits: parked",
             "  by         ann@shop",
             "  reason     OPS-12",
             "  done       1200",
@@ -160,14 +160,14 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
         ],
     ),
     (
-        (texts.of_pauses([Pause("shipping", NOON, "ann", "OPS-12"), Pause(None, NOON, None, None)]),),
+        texts.of_pauses([Pause("shipping", NOON, "ann", "OPS-12"), Pause(None, NOON, None, None)], SagaCount(0, False)),
         [
             "paused       since                by   reason",
             "shipping     2026-11-29 12:00:00  ann  OPS-12",
             "(all sagas)  2026-11-29 12:00:00",
         ],
     ),
-    ((texts.of_pauses([]),), ["Nothing is paused."]),
+    (texts.of_pauses([], SagaCount(0, False)), ["Nothing is paused."]),
     (
         (texts.of_attention([Attention(AttentionKind.PARKED, "3 of shipping v2", 3, "shipping", 2, (ID,))]),),
         ["finding  what              sagas", f"parked   3 of shipping v2  {ID}"],

@@ -254,7 +254,7 @@ async def test_the_command_line_grants(any_dsn: str, capsys: pytest.CaptureFixtu
     async with role(any_dsn) as (name, dsn):
         given = ["--dsn", any_dsn, "--grant", f"starter={name}", "--grant", f"sender={name}"]
         assert await asyncio.to_thread(main, given) == 0
-        assert f"role {name} may do what a starter does" in capsys.readouterr().out
+        assert f"role {name} has the rights of the kind starter" in capsys.readouterr().out
         async with SagaOrchestrator(dsn, concurrency=0) as orchestrator:
             await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
         assert await asyncio.to_thread(main, ["--dsn", any_dsn, "--grant", "worker=no such role"]) == 1

@@ -11,14 +11,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
 from saga_fn import Operation, OperationState, Pause, PayloadError, SagaError
+from saga_fn.admin.filter_fields import in_words
 from saga_fn.admin.text_fields import id_of
 from saga_fn.console import forms, html
 from saga_fn.console.context import Context, Page
 from saga_fn.console.operators import Permission
 
 _ROWS: Final = 50
-_VALUES: Final = frozenset({"value", "value_before"})
-"""Parts of a filter that tell what sagas work with."""
 
 
 async def acts(context: Context) -> Page:
@@ -140,11 +139,8 @@ def _cells(context: Context, each: Operation) -> tuple[Node, ...]:
 
 
 def _filter(context: Context, each: Operation) -> Node:
-    told = [
-        f"{name}={'…' if name in _VALUES and not context.sees_payloads else html.text(value)}"
-        for name, value in each.wanted.items()
-    ]
-    return ", ".join(told) or "all sagas"
+    told = in_words(each.wanted, values=context.sees_payloads)
+    return html.text(", ".join(f"{name}: {value}" for name, value in told.items())) or "all sagas"
 
 
 async def act(context: Context) -> Page:
