@@ -6,6 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from saga_fn import WaitReason
 from saga_fn.admin.text_fields import id_of
 from saga_fn.cli.acting import carried_out, over_of
 from saga_fn.cli.answers import Answer, said
@@ -13,7 +14,6 @@ from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.session import By, Given, Reason, Yes, flag
 from saga_fn.cli.texts import of_operation, of_operations, of_pauses
-from saga_fn.core.projection import WaitReason
 from saga_fn.listing import SagaFilter
 
 OperationId = Annotated[str, Parameter(help="The operation's id.")]

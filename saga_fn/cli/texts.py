@@ -7,10 +7,10 @@ from typing import Final
 
 import attrs
 
+from saga_fn import WaitReason
 from saga_fn.admin.filter_fields import in_words
 from saga_fn.cli.answers import Facts, Lines, Part, Table, facts, json_of, lines, text_of
 from saga_fn.cli.failures import in_commands
-from saga_fn.core.projection import WaitReason
 from saga_fn.explanation import Explanation, VerbPreview
 from saga_fn.snapshot import (
     Attention,

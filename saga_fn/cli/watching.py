@@ -14,6 +14,7 @@ from cyclopts import Parameter
 from rich.live import Live
 from rich.text import Text
 
+from saga_fn import WaitReason
 from saga_fn.admin.text_fields import id_of, length_of
 from saga_fn.cli.answers import Part, json_of, lines, text_of
 from saga_fn.cli.exit_codes import ExitCode
@@ -22,7 +23,6 @@ from saga_fn.cli.output import console_on
 from saga_fn.cli.place import Place
 from saga_fn.cli.session import Given, Session
 from saga_fn.cli.texts import entry_data, entry_line, of_attention, of_operations, of_pauses, of_rows
-from saga_fn.core.projection import WaitReason
 from saga_fn.listing import MOST_ROWS, SagaFilter
 from saga_fn.snapshot import Attention, Operation, OperationState, Pause, SagaCount, SagaRow
 
