@@ -8,6 +8,7 @@ One root, one leaf per cause. The facts are attributes; the message is the fact,
     ├── SagaNotRegisteredError
     ├── SagaNotFoundError
     │   └── SagaDeletedError           it has ended, and its retention is over
+    ├── SagaJournalDroppedError        it has ended, and the month of its journal was dropped
     ├── ActiveSagaAlreadyExistsError   the aggregation id is taken
     ├── StartConflictError             the idempotency key was used with other input
     ├── StartBusyError                 another transaction, still open, holds the key
@@ -194,6 +195,23 @@ class SagaDeletedError(SagaNotFoundError):
             f"saga {saga_id} ended {status} at {ended_at:%Y-%m-%d %H:%M:%S} UTC, and was deleted at "
             f"{deleted_at:%Y-%m-%d %H:%M:%S} UTC",
             hint="its definition's retention= says how long sagas are kept; its archive= has what was deleted, if there is one",
+        )
+
+
+class SagaJournalDroppedError(SagaError):
+    """The saga has ended, and the month that its journal was in was dropped: how it ended is known, its result or error is not."""
+
+    saga_id: UUID
+    """The saga's id."""
+    status: SagaStatus
+    """The status that it ended with."""
+
+    def __init__(self, saga_id: UUID, *, status: SagaStatus) -> None:
+        self.saga_id = saga_id
+        self.status = status
+        super().__init__(
+            f"saga {saga_id} ended {status.value}, and its journal is gone: nothing tells its result or its error any more",
+            hint="run.snapshot() tells the rest; `drop_months(ended=True)` dropped the month: without ended= only retention deletes",
         )
 
 

@@ -99,6 +99,7 @@ class SagaRun(Generic[R_co]):
             SagaResultTimeoutError: It has not ended within `timeout`.
             SagaNotFoundError: There is no such saga, or the transaction of its start is not committed.
             SagaDeletedError: The saga has ended and was deleted.
+            SagaJournalDroppedError: The saga has ended, and the month of its journal was dropped.
             PayloadError: The stored result is not of the type that the definition promises.
             SagaStateError: The saga's id is that of a saga without a stored end.
             SagaError: The orchestrator is not entered.
@@ -136,6 +137,7 @@ class SagaRun(Generic[R_co]):
             SagaResultTimeoutError: It has not ended within `timeout`.
             SagaNotFoundError: There is no such saga, or the transaction of its start is not committed.
             SagaDeletedError: The saga has ended and was deleted.
+            SagaJournalDroppedError: The saga has ended, and the month of its journal was dropped.
             PayloadError: The stored result is not of the type that the definition promises.
             SagaStateError: The saga's id is that of a saga without a stored end.
             SagaError: The orchestrator is not entered.

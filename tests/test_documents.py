@@ -287,14 +287,15 @@ def test_every_reason_to_be_parked_has_its_row() -> None:
     assert codes_after("\n## Parked sagas\n") == sorted(ParkReason)
 
 
-OF_OPERATIONS = {"not_registered", "unreadable_value", "not_found", "key_taken", "store_refused", "refused"}
+OF_OPERATIONS = {"not_registered", "unreadable_value", "not_found", "key_taken", "store_refused", "refused", "failed"}
 """What the refusals of an operation on many sagas have beside those of one."""
 
 
 def test_every_code_of_a_refusal_has_its_row() -> None:
     of_one = {*map(str, Refusal), NOT_ANSWERED, UNREADABLE, UNREADABLE_STATE, NO_PLAN}
     assert codes_after("\n## Refusals\n") == sorted(of_one | OF_OPERATIONS)
-    source = (ROOT / "saga_fn" / "engine" / "requests" / "bulk.py").read_text(encoding="utf-8")
+    requests = ROOT / "saga_fn" / "engine" / "requests"
+    source = "".join((requests / name).read_text(encoding="utf-8") for name in ("bulk.py", "records.py"))
     returned = set(re.findall(r'(?:return|or|else) "(\w+)"', source))
     assert returned - of_one == OF_OPERATIONS
 

@@ -56,7 +56,8 @@ async def drop_months(
             a transaction.
         schema: The schema's name. Default: "saga_fn".
         ended: Whether months go as well whose sagas have all COMPLETED or were COMPENSATED, though they are still listed. Such a
-            saga has no journal and no result any more, and an archive gets it without its journal. Default: False.
+            saga has no journal any more: its result and outcome raise SagaJournalDroppedError, and an archive gets it without its
+            journal. Default: False.
         dry_run: Whether the months are only named. Default: False.
 
     Returns:

@@ -16,9 +16,11 @@ import pytest
 from saga_fn import (
     Abort,
     Acknowledge,
+    ActiveSagaAlreadyExistsError,
     BulkVerb,
     Cancel,
     FixedRetry,
+    MemoryStore,
     Operation,
     OperationNotFoundError,
     OperationState,
@@ -30,6 +32,7 @@ from saga_fn import (
     SagaDefinition,
     SagaDefinitionError,
     SagaFilter,
+    SagaNotFoundError,
     SagaOrchestrator,
     SagaRun,
     SagaStateError,
@@ -37,10 +40,16 @@ from saga_fn import (
     SettleDone,
     SkipStep,
     StartNow,
+    StoreError,
+    StoreRefusedError,
+    StoreUnavailableError,
     WaitReason,
 )
+from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.bulk import carry_on
+from saga_fn.engine.requests.records import NOT_ANSWERED, done_once, recorded
+from saga_fn.errors import StoredDataError
 from saga_fn.store.protocol import Store
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
@@ -336,6 +345,53 @@ async def test_a_verb_is_recorded_before_it_is_asked_and_by_whom(make: Make) -> 
             assert len(records) >= applied, dying.calls
             assert {(each.verb, each.actor, each.reason) for each in records} <= {("cancel", "ann@shop", "OPS-12")}
             assert all(each.done + each.asked + each.refused == 1 for each in records)
+
+
+class ForeignError(Exception):
+    """An error that is none of this library's."""
+
+
+@pytest.mark.parametrize(
+    "error, counted",
+    [
+        (ActiveSagaAlreadyExistsError("shop", "k", UUID(int=1)), {"key_taken": 1}),
+        (StoreRefusedError("permission denied"), {"store_refused": 1}),
+        (StoredDataError("state", "it is damaged"), {"unreadable": 1}),
+        (SagaNotFoundError(UUID(int=1)), {"not_found": 1}),
+        (SagaStateError("it is over", refusal="finished"), {"finished": 1}),
+        (SagaStateError("it is over"), {"refused": 1}),
+        (StoreError("the archive has failed"), {"failed": 1}),
+        (PayloadError("it is none"), {"failed": 1}),
+        (ForeignError(), {"failed": 1}),
+        (StoreUnavailableError("no answer"), {}),
+        (SagaStateError("its owner is busy", refusal=NOT_ANSWERED), {}),
+        (asyncio.CancelledError(), {}),
+    ],
+)
+async def test_the_record_of_an_act_is_closed_by_all_that_ends_it_and_open_while_nobody_knows(
+    memory: MemoryStore, error: BaseException, counted: dict[str, int]
+) -> None:
+    async def act() -> None:
+        raise error
+
+    async with SagaOrchestrator(memory, concurrency=0) as orchestrator:
+        with pytest.raises(type(error)):
+            await recorded(orchestrator.engine, "cancel", Asked("ann"), act, done_once, saga_id=UUID(int=1))
+        (record,) = await SagaAdmin(orchestrator).list_operations()
+    assert (dict(record.refusals), record.asked) == (counted, 0 if counted else 1)
+
+
+async def test_an_act_that_a_taken_key_refuses_is_recorded_as_refused(make: Make) -> None:
+    async with make() as orchestrator:
+        admin = SagaAdmin(orchestrator)
+        handle = orchestrator.register("shop", make_saga(Shop(fails={"ship": 9, "release reserve": 99})))
+        failed = await handle.start(Order("1"), aggregation_id="k")
+        assert (await failed.outcome(SOON)).snapshot.status is SagaStatus.FAILED
+        await handle.start(Order("2"), aggregation_id="k", delay=timedelta(days=1))
+        with pytest.raises(ActiveSagaAlreadyExistsError):
+            await admin.cancel(failed.id)
+        (record,) = await admin.list_operations()
+        assert (dict(record.refusals), record.asked) == ({"key_taken": 1}, 0)
 
 
 async def test_what_is_deleted_and_discarded_by_hand_is_recorded(make: Make) -> None:

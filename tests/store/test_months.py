@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from saga_fn import MemoryStore, SagaAdmin, SagaFilter, SagaOrchestrator, SagaStatus
-from saga_fn.errors import StoreError
+from saga_fn.errors import SagaJournalDroppedError, StoreError
 from saga_fn.store import months
 from saga_fn.store.eras import month_of, partition_of
 from saga_fn.store.migrate import migrate
@@ -48,6 +48,26 @@ async def saga_of(conn: Session, orchestrator: SagaOrchestrator, era: int, end: 
 
 def named(*of: int) -> tuple[str, ...]:
     return tuple(month_of(era) for era in of)
+
+
+@pytest.mark.raw_rows
+@pytest.mark.parametrize("end", [SagaStatus.COMPLETED, SagaStatus.COMPENSATED])
+async def test_the_end_of_a_saga_whose_journal_was_dropped_says_so_and_claims_nothing_else(
+    parted: str, conn: Session, month: int, end: SagaStatus
+) -> None:
+    async with SagaOrchestrator(parted) as orchestrator:
+        await saga_of(conn, orchestrator, month - 7, end)
+        assert await drop_months(conn, ended=True)
+    shop = make_saga(Shop())
+    async with SagaOrchestrator(parted) as orchestrator:
+        (row,) = (await SagaAdmin(orchestrator).list()).rows
+        run = orchestrator.register(f"of {month - 7} {end}", shop).attach(row.id)
+        for asked in (run.result, run.outcome):
+            with pytest.raises(SagaJournalDroppedError, match=f"ended {end.value}, and its journal is gone") as told:
+                await asked(SOON)
+            assert (told.value.saga_id, told.value.status) == (row.id, end)
+        assert (await run.snapshot()).status is end
+        assert (await SagaAdmin(orchestrator).get_saga(row.id)).status is end
 
 
 @pytest.mark.raw_rows

@@ -30,19 +30,16 @@ from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.requests.deeds import Act, Deed, Moving
 from saga_fn.engine.requests.operate import apply, ask_of
-from saga_fn.engine.requests.records import NOT_ANSWERED
+from saga_fn.engine.requests.records import NOT_ANSWERED, refusal_in
 from saga_fn.engine.requests.unowned import decide, read_unowned
 from saga_fn.errors import (
-    ActiveSagaAlreadyExistsError,
     PayloadError,
     SagaError,
-    SagaNotFoundError,
     SagaStateError,
     StoredDataError,
     StoreError,
 )
 from saga_fn.snapshot import OperationState
-from saga_fn.store.errors import is_an_answer
 from saga_fn.store.ids import shard_of
 from saga_fn.store.listing import Listing, Place
 from saga_fn.store.records import OperationRecord, PauseRecord, Progress, SagaRecord, moment_of, time_of
@@ -282,7 +279,7 @@ async def _asked_once(engine: SagaEngine, saga_id: UUID, act: Act, patience: flo
             return flaw
         await apply(engine, saga_id, act, patience=patience)
     except SagaError as error:
-        refusal = _refusal_in(error)
+        refusal = _refusal_of(error)
         by_the_core = isinstance(error, SagaStateError) and refusal != NOT_ANSWERED
         return None if by_the_core and await _was_applied(engine, saga_id, act) else refusal
     return None
@@ -300,26 +297,17 @@ async def _moved(
         if row is not None and row.ended_at is None:
             await ask_of(engine, saga_id, Moving(max(since, moment_of(row.created_at)), asked, act), patience)
     except SagaError as error:
-        refusal = _refusal_in(error)
+        refusal = _refusal_of(error)
         return None if refusal in (Refusal.NOTHING_TO_MOVE, Refusal.FINISHED) else refusal
     return None
 
 
-def _refusal_in(error: SagaError) -> str:
+def _refusal_of(error: SagaError) -> str:
     """Why a saga has refused an act. Raises the error if it says nothing about that saga."""
-    match error:
-        case SagaStateError():
-            return error.refusal or "refused"
-        case SagaNotFoundError():
-            return "not_found"
-        case ActiveSagaAlreadyExistsError():
-            return "key_taken"
-        case StoredDataError():
-            return "unreadable"
-        case _:
-            if isinstance(error, StoreError) and is_an_answer(error):
-                return "store_refused"
-            raise error
+    refusal = refusal_in(error)
+    if refusal is None:
+        raise error
+    return refusal
 
 
 async def _was_applied(engine: SagaEngine, saga_id: UUID, act: Act) -> bool:

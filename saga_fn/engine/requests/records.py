@@ -1,6 +1,7 @@
 """The record of what an operator asks: written before it is done, so that no death of a process loses who asked, when and why.
 
-Until the outcome is known the record counts the act as asked. If the process dies in between, it stays so.
+Until the outcome is known the record counts the act as asked. If the process dies in between, or the database does not answer,
+it stays so.
 """
 
 from __future__ import annotations
@@ -12,8 +13,16 @@ from uuid import UUID
 
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.engine import SagaEngine
-from saga_fn.errors import SagaNotFoundError, SagaStateError, StoreError
+from saga_fn.errors import (
+    ActiveSagaAlreadyExistsError,
+    SagaNotFoundError,
+    SagaStateError,
+    StoredDataError,
+    StoreError,
+    StoreUnavailableError,
+)
 from saga_fn.snapshot import OperationState
+from saga_fn.store.errors import is_an_answer
 from saga_fn.store.ids import new_uuid
 from saga_fn.store.records import OperationRecord, Progress, time_of
 
@@ -56,15 +65,33 @@ async def recorded(
     await engine.store.operations.insert(record)
     try:
         done = await act()
-    except SagaStateError as error:
-        if error.refusal != NOT_ANSWERED:
-            await _close(engine, record.id, Progress(refusals={error.refusal or "refused": 1}))
-        raise
-    except SagaNotFoundError:
-        await _close(engine, record.id, Progress(refusals={"not_found": 1}))
+    except Exception as error:
+        refusal = refusal_in(error) or _failed(error)
+        if refusal != NOT_ANSWERED:
+            await _close(engine, record.id, Progress(refusals={refusal: 1}))
         raise
     await _close(engine, record.id, told(done))
     return done
+
+
+def refusal_in(error: Exception) -> str | None:
+    """Why a saga has refused an act; None if the error says nothing about that saga."""
+    match error:
+        case SagaStateError():
+            return error.refusal or "refused"
+        case SagaNotFoundError():
+            return "not_found"
+        case ActiveSagaAlreadyExistsError():
+            return "key_taken"
+        case StoredDataError():
+            return "unreadable"
+        case _:
+            return "store_refused" if isinstance(error, StoreError) and is_an_answer(error) else None
+
+
+def _failed(error: Exception) -> str:
+    """The word for any other error. The database may have done what it did not answer."""
+    return NOT_ANSWERED if isinstance(error, StoreUnavailableError) else "failed"
 
 
 def done_once(_: object) -> Progress:

@@ -15,10 +15,11 @@ from saga_fn.definition import SagaDefinition
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.views.failure import failure_of, told_of
+from saga_fn.engine.views.journal import beginning_of
 from saga_fn.engine.views.results import read_result, result_of
 from saga_fn.engine.views.snapshots import record_of, snapshot_of, snapshot_of_ended, state_of, steps_of, waits_of
 from saga_fn.errors import SagaResultTimeoutError
-from saga_fn.snapshot import Compensated, Completed, Failed, Outcome
+from saga_fn.snapshot import Compensated, Completed, Failed, Outcome, StepFailure
 from saga_fn.store.records import SagaRecord, time_of
 
 R = TypeVar("R")
@@ -35,14 +36,19 @@ async def ending_of(
         if ended.own:
             error, failure = told_of(ended.failure, ended.registered)
         else:
-            error, failure = await failure_of(engine, record_of(ended))
+            error, failure = await _failure_of(engine, record_of(ended))
     else:
         snapshot = await snapshot_of(engine, ended)
         if snapshot.status is SagaStatus.COMPLETED:
             return Completed(await read_result(engine, ended, definition), snapshot)
-        error, failure = await failure_of(engine, ended)
+        error, failure = await _failure_of(engine, ended)
     kind = Compensated if snapshot.status is SagaStatus.COMPENSATED else Failed
     return kind(snapshot, error, failure)
+
+
+async def _failure_of(engine: SagaEngine, row: SagaRecord) -> tuple[str | None, StepFailure | None]:
+    """The failure that made it turn back. Raises SagaJournalDroppedError if nothing tells it any more."""
+    return await failure_of(engine, row, await beginning_of(engine.store, row))
 
 
 @attrs.define

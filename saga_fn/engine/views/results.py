@@ -16,6 +16,7 @@ from saga_fn.definition import INITIAL, AnySaga, SagaDefinition
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
+from saga_fn.engine.views.journal import beginning_of
 from saga_fn.engine.views.plans import readable_plan
 from saga_fn.errors import PayloadError, SagaNotFoundError, StoredDataError, shown
 from saga_fn.store.ids import shard_of
@@ -75,6 +76,7 @@ async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition
     wanted = [(row.id, seq) for seq in places if isinstance(seq, int) and seq != NO_OUTPUT]
     recorded = await engine.store.results(shard_of(row.id, engine.store.shards), wanted)
     if missing := [seq for key in wanted if key not in recorded for _, seq in [key]]:
+        await beginning_of(engine.store, row)
         raise StoredDataError("journal entry", f"number {missing[0]} is not there")
     if isinstance(at, tuple):
         return asking.read(read, _joined(recorded[key].payload for key in wanted))
