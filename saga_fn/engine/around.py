@@ -59,7 +59,11 @@ class StartCall:
 
 AroundStart: TypeAlias = Callable[[StartCall], AbstractContextManager[Mapping[str, str]]]
 """Gives the context manager that a start runs in, in its caller's context: a function with `@contextmanager`. It gives headers of a
-trace, to be stored with the saga. Headers that the caller has passed as `trace_carrier` come before them."""
+trace, a mapping of strings, to be stored with the saga. Headers that the caller has passed as `trace_carrier` come before them: one
+that cannot be stored beside those is left out.
+
+If the code raises before its `yield`, nothing is started, and the caller gets its error. After that the start ends as it does by
+itself: an error of the start reaches the caller though the code hides it, and an error of the code after a start is only logged."""
 
 
 def check_around(around: object) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -28,6 +29,7 @@ from returns.result import Failure, Result
 from typing_extensions import override
 
 from saga_fn import (
+    ActiveSagaAlreadyExistsError,
     Compensated,
     Completed,
     FixedRetry,
@@ -40,8 +42,9 @@ from saga_fn import (
     saga,
     step,
 )
-from saga_fn.codec.carrier import LONGEST_CARRIER
-from saga_fn.observe import Instrument, StartCall
+from saga_fn.codec.carrier import LONGEST_CARRIER, carrier_in
+from saga_fn.engine.observe.of_process import AroundStartFailed
+from saga_fn.observe import Fact, Instrument, StartCall
 from saga_fn.otel import names, traces
 from tests.otel.spans import Spans, attribute, is_below, place
 from tests.support.shop import Order, Shop, make_saga
@@ -173,6 +176,67 @@ async def test_code_around_starts_that_is_no_context_manager_is_refused(memory: 
     orchestrator = SagaOrchestrator(memory, instruments=[wrong])
     with pytest.raises(SagaError, match="code around starts"):
         await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
+
+
+def _starting(given: object = None, *, before: bool = False, after: bool = False, hides: bool = False) -> Instrument:
+    @contextmanager
+    def starting(_: StartCall) -> Generator[Any]:
+        if before:
+            raise KeyError("before")
+        try:
+            yield given
+        except ActiveSagaAlreadyExistsError:
+            if not hides:
+                raise
+        if after:
+            raise KeyError("after")
+
+    return Instrument(around_start=(starting,))
+
+
+@pytest.mark.parametrize("given", [None, 5, "x", ["traceparent"]])
+async def test_code_around_starts_that_gives_no_headers_is_refused(memory: MemoryStore, given: object) -> None:
+    orchestrator = SagaOrchestrator(memory, instruments=[_starting(given)])
+    with pytest.raises(SagaError, match="code around starts gives headers, not"):
+        await orchestrator.register("shop", make_saga(Shop())).start(Order("1"))
+    assert (await SagaAdmin(orchestrator).list()).rows == ()
+
+
+@pytest.mark.parametrize("wrong", [{"a": 1}, {1: "a"}, {"a": "\ud800"}, {"a": "v" * 5000}, {}])
+@pytest.mark.parametrize("size", [0, 10, LONGEST_CARRIER - 40])
+async def test_headers_of_code_around_a_start_give_way_and_never_refuse_it(
+    memory: MemoryStore, wrong: dict[str, str], size: int
+) -> None:
+    given = {"baggage": "v" * size} if size else None
+    instruments = [_starting(wrong), traces(tracer_provider=Spans().provider)]
+    orchestrator = SagaOrchestrator(memory, instruments=instruments)
+    run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"), trace_carrier=given)
+    (first, *_) = await memory.journal(run.id, last=1, most=1)
+    kept = carrier_in(first.input)
+    assert kept.get("baggage", "") == "v" * size
+    assert kept.keys() - {"baggage"} == (set() if size > 10 else {"traceparent"})
+
+
+async def test_code_around_a_start_neither_hides_its_error_nor_fails_one_that_has_begun(memory: MemoryStore) -> None:
+    told: list[Fact] = []
+    hides = SagaOrchestrator(
+        memory, instruments=[_starting({}, hides=True, after=True)], observers=[told.append], concurrency=0
+    )
+    handle = hides.register("shop", make_saga(Shop()))
+    run = await handle.start(Order("1"), aggregation_id="k")
+    assert run.created
+    assert [each.name for each in told if isinstance(each, AroundStartFailed)] == ["shop"]
+    for again in (
+        lambda: handle.start(Order("2"), aggregation_id="k"),
+        lambda: handle.start_many([Order("2")], aggregation_id=lambda _: "k"),
+    ):
+        with pytest.raises(ActiveSagaAlreadyExistsError):
+            await again()
+    assert len([each for each in told if isinstance(each, AroundStartFailed)]) == 1
+    refuses = SagaOrchestrator(memory, instruments=[_starting({}, before=True)], concurrency=0)
+    with pytest.raises(KeyError, match="before"):
+        await refuses.register("shop", make_saga(Shop())).start(Order("3"))
+    assert len((await SagaAdmin(refuses).list()).rows) == 1
 
 
 async def test_a_saga_that_fails_ends_with_what_is_left_over(memory: MemoryStore) -> None:

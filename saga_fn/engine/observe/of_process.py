@@ -11,6 +11,7 @@ from typing_extensions import override
 from saga_fn.core.projection import SagaStatus
 from saga_fn.engine.observe.fact import PROCESS, FactBase, Line
 from saga_fn.errors import SagaError, StoreError
+from saga_fn.printable import name_of_type
 from saga_fn.stats import SagaStats
 
 _MOST_TOLD: Final = 20
@@ -267,6 +268,19 @@ class OperationHeldUp(FactBase, frozen=True):
         return Line(logging.WARNING, text, (self.error.fact,), logger=PROCESS)
 
 
+class AroundStartFailed(FactBase, frozen=True):
+    """Code around a start has raised after the saga had begun; the caller is told of the start alone."""
+
+    name: str
+    """The saga's."""
+    error: Exception
+
+    @override
+    def _line(self) -> Line:
+        text = "code around the start of a saga %r has raised %s after the start"
+        return Line(logging.WARNING, text, (self.name, name_of_type(self.error)), logger=PROCESS)
+
+
 class KeyNotHandedOver(FactBase, frozen=True):
     """The store refuses to hand over the events for one business key."""
 
@@ -400,6 +414,7 @@ ProcessFact: TypeAlias = (
     | VersionUnowned
     | SweepFailed
     | OperationHeldUp
+    | AroundStartFailed
     | KeyNotHandedOver
     | SagasDeleted
     | RetentionFailed

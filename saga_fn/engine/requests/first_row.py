@@ -22,7 +22,7 @@ from saga_fn.engine.drive.attributes import at_start
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.registry import Registered
-from saga_fn.errors import is_a
+from saga_fn.errors import PayloadError, is_a
 from saga_fn.store.ids import new_saga_id, new_uuid
 from saga_fn.store.records import NewSaga
 
@@ -40,11 +40,25 @@ class StartRequest(msgspec.Struct, frozen=True):
     """How much later it is to begin."""
 
     def within(self, headers: Mapping[str, str]) -> StartRequest:
-        """The same with these headers of a trace, those apart that the caller has given."""
+        """The same with these headers of a trace: those that the caller has not given, and that leave room for the caller's."""
         given = self.trace_carrier
         if not headers or not is_a(given, (Mapping, type(None))):  # what is none is refused later
             return self
-        return msgspec.structs.replace(self, trace_carrier={**headers, **(given or {})})
+        try:
+            carrier = dict(given or {})
+        except Exception:  # noqa: BLE001 - a mapping of the caller's may raise anything, and is refused later
+            return self
+        for name, value in headers.items():
+            if name not in carrier and _is_kept({**carrier, name: value}):
+                carrier[name] = value
+        return msgspec.structs.replace(self, trace_carrier=carrier)
+
+
+def _is_kept(carrier: Mapping[str, str]) -> bool:
+    try:
+        return kept_carrier(carrier) is not None
+    except PayloadError:
+        return False
 
 
 def first_row(

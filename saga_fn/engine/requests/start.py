@@ -26,6 +26,7 @@ from saga_fn.engine.commit.batching import Batcher, by_halves
 from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.observe.fact import SagaIdentity
+from saga_fn.engine.observe.of_process import AroundStartFailed
 from saga_fn.engine.observe.of_sagas import SagaStarted
 from saga_fn.engine.registry import Registered
 from saga_fn.engine.requests.first_row import StartRequest, first_row
@@ -39,6 +40,7 @@ from saga_fn.store.records import NewSaga
 
 T = TypeVar("T")
 
+_AROUND: Final = "@contextmanager def starting(call: StartCall): yield {}"
 _TRIES = 5
 """How often an insert whose answer was lost is sent again before the caller hears of it."""
 _MOMENT: Final = timedelta(milliseconds=20)
@@ -163,18 +165,40 @@ class Starter:
 
     @contextlib.contextmanager
     def _around(self, call: StartCall) -> Generator[Mapping[str, str]]:
-        """The code of the service's around a start, and the headers that it gives."""
-        with contextlib.ExitStack() as stack:
-            headers: dict[str, str] = {}
-            for each in self._engine.options.around_start:
-                within = each(call)
-                if not is_a(within, contextlib.AbstractContextManager):
-                    raise SagaError(
-                        f"code around starts gives a context manager, not {shown(within)}",
-                        hint="@contextmanager def starting(call: StartCall): yield {}",
-                    )
-                headers.update(stack.enter_context(within))
-            yield headers
+        """The code of the service's around a start, and the headers that it gives.
+
+        The start ends as it does by itself: no code around it hides its error, nor makes an error of a saga that has begun.
+        """
+        started = False
+        raised: BaseException | None = None
+        try:
+            with contextlib.ExitStack() as stack:
+                headers = self._entered(call, stack)
+                try:
+                    yield headers
+                    started = True
+                except BaseException as error:
+                    raised = error
+                    raise
+        except Exception as error:
+            if raised is None and not started:
+                raise
+            if raised is None:
+                self._engine.observers.tell(AroundStartFailed(call.saga_name, error))
+        if raised is not None:
+            raise raised
+
+    def _entered(self, call: StartCall, stack: contextlib.ExitStack) -> Mapping[str, str]:
+        headers: dict[str, str] = {}
+        for each in self._engine.options.around_start:
+            within = each(call)
+            if not is_a(within, contextlib.AbstractContextManager):
+                raise SagaError(f"code around starts gives a context manager, not {shown(within)}", hint=_AROUND)
+            given = stack.enter_context(within)
+            if not is_a(given, Mapping):
+                raise SagaError(f"code around starts gives headers, not {shown(given)}", hint=_AROUND)
+            headers.update(given)
+        return headers
 
     async def _start_many(
         self, registered: Registered, requests: Sequence[StartRequest], connection: Connection | None
