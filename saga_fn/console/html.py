@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
@@ -32,6 +33,22 @@ NOTHING: Final = "\N{EN DASH}"
 LONGEST_VALUE: Final = 20_000
 """Characters of one payload that a page shows."""
 _LONGEST_TEXT: Final = 2_000
+_IN_PAGES: Final = {
+    "with SagaAdmin.get_saga; if the verb is still right, give the new revision as expect=.": "at the saga, and ask again.",
+    "look at it with SagaAdmin.get_saga": "look at the saga's page",
+    "look again with get_saga": "look again at the saga's page",
+    "with SagaAdmin.get_saga": "on the saga's page",
+    "look at it with SagaAdmin.explain": "look at the saga's page",
+    "SagaAdmin.get_saga": "the saga's page",
+    "SagaAdmin.explain": "the saga's page",
+    "SagaAdmin.pauses": "the page Acts",
+    "SagaAdmin.kept_events": "the page Kept events",
+    "SagaAdmin.": "",
+    "skip_step(..., not_begun=True)": "choose true for not begun",
+    "everything=True": "tick the box below",
+}
+"""Calls that mends name, the longer ones first, and the same for one who has these pages."""
+_FORGET: Final = re.compile(r"forget=\[(.*)\](?=\. )")
 
 
 def document(context: Context, page: Page) -> str:
@@ -108,8 +125,24 @@ def told(error: SagaError, before: str | None = None) -> Node:
     return h.div(class_="box bad" if before is None else "box", role="alert" if before is None else None)[
         None if before is None else h.p[before],
         h.p[text(error.fact)],
-        None if error.hint is None else h.p[h.b["Mend: "], text(error.hint)],
+        mend(error.hint),
     ]
+
+
+def mend(said: str | None) -> Node:
+    """A mend of the library, for one who has this page and no Python."""
+    return h.p[h.b["Mend: "], text(in_pages(said))] if said else None
+
+
+def in_pages(said: str) -> str:
+    """The same text, with pages and fields of forms instead of calls.
+
+    >>> in_pages("see steps of SagaAdmin.get_saga for what waits")
+    "see steps of the saga's page for what waits"
+    """
+    for call, page in _IN_PAGES.items():
+        said = said.replace(call, page)
+    return _FORGET.sub(r"tick under forget: \1", said)
 
 
 def text(value: object, longest: int = _LONGEST_TEXT) -> str:

@@ -45,6 +45,8 @@ _OTHERS: Final = (
     "sfn-bar sfn-undone",
     "sfn-soft sfn-person",
 )
+_NOT_KNOWN: Final = "sfn-break"
+_NOT_COUNTED: Final = "not counted"
 
 
 @attrs.frozen
@@ -53,8 +55,9 @@ class Column:
 
     label: str
     """The text under it, such as "09:41"."""
-    counts: Mapping[str, int]
-    """The height of each part, by name, from 0: "COMPLETED", "COMPENSATED" and "FAILED" have their colours."""
+    counts: Mapping[str, int] | None
+    """The height of each part, by name, from 0: "COMPLETED", "COMPENSATED" and "FAILED" have their colours. None stands for
+    a column that was not counted, and is drawn so."""
 
 
 @attrs.frozen
@@ -102,19 +105,24 @@ def bars(
         inside.append(element("path", {"class": "sfn-rule" if not value else "sfn-grid", "d": way}))
         inside.append(words(left - 6, y + 3.5, _short(value), "sfn-axis", anchor="end"))
     room = min(_MOST_COLUMN, (width - 8 - left) / max(1, len(columns)))
-    if not most_of_all:
+    unknown = sum(column.counts is None for column in columns)
+    if not most_of_all and not unknown:
         inside.append(words((left + width) / 2, (top + bottom) / 2, "nothing", "sfn-axis", anchor="middle"))
     shown = -1e9
     for place, column in enumerate(columns):
         x = left + place * room
-        inside.append(_stack(column, names, x, room, bottom, (bottom - top) / most))
+        if column.counts is None:
+            inside.append(_unknown(column, x, room, top, bottom))
+        else:
+            inside.append(_stack(column, names, x, room, bottom, (bottom - top) / most))
         wide = text_width(printable(column.label, _LONGEST_LABEL), _AXIS)
         begin = min(x, width - 8 - wide)
         if begin - shown >= _BETWEEN:
             inside.append(words(begin, bottom + 14, printable(column.label, _LONGEST_LABEL), "sfn-axis"))
             shown = begin + wide
-    inside += _legend(names, totals, height - 8.0, width)
-    about = ", ".join(f"{name}: {total:,}" for name, total in totals.items()) or "nothing"
+    inside += _legend(names, totals, unknown, height - 8.0, width)
+    told = [f"{name}: {total:,}" for name, total in totals.items()]
+    about = ", ".join([*told, f"{_NOT_COUNTED}: {unknown} columns"] if unknown else told) or "nothing"
     return picture(width, height, title, f"{len(columns)} columns; {about}.", inside, embedded=embedded)
 
 
@@ -159,12 +167,12 @@ def ages(rows: Sequence[Age], /, *, title: str, width: int = 640, embedded: bool
 
 def _names(columns: Sequence[Column]) -> list[str]:
     """The names of the parts, from the bottom to the top."""
-    found = dict.fromkeys(name for column in columns for name in column.counts)
+    found = dict.fromkeys(name for column in columns for name in column.counts or ())
     return sorted(found, key=lambda name: list(ENDS).index(name) if name in ENDS else len(ENDS))
 
 
 def _count(column: Column, name: str) -> int:
-    return max(0, min(column.counts.get(name, 0), _MOST_COUNT))
+    return max(0, min((column.counts or {}).get(name, 0), _MOST_COUNT))
 
 
 def _looks(names: Sequence[str]) -> dict[str, str]:
@@ -190,14 +198,21 @@ def _stack(column: Column, names: Sequence[str], x: float, room: float, bottom: 
     return element("g", None, inside)
 
 
-def _legend(names: Sequence[str], totals: Mapping[str, int], y: float, width: float) -> Iterator[str]:
+def _unknown(column: Column, x: float, room: float, top: float, bottom: float) -> str:
+    """A column that nobody has counted, as high as the picture: it is not one of height 0."""
+    title = element("title", None, [escaped(f"{column.label} {_NOT_COUNTED}", 500)])
+    at: dict[str, Attribute] = {"class": _NOT_KNOWN, "x": x, "y": top, "width": room, "height": bottom - top}
+    return element("g", None, [title, element("rect", at)])
+
+
+def _legend(names: Sequence[str], totals: Mapping[str, int], unknown: int, y: float, width: float) -> Iterator[str]:
     x = 8.0
     looks = _looks(names)
-    for name in names:
-        text = f"{printable(name, _LONGEST_LABEL)} {totals[name]:,}"
+    entries = [(looks[name], f"{printable(name, _LONGEST_LABEL)} {totals[name]:,}") for name in names]
+    for look, text in [*entries, (_NOT_KNOWN, _NOT_COUNTED)] if unknown else entries:
         if x + 16 + text_width(text, _AXIS) > width:
             return
-        at: dict[str, Attribute] = {"class": looks[name], "x": x, "y": y - 9, "width": 10, "height": 10, "rx": 2}
+        at: dict[str, Attribute] = {"class": look, "x": x, "y": y - 9, "width": 10, "height": 10, "rx": 2}
         yield element("rect", at)
         yield words(x + 15, y, text, "sfn-axis")
         x += 24 + text_width(text, _AXIS)

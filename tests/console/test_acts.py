@@ -384,6 +384,21 @@ async def test_pauses_begin_and_end_with_who_and_why(sagas: Cast, browser: Brows
     assert await admin.pauses() == ()
 
 
+async def test_a_pause_of_a_name_that_nothing_has_is_asked_for_twice(sagas: Cast, browser: Browser) -> None:
+    admin = SagaAdmin(sagas.orchestrator)
+    asked = await browser.send("/acts", "/acts/pauses", {"act": "pause", "saga_name": f"pasd{MARK}", "reason": "typo"})
+    assert asked.status_code == 409
+    assert "Nothing is paused yet. No saga has the name" in asked.text
+    assert MARK not in asked.text
+    assert await admin.pauses() == ()
+    form = asked.text[asked.text.index("Nothing is paused yet") :]
+    given = {**hidden_fields(form, "/acts/pauses"), "act": "pause"}
+    assert given["reason"] == "typo"
+    done = await browser.http.post("/acts/pauses", data=given, headers={"Origin": "http://shop"})
+    assert done.status_code == 303
+    assert [each.saga_name for each in await admin.pauses()] == [f"pasd{MARK}"]
+
+
 async def test_pauses_operations_and_kept_events_need_their_permissions(sagas: Cast) -> None:
     def reader(_: Request) -> Operator:
         return Operator("rob", may=[Permission.CANCEL])

@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from urllib.parse import quote
 
+import attrs
 import httpx
 import pytest
 from fastapi import FastAPI
@@ -21,6 +22,7 @@ from saga_fn import (
     SagaAdmin,
     SagaFilter,
     SagaOrchestrator,
+    SagaStats,
     SagaStatus,
     StepRef,
     saga,
@@ -160,6 +162,32 @@ async def test_a_database_that_tells_no_findings_is_not_taken_for_one_that_has_n
     assert "It is not known whether something needs a person." in page
     assert "nothing came for" in page
     assert "Nothing needs a person" not in page
+
+
+async def test_minutes_that_were_not_counted_are_told(sagas: Cast, browser: Browser) -> None:
+    stats = await SagaAdmin(sagas.orchestrator).stats()
+    assert "not counted" not in (await browser.get("/")).text
+    definitions = [
+        attrs.evolve(each, ends={status: (None, *minutes[1:]) for status, minutes in each.ends.items()})
+        for each in stats.definitions
+    ]
+
+    async def seen(*_: object, **__: object) -> SagaStats:
+        return attrs.evolve(stats, definitions=tuple(definitions))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(SagaAdmin, "stats", seen)
+        assert "not counted: 1 columns" in (await browser.get("/")).text
+
+
+async def test_mends_name_pages_and_no_calls(sagas: Cast, browser: Browser) -> None:
+    for saga_id in (sagas.retrying, sagas.doubtful, sagas.parked, sagas.waiting, sagas.failed, sagas.paused):
+        page = (await browser.get(f"/sagas/{saga_id}")).text
+        assert "the saga&#39;s page" in page
+        for verb in ("rewind", "skip_step", "retry_step", "cancel"):
+            page += (await browser.get(f"/sagas/{saga_id}/verbs/{verb}?step=reserve")).text
+        for call in ("SagaAdmin", "get_saga", "forget=[", "=True", "expect="):
+            assert call not in page
 
 
 async def test_abort_stands_last_and_apart_and_mends_stand_first(sagas: Cast, browser: Browser) -> None:

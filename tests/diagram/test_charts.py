@@ -121,3 +121,11 @@ def test_a_wrong_argument_is_refused_with_the_mend(arguments: dict[str, Any]) ->
 def test_too_many_ages_are_refused() -> None:
     with pytest.raises(SagaError):
         _ = ages([Age("a", None)] * 101, title="x")
+
+
+def test_a_column_that_nobody_has_counted_is_not_drawn_as_none() -> None:
+    drawn = bars([Column("09:41", None), Column("09:42", {"COMPLETED": 3})], title="Ends a minute")
+    assert "<title>09:41 not counted</title>" in drawn
+    assert drawn.count('class="sfn-break"') == 2, "the column, and the legend"
+    assert "COMPLETED: 3, not counted: 1 columns" in drawn
+    assert ">nothing</text>" not in bars([Column("09:41", None)], title="Ends a minute")

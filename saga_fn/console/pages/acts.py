@@ -16,6 +16,7 @@ from saga_fn.admin.text_fields import id_of
 from saga_fn.console import forms, html
 from saga_fn.console.context import Context, Page
 from saga_fn.console.operators import Permission
+from saga_fn.console.pages.definitions import FRESH
 
 _ROWS: Final = 50
 
@@ -34,6 +35,8 @@ async def pause_act(context: Context, form: Mapping[str, str]) -> Page | Respons
         reason = forms.reason_in(form)
         match form.get("act"):
             case "pause":
+                if name and form.get("sure") != name and name not in await _names(context):
+                    return await _page(context, None, 409, ask=_unknown(context, name, reason))
                 await admin.pause(name, reason=reason)
             case "pause_all":
                 await admin.pause_all(reason=reason)
@@ -48,12 +51,35 @@ async def pause_act(context: Context, form: Mapping[str, str]) -> Page | Respons
     return RedirectResponse(context.to("acts"), status_code=303)
 
 
-async def _page(context: Context, error: SagaError | None = None, status: int = 200) -> Page:
+async def _names(context: Context) -> list[str]:
+    """The names of all sagas, and of the definitions that this process knows."""
+    of_sagas = (each.saga_name for each in (await context.admin.stats(max_age=FRESH)).definitions)
+    return sorted({*of_sagas, *(name for name, _ in context.orchestrator.engine.registry.pairs)})
+
+
+def _unknown(context: Context, name: str, reason: str) -> Node:
+    """The question before a name is paused that nothing has: it may be misspelt, and whoever pauses in a hurry would not see it."""
+    return h.div(".box.warn", role="alert")[
+        h.p[
+            "Nothing is paused yet. No saga has the name ",
+            h.code[html.text(name, 255)],
+            ", and no definition has it here.",
+        ],
+        html.post(
+            context,
+            context.to("acts", "pauses"),
+            html.hidden({"saga_name": name, "sure": name, "reason": reason}),
+            h.button(name="act", value="pause")["Pause it all the same"],
+        ),
+    ]
+
+
+async def _page(context: Context, error: SagaError | None = None, status: int = 200, *, ask: Node = None) -> Page:
     asked = context.query.get("after", "")
     after = await context.admin.get_operation(id_of(asked, "an operation's id")) if asked else None
     operations = await context.admin.list_operations(after=after, limit=_ROWS)
     pauses = await context.admin.pauses()
-    names = sorted({name for name, _ in context.orchestrator.engine.registry.pairs})
+    names = await _names(context)
     heads = ("act", "of", "by", "why", "when", "state", "done", "refused")
     live: list[Node] = [
         html.section("Paused now", _pauses(pauses)),
@@ -65,6 +91,7 @@ async def _page(context: Context, error: SagaError | None = None, status: int = 
     may_pause = context.may(Permission.PAUSES)
     before: list[Node] = [
         None if error is None else html.told(error),
+        ask,
         [_resume(context, each) for each in pauses] if may_pause else None,
         _pause(context, names) if may_pause else None,
     ]

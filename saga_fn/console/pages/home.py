@@ -95,14 +95,17 @@ def _some(context: Context, title: str, rows: Iterable[SagaRow], said: str, want
 
 
 def _ends(stats: SagaStats) -> Node:
-    """The ends of the last hour, minute by minute."""
+    """The ends of the last hour, minute by minute. A minute is not known if not all of its ends were counted."""
+    unknown: set[int] = set()
     counts: list[Counter[str]] = [Counter() for _ in range(_MINUTES)]
     for each in stats.definitions:
         for status, minutes in each.ends.items():
+            unknown |= {number for number, ended in enumerate(minutes) if ended is None}
             for column, ended in zip(counts, minutes, strict=True):
                 column[status.value] += ended or 0
+    known = [None if number in unknown else dict(column) for number, column in enumerate(counts)]
     begins = (stats.at - timedelta(minutes=_MINUTES - 1 - number) for number in range(_MINUTES))
-    columns = [Column(f"{at:%H:%M}", dict(column)) for at, column in zip(begins, counts, strict=True)]
+    columns = [Column(f"{at:%H:%M}", column) for at, column in zip(begins, known, strict=True)]
     latest = f"Ends a minute, the last {_LATEST} minutes"
     return html.chart(
         bars(columns, title="Ends a minute", width=_WIDE, embedded=True),

@@ -97,7 +97,7 @@ def _standing(context: Context, explained: Explanation) -> Node:
     said += [
         h.div(class_="box bad" if reason.parked else "box")[
             h.p[[html.code(reason.parked), " "] if reason.parked else None, html.text(reason.text)],
-            h.p[h.b["Mend: "], html.text(reason.mend)] if reason.mend else None,
+            html.mend(reason.mend),
             _list_of(_buttons(context, explained, reason.step_id)) if reason.parked and reason.step_id else None,
         ]
         for reason in explained.reasons[:_REFUSED]
@@ -286,7 +286,12 @@ def _notes(seen: SagaAdminSnapshot) -> Node:
 def _refused(explained: Explanation) -> Node:
     refused = [each for each in explained.verbs if not _may_be_pressed(each)][:_REFUSED]
     rows: list[tuple[Node, ...]] = [
-        (each.verb.value, html.step_name(each.step_id), html.code(each.refusal or ""), html.text(each.text))
+        (
+            each.verb.value,
+            html.step_name(each.step_id),
+            html.code(each.refusal or ""),
+            html.text(html.in_pages(each.text)),
+        )
         for each in refused
     ]
     return h.details(id="refused")[

@@ -154,7 +154,7 @@ def _shown(preview: VerbPreview) -> Node:
     if not preview.is_legal:
         return h.div(".box.warn")[
             h.p["It would be refused now: ", html.code(preview.refusal or ""), " ", html.text(preview.why_not or "")],
-            h.p[h.b["Mend: "], html.text(preview.mend)] if preview.mend else None,
+            html.mend(preview.mend),
             h.p["Not named: ", _listed(preview.unnamed)] if preview.unnamed else None,
         ]
     return h.div(".box")[h.h2["What would come of it"], html.facts(_consequences(preview))]
