@@ -49,6 +49,19 @@ def is_number(value: object) -> TypeGuard[float]:
     return is_whole(value) or isinstance(value, float)
 
 
+def plain(value: object) -> object:
+    """A text or a whole number of a class of the caller's as Python's own, for the encoders, which know no other: their `enc_hook`.
+
+    >>> plain(type("Name", (str,), {})("shop"))
+    'shop'
+    """
+    if isinstance(value, str):
+        return str.__str__(value)  # not by the way that its class has
+    if isinstance(value, int):
+        return int.__index__(value)
+    raise NotImplementedError(f"a {type(value).__name__}")
+
+
 def check_size(what: str, payload: bytes, most: int) -> None:
     """Raise PayloadTooLargeError for a payload of more than `most` bytes."""
     if len(payload) > most:

@@ -11,7 +11,7 @@ from uuid import UUID
 import attrs
 import msgspec
 
-from saga_fn.arguments import aware, check_is, check_key, check_whole, micros_of
+from saga_fn.arguments import aware, check_is, check_key, check_whole, micros_of, plain
 from saga_fn.core.ids import Moment
 from saga_fn.core.listing import NotServed, Wanted, way_of
 from saga_fn.core.projection import SagaStatus, WaitReason
@@ -25,7 +25,7 @@ MOST_ROWS: Final = 1000
 """The most rows of a page."""
 _FORMAT: Final = 1
 _LONGEST_CURSOR: Final = 200
-_encode = msgspec.msgpack.Encoder().encode
+_encode = msgspec.msgpack.Encoder(enc_hook=plain).encode
 _Cursor = tuple[int, bytes, int, bytes]
 _decode = msgspec.msgpack.Decoder(_Cursor).decode
 

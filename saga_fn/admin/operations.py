@@ -81,7 +81,13 @@ class AdminOperations(AdminBase):
                 return await would(self._engine, saga_id, deed)
 
         looked_at = rows[:_JUDGED]
-        refusals = await asyncio.gather(*(judged(row.id) for row in looked_at))
+        judgments = [asyncio.ensure_future(judged(row.id)) for row in looked_at]
+        try:
+            refusals = await asyncio.gather(*judgments)
+        finally:  # one that raises leaves no other behind
+            for each in judgments:
+                each.cancel()
+            _ = await asyncio.gather(*judgments, return_exceptions=True)
         return BulkPreview(
             sagas=SagaCount(min(len(rows), MOST_ROWS), len(rows) > MOST_ROWS),
             looked_at=len(looked_at),

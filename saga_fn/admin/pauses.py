@@ -178,7 +178,7 @@ def _named(name: object) -> str:
     check_key("saga_name", name)
     if not isinstance(name, str):
         raise PayloadError("saga_name is the name of sagas, not None", hint="pause_all() and resume_all() are for all")
-    return name
+    return str.__str__(name)  # a store may keep it
 
 
 def _aim(name: str) -> bytes:

@@ -73,6 +73,16 @@ def generated(inp: StepRef[Data]) -> StepRef[Data]:
     return work(approval.wait(timeout=timedelta(hours=1), after=work(inp, step_id="first")))
 
 
+class Text(str):
+    """A text of a caller's own class."""
+
+    __slots__ = ()
+
+
+class Whole(int):
+    """A number of a caller's own class."""
+
+
 class Hostile:
     """What cannot be shown, compared or hashed."""
 
@@ -108,6 +118,8 @@ SOME: Final[tuple[object, ...]] = (
     -1e308,
     "",
     "x",
+    Text("w"),
+    Whole(5),
     "a" * 300,
     "nul \x00",
     "\ud800",

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 
 import attrs
 import pytest
+from typing_extensions import override
 
 from saga_fn import (
     Abort,
@@ -51,6 +52,7 @@ from saga_fn.engine.requests.bulk import carry_on
 from saga_fn.engine.requests.records import NOT_ANSWERED, done_once, recorded
 from saga_fn.errors import StoredDataError
 from saga_fn.store.protocol import Store
+from saga_fn.store.records import SagaRecord
 from tests.support.shop import Done, Order, Shop, make_saga
 from tests.support.stores import Make
 from tests.support.until import SOON, suspended, until
@@ -468,3 +470,62 @@ async def test_what_is_wrong_is_refused_before_anything_is_recorded(make: Make) 
         assert str(told.sagas) == "0"
         for unknown in (SagaFilter(saga_name="elsewhere", active=True), attrs.evolve(WAITING, version=7)):
             assert (await admin.preview(unknown, RetryStep("shp"))).looked_at == 0
+
+
+async def test_a_preview_whose_look_at_one_saga_fails_leaves_no_look_at_another_behind(
+    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SagaOrchestrator(memory, concurrency=0) as orchestrator:
+        runs = await stopped_at_charge(orchestrator, 5)
+        read, looks = memory.read, 0
+
+        async def failing(saga_id: UUID) -> SagaRecord | None:
+            nonlocal looks
+            looks += 1
+            if looks == 1:
+                raise StoreRefusedError("no")
+            await asyncio.sleep(3600)
+            return await read(saga_id)
+
+        before = asyncio.all_tasks()
+        monkeypatch.setattr(memory, "read", failing)
+        with pytest.raises(StoreRefusedError):
+            await SagaAdmin(orchestrator).preview(WAITING, Cancel())
+        assert asyncio.all_tasks() <= before
+    assert len(runs) == 5
+
+
+class Text(str):
+    __slots__ = ()
+
+    @override
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Whole(int):
+    pass
+
+
+async def test_texts_and_numbers_of_a_callers_own_classes_are_taken_for_what_they_hold(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        (run,) = await stopped_at_charge(orchestrator, 1)
+        admin = SagaAdmin(orchestrator, actor=Text("ann"))
+        name, charge, reason = Text("shop"), Text("charge"), Text("why")
+        every = SagaFilter(saga_name=name, version=Whole(1))
+        await admin.retry_step(run.id, charge, reason=reason)
+        assert await admin.pause(name, reason=reason)
+        assert await admin.resume(name, extend=True, reason=reason)
+        assert await admin.discard_kept(name, Text("k")) == 0
+        retention = Retention(completed=timedelta(days=1))
+        assert (await admin.prune(name, version=Whole(1), limit=Whole(5), retention=retention)).sagas == 0
+        assert (await admin.list(every)).rows
+        assert not (await admin.list(SagaFilter(saga_name=name, aggregation_id=Text("k")))).rows
+        parked = SagaFilter(saga_name=name, waits=WaitReason.PARKED, step=charge, error=Text("E"))
+        for wanted, verb in ((every, Rewind(charge, forget=[charge])), (parked, RetryStep(charge))):
+            assert (await admin.preview(wanted, verb)).looked_at in (0, 1)
+            begun = await admin.begin_operation(
+                wanted, verb, per_second=Whole(5), idempotency_key=Text(str(verb)), reason=reason
+            )
+            assert (await admin.continue_operation(begun.id)).state is OperationState.DONE
+        assert {each.actor for each in await admin.list_operations()} == {"ann"}

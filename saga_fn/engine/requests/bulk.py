@@ -20,6 +20,7 @@ from uuid import UUID
 import attrs
 import msgspec
 
+from saga_fn.arguments import plain
 from saga_fn.core import acknowledgement
 from saga_fn.core.effects import Refusal
 from saga_fn.core.event_matching import Answer
@@ -67,7 +68,7 @@ class Request(msgspec.Struct, frozen=True):
 
     def encode(self) -> bytes:
         """As it is stored."""
-        return msgspec.json.encode(self)
+        return msgspec.json.encode(self, enc_hook=plain)
 
 
 class Ending(msgspec.Struct, frozen=True):
@@ -82,7 +83,7 @@ class Ending(msgspec.Struct, frozen=True):
 
     def encode(self) -> bytes:
         """As it is stored."""
-        return msgspec.json.encode(self)
+        return msgspec.json.encode(self, enc_hook=plain)
 
 
 def ending_of(pause: PauseRecord, verb: str, asked: Asked, now: Moment) -> OperationRecord:
@@ -109,7 +110,7 @@ class Aim(msgspec.Struct, frozen=True):
 
     def encode(self) -> bytes:
         """As it is stored."""
-        return msgspec.json.encode(self)
+        return msgspec.json.encode(self, enc_hook=plain)
 
 
 def request_in(operation: OperationRecord) -> Request | Ending:
