@@ -6,6 +6,7 @@ trusts it. The bounds keep the work and the memory that one row can take small, 
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Final
 
 from saga_fn.core.fan_out import ITEM_LIMIT, item_count
@@ -96,7 +97,7 @@ def _numbers(state: SagaState) -> tuple[list[Moment], list[int], list[int]]:
     if state.deadline is not None:
         moments.append(state.deadline)
     if state.pause is not None:
-        moments += (state.pause.since or Moment(0), state.pause.moved_from, state.pause.moved_to)
+        moments += (state.pause.since or Moment(0), *chain.from_iterable(state.pause.moved))
         entries.append(state.pause.seq)
     for event in state.buffered:
         entries.append(event.seq)

@@ -17,6 +17,7 @@ import msgspec
 from typing_extensions import TypeIs
 
 from saga_fn.core.ids import Digest, Moment, PlanId, StepId
+from saga_fn.core.standstill import Stretch
 
 
 class Goal(enum.IntEnum):
@@ -394,9 +395,8 @@ class PauseState(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """When a person has paused the saga itself; None if nobody has. Until a person resumes it."""
     seq: int = 0
     """The journal entry of that, which has who and why."""
-    moved_from: Moment = Moment(0)
-    """Here and below: the time that its moments were moved by, because it stood still meanwhile."""
-    moved_to: Moment = Moment(0)
+    moved: tuple[Stretch, ...] = ()
+    """The time that its moments were moved by, because it stood still meanwhile: disjoint, the oldest first."""
 
     @property
     def holds(self) -> bool:

@@ -191,7 +191,7 @@ def test_a_moment_is_moved_by_the_length_of_the_pause_once() -> None:
     saga.tell(PauseRequested(Moment(2 * SECOND)))
     saga.tell(resume(6 * SECOND, extend=True))
     assert saga.of(A, Sleeping).wake == 13 * SECOND
-    assert saga.state.pause == PauseState(moved_from=Moment(2 * SECOND), moved_to=Moment(6 * SECOND))
+    assert saga.state.pause == PauseState(moved=((Moment(2 * SECOND), Moment(6 * SECOND)),))
     same = MomentsMoved(Moment(7 * SECOND), Moment(2 * SECOND), Moment(6 * SECOND))
     assert saga.refusal(same) is Refusal.NOTHING_TO_MOVE
     saga.resume()
@@ -208,6 +208,8 @@ def test_a_moment_is_moved_by_the_length_of_the_pause_once() -> None:
         ([(2, 4), (6, 8)], 13),
         ([(6, 8), (2, 4)], 13),
         ([(4, 99)], 15),  # no later than now
+        ([(0, 2), (4, 5), (1, 8)], 17),  # the last one takes in both
+        ([(7, 8), (2, 4), (1, 9)], 17),
     ],
 )
 def test_two_pauses_that_overlap_move_it_by_the_time_that_they_take_together(

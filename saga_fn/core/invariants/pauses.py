@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from saga_fn.core.events import MomentsMoved, Paused, PauseRequested, Resumed, ResumeRequested
+from saga_fn.core.flaws import LAST_MOMENT
 from saga_fn.core.ids import Moment
 from saga_fn.core.invariants.edge import Edge, starts
+from saga_fn.core.standstill import at_most, elapsed, joined
 from saga_fn.core.state import (
     PauseState,
     Retrying,
@@ -55,19 +57,18 @@ def i18_what_runs_comes_to_its_end(edge: Edge) -> bool:
 
 def i18_moments_are_moved_once_for_a_time(edge: Edge) -> bool:
     """The end of a pause moves what is to come by the time that the saga stood still, and never twice by the same time."""
-    was, now = _of(edge.before), _of(edge.after)
+    was, now = _of(edge.before).moved, _of(edge.after).moved
     span = _span(edge)
     if span is None:
-        return (now.moved_from, now.moved_to) == (was.moved_from, was.moved_to)
-    since, until = span
-    apart = since > was.moved_to
-    by = until - since if apart else max(0, min(was.moved_from, until) - since) + max(0, until - was.moved_to)
+        return now == was
+    known = was if now == was else joined(was, *span)
     pairs = [(edge.before.begins_at, edge.after.begins_at), (edge.before.deadline, edge.after.deadline)]
     pairs += [(_awaited(each), _awaited(step)) for each, step in edge.steps if type(each) is type(step)]
-    for before, after in pairs:
-        if before is not None and before > since and after is not None and after not in (before + by, 0):
-            return False
-    return now.moved_to in (was.moved_to, max(until, was.moved_to))
+    return now == at_most(known) and all(
+        before <= after and (after == LAST_MOMENT or elapsed(before, was) == elapsed(after, known))
+        for before, after in pairs
+        if before and after
+    )
 
 
 def _span(edge: Edge) -> tuple[Moment, Moment] | None:

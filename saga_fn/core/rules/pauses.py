@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+from typing import Final, TypeVar, final
 
 from msgspec.structs import replace
 
+from saga_fn.core import standstill
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.events import MomentsMoved, ResumeRequested
 from saga_fn.core.facts import needs_owner
 from saga_fn.core.flaws import LAST_MOMENT
 from saga_fn.core.ids import Moment
 from saga_fn.core.rules.fold import Fold
+from saga_fn.core.standstill import Stretch
 from saga_fn.core.state import (
     Attempts,
     Parked,
@@ -85,77 +87,82 @@ def _let_go(fold: Fold, left: PauseState) -> None:
 
 
 def _move(fold: Fold, since: Moment, until: Moment) -> bool:
-    """Move all that is to come after `since` by the time up to `until`, but for what was moved before. False if that is nothing."""
-    pause, until = fold.pause or _NONE, min(until, fold.at)
-    first, last = pause.moved_from, pause.moved_to
-    if since > last:
-        first = last = since  # a pause after those before
-    by = max(0, min(first, until) - since) + max(0, until - last)
-    if not by:
+    """Move all that is to come by the time from `since` to `until`, but for what was moved before. False if that is nothing."""
+    pause = fold.pause or _NONE
+    shift = _Shift(pause.moved, standstill.joined(pause.moved, since, min(until, fold.at)))
+    if shift.before == shift.now:
         return False
     before = (fold.begins_at, fold.deadline, dict(fold.steps))
-    fold.begins_at = _later(fold.begins_at, since, by)
-    fold.deadline = None if fold.deadline is None else _later(fold.deadline, since, by)
+    fold.begins_at = shift.later(fold.begins_at)
+    fold.deadline = None if fold.deadline is None else shift.later(fold.deadline)
     for step in fold.before.steps:
-        fold.put(_step_later(step, since, by))
+        fold.put(_step_later(step, shift))
     if (fold.begins_at, fold.deadline, fold.steps) == before:
         return False
-    fold.pause = replace(pause, moved_from=min(first, since), moved_to=max(last, until))
+    fold.pause = replace(pause, moved=standstill.at_most(shift.now))
     return True
 
 
-def _later(moment: Moment, since: Moment, by: int) -> Moment:
-    """A moment that had come before the pause stays: it has come."""
-    return Moment(min(moment + by, LAST_MOMENT)) if moment > since else moment
+@final
+class _Shift:
+    """What is known of when the saga stood still, before and after the end of a pause."""
+
+    def __init__(self, before: tuple[Stretch, ...], now: tuple[Stretch, ...]) -> None:
+        self.before: tuple[Stretch, ...] = before
+        self.now: tuple[Stretch, ...] = now
+        self.by: int = standstill.length(now) - standstill.length(before)
+
+    def later(self, moment: Moment) -> Moment:
+        """A moment that is to come. One that had come before a pause stays: it has come."""
+        return Moment(min(standstill.moved(moment, self.before, self.now), LAST_MOMENT))
+
+    def begun(self, moment: Moment) -> Moment:
+        """When a count began that has a budget in time; 0 if none has."""
+        return Moment(min(moment + self.by, LAST_MOMENT)) if moment else moment
 
 
-def _step_later(step: StepState, since: Moment, by: int) -> StepState:
+def _step_later(step: StepState, shift: _Shift) -> StepState:
     """The step once its moments are moved. The time that its attempts may take in all goes on where it stood.
 
     An execution that may still run, and an event that expires, know nothing of a pause.
     """
     if isinstance(step, Parked) and step.before is not None:
         before = step.before
-        before = _wakes_later(before, since, by) if isinstance(before, Sleeping) else _waits_later(before, since, by)
+        before = _wakes_later(before, shift) if isinstance(before, Sleeping) else _waits_later(before, shift)
         return replace(step, before=before)
     match step:
         case Waiting():
-            return _waits_later(step, since, by)
+            return _waits_later(step, shift)
         case Sleeping():
-            return _wakes_later(step, since, by)
+            return _wakes_later(step, shift)
         case UndoWaiting():
-            step = _waits_later(step, since, by)
+            step = _waits_later(step, shift)
         case Retrying():
-            step = _wakes_later(step, since, by)
+            step = _wakes_later(step, shift)
         case UndoRetrying():
-            step = _wakes_later(step, since, by)
+            step = _wakes_later(step, shift)
         case Unknown():
-            step = replace(_wakes_later(step, since, by), first_attempt_at=_begun(step.first_attempt_at, by))
+            step = replace(_wakes_later(step, shift), first_attempt_at=shift.begun(step.first_attempt_at))
         case Probing():
-            step = replace(step, first_attempt_at=_begun(step.first_attempt_at, by))
+            step = replace(step, first_attempt_at=shift.begun(step.first_attempt_at))
         case Running() | Undoing():
             pass
         case _:
             return step
-    return replace(step, attempts=_attempts_later(step.attempts, by))
+    return replace(step, attempts=_attempts_later(step.attempts, shift))
 
 
-def _wakes_later(step: _Wakes, since: Moment, by: int) -> _Wakes:
-    return replace(step, wake=_later(step.wake, since, by))
+def _wakes_later(step: _Wakes, shift: _Shift) -> _Wakes:
+    return replace(step, wake=shift.later(step.wake))
 
 
-def _waits_later(step: _Waits, since: Moment, by: int) -> _Waits:
-    return step if step.times_out_at is None else replace(step, times_out_at=_later(step.times_out_at, since, by))
+def _waits_later(step: _Waits, shift: _Shift) -> _Waits:
+    return step if step.times_out_at is None else replace(step, times_out_at=shift.later(step.times_out_at))
 
 
-def _attempts_later(attempts: Attempts, by: int) -> Attempts:
+def _attempts_later(attempts: Attempts, shift: _Shift) -> Attempts:
     if not (attempts.first_attempt_at or attempts.doubted):
         return attempts
     return replace(
-        attempts, first_attempt_at=_begun(attempts.first_attempt_at, by), doubted=_begun(attempts.doubted, by)
+        attempts, first_attempt_at=shift.begun(attempts.first_attempt_at), doubted=shift.begun(attempts.doubted)
     )
-
-
-def _begun(moment: Moment, by: int) -> Moment:
-    """When a count began that has a budget in time; 0 if none has."""
-    return Moment(min(moment + by, LAST_MOMENT)) if moment else moment

@@ -15,6 +15,7 @@ from saga_fn.core.invariants.pauses import (
     i18_moments_are_moved_once_for_a_time,
     i18_what_runs_comes_to_its_end,
 )
+from saga_fn.core.standstill import Stretch
 from saga_fn.core.state import PauseState, Running, SagaState, Sleeping, Succeeded, Undoing
 from tests.core.forged.given import BACK, ONCE, RAN, edge, moved, state
 from tests.core.given import A, B
@@ -30,13 +31,14 @@ def timed_out(after: SagaState) -> Transition:
     return msgspec.structs.replace(moved(after), timed_out=A)
 
 
-def by_person(before: SagaState, *, since: Moment = NOW, seq: int = 1, moved_to: Moment = NOW) -> SagaState:
-    return msgspec.structs.replace(before, pause=PauseState(since=since, seq=seq, moved_to=moved_to))
+def by_person(before: SagaState, *, since: Moment = NOW, seq: int = 1, moved: tuple[Stretch, ...] = ()) -> SagaState:
+    return msgspec.structs.replace(before, pause=PauseState(since=since, seq=seq, moved=moved))
 
 
 def sleeping(wake: int, *, rev: int = 3, moved_to: int = 0, at: int = 0) -> SagaState:
     found = state(Sleeping(A, Moment(wake)), rev=rev)
-    return msgspec.structs.replace(found, pause=PauseState(moved_to=Moment(moved_to)), at=Moment(at))
+    known = ((NOW, Moment(moved_to)),) if moved_to else ()
+    return msgspec.structs.replace(found, pause=PauseState(moved=known), at=Moment(at))
 
 
 EDGES: dict[EdgeLaw, list[Edge]] = {
