@@ -80,7 +80,8 @@ class AdminPauses(AdminBase):
             reason: Why, for `list_operations`: one line of 1 to 1,000 characters. Default: None.
 
         Returns:
-            True if a pause of that name was ended. False if there is none.
+            True if a pause of that name was ended. False if there is none, or if `stop_operation` stops this end
+                meanwhile: the pause stands then, and to call this again goes on.
 
         Raises:
             PayloadError: An argument is not what it has to be.
@@ -101,7 +102,8 @@ class AdminPauses(AdminBase):
             reason: Why, for `list_operations`: one line of 1 to 1,000 characters. Default: None.
 
         Returns:
-            True if that pause was ended. False if there is none.
+            True if that pause was ended. False if there is none, or if `stop_operation` stops this end
+                meanwhile: the pause stands then, and to call this again goes on.
 
         Raises:
             PayloadError: An argument is not what it has to be.

@@ -26,7 +26,7 @@ def joined(stretches: tuple[Stretch, ...], since: Moment, until: Moment) -> tupl
 
 
 def at_most(stretches: tuple[Stretch, ...]) -> tuple[Stretch, ...]:
-    """As a state keeps them. Of more than `MOST` the oldest become one: time between them is then never made up for."""
+    """As a state keeps them. If there are more than `MOST`, the oldest become one: time between them is then never made up for."""
     old, kept = stretches[: 1 - MOST], stretches[1 - MOST :]
     return ((old[0][0], old[-1][1]), *kept) if old else kept
 

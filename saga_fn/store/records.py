@@ -599,6 +599,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The sagas that it is at, each with the revision that it was read at."""
     is_last: bool = False
     """Whether no saga comes after those of the batch."""
+    began: Moment | None = None
+    """When the first batch was."""
+    spent: int = 0
+    """The time in which a process was at its sagas: microseconds."""
 
 
 @attrs.frozen(kw_only=True)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta
+from uuid import UUID
 
+import attrs
 import pytest
 
 from saga_fn import Completed, OperationState, PayloadError, SagaAdmin, SagaOrchestrator, SagaRun
+from saga_fn.core.ids import Moment
 from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.requests.bulk import carry_on, ending_of
+from saga_fn.store.records import Progress
 from tests.engine.test_operations import KilledError, carrier
 from tests.engine.test_time import napping
 from tests.support.approval import approved
@@ -161,6 +165,58 @@ async def test_a_pause_that_somebody_else_ends_is_not_moved_for_any_more(make: M
             await carry_on(engine)
         assert (await run.snapshot()).begins_at == before
         assert [each.reason for each in await admin.pauses()] == ["another"]
+
+
+async def moved_times(admin: SagaAdmin, saga_id: UUID) -> int:
+    return [each.kind for each in (await admin.get_saga(saga_id)).step_history].count("moments_moved")
+
+
+async def test_sagas_that_were_moved_long_before_the_pause_ends_are_moved_by_the_rest(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin, store = SagaAdmin(orchestrator), orchestrator.engine.store
+        shop = orchestrator.register("shop", make_saga(Shop()))
+        runs = [await shop.start(Order(str(each)), delay=HOUR) for each in range(2)]
+        await admin.pause("shop")
+        (pause,) = await store.pauses.read()
+        long_ago = Moment(store.now() - HOUR // timedelta(microseconds=1))
+        through = Progress(is_last=True, began=long_ago, done=2)  # all processes have stopped then, for an hour
+        begun = ending_of(pause, "resume", Asked(), store.now())
+        await store.operations.insert(attrs.evolve(begun, progress=through))
+        async with carrier(orchestrator) as (engine, _):
+            await carry_on(engine)
+        assert await admin.pauses() == ()
+        assert [await moved_times(admin, run.id) for run in runs] == [1, 1]
+        assert (await admin.get_operation(begun.id)).done == 2
+
+
+async def test_the_rest_of_a_batch_is_not_moved_once_somebody_else_has_ended_the_pause(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin, store = SagaAdmin(orchestrator), orchestrator.engine.store
+        run = await orchestrator.register("shop", make_saga(Shop())).start(Order("1"), delay=HOUR)
+        await admin.pause("shop")
+        (pause,) = await store.pauses.read()
+        row = await store.read(run.id)
+        assert row is not None
+        begun = ending_of(pause, "resume", Asked(), store.now())
+        batch = Progress(batch=((run.id, row.rev),), is_last=True, began=store.now())
+        await store.operations.insert(attrs.evolve(begun, progress=batch))
+        await admin.resume("shop")
+        async with carrier(orchestrator) as (engine, _):
+            await carry_on(engine)
+        assert await moved_times(admin, run.id) == 0
+        assert dict((await admin.get_operation(begun.id)).refusals) == {"not_paused": 1}
+
+
+async def test_an_end_that_was_stopped_leaves_the_pause_and_goes_on_when_it_is_asked_for_again(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin, store = SagaAdmin(orchestrator), orchestrator.engine.store
+        await admin.pause("shop")
+        (pause,) = await store.pauses.read()
+        begun = await store.operations.insert(ending_of(pause, "resume", Asked(), store.now()))
+        await admin.stop_operation(begun.id)
+        assert len(await admin.pauses()) == 1
+        assert await admin.resume("shop", extend=True)
+        assert await admin.pauses() == ()
 
 
 async def test_a_process_that_is_stopped_gives_the_operation_back_at_once(make: Make) -> None:

@@ -105,7 +105,7 @@ def _move(fold: Fold, since: Moment, until: Moment) -> bool:
 
 @final
 class _Shift:
-    """What is known of when the saga stood still, before and after the end of a pause."""
+    """The time for which the saga stood still, as known before and after the end of a pause."""
 
     def __init__(self, before: tuple[Stretch, ...], now: tuple[Stretch, ...]) -> None:
         self.before: tuple[Stretch, ...] = before

@@ -150,6 +150,9 @@ async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
                 is_over = progress.is_last or not await _stands(engine, request)
                 planned = progress if is_over else await _planned(engine, request, progress)
                 if not planned.batch:
+                    if await _took_too_long(engine, request, progress):
+                        progress = Progress()
+                        continue
                     await _end(engine, request)
                     await _advance(engine, operation, progress, is_done=True)
                     return
@@ -158,6 +161,10 @@ async def carry_out(engine: SagaEngine, operation: OperationRecord) -> None:
                     return
             served = len(progress.batch)
             progress = await _served(engine, operation, request, progress)
+            spent = max(served / request.per_second, time.monotonic() - began)
+            progress = msgspec.structs.replace(progress, spent=progress.spent + int(spent * 1_000_000))
+            if progress.is_last and await _took_too_long(engine, request, progress):
+                progress = Progress()
             if progress.is_last:
                 await _end(engine, request)
             if await _advance(engine, operation, progress, is_done=progress.is_last) is not OperationState.RUNNING:
@@ -191,6 +198,17 @@ async def _stands(engine: SagaEngine, request: Request | Ending) -> bool:
     return any((each.name, each.since) == (request.name, since) for each in await engine.store.pauses.read())
 
 
+async def _took_too_long(engine: SagaEngine, request: Request | Ending, progress: Progress) -> bool:
+    """Whether the first sagas were moved long ago, because processes have died meanwhile: all are moved again, by the rest.
+
+    Each saga is moved up to when it was its turn. To begin again would not help if only the sagas themselves take that long.
+    """
+    if not isinstance(request, Ending) or progress.began is None:
+        return False
+    took = timedelta(microseconds=engine.store.now() - progress.began - 2 * progress.spent)
+    return took > engine.options.lease and await _stands(engine, request)
+
+
 async def _end(engine: SagaEngine, request: Request | Ending) -> None:
     """End the pause, once all that it is for is moved."""
     if isinstance(request, Ending):
@@ -217,6 +235,7 @@ async def _planned(engine: SagaEngine, request: Request | Ending, progress: Prog
     last = page.place_of(rows[:size][-1])
     return msgspec.structs.replace(
         progress,
+        began=engine.store.now() if progress.began is None else progress.began,
         at=moment_of(last.at),
         at_id=last.id,
         batch=tuple((row.id, row.revision) for row in rows[:size]),
@@ -248,6 +267,8 @@ async def _served(
         act = act_id(operation.id, saga_id)
         async with slots:
             if isinstance(request, Ending):
+                if not await _stands(engine, request):
+                    return Refusal.NOT_PAUSED  # what it waits for now, it may have begun after that pause
                 return await _moved(engine, saga_id, request.since, asked, act, patience)
             return await _asked_once(engine, saga_id, Act(request.deed, rev, asked, act), patience)
 
