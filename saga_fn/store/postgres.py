@@ -17,6 +17,7 @@ from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, SagaStatus
 from saga_fn.core.state import ParkReason
+from saga_fn.errors import StoredDataError
 from saga_fn.store._queries import ClaimedRow, EventSentRow, TakenRow, VerbSentRow
 from saga_fn.store.connection import Connection, Pool, holdable
 from saga_fn.store.database import LOCK_TIMEOUT, Database
@@ -745,10 +746,12 @@ class PostgresStore:
 
     async def plan(self, plan_id: PlanId) -> Plan | None:
         """The stored plan of that fingerprint."""
+        try:
+            shard = shard_of_plan(plan_id, self._shards)
+        except ValueError:  # some hand has written it into a row
+            raise StoredDataError("plan's id", "it is no fingerprint") from None
         async with self._database.work() as connection:
-            data = await self._database.queries.read_plan(
-                connection, shard=shard_of_plan(plan_id, self._shards), id=plan_id
-            )
+            data = await self._database.queries.read_plan(connection, shard=shard, id=plan_id)
         return None if data is None else plan_from(data)
 
     async def due_work(self, definitions: Sequence[tuple[str, int]], *, past_waits: bool = True) -> DueWork:

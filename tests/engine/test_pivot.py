@@ -78,6 +78,13 @@ async def test_a_saga_aborted_after_its_pivot_says_what_stands_and_is_not_undone
         with pytest.raises(SagaStateError, match=r"past its pivot\n.*retry_step or rewind takes it up again"):
             await admin.compensate_step(run.id)
         explained = await admin.explain(run.id)
+        await admin.settle_undone(run.id, "reserve")
+        with pytest.raises(
+            SagaStateError, match=r"past its pivot\n.*once something of it is undone, settle_undone or acknowledge"
+        ):
+            await admin.cancel(run.id)
+        refused_now = {told.verb for told in (await admin.explain(run.id)).verbs if not told.is_legal}
+        assert {"retry_step", "rewind", "cancel"} <= refused_now, "as the hint says"
         for verb in (admin.abort(run.id), admin.skip_step(run.id, "ship", Done("ship")), admin.start_now(run.id)):
             with pytest.raises(SagaStateError, match="has ended FAILED, where") as refused:
                 await verb

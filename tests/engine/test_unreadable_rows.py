@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 from saga_fn import Event, SagaAdmin, SagaOrchestrator, StepRef, saga, step
+from saga_fn.core.ids import PlanId
+from saga_fn.errors import StoredDataError
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.records import InboxMessage
 
@@ -201,3 +203,10 @@ async def test_a_flood_of_forged_messages_is_read_in_portions_and_told_in_few_li
             assert 1 <= len(told) <= 10
     finally:
         await connection.close()
+
+
+async def test_a_plan_id_that_is_no_fingerprint_is_told_as_a_row_that_cannot_be_read(any_dsn: str) -> None:
+    async with SagaOrchestrator(any_dsn, concurrency=0) as orchestrator:
+        for plan_id in ("no hex", "", "\u2603"):
+            with pytest.raises(StoredDataError, match="no fingerprint"):
+                await orchestrator.engine.store.plan(PlanId(plan_id))

@@ -156,7 +156,7 @@ _OF_FAILED: dict[str, tuple[str, str]] = {
     ),
     Refusal.PAST_PIVOT: (
         "is past its pivot",
-        "from there it only goes forward: retry_step or rewind takes it up again.",
+        "retry_step or rewind takes it up again; once something of it is undone, settle_undone or acknowledge is for what is left.",
     ),
     Refusal.COMPENSATION_BEGUN: (
         "has been undone in part",
