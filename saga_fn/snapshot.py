@@ -258,6 +258,8 @@ class BulkPreview:
         accepted: The number of those looked at that would accept the verb.
         refusals: The number of those looked at that would refuse it, by the reason.
         samples: The first ten.
+        pauses: The pauses of everything and of the names of these sagas: until they end, nothing that the verb lets begin begins. A
+            pause of a saga by itself is not among them.
     """
 
     sagas: SagaCount
@@ -265,6 +267,7 @@ class BulkPreview:
     accepted: int
     refusals: Mapping[str, int]
     samples: tuple[BulkSample, ...]
+    pauses: tuple[Pause, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -20,6 +20,7 @@ from saga_fn.engine.drive.asked import Asked
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.bulk import Request, aim_of, carry_through, listing, would
 from saga_fn.engine.requests.deeds import Deed
+from saga_fn.engine.views.pauses import pause_of
 from saga_fn.errors import (
     OperationNotFoundError,
     PayloadError,
@@ -80,7 +81,7 @@ class AdminOperations(AdminBase):
             async with slots:
                 return await would(self._engine, saga_id, deed)
 
-        looked_at = rows[:_JUDGED]
+        looked_at, names = rows[:_JUDGED], {row.saga_name for row in rows}
         judgments = [asyncio.ensure_future(judged(row.id)) for row in looked_at]
         try:
             refusals = await asyncio.gather(*judgments)
@@ -88,12 +89,14 @@ class AdminOperations(AdminBase):
             for each in judgments:
                 each.cancel()
             _ = await asyncio.gather(*judgments, return_exceptions=True)
+        pauses = await self._engine.store.pauses.read()
         return BulkPreview(
             sagas=SagaCount(min(len(rows), MOST_ROWS), len(rows) > MOST_ROWS),
             looked_at=len(looked_at),
             accepted=refusals.count(None),
             refusals=dict(Counter(each for each in refusals if each is not None)),
             samples=tuple(map(BulkSample, looked_at[:_SAMPLES], refusals)),
+            pauses=tuple(pause_of(each) for each in pauses if any(map(each.holds, names))),
         )
 
     async def begin_operation(

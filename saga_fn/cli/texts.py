@@ -154,9 +154,18 @@ def of_bulk(told: BulkPreview, named: str, *, where: str) -> tuple[Part, ...]:
             ("sagas", told.sagas),
             ("would accept it", None if looked_at is None else f"{told.accepted:,} {looked_at}"),
             ("would refuse it", refusals or None),
+            ("paused", "; ".join(map(_paused, told.pauses)) or None),
         ),
     )
     return (found, Table((_ID, "name", "status", "answer"), samples, "Some of them")) if samples else (found,)
+
+
+def _paused(pause: Pause) -> str:
+    """A pause that holds what a verb lets begin."""
+    by = "" if pause.actor is None else f" by {pause.actor}"
+    why = "" if pause.reason is None else f": {pause.reason}"
+    whose = "everything" if pause.saga_name is None else pause.saga_name
+    return f"{whose}, since {text_of(pause.since)}{by}{why}; nothing begins before that pause ends"
 
 
 def of_operation(operation: Operation) -> tuple[Part, ...]:

@@ -35,7 +35,7 @@ from saga_fn.console.context import Context, Page
 from saga_fn.console.live import Listeners, LiveAnswer, digest_of
 from saga_fn.console.mounting import Mounted
 from saga_fn.console.operators import Authorize, Operator
-from saga_fn.console.pages.acts import act, acts, operation_act, pause_act
+from saga_fn.console.pages.acts import act, acts, everything_page, operation_act, pause_act
 from saga_fn.console.pages.definitions import definition, definitions
 from saga_fn.console.pages.home import home
 from saga_fn.console.pages.kept import discard_act, discard_page, kept
@@ -75,6 +75,7 @@ _PAGES: Final[tuple[tuple[str, View | None, Act | None], ...]] = (
     ("/definitions", definitions, None),
     ("/definition", definition, None),
     ("/acts", acts, None),
+    ("/acts/everything", everything_page, None),
     ("/acts/pauses", None, pause_act),
     ("/acts/{operation_id}", act, operation_act),
     ("/kept", kept, None),

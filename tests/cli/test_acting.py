@@ -242,6 +242,13 @@ async def test_the_end_of_a_pause_moves_timers_where_that_is_asked(cli: Cli, see
         assert before < (before := await wakes_at())
 
 
+async def test_a_preview_of_many_says_that_they_are_paused(cli: Cli, seeded: Seeded) -> None:
+    await cli("pause", "billing", "--reason", "OPS-12", "--by", "ann", "--yes", "--dsn", seeded.dsn)
+    told = await cli("bulk", "cancel", "--name", "billing", "--dry-run", "--dsn", seeded.dsn)
+    assert "would accept it  1 of the first 1" in told.out
+    assert "by ann: OPS-12; nothing begins before that pause ends" in told.out
+
+
 async def test_sagas_that_are_paused_by_themselves_are_counted_and_shown(cli: Cli, seeded: Seeded) -> None:
     await cli("pause-saga", seeded.parked, "--yes", "--dsn", seeded.dsn)
     told = await cli("pauses", "--dsn", seeded.dsn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import AsyncIterator, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode
@@ -364,8 +364,11 @@ async def test_an_operation_that_is_filled_in_wrongly_is_not_begun(
 
 async def test_pauses_begin_and_end_with_who_and_why(sagas: Cast, browser: Browser) -> None:
     admin = SagaAdmin(sagas.orchestrator)
-    for act in ("pause", "pause_all"):
-        done = await browser.send("/acts", "/acts/pauses", {"act": act, "saga_name": "past", "reason": f"r {MARK}"})
+    for page, fields in (
+        ("/acts", {"act": "pause", "saga_name": "past"}),
+        ("/acts/everything", {"act": "pause_all"}),
+    ):
+        done = await browser.send(page, "/acts/pauses", {**fields, "reason": f"r {MARK}"})
         assert (done.status_code, done.headers["location"]) == (303, "../acts")
     assert [(each.saga_name, each.actor) for each in await admin.pauses()] == [
         ("past", "ann <i>ann</i>"),
@@ -374,13 +377,42 @@ async def test_pauses_begin_and_end_with_who_and_why(sagas: Cast, browser: Brows
     page = (await browser.get("/acts")).text
     assert MARK not in page
     assert "End this pause" in page
-    assert "Paused since" in (await browser.get(f"/sagas/{sagas.parked}")).text
+    for path in ("/", "/sagas", f"/sagas/{sagas.parked}", "/many?saga_name=past&verb=cancel"):
+        told = (await browser.get(path)).text
+        assert "All sagas named past are paused since" in told, path
+        assert "Everything is paused since" in told, path
+    assert "All sagas named past" not in (await browser.get("/sagas?saga_name=waiting")).text
+    assert "This saga is paused since" in (await browser.get(f"/sagas/{sagas.paused}")).text
+    for path in ("/", "/acts"):
+        assert "Sagas that are paused by themselves: 1." in (await browser.get(path)).text
     for act in ("resume", "resume_all"):
         await browser.send("/acts", "/acts/pauses", {"act": act, "saga_name": "past", "reason": "over"})
     assert await admin.pauses() == ()
     for fields in ({"act": "pause", "saga_name": "past"}, {"act": "pause", "saga_name": "", "reason": "x"}):
         assert (await browser.send("/acts", "/acts/pauses", fields)).status_code == 400
     assert (await browser.send("/acts", "/acts/pauses", {"act": "x", "reason": "x"})).status_code == 400
+    typed = {"act": "pause_all", "saga_name": "past", "reason": "x"}
+    assert (await browser.send("/acts/everything", "/acts/pauses", typed)).status_code == 400, (
+        "what is meant is not clear"
+    )
+    assert await admin.pauses() == ()
+
+
+async def test_the_end_of_a_pause_moves_timers_where_that_is_ticked(sagas: Cast, browser: Browser) -> None:
+    admin = SagaAdmin(sagas.orchestrator)
+
+    async def wakes_at() -> datetime | None:
+        steps = (await admin.get_saga(sagas.retrying)).steps
+        return next(each.wakes_at for each in steps if each.wakes_at is not None)
+
+    before = await wakes_at()
+    await admin.pause_all()
+    fields = {"act": "resume_all", "extend": "true", "reason": "over"}
+    assert (await browser.send("/acts", "/acts/pauses", fields)).status_code == 303
+    after = await wakes_at()
+    assert before is not None
+    assert after is not None
+    assert before < after
     assert await admin.pauses() == ()
 
 

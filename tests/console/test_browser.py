@@ -160,7 +160,7 @@ async def test_many_sagas_are_repaired_and_paused(sagas: Cast) -> None:
         await page.get_by_role("button", name="Let it go on").click()
         await expect(page.locator("#live")).to_contain_text("done1")
         await shown.open("acts")
-        await page.get_by_text("Pause sagas").click()
+        await page.get_by_text("Pause the sagas of a name").click()
         await page.locator("[name=saga_name]").fill("past")
         await page.locator("[name=reason]").fill("the bank is down")
         await page.get_by_role("button", name="Pause this name").click()

@@ -8,12 +8,14 @@ from datetime import timedelta
 import pytest
 
 from saga_fn import (
+    Cancel,
     Completed,
     MemoryStore,
     OperationState,
     PayloadError,
     SagaAdmin,
     SagaCount,
+    SagaFilter,
     SagaOrchestrator,
     SagaResultTimeoutError,
     SagaStatus,
@@ -44,6 +46,23 @@ async def test_a_start_of_a_paused_name_waits_for_the_end_of_the_pause(make: Mak
         assert await admin.resume("shop")
         assert isinstance(await run.outcome(SOON), Completed)
         assert await admin.pauses() == ()
+
+
+async def test_a_preview_of_many_names_the_pauses_that_hold_them(make: Make) -> None:
+    async with make(concurrency=0) as orchestrator:
+        admin = SagaAdmin(orchestrator, actor="ann@shop")
+        for name in ("shop", "other"):
+            await orchestrator.register(name, make_saga(Shop())).start(Order(name))
+        await admin.pause("shop", reason="the bank is down")
+        (of_name,) = (await admin.preview(SagaFilter(saga_name="shop"), Cancel())).pauses
+        assert (of_name.saga_name, of_name.actor, of_name.reason) == ("shop", "ann@shop", "the bank is down")
+        assert (await admin.preview(SagaFilter(saga_name="other"), Cancel())).pauses == ()
+        await admin.pause_all()
+        found = [
+            [each.saga_name for each in (await admin.preview(wanted, Cancel(), everything=True)).pauses]
+            for wanted in (SagaFilter(saga_name="other"), SagaFilter())
+        ]
+        assert found == [[None], ["shop", None]]
 
 
 async def test_what_runs_comes_to_its_end_and_nothing_follows_in_another_process(make: Make) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Awaitable, Coroutine, Mapping
 from typing import Final
 
 import htpy as h
@@ -10,15 +11,18 @@ from htpy import Node
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 
-from saga_fn import Operation, OperationState, Pause, PayloadError, SagaError
+from saga_fn import Operation, OperationState, Pause, PayloadError, SagaError, SagaFilter, WaitReason
 from saga_fn.admin.filter_fields import in_words
 from saga_fn.admin.text_fields import id_of
-from saga_fn.console import forms, html
+from saga_fn.console import forms, html, paused
 from saga_fn.console.context import Context, Page
 from saga_fn.console.operators import Permission
 from saga_fn.console.pages.definitions import FRESH
 
 _ROWS: Final = 50
+_MEANT: Final = "Their steps come to their ends, and nothing else of them begins. Starts and events are accepted."
+_PATIENCE: Final = 2.0
+"""Seconds that the page waits for the end of a pause that moves timers."""
 
 
 async def acts(context: Context) -> Page:
@@ -30,7 +34,7 @@ async def pause_act(context: Context, form: Mapping[str, str]) -> Page | Respons
     """Begin a pause of a name or of everything, or end one."""
     if not context.may(Permission.PAUSES):
         raise HTTPException(403, f"You need the permission {Permission.PAUSES}.")
-    name, admin = form.get("saga_name", ""), context.admin
+    name, admin, extends = form.get("saga_name", ""), context.admin, form.get("extend") == "true"
     try:
         reason = forms.reason_in(form)
         match form.get("act"):
@@ -39,11 +43,13 @@ async def pause_act(context: Context, form: Mapping[str, str]) -> Page | Respons
                     return await _page(context, None, 409, ask=_unknown(context, name, reason))
                 await admin.pause(name, reason=reason)
             case "pause_all":
+                if name:
+                    raise HTTPException(400, "A name is given, and everything would be paused.")
                 await admin.pause_all(reason=reason)
             case "resume":
-                await admin.resume(name, reason=reason)
+                await _resumed(context, admin.resume(name, extend=extends, reason=reason))
             case "resume_all":
-                await admin.resume_all(reason=reason)
+                await _resumed(context, admin.resume_all(extend=extends, reason=reason))
             case _:
                 raise HTTPException(400, "There is no such act.")
     except PayloadError as error:
@@ -74,15 +80,30 @@ def _unknown(context: Context, name: str, reason: str) -> Node:
     ]
 
 
+async def _resumed(context: Context, work: Coroutine[object, object, object]) -> None:
+    """Let the end of a pause go on behind the page where it moves the timers of many sagas: it is an operation of the list."""
+    resuming = asyncio.ensure_future(work)
+    await asyncio.wait([resuming], timeout=_PATIENCE)
+    rest = _end_of(resuming)
+    if resuming.done():
+        await rest
+    else:
+        context.begin(rest)
+
+
+async def _end_of(work: Awaitable[object]) -> None:
+    await work
+
+
 async def _page(context: Context, error: SagaError | None = None, status: int = 200, *, ask: Node = None) -> Page:
     asked = context.query.get("after", "")
     after = await context.admin.get_operation(id_of(asked, "an operation's id")) if asked else None
     operations = await context.admin.list_operations(after=after, limit=_ROWS)
-    pauses = await context.admin.pauses()
+    pauses, alone = await context.admin.pauses(), await context.admin.count(SagaFilter(waits=WaitReason.PAUSED))
     names = await _names(context)
     heads = ("act", "of", "by", "why", "when", "state", "done", "refused")
     live: list[Node] = [
-        html.section("Paused now", _pauses(pauses)),
+        html.section("Paused now", _pauses(pauses), paused.alone(context, alone)),
         html.section("What operators have done", html.table(heads, [_cells(context, each) for each in operations])),
         h.a(".button", href=context.to("acts", after=operations[-1].id))["Earlier"]
         if len(operations) == _ROWS
@@ -120,30 +141,51 @@ def _resume(context: Context, pause: Pause) -> Node:
             context.to("acts", "pauses"),
             html.hidden({"saga_name": pause.saga_name or ""}),
             html.reason_field(),
+            h.label(".tick")[
+                h.input(type="checkbox", name="extend", value="true"),
+                " Move timers and deadlines by the length of the pause; else those whose moment has come fire at once.",
+            ],
             h.button(".do", name="act", value="resume_all" if pause.saga_name is None else "resume")["End this pause"],
         ),
     ]
 
 
 def _pause(context: Context, names: list[str]) -> Node:
-    return h.details[
-        h.summary["Pause sagas …"],
-        h.datalist(id="names")[(h.option(value=name) for name in names)],
-        html.post(
-            context,
-            context.to("acts", "pauses"),
-            h.p["Their steps come to their ends, and nothing else of them begins. Starts and events are accepted."],
-            h.label(".field")[
-                h.span["Name of the sagas"],
-                h.input(name="saga_name", list="names", maxlength="255", autocomplete="off"),
-            ],
-            html.reason_field(),
-            h.p(".row")[
-                h.button(".do", name="act", value="pause")["Pause this name"],
-                h.button(".do", name="act", value="pause_all")["Pause everything"],
-            ],
-        ),
+    return [
+        h.details[
+            h.summary["Pause the sagas of a name …"],
+            h.datalist(id="names")[(h.option(value=name) for name in names)],
+            html.post(
+                context,
+                context.to("acts", "pauses"),
+                h.p[_MEANT],
+                h.label(".field")[
+                    h.span["Name of the sagas"],
+                    h.input(name="saga_name", list="names", required=True, maxlength="255", autocomplete="off"),
+                ],
+                html.reason_field(),
+                h.p(".row")[h.button(".do", name="act", value="pause")["Pause this name"]],
+            ),
+        ],
+        h.p[h.a(".button", href=context.to("acts", "everything"))["Pause everything …"]],
     ]
+
+
+async def everything_page(context: Context) -> Page:
+    """The question before everything is paused."""
+    if not context.may(Permission.PAUSES):
+        raise HTTPException(403, f"You need the permission {Permission.PAUSES}.")
+    ask = html.post(
+        context,
+        context.to("acts", "pauses"),
+        h.p["All sagas of every name are paused. ", _MEANT],
+        html.reason_field(),
+        h.p(".row")[
+            h.button(".do", name="act", value="pause_all")["Pause everything"],
+            h.a(href=context.to("acts"))["Back to the acts"],
+        ],
+    )
+    return Page("Pause everything", after=ask)
 
 
 def _cells(context: Context, each: Operation) -> tuple[Node, ...]:

@@ -11,7 +11,7 @@ import htpy as h
 from htpy import Node
 
 from saga_fn import Attention, AttentionKind, Health, SagaFilter, SagaRow, SagaStats, SagaStatus, WaitReason
-from saga_fn.console import html
+from saga_fn.console import html, paused
 from saga_fn.console.context import Context, Page
 from saga_fn.console.pages.definitions import FRESH, overdue
 from saga_fn.diagram import Age, Column, ages, bars
@@ -37,8 +37,11 @@ async def home(context: Context) -> Page:
     stats = await context.admin.stats(max_age=FRESH)
     problems = [h.div(".box.bad", role="alert")[html.text(each)] for each in health.problems]
     findings = sorted(health.attention, key=lambda each: each.kind not in _URGENT)
+    pauses, alone = await context.admin.pauses(), await context.admin.count(SagaFilter(waits=WaitReason.PAUSED))
     live: list[Node] = [
         problems,
+        paused.boxes(pauses, " ", h.a(href=context.to("acts"))["Acts"]),
+        paused.alone(context, alone),
         [_finding(context, each) for each in findings],
         _nothing_found(health, seen=bool(findings or parked.rows or failed.rows)),
         _some(context, "Parked, the oldest first", parked.rows, "They wait for a person.", _PARKED),

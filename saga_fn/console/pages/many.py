@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from saga_fn import BulkPreview, SagaError, SagaStateError, Verb
 from saga_fn.admin.verb_fields import VERB_FORMS, verb_from
-from saga_fn.console import forms, html
+from saga_fn.console import forms, html, paused
 from saga_fn.console.context import SEAL, Context, Page
 from saga_fn.console.operators import Permission
 from saga_fn.console.pages.sagas import FIELDS, wanted_in
@@ -170,5 +170,6 @@ def _preview(context: Context, told: BulkPreview) -> Node:
                 *((f"would refuse: {html.text(why)}", str(number)) for why, number in told.refusals.items()),
             )
         ),
+        paused.boxes(told.pauses, ". Nothing begins before that pause ends."),
         html.table((*html.ROW_HEADS, "answer"), rows),
     ]

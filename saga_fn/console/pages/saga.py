@@ -11,7 +11,7 @@ from htpy import Node
 
 from saga_fn import Explanation, HistoryEntry, LeftOver, SagaAdminSnapshot, StepSnapshot, StepStatus, Verb, VerbPreview
 from saga_fn.admin.text_fields import id_of
-from saga_fn.console import forms, html
+from saga_fn.console import forms, html, paused
 from saga_fn.console.context import Context, Page
 from saga_fn.console.veil import veiled
 from saga_fn.diagram import timeline
@@ -81,17 +81,7 @@ def _facts(seen: SagaAdminSnapshot, explained: Explanation) -> Node:
 
 def _standing(context: Context, explained: Explanation) -> Node:
     """Each reason with its mend; where a step waits for a person, its verbs stand right there."""
-    said: list[Node] = [
-        h.div(".box.warn")[
-            h.p[
-                "Paused since ",
-                html.time(pause.since),
-                f" by {html.text(pause.actor or 'nobody named')}",
-                f": {html.text(pause.reason)}" if pause.reason else None,
-            ]
-        ]
-        for pause in explained.pauses
-    ]
+    said: list[Node] = [paused.boxes(explained.pauses)]
     if explained.unreadable is not None:
         said.append(h.div(".box.bad")[h.p["Its state cannot be read: ", html.text(explained.unreadable)]])
     said += [

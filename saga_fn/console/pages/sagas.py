@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from saga_fn import PayloadError, SagaError, SagaFilter, SagaNotFoundError
 from saga_fn.admin.filter_fields import FILTER_FIELDS, filter_from
 from saga_fn.admin.text_fields import FieldKind, TextField
-from saga_fn.console import forms, html
+from saga_fn.console import forms, html, paused
 from saga_fn.console.context import Context, Page
 from saga_fn.console.operators import Permission
 from saga_fn.errors import shown
@@ -68,7 +68,13 @@ async def sagas(context: Context) -> Page:
         else h.a(".button", href=context.to("sagas", **given, **order, after=page.next), rel="next")["Next page"],
         _many(context, given),
     ]
+    pauses = [
+        each
+        for each in await context.admin.pauses()
+        if each.saga_name is None or wanted.saga_name in (None, each.saga_name)
+    ]
     live: list[Node] = [
+        paused.boxes(pauses),
         html.table(html.ROW_HEADS, [html.row_cells(context, row) for row in page.rows], empty="No saga is found."),
         h.p(".row")[turn],
     ]
