@@ -365,7 +365,7 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
     if preview.verb is Verb.ACKNOWLEDGE:
         yield "health names it no more"
         return
-    yield _way(preview.course, preview.ends_as, is_whole=preview.is_whole)
+    yield _way(preview.course, course_behind(preview), preview.ends_as, is_whole=preview.is_whole)
     if preview.another_key:
         yield f"under another idempotency key: {_listed(preview.another_key)}"
     if preview.forgotten:
@@ -381,11 +381,22 @@ def _consequences(preview: VerbPreview) -> Iterator[str]:
         yield f"may be left over: {_listed(preview.may_be_left)}"
 
 
-def _way(course: tuple[Move, ...], end: SagaStatus | None, *, is_whole: bool) -> str:
+def course_behind(preview: VerbPreview) -> tuple[Move, ...]:
+    """The moves of the course behind those that come at once, or at the end of the pause: these are told before it."""
+    rest = list(preview.course)
+    for each in (*preview.at_once, *preview.after_pause):
+        if each in rest:
+            rest.remove(each)
+    return tuple(rest)
+
+
+def _way(course: tuple[Move, ...], rest: tuple[Move, ...], end: SagaStatus | None, *, is_whole: bool) -> str:
+    """The course in words; `rest` are those of its moves that are not told before it."""
     ending = "then a person has to go on" if end is None else f"then it ends {end}"
     if not is_whole:
         ending = "and so on"
-    return f"if all goes well: {_moves(course)}, {ending}" if course else ending.removeprefix("then ")
+    told = f"{_moves(rest)}, {ending}" if rest else ending.removeprefix("then ")
+    return f"if all goes well: {told}" if course else told
 
 
 def _lines(of: Explanation) -> Iterator[str]:
@@ -436,7 +447,7 @@ def _standing(of: Explanation) -> Iterator[str]:
     if of.until is not None:
         yield f"goes on by itself at {_time(of.until)}"
     if of.unreadable is None:
-        yield f"next{', after the pause' if of.pauses else ''}: {_way(of.course, of.ends_as, is_whole=of.is_whole)}"
+        yield f"next{', after the pause' if of.pauses else ''}: {_way(of.course, of.course, of.ends_as, is_whole=of.is_whole)}"
         yield f"may end: {' or '.join(of.may_end_as)}"
 
 

@@ -172,7 +172,7 @@ async def timeline(
     output: File = None,
     session: Given,
 ) -> Answer:
-    """Draw what happened to a saga, in the order of time: attempts, waits, retries, compensations, and operators' acts."""
+    """Draw what happened to a saga, in the order of its journal: attempts, waits, retries, compensations, and operators' acts."""
     async with session.looking() as place:
         saga = await place.admin.get_saga(id_of(saga_id))
         entries = [each async for each in history(place, saga.id)]

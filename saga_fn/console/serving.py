@@ -47,8 +47,8 @@ async def serve(
 ) -> None:
     """Serve the console until SIGTERM, SIGINT or `stop`. The orchestrator has to be entered, or made with a pool.
 
-    Without `authorize` it serves this machine alone, and `announce` gets an address with a token. The browser
-    that opens it first may see and do everything, and no other may.
+    Without `authorize` it serves this machine alone, and `announce` gets an address with a token. The first browser
+    that opens it and presses "Open it as ..." may see and do everything, and no other may.
 
     Args:
         orchestrator: The orchestrator whose sagas are shown.

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel
 
-from saga_fn import NOT_DONE, Done, Event, NotDone, SagaOrchestrator, StepContext, StepRef, saga, step
+from saga_fn import NOT_DONE, Done, Event, NotDone, SagaOrchestrator, SagaParkedError, StepContext, StepRef, saga, step
 
 
 class Order(BaseModel, frozen=True):
@@ -77,6 +77,6 @@ async def approve(given: Approval) -> str:
 async def status(saga_id: UUID, wait: float = 0) -> dict[str, str]:
     try:
         receipt = await orders.attach(saga_id).result(timeout=wait)
-    except TimeoutError:
+    except (TimeoutError, SagaParkedError):  # a parked one waits for a person
         return {"status": "in progress"}
     return {"status": "paid", "receipt": receipt}

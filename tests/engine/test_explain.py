@@ -213,10 +213,7 @@ async def test_a_paused_saga_is_explained_by_the_pause_first(make: Make) -> None
         assert lines[why + 3].startswith("  all sagas are paused, and none of their steps begins: since ")
         assert lines[why + 4] == "    mend: resume_all()"
         assert lines[why + 5].endswith(f"until {until_then}, and for the end of the pause")
-        assert (
-            "    after the pause: run charge; if all goes well: run charge, run ship, then it ends COMPLETED"
-            in "\n".join(lines)
-        )
+        assert "    after the pause: run charge; if all goes well: run ship, then it ends COMPLETED" in "\n".join(lines)
         await admin.resume(name)
         assert [each.saga_name for each in (await admin.explain(run.id)).pauses] == [None]
         await admin.abort(run.id)

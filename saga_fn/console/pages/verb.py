@@ -27,6 +27,7 @@ from saga_fn.console import forms, html
 from saga_fn.console.context import SEAL, Context, Page
 from saga_fn.console.pages.saga import MOST_NUMBER, left_over
 from saga_fn.errors import ActiveSagaAlreadyExistsError, PayloadTooLargeError, SagaError
+from saga_fn.explanation import course_behind
 
 _NAMED: Final = 40
 """Steps, or moves, that are named in one place."""
@@ -169,8 +170,8 @@ def _consequences(preview: VerbPreview) -> Iterator[tuple[str, Node]]:
         yield "after the pause", _moves(preview.after_pause)
     if preview.goes_on_at is not None:
         yield "goes on at", html.time(preview.goes_on_at)
-    if preview.course:
-        yield "then, if each attempt succeeds", [_moves(preview.course), None if preview.is_whole else " …"]
+    if rest := course_behind(preview):
+        yield "then, if each attempt succeeds", [_moves(rest), None if preview.is_whole else " …"]
     yield "ends", html.status(preview.ends_as) if preview.ends_as else "not by itself: a person has to go on"
     if preview.left_over:
         yield "left over then", h.ul[(h.li[left_over(each)] for each in preview.left_over)]
