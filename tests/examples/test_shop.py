@@ -43,7 +43,7 @@ class Told:
 
 
 def story() -> list[Told]:
-    (block,) = blocks_in(README, "console")
+    block, *_ = blocks_in(README, "console")
     parts = [part.partition("\n") for part in ("\n" + block.code).split("\n$ ")[1:]]
     return [Told(command, output.strip()) for command, _, output in parts]
 
