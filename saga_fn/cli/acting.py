@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from saga_fn.admin.text_fields import id_of
 from saga_fn.admin.verb_fields import VerbForm, ask_of, verb_from
 from saga_fn.arguments import check_whole
 from saga_fn.cli.answers import Answer, Part, lines, said
+from saga_fn.cli.ending import told_at_the_end
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.looking import Id, as_an_operator
@@ -34,6 +35,8 @@ from saga_fn.snapshot import Operation, OperationState
 DryRun = Annotated[bool, flag("Show the preview, and change nothing.")]
 _LOOK_EVERY = 0.3
 """Seconds between two looks at an operation."""
+_AT_ONCE = 1.0
+"""Seconds after which a person who waits for an answer is told for whose."""
 
 
 async def _apply(
@@ -57,17 +60,33 @@ async def _apply(
         parts, data = of_preview(explained, preview, where=place.where), _preview_data(explained, preview)
         if dry_run or not preview.is_legal:
             return Answer(data, parts, ExitCode.DONE if preview.is_legal else ExitCode.FOUND)
-        session.output.parts(parts, to_stderr=True)
+        session.before_the_question(parts, yes=yes)
         if preview.not_here is not None:
             raise BadInputError(
                 f"not from here: {preview.not_here}", hint="name the orchestrator: --app module:orchestrator"
             )
         if not session.agrees("Do it?", yes=yes):
             return said("Nothing was changed.", data, ExitCode.FOUND)
-        await ask_of(place.admin, saga_id, verb, expect=explained.revision if expect is None else expect, reason=reason)
+        seen = explained.revision if expect is None else expect
+        with told_at_the_end(
+            f"the request may stand, and is answered then: saga-fn show {saga_id} tells what became of it"
+        ):
+            await _answered(ask_of(place.admin, saga_id, verb, expect=seen, reason=reason), session)
         after = await place.orchestrator.get_snapshot(saga_id)
     told = f"{verb.verb} is done: saga {saga_id} is {after.status} at revision {after.revision}."
     return said(told, {**data, "status": after.status, "revision": after.revision, "done": True})
+
+
+async def _answered(asked: Awaitable[None], session: Session) -> None:
+    """Wait for the saga's answer. If it does not come at once, say who has to give it."""
+    waiting = asyncio.ensure_future(asked)
+    try:
+        if not (await asyncio.wait([waiting], timeout=_AT_ONCE))[0]:
+            session.output.note("The request waits for the process that owns the saga to answer it, up to a minute.")
+        await waiting
+    finally:
+        waiting.cancel()  # nothing, if it is over
+        await asyncio.gather(waiting, return_exceptions=True)
 
 
 def _preview_data(explained: Explanation, preview: VerbPreview) -> dict[str, object]:
@@ -128,7 +147,7 @@ def bulk_command(form: VerbForm) -> Callable[..., object]:
             parts = of_bulk(told, _named(asked), where=place.where)
             if dry_run:
                 return Answer(told, parts)
-            session.output.parts(parts, to_stderr=True)
+            session.before_the_question(parts, yes=yes)
             if not told.sagas.sagas:
                 return said("No saga is found.", {"preview": told, "operation": None})
             if not session.agrees("Do it?", yes=yes):
@@ -175,17 +194,14 @@ def _named(verb: BulkVerb) -> str:
 async def carried_out(place: Place, operation: Operation, session: Session) -> Operation:
     """Carry the operation out here, with a progress bar. If this is ended, the workers go on with it."""
     carrying = asyncio.create_task(place.admin.continue_operation(operation.id))
+    hint = f"The workers go on with it: saga-fn operations stop {operation.id} stops it."
     try:
-        with session.output.bar(operation.verb) as bar:
+        with told_at_the_end(hint), session.output.bar(operation.verb) as bar:
             while not carrying.done():
                 seen = await place.admin.get_operation(operation.id)
                 over, left = seen.done + seen.asked + seen.refused, seen.remaining
                 bar.at(over, None if left is None or left.is_more else over + left.sagas)
                 await asyncio.wait([carrying], timeout=_LOOK_EVERY)
-    except asyncio.CancelledError:
-        hint = lines(f"The workers go on with it: saga-fn operations stop {operation.id} stops it.")
-        session.output.parts((hint,), to_stderr=True)
-        raise
     finally:
         carrying.cancel()  # nothing, if it is over
         await asyncio.gather(carrying, return_exceptions=True)

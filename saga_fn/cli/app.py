@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import sys
 import traceback
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -16,15 +15,16 @@ from cyclopts.exceptions import CycloptsError
 from saga_fn.cli.answers import Answer
 from saga_fn.cli.commands import add_commands
 from saga_fn.cli.exit_codes import ExitCode
-from saga_fn.cli.failures import failure_of
-from saga_fn.cli.output import Output, fit_for_any_text, no_reader_any_more
+from saga_fn.cli.failures import BadInputError, failure_of
+from saga_fn.cli.output import NotTakenError, Output, Terminal, fit_for_any_text, no_reader_any_more
 from saga_fn.cli.place import Settings
 from saga_fn.cli.session import Session
 
 _NO_SETTINGS: Final = Settings()
 _ABOUT: Final = """Look at sagas, repair them, and run the processes that work on them.
 
-Exit codes: 0 it was done; 1 it was refused, or something was found; 2 it could not begin; 3 a fault; 130 Ctrl-C."""
+Exit codes: 0 it was done; 1 it was refused, or something was found; 2 it could not begin; 3 a fault; 4 the owner has not
+answered yet; 130 Ctrl-C; 141 nobody takes the answer; 143 SIGTERM."""
 _FIRST_STEPS: Final = """First steps:
   $ export SAGA_FN_DSN=postgresql://user@host/database
   $ saga-fn doctor
@@ -43,6 +43,7 @@ def make_app() -> App:
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
+        console=Terminal(),
     )
     app.meta.suppress_keyboard_interrupt = False  # run() tells of it, as of all that ends a command
     app.meta.group_parameters = Group("Every command", sort_key=10)
@@ -56,10 +57,10 @@ def run(tokens: Sequence[str]) -> int:
     output = Output(as_json="--json" in tokens)
     try:
         code = _called(make_app(), tokens)
-        sys.stdout.flush()
-    except BrokenPipeError:
+        output.flush()
+    except (NotTakenError, BrokenPipeError):
         no_reader_any_more()
-        return ExitCode.DONE
+        return ExitCode.NOT_TAKEN
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - no traceback for an operator at night
         if "--debug" in tokens and not isinstance(error, CycloptsError):
             traceback.print_exception(error)
@@ -77,6 +78,8 @@ def _called(app: App, tokens: Sequence[str]) -> int:
     ) -> int:
         command, bound, ignored = app.parse_args(rest, exit_on_error=False, print_error=False)
         session = Session(settings, Output(as_json=settings.json))
+        if settings.json and not {"--help", "-h"}.intersection(rest) and command.__name__ == app.help_print.__name__:
+            raise BadInputError("no command is named", hint="saga-fn --help lists the commands")
         given = dict.fromkeys(ignored, session)  # the one parameter that no option stands for
         return _answered(session, command(*bound.args, **bound.kwargs, **given))
 

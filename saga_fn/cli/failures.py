@@ -39,6 +39,15 @@ class BadInputError(SagaError):
     """An argument of a command, or a setting, is not what it has to be."""
 
 
+class EndedError(SagaError):
+    """Ctrl-C or SIGTERM has ended the command, and something that it began goes on."""
+
+    def __init__(self, fact: str, *, code: ExitCode, hint: str) -> None:
+        """`code` is that of the signal."""
+        super().__init__(fact, hint=hint)
+        self.code = code
+
+
 @attrs.frozen
 class Failure:
     """The failure of a command."""
@@ -63,6 +72,11 @@ class Failure:
 def failure_of(error: BaseException) -> Failure:
     """The failure that an exception is."""
     match error:
+        case SagaStateError(refusal="not_answered", saga_id=saga_id):
+            mend = f"the request stands, and the owner of the saga answers it yet: saga-fn show {saga_id} tells what became of it"
+            return Failure(error.fact, mend, ExitCode.ASKED, error.refusal)
+        case EndedError():
+            return Failure(error.fact, error.hint, error.code)
         case SagaStateError(refusal=refusal):
             return Failure(error.fact, _mend_of(error), ExitCode.FOUND, refusal)
         case ActiveSagaAlreadyExistsError():

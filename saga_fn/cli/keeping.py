@@ -89,7 +89,7 @@ async def drop_months(
     told = lines(f"{len(months)} months could be dropped{': ' if months else ''}{', '.join(months)}.")
     if dry_run or not months:
         return Answer({"months": months, "dropped": False}, (told,))
-    session.output.parts((lines(f"database: {place_in_words(dsn)}"), told), to_stderr=True)
+    session.before_the_question((lines(f"database: {place_in_words(dsn)}"), told), yes=yes)
     if not session.agrees("Drop them?", yes=yes):
         return said("Nothing was dropped.", {"months": (), "dropped": False}, ExitCode.FOUND)
     gone = await drop(dsn, schema=schema, ended=ended)
@@ -120,7 +120,7 @@ async def prune(
         seen = await place.admin.prune(name, version=version, retention=kept, dry_run=True, limit=limit)
         if dry_run or not seen.sagas:
             return Answer(seen, (of_pruned(seen, dry_run=True),))
-        session.output.parts((lines(f"database: {place.where}"), of_pruned(seen, dry_run=True)), to_stderr=True)
+        session.before_the_question((lines(f"database: {place.where}"), of_pruned(seen, dry_run=True)), yes=yes)
         if not session.agrees("Delete them?", yes=yes):
             return said("Nothing was deleted.", Pruned(0, seen.is_more, ()), ExitCode.FOUND)
         gone = await _prune_all(place, session, name, version, kept, seen, limit)

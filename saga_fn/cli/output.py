@@ -7,15 +7,16 @@ import signal
 import sys
 import threading
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, TextIO
 
 import attrs
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.text import Text
+from typing_extensions import override
 
-from saga_fn.cli.answers import Answer, Part, json_of
+from saga_fn.cli.answers import Answer, Lines, Part, json_of
 from saga_fn.cli.failures import Failure
 from saga_fn.cli.layout import laid_out
 from saga_fn.printable import printable
@@ -25,9 +26,36 @@ _NARROWEST, _WIDE, _WIDEST = 40, 100, 400
 """Characters of a line of a picture; the second where there is no terminal."""
 
 
+class NotTakenError(Exception):
+    """Nobody takes what is written: the reader of the pipe has gone, or the disk is full."""
+
+
+class Terminal(Console):
+    """A console that leaves it to the caller what a closed pipe means; rich itself would end the process with 1."""
+
+    @override
+    def on_broken_pipe(self) -> None:
+        """Say so."""
+        raise NotTakenError
+
+    @override
+    def __exit__(self, exc_type: object, exc_value: object, traceback: object) -> None:
+        """Write what has gathered: rich does it whenever a text is printed."""
+        with _taken():
+            super().__exit__(exc_type, exc_value, traceback)
+
+
+@contextmanager
+def _taken() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise NotTakenError from error
+
+
 def console_on(file: TextIO) -> Console:
     """A console that reads no markup, paints no numbers and knows no names of pictures: it shows texts as they are."""
-    return Console(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return Terminal(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 @attrs.frozen
@@ -68,20 +96,34 @@ class Output:
         """Write parts for people."""
         file = sys.stderr if to_stderr else sys.stdout
         console = console_on(file)
-        for line in laid_out(parts, console.width if file.isatty() else None):
-            if line.is_drawn:
-                file.write(f"{line.text}\n")
-            else:
-                console.print(Text(line.text, style=_BOLD if line.is_heading else ""), soft_wrap=True)
+        with _taken():
+            for line in laid_out(parts, console.width if file.isatty() else None):
+                if line.is_drawn:
+                    file.write(f"{line.text}\n")
+                else:
+                    console.print(Text(line.text, style=_BOLD if line.is_heading else ""), soft_wrap=True)
 
     def write(self, text: str) -> None:
         """Write a text that is known to be printable, as it is."""
-        sys.stdout.write(f"{text}\n")
-        sys.stdout.flush()
+        with _taken():
+            sys.stdout.write(f"{text}\n")
+            sys.stdout.flush()
+
+    def flush(self) -> None:
+        """Hand over all that was written to stdout."""
+        with _taken():
+            sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """Tell a person on stderr how it goes. With --json nothing is told: stderr has the failure alone."""
+        if not self.as_json:
+            self.parts((Lines((text,)),), to_stderr=True)
 
     def failure(self, failure: Failure) -> None:
         """Write why the command has failed, in one line."""
-        sys.stderr.write(f"{json_of(failure.data) if self.as_json else failure.line}\n")
+        with suppress(OSError):  # the exit code says it, too
+            sys.stderr.write(f"{json_of(failure.data) if self.as_json else failure.line}\n")
+            sys.stderr.flush()
 
     def agrees(self, question: str) -> bool:
         """Ask a person for a yes. Nothing else is one."""

@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import attrs
 from cyclopts import Parameter
 
+from saga_fn.cli.answers import Part
 from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.output import Output
 from saga_fn.cli.place import Place, Settings, opened
@@ -27,6 +28,11 @@ class Session:
     def acting(self, by: str | None) -> AbstractAsyncContextManager[Place]:
         """Open the place for verbs, in the name of an operator."""
         return opened(self.settings, writes=True, by=by)
+
+    def before_the_question(self, parts: tuple[Part, ...], *, yes: bool) -> None:
+        """Show a preview on stderr. With --json only a person who is asked gets it: a program reads it in the answer."""
+        if not self.output.as_json or (not yes and self.output.can_ask):
+            self.output.parts(parts, to_stderr=True)
 
     def agrees(self, question: str, *, yes: bool) -> bool:
         """Whether the operator wants it. Raises BadInputError if nobody can be asked."""

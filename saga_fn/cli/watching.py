@@ -56,12 +56,12 @@ async def _follow(place: Place, saga_id: UUID, pause: timedelta, times: int | No
                 output.write(json_of(entry_data(entry, payloads=False)))
             else:
                 output.parts((lines(entry_line(entry)),))
-        sys.stdout.flush()
+        output.flush()
         looks += 1
         if seen >= saga.revision and (saga.status.is_terminal or saga.parked is not None):
             left = ", ".join(f"{each.step_id} ({each.kind.value})" for each in saga.left_over)
             why = f"parked, {saga.parked}" if saga.parked else left
-            output.parts((lines(f"{saga.status}{f': {why}' if why else ''}"),), to_stderr=True)
+            output.note(f"{saga.status}{f': {why}' if why else ''}")
             return ExitCode.DONE if saga.status.is_success else ExitCode.FOUND
         if times is not None and looks >= times:
             return ExitCode.DONE
@@ -81,7 +81,7 @@ async def _survey(place: Place, pause: timedelta, times: int | None, session: Se
                 output.write(json_of(seen))
             elif live is None:
                 output.parts(_parts(place, seen))
-                sys.stdout.flush()
+                output.flush()
             else:
                 shown = laid_out(_parts(place, seen), console.width)[: max(1, console.height - 1)]
                 text = (Text(each.text, style="bold" if each.is_heading else "", no_wrap=True) for each in shown)

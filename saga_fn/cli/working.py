@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from typing import Annotated, Final, Literal
 
 from cyclopts import App, Parameter
 
-from saga_fn.cli.answers import Answer, Drawn, lines, said
+from saga_fn.cli.answers import Answer, Drawn, said
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.place import actor_of, check_own_place, opened, orchestrator_of
@@ -41,8 +40,7 @@ async def worker(
             f"{shown(app)} works on nothing: it was made with concurrency=0", hint="name one that works"
         )
     logging.basicConfig(level=log_level.upper(), format=_LINE)  # it does nothing where the module has set its own
-    began = lines(f"Working on {', '.join(known)}. Ctrl-C stops it.")
-    session.output.parts((began,), to_stderr=True)
+    session.output.note(f"Working on {', '.join(known)}. Ctrl-C stops it.")
     await orchestrator.run_forever()
     return said("Stopped.", {"stopped": True, "definitions": known})
 
@@ -89,7 +87,7 @@ async def console(
 
     def announce(address: str) -> None:
         session.output.answer(said(f"Open {address}", {"address": address}))
-        sys.stdout.flush()
+        session.output.flush()
 
     async with opened(session.settings, writes=True, by=by, listen=True) as place:
         await serve(place.orchestrator, host=host, port=port, actor=actor_of(by), announce=announce)

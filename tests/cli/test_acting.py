@@ -62,8 +62,8 @@ async def test_a_verb_that_is_not_legal_is_refused_without_a_question(cli: Cli, 
 
 async def test_a_saga_that_has_moved_on_refuses(cli: Cli, seeded: Seeded) -> None:
     told = await cli("abort", seeded.retrying, "--yes", "--expect", "3", "--json", "--dsn", seeded.dsn)
-    assert told.code == 1
-    assert '"refusal": "moved_on"' in told.err
+    assert (told.code, len(told.err.splitlines())) == (1, 1)
+    assert json.loads(told.err)["refusal"] == "moved_on"
     assert await state(seeded.dsn, seeded.retrying) == ("SUSPENDED", 4)
 
 
@@ -150,7 +150,7 @@ async def test_many_sagas_are_previewed_and_repaired(cli: Cli, dsn: str) -> None
     told = await cli("bulk", "cancel", "--name", "billing", "--yes", "--json", "--per-second", "1000", "--dsn", dsn)
     assert told.code == 0
     assert (told.data["operation"]["state"], told.data["operation"]["done"]) == ("done", 30)
-    assert "would accept it" in told.err
+    assert told.err == ""
     assert (await cli("list", "--count", "--active", "--dsn", dsn)).out == "0\n"
     listed = (await cli("operations", "list", "--json", "--dsn", dsn)).data
     assert [each["verb"] for each in listed] == ["cancel"]

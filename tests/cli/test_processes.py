@@ -17,9 +17,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from saga_fn import SagaOrchestrator
+from saga_fn import SagaOrchestrator, SagaStateError
+from saga_fn.cli.failures import failure_of
 from tests.cli.conftest import APP, ROOT, Seeded, called, process
 from tests.cli.shop_app import Order, registered
+from tests.support.roles import execute
 
 
 async def test_exit_codes_tell_how_it_ended(seeded: Seeded) -> None:
@@ -91,7 +93,7 @@ async def test_a_reader_that_has_read_enough_is_no_fault(seeded: Seeded) -> None
         subprocess.run, ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert told.stderr == ""
-    assert told.stdout.splitlines()[1] == "0"
+    assert told.stdout.splitlines()[1] == "141"
 
 
 @contextmanager
@@ -191,10 +193,94 @@ async def test_ctrl_c_leaves_an_operation_to_the_workers(dsn: str) -> None:
         running.send_signal(signal.SIGINT)
         _, err = await asyncio.to_thread(running.communicate, timeout=30)
     assert running.returncode == 130
-    assert "The workers go on with it: saga-fn operations stop" in err
+    [line] = err.partition("Some of them")[2].splitlines()[-1:]
+    assert "The workers go on with it: saga-fn operations stop" in line
+    for word in ("Traceback", "Task was destroyed", "Event loop is closed", "never awaited"):
+        assert word not in err
 
 
 async def test_texts_are_written_in_a_locale_of_ascii(seeded: Seeded) -> None:
     told = await called("diagram", str(seeded.retrying), SAGA_FN_DSN=seeded.dsn, PYTHONIOENCODING="ascii")
     assert told.code == 0
     assert told.out.isascii()
+
+
+@pytest.mark.parametrize(
+    "command, flags", [(("list",), ()), (("list",), ("--json",)), (("diagram",), ()), (("--help",), ())]
+)
+def test_an_answer_that_nobody_takes_has_one_code_and_no_word(
+    seeded: Seeded, command: tuple[str, ...], flags: tuple[str, ...]
+) -> None:
+    words = [*command, *([str(seeded.parked)] if command[0] in ("show", "diagram") else []), *flags]
+    reader, closed = os.pipe()
+    os.close(reader)
+    full = os.open("/dev/full", os.O_WRONLY)
+    for taker in (closed, full):
+        told = subprocess.run(
+            [sys.executable, "-m", "saga_fn.cli", *words],
+            cwd=ROOT,
+            env={**os.environ, "SAGA_FN_DSN": seeded.dsn},
+            stdin=subprocess.DEVNULL,
+            stdout=taker,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+        os.close(taker)
+        assert (told.returncode, told.stderr) == (141, "")
+
+
+def test_ctrl_c_while_the_modules_are_read_is_one_line() -> None:
+    interrupting = (
+        "import sys\n"
+        "class Interrupting:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'saga_fn.cli.app': raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupting())\n"
+        "from saga_fn.cli.__main__ import main\n"
+        "sys.exit(main())\n"
+    )
+    for flags, line in (((), "saga-fn: interrupted\n"), (("--json",), None)):
+        told = subprocess.run(
+            [sys.executable, "-c", interrupting, *flags], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        assert (told.returncode, told.stdout) == (130, "")
+        assert told.stderr == line if line else json.loads(told.stderr)["code"] == 130
+
+
+async def test_no_command_is_one_line_of_json() -> None:
+    for words in ((), ("bulk",), ("operations",)):
+        told = await called(*words, "--json")
+        assert (told.code, told.out) == (2, "")
+        assert json.loads(told.err)["error"] == "no command is named"
+
+
+@pytest.mark.parametrize("by, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_one_who_ends_the_wait_for_an_owner_is_told_that_the_request_stands(
+    seeded: Seeded, by: signal.Signals, code: int
+) -> None:
+    await execute(seeded.dsn, SILENT)
+    with process("cancel", str(seeded.retrying), "--yes", SAGA_FN_DSN=seeded.dsn) as running:
+        await until_it_says(running, "waits for the process that owns the saga", err=True)
+        running.send_signal(by)
+        out, err = await asyncio.to_thread(running.communicate, timeout=30)
+    assert (running.returncode, out, len(err.splitlines())) == (code, "", 1)
+    assert f"saga-fn show {seeded.retrying}" in err
+    await execute(seeded.dsn, AS_BEFORE)
+
+
+def test_a_verb_that_is_not_answered_is_not_refused(seeded: Seeded) -> None:
+    error = SagaStateError(
+        "its owner did not answer", saga_id=seeded.retrying, refusal="not_answered", hint="look again"
+    )
+    told = failure_of(error)
+    assert (told.code, told.refusal) == (4, "not_answered")
+    assert "the request stands" in told.line
+    assert f"saga-fn show {seeded.retrying}" in told.line
+
+
+SILENT = (
+    "UPDATE saga_fn.saga SET owner = gen_random_uuid(), token = gen_random_uuid(), status = 'RUNNING', waits = 0,"
+    " due_at = now() + interval '1 hour' WHERE name = 'billing'"
+)
+AS_BEFORE = "UPDATE saga_fn.saga SET owner = NULL, token = NULL, status = 'SUSPENDED', waits = 1 WHERE name = 'billing'"
