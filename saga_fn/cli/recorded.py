@@ -14,6 +14,7 @@ from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError
 from saga_fn.cli.session import By, Given, Reason, Yes, flag
 from saga_fn.cli.texts import of_operation, of_operations, of_pauses
+from saga_fn.errors import shown
 from saga_fn.listing import SagaFilter
 
 OperationId = Annotated[str, Parameter(help="The operation's id.")]
@@ -117,4 +118,4 @@ def _one_of(name: str | None, every: bool) -> None:
 
 
 def _whose(name: str | None) -> str:
-    return "all sagas" if name is None else f"sagas named {name!r}"
+    return "all sagas" if name is None else f"sagas named {shown(name)}"

@@ -191,7 +191,7 @@ def picture(svg: str) -> Node:
 def value(payload: object) -> Node:
     """A payload as JSON. Numbers are written in full, for no browser ever reads them as numbers."""
     if isinstance(payload, Unreadable):
-        return h.em[repr(payload)]
+        return h.em[str(payload)]
     try:
         said = json.dumps(payload, indent=2, ensure_ascii=False, default=str)
     except (TypeError, ValueError, RecursionError):

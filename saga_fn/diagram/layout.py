@@ -136,7 +136,7 @@ def _spots(
 
 
 def _by_name(link: tuple[Spot, Spot]) -> tuple[str, str]:
-    return repr(link[0]), repr(link[1])
+    return str(link[0]), str(link[1])
 
 
 def _neighbours(links: Sequence[tuple[Spot, Spot]]) -> tuple[dict[Spot, list[Spot]], dict[Spot, list[Spot]]]:

@@ -19,7 +19,7 @@ def check_format(format: object, forms: object) -> None:
     """Raise SagaError for what is none of the forms."""
     known = get_args(forms)
     if not isinstance(format, str) or format not in known:
-        raise SagaError(f"a picture has no format {shown(format)}", hint=f"one of {', '.join(map(repr, known))}")
+        raise SagaError(f"a picture has no format {shown(format)}", hint=f"one of {', '.join(map(shown, known))}")
 
 
 def check_width(width: object) -> None:

@@ -264,7 +264,7 @@ def test_a_wait_is_planned_as_it_was_written() -> None:
     _, once, about, asleep = plan.steps
     assert (once.kind, once.waits_for, once.on_timeout) == (StepKind.EVENT, ("approval",), OnTimeout.DEFAULT)
     assert (about.correlated, about.after, about.on_timeout) == (True, ("reserve",), OnTimeout.FAIL)
-    assert (asleep.kind, asleep.limit, asleep.after) == (StepKind.SLEEP, 3600 * 1_000_000, ("reserve",))
+    assert (asleep.kind, asleep.timeout, asleep.after) == (StepKind.SLEEP, 3600 * 1_000_000, ("reserve",))
 
 
 def test_a_traced_saga_and_a_built_one_are_one() -> None:

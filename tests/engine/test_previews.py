@@ -17,7 +17,9 @@ from saga_fn import (
     FixedRetry,
     MemoryStore,
     MoveKind,
+    PauseSaga,
     PayloadError,
+    ResumeSaga,
     RetryStep,
     Rewind,
     SagaAdmin,
@@ -66,6 +68,8 @@ CASES: list[tuple[BulkVerb, Ask]] = [
     ),
     (Rewind("charge", forget=["?"]), lambda admin, run: admin.rewind(run.id, "charge", forget=["?"])),
     (Rewind("?"), lambda admin, run: admin.rewind(run.id, "?")),
+    (PauseSaga(), lambda admin, run: admin.pause_saga(run.id)),
+    (ResumeSaga(), lambda admin, run: admin.resume_saga(run.id)),
     (Abort(), lambda admin, run: admin.abort(run.id)),
     (SettleDone("ship", Done("found")), lambda admin, run: admin.settle_done(run.id, "ship", Done("found"))),
     (SettleUndone("ship"), lambda admin, run: admin.settle_undone(run.id, "ship")),
@@ -103,6 +107,9 @@ async def test_a_verb_does_what_its_preview_said(make: Make, verb: BulkVerb, ask
             assert all(name in (said.mend or "") for name in said.unnamed)
             return
         await ask(admin, run)
+        if verb.verb is Verb.PAUSE_SAGA:
+            assert shop.keys == before, "nothing begins before the pause is over"
+            await admin.resume_saga(run.id)
         if said.ends_as is not None:
             now = await ended(run)
             assert (now.status, now.left_over) == (said.ends_as, said.left_over)

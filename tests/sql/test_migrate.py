@@ -168,7 +168,7 @@ async def test_a_migration_waits_for_its_locks_without_blocking_those_behind_it(
 ) -> None:
     await migrate(conn)
     monkeypatch.setattr("saga_fn.store.migrate.MIGRATIONS", later("ALTER TABLE {schema}.saga ADD COLUMN more text"))
-    monkeypatch.setattr("saga_fn.store.migrate._LOCK_TIMEOUT", "500ms")
+    monkeypatch.setattr("saga_fn.store.schema_session._LOCK_TIMEOUT", "500ms")
     other = await asyncpg.connect(empty_dsn)
     reader = conn.transaction()
     await reader.start()
