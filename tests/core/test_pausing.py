@@ -288,6 +288,7 @@ def test_each_moment_of_a_step_is_moved_and_the_time_that_attempts_have_goes_on_
 
 def test_nothing_is_moved_of_a_saga_that_waits_for_no_moment() -> None:
     saga = started(sequence("ab"), A)
+    assert saga.refusal(MomentsMoved(Moment(9), Moment(-1), Moment(9))) is Refusal.NOTHING_TO_MOVE, "0 is no moment"
     assert saga.refusal(MomentsMoved(Moment(9), Moment(1), Moment(9))) is Refusal.NOTHING_TO_MOVE
     assert isinstance(saga.state.steps[0], Running)
     assert saga.tell(PAUSE).actions == ()

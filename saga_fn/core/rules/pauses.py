@@ -113,8 +113,8 @@ class _Shift:
         self.by: int = standstill.length(now) - standstill.length(before)
 
     def later(self, moment: Moment) -> Moment:
-        """A moment that is to come. One that had come before a pause stays: it has come."""
-        return Moment(min(standstill.moved(moment, self.before, self.now), LAST_MOMENT))
+        """A moment that is to come. One that had come before a pause stays: it has come. So does 0, which stands for none."""
+        return Moment(min(standstill.moved(moment, self.before, self.now), LAST_MOMENT)) if moment else moment
 
     def begun(self, moment: Moment) -> Moment:
         """When a count began that has a budget in time; 0 if none has."""
