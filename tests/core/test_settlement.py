@@ -17,6 +17,7 @@ from saga_fn.core.events import (
     StepSkipped,
     Ticked,
 )
+from saga_fn.core.explore.offers import events_for, events_of
 from saga_fn.core.ids import Digest, Moment, StepId
 from saga_fn.core.inputs import digest_in_doubt, is_settled, output_at
 from saga_fn.core.plan import OnUnknown, Plan
@@ -34,7 +35,7 @@ from saga_fn.core.state import (
     Undoing,
     Undone,
 )
-from tests.core.given import SECOND, THRICE, A, B, C, Saga, bound, started, step
+from tests.core.given import SECOND, THRICE, A, B, C, Saga, bound, sequence, started, step
 
 DONE, UNDONE, NEVER_RAN = Finding.DONE, Finding.UNDONE, Finding.NEVER_RAN
 LEFT = Plan.of(step("a"), step("b", "a", on_unknown=OnUnknown.PARK), step("c", "b"))
@@ -403,3 +404,14 @@ def test_a_settled_step_whose_input_is_not_known_any_more_has_a_fingerprint_that
     assert saga.of(A, Settled).digest == UNKNOWN_INPUT
     saga.fail(B)
     assert is_settled(saga.state, A)
+
+
+@pytest.mark.parametrize(("names", "tried"), [("abc", {A, B, C}), ("abcd", {C, "d"})])
+def test_orders_of_what_was_undone_by_hand_are_tried_in_small_plans_alone(names: str, tried: set[str]) -> None:
+    plan = sequence(names)
+    saga = started(plan, A)
+    saga.succeed(A, B)
+    saga.succeed(B, C)
+    saga.abort()
+    offered = events_for({plan.id: plan}, {plan.id: events_of(plan)}, saga.state)
+    assert {event.step for _, _, event in offered if isinstance(event, StepSettled)} == tried
