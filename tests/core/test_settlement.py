@@ -406,7 +406,7 @@ def test_a_settled_step_whose_input_is_not_known_any_more_has_a_fingerprint_that
     assert is_settled(saga.state, A)
 
 
-@pytest.mark.parametrize(("names", "tried"), [("abc", {A, B, C}), ("abcd", {C, "d"})])
+@pytest.mark.parametrize("names, tried", [("abc", {A, B, C}), ("abcd", {C, "d"})])
 def test_orders_of_what_was_undone_by_hand_are_tried_in_small_plans_alone(names: str, tried: set[str]) -> None:
     plan = sequence(names)
     saga = started(plan, A)
