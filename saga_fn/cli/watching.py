@@ -61,7 +61,7 @@ async def _follow(place: Place, saga_id: UUID, pause: timedelta, times: int | No
         if seen >= saga.revision and (saga.status.is_terminal or saga.parked is not None):
             left = ", ".join(f"{each.step_id} ({each.kind.value})" for each in saga.left_over)
             why = f"parked, {saga.parked}" if saga.parked else left
-            output.note(f"{saga.status}{f': {why}' if why else ''}")
+            output.parts((lines(f"{saga.status}{f': {why}' if why else ''}"),), to_stderr=True)
             return ExitCode.DONE if saga.status.is_success else ExitCode.FOUND
         if times is not None and looks >= times:
             return ExitCode.DONE
