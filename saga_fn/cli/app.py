@@ -16,7 +16,7 @@ from saga_fn.cli.answers import Answer
 from saga_fn.cli.commands import add_commands
 from saga_fn.cli.exit_codes import ExitCode
 from saga_fn.cli.failures import BadInputError, failure_of
-from saga_fn.cli.output import NotTakenError, Output, Terminal, fit_for_any_text, no_reader_any_more
+from saga_fn.cli.output import NotTakenError, Output, fit_for_any_text, no_reader_any_more, terminal
 from saga_fn.cli.place import Settings
 from saga_fn.cli.session import Session
 
@@ -43,7 +43,7 @@ def make_app() -> App:
         result_action="return_value",
         exit_on_error=False,
         print_error=False,
-        console=Terminal(),
+        console=terminal(),
     )
     app.meta.suppress_keyboard_interrupt = False  # run() tells of it, as of all that ends a command
     app.meta.group_parameters = Group("Every command", sort_key=10)

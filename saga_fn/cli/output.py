@@ -30,7 +30,7 @@ class NotTakenError(Exception):
     """Nobody takes what is written: the reader of the pipe has gone, or the disk is full."""
 
 
-class Terminal(Console):
+class _Terminal(Console):
     """A console that leaves it to the caller what a closed pipe means; rich itself would end the process with 1."""
 
     @override
@@ -45,6 +45,11 @@ class Terminal(Console):
             super().__exit__(exc_type, exc_value, traceback)
 
 
+def terminal() -> Console:
+    """The console that help is written to."""
+    return _Terminal()
+
+
 @contextmanager
 def _taken() -> Generator[None]:
     try:
@@ -55,7 +60,7 @@ def _taken() -> Generator[None]:
 
 def console_on(file: TextIO) -> Console:
     """A console that reads no markup, paints no numbers and knows no names of pictures: it shows texts as they are."""
-    return Terminal(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return _Terminal(file=file, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 @attrs.frozen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -38,6 +39,12 @@ class Told:
 
 
 Cli: TypeAlias = Callable[..., Awaitable[Told]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def signals_are_heard() -> None:
+    """Ctrl-C reaches the processes of the tests, although a shell that runs the tests in its background ignores it for all of them."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -140,7 +140,10 @@ async def test_the_console_repairs_its_sagas_until_a_key_is_pressed(empty_dsn: s
                     "reason": "she has called",
                     "act": "do",
                 }
-                page = await http.post(f"{saga}/verbs/retry_step", data=fields, headers={"Origin": url.rstrip("/")})
+                verb, sent = f"{saga}/verbs/retry_step", {"Origin": url.rstrip("/")}
+                looked = await http.post(verb, data={**fields, "act": "look"}, headers=sent)
+                hidden = dict(re.findall(r'type="hidden" name="(\w+)" value="(\w+)"', looked.text))
+                page = await http.post(verb, data={**fields, **hidden}, headers=sent)
                 while "COMPLETED" not in page.text:
                     await asyncio.sleep(0.1)
                     page = await http.get(saga)
