@@ -26,7 +26,7 @@ APP = "tests.cli.shop_app:orchestrator"
 
 @attrs.frozen
 class Told:
-    """What a command has written, and its exit code."""
+    """The output of a command, and its exit code."""
 
     code: int
     out: str
@@ -49,7 +49,7 @@ def signals_are_heard() -> None:
 
 @pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Calls a command in this process. What it has written is read, and nothing of the environment is seen by it."""
+    """Calls a command in this process. Its output is read, and it sees nothing of the environment."""
     for name in ("SAGA_FN_DSN", "SAGA_FN_APP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "200")

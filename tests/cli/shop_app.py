@@ -10,7 +10,7 @@ import msgspec
 from saga_fn import Attribute, FixedRetry, MemoryStore, SagaOrchestrator, StepRef, saga, step
 
 ESCAPES = "\x1b[31mred\x1b[0m \x1b]0;title\x07 [bold]markup[/bold] \u202e \n second line"
-"""What a terminal, or rich, would take for orders."""
+"""Texts that a terminal, or rich, would take for orders."""
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -68,7 +68,7 @@ def registered(orchestrator: SagaOrchestrator) -> SagaOrchestrator:
 
 
 def orchestrator() -> SagaOrchestrator:
-    """What a service makes of its environment."""
+    """The orchestrator that a service makes of its environment."""
     return registered(SagaOrchestrator(os.environ["SAGA_FN_TEST_APP_DSN"]))
 
 

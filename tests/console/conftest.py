@@ -1,4 +1,4 @@
-"""What the tests of the console share."""
+"""Parts that the tests of the console share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever an address or a form holds, a page answers, with no fault of its own and nothing of it as HTML."""
+"""A page answers each address and each form, with no fault of its own and nothing of it as HTML."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def forgets_what_must_be_named(plan: Plan, state: SagaState, event: OperatorVerb
 
 
 def tells_which_keys_are_others(plan: Plan, state: SagaState, moved: Transition, said: Consequences) -> bool:
-    """What is executed next has the key that was told: another one than its attempt before, or the same."""
+    """The next execution has the key that was told: another one than its attempt before, or the same."""
     before = {each.step: each for each in state.steps}
     for action in (each for then in owner_goes_on(plan, moved.state) for each in then.actions):
         was = before.get(action.step)
