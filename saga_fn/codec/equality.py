@@ -6,11 +6,10 @@ The datetime that comes back has a fixed offset; it is the same if it shows the 
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
-from typing import cast
 
+from saga_fn.codec.containers import is_dict, is_sequence, is_set
 from saga_fn.codec.fields import fields_of, held, is_model
 
 
@@ -24,24 +23,20 @@ def _alike(one: object, other: object) -> bool:
         return _fixed(one) == _fixed(other)
     if type(one) is not type(other):
         return bool(one == other)
-    match one:
-        case dict():
-            ours, theirs = cast("tuple[dict[object, object], dict[object, object]]", (one, other))
-            if ours.keys() == theirs.keys():
-                return all(_alike(item, theirs[key]) for key, item in ours.items())
-            return _all_alike([*ours.keys(), *ours.values()], [*theirs.keys(), *theirs.values()])
-        case list() | tuple() | deque():
-            return _all_alike(cast("list[object]", one), cast("list[object]", other))
-        case set() | frozenset():
-            mine, its = cast("tuple[set[object], set[object]]", (one, other))
-            return {_fixed(each) for each in mine} == {_fixed(each) for each in its}
-        case _:
-            found = fields_of(type(one))
-            if found is None:
-                return bool(one == other)
-            names = [field.attribute for field in found.each if field.compared]
-            extra = ["__pydantic_private__", "__pydantic_extra__"] if is_model(type(one)) else []
-            return all(_alike(getattr(one, name, None), getattr(other, name, None)) for name in (*names, *extra))
+    if is_dict(one) and is_dict(other):
+        if one.keys() == other.keys():
+            return all(_alike(item, other[key]) for key, item in one.items())
+        return _all_alike([*one.keys(), *one.values()], [*other.keys(), *other.values()])
+    if is_sequence(one) and is_sequence(other):
+        return _all_alike(one, other)
+    if is_set(one) and is_set(other):
+        return {_fixed(each) for each in one} == {_fixed(each) for each in other}
+    found = fields_of(type(one))
+    if found is None:
+        return bool(one == other)
+    names = [field.attribute for field in found.each if field.compared]
+    extra = ["__pydantic_private__", "__pydantic_extra__"] if is_model(type(one)) else []
+    return all(_alike(getattr(one, name, None), getattr(other, name, None)) for name in (*names, *extra))
 
 
 def _all_alike(one: Collection[object], other: Collection[object]) -> bool:
@@ -58,34 +53,26 @@ def _fixed(value: object) -> object:
 
 def _has_local_time(value: object) -> bool:
     """Whether there is a time in it whose offset its zone decides by the fold."""
-    match value:
-        case datetime():
-            return value.utcoffset() != value.replace(fold=not value.fold).utcoffset()
-        case dict():
-            pairs = cast("dict[object, object]", value)
-            return any(_has_local_time(each) for pair in pairs.items() for each in pair)
-        case list() | tuple() | set() | frozenset() | deque():
-            return any(map(_has_local_time, cast("list[object]", value)))
-        case _:
-            return any(_has_local_time(inside) for _, inside in held(value))
+    if isinstance(value, datetime):
+        return value.utcoffset() != value.replace(fold=not value.fold).utcoffset()
+    if is_dict(value):
+        return any(_has_local_time(each) for pair in value.items() for each in pair)
+    if is_sequence(value) or is_set(value):
+        return any(map(_has_local_time, value))
+    return any(_has_local_time(inside) for _, inside in held(value))
 
 
 def changed(one: object, other: object, path: str = "$") -> str:
     """Where the two differ, as deep as can be told."""
     if type(one) is not type(other):
         return path
-    pairs: Iterable[tuple[str, object, object]] = ()
-    match one:
-        case dict():
-            theirs = cast("dict[object, object]", other)
-            pairs = [("[...]", item, theirs.get(key)) for key, item in cast("dict[object, object]", one).items()]
-        case list() | tuple() | deque():
-            both = zip(cast("list[object]", one), cast("list[object]", other), strict=False)
-            pairs = [(f"[{place}]", *pair) for place, pair in enumerate(both)]
-        case _:
-            pairs = [
-                (f".{field.attribute}", inside, getattr(other, field.attribute, None)) for field, inside in held(one)
-            ]
+    pairs: list[tuple[str, object, object]]
+    if is_dict(one) and is_dict(other):
+        pairs = [("[...]", item, other.get(key)) for key, item in one.items()]
+    elif is_sequence(one) and is_sequence(other):
+        pairs = [(f"[{place}]", *pair) for place, pair in enumerate(zip(one, other, strict=False))]
+    else:
+        pairs = [(f".{field.attribute}", inside, getattr(other, field.attribute, None)) for field, inside in held(one)]
     for step, mine, its in pairs:
         if not same(mine, its):
             return changed(mine, its, path + step)

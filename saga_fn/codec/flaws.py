@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, time
 from decimal import Decimal
-from typing import cast
 
 import attrs
 
+from saga_fn.codec.containers import is_dict, is_sequence, is_set
 from saga_fn.codec.fields import held
 from saga_fn.errors import PayloadError
 
@@ -54,12 +53,12 @@ def _flaws(value: object, path: str) -> Iterator[Flaw]:
                 path,
                 "decode bytes with errors='replace', or store them as bytes",
             )
-        case dict():
-            for key, item in cast("dict[object, object]", value).items():
+        case _ if is_dict(value):
+            for key, item in value.items():
                 yield from _flaws(key, f"{path} (key)")
                 yield from _flaws(item, f"{path}[...]")
-        case list() | tuple() | set() | frozenset() | deque():
-            for place, item in enumerate(cast("list[object]", value)):
+        case _ if is_sequence(value) or is_set(value):
+            for place, item in enumerate(value):
                 yield from _flaws(item, f"{path}[{place}]")
         case _:
             for field, inside in held(value):

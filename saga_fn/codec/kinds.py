@@ -12,6 +12,7 @@ import attrs
 import msgspec
 from typing_extensions import is_typeddict
 
+from saga_fn.codec.containers import is_tuple
 from saga_fn.codec.fields import fields_of, is_model
 from saga_fn.codec.keys import judge_keys
 from saga_fn.codec.models import judge_models
@@ -200,8 +201,8 @@ def _nodes(root: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
     waiting: list[object] = [root]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, tuple):
-            waiting.extend(cast("tuple[object, ...]", node))
+        if is_tuple(node):
+            waiting.extend(node)
         elif isinstance(node, msgspec.inspect.Field):
             waiting.append(node.type)
         elif isinstance(node, msgspec.inspect.Type) and id(node) not in seen:

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, Protocol, cast
 
 import msgspec
 
+from saga_fn.codec.containers import is_list
 from saga_fn.codec.fields import PydanticModel, is_model
 from saga_fn.codec.keys import judge_model_keys
 from saga_fn.codec.words import SUPPORTED, UNRESOLVED, UnfitError, split, type_name
@@ -131,18 +132,18 @@ def _schema(tp: object, mode: str) -> _Schema:
 
 def _objects(schema: object) -> Iterator[_Schema]:
     if isinstance(schema, dict):
-        found = cast("_Schema", schema)
+        found = cast("_Schema", schema)  # its keys are strings: it was JSON
         yield found
         for key, inside in found.items():
             if key not in ("default", "examples", "const", "enum"):
                 yield from _objects(inside)
-    elif isinstance(schema, list):
-        for inside in cast("list[object]", schema):
+    elif is_list(schema):
+        for inside in schema:
             yield from _objects(inside)
 
 
 def _judge_model(model: type[PydanticModel]) -> None:
-    config = cast("_Schema", cast("Any", model).model_config)
+    config = cast("_Schema", cast("Any", model).model_config)  # Any: pydantic's own table
     if config.get("ser_json_bytes", "utf8") != config.get("val_json_bytes", "utf8"):
         raise TypeValidationError(
             f"values of {type_name(model)} cannot be stored: bytes are written one way, and read another",
@@ -259,7 +260,7 @@ def _resolved(schema: _Schema) -> _Schema:
     ref = schema.get("$ref")
     if not isinstance(ref, str):
         return schema
-    return cast("_Schema", schema["$defs"][ref.rpartition("/")[2]])
+    return cast("_Schema", schema["$defs"][ref.rpartition("/")[2]])  # a schema names only what it has
 
 
 def _kinds(schema: _Schema) -> set[str]:

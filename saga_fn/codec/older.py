@@ -5,13 +5,13 @@ The fingerprint of an input tells whether one of these is what was written, wher
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations, islice
-from typing import Final, TypeAlias, cast
+from typing import Final, TypeAlias
 
 import msgspec
 
+from saga_fn.codec.containers import is_dict, is_list, is_sequence, is_set
 from saga_fn.codec.fields import Fields, fields_of, held
 from saga_fn.codec.models import encode
 
@@ -39,18 +39,17 @@ def older_forms(
 
 def _defaulted(value: object) -> Iterator[_Place]:
     """Every field within the value that has a default."""
-    match value:
-        case dict():
-            for inside in cast("dict[object, object]", value).values():
-                yield from _defaulted(inside)
-        case list() | tuple() | set() | frozenset() | deque():
-            for inside in cast("list[object]", value):
-                yield from _defaulted(inside)
-        case _:
-            for field, inside in held(value):
-                if field.defaulted:
-                    yield type(value), field.stored
-                yield from _defaulted(inside)
+    if is_dict(value):
+        for inside in value.values():
+            yield from _defaulted(inside)
+    elif is_sequence(value) or is_set(value):
+        for inside in value:
+            yield from _defaulted(inside)
+    else:
+        for field, inside in held(value):
+            if field.defaulted:
+                yield type(value), field.stored
+            yield from _defaulted(inside)
 
 
 def _without(plain: object, value: object, places: Sequence[_Place]) -> bytes:
@@ -58,28 +57,22 @@ def _without(plain: object, value: object, places: Sequence[_Place]) -> bytes:
 
 
 def _left(plain: object, value: object, places: frozenset[_Place]) -> object:
-    as_it_is: object = plain
-    whole: object = value
     fields = fields_of(type(value))
-    if isinstance(value, dict) and isinstance(plain, dict):
-        items, inside = cast("dict[object, object]", plain), cast("dict[object, object]", value)
-        if len(items) == len(inside):
-            return {
-                key: _left(one, its, places) for (key, one), its in zip(items.items(), inside.values(), strict=True)
-            }
-    elif isinstance(value, list | tuple | deque) and isinstance(plain, list):
-        listed, its_items = cast("list[object]", plain), cast("list[object]", value)
-        if len(listed) == len(its_items):
-            return [_left(one, its, places) for one, its in zip(listed, its_items, strict=True)]
-    elif fields is not None and isinstance(plain, dict):
-        return _left_object(cast("dict[str, object]", plain), whole, fields, places)
-    return as_it_is
+    if is_dict(value) and is_dict(plain):
+        if len(plain) == len(value):
+            return {key: _left(one, its, places) for (key, one), its in zip(plain.items(), value.values(), strict=True)}
+    elif is_sequence(value) and is_list(plain):
+        if len(plain) == len(value):
+            return [_left(one, its, places) for one, its in zip(plain, value, strict=True)]
+    elif fields is not None and is_dict(plain):
+        return _left_object(plain, value, fields, places)
+    return plain
 
 
 def _left_object(
-    plain: dict[str, object], value: object, fields: Fields, places: frozenset[_Place]
-) -> dict[str, object]:
-    by_key = {field.stored: getattr(value, field.attribute, None) for field in fields.each}
+    plain: dict[object, object], value: object, fields: Fields, places: frozenset[_Place]
+) -> dict[object, object]:
+    by_key: dict[object, object] = {field.stored: getattr(value, field.attribute, None) for field in fields.each}
     return {
         key: _left(one, by_key[key], places) if key in by_key else one
         for key, one in plain.items()

@@ -170,7 +170,9 @@ class PayloadType(Generic[T]):
     def older(self, data: Sequence[bytes], values: Sequence[T]) -> Iterator[list[bytes]]:
         """The JSON that a build with fewer optional fields may have written of these values, all of them alike."""
         if self._traits.has_defaults:
-            yield from older_forms(data, values, lambda text, value: self.means(text, cast("T", value)))
+            yield from older_forms(
+                data, values, lambda text, value: self.means(text, cast("T", value))
+            )  # values are Ts
 
     def accept(self, value: object) -> T:
         """`value`, as a T: itself if it is one, converted if it is the dict, list... that stands for one.

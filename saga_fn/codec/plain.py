@@ -7,13 +7,12 @@ would be lost for a default.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from typing import cast
+from collections.abc import Collection, Iterable, Iterator
 
 import attrs
 import msgspec
 
+from saga_fn.codec.containers import is_dict, is_list, is_sequence, is_set, is_tuple
 from saga_fn.codec.fields import Fields, fields_of, is_model
 from saga_fn.codec.models import encode
 from saga_fn.codec.words import type_name
@@ -54,16 +53,15 @@ def _quoted(name: str) -> str:
 
 def unread(plain: object, value: object, path: str = "$") -> Iterator[Unread]:
     """Every object within `plain` that has more than was read into `value`."""
-    if isinstance(value, dict):
-        if isinstance(plain, dict):
-            yield from _of_dict(cast("dict[object, object]", plain), cast("dict[object, object]", value), path)
-    elif isinstance(value, list | tuple | deque):
-        items, read = cast("list[object]", plain), cast("list[object]", value)
-        if isinstance(plain, list | tuple) and len(items) == len(read):
-            yield from _of_items(items, read, path)
-    elif isinstance(value, set | frozenset):
-        if isinstance(plain, list | tuple | set | frozenset):
-            yield from _of_set(cast("list[object]", plain), cast("frozenset[object]", value), path)
+    if is_dict(value):
+        if is_dict(plain):
+            yield from _of_dict(plain, value, path)
+    elif is_sequence(value):
+        if is_sequence(plain) and len(plain) == len(value):
+            yield from _of_items(plain, value, path)
+    elif is_set(value):
+        if is_sequence(plain) or is_set(plain):
+            yield from _of_set(plain, value, path)
     elif (found := fields_of(type(value))) is not None:
         yield from _of_object(plain, value, found, path)
 
@@ -73,14 +71,14 @@ def _of_items(plain: Iterable[object], value: Iterable[object], path: str) -> It
         yield from unread(one, its, f"{path}[{place}]")
 
 
-def _of_set(plain: Iterable[object], value: frozenset[object], path: str) -> Iterator[Unread]:
+def _of_set(plain: Iterable[object], value: Collection[object], path: str) -> Iterator[Unread]:
     """A set has no order to go by: its objects are judged by their class, if they are of one."""
     classes = {type(each) for each in value}
     found = fields_of(classes.pop()) if len(classes) == 1 else None
     if found is not None and found.positional is None and not found.open:
         for one in plain:
-            if isinstance(one, dict):
-                yield from _keys(cast("dict[object, object]", one), found, f"{path}[...]")
+            if is_dict(one):
+                yield from _keys(one, found, f"{path}[...]")
 
 
 def _of_dict(plain: dict[object, object], value: dict[object, object], path: str) -> Iterator[Unread]:
@@ -96,22 +94,21 @@ def _of_dict(plain: dict[object, object], value: dict[object, object], path: str
 
 
 def _of_object(plain: object, value: object, found: Fields, path: str) -> Iterator[Unread]:
-    if isinstance(plain, dict):
-        given = cast("dict[object, object]", plain)
+    if is_dict(plain):
         if not found.open:
-            yield from _keys(given, found, path)
+            yield from _keys(plain, found, path)
         for field in found.each:
-            for name in field.names & given.keys():
-                yield from unread(given[name], getattr(value, field.attribute, None), f"{path}.{field.attribute}")
-    elif isinstance(plain, list | tuple):
+            for name in field.names & plain.keys():
+                yield from unread(plain[name], getattr(value, field.attribute, None), f"{path}.{field.attribute}")
+    elif is_list(plain) or is_tuple(plain):
         if found.positional is not None:
             inside = [getattr(value, field.attribute) for field in found.each]
-            places = cast("list[object]", plain)[found.positional :]
+            places = plain[found.positional :]
             if len(places) > len(inside):
                 yield Unread(path, (f"[{found.positional + len(inside)}]",), ())
             yield from _of_items(places[: len(inside)], inside[: len(places)], path)
         elif is_model(type(value)) and found.each:  # a root model
-            yield from unread(cast("object", plain), getattr(value, found.each[0].attribute), path)
+            yield from unread(plain, getattr(value, found.each[0].attribute), path)
     elif fields_of(type(plain)) is not None and not isinstance(plain, type(value)):
         yield Unread(path, (), (), type_name(type(plain)))
 
@@ -132,28 +129,25 @@ def arranged(data: bytes, value: object) -> bytes:
 
 
 def _arranged(plain: object, value: object) -> object:
-    as_it_is: object = plain
-    if isinstance(value, dict):
-        items, held = cast("dict[object, object]", plain), cast("dict[object, object]", value)
-        if not isinstance(plain, dict) or len(items) != len(held):
-            return as_it_is
-        return {key: _arranged(one, its) for (key, one), its in zip(items.items(), held.values(), strict=True)}
-    if isinstance(value, list | tuple | deque | set | frozenset):
-        places, inside = cast("list[object]", plain), cast("list[object]", value)
-        if not isinstance(plain, list) or len(places) != len(inside):
-            return as_it_is
-        found = [_arranged(one, its) for one, its in zip(places, inside, strict=True)]
-        return sorted(found, key=encode) if isinstance(value, set | frozenset) else found
+    if is_dict(value):
+        if not is_dict(plain) or len(plain) != len(value):
+            return plain
+        return {key: _arranged(one, its) for (key, one), its in zip(plain.items(), value.values(), strict=True)}
+    if is_sequence(value) or is_set(value):
+        if not is_list(plain) or len(plain) != len(value):
+            return plain
+        found = [_arranged(one, its) for one, its in zip(plain, value, strict=True)]
+        return sorted(found, key=encode) if is_set(value) else found
     fields = fields_of(type(value))
     if fields is None:
         return plain
-    if isinstance(plain, dict):
-        return _arranged_object(cast("dict[str, object]", plain), value, fields)
-    if isinstance(plain, list) and fields.positional is not None:
-        return _arranged_places(cast("list[object]", plain), value, fields, fields.positional)
-    if isinstance(plain, list) and is_model(type(value)) and fields.each:  # a root model
-        return _arranged(as_it_is, getattr(value, fields.each[0].attribute))
-    return as_it_is
+    if is_dict(plain):
+        return _arranged_object(plain, value, fields)
+    if is_list(plain) and fields.positional is not None:
+        return _arranged_places(plain, value, fields, fields.positional)
+    if is_list(plain) and is_model(type(value)) and fields.each:  # a root model
+        return _arranged(plain, getattr(value, fields.each[0].attribute))
+    return plain
 
 
 def _arranged_places(plain: list[object], value: object, fields: Fields, tags: int) -> list[object]:
@@ -163,8 +157,8 @@ def _arranged_places(plain: list[object], value: object, fields: Fields, tags: i
     return [*plain[:tags], *found, *added]
 
 
-def _arranged_object(plain: dict[str, object], value: object, fields: Fields) -> dict[str, object]:
-    known: dict[str, object] = {}
+def _arranged_object(plain: dict[object, object], value: object, fields: Fields) -> dict[object, object]:
+    known: dict[object, object] = {}
     for field in fields.each:
         inside = getattr(value, field.attribute, msgspec.UNSET)
         if field.stored in plain:
