@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-import attrs
 import msgspec
 
 from saga_fn.arguments import aware, check_is, check_key, check_whole, micros_of, plain
@@ -30,8 +29,7 @@ _Cursor = tuple[int, bytes, int, bytes]
 _decode = msgspec.msgpack.Decoder(_Cursor).decode
 
 
-@attrs.frozen(kw_only=True)
-class SagaFilter:
+class SagaFilter(msgspec.Struct, frozen=True, kw_only=True):
     """The sagas that `SagaAdmin.list` and `SagaAdmin.count` look for. Each argument that is given narrows them.
 
     Every filter is served by an index. A combination that none serves is refused, with what to ask instead.
@@ -96,7 +94,7 @@ class SagaFilter:
     acknowledged: bool | None = None
     """Whether an operator has acknowledged that they FAILED, or None."""
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         """Judge what was given."""
         check_key("saga_name", self.saga_name)
         check_key("aggregation_id", self.aggregation_id)

@@ -1,8 +1,11 @@
-"""Texts for people: texts from elsewhere, printable and no longer than they have to be, and lengths of time."""
+"""Texts for people: texts from elsewhere, printable and no longer than they have to be, lengths of time, and values' reprs."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, ClassVar, Final
+
+import msgspec
+from typing_extensions import override
 
 LONGEST_NAME: Final = 100
 LONGEST_TOLD: Final = 1000
@@ -59,3 +62,18 @@ def in_words(micros: int) -> str:
         if micros % size == 0 and micros >= 2 * size:
             return f"{micros // size} {unit}"
     return f"{micros / 1_000_000:.15g} s"
+
+
+class HidingStruct(msgspec.Struct, frozen=True):
+    """A value whose repr leaves fields out: a repr may end in a log, and payloads do not belong there."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset()
+
+    @override
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
+
+    @override
+    def __rich_repr__(self) -> list[tuple[str, Any]]:  # Any: fields of all types
+        """The same for rich, which asks for it first."""
+        return [(name, getattr(self, name)) for name in self.__struct_fields__ if name not in self._hidden]

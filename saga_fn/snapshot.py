@@ -7,10 +7,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, TypeVar
 from uuid import UUID
 
-import attrs
+import msgspec
 from typing_extensions import override
 
 from saga_fn.codec.searchable import Searchable
@@ -18,6 +18,7 @@ from saga_fn.core.leftovers import LeftOver
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, WaitReason
 from saga_fn.core.step_report import StepStatus
+from saga_fn.printable import HidingStruct
 
 if TYPE_CHECKING:
     from saga_fn.diagram import GraphFormat, TimelineFormat
@@ -31,8 +32,7 @@ def wait_token(saga_id: UUID, rev: int) -> UUID:
     return UUID(bytes=hashlib.blake2b(saga_id.bytes + rev.to_bytes(8), digest_size=16).digest())
 
 
-@attrs.frozen
-class Wait:
+class Wait(msgspec.Struct, frozen=True):
     """A wait of one step of a saga: for any of these events, or (without events) for a moment alone."""
 
     step_id: str
@@ -43,8 +43,7 @@ class Wait:
     """When the wait is over; None if it may last for ever."""
 
 
-@attrs.frozen(slots=False)  # each field in a slot would cost a call, for each saga that is awaited
-class SagaSnapshot:
+class SagaSnapshot(HidingStruct, frozen=True):
     """A saga at one moment. Reading it takes no lock."""
 
     id: UUID
@@ -125,8 +124,7 @@ class SagaSnapshot:
             yield f"left over: {left.step_id} ({left.kind})"
 
 
-@attrs.frozen
-class SagaRow:
+class SagaRow(msgspec.Struct, frozen=True):
     """A saga in a list: what its row says, without data and history.
 
     Attributes:
@@ -169,11 +167,10 @@ class SagaRow:
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None
-    attributes: Mapping[str, Searchable | Unreadable] = attrs.field(default=_NO_ATTRIBUTES, hash=False)
+    attributes: Mapping[str, Searchable | Unreadable] = _NO_ATTRIBUTES
 
 
-@attrs.frozen
-class SagaPage:
+class SagaPage(msgspec.Struct, frozen=True):
     """One page of a list of sagas."""
 
     rows: tuple[SagaRow, ...]
@@ -182,8 +179,7 @@ class SagaPage:
     """The `after=` of the next page of the same filter; None if this page is the last."""
 
 
-@attrs.frozen
-class SagasOfKey:
+class SagasOfKey(msgspec.Struct, frozen=True):
     """The sagas of one business key."""
 
     active: SagaRow | None
@@ -192,8 +188,7 @@ class SagasOfKey:
     """Those that have ended, the newest start first."""
 
 
-@attrs.frozen
-class Pruned:
+class Pruned(msgspec.Struct, frozen=True):
     """The answer of `SagaAdmin.prune`.
 
     Attributes:
@@ -207,8 +202,7 @@ class Pruned:
     saga_ids: tuple[UUID, ...]
 
 
-@attrs.frozen
-class SagaCount:
+class SagaCount(msgspec.Struct, frozen=True):
     """How many sagas a filter finds, counted up to 1,000.
 
     Attributes:
@@ -235,8 +229,7 @@ class OperationState(enum.StrEnum):
     """It is over."""
 
 
-@attrs.frozen
-class BulkSample:
+class BulkSample(msgspec.Struct, frozen=True):
     """A saga that a filter finds, and whether it would accept a verb.
 
     Attributes:
@@ -248,8 +241,7 @@ class BulkSample:
     refusal: str | None
 
 
-@attrs.frozen
-class BulkPreview:
+class BulkPreview(msgspec.Struct, frozen=True):
     """The effect that a verb would have on all sagas that a filter finds.
 
     Attributes:
@@ -270,8 +262,7 @@ class BulkPreview:
     pauses: tuple[Pause, ...] = ()
 
 
-@attrs.frozen(kw_only=True)
-class Operation:
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """An act of an operator: a verb of one saga, a verb of all sagas that a filter finds, a pause, or the end of one.
 
     Attributes:
@@ -315,8 +306,7 @@ class Operation:
         return sum(self.refusals.values())
 
 
-@attrs.frozen
-class Unreadable:
+class Unreadable(msgspec.Struct, frozen=True):
     """Stands where a stored payload is shown that cannot be read: it was damaged, or written by hand."""
 
     size: int | None
@@ -327,9 +317,10 @@ class Unreadable:
         return "<missing>" if self.size is None else f"<unreadable: {self.size} bytes>"
 
 
-@attrs.frozen
-class KeptEvent:
+class KeptEvent(HidingStruct, frozen=True):
     """An event for a business key under which no saga is active yet."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"payload"})
 
     saga_name: str
     """The name of the saga that it is for."""
@@ -337,7 +328,7 @@ class KeptEvent:
     """The business key of that saga."""
     event: str
     """The name of the event."""
-    payload: object = attrs.field(repr=False)  # a repr may end in a log, and payloads do not belong there
+    payload: object  # a repr may end in a log, and payloads do not belong there
     """Its value, as plain JSON."""
     sent_at: datetime
     """The time when it was sent."""
@@ -356,8 +347,7 @@ class HistoryStatus(enum.StrEnum):
     """It is neither: a start, a claim, an operator's verb, an outside event, a probe that says that the step has not run."""
 
 
-@attrs.frozen
-class HistoryEntry:
+class HistoryEntry(HidingStruct, frozen=True):
     """One entry of a saga's journal, readable. Payloads are plain JSON values.
 
     Attributes:
@@ -380,6 +370,8 @@ class HistoryEntry:
         takeover: Whether a process has taken the saga over by it from one whose lease was over.
     """
 
+    _hidden: ClassVar[frozenset[str]] = frozenset({"input", "output", "business_error"})
+
     seq: int
     kind: str
     phase: str
@@ -389,29 +381,28 @@ class HistoryEntry:
     timestamp: datetime
     token: UUID
     skipped: bool
-    input: Any = attrs.field(default=None, repr=False)  # Any: JSON of whatever type the step has
-    output: Any = attrs.field(default=None, repr=False)  # Any: as above
+    input: Any = None  # Any: JSON of whatever type the step has
+    output: Any = None  # Any: as above
     error: str | None = None
-    business_error: Any = attrs.field(
-        default=None, repr=False
-    )  # Any: JSON of whatever business error the step declares
+    business_error: Any = None  # Any: JSON of whatever business error the step declares
     event: str | None = None
     actor: str | None = None
     reason: str | None = None
     takeover: bool = False
 
 
-@attrs.frozen
-class StepFailure:
+class StepFailure(HidingStruct, frozen=True):
     """The failure of one step that made a saga turn back, or wait for a person."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"message", "error"})
 
     step_id: str
     """The step that failed."""
     type: str
     """The name of the error's type."""
-    message: str = attrs.field(repr=False)
+    message: str
     """The error's message."""
-    error: object = attrs.field(default=None, repr=False)
+    error: object = None
     """The business error itself, as the type the step declares: the E of its `Result[O, E]`, or a class in `give_up_on`.
 
     It is plain JSON where this process has not registered the definition. It is None where only the message could be kept,
@@ -419,8 +410,7 @@ class StepFailure:
     """
 
 
-@attrs.frozen
-class StepSnapshot:
+class StepSnapshot(msgspec.Struct, frozen=True):
     """One step of a saga at one moment."""
 
     step_id: str
@@ -437,25 +427,26 @@ class StepSnapshot:
     """The reason why it waits for a person, or None."""
 
 
-@attrs.frozen
-class SagaAdminSnapshot(SagaSnapshot):
+class SagaAdminSnapshot(SagaSnapshot, frozen=True):
     """A snapshot with the saga's data and history. Its payloads are plain JSON, and changing them changes nothing."""
 
-    context: Mapping[str, Any] = attrs.field(repr=False)  # Any: JSON of whatever types the saga has
+    _hidden: ClassVar[frozenset[str]] = frozenset({"context", "step_history", "attributes", "plan"})
+
+    context: Mapping[str, Any]  # Any: JSON of whatever types the saga has
     """The data: `saga_name`, `initial_data`, `step_outputs`, `events` and, if there is one, `latest_event`, as plain JSON."""
-    step_history: tuple[HistoryEntry, ...] = attrs.field(repr=False)
+    step_history: tuple[HistoryEntry, ...]
     """The journal, entry by entry: the last 1,000 of them, or those that `get_saga` was asked for by `journal_after=`."""
     rejections: tuple[str, ...]
     """Records beside the journal: late results, refused verbs."""
     steps: tuple[StepSnapshot, ...]
     """Every step of the plan, in its order, with its state."""
-    attributes: Mapping[str, Searchable | Unreadable] = attrs.field(default=_NO_ATTRIBUTES, repr=False)
+    attributes: Mapping[str, Searchable | Unreadable] = _NO_ATTRIBUTES
     """Its search attributes by name; `Unreadable` stands for a value that could not be computed."""
     failure: StepFailure | None = None
     """The failure that made it turn back; while it goes forward, the last one that has not been mended since."""
     pauses: tuple[Pause, ...] = ()
     """The pauses that it is under, the oldest first: its own, that of its name, and that of everything."""
-    plan: Plan | None = attrs.field(default=None, repr=False)
+    plan: Plan | None = None
     """Its plan, for `diagram`; None if it cannot be read."""
 
     def diagram(
@@ -549,35 +540,38 @@ class SagaAdminSnapshot(SagaSnapshot):
         return {"text/html": self._repr_html_(), "image/svg+xml": self.diagram(), "text/plain": text}
 
 
-@attrs.frozen
-class Completed(Generic[R_co]):
+class Completed(HidingStruct, Generic[R_co], frozen=True):
     """The saga did everything; `result` is its output."""
 
-    result: R_co = attrs.field(repr=False)
+    _hidden: ClassVar[frozenset[str]] = frozenset({"result"})
+
+    result: R_co
     """The output of the saga."""
     snapshot: SagaSnapshot
     """The saga at its end."""
 
 
-@attrs.frozen
-class Compensated:
+class Compensated(HidingStruct, frozen=True):
     """The saga was rolled back and leaves nothing."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"error"})
 
     snapshot: SagaSnapshot
     """The saga at its end."""
-    error: str | None = attrs.field(repr=False)
+    error: str | None
     """The error that made it turn back, as text, or None."""
     failure: StepFailure | None = None
     """The step that made it turn back, and its business error, if there was one."""
 
 
-@attrs.frozen
-class Failed:
+class Failed(HidingStruct, frozen=True):
     """The saga ended and leaves `left_over`."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"error"})
 
     snapshot: SagaSnapshot
     """The saga at its end."""
-    error: str | None = attrs.field(repr=False)
+    error: str | None
     """The error that made it turn back, as text, or None."""
     failure: StepFailure | None = None
     """The step that made it turn back, and its business error, if there was one."""
@@ -592,8 +586,7 @@ Outcome: TypeAlias = Completed[R_co] | Compensated | Failed
 """How a saga ended: a closed union, for `match`."""
 
 
-@attrs.frozen
-class Pause:
+class Pause(msgspec.Struct, frozen=True):
     """A pause: nothing of the sagas that it is for begins before it is ended."""
 
     saga_name: str | None
@@ -639,8 +632,7 @@ class AttentionKind(enum.StrEnum):
     """Sagas of a definition are kept though their retention is over: the archive or the store has failed in this process."""
 
 
-@attrs.frozen
-class Attention:
+class Attention(msgspec.Struct, frozen=True):
     """One finding that a person should look at. It is no fault of this process."""
 
     kind: AttentionKind
@@ -657,8 +649,7 @@ class Attention:
     """Some of the sagas, three at most."""
 
 
-@attrs.frozen
-class Health:
+class Health(msgspec.Struct, frozen=True):
     """Whether this process can do its work, and which findings a person should look at.
 
     A probe uses `ok`: it is False if this process cannot do its work, in any state of the sagas. An alert uses `attention`,

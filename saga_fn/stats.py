@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.core.projection import SagaStatus
 from saga_fn.snapshot import SagaCount
 
 
-@attrs.frozen(kw_only=True)
-class DefinitionStats:
+class DefinitionStats(msgspec.Struct, frozen=True, kw_only=True):
     """Numbers about the sagas of one name and version. Each is counted up to 10,000."""
 
     saga_name: str
@@ -55,8 +54,7 @@ class DefinitionStats:
         return self.overdue.sagas > 0 and not self.processes
 
 
-@attrs.frozen
-class SagaStats:
+class SagaStats(msgspec.Struct, frozen=True):
     """Numbers about all sagas at one moment."""
 
     at: datetime
@@ -65,8 +63,7 @@ class SagaStats:
     """By name and version, in order: all of which there are sagas, or processes that work on them."""
 
 
-@attrs.frozen
-class WorkingProcess:
+class WorkingProcess(msgspec.Struct, frozen=True):
     """A process that works on sagas."""
 
     id: UUID

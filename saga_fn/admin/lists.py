@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_target, check_whole
@@ -87,8 +87,8 @@ class AdminLists(AdminBase):
         check_whole("limit", limit, least=1, most=MOST_ROWS)
         page = await self._page(wanted, after=after, limit=limit, oldest_first=oldest_first)
         texts = await self._engine.store.lists.attributes([row.id for row in page.rows]) if page.rows else {}
-        return attrs.evolve(
-            page, rows=tuple(attrs.evolve(row, attributes=values_in(texts[row.id])) for row in page.rows)
+        return msgspec.structs.replace(
+            page, rows=tuple(msgspec.structs.replace(row, attributes=values_in(texts[row.id])) for row in page.rows)
         )
 
     async def list_all(
@@ -161,8 +161,8 @@ class AdminLists(AdminBase):
         """
         check_target((saga_name, aggregation_id))
         key = SagaFilter(saga_name=saga_name, aggregation_id=aggregation_id)
-        active = await self.list(attrs.evolve(key, active=True), limit=1)
-        ended = await self.list(attrs.evolve(key, active=False), limit=limit)
+        active = await self.list(msgspec.structs.replace(key, active=True), limit=1)
+        ended = await self.list(msgspec.structs.replace(key, active=False), limit=limit)
         ids = {row.id for row in ended.rows}  # it may have ended between the two looks
         return SagasOfKey(next((row for row in active.rows if row.id not in ids), None), ended.rows)
 

@@ -8,7 +8,7 @@ from collections import Counter
 from typing import Final
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.admin.base import AdminBase
 from saga_fn.admin.bulk_verbs import BulkVerb
@@ -267,7 +267,7 @@ class AdminOperations(AdminBase):
         return found
 
     async def _shown(self, found: OperationRecord) -> Operation:
-        return attrs.evolve(_shown(found), remaining=await self._remaining(found))
+        return msgspec.structs.replace(_shown(found), remaining=await self._remaining(found))
 
     async def _remaining(self, found: OperationRecord) -> SagaCount:
         progress = found.progress

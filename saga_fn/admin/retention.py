@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.admin.base import AdminBase
 from saga_fn.arguments import check_is, check_key, check_whole
@@ -132,6 +132,6 @@ class AdminRetention(AdminBase):
                     hint=f"give the definition a retention, or pass one: {hint}",
                 )
             if registered is not None and registered.definition.retention is not None and chosen.archive is None:
-                chosen = attrs.evolve(chosen, archive=registered.definition.retention.archive)
+                chosen = msgspec.structs.replace(chosen, archive=registered.definition.retention.archive)
             tasks += tasks_of(registry, (saga_name, number), chosen, self._engine.store.now())
         return tasks

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import attrs
-
 from saga_fn import WaitReason
 from saga_fn.admin.filter_fields import in_words
 from saga_fn.cli.answers import Facts, Lines, Part, Table, facts, json_of, lines, text_of
@@ -282,9 +280,7 @@ def of_pruned(pruned: Pruned, *, dry_run: bool) -> Lines:
 def saga_without(saga: SagaAdminSnapshot, *, payloads: bool) -> dict[str, object]:
     """The snapshot as data, with the payloads only if they were asked for."""
     found = {
-        name: getattr(saga, name)
-        for name in attrs.fields_dict(type(saga))
-        if name not in ("plan", "step_history", "context")
+        name: getattr(saga, name) for name in saga.__struct_fields__ if name not in ("plan", "step_history", "context")
     }
     found["step_history"] = [entry_data(each, payloads=payloads) for each in saga.step_history]
     if payloads:
@@ -302,4 +298,4 @@ def entry_line(entry: HistoryEntry) -> str:
 def entry_data(entry: HistoryEntry, *, payloads: bool) -> dict[str, object]:
     """An entry of a journal as data, with payloads only if they were asked for."""
     left_out = () if payloads else ("input", "output", "business_error")
-    return {name: getattr(entry, name) for name in attrs.fields_dict(type(entry)) if name not in left_out}
+    return {name: getattr(entry, name) for name in entry.__struct_fields__ if name not in left_out}

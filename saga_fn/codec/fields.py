@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol, TypeGuard, cast
 
-import attrs
 import msgspec
 
+from saga_fn.codec.attrs_classes import is_of_attrs
 
-@attrs.frozen
-class Field:
+
+class Field(msgspec.Struct, frozen=True):
     """One field of an object, as Python and as JSON have it."""
 
     attribute: str
@@ -25,8 +25,7 @@ class Field:
     """Equality looks at it."""
 
 
-@attrs.frozen
-class Fields:
+class Fields(msgspec.Struct, frozen=True):
     """The facts that are known of a class."""
 
     each: tuple[Field, ...]
@@ -71,7 +70,9 @@ def _look_up(cls: type[object]) -> Fields | None:
         return _of_model(cls)
     if issubclass(cls, msgspec.Struct):
         return _of_struct(cls)
-    if attrs.has(cls):
+    if is_of_attrs(cls):
+        import attrs
+
         found: tuple[Any, ...] = attrs.fields(cls)  # Any: attributes of all types
         return _closed(
             Field(each.name, each.name, frozenset({each.name}), each.default is not attrs.NOTHING, bool(each.eq))

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from datetime import datetime, time
 from decimal import Decimal
 
-import attrs
+import msgspec
 
 from saga_fn.codec.containers import is_dict, is_sequence, is_set
 from saga_fn.codec.fields import held
 from saga_fn.errors import PayloadError
 
 
-@attrs.frozen
-class Flaw:
+class Flaw(msgspec.Struct, frozen=True):
     """Why a value cannot be stored."""
 
     fact: str

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from inspect import getattr_static
 from typing import Any, Final, TypeGuard, TypeVar, cast
 
-import attrs
 import msgspec
 from typing_extensions import is_typeddict
 
+from saga_fn.codec.attrs_classes import is_of_attrs
 from saga_fn.codec.containers import is_tuple
 from saga_fn.codec.fields import fields_of, is_model
 from saga_fn.codec.keys import judge_keys
@@ -41,8 +41,7 @@ _CHANGEABLE: Final = (
 )
 
 
-@attrs.frozen
-class Traits:
+class Traits(msgspec.Struct, frozen=True):
     """The traits of a type that matter when its values are encoded and read."""
 
     by_pydantic: bool = False
@@ -178,7 +177,9 @@ def _judge_class(cls: type[object]) -> None:
             f"values of {type_name(cls)} cannot be stored: they do not compare by value",
             hint="leave out eq=False, or define __eq__: a stored value is compared with what comes back",
         )
-    if attrs.has(cls):
+    if is_of_attrs(cls):
+        import attrs
+
         private = [field.name for field in attrs.fields(cls) if field.name.startswith("_")]
         if private:
             raise TypeValidationError(
@@ -229,7 +230,7 @@ def _union_of_models(tp: object) -> bool:
 def _is_foreign(made: object) -> bool:
     """Whether it is a class that pydantic does not know."""
     cls: type[object] | None = made if isinstance(made, type) else None
-    return cls is not None and (issubclass(cls, msgspec.Struct) or attrs.has(cls))
+    return cls is not None and (issubclass(cls, msgspec.Struct) or is_of_attrs(cls))
 
 
 def classes_of(tp: object) -> tuple[type, ...]:

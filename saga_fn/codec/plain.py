@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
-import attrs
 import msgspec
 
 from saga_fn.codec.containers import is_dict, is_list, is_sequence, is_set, is_tuple
@@ -20,8 +19,7 @@ from saga_fn.codec.words import type_name
 _SHOWN = 64
 
 
-@attrs.frozen
-class Unread:
+class Unread(msgspec.Struct, frozen=True):
     """An object of which not everything was read."""
 
     path: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 from typing import TypeAlias
 
-import attrs
 import msgspec
 from returns.result import Failure, Success
 
@@ -161,8 +160,7 @@ class Misfit(enum.StrEnum):
     """The saga rolls back, and the plan makes a pivot of a step that has run."""
 
 
-@attrs.frozen
-class Rejection:
+class Rejection(msgspec.Struct, frozen=True):
     """An event that was refused: the state stays as it is. An expected answer, not an exception."""
 
     refusal: Refusal

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, TypeAlias
 
-import attrs
 import msgspec
 
 from saga_fn.core.event_kinds import gives_output
@@ -144,8 +143,7 @@ def is_settled(state: SagaState, step: StepId) -> bool:
     return isinstance(found, Undoing) and found.seq > 0 and found.attempts.digest != NO_DIGEST
 
 
-@attrs.frozen
-class ListBefore:
+class ListBefore(msgspec.Struct, frozen=True):
     """The list that a step has fanned out over."""
 
     items: tuple[StepId, ...]

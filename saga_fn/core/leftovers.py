@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import assert_never
 
-import attrs
+import msgspec
 
 from saga_fn.core.facts import owes_undo
 from saga_fn.core.ids import Moment, StepId
@@ -55,8 +55,7 @@ class LeftOverKind(enum.StrEnum):
     """It was running when the saga was aborted, and may run on."""
 
 
-@attrs.frozen
-class LeftOver:
+class LeftOver(msgspec.Struct, frozen=True):
     """One step that a FAILED saga leaves behind.
 
     Attributes:

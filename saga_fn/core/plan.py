@@ -8,7 +8,6 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final, assert_never
 
-import attrs
 import msgspec
 from typing_extensions import override
 
@@ -160,8 +159,7 @@ class PlanData(msgspec.Struct, frozen=True, array_like=True):
     """
 
 
-@attrs.frozen(eq=False)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, eq=False):
     """A directed acyclic graph of steps in an order in which every step follows what it depends on.
 
     Build it with `Plan.of`; equality and hash are those of its data.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-import attrs
+import msgspec
 
 from saga_fn.core.effects import Refusal, Rejection
 from saga_fn.core.ids import Moment, StepId
@@ -34,8 +34,7 @@ _Undo: TypeAlias = Undoing | UndoRetrying | UndoWaiting | UndoParked | UndoFaile
 """The states of steps whose undoing has begun, and is not over."""
 
 
-@attrs.frozen
-class Rewinding:
+class Rewinding(msgspec.Struct, frozen=True):
     """The consequences of taking a saga back to one step."""
 
     again: tuple[StepId, ...]

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable
 from typing import Final, assert_never
 
-import attrs
+import msgspec
 
 from saga_fn.core.fan_out import items_of
 from saga_fn.core.ids import Moment, StepId
@@ -83,8 +83,7 @@ def is_tried_again(status: StepStatus) -> bool:
     return status in (StepStatus.RETRYING, StepStatus.UNKNOWN, StepStatus.COMPENSATION_RETRYING)
 
 
-@attrs.frozen
-class StepReport:
+class StepReport(msgspec.Struct, frozen=True):
     """One step of a saga at one moment. `attempt` numbers the executions in the step's present direction."""
 
     step_id: StepId

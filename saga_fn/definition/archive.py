@@ -10,16 +10,16 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, final
+from typing import ClassVar, Final, final
 from uuid import UUID
 
-import attrs
 import msgspec
 from typing_extensions import override
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.projection import SagaStatus
 from saga_fn.errors import SagaDefinitionError, StoreError, is_a, shown
+from saga_fn.printable import HidingStruct
 
 _FORMAT: Final = 1
 _PATIENCE: Final = 10.0
@@ -28,8 +28,7 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
 @final
-@attrs.frozen
-class ArchivedSaga:
+class ArchivedSaga(HidingStruct, frozen=True):
     """A saga that is about to be deleted, with its journal. Messages and verbs stand in no place of their own.
 
     Attributes:
@@ -45,6 +44,8 @@ class ArchivedSaga:
             are base64 text.
     """
 
+    _hidden: ClassVar[frozenset[str]] = frozenset({"data"})
+
     id: UUID
     saga_name: str
     version: int
@@ -53,7 +54,7 @@ class ArchivedSaga:
     trace_id: str
     created_at: datetime
     ended_at: datetime
-    data: Mapping[str, object] = attrs.field(repr=False)
+    data: Mapping[str, object]
 
     def to_json(self) -> str:
         """Give it as one line of JSON.

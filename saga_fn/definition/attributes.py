@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, Generic, TypeVar, final, overload
+from typing import Any, ClassVar, Final, Generic, TypeVar, final, overload
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.codec import AnyType
 from saga_fn.codec.searchable import ValueKind, after, all_of, kind_of, kind_of_type, text_of
@@ -16,6 +16,7 @@ from saga_fn.core.ids import StepId
 from saga_fn.definition.tracing import current_builder
 from saga_fn.definition.values.refs import AnyRef, StepRef
 from saga_fn.errors import PayloadError, SagaDefinitionError, is_a, shown
+from saga_fn.printable import HidingStruct
 
 V = TypeVar("V", bound=str | int | bool | date | datetime | Decimal | UUID)
 A = TypeVar("A")
@@ -27,20 +28,21 @@ _TYPES: Final = "str, int, bool, Decimal, date, datetime, UUID or a StrEnum"
 
 
 @final
-@attrs.frozen
-class HasValue:
+class HasValue(HidingStruct, frozen=True):
     """A condition on a search attribute, for `SagaFilter(attribute=...)`. The methods of `Attribute` make it."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"kind", "low", "before"})
 
     attribute: str
     """The name of the attribute."""
-    kind: ValueKind = attrs.field(repr=False)
+    kind: ValueKind
     """The kind of its values, as they are stored."""
-    low: str = attrs.field(repr=False)  # a repr may end in a log, and values name people
+    low: str  # a repr may end in a log, and values name people
     """The text of the value, or of the first one of a range."""
-    before: str | None = attrs.field(repr=False)
+    before: str | None
     """The text that the range ends before; None for one value."""
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         """Judge what was given."""
         texts = (self.attribute, self.low, "" if self.before is None else self.before)
         if not is_a(self.kind, ValueKind) or not all(is_a(text, str) for text in texts):
@@ -50,8 +52,7 @@ class HasValue:
             )
 
 
-@attrs.frozen
-class AttributeBase:
+class AttributeBase(msgspec.Struct, frozen=True):
     """A search attribute of whatever type; `Attribute` says of which."""
 
     name: str
@@ -59,7 +60,7 @@ class AttributeBase:
     tp: type[object]
     """The type of its values."""
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         """Judge the name and the type."""
         _check_name(self.name)
         if not is_a(self.tp, type) or kind_of_type(self.tp) is None:
@@ -114,8 +115,7 @@ def _check_name(name: object) -> None:
 
 
 @final
-@attrs.frozen
-class Attribute(AttributeBase, Generic[V]):
+class Attribute(AttributeBase, Generic[V], frozen=True):
     """A search attribute: a value of a saga by which `SagaAdmin.list` finds it. Declare it with `saga(..., attributes=(...))`.
 
     Its value is stored in plain text, in a table of its own, in the commit that makes it true. A saga keeps the last one, in a
@@ -234,8 +234,7 @@ class Attribute(AttributeBase, Generic[V]):
         return HasValue(self.name, self.kind, first, after(last))
 
 
-@attrs.frozen
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """One source of an attribute's value: the output of a step, or the initial data."""
 
     attribute: AttributeBase

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import CodeType, FunctionType
 from typing import Final, cast, final
 
-import attrs
+import msgspec
 
 from saga_fn.errors import SagaDefinitionError, shown
 
@@ -20,8 +20,7 @@ _UNSET: Final = object()
 
 
 @final
-@attrs.frozen
-class Captured:
+class Captured(msgspec.Struct, frozen=True):
     """The variables that a function found around it when it was wired."""
 
     what: str

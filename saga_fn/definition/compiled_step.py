@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final, final
 
-import attrs
+import msgspec
 
 from saga_fn.arguments import seconds_of_option
 from saga_fn.codec import AnyType, PayloadType
@@ -41,8 +41,7 @@ _NOTHING: Final = PayloadType[None].of(type(None))
 
 
 @final
-@attrs.frozen
-class CompiledStep:
+class CompiledStep(msgspec.Struct, frozen=True):
     """Everything that the engine needs to run one step. Timeouts are in seconds."""
 
     step_id: StepId

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, final
 
-import attrs
+import msgspec
 
 from saga_fn.definition.builder import SagaBuilder
 from saga_fn.definition.steps.base import AnyStep
@@ -14,8 +14,7 @@ from saga_fn.definition.values.refs import AnyRef
 
 
 @final
-@attrs.frozen
-class StepInputMap:
+class StepInputMap(msgspec.Struct, frozen=True):
     """An input_map with the steps that it depends on. Kept for porting from python-saga-orchestrator."""
 
     input_map: Callable[..., object]
@@ -25,15 +24,14 @@ class StepInputMap:
 
 
 @final
-@attrs.frozen
-class StepDefinition:
+class StepDefinition(msgspec.Struct, frozen=True):
     """A step with its wiring, as `add_step` takes them. Kept for porting from python-saga-orchestrator."""
 
     step: AnyStep
     """The step."""
     input: StepInputMap
     """The way to its input."""
-    options: StepOptions = attrs.field(factory=StepOptions)
+    options: StepOptions = msgspec.field(default_factory=StepOptions)
     """The options of the step here. Default: those of the step."""
 
     def add_to(self, builder: SagaBuilder[Any]) -> AnyRef:  # Any: sagas of all types

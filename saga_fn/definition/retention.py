@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Final, TypeAlias, final
 
-import attrs
+import msgspec
 
 from saga_fn.core.ids import Micros
 from saga_fn.core.retention import Kept
@@ -22,8 +22,7 @@ LONGEST: Final = timedelta(days=36_500)
 
 
 @final
-@attrs.frozen(kw_only=True)
-class Retention:
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
     """How long the sagas of a definition are kept after their ends. Nothing is deleted that it does not name.
 
     A worker that has registered the definition deletes those of its name and version. The length counts from the end of the saga.
@@ -62,7 +61,7 @@ class Retention:
     archive: Archive | None = None
     """The function that is given sagas before they are deleted, or None."""
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         """Judge what was given."""
         for name in ("completed", "compensated", "failed", "tombstone"):
             _check(name, getattr(self, name))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, final
-
-import attrs
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeAlias, TypeVar, final
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId, owner_of
@@ -15,6 +13,7 @@ from saga_fn.definition.attributes import AttributeBase, Setting
 from saga_fn.definition.compiled_step import CompiledStep
 from saga_fn.definition.retention import Retention
 from saga_fn.errors import PayloadError, is_a
+from saga_fn.printable import HidingStruct
 
 if TYPE_CHECKING:
     from saga_fn.diagram import GraphFormat
@@ -26,16 +25,19 @@ NO_SETTINGS: Final[Mapping[StepId, tuple[Setting, ...]]] = MappingProxyType({})
 
 
 @final
-@attrs.frozen(eq=False)
-class SagaDefinition(Generic[D, R]):
+class SagaDefinition(HidingStruct, Generic[D, R], frozen=True, eq=False):
     """A saga from initial data D to result R: immutable, and the same for every run of it.
 
     `SagaBuilder.build` and `@saga` make it.
     """
 
+    _hidden: ClassVar[frozenset[str]] = frozenset(
+        {"plan", "steps", "retention", "attributes", "set_at_start", "set_by"}
+    )
+
     name: str | None
     """The name that `@saga` gave it. A saga of `SagaBuilder` has None, and gets its name when it is registered."""
-    plan: Plan = attrs.field(repr=False)
+    plan: Plan
     """The plan, as the core knows it."""
     initial_type: PayloadType[D]
     """The type of the initial data, as it is stored."""
@@ -43,19 +45,16 @@ class SagaDefinition(Generic[D, R]):
     """The type of the result, as it is stored."""
     output: StepId | None
     """The step whose output is the result; `INITIAL` for the initial data, None for a saga without a result."""
-    steps: Mapping[StepId, CompiledStep] = attrs.field(repr=False)
+    steps: Mapping[StepId, CompiledStep]
     """The code and the types of its steps, by step id."""
-    retention: Retention | None = attrs.field(default=None, repr=False)
+    retention: Retention | None = None
     """How long its sagas are kept after their ends; None stands for ever."""
-    attributes: tuple[AttributeBase, ...] = attrs.field(default=(), repr=False)
+    attributes: tuple[AttributeBase, ...] = ()
     """Its search attributes."""
-    set_at_start: tuple[Setting, ...] = attrs.field(default=(), repr=False)
+    set_at_start: tuple[Setting, ...] = ()
     """The attributes that its initial data set."""
-    set_by: Mapping[StepId, tuple[Setting, ...]] = attrs.field(default=NO_SETTINGS, repr=False)
+    set_by: Mapping[StepId, tuple[Setting, ...]] = NO_SETTINGS
     """The attributes that its steps set, by step id."""
-    _pin: Callable[[D, R], tuple[D, R]] | None = attrs.field(
-        default=None, init=False, repr=False
-    )  # never set: invariance
 
     def binding(self, step: StepId) -> CompiledStep | None:
         """Give the code and the types of a step, or of an item of a fan-out.

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager, Asyn
 from typing import Literal, TypeAlias, cast
 from uuid import UUID
 
-import attrs
+import msgspec
 from returns.result import Failure
 
 from saga_fn.definition import StepContext
@@ -17,8 +17,7 @@ from saga_fn.errors import SagaDefinitionError, SagaError, shown
 from saga_fn.printable import name_of_type
 
 
-@attrs.define(eq=False)
-class StepCall:
+class StepCall(msgspec.Struct, eq=False):
     """A call of a step's code that is about to begin, or has come to its end.
 
     Attributes:
@@ -38,8 +37,7 @@ Around: TypeAlias = Callable[[StepCall], AbstractAsyncContextManager[object]]
 """Gives the context manager that a call runs in: a function with `@asynccontextmanager`."""
 
 
-@attrs.define(eq=False)
-class StartCall:
+class StartCall(msgspec.Struct, eq=False):
     """A caller's request to start a saga, or many of them at once.
 
     Attributes:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final, final
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.hold.room import rooms as rooms_of
@@ -29,8 +29,7 @@ _LONGEST_PASSED_OVER: Final = 3600.0
 _MOST_PASSED_OVER: Final = 200
 
 
-@attrs.frozen
-class ClaimedInShard:
+class ClaimedInShard(msgspec.Struct, frozen=True):
     """The sagas that were claimed in one shard, at one go."""
 
     shard: int

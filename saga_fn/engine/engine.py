@@ -15,7 +15,7 @@ from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
 
-import attrs
+import msgspec
 from returns.result import Success
 
 from saga_fn.core.effects import Action
@@ -77,8 +77,7 @@ def _yes() -> bool:
     return True
 
 
-@attrs.frozen
-class Gate:
+class Gate(msgspec.Struct, frozen=True):
     """Whether requests may pass, as the maker of an engine knows it."""
 
     require_open: Callable[[], None] = _nothing

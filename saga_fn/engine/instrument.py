@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-import attrs
+import msgspec
 
 from saga_fn.arguments import is_number
 from saga_fn.engine.around import Around, AroundStart, check_around
@@ -15,8 +15,7 @@ from saga_fn.errors import SagaError, is_a, shown
 _LEAST: Final = 1.0
 
 
-@attrs.frozen(kw_only=True)
-class Instrument:
+class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """The parts that a tool of telemetry adds to an orchestrator: `SagaOrchestrator(dsn, instruments=[traces(), metrics()])`.
 
     Each part is optional.
@@ -32,7 +31,7 @@ class Instrument:
     """Seconds between two times that its observers want to be told the numbers about all sagas, as `StatsRead`: 1 or more. An
     entered orchestrator reads them with one statement. Default: None, never."""
 
-    def __attrs_post_init__(self) -> None:
+    def __post_init__(self) -> None:
         for name, given in (
             ("observers", self.observers),
             ("around", self.around),

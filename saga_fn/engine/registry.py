@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 from saga_fn.core.plan import Plan
 from saga_fn.definition import AnySaga
@@ -14,8 +14,7 @@ from saga_fn.errors import (
 )
 
 
-@attrs.frozen(eq=False)
-class Registered:
+class Registered(msgspec.Struct, frozen=True, eq=False):
     """A definition under the name and version it was registered by."""
 
     name: str

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.core.ids import Moment
 from saga_fn.core.listing import Wanted, Way, has_value, is_on_the_way, statuses_of
@@ -32,8 +32,7 @@ class Place(NamedTuple):
     id: UUID
 
 
-@attrs.frozen
-class Listing:
+class Listing(msgspec.Struct, frozen=True):
     """One page of a list."""
 
     wanted: Wanted

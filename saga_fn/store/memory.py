@@ -12,6 +12,7 @@ from typing import final
 from uuid import UUID
 
 import attrs
+import msgspec
 
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
@@ -234,7 +235,7 @@ class MemoryStore:
         row = saga.record
         at = time_of(now)
         due = None if write.due is None else time_of(write.due)
-        saga.record = attrs.evolve(
+        saga.record = msgspec.structs.replace(
             row,
             plan=write.state.plan,
             status=write.projection.status,
@@ -315,7 +316,9 @@ class MemoryStore:
 
     def _claimed(self, saga: _Saga, owner: UUID, lease: timedelta) -> ClaimedSaga:
         row, now, token = saga.record, self.now(), new_uuid()
-        saga.record = attrs.evolve(row, token=token, owner=owner, due_at=time_of(now) + lease, updated_at=time_of(now))
+        saga.record = msgspec.structs.replace(
+            row, token=token, owner=owner, due_at=time_of(now) + lease, updated_at=time_of(now)
+        )
         return ClaimedSaga(
             id=row.id,
             name=row.name,
@@ -350,7 +353,7 @@ class MemoryStore:
         for saga_id, token in held.items():
             saga = self._sagas.get(saga_id)
             if saga is not None and saga.record.token == token and saga.record.owner == owner:
-                saga.record = attrs.evolve(saga.record, due_at=time_of(now) + lease)
+                saga.record = msgspec.structs.replace(saga.record, due_at=time_of(now) + lease)
                 renewed[saga_id] = saga.record.inbox_sent
         return Committed(renewed, now)
 
@@ -359,7 +362,9 @@ class MemoryStore:
         for saga_id, token in held.items():
             saga = self._sagas.get(saga_id)
             if saga is not None and saga.record.token == token:
-                saga.record = attrs.evolve(saga.record, token=None, owner=None, due_at=time_of(self.now()) + pause)
+                saga.record = msgspec.structs.replace(
+                    saga.record, token=None, owner=None, due_at=time_of(self.now()) + pause
+                )
 
     def _change(self, record: SagaRecord) -> None:
         self._sagas[record.id].record = record
@@ -383,14 +388,14 @@ class MemoryStore:
         saga = self._sagas.get(saga_id)
         if saga is None or saga.record.rev != rev or not saga.record.has_failed or saga.record.acknowledged:
             return False
-        saga.record = attrs.evolve(saga.record, acknowledged=True, updated_at=time_of(self.now()))
+        saga.record = msgspec.structs.replace(saga.record, acknowledged=True, updated_at=time_of(self.now()))
         await self.record_rejection(saga_id, ACKNOWLEDGED, detail)
         return True
 
     def _set_apart(
         self, saga: _Saga, shown: Projection, why: str, *, parked: str | None, ended_at: datetime | None
     ) -> None:
-        saga.record = attrs.evolve(
+        saga.record = msgspec.structs.replace(
             saga.record,
             status=shown.status,
             waits=shown.waits,
@@ -427,7 +432,7 @@ class MemoryStore:
         saga = self._sagas.get(saga_id)
         if saga is None:
             return None
-        return attrs.evolve(saga.record, leased=self._leased(saga.record), now=self.now())
+        return msgspec.structs.replace(saga.record, leased=self._leased(saga.record), now=self.now())
 
     def _leased(self, row: SagaRecord) -> bool:
         return row.owner is not None and row.due_at is not None and row.due_at > time_of(self.now())
@@ -505,7 +510,7 @@ class MemoryStore:
     def _rouse(self, saga: _Saga) -> None:
         row = saga.record
         due = time_of(self.now()) if row.owner is None and row.wakes_on_message else row.due_at
-        saga.record = attrs.evolve(row, inbox_sent=row.inbox_sent + 1, due_at=due)
+        saga.record = msgspec.structs.replace(row, inbox_sent=row.inbox_sent + 1, due_at=due)
 
     async def rouse(self, saga_id: UUID) -> None:
         """Have the saga's inbox read, though no message was stored."""

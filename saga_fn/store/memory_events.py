@@ -7,6 +7,7 @@ from typing import final
 from uuid import UUID
 
 import attrs
+import msgspec
 
 from saga_fn.core.ids import Moment
 from saga_fn.store.ids import shard_of_key
@@ -104,7 +105,7 @@ class MemoryKeptEvents:
         if found.repeated:
             return MessageStatus.DUPLICATE
         if found.saga_id is None and self._is_left(found):
-            found.kept = attrs.evolve(found.kept, expires_at=time_of(self._store.now()))
+            found.kept = msgspec.structs.replace(found.kept, expires_at=time_of(self._store.now()))
             return await self._after_end(key, event_id)
         return found.saga_id
 

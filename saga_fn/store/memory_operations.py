@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import final
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.core.ids import Moment
 from saga_fn.snapshot import OperationState
@@ -28,7 +28,7 @@ class MemoryOperations:
         """Record an operation, unless there is one of its id."""
         if operation.id not in self._kept:
             now = time_of(self._now())
-            self._kept[operation.id] = attrs.evolve(operation, token=None, began_at=now, updated_at=now)
+            self._kept[operation.id] = msgspec.structs.replace(operation, token=None, began_at=now, updated_at=now)
         return self._kept[operation.id]
 
     async def read(self, operation_id: UUID) -> OperationRecord | None:
@@ -63,7 +63,7 @@ class MemoryOperations:
 
     def _taken(self, found: OperationRecord, lease: timedelta) -> OperationRecord:
         now = time_of(self._now())
-        taken = attrs.evolve(found, token=new_uuid(), state=OperationState.RUNNING, updated_at=now)
+        taken = msgspec.structs.replace(found, token=new_uuid(), state=OperationState.RUNNING, updated_at=now)
         self._kept[found.id], self._leases[found.id] = taken, now + lease
         return taken
 
@@ -75,7 +75,7 @@ class MemoryOperations:
         if found is None or found.token != token or found.state is OperationState.DONE:
             return None
         state = OperationState.DONE if is_done else found.state
-        self._kept[operation_id] = attrs.evolve(found, progress=progress, state=state, updated_at=now)
+        self._kept[operation_id] = msgspec.structs.replace(found, progress=progress, state=state, updated_at=now)
         self._leases[operation_id] = now + lease
         return state
 
@@ -84,7 +84,7 @@ class MemoryOperations:
         found = self._kept.get(operation_id)
         if found is None or found.state is not OperationState.RUNNING:
             return False
-        stopped = attrs.evolve(found, state=OperationState.STOPPED, updated_at=time_of(self._now()))
+        stopped = msgspec.structs.replace(found, state=OperationState.STOPPED, updated_at=time_of(self._now()))
         self._kept[operation_id] = stopped
         return True
 
@@ -92,7 +92,9 @@ class MemoryOperations:
         """Write the outcome."""
         found = self._kept.get(operation_id)
         if found is not None and found.state is OperationState.DONE and found.token is None:
-            self._kept[operation_id] = attrs.evolve(found, progress=progress, updated_at=time_of(self._now()))
+            self._kept[operation_id] = msgspec.structs.replace(
+                found, progress=progress, updated_at=time_of(self._now())
+            )
 
     async def drop(self, *, kept: timedelta) -> int:
         """Delete what began longer ago."""

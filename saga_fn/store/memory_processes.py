@@ -10,6 +10,7 @@ from typing import final
 from uuid import UUID
 
 import attrs
+import msgspec
 
 from saga_fn.stats import WorkingProcess
 from saga_fn.store.protocol import Store
@@ -143,4 +144,4 @@ class MemoryProcesses:
         now = time_of(self._store.now())
         for row in list(self._sagas()):
             if row.id in saga_ids and row.owner is None and row.waits_for_a_plan:
-                self._change(attrs.evolve(row, due_at=now, updated_at=now))
+                self._change(msgspec.structs.replace(row, due_at=now, updated_at=now))

@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, TypeAlias, TypeVar
 from uuid import UUID
 
-import attrs
 import msgspec
 
 from saga_fn.core.event_matching import BUFFER_LIMIT
@@ -320,8 +319,7 @@ class TakenSaga(msgspec.Struct, frozen=True):
     now: Moment
 
 
-@attrs.frozen
-class SagaRecord:
+class SagaRecord(msgspec.Struct, frozen=True):
     """A saga's row as it stands. `leased`: its owner's lease is running."""
 
     id: UUID
@@ -411,8 +409,7 @@ class Recorded(msgspec.Struct, frozen=True, gc=False):
     """Whether this process has encoded the payload, by the types that it has now."""
 
 
-@attrs.frozen
-class InboxMessage:
+class InboxMessage(msgspec.Struct, frozen=True):
     """Something for whoever owns the saga: an operator's verb or an outside event."""
 
     id: UUID
@@ -439,8 +436,7 @@ class MessageStatus(enum.Enum):
     """A saga of that business key has ended, and none is active: nothing was stored."""
 
 
-@attrs.frozen
-class KeptEvent:
+class KeptEvent(msgspec.Struct, frozen=True):
     """An event for whatever saga of that name is, or will be, active under a business key; a message until then."""
 
     name: str
@@ -452,8 +448,7 @@ class KeptEvent:
     expires_at: datetime
 
 
-@attrs.frozen
-class EndedSaga:
+class EndedSaga(msgspec.Struct, frozen=True):
     """A saga that has ended and may be deleted, if it is still at that revision then."""
 
     id: UUID
@@ -605,8 +600,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """The time in which a process was at its sagas: microseconds."""
 
 
-@attrs.frozen(kw_only=True)
-class OperationRecord:
+class OperationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """An act of an operator."""
 
     id: UUID

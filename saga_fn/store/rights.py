@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Final
 
-import attrs
+import msgspec
 from typing_extensions import override
 
 from saga_fn.errors import StoreError, shown
@@ -123,8 +123,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
 """By kind and table, as they stand in a GRANT; beside them USAGE on the schema."""
 
 
-@attrs.frozen
-class Right:
+class Right(msgspec.Struct, frozen=True):
     """A privilege on a table, or on one column of it."""
 
     table: str

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import attrs
+import msgspec
 import pytest
 from typing_extensions import override
 
@@ -321,4 +322,4 @@ def test_sagas_that_were_only_asked_are_not_done() -> None:
     )
     assert over_of(asked).code == 1
     assert over_of(asked, background=True).code == 0
-    assert over_of(attrs.evolve(asked, asked=0)).code == 0
+    assert over_of(msgspec.structs.replace(asked, asked=0)).code == 0

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
-import attrs
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,7 +20,7 @@ ID = UUID("01a225a8-f4ff-8e62-81e9-70c12026bec3")
 
 
 def test_every_argument_of_a_filter_has_a_field() -> None:
-    assert {field.name for field in FILTER_FIELDS} == {field.name for field in attrs.fields(SagaFilter)}
+    assert {field.name for field in FILTER_FIELDS} == set(SagaFilter.__struct_fields__)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_a_condition_on_an_attribute_is_read(text: str, expected: HasValue) -> N
 def test_the_type_of_an_attribute_is_that_of_its_definition() -> None:
     orchestrator = SagaOrchestrator(MemoryStore())
     count = Attribute("count", int)
-    orchestrator.register("shop", attrs.evolve(make_saga(Shop()), attributes=(count,)))
+    orchestrator.register("shop", msgspec.structs.replace(make_saga(Shop()), attributes=(count,)))
     known = orchestrator.engine.registry.all
     assert filter_from({"attribute": "count=7"}, known).attribute == count.equals(7)
     elsewhere = filter_from({"attribute": "count=7", "saga_name": "other"}, known)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-import attrs
+import msgspec
 import pytest
 
 from saga_fn import (
@@ -132,7 +132,7 @@ CASES: list[tuple[tuple[Part, ...], list[str]]] = [
         ],
     ),
     (
-        (texts.of_operations([attrs.evolve(OPERATION, saga_id=ID, wanted={})]),),
+        (texts.of_operations([msgspec.structs.replace(OPERATION, saga_id=ID, wanted={})]),),
         [
             (
                 "operation                             verb        state    done  refus"
@@ -213,7 +213,7 @@ def test_values_have_their_texts(parts: tuple[Part, ...], expected: list[str]) -
 
 
 def test_an_entry_has_its_line() -> None:
-    plain = attrs.evolve(ENTRY, error=None, actor=None, reason=None)
+    plain = msgspec.structs.replace(ENTRY, error=None, actor=None, reason=None)
     assert texts.entry_line(plain) == "#4 2026-11-29 12:00:00 step_failed charge (attempt 2)"
     assert texts.entry_line(ENTRY).endswith("; by ann; why")
     assert "input" not in texts.entry_data(ENTRY, payloads=False)

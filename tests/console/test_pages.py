@@ -6,8 +6,8 @@ import asyncio
 from datetime import timedelta
 from urllib.parse import quote
 
-import attrs
 import httpx
+import msgspec
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -168,12 +168,12 @@ async def test_minutes_that_were_not_counted_are_told(sagas: Cast, browser: Brow
     stats = await SagaAdmin(sagas.orchestrator).stats()
     assert "not counted" not in (await browser.get("/")).text
     definitions = [
-        attrs.evolve(each, ends={status: (None, *minutes[1:]) for status, minutes in each.ends.items()})
+        msgspec.structs.replace(each, ends={status: (None, *minutes[1:]) for status, minutes in each.ends.items()})
         for each in stats.definitions
     ]
 
     async def seen(*_: object, **__: object) -> SagaStats:
-        return attrs.evolve(stats, definitions=tuple(definitions))
+        return msgspec.structs.replace(stats, definitions=tuple(definitions))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(SagaAdmin, "stats", seen)

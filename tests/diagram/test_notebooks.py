@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-import attrs
+import msgspec
 import pytest
 
 from saga_fn import Event, MemoryStore, SagaAdmin, SagaOrchestrator, StepRef, saga, step
@@ -34,8 +34,8 @@ def test_a_definition_is_a_picture_and_a_text() -> None:
 
 
 def test_a_definition_of_a_builder_is_drawn_with_the_name_it_is_given() -> None:
-    assert "order_2" in attrs.evolve(order, name=None).diagram("text", name="order_2")
-    assert attrs.evolve(order, name=None).diagram("text").startswith("saga\n")
+    assert "order_2" in msgspec.structs.replace(order, name=None).diagram("text", name="order_2")
+    assert msgspec.structs.replace(order, name=None).diagram("text").startswith("saga\n")
 
 
 async def test_a_snapshot_is_a_graph_and_a_timeline() -> None:

@@ -6,7 +6,7 @@ import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import attrs
+import msgspec
 import pytest
 
 from saga_fn import Completed, OperationState, PayloadError, SagaAdmin, SagaOrchestrator, SagaRun
@@ -181,7 +181,7 @@ async def test_sagas_that_were_moved_long_before_the_pause_ends_are_moved_by_the
         long_ago = Moment(store.now() - HOUR // timedelta(microseconds=1))
         through = Progress(is_last=True, began=long_ago, done=2)  # all processes have stopped then, for an hour
         begun = ending_of(pause, "resume", Asked(), store.now())
-        await store.operations.insert(attrs.evolve(begun, progress=through))
+        await store.operations.insert(msgspec.structs.replace(begun, progress=through))
         async with carrier(orchestrator) as (engine, _):
             await carry_on(engine)
         assert await admin.pauses() == ()
@@ -199,7 +199,7 @@ async def test_the_rest_of_a_batch_is_not_moved_once_somebody_else_has_ended_the
         assert row is not None
         begun = ending_of(pause, "resume", Asked(), store.now())
         batch = Progress(batch=((run.id, row.rev),), is_last=True, began=store.now())
-        await store.operations.insert(attrs.evolve(begun, progress=batch))
+        await store.operations.insert(msgspec.structs.replace(begun, progress=batch))
         await admin.resume("shop")
         async with carrier(orchestrator) as (engine, _):
             await carry_on(engine)

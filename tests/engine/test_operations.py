@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
-import attrs
+import msgspec
 import pytest
 from typing_extensions import override
 
@@ -184,7 +184,7 @@ class Dying:
 async def carrier(orchestrator: SagaOrchestrator, at: int = 10**9) -> AsyncGenerator[tuple[SagaEngine, Dying]]:
     """A process that dies before its call number `at`, and whose leases on operations are over soon."""
     dying = Dying(orchestrator.engine.store, at)
-    options = attrs.evolve(orchestrator.engine.options, lease=timedelta(milliseconds=20))
+    options = msgspec.structs.replace(orchestrator.engine.options, lease=timedelta(milliseconds=20))
     engine = SagaEngine(cast("Store", dying), options)
     engine.registry = orchestrator.engine.registry
     try:
@@ -455,7 +455,7 @@ async def test_what_is_wrong_is_refused_before_anything_is_recorded(make: Make) 
             (lambda: admin.preview(WAITING, RetryStep("shp")), SagaDefinitionError, "say version= in the filter"),
             (lambda: admin.preview(WAITING, Rewind("charge", forget=["shp"])), SagaDefinitionError, "a step 'shp'"),
             (
-                lambda: admin.preview(attrs.evolve(WAITING, version=7), SkipStep("charge", None)),
+                lambda: admin.preview(msgspec.structs.replace(WAITING, version=7), SkipStep("charge", None)),
                 SagaDefinitionError,
                 "version 7 of 'shop' is not registered here",
             ),
@@ -468,7 +468,7 @@ async def test_what_is_wrong_is_refused_before_anything_is_recorded(make: Make) 
         assert await admin.list_operations() == ()
         told = await admin.preview(SagaFilter(), Cancel(), everything=True)
         assert str(told.sagas) == "0"
-        for unknown in (SagaFilter(saga_name="elsewhere", active=True), attrs.evolve(WAITING, version=7)):
+        for unknown in (SagaFilter(saga_name="elsewhere", active=True), msgspec.structs.replace(WAITING, version=7)):
             assert (await admin.preview(unknown, RetryStep("shp"))).looked_at == 0
 
 

@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 from uuid import UUID
 
-import attrs
+import msgspec
 import pytest
 
 from saga_fn import (
@@ -217,7 +217,7 @@ async def age(orchestrator: SagaOrchestrator, saga_id: UUID) -> None:
     store = orchestrator.engine.store
     if isinstance(store, MemoryStore):
         stored = store._sagas[saga_id]  # pyright: ignore[reportPrivateUsage]  # behind the store's back
-        stored.record = attrs.evolve(stored.record, updated_at=stored.record.updated_at - 2 * HOUR)
+        stored.record = msgspec.structs.replace(stored.record, updated_at=stored.record.updated_at - 2 * HOUR)
         return
     assert isinstance(store, PostgresStore)
     async with store._database.work() as connection:  # pyright: ignore[reportPrivateUsage]  # as above

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from datetime import timedelta
 
-import attrs
 import msgspec
 
 from saga_fn import Completed, OperationState, SagaAdmin, SagaOrchestrator, SagaRun
@@ -33,7 +32,7 @@ async def test_a_process_that_is_killed_while_it_moves_moments_leaves_the_rest_t
             (pause,) = await store.pauses.read()
             slow = ending_of(pause, "resume", Asked("ann@shop"), store.now())
             request = msgspec.json.decode(slow.request, type=Ending)
-            slow = attrs.evolve(slow, request=msgspec.structs.replace(request, per_second=8).encode())
+            slow = msgspec.structs.replace(slow, request=msgspec.structs.replace(request, per_second=8).encode())
             begun = await store.operations.insert(slow)
             for killed_at in (1, 12):
                 with processes.killed():

@@ -7,6 +7,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import attrs
+import msgspec
 import pytest
 
 from saga_fn.core.events import AbortRequested
@@ -163,7 +164,7 @@ async def test_a_saga_is_deleted_with_all_that_belongs_to_it(store: Store) -> No
 async def test_what_has_moved_on_or_not_ended_is_not_deleted(store: Store) -> None:
     hand, running = await ended(store), await start(store)
     (saga,) = await over(store)
-    moved = attrs.evolve(saga, rev=saga.rev - 1)
+    moved = msgspec.structs.replace(saga, rev=saga.rev - 1)
     alive = EndedSaga(running.id, running.state.rev, saga.era)
     gone = EndedSaga(uuid4(), 1, saga.era)
     assert await store.deletion.delete(0, [moved, alive, gone], keep=FOR_EVER) == []

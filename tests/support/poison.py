@@ -6,7 +6,6 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
-import attrs
 import msgspec
 
 from saga_fn import SagaOrchestrator
@@ -34,7 +33,7 @@ class Poison:
         """Write other bytes in the place of the saga's state."""
         if self._memory is not None:
             saga = self._memory[saga_id]
-            saga.record = attrs.evolve(saga.record, state=state)
+            saga.record = msgspec.structs.replace(saga.record, state=state)
         else:
             await self._execute("UPDATE saga_fn.saga SET state = $2 WHERE id = $1", saga_id, state)
 

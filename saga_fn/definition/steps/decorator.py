@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal, Protocol, TypeAlias, TypeVar, cast, overload
 
-import attrs
+import msgspec
 from returns.result import Result
 from typing_extensions import Unpack
 
@@ -165,7 +165,7 @@ def step(
                 raise SagaDefinitionError("a step object brings its own compensation", hint="leave compensate= out")
             whole = cast("Any", given)  # isinstance cannot see the type arguments
             parts = parts_of(whole)
-            return _checked(attrs.evolve(parts, options=cast("StepOptions", {**parts.options, **chosen})))
+            return _checked(msgspec.structs.replace(parts, options=cast("StepOptions", {**parts.options, **chosen})))
         return _checked(parts_of_function(given, compensate, probe, chosen))
 
     return make if fn is None else make(fn)

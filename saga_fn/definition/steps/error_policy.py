@@ -8,7 +8,6 @@ from datetime import timedelta
 from itertools import combinations
 from typing import Any, Final, TypeAlias, TypeGuard, Union, cast, final, get_args, get_origin
 
-import attrs
 import msgspec
 from returns.result import Result
 
@@ -57,8 +56,7 @@ def check_errors(options: Mapping[str, object]) -> None:
 
 
 @final
-@attrs.frozen
-class ErrorPolicy:
+class ErrorPolicy(msgspec.Struct, frozen=True):
     """How the failures of one step are read. `retry_on` None: whatever it raises is tried again."""
 
     retry_on: tuple[type[Exception], ...] | None = None
@@ -194,8 +192,7 @@ class ErrorPolicy:
 
 
 @final
-@attrs.frozen
-class Returned:
+class Returned(msgspec.Struct, frozen=True):
     """The E of a step's `Result[O, E]`: its classes of exceptions, and how its other values are stored.
 
     `values` None: it does not say what they are; what JSON has is kept.

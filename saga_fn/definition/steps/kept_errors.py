@@ -14,10 +14,10 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, cast
 
-import attrs
 import msgspec
 
 from saga_fn.codec import AnyType, PayloadType
+from saga_fn.codec.attrs_classes import is_of_attrs
 from saga_fn.codec.equality import same
 from saga_fn.definition.steps.clients import is_clients
 from saga_fn.definition.values.annotations import hints_of, name_in_messages
@@ -32,8 +32,7 @@ _MEND: Final = (
 )
 
 
-@attrs.frozen
-class Kept:
+class Kept(msgspec.Struct, frozen=True):
     """How the exceptions of one class are stored. Raises TypeValidationError for a class whose exceptions cannot be."""
 
     cls: type[BaseException]
@@ -309,8 +308,10 @@ def _alike(back: BaseException, error: BaseException, found: Mapping[str, object
 
 def _fields(cls: type) -> dict[str, Callable[[], object] | None]:
     """The fields of an instance, with its defaults; none for a class that does not say."""
-    if attrs.has(cls):
-        return {field.name: _default(field.default, attrs.NOTHING) for field in attrs.fields(cls)}
+    if is_of_attrs(cls):
+        import attrs
+
+        return {field.name: _default_of_attrs(field.default) for field in attrs.fields(cls)}
     if dataclasses.is_dataclass(cls):
         missing = dataclasses.MISSING
         return {
@@ -323,15 +324,23 @@ def _fields(cls: type) -> dict[str, Callable[[], object] | None]:
 def _default(default: object, missing: object) -> Callable[[], object] | None:
     if default is missing:
         return None
+    return lambda: default
+
+
+def _default_of_attrs(default: object) -> Callable[[], object] | None:
+    import attrs
+
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # attrs says that it is a function
         made = cast("Any", default)  # Any: as above
         return None if made.takes_self else made.factory
-    return lambda: default
+    return _default(default, attrs.NOTHING)
 
 
 def _positional(cls: type) -> tuple[str, ...]:
     """The fields that its constructor takes by position, which Python, or attrs, makes its `args` of."""
-    if attrs.has(cls):
+    if is_of_attrs(cls):
+        import attrs
+
         return tuple(field.name for field in attrs.fields(cls) if field.init)
     if dataclasses.is_dataclass(cls):
         return tuple(field.name for field in dataclasses.fields(cls) if field.init and not field.kw_only)

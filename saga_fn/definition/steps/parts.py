@@ -7,7 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Any, TypeAlias, final
 
-import attrs
+import msgspec
 
 from saga_fn.codec import AnyType, PayloadType, type_name
 from saga_fn.definition.steps.base import AnyStep, BaseStep, ContextStep
@@ -33,8 +33,7 @@ AnyExecute: TypeAlias = Callable[[Any, StepContext], Awaitable[object]]
 AnyCompensate: TypeAlias = Callable[[Any, Any, StepContext], Awaitable[WaitFor | None]]
 
 
-@attrs.frozen
-class StepParts:
+class StepParts(msgspec.Struct, frozen=True):
     """The parts of a step, in every spelling."""
 
     name: str
@@ -89,8 +88,7 @@ class StepParts:
 
 
 @final
-@attrs.frozen(eq=False)
-class WithoutContext:
+class WithoutContext(msgspec.Struct, frozen=True, eq=False):
     """A function of so many values, to be called as one that is given a StepContext, too."""
 
     fn: Callable[..., Awaitable[Any]]  # Any: functions of all types

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Final, TypeAlias, final, get_args
 
-import attrs
+import msgspec
 
 from saga_fn.arguments import is_number, is_whole, micros_of
 from saga_fn.core.ids import Micros
@@ -17,21 +16,22 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _MOST_ATTEMPTS: Final = 1_000_000
 
 
-def _attempts(policy: object, attribute: attrs.Attribute[int], value: object) -> None:
-    if not is_whole(value) or not 1 <= value <= _MOST_ATTEMPTS:
+def _check_attempts(policy: object, value: object) -> None:
+    if value is not None and not (is_whole(value) and 1 <= value <= _MOST_ATTEMPTS):
         raise SagaDefinitionError(
-            f"{type(policy).__name__}.{attribute.name} must be a whole number from 1 to {_MOST_ATTEMPTS}, not {shown(value)}",
+            f"{type(policy).__name__}.max_attempts must be a whole number from 1 to {_MOST_ATTEMPTS}, not {shown(value)}",
             hint="it counts attempts: 1 runs the step once, 3 at most three times",
         )
 
 
-def _delay(policy: object, attribute: attrs.Attribute[timedelta], value: object) -> None:
-    micros_of(f"{type(policy).__name__}.{attribute.name}", value, least=0, hint="for example timedelta(seconds=5)")
+def _check_delay(policy: object, name: str, value: object) -> None:
+    micros_of(f"{type(policy).__name__}.{name}", value, least=0, hint="for example timedelta(seconds=5)")
 
 
-def _budget(policy: object, attribute: attrs.Attribute[timedelta], value: object) -> None:
-    hint = "for example timedelta(minutes=10): no attempt begins later than that after the first"
-    micros_of(f"{type(policy).__name__}.{attribute.name}", value, hint=hint)
+def _check_budget(policy: object, value: object) -> None:
+    if value is not None:
+        hint = "for example timedelta(minutes=10): no attempt begins later than that after the first"
+        micros_of(f"{type(policy).__name__}.within", value, hint=hint)
 
 
 def _bounded(policy: FixedRetry | ExponentialRetry) -> int:
@@ -44,19 +44,15 @@ def _bounded(policy: FixedRetry | ExponentialRetry) -> int:
     return _MOST_ATTEMPTS if policy.max_attempts is None else policy.max_attempts
 
 
-def _number(low: float, high: float) -> Callable[[object, attrs.Attribute[float], object], None]:
-    def check(policy: object, attribute: attrs.Attribute[float], value: object) -> None:
-        if not is_number(value) or not low <= value <= high:
-            raise SagaDefinitionError(
-                f"{type(policy).__name__}.{attribute.name} must be a number from {low:g} to {high:g}, not {shown(value)}"
-            )
-
-    return check
+def _check_number(policy: object, name: str, value: object, low: float, high: float) -> None:
+    if not is_number(value) or not low <= value <= high:
+        raise SagaDefinitionError(
+            f"{type(policy).__name__}.{name} must be a number from {low:g} to {high:g}, not {shown(value)}"
+        )
 
 
 @final
-@attrs.frozen
-class NoRetry:
+class NoRetry(msgspec.Struct, frozen=True):
     """One attempt, and no other."""
 
     def schedule(self) -> RetrySchedule:
@@ -69,8 +65,7 @@ class NoRetry:
 
 
 @final
-@attrs.frozen(kw_only=True)
-class FixedRetry:
+class FixedRetry(msgspec.Struct, frozen=True, kw_only=True):
     """Attempts that are equally far apart. One of `max_attempts` and `within` has to be given.
 
     Raises:
@@ -80,15 +75,18 @@ class FixedRetry:
     3
     """
 
-    max_attempts: int | None = attrs.field(default=None, validator=attrs.validators.optional(_attempts))
+    max_attempts: int | None = None
     """How many attempts at most, the first one included, 1 to 1,000,000. Default: None, as many as fit into `within`."""
-    delay: timedelta = attrs.field(default=timedelta(0), validator=_delay)
+    delay: timedelta = timedelta(0)
     """The time between two attempts, 0 to 365 days. Default: 0."""
-    within: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_budget))
+    within: timedelta | None = None
     """The longest time from the first attempt to the beginning of the last, at most 365 days. Default: None, no limit."""
 
-    def __attrs_post_init__(self) -> None:
-        """Refuse with SagaDefinitionError a policy without any limit."""
+    def __post_init__(self) -> None:
+        """Refuse with SagaDefinitionError a field out of its range, and a policy without any limit."""
+        _check_attempts(self, self.max_attempts)
+        _check_delay(self, "delay", self.delay)
+        _check_budget(self, self.within)
         _bounded(self)
 
     def schedule(self) -> RetrySchedule:
@@ -104,8 +102,7 @@ class FixedRetry:
 
 
 @final
-@attrs.frozen(kw_only=True)
-class ExponentialRetry:
+class ExponentialRetry(msgspec.Struct, frozen=True, kw_only=True):
     """Attempts whose delays grow. One of `max_attempts` and `within` has to be given.
 
     No delay overflows, at any number of attempts.
@@ -117,21 +114,28 @@ class ExponentialRetry:
     5
     """
 
-    max_attempts: int | None = attrs.field(default=None, validator=attrs.validators.optional(_attempts))
+    max_attempts: int | None = None
     """How many attempts at most, the first one included, 1 to 1,000,000. Default: None, as many as fit into `within`."""
-    base_delay: timedelta = attrs.field(default=timedelta(seconds=1), validator=_delay)
+    base_delay: timedelta = timedelta(seconds=1)
     """The time before the second attempt, 0 to 365 days. Default: 1 second."""
-    multiplier: float = attrs.field(default=2.0, validator=_number(1.0, 1000.0))
+    multiplier: float = 2.0
     """The factor from one delay to the next, 1 to 1,000. Default: 2."""
-    max_delay: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_delay))
+    max_delay: timedelta | None = None
     """The longest delay, 0 to 365 days. Default: None, 365 days."""
-    jitter: float = attrs.field(default=0.1, validator=_number(0.0, 1.0))
+    jitter: float = 0.1
     """The largest share taken off each delay at random, 0 to 1. So many sagas do not come back together. Default: 0.1."""
-    within: timedelta | None = attrs.field(default=None, validator=attrs.validators.optional(_budget))
+    within: timedelta | None = None
     """The longest time from the first attempt to the beginning of the last, at most 365 days. Default: None, no limit."""
 
-    def __attrs_post_init__(self) -> None:
-        """Refuse with SagaDefinitionError a policy without any limit."""
+    def __post_init__(self) -> None:
+        """Refuse with SagaDefinitionError a field out of its range, and a policy without any limit."""
+        _check_attempts(self, self.max_attempts)
+        _check_delay(self, "base_delay", self.base_delay)
+        _check_number(self, "multiplier", self.multiplier, 1.0, 1000.0)
+        if self.max_delay is not None:
+            _check_delay(self, "max_delay", self.max_delay)
+        _check_number(self, "jitter", self.jitter, 0.0, 1.0)
+        _check_budget(self, self.within)
         _bounded(self)
 
     def schedule(self) -> RetrySchedule:

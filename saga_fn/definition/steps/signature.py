@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from typing import Any, Final, Union, cast, get_args, get_origin
 
-import attrs
+import msgspec
 from returns.result import Result
 
 from saga_fn.definition.steps.context import StepContext
@@ -21,8 +21,7 @@ _FACTORY: Final = (
 )
 
 
-@attrs.frozen
-class Signature:
+class Signature(msgspec.Struct, frozen=True):
     """The values a function takes (the context apart), what it returns, and whether it wants the context."""
 
     takes: tuple[object, ...]

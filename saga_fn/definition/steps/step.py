@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast, final, overload
 from uuid import UUID
 
-import attrs
+import msgspec
 from returns.result import Result
 from typing_extensions import Unpack, override
 
@@ -61,7 +61,7 @@ class Step(StepBase[I, O]):
         if self._parts.when is not None and not holds(self._parts.name, self._parts.when, inp):
             return cast("O", None)  # `when` has made the O one that may be None
         if self._parts.concurrency:
-            one = Step[Any, Any](attrs.evolve(self._parts, concurrency=0, when=None))
+            one = Step[Any, Any](msgspec.structs.replace(self._parts, concurrency=0, when=None))
             return cast(
                 "O", [await one.execute(item) for item in cast("Sequence[Any]", inp)]
             )  # `each` has made them so
@@ -107,7 +107,7 @@ class Step(StepBase[I, O]):
         if self._parts.when is not None:
             raise SagaDefinitionError(f"{self!r} has a condition already", hint="put both into one, with `and`")
         check_condition(self._parts.name, condition, self._parts.given_type)
-        return Step(attrs.evolve(self._parts, when=condition))
+        return Step(msgspec.structs.replace(self._parts, when=condition))
 
     def each(self, *, concurrency: int) -> Step[Sequence[I], list[O]]:
         """Do the step once for each item of a list, at most 200 items per saga.
@@ -140,7 +140,7 @@ class Step(StepBase[I, O]):
                 f"concurrency must be a whole number of 1 or more, not {shown(concurrency)}",
                 hint="it says how many items run at once: 1 does one after another",
             )
-        return Step(attrs.evolve(self._parts, concurrency=min(concurrency, ITEM_LIMIT)))
+        return Step(msgspec.structs.replace(self._parts, concurrency=min(concurrency, ITEM_LIMIT)))
 
     @overload
     def __call__(self, ref: StepRef[I], /, *, after: AnyRefs = ..., **options: Unpack[StepOptions]) -> StepRef[O]: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from typing import Any, Final, Generic, Literal, TypeVar, final, get_args, get_origin
 
-import attrs
+import msgspec
 
 from saga_fn.codec import type_name
 from saga_fn.core.ids import StepId
@@ -22,8 +22,7 @@ OnUnknownChoice = Literal["repeat", "park"]
 
 
 @final
-@attrs.frozen
-class Done(Generic[O]):
+class Done(msgspec.Struct, Generic[O], frozen=True):
     """The answer of a probe if the step has run."""
 
     output: O

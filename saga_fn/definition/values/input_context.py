@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Generic, TypeVar, cast, final
+from typing import Any, ClassVar, Generic, TypeVar, cast, final
 from uuid import UUID
-
-import attrs
 
 from saga_fn.core.ids import StepId
 from saga_fn.definition.values.refs import INITIAL, StepRef
 from saga_fn.errors import SagaDefinitionError, is_a, shown
+from saga_fn.printable import HidingStruct
 
 O = TypeVar("O")  # noqa: E741 - the name the docs use throughout
 D_co = TypeVar("D_co", covariant=True)
 
 
 @final
-@attrs.frozen
-class InputContext(Generic[D_co]):
+class InputContext(HidingStruct, Generic[D_co], frozen=True):
     """The argument of an `input_map` without `depends_on`."""
+
+    _hidden: ClassVar[frozenset[str]] = frozenset({"initial_data", "step_outputs", "events", "latest_event"})
 
     saga_id: UUID
     """The saga's id."""
-    initial_data: D_co = attrs.field(repr=False)
+    initial_data: D_co
     """The saga's initial data."""
-    step_outputs: Mapping[StepId, object] = attrs.field(repr=False)
+    step_outputs: Mapping[StepId, object]
     """The outputs of the steps that are done, by step id."""
-    events: tuple[Any, ...] = attrs.field(default=(), repr=False)  # Any: what the outside world sent, in whatever shape
+    events: tuple[Any, ...] = ()  # Any: what the outside world sent, in whatever shape
     """The events that the saga got by `notify` without a name, as JSON, in order."""
     # Any: as above
-    latest_event: Any = attrs.field(default=None, repr=False)
+    latest_event: Any = None
     """The last of them that the current step has not taken, or None."""
     declared: frozenset[StepId] | None = None
     """The steps whose outputs may be asked for; None for every step before."""

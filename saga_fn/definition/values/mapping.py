@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
-import attrs
+import msgspec
 
 from saga_fn.codec import AnyType, type_name
 from saga_fn.core.ids import StepId
@@ -32,8 +32,7 @@ class KnownValues(Protocol):
 InputMap: TypeAlias = Callable[[KnownValues], object]
 
 
-@attrs.frozen
-class Source:
+class Source(msgspec.Struct, frozen=True):
     """The value that a reference stands for."""
 
     ref: AnyRef
@@ -144,4 +143,4 @@ def _restricted(
 ) -> InputContext[Any]:  # Any: sagas of all types
     """In a graph other steps may or may not be done yet: what a step sees must not depend on that."""
     seen = {step: output for step, output in context.step_outputs.items() if step in declared}
-    return attrs.evolve(context, declared=declared, step_outputs=seen)
+    return msgspec.structs.replace(context, declared=declared, step_outputs=seen)

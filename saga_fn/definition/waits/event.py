@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, TypeVar, final, get_args, overload
 
-import attrs
+import msgspec
 from typing_extensions import override
 
 from saga_fn.arguments import check_is, micros_of
@@ -244,19 +244,21 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and _NAME.fullmatch(name) is not None
 
 
+class _ForEvent(msgspec.Struct, frozen=True):
+    event: EventPattern[object]
+    """The event, or `any_of` several."""
+
+
 @final
-@attrs.frozen
-class WaitFor:
+class WaitFor(_ForEvent, frozen=True, kw_only=True):
     """Returned by a compensation that is called again when an event has come: see `StepContext.received`.
 
     The step names the event in `compensation_waits_for=`.
     """
 
-    event: EventPattern[object]
-    """The event, or `any_of` several."""
-    timeout: timedelta | None = attrs.field(default=None, kw_only=True)
+    timeout: timedelta | None = None
     """The longest to wait, as a timedelta of at most 365 days; then the attempt has failed. Default: None, without a limit."""
-    correlation_id: str | None = attrs.field(default=None, kw_only=True)
+    correlation_id: str | None = None
     """The thing that the event is about: only an event that was sent with the same is taken. Default: None."""
 
     def limit(self) -> Micros | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar, cast, overload
 
-import attrs
+import msgspec
 
 from saga_fn.arguments import micros_of
 from saga_fn.codec import AnyType, PayloadType
@@ -25,8 +25,7 @@ U = TypeVar("U")
 A = TypeVar("A")
 
 
-@attrs.frozen
-class WaitParts:
+class WaitParts(msgspec.Struct, frozen=True):
     """The parts of a wait, in every spelling."""
 
     kind: StepKind

@@ -14,7 +14,6 @@ from functools import partial
 from typing import TypeAlias
 from uuid import UUID
 
-import attrs
 import msgspec
 
 from saga_fn.backoff import Backoff
@@ -60,27 +59,23 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     at: Moment
 
 
-@attrs.frozen
-class Unread:
+class Unread(msgspec.Struct, frozen=True):
     """The write would have passed a message that it must know; nothing was written. Read it, then decide again."""
 
     inbox_sent: int
 
 
-@attrs.frozen
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """The saga is no longer this writer's, or is gone; nothing was written."""
 
 
-@attrs.frozen
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """The database cannot keep this row; nothing was written."""
 
     error: RowRejectedError
 
 
-@attrs.frozen
-class Unsettled:
+class Unsettled(msgspec.Struct, frozen=True):
     """This process failed to find out; whoever takes the saga over will."""
 
     error: BaseException

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-import attrs
 import msgspec
 
 from saga_fn.codec import AnyType
@@ -25,8 +24,7 @@ from saga_fn.engine.drive.step_error import StepError
 from saga_fn.store.records import JournalRecord, decode_event
 
 
-@attrs.frozen
-class Earlier:
+class Earlier(msgspec.Struct, frozen=True):
     """The payloads of a saga's journal."""
 
     inputs: Mapping[StepId, Sequence[bytes]]

@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Final, cast
 from uuid import UUID
 
-import attrs
 import msgspec
 from returns.result import Failure, Success
 
@@ -56,13 +55,12 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     """The exception that was raised, for the log alone."""
 
 
-@attrs.frozen
-class Clock:
+class Clock(msgspec.Struct, frozen=True):
     """The parts of an execution from outside: the store's time, a random number in [0, 1), who cuts it short, code around it."""
 
     now: Callable[[], Moment]
     jitter_draw: Callable[[], float]
-    timeouts: Timeouts = attrs.field(factory=Timeouts)
+    timeouts: Timeouts = msgspec.field(default_factory=Timeouts)
     around: tuple[Around, ...] = ()
 
 
@@ -216,8 +214,7 @@ def _waiting(clock: Clock, action: RunCompensation, wanted: WaitFor, binding: Co
     return Incoming(CompensationWaits(clock.now(), action.step, action.attempt, names, limit, correlation))
 
 
-@attrs.frozen
-class _Raised:
+class _Raised(msgspec.Struct, frozen=True):
     error: BaseException
     kind: FailureKind
     is_judged: bool = True

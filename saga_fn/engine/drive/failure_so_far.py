@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 from saga_fn.core.events import Event
 from saga_fn.core.failure_cause import Cause, Told, cause_after
@@ -12,8 +12,7 @@ from saga_fn.engine.drive.step_error import StepError
 from saga_fn.engine.drive.waits import WAIT_TIMEOUT
 
 
-@attrs.frozen
-class FailureSoFar:
+class FailureSoFar(msgspec.Struct, frozen=True):
     """The failure that counts, and the fault that was recorded with it."""
 
     cause: Cause

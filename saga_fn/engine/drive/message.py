@@ -10,7 +10,6 @@ import base64
 from typing import Final
 from uuid import UUID
 
-import attrs
 import msgspec
 
 from saga_fn.core.events import (
@@ -73,8 +72,7 @@ class _Body(msgspec.Struct, frozen=True, omit_defaults=True):
     """For the end of a pause: whether the saga's moments are moved by its length."""
 
 
-@attrs.frozen
-class Flaw:
+class Flaw(msgspec.Struct, frozen=True):
     """Why a message cannot be read, without any value of it."""
 
     message: UUID

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any, cast, final
 from uuid import UUID
 
-import attrs
 import msgspec
 from typing_extensions import override
 
@@ -63,16 +62,14 @@ class BoundInput(msgspec.Struct, frozen=True, gc=False):  # no value of a user's
     same_as: int | None
 
 
-@attrs.frozen
-class BoundList:
+class BoundList(msgspec.Struct, frozen=True):
     """The inputs of a fan-out's items, and the fingerprint of them all."""
 
     inputs: tuple[BoundInput, ...]
     digest: Digest
 
 
-@attrs.define(eq=False)
-class OwnedSaga:
+class OwnedSaga(msgspec.Struct, eq=False):
     """One saga between its claim (or start) and its release.
 
     `inbox_sent` counts the messages the store told of, `inbox_seen` those that were read. `deadline` is the local monotonic time
@@ -105,21 +102,21 @@ class OwnedSaga:
     """The failure that counts so far: of a saga that another process has driven before, of those since the claim."""
     ended_as: Projection | None = None
     """The saga's row when it has ended in this process's hands."""
-    results: dict[StepId, Recorded] = attrs.field(factory=dict)
+    results: dict[StepId, Recorded] = msgspec.field(default_factory=dict)
     """Input and output of steps that are done, by step."""
-    events: dict[int, bytes] = attrs.field(factory=dict)
+    events: dict[int, bytes] = msgspec.field(default_factory=dict)
     """Payloads of what came from outside, by journal entry: of events, and inputs that a person has given."""
-    inputs: dict[StepId, BoundInput] = attrs.field(factory=dict)
-    lists: dict[StepId, BoundList] = attrs.field(factory=dict)
+    inputs: dict[StepId, BoundInput] = msgspec.field(default_factory=dict)
+    lists: dict[StepId, BoundList] = msgspec.field(default_factory=dict)
     """The lists that steps have fanned out over."""
     earlier: Earlier | None = None
     """The inputs that steps were given before, once the journal was read for them."""
-    differing: dict[StepId, bool] = attrs.field(factory=dict)
+    differing: dict[StepId, bool] = msgspec.field(default_factory=dict)
     """The steps whose input has just been found to be another than before, and whether that one is known."""
     wants_journal: bool = False
     """An input has become other bytes: whether it is another, only the journal tells."""
-    _initial_data: object = attrs.field(default=None, init=False)
-    _outputs: dict[StepId, object] = attrs.field(factory=dict, init=False)
+    _initial_data: object = None
+    _outputs: dict[StepId, object] = msgspec.field(default_factory=dict)
 
     @property
     def identity(self) -> SagaIdentity:

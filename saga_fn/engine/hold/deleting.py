@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.codec.searchable import value_in
 from saga_fn.core.events import name_of
@@ -62,8 +62,7 @@ _PAUSE: Final = timedelta(minutes=1)
 """For so long after a round no process begins there again."""
 
 
-@attrs.frozen
-class Task:
+class Task(msgspec.Struct, frozen=True):
     """Sagas of one name, version and end that may be deleted."""
 
     definition: tuple[str, int]

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Final, final
 from uuid import UUID
 
-import attrs
+import msgspec
 from returns.result import Success
 
 from saga_fn.core.events import PlanChanged
@@ -70,8 +70,7 @@ async def look_around(store: Store) -> list[Noticed]:
     return await store.processes.notices(seen_within=lately, left_behind=min(lately, timedelta(seconds=LEFT_BEHIND)))
 
 
-@attrs.define
-class _Misfit:
+class _Misfit(msgspec.Struct):
     since: Moment
     met: float
     """The same by this process's own clock."""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, final
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.engine.drive.interpreter import Interpreter
 from saga_fn.engine.observe.observers import Observers
@@ -34,8 +34,7 @@ _PATIENCE: Final = 5.0
 """Seconds that a turn waits for what runs already; meanwhile nothing is taken on."""
 
 
-@attrs.define(eq=False)
-class _Suspect:
+class _Suspect(msgspec.Struct, eq=False):
     interpreter: Interpreter
     takeovers: int
     begin: Callable[[bool], None]

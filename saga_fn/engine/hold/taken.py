@@ -12,7 +12,7 @@ from collections.abc import Set as AbstractSet
 from typing import Final, final
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.core.ids import StepId
 from saga_fn.core.owning import executing
@@ -22,8 +22,7 @@ _A_MOMENT: Final = 1.0
 """Seconds that somebody who goes on with a saga waits for what was just cut short, at most: most of it ends in a few turns."""
 
 
-@attrs.frozen
-class _Cut:
+class _Cut(msgspec.Struct, frozen=True):
     rev: int
     """The saga's revision as this process has known it last."""
     steps: tuple[StepId, ...]

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final, TypeAlias, final
 
-import attrs
+import msgspec
 
 from saga_fn.engine.observe.fact import LOG, PROCESS, Line
 from saga_fn.engine.observe.of_process import ProcessFact
@@ -27,8 +27,7 @@ Observer: TypeAlias = Callable[[Fact], object]
 """It is called in the event loop, in the middle of the engine's work: it takes what it wants, and returns at once."""
 
 
-@attrs.define(eq=False)
-class _Told:
+class _Told(msgspec.Struct, eq=False):
     """One who is told."""
 
     observer: Observer

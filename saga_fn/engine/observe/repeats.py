@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Final, final
 
-import attrs
+import msgspec
 
 from saga_fn.engine.observe.fact import Line
 
@@ -14,8 +14,7 @@ SECONDS: Final = 10.0
 _MOST_KINDS: Final = 1000
 
 
-@attrs.define(eq=False)
-class _Kind:
+class _Kind(msgspec.Struct, eq=False):
     """The lines of one kind since a moment, in seconds."""
 
     since: float

@@ -17,7 +17,6 @@ from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
-import attrs
 import msgspec
 
 from saga_fn.arguments import plain
@@ -370,6 +369,6 @@ async def would(engine: SagaEngine, saga_id: UUID, deed: Deed) -> str | None:
     except StoredDataError:
         return None if deed.verb is Verb.ABORT else "unreadable"
     if row.leased:
-        at = attrs.evolve(at, orphaned=False)
+        at = msgspec.structs.replace(at, orphaned=False)
     decided = decide(at, [Act(deed, None, None).incoming(at)])
     return decided.refused[0][1].refusal.value if decided.refused else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-import attrs
 import msgspec
 
 from saga_fn.core.events import MomentsMoved, OperatorVerb
@@ -51,8 +50,7 @@ class Deed(msgspec.Struct, frozen=True, omit_defaults=True):
         )
 
 
-@attrs.frozen
-class Act:
+class Act(msgspec.Struct, frozen=True):
     """One act of an operator on one saga."""
 
     deed: Deed
@@ -60,7 +58,7 @@ class Act:
     """The revision that the operator has seen."""
     asked: bytes | None
     """Who asked, and why."""
-    id: UUID = attrs.field(factory=new_uuid)
+    id: UUID = msgspec.field(default_factory=new_uuid)
     """The id of its message, or of its write: by it an act is found again that was done before."""
 
     def incoming(self, at: UnownedSaga) -> Incoming:
@@ -70,8 +68,7 @@ class Act:
         return Incoming(event, input=self.asked, payload=self.deed.payload)
 
 
-@attrs.frozen
-class Moving:
+class Moving(msgspec.Struct, frozen=True):
     """The moments of one saga are moved, before a pause ends that it is under."""
 
     since: Moment

@@ -15,7 +15,6 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-import attrs
 import msgspec
 
 from saga_fn.arguments import check_key
@@ -63,8 +62,7 @@ class Delivery(enum.StrEnum):
     """The saga had ended, or the last one of that key; the event was dropped."""
 
 
-@attrs.frozen
-class OutsideEvent:
+class OutsideEvent(msgspec.Struct, frozen=True):
     """An event on its way to a saga. Its id, which makes it one of a kind, is that of its message."""
 
     id: UUID

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from uuid import UUID
 
-import attrs
 import msgspec
 
 from saga_fn.arguments import check_id
@@ -224,7 +223,7 @@ async def _applied(engine: SagaEngine, row: SagaRecord, act: Act | Moving, give_
     item = make(await read_unowned(engine, row))
     by_force = is_by_force(item.event)
     if row.leased and not by_force:
-        return await _by_message(engine, row.id, attrs.evolve(message_of(item), id=act.id), give_up)
+        return await _by_message(engine, row.id, msgspec.structs.replace(message_of(item), id=act.id), give_up)
     try:
         done = await change(engine, row, make, by_force=by_force, writer=act.id)
     except RowRejectedError as error:

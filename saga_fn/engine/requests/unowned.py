@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
-import attrs
 import msgspec
 from returns.result import Failure
 
@@ -39,8 +38,7 @@ from saga_fn.store.ids import new_uuid, shard_of
 from saga_fn.store.records import MOST_READ, Attributes, Entry, InboxMessage, SagaRecord, SagaWrite, moment_of
 
 
-@attrs.frozen
-class UnownedSaga:
+class UnownedSaga(msgspec.Struct, frozen=True):
     """A saga that nobody works on, at one moment."""
 
     identity: SagaIdentity
@@ -56,8 +54,7 @@ class UnownedSaga:
     """Whether an owner that is gone has left it as it is: what that one was running is lost."""
 
 
-@attrs.frozen
-class Decided:
+class Decided(msgspec.Struct, frozen=True):
     """The consequences of some events for a saga as it stands. None of them has happened yet."""
 
     at: UnownedSaga
@@ -259,7 +256,9 @@ async def _taken(engine: SagaEngine, at: UnownedSaga, row: SagaRecord) -> Unowne
     )
     if taken is None:
         return None
-    return attrs.evolve(at, token=taken.token, inbox_sent=taken.inbox_sent, lease_end=taken.lease_end, now=taken.now)
+    return msgspec.structs.replace(
+        at, token=taken.token, inbox_sent=taken.inbox_sent, lease_end=taken.lease_end, now=taken.now
+    )
 
 
 async def _messages(engine: SagaEngine, at: UnownedSaga) -> Sequence[InboxMessage]:

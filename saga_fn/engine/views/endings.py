@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import SagaStatus, project
@@ -51,8 +51,7 @@ async def _failure_of(engine: SagaEngine, row: SagaRecord) -> tuple[str | None, 
     return await failure_of(engine, row, await beginning_of(engine.store, row))
 
 
-@attrs.define
-class Seen:
+class Seen(msgspec.Struct):
     """The saga as it was read, and not since."""
 
     row: SagaRecord | None = None

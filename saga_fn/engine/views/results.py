@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Generic, TypeVar, cast
 from uuid import UUID
 
-import attrs
+import msgspec
 
 from saga_fn.codec import PayloadType
 from saga_fn.core.ids import StepId
@@ -85,8 +85,7 @@ async def read_result(engine: SagaEngine, row: SagaRecord, asked: SagaDefinition
     return asking.read(read, payload or b"null")
 
 
-@attrs.frozen
-class _Asking(Generic[R]):
+class _Asking(msgspec.Struct, Generic[R], frozen=True):
     """Whose result is asked for, and by whom."""
 
     saga_id: UUID

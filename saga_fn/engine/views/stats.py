@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, assert_never
 
-import attrs
+import msgspec
 
 from saga_fn.core.ids import Moment
 from saga_fn.core.projection import SagaStatus, WaitReason
@@ -32,16 +32,15 @@ async def read_stats(store: Store, *, ends: bool) -> SagaStats:
     return stats_of(counted, ends=ends, now=time_of(store.now()))
 
 
-@attrs.define(eq=False)
-class _Draft:
-    live: Counter[SagaStatus] = attrs.field(factory=Counter[SagaStatus])
-    waits: Counter[WaitReason] = attrs.field(factory=Counter[WaitReason])
+class _Draft(msgspec.Struct, eq=False):
+    live: Counter[SagaStatus] = msgspec.field(default_factory=Counter[SagaStatus])
+    waits: Counter[WaitReason] = msgspec.field(default_factory=Counter[WaitReason])
     failed: int = 0
     overdue: int = 0
-    due: list[datetime] = attrs.field(factory=list[datetime])
+    due: list[datetime] = msgspec.field(default_factory=list[datetime])
     processes: int = 0
-    ends: Counter[tuple[SagaStatus, int]] = attrs.field(factory=Counter[tuple[SagaStatus, int]])
-    cut: dict[SagaStatus, int] = attrs.field(factory=dict[SagaStatus, int])
+    ends: Counter[tuple[SagaStatus, int]] = msgspec.field(default_factory=Counter[tuple[SagaStatus, int]])
+    cut: dict[SagaStatus, int] = msgspec.field(default_factory=dict[SagaStatus, int])
     """Up to which minute the ends of a status were not counted to their end."""
 
     def add(self, each: Counted) -> None:
