@@ -368,6 +368,8 @@ class HistoryEntry(HidingStruct, frozen=True):
         actor: The operator who asked for a verb, if that was said (`SagaAdmin(orchestrator, actor=...)`).
         reason: The operator's reason for a verb, if that was said (`reason=`).
         takeover: Whether a process has taken the saga over by it from one whose lease was over.
+        process: The process that took the saga by it, as its host and its number there (`shop-7f4c:41`). None for an entry that is
+            neither a claim nor the start of a saga that its process ran at once.
     """
 
     _hidden: ClassVar[frozenset[str]] = frozenset({"input", "output", "business_error"})
@@ -389,6 +391,7 @@ class HistoryEntry(HidingStruct, frozen=True):
     actor: str | None = None
     reason: str | None = None
     takeover: bool = False
+    process: str | None = None
 
 
 class StepFailure(HidingStruct, frozen=True):

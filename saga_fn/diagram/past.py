@@ -70,6 +70,8 @@ class Claim:
     end: datetime
     """When the last entry under it was written; of one that was taken over, when that was."""
     is_takeover: bool
+    process: str | None = None
+    """Its host and its number there."""
 
 
 @attrs.frozen
@@ -124,7 +126,11 @@ def act_text(entry: EntrySeen, kind: Kind) -> str:
     elif entry.event:
         said = f"the event {entry.event} comes"
     elif entry.takeover:
-        said = "another process takes it over: the lease was over"
+        said = f"{entry.process or 'another process'} takes it over: the lease was over"
+    elif entry.kind == "resumed" and entry.process:
+        said = f"{entry.process} claims it"
+    elif entry.process:
+        said = f"{said}, and {entry.process} owns it"
     elif entry.kind == "probe_answered":
         said = "the probe says: done" if entry.status == "SUCCESS" else "the probe says: not done"
     return said
@@ -154,6 +160,8 @@ class _Reader:
         self._item_ends: dict[tuple[str, str], list[datetime]] = {}
         self._woken: list[datetime] = []
         self._claims: dict[UUID, Claim] = {}
+        self._processes: dict[UUID, str] = {}
+        """The processes that the claims are of."""
         self._waiting: dict[str, datetime] = {}
         self._early: list[str] = []
         self._turned: datetime | None = None
@@ -199,12 +207,15 @@ class _Reader:
             yield attrs.evolve(claim, end=following.begin) if following is not None and following.is_takeover else claim
 
     def _note_claim(self, entry: EntrySeen, kind: Kind) -> None:
+        if entry.process is not None:
+            self._processes[entry.token] = entry.process
         known = self._claims.get(entry.token)
         if known is not None:
             self._claims[entry.token] = attrs.evolve(known, end=entry.timestamp)
         elif kind.role in (Role.CLAIM, Role.END_OF_EXECUTION):
             number = len(self._claims) + 1
-            self._claims[entry.token] = Claim(number, entry.timestamp, entry.timestamp, entry.takeover)
+            process = self._processes.get(entry.token)
+            self._claims[entry.token] = Claim(number, entry.timestamp, entry.timestamp, entry.takeover, process)
 
     def _claimed(self, entry: EntrySeen) -> datetime:
         """When the claim began under which it was written."""

@@ -115,6 +115,11 @@ class EntrySeen(Protocol):
         """The operator's reason for a verb, or None."""
         ...
 
+    @property
+    def process(self) -> str | None:
+        """The process that took the saga by it, or None."""
+        ...
+
 
 class SagaSeen(Protocol):
     """A saga at one moment. A SagaAdminSnapshot is one."""

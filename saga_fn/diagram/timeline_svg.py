@@ -155,9 +155,13 @@ def _claims(past: Past, axis: Axis, left: float, top: float) -> Iterator[str]:
             "rx": 3,
         }
         name = f"{claim.number}, a takeover" if claim.is_takeover else str(claim.number)
-        text = f"claim {name}: {length(claim.end - claim.begin)}"
+        owner = "" if claim.process is None else f", {claim.process}"
+        text = f"claim {name}{owner}: {length(claim.end - claim.begin)}"
         inside = [element("title", None, [text]), element("rect", at)]
-        shown = next((each for each in (name, str(claim.number)) if end - begin >= text_width(each, 11) + 8), None)
+        shown = next(
+            (each for each in (f"{name}{owner}", name, str(claim.number)) if end - begin >= text_width(each, 11) + 8),
+            None,
+        )
         if shown is not None:
             inside.append(words(left + begin + 4, top + 12.5, shown, "sfn-count"))
         yield element("g", None, inside)

@@ -14,6 +14,7 @@ from uuid import UUID
 import attrs
 import msgspec
 
+from saga_fn.core.event_kinds import is_claim
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.projection import ENDED_UNREAD, SET_ASIDE, Projection
@@ -61,6 +62,7 @@ from saga_fn.store.records import (
     time_of,
 )
 from saga_fn.store.rights import Right
+from saga_fn.store.this_process import this_process
 
 __all__ = ["MemoryStore"]
 
@@ -201,7 +203,13 @@ class MemoryStore:
                 now=now,
             )
             saga = self._sagas[new.id] = _Saga(record, new.keyed)
-            self._journal(saga, 1, [Entry(new.event, input=new.trace_carrier, payload=new.payload)], new.writer)
+            self._journal(
+                saga,
+                1,
+                [Entry(new.event, input=new.trace_carrier, payload=new.payload)],
+                new.writer,
+                begins=new.token is not None,
+            )
             saga.attributes.update(new.attributes)
             inserted.add(new.id)
         return Inserted(frozenset(inserted), now)
@@ -263,10 +271,13 @@ class MemoryStore:
     def _attributes(self, saga_id: UUID) -> Mapping[str, str]:
         return self._sagas[saga_id].attributes if saga_id in self._sagas else {}
 
-    def _journal(self, saga: _Saga, first: int, entries: Iterable[Entry], writer: UUID) -> None:
+    def _journal(
+        self, saga: _Saga, first: int, entries: Iterable[Entry], writer: UUID, *, begins: bool = False
+    ) -> None:
         for seq, entry in enumerate(entries, first):
             given = entry.input if entry.input_of is None else saga.journal[entry.input_of - 1].payload
-            saga.journal.append(JournalRecord(seq, encode_event(entry.event), writer, given, entry.payload))
+            process = this_process() if begins or is_claim(entry.event) else None
+            saga.journal.append(JournalRecord(seq, encode_event(entry.event), writer, process, given, entry.payload))
 
     async def claim_due(
         self,

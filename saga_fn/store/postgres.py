@@ -71,6 +71,7 @@ from saga_fn.store.records import (
     waits_columns,
 )
 from saga_fn.store.rights import Right
+from saga_fn.store.this_process import this_process
 
 use_uuid_class(pgproto.UUID)
 
@@ -208,6 +209,7 @@ class PostgresStore:
             tokens=tokens,
             owners=alike([new.owner for new in sagas]),
             writers=[] if writers == tokens else writers,
+            process=this_process(),
             events=[encode_event(new.event) for new in sagas],
             payloads=[new.payload for new in sagas],
             statuses=alike([each.status for each in shown]),
@@ -241,6 +243,7 @@ class PostgresStore:
             owner=new.owner,
             lease=lease,
             writer=new.writer,
+            process=this_process(),
             event=encode_event(new.event),
             payload=new.payload,
             status=new.projection.status.value,
@@ -297,6 +300,7 @@ class PostgresStore:
                 last_errors=sparse([write.last_error and holdable(connection, write.last_error) for write in writes]),
                 parked_reasons=sparse([each.parked for each in shown]),
                 problem_steps=sparse([each.problem_step for each in shown]),
+                process=this_process(),
                 **journal_columns(writes, plain=single and by_owners),
             )
         now = self._database.sync_clock(rows[0].now) if rows else self.now()
@@ -326,6 +330,7 @@ class PostgresStore:
                 j_kind=name_of(entry.event),
                 j_step_id=step_of(entry.event),
                 j_writer=write.writer,
+                process=this_process(),
                 j_event=encode_event(entry.event),
                 j_input=entry.input,
                 j_input_of=entry.input_of,
@@ -582,7 +587,7 @@ class PostgresStore:
             rows = await self._database.queries.read_journal(
                 connection, shard=self._shard(saga_id), saga_id=saga_id, after=after, last=last, most=most
             )
-        return [JournalRecord(row.seq, row.event, row.writer, row.input, row.payload) for row in rows]
+        return [JournalRecord(row.seq, row.event, row.writer, row.process, row.input, row.payload) for row in rows]
 
     async def results(
         self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None

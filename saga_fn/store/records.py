@@ -396,6 +396,8 @@ class JournalRecord(msgspec.Struct, frozen=True):
     seq: int
     event: bytes
     writer: UUID
+    process: str | None
+    """The process that took the saga with it."""
     input: bytes | None
     payload: bytes | None
 

@@ -37,9 +37,12 @@ written AS (
     RETURNING s.id, s.era, s.inbox_sent
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
+    INSERT INTO saga_fn.saga_journal (
+        shard, era, saga_id, seq, writer, kind, step_id, process, event, input, input_of, payload
+    )
     SELECT
         :shard::smallint, w.era, w.id, :next_rev::bigint, :j_writer::uuid, :j_kind::text, :j_step_id::text,
+        CASE WHEN :j_kind::text = 'resumed' THEN :process::text END,
         :j_event::bytea, :j_input::bytea, :j_input_of::bigint, :j_payload::bytea
     FROM written AS w
 )

@@ -9,9 +9,9 @@
 -- NULL at its end, for the driver pays for each element. So NULL stands for what is usual: 0 in `waits` and
 -- `retry_counters`, the next revision in `next_revs`, and in `plans` and `j_kinds` what is first. `j_revs` are the
 -- revisions before the entries. Without `j_saga_ids` each saga has one journal entry, in the order of `ids`, which its
--- owner has written. The arrays that begin with `a_` are the answers to the messages that were folded. Those with `n_`
--- are search attributes that are set. Only one of the two statements has them, so that no other commit pays for their
--- tables.
+-- owner has written. An entry of a claim names `process`. The arrays that begin with `a_` are the answers to the
+-- messages that were folded. Those with `n_` are search attributes that are set. Only one of the two statements has
+-- them, so that no other commit pays for their tables.
 -- Locks: the rows it writes, for which the statement waits `lock_timeout` milliseconds (55P03); with `skip_locked` it
 -- skips those that another session has locked. They are not locked beforehand by every commit, because each lock is a
 -- record in the WAL.
@@ -76,10 +76,14 @@ written AS (
     RETURNING s.id, s.era, s.inbox_sent
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, step_id, event, input, input_of, payload)
+    INSERT INTO saga_fn.saga_journal (
+        shard, era, saga_id, seq, writer, kind, step_id, process, event, input, input_of, payload
+    )
     SELECT
         :shard::smallint, e.era, j.saga_id, j.rev + 1, j.writer,
-        coalesce(j.kind, (:j_kinds::text[])[1]), j.step_id, j.event, j.input, j.input_of, j.payload
+        coalesce(j.kind, (:j_kinds::text[])[1]), j.step_id,
+        CASE WHEN coalesce(j.kind, (:j_kinds::text[])[1]) = 'resumed' THEN :process::text END,
+        j.event, j.input, j.input_of, j.payload
     FROM unnest(
         CASE WHEN cardinality(:j_saga_ids::uuid[]) > 0 THEN :j_saga_ids::uuid[] ELSE :ids::uuid[] END,
         CASE WHEN cardinality(:j_saga_ids::uuid[]) > 0 THEN :j_revs::bigint[] ELSE :revs::bigint[] END,

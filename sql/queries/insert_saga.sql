@@ -48,9 +48,10 @@ inserted AS (
     RETURNING s.id, s.era
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event, input, payload)
+    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, process, event, input, payload)
     SELECT
-        :shard::smallint, i.era, i.id, 1, :writer::uuid, 'started', :event::bytea, :trace_carrier::bytea,
+        :shard::smallint, i.era, i.id, 1, :writer::uuid, 'started',
+        CASE WHEN :token::uuid IS NOT NULL THEN :process::text END, :event::bytea, :trace_carrier::bytea,
         :payload::bytea
     FROM inserted AS i
 )

@@ -14,8 +14,8 @@
 -- `month` itself if the journal is one table.
 -- An array may leave out what would be NULL at its end. NULL stands for 0 in `waits`, and for what is first in `names`,
 -- `versions`, `plans`, `statuses` and, where there is a token, `owners`. Without `writers` each saga is written by the
--- owner whose token it gets. The arrays that begin with `n_` are search attributes; only one of the two statements has
--- them.
+-- owner whose token it gets; the entry of one with a token names `process`. The arrays that begin with `n_` are search
+-- attributes; only one of the two statements has them.
 -- Locks: an insert waits for another transaction that has inserted the same id or business key and is still open,
 -- `lock_timeout` milliseconds at most; then the statement is given up (55P03). Without a key it waits for no
 -- transaction. All statements insert keys in one order, so that two of them do not wait for each other. The transaction
@@ -86,8 +86,10 @@ inserted AS (
     RETURNING s.id
 ),
 journal AS (
-    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, event, input, payload)
-    SELECT :shard::smallint, p.era, n.id, 1, n.writer, 'started', n.event, n.trace_carrier, n.payload
+    INSERT INTO saga_fn.saga_journal (shard, era, saga_id, seq, writer, kind, process, event, input, payload)
+    SELECT
+        :shard::smallint, p.era, n.id, 1, n.writer, 'started',
+        CASE WHEN n.token IS NOT NULL THEN :process::text END, n.event, n.trace_carrier, n.payload
     FROM new AS n CROSS JOIN lock_timeout AS p
     WHERE (n.id = ANY (SELECT i.id FROM inserted AS i)) IS TRUE
 ),

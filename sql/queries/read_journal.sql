@@ -1,5 +1,5 @@
 -- name: read_journal :many JournalRow
--- nullable: input, payload
+-- nullable: process, input, payload
 -- A saga's journal after entry `after`, up to and with entry `last`, in order, `most` of it.
 -- Locks: none.
 -- Plan: a range of the journal's primary key, once the saga's has told its era, with a probe for each entry that names
@@ -7,6 +7,7 @@
 SELECT
     j.seq,
     j.writer,
+    j.process,
     j.event,
     coalesce(j.input, (
         SELECT given.payload

@@ -126,6 +126,8 @@ CREATE TABLE saga_fn.saga_journal (
     -- For people: both are in the event.
     kind        text        NOT NULL,
     step_id     text,
+    -- For people: the process that took the saga with this entry, by its host and its number there, or NULL.
+    process     text,
     -- The event as the core folded it.
     event       bytea       NOT NULL,
     -- Payloads: what a step was given, and what came of it (output, error, outside event, initial data). The first byte

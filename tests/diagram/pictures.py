@@ -90,13 +90,13 @@ def history() -> list[HistoryEntry]:
     """A saga that was charged twice in doubt, failed behind it, and was helped by a person."""
     first, second, third, fourth, sender, ann = (UUID(int=number) for number in range(1, 7))
     return [
-        entry(1, "started", 0, token=first),
+        entry(1, "started", 0, token=first, process="shop-7f4c:41"),
         entry(2, "step_succeeded", 0.12, "reserve", token=first),
         entry(3, "event_received", 7200, event="approval", token=sender),
-        entry(4, "resumed", 7200.02, token=second),
+        entry(4, "resumed", 7200.02, token=second, process="shop-7f4c:41"),
         entry(5, "step_failed", 7200.4, "charge", token=second, error="ConnectError: no route to host"),
         entry(6, "ticked", 7201.4, token=second),
-        entry(7, "resumed", 7217, token=third, takeover=True),
+        entry(7, "resumed", 7217, token=third, takeover=True, process="shop-2b90:17"),
         entry(8, "probe_answered", 7217.2, "charge", token=third),
         entry(9, "step_succeeded", 7217.9, "charge", token=third, attempt=3),
         entry(10, "step_failed", 7219, "ship", token=third, error="Refused: no such address"),

@@ -6,6 +6,8 @@ import asyncio
 import fcntl
 import json
 import logging
+import os
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -460,6 +462,8 @@ async def test_an_archive_is_a_file_with_a_line_for_each_saga(make: Make, tmp_pa
         first, *lines = path.read_text().splitlines()
         assert first == torn
         assert {UUID(json.loads(line)["id"]) for line in lines} == ids
+        starts = [json.loads(line)["journal"][0] for line in lines]
+        assert {entry["process"] for entry in starts} == {f"{socket.gethostname()}:{os.getpid()}"}
 
 
 async def archived(path: Path) -> None:

@@ -246,7 +246,7 @@ def _journal(context: Context, seen: SagaAdminSnapshot) -> Node:
 
 
 def _entry(entry: HistoryEntry) -> tuple[Node, ...]:
-    who = ": ".join(html.text(each) for each in (entry.actor, entry.reason) if each)
+    who = ": ".join(html.text(each) for each in (entry.process, entry.actor, entry.reason) if each)
     payloads = {"input": entry.input, "output": entry.output, "business error": entry.business_error}
     return (
         str(entry.seq),

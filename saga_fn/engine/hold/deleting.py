@@ -240,6 +240,7 @@ def _entry(record: JournalRecord) -> dict[str, object]:
         "kind": kind,
         "event": text_of(record.event),
         "writer": record.writer,
+        "process": record.process,
         "input": json_of(record.input),
         "payload": json_of(record.payload),
     }

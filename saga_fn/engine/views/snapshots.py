@@ -337,6 +337,7 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
             input=_plain(record.input),
             output=_plain(record.payload),
             error=error.fact,
+            process=record.process,
         )
     step_error = step_error_of(event, record)
     status = HistoryStatus.INFO
@@ -366,6 +367,7 @@ def _entry(record: JournalRecord, started: datetime) -> HistoryEntry:
         actor=asked.actor,
         reason=asked.reason,
         takeover=isinstance(event, Resumed) and event.takeover,
+        process=record.process,
     )
 
 
