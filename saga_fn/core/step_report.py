@@ -83,6 +83,18 @@ def is_tried_again(status: StepStatus) -> bool:
     return status in (StepStatus.RETRYING, StepStatus.UNKNOWN, StepStatus.COMPENSATION_RETRYING)
 
 
+def is_not_undone(status: StepStatus) -> bool:
+    """Whether the step has succeeded, and its compensation has not."""
+    return status in (
+        StepStatus.SUCCEEDED,
+        StepStatus.COMPENSATING,
+        StepStatus.COMPENSATION_RETRYING,
+        StepStatus.COMPENSATION_WAITING,
+        StepStatus.COMPENSATION_PARKED,
+        StepStatus.COMPENSATION_FAILED,
+    )
+
+
 class StepReport(msgspec.Struct, frozen=True):
     """One step of a saga at one moment. `attempt` numbers the executions in the step's present direction."""
 

@@ -4,8 +4,9 @@ Each is a function from values to a text. It draws with this library alone, and 
 """
 
 from saga_fn.diagram.charts import Age, Column, ages, bars
+from saga_fn.diagram.ends import EndSeen, ends_tree
 from saga_fn.diagram.graphs import graph
-from saga_fn.diagram.options import GraphFormat, TimelineFormat
+from saga_fn.diagram.options import EndsFormat, GraphFormat, TimelineFormat
 from saga_fn.diagram.seen import EntrySeen, SagaSeen, StepSeen
 from saga_fn.diagram.svg import STYLE
 from saga_fn.diagram.timelines import timeline
@@ -14,6 +15,8 @@ __all__ = [
     "STYLE",
     "Age",
     "Column",
+    "EndSeen",
+    "EndsFormat",
     "EntrySeen",
     "GraphFormat",
     "SagaSeen",
@@ -21,6 +24,7 @@ __all__ = [
     "TimelineFormat",
     "ages",
     "bars",
+    "ends_tree",
     "graph",
     "timeline",
 ]

@@ -11,6 +11,8 @@ GraphFormat: TypeAlias = Literal["svg", "mermaid", "text"]
 """The forms of a graph."""
 TimelineFormat: TypeAlias = Literal["svg", "text"]
 """The forms of a timeline."""
+EndsFormat: TypeAlias = Literal["svg", "mermaid"]
+"""The forms of a picture of ends."""
 LEAST_WIDTH: Final = 40
 MOST_WIDTH: Final = 400
 

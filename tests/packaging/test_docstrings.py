@@ -22,7 +22,7 @@ import pytest
 from typing_extensions import is_protocol
 
 import saga_fn
-from saga_fn import console, diagram, embedded, errors, guard, observe, store
+from saga_fn import console, diagram, embedded, errors, guard, observe, store, testing
 from saga_fn.definition.steps.step_options import CommonOptions
 from saga_fn.store import migrate as migrations
 
@@ -41,7 +41,7 @@ NEVER = {("SagaAdmin.abort", "ActiveSagaAlreadyExistsError"), ("SagaAdmin.skip_s
 """The errors that the calls have in plain sight and never raise: neither takes up a saga that has ended."""
 PUBLIC_ERRORS = {
     name: value
-    for name, value in {**vars(errors), "EmbeddedServerError": embedded.EmbeddedServerError}.items()
+    for name, value in {**vars(errors), "EmbeddedServerError": embedded.EmbeddedServerError, **vars(testing)}.items()
     if inspect.isclass(value) and issubclass(value, errors.SagaError)
 }
 SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Examples)::?$")
@@ -49,7 +49,7 @@ SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example|Examples)
 
 def public() -> Iterator[tuple[str, Any]]:  # Any: classes and functions of all kinds
     """Every public name that is defined by a class or a function."""
-    for module in (saga_fn, console, diagram, guard, embedded, observe):
+    for module in (saga_fn, console, diagram, guard, embedded, observe, testing):
         for name in module.__all__:
             value = getattr(module, name)
             if inspect.isclass(value) or inspect.isfunction(value):

@@ -40,6 +40,7 @@ LATE = {
     "saga_fn.store.migrate",
     "saga_fn.store.postgres",
     "saga_fn.telemetry",
+    "saga_fn.testing",
 }
 """Rooms of the library that are imported when they are asked for."""
 SLOW = {

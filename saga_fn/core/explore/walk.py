@@ -75,12 +75,12 @@ def explore(
     >>> sorted({end.status.value for end in found.ends})
     ['COMPENSATED', 'COMPLETED', 'FAILED']
     """
-    walk = _Walk([cut_plan(each) for each in (plan, *changes)], budget, skips)
+    walk = Walk([cut_plan(each) for each in (plan, *changes)], budget, skips)
     walk.run()
     return walk.report()
 
 
-class _Walk:
+class Walk:
     """One exploration under way. States are known by their number, in the order in which they were found."""
 
     def __init__(self, plans: Sequence[Plan], budget: int, skips: int | None) -> None:
@@ -104,6 +104,7 @@ class _Walk:
         """Who leads to each state: by what happens of itself, and by anything but an abort."""
 
     def run(self) -> None:
+        """Walk."""
         for delay in (Micros(0), Micros(LATER)):
             for event, moved in variants(self.first, None, Started(NOW, self.first.id, delay=delay)):
                 self._arrive(None, None, event, moved)
@@ -182,6 +183,7 @@ class _Walk:
                 self.violations.append(Violation(law, self.states[number], self._story(number)))
 
     def report(self) -> Exploration:
+        """Everything that was found."""
         ends: dict[Outcome, None] = {}
         for number, state in enumerate(self.states):
             if state.ended:

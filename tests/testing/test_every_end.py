@@ -1,0 +1,154 @@
+"""Every end of a definition, as a user's test finds and forbids them."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from saga_fn import (
+    LeftOverKind,
+    SagaBuilder,
+    SagaDefinition,
+    SagaDefinitionError,
+    SagaError,
+    SagaStatus,
+    StepRef,
+    StepStatus,
+    saga,
+    step,
+)
+from saga_fn.examples.shop import charge as bank_charge
+from saga_fn.examples.shop import order_saga
+from saga_fn.testing import ForbiddenEndError, SagaEnd, explore
+
+
+class Order(msgspec.Struct, frozen=True):
+    order_id: str
+
+
+async def _undo(inp: Order, out: Order) -> None: ...
+
+
+@step(compensate=_undo)
+async def charge(order: Order) -> Order:
+    raise AssertionError("no step is called")
+
+
+@step
+async def ship(order: Order) -> Order:
+    raise AssertionError("no step is called")
+
+
+@saga("sale")
+def sale(order: StepRef[Order]) -> None:
+    ship(charge(order))
+
+
+def test_every_end_is_found_with_the_shortest_way_there() -> None:
+    found = explore(sale)
+    assert found.is_all
+    completed, *others = sorted(found.ends, key=lambda end: end.status is not SagaStatus.COMPLETED)
+    assert completed.path == ("the saga starts", "charge succeeds", "ship succeeds")
+    assert completed.steps == {"charge": StepStatus.SUCCEEDED, "ship": StepStatus.SUCCEEDED}
+    assert {end.status for end in others} == {SagaStatus.COMPENSATED, SagaStatus.FAILED}
+    assert ("the saga starts", "charge succeeds", "ship fails for good", "charge is undone") in [e.path for e in others]
+
+
+def test_an_end_names_what_is_left_over() -> None:
+    left = {(each.step_id, each.kind) for end in explore(sale).ends for each in end.left_over}
+    assert left == {("charge", LeftOverKind.MAY_HAVE_RUN), ("ship", LeftOverKind.MAY_HAVE_RUN)}
+
+
+def test_what_no_definition_may_end_in_is_found_with_its_story() -> None:
+    with pytest.raises(ForbiddenEndError) as caught:
+        explore(sale, forbid=lambda end: end.is_left_over(ship))
+    assert isinstance(caught.value, AssertionError)
+    nearest = caught.value.found[0]
+    assert nearest.path[-1] == "charge is undone"
+    assert all(sentence in str(caught.value) for sentence in nearest.path)
+
+
+def test_no_money_is_kept_for_what_was_not_sent() -> None:
+    explore(sale, forbid=lambda end: end.is_done(charge) and not end.is_done(ship) and not end.waits_for_a_person)
+
+
+def test_a_state_that_waits_for_a_person_can_be_forbidden_too() -> None:
+    with pytest.raises(ForbiddenEndError, match="WAITS FOR A PERSON"):
+        explore(sale, forbid=lambda end: end.waits_for_a_person)
+
+
+def test_a_step_is_named_by_its_id_its_reference_or_itself() -> None:
+    builder = SagaBuilder(Order)
+    ref = builder.add_step(charge, depends_on=builder.initial, step_id="first")
+    done = explore(builder.build()).ends[0]
+    assert done.status_of(ref) is done.status_of("first")
+    with pytest.raises(SagaDefinitionError, match="no step 'charge'"):
+        done.is_done(charge)  # it stands there under another id
+
+
+def test_a_stop_says_why_it_waits_for_a_person() -> None:
+    stops = {why: end for end in explore(order_saga).stops for why in end.parked.values()}
+    assert stops["outcome_unknown"].path[-1] == "the probe of charge does not find out"
+    assert stops["outcome_unknown"].status_of(bank_charge) is StepStatus.PARKED
+
+
+def test_a_walk_that_was_not_all_says_so_and_proves_nothing() -> None:
+    found = explore(sale, most_states=5)
+    assert (found.is_all, found.states) == (False, 5)
+    assert "bounded by 5 states" in str(found)
+    with pytest.raises(SagaError, match="there are more"):
+        explore(sale, most_states=5, forbid=lambda _: False)
+
+
+def test_a_table_and_pictures_show_the_ends() -> None:
+    found = explore(sale)
+    assert str(found).splitlines()[0] == (
+        f"sale: all {len(found.ends)} ends, and {len(found.stops)} states that wait for a person"
+    )
+    assert found.diagram("mermaid").startswith("flowchart TD")
+    assert ET.fromstring(found.diagram()).tag.endswith("svg")
+    with pytest.raises(SagaError, match="no format"):
+        found.diagram("png")  # type: ignore[arg-type]  # that is the test
+
+
+def chain(length: int) -> SagaDefinition[Order, None]:
+    builder = SagaBuilder(Order)
+    last = builder.initial
+    for number in range(length):
+        last = builder.add_step(charge, depends_on=last, step_id=f"step {number}")
+    return builder.build()
+
+
+def branches(number: int) -> SagaDefinition[Order, None]:
+    builder = SagaBuilder(Order, order="graph", deadline=timedelta(days=1))
+    for each in range(number):
+        builder.add_step(charge, depends_on=builder.initial, step_id=f"branch {each}")
+    return builder.build()
+
+
+@pytest.mark.parametrize("definition", [chain(9), branches(3)], ids=["nine steps", "three branches"])
+def test_the_ends_of_long_and_of_wide_sagas_are_all_found(definition: SagaDefinition[Order, None]) -> None:
+    assert explore(definition).is_all
+
+
+@pytest.mark.parametrize("given", [None, "sale", object(), sale.plan], ids=type)
+def test_what_is_no_definition_is_refused(given: SagaDefinition[Order, None]) -> None:
+    with pytest.raises(SagaDefinitionError, match="a definition"):
+        explore(given)
+
+
+@pytest.mark.parametrize("most", [0, -1, 1_000_001, True, 1.5, "many"], ids=repr)
+def test_a_bound_out_of_its_range_is_refused(most: int) -> None:
+    with pytest.raises(SagaError, match="most_states"):
+        explore(sale, most_states=most)
+
+
+def test_a_law_that_raises_says_so_by_itself() -> None:
+    def law(end: SagaEnd) -> bool:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        explore(sale, forbid=law)
