@@ -214,6 +214,7 @@ class SagaHandle(Generic[D, R]):
         trace_carrier: Mapping[str, str] | None = None,
         delay: timedelta | None = None,
         connection: Connection | None = None,
+        notify: bool = False,
     ) -> SagaRun[R]:
         """Start a saga. It is durable when this returns, and goes on in the background.
 
@@ -227,8 +228,13 @@ class SagaHandle(Generic[D, R]):
             trace_carrier: Headers of your trace, as a mapping of strings of 2,048 bytes at most: each step finds them in its
                 StepContext. Default: None.
             delay: How much later it begins, as a timedelta of 0 to 365 days. Default: at once.
-            connection: An asyncpg connection with an open transaction. The start becomes part of that transaction: the saga
-                begins when it is committed, and never if it is rolled back. No other connection is used. Default: None.
+            connection: A connection with an open transaction, of asyncpg or as `saga_fn.store.Connection` says. The start becomes
+                part of that transaction: the saga begins when it is committed, and never if it is rolled back. No other
+                connection is used. After the commit, await `SagaOrchestrator.committed`, or a worker finds it at its next look.
+                Default: None.
+            notify: Whether the transaction tells other processes of it when it is committed, by NOTIFY. PostgreSQL lets all commits
+                that notify pass one after another, in the whole server. So a busy service leaves it out, and awaits
+                `SagaOrchestrator.committed` after its commit. Default: False.
 
         Returns:
             The run: it can be awaited, here or by `attach` in any process.
@@ -239,7 +245,7 @@ class SagaHandle(Generic[D, R]):
             StartBusyError: Another open transaction holds the same key for longer than `key_wait` of SagaOrchestrator. PostgreSQL
                 has aborted the transaction of `connection` then. A start without a key waits for no transaction.
             PayloadError: The data or a key cannot be stored.
-            SagaError: The orchestrator is not entered, or `connection` has no transaction.
+            SagaError: The orchestrator is not entered, `connection` has no transaction, or `notify` stands without one.
             StoreError: The database does not answer, or refuses.
 
         Example::
@@ -247,13 +253,14 @@ class SagaHandle(Generic[D, R]):
             async with pool.acquire() as connection, connection.transaction():
                 await connection.execute("INSERT INTO orders (id) VALUES ($1)", order.order_id)
                 run = await orders.start(order, idempotency_key=order.order_id, connection=connection)
+            await orchestrator.committed()
         """
         micros = micros_of_delay(delay)
         request = StartRequest(
             self._registered, data, aggregation_id, idempotency_key, trace_id, delay=micros, trace_carrier=trace_carrier
         )
         try:
-            started = await self._starter.start(request, connection)
+            started = await self._starter.start(request, connection, notify=notify)
         except INTERNAL as error:
             raise public_error(error) from error
         return self._run(started)
@@ -267,6 +274,7 @@ class SagaHandle(Generic[D, R]):
         idempotency_key: Callable[[D], str] | None = None,
         delay: timedelta | None = None,
         connection: Connection | None = None,
+        notify: bool = False,
     ) -> list[SagaRun[R]]:
         """Start a saga for each of many data, many per statement. All are durable when this returns.
 
@@ -275,7 +283,8 @@ class SagaHandle(Generic[D, R]):
             aggregation_id: A function from the data of a saga to its business key. Default: None, no key.
             idempotency_key: A function from the data of a saga to the name of the request. Default: None, no key.
             delay: How much later they begin, as a timedelta of 0 to 365 days. Default: at once.
-            connection: An asyncpg connection with an open transaction, as for `start`. Default: None.
+            connection: A connection with an open transaction, as for `start`. Default: None.
+            notify: Whether the transaction tells other processes of them, as for `start`. Default: False.
 
         Returns:
             The runs, in the order of `data`.
@@ -285,7 +294,7 @@ class SagaHandle(Generic[D, R]):
             ActiveSagaAlreadyExistsError: A key is taken; the other sagas were started.
             StartConflictError: An `idempotency_key` was used with other data; the other sagas were started.
             StartBusyError: Another open transaction holds a key; the other sagas were started.
-            SagaError: The orchestrator is not entered, or `connection` has no transaction.
+            SagaError: The orchestrator is not entered, `connection` has no transaction, or `notify` stands without one.
             StoreError: The database does not answer, or refuses.
 
         Example::
@@ -299,6 +308,7 @@ class SagaHandle(Generic[D, R]):
             idempotency_key=idempotency_key,
             delay=delay,
             connection=connection,
+            notify=notify,
         )
         return [self._run(each) for each in started]
 

@@ -327,6 +327,7 @@ class SagaOrchestrator:
         trace_carrier: Mapping[str, str] | None = None,
         delay: timedelta | None = None,
         connection: Connection | None = None,
+        notify: bool = False,
     ) -> UUID:
         """Start a saga by name, checked at run time. It is durable when this returns.
 
@@ -339,7 +340,9 @@ class SagaOrchestrator:
             trace_carrier: Headers of your trace, as a mapping of strings of 2,048 bytes at most: each step finds them in its
                 StepContext. Default: None.
             delay: How much later it begins, as a timedelta of 0 to 365 days. Default: at once.
-            connection: An asyncpg connection with an open transaction, which the start becomes part of. Default: None.
+            connection: A connection with an open transaction, which the start becomes part of; see `SagaHandle.start`. Default:
+                None.
+            notify: Whether that transaction tells other processes of it; see `SagaHandle.start`. Default: False.
 
         Returns:
             The saga's id; with a known `idempotency_key` that of the saga it has started.
@@ -350,7 +353,7 @@ class SagaOrchestrator:
             StartConflictError: The `idempotency_key` was used with other data.
             StartBusyError: Another open transaction holds the key for longer than `key_wait`.
             PayloadError: The data or a key cannot be stored.
-            SagaError: The orchestrator is not entered, or `connection` has no transaction.
+            SagaError: The orchestrator is not entered, `connection` has no transaction, or `notify` stands without one.
             StoreError: The database does not answer, or refuses.
         """
         registered = self.engine.registry.latest(saga_name)
@@ -364,7 +367,7 @@ class SagaOrchestrator:
             delay=micros,
             trace_carrier=trace_carrier,
         )
-        return (await self._life.starter.start(request, connection)).id
+        return (await self._life.starter.start(request, connection, notify=notify)).id
 
     async def start_many(
         self,
@@ -375,6 +378,7 @@ class SagaOrchestrator:
         idempotency_key: Callable[[Any], str] | None = None,
         delay: timedelta | None = None,
         connection: Connection | None = None,
+        notify: bool = False,
     ) -> list[UUID]:  # Any: the saga is known by its name alone
         """Start many sagas of one name, many per statement. All are durable when this returns.
 
@@ -384,7 +388,9 @@ class SagaOrchestrator:
             aggregation_id: A function from the data of a saga to its business key. Default: None, no key.
             idempotency_key: A function from the data of a saga to the name of the request. Default: None, no key.
             delay: How much later they begin, as a timedelta of 0 to 365 days. Default: at once.
-            connection: An asyncpg connection with an open transaction, which the starts become part of. Default: None.
+            connection: A connection with an open transaction, which the starts become part of; see `SagaHandle.start`. Default:
+                None.
+            notify: Whether that transaction tells other processes of them; see `SagaHandle.start`. Default: False.
 
         Returns:
             The ids of the sagas, in the order of `initial_data`.
@@ -395,7 +401,7 @@ class SagaOrchestrator:
             StartConflictError: An `idempotency_key` was used with other data; the other sagas were started.
             StartBusyError: Another open transaction holds a key; the other sagas were started.
             PayloadError: Data or a key cannot be stored; nothing was started.
-            SagaError: The orchestrator is not entered, or `connection` has no transaction.
+            SagaError: The orchestrator is not entered, `connection` has no transaction, or `notify` stands without one.
             StoreError: The database does not answer, or refuses.
         """
         registered = self.engine.registry.latest(saga_name)
@@ -406,6 +412,7 @@ class SagaOrchestrator:
             idempotency_key=idempotency_key,
             delay=delay,
             connection=connection,
+            notify=notify,
         )
         return [each.id for each in started]
 
@@ -469,6 +476,25 @@ class SagaOrchestrator:
             Delivery.ACCEPTED,
             Delivery.BUFFERED,
         )
+
+    async def committed(self) -> None:
+        """Say that a transaction of yours is committed: what this process has started or sent in it by `connection=` begins at once.
+
+        Without it the next look of a worker finds all of it, within `poll_interval`. It raises for no store that does not answer,
+        because the commit is done. It costs nothing where nothing was started or sent so.
+
+        Raises:
+            SagaError: The orchestrator is not entered.
+
+        Example::
+
+            async with pool.acquire() as connection, connection.transaction():
+                await connection.execute("UPDATE orders SET paid = true WHERE id = $1", order_id)
+                await orchestrator.to(("order", order_id), paid).send(Paid(order_id), connection=connection)
+            await orchestrator.committed()
+        """
+        self._life.require_open()
+        await self.engine.committed()
 
     # Working without a worker.
 

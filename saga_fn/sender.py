@@ -13,7 +13,9 @@ from saga_fn.definition.correlation import fingerprint
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.engine.outward import only_public_errors
 from saga_fn.engine.requests.events import Delivery, OutsideEvent, id_of, send_to_key, send_to_saga
+from saga_fn.engine.requests.send_within import send_within
 from saga_fn.errors import PayloadError, SagaDefinitionError, SagaError, shown
+from saga_fn.store.connection import Connection, check_notify
 from saga_fn.store.records import moment_of
 
 T = TypeVar("T")
@@ -65,8 +67,10 @@ class EventSender(Generic[T]):
         event_id: str | None = None,
         correlation_id: str | None = None,
         expires: timedelta | datetime | None = None,
+        connection: Connection | None = None,
+        notify: bool = False,
     ) -> Delivery:
-        """Send one event. It is durable when this returns.
+        """Send one event. It is durable when this returns, unless it is part of a transaction of yours.
 
         It returns at once where the saga sleeps or waits. Where no process works on
         the saga's version, it returns `buffered` after some 0.3 seconds. Where the saga's owner is busy, that takes 5 seconds at
@@ -84,6 +88,12 @@ class EventSender(Generic[T]):
             expires: The time after which the event is void if no wait has taken it: a timedelta of at most 365 days, or an aware
                 datetime at most that far away. An event for a business key is void after 7 days at the latest. Default: None, which
                 is 7 days for a business key, and no limit for a saga's id.
+            connection: A connection with an open transaction, of asyncpg or as `saga_fn.store.Connection` says. The event becomes
+                part of that transaction, and the answer is `uncommitted`. Only a row is inserted there: no saga and no other
+                sender waits for it. When it is committed the event is sent, by `SagaOrchestrator.committed` or by a worker's
+                next look. It counts as sent then: a wait whose timeout is over by then does not get it. Default: None.
+            notify: Whether the transaction tells other processes of it when it is committed, by NOTIFY. PostgreSQL lets all commits
+                that notify pass one after another, in the whole server. Default: False.
 
         Returns:
             The outcome; see `Delivery`.
@@ -95,7 +105,7 @@ class EventSender(Generic[T]):
             SagaNotFoundError: There is no saga of this id.
             SagaNotRegisteredError: The saga's name is unknown.
             SagaStateError: The saga waits for no such event, or has 1,000 unread ones.
-            SagaError: The orchestrator is not entered.
+            SagaError: The orchestrator is not entered, `connection` has no transaction, or `notify` stands without one.
             StoreError: The database does not answer, or refuses.
         """
         engine = self._engine
@@ -109,6 +119,17 @@ class EventSender(Generic[T]):
         event = OutsideEvent(
             id_of(self._event.name, event_id), self._event.name, data, correlation_id, self._void_from(expires)
         )
+        check_notify(notify, connection)
+        if connection is not None:
+            return await send_within(
+                engine,
+                self._target,
+                event,
+                connection,
+                for_next=self._event.for_next,
+                may_be_new=self._may_be_new,
+                notify=notify,
+            )
         if isinstance(self._target, UUID):
             return await send_to_saga(engine, self._target, event)
         return await send_to_key(

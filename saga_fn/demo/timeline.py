@@ -18,6 +18,7 @@ BECAME: Mapping[Delivery, str] = {
     Delivery.DUPLICATE: "had come before",
     Delivery.EXPIRED: "was void when it came",
     Delivery.ENDED: "the saga had ended",
+    Delivery.UNCOMMITTED: "it is part of a transaction that is still open",
 }
 """The fate of a decision that was sent."""
 

@@ -18,7 +18,7 @@ from saga_fn.engine.observe.of_process import ClaimRound
 from saga_fn.engine.observe.of_sagas import SagaNotClaimable
 from saga_fn.errors import StoreError, StoreUnavailableError
 from saga_fn.store.errors import is_an_answer
-from saga_fn.store.records import ClaimedSaga
+from saga_fn.store.records import OF_SENT, ClaimedSaga
 
 _MOST_CLAIMS: Final = 500
 _SOME: Final = 20
@@ -203,6 +203,9 @@ async def drive_due(engine: SagaEngine, limit: int) -> int:
         return min(slots - len(mine), limit - claimed)
 
     shards = await engine.store.due_shards(pairs) if pairs else []
+    if OF_SENT in shards:
+        await engine.handing_over.run()
+        shards = [shard for shard in await engine.store.due_shards(pairs) if shard != OF_SENT]
     while shards and claimed < limit and in_vain <= len(pairs):  # by then each version has had its turn
         before = claimed
         behind: list[ClaimedInShard] = []

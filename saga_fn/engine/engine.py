@@ -36,6 +36,7 @@ from saga_fn.engine.drive.owned_saga import OwnedSaga
 from saga_fn.engine.drive.set_aside import concerns_one, missing_entry, set_aside
 from saga_fn.engine.hold.deleting import Deleting
 from saga_fn.engine.hold.end_watch import Ends
+from saga_fn.engine.hold.handing_over import HandingOver
 from saga_fn.engine.hold.leases import LeaseKeeper
 from saga_fn.engine.hold.pauses import Pauses
 from saga_fn.engine.hold.roster import Roster
@@ -129,6 +130,10 @@ class SagaEngine:
         self.sweep: Sweep = Sweep(
             store, self.registry, self.observers, self.notify_processes, self.have_read, self.options.keep_operations
         )
+        self.handing_over: HandingOver = HandingOver(
+            store, self.observers, self.notify_processes, self.have_read, self.options.lease
+        )
+        """The way of events that were sent in callers' transactions."""
         self.uncommitted: Recent = Recent()
         """Sagas that were started in callers' transactions, whose ends this process does not hear of."""
         self.begin_life()
@@ -430,6 +435,17 @@ class SagaEngine:
         else:
             self.recheck_inbox(saga_id)
         self.wakeups.send(saga_id)
+
+    async def committed(self) -> None:
+        """A caller says that it has committed: what this process has started or sent in its transactions begins now.
+
+        A hint: whatever goes wrong here, the next look of a worker finds it.
+        """
+        if self.uncommitted or self.handing_over.awaited:
+            self.notify_processes(None)
+        if self.handing_over.awaited:
+            with contextlib.suppress(StoreError):  # as of a role that only sends: then a worker does it
+                await self.handing_over.run()
 
     async def have_read(self, saga_id: UUID) -> None:
         """Have an inbox read that is full: its messages may be such as nobody has counted, for which no saga becomes due."""

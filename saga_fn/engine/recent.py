@@ -29,6 +29,14 @@ class Recent:
         if len(self._ids) > _MOST:
             del self._ids[next(iter(self._ids))]
 
+    def discard(self, id: UUID) -> None:
+        """Forget it, if it is one of them."""
+        self._ids.pop(id, None)
+
+    def __bool__(self) -> bool:
+        """Whether there are any."""
+        return bool(self._ids)
+
     def __contains__(self, id: UUID) -> bool:
         """Whether it is one of them."""
         return id in self._ids

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 
 from saga_fn.backoff import Backoff
 from saga_fn.core.ids import Moment
@@ -26,6 +27,7 @@ from saga_fn.engine.observe.of_process import (
 from saga_fn.engine.requests.bulk import carry_on
 from saga_fn.engine.upkeep import Upkeep
 from saga_fn.errors import StoreError, shown
+from saga_fn.store.records import OF_SENT
 from saga_fn.tasks import call_later
 
 _SHORTEST_WAIT = 0.05
@@ -55,6 +57,8 @@ class Worker:
         self._told_full = False
         self._next_sweep = 0.0
         self._sweeping = self._sweeper()
+        self._handing_over = self._hander()
+        self._handed_badly = False
         self._carrying = self._carrier()
         self._swept_badly = False
         self._next_deletion = 0.0
@@ -71,6 +75,10 @@ class Worker:
         # Where other code has cancelled one, the next one comes in its time.
         what = "hands over events that were left behind"
         return Upkeep(what, self._sweep_once, self._engine.observers, on_cancel=lambda: None)
+
+    def _hander(self) -> Upkeep:
+        what = "hands over events that were sent in callers' transactions"
+        return Upkeep(what, self._hand_over_once, self._engine.observers, on_cancel=lambda: None)
 
     def _carrier(self) -> Upkeep:
         what = "carries out operations on many sagas"
@@ -93,13 +101,14 @@ class Worker:
         self._next_poll = self._next_sweep = self._next_deletion = 0.0
         self.failures, self.last_error = 0, None
         self._loop, self._sweeping, self._deleting = self._upkeep(), self._sweeper(), self._deleter()
-        self._carrying = self._carrier()
+        self._carrying, self._handing_over = self._carrier(), self._hander()
         self._loop.start()
 
     async def stop(self, patience: float = 0.5) -> None:
         """Claim nothing more; what was claimed goes on. Waits `patience` seconds at most for a claim that is on its way."""
         await self._loop.stop(patience)
         await self._sweeping.stop(patience)
+        await self._handing_over.stop(patience)
         await self._deleting.stop(patience)
         await self._carrying.stop(patience)
         self._wake = None
@@ -192,6 +201,16 @@ class Worker:
             self._engine.observers.tell(SlotsHeld(self._engine.options.concurrency, held, sagas))
         self._told_full = held > 0
 
+    async def _hand_over_once(self) -> None:
+        try:
+            await self._engine.handing_over.run()
+        except StoreError as error:
+            if not self._handed_badly:
+                self._engine.observers.tell(SweepFailed(error))
+            self._handed_badly = True
+        else:
+            self._handed_badly = False
+
     def _sweep(self) -> None:
         """Now and then: hand over events that were left on their way to a business key's saga, and forget expired ones.
 
@@ -239,12 +258,12 @@ class Worker:
             engine.observers.tell(WorksOn(()))
         pairs, _ = self._claims.room()
         if not pairs or self._free() <= 0:
-            if pairs and engine.committer.stalled and self._polls_now():
-                await engine.store.due_shards(pairs)  # nothing would be claimed, but whether the store answers is told
+            if pairs and self._polls_now():
+                await self._due_shards(pairs)  # nothing is claimed, but whether the store answers is told
             return 0
         shards = self._behind
         if self._polls_now() or not shards:
-            shards = list({*shards, *await engine.store.due_shards(pairs)})
+            shards = list({*shards, *await self._due_shards(pairs)})
         self._behind = []
         claimed = 0
         async for taken in self._claims.round(shards, self._free):
@@ -254,6 +273,14 @@ class Worker:
         if not claimed:
             engine.suspects.nothing_else()
         return claimed
+
+    async def _due_shards(self, pairs: Sequence[tuple[str, int]]) -> list[int]:
+        """The shards that have something to claim. Events that were sent in callers' transactions are handed over beside."""
+        shards = await self._engine.store.due_shards(pairs)
+        if OF_SENT not in shards:
+            return shards
+        self._handing_over.start()
+        return [shard for shard in shards if shard != OF_SENT]
 
     def _polls_now(self) -> bool:
         """Whether it is time to ask every shard again."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol, runtime_checkable
 
-from saga_fn.errors import SagaError, StoreRefusedError
+from saga_fn.errors import SagaError, StoreRefusedError, shown
 
 
 class Connection(Protocol):
@@ -75,8 +75,19 @@ def check_loop(given: object, what: str) -> None:
         )
 
 
-def check_transaction(connection: object) -> None:
-    """Raise SagaError for what is no open connection with a transaction open on it.
+def check_notify(notify: object, connection: object) -> None:
+    """Raise SagaError for a NOTIFY in no transaction of the caller's: other processes are told without being asked to then."""
+    if not isinstance(notify, bool) or (notify and connection is None):
+        raise SagaError(
+            "notify=True stands beside a connection of yours alone"
+            if isinstance(notify, bool)
+            else f"notify is True or False, not {shown(notify)}",
+            hint="pass connection= with it, or leave it out: without a connection other processes are told anyway",
+        )
+
+
+def check_transaction(connection: object, harm: str) -> None:
+    """Raise SagaError for what is no open connection with a transaction open on it; `harm` says what would happen without.
 
     A statement outside of a transaction would be committed by itself, whatever becomes of what its caller does next.
     """
@@ -96,6 +107,6 @@ def check_transaction(connection: object) -> None:
         raise SagaError("the connection given is closed", hint="open another one, and a transaction on it")
     if not is_within:
         raise SagaError(
-            "no transaction is open on the connection given: the saga would start even if the rest is rolled back",
+            f"no transaction is open on the connection given: {harm} even if the rest is rolled back",
             hint=f"async with connection.transaction(): ...; {_OF_SQLALCHEMY}",
         )

@@ -122,10 +122,10 @@ class Database:
         closing: object = getattr(self._pool, "is_closing", None)
         return callable(closing) and bool(closing())
 
-    async def notify(self, *payloads: str) -> None:
-        """Notify listening processes."""
-        async with self.control() as connection:
-            await self.queries.notify_workers(connection, channel=self.schema, payloads=list(payloads))
+    async def notify(self, *payloads: str, connection: Connection | None = None) -> None:
+        """Notify listening processes, in the transaction of a connection that is given."""
+        async with self.control() if connection is None else self.within(connection) as chosen:
+            await self.queries.notify_workers(chosen, channel=self.schema, payloads=list(payloads))
 
     async def _migrate(self) -> None:
         """Bring the schema up to date, for as long as that takes; whether the server answers at all is asked first."""
@@ -158,6 +158,10 @@ class Database:
     def work(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one statement."""
         return self._translating(self._work, self._time_limit)
+
+    def on(self, connection: Connection | None) -> AbstractAsyncContextManager[Connection]:
+        """The connection given, for a statement in its transaction; else one as `work` gives."""
+        return self.work() if connection is None else self.within(connection)
 
     def control(self) -> AbstractAsyncContextManager[Connection]:
         """A connection for one statement that must not wait for commits."""

@@ -32,6 +32,7 @@ from saga_fn.store.memory_lists import MemoryLists
 from saga_fn.store.memory_operations import MemoryOperations
 from saga_fn.store.memory_pauses import MemoryPauses
 from saga_fn.store.memory_processes import MemoryProcesses
+from saga_fn.store.memory_sent import MemorySentEvents, refuse
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ACKNOWLEDGED,
@@ -110,6 +111,7 @@ class MemoryStore:
         self.kept_events: MemoryKeptEvents = MemoryKeptEvents(
             self, lambda: (saga.record for saga in self._sagas.values()), self._post, self._has
         )
+        self.sent_events: MemorySentEvents = MemorySentEvents()
         self.processes: MemoryProcesses = MemoryProcesses(
             self, lambda: (saga.record for saga in self._sagas.values()), self._change
         )
@@ -166,7 +168,7 @@ class MemoryStore:
         connection: Connection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free."""
-        _refuse(connection)
+        refuse(connection)
         now = self.now()
         inserted: set[UUID] = set()
         for new in sagas:
@@ -439,7 +441,7 @@ class MemoryStore:
 
     async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
         """The saga's row."""
-        _refuse(connection)
+        refuse(connection)
         saga = self._sagas.get(saga_id)
         if saga is None:
             return None
@@ -464,7 +466,7 @@ class MemoryStore:
         self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
     ) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries."""
-        _refuse(connection)
+        refuse(connection)
         found = {key: self._entry(*key) for key in wanted}
         return {key: Recorded(entry.input, entry.payload) for key, entry in found.items() if entry is not None}
 
@@ -489,7 +491,7 @@ class MemoryStore:
         self, shard: int, name: str, aggregation_id: str, *, connection: Connection | None = None
     ) -> UUID | None:
         """The active saga of that name that holds the business key."""
-        _refuse(connection)
+        refuse(connection)
         for saga in self._sagas.values():
             row = saga.record
             if row.name == name and row.aggregation_id == aggregation_id and row.ended_at is None:
@@ -564,10 +566,10 @@ class MemoryStore:
 
     async def hold_plan(self, plan: Plan, connection: Connection) -> bool:
         """Refuse: there is no transaction to take part in."""
-        _refuse(connection)
+        refuse(connection)
         return False
 
-    async def plan(self, plan_id: PlanId) -> Plan | None:
+    async def plan(self, plan_id: PlanId, *, connection: Connection | None = None) -> Plan | None:
         """The stored plan of that fingerprint."""
         return self._plans.get(plan_id)
 
@@ -595,19 +597,11 @@ class MemoryStore:
         """Never: there is nobody else to hear of."""
         return None
 
-    async def hint(self, sagas: Sequence[UUID | None]) -> None:
+    async def hint(self, sagas: Sequence[UUID | None], *, connection: Connection | None = None) -> None:
         """Wake the listeners."""
         for listener in self._listeners:
             for saga in sagas:
                 listener(saga)
-
-
-def _refuse(connection: Connection | None) -> None:
-    if connection is not None:
-        raise StoreError(
-            "a MemoryStore cannot take part in a connection's transaction",
-            hint="leave `connection` out, or use PostgreSQL.",
-        )
 
 
 def _due_of(new: NewSaga, at: datetime, lease: timedelta) -> datetime | None:

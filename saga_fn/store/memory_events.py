@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import final
 from uuid import UUID
 
@@ -10,7 +11,9 @@ import attrs
 import msgspec
 
 from saga_fn.core.ids import Moment
+from saga_fn.store.connection import Connection
 from saga_fn.store.ids import shard_of_key
+from saga_fn.store.memory_sent import refuse
 from saga_fn.store.protocol import Store
 from saga_fn.store.records import (
     EXPIRED_AT_ONCE,
@@ -72,16 +75,18 @@ class MemoryKeptEvents:
         *,
         expires: Moment | None,
         for_next: bool,
+        sent_at: datetime | None = None,
     ) -> MessageStatus:
         """Store an event for the saga that is, or will be, active under that key, if there is room for it."""
         if (*key, message.id) in self._events:
             return MessageStatus.DUPLICATE
-        if not for_next and await self._is_over(shard, key):
+        at = time_of(self._store.now()) if sent_at is None else sent_at
+        if not for_next and self._is_over(key, at):
             return await self._after_end(key, message.id)
         if len(self._kept_for(key)) >= MOST_KEPT:
             return MessageStatus.FULL
-        at = time_of(self._store.now())
-        until = at + KEPT_FOR if expires is None else min(time_of(expires), at + KEPT_FOR)
+        latest = time_of(self._store.now()) + KEPT_FOR
+        until = latest if expires is None else min(time_of(expires), latest)
         self._events[*key, message.id] = _Event(KeptEvent(*key, message.id, event, message.body, at, until), for_next)
         return MessageStatus.STORED
 
@@ -121,8 +126,9 @@ class MemoryKeptEvents:
             del self._events[*key, each.kept.id]
         return len(kept)
 
-    async def knows(self, shard: int, name: str) -> bool:
+    async def knows(self, shard: int, name: str, *, connection: Connection | None = None) -> bool:
         """Whether a saga of that name with a business key is, or was, in the store."""
+        refuse(connection)
         return any(row.name == name and row.aggregation_id is not None for row in self._sagas())
 
     def is_kept_back(self, key: tuple[str, str]) -> bool:
@@ -136,15 +142,14 @@ class MemoryKeptEvents:
     def _ended(self, key: tuple[str, str]) -> bool:
         return any((row.name, row.aggregation_id) == key and row.ended_at is not None for row in self._sagas())
 
-    async def _is_over(self, shard: int, key: tuple[str, str]) -> bool:
-        return self._ended(key) and await self._store.active(shard, *key) is None
+    def _is_over(self, key: tuple[str, str], sent_at: datetime) -> bool:
+        """Whether one of the key has ended, and none is active that had begun when an event was sent."""
+        of_key = [row for row in self._sagas() if (row.name, row.aggregation_id) == key]
+        return self._ended(key) and not any(row.ended_at is None and row.created_at <= sent_at for row in of_key)
 
     def _is_left(self, event: _Event) -> bool:
         """Whether no saga gets it any more: one of its key has ended since, and it is not for the next."""
-        if event.for_next or not self._ended(event.key):
-            return False
-        of_key = [row for row in self._sagas() if (row.name, row.aggregation_id) == event.key]
-        return not any(row.ended_at is None and row.created_at <= event.kept.sent_at for row in of_key)
+        return not event.for_next and self._is_over(event.key, event.kept.sent_at)
 
     async def undelivered(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
         """The first keys after that one whose active saga has not got all that it gets."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 from typing import final
@@ -32,6 +32,7 @@ from saga_fn.store.postgres_lists import PostgresLists
 from saga_fn.store.postgres_operations import PostgresOperations
 from saga_fn.store.postgres_pauses import PostgresPauses
 from saga_fn.store.postgres_processes import PostgresProcesses
+from saga_fn.store.postgres_sent import PostgresSentEvents
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
     ACKNOWLEDGED,
@@ -123,6 +124,7 @@ class PostgresStore:
         )
         self._shards = shards
         self.kept_events: PostgresKeptEvents = PostgresKeptEvents(self._database)
+        self.sent_events: PostgresSentEvents = PostgresSentEvents(self._database, self.kept_events)
         self.processes: PostgresProcesses = PostgresProcesses(self._database)
         self.pauses: PostgresPauses = PostgresPauses(self._database)
         self.lists: PostgresLists = PostgresLists(self._database)
@@ -167,7 +169,7 @@ class PostgresStore:
         connection: Connection | None = None,
     ) -> Inserted:
         """Insert those whose id is new and whose business key is free."""
-        async with self._on(connection) as chosen:
+        async with self._database.on(connection) as chosen:
             ids, now = await self._insert(chosen, shard, sagas, lease, _milliseconds(lock_timeout))
         if connection is None:
             return Inserted(ids, self._database.sync_clock(now))
@@ -253,9 +255,6 @@ class PostgresStore:
             oldest_snapshot=LEAST_KEPT,
         )
         return frozenset(() if row.id is None else (row.id,)), row.now
-
-    def _on(self, connection: Connection | None) -> AbstractAsyncContextManager[Connection]:
-        return self._database.work() if connection is None else self._database.within(connection)
 
     async def commit(self, shard: int, writes: Sequence[SagaWrite], *, skip_locked: bool = False) -> Committed:
         """Apply those writes whose saga stands as the writer knows it, in one statement."""
@@ -540,7 +539,7 @@ class PostgresStore:
 
     async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
         """The saga's row; takes no lock."""
-        async with self._on(connection) as chosen:
+        async with self._database.on(connection) as chosen:
             row = await self._database.queries.read_saga(chosen, shard=self._shard(saga_id), id=saga_id)
         if row is None:
             return None
@@ -593,7 +592,7 @@ class PostgresStore:
         self, shard: int, wanted: Sequence[tuple[UUID, int]], *, connection: Connection | None = None
     ) -> dict[tuple[UUID, int], Recorded]:
         """The payloads of exactly these journal entries, by primary key."""
-        async with self._on(connection) as chosen:
+        async with self._database.on(connection) as chosen:
             rows = await self._database.queries.read_results(
                 chosen, shard=shard, saga_ids=[saga for saga, _ in wanted], seqs=[seq for _, seq in wanted]
             )
@@ -621,7 +620,7 @@ class PostgresStore:
         self, shard: int, name: str, aggregation_id: str, *, connection: Connection | None = None
     ) -> UUID | None:
         """The active saga of that name that holds the business key."""
-        async with self._on(connection) as chosen:
+        async with self._database.on(connection) as chosen:
             return await self._database.queries.read_active(
                 chosen, shard=shard, name=name, aggregation_id=aggregation_id
             )
@@ -749,14 +748,14 @@ class PostgresStore:
         self._database.sync_clock(row.now)
         return row.known
 
-    async def plan(self, plan_id: PlanId) -> Plan | None:
+    async def plan(self, plan_id: PlanId, *, connection: Connection | None = None) -> Plan | None:
         """The stored plan of that fingerprint."""
         try:
             shard = shard_of_plan(plan_id, self._shards)
         except ValueError:  # some hand has written it into a row
             raise StoredDataError("plan's id", "it is no fingerprint") from None
-        async with self._database.work() as connection:
-            data = await self._database.queries.read_plan(connection, shard=shard, id=plan_id)
+        async with self._database.on(connection) as chosen:
+            data = await self._database.queries.read_plan(chosen, shard=shard, id=plan_id)
         return None if data is None else plan_from(data)
 
     async def due_work(self, definitions: Sequence[tuple[str, int]], *, past_waits: bool = True) -> DueWork:
@@ -778,9 +777,9 @@ class PostgresStore:
         async with self._database.control() as connection:
             return await lacking_of(connection, schema=self._database.schema)
 
-    async def hint(self, sagas: Sequence[UUID | None]) -> None:
+    async def hint(self, sagas: Sequence[UUID | None], *, connection: Connection | None = None) -> None:
         """Notify listening processes."""
-        await self._database.notify(*("" if saga is None else str(saga) for saga in sagas))
+        await self._database.notify(*("" if saga is None else str(saga) for saga in sagas), connection=connection)
 
     @property
     def deaf(self) -> str | None:

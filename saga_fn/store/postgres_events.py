@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import final
 from uuid import UUID
 
 from saga_fn.core.ids import Moment
 from saga_fn.store._queries import KeptRow, TakerRow
+from saga_fn.store.connection import Connection
 from saga_fn.store.database import LOCK_TIMEOUT, Database
 from saga_fn.store.errors import RowLockedError
 from saga_fn.store.records import (
@@ -41,6 +43,7 @@ class PostgresKeptEvents:
         *,
         expires: Moment | None,
         for_next: bool,
+        sent_at: datetime | None = None,
     ) -> MessageStatus:
         """Store an event for the saga that is, or will be, active under that key, if there is room for it."""
 
@@ -54,6 +57,7 @@ class PostgresKeptEvents:
                     id=message.id,
                     event=event,
                     body=message.body,
+                    sent_at=sent_at,
                     expires_at=None if expires is None else time_of(expires),
                     keep=KEPT_FOR,
                     most=MOST_KEPT,
@@ -67,7 +71,7 @@ class PostgresKeptEvents:
         if row.known:
             return MessageStatus.DUPLICATE
         if row.ended:
-            return await self._after_end(shard, key, message.id)
+            return await self.after_end(shard, key, message.id)
         # The statement cannot see what another sender has stored meanwhile.
         return MessageStatus.FULL if await self._event(shard, key, message.id) is None else MessageStatus.DUPLICATE
 
@@ -99,7 +103,7 @@ class PostgresKeptEvents:
             return MessageStatus.DUPLICATE
         if not row.ended:
             return row.taken_by
-        after = await self._after_end(shard, key, event_id)
+        after = await self.after_end(shard, key, event_id)
         if after is MessageStatus.ENDED and not await self._voided(shard, key, event_id):
             return await self.recipient_of(
                 shard, key, event_id
@@ -115,11 +119,13 @@ class PostgresKeptEvents:
 
         return await self._database.persist(voided) > 0
 
-    async def _after_end(self, shard: int, key: tuple[str, str], event_id: UUID) -> MessageStatus:
+    async def after_end(
+        self, shard: int, key: tuple[str, str], event_id: UUID, connection: Connection | None = None
+    ) -> MessageStatus:
         """DUPLICATE for an event that a saga of the key had got before it ended, by its own id; else ENDED."""
-        async with self._database.work() as connection:
+        async with self._database.on(connection) as chosen:
             got = await self._database.queries.read_event_was_got(
-                connection, shard=shard, name=key[0], aggregation_id=key[1], id=event_id, most=MOST_LOOKED_INTO
+                chosen, shard=shard, name=key[0], aggregation_id=key[1], id=event_id, most=MOST_LOOKED_INTO
             )
         return MessageStatus.DUPLICATE if got else MessageStatus.ENDED
 
@@ -136,10 +142,10 @@ class PostgresKeptEvents:
                 connection, shard=shard, name=key[0], aggregation_id=key[1], event=event
             )
 
-    async def knows(self, shard: int, name: str) -> bool:
+    async def knows(self, shard: int, name: str, *, connection: Connection | None = None) -> bool:
         """Whether a saga of that name with a business key is, or was, in the shard."""
-        async with self._database.work() as connection:
-            return await self._database.queries.read_name_is_known(connection, shard=shard, name=name)
+        async with self._database.on(connection) as chosen:
+            return await self._database.queries.read_name_is_known(chosen, shard=shard, name=name)
 
     async def undelivered(self, shard: int, *, after: tuple[str, str] = FIRST_KEY) -> list[tuple[str, str]]:
         """The first keys after that one whose active saga has not got all that it gets; takes no lock."""

@@ -49,6 +49,7 @@ from saga_fn.store.records import (
     SagaRecord,
     SagaWrite,
     SeenProcess,
+    SentEvent,
     Standing,
     TakenSaga,
     Tombstone,
@@ -75,6 +76,8 @@ class KeptEvents(Protocol):
         event_id: The id of the event's message.
         expires: The moment from which on the event is void, in microseconds since 1970; None stands for no moment of its own.
         for_next: Whether the event may wait for the next saga of a key after one has ended.
+        sent_at: When the event was sent. A saga that began later counts as the next one. Default: now.
+        connection: A connection of the caller's, in whose transaction the call happens. Default: None, one of the store's.
         after: The key to go on after. Default: `FIRST_KEY`, which is before all keys.
     """
 
@@ -87,6 +90,7 @@ class KeptEvents(Protocol):
         *,
         expires: Moment | None,
         for_next: bool,
+        sent_at: datetime | None = None,
     ) -> MessageStatus:
         """Store an event for the saga that is, or will be, active under that (name, aggregation_id).
 
@@ -116,7 +120,7 @@ class KeptEvents(Protocol):
         """Forget the events of that name (None: all) that wait for a saga of the key; gives their number."""
         ...
 
-    async def knows(self, shard: int, name: str) -> bool:
+    async def knows(self, shard: int, name: str, *, connection: Connection | None = None) -> bool:
         """Whether a saga of that name with a business key is, or was, in the shard."""
         ...
 
@@ -133,6 +137,47 @@ class KeptEvents(Protocol):
 
     async def read(self, shard: int, name: str | None, aggregation_id: str | None) -> list[KeptEvent]:
         """The events that wait for a saga of that name and key (None: of any), the oldest first."""
+        ...
+
+
+class SentEvents(Protocol):
+    """Events that were sent in callers' transactions, until they are handed over; see `Store`.
+
+    The methods share these parameters.
+
+    Args:
+        target: The saga's id, or its name and its `aggregation_id`.
+        message: The event as it is put into an inbox.
+        event: The name of the event.
+        expires: The moment from which on the event is void, in microseconds since 1970; None stands for no moment of its own.
+        for_next: Whether the event may wait for the next saga of a key after one has ended.
+        connection: The caller's connection, with a transaction open on it.
+        lease: How long no other process takes them, as a timedelta.
+        ids: The ids of the rows.
+    """
+
+    async def add(
+        self,
+        target: UUID | tuple[str, str],
+        message: InboxMessage,
+        event: str,
+        *,
+        expires: Moment | None,
+        for_next: bool,
+        connection: Connection,
+    ) -> MessageStatus:
+        """Store an event in the connection's transaction; waits for no other transaction, and changes no saga's row.
+
+        Gives `DUPLICATE` and `ENDED` as far as the transaction can see that, and `FULL` if `MOST_SENT` are on their way.
+        """
+        ...
+
+    async def claim(self, *, lease: timedelta) -> list[SentEvent]:
+        """Take at most `SENT_AT_ONCE` whose transactions are committed, in the order in which they were sent."""
+        ...
+
+    async def remove(self, ids: Sequence[UUID]) -> frozenset[UUID]:
+        """Forget these; gives those that were there."""
         ...
 
 
@@ -438,6 +483,11 @@ class Store(Protocol):
         ...
 
     @property
+    def sent_events(self) -> SentEvents:
+        """Events that were sent in callers' transactions."""
+        ...
+
+    @property
     def processes(self) -> Processes:
         """Who works on what."""
         ...
@@ -576,7 +626,7 @@ class Store(Protocol):
         ...
 
     async def due_shards(self, definitions: Sequence[tuple[str, int]]) -> list[int]:
-        """The shards in which something is due; takes no lock."""
+        """The shards in which something is due, and `OF_SENT` if some of `sent_events` are; takes no lock."""
         ...
 
     async def read(self, saga_id: UUID, *, connection: Connection | None = None) -> SagaRecord | None:
@@ -661,7 +711,7 @@ class Store(Protocol):
         """
         ...
 
-    async def plan(self, plan_id: PlanId) -> Plan | None:
+    async def plan(self, plan_id: PlanId, *, connection: Connection | None = None) -> Plan | None:
         """The stored plan of that fingerprint."""
         ...
 
@@ -681,10 +731,10 @@ class Store(Protocol):
         """Why this process hears of nothing that others tell it, if it was meant to; a person should look at it."""
         ...
 
-    async def hint(self, sagas: Sequence[UUID | None]) -> None:
+    async def hint(self, sagas: Sequence[UUID | None], *, connection: Connection | None = None) -> None:
         """Tell listening processes that something is due (None), or that these sagas have messages.
 
-        May be lost: they also look by themselves.
+        May be lost: they also look by themselves. With a connection they are told when its transaction is committed.
         """
         ...
 
@@ -697,12 +747,14 @@ def is_store(given: object) -> TypeIs[Store]:
 def lacking_in(given: object) -> list[str]:
     """Name the methods that it lacks to be a store."""
     kept_events: object = getattr(given, "kept_events", None)
+    sent_events: object = getattr(given, "sent_events", None)
     processes: object = getattr(given, "processes", None)
     lists: object = getattr(given, "lists", None)
     deletion: object = getattr(given, "deletion", None)
     return [
         *(name for name in _members(Store) if not hasattr(given, name)),
         *(f"kept_events.{name}" for name in _members(KeptEvents) if not hasattr(kept_events, name)),
+        *(f"sent_events.{name}" for name in _members(SentEvents) if not hasattr(sent_events, name)),
         *(f"processes.{name}" for name in _members(Processes) if not hasattr(processes, name)),
         *(f"lists.{name}" for name in _members(Lists) if not hasattr(lists, name)),
         *(f"deletion.{name}" for name in _members(Deletion) if not hasattr(deletion, name)),

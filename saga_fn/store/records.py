@@ -39,6 +39,12 @@ HANDED_OVER_AT_ONCE: Final = 100
 """One statement hands over no more events for a business key than this; the next sweep goes on."""
 STRANDED_AT_ONCE: Final = 100
 """One statement finds no more business keys than this whose events were left on their way."""
+SENT_AT_ONCE: Final = 100
+"""One statement takes no more events than this that were sent in callers' transactions."""
+OF_SENT: Final = -1
+"""Among due shards, and none: events that were sent in callers' transactions are due."""
+MOST_SENT: Final = MOST_UNREAD
+"""No more of them are on their way to one saga, or to one business key, than this."""
 FIRST_KEY: Final = ("", "")
 """Every name and business key comes after it."""
 MOST_LOOKED_INTO: Final = 1000
@@ -436,6 +442,19 @@ class MessageStatus(enum.Enum):
     """As many wait unread as may: nothing was stored."""
     ENDED = enum.auto()
     """A saga of that business key has ended, and none is active: nothing was stored."""
+
+
+class SentEvent(msgspec.Struct, frozen=True):
+    """An event that was sent in a caller's transaction, on its way to its saga; `id` is its row's, the message has its own."""
+
+    id: UUID
+    target: UUID | tuple[str, str]
+    """The saga's id, or its name and its `aggregation_id`."""
+    message: InboxMessage
+    event: str
+    sent_at: datetime
+    expires: Moment | None
+    for_next: bool
 
 
 class KeptEvent(msgspec.Struct, frozen=True):

@@ -44,6 +44,7 @@ _TABLES: Final = (
     "saga_verb",
     "saga_operation",
     "saga_event",
+    "saga_sent",
     "saga_rejection",
     "saga_plan",
     "saga_process",
@@ -71,6 +72,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_verb": "SELECT, INSERT, UPDATE",
         "saga_operation": "SELECT, INSERT, UPDATE, DELETE",
         "saga_event": "SELECT, INSERT, UPDATE, DELETE",
+        "saga_sent": "SELECT, INSERT, UPDATE (due_at), DELETE",
         "saga_rejection": "SELECT, INSERT",
         "saga_plan": "SELECT, INSERT",
         "saga_pause": "SELECT, INSERT, UPDATE, DELETE",
@@ -88,6 +90,7 @@ RIGHTS: Final[Mapping[RoleKind, Mapping[str, str]]] = {
         "saga_inbox": "SELECT, INSERT",
         "saga_verb": "SELECT",
         "saga_event": "SELECT, INSERT, UPDATE (taken_by, repeated, expires_at)",
+        "saga_sent": "SELECT, INSERT",
         "saga_plan": "SELECT, INSERT",
     },
     RoleKind.OPERATOR: {

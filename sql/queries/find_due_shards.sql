@@ -1,8 +1,9 @@
 -- name: find_due_shards :many
 -- not null: shard
--- Which of these shards have something to claim: the idle poll. It writes nothing.
+-- Which of these shards have something to claim: the idle poll. It writes nothing. The shard -1 is none: it says that
+-- events which were sent in callers' transactions are due.
 -- Locks: none.
--- Plan: one probe of saga_due a shard and definition.
+-- Plan: one probe of saga_due a shard and definition, and one of saga_sent_due.
 SELECT w.shard
 FROM unnest(:shards::smallint[]) AS w (shard)
 WHERE EXISTS (
@@ -22,3 +23,6 @@ WHERE EXISTS (
         LIMIT 1
     ) AS found
 )
+UNION ALL
+SELECT -1::smallint AS shard
+WHERE EXISTS (SELECT 1 FROM saga_fn.saga_sent AS e WHERE e.shard = 0::smallint AND e.due_at <= now())

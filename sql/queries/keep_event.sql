@@ -1,9 +1,10 @@
 -- name: keep_event :one KeptRow
--- nullable: expires_at
+-- nullable: expires_at, sent_at
 -- Store an event for the saga of a name that is, or will be, active under a business key. Exactly one of these is true:
 -- `stored`; `known`, an event with this id is there; `ended`, a saga of this key has ended, none is active, and the
 -- event is not `for_next`. If none is true, `most` events wait for the key already, or another sender stored this event
--- at this moment: read_event_taker tells the two apart.
+-- at this moment: read_event_taker tells the two apart. `sent_at` is now if it is NULL. A saga that began after it is
+-- none that is active.
 -- Locks: the key of the row it inserts, for which the statement waits `lock_timeout` milliseconds (55P03) if another
 -- session has inserted it and is still open.
 -- Plan: the primary key, probes of saga_active_key and saga_ended_key, and a range of saga_event_kept.
@@ -34,13 +35,18 @@ before AS MATERIALIZED (
 ),
 ended AS MATERIALIZED (
     SELECT true AS is_so
-    WHERE NOT :for_next::boolean AND NOT EXISTS (SELECT 1 FROM active) AND EXISTS (SELECT 1 FROM before)
+    WHERE
+        NOT :for_next::boolean AND EXISTS (SELECT 1 FROM before)
+        AND NOT EXISTS (
+            SELECT 1 FROM active AS a WHERE a.created_at <= coalesce(:sent_at::timestamptz, a.created_at)
+        )
 ),
 new AS (
-    INSERT INTO saga_fn.saga_event AS e (shard, name, aggregation_id, id, event, body, expires_at, for_next)
+    INSERT INTO saga_fn.saga_event AS e (shard, name, aggregation_id, id, event, body, sent_at, expires_at, for_next)
     SELECT
         :shard::smallint, :name::text, :aggregation_id::text, :id::uuid, :event::text, :body::bytea,
-        least(:expires_at::timestamptz, now() + :keep::interval), :for_next::boolean
+        coalesce(:sent_at::timestamptz, now()), least(:expires_at::timestamptz, now() + :keep::interval),
+        :for_next::boolean
     FROM lock_timeout
     WHERE
         NOT EXISTS (SELECT 1 FROM known) AND NOT EXISTS (SELECT 1 FROM ended)

@@ -263,6 +263,46 @@ CREATE INDEX saga_event_kept ON saga_fn.saga_event (shard, name, aggregation_id)
 
 CREATE INDEX saga_event_expiry ON saga_fn.saga_event (shard, expires_at);
 
+-- Events that were sent in a caller's transaction: only rows are inserted there, so that no owner waits for its end. A
+-- process that works on sagas takes them when they are committed, and sends each as any sender does.
+CREATE TABLE saga_fn.saga_sent (
+    -- Always the first: rows are few and go soon, and all of them are looked for together.
+    shard          smallint    NOT NULL,
+    -- Its own, so that no insert ever waits for that of another transaction.
+    id             uuid        NOT NULL,
+    -- The saga that it is for; or the name and the business key of one.
+    saga_id        uuid,
+    name           text,
+    aggregation_id text,
+    -- The id of the event: two rows with the same one are one event.
+    message_id     uuid        NOT NULL,
+    event          text        NOT NULL,
+    body           bytea       NOT NULL,
+    -- When it was sent, not when its transaction began: no saga may get it that came after another one of its key.
+    sent_at        timestamptz NOT NULL DEFAULT statement_timestamp(),
+    expires_at     timestamptz,
+    for_next       boolean     NOT NULL DEFAULT false,
+    -- Until then a process is at it; then the next one is.
+    due_at         timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (shard, id),
+    CONSTRAINT saga_sent_has_a_target CHECK (
+        (saga_id IS NOT NULL AND name IS NULL AND aggregation_id IS NULL)
+        OR (saga_id IS NULL AND name IS NOT NULL AND aggregation_id IS NOT NULL)
+    ),
+    -- No moment that a client could not read: one such row would keep a whole answer from it.
+    CONSTRAINT saga_sent_times_are_readable CHECK (
+        least(sent_at, expires_at, due_at) >= '0001-01-01 00:00:00+00'
+        AND greatest(sent_at, expires_at, due_at) < '10000-01-01 00:00:00+00'
+    )
+);
+
+CREATE INDEX saga_sent_due ON saga_fn.saga_sent (shard, due_at);
+
+-- Events that are on their way already, and their number.
+CREATE INDEX saga_sent_saga ON saga_fn.saga_sent (shard, saga_id, message_id) WHERE saga_id IS NOT NULL;
+
+CREATE INDEX saga_sent_key ON saga_fn.saga_sent (shard, name, aggregation_id, message_id) WHERE name IS NOT NULL;
+
 -- Records beside the journal: results that came too late, verbs that were refused. Never folded.
 CREATE TABLE saga_fn.saga_rejection (
     shard       smallint    NOT NULL,

@@ -34,7 +34,7 @@ from saga_fn import (
 from saga_fn.admin import StepAdmin
 from saga_fn.sender import EventSender
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StoreBusyError
-from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, Store
+from saga_fn.store.protocol import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, SentEvents, Store
 from tests.support.approval import Approval, approval, approved
 from tests.support.servers import Server
 from tests.support.shop import Done, Order, Shop
@@ -126,7 +126,7 @@ def coroutines() -> Iterator[str]:
     for face in FACES:
         for name, member in inspect.getmembers(face):
             shown = f"{face.__name__}.{name}"
-            told = shown in ("SagaOrchestrator.health", "SagaOrchestrator.__aexit__")
+            told = shown in ("SagaOrchestrator.health", "SagaOrchestrator.committed", "SagaOrchestrator.__aexit__")
             if inspect.iscoroutinefunction(member) and not told and (not name.startswith("_") or name == "__aenter__"):
                 yield shown
 
@@ -170,6 +170,7 @@ async def test_what_the_librarys_parts_tell_each_other_does_not_come_out(
     faces: tuple[tuple[object, type[Any]], ...] = (  # Any: protocols
         (memory, Store),
         (memory.kept_events, KeptEvents),
+        (memory.sent_events, SentEvents),
         (memory.processes, Processes),
         (memory.lists, Lists),
         (memory.operations, Operations),

@@ -44,6 +44,7 @@ TABLES = {
     "saga_verb",
     "saga_operation",
     "saga_event",
+    "saga_sent",
     "saga_rejection",
     "saga_plan",
     "saga_process",

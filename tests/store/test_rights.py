@@ -282,6 +282,7 @@ WRITES: dict[RoleKind, set[tuple[str, str, str]]] = {
     RoleKind.SENDER: {
         ("INSERT", "saga_inbox", "*"),  # events alone: verbs are in a table of their own
         ("INSERT", "saga_event", "*"),
+        ("INSERT", "saga_sent", "*"),  # events as well
         ("INSERT", "saga_plan", "*"),
         *(
             ("UPDATE", "saga", column) for column in ("inbox_sent", "due_at")

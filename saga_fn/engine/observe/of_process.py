@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from saga_fn.core.projection import SagaStatus
 from saga_fn.engine.observe.fact import PROCESS, FactBase, Line
-from saga_fn.errors import SagaError, StoreError
+from saga_fn.errors import SagaError, StoreError, shown
 from saga_fn.printable import name_of_type
 from saga_fn.stats import SagaStats
 
@@ -294,6 +294,26 @@ class KeyNotHandedOver(FactBase, frozen=True):
         return Line(logging.WARNING, text, (self.name, self.error.fact), logger=PROCESS)
 
 
+class SentEventDropped(FactBase, frozen=True):
+    """An event that was sent in a caller's transaction was dropped after its commit, and its sender cannot be told.
+
+    Attributes:
+        target: The saga's id, or its name and business key.
+        event: The name of the event.
+        why: The reason, in words.
+    """
+
+    target: UUID | tuple[str, str]
+    event: str
+    why: str
+
+    @override
+    def _line(self) -> Line:
+        text = "event %r for saga %s, which was sent in a caller's transaction, was dropped after the commit: %s"
+        saga = str(self.target) if isinstance(self.target, UUID) else shown(self.target[0])
+        return Line(logging.WARNING, text, (self.event, saga, self.why), logger=PROCESS)
+
+
 class SagasDeleted(FactBase, frozen=True):
     """Sagas were deleted, because their retention was over."""
 
@@ -416,6 +436,7 @@ ProcessFact: TypeAlias = (
     | OperationHeldUp
     | AroundStartFailed
     | KeyNotHandedOver
+    | SentEventDropped
     | SagasDeleted
     | RetentionFailed
     | RetentionStopped

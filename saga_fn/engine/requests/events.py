@@ -31,6 +31,7 @@ from saga_fn.engine.requests.inbox import read_inbox
 from saga_fn.engine.requests.operate import read_row
 from saga_fn.engine.views.plans import require_plan
 from saga_fn.errors import PayloadError, SagaNotRegisteredError, SagaStateError, StoreRefusedError, shown
+from saga_fn.store.connection import Connection
 from saga_fn.store.ids import new_uuid, shard_of_key
 from saga_fn.store.records import InboxMessage, MessageStatus, SagaRecord
 
@@ -60,6 +61,11 @@ class Delivery(enum.StrEnum):
     """It was void when it came."""
     ENDED = "ended"
     """The saga had ended, or the last one of that key; the event was dropped."""
+    UNCOMMITTED = "uncommitted"
+    """It is part of the transaction of `connection`. When that is committed it is sent, and never if it is rolled back.
+
+    An event that its saga's end has overtaken by then is dropped, and the log says so.
+    """
 
 
 class OutsideEvent(msgspec.Struct, frozen=True):
@@ -108,7 +114,7 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
     not read.
     """
     row = await read_row(engine, saga_id)
-    await _check(engine, row, event)
+    await check_event(engine, row, event)
     if event.expires is not None and event.expires <= row.now:
         return Delivery.EXPIRED
     posted = MessageStatus.NO_ACTIVE_SAGA
@@ -122,11 +128,7 @@ async def send_to_saga(engine: SagaEngine, saga_id: UUID, event: OutsideEvent) -
             return Delivery.DUPLICATE
         case MessageStatus.FULL:
             await engine.have_read(saga_id)
-            raise SagaStateError(
-                f"saga {saga_id} has as many unread events as it may",
-                saga_id=saga_id,
-                hint="send an event when it is wanted, or give it an expiry; is a worker running that knows the saga?",
-            )
+            raise too_many_unread(saga_id)
         case MessageStatus.STORED:
             return await follow(engine, saga_id, event)
 
@@ -142,16 +144,10 @@ async def send_to_key(
     """
     name, aggregation_id = key
     store = engine.store
-    _check_versions(engine, name, event)
+    check_versions(engine, name, event)
     if event.expires is not None and event.expires <= store.now():
         return Delivery.EXPIRED
-    if not (may_be_new or engine.registry.versions(name) or await _is_known(engine, name)):
-        raise SagaNotRegisteredError(
-            name,
-            registered=engine.registry.names,
-            hint="check the name: no saga of it is stored, either; "
-            "if the first one is still to come: to(target, event, may_be_new=True)",
-        )
+    await require_known(engine, name, may_be_new=may_be_new)
     shard = shard_of_key(aggregation_id, store.shards)
     kept = store.kept_events
     match await kept.keep(shard, key, event.message(), event.name, expires=event.expires, for_next=for_next):
@@ -160,10 +156,7 @@ async def send_to_key(
         case MessageStatus.ENDED:
             return Delivery.ENDED
         case MessageStatus.NO_ACTIVE_SAGA | MessageStatus.FULL:
-            raise SagaStateError(
-                f"as many events wait for saga {shown(name)} of {shown(aggregation_id)} as one may take",
-                hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
-            )
+            raise too_many_kept(key)
         case MessageStatus.STORED:
             if await kept.hand_over(shard, key) is not None:
                 engine.notify_processes(None)
@@ -280,16 +273,42 @@ def _unreadable_event(saga: UUID | str, name: str, flaw: PayloadError | None = N
     )
 
 
-async def _is_known(engine: SagaEngine, name: str) -> bool:
-    """Whether a saga of that name with a business key is, or was, in the store."""
+def too_many_unread(saga_id: UUID) -> SagaStateError:
+    """The saga takes no further event."""
+    return SagaStateError(
+        f"saga {saga_id} has as many unread events as it may",
+        saga_id=saga_id,
+        hint="send an event when it is wanted, or give it an expiry; is a worker running that knows the saga?",
+    )
+
+
+def too_many_kept(key: tuple[str, str]) -> SagaStateError:
+    """No further event is kept for the business key."""
+    return SagaStateError(
+        f"as many events wait for saga {shown(key[0])} of {shown(key[1])} as one may take",
+        hint="start the saga, or give events an expiry; see SagaAdmin.kept_events",
+    )
+
+
+async def require_known(
+    engine: SagaEngine, name: str, *, may_be_new: bool, connection: Connection | None = None
+) -> None:
+    """Raise SagaNotRegisteredError for a name that nobody knows: no saga of it with a business key is, or was, in the store."""
+    if may_be_new or engine.registry.versions(name):
+        return
     store = engine.store
     for shard in range(store.shards):
-        if await store.kept_events.knows(shard, name):
-            return True
-    return False
+        if await store.kept_events.knows(shard, name, connection=connection):
+            return
+    raise SagaNotRegisteredError(
+        name,
+        registered=engine.registry.names,
+        hint="check the name: no saga of it is stored, either; "
+        "if the first one is still to come: to(target, event, may_be_new=True)",
+    )
 
 
-def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
+def check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
     """Judge an event that is sent to a key, for a saga of any version: one of them has to wait for it, and be able to read it."""
     known = engine.registry.versions(name)
     waiting = [each.definition for each in known if event.name in each.definition.plan.events]
@@ -301,9 +320,12 @@ def _check_versions(engine: SagaEngine, name: str, event: OutsideEvent) -> None:
         raise _unreadable_event(f"{shown(name)}", event.name, flaws[-1])
 
 
-async def _check(engine: SagaEngine, row: SagaRecord, event: OutsideEvent) -> None:
+async def check_event(
+    engine: SagaEngine, row: SagaRecord, event: OutsideEvent, connection: Connection | None = None
+) -> None:
+    """Judge an event that is sent to a saga: it has to wait for such a one, and be able to read it."""
     registered = engine.registry.find(row.name, row.version)
-    names = (await require_plan(engine, row)).events
+    names = (await require_plan(engine, row, connection=connection)).events
     if registered is not None:  # whoever reads it may go by a newer plan than the saga has now
         names |= registered.definition.plan.events
     if event.name not in names:

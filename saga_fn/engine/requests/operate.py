@@ -41,6 +41,7 @@ from saga_fn.errors import (
     StoreError,
 )
 from saga_fn.snapshot import wait_token
+from saga_fn.store.connection import Connection
 from saga_fn.store.errors import RowRejectedError
 from saga_fn.store.ids import shard_of
 from saga_fn.store.records import (
@@ -351,13 +352,13 @@ async def is_current_token(engine: SagaEngine, saga_id: UUID, token: UUID) -> bo
     return row.ended_at is None and token in (row.token, wait_token(saga_id, row.rev))
 
 
-async def read_row(engine: SagaEngine, saga_id: UUID) -> SagaRecord:
-    """The saga's row as it stands; raises SagaNotFoundError, or SagaDeletedError."""
+async def read_row(engine: SagaEngine, saga_id: UUID, connection: Connection | None = None) -> SagaRecord:
+    """The saga's row as it stands, or as a caller's connection sees it; raises SagaNotFoundError, or SagaDeletedError."""
     check_id(saga_id)
     engine.gate.require_open()
-    row = await engine.store.read(saga_id)
+    row = await engine.store.read(saga_id, connection=connection)
     if row is None:
-        stone = await engine.store.deletion.tombstone(saga_id)
+        stone = await engine.store.deletion.tombstone(saga_id, connection=connection)
         if stone is not None:
             raise SagaDeletedError(saga_id, status=stone.status, ended_at=stone.ended_at, deleted_at=stone.deleted_at)
         raise SagaNotFoundError(saga_id, uncommitted=saga_id in engine.uncommitted)

@@ -33,7 +33,7 @@ from saga_fn.engine.requests.first_row import StartRequest, first_row
 from saga_fn.engine.requests.start_conflicts import CHANGED_HANDS, HELD, LOOKS, StartedSaga, busy, existing, start_error
 from saga_fn.engine.requests.start_within import start_within
 from saga_fn.errors import SagaError, StoreError, StoreRefusedError, StoreUnavailableError, is_a, shown
-from saga_fn.store.connection import Connection
+from saga_fn.store.connection import Connection, check_notify
 from saga_fn.store.errors import RowLockedError, RowRejectedError, StatementFailedError, StoreBusyError
 from saga_fn.store.ids import shard_of, shard_of_key
 from saga_fn.store.records import NewSaga
@@ -110,7 +110,9 @@ class Starter:
         self._awaited: dict[object, asyncio.Future[None]] = {}
         """Ids and business keys that starts of this process wait for, and when the first of them is through."""
 
-    async def start(self, request: StartRequest, connection: Connection | None = None) -> StartedSaga:
+    async def start(
+        self, request: StartRequest, connection: Connection | None = None, *, notify: bool = False
+    ) -> StartedSaga:
         """Insert the saga; durable when this returns, or part of the connection's transaction, and then owned by nobody.
 
         Raises before anything is written whatever can be known then. If the caller is cancelled meanwhile, the saga is
@@ -118,17 +120,18 @@ class Starter:
         """
         self._engine.gate.require_open()
         self._engine.gate.require_attendance()
+        check_notify(notify, connection)
         if not self._engine.options.around_start:
-            return await self._start(request, connection)
+            return await self._start(request, connection, notify=notify)
         call = StartCall(request.registered.name, request.registered.version)
         with self._around(call) as headers:
-            started = await self._start(request.within(headers), connection)
+            started = await self._start(request.within(headers), connection, notify=notify)
             _tell_call(call, [started])
             return started
 
-    async def _start(self, request: StartRequest, connection: Connection | None) -> StartedSaga:
+    async def _start(self, request: StartRequest, connection: Connection | None, *, notify: bool) -> StartedSaga:
         if connection is not None:
-            return (await start_within(self._engine, [request], connection))[0]
+            return (await start_within(self._engine, [request], connection, notify=notify))[0]
         await self._engine.keep_plan(request.registered.definition.plan)
         pending = self._hand_in(
             request, _Pending(*first_row(self._engine, request, owned=self._slots(request.registered.name) > 0))
@@ -147,6 +150,7 @@ class Starter:
         idempotency_key: Callable[[T], str] | None,
         delay: timedelta | None,
         connection: Connection | None,
+        notify: bool,
     ) -> list[StartedSaga]:
         """Insert a saga for each, of which this process runs as many itself as it has slots; raises as `start` does.
 
@@ -154,12 +158,15 @@ class Starter:
         """
         self._engine.gate.require_open()
         self._engine.gate.require_attendance()
+        check_notify(notify, connection)
         requests = _requests(registered, data, aggregation_id, idempotency_key, delay)
         if not self._engine.options.around_start:
-            return await self._start_many(registered, requests, connection)
+            return await self._start_many(registered, requests, connection, notify=notify)
         call = StartCall(registered.name, registered.version, len(requests))
         with self._around(call) as headers:
-            started = await self._start_many(registered, [each.within(headers) for each in requests], connection)
+            started = await self._start_many(
+                registered, [each.within(headers) for each in requests], connection, notify=notify
+            )
             _tell_call(call, started)
             return started
 
@@ -201,11 +208,16 @@ class Starter:
         return headers
 
     async def _start_many(
-        self, registered: Registered, requests: Sequence[StartRequest], connection: Connection | None
+        self,
+        registered: Registered,
+        requests: Sequence[StartRequest],
+        connection: Connection | None,
+        *,
+        notify: bool,
     ) -> list[StartedSaga]:
         engine = self._engine
         if connection is not None:
-            return await start_within(engine, requests, connection)
+            return await start_within(engine, requests, connection, notify=notify)
         slots = self._slots(registered.name)
         await engine.keep_plan(registered.definition.plan)
         pendings = [

@@ -26,14 +26,15 @@ _Start: TypeAlias = tuple[int, StartRequest, NewSaga]
 
 
 async def start_within(
-    engine: SagaEngine, requests: Sequence[StartRequest], connection: Connection
+    engine: SagaEngine, requests: Sequence[StartRequest], connection: Connection, *, notify: bool
 ) -> list[StartedSaga]:
     """Insert these sagas in the connection's transaction, owned by nobody; gives them in the order of the requests.
 
     They wait `key_wait` at most for other transactions with the same keys. Raises StartBusyError then: PostgreSQL has
-    aborted the transaction. A start with another saga in its way raises when the others were inserted.
+    aborted the transaction. A start with another saga in its way raises when the others were inserted. With `notify` other
+    processes are told when it is committed.
     """
-    check_transaction(connection)
+    check_transaction(connection, "the saga would start")
     plans = {plan.id: plan for plan in (request.registered.definition.plan for request in requests)}
     try:
         for plan in plans.values():
@@ -55,7 +56,10 @@ async def start_within(
                     results[start[0]] = result
         left = again
     results |= {place: busy(request, CHANGED_HANDS) for place, request, _ in left}
-    return [_unless_error(results[place]) for place in range(len(requests))]
+    started = [_unless_error(results[place]) for place in range(len(requests))]
+    if notify and any(each.created for each in started):
+        await engine.store.hint([None], connection=connection)
+    return started
 
 
 async def _insert(

@@ -6,11 +6,14 @@ from saga_fn.core.ids import PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.engine.engine import SagaEngine
 from saga_fn.errors import StoredDataError, StoreError
+from saga_fn.store.connection import Connection
 from saga_fn.store.records import SagaRecord
 
 
-async def find_plan(engine: SagaEngine, row: SagaRecord, plan: PlanId | None = None) -> Plan | None:
-    """The plan of that id, by default the one in the row; None if it is not there.
+async def find_plan(
+    engine: SagaEngine, row: SagaRecord, plan: PlanId | None = None, connection: Connection | None = None
+) -> Plan | None:
+    """The plan of that id, by default the one in the row; None if it is not there. `connection` is a caller's to look by.
 
     Raises StoredDataError if it cannot be read.
     """
@@ -18,12 +21,14 @@ async def find_plan(engine: SagaEngine, row: SagaRecord, plan: PlanId | None = N
     registered = engine.registry.find(row.name, row.version)
     if registered is not None and registered.definition.plan.id == wanted:
         return registered.definition.plan
-    return await engine.store.plan(wanted)
+    return await engine.store.plan(wanted, connection=connection)
 
 
-async def require_plan(engine: SagaEngine, row: SagaRecord, plan: PlanId | None = None) -> Plan:
+async def require_plan(
+    engine: SagaEngine, row: SagaRecord, plan: PlanId | None = None, *, connection: Connection | None = None
+) -> Plan:
     """The same, but raises StoreError if it is not there."""
-    found = await find_plan(engine, row, plan)
+    found = await find_plan(engine, row, plan, connection)
     if found is None:
         raise StoreError(f"the plan of saga {row.id} is not in the store", hint="was the table saga_plan emptied?")
     return found

@@ -11,7 +11,7 @@ from saga_fn import MemoryStore, SagaOrchestrator
 from saga_fn.core.ids import Moment, PlanId
 from saga_fn.core.plan import Plan
 from saga_fn.core.state import ParkReason
-from saga_fn.store import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, Store
+from saga_fn.store import Deletion, KeptEvents, Lists, Operations, Pauses, Processes, SentEvents, Store
 from saga_fn.store.connection import Connection
 from saga_fn.store.protocol import KEY_WAIT
 from saga_fn.store.records import (
@@ -51,6 +51,10 @@ class CountingStore:
     @property
     def kept_events(self) -> KeptEvents:
         return self._inner.kept_events
+
+    @property
+    def sent_events(self) -> SentEvents:
+        return self._inner.sent_events
 
     @property
     def processes(self) -> Processes:
@@ -233,9 +237,9 @@ class CountingStore:
         self.calls["hold_plan"] += 1
         return await self._inner.hold_plan(plan, connection)
 
-    async def plan(self, plan_id: PlanId) -> Plan | None:
+    async def plan(self, plan_id: PlanId, *, connection: Connection | None = None) -> Plan | None:
         self.calls["plan"] += 1
-        return await self._inner.plan(plan_id)
+        return await self._inner.plan(plan_id, connection=connection)
 
     async def due_work(self, definitions: Sequence[tuple[str, int]], *, past_waits: bool = True) -> DueWork:
         self.calls["due_work"] += 1
@@ -249,9 +253,9 @@ class CountingStore:
     def deaf(self) -> str | None:
         return self._inner.deaf
 
-    async def hint(self, sagas: Sequence[UUID | None]) -> None:
+    async def hint(self, sagas: Sequence[UUID | None], *, connection: Connection | None = None) -> None:
         self.calls["hint"] += 1
-        await self._inner.hint(sagas)
+        await self._inner.hint(sagas, connection=connection)
 
 
 def on_a_store_of_ones_own() -> SagaOrchestrator:
