@@ -146,7 +146,7 @@ async def test_a_bootstrap_without_the_rest_is_taken_up(conn: Connection) -> Non
     await conn.execute("DROP TABLE saga_fn.saga_event, saga_fn.saga_rejection, saga_fn.saga_plan, saga_fn.saga_process")
     await conn.execute("DROP TABLE saga_fn.saga_pause")
     await conn.execute(
-        "DROP TABLE saga_fn.journal_era, saga_fn.saga_attribute, saga_fn.saga_retention, saga_fn.saga_tombstone"
+        "DROP TABLE saga_fn.journal_era, saga_fn.saga_sent, saga_fn.saga_attribute, saga_fn.saga_retention, saga_fn.saga_tombstone"
     )
     await conn.execute("DELETE FROM saga_fn.migration")
     await conn.execute("DELETE FROM saga_fn.setting")
